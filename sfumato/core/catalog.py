@@ -1,0 +1,58 @@
+"""The folder is the register: a name is a file in a room.
+
+`Catalog("sfumato.models")["vae"]` imports sfumato/models/vae.py and hands back its `Config`. Nothing is imported before
+it is asked for, nothing registers itself, and there is no list to keep.
+"""
+
+import difflib
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sfumato.core.errors import UnknownNameError
+
+
+class Catalog:
+    """One room, looked up by file name; `base` and names with a leading underscore are not entries."""
+
+    def __init__(self, room: str, entry: str = "Config") -> None:
+        self.room, self.entry = room, entry
+
+    def __iter__(self) -> Iterator[str]:
+        package = importlib.import_module(self.room)
+        names = sorted(m.name for m in pkgutil.iter_modules(package.__path__))
+        return iter([n for n in names if n != "base" and not n.startswith("_")])
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in list(self):
+            raise UnknownNameError(f"{self.room} has no {name!r}{suggest(name, self)}; it has {', '.join(self)}")
+        return getattr(importlib.import_module(f"{self.room}.{name}"), self.entry)
+
+
+def from_file(path: Path, entry: str = "Config") -> Any:
+    """`entry` of a Python file of the user's own.
+
+    Runs the file: only ever call this with a path that the user typed, never with one read from a checkpoint.
+    Raises UnknownNameError if there is no such file or nothing of that name in it.
+    """
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise UnknownNameError(f"no Python file {path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, entry):
+        raise UnknownNameError(f"{path} defines no {entry!r}")
+    return getattr(module, entry)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean 'x'?)`` for the known name nearest to `name`, or nothing if none is near.
+
+    >>> suggest("widht", ["width", "depth"])
+    " (did you mean 'width'?)"
+    """
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

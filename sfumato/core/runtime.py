@@ -1,0 +1,88 @@
+"""The machine: device, threads, precision, allocator. The only place that looks at any of them."""
+
+import contextlib
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from sfumato.core.errors import SettingError
+
+Precision = Literal["auto", "fp32", "bf16"]
+
+
+def device(name: str = "auto") -> torch.device:
+    """The device called `name`; `auto` is the first of CUDA, MPS and CPU that is there.
+
+    Raises SettingError if it is not there.
+    """
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda", local % torch.cuda.device_count())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(name)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise SettingError(f"device = {name!r} is not available here; try cpu, or auto") from error
+    return chosen
+
+
+def precision(asked: Precision, where: torch.device) -> Literal["fp32", "bf16"]:
+    """`asked`, with `auto` resolved: bf16 where the hardware multiplies it natively, fp32 elsewhere."""
+    if asked != "auto":
+        return asked
+    if where.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    return "bf16" if where.type == "cpu" and _cpu_has_bf16() else "fp32"
+
+
+@contextlib.contextmanager
+def autocast(chosen: str, where: torch.device) -> Iterator[None]:
+    """Convolutions and matrix products in bf16 inside, if that is what `chosen` says."""
+    with torch.autocast(where.type, dtype=torch.bfloat16, enabled=chosen == "bf16"):
+        yield
+
+
+def cores() -> int:
+    """Cores this process may use: the affinity mask, cut by the cgroup's quota."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    with contextlib.suppress(OSError, ValueError):
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        if quota != "max":
+            count = min(count, max(1, round(int(quota) / int(period))))
+    return count
+
+
+def set_threads(count: int | None = None) -> int:
+    """Lets torch compute with `count` threads, or with as many as there are cores, and returns how many that is."""
+    count = count or cores()
+    torch.set_num_threads(count)
+    return count
+
+
+def keep_memory() -> bool:
+    """Makes glibc keep freed blocks instead of returning them; says whether it did.
+
+    By default every large tensor is mapped afresh and its page faults can cost more than the convolution that fills it.
+    This changes the whole process, so the command line calls it (unless SFUMATO_MALLOC=default) and the library never does.
+    """
+    if not sys.platform.startswith("linux") or os.environ.get("SFUMATO_MALLOC") == "default":
+        return False
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        trim_threshold, mmap_threshold = -1, -3
+        return bool(mallopt(mmap_threshold, 1 << 30) and mallopt(trim_threshold, (2 << 30) - 1))
+    return False
+
+
+def _cpu_has_bf16() -> bool:
+    with contextlib.suppress(OSError):
+        flags = Path("/proc/cpuinfo").read_text()
+        return "avx512_bf16" in flags or "amx_bf16" in flags
+    return False

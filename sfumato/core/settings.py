@@ -1,0 +1,153 @@
+"""Settings: frozen dataclasses, checked on creation, changed by dotted path, stored as JSON.
+
+A field says its own limits in its type, and that one line serves the check, the command line's help and the docs:
+
+    lr: Annotated[float, Range(0, 1)] = 2e-4
+    '''Peak step size of the optimiser.'''
+
+On disk a tree of settings is plain JSON in which every branch says which file it belongs to (`"is": "models/vae"`).
+Reading it back looks that file up in the package's own rooms; nothing else can be named.
+"""
+
+import dataclasses
+import functools
+import inspect
+import json
+import types
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
+
+from sfumato.core.catalog import Catalog, suggest
+from sfumato.core.errors import SettingError, UnknownNameError
+
+C = TypeVar("C")
+
+
+@dataclass(frozen=True)
+class Range:
+    """Both ends included; `unit` is for people."""
+
+    low: float
+    high: float
+    unit: str = ""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def settings(cls: type[C]) -> type[C]:
+    """Class decorator: a frozen keyword-only dataclass whose types, ranges and choices are checked on creation."""
+
+    def check(self: Any) -> None:
+        for name, hint in _hints(type(self)).items():
+            problem = _problem(getattr(self, name), hint)
+            if problem:
+                raise SettingError(f"{family(self)}: {name} = {getattr(self, name)!r} {problem}")
+        if hasattr(self, "check"):
+            self.check()
+
+    cls.__post_init__ = check  # type: ignore[attr-defined]
+    return dataclass(frozen=True, kw_only=True)(cls)
+
+
+def family(config: Any) -> str:
+    """The room and file a settings object belongs to, such as `models/vae`."""
+    return "/".join(type(config).__module__.split(".")[1:]) or type(config).__module__
+
+
+def override(config: C, *assignments: str) -> C:
+    """A copy with each `path.to.field=value` applied; values are JSON, or else text.
+
+    Raises SettingError naming the fields that do exist, the nearest first.
+    """
+    for assignment in assignments:
+        path, _, text = assignment.partition("=")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        config = _replace(config, path.strip("-").split("."), value)
+    return config
+
+
+def dump(config: Any) -> dict[str, Any]:
+    """Settings as JSON-ready values; `parse(dump(config))` equals `config`."""
+    tree: dict[str, Any] = {"is": family(config)}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        tree[field.name] = dump(value) if dataclasses.is_dataclass(value) else value
+    return tree
+
+
+def parse(tree: Any) -> Any:
+    """The settings that `dump` wrote.
+
+    Only files in the package's own rooms can be named. Raises UnknownNameError for any other, SettingError for an unknown field.
+    """
+    if isinstance(tree, list):
+        return tuple(map(parse, tree))
+    if not isinstance(tree, dict):
+        return tree
+    room, _, name = str(tree.get("is", "")).partition("/")
+    if room not in ROOMS:
+        raise UnknownNameError(f"settings of kind {tree.get('is')!r} are not ours; known rooms are {', '.join(ROOMS)}")
+    kind = Catalog(f"sfumato.{room}")[name]
+    values = {key: parse(value) for key, value in tree.items() if key != "is"}
+    known = [field.name for field in dataclasses.fields(kind)]
+    for key in values:
+        if key not in known:
+            raise SettingError(f"{tree['is']} has no setting {key!r}{suggest(key, known)}; it has {', '.join(known)}")
+    return kind(**values)
+
+
+ROOMS = ("models", "objectives", "degrade", "data", "train")
+"""The rooms whose settings may appear in a file."""
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return get_type_hints(cls, include_extras=True)
+
+
+def _problem(value: Any, hint: Any) -> str:
+    """What is wrong with `value`, or nothing."""
+    if get_origin(hint) is Annotated:
+        hint, *extras = get_args(hint)
+        problem = _problem(value, hint)
+        if problem:
+            return problem
+        for limit in (e for e in extras if isinstance(e, Range)):
+            for number in value if isinstance(value, tuple) else (value,):
+                if number is not None and not limit.low <= number <= limit.high:
+                    return f"is outside [{limit.low:g}, {limit.high:g}] {limit.unit}".rstrip()
+        return ""
+    if get_origin(hint) is Literal:
+        choices = get_args(hint)
+        return "" if value in choices else f"is none of {', '.join(map(str, choices))}{suggest(str(value), map(str, choices))}"
+    if get_origin(hint) in (Union, types.UnionType):
+        problems = [_problem(value, h) for h in get_args(hint)]
+        return "" if "" in problems else problems[0]
+    if get_origin(hint) is tuple:
+        inner, *rest = get_args(hint)
+        if not isinstance(value, tuple) or (Ellipsis not in rest and len(value) != 1 + len(rest)):
+            return f"must be {hint}"
+        return next(filter(None, (_problem(v, inner) for v in value)), "")
+    if not inspect.isclass(hint) or hint is Any:
+        return ""
+    allowed = (int, float) if hint is float else hint
+    if not isinstance(value, allowed) or (isinstance(value, bool) and hint in (int, float)):
+        return f"must be of type {hint.__name__}"
+    return ""
+
+
+def _replace(config: Any, path: list[str], value: object) -> Any:
+    head, *rest = path
+    names = [f.name for f in dataclasses.fields(config)] if dataclasses.is_dataclass(config) else []
+    if head not in names:
+        raise SettingError(f"{family(config)} has no setting {head!r}{suggest(head, names)}; it has {', '.join(names)}")
+    old = getattr(config, head)
+    if rest:
+        new = _replace(old, rest, value)
+    elif isinstance(value, list):
+        new = tuple(value)
+    else:
+        new = float(value) if type(value) is int and isinstance(old, float) else value
+    return dataclasses.replace(config, **{head: new})

@@ -1,0 +1,1 @@
+"""Files to batches: reading, preparing, ordering and augmenting images. Knows core only."""

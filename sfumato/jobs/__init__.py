@@ -1,0 +1,1 @@
+"""A verb per file: images in, images out."""

@@ -1,0 +1,107 @@
+"""What a network can be asked to do. Every concrete network is final and fills one or more roles.
+
+Samples       latents (and labels) to images
+├─ Adversarial  ... with a discriminator to train against
+└─ Encodes      ... and images to latents, with a likelihood
+Describes     images to feature vectors, for metrics
+└─ Classifies   ... and to class scores
+"""
+
+from abc import ABC, abstractmethod
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, Labels, PerImage, Vectors
+
+
+class Samples(nn.Module, ABC):
+    """Makes images from latents."""
+
+    latent_dim: int
+    channels: int
+    size: tuple[int, int]
+    classes: int
+    """Number of classes it was trained to tell apart; 0 if it takes no labels."""
+
+    @abstractmethod
+    def sample(self, z: Vectors, labels: Labels | None = None) -> Images:
+        """Images, in [0, 1] up to a small overshoot, from latents of unit variance. `labels` are needed exactly if `classes` > 0."""
+
+
+class Adversarial(Samples):
+    """A sampler with a discriminator to train it against."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+
+    @abstractmethod
+    def judge(self, images: Images, labels: Labels | None = None) -> PerImage:
+        """Logit that each image is real (and of its class)."""
+
+
+class Encodes(Samples):
+    """A sampler that can also find latents, and say how likely an image is."""
+
+    @abstractmethod
+    def posterior(self, images: Images, labels: Labels | None = None) -> tuple[Vectors, Vectors]:
+        """Mean and log-variance of q(z|x)."""
+
+    @abstractmethod
+    def log_likelihood(self, images: Images, z: Vectors, labels: Labels | None = None) -> PerImage:
+        """log p(x|z) of each image under its own latent, in nats."""
+
+    @abstractmethod
+    def stochastic(self, images: Images, rng: torch.Generator) -> Images:
+        """`images` as the likelihood sees them: drawn as bits if the likelihood is of bits, else unchanged."""
+
+
+class Describes(nn.Module, ABC):
+    """Turns images into feature vectors in which distances mean something."""
+
+    feature_dim: int
+
+    @abstractmethod
+    def features(self, images: Images) -> Vectors:
+        """One vector of `feature_dim` numbers per image."""
+
+
+class Classifies(Describes):
+    """Says which class an image shows."""
+
+    channels: int
+    size: tuple[int, int]
+    classes: int
+
+    @abstractmethod
+    def classify(self, images: Images) -> Vectors:
+        """Unnormalised log-probabilities, one column per class."""
+
+
+class ModelConfig(Protocol):
+    """Settings of a network family. `size`, `channels` and `classes` left at None are taken from the data."""
+
+    @property
+    def size(self) -> tuple[int, int] | None: ...
+    @property
+    def channels(self) -> int | None: ...
+    @property
+    def classes(self) -> int | None: ...
+
+    def build(self) -> nn.Module:
+        """A fresh network; the same settings and seed give the same weights."""
+        ...
+
+
+def latents(model: Samples, n: int, rng: torch.Generator) -> Vectors:
+    """`n` standard normal latents for `model`, drawn on the CPU."""
+    return torch.randn(n, model.latent_dim, generator=rng)
+
+
+def known(config: ModelConfig) -> tuple[tuple[int, int], int, int]:
+    """Size, channels and classes of `config`. Raises SettingError if the data has not filled them in yet."""
+    if config.size is None or config.channels is None or config.classes is None:
+        raise SettingError("size, channels and classes must be known before a network is built; set them or let the data fill them in")
+    return config.size, config.channels, config.classes

@@ -1,0 +1,68 @@
+"""An objective is a list of phases; a phase is some weights and the loss that moves them.
+
+One network and one loss is one phase. A GAN is two, and a third for a lazy penalty. The loop knows nothing else about what
+it trains.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+
+from sfumato.core.image import Images, Labels, Resized, Scalar
+
+Losses = dict[str, Scalar]
+"""Named scalars for the log; "total" is the one that is differentiated."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What a phase sees. `degraded` is `clean` itself unless the recipe has a degradation.
+
+    `share` cuts what is drawn from `rng` for the whole batch down to the images of this process, so that several processes
+    see together what one would see alone.
+    """
+
+    clean: Images
+    degraded: Resized
+    labels: Labels | None
+    rng: torch.Generator
+    seen: int
+    """Images seen before this batch."""
+    progress: float
+    """`seen` as a share of the whole run, in [0, 1]."""
+    share: slice = slice(None)
+    parts: int = 1
+    """How many processes share the batch."""
+
+    def normal(self, *shape: int) -> torch.Tensor:
+        """Standard normal numbers of `shape` for each image of the batch, on its device."""
+        return self._cut(torch.randn(len(self.clean) * self.parts, *shape, generator=self.rng))
+
+    def uniform(self, *shape: int) -> torch.Tensor:
+        """Uniform numbers in [0, 1) of `shape` for each image of the batch, on its device."""
+        return self._cut(torch.rand(len(self.clean) * self.parts, *shape, generator=self.rng))
+
+    def _cut(self, numbers: torch.Tensor) -> torch.Tensor:
+        return numbers[self.share].to(self.clean.device, non_blocking=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """Some weights, the loss that moves them, and how often."""
+
+    name: str
+    weights: list[nn.Parameter]
+    loss: Callable[[Batch], Losses]
+    every: int = 1
+    """Runs on every k-th step only; for costly penalties."""
+
+
+class Objective(Protocol):
+    """Settings that know how to turn a network into phases. May also have `validate(model, batch) -> Losses`."""
+
+    def phases(self, model: Any) -> list[Phase]:
+        """The phases that train `model`; their weights are disjoint or equal, and cover what is to be trained."""
+        ...
