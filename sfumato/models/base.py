@@ -54,8 +54,12 @@ class Encodes(Samples):
         """log p(x|z) of each image under its own latent, in nats."""
 
     @abstractmethod
-    def stochastic(self, images: Images, rng: torch.Generator) -> Images:
-        """`images` as the likelihood sees them: drawn as bits if the likelihood is of bits, else unchanged."""
+    def decode(self, z: Vectors, labels: Labels | None = None) -> Images:
+        """The most likely image of each latent, in [0, 1]. `sample` may warp z towards a better prior first; this never does."""
+
+    @abstractmethod
+    def observe(self, images: Images, uniform: Images) -> Images:
+        """`images` as the likelihood sees them: bits drawn with the help of `uniform` in [0, 1), or grey levels, or unchanged."""
 
 
 class Describes(nn.Module, ABC):

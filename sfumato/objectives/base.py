@@ -21,8 +21,8 @@ Losses = dict[str, Scalar]
 class Batch:
     """What a phase sees. `degraded` is `clean` itself unless the recipe has a degradation.
 
-    `share` cuts what is drawn from `rng` for the whole batch down to the images of this process, so that several processes
-    see together what one would see alone.
+    What is drawn for the images is drawn for the whole batch and then cut down to the images of this process, so that several
+    processes see together what one would see alone.
     """
 
     clean: Images
@@ -33,9 +33,9 @@ class Batch:
     """Images seen before this batch."""
     progress: float
     """`seen` as a share of the whole run, in [0, 1]."""
-    share: slice = slice(None)
+    part: int = 0
     parts: int = 1
-    """How many processes share the batch."""
+    """How many processes share the batch, and which of them this is."""
 
     def normal(self, *shape: int) -> torch.Tensor:
         """Standard normal numbers of `shape` for each image of the batch, on its device."""
@@ -46,7 +46,8 @@ class Batch:
         return self._cut(torch.rand(len(self.clean) * self.parts, *shape, generator=self.rng))
 
     def _cut(self, numbers: torch.Tensor) -> torch.Tensor:
-        return numbers[self.share].to(self.clean.device, non_blocking=True)
+        n = len(self.clean)
+        return numbers[self.part * n : (self.part + 1) * n].to(self.clean.device, non_blocking=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,81 @@
+"""Clean to clean: random flips, shifts, zooms, colours and holes, drawn for each image, differentiable as often as one likes.
+
+For discriminators this is differentiable augmentation (Zhao et al. 2020, https://arxiv.org/abs/2006.10738). Flip, shift and
+zoom act on rows and columns alone, so each is a small matrix of interpolation weights on either side of the image,
+A @ image @ B^T: exact for whole pixels, batched, and its second derivative is that of a matrix product.
+"""
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sfumato.core.image import Images, PerImage
+from sfumato.core.settings import Range, settings
+
+DRAWS = 10
+"""Uniform numbers that one image's augmentation takes."""
+
+
+@settings
+class Config:
+    flip: Annotated[float, Range(0, 1, "probability")] = 0.0
+    """Mirrors left and right. Not for digits or text."""
+    shift: Annotated[float, Range(0, 0.5, "of the side")] = 0.0
+    """Moves by up to this much in each direction, in whole pixels; what was outside repeats the border."""
+    zoom: Annotated[float, Range(0, 0.9)] = 0.0
+    """Scales by a factor between 1 / (1 + zoom) and 1 + zoom, each side for itself."""
+    colour: Annotated[float, Range(0, 1)] = 0.0
+    """Strength of random brightness, contrast and saturation."""
+    cutout: Annotated[float, Range(0, 1, "of the side")] = 0.0
+    """Side of a rectangle that is set to mid-grey."""
+    probability: Annotated[float, Range(0, 1)] = 1.0
+    """Share of the images that are changed at all."""
+
+    def __call__(self, images: Images, uniform: Float[Tensor, "n u"]) -> Images:
+        """`images` with each changed as its row of `uniform` numbers in [0, 1) says; needs `DRAWS` of them."""
+        u = uniform.to(images.device).unbind(1)
+        active = (u[0] < self.probability).float()
+        with torch.autocast(images.device.type, enabled=False):
+            x = images.float()
+            if self.flip or self.shift or self.zoom:
+                x = self._move(x, active, u)
+            if self.colour:
+                x = _recolour(x, *(self.colour * active * (2 * v - 1) for v in u[6:9]))
+            if self.cutout:
+                x = _cut_out(x, self.cutout * active, u[9], u[5])
+        return x
+
+    def _move(self, images: Images, active: PerImage, u: tuple[Tensor, ...]) -> Images:
+        h, w = images.shape[2:]
+        mirror = 1 - 2 * (u[1] < self.flip).float() * active
+        down, right = ((active * (2 * v - 1) * self.shift * side).round() for v, side in ((u[2], h), (u[3], w)))
+        tall, wide = ((1 + self.zoom) ** (active * (2 * v - 1)) for v in (u[4], u[5]))
+        return _weights(h, 1 / tall, down) @ images @ _weights(w, mirror / wide, right).mT
+
+
+def _weights(side: int, step: PerImage, offset: PerImage) -> Float[Tensor, "n 1 a a"]:
+    """Linear interpolation along one axis: row i holds the weights of the pixels around `step * i + offset`, seen from the middle."""
+    place = torch.arange(side, device=step.device)
+    middle = (side - 1) / 2
+    source = (step[:, None] * (place - middle) + middle + offset[:, None]).clamp(0, side - 1)
+    return (1 - (source[:, :, None] - place).abs()).clamp_min(0)[:, None]
+
+
+def _recolour(images: Images, brightness: PerImage, contrast: PerImage, saturation: PerImage) -> Images:
+    b, c, s = (v[:, None, None, None] for v in (brightness / 2, contrast / 2, saturation))
+    grey = images.mean(dim=1, keepdim=True)
+    x = grey + (images - grey) * (1 + s)
+    middle = x.mean(dim=(1, 2, 3), keepdim=True)
+    return middle + (x - middle) * (1 + c) + b
+
+
+def _cut_out(images: Images, side: PerImage, row: PerImage, column: PerImage) -> Images:
+    """A rectangle of `side` (a share of height and width) around (row, column) becomes mid-grey."""
+    inside = []
+    for centre, length in ((row, images.shape[2]), (column, images.shape[3])):
+        place = (torch.arange(length, device=images.device) + 0.5) / length
+        inside.append(((place - centre[:, None]).abs() < side[:, None] / 2).float())
+    hole = (inside[0][:, :, None] * inside[1][:, None, :])[:, None]
+    return images * (1 - hole) + 0.5 * hole

@@ -1,0 +1,193 @@
+"""The data set that is always there: letters and digits, drawn here, no two alike, in 36 classes.
+
+A character is stored once, as the signed distance of every point from its outline. A random affine map bends that field and a
+random level of it is the new outline, so thick and thin come for free; the same field shades the halo around and the rim inside.
+
+    built-in font ─► mask ─► distance ─► affine map ─► level ─► coverage ─┐
+                                             paper: ramp, clouds, halo ───┼─► blend ─► Y, or Y Cb Cr ─► RGB
+                                       ink: ramp, stripes, clouds, rim ───┘
+
+The font is Pillow's, Aileron, which its author gave to the public domain (CC0). Image i depends on (seed, i) and nothing else.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from sfumato.core import chance
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Bytes, PerImage, to_bytes
+from sfumato.data.dataset import Dataset
+
+CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+_CANVAS, _CAPITAL, _REACH = 128, 84, 24
+"""Side of the drawing board, height of a capital on it, and how far from the outline distances are told apart; in pixels."""
+
+_DRAWS, _CELLS, _CHUNK = 96, 5, 1024
+"""Random numbers per image, cells along one side of a cloud, images drawn at a time."""
+
+_BLUE, _RED = torch.tensor([0.0, -0.344136, 1.772]), torch.tensor([1.402, -0.714136, 0.0])
+"""What Cb and Cr add to R, G and B (ITU-R BT.601)."""
+
+
+def glyphs(
+    count: int = 20_000,
+    size: tuple[int, int] = (32, 32),
+    *,
+    channels: int = 1,
+    seed: int = 0,
+    characters: str = CHARACTERS,
+    first: int = 0,
+) -> Dataset:
+    """Images number `first` to `first + count` of the set that belongs to `seed`, labelled with their characters.
+
+    `size` is (height, width), from 8 to 1024 pixels; `channels` is 1 or 3, and the grey image is the luma of the colour one.
+    Raises SettingError for anything else, and for characters that the font lacks or that occur twice.
+    """
+    if count < 1 or first < 0 or channels not in (1, 3) or not all(8 <= side <= 1024 for side in size):
+        raise SettingError(f"glyphs: no {count} images from {first} of size {size} with {channels} channels; sizes are 8 to 1024, channels 1 or 3")
+    shapes = _shapes(characters)
+    pixels = torch.empty(count, channels, *size, dtype=torch.uint8)
+    labels = torch.empty(count, dtype=torch.int64)
+    for start in range(0, count, _CHUNK):
+        stop = min(count, start + _CHUNK)
+        draws = [torch.rand(_DRAWS, generator=chance.generator(seed, "glyph", first + i)) for i in range(start, stop)]
+        pixels[start:stop], labels[start:stop] = _draw(shapes, _Dice(torch.stack(draws)), size, channels)
+    terms = "drawn by Sfumato from the Aileron font (CC0); free of any terms"
+    return Dataset(name="glyphs", pixels=pixels, labels=labels, classes=tuple(characters), terms=terms)
+
+
+class _Dice:
+    """The random numbers of some images, handed out in turn; the order of the calls is part of the data set."""
+
+    def __init__(self, draws: Float[Tensor, "n k"]) -> None:
+        self.draws, self.next = draws, 0
+
+    def between(self, low: float, high: float) -> PerImage:
+        """Uniform in [low, high)."""
+        self.next += 1
+        return low + (high - low) * self.draws[:, self.next - 1]
+
+    def often(self, share: float) -> PerImage:
+        """1 for that share of the images, else 0."""
+        return (self.between(0, 1) < share).float()
+
+    def clouds(self, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
+        """Soft noise about 0, mostly in [-1, 1]."""
+        cells = self.draws[:, self.next : self.next + _CELLS**2].reshape(-1, 1, _CELLS, _CELLS)
+        self.next += _CELLS**2
+        return F.interpolate(cells * 2 - 1, size, mode="bicubic", align_corners=True)[:, 0]
+
+
+def _draw(shapes: Float[Tensor, "m k k"], dice: _Dice, size: tuple[int, int], channels: int) -> tuple[Bytes, Int64[Tensor, " n"]]:
+    """One chunk: the images and which shape each shows."""
+    which = dice.between(0, len(shapes)).long().clamp(max=len(shapes) - 1)
+    distance = _bend(shapes[which], dice, size)
+    coverage = (0.5 - distance).clamp(0, 1)
+
+    dark = dice.often(0.5)
+    paper = torch.where(dark > 0, dice.between(0.04, 0.3), dice.between(0.72, 0.96))
+    ink = torch.where(dark > 0, dice.between(0.78, 1), dice.between(0, 0.2))
+    luma = torch.lerp(_paper(paper, ink, distance, dice, size), _ink(paper, ink, distance, dice, size), coverage)
+    if channels == 1:
+        return to_bytes(luma[:, None]), which
+
+    turn, away = dice.between(0, 2 * math.pi), dice.between(0.3, 0.7) * 2 * math.pi
+    depths = dice.between(0.03, 0.14), dice.between(0.06, 0.2)
+    tints = [[_wide(depth * way(angle)) for way in (torch.cos, torch.sin)] for depth, angle in zip(depths, (turn, turn + away), strict=True)]
+    blue, red = (torch.lerp(under.expand_as(luma), over.expand_as(luma), coverage) for under, over in zip(*tints, strict=True))
+    colour = luma[:, None] + blue[:, None] * _BLUE.view(3, 1, 1) + red[:, None] * _RED.view(3, 1, 1)
+    return to_bytes(colour), which
+
+
+def _bend(shapes: Float[Tensor, "n k k"], dice: _Dice, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
+    """Distance from the outline of the turned, slanted, stretched, shifted and thickened shape, in pixels; negative inside."""
+    angle = dice.between(-0.12, 0.12) + dice.between(-0.12, 0.12)
+    slant, height = dice.between(-0.25, 0.25), dice.between(0.75, 1.0)
+    width = height * dice.between(0.75, 1.1)
+    height, width = (side * min(size) for side in (height, width))
+    cos, sin = angle.cos(), angle.sin()
+    # rows of the inverse map: from a pixel of the image to the place on the board that it shows, both in [-1, 1]
+    across = torch.stack([cos + slant * sin, sin - slant * cos]) / width
+    down = torch.stack([-sin, cos]) / height
+    aspect = torch.tensor([size[1], size[0]], dtype=torch.float32)[:, None]
+    shift = torch.stack([dice.between(-0.1, 0.1), dice.between(-0.1, 0.1)])
+    maps = torch.stack([torch.cat([across * aspect, shift[:1]]), torch.cat([down * aspect, shift[1:]])]).permute(2, 0, 1)
+    grid = F.affine_grid(maps.contiguous(), [len(shapes), 1, *size], align_corners=False)
+    board = F.grid_sample(shapes[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
+    return (board - _wide(dice.between(-0.022, 0.045))) * _wide((width * height).sqrt())
+
+
+def _paper(paper: PerImage, ink: PerImage, distance: Float[Tensor, "n h w"], dice: _Dice, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
+    """Luma of the ground: a ramp, faint clouds, and sometimes a halo that blends the glyph into it."""
+    ground = _wide(paper) + _wide(dice.between(0, 0.1)) * _ramp(dice, size) + _wide(dice.between(0, 0.08)) * dice.clouds(size)
+    halo = dice.often(0.35) * dice.between(0.15, 0.45) * (ink - paper)
+    reach = dice.between(0.06, 0.14) * min(size)
+    return ground + _wide(halo) * torch.exp(-distance.clamp(min=0) / _wide(reach))
+
+
+def _ink(paper: PerImage, ink: PerImage, distance: Float[Tensor, "n h w"], dice: _Dice, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
+    """Luma of the glyph: plain, a ramp, stripes, clouds or a bright rim, moved towards the paper's by no more than a half."""
+    kind = dice.between(0, 1)
+    ramp = 0.5 + 0.5 * _ramp(dice, size)
+    angle, period = dice.between(0, math.pi), dice.between(0.12, 0.22) * min(size)
+    stripes = 0.5 + 0.5 * torch.sin(_along(angle, size) * 2 * math.pi / _wide(period) + _wide(dice.between(0, 2 * math.pi)))
+    clouds = (0.5 + 0.7 * dice.clouds(size)).clamp(0, 1)
+    core = (-distance / (0.06 * min(size)) - 0.2).clamp(0, 1)
+    textures = torch.stack([torch.zeros_like(ramp), ramp, stripes, clouds, core])
+    chosen = torch.bucketize(kind, torch.tensor([0.3, 0.55, 0.7, 0.85]))
+    fade = dice.between(0.2, 0.5) * (paper - ink)
+    return _wide(ink) + _wide(fade) * textures[chosen, torch.arange(len(kind))]
+
+
+def _ramp(dice: _Dice, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
+    """From about -1 to about 1 across the image, in a random direction."""
+    return _along(dice.between(0, 2 * math.pi), size) * (1.6 / math.hypot(*size))
+
+
+def _along(angle: PerImage, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
+    """How far each pixel lies from the middle in the direction of `angle`, in pixels."""
+    rows, columns = (torch.arange(side) - (side - 1) / 2 for side in size)
+    return _wide(angle.cos()) * columns + _wide(angle.sin()) * rows[:, None]
+
+
+def _wide(values: PerImage) -> Float[Tensor, "n 1 1"]:
+    return values[:, None, None]
+
+
+@functools.lru_cache(maxsize=8)
+def _shapes(characters: str) -> Float[Tensor, "m k k"]:
+    """Signed distance from each character's outline, as a share of the board's side; negative inside."""
+    font = ImageFont.load_default(round(_CAPITAL / 0.72))
+    masks = torch.stack([_mask(character, font) for character in characters])
+    if len(set(characters)) < len(characters) or not characters or not masks.any(dim=(1, 2)).all():
+        raise SettingError(f"glyphs: characters = {characters!r} must be some that the font has, each once")
+    distance = _away(masks) - _away(~masks)
+    return F.avg_pool2d(distance[:, None], 2)[:, 0] / _CANVAS
+
+
+def _mask(character: str, font: ImageFont.FreeTypeFont) -> Tensor:
+    """Where the character is, in the middle of the board."""
+    board = Image.new("L", (_CANVAS, _CANVAS))
+    left, top, right, bottom = font.getbbox(character)
+    place = (_CANVAS - left - right) / 2, (_CANVAS - top - bottom) / 2
+    ImageDraw.Draw(board).text(place, character, fill=255, font=font)
+    return torch.from_numpy(np.array(board)) > 127
+
+
+def _away(masks: Tensor) -> Float[Tensor, "m k k"]:
+    """Distance of every pixel to the nearest of the mask, at most `_REACH`: one pass along rows, one along columns."""
+    squares = torch.arange(-_REACH, _REACH + 1).float() ** 2
+    squared = torch.where(masks, 0.0, float(_REACH**2))
+    for _ in range(2):
+        padded = F.pad(squared, (_REACH, _REACH), value=_REACH**2)
+        squared = (padded.unfold(-1, 2 * _REACH + 1, 1) + squares).amin(-1).mT.contiguous()
+    return squared.clamp(max=_REACH**2).sqrt()

@@ -1,0 +1,146 @@
+"""The data sets that can be asked for by name: what they are, where they come from, and how to tell that they are whole.
+
+A file is looked for in `SFUMATO_DATA/<name>/` first and then in the cache (`SFUMATO_CACHE`, or ~/.cache/sfumato), to which it
+is downloaded if it is in neither. Its checksum is compared wherever it was found.
+"""
+
+import os
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from sfumato.core.catalog import suggest
+from sfumato.core.errors import DataError, UnknownNameError
+from sfumato.core.image import Bytes, Labels
+from sfumato.data import idx
+from sfumato.data.dataset import Dataset
+from sfumato.data.download import checksum, fetch
+
+Part = Literal["train", "test", "all"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class File:
+    """One file of a data set."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A public data set."""
+
+    classes: tuple[str, ...]
+    terms: str
+    mirrors: tuple[str, ...]
+    """Addresses of folders that hold the files, the best first."""
+    files: tuple[File, ...]
+    read: Callable[[list[Path], bool], tuple[Bytes, Labels]]
+    """From the paths of `files`, and whether the official test part is meant: its images and labels."""
+
+
+def known(name: str, part: Part = "train") -> Dataset:
+    """The official `part` of the data set called `name`, at its own size and channels.
+
+    Raises UnknownNameError for a name that is not one of `NAMES`, DownloadError if the files are not here and cannot be fetched,
+    DataError if a file in SFUMATO_DATA is not the official one.
+    """
+    if name not in PUBLIC:
+        raise UnknownNameError(f"no data set is called {name!r}{suggest(name, PUBLIC)}; known are {', '.join(PUBLIC)}")
+    kind = PUBLIC[name]
+    paths = [locate(name, file, kind.mirrors) for file in kind.files]
+    parts = [kind.read(paths, test) for test in {"train": [False], "test": [True], "all": [False, True]}[part]]
+    pixels, labels = (torch.cat(piece) if len(parts) > 1 else piece[0] for piece in zip(*parts, strict=True))
+    return Dataset(name=name, pixels=pixels, labels=labels, classes=kind.classes, terms=kind.terms)
+
+
+def locate(name: str, file: File, mirrors: tuple[str, ...]) -> Path:
+    """Where `file` of data set `name` lies on this machine, whole; fetched first if need be."""
+    if folder := os.environ.get("SFUMATO_DATA"):
+        own = Path(folder).expanduser() / name / file.name
+        if own.is_file():
+            if own.stat().st_size != file.bytes or checksum(own) != file.sha256:
+                raise DataError(f"{own}: not the official file of {name} (its SHA-256 differs); remove it, or load it by its path")
+            return own
+    cache = Path(os.environ.get("SFUMATO_CACHE") or "~/.cache/sfumato").expanduser()
+    target = cache / name / file.name
+    fetch([mirror + file.name for mirror in mirrors], target, sha256=file.sha256)
+    return target
+
+
+def _read_idx(paths: list[Path], test: bool) -> tuple[Bytes, Labels]:
+    images, labels = paths[2:] if test else paths[:2]
+    return idx.read_images(images), idx.read_labels(labels)
+
+
+def _read_cifar(paths: list[Path], test: bool) -> tuple[Bytes, Labels]:
+    """From the binary version: records of a label byte and 3 x 32 x 32 colour bytes. Nothing is unpacked to disk."""
+    wanted = [f"cifar-10-batches-bin/{f}.bin" for f in (["test_batch"] if test else [f"data_batch_{i}" for i in range(1, 6)])]
+    found: dict[str, torch.Tensor] = {}
+    with tarfile.open(paths[0], "r|gz") as archive:
+        for member in archive:
+            if member.name in wanted and (content := archive.extractfile(member)):
+                found[member.name] = torch.frombuffer(bytearray(content.read()), dtype=torch.uint8).reshape(-1, 1 + 3 * 32 * 32)
+    records = torch.cat([found[name] for name in wanted])
+    return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()
+
+
+_IDX_NAMES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
+
+
+def _idx_files(*facts: tuple[int, str]) -> tuple[File, ...]:
+    return tuple(File(name=n, bytes=size, sha256=digest) for n, (size, digest) in zip(_IDX_NAMES, facts, strict=True))
+
+
+PUBLIC = {
+    "mnist": Known(
+        classes=tuple("0123456789"),
+        terms="MNIST, Y. LeCun, C. Cortes and C. Burges; usually given as CC BY-SA 3.0",
+        mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+        files=_idx_files(
+            (9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+            (28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+            (1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+            (4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+        ),
+        read=_read_idx,
+    ),
+    "fashion-mnist": Known(
+        classes=("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        terms="Fashion-MNIST, Zalando SE, MIT licence",
+        mirrors=(
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        ),
+        files=_idx_files(
+            (26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+            (29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+            (4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+            (5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+        ),
+        read=_read_idx,
+    ),
+    "cifar10": Known(
+        classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        terms="CIFAR-10, A. Krizhevsky, 2009; no licence stated",
+        mirrors=("https://www.cs.toronto.edu/~kriz/",),
+        files=(
+            File(
+                name="cifar-10-binary.tar.gz",
+                bytes=170052171,
+                sha256="c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+            ),
+        ),
+        read=_read_cifar,
+    ),
+}
+"""Every data set on the net that has a name here. The first two are IDX files, images then labels, training then test."""
+
+NAMES = ("glyphs", *PUBLIC)
+"""Every name that `load` knows; glyphs are drawn, not fetched."""

@@ -1,0 +1,125 @@
+"""One call from a name, a folder, a zip or an IDX file to a data set: one uint8 tensor in memory.
+
+Size. Asked for none, images keep their own if all agree on it and the longer side is at most 256 pixels; otherwise they become
+64 x 64. A larger or smaller image is cut in the middle to the shape asked for (`crop="stretch"`: it is not) and resized with an
+antialiased Lanczos filter.
+
+Channels. Asked for none, 1 if every image is grey and otherwise 3. Transparency is laid over white unless 4 channels are asked for.
+
+Part. Named sets have their official training and test images; so have folders and zips with train/ and test/ (or val/) inside.
+Anywhere else the pixels of each image decide, at the size asked for, and about one in ten is for testing.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from sfumato.core.catalog import suggest
+from sfumato.core.errors import DataError, SettingError
+from sfumato.data import decode, idx
+from sfumato.data.collection import collection, each
+from sfumato.data.dataset import Dataset
+from sfumato.data.decode import Crop
+from sfumato.data.glyphs import glyphs
+from sfumato.data.known import NAMES, Part, known
+
+TEST_SHARE = 0.1
+"""Of the images of a source that has no parts of its own."""
+
+_GLYPHS = {"train": range(20_000), "test": range(20_000, 22_000), "all": range(22_000)}
+
+
+def load(
+    source: str | Path,
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    part: Part = "train",
+    crop: Crop = "centre",
+    tolerance: float = 0.05,
+    seed: int = 0,
+) -> Dataset:
+    """The images of a known name, a folder, a zip or an IDX file, and their labels where there are any.
+
+    `size` is (height, width) in pixels and `channels` 1, 3 or 4; see above for what None means. A folder's or zip's labels are the
+    names of its sub-folders, if every image lies directly in one of at least two. Files that cannot be read are left out and
+    listed in `skipped`; `tolerance` is the share of them that is let pass. `seed` matters to drawn images (glyphs) only. A known
+    name wins over a folder of that name: write ./mnist for the folder.
+    Raises DataError for a source that is no such thing or cannot be used, SettingError for a size or channels that cannot be.
+    """
+    _check(size, channels, tolerance)
+    if str(source) in NAMES:
+        return _named(str(source), size=size, channels=channels, part=part, crop=crop, seed=seed)
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise DataError(f"no file or folder {str(source)!r}{suggest(str(source), NAMES)}; known data sets are {', '.join(NAMES)}")
+    if path.is_dir() or path.suffix.lower() == ".zip":
+        data, parted = collection(path, size=size, channels=channels, part=part, crop=crop, tolerance=tolerance)
+        return data if parted else _part(data, part)
+    if idx.is_idx(path):
+        return _part(_conform(_idx(path), size, channels, crop), part)
+    what = "one image is not a data set" if path.suffix.lower() in decode.SUFFIXES else "neither a zip nor an IDX file"
+    raise DataError(f"{path}: {what}; give a folder or a .zip of at least 2 images, an IDX file, or one of {', '.join(NAMES)}")
+
+
+def _check(size: tuple[int, int] | None, channels: int | None, tolerance: float) -> None:
+    if size is not None and not all(1 <= side <= 4096 for side in size):
+        raise SettingError(f"size = {size!r} must be (height, width), each from 1 to 4096 pixels")
+    if channels not in (None, 1, 3, 4):
+        raise SettingError(f"channels = {channels!r} is none of 1 (grey), 3 (colour), 4 (colour and alpha)")
+    if not 0 <= tolerance <= 1:
+        raise SettingError(f"tolerance = {tolerance!r} is outside [0, 1]")
+
+
+def _named(name: str, *, size: tuple[int, int] | None, channels: int | None, part: Part, crop: Crop, seed: int) -> Dataset:
+    if name != "glyphs":
+        return _conform(known(name, part), size, channels, crop)
+    which = _GLYPHS[part]
+    drawn = glyphs(len(which), size or (32, 32), channels=3 if channels in (3, 4) else 1, seed=seed, first=which.start)
+    return _conform(drawn, size, channels, crop)
+
+
+def _idx(path: Path) -> Dataset:
+    """The images of one IDX file, with the labels of the file that lies beside it, if one does."""
+    pixels, beside = idx.read_images(path), idx.labels_beside(path)
+    name = path.name.split(".")[0]
+    if beside is None:
+        return Dataset(name=name, pixels=pixels)
+    labels = idx.read_labels(beside)
+    if len(labels) != len(pixels):
+        raise DataError(f"{path}: {len(pixels)} images, but {beside} holds {len(labels)} labels; they do not belong together")
+    return Dataset(name=name, pixels=pixels, labels=labels, classes=tuple(map(str, range(int(labels.max()) + 1))))
+
+
+def _part(data: Dataset, part: Part) -> Dataset:
+    """The part of the data that the images' content decides."""
+    if part == "all":
+        return data
+    train, test = data.split(TEST_SHARE)
+    chosen = test if part == "test" else train
+    if not len(chosen):
+        raise DataError(f"{data.name}: none of its {len(data)} images falls into the {part} part; add images, or ask for all")
+    return chosen
+
+
+def _conform(data: Dataset, size: tuple[int, int] | None, channels: int | None, crop: Crop) -> Dataset:
+    """The same images at another size or with other channels, where asked for."""
+    count, now, *own = data.pixels.shape
+    height, width = size or own
+    channels = channels or now
+    if [now, *own] == [channels, height, width]:
+        return data
+    if [height, width] == own and (now, channels) == (1, 3):
+        return dataclasses.replace(data, pixels=data.pixels.repeat(1, 3, 1, 1))
+    pixels = torch.empty(count, channels, height, width, dtype=torch.uint8)
+    old, new = data.pixels.numpy().transpose(0, 2, 3, 1), pixels.numpy()
+
+    def convert(i: int) -> None:
+        image = Image.fromarray(old[i].squeeze(-1) if now == 1 else np.ascontiguousarray(old[i]))
+        new[i] = decode.prepare(image, channels=channels, size=(height, width), crop=crop).transpose(2, 0, 1)
+
+    each(convert, range(count))
+    return dataclasses.replace(data, pixels=pixels)

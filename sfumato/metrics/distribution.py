@@ -1,0 +1,122 @@
+"""How near a set of generated images is to a set of real ones: every answer from one pair of feature sets.
+
+frechet            shift and spread, as Gaussians           biased by the number of images
+frechet_infinity   the same, extrapolated to no bias        given when there are enough images
+kid                any difference, unbiased                 the one to trust for small sets
+mind               any difference, along random lines       cheap in many dimensions
+precision, density        do generated images look real?
+recall, coverage          are all kinds of real images there?
+
+No number here means anything without its features: small networks of one's own see less than large ones, so such numbers rank
+models measured alike and cannot be set beside published ones.
+"""
+
+import dataclasses
+
+import torch
+
+from sfumato.core.image import Vectors
+from sfumato.metrics.base import Generated, Measurement, Protocol
+from sfumato.metrics.frechet import Moments, frechet, frechet_deletions, frechet_from_moments, frechet_infinity, frechet_parts
+from sfumato.metrics.interval import jackknife, wilson
+from sfumato.metrics.kernel import discrepancy, kid, kid_deletions
+from sfumato.metrics.neighbours import density_coverage, density_coverage_deletions, precision_recall
+from sfumato.metrics.sliced import mind, mind_deletions
+
+__all__ = [
+    "Moments",
+    "density_coverage",
+    "discrepancy",
+    "distribution_report",
+    "frechet",
+    "frechet_from_moments",
+    "frechet_infinity",
+    "frechet_parts",
+    "kid",
+    "mind",
+    "precision_recall",
+]
+
+JACKKNIFE = "95 %, other images from the same generator, jackknife over 10 parts"
+WILSON = "95 %, other {} images against the same neighbourhoods, Wilson"
+
+
+def distribution_report(
+    real: Vectors,
+    generated: Generated,
+    *,
+    features: str,
+    rng: torch.Generator,
+    weights: str = "",
+    reference: str = "",
+    resize: str = "none",
+    dtype: str = "float32",
+    seed: int | None = None,
+    notes: str = "",
+) -> list[Measurement]:
+    """Fréchet distance, KID, MIND, precision, recall, density and coverage, each with its interval and protocol.
+
+    The keywords but `rng` are facts about how the vectors came to be, and go into the protocol: see `Protocol`. The Fréchet distance
+    extrapolated to infinitely many images is in the list if there are four times as many generated images as dimensions.
+    Raises DataError for fewer than 20 generated images or NaN, SettingError for fewer than 6 real ones.
+    """
+    protocol = Protocol(
+        features=features,
+        weights=weights,
+        dimension=real.shape[1],
+        resize=resize,
+        reference=reference,
+        real=len(real),
+        generated=len(generated),
+        dtype=dtype,
+        seed=seed,
+        notes=notes,
+    )
+    return [*_distances(real, generated, protocol, rng), *_neighbourhoods(real, generated, protocol, rng)]
+
+
+def _distances(real: Vectors, generated: Generated, protocol: Protocol, rng: torch.Generator) -> list[Measurement]:
+    shift, spread = frechet_parts(real, generated)
+    few = min(len(real), len(generated)) <= real.shape[1]
+    remark = f"{shift:.4g} of it from the means, {spread:.4g} from the covariances"
+    remark += "; fewer images than dimensions, so the bias is large: look at kid" if few else ""
+    gaussian = dataclasses.replace(protocol, notes="; ".join(filter(None, [remark, protocol.notes])))
+    pairs = dataclasses.replace(protocol, settings="all pairs")
+    lines = dataclasses.replace(protocol, settings="1000 directions")
+    distance, kernel, sliced = shift + spread, discrepancy(real, generated), mind(real, generated, rng=rng)
+    report = [
+        _distance("frechet", distance, gaussian, jackknife(distance, frechet_deletions(real, generated, rng=rng), within=(0, torch.inf))),
+        _distance("kid", kernel, pairs, jackknife(kernel, kid_deletions(real, generated, rng=rng))),
+        _distance("mind", sliced, lines, jackknife(sliced, mind_deletions(real, generated, rng=rng), within=(0, torch.inf))),
+    ]
+    if len(generated) >= 4 * real.shape[1]:
+        line = dataclasses.replace(protocol, settings="15 sizes")
+        report.insert(1, _distance("frechet_infinity", frechet_infinity(real, generated, rng=rng), line, None))
+    return report
+
+
+def _distance(name: str, value: float, protocol: Protocol, interval: tuple[float, float] | None) -> Measurement:
+    protocol = dataclasses.replace(protocol, interval=JACKKNIFE if interval else "")
+    return Measurement(name=name, value=value, interval=interval, higher_is_better=False, protocol=protocol)
+
+
+def _neighbourhoods(real: Vectors, generated: Generated, protocol: Protocol, rng: torch.Generator) -> list[Measurement]:
+    precision, recall = precision_recall(real, generated)
+    density, coverage = density_coverage(real, generated)
+    densities, coverages = density_coverage_deletions(real, generated, rng=rng)
+    rows = [
+        ("precision", precision, 3, wilson(round(precision * len(generated)), len(generated)), WILSON.format("generated")),
+        ("recall", recall, 3, wilson(round(recall * len(real)), len(real)), WILSON.format("real")),
+        ("density", density, 5, jackknife(density, densities, within=(0, torch.inf)), JACKKNIFE),
+        ("coverage", coverage, 5, jackknife(coverage, coverages, within=(0, 1)), JACKKNIFE),
+    ]
+    return [
+        Measurement(
+            name=name,
+            value=value,
+            interval=interval,
+            higher_is_better=True,
+            protocol=dataclasses.replace(protocol, settings=f"k = {k}", interval=how),
+        )
+        for name, value, k, interval, how in rows
+    ]

@@ -1,0 +1,82 @@
+"""How likely a model finds images: log p(x) by importance sampling (Burda et al. 2016, https://arxiv.org/abs/1509.00519).
+
+    log p(x) ≈ log 1/k Σ p(x|z) p(z) / q(z|x),   z ~ q(z|x)                          (8)
+
+With one sample this is the evidence lower bound; its expectation rises with every further one and never exceeds log p(x).
+The prior p(z) is the standard normal the model was trained with, whatever samples may be drawn from later.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, Labels, PerImage, Vectors
+from sfumato.metrics.base import device_of, double, measuring
+from sfumato.models.base import Encodes
+
+
+def importance_sampled(
+    model: Encodes, images: Images, labels: Labels | None = None, *, samples: int = 1000, rng: torch.Generator, chunk: int = 512
+) -> PerImage:
+    """Estimate of log p(x) of each image in nats; higher is better, and on average at or below the truth.
+
+    The network computes in its own precision and sees at most `chunk` latents at a time, whatever the number of images and samples; the
+    result does not depend on `chunk` beyond rounding. Weights are summed in float64. An image that the likelihood sees as random bits is
+    drawn once. Raises SettingError for `samples` or `chunk` < 1.
+    """
+    if samples < 1 or chunk < 1:
+        raise SettingError(f"samples = {samples}, chunk = {chunk} must both be at least 1")
+    device, at_once = device_of(model, images.device), max(1, chunk // max(1, len(images)))
+    labels = None if labels is None else labels.to(device)
+    with measuring(model):
+        seen = model.observe(images.to(device), torch.rand(images.shape, generator=rng).to(device))
+        mean, logvar = _posterior(model, seen, labels, chunk)
+        total = double(seen.new_full((len(seen),), -math.inf))
+        for done in range(0, samples, at_once):
+            noise = torch.stack([torch.randn(mean.shape, generator=rng) for _ in range(min(at_once, samples - done))]).to(mean)
+            weights = _log_weights(model, seen, labels, posterior=(mean, logvar), noise=noise, chunk=chunk)
+            total = torch.logaddexp(total, weights.logsumexp(dim=0))
+    return total - math.log(samples)
+
+
+def bits_per_dimension(nats: PerImage, shape: Sequence[int]) -> PerImage:
+    """Bits that each number of an image of `shape` (channels, height, width) costs, from its log-likelihood in `nats`; lower is better.
+
+    `nats` must be of probabilities of discrete values (bits, or 256 levels). From a density over [0, 1] in which the 256 levels
+    were filled with uniform noise, add 8.
+
+    >>> bits_per_dimension(torch.tensor([-64 * math.log(2)]), (1, 8, 8)).tolist()
+    [1.0]
+    """
+    return -nats / (math.prod(shape) * math.log(2))
+
+
+def _posterior(model: Encodes, images: Images, labels: Labels | None, chunk: int) -> tuple[Vectors, Vectors]:
+    rows = torch.arange(len(images), device=images.device).split(chunk)
+    parts = [model.posterior(images[r], None if labels is None else labels[r]) for r in rows]
+    return torch.cat([mean for mean, _ in parts]), torch.cat([logvar for _, logvar in parts])
+
+
+def _log_weights(
+    model: Encodes,
+    images: Images,
+    labels: Labels | None,
+    *,
+    posterior: tuple[Vectors, Vectors],
+    noise: Float[Tensor, "s n d"],
+    chunk: int,
+) -> Float[Tensor, "s n"]:
+    """Logarithm of p(x|z) p(z) / q(z|x) for each standard normal draw of each image's latent."""
+    mean, logvar = posterior
+    rows = torch.arange(len(images), device=images.device).repeat(len(noise)).split(chunk)
+    weights = []
+    for draw, row in zip(noise.flatten(0, 1).split(chunk), rows, strict=True):
+        z = mean[row] + (logvar[row] / 2).exp() * draw
+        prior_over_posterior = (draw.square() + logvar[row] - z.square()).sum(dim=1) / 2
+        likelihood = model.log_likelihood(images[row], z, None if labels is None else labels[row])
+        weights.append(double(likelihood) + double(prior_over_posterior))
+    return torch.cat(weights).view(len(noise), len(images))

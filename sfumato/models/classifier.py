@@ -1,0 +1,95 @@
+"""A convolutional classifier: stages of convolutions, pooling between them, a fully connected head (LeCun et al. 1998).
+
+    image ─ [convolve x depth ─ pool] x stages ─ (average) ─ hidden ─ features ─ scores
+"""
+
+from typing import Annotated, Literal, final
+
+import torch
+from torch import nn
+
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, Vectors
+from sfumato.core.settings import Range, settings
+from sfumato.models.base import Classifies, known
+from sfumato.nn.blocks import Activation, activation
+from sfumato.nn.norm import BatchNorm
+
+
+@settings
+class Config:
+    size: Annotated[tuple[int, int] | None, Range(1, 1024, "pixels")] = None
+    """Height and width of the images; taken from the data if not set."""
+    channels: Annotated[int | None, Range(1, 16, "channels")] = None
+    """1 for grey, 3 for RGB; taken from the data if not set."""
+    classes: Annotated[int | None, Range(0, 100_000, "classes")] = None
+    """Number of classes; taken from the data if not set."""
+    widths: Annotated[tuple[int, ...], Range(1, 4096, "channels")] = (32, 64, 128)
+    """Channels of each stage; there is a pooling after every one but the last."""
+    depth: Annotated[int, Range(1, 16, "convolutions")] = 2
+    """Convolutions per stage."""
+    kernel: Annotated[int, Range(1, 15, "pixels, odd")] = 3
+    """Side of the convolution kernels."""
+    activation: Activation = "relu"
+    """Nonlinearity after every convolution and hidden layer."""
+    batch_norm: bool = True
+    """Normalises over the batch after every convolution."""
+    pooling: Literal["max", "average"] = "max"
+    """How 2x2 pixels become one between stages."""
+    global_pooling: bool = True
+    """Averages each map of the last stage to one number, instead of flattening it."""
+    hidden: Annotated[tuple[int, ...], Range(1, 65536, "units")] = (128,)
+    """Units of the fully connected layers before the scores; the last of them are the features."""
+    dropout: Annotated[float, Range(0, 0.95)] = 0.0
+    """Share of units dropped before every fully connected layer in training."""
+
+    def check(self) -> None:
+        if self.kernel % 2 == 0:
+            raise SettingError(f"models/classifier: kernel = {self.kernel} must be odd")
+        if not self.widths or not self.hidden:
+            raise SettingError("models/classifier: widths and hidden need at least one number each")
+
+    def build(self) -> "Classifier":
+        return Classifier(self)
+
+
+@final
+class Classifier(Classifies):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.size, self.channels, self.classes = known(config)
+        self.feature_dim = config.hidden[-1]
+        if self.classes < 2:
+            raise SettingError(f"models/classifier: classes = {self.classes}, but a classifier needs at least 2; put images in one folder a class")
+        pool = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[config.pooling]
+        stages: list[nn.Module] = []
+        inputs, (h, w) = self.channels, self.size
+        for i, width in enumerate(config.widths):
+            if i:
+                stages.append(pool(2))
+                h, w = h // 2, w // 2
+            for _ in range(config.depth):
+                stages += _convolve(inputs, width, config)
+                inputs = width
+        if min(h, w) < 1:
+            raise SettingError(f"models/classifier: {len(config.widths)} stages are too many for images of {self.size[0]}x{self.size[1]}")
+        self.stages = nn.Sequential(*stages)
+        flat = [nn.AdaptiveAvgPool2d(1), nn.Flatten()] if config.global_pooling else [nn.Flatten()]
+        units = [inputs * (1 if config.global_pooling else h * w), *config.hidden]
+        layers: list[nn.Module] = []
+        for a, b in zip(units, units[1:], strict=False):
+            layers += [nn.Dropout(config.dropout), nn.Linear(a, b), activation(config.activation)]
+        self.hidden = nn.Sequential(*flat, *layers)
+        self.scores = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(units[-1], self.classes))
+
+    def features(self, images: Images) -> Vectors:
+        x = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
+        return self.hidden(self.stages(x)).float()
+
+    def classify(self, images: Images) -> Vectors:
+        return self.scores(self.features(images)).float()
+
+
+def _convolve(inputs: int, outputs: int, config: Config) -> list[nn.Module]:
+    conv = nn.Conv2d(inputs, outputs, config.kernel, padding=config.kernel // 2, bias=not config.batch_norm)
+    return [conv, *([BatchNorm(outputs)] if config.batch_norm else []), activation(config.activation)]

@@ -1,0 +1,150 @@
+"""Deep convolutional GAN (Radford et al. 2016, https://arxiv.org/abs/1511.06434), from the paper's form to one that trains today.
+
+The classic form normalises over the batch, ends in tanh and starts from a projected latent. Pixel normalisation, a linear
+output, residual blocks, the minibatch deviation (Karras et al. 2018, https://arxiv.org/abs/1710.10196) and the projection of
+labels (Miyato & Koyama 2018, https://arxiv.org/abs/1802.05637) are settings.
+
+    z, label ─ start ─ [blocks ─ up] x stages ─ image
+    image ─ stem ─ [down ─ blocks] x stages ─ (deviation) ─ head ─ logit (+ <projection(label), features>)
+"""
+
+from typing import Annotated, Literal, final
+
+import torch
+from torch import nn
+
+from sfumato.core.image import Images, Labels, PerImage, Vectors
+from sfumato.core.settings import Range, settings
+from sfumato.models.base import Adversarial, known
+from sfumato.nn.blocks import Activation, Down, LabelEmbedding, MinibatchDeviation, Norm, Residual, Up, activation, ladder, norm
+
+
+@settings
+class Config:
+    size: Annotated[tuple[int, int] | None, Range(8, 1024, "pixels")] = None
+    """Height and width of the images; taken from the data if not set."""
+    channels: Annotated[int | None, Range(1, 16, "channels")] = None
+    """1 for grey, 3 for RGB, 4 with alpha; taken from the data if not set."""
+    classes: Annotated[int | None, Range(0, 100_000, "classes")] = None
+    """Number of classes, 0 to ignore labels; taken from the data if not set."""
+    latent_dim: Annotated[int, Range(1, 4096, "numbers")] = 64
+    """Length of the latent z."""
+    width: Annotated[int, Range(1, 1024, "channels")] = 48
+    """Channels of the generator's finest hidden maps; doubles with every halving of the size."""
+    discriminator_width: Annotated[int, Range(1, 1024, "channels")] = 48
+    """Channels of the discriminator's finest hidden maps; doubles likewise."""
+    max_width: Annotated[int, Range(1, 4096, "channels")] = 512
+    """No map has more channels than this."""
+    blocks: Annotated[int, Range(0, 16, "blocks")] = 0
+    """Residual blocks at each size of the generator but the finest."""
+    discriminator_blocks: Annotated[int, Range(0, 16, "blocks")] = 0
+    """Residual blocks at each size of the discriminator but the finest."""
+    normalise: Norm = "layer"
+    """Normalisation in the generator."""
+    discriminator_normalise: Norm = "none"
+    """Normalisation in the discriminator; with R1 or a gradient penalty it must be none."""
+    generator_activation: Activation = "leaky-relu"
+    """Nonlinearity in the generator."""
+    upsample: Literal["transposed", "nearest", "bilinear"] = "transposed"
+    """How the generator doubles the size."""
+    output: Literal["conv", "up", "up-tanh"] = "conv"
+    """The generator's last step: a 3x3 convolution at full size, or the last doubling itself, with tanh in the classic form."""
+    lowest: Annotated[int, Range(2, 64, "pixels")] = 4
+    """Sizes are halved for as long as both sides stay at least this."""
+    minibatch_deviation: bool = True
+    """Shows the discriminator how much the images of a group differ, against collapse."""
+    init: Literal["default", "normal"] = "default"
+    """Torch's initial weights, or the paper's N(0, 0.02)."""
+
+    def build(self) -> "Dcgan":
+        return Dcgan(self)
+
+
+@final
+class Dcgan(Adversarial):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.size, self.channels, self.classes = known(config)
+        self.latent_dim = config.latent_dim
+        self.generator = Generator(config)
+        self.discriminator = Discriminator(config)
+        if config.init == "normal":
+            self.apply(_paper_init)
+
+    def sample(self, z: Vectors, labels: Labels | None = None) -> Images:
+        return self.generator(z, labels)
+
+    def judge(self, images: Images, labels: Labels | None = None) -> PerImage:
+        return self.discriminator(images, labels)
+
+
+class Generator(nn.Module):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        size, channels, classes = known(config)
+        *finer, start = ladder(size, lowest=config.lowest)
+        fine = [min(config.width << i, config.max_width) for i in range(len(finer) + 1)]
+        widths = [channels, *fine[:-1]] if config.output != "conv" and finer else fine
+        biased = config.normalise != "batch"
+        self.embedding = LabelEmbedding(classes, config.latent_dim) if classes else None
+        self.start = nn.Sequential(
+            nn.Linear(config.latent_dim * (2 if classes else 1), widths[-1] * start[0] * start[1], bias=biased),
+            nn.Unflatten(1, (widths[-1], *start)),
+        )
+        stages = []
+        for i in reversed(range(len(finer))):
+            stages += [Residual(widths[i + 1], normalise=config.normalise, act=config.generator_activation) for _ in range(config.blocks)]
+            stages += [norm(config.normalise, widths[i + 1]), activation(config.generator_activation)]
+            stages += [Up(widths[i + 1], widths[i], finer[i], how=config.upsample, bias=biased)]
+        if config.output == "conv" or not finer:
+            stages += [norm(config.normalise, widths[0]), activation(config.generator_activation)]
+            stages += [nn.Conv2d(widths[0], channels, 3, 1, 1)]
+        self.stages = nn.Sequential(*stages, *([nn.Tanh()] if config.output == "up-tanh" else []))
+
+    def forward(self, z: Vectors, labels: Labels | None = None) -> Images:
+        if self.embedding is not None:
+            assert labels is not None
+            z = torch.cat([z, self.embedding(labels)], dim=1)
+        start = self.start(z).contiguous(memory_format=torch.channels_last)
+        return self.stages(start).float() / 2 + 0.5
+
+
+class Discriminator(nn.Module):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        size, channels, classes = known(config)
+        *finer, last = ladder(size, lowest=config.lowest)
+        widths = [min(config.discriminator_width << i, config.max_width) for i in range(max(1, len(finer)))]
+        kind = config.discriminator_normalise
+        stages: list[nn.Module] = [] if finer else [nn.Conv2d(channels, widths[0], 3, 1, 1), activation("leaky-relu")]
+        for i in range(len(finer)):
+            first = i == 0
+            stages += [Down(channels if first else widths[i - 1], widths[i], bias=first or kind != "batch")]
+            stages += [Residual(widths[i], normalise=kind, act="leaky-relu") for _ in range(config.discriminator_blocks)]
+            stages += [*([] if first else [norm(kind, widths[i])]), activation("leaky-relu")]
+        self.stages = nn.Sequential(*stages)
+        width, area = widths[-1], last[0] * last[1]
+        extra = 1 if config.minibatch_deviation else 0
+        self.deviation = MinibatchDeviation() if extra else nn.Identity()
+        hidden = [nn.Conv2d(width + extra, width, 3, 1, 1), activation("leaky-relu")] if extra else []
+        self.head = nn.Sequential(*hidden, nn.Flatten())
+        self.score = nn.Linear(width * area, 1)
+        self.projection = nn.Embedding(classes, width * area) if classes else None
+        if self.projection is not None:
+            nn.init.zeros_(self.projection.weight)
+
+    def forward(self, images: Images, labels: Labels | None = None) -> PerImage:
+        x = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
+        features = self.head(self.deviation(self.stages(x)))
+        logit = self.score(features).squeeze(1).float()
+        if self.projection is None:
+            return logit
+        assert labels is not None
+        return logit + (self.projection(labels) * features).sum(1).float()
+
+
+def _paper_init(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+    if isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)

@@ -1,0 +1,125 @@
+"""Blocks from which encoders, decoders, generators and discriminators are stacked."""
+
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sfumato.core.image import Images, Resized, Vectors
+from sfumato.nn.norm import BatchNorm, LayerNorm, PixelNorm
+
+Activation = Literal["relu", "leaky-relu", "silu", "sigmoid", "tanh"]
+Norm = Literal["batch", "layer", "pixel", "none"]
+
+
+def activation(name: Activation) -> nn.Module:
+    """The elementwise function called `name`; leaky ReLU has slope 0.2."""
+    kinds = {"relu": nn.ReLU, "silu": nn.SiLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
+    return nn.LeakyReLU(0.2) if name == "leaky-relu" else kinds[name]()
+
+
+def norm(name: Norm, channels: int) -> nn.Module:
+    """The normalisation called `name` for maps of `channels` channels."""
+    return {"batch": lambda: BatchNorm(channels), "layer": lambda: LayerNorm(channels), "pixel": PixelNorm, "none": nn.Identity}[name]()
+
+
+def ladder(size: tuple[int, int], *, lowest: int = 4) -> list[tuple[int, int]]:
+    """`size` and its halvings, rounded up, for as long as both sides stay at least `lowest`.
+
+    >>> ladder((28, 28)), ladder((64, 48))
+    ([(28, 28), (14, 14), (7, 7), (4, 4)], [(64, 48), (32, 24), (16, 12), (8, 6)])
+    """
+    sizes = [size]
+    while min(half := ((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2)) >= lowest:
+        sizes.append(half)
+    return sizes
+
+
+class Down(nn.Module):
+    """4x4 convolution of stride 2; an odd side is first extended by its last row or column, so that h becomes ceil(h / 2)."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=bias)
+
+    def forward(self, x: Images) -> Resized:
+        if x.shape[2] % 2 or x.shape[3] % 2:
+            x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
+        return self.conv(x)
+
+
+class Up(nn.Module):
+    """Doubles the size, then cuts to `size`: one 4x4 transposed convolution, or an interpolation and a 3x3 convolution."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        size: tuple[int, int],
+        *,
+        how: Literal["transposed", "nearest", "bilinear"] = "transposed",
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.size, self.how = size, how
+        if how == "transposed":
+            self.conv: nn.Module = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=bias)
+        else:
+            self.conv = nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias)
+
+    def forward(self, x: Images) -> Resized:
+        if self.how != "transposed":
+            x = F.interpolate(x, scale_factor=2, mode=self.how)
+        y = self.conv(x)
+        return y if y.shape[2:] == self.size else y[:, :, : self.size[0], : self.size[1]]
+
+
+class Residual(nn.Module):
+    """x + conv(act(norm(conv(act(norm(x)))))), the identity at first: the last convolution starts at zero."""
+
+    def __init__(self, channels: int, *, normalise: Norm, act: Activation) -> None:
+        super().__init__()
+        last = nn.Conv2d(channels, channels, 3, 1, 1)
+        nn.init.zeros_(last.weight)
+        self.body = nn.Sequential(
+            norm(normalise, channels),
+            activation(act),
+            nn.Conv2d(channels, channels, 3, 1, 1),
+            norm(normalise, channels),
+            activation(act),
+            last,
+        )
+
+    def forward(self, x: Images) -> Images:
+        return x + self.body(x)
+
+
+class MinibatchDeviation(nn.Module):
+    """One more channel: how much the images of a group of `group` neighbours differ (Karras et al. 2018, arXiv:1710.10196, section 3).
+
+    Groups are runs of neighbours, so that processes that share a batch form the groups that one process would.
+    """
+
+    def __init__(self, group: int = 4) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, x: Images) -> Resized:
+        n, c, h, w = x.shape
+        group = self.group if n % self.group == 0 else n
+        y = x.float().reshape(n // group, group, c, h, w)
+        spread = ((y - y.mean(dim=1, keepdim=True)).square().mean(dim=1) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+        plane = spread.repeat_interleave(group).reshape(n, 1, 1, 1).expand(n, 1, h, w)
+        return torch.cat([x, plane.to(x.dtype)], dim=1)
+
+
+class LabelEmbedding(nn.Module):
+    """A learned vector of unit mean square for each class."""
+
+    def __init__(self, classes: int, dim: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(classes, dim)
+
+    def forward(self, labels: torch.Tensor) -> Vectors:
+        return PixelNorm()(self.table(labels))

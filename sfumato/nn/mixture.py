@@ -1,0 +1,75 @@
+"""A Gaussian mixture that can be fitted to vectors and sampled as a smooth-by-parts function of standard normal ones."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sfumato.core.image import Vectors
+
+_FLOOR = 1e-3
+"""Added to the diagonal of each covariance, so that a component on few points stays a density."""
+
+
+class Mixture(nn.Module):
+    """`components` Gaussians with full covariances; one standard normal until `fit` is called."""
+
+    def __init__(self, components: int, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.full((components,), 1 / components))
+        self.register_buffer("means", torch.zeros(components, dim))
+        self.register_buffer("factors", torch.eye(dim).repeat(components, 1, 1))
+        self.weights: Tensor
+        self.means: Tensor
+        self.factors: Tensor
+
+    def forward(self, z: Vectors) -> Vectors:
+        """Standard normal vectors warped to the mixture.
+
+        The first coordinate picks the component: its normal quantile falls into one component's share of [0, 1), and where
+        it falls inside that share becomes the component's own first coordinate, standard normal again.
+        """
+        quantile = torch.special.ndtr(z[:, 0].double())
+        edges = self.weights.double().cumsum(0)
+        which = torch.searchsorted(edges, quantile, right=True).clamp_max(len(edges) - 1)
+        share = self.weights.double()[which]
+        inside = (quantile - (edges[which] - share)) / share
+        first = torch.special.ndtri(inside.clamp(1e-9, 1 - 1e-9)).to(z.dtype)
+        own = torch.cat([first[:, None], z[:, 1:]], dim=1)
+        return self.means[which] + (self.factors[which] @ own[:, :, None]).squeeze(2)
+
+    @torch.no_grad()
+    def fit(self, vectors: Vectors, *, rng: torch.Generator, steps: int = 50) -> float:
+        """Expectation-maximisation from random points of `vectors`; returns the mean log-density reached, in nats."""
+        x = vectors.double().cpu()
+        count, k = len(x), len(self.weights)
+        means = x[torch.randperm(count, generator=rng)[:k]]
+        factors = torch.linalg.cholesky(_covariance(x, torch.ones(count).double(), x.mean(0))).repeat(k, 1, 1)
+        weights, reached = torch.full((k,), 1 / k).double(), -math.inf
+        for _ in range(steps):
+            joint = weights.log() + _log_normal(x, means, factors)
+            total = joint.logsumexp(1)
+            responsible = (joint - total[:, None]).exp()
+            mass = responsible.sum(0).clamp_min(1e-9)
+            weights, means = mass / mass.sum(), responsible.T @ x / mass[:, None]
+            factors = torch.stack([torch.linalg.cholesky(_covariance(x, responsible[:, j], means[j])) for j in range(k)])
+            gained, reached = total.mean().item() - reached, total.mean().item()
+            if gained < 1e-4:
+                break
+        self.weights.copy_(weights)
+        self.means.copy_(means)
+        self.factors.copy_(factors)
+        return reached
+
+
+def _log_normal(x: Vectors, means: Vectors, factors: Float[Tensor, "k d d"]) -> Float[Tensor, "n k"]:
+    offset = (x[None] - means[:, None]).mT
+    scaled = torch.linalg.solve_triangular(factors, offset, upper=False)
+    log_volume = factors.diagonal(dim1=1, dim2=2).log().sum(1)
+    return -(scaled.square().sum(1) / 2 + log_volume[:, None] + x.shape[1] * math.log(2 * math.pi) / 2).T
+
+
+def _covariance(x: Vectors, weights: Float[Tensor, " n"], mean: Float[Tensor, " d"]) -> Float[Tensor, "d d"]:
+    offset = x - mean
+    return (offset * weights[:, None]).T @ offset / weights.sum().clamp_min(1e-9) + _FLOOR * torch.eye(x.shape[1]).double()

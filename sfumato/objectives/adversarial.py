@@ -1,0 +1,163 @@
+"""Adversarial objectives: a generator against a discriminator that tells its images from real ones.
+
+    non-saturating   Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661: the minimax value, the generator's side with the log trick
+    least-squares    Mao et al. 2017, https://arxiv.org/abs/1611.04076
+    hinge            Lim & Ye 2017, https://arxiv.org/abs/1705.02894
+    wasserstein      Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875; with a gradient penalty, Gulrajani et al. 2017, 1704.00028
+    relativistic     each real image against one generated image (Jolicoeur-Martineau 2018, 1807.00734), stable with R1 and R2
+                     together (Huang et al. 2024, https://arxiv.org/abs/2501.05441)
+
+R1 and R2 are the squared gradients of the discriminator on real and on generated images (Mescheder et al. 2018,
+https://arxiv.org/abs/1801.04406), taken on every step or, lazily, on every k-th with k times the weight (Karras et al. 2020).
+"""
+
+import math
+from typing import Annotated, Literal
+
+import torch
+from torch.nn import functional as F
+
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, PerImage, Scalar
+from sfumato.core.settings import Range, settings
+from sfumato.data.augment import DRAWS
+from sfumato.data.augment import Config as Augmentation
+from sfumato.models.base import Adversarial
+from sfumato.objectives.base import Batch, Losses, Phase
+
+Kind = Literal["non-saturating", "least-squares", "hinge", "wasserstein", "relativistic"]
+
+
+@settings
+class Config:
+    loss: Kind = "relativistic"
+    """What either side minimises."""
+    r1: Annotated[float, Range(0, 10_000)] = 1.0
+    """Weight gamma of the gradient penalty on real images, gamma / 2 * E|grad D|^2."""
+    r2: Annotated[float, Range(0, 10_000)] = 1.0
+    """The same on generated images."""
+    penalty_end: Annotated[float, Range(0, 1, "of the start")] = 0.1
+    """R1 and R2 fall to this share of their weight along a cosine over the run; 1 keeps them."""
+    penalty_every: Annotated[int, Range(1, 64, "steps")] = 4
+    """R1 and R2 are taken on every k-th step, k times as strong."""
+    gradient_penalty: Annotated[float, Range(0, 1000)] = 0.0
+    """Weight of (|grad D| - 1)^2 between real and generated images; 10 is usual with wasserstein."""
+    generator_every: Annotated[int, Range(1, 64, "steps")] = 1
+    """The generator moves on every k-th step; 5 is usual with wasserstein."""
+    augment: Augmentation | None = None
+    """Differentiable augmentation of all that the discriminator sees."""
+
+    def check(self) -> None:
+        if self.loss == "wasserstein" and not (self.gradient_penalty or self.r1):
+            raise SettingError("objectives/adversarial: loss = 'wasserstein' needs gradient_penalty (10 is usual) or r1 above 0")
+
+    def phases(self, model: Adversarial) -> list[Phase]:
+        """Generator, discriminator, and the lazy penalty. The generator comes first: its images serve all three."""
+        shown = _Shown()
+
+        def generator(batch: Batch) -> Losses:
+            fake = shown.make(model, batch)
+            on_fake = self._judge(model, fake, batch)
+            on_real = self._judge(model, batch.clean, batch).detach() if self.loss == "relativistic" else None
+            return {"total": generator_loss(self.loss, on_fake, on_real), "diversity": _spread(fake) / _spread(batch.clean)}
+
+        def discriminator(batch: Batch) -> Losses:
+            fake = shown.take(model, batch)
+            on_real, on_fake = self._judge(model, batch.clean, batch), self._judge(model, fake, batch)
+            total = discriminator_loss(self.loss, on_real, on_fake)
+            losses = {"total": total, "real_logit": on_real.mean(), "fake_logit": on_fake.mean(), "told_apart": _told_apart(on_real, on_fake)}
+            if self.loss == "non-saturating":
+                losses["minimax_value"] = -total.detach()
+            if self.gradient_penalty:
+                penalty = self.gradient_penalty * self._slope_between(model, fake, batch)
+                losses |= {"total": total + penalty, "penalty": penalty, "penalty_share": penalty / (penalty + total.abs())}
+            return losses
+
+        def penalty(batch: Batch) -> Losses:
+            fake = shown.take(model, batch)
+            fade = self.penalty_end + (1 - self.penalty_end) * (1 + math.cos(math.pi * batch.progress)) / 2
+            r1 = self._squared_slope(model, batch.clean, batch) if self.r1 else batch.clean.new_zeros(())
+            r2 = self._squared_slope(model, fake, batch) if self.r2 else batch.clean.new_zeros(())
+            weighted = fade * (self.r1 * r1 + self.r2 * r2) / 2
+            # A discriminator that knows nothing pays log 2, whatever the loss: a yardstick that does not vanish with it.
+            share = weighted / (weighted + math.log(2))
+            return {"total": self.penalty_every * weighted, "r1": r1, "r2": r2, "share": share}
+
+        judge, paint = list(model.discriminator.parameters()), list(model.generator.parameters())
+        phases = [
+            Phase(name="generator", weights=paint, loss=generator, every=self.generator_every),
+            Phase(name="discriminator", weights=judge, loss=discriminator),
+        ]
+        if self.r1 or self.r2:
+            phases.append(Phase(name="penalty", weights=judge, loss=penalty, every=self.penalty_every))
+        return phases
+
+    def _judge(self, model: Adversarial, images: Images, batch: Batch) -> PerImage:
+        shown = self.augment(images, batch.uniform(DRAWS)) if self.augment else images
+        return model.judge(shown, batch.labels)
+
+    def _squared_slope(self, model: Adversarial, images: Images, batch: Batch) -> Scalar:
+        x = images.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(self._judge(model, x, batch).sum(), x, create_graph=True)
+        return slope.float().square().sum(dim=(1, 2, 3)).mean()
+
+    def _slope_between(self, model: Adversarial, fake: Images, batch: Batch) -> Scalar:
+        mix = batch.uniform(1, 1, 1)
+        x = (batch.clean * mix + fake * (1 - mix)).detach().requires_grad_()
+        (slope,) = torch.autograd.grad(model.judge(x, batch.labels).sum(), x, create_graph=True)
+        return (slope.float().square().sum(dim=(1, 2, 3)).sqrt() - 1).square().mean()
+
+
+class _Shown:
+    """The generated images of a step, made once."""
+
+    def __init__(self) -> None:
+        self._seen, self._images = -1, torch.empty(0)
+
+    def make(self, model: Adversarial, batch: Batch) -> Images:
+        """New images, with the way back to the weights."""
+        images = model.sample(batch.normal(model.latent_dim), batch.labels)
+        self._seen, self._images = batch.seen, images.detach()
+        return images
+
+    def take(self, model: Adversarial, batch: Batch) -> Images:
+        """The images of this step, without a way back."""
+        if self._seen != batch.seen:
+            with torch.no_grad():
+                self.make(model, batch)
+        return self._images
+
+
+def discriminator_loss(kind: Kind, real: PerImage, fake: PerImage) -> Scalar:
+    """What the discriminator minimises, from its logits."""
+    if kind == "non-saturating":
+        return (F.softplus(-real) + F.softplus(fake)).mean()
+    if kind == "least-squares":
+        return ((real - 1).square() + fake.square()).mean() / 2
+    if kind == "hinge":
+        return (F.relu(1 - real) + F.relu(1 + fake)).mean()
+    if kind == "wasserstein":
+        return (fake - real).mean()
+    return F.softplus(fake - real).mean()
+
+
+def generator_loss(kind: Kind, fake: PerImage, real: PerImage | None) -> Scalar:
+    """What the generator minimises; `real` is needed by the relativistic kind alone."""
+    if kind == "non-saturating":
+        return F.softplus(-fake).mean()
+    if kind == "least-squares":
+        return (fake - 1).square().mean() / 2
+    if kind == "relativistic":
+        assert real is not None
+        return F.softplus(real - fake).mean()
+    return -fake.mean()
+
+
+def _told_apart(real: PerImage, fake: PerImage) -> Scalar:
+    """Share of pairs in which the real image has the higher logit: 0.5 is a draw, 1 a discriminator that sees through everything."""
+    return (real > fake).float().mean()
+
+
+def _spread(images: Images) -> Scalar:
+    """Standard deviation of a pixel inside the batch, averaged over pixels."""
+    return images.detach().std(dim=0).mean()

@@ -1,0 +1,86 @@
+"""Evidence lower bound, in nats per image (Kingma & Welling 2014, https://arxiv.org/abs/1312.6114, eq. 3).
+
+    -ELBO = E_q(z|x)[-log p(x|z)] + beta * KL(q(z|x) || N(0, 1))
+
+With beta other than one it is the beta-VAE's (Higgins et al. 2017); with several samples, the importance-weighted bound (Burda
+et al. 2016, https://arxiv.org/abs/1509.00519, eq. 8), which is tighter.
+"""
+
+import math
+from typing import Annotated
+
+import torch
+
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, PerImage, Vectors
+from sfumato.core.settings import Range, settings
+from sfumato.models.base import Encodes
+from sfumato.objectives.base import Batch, Losses, Phase
+
+
+@settings
+class Config:
+    beta: Annotated[float, Range(0, 1000)] = 1.0
+    """Weight of the KL term; one is the true bound."""
+    free_bits: Annotated[float, Range(0, 100, "nats per latent number")] = 0.0
+    """KL below this is not penalised (Kingma et al. 2016), against latents that die early."""
+    warmup: Annotated[int, Range(0, 10**12, "images")] = 0
+    """The KL term's weight grows linearly from 0 to beta over this many images."""
+    samples: Annotated[int, Range(1, 1000, "per image")] = 1
+    """Latents drawn per image; more than one trains the importance-weighted bound."""
+
+    def check(self) -> None:
+        if self.samples > 1 and (self.beta != 1 or self.free_bits):
+            raise SettingError(f"objectives/elbo: samples = {self.samples} is a bound of its own and takes neither beta nor free_bits")
+
+    def phases(self, model: Encodes) -> list[Phase]:
+        def bound(batch: Batch) -> Losses:
+            x = model.observe(batch.clean, batch.uniform(*batch.clean.shape[1:]))
+            mean, logvar = model.posterior(x, batch.labels)
+            noise = batch.normal(self.samples, mean.shape[1])
+            ramp = min(1.0, (batch.seen + 1) / self.warmup) if self.warmup else 1.0
+            if self.samples > 1:
+                return self._importance_weighted(model, batch, x, (mean, logvar), noise, ramp)
+            log_p = model.log_likelihood(x, mean + (logvar / 2).exp() * noise[:, 0], batch.labels).mean()
+            kl = _kl(mean, logvar).mean(0)
+            price = kl.clamp_min(self.free_bits).sum()
+            return {"total": ramp * self.beta * price - log_p, **_report(kl.sum() - log_p, kl, x)}
+
+        return [Phase(name="elbo", weights=list(model.parameters()), loss=bound)]
+
+    def validate(self, model: Encodes, batch: Batch) -> Losses:
+        """Minus the ELBO of held-out images, one sample each, in nats and in bits per dimension."""
+        with torch.no_grad():
+            x = model.observe(batch.clean, batch.uniform(*batch.clean.shape[1:]))
+            mean, logvar = model.posterior(x, batch.labels)
+            z = mean + (logvar / 2).exp() * batch.normal(mean.shape[1])
+            kl = _kl(mean, logvar).mean(0)
+            return _report(kl.sum() - model.log_likelihood(x, z, batch.labels).mean(), kl, x)
+
+    def _importance_weighted(
+        self, model: Encodes, batch: Batch, x: Images, posterior: tuple[Vectors, Vectors], noise: torch.Tensor, ramp: float
+    ) -> Losses:
+        mean, logvar = posterior
+        n, k = len(x), self.samples
+        z = mean[:, None] + (logvar[:, None] / 2).exp() * noise
+        labels = None if batch.labels is None else batch.labels.repeat_interleave(k)
+        log_p = model.log_likelihood(x.repeat_interleave(k, dim=0), z.flatten(0, 1), labels).reshape(n, k)
+        log_ratio = ((noise.square() + logvar[:, None] - z.square()) / 2).sum(2)
+        total = -((log_p + ramp * log_ratio).logsumexp(1) - math.log(k)).mean()
+        nats = -((log_p + log_ratio).logsumexp(1) - math.log(k)).mean()
+        return {"total": total, **_report(nats, _kl(mean, logvar).mean(0), x)}
+
+
+def _kl(mean: Vectors, logvar: Vectors) -> Vectors:
+    """KL of each latent number's posterior to N(0, 1), in nats."""
+    return (mean.square() + logvar.exp() - logvar - 1) / 2
+
+
+def _report(nats: torch.Tensor, kl: PerImage, x: Images) -> Losses:
+    """The bound in both units, the KL, and how many latent numbers carry more than a hundredth of a nat."""
+    return {
+        "nats": nats,
+        "bits_per_dimension": nats / (math.log(2) * x[0].numel()),
+        "kl": kl.sum(),
+        "active_latents": (kl > 0.01).sum().float(),
+    }

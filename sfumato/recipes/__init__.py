@@ -1,0 +1,30 @@
+"""Complete, named runs: a recipe is a function that returns every setting. Derive yours with `dataclasses.replace`."""
+
+import importlib
+from collections.abc import Callable
+
+from sfumato.core.catalog import suggest
+from sfumato.core.errors import UnknownNameError
+from sfumato.train.settings import TrainSettings
+
+RECIPES = {
+    "classifier": "classifier",
+    "digits-classifier": "classifier",
+    "fashion-classifier": "classifier",
+    "vae": "vae",
+    "digits-vae": "vae",
+    "dcgan": "gan",
+    "dcgan-classic": "gan",
+    "digits": "gan",
+    "fashion": "gan",
+    "glyphs": "gan",
+}
+"""Each recipe and the file of this room in which the function of that name is."""
+
+
+def recipe(name: str) -> TrainSettings:
+    """The settings called `name`. Raises UnknownNameError, naming those that exist."""
+    if name not in RECIPES:
+        raise UnknownNameError(f"no recipe {name!r}{suggest(name, RECIPES)}; there are {', '.join(RECIPES)}")
+    function: Callable[[], TrainSettings] = getattr(importlib.import_module(f"sfumato.recipes.{RECIPES[name]}"), name.replace("-", "_"))
+    return function()

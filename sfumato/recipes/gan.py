@@ -1,0 +1,71 @@
+"""Generative adversarial networks."""
+
+import dataclasses
+
+from sfumato.data import augment
+from sfumato.models import dcgan as networks
+from sfumato.objectives import adversarial
+from sfumato.train.settings import TrainSettings
+
+
+def dcgan() -> TrainSettings:
+    """Images of any size, with labels if there are any: relativistic loss, lazy R1 and R2, no batch normalisation."""
+    return TrainSettings(
+        model=networks.Config(),
+        objective=adversarial.Config(augment=augment.Config(shift=0.125)),
+        images=1_000_000,
+        batch=64,
+        lr=6e-4,
+        lr_end=0.1,
+        lr_warmup=5_000,
+        beta1=0.0,
+        beta2=0.95,
+        ema=20_000,
+    )
+
+
+def dcgan_classic() -> TrainSettings:
+    """The paper's network and training, as every tutorial has it: the yardstick."""
+    return TrainSettings(
+        model=networks.Config(
+            latent_dim=100,
+            width=64,
+            discriminator_width=64,
+            normalise="batch",
+            discriminator_normalise="batch",
+            generator_activation="relu",
+            output="up-tanh",
+            minibatch_deviation=False,
+            init="normal",
+            classes=0,
+        ),
+        objective=adversarial.Config(loss="non-saturating", r1=0.0, r2=0.0),
+        batch=64,
+        lr=2e-4,
+        lr_end=1.0,
+        beta1=0.5,
+        beta2=0.999,
+        ema=0,
+        images=1_000_000,
+    )
+
+
+def fashion() -> TrainSettings:
+    """The bundled `fashion`: Fashion-MNIST, class by class."""
+    return dataclasses.replace(
+        dcgan(),
+        data="fashion-mnist",
+        model=networks.Config(latent_dim=48, width=40, blocks=1, discriminator_width=64, lowest=7),
+        objective=adversarial.Config(),
+        images=500_032,
+    )
+
+
+def digits() -> TrainSettings:
+    """The bundled `digits`: MNIST, class by class."""
+    return dataclasses.replace(fashion(), data="mnist", images=400_000)
+
+
+def glyphs() -> TrainSettings:
+    """Letters and digits that the toolkit draws itself: the demo."""
+    return dataclasses.replace(digits(), data="glyphs", images=60_000)

@@ -1,0 +1,33 @@
+"""Variational auto-encoders."""
+
+import dataclasses
+
+from sfumato.models import vae as networks
+from sfumato.objectives import elbo
+from sfumato.train.settings import TrainSettings
+
+
+def vae() -> TrainSettings:
+    """Images of any size, with labels if there are any; samples from a mixture fitted to the latents."""
+    return TrainSettings(
+        model=networks.Config(mixture=20),
+        objective=elbo.Config(warmup=50_000),
+        validation=0.02,
+        images=500_000,
+        batch=128,
+        lr=2e-3,
+        lr_warmup=10_000,
+        ema=10_000,
+    )
+
+
+def digits_vae() -> TrainSettings:
+    """The bundled `digits-vae`: MNIST as bits, one 32-number latent."""
+    return dataclasses.replace(
+        vae(),
+        data="mnist",
+        model=networks.Config(likelihood="bernoulli", classes=0, latent_dim=32, width=32, max_width=64, blocks=2, lowest=7),
+        objective=elbo.Config(warmup=100_000),
+        validation=0.0,
+        images=1_000_000,
+    )

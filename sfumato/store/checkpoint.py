@@ -1,0 +1,132 @@
+"""A model is one file: safetensors, with everything else about it as JSON in the header. No code is ever stored or run."""
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from sfumato.core import settings
+from sfumato.core.errors import CheckpointError, SfumatoError, StorageError
+
+KEY = "sfumato"
+"""The header entry under which our JSON lies."""
+FORMAT = 1
+
+
+def save(path: Path, model: nn.Module, config: Any, card: dict[str, Any], *, half: bool = False) -> None:
+    """Writes `model`, built from `config`, with its `card`; with `half`, weights are kept in 16 bits. An old file is replaced whole or not at all."""
+    header = {"model": settings.dump(config), "card": card}
+    tensors = {k: v.half() if half and v.is_floating_point() and v.dim() else v for k, v in model.state_dict().items()}
+    write_tensors(path, tensors, header)
+
+
+def load(path: Path) -> nn.Module:
+    """The network in `path`, ready for use, with its card as `model.card` and its settings as `model.config`.
+
+    Raises CheckpointError if the file is not one of ours, is damaged, or its weights do not fit its settings.
+    """
+    tensors, header = read_tensors(path)
+    try:
+        config = settings.parse(header["model"])
+        model = config.build()
+    except (SfumatoError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: its settings are not usable here: {error}") from error
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        first = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path}: its weights do not fit its settings: {first}") from error
+    model.config, model.card = config, header.get("card", {})
+    return model.to(memory_format=torch.channels_last).requires_grad_(False).eval()
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Settings and card of `path`, without its weights. Raises CheckpointError like `load`."""
+    with _opened(path) as file:
+        return _header(path, file)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """All tensors of `path`, and its header. Raises CheckpointError if it is missing, damaged or not ours."""
+    with _opened(path) as file:
+        header = _header(path, file)
+        return {name: file.get_tensor(name) for name in file.keys()}, header
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+    """Writes a file beside `path`, makes sure that it is on the disk, then renames it. Raises StorageError if that fails, with the old file untouched."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    flat = {name: t.detach().cpu().contiguous(memory_format=torch.contiguous_format) for name, t in tensors.items()}
+    with storing(path, temporary):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_file(flat, temporary, metadata={KEY: json.dumps({"format": FORMAT, **header})})
+        settle(temporary, path)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes `text` with the same guarantees as `write_tensors`."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with storing(path, temporary):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(text, encoding="utf-8")
+        settle(temporary, path)
+
+
+def settle(temporary: Path, path: Path) -> None:
+    """Renames a finished file into place once its bytes are on the disk."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+@contextlib.contextmanager
+def storing(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Turns what a full or closed disk says inside into one StorageError that names `path`, and removes `temporary`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        raise StorageError(f"cannot write {path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
+        return "the disk is full; make room and run the same command again"
+    if getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission denied" in text:
+        return "no permission; choose another folder"
+    return getattr(error, "strerror", None) or text
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if not path.is_file():
+        raise CheckpointError(f"no model file {path}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is not a whole safetensors file ({error}); other formats must be imported first") from error
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _header(path: Path, file: Any) -> dict[str, Any]:
+    try:
+        header = json.loads((file.metadata() or {})[KEY])
+        version = header["format"]
+    except (KeyError, json.JSONDecodeError, TypeError) as error:
+        raise CheckpointError(f"{path} holds tensors but was not written by Sfumato; import it first") from error
+    if version > FORMAT:
+        raise CheckpointError(f"{path} has format {version}, this version reads up to {FORMAT}; update Sfumato")
+    return header

@@ -1,0 +1,70 @@
+"""Several processes as one (launched by `torchrun`): each takes its share of every batch, gradients are averaged by hand.
+
+Averaging after the backward pass, instead of wrapping the network, leaves gradient penalties and lazy phases exactly as they
+are in one process.
+"""
+
+import gc
+import os
+from collections.abc import Iterable
+
+import torch
+from torch import distributed, nn
+
+from sfumato.core.errors import SettingError
+
+
+class World:
+    """The processes of this run; in an ordinary run, one."""
+
+    def __init__(self) -> None:
+        self.size, self.rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+        self.joined = self.size > 1
+        if self.joined and not distributed.is_initialized():
+            distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that writes files and talks."""
+        return self.rank == 0
+
+    def share(self, batch: int) -> slice:
+        """This process's part of a batch. Raises SettingError if it does not divide."""
+        if batch % self.size:
+            raise SettingError(f"batch = {batch} cannot be shared by {self.size} processes; make it a multiple of {self.size}")
+        each = batch // self.size
+        return slice(self.rank * each, (self.rank + 1) * each)
+
+    def average(self, tensors: list[torch.Tensor]) -> None:
+        """Replaces each tensor by its mean over the processes."""
+        if not self.joined or not tensors:
+            return
+        flat = torch.cat([t.reshape(-1).float() for t in tensors])
+        distributed.all_reduce(flat)
+        flat /= self.size
+        for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+            tensor.copy_(part.reshape(tensor.shape))
+
+    def average_gradients(self, weights: Iterable[nn.Parameter]) -> None:
+        """Gradients as if one process had seen the whole batch."""
+        self.average([w.grad for w in weights if w.grad is not None])
+
+    def agree(self, number: float) -> float:
+        """The largest `number` that any process has."""
+        if not self.joined:
+            return number
+        value = torch.tensor([number], dtype=torch.float64, device="cuda" if torch.cuda.is_available() else "cpu")
+        distributed.all_reduce(value, op=distributed.ReduceOp.MAX)
+        return value.item()
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.joined:
+            distributed.barrier()
+
+    def leave(self) -> None:
+        """Ends the group. Everything that holds a collective must be gone first, or gloo may abort after the work is done."""
+        if self.joined and distributed.is_initialized():
+            gc.collect()
+            distributed.barrier()
+            distributed.destroy_process_group()

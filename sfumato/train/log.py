@@ -1,0 +1,129 @@
+"""What a run says: figures gathered over an interval, written to log.jsonl and TensorBoard, shown by whoever watches."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sfumato.core.image import Images, to_pixels
+from sfumato.data.files import save_image
+from sfumato.store.checkpoint import storing
+from sfumato.train.distributed import World
+from sfumato.train.settings import TrainSettings
+
+Row = dict[str, float]
+
+
+class Watch:
+    """Somebody who wants to know how a run goes. This one does not; the command line's draws a progress line."""
+
+    def start(self, settings: TrainSettings, model: nn.Module, seen: int, device: torch.device, precision: str) -> None:
+        """Training begins, or goes on after `seen` images."""
+
+    def row(self, row: Row, settings: TrainSettings) -> None:
+        """A line of the log: `images`, `seconds`, `images_per_second`, `seconds_left`, and the phases' figures."""
+
+    def note(self, text: str) -> None:
+        """A sentence for a person."""
+
+    def finish(self, seen: int, settings: TrainSettings, run: Path | None, *, interrupted: bool) -> None:
+        """Training is over, or was interrupted and saved."""
+
+
+class Figures:
+    """Sums of scalars until somebody takes their means; a figure that came less often is averaged over the times it came."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, torch.Tensor] = {}
+        self._counts: dict[str, int] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._sums)
+
+    def add(self, figures: dict[str, torch.Tensor]) -> None:
+        """One more value of each."""
+        for name, value in figures.items():
+            self._sums[name] = self._sums[name] + value.double() if name in self._sums else value.double()
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def take(self, world: World) -> Row:
+        """The means over all processes, and forgets them."""
+        means = {name: total / self._counts[name] for name, total in sorted(self._sums.items())}
+        world.average(list(means.values()))
+        self._sums, self._counts = {}, {}
+        return {name: float(value) for name, value in means.items()}
+
+
+class RunLog:
+    """log.jsonl, TensorBoard events and sample sheets in `run`; keeps the time. On resume, lines past `seen` images are cut off."""
+
+    def __init__(self, run: Path | None, *, seen: int, elapsed: float) -> None:
+        self.run, self._start, self._before, self._tensorboard = run, time.perf_counter(), elapsed, None
+        self._last = (seen, self.elapsed)
+        if run is None:
+            return
+        with storing(run):
+            (run / "samples").mkdir(parents=True, exist_ok=True)
+            self._path = run / "log.jsonl"
+            lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
+            kept = [line for line in lines if _images(line) is not None and (_images(line) or 0) <= seen]
+            self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            from torch.utils.tensorboard import SummaryWriter  # slow to import, and only runs with a folder need it
+
+            self._tensorboard = SummaryWriter(str(run / "tensorboard"), purge_step=seen + 1 if seen else None)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds of training, those before an interruption included."""
+        return self._before + time.perf_counter() - self._start
+
+    def row(self, figures: Row, seen: int, settings: TrainSettings) -> Row:
+        """Adds the clock to `figures`, writes them, and returns them."""
+        images, then = self._last
+        speed = (seen - images) / max(1e-9, self.elapsed - then)
+        self._last = (seen, self.elapsed)
+        clock = {
+            "images": seen,
+            "seconds": round(self.elapsed, 2),
+            "images_per_second": round(speed, 1),
+            "seconds_left": round((settings.images - seen) / max(speed, 1e-9), 1),
+        }
+        row = {**clock, **{name: round(value, 6) for name, value in figures.items()}}
+        self._append(row)
+        if self._tensorboard is not None:
+            for name, value in row.items():
+                self._tensorboard.add_scalar(name, value, seen)
+        return row
+
+    def note(self, text: str, seen: int) -> None:
+        """A sentence, with the number of images after which it was said."""
+        self._append({"images": seen, "note": text})
+
+    def picture(self, images: Images | None, seen: int) -> None:
+        """A sheet in samples/ and in TensorBoard."""
+        if self.run is None or images is None or self._tensorboard is None:
+            return
+        pixels = to_pixels(images, columns=16 if len(images) > 64 else 8 if len(images) < 64 else 16)
+        save_image(self.run / "samples" / f"{seen:09d}.png", pixels)
+        self._tensorboard.add_image("samples", pixels.numpy(), seen, dataformats="HWC")
+
+    def close(self) -> None:
+        """Flushes TensorBoard."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+
+    def _append(self, row: dict[str, Any]) -> None:
+        if self.run is not None:
+            with storing(self._path), self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+
+
+def _images(line: str) -> float | None:
+    """How many images a line of the log speaks of; None if it was cut short by a crash."""
+    try:
+        return json.loads(line)["images"]
+    except (ValueError, KeyError, TypeError):
+        return None

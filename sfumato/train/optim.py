@@ -1,0 +1,95 @@
+"""What moves weights, and what remembers where they were."""
+
+import copy
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+from sfumato.core.errors import SettingError
+from sfumato.objectives.base import Phase
+from sfumato.train.settings import TrainSettings
+
+
+class Mover:
+    """The optimiser of one group of weights, with its schedule."""
+
+    def __init__(self, name: str, weights: list[nn.Parameter], settings: TrainSettings) -> None:
+        self.name, self.weights, self.settings = name, weights, settings
+        kernels = [w for w in weights if w.ndim > 1]
+        rest = [w for w in weights if w.ndim <= 1]
+        groups = [{"params": kernels, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(
+            [g for g in groups if g["params"]], lr=settings.lr, betas=(settings.beta1, settings.beta2), eps=1e-8, fused=True
+        )
+
+    def step(self, lr: float) -> None:
+        """Moves the weights along their gradients."""
+        if self.settings.clip:
+            nn.utils.clip_grad_norm_(self.weights, self.settings.clip)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.step()
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The optimiser's memory, by name."""
+        state = self.optimiser.state_dict()["state"]
+        return {f"{self.name}.{i}.{key}": value for i, slots in state.items() for key, value in slots.items()}
+
+    def restore(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Takes back what `tensors` gave."""
+        whole, state = self.optimiser.state_dict(), {}
+        for name, value in tensors.items():
+            owner, index, key = name.rsplit(".", 2)
+            if owner == self.name:
+                state.setdefault(int(index), {})[key] = value
+        self.optimiser.load_state_dict({**whole, "state": state})
+
+
+def movers(phases: list[Phase], settings: TrainSettings) -> dict[str, Mover]:
+    """The mover of each phase; phases over the same weights share one.
+
+    Raises SettingError if two phases overlap without being the same, or a phase moves nothing.
+    """
+    known: list[Mover] = []
+    result = {}
+    for phase in phases:
+        mine = set(map(id, phase.weights))
+        if not mine:
+            raise SettingError(f"phase {phase.name!r} moves no weights")
+        same = [m for m in known if set(map(id, m.weights)) == mine]
+        if not same:
+            if any(mine & set(map(id, m.weights)) for m in known):
+                raise SettingError(f"phase {phase.name!r} shares some of its weights with another; groups must be equal or disjoint")
+            known.append(Mover(phase.name, phase.weights, settings))
+            same = known[-1:]
+        result[phase.name] = same[0]
+    return result
+
+
+def learning_rate(settings: TrainSettings, seen: int) -> float:
+    """The step size after `seen` images: a linear rise, then a cosine from the peak to its end."""
+    rise = min(1.0, (seen + settings.batch) / settings.lr_warmup) if settings.lr_warmup else 1.0
+    fall = (1 + math.cos(math.pi * min(1.0, seen / settings.images))) / 2
+    return settings.lr * rise * (settings.lr_end + (1 - settings.lr_end) * fall)
+
+
+class Average:
+    """An exponential moving average of a network; buffers are copied as they are."""
+
+    def __init__(self, model: nn.Module, settings: TrainSettings) -> None:
+        self.model, self.settings = copy.deepcopy(model).requires_grad_(False).eval(), settings
+
+    @torch.no_grad()
+    def follow(self, model: nn.Module, seen: int) -> None:
+        """Moves towards `model` by the share that one batch after `seen` images is worth."""
+        half_life = min(self.settings.ema, self.settings.ema_rampup * seen) if self.settings.ema_rampup else self.settings.ema
+        keep = 0.5 ** (self.settings.batch / half_life) if half_life else 0.0
+        torch._foreach_lerp_(_list(self.model.parameters()), _list(model.parameters()), 1 - keep)
+        for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
+            mine.copy_(theirs)
+
+
+def _list(weights: Iterable[nn.Parameter]) -> list[torch.Tensor]:
+    return [w.detach() for w in weights]

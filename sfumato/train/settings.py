@@ -1,0 +1,95 @@
+"""Everything a training run is, as data. All durations are counted in images, so that nothing changes meaning with the batch."""
+
+import dataclasses
+import re
+from typing import Annotated, Any, Literal
+
+from sfumato.core.errors import DataError, SettingError
+from sfumato.core.runtime import Precision
+from sfumato.core.settings import Range, settings
+from sfumato.data.augment import Config as Augmentation
+from sfumato.data.dataset import Dataset
+
+
+@settings
+class TrainSettings:
+    model: Any
+    """The network."""
+    objective: Any
+    """What it is trained for."""
+    data: str = "glyphs"
+    """A folder, a zip or an IDX file of images, or a known name: glyphs, mnist, fashion-mnist, cifar10."""
+    crop: Literal["centre", "stretch"] = "centre"
+    """How images of another shape are brought to the network's: cut to the middle, or stretched."""
+    validation: Annotated[float, Range(0, 0.9, "of the images")] = 0.0
+    """Share held out and measured at every sample. Which images it is depends on their content alone."""
+    augment: Augmentation | None = None
+    """Random changes to the training images."""
+    images: Annotated[int, Range(1, 10**12, "images")] = 1_000_000
+    """Length of the run. Planned from the budget if there is one."""
+    budget: str = ""
+    """Wall-clock time for the whole run, such as 90s, 20min or 2h: the speed is measured first, then the length is fitted to it."""
+    batch: Annotated[int, Range(1, 65536, "images")] = 64
+    """Images a step, over all processes together."""
+    lr: Annotated[float, Range(0, 1)] = 1e-3
+    """Peak step size."""
+    lr_end: Annotated[float, Range(0, 1, "of the peak")] = 0.0
+    """The step size falls to this share of its peak along a cosine over the run; 1 keeps it."""
+    lr_warmup: Annotated[int, Range(0, 10**12, "images")] = 0
+    """The step size rises linearly from zero over this many images."""
+    beta1: Annotated[float, Range(0, 0.9999)] = 0.9
+    """Adam's memory of the gradient."""
+    beta2: Annotated[float, Range(0, 0.99999)] = 0.99
+    """Adam's memory of the squared gradient."""
+    weight_decay: Annotated[float, Range(0, 10)] = 0.0
+    """Decoupled weight decay of matrices and kernels (AdamW)."""
+    clip: Annotated[float, Range(0, 1e6)] = 0.0
+    """Gradients longer than this are scaled down to it; 0 leaves them."""
+    ema: Annotated[int, Range(0, 10**12, "images")] = 10_000
+    """Half-life of the average over weights that is sampled and kept; 0 keeps the raw weights."""
+    ema_rampup: Annotated[float, Range(0, 1, "of the images seen")] = 0.05
+    """The half-life is never more than this share of what was seen, so that the first weights are forgotten early."""
+    precision: Precision = "auto"
+    """bf16 runs convolutions and matrix products in half the bits; auto does so where the hardware is made for it."""
+    seed: Annotated[int, Range(0, 2**31)] = 0
+    """The same seed, settings and data give the same weights."""
+    log_every: Annotated[int, Range(1, 10**12, "images")] = 5_000
+    """A line in log.jsonl and TensorBoard."""
+    sample_every: Annotated[int, Range(1, 10**12, "images")] = 50_000
+    """A sheet of samples, and the validation."""
+    save_every: Annotated[int, Range(1, 10**12, "images")] = 50_000
+    """The state from which a killed run goes on."""
+
+    def check(self) -> None:
+        if self.budget:
+            seconds(self.budget)
+
+
+Config = TrainSettings
+
+
+def seconds(budget: str) -> float:
+    """`90s`, `20min` or `2h` in seconds. Raises SettingError for anything else.
+
+    >>> seconds("1.5min")
+    90.0
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|m|min|h)\s*", budget)
+    if not match or float(match[1]) <= 0:
+        raise SettingError(f"budget = {budget!r} is not a length of time; write 90s, 20min or 2h")
+    return float(match[1]) * {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
+
+
+def resolve(asked: TrainSettings, data: Dataset) -> TrainSettings:
+    """`asked` with what the network left open (size, channels, classes) taken from `data`.
+
+    Raises SettingError if the network's classes are not those of the data, DataError if there are too few images.
+    """
+    channels, height, width = data.pixels.shape[1:]
+    classes = len(data.classes) if asked.model.classes is None else asked.model.classes
+    if classes not in (0, len(data.classes)):
+        raise SettingError(f"model.classes = {classes}, but {data.name} has {len(data.classes)}; leave it unset, or 0 to ignore labels")
+    if len(data) < 2:
+        raise DataError(f"{data.name} has {len(data)} image; training needs at least 2")
+    model = dataclasses.replace(asked.model, size=(height, width), channels=channels, classes=classes)
+    return dataclasses.replace(asked, model=model)
