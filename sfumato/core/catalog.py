@@ -29,7 +29,10 @@ class Catalog:
     def __getitem__(self, name: str) -> Any:
         if name not in list(self):
             raise UnknownNameError(f"{self.room} has no {name!r}{suggest(name, self)}; it has {', '.join(self)}")
-        return getattr(importlib.import_module(f"{self.room}.{name}"), self.entry)
+        module = importlib.import_module(f"{self.room}.{name}")
+        if not hasattr(module, self.entry):
+            raise UnknownNameError(f"{self.room}.{name} has no {self.entry}: it is not something to choose by name")
+        return getattr(module, self.entry)
 
 
 def from_file(path: Path, entry: str = "Config") -> Any:

@@ -33,6 +33,11 @@ class Config:
     probability: Annotated[float, Range(0, 1)] = 1.0
     """Share of the images that are changed at all."""
 
+    @property
+    def active(self) -> bool:
+        """Whether anything can change at all."""
+        return self.probability > 0 and any((self.flip, self.shift, self.zoom, self.colour, self.cutout))
+
     def __call__(self, images: Images, uniform: Float[Tensor, "n u"]) -> Images:
         """`images` with each changed as its row of `uniform` numbers in [0, 1) says; needs `DRAWS` of them."""
         u = uniform.to(images.device).unbind(1)

@@ -4,10 +4,11 @@ Reads PNG, JPEG, WebP, BMP, GIF and TIFF, of which the first frame or page. The 
 """
 
 import contextlib
+import io
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
@@ -17,7 +18,8 @@ from sfumato.core.errors import ImageError
 
 Crop = Literal["centre", "stretch"]
 EightBit = UInt8[np.ndarray, "h w c"]
-Source = Path | Callable[[], IO[bytes]]
+Opened = io.BufferedReader | io.BytesIO
+Source = Path | Callable[[], Opened]
 """Where the bytes of a file come from: its path, or what opens it."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
@@ -56,8 +58,10 @@ def opened(source: Source, name: str) -> Iterator[Image.Image]:
         raise ImageError(f"{name}: is not an image of a known kind ({', '.join(FORMATS)})") from error
     except OSError as error:
         raise ImageError(f"{name}: cannot be read ({error.strerror or error})") from error
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file can make a decoder raise anything
-        raise ImageError(f"{name}: is damaged ({error or type(error).__name__})") from error
+        raise ImageError(f"{name}: is damaged ({' '.join(str(error).split()) or type(error).__name__})") from error
 
 
 def facts(source: Source, name: str) -> Facts:
@@ -136,8 +140,11 @@ def _draft(image: Image.Image, size: tuple[int, int]) -> None:
 
 
 def _turned(image: Image.Image) -> bool:
-    """Whether its EXIF says that rows are columns. A PNG's is looked at only if it comes before the pixels."""
-    if image.format == "PNG" and "exif" not in image.info:
+    """Whether its EXIF says that rows are columns.
+
+    Pillow has already turned the size of a TIFF; a PNG's EXIF is looked at only if it comes before the pixels.
+    """
+    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
         return False
     return image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
 

@@ -12,7 +12,6 @@ The font is Pillow's, Aileron, which its author gave to the public domain (CC0).
 
 import functools
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -53,7 +52,8 @@ def glyphs(
     Raises SettingError for anything else, and for characters that the font lacks or that occur twice.
     """
     if count < 1 or first < 0 or channels not in (1, 3) or not all(8 <= side <= 1024 for side in size):
-        raise SettingError(f"glyphs: no {count} images from {first} of size {size} with {channels} channels; sizes are 8 to 1024, channels 1 or 3")
+        asked = f"{count} images from {first} of size {size} with {channels} channels"
+        raise SettingError(f"glyphs: cannot draw {asked}; count must be positive, sizes 8 to 1024, channels 1 or 3")
     shapes = _shapes(characters)
     pixels = torch.empty(count, channels, *size, dtype=torch.uint8)
     labels = torch.empty(count, dtype=torch.int64)
@@ -102,7 +102,9 @@ def _draw(shapes: Float[Tensor, "m k k"], dice: _Dice, size: tuple[int, int], ch
 
     turn, away = dice.between(0, 2 * math.pi), dice.between(0.3, 0.7) * 2 * math.pi
     depths = dice.between(0.03, 0.14), dice.between(0.06, 0.2)
-    tints = [[_wide(depth * way(angle)) for way in (torch.cos, torch.sin)] for depth, angle in zip(depths, (turn, turn + away), strict=True)]
+    tints = [
+        [_wide(depth * way(angle)) for way in (torch.cos, torch.sin)] for depth, angle in zip(depths, (turn, turn + away), strict=True)
+    ]
     blue, red = (torch.lerp(under.expand_as(luma), over.expand_as(luma), coverage) for under, over in zip(*tints, strict=True))
     colour = luma[:, None] + blue[:, None] * _BLUE.view(3, 1, 1) + red[:, None] * _RED.view(3, 1, 1)
     return to_bytes(colour), which
@@ -111,8 +113,8 @@ def _draw(shapes: Float[Tensor, "m k k"], dice: _Dice, size: tuple[int, int], ch
 def _bend(shapes: Float[Tensor, "n k k"], dice: _Dice, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
     """Distance from the outline of the turned, slanted, stretched, shifted and thickened shape, in pixels; negative inside."""
     angle = dice.between(-0.12, 0.12) + dice.between(-0.12, 0.12)
-    slant, height = dice.between(-0.25, 0.25), dice.between(0.75, 1.0)
-    width = height * dice.between(0.75, 1.1)
+    slant, height = dice.between(-0.25, 0.25), dice.between(0.85, 1.1)
+    width = height * dice.between(0.74, 1.0)
     height, width = (side * min(size) for side in (height, width))
     cos, sin = angle.cos(), angle.sin()
     # rows of the inverse map: from a pixel of the image to the place on the board that it shows, both in [-1, 1]
@@ -123,7 +125,7 @@ def _bend(shapes: Float[Tensor, "n k k"], dice: _Dice, size: tuple[int, int]) ->
     maps = torch.stack([torch.cat([across * aspect, shift[:1]]), torch.cat([down * aspect, shift[1:]])]).permute(2, 0, 1)
     grid = F.affine_grid(maps.contiguous(), [len(shapes), 1, *size], align_corners=False)
     board = F.grid_sample(shapes[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
-    return (board - _wide(dice.between(-0.022, 0.045))) * _wide((width * height).sqrt())
+    return (board - _wide(dice.between(-0.012, 0.045))) * _wide((width * height).sqrt())
 
 
 def _paper(paper: PerImage, ink: PerImage, distance: Float[Tensor, "n h w"], dice: _Dice, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
@@ -167,14 +169,16 @@ def _wide(values: PerImage) -> Float[Tensor, "n 1 1"]:
 def _shapes(characters: str) -> Float[Tensor, "m k k"]:
     """Signed distance from each character's outline, as a share of the board's side; negative inside."""
     font = ImageFont.load_default(round(_CAPITAL / 0.72))
-    masks = torch.stack([_mask(character, font) for character in characters])
-    if len(set(characters)) < len(characters) or not characters or not masks.any(dim=(1, 2)).all():
+    missing = _mask("\uffff", font)
+    masks = [_mask(character, font) for character in characters]
+    if not masks or len(set(characters)) < len(characters) or not all(mask.any() and (mask != missing).any() for mask in masks):
         raise SettingError(f"glyphs: characters = {characters!r} must be some that the font has, each once")
-    distance = _away(masks) - _away(~masks)
+    inside = torch.stack(masks)
+    distance = _away(inside) - _away(~inside)
     return F.avg_pool2d(distance[:, None], 2)[:, 0] / _CANVAS
 
 
-def _mask(character: str, font: ImageFont.FreeTypeFont) -> Tensor:
+def _mask(character: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Tensor:
     """Where the character is, in the middle of the board."""
     board = Image.new("L", (_CANVAS, _CANVAS))
     left, top, right, bottom = font.getbbox(character)

@@ -6,10 +6,10 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from sfumato.core.errors import DataError, ImageError
-from sfumato.data.decode import SUFFIXES
+from sfumato.data.decode import SUFFIXES, Opened
 
 _TEST_NAMES = ("test", "val", "valid", "validation")
 _MAX_ENTRY = 1 << 29
@@ -21,7 +21,7 @@ class Entry(NamedTuple):
 
     name: str
     """Its path below the folder or in the zip, with forward slashes."""
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], Opened]
 
 
 @contextlib.contextmanager
@@ -108,8 +108,8 @@ def _is_image(name: str) -> bool:
     return path.suffix.lower() in SUFFIXES and not hidden
 
 
-def _opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], IO[bytes]]:
-    def open_entry() -> IO[bytes]:
+def _opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], Opened]:
+    def open_entry() -> Opened:
         if info.file_size > _MAX_ENTRY:
             raise ImageError(f"unpacks to more than the {_MAX_ENTRY >> 20} MiB allowed")
         return io.BytesIO(archive.read(info))

@@ -24,7 +24,7 @@ class Stream:
     def at(self, seen: int, share: slice = slice(None)) -> tuple[Images, Labels | None]:
         """Images and labels number `seen` to `seen + batch` of the stream, or `share` of them."""
         which = self._indices(seen)[share].to(self.device)
-        return to_images(self.pixels[which]), None if self.labels is None else self.labels[which]
+        return to_images(self.pixels.index_select(0, which)), None if self.labels is None else self.labels[which]
 
     def _indices(self, seen: int) -> Int64[Tensor, " n"]:
         count, parts, position = len(self.data), [], seen

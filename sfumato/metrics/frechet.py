@@ -12,8 +12,6 @@ in float64 without the square root of a matrix:
     fewer vectors than dimensions         A and B are the centred vectors themselves: exact, and smaller
 """
 
-from typing import Self
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -23,8 +21,10 @@ from sfumato.core.image import Vectors
 from sfumato.metrics.base import Generated, Matrix, Vector, exact
 from sfumato.metrics.interval import GROUPS, deal
 
-SAFE = 1e-13
-"""Smallest share of the largest eigenvalue whose root is still free of rounding."""
+ACCURATE = 1e-9
+"""Share of the largest eigenvalue above which the root of another is right to many digits."""
+ROUNDING = 1e-13
+"""Share of the largest eigenvalue (or pivot) below which another may be nothing but rounding."""
 
 
 class Moments:
@@ -41,10 +41,10 @@ class Moments:
     @classmethod
     def of(cls, vectors: Vectors) -> "Moments":
         """The moments of one set. Raises DataError if a vector is not finite."""
-        vectors = exact(vectors, least=1)
+        vectors = exact(vectors, least=0)
         return cls(vectors.shape[1], device=vectors.device).update(vectors)
 
-    def update(self, vectors: Vectors) -> Self:
+    def update(self, vectors: Vectors) -> "Moments":
         """Takes in `vectors`. Raises DataError if one is not finite."""
         vectors = exact(vectors, least=0).to(self.mean.device)
         if len(vectors):
@@ -53,7 +53,7 @@ class Moments:
             self._shift(len(vectors), mean)
         return self
 
-    def merge(self, other: "Moments") -> Self:
+    def merge(self, other: "Moments") -> "Moments":
         """Takes in everything `other` has seen."""
         if other.count:
             self._scatter += other._scatter.to(self.mean.device)
@@ -140,13 +140,14 @@ def _spread(s1: Matrix, s2: Matrix) -> float:
 
 
 def _trace_of_root(s1: Matrix, s2: Matrix) -> Float[Tensor, ""]:
-    (a, first), (b, second) = _cholesky(s1), _cholesky(s2)
-    if first * second > SAFE:
+    a, first = _cholesky(s1)
+    if first**2 > ACCURATE:
         eigenvalues = torch.linalg.eigvalsh(a.T @ s2 @ a)
-        if eigenvalues[0] > SAFE * eigenvalues[-1]:
+        if eigenvalues[0] > ACCURATE * eigenvalues[-1]:
             return eigenvalues.sqrt().sum()
-    rounding = len(s1) * torch.finfo(s1.dtype).eps
-    a, b = (a, b) if min(first, second) > rounding else (_root(s1), _root(s2))
+    b, second = _cholesky(s2)
+    if min(first, second) <= ROUNDING:
+        a, b = _root(s1), _root(s2)
     return torch.linalg.svdvals(a.T @ b).sum()
 
 
@@ -160,7 +161,7 @@ def _cholesky(covariance: Matrix) -> tuple[Matrix, float]:
 def _root(covariance: Matrix) -> Float[Tensor, "d _rank"]:
     """R with R Rᵀ = `covariance`, without the directions in which there is only rounding."""
     eigenvalues, directions = torch.linalg.eigh(covariance)
-    kept = eigenvalues > eigenvalues[-1].clamp(min=0) * len(covariance) * torch.finfo(covariance.dtype).eps
+    kept = eigenvalues > ROUNDING * eigenvalues[-1].clamp(min=0)
     return directions[:, kept] * eigenvalues[kept].sqrt()
 
 

@@ -44,7 +44,7 @@ class Config:
     """Weight of (|grad D| - 1)^2 between real and generated images; 10 is usual with wasserstein."""
     generator_every: Annotated[int, Range(1, 64, "steps")] = 1
     """The generator moves on every k-th step; 5 is usual with wasserstein."""
-    augment: Augmentation | None = None
+    augment: Augmentation = Augmentation()
     """Differentiable augmentation of all that the discriminator sees."""
 
     def check(self) -> None:
@@ -93,7 +93,7 @@ class Config:
         return phases
 
     def _judge(self, model: Adversarial, images: Images, batch: Batch) -> PerImage:
-        shown = self.augment(images, batch.uniform(DRAWS)) if self.augment else images
+        shown = self.augment(images, batch.uniform(DRAWS)) if self.augment.active else images
         return model.judge(shown, batch.labels)
 
     def _squared_slope(self, model: Adversarial, images: Images, batch: Batch) -> Scalar:

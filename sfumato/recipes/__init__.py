@@ -28,3 +28,9 @@ def recipe(name: str) -> TrainSettings:
         raise UnknownNameError(f"no recipe {name!r}{suggest(name, RECIPES)}; there are {', '.join(RECIPES)}")
     function: Callable[[], TrainSettings] = getattr(importlib.import_module(f"sfumato.recipes.{RECIPES[name]}"), name.replace("-", "_"))
     return function()
+
+
+def summary(name: str) -> str:
+    """One line about the recipe called `name`."""
+    module = importlib.import_module(f"sfumato.recipes.{RECIPES[name]}")
+    return str(getattr(module, name.replace("-", "_")).__doc__).splitlines()[0]

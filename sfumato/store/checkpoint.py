@@ -37,7 +37,7 @@ def load(path: Path) -> nn.Module:
     try:
         config = settings.parse(header["model"])
         model = config.build()
-    except (SfumatoError, KeyError, TypeError) as error:
+    except (SfumatoError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: its settings are not usable here: {error}") from error
     try:
         model.load_state_dict(tensors)
@@ -63,7 +63,7 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
     """Writes a file beside `path`, makes sure that it is on the disk, then renames it. Raises StorageError if that fails, with the old file untouched."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = _beside(path)
     flat = {name: t.detach().cpu().contiguous(memory_format=torch.contiguous_format) for name, t in tensors.items()}
     with storing(path, temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,11 +73,18 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str
 
 def write_text(path: Path, text: str) -> None:
     """Writes `text` with the same guarantees as `write_tensors`."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = _beside(path)
     with storing(path, temporary):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_text(text, encoding="utf-8")
         settle(temporary, path)
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed writers left half-written in `folder` and below. Call it when nobody else writes there."""
+    with storing(folder):
+        for leftover in folder.rglob(".*.part"):
+            leftover.unlink(missing_ok=True)
 
 
 def settle(temporary: Path, path: Path) -> None:
@@ -92,11 +99,19 @@ def storing(path: Path, temporary: Path | None = None) -> Iterator[None]:
     """Turns what a full or closed disk says inside into one StorageError that names `path`, and removes `temporary`."""
     try:
         yield
+    except StorageError:
+        raise
     except (OSError, SafetensorError) as error:
+        raise StorageError(f"cannot write {path}: {_reason(error)}") from error
+    finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
-        raise StorageError(f"cannot write {path}: {_reason(error)}") from error
+
+
+def _beside(path: Path) -> Path:
+    """Where a file is written before it is renamed to `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
 
 
 def _reason(error: Exception) -> str:
@@ -127,6 +142,8 @@ def _header(path: Path, file: Any) -> dict[str, Any]:
         version = header["format"]
     except (KeyError, json.JSONDecodeError, TypeError) as error:
         raise CheckpointError(f"{path} holds tensors but was not written by Sfumato; import it first") from error
+    if not isinstance(version, int):
+        raise CheckpointError(f"{path} has no format that can be read ({version!r})")
     if version > FORMAT:
         raise CheckpointError(f"{path} has format {version}, this version reads up to {FORMAT}; update Sfumato")
     return header

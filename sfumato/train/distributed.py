@@ -7,6 +7,7 @@ are in one process.
 import gc
 import os
 from collections.abc import Iterable
+from typing import Self
 
 import torch
 from torch import distributed, nn
@@ -15,13 +16,25 @@ from sfumato.core.errors import SettingError
 
 
 class World:
-    """The processes of this run; in an ordinary run, one."""
+    """The processes of this run, while it is open; in an ordinary run, one."""
 
     def __init__(self) -> None:
         self.size, self.rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         self.joined = self.size > 1
-        if self.joined and not distributed.is_initialized():
+        self._ours = self.joined and not distributed.is_initialized()
+
+    def __enter__(self) -> Self:
+        if self._ours:
             distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Ends the group. In good order all processes go together; after an error nobody is waited for, so that the others fail too."""
+        if self._ours:
+            if exception[0] is None:
+                gc.collect()
+                distributed.barrier()
+            distributed.destroy_process_group()
 
     @property
     def leads(self) -> bool:
@@ -61,10 +74,3 @@ class World:
         """Until every process is here."""
         if self.joined:
             distributed.barrier()
-
-    def leave(self) -> None:
-        """Ends the group. Everything that holds a collective must be gone first, or gloo may abort after the work is done."""
-        if self.joined and distributed.is_initialized():
-            gc.collect()
-            distributed.barrier()
-            distributed.destroy_process_group()

@@ -1,16 +1,18 @@
 """What a run says: figures gathered over an interval, written to log.jsonl and TensorBoard, shown by whoever watches."""
 
+import contextlib
 import json
+import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
 
 from sfumato.core.image import Images, to_pixels
 from sfumato.data.files import save_image
-from sfumato.store.checkpoint import storing
+from sfumato.store.checkpoint import storing, write_text
 from sfumato.train.distributed import World
 from sfumato.train.settings import TrainSettings
 
@@ -58,22 +60,30 @@ class Figures:
 
 
 class RunLog:
-    """log.jsonl, TensorBoard events and sample sheets in `run`; keeps the time. On resume, lines past `seen` images are cut off."""
+    """log.jsonl, TensorBoard events and sample sheets in `run`, while it is open; keeps the time. On resume, lines past `seen` images are cut off."""
 
     def __init__(self, run: Path | None, *, seen: int, elapsed: float) -> None:
-        self.run, self._start, self._before, self._tensorboard = run, time.perf_counter(), elapsed, None
+        self.run, self._seen, self._start, self._before, self._tensorboard = run, seen, time.perf_counter(), elapsed, None
         self._last = (seen, self.elapsed)
-        if run is None:
-            return
-        with storing(run):
-            (run / "samples").mkdir(parents=True, exist_ok=True)
-            self._path = run / "log.jsonl"
-            lines = self._path.read_text(encoding="utf-8").splitlines() if self._path.exists() else []
-            kept = [line for line in lines if _images(line) is not None and (_images(line) or 0) <= seen]
-            self._path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-            from torch.utils.tensorboard import SummaryWriter  # slow to import, and only runs with a folder need it
 
-            self._tensorboard = SummaryWriter(str(run / "tensorboard"), purge_step=seen + 1 if seen else None)
+    def __enter__(self) -> Self:
+        if self.run is None:
+            return self
+        self._path = self.run / "log.jsonl"
+        with storing(self._path):
+            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines() if self._path.exists() else []
+            write_text(self._path, "".join(f"{line}\n" for line in lines if _images(line) <= self._seen))
+        from torch.utils.tensorboard import SummaryWriter  # slow to import, and only runs with a folder need it
+
+        with storing(self.run / "tensorboard"):
+            self._tensorboard = SummaryWriter(str(self.run / "tensorboard"), purge_step=self._seen + 1 if self._seen else None)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """Flushes TensorBoard; after an error, as far as that still goes."""
+        if self.run is not None and self._tensorboard is not None:
+            with contextlib.suppress(OSError) if exception[0] else storing(self.run / "tensorboard"):
+                self._tensorboard.close()
 
     @property
     def elapsed(self) -> float:
@@ -93,9 +103,10 @@ class RunLog:
         }
         row = {**clock, **{name: round(value, 6) for name, value in figures.items()}}
         self._append(row)
-        if self._tensorboard is not None:
-            for name, value in row.items():
-                self._tensorboard.add_scalar(name, value, seen)
+        if self.run is not None and self._tensorboard is not None:
+            with storing(self.run / "tensorboard"):
+                for name, value in row.items():
+                    self._tensorboard.add_scalar(name, value, seen)
         return row
 
     def note(self, text: str, seen: int) -> None:
@@ -108,22 +119,19 @@ class RunLog:
             return
         pixels = to_pixels(images, columns=16 if len(images) > 64 else 8 if len(images) < 64 else 16)
         save_image(self.run / "samples" / f"{seen:09d}.png", pixels)
-        self._tensorboard.add_image("samples", pixels.numpy(), seen, dataformats="HWC")
-
-    def close(self) -> None:
-        """Flushes TensorBoard."""
-        if self._tensorboard is not None:
-            self._tensorboard.close()
+        with storing(self.run / "tensorboard"):
+            self._tensorboard.add_image("samples", pixels.numpy(), seen, dataformats="HWC")
 
     def _append(self, row: dict[str, Any]) -> None:
         if self.run is not None:
+            plain = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
             with storing(self._path), self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(json.dumps(plain) + "\n")
 
 
-def _images(line: str) -> float | None:
-    """How many images a line of the log speaks of; None if it was cut short by a crash."""
+def _images(line: str) -> float:
+    """How many images a line of the log speaks of; infinity if it was cut short by a crash."""
     try:
-        return json.loads(line)["images"]
+        return float(json.loads(line)["images"])
     except (ValueError, KeyError, TypeError):
-        return None
+        return math.inf

@@ -41,52 +41,50 @@ def fit(
     Raises CheckpointError if `run` belongs to other settings or images, DivergenceError if a loss is no longer finite,
     StorageError if the disk does not take the files; the last state stays whole in each case.
     """
-    watch = watch or Watch()
-    world, where = World(), runtime.device(device)
+    with World() as world:
+        return _train(asked, run, data, watch if watch and world.leads else Watch(), world, runtime.device(device))
 
+
+def _train(asked: TrainSettings, run: Path | None, data: Dataset | None, watch: Watch, world: World, where: torch.device) -> nn.Module:
+    """The run, told in order, in a world that is open."""
     # Data, and what the network takes from it.
-    data = data or load(asked.data, size=asked.model.size, channels=asked.model.channels, crop=asked.crop)
-    for line in data.skipped if world.leads else ():
+    if data is None:
+        data = load(asked.data, size=asked.model.size, channels=asked.model.channels, crop=asked.crop)
+    for line in data.skipped:
         watch.note(f"skipped {line}")
     training, held_out = data.split(asked.validation) if asked.validation else (data, None)
-    settings = resolve(asked, training)
-    earlier = _earlier(run)
-    if not settings.budget:
-        settings = _same(earlier, settings, run)
-    elif earlier and earlier.budget == settings.budget:
-        settings = _same(earlier, dataclasses.replace(settings, images=earlier.images), run)
-    else:
-        _same(earlier, settings, run)
+    settings, earlier = resolve(asked, training), _earlier(run)
+    if earlier and settings.budget:
+        settings = dataclasses.replace(settings, images=earlier.images)
+    elif settings.budget:
         settings = plan.fit_to_budget(settings, training, world, where, watch)
-    if run is not None and world.leads and earlier is None:
-        checkpoint.write_text(run / "settings.json", json.dumps(trees.dump(settings), indent=2) + "\n")
+    _same(earlier, settings, run)
 
     # Network, optimisers, and the state they had when we stopped.
-    trainee, seen, elapsed = Trainee(settings, training, world, where), 0, 0.0
-    state = run / "state" / "state.safetensors" if run else None
-    if state is not None and state.exists():
-        tensors, info = checkpoint.read_tensors(state)
-        if info["data"] != data.fingerprint:
-            raise CheckpointError(f"{run} was trained on other images than {data.name} now holds; choose another folder with --out")
-        trainee.restore(tensors)
-        seen, elapsed = info["seen"], info["elapsed"]
-    log = RunLog(run if world.leads else None, seen=seen, elapsed=elapsed)
-    figures, doctor = Figures(), Doctor()
-    watch.start(settings, trainee.model, seen, where, trainee.precision)
+    trainee = Trainee(settings, training, world, where)
+    start, elapsed = _go_on(trainee, run, data)
+    if run is not None and world.leads:
+        checkpoint.sweep(run)
+        if earlier is None:
+            checkpoint.write_text(run / "settings.json", json.dumps(trees.dump(settings), indent=2) + "\n")
+    log = RunLog(run if world.leads else None, seen=start, elapsed=elapsed)
+    figures, doctor, seen = Figures(), Doctor(), start
 
-    with Interrupts() as interrupts:
+    with log, Interrupts() as interrupts:
+        watch.start(settings, trainee.model, seen, where, trainee.precision)
         while True:
-            done = seen >= settings.images
+            # Where are we? What is due at the start was done before the interruption.
+            done, fresh = seen >= settings.images, seen > start
             stop = done or bool(world.agree(float(interrupts.caught)))
 
             # Samples and validation.
-            if _due(settings.sample_every, seen, settings) or done:
+            if fresh and (done or _due(settings.sample_every, seen, settings)):
                 picture = sheet(trainee.best(), trainee.stream) if world.leads else None
                 log.picture(picture, seen)
                 figures.add(measure(settings, trainee.best(), held_out, where))
 
             # Log.
-            if (_due(settings.log_every, seen, settings) or stop) and seen > 0 and figures:
+            if figures and (stop or _due(settings.log_every, seen, settings)):
                 row = figures.take(world)
                 if world.leads:
                     row = log.row(row, seen, settings)
@@ -96,7 +94,7 @@ def fit(
                         log.note(warning, seen)
 
             # Save.
-            if run is not None and (_due(settings.save_every, seen, settings) or stop):
+            if run is not None and (stop or (fresh and _due(settings.save_every, seen, settings))):
                 if world.leads:
                     info = {"seen": seen, "elapsed": log.elapsed, "data": data.fingerprint}
                     checkpoint.write_tensors(run / "state" / "state.safetensors", trainee.tensors(), info)
@@ -111,12 +109,9 @@ def fit(
             seen += settings.batch
 
     # Hand over.
-    log.close()
     model: Any = finished(trainee, done)
     model.config, model.card, model.interrupted = settings.model, describe(settings, data, seen, log.elapsed), not done
     watch.finish(seen, settings, run, interrupted=not done)
-    del trainee
-    world.leave()
     return model
 
 
@@ -142,8 +137,24 @@ def describe(settings: TrainSettings, data: Dataset, seen: int, elapsed: float) 
 
 
 def _due(every: int, seen: int, settings: TrainSettings) -> bool:
-    """Whether a multiple of `every` was passed by the last batch."""
-    return seen > 0 and seen // every > (seen - settings.batch) // every
+    """Whether the last batch passed a multiple of `every`."""
+    return seen // every > (seen - settings.batch) // every
+
+
+def _go_on(trainee: Trainee, run: Path | None, data: Dataset) -> tuple[int, float]:
+    """Gives `trainee` the state that is in the folder, if there is one; says after how many images and seconds that was."""
+    path = run / "state" / "state.safetensors" if run else None
+    if path is None or not path.exists():
+        return 0, 0.0
+    tensors, info = checkpoint.read_tensors(path)
+    if info.get("data", data.fingerprint) != data.fingerprint:
+        raise CheckpointError(f"{run} was trained on other images than {data.name} now holds; choose another folder with --out")
+    try:
+        trainee.restore(tensors)
+        return info["seen"], info["elapsed"]
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} is not the state of this run ({reason}); choose another folder with --out") from error
 
 
 def _earlier(run: Path | None) -> TrainSettings | None:
@@ -156,10 +167,10 @@ def _earlier(run: Path | None) -> TrainSettings | None:
         raise CheckpointError(f"{run / 'settings.json'} cannot be read ({error}); choose another folder with --out") from error
 
 
-def _same(earlier: TrainSettings | None, settings: TrainSettings, run: Path | None) -> TrainSettings:
-    """`settings`, if the folder is empty or holds a run of the same ones."""
+def _same(earlier: TrainSettings | None, settings: TrainSettings, run: Path | None) -> None:
+    """Raises CheckpointError, naming the first difference, if the folder holds a run of other settings."""
     if earlier is None or earlier == settings:
-        return settings
+        return
     old, new = _flat(trees.dump(earlier)), _flat(trees.dump(settings))
     name = next(k for k in [*old, *new] if old.get(k) != new.get(k))
     raise CheckpointError(

@@ -38,9 +38,9 @@ def fit_to_budget(settings: TrainSettings, data: Dataset, world: World, device: 
     sheet(trial.best(), trial.stream)
     pause = time.perf_counter() - pause
     speed = settings.batch * max(1, steps) / spent if steps else settings.batch / spent
-    left = MARGIN * (budget - (time.perf_counter() - started))
     per_image = 1 / speed + pause / settings.sample_every
-    slowest = world.agree(per_image)
+    slowest, gone = world.agree(per_image), world.agree(time.perf_counter() - started)
+    left = MARGIN * (budget - gone)
     images = max(1, int(left / slowest / settings.batch)) * settings.batch
     watch.note(f"{1 / slowest:,.0f} images/s: {images:,} images until {settings.budget} are over")
     return dataclasses.replace(settings, images=images)

@@ -23,7 +23,7 @@ class TrainSettings:
     """How images of another shape are brought to the network's: cut to the middle, or stretched."""
     validation: Annotated[float, Range(0, 0.9, "of the images")] = 0.0
     """Share held out and measured at every sample. Which images it is depends on their content alone."""
-    augment: Augmentation | None = None
+    augment: Augmentation = Augmentation()
     """Random changes to the training images."""
     images: Annotated[int, Range(1, 10**12, "images")] = 1_000_000
     """Length of the run. Planned from the budget if there is one."""
@@ -86,6 +86,9 @@ def resolve(asked: TrainSettings, data: Dataset) -> TrainSettings:
     Raises SettingError if the network's classes are not those of the data, DataError if there are too few images.
     """
     channels, height, width = data.pixels.shape[1:]
+    for name, own in (("size", (height, width)), ("channels", channels)):
+        if getattr(asked.model, name) not in (None, own):
+            raise SettingError(f"model.{name} = {getattr(asked.model, name)}, but {data.name} has {own}; leave it unset to take the data's")
     classes = len(data.classes) if asked.model.classes is None else asked.model.classes
     if classes not in (0, len(data.classes)):
         raise SettingError(f"model.classes = {classes}, but {data.name} has {len(data.classes)}; leave it unset, or 0 to ignore labels")

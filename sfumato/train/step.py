@@ -74,7 +74,7 @@ class Trainee:
         batch = Batch(
             clean=clean, degraded=clean, labels=labels, rng=rng, seen=seen, progress=progress, part=self.world.rank, parts=self.world.size
         )
-        if self.settings.augment is None:
+        if not self.settings.augment.active:
             return batch
         clean = self.settings.augment(clean, batch.uniform(augment.DRAWS))
         return Batch(**{**vars(batch), "clean": clean, "degraded": clean})

@@ -1,0 +1,296 @@
+"""The command line: flags to calls. Torch and all that needs it are imported by the verb that runs, so that help is quick."""
+
+import contextlib
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from sfumato import __version__
+from sfumato.core.errors import SfumatoError
+
+Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")]
+Name = tyro.conf.Positional[str]
+
+console = Console(soft_wrap=False)
+app = tyro.extras.SubcommandApp()
+
+
+@app.command
+def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", threads: int | None = None) -> None:
+    """Two minutes on a CPU: draw letters, train a generator on them, look at it and at the bundled models.
+
+    Args:
+        out: Folder for the picture, the page and the trained model.
+        budget: Time for the training, such as 75s or 10min.
+        threads: Threads to compute with; all cores if not given.
+    """
+    with _machine(threads):
+        from sfumato.jobs.demo import demo as run
+        from sfumato.train.progress import ProgressLine
+
+        paths = run(out, budget=budget, watch=ProgressLine(console))
+        console.print(f"picture: {paths['picture']}\npage:    {paths['page']}\nmodel:   {paths['model']}", highlight=False)
+
+
+@app.command
+def train(recipe: Name) -> None:
+    """Train a network: sfumato train RECIPE [--data IMAGES] [--budget 30min] ... (sfumato train RECIPE --help lists every setting).
+
+    Args:
+        recipe: What to train; `sfumato train` alone lists the recipes.
+    """
+    raise AssertionError(f"the recipe {recipe} has settings of its own; see _train")
+
+
+@app.command
+def generate(
+    model: Name,
+    *,
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 16,
+    seed: int = 0,
+    seeds: tuple[int, ...] | None = None,
+    label: str | None = None,
+    columns: int | None = None,
+    out: Path = Path("out"),
+    device: Device = "auto",
+    threads: int | None = None,
+) -> None:
+    """Make images from seeds: the same seed is the same picture, however many are made.
+
+    Args:
+        model: A bundled model, a run folder or a model file.
+        n: How many images.
+        seed: Seed of the first; the others follow.
+        seeds: These seeds and no others.
+        label: Class to show, by name; without it each seed shows its own.
+        columns: Images per row of the sheet.
+        out: A folder for a sheet and single files, or a picture file for the sheet alone.
+        device: Where to compute.
+        threads: Threads to compute with; all cores if not given.
+    """
+    with _machine(threads):
+        from sfumato.jobs import generate as job
+
+        network = job.sampler(model)
+        chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
+        images = job.generate(network, n, seed=seed, seeds=chosen, label=label, device=device)
+        classes, labels = job.class_names(network), job.labels_of(network, chosen, label)
+        shown = [""] * len(chosen) if labels is None else [f"-{classes[i].replace(' ', '-')}" for i in labels.tolist()]
+        names = [f"{seed:05d}{label}" for seed, label in zip(chosen, shown, strict=True)]
+        paths = job.save(images, out, names=names, columns=columns)
+        console.print(f"{len(images)} images in {out}" if len(paths) > 1 else f"{len(images)} images in {paths[0]}", highlight=False)
+
+
+@app.command
+def interpolate(
+    model: Name,
+    *,
+    seeds: tuple[int, ...] = (0, 1, 2, 3),
+    steps: int = 24,
+    label: str | None = None,
+    loop: bool = True,
+    fps: float = 24.0,
+    enlarge: int = 4,
+    out: Path = Path("walk.gif"),
+    device: Device = "auto",
+    threads: int | None = None,
+) -> None:
+    """Walk through latent space from seed to seed, as a .gif, .webp or .mp4.
+
+    Args:
+        model: A bundled model, a run folder or a model file.
+        seeds: Where the walk passes.
+        steps: Frames from one seed to the next.
+        label: Class to show, by name.
+        loop: Go back to the first seed at the end.
+        fps: Frames a second.
+        enlarge: Side of a pixel in the film.
+        out: The film; .mp4 needs the extra `video`.
+        device: Where to compute.
+        threads: Threads to compute with; all cores if not given.
+    """
+    with _machine(threads):
+        from sfumato.jobs import interpolate as job
+
+        frames = job.interpolate(model, seeds, steps=steps, label=label, loop=loop, device=device)
+        console.print(f"{len(frames)} frames in {job.save(frames, out, fps=fps, enlarge=enlarge)}", highlight=False)
+
+
+@app.command
+def evaluate(
+    model: Name,
+    *,
+    data: str | None = None,
+    features: str | None = None,
+    count: int = 10_000,
+    samples: int = 1000,
+    images: int | None = None,
+    seed: int = 0,
+    accuracy_score: bool = False,
+    out: Path | None = None,
+    device: Device = "auto",
+    threads: int | None = None,
+) -> None:
+    """Measure a model; every figure comes with its interval and its protocol.
+
+    Args:
+        model: A bundled model, a run folder or a model file.
+        data: Images to compare with; by default those it was trained on.
+        features: A classifier in whose features images are compared; by default a bundled one of the same data.
+        count: Images to generate.
+        samples: Importance samples per image, for likelihoods.
+        images: Test images for likelihoods; all if not given.
+        seed: Seed of the first generated image.
+        accuracy_score: Also train a classifier on 60,000 generated images and test it on real ones (takes minutes).
+        out: A JSON file for the figures and their protocols.
+        device: Where to compute.
+        threads: Threads to compute with; all cores if not given.
+    """
+    with _machine(threads):
+        from sfumato.jobs import evaluate as job
+
+        report = job.evaluate(model, data, features=features, count=count, samples=samples, images=images, seed=seed, device=device)
+        if accuracy_score:
+            from sfumato.jobs.score import accuracy_score as score
+            from sfumato.store.weights import load
+            from sfumato.train.progress import ProgressLine
+
+            report.append(score(model, data or load(model).card["data"]["name"], seed=seed, watch=ProgressLine(console)))
+        table = Table("figure", "value", "95 % interval", "unit", "better", "protocol", title=f"{model}", title_justify="left")
+        for m in report:
+            span = f"{m.interval[0]:.4g} to {m.interval[1]:.4g}" if m.interval else "-"
+            table.add_row(m.name, f"{m.value:.4g}", span, m.unit, "higher" if m.higher_is_better else "lower", str(m.protocol))
+        console.print(table)
+        if out:
+            console.print(f"figures in {job.save(report, out)}", highlight=False)
+
+
+@app.command
+def models(*, runs: Path = Path("runs")) -> None:
+    """List the models at hand: how good, trained on what, under which terms.
+
+    Args:
+        runs: Folder with runs of one's own.
+    """
+    with _machine(1):
+        from sfumato.jobs.models import models as job
+
+        table = Table("name", "family", "MB", "trained on", "measured", "terms of the data")
+        for entry in job(runs):
+            data = entry.card.get("data", {})
+            figures = "\n".join(f"{m['name']} {m['value']:.4g} {m.get('unit', '')}".strip() for m in entry.card.get("metrics", []))
+            table.add_row(entry.name, entry.family, f"{entry.megabytes:.1f}", str(data.get("name", "?")), figures, str(data.get("terms", "?")))
+        console.print(table)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the `sfumato` command. Exits with 2 after one clear line for a mistake of the user's, 130 after an interruption."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments[:1] in (["--version"], ["-V"]):
+            print(f"sfumato {__version__}")
+        elif arguments[:1] == ["train"] and arguments[1:2] not in (["-h"], ["--help"]):
+            _train(arguments[1:])
+        else:
+            app.cli(prog="sfumato", args=arguments or ["--help"], description=DESCRIPTION, use_underscores=False)
+    except SfumatoError as error:
+        _fail(str(error), 2)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was saved before is whole", 130)
+    except MemoryError:
+        _fail("not enough memory; use smaller images, a smaller batch, or fewer at once", 2)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+DESCRIPTION = "Generate, edit and restore images with neural networks you can train on a laptop."
+
+
+def _train(arguments: list[str]) -> None:
+    with _machine(None):
+        from sfumato.recipes import RECIPES, recipe, summary
+
+        if not arguments or arguments[0].startswith("-"):
+            lines = "\n".join(f"  {name:20} {summary(name)}" for name in RECIPES)
+            _fail(f"train needs a recipe first: sfumato train RECIPE [--data IMAGES] [--budget 30min]\n{lines}", 2)
+        name, *rest = arguments
+        default = recipe(name)
+        _tell_ranges(default)
+
+        def run(
+            settings: Annotated[Any, tyro.conf.arg(name="")] = default,
+            *,
+            out: Path | None = None,
+            device: Device = "auto",
+            threads: int | None = None,
+        ) -> None:
+            """Trains.
+
+            Args:
+                settings: All settings of the recipe.
+                out: Run folder; by default runs/NAME, after the data or the recipe. The same command goes on with the run in it.
+                device: Where to compute.
+                threads: Threads to compute with; all cores if not given.
+            """
+            _fit(name, default, settings, out=out, device=device, threads=threads)
+
+        tyro.cli(run, prog=f"sfumato train {name}", description=summary(name), args=rest)
+
+
+def _fit(name: str, default: Any, settings: Any, *, out: Path | None, device: str, threads: int | None) -> None:
+    from sfumato.core import runtime
+    from sfumato.data.known import NAMES
+    from sfumato.train.loop import fit
+    from sfumato.train.progress import ProgressLine
+
+    runtime.set_threads(threads)
+    if settings.data == default.data:
+        called = name
+    else:
+        called = f"{settings.data}-{name}" if settings.data in NAMES else Path(settings.data).stem
+    folder = out or Path("runs") / called
+    line = ProgressLine(console)
+    try:
+        model: Any = fit(settings, run=folder, watch=line, device=device)
+    finally:
+        line.close()
+    if model.interrupted:
+        sys.exit(130)
+    console.print(f"model: {folder / 'model.safetensors'} ({model.card['images_seen']:,} images, {model.card['minutes']:.1f} min)", highlight=False)
+
+
+def _tell_ranges(config: Any) -> None:
+    """Puts each setting's range into the help, where it is read: the one place where the limits are stated stays the setting's own type."""
+    from sfumato.core.settings import Range
+
+    for field in dataclasses.fields(config):
+        if dataclasses.is_dataclass(value := getattr(config, field.name)):
+            _tell_ranges(value)
+        hint: Any = field.type
+        limits = [a for a in get_args(hint)[1:] if isinstance(a, Range)] if get_origin(hint) is Annotated else []
+        if limits:
+            text = f"{limits[0].low:g} to {limits[0].high:g} {limits[0].unit}".strip()
+            type(config).__annotations__[field.name] = Annotated[hint, tyro.conf.arg(metavar=text)]
+            field.type = type(config).__annotations__[field.name]
+
+
+@contextlib.contextmanager
+def _machine(threads: int | None) -> Iterator[None]:
+    """Torch set up for this process: allocator first, then threads."""
+    from sfumato.core import runtime
+
+    runtime.keep_memory()
+    runtime.set_threads(threads)
+    yield
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"sfumato: {message}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,154 @@
+"""How good a model is, in figures that carry their protocol.
+
+A classifier is asked about images it never saw. A generator is compared with the images it was trained on, in the features of
+a classifier it never met, beside the floor (real images it never saw against the same) and, class by class, whether its
+images show what was asked for. A VAE also says how likely it finds images it never saw.
+"""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sfumato.core import chance, runtime
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Bytes, Vectors, to_bytes, to_images
+from sfumato.data.dataset import Dataset
+from sfumato.data.load import load
+from sfumato.jobs.generate import class_names, generate
+from sfumato.metrics.base import Measurement, Protocol
+from sfumato.metrics.classification import classification_report
+from sfumato.metrics.distribution import distribution_report
+from sfumato.metrics.features import Pixels, describe, weights_hash
+from sfumato.metrics.interval import bootstrap
+from sfumato.metrics.likelihood import bits_per_dimension, importance_sampled
+from sfumato.models.base import Classifies, Describes, Encodes, Samples
+from sfumato.store import checkpoint, weights
+
+
+def evaluate(
+    model: str | Path | nn.Module,
+    data: str | Path | Dataset | None = None,
+    *,
+    features: str | Path | nn.Module | None = None,
+    count: int = 10_000,
+    samples: int = 1000,
+    images: int | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> list[Measurement]:
+    """Everything that can be measured of `model` on `data` (by default, what it was trained on).
+
+    `count` images are generated from seeds `seed`, `seed` + 1, ...; `features` names the network in whose features they are
+    compared (by default a bundled classifier of the same data, else the pixels themselves). For likelihoods, `samples` latents
+    are drawn for each of the first `images` test images (all by default). Raises SettingError if nothing of the model can be
+    measured.
+    """
+    network, where = weights.opened(model), runtime.device(device)
+    network = network.to(where)
+    source = data if data is not None else getattr(network, "card", {}).get("data", {}).get("name")
+    if source is None:
+        raise SettingError("this model does not say what it was trained on; name the images with --data")
+    shape: dict[str, Any] = {"size": network.size, "channels": network.channels}
+    test = source if isinstance(source, Dataset) else load(source, part="test", **shape)
+    report: list[Measurement] = []
+    if isinstance(network, Classifies):
+        report += judge_classifier(network, test)
+    if isinstance(network, Encodes):
+        report += judge_likelihood(network, test, samples=samples, images=images, seed=seed)
+    if isinstance(network, Samples):
+        train = source if isinstance(source, Dataset) else load(source, part="train", **shape)
+        observer = weights.opened(features) if features is not None else matching_features(network, train)
+        report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed)
+    if not report:
+        raise SettingError(f"nothing is known to measure about a {type(network).__name__}")
+    return report
+
+
+def judge_classifier(network: Classifies, test: Dataset) -> list[Measurement]:
+    """Accuracy on `test`, and of each class."""
+    if test.labels is None or len(test.classes) != network.classes:
+        raise SettingError(f"{test.name} has {len(test.classes)} classes, the classifier {network.classes}; they must be the same")
+    protocol = Protocol(reference=reference(test), notes="images as they are, float32")
+    return classification_report(scores(network, test.pixels), test.labels, classes=test.classes, protocol=protocol)
+
+
+def judge_likelihood(network: Encodes, test: Dataset, *, samples: int, images: int | None, seed: int) -> list[Measurement]:
+    """Minus log p(x) in nats per image, and in bits per dimension, on the first `images` of `test`."""
+    chosen = test.pixels[:images]
+    parts = []
+    for start in range(0, len(chosen), 100):
+        some = to_images(chosen[start : start + 100])
+        labels = test.labels[start : start + 100] if network.classes and test.labels is not None else None
+        parts.append(importance_sampled(network, some, labels, samples=samples, rng=chance.generator(seed, "likelihood", start), chunk=2000))
+    nats, rng = torch.cat(parts), chance.generator(seed, "bootstrap")
+    protocol = Protocol(
+        reference=reference(test),
+        real=len(chosen),
+        settings=f"{samples} importance samples an image",
+        seed=seed,
+        interval="95 %, other images of the same kind, bootstrap",
+        notes="an upper bound in expectation; bits are drawn once if pixels are bits",
+    )
+    rows = [("negative_log_likelihood", "nats", -nats), ("bits_per_dimension", "bits", bits_per_dimension(nats, chosen.shape[1:]))]
+    return [
+        Measurement(name=name, value=v.mean().item(), interval=bootstrap(v, rng=rng), unit=unit, higher_is_better=False, protocol=protocol)
+        for name, unit, v in rows
+    ]
+
+
+def judge_generator(network: Any, train: Dataset, test: Dataset, observer: Describes, *, count: int, seed: int) -> list[Measurement]:
+    """Distances of `count` generated images to `train`, the same of `test` as the floor, and whether images show their class."""
+    made = to_bytes(generate(network, count, seed=seed, device=str(next(network.parameters()).device)))
+    known: dict[str, Any] = {
+        "features": type(observer).__name__.lower() + (f" {observer.card['data']['name']}" if hasattr(observer, "card") else ""),
+        "weights": weights_hash(observer),
+        "reference": reference(train),
+        "seed": seed,
+    }
+    real = describe(observer, train.pixels, batch=500)
+    report = distribution_report(real, describe(observer, made, batch=500), rng=chance.generator(seed, "report"), **known)
+    floor = distribution_report(real, describe(observer, test.pixels[:count], batch=500), rng=chance.generator(seed, "report"), **known)
+    report += [_renamed(m, f"floor_{m.name}") for m in floor]
+    if isinstance(observer, Classifies) and network.classes and class_names(network) == class_names(observer):
+        asked = torch.arange(seed, seed + count) % network.classes
+        protocol = Protocol(features=known["features"], weights=known["weights"], seed=seed, notes="share of images that show the class asked for")
+        shown = classification_report(scores(observer, made), asked, classes=tuple(class_names(network)), protocol=protocol)
+        report += [_renamed(m, m.name.replace("accuracy", "shows_asked_class")) for m in shown]
+    return report
+
+
+def matching_features(network: Any, train: Dataset) -> Describes:
+    """A bundled classifier of the same data, size and channels; failing that, the pixels themselves."""
+    for path in weights.bundled().values():
+        header = checkpoint.read_header(path)
+        if header["model"]["is"] == "models/classifier" and header["card"]["data"]["name"] == train.name:
+            observer = checkpoint.load(path)
+            if (observer.size, observer.channels) == (network.size, network.channels):
+                return observer
+    return Pixels(channels=network.channels, side=min(8, *network.size))
+
+
+@torch.no_grad()
+def scores(network: Classifies, pixels: Bytes) -> Vectors:
+    """The classifier's scores of all images, on the CPU."""
+    where = next(network.parameters()).device
+    return torch.cat([network.classify(to_images(part.to(where))).cpu() for part in pixels.split(500)])
+
+
+def save(report: list[Measurement], out: Path) -> Path:
+    """Writes the measurements as JSON. Returns the path."""
+    checkpoint.write_text(out, json.dumps([m.as_dict() for m in report], indent=2) + "\n")
+    return out
+
+
+def reference(data: Dataset) -> str:
+    """Name and fingerprint of a data set, for protocols."""
+    return f"{data.name} {data.fingerprint[:8]}"
+
+
+def _renamed(measurement: Measurement, name: str) -> Measurement:
+    return dataclasses.replace(measurement, name=name)

@@ -1,0 +1,104 @@
+"""Images from seeds.
+
+An image depends on the model, its seed and its label, and on nothing else: not on how many are made, nor on the others.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sfumato.core import chance, runtime
+from sfumato.core.catalog import suggest
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, Labels, Vectors, to_bytes, to_pixels
+from sfumato.data import files
+from sfumato.models.base import Samples, latents
+from sfumato.store import weights
+
+CHUNK = 16
+"""The network always sees this many images at once, the last ones padded: arithmetic that never changes gives bits that never do."""
+
+
+def generate(
+    model: str | Path | nn.Module,
+    n: int = 16,
+    *,
+    seed: int = 0,
+    seeds: Sequence[int] | None = None,
+    label: str | int | None = None,
+    device: str = "auto",
+) -> Images:
+    """`n` images in [0, 1], of seeds `seed`, `seed` + 1, ...; or one for each of `seeds`.
+
+    `label` is a class name or number. Without one, a model that knows classes shows number `seed` mod their count, so that a
+    seed still names one picture. Raises UnknownNameError for a model that is not there, SettingError for a label or number that
+    cannot be.
+    """
+    network, where = sampler(model), runtime.device(device)
+    chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
+    if not chosen or (seeds is None and n < 1):
+        raise SettingError(f"n = {n} images cannot be generated; ask for at least 1")
+    z = torch.cat([latent(network, s) for s in chosen])
+    return paint(network.to(where), z, labels_of(network, chosen, label))
+
+
+def save(images: Images, out: Path, *, names: Sequence[str], columns: int | None = None) -> list[Path]:
+    """Writes `images`: into one sheet if `out` ends like a picture file, else a sheet and single files into the folder `out`. Returns the paths."""
+    if out.suffix.lower() in files.FORMATS:
+        files.save_image(out, to_pixels(images, columns=columns))
+        return [out]
+    paths = [out / "grid.png", *(out / f"{name}.png" for name in names)]
+    files.save_image(paths[0], to_pixels(images, columns=columns))
+    for path, image in zip(paths[1:], to_bytes(images), strict=True):
+        files.save_image(path, image.permute(1, 2, 0).contiguous())
+    return paths
+
+
+def sampler(model: str | Path | nn.Module) -> Any:
+    """The generator called `model`. Raises SettingError if that model makes no images."""
+    network = weights.opened(model)
+    if not isinstance(network, Samples):
+        name = model if isinstance(model, str | Path) else type(model).__name__
+        raise SettingError(f"{name} makes no images; `sfumato models` tells which do")
+    return network
+
+
+def latent(network: Samples, seed: int) -> Vectors:
+    """The one latent of `seed`."""
+    return latents(network, 1, chance.generator(seed, "latent"))
+
+
+def class_names(network: Any) -> list[str]:
+    """What the network calls its classes; their numbers if its card does not say."""
+    names = [str(name) for name in getattr(network, "card", {}).get("data", {}).get("classes", [])]
+    return names if len(names) == network.classes else [str(i) for i in range(network.classes)]
+
+
+def labels_of(network: Any, seeds: Sequence[int], label: str | int | None) -> Labels | None:
+    """The class of each seed's image: `label` for all, or each seed's own. Raises SettingError for a label that does not exist."""
+    if label is None:
+        return torch.tensor([s % network.classes for s in seeds]) if network.classes else None
+    names = class_names(network)
+    if not names:
+        raise SettingError(f"label = {label!r}, but this model was trained without labels; leave it out")
+    if str(label) in names:
+        return torch.full((len(seeds),), names.index(str(label)))
+    raise SettingError(f"no label {str(label)!r}{suggest(str(label), names)}; this model has {', '.join(names)}")
+
+
+@torch.no_grad()
+def paint(network: Any, z: Vectors, labels: Labels | None) -> Images:
+    """Images in [0, 1], on the CPU, from latents; each independent of the others to the last bit."""
+    where = next(network.parameters()).device
+    painted = []
+    for start in range(0, len(z), CHUNK):
+        part, own = z[start : start + CHUNK], None if labels is None else labels[start : start + CHUNK]
+        short = CHUNK - len(part)
+        part = torch.cat([part, part.new_zeros(short, part.shape[1])])
+        own = None if own is None else torch.cat([own, own.new_zeros(short)])
+        images = network.sample(part.to(where), None if own is None else own.to(where))
+        painted.append(images[: CHUNK - short].clamp(0, 1).cpu())
+    return torch.cat(painted)

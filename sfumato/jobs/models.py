@@ -1,0 +1,35 @@
+"""What models there are: bundled ones, and those of one's own runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sfumato.core.errors import CheckpointError
+from sfumato.store import checkpoint, weights
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One model on disk."""
+
+    name: str
+    path: Path
+    megabytes: float
+    family: str
+    card: dict[str, Any]
+
+
+def models(folder: Path | None = None) -> list[Entry]:
+    """The bundled models, then those in the run folders below `folder`. What cannot be read is left out."""
+    found = dict(weights.bundled())
+    if folder is not None and folder.is_dir():
+        found |= {str(path.parent): path for path in sorted(folder.glob("*/model.safetensors"))}
+    entries = []
+    for name, path in found.items():
+        try:
+            header = checkpoint.read_header(path)
+        except CheckpointError:
+            continue
+        family = str(header["model"].get("is", "?")).split("/")[-1]
+        entries.append(Entry(name=name, path=path, megabytes=path.stat().st_size / 1e6, family=family, card=header.get("card", {})))
+    return entries

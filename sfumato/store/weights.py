@@ -1,0 +1,49 @@
+"""Models by name: the ones that come with the toolkit, and any file or run folder of one's own."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sfumato.core.catalog import suggest
+from sfumato.core.errors import UnknownNameError
+from sfumato.store import checkpoint
+
+
+def bundled() -> dict[str, Path]:
+    """The models that come with the toolkit, by name."""
+    folder = Path(str(resources.files("sfumato") / "weights"))
+    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def find(which: str | Path) -> Path:
+    """The file of a model: a bundled name, a .safetensors file, or a run folder.
+
+    Raises UnknownNameError, naming the bundled models, if it is none of these.
+    """
+    path, known = Path(which), bundled()
+    if str(which) in known and not path.exists():
+        return known[str(which)]
+    if path.is_dir():
+        if (path / "model.safetensors").is_file():
+            return path / "model.safetensors"
+        raise UnknownNameError(f"{path} holds no model.safetensors; give a run folder, a model file, or one of {', '.join(known)}")
+    if path.is_file():
+        return path
+    if str(which) in known:
+        return known[str(which)]
+    raise UnknownNameError(f"no model {str(which)!r}{suggest(str(which), known)}; give a run folder, a file, or one of {', '.join(known)}")
+
+
+def load(which: str | Path) -> Any:
+    """The network called `which` (see `find`), ready for use, with its settings in `config` and its card in `card`.
+
+    Raises UnknownNameError if there is no such model, CheckpointError if its file is damaged or foreign.
+    """
+    return checkpoint.load(find(which))
+
+
+def opened(which: str | Path | nn.Module) -> Any:
+    """`which` itself if it is a network already, else what `load` gives."""
+    return which if isinstance(which, nn.Module) else load(which)

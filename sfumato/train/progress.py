@@ -1,0 +1,74 @@
+"""A run on a terminal: one live line with images per second and time left; plain lines where there is no terminal."""
+
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from torch import nn
+
+from sfumato.train.log import Row, Watch
+from sfumato.train.settings import TrainSettings
+
+SHOWN = (
+    ("classify/accuracy", "accuracy {:.1%}"),
+    ("validation/accuracy", "held out {:.1%}"),
+    ("elbo/nats", "{:.1f} nats"),
+    ("validation/nats", "held out {:.1f} nats"),
+    ("discriminator/told_apart", "told apart {:.0%}"),
+    ("generator/diversity", "diversity {:.2f}"),
+)
+"""The figures worth a place on the line, and how they read."""
+
+
+class ProgressLine(Watch):
+    """Draws the line of one run."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        columns = (BarColumn(bar_width=24), TextColumn("{task.percentage:3.0f}%"), TextColumn("{task.description}"))
+        self._bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=False)
+        self._task: TaskID | None = None
+
+    def start(self, settings: TrainSettings, model: nn.Module, seen: int, device: torch.device, precision: str) -> None:
+        weights = sum(w.numel() for w in model.parameters())
+        size = "x".join(map(str, settings.model.size))
+        going_on = f", going on after {seen:,}" if seen else ""
+        self.console.print(
+            f"{settings.data}: {size} px, {settings.model.channels} channels, {settings.model.classes or 'no'} classes; "
+            f"{weights / 1e6:.2f} M weights on {device.type} in {precision}; {settings.images:,} images{going_on}",
+            highlight=False,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task("starting", total=settings.images, completed=seen)
+
+    def row(self, row: Row, settings: TrainSettings) -> None:
+        figures = "  ".join(text.format(row[name]) for name, text in SHOWN if name in row)
+        line = f"{row['images']:,.0f} images  {row['images_per_second']:,.0f}/s  {clock(row['seconds_left'])} left  {figures}"
+        if self.console.is_terminal and self._task is not None:
+            self._bar.update(self._task, completed=row["images"], description=line)
+        else:
+            self.console.print(line, highlight=False)
+
+    def note(self, text: str) -> None:
+        self.console.print(text, style="yellow", highlight=False)
+
+    def finish(self, seen: int, settings: TrainSettings, run: Path | None, *, interrupted: bool) -> None:
+        self._bar.stop()
+        if interrupted:
+            self.console.print(f"stopped and saved after {seen:,} images; the same command goes on from here", style="yellow", highlight=False)
+
+    def close(self) -> None:
+        """Gives the terminal back, whatever happened."""
+        self._bar.stop()
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss.
+
+    >>> clock(75), clock(3700)
+    ('1:15', '1:01:40')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,88 @@
+"""The data sets with names: where they are looked for, and that what is found is the official one."""
+
+import hashlib
+import io
+import tarfile
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from sfumato.core.errors import DataError, UnknownNameError
+from sfumato.data.known import NAMES, PUBLIC, File, known, locate
+from sfumato.data.load import load
+
+
+def test_the_list():
+    assert NAMES == ("glyphs", "mnist", "fashion-mnist", "cifar10")
+    for kind in PUBLIC.values():
+        assert len(kind.classes) == len(set(kind.classes)) == 10
+        assert all(len(file.sha256) == 64 for file in kind.files)
+        assert all(mirror.endswith("/") for mirror in kind.mirrors)
+    with pytest.raises(UnknownNameError, match="did you mean 'cifar10'"):
+        known("cifar100")
+
+
+def test_mnist_is_mnist(real_data):
+    start = time.perf_counter()
+    train = load("mnist")
+    assert time.perf_counter() - start < 5  # 0.4 s on an idle core
+    assert train.pixels.shape == (60000, 1, 28, 28)
+    assert train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
+    assert train.labels.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert train.pixels.float().mean().item() == pytest.approx(33.3184, abs=1e-3)
+    test = load("mnist", part="test", size=(32, 32), channels=3)
+    assert test.pixels.shape == (10000, 3, 32, 32)
+    assert load("mnist", part="all").labels.tolist() == train.labels.tolist() + test.labels.tolist()
+
+
+def test_fashion_is_fashion(real_data):
+    data = load("fashion-mnist", part="test")
+    assert data.labels.bincount().tolist() == [1000] * 10
+    assert [data.classes[i] for i in data.labels[:4]] == ["ankle boot", "pullover", "trouser", "trouser"]
+
+
+def test_cifar_records(tmp_path):
+    generator = np.random.default_rng(0)
+    records = {
+        name: generator.integers(0, 10, (3, 3073), dtype=np.uint8) for name in [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
+    }
+    with tarfile.open(tmp_path / "c.tar.gz", "w:gz") as archive:
+        for name, content in {
+            "../evil.bin": b"x",
+            **{f"cifar-10-batches-bin/{n}.bin": r.tobytes() for n, r in reversed(records.items())},
+        }.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    pixels, labels = PUBLIC["cifar10"].read([tmp_path / "c.tar.gz"], False)
+    expected = np.concatenate([records[f"data_batch_{i}"] for i in range(1, 6)])
+    assert labels.tolist() == expected[:, 0].tolist()
+    assert torch.equal(pixels.flatten(1), torch.from_numpy(expected[:, 1:]))
+    assert pixels.shape == (15, 3, 32, 32)
+    assert PUBLIC["cifar10"].read([tmp_path / "c.tar.gz"], True)[1].tolist() == records["test_batch"][:, 0].tolist()
+    assert [p.name for p in tmp_path.iterdir()] == ["c.tar.gz"]
+
+
+def small(content):
+    return File(name="file.bin", bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+
+
+def test_own_folder_first_then_the_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SFUMATO_DATA", str(tmp_path / "own"))
+    monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path / "cache"))
+    for place in ("own", "cache"):
+        (tmp_path / place / "set").mkdir(parents=True)
+        (tmp_path / place / "set" / "file.bin").write_bytes(b"right")
+    assert locate("set", small(b"right"), ()) == tmp_path / "own/set/file.bin"
+    (tmp_path / "own/set/file.bin").unlink()
+    assert locate("set", small(b"right"), ()) == tmp_path / "cache/set/file.bin"
+
+
+def test_a_changed_file_is_not_passed_off_as_official(tmp_path, monkeypatch):
+    monkeypatch.setenv("SFUMATO_DATA", str(tmp_path))
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "file.bin").write_bytes(b"wrong")
+    with pytest.raises(DataError, match=r"file\.bin: not the official file of set"):
+        locate("set", small(b"right"), ())
