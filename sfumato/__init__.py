@@ -1,3 +1,67 @@
-"""Generate, edit and restore images with neural networks you can train on a laptop."""
+"""Generate, edit and restore images with neural networks you can train on a laptop.
+
+    import sfumato as sf
+    images = sf.generate("fashion", n=16, seed=0, label="bag")     # float32, NCHW, in [0, 1]
+    network = sf.fit(sf.recipe("dcgan"), run=Path("runs/photos"))  # what `sfumato train` calls
+    report = sf.evaluate("runs/photos")
+    model = sf.load("runs/photos")
+
+Each verb is imported when it is first asked for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sfumato.core.errors import SfumatoError
+    from sfumato.core.settings import override
+    from sfumato.data.files import read, write
+    from sfumato.jobs.demo import demo
+    from sfumato.jobs.evaluate import evaluate
+    from sfumato.jobs.generate import generate
+    from sfumato.jobs.interpolate import interpolate
+    from sfumato.recipes import recipe
+    from sfumato.store.weights import bundled, load
+    from sfumato.train.loop import fit
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "SfumatoError": "core.errors",
+    "bundled": "store.weights",
+    "demo": "jobs.demo",
+    "evaluate": "jobs.evaluate",
+    "fit": "train.loop",
+    "generate": "jobs.generate",
+    "interpolate": "jobs.interpolate",
+    "load": "store.weights",
+    "override": "core.settings",
+    "read": "data.files",
+    "recipe": "recipes",
+    "write": "data.files",
+}
+
+__all__ = [
+    "SfumatoError",
+    "bundled",
+    "demo",
+    "evaluate",
+    "fit",
+    "generate",
+    "interpolate",
+    "load",
+    "override",
+    "read",
+    "recipe",
+    "write",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sfumato' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"sfumato.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

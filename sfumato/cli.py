@@ -30,6 +30,7 @@ def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", threads: int 
         out: Folder for the picture, the page and the trained model.
         budget: Time for the training, such as 75s or 10min.
         threads: Threads to compute with; all cores if not given.
+
     """
     with _machine(threads):
         from sfumato.jobs.demo import demo as run
@@ -45,6 +46,7 @@ def train(recipe: Name) -> None:
 
     Args:
         recipe: What to train; `sfumato train` alone lists the recipes.
+
     """
     raise AssertionError(f"the recipe {recipe} has settings of its own; see _train")
 
@@ -74,6 +76,7 @@ def generate(
         out: A folder for a sheet and single files, or a picture file for the sheet alone.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
+
     """
     with _machine(threads):
         from sfumato.jobs import generate as job
@@ -115,6 +118,7 @@ def interpolate(
         out: The film; .mp4 needs the extra `video`.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
+
     """
     with _machine(threads):
         from sfumato.jobs import interpolate as job
@@ -152,6 +156,7 @@ def evaluate(
         out: A JSON file for the figures and their protocols.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
+
     """
     with _machine(threads):
         from sfumato.jobs import evaluate as job
@@ -178,6 +183,7 @@ def models(*, runs: Path = Path("runs")) -> None:
 
     Args:
         runs: Folder with runs of one's own.
+
     """
     with _machine(1):
         from sfumato.jobs.models import models as job
@@ -186,7 +192,8 @@ def models(*, runs: Path = Path("runs")) -> None:
         for entry in job(runs):
             data = entry.card.get("data", {})
             figures = "\n".join(f"{m['name']} {m['value']:.4g} {m.get('unit', '')}".strip() for m in entry.card.get("metrics", []))
-            table.add_row(entry.name, entry.family, f"{entry.megabytes:.1f}", str(data.get("name", "?")), figures, str(data.get("terms", "?")))
+            about = (entry.name, entry.family, f"{entry.megabytes:.1f}", str(data.get("name", "?")), figures, str(data.get("terms", "?")))
+            table.add_row(*about)
         console.print(table)
 
 
@@ -238,6 +245,7 @@ def _train(arguments: list[str]) -> None:
                 out: Run folder; by default runs/NAME, after the data or the recipe. The same command goes on with the run in it.
                 device: Where to compute.
                 threads: Threads to compute with; all cores if not given.
+
             """
             _fit(name, default, settings, out=out, device=device, threads=threads)
 
@@ -251,10 +259,8 @@ def _fit(name: str, default: Any, settings: Any, *, out: Path | None, device: st
     from sfumato.train.progress import ProgressLine
 
     runtime.set_threads(threads)
-    if settings.data == default.data:
-        called = name
-    else:
-        called = f"{settings.data}-{name}" if settings.data in NAMES else Path(settings.data).stem
+    source = settings.data
+    called = name if source == default.data else f"{source}-{name}" if source in NAMES else Path(source).stem
     folder = out or Path("runs") / called
     line = ProgressLine(console)
     try:
@@ -263,7 +269,8 @@ def _fit(name: str, default: Any, settings: Any, *, out: Path | None, device: st
         line.close()
     if model.interrupted:
         sys.exit(130)
-    console.print(f"model: {folder / 'model.safetensors'} ({model.card['images_seen']:,} images, {model.card['minutes']:.1f} min)", highlight=False)
+    seen, minutes = model.card["images_seen"], model.card["minutes"]
+    console.print(f"model: {folder / 'model.safetensors'} ({seen:,} images, {minutes:.1f} min)", highlight=False)
 
 
 def _tell_ranges(config: Any) -> None:

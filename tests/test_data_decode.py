@@ -149,7 +149,7 @@ def test_a_header_that_promises_too_much_is_refused_at_once(side):
     for ask in (decode.facts, lambda source, name: decode.decode(source, name, channels=3, size=(8, 8))):
         with pytest.raises(ImageError, match=r"bomb\.png: .*(megapixels|damaged)"):
             ask(lambda: io.BytesIO(png_of(side, side)), "bomb.png")
-    assert time.perf_counter() - start < 0.5
+    assert time.perf_counter() - start < 2
 
 
 def test_what_is_no_image_says_so(tmp_path):

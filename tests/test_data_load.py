@@ -6,6 +6,7 @@ import struct
 import time
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -147,6 +148,8 @@ def test_a_source_that_is_none(tmp_path):
         load("mnits")
     image = tmp_path / "one.png"
     image.write_bytes(png(noise(0)))
+    with pytest.raises(DataError, match=r"one\.png/deeper.*that can be read \(Not a directory\)"):
+        load(image / "deeper")
     with pytest.raises(DataError, match="one image is not a data set"):
         load(image)
     text = tmp_path / "notes.txt"
@@ -222,6 +225,26 @@ def test_links_are_followed_once(tmp_path):
         (tmp_path / "near" / kind).symlink_to(tmp_path / "far" / kind)
     (tmp_path / "near" / "cat" / "loop").symlink_to(tmp_path / "near")
     assert load(tmp_path / "near", part="all").classes == ("cat", "dog")
+
+
+def test_a_path_is_a_path_and_a_string_may_be_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sfumato.data.load._GLYPHS", {"train": range(3)})
+    (tmp_path / "glyphs").mkdir()
+    for i in range(2):
+        (tmp_path / "glyphs" / f"{i}.png").write_bytes(png(noise(i)))
+    assert len(load("glyphs")) == 3
+    assert len(load("./glyphs", part="all")) == len(load(Path("glyphs"), part="all")) == 2
+
+
+def test_more_than_memory_holds(tmp_path):
+    for i in range(2):
+        (tmp_path / f"{i}.png").write_bytes(png(noise(i)))
+    real = torch.empty
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "empty", lambda shape, **rest: real((1 << 62,)) if len(shape) == 4 else real(shape, **rest))
+        with pytest.raises(DataError, match=r"2 images of 12 x 12 need 0\.0 GB of memory, more than there is"):
+            load(tmp_path)
 
 
 @pytest.mark.parametrize("wrong", [{"size": (0, 8)}, {"size": (8, 5000)}, {"channels": 2}, {"tolerance": 1.5}, {"tolerance": -0.1}])

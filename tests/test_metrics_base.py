@@ -112,10 +112,15 @@ def test_exact_refuses_nan_and_too_few():
 
 def test_measuring_puts_every_mode_back():
     network = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
-    with pytest.raises(RuntimeError, match="stop"), measuring(network):
-        assert not network[0].training
-        assert not torch.is_grad_enabled()
+    seen = []
+
+    def fail():
+        seen.extend([network[0].training, torch.is_grad_enabled()])
         raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"), measuring(network):
+        fail()
+    assert seen == [False, False]
     assert [m.training for m in network.modules()] == [True, True, False]
     assert torch.is_grad_enabled()
 

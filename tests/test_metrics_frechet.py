@@ -61,7 +61,9 @@ def test_it_is_the_textbooks_value(d):
     a, b = normal(200, d) @ normal(d, d, seed=1) + 1, normal(150, d, seed=2) @ normal(d, d, seed=3)
     expected = textbook(a.mean(0), torch.cov(a.T).view(d, d), b.mean(0), torch.cov(b.T).view(d, d))
     assert frechet(a, b) == pytest.approx(expected, rel=1e-6)
-    assert frechet_from_moments(a.mean(0), torch.cov(a.T).view(d, d), b.mean(0), torch.cov(b.T).view(d, d)) == pytest.approx(expected, rel=1e-6)
+    assert frechet_from_moments(a.mean(0), torch.cov(a.T).view(d, d), b.mean(0), torch.cov(b.T).view(d, d)) == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize(("n", "m"), [(30, 20), (30, 200), (200, 20), (41, 41), (40, 41), (2, 2)])

@@ -150,4 +150,5 @@ def _replace(config: Any, path: list[str], value: object) -> Any:
         new = tuple(value)
     else:
         new = float(value) if type(value) is int and isinstance(old, float) else value
-    return dataclasses.replace(config, **{head: new})
+    whole: Any = config
+    return dataclasses.replace(whole, **{head: new})

@@ -1,5 +1,6 @@
 """The images of a folder or a zip as one data set: choose, look at the headers, decode in threads, leave out what is broken."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -75,7 +76,7 @@ def _pixels(
         broken = {i: fact for i, fact in enumerate(seen) if isinstance(fact, str)}
         _judge(source, broken, len(files), tolerance)
         size, channels = _policy([fact for fact in seen if isinstance(fact, Facts)], size, channels)
-    pixels = torch.empty(len(files), channels, *size, dtype=torch.uint8)
+    pixels = _room(source, (len(files), channels, *size))
     rows = pixels.numpy()
 
     def read(i: int) -> tuple[int, str]:
@@ -89,6 +90,14 @@ def _pixels(
     _judge(source, broken, len(files), tolerance)
     whole = [i for i in range(len(files)) if i not in broken]
     return pixels if not broken else pixels[whole], dict(sorted(broken.items()))
+
+
+def _room(source: Path, shape: tuple[int, int, int, int]) -> Bytes:
+    try:
+        return torch.empty(shape, dtype=torch.uint8)
+    except RuntimeError as error:
+        need = f"{shape[0]} images of {shape[2]} x {shape[3]} need {math.prod(shape) / 1e9:.1f} GB of memory"
+        raise DataError(f"{source}: {need}, more than there is; ask for a smaller size") from error
 
 
 def _look(entry: Entry) -> Facts | str:

@@ -51,14 +51,16 @@ def labels_beside(path: Path) -> Path | None:
 
 
 def is_idx(path: Path) -> bool:
-    """Whether the file begins as an IDX file of unsigned bytes does, gzipped or not; False if it cannot be read."""
+    """Whether the file begins as an IDX file of unsigned bytes does, gzipped or not; raises DataError if it cannot be read."""
     try:
         with path.open("rb") as raw:
             zipped = raw.read(2) == _GZIP
         with gzip.open(path) if zipped else path.open("rb") as file:
             return file.read(3) == bytes([0, 0, _BYTE_TYPE])
-    except (OSError, EOFError, zlib.error):
+    except (gzip.BadGzipFile, EOFError, zlib.error):
         return False
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def _read(path: Path) -> Tensor:

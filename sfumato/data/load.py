@@ -46,16 +46,20 @@ def load(
 
     `size` is (height, width) in pixels and `channels` 1, 3 or 4; see above for what None means. A folder's or zip's labels are the
     names of its sub-folders, if every image lies directly in one of at least two. Files that cannot be read are left out and
-    listed in `skipped`; `tolerance` is the share of them that is let pass. `seed` matters to drawn images (glyphs) only. A known
-    name wins over a folder of that name: write ./mnist for the folder.
+    listed in `skipped`; `tolerance` is the share of them that is let pass. `seed` matters to drawn images (glyphs) only. As a
+    string, a known name wins over a folder of that name: write ./mnist for the folder.
     Raises DataError for a source that is no such thing or cannot be used, SettingError for a size or channels that cannot be.
     """
     _check(size, channels, tolerance)
-    if str(source) in NAMES:
-        return _named(str(source), size=size, channels=channels, part=part, crop=crop, seed=seed)
+    if isinstance(source, str) and source in NAMES:
+        return _named(source, size=size, channels=channels, part=part, crop=crop, seed=seed)
     path = Path(source).expanduser()
-    if not path.exists():
-        raise DataError(f"no file or folder {str(source)!r}{suggest(str(source), NAMES)}; known data sets are {', '.join(NAMES)}")
+    try:
+        path.stat()
+    except OSError as error:
+        why = "" if isinstance(error, FileNotFoundError) else f" that can be read ({error.strerror})"
+        near = suggest(str(source), NAMES)
+        raise DataError(f"no file or folder {str(source)!r}{why}{near}; known data sets are {', '.join(NAMES)}") from error
     if path.is_dir() or path.suffix.lower() == ".zip":
         data, parted = collection(path, size=size, channels=channels, part=part, crop=crop, tolerance=tolerance)
         return data if parted else _part(data, part)

@@ -100,7 +100,6 @@ def others() -> list[Section]:
             continue
         images = generating.generate(network, 40, device="cpu")
         terms = network.card.get("data", {}).get("terms", "")
-        sections.append(
-            Section(title=f"Bundled: {name}", text=f"sfumato generate {name} -n 40. Trained on {terms}", pictures=(sheet([(images, 10)]),), scale=2)
-        )
+        text = f"sfumato generate {name} -n 40. Trained on {terms}"
+        sections.append(Section(title=f"Bundled: {name}", text=text, pictures=(sheet([(images, 20)]),), scale=2))
     return sections

@@ -83,7 +83,8 @@ def judge_likelihood(network: Encodes, test: Dataset, *, samples: int, images: i
     for start in range(0, len(chosen), 100):
         some = to_images(chosen[start : start + 100])
         labels = test.labels[start : start + 100] if network.classes and test.labels is not None else None
-        parts.append(importance_sampled(network, some, labels, samples=samples, rng=chance.generator(seed, "likelihood", start), chunk=2000))
+        rng = chance.generator(seed, "likelihood", start)
+        parts.append(importance_sampled(network, some, labels, samples=samples, rng=rng, chunk=2000))
     nats, rng = torch.cat(parts), chance.generator(seed, "bootstrap")
     protocol = Protocol(
         reference=reference(test),
@@ -103,8 +104,9 @@ def judge_likelihood(network: Encodes, test: Dataset, *, samples: int, images: i
 def judge_generator(network: Any, train: Dataset, test: Dataset, observer: Describes, *, count: int, seed: int) -> list[Measurement]:
     """Distances of `count` generated images to `train`, the same of `test` as the floor, and whether images show their class."""
     made = to_bytes(generate(network, count, seed=seed, device=str(next(network.parameters()).device)))
+    card: dict[str, Any] = getattr(observer, "card", {})
     known: dict[str, Any] = {
-        "features": type(observer).__name__.lower() + (f" {observer.card['data']['name']}" if hasattr(observer, "card") else ""),
+        "features": f"{type(observer).__name__.lower()} {card['data']['name']}" if card else type(observer).__name__.lower(),
         "weights": weights_hash(observer),
         "reference": reference(train),
         "seed": seed,
@@ -115,7 +117,8 @@ def judge_generator(network: Any, train: Dataset, test: Dataset, observer: Descr
     report += [_renamed(m, f"floor_{m.name}") for m in floor]
     if isinstance(observer, Classifies) and network.classes and class_names(network) == class_names(observer):
         asked = torch.arange(seed, seed + count) % network.classes
-        protocol = Protocol(features=known["features"], weights=known["weights"], seed=seed, notes="share of images that show the class asked for")
+        notes = "share of images in which the classifier sees the class asked for"
+        protocol = Protocol(features=known["features"], weights=known["weights"], seed=seed, notes=notes)
         shown = classification_report(scores(observer, made), asked, classes=tuple(class_names(network)), protocol=protocol)
         report += [_renamed(m, m.name.replace("accuracy", "shows_asked_class")) for m in shown]
     return report
@@ -126,7 +129,7 @@ def matching_features(network: Any, train: Dataset) -> Describes:
     for path in weights.bundled().values():
         header = checkpoint.read_header(path)
         if header["model"]["is"] == "models/classifier" and header["card"]["data"]["name"] == train.name:
-            observer = checkpoint.load(path)
+            observer: Any = checkpoint.load(path)
             if (observer.size, observer.channels) == (network.size, network.channels):
                 return observer
     return Pixels(channels=network.channels, side=min(8, *network.size))

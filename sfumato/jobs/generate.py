@@ -46,7 +46,7 @@ def generate(
 
 
 def save(images: Images, out: Path, *, names: Sequence[str], columns: int | None = None) -> list[Path]:
-    """Writes `images`: into one sheet if `out` ends like a picture file, else a sheet and single files into the folder `out`. Returns the paths."""
+    """Writes one sheet if `out` ends like a picture file, else a sheet and single files into the folder `out`. Returns the paths."""
     if out.suffix.lower() in files.FORMATS:
         files.save_image(out, to_pixels(images, columns=columns))
         return [out]

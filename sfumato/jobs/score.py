@@ -5,6 +5,7 @@ It falls with every image that shows the wrong class, and with every kind of ima
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -44,7 +45,7 @@ def accuracy_score(
     """
     made = generated(model, count, seed=seed)
     asked = settings or recipe("fashion-classifier")
-    network = fit(dataclasses.replace(asked, data="generated"), data=made, watch=watch)
+    network: Any = fit(dataclasses.replace(asked, data="generated"), data=made, watch=watch)
     test = load(data, part="test", size=sampler(model).size, channels=sampler(model).channels)
     overall = judge_classifier(network, dataclasses.replace(test, classes=made.classes))[0]
     notes = f"classifier trained on {count:,} generated images alone, {asked.images:,} images seen"

@@ -37,12 +37,12 @@ def accuracy(confusion: Confusion) -> float:
     """
     if not confusion.sum():
         raise DataError("there are no images to be right about")
-    return (confusion.trace() / confusion.sum()).item()
+    return int(confusion.trace()) / int(confusion.sum())
 
 
 def class_accuracy(confusion: Confusion) -> Float[Tensor, " k"]:
     """Share of each class's images given that class (its recall), in [0, 1]; NaN for a class without images."""
-    return confusion.diagonal() / confusion.sum(dim=1)
+    return confusion.diagonal().double() / confusion.sum(dim=1)
 
 
 def classification_report(scores: Vectors, labels: Labels, *, classes: tuple[str, ...] = (), protocol: Protocol) -> list[Measurement]:

@@ -74,7 +74,7 @@ def wilson(successes: int, trials: int, *, level: float = LEVEL) -> tuple[float,
     share, weight = successes / trials, z * z / trials
     centre = (share + weight / 2) / (1 + weight)
     reach = z / (1 + weight) * math.sqrt(share * (1 - share) / trials + weight / (4 * trials))
-    return max(0.0, centre - reach), min(1.0, centre + reach)
+    return max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach))
 
 
 def student_t(level: float, freedom: int) -> float:

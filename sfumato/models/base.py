@@ -8,7 +8,7 @@ Describes     images to feature vectors, for metrics
 """
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -51,7 +51,7 @@ class Encodes(Samples):
 
     @abstractmethod
     def log_likelihood(self, images: Images, z: Vectors, labels: Labels | None = None) -> PerImage:
-        """log p(x|z) of each image under its own latent, in nats."""
+        """Log p(x|z) of each image under its own latent, in nats."""
 
     @abstractmethod
     def decode(self, z: Vectors, labels: Labels | None = None) -> Images:
@@ -84,6 +84,7 @@ class Classifies(Describes):
         """Unnormalised log-probabilities, one column per class."""
 
 
+@runtime_checkable
 class ModelConfig(Protocol):
     """Settings of a network family. `size`, `channels` and `classes` left at None are taken from the data."""
 

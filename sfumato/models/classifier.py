@@ -1,8 +1,9 @@
 """A convolutional classifier: stages of convolutions, pooling between them, a fully connected head (LeCun et al. 1998).
 
-    image ─ [convolve x depth ─ pool] x stages ─ (average) ─ hidden ─ features ─ scores
+image ─ [convolve x depth ─ pool] x stages ─ (average) ─ hidden ─ features ─ scores
 """
 
+import itertools
 from typing import Annotated, Literal, final
 
 import torch
@@ -60,7 +61,7 @@ class Classifier(Classifies):
         self.size, self.channels, self.classes = known(config)
         self.feature_dim = config.hidden[-1]
         if self.classes < 2:
-            raise SettingError(f"models/classifier: classes = {self.classes}, but a classifier needs at least 2; put images in one folder a class")
+            raise SettingError(f"models/classifier: classes = {self.classes}, must be at least 2; put the images into one folder a class")
         pool = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[config.pooling]
         stages: list[nn.Module] = []
         inputs, (h, w) = self.channels, self.size
@@ -77,7 +78,7 @@ class Classifier(Classifies):
         flat = [nn.AdaptiveAvgPool2d(1), nn.Flatten()] if config.global_pooling else [nn.Flatten()]
         units = [inputs * (1 if config.global_pooling else h * w), *config.hidden]
         layers: list[nn.Module] = []
-        for a, b in zip(units, units[1:], strict=False):
+        for a, b in itertools.pairwise(units):
             layers += [nn.Dropout(config.dropout), nn.Linear(a, b), activation(config.activation)]
         self.hidden = nn.Sequential(*flat, *layers)
         self.scores = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(units[-1], self.classes))

@@ -138,7 +138,7 @@ class Decoder(nn.Module):
 
 
 def _log_logistic_mass(images: Images, mean: Images, log_scale: torch.Tensor) -> Images:
-    """log of the logistic mass of each pixel's level, 1/255 wide; the outermost levels take the tails."""
+    """Log of the logistic mass of each pixel's level, 1/255 wide; the outermost levels take the tails."""
     inverse = (-log_scale).exp()
     above, below = (images - mean + 0.5 / 255) * inverse, (images - mean - 0.5 / 255) * inverse
     inside = (above.sigmoid() - below.sigmoid()).clamp_min(1e-12).log()

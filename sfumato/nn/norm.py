@@ -14,7 +14,7 @@ class PixelNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Each pixel's channels brought to mean 0 and variance 1; on a CPU four times as fast as pixel normalisation, being one native operator."""
+    """Each pixel's channels brought to mean 0 and variance 1; one native operator, four times as fast on a CPU as pixel normalisation."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -41,7 +41,9 @@ class BatchNorm(nn.BatchNorm2d):
 
     @torch.no_grad()
     def _track(self, mean: torch.Tensor, variance: torch.Tensor, *, count: int) -> None:
-        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean, self.momentum or 0.1)
         self.running_var.lerp_(variance * count / (count - 1), self.momentum or 0.1)

@@ -65,7 +65,8 @@ class Config:
             fake = shown.take(model, batch)
             on_real, on_fake = self._judge(model, batch.clean, batch), self._judge(model, fake, batch)
             total = discriminator_loss(self.loss, on_real, on_fake)
-            losses = {"total": total, "real_logit": on_real.mean(), "fake_logit": on_fake.mean(), "told_apart": _told_apart(on_real, on_fake)}
+            losses = {"total": total, "real_logit": on_real.mean(), "fake_logit": on_fake.mean()}
+            losses["told_apart"] = _told_apart(on_real, on_fake)
             if self.loss == "non-saturating":
                 losses["minimax_value"] = -total.detach()
             if self.gradient_penalty:

@@ -6,7 +6,7 @@ it trains.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -61,6 +61,7 @@ class Phase:
     """Runs on every k-th step only; for costly penalties."""
 
 
+@runtime_checkable
 class Objective(Protocol):
     """Settings that know how to turn a network into phases. May also have `validate(model, batch) -> Losses`."""
 

@@ -10,9 +10,11 @@ import math
 from typing import Annotated
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, PerImage, Vectors
+from sfumato.core.image import Images, Labels, PerImage, Vectors
 from sfumato.core.settings import Range, settings
 from sfumato.models.base import Encodes
 from sfumato.objectives.base import Batch, Losses, Phase
@@ -38,13 +40,16 @@ class Config:
             x = model.observe(batch.clean, batch.uniform(*batch.clean.shape[1:]))
             mean, logvar = model.posterior(x, batch.labels)
             noise = batch.normal(self.samples, mean.shape[1])
+            z = mean[:, None] + (logvar[:, None] / 2).exp() * noise
+            log_p = _log_likelihoods(model, x, z, batch.labels)
             ramp = min(1.0, (batch.seen + 1) / self.warmup) if self.warmup else 1.0
-            if self.samples > 1:
-                return self._importance_weighted(model, batch, x, (mean, logvar), noise, ramp)
-            log_p = model.log_likelihood(x, mean + (logvar / 2).exp() * noise[:, 0], batch.labels).mean()
             kl = _kl(mean, logvar).mean(0)
-            price = kl.clamp_min(self.free_bits).sum()
-            return {"total": ramp * self.beta * price - log_p, **_report(kl.sum() - log_p, kl, x)}
+            if self.samples == 1:
+                price = kl.clamp_min(self.free_bits).sum()
+                return {"total": ramp * self.beta * price - log_p.mean(), **_report(kl.sum() - log_p.mean(), kl, x)}
+            log_ratio = ((noise.square() + logvar[:, None] - z.square()) / 2).sum(2)
+            total, nats = (math.log(self.samples) - (log_p + r * log_ratio).logsumexp(1).mean() for r in (ramp, 1.0))
+            return {"total": total, **_report(nats, kl, x)}
 
         return [Phase(name="elbo", weights=list(model.parameters()), loss=bound)]
 
@@ -57,18 +62,14 @@ class Config:
             kl = _kl(mean, logvar).mean(0)
             return _report(kl.sum() - model.log_likelihood(x, z, batch.labels).mean(), kl, x)
 
-    def _importance_weighted(
-        self, model: Encodes, batch: Batch, x: Images, posterior: tuple[Vectors, Vectors], noise: torch.Tensor, ramp: float
-    ) -> Losses:
-        mean, logvar = posterior
-        n, k = len(x), self.samples
-        z = mean[:, None] + (logvar[:, None] / 2).exp() * noise
-        labels = None if batch.labels is None else batch.labels.repeat_interleave(k)
-        log_p = model.log_likelihood(x.repeat_interleave(k, dim=0), z.flatten(0, 1), labels).reshape(n, k)
-        log_ratio = ((noise.square() + logvar[:, None] - z.square()) / 2).sum(2)
-        total = -((log_p + ramp * log_ratio).logsumexp(1) - math.log(k)).mean()
-        nats = -((log_p + log_ratio).logsumexp(1) - math.log(k)).mean()
-        return {"total": total, **_report(nats, _kl(mean, logvar).mean(0), x)}
+
+def _log_likelihoods(model: Encodes, images: Images, z: Float[Tensor, "n k d"], labels: Labels | None) -> Float[Tensor, "n k"]:
+    """The log-likelihood of each image under each of its latents."""
+    k = z.shape[1]
+    if k == 1:
+        return model.log_likelihood(images, z[:, 0], labels)[:, None]
+    repeated = None if labels is None else labels.repeat_interleave(k)
+    return model.log_likelihood(images.repeat_interleave(k, dim=0), z.flatten(0, 1), repeated).reshape(-1, k)
 
 
 def _kl(mean: Vectors, logvar: Vectors) -> Vectors:

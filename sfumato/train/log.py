@@ -60,7 +60,10 @@ class Figures:
 
 
 class RunLog:
-    """log.jsonl, TensorBoard events and sample sheets in `run`, while it is open; keeps the time. On resume, lines past `seen` images are cut off."""
+    """log.jsonl, TensorBoard events and sample sheets in `run`, while it is open; keeps the time.
+
+    On resume, lines past `seen` images are cut off.
+    """
 
     def __init__(self, run: Path | None, *, seen: int, elapsed: float) -> None:
         self.run, self._seen, self._start, self._before, self._tensorboard = run, seen, time.perf_counter(), elapsed, None

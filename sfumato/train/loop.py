@@ -42,11 +42,14 @@ def fit(
     StorageError if the disk does not take the files; the last state stays whole in each case.
     """
     with World() as world:
-        return _train(asked, run, data, watch if watch and world.leads else Watch(), world, runtime.device(device))
+        listener = watch if watch and world.leads else Watch()
+        return _train(asked, run=run, data=data, watch=listener, world=world, where=runtime.device(device))
 
 
-def _train(asked: TrainSettings, run: Path | None, data: Dataset | None, watch: Watch, world: World, where: torch.device) -> nn.Module:
-    """The run, told in order, in a world that is open."""
+def _train(  # noqa: PLR0912  it is the one story, told in order
+    asked: TrainSettings, *, run: Path | None, data: Dataset | None, watch: Watch, world: World, where: torch.device
+) -> nn.Module:
+    """`fit`, in a world that is open."""
     # Data, and what the network takes from it.
     if data is None:
         data = load(asked.data, size=asked.model.size, channels=asked.model.channels, crop=asked.crop)
