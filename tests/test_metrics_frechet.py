@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sfumato.core.chance import generator
-from sfumato.core.errors import DataError
+from sfumato.core.errors import DataError, SettingError
 from sfumato.metrics.frechet import Moments, frechet, frechet_deletions, frechet_from_moments, frechet_infinity, frechet_parts
 from sfumato.metrics.interval import jackknife
 
@@ -176,10 +176,13 @@ def test_what_cannot_be_measured_is_refused():
         _ = Moments.of(normal(1, 3)).covariance
     with pytest.raises(DataError, match="too few to extrapolate"):
         frechet_infinity(normal(50, 20), normal(50, 20), rng=generator(0))
+    with pytest.raises(SettingError, match="sizes = 2"):
+        frechet_infinity(normal(50, 2), normal(50, 2), rng=generator(0), sizes=2)
 
 
-def test_leaving_out_a_part_is_measuring_the_rest():
-    real, generated = normal(60, 4), normal(40, 4, seed=1)
+@pytest.mark.parametrize("d", [4, 35, 70])
+def test_leaving_out_a_part_is_measuring_the_rest(d):
+    real, generated = normal(60, d), normal(40, d, seed=1)
     deletions = frechet_deletions(real, generated, rng=generator(5), groups=4)
     order = torch.randperm(40, generator=generator(5))
     for i, distance in enumerate(deletions):

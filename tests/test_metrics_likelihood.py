@@ -68,8 +68,8 @@ def test_under_the_true_posterior_one_sample_is_exact():
 def test_under_another_posterior_many_samples_come_near():
     model = LinearGaussian(off=0.2)
     exact = model.exact(IMAGES)
-    estimate = importance_sampled(model, IMAGES, samples=20_000, rng=generator(3), chunk=5000)
-    torch.testing.assert_close(estimate.float(), exact, rtol=0, atol=0.03)
+    estimate = importance_sampled(model, IMAGES, samples=50_000, rng=generator(3), chunk=5000)
+    torch.testing.assert_close(estimate.float(), exact, rtol=0, atol=0.04)
     bound = torch.stack([importance_sampled(model, IMAGES, samples=1, rng=generator(i)) for i in range(300)]).mean(0)
     few = torch.stack([importance_sampled(model, IMAGES, samples=5, rng=generator(i)) for i in range(300)]).mean(0)
     assert (bound < few).all()

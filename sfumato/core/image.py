@@ -5,7 +5,7 @@ These functions are the only border.
 
 Axes, in every annotation of the package:
     n images   c channels   h rows   w columns   d features
-In one signature the same letter is the same number; `Resized` says "of some other size".
+In one signature the same letter is the same number; `Resized` says "of some other size", `Maps` also "with other channels".
 """
 
 import math
@@ -17,6 +17,7 @@ from torch import Tensor
 
 Images: TypeAlias = Float[Tensor, "n c h w"]
 Resized: TypeAlias = Float[Tensor, "n c _h _w"]
+Maps: TypeAlias = Float[Tensor, "n _c _h _w"]
 Vectors: TypeAlias = Float[Tensor, "n d"]
 PerImage: TypeAlias = Float[Tensor, " n"]
 Labels: TypeAlias = Int64[Tensor, " n"]
@@ -31,7 +32,7 @@ def to_images(stored: Bytes) -> Images:
     >>> to_images(torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)).amax().item()
     1.0
     """
-    return stored.float() / 255
+    return stored / 255
 
 
 def to_bytes(images: Images) -> Bytes:

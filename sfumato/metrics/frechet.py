@@ -12,11 +12,13 @@ in float64 without the square root of a matrix:
     fewer vectors than dimensions         A and B are the centred vectors themselves: exact, and smaller
 """
 
+from statistics import linear_regression
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sfumato.core.errors import DataError
+from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import Vectors
 from sfumato.metrics.base import Generated, Matrix, Vector, exact
 from sfumato.metrics.interval import GROUPS, deal
@@ -100,10 +102,12 @@ def frechet_from_moments(m1: Vector, s1: Matrix, m2: Vector, s2: Matrix) -> floa
 
 def frechet_deletions(real: Vectors, generated: Generated, *, rng: torch.Generator, groups: int = GROUPS) -> list[float]:
     """The distance with each of `groups` random parts of the generated images left out in turn, for `interval.jackknife`."""
-    whole, parts = Moments.of(real), [Moments.of(part) for part in deal(exact(generated, least=2 * groups), rng=rng, groups=groups)]
-    distances = []
+    dealt = deal(exact(generated, least=2 * groups), rng=rng, groups=groups)
+    if min(len(real), len(generated) - len(dealt[0])) <= real.shape[1]:
+        return [frechet(real, torch.cat(dealt[:i] + dealt[i + 1 :])) for i in range(groups)]
+    whole, parts, distances = Moments.of(real), [Moments.of(part) for part in dealt], []
     for left_out in parts:
-        rest = Moments(len(whole.mean), device=whole.mean.device)
+        rest = Moments(real.shape[1], device=whole.mean.device)
         for part in parts:
             if part is not left_out:
                 rest.merge(part)
@@ -116,9 +120,12 @@ def frechet_infinity(real: Vectors, generated: Generated, *, rng: torch.Generato
 
     Intercept of a line through the distances at `sizes` numbers of images N, as a function of 1 / N, from a tenth of `generated` (but
     not below twice the dimension, where the line bends) to all of it. The real images are all used every time, so the bias of their
-    number remains. May come out slightly below 0. Raises DataError for fewer generated images than four times the dimension.
+    number remains. May come out slightly below 0. Raises DataError for fewer generated images than four times the dimension,
+    SettingError for fewer than three sizes.
     """
     generated, dimension = exact(generated), generated.shape[1]
+    if sizes < 3:
+        raise SettingError(f"sizes = {sizes} are too few for a line; take at least 3")
     if len(generated) < 4 * dimension:
         raise DataError(f"{len(generated)} generated images are too few to extrapolate in {dimension} dimensions; give {4 * dimension}")
     counts = torch.linspace(max(len(generated) // 10, 2 * dimension), len(generated), sizes).round().long().tolist()
@@ -126,8 +133,7 @@ def frechet_infinity(real: Vectors, generated: Generated, *, rng: torch.Generato
     for count in counts:
         chosen = torch.randperm(len(generated), generator=rng)[:count].to(generated.device)
         distances.append(sum(_parts(whole, Moments.of(generated[chosen]))))
-    line = torch.tensor([[1.0, 1.0 / count] for count in counts], dtype=torch.float64)
-    return torch.linalg.lstsq(line, torch.tensor(distances, dtype=torch.float64)[:, None]).solution[0].item()
+    return linear_regression([1 / count for count in counts], distances).intercept
 
 
 def _parts(first: Moments, second: Moments) -> tuple[float, float]:

@@ -24,8 +24,9 @@ def mind(real: Vectors, generated: Generated, *, rng: torch.Generator, direction
     A shift alone gives about three times its squared length. Falls with the number of images: compare equal counts only. Of a real set
     of another size, the quantiles are interpolated. Raises SettingError for `directions` < 1, DataError for fewer than two vectors or NaN.
     """
+    generated = exact(generated)
     everyone = torch.ones(1, len(generated), dtype=torch.bool, device=generated.device)
-    return _costs(exact(real), exact(generated), everyone, rng, directions)[0]
+    return _costs(exact(real), generated, everyone, rng, directions)[0]
 
 
 def mind_deletions(

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sfumato.core.image import Images, Resized, Vectors
+from sfumato.core.image import Images, Maps, Vectors
 from sfumato.nn.norm import BatchNorm, LayerNorm, PixelNorm
 
 Activation = Literal["relu", "leaky-relu", "silu", "sigmoid", "tanh"]
@@ -43,7 +43,7 @@ class Down(nn.Module):
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=bias)
 
-    def forward(self, x: Images) -> Resized:
+    def forward(self, x: Images) -> Maps:
         if x.shape[2] % 2 or x.shape[3] % 2:
             x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
         return self.conv(x)
@@ -68,7 +68,7 @@ class Up(nn.Module):
         else:
             self.conv = nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias)
 
-    def forward(self, x: Images) -> Resized:
+    def forward(self, x: Images) -> Maps:
         if self.how != "transposed":
             x = F.interpolate(x, scale_factor=2, mode=self.how)
         y = self.conv(x)
@@ -105,7 +105,7 @@ class MinibatchDeviation(nn.Module):
         super().__init__()
         self.group = group
 
-    def forward(self, x: Images) -> Resized:
+    def forward(self, x: Images) -> Maps:
         n, c, h, w = x.shape
         group = self.group if n % self.group == 0 else n
         y = x.float().reshape(n // group, group, c, h, w)

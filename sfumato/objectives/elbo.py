@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, PerImage, Vectors
+from sfumato.core.image import Images, Labels, Scalar, Vectors
 from sfumato.core.settings import Range, settings
 from sfumato.models.base import Encodes
 from sfumato.objectives.base import Batch, Losses, Phase
@@ -77,7 +77,7 @@ def _kl(mean: Vectors, logvar: Vectors) -> Vectors:
     return (mean.square() + logvar.exp() - logvar - 1) / 2
 
 
-def _report(nats: torch.Tensor, kl: PerImage, x: Images) -> Losses:
+def _report(nats: Scalar, kl: Float[Tensor, " d"], x: Images) -> Losses:
     """The bound in both units, the KL, and how many latent numbers carry more than a hundredth of a nat."""
     return {
         "nats": nats,

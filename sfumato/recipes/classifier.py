@@ -28,7 +28,7 @@ def classifier() -> TrainSettings:
 
 def digits_classifier() -> TrainSettings:
     """The bundled `digits-classifier`: MNIST."""
-    return dataclasses.replace(classifier(), data="mnist", validation=0.0)
+    return dataclasses.replace(classifier(), data="mnist", validation=0.0, images=250_000)
 
 
 def fashion_classifier() -> TrainSettings:
@@ -37,7 +37,6 @@ def fashion_classifier() -> TrainSettings:
         classifier(),
         data="fashion-mnist",
         validation=0.0,
-        model=networks.Config(widths=(48, 96, 192), dropout=0.3),
-        augment=augment.Config(flip=0.5, shift=0.08, zoom=0.08, cutout=0.3),
-        images=900_000,
+        augment=augment.Config(flip=0.5, shift=0.075),
+        images=540_000,
     )

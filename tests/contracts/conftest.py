@@ -50,12 +50,6 @@ def small():
 
 
 @pytest.fixture
-def role():
-    """The class of network that the family called `name` builds."""
-    return lambda name: get_type_hints(MODELS[name].build)["return"]
-
-
-@pytest.fixture
 def ask():
     """Every answer that the roles of a network let one ask for, about images, labels and latents number `which` of four."""
 

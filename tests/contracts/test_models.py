@@ -21,11 +21,16 @@ SHAPES = {
     "smallest": ((8, 8), 1, 2),
 }
 
-pytestmark = pytest.mark.parametrize("name", list(MODELS))
+every_network = pytest.mark.parametrize("name", list(MODELS))
+
+
+def role(name):
+    """The class of network that the family called `name` builds."""
+    return get_type_hints(MODELS[name].build)["return"]
 
 
 @pytest.fixture
-def build(small, role):
+def build(small):
     """A network in the evaluating mode; one that classifies gets two classes at the least."""
 
     def make(name, size=(16, 16), channels=1, classes=0, seed=0, **changes):
@@ -49,12 +54,14 @@ def variants(kind):
             yield {field.name: hint(2) if hint is int else 0.5}
 
 
+@every_network
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(name, build):
     first, again, other = (build(name, seed=seed)[1].state_dict() for seed in (3, 3, 4))
     assert all(torch.equal(first[key], again[key]) for key in first), "built twice from one seed, the weights differ"
     assert any(not torch.equal(first[key], other[key]) for key in first), "another seed gave the very same weights"
 
 
+@every_network
 @pytest.mark.parametrize("shape", SHAPES)
 def test_roles_keep_their_word(name, shape, build, ask):
     size, channels, classes = SHAPES[shape]
@@ -78,6 +85,7 @@ def test_roles_keep_their_word(name, shape, build, ask):
         assert torch.isfinite(answer).all(), question
 
 
+@every_network
 def test_every_choice_of_every_setting_makes_a_network(name, build, ask):
     for change in variants(MODELS[name]):
         _, net = build(name, (17, 23), 3, 2, **change)
@@ -85,9 +93,8 @@ def test_every_choice_of_every_setting_makes_a_network(name, build, ask):
             assert torch.isfinite(answer).all(), f"{question} with {change}"
 
 
-def test_a_discriminator_can_be_differentiated_twice(name, build, role):
-    if not issubclass(role(name), Adversarial):
-        pytest.skip("has no discriminator")
+@pytest.mark.parametrize("name", [name for name in MODELS if issubclass(role(name), Adversarial)])
+def test_a_discriminator_can_be_differentiated_twice(name, build):
     for change in [{}, *variants(MODELS[name])]:
         _, net = build(name, (8, 8), 1, 0, **change)
         images = torch.rand(4, 1, 8, 8, requires_grad=True)
@@ -98,6 +105,7 @@ def test_a_discriminator_can_be_differentiated_twice(name, build, role):
         assert all(torch.isfinite(g).all() for g in gradients), change
 
 
+@every_network
 def test_an_image_does_not_depend_on_its_batch(name, build, ask):
     _, net = build(name, (17, 23), 3, 3)
     together, alone = ask(net), ask(net, slice(2, 3))
@@ -105,6 +113,7 @@ def test_an_image_does_not_depend_on_its_batch(name, build, ask):
         torch.testing.assert_close(alone[question], together[question][2:3], rtol=1e-4, atol=1e-5, msg=lambda m, q=question: f"{q}: {m}")
 
 
+@every_network
 def test_the_order_of_bytes_in_memory_does_not_matter(name, build, ask):
     _, net = build(name, (17, 23), 3, 3)
     plain = ask(net.to(memory_format=torch.contiguous_format))
@@ -113,6 +122,7 @@ def test_the_order_of_bytes_in_memory_does_not_matter(name, build, ask):
         torch.testing.assert_close(last[question], answer, rtol=1e-4, atol=1e-5, msg=lambda m, q=question: f"{q}: {m}")
 
 
+@every_network
 def test_a_model_file_gives_back_the_same_network(name, build, ask, tmp_path):
     config, net = build(name, (17, 23), 3, 3)
     checkpoint.save(tmp_path / "model.safetensors", net, config, {"note": "for a test"})
@@ -127,6 +137,7 @@ def test_a_model_file_gives_back_the_same_network(name, build, ask, tmp_path):
         assert torch.equal(before[question], after[question]), question
 
 
+@every_network
 def test_half_the_bits_cost_little(name, build, ask, tmp_path):
     config, net = build(name, (17, 23), 3, 3)
     whole, half = tmp_path / "whole.safetensors", tmp_path / "half.safetensors"
@@ -142,11 +153,13 @@ def test_half_the_bits_cost_little(name, build, ask, tmp_path):
         torch.testing.assert_close(after[question], before[question], rtol=2e-2, atol=2e-2, msg=lambda m, q=question: f"{q}: {m}")
 
 
+@every_network
 def test_settings_survive_a_file(name, small):
     config = small(name, (17, 23), 3, 3)
     assert trees.parse(json.loads(json.dumps(trees.dump(config)))) == config
 
 
+@every_network
 def test_a_network_is_not_built_before_its_data_is_known(name):
     with pytest.raises(SettingError, match="size, channels and classes must be known"):
         MODELS[name]().build()

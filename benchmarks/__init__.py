@@ -1,0 +1,1 @@
+"""One question a file; each prints its figure beside the alternative, measured in the same run."""

@@ -1,0 +1,39 @@
+"""A finished run becomes a bundled model: weights, and a card with what was measured just now, on the very file that is shipped.
+
+python -m scripts.bundle runs/mnist-digits digits [--accuracy-score]
+"""
+
+import json
+import sys
+from pathlib import Path
+
+from sfumato.core import runtime
+from sfumato.jobs.evaluate import evaluate
+from sfumato.jobs.score import accuracy_score
+from sfumato.store import checkpoint, weights
+
+LIMIT = 3_900_000
+"""Bytes above which weights are kept in 16 bits."""
+
+
+def main(run: Path, name: str, *, score: bool = False) -> None:
+    runtime.keep_memory()
+    runtime.set_threads()
+    target = Path("sfumato/weights") / f"{name}.safetensors"
+    network = weights.load(run)
+    card = {**network.card, "name": name, "licence": "Apache-2.0 (weights); see the terms of the data", "metrics": []}
+    half = sum(4 * w.numel() for w in network.parameters()) > LIMIT
+    checkpoint.save(target, network, network.config, card, half=half)
+    report = evaluate(target)
+    if score:
+        report.append(accuracy_score(target, card["data"]["name"]))
+    card["metrics"] = [m.as_dict() for m in report]
+    checkpoint.save(target, network, network.config, card, half=half)
+    print("\n".join(map(str, report)))
+    print(f"{target}: {target.stat().st_size / 1e6:.2f} MB")
+    (Path("docs") / "cards").mkdir(exist_ok=True)
+    (Path("docs") / "cards" / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], score="--accuracy-score" in sys.argv)

@@ -1,0 +1,60 @@
+"""What the pages say is what the code does: every Python block runs, every command names a verb and settings that exist, every link leads somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+
+from sfumato import cli
+from sfumato.recipes import RECIPES, recipe
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: p.name)
+def test_python_blocks_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    space: dict = {"__name__": "docs"}
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), space)  # the pages are ours
+    assert torch.is_grad_enabled()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_name_what_exists(page):
+    text = page.read_text(encoding="utf-8")
+    commands = [line for block in blocks(page, "") for line in block.splitlines() if line.startswith("sfumato ")]
+    commands += re.findall(r"`(sfumato [a-z][^`\n]*)`", text)
+    for command in commands:
+        verb, *rest = shlex.split(command.split("#")[0])[1:]
+        assert verb in VERBS or verb.startswith("-"), command
+        if verb == "train" and rest and not rest[0].startswith("-") and rest[0] != "RECIPE":
+            assert rest[0] in RECIPES, command
+            known = set(_flags(recipe(rest[0])))
+            for flag in (w for w in rest if w.startswith("--")):
+                assert flag[2:].replace("-", "_") in known | {"out", "device", "threads", "help"}, f"{flag} in: {command}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+VERBS = {name for name in vars(cli) if callable(getattr(cli, name)) and getattr(getattr(cli, name), "__module__", "") == "sfumato.cli"}
+
+
+def _flags(config, prefix=""):
+    for name, value in vars(config).items():
+        if hasattr(value, "__dataclass_fields__"):
+            yield from _flags(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"

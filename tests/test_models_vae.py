@@ -1,0 +1,99 @@
+"""The likelihoods of the VAE, against torch.distributions and explicit sums, and its latent prior."""
+
+import math
+
+import pytest
+import torch
+from torch import distributions
+
+from sfumato.models.vae import Config
+
+LEVELS = torch.arange(256) / 255
+
+
+def network(likelihood, size=(8, 8), channels=2, **changes):
+    torch.manual_seed(0)
+    return Config(size=size, channels=channels, classes=0, latent_dim=3, width=4, likelihood=likelihood, **changes).build().eval()
+
+
+@pytest.fixture
+def z():
+    return torch.randn(5, 3, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture
+def images():
+    return torch.randint(0, 256, (5, 2, 8, 8), generator=torch.Generator().manual_seed(2)) / 255
+
+
+def test_bernoulli_pixels(z, images):
+    net = network("bernoulli")
+    bits = net.observe(images, torch.rand(5, 2, 8, 8, generator=torch.Generator().manual_seed(3)))
+    assert set(bits.unique().tolist()) == {0.0, 1.0}
+    expected = distributions.Bernoulli(probs=net.decode(z)).log_prob(bits).sum((1, 2, 3))
+    torch.testing.assert_close(net.log_likelihood(bits, z), expected, rtol=1e-4, atol=1e-3)
+
+
+def test_a_bit_is_one_as_often_as_its_pixel_is_bright():
+    net = network("bernoulli", channels=1)
+    pixels = torch.full((1, 1, 200, 200), 0.3)
+    assert net.observe(pixels, torch.rand(1, 1, 200, 200, generator=torch.Generator().manual_seed(0))).mean().item() == pytest.approx(0.3, abs=0.01)
+
+
+def test_gaussian_pixels_have_one_scale_a_channel(z, images):
+    net = network("gaussian")
+    with torch.no_grad():
+        net.log_scale.copy_(torch.tensor([-1.0, 0.5]).reshape(2, 1, 1))
+    expected = distributions.Normal(net.decode(z), net.log_scale.exp()).log_prob(images).sum((1, 2, 3))
+    torch.testing.assert_close(net.log_likelihood(images, z), expected)
+
+
+def logistic(net, level, z):
+    """log p(x|z) of images that have `level` everywhere."""
+    return net.log_likelihood(torch.full((len(z), 1, 1, 1), level), z)
+
+
+@pytest.mark.parametrize("log_scale", [-5.0, -2.0, 0.0])
+def test_the_masses_of_the_256_levels_sum_to_one(z, log_scale):
+    net = network("logistic", size=(8, 8), channels=1)
+    with torch.no_grad():
+        net.log_scale.fill_(log_scale)
+    # All pixels but one keep a level; the ratio of likelihoods is then that pixel's alone.
+    images = torch.full((256, 1, 8, 8), 0.5)
+    images[:, 0, 2, 3] = LEVELS
+    joint = net.log_likelihood(images, z[:1].expand(256, -1))
+    rest = net.log_likelihood(images[:1], z[:1]) - joint[0]
+    assert rest.item() == 0
+    mean = net.decode(z[:1])[0, 0, 2, 3].item()
+    masses = joint - joint.logsumexp(0)
+    scale = math.exp(log_scale) / 2
+    edges = torch.cat([torch.tensor([-math.inf]), (LEVELS[1:] + LEVELS[:-1]) / 2, torch.tensor([math.inf])]).double()
+    expected = torch.sigmoid((edges[1:] - mean) / scale) - torch.sigmoid((edges[:-1] - mean) / scale)
+    assert expected.sum().item() == pytest.approx(1)
+    torch.testing.assert_close(masses.exp().double(), expected, rtol=1e-3, atol=1e-6)
+    likeliest = int(expected.argmax())
+    others = joint[likeliest] - math.log(expected[likeliest].item())
+    assert joint.logsumexp(0).item() == pytest.approx(others.item(), abs=1e-3), "the masses themselves sum to one, not only their shares"
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", "logistic"])
+def test_far_off_pixels_keep_a_finite_likelihood_and_gradient(likelihood, z):
+    net = network(likelihood)
+    for extreme in (0.0, 1.0):
+        total = net.log_likelihood(torch.full((5, 2, 8, 8), extreme), 1e3 * z).sum()
+        total.backward()
+        assert torch.isfinite(total)
+        assert all(torch.isfinite(w.grad).all() for w in net.parameters() if w.grad is not None)
+
+
+def test_without_a_fit_the_mixture_samples_like_the_normal_prior(z):
+    plain, mixed = network("gaussian"), network("gaussian", mixture=1)
+    torch.testing.assert_close(mixed.sample(z), plain.sample(z), rtol=1e-4, atol=1e-4)
+
+
+def test_a_mixture_bends_samples_and_never_reconstructions(z):
+    net = network("gaussian", mixture=2)
+    before = net.decode(z)
+    net.mixture.means.add_(5.0)
+    assert torch.equal(net.decode(z), before)
+    assert not torch.allclose(net.sample(z), before)

@@ -1,0 +1,246 @@
+"""Adversarial objectives, against formulas written down again in float64 and against networks whose slope is known."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sfumato.core.errors import SettingError
+from sfumato.data import augment
+from sfumato.models.base import Adversarial
+from sfumato.objectives.adversarial import Config, discriminator_loss, generator_loss
+from sfumato.objectives.base import Batch
+
+
+def log_sigmoid(x):
+    return -np.logaddexp(0, -x)
+
+
+DISCRIMINATOR = {
+    "non-saturating": lambda real, fake: -(log_sigmoid(real) + np.log(1 - 1 / (1 + np.exp(-fake)))).mean(),
+    "least-squares": lambda real, fake: 0.5 * ((real - 1) ** 2).mean() + 0.5 * (fake**2).mean(),
+    "hinge": lambda real, fake: np.maximum(0, 1 - real).mean() + np.maximum(0, 1 + fake).mean(),
+    "wasserstein": lambda real, fake: fake.mean() - real.mean(),
+    "relativistic": lambda real, fake: -log_sigmoid(real - fake).mean(),
+}
+GENERATOR = {
+    "non-saturating": lambda real, fake: -log_sigmoid(fake).mean(),
+    "least-squares": lambda real, fake: 0.5 * ((fake - 1) ** 2).mean(),
+    "hinge": lambda real, fake: -fake.mean(),
+    "wasserstein": lambda real, fake: -fake.mean(),
+    "relativistic": lambda real, fake: -log_sigmoid(fake - real).mean(),
+}
+PLAIN = Config(loss="non-saturating", r1=0.0, r2=0.0)
+
+
+class Toy(Adversarial):
+    """2x2 images; a linear generator, and a discriminator of one's choice that counts what it is shown."""
+
+    latent_dim, channels, size, classes = 3, 1, (2, 2), 0
+
+    def __init__(self, judge=None):
+        super().__init__()
+        self.generator, self.discriminator = nn.Linear(3, 4), nn.Linear(4, 1, bias=False)
+        self.function = judge or (lambda x: self.discriminator(x.flatten(1)).squeeze(1))
+        self.made, self.shown = 0, []
+
+    @property
+    def slope(self):
+        return self.discriminator.weight[0]
+
+    def sample(self, z, labels=None):
+        self.made += 1
+        return self.generator(z).reshape(-1, 1, 2, 2)
+
+    def judge(self, images, labels=None):
+        self.shown.append(images)
+        return self.function(images)
+
+
+@pytest.fixture
+def toy():
+    torch.manual_seed(0)
+    return Toy()
+
+
+def batch(seen=0, progress=0.0):
+    clean = torch.rand(6, 1, 2, 2, generator=torch.Generator().manual_seed(1))
+    return Batch(clean=clean, degraded=clean, labels=None, rng=torch.Generator().manual_seed(2), seen=seen, progress=progress)
+
+
+def phase(config, model, name):
+    return {p.name: p for p in config.phases(model)}[name]
+
+
+@pytest.mark.parametrize("kind", DISCRIMINATOR)
+def test_the_discriminators_loss_is_the_papers(kind):
+    real, fake = torch.randn(2, 64, generator=torch.Generator().manual_seed(0)) * 3
+    expected = DISCRIMINATOR[kind](real.double().numpy(), fake.double().numpy())
+    assert discriminator_loss(kind, real, fake).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", GENERATOR)
+def test_the_generators_loss_is_the_papers(kind):
+    real, fake = torch.randn(2, 64, generator=torch.Generator().manual_seed(0)) * 3
+    expected = GENERATOR[kind](real.double().numpy(), fake.double().numpy())
+    assert generator_loss(kind, fake, real).item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", DISCRIMINATOR)
+def test_losses_stay_finite_for_huge_logits(kind):
+    huge = torch.tensor([-1e4, 1e4], requires_grad=True)
+    total = discriminator_loss(kind, huge, huge.flip(0)) + generator_loss(kind, huge, huge.flip(0))
+    total.backward()
+    assert torch.isfinite(total)
+    assert torch.isfinite(huge.grad).all()
+
+
+def test_the_relativistic_loss_compares_pairs_and_not_averages():
+    real, fake = torch.tensor([0.0, 4.0]), torch.tensor([0.0, 4.0])
+    paired, crossed = discriminator_loss("relativistic", real, fake), discriminator_loss("relativistic", real, fake.flip(0))
+    assert paired.item() == pytest.approx(math.log(2))
+    assert crossed.item() == pytest.approx((math.log1p(math.exp(4)) + math.log1p(math.exp(-4))) / 2)
+
+
+def test_a_discriminator_that_knows_nothing_is_at_the_minimax_value_of_minus_log_four(toy):
+    nn.init.zeros_(toy.discriminator.weight)
+    losses = phase(PLAIN, toy, "discriminator").loss(batch())
+    assert losses["minimax_value"].item() == pytest.approx(-math.log(4))
+
+
+@pytest.mark.parametrize("name", ["r1", "r2"])
+def test_the_penalty_of_a_linear_discriminator_is_the_square_of_its_weights(toy, name):
+    config = Config(r1=0.0, r2=0.0)
+    config = dataclasses.replace(config, penalty_every=1, **{name: 3.0})
+    losses = phase(config, toy, "penalty").loss(batch())
+    square = toy.slope.square().sum()
+    torch.testing.assert_close(losses[name], square)
+    torch.testing.assert_close(losses["total"], 3.0 * square / 2)
+    losses["total"].backward()
+    torch.testing.assert_close(toy.discriminator.weight.grad[0], 3.0 * toy.slope, msg="the gradient of gamma / 2 |w|^2 is gamma w")
+
+
+def test_the_penalty_is_the_slope_that_finite_differences_find():
+    def judge(x):
+        return (x.flatten(1) ** 3 * torch.arange(1.0, 5)).sum(1).tanh()
+
+    losses = phase(Config(r2=0.0), Toy(judge), "penalty").loss(batch())
+    clean, step = batch().clean.double(), 1e-5
+    slopes = []
+    for i in range(4):
+        offset = torch.zeros(4).double()
+        offset[i] = step
+        offset = offset.reshape(1, 1, 2, 2)
+        slopes.append((judge(clean + offset) - judge(clean - offset)) / (2 * step))
+    assert losses["r1"].item() == pytest.approx(torch.stack(slopes).square().sum(0).mean().item(), rel=1e-4)
+
+
+def test_r1_looks_at_real_images_and_r2_at_generated_ones(toy):
+    phase(Config(r2=0.0), toy, "penalty").loss(batch())
+    assert torch.equal(toy.shown[-1], batch().clean)
+    phase(Config(r1=0.0), toy, "penalty").loss(batch())
+    with torch.no_grad():
+        assert torch.equal(toy.shown[-1], toy.sample(batch().normal(3)))
+
+
+@pytest.mark.parametrize("every", [1, 4, 16])
+def test_a_lazy_penalty_is_as_much_stronger_as_it_is_rarer(toy, every):
+    eager = phase(Config(penalty_every=1), toy, "penalty").loss(batch())["total"]
+    lazy = phase(Config(penalty_every=every), toy, "penalty")
+    assert lazy.every == every
+    torch.testing.assert_close(lazy.loss(batch())["total"], every * eager)
+
+
+def test_the_penalty_fades_along_a_cosine(toy):
+    config = Config(penalty_end=0.2)
+    start, middle, end = (phase(config, toy, "penalty").loss(batch(progress=p))["total"].item() for p in (0.0, 0.5, 1.0))
+    assert middle == pytest.approx(start * 0.6)
+    assert end == pytest.approx(start * 0.2)
+
+
+def test_without_weight_there_is_no_penalty_phase(toy):
+    assert [p.name for p in PLAIN.phases(toy)] == ["generator", "discriminator"]
+
+
+@pytest.mark.parametrize(("length", "expected"), [(1.0, 0.0), (3.0, 40.0)])
+def test_the_gradient_penalty_asks_for_a_slope_of_one(toy, length, expected):
+    with torch.no_grad():
+        toy.discriminator.weight.mul_(length / toy.slope.norm())
+    config = Config(loss="wasserstein", r1=0.0, r2=0.0, gradient_penalty=10.0)
+    losses = phase(config, toy, "discriminator").loss(batch())
+    assert losses["penalty"].item() == pytest.approx(expected, abs=1e-4)
+    assert losses["total"].item() == pytest.approx((losses["fake_logit"] - losses["real_logit"]).item() + expected, abs=1e-4)
+
+
+def test_the_gradient_penalty_is_taken_between_each_real_image_and_its_partner(toy):
+    phase(Config(loss="wasserstein", r1=0.0, r2=0.0, gradient_penalty=10.0), toy, "discriminator").loss(batch())
+    real, fake, between = (images.flatten(1) for images in toy.shown)
+    share = ((between - fake) * (real - fake)).sum(1) / (real - fake).square().sum(1)
+    assert ((share >= 0) & (share <= 1)).all()
+    torch.testing.assert_close(fake + share[:, None] * (real - fake), between)
+    assert share.unique().numel() == len(share), "each image has its own place on the way"
+
+
+def test_wasserstein_without_a_penalty_is_refused():
+    with pytest.raises(SettingError, match="needs gradient_penalty"):
+        Config(loss="wasserstein", r1=0.0)
+
+
+def test_the_images_of_a_step_are_made_once(toy):
+    phases = Config().phases(toy)
+    for seen in (0, 6):
+        shown = batch(seen)
+        for each in phases:
+            each.loss(shown)
+    assert toy.made == 2
+
+
+def test_between_steps_of_the_generator_the_discriminator_gets_new_images(toy):
+    discriminator = phase(Config(generator_every=5), toy, "discriminator")
+    assert phase(Config(generator_every=5), toy, "generator").every == 5
+    rng = torch.Generator().manual_seed(2)
+    for seen in (6, 12):
+        discriminator.loss(dataclasses.replace(batch(seen), rng=rng))
+    assert not torch.equal(toy.shown[1], toy.shown[3])
+
+
+def test_neither_side_trains_the_other(toy):
+    phases = Config().phases(toy)
+    shown = batch()
+    toy.discriminator.requires_grad_(False)
+    phases[0].loss(shown)["total"].backward()
+    assert toy.generator.weight.grad.abs().sum() > 0
+    toy.zero_grad()
+    toy.discriminator.requires_grad_(True)
+    phases[1].loss(shown)["total"].backward()
+    assert toy.discriminator.weight.grad.abs().sum() > 0
+    assert toy.generator.weight.grad is None
+
+
+def test_augmentation_changes_all_that_the_discriminator_sees_and_lets_gradients_through(toy):
+    config = Config(augment=augment.Config(cutout=1.0), penalty_every=1)
+    phases, shown = config.phases(toy), batch()
+    phases[0].loss(shown)["total"].backward()
+    assert toy.generator.weight.grad.abs().sum() > 0
+    for each in phases[1:]:
+        each.loss(shown)
+    assert len(toy.shown) == 6
+    for images in toy.shown:
+        assert (images == 0.5).any(), "a hole of the side of the image leaves mid-grey somewhere"
+
+
+def test_figures_say_how_varied_and_how_obvious_the_images_are(toy):
+    with torch.no_grad():
+        toy.generator.weight.zero_()
+        toy.discriminator.weight.fill_(1.0)
+        toy.generator.bias.fill_(-1.0)
+    phases = Config().phases(toy)
+    shown = batch()
+    assert phases[0].loss(shown)["diversity"].item() == 0
+    losses = phases[1].loss(shown)
+    assert losses["told_apart"].item() == 1
+    assert losses["fake_logit"].item() == pytest.approx(-4)
+    assert losses["real_logit"].item() == pytest.approx(shown.clean.sum((1, 2, 3)).mean().item())
