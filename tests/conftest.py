@@ -4,11 +4,18 @@ from jaxtyping import install_import_hook
 
 install_import_hook("sfumato", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
+import dataclasses  # noqa: E402
 import os  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+
+from sfumato.data import augment  # noqa: E402
+from sfumato.data.dataset import Dataset  # noqa: E402
+from sfumato.models import classifier, dcgan, vae  # noqa: E402
+from sfumato.objectives import adversarial, cross_entropy, elbo  # noqa: E402
+from sfumato.train.settings import TrainSettings  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -28,3 +35,45 @@ def real_data():
     if not folder or not Path(folder).is_dir():
         pytest.skip("SFUMATO_DATA does not name a folder of real data")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def bars():
+    """64 grey 8x8 images in three classes: a bright bar that lies, stands, or is not there, in noise."""
+    rng = torch.Generator().manual_seed(0)
+    pixels, labels = torch.randint(0, 100, (64, 1, 8, 8), generator=rng, dtype=torch.uint8), torch.arange(64) % 3
+    for i, label in enumerate(labels.tolist()):
+        if label < 2:
+            (pixels[i, 0] if label else pixels[i, 0].T)[i % 8] += 150
+    return Dataset(name="bars", pixels=pixels, labels=labels, classes=("lying", "standing", "none"), terms="drawn for tests")
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The settings of a run of a few seconds: `tiny("gan", images=80)`."""
+
+    def settings(kind, **changes):
+        model, objective = {
+            "classifier": (classifier.Config(widths=(4, 8), hidden=(8,), dropout=0.3), cross_entropy.Config(smoothing=0.1)),
+            "vae": (vae.Config(latent_dim=3, width=4, mixture=2), elbo.Config(warmup=40)),
+            "gan": (
+                dcgan.Config(latent_dim=4, width=4, discriminator_width=4),
+                adversarial.Config(penalty_every=2, augment=augment.Config(shift=0.125, cutout=0.3)),
+            ),
+        }[kind]
+        base = TrainSettings(
+            model=model,
+            objective=objective,
+            images=160,
+            batch=8,
+            lr=3e-3,
+            lr_warmup=16,
+            ema=40,
+            precision="fp32",
+            log_every=32,
+            sample_every=64,
+            save_every=48,
+        )
+        return dataclasses.replace(base, **changes)
+
+    return settings

@@ -199,7 +199,7 @@ def test_a_bomb_among_the_images_is_skipped(source):
     start = time.perf_counter()
     data = load(source({f"{i}.png": png(noise(i)) for i in range(30)} | {"bomb.png": bomb}), part="all")
     assert time.perf_counter() - start < 2
-    assert data.skipped[0].startswith("bomb.png: larger than the 100 megapixels")
+    assert data.skipped[0].startswith("bomb.png: 400 megapixels, larger than the 100 megapixels")
 
 
 def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""What the pages say is what the code does: every Python block runs, every command names a verb and settings that exist, every link leads somewhere."""
+"""What the pages say is what the code does: Python blocks run, commands name what exists, links lead somewhere."""
 
 import re
 import shlex

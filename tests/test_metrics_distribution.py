@@ -6,6 +6,7 @@ import torch
 from sfumato.core.chance import generator
 from sfumato.core.errors import SettingError
 from sfumato.metrics.distribution import distribution_report, frechet, kid, precision_recall
+from sfumato.metrics.interval import wilson
 
 
 def normal(*shape, seed=0):
@@ -44,6 +45,11 @@ def test_every_interval_holds_its_value_and_says_what_it_covers(better):
         else:
             assert m.interval[0] < m.value < m.interval[1]
             assert m.protocol.interval.startswith("95 %")
+
+
+def test_shares_have_the_interval_of_the_images_they_are_shares_of(better):
+    for name, count in (("precision", 200), ("recall", 300)):
+        assert better[name].interval == wilson(round(better[name].value * count), count)
 
 
 def test_the_numbers_are_those_of_the_functions(better):

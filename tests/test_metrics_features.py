@@ -71,7 +71,14 @@ def test_the_fingerprint_changes_exactly_when_the_network_does():
     assert len({first, *map(weights_hash, others)}) == 5
 
 
-def test_the_fingerprint_reads_every_type_and_layout():
+def test_the_fingerprint_reads_every_type_and_layout_in_any_order():
+    a, b = nn.Module(), nn.Module()
+    for module, names in ((a, "xy"), (b, "yx")):
+        for name in names:
+            module.register_buffer(name, torch.zeros(2))
+    assert weights_hash(a) == weights_hash(b)
+    b.x = torch.zeros(2, dtype=torch.int32)
+    assert weights_hash(a) != weights_hash(b)
     network = nn.Conv2d(3, 4, 3)
     before = weights_hash(network)
     assert weights_hash(network.to(memory_format=torch.channels_last)) == before

@@ -56,9 +56,9 @@ def test_covariances_that_commute_have_a_closed_form_singular_or_not(rank):
     assert frechet_from_moments(mean, s2, mean, s1) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("d", [1, 3, 40])
+@pytest.mark.parametrize("d", [1, 3, 40, 300])
 def test_it_is_the_textbooks_value(d):
-    a, b = normal(200, d) @ normal(d, d, seed=1) + 1, normal(150, d, seed=2) @ normal(d, d, seed=3)
+    a, b = normal(4 * d + 2, d) @ (normal(d, d, seed=1) + 30 * torch.eye(d)) + 1, normal(3 * d + 3, d, seed=2) @ rotation(d, seed=3)
     expected = textbook(a.mean(0), torch.cov(a.T).view(d, d), b.mean(0), torch.cov(b.T).view(d, d))
     assert frechet(a, b) == pytest.approx(expected, rel=1e-6)
     assert frechet_from_moments(a.mean(0), torch.cov(a.T).view(d, d), b.mean(0), torch.cov(b.T).view(d, d)) == pytest.approx(

@@ -79,6 +79,7 @@ def test_the_same_generator_gives_the_same_subsets():
     first, again, other = (kid(*sets, subsets=5, subset_size=20, rng=generator(seed)) for seed in (0, 0, 1))
     assert first == again != other
     assert first[1] > 0
+    assert kid(*sets, subsets=1, subset_size=20, rng=generator(0))[1] == 0
 
 
 @pytest.mark.parametrize(("subsets", "size"), [(0, 10), (5, 1), (5, 31)])

@@ -38,6 +38,13 @@ def test_gaussians_of_unequal_spread_and_unequal_counts():
         assert cost == pytest.approx(12, rel=0.08)
 
 
+def test_quantiles_of_unequal_sets_by_hand():
+    """Of 0 1 2 3, two quantiles are 0.5 and 2.5; of 0.5 2.5, four are 0.5 1 2 2.5."""
+    four, two = torch.tensor([[3.0], [1.0], [0.0], [2.0]]), torch.tensor([[2.5], [0.5]])
+    assert mind(four, two, rng=generator(0), directions=3) == pytest.approx(0, abs=1e-20)
+    assert mind(two, four, rng=generator(0), directions=3) == pytest.approx(3 * (0.25 + 0.25) / 4)
+
+
 def test_sets_of_any_two_sizes_can_be_compared():
     ramp = torch.linspace(0, 1, 1000, dtype=torch.float64)[:, None]
     assert mind(ramp, ramp[::7], rng=generator(0), directions=3) == pytest.approx(0, abs=1e-4)

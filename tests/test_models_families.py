@@ -44,7 +44,7 @@ def test_scores_are_a_function_of_the_features():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"classes": 1}, "needs at least 2"),
+        ({"classes": 1}, "must be at least 2"),
         ({"widths": (4,) * 6}, "6 stages are too many for images of 16x16"),
     ],
 )

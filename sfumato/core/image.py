@@ -24,6 +24,7 @@ Labels: TypeAlias = Int64[Tensor, " n"]
 Scalar: TypeAlias = Float[Tensor, ""]
 Bytes: TypeAlias = UInt8[Tensor, "n c h w"]
 Pixels: TypeAlias = UInt8[Tensor, "h w c"]
+Sheet: TypeAlias = UInt8[Tensor, "_h _w _c"]
 
 
 def to_images(stored: Bytes) -> Images:
@@ -40,7 +41,7 @@ def to_bytes(images: Images) -> Bytes:
     return (images.detach().float().clamp(0, 1) * 255).round().to(torch.uint8)
 
 
-def to_pixels(images: Images, *, columns: int | None = None, gap: int = 2) -> Pixels:
+def to_pixels(images: Images, *, columns: int | None = None, gap: int = 2) -> UInt8[Tensor, "_h _w c"]:
     """One sheet with all images in reading order, white `gap` pixels between them; near square unless `columns` is given."""
     n, c, h, w = images.shape
     columns = min(n, columns or math.ceil(math.sqrt(n * h / w)))

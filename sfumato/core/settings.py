@@ -60,11 +60,7 @@ def override(config: C, *assignments: str) -> C:
     """
     for assignment in assignments:
         path, _, text = assignment.partition("=")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        config = _replace(config, path.strip("-").split("."), value)
+        config = _replace(config, path.strip("-").split("."), text)
     return config
 
 
@@ -138,17 +134,24 @@ def _problem(value: Any, hint: Any) -> str:
     return ""
 
 
-def _replace(config: Any, path: list[str], value: object) -> Any:
+def _replace(config: Any, path: list[str], text: str) -> Any:
     head, *rest = path
     names = [f.name for f in dataclasses.fields(config)] if dataclasses.is_dataclass(config) else []
     if head not in names:
         raise SettingError(f"{family(config)} has no setting {head!r}{suggest(head, names)}; it has {', '.join(names)}")
     old = getattr(config, head)
-    if rest:
-        new = _replace(old, rest, value)
-    elif isinstance(value, list):
-        new = tuple(value)
-    else:
-        new = float(value) if type(value) is int and isinstance(old, float) else value
     whole: Any = config
-    return dataclasses.replace(whole, **{head: new})
+    return dataclasses.replace(whole, **{head: _replace(old, rest, text) if rest else _value(text, old)})
+
+
+def _value(text: str, old: object) -> object:
+    """What `text` stands for in the place of `old`: a folder called 2024 is not a number."""
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    if isinstance(old, str) and not isinstance(value, str):
+        return text
+    if isinstance(value, list):
+        return tuple(value)
+    return float(value) if type(value) is int and isinstance(old, float) else value

@@ -6,6 +6,7 @@ Reads PNG, JPEG, WebP, BMP, GIF and TIFF, of which the first frame or page. The 
 import contextlib
 import io
 import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -48,12 +49,14 @@ def opened(source: Source, name: str) -> Iterator[Image.Image]:
     try:
         with source.open("rb") if isinstance(source, Path) else source() as file, Image.open(file, formats=FORMATS) as image:
             if math.prod(image.size) > MAX_PIXELS:
-                raise Image.DecompressionBombError
+                raise Image.DecompressionBombError(f"{math.prod(image.size)} pixels")
             yield image
     except ImageError as error:
         raise ImageError(f"{name}: {error}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{name}: larger than the {MAX_PIXELS // 1_000_000} megapixels allowed; make it smaller") from error
+        pixels = re.search(r"\d+", str(error))
+        size = f"{int(pixels[0]) / 1e6:.0f} megapixels, " if pixels else ""
+        raise ImageError(f"{name}: {size}larger than the {MAX_PIXELS // 1_000_000} megapixels allowed; make it smaller") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: is not an image of a known kind ({', '.join(FORMATS)})") from error
     except OSError as error:

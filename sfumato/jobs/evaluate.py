@@ -82,7 +82,7 @@ def judge_likelihood(network: Encodes, test: Dataset, *, samples: int, images: i
     parts = []
     for start in range(0, len(chosen), 100):
         some = to_images(chosen[start : start + 100])
-        labels = test.labels[start : start + 100] if network.classes and test.labels is not None else None
+        labels = test.labels[start : start + len(some)] if network.classes and test.labels is not None else None
         rng = chance.generator(seed, "likelihood", start)
         parts.append(importance_sampled(network, some, labels, samples=samples, rng=rng, chunk=2000))
     nats, rng = torch.cat(parts), chance.generator(seed, "bootstrap")

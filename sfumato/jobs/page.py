@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from sfumato.core.image import Images, Pixels, to_pixels
+from sfumato.core.image import Images, Pixels, Sheet, to_pixels
 
 GAP = 10
 
@@ -51,7 +51,7 @@ def page(title: str, sections: list[Section], *, following: str = NEXT) -> str:
     )
 
 
-def sheet(groups: list[tuple[Images, int]]) -> Pixels:
+def sheet(groups: list[tuple[Images, int]]) -> Sheet:
     """Groups of images, each with its number of columns, below one another on one white sheet."""
     parts = [to_pixels(images, columns=columns) for images, columns in groups]
     width, channels = max(p.shape[1] for p in parts), max(p.shape[2] for p in parts)

@@ -148,13 +148,22 @@ def _spread(s1: Matrix, s2: Matrix) -> float:
 def _trace_of_root(s1: Matrix, s2: Matrix) -> Float[Tensor, ""]:
     a, first = _cholesky(s1)
     if first**2 > ACCURATE:
-        eigenvalues = torch.linalg.eigvalsh(a.T @ s2 @ a)
+        eigenvalues = torch.linalg.eigvalsh(_lower(a, s2))
         if eigenvalues[0] > ACCURATE * eigenvalues[-1]:
             return eigenvalues.sqrt().sum()
     b, second = _cholesky(s2)
     if min(first, second) <= ROUNDING:
         a, b = _root(s1), _root(s2)
     return torch.linalg.svdvals(a.T @ b).sum()
+
+
+def _lower(factor: Matrix, matrix: Matrix) -> Matrix:
+    """The lower triangle of Fᵀ M F, for a lower triangular F: a third of the work, and all that `eigvalsh` reads."""
+    product, block = torch.zeros_like(matrix), 256
+    for start in range(0, len(matrix), block):
+        rest = factor[start:, start:]
+        product[start:, start : start + block] = rest.T @ (matrix[start:, start:] @ rest[:, :block])
+    return product
 
 
 def _cholesky(covariance: Matrix) -> tuple[Matrix, float]:

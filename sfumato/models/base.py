@@ -57,6 +57,9 @@ class Encodes(Samples):
     def decode(self, z: Vectors, labels: Labels | None = None) -> Images:
         """The most likely image of each latent, in [0, 1]. `sample` may warp z towards a better prior first; this never does."""
 
+    def fit_prior(self, z: Vectors, rng: torch.Generator) -> None:
+        """Called once after training with latents of real images; a network with a prior of its own fits it to them."""
+
     @abstractmethod
     def observe(self, images: Images, uniform: Images) -> Images:
         """`images` as the likelihood sees them: bits drawn with the help of `uniform` in [0, 1), or grey levels, or unchanged."""

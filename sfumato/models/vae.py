@@ -72,6 +72,10 @@ class Vae(Encodes):
     def sample(self, z: Vectors, labels: Labels | None = None) -> Images:
         return self.decode(z if self.mixture is None else self.mixture(z), labels)
 
+    def fit_prior(self, z: Vectors, rng: torch.Generator) -> None:
+        if self.mixture is not None:
+            self.mixture.fit(z, rng=rng)
+
     def observe(self, images: Images, uniform: Images) -> Images:
         return (uniform < images).float() if self.likelihood == "bernoulli" else images
 
@@ -138,9 +142,12 @@ class Decoder(nn.Module):
 
 
 def _log_logistic_mass(images: Images, mean: Images, log_scale: torch.Tensor) -> Images:
-    """Log of the logistic mass of each pixel's level, 1/255 wide; the outermost levels take the tails."""
+    """Log of the logistic mass of each pixel's level, 1/255 wide; the outermost levels take the tails.
+
+    Inside it is log s(a) + log s(-b) + log(1 - exp(b - a)), which is log(s(a) - s(b)) without a difference of nearly equal numbers.
+    """
     inverse = (-log_scale).exp()
     above, below = (images - mean + 0.5 / 255) * inverse, (images - mean - 0.5 / 255) * inverse
-    inside = (above.sigmoid() - below.sigmoid()).clamp_min(1e-12).log()
     darkest, brightest = F.logsigmoid(above), F.logsigmoid(-below)
+    inside = darkest + brightest + (-torch.expm1(-inverse / 255)).log()
     return torch.where(images < 0.5 / 255, darkest, torch.where(images > 1 - 0.5 / 255, brightest, inside))

@@ -63,7 +63,7 @@ class Mixture(nn.Module):
         return reached
 
 
-def _log_normal(x: Vectors, means: Vectors, factors: Float[Tensor, "k d d"]) -> Float[Tensor, "n k"]:
+def _log_normal(x: Vectors, means: Float[Tensor, "k d"], factors: Float[Tensor, "k d d"]) -> Float[Tensor, "n k"]:
     offset = (x[None] - means[:, None]).mT
     scaled = torch.linalg.solve_triangular(factors, offset, upper=False)
     log_volume = factors.diagonal(dim1=1, dim2=2).log().sum(1)

@@ -13,11 +13,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sfumato.core import chance
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, Scalar, Vectors
+from sfumato.core.image import Images, Labels, Scalar, Vectors, to_images
 from sfumato.core.settings import Range, settings
+from sfumato.data.stream import Stream
 from sfumato.models.base import Encodes
 from sfumato.objectives.base import Batch, Losses, Phase
+
+PRIOR_IMAGES = 20_000
+"""Images whose latents a prior is fitted to."""
 
 
 @settings
@@ -61,6 +66,18 @@ class Config:
             z = mean + (logvar / 2).exp() * batch.normal(mean.shape[1])
             kl = _kl(mean, logvar).mean(0)
             return _report(kl.sum() - model.log_likelihood(x, z, batch.labels).mean(), kl, x)
+
+    def finish(self, model: Encodes, stream: Stream) -> None:
+        """Lets the trained network fit its prior to the latents of the first images of the data."""
+        rng, latents = chance.generator(stream.seed, "prior"), []
+        with torch.no_grad():
+            for start in range(0, min(PRIOR_IMAGES, len(stream.data)), 500):
+                some = slice(start, start + 500)
+                x = to_images(stream.pixels[some])
+                labels = stream.labels[some] if model.classes and stream.labels is not None else None
+                mean, logvar = model.posterior(model.observe(x, torch.rand(x.shape, generator=rng).to(x)), labels)
+                latents.append(mean + (logvar / 2).exp() * torch.randn(mean.shape, generator=rng).to(mean))
+        model.fit_prior(torch.cat(latents), rng)
 
 
 def _log_likelihoods(model: Encodes, images: Images, z: Float[Tensor, "n k d"], labels: Labels | None) -> Float[Tensor, "n k"]:

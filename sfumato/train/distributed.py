@@ -7,7 +7,6 @@ are in one process.
 import gc
 import os
 from collections.abc import Iterable
-from typing import Self
 
 import torch
 from torch import distributed, nn
@@ -23,7 +22,7 @@ class World:
         self.joined = self.size > 1
         self._ours = self.joined and not distributed.is_initialized()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "World":
         if self._ours:
             distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
         return self

@@ -5,7 +5,7 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import nn
@@ -69,7 +69,7 @@ class RunLog:
         self.run, self._seen, self._start, self._before, self._tensorboard = run, seen, time.perf_counter(), elapsed, None
         self._last = (seen, self.elapsed)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "RunLog":
         if self.run is None:
             return self
         self._path = self.run / "log.jsonl"

@@ -165,7 +165,10 @@ def _earlier(run: Path | None) -> TrainSettings | None:
     if run is None or not (run / "settings.json").exists():
         return None
     try:
-        return trees.parse(json.loads((run / "settings.json").read_text(encoding="utf-8")))
+        settings = trees.parse(json.loads((run / "settings.json").read_text(encoding="utf-8")))
+        if not isinstance(settings, TrainSettings):
+            raise TypeError("these are not the settings of a run")
+        return settings
     except (ValueError, LookupError, TypeError, OSError) as error:
         raise CheckpointError(f"{run / 'settings.json'} cannot be read ({error}); choose another folder with --out") from error
 

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 from types import FrameType
-from typing import Any, Self
+from typing import Any
 
 
 class Interrupts:
@@ -14,7 +14,7 @@ class Interrupts:
         self.caught = 0
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 with contextlib.suppress(ValueError):

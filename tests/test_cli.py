@@ -1,0 +1,134 @@
+"""The command line: quick help, and one clear line with exit code 2 for every mistake."""
+
+import struct
+import subprocess
+import sys
+import time
+import zipfile
+import zlib
+
+import pytest
+from PIL import Image
+
+from sfumato.cli import main
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    code = 0
+    try:
+        main(arguments)
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def refuses(capsys, *arguments: str, saying: str) -> None:
+    code, out, err = run(capsys, *arguments)
+    said = " ".join((out + err).replace("│", " ").split())
+    assert code == 2, said
+    assert saying in said
+    assert "Traceback" not in said
+    if err.startswith("sfumato:"):
+        assert err.strip().count("\n") == 0, err
+
+
+def picture(path, size=(20, 20), colour=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (colour % 256, 40, 90)).save(path)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for i in range(12):
+        picture(tmp_path / "photos" / f"{i}.png", colour=20 * i)
+    return tmp_path / "photos"
+
+
+SMALL = ("--images", "32", "--batch", "8", "--model.width", "4", "--model.discriminator-width", "4", "--threads", "1")
+
+
+def test_help_is_quick_and_light():
+    code = "import sys; sys.argv = ['sfumato', '--help']\nfrom sfumato.cli import main\ntry: main()\nexcept SystemExit: pass\n"
+    code += "print([m for m in ('torch', 'tensorboard', 'PIL', 'av', 'safetensors') if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "[]"
+    for verb in ("demo", "train", "generate", "interpolate", "evaluate", "models"):
+        assert verb in out
+
+
+def test_train_then_generate(capsys, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(capsys, "train", "dcgan", "--data", str(photos), *SMALL)[0] == 0
+    assert (tmp_path / "runs" / "photos" / "model.safetensors").exists()
+    assert run(capsys, "generate", "runs/photos", "-n", "3", "--out", "new", "--threads", "1")[0] == 0
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["00000.png", "00001.png", "00002.png", "grid.png"]
+    code, out, _ = run(capsys, "models")
+    assert code == 0
+    assert "runs/photos" in out
+    refuses(capsys, "train", "dcgan", "--data", str(photos), *SMALL, "--lr", "0.01", saying="lr")
+    assert run(capsys, "interpolate", "runs/photos", "--seeds", "0", "1", "--steps", "2", "--out", "w.gif", "--threads", "1")[0] == 0
+
+
+def test_no_images(capsys, tmp_path):
+    (tmp_path / "empty").mkdir()
+    refuses(capsys, "train", "dcgan", "--data", str(tmp_path / "empty"), saying="empty")
+    picture(tmp_path / "one" / "a.png")
+    refuses(capsys, "train", "dcgan", "--data", str(tmp_path / "one"), saying="2 are the least")
+    refuses(capsys, "train", "dcgan", "--data", str(tmp_path / "nowhere"), saying="nowhere")
+    refuses(capsys, "train", "dcgan", "--data", "minst", saying="did you mean 'mnist'?")
+
+
+def test_files_that_lie(capsys, photos, tmp_path):
+    with zipfile.ZipFile(tmp_path / "lies.zip", "w") as archive:
+        archive.writestr("a.png", "this is text")
+        archive.writestr("b.png", "so is this")
+    refuses(capsys, "train", "dcgan", "--data", str(tmp_path / "lies.zip"), saying="a.png")
+    whole = (photos / "0.png").read_bytes()
+    for i in range(4):
+        (photos / f"{i}.png").write_bytes(whole[: len(whole) // 2])
+    refuses(capsys, "train", "dcgan", "--data", str(photos), saying="0.png")
+
+
+def test_a_bomb_is_not_opened(capsys, tmp_path):
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0))
+    bomb = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    (tmp_path / "bombs").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "bombs" / name).write_bytes(bomb)
+    began = time.process_time()
+    refuses(capsys, "train", "dcgan", "--data", str(tmp_path / "bombs"), saying="400")
+    assert time.process_time() - began < 5
+
+
+def test_models_that_are_not(capsys, tmp_path):
+    refuses(capsys, "generate", "nothing", saying="no model 'nothing'")
+    (tmp_path / "broken.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}      tail")
+    refuses(capsys, "generate", str(tmp_path / "broken.safetensors"), saying="broken.safetensors")
+    (tmp_path / "foreign.pkl").write_bytes(b"\x80\x04cposix\nsystem\n(S'touch pwned'\ntR.")
+    refuses(capsys, "generate", str(tmp_path / "foreign.pkl"), saying="foreign.pkl")
+
+
+def test_misspelt_and_impossible_settings(capsys, photos):
+    refuses(capsys, "train", "dcgna", saying="did you mean 'dcgan'?")
+    refuses(capsys, "train", "dcgan", "--data", str(photos), "--model.widht", "3", saying="--model.width")
+    refuses(capsys, "train", "dcgan", "--data", str(photos), "--lr", "7", saying="lr = 7")
+    refuses(capsys, "train", "dcgan", "--data", str(photos), "--budget", "soon", saying="budget = 'soon'")
+    refuses(capsys, "train", "dcgan", "--data", str(photos), "--model.size", "4", "4", saying="outside [8, 1024]")
+    refuses(capsys, "train", "dcgan", "--data", str(photos), "--device", "tpu", *SMALL, saying="device = 'tpu'")
+    refuses(capsys, "train", "classifier", "--data", str(photos), "--model.size", "16", "16", saying="classes")
+
+
+def test_unwritable_folder(capsys, photos, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    refuses(capsys, "train", "dcgan", "--data", str(photos), *SMALL, "--out", str(tmp_path / "file" / "run"), saying=str(tmp_path / "file"))
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_version(capsys):
+    code, out, _ = run(capsys, "--version")
+    assert code == 0
+    assert out.startswith("sfumato 0.")

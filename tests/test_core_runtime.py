@@ -1,0 +1,68 @@
+"""The machine, as far as it can be told what to be."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sfumato.core import runtime
+from sfumato.core.errors import SettingError
+
+
+def test_a_device_that_is_there():
+    assert runtime.device("cpu") == torch.device("cpu")
+    assert runtime.device("auto").type in ("cpu", "cuda", "mps")
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "xpu", "", "tpu:0"])
+def test_a_device_that_is_not_there(name):
+    with pytest.raises(SettingError, match=f"device = '{name}' is not available here"):
+        runtime.device(name)
+
+
+@pytest.mark.parametrize("asked", ["fp32", "bf16"])
+def test_a_precision_asked_for_is_used(asked):
+    assert runtime.precision(asked, torch.device("cpu")) == asked
+
+
+def test_a_precision_left_open_is_settled():
+    assert runtime.precision("auto", torch.device("cpu")) in ("fp32", "bf16")
+    assert runtime.precision("auto", torch.device("mps")) == "fp32"
+
+
+@pytest.mark.parametrize(("chosen", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
+def test_matrix_products_run_in_the_chosen_precision(chosen, dtype):
+    with runtime.autocast(chosen, torch.device("cpu")):
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
+
+
+@pytest.mark.parametrize(("quota", "expected"), [("max 100000", 8), ("200000 100000", 2), ("50000 100000", 1), ("rubbish", 8), (None, 8)])
+def test_cores_are_cut_by_the_containers_quota(quota, expected, monkeypatch):
+    def read(path, **_):
+        if quota is None:
+            raise FileNotFoundError(path)
+        return quota
+
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(Path, "read_text", read)
+    assert runtime.cores() == expected
+
+
+def test_threads_are_set_and_told():
+    before = torch.get_num_threads()
+    try:
+        assert runtime.set_threads(2) == torch.get_num_threads() == 2
+        assert runtime.set_threads() == torch.get_num_threads() == runtime.cores()
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator is tuned on Linux")
+@pytest.mark.parametrize(("wish", "expected"), [("", "True"), ("default", "False")])
+def test_the_allocator_is_told_once_and_can_be_left_alone(wish, expected):
+    code = "from sfumato.core.runtime import keep_memory; print(keep_memory())"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "SFUMATO_MALLOC": wish})
+    assert said.stdout.strip() == expected

@@ -1,0 +1,164 @@
+"""The verbs, on tiny networks and on the bundled ones."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+import sfumato as sf
+from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.data.glyphs import glyphs
+from sfumato.jobs import demo as demos
+from sfumato.jobs import generate as generating
+from sfumato.jobs import interpolate as walking
+from sfumato.jobs.evaluate import evaluate, matching_features
+from sfumato.jobs.models import models
+from sfumato.jobs.score import accuracy_score, generated
+from sfumato.metrics.base import Measurement
+from sfumato.recipes import RECIPES, recipe, summary
+from sfumato.store import checkpoint, weights
+
+
+@pytest.fixture(scope="module")
+def letters():
+    return glyphs(300, (16, 16), characters="ABC")
+
+
+@pytest.fixture(scope="module")
+def gan(letters):
+    return sf.fit(sf.override(recipe("dcgan"), "images=256", "batch=16", "model.width=4", "model.discriminator_width=4"), data=letters)
+
+
+@pytest.fixture(scope="module")
+def classifier(letters):
+    return sf.fit(sf.override(recipe("classifier"), "images=256", "batch=16", "model.widths=[4,8]", "model.hidden=[8]"), data=letters)
+
+
+@pytest.fixture(scope="module")
+def vae(letters):
+    return sf.fit(
+        sf.override(recipe("vae"), "images=256", "batch=16", "model.width=4", "model.mixture=2", "model.latent_dim=3"), data=letters
+    )
+
+
+def test_a_seed_is_one_picture_in_any_batch(gan, vae):
+    for network in (gan, vae):
+        many = sf.generate(network, 21, seed=0)
+        assert torch.equal(sf.generate(network, 1, seed=17)[0], many[17])
+        assert torch.equal(sf.generate(network, seeds=[20, 3]), many[[20, 3]])
+        assert many.shape == (21, 1, 16, 16)
+        assert 0 <= many.min() <= many.max() <= 1
+
+
+def test_labels_by_name(gan):
+    asked = sf.generate(gan, 3, label="B")
+    assert torch.equal(asked[1], sf.generate(gan, seeds=[1])[0])  # without a label, seed 1 shows class 1, which is B
+    assert not torch.equal(asked, sf.generate(gan, 3, label="C"))
+    with pytest.raises(SettingError, match=r"no label 'D'.*A, B, C"):
+        sf.generate(gan, 3, label="D")
+
+
+def test_what_makes_no_images_says_so(classifier, gan):
+    with pytest.raises(SettingError, match="makes no images"):
+        sf.generate(classifier, 2)
+    with pytest.raises(SettingError, match="at least 1"):
+        sf.generate(gan, 0)
+
+
+def test_sheet_and_single_files(gan, tmp_path):
+    images = sf.generate(gan, 5)
+    paths = generating.save(images, tmp_path / "many", names=[f"{i}" for i in range(5)], columns=5)
+    with Image.open(paths[0]) as sheet, Image.open(paths[3]) as one:
+        assert sheet.size == (5 * 16 + 4 * 2, 16)
+        assert one.size == (16, 16)
+    assert generating.save(images, tmp_path / "sheet.png", names=[]) == [tmp_path / "sheet.png"]
+
+
+def test_a_walk_starts_and_ends_where_asked(gan):
+    loop = sf.interpolate(gan, (0, 3), steps=4, label="A")
+    assert len(loop) == 8
+    torch.testing.assert_close(loop[[0, 4]], sf.generate(gan, seeds=[0, 3], label="A"), atol=1e-5, rtol=0)
+    assert len(sf.interpolate(gan, (0, 3, 5), steps=4, loop=False)) == 9
+    with pytest.raises(SettingError, match="at least 2 seeds"):
+        sf.interpolate(gan, (0,))
+
+
+def test_great_circle_keeps_the_length():
+    rng = torch.Generator().manual_seed(0)
+    a, b = torch.randn(1, 64, generator=rng), torch.randn(1, 64, generator=rng)
+    lengths = torch.cat([walking.slerp(a, b, t / 10) for t in range(11)]).norm(dim=1)
+    assert lengths.min() >= min(a.norm(), b.norm()) - 1e-3
+    torch.testing.assert_close(walking.slerp(a, a, 0.3), a)
+
+
+@pytest.mark.parametrize("ending", ["gif", "webp"])
+def test_films(gan, tmp_path, ending):
+    path = walking.save(sf.interpolate(gan, (0, 1), steps=3), tmp_path / f"walk.{ending}", fps=10, enlarge=2)
+    with Image.open(path) as film:
+        assert film.n_frames == 6
+        assert film.size == (32, 32)
+
+
+def test_evaluation_of_each_role(gan, vae, classifier, letters, tmp_path):
+    figures = {m.name: m for m in evaluate(classifier, letters)}
+    assert 0 <= figures["accuracy"].value <= 1
+    figures = {m.name: m for m in evaluate(gan, letters, features=classifier, count=60)}
+    assert {"frechet", "floor_frechet", "kid", "precision", "coverage", "shows_asked_class"} <= figures.keys()
+    assert figures["floor_frechet"].value < figures["frechet"].value
+    assert figures["frechet"].protocol.generated == 60
+    report = evaluate(vae, letters, count=60, samples=5, images=40)
+    nats = next(m for m in report if m.name == "negative_log_likelihood")
+    assert nats.protocol.real == 40
+    from sfumato.jobs.evaluate import save
+
+    stored = json.loads(save(report, tmp_path / "report.json").read_text())
+    assert [Measurement.from_dict(m) for m in stored] == report
+
+
+def test_features_fall_back_to_pixels(gan, letters):
+    assert matching_features(gan, letters).feature_dim == 64
+
+
+def test_accuracy_score(gan, letters):
+    made = generated(gan, 48)
+    assert made.labels is not None
+    assert made.labels.bincount().tolist() == [16, 16, 16]
+    small = sf.override(recipe("classifier"), "images=64", "batch=16", "validation=0", "model.widths=[4]", "model.hidden=[8]")
+    folder_like = dataclasses.replace(small, data="glyphs")
+    with pytest.raises(sf.SfumatoError):  # 36 classes against 3
+        accuracy_score(gan, "glyphs", count=48, settings=folder_like)
+
+
+def test_models_lists_bundled_and_own(gan, tmp_path):
+    checkpoint.save(tmp_path / "mine" / "model.safetensors", gan, gan.config, gan.card)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "model.safetensors").write_bytes(b"no")
+    names = [entry.name for entry in models(tmp_path)]
+    assert names == [*weights.bundled(), str(tmp_path / "mine")]
+    assert torch.equal(sf.generate(tmp_path / "mine", 2), sf.generate(gan, 2))
+
+
+def test_unknown_models_are_named():
+    with pytest.raises(UnknownNameError, match="no model 'nope'"):
+        sf.load("nope")
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_recipes_are_complete(name):
+    settings = recipe(name)
+    assert summary(name).endswith(".")
+    assert settings.images % settings.batch == 0 or settings.images > 10_000
+
+
+def test_demo_leaves_a_picture_and_a_page(tmp_path):
+    paths = demos.demo(tmp_path, budget="3s")
+    page = paths["page"].read_text()
+    assert page.count("<img") >= 4
+    assert "http" not in page.replace("http-equiv", "")  # nothing is fetched
+    with Image.open(paths["picture"]) as picture:
+        assert picture.width > 300
+    before = paths["model"].read_bytes()
+    demos.demo(tmp_path, budget="3s")
+    assert paths["model"].read_bytes() == before

@@ -1,0 +1,192 @@
+"""Resume is the same call again, and it is exact: killed, interrupted or stopped at any moment, a run ends with the same weights."""
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import struct
+import time
+
+import pytest
+import torch
+
+from sfumato.store import checkpoint
+from sfumato.train.log import Watch
+from sfumato.train.loop import fit
+
+
+def weights(run):
+    tensors, header = checkpoint.read_tensors(run / "model.safetensors")
+    return tensors, header["card"]["images_seen"]
+
+
+def assert_same_run(one, other):
+    (mine, seen), (theirs, also_seen) = weights(one), weights(other)
+    assert seen == also_seen
+    assert mine.keys() == theirs.keys()
+    assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == [], "not bit for bit the same"
+
+
+def logged(run):
+    rows = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+    return [row["images"] for row in rows if "note" not in row]
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """Fresh processes, forked from one that has already imported what a run needs; each computes with one thread."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["sfumato.train.loop", "torch.utils.tensorboard"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield context
+
+
+@pytest.fixture(scope="module")
+def bars_file(bars, tmp_path_factory):
+    """The bars as IDX files, for processes to read."""
+    folder = tmp_path_factory.mktemp("bars")
+    for name, values in (("images-idx3-ubyte", bars.pixels[:, 0]), ("labels-idx1-ubyte", bars.labels.to(torch.uint8))):
+        header = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
+        (folder / name).write_bytes(header + values.numpy().tobytes())
+    return str(folder / "images-idx3-ubyte")
+
+
+@pytest.mark.parametrize("kind", ["gan", "classifier"])
+def test_killed_at_random_moments_it_ends_with_the_same_weights(kind, processes, tiny, bars_file, tmp_path):
+    settings = tiny(kind, data=bars_file, images=320, save_every=16, log_every=32, sample_every=96, validation=0.3)
+
+    def start(run):
+        process = processes.Process(target=fit, args=(settings,), kwargs={"run": run, "device": "cpu"})
+        process.start()
+        return process
+
+    began = time.monotonic()
+    straight = start(tmp_path / "straight")
+    straight.join()
+    duration = time.monotonic() - began
+    assert straight.exitcode == 0
+
+    dice, kills = random.Random(0), 0
+    while kills < 3:
+        process = start(tmp_path / "killed")
+        process.join(duration * dice.uniform(0.2, 0.7))
+        if process.exitcode is not None:
+            break
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        kills += 1
+    assert kills >= 2, "the run was over before it could be killed twice"
+    for _ in range(2):  # the second finds a finished run and changes nothing
+        process = start(tmp_path / "killed")
+        process.join()
+        assert process.exitcode == 0
+        assert_same_run(tmp_path / "straight", tmp_path / "killed")
+        assert logged(tmp_path / "killed") == list(range(32, 321, 32)), "each logged count of images comes exactly once"
+        assert list((tmp_path / "killed").rglob("*.part")) == [], "a killed writer left its file behind"
+
+
+class Sender(Watch):
+    """Sends `signals` to this process at the first line of the log."""
+
+    def __init__(self, *signals):
+        self.signals, self.seen = signals, None
+
+    def row(self, row, settings):
+        for number in self.signals if self.seen is None else ():
+            os.kill(os.getpid(), number)
+        self.seen = row["images"]
+
+    def finish(self, seen, settings, run, *, interrupted):
+        self.seen = seen
+
+
+@pytest.fixture
+def straight(tiny, bars, tmp_path):
+    fit(tiny("gan"), data=bars, run=tmp_path / "straight", device="cpu")
+    return tmp_path / "straight"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_first_signal_saves_and_stops(number, tiny, bars, straight, tmp_path):
+    run, sender = tmp_path / "stopped", Sender(number)
+    model = fit(tiny("gan"), data=bars, run=run, device="cpu", watch=sender)
+    assert model.interrupted
+    assert sender.seen == weights(run)[1] == 40, "it stops after the step under way"
+    again = fit(tiny("gan"), data=bars, run=run, device="cpu")
+    assert not again.interrupted
+    assert_same_run(straight, run)
+
+
+def test_without_a_folder_a_signal_hands_over_what_there_is(tiny, bars):
+    model = fit(tiny("gan"), data=bars, device="cpu", watch=Sender(signal.SIGINT))
+    assert model.interrupted
+    assert model.card["images_seen"] == 40
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_stops_at_once_and_loses_nothing(second, tiny, bars, straight, tmp_path):
+    settings, run = tiny("gan", save_every=16, log_every=56), tmp_path / "stopped"
+    mine = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        fit(settings, data=bars, run=run, device="cpu", watch=Sender(signal.SIGINT, second))
+    assert signal.getsignal(signal.SIGINT) == mine
+    assert weights(run)[1] == 48, "the last state stands"
+    fit(settings, data=bars, run=run, device="cpu")
+    assert_same_run(straight, run)
+
+
+@pytest.mark.parametrize("victim", ["state.safetensors", "model.safetensors", "log.jsonl"])
+def test_two_signals_in_the_middle_of_a_write_leave_the_old_file_whole(victim, tiny, bars, straight, tmp_path, monkeypatch):
+    run, settle, writes = tmp_path / "stopped", checkpoint.settle, []
+
+    def interrupted(temporary, path):
+        if path.name == victim:
+            writes.append(path)
+            if len(writes) == (1 if victim == "log.jsonl" else 2):
+                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), signal.SIGINT)
+        settle(temporary, path)
+
+    monkeypatch.setattr(checkpoint, "settle", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny("gan"), data=bars, run=run, device="cpu")
+    assert list(run.rglob("*.part")) == []
+    fit(tiny("gan"), data=bars, run=run, device="cpu")
+    assert_same_run(straight, run)
+
+
+def test_half_a_line_at_the_end_of_the_log_is_cut_off(tiny, bars, straight, tmp_path):
+    run = tmp_path / "stopped"
+    fit(tiny("gan"), data=bars, run=run, device="cpu", watch=Sender(signal.SIGINT))
+    with (run / "log.jsonl").open("ab") as file:
+        file.write(b'{"images": 64, "generator/to\xff')
+    fit(tiny("gan"), data=bars, run=run, device="cpu")
+    assert logged(run) == [32, 40, 64, 96, 128, 160]
+    assert_same_run(straight, run)
+
+
+def test_without_its_state_a_run_starts_again(tiny, bars, straight):
+    (straight / "state" / "state.safetensors").unlink()
+    before, _ = weights(straight)
+    fit(tiny("gan"), data=bars, run=straight, device="cpu")
+    assert logged(straight) == [32, 64, 96, 128, 160]
+    assert all(torch.equal(before[name], value) for name, value in weights(straight)[0].items())
+
+
+def test_the_callers_random_numbers_do_not_matter(tiny, bars, straight, tmp_path):
+    run = tmp_path / "stopped"
+    fit(tiny("gan"), data=bars, run=run, device="cpu", watch=Sender(signal.SIGINT))
+    torch.manual_seed(99)
+    fit(tiny("gan"), data=bars, run=run, device="cpu")
+    assert_same_run(straight, run)
+
+
+def test_the_clock_goes_on_where_it_stopped(tiny, bars, tmp_path):
+    fit(tiny("gan"), data=bars, run=tmp_path, device="cpu", watch=Sender(signal.SIGINT))
+    path = tmp_path / "state" / "state.safetensors"
+    tensors, info = checkpoint.read_tensors(path)
+    checkpoint.write_tensors(path, tensors, {**info, "elapsed": 1000.0})
+    model = fit(tiny("gan"), data=bars, run=tmp_path, device="cpu")
+    assert model.card["minutes"] >= 1000 / 60 - 0.01
