@@ -33,11 +33,17 @@ def logged(run):
     return [row["images"] for row in rows if "note" not in row]
 
 
+def written(run):
+    """When the state was last saved."""
+    path = run / "state" / "state.safetensors"
+    return path.stat().st_mtime_ns if path.exists() else None
+
+
 @pytest.fixture(scope="module")
 def processes():
     """Fresh processes, forked from one that has already imported what a run needs; each computes with one thread."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["sfumato.train.loop", "torch.utils.tensorboard"])
+    context.set_forkserver_preload(["sfumato.train.loop", "torch.utils.tensorboard", "torch._dynamo"])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
         yield context
@@ -55,36 +61,37 @@ def bars_file(bars, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["gan", "classifier"])
 def test_killed_at_random_moments_it_ends_with_the_same_weights(kind, processes, tiny, bars_file, tmp_path):
-    settings = tiny(kind, data=bars_file, images=320, save_every=16, log_every=32, sample_every=96, validation=0.3)
+    settings = tiny(kind, data=bars_file, images=240, save_every=16, log_every=32, sample_every=96, validation=0.3)
 
     def start(run):
         process = processes.Process(target=fit, args=(settings,), kwargs={"run": run, "device": "cpu"})
         process.start()
         return process
 
-    began = time.monotonic()
-    straight = start(tmp_path / "straight")
-    straight.join()
-    duration = time.monotonic() - began
-    assert straight.exitcode == 0
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    process = start(straight)
+    process.join()
+    assert process.exitcode == 0
+    duration = json.loads((straight / "log.jsonl").read_text().splitlines()[-1])["seconds"]
 
     dice, kills = random.Random(0), 0
-    while kills < 3:
-        process = start(tmp_path / "killed")
-        process.join(duration * dice.uniform(0.2, 0.7))
-        if process.exitcode is not None:
-            break
-        os.kill(process.pid, signal.SIGKILL)
+    for _ in range(3):
+        process, before = start(killed), written(killed)
+        while process.is_alive() and written(killed) == before:
+            time.sleep(0.001)
+        process.join(duration * dice.uniform(0, 0.2))
+        if process.is_alive():
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
         process.join()
-        kills += 1
     assert kills >= 2, "the run was over before it could be killed twice"
-    for _ in range(2):  # the second finds a finished run and changes nothing
-        process = start(tmp_path / "killed")
-        process.join()
-        assert process.exitcode == 0
-        assert_same_run(tmp_path / "straight", tmp_path / "killed")
-        assert logged(tmp_path / "killed") == list(range(32, 321, 32)), "each logged count of images comes exactly once"
-        assert list((tmp_path / "killed").rglob("*.part")) == [], "a killed writer left its file behind"
+
+    process = start(killed)
+    process.join()
+    assert process.exitcode == 0
+    assert_same_run(straight, killed)
+    assert logged(killed) == [*range(32, 240, 32), 240], "each logged count of images comes exactly once"
+    assert list(killed.rglob("*.part")) == [], "a killed writer left its file behind"
 
 
 class Sender(Watch):

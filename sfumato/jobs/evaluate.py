@@ -49,7 +49,7 @@ def evaluate(
     """
     network, where = weights.opened(model), runtime.device(device)
     network = network.to(where)
-    source = data if data is not None else getattr(network, "card", {}).get("data", {}).get("name")
+    source = data if data is not None else getattr(network, "card", {}).get("training", {}).get("data")
     if source is None:
         raise SettingError("this model does not say what it was trained on; name the images with --data")
     shape: dict[str, Any] = {"size": network.size, "channels": network.channels}

@@ -40,10 +40,14 @@ class Mover:
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         """Takes back what `tensors` gave."""
         whole, state = self.optimiser.state_dict(), {}
+        weights = [w for group in self.optimiser.param_groups for w in group["params"]]
         for name, value in tensors.items():
             owner, index, key = name.rsplit(".", 2)
             if owner == self.name:
-                state.setdefault(int(index), {})[key] = value
+                # The fused step walks through memory, so each slot must lie there in the order of its weight.
+                like = weights[int(index)]
+                slot = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+                state.setdefault(int(index), {})[key] = slot
         self.optimiser.load_state_dict({**whole, "state": state})
 
 

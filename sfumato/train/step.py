@@ -40,7 +40,8 @@ class Trainee:
                 continue
             losses = self._descend(phase, batch, seen)
             figures |= {f"{phase.name}/{name}": value.detach() for name, value in losses.items()}
-        self.average.follow(self.model, seen)
+        if self.settings.ema:
+            self.average.follow(self.model, seen)
         return figures
 
     def tensors(self) -> dict[str, torch.Tensor]:
