@@ -1,0 +1,144 @@
+"""A model is one file; an old one is replaced whole or not at all; what is no model of ours is told so."""
+
+import errno
+import json
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sfumato.core.errors import CheckpointError, StorageError
+from sfumato.models import MODELS
+from sfumato.store import checkpoint
+
+CONFIG = MODELS["classifier"](size=(8, 8), channels=1, classes=2, widths=(4,), hidden=(4,))
+
+
+@pytest.fixture
+def model(tmp_path):
+    torch.manual_seed(0)
+    checkpoint.save(tmp_path / "model.safetensors", CONFIG.build(), CONFIG, {"note": "é"})
+    return tmp_path / "model.safetensors"
+
+
+def rewrite(path, **header):
+    """The same file with other settings."""
+    tensors, old = checkpoint.read_tensors(path)
+    checkpoint.write_tensors(path, tensors, {**old, **header})
+
+
+def test_the_header_can_be_read_without_the_weights(model):
+    header = checkpoint.read_header(model)
+    assert header["card"] == {"note": "é"}
+    assert header["model"]["is"] == "models/classifier"
+    assert header["format"] == checkpoint.FORMAT
+
+
+def test_any_other_safetensors_reader_can_read_it(model):
+    from safetensors.torch import load_file
+
+    assert load_file(model).keys() == CONFIG.build().state_dict().keys()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"is": "os/system"},
+        {"is": "models/nothing"},
+        {"is": "jobs/demo"},
+        {"is": "data/augment"},
+        {"is": "data/files"},
+        {"is": "train/settings"},
+        {"is": "models/classifier"},
+        {"is": "models/classifier", "widht": 3},
+        {"is": "models/classifier", "size": "large"},
+        {"is": "models/classifier", "size": [8, 8], "channels": 10**6, "classes": 2},
+        {},
+        [],
+        None,
+        7,
+        "models/classifier",
+    ],
+)
+def test_settings_that_are_not_usable_are_refused_in_one_line(settings, model):
+    rewrite(model, model=settings)
+    with pytest.raises(CheckpointError, match="its settings are not usable here") as told:
+        checkpoint.load(model)
+    assert str(model) in str(told.value)
+    assert "\n" not in str(told.value)
+
+
+def test_weights_of_another_network_do_not_fit(model):
+    rewrite(model, model={**checkpoint.read_header(model)["model"], "widths": [8]})
+    with pytest.raises(CheckpointError, match="its weights do not fit its settings") as told:
+        checkpoint.load(model)
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(("version", "message"), [(checkpoint.FORMAT + 1, "update Sfumato"), ("one", "no format that can be read")])
+def test_a_format_of_the_future_is_told_apart_from_nonsense(version, message, model):
+    rewrite(model, format=version)
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.load(model)
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"sfumato": "{"}, {"sfumato": "[]"}, {"sfumato": "7"}, {"format": "pt"}])
+def test_tensors_of_somebody_else_must_be_imported(metadata, tmp_path):
+    save_file({"x": torch.zeros(2)}, tmp_path / "theirs.safetensors", metadata=metadata)
+    with pytest.raises(CheckpointError, match="not written by Sfumato; import it first"):
+        checkpoint.load(tmp_path / "theirs.safetensors")
+
+
+@pytest.mark.parametrize("name", ["absent.safetensors", "."])
+def test_what_is_no_file_is_told_so(name, tmp_path):
+    with pytest.raises(CheckpointError, match="no model file"):
+        checkpoint.load(tmp_path / name)
+
+
+def test_a_write_that_fails_in_the_middle_leaves_the_old_file_and_no_other(model, monkeypatch):
+    before = model.read_bytes()
+
+    def full(temporary, path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "settle", full)
+    with pytest.raises(StorageError, match="the disk is full; make room"):
+        rewrite(model, card={})
+    with pytest.raises(StorageError, match="the disk is full; make room"):
+        checkpoint.write_text(model, "text")
+    assert model.read_bytes() == before
+    assert [path.name for path in model.parent.iterdir()] == [model.name]
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (errno.ENOSPC, "the disk is full"),
+        (errno.EDQUOT, "the disk is full"),
+        (errno.EACCES, "no permission; choose another folder"),
+        (errno.EROFS, "no permission; choose another folder"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_what_the_system_says_becomes_advice(code, message, tmp_path):
+    with pytest.raises(StorageError, match=f"cannot write .*place: {message}"), checkpoint.storing(tmp_path / "place"):
+        raise OSError(code, "Input/output error")
+
+
+def test_a_storage_error_passes_through_unchanged(tmp_path):
+    with pytest.raises(StorageError, match=r"^the inner one$"), checkpoint.storing(tmp_path):
+        raise StorageError("the inner one")
+
+
+def test_sweeping_removes_what_killed_writers_left_and_nothing_else(model):
+    (model.parent / "state").mkdir()
+    for name in (".model.safetensors.123.part", "state/.state.safetensors.9.part"):
+        (model.parent / name).write_bytes(b"half")
+    (model.parent / "notes.part").write_text("mine")
+    checkpoint.sweep(model.parent)
+    assert sorted(path.name for path in model.parent.rglob("*") if path.is_file()) == ["model.safetensors", "notes.part"]
+
+
+def test_text_is_written_as_it_is(tmp_path):
+    checkpoint.write_text(tmp_path / "deep" / "a.json", json.dumps({"é": 1}, ensure_ascii=False))
+    assert json.loads((tmp_path / "deep" / "a.json").read_text(encoding="utf-8")) == {"é": 1}

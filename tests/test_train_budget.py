@@ -1,0 +1,123 @@
+"""A wall-clock budget becomes a number of images. Time is a clock of our own here, so the arithmetic can be checked."""
+
+import dataclasses
+import json
+import os
+import signal
+
+import pytest
+
+from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.train import log, plan
+from sfumato.train.log import Watch
+from sfumato.train.loop import fit
+from sfumato.train.optim import learning_rate
+from sfumato.train.step import Trainee
+
+SECONDS_AN_IMAGE, SECONDS_A_SHEET, WARM_UP = 0.25, 0.5, 1.0
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Training takes SECONDS_AN_IMAGE, a sheet of samples SECONDS_A_SHEET, the very first step WARM_UP more; nothing else takes any time."""
+
+    class Clock:
+        now = 100.0
+
+        def perf_counter(self):
+            return self.now
+
+    clock, step, sheet = Clock(), Trainee.step, plan.sheet
+
+    def slow_step(self, seen):
+        clock.now += self.settings.batch * SECONDS_AN_IMAGE + (WARM_UP if clock.now == 100.0 else 0)
+        return step(self, seen)
+
+    def slow_sheet(model, stream):
+        clock.now += SECONDS_A_SHEET
+        return sheet(model, stream)
+
+    monkeypatch.setattr(Trainee, "step", slow_step)
+    monkeypatch.setattr("sfumato.train.loop.sheet", slow_sheet)
+    monkeypatch.setattr(plan, "sheet", slow_sheet)
+    for module in (plan, log):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+class Remember(Watch):
+    """Remembers the settings, the notes and the last row; interrupts the run at row number `stop`."""
+
+    def __init__(self, stop=None):
+        self.settings, self.notes, self.rows, self.stop = None, [], [], stop
+
+    def start(self, settings, model, seen, device, precision):
+        self.settings = settings
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def row(self, row, settings):
+        self.rows.append(row)
+        if len(self.rows) == self.stop:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("kind", ["gan", "classifier"])
+def test_the_run_ends_just_before_its_budget(kind, clock, tiny, bars):
+    watch = Remember()
+    fit(tiny(kind, budget="2min"), data=bars, device="cpu", watch=watch)
+    took = clock.now - 100
+    assert 0.9 * 120 < took <= 120, f"{took:.0f} s of 120, for {watch.settings.images} images"
+
+
+def test_the_schedule_fits_the_planned_length(clock, tiny, bars):
+    watch = Remember()
+    fit(tiny("classifier", budget="2min", lr_end=0.1), data=bars, device="cpu", watch=watch)
+    planned = watch.settings.images
+    assert planned % 8 == 0
+    assert watch.rows[-1]["images"] == planned
+    assert learning_rate(watch.settings, planned) == pytest.approx(0.1 * watch.settings.lr)
+    assert learning_rate(watch.settings, planned - 8) == pytest.approx(0.1 * watch.settings.lr, rel=0.05)
+
+
+def test_the_plan_is_told_and_kept(clock, tiny, bars, tmp_path):
+    watch = Remember()
+    fit(tiny("classifier", budget="2min"), data=bars, device="cpu", watch=watch, run=tmp_path)
+    assert "measuring the speed, to end after 2min" in watch.notes
+    assert any(f"{watch.settings.images:,} images until 2min are over" in note for note in watch.notes)
+    kept = json.loads((tmp_path / "settings.json").read_text())
+    assert (kept["budget"], kept["images"]) == ("2min", watch.settings.images)
+
+
+def test_the_measurement_leaves_no_trace_in_the_weights(clock, tiny, bars):
+    watch = Remember()
+    planned = fit(tiny("classifier", budget="2min"), data=bars, device="cpu", watch=watch).state_dict()
+    asked = fit(tiny("classifier", images=watch.settings.images), data=bars, device="cpu").state_dict()
+    assert all(planned[name].equal(asked[name]) for name in planned)
+
+
+def test_going_on_keeps_the_planned_length_and_measures_nothing(clock, tiny, bars, tmp_path):
+    settings, first, second = tiny("classifier", budget="2min"), Remember(stop=3), Remember()
+    assert fit(settings, data=bars, device="cpu", watch=first, run=tmp_path).interrupted
+    assert not fit(settings, data=bars, device="cpu", watch=second, run=tmp_path).interrupted
+    assert second.settings == first.settings
+    assert second.notes == []
+
+
+def test_another_budget_is_another_run(clock, tiny, bars, tmp_path):
+    fit(tiny("classifier", budget="30s"), data=bars, device="cpu", run=tmp_path)
+    with pytest.raises(CheckpointError, match="budget = '30s' there, '40s' here"):
+        fit(tiny("classifier", budget="40s"), data=bars, device="cpu", run=tmp_path)
+    with pytest.raises(CheckpointError, match="lr = 0.003 there, 0.5 here"):
+        fit(tiny("classifier", budget="30s", lr=0.5), data=bars, device="cpu", run=tmp_path)
+
+
+def test_a_budget_too_short_for_anything_makes_one_step(clock, tiny, bars):
+    assert fit(tiny("classifier", budget="1s"), data=bars, device="cpu").card["images_seen"] == 8
+
+
+@pytest.mark.parametrize("budget", ["soon", "10", "-3s", "0s", "5 days", "1h30m"])
+def test_a_budget_that_is_no_length_of_time_is_refused(budget, tiny):
+    with pytest.raises(SettingError, match="write 90s, 20min or 2h"):
+        dataclasses.replace(tiny("classifier"), budget=budget)
