@@ -6,6 +6,7 @@ install_import_hook("sfumato", "beartype.beartype(conf=beartype.BeartypeConf(is_
 
 import dataclasses  # noqa: E402
 import os  # noqa: E402
+import struct  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
@@ -46,6 +47,16 @@ def bars():
         if label < 2:
             (pixels[i, 0] if label else pixels[i, 0].T)[i % 8] += 150
     return Dataset(name="bars", pixels=pixels, labels=labels, classes=("lying", "standing", "none"), terms="drawn for tests")
+
+
+@pytest.fixture(scope="session")
+def bars_file(bars, tmp_path_factory):
+    """The bars as IDX files, for processes to read."""
+    folder = tmp_path_factory.mktemp("bars")
+    for name, values in (("images-idx3-ubyte", bars.pixels[:, 0]), ("labels-idx1-ubyte", bars.labels.to(torch.uint8))):
+        header = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
+        (folder / name).write_bytes(header + values.numpy().tobytes())
+    return str(folder / "images-idx3-ubyte")
 
 
 @pytest.fixture(scope="session")

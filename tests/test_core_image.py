@@ -19,7 +19,9 @@ def test_what_lies_outside_is_cut_off_and_the_rest_rounded_to_the_nearest():
     assert to_bytes(images).flatten().tolist() == [0, 0, 1, 255]
 
 
-@pytest.mark.parametrize(("count", "columns", "expected"), [(4, None, (18, 18)), (5, None, (18, 28)), (6, 6, (8, 58)), (3, 9, (8, 28)), (1, None, (8, 8))])
+@pytest.mark.parametrize(
+    ("count", "columns", "expected"), [(4, None, (18, 18)), (5, None, (18, 28)), (6, 6, (8, 58)), (3, 9, (8, 28)), (1, None, (8, 8))]
+)
 def test_a_sheet_is_near_square_unless_told_otherwise(count, columns, expected):
     assert to_pixels(torch.zeros(count, 1, 8, 8), columns=columns).shape == (*expected, 1)
 

@@ -102,7 +102,9 @@ def test_a_tree_names_the_file_of_each_branch(run):
     assert tree["augment"]["is"] == "data/augment"
 
 
-@pytest.mark.parametrize("kind", ["os/path", "jobs/demo", "models/../core", "models/os", "models/base", "", None, "data/files", "train/loop"])
+@pytest.mark.parametrize(
+    "kind", ["os/path", "jobs/demo", "models/../core", "models/os", "models/base", "", None, "data/files", "train/loop"]
+)
 def test_a_file_can_name_nothing_but_settings_of_the_package(kind, run):
     with pytest.raises(UnknownNameError):
         parse({**dump(run), "model": {"is": kind}})

@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
+from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError, StorageError
-from sfumato.data.files import Picture, read, save_animation, save_image, write, write_bytes
+from sfumato.data.files import Picture, read, save_animation, save_image, write
 
 
 def colours(height=10, width=14, channels=3, seed=0):
@@ -157,7 +158,7 @@ def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        write_bytes(tmp_path / "x", b"content")
+        disk.write(tmp_path / "x", b"content")
     assert list(tmp_path.iterdir()) == []
 
 

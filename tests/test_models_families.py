@@ -53,7 +53,9 @@ def test_a_classifier_that_cannot_be_says_why(change, message):
         MODELS["classifier"](**{**SMALL, **change}).build()
 
 
-@pytest.mark.parametrize(("change", "message"), [({"kernel": 4}, "must be odd"), ({"widths": ()}, "at least one number"), ({"hidden": ()}, "at least")])
+@pytest.mark.parametrize(
+    ("change", "message"), [({"kernel": 4}, "must be odd"), ({"widths": ()}, "at least one number"), ({"hidden": ()}, "at least")]
+)
 def test_classifier_settings_that_contradict_themselves_are_refused(change, message):
     with pytest.raises(SettingError, match=message):
         MODELS["classifier"](**{**SMALL, **change})

@@ -1,5 +1,7 @@
 """Layers, against their formulas."""
 
+import itertools
+
 import pytest
 import torch
 from torch import nn
@@ -19,7 +21,7 @@ def test_the_way_down_and_the_way_up_meet_at_every_size(size):
     steps = ladder(size)
     assert steps[0] == size
     assert min(steps[-1]) >= 4
-    for large, small in zip(steps, steps[1:], strict=False):
+    for large, small in itertools.pairwise(steps):
         assert Down(1, 2)(torch.zeros(1, 1, *large)).shape[2:] == small
         for how in ("transposed", "nearest", "bilinear"):
             assert Up(1, 2, large, how=how)(torch.zeros(1, 1, *small)).shape == (1, 2, *large)

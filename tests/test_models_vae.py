@@ -36,8 +36,8 @@ def test_bernoulli_pixels(z, images):
 
 def test_a_bit_is_one_as_often_as_its_pixel_is_bright():
     net = network("bernoulli", channels=1)
-    pixels = torch.full((1, 1, 200, 200), 0.3)
-    assert net.observe(pixels, torch.rand(1, 1, 200, 200, generator=torch.Generator().manual_seed(0))).mean().item() == pytest.approx(0.3, abs=0.01)
+    uniform = torch.rand(1, 1, 200, 200, generator=torch.Generator().manual_seed(0))
+    assert net.observe(torch.full_like(uniform, 0.3), uniform).mean().item() == pytest.approx(0.3, abs=0.01)
 
 
 def test_gaussian_pixels_have_one_scale_a_channel(z, images):

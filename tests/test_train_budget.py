@@ -14,12 +14,12 @@ from sfumato.train.loop import fit
 from sfumato.train.optim import learning_rate
 from sfumato.train.step import Trainee
 
-SECONDS_AN_IMAGE, SECONDS_A_SHEET, WARM_UP = 0.25, 0.5, 1.0
+SECONDS_AN_IMAGE, SECONDS_A_SHEET, WARM_UP = 0.25, 2.0, 1.0
 
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Training takes SECONDS_AN_IMAGE, a sheet of samples SECONDS_A_SHEET, the very first step WARM_UP more; nothing else takes any time."""
+    """Training takes SECONDS_AN_IMAGE, a sheet SECONDS_A_SHEET, the very first step WARM_UP more; nothing else takes any time."""
 
     class Clock:
         now = 100.0
@@ -109,7 +109,7 @@ def test_another_budget_is_another_run(clock, tiny, bars, tmp_path):
     fit(tiny("classifier", budget="30s"), data=bars, device="cpu", run=tmp_path)
     with pytest.raises(CheckpointError, match="budget = '30s' there, '40s' here"):
         fit(tiny("classifier", budget="40s"), data=bars, device="cpu", run=tmp_path)
-    with pytest.raises(CheckpointError, match="lr = 0.003 there, 0.5 here"):
+    with pytest.raises(CheckpointError, match=r"lr = 0\.003 there, 0\.5 here"):
         fit(tiny("classifier", budget="30s", lr=0.5), data=bars, device="cpu", run=tmp_path)
 
 

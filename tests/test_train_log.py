@@ -53,10 +53,10 @@ def test_an_error_inside_is_not_hidden_by_one_at_the_end(tmp_path, monkeypatch):
     def full(self):
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(KeyError), RunLog(tmp_path, seen=0, elapsed=0.0) as log:
-        monkeypatch.setattr(type(log._tensorboard), "close", full)
+    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.close", full)
+    with pytest.raises(KeyError), RunLog(tmp_path, seen=0, elapsed=0.0):
         raise KeyError("the first")
-    with pytest.raises(StorageError, match="the disk is full"), RunLog(tmp_path / "two", seen=0, elapsed=0.0):
+    with pytest.raises(StorageError, match="tensorboard"), RunLog(tmp_path / "two", seen=0, elapsed=0.0):
         pass
 
 

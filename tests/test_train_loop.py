@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import signal
+import threading
 import warnings
 
 import pytest
@@ -250,7 +251,7 @@ def test_a_folder_of_another_recipe_is_refused_by_its_first_difference(change, m
 
 def test_a_folder_of_another_family_is_refused(tiny, bars, tmp_path):
     fit(tiny("classifier"), data=bars, run=tmp_path, device="cpu")
-    with pytest.raises(CheckpointError, match="model.is = 'models/classifier' there, 'models/vae' here"):
+    with pytest.raises(CheckpointError, match=r"model\.is = 'models/classifier' there, 'models/vae' here"):
         fit(tiny("vae"), data=bars, run=tmp_path, device="cpu")
 
 
@@ -261,7 +262,9 @@ def test_a_folder_trained_on_other_images_is_refused(tiny, bars, tmp_path):
         fit(tiny("classifier"), data=other, run=tmp_path, device="cpu")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"is": "data/augment"}', '{"is": "os/path"}', '{"is": "train/settings"}', '{"is": "train/settings", "lrr": 1}'])
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"is": "data/augment"}', '{"is": "os/path"}', '{"is": "train/settings"}', '{"is": "train/settings", "x": 1}']
+)
 def test_a_settings_file_that_cannot_be_read_is_named(text, tiny, bars, tmp_path):
     (tmp_path / "settings.json").write_text(text)
     with pytest.raises(CheckpointError, match=r"settings.json cannot be read"):
@@ -269,8 +272,8 @@ def test_a_settings_file_that_cannot_be_read_is_named(text, tiny, bars, tmp_path
 
 
 @pytest.mark.parametrize("ending", ["well", "badly"])
-def test_the_callers_signal_handlers_come_back(ending, tiny, bars):
-    mine = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+def test_the_callers_signal_handlers_come_back_and_no_thread_stays(ending, tiny, bars, tmp_path):
+    mine, threads = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}, threading.active_count()
     settings = tiny("classifier", images=16)
 
     class Clumsy(Watch):
@@ -278,8 +281,9 @@ def test_the_callers_signal_handlers_come_back(ending, tiny, bars):
             raise RuntimeError("the watcher fell asleep")
 
     if ending == "well":
-        fit(settings, data=bars, device="cpu")
+        fit(settings, data=bars, run=tmp_path, device="cpu")
     else:
         with pytest.raises(RuntimeError, match="asleep"):
-            fit(settings, data=bars, device="cpu", watch=Clumsy())
+            fit(settings, data=bars, run=tmp_path, device="cpu", watch=Clumsy())
     assert {number: signal.getsignal(number) for number in mine} == mine
+    assert threading.active_count() == threads, "TensorBoard's writer was left open"

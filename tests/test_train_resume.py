@@ -5,7 +5,6 @@ import multiprocessing
 import os
 import random
 import signal
-import struct
 import time
 
 import pytest
@@ -49,16 +48,7 @@ def processes():
         yield context
 
 
-@pytest.fixture(scope="module")
-def bars_file(bars, tmp_path_factory):
-    """The bars as IDX files, for processes to read."""
-    folder = tmp_path_factory.mktemp("bars")
-    for name, values in (("images-idx3-ubyte", bars.pixels[:, 0]), ("labels-idx1-ubyte", bars.labels.to(torch.uint8))):
-        header = struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape)
-        (folder / name).write_bytes(header + values.numpy().tobytes())
-    return str(folder / "images-idx3-ubyte")
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gan", "classifier"])
 def test_killed_at_random_moments_it_ends_with_the_same_weights(kind, processes, tiny, bars_file, tmp_path):
     settings = tiny(kind, data=bars_file, images=240, save_every=16, log_every=32, sample_every=96, validation=0.3)
@@ -146,17 +136,17 @@ def test_a_second_signal_stops_at_once_and_loses_nothing(second, tiny, bars, str
 
 @pytest.mark.parametrize("victim", ["state.safetensors", "model.safetensors", "log.jsonl"])
 def test_two_signals_in_the_middle_of_a_write_leave_the_old_file_whole(victim, tiny, bars, straight, tmp_path, monkeypatch):
-    run, settle, writes = tmp_path / "stopped", checkpoint.settle, []
+    run, replace, writes = tmp_path / "stopped", os.replace, []
 
-    def interrupted(temporary, path):
+    def interrupted(partial, path):
         if path.name == victim:
             writes.append(path)
             if len(writes) == (1 if victim == "log.jsonl" else 2):
                 os.kill(os.getpid(), signal.SIGINT)
                 os.kill(os.getpid(), signal.SIGINT)
-        settle(temporary, path)
+        replace(partial, path)
 
-    monkeypatch.setattr(checkpoint, "settle", interrupted)
+    monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(tiny("gan"), data=bars, run=run, device="cpu")
     assert list(run.rglob("*.part")) == []

@@ -49,7 +49,7 @@ class Config:
             if self.colour:
                 x = _recolour(x, *(self.colour * active * (2 * v - 1) for v in u[6:9]))
             if self.cutout:
-                x = _cut_out(x, self.cutout * active, u[9], u[5])
+                x = _cut_out(x, self.cutout * active, u[9], u[0] / self.probability)  # uniform again, where active
         return x
 
     def _move(self, images: Images, active: PerImage, u: tuple[Tensor, ...]) -> Images:

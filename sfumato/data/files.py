@@ -1,14 +1,10 @@
 """Picture files with all that is in them, and writing them whole or not at all.
 
-Everything is first encoded in memory, then written beside its target under another name, then renamed. Pillow reads 16 bits per
+Everything is first encoded in memory, then written by `core/disk.py`. Pillow reads 16 bits per
 sample in grey images only: those of a colour image come as 8, and `bit_depth` tells what the file had.
 """
 
-import contextlib
-import errno
 import io
-import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -22,7 +18,8 @@ from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from sfumato.core.errors import ImageError, MissingExtraError, SettingError, StorageError
+from sfumato.core import disk
+from sfumato.core.errors import ImageError, MissingExtraError, SettingError
 from sfumato.core.image import Pixels
 from sfumato.data import decode
 
@@ -86,7 +83,7 @@ def write(path: Path, picture: Picture) -> None:
     """Writes the picture in the format of the name's ending (see `FORMATS`), with all of it that the format can hold.
 
     JPEG loses a little (quality 95); it and BMP have no opacity, which goes over white. Comments go into PNG only. 16 bits go into
-    PNG and TIFF, and in grey only: anything else raises ImageError. Raises StorageError as `write_bytes` does.
+    PNG and TIFF, and in grey only: anything else raises ImageError. Raises StorageError as `disk.write` does.
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
@@ -99,7 +96,7 @@ def write(path: Path, picture: Picture) -> None:
             extras["pnginfo"].add_itxt(key, value)
     encoded = io.BytesIO()
     image.save(encoded, kind, **_OPTIONS.get(kind, {}), **{name: value for name, value in extras.items() if value})
-    write_bytes(path, encoded.getvalue())
+    disk.write(path, encoded.getvalue())
 
 
 def save_image(path: Path, pixels: Pixels) -> None:
@@ -115,7 +112,7 @@ def save_animation(path: Path, frames: Sequence[Pixels], *, fps: float) -> None:
 
     A GIF keeps time in hundredths of a second and at most 256 colours a frame; an .mp4 of odd size repeats its last row or column.
     Raises SettingError for a rate or ending that cannot be, ImageError for frames that do not match, MissingExtraError for an .mp4
-    without PyAV, StorageError as `write_bytes` does.
+    without PyAV, StorageError as `disk.write` does.
     """
     ending = path.suffix.lower()
     if ending not in _FASTEST:
@@ -125,35 +122,13 @@ def save_animation(path: Path, frames: Sequence[Pixels], *, fps: float) -> None:
     if not frames or len({frame.shape for frame in frames}) > 1 or frames[0].shape[-1] not in (1, 3):
         raise ImageError(f"{path}: an animation needs frames of one size with 1 or 3 channels; got {len(frames)} frames")
     if ending == ".mp4":
-        write_bytes(path, _mp4(frames, fps))
+        disk.write(path, _mp4(frames, fps))
         return
     first, *rest = [_from_pixels(frame) for frame in frames]
     encoded = io.BytesIO()
     options = {"quality": 90} if ending == ".webp" else {}
     first.save(encoded, ending[1:].upper(), save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, **options)
-    write_bytes(path, encoded.getvalue())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Gives the file this content, whole or not at all; makes its folder if there is none.
-
-    Raises StorageError if the disk is full, read-only or not ours; what was there before is then still there.
-    """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with partial.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
-    except OSError as error:
-        advice = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "choose another place"
-        raise StorageError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error
+    disk.write(path, encoded.getvalue())
 
 
 def _bit_depth(path: Path, image: Image.Image) -> int:

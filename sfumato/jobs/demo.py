@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from sfumato.core import disk
 from sfumato.core.image import Images, to_images
 from sfumato.data.dataset import Dataset
 from sfumato.data.files import save_image
@@ -17,7 +18,7 @@ from sfumato.jobs import generate as generating
 from sfumato.jobs import interpolate as walking
 from sfumato.jobs.page import Section, page, sheet
 from sfumato.recipes import recipe
-from sfumato.store import checkpoint, weights
+from sfumato.store import weights
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
 
@@ -45,7 +46,7 @@ def demo(out: Path, *, budget: str = "75s", watch: Watch | None = None) -> dict[
     picture = out / "sfumato.png"
     save_image(picture, sheet([(samples_of(data, len(WORD) * 4), 14), (written, 2 * len(WORD))]))
     sections = [*told(model, data, run, written, out), *others()]
-    checkpoint.write_text(out / "index.html", page("Sfumato", sections))
+    disk.write(out / "index.html", page("Sfumato", sections))
     return {"picture": picture, "page": out / "index.html", "model": run / "model.safetensors"}
 
 

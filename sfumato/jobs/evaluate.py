@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sfumato.core import chance, runtime
+from sfumato.core import chance, disk, runtime
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Bytes, Vectors, to_bytes, to_images
 from sfumato.data.dataset import Dataset
@@ -144,7 +144,7 @@ def scores(network: Classifies, pixels: Bytes) -> Vectors:
 
 def save(report: list[Measurement], out: Path) -> Path:
     """Writes the measurements as JSON. Returns the path."""
-    checkpoint.write_text(out, json.dumps([m.as_dict() for m in report], indent=2) + "\n")
+    disk.write(out, json.dumps([m.as_dict() for m in report], indent=2) + "\n")
     return out
 
 

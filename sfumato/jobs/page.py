@@ -3,13 +3,16 @@
 import base64
 import html
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 
-from sfumato.core.image import Images, Pixels, Sheet, to_pixels
+from sfumato.core.image import Pixels, Sheet, to_pixels
 
 GAP = 10
 
@@ -51,7 +54,7 @@ def page(title: str, sections: list[Section], *, following: str = NEXT) -> str:
     )
 
 
-def sheet(groups: list[tuple[Images, int]]) -> Sheet:
+def sheet(groups: Sequence[tuple[Float[Tensor, "_n c h w"], int]]) -> Sheet:
     """Groups of images, each with its number of columns, below one another on one white sheet."""
     parts = [to_pixels(images, columns=columns) for images, columns in groups]
     width, channels = max(p.shape[1] for p in parts), max(p.shape[2] for p in parts)

@@ -30,19 +30,19 @@ class Mixture(nn.Module):
         The first coordinate picks the component: its normal quantile falls into one component's share of [0, 1), and where
         it falls inside that share becomes the component's own first coordinate, standard normal again.
         """
-        quantile = torch.special.ndtr(z[:, 0].double())
-        edges = self.weights.double().cumsum(0)
+        quantile, weights = torch.special.ndtr(z[:, 0].cpu().double()), self.weights.cpu().double()  # not every device has float64
+        edges = weights.cumsum(0)
         which = torch.searchsorted(edges, quantile, right=True).clamp_max(len(edges) - 1)
-        share = self.weights.double()[which]
+        share = weights[which]
         inside = (quantile - (edges[which] - share)) / share
-        first = torch.special.ndtri(inside.clamp(1e-9, 1 - 1e-9)).to(z.dtype)
+        first, which = torch.special.ndtri(inside.clamp(1e-9, 1 - 1e-9)).to(z), which.to(z.device)
         own = torch.cat([first[:, None], z[:, 1:]], dim=1)
         return self.means[which] + (self.factors[which] @ own[:, :, None]).squeeze(2)
 
     @torch.no_grad()
     def fit(self, vectors: Vectors, *, rng: torch.Generator, steps: int = 50) -> float:
         """Expectation-maximisation from random points of `vectors`; returns the mean log-density reached, in nats."""
-        x = vectors.double().cpu()
+        x = vectors.cpu().double()
         count, k = len(x), len(self.weights)
         means = x[torch.randperm(count, generator=rng)[:k]]
         factors = torch.linalg.cholesky(_covariance(x, torch.ones(count).double(), x.mean(0))).repeat(k, 1, 1)

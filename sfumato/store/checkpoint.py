@@ -1,9 +1,9 @@
 """A model is one file: safetensors, with everything else about it as JSON in the header. No code is ever stored or run."""
 
 import contextlib
-import errno
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
 
-from sfumato.core import settings
-from sfumato.core.errors import CheckpointError, SfumatoError, StorageError
+from sfumato.core import disk, settings
+from sfumato.core.errors import CheckpointError, SfumatoError
 
 KEY = "sfumato"
 """The header entry under which our JSON lies."""
@@ -22,7 +22,10 @@ FORMAT = 1
 
 
 def save(path: Path, model: nn.Module, config: Any, card: dict[str, Any], *, half: bool = False) -> None:
-    """Writes `model`, built from `config`, with its `card`; with `half`, weights are kept in 16 bits. An old file is replaced whole or not at all."""
+    """Writes `model`, built from `config`, with its `card`; with `half`, weights are kept in 16 bits.
+
+    An old file is replaced whole or not at all.
+    """
     header = {"model": settings.dump(config), "card": card}
     tensors = {k: v.half() if half and v.is_floating_point() and v.dim() else v for k, v in model.state_dict().items()}
     write_tensors(path, tensors, header)
@@ -58,69 +61,23 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """All tensors of `path`, and its header. Raises CheckpointError if it is missing, damaged or not ours."""
     with _opened(path) as file:
         header = _header(path, file)
-        return {name: file.get_tensor(name) for name in file.keys()}, header
+        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118  it is no dictionary
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
-    """Writes a file beside `path`, makes sure that it is on the disk, then renames it. Raises StorageError if that fails, with the old file untouched."""
-    temporary = _beside(path)
+    """Writes a file, whole or not at all. Raises StorageError if that fails, with the old file untouched."""
     flat = {name: t.detach().cpu().contiguous(memory_format=torch.contiguous_format) for name, t in tensors.items()}
-    with storing(path, temporary):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(flat, temporary, metadata={KEY: json.dumps({"format": FORMAT, **header})})
-        settle(temporary, path)
+    with disk.whole(path) as partial:
+        try:
+            save_file(flat, partial, metadata={KEY: json.dumps({"format": FORMAT, **header})})
+        except SafetensorError as error:
+            raise _cause(error) from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Writes `text` with the same guarantees as `write_tensors`."""
-    temporary = _beside(path)
-    with storing(path, temporary):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
-        settle(temporary, path)
-
-
-def sweep(folder: Path) -> None:
-    """Removes what killed writers left half-written in `folder` and below. Call it when nobody else writes there."""
-    with storing(folder):
-        for leftover in folder.rglob(".*.part"):
-            leftover.unlink(missing_ok=True)
-
-
-def settle(temporary: Path, path: Path) -> None:
-    """Renames a finished file into place once its bytes are on the disk."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
-    temporary.replace(path)
-
-
-@contextlib.contextmanager
-def storing(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Turns what a full or closed disk says inside into one StorageError that names `path`, and removes `temporary`."""
-    try:
-        yield
-    except StorageError:
-        raise
-    except (OSError, SafetensorError) as error:
-        raise StorageError(f"cannot write {path}: {_reason(error)}") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-
-
-def _beside(path: Path) -> Path:
-    """Where a file is written before it is renamed to `path`."""
-    return path.with_name(f".{path.name}.{os.getpid()}.part")
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in text:
-        return "the disk is full; make room and run the same command again"
-    if getattr(error, "errno", None) in (errno.EACCES, errno.EPERM, errno.EROFS) or "Permission denied" in text:
-        return "no permission; choose another folder"
-    return getattr(error, "strerror", None) or text
+def _cause(error: SafetensorError) -> OSError:
+    """What the system said to a writer that keeps the number to itself."""
+    number = re.search(r"os error (\d+)", str(error))
+    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ are in one process.
 """
 
 import gc
+import itertools
 import os
 from collections.abc import Iterable
 
@@ -12,6 +13,8 @@ import torch
 from torch import distributed, nn
 
 from sfumato.core.errors import SettingError
+
+_openings = itertools.count()
 
 
 class World:
@@ -24,7 +27,10 @@ class World:
 
     def __enter__(self) -> "World":
         if self._ours:
-            distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+            # Each group of a process meets under its own name: the addresses of the one before are still on the board.
+            store, rank, size = next(distributed.rendezvous("env://"))  # pyright: ignore[reportPrivateImportUsage]
+            board = distributed.PrefixStore(f"run {next(_openings)}", store)  # pyright: ignore[reportPrivateImportUsage]
+            distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", store=board, rank=rank, world_size=size)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -41,7 +47,7 @@ class World:
         return self.rank == 0
 
     def share(self, batch: int) -> slice:
-        """This process's part of a batch. Raises SettingError if it does not divide."""
+        """The part of a batch that falls to this process. Raises SettingError if it does not divide."""
         if batch % self.size:
             raise SettingError(f"batch = {batch} cannot be shared by {self.size} processes; make it a multiple of {self.size}")
         each = batch // self.size

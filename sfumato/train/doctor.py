@@ -9,10 +9,12 @@ PATIENCE = 3
 SYMPTOMS = {
     "collapse": "the generator makes nearly the same image for every latent (diversity {generator/diversity:.2f} of the data's): "
     "mode collapse. Use minibatch_deviation, a stronger r1 and r2, or a smaller lr",
-    "overpowered": "the discriminator tells {discriminator/told_apart:.0%} of real images from generated ones: it has won or learnt the data "
-    "by heart. Use a stronger r1, augmentation in the objective, or more images",
-    "divergence": "the discriminator's logits have grown to {discriminator/real_logit:.0f}: the run is diverging. Use a smaller lr or a stronger r1",
-    "smothered": "the gradient penalty is {penalty/share:.0%} of what the discriminator minimises, so it hardly learns. Use a weaker r1 and r2",
+    "overpowered": "the discriminator tells {discriminator/told_apart:.0%} of real images from generated ones: it has won or learnt "
+    "the data by heart. Use a stronger r1, augmentation in the objective, or more images",
+    "divergence": "the discriminator's logits have grown to {discriminator/real_logit:.0f}: the run is diverging. "
+    "Use a smaller lr or a stronger r1",
+    "smothered": "the gradient penalty is {penalty/share:.0%} of what the discriminator minimises, so it hardly learns. "
+    "Use a weaker r1 and r2",
     "posterior": "the latents carry {elbo/kl:.2f} nats: posterior collapse. Use warmup or free_bits",
 }
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from sfumato.core import disk
 from sfumato.core.image import Images, to_pixels
 from sfumato.data.files import save_image
-from sfumato.store.checkpoint import storing, write_text
 from sfumato.train.distributed import World
 from sfumato.train.settings import TrainSettings
 
@@ -48,7 +48,7 @@ class Figures:
     def add(self, figures: dict[str, torch.Tensor]) -> None:
         """One more value of each."""
         for name, value in figures.items():
-            self._sums[name] = self._sums[name] + value.double() if name in self._sums else value.double()
+            self._sums[name] = self._sums[name] + value.float() if name in self._sums else value.float()
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def take(self, world: World) -> Row:
@@ -73,19 +73,19 @@ class RunLog:
         if self.run is None:
             return self
         self._path = self.run / "log.jsonl"
-        with storing(self._path):
+        with disk.storing(self._path):
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines() if self._path.exists() else []
-            write_text(self._path, "".join(f"{line}\n" for line in lines if _images(line) <= self._seen))
+            disk.write(self._path, "".join(f"{line}\n" for line in lines if _images(line) <= self._seen))
         from torch.utils.tensorboard import SummaryWriter  # slow to import, and only runs with a folder need it
 
-        with storing(self.run / "tensorboard"):
+        with disk.storing(self.run / "tensorboard"):
             self._tensorboard = SummaryWriter(str(self.run / "tensorboard"), purge_step=self._seen + 1 if self._seen else None)
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Flushes TensorBoard; after an error, as far as that still goes."""
         if self.run is not None and self._tensorboard is not None:
-            with contextlib.suppress(OSError) if exception[0] else storing(self.run / "tensorboard"):
+            with contextlib.suppress(OSError) if exception[0] else disk.storing(self.run / "tensorboard"):
                 self._tensorboard.close()
 
     @property
@@ -107,7 +107,7 @@ class RunLog:
         row = {**clock, **{name: round(value, 6) for name, value in figures.items()}}
         self._append(row)
         if self.run is not None and self._tensorboard is not None:
-            with storing(self.run / "tensorboard"):
+            with disk.storing(self.run / "tensorboard"):
                 for name, value in row.items():
                     self._tensorboard.add_scalar(name, value, seen)
         return row
@@ -122,13 +122,13 @@ class RunLog:
             return
         pixels = to_pixels(images, columns=16 if len(images) > 64 else 8 if len(images) < 64 else 16)
         save_image(self.run / "samples" / f"{seen:09d}.png", pixels)
-        with storing(self.run / "tensorboard"):
+        with disk.storing(self.run / "tensorboard"):
             self._tensorboard.add_image("samples", pixels.numpy(), seen, dataformats="HWC")
 
     def _append(self, row: dict[str, Any]) -> None:
         if self.run is not None:
             plain = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
-            with storing(self._path), self._path.open("a", encoding="utf-8") as file:
+            with disk.storing(self._path), self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(plain) + "\n")
 
 

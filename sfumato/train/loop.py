@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from sfumato import __version__
-from sfumato.core import runtime
+from sfumato.core import disk, runtime
 from sfumato.core import settings as trees
 from sfumato.core.errors import CheckpointError
 from sfumato.data.dataset import Dataset
@@ -46,9 +46,7 @@ def fit(
         return _train(asked, run=run, data=data, watch=listener, world=world, where=runtime.device(device))
 
 
-def _train(  # noqa: PLR0912  it is the one story, told in order
-    asked: TrainSettings, *, run: Path | None, data: Dataset | None, watch: Watch, world: World, where: torch.device
-) -> nn.Module:
+def _train(asked: TrainSettings, *, run: Path | None, data: Dataset | None, watch: Watch, world: World, where: torch.device) -> nn.Module:
     """`fit`, in a world that is open."""
     # Data, and what the network takes from it.
     if data is None:
@@ -67,9 +65,9 @@ def _train(  # noqa: PLR0912  it is the one story, told in order
     trainee = Trainee(settings, training, world, where)
     start, elapsed = _go_on(trainee, run, data)
     if run is not None and world.leads:
-        checkpoint.sweep(run)
+        disk.sweep(run)
         if earlier is None:
-            checkpoint.write_text(run / "settings.json", json.dumps(trees.dump(settings), indent=2) + "\n")
+            disk.write(run / "settings.json", json.dumps(trees.dump(settings), indent=2) + "\n")
     log = RunLog(run if world.leads else None, seen=start, elapsed=elapsed)
     figures, doctor, seen = Figures(), Doctor(), start
 

@@ -90,7 +90,8 @@ class Average:
         """Moves towards `model` by the share that one batch after `seen` images is worth."""
         half_life = min(self.settings.ema, self.settings.ema_rampup * seen) if self.settings.ema_rampup else self.settings.ema
         keep = 0.5 ** (self.settings.batch / half_life) if half_life else 0.0
-        torch._foreach_lerp_(_list(self.model.parameters()), _list(model.parameters()), 1 - keep)
+        lerp_all = torch._foreach_lerp_  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        lerp_all(_list(self.model.parameters()), _list(model.parameters()), 1 - keep)
         for mine, theirs in zip(self.model.buffers(), model.buffers(), strict=True):
             mine.copy_(theirs)
 

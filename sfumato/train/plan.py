@@ -22,25 +22,29 @@ def fit_to_budget(settings: TrainSettings, data: Dataset, world: World, device: 
     started, budget = time.perf_counter(), seconds(settings.budget)
     watch.note(f"measuring the speed, to end after {settings.budget}")
     trial = Trainee(settings, data, world, device)
-    cycle = math.lcm(*(phase.every for phase in trial.phases))
-    steps, spent, first, patience = 0, 0.0, True, min(20.0, max(2.0, 0.05 * budget))
-    while world.agree(spent) < patience:
+
+    # The first round pays for memory and kernels that later ones find ready.
+    _round(trial, 0)
+    seen, spent, patience = 0, 0.0, min(20.0, max(2.0, 0.05 * budget))
+    while not seen or (spent < patience and world.agree(time.perf_counter() - started) < budget / 2):
         began = time.perf_counter()
-        for _ in range(cycle):
-            trial.step(settings.batch * (cycle + steps))
-            steps += 1
-        # The first round pays for memory and kernels that later ones find ready.
-        if first and (time.perf_counter() - started) < budget / 2:
-            first, steps, started_after = False, 0, time.perf_counter()
-            began = started_after
-        spent += time.perf_counter() - began
-    pause = time.perf_counter()
+        seen = _round(trial, seen)
+        spent = world.agree(spent + time.perf_counter() - began)
+
+    # A sheet of samples now and then is part of the price.
+    began = time.perf_counter()
     sheet(trial.best(), trial.stream)
-    pause = time.perf_counter() - pause
-    speed = settings.batch * max(1, steps) / spent if steps else settings.batch / spent
-    per_image = 1 / speed + pause / settings.sample_every
-    slowest, gone = world.agree(per_image), world.agree(time.perf_counter() - started)
-    left = MARGIN * (budget - gone)
-    images = max(1, int(left / slowest / settings.batch)) * settings.batch
-    watch.note(f"{1 / slowest:,.0f} images/s: {images:,} images until {settings.budget} are over")
+    pause = time.perf_counter() - began
+    per_image = world.agree(spent / seen + pause / settings.sample_every)
+    left = MARGIN * (budget - world.agree(time.perf_counter() - started))
+    images = max(1, int(left / per_image / settings.batch)) * settings.batch
+    watch.note(f"{1 / per_image:,.0f} images/s: {images:,} images until {settings.budget} are over")
     return dataclasses.replace(settings, images=images)
+
+
+def _round(trial: Trainee, seen: int) -> int:
+    """Steps until every phase has been due once; returns the number of images seen after it."""
+    for _ in range(math.lcm(*(phase.every for phase in trial.phases))):
+        trial.step(seen)
+        seen += trial.settings.batch
+    return seen

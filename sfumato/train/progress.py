@@ -56,7 +56,9 @@ class ProgressLine(Watch):
     def finish(self, seen: int, settings: TrainSettings, run: Path | None, *, interrupted: bool) -> None:
         self._bar.stop()
         if interrupted:
-            self.console.print(f"stopped and saved after {seen:,} images; the same command goes on from here", style="yellow", highlight=False)
+            self.console.print(
+                f"stopped and saved after {seen:,} images; the same command goes on from here", style="yellow", highlight=False
+            )
 
     def close(self) -> None:
         """Gives the terminal back, whatever happened."""

@@ -17,7 +17,10 @@ COUNT = 64
 
 @torch.no_grad()
 def sheet(model: nn.Module, stream: Stream) -> Images | None:
-    """The same 64 samples at every call, class by class; for an encoder, 32 pairs of image and reconstruction follow. None if it makes no images."""
+    """The same 64 samples at every call, class by class; for an encoder, 32 pairs of image and reconstruction follow.
+
+    None if it makes no images.
+    """
     if not isinstance(model, Samples):
         return None
     device = stream.device

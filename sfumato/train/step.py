@@ -31,7 +31,10 @@ class Trainee:
         self.stream = Stream(data, batch=settings.batch, seed=settings.seed, device=device)
 
     def step(self, seen: int) -> dict[str, torch.Tensor]:
-        """Trains on the batch after `seen` images and returns the phases' figures. Raises DivergenceError, before any weight is moved, if one is not finite."""
+        """Trains on the batch after `seen` images and returns the phases' figures.
+
+        Raises DivergenceError if one is not finite, before the weights of that phase are moved.
+        """
         torch.manual_seed(chance.derive(self.settings.seed, "layers", self.world.rank, seen))
         batch = self._batch(seen)
         figures: dict[str, torch.Tensor] = {}
@@ -99,7 +102,8 @@ class Trainee:
 
     def _guard(self, phase: Phase, losses: dict[str, torch.Tensor], seen: int) -> None:
         gradients = [w.grad for w in phase.weights if w.grad is not None]
-        norm = torch.stack(torch._foreach_norm(gradients)).sum() if gradients else losses["total"].detach()
+        norms = torch._foreach_norm  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
+        norm = torch.stack(norms(gradients)).sum() if gradients else losses["total"].detach()
         healthy = bool(torch.isfinite(losses["total"].detach() + norm))
         if self.world.agree(0.0 if healthy else 1.0) == 0.0:
             return
@@ -107,6 +111,6 @@ class Trainee:
         names = {id(w): name for name, w in self.model.named_parameters()}
         bad += [f"the gradient of {names[id(w)]}" for w in phase.weights if w.grad is not None and not torch.isfinite(w.grad).all()][:1]
         raise DivergenceError(
-            f"phase {phase.name!r} is no longer finite after {seen:,} images ({'; '.join(bad) or 'another process'}). Weights were not moved. "
-            f"Try a smaller lr (now {self.settings.lr:g}), clip = 1, a stronger penalty, or precision = fp32 (now {self.precision})"
+            f"phase {phase.name!r} is no longer finite after {seen:,} images ({'; '.join(bad) or 'another process'}). Weights were not "
+            f"moved. Try a smaller lr (now {self.settings.lr:g}), clip = 1, a stronger penalty, or precision = fp32 (now {self.precision})"
         )

@@ -89,7 +89,8 @@ def test_a_step_moves_its_phase_alone_and_lowers_its_loss(settings, model, batch
                 if weight.grad is not None:
                     weight -= 1e-3 * weight.grad / length
         mine = set(map(id, phase.weights))
-        strangers = [name for name, w in model.named_parameters() if id(w) not in mine and (w.grad is not None or not torch.equal(w, old[name]))]
+        others = {name: w for name, w in model.named_parameters() if id(w) not in mine}
+        strangers = [name for name, w in others.items() if w.grad is not None or not torch.equal(w, old[name])]
         assert strangers == [], f"phase {phase.name} reached for the weights of another"
         after = settings.objective.phases(model)[i].loss(batch())["total"]
         assert after < before, f"a short step along minus its gradient must lower the loss of {phase.name}"

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import inspect
+import itertools
 import json
 import math
 from typing import get_args, get_origin, get_type_hints
@@ -58,7 +59,7 @@ def test_every_number_has_its_range(kind, ranges):
 
 def test_every_setting_is_explained(kind):
     body = ast.parse(inspect.getsource(kind)).body[0].body
-    pairs = zip(body, body[1:], strict=False)
+    pairs = itertools.pairwise(body)
     explained = {a.target.id for a, b in pairs if isinstance(a, ast.AnnAssign) and isinstance(getattr(b, "value", None), ast.Constant)}
     assert {field.name for field in dataclasses.fields(kind)} - explained == set(), "one docstring a field"
 

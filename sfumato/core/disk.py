@@ -1,0 +1,61 @@
+"""Files that are there whole or not at all, whatever happens while they are written, and one clear error if the disk refuses."""
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+from sfumato.core.errors import StorageError
+
+LEFTOVER = ".*.part"
+"""What a file is called, hidden beside its place, until it is whole."""
+
+
+def write(path: Path, content: bytes | str) -> None:
+    """Gives the file this content (text as UTF-8), whole or not at all; makes its folder if there is none.
+
+    Raises StorageError if the disk is full, read-only or not ours; what was there before is then still there.
+    """
+    with whole(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """The place to write to instead of `path`; what was written there becomes `path` at the end, if nothing went wrong inside.
+
+    Raises StorageError as `write` does.
+    """
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield partial
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turns what a full or closed disk says inside into one StorageError that names `path`."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        advice = "free some space and run the same command again" if full else "choose another place"
+        raise StorageError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error
+
+
+def sweep(folder: Path) -> None:
+    """Removes what killed writers left half-written in `folder` and below. Call it when nobody else writes there."""
+    with storing(folder):
+        for leftover in folder.rglob(LEFTOVER):
+            leftover.unlink(missing_ok=True)

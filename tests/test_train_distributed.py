@@ -1,0 +1,148 @@
+"""Several processes train as one would. Run as a program, this file is what `torchrun` starts: it trains what it is told to."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sfumato.core import settings as trees
+from sfumato.core.errors import SettingError, StorageError
+from sfumato.store import checkpoint
+from sfumato.train.distributed import World
+from sfumato.train.log import Watch
+from sfumato.train.loop import fit
+
+
+class Stop(Watch):
+    """Interrupts this process, and only this one, at the first line of the log."""
+
+    def row(self, row, settings):
+        if row["images"] == settings.log_every:
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def work(plan):
+    """Trains each run of the plan, and writes down what this process came to."""
+    said = []
+    for job in json.loads(plan.read_text()):
+        watch = Stop() if job["stop"] else None
+        try:
+            model = fit(trees.parse(job["settings"]), run=Path(job["run"]), device="cpu", watch=watch)
+        except StorageError as error:
+            said.append({"error": str(error)})
+            break
+        weights = b"".join(w.contiguous().numpy().tobytes() for w in model.state_dict().values())
+        said.append({"interrupted": model.interrupted, "seen": model.card["images_seen"], "weights": hashlib.sha256(weights).hexdigest()})
+    plan.with_suffix(f".{os.environ['RANK']}").write_text(json.dumps(said))
+    if "error" in said[-1]:
+        sys.exit(1)
+
+
+def launch(folder, jobs, processes=2):
+    """Starts torchrun; returns its exit code, what each process wrote down, and what they printed."""
+    plan = folder / "plan"
+    plan.write_text(json.dumps([{"settings": trees.dump(settings), "run": str(run), "stop": stop} for settings, run, stop in jobs]))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), __file__, str(plan)]
+    ended = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False)
+    results = [json.loads(path.read_text()) for i in range(processes) if (path := plan.with_suffix(f".{i}")).exists()]
+    return ended.returncode, results, ended.stderr
+
+
+@pytest.fixture(scope="module")
+def runs(tiny, bars_file):
+    """Settings whose course does not depend on how many processes share a batch: no dropout, and no chaos from a large step."""
+    shared = {"data": bars_file, "images": 96, "lr": 3e-4, "save_every": 32}
+    classifier = tiny("classifier", **shared, validation=0.3)
+    plain = trees.override(classifier, "model.dropout=0.0")
+    return {"gan": tiny("gan", **shared), "classifier": plain, "budget": trees.override(plain, "budget=3s")}
+
+
+@pytest.fixture(scope="module")
+def together(runs, tmp_path_factory):
+    """All of it in one start of two processes: a GAN, a classifier, a planned run, and a GAN that is stopped."""
+    folder = tmp_path_factory.mktemp("together")
+    jobs = [(settings, folder / name, False) for name, settings in runs.items()]
+    jobs.append((runs["gan"], folder / "stopped", True))
+    code, results, printed = launch(folder, jobs)
+    assert code == 0, printed
+    return folder, results
+
+
+def rows(run):
+    return [row for row in map(json.loads, (run / "log.jsonl").read_text().splitlines()) if "note" not in row]
+
+
+@pytest.mark.slow
+def test_all_processes_end_well_and_with_the_same_weights(together):
+    _, (first, second) = together
+    assert len(first) == 4
+    assert first == second
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gan", "classifier"])
+def test_two_processes_report_the_losses_of_one(kind, together, runs, tmp_path):
+    """The GAN has a minibatch deviation, a lazy penalty and augmentation; the classifier batch normalisation and held-out images."""
+    fit(runs[kind], run=tmp_path, device="cpu")
+    alone, shared = rows(tmp_path), rows(together[0] / kind)
+    assert [row["images"] for row in shared] == [row["images"] for row in alone] == [32, 64, 96]
+    assert "validation/accuracy" in shared[-1] or kind == "gan"
+    for one, two in zip(alone, shared, strict=True):
+        assert one.keys() == two.keys()
+        for name in one.keys() - {"seconds", "images_per_second", "seconds_left", "generator/diversity"}:
+            assert two[name] == pytest.approx(one[name], rel=2e-3, abs=2e-4), f"{name} after {one['images']} images"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gan", "classifier"])
+def test_two_processes_reach_the_weights_of_one(kind, together, runs, tmp_path):
+    fit(runs[kind], run=tmp_path, device="cpu")
+    alone, shared = (checkpoint.load(folder / "model.safetensors").state_dict() for folder in (tmp_path, together[0] / kind))
+    for name, weight in alone.items():
+        moved = 96 / 8 * 3e-4  # as far as twelve steps of Adam carry
+        torch.testing.assert_close(shared[name], weight, rtol=1e-2, atol=0.2 * moved, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_all_after_the_same_step(together):
+    _, results = together
+    assert [result[-1]["interrupted"] for result in results] == [True, True]
+    assert [result[-1]["seen"] for result in results] == [40, 40]
+
+
+@pytest.mark.slow
+def test_all_processes_plan_the_same_length(together):
+    folder, results = together
+    planned = json.loads((folder / "budget" / "settings.json").read_text())["images"]
+    assert [result[2]["seen"] for result in results] == [planned, planned]
+    assert planned > 8
+
+
+@pytest.mark.slow
+def test_going_on_is_exact_and_an_error_in_one_process_ends_all(together, runs, tmp_path):
+    folder, earlier = together
+    (tmp_path / "file").write_text("in the way")
+    code, results, printed = launch(tmp_path, [(runs["gan"], folder / "stopped", False), (runs["gan"], tmp_path / "file" / "run", False)])
+    assert code != 0
+    assert results[0][0] == earlier[0][0], "stopped and gone on, the run ends where the other did"
+    assert "file/run/settings.json" in results[0][1]["error"], printed
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("RANK", "1")
+    world = World()
+    assert world.share(9) == slice(3, 6)
+    assert not world.leads
+    with pytest.raises(SettingError, match="batch = 8 cannot be shared by 3 processes; make it a multiple of 3"):
+        world.share(8)
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]))
