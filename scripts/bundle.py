@@ -1,9 +1,10 @@
 """A finished run becomes a bundled model: weights, and a card with what was measured just now, on the very file that is shipped.
 
-python -m scripts.bundle runs/mnist-digits digits [--accuracy-score]
+python -m scripts.bundle runs/mnist-digits digits [--accuracy-score] [--images=1000]
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -16,15 +17,15 @@ LIMIT = 3_900_000
 """Bytes above which weights are kept in 16 bits."""
 
 
-def main(run: Path, name: str, *, score: bool = False) -> None:
+def main(run: Path, name: str, *, score: bool = False, images: int | None = None) -> None:
     runtime.keep_memory()
-    runtime.set_threads()
+    runtime.set_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or None)
     target = Path("sfumato/weights") / f"{name}.safetensors"
     network = weights.load(run)
     card = {**network.card, "name": name, "licence": "Apache-2.0 (weights); see the terms of the data", "metrics": []}
     half = sum(4 * w.numel() for w in network.parameters()) > LIMIT
     checkpoint.save(target, network, network.config, card, half=half)
-    report = evaluate(target)
+    report = evaluate(target, images=images)
     if score:
         report.append(accuracy_score(target, card["data"]["name"]))
     card["metrics"] = [m.as_dict() for m in report]
@@ -36,4 +37,5 @@ def main(run: Path, name: str, *, score: bool = False) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], score="--accuracy-score" in sys.argv)
+    limits = [int(word.removeprefix("--images=")) for word in sys.argv if word.startswith("--images=")]
+    main(Path(sys.argv[1]), sys.argv[2], score="--accuracy-score" in sys.argv, images=limits[0] if limits else None)

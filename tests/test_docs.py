@@ -58,3 +58,12 @@ def _flags(config, prefix=""):
             yield from _flags(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/models.md"])
+def test_the_tables_are_the_cards(name, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    from scripts import tables
+
+    page = ROOT / name
+    assert tables.write(page) == page.read_text(encoding="utf-8"), "run python -m scripts.tables"

@@ -56,6 +56,7 @@ def distribution_report(
 ) -> list[Measurement]:
     """Fréchet distance, KID, MIND, precision, recall, density and coverage, each with its interval and protocol.
 
+    Where there are more real images than generated ones, all but the Fréchet distance compare with a random choice of as many.
     The keywords but `rng` are facts about how the vectors came to be, and go into the protocol: see `Protocol`. The Fréchet distance
     extrapolated to infinitely many images is in the list if there are four times as many generated images as dimensions.
     Raises DataError for fewer than 20 generated images or NaN, SettingError for fewer than 6 real ones.
@@ -72,27 +73,38 @@ def distribution_report(
         seed=seed,
         notes=notes,
     )
-    return [*_distances(real, generated, protocol, rng), *_neighbourhoods(real, generated, protocol, rng)]
+    # Whatever compares all pairs sees as many real images as generated ones: neighbourhoods depend on that, and so does the time.
+    some = real[torch.randperm(len(real), generator=rng)[: max(len(generated), 6)]] if len(real) > len(generated) else real
+    balanced = dataclasses.replace(protocol, real=len(some))
+    return [
+        *_gaussians(real, generated, protocol, rng),
+        *_discrepancies(some, generated, balanced, rng),
+        *_neighbourhoods(some, generated, balanced, rng),
+    ]
 
 
-def _distances(real: Vectors, generated: Generated, protocol: Protocol, rng: torch.Generator) -> list[Measurement]:
+def _gaussians(real: Vectors, generated: Generated, protocol: Protocol, rng: torch.Generator) -> list[Measurement]:
     shift, spread = frechet_parts(real, generated)
     few = min(len(real), len(generated)) <= real.shape[1]
     remark = f"{shift:.4g} of it from the means, {spread:.4g} from the covariances"
     remark += "; fewer images than dimensions, so the bias is large: look at kid" if few else ""
-    gaussian = dataclasses.replace(protocol, notes="; ".join(filter(None, [remark, protocol.notes])))
+    remarked = dataclasses.replace(protocol, notes="; ".join(filter(None, [remark, protocol.notes])))
+    interval = jackknife(shift + spread, frechet_deletions(real, generated, rng=rng), within=(0, torch.inf))
+    report = [_distance("frechet", shift + spread, remarked, interval)]
+    if len(generated) >= 4 * real.shape[1]:
+        line = dataclasses.replace(protocol, settings="15 sizes")
+        report.append(_distance("frechet_infinity", frechet_infinity(real, generated, rng=rng), line, None))
+    return report
+
+
+def _discrepancies(real: Vectors, generated: Generated, protocol: Protocol, rng: torch.Generator) -> list[Measurement]:
     pairs = dataclasses.replace(protocol, settings="all pairs")
     lines = dataclasses.replace(protocol, settings="1000 directions")
-    distance, kernel, sliced = shift + spread, discrepancy(real, generated), mind(real, generated, rng=rng)
-    report = [
-        _distance("frechet", distance, gaussian, jackknife(distance, frechet_deletions(real, generated, rng=rng), within=(0, torch.inf))),
+    kernel, sliced = discrepancy(real, generated), mind(real, generated, rng=rng)
+    return [
         _distance("kid", kernel, pairs, jackknife(kernel, kid_deletions(real, generated, rng=rng))),
         _distance("mind", sliced, lines, jackknife(sliced, mind_deletions(real, generated, rng=rng), within=(0, torch.inf))),
     ]
-    if len(generated) >= 4 * real.shape[1]:
-        line = dataclasses.replace(protocol, settings="15 sizes")
-        report.insert(1, _distance("frechet_infinity", frechet_infinity(real, generated, rng=rng), line, None))
-    return report
 
 
 def _distance(name: str, value: float, protocol: Protocol, interval: tuple[float, float] | None) -> Measurement:

@@ -26,7 +26,7 @@ def digits_vae() -> TrainSettings:
     return dataclasses.replace(
         vae(),
         data="mnist",
-        model=networks.Config(likelihood="bernoulli", classes=0, latent_dim=32, width=16, max_width=64, blocks=2, lowest=7),
+        model=networks.Config(likelihood="bernoulli", classes=0, latent_dim=32, width=16, max_width=64, blocks=2, lowest=7, mixture=20),
         objective=elbo.Config(warmup=100_000),
         validation=0.0,
         images=1_300_000,
