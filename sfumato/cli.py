@@ -10,7 +10,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 import tyro
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 from sfumato import __version__
 from sfumato.core.errors import SfumatoError
@@ -168,11 +169,15 @@ def evaluate(
             from sfumato.train.progress import ProgressLine
 
             report.append(score(model, data or load(model).card["data"]["name"], seed=seed, watch=ProgressLine(console)))
-        table = Table("figure", "value", "95 % interval", "unit", "better", "protocol", title=f"{model}", title_justify="left")
+        table = Table("figure", "value", "95 % interval", "unit", "better", "how", title=f"{model}", title_justify="left")
+        protocols = list(dict.fromkeys(str(m.protocol) for m in report))
         for m in report:
             span = f"{m.interval[0]:.4g} to {m.interval[1]:.4g}" if m.interval else "-"
-            table.add_row(m.name, f"{m.value:.4g}", span, m.unit, "higher" if m.higher_is_better else "lower", str(m.protocol))
+            how = f"[{protocols.index(str(m.protocol)) + 1}]"
+            table.add_row(m.name, f"{m.value:.4g}", span, m.unit, "higher" if m.higher_is_better else "lower", Text(how))
         console.print(table)
+        for number, protocol in enumerate(protocols, 1):
+            console.print(Text(f"[{number}] {protocol}"))
         if out:
             console.print(f"figures in {job.save(report, out)}", highlight=False)
 
@@ -188,11 +193,17 @@ def models(*, runs: Path = Path("runs")) -> None:
     with _machine(1):
         from sfumato.jobs.models import models as job
 
-        table = Table("name", "family", "MB", "trained on", "measured", "terms of the data")
+        table = Table(Column("name", no_wrap=True), "family", "MB", "trained on", "measured", "terms of the data")
         for entry in job(runs):
             data = entry.card.get("data", {})
-            figures = "\n".join(f"{m['name']} {m['value']:.4g} {m.get('unit', '')}".strip() for m in entry.card.get("metrics", []))
-            about = (entry.name, entry.family, f"{entry.megabytes:.1f}", str(data.get("name", "?")), figures, str(data.get("terms", "?")))
+            about = (
+                entry.name,
+                entry.family,
+                f"{entry.megabytes:.1f}",
+                str(data.get("name", "?")),
+                entry.headline,
+                str(data.get("terms", "?")),
+            )
             table.add_row(*about)
         console.print(table)
 

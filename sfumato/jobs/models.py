@@ -7,6 +7,16 @@ from typing import Any
 from sfumato.core.errors import CheckpointError
 from sfumato.store import checkpoint, weights
 
+HEADLINES = {
+    "accuracy": "test accuracy {:.2%}",
+    "negative_log_likelihood": "{:.2f} nats on test images",
+    "shows_asked_class": "shows the class asked for: {:.2%}",
+    "frechet": "Frechet distance {:.3g}",
+    "floor_frechet": "(real test images: {:.3g})",
+    "accuracy_score": "a classifier trained on its images alone: {:.2%} on real ones",
+}
+"""The figures of a card that are told first, and how they read. The card has them all, with their protocols."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
@@ -17,6 +27,13 @@ class Entry:
     megabytes: float
     family: str
     card: dict[str, Any]
+
+    @property
+    def headline(self) -> str:
+        """What was measured, in one line; nothing if nothing was."""
+        figures = {m["name"]: m["value"] for m in self.card.get("metrics", [])}
+        shown = [text.format(figures[name]) for name, text in HEADLINES.items() if name in figures]
+        return ", ".join(shown).replace(", (", " (")
 
 
 def models(folder: Path | None = None) -> list[Entry]:
