@@ -9,7 +9,7 @@ from sfumato.store import checkpoint, weights
 
 HEADLINES = {
     "accuracy": "test accuracy {:.2%}",
-    "negative_log_likelihood": "{:.2f} nats on test images",
+    "negative_log_likelihood": "{:.2f} nats on {:,} test images",
     "shows_asked_class": "shows the class asked for: {:.2%}",
     "frechet": "Frechet distance {:.3g}",
     "floor_frechet": "(real test images: {:.3g})",
@@ -31,8 +31,8 @@ class Entry:
     @property
     def headline(self) -> str:
         """What was measured, in one line; nothing if nothing was."""
-        figures = {m["name"]: m["value"] for m in self.card.get("metrics", [])}
-        shown = [text.format(figures[name]) for name, text in HEADLINES.items() if name in figures]
+        figures = {m["name"]: (m["value"], m["protocol"]["real"]) for m in self.card.get("metrics", [])}
+        shown = [text.format(*figures[name]) for name, text in HEADLINES.items() if name in figures]
         return ", ".join(shown).replace(", (", " (")
 
 
