@@ -11,6 +11,7 @@ the floor, the same of real test images.
 import dataclasses
 import sys
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -28,7 +29,9 @@ def main(name: str, minutes: float | None = None, threads: int | None = None) ->
     card = weights.load(name).card
     minutes = minutes or card["minutes"]
     settings = dataclasses.replace(recipe("dcgan-classic"), data=card["data"]["name"], budget=f"{minutes:.1f}min")
-    classic = fit(settings, run=Path("runs") / f"classic-{name}", watch=ProgressLine(Console()))
+    classic: Any = fit(settings, run=Path("runs") / f"classic-{name}", watch=ProgressLine(Console()))
+    if classic.interrupted:
+        raise KeyboardInterrupt
     ours, theirs = ({m.name: m for m in evaluate(model)} for model in (name, classic))
     for figure in ("frechet", "kid", "precision", "recall", "density", "coverage"):
         mine, classics, floor = ours[figure].value, theirs[figure].value, ours[f"floor_{figure}"].value

@@ -6,7 +6,7 @@ python -m scripts.tables
 import re
 from pathlib import Path
 
-from sfumato.jobs.models import models
+from sfumato.jobs.models import list_models
 
 PAGES = ("README.md", "docs/models.md")
 
@@ -14,7 +14,7 @@ PAGES = ("README.md", "docs/models.md")
 def table() -> str:
     """The rows, as Markdown."""
     lines = ["| model | what it is | measured |", "|---|---|---|"]
-    for entry in models():
+    for entry in list_models():
         card = entry.card
         what = f"{entry.family} on {card['data']['name']}, {card['images_seen'] / 1e6:.2f} M images seen, {entry.megabytes:.1f} MB"
         lines.append(f"| `{entry.name}` | {what} | {entry.headline} |")

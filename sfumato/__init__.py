@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sfumato.jobs.evaluate import evaluate
     from sfumato.jobs.generate import generate
     from sfumato.jobs.interpolate import interpolate
+    from sfumato.jobs.models import list_models
     from sfumato.recipes import recipe
     from sfumato.store.weights import bundled, load
     from sfumato.train.loop import fit
@@ -34,6 +35,7 @@ _HOMES = {
     "fit": "train.loop",
     "generate": "jobs.generate",
     "interpolate": "jobs.interpolate",
+    "list_models": "jobs.models",
     "load": "store.weights",
     "override": "core.settings",
     "read": "data.files",
@@ -49,6 +51,7 @@ __all__ = [
     "fit",
     "generate",
     "interpolate",
+    "list_models",
     "load",
     "override",
     "read",

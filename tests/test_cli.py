@@ -8,6 +8,7 @@ import zipfile
 import zlib
 
 import pytest
+import torch
 from PIL import Image
 
 from sfumato.cli import main
@@ -29,8 +30,8 @@ def refuses(capsys, *arguments: str, saying: str) -> None:
     assert code == 2, said
     assert saying in said
     assert "Traceback" not in said
-    if err.startswith("sfumato:"):
-        assert err.strip().count("\n") == 0, err
+    assert err.startswith("sfumato: "), err
+    assert err.strip().count("\n") == 0, err
 
 
 def picture(path, size=(20, 20), colour=0):
@@ -115,11 +116,31 @@ def test_models_that_are_not(capsys, tmp_path):
 def test_misspelt_and_impossible_settings(capsys, photos):
     refuses(capsys, "train", "dcgna", saying="did you mean 'dcgan'?")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--model.widht", "3", saying="--model.width")
+    refuses(capsys, "train", "dcgan", "--data", str(photos), "--widht", "3", saying="no option --widht (did you mean --model.width?)")
+    refuses(capsys, "train", "dcgan", "--data", str(photos), "--batch", "many", saying="--batch 1 to 65536 images")
+    refuses(capsys, "generate", "digits", "--lable", "3", saying="no option --lable (did you mean --label?)")
+    refuses(capsys, "generat", "digits", saying="there are demo, train, generate")
+    refuses(capsys, "train", "dcgan", "--data", str(photos), "--validation", "0.1", *SMALL, saying="validation = 0.1 has no effect")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--lr", "7", saying="lr = 7")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--budget", "soon", saying="budget = 'soon'")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--model.size", "4", "4", saying="outside [8, 1024]")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--device", "tpu", *SMALL, saying="device = 'tpu'")
     refuses(capsys, "train", "classifier", "--data", str(photos), "--model.size", "16", "16", saying="classes")
+
+
+def test_no_memory_is_one_line(capsys, monkeypatch):
+    def fail(*_, **__):
+        torch.empty(1 << 60)
+
+    monkeypatch.setattr("sfumato.jobs.generate.generate", fail)
+    refuses(capsys, "generate", "digits", saying="not enough memory")
+
+
+def test_the_folder_here_gives_the_run_its_name(capsys, photos, tmp_path, monkeypatch):
+    (photos / "inside").mkdir()
+    monkeypatch.chdir(photos / "inside")
+    assert run(capsys, "train", "dcgan", "--data", "..", *SMALL)[0] == 0
+    assert (photos / "inside" / "runs" / "photos" / "model.safetensors").is_file()
 
 
 def test_unwritable_folder(capsys, photos, tmp_path):

@@ -79,13 +79,13 @@ def test_a_place_that_cannot_be_a_folder_is_named(tmp_path):
 
 def test_sweeping_removes_what_killed_writers_left_and_nothing_else(tmp_path):
     disk.write(tmp_path / "state" / "a", "whole")
-    (tmp_path / "notes.part").write_text("mine")
+    (tmp_path / ".film.mkv.part").write_text("another program's")
     with disk.whole(tmp_path / "state" / "a") as partial:
         partial.write_text("half")
         disk.sweep(tmp_path / "elsewhere")
         assert partial.exists()
         disk.sweep(tmp_path)
-        assert names(tmp_path) == ["notes.part", "state/a"]
+        assert names(tmp_path) == [".film.mkv.part", "state/a"]
         partial.write_text("whole again")
 
 

@@ -27,7 +27,7 @@ CONTENTS = st.lists(st.tuples(*[st.integers(0, 3)] * 4), min_size=1, max_size=40
 @settings(max_examples=60, deadline=None)
 @given(contents=CONTENTS, share=st.floats(0, 1), order=st.randoms(use_true_random=False))
 def test_a_split_depends_on_content_alone(contents, share, order):
-    train, held = dataset(contents, list(range(len(contents)))).split(share)
+    train, held = dataset(contents, list(range(len(contents)))).split(share, purpose="test")
     assert sorted(rows(train) + rows(held)) == sorted(contents)
     assert not set(rows(train)) & set(rows(held))
     assert sorted(train.labels.tolist() + held.labels.tolist()) == list(range(len(contents)))
@@ -35,28 +35,28 @@ def test_a_split_depends_on_content_alone(contents, share, order):
 
     shuffled = order.sample(contents, len(contents))
     fewer = shuffled[: len(shuffled) // 2 + 1]
-    again = dataclasses.replace(dataset(fewer), name="other").split(share)[1]
+    again = dataclasses.replace(dataset(fewer), name="other").split(share, purpose="test")[1]
     assert set(rows(again)) == set(rows(held)) & set(fewer)
 
 
 @settings(max_examples=30, deadline=None)
 @given(contents=CONTENTS, shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 def test_a_larger_share_holds_the_smaller(contents, shares):
-    small, large = (set(rows(dataset(contents).split(share)[1])) for share in sorted(shares))
+    small, large = (set(rows(dataset(contents).split(share, purpose="test")[1])) for share in sorted(shares))
     assert small <= large
 
 
 def test_a_split_has_about_the_share_asked_for():
     pixels = torch.randint(0, 256, (5000, 1, 2, 2), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     data = Dataset(name="x", pixels=pixels)
-    assert 400 < len(data.split(0.1)[1]) < 600
-    assert len(data.split(0.0)[1]) == len(data.split(1.0)[0]) == 0
+    assert 400 < len(data.split(0.1, purpose="test")[1]) < 600
+    assert len(data.split(0.0, purpose="test")[1]) == len(data.split(1.0, purpose="test")[0]) == 0
 
 
 def test_a_split_stays_what_it_was():
     """A run that is resumed after an update must hold out the same images."""
-    held = dataset([(i, 0, 0, 0) for i in range(40)]).split(0.1)[1]
-    assert held.pixels[:, 0, 0, 0].tolist() == [20, 27, 35]
+    held = dataset([(i, 0, 0, 0) for i in range(40)]).split(0.2, purpose="test")[1]
+    assert held.pixels[:, 0, 0, 0].tolist() == [5, 14, 22, 26, 27]
 
 
 def test_a_fingerprint_sees_everything():
@@ -77,7 +77,7 @@ def test_a_fingerprint_sees_everything():
 def test_hashing_is_quick():
     data = Dataset(name="x", pixels=torch.zeros(60_000, 1, 28, 28, dtype=torch.uint8))
     start = time.perf_counter()
-    data.split(0.1)
+    data.split(0.1, purpose="test")
     assert len(data.fingerprint) == 64
     assert time.perf_counter() - start < 3  # 0.2 s on an idle core
 
@@ -132,3 +132,12 @@ def test_without_labels_there_are_none():
     assert labels is None
     assert images.dtype == torch.float32
     assert 0 <= images.min() <= images.max() <= 1
+
+
+def test_what_is_held_out_for_one_purpose_says_nothing_about_another():
+    pixels = torch.randint(0, 256, (4000, 1, 2, 2), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    rest, held = Dataset(name="x", pixels=pixels).split(0.1, purpose="test")
+    again = rest.split(0.1, purpose="validation")[1]
+    assert 250 < len(again) < 450
+    assert len(rest.split(0.1, purpose="test")[1]) == 0
+    assert len(held.split(0.1, purpose="validation")[1]) < 80

@@ -92,6 +92,8 @@ def test_elsewhere_the_content_makes_the_parts(source):
     path = source({f"{i}.png": png(noise(i, 4, 4)) for i in range(200)})
     train, test, both = (load(path, part=part) for part in ("train", "test", "all"))
     assert len(train) + len(test) == len(both) == 200
+    assert (train.kept_back, test.kept_back, both.kept_back) == (len(test), len(train), 0)
+    assert len(train.split(0.1, purpose="validation")[1]) > 5, "images are left to validate on"
     assert 8 <= len(test) <= 36
     assert not {p.numpy().tobytes() for p in train.pixels} & {p.numpy().tobytes() for p in test.pixels}
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,8 +14,8 @@ from sfumato.data.glyphs import glyphs
 from sfumato.jobs import demo as demos
 from sfumato.jobs import generate as generating
 from sfumato.jobs import interpolate as walking
-from sfumato.jobs.evaluate import evaluate, matching_features
-from sfumato.jobs.models import models
+from sfumato.jobs.evaluate import compared, evaluate, matching_features
+from sfumato.jobs.models import list_models
 from sfumato.jobs.score import accuracy_score, generated
 from sfumato.metrics.base import Measurement
 from sfumato.recipes import RECIPES, recipe, summary
@@ -105,8 +106,7 @@ def test_evaluation_of_each_role(gan, vae, classifier, letters, tmp_path):
     figures = {m.name: m for m in evaluate(classifier, letters)}
     assert 0 <= figures["accuracy"].value <= 1
     figures = {m.name: m for m in evaluate(gan, letters, features=classifier, count=60)}
-    assert {"frechet", "floor_frechet", "kid", "precision", "coverage", "shows_asked_class"} <= figures.keys()
-    assert figures["floor_frechet"].value < figures["frechet"].value
+    assert {"frechet", "kid", "precision", "coverage", "shows_asked_class"} <= figures.keys()
     assert figures["frechet"].protocol.generated == 60
     report = evaluate(vae, letters, count=60, samples=5, images=40)
     nats = next(m for m in report if m.name == "negative_log_likelihood")
@@ -115,6 +115,74 @@ def test_evaluation_of_each_role(gan, vae, classifier, letters, tmp_path):
 
     stored = json.loads(save(report, tmp_path / "report.json").read_text())
     assert [Measurement.from_dict(m) for m in stored] == report
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """300 letters as files, wider than tall, in a folder for each."""
+    folder = tmp_path_factory.mktemp("pictures")
+    drawn = glyphs(300, (16, 20), characters="ABC")
+    for i, (pixels, label) in enumerate(zip(drawn.pixels, drawn.labels.tolist(), strict=True)):
+        (folder / "ABC"[label]).mkdir(exist_ok=True)
+        Image.fromarray(pixels[0].numpy()).save(folder / "ABC"[label] / f"{i}.png")
+    return folder
+
+
+def test_a_model_is_measured_on_images_that_it_never_saw(pictures):
+    changes = ("crop=stretch", "model.size=[16,16]", "images=32", "batch=16", "model.width=4", "model.discriminator_width=4")
+    network = sf.fit(sf.override(recipe("dcgan"), f"data={pictures}", *changes))
+    train, test = compared(network, None)
+    assert train.fingerprint == network.card["data"]["sha256"]
+    assert len(test) == train.kept_back > 0
+    assert not {p.numpy().tobytes() for p in train.pixels} & {p.numpy().tobytes() for p in test.pixels}
+    figures = {m.name: m for m in evaluate(network, count=100)}
+    assert figures["floor_frechet"].protocol.generated == len(test)
+    assert f"--count {len(test)}" in figures["floor_frechet"].protocol.notes
+
+
+def test_other_images_under_the_same_name_are_not_measured_with(gan):
+    with pytest.raises(SettingError, match="not trained on the images that glyphs holds now"):
+        evaluate(gan)
+
+
+def test_a_data_set_handed_in_is_no_floor_for_itself(gan, letters):
+    names = {m.name for m in evaluate(gan, letters, count=60)}
+    assert "frechet" in names
+    assert not any(name.startswith("floor") for name in names)
+
+
+def test_bits_are_told_of_probabilities_alone(vae, letters):
+    assert "bits_per_dimension" not in {m.name for m in evaluate(vae, letters, count=40, samples=2, images=5)}
+    bits = sf.override(recipe("vae"), "images=64", "batch=16", "model.width=4", "model.latent_dim=3", "model.likelihood=bernoulli")
+    report = {m.name: m for m in evaluate(sf.fit(bits, data=letters), letters, count=40, samples=2, images=5, precision="bf16")}
+    assert report["bits_per_dimension"].protocol.dtype == "bfloat16"
+
+
+def test_what_cannot_be_measured_is_told_in_one_line(gan, classifier, letters):
+    with pytest.raises(SettingError, match="Dcgan gives no feature vectors"):
+        evaluate(gan, letters, features=gan, count=40)
+    with pytest.raises(SettingError, match=r"images of size \(28, 28\)"):
+        evaluate(gan, letters, features="digits-classifier", count=40)
+    labelled = sf.override(recipe("vae"), "images=32", "batch=16", "model.width=4", "model.latent_dim=3", "model.classes=3")
+    with pytest.raises(SettingError, match="has 0 classes, the model 3"):
+        evaluate(sf.fit(labelled, data=letters), dataclasses.replace(letters, labels=None, classes=()), samples=2)
+
+
+def test_an_interrupted_pupil_gives_no_score(gan, letters, monkeypatch):
+    def stopped(*_, **__):
+        return SimpleNamespace(interrupted=True)
+
+    monkeypatch.setattr("sfumato.jobs.score.fit", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        accuracy_score(gan, letters, count=12)
+
+
+def test_a_bundled_name_wins_over_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    assert weights.find("digits") == weights.bundled()["digits"]
+    with pytest.raises(UnknownNameError, match=r"holds no model\.safetensors"):
+        weights.find("./digits")
 
 
 def test_features_fall_back_to_pixels(gan, letters):
@@ -129,13 +197,16 @@ def test_accuracy_score(gan, letters):
     folder_like = dataclasses.replace(small, data="glyphs")
     with pytest.raises(sf.SfumatoError):  # 36 classes against 3
         accuracy_score(gan, "glyphs", count=48, settings=folder_like)
+    score = accuracy_score(gan, letters, count=48, settings=folder_like)
+    assert 0 <= score.value <= 1
+    assert score.protocol.generated == len(letters)
 
 
 def test_models_lists_bundled_and_own(gan, tmp_path):
     checkpoint.save(tmp_path / "mine" / "model.safetensors", gan, gan.config, gan.card)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "model.safetensors").write_bytes(b"no")
-    names = [entry.name for entry in models(tmp_path)]
+    names = [entry.name for entry in list_models(tmp_path)]
     assert names == [*weights.bundled(), str(tmp_path / "mine")]
     assert torch.equal(sf.generate(tmp_path / "mine", 2), sf.generate(gan, 2))
 

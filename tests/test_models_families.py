@@ -13,9 +13,32 @@ def test_labels_change_the_generators_image_and_a_trained_discriminators_logit()
     net = MODELS["dcgan"](**SMALL, width=4, discriminator_width=4, latent_dim=5).build().eval()
     z, images, (one, two) = torch.randn(4, 5), torch.rand(4, 1, 16, 16), torch.arange(8).reshape(2, 4) % 3
     assert not torch.equal(net.sample(z, one), net.sample(z, two))
-    assert torch.equal(net.judge(images, one), net.judge(images, two)), "the projection of labels starts at zero"
+    assert torch.equal(net.judge(images, one).logit, net.judge(images, two).logit), "the projection of labels starts at zero"
     torch.nn.init.ones_(net.discriminator.projection.weight[1:2])
-    assert not torch.equal(net.judge(images, one), net.judge(images, two))
+    assert not torch.equal(net.judge(images, one).logit, net.judge(images, two).logit)
+
+
+def test_a_small_difference_between_large_logits_survives_bf16():
+    net = MODELS["dcgan"](**SMALL, discriminator_width=4).build().eval()
+    images, labels = torch.rand(4, 1, 16, 16), torch.arange(4) % 3
+    spread = []
+    for offset in (0.0, 100.0):
+        torch.nn.init.constant_(net.discriminator.score.bias, offset)
+        with torch.autocast("cpu", torch.bfloat16):
+            logit = net.judge(images, labels).logit
+        spread.append(logit - logit.mean())
+    assert spread[0].std() > 0
+    torch.testing.assert_close(spread[1], spread[0], rtol=0, atol=1e-4)
+
+
+def test_without_a_discriminator_it_samples_the_same_and_says_why_it_cannot_judge():
+    whole = MODELS["dcgan"](**SMALL, width=4, discriminator_width=4).build().eval()
+    slim = MODELS["dcgan"](**SMALL, width=4, discriminator_width=0).build().eval()
+    slim.load_state_dict({k: v for k, v in whole.state_dict().items() if k.startswith("generator.")})
+    z, labels = torch.randn(3, 64), torch.arange(3)
+    assert torch.equal(slim.sample(z, labels), whole.sample(z, labels))
+    with pytest.raises(SettingError, match="no discriminator"):
+        slim.judge(torch.rand(3, 1, 16, 16), labels)
 
 
 def test_the_classic_form_starts_from_the_papers_weights_and_keeps_to_its_range():

@@ -103,3 +103,10 @@ def test_more_components_never_explain_less(clouds):
     exact = torch.distributions.MultivariateNormal(clouds.mean(0), clouds.T.cov()).log_prob(clouds).mean().item()
     assert reached[0] == pytest.approx(exact, abs=0.01)
     assert reached[1] > reached[0] + 1
+
+
+def test_a_mixture_of_more_components_than_points_still_fits():
+    points = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
+    mixture = Mixture(12, 3)
+    mixture.fit(points, rng=torch.Generator().manual_seed(1))
+    assert torch.isfinite(mixture(torch.randn(20, 3))).all()

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from sfumato.core.errors import SettingError
 from sfumato.data import augment
-from sfumato.models.base import Adversarial
+from sfumato.models.base import Adversarial, Verdict
 from sfumato.objectives.adversarial import Config, discriminator_loss, generator_loss
 from sfumato.objectives.base import Batch
 
@@ -43,7 +44,7 @@ class Toy(Adversarial):
 
     def __init__(self, judge=None):
         super().__init__()
-        self.generator, self.discriminator = nn.Linear(3, 4), nn.Linear(4, 1, bias=False)
+        self.generator, self.discriminator, self.classifier = nn.Linear(3, 4), nn.Linear(4, 1, bias=False), nn.Linear(4, 3)
         self.function = judge or (lambda x: self.discriminator(x.flatten(1)).squeeze(1))
         self.made, self.shown = 0, []
 
@@ -57,7 +58,7 @@ class Toy(Adversarial):
 
     def judge(self, images, labels=None):
         self.shown.append(images)
-        return self.function(images)
+        return Verdict(self.function(images), self.classifier(images.flatten(1)) if self.classes else None)
 
 
 @pytest.fixture
@@ -244,3 +245,30 @@ def test_figures_say_how_varied_and_how_obvious_the_images_are(toy):
     assert losses["told_apart"].item() == 1
     assert losses["fake_logit"].item() == pytest.approx(-4)
     assert losses["real_logit"].item() == pytest.approx(shown.clean.sum((1, 2, 3)).mean().item())
+
+
+def test_the_discriminator_learns_classes_from_real_images_and_the_generator_must_show_them(toy):
+    toy.classes = 3
+    labels = torch.tensor([0, 1, 2, 2, 1, 0])
+    shown = dataclasses.replace(batch(), labels=labels)
+    phases = Config(classify=0.5, r1=0.0, r2=0.0).phases(toy)
+    plain = Config(classify=0.0, r1=0.0, r2=0.0).phases(toy)
+    for each, without, images in zip(phases, plain, (toy.sample(batch().normal(3)), shown.clean), strict=True):
+        losses = each.loss(dataclasses.replace(shown, rng=torch.Generator().manual_seed(2)))
+        bare = without.loss(dataclasses.replace(shown, rng=torch.Generator().manual_seed(2)))
+        missed = F.cross_entropy(toy.classifier(images.flatten(1)), labels)
+        torch.testing.assert_close(losses["classes"], missed)
+        torch.testing.assert_close(losses["total"], bare["total"] + 0.5 * missed)
+        assert "classes" not in bare
+
+
+def test_without_labels_there_are_no_classes_to_miss(toy):
+    for each in Config(classify=1.0).phases(toy):
+        assert "classes" not in each.loss(batch())
+
+
+def test_a_penalty_on_a_discriminator_with_batch_norm_is_refused(toy):
+    toy.discriminator = nn.Sequential(nn.Linear(4, 2), nn.BatchNorm2d(2))
+    with pytest.raises(SettingError, match="normalises over the batch"):
+        Config().phases(toy)
+    assert PLAIN.phases(toy)

@@ -17,7 +17,7 @@ NOISE = 0.5
 class Line(Encodes):
     """One pixel: z ~ N(0, 1), x = z + NOISE * N(0, 1). Its true posterior is normal, and q is off by `shift` and `log_stretch`."""
 
-    latent_dim, channels, size, classes = 1, 1, (1, 1), 0
+    latent_dim, channels, size, classes, discrete = 1, 1, (1, 1), 0, True
 
     def __init__(self, shift=0.0, log_stretch=0.0):
         super().__init__()

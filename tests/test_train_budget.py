@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from sfumato.core.errors import CheckpointError, SettingError
-from sfumato.train import log, plan
+from sfumato.train import log, loop, plan
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
 from sfumato.train.optim import learning_rate
@@ -40,7 +40,7 @@ def clock(monkeypatch):
     monkeypatch.setattr(Trainee, "step", slow_step)
     monkeypatch.setattr("sfumato.train.loop.sheet", slow_sheet)
     monkeypatch.setattr(plan, "sheet", slow_sheet)
-    for module in (plan, log):
+    for module in (plan, log, loop):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

@@ -145,7 +145,7 @@ def test_held_out_images_are_never_trained_on(tiny, bars, monkeypatch):
     original = augment.Config.__call__
     monkeypatch.setattr(augment.Config, "__call__", lambda self, images, u: shown.append(images) or original(self, images, u))
     fit(tiny("classifier", validation=0.3, augment=augment.Config(flip=1.0)), data=bars, device="cpu")
-    _, held_out = bars.split(0.3)
+    _, held_out = bars.split(0.3, purpose="validation")
     trained = {image.numpy().tobytes() for batch in shown for image in (batch * 255).round().to(torch.uint8)}
     assert trained
     assert not trained & {image.numpy().tobytes() for image in held_out.pixels}

@@ -208,7 +208,7 @@ def test_a_state_that_does_not_fit_leaves_the_old_one(tiny, bars, tmp_path):
     assert f"{run / 'state' / 'state.safetensors'}: cannot be written" in str(told.value)
     assert "\n" not in str(told.value)
     assert files(run) == before
-    assert list(tmp_path.rglob("*.part")) == []
+    assert list(tmp_path.rglob("*.sfumato-part")) == []
     assert same_weights(fit(settings, data=bars, run=run, device="cpu"), fit(settings, data=bars, device="cpu"))
 
 
@@ -244,7 +244,7 @@ def test_a_full_disk_is_named_and_room_is_all_it_needs(tiny, bars, little_disk):
     with pytest.raises(StorageError, match="free some space and run the same command again"):
         fit(settings, data=bars, run=run, device="cpu", watch=ballast)
     assert checkpoint.load(run / "model.safetensors").card["images_seen"] == 48, "what was there is whole"
-    assert list(run.rglob("*.part")) == []
+    assert list(run.rglob("*.sfumato-part")) == []
     ballast.path.unlink()
     assert same_weights(fit(settings, data=bars, run=run, device="cpu"), fit(settings, data=bars, device="cpu"))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sfumato.core.errors import StorageError
 
-LEFTOVER = ".*.part"
+LEFTOVER = ".*.sfumato-part"
 """What a file is called, hidden beside its place, until it is whole."""
 
 
@@ -28,7 +28,7 @@ def whole(path: Path) -> Iterator[Path]:
 
     Raises StorageError as `write` does.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.sfumato-part")
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -68,9 +68,14 @@ def dump(config: Any) -> dict[str, Any]:
     """Settings as JSON-ready values; `parse(dump(config))` equals `config`."""
     tree: dict[str, Any] = {"is": family(config)}
     for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        tree[field.name] = dump(value) if dataclasses.is_dataclass(value) else value
+        tree[field.name] = _plain(getattr(config, field.name))
     return tree
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_plain, value))
+    return dump(value) if dataclasses.is_dataclass(value) else value
 
 
 def parse(tree: Any) -> Any:
@@ -78,7 +83,7 @@ def parse(tree: Any) -> Any:
 
     Only files in the package's own rooms can be named. Raises UnknownNameError for any other, SettingError for an unknown field.
     """
-    if isinstance(tree, list):
+    if isinstance(tree, list | tuple):
         return tuple(map(parse, tree))
     if not isinstance(tree, dict):
         return tree

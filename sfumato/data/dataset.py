@@ -25,6 +25,8 @@ class Dataset:
     """Licence or terms of use of the images."""
     skipped: tuple[str, ...] = ()
     """One line for each file that could not be read, naming it and saying why."""
+    kept_back: int = 0
+    """Images of the same source that belong to another part, where the images' content decides."""
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -38,20 +40,25 @@ class Dataset:
             digest.update(self.labels.contiguous().numpy().data)
         return digest.hexdigest()
 
-    def split(self, share: float) -> tuple["Dataset", "Dataset"]:
+    def split(self, share: float, *, purpose: str) -> tuple["Dataset", "Dataset"]:
         """What to train on, and about `share` of the images held out.
 
-        An image's side depends on its own pixels alone: not on its name, its place, or the other images. Duplicates stay together.
+        An image's side depends on `purpose` and its own pixels alone: not on its name, its place, or the other images. Duplicates
+        stay together; what is held out for one purpose says nothing about another.
         """
-        held = _positions(self.pixels) < share
+        held = _positions(self.pixels, purpose) < share
         return self._where(~held), self._where(held)
 
     def _where(self, chosen: Bool[Tensor, " n"]) -> "Dataset":
         return dataclasses.replace(self, pixels=self.pixels[chosen], labels=None if self.labels is None else self.labels[chosen])
 
 
-def _positions(pixels: Bytes) -> Tensor:
-    """Where in [0, 1) the content of each image falls: the first 48 bits of its SHA-256, as a fraction."""
-    rows = pixels.flatten(1).contiguous().numpy()
-    numbers = [int.from_bytes(hashlib.sha256(row).digest()[:6], "little") for row in rows]
+def _positions(pixels: Bytes, purpose: str) -> Tensor:
+    """Where in [0, 1) the content of each image falls for this purpose: the first 48 bits of a SHA-256, as a fraction."""
+    rows, start = pixels.flatten(1).contiguous().numpy(), hashlib.sha256(purpose.encode())
+    numbers = []
+    for row in rows:
+        digest = start.copy()
+        digest.update(row)
+        numbers.append(int.from_bytes(digest.digest()[:6], "little"))
     return torch.tensor(numbers, dtype=torch.float64) / 2**48

@@ -102,11 +102,11 @@ def _part(data: Dataset, part: Part) -> Dataset:
     """The part of the data that the images' content decides."""
     if part == "all":
         return data
-    train, test = data.split(TEST_SHARE)
+    train, test = data.split(TEST_SHARE, purpose="test")
     chosen = test if part == "test" else train
     if not len(chosen):
         raise DataError(f"{data.name}: none of its {len(data)} images falls into the {part} part; add images, or ask for all")
-    return chosen
+    return dataclasses.replace(chosen, kept_back=len(data) - len(chosen))
 
 
 def _conform(data: Dataset, size: tuple[int, int] | None, channels: int | None, crop: Crop) -> Dataset:

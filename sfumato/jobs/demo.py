@@ -37,7 +37,9 @@ def demo(out: Path, *, budget: str = "75s", watch: Watch | None = None) -> dict[
     watch.note(f"drawing {DRAWN:,} letters")
     data = glyphs(DRAWN, (28, 28), characters=WORD)
     run = out / "run"
-    model = fit(settings, run=run, data=data, watch=watch)
+    model: Any = fit(settings, run=run, data=data, watch=watch)
+    if model.interrupted:
+        raise KeyboardInterrupt
 
     watch.note("sampling")
     written = write(model, WORD, styles=8)

@@ -18,7 +18,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.image import Bytes, Vectors, to_bytes, to_images
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
-from sfumato.jobs.generate import class_names, generate
+from sfumato.jobs.generate import class_names, generate, labels_of
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.classification import classification_report
 from sfumato.metrics.distribution import distribution_report
@@ -27,6 +27,9 @@ from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.likelihood import bits_per_dimension, importance_sampled
 from sfumato.models.base import Classifies, Describes, Encodes, Samples
 from sfumato.store import checkpoint, weights
+
+LEAST = 20
+"""Images without which a distance between two sets says nothing."""
 
 
 def evaluate(
@@ -38,34 +41,49 @@ def evaluate(
     samples: int = 1000,
     images: int | None = None,
     seed: int = 0,
+    precision: runtime.Precision = "fp32",
     device: str = "auto",
 ) -> list[Measurement]:
     """Everything that can be measured of `model` on `data` (by default, what it was trained on).
 
     `count` images are generated from seeds `seed`, `seed` + 1, ...; `features` names the network in whose features they are
     compared (by default a bundled classifier of the same data, else the pixels themselves). For likelihoods, `samples` latents
-    are drawn for each of the first `images` test images (all by default). Raises SettingError if nothing of the model can be
-    measured.
+    are drawn for each of the first `images` test images (all by default), and the network computes in `precision`. Raises
+    SettingError if nothing of the model can be measured.
     """
     network, where = weights.opened(model), runtime.device(device)
     network = network.to(where)
-    source = data if data is not None else getattr(network, "card", {}).get("training", {}).get("data")
-    if source is None:
-        raise SettingError("this model does not say what it was trained on; name the images with --data")
-    shape: dict[str, Any] = {"size": network.size, "channels": network.channels}
-    test = source if isinstance(source, Dataset) else load(source, part="test", **shape)
+    train, test = compared(network, data)
     report: list[Measurement] = []
     if isinstance(network, Classifies):
         report += judge_classifier(network, test)
     if isinstance(network, Encodes):
-        report += judge_likelihood(network, test, samples=samples, images=images, seed=seed)
+        report += judge_likelihood(network, test, samples=samples, images=images, seed=seed, precision=precision)
     if isinstance(network, Samples):
-        train = source if isinstance(source, Dataset) else load(source, part="train", **shape)
-        observer = weights.opened(features) if features is not None else matching_features(network, train)
+        observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
         report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed)
     if not report:
         raise SettingError(f"nothing is known to measure about a {type(network).__name__}")
     return report
+
+
+def compared(network: Any, data: str | Path | Dataset | None) -> tuple[Dataset, Dataset]:
+    """The training and the test images that `network` is measured with; a data set that is handed in is both.
+
+    Raises SettingError if none are named and those that `network` was trained on are not to be found, or are no longer the same.
+    """
+    if isinstance(data, Dataset):
+        return data, data
+    card: dict[str, Any] = getattr(network, "card", {})
+    training = card.get("training", {})
+    source = data if data is not None else training.get("data")
+    if source is None:
+        raise SettingError("this model does not say what it was trained on; name the images with --data")
+    shape: dict[str, Any] = {"size": network.size, "channels": network.channels, "crop": training.get("crop", "centre")}
+    train = load(source, part="train", **shape)
+    if data is None and train.fingerprint != card["data"]["sha256"]:
+        raise SettingError(f"this model was not trained on the images that {source} holds now; name those to measure it with by --data")
+    return train, load(source, part="test", **shape)
 
 
 def judge_classifier(network: Classifies, test: Dataset) -> list[Measurement]:
@@ -76,25 +94,37 @@ def judge_classifier(network: Classifies, test: Dataset) -> list[Measurement]:
     return classification_report(scores(network, test.pixels), test.labels, classes=test.classes, protocol=protocol)
 
 
-def judge_likelihood(network: Encodes, test: Dataset, *, samples: int, images: int | None, seed: int) -> list[Measurement]:
-    """Minus log p(x) in nats per image, and in bits per dimension, on the first `images` of `test`."""
-    chosen = test.pixels[:images]
+def judge_likelihood(
+    network: Encodes, test: Dataset, *, samples: int, images: int | None, seed: int, precision: runtime.Precision = "fp32"
+) -> list[Measurement]:
+    """Minus log p(x) in nats per image, and in bits per dimension, on the first `images` of `test`.
+
+    In bf16 it is the rounded network whose likelihood is measured: no approximation, for its distributions too sum to one.
+    """
+    if network.classes and len(test.classes) != network.classes:
+        raise SettingError(f"{test.name} has {len(test.classes)} classes, the model {network.classes}; they must be the same")
+    chosen, where = test.pixels[:images], next(network.parameters()).device
+    precision = runtime.precision(precision, where)
     parts = []
     for start in range(0, len(chosen), 100):
         some = to_images(chosen[start : start + 100])
         labels = test.labels[start : start + len(some)] if network.classes and test.labels is not None else None
         rng = chance.generator(seed, "likelihood", start)
-        parts.append(importance_sampled(network, some, labels, samples=samples, rng=rng, chunk=2000))
+        with runtime.autocast(precision, where):
+            parts.append(importance_sampled(network, some, labels, samples=samples, rng=rng, chunk=2000))
     nats, rng = torch.cat(parts), chance.generator(seed, "bootstrap")
     protocol = Protocol(
         reference=reference(test),
         real=len(chosen),
         settings=f"{samples} importance samples an image",
+        dtype="bfloat16" if precision == "bf16" else "float32",
         seed=seed,
         interval="95 %, other images of the same kind, bootstrap",
         notes="an upper bound in expectation; bits are drawn once if pixels are bits",
     )
-    rows = [("negative_log_likelihood", "nats", -nats), ("bits_per_dimension", "bits", bits_per_dimension(nats, chosen.shape[1:]))]
+    rows = [("negative_log_likelihood", "nats", -nats)]
+    if network.discrete:
+        rows.append(("bits_per_dimension", "bits", bits_per_dimension(nats, chosen.shape[1:])))
     return [
         Measurement(name=name, value=v.mean().item(), interval=bootstrap(v, rng=rng), unit=unit, higher_is_better=False, protocol=protocol)
         for name, unit, v in rows
@@ -102,7 +132,10 @@ def judge_likelihood(network: Encodes, test: Dataset, *, samples: int, images: i
 
 
 def judge_generator(network: Any, train: Dataset, test: Dataset, observer: Describes, *, count: int, seed: int) -> list[Measurement]:
-    """Distances of `count` generated images to `train`, the same of `test` as the floor, and whether images show their class."""
+    """Distances of `count` generated images to `train`, the same of `test` as the floor, and whether images show their class.
+
+    There is no floor if `test` is `train` itself or is too small for one.
+    """
     made = to_bytes(generate(network, count, seed=seed, device=str(next(network.parameters()).device)))
     card: dict[str, Any] = getattr(observer, "card", {})
     known: dict[str, Any] = {
@@ -113,15 +146,32 @@ def judge_generator(network: Any, train: Dataset, test: Dataset, observer: Descr
     }
     real = describe(observer, train.pixels, batch=500)
     report = distribution_report(real, describe(observer, made, batch=500), rng=chance.generator(seed, "report"), **known)
-    floor = distribution_report(real, describe(observer, test.pixels[:count], batch=500), rng=chance.generator(seed, "report"), **known)
-    report += [_renamed(m, f"floor_{m.name}") for m in floor]
+    unseen = test.pixels[:count]
+    if test is not train and len(unseen) >= LEAST:
+        fewer = f"only {len(unseen)} images: set it beside --count {len(unseen)}" if len(unseen) < count else ""
+        floor = distribution_report(
+            real, describe(observer, unseen, batch=500), rng=chance.generator(seed, "report"), **{**known, "seed": None, "notes": fewer}
+        )
+        report += [_renamed(m, f"floor_{m.name}") for m in floor]
     if isinstance(observer, Classifies) and network.classes and class_names(network) == class_names(observer):
-        asked = torch.arange(seed, seed + count) % network.classes
+        asked: Any = labels_of(network, range(seed, seed + count), None)
         notes = "share of images in which the classifier sees the class asked for"
         protocol = Protocol(features=known["features"], weights=known["weights"], seed=seed, notes=notes)
         shown = classification_report(scores(observer, made), asked, classes=tuple(class_names(network)), protocol=protocol)
         report += [_renamed(m, m.name.replace("accuracy", "shows_asked_class")) for m in shown]
     return report
+
+
+def suited(observer: Any, network: Any) -> Describes:
+    """`observer`, if it can look at the images of `network`. Raises SettingError if it makes no features, or takes other images."""
+    if not isinstance(observer, Describes):
+        raise SettingError(f"features: a {type(observer).__name__} gives no feature vectors; name a classifier")
+    takes, makes = ((getattr(n, "size", None), getattr(n, "channels", None)) for n in (observer, network))
+    if isinstance(observer, Classifies) and takes != makes:
+        raise SettingError(
+            f"features: that network takes images of size {takes[0]} and {takes[1]} channels, the model's have {makes[0]} and {makes[1]}"
+        )
+    return observer
 
 
 def matching_features(network: Any, train: Dataset) -> Describes:

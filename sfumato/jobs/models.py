@@ -36,7 +36,7 @@ class Entry:
         return ", ".join(shown).replace(", (", " (")
 
 
-def models(folder: Path | None = None) -> list[Entry]:
+def list_models(folder: Path | None = None) -> list[Entry]:
     """The bundled models, then those in the run folders below `folder`. What cannot be read is left out."""
     found = dict(weights.bundled())
     if folder is not None and folder.is_dir():

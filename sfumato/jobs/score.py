@@ -7,14 +7,13 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
+from sfumato.core.errors import SettingError
 from sfumato.core.image import to_bytes
 from sfumato.data.dataset import Dataset
-from sfumato.data.load import load
-from sfumato.jobs.evaluate import judge_classifier
-from sfumato.jobs.generate import class_names, generate, sampler
+from sfumato.jobs.evaluate import compared, judge_classifier
+from sfumato.jobs.generate import class_names, generate, labels_of, sampler
 from sfumato.metrics.base import Measurement
 from sfumato.recipes import recipe
 from sfumato.train.log import Watch
@@ -22,31 +21,39 @@ from sfumato.train.loop import fit
 from sfumato.train.settings import TrainSettings
 
 
-def generated(model: str | Path | nn.Module, count: int, *, seed: int = 0) -> Dataset:
+def generated(model: str | Path | nn.Module, count: int, *, seed: int = 0, device: str = "auto") -> Dataset:
     """`count` generated images with the labels that were asked for, as a data set."""
     network = sampler(model)
     names = tuple(class_names(network))
-    labels = torch.arange(seed, seed + count) % len(names) if names else None
-    return Dataset(name="generated", pixels=to_bytes(generate(network, count, seed=seed)), labels=labels, classes=names, terms="generated")
+    labels = labels_of(network, range(seed, seed + count), None)
+    made = generate(network, count, seed=seed, device=device)
+    return Dataset(name="generated", pixels=to_bytes(made), labels=labels, classes=names, terms="generated")
 
 
 def accuracy_score(
     model: str | Path | nn.Module,
-    data: str,
+    data: str | Path | Dataset | None = None,
     *,
     count: int = 60_000,
     seed: int = 0,
     settings: TrainSettings | None = None,
     watch: Watch | None = None,
+    device: str = "auto",
 ) -> Measurement:
-    """Accuracy on the real test images of `data` of a classifier trained on `count` generated images and on nothing else.
+    """Accuracy of a classifier trained on `count` generated images and on nothing else, on the real test images of `data`.
 
-    `settings` are those of the classifier; by default the recipe `fashion-classifier`'s, without anything tuned to the result.
+    `data` is by default what `model` was trained on. `settings` are those of the classifier; by default the recipe
+    `fashion-classifier`'s, without anything tuned to the result. Raises SettingError if the classes of `data` are not the model's.
     """
-    made = generated(model, count, seed=seed)
+    network = sampler(model)
+    test = compared(network, data)[1]
+    if not network.classes or len(test.classes) != network.classes:
+        raise SettingError(f"{test.name} has {len(test.classes)} classes, the model {network.classes}; an accuracy score needs the same")
+    made = generated(network, count, seed=seed, device=device)
     asked = settings or recipe("fashion-classifier")
-    network: Any = fit(dataclasses.replace(asked, data="generated"), data=made, watch=watch)
-    test = load(data, part="test", size=sampler(model).size, channels=sampler(model).channels)
-    overall = judge_classifier(network, dataclasses.replace(test, classes=made.classes))[0]
+    pupil: Any = fit(dataclasses.replace(asked, data="generated"), data=made, watch=watch, device=device)
+    if pupil.interrupted:
+        raise KeyboardInterrupt
+    overall = judge_classifier(pupil, dataclasses.replace(test, classes=made.classes))[0]
     notes = f"classifier trained on {count:,} generated images alone, {asked.images:,} images seen"
     return dataclasses.replace(overall, name="accuracy_score", protocol=dataclasses.replace(overall.protocol, seed=seed, notes=notes))

@@ -8,7 +8,7 @@ Describes     images to feature vectors, for metrics
 """
 
 from abc import ABC, abstractmethod
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -31,6 +31,15 @@ class Samples(nn.Module, ABC):
         """Images, in [0, 1] up to a small overshoot, from latents of unit variance. `labels` are needed exactly if `classes` > 0."""
 
 
+class Verdict(NamedTuple):
+    """What a discriminator says of images."""
+
+    logit: PerImage
+    """Of each image, that it is real (and of its class)."""
+    scores: Vectors | None
+    """Unnormalised log-probability of each class, a column each; None without classes."""
+
+
 class Adversarial(Samples):
     """A sampler with a discriminator to train it against."""
 
@@ -38,12 +47,15 @@ class Adversarial(Samples):
     discriminator: nn.Module
 
     @abstractmethod
-    def judge(self, images: Images, labels: Labels | None = None) -> PerImage:
-        """Logit that each image is real (and of its class)."""
+    def judge(self, images: Images, labels: Labels | None = None) -> Verdict:
+        """Whether each image is real (and of its class), and which class it shows."""
 
 
 class Encodes(Samples):
     """A sampler that can also find latents, and say how likely an image is."""
+
+    discrete: bool
+    """Whether the likelihood is a probability (of bits, of grey levels) and not a density, so that it can be told in bits."""
 
     @abstractmethod
     def posterior(self, images: Images, labels: Labels | None = None) -> tuple[Vectors, Vectors]:

@@ -13,9 +13,10 @@ from typing import Annotated, Literal, final
 import torch
 from torch import nn
 
-from sfumato.core.image import Images, Labels, PerImage, Vectors
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, Labels, Vectors
 from sfumato.core.settings import Range, settings
-from sfumato.models.base import Adversarial, known
+from sfumato.models.base import Adversarial, Verdict, known
 from sfumato.nn.blocks import Activation, Down, LabelEmbedding, MinibatchDeviation, Norm, Residual, Up, activation, ladder, norm
 
 
@@ -31,8 +32,8 @@ class Config:
     """Length of the latent z."""
     width: Annotated[int, Range(1, 1024, "channels")] = 48
     """Channels of the generator's finest hidden maps; doubles with every halving of the size."""
-    discriminator_width: Annotated[int, Range(1, 1024, "channels")] = 48
-    """Channels of the discriminator's finest hidden maps; doubles likewise."""
+    discriminator_width: Annotated[int, Range(0, 1024, "channels")] = 48
+    """Channels of the discriminator's finest hidden maps; doubles likewise. 0 leaves it out, in a network only to sample from."""
     max_width: Annotated[int, Range(1, 4096, "channels")] = 512
     """No map has more channels than this."""
     blocks: Annotated[int, Range(0, 16, "blocks")] = 0
@@ -67,14 +68,16 @@ class Dcgan(Adversarial):
         self.size, self.channels, self.classes = known(config)
         self.latent_dim = config.latent_dim
         self.generator = Generator(config)
-        self.discriminator = Discriminator(config)
+        self.discriminator = Discriminator(config) if config.discriminator_width else nn.Identity()
         if config.init == "normal":
             self.apply(_paper_init)
 
     def sample(self, z: Vectors, labels: Labels | None = None) -> Images:
         return self.generator(z, labels)
 
-    def judge(self, images: Images, labels: Labels | None = None) -> PerImage:
+    def judge(self, images: Images, labels: Labels | None = None) -> Verdict:
+        if not isinstance(self.discriminator, Discriminator):
+            raise SettingError("this network has no discriminator (model.discriminator_width = 0): it makes images and cannot be trained")
         return self.discriminator(images, labels)
 
 
@@ -130,17 +133,20 @@ class Discriminator(nn.Module):
         self.head = nn.Sequential(*hidden, nn.Flatten())
         self.score = nn.Linear(width * area, 1)
         self.projection = nn.Embedding(classes, width * area) if classes else None
+        self.classifier = nn.Linear(width * area, classes) if classes else None
         if self.projection is not None:
             nn.init.zeros_(self.projection.weight)
 
-    def forward(self, images: Images, labels: Labels | None = None) -> PerImage:
+    def forward(self, images: Images, labels: Labels | None = None) -> Verdict:
         x = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
-        features = self.head(self.deviation(self.stages(x)))
-        logit = self.score(features).squeeze(1).float()
-        if self.projection is None:
-            return logit
-        assert labels is not None
-        return logit + (self.projection(labels) * features).sum(1).float()
+        features = self.head(self.deviation(self.stages(x))).float()
+        # Logits may wander far from zero while what counts is a small difference between them: bf16 would round it away.
+        with torch.autocast(features.device.type, enabled=False):
+            logit = self.score(features).squeeze(1)
+            if self.projection is None or self.classifier is None:
+                return Verdict(logit, None)
+            assert labels is not None
+            return Verdict(logit + (self.projection(labels) * features).sum(1), self.classifier(features))
 
 
 def _paper_init(module: nn.Module) -> None:

@@ -58,6 +58,7 @@ class Vae(Encodes):
         super().__init__()
         self.size, self.channels, self.classes = known(config)
         self.latent_dim, self.likelihood = config.latent_dim, config.likelihood
+        self.discrete = config.likelihood != "gaussian"
         self.encoder, self.decoder = Encoder(config), Decoder(config)
         self.log_scale = nn.Parameter(torch.full((self.channels, 1, 1), -2.0)) if config.likelihood != "bernoulli" else None
         self.mixture = Mixture(config.mixture, config.latent_dim) if config.mixture else None

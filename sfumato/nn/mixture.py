@@ -44,7 +44,7 @@ class Mixture(nn.Module):
         """Expectation-maximisation from random points of `vectors`; returns the mean log-density reached, in nats."""
         x = vectors.cpu().double()
         count, k = len(x), len(self.weights)
-        means = x[torch.randperm(count, generator=rng)[:k]]
+        means = x[torch.cat([torch.randperm(count, generator=rng) for _ in range(-(-k // count))])[:k]]  # some twice, if there are few
         factors = torch.linalg.cholesky(_covariance(x, torch.ones(count).double(), x.mean(0))).repeat(k, 1, 1)
         weights, reached = torch.full((k,), 1 / k).double(), -math.inf
         for _ in range(steps):

@@ -33,7 +33,7 @@ class BatchNorm(nn.BatchNorm2d):
         x = input.float()
         moments = torch.stack([x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))])
         mean, square = all_reduce(moments) / distributed.get_world_size()
-        variance = square - mean.square()
+        variance = (square - mean.square()).clamp_min(0)  # rounding can take it below
         self._track(mean, variance, count=x.numel() // x.shape[1] * distributed.get_world_size())
         shape = (1, -1, 1, 1)
         y = (x - mean.reshape(shape)) * (variance + self.eps).rsqrt().reshape(shape)

@@ -7,6 +7,9 @@
     relativistic     each real image against one generated image (Jolicoeur-Martineau 2018, 1807.00734), stable with R1 and R2
                      together (Huang et al. 2024, https://arxiv.org/abs/2501.05441)
 
+With labels, the discriminator also tells classes apart, and generated images must show the asked one (Odena et al. 2017,
+https://arxiv.org/abs/1610.09585).
+
 R1 and R2 are the squared gradients of the discriminator on real and on generated images (Mescheder et al. 2018,
 https://arxiv.org/abs/1801.04406), taken on every step or, lazily, on every k-th with k times the weight (Karras et al. 2020).
 """
@@ -15,6 +18,7 @@ import math
 from typing import Annotated, Literal
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from sfumato.core.errors import SettingError
@@ -22,7 +26,7 @@ from sfumato.core.image import Images, PerImage, Scalar
 from sfumato.core.settings import Range, settings
 from sfumato.data.augment import DRAWS
 from sfumato.data.augment import Config as Augmentation
-from sfumato.models.base import Adversarial
+from sfumato.models.base import Adversarial, Verdict
 from sfumato.objectives.base import Batch, Losses, Phase
 
 Kind = Literal["non-saturating", "least-squares", "hinge", "wasserstein", "relativistic"]
@@ -32,11 +36,12 @@ Kind = Literal["non-saturating", "least-squares", "hinge", "wasserstein", "relat
 class Config:
     loss: Kind = "relativistic"
     """What either side minimises."""
-    r1: Annotated[float, Range(0, 10_000)] = 1.0
-    """Weight gamma of the gradient penalty on real images, gamma / 2 * E|grad D|^2."""
-    r2: Annotated[float, Range(0, 10_000)] = 1.0
+    r1: Annotated[float, Range(0, 10_000)] = 0.25
+    """Weight gamma of the gradient penalty on real images, gamma / 2 * E|grad D|^2, for images in [0, 1]: a quarter of what papers
+    with images in [-1, 1] write."""
+    r2: Annotated[float, Range(0, 10_000)] = 0.25
     """The same on generated images."""
-    penalty_end: Annotated[float, Range(0, 1, "of the start")] = 0.1
+    penalty_end: Annotated[float, Range(0, 1, "of the start")] = 0.3
     """R1 and R2 fall to this share of their weight along a cosine over the run; 1 keeps them."""
     penalty_every: Annotated[int, Range(1, 64, "steps")] = 4
     """R1 and R2 are taken on every k-th step, k times as strong."""
@@ -44,6 +49,9 @@ class Config:
     """Weight of (|grad D| - 1)^2 between real and generated images; 10 is usual with wasserstein."""
     generator_every: Annotated[int, Range(1, 64, "steps")] = 1
     """The generator moves on every k-th step; 5 is usual with wasserstein."""
+    classify: Annotated[float, Range(0, 100)] = 0.3
+    """Weight of the cross-entropy of the class, where there are labels: the discriminator learns it on real images alone, the
+    generator is held to it. Too much of it and every image is a typical one."""
     augment: Augmentation = Augmentation()
     """Differentiable augmentation of all that the discriminator sees."""
 
@@ -52,26 +60,34 @@ class Config:
             raise SettingError("objectives/adversarial: loss = 'wasserstein' needs gradient_penalty (10 is usual) or r1 above 0")
 
     def phases(self, model: Adversarial) -> list[Phase]:
-        """Generator, discriminator, and the lazy penalty. The generator comes first: its images serve all three."""
+        """Generator, discriminator, and the lazy penalty. The generator comes first: its images serve all three.
+
+        Raises SettingError for a penalty on a discriminator with batch normalisation, where no image has a slope of its own.
+        """
+        self._refuse_batch_norm(model)
         shown = _Shown()
 
         def generator(batch: Batch) -> Losses:
             fake = shown.make(model, batch)
             on_fake = self._judge(model, fake, batch)
-            on_real = self._judge(model, batch.clean, batch).detach() if self.loss == "relativistic" else None
-            return {"total": generator_loss(self.loss, on_fake, on_real), "diversity": _spread(fake) / _spread(batch.clean)}
+            on_real = self._judge(model, batch.clean, batch).logit.detach() if self.loss == "relativistic" else None
+            total = generator_loss(self.loss, on_fake.logit, on_real)
+            health = {"diversity": _spread(fake) / _spread(batch.clean)}
+            return self._with_classes(total, on_fake, batch) | health
 
         def discriminator(batch: Batch) -> Losses:
             fake = shown.take(model, batch)
-            on_real, on_fake = self._judge(model, batch.clean, batch), self._judge(model, fake, batch)
+            verdict = self._judge(model, batch.clean, batch)
+            on_real, on_fake = verdict.logit, self._judge(model, fake, batch).logit
             total = discriminator_loss(self.loss, on_real, on_fake)
-            losses = {"total": total, "real_logit": on_real.mean(), "fake_logit": on_fake.mean()}
-            losses["told_apart"] = _told_apart(on_real, on_fake)
+            losses = self._with_classes(total, verdict, batch)
+            losses |= {"real_logit": on_real.mean(), "fake_logit": on_fake.mean(), "told_apart": _told_apart(on_real, on_fake)}
             if self.loss == "non-saturating":
                 losses["minimax_value"] = -total.detach()
             if self.gradient_penalty:
                 penalty = self.gradient_penalty * self._slope_between(model, fake, batch)
-                losses |= {"total": total + penalty, "penalty": penalty, "penalty_share": penalty / (penalty + total.abs())}
+                losses |= {"penalty": penalty, "penalty_share": penalty / (penalty + total.abs())}
+                losses["total"] = losses["total"] + penalty
             return losses
 
         def penalty(batch: Batch) -> Losses:
@@ -93,19 +109,35 @@ class Config:
             phases.append(Phase(name="penalty", weights=judge, loss=penalty, every=self.penalty_every))
         return phases
 
-    def _judge(self, model: Adversarial, images: Images, batch: Batch) -> PerImage:
+    def _refuse_batch_norm(self, model: Adversarial) -> None:
+        batched = any(isinstance(module, nn.BatchNorm2d) for module in model.discriminator.modules())
+        if batched and (self.r1 or self.r2 or self.gradient_penalty):
+            raise SettingError(
+                "the discriminator normalises over the batch (model.discriminator_normalise = 'batch'), so that no image has a slope of "
+                "its own: r1, r2 and gradient_penalty must be 0"
+            )
+
+    def _judge(self, model: Adversarial, images: Images, batch: Batch) -> Verdict:
         shown = self.augment(images, batch.uniform(DRAWS)) if self.augment.active else images
         return model.judge(shown, batch.labels)
 
+    def _with_classes(self, total: Scalar, verdict: Verdict, batch: Batch) -> Losses:
+        """`total`, plus what missing the classes of `batch` costs."""
+        if not self.classify or verdict.scores is None:
+            return {"total": total}
+        assert batch.labels is not None
+        missed = F.cross_entropy(verdict.scores, batch.labels)
+        return {"total": total + self.classify * missed, "classes": missed}
+
     def _squared_slope(self, model: Adversarial, images: Images, batch: Batch) -> Scalar:
         x = images.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(self._judge(model, x, batch).sum(), x, create_graph=True)
+        (slope,) = torch.autograd.grad(self._judge(model, x, batch).logit.sum(), x, create_graph=True)
         return slope.float().square().sum(dim=(1, 2, 3)).mean()
 
     def _slope_between(self, model: Adversarial, fake: Images, batch: Batch) -> Scalar:
         mix = batch.uniform(1, 1, 1)
         x = (batch.clean * mix + fake * (1 - mix)).detach().requires_grad_()
-        (slope,) = torch.autograd.grad(model.judge(x, batch.labels).sum(), x, create_graph=True)
+        (slope,) = torch.autograd.grad(model.judge(x, batch.labels).logit.sum(), x, create_graph=True)
         return (slope.float().square().sum(dim=(1, 2, 3)).sqrt() - 1).square().mean()
 
 

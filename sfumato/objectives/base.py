@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
+from sfumato.core.chance import Draws
 from sfumato.core.image import Images, Labels, Resized, Scalar
 
 Losses = dict[str, Scalar]
@@ -19,11 +20,7 @@ Losses = dict[str, Scalar]
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What a phase sees. `degraded` is `clean` itself unless the recipe has a degradation.
-
-    What is drawn for the images is drawn for the whole batch and then cut down to the images of this process, so that several
-    processes see together what one would see alone.
-    """
+    """What a phase sees. `degraded` is `clean` itself unless the recipe has a degradation."""
 
     clean: Images
     degraded: Resized
@@ -37,17 +34,18 @@ class Batch:
     parts: int = 1
     """How many processes share the batch, and which of them this is."""
 
+    @property
+    def draws(self) -> Draws:
+        """Random numbers for the images of the batch, on their device."""
+        return Draws(rng=self.rng, count=len(self.clean), part=self.part, parts=self.parts, device=self.clean.device)
+
     def normal(self, *shape: int) -> torch.Tensor:
         """Standard normal numbers of `shape` for each image of the batch, on its device."""
-        return self._cut(torch.randn(len(self.clean) * self.parts, *shape, generator=self.rng))
+        return self.draws.normal(*shape)
 
     def uniform(self, *shape: int) -> torch.Tensor:
         """Uniform numbers in [0, 1) of `shape` for each image of the batch, on its device."""
-        return self._cut(torch.rand(len(self.clean) * self.parts, *shape, generator=self.rng))
-
-    def _cut(self, numbers: torch.Tensor) -> torch.Tensor:
-        n = len(self.clean)
-        return numbers[self.part * n : (self.part + 1) * n].to(self.clean.device, non_blocking=True)
+        return self.draws.uniform(*shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +61,11 @@ class Phase:
 
 @runtime_checkable
 class Objective(Protocol):
-    """Settings that know how to turn a network into phases. May also have `validate(model, batch) -> Losses`."""
+    """Settings that know how to turn a network into phases.
+
+    May also have `validate(model, batch) -> Losses`, figures on held-out images, and `finish(model, stream)`, what is done once to
+    the trained network, such as fitting a prior.
+    """
 
     def phases(self, model: Any) -> list[Phase]:
         """The phases that train `model`; their weights are disjoint or equal, and cover what is to be trained."""

@@ -51,21 +51,21 @@ class Config:
             kl = _kl(mean, logvar).mean(0)
             if self.samples == 1:
                 price = kl.clamp_min(self.free_bits).sum()
-                return {"total": ramp * self.beta * price - log_p.mean(), **_report(kl.sum() - log_p.mean(), kl, x)}
+                return {"total": ramp * self.beta * price - log_p.mean(), **_report(model, kl.sum() - log_p.mean(), kl)}
             log_ratio = ((noise.square() + logvar[:, None] - z.square()) / 2).sum(2)
             total, nats = (math.log(self.samples) - (log_p + r * log_ratio).logsumexp(1).mean() for r in (ramp, 1.0))
-            return {"total": total, **_report(nats, kl, x)}
+            return {"total": total, **_report(model, nats, kl)}
 
         return [Phase(name="elbo", weights=list(model.parameters()), loss=bound)]
 
     def validate(self, model: Encodes, batch: Batch) -> Losses:
-        """Minus the ELBO of held-out images, one sample each, in nats and in bits per dimension."""
+        """Minus the ELBO of held-out images, one sample each, in nats and, if pixels are discrete, in bits per dimension."""
         with torch.no_grad():
             x = model.observe(batch.clean, batch.uniform(*batch.clean.shape[1:]))
             mean, logvar = model.posterior(x, batch.labels)
             z = mean + (logvar / 2).exp() * batch.normal(mean.shape[1])
             kl = _kl(mean, logvar).mean(0)
-            return _report(kl.sum() - model.log_likelihood(x, z, batch.labels).mean(), kl, x)
+            return _report(model, kl.sum() - model.log_likelihood(x, z, batch.labels).mean(), kl)
 
     def finish(self, model: Encodes, stream: Stream) -> None:
         """Lets the trained network fit its prior to the latents of the first images of the data."""
@@ -94,11 +94,8 @@ def _kl(mean: Vectors, logvar: Vectors) -> Vectors:
     return (mean.square() + logvar.exp() - logvar - 1) / 2
 
 
-def _report(nats: Scalar, kl: Float[Tensor, " d"], x: Images) -> Losses:
-    """The bound in both units, the KL, and how many latent numbers carry more than a hundredth of a nat."""
-    return {
-        "nats": nats,
-        "bits_per_dimension": nats / (math.log(2) * x[0].numel()),
-        "kl": kl.sum(),
-        "active_latents": (kl > 0.01).sum().float(),
-    }
+def _report(model: Encodes, nats: Scalar, kl: Float[Tensor, " d"]) -> Losses:
+    """The bound, in bits too if it is one on a probability, the KL, and how many latent numbers carry more than a hundredth of a nat."""
+    pixels = model.channels * model.size[0] * model.size[1]
+    bits = {"bits_per_dimension": nats / (math.log(2) * pixels)} if model.discrete else {}
+    return {"nats": nats, **bits, "kl": kl.sum(), "active_latents": (kl > 0.01).sum().float()}

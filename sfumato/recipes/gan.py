@@ -14,8 +14,8 @@ def dcgan() -> TrainSettings:
         model=networks.Config(),
         objective=adversarial.Config(augment=augment.Config(shift=0.125)),
         images=1_000_000,
-        batch=64,
-        lr=6e-4,
+        batch=32,
+        lr=5e-4,
         lr_end=0.1,
         lr_warmup=5_000,
         beta1=0.0,
@@ -55,15 +55,21 @@ def fashion() -> TrainSettings:
     return dataclasses.replace(
         dcgan(),
         data="fashion-mnist",
-        model=networks.Config(latent_dim=48, width=40, blocks=1, discriminator_width=64, lowest=7),
+        model=networks.Config(latent_dim=48, width=40, blocks=1, discriminator_width=64, discriminator_blocks=1, lowest=7),
         objective=adversarial.Config(),
-        images=500_032,
+        images=320_000,
     )
 
 
 def digits() -> TrainSettings:
     """The bundled `digits`: MNIST, class by class."""
-    return dataclasses.replace(fashion(), data="mnist", images=400_000)
+    return dataclasses.replace(
+        fashion(),
+        data="mnist",
+        model=networks.Config(latent_dim=48, width=32, blocks=1, discriminator_width=64, discriminator_blocks=1, lowest=7),
+        objective=adversarial.Config(classify=0.5),
+        images=256_000,
+    )
 
 
 def glyphs() -> TrainSettings:

@@ -20,19 +20,18 @@ def bundled() -> dict[str, Path]:
 def find(which: str | Path) -> Path:
     """The file of a model: a bundled name, a .safetensors file, or a run folder.
 
-    Raises UnknownNameError, naming the bundled models, if it is none of these.
+    As a string, a bundled name wins over a file or folder of that name: write ./fashion for the folder. Raises UnknownNameError,
+    naming the bundled models, if it is none of these.
     """
     path, known = Path(which), bundled()
-    if str(which) in known and not path.exists():
-        return known[str(which)]
+    if isinstance(which, str) and which in known:
+        return known[which]
     if path.is_dir():
         if (path / "model.safetensors").is_file():
             return path / "model.safetensors"
         raise UnknownNameError(f"{path} holds no model.safetensors; give a run folder, a model file, or one of {', '.join(known)}")
     if path.is_file():
         return path
-    if str(which) in known:
-        return known[str(which)]
     raise UnknownNameError(f"no model {str(which)!r}{suggest(str(which), known)}; give a run folder, a file, or one of {', '.join(known)}")
 
 

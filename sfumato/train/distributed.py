@@ -20,17 +20,21 @@ _openings = itertools.count()
 class World:
     """The processes of this run, while it is open; in an ordinary run, one."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device | None = None) -> None:
+        self.device = device or torch.device("cpu")
         self.size, self.rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
         self.joined = self.size > 1
         self._ours = self.joined and not distributed.is_initialized()
 
     def __enter__(self) -> "World":
         if self._ours:
+            if self.device.type == "cuda":
+                torch.cuda.set_device(self.device)
             # Each group of a process meets under its own name: the addresses of the one before are still on the board.
             store, rank, size = next(distributed.rendezvous("env://"))  # pyright: ignore[reportPrivateImportUsage]
             board = distributed.PrefixStore(f"run {next(_openings)}", store)  # pyright: ignore[reportPrivateImportUsage]
-            distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo", store=board, rank=rank, world_size=size)
+            backend = "nccl" if self.device.type == "cuda" else "gloo"
+            distributed.init_process_group(backend, store=board, rank=rank, world_size=size)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -71,7 +75,7 @@ class World:
         """The largest `number` that any process has."""
         if not self.joined:
             return number
-        value = torch.tensor([number], dtype=torch.float64, device="cuda" if torch.cuda.is_available() else "cpu")
+        value = torch.tensor([number], dtype=torch.float32 if self.device.type == "mps" else torch.float64, device=self.device)
         distributed.all_reduce(value, op=distributed.ReduceOp.MAX)
         return value.item()
 

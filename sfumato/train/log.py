@@ -120,7 +120,7 @@ class RunLog:
         """A sheet in samples/ and in TensorBoard."""
         if self.run is None or images is None or self._tensorboard is None:
             return
-        pixels = to_pixels(images, columns=16 if len(images) > 64 else 8 if len(images) < 64 else 16)
+        pixels = to_pixels(images, columns=8 if len(images) < 64 else 16)
         save_image(self.run / "samples" / f"{seen:09d}.png", pixels)
         with disk.storing(self.run / "tensorboard"):
             self._tensorboard.add_image("samples", pixels.numpy(), seen, dataformats="HWC")

@@ -8,6 +8,8 @@ run killed at any moment goes on to the very weights it would have had.
 
 import dataclasses
 import json
+import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,24 +43,24 @@ def fit(
     Raises CheckpointError if `run` belongs to other settings or images, DivergenceError if a loss is no longer finite,
     StorageError if the disk does not take the files; the last state stays whole in each case.
     """
-    with World() as world:
+    where = runtime.device(device)
+    with World(where) as world:
         listener = watch if watch and world.leads else Watch()
-        return _train(asked, run=run, data=data, watch=listener, world=world, where=runtime.device(device))
+        return _train(asked, run=run, data=data, watch=listener, world=world, where=where)
 
 
 def _train(asked: TrainSettings, *, run: Path | None, data: Dataset | None, watch: Watch, world: World, where: torch.device) -> nn.Module:
     """`fit`, in a world that is open."""
     # Data, and what the network takes from it.
+    began = time.perf_counter()
     if data is None:
-        data = load(asked.data, size=asked.model.size, channels=asked.model.channels, crop=asked.crop)
-    for line in data.skipped:
-        watch.note(f"skipped {line}")
-    training, held_out = data.split(asked.validation) if asked.validation else (data, None)
+        data = load(asked.data, size=asked.model.size, channels=asked.model.channels, crop=asked.crop, tolerance=asked.tolerance)
+    training, held_out = data.split(asked.validation, purpose="validation") if asked.validation else (data, None)
     settings, earlier = resolve(asked, training), _earlier(run)
     if earlier and settings.budget:
         settings = dataclasses.replace(settings, images=earlier.images)
     elif settings.budget:
-        settings = plan.fit_to_budget(settings, training, world, where, watch)
+        settings = plan.fit_to_budget(settings, training, world, where, watch, started=began)
     _same(earlier, settings, run)
 
     # Network, optimisers, and the state they had when we stopped.
@@ -68,11 +70,13 @@ def _train(asked: TrainSettings, *, run: Path | None, data: Dataset | None, watc
         disk.sweep(run)
         if earlier is None:
             disk.write(run / "settings.json", json.dumps(trees.dump(settings), indent=2) + "\n")
-    log = RunLog(run if world.leads else None, seen=start, elapsed=elapsed)
+    log = RunLog(run if world.leads else None, seen=start, elapsed=elapsed + time.perf_counter() - began)
     figures, doctor, seen = Figures(), Doctor(), start
+    model: Any = None
 
     with log, Interrupts() as interrupts:
         watch.start(settings, trainee.model, seen, where, trainee.precision)
+        _tell(about(data, training), seen, watch, log)
         while True:
             # Where are we? What is due at the start was done before the interruption.
             done, fresh = seen >= settings.images, seen > start
@@ -90,17 +94,16 @@ def _train(asked: TrainSettings, *, run: Path | None, data: Dataset | None, watc
                 if world.leads:
                     row = log.row(row, seen, settings)
                     watch.row(row, settings)
-                    for warning in doctor.look(row):
-                        watch.note(warning)
-                        log.note(warning, seen)
+                    _tell(doctor.look(row), seen, watch, log)
 
             # Save.
-            if run is not None and (stop or (fresh and _due(settings.save_every, seen, settings))):
-                if world.leads:
+            if stop or (run is not None and fresh and _due(settings.save_every, seen, settings)):
+                model = finished(trainee, done)
+                model.config, model.card, model.interrupted = settings.model, describe(settings, data, seen, log.elapsed), not done
+                if run is not None and world.leads:
                     info = {"seen": seen, "elapsed": log.elapsed, "data": data.fingerprint}
                     checkpoint.write_tensors(run / "state" / "state.safetensors", trainee.tensors(), info)
-                    card = describe(settings, data, seen, log.elapsed)
-                    checkpoint.save(run / "model.safetensors", finished(trainee, done), settings.model, card)
+                    checkpoint.save(run / "model.safetensors", model, settings.model, model.card)
                 world.wait()
             if stop:
                 break
@@ -109,11 +112,20 @@ def _train(asked: TrainSettings, *, run: Path | None, data: Dataset | None, watc
             figures.add(trainee.step(seen))
             seen += settings.batch
 
-    # Hand over.
-    model: Any = finished(trainee, done)
-    model.config, model.card, model.interrupted = settings.model, describe(settings, data, seen, log.elapsed), not done
     watch.finish(seen, settings, run, interrupted=not done)
     return model
+
+
+def about(data: Dataset, training: Dataset) -> list[str]:
+    """What a person should know of the images: which were skipped, and how many of them are not trained on."""
+    lines = [f"skipped {line}" for line in data.skipped]
+    held = len(data) - len(training)
+    if data.kept_back or held:
+        everything = len(data) + data.kept_back
+        parts = [f"{held:,} are held out", f"{data.kept_back:,} are kept for evaluate"]
+        told = " and ".join(part for part, count in zip(parts, (held, data.kept_back), strict=True) if count)
+        lines.append(f"training on {len(training):,} of {everything:,} images; {told}")
+    return lines
 
 
 def finished(trainee: Trainee, done: bool) -> nn.Module:
@@ -135,6 +147,13 @@ def describe(settings: TrainSettings, data: Dataset, seen: int, elapsed: float) 
         "minutes": round(elapsed / 60, 2),
         "metrics": [],
     }
+
+
+def _tell(lines: Iterable[str], seen: int, watch: Watch, log: RunLog) -> None:
+    """Says `lines` to whoever watches, and keeps them in the log."""
+    for line in lines:
+        watch.note(line)
+        log.note(line, seen)
 
 
 def _due(every: int, seen: int, settings: TrainSettings) -> bool:

@@ -17,9 +17,11 @@ MARGIN = 0.97
 """Share of the time left that is planned for; the rest is for what slows a machine down meanwhile."""
 
 
-def fit_to_budget(settings: TrainSettings, data: Dataset, world: World, device: torch.device, watch: Watch) -> TrainSettings:
-    """`settings` with `images` such that the run, the measurement included, ends at `settings.budget`."""
-    started, budget = time.perf_counter(), seconds(settings.budget)
+def fit_to_budget(
+    settings: TrainSettings, data: Dataset, world: World, device: torch.device, watch: Watch, *, started: float
+) -> TrainSettings:
+    """`settings` with `images` such that the run, begun when the clock said `started`, ends at `settings.budget`, this included."""
+    budget = seconds(settings.budget)
     watch.note(f"measuring the speed, to end after {settings.budget}")
     trial = Trainee(settings, data, world, device)
 

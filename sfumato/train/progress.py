@@ -56,9 +56,8 @@ class ProgressLine(Watch):
     def finish(self, seen: int, settings: TrainSettings, run: Path | None, *, interrupted: bool) -> None:
         self._bar.stop()
         if interrupted:
-            self.console.print(
-                f"stopped and saved after {seen:,} images; the same command goes on from here", style="yellow", highlight=False
-            )
+            kept = "saved; the same command goes on from here" if run else "nothing was kept, for there is no run folder"
+            self.console.print(f"stopped after {seen:,} images; {kept}", style="yellow", highlight=False)
 
     def close(self) -> None:
         """Gives the terminal back, whatever happened."""

@@ -17,7 +17,7 @@ COUNT = 64
 
 @torch.no_grad()
 def sheet(model: nn.Module, stream: Stream) -> Images | None:
-    """The same 64 samples at every call, class by class; for an encoder, 32 pairs of image and reconstruction follow.
+    """The same 64 samples at every call, each of the next class; for an encoder, 32 pairs of image and reconstruction follow.
 
     None if it makes no images.
     """
@@ -53,5 +53,5 @@ def measure(settings: TrainSettings, model: nn.Module, held_out: Dataset | None,
         rng = chance.generator(settings.seed, "validation", start)
         batch = Batch(clean=clean, degraded=clean, labels=labels, rng=rng, seen=0, progress=1.0)
         for name, value in validate(model, batch).items():
-            sums[name] = sums.get(name, torch.zeros(())) + value.detach().cpu() * len(clean) / len(held_out)
+            sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() * len(clean) / len(held_out)
     return {f"validation/{name}": value for name, value in sums.items()}

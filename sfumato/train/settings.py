@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.runtime import Precision
-from sfumato.core.settings import Range, settings
+from sfumato.core.settings import Range, family, settings
 from sfumato.data.augment import Config as Augmentation
 from sfumato.data.dataset import Dataset
 
@@ -21,14 +21,17 @@ class TrainSettings:
     """A folder, a zip or an IDX file of images, or a known name: glyphs, mnist, fashion-mnist, cifar10."""
     crop: Literal["centre", "stretch"] = "centre"
     """How images of another shape are brought to the network's: cut to the middle, or stretched."""
+    tolerance: Annotated[float, Range(0, 1, "of the files")] = 0.05
+    """Share of the files that may turn out to be unreadable; with more, the run does not begin."""
     validation: Annotated[float, Range(0, 0.9, "of the images")] = 0.0
-    """Share held out and measured at every sample. Which images it is depends on their content alone."""
+    """Share held out and measured at every sample, for objectives that can. Which images it is depends on their content alone."""
     augment: Augmentation = Augmentation()
     """Random changes to the training images."""
     images: Annotated[int, Range(1, 10**12, "images")] = 1_000_000
     """Length of the run. Planned from the budget if there is one."""
     budget: str = ""
-    """Wall-clock time for the whole run, such as 90s, 20min or 2h: the speed is measured first, then the length is fitted to it."""
+    """Wall-clock time for the run, such as 90s, 20min or 2h: the speed is measured first, then the length is fitted to it. What an
+    objective does once at the end, such as fitting a mixture, comes on top."""
     batch: Annotated[int, Range(1, 65536, "images")] = 64
     """Images a step, over all processes together."""
     lr: Annotated[float, Range(0, 1)] = 1e-3
@@ -83,8 +86,13 @@ def seconds(budget: str) -> float:
 def resolve(asked: TrainSettings, data: Dataset) -> TrainSettings:
     """`asked` with what the network left open (size, channels, classes) taken from `data`.
 
-    Raises SettingError if the network's classes are not those of the data, DataError if there are too few images.
+    Raises SettingError if the network's classes are not those of the data, or if images would be held out and nothing measured on
+    them; DataError if there are too few images.
     """
+    if asked.validation and not hasattr(asked.objective, "validate"):
+        raise SettingError(
+            f"validation = {asked.validation:g} has no effect: {family(asked.objective)} measures nothing on held-out images; leave it at 0"
+        )
     channels, height, width = data.pixels.shape[1:]
     for name, own in (("size", (height, width)), ("channels", channels)):
         if getattr(asked.model, name) not in (None, own):

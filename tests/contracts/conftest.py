@@ -63,7 +63,7 @@ def ask():
             z = torch.randn(4, net.latent_dim, generator=rng)[which]
             said["sample"] = net.sample(z, labels)
         if isinstance(net, Adversarial):
-            said["judge"] = net.judge(images, labels)
+            said["judge"] = net.judge(images, labels).logit
         if isinstance(net, Encodes):
             said["mean"], said["logvar"] = net.posterior(images, labels)
             said["decode"] = net.decode(z, labels)

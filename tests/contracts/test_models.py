@@ -98,7 +98,7 @@ def test_a_discriminator_can_be_differentiated_twice(name, build):
     for change in [{}, *variants(MODELS[name])]:
         _, net = build(name, (8, 8), 1, 0, **change)
         images = torch.rand(4, 1, 8, 8, requires_grad=True)
-        (slope,) = torch.autograd.grad(net.judge(images).sum(), images, create_graph=True)
+        (slope,) = torch.autograd.grad(net.judge(images).logit.sum(), images, create_graph=True)
         slope.square().sum().backward()
         gradients = [w.grad for w in net.discriminator.parameters() if w.grad is not None]
         assert gradients, change

@@ -14,16 +14,21 @@ import pytest
 from sfumato.core import settings as trees
 from sfumato.core.errors import SettingError
 from sfumato.data import augment
+from sfumato.degrade import DEGRADATIONS
 from sfumato.models import MODELS
 from sfumato.objectives import OBJECTIVES
 from sfumato.train.settings import TrainSettings
 
-NEEDED = {TrainSettings: {"model": MODELS["classifier"](), "objective": OBJECTIVES["cross_entropy"]()}}
+NEEDED = {
+    TrainSettings: {"model": MODELS["classifier"](), "objective": OBJECTIVES["cross_entropy"]()},
+    DEGRADATIONS["chain"]: {"links": (DEGRADATIONS["noise"](),)},
+}
 """What a kind of settings cannot do without."""
 
 KINDS = {
     **{f"models/{name}": MODELS[name] for name in MODELS},
     **{f"objectives/{name}": OBJECTIVES[name] for name in OBJECTIVES},
+    **{f"degrade/{name}": DEGRADATIONS[name] for name in DEGRADATIONS},
     "data/augment": augment.Config,
     "train/settings": TrainSettings,
 }
@@ -83,7 +88,7 @@ def test_not_a_number_is_refused(kind, ranges):
     for name, (plain, _) in ranges(kind).items():
         if not whole(plain):
             with pytest.raises(SettingError, match=name):
-                make(kind, **{name: math.nan})
+                make(kind, **{name: shaped(plain, math.nan)})
 
 
 @pytest.fixture

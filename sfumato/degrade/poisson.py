@@ -1,0 +1,27 @@
+"""Photon noise, y = Poisson(k x) / k: the variance of a pixel is its brightness over k."""
+
+import dataclasses
+import math
+from typing import Annotated
+
+import torch
+
+from sfumato.core.chance import Draws
+from sfumato.core.settings import Range, settings
+from sfumato.degrade.base import Degraded, Span, ordered
+
+
+@settings
+class Config:
+    photons: Annotated[Span, Range(1, 1e6, "photons")] = (50.0, 1000.0)
+    """How many a white pixel counts; drawn uniformly in its logarithm."""
+
+    def check(self) -> None:
+        ordered(self, "photons")
+
+    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+        """Negative pixels count as black."""
+        photons = draws.within(*map(math.log, self.photons)).exp().tolist()
+        rates = seen.images.float().cpu().clamp_min(0)
+        counted = [torch.poisson(x * k, generator=rng) / k for x, k, rng in zip(rates, photons, draws.generators(), strict=True)]
+        return dataclasses.replace(seen, images=torch.stack(counted).to(seen.images))
