@@ -1,16 +1,12 @@
 """The command line: flags to calls. Torch and all that needs it are imported by the verb that runs, so that help is quick."""
 
 import contextlib
-import dataclasses
-import difflib
 import functools
-import io
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 from rich.console import Console
@@ -18,7 +14,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.core.errors import SfumatoError
+from sfumato.core import flags
+from sfumato.core.errors import SettingError, SfumatoError
 
 Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")]
 Name = tyro.conf.Positional[str]
@@ -35,7 +32,7 @@ def _verb(function: Verb) -> Verb:
     def ready(*values: Any, **named: Any) -> Callable[[], None]:
         return functools.partial(function, *values, **named)
 
-    app.command(ready)
+    app.command(name=function.__name__.rstrip("_"))(ready)
     return function
 
 
@@ -202,6 +199,29 @@ def evaluate(
 
 
 @_verb
+def import_(file: Name, *, out: Path | None = None) -> None:
+    """Take over somebody's weights (.pth, .pt, .safetensors): recognised by names and shapes, nothing in the file is run.
+
+    Args:
+        file: DnCNN, FDnCNN, FFDNet, DRUNet, IMDN, RRDBNet or SRVGGNetCompact, in their authors' layouts.
+        out: Where to write our file; by default beside the other, under the same name.
+
+    """
+    with _machine(1):
+        from sfumato.store import checkpoint, foreign
+
+        path = Path(file)
+        network = foreign.load(path)
+        target = out or path.with_suffix(".safetensors")
+        if target.exists():
+            raise SettingError(f"{target} is there already; choose another place with --out")
+        checkpoint.save(target, network, network.config, network.card)
+        told = network.card["imported"]
+        console.print("; ".join(filter(None, (told["layout"], told["notes"]))), highlight=False)
+        console.print(f"model: {target}; the weights remain under the licence of their authors", highlight=False)
+
+
+@_verb
 def models(*, runs: Path = Path("runs")) -> None:
     """List the models at hand: how good, trained on what, under which terms.
 
@@ -237,7 +257,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             _train(arguments[1:])
         else:
             words = arguments or ["--help"]
-            _parsed(lambda: app.cli(prog="sfumato", args=words, description=DESCRIPTION, use_underscores=False), [])()
+            flags.parsed(lambda: app.cli(prog="sfumato", args=words, description=DESCRIPTION, use_underscores=False), [])()
     except SfumatoError as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
@@ -262,7 +282,7 @@ def _train(arguments: list[str]) -> None:
             _fail(f"train needs a recipe first: sfumato train RECIPE [--data IMAGES] [--budget 30min]\n{lines}", 2)
         name, *rest = arguments
         default = recipe(name)
-        _tell_ranges(default)
+        flags.tell_ranges(default)
 
         def run(
             settings: Annotated[Any, tyro.conf.arg(name="")] = default,
@@ -282,7 +302,7 @@ def _train(arguments: list[str]) -> None:
             """
             return functools.partial(_fit, name, default, settings, out=out, device=device, threads=threads)
 
-        _parsed(lambda: tyro.cli(run, prog=f"sfumato train {name}", description=summary(name), args=rest), _flags(default))()
+        flags.parsed(lambda: tyro.cli(run, prog=f"sfumato train {name}", description=summary(name), args=rest), flags.names(default))()
 
 
 def _fit(name: str, default: Any, settings: Any, *, out: Path | None, device: str, threads: int | None) -> None:
@@ -320,21 +340,6 @@ def _show(report: Sequence[Any], *, title: str) -> None:
         console.print(Text(f"[{number}] {protocol}{f' ({notes})' if notes else ''}"))
 
 
-def _tell_ranges(config: Any) -> None:
-    """Puts each setting's range into the help, where it is read: the one place where the limits are stated stays the setting's own type."""
-    from sfumato.core.settings import Range
-
-    for field in dataclasses.fields(config):
-        if dataclasses.is_dataclass(value := getattr(config, field.name)):
-            _tell_ranges(value)
-        hint: Any = field.type
-        limits = [a for a in get_args(hint)[1:] if isinstance(a, Range)] if get_origin(hint) is Annotated else []
-        if limits:
-            text = f"{limits[0].low:g} to {limits[0].high:g} {limits[0].unit}".strip()
-            type(config).__annotations__[field.name] = Annotated[hint, tyro.conf.arg(metavar=text)]
-            field.type = type(config).__annotations__[field.name]
-
-
 @contextlib.contextmanager
 def _machine(threads: int | None) -> Iterator[None]:
     """Torch set up for this process: allocator first, then threads."""
@@ -343,47 +348,6 @@ def _machine(threads: int | None) -> Iterator[None]:
     runtime.keep_memory()
     runtime.set_threads(threads)
     yield
-
-
-def _flags(config: Any, prefix: str = "--") -> list[str]:
-    """Every flag of a tree of settings."""
-    found = []
-    for field in dataclasses.fields(config):
-        flag, value = prefix + field.name.replace("_", "-"), getattr(config, field.name)
-        found += _flags(value, f"{flag}.") if dataclasses.is_dataclass(value) else [flag]
-    return found
-
-
-def _parsed(parse: Callable[[], Callable[[], None]], flags: Sequence[str]) -> Callable[[], None]:
-    """What `parse` gives; what the parser says of a mistake becomes one line."""
-    said = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(said):
-            return parse()
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        _fail(_condensed(said.getvalue(), flags), 2)
-        raise
-
-
-def _condensed(said: str, flags: Sequence[str]) -> str:
-    """The mistake, and what would be right, out of what the parser said: a box of sections, the first of them a title or a frame."""
-    lines = [line.strip("│ ") for line in said.splitlines() if not re.match("[╭╰]", line)]
-    rule = [bool(re.fullmatch("[─-]{3,}", line)) for line in lines]
-    if "╭" not in said:  # no frame to hold the title: it stands alone
-        lines, rule = lines[2:], rule[2:]
-    sections = " ".join("\0" if ruled else line for line, ruled in zip(lines, rule, strict=True)).split("\0")
-    what, *more = [" ".join(section.split()) for section in sections]
-    what = re.sub(r"^Error parsing (settings\S*: )?", "", what)
-    if unknown := re.match(r"Unrecognized options: (--\S+?),? ", f"{what} "):
-        leaves = {re.split(r"--|\.", flag)[-1]: flag for flag in reversed(flags)}
-        near = [leaves[leaf] for leaf in difflib.get_close_matches(re.split(r"--|\.", unknown[1])[-1], leaves, n=1)]
-        near = near or re.findall(r"Perhaps you meant: (--\S+)", " ".join(more))
-        return f"no option {unknown[1]}{f' (did you mean {near[0]}?)' if near else ''}; --help lists them all"
-    allowed = re.search(r"Argument helptext: (.*?)(?= [A-Z]|$)", " ".join(more))
-    listed = re.search(r"Available subcommands: (.*?)$", more[0]) if more else None
-    return what + (f" ({allowed[1]})" if allowed else "") + (f"; there are {listed[1]}" if listed else "")
 
 
 def _fail(message: str, code: int) -> None:

@@ -5,7 +5,7 @@ These functions are the only border.
 
 Axes, in every annotation of the package:
     n images   c channels   h rows   w columns   d features
-In one signature the same letter is the same number; `Resized` says "of some other size", `Maps` also "with other channels".
+In one signature the same letter is the same number; `Resized` says "of some other size", `Planes` "with other channels", `Maps` both.
 """
 
 import math
@@ -18,6 +18,7 @@ from torch import Tensor
 Images: TypeAlias = Float[Tensor, "n c h w"]
 Resized: TypeAlias = Float[Tensor, "n c _h _w"]
 Maps: TypeAlias = Float[Tensor, "n _c _h _w"]
+Planes: TypeAlias = Float[Tensor, "n _p h w"]
 Vectors: TypeAlias = Float[Tensor, "n d"]
 PerImage: TypeAlias = Float[Tensor, " n"]
 Labels: TypeAlias = Int64[Tensor, " n"]

@@ -52,6 +52,8 @@ def evaluate(
     SettingError if nothing of the model can be measured.
     """
     network, where = weights.opened(model), runtime.device(device)
+    if not isinstance(network, Classifies | Samples):
+        raise SettingError(f"nothing is known to measure about a {type(network).__name__}")
     network = network.to(where)
     train, test = compared(network, data)
     report: list[Measurement] = []
@@ -62,8 +64,6 @@ def evaluate(
     if isinstance(network, Samples):
         observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
         report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed)
-    if not report:
-        raise SettingError(f"nothing is known to measure about a {type(network).__name__}")
     return report
 
 

@@ -3,18 +3,22 @@
 Samples       latents (and labels) to images
 ├─ Adversarial  ... with a discriminator to train against
 └─ Encodes      ... and images to latents, with a likelihood
+Restores      degraded images to clean ones
 Describes     images to feature vectors, for metrics
 └─ Classifies   ... and to class scores
 """
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import nn
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, PerImage, Vectors
+from sfumato.core.image import Images, Labels, Maps, PerImage, Planes, Vectors
+
+Plane = Literal["noise", "known", "quality"]
+"""Standard deviation of the noise as a share of full scale; 1 where a pixel is seen and 0 where it is missing; JPEG quality over 100."""
 
 
 class Samples(nn.Module, ABC):
@@ -75,6 +79,25 @@ class Encodes(Samples):
     @abstractmethod
     def observe(self, images: Images, uniform: Images) -> Images:
         """`images` as the likelihood sees them: bits drawn with the help of `uniform` in [0, 1), or grey levels, or unchanged."""
+
+
+class Restores(nn.Module, ABC):
+    """Repairs images of any size."""
+
+    channels: int
+    """1 for a network of grey images, 3 of RGB."""
+    scale: int
+    """How many times longer the sides of its result are."""
+    multiple: int
+    """The sides of what it is given must be multiples of this; whoever asks pads and cuts."""
+    context: int | None
+    """How far from a pixel, in pixels of the input, all lies that its result depends on; None if that is the whole image."""
+    takes: tuple[Plane, ...]
+    """What it wants to know beside the image."""
+
+    @abstractmethod
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        """Clean images, in [0, 1] up to a small overshoot. `planes` holds a channel for each name in `takes`."""
 
 
 class Describes(nn.Module, ABC):

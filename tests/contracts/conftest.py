@@ -9,9 +9,9 @@ import torch
 from sfumato.core.image import to_images
 from sfumato.core.settings import Range
 from sfumato.models import MODELS
-from sfumato.models.base import Adversarial, Classifies, Describes, Encodes, Samples
+from sfumato.models.base import Adversarial, Classifies, Describes, Encodes, Restores, Samples
 
-SMALL = {"channels": 8, "units": 8, "numbers": 6}
+SMALL = {"channels": 8, "units": 8, "numbers": 6, "convolutions": 4, "blocks": 2}
 """The largest number of each unit that a network in a test has."""
 
 
@@ -44,7 +44,8 @@ def small():
                 values[field] = min(most, default)
             if most and isinstance(default, tuple):
                 values[field] = tuple(min(most, each) for each in default)
-        return kind(**{**values, "size": size, "channels": channels, "classes": classes, **changes})
+        facts = {"size": size, "channels": channels, "classes": classes}
+        return kind(**{**values, **{fact: value for fact, value in facts.items() if fact in defaults}, **changes})
 
     return make
 
@@ -55,10 +56,13 @@ def ask():
 
     def answers(net, which=slice(None)):
         rng = torch.Generator().manual_seed(7)
-        stored = torch.randint(0, 256, (4, net.channels, *net.size), generator=rng, dtype=torch.uint8)
+        stored = torch.randint(0, 256, (4, net.channels, *getattr(net, "size", (16, 24))), generator=rng, dtype=torch.uint8)
         images = to_images(stored)[which]
-        labels = (torch.arange(4) % net.classes)[which] if net.classes else None
+        labels = (torch.arange(4) % net.classes)[which] if getattr(net, "classes", 0) else None
         said = {}
+        if isinstance(net, Restores):
+            planes = torch.rand(4, len(net.takes), 16, 24, generator=rng)[which] if net.takes else None
+            said["restore"] = net.restore(images, planes)
         if isinstance(net, Samples):
             z = torch.randn(4, net.latent_dim, generator=rng)[which]
             said["sample"] = net.sample(z, labels)

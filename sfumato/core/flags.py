@@ -1,0 +1,67 @@
+"""Settings as flags of the command line: their ranges in the help, and one line for a mistake."""
+
+import contextlib
+import dataclasses
+import difflib
+import io
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, get_args, get_origin
+
+import tyro
+
+from sfumato.core.errors import SettingError
+from sfumato.core.settings import Range
+
+
+def tell_ranges(config: Any) -> None:
+    """Puts each setting's range into the help, where it is read: the one place where the limits are stated stays the setting's own type."""
+    for field in dataclasses.fields(config):
+        if dataclasses.is_dataclass(value := getattr(config, field.name)):
+            tell_ranges(value)
+        hint: Any = field.type
+        limits = [a for a in get_args(hint)[1:] if isinstance(a, Range)] if get_origin(hint) is Annotated else []
+        if limits:
+            text = f"{limits[0].low:g} to {limits[0].high:g} {limits[0].unit}".strip()
+            type(config).__annotations__[field.name] = Annotated[hint, tyro.conf.arg(metavar=text)]
+            field.type = type(config).__annotations__[field.name]
+
+
+def names(config: Any, prefix: str = "--") -> list[str]:
+    """Every flag of a tree of settings."""
+    found = []
+    for field in dataclasses.fields(config):
+        flag, value = prefix + field.name.replace("_", "-"), getattr(config, field.name)
+        found += names(value, f"{flag}.") if dataclasses.is_dataclass(value) else [flag]
+    return found
+
+
+def parsed(parse: Callable[[], Callable[[], None]], flags: Sequence[str]) -> Callable[[], None]:
+    """What `parse` gives. What the parser says of a mistake becomes one line, a SettingError; `flags` are those that there are."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return parse()
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise SettingError(_condensed(said.getvalue(), flags)) from None
+
+
+def _condensed(said: str, flags: Sequence[str]) -> str:
+    """The mistake, and what would be right, out of what the parser said: a box of sections, the first of them a title or a frame."""
+    lines = [line.strip("│ ") for line in said.splitlines() if not re.match("[╭╰]", line)]
+    rule = [bool(re.fullmatch("[─-]{3,}", line)) for line in lines]
+    if "╭" not in said:  # no frame to hold the title: it stands alone
+        lines, rule = lines[2:], rule[2:]
+    sections = " ".join("\0" if ruled else line for line, ruled in zip(lines, rule, strict=True)).split("\0")
+    what, *more = [" ".join(section.split()) for section in sections]
+    what = re.sub(r"^Error parsing (settings\S*: )?", "", what)
+    if unknown := re.match(r"Unrecognized options: (--\S+?),? ", f"{what} "):
+        leaves = {re.split(r"--|\.", flag)[-1]: flag for flag in reversed(flags)}
+        near = [leaves[leaf] for leaf in difflib.get_close_matches(re.split(r"--|\.", unknown[1])[-1], leaves, n=1)]
+        near = near or re.findall(r"Perhaps you meant: (--\S+)", " ".join(more))
+        return f"no option {unknown[1]}{f' (did you mean {near[0]}?)' if near else ''}; --help lists them all"
+    allowed = re.search(r"Argument helptext: (.*?)(?= [A-Z]|$)", " ".join(more))
+    listed = re.search(r"Available subcommands: (.*?)$", more[0]) if more else None
+    return what + (f" ({allowed[1]})" if allowed else "") + (f"; there are {listed[1]}" if listed else "")

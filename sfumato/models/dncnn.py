@@ -1,0 +1,65 @@
+"""Plain chains of convolutions that denoise.
+
+dncnn     Zhang et al. 2017, https://arxiv.org/abs/1608.03981: the last convolution gives the noise, which is subtracted
+fdncnn    takes the noise level as a plane and gives the clean image
+ffdnet    Zhang et al. 2018, https://arxiv.org/abs/1710.04026: the same on the image folded 2x2, four times as quick
+
+images ─ fold ─┬─ head ─ act ─ [body ─ (norm) ─ act] x depth - 2 ─ tail ─ unfold ─ (images - ...) ─ clean
+noise ─────────┘
+"""
+
+from typing import Annotated, final
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sfumato.core.image import Images, Maps, Planes
+from sfumato.core.settings import Range, settings
+from sfumato.models.base import Plane, Restores
+from sfumato.nn.norm import BatchNorm
+
+
+@settings
+class Config:
+    channels: Annotated[int, Range(1, 16, "channels")] = 1
+    """1 for grey, 3 for RGB."""
+    width: Annotated[int, Range(1, 1024, "channels")] = 64
+    """Channels of the hidden maps."""
+    depth: Annotated[int, Range(2, 64, "convolutions")] = 17
+    """Convolutions from end to end."""
+    residual: bool = True
+    """Whether the network finds the noise, to be subtracted, or the clean image itself."""
+    noise_plane: bool = False
+    """Whether it is told how strong the noise is."""
+    fold: Annotated[int, Range(1, 8, "pixels")] = 1
+    """Squares of this side become one pixel of many channels first."""
+    normalise: bool = False
+    """Batch normalisation in the body, which helps training; a network at work has it folded into its convolutions."""
+
+    def build(self) -> "DnCnn":
+        return DnCnn(self)
+
+
+@final
+class DnCnn(Restores):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.channels, self.scale, self.multiple = config.channels, 1, config.fold
+        self.takes: tuple[Plane, ...] = ("noise",) if config.noise_plane else ()
+        self.context = config.depth * config.fold
+        self.residual, self.fold = config.residual, config.fold
+        folded, w = config.channels * config.fold**2, config.width
+        layers: list[nn.Module] = [nn.Conv2d(folded + len(self.takes), w, 3, 1, 1), nn.ReLU()]
+        for _ in range(config.depth - 2):
+            layers.append(nn.Conv2d(w, w, 3, 1, 1, bias=not config.normalise))
+            layers += [*([BatchNorm(w)] if config.normalise else []), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(w, folded, 3, 1, 1))
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        x = F.pixel_unshuffle(degraded, self.fold)
+        if self.takes:
+            assert planes is not None
+            x = torch.cat([x, F.avg_pool2d(planes, self.fold)], dim=1)
+        found = F.pixel_shuffle(self.layers(x.contiguous(memory_format=torch.channels_last)).float(), self.fold)
+        return degraded - found if self.residual else found

@@ -1,0 +1,81 @@
+"""U-Net of residual blocks without biases, told the noise level (Zhang et al. 2021, https://arxiv.org/abs/2008.13751).
+
+    images, noise ─ head ─┬─ down ─┬─ down ─┬─ down ─ body ─ up ─ + ─ up ─ + ─ up ─ + ─ tail ─ clean
+                          │        │        └───────────────────┘      │        │
+                          │        └───────────────────────────────────┘        │
+                          └─────────────────────────────────────────────────────┘
+
+Without biases the network scales with its input, and works beyond the noise levels that it was trained on.
+"""
+
+from itertools import pairwise
+from typing import Annotated, final
+
+import torch
+from torch import nn
+
+from sfumato.core.image import Images, Maps, Planes
+from sfumato.core.settings import Range, settings
+from sfumato.models.base import Plane, Restores
+
+
+@settings
+class Config:
+    channels: Annotated[int, Range(1, 16, "channels")] = 3
+    """1 for grey, 3 for RGB."""
+    widths: Annotated[tuple[int, ...], Range(1, 2048, "channels")] = (64, 128, 256, 512)
+    """Channels of the hidden maps, finest first; each further one halves the size."""
+    blocks: Annotated[int, Range(1, 64, "blocks")] = 4
+    """Residual blocks at each size, on either side."""
+
+    def build(self) -> "DruNet":
+        return DruNet(self)
+
+
+@final
+class DruNet(Restores):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.channels, self.scale, self.takes = config.channels, 1, _NOISE
+        self.multiple = 2 ** (len(config.widths) - 1)
+        # Two pixels for each block, of its own size, down and up, once at the bottom; then head, tail, and what folding cuts off.
+        sides = [2] * (len(config.widths) - 1) + [1]
+        each = sum(2 * config.blocks * times << i for i, times in enumerate(sides))
+        self.context = each + 2 * self.multiple + 2
+        self.head = nn.Conv2d(config.channels + 1, config.widths[0], 3, 1, 1, bias=False)
+        self.down, self.up = nn.ModuleList(), nn.ModuleList()
+        for fine, coarse in pairwise(config.widths):
+            self.down.append(nn.Sequential(*_blocks(fine, config.blocks), nn.Conv2d(fine, coarse, 2, 2, bias=False)))
+            self.up.insert(0, nn.Sequential(nn.ConvTranspose2d(coarse, fine, 2, 2, bias=False), *_blocks(fine, config.blocks)))
+        self.body = nn.Sequential(*_blocks(config.widths[-1], config.blocks))
+        self.tail = nn.Conv2d(config.widths[0], config.channels, 3, 1, 1, bias=False)
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        assert planes is not None
+        x = self.head(torch.cat([degraded, planes], dim=1).contiguous(memory_format=torch.channels_last))
+        skips = []
+        for stage in self.down:
+            skips.append(x)
+            x = stage(x)
+        y = self.body(x)
+        for stage, skip in zip(self.up, [x, *reversed(skips[1:])], strict=True):
+            y = stage(y + skip)
+        return self.tail(y + skips[0]).float()
+
+
+_NOISE: tuple[Plane, ...] = ("noise",)
+
+
+class Block(nn.Module):
+    """x + conv(relu(conv(x))), without biases."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1, bias=False))
+
+    def forward(self, x: Images) -> Images:
+        return x + self.body(x)
+
+
+def _blocks(width: int, count: int) -> list[nn.Module]:
+    return [Block(width) for _ in range(count)]

@@ -1,0 +1,242 @@
+"""Other people's weights: each layout by its names, and what is refused."""
+
+import os
+import pickle  # noqa: TID251  to make what must be refused
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.nn import functional as F
+
+from sfumato.core.errors import CheckpointError
+from sfumato.models import MODELS
+from sfumato.nn.resample import shrink
+from sfumato.store import checkpoint, foreign
+from sfumato.store.foreign.base import Found
+
+
+def ours(name, **settings):
+    torch.manual_seed(0)
+    return MODELS[name](**settings).build().eval()
+
+
+def chain(net, owner, step):
+    """Our chain of convolutions under names that count every `step`-th layer."""
+    weights = net.state_dict()
+    numbers = sorted({int(key.split(".")[1]) for key in weights})
+    return {f"{owner}.{step(i)}.{part}": weights[f"layers.{n}.{part}"] for i, n in enumerate(numbers) for part in ("weight", "bias")}
+
+
+def renamed(net, *rules):
+    state = {}
+    for name, value in net.state_dict().items():
+        for old, new in rules:
+            name = name.replace(old, new)
+        state[name] = value
+    return state
+
+
+def imdn(net):
+    rules = [("head", "fea_conv"), ("gather", "c.0"), ("trunk", "LR_conv"), ("tail", "upsampler.0"), (".last", ".c4"), (".join", ".c5")]
+    rules += [(".squeeze", ".cca.conv_du.0"), (".excite", ".cca.conv_du.2")]
+    rules += [(f".steps.{i}", f".c{i + 1}") for i in range(3)] + [(f"blocks.{i}.", f"IMDB{i + 1}.") for i in range(6)]
+    return {f"module.{k}": v for k, v in renamed(net, *rules).items()}
+
+
+def drunet(net):
+    rules = [("head", "m_head"), ("tail", "m_tail"), (".body.", ".res."), ("body.", "m_body.")]
+    rules += [(f"down.{i}", f"m_down{i + 1}") for i in range(3)] + [(f"up.{i}", f"m_up{3 - i}") for i in range(3)]
+    return renamed(net, *rules)
+
+
+def dense(net, block, inner, conv, ends):
+    state = {}
+    for name, value in net.state_dict().items():
+        head, *rest = name.split(".")
+        if head == "blocks":
+            b, d, _, c, part = rest
+            state[f"{block}.{b}.{inner}{int(d) + 1}.conv{int(c) + 1}{conv}.{part}"] = value
+        else:
+            key = ".".join([head, *rest[:-1]])
+            state[f"{ends[key]}.{rest[-1]}"] = value
+    return state
+
+
+PLACES = ("head", "trunk", "ups.0", "ups.1", "wide", "tail")
+BASIC = dict(zip(PLACES, ("conv_first", "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last"), strict=True))
+BSRGAN = dict(zip(PLACES, ("conv_first", "trunk_conv", "upconv1", "upconv2", "HRconv", "conv_last"), strict=True))
+FIRST = dict(zip(PLACES, ("model.0", "model.1.sub.2", "model.3", "model.6", "model.8", "model.10"), strict=True))
+
+SMALL = {"width": 8, "depth": 5}
+RRDB = {"width": 8, "growth": 4, "blocks": 2}
+DRU = {"widths": (8, 12, 16, 20), "blocks": 2}
+LAYOUTS = {
+    "KAIR's DnCNN": ("dncnn", SMALL, lambda net: chain(net, "model", lambda i: 2 * i)),
+    "KAIR's colour FDnCNN": (
+        "dncnn",
+        {**SMALL, "channels": 3, "residual": False, "noise_plane": True},
+        lambda net: chain(net, "model", lambda i: 2 * i),
+    ),
+    "KAIR's FFDNet": (
+        "dncnn",
+        {**SMALL, "residual": False, "noise_plane": True, "fold": 2},
+        lambda net: {"state_dict": chain(net, "model", lambda i: 2 * i)},
+    ),
+    "IMDN": ("imdn", {"width": 16, "blocks": 2, "scale": 3}, imdn),
+    "DRUNet": ("drunet", DRU, drunet),
+    "grey DRUNet": ("drunet", {**DRU, "channels": 1}, drunet),
+    "BasicSR's RRDBNet": ("rrdb", RRDB, lambda net: {"params_ema": dense(net, "body", "rdb", "", BASIC)}),
+    "BasicSR's RRDBNet x2": ("rrdb", {**RRDB, "scale": 2}, lambda net: {"params": dense(net, "body", "rdb", "", BASIC)}),
+    "BSRGAN's RRDBNet": ("rrdb", RRDB, lambda net: dense(net, "RRDB_trunk", "RDB", "", BSRGAN)),
+    "ESRGAN's RRDBNet": ("rrdb", RRDB, lambda net: dense(net, "model.1.sub", "RDB", ".0", FIRST)),
+    "SRVGGNetCompact": ("compact", {**SMALL, "scale": 2}, lambda net: {"params": renamed(net, ("layers", "body"))}),
+}
+
+
+@pytest.mark.parametrize("which", LAYOUTS)
+def test_each_layout_is_recognised_and_computes_the_same(which, tmp_path):
+    name, settings, names = LAYOUTS[which]
+    net = shaken(ours(name, **settings))
+    torch.save(names(net), tmp_path / "theirs.pth")
+    loaded = foreign.load(tmp_path / "theirs.pth")
+    assert loaded.config == MODELS[name](**settings)
+    image, planes = torch.rand(1, net.channels, 24, 32), torch.rand(1, len(net.takes), 24, 32) if net.takes else None
+    assert torch.equal(loaded.restore(image, planes), net.to(memory_format=torch.channels_last).restore(image, planes))
+    checkpoint.save(tmp_path / "ours.safetensors", loaded, loaded.config, loaded.card)
+    assert torch.equal(checkpoint.load(tmp_path / "ours.safetensors").restore(image, planes), loaded.restore(image, planes))
+
+
+@torch.no_grad()
+def shaken(net):
+    """A denoiser near the identity: what trained ones are, and random weights are not."""
+    if net.scale > 1:
+        return net
+    residual = getattr(net, "residual", False)
+    for name, weight in net.named_parameters():
+        straight = not residual and (name.startswith(("layers", "head", "tail")))
+        torch.nn.init.dirac_(weight) if straight and weight.ndim == 4 else weight.mul_(0.1)
+        weight += 0.01 * torch.randn_like(weight)
+    return net
+
+
+@pytest.mark.parametrize(("owner", "eps", "biased"), [("model", 1e-4, True), ("dncnn", 1e-5, False)])
+def test_batch_normalisation_is_folded_in(owner, eps, biased, tmp_path):
+    rng = torch.Generator().manual_seed(3)
+
+    def rand(*shape):
+        return torch.rand(*shape, generator=rng) - 0.4
+
+    def bias(n):
+        return {"bias": rand(n)} if biased else {}
+
+    layers = {0: {"weight": rand(8, 1, 3, 3), **bias(8)}, 8: {"weight": 0.01 * rand(1, 8, 3, 3), **bias(1)}}
+    for n in (2, 5):
+        layers[n] = {"weight": rand(8, 8, 3, 3), **bias(8)}
+        norm = {"weight": rand(8), "bias": rand(8), "running_mean": rand(8), "running_var": rand(8) + 0.5}
+        layers[n + 1] = {**norm, "num_batches_tracked": torch.tensor(7)}
+    torch.save(OrderedDict((f"{owner}.{n}.{k}", v) for n in sorted(layers) for k, v in layers[n].items()), tmp_path / "net.pth")
+    image = torch.rand(2, 1, 16, 16, generator=rng)
+    x = image
+    for n in sorted(layers):
+        w = layers[n]
+        if w["weight"].ndim == 4:
+            x = F.conv2d(F.relu(x) if n else x, w["weight"], w.get("bias"), padding=1)
+        else:
+            x = F.batch_norm(x, w["running_mean"], w["running_var"], w["weight"], w["bias"], eps=eps)
+    loaded = foreign.load(tmp_path / "net.pth")
+    assert loaded.config.depth == 4
+    torch.testing.assert_close(loaded.restore(image), image - x, rtol=1e-4, atol=1e-5)
+
+
+def refused(path, saying):
+    with pytest.raises(CheckpointError, match=saying):
+        foreign.load(path)
+
+
+class Hostile:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.path}",)
+
+
+def test_code_is_refused_by_name_and_not_run(tmp_path):
+    mark = tmp_path / "ran"
+    (tmp_path / "old.pth").write_bytes(pickle.dumps({"model.0.weight": Hostile(mark)}, protocol=2))
+    torch.save({"model.0.weight": torch.ones(1), "more": Hostile(mark)}, tmp_path / "new.pth")
+    for name in ("old.pth", "new.pth"):
+        refused(tmp_path / name, "refused, nothing of it was run: it asks for posix.system, which is code")
+    (tmp_path / "odd.pth").write_bytes(pickle.dumps({"model.0.weight": Hostile(mark)}, protocol=4))
+    refused(tmp_path / "odd.pth", "refused, nothing of it was run")
+    assert not mark.exists()
+
+
+def test_damage_is_told(tmp_path):
+    torch.save(LAYOUTS["IMDN"][2](ours("imdn", **LAYOUTS["IMDN"][1])), tmp_path / "whole.pth")
+    data = (tmp_path / "whole.pth").read_bytes()
+    for length in (0, 100, len(data) // 2):
+        (tmp_path / "cut.pth").write_bytes(data[:length])
+        refused(tmp_path / "cut.pth", "cut.pth: (damaged|refused)")
+    refused(tmp_path / "absent.pth", "cannot be read")
+    (tmp_path / "words.safetensors").write_text("hello")
+    refused(tmp_path / "words.safetensors", "words.safetensors")
+
+
+def test_what_nobody_knows_is_told_with_its_first_names(tmp_path):
+    torch.save({"stem.weight": torch.ones(4, 3, 3, 3)}, tmp_path / "net.pth")
+    refused(tmp_path / "net.pth", r"no known layout; known are .*; it begins with stem\.weight \(4, 3, 3, 3\)")
+    torch.save({"epoch": 3, "loss": 0.1}, tmp_path / "state.pth")
+    refused(tmp_path / "state.pth", "no table of named tensors")
+
+
+def test_names_alone_are_not_enough(tmp_path):
+    plain = ours("dncnn", **SMALL)
+    for change in ({"model.4.weight": torch.ones(8, 8, 5, 5)}, {"model.0.weight": torch.ones(8, 4, 3, 3)}, {"extra": torch.ones(1)}):
+        torch.save({**chain(plain, "model", lambda i: 2 * i), **change}, tmp_path / "net.pth")
+        refused(tmp_path / "net.pth", "no known layout")
+
+
+def test_seven_plain_convolutions_may_be_dilated_and_are_not_guessed(tmp_path):
+    torch.save(chain(ours("dncnn", width=8, depth=7), "model", lambda i: 2 * i), tmp_path / "ircnn.pth")
+    refused(tmp_path / "ircnn.pth", "no known layout")
+
+
+def test_two_claims_are_none(tmp_path, monkeypatch):
+    monkeypatch.setattr("sfumato.store.foreign.compact.claim", lambda _: Found(layout="another", config=None, state={}))
+    torch.save(chain(shaken(ours("dncnn", **SMALL)), "model", lambda i: 2 * i), tmp_path / "net.pth")
+    refused(tmp_path / "net.pth", "fits several layouts.*another.*DnCNN of 5 convolutions")
+
+
+def test_a_denoiser_that_makes_something_else_is_not_believed(tmp_path):
+    wild = ours("dncnn", **SMALL)
+    torch.nn.init.constant_(wild.layers[-1].bias, 0.7)
+    torch.save(chain(wild, "model", lambda i: 2 * i), tmp_path / "net.pth")
+    refused(tmp_path / "net.pth", "comes back as something else")
+
+
+@pytest.fixture
+def weights():
+    folder = os.environ.get("SFUMATO_WEIGHTS")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("SFUMATO_WEIGHTS does not name a folder of real weights")
+    return Path(folder)
+
+
+def test_imdn_reaches_its_published_figure(weights, real_data):
+    """Set5 x4, luma of BT.601 unrounded, border of 4 cut off, MATLAB's bicubic: 32.21 dB (Hui et al. 2019)."""
+    net, figures = foreign.load(weights / "IMDN_x4.pth"), []
+    luma = torch.tensor([65.481, 128.553, 24.966]).double()[:, None, None]
+    for path in sorted((real_data / "set5").glob("*.png")):
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        h, w = (side // 4 * 4 for side in pixels.shape[:2])
+        sharp = torch.from_numpy(pixels[:h, :w].copy()).permute(2, 0, 1)[None] / 255
+        small = (shrink(sharp, 4).clamp(0, 1) * 255).round() / 255
+        made = (net.restore(small).clamp(0, 1) * 255).round() / 255
+        off = ((made - sharp).double() * luma).sum(1)[:, 4:-4, 4:-4]
+        figures.append(10 * np.log10(255**2 / off.square().mean().item()))
+    assert len(figures) == 5
+    assert np.mean(figures) == pytest.approx(32.21, abs=0.02)
