@@ -78,6 +78,7 @@ def glyphs() -> TrainSettings:
         digits(),
         data="glyphs",
         model=networks.Config(latent_dim=32, width=24, discriminator_width=32, lowest=7),
+        objective=adversarial.Config(r1=1.0, r2=1.0, penalty_end=0.1),
         images=60_032,
         batch=32,
         lr=1e-3,
