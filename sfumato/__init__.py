@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sfumato.jobs.generate import generate
     from sfumato.jobs.interpolate import interpolate
     from sfumato.jobs.models import list_models
+    from sfumato.jobs.restore import restore
     from sfumato.recipes import recipe
     from sfumato.store.weights import bundled, load
     from sfumato.train.loop import fit
@@ -40,6 +41,7 @@ _HOMES = {
     "override": "core.settings",
     "read": "data.files",
     "recipe": "recipes",
+    "restore": "jobs.restore",
     "write": "data.files",
 }
 
@@ -56,6 +58,7 @@ __all__ = [
     "override",
     "read",
     "recipe",
+    "restore",
     "write",
 ]
 

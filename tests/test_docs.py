@@ -49,7 +49,11 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-VERBS = {name.rstrip("_") for name in vars(cli) if callable(getattr(cli, name)) and getattr(getattr(cli, name), "__module__", "") == "sfumato.cli"}
+VERBS = {
+    name.rstrip("_")
+    for name in vars(cli)
+    if callable(getattr(cli, name)) and getattr(getattr(cli, name), "__module__", "") == "sfumato.cli"
+}
 
 
 def _flags(config, prefix=""):

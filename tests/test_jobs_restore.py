@@ -1,0 +1,93 @@
+"""Repairing images: any size, any channels, in tiles as in one piece."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sfumato.core.errors import SettingError
+from sfumato.jobs.restore import restore
+from sfumato.models import MODELS
+
+NETWORKS = {
+    "dncnn": {"width": 6, "depth": 4},
+    "ffdnet": {"width": 6, "depth": 3, "fold": 2, "residual": False, "noise_plane": True, "channels": 3},
+    "drunet": {"widths": (4, 6), "blocks": 1, "channels": 1},
+    "rrdb": {"width": 4, "growth": 2, "blocks": 1, "scale": 2},
+    "compact": {"width": 6, "depth": 3, "scale": 3},
+}
+
+
+def network(which):
+    torch.manual_seed(0)
+    return MODELS["dncnn" if which == "ffdnet" else which](**NETWORKS[which]).build().eval()
+
+
+def extra(net):
+    return {"noise": 0.1} if net.takes else {}
+
+
+@settings(max_examples=25, deadline=None)
+@given(which=st.sampled_from(list(NETWORKS)), h=st.integers(1, 70), w=st.integers(1, 70), tile=st.integers(1, 50))
+def test_tiles_are_the_whole(which, h, w, tile):
+    net = network(which)
+    images = torch.rand(1, net.channels, h, w, generator=torch.Generator().manual_seed(h * 100 + w))
+    whole, tiled = restore(net, images, **extra(net)), restore(net, images, tile=tile, **extra(net))
+    assert whole.shape == (1, net.channels, h * net.scale, w * net.scale)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
+
+
+def test_no_tile_sees_more_than_it_needs(monkeypatch):
+    net, seen = network("dncnn"), []
+    original = net.restore
+    monkeypatch.setattr(net, "restore", lambda x, planes=None: seen.append(x.shape[2:]) or original(x, planes))
+    restore(net, torch.rand(1, 1, 100, 90), tile=32)
+    assert len(seen) == 12
+    assert max(max(shape) for shape in seen) <= 32 + 2 * net.context
+
+
+def test_a_grey_network_repairs_each_channel_of_a_colour_image():
+    net, images = network("dncnn"), torch.rand(2, 3, 9, 11)
+    together = restore(net, images)
+    for i in range(3):
+        torch.testing.assert_close(together[:, i : i + 1], restore(net, images[:, i : i + 1]), rtol=0, atol=1e-6)
+
+
+def test_a_colour_network_is_shown_a_grey_image_in_all_channels():
+    net, images = network("compact"), torch.rand(2, 1, 9, 11)
+    with torch.no_grad():
+        expected = net.restore(images.expand(2, 3, 9, 11)).mean(1, keepdim=True).clamp(0, 1)
+    torch.testing.assert_close(restore(net, images), expected, rtol=0, atol=1e-5)
+    assert expected.shape == (2, 1, 27, 33)
+
+
+def test_the_result_is_in_range():
+    net = network("dncnn")
+    torch.nn.init.constant_(net.layers[-1].bias, 0.6)
+    made = restore(net, torch.rand(1, 1, 8, 8))
+    assert made.min() == 0
+    assert made.max() <= 1
+
+
+def test_noise_may_differ_from_pixel_to_pixel():
+    net, images = network("ffdnet"), torch.rand(1, 3, 16, 16)
+    plane = torch.full((1, 1, 16, 16), 0.1)
+    assert torch.equal(restore(net, images, noise=plane), restore(net, images, noise=0.1))
+    plane[:, :, :, 8:] = 0.5
+    assert not torch.equal(restore(net, images, noise=plane), restore(net, images, noise=0.1))
+
+
+def test_what_cannot_be_is_told():
+    images = torch.rand(1, 3, 16, 16)
+    with pytest.raises(SettingError, match="wants to know noise"):
+        restore(network("ffdnet"), images)
+    with pytest.raises(SettingError, match="noise has shape"):
+        restore(network("ffdnet"), images, noise=torch.zeros(1, 1, 8, 8))
+    with pytest.raises(SettingError, match="2 channels, the network takes 3"):
+        restore(network("compact"), torch.rand(1, 2, 8, 8))
+    with pytest.raises(SettingError, match="looks at the whole image"):
+        restore(MODELS["imdn"](width=8, blocks=1, scale=2).build().eval(), images, tile=8)
+    with pytest.raises(SettingError, match="repairs nothing"):
+        restore("digits", images)
+    with pytest.raises(SettingError, match="tile = 0"):
+        restore(network("dncnn"), images, tile=0)
