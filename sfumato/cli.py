@@ -98,10 +98,7 @@ def generate(
         network = job.sampler(model)
         chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
         images = job.generate(network, n, seed=seed, seeds=chosen, label=label, device=device)
-        classes, labels = job.class_names(network), job.labels_of(network, chosen, label)
-        shown = [""] * len(chosen) if labels is None else [f"-{classes[i].replace(' ', '-')}" for i in labels.tolist()]
-        names = [f"{seed:05d}{label}" for seed, label in zip(chosen, shown, strict=True)]
-        paths = job.save(images, out, names=names, columns=columns)
+        paths = job.save(images, out, names=job.file_names(network, chosen, label), columns=columns)
         console.print(f"{len(images)} images in {out}" if len(paths) > 1 else f"{len(images)} images in {paths[0]}", highlight=False)
 
 

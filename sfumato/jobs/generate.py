@@ -89,6 +89,13 @@ def labels_of(network: Any, seeds: Sequence[int], label: str | int | None) -> La
     raise SettingError(f"no label {str(label)!r}{suggest(str(label), names)}; this model has {', '.join(names)}")
 
 
+def file_names(network: Any, seeds: Sequence[int], label: str | int | None) -> list[str]:
+    """What to call each seed's image: the seed, and its class where there are classes."""
+    names, labels = class_names(network), labels_of(network, seeds, label)
+    shown = [""] * len(seeds) if labels is None else [f"-{names[i].replace(' ', '-')}" for i in labels.tolist()]
+    return [f"{seed:05d}{each}" for seed, each in zip(seeds, shown, strict=True)]
+
+
 @torch.no_grad()
 def paint(network: Any, z: Vectors, labels: Labels | None) -> Images:
     """Images in [0, 1], on the CPU, from latents; each independent of the others to the last bit."""
