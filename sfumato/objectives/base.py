@@ -13,6 +13,7 @@ from torch import nn
 
 from sfumato.core.chance import Draws
 from sfumato.core.image import Images, Labels, Resized, Scalar
+from sfumato.degrade.base import Degraded
 
 Losses = dict[str, Scalar]
 """Named scalars for the log; "total" is the one that is differentiated."""
@@ -30,6 +31,8 @@ class Batch:
     """Images seen before this batch."""
     progress: float
     """`seen` as a share of the whole run, in [0, 1]."""
+    damage: Degraded | None = None
+    """What was done to `clean`, if anything."""
     part: int = 0
     parts: int = 1
     """How many processes share the batch, and which of them this is."""

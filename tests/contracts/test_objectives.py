@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from sfumato.models import MODELS
-from sfumato.models.base import Classifies
+from sfumato.models.base import Classifies, Restores
+from sfumato.nn.resample import shrink
 from sfumato.objectives import OBJECTIVES
 from sfumato.objectives.base import Batch
 from sfumato.train.optim import movers
@@ -39,12 +40,13 @@ def model(settings):
 
 
 @pytest.fixture
-def batch(photos):
+def batch(photos, model):
     """A fresh batch at every call: the same images, the same numbers to draw."""
 
     def make():
         clean, labels = photos.mean(1, keepdim=True), torch.arange(8) % 2
-        return Batch(clean=clean, degraded=clean, labels=labels, rng=torch.Generator().manual_seed(1), seen=0, progress=0.0)
+        degraded = shrink(clean, model.scale) if isinstance(model, Restores) else clean
+        return Batch(clean=clean, degraded=degraded, labels=labels, rng=torch.Generator().manual_seed(1), seen=0, progress=0.0)
 
     return make
 

@@ -22,6 +22,7 @@ from sfumato.train.settings import TrainSettings
 NEEDED = {
     TrainSettings: {"model": MODELS["classifier"](), "objective": OBJECTIVES["cross_entropy"]()},
     DEGRADATIONS["chain"]: {"links": (DEGRADATIONS["noise"](),)},
+    OBJECTIVES["restoration"]: {"l1": 1.0},
 }
 """What a kind of settings cannot do without."""
 

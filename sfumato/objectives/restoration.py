@@ -1,0 +1,107 @@
+"""How far a repaired image is from the clean one: a weighted sum of distances, each alone or together.
+
+l1            |x - y|
+charbonnier   sqrt((x - y)^2 + eps^2), an L1 that is smooth at zero (Charbonnier et al. 1994, https://doi.org/10.1109/ICIP.1994.413553)
+psnr          minus PSNR of each image in dB: the scale of an image's error does not matter (Chen et al. 2022, 2204.04676)
+edge          L1 of the gradient by Sobel: keeps edges where they are
+fourier       L1 of the spectrum (real and imaginary part): keeps fine texture (Cho et al. 2021, https://arxiv.org/abs/2108.05054)
+"""
+
+import math
+from typing import Annotated
+
+import torch
+from torch.nn import functional as F
+
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, Maps, Planes, Scalar
+from sfumato.core.settings import Range, settings
+from sfumato.models.base import Restores
+from sfumato.nn.resample import mirror
+from sfumato.objectives.base import Batch, Losses, Phase
+
+TERMS = ("l1", "charbonnier", "psnr", "edge", "fourier")
+
+
+@settings
+class Config:
+    l1: Annotated[float, Range(0, 1000)] = 0.0
+    """Weight of the mean absolute error."""
+    charbonnier: Annotated[float, Range(0, 1000)] = 1.0
+    """Weight of the smooth absolute error."""
+    psnr: Annotated[float, Range(0, 1000)] = 0.0
+    """Weight of minus the PSNR in dB; 0.01 weighs about as much as charbonnier 1."""
+    edge: Annotated[float, Range(0, 1000)] = 0.0
+    """Weight of the error of the gradient; 0.05 is usual beside charbonnier 1."""
+    fourier: Annotated[float, Range(0, 1000)] = 0.0
+    """Weight of the error of the spectrum; 0.05 is usual beside charbonnier 1."""
+
+    def check(self) -> None:
+        if not any(getattr(self, term) for term in TERMS):
+            raise SettingError(f"objectives/restoration: all weights are 0; give one of {', '.join(TERMS)} a weight")
+
+    def phases(self, model: Restores) -> list[Phase]:
+        def distance(batch: Batch) -> Losses:
+            made = model.restore(batch.degraded, planes(model, batch))
+            parts = {term: _DISTANCES[term](made, batch.clean) for term in TERMS if getattr(self, term)}
+            total = torch.stack([getattr(self, term) * part for term, part in parts.items()]).sum()
+            return {"total": total, **parts, "decibels": -minus_psnr(made.detach().clamp(0, 1), batch.clean)}
+
+        return [Phase(name="restore", weights=list(model.parameters()), loss=distance)]
+
+    def validate(self, model: Restores, batch: Batch) -> Losses:
+        """PSNR of held-out images in dB, clamped to [0, 1], mean over images."""
+        with torch.no_grad():
+            made = model.restore(batch.degraded, planes(model, batch)).clamp(0, 1)
+            return {"decibels": -minus_psnr(made, batch.clean)}
+
+
+def planes(model: Restores, batch: Batch) -> Planes | None:
+    """What `model` wants to know of the damage to `batch`, a channel each; without a damage, that there is none."""
+    if not model.takes:
+        return None
+    n, _, h, w = batch.degraded.shape
+    none = {"noise": 0.0, "known": 1.0, "quality": 1.0}
+    told = []
+    for name in model.takes:
+        value = getattr(batch.damage, name) if batch.damage is not None else batch.degraded.new_full((n,), none[name])
+        told.append(value if value.ndim == 4 else value[:, None, None, None].expand(n, 1, h, w))
+    return torch.cat(told, dim=1)
+
+
+def mean_absolute(made: Maps, clean: Images) -> Scalar:
+    """Mean of |made - clean|."""
+    return (made - clean).abs().mean()
+
+
+def charbonnier(made: Maps, clean: Images, *, eps: float = 1e-3) -> Scalar:
+    """Mean of sqrt((made - clean)^2 + eps^2)."""
+    return ((made - clean).square() + eps**2).sqrt().mean()
+
+
+def minus_psnr(made: Maps, clean: Images) -> Scalar:
+    """Minus the PSNR of each image in dB, mean over images; an error below 1e-8 (80 dB) counts as that."""
+    error = (made - clean).float().square().mean(dim=(1, 2, 3))
+    return 10 / math.log(10) * (error + 1e-8).log().mean()
+
+
+def edge(made: Maps, clean: Images) -> Scalar:
+    """Mean absolute error of the two Sobel gradients, in full scale per pixel."""
+    return (_sobel(made) - _sobel(clean)).abs().mean()
+
+
+def fourier(made: Maps, clean: Images) -> Scalar:
+    """Mean absolute error of the real and imaginary parts of the orthonormal spectrum."""
+    spectrum = torch.view_as_real(torch.fft.rfft2((made - clean).float(), norm="ortho"))
+    return spectrum.abs().mean()
+
+
+def _sobel(images: Maps) -> Maps:
+    """Gradient to the right and downwards of every channel."""
+    right = torch.tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]], device=images.device) / 8
+    n, c, h, w = images.shape
+    kernels = torch.stack([right, right.T])[:, None]
+    return F.conv2d(mirror(images.float(), 1).reshape(n * c, 1, h + 2, w + 2), kernels).reshape(n, 2 * c, h, w)
+
+
+_DISTANCES = {"l1": mean_absolute, "charbonnier": charbonnier, "psnr": minus_psnr, "edge": edge, "fourier": fourier}
