@@ -260,7 +260,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         _fail("interrupted; what was saved before is whole", 130)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "memory" not in str(error):  # what torch says when there is none left
+        # Torch says it in words.
+        if not isinstance(error, MemoryError) and not any(said in str(error) for said in ("allocate memory", "out of memory")):
             raise
         _fail("not enough memory; use smaller images, a smaller batch, or fewer at once", 2)
     except BrokenPipeError:

@@ -10,13 +10,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from sfumato.core.errors import CheckpointError, DivergenceError, StorageError
-from sfumato.objectives import adversarial, cross_entropy
+from sfumato.core.errors import CheckpointError, DivergenceError, SettingError, StorageError
+from sfumato.models import MODELS
+from sfumato.objectives import adversarial, cross_entropy, restoration
 from sfumato.store import checkpoint
 from sfumato.train.distributed import World
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
-from sfumato.train.settings import resolve
+from sfumato.train.settings import TrainSettings, resolve
 from sfumato.train.step import Trainee
 
 
@@ -253,3 +254,8 @@ def test_a_place_that_cannot_be_a_folder_is_named_before_training(tiny, bars, tm
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StorageError, match=r"file/run/settings.json: cannot be written"):
         fit(tiny("classifier", images=10**9), data=bars, run=tmp_path / "file" / "run", device="cpu")
+
+
+def test_a_network_without_a_size_is_refused_before_training(bars):
+    with pytest.raises(SettingError, match="models/dncnn repairs images of any size"):
+        fit(TrainSettings(model=MODELS["dncnn"](), objective=restoration.Config()), data=bars, device="cpu")

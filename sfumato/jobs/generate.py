@@ -59,11 +59,7 @@ def save(images: Images, out: Path, *, names: Sequence[str], columns: int | None
 
 def sampler(model: str | Path | nn.Module) -> Any:
     """The generator called `model`. Raises SettingError if that model makes no images."""
-    network = weights.opened(model)
-    if not isinstance(network, Samples):
-        name = model if isinstance(model, str | Path) else type(model).__name__
-        raise SettingError(f"{name} makes no images; `sfumato models` tells which do")
-    return network
+    return weights.opened(model, Samples, otherwise="makes no images")
 
 
 def latent(network: Samples, seed: int) -> Vectors:

@@ -9,7 +9,6 @@ image's own border, so the tiles together are what the whole image would have gi
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -43,7 +42,7 @@ def restore(
     computed at once: slower, in little memory, with the same result. Raises SettingError for a network that repairs nothing, for
     what it wants to know and is not told, or for tiles with a network that looks at the whole image.
     """
-    network, where = restorer(model), runtime.device(device)
+    network, where = weights.opened(model, Restores, otherwise="repairs nothing"), runtime.device(device)
     network = network.to(where)
     n, c, h, w = images.shape
     told = {"noise": noise, "known": known, "quality": quality}
@@ -67,15 +66,6 @@ def restore(
     if c != network.channels:
         made = made.reshape(n, c, *made.shape[2:]) if network.channels == 1 else made.mean(dim=1, keepdim=True)
     return made.clamp(0, 1)
-
-
-def restorer(model: str | Path | nn.Module) -> Any:
-    """The network called `model`. Raises SettingError if it repairs nothing."""
-    network = weights.opened(model)
-    if not isinstance(network, Restores):
-        name = model if isinstance(model, str | Path) else type(model).__name__
-        raise SettingError(f"{name} repairs nothing; `sfumato models` tells which models there are")
-    return network
 
 
 def _plane(name: str, value: float | Maps | None, images: Images) -> Planes:

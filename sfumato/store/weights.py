@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from sfumato.core.catalog import suggest
-from sfumato.core.errors import UnknownNameError
+from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.store import checkpoint
 
 
@@ -43,6 +43,13 @@ def load(which: str | Path) -> Any:
     return checkpoint.load(find(which))
 
 
-def opened(which: str | Path | nn.Module) -> Any:
-    """`which` itself if it is a network already, else what `load` gives."""
-    return which if isinstance(which, nn.Module) else load(which)
+def opened(which: str | Path | nn.Module, role: type[nn.Module] = nn.Module, *, otherwise: str = "") -> Any:
+    """`which` itself if it is a network already, else what `load` gives.
+
+    Raises SettingError, saying what the model `otherwise` cannot do, if it does not fill `role`.
+    """
+    network = which if isinstance(which, nn.Module) else load(which)
+    if not isinstance(network, role):
+        name = which if isinstance(which, str | Path) else type(which).__name__
+        raise SettingError(f"{name} {otherwise}; `sfumato models` tells which models there are")
+    return network

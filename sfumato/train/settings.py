@@ -86,13 +86,15 @@ def seconds(budget: str) -> float:
 def resolve(asked: TrainSettings, data: Dataset) -> TrainSettings:
     """`asked` with what the network left open (size, channels, classes) taken from `data`.
 
-    Raises SettingError if the network's classes are not those of the data, or if images would be held out and nothing measured on
-    them; DataError if there are too few images.
+    Raises SettingError if the network has no size of its own, if its classes are not those of the data, or if images would be held
+    out and nothing measured on them; DataError if there are too few images.
     """
     if asked.validation and not hasattr(asked.objective, "validate"):
         raise SettingError(
             f"validation = {asked.validation:g} has no effect: {family(asked.objective)} measures nothing on held-out images; leave it at 0"
         )
+    if not hasattr(asked.model, "size"):
+        raise SettingError(f"model: {family(asked.model)} repairs images of any size, and a run trains networks of one size alone")
     channels, height, width = data.pixels.shape[1:]
     for name, own in (("size", (height, width)), ("channels", channels)):
         if getattr(asked.model, name) not in (None, own):

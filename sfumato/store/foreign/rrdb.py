@@ -5,52 +5,26 @@ import math
 from sfumato.models import MODELS
 from sfumato.store.foreign.base import Found, Tensors, count, renamed
 
-_W = r"\.(weight|bias)"
+_PLACES = ("head", "trunk", "ups.0", "ups.1", "wide", "tail")
 
 _NAMES = {
-    "the first ESRGAN's names": (
+    "the first ESRGAN's": (
         r"model\.1\.sub\.(\d+)\.RDB",
-        [
-            (rf"model\.0{_W}", r"head.\1"),
-            (rf"model\.1\.sub\.(\d+)\.RDB(\d)\.conv(\d)\.0{_W}", r"blocks.\1.\2.convs.\3.\4"),
-            (rf"model\.1\.sub\.(\d+){_W}", r"trunk.\2"),
-            (rf"model\.3{_W}", r"ups.0.\1"),
-            (rf"model\.6{_W}", r"ups.1.\1"),
-            (rf"model\.8{_W}", r"wide.\1"),
-            (rf"model\.10{_W}", r"tail.\1"),
-        ],
+        r"\.0",
+        (r"model\.0", r"model\.1\.sub\.\d+", r"model\.3", r"model\.6", r"model\.8", r"model\.10"),
     ),
-    "BSRGAN's names": (
-        r"RRDB_trunk\.(\d+)\.RDB",
-        [
-            (rf"conv_first{_W}", r"head.\1"),
-            (rf"RRDB_trunk\.(\d+)\.RDB(\d)\.conv(\d){_W}", r"blocks.\1.\2.convs.\3.\4"),
-            (rf"trunk_conv{_W}", r"trunk.\1"),
-            (rf"upconv1{_W}", r"ups.0.\1"),
-            (rf"upconv2{_W}", r"ups.1.\1"),
-            (rf"HRconv{_W}", r"wide.\1"),
-            (rf"conv_last{_W}", r"tail.\1"),
-        ],
-    ),
-    "BasicSR's names": (
-        r"body\.(\d+)\.rdb",
-        [
-            (rf"conv_first{_W}", r"head.\1"),
-            (rf"body\.(\d+)\.rdb(\d)\.conv(\d){_W}", r"blocks.\1.\2.convs.\3.\4"),
-            (rf"conv_body{_W}", r"trunk.\1"),
-            (rf"conv_up1{_W}", r"ups.0.\1"),
-            (rf"conv_up2{_W}", r"ups.1.\1"),
-            (rf"conv_hr{_W}", r"wide.\1"),
-            (rf"conv_last{_W}", r"tail.\1"),
-        ],
-    ),
+    "BSRGAN's": (r"RRDB_trunk\.(\d+)\.RDB", "", ("conv_first", "trunk_conv", "upconv1", "upconv2", "HRconv", "conv_last")),
+    "BasicSR's": (r"body\.(\d+)\.rdb", "", ("conv_first", "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last")),
 }
+"""Whose names: how a dense block begins, what follows the number of its convolution, and what the other places are called."""
 
 
 def claim(tensors: Tensors) -> Found | None:
     """Blocks of three dense blocks; how the image is folded first tells the scale."""
-    for whose, (block, rules) in _NAMES.items():
-        blocks, state = count(tensors, block), renamed(tensors, *rules)
+    for whose, (block, end, places) in _NAMES.items():
+        rules = [(rf"{theirs}\.(weight|bias)", rf"{ours}.\1") for theirs, ours in zip(places, _PLACES, strict=True)]
+        state = renamed(tensors, (rf"{block}(\d)\.conv(\d){end}\.(weight|bias)", r"blocks.\1.\2.convs.\3.\4"), *rules)
+        blocks = count(tensors, block)
         if not blocks or state is None or not {"head.weight", "tail.weight", "blocks.0.1.convs.1.weight"} <= state.keys():
             continue
         width, inputs = state["head.weight"].shape[:2]
@@ -59,7 +33,7 @@ def claim(tensors: Tensors) -> Found | None:
         if inputs != channels * fold**2 or fold not in (1, 2, 4):
             continue
         return Found(
-            layout=f"RRDBNet, {blocks} blocks of {width} channels, x{4 // fold}, {whose}",
+            layout=f"RRDBNet, {blocks} blocks of {width} channels, x{4 // fold}, {whose} names",
             config=MODELS["rrdb"](channels=channels, width=width, growth=growth, blocks=blocks, scale=4 // fold),
             state={_zero_based(name): value for name, value in state.items()},
         )
