@@ -28,7 +28,7 @@ def main() -> None:
     rng = chance.generator(0, "loader")
 
     def ours(i: int) -> None:
-        change(stream.at(i * BATCH)[0], torch.rand(BATCH, augment.DRAWS, generator=rng))
+        change(stream.at(i * BATCH)[0], torch.rand(BATCH, change.draws, generator=rng))
 
     ours(0)
     began = time.process_time()

@@ -14,8 +14,9 @@ import torch  # noqa: E402
 
 from sfumato.data import augment  # noqa: E402
 from sfumato.data.dataset import Dataset  # noqa: E402
-from sfumato.models import classifier, dcgan, vae  # noqa: E402
-from sfumato.objectives import adversarial, cross_entropy, elbo  # noqa: E402
+from sfumato.degrade import chain, impulse, noise  # noqa: E402
+from sfumato.models import classifier, dcgan, gated, vae  # noqa: E402
+from sfumato.objectives import adversarial, cross_entropy, elbo, restoration  # noqa: E402
 from sfumato.train.settings import TrainSettings  # noqa: E402
 
 torch.set_num_threads(1)
@@ -64,7 +65,16 @@ def tiny():
     """The settings of a run of a few seconds: `tiny("gan", images=80)`."""
 
     def settings(kind, **changes):
+        how = (
+            chain.Config(links=(noise.Config(sigma=(0.0, 0.2)), impulse.Config()), chances=(1.0, 0.5))
+            if kind == "restorer"
+            else chain.Config()
+        )
         model, objective = {
+            "restorer": (
+                gated.Config(channels=1, width=4, encoder=(1,), middle=1, decoder=(1,), extremes=True),
+                restoration.Config(),
+            ),
             "classifier": (classifier.Config(widths=(4, 8), hidden=(8,), dropout=0.3), cross_entropy.Config(smoothing=0.1)),
             "vae": (vae.Config(latent_dim=3, width=4, mixture=2), elbo.Config(warmup=40)),
             "gan": (
@@ -75,6 +85,7 @@ def tiny():
         base = TrainSettings(
             model=model,
             objective=objective,
+            degrade=how,
             images=160,
             batch=8,
             lr=3e-3,

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sfumato.data.augment import DRAWS, Config
+from sfumato.core.errors import SettingError
+from sfumato.data.augment import Config
 
 EVERYTHING = Config(flip=0.5, shift=0.2, zoom=0.3, colour=0.5, cutout=0.4)
 
@@ -15,7 +16,7 @@ def images():
 
 
 def draws(count=64, seed=1):
-    return torch.rand(count, DRAWS, generator=torch.Generator().manual_seed(seed))
+    return torch.rand(count, 13, generator=torch.Generator().manual_seed(seed))
 
 
 def ramp(count, h=12, w=9):
@@ -43,6 +44,35 @@ def test_each_setting_alone_does_something(one, images):
 
 def test_a_flip_is_exact(images):
     assert torch.equal(Config(flip=1.0)(images, draws()), images.flip(3))
+
+
+def test_flip_and_turn_give_all_eight_symmetries_of_a_square_equally_often():
+    square = torch.rand(1, 2, 5, 5, generator=torch.Generator().manual_seed(0))
+    config = Config(flip=0.5, turn=0.5)
+    made = config(square.expand(4000, -1, -1, -1), draws(4000))
+    counts = [
+        int((made == each).flatten(1).all(1).sum())
+        for turned in (square, square.mT)
+        for each in (turned, turned.flip(2), turned.flip(3), turned.flip(2, 3))
+    ]
+    assert sum(counts) == 4000
+    assert min(counts) > 400
+
+
+def test_grey_takes_the_colour_of_as_many_as_asked_for(images):
+    faded = Config(grey=1.0)(images, draws())
+    luma = 0.299 * images[:, 0] + 0.587 * images[:, 1] + 0.114 * images[:, 2]
+    torch.testing.assert_close(faded, luma[:, None].expand_as(images))
+    some = Config(grey=0.25)(images.repeat(40, 1, 1, 1), draws(2560))
+    share = (some[:, 0] == some[:, 1]).flatten(1).all(1).float().mean().item()
+    assert share == pytest.approx(0.25, abs=0.04)
+
+
+def test_what_cannot_be_turned_or_faded_is_refused(images):
+    with pytest.raises(SettingError, match="square images, not 12 x 9"):
+        Config(turn=0.5)(images, draws())
+    with pytest.raises(SettingError, match="3 channels, not 1"):
+        Config(grey=0.5)(images[:, :1], draws())
 
 
 def test_flips_come_as_often_as_asked_for():

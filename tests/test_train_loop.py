@@ -15,7 +15,7 @@ from sfumato.store import checkpoint
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
 
-KINDS = ("classifier", "vae", "gan")
+KINDS = ("classifier", "vae", "gan", "restorer")
 
 
 class Listener(Watch):

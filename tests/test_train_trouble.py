@@ -11,13 +11,13 @@ import torch
 from safetensors.torch import save_file
 
 from sfumato.core.errors import CheckpointError, DivergenceError, SettingError, StorageError
-from sfumato.models import MODELS
+from sfumato.degrade import downsample, noise
 from sfumato.objectives import adversarial, cross_entropy, restoration
 from sfumato.store import checkpoint
 from sfumato.train.distributed import World
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
-from sfumato.train.settings import TrainSettings, resolve
+from sfumato.train.settings import resolve
 from sfumato.train.step import Trainee
 
 
@@ -256,6 +256,18 @@ def test_a_place_that_cannot_be_a_folder_is_named_before_training(tiny, bars, tm
         fit(tiny("classifier", images=10**9), data=bars, run=tmp_path / "file" / "run", device="cpu")
 
 
-def test_a_network_without_a_size_is_refused_before_training(bars):
-    with pytest.raises(SettingError, match="models/dncnn repairs images of any size"):
-        fit(TrainSettings(model=MODELS["dncnn"](), objective=restoration.Config()), data=bars, device="cpu")
+def test_what_has_no_effect_on_a_network_that_repairs_nothing_is_refused(tiny, bars):
+    for change in ({"patch": 8}, {"degrade": noise.Config()}):
+        with pytest.raises(SettingError, match=f"{next(iter(change))} has no effect: models/classifier repairs nothing"):
+            fit(tiny("classifier", **change), data=bars, device="cpu")
+
+
+def test_squares_that_do_not_fit_are_refused_before_training(tiny, bars):
+    with pytest.raises(SettingError, match="patch = 12 is more than the shortest side in bars, 8 pixels"):
+        fit(tiny("restorer", patch=12), data=bars, device="cpu")
+    with pytest.raises(SettingError, match="images of 7 x 7 cannot be used, the network wants sides that are multiples of 2"):
+        fit(tiny("restorer", patch=7), data=bars, device="cpu")
+    with pytest.raises(SettingError, match="degrade makes 4 x 4 of 8 x 8 pixels, the network enlarges by 1"):
+        fit(tiny("restorer", degrade=downsample.Config()), data=bars, device="cpu")
+    with pytest.raises(SettingError, match="is no degradation"):
+        fit(tiny("restorer", degrade=restoration.Config()), data=bars, device="cpu")

@@ -1,9 +1,12 @@
 """Randomness as a function of where we are: the same numbers lead to the same draw, in any process, after any interruption."""
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 
 def derive(seed: int, *path: int | str) -> int:
@@ -36,6 +39,14 @@ class Draws:
     parts: int = 1
     """How many processes share the batch, and which of them this is."""
     device: torch.device | str = "cpu"
+    chosen: Bool[Tensor, " n"] | None = None
+    """Those of the `count` images that numbers are wanted for; all if None."""
+
+    def among(self, chosen: Bool[Tensor, " n"]) -> "Draws":
+        """Numbers for the `chosen` images alone. However many they are, these draws are left in the same state."""
+        seed = int(torch.randint(0, 2**62, (), generator=self.rng))
+        mine = chosen.cpu() if self.chosen is None else self.chosen.clone().masked_scatter_(self.chosen, chosen.cpu())
+        return dataclasses.replace(self, rng=torch.Generator().manual_seed(seed), chosen=mine)
 
     def normal(self, *shape: int) -> torch.Tensor:
         """Standard normal numbers of `shape` for each image."""
@@ -59,4 +70,5 @@ class Draws:
         return torch.randperm(length, generator=self.rng).tolist()
 
     def _cut(self, numbers: torch.Tensor) -> torch.Tensor:
-        return numbers[self.part * self.count : (self.part + 1) * self.count]
+        mine = numbers[self.part * self.count : (self.part + 1) * self.count]
+        return mine if self.chosen is None else mine[self.chosen]

@@ -5,27 +5,31 @@ zoom act on rows and columns alone, so each is a small matrix of interpolation w
 A @ image @ B^T: exact for whole pixels, batched, and its second derivative is that of a matrix product.
 """
 
+import dataclasses
 from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, PerImage
 from sfumato.core.settings import Range, settings
-
-DRAWS = 10
-"""Uniform numbers that one image's augmentation takes."""
 
 
 @settings
 class Config:
     flip: Annotated[float, Range(0, 1, "probability")] = 0.0
     """Mirrors left and right. Not for digits or text."""
+    turn: Annotated[float, Range(0, 1, "probability")] = 0.0
+    """Turns by a quarter of a circle, and mirrors top and bottom half of the time: with flip 0.5 and turn 0.5, all eight symmetries of
+    a square. Square images only."""
     shift: Annotated[float, Range(0, 0.5, "of the side")] = 0.0
     """Moves by up to this much in each direction, in whole pixels; what was outside repeats the border."""
     zoom: Annotated[float, Range(0, 0.9)] = 0.0
     """Scales by a factor between 1 / (1 + zoom) and 1 + zoom, each side for itself."""
+    grey: Annotated[float, Range(0, 1, "probability")] = 0.0
+    """Takes the colour away: every channel becomes the luma of ITU-R BT.601. Images of three channels only."""
     colour: Annotated[float, Range(0, 1)] = 0.0
     """Strength of random brightness, contrast and saturation."""
     cutout: Annotated[float, Range(0, 1, "of the side")] = 0.0
@@ -36,21 +40,50 @@ class Config:
     @property
     def active(self) -> bool:
         """Whether anything can change at all."""
-        return self.probability > 0 and any((self.flip, self.shift, self.zoom, self.colour, self.cutout))
+        return self.probability > 0 and any(getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "probability")
+
+    @property
+    def draws(self) -> int:
+        """Uniform numbers that one image's augmentation takes."""
+        return 13 if self.turn or self.grey else 10
 
     def __call__(self, images: Images, uniform: Float[Tensor, "n u"]) -> Images:
-        """`images` with each changed as its row of `uniform` numbers in [0, 1) says; needs `DRAWS` of them."""
+        """`images` with each changed as its row of `uniform` numbers in [0, 1) says; needs `draws` of them.
+
+        Raises SettingError for a quarter turn of images that are not square.
+        """
         u = uniform.to(images.device).unbind(1)
         active = (u[0] < self.probability).float()
         with torch.autocast(images.device.type, enabled=False):
             x = images.float()
+            if self.turn:
+                x = self._turn(x, active, u)
             if self.flip or self.shift or self.zoom:
                 x = self._move(x, active, u)
+            if self.grey:
+                x = self._fade(x, active, u)
             if self.colour:
                 x = _recolour(x, *(self.colour * active * (2 * v - 1) for v in u[6:9]))
             if self.cutout:
                 x = _cut_out(x, self.cutout * active, u[9], u[0] / self.probability)  # uniform again, where active
         return x
+
+    def _turn(self, images: Images, active: PerImage, u: tuple[Tensor, ...]) -> Images:
+        if images.shape[2] != images.shape[3]:
+            raise SettingError(
+                f"augment.turn = {self.turn:g} wants square images, not {images.shape[2]} x {images.shape[3]}; leave it at 0"
+            )
+        across, over = (
+            (u[k] < chance)[:, None, None, None] & (active > 0)[:, None, None, None] for k, chance in ((10, self.turn), (11, 0.5))
+        )
+        turned = torch.where(across, images.mT, images)
+        return torch.where(over, turned.flip(2), turned)
+
+    def _fade(self, images: Images, active: PerImage, u: tuple[Tensor, ...]) -> Images:
+        if images.shape[1] != 3:
+            raise SettingError(f"augment.grey = {self.grey:g} wants images of 3 channels, not {images.shape[1]}; leave it at 0")
+        luma = (images * images.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
+        return torch.where(((u[12] < self.grey) & (active > 0))[:, None, None, None], luma, images)
 
     def _move(self, images: Images, active: PerImage, u: tuple[Tensor, ...]) -> Images:
         h, w = images.shape[2:]

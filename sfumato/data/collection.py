@@ -1,8 +1,9 @@
 """The images of a folder or a zip as one data set: choose, look at the headers, decode in threads, leave out what is broken."""
 
+import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -35,6 +36,22 @@ def collection(
 
     The arguments are those of `load`. Where the names tell no parts, all images come back. Raises DataError as `load` does.
     """
+    with chosen(source, part) as (files, paths, classes, marked):
+        pixels, broken = _pixels(source, files, size=size, channels=channels, crop=crop, tolerance=tolerance)
+    numbers = [classes.index(path[0]) for place, path in enumerate(paths) if place not in broken] if classes else None
+    labels = None if numbers is None else torch.tensor(numbers, dtype=torch.int64)
+    return Dataset(name=called(source), pixels=pixels, labels=labels, classes=classes, skipped=tuple(broken.values())), marked
+
+
+Chosen = tuple[list[Entry], list[tuple[str, ...]], tuple[str, ...], bool]
+
+
+@contextlib.contextmanager
+def chosen(source: Path, part: Part) -> Iterator[Chosen]:
+    """The image files of `part`, their paths without what all share, the class names of all parts, and whether names tell the parts.
+
+    Raises DataError if the source holds less than two images.
+    """
     with listing.entries(source) as found:
         if len(found) < 2:
             held = f"holds {'one image' if found else 'no image'}, and 2 are the least; looked for names ending in"
@@ -43,14 +60,13 @@ def collection(
         marks = listing.parts(paths)
         if marks:
             paths = [path[1:] for path in paths]
-        classes = listing.classes(paths)
-        chosen = [i for i in range(len(found)) if not marks or part in ("all", marks[i])]
-        files = [found[i] for i in chosen]
-        pixels, broken = _pixels(source, files, size=size, channels=channels, crop=crop, tolerance=tolerance)
-    numbers = [classes.index(paths[i][0]) for place, i in enumerate(chosen) if place not in broken] if classes else None
-    labels = None if numbers is None else torch.tensor(numbers, dtype=torch.int64)
-    name = source.resolve().name.removesuffix(source.suffix if source.is_file() else "")
-    return Dataset(name=name, pixels=pixels, labels=labels, classes=classes, skipped=tuple(broken.values())), bool(marks)
+        mine = [i for i in range(len(found)) if not marks or part in ("all", marks[i])]
+        yield [found[i] for i in mine], [paths[i] for i in mine], listing.classes(paths), bool(marks)
+
+
+def called(source: Path) -> str:
+    """The name of a folder or a zip, without the zip's ending."""
+    return source.resolve().name.removesuffix(source.suffix if source.is_file() else "")
 
 
 def each(do: Callable[[T], R], items: Sequence[T]) -> list[R]:
@@ -72,9 +88,9 @@ def _pixels(
     """The images that can be read, and for the place of each that cannot: its name and why."""
     broken: dict[int, str] = {}
     if size is None or channels is None:
-        seen = each(_look, files)
+        seen = each(look, files)
         broken = {i: fact for i, fact in enumerate(seen) if isinstance(fact, str)}
-        _judge(source, broken, len(files), tolerance)
+        judge(source, broken, len(files), tolerance)
         size, channels = _policy([fact for fact in seen if isinstance(fact, Facts)], size, channels)
     pixels = _room(source, (len(files), channels, *size))
     rows = pixels.numpy()
@@ -87,7 +103,7 @@ def _pixels(
         return i, ""
 
     broken |= {i: problem for i, problem in each(read, [i for i in range(len(files)) if i not in broken]) if problem}
-    _judge(source, broken, len(files), tolerance)
+    judge(source, broken, len(files), tolerance)
     whole = [i for i in range(len(files)) if i not in broken]
     return pixels if not broken else pixels[whole], dict(sorted(broken.items()))
 
@@ -100,7 +116,7 @@ def _room(source: Path, shape: tuple[int, int, int, int]) -> Bytes:
         raise DataError(f"{source}: {need}, more than there is; ask for a smaller size") from error
 
 
-def _look(entry: Entry) -> Facts | str:
+def look(entry: Entry) -> Facts | str:
     """What the header says, or why it cannot be read."""
     try:
         return decode.facts(entry.open, entry.name)
@@ -115,7 +131,7 @@ def _policy(seen: Sequence[Facts], size: tuple[int, int] | None, channels: int |
     return size or (own if max(own) <= LARGEST_OWN else DEFAULT), channels or (1 if all(fact.grey for fact in seen) else 3)
 
 
-def _judge(source: Path, broken: dict[int, str], count: int, tolerance: float) -> None:
+def judge(source: Path, broken: dict[int, str], count: int, tolerance: float) -> None:
     """Raises DataError if too many files are broken, or too few images left."""
     if len(broken) > tolerance * count or count - len(broken) < 2:
         allowed = f"{tolerance:.0%} are let pass (tolerance), and 2 images are the least"

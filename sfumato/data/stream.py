@@ -3,40 +3,92 @@
 Each epoch is a fresh permutation; a batch may straddle two of them.
 """
 
+from collections.abc import Iterator
+
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
 from sfumato.core import chance
+from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Labels, to_images
-from sfumato.data.dataset import Dataset
+from sfumato.data.dataset import Dataset, Scenes
 
 
 class Stream:
-    """Batches of `data`: `at(seen)` is the batch that follows after `seen` images, whoever asks and whenever."""
+    """Batches of `data`: `at(seen)` is the batch that follows after `seen` images, whoever asks and whenever.
 
-    def __init__(self, data: Dataset, *, batch: int, seed: int, device: torch.device | str = "cpu") -> None:
-        self.data, self.batch, self.seed, self.device = data, batch, seed, torch.device(device)
-        self.pixels = data.pixels.to(device)
+    With `patch`, each image is a square of that side cut out of its picture at a random place. Raises SettingError if a picture is
+    smaller, or if pictures differ in size and no patch is given.
+    """
+
+    def __init__(self, data: Dataset | Scenes, *, batch: int, seed: int, device: torch.device | str = "cpu", patch: int = 0) -> None:
+        self.data, self.batch, self.seed, self.device, self.patch = data, batch, seed, torch.device(device), patch
         self.labels = None if data.labels is None else data.labels.to(device)
-        self._epoch, self._order = -1, torch.empty(0, dtype=torch.int64)
+        self.order = Order(len(data), seed)
+        if isinstance(data, Dataset) and not patch:
+            self.pixels = data.pixels.to(device)
+            return
+        _check(data, patch)
+        self.pictures = [picture.to(device) for picture in data.pictures]
+        # What a sheet shows, and figures on a few images are of: the middle of the first ones.
+        self.pixels = middles(data, patch, most=64).to(device)
 
     def at(self, seen: int, share: slice = slice(None)) -> tuple[Images, Labels | None]:
         """Images and labels number `seen` to `seen + batch` of the stream, or `share` of them."""
-        which = self._indices(seen)[share].to(self.device)
-        return to_images(self.pixels.index_select(0, which)), None if self.labels is None else self.labels[which]
+        which = self.order.between(seen, seen + self.batch)[share]
+        if isinstance(self.data, Dataset) and not self.patch:
+            which = which.to(self.device)
+            return to_images(self.pixels.index_select(0, which)), None if self.labels is None else self.labels[which]
+        places = torch.rand(self.batch, 2, generator=chance.generator(self.seed, "crop", seen))[share]
+        return to_images(torch.stack(list(self._cut(which.tolist(), places.tolist())))), None
 
-    def _indices(self, seen: int) -> Int64[Tensor, " n"]:
-        count, parts, position = len(self.data), [], seen
-        while position < seen + self.batch:
-            epoch, start = divmod(position, count)
-            stop = min(count, start + seen + self.batch - position)
-            parts.append(self._permutation(epoch)[start:stop])
-            position += stop - start
+    def _cut(self, which: list[int], places: list[list[float]]) -> Iterator[Tensor]:
+        for i, (down, right) in zip(which, places, strict=True):
+            picture = self.pictures[i]
+            side = (self.patch or picture.shape[1], self.patch or picture.shape[2])
+            top, left = int(down * (picture.shape[1] - side[0] + 1)), int(right * (picture.shape[2] - side[1] + 1))
+            yield picture[:, top : top + side[0], left : left + side[1]]
+
+
+class Order:
+    """The order in which `count` things are seen, epoch after epoch, each a permutation of its own."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed = count, seed
+        self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.int64)
+
+    def between(self, start: int, stop: int) -> Int64[Tensor, " _n"]:
+        """Which things are seen as number `start` to `stop`."""
+        parts, position = [], start
+        while position < stop:
+            epoch, first = divmod(position, self.count)
+            last = min(self.count, first + stop - position)
+            parts.append(self._in(epoch)[first:last])
+            position += last - first
         return torch.cat(parts)
 
-    def _permutation(self, epoch: int) -> Int64[Tensor, " n"]:
+    def _in(self, epoch: int) -> Int64[Tensor, " _n"]:
         if epoch != self._epoch:
             self._epoch = epoch
-            self._order = torch.randperm(len(self.data), generator=chance.generator(self.seed, "order", epoch))
-        return self._order
+            self._permutation = torch.randperm(self.count, generator=chance.generator(self.seed, "order", epoch))
+        return self._permutation
+
+
+def middles(data: Dataset | Scenes, patch: int, *, most: int | None = None) -> Tensor:
+    """The middle square of side `patch` of each of the first `most` pictures, or of all; whole pictures if `patch` is 0."""
+    pieces = []
+    for picture in data.pictures[:most]:
+        h, w = picture.shape[1:]
+        top, left = ((h - patch) // 2, (w - patch) // 2) if patch else (0, 0)
+        pieces.append(picture[:, top : top + (patch or h), left : left + (patch or w)])
+    return torch.stack(pieces)
+
+
+def _check(data: Dataset | Scenes, patch: int) -> None:
+    sizes = {tuple(picture.shape[1:]) for picture in data.pictures}
+    if not patch and len(sizes) > 1:
+        raise SettingError(f"patch = 0 wants pictures of one size, and {data.name} has {len(sizes)}; give a side in pixels, such as 64")
+    least = min(min(size) for size in sizes)
+    if patch > least:
+        raise SettingError(f"patch = {patch} is more than the shortest side in {data.name}, {least} pixels; make it smaller")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 
 from sfumato.core.chance import Draws
@@ -58,3 +58,8 @@ def ordered(config: Any, *names: str) -> None:
 def spread(values: Shaped[Tensor, " n"]) -> Shaped[Tensor, "n 1 1 1"]:
     """`values` in a shape that goes with images."""
     return values[:, None, None, None]
+
+
+def colourless(images: Images) -> Bool[Tensor, " n"]:
+    """Whether all channels of an image are the same; damage to one that is without colour must not bring it any."""
+    return (images == images[:, :1]).flatten(1).all(dim=1)

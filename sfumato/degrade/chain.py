@@ -8,7 +8,7 @@ import torch
 from sfumato.core.chance import Draws
 from sfumato.core.errors import SettingError
 from sfumato.core.settings import Range, settings
-from sfumato.degrade.base import Degraded, spread
+from sfumato.degrade.base import Degraded
 
 
 @settings
@@ -28,16 +28,25 @@ class Config:
         """Raises SettingError if a link that is not always taken changes the size."""
         chances = self.chances or (1.0,) * len(self.links)
         for i in draws.order(len(self.links)) if self.shuffle else range(len(self.links)):
+            if chances[i] == 1:
+                seen = self.links[i](seen, draws)
+                continue
             hit = draws.uniform() < chances[i]
-            seen = _chosen(hit, self.links[i](seen, draws), seen) if chances[i] < 1 else self.links[i](seen, draws)
+            lot = draws.among(hit)
+            if hit.any():
+                seen = _joined(seen, hit, self.links[i](_some(seen, hit), lot))
         return seen
 
 
-def _chosen(hit: torch.Tensor, after: Degraded, before: Degraded) -> Degraded:
-    if after.images.shape != before.images.shape:
+def _some(seen: Degraded, hit: torch.Tensor) -> Degraded:
+    return Degraded(**{field.name: getattr(seen, field.name)[hit] for field in dataclasses.fields(Degraded)})
+
+
+def _joined(before: Degraded, hit: torch.Tensor, after: Degraded) -> Degraded:
+    if after.images.shape[1:] != before.images.shape[1:]:
         raise SettingError("degrade/chain: a link that changes the size must have chance 1, for a batch has one size")
     parts = {}
     for field in dataclasses.fields(Degraded):
-        new, old = getattr(after, field.name), getattr(before, field.name)
-        parts[field.name] = torch.where(hit if new.ndim == 1 else spread(hit), new, old)
+        parts[field.name] = getattr(before, field.name).clone()
+        parts[field.name][hit] = getattr(after, field.name)
     return Degraded(**parts)

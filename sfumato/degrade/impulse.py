@@ -5,7 +5,7 @@ from typing import Annotated
 
 from sfumato.core.chance import Draws
 from sfumato.core.settings import Range, settings
-from sfumato.degrade.base import Degraded, Span, ordered, spread
+from sfumato.degrade.base import Degraded, Span, colourless, ordered, spread
 
 
 @settings
@@ -25,5 +25,6 @@ class Config:
         channels, h, w = seen.images.shape[1:]
         density = spread(draws.within(*self.density))
         u = draws.uniform(1 if self.together else channels, h, w)
+        u = u.where(~spread(colourless(seen.images)), u[:, :1])
         images = seen.images.masked_fill(u < density, 0.0).masked_fill(u < density * self.salt, 1.0)
         return dataclasses.replace(seen, images=images)

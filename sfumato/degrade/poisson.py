@@ -8,7 +8,7 @@ import torch
 
 from sfumato.core.chance import Draws
 from sfumato.core.settings import Range, settings
-from sfumato.degrade.base import Degraded, Span, ordered
+from sfumato.degrade.base import Degraded, Span, colourless, ordered, spread
 
 
 @settings
@@ -24,4 +24,6 @@ class Config:
         photons = draws.within(*map(math.log, self.photons)).exp().tolist()
         rates = seen.images.float().cpu().clamp_min(0)
         counted = [torch.poisson(x * k, generator=rng) / k for x, k, rng in zip(rates, photons, draws.generators(), strict=True)]
-        return dataclasses.replace(seen, images=torch.stack(counted).to(seen.images))
+        made = torch.stack(counted).to(seen.images)
+        made = made.where(~spread(colourless(seen.images)), made[:, :1])
+        return dataclasses.replace(seen, images=made)

@@ -32,6 +32,7 @@ def restore(
     known: Maps | None = None,
     quality: float | Maps | None = None,
     tile: int | None = None,
+    precision: runtime.Precision = "fp32",
     device: str = "auto",
 ) -> Maps:
     """Clean images in [0, 1], on the CPU, `scale` times as large as `images`.
@@ -60,7 +61,9 @@ def restore(
 
     # Sides.
     x, planes = _extended(x, network.multiple), None if planes is None else _extended(planes, network.multiple)
-    made = _tiled(network, x, planes, tile, where)[:, :, : h * network.scale, : w * network.scale]
+    with runtime.autocast(runtime.precision(precision, where), where):
+        made = _tiled(network, x, planes, tile, where)
+    made = made[:, :, : h * network.scale, : w * network.scale]
 
     # And back.
     if c != network.channels:
@@ -95,8 +98,8 @@ def _tiled(network: Restores, images: Maps, planes: Planes | None, tile: int | N
     if tile < 1:
         raise SettingError(f"tile = {tile} must be at least 1 pixel")
     s, made = network.scale, images.new_empty(len(images), images.shape[1], h * network.scale, w * network.scale)
-    for top, bottom in _spans(h, tile, network.multiple):
-        for left, right in _spans(w, tile, network.multiple):
+    for top, bottom in _spans(h, tile, network.grid):
+        for left, right in _spans(w, tile, network.grid):
             rows, columns = (_around(a, b, network, side) for a, b, side in ((top, bottom, h), (left, right, w)))
             some = (slice(None), slice(None), slice(*rows), slice(*columns))
             part = network.restore(images[some].to(where), None if planes is None else planes[some].to(where)).cpu()
@@ -105,16 +108,16 @@ def _tiled(network: Restores, images: Maps, planes: Planes | None, tile: int | N
     return made
 
 
-def _spans(length: int, tile: int, multiple: int) -> Iterator[Span]:
-    """Pieces of about `tile` pixels that begin and end at multiples of `multiple`."""
-    step = max(1, tile // multiple) * multiple
+def _spans(length: int, tile: int, grid: int) -> Iterator[Span]:
+    """Pieces of about `tile` pixels that begin and end at multiples of `grid`."""
+    step = max(1, tile // grid) * grid
     count = math.ceil(length / step)
-    step = math.ceil(length / count / multiple) * multiple
+    step = math.ceil(length / count / grid) * grid
     return ((start, min(start + step, length)) for start in range(0, length, step))
 
 
 def _around(start: int, stop: int, network: Restores, length: int) -> Span:
     """The piece with its context, as far as the image goes."""
     assert network.context is not None
-    reach = math.ceil(network.context / network.multiple) * network.multiple
+    reach = math.ceil(network.context / network.grid) * network.grid
     return max(0, start - reach), min(length, stop + reach)

@@ -6,6 +6,7 @@ Samples       latents (and labels) to images
 Restores      degraded images to clean ones
 Describes     images to feature vectors, for metrics
 └─ Classifies   ... and to class scores
+Layered       images to maps of features, fine to coarse, for losses that compare what is seen
 """
 
 from abc import ABC, abstractmethod
@@ -95,6 +96,11 @@ class Restores(nn.Module, ABC):
     takes: tuple[Plane, ...]
     """What it wants to know beside the image."""
 
+    @property
+    def grid(self) -> int:
+        """Tiles must begin at multiples of this, itself one of `multiple`."""
+        return self.multiple
+
     @abstractmethod
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         """Clean images, in [0, 1] up to a small overshoot. `planes` holds a channel for each name in `takes`."""
@@ -120,6 +126,21 @@ class Classifies(Describes):
     @abstractmethod
     def classify(self, images: Images) -> Vectors:
         """Unnormalised log-probabilities, one column per class."""
+
+
+class Layered(nn.Module, ABC):
+    """Shows what it sees of images of any size on the way to its answer."""
+
+    channels: int
+    """1 for a network of grey images, 3 of RGB."""
+    layer_widths: tuple[int, ...]
+    """Channels of each layer, finest first."""
+    reduction: int
+    """How many times smaller the coarsest maps are than the images; no side may be shorter."""
+
+    @abstractmethod
+    def layers(self, images: Images) -> list[Maps]:
+        """Feature maps of each layer, finest first."""
 
 
 @runtime_checkable

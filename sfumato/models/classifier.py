@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Vectors
+from sfumato.core.image import Images, Maps, Vectors
 from sfumato.core.settings import Range, settings
-from sfumato.models.base import Classifies, known
+from sfumato.models.base import Classifies, Layered, known
 from sfumato.nn.blocks import Activation, activation
 from sfumato.nn.norm import BatchNorm
 
@@ -55,11 +55,12 @@ class Config:
 
 
 @final
-class Classifier(Classifies):
+class Classifier(Classifies, Layered):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.size, self.channels, self.classes = known(config)
         self.feature_dim = config.hidden[-1]
+        self.layer_widths, self.reduction = config.widths, 2 ** (len(config.widths) - 1)
         if self.classes < 2:
             raise SettingError(f"models/classifier: classes = {self.classes}, must be at least 2; put the images into one folder a class")
         pool = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[config.pooling]
@@ -83,12 +84,25 @@ class Classifier(Classifies):
         self.hidden = nn.Sequential(*flat, *layers)
         self.scores = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(units[-1], self.classes))
 
+    def layers(self, images: Images) -> list[Maps]:
+        """What each stage ends with, before the pooling."""
+        x, found = _signed(images), []
+        for part in self.stages:
+            if isinstance(part, nn.MaxPool2d | nn.AvgPool2d):
+                found.append(x)
+            x = part(x)
+        return [*found, x]
+
     def features(self, images: Images) -> Vectors:
-        x = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
-        return self.hidden(self.stages(x)).float()
+        return self.hidden(self.stages(_signed(images))).float()
 
     def classify(self, images: Images) -> Vectors:
         return self.scores(self.features(images)).float()
+
+
+def _signed(images: Images) -> Images:
+    """Images in [-1, 1], as the convolutions want them."""
+    return (images * 2 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def _convolve(inputs: int, outputs: int, config: Config) -> list[nn.Module]:

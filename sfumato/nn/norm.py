@@ -14,14 +14,20 @@ class PixelNorm(nn.Module):
 
 
 class LayerNorm(nn.Module):
-    """Each pixel's channels brought to mean 0 and variance 1; one native operator, four times as fast on a CPU as pixel normalisation."""
+    """Each pixel's channels brought to mean 0 and variance 1; one native operator, four times as fast on a CPU as pixel normalisation.
 
-    def __init__(self, channels: int) -> None:
+    With `affine`, each channel is then scaled and shifted as training finds best.
+    """
+
+    def __init__(self, channels: int, *, affine: bool = False, eps: float = 1e-5) -> None:
         super().__init__()
-        self.channels = channels
+        self.channels, self.eps = channels, eps
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.layer_norm(x.permute(0, 2, 3, 1), (self.channels,)).permute(0, 3, 1, 2)
+        y = F.layer_norm(x.permute(0, 2, 3, 1), (self.channels,), self.weight, self.bias, self.eps)
+        return y.permute(0, 3, 1, 2)
 
 
 class BatchNorm(nn.BatchNorm2d):

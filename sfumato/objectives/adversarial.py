@@ -24,7 +24,6 @@ from torch.nn import functional as F
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, PerImage, Scalar
 from sfumato.core.settings import Range, settings
-from sfumato.data.augment import DRAWS
 from sfumato.data.augment import Config as Augmentation
 from sfumato.models.base import Adversarial, Verdict
 from sfumato.objectives.base import Batch, Losses, Phase
@@ -118,7 +117,7 @@ class Config:
             )
 
     def _judge(self, model: Adversarial, images: Images, batch: Batch) -> Verdict:
-        shown = self.augment(images, batch.uniform(DRAWS)) if self.augment.active else images
+        shown = self.augment(images, batch.uniform(self.augment.draws)) if self.augment.active else images
         return model.judge(shown, batch.labels)
 
     def _with_classes(self, total: Scalar, verdict: Verdict, batch: Batch) -> Losses:

@@ -18,6 +18,12 @@ RECIPES = {
     "digits": "gan",
     "fashion": "gan",
     "glyphs": "gan",
+    "denoise": "restore",
+    "dncnn": "restore",
+    "restore": "restore",
+    "inpaint": "restore",
+    "upscale-x2": "restore",
+    "upscale-x4": "restore",
 }
 """Each recipe and the file of this room in which the function of that name is."""
 

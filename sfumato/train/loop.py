@@ -20,21 +20,22 @@ from sfumato import __version__
 from sfumato.core import disk, runtime
 from sfumato.core import settings as trees
 from sfumato.core.errors import CheckpointError
-from sfumato.data.dataset import Dataset
+from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.load import load
+from sfumato.data.scenes import load_scenes
 from sfumato.store import checkpoint
 from sfumato.train import plan
 from sfumato.train.distributed import World
 from sfumato.train.doctor import Doctor
 from sfumato.train.log import Figures, RunLog, Watch
 from sfumato.train.samples import measure, sheet
-from sfumato.train.settings import TrainSettings, resolve
+from sfumato.train.settings import TrainSettings, repairs, resolve
 from sfumato.train.signals import Interrupts
 from sfumato.train.step import Trainee
 
 
 def fit(
-    asked: TrainSettings, *, run: Path | None = None, data: Dataset | None = None, watch: Watch | None = None, device: str = "auto"
+    asked: TrainSettings, *, run: Path | None = None, data: Dataset | Scenes | None = None, watch: Watch | None = None, device: str = "auto"
 ) -> nn.Module:
     """Trains the network of `asked` and returns it: the average of its weights, with `config` and `card` attached.
 
@@ -49,12 +50,14 @@ def fit(
         return _train(asked, run=run, data=data, watch=listener, world=world, where=where)
 
 
-def _train(asked: TrainSettings, *, run: Path | None, data: Dataset | None, watch: Watch, world: World, where: torch.device) -> nn.Module:
+def _train(
+    asked: TrainSettings, *, run: Path | None, data: Dataset | Scenes | None, watch: Watch, world: World, where: torch.device
+) -> nn.Module:
     """`fit`, in a world that is open."""
     # Data, and what the network takes from it.
     began = time.perf_counter()
     if data is None:
-        data = load(asked.data, size=asked.model.size, channels=asked.model.channels, crop=asked.crop, tolerance=asked.tolerance)
+        data = gather(asked)
     training, held_out = data.split(asked.validation, purpose="validation") if asked.validation else (data, None)
     settings, earlier = resolve(asked, training), _earlier(run)
     if earlier and settings.budget:
@@ -84,7 +87,7 @@ def _train(asked: TrainSettings, *, run: Path | None, data: Dataset | None, watc
 
             # Samples and validation.
             if fresh and (done or _due(settings.sample_every, seen, settings)):
-                picture = sheet(trainee.best(), trainee.stream) if world.leads else None
+                picture = sheet(trainee.best(), trainee.stream, settings) if world.leads else None
                 log.picture(picture, seen)
                 figures.add(measure(settings, trainee.best(), held_out, where))
 
@@ -116,7 +119,14 @@ def _train(asked: TrainSettings, *, run: Path | None, data: Dataset | None, watc
     return model
 
 
-def about(data: Dataset, training: Dataset) -> list[str]:
+def gather(asked: TrainSettings) -> Dataset | Scenes:
+    """The images to train on: all of one size, or as they are for a network that repairs."""
+    if repairs(asked):
+        return load_scenes(asked.data, channels=asked.model.channels, tolerance=asked.tolerance)
+    return load(asked.data, size=asked.model.size, channels=asked.model.channels, crop=asked.crop, tolerance=asked.tolerance)
+
+
+def about(data: Dataset | Scenes, training: Dataset | Scenes) -> list[str]:
     """What a person should know of the images: which were skipped, and how many of them are not trained on."""
     lines = [f"skipped {line}" for line in data.skipped]
     held = len(data) - len(training)
@@ -137,7 +147,7 @@ def finished(trainee: Trainee, done: bool) -> nn.Module:
     return model
 
 
-def describe(settings: TrainSettings, data: Dataset, seen: int, elapsed: float) -> dict[str, Any]:
+def describe(settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed: float) -> dict[str, Any]:
     """The card that travels inside the model file."""
     return {
         "made_with": f"sfumato {__version__}, torch {torch.__version__}",
@@ -161,7 +171,7 @@ def _due(every: int, seen: int, settings: TrainSettings) -> bool:
     return seen // every > (seen - settings.batch) // every
 
 
-def _go_on(trainee: Trainee, run: Path | None, data: Dataset) -> tuple[int, float]:
+def _go_on(trainee: Trainee, run: Path | None, data: Dataset | Scenes) -> tuple[int, float]:
     """Gives `trainee` the state that is in the folder, if there is one; says after how many images and seconds that was."""
     path = run / "state" / "state.safetensors" if run else None
     if path is None or not path.exists():

@@ -6,7 +6,7 @@ import time
 
 import torch
 
-from sfumato.data.dataset import Dataset
+from sfumato.data.dataset import Dataset, Scenes
 from sfumato.train.distributed import World
 from sfumato.train.log import Watch
 from sfumato.train.samples import sheet
@@ -18,7 +18,7 @@ MARGIN = 0.97
 
 
 def fit_to_budget(
-    settings: TrainSettings, data: Dataset, world: World, device: torch.device, watch: Watch, *, started: float
+    settings: TrainSettings, data: Dataset | Scenes, world: World, device: torch.device, watch: Watch, *, started: float
 ) -> TrainSettings:
     """`settings` with `images` such that the run, begun when the clock said `started`, ends at `settings.budget`, this included."""
     budget = seconds(settings.budget)
@@ -35,7 +35,7 @@ def fit_to_budget(
 
     # A sheet of samples now and then is part of the price.
     began = time.perf_counter()
-    sheet(trial.best(), trial.stream)
+    sheet(trial.best(), trial.stream, settings)
     pause = time.perf_counter() - began
     per_image = world.agree(spent / seen + pause / settings.sample_every)
     left = MARGIN * (budget - world.agree(time.perf_counter() - started))

@@ -5,22 +5,27 @@ from torch import nn
 
 from sfumato.core import chance
 from sfumato.core.image import Images, Labels, to_images
-from sfumato.data.dataset import Dataset
-from sfumato.data.stream import Stream
-from sfumato.models.base import Encodes, Samples, latents
+from sfumato.data.dataset import Dataset, Scenes
+from sfumato.data.stream import Stream, middles
+from sfumato.models.base import Encodes, Restores, Samples, latents
+from sfumato.nn.resample import resize
 from sfumato.objectives.base import Batch
+from sfumato.objectives.restoration import planes
 from sfumato.train.settings import TrainSettings
+from sfumato.train.step import damaged
 
 COUNT = 64
 """Images on a sheet."""
 
 
 @torch.no_grad()
-def sheet(model: nn.Module, stream: Stream) -> Images | None:
+def sheet(model: nn.Module, stream: Stream, settings: TrainSettings) -> Images | None:
     """The same 64 samples at every call, each of the next class; for an encoder, 32 pairs of image and reconstruction follow.
 
-    None if it makes no images.
+    For a network that repairs, 16 times damaged, repaired and clean. None if it makes no images.
     """
+    if isinstance(model, Restores):
+        return _repairs(model, stream, settings)
     if not isinstance(model, Samples):
         return None
     device = stream.device
@@ -36,22 +41,36 @@ def sheet(model: nn.Module, stream: Stream) -> Images | None:
     return torch.cat(pictures).clamp(0, 1)
 
 
+def _repairs(model: Restores, stream: Stream, settings: TrainSettings) -> Images:
+    batch = damaged(still(to_images(stream.pixels[: COUNT // 4]), chance.generator(0, "sheet")), settings)
+    h, w = batch.clean.shape[2:]
+    made = model.restore(batch.degraded, planes(model, batch))
+    return torch.stack([resize(batch.degraded, (h, w), method="nearest"), made, batch.clean], dim=1).flatten(0, 1).clamp(0, 1)
+
+
+def still(clean: Images, rng: torch.Generator, labels: Labels | None = None) -> Batch:
+    """Images that nobody trains on, as a batch."""
+    return Batch(clean=clean, degraded=clean, labels=labels, rng=rng, seen=0, progress=1.0)
+
+
 def columns_of_labels(classes: int, count: int, device: torch.device) -> Labels | None:
     """Labels 0, 1, 2, ... over and over, or None without classes."""
     return torch.arange(count, device=device) % classes if classes else None
 
 
-def measure(settings: TrainSettings, model: nn.Module, held_out: Dataset | None, device: torch.device) -> dict[str, torch.Tensor]:
+def measure(settings: TrainSettings, model: nn.Module, held_out: Dataset | Scenes | None, device: torch.device) -> dict[str, torch.Tensor]:
     """The objective's own figures on held-out images, averaged over batches; nothing if there are none or it has none."""
     validate = getattr(settings.objective, "validate", None)
     if held_out is None or validate is None or not len(held_out):
         return {}
+    pixels = held_out.pixels if isinstance(held_out, Dataset) and not settings.patch else middles(held_out, settings.patch)
     sums: dict[str, torch.Tensor] = {}
-    for start in range(0, len(held_out), 512):
-        clean = to_images(held_out.pixels[start : start + 512].to(device))
-        labels = held_out.labels[start : start + 512].to(device) if held_out.labels is not None and settings.model.classes else None
-        rng = chance.generator(settings.seed, "validation", start)
-        batch = Batch(clean=clean, degraded=clean, labels=labels, rng=rng, seen=0, progress=1.0)
+    for start in range(0, len(held_out), some := 32 if isinstance(model, Restores) else 512):
+        clean = to_images(pixels[start : start + some].to(device))
+        told = held_out.labels if getattr(settings.model, "classes", 0) else None
+        labels = None if told is None else told[start : start + some].to(device)
+        batch = still(clean, chance.generator(settings.seed, "validation", start), labels)
+        batch = damaged(batch, settings) if isinstance(model, Restores) else batch
         for name, value in validate(model, batch).items():
             sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() * len(clean) / len(held_out)
     return {f"validation/{name}": value for name, value in sums.items()}

@@ -8,7 +8,8 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.runtime import Precision
 from sfumato.core.settings import Range, family, settings
 from sfumato.data.augment import Config as Augmentation
-from sfumato.data.dataset import Dataset
+from sfumato.data.dataset import Dataset, Scenes
+from sfumato.degrade.chain import Config as Chain
 
 
 @settings
@@ -25,8 +26,12 @@ class TrainSettings:
     """Share of the files that may turn out to be unreadable; with more, the run does not begin."""
     validation: Annotated[float, Range(0, 0.9, "of the images")] = 0.0
     """Share held out and measured at every sample, for objectives that can. Which images it is depends on their content alone."""
+    patch: Annotated[int, Range(0, 4096, "pixels")] = 0
+    """Side of the squares cut out of pictures at random, for networks that repair images of any size; 0 takes pictures whole."""
     augment: Augmentation = Augmentation()
     """Random changes to the training images."""
+    degrade: Any = Chain()
+    """What is done to the images that a network is to repair."""
     images: Annotated[int, Range(1, 10**12, "images")] = 1_000_000
     """Length of the run. Planned from the budget if there is one."""
     budget: str = ""
@@ -83,18 +88,29 @@ def seconds(budget: str) -> float:
     return float(match[1]) * {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
 
 
-def resolve(asked: TrainSettings, data: Dataset) -> TrainSettings:
+def repairs(asked: TrainSettings) -> bool:
+    """Whether the network repairs images of any size, and so learns from squares cut out of pictures."""
+    return not hasattr(asked.model, "size")
+
+
+def resolve(asked: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
     """`asked` with what the network left open (size, channels, classes) taken from `data`.
 
-    Raises SettingError if the network has no size of its own, if its classes are not those of the data, or if images would be held
-    out and nothing measured on them; DataError if there are too few images.
+    Raises SettingError if a setting has no effect on this network, if its classes are not those of the data, or if images would be
+    held out and nothing measured on them; DataError if there are too few images.
     """
     if asked.validation and not hasattr(asked.objective, "validate"):
         raise SettingError(
             f"validation = {asked.validation:g} has no effect: {family(asked.objective)} measures nothing on held-out images; leave it at 0"
         )
-    if not hasattr(asked.model, "size"):
-        raise SettingError(f"model: {family(asked.model)} repairs images of any size, and a run trains networks of one size alone")
+    if len(data) < 2:
+        raise DataError(f"{data.name} has {len(data)} image; training needs at least 2")
+    if repairs(asked):
+        return asked
+    for name, unset in (("patch", 0), ("degrade", Chain())):
+        if getattr(asked, name) != unset:
+            raise SettingError(f"{name} has no effect: {family(asked.model)} repairs nothing; leave it unset")
+    assert isinstance(data, Dataset)
     channels, height, width = data.pixels.shape[1:]
     for name, own in (("size", (height, width)), ("channels", channels)):
         if getattr(asked.model, name) not in (None, own):
@@ -102,7 +118,5 @@ def resolve(asked: TrainSettings, data: Dataset) -> TrainSettings:
     classes = len(data.classes) if asked.model.classes is None else asked.model.classes
     if classes not in (0, len(data.classes)):
         raise SettingError(f"model.classes = {classes}, but {data.name} has {len(data.classes)}; leave it unset, or 0 to ignore labels")
-    if len(data) < 2:
-        raise DataError(f"{data.name} has {len(data)} image; training needs at least 2")
     model = dataclasses.replace(asked.model, size=(height, width), channels=channels, classes=classes)
     return dataclasses.replace(asked, model=model)

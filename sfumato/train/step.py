@@ -1,25 +1,36 @@
 """One training step: every phase that is due, on one batch. Everything in it is a function of the weights and of images seen."""
 
 import copy
+import dataclasses
 
 import torch
 from torch import nn
 
 from sfumato.core import chance, runtime
-from sfumato.core.errors import DivergenceError
-from sfumato.data import augment
-from sfumato.data.dataset import Dataset
+from sfumato.core.chance import Draws
+from sfumato.core.errors import DivergenceError, SettingError
+from sfumato.core.image import to_images
+from sfumato.core.settings import family
+from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.stream import Stream
+from sfumato.degrade.base import intact
+from sfumato.models.base import Restores
 from sfumato.objectives.base import Batch, Phase
 from sfumato.train.distributed import World
 from sfumato.train.optim import Average, learning_rate, movers
-from sfumato.train.settings import TrainSettings
+from sfumato.train.settings import TrainSettings, repairs
+
+
+def damaged(batch: Batch, settings: TrainSettings) -> Batch:
+    """`batch` with its images damaged as the settings have it."""
+    damage = settings.degrade(intact(batch.clean), batch.draws)
+    return dataclasses.replace(batch, degraded=damage.images, damage=damage)
 
 
 class Trainee:
     """A network in training: its weights, their average, and what moves them."""
 
-    def __init__(self, settings: TrainSettings, data: Dataset, world: World, device: torch.device) -> None:
+    def __init__(self, settings: TrainSettings, data: Dataset | Scenes, world: World, device: torch.device) -> None:
         self.settings, self.world, self.device = settings, world, device
         self.share = world.share(settings.batch)
         self.precision = runtime.precision(settings.precision, device)
@@ -28,7 +39,8 @@ class Trainee:
         self.average = Average(self.model, settings)
         self.phases: list[Phase] = settings.objective.phases(self.model)
         self.movers = movers(self.phases, settings)
-        self.stream = Stream(data, batch=settings.batch, seed=settings.seed, device=device)
+        self.stream = Stream(data, batch=settings.batch, seed=settings.seed, device=device, patch=settings.patch)
+        self._fits()
 
     def step(self, seen: int) -> dict[str, torch.Tensor]:
         """Trains on the batch after `seen` images and returns the phases' figures.
@@ -73,15 +85,34 @@ class Trainee:
     def _batch(self, seen: int) -> Batch:
         rng = chance.generator(self.settings.seed, "batch", seen)
         clean, labels = self.stream.at(seen, self.share)
-        labels = labels if self.settings.model.classes else None
+        labels = labels if getattr(self.settings.model, "classes", 0) else None
         progress = min(1.0, seen / self.settings.images)
         batch = Batch(
             clean=clean, degraded=clean, labels=labels, rng=rng, seen=seen, progress=progress, part=self.world.rank, parts=self.world.size
         )
-        if not self.settings.augment.active:
-            return batch
-        clean = self.settings.augment(clean, batch.uniform(augment.DRAWS))
-        return Batch(**{**vars(batch), "clean": clean, "degraded": clean})
+        if self.settings.augment.active:
+            clean = self.settings.augment(clean, batch.uniform(self.settings.augment.draws))
+            batch = dataclasses.replace(batch, clean=clean, degraded=clean)
+        return damaged(batch, self.settings) if repairs(self.settings) else batch
+
+    def _fits(self) -> None:
+        """Raises SettingError if a network that repairs cannot take the squares that the stream cuts, or what becomes of them."""
+        if not isinstance(self.model, Restores):
+            return
+        h, w = self.stream.pixels.shape[2:]
+        step = self.model.multiple * self.model.scale
+        if h % step or w % step:
+            raise SettingError(f"patch: images of {h} x {w} cannot be used, the network wants sides that are multiples of {step}")
+        clean = to_images(self.stream.pixels[:1])
+        try:
+            seen = self.settings.degrade(intact(clean), Draws(rng=chance.generator(0), count=1, device=self.device)).images
+        except TypeError as error:
+            raise SettingError(f"degrade: {family(self.settings.degrade)} is no degradation") from error
+        if seen.shape[1] != clean.shape[1] or (seen.shape[2] * self.model.scale, seen.shape[3] * self.model.scale) != (h, w):
+            raise SettingError(
+                f"degrade makes {seen.shape[2]} x {seen.shape[3]} of {h} x {w} pixels, the network enlarges by {self.model.scale}; "
+                "let degrade/downsample and the model's scale agree"
+            )
 
     def _descend(self, phase: Phase, batch: Batch, seen: int) -> dict[str, torch.Tensor]:
         # Freeze what this phase does not move: its gradients would be thrown away.

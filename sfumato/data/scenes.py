@@ -1,0 +1,111 @@
+"""Pictures of any size, for networks that repair: whole in memory, cut to squares only when they are seen.
+
+Pictures whose longer side has more than `LARGEST` pixels are shrunk to that: a camera's pictures are sharper afterwards and without
+most of their noise, which is what a clean example should be.
+"""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from sfumato.core.catalog import suggest
+from sfumato.core.errors import DataError, ImageError
+from sfumato.data import decode, idx
+from sfumato.data.collection import called, chosen, each, judge, look
+from sfumato.data.dataset import Dataset, Scenes
+from sfumato.data.decode import Facts
+from sfumato.data.known import NAMES, Part
+from sfumato.data.listing import Entry
+from sfumato.data.load import TEST_SHARE, load
+
+LARGEST = 1024
+"""Pixels of the longer side that are kept."""
+
+
+TERMS = {
+    "bsds500": "Berkeley segmentation data (BSDS500): non-commercial research and education",
+    "bsd68": "BSD68, a grey part of BSDS500 (val): non-commercial research and education",
+    "set12": "Set12: customary research use",
+    "set5": "Set5: customary research use",
+    "train400": "the 400 grey crops that DnCNN was trained on, from BSDS500: non-commercial research and education",
+}
+"""The standard sets that are looked for in SFUMATO_DATA under these names, and their terms."""
+
+KNOWN = (*NAMES, *TERMS)
+"""Every name that `load_scenes` knows."""
+
+_PARTS: dict[str, dict[Part, tuple[str, ...]]] = {
+    "bsds500": {"train": ("train", "test"), "test": ("val",), "all": ("train", "test", "val")},
+}
+"""BSD68 and BSD100 are taken from val: it is the part that nobody should train on."""
+
+
+def load_scenes(source: str | Path, *, channels: int, part: Part = "train", tolerance: float = 0.05) -> Dataset | Scenes:
+    """The pictures of a standard set, a known name, a folder, a zip or an IDX file.
+
+    Of a set that has no parts of its own the pixels of each picture decide, as in `load`; the standard test sets are always given
+    whole. Raises DataError for a source that is no such thing or cannot be used.
+    """
+    if isinstance(source, str) and source in TERMS:
+        return _standard(source, channels, part)
+    path = Path(source).expanduser()
+    if isinstance(source, str) and source in NAMES:
+        return load(source, channels=channels, part=part, tolerance=tolerance)
+    if not path.exists():
+        raise DataError(f"no file or folder {str(source)!r}{suggest(str(source), KNOWN)}; known data sets are {', '.join(KNOWN)}")
+    if path.is_file() and idx.is_idx(path):
+        return load(source, channels=channels, part=part, tolerance=tolerance)
+    if path.is_file() and path.suffix.lower() != ".zip":
+        raise DataError(f"{path}: neither a folder, a zip nor an IDX file; give pictures, or one of {', '.join(KNOWN)}")
+    found, parted = _read(path, channels, part, tolerance)
+    if parted or part == "all":
+        return found
+    train, test = found.split(TEST_SHARE, purpose="test")
+    mine = test if part == "test" else train
+    if not len(mine):
+        raise DataError(f"{found.name}: none of its {len(found)} pictures falls into the {part} part; add pictures, or ask for all")
+    return dataclasses.replace(mine, kept_back=len(found) - len(mine))
+
+
+def _standard(name: str, channels: int, part: Part) -> Scenes:
+    folder = os.environ.get("SFUMATO_DATA")
+    place = Path(folder).expanduser() / name if folder else None
+    if place is None or not place.is_dir():
+        where = f"there is no folder {place}" if place else "SFUMATO_DATA is not set"
+        raise DataError(f"{name} is looked for in SFUMATO_DATA/{name}, and {where}; its authors give it away from their own pages")
+    parts = [place / piece for piece in _PARTS[name][part]] if name in _PARTS else [place]
+    pieces = [_read(each_part, channels, "all", 0.0)[0] for each_part in parts]
+    return Scenes(name=name, pictures=tuple(p for piece in pieces for p in piece.pictures), terms=TERMS[name])
+
+
+def _read(path: Path, channels: int, part: Part, tolerance: float) -> tuple[Scenes, bool]:
+    with chosen(path, part) as (files, _, _, marked):
+        read = each(lambda entry: _picture(entry, channels), files)
+    broken = {i: picture for i, picture in enumerate(read) if isinstance(picture, str)}
+    judge(path, broken, len(files), tolerance)
+    whole = tuple(picture for picture in read if not isinstance(picture, str))
+    return Scenes(name=called(path), pictures=whole, skipped=tuple(broken.values())), marked
+
+
+def _picture(entry: Entry, channels: int) -> Tensor | str:
+    """The picture, or why it cannot be read."""
+    fact = look(entry)
+    if not isinstance(fact, Facts):
+        return fact
+    try:
+        pixels = decode.decode(entry.open, entry.name, channels=channels, size=_shrunk(fact.size))
+    except ImageError as error:
+        return str(error)
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+
+def _shrunk(size: tuple[int, int]) -> tuple[int, int] | None:
+    """The size at which a picture is kept; None for its own."""
+    longer = max(size)
+    if longer <= LARGEST:
+        return None
+    height, width = (max(1, round(side * LARGEST / longer)) for side in size)
+    return height, width

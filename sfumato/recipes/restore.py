@@ -1,0 +1,113 @@
+"""Networks that repair images."""
+
+import dataclasses
+
+from sfumato.data import augment
+from sfumato.degrade import chain, defocus, downsample, gaussian_blur, impulse, jpeg, missing, motion, noise, quantise
+from sfumato.models import dncnn as plain
+from sfumato.models import gated
+from sfumato.objectives import restoration
+from sfumato.train.settings import TrainSettings
+
+SYMMETRIES = augment.Config(flip=0.5, turn=0.5)
+"""All eight of a square."""
+
+
+def denoise() -> TrainSettings:
+    """Grey images with Gaussian noise of standard deviation 25/255: the usual first figure of a denoiser."""
+    return TrainSettings(
+        model=gated.Config(channels=1, width=32, encoder=(2, 2), middle=2, decoder=(2, 2), fold=2),
+        objective=restoration.Config(charbonnier=0.0, psnr=0.01),
+        data="bsds500",
+        patch=64,
+        augment=SYMMETRIES,
+        degrade=noise.Config(sigma=(25 / 255, 25 / 255)),
+        images=2_000_000,
+        batch=16,
+        lr=1e-3,
+        lr_end=0.01,
+        lr_warmup=5_000,
+        clip=1.0,
+        ema=10_000,
+        precision="bf16",
+        log_every=10_000,
+        sample_every=200_000,
+        save_every=100_000,
+    )
+
+
+def dncnn() -> TrainSettings:
+    """DnCNN as its authors train it: squares of 40 pixels, 128 at once, sigma 25/255, batch normalisation."""
+    return dataclasses.replace(
+        denoise(),
+        model=plain.Config(channels=1, normalise=True),
+        objective=restoration.Config(charbonnier=0.0, l1=1.0),
+        data="train400",
+        patch=40,
+        batch=128,
+        clip=0.0,
+    )
+
+
+def restore() -> TrainSettings:
+    """The bundled `restore`: grey and colour pictures with noise, salt and pepper, mild blur and JPEG, none of it told."""
+    return dataclasses.replace(
+        denoise(),
+        model=gated.Config(channels=3, width=32, encoder=(2, 2), middle=2, decoder=(2, 2), fold=2, extremes=True),
+        augment=augment.Config(flip=0.5, turn=0.5, grey=0.6),
+        degrade=chain.Config(
+            links=(
+                gaussian_blur.Config(sigma=(0.3, 2.2), stretch=(1.0, 1.5)),
+                motion.Config(length=(2.0, 11.0)),
+                defocus.Config(radius=(0.5, 3.0)),
+                noise.Config(sigma=(0.0, 0.05)),
+                noise.Config(sigma=(0.0, 0.216)),
+                impulse.Config(density=(0.0, 0.7)),
+                jpeg.Config(quality=(8.0, 95.0)),
+                quantise.Config(),
+            ),
+            chances=(0.15, 0.15, 0.05, 0.4, 0.6, 0.2, 0.2, 0.5),
+        ),
+        images=6_000_000,
+    )
+
+
+def inpaint() -> TrainSettings:
+    """The bundled `inpaint`: what a mask says is missing, from single pixels to strokes and boxes."""
+    return dataclasses.replace(
+        denoise(),
+        model=gated.Config(channels=3, width=32, encoder=(2, 2), middle=4, decoder=(2, 2), fold=2, planes=("known",)),
+        augment=augment.Config(flip=0.5, turn=0.5, grey=0.5),
+        degrade=chain.Config(
+            links=(
+                missing.Config(kind="pixels", share=(0.05, 0.9)),
+                missing.Config(kind="text", share=(0.02, 0.3), thickness=(0.03, 0.12)),
+                missing.Config(kind="strokes", share=(0.02, 0.25), thickness=(0.02, 0.1)),
+                missing.Config(kind="scratches", share=(0.01, 0.15), thickness=(0.02, 0.12)),
+                missing.Config(kind="boxes", share=(0.02, 0.2), thickness=(0.01, 0.03)),
+            ),
+            chances=(0.5, 0.3, 0.2, 0.2, 0.15),
+        ),
+        images=3_000_000,
+    )
+
+
+def upscale_x2() -> TrainSettings:
+    """The bundled `upscale-x2`: twice as long sides, from images shrunk as MATLAB does."""
+    return dataclasses.replace(
+        denoise(),
+        model=gated.Config(channels=3, width=48, middle=8, scale=2),
+        patch=96,
+        degrade=chain.Config(links=(downsample.Config(factor=2), quantise.Config())),
+        images=3_000_000,
+    )
+
+
+def upscale_x4() -> TrainSettings:
+    """The bundled `upscale-x4`: four times as long sides, from images shrunk as MATLAB does."""
+    return dataclasses.replace(
+        upscale_x2(),
+        model=gated.Config(channels=3, width=48, middle=12, scale=4),
+        patch=160,
+        degrade=chain.Config(links=(downsample.Config(factor=4), quantise.Config())),
+    )
