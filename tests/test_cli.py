@@ -54,7 +54,7 @@ def test_help_is_quick_and_light():
     code += "print([m for m in ('torch', 'tensorboard', 'PIL', 'av', 'safetensors') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "[]"
-    for verb in ("demo", "train", "generate", "interpolate", "evaluate", "models"):
+    for verb in ("demo", "train", "generate", "interpolate", "restore", "evaluate", "import", "models"):
         assert verb in out
 
 
@@ -153,3 +153,44 @@ def test_version(capsys):
     code, out, _ = run(capsys, "--version")
     assert code == 0
     assert out.startswith("sfumato 0.")
+
+
+def test_restore_says_what_it_found_and_did(capsys, photos, tmp_path):
+    code, out, _ = run(capsys, "restore", str(photos / "3.png"), "--method", "median", "--out", str(tmp_path / "m"), "--threads", "1")
+    assert code == 0
+    assert "no noise" in out
+    assert "median" in out
+    assert (tmp_path / "m" / "3.png").exists()
+
+
+def test_restore_goes_on_past_a_bad_file_and_says_so_at_the_end(capsys, photos, tmp_path):
+    (photos / "5.png").write_bytes(b"no picture")
+    ask = ("restore", str(photos), "--method", "median", "--out", str(tmp_path / "m"), "--threads", "1")
+    code, out, _ = run(capsys, *ask)
+    assert code == 2
+    assert "11 repaired, 1 failed; see" in " ".join(out.split())
+    assert "failed:" in out
+    code, out, _ = run(capsys, *ask)
+    assert code == 2
+    assert "0 repaired, 11 done before, 1 failed" in " ".join(out.split())
+
+
+def test_what_restore_cannot_do_is_one_line(capsys, photos, tmp_path):
+    one, out = str(photos / "3.png"), ("--out", str(tmp_path / "m"), "--threads", "1")
+    refuses(capsys, "restore", *out, saying="no picture was named")
+    refuses(capsys, "restore", str(tmp_path / "absent.png"), *out, saying="no file or folder")
+    refuses(capsys, "restore", one, "--method", "medien", *out, saying="did you mean 'median'")
+    refuses(capsys, "restore", one, "--model", "digits", *out, saying="digits repairs nothing")
+    refuses(capsys, "restore", one, "--memory", "some", *out, saying="memory = 'some' is not a size")
+    refuses(capsys, "restore", one, "--strength", "7", *out, saying="strength = 7 is outside [0, 2]")
+    refuses(capsys, "restore", one, "film.mp4", *out, saying="film.mp4 is a film: give it alone")
+    refuses(capsys, "restore", one, "--method", "wiener", "--blur", "fog", *out, saying="blur = 'fog' is none of")
+    refuses(capsys, "evaluate", "median", "--restore", "rain", saying="no damage 'rain'")
+
+
+def test_figures_of_a_repair_stand_under_one_protocol(capsys, photos):
+    code, out, _ = run(capsys, "evaluate", "median", "--restore", "salt-and-pepper:20", "--data", str(photos), "--threads", "1")
+    assert code == 0
+    said = " ".join(out.split())
+    assert "psnr_before" in said
+    assert said.count("default_rng(0) each picture") == 1

@@ -15,6 +15,7 @@ from PIL import Image, ImageCms
 from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError, StorageError
 from sfumato.data.files import Picture, read, save_animation, save_image, write
+from sfumato.data.notes import PNG, chunk
 
 
 def colours(height=10, width=14, channels=3, seed=0):
@@ -71,21 +72,36 @@ def test_sixteen_bits(tmp_path):
         assert torch.equal(back.pixels.int(), pixels.int())
     with pytest.raises(ImageError, match="16-bit pixels can be written"):
         write(tmp_path / "x.jpg", Picture(pixels=pixels))
-    with pytest.raises(ImageError, match="16-bit pixels can be written"):
-        write(tmp_path / "x.png", Picture(pixels=pixels.expand(-1, -1, 3)))
 
 
-def test_sixteen_bit_colour_says_what_was_lost(tmp_path):
-    def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    rows = b"".join(b"\0" + struct.pack(">12H", *range(y * 5000, y * 5000 + 12)) for y in range(4))
+def wide_png(path):
+    """Four by four pixels of colour in 16 bits, written by hand."""
+    values = np.random.default_rng(0).integers(0, 65536, (4, 4, 3), dtype=np.uint16)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0))
-    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    path.write_bytes(PNG + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return torch.from_numpy(values)
+
+
+def test_sixteen_bit_colour(tmp_path):
+    pytest.importorskip("pyvips", reason="Pillow holds 16 bits in grey only")
+    values = wide_png(tmp_path / "x.png")
     picture = read(tmp_path / "x.png")
     assert (picture.bit_depth, picture.pixels.dtype) == (16, torch.uint8)
-    with pytest.raises(ImageError, match=r"x\.png: its 16 bits per sample can only be read as 8"):
+    picture = read(tmp_path / "x.png", lossless=True)
+    assert (picture.bit_depth, picture.pixels.dtype) == (16, torch.uint16)
+    assert torch.equal(picture.pixels, values)
+
+
+def test_sixteen_bit_colour_without_the_extra(tmp_path, monkeypatch):
+    values = wide_png(tmp_path / "x.png")
+    monkeypatch.setitem(sys.modules, "pyvips", None)
+    assert read(tmp_path / "x.png").bit_depth == 16
+    with pytest.raises(ImageError, match=r'x\.png: its 16 bits per sample can only be read as 8.*pip install "sfumato\[vips\]"'):
         read(tmp_path / "x.png", lossless=True)
+    with pytest.raises(MissingExtraError, match=r'pip install "sfumato\[vips\]"'):
+        write(tmp_path / "y.png", Picture(pixels=values))
+    assert [p.name for p in tmp_path.iterdir()] == ["x.png"]
 
 
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".webp"])
@@ -112,6 +128,177 @@ def test_a_turned_photo_is_turned_once(tmp_path, exif):
     again = read(tmp_path / "y.png")
     assert torch.equal(again.pixels, first.pixels)
     assert b"Camera" in again.exif
+
+
+def carried(tmp_path, ending):
+    """What is read of x, and of y, which is x read and written by us."""
+    first = read(tmp_path / f"x{ending}", lossless=True)
+    write(tmp_path / f"y{ending}", first)
+    return first, read(tmp_path / f"y{ending}", lossless=True)
+
+
+def same(a, b):
+    names = ("exif", "icc", "dpi", "xmp", "text", "bit_depth", "layout", "jpeg")
+    assert [getattr(a, name) for name in names] == [getattr(b, name) for name in names]
+    assert torch.equal(a.pixels, b.pixels)
+    assert (a.alpha is None) == (b.alpha is None)
+    assert a.alpha is None or torch.equal(a.alpha, b.alpha)
+
+
+@pytest.mark.parametrize(
+    ("ending", "mode"),
+    [(".png", mode) for mode in ("1", "L", "LA", "P", "P and clear", "RGB", "RGBA", "I;16", "RGB and clear", "L and clear")]
+    + [(".tif", mode) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")]
+    + [(".webp", mode) for mode in ("RGB", "RGBA")]
+    + [(".bmp", mode) for mode in ("1", "L", "P", "RGB")],
+)
+def test_a_file_comes_back_as_it_was(tmp_path, exif, ending, mode):
+    base = Image.fromarray(colours(channels=4).numpy(), "RGBA")
+    kind, options = mode.split()[0], {}
+    if kind == "I;16":
+        image = Image.fromarray(torch.arange(140).mul(450).reshape(10, 14).to(torch.uint16).numpy())
+    elif kind == "P":
+        image = base.convert("RGB").quantize(37)
+    else:
+        image = base.convert("RGB").convert(kind) if kind in ("1", "L", "RGB") else base.convert(kind)
+    if "clear" in mode:
+        options["transparency"] = bytes(range(0, 37 * 6, 6)) if kind == "P" else image.getpixel((3, 4))
+    if ending != ".bmp":
+        options |= (
+            {"icc_profile": b"a profile", "exif": exif} if ending != ".tif" else {"icc_profile": b"a profile", "tiffinfo": {271: "Camera"}}
+        )
+    if ending != ".webp":
+        options["dpi"] = (300, 150)
+    image.save(tmp_path / f"x{ending}", **options, **({"lossless": True, "exact": True} if ending == ".webp" else {}))
+    first, again = carried(tmp_path, ending)
+    same(first, again)
+    assert first.dpi == (None if ending == ".webp" else pytest.approx((300, 150), abs=0.02))
+    assert ending == ".bmp" or (first.icc == b"a profile" and b"Camera" in first.exif)
+    with Image.open(tmp_path / f"x{ending}") as before, Image.open(tmp_path / f"y{ending}") as after:
+        assert after.mode == (before.mode if "clear" not in mode or kind == "P" else {"RGB": "RGBA", "L": "LA"}[kind])
+        wanted = "RGBA" if before.mode != "I;16" else "I;16"
+        assert np.array_equal(np.asarray(before.convert(wanted)), np.asarray(after.convert(wanted)))
+
+
+@pytest.mark.parametrize("ending", [".png", ".tif"])
+@pytest.mark.parametrize("alpha", [False, True])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sixteen_bits_come_back_as_they_were(tmp_path, exif, ending, alpha, channels):
+    pytest.importorskip("pyvips", reason="Pillow holds 16 bits in plain grey only")
+    layers = [
+        torch.from_numpy(np.random.default_rng(i).integers(0, 65536, (9, 7, c), dtype=np.uint16)) for i, c in enumerate((channels, 1))
+    ]
+    given = Picture(
+        pixels=layers[0], alpha=layers[1] if alpha else None, bit_depth=16, icc=b"a profile", exif=exif.tobytes(), dpi=(300, 150)
+    )
+    write(tmp_path / f"x{ending}", given)
+    first, again = carried(tmp_path, ending)
+    same(first, again)
+    assert torch.equal(first.pixels, given.pixels)
+    assert first.alpha is None or torch.equal(first.alpha, given.alpha)
+    assert (first.alpha is not None, first.icc, first.bit_depth) == (alpha, b"a profile", 16)
+    assert b"Camera" in first.exif
+
+
+def test_wide_grey_with_one_clear_level(tmp_path):
+    pytest.importorskip("pyvips", reason="Pillow holds 16 bits in plain grey only")
+    Image.fromarray(torch.arange(140).mul(450).reshape(10, 14).to(torch.uint16).numpy()).save(tmp_path / "x.png", transparency=4500)
+    picture = read(tmp_path / "x.png", lossless=True)
+    assert picture.pixels.shape == (10, 14, 1)
+    assert torch.equal(picture.alpha == 0, picture.pixels == 4500)
+
+
+@pytest.mark.parametrize(("quality", "subsampling"), [(40, 2), (75, 1), (95, 0), (100, 0)])
+def test_jpeg_is_compressed_as_it_was(tmp_path, exif, quality, subsampling):
+    Image.fromarray(colours().numpy()).save(
+        tmp_path / "x.jpg", quality=quality, subsampling=subsampling, exif=exif, dpi=(300, 150), icc_profile=b"a profile", comment="Hallo"
+    )
+    first, again = carried(tmp_path, ".jpg")
+    assert first.jpeg.quality() == quality
+    assert first.text == {"Comment": "Hallo"}
+    for name in ("exif", "icc", "dpi", "jpeg", "text"):
+        assert getattr(first, name) == getattr(again, name)
+    assert (first.pixels.int() - again.pixels.int()).abs().float().mean() < 12
+    Image.fromarray(colours(channels=1)[..., 0].numpy()).save(tmp_path / "x.jpg", quality=quality)
+    first, again = carried(tmp_path, ".jpg")
+    assert first.jpeg == again.jpeg
+    assert again.pixels.shape[-1] == 1
+
+
+def test_changed_pixels_get_the_room_they_need(tmp_path):
+    bits = (colours(channels=1) > 127).to(torch.uint8) * 255
+    for pixels, layout, mode in (
+        (bits, "bit", "1"),
+        (bits.clamp(min=3), "bit", "L"),
+        (colours() // 64 * 64, "palette", "P"),
+        (colours(40, 40), "palette", "RGB"),
+    ):
+        write(tmp_path / "x.png", Picture(pixels=pixels, layout=layout))
+        with Image.open(tmp_path / "x.png") as image:
+            assert image.mode == mode
+        assert torch.equal(read(tmp_path / "x.png").pixels, pixels)
+
+
+@pytest.mark.parametrize("ending", [".png", ".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_turn_is_carried_out_once(tmp_path, exif, ending, orientation):
+    exif[0x0112], upright = orientation, colours(8, 24) // 100 * 100
+    turn = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the inverse of what a reader does, as Pillow counts
+    stored = Image.fromarray(upright.numpy())
+    stored = stored.transpose(Image.Transpose(turn[orientation])) if orientation > 1 else stored
+    options = {"quality": 100, "subsampling": 0} if ending == ".jpg" else {"lossless": True} if ending == ".webp" else {}
+    stored.save(tmp_path / f"x{ending}", exif=exif, **options)
+    first, again = carried(tmp_path, ending)
+    assert (first.pixels.int() - upright.int()).abs().max() <= (12 if ending == ".jpg" else 0)
+    assert again.pixels.shape == first.pixels.shape
+    assert first.exif == again.exif
+    with Image.open(tmp_path / f"y{ending}") as image:
+        assert image.getexif().get(0x0112, 1) == 1
+        assert image.getexif()[0x010F] == "Camera"
+
+
+def test_a_makers_notes_stay_where_they_are(tmp_path, exif):
+    exif[0x0112], exif[0x8769] = 6, {0x927C: b"points into the block", 0x8827: 200}
+    Image.fromarray(colours().numpy()).save(tmp_path / "x.jpg", exif=exif)
+    block = exif.tobytes()
+    back = read(tmp_path / "x.jpg").exif
+    assert len(back) == len(block)
+    assert sum(a != b for a, b in zip(back, block, strict=True)) == 1  # the 6 is a 1
+    write(tmp_path / "y.tif", read(tmp_path / "x.jpg"))
+    tags = Image.Exif()
+    tags.load(read(tmp_path / "y.tif").exif)
+    assert dict(tags.get_ifd(0x8769)) == {0x927C: b"points into the block", 0x8827: 200}
+
+
+def test_comments_after_the_pixels_of_a_png(tmp_path):
+    Image.fromarray(colours().numpy()).save(tmp_path / "x.png")
+    content = (tmp_path / "x.png").read_bytes()
+    (tmp_path / "x.png").write_bytes(content[:-12] + chunk(b"tEXt", b"Author\0somebody") + content[-12:])
+    assert read(tmp_path / "x.png").text == {"Author": "somebody"}
+
+
+@pytest.mark.parametrize("ending", [".gif", ".webp", ".tif", ".png"])
+def test_several_frames_are_not_lost_in_silence(tmp_path, ending):
+    frames = [Image.fromarray(colours(seed=seed).numpy()) for seed in range(3)]
+    frames[0].save(tmp_path / f"x{ending}", save_all=True, append_images=frames[1:])
+    assert read(tmp_path / f"x{ending}").pixels.shape == (10, 14, 3)
+    with pytest.raises(ImageError, match=r"x\.\w+: has 3 frames or pages, of which only the first could be kept"):
+        read(tmp_path / f"x{ending}", lossless=True)
+
+
+@pytest.mark.parametrize("value", [0.5, float("nan")])
+def test_floating_point_pixels(tmp_path, value):
+    Image.fromarray(np.full((9, 7), value, np.float32)).save(tmp_path / "x.tif")
+    for lossless in (False, True):
+        with pytest.raises(ImageError, match=r"^[^\n]*x\.tif: has floating-point pixels[^\n]*$"):
+            read(tmp_path / "x.tif", lossless=lossless)
+
+
+def test_what_does_not_fit_into_a_format(tmp_path):
+    with pytest.raises(ImageError, match=r"x\.jpg: cannot be written as JPEG"):
+        write(tmp_path / "x.jpg", Picture(pixels=colours(), exif=b"Exif\0\0" + bytes(70000)))
+    with pytest.raises(ImageError, match=r"opacity is torch\.uint8, the pixels are torch\.uint16"):
+        write(tmp_path / "x.png", Picture(pixels=colours().to(torch.uint16), alpha=colours(channels=1)))
 
 
 def test_a_cmyk_profile_is_not_passed_on(tmp_path):

@@ -27,6 +27,18 @@ def tell_ranges(config: Any) -> None:
             field.type = type(config).__annotations__[field.name]
 
 
+def size(text: str) -> float:
+    """`2GB`, `800MB` or `1.5 GiB` in bytes. Raises SettingError for anything else.
+
+    >>> size("1.5GB")
+    1500000000.0
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(i?)B?\s*", text, re.IGNORECASE)
+    if not match:
+        raise SettingError(f"memory = {text!r} is not a size; write 2GB or 800MB")
+    return float(match[1]) * (1024 if match[3] else 1000) ** (1 + "KMGT".index(match[2].upper()))
+
+
 def names(config: Any, prefix: str = "--") -> list[str]:
     """Every flag of a tree of settings."""
     found = []

@@ -54,14 +54,12 @@ def family(config: Any) -> str:
 
 
 def override(config: C, *assignments: str) -> C:
-    """A copy with each `path.to.field=value` applied; values are JSON, or else text.
+    """A copy with each `path.to.field=value` applied, all at once: settings that need each other may come in any order.
 
-    Raises SettingError naming the fields that do exist, the nearest first.
+    Values are JSON, or else text. Raises SettingError naming the fields that do exist, the nearest first.
     """
-    for assignment in assignments:
-        path, _, text = assignment.partition("=")
-        config = _replace(config, path.strip("-").split("."), text)
-    return config
+    pairs = [assignment.partition("=") for assignment in assignments]
+    return _replace(config, [(path.strip("-").split("."), text) for path, _, text in pairs])
 
 
 def dump(config: Any) -> dict[str, Any]:
@@ -139,14 +137,20 @@ def _problem(value: Any, hint: Any) -> str:
     return ""
 
 
-def _replace(config: Any, path: list[str], text: str) -> Any:
-    head, *rest = path
+def _replace(config: Any, changes: list[tuple[list[str], str]]) -> Any:
     names = [f.name for f in dataclasses.fields(config)] if dataclasses.is_dataclass(config) else []
-    if head not in names:
-        raise SettingError(f"{family(config)} has no setting {head!r}{suggest(head, names)}; it has {', '.join(names)}")
-    old = getattr(config, head)
+    new: dict[str, Any] = {}
+    for (head, *rest), text in changes:
+        if head not in names:
+            raise SettingError(f"{family(config)} has no setting {head!r}{suggest(head, names)}; it has {', '.join(names)}")
+        if not rest:
+            new[head] = _value(text, getattr(config, head))
+    for head in dict.fromkeys(path[0] for path, _ in changes):
+        deeper = [(path[1:], text) for path, text in changes if path[0] == head and path[1:]]
+        if deeper:
+            new[head] = _replace(new.get(head, getattr(config, head)), deeper)
     whole: Any = config
-    return dataclasses.replace(whole, **{head: _replace(old, rest, text) if rest else _value(text, old)})
+    return dataclasses.replace(whole, **new) if new else config
 
 
 def _value(text: str, old: object) -> object:

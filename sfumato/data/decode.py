@@ -44,15 +44,28 @@ class Facts(NamedTuple):
 
 
 @contextlib.contextmanager
-def opened(source: Source, name: str) -> Iterator[Image.Image]:
-    """The image with only its header read. Whatever goes wrong inside becomes an ImageError that begins with `name`."""
+def opened(source: Source, name: str, *, limit: int | None = MAX_PIXELS) -> Iterator[Image.Image]:
+    """The image with only its header read. Whatever goes wrong inside becomes an ImageError that begins with `name`.
+
+    Without a `limit` of pixels there is none: do not decode what comes.
+    """
+    with (
+        reading(name),
+        source.open("rb") if isinstance(source, Path) else source() as file,
+        Image.open(file, formats=FORMATS) if limit else _header(file) as image,
+    ):
+        if limit and math.prod(image.size) > limit:
+            raise Image.DecompressionBombError(f"{math.prod(image.size)} pixels")
+        yield image
+
+
+@contextlib.contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Turns whatever goes wrong while the file `name` is read into an ImageError that begins with it."""
     try:
-        with source.open("rb") if isinstance(source, Path) else source() as file, Image.open(file, formats=FORMATS) as image:
-            if math.prod(image.size) > MAX_PIXELS:
-                raise Image.DecompressionBombError(f"{math.prod(image.size)} pixels")
-            yield image
+        yield
     except ImageError as error:
-        raise ImageError(f"{name}: {error}") from error
+        raise error if str(error).startswith(f"{name}: ") else ImageError(f"{name}: {error}") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         pixels = re.search(r"\d+", str(error))
         size = f"{int(pixels[0]) / 1e6:.0f} megapixels, " if pixels else ""
@@ -116,6 +129,18 @@ def sixteen(image: Image.Image) -> UInt16[np.ndarray, "h w"]:
     if values.min() < 0 or values.max() > 65535:
         raise ImageError("has pixels of more than 16 bits; save it with 8 or 16")
     return values.astype(np.uint16)
+
+
+def _header(file: Opened) -> Image.Image:
+    """The image whatever its size, of which `Image.open` refuses some."""
+    Image.init()
+    start = file.read(16)
+    for kind in FORMATS:
+        make, accepts = Image.OPEN[kind]
+        if accepts is None or accepts(start):
+            file.seek(0)
+            return make(file, "")
+    raise UnidentifiedImageError("no known beginning")
 
 
 def _narrow(image: Image.Image) -> Image.Image:

@@ -1,101 +1,114 @@
 """Picture files with all that is in them, and writing them whole or not at all.
 
-Everything is first encoded in memory, then written by `core/disk.py`. Pillow reads 16 bits per
-sample in grey images only: those of a colour image come as 8, and `bit_depth` tells what the file had.
+    read ─> Picture (pixels, opacity, notes) ─> write
+
+Everything is first encoded in memory, then written by `core/disk.py`. Pillow holds 16 bits per sample in grey images only: a colour
+image's come as 8, and `bit_depth` tells what the file had, or go through `data/strips.py` where nothing may be lost.
 """
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import UInt8, UInt16
 from PIL import Image, ImageOps
-from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError
 from sfumato.core.image import Pixels
-from sfumato.data import decode
+from sfumato.data import decode, notes, strips
+from sfumato.data.graft import annotate
+from sfumato.data.notes import Notes
+
+Layout = Literal["samples", "palette", "bit"]
 
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
 """What can be written, by the ending of the file's name."""
 
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "JPEG": {"quality": 95, "subsampling": 0},
-    "WEBP": {"lossless": True},
+    "WEBP": {"lossless": True, "exact": True},  # with the colours of what is fully transparent
     "TIFF": {"compression": "tiff_deflate"},
 }
-_TIFF_BITS = 258
+_LAYOUTS: dict[str, Layout] = {"P": "palette", "PA": "palette", "1": "bit"}
 _FASTEST = {".gif": 50.0, ".webp": 60.0, ".mp4": 120.0}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture:
-    """An upright image and what its file says about it."""
+class Picture(Notes):
+    """An upright image and what its file says about it: all that is needed to write it back as it was."""
 
     pixels: UInt8[Tensor, "h w c"] | UInt16[Tensor, "h w c"]
     """Grey (c = 1) or sRGB-like colour (c = 3), to be read with `icc`; uint16 spans 0 to 65535."""
-    alpha: UInt8[Tensor, "h w 1"] | None = None
-    """Opacity, 255 where opaque."""
+    alpha: UInt8[Tensor, "h w 1"] | UInt16[Tensor, "h w 1"] | None = None
+    """Opacity, of the same kind as `pixels`, at its largest where opaque."""
     bit_depth: int = 8
     """Bits per sample in the file, which may be more than `pixels` hold."""
-    exif: bytes = b""
-    """Of JPEG, PNG and WebP files, with the turn that has been carried out taken out."""
-    icc: bytes = b""
-    """The colour profile of `pixels`."""
-    dpi: tuple[float, float] | None = None
-    """Across, down."""
-    text: dict[str, str] = field(default_factory=dict)
-    """The comments of a PNG by keyword."""
+    layout: Layout = "samples"
+    """Whether the file had a palette or one bit a pixel, and should have again if the pixels allow it."""
 
 
 def read(path: Path, *, lossless: bool = False) -> Picture:
-    """The picture in a file: PNG, JPEG, WebP, BMP, GIF or TIFF, of which the first frame or page.
+    """The picture in a file: PNG, JPEG, WebP, BMP, GIF or TIFF, upright. CMYK becomes RGB and loses its profile.
 
-    Raises ImageError if it is no such file, is damaged, or has more than `decode.MAX_PIXELS`; with `lossless` also if it has more
-    bits than can be read.
+    Without `lossless` it is the first frame or page, and colour has 8 bits. With it, nothing is left out: 16 bits of colour are read
+    through pyvips, and several frames or more than 16 bits raise ImageError. That is also raised if the file is no image, is damaged,
+    has floating-point pixels or more than `decode.MAX_PIXELS`, or would need pyvips where there is none.
     """
+    found = notes.samples(path)
+    if found.floating:
+        raise ImageError(f"{path}: has floating-point pixels, of no stated range; save it with 8 or 16 bits")
+    if lossless and found.bits == 16 and found.channels > 1:
+        return _through_strips(path)
     with decode.opened(path, str(path)) as image:
-        depth = _bit_depth(path, image)
+        if lossless and image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # the others of an MPO are previews
+            raise ImageError(
+                f"has {getattr(image, 'n_frames', 1)} frames or pages, of which only the first could be kept: take it apart first"
+            )
+        depth = found.bits if image.format in ("PNG", "TIFF") else 1 if image.mode == "1" else 8
+        layout = _LAYOUTS.get(image.mode, "samples")
         upright = ImageOps.exif_transpose(image)
         wide = upright.mode in decode.WIDE
+        if lossless and wide and "transparency" in image.info:
+            return _through_strips(path)
         if lossless and depth > (16 if wide else 8):
             raise ImageError(f"its {depth} bits per sample can only be read as {16 if wide else 8}; save it as 16-bit grey or 8 bits")
         pixels, alpha = (_wide(upright), None) if wide else _layers(upright)
-        return Picture(
-            pixels=pixels,
-            alpha=alpha,
-            bit_depth=depth,
-            exif=upright.info.get("exif", b""),
-            icc=b"" if image.mode == "CMYK" else image.info.get("icc_profile") or b"",  # its profile would say nothing about RGB
-            dpi=_dpi(image),
-            text={key: str(value) for key, value in getattr(image, "text", {}).items()},
-        )
+        said, _ = notes.of_file(path)
+        return Picture(pixels=pixels, alpha=alpha, bit_depth=depth, layout=layout, **vars(said))
 
 
 def write(path: Path, picture: Picture) -> None:
     """Writes the picture in the format of the name's ending (see `FORMATS`), with all of it that the format can hold.
 
-    JPEG loses a little (quality 95); it and BMP have no opacity, which goes over white. Comments go into PNG only. 16 bits go into
-    PNG and TIFF, and in grey only: anything else raises ImageError. Raises StorageError as `disk.write` does.
+    What was read with `lossless` comes back as it was: palette and one bit too, if the pixels still have few enough values. JPEG is
+    compressed as the picture's own JPEG was, otherwise at quality 95; it and BMP have no opacity, which goes over white. Comments go
+    into PNG only. 16 bits go into PNG and TIFF, those of colour or with opacity through pyvips; anything else raises ImageError.
+    Raises MissingExtraError without pyvips, StorageError as `disk.write` does.
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise ImageError(f"{path}: cannot write a picture as {path.suffix or 'a name without ending'!r}; use one of {', '.join(FORMATS)}")
-    image = _image(path, picture, kind)
-    extras: dict[str, Any] = {"exif": picture.exif, "icc_profile": picture.icc, "dpi": picture.dpi}
-    if kind == "PNG" and picture.text:
-        extras["pnginfo"] = PngInfo()
-        for key, value in picture.text.items():
-            extras["pnginfo"].add_itxt(key, value)
-    encoded = io.BytesIO()
-    image.save(encoded, kind, **_OPTIONS.get(kind, {}), **{name: value for name, value in extras.items() if value})
+    if picture.alpha is not None and picture.alpha.dtype != picture.pixels.dtype:
+        raise ImageError(f"{path}: opacity is {picture.alpha.dtype}, the pixels are {picture.pixels.dtype}; make them the same")
+    if picture.pixels.dtype == torch.uint16:
+        if kind not in ("PNG", "TIFF"):
+            raise ImageError(f"{path}: 16-bit pixels can be written as .png or .tif; reduce them to 8 bits first")
+        if picture.pixels.shape[-1] > 1 or picture.alpha is not None:
+            _sink(path, picture)
+            return
+    image, encoded = _image(picture, kind), io.BytesIO()
+    try:
+        image.save(encoded, kind, **_OPTIONS.get(kind, {}), **notes.options(picture, kind, len(image.getbands())))
+    except (ValueError, OSError) as error:
+        raise ImageError(f"{path}: cannot be written as {kind} ({error})") from error
+    if kind == "TIFF":
+        annotate(encoded, picture)
     disk.write(path, encoded.getvalue())
 
 
@@ -131,20 +144,28 @@ def save_animation(path: Path, frames: Sequence[Pixels], *, fps: float) -> None:
     disk.write(path, encoded.getvalue())
 
 
-def _bit_depth(path: Path, image: Image.Image) -> int:
-    """Bits per sample, from the header: Pillow itself says nothing when it drops some."""
-    if image.format == "PNG":
-        with path.open("rb") as file:
-            return file.read(25)[24]
-    if image.format == "TIFF":
-        bits = getattr(image, "tag_v2", {}).get(_TIFF_BITS, (1 if image.mode == "1" else 8,))
-        return max(bits) if isinstance(bits, tuple) else bits
-    return 1 if image.mode == "1" else 8
+def _through_strips(path: Path) -> Picture:
+    """A picture that Pillow cannot hold."""
+    if (size := strips.megapixels(path) * 1e6) > decode.MAX_PIXELS:
+        raise ImageError(f"{path}: {size / 1e6:.0f} megapixels, larger than the {decode.MAX_PIXELS // 1_000_000} megapixels allowed")
+    try:
+        with strips.open_strips(path) as source:
+            pixels, c = source.rows(0, source.size[0]), source.channels
+            alpha = pixels[..., c:].contiguous() if source.alpha else None
+            return Picture(pixels=pixels[..., :c].contiguous(), alpha=alpha, bit_depth=source.depth, **vars(source.notes))
+    except MissingExtraError as error:
+        raise ImageError(
+            f'{path}: its 16 bits per sample can only be read as 8 without pyvips; install it with: pip install "sfumato[vips]"'
+        ) from error
 
 
-def _dpi(image: Image.Image) -> tuple[float, float] | None:
-    dpi = image.info.get("dpi")
-    return (float(dpi[0]), float(dpi[1])) if dpi else None
+def _sink(path: Path, picture: Picture) -> None:
+    """Writes what Pillow cannot."""
+    h, w, c = picture.pixels.shape
+    layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
+    with strips.Sink(path, (h, w), c, alpha=len(layers) > 1, depth=16, said=picture) as sink:
+        sink.write(torch.cat(layers, dim=-1))
+        sink.finish()
 
 
 def _wide(image: Image.Image) -> Tensor:
@@ -161,18 +182,42 @@ def _layers(image: Image.Image) -> tuple[Tensor, Tensor | None]:
     return layers[..., : 1 if grey else 3].contiguous(), layers[..., 3:].contiguous()
 
 
-def _image(path: Path, picture: Picture, kind: str) -> Image.Image:
+def _image(picture: Picture, kind: str) -> Image.Image:
     pixels, alpha = picture.pixels, picture.alpha
     if pixels.dtype == torch.uint16:
-        if kind not in ("PNG", "TIFF") or pixels.shape[-1] != 1 or alpha is not None:
-            raise ImageError(f"{path}: 16-bit pixels can be written as grey .png or .tif without opacity; reduce them to 8 bits first")
         return Image.fromarray(pixels[..., 0].contiguous().numpy())
+    if picture.layout == "palette" and (kind == "PNG" or (kind in ("TIFF", "BMP") and alpha is None)) and (few := _palette(pixels, alpha)):
+        return few
     if alpha is None:
-        return _from_pixels(pixels)
+        image = _from_pixels(pixels)
+        bit = (
+            picture.layout == "bit"
+            and image.mode == "L"
+            and kind in ("PNG", "TIFF", "BMP")
+            and bool(((pixels == 0) | (pixels == 255)).all())
+        )
+        return image.convert("1", dither=Image.Dither.NONE) if bit else image
     clear = _from_pixels(torch.cat([pixels.expand(-1, -1, 3), alpha], dim=-1))
     if kind in ("JPEG", "BMP"):
         return decode.convert(clear, pixels.shape[-1])
     return clear.convert("LA") if pixels.shape[-1] == 1 and kind != "WEBP" else clear
+
+
+def _palette(pixels: Pixels, alpha: UInt8[Tensor, "h w 1"] | None) -> Image.Image | None:
+    """The picture with a palette of its own colours, or None if these are more than 256."""
+    opaque = torch.full_like(pixels[..., :1], 255) if alpha is None else alpha
+    packed = torch.cat([pixels.expand(-1, -1, 3), opaque], dim=-1).cpu().contiguous().numpy().view(np.uint32)[..., 0]
+    if len(np.unique(packed[:: max(1, len(packed) // 16)])) > 256:  # some rows are enough to tell a photograph
+        return None
+    colours, index = np.unique(packed, return_inverse=True)
+    if len(colours) > 256:
+        return None
+    listed = colours.view(np.uint8).reshape(-1, 4)
+    image = Image.frombytes("P", packed.shape[::-1], index.astype(np.uint8).tobytes())
+    image.putpalette(listed[:, :3].tobytes())
+    if alpha is not None:
+        image.info["transparency"] = listed[:, 3].tobytes()
+    return image
 
 
 def _from_pixels(pixels: Pixels) -> Image.Image:

@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,12 +27,14 @@ from torch import nn
 
 from sfumato.core import chance
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Resized, to_bytes, to_images
+from sfumato.core.image import Images, Maps, Resized, to_bytes, to_images
 from sfumato.core.runtime import Precision
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.scenes import load_scenes
 from sfumato.degrade import gaussian_blur, jpeg, missing, motion
 from sfumato.degrade.base import Degradation, Degraded, degrade, intact
+from sfumato.jobs import classical
+from sfumato.jobs.deconvolve import Kernels, point_spread
 from sfumato.jobs.restore import restore
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.fidelity import WINDOW, psnr, ssim
@@ -53,6 +56,8 @@ class Trial:
     name: str
     spoil: Spoil
     how: str
+    kernels: Callable[[int], Kernels] | None = None
+    """Of a blur: how it spreads a point, for those who are told; from the place of the picture in the set."""
     scale: int = 1
     luma: bool = False
     """Whether colour pictures are judged by their luma."""
@@ -75,6 +80,21 @@ def trial(text: str) -> Trial:
     return _KINDS[kind](text, amount)
 
 
+def judge(
+    model: str, damage: str, data: str | Path | Dataset | Scenes, *, precision: Precision = "fp32", device: str = "auto"
+) -> list[Measurement]:
+    """`judge_restorer` of a model, or of a classical method called so, which is told the noise, the blur and the mask as they are."""
+    if model not in classical.METHODS:
+        return judge_restorer(model, damage, data, precision=precision, device=device)
+    needs = classical.METHODS[model].needs
+
+    def other(seen: Degraded, kernels: Kernels | None) -> Resized:
+        told = {"noise": float(seen.noise), "known": seen.known, "kernels": kernels, "scale": trial(damage).scale}
+        return classical.apply(model, seen.images, **{name: told[name] for name in needs if told[name] is not None})
+
+    return judge_restorer(model, damage, data, precision=precision, device=device, other=other)
+
+
 def judge_restorer(
     model: str | Path | nn.Module,
     damage: str,
@@ -82,7 +102,7 @@ def judge_restorer(
     *,
     precision: Precision = "fp32",
     device: str = "auto",
-    other: Callable[[Degraded], Resized] | None = None,
+    other: Callable[[Degraded, Kernels | None], Resized] | None = None,
 ) -> list[Measurement]:
     """PSNR and SSIM of what `model` makes of the pictures of `data` after `damage`, and PSNR under the other common protocols.
 
@@ -95,13 +115,12 @@ def judge_restorer(
         raise SettingError(f"{damage} wants a network that enlarges by {kind.scale}, this one does by {network.scale}")
     pictures = data if isinstance(data, Dataset | Scenes) else load_scenes(data, channels=3, part="test")
 
-    def repair(seen: Degraded) -> Resized:
+    def repair(seen: Degraded, i: int) -> Resized:
         if other is not None:
-            return other(seen).clamp(0, 1)
+            return other(seen, kind.kernels(i) if kind.kernels else None).clamp(0, 1)
         assert network is not None
-        told = {name: getattr(seen, name) for name in ("noise", "quality")}
-        planes = {name: float(value) for name, value in told.items()} | {"known": seen.known}
-        mine = {name: value for name, value in planes.items() if name in network.takes}
+        told = {"noise": float(seen.noise), "quality": float(seen.quality), "known": seen.known}
+        mine: Any = {name: value for name, value in told.items() if name in network.takes}
         return restore(network, seen.images, precision=precision, device=device, **mine)
 
     rows: dict[str, list[float]] = {}
@@ -112,10 +131,10 @@ def judge_restorer(
     return [_measurement(name, values, kind, pictures, precision) for name, values in rows.items()]
 
 
-def _figures(kind: Trial, clean: Images, i: int, repair: Callable[[Degraded], Resized]) -> dict[str, float]:
+def _figures(kind: Trial, clean: Images, i: int, repair: Callable[[Degraded, int], Resized]) -> dict[str, float]:
     """Everything that is said of one picture; the first is the figure of the protocol itself."""
     seen = kind.spoil(clean, i)
-    made = repair(seen)
+    made = repair(seen, i)
     judged, cut = kind.luma and clean.shape[1] == 3, kind.scale if kind.scale > 1 else 0
     start = seen.images if kind.scale == 1 else to_images(to_bytes(resize(seen.images, (clean.shape[2], clean.shape[3]))))
     rounded = to_images(to_bytes(made))
@@ -124,7 +143,7 @@ def _figures(kind: Trial, clean: Images, i: int, repair: Callable[[Degraded], Re
     figures["psnr_unrounded"] = _psnr(made, clean, judged, cut)
     if not kind.stored:
         clipped = dataclasses.replace(seen, images=to_images(to_bytes(seen.images)))
-        figures["psnr_of_8_bit_input"] = _psnr(to_images(to_bytes(repair(clipped))), clean, judged, cut)
+        figures["psnr_of_8_bit_input"] = _psnr(to_images(to_bytes(repair(clipped, i))), clean, judged, cut)
     if clean.shape[1] == 3:
         figures["psnr_rgb" if judged else "psnr_luma"] = _psnr(rounded, clean, not judged, cut)
     if judged:
@@ -163,18 +182,18 @@ def _measurement(name: str, values: list[float], kind: Trial, pictures: Dataset 
     return Measurement(name=name, value=numbers.mean().item(), interval=interval, unit=unit, higher_is_better=True, protocol=protocol)
 
 
-def _as_stored(picture: Images) -> Images:
+def _as_stored(picture: Images) -> Maps:
     """One channel if all three are the same."""
     return picture[:, :1] if bool((picture == picture[:, :1]).all()) else picture
 
 
-def _whole(clean: Images, scale: int) -> Images:
+def _whole(clean: Images, scale: int) -> Resized:
     """Rows and columns at the end cut off until sides are multiples of `scale`."""
     h, w = (side // scale * scale for side in clean.shape[2:])
     return clean[:, :, :h, :w]
 
 
-def luma(images: Images, *, full: bool = False) -> Images:
+def luma(images: Images, *, full: bool = False) -> Maps:
     """Luma of ITU-R BT.601 in [16, 235] / 255, or in [0, 1] if `full`."""
     weight = torch.tensor([65.481, 128.553, 24.966], dtype=torch.float64)[:, None, None] / 255
     if full:
@@ -182,7 +201,7 @@ def luma(images: Images, *, full: bool = False) -> Images:
     return (images.double() * weight).sum(dim=1, keepdim=True) + (0 if full else 16 / 255)
 
 
-def _judged(made: Images, clean: Images, use_luma: bool, cut: int, full: bool) -> tuple[Images, Images]:
+def _judged(made: Maps, clean: Maps, use_luma: bool, cut: int, full: bool) -> tuple[Maps, Maps]:
     if use_luma:
         made, clean = luma(made, full=full), luma(clean, full=full)
     inner = slice(cut, -cut or None)
@@ -241,21 +260,25 @@ def _text(name: str, amount: float) -> Trial:
 
 
 def _blur(name: str, amount: float) -> Trial:
-    return _blurred(name, [gaussian_blur.Config(sigma=(amount, amount))], f"Gaussian blur of {amount:g} pixels")
+    how = gaussian_blur.Config(sigma=(amount, amount))
+    kernels = point_spread("gaussian", amount)
+    return _blurred(name, [how], [kernels], f"Gaussian blur of {amount:g} pixels")
 
 
 def _motion(name: str, amount: float) -> Trial:
-    ways = [motion.Config(length=(amount, amount), angle=(turn, turn)) for turn in (0.0, 45.0, 90.0, 135.0)]
-    return _blurred(name, ways, f"motion of {amount:g} pixels at 0, 45, 90, 135 degrees in turn")
+    turns = (0.0, 45.0, 90.0, 135.0)
+    ways = [motion.Config(length=(amount, amount), angle=(turn, turn)) for turn in turns]
+    kernels = [point_spread("motion", amount, angle=turn) for turn in turns]
+    return _blurred(name, ways, kernels, f"motion of {amount:g} pixels at 0, 45, 90, 135 degrees in turn")
 
 
-def _blurred(name: str, ways: Sequence[Degradation], words: str) -> Trial:
-
+def _blurred(name: str, ways: Sequence[Degradation], kernels: Sequence[Kernels], words: str) -> Trial:
     def spoil(clean: Images, i: int) -> Degraded:
         seen = degrade(ways[i % len(ways)], clean, rng=chance.generator(0))
         return dataclasses.replace(seen, images=_noisy(seen.images, BLUR_NOISE), noise=torch.tensor([BLUR_NOISE]))
 
-    return Trial(name=name, spoil=spoil, how=f"{words}, border mirrored, then noise 2/255, not clipped, numpy seed 0 each picture")
+    how = f"{words}, border mirrored, then noise 2/255, not clipped, numpy seed 0 each picture"
+    return Trial(name=name, spoil=spoil, how=how, kernels=lambda i: kernels[i % len(kernels)])
 
 
 def _jpeg(name: str, amount: float) -> Trial:

@@ -52,12 +52,12 @@ def correlate(images: Images, kernels: Float[Tensor, "n k k"]) -> Images:
 def mirror(images: Images, reach: int) -> Resized:
     """`images` continued by `reach` pixels on every side by their mirror image, border pixels repeated; any reach, any size."""
     h, w = images.shape[2:]
-    rows = _mirrored(torch.arange(-reach, h + reach), h)
-    columns = _mirrored(torch.arange(-reach, w + reach), w)
+    rows = mirrored(torch.arange(-reach, h + reach), h)
+    columns = mirrored(torch.arange(-reach, w + reach), w)
     return images.index_select(2, rows.to(images.device)).index_select(3, columns.to(images.device))
 
 
-def _mirrored(index: Tensor, length: int) -> Tensor:
+def mirrored(index: Tensor, length: int) -> Tensor:
     """Where in [0, length) a position outside is seen in the mirror: ... 1 0 | 0 1 2 ... n-1 | n-1 n-2 ..."""
     place = index.remainder(2 * length)
     return torch.minimum(place, 2 * length - 1 - place)
@@ -77,7 +77,7 @@ def _weights(length: int, out: int, scale: float, method: Method) -> Float[Tenso
     weight = _kernel((index - centre[:, None]) / widen, method)
     weight = weight / weight.sum(dim=1, keepdim=True)
     matrix = torch.zeros(out, length, dtype=torch.float64)
-    return matrix.scatter_add_(1, _mirrored(index, length), weight).float()
+    return matrix.scatter_add_(1, mirrored(index, length), weight).float()
 
 
 def _kernel(x: Float[Tensor, "_out _taps"], method: Method) -> Float[Tensor, "_out _taps"]:

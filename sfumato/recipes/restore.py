@@ -22,17 +22,18 @@ def denoise() -> TrainSettings:
         patch=64,
         augment=SYMMETRIES,
         degrade=noise.Config(sigma=(25 / 255, 25 / 255)),
-        images=2_000_000,
-        batch=16,
-        lr=1e-3,
+        images=100_000,
+        batch=8,
+        lr=3e-3,
         lr_end=0.01,
         lr_warmup=5_000,
         clip=1.0,
-        ema=10_000,
+        ema=5_000,
+        ema_rampup=0.02,
         precision="bf16",
-        log_every=10_000,
-        sample_every=200_000,
-        save_every=100_000,
+        log_every=5_000,
+        sample_every=50_000,
+        save_every=10_000,
     )
 
 
@@ -45,6 +46,7 @@ def dncnn() -> TrainSettings:
         data="train400",
         patch=40,
         batch=128,
+        lr=1e-3,
         clip=0.0,
     )
 
@@ -53,7 +55,7 @@ def restore() -> TrainSettings:
     """The bundled `restore`: grey and colour pictures with noise, salt and pepper, mild blur and JPEG, none of it told."""
     return dataclasses.replace(
         denoise(),
-        model=gated.Config(channels=3, width=32, encoder=(2, 2), middle=2, decoder=(2, 2), fold=2, extremes=True),
+        model=gated.Config(channels=3, width=32, encoder=(2, 2), middle=6, decoder=(2, 2), fold=2, extremes=True),
         augment=augment.Config(flip=0.5, turn=0.5, grey=0.6),
         degrade=chain.Config(
             links=(
@@ -66,9 +68,9 @@ def restore() -> TrainSettings:
                 jpeg.Config(quality=(8.0, 95.0)),
                 quantise.Config(),
             ),
-            chances=(0.15, 0.15, 0.05, 0.4, 0.6, 0.2, 0.2, 0.5),
+            chances=(0.12, 0.12, 0.04, 0.5, 0.55, 0.15, 0.15, 0.5),
         ),
-        images=6_000_000,
+        images=400_000,
     )
 
 
@@ -88,7 +90,7 @@ def inpaint() -> TrainSettings:
             ),
             chances=(0.5, 0.3, 0.2, 0.2, 0.15),
         ),
-        images=3_000_000,
+        images=200_000,
     )
 
 
@@ -99,7 +101,7 @@ def upscale_x2() -> TrainSettings:
         model=gated.Config(channels=3, width=48, middle=8, scale=2),
         patch=96,
         degrade=chain.Config(links=(downsample.Config(factor=2), quantise.Config())),
-        images=3_000_000,
+        images=150_000,
     )
 
 
@@ -109,5 +111,6 @@ def upscale_x4() -> TrainSettings:
         upscale_x2(),
         model=gated.Config(channels=3, width=48, middle=12, scale=4),
         patch=160,
+        images=100_000,
         degrade=chain.Config(links=(downsample.Config(factor=4), quantise.Config())),
     )

@@ -62,7 +62,7 @@ def train(recipe: Name) -> None:
         recipe: What to train; `sfumato train` alone lists the recipes.
 
     """
-    raise AssertionError(f"the recipe {recipe} has settings of its own; see _train")
+    raise AssertionError(f"the recipe {recipe} has settings of its own; see cli/training.py")
 
 
 @_verb
@@ -148,6 +148,7 @@ def evaluate(
     samples: int = 1000,
     images: int | None = None,
     seed: int = 0,
+    restore: str | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
     accuracy_score: bool = False,
     out: Path | None = None,
@@ -164,7 +165,9 @@ def evaluate(
         samples: Importance samples per image, for likelihoods.
         images: Test images for likelihoods; all if not given.
         seed: Seed of the first generated image.
-        precision: Number format in which likelihoods are computed; bf16 takes about half the time where the hardware has it.
+        restore: For networks that repair, and for the names of classical methods: the damage, one of noise:25, salt-and-pepper:30,
+            missing:50, text, blur:1.6, motion:9, jpeg:10, x2, x4.
+        precision: Number format in which likelihoods and repairs are computed; bf16 takes about half the time where the hardware has it.
         accuracy_score: Also train a classifier on 60,000 generated images and test it on real ones (takes minutes).
         out: A JSON file for the figures and their protocols.
         device: Where to compute.
@@ -174,6 +177,14 @@ def evaluate(
     with _machine(threads):
         from sfumato.jobs import evaluate as job
 
+        if restore is not None:
+            from sfumato.jobs.trials import judge
+
+            report = judge(model, restore, data or "set12", precision=precision, device=device)
+            _show(report, title=f"{model}, {restore}")
+            if out:
+                console.print(f"figures in {job.save(report, out)}", highlight=False)
+            return
         report = job.evaluate(
             model,
             data,
@@ -196,11 +207,74 @@ def evaluate(
 
 
 @_verb
+def restore(
+    pictures: tyro.conf.Positional[tuple[str, ...]],
+    *,
+    task: Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"] = "auto",
+    out: Path = Path("restored"),
+    model: str | None = None,
+    method: str | None = None,
+    scale: int = 2,
+    strength: float = 1.0,
+    overwrite: bool = False,
+    mask: Path | None = None,
+    find: tuple[Literal["scratches", "dead-pixels"], ...] = (),
+    noise: float | None = None,
+    blur: str | None = None,
+    memory: str = "2GB",
+    precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    device: Device = "auto",
+    threads: int | None = None,
+) -> None:
+    """Repair pictures: noise, blur, JPEG, holes, too few pixels. Originals are never touched; the same command goes on where it stopped.
+
+    Args:
+        pictures: Picture files, folders, globs, or one film (.mp4, .mov, .mkv, .webm).
+        task: What to do; auto looks at each picture and says what it found.
+        out: A folder, or the name of the one picture.
+        model: A bundled model, a run folder or a model file instead of the bundled one for the task.
+        method: A classical method instead of a network: median, non-local-means, wiener, richardson-lucy, laplace, biharmonic, telea,
+            bicubic; or deep-image-prior.
+        scale: How many times longer the sides become with the task upscale.
+        strength: 0 leaves the picture as it is, 1 is what the network thinks right, up to 2.
+        overwrite: Replace files that are there already; originals stay in any case.
+        mask: For inpaint: a picture of the same size, white where to fill in, or a folder of such under the pictures' names.
+        find: For inpaint: what to look for and fill in.
+        noise: Standard deviation of the noise, of 255, for whoever wants to know; estimated if not given.
+        blur: The blur, for methods that want to know: gaussian:1.6, motion:9@30 or defocus:3, in pixels and degrees.
+        memory: What may be used, such as 2GB; larger pictures are repaired strip by strip.
+        precision: Number format of the network; bf16 takes about half the time where the hardware has it.
+        device: Where to compute.
+        threads: Threads to compute with; all cores if not given.
+
+    """
+    with _machine(threads):
+        from sfumato.cli.restoring import restore_pictures
+        from sfumato.jobs.remedy import Request
+
+        share = None if noise is None else noise / 255
+        request = Request(
+            task=task,
+            model=model,
+            method=method,
+            scale=scale,
+            strength=strength,
+            noise=share,
+            blur=blur,
+            find=find,
+            memory=flags.size(memory),
+            precision=precision,
+            device=device,
+        )
+        restore_pictures(pictures, out, request, mask, console, overwrite=overwrite)
+
+
+@_verb
 def import_(file: Name, *, out: Path | None = None) -> None:
     """Take over somebody's weights (.pth, .pt, .safetensors): recognised by names and shapes, nothing in the file is run.
 
     Args:
-        file: DnCNN, FDnCNN, FFDNet, DRUNet, IMDN, RRDBNet or SRVGGNetCompact, in their authors' layouts.
+        file: DnCNN, FDnCNN, FFDNet, DRUNet, IMDN, RRDBNet, SRVGGNetCompact or NAFNet, in their authors' layouts.
         out: Where to write our file; by default beside the other, under the same name.
 
     """
@@ -251,7 +325,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments[:1] in (["--version"], ["-V"]):
             print(f"sfumato {__version__}")
         elif arguments[:1] == ["train"] and arguments[1:2] not in (["-h"], ["--help"]):
-            _train(arguments[1:])
+            with _machine(None):
+                from sfumato.cli.training import train_recipe
+
+                train_recipe(arguments[1:], console)
         else:
             words = arguments or ["--help"]
             flags.parsed(lambda: app.cli(prog="sfumato", args=words, description=DESCRIPTION, use_underscores=False), [])()
@@ -271,71 +348,21 @@ def main(argv: Sequence[str] | None = None) -> None:
 DESCRIPTION = "Generate, edit and restore images with neural networks you can train on a laptop."
 
 
-def _train(arguments: list[str]) -> None:
-    with _machine(None):
-        from sfumato.recipes import RECIPES, recipe, summary
-
-        if not arguments or arguments[0].startswith("-"):
-            lines = "\n".join(f"  {name:20} {summary(name)}" for name in RECIPES)
-            _fail(f"train needs a recipe first: sfumato train RECIPE [--data IMAGES] [--budget 30min]\n{lines}", 2)
-        name, *rest = arguments
-        default = recipe(name)
-        flags.tell_ranges(default)
-
-        def run(
-            settings: Annotated[Any, tyro.conf.arg(name="")] = default,
-            *,
-            out: Path | None = None,
-            device: Device = "auto",
-            threads: int | None = None,
-        ) -> Callable[[], None]:
-            """Trains.
-
-            Args:
-                settings: All settings of the recipe.
-                out: Run folder; by default runs/NAME, after the data or the recipe. The same command goes on with the run in it.
-                device: Where to compute.
-                threads: Threads to compute with; all cores if not given.
-
-            """
-            return functools.partial(_fit, name, default, settings, out=out, device=device, threads=threads)
-
-        flags.parsed(lambda: tyro.cli(run, prog=f"sfumato train {name}", description=summary(name), args=rest), flags.names(default))()
-
-
-def _fit(name: str, default: Any, settings: Any, *, out: Path | None, device: str, threads: int | None) -> None:
-    from sfumato.core import runtime
-    from sfumato.data.known import NAMES
-    from sfumato.train.loop import fit
-    from sfumato.train.progress import ProgressLine
-
-    runtime.set_threads(threads)
-    source = settings.data
-    path = Path(source).expanduser().resolve()
-    called = name if source == default.data else f"{source}-{name}" if source in NAMES else path.name.removesuffix(path.suffix) or "images"
-    folder = out or Path("runs") / called
-    line = ProgressLine(console)
-    try:
-        model: Any = fit(settings, run=folder, watch=line, device=device)
-    finally:
-        line.close()
-    if model.interrupted:
-        sys.exit(130)
-    seen, minutes = model.card["images_seen"], model.card["minutes"]
-    console.print(f"model: {folder / 'model.safetensors'} ({seen:,} images, {minutes:.1f} min)", highlight=False)
-
-
 def _show(report: Sequence[Any], *, title: str) -> None:
-    """A table of figures, and below it each protocol once."""
+    """A table of figures, and below it each protocol once; notes stand in the table where figures of one protocol have their own."""
     table = Table("figure", "value", "95 % interval", "unit", "better", "how", title=title, title_justify="left")
-    protocols = list(dict.fromkeys((str(m.protocol), m.protocol.notes) for m in report))
+    notes: dict[str, list[str]] = {}
+    for m in report:
+        if m.protocol.notes not in notes.setdefault(str(m.protocol), []):
+            notes[str(m.protocol)].append(m.protocol.notes)
     for m in report:
         span = f"{m.interval[0]:.4g} to {m.interval[1]:.4g}" if m.interval else "-"
-        how = f"[{protocols.index((str(m.protocol), m.protocol.notes)) + 1}]"
+        own = f" {m.protocol.notes}" if len(notes[str(m.protocol)]) > 1 else ""
+        how = f"[{list(notes).index(str(m.protocol)) + 1}]{own}"
         table.add_row(m.name, f"{m.value:.4g}", span, m.unit, "higher" if m.higher_is_better else "lower", Text(how))
     console.print(table)
-    for number, (protocol, notes) in enumerate(protocols, 1):
-        console.print(Text(f"[{number}] {protocol}{f' ({notes})' if notes else ''}"))
+    for number, (protocol, said) in enumerate(notes.items(), 1):
+        console.print(Text(f"[{number}] {protocol}{f' ({said[0]})' if len(said) == 1 and said[0] else ''}"))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,54 @@
+"""The verb `restore`: progress of the pictures, and what is said at the end."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from sfumato.core.errors import SfumatoError
+from sfumato.jobs import film
+from sfumato.jobs.pictures import MANIFEST, Entry
+from sfumato.jobs.pictures import restore_pictures as run
+from sfumato.jobs.remedy import Request
+
+
+def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask: Path | None, console: Console, *, overwrite: bool) -> None:
+    """Repairs the pictures, or the one film, and says a line about each. Exits with 2 if one failed."""
+    if film.is_film(pictures):
+        _film(Path(pictures[0]), out, request, console)
+        return
+
+    def tell(entry: Entry, number: int, count: int) -> None:
+        if count == 1 and entry.status == "failed":
+            return  # it is the error, and is told as one
+        place = f"[{number}/{count}] " if count > 1 else ""
+        arrow = f" -> {entry.out} ({entry.seconds:.1f} s)" if entry.status == "done" else ""
+        text = entry.words if entry.status == "failed" else f"{entry.source}: {entry.words}{arrow}"
+        console.print(escape(f"{place}{'failed: ' if entry.status == 'failed' else ''}{text}"), highlight=False, soft_wrap=True)
+
+    entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
+    failed = [entry for entry in entries if entry.status == "failed"]
+    if len(entries) == 1 and failed:
+        print(f"sfumato: {failed[0].words}", file=sys.stderr)
+    elif len(entries) > 1:
+        done, skipped = (sum(entry.status == status for entry in entries) for status in ("done", "skipped"))
+        parts = [f"{done} repaired", f"{skipped} done before" if skipped else "", f"{len(failed)} failed" if failed else ""]
+        console.print(f"{', '.join(filter(None, parts))}; see {out / MANIFEST}", highlight=False)
+    if failed:
+        sys.exit(2)
+
+
+def _film(path: Path, out: Path, request: Request, console: Console) -> None:
+    from rich.progress import Progress
+
+    target = out if out.suffix.lower() in film.SUFFIXES else out / path.name
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(path.name, total=None)
+        try:
+            words = film.restore_film(path, target, request, tell=lambda done, total: progress.update(task, completed=done, total=total))
+        except SfumatoError:
+            progress.stop()
+            raise
+    console.print(f"{path}: {words} -> {target}", highlight=False)

@@ -1,0 +1,292 @@
+"""What a picture's file says beside its pixels: EXIF, colour profile, resolution, XMP, comments, how strongly it was compressed.
+
+    file ─ of_file ─> Notes ─ options ─> what Pillow writes at once
+                            └ donor, annotate ─> what `data/graft.py` puts into a file that somebody else has encoded
+
+Reading looks at headers only, so that the size of the picture does not matter.
+"""
+
+import io
+import re
+import struct
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+from PIL import ExifTags, Image, JpegImagePlugin
+from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+from sfumato.data import decode
+
+File: TypeAlias = io.BufferedReader | io.BufferedRandom | io.BytesIO
+PNG = b"\x89PNG\r\n\x1a\n"
+EXIF = b"Exif\0\0"
+_XMP = "XML:com.adobe.xmp"
+_OLD_EXIF = "Raw profile type exif"
+_COMMENT = "Comment"
+
+_WORDS = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 33723, 40091, 40092, 40093, 40094, 40095)
+"""TIFF tags about the picture and not about the layout of its file: description, maker, model, software, date, artist, copyright..."""
+_FOLDERS = (int(ExifTags.IFD.Exif), int(ExifTags.IFD.GPSInfo))
+_NOT_RGB = (5, 8, 9, 10)
+"""TIFF's photometric interpretations whose profile says nothing about the RGB that they become: CMYK and three kinds of Lab."""
+_INTEROP = int(ExifTags.IFD.Interop)
+_ORIENTATION = int(ExifTags.Base.Orientation)
+_TURN_IN_XMP = re.compile(rb"""(tiff:Orientation(?:=["']|>))([2-8])""")
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+
+
+class Jpeg(NamedTuple):
+    """How a JPEG was compressed."""
+
+    tables: tuple[tuple[int, ...], ...]
+    """Quantisation of brightness and of colour."""
+    subsampling: int
+    """Of colour, as Pillow counts it: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0, -1 is something else."""
+
+    def quality(self) -> int:
+        """The quality in [1, 100] whose standard table for brightness is nearest."""
+        return min(range(1, 101), key=lambda quality: sum(abs(a - b) for a, b in zip(self.tables[0], _standard(quality), strict=True)))
+
+
+class Samples(NamedTuple):
+    """What one pixel is made of in the file."""
+
+    bits: int
+    channels: int
+    floating: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notes:
+    """All that is not pixels. Everything may be missing."""
+
+    exif: bytes = b""
+    """Begins with `Exif`, two zeros; the turn it asked for is taken out where it has been carried out."""
+    icc: bytes = b""
+    """The colour profile of the pixels."""
+    dpi: tuple[float, float] | None = None
+    """Across, down."""
+    xmp: bytes = b""
+    """An XML packet."""
+    text: dict[str, str] = field(default_factory=dict)
+    """The comments of a PNG by keyword; that of a JPEG is `Comment`."""
+    jpeg: Jpeg | None = None
+    """Of a JPEG, grey or colour."""
+
+
+def of_file(path: Path) -> tuple[Notes, int]:
+    """What the file says once the picture is upright, and the orientation (EXIF's number, 1 to 8) in which it is stored.
+
+    Raises ImageError if the file is no image.
+    """
+    with decode.reading(str(path)), path.open("rb") as file:
+        start = file.read(8)
+        file.seek(0)
+        if start == PNG:
+            with Image.open(_without_pixels(file), formats=["PNG"]) as image:
+                return _of_image(image)
+        if start[:2] in (b"II", b"MM"):
+            return _of_tiff(file)
+        with decode.opened(path, str(path), limit=None) as image:
+            return _of_image(image)
+
+
+def samples(path: Path) -> Samples:
+    """Bits and samples of a pixel, from the header of a PNG or TIFF; 8 bits in 3 for anything else. Raises ImageError as `of_file`."""
+    with decode.reading(str(path)), path.open("rb") as file:
+        start = file.read(26)
+        if start[:8] == PNG:
+            return Samples(start[24], _PNG_SAMPLES.get(start[25], 1), floating=False)
+        if start[:2] in (b"II", b"MM"):
+            tags = tiff_tags(file)
+            return Samples(max(_several(tags.get(258, 1))), tags.get(277, 1), floating=3 in _several(tags.get(339, 1)))
+        return Samples(8, 3, floating=False)
+
+
+def tiff_tags(file: File) -> ImageFileDirectory_v2:
+    """What stands in the first directory of a TIFF or BigTIFF."""
+    tags = ImageFileDirectory_v2(tiff_head(file))
+    file.seek(tags.next)
+    tags.load(file)
+    return tags
+
+
+def tiff_head(file: File) -> bytes:
+    """The first 8 bytes of a TIFF, or the first 16 of a BigTIFF: byte order, width, and where the directory is."""
+    file.seek(0)
+    head = file.read(8)
+    return head + file.read(8) if 43 in head[2:4] else head
+
+
+def options(notes: Notes, kind: str, channels: int) -> dict[str, Any]:
+    """What Pillow's `save` is told to put these notes into a PNG, JPEG, WebP or BMP of so many channels; a TIFF needs `annotate`."""
+    given: dict[str, Any] = {}
+    if kind in ("PNG", "JPEG", "WEBP"):
+        given |= {"exif": notes.exif, "icc_profile": notes.icc}
+    if kind in ("PNG", "JPEG", "BMP"):
+        given["dpi"] = notes.dpi
+    if kind in ("JPEG", "WEBP"):
+        given["xmp"] = notes.xmp
+    if kind == "PNG" and (notes.text or notes.xmp):
+        given["pnginfo"] = PngInfo()
+        for key, value in notes.text.items():
+            given["pnginfo"].add_text(key, value)
+        if notes.xmp:
+            given["pnginfo"].add_itxt(_XMP, notes.xmp.decode(errors="replace"))
+    if kind == "JPEG":
+        given["comment"] = notes.text.get(_COMMENT, "").encode()
+    given = {name: value for name, value in given.items() if value}
+    return given | (_compression(notes.jpeg, channels) if kind == "JPEG" else {})
+
+
+def tiff_notes(notes: Notes, head: bytes) -> ImageFileDirectory_v2:
+    """The notes as TIFF tags, in the byte order and width that `head`, the first bytes of a TIFF, says."""
+    tags = ImageFileDirectory_v2(head)
+    if notes.exif:
+        said = Image.Exif()
+        said.load(notes.exif)
+        for tag in _WORDS:
+            if tag in said:
+                tags[tag] = said[tag]
+        for folder in _FOLDERS:
+            if inner := {tag: value for tag, value in said.get_ifd(folder).items() if tag != _INTEROP}:
+                tags[folder] = inner
+    if notes.dpi:
+        tags[282], tags[283], tags[296] = *notes.dpi, 2
+    for tag, content, kind in ((34675, notes.icc, 7), (700, notes.xmp, 1)):
+        if content:
+            tags.tagtype[tag] = kind
+            tags[tag] = content
+    return tags
+
+
+def _compression(jpeg: Jpeg | None, channels: int) -> dict[str, Any]:
+    """That of the source where it is known and fits, otherwise quality 95 with all of its colour."""
+    if jpeg is None or max(map(max, jpeg.tables)) > 255:
+        return {"quality": 95, "subsampling": 0}
+    return {"qtables": [list(table) for table in jpeg.tables], "subsampling": max(jpeg.subsampling, 0) if channels == 3 else -1}
+
+
+def _standard(quality: int) -> tuple[int, ...]:
+    """The table for brightness that everyone's JPEG library uses at this quality."""
+    encoded = io.BytesIO()
+    Image.new("L", (1, 1)).save(encoded, "JPEG", quality=quality)
+    with Image.open(encoded) as image:
+        assert isinstance(image, JpegImagePlugin.JpegImageFile)
+        return tuple(image.quantization[0])
+
+
+def _of_image(image: Image.Image) -> tuple[Notes, int]:
+    orientation = image.getexif().get(_ORIENTATION, 1)
+    exif = image.info.get("exif") or (image.getexif().tobytes() if _OLD_EXIF in image.info else b"")
+    text = {key: value for key, value in getattr(image, "text", {}).items() if key not in (_XMP, _OLD_EXIF)}
+    if comment := image.info.get("comment") if isinstance(image, JpegImagePlugin.JpegImageFile) else None:
+        text[_COMMENT] = _plain(comment)
+    notes = Notes(
+        exif=_upright(exif if not exif or exif.startswith(EXIF) else EXIF + exif),
+        icc=b"" if image.mode == "CMYK" else image.info.get("icc_profile") or b"",  # its profile would say nothing about RGB
+        dpi=_dpi(*image.info["dpi"]) if image.info.get("dpi") else None,
+        xmp=_TURN_IN_XMP.sub(rb"\g<1>1", image.info.get("xmp") or b""),
+        text=text,
+        jpeg=_jpeg(image),
+    )
+    return notes, orientation if orientation in range(1, 9) else 1
+
+
+def _of_tiff(file: File) -> tuple[Notes, int]:
+    tags, head, said = tiff_tags(file), tiff_head(file), Image.Exif()
+    for tag in _WORDS:
+        if tag in tags:
+            said[tag] = tags[tag]
+    for folder in _FOLDERS:
+        if isinstance(tags.get(folder), int):
+            inner = ImageFileDirectory_v2(head, group=folder)
+            file.seek(tags[folder])
+            inner.load(file)
+            said[folder] = {tag: value for tag, value in inner.items() if tag != _INTEROP}
+    dpi = None
+    if {282, 283} <= set(tags) and tags.get(296, 2) in (2, 3):
+        inch = 2.54 if tags.get(296, 2) == 3 else 1
+        dpi = _dpi(tags[282] * inch, tags[283] * inch)
+    icc = b"" if tags.get(262) in _NOT_RGB else tags.get(34675, b"")
+    xmp = _TURN_IN_XMP.sub(rb"\g<1>1", _bytes(tags.get(700, b"")))
+    orientation = tags.get(_ORIENTATION, 1)
+    notes = Notes(exif=said.tobytes() if len(said) else b"", icc=_bytes(icc), dpi=dpi, xmp=xmp)
+    return notes, orientation if orientation in range(1, 9) else 1
+
+
+def _jpeg(image: Image.Image) -> Jpeg | None:
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in ("L", "RGB") or not image.quantization:
+        return None
+    return Jpeg(tuple(tuple(table) for _, table in sorted(image.quantization.items())), JpegImagePlugin.get_sampling(image))
+
+
+def _dpi(across: Any, down: Any) -> tuple[float, float] | None:
+    across, down = float(across), float(down)
+    return (across, down) if 0 < across < 1e6 and 0 < down < 1e6 else None
+
+
+def _plain(comment: bytes | str) -> str:
+    if isinstance(comment, str):
+        return comment
+    try:
+        return comment.decode()
+    except UnicodeDecodeError:
+        return comment.decode("latin-1")
+
+
+def _bytes(value: Any) -> bytes:
+    return value if isinstance(value, bytes) else b"".join(part for part in _several(value) if isinstance(part, bytes))
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _upright(exif: bytes) -> bytes:
+    """The same bytes with the orientation set to 1, in place, as a maker's notes may point into the block.
+
+    Where there was a turn to take out, the thumbnail is no longer pointed to: it lies as the picture did.
+    """
+    block = bytearray(exif[len(EXIF) :])
+    order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
+    if order is None or len(block) < 14:
+        return exif
+    (start,) = struct.unpack_from(f"{order}I", block, 4)
+    if start + 2 > len(block):
+        return exif
+    (count,) = struct.unpack_from(f"{order}H", block, start)
+    entries = range(start + 2, min(start + 2 + 12 * count, len(block) - 11), 12)
+    for entry in entries:
+        tag, kind, _, value = struct.unpack_from(f"{order}HHIH", block, entry)
+        if (tag, kind) == (_ORIENTATION, 3) and value != 1:
+            struct.pack_into(f"{order}H", block, entry + 8, 1)
+            if start + 6 + 12 * count <= len(block):
+                struct.pack_into(f"{order}I", block, start + 2 + 12 * count, 0)
+    return EXIF + bytes(block)
+
+
+def _without_pixels(file: File) -> io.BytesIO:
+    """The PNG cut down to one pixel, with all its chunks but those of pixels: those that follow the pixels are found as well."""
+    kept = [file.read(8)]
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind == b"IEND":
+            break
+        if kind in (b"IDAT", b"fdAT", b"fcTL", b"acTL"):
+            file.seek(length + 4, io.SEEK_CUR)
+        elif kind == b"IHDR":
+            file.read(8)
+            kept.append(chunk(kind, struct.pack(">II", 1, 1) + file.read(4) + b"\0"))
+            file.seek(5, io.SEEK_CUR)
+        else:
+            kept.append(head + file.read(length + 4))
+    return io.BytesIO(b"".join([*kept, chunk(b"IDAT", zlib.compress(bytes(9))), chunk(b"IEND", b"")]))
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A piece of a PNG."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -1,0 +1,195 @@
+"""What is to be done about a picture: from a task, or from what is found in it, to a network or a classical method.
+
+    request, picture ─ diagnose ─ choose ─> Remedy (words, network or method, what it is told)
+
+| task | what repairs |
+|---|---|
+| denoise, deblur, jpeg | `restore`, blind: it is told nothing |
+| inpaint | `inpaint`, told by a mask, or by scratches and dead pixels that are looked for, where to fill |
+| upscale | `upscale-x2` or `upscale-x4` |
+| auto | what dominates; salt and pepper without other noise is a matter of filling in |
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from sfumato.core.catalog import suggest
+from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.core.image import Images, Planes
+from sfumato.core.runtime import Precision
+from sfumato.jobs import classical, flaws
+from sfumato.jobs.deconvolve import Kernels, point_spread
+from sfumato.jobs.diagnose import Diagnosis, Source, diagnose
+from sfumato.models.base import Restores
+from sfumato.store import weights
+
+Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
+Find = Literal["scratches", "dead-pixels"]
+
+PRIOR = "deep-image-prior"
+"""The method that fits a network to the one picture."""
+
+METHODS = (*classical.METHODS, PRIOR)
+
+IMPULSES = 0.005
+"""Share of wrong black and white pixels from which on they are a matter of filling in, if there is little other noise."""
+QUIET = 4 / 255
+"""Noise below which it is left alone by filling in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a person asks for."""
+
+    task: Task = "auto"
+    model: str | Path | None = None
+    """A bundled model, a run folder or a model file, instead of the bundled one for the task."""
+    method: str | None = None
+    """A classical method, or deep-image-prior, instead of a network."""
+    scale: int = 2
+    """How many times longer the sides become when the task is to upscale."""
+    strength: float = 1.0
+    """0 leaves the picture as it is, 1 is what the network thinks right, up to 2 goes beyond it."""
+    noise: float | None = None
+    """Standard deviation of the noise as a share of full scale, for networks and methods that want to know; else it is estimated."""
+    blur: str | None = None
+    """The blur, for methods that want to know: gaussian:1.6, motion:9@30 (degrees) or defocus:3, in pixels."""
+    find: tuple[Find, ...] = ()
+    """What is looked for and filled in."""
+    tile: int | None = None
+    """Side of what is computed at once; from the memory if not given."""
+    memory: float = 2e9
+    """Bytes that may be used."""
+    precision: Precision = "fp32"
+    """Number format of the network."""
+    device: str = "auto"
+
+    def check(self) -> None:
+        """Raises SettingError for what cannot be, or would have no effect."""
+        if not 0 <= self.strength <= 2:
+            raise SettingError(f"strength = {self.strength:g} is outside [0, 2]")
+        if self.strength != 1 and self.task == "upscale":
+            raise SettingError(f"strength = {self.strength:g} has no effect on upscale; leave it at 1")
+        if self.model is not None and self.method is not None:
+            raise SettingError(f"model = {self.model} and method = {self.method}: give one of them")
+        if self.memory < 7e8:
+            raise SettingError(f"memory = {self.memory / 1e9:.1f} GB is less than torch itself needs; give at least 0.7GB")
+        if self.noise is not None and not 0 <= self.noise <= 1:
+            raise SettingError(f"noise = {self.noise * 255:g} is outside [0, 255]")
+        if self.method is not None and self.method != PRIOR:
+            if self.method not in classical.METHODS:
+                raise UnknownNameError(f"no method {self.method!r}{suggest(self.method, METHODS)}; there are {', '.join(METHODS)}")
+            if "kernels" in classical.METHODS[self.method].needs and self.blur is None:
+                raise SettingError(f"{self.method} wants to know the blur: --blur gaussian:1.6, motion:9@30 or defocus:3")
+            if "known" in classical.METHODS[self.method].needs and self.task not in ("auto", "inpaint"):
+                raise SettingError(f"{self.method} fills in; it has no use for the task {self.task}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remedy:
+    """What is done, in words and in deed."""
+
+    words: str
+    network: Restores | None = None
+    method: str | None = None
+    noise: float | None = None
+    """What a network or method is told of the noise."""
+    quality: float = 1.0
+    kernels: Kernels | None = None
+    known: Planes | None = None
+    """1 where the picture is to be believed; elsewhere alone is it changed, if there is such a mask."""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the picture stays as it is."""
+        return self.network is None and self.method is None
+
+    def scale(self, request: Request) -> int:
+        """How many times longer the sides become."""
+        return self.network.scale if self.network else request.scale if self.method == "bicubic" else 1
+
+
+def remedy(request: Request, images: Images, *, known: Planes | None = None, quality: int | None = None) -> Remedy:
+    """What to do about the one picture in `images`, of which `known` is the mask and `quality` that of its JPEG, if there are any.
+
+    Raises SettingError for what does not go together, such as a mask with a task that has no use for it.
+    """
+    task = request.task
+    if known is not None and task not in ("auto", "inpaint"):
+        raise SettingError(f"a mask has no use for the task {task}; it is for inpaint")
+    if request.find and task not in ("auto", "inpaint"):
+        raise SettingError(f"find = {', '.join(request.find)} has no use for the task {task}; it is for inpaint")
+    if task == "upscale":
+        return _enlarging(request)
+    found = diagnose(images, source=None if quality is None else Source(quality=quality))
+    if known is not None or request.find or task == "inpaint":
+        return _filling(request, images, known, found)
+    salt = (found.salt_and_pepper or 0) >= IMPULSES and task in ("auto", "denoise")
+    if salt and (found.noise or 0) < QUIET and request.model is None and request.method is None:
+        wrong = flaws.impulses(images)
+        return Remedy(words=f"{found.sentence()}: fill in the wrong pixels", network=_network("inpaint"), known=wrong)
+    if task == "auto" and found.task == "none" and request.model is None and request.method is None:
+        return Remedy(words=f"{found.sentence()}: nothing to repair")
+    noise = request.noise if request.noise is not None else found.noise or 0.0
+    return _chosen(request, found, default="restore", noise=noise)
+
+
+def _chosen(request: Request, found: Diagnosis, *, default: str, noise: float, known: Planes | None = None) -> Remedy:
+    """The network or the method that is asked for, or the bundled network called `default`."""
+    what = found.sentence()
+    if request.method is not None:
+        kernels = kernel(request.blur) if request.blur else None
+        return Remedy(words=f"{what}: {request.method}", method=request.method, noise=noise, kernels=kernels, known=known)
+    which = request.model if request.model is not None else default
+    quality = 1.0 if found.quality is None else found.quality / 100
+    return Remedy(words=f"{what}: {which}", network=_network(which), noise=noise, quality=quality, known=known)
+
+
+def _filling(request: Request, images: Images, known: Planes | None, found: Diagnosis) -> Remedy:
+    h, w = images.shape[2:]
+    mask: Planes = images.new_ones(1, 1, h, w) if known is None else known
+    told: list[str] = []
+    for name, look in (("scratches", flaws.scratches), ("dead-pixels", flaws.impulses)):
+        if name in request.find:
+            mine = look(images)
+            told.append(f"{1 - mine.mean().item():.2%} {name.replace('-', ' ')}")
+            mask = mask * mine
+    if not told and bool((mask == 1).all()):
+        raise SettingError("inpaint wants to know where: give --mask FILE, or --find scratches or dead-pixels")
+    if bool((mask == 1).all()):
+        return Remedy(words=f"{', '.join(told)}: nothing to fill in")
+    noise = request.noise if request.noise is not None else found.noise or 0.0
+    chosen = _chosen(request, found, default="inpaint", noise=noise, known=mask)
+    told.append(f"{1 - mask.mean().item():.1%} to fill in")
+    return Remedy(**{**vars(chosen), "words": f"{', '.join(told)}: {chosen.words.rpartition(': ')[2]}"})
+
+
+def _enlarging(request: Request) -> Remedy:
+    if request.method is not None:
+        return Remedy(words=f"{request.scale} times: {request.method}", method=request.method)
+    if request.model is None and request.scale not in (2, 4):
+        raise SettingError(f"scale = {request.scale} is none of 2, 4; for another use --method bicubic, or a model of your own")
+    which = request.model if request.model is not None else f"upscale-x{request.scale}"
+    network = _network(which)
+    if request.model is None or network.scale > 1:
+        return Remedy(words=f"{network.scale} times: {which}", network=network, noise=request.noise or 0.0)
+    raise SettingError(f"{which} does not enlarge; it repairs at the same size")
+
+
+def _network(which: str | Path) -> Restores:
+    network: Restores = weights.opened(which, Restores, otherwise="repairs nothing")
+    return network
+
+
+def kernel(text: str) -> Kernels:
+    """The blur called gaussian:1.6, motion:9@30 or defocus:3, in pixels and degrees, for one picture.
+
+    Raises SettingError for anything else.
+    """
+    match = re.fullmatch(r"(gaussian|motion|defocus):(\d+(?:\.\d+)?)(?:@(\d+(?:\.\d+)?))?", text)
+    if not match or (match[3] and match[1] != "motion"):
+        raise SettingError(f"blur = {text!r} is none of gaussian:1.6, motion:9@30, defocus:3 (pixels, degrees)")
+    kind: Any = match[1]
+    return point_spread(kind, float(match[2]), angle=float(match[3] or 0))

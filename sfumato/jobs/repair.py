@@ -1,0 +1,168 @@
+"""One picture file, repaired into another, with all that the file says beside its pixels; whole in memory, or strip by strip.
+
+file ─ read ─ remedy ─ repaired ─ write ─> file            what fits into memory
+file ─ open_strips ─ remedy ─ rows by rows ─ Sink ─> file   what does not
+"""
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sfumato.core import runtime
+from sfumato.core.errors import ImageError
+from sfumato.core.image import Images, Maps, Planes
+from sfumato.data import files, strips
+from sfumato.data.files import Picture
+from sfumato.jobs import classical
+from sfumato.jobs.deep_prior import deep_prior
+from sfumato.jobs.memory import BASE, tile_for
+from sfumato.jobs.remedy import PRIOR, Remedy, Request, remedy
+from sfumato.jobs.restore import Canvas, restore
+from sfumato.jobs.restore import strips as repaired_strips
+from sfumato.nn.resample import resize
+
+_WHOLE = 60
+"""Bytes for each pixel, before and after, of a picture that is held whole: stored, as numbers, repaired, and copies on the way."""
+
+
+def repair(path: Path, target: Path, request: Request, *, mask: Path | None = None) -> str:
+    """Repairs the picture at `path` into `target` and says in one line what was found and done.
+
+    Size, bit depth, opacity, colour profile and all that the file says beside its pixels are kept. A picture that would not fit
+    into the memory of the request is repaired some rows at a time. Raises ImageError for a picture or a mask that cannot be used.
+    """
+    pixels = strips.megapixels(path) * 1e6
+    enlarged = request.scale**2 if request.task == "upscale" else 1
+    if pixels * (1 + enlarged) * _WHOLE / 2 > request.memory - BASE:
+        return _in_strips(path, target, request, mask)
+    picture = files.read(path, lossless=True)
+    images = as_images(picture.pixels)
+    plan = remedy(request, images, known=None if mask is None else _known(mask, picture), quality=_quality(picture))
+    if plan.nothing:
+        files.write(target, picture)
+        return plan.words
+    made = repaired(images, plan, request)
+    files.write(target, dataclasses.replace(picture, pixels=as_pixels(made, picture.pixels.dtype), alpha=_opacity(picture, made)))
+    return plan.words
+
+
+def repaired(images: Images, plan: Remedy, request: Request) -> Maps:
+    """What the remedy makes of one picture held whole, as strong as asked for and only where there is something to fill in."""
+    return _blended(images, _made(plan, request, images), plan, request)
+
+
+def _made(plan: Remedy, request: Request, images: Images) -> Maps:
+    if plan.network is not None:
+        told = {"noise": plan.noise or 0.0, "quality": plan.quality, "known": plan.known}
+        if "known" in plan.network.takes and plan.known is None:
+            told["known"] = torch.ones_like(images[:, :1])
+        mine: Any = {name: value for name, value in told.items() if name in plan.network.takes}
+        shown = images if plan.known is None or "known" not in plan.network.takes else images * plan.known
+        tile = request.tile or tile_for(plan.network, request.memory - BASE - images.numel() * 12)
+        tile = tile if max(images.shape[2:]) > tile and plan.network.context is not None else None
+        return restore(plan.network, shown, tile=tile, precision=request.precision, device=request.device, **mine)
+    assert plan.method is not None
+    if plan.method == PRIOR:
+        return deep_prior(images, known=plan.known, device=request.device)
+    needs = classical.METHODS[plan.method].needs
+    options = {"noise": plan.noise, "kernels": plan.kernels, "known": plan.known, "scale": request.scale}
+    return classical.apply(plan.method, images, **{name: value for name, value in options.items() if name in needs and value is not None})
+
+
+def _blended(before: Images, after: Maps, plan: Remedy, request: Request) -> Maps:
+    """As strong as asked for, and where there is a mask, only there."""
+    if before.shape != after.shape:
+        return after
+    made = (before + request.strength * (after - before)).clamp(0, 1) if request.strength != 1 else after
+    return made if plan.known is None else torch.where(plan.known > 0, before, made)
+
+
+def _in_strips(path: Path, target: Path, request: Request, mask: Path | None) -> str:
+    """`repair` for a picture larger than memory."""
+    if mask is not None or request.find or request.method is not None:
+        raise ImageError(f"{path}: too large for {request.memory / 1e9:g} GB with a mask, --find or --method; give more --memory")
+    where = runtime.device(request.device)
+    with strips.open_strips(path, folder=target.parent if target.parent.is_dir() else None) as source:
+        h, w = source.size
+        top, left = max(0, h // 2 - 512), max(0, w // 2 - 512)
+        sample = as_images(source.rows(top, min(h, top + 1024))[:, left : left + 1024, : source.channels].contiguous())
+        plan = remedy(request, sample, quality=source.notes.jpeg.quality() if source.notes.jpeg else None)
+        if plan.known is not None:
+            plan = remedy(dataclasses.replace(request, task="denoise", model="restore"), sample)
+        if plan.network is not None and plan.network.context is None:
+            raise ImageError(f"{path}: this network looks at the whole picture at once, which does not fit; give more --memory")
+        sizes = (h * plan.scale(request), w * plan.scale(request))
+        with strips.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, said=source.notes) as sink:
+            for rows in _repaired_rows(source, plan, request, where):
+                sink.write(rows)
+            sink.finish()
+    return plan.words
+
+
+def _repaired_rows(source: strips.Source, plan: Remedy, request: Request, where: torch.device) -> Iterator[Any]:
+    """Rows of the result as they are stored, top to bottom."""
+    (h, w), c = source.size, source.channels
+    if plan.network is None:
+        yield from (source.rows(start, min(h, start + 256)) for start in range(0, h, 256))
+        return
+    network, done = plan.network.to(where), 0
+    constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "known": 1.0}
+
+    def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
+        images = as_images(source.rows(start, stop)[..., :c].contiguous())
+        planes = [torch.full((1, 1, stop - start, w), constants[name]) for name in network.takes]
+        return images, torch.cat(planes, dim=1) if planes else None
+
+    tile = request.tile or tile_for(network, (request.memory - BASE) * 0.6, row=w * (c + len(network.takes)) * 12 * (1 + network.scale**2))
+    kind = torch.uint16 if source.depth == 16 else torch.uint8
+    canvas = Canvas(size=(h, w), rows=rows)
+    for made in repaired_strips(network, canvas, tile=tile, precision=request.precision, where=where):
+        count, s = made.shape[2] // network.scale, network.scale
+        before = source.rows(done, done + count)
+        pixels = as_pixels(_blended(as_images(before[..., :c].contiguous()), made, plan, request), kind)
+        if source.alpha:
+            alpha = as_images(before[..., c:].contiguous())
+            alpha = alpha if s == 1 else resize(alpha, (count * s, w * s)).clamp(0, 1)
+            pixels = torch.cat([pixels, as_pixels(alpha, kind)], dim=-1)
+        yield pixels
+        done += count
+
+
+def as_images(pixels: Any) -> Images:
+    """Stored pixels (8 or 16 bits, h w c) as one image in [0, 1]."""
+    full = 65535 if pixels.dtype == torch.uint16 else 255
+    return pixels.to(torch.float32).permute(2, 0, 1)[None] / full
+
+
+def as_pixels(images: Maps, kind: torch.dtype) -> Any:
+    """One image as it is stored, clamped and rounded to nearest; the way back from `as_images` changes nothing."""
+    full = 65535 if kind == torch.uint16 else 255
+    return (images[0].clamp(0, 1) * full).round().to(torch.int32).to(kind).permute(1, 2, 0).contiguous()
+
+
+def _opacity(picture: Picture, made: Maps) -> Any:
+    """Opacity at the size of the result."""
+    if picture.alpha is None or tuple(picture.alpha.shape[:2]) == tuple(made.shape[2:]):
+        return picture.alpha
+    h, w = made.shape[2:]
+    return as_pixels(resize(as_images(picture.alpha), (h, w)), picture.alpha.dtype)
+
+
+def _known(mask: Path, picture: Picture) -> Planes:
+    """1 where the mask is dark. Raises ImageError if it is of another size, or nowhere bright."""
+    bright = files.read(mask)
+    h, w = picture.pixels.shape[:2]
+    if tuple(bright.pixels.shape[:2]) != (h, w):
+        own = " x ".join(map(str, bright.pixels.shape[:2]))
+        raise ImageError(f"{mask}: the mask is {own} pixels, the picture {h} x {w}; they must be the same")
+    known = (as_images(bright.pixels).mean(dim=1, keepdim=True) < 0.5).float()
+    if bool((known == 1).all()):
+        raise ImageError(f"{mask}: nothing is masked; white says where to fill in")
+    return known
+
+
+def _quality(picture: Picture) -> int | None:
+    return picture.jpeg.quality() if picture.jpeg else None

@@ -1,0 +1,289 @@
+"""Pictures in files: nothing is lost, nothing is overwritten, one bad file stops nobody, and the same command goes on."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, PngImagePlugin
+
+from sfumato.core.errors import DataError, ImageError, SettingError
+from sfumato.data import files
+from sfumato.jobs import repair as repairs
+from sfumato.jobs.memory import footprint, tile_for
+from sfumato.jobs.pictures import MANIFEST, restore_pictures
+from sfumato.jobs.remedy import Request
+from sfumato.jobs.repair import as_images, as_pixels, repair
+from sfumato.models import MODELS
+from sfumato.store import checkpoint
+
+RNG = np.random.default_rng(0)
+
+
+def model(tmp_path, *, change=0.0, name="same", **settings):
+    """A file of a network that adds `change` to every value."""
+    config = MODELS["gated"](width=4, middle=1, **settings)
+    net = config.build()
+    torch.nn.init.zeros_(net.tail.weight)
+    torch.nn.init.constant_(net.tail.bias, change)
+    path = tmp_path / f"{name}.safetensors"
+    checkpoint.save(path, net, config, {"data": {"name": "none"}})
+    return path
+
+
+@pytest.fixture
+def same(tmp_path):
+    return Request(task="denoise", model=model(tmp_path))
+
+
+@pytest.fixture
+def brighter(tmp_path):
+    return Request(task="denoise", model=model(tmp_path, change=0.1, name="brighter"))
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "in" / "photo.png"
+    path.parent.mkdir()
+    ramp = np.linspace(40, 200, 33 * 45 * 3).reshape(33, 45, 3)
+    Image.fromarray((ramp + RNG.normal(0, 5, ramp.shape)).astype(np.uint8)).save(path)
+    return path
+
+
+def written(path, kind):
+    """A small picture of this kind in a file, with notes where the format takes them."""
+    pixels = RNG.integers(0, 256, (13, 17, 4), dtype=np.uint8)
+    images = {
+        "grey": pixels[..., 0],
+        "colour": pixels[..., :3],
+        "alpha": pixels,
+        "16 bits": RNG.integers(0, 65536, (13, 17), dtype=np.uint16),
+    }
+    image = Image.fromarray(pixels[..., :3]).quantize(16) if kind == "palette" else Image.fromarray(images[kind])
+    notes = PngImagePlugin.PngInfo()
+    notes.add_text("Title", "A test")
+    exif = Image.Exif()
+    exif[0x010E], exif[0x0112] = "a description", 6
+    image.save(path, dpi=(300, 300), exif=exif, icc_profile=b"not a real profile", **({"pnginfo": notes} if path.suffix == ".png" else {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *((f"{kind}.png", kind) for kind in ("grey", "colour", "alpha", "palette", "16 bits")),
+        ("grey.tif", "grey"),
+        ("16.tif", "16 bits"),
+        ("colour.webp", "colour"),
+        ("alpha.webp", "alpha"),
+    ],
+)
+def test_a_network_that_changes_nothing_leaves_a_file_as_it_was(name, kind, tmp_path, same):
+    source, target = tmp_path / name, tmp_path / "out" / name
+    written(source, kind) if source.suffix != ".webp" else Image.fromarray(
+        RNG.integers(0, 256, (13, 17, 4 if kind == "alpha" else 3), dtype=np.uint8)
+    ).save(source, lossless=True, exact=True, icc_profile=b"not a real profile")
+    repair(source, target, same)
+    before, after = files.read(source, lossless=True), files.read(target, lossless=True)
+    assert torch.equal(before.pixels, after.pixels)
+    assert before.alpha is after.alpha is None or torch.equal(before.alpha, after.alpha)
+    for note in ("exif", "icc", "text", "layout", "bit_depth"):
+        assert getattr(before, note) == getattr(after, note), note
+    assert before.dpi == pytest.approx(after.dpi) if before.dpi else after.dpi is None
+    with Image.open(target) as image:
+        assert image.getexif().get(0x0112, 1) == 1, "the turn would be carried out twice"
+
+
+def test_a_jpeg_keeps_what_it_says_and_is_encoded_as_it_was(tmp_path, same):
+    source, target = tmp_path / "a.jpg", tmp_path / "out" / "a.jpg"
+    exif = Image.Exif()
+    exif[0x010E] = "a description"
+    smooth = np.add.outer(np.arange(40), np.arange(56)).astype(np.uint8)
+    Image.fromarray(np.stack([smooth] * 3, -1)).save(source, quality=83, exif=exif, dpi=(300, 300))
+    repair(source, target, same)
+    before, after = files.read(source), files.read(target)
+    assert (before.exif, before.dpi, before.jpeg) == (after.exif, after.dpi, after.jpeg)
+    assert (before.pixels.int() - after.pixels.int()).abs().max() <= 3
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.uint16])
+def test_every_stored_value_survives_the_way_through_numbers(kind):
+    top = 65536 if kind == torch.uint16 else 256
+    values = torch.arange(top, dtype=torch.int32).to(kind).reshape(-1, 16, 1)
+    assert torch.equal(as_pixels(as_images(values), kind), values)
+
+
+def test_strength_goes_from_nothing_to_beyond(tmp_path, photo, brighter):
+    before = as_images(files.read(photo).pixels)
+    for strength in (0.0, 0.5, 1.0, 2.0):
+        repair(photo, tmp_path / f"{strength}.png", dataclasses.replace(brighter, strength=strength))
+        change = as_images(files.read(tmp_path / f"{strength}.png").pixels) - before
+        assert change.mean().item() == pytest.approx(0.1 * strength, abs=3e-3)
+
+
+def test_only_what_is_masked_changes(tmp_path, photo, brighter):
+    mask = np.zeros((33, 45), np.uint8)
+    mask[5:9, 10:20] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    words = repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="inpaint"), mask=tmp_path / "mask.png")
+    before, after = files.read(photo).pixels.int(), files.read(tmp_path / "out.png").pixels.int()
+    assert torch.equal((before != after).any(-1), torch.from_numpy(mask > 0))
+    assert "2.7% to fill in" in words
+
+
+def test_a_folder_keeps_its_shape_and_a_bad_file_stops_nobody(tmp_path, photo, brighter):
+    (photo.parent / "deep").mkdir()
+    (photo.parent / "deep" / "b.png").write_bytes(photo.read_bytes())
+    (photo.parent / "c.png").write_bytes(b"no picture")
+    (photo.parent / "notes.txt").write_text("not looked at")
+    told = []
+    entries = restore_pictures([photo.parent], tmp_path / "out", brighter, tell=lambda entry, i, n: told.append((entry.status, i, n)))
+    assert [e.status for e in entries] == ["failed", "done", "done"]
+    assert told == [("failed", 1, 3), ("done", 2, 3), ("done", 3, 3)]
+    assert "c.png" in entries[0].words
+    assert (tmp_path / "out" / "deep" / "b.png").exists()
+    rows = [json.loads(line) for line in (tmp_path / "out" / MANIFEST).read_text().splitlines()]
+    assert [row["status"] for row in rows] == ["failed", "done", "done"]
+
+
+def test_the_same_command_goes_on_and_another_does_it_again(tmp_path, photo, brighter):
+    out = tmp_path / "out"
+
+    def run(request=brighter):
+        return restore_pictures([photo], out, request)[0].status
+
+    assert [run(), run()] == ["done", "skipped"]
+    (out / "photo.png").unlink()
+    assert run() == "done"
+    assert run(dataclasses.replace(brighter, strength=0.5)) == "done"
+    Image.fromarray(255 - files.read(photo).pixels.numpy()).save(photo)
+    assert run(dataclasses.replace(brighter, strength=0.5)) == "done"
+    with (out / MANIFEST).open("a") as file:
+        file.write('{"cut sho')
+    assert run(dataclasses.replace(brighter, strength=0.5)) == "skipped"
+
+
+def test_nothing_is_overwritten(tmp_path, photo, brighter):
+    before = photo.read_bytes()
+    assert "written over itself" in restore_pictures([photo], photo.parent, brighter)[0].words
+    assert "written over itself" in restore_pictures([photo], photo, brighter, overwrite=True)[0].words
+    assert photo.read_bytes() == before
+    (tmp_path / "there.png").write_text("precious")
+    assert "is there already" in restore_pictures([photo], tmp_path / "there.png", brighter)[0].words
+    assert (tmp_path / "there.png").read_text() == "precious"
+    assert restore_pictures([photo], tmp_path / "there.png", brighter, overwrite=True)[0].status == "done"
+
+
+def test_globs_and_names(tmp_path, photo, brighter):
+    assert [e.out for e in restore_pictures([str(photo.parent / "*.png")], tmp_path / "g", brighter)] == [str(tmp_path / "g" / "photo.png")]
+    with pytest.raises(DataError, match=r"no file or folder '.*absent\.png'"):
+        restore_pictures([tmp_path / "absent.png"], tmp_path / "g", brighter)
+    (tmp_path / "bare").mkdir()
+    with pytest.raises(DataError, match="no picture in"):
+        restore_pictures([tmp_path / "bare"], tmp_path / "h", brighter)
+    with pytest.raises(SettingError, match="is one picture and there are 2"):
+        restore_pictures([photo, photo], tmp_path / "one.png", brighter)
+
+
+def test_masks_that_cannot_be_are_told(tmp_path, photo, brighter):
+    ask = dataclasses.replace(brighter, task="inpaint")
+
+    def why(mask):
+        return restore_pictures([photo], tmp_path / "out", ask, mask=mask)[0].words
+
+    Image.fromarray(np.zeros((33, 45), np.uint8)).save(tmp_path / "empty.png")
+    Image.fromarray(np.full((45, 33), 255, np.uint8)).save(tmp_path / "other.png")
+    assert "nothing is masked" in why(tmp_path / "empty.png")
+    assert "the mask is 45 x 33 pixels, the picture 33 x 45" in why(tmp_path / "other.png")
+    assert "wants to know where" in why(None)
+    (tmp_path / "masks").mkdir()
+    assert "holds no mask called photo" in why(tmp_path / "masks")
+    Image.fromarray(np.full((33, 45), 255, np.uint8)).save(tmp_path / "masks" / "photo.tif")
+    assert "100.0% to fill in" in why(tmp_path / "masks")
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"), [((1, 1), "L"), ((1, 1), "RGBA"), ((8, 3000), "RGB"), ((2, 3), "L")], ids=["dot", "clear dot", "ribbon", "tiny"]
+)
+def test_odd_shapes_are_repaired(shape, kind, tmp_path):
+    path = tmp_path / "odd.png"
+    Image.new(kind, shape[::-1]).save(path)
+    request = Request(task="denoise", model=model(tmp_path, encoder=(1, 1), decoder=(1, 1), fold=2))
+    assert restore_pictures([path], tmp_path / "out", request)[0].status == "done"
+    assert tuple(files.read(tmp_path / "out" / "odd.png").pixels.shape[:2]) == shape
+
+
+def test_what_cannot_be_read_without_loss_is_one_line(tmp_path, same):
+    Image.fromarray(np.full((9, 9), np.nan, np.float32)).save(tmp_path / "nan.tif")
+    frames = [Image.new("RGB", (9, 9), (80 * i, 0, 0)) for i in range(3)]
+    frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
+    whole = tmp_path / "cut.jpg"
+    Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(whole)
+    whole.write_bytes(whole.read_bytes()[:900])
+    entries = {e.source.rpartition("/")[2]: e for e in restore_pictures([tmp_path], tmp_path / "out", same) if e.status == "failed"}
+    assert "floating-point pixels" in entries["nan.tif"].words
+    assert "frames" in entries["moving.gif"].words
+    assert "cut.jpg" in entries["cut.jpg"].words
+    assert all("\n" not in entry.words for entry in entries.values())
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_strips_are_the_whole_picture(scale, tmp_path, monkeypatch):
+    pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
+    source = tmp_path / "a.png"
+    Image.fromarray(RNG.integers(0, 256, (211, 97, 4), dtype=np.uint8)).save(source)
+    torch.manual_seed(0)
+    config = MODELS["gated"](width=4, middle=2, scale=scale, encoder=(1,), decoder=(1,))
+    net = config.build()
+    for weight in net.parameters():
+        torch.nn.init.normal_(weight, std=0.05)
+    checkpoint.save(tmp_path / "net.safetensors", net, config, {})
+    task = {"task": "upscale"} if scale > 1 else {"task": "denoise", "strength": 0.8}
+    request = Request(model=tmp_path / "net.safetensors", scale=scale, tile=64, **task)
+    repair(source, tmp_path / "whole.png", request)
+    monkeypatch.setattr(repairs, "_WHOLE", 1e9)
+    repair(source, tmp_path / "strips.png", request)
+    whole, strips = (files.read(tmp_path / name) for name in ("whole.png", "strips.png"))
+    assert whole.pixels.shape == (211 * scale, 97 * scale, 3)
+    assert (whole.pixels.int() - strips.pixels.int()).abs().max() <= 1, "rounding alone may differ"
+    if scale == 1:
+        assert torch.equal(whole.alpha, strips.alpha)
+    assert (whole.alpha.int() - strips.alpha.int()).abs().float().mean() < 1
+
+
+def test_less_memory_means_smaller_tiles(tmp_path):
+    net = MODELS["dncnn"](width=8, depth=4).build()
+    assert footprint(net) > 4 * 2 * 8
+    sides = [tile_for(net, memory) for memory in (1e5, 1e7, 1e9, 1e12)]
+    assert sides == sorted(sides)
+    assert sides[0] == 32
+    assert sides[-1] == 4096
+
+
+def test_requests_that_cannot_be_are_refused():
+    for change, words in (
+        ({"strength": 3.0}, "strength = 3 is outside"),
+        ({"task": "upscale", "strength": 0.5}, "has no effect on upscale"),
+        ({"model": "a", "method": "median"}, "give one of them"),
+        ({"memory": 1e6}, "less than torch itself needs"),
+        ({"noise": 2.0}, r"outside \[0, 255\]"),
+        ({"method": "wiener"}, "wants to know the blur"),
+        ({"method": "telea", "task": "denoise"}, "fills in"),
+    ):
+        with pytest.raises(SettingError, match=words):
+            Request(**change).check()
+    with pytest.raises(LookupError, match=r"no method 'medien' \(did you mean 'median'"):
+        Request(method="medien").check()
+
+
+def test_a_classical_method_is_one_word_away(tmp_path, photo):
+    for method, change in (("median", {}), ("wiener", {"blur": "gaussian:1", "noise": 0.02}), ("bicubic", {"task": "upscale", "scale": 3})):
+        target = tmp_path / f"{method}.png"
+        repair(photo, target, Request(method=method, **change))
+        assert tuple(files.read(target).pixels.shape[:2]) == ((99, 135) if method == "bicubic" else (33, 45))
+
+
+def test_a_mask_larger_than_memory_is_refused_in_one_line(tmp_path, photo, monkeypatch, brighter):
+    monkeypatch.setattr(repairs, "_WHOLE", 1e9)
+    with pytest.raises(ImageError, match="too large for"):
+        repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="inpaint"), mask=photo)
