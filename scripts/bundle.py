@@ -13,7 +13,7 @@ from typing import Any
 from sfumato.core import runtime
 from sfumato.jobs.evaluate import evaluate
 from sfumato.jobs.score import accuracy_score
-from sfumato.models.base import Adversarial
+from sfumato.models.base import Adversarial, Judged
 from sfumato.store import checkpoint, weights
 
 LIMIT = 3_900_000
@@ -40,14 +40,22 @@ def main(run: Path, name: str, *, score: bool = False, images: int | None = None
 
 
 def sampling(network: Any) -> Any:
-    """`network` as it is shipped: without a discriminator, which only training needs and which is a third of the file."""
-    if not isinstance(network, Adversarial):
+    """`network` as it is shipped: without a discriminator, which only training needs and which is a third of the file.
+
+    A restorer that was trained against one is a file of its own family.
+    """
+    if not isinstance(network, Adversarial | Judged):
         return network
-    config = dataclasses.replace(network.config, discriminator_width=0)
-    slim: Any = config.build()
-    slim.load_state_dict({name: w for name, w in network.state_dict().items() if not name.startswith("discriminator.")})
-    slim.config, slim.card = config, network.card
-    return slim
+    config: Any = network.config
+    if isinstance(network, Judged):
+        config, slim = config.restorer, network.restorer
+    else:
+        config = dataclasses.replace(config, discriminator_width=0)
+        slim = config.build()
+        slim.load_state_dict({name: w for name, w in network.state_dict().items() if not name.startswith("discriminator.")})
+    shipped: Any = slim
+    shipped.config, shipped.card = config, network.card
+    return shipped
 
 
 if __name__ == "__main__":

@@ -31,6 +31,16 @@ class Outer:
             raise SettingError("count = 4 is bad luck")
 
 
+@settings
+class Span:
+    low: Annotated[int, Range(0, 9)] = 1
+    high: Annotated[int, Range(0, 9)] = 3
+
+    def check(self) -> None:
+        if self.low >= self.high:
+            raise SettingError("low must be below high")
+
+
 @pytest.fixture
 def run():
     return TrainSettings(model=MODELS["dcgan"](), objective=OBJECTIVES["adversarial"]())
@@ -86,6 +96,13 @@ def test_text_may_hold_an_equals_sign_and_quotes():
 def test_a_path_that_leads_nowhere_is_refused(path):
     with pytest.raises(SettingError, match="has no setting"):
         override(Outer(), path)
+
+
+def test_settings_that_need_each_other_are_overridden_together():
+    for changes in (("low=5", "high=7"), ("high=7", "low=5")):
+        assert override(Span(), *changes) == Span(low=5, high=7)
+    with pytest.raises(SettingError, match="low must be below high"):
+        override(Span(), "low=5")
 
 
 def test_an_override_is_checked_like_any_value():

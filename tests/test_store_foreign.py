@@ -151,6 +151,109 @@ def test_batch_normalisation_is_folded_in(owner, eps, biased, tmp_path):
     torch.testing.assert_close(loaded.restore(image), image - x, rtol=1e-4, atol=1e-5)
 
 
+NAF = {"encoder": (1, 0, 2), "middle": 1, "decoder": (0, 1, 1)}
+
+
+def nafnet(*, width=4, channels=3, encoder=(), middle=1, decoder=()):
+    """Random weights of a NAFNet under its authors' names; the residual is small, as that of a trained one."""
+    rng, state = torch.Generator().manual_seed(5), {}
+
+    def conv(name, outputs, inputs, side, *, bias=True, gain=1.0):
+        state[f"{name}.weight"] = gain * torch.randn(outputs, inputs, side, side, generator=rng) / (side * inputs**0.5)
+        if bias:
+            state[f"{name}.bias"] = 0.1 * gain * torch.randn(outputs, generator=rng)
+
+    def blocks(name, count, c):
+        for i in range(count):
+            for part, outputs, inputs, side in (("conv1", 2 * c, c, 1), ("conv2", 2 * c, 1, 3), ("conv3", c, c, 1), ("sca.1", c, c, 1)):
+                conv(f"{name}.{i}.{part}", outputs, inputs, side)
+            for part, outputs in (("conv4", 2 * c), ("conv5", c)):
+                conv(f"{name}.{i}.{part}", outputs, c, 1)
+            for part in ("norm1", "norm2"):
+                state[f"{name}.{i}.{part}.weight"] = 0.5 + torch.rand(c, generator=rng)
+                state[f"{name}.{i}.{part}.bias"] = torch.rand(c, generator=rng) - 0.5
+            for part in ("beta", "gamma"):
+                state[f"{name}.{i}.{part}"] = torch.randn(1, c, 1, 1, generator=rng)
+
+    levels = len(encoder)
+    conv("intro", width, channels, 3)
+    conv("ending", channels, width, 3, gain=0.02)
+    for i in range(levels):
+        blocks(f"encoders.{i}", encoder[i], width << i)
+        conv(f"downs.{i}", width << i + 1, width << i, 2)
+        conv(f"ups.{i}.0", 4 * width << levels - 1 - i, 2 * width << levels - 1 - i, 1, bias=False)
+        blocks(f"decoders.{i}", decoder[i], width << levels - 1 - i)
+    blocks("middle_blks", middle, width << levels)
+    return state
+
+
+def paper(state, image, *, encoder=(), middle=1, decoder=()):
+    """What NAFNet makes of `image`, step by step as the paper has it (figures 2 and 4, equations 1, 4 and 6)."""
+
+    def conv(x, name, **how):
+        return F.conv2d(x, state[f"{name}.weight"], state.get(f"{name}.bias"), **how)
+
+    def norm(x, name):
+        mean = x.mean(1, keepdim=True)
+        scaled = (x - mean) / ((x - mean).square().mean(1, keepdim=True) + 1e-6).sqrt()
+        return scaled * state[f"{name}.weight"][:, None, None] + state[f"{name}.bias"][:, None, None]
+
+    def half_times_half(x):
+        return x[:, : x.shape[1] // 2] * x[:, x.shape[1] // 2 :]
+
+    def blocks(x, name, count):
+        for b in (f"{name}.{i}" for i in range(count)):
+            y = conv(norm(x, f"{b}.norm1"), f"{b}.conv1")
+            y = half_times_half(conv(y, f"{b}.conv2", padding=1, groups=y.shape[1]))
+            y = y * conv(y.mean((2, 3), keepdim=True), f"{b}.sca.1")
+            x = x + conv(y, f"{b}.conv3") * state[f"{b}.beta"]
+            x = x + conv(half_times_half(conv(norm(x, f"{b}.norm2"), f"{b}.conv4")), f"{b}.conv5") * state[f"{b}.gamma"]
+        return x
+
+    x, skips = conv(image, "intro", padding=1), []
+    for i, count in enumerate(encoder):
+        skips.append(blocks(x, f"encoders.{i}", count))
+        x = conv(skips[-1], f"downs.{i}", stride=2)
+    x = blocks(x, "middle_blks", middle)
+    for i, count in enumerate(decoder):
+        x = blocks(F.pixel_shuffle(conv(x, f"ups.{i}.0"), 2) + skips.pop(), f"decoders.{i}", count)
+    return image + conv(x, "ending", padding=1)
+
+
+@pytest.mark.parametrize(
+    "shape", [NAF, {}, {"encoder": (2,), "middle": 0, "decoder": (0,)}, {"encoder": (0,), "middle": 3, "decoder": (0,)}]
+)
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"params": s}, lambda s: {"params": {f"module.{k}": v for k, v in s.items()}}])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_nafnet_is_the_papers(shape, wrap, channels, tmp_path):
+    state = nafnet(channels=channels, **shape)
+    torch.save(wrap(state), tmp_path / "NAFNet.pth")
+    loaded = foreign.load(tmp_path / "NAFNet.pth")
+    settings = {"encoder": (), "middle": 1, "decoder": (), **shape}
+    naf = {"convolution": "depthwise", "between": "split", "channel_gate": "linear"}
+    assert loaded.config == MODELS["gated"](channels=channels, width=4, **naf, **settings)
+    image = torch.rand(2, channels, 24, 40, generator=torch.Generator().manual_seed(1))
+    made, expected = loaded.restore(image), paper(state, image, **shape)
+    assert (expected - image).abs().mean() > 1e-3
+    torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("change", "saying"),
+    [
+        ({"encoders.0.0.se.1.weight": torch.ones(4, 4, 1, 1)}, "no known layout"),
+        ({"ending.weight": torch.ones(6, 4, 3, 3)}, "no known layout"),
+        ({"intro.weight": torch.ones(4, 3, 5, 5)}, "no known layout"),
+        ({"ups.3.0.weight": torch.ones(8, 4, 1, 1)}, "no known layout"),
+        ({"encoders.0.0.conv1.weight": torch.ones(12, 4, 1, 1)}, "looks like NAFNet .*, but does not fit"),
+        ({"encoders.4.0.beta": torch.ones(1, 4, 1, 1)}, "looks like NAFNet .*, but does not fit"),
+    ],
+)
+def test_what_is_nearly_a_nafnet_is_refused(change, saying, tmp_path):
+    torch.save({**nafnet(**NAF), **change}, tmp_path / "net.pth")
+    refused(tmp_path / "net.pth", saying)
+
+
 def refused(path, saying):
     with pytest.raises(CheckpointError, match=saying):
         foreign.load(path)

@@ -22,6 +22,7 @@ from sfumato.jobs.memory import BASE, tile_for
 from sfumato.jobs.remedy import PRIOR, Remedy, Request, remedy
 from sfumato.jobs.restore import Canvas, restore
 from sfumato.jobs.restore import strips as repaired_strips
+from sfumato.nn.norm import folded
 from sfumato.nn.resample import resize
 
 _WHOLE = 60
@@ -108,7 +109,7 @@ def _repaired_rows(source: strips.Source, plan: Remedy, request: Request, where:
     if plan.network is None:
         yield from (source.rows(start, min(h, start + 256)) for start in range(0, h, 256))
         return
-    network, done = plan.network.to(where), 0
+    network, done = folded(plan.network.to(where)), 0
     constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "known": 1.0}
 
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:

@@ -19,6 +19,7 @@ from sfumato.core import runtime
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Maps, Planes, Resized
 from sfumato.models.base import Restores
+from sfumato.nn.norm import folded
 from sfumato.nn.resample import mirrored
 from sfumato.store import weights
 
@@ -58,6 +59,7 @@ def restore(
     network, where = weights.opened(model, Restores, otherwise="repairs nothing"), runtime.device(device)
     if images.shape[1] != network.channels and 1 not in (images.shape[1], network.channels):
         raise SettingError(f"images have {images.shape[1]} channels, the network takes {network.channels}; convert them first")
+    network = folded(network)
     told = {"noise": noise, "known": known, "quality": quality}
     planes = torch.cat([_plane(name, told[name], images) for name in network.takes], dim=1) if network.takes else None
 

@@ -4,8 +4,6 @@ Images are taken as they are, in [0, 1], all channels alike: no border is cut of
 or cuts a border means another number. All sums are float64.
 """
 
-import math
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,11 +12,8 @@ from torch.nn import functional as F
 from sfumato.core.errors import ImageError
 from sfumato.core.image import Images, PerImage
 from sfumato.metrics.base import double
+from sfumato.nn.ssim import WINDOW, similarity
 
-WINDOW = 11
-SIGMA = 1.5
-C1, C2 = 0.01**2, 0.03**2
-"""(K1 L)² and (K2 L)² for the range L = 1."""
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weight of each scale in MS-SSIM, finest first; they sum to 1."""
 
@@ -40,7 +35,7 @@ def ssim(images: Images, reference: Images) -> PerImage:
     Raises ImageError for images under 11 pixels or of unequal shapes.
     """
     images, reference = _pair(images, reference, WINDOW, "SSIM")
-    return _similarity(images, reference)[0].mean(dim=1)
+    return similarity(images, reference)[0].mean(dim=1)
 
 
 def ms_ssim(images: Images, reference: Images) -> PerImage:
@@ -53,7 +48,7 @@ def ms_ssim(images: Images, reference: Images) -> PerImage:
     images, reference = _pair(images, reference, (WINDOW - 1) * 2 ** (len(SCALES) - 1) + 1, "MS-SSIM")
     product = torch.ones(images.shape[:2], dtype=images.dtype, device=images.device)
     for scale, weight in enumerate(SCALES):
-        whole, structure = _similarity(images, reference)
+        whole, structure = similarity(images, reference)
         term = whole if scale == len(SCALES) - 1 else structure
         product *= term.clamp(min=0) ** weight
         images, reference = (F.avg_pool2d(x, 2, ceil_mode=True) for x in (images, reference))
@@ -67,25 +62,3 @@ def _pair(images: Images, reference: Float[Tensor, "..."], least: int, metric: s
         height, width = images.shape[-2:]
         raise ImageError(f"{metric} needs images of at least {least} pixels either way; these have {height} x {width}")
     return double(images), double(reference)
-
-
-def _similarity(a: Images, b: Images) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"]]:
-    """Mean over windows of SSIM, and of its contrast-and-structure factor."""
-    mean_a, mean_b = _windows(a), _windows(b)
-    both = mean_a * mean_b
-    squares = mean_a.square() + mean_b.square()
-    structure = (2 * (_windows(a * b) - both) + C2) / (_windows(a * a + b * b) - squares + C2)
-    luminance = (2 * both + C1) / (squares + C1)
-    return (luminance * structure).mean(dim=(2, 3)), structure.mean(dim=(2, 3))
-
-
-def _windows(x: Images) -> Float[Tensor, "n c _h _w"]:
-    """Gaussian-weighted mean of every window inside; sums of shifted images cost less in float64 than a convolution."""
-    raw = [math.exp(-((i - WINDOW // 2) ** 2) / (2 * SIGMA**2)) for i in range(WINDOW)]
-    for dim in (2, 3):
-        length = x.shape[dim] - WINDOW + 1
-        blurred = torch.zeros_like(x.narrow(dim, 0, length))
-        for start, weight in enumerate(raw):
-            blurred.add_(x.narrow(dim, start, length), alpha=weight / sum(raw))
-        x = blurred
-    return x

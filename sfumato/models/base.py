@@ -4,6 +4,7 @@ Samples       latents (and labels) to images
 ├─ Adversarial  ... with a discriminator to train against
 └─ Encodes      ... and images to latents, with a likelihood
 Restores      degraded images to clean ones
+└─ Judged       ... with a discriminator to train against
 Describes     images to feature vectors, for metrics
 └─ Classifies   ... and to class scores
 Layered       images to maps of features, fine to coarse, for losses that compare what is seen
@@ -104,6 +105,17 @@ class Restores(nn.Module, ABC):
     @abstractmethod
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         """Clean images, in [0, 1] up to a small overshoot. `planes` holds a channel for each name in `takes`."""
+
+
+class Judged(Restores):
+    """A restorer, and a discriminator that tells what it makes from clean images. Only the restorer is needed once it is trained."""
+
+    restorer: Restores
+    discriminator: nn.Module
+
+    @abstractmethod
+    def judge(self, images: Images) -> PerImage:
+        """The logit that each image is a clean one and not repaired."""
 
 
 class Describes(nn.Module, ABC):

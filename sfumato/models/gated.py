@@ -60,6 +60,8 @@ class Config:
     """How many times longer the sides of the result are."""
     planes: tuple[Plane, ...] = ()
     """What it is told beside the image."""
+    residual: bool = True
+    """Whether the image is added to what the network finds, so that it begins with leaving it as it is."""
     extremes: bool = False
     """Whether it is shown which samples are exactly black or white, or beyond: salt and pepper."""
 
@@ -83,7 +85,7 @@ class Gated(Restores):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.channels, self.scale, self.fold, self.takes = config.channels, config.scale, config.fold, config.planes
-        self.extremes, self.multiple = config.extremes, config.multiple
+        self.extremes, self.multiple, self.residual = config.extremes, config.multiple, config.residual
         self.window = config.window
         depth = len(config.encoder)
         seen = config.channels * (2 if config.extremes else 1) + len(config.planes)
@@ -114,6 +116,8 @@ class Gated(Restores):
         for up, stage in zip(self.up, self.decoder, strict=True):
             x = stage(up(x) + skips.pop())
         found = F.pixel_shuffle(self.tail(x).float(), self.fold * self.scale)
+        if not self.residual:
+            return found
         h, w = found.shape[2:]
         return found + (degraded if self.scale == 1 else resize(degraded, (h, w)))
 

@@ -1,9 +1,16 @@
 """Normalisations."""
 
+import copy
+from itertools import pairwise
+from typing import TypeVar
+
 import torch
 from torch import distributed, nn
 from torch.distributed.nn.functional import all_reduce
 from torch.nn import functional as F
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class PixelNorm(nn.Module):
@@ -53,3 +60,19 @@ class BatchNorm(nn.BatchNorm2d):
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean, self.momentum or 0.1)
         self.running_var.lerp_(variance * count / (count - 1), self.momentum or 0.1)
+
+
+def folded(network: Network) -> Network:
+    """`network` itself, or a copy in which every batch normalisation that follows a convolution is part of it: the same, in less time.
+
+    For networks at work only: there is nothing left to train in what was folded.
+    """
+    if network.training or not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+        return network
+    network = copy.deepcopy(network)
+    for sequence in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
+        for (name, conv), (after, norm) in pairwise(list(sequence.named_children())):
+            if type(conv) is nn.Conv2d and isinstance(norm, nn.BatchNorm2d):
+                setattr(sequence, name, fuse_conv_bn_eval(conv, norm))
+                setattr(sequence, after, nn.Identity())
+    return network

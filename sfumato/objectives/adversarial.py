@@ -15,6 +15,7 @@ https://arxiv.org/abs/1801.04406), taken on every step or, lazily, on every k-th
 """
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -22,7 +23,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, PerImage, Scalar
+from sfumato.core.image import Images, Maps, PerImage, Scalar
 from sfumato.core.settings import Range, settings
 from sfumato.data.augment import Config as Augmentation
 from sfumato.models.base import Adversarial, Verdict
@@ -64,10 +65,10 @@ class Config:
         Raises SettingError for a penalty on a discriminator with batch normalisation, where no image has a slope of its own.
         """
         self._refuse_batch_norm(model)
-        shown = _Shown()
+        shown = Shown(lambda batch: model.sample(batch.normal(model.latent_dim), batch.labels))
 
         def generator(batch: Batch) -> Losses:
-            fake = shown.make(model, batch)
+            fake = shown.make(batch)
             on_fake = self._judge(model, fake, batch)
             on_real = self._judge(model, batch.clean, batch).logit.detach() if self.loss == "relativistic" else None
             total = generator_loss(self.loss, on_fake.logit, on_real)
@@ -75,12 +76,12 @@ class Config:
             return self._with_classes(total, on_fake, batch) | health
 
         def discriminator(batch: Batch) -> Losses:
-            fake = shown.take(model, batch)
+            fake = shown.take(batch)
             verdict = self._judge(model, batch.clean, batch)
             on_real, on_fake = verdict.logit, self._judge(model, fake, batch).logit
             total = discriminator_loss(self.loss, on_real, on_fake)
             losses = self._with_classes(total, verdict, batch)
-            losses |= {"real_logit": on_real.mean(), "fake_logit": on_fake.mean(), "told_apart": _told_apart(on_real, on_fake)}
+            losses |= {"real_logit": on_real.mean(), "fake_logit": on_fake.mean(), "told_apart": told_apart(on_real, on_fake)}
             if self.loss == "non-saturating":
                 losses["minimax_value"] = -total.detach()
             if self.gradient_penalty:
@@ -90,10 +91,12 @@ class Config:
             return losses
 
         def penalty(batch: Batch) -> Losses:
-            fake = shown.take(model, batch)
+            fake = shown.take(batch)
             fade = self.penalty_end + (1 - self.penalty_end) * (1 + math.cos(math.pi * batch.progress)) / 2
-            r1 = self._squared_slope(model, batch.clean, batch) if self.r1 else batch.clean.new_zeros(())
-            r2 = self._squared_slope(model, fake, batch) if self.r2 else batch.clean.new_zeros(())
+            r1, r2 = (
+                squared_slope(lambda x: self._judge(model, x, batch).logit, images) if weight else batch.clean.new_zeros(())
+                for weight, images in ((self.r1, batch.clean), (self.r2, fake))
+            )
             weighted = fade * (self.r1 * r1 + self.r2 * r2) / 2
             # A discriminator that knows nothing pays log 2, whatever the loss: a yardstick that does not vanish with it.
             share = weighted / (weighted + math.log(2))
@@ -128,11 +131,6 @@ class Config:
         missed = F.cross_entropy(verdict.scores, batch.labels)
         return {"total": total + self.classify * missed, "classes": missed}
 
-    def _squared_slope(self, model: Adversarial, images: Images, batch: Batch) -> Scalar:
-        x = images.detach().requires_grad_()
-        (slope,) = torch.autograd.grad(self._judge(model, x, batch).logit.sum(), x, create_graph=True)
-        return slope.float().square().sum(dim=(1, 2, 3)).mean()
-
     def _slope_between(self, model: Adversarial, fake: Images, batch: Batch) -> Scalar:
         mix = batch.uniform(1, 1, 1)
         x = (batch.clean * mix + fake * (1 - mix)).detach().requires_grad_()
@@ -140,23 +138,23 @@ class Config:
         return (slope.float().square().sum(dim=(1, 2, 3)).sqrt() - 1).square().mean()
 
 
-class _Shown:
-    """The generated images of a step, made once."""
+class Shown:
+    """The generated images of a step, made once by `paint`."""
 
-    def __init__(self) -> None:
-        self._seen, self._images = -1, torch.empty(0)
+    def __init__(self, paint: Callable[[Batch], Maps]) -> None:
+        self._paint, self._seen, self._images = paint, -1, torch.empty(0)
 
-    def make(self, model: Adversarial, batch: Batch) -> Images:
+    def make(self, batch: Batch) -> Maps:
         """New images, with the way back to the weights."""
-        images = model.sample(batch.normal(model.latent_dim), batch.labels)
+        images = self._paint(batch)
         self._seen, self._images = batch.seen, images.detach()
         return images
 
-    def take(self, model: Adversarial, batch: Batch) -> Images:
+    def take(self, batch: Batch) -> Maps:
         """The images of this step, without a way back."""
         if self._seen != batch.seen:
             with torch.no_grad():
-                self.make(model, batch)
+                self.make(batch)
         return self._images
 
 
@@ -185,7 +183,14 @@ def generator_loss(kind: Kind, fake: PerImage, real: PerImage | None) -> Scalar:
     return -fake.mean()
 
 
-def _told_apart(real: PerImage, fake: PerImage) -> Scalar:
+def squared_slope(judge: Callable[[Images], PerImage], images: Images) -> Scalar:
+    """Mean over images of the squared length of the gradient of `judge`: R1 on real images, R2 on generated ones, but for their weight."""
+    x = images.detach().requires_grad_()
+    (slope,) = torch.autograd.grad(judge(x).sum(), x, create_graph=True)
+    return slope.float().square().sum(dim=(1, 2, 3)).mean()
+
+
+def told_apart(real: PerImage, fake: PerImage) -> Scalar:
     """Share of pairs in which the real image has the higher logit: 0.5 is a draw, 1 a discriminator that sees through everything."""
     return (real > fake).float().mean()
 

@@ -5,9 +5,13 @@ charbonnier   sqrt((x - y)^2 + eps^2), an L1 that is smooth at zero (Charbonnier
 psnr          minus PSNR of each image in dB: the scale of an image's error does not matter (Chen et al. 2022, 2204.04676)
 edge          L1 of the gradient by Sobel: keeps edges where they are
 fourier       L1 of the spectrum (real and imaginary part): keeps fine texture (Cho et al. 2021, https://arxiv.org/abs/2108.05054)
+ssim          1 - SSIM: local contrast and structure (Zhao et al. 2017, https://arxiv.org/abs/1511.08861, eq. 7)
+perceptual    L1 between what a trained network sees of both, layer by layer
+gram          L1 between which of its features go together, wherever in the image: texture
 """
 
 import math
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -16,11 +20,13 @@ from torch.nn import functional as F
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Maps, Planes, Scalar
 from sfumato.core.settings import Range, settings
-from sfumato.models.base import Restores
+from sfumato.models.base import Judged, Restores
 from sfumato.nn.resample import mirror
+from sfumato.nn.ssim import WINDOW, similarity
+from sfumato.objectives._perceptual import Perception, device_of
 from sfumato.objectives.base import Batch, Losses, Phase
 
-TERMS = ("l1", "charbonnier", "psnr", "edge", "fourier")
+TERMS = ("l1", "charbonnier", "psnr", "edge", "fourier", "ssim", "perceptual", "gram")
 
 
 @settings
@@ -36,18 +42,57 @@ class Config:
     fourier: Annotated[float, Range(0, 1000)] = 0.0
     """Weight of the error of the spectrum; 0.05 is usual beside charbonnier 1."""
 
+    ssim: Annotated[float, Range(0, 1000)] = 0.0
+    """Weight of 1 - SSIM; 0.2 is usual beside charbonnier 1."""
+    perceptual: Annotated[float, Range(0, 1000)] = 0.0
+    """Weight of the error of the features."""
+    gram: Annotated[float, Range(0, 1000)] = 0.0
+    """Weight of the error of the features' Gram matrices."""
+    features: str = ""
+    """Whose features: the name of a bundled model, a model file or a run folder; any network that has layers, such as a classifier."""
+    layers: Annotated[tuple[float, ...], Range(0, 1000)] = ()
+    """Weight of each of its layers, finest first; none gives each a weight of 1."""
+
     def check(self) -> None:
         if not any(getattr(self, term) for term in TERMS):
             raise SettingError(f"objectives/restoration: all weights are 0; give one of {', '.join(TERMS)} a weight")
+        if (self.perceptual or self.gram) and not self.features:
+            raise SettingError("objectives/restoration: perceptual and gram need features: the name of a bundled model, or a model file")
+        if self.features and not (self.perceptual or self.gram):
+            raise SettingError(f"objectives/restoration: features = {self.features!r} has no effect; give perceptual or gram a weight")
+        if self.layers and not self.features:
+            raise SettingError(f"objectives/restoration: layers = {self.layers} has no effect without features")
 
     def phases(self, model: Restores) -> list[Phase]:
-        def distance(batch: Batch) -> Losses:
-            made = model.restore(batch.degraded, planes(model, batch))
-            parts = {term: _DISTANCES[term](made, batch.clean) for term in TERMS if getattr(self, term)}
-            total = torch.stack([getattr(self, term) * part for term, part in parts.items()]).sum()
-            return {"total": total, **parts, "decibels": -minus_psnr(made.detach().clamp(0, 1), batch.clean)}
+        """One phase. Raises what opening the network of `features` may raise, and SettingError if it cannot compare these images.
 
-        return [Phase(name="restore", weights=list(model.parameters()), loss=distance)]
+        A network with a discriminator is refused too: nothing here would train it.
+        """
+        if isinstance(model, Judged):
+            raise SettingError(
+                "objectives/restoration trains no discriminator; let model be the settings of the restorer alone, or take "
+                "objectives/adversarial_restoration"
+            )
+        distance = self.distance(model)
+
+        def loss(batch: Batch) -> Losses:
+            return distance(model.restore(batch.degraded, planes(model, batch)), batch.clean)
+
+        return [Phase(name="restore", weights=list(model.parameters()), loss=loss)]
+
+    def distance(self, model: Restores) -> Callable[[Maps, Images], Losses]:
+        """A function of repaired and clean images: their weighted distance as `total`, each term, and the PSNR as `decibels`."""
+        terms = [term for term in TERMS if getattr(self, term)]
+        perception = Perception(self.features, self.layers, model.channels, device_of(model)) if self.features else None
+
+        def distance(made: Maps, clean: Images) -> Losses:
+            parts = {term: _DISTANCES[term](made, clean) for term in terms if term in _DISTANCES}
+            if perception is not None:
+                parts |= perception.distances(made, clean, texture=bool(self.gram), content=bool(self.perceptual))
+            total = torch.stack([getattr(self, term) * part for term, part in parts.items()]).sum()
+            return {"total": total, **parts, "decibels": -minus_psnr(made.detach().clamp(0, 1), clean)}
+
+        return distance
 
     def validate(self, model: Restores, batch: Batch) -> Losses:
         """PSNR of held-out images in dB, clamped to [0, 1], mean over images."""
@@ -87,13 +132,21 @@ def minus_psnr(made: Maps, clean: Images) -> Scalar:
 
 def edge(made: Maps, clean: Images) -> Scalar:
     """Mean absolute error of the two Sobel gradients, in full scale per pixel."""
-    return (_sobel(made) - _sobel(clean)).abs().mean()
+    return _sobel(made - clean).abs().mean()  # it is linear
 
 
 def fourier(made: Maps, clean: Images) -> Scalar:
     """Mean absolute error of the real and imaginary parts of the orthonormal spectrum."""
     spectrum = torch.view_as_real(torch.fft.rfft2((made - clean).float(), norm="ortho"))
     return spectrum.abs().mean()
+
+
+def unlike(made: Maps, clean: Images) -> Scalar:
+    """1 - SSIM, mean over images, in [0, 2]. Raises SettingError for images under 11 pixels."""
+    if min(clean.shape[2:]) < WINDOW:
+        raise SettingError(f"ssim needs images of at least {WINDOW} pixels; these are {clean.shape[2]} x {clean.shape[3]}")
+    with torch.autocast(made.device.type, enabled=False):
+        return 1 - similarity(made.float(), clean.float())[0].mean()
 
 
 def _sobel(images: Maps) -> Maps:
@@ -104,4 +157,5 @@ def _sobel(images: Maps) -> Maps:
     return F.conv2d(mirror(images.float(), 1).reshape(n * c, 1, h + 2, w + 2), kernels).reshape(n, 2 * c, h, w)
 
 
-_DISTANCES = {"l1": mean_absolute, "charbonnier": charbonnier, "psnr": minus_psnr, "edge": edge, "fourier": fourier}
+_DISTANCES = {"l1": mean_absolute, "charbonnier": charbonnier, "psnr": minus_psnr, "edge": edge, "fourier": fourier, "ssim": unlike}
+"""The terms that need nothing but the two images."""

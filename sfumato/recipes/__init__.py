@@ -24,6 +24,7 @@ RECIPES = {
     "inpaint": "restore",
     "upscale-x2": "restore",
     "upscale-x4": "restore",
+    "upscale-gan": "srgan",
 }
 """Each recipe and the file of this room in which the function of that name is."""
 

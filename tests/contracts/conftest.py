@@ -1,7 +1,7 @@
 """What the laws share: small networks of every family, and everything that one may ask of them."""
 
 import dataclasses
-from typing import Annotated, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import torch
@@ -9,10 +9,19 @@ import torch
 from sfumato.core.image import to_images
 from sfumato.core.settings import Range
 from sfumato.models import MODELS
-from sfumato.models.base import Adversarial, Classifies, Describes, Encodes, Restores, Samples
+from sfumato.models.base import Adversarial, Classifies, Describes, Encodes, Judged, Layered, Restores, Samples
 
 SMALL = {"channels": 8, "units": 8, "numbers": 6, "convolutions": 4, "blocks": 2}
 """The largest number of each unit that a network in a test has."""
+
+TOGETHER = {
+    "gated": (
+        {"encoder": (1, 0), "decoder": (0, 1), "middle": 1, "window": 8, "channel_gate": "mean+max", "pixel_gate": "pooled"},
+        {"encoder": (1,), "decoder": (2,), "middle": 1, "convolution": "depthwise", "between": "split", "channel_gate": "linear"},
+        {"encoder": (1,), "decoder": (1,), "middle": 0, "window": 4, "channel_gate": "mean+std", "fold": 2, "scale": 2},
+    )
+}
+"""Choices of a family that mean something only beside others."""
 
 
 def ranges(config):
@@ -32,10 +41,12 @@ def _ranges():
 
 @pytest.fixture
 def small():
-    """The settings of a small network: `small(name, size, channels, classes, **changes)`."""
+    """The settings of a small network, small networks inside it: `small(name, size, channels, classes, **changes)`."""
 
     def make(name, size=(16, 16), channels=1, classes=0, **changes):
-        kind = MODELS[name]
+        return shrunk(MODELS[name], size, channels, classes, **changes)
+
+    def shrunk(kind, size, channels, classes, **changes):
         defaults = {field.name: field.default for field in dataclasses.fields(kind)}
         values = {}
         for field, (_, limits) in ranges(kind).items():
@@ -44,10 +55,34 @@ def small():
                 values[field] = min(most, default)
             if most and isinstance(default, tuple):
                 values[field] = tuple(min(most, each) for each in default)
+        for field, default in defaults.items():
+            if dataclasses.is_dataclass(default) and hasattr(default, "build"):
+                values[field] = shrunk(type(default), size, channels, classes)
         facts = {"size": size, "channels": channels, "classes": classes}
         return kind(**{**values, **{fact: value for fact, value in facts.items() if fact in defaults}, **changes})
 
     return make
+
+
+@pytest.fixture
+def variants():
+    """Each other choice of each setting that has choices, on or off, or none by default; and those that belong together."""
+
+    def changes(name):
+        kind = MODELS[name]
+        for field in dataclasses.fields(kind):
+            hint = get_type_hints(kind)[field.name]
+            if get_origin(hint) is Literal:
+                yield from ({field.name: choice} for choice in get_args(hint) if choice != field.default)
+            elif get_origin(hint) is tuple and get_origin(get_args(hint)[0]) is Literal:
+                yield {field.name: get_args(get_args(hint)[0])}
+            elif hint is bool:
+                yield {field.name: not field.default}
+            elif hint in (int, float) and field.default == 0:
+                yield {field.name: hint(2) if hint is int else 0.5}
+        yield from TOGETHER.get(name, ())
+
+    return changes
 
 
 @pytest.fixture
@@ -63,6 +98,8 @@ def ask():
         if isinstance(net, Restores):
             planes = torch.rand(4, len(net.takes), 16, 24, generator=rng)[which] if net.takes else None
             said["restore"] = net.restore(images, planes)
+        if isinstance(net, Judged):
+            said["judge"] = net.judge(images)
         if isinstance(net, Samples):
             z = torch.randn(4, net.latent_dim, generator=rng)[which]
             said["sample"] = net.sample(z, labels)
@@ -75,6 +112,8 @@ def ask():
             said["log_likelihood"] = net.log_likelihood(said["observe"], z, labels)
         if isinstance(net, Describes):
             said["features"] = net.features(images)
+        if isinstance(net, Layered):
+            said["layers"] = torch.cat([maps.mean(dim=(2, 3)) for maps in net.layers(images)], dim=1)
         if isinstance(net, Classifies):
             said["classify"] = net.classify(images)
         return said

@@ -1,8 +1,8 @@
 """Laws for every network in the folder."""
 
-import dataclasses
+import itertools
 import json
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ import torch
 from sfumato.core import settings as trees
 from sfumato.core.errors import SettingError
 from sfumato.models import MODELS
-from sfumato.models.base import Adversarial, Classifies, Restores
+from sfumato.models.base import Adversarial, Classifies, Judged, Layered, Restores
 from sfumato.store import checkpoint
 
 SHAPES = {
@@ -42,18 +42,6 @@ def build(small):
     return make
 
 
-def variants(kind):
-    """Each other choice of each setting that has choices, on or off, or none by default."""
-    for field in dataclasses.fields(kind):
-        hint = get_type_hints(kind)[field.name]
-        if get_origin(hint) is Literal:
-            yield from ({field.name: choice} for choice in get_args(hint) if choice != field.default)
-        elif hint is bool:
-            yield {field.name: not field.default}
-        elif hint in (int, float) and field.default == 0:
-            yield {field.name: hint(2) if hint is int else 0.5}
-
-
 @every_network
 def test_the_same_seed_gives_the_same_weights_and_another_gives_others(name, build):
     first, again, other = (build(name, seed=seed)[1].state_dict() for seed in (3, 3, 4))
@@ -77,6 +65,7 @@ def test_roles_keep_their_word(name, shape, build, ask):
         "mean": (4, latent),
         "logvar": (4, latent),
         "features": (4, features),
+        "layers": (4, sum(getattr(net, "layer_widths", ()))),
         "classify": (4, getattr(net, "classes", 0)),
         "restore": (4, channels, 16 * getattr(net, "scale", 1), 24 * getattr(net, "scale", 1)),
     }
@@ -87,19 +76,33 @@ def test_roles_keep_their_word(name, shape, build, ask):
 
 
 @every_network
-def test_every_choice_of_every_setting_makes_a_network(name, build, ask):
-    for change in variants(MODELS[name]):
+def test_every_choice_of_every_setting_makes_a_network(name, build, ask, variants):
+    for change in variants(name):
         _, net = build(name, (17, 23), 3, 2, **change)
         for question, answer in ask(net).items():
             assert torch.isfinite(answer).all(), f"{question} with {change}"
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if issubclass(role(name), Adversarial)])
-def test_a_discriminator_can_be_differentiated_twice(name, build):
-    for change in [{}, *variants(MODELS[name])]:
+@pytest.mark.parametrize("name", [name for name in MODELS if issubclass(role(name), Layered)])
+def test_layers_go_from_fine_to_coarse_at_any_size_and_back_to_the_image(name, build):
+    _, net = build(name, (16, 16), 3)
+    for h, w in ((net.reduction, 3 * net.reduction), (40, 33)):
+        images = torch.rand(2, 3, h, w, requires_grad=True)
+        maps = net.layers(images)
+        assert tuple(m.shape[1] for m in maps) == net.layer_widths
+        assert all(a.shape[2] >= b.shape[2] and a.shape[3] >= b.shape[3] for a, b in itertools.pairwise(maps))
+        assert maps[-1].shape[2:] == (h // net.reduction, w // net.reduction)
+        sum(m.sum() for m in maps).backward()
+        assert images.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if issubclass(role(name), Adversarial | Judged)])
+def test_a_discriminator_can_be_differentiated_twice(name, build, variants):
+    for change in [{}, *variants(name)]:
         _, net = build(name, (8, 8), 1, 0, **change)
         images = torch.rand(4, 1, 8, 8, requires_grad=True)
-        (slope,) = torch.autograd.grad(net.judge(images).logit.sum(), images, create_graph=True)
+        logit = net.judge(images) if isinstance(net, Judged) else net.judge(images).logit
+        (slope,) = torch.autograd.grad(logit.sum(), images, create_graph=True)
         slope.square().sum().backward()
         gradients = [w.grad for w in net.discriminator.parameters() if w.grad is not None]
         assert gradients, change

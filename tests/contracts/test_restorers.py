@@ -15,7 +15,11 @@ pytestmark = pytest.mark.parametrize("name", [n for n in MODELS if issubclass(ge
 def build(small):
     def make(name, **changes):
         torch.manual_seed(0)
-        return small(name, channels=3, **changes).build().eval()
+        net = small(name, channels=3, **changes).build().eval()
+        for weight in net.parameters():
+            if not weight.any():  # a block that begins as the identity would hide what it looks at
+                torch.nn.init.normal_(weight, std=0.3)
+        return net
 
     return make
 
@@ -24,33 +28,37 @@ def planes(net, side):
     return torch.full((1, len(net.takes), side, side), 0.1) if net.takes else None
 
 
-def test_any_size_that_is_a_multiple_comes_back_at_its_scale(name, build):
-    net = build(name)
-    for h, w in ((1, 1), (2, 5), (7, 3)):
-        image = torch.rand(1, 3, h * net.multiple, w * net.multiple)
-        extra = torch.rand(1, len(net.takes), *image.shape[2:]) if net.takes else None
-        assert net.restore(image, extra).shape == (1, 3, h * net.multiple * net.scale, w * net.multiple * net.scale)
+def test_any_size_that_is_a_multiple_comes_back_at_its_scale(name, build, variants):
+    for change in [{}, *variants(name)]:
+        net = build(name, **change)
+        for h, w in ((1, 1), (2, 5), (7, 3)):
+            image = torch.rand(1, 3, h * net.multiple, w * net.multiple)
+            extra = torch.rand(1, len(net.takes), *image.shape[2:]) if net.takes else None
+            assert net.restore(image, extra).shape == (1, 3, h * net.multiple * net.scale, w * net.multiple * net.scale), change
 
 
-def test_what_lies_beyond_its_context_does_not_matter(name, build):
-    net = build(name)
-    if net.context is None:
-        pytest.skip("it looks at the whole image")
-    side = 2 * (net.context // net.multiple + 2) * net.multiple
-    image = torch.rand(1, 3, side, side, requires_grad=True)
-    made = net.restore(image, planes(net, side))
-    place = side // 2 * net.scale
-    made[0, :, place, place].sum().backward()
-    rows, columns = torch.nonzero(image.grad[0].abs().sum(0), as_tuple=True)
-    reach = max((rows - side // 2).abs().max().item(), (columns - side // 2).abs().max().item())
-    assert 0 < reach <= net.context, "it says less than it looks at"
+def test_what_lies_beyond_its_context_does_not_matter(name, build, variants):
+    for change in [{}, *variants(name)]:
+        net = build(name, **change)
+        if net.context is None:
+            continue  # it looks at the whole image
+        side = 2 * (net.context // net.multiple + 2) * net.multiple
+        for middle in (side // 2, side // 2 - 1):  # on either side of a cell's border, if there are cells
+            image = torch.rand(1, 3, side, side, requires_grad=True)
+            made = net.restore(image, planes(net, side))
+            place = middle * net.scale
+            made[0, :, place, place].sum().backward()
+            rows, columns = torch.nonzero(image.grad[0].abs().sum(0), as_tuple=True)
+            reach = max((rows - middle).abs().max().item(), (columns - middle).abs().max().item())
+            assert 0 < reach <= net.context, f"it says less than it looks at with {change}"
 
 
-def test_every_plane_that_it_takes_matters(name, build):
-    net = build(name)
-    image = torch.rand(1, 3, 16, 16)
-    for i in range(len(net.takes)):
-        extra = torch.zeros(1, len(net.takes), 16, 16)
-        other = extra.clone()
-        other[:, i] = 1
-        assert not torch.equal(net.restore(image, extra), net.restore(image, other)), net.takes[i]
+def test_every_plane_that_it_takes_matters(name, build, variants):
+    for change in [{}, *variants(name)]:
+        net = build(name, **change)
+        image = torch.rand(1, 3, 16, 16)
+        for i in range(len(net.takes)):
+            extra = torch.zeros(1, len(net.takes), 16, 16)
+            other = extra.clone()
+            other[:, i] = 1
+            assert not torch.equal(net.restore(image, extra), net.restore(image, other)), (net.takes[i], change)

@@ -1,0 +1,82 @@
+"""A restorer and a discriminator that it is trained against.
+
+With a network that enlarges it is SRGAN (Ledig et al. 2017, https://arxiv.org/abs/1609.04802); with one that fills holes, a context
+encoder (Pathak et al. 2016, https://arxiv.org/abs/1604.07379). The discriminator judges places of the image, each by what lies
+around it, and gives the mean (Isola et al. 2017, https://arxiv.org/abs/1611.07004, section 3.2.2): it takes images of any size.
+
+    degraded ─ restorer ─ images
+    images ─ conv ─ [down] x depth ─ conv ─ score of each place ─ mean ─ logit
+"""
+
+import itertools
+from typing import Annotated, Any, final
+
+import torch
+from torch import nn
+
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, Maps, PerImage, Planes
+from sfumato.core.settings import Range, settings
+from sfumato.models import MODELS
+from sfumato.models.base import Judged, Restores
+from sfumato.nn.blocks import Down, activation
+
+
+@settings
+class Config:
+    restorer: Any = MODELS["gated"]()
+    """Settings of the network that repairs, of any family that does."""
+    discriminator_width: Annotated[int, Range(1, 1024, "channels")] = 32
+    """Channels of the discriminator's finest hidden maps; doubles with every halving of the size, up to eight times."""
+    discriminator_depth: Annotated[int, Range(1, 8, "halvings")] = 3
+    """How often the discriminator halves the size: with 3 it judges places by squares of 40 pixels."""
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for RGB: what the restorer takes."""
+        return self.restorer.channels
+
+    def build(self) -> "Srgan":
+        return Srgan(self)
+
+
+@final
+class Srgan(Judged):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        restorer = config.restorer.build() if hasattr(config.restorer, "build") else None
+        if not isinstance(restorer, Restores) or isinstance(restorer, Judged):
+            raise SettingError(
+                f"models/srgan: restorer = {config.restorer!r} must be the settings of a network that repairs, such as gated"
+            )
+        self.channels, self.scale, self.multiple = restorer.channels, restorer.scale, restorer.multiple
+        self.context, self.takes = restorer.context, restorer.takes
+        self.restorer = restorer
+        self.discriminator = Discriminator(config)
+
+    @property
+    def grid(self) -> int:
+        return self.restorer.grid
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        return self.restorer.restore(degraded, planes)
+
+    def judge(self, images: Images) -> PerImage:
+        return self.discriminator(images)
+
+
+class Discriminator(nn.Module):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        widths = [config.discriminator_width << min(i, 3) for i in range(config.discriminator_depth + 1)]
+        layers: list[nn.Module] = [nn.Conv2d(config.channels, widths[0], 3, 1, 1), activation("leaky-relu")]
+        for inputs, outputs in itertools.pairwise(widths):
+            layers += [Down(inputs, outputs), activation("leaky-relu")]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], widths[-1], 3, 1, 1), activation("leaky-relu"))
+        self.score = nn.Conv2d(widths[-1], 1, 1)
+
+    def forward(self, images: Images) -> PerImage:
+        x = self.layers((images * 2 - 1).contiguous(memory_format=torch.channels_last)).float()
+        # What counts is a small difference between logits: bf16 would round it away.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.score(x).mean(dim=(1, 2, 3))

@@ -1,0 +1,66 @@
+"""A restorer that must also look right: near the clean image, and not to be told from clean ones.
+
+    generator       distance(restored, clean) + weight * what it costs to be recognised
+    discriminator   clean images from restored ones
+    penalty         R1, lazily
+
+SRGAN (Ledig et al. 2017, https://arxiv.org/abs/1609.04802, eq. 3) and, for holes, context encoders (Pathak et al. 2016,
+https://arxiv.org/abs/1604.07379, eq. 3). The relativistic loss compares each clean image with its own restored one, in the pairs that
+ESRGAN takes averages of (Wang et al. 2018, https://arxiv.org/abs/1809.00219, section 3.2). PSNR falls a little for what the eye gains.
+"""
+
+from typing import Annotated, Literal
+
+from sfumato.core.settings import Range, settings
+from sfumato.models.base import Judged
+from sfumato.objectives import restoration
+from sfumato.objectives.adversarial import Shown, discriminator_loss, generator_loss, squared_slope, told_apart
+from sfumato.objectives.base import Batch, Losses, Phase
+
+
+@settings
+class Config:
+    distance: restoration.Config = restoration.Config(charbonnier=0.0, l1=1.0)
+    """How far the restored image is from the clean one."""
+    adversarial: Annotated[float, Range(1e-6, 1000)] = 0.01
+    """Weight of the adversarial loss beside the distance."""
+    warmup: Annotated[int, Range(0, 10**12, "images")] = 0
+    """The adversarial loss's weight grows linearly from 0 over this many images."""
+    loss: Literal["relativistic", "non-saturating", "least-squares", "hinge"] = "relativistic"
+    """What either side minimises."""
+    r1: Annotated[float, Range(0, 10_000)] = 0.25
+    """Weight gamma of the gradient penalty on clean images, gamma / 2 * E|grad D|^2, for images in [0, 1]; 0 leaves it out."""
+    penalty_every: Annotated[int, Range(1, 64, "steps")] = 4
+    """R1 is taken on every k-th step, k times as strong."""
+
+    def phases(self, model: Judged) -> list[Phase]:
+        """Generator, discriminator, and the lazy penalty if there is one. Raises what `distance` may raise."""
+        distance = self.distance.distance(model)
+        shown = Shown(lambda batch: model.restore(batch.degraded, restoration.planes(model, batch)))
+
+        def generator(batch: Batch) -> Losses:
+            made = shown.make(batch)
+            losses = distance(made, batch.clean)
+            on_real = model.judge(batch.clean).detach() if self.loss == "relativistic" else None
+            recognised = generator_loss(self.loss, model.judge(made), on_real)
+            ramp = min(1.0, (batch.seen + 1) / self.warmup) if self.warmup else 1.0
+            total = losses["total"] + ramp * self.adversarial * recognised
+            return {**losses, "total": total, "distance": losses["total"], "adversarial": recognised}
+
+        def discriminator(batch: Batch) -> Losses:
+            real, fake = model.judge(batch.clean), model.judge(shown.take(batch))
+            # Not called told_apart, as in a plain GAN: here the distance keeps the generator from winning, and that is no illness.
+            told = {"real_logit": real.mean(), "fake_logit": fake.mean(), "recognised": told_apart(real, fake)}
+            return {"total": discriminator_loss(self.loss, real, fake), **told}
+
+        def penalty(batch: Batch) -> Losses:
+            r1 = squared_slope(model.judge, batch.clean)
+            return {"total": self.penalty_every * self.r1 / 2 * r1, "r1": r1}
+
+        paint, judge = list(model.restorer.parameters()), list(model.discriminator.parameters())
+        phases = [Phase(name="generator", weights=paint, loss=generator), Phase(name="discriminator", weights=judge, loss=discriminator)]
+        return [*phases, Phase(name="penalty", weights=judge, loss=penalty, every=self.penalty_every)] if self.r1 else phases
+
+    def validate(self, model: Judged, batch: Batch) -> Losses:
+        """PSNR of held-out images in dB, clamped to [0, 1], mean over images."""
+        return self.distance.validate(model, batch)
