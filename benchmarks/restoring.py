@@ -1,7 +1,7 @@
 """How much faster are restorers here than in the usual eager module, and how near is that to what the processor can do?
 
 Pictures of 512 x 512, one at a time. The usual module is eager float32, NCHW, batch normalisation as it is, under the default allocator;
-ours is `sf.restore` with --precision bf16 and fp32: channels last, batch normalisation folded, blocks of memory kept. The ceiling is
+ours is `sfumato restore` with --precision bf16 and fp32: channels last, batch normalisation folded, blocks of memory kept. The ceiling is
 one plain 3x3 convolution of 64 channels on the same picture in bf16, in the same process. Each side runs in its own process, in turns.
 
     python -m benchmarks.restoring [dncnn|naf|convolution ...] [rounds] [threads]
@@ -81,10 +81,10 @@ def side(which: str, who: str, threads: int) -> dict[str, float]:
         with torch.inference_mode():
             return {"rate": SIDE**2 / 1e6 / _seconds(lambda: forward(images))}
     from sfumato.core import runtime
-    from sfumato.jobs.restore import restore
+    from sfumato.jobs.tiles import restored
 
     runtime.keep_memory()
-    found = {"rate": SIDE**2 / 1e6 / _seconds(lambda: restore(net, images, precision=who))}
+    found = {"rate": SIDE**2 / 1e6 / _seconds(lambda: restored(net, images, precision=who))}
     if who == "bf16":
         x = torch.rand(1, 64, SIDE, SIDE, dtype=torch.bfloat16).to(memory_format=torch.channels_last)
         w = torch.rand(64, 64, 3, 3, dtype=torch.bfloat16).to(memory_format=torch.channels_last)

@@ -2,6 +2,7 @@
 
     import sfumato as sf
     images = sf.generate("fashion", n=16, seed=0, label="bag")     # float32, NCHW, in [0, 1]
+    clean = sf.restore("scan.jpg")                                 # a path, a PIL image or a tensor
     network = sf.fit(sf.recipe("dcgan"), run=Path("runs/photos"))  # what `sfumato train` calls
     report = sf.evaluate("runs/photos")
     model = sf.load("runs/photos")
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from sfumato.jobs.generate import generate
     from sfumato.jobs.interpolate import interpolate
     from sfumato.jobs.models import list_models
+    from sfumato.jobs.pictures import restore_pictures
     from sfumato.jobs.restore import restore
+    from sfumato.jobs.tiles import restored
     from sfumato.recipes import recipe
     from sfumato.store.weights import bundled, load
     from sfumato.train.loop import fit
@@ -42,6 +45,8 @@ _HOMES = {
     "read": "data.files",
     "recipe": "recipes",
     "restore": "jobs.restore",
+    "restore_pictures": "jobs.pictures",
+    "restored": "jobs.tiles",
     "write": "data.files",
 }
 
@@ -59,6 +64,8 @@ __all__ = [
     "read",
     "recipe",
     "restore",
+    "restore_pictures",
+    "restored",
     "write",
 ]
 

@@ -1,117 +1,64 @@
-"""Repairing images: any size, any channels, in tiles as in one piece."""
+"""The verb in Python: each kind of picture comes back as that kind, and each is looked at for itself."""
 
+import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
+from PIL import Image
 
-from sfumato.core.errors import SettingError
-from sfumato.jobs.restore import restore
+import sfumato as sf
+from sfumato.core.errors import ImageError, SettingError
 from sfumato.models import MODELS
 
-NETWORKS = {
-    "dncnn": {"width": 6, "depth": 4},
-    "ffdnet": {"width": 6, "depth": 3, "fold": 2, "residual": False, "noise_plane": True, "channels": 3},
-    "drunet": {"widths": (4, 6), "blocks": 1, "channels": 1},
-    "rrdb": {"width": 4, "growth": 2, "blocks": 1, "scale": 2},
-    "compact": {"width": 6, "depth": 3, "scale": 3},
-    "gated, flat": {"width": 4, "middle": 2, "window": 5, "channel_gate": "mean+max", "pixel_gate": "pooled", "extremes": True},
-    "gated, enlarging": {"width": 4, "middle": 1, "window": 4, "channel_gate": "mean+std", "pixel_gate": "pointwise", "scale": 2},
-    "gated, U-Net": {"width": 4, "encoder": (1, 0), "middle": 1, "decoder": (0, 1), "window": 8, "channel_gate": "mean"},
-    "gated, folded U-Net": {
-        "width": 4,
-        "encoder": (1,),
-        "middle": 0,
-        "decoder": (1,),
-        "convolution": "depthwise",
-        "between": "split",
-        "channel_gate": "linear",
-        "pixel_gate": "pooled",
-        "window": 4,
-        "fold": 2,
-        "planes": ("noise",),
-    },
-    "gated, without windows": {"width": 4, "encoder": (1, 1), "middle": 1, "decoder": (1, 1), "fold": 2, "pixel_gate": "pointwise"},
-    "srgan": {"restorer": MODELS["gated"](width=4, middle=1, window=6, channel_gate="mean", scale=2), "discriminator_width": 2},
-}
 
-
-def network(which):
-    torch.manual_seed(0)
-    family = "dncnn" if which == "ffdnet" else which.partition(",")[0]
-    net = MODELS[family](**NETWORKS[which]).build().eval()
-    for weight in net.parameters():
-        if not weight.any():  # a block that begins as the identity would prove nothing
-            torch.nn.init.normal_(weight, std=0.2)
+@pytest.fixture
+def brighter():
+    """A network that adds a tenth."""
+    net = MODELS["gated"](width=4, middle=1).build().eval()
+    torch.nn.init.zeros_(net.tail.weight)
+    torch.nn.init.constant_(net.tail.bias, 0.1)
     return net
 
 
-def extra(net):
-    return {"noise": 0.1} if net.takes else {}
+def test_a_tensor_comes_back_as_a_tensor(brighter):
+    images = torch.rand(2, 3, 20, 24) * 0.8
+    torch.testing.assert_close(sf.restore(images, brighter, task="denoise"), images + 0.1)
+    torch.testing.assert_close(sf.restore(images[0], brighter, task="denoise"), images[0] + 0.1)
 
 
-@settings(max_examples=50, deadline=None)
-@given(which=st.sampled_from(list(NETWORKS)), h=st.integers(1, 70), w=st.integers(1, 70), tile=st.integers(1, 50))
-def test_tiles_are_the_whole(which, h, w, tile):
-    assume(h * w <= 150 * tile**2)  # thousands of tiles take long and tell no more
-    net = network(which)
-    images = torch.rand(1, net.channels, h, w, generator=torch.Generator().manual_seed(h * 100 + w))
-    whole, tiled = restore(net, images, **extra(net)), restore(net, images, tile=tile, **extra(net))
-    assert whole.shape == (1, net.channels, h * net.scale, w * net.scale)
-    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
+def test_a_picture_comes_back_as_a_picture(mode, brighter, tmp_path):
+    image = Image.fromarray(np.random.default_rng(0).integers(20, 200, (18, 22, 3), dtype=np.uint8)).convert(mode)
+    image.save(tmp_path / "a.png")
+    for source in (image, tmp_path / "a.png", str(tmp_path / "a.png")):
+        made = sf.restore(source, brighter, task="denoise")
+        assert (made.mode, made.size) == ("RGB" if mode == "P" else mode, image.size)
+    change = np.asarray(made.convert("RGB"), int) - np.asarray(image.convert("RGB"), int)
+    assert change.mean() == pytest.approx(25.5, abs=1)
 
 
-def test_no_tile_sees_more_than_it_needs(monkeypatch):
-    net, seen = network("dncnn"), []
-    original = net.restore
-    monkeypatch.setattr(net, "restore", lambda x, planes=None: seen.append(x.shape[2:]) or original(x, planes))
-    restore(net, torch.rand(1, 1, 100, 90), tile=32)
-    assert len(seen) == 12
-    assert max(max(shape) for shape in seen) <= 32 + 2 * net.context
+def test_only_what_is_masked_changes(brighter):
+    image, mask = torch.full((1, 3, 16, 16), 0.5), torch.zeros(16, 16)
+    mask[2:5, 3:9] = 1
+    for one in (mask, Image.fromarray((mask.numpy() * 255).astype(np.uint8))):
+        made = sf.restore(image, brighter, mask=one)
+        assert torch.equal(made[0, 0] != 0.5, mask > 0)
 
 
-def test_a_grey_network_repairs_each_channel_of_a_colour_image():
-    net, images = network("dncnn"), torch.rand(2, 3, 9, 11)
-    together = restore(net, images)
-    for i in range(3):
-        torch.testing.assert_close(together[:, i : i + 1], restore(net, images[:, i : i + 1]), rtol=0, atol=1e-6)
+def test_each_picture_is_looked_at_for_itself(brighter):
+    """A clean one is left as it is; beside it, a noisy one is not."""
+    ramp = torch.linspace(0.2, 0.8, 64).expand(1, 1, 64, 64).contiguous()
+    noisy = ramp + 0.1 * torch.randn(ramp.shape, generator=torch.Generator().manual_seed(0))
+    made = sf.restore(torch.cat([ramp, noisy]), task="auto", method="median")
+    assert (made[1] - noisy[0]).abs().mean() > 0.02
+    torch.testing.assert_close(made[:1], ramp, atol=0.02, rtol=0)
 
 
-def test_a_colour_network_is_shown_a_grey_image_in_all_channels():
-    net, images = network("compact"), torch.rand(2, 1, 9, 11)
-    with torch.no_grad():
-        expected = net.restore(images.expand(2, 3, 9, 11)).mean(1, keepdim=True).clamp(0, 1)
-    torch.testing.assert_close(restore(net, images), expected, rtol=0, atol=1e-5)
-    assert expected.shape == (2, 1, 27, 33)
-
-
-def test_the_result_is_in_range():
-    net = network("dncnn")
-    torch.nn.init.constant_(net.layers[-1].bias, 0.6)
-    made = restore(net, torch.rand(1, 1, 8, 8))
-    assert made.min() == 0
-    assert made.max() <= 1
-
-
-def test_noise_may_differ_from_pixel_to_pixel():
-    net, images = network("ffdnet"), torch.rand(1, 3, 16, 16)
-    plane = torch.full((1, 1, 16, 16), 0.1)
-    assert torch.equal(restore(net, images, noise=plane), restore(net, images, noise=0.1))
-    plane[:, :, :, 8:] = 0.5
-    assert not torch.equal(restore(net, images, noise=plane), restore(net, images, noise=0.1))
-
-
-def test_what_cannot_be_is_told():
-    images = torch.rand(1, 3, 16, 16)
-    with pytest.raises(SettingError, match="wants to know noise"):
-        restore(network("ffdnet"), images)
-    with pytest.raises(SettingError, match="noise has shape"):
-        restore(network("ffdnet"), images, noise=torch.zeros(1, 1, 8, 8))
-    with pytest.raises(SettingError, match="2 channels, the network takes 3"):
-        restore(network("compact"), torch.rand(1, 2, 8, 8))
-    with pytest.raises(SettingError, match="looks at the whole image"):
-        restore(MODELS["imdn"](width=8, blocks=1, scale=2).build().eval(), images, tile=8)
-    with pytest.raises(SettingError, match="repairs nothing"):
-        restore("digits", images)
-    with pytest.raises(SettingError, match="tile = 0"):
-        restore(network("dncnn"), images, tile=0)
+def test_what_cannot_be_is_told(brighter):
+    with pytest.raises(ImageError, match="is not images"):
+        sf.restore(torch.zeros(4, 4), brighter)
+    with pytest.raises(ImageError, match="the mask is 8 x 8 pixels, the picture 16 x 16"):
+        sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.ones(8, 8))
+    with pytest.raises(ImageError, match="nothing is masked"):
+        sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.zeros(16, 16))
+    with pytest.raises(SettingError, match="has no use for the task deblur"):
+        sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.ones(16, 16), task="deblur")

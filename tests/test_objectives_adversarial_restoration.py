@@ -13,7 +13,7 @@ from sfumato.core.errors import SettingError
 from sfumato.data.dataset import Scenes
 from sfumato.degrade import DEGRADATIONS
 from sfumato.degrade.base import degrade
-from sfumato.jobs.restore import restore
+from sfumato.jobs.tiles import restored
 from sfumato.models import MODELS
 from sfumato.models.base import Judged, Restores
 from sfumato.objectives import OBJECTIVES, restoration
@@ -35,7 +35,7 @@ class Brighter(Restores):
         super().__init__()
         self.gain, self.times, self.told = nn.Parameter(torch.tensor(0.5)), 0, None
 
-    def restore(self, degraded, planes=None):
+    def restored(self, degraded, planes=None):
         self.times, self.told = self.times + 1, planes
         return self.gain * degraded
 
@@ -49,7 +49,7 @@ class Toy(Judged):
         super().__init__()
         self.restorer, self.discriminator = Brighter(), nn.Linear(42, 1, bias=False)
 
-    def restore(self, degraded, planes=None):
+    def restored(self, degraded, planes=None):
         return self.restorer.restore(degraded, planes)
 
     def judge(self, images):
@@ -174,7 +174,7 @@ def test_training_brings_the_restored_image_nearer(trained):
     for i, picture in enumerate(held_out):
         clean = picture[None] / 255
         noisy = degrade(DEGRADATIONS["noise"](sigma=(0.25, 0.25)), clean, rng=generator(5, i)).images
-        before, after = ((image - clean).abs().mean().item() for image in (noisy.clamp(0, 1), restore(model, noisy)))
+        before, after = ((image - clean).abs().mean().item() for image in (noisy.clamp(0, 1), restored(model, noisy)))
         assert after < 0.8 * before
 
 
@@ -188,5 +188,5 @@ def test_the_restorer_is_shipped_alone(trained, tmp_path):
     assert not any("discriminator" in name for name in loaded.state_dict())
     assert loaded.card["images_seen"] == 1200
     noisy = held_out[0][None] / 255
-    assert torch.equal(restore(loaded, noisy), restore(whole, noisy))
+    assert torch.equal(restored(loaded, noisy), restored(whole, noisy))
     assert sampling(loaded) is loaded

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from torch import nn
+
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.core.image import Images, Planes
@@ -44,7 +46,7 @@ class Request:
     """What a person asks for."""
 
     task: Task = "auto"
-    model: str | Path | None = None
+    model: str | Path | nn.Module | None = None
     """A bundled model, a run folder or a model file, instead of the bundled one for the task."""
     method: str | None = None
     """A classical method, or deep-image-prior, instead of a network."""
@@ -144,7 +146,7 @@ def _chosen(request: Request, found: Diagnosis, *, default: str, noise: float, k
         return Remedy(words=f"{what}: {request.method}", method=request.method, noise=noise, kernels=kernels, known=known)
     which = request.model if request.model is not None else default
     quality = 1.0 if found.quality is None else found.quality / 100
-    return Remedy(words=f"{what}: {which}", network=_network(which), noise=noise, quality=quality, known=known)
+    return Remedy(words=f"{what}: {_called(which)}", network=_network(which), noise=noise, quality=quality, known=known)
 
 
 def _filling(request: Request, images: Images, known: Planes | None, found: Diagnosis) -> Remedy:
@@ -174,13 +176,17 @@ def _enlarging(request: Request) -> Remedy:
     which = request.model if request.model is not None else f"upscale-x{request.scale}"
     network = _network(which)
     if request.model is None or network.scale > 1:
-        return Remedy(words=f"{network.scale} times: {which}", network=network, noise=request.noise or 0.0)
-    raise SettingError(f"{which} does not enlarge; it repairs at the same size")
+        return Remedy(words=f"{network.scale} times: {_called(which)}", network=network, noise=request.noise or 0.0)
+    raise SettingError(f"{_called(which)} does not enlarge; it repairs at the same size")
 
 
-def _network(which: str | Path) -> Restores:
+def _network(which: str | Path | nn.Module) -> Restores:
     network: Restores = weights.opened(which, Restores, otherwise="repairs nothing")
     return network
+
+
+def _called(which: str | Path | nn.Module) -> str:
+    return type(which).__name__ if isinstance(which, nn.Module) else str(which)
 
 
 def kernel(text: str) -> Kernels:

@@ -20,8 +20,8 @@ from sfumato.jobs import classical
 from sfumato.jobs.deep_prior import deep_prior
 from sfumato.jobs.memory import BASE, tile_for
 from sfumato.jobs.remedy import PRIOR, Remedy, Request, remedy
-from sfumato.jobs.restore import Canvas, restore
-from sfumato.jobs.restore import strips as repaired_strips
+from sfumato.jobs.tiles import Canvas, restored
+from sfumato.jobs.tiles import strips as repaired_strips
 from sfumato.nn.norm import folded
 from sfumato.nn.resample import resize
 
@@ -64,7 +64,7 @@ def _made(plan: Remedy, request: Request, images: Images) -> Maps:
         shown = images if plan.known is None or "known" not in plan.network.takes else images * plan.known
         tile = request.tile or tile_for(plan.network, request.memory - BASE - images.numel() * 12)
         tile = tile if max(images.shape[2:]) > tile and plan.network.context is not None else None
-        return restore(plan.network, shown, tile=tile, precision=request.precision, device=request.device, **mine)
+        return restored(plan.network, shown, tile=tile, precision=request.precision, device=request.device, **mine)
     assert plan.method is not None
     if plan.method == PRIOR:
         return deep_prior(images, known=plan.known, device=request.device)

@@ -35,7 +35,7 @@ from sfumato.degrade import gaussian_blur, jpeg, missing, motion
 from sfumato.degrade.base import Degradation, Degraded, degrade, intact
 from sfumato.jobs import classical
 from sfumato.jobs.deconvolve import Kernels, point_spread
-from sfumato.jobs.restore import restore
+from sfumato.jobs.tiles import restored
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.fidelity import WINDOW, psnr, ssim
 from sfumato.metrics.interval import bootstrap
@@ -121,7 +121,7 @@ def judge_restorer(
         assert network is not None
         told = {"noise": float(seen.noise), "quality": float(seen.quality), "known": seen.known}
         mine: Any = {name: value for name, value in told.items() if name in network.takes}
-        return restore(network, seen.images, precision=precision, device=device, **mine)
+        return restored(network, seen.images, precision=precision, device=device, **mine)
 
     rows: dict[str, list[float]] = {}
     for i, picture in enumerate(pictures.pictures):

@@ -17,7 +17,7 @@ def denoise() -> TrainSettings:
     """Grey images with Gaussian noise of standard deviation 25/255: the usual first figure of a denoiser."""
     return TrainSettings(
         model=gated.Config(channels=1, width=32, encoder=(2, 2), middle=2, decoder=(2, 2), fold=2),
-        objective=restoration.Config(charbonnier=0.0, psnr=0.01),
+        objective=restoration.Config(),
         data="bsds500",
         patch=64,
         augment=SYMMETRIES,
@@ -70,7 +70,7 @@ def restore() -> TrainSettings:
             ),
             chances=(0.12, 0.12, 0.04, 0.5, 0.55, 0.15, 0.15, 0.5),
         ),
-        images=400_000,
+        images=380_000,
     )
 
 
@@ -88,7 +88,7 @@ def inpaint() -> TrainSettings:
                 missing.Config(kind="scratches", share=(0.01, 0.15), thickness=(0.02, 0.12)),
                 missing.Config(kind="boxes", share=(0.02, 0.2), thickness=(0.01, 0.03)),
             ),
-            chances=(0.5, 0.3, 0.2, 0.2, 0.15),
+            chances=(0.6, 0.35, 0.2, 0.2, 0.15),
         ),
         images=200_000,
     )
@@ -98,10 +98,10 @@ def upscale_x2() -> TrainSettings:
     """The bundled `upscale-x2`: twice as long sides, from images shrunk as MATLAB does."""
     return dataclasses.replace(
         denoise(),
-        model=gated.Config(channels=3, width=48, middle=8, scale=2),
+        model=gated.Config(channels=3, width=32, middle=8, scale=2),
         patch=96,
         degrade=chain.Config(links=(downsample.Config(factor=2), quantise.Config())),
-        images=150_000,
+        images=100_000,
     )
 
 
@@ -109,8 +109,8 @@ def upscale_x4() -> TrainSettings:
     """The bundled `upscale-x4`: four times as long sides, from images shrunk as MATLAB does."""
     return dataclasses.replace(
         upscale_x2(),
-        model=gated.Config(channels=3, width=48, middle=12, scale=4),
+        model=gated.Config(channels=3, width=32, middle=10, scale=4),
         patch=160,
-        images=100_000,
+        images=80_000,
         degrade=chain.Config(links=(downsample.Config(factor=4), quantise.Config())),
     )

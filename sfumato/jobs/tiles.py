@@ -1,0 +1,152 @@
+"""Repair images of any size with any network that repairs, whole or in tiles.
+
+    canvas ─ tile with its context ─ extend to the network's multiple ─ channels ─ network ─ cut ─ clamp ─ rows of the clean image
+
+A tile is given as much of what surrounds it as its result depends on (the network's `context`) and is never continued beyond the
+image's own border, so the tiles together are what the whole image would have given. A canvas hands out rows when they are asked for:
+it may be a tensor, or a file that is larger than memory.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sfumato.core import runtime
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, Maps, Planes, Resized
+from sfumato.models.base import Restores
+from sfumato.nn.norm import folded
+from sfumato.nn.resample import mirrored
+from sfumato.store import weights
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canvas:
+    """Images that are handed out a few rows at a time."""
+
+    size: tuple[int, int]
+    rows: Callable[[int, int], tuple[Maps, Planes | None]]
+    """From the first row and the one after the last: those rows, in [0, 1], and a channel for each plane that the network takes."""
+
+
+@torch.no_grad()
+def restored(
+    model: str | Path | nn.Module,
+    images: Images,
+    *,
+    noise: float | Maps | None = None,
+    known: Maps | None = None,
+    quality: float | Maps | None = None,
+    tile: int | None = None,
+    precision: runtime.Precision = "fp32",
+    device: str = "auto",
+) -> Maps:
+    """Clean images in [0, 1], on the CPU, `scale` times as large as `images`.
+
+    `noise` (standard deviation, as a share of full scale), `known` (1 where a pixel is seen, 0 where it is missing) and `quality` (of
+    the JPEG, over 100) are for networks that want to know them. A network of grey images repairs each channel of colour ones for
+    itself; one of colour images is shown grey ones in all three. With `tile`, no more than about that many pixels a side are
+    computed at once: slower, in little memory, with the same result. `precision` bf16 takes about half the time where the hardware
+    has it, for some thousandths of a dB. Raises SettingError for a network that repairs nothing, for what it wants to know and is
+    not told, or for tiles with a network that looks at the whole image.
+    """
+    network, where = weights.opened(model, Restores, otherwise="repairs nothing"), runtime.device(device)
+    if images.shape[1] != network.channels and 1 not in (images.shape[1], network.channels):
+        raise SettingError(f"images have {images.shape[1]} channels, the network takes {network.channels}; convert them first")
+    network = folded(network)
+    told = {"noise": noise, "known": known, "quality": quality}
+    planes = torch.cat([_plane(name, told[name], images) for name in network.takes], dim=1) if network.takes else None
+
+    def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
+        return images[:, :, start:stop], None if planes is None else planes[:, :, start:stop]
+
+    h, w = images.shape[2:]
+    canvas = Canvas(size=(h, w), rows=rows)
+    return torch.cat(list(strips(network.to(where), canvas, tile=tile, precision=precision, where=where)), dim=2)
+
+
+@torch.no_grad()
+def strips(
+    network: Restores, canvas: Canvas, *, tile: int | None, precision: runtime.Precision = "fp32", where: torch.device
+) -> Iterator[Resized]:
+    """The clean image, top to bottom, some rows at a time; the network is asked for no more than about `tile` x `tile` pixels at once.
+
+    Raises SettingError for tiles with a network that looks at the whole image.
+    """
+    h, w = canvas.size
+    if tile is not None and tile < 1:
+        raise SettingError(f"tile = {tile} must be at least 1 pixel")
+    length = max(h, w) if tile is None else tile
+    whole = max(h, w) <= length
+    if not whole and network.context is None:
+        raise SettingError("this network looks at the whole image at once, so that tiles would not fit together; leave tile unset")
+    for top, bottom in _spans(h, length, network.grid):
+        first, last = (0, h) if whole else _around(top, bottom, network, h)
+        images, planes = canvas.rows(first, min(last, h))
+        parts = []
+        for left, right in _spans(w, length, network.grid):
+            columns = (0, w) if whole else _around(left, right, network, w)
+            x = images[..., columns[0] : columns[1]]
+            some = None if planes is None else planes[..., columns[0] : columns[1]]
+            with runtime.autocast(runtime.precision(precision, where), where):
+                made = _repaired(network, x.to(where), None if some is None else some.to(where)).cpu()
+            s = network.scale
+            inner = made[:, :, (top - first) * s : (bottom - first) * s, (left - columns[0]) * s : (right - columns[0]) * s]
+            parts.append(inner.clamp(0, 1))
+        yield torch.cat(parts, dim=3) if len(parts) > 1 else parts[0]
+
+
+def _repaired(network: Restores, images: Maps, planes: Planes | None) -> Maps:
+    """What the network makes of images of any size and of one channel, or as many as it takes."""
+    n, c, h, w = images.shape
+    x = images
+    if c != network.channels and network.channels == 1:
+        x, planes = images.reshape(n * c, 1, h, w), None if planes is None else planes.repeat_interleave(c, dim=0)
+    elif c != network.channels:
+        x = images.expand(n, network.channels, h, w)
+    made = network.restore(_extended(x, network.multiple), None if planes is None else _extended(planes, network.multiple))
+    made = made[:, :, : h * network.scale, : w * network.scale]
+    if c == network.channels:
+        return made
+    return made.reshape(n, c, *made.shape[2:]) if network.channels == 1 else made.mean(dim=1, keepdim=True)
+
+
+def _plane(name: str, value: float | Maps | None, images: Images) -> Planes:
+    if value is None:
+        raise SettingError(f"this network wants to know {name}: a number in [0, 1], or a plane with {name} of each pixel")
+    n, _, h, w = images.shape
+    plane = value if isinstance(value, torch.Tensor) else torch.full((n, 1, h, w), float(value))
+    if plane.shape != (n, 1, h, w):
+        raise SettingError(f"{name} has shape {tuple(plane.shape)}, the images want {(n, 1, h, w)}")
+    return plane
+
+
+def _extended(images: Maps, multiple: int) -> Maps:
+    """`images` continued below and to the right by their mirror image until both sides are multiples of `multiple`."""
+    for axis in (2, 3):
+        length = images.shape[axis]
+        if length % multiple:
+            index = mirrored(torch.arange(length + -length % multiple), length)
+            images = images.index_select(axis, index.to(images.device))
+    return images
+
+
+def _spans(length: int, tile: int, grid: int) -> Iterator[Span]:
+    """Pieces of about `tile` pixels that begin and end at multiples of `grid`."""
+    step = max(1, tile // grid) * grid
+    count = math.ceil(length / step)
+    step = math.ceil(length / count / grid) * grid
+    return ((start, min(start + step, length)) for start in range(0, length, step))
+
+
+def _around(start: int, stop: int, network: Restores, length: int) -> Span:
+    """The piece with its context, as far as the image goes."""
+    assert network.context is not None
+    reach = math.ceil(network.context / network.grid) * network.grid
+    return max(0, start - reach), min(length, stop + reach)
