@@ -25,7 +25,7 @@ from sfumato.metrics.distribution import distribution_report
 from sfumato.metrics.features import Pixels, describe, weights_hash
 from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.likelihood import bits_per_dimension, importance_sampled
-from sfumato.models.base import Classifies, Describes, Encodes, Samples
+from sfumato.models.base import Classifies, Describes, Encodes, Restores, Samples
 from sfumato.store import checkpoint, weights
 
 LEAST = 20
@@ -52,6 +52,8 @@ def evaluate(
     SettingError if nothing of the model can be measured.
     """
     network, where = weights.opened(model), runtime.device(device)
+    if isinstance(network, Restores):
+        raise SettingError("this model repairs images: name a damage with --restore, such as noise:25 or x2 (jobs/trials.py in Python)")
     if not isinstance(network, Classifies | Samples):
         raise SettingError(f"nothing is known to measure about a {type(network).__name__}")
     network = network.to(where)

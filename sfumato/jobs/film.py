@@ -10,7 +10,7 @@ import torch
 
 from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError
-from sfumato.core.image import to_bytes, to_images
+from sfumato.core.image import Images, to_bytes, to_images
 from sfumato.jobs.remedy import Remedy, Request, remedy
 from sfumato.jobs.repair import repaired
 
@@ -44,43 +44,51 @@ def restore_film(path: Path, target: Path, request: Request, *, tell: Callable[[
     except ImportError as error:
         raise MissingExtraError('films need PyAV; install it with: pip install "sfumato[video]"') from error
     try:
+        with av.open(str(path)) as source:
+            first = _first(source, path)
+            plan = remedy(request, first)
+            h, w = (first if plan.nothing else repaired(first, plan, request)).shape[2:]
         with disk.whole(target) as partial, av.open(str(path)) as source:
-            if not source.streams.video:
-                raise ImageError(f"{path}: there is no picture in this film")
-            return _copy(av, source, partial, target, request, tell)
+            form = {".mp4": "mp4", ".mkv": "matroska"}[target.suffix.lower()]
+            with av.open(str(partial), "w", format=form) as made:
+                count = _copy(av, source, made, (h, w), plan, request, tell)
     except FFmpegError as error:
         raise ImageError(f"{path}: cannot be read as a film ({error})") from error
-
-
-def _copy(av: Any, source: Any, partial: Path, target: Path, request: Request, tell: Callable[[int, int], None]) -> str:
-    pictures, sounds = source.streams.video[0], list(source.streams.audio)
-    plan: Remedy | None = None
-    with av.open(str(partial), "w", format={".mp4": "mp4", ".mkv": "matroska"}[target.suffix.lower()]) as made:
-        rate = pictures.average_rate or Fraction(25)
-        out = made.add_stream("libx264", rate=rate, options={"crf": "16"})
-        out.pix_fmt = "yuv420p"
-        copies = {sound.index: made.add_stream_from_template(sound) for sound in sounds}
-        count = 0
-        for packet in source.demux([pictures, *sounds]):
-            if packet.stream.type == "audio":
-                if packet.dts is not None:
-                    packet.stream = copies[packet.stream.index]
-                    made.mux(packet)
-                continue
-            for frame in packet.decode():
-                images = to_images(torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)[None])
-                plan = plan or remedy(request, images)
-                pixels = to_bytes(images if plan.nothing else repaired(images, plan, request))[0].permute(1, 2, 0).numpy()
-                h, w = pixels.shape[:2]
-                if not count:
-                    out.width, out.height = w + w % 2, h + h % 2
-                pixels = np.pad(pixels, [(0, h % 2), (0, w % 2), (0, 0)], mode="edge")
-                again = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-                again.pts, again.time_base = frame.pts, frame.time_base
-                made.mux(out.encode(again))
-                count += 1
-                tell(count, pictures.frames or 0)
-        made.mux(out.encode())
-    if plan is None:
-        raise ImageError("there is no frame in this film")
     return f"{plan.words}, {count} frames"
+
+
+def _first(source: Any, path: Path) -> Images:
+    """The first frame."""
+    if source.streams.video:
+        for frame in source.decode(video=0):
+            return _image(frame)
+    raise ImageError(f"{path}: there is no picture in this film")
+
+
+def _image(frame: Any) -> Images:
+    return to_images(torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)[None])
+
+
+def _copy(av: Any, source: Any, made: Any, size: tuple[int, int], plan: Remedy, request: Request, tell: Callable[[int, int], None]) -> int:
+    """Every packet of the source, sound as it is and pictures repaired, in the order of the file; says how many frames there were."""
+    pictures, sounds, count = source.streams.video[0], list(source.streams.audio), 0
+    out = made.add_stream("libx264", rate=pictures.average_rate or Fraction(25), options={"crf": "16"})
+    odd = [(0, size[0] % 2), (0, size[1] % 2), (0, 0)]  # H.264 has even sides only: the last row or column is repeated
+    out.width, out.height, out.pix_fmt = size[1] + size[1] % 2, size[0] + size[0] % 2, "yuv420p"
+    copies = {sound.index: made.add_stream_from_template(sound) for sound in sounds}
+    for packet in source.demux([pictures, *sounds]):
+        if packet.stream.type == "audio":
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream.index]
+                made.mux(packet)
+            continue
+        for frame in packet.decode():
+            images = _image(frame)
+            pixels = to_bytes(images if plan.nothing else repaired(images, plan, request))[0].permute(1, 2, 0).numpy()
+            again = av.VideoFrame.from_ndarray(np.pad(pixels, odd, mode="edge"), format="rgb24")
+            again.pts, again.time_base = frame.pts, frame.time_base
+            made.mux(out.encode(again))
+            count += 1
+            tell(count, pictures.frames or 0)
+    made.mux(out.encode())
+    return count

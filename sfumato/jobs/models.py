@@ -14,6 +14,12 @@ HEADLINES = {
     "frechet": "Frechet distance {:.3g}",
     "floor_frechet": "(real test images: {:.3g})",
     "accuracy_score": "a classifier trained on its images alone: {:.2%} on real ones",
+    "psnr noise:25 set12": "noise 25/255: {:.2f} dB on Set12",
+    "psnr noise:25 bsd68": "{:.2f} dB on BSD68",
+    "psnr missing:50 set12": "half the pixels missing: {:.2f} dB on Set12",
+    "psnr text set12": "text: {:.2f} dB on Set12",
+    "psnr x2 set5": "twice as large: {:.2f} dB on Set5 (luma)",
+    "psnr x4 set5": "four times as large: {:.2f} dB on Set5 (luma)",
 }
 """The figures of a card that are told first, and how they read. The card has them all, with their protocols."""
 

@@ -21,6 +21,7 @@ RECIPES = {
     "denoise": "restore",
     "dncnn": "restore",
     "restore": "restore",
+    "deblur-digits": "restore",
     "inpaint": "restore",
     "upscale-x2": "restore",
     "upscale-x4": "restore",

@@ -24,10 +24,10 @@ def denoise() -> TrainSettings:
         degrade=noise.Config(sigma=(25 / 255, 25 / 255)),
         images=100_000,
         batch=8,
-        lr=3e-3,
+        lr=1e-3,
         lr_end=0.01,
         lr_warmup=5_000,
-        clip=1.0,
+        clip=0.3,
         ema=5_000,
         ema_rampup=0.02,
         precision="bf16",
@@ -46,7 +46,6 @@ def dncnn() -> TrainSettings:
         data="train400",
         patch=40,
         batch=128,
-        lr=1e-3,
         clip=0.0,
     )
 
@@ -70,7 +69,7 @@ def restore() -> TrainSettings:
             ),
             chances=(0.12, 0.12, 0.04, 0.5, 0.55, 0.15, 0.15, 0.5),
         ),
-        images=380_000,
+        images=300_000,
     )
 
 
@@ -90,7 +89,7 @@ def inpaint() -> TrainSettings:
             ),
             chances=(0.6, 0.35, 0.2, 0.2, 0.15),
         ),
-        images=200_000,
+        images=130_000,
     )
 
 
@@ -101,7 +100,7 @@ def upscale_x2() -> TrainSettings:
         model=gated.Config(channels=3, width=32, middle=8, scale=2),
         patch=96,
         degrade=chain.Config(links=(downsample.Config(factor=2), quantise.Config())),
-        images=100_000,
+        images=90_000,
     )
 
 
@@ -111,6 +110,22 @@ def upscale_x4() -> TrainSettings:
         upscale_x2(),
         model=gated.Config(channels=3, width=32, middle=10, scale=4),
         patch=160,
-        images=80_000,
+        images=70_000,
         degrade=chain.Config(links=(downsample.Config(factor=4), quantise.Config())),
+    )
+
+
+def deblur_digits() -> TrainSettings:
+    """Blurred MNIST digits made sharp: the worked example in docs/blurred-digits.md."""
+    return dataclasses.replace(
+        denoise(),
+        model=gated.Config(channels=1, width=24, encoder=(1, 1), middle=2, decoder=(1, 1), pixel_gate="pointwise"),
+        data="mnist",
+        patch=0,
+        augment=augment.Config(),
+        degrade=chain.Config(links=(gaussian_blur.Config(sigma=(2.0, 2.0)), noise.Config(sigma=(0.05, 0.05)))),
+        images=120_000,
+        batch=32,
+        log_every=10_000,
+        sample_every=60_000,
     )

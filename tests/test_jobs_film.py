@@ -1,0 +1,80 @@
+"""Films: every frame repaired, rate and sound kept."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import torch
+
+from sfumato.core.errors import ImageError, SettingError
+from sfumato.jobs.film import is_film, restore_film
+from sfumato.jobs.remedy import Request
+from sfumato.models import MODELS
+
+av = pytest.importorskip("av", reason="films need the extra video")
+
+
+@pytest.fixture
+def brighter():
+    net = MODELS["gated"](width=4, middle=1).build().eval()
+    torch.nn.init.zeros_(net.tail.weight)
+    torch.nn.init.constant_(net.tail.bias, 0.2)
+    return Request(task="denoise", model=net)
+
+
+@pytest.fixture
+def film(tmp_path):
+    """Twelve frames of 48 x 36 that grow brighter, at 12.5 a second, with a tone."""
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as container:
+        pictures = container.add_stream("libx264", rate=Fraction(25, 2), options={"crf": "10"})
+        pictures.width, pictures.height, pictures.pix_fmt = 48, 36, "yuv420p"
+        sound = container.add_stream("aac", rate=44100, layout="mono")
+        for i in range(12):
+            frame = np.full((36, 48, 3), 40 + 8 * i, np.uint8)
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        tone = (np.sin(np.arange(44100) / 20) * 0.3).astype(np.float32)
+        for start in range(0, 44100, 1024):
+            piece = av.AudioFrame.from_ndarray(tone[None, start : start + 1024], format="fltp", layout="mono")
+            piece.rate, piece.pts = 44100, start
+            container.mux(sound.encode(piece))
+        container.mux(pictures.encode())
+        container.mux(sound.encode())
+    return path
+
+
+def frames(path):
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24").mean() for frame in container.decode(video=0)]
+
+
+def test_every_frame_is_repaired_and_the_rest_is_kept(film, brighter, tmp_path):
+    told = []
+    words = restore_film(film, tmp_path / "out" / "film.mp4", brighter, tell=lambda done, total: told.append((done, total)))
+    before, after = frames(film), frames(tmp_path / "out" / "film.mp4")
+    assert len(after) == len(before) == 12
+    np.testing.assert_allclose(np.subtract(after, before), 51, atol=4)
+    assert told[-1] == (12, 12)
+    assert "12 frames" in words
+    with av.open(str(film)) as one, av.open(str(tmp_path / "out" / "film.mp4")) as other:
+        assert other.streams.video[0].average_rate == one.streams.video[0].average_rate
+        packets = [[bytes(p) for p in c.demux(audio=0) if p.dts is not None] for c in (one, other)]
+        assert packets[0] == packets[1]
+
+
+def test_a_film_is_given_alone(film):
+    assert is_film([str(film)])
+    assert not is_film(["a.png", "b.png"])
+    with pytest.raises(SettingError, match="give it alone"):
+        is_film(["a.png", str(film)])
+
+
+def test_what_is_no_film_is_told_and_leaves_nothing(brighter, tmp_path, film):
+    (tmp_path / "bad.mp4").write_bytes(b"no film")
+    with pytest.raises(ImageError, match="cannot be read as a film"):
+        restore_film(tmp_path / "bad.mp4", tmp_path / "out.mp4", brighter)
+    assert not (tmp_path / "out.mp4").exists()
+    with pytest.raises(SettingError, match=r"written as \.mp4 or \.mkv"):
+        restore_film(film, tmp_path / "out.gif", brighter)
+    with pytest.raises(ImageError, match="over itself"):
+        restore_film(film, film, brighter)
