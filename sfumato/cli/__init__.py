@@ -165,8 +165,8 @@ def evaluate(
         samples: Importance samples per image, for likelihoods.
         images: Test images for likelihoods; all if not given.
         seed: Seed of the first generated image.
-        restore: For networks that repair, and for the names of classical methods: the damage, one of noise:25, salt-and-pepper:30,
-            missing:50, text, blur:1.6, motion:9, jpeg:10, x2, x4.
+        restore: For networks that repair, for classical methods by name, and for `auto`, which is what restore does: the damage, one of
+            noise:25, salt-and-pepper:30, missing:50, text, blur:1.6, motion:9, jpeg:10, x2, x4.
         precision: Number format in which likelihoods and repairs are computed; bf16 takes about half the time where the hardware has it.
         accuracy_score: Also train a classifier on 60,000 generated images and test it on real ones (takes minutes).
         out: A JSON file for the figures and their protocols.

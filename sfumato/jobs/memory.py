@@ -9,8 +9,8 @@ from sfumato.models.base import Restores
 BASE = 6e8
 """Bytes that Python, torch and the image libraries take for themselves."""
 _SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64)
-_SPARE = 2.5
-"""What is held at once, as a multiple of what the largest step reads and writes: skips, the image, and results on their way."""
+_SPARE = 4.5
+"""What is held at once, as a multiple of what the largest step reads and writes: skips, the image, results on their way; measured."""
 
 
 def tile_for(network: Restores, memory: float, *, row: float = 0.0) -> int:

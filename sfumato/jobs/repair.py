@@ -25,7 +25,7 @@ from sfumato.jobs.tiles import strips as repaired_strips
 from sfumato.nn.norm import folded
 from sfumato.nn.resample import resize
 
-_WHOLE = 60
+_WHOLE = 120
 """Bytes for each pixel, before and after, of a picture that is held whole: stored, as numbers, repaired, and copies on the way."""
 
 

@@ -35,6 +35,8 @@ from sfumato.degrade import gaussian_blur, jpeg, missing, motion
 from sfumato.degrade.base import Degradation, Degraded, degrade, intact
 from sfumato.jobs import classical
 from sfumato.jobs.deconvolve import Kernels, point_spread
+from sfumato.jobs.remedy import Request, remedy
+from sfumato.jobs.repair import repaired
 from sfumato.jobs.tiles import restored
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.fidelity import WINDOW, psnr, ssim
@@ -83,7 +85,21 @@ def trial(text: str) -> Trial:
 def judge(
     model: str, damage: str, data: str | Path | Dataset | Scenes, *, precision: Precision = "fp32", device: str = "auto"
 ) -> list[Measurement]:
-    """`judge_restorer` of a model, or of a classical method called so, which is told the noise, the blur and the mask as they are."""
+    """`judge_restorer` of a model, of a classical method, or of `auto`, each by name.
+
+    A classical method is told the noise, the blur and the mask as they are. `auto` is what `sfumato restore` does: it looks at each
+    picture, is told the mask if there is one, and chooses for itself.
+    """
+    if model == "auto":
+
+        def chosen(seen: Degraded, kernels: Kernels | None) -> Resized:
+            request = Request(
+                task="upscale" if trial(damage).scale > 1 else "auto", scale=trial(damage).scale, precision=precision, device=device
+            )
+            plan = remedy(request, seen.images, known=None if bool((seen.known == 1).all()) else seen.known)
+            return seen.images if plan.nothing else repaired(seen.images, plan, request)
+
+        return judge_restorer(model, damage, data, precision=precision, device=device, other=chosen)
     if model not in classical.METHODS:
         return judge_restorer(model, damage, data, precision=precision, device=device)
     needs = classical.METHODS[model].needs

@@ -1,0 +1,134 @@
+"""Undoing a blur that is known: two filters from before networks, to compare with.
+
+A blur is a stack of kernels as `nn.resample.correlate` takes them, one for each image; `point_spread` makes those of a lens and of a camera
+that moved.
+"""
+
+import math
+from typing import Literal, TypeAlias
+
+import torch
+from jaxtyping import Complex, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, Maps
+from sfumato.degrade import defocus, gaussian_blur, motion
+from sfumato.nn.resample import correlate, mirror
+
+Kernels: TypeAlias = Float[Tensor, "_n _k _k"]
+Blur = Literal["gaussian", "defocus", "motion"]
+
+
+def point_spread(blur: Blur, size: float, *, angle: float = 0.0, count: int = 1) -> Kernels:
+    """`count` times the kernel of a blur, as small as holds it; its weights sum to 1.
+
+    `size` in pixels: the standard deviation of a Gaussian, the radius of a lens out of focus, the way of a camera in motion, which goes
+    at `angle` degrees from the horizontal towards the bottom. Raises SettingError for a size that is not in (0, 100].
+    """
+    if not 0 < size <= 100:
+        raise SettingError(f"{blur} of size {size:g} is outside (0, 100] pixels")
+    sizes, angles = torch.full((count,), float(size)), torch.full((count,), math.radians(angle))
+    if blur == "gaussian":
+        return gaussian_blur.kernel(sizes, sizes, angles, reach=math.ceil(3.5 * size))
+    if blur == "defocus":
+        return defocus.disk(sizes, reach=math.ceil(size))
+    return motion.way(sizes, angles, reach=math.ceil(size / 2))
+
+
+@torch.no_grad()
+def wiener(images: Images, *, kernels: Kernels, noise: float, balance: float = 2.0, rounds: int = 10) -> Images:
+    """The linear estimate of least squared error (Wiener 1949), in [0, 1], for pictures whose gradients are alike at every frequency.
+
+    `noise` is its standard deviation as a share of full scale; the power of the gradients, which is what is weighed against it, is
+    measured in the image. A larger `balance` is smoother, a smaller one sharper and noisier; as photographs fade towards high frequencies,
+    2 is better than the 1 of the equation. What lies outside the border has been mixed into the image and is not known: it is begun with
+    the tapered mirror image, and `rounds` times replaced by what the estimate says of it (Dempster, Laird & Rubin 1977,
+    https://doi.org/10.1111/j.2517-6161.1977.tb01600.x), so that the border rings little. Raises SettingError for kernels that do not
+    fit, or if noise, balance or rounds is outside its range.
+    """
+    fitting(kernels, images)
+    if not 0 < noise <= 1:
+        raise SettingError(f"noise = {noise:g} is outside (0, 1] of full scale; nothing but noise keeps the inverse of a blur finite")
+    if not 0 < balance <= 1e6:
+        raise SettingError(f"balance = {balance:g} is outside (0, 1e6]")
+    if not 0 <= rounds <= 1000:
+        raise SettingError(f"rounds = {rounds} is outside [0, 1000]")
+    (h, w), reach = images.shape[2:], kernels.shape[1]
+    mean = images.mean(dim=(2, 3), keepdim=True)
+    around = mirror(images - mean, reach)
+    high, wide = around.shape[2:]
+    blur = torch.fft.rfft2(_centred(kernels, high, wide))[:, None].conj()  # correlated, not convolved
+    kept = blur.abs().square()
+    # Gradients of power g make images of power g / roughness; a blur leaves g |blur|^2 of it, and noise comes on top.
+    power = (_gradients(images) - 4 * noise**2).clamp_min(1e-3 * noise**2) / kept.mean(dim=(2, 3), keepdim=True)
+    inverse = blur.conj() / (kept + balance * noise**2 * _roughness(high, wide).to(images) / power)
+
+    inside = F.pad(torch.ones(h, w), (reach,) * 4).to(images)
+    seen = _tapered(around, blur, reach)
+    for _ in range(rounds):
+        again = torch.fft.irfft2(torch.fft.rfft2(seen) * inverse * blur, s=(high, wide))
+        seen = around * inside + again * (1 - inside)
+    estimate = torch.fft.irfft2(torch.fft.rfft2(seen) * inverse, s=(high, wide))
+    return (estimate[:, :, reach : reach + h, reach : reach + w] + mean).clamp(0, 1)
+
+
+@torch.no_grad()
+def richardson_lucy(images: Images, *, kernels: Kernels, steps: int = 30) -> Images:
+    """After `steps` steps towards the likeliest image if the noise is that of photons, in [0, 1].
+
+    Richardson 1972 (https://doi.org/10.1364/JOSA.62.000055) and Lucy 1974 (https://doi.org/10.1086/111605): what is blurred again and
+    compared with what was seen says how much brighter each pixel must be. More steps are sharper and noisier. Outside the border the
+    image is mirrored. Raises SettingError for kernels that do not fit, or steps outside [1, 10000].
+    """
+    fitting(kernels, images)
+    if not 1 <= steps <= 10_000:
+        raise SettingError(f"steps = {steps} is outside [1, 10000]")
+    seen = images.clamp_min(0)
+    estimate, back = seen.clamp_min(1e-3), kernels.flip(1, 2)
+    for _ in range(steps):
+        estimate = estimate * correlate(seen / correlate(estimate, kernels).clamp_min(1e-6), back)
+    return estimate.clamp(0, 1)
+
+
+def fitting(kernels: Float[Tensor, "..."], images: Images) -> None:
+    """Raises SettingError unless there is for each image a square kernel with an odd side, whose weights sum to 1."""
+    shape = tuple(kernels.shape)
+    if len(shape) != 3 or shape[0] != len(images) or shape[1] != shape[2] or shape[1] % 2 == 0:
+        raise SettingError(f"kernels of shape {shape} must be {len(images)} squares with an odd side, one for each image")
+    if not torch.allclose(sums := kernels.sum(dim=(1, 2)), torch.ones(()), atol=1e-3):
+        raise SettingError(f"kernels sum to {sums.min():g} or more and {sums.max():g} or less; their weights must sum to 1")
+
+
+def _tapered(images: Maps, blur: Complex[Tensor, "n 1 _h _w"], reach: int) -> Maps:
+    """`images` that within `reach` of the border become what a blur going round the border makes of them: no jump is left there."""
+    sides = images.shape[2:]
+    rows, columns = (torch.arange(side, dtype=torch.float32) + 0.5 for side in sides)
+    near = [(torch.minimum(t, side - t) / reach).clamp_max(1) for t, side in zip((rows, columns), sides, strict=True)]
+    rows, columns = (0.5 - 0.5 * (math.pi * t).cos() for t in near)
+    weight, made = (rows[:, None] * columns).to(images), images
+    for _ in range(3):
+        made = weight * images + (1 - weight) * torch.fft.irfft2(torch.fft.rfft2(made) * blur, s=tuple(sides))
+    return made
+
+
+def _centred(kernels: Kernels, h: int, w: int) -> Float[Tensor, "n _h _w"]:
+    """Kernels on an otherwise empty torus with their middle at the first pixel; one that is larger goes round it."""
+    n, k, _ = kernels.shape
+    rows, columns = ((torch.arange(k) - k // 2).remainder(side) for side in (h, w))
+    place = (rows[:, None] * w + columns).flatten().to(kernels.device)
+    return kernels.new_zeros(n, h * w).index_add_(1, place, kernels.flatten(1)).reshape(n, h, w)
+
+
+def _roughness(h: int, w: int) -> Float[Tensor, "_h _w"]:
+    """Power of the two differences between neighbours at each frequency of `rfft2`: 0 to 8."""
+    rows, columns = torch.fft.fftfreq(h), torch.fft.rfftfreq(w)
+    return 4 * ((math.pi * rows).sin().square()[:, None] + (math.pi * columns).sin().square())
+
+
+def _gradients(images: Images) -> Float[Tensor, "n c 1 1"]:
+    """Mean squared difference between neighbours, both directions together."""
+    wider = mirror(images, 1)[:, :, 1:, 1:]
+    down, right = wider.diff(dim=2)[:, :, :, :-1], wider.diff(dim=3)[:, :, :-1]
+    return (down.square() + right.square()).mean(dim=(2, 3), keepdim=True)

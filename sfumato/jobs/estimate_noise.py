@@ -1,0 +1,98 @@
+"""How strong the noise of a picture is, from the picture alone.
+
+Where there is no texture, patches differ by noise alone, as much in every direction; texture adds to a few directions only. So the small
+eigenvalues of the patches' covariance are the noise's variance (Chen, Zhu & Heng 2015, https://doi.org/10.1109/ICCV.2015.62), and the more
+surely so if patches with more gradient than that noise explains are left out, again and again (Liu, Tanaka & Okutomi 2013,
+https://doi.org/10.1109/TIP.2013.2283400).
+"""
+
+import functools
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from sfumato.core.image import Images
+
+Patches = Float[Tensor, "_m _p"]
+
+_SIDES = (7, 5, 3)
+"""Of a patch, in pixels; the first with enough of them that are not clipped."""
+_LEAST, _MOST = 500, 20_000
+"""How many patches of a channel are needed, and are used."""
+_ROUNDS = 4
+_UNEVEN = 1.5
+"""How much more than the least eigenvalue the mean of the small ones is for white noise, at the most."""
+_CLIPPED = 1.5 / 255
+"""Within this of black or white a value may have been cut off, and says too little of noise."""
+
+
+@torch.no_grad()
+def noise_level(crops: Images) -> float | None:
+    """Standard deviation of white noise as a share of full scale, the mean over channels; `crops` are of one picture.
+
+    Of noise with neighbours alike (a scan that was enlarged, a JPEG) it sees only the least part. None where too little is neither black
+    nor white, unless all is one colour, which is without noise.
+    """
+    if all(channel.amin() == channel.amax() for channel in crops.unbind(1)):
+        return 0.0
+    levels = [level for channel in crops.unbind(1) if (level := _channel(channel)) is not None]
+    return sum(levels) / len(levels) if levels else None
+
+
+def _channel(crops: Float[Tensor, "n h w"]) -> float | None:
+    for side in _SIDES:
+        if min(crops.shape[1:]) < side:
+            continue
+        windows = crops.unfold(1, side, 1).unfold(2, side, 1)
+        clipped = ((crops < _CLIPPED) | (crops > 1 - _CLIPPED)).float()[:, None]
+        chosen = (F.max_pool2d(clipped, side, stride=1)[:, 0] == 0).nonzero()
+        if len(chosen) > _MOST:
+            # An even step might meet the columns of the picture: the golden ratio does not.
+            chosen = chosen[((torch.arange(_MOST, dtype=torch.float64) * 0.6180339887498949) % 1 * len(chosen)).long()]
+        if len(chosen) >= _LEAST:
+            return _of(windows[chosen[:, 0], chosen[:, 1], chosen[:, 2]].reshape(-1, side * side), side)
+    return None
+
+
+def _of(patches: Patches, side: int) -> float:
+    """The standard deviation in patches of `side` x `side`."""
+    differences, bound = _gradients(side)
+    patches = patches - patches.mean()
+    gradient = (patches @ differences).square().sum(dim=1)
+    variance = max(0.0, torch.linalg.eigvalsh(torch.cov(patches.T).double())[0].item())
+    for _ in range(_ROUNDS):
+        flat = gradient <= bound * variance
+        if int(flat.sum()) < 4 * side * side:
+            break
+        eigenvalues = torch.linalg.eigvalsh(torch.cov(patches[flat].T).double()).clamp_min(0)
+        least, variance = eigenvalues[0].item(), _white(eigenvalues)
+        # Much more than the least of them is texture in every direction: the truth is in between.
+        if variance > _UNEVEN * least:
+            variance = math.sqrt(variance * least)
+    return math.sqrt(variance)
+
+
+def _white(eigenvalues: Float[Tensor, " _p"]) -> float:
+    """The mean of the eigenvalues (ascending) once the largest are left out until it is their median: Chen's algorithm 1."""
+    for count in range(len(eigenvalues), 1, -1):
+        some = eigenvalues[:count]
+        if (some > some.mean()).sum() >= (some < some.mean()).sum():
+            return some.mean().item()
+    return eigenvalues[0].item()
+
+
+@functools.cache
+def _gradients(side: int) -> tuple[Float[Tensor, "_p _q"], float]:
+    """What takes a patch to its differences between neighbours, and the sum of their squares that 99 % of unit noise stays under.
+
+    The sum is nearly gamma distributed with the mean and variance of the quadratic form; its quantile is Wilson and Hilferty's (1931).
+    """
+    pixels = torch.eye(side * side).reshape(-1, side, side)
+    differences = torch.cat([pixels.diff(dim=1).flatten(1), pixels.diff(dim=2).flatten(1)], dim=1)
+    form = differences @ differences.T
+    mean, variance = form.trace().item(), 2 * form.square().sum().item()
+    ninth = variance / (9 * mean**2)
+    return differences, mean * (1 - ninth + 2.326 * math.sqrt(ninth)) ** 3
