@@ -13,12 +13,12 @@ from pathlib import Path
 import torch
 
 import sfumato as sf
+from sfumato.classical.deconvolve import point_spread, wiener
 from sfumato.core import chance, runtime
 from sfumato.core.image import to_images, to_pixels
 from sfumato.data.files import save_image
 from sfumato.data.load import load
 from sfumato.degrade.base import degrade
-from sfumato.jobs.deconvolve import point_spread, wiener
 from sfumato.jobs.tiles import restored
 from sfumato.metrics.fidelity import psnr
 

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from sfumato.classical.methods import METHODS
 from sfumato.core.errors import SettingError
-from sfumato.jobs.classical import METHODS
 from sfumato.jobs.deep_prior import deep_prior
 from sfumato.jobs.remedy import METHODS as ALL
 from sfumato.metrics.fidelity import psnr

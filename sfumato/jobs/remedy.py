@@ -17,13 +17,14 @@ from typing import Any, Literal
 
 from torch import nn
 
+from sfumato.classical import methods as classical
+from sfumato.classical.deconvolve import Kernels, point_spread
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.core.image import Images, Planes
 from sfumato.core.runtime import Precision
-from sfumato.jobs import classical, flaws
-from sfumato.jobs.deconvolve import Kernels, point_spread
-from sfumato.jobs.diagnose import Diagnosis, Source, diagnose
+from sfumato.diagnosis import flaws
+from sfumato.diagnosis.diagnose import Diagnosis, Source, diagnose
 from sfumato.models.base import Restores
 from sfumato.store import weights
 

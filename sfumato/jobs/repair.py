@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
+from sfumato.classical import methods as classical
 from sfumato.core import runtime
 from sfumato.core.errors import ImageError
 from sfumato.core.image import Images, Maps, Planes
 from sfumato.data import files, strips
 from sfumato.data.files import Picture
-from sfumato.jobs import classical
 from sfumato.jobs.deep_prior import deep_prior
 from sfumato.jobs.memory import BASE, tile_for
 from sfumato.jobs.remedy import PRIOR, Remedy, Request, remedy

@@ -25,6 +25,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from sfumato.classical import methods as classical
+from sfumato.classical.deconvolve import Kernels, point_spread
 from sfumato.core import chance
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Maps, Resized, to_bytes, to_images
@@ -33,8 +35,6 @@ from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.scenes import load_scenes
 from sfumato.degrade import gaussian_blur, jpeg, missing, motion
 from sfumato.degrade.base import Degradation, Degraded, degrade, intact
-from sfumato.jobs import classical
-from sfumato.jobs.deconvolve import Kernels, point_spread
 from sfumato.jobs.remedy import Request, remedy
 from sfumato.jobs.repair import repaired
 from sfumato.jobs.tiles import restored

@@ -8,9 +8,10 @@ import skimage.data
 import torch
 from PIL import Image
 
+from sfumato.classical import deconvolve, fill
+from sfumato.classical import methods as classical
+from sfumato.classical.methods import METHODS
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError, UnknownNameError
-from sfumato.jobs import classical, deconvolve, fill
-from sfumato.jobs.classical import METHODS
 from sfumato.metrics.fidelity import psnr
 from sfumato.nn.resample import correlate
 

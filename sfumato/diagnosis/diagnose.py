@@ -1,6 +1,6 @@
 """What is wrong with a picture, from the picture alone: noise, wrong pixels, JPEG, blur, scratches.
 
-Large pictures are judged by nine pieces of them. How is told in `estimate_noise.py`, `estimate_jpeg.py`, `estimate_blur.py`, `flaws.py`.
+Large pictures are judged by nine pieces of them. How is told in `noise.py`, `jpeg.py`, `blur.py`, `flaws.py`.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from torch import Tensor
 from sfumato.core.errors import ImageError
 from sfumato.core.image import Images
 from sfumato.data import decode
-from sfumato.jobs import flaws
-from sfumato.jobs.estimate_blur import blur_level
-from sfumato.jobs.estimate_jpeg import grid, tables_quality
-from sfumato.jobs.estimate_noise import noise_level
+from sfumato.diagnosis import flaws
+from sfumato.diagnosis.blur import blur_level
+from sfumato.diagnosis.jpeg import grid, tables_quality
+from sfumato.diagnosis.noise import noise_level
 
 Task = Literal["denoise", "deblur", "inpaint", "jpeg", "none"]
 

@@ -9,15 +9,16 @@ import skimage.data
 import torch
 from PIL import Image
 
+from sfumato.classical import fill
 from sfumato.core.errors import ImageError
 from sfumato.degrade import DEGRADATIONS
 from sfumato.degrade.base import degrade
-from sfumato.jobs import diagnose as job
-from sfumato.jobs import fill, flaws
-from sfumato.jobs.diagnose import Diagnosis, Source, diagnose
-from sfumato.jobs.estimate_blur import blur_level
-from sfumato.jobs.estimate_jpeg import grid, tables_quality
-from sfumato.jobs.estimate_noise import noise_level
+from sfumato.diagnosis import diagnose as job
+from sfumato.diagnosis import flaws
+from sfumato.diagnosis.blur import blur_level
+from sfumato.diagnosis.diagnose import Diagnosis, Source, diagnose
+from sfumato.diagnosis.jpeg import grid, tables_quality
+from sfumato.diagnosis.noise import noise_level
 from sfumato.metrics.fidelity import psnr
 
 GREY = torch.from_numpy(skimage.data.camera()[60:316, 100:356].copy())[None, None] / 255

@@ -1,0 +1,1 @@
+"""Methods from before networks, images to images, so that anyone can compare."""

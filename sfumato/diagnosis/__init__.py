@@ -1,0 +1,1 @@
+"""What is wrong with a picture, from the picture alone."""
