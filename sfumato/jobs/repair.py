@@ -20,9 +20,8 @@ from sfumato.data.files import Picture
 from sfumato.jobs.deep_prior import deep_prior
 from sfumato.jobs.memory import BASE, tile_for
 from sfumato.jobs.remedy import PRIOR, Remedy, Request, remedy
-from sfumato.jobs.tiles import Canvas, restored
+from sfumato.jobs.tiles import Canvas, ready, restored
 from sfumato.jobs.tiles import strips as repaired_strips
-from sfumato.nn.norm import folded
 from sfumato.nn.resample import resize
 
 _WHOLE = 120
@@ -109,7 +108,7 @@ def _repaired_rows(source: strips.Source, plan: Remedy, request: Request, where:
     if plan.network is None:
         yield from (source.rows(start, min(h, start + 256)) for start in range(0, h, 256))
         return
-    network, done = folded(plan.network.to(where)), 0
+    network, done = ready(plan.network, where), 0
     constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "known": 1.0}
 
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:

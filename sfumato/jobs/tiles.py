@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -59,7 +60,7 @@ def restored(
     network, where = weights.opened(model, Restores, otherwise="repairs nothing"), runtime.device(device)
     if images.shape[1] != network.channels and 1 not in (images.shape[1], network.channels):
         raise SettingError(f"images have {images.shape[1]} channels, the network takes {network.channels}; convert them first")
-    network = folded(network)
+    network = ready(network, where)
     told = {"noise": noise, "known": known, "quality": quality}
     planes = torch.cat([_plane(name, told[name], images) for name in network.takes], dim=1) if network.takes else None
 
@@ -68,7 +69,13 @@ def restored(
 
     h, w = images.shape[2:]
     canvas = Canvas(size=(h, w), rows=rows)
-    return torch.cat(list(strips(network.to(where), canvas, tile=tile, precision=precision, where=where)), dim=2)
+    return torch.cat(list(strips(network, canvas, tile=tile, precision=precision, where=where)), dim=2)
+
+
+def ready(network: Restores, where: torch.device) -> Restores:
+    """`network` at its fastest: on the device, its weights in the order that convolutions like best, batch normalisation folded."""
+    moved: Any = network
+    return folded(moved.to(device=where, memory_format=torch.channels_last))
 
 
 @torch.no_grad()

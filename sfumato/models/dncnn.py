@@ -50,10 +50,10 @@ class DnCnn(Restores):
         self.context = config.depth * config.fold
         self.residual, self.fold = config.residual, config.fold
         folded, w = config.channels * config.fold**2, config.width
-        layers: list[nn.Module] = [nn.Conv2d(folded + len(self.takes), w, 3, 1, 1), nn.ReLU()]
+        layers: list[nn.Module] = [nn.Conv2d(folded + len(self.takes), w, 3, 1, 1), nn.ReLU(inplace=True)]
         for _ in range(config.depth - 2):
             layers.append(nn.Conv2d(w, w, 3, 1, 1, bias=not config.normalise))
-            layers += [*([BatchNorm(w)] if config.normalise else []), nn.ReLU()]
+            layers += [*([BatchNorm(w)] if config.normalise else []), nn.ReLU(inplace=True)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(w, folded, 3, 1, 1))
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:

@@ -71,7 +71,9 @@ class Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.ReLU(), nn.Conv2d(width, width, 3, 1, 1, bias=False))
+        self.body = nn.Sequential(
+            nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.ReLU(inplace=True), nn.Conv2d(width, width, 3, 1, 1, bias=False)
+        )
 
     def forward(self, x: Images) -> Images:
         return x + self.body(x)

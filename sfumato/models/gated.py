@@ -179,7 +179,7 @@ def _stage(config: Config, level: int, count: int) -> nn.Sequential:
 
 
 def _between(config: Config) -> nn.Module:
-    return Split() if config.between == "split" else nn.ReLU()
+    return Split() if config.between == "split" else nn.ReLU(inplace=True)
 
 
 def _gates(config: Config, width: int, cell: int) -> list[nn.Module]:
