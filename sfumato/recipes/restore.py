@@ -69,7 +69,7 @@ def restore() -> TrainSettings:
             ),
             chances=(0.12, 0.12, 0.04, 0.5, 0.55, 0.15, 0.15, 0.5),
         ),
-        images=300_000,
+        images=190_000,
     )
 
 
@@ -100,7 +100,7 @@ def upscale_x2() -> TrainSettings:
         model=gated.Config(channels=3, width=32, middle=8, scale=2),
         patch=96,
         degrade=chain.Config(links=(downsample.Config(factor=2), quantise.Config())),
-        images=90_000,
+        images=60_000,
     )
 
 
@@ -110,7 +110,7 @@ def upscale_x4() -> TrainSettings:
         upscale_x2(),
         model=gated.Config(channels=3, width=32, middle=10, scale=4),
         patch=160,
-        images=70_000,
+        images=50_000,
         degrade=chain.Config(links=(downsample.Config(factor=4), quantise.Config())),
     )
 
