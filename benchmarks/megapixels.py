@@ -24,7 +24,7 @@ def main(model: str, side: int) -> None:
         tile.gaussblur(3).pngsave(str(source), compression=1)
         began = time.perf_counter()
         command = [sys.executable, "-m", "sfumato", "restore", str(source), "--out", str(target), "--task", "denoise", "--model", model]
-        done = subprocess.run([*command, "--precision", "auto"], capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, "--precision", "auto", "--memory", "2GB"], capture_output=True, text=True, check=False)
         peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
         print(done.stdout + done.stderr, end="")
         print(f"{side**2 / 1e6:.0f} megapixels: peak {peak * 1024 / 1e9:.2f} GB, {time.perf_counter() - began:.0f} s")

@@ -112,6 +112,12 @@ def test_nobody_trains_on_what_bsd68_is_made_of(real_data):
     assert sum(any(like(p, q) for q in held.pictures) for p in test) == 68
 
 
+def test_bsd68_in_colour_is_the_same_pictures(real_data):
+    colour, grey = (load_scenes(name, channels=c).pictures for name, c in (("cbsd68", 3), ("bsd68", 1)))
+    assert len(colour) == 68
+    assert sorted(tuple(p.shape[1:]) for p in colour) == sorted(tuple(p.shape[1:]) for p in grey)
+
+
 def test_what_is_no_picture_source_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"no file or folder 'sett12'.*did you mean 'set12'"):
         load_scenes("sett12", channels=1)

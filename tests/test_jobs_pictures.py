@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+import sys
 
 import numpy as np
 import pytest
@@ -249,6 +251,13 @@ def test_strips_are_the_whole_picture(scale, tmp_path, monkeypatch):
     if scale == 1:
         assert torch.equal(whole.alpha, strips.alpha)
     assert (whole.alpha.int() - strips.alpha.int()).abs().float().mean() < 1
+
+
+def test_without_pyvips_a_large_picture_says_what_would_help(tmp_path, photo, monkeypatch, same):
+    monkeypatch.setitem(sys.modules, "pyvips", None)
+    monkeypatch.setattr(repairs, "_WHOLE", 1e7)
+    entry = restore_pictures([photo], tmp_path / "out", same)[0]
+    assert re.search(r"wants 15\.\dGB of --memory, or strips, and those pip install", entry.words)
 
 
 def test_less_memory_means_smaller_tiles(tmp_path):

@@ -221,7 +221,7 @@ def restore(
     find: tuple[Literal["scratches", "dead-pixels"], ...] = (),
     noise: float | None = None,
     blur: str | None = None,
-    memory: str = "2GB",
+    memory: str = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
     device: Device = "auto",
     threads: int | None = None,
@@ -242,7 +242,7 @@ def restore(
         find: For inpaint: what to look for and fill in.
         noise: Standard deviation of the noise, of 255, for whoever wants to know; estimated if not given.
         blur: The blur, for methods that want to know: gaussian:1.6, motion:9@30 or defocus:3, in pixels and degrees.
-        memory: What may be used, such as 2GB; larger pictures are repaired strip by strip.
+        memory: What may be used, such as 2GB, or a third of the machine's; larger pictures are repaired strip by strip.
         precision: Number format of the network; bf16 takes about half the time where the hardware has it.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
@@ -250,6 +250,7 @@ def restore(
     """
     with _machine(threads):
         from sfumato.cli.restoring import restore_pictures
+        from sfumato.core import runtime
         from sfumato.jobs.remedy import Request
 
         share = None if noise is None else noise / 255
@@ -262,7 +263,7 @@ def restore(
             noise=share,
             blur=blur,
             find=find,
-            memory=flags.size(memory),
+            memory=runtime.allowance() if memory == "auto" else flags.size(memory),
             precision=precision,
             device=device,
         )

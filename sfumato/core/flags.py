@@ -35,7 +35,7 @@ def size(text: str) -> float:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT])(i?)B?\s*", text, re.IGNORECASE)
     if not match:
-        raise SettingError(f"memory = {text!r} is not a size; write 2GB or 800MB")
+        raise SettingError(f"memory = {text!r} is not a size; write 2GB, 800MB or auto")
     return float(match[1]) * (1024 if match[3] else 1000) ** (1 + "KMGT".index(match[2].upper()))
 
 

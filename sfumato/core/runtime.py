@@ -59,6 +59,13 @@ def cores() -> int:
     return count
 
 
+def allowance() -> float:
+    """Bytes that a job may use without being asked: a third of the machine's memory, at least 2 and at most 8 GB."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return min(8e9, max(2e9, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 3))
+    return 2e9
+
+
 def set_threads(count: int | None = None) -> int:
     """Lets torch compute with `count` threads, or with as many as there are cores, and returns how many that is."""
     count = count or cores()

@@ -28,6 +28,7 @@ LARGEST = 1024
 TERMS = {
     "bsds500": "Berkeley segmentation data (BSDS500): non-commercial research and education",
     "bsd68": "BSD68, a grey part of BSDS500 (val): non-commercial research and education",
+    "cbsd68": "CBSD68, the same pictures in colour: non-commercial research and education",
     "set12": "Set12: customary research use",
     "set5": "Set5: customary research use",
     "train400": "the 400 grey crops that DnCNN was trained on, from BSDS500: non-commercial research and education",
@@ -71,14 +72,39 @@ def load_scenes(source: str | Path, *, channels: int, part: Part = "train", tole
 
 
 def _standard(name: str, channels: int, part: Part) -> Scenes:
+    if name == "cbsd68":
+        return _chosen_from_bsds(channels)
+    place = _folder(name)
+    parts = [place / piece for piece in _PARTS[name][part]] if name in _PARTS else [place]
+    pieces = [_read(each_part, channels, "all", 0.0)[0] for each_part in parts]
+    return Scenes(name=name, pictures=tuple(p for piece in pieces for p in piece.pictures), terms=TERMS[name])
+
+
+def _chosen_from_bsds(channels: int) -> Scenes:
+    """Those of BSDS500 that bsd68_ids.txt beside them names."""
+    whole, names = _folder("bsds500"), _folder("bsds500") / "bsd68_ids.txt"
+    if not names.is_file():
+        raise DataError(f"cbsd68 wants {names}, a line with the number of each of its 68 pictures in bsds500/val")
+    entries = [Entry(path.name, lambda path=path: path.open("rb")) for path in (_jpeg(whole, line) for line in names.read_text().split())]
+    pictures = [_picture(entry, channels) for entry in entries]
+    broken = [picture for picture in pictures if isinstance(picture, str)]
+    if broken:
+        raise DataError(f"cbsd68: {broken[0]}")
+    return Scenes(name="cbsd68", pictures=tuple(p for p in pictures if not isinstance(p, str)), terms=TERMS["cbsd68"])
+
+
+def _jpeg(folder: Path, number: str) -> Path:
+    return folder / "val" / f"{Path(number).stem}.jpg"
+
+
+def _folder(name: str) -> Path:
+    """Where the set called `name` lies; raises DataError if it does not."""
     folder = os.environ.get("SFUMATO_DATA")
     place = Path(folder).expanduser() / name if folder else None
     if place is None or not place.is_dir():
         where = f"there is no folder {place}" if place else "SFUMATO_DATA is not set"
         raise DataError(f"{name} is looked for in SFUMATO_DATA/{name}, and {where}; its authors give it away from their own pages")
-    parts = [place / piece for piece in _PARTS[name][part]] if name in _PARTS else [place]
-    pieces = [_read(each_part, channels, "all", 0.0)[0] for each_part in parts]
-    return Scenes(name=name, pictures=tuple(p for piece in pieces for p in piece.pictures), terms=TERMS[name])
+    return place
 
 
 def _read(path: Path, channels: int, part: Part, tolerance: float) -> tuple[Scenes, bool]:

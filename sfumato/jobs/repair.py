@@ -13,7 +13,7 @@ import torch
 
 from sfumato.classical import methods as classical
 from sfumato.core import runtime
-from sfumato.core.errors import ImageError
+from sfumato.core.errors import ImageError, MissingExtraError
 from sfumato.core.image import Images, Maps, Planes
 from sfumato.data import files, strips
 from sfumato.data.files import Picture
@@ -37,7 +37,11 @@ def repair(path: Path, target: Path, request: Request, *, mask: Path | None = No
     pixels = strips.megapixels(path) * 1e6
     enlarged = request.scale**2 if request.task == "upscale" else 1
     if pixels * (1 + enlarged) * _WHOLE / 2 > request.memory - BASE:
-        return _in_strips(path, target, request, mask)
+        try:
+            return _in_strips(path, target, request, mask)
+        except MissingExtraError as error:
+            need = (pixels * (1 + enlarged) * _WHOLE / 2 + BASE) / 1e9
+            raise MissingExtraError(f'{path}: wants {need:.1f}GB of --memory, or strips, and those pip install "sfumato[vips]"') from error
     picture = files.read(path, lossless=True)
     images = as_images(picture.pixels)
     plan = remedy(request, images, known=None if mask is None else _known(mask, picture), quality=_quality(picture))
