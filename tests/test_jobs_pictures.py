@@ -176,6 +176,18 @@ def test_nothing_is_overwritten(tmp_path, photo, brighter):
     assert restore_pictures([photo], tmp_path / "there.png", brighter, overwrite=True)[0].status == "done"
 
 
+def test_two_pictures_of_one_name_do_not_become_one(tmp_path, photo, brighter):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.png").write_bytes(photo.read_bytes())
+    entries = restore_pictures([tmp_path / "one", tmp_path / "two"], tmp_path / "out", brighter)
+    assert [e.out for e in entries] == [str(tmp_path / "out" / folder / "a.png") for folder in ("one", "two")]
+    assert len(restore_pictures([tmp_path / "one" / "a.png", tmp_path / "one"], tmp_path / "out2", brighter)) == 1
+    Image.new("RGB", (9, 9)).save(tmp_path / "one" / "a.gif")
+    with pytest.raises(SettingError, match=r"a\.png would be written twice"):
+        restore_pictures([tmp_path / "one"], tmp_path / "out3", brighter)
+
+
 def test_globs_and_names(tmp_path, photo, brighter):
     assert [e.out for e in restore_pictures([str(photo.parent / "*.png")], tmp_path / "g", brighter)] == [str(tmp_path / "g" / "photo.png")]
     with pytest.raises(DataError, match=r"no file or folder '.*absent\.png'"):
@@ -184,7 +196,8 @@ def test_globs_and_names(tmp_path, photo, brighter):
     with pytest.raises(DataError, match="no picture in"):
         restore_pictures([tmp_path / "bare"], tmp_path / "h", brighter)
     with pytest.raises(SettingError, match="is one picture and there are 2"):
-        restore_pictures([photo, photo], tmp_path / "one.png", brighter)
+        (tmp_path / "second.png").write_bytes(photo.read_bytes())
+        restore_pictures([photo, tmp_path / "second.png"], tmp_path / "one.png", brighter)
 
 
 def test_masks_that_cannot_be_are_told(tmp_path, photo, brighter):

@@ -59,7 +59,7 @@ def restore_pictures(
     request.check()
     if not sources:
         raise SettingError("no picture was named; give files, folders or globs")
-    found = list(gather(sources))
+    found = _told_apart(list(gather(sources)))
     if not found:
         raise DataError(f"no picture in {', '.join(map(str, sources))}; looked for names ending in {', '.join(sorted(SUFFIXES))}")
     alone = out.suffix.lower() in files.FORMATS
@@ -94,6 +94,19 @@ def gather(sources: Sequence[str | Path]) -> Iterator[tuple[Path, Path]]:
             if not matches:
                 raise DataError(f"no file or folder {str(source)!r}")
             yield from ((p, Path(p.name)) for p in matches if p.is_file() and p.suffix.lower() in SUFFIXES)
+
+
+def _told_apart(found: list[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+    """The same pictures, each once; if two would get one name, all get their path below the folder that they share."""
+    places = {path.resolve(): (path, name) for path, name in found}
+    if len({_writable(name) for _, name in places.values()}) == len(places):
+        return list(places.values())
+    shared = Path(os.path.commonpath([path.parent for path in places]))
+    whole = [(path, place.relative_to(shared)) for place, (path, _) in places.items()]
+    names = [_writable(name) for _, name in whole]
+    if twice := {str(name) for name in names if names.count(name) > 1}:
+        raise SettingError(f"{', '.join(sorted(twice))} would be written twice, as two formats become one; repair them one after another")
+    return whole
 
 
 class Manifest:
