@@ -194,3 +194,14 @@ def test_figures_of_a_repair_stand_under_one_protocol(capsys, photos):
     said = " ".join(out.split())
     assert "psnr_before" in said
     assert said.count("default_rng(0) each picture") == 1
+
+
+def test_a_restorer_is_trained_and_used(capsys, photos, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small = ("--model.width", "4", "--model.middle", "1", "--model.encoder", "1", "--model.decoder", "1", "--patch", "16", "--batch", "4")
+    code, out, err = run(capsys, "train", "denoise", "--data", str(photos), "--images", "16", *small, "--threads", "1")
+    assert code == 0, err
+    assert "squares of 16 px, 1 channels" in " ".join(out.split())
+    code, out, err = run(capsys, "restore", str(photos / "3.png"), "--model", "runs/photos", "--task", "denoise", "--threads", "1")
+    assert code == 0, err
+    assert (tmp_path / "restored" / "3.png").exists()

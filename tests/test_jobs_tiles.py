@@ -70,6 +70,14 @@ def test_no_tile_sees_more_than_it_needs(monkeypatch):
     assert max(max(shape) for shape in seen) <= 32 + 2 * net.context
 
 
+def test_a_whole_image_is_computed_once(monkeypatch):
+    net, seen = network("gated, folded U-Net"), []
+    original = net.restore
+    monkeypatch.setattr(net, "restore", lambda x, planes=None: seen.append(x.shape[2:]) or original(x, planes))
+    restored(net, torch.rand(1, 3, 33, 47), noise=0.1)
+    assert len(seen) == 1
+
+
 def test_a_grey_network_repairs_each_channel_of_a_colour_image():
     net, images = network("dncnn"), torch.rand(2, 3, 9, 11)
     together = restored(net, images)

@@ -214,7 +214,7 @@ def restore(
     out: Path = Path("restored"),
     model: str | None = None,
     method: str | None = None,
-    scale: int = 2,
+    scale: int | None = None,
     strength: float = 1.0,
     overwrite: bool = False,
     mask: Path | None = None,
@@ -235,7 +235,7 @@ def restore(
         model: A bundled model, a run folder or a model file instead of the bundled one for the task.
         method: A classical method instead of a network: median, non-local-means, wiener, richardson-lucy, laplace, biharmonic, telea,
             bicubic; or deep-image-prior.
-        scale: How many times longer the sides become with the task upscale.
+        scale: How many times longer the sides become with the task upscale: 2, 4, or the model's own.
         strength: 0 leaves the picture as it is, 1 is what the network thinks right, up to 2.
         overwrite: Replace files that are there already; originals stay in any case.
         mask: For inpaint: a picture of the same size, white where to fill in, or a folder of such under the pictures' names.

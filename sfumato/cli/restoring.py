@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
-from sfumato.core.errors import SfumatoError
+from sfumato.core.errors import SettingError, SfumatoError
 from sfumato.jobs import film
-from sfumato.jobs.pictures import MANIFEST, Entry
+from sfumato.jobs.manifest import NAME, Entry
 from sfumato.jobs.pictures import restore_pictures as run
 from sfumato.jobs.remedy import Request
 
@@ -17,7 +16,9 @@ from sfumato.jobs.remedy import Request
 def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask: Path | None, console: Console, *, overwrite: bool) -> None:
     """Repairs the pictures, or the one film, and says a line about each. Exits with 2 if one failed."""
     if film.is_film(pictures):
-        _film(Path(pictures[0]), out, request, console)
+        if mask is not None:
+            raise SettingError("a film takes no --mask; --find looks in every frame")
+        _film(Path(pictures[0]), out, request, console, overwrite=overwrite)
         return
 
     def tell(entry: Entry, number: int, count: int) -> None:
@@ -26,7 +27,9 @@ def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask:
         place = f"[{number}/{count}] " if count > 1 else ""
         arrow = f" -> {entry.out} ({entry.seconds:.1f} s)" if entry.status == "done" else ""
         text = entry.words if entry.status == "failed" else f"{entry.source}: {entry.words}{arrow}"
-        console.print(escape(f"{place}{'failed: ' if entry.status == 'failed' else ''}{text}"), highlight=False, soft_wrap=True)
+        line = f"{place}{'failed: ' if entry.status == 'failed' else ''}{text}"
+        printable = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # a name need not be text
+        console.print(printable, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
     failed = [entry for entry in entries if entry.status == "failed"]
@@ -35,19 +38,25 @@ def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask:
     elif len(entries) > 1:
         done, skipped = (sum(entry.status == status for entry in entries) for status in ("done", "skipped"))
         parts = [f"{done} repaired", f"{skipped} done before" if skipped else "", f"{len(failed)} failed" if failed else ""]
-        console.print(f"{', '.join(filter(None, parts))}; see {out / MANIFEST}", highlight=False)
+        console.print(f"{', '.join(filter(None, parts))}; see {out / NAME}", highlight=False)
     if failed:
         sys.exit(2)
 
 
-def _film(path: Path, out: Path, request: Request, console: Console) -> None:
+def _film(path: Path, out: Path, request: Request, console: Console, *, overwrite: bool) -> None:
     from rich.progress import Progress
 
-    target = out if out.suffix.lower() in film.SUFFIXES else out / path.name
+    target = (
+        out if out.suffix.lower() in film.SUFFIXES else out / path.with_suffix(".mkv" if path.suffix.lower() == ".mkv" else ".mp4").name
+    )
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task(path.name, total=None)
         try:
-            words = film.restore_film(path, target, request, tell=lambda done, total: progress.update(task, completed=done, total=total))
+
+            def tell(done: int, total: int) -> None:
+                progress.update(task, completed=done, total=total)
+
+            words = film.restore_film(path, target, request, overwrite=overwrite, tell=tell)
         except SfumatoError:
             progress.stop()
             raise

@@ -44,14 +44,17 @@ _PARTS: dict[str, dict[Part, tuple[str, ...]]] = {
 """BSD68 and BSD100 are taken from val: it is the part that nobody should train on."""
 
 
-def load_scenes(source: str | Path, *, channels: int, part: Part = "train", tolerance: float = 0.05) -> Dataset | Scenes:
+def load_scenes(
+    source: str | Path, *, channels: int, part: Part = "train", tolerance: float = 0.05, largest: int | None = LARGEST
+) -> Dataset | Scenes:
     """The pictures of a standard set, a known name, a folder, a zip or an IDX file.
 
-    Of a set that has no parts of its own the pixels of each picture decide, as in `load`; the standard test sets are always given
-    whole. Raises DataError for a source that is no such thing or cannot be used.
+    A longer side of more than `largest` pixels is shrunk to that. Of a set that has no parts of its own the pixels of each picture
+    decide, as in `load`; the standard test sets are always given whole. Raises DataError for a source that is no such thing or cannot
+    be used.
     """
     if isinstance(source, str) and source in TERMS:
-        return _standard(source, channels, part)
+        return _standard(source, channels, part, largest)
     path = Path(source).expanduser()
     if isinstance(source, str) and source in NAMES:
         return load(source, channels=channels, part=part, tolerance=tolerance)
@@ -61,7 +64,7 @@ def load_scenes(source: str | Path, *, channels: int, part: Part = "train", tole
         return load(source, channels=channels, part=part, tolerance=tolerance)
     if path.is_file() and path.suffix.lower() != ".zip":
         raise DataError(f"{path}: neither a folder, a zip nor an IDX file; give pictures, or one of {', '.join(KNOWN)}")
-    found, parted = _read(path, channels, part, tolerance)
+    found, parted = _read(path, channels, part, tolerance, largest)
     if parted or part == "all":
         return found
     train, test = found.split(TEST_SHARE, purpose="test")
@@ -71,12 +74,12 @@ def load_scenes(source: str | Path, *, channels: int, part: Part = "train", tole
     return dataclasses.replace(mine, kept_back=len(found) - len(mine))
 
 
-def _standard(name: str, channels: int, part: Part) -> Scenes:
+def _standard(name: str, channels: int, part: Part, largest: int | None) -> Scenes:
     if name == "cbsd68":
         return _chosen_from_bsds(channels)
     place = _folder(name)
     parts = [place / piece for piece in _PARTS[name][part]] if name in _PARTS else [place]
-    pieces = [_read(each_part, channels, "all", 0.0)[0] for each_part in parts]
+    pieces = [_read(each_part, channels, "all", 0.0, largest)[0] for each_part in parts]
     return Scenes(name=name, pictures=tuple(p for piece in pieces for p in piece.pictures), terms=TERMS[name])
 
 
@@ -86,7 +89,7 @@ def _chosen_from_bsds(channels: int) -> Scenes:
     if not names.is_file():
         raise DataError(f"cbsd68 wants {names}, a line with the number of each of its 68 pictures in bsds500/val")
     entries = [Entry(path.name, lambda path=path: path.open("rb")) for path in (_jpeg(whole, line) for line in names.read_text().split())]
-    pictures = [_picture(entry, channels) for entry in entries]
+    pictures = [_picture(entry, channels, None) for entry in entries]
     broken = [picture for picture in pictures if isinstance(picture, str)]
     if broken:
         raise DataError(f"cbsd68: {broken[0]}")
@@ -107,31 +110,31 @@ def _folder(name: str) -> Path:
     return place
 
 
-def _read(path: Path, channels: int, part: Part, tolerance: float) -> tuple[Scenes, bool]:
+def _read(path: Path, channels: int, part: Part, tolerance: float, largest: int | None) -> tuple[Scenes, bool]:
     with chosen(path, part) as (files, _, _, marked):
-        read = each(lambda entry: _picture(entry, channels), files)
+        read = each(lambda entry: _picture(entry, channels, largest), files)
     broken = {i: picture for i, picture in enumerate(read) if isinstance(picture, str)}
     judge(path, broken, len(files), tolerance)
     whole = tuple(picture for picture in read if not isinstance(picture, str))
     return Scenes(name=called(path), pictures=whole, skipped=tuple(broken.values())), marked
 
 
-def _picture(entry: Entry, channels: int) -> Tensor | str:
+def _picture(entry: Entry, channels: int, largest: int | None) -> Tensor | str:
     """The picture, or why it cannot be read."""
     fact = look(entry)
     if not isinstance(fact, Facts):
         return fact
     try:
-        pixels = decode.decode(entry.open, entry.name, channels=channels, size=_shrunk(fact.size))
+        pixels = decode.decode(entry.open, entry.name, channels=channels, size=_shrunk(fact.size, largest))
     except ImageError as error:
         return str(error)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
-def _shrunk(size: tuple[int, int]) -> tuple[int, int] | None:
+def _shrunk(size: tuple[int, int], largest: int | None) -> tuple[int, int] | None:
     """The size at which a picture is kept; None for its own."""
     longer = max(size)
-    if longer <= LARGEST:
+    if largest is None or longer <= largest:
         return None
-    height, width = (max(1, round(side * LARGEST / longer)) for side in size)
+    height, width = (max(1, round(side * largest / longer)) for side in size)
     return height, width

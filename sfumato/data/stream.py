@@ -76,7 +76,11 @@ class Order:
 
 
 def middles(data: Dataset | Scenes, patch: int, *, most: int | None = None) -> Tensor:
-    """The middle square of side `patch` of each of the first `most` pictures, or of all; whole pictures if `patch` is 0."""
+    """The middle square of side `patch` of each of the first `most` pictures, or of all; whole pictures if `patch` is 0.
+
+    Raises SettingError if one is smaller, or if pictures differ in size and no patch is given.
+    """
+    _check(data, patch)
     pieces = []
     for picture in data.pictures[:most]:
         h, w = picture.shape[1:]

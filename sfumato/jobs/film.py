@@ -1,5 +1,6 @@
 """Films, repaired frame by frame: pictures out of the file, through the network, back into a file with the same rate and sound (PyAV)."""
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -26,18 +27,23 @@ def is_film(sources: Sequence[str]) -> bool:
     return bool(films)
 
 
-def restore_film(path: Path, target: Path, request: Request, *, tell: Callable[[int, int], None] = lambda *_: None) -> str:
+def restore_film(
+    path: Path, target: Path, request: Request, *, overwrite: bool = False, tell: Callable[[int, int], None] = lambda *_: None
+) -> str:
     """Writes the film at `path` to `target` (.mp4 or .mkv) with every frame repaired, and says what was done.
 
-    What to do is decided on the first frame, so that the film does not flicker between choices. The rate is kept, sound is copied. `tell`
-    is called with the frames done and how many there are. Raises MissingExtraError without PyAV, ImageError for a file that is no film,
-    SettingError for a target that cannot be, StorageError as `disk.write` does.
+    What to do is decided on the first frame that is not of one colour, so that the film does not flicker between choices. The rate is
+    kept, sound is copied. `tell` is called with the frames done and how many there are. Raises MissingExtraError without PyAV,
+    ImageError for a file that is no film or a target that is there already and not to be replaced, SettingError for a target that
+    cannot be, StorageError as `disk.write` does.
     """
     request.check()
     if target.suffix.lower() not in (".mp4", ".mkv"):
         raise SettingError(f"{target}: a film is written as .mp4 or .mkv; choose another --out")
     if target.exists() and target.resolve() == path.resolve():
         raise ImageError(f"{path}: would be written over itself; choose another --out")
+    if target.exists() and not overwrite:
+        raise ImageError(f"{target} is there already; choose another --out, or say --overwrite")
     try:
         import av
         from av.error import FFmpegError
@@ -58,10 +64,16 @@ def restore_film(path: Path, target: Path, request: Request, *, tell: Callable[[
 
 
 def _first(source: Any, path: Path) -> Images:
-    """The first frame."""
+    """The first frame on which there is something, or the first of all."""
+    first = None
     if source.streams.video:
         for frame in source.decode(video=0):
-            return _image(frame)
+            image = _image(frame)
+            if image.std() > 0.01:
+                return image
+            first = image if first is None else first
+    if first is not None:
+        return first
     raise ImageError(f"{path}: there is no picture in this film")
 
 
@@ -84,7 +96,9 @@ def _copy(av: Any, source: Any, made: Any, size: tuple[int, int], plan: Remedy, 
             continue
         for frame in packet.decode():
             images = _image(frame)
-            pixels = to_bytes(images if plan.nothing else repaired(images, plan, request))[0].permute(1, 2, 0).numpy()
+            # What repairs is the same for all frames; where is looked for in each.
+            mine = dataclasses.replace(plan, known=plan.look(images)) if plan.look else plan
+            pixels = to_bytes(images if plan.nothing else repaired(images, mine, request))[0].permute(1, 2, 0).numpy()
             again = av.VideoFrame.from_ndarray(np.pad(pixels, odd, mode="edge"), format="rgb24")
             again.pts, again.time_base = frame.pts, frame.time_base
             made.mux(out.encode(again))

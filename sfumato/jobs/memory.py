@@ -1,5 +1,6 @@
 """How much memory repairing takes, and so how large a tile may be."""
 
+import math
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ def tile_for(network: Restores, memory: float, *, row: float = 0.0) -> int:
 @torch.no_grad()
 def footprint(network: Restores) -> float:
     """Bytes that repairing one pixel takes at the height of the work, by what its steps read and write on a small image."""
-    side, seen = 8 * network.grid, [0]
+    side, seen = math.ceil(64 / network.multiple) * network.multiple, [0]
     device = next(network.parameters()).device
 
     def note(module: Any, inputs: Any, output: Any) -> None:

@@ -10,11 +10,14 @@
 | auto | what dominates; salt and pepper without other noise is a matter of filling in |
 """
 
+import dataclasses
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from sfumato.classical import methods as classical
@@ -38,6 +41,7 @@ METHODS = (*classical.METHODS, PRIOR)
 
 IMPULSES = 0.005
 """Share of wrong black and white pixels from which on they are a matter of filling in, if there is little other noise."""
+_FLAWS: dict[Find, Callable[[Images], Planes]] = {"scratches": flaws.scratches, "dead-pixels": flaws.impulses}
 QUIET = 4 / 255
 """Noise below which it is left alone by filling in."""
 
@@ -51,8 +55,8 @@ class Request:
     """A bundled model, a run folder or a model file, instead of the bundled one for the task."""
     method: str | None = None
     """A classical method, or deep-image-prior, instead of a network."""
-    scale: int = 2
-    """How many times longer the sides become when the task is to upscale."""
+    scale: int | None = None
+    """How many times longer the sides become when the task is to upscale: the model's own, or 2."""
     strength: float = 1.0
     """0 leaves the picture as it is, 1 is what the network thinks right, up to 2 goes beyond it."""
     noise: float | None = None
@@ -75,17 +79,29 @@ class Request:
             raise SettingError(f"strength = {self.strength:g} is outside [0, 2]")
         if self.strength != 1 and self.task == "upscale":
             raise SettingError(f"strength = {self.strength:g} has no effect on upscale; leave it at 1")
+        if self.scale is not None and self.task != "upscale":
+            raise SettingError(f"scale = {self.scale} has no effect on the task {self.task}; it is for upscale")
+        if self.task == "upscale" and self.method not in (None, "bicubic"):
+            raise SettingError(f"{self.method} does not enlarge; the method for upscale is bicubic")
+        if self.task != "upscale" and self.method == "bicubic":
+            raise SettingError("bicubic enlarges; it is a method for the task upscale")
         if self.model is not None and self.method is not None:
             raise SettingError(f"model = {self.model} and method = {self.method}: give one of them")
         if self.memory < 7e8:
             raise SettingError(f"memory = {self.memory / 1e9:.1f} GB is less than torch itself needs; give at least 0.7GB")
         if self.noise is not None and not 0 <= self.noise <= 1:
             raise SettingError(f"noise = {self.noise * 255:g} is outside [0, 255]")
+        if self.blur is not None and self.method is None:
+            raise SettingError(f"blur = {self.blur} is for methods that want to know it, such as wiener; networks see it for themselves")
         if self.method is not None and self.method != PRIOR:
             if self.method not in classical.METHODS:
                 raise UnknownNameError(f"no method {self.method!r}{suggest(self.method, METHODS)}; there are {', '.join(METHODS)}")
             if "kernels" in classical.METHODS[self.method].needs and self.blur is None:
                 raise SettingError(f"{self.method} wants to know the blur: --blur gaussian:1.6, motion:9@30 or defocus:3")
+            if "kernels" not in classical.METHODS[self.method].needs and self.blur is not None:
+                raise SettingError(f"blur = {self.blur} has no effect on {self.method}; leave it out")
+            if "noise" not in classical.METHODS[self.method].needs and self.noise is not None:
+                raise SettingError(f"noise = {self.noise * 255:g} has no effect on {self.method}; leave it out")
             if "known" in classical.METHODS[self.method].needs and self.task not in ("auto", "inpaint"):
                 raise SettingError(f"{self.method} fills in; it has no use for the task {self.task}")
 
@@ -100,18 +116,23 @@ class Remedy:
     noise: float | None = None
     """What a network or method is told of the noise."""
     quality: float = 1.0
+    times: int = 1
+    """How many times longer a method is to make the sides."""
     kernels: Kernels | None = None
     known: Planes | None = None
     """1 where the picture is to be believed; elsewhere alone is it changed, if there is such a mask."""
+    look: Callable[[Images], Planes] | None = None
+    """What found `known`, for the next frame of a film."""
 
     @property
     def nothing(self) -> bool:
         """Whether the picture stays as it is."""
         return self.network is None and self.method is None
 
-    def scale(self, request: Request) -> int:
+    @property
+    def scale(self) -> int:
         """How many times longer the sides become."""
-        return self.network.scale if self.network else request.scale if self.method == "bicubic" else 1
+        return self.network.scale if self.network else self.times
 
 
 def remedy(request: Request, images: Images, *, known: Planes | None = None, quality: int | None = None) -> Remedy:
@@ -120,6 +141,8 @@ def remedy(request: Request, images: Images, *, known: Planes | None = None, qua
     Raises SettingError for what does not go together, such as a mask with a task that has no use for it.
     """
     task = request.task
+    if request.strength == 0:
+        return Remedy(words="strength 0: left as it was")
     if known is not None and task not in ("auto", "inpaint"):
         raise SettingError(f"a mask has no use for the task {task}; it is for inpaint")
     if request.find and task not in ("auto", "inpaint"):
@@ -132,7 +155,7 @@ def remedy(request: Request, images: Images, *, known: Planes | None = None, qua
     salt = (found.salt_and_pepper or 0) >= IMPULSES and task in ("auto", "denoise")
     if salt and (found.noise or 0) < QUIET and request.model is None and request.method is None:
         wrong = flaws.impulses(images)
-        return Remedy(words=f"{found.sentence()}: fill in the wrong pixels", network=_network("inpaint"), known=wrong)
+        return Remedy(words=f"{found.sentence()}: fill in the wrong pixels", network=_network("inpaint"), known=wrong, look=flaws.impulses)
     if task == "auto" and found.task == "none" and request.model is None and request.method is None:
         return Remedy(words=f"{found.sentence()}: nothing to repair")
     noise = request.noise if request.noise is not None else found.noise or 0.0
@@ -146,19 +169,24 @@ def _chosen(request: Request, found: Diagnosis, *, default: str, noise: float, k
         kernels = kernel(request.blur) if request.blur else None
         return Remedy(words=f"{what}: {request.method}", method=request.method, noise=noise, kernels=kernels, known=known)
     which = request.model if request.model is not None else default
-    quality = 1.0 if found.quality is None else found.quality / 100
-    return Remedy(words=f"{what}: {_called(which)}", network=_network(which), noise=noise, quality=quality, known=known)
+    network, quality = _network(which), 1.0 if found.quality is None else found.quality / 100
+    if network.scale != 1:
+        raise SettingError(f"{_called(which)} enlarges {network.scale} times; it is for the task upscale")
+    if request.noise is not None and "noise" not in network.takes:
+        raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
+    return Remedy(words=f"{what}: {_called(which)}", network=network, noise=noise, quality=quality, known=known)
 
 
 def _filling(request: Request, images: Images, known: Planes | None, found: Diagnosis) -> Remedy:
     h, w = images.shape[2:]
     mask: Planes = images.new_ones(1, 1, h, w) if known is None else known
-    told: list[str] = []
-    for name, look in (("scratches", flaws.scratches), ("dead-pixels", flaws.impulses)):
-        if name in request.find:
-            mine = look(images)
-            told.append(f"{1 - mine.mean().item():.2%} {name.replace('-', ' ')}")
-            mask = mask * mine
+    told = [f"{1 - _FLAWS[name](images).mean().item():.2%} {name.replace('-', ' ')}" for name in request.find]
+
+    def look(seen: Images) -> Planes:
+        found_by = [_FLAWS[name](seen) for name in request.find]
+        return torch.stack([*found_by, seen.new_ones(1, 1, *seen.shape[2:])]).amin(dim=0)
+
+    mask = mask * look(images)
     if not told and bool((mask == 1).all()):
         raise SettingError("inpaint wants to know where: give --mask FILE, or --find scratches or dead-pixels")
     if bool((mask == 1).all()):
@@ -166,19 +194,23 @@ def _filling(request: Request, images: Images, known: Planes | None, found: Diag
     noise = request.noise if request.noise is not None else found.noise or 0.0
     chosen = _chosen(request, found, default="inpaint", noise=noise, known=mask)
     told.append(f"{1 - mask.mean().item():.1%} to fill in")
-    return Remedy(**{**vars(chosen), "words": f"{', '.join(told)}: {chosen.words.rpartition(': ')[2]}"})
+    words = f"{', '.join(told)}: {chosen.words.rpartition(': ')[2]}"
+    return dataclasses.replace(chosen, words=words, look=look if request.find else None)
 
 
 def _enlarging(request: Request) -> Remedy:
+    scale = request.scale or 2
     if request.method is not None:
-        return Remedy(words=f"{request.scale} times: {request.method}", method=request.method)
-    if request.model is None and request.scale not in (2, 4):
-        raise SettingError(f"scale = {request.scale} is none of 2, 4; for another use --method bicubic, or a model of your own")
-    which = request.model if request.model is not None else f"upscale-x{request.scale}"
+        return Remedy(words=f"{scale} times: {request.method}", method=request.method, times=scale)
+    if request.model is None and scale not in (2, 4):
+        raise SettingError(f"scale = {scale} is none of 2, 4; for another use --method bicubic, or a model of your own")
+    which = request.model if request.model is not None else f"upscale-x{scale}"
     network = _network(which)
-    if request.model is None or network.scale > 1:
-        return Remedy(words=f"{network.scale} times: {_called(which)}", network=network, noise=request.noise or 0.0)
-    raise SettingError(f"{_called(which)} does not enlarge; it repairs at the same size")
+    if network.scale == 1:
+        raise SettingError(f"{_called(which)} does not enlarge; it repairs at the same size")
+    if request.scale not in (None, network.scale):
+        raise SettingError(f"scale = {request.scale}, but {_called(which)} enlarges {network.scale} times; leave it out")
+    return Remedy(words=f"{network.scale} times: {_called(which)}", network=network, noise=request.noise or 0.0)
 
 
 def _network(which: str | Path | nn.Module) -> Restores:

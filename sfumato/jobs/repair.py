@@ -10,20 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn import functional as F
 
 from sfumato.classical import methods as classical
-from sfumato.core import runtime
+from sfumato.core import disk, runtime
 from sfumato.core.errors import ImageError, MissingExtraError
 from sfumato.core.image import Images, Maps, Planes
 from sfumato.data import files, strips
 from sfumato.data.files import Picture
 from sfumato.jobs.deep_prior import deep_prior
-from sfumato.jobs.memory import BASE, tile_for
+from sfumato.jobs.memory import BASE, footprint, tile_for
 from sfumato.jobs.remedy import PRIOR, Remedy, Request, remedy
 from sfumato.jobs.tiles import Canvas, ready, restored
 from sfumato.jobs.tiles import strips as repaired_strips
-from sfumato.nn.resample import resize
 
+_AROUND = 3
+"""Pixels around each that enlarging opacity looks at."""
 _WHOLE = 120
 """Bytes for each pixel, before and after, of a picture that is held whole: stored, as numbers, repaired, and copies on the way."""
 
@@ -35,7 +37,7 @@ def repair(path: Path, target: Path, request: Request, *, mask: Path | None = No
     into the memory of the request is repaired some rows at a time. Raises ImageError for a picture or a mask that cannot be used.
     """
     pixels = strips.megapixels(path) * 1e6
-    enlarged = request.scale**2 if request.task == "upscale" else 1
+    enlarged = (request.scale or 4) ** 2 if request.task == "upscale" else 1
     if pixels * (1 + enlarged) * _WHOLE / 2 > request.memory - BASE:
         try:
             return _in_strips(path, target, request, mask)
@@ -46,11 +48,19 @@ def repair(path: Path, target: Path, request: Request, *, mask: Path | None = No
     images = as_images(picture.pixels)
     plan = remedy(request, images, known=None if mask is None else _known(mask, picture), quality=_quality(picture))
     if plan.nothing:
-        files.write(target, picture)
+        _copy(path, target, picture)
         return plan.words
     made = repaired(images, plan, request)
     files.write(target, dataclasses.replace(picture, pixels=as_pixels(made, picture.pixels.dtype), alpha=_opacity(picture, made)))
     return plan.words
+
+
+def _copy(path: Path, target: Path, picture: Picture) -> None:
+    """The file itself, to the byte, unless it is to have another format."""
+    if path.suffix.lower() == target.suffix.lower():
+        disk.write(target, path.read_bytes())
+    else:
+        files.write(target, picture)
 
 
 def repaired(images: Images, plan: Remedy, request: Request) -> Maps:
@@ -65,14 +75,19 @@ def _made(plan: Remedy, request: Request, images: Images) -> Maps:
             told["known"] = torch.ones_like(images[:, :1])
         mine: Any = {name: value for name, value in told.items() if name in plan.network.takes}
         shown = images if plan.known is None or "known" not in plan.network.takes else images * plan.known
-        tile = request.tile or tile_for(plan.network, request.memory - BASE - images.numel() * 12)
-        tile = tile if max(images.shape[2:]) > tile and plan.network.context is not None else None
+        left = request.memory - BASE - images.numel() * 12
+        tile = request.tile or tile_for(plan.network, left)
+        if plan.network.context is None:
+            need, tile = footprint(plan.network) * images.shape[2] * images.shape[3], None
+            if need > left:
+                need = (need + request.memory - left) / 1e9
+                raise ImageError(f"the network looks at the whole picture at once, which takes {need:.1f} GB: give more --memory")
         return restored(plan.network, shown, tile=tile, precision=request.precision, device=request.device, **mine)
     assert plan.method is not None
     if plan.method == PRIOR:
         return deep_prior(images, known=plan.known, device=request.device)
     needs = classical.METHODS[plan.method].needs
-    options = {"noise": plan.noise, "kernels": plan.kernels, "known": plan.known, "scale": request.scale}
+    options = {"noise": plan.noise, "kernels": plan.kernels, "known": plan.known, "scale": plan.times}
     return classical.apply(plan.method, images, **{name: value for name, value in options.items() if name in needs and value is not None})
 
 
@@ -98,7 +113,7 @@ def _in_strips(path: Path, target: Path, request: Request, mask: Path | None) ->
             plan = remedy(dataclasses.replace(request, task="denoise", model="restore"), sample)
         if plan.network is not None and plan.network.context is None:
             raise ImageError(f"{path}: this network looks at the whole picture at once, which does not fit; give more --memory")
-        sizes = (h * plan.scale(request), w * plan.scale(request))
+        sizes = (h * plan.scale, w * plan.scale)
         with strips.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, said=source.notes) as sink:
             for rows in _repaired_rows(source, plan, request, where):
                 sink.write(rows)
@@ -128,9 +143,10 @@ def _repaired_rows(source: strips.Source, plan: Remedy, request: Request, where:
         before = source.rows(done, done + count)
         pixels = as_pixels(_blended(as_images(before[..., :c].contiguous()), made, plan, request), kind)
         if source.alpha:
-            alpha = as_images(before[..., c:].contiguous())
-            alpha = alpha if s == 1 else resize(alpha, (count * s, w * s)).clamp(0, 1)
-            pixels = torch.cat([pixels, as_pixels(alpha, kind)], dim=-1)
+            first, last = max(0, done - _AROUND), min(h, done + count + _AROUND)
+            alpha = enlarged(as_images(source.rows(first, last)[..., c:].contiguous()), s)
+            inner = alpha[:, :, (done - first) * s : (done - first + count) * s]
+            pixels = torch.cat([pixels, as_pixels(inner, kind)], dim=-1)
         yield pixels
         done += count
 
@@ -151,20 +167,30 @@ def _opacity(picture: Picture, made: Maps) -> Any:
     """Opacity at the size of the result."""
     if picture.alpha is None or tuple(picture.alpha.shape[:2]) == tuple(made.shape[2:]):
         return picture.alpha
-    h, w = made.shape[2:]
-    return as_pixels(resize(as_images(picture.alpha), (h, w)), picture.alpha.dtype)
+    return as_pixels(enlarged(as_images(picture.alpha), made.shape[2] // picture.alpha.shape[0]), picture.alpha.dtype)
+
+
+def enlarged(opacity: Maps, scale: int) -> Maps:
+    """Cubic interpolation that looks `_AROUND` pixels far, so that strips agree with the whole."""
+    return opacity if scale == 1 else F.interpolate(opacity, scale_factor=scale, mode="bicubic")
 
 
 def _known(mask: Path, picture: Picture) -> Planes:
-    """1 where the mask is dark. Raises ImageError if it is of another size, or nowhere bright."""
-    bright = files.read(mask)
+    """1 where the mask is dark or clear. Raises ImageError if it is of another size, or nowhere bright."""
+    drawn = files.read(mask)
     h, w = picture.pixels.shape[:2]
-    if tuple(bright.pixels.shape[:2]) != (h, w):
-        own = " x ".join(map(str, bright.pixels.shape[:2]))
+    if tuple(drawn.pixels.shape[:2]) != (h, w):
+        own = " x ".join(map(str, drawn.pixels.shape[:2]))
         raise ImageError(f"{mask}: the mask is {own} pixels, the picture {h} x {w}; they must be the same")
-    known = (as_images(bright.pixels).mean(dim=1, keepdim=True) < 0.5).float()
+    bright = as_images(drawn.pixels).amax(dim=1, keepdim=True)
+    return dark(bright if drawn.alpha is None else bright * as_images(drawn.alpha), str(mask))
+
+
+def dark(brightness: Planes, name: str) -> Planes:
+    """1 where a mask is below a half; raises ImageError, naming it, if that is everywhere."""
+    known = (brightness < 0.5).float()
     if bool((known == 1).all()):
-        raise ImageError(f"{mask}: nothing is masked; white says where to fill in")
+        raise ImageError(f"{name}: nothing is masked; bright says where to fill in")
     return known
 
 

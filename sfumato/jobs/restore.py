@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from torch import Tensor
 
 from sfumato.core.errors import ImageError
@@ -13,8 +13,7 @@ from sfumato.core.image import Planes
 from sfumato.core.runtime import Precision
 from sfumato.data import decode
 from sfumato.jobs.remedy import Find, Request, Task, remedy
-from sfumato.jobs.repair import as_images, as_pixels, repaired
-from sfumato.nn.resample import resize
+from sfumato.jobs.repair import as_images, as_pixels, dark, enlarged, repaired
 from sfumato.store import weights
 
 
@@ -24,7 +23,7 @@ def restore(
     *,
     task: Task = "auto",
     mask: Tensor | Image.Image | str | Path | None = None,
-    scale: int = 2,
+    scale: int | None = None,
     strength: float = 1.0,
     method: str | None = None,
     noise: float | None = None,
@@ -61,10 +60,12 @@ def restore(
                 f"a tensor of shape {tuple(picture.shape)} and {picture.dtype} is not images (n, c, h, w) or (c, h, w) in [0, 1]"
             )
         images = picture if picture.ndim == 4 else picture[None]
-        made = torch.cat([_one(image[None].float().cpu(), known, request) for image in images])
+        masks = [known] * len(images) if known is None or len(known) == 1 else list(known.split(1))
+        if len(masks) != len(images):
+            raise ImageError(f"{len(masks)} masks for {len(images)} images; give one, or one for each")
+        made = torch.cat([_one(image[None].float().cpu(), own, request) for image, own in zip(images, masks, strict=True)])
         return (made if picture.ndim == 4 else made[0]).to(picture.device)
-    image = Image.open(picture) if isinstance(picture, str | Path) else picture
-    return _pil(image, known, request)
+    return _pil(_opened(picture), known, request)
 
 
 def _one(images: Tensor, known: Planes | None, request: Request) -> Tensor:
@@ -75,24 +76,38 @@ def _one(images: Tensor, known: Planes | None, request: Request) -> Tensor:
     return images if plan.nothing else repaired(images, plan, request)
 
 
+def _opened(picture: Image.Image | str | Path) -> Image.Image:
+    """The picture, upright. Raises ImageError for a file that is none."""
+    if isinstance(picture, Image.Image):
+        return picture
+    with decode.opened(Path(picture), str(picture)) as image:
+        upright = ImageOps.exif_transpose(image)
+        upright.load()
+    return upright
+
+
 def _pil(image: Image.Image, known: Planes | None, request: Request) -> Image.Image:
-    """Opacity is kept, at the size of the result."""
-    channels = 4 if image.has_transparency_data else 1 if image.mode in ("1", "L", "I;16", "I") else 3
-    pixels = torch.from_numpy(np.array(decode.convert(image, channels)).reshape(image.height, image.width, channels))
-    made = as_pixels(_one(as_images(pixels[..., :3].contiguous()), known, request), torch.uint8)
-    if channels == 4:
-        h, w = made.shape[:2]
-        made = torch.cat([made, as_pixels(resize(as_images(pixels[..., 3:].contiguous()), (h, w)), torch.uint8)], dim=-1)
-    return Image.fromarray(made.squeeze(-1).numpy())
+    """In the same mode, but for palettes and the like, which become colour. Opacity is kept, at the size of the result."""
+    if image.mode in decode.WIDE:
+        wide = torch.from_numpy(decode.sixteen(image)[..., None])
+        return Image.fromarray(as_pixels(_one(as_images(wide), known, request), torch.uint16)[..., 0].numpy())
+    clear = image.has_transparency_data
+    grey = image.mode in ("1", "L", "LA", "La")
+    pixels = torch.from_numpy(np.array(decode.convert(image, 4 if clear else 1 if grey else 3)).reshape(image.height, image.width, -1))
+    made = as_pixels(_one(as_images(pixels[..., : 1 if grey else 3].contiguous()), known, request), torch.uint8)
+    if not clear:
+        return Image.fromarray(made.squeeze(-1).numpy())
+    alpha = as_pixels(enlarged(as_images(pixels[..., 3:].contiguous()), made.shape[0] // pixels.shape[0]), torch.uint8)
+    whole = Image.fromarray(torch.cat([made.expand(-1, -1, 3), alpha], dim=-1).numpy())
+    return whole.convert("LA") if grey else whole
 
 
 def _known(mask: Tensor | Image.Image | str | Path) -> Planes:
+    """For all images, or for each of them."""
     if isinstance(mask, Tensor):
-        bright = mask.float().reshape(1, -1, *mask.shape[-2:]).mean(dim=1, keepdim=True)
-    else:
-        image = Image.open(mask) if isinstance(mask, str | Path) else mask
-        bright = as_images(torch.from_numpy(np.array(decode.convert(image, 1))[..., None]))
-    known = (bright < 0.5).float()
-    if bool((known == 1).all()):
-        raise ImageError("nothing is masked; bright says where to fill in")
-    return known
+        if mask.ndim > 4 or mask.ndim < 2:
+            raise ImageError(f"a mask of shape {tuple(mask.shape)} is none of (h, w), (1, h, w), (n, 1, h, w)")
+        bright = mask.float().reshape(-1 if mask.ndim == 4 else 1, mask.shape[-3] if mask.ndim > 2 else 1, *mask.shape[-2:])
+        return dark(bright.amax(dim=1, keepdim=True), "the mask")
+    layers = as_images(torch.from_numpy(np.array(decode.convert(_opened(mask), 4))))
+    return dark(layers[:, :3].amax(dim=1, keepdim=True) * layers[:, 3:], "the mask")

@@ -93,11 +93,11 @@ def strips(
     whole = max(h, w) <= length
     if not whole and network.context is None:
         raise SettingError("this network looks at the whole image at once, so that tiles would not fit together; leave tile unset")
-    for top, bottom in _spans(h, length, network.grid):
+    for top, bottom in [(0, h)] if whole else _spans(h, length, network.grid):
         first, last = (0, h) if whole else _around(top, bottom, network, h)
         images, planes = canvas.rows(first, min(last, h))
         parts = []
-        for left, right in _spans(w, length, network.grid):
+        for left, right in [(0, w)] if whole else _spans(w, length, network.grid):
             columns = (0, w) if whole else _around(left, right, network, w)
             x = images[..., columns[0] : columns[1]]
             some = None if planes is None else planes[..., columns[0] : columns[1]]

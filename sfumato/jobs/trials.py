@@ -32,7 +32,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Maps, Resized, to_bytes, to_images
 from sfumato.core.runtime import Precision
 from sfumato.data.dataset import Dataset, Scenes
-from sfumato.data.scenes import load_scenes
+from sfumato.data.scenes import KNOWN, load_scenes
 from sfumato.degrade import gaussian_blur, jpeg, missing, motion
 from sfumato.degrade.base import Degradation, Degraded, degrade, intact
 from sfumato.jobs.remedy import Request, remedy
@@ -129,7 +129,7 @@ def judge_restorer(
     network: Restores | None = None if other else weights.opened(model, Restores, otherwise="repairs nothing")
     if network is not None and network.scale != kind.scale:
         raise SettingError(f"{damage} wants a network that enlarges by {kind.scale}, this one does by {network.scale}")
-    pictures = data if isinstance(data, Dataset | Scenes) else load_scenes(data, channels=3, part="test")
+    pictures = data if isinstance(data, Dataset | Scenes) else _pictures(data)
 
     def repair(seen: Degraded, i: int) -> Resized:
         if other is not None:
@@ -147,11 +147,17 @@ def judge_restorer(
     return [_measurement(name, values, kind, pictures, precision) for name, values in rows.items()]
 
 
+def _pictures(data: str | Path) -> Dataset | Scenes:
+    """The test part of what has one by name, all of a folder or zip; as large as they are."""
+    return load_scenes(data, channels=3, part="test" if isinstance(data, str) and data in KNOWN else "all", largest=None)
+
+
 def _figures(kind: Trial, clean: Images, i: int, repair: Callable[[Degraded, int], Resized]) -> dict[str, float]:
     """Everything that is said of one picture; the first is the figure of the protocol itself."""
     seen = kind.spoil(clean, i)
     made = repair(seen, i)
-    judged, cut = kind.luma and clean.shape[1] == 3, kind.scale if kind.scale > 1 else 0
+    cut = kind.scale if kind.scale > 1 else 0
+    judged = kind.luma and (clean.shape[1] == 3 or kind.scale > 1)  # enlarging is judged so for grey pictures too
     start = seen.images if kind.scale == 1 else to_images(to_bytes(resize(seen.images, (clean.shape[2], clean.shape[3]))))
     rounded = to_images(to_bytes(made))
     figures = {"psnr": _psnr(rounded, clean, judged, cut), "ssim": _ssim(rounded, clean, judged, cut)}
@@ -214,7 +220,7 @@ def luma(images: Images, *, full: bool = False) -> Maps:
     weight = torch.tensor([65.481, 128.553, 24.966], dtype=torch.float64)[:, None, None] / 255
     if full:
         weight = weight / weight.sum()
-    return (images.double() * weight).sum(dim=1, keepdim=True) + (0 if full else 16 / 255)
+    return (images.double().expand(-1, 3, -1, -1) * weight).sum(dim=1, keepdim=True) + (0 if full else 16 / 255)
 
 
 def _judged(made: Maps, clean: Maps, use_luma: bool, cut: int, full: bool) -> tuple[Maps, Maps]:

@@ -23,6 +23,7 @@ from sfumato.core.errors import CheckpointError
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.load import load
 from sfumato.data.scenes import load_scenes
+from sfumato.data.stream import middles
 from sfumato.store import checkpoint
 from sfumato.train import plan
 from sfumato.train.distributed import World
@@ -58,7 +59,7 @@ def _train(
     began = time.perf_counter()
     if data is None:
         data = gather(asked)
-    training, held_out = data.split(asked.validation, purpose="validation") if asked.validation else (data, None)
+    training, held_out = _parts(data, asked)
     settings, earlier = resolve(asked, training), _earlier(run)
     if earlier and settings.budget:
         settings = dataclasses.replace(settings, images=earlier.images)
@@ -117,6 +118,16 @@ def _train(
 
     watch.finish(seen, settings, run, interrupted=not done)
     return model
+
+
+def _parts(data: Dataset | Scenes, asked: TrainSettings) -> tuple[Any, Any]:
+    """What is trained on, and what is held out, if anything."""
+    if not asked.validation:
+        return data, None
+    training, held_out = data.split(asked.validation, purpose="validation")
+    if repairs(asked) and len(held_out):
+        middles(held_out, asked.patch, most=1)  # what cannot be measured is told now and not at the first sample
+    return training, held_out
 
 
 def gather(asked: TrainSettings) -> Dataset | Scenes:

@@ -8,7 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from torch import nn
 
 from sfumato.train.log import Row, Watch
-from sfumato.train.settings import TrainSettings
+from sfumato.train.settings import TrainSettings, repairs
 
 SHOWN = (
     ("classify/accuracy", "accuracy {:.1%}"),
@@ -32,10 +32,12 @@ class ProgressLine(Watch):
 
     def start(self, settings: TrainSettings, model: nn.Module, seen: int, device: torch.device, precision: str) -> None:
         weights = sum(w.numel() for w in model.parameters())
-        size = "x".join(map(str, settings.model.size))
+        repairs_any = repairs(settings)
+        size = f"squares of {settings.patch}" if settings.patch else "pictures" if repairs_any else "x".join(map(str, settings.model.size))
+        classes = "" if repairs_any else f", {settings.model.classes or 'no'} classes"
         going_on = f", going on after {seen:,}" if seen else ""
         self.console.print(
-            f"{settings.data}: {size} px, {settings.model.channels} channels, {settings.model.classes or 'no'} classes; "
+            f"{settings.data}: {size} px, {settings.model.channels} channels{classes}; "
             f"{weights / 1e6:.2f} M weights on {device.type} in {precision}; {settings.images:,} images{going_on}",
             highlight=False,
         )
@@ -62,6 +64,11 @@ class ProgressLine(Watch):
     def close(self) -> None:
         """Gives the terminal back, whatever happened."""
         self._bar.stop()
+
+
+def channels_of(settings: TrainSettings) -> int:
+    """Of the images; a family that wraps another has that one's."""
+    return settings.model.channels
 
 
 def clock(seconds: float) -> str:

@@ -109,6 +109,8 @@ def resolve(asked: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
     if len(data) < 2:
         raise DataError(f"{data.name} has {len(data)} image; training needs at least 2")
     if repairs(asked):
+        if asked.crop != "centre":
+            raise SettingError(f"crop = {asked.crop} has no effect: squares are cut out of pictures (patch); leave it unset")
         return asked
     for name, unset in (("patch", 0), ("degrade", Chain())):
         if getattr(asked, name) != unset:

@@ -1,0 +1,103 @@
+"""What was done to which picture, a line each in a file that grows: by it a run goes on where it stopped, and knows its own files.
+
+A line is written before a picture is begun and another when it is done or has failed; the last one of a picture counts. A picture is known
+by where it is written, seen from the manifest, so that it does not matter from where the command is given.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sfumato import __version__
+from sfumato.core import disk
+from sfumato.jobs.remedy import Request
+from sfumato.store import weights
+
+NAME = "manifest.jsonl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What became of one picture."""
+
+    source: str
+    out: str = ""
+    status: str
+    """`done`, `failed`, `skipped` because it was done before, or `begun`."""
+    words: str
+    """What was found and done, or why it failed."""
+    seconds: float = 0.0
+
+
+class Manifest:
+    """The lines of one output folder; without a path, of none."""
+
+    def __init__(self, path: Path | None, request: Request) -> None:
+        self.path, self.asked = path, _asked(request)
+        self._last: dict[str, dict[str, Any]] = {}
+        if path is None or not path.exists():
+            return
+        with disk.storing(path):
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in lines:
+            try:
+                row = json.loads(line)
+            except ValueError:  # a line that was cut short
+                continue
+            if isinstance(row, dict) and {"place", "status", "source"} <= row.keys():
+                self._last[row["place"]] = row
+
+    def earlier(self, path: Path, target: Path, mask: Path | None) -> Entry | None:
+        """The entry of this picture if it was done before, from the same bytes and in the same way, and is still there."""
+        row = self._last.get(self._place(target))
+        if row is None or row["status"] != "done" or not target.exists():
+            return None
+        if any(row.get(name) != value for name, value in self._facts(path, mask).items()):
+            return None
+        return Entry(source=str(path), out=str(target), status="skipped", words="done before")
+
+    def mine(self, path: Path, target: Path) -> bool:
+        """Whether the file at `target` was made, or begun, from `path` by an earlier run."""
+        row = self._last.get(self._place(target))
+        return row is not None and row["status"] in ("done", "begun") and row["source"] == os.path.abspath(path)
+
+    def add(self, entry: Entry, path: Path, target: Path, mask: Path | None) -> None:
+        """One more line, unless nothing was done."""
+        if self.path is None or entry.status == "skipped":
+            return
+        facts = self._facts(path, mask) if entry.status == "done" else {}
+        row = {**dataclasses.asdict(entry), "source": os.path.abspath(path), "place": self._place(target), **facts}
+        with disk.storing(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab+") as file:
+                # A line that was cut short must not swallow this one.
+                if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
+                    file.write(b"\n")
+                file.write(json.dumps(row).encode() + b"\n")
+
+    def _place(self, target: Path) -> str:
+        return os.path.relpath(target, self.path.parent) if self.path else str(target)
+
+    def _facts(self, path: Path, mask: Path | None) -> dict[str, Any]:
+        return {"sha256": digest(path), "mask": digest(mask) if mask else None, "asked": self.asked}
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file; empty if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    """The request as it comes back from JSON, with what is in the model's file. Where it is computed does not matter."""
+    kept = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name not in ("device", "memory", "tile")}
+    if isinstance(request.model, str | Path):
+        kept["weights"] = digest(weights.find(request.model))
+    return json.loads(json.dumps({**kept, "sfumato": __version__}, default=str))
