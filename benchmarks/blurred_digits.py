@@ -4,7 +4,7 @@ The digits of the test set are blurred by a Gaussian of 2 pixels and given noise
 training set. The classifier is the bundled one, which has never seen a blurred digit.
 
     sfumato train deblur-digits --threads 1
-    python -m benchmarks.blurred_digits runs/deblur-digits
+    python -m benchmarks.blurred_digits runs/deblur-digits [digits.png]
 """
 
 import sys
