@@ -35,7 +35,7 @@ class Brighter(Restores):
         super().__init__()
         self.gain, self.times, self.told = nn.Parameter(torch.tensor(0.5)), 0, None
 
-    def restored(self, degraded, planes=None):
+    def restore(self, degraded, planes=None):
         self.times, self.told = self.times + 1, planes
         return self.gain * degraded
 
@@ -49,7 +49,7 @@ class Toy(Judged):
         super().__init__()
         self.restorer, self.discriminator = Brighter(), nn.Linear(42, 1, bias=False)
 
-    def restored(self, degraded, planes=None):
+    def restore(self, degraded, planes=None):
         return self.restorer.restore(degraded, planes)
 
     def judge(self, images):

@@ -33,9 +33,9 @@ def clock(monkeypatch):
         clock.now += self.settings.batch * SECONDS_AN_IMAGE + (WARM_UP if clock.now == 100.0 else 0)
         return step(self, seen)
 
-    def slow_sheet(model, stream):
+    def slow_sheet(model, stream, settings):
         clock.now += SECONDS_A_SHEET
-        return sheet(model, stream)
+        return sheet(model, stream, settings)
 
     monkeypatch.setattr(Trainee, "step", slow_step)
     monkeypatch.setattr("sfumato.train.loop.sheet", slow_sheet)

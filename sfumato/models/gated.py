@@ -68,8 +68,6 @@ class Config:
     def check(self) -> None:
         if len(self.encoder) != len(self.decoder):
             raise SettingError(f"models/gated: encoder has {len(self.encoder)} sizes, decoder {len(self.decoder)}; give both as many")
-        if self.window and self.channel_gate == "none":
-            raise SettingError(f"window = {self.window} has no effect without a channel_gate; leave it at 0")
         if self.window % self.multiple:
             raise SettingError(f"window = {self.window} must be a multiple of {self.multiple}, the side of one pixel of the coarsest map")
 
