@@ -186,6 +186,7 @@ def test_what_restore_cannot_do_is_one_line(capsys, photos, tmp_path):
     refuses(capsys, "restore", one, "film.mp4", *out, saying="film.mp4 is a film: give it alone")
     refuses(capsys, "restore", one, "--method", "wiener", "--blur", "fog", *out, saying="blur = 'fog' is none of")
     refuses(capsys, "evaluate", "median", "--restore", "rain", saying="no damage 'rain'")
+    refuses(capsys, "evaluate", "median", "--restore", "text", "--accuracy-score", saying="has no effect with --restore")
 
 
 def test_figures_of_a_repair_stand_under_one_protocol(capsys, photos):

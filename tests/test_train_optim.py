@@ -48,14 +48,6 @@ def test_a_mover_goes_down_at_the_rate_of_the_step(settings):
     assert net.weight.item() == before
 
 
-def test_wide_layers_take_smaller_steps_in_proportion(settings):
-    weights = [nn.Parameter(torch.zeros(*shape)) for shape in ((2, 4), (2, 40), (2, 10, 3, 3), (7,))]
-    for weight in weights:
-        weight.grad = torch.ones_like(weight)
-    Mover("x", weights, dataclasses.replace(settings, lr_fan=10, beta1=0.0)).step(0.1)
-    assert [weight.flatten()[0].item() for weight in weights] == pytest.approx([-0.1, -0.1 / 4, -0.1 / 9, -0.1], rel=1e-4)
-
-
 def test_long_gradients_are_cut_to_the_clip(settings):
     weight = nn.Parameter(torch.zeros(2, 2))
     weight.grad = torch.tensor([[3.0, 0.0], [0.0, 4.0]])

@@ -180,28 +180,18 @@ def evaluate(
         if restore is not None:
             from sfumato.jobs.trials import judge
 
+            if accuracy_score:
+                raise SettingError("--accuracy-score is for generators; it has no effect with --restore")
             report = judge(model, restore, data or "set12", precision=precision, device=device)
-            _show(report, title=f"{model}, {restore}")
-            if out:
-                console.print(f"figures in {job.save(report, out)}", highlight=False)
-            return
-        report = job.evaluate(
-            model,
-            data,
-            features=features,
-            count=count,
-            samples=samples,
-            images=images,
-            seed=seed,
-            precision=precision,
-            device=device,
-        )
+        else:
+            options: Any = {"features": features, "count": count, "samples": samples, "images": images, "seed": seed}
+            report = job.evaluate(model, data, precision=precision, device=device, **options)
         if accuracy_score:
             from sfumato.jobs.score import accuracy_score as score
             from sfumato.train.progress import ProgressLine
 
             report.append(score(model, data, seed=seed, watch=ProgressLine(console), device=device))
-        _show(report, title=model)
+        _show(report, title=f"{model}, {restore}" if restore else model)
         if out:
             console.print(f"figures in {job.save(report, out)}", highlight=False)
 

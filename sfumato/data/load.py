@@ -12,6 +12,7 @@ Anywhere else the pixels of each image decide, at the size asked for, and about 
 
 import dataclasses
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,10 +22,12 @@ from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, SettingError
 from sfumato.data import decode, idx
 from sfumato.data.collection import collection, each
-from sfumato.data.dataset import Dataset
+from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.decode import Crop
 from sfumato.data.glyphs import glyphs
 from sfumato.data.known import NAMES, Part, known
+
+Collection = TypeVar("Collection", Dataset, Scenes)
 
 TEST_SHARE = 0.1
 """Of the images of a source that has no parts of its own."""
@@ -62,9 +65,9 @@ def load(
         raise DataError(f"no file or folder {str(source)!r}{why}{near}; known data sets are {', '.join(NAMES)}") from error
     if path.is_dir() or path.suffix.lower() == ".zip":
         data, parted = collection(path, size=size, channels=channels, part=part, crop=crop, tolerance=tolerance)
-        return data if parted else _part(data, part)
+        return data if parted else part_of(data, part)
     if idx.is_idx(path):
-        return _part(_conform(_idx(path), size, channels, crop), part)
+        return part_of(_conform(_idx(path), size, channels, crop), part)
     what = "one image is not a data set" if path.suffix.lower() in decode.SUFFIXES else "neither a zip nor an IDX file"
     raise DataError(f"{path}: {what}; give a folder or a .zip of at least 2 images, an IDX file, or one of {', '.join(NAMES)}")
 
@@ -98,8 +101,8 @@ def _idx(path: Path) -> Dataset:
     return Dataset(name=name, pixels=pixels, labels=labels, classes=tuple(map(str, range(int(labels.max()) + 1))))
 
 
-def _part(data: Dataset, part: Part) -> Dataset:
-    """The part of the data that the images' content decides."""
+def part_of(data: Collection, part: Part) -> Collection:
+    """The part of the data that the content of its images decides. Raises DataError if none of them falls into it."""
     if part == "all":
         return data
     train, test = data.split(TEST_SHARE, purpose="test")

@@ -4,7 +4,6 @@ Pictures whose longer side has more than `LARGEST` pixels are shrunk to that: a 
 most of their noise, which is what a clean example should be.
 """
 
-import dataclasses
 import os
 from pathlib import Path
 
@@ -19,7 +18,7 @@ from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.decode import Facts
 from sfumato.data.known import NAMES, Part
 from sfumato.data.listing import Entry
-from sfumato.data.load import TEST_SHARE, load
+from sfumato.data.load import load, part_of
 
 LARGEST = 1024
 """Pixels of the longer side that are kept."""
@@ -65,13 +64,7 @@ def load_scenes(
     if path.is_file() and path.suffix.lower() != ".zip":
         raise DataError(f"{path}: neither a folder, a zip nor an IDX file; give pictures, or one of {', '.join(KNOWN)}")
     found, parted = _read(path, channels, part, tolerance, largest)
-    if parted or part == "all":
-        return found
-    train, test = found.split(TEST_SHARE, purpose="test")
-    mine = test if part == "test" else train
-    if not len(mine):
-        raise DataError(f"{found.name}: none of its {len(found)} pictures falls into the {part} part; add pictures, or ask for all")
-    return dataclasses.replace(mine, kept_back=len(found) - len(mine))
+    return found if parted else part_of(found, part)
 
 
 def _standard(name: str, channels: int, part: Part, largest: int | None) -> Scenes:

@@ -1,10 +1,13 @@
 """One picture file, repaired into another, with all that the file says beside its pixels; whole in memory, or strip by strip.
 
-file ─ read ─ remedy ─ repaired ─ write ─> file            what fits into memory
-file ─ open_strips ─ remedy ─ rows by rows ─ Sink ─> file   what does not
+What fits into memory, and what does not:
+
+    file ─ read ─ remedy ─ repaired ─ write ─> file
+    file ─ open_strips ─ remedy ─ strip by strip ─ Sink ─> file
 """
 
 import dataclasses
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,19 +51,24 @@ def repair(path: Path, target: Path, request: Request, *, mask: Path | None = No
     images = as_images(picture.pixels)
     plan = remedy(request, images, known=None if mask is None else _known(mask, picture), quality=_quality(picture))
     if plan.nothing:
-        _copy(path, target, picture)
+        if _same_format(path, target):
+            _copy(path, target)
+        else:
+            files.write(target, picture)
         return plan.words
     made = repaired(images, plan, request)
     files.write(target, dataclasses.replace(picture, pixels=as_pixels(made, picture.pixels.dtype), alpha=_opacity(picture, made)))
     return plan.words
 
 
-def _copy(path: Path, target: Path, picture: Picture) -> None:
-    """The file itself, to the byte, unless it is to have another format."""
-    if path.suffix.lower() == target.suffix.lower():
-        disk.write(target, path.read_bytes())
-    else:
-        files.write(target, picture)
+def _same_format(path: Path, target: Path) -> bool:
+    return path.suffix.lower() == target.suffix.lower()
+
+
+def _copy(path: Path, target: Path) -> None:
+    """The file itself, to the byte, however large."""
+    with disk.whole(target) as partial:
+        shutil.copyfile(path, partial)
 
 
 def repaired(images: Images, plan: Remedy, request: Request) -> Maps:
@@ -111,6 +119,9 @@ def _in_strips(path: Path, target: Path, request: Request, mask: Path | None) ->
         plan = remedy(request, sample, quality=source.notes.jpeg.quality() if source.notes.jpeg else None)
         if plan.known is not None:
             plan = remedy(dataclasses.replace(request, task="denoise", model="restore"), sample)
+        if plan.nothing and _same_format(path, target):
+            _copy(path, target)
+            return plan.words
         if plan.network is not None and plan.network.context is None:
             raise ImageError(f"{path}: this network looks at the whole picture at once, which does not fit; give more --memory")
         sizes = (h * plan.scale, w * plan.scale)

@@ -3,7 +3,6 @@
 import copy
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import nn
@@ -18,8 +17,11 @@ class Mover:
 
     def __init__(self, name: str, weights: list[nn.Parameter], settings: TrainSettings) -> None:
         self.name, self.weights, self.settings = name, weights, settings
+        kernels = [w for w in weights if w.ndim > 1]
+        rest = [w for w in weights if w.ndim <= 1]
+        groups = [{"params": kernels, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(
-            _groups(weights, settings), lr=settings.lr, betas=(settings.beta1, settings.beta2), eps=1e-8, fused=True
+            [g for g in groups if g["params"]], lr=settings.lr, betas=(settings.beta1, settings.beta2), eps=1e-8, fused=True
         )
 
     def step(self, lr: float) -> None:
@@ -27,7 +29,7 @@ class Mover:
         if self.settings.clip:
             nn.utils.clip_grad_norm_(self.weights, self.settings.clip)
         for group in self.optimiser.param_groups:
-            group["lr"] = lr * group["share"]
+            group["lr"] = lr
         self.optimiser.step()
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -47,16 +49,6 @@ class Mover:
                 slot = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
                 state.setdefault(int(index), {})[key] = slot
         self.optimiser.load_state_dict({**whole, "state": state})
-
-
-def _groups(weights: list[nn.Parameter], settings: TrainSettings) -> list[dict[str, Any]]:
-    """Weights that decay alike and take steps of one `share` of the step size."""
-    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for weight in sorted(weights, key=lambda w: w.ndim <= 1):
-        inputs = weight[0].numel() if weight.ndim > 1 else 1
-        share = min(1.0, settings.lr_fan / inputs) if settings.lr_fan else 1.0
-        groups.setdefault((settings.weight_decay if weight.ndim > 1 else 0.0, share), []).append(weight)
-    return [{"params": members, "weight_decay": decay, "share": share} for (decay, share), members in groups.items()]
 
 
 def movers(phases: list[Phase], settings: TrainSettings) -> dict[str, Mover]:

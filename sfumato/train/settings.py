@@ -45,9 +45,6 @@ class TrainSettings:
     """The step size falls to this share of its peak along a cosine over the run; 1 keeps it."""
     lr_warmup: Annotated[int, Range(0, 10**12, "images")] = 0
     """The step size rises linearly from zero over this many images."""
-    lr_fan: Annotated[int, Range(0, 10**6, "inputs")] = 0
-    """Weights that sum over more inputs than this take steps that are smaller in proportion, as in Yang et al. 2022 (arXiv:2203.03466), so
-    that one step size suits narrow and wide layers; 0 lets all take the same."""
     beta1: Annotated[float, Range(0, 0.9999)] = 0.9
     """Adam's memory of the gradient."""
     beta2: Annotated[float, Range(0, 0.99999)] = 0.99
