@@ -30,6 +30,20 @@ def photos():
     return (colour * t[None, None, :, None] * 0.5 + 0.5 * t[None, None, None, :]).contiguous()
 
 
+@pytest.fixture
+def drawn():
+    """A function (channels, h, w) to one image of overlapping boxes: edges and even places, as photographs have them."""
+
+    def draw(channels, h, w):
+        rng = torch.Generator().manual_seed(0)
+        image = torch.full((1, channels, h, w), 0.5)
+        for y, x, tall, wide in (torch.rand(60, 4, generator=rng) * torch.tensor([h, w, h / 3, w / 3])).int().tolist():
+            image[:, :, y : y + tall + 2, x : x + wide + 2] = torch.rand(channels, 1, 1, generator=rng)
+        return image
+
+    return draw
+
+
 @pytest.fixture(scope="session")
 def real_data():
     """Folder of real data sets; the test is skipped where there is none."""

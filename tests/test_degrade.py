@@ -15,6 +15,7 @@ from sfumato.degrade.base import degrade
 from sfumato.degrade.defocus import disk
 from sfumato.degrade.gaussian_blur import kernel
 from sfumato.degrade.motion import way
+from sfumato.nn.resample import correlate
 
 
 def damage(name, clean, seed=0, **settings):
@@ -88,6 +89,19 @@ def test_a_stretched_blur_has_its_moments_along_and_across():
     along, across = x * np.cos(0.5) + y * np.sin(0.5), y * np.cos(0.5) - x * np.sin(0.5)
     assert (weights * along**2).sum().sqrt().item() == pytest.approx(3.0, rel=0.01)
     assert (weights * across**2).sum().sqrt().item() == pytest.approx(1.5, rel=0.01)
+
+
+def test_the_blur_that_is_told_is_the_one_that_was_done():
+    """One after another, and only to some: the image is its clean one correlated with what `blur` says."""
+    clean = torch.rand(6, 1, 60, 60, generator=torch.Generator().manual_seed(3))
+    two = (DEGRADATIONS["gaussian_blur"](sigma=(0.5, 2.0), stretch=(1.0, 2.0)), DEGRADATIONS["motion"](length=(3.0, 9.0)))
+    seen = damage("chain", clean, links=two, chances=(0.5, 0.6))
+    torch.testing.assert_close(seen.blur.sum(dim=(1, 2)), torch.ones(6))
+    again, edge = correlate(clean, seen.blur), 16
+    torch.testing.assert_close(again[..., edge:-edge, edge:-edge], seen.images[..., edge:-edge, edge:-edge], rtol=0, atol=1e-5)
+    spared = [i for i in range(6) if torch.equal(seen.images[i], clean[i])]
+    assert 0 < len(spared) < 6
+    assert all(seen.blur[i].max() == 1 for i in spared)
 
 
 def test_a_lens_out_of_focus_makes_disks():

@@ -54,6 +54,22 @@ def test_psnr_is_the_mean_over_images_in_decibels():
     assert -minus_psnr(CLEAN, CLEAN).item() == pytest.approx(80)
 
 
+def test_what_is_good_enough_weighs_little():
+    """By PSNR alone a nearly perfect image pulls hardest; with a top it hardly pulls."""
+
+    def pull(**top):
+        made = (CLEAN[:2] + torch.tensor([0.1, 0.001])[:, None, None, None]).requires_grad_()
+        minus_psnr(made, CLEAN[:2], **top).backward()
+        ruined, fine = made.grad.flatten(1).norm(dim=1)
+        return fine / ruined
+
+    assert pull() > 50
+    assert pull(top=30.0) < 0.15
+    assert -minus_psnr(CLEAN, CLEAN, top=30.0).item() == pytest.approx(30)
+    with pytest.raises(SettingError, match="psnr_top = 34 has no effect without psnr"):
+        Config(psnr_top=34.0)
+
+
 def test_edges_are_scipys_sobel():
     expected = []
     for made, clean in zip(MADE.flatten(0, 1).numpy(), CLEAN.flatten(0, 1).numpy(), strict=True):

@@ -5,7 +5,7 @@ that moved.
 """
 
 import math
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import torch
 from jaxtyping import Complex, Float
@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps
+from sfumato.core.image import Images, Kernels, Maps
 from sfumato.degrade import defocus, gaussian_blur, motion
 from sfumato.nn.resample import correlate, mirror
+from sfumato.nn.wiener import centred, roughness
 
-Kernels: TypeAlias = Float[Tensor, "_n _k _k"]
 Blur = Literal["gaussian", "defocus", "motion"]
 
 
@@ -59,11 +59,11 @@ def wiener(images: Images, *, kernels: Kernels, noise: float, balance: float = 2
     mean = images.mean(dim=(2, 3), keepdim=True)
     around = mirror(images - mean, reach)
     high, wide = around.shape[2:]
-    blur = torch.fft.rfft2(_centred(kernels, high, wide))[:, None].conj()  # correlated, not convolved
+    blur = torch.fft.rfft2(centred(kernels, high, wide))[:, None].conj()  # correlated, not convolved
     kept = blur.abs().square()
     # Gradients of power g make images of power g / roughness; a blur leaves g |blur|^2 of it, and noise comes on top.
     power = (_gradients(images) - 4 * noise**2).clamp_min(1e-3 * noise**2) / kept.mean(dim=(2, 3), keepdim=True)
-    inverse = blur.conj() / (kept + balance * noise**2 * _roughness(high, wide).to(images) / power)
+    inverse = blur.conj() / (kept + balance * noise**2 * roughness(high, wide).to(images) / power)
 
     inside = F.pad(torch.ones(h, w), (reach,) * 4).to(images)
     seen = _tapered(around, blur, reach)
@@ -111,20 +111,6 @@ def _tapered(images: Maps, blur: Complex[Tensor, "n 1 _h _w"], reach: int) -> Ma
     for _ in range(3):
         made = weight * images + (1 - weight) * torch.fft.irfft2(torch.fft.rfft2(made) * blur, s=tuple(sides))
     return made
-
-
-def _centred(kernels: Kernels, h: int, w: int) -> Float[Tensor, "n _h _w"]:
-    """Kernels on an otherwise empty torus with their middle at the first pixel; one that is larger goes round it."""
-    n, k, _ = kernels.shape
-    rows, columns = ((torch.arange(k) - k // 2).remainder(side) for side in (h, w))
-    place = (rows[:, None] * w + columns).flatten().to(kernels.device)
-    return kernels.new_zeros(n, h * w).index_add_(1, place, kernels.flatten(1)).reshape(n, h, w)
-
-
-def _roughness(h: int, w: int) -> Float[Tensor, "_h _w"]:
-    """Power of the two differences between neighbours at each frequency of `rfft2`: 0 to 8."""
-    rows, columns = torch.fft.fftfreq(h), torch.fft.rfftfreq(w)
-    return 4 * ((math.pi * rows).sin().square()[:, None] + (math.pi * columns).sin().square())
 
 
 def _gradients(images: Images) -> Float[Tensor, "n c 1 1"]:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import torch
 
-from sfumato.classical.deconvolve import Kernels, richardson_lucy, wiener
+from sfumato.classical.deconvolve import richardson_lucy, wiener
 from sfumato.classical.fill import biharmonic, laplace, telea
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import MissingExtraError, SettingError, UnknownNameError
-from sfumato.core.image import Images, Maps, Resized
+from sfumato.core.image import Images, Kernels, Maps, Resized
 from sfumato.nn import resample
 
 _PATCH, _DISTANCE = 5, 6

@@ -21,6 +21,8 @@ Maps: TypeAlias = Float[Tensor, "n _c _h _w"]
 Planes: TypeAlias = Float[Tensor, "n _p h w"]
 Vectors: TypeAlias = Float[Tensor, "n d"]
 PerImage: TypeAlias = Float[Tensor, " n"]
+Kernels: TypeAlias = Float[Tensor, "_n _k _k"]
+"""What a blur spreads every point to, one for each image: squares with an odd side."""
 Labels: TypeAlias = Int64[Tensor, " n"]
 Scalar: TypeAlias = Float[Tensor, ""]
 Bytes: TypeAlias = UInt8[Tensor, "n c h w"]

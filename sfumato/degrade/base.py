@@ -1,15 +1,18 @@
 """What a damaged image is: its pixels, and what is known of the damage. A degradation turns one into another."""
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
+from torch.nn import functional as F
 
 from sfumato.core.chance import Draws
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, PerImage, Resized
+from sfumato.core.image import Images, Kernels, PerImage, Resized
+from sfumato.nn.resample import correlate
 
 Plane: TypeAlias = Float[Tensor, "n 1 _h _w"]
 Span: TypeAlias = tuple[float, float]
@@ -26,6 +29,8 @@ class Degraded:
     """1 where the image is to be believed, 0 where it is missing."""
     quality: PerImage
     """JPEG quality over 100; 1 if there was no compression."""
+    blur: Kernels
+    """What every point was spread to, as `nn.resample.correlate` takes it; a single 1 if there was no blur."""
 
 
 @runtime_checkable
@@ -39,12 +44,20 @@ def intact(clean: Images) -> Degraded:
     """`clean`, with no damage to it yet."""
     n, _, h, w = clean.shape
     ones = clean.new_ones(n)
-    return Degraded(images=clean, noise=0 * ones, known=clean.new_ones(n, 1, h, w), quality=ones)
+    return Degraded(images=clean, noise=0 * ones, known=clean.new_ones(n, 1, h, w), quality=ones, blur=clean.new_ones(n, 1, 1))
 
 
 def degrade(how: Degradation, clean: Images, *, rng: torch.Generator) -> Degraded:
     """`clean`, damaged by `how` with numbers from `rng`."""
     return how(intact(clean), Draws(rng=rng, count=len(clean), device=clean.device))
+
+
+def blurred(seen: Degraded, kernels: Kernels) -> Degraded:
+    """`seen`, each image blurred with its own kernel."""
+    n, k, _ = kernels.shape
+    # One blur after another is a wider one: their convolution.
+    wide = F.conv2d(F.pad(seen.blur, (k - 1,) * 4)[None], kernels.flip(1, 2)[:, None], groups=n)[0]
+    return dataclasses.replace(seen, images=correlate(seen.images, kernels), blur=wide)
 
 
 def ordered(config: Any, *names: str) -> None:

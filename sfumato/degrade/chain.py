@@ -4,9 +4,11 @@ import dataclasses
 from typing import Annotated, Any
 
 import torch
+from torch.nn import functional as F
 
 from sfumato.core.chance import Draws
 from sfumato.core.errors import SettingError
+from sfumato.core.image import Kernels
 from sfumato.core.settings import Range, settings
 from sfumato.degrade.base import Degraded
 
@@ -45,8 +47,15 @@ def _some(seen: Degraded, hit: torch.Tensor) -> Degraded:
 def _joined(before: Degraded, hit: torch.Tensor, after: Degraded) -> Degraded:
     if after.images.shape[1:] != before.images.shape[1:]:
         raise SettingError("degrade/chain: a link that changes the size must have chance 1, for a batch has one size")
+    before = dataclasses.replace(before, blur=_wide(before.blur, after.blur.shape[1]))
+    after = dataclasses.replace(after, blur=_wide(after.blur, before.blur.shape[1]))
     parts = {}
     for field in dataclasses.fields(Degraded):
         parts[field.name] = getattr(before, field.name).clone()
         parts[field.name][hit] = getattr(after, field.name)
     return Degraded(**parts)
+
+
+def _wide(kernels: Kernels, side: int) -> Kernels:
+    """`kernels` of at least this odd side, with zeros around them."""
+    return F.pad(kernels, (max(0, side - kernels.shape[1]) // 2,) * 4)

@@ -1,6 +1,5 @@
 """Blur of a lens out of focus: every point becomes a disk."""
 
-import dataclasses
 import math
 from typing import Annotated
 
@@ -11,8 +10,7 @@ from torch import Tensor
 from sfumato.core.chance import Draws
 from sfumato.core.image import PerImage
 from sfumato.core.settings import Range, settings
-from sfumato.degrade.base import Degraded, Span, ordered
-from sfumato.nn.resample import correlate
+from sfumato.degrade.base import Degraded, Span, blurred, ordered
 
 
 @settings
@@ -25,7 +23,7 @@ class Config:
 
     def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
         kernels = disk(draws.within(*self.radius), reach=math.ceil(self.radius[1]))
-        return dataclasses.replace(seen, images=correlate(seen.images, kernels))
+        return blurred(seen, kernels)
 
 
 def disk(radius: PerImage, *, reach: int, fine: int = 8) -> Float[Tensor, "n k k"]:

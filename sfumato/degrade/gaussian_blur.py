@@ -1,6 +1,5 @@
 """Gaussian blur, round or stretched along a random direction."""
 
-import dataclasses
 import math
 from typing import Annotated
 
@@ -10,8 +9,7 @@ from torch import Tensor
 
 from sfumato.core.chance import Draws
 from sfumato.core.settings import Range, settings
-from sfumato.degrade.base import Degraded, Span, ordered
-from sfumato.nn.resample import correlate
+from sfumato.degrade.base import Degraded, Span, blurred, ordered
 
 
 @settings
@@ -27,7 +25,7 @@ class Config:
     def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
         long = draws.within(*self.sigma)
         short, angle = long / draws.within(*self.stretch), draws.within(0, math.pi)
-        return dataclasses.replace(seen, images=correlate(seen.images, kernel(long, short, angle, reach=math.ceil(3.5 * self.sigma[1]))))
+        return blurred(seen, kernel(long, short, angle, reach=math.ceil(3.5 * self.sigma[1])))
 
 
 def kernel(long: Tensor, short: Tensor, angle: Tensor, *, reach: int) -> Float[Tensor, "n k k"]:

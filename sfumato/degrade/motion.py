@@ -1,6 +1,5 @@
 """Blur of a camera that moved evenly along a line."""
 
-import dataclasses
 import math
 from typing import Annotated
 
@@ -11,8 +10,7 @@ from torch import Tensor
 from sfumato.core.chance import Draws
 from sfumato.core.image import PerImage
 from sfumato.core.settings import Range, settings
-from sfumato.degrade.base import Degraded, Span, ordered
-from sfumato.nn.resample import correlate
+from sfumato.degrade.base import Degraded, Span, blurred, ordered
 
 _STEPS = 16
 """Places of the camera for each pixel of the way."""
@@ -30,7 +28,7 @@ class Config:
 
     def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
         length, angle = draws.within(*self.length), draws.within(*self.angle) * (math.pi / 180)
-        return dataclasses.replace(seen, images=correlate(seen.images, way(length, angle, reach=math.ceil(self.length[1] / 2))))
+        return blurred(seen, way(length, angle, reach=math.ceil(self.length[1] / 2)))
 
 
 def way(length: PerImage, angle: PerImage, *, reach: int) -> Float[Tensor, "n k k"]:

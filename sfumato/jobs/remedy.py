@@ -5,6 +5,7 @@
 | task | what repairs |
 |---|---|
 | denoise, deblur, jpeg | `restore`, blind: it is told nothing |
+| deblur, of a blur that is told | `deblur` |
 | inpaint | `inpaint`, told by a mask, or by scratches and dead pixels that are looked for, where to fill |
 | upscale | `upscale-x2` or `upscale-x4` |
 | auto | what dominates; salt and pepper without other noise is a matter of filling in |
@@ -21,14 +22,14 @@ import torch
 from torch import nn
 
 from sfumato.classical import methods as classical
-from sfumato.classical.deconvolve import Kernels, point_spread
+from sfumato.classical.deconvolve import point_spread
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, UnknownNameError
-from sfumato.core.image import Images, Planes
+from sfumato.core.image import Images, Kernels, Planes
 from sfumato.core.runtime import Precision
 from sfumato.diagnosis import flaws
 from sfumato.diagnosis.diagnose import Diagnosis, Source, diagnose
-from sfumato.models.base import Restores
+from sfumato.models.base import Deblurs, Restores, Told
 from sfumato.store import weights
 
 Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
@@ -62,7 +63,7 @@ class Request:
     noise: float | None = None
     """Standard deviation of the noise as a share of full scale, for networks and methods that want to know; else it is estimated."""
     blur: str | None = None
-    """The blur, for methods that want to know: gaussian:1.6, motion:9@30 (degrees) or defocus:3, in pixels."""
+    """The blur, for networks and methods that want to know: gaussian:1.6, motion:9@30 (degrees) or defocus:3, in pixels."""
     find: tuple[Find, ...] = ()
     """What is looked for and filled in."""
     tile: int | None = None
@@ -91,8 +92,10 @@ class Request:
             raise SettingError(f"memory = {self.memory / 1e9:.1f} GB is less than torch itself needs; give at least 0.7GB")
         if self.noise is not None and not 0 <= self.noise <= 1:
             raise SettingError(f"noise = {self.noise * 255:g} is outside [0, 255]")
-        if self.blur is not None and self.method is None:
-            raise SettingError(f"blur = {self.blur} is for methods that want to know it, such as wiener; networks see it for themselves")
+        if self.blur is not None and self.task not in ("auto", "deblur"):
+            raise SettingError(f"blur = {self.blur} has no effect on the task {self.task}; it is for deblur")
+        if self.blur is not None and self.find:
+            raise SettingError(f"blur = {self.blur} and find = {', '.join(self.find)}: one at a time; fill in first, then undo the blur")
         if self.method is not None and self.method != PRIOR:
             if self.method not in classical.METHODS:
                 raise UnknownNameError(f"no method {self.method!r}{suggest(self.method, METHODS)}; there are {', '.join(METHODS)}")
@@ -150,16 +153,19 @@ def remedy(request: Request, images: Images, *, known: Planes | None = None, qua
     if task == "upscale":
         return _enlarging(request)
     found = diagnose(images, source=None if quality is None else Source(quality=quality))
+    if known is not None and request.blur is not None:
+        raise SettingError(f"blur = {request.blur} and a mask: one at a time; fill in first, then undo the blur")
     if known is not None or request.find or task == "inpaint":
         return _filling(request, images, known, found)
     salt = (found.salt_and_pepper or 0) >= IMPULSES and task in ("auto", "denoise")
-    if salt and (found.noise or 0) < QUIET and request.model is None and request.method is None:
+    free = request.model is None and request.method is None and request.blur is None
+    if salt and (found.noise or 0) < QUIET and free:
         wrong = flaws.impulses(images)
         return Remedy(words=f"{found.sentence()}: fill in the wrong pixels", network=_network("inpaint"), known=wrong, look=flaws.impulses)
-    if task == "auto" and found.task == "none" and request.model is None and request.method is None:
+    if task == "auto" and found.task == "none" and free:
         return Remedy(words=f"{found.sentence()}: nothing to repair")
     noise = request.noise if request.noise is not None else found.noise or 0.0
-    return _chosen(request, found, default="restore", noise=noise)
+    return _chosen(request, found, default="restore" if request.blur is None else "deblur", noise=noise)
 
 
 def _chosen(request: Request, found: Diagnosis, *, default: str, noise: float, known: Planes | None = None) -> Remedy:
@@ -174,7 +180,18 @@ def _chosen(request: Request, found: Diagnosis, *, default: str, noise: float, k
         raise SettingError(f"{_called(which)} enlarges {network.scale} times; it is for the task upscale")
     if request.noise is not None and "noise" not in network.takes:
         raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
-    return Remedy(words=f"{what}: {_called(which)}", network=network, noise=noise, quality=quality, known=known)
+    return Remedy(words=f"{what}: {_called(which)}", network=_told(network, request, which), noise=noise, quality=quality, known=known)
+
+
+def _told(network: Restores, request: Request, which: str | Path | nn.Module) -> Restores:
+    """`network`, told the blur if it wants to know."""
+    if isinstance(network, Deblurs):
+        if request.blur is None:
+            raise SettingError(f"{_called(which)} wants to know the blur: --blur gaussian:1.6, motion:9@30 or defocus:3")
+        return Told(network, kernel(request.blur))
+    if request.blur is not None:
+        raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
+    return network
 
 
 def _filling(request: Request, images: Images, known: Planes | None, found: Diagnosis) -> Remedy:

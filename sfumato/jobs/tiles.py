@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from sfumato.classical.deconvolve import fitting
 from sfumato.core import runtime
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, Planes, Resized
-from sfumato.models.base import Restores
+from sfumato.core.image import Images, Kernels, Maps, Planes, Resized
+from sfumato.models.base import Deblurs, Restores, Told
 from sfumato.nn.norm import folded
 from sfumato.nn.resample import mirrored
 from sfumato.store import weights
@@ -44,22 +45,28 @@ def restored(
     noise: float | Maps | None = None,
     known: Maps | None = None,
     quality: float | Maps | None = None,
+    kernels: Kernels | None = None,
     tile: int | None = None,
     precision: runtime.Precision = "fp32",
     device: str = "auto",
 ) -> Maps:
     """Clean images in [0, 1], on the CPU, `scale` times as large as `images`.
 
-    `noise` (standard deviation, as a share of full scale), `known` (1 where a pixel is seen, 0 where it is missing) and `quality` (of
-    the JPEG, over 100) are for networks that want to know them. A network of grey images repairs each channel of colour ones for
-    itself; one of colour images is shown grey ones in all three. With `tile`, no more than about that many pixels a side are
-    computed at once: slower, in little memory, with the same result. `precision` bf16 takes about half the time where the hardware
-    has it, for some thousandths of a dB. Raises SettingError for a network that repairs nothing, for what it wants to know and is
-    not told, or for tiles with a network that looks at the whole image.
+    `noise` (standard deviation, as a share of full scale), `known` (1 where a pixel is seen, 0 where it is missing) and `quality` (of the
+    JPEG, over 100) are for networks that want to know them, and `kernels`, the blur of each image, for those that undo it. A network of
+    grey images repairs each channel of colour ones for itself; one of colour images is shown grey ones in all three. With `tile`, no more
+    than about that many pixels a side are computed at once: slower, in little memory, with the same result. `precision` bf16 takes about
+    half the time where the hardware has it, for some thousandths of a dB. Raises SettingError for a network that repairs nothing, for what
+    it wants to know and is not told, for kernels that do not fit, or for tiles with a network that looks at the whole image.
     """
     network, where = weights.opened(model, Restores, otherwise="repairs nothing"), runtime.device(device)
     if images.shape[1] != network.channels and 1 not in (images.shape[1], network.channels):
         raise SettingError(f"images have {images.shape[1]} channels, the network takes {network.channels}; convert them first")
+    if isinstance(network, Deblurs) and kernels is not None:
+        fitting(kernels, images)
+        network = Told(network, kernels if images.shape[1] == network.channels else kernels.repeat_interleave(images.shape[1], dim=0))
+    elif kernels is not None:
+        raise SettingError("kernels have no effect on this network, which sees a blur for itself; leave them out")
     network = ready(network, where)
     told = {"noise": noise, "known": known, "quality": quality}
     planes = torch.cat([_plane(name, told[name], images) for name in network.takes], dim=1) if network.takes else None

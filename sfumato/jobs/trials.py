@@ -26,10 +26,10 @@ import torch
 from torch import nn
 
 from sfumato.classical import methods as classical
-from sfumato.classical.deconvolve import Kernels, point_spread
+from sfumato.classical.deconvolve import point_spread
 from sfumato.core import chance
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, Resized, to_bytes, to_images
+from sfumato.core.image import Images, Kernels, Maps, Resized, to_bytes, to_images
 from sfumato.core.runtime import Precision
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.scenes import KNOWN, load_scenes
@@ -41,7 +41,7 @@ from sfumato.jobs.tiles import restored
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.fidelity import WINDOW, psnr, ssim
 from sfumato.metrics.interval import bootstrap
-from sfumato.models.base import Restores
+from sfumato.models.base import Deblurs, Restores
 from sfumato.nn.resample import resize, shrink
 from sfumato.store import weights
 
@@ -137,6 +137,8 @@ def judge_restorer(
         assert network is not None
         told = {"noise": float(seen.noise), "quality": float(seen.quality), "known": seen.known}
         mine: Any = {name: value for name, value in told.items() if name in network.takes}
+        if isinstance(network, Deblurs):
+            mine["kernels"] = kind.kernels(i) if kind.kernels else seen.blur
         return restored(network, seen.images, precision=precision, device=device, **mine)
 
     rows: dict[str, list[float]] = {}

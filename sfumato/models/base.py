@@ -4,20 +4,21 @@ Samples       latents (and labels) to images
 ├─ Adversarial  ... with a discriminator to train against
 └─ Encodes      ... and images to latents, with a likelihood
 Restores      degraded images to clean ones
-└─ Judged       ... with a discriminator to train against
+├─ Judged       ... with a discriminator to train against
+└─ Deblurs      ... whose blur it is told
 Describes     images to feature vectors, for metrics
 └─ Classifies   ... and to class scores
 Layered       images to maps of features, fine to coarse, for losses that compare what is seen
 """
 
 from abc import ABC, abstractmethod
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, final, runtime_checkable
 
 import torch
 from torch import nn
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, Maps, PerImage, Planes, Vectors
+from sfumato.core.image import Images, Kernels, Labels, Maps, PerImage, Planes, Vectors
 
 Plane = Literal["noise", "known", "quality"]
 """Standard deviation of the noise as a share of full scale; 1 where a pixel is seen and 0 where it is missing; JPEG quality over 100."""
@@ -105,6 +106,36 @@ class Restores(nn.Module, ABC):
     @abstractmethod
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         """Clean images, in [0, 1] up to a small overshoot. `planes` holds a channel for each name in `takes`."""
+
+
+class Deblurs(Restores):
+    """Repairs images whose blur it is told. Not told, it takes them for sharp."""
+
+    @abstractmethod
+    def deblur(self, degraded: Images, planes: Planes | None, kernels: Kernels) -> Maps:
+        """As `restore`, for images each of which was blurred with its own of `kernels`."""
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        return self.deblur(degraded, planes, degraded.new_ones(len(degraded), 1, 1))
+
+
+@final
+class Told(Restores):
+    """A network that is told a blur, for images that all have this one."""
+
+    def __init__(self, network: Deblurs, kernels: Kernels) -> None:
+        super().__init__()
+        self.network, self.kernels = network, kernels
+        self.channels, self.scale, self.multiple = network.channels, network.scale, network.multiple
+        self.context, self.takes = network.context, network.takes
+
+    @property
+    def grid(self) -> int:
+        return self.network.grid
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        kernels = self.kernels.to(degraded.device)
+        return self.network.deblur(degraded, planes, kernels.expand(len(degraded), -1, -1) if len(kernels) == 1 else kernels)
 
 
 class Judged(Restores):

@@ -25,6 +25,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Maps, Planes
 from sfumato.core.settings import Range, settings
 from sfumato.models.base import Plane, Restores
+from sfumato.nn import fill
 from sfumato.nn.gates import ChannelGate, ChannelKind, PixelGate, PixelKind, Split
 from sfumato.nn.norm import LayerNorm
 from sfumato.nn.resample import resize
@@ -62,33 +63,38 @@ class Config:
     """What it is told beside the image."""
     residual: bool = True
     """Whether the image is added to what the network finds, so that it begins with leaving it as it is."""
+    fill: Annotated[int, Range(0, 8)] = 0
+    """Holes are begun with means of what is known around them, taken from images halved this often; 0 leaves in them what there is."""
     extremes: bool = False
     """Whether it is shown which samples are exactly black or white, or beyond: salt and pepper."""
 
     def check(self) -> None:
         if len(self.encoder) != len(self.decoder):
             raise SettingError(f"models/gated: encoder has {len(self.encoder)} sizes, decoder {len(self.decoder)}; give both as many")
+        if self.fill and "known" not in self.planes:
+            raise SettingError(f"models/gated: fill = {self.fill} wants to know what is missing; add known to planes")
         if self.window % self.multiple:
             raise SettingError(f"window = {self.window} must be a multiple of {self.multiple}, the side of one pixel of the coarsest map")
 
     @property
     def multiple(self) -> int:
         """Side in pixels of the image of one pixel of the coarsest map."""
-        return self.fold << len(self.encoder)
+        return max(self.fold << len(self.encoder), 1 << self.fill)
 
-    def build(self) -> "Gated":
-        return Gated(self)
+    def build(self, guides: int = 0) -> "Gated":
+        """With `guides`, one that is shown as many more images beside the one it repairs; their channels come first among the planes."""
+        return Gated(self, guides)
 
 
 @final
 class Gated(Restores):
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, guides: int = 0) -> None:
         super().__init__()
         self.channels, self.scale, self.fold, self.takes = config.channels, config.scale, config.fold, config.planes
         self.extremes, self.multiple, self.residual = config.extremes, config.multiple, config.residual
-        self.window = config.window
+        self.window, self.fill, self.guides = config.window, config.fill, guides
         depth = len(config.encoder)
-        seen = config.channels * (2 if config.extremes else 1) + len(config.planes)
+        seen = config.channels * (1 + config.extremes + guides) + len(config.planes)
         self.head = nn.Conv2d(seen * config.fold**2, config.width, 3, 1, 1)
         self.encoder, self.down, self.up, self.decoder = (nn.ModuleList() for _ in range(4))
         for i in range(depth):
@@ -106,6 +112,10 @@ class Gated(Restores):
         return self.window or self.multiple
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        if self.fill:
+            assert planes is not None
+            which = self.channels * self.guides + self.takes.index("known")
+            degraded = fill.push_pull(degraded, planes[:, which : which + 1], levels=self.fill)
         x = self.head(F.pixel_unshuffle(self._seen(degraded, planes), self.fold).contiguous(memory_format=torch.channels_last))
         skips: list[torch.Tensor] = []
         for stage, down in zip(self.encoder, self.down, strict=True):
@@ -125,7 +135,7 @@ class Gated(Restores):
         parts = [degraded]
         if self.extremes:
             parts.append(((degraded <= 0) | (degraded >= 1)).to(degraded.dtype))
-        if self.takes:
+        if self.takes or self.guides:
             assert planes is not None
             parts.append(planes)
         return torch.cat(parts, dim=1)
@@ -199,7 +209,7 @@ def _context(network: Gated, config: Config) -> int | None:
     if config.channel_gate != "none" and not config.window:
         return None
     stages = [*enumerate(network.encoder), (len(config.encoder), network.middle), *enumerate(reversed(network.decoder))]
-    reach = config.fold * 2 + config.multiple
+    reach = config.fold * 2 + config.multiple + (fill.reach(config.fill) if config.fill else 0)
     for level, stage in stages:
         for part in stage.modules():
             if isinstance(part, Block | DepthwiseBlock | PixelGate):

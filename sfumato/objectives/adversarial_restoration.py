@@ -36,7 +36,7 @@ class Config:
     def phases(self, model: Judged) -> list[Phase]:
         """Generator, discriminator, and the lazy penalty if there is one. Raises what `distance` may raise."""
         distance = self.distance.distance(model)
-        shown = Shown(lambda batch: model.restore(batch.degraded, restoration.planes(model, batch)))
+        shown = Shown(lambda batch: restoration.repaired(model, batch))
 
         def generator(batch: Batch) -> Losses:
             made = shown.make(batch)

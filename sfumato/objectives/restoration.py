@@ -2,7 +2,7 @@
 
 l1            |x - y|
 charbonnier   sqrt((x - y)^2 + eps^2), an L1 that is smooth at zero (Charbonnier et al. 1994, https://doi.org/10.1109/ICIP.1994.413553)
-psnr          minus PSNR of each image in dB: the scale of an image's error does not matter (Chen et al. 2022, 2204.04676)
+psnr          minus PSNR of each image in dB: the scale of an image's error does not matter (Chen et al. 2022, 2204.04676), up to psnr_top
 edge          L1 of the gradient by Sobel: keeps edges where they are
 fourier       L1 of the spectrum (real and imaginary part): keeps fine texture (Cho et al. 2021, https://arxiv.org/abs/2108.05054)
 ssim          1 - SSIM: local contrast and structure (Zhao et al. 2017, https://arxiv.org/abs/1511.08861, eq. 7)
@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Maps, Planes, Scalar
 from sfumato.core.settings import Range, settings
-from sfumato.models.base import Judged, Restores
+from sfumato.models.base import Deblurs, Judged, Restores, Told
 from sfumato.nn.resample import mirror
 from sfumato.nn.ssim import WINDOW, similarity
 from sfumato.objectives._perceptual import Perception, device_of
@@ -37,6 +37,9 @@ class Config:
     """Weight of the smooth absolute error."""
     psnr: Annotated[float, Range(0, 1000)] = 0.0
     """Weight of minus the PSNR in dB; 0.01 weighs about as much as charbonnier 1."""
+    psnr_top: Annotated[float, Range(10, 80, "dB")] = 80.0
+    """PSNR at which to be content: the closer an image comes to it, the less it weighs, and none counts more. Where some images are hardly
+    damaged and others ruined, about 34 keeps the former from drowning the latter."""
     edge: Annotated[float, Range(0, 1000)] = 0.0
     """Weight of the error of the gradient; 0.05 is usual beside charbonnier 1."""
     fourier: Annotated[float, Range(0, 1000)] = 0.0
@@ -58,6 +61,8 @@ class Config:
             raise SettingError(f"objectives/restoration: all weights are 0; give one of {', '.join(TERMS)} a weight")
         if (self.perceptual or self.gram) and not self.features:
             raise SettingError("objectives/restoration: perceptual and gram need features: the name of a bundled model, or a model file")
+        if self.psnr_top != 80 and not self.psnr:
+            raise SettingError(f"objectives/restoration: psnr_top = {self.psnr_top:g} has no effect without psnr; give it a weight")
         if self.features and not (self.perceptual or self.gram):
             raise SettingError(f"objectives/restoration: features = {self.features!r} has no effect; give perceptual or gram a weight")
         if self.layers and not self.features:
@@ -76,7 +81,7 @@ class Config:
         distance = self.distance(model)
 
         def loss(batch: Batch) -> Losses:
-            return distance(model.restore(batch.degraded, planes(model, batch)), batch.clean)
+            return distance(repaired(model, batch), batch.clean)
 
         return [Phase(name="restore", weights=list(model.parameters()), loss=loss)]
 
@@ -87,6 +92,8 @@ class Config:
 
         def distance(made: Maps, clean: Images) -> Losses:
             parts = {term: _DISTANCES[term](made, clean) for term in terms if term in _DISTANCES}
+            if self.psnr:
+                parts["psnr"] = minus_psnr(made, clean, top=self.psnr_top)
             if perception is not None:
                 parts |= perception.distances(made, clean, texture=bool(self.gram), content=bool(self.perceptual))
             total = torch.stack([getattr(self, term) * part for term, part in parts.items()]).sum()
@@ -97,8 +104,14 @@ class Config:
     def validate(self, model: Restores, batch: Batch) -> Losses:
         """PSNR of held-out images in dB, clamped to [0, 1], mean over images."""
         with torch.no_grad():
-            made = model.restore(batch.degraded, planes(model, batch)).clamp(0, 1)
+            made = repaired(model, batch).clamp(0, 1)
             return {"decibels": -minus_psnr(made, batch.clean)}
+
+
+def repaired(model: Restores, batch: Batch) -> Maps:
+    """What `model` makes of the degraded images, told what it wants to know of the damage to them."""
+    told = Told(model, batch.damage.blur) if isinstance(model, Deblurs) and batch.damage is not None else model
+    return told.restore(batch.degraded, planes(model, batch))
 
 
 def planes(model: Restores, batch: Batch) -> Planes | None:
@@ -124,10 +137,10 @@ def charbonnier(made: Maps, clean: Images, *, eps: float = 1e-3) -> Scalar:
     return ((made - clean).square() + eps**2).sqrt().mean()
 
 
-def minus_psnr(made: Maps, clean: Images) -> Scalar:
-    """Minus the PSNR of each image in dB, mean over images; an error below 1e-8 (80 dB) counts as that."""
+def minus_psnr(made: Maps, clean: Images, *, top: float = 80.0) -> Scalar:
+    """Minus the PSNR of each image in dB, mean over images, with the squared error of an image of `top` dB added to each."""
     error = (made - clean).float().square().mean(dim=(1, 2, 3))
-    return 10 / math.log(10) * (error + 1e-8).log().mean()
+    return 10 / math.log(10) * (error + 10 ** (-top / 10)).log().mean()
 
 
 def edge(made: Maps, clean: Images) -> Scalar:
@@ -157,5 +170,5 @@ def _sobel(images: Maps) -> Maps:
     return F.conv2d(mirror(images.float(), 1).reshape(n * c, 1, h + 2, w + 2), kernels).reshape(n, 2 * c, h, w)
 
 
-_DISTANCES = {"l1": mean_absolute, "charbonnier": charbonnier, "psnr": minus_psnr, "edge": edge, "fourier": fourier, "ssim": unlike}
+_DISTANCES = {"l1": mean_absolute, "charbonnier": charbonnier, "edge": edge, "fourier": fourier, "ssim": unlike}
 """The terms that need nothing but the two images."""

@@ -23,6 +23,7 @@ RECIPES = {
     "restore": "restore",
     "deblur-digits": "restore",
     "inpaint": "restore",
+    "deblur": "restore",
     "upscale-x2": "restore",
     "upscale-x4": "restore",
     "upscale-gan": "srgan",

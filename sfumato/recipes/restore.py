@@ -4,8 +4,8 @@ import dataclasses
 
 from sfumato.data import augment
 from sfumato.degrade import chain, defocus, downsample, gaussian_blur, impulse, jpeg, missing, motion, noise, quantise
+from sfumato.models import deconvolving, gated
 from sfumato.models import dncnn as plain
-from sfumato.models import gated
 from sfumato.objectives import restoration
 from sfumato.train.settings import TrainSettings
 
@@ -55,21 +55,22 @@ def restore() -> TrainSettings:
     return dataclasses.replace(
         denoise(),
         model=gated.Config(channels=3, width=32, encoder=(2, 2), middle=6, decoder=(2, 2), fold=2, extremes=True),
+        objective=restoration.Config(charbonnier=0.0, psnr=0.01, psnr_top=34.0),
         augment=augment.Config(flip=0.5, turn=0.5, grey=0.6),
         degrade=chain.Config(
             links=(
-                gaussian_blur.Config(sigma=(0.3, 2.2), stretch=(1.0, 1.5)),
-                motion.Config(length=(2.0, 11.0)),
-                defocus.Config(radius=(0.5, 3.0)),
+                gaussian_blur.Config(sigma=(0.3, 1.8), stretch=(1.0, 1.5)),
+                motion.Config(length=(2.0, 9.0)),
+                defocus.Config(radius=(0.5, 2.0)),
                 noise.Config(sigma=(0.0, 0.05)),
                 noise.Config(sigma=(0.0, 0.216)),
                 impulse.Config(density=(0.0, 0.7)),
                 jpeg.Config(quality=(8.0, 95.0)),
                 quantise.Config(),
             ),
-            chances=(0.12, 0.12, 0.04, 0.5, 0.55, 0.15, 0.15, 0.5),
+            chances=(0.07, 0.05, 0.02, 0.25, 0.7, 0.1, 0.12, 0.5),
         ),
-        images=190_000,
+        images=480_000,
     )
 
 
@@ -77,7 +78,8 @@ def inpaint() -> TrainSettings:
     """The bundled `inpaint`: what a mask says is missing, from single pixels to strokes and boxes."""
     return dataclasses.replace(
         denoise(),
-        model=gated.Config(channels=3, width=32, encoder=(2, 2), middle=4, decoder=(2, 2), fold=2, planes=("known",)),
+        model=gated.Config(channels=3, width=32, encoder=(2, 2), middle=4, decoder=(2, 2), fold=2, planes=("known",), fill=4),
+        objective=restoration.Config(charbonnier=0.0, psnr=0.01, psnr_top=40.0),
         augment=augment.Config(flip=0.5, turn=0.5, grey=0.5),
         degrade=chain.Config(
             links=(
@@ -89,7 +91,31 @@ def inpaint() -> TrainSettings:
             ),
             chances=(0.6, 0.35, 0.2, 0.2, 0.15),
         ),
-        images=130_000,
+        images=220_000,
+    )
+
+
+def deblur() -> TrainSettings:
+    """The bundled `deblur`: blurs of lenses and of cameras in motion, with a little noise, all of it told."""
+    return dataclasses.replace(
+        denoise(),
+        model=deconvolving.Config(corrector=gated.Config(channels=3, width=32, encoder=(2, 2), middle=4, decoder=(2, 2), fold=2)),
+        objective=restoration.Config(charbonnier=0.0, psnr=0.01, psnr_top=40.0),
+        patch=96,
+        augment=augment.Config(flip=0.5, turn=0.5, grey=0.5),
+        degrade=chain.Config(
+            links=(
+                gaussian_blur.Config(sigma=(0.5, 3.0), stretch=(1.0, 2.0)),
+                motion.Config(length=(3.0, 17.0)),
+                defocus.Config(radius=(1.0, 4.0)),
+                noise.Config(sigma=(0.002, 0.012)),
+                noise.Config(sigma=(0.0, 0.04)),
+                quantise.Config(),
+            ),
+            chances=(0.5, 0.45, 0.2, 1.0, 0.3, 0.3),
+        ),
+        images=60_000,
+        batch=4,
     )
 
 

@@ -10,7 +10,7 @@ from sfumato.data.stream import Stream, middles
 from sfumato.models.base import Encodes, Restores, Samples, latents
 from sfumato.nn.resample import resize
 from sfumato.objectives.base import Batch
-from sfumato.objectives.restoration import planes
+from sfumato.objectives.restoration import repaired
 from sfumato.train.settings import TrainSettings
 from sfumato.train.step import damaged
 
@@ -44,7 +44,7 @@ def sheet(model: nn.Module, stream: Stream, settings: TrainSettings) -> Images |
 def _repairs(model: Restores, stream: Stream, settings: TrainSettings) -> Images:
     batch = damaged(still(to_images(stream.pixels[: COUNT // 4]), chance.generator(0, "sheet")), settings)
     h, w = batch.clean.shape[2:]
-    made = model.restore(batch.degraded, planes(model, batch))
+    made = repaired(model, batch)
     return torch.stack([resize(batch.degraded, (h, w), method="nearest"), made, batch.clean], dim=1).flatten(0, 1).clamp(0, 1)
 
 

@@ -19,9 +19,13 @@ TOGETHER = {
         {"encoder": (1, 0), "decoder": (0, 1), "middle": 1, "window": 8, "channel_gate": "mean+max", "pixel_gate": "pooled"},
         {"encoder": (1,), "decoder": (2,), "middle": 1, "convolution": "depthwise", "between": "split", "channel_gate": "linear"},
         {"encoder": (1,), "decoder": (1,), "middle": 0, "window": 4, "channel_gate": "mean+std", "fold": 2, "scale": 2},
+        {"planes": ("noise", "known"), "fill": 2},
     )
 }
 """Choices of a family that mean something only beside others."""
+
+NOT_ALONE = {"gated": {"fill"}}
+"""Settings that are refused without others."""
 
 
 def ranges(config):
@@ -78,7 +82,7 @@ def variants():
                 yield {field.name: get_args(get_args(hint)[0])}
             elif hint is bool:
                 yield {field.name: not field.default}
-            elif hint in (int, float) and field.default == 0:
+            elif hint in (int, float) and field.default == 0 and field.name not in NOT_ALONE.get(name, ()):
                 yield {field.name: hint(2) if hint is int else 0.5}
         yield from TOGETHER.get(name, ())
 

@@ -25,7 +25,10 @@ def build(small):
 
 
 def planes(net, side):
-    return torch.full((1, len(net.takes), side, side), 0.1) if net.takes else None
+    if not net.takes:
+        return None
+    known = (torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(0)) < 0.7).float()
+    return torch.cat([known if name == "known" else torch.full_like(known, 0.1) for name in net.takes], dim=1)
 
 
 def test_any_size_that_is_a_multiple_comes_back_at_its_scale(name, build, variants):
@@ -48,7 +51,8 @@ def test_what_lies_beyond_its_context_does_not_matter(name, build, variants):
             made = net.restore(image, planes(net, side))
             place = middle * net.scale
             made[0, :, place, place].sum().backward()
-            rows, columns = torch.nonzero(image.grad[0].abs().sum(0), as_tuple=True)
+            slope = image.grad[0].abs().sum(0)
+            rows, columns = torch.nonzero(slope > 1e-6 * slope.max(), as_tuple=True)  # a spectrum is exact but for rounding
             reach = max((rows - middle).abs().max().item(), (columns - middle).abs().max().item())
             assert 0 < reach <= net.context, f"it says less than it looks at with {change}"
 

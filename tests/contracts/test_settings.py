@@ -22,8 +22,8 @@ from sfumato.train.settings import TrainSettings
 NEEDED = {
     TrainSettings: {"model": MODELS["classifier"](), "objective": OBJECTIVES["cross_entropy"]()},
     DEGRADATIONS["chain"]: {"links": (DEGRADATIONS["noise"](),)},
-    OBJECTIVES["restoration"]: {"l1": 1.0, "perceptual": 1.0, "gram": 1.0, "features": "digits-classifier"},
-    MODELS["gated"]: {"encoder": (1,), "decoder": (1,)},
+    OBJECTIVES["restoration"]: {"l1": 1.0, "psnr": 1.0, "perceptual": 1.0, "gram": 1.0, "features": "digits-classifier"},
+    MODELS["gated"]: {"encoder": (1,), "decoder": (1,), "planes": ("known",)},
 }
 """What a kind of settings cannot do without."""
 

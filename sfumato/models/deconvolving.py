@@ -1,0 +1,82 @@
+"""Undoing a blur that is known: inverse filters first, then a network that corrects what they leave.
+
+    images, kernels, noise ─ inverse filters ─ estimates ─┬─ network ─ + ─ clean
+    images ───────────────────────────────────────────────┘            │
+    first estimate ────────────────────────────────────────────────────┘
+
+The filters bring back what the blur left, whatever its shape, and with it amplified noise and ringing; the network has to know only
+what these look like (Schuler et al. 2013, https://doi.org/10.1109/CVPR.2013.142; Dong et al. 2020, https://arxiv.org/abs/2103.09962).
+"""
+
+import dataclasses
+from typing import Annotated, Any, final
+
+import torch
+
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, Kernels, Maps, Planes
+from sfumato.core.settings import Range, settings
+from sfumato.models import MODELS
+from sfumato.models.base import Deblurs, Restores
+from sfumato.nn.resample import mirror
+from sfumato.nn.wiener import filtered, inverse
+
+
+@settings
+class Config:
+    corrector: Any = MODELS["gated"]()
+    """Settings of the network, of the family gated and of scale 1. Its planes and guides are what this one gives it."""
+    balances: Annotated[tuple[float, ...], Range(0.01, 100)] = (2.0, 0.5)
+    """How smooth each estimate is: 1 is the best filter for a photograph of even gradients. The first is the one that is corrected."""
+    reach: Annotated[int, Range(1, 256, "pixels")] = 48
+    """How far the filters reach."""
+
+    @property
+    def channels(self) -> int:
+        """1 for grey, 3 for RGB: what the corrector takes."""
+        return self.corrector.channels
+
+    def check(self) -> None:
+        if not self.balances:
+            raise SettingError("models/deconvolving: balances are empty; give at least one")
+
+    def build(self) -> "Deconvolving":
+        return Deconvolving(self)
+
+
+@final
+class Deconvolving(Deblurs):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        if not isinstance(config.corrector, MODELS["gated"]) or config.corrector.scale != 1:
+            raise SettingError(f"models/deconvolving: corrector = {config.corrector!r} must be the settings of a gated network of scale 1")
+        network: Restores = dataclasses.replace(config.corrector, planes=("noise",)).build(guides=len(config.balances))
+        self.corrector = network
+        self.channels, self.scale, self.multiple, self.takes = network.channels, 1, 1, network.takes
+        self.context = None if network.context is None else network.context + config.reach
+        self.balances, self.reach = config.balances, config.reach
+
+    @property
+    def grid(self) -> int:
+        return self.corrector.grid
+
+    def deblur(self, degraded: Images, planes: Planes | None, kernels: Kernels) -> Maps:
+        assert planes is not None
+        h, w = degraded.shape[2:]
+        with torch.autocast(degraded.device.type, enabled=False):
+            noise = planes.float().mean(dim=(1, 2, 3))
+            filters = [inverse(kernels.float(), noise, balance=balance, reach=self.reach) for balance in self.balances]
+            first, *others = [filtered(degraded, each) for each in filters]
+        # Only now is the image made to fit: a border that is mirrored twice would not be what a blur leaves.
+        side = self.corrector.multiple
+        down, right = -h % side, -w % side
+        seen, planes = (_extended(x, down, right) for x in (first, torch.cat([degraded, *others, planes], dim=1)))
+        return self.corrector.restore(seen, planes)[:, :, :h, :w]
+
+
+def _extended(images: Maps, down: int, right: int) -> Maps:
+    reach = max(down, right)
+    if not reach:
+        return images
+    h, w = images.shape[2:]
+    return mirror(images, reach)[:, :, reach : reach + h + down, reach : reach + w + right]

@@ -1,0 +1,74 @@
+"""A network that is told the blur."""
+
+import pytest
+import torch
+
+import sfumato as sf
+from sfumato.classical.deconvolve import point_spread
+from sfumato.core.errors import SettingError
+from sfumato.jobs.remedy import Request, remedy
+from sfumato.jobs.tiles import restored
+from sfumato.models import MODELS
+from sfumato.models.base import Told
+from sfumato.nn.resample import correlate
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    corrector = MODELS["gated"](width=8, encoder=(1,), middle=1, decoder=(1,), fold=2)
+    return MODELS["deconvolving"](corrector=corrector, reach=24).build().eval()
+
+
+def test_untrained_it_is_a_wiener_filter_and_a_small_correction(network, drawn):
+    kernels = point_spread("motion", 7)
+    clean = drawn(3, 96, 96)
+    seen = correlate(clean, kernels)
+    torch.nn.init.zeros_(network.corrector.tail.weight)
+    torch.nn.init.zeros_(network.corrector.tail.bias)
+    made = restored(network, seen, noise=0.008, kernels=kernels)
+    assert (made - clean).square().mean() < 0.5 * (seen - clean).square().mean()
+
+
+@pytest.mark.parametrize("tile", [32, 64])
+def test_tiles_are_the_whole_though_no_side_is_a_multiple(network, tile, drawn):
+    images, kernels = drawn(3, 131, 117), point_spread("defocus", 2)
+    whole = restored(network, images, noise=0.01, kernels=kernels)
+    torch.testing.assert_close(restored(network, images, noise=0.01, kernels=kernels, tile=tile), whole, rtol=0, atol=1e-4)
+
+
+def test_each_image_has_its_own_blur(network):
+    images, kernels = torch.rand(2, 3, 32, 32), torch.cat([point_spread("motion", 5), point_spread("motion", 5, angle=90)])
+    both = restored(network, images, noise=0.01, kernels=kernels)
+    for i in range(2):
+        alone = restored(network, images[i : i + 1], noise=0.01, kernels=kernels[i : i + 1])
+        torch.testing.assert_close(both[i : i + 1], alone, rtol=0, atol=1e-5)
+
+
+def test_not_told_it_takes_the_image_for_sharp(network):
+    images = torch.rand(1, 3, 32, 32)
+    sharp = restored(network, images, noise=0.01, kernels=torch.ones(1, 1, 1))
+    torch.testing.assert_close(restored(network, images, noise=0.01), sharp)
+
+
+def test_restore_tells_it_the_blur_and_asks_for_it(network):
+    request = Request(task="deblur", model=network, blur="gaussian:1.6")
+    plan = remedy(request, torch.rand(1, 3, 40, 40))
+    assert isinstance(plan.network, Told)
+    assert sf.restore(torch.rand(1, 3, 40, 40), model=network, task="deblur", blur="motion:5@45").shape == (1, 3, 40, 40)
+
+
+def test_what_cannot_be_is_told(network):
+    images = torch.rand(1, 3, 16, 16)
+    with pytest.raises(SettingError, match="wants to know the blur: --blur gaussian"):
+        remedy(Request(task="deblur", model=network), images)
+    with pytest.raises(SettingError, match="restore sees it for itself"):
+        remedy(Request(task="deblur", model="restore", blur="gaussian:1.6"), images)
+    with pytest.raises(SettingError, match="kernels have no effect on this network"):
+        restored("restore", images, kernels=torch.ones(1, 1, 1))
+    with pytest.raises(SettingError, match="no effect on the task denoise"):
+        Request(task="denoise", blur="gaussian:1.6").check()
+    with pytest.raises(SettingError, match="one at a time"):
+        remedy(Request(model=network, blur="gaussian:1.6"), images, known=torch.zeros(1, 1, 16, 16))
+    with pytest.raises(SettingError, match="must be the settings of a gated network of scale 1"):
+        MODELS["deconvolving"](corrector=MODELS["dncnn"]()).build()
