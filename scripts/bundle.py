@@ -45,12 +45,11 @@ TRIALS = {
     "restore": (
         *((f"noise:{sigma}", data) for data in ("set12", "bsd68") for sigma in (15, 25, 50)),
         ("salt-and-pepper:30", "set12"),
-        ("blur:1.6", "bsd68"),
-        ("motion:9", "bsd68"),
         ("jpeg:10", "set12"),
         ("noise:25", "bsds500"),
     ),
     "inpaint": (("missing:50", "set12"), ("text", "set12"), ("missing:80", "set12"), ("missing:50", "bsds500")),
+    "deblur": (("blur:1.6", "bsd68"), ("motion:9", "bsd68"), ("blur:3", "bsd68"), ("motion:15", "bsd68"), ("blur:1.6", "bsds500")),
     "upscale-x2": (("x2", "set5"), ("x2", "bsds500")),
     "upscale-x4": (("x4", "set5"), ("x4", "bsds500")),
 }

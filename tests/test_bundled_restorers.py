@@ -9,13 +9,15 @@ from hypothesis import strategies as st
 from skimage import data
 
 import sfumato as sf
+from sfumato.classical.deconvolve import point_spread
 from sfumato.core.image import to_images
 from sfumato.data.dataset import Scenes
 from sfumato.jobs.tiles import restored
 from sfumato.jobs.trials import judge, judge_restorer
+from sfumato.models.base import Deblurs
 from sfumato.store import weights
 
-NAMES = ("restore", "inpaint", "upscale-x2", "upscale-x4")
+NAMES = ("restore", "inpaint", "deblur", "upscale-x2", "upscale-x4")
 
 each = pytest.mark.parametrize("name", NAMES)
 
@@ -45,7 +47,9 @@ def test_tiles_are_the_whole(name, h, w, tile, colour):
     net = sf.load(name)
     images = torch.rand(1, 3 if colour else 1, h, w, generator=torch.Generator().manual_seed(h * 200 + w))
     known = (torch.rand(1, 1, h, w, generator=torch.Generator().manual_seed(1)) > 0.4).float()
-    told = {"known": known} if "known" in net.takes else {}
+    told = {name: value for name, value in {"known": known, "noise": 0.01}.items() if name in net.takes}
+    if isinstance(net, Deblurs):
+        told["kernels"] = point_spread("motion", 7, angle=30)
     whole, tiled = restored(net, images, **told), restored(net, images, tile=tile, **told)
     assert (whole - tiled).abs().max().item() <= 1e-4
 
@@ -58,6 +62,8 @@ def test_tiles_are_the_whole(name, h, w, tile, colour):
         ("restore", "jpeg:10", 0.3),
         ("inpaint", "missing:50", 15.0),
         ("inpaint", "text", 10.0),
+        ("deblur", "blur:1.6", 2.0),
+        ("deblur", "motion:9", 5.0),
         ("upscale-x2", "x2", 1.0),
         ("upscale-x4", "x4", 0.5),
     ],

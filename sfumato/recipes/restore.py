@@ -114,7 +114,7 @@ def deblur() -> TrainSettings:
             ),
             chances=(0.5, 0.45, 0.2, 1.0, 0.3, 0.3),
         ),
-        images=60_000,
+        images=90_000,
         batch=4,
     )
 
