@@ -30,8 +30,9 @@ def mixed(model: Samples, batch: Batch, chance: float) -> Styles:
 
 
 class PathLength(nn.Module):
-    """How far from even the generator's steps are: the squared difference between how much an image changes with its styles and how
-    much images do on average (Karras et al. 2020, https://arxiv.org/abs/1912.04958, section 3.2).
+    """How uneven the generator's steps are (Karras et al. 2020, https://arxiv.org/abs/1912.04958, section 3.2).
+
+    That is, the squared difference between how much an image changes with its styles and how much images do on average.
     """
 
     def __init__(self) -> None:
