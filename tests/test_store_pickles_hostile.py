@@ -71,7 +71,8 @@ STORE = b"ctorch.storage\n_load_from_bytes\n"
         (b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n}\x85R.", "persistent class without"),
         (b"ccollections\nOrderedDict\n]K\x01a\x85R.", "makes a collections.OrderedDict"),
         (b"cnumpy\ndtype\nX\x02\x00\x00\x00O8\x85R.", "numpy dtype 'O8' is not of plain numbers"),
-        (b"cnumpy\ndtype\n)R.", "numpy dtype  is not"),
+        (b"cnumpy\ndtype\n)R.", "numpy dtype '' is not"),
+        (b"cnumpy\ndtype\n)" + b"\x85" * 50_000 + b"R.", "numpy dtype '' is not"),
         (b"\x82\x01.", "EXT1"),
         (b"\x84\x01\x00\x00\x00.", "EXT4"),
         (b"\x97.", "NEXT_BUFFER"),
@@ -252,21 +253,26 @@ def test_a_zip_written_again_is_read(tmp_path):
 
 
 PEAK = """
-    import resource, sys
+    import contextlib, os, re, sys
     from pathlib import Path
     from sfumato.core.errors import CheckpointError
     from sfumato.store import pickles
-    pickles.read(Path(sys.argv[1]))
+    def held(what):
+        return int(re.search(what + r":\\s*(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+    with contextlib.suppress(CheckpointError):
+        pickles.read(Path(sys.argv[1]))
     for path in map(Path, sys.argv[2:]):
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        try:
-            pickles.read(path)
-        except CheckpointError:
-            pass
-        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024, path.stat().st_size)
+        if os.fork() == 0:
+            before = held("VmRSS")
+            with contextlib.suppress(CheckpointError):
+                pickles.read(path)
+            print(held("VmHWM") - before, path.stat().st_size, flush=True)
+            os._exit(0)
+        os.wait()
 """
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much memory was held")
 def test_memory_stays_below_twice_the_size(tmp_path):
     good = tensor()[:-1] + b"X\x01\x00\x00\x00x"
     files = {
@@ -283,4 +289,4 @@ def test_memory_stays_below_twice_the_size(tmp_path):
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     for name, line in zip(list(files)[1:], lines, strict=True):
         more, size = map(int, line.split())
-        assert more <= 2 * size, f"{name}: {more} bytes for a file of {size}"
+        assert 0 < more <= 2 * size, f"{name}: {more} bytes for a file of {size}"

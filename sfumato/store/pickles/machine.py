@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from sfumato.store.pickles.source import OBJECT, Source, Stream
 
-_CONVERT = "it is a TensorFlow network; convert it with legacy.py of stylegan2-ada-pytorch, on a machine that you can lose"
+_CONVERT = "it is a TensorFlow network; convert it first with legacy.py of stylegan2-ada-pytorch, which runs what is in it"
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ class Stream:
         """The next `count` bytes as UTF-8; one character outside of the common plane makes all of them four bytes wide."""
         if count <= self.end - self.at:
             self.source.spend(4 * count)
-        return self.take(count).decode("utf-8", "surrogatepass")
+        return self.take(count).decode("utf-8")
 
     def line(self) -> str:
         """What comes before the next line feed, which is taken too."""

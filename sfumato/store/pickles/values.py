@@ -113,9 +113,10 @@ def _array(source: Source, args: tuple[Any, ...]) -> Array:
 
 
 def _kind(source: Source, args: tuple[Any, ...]) -> Kind:
-    if not args or args[0] not in _NUMBERS:
-        raise source.refuse(f"its numpy dtype {ascii(args[0])[:20] if args else ''} is not of plain numbers")
-    return Kind(args[0])
+    code = args[0] if args and isinstance(args[0], str) else ""  # what is no text may be endless to hash
+    if code not in _NUMBERS:
+        raise source.refuse(f"its numpy dtype {ascii(code)[:20]} is not of plain numbers")
+    return Kind(code)
 
 
 def _ordered(source: Source, args: tuple[Any, ...]) -> dict[Any, Any]:
