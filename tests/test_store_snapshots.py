@@ -1,12 +1,16 @@
 """StyleGAN2 networks under other people's names: what comes over computes what the published formulas say."""
 
+import argparse
+
 import pytest
 import torch
 
-from sfumato.core.errors import CheckpointError
+import sfumato as sf
+from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.jobs.importing import import_weights
 from sfumato.models import MODELS
-from sfumato.store.foreign.snapshots import converted
 from sfumato.store.pickles import Network, Snapshot
+from sfumato.store.snapshots import converted
 
 FIR = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8] * 2)
 
@@ -122,7 +126,8 @@ def test_stylegan2_ada(tmp_path, generator, discriminator, classes):
     net = ours(generator=generator, discriminator=discriminator, classes=classes)
     net.generator.means[:] = net.generator.means[:1]
     g, d = ada(net)
-    config, state = converted(snapshot("stylegan2-ada", g, d), tmp_path)
+    found = converted(snapshot("stylegan2-ada", g, d), tmp_path)
+    config, state = found.config, found.state
     assert (config.generator, config.discriminator, config.classes) == (generator, discriminator, classes)
     agrees(net, config, state, torch.tensor([0, 2, 1, 1]) if classes else None)
 
@@ -130,13 +135,15 @@ def test_stylegan2_ada(tmp_path, generator, discriminator, classes):
 def test_rosinality(tmp_path):
     net = ours()
     g, d, mean = rosinality(net)
-    config, state = converted(snapshot("rosinality", g, d, latent_avg=mean), tmp_path)
+    found = converted(snapshot("rosinality", g, d, latent_avg=mean), tmp_path)
+    config, state = found.config, found.state
     agrees(net, config, state, None)
 
 
 def test_a_generator_alone_comes_without_a_discriminator(tmp_path):
     net = ours()
-    config, state = converted(snapshot("stylegan2-ada", ada(net)[0], None), tmp_path)
+    found = converted(snapshot("stylegan2-ada", ada(net)[0], None), tmp_path)
+    config, state = found.config, found.state
     assert config.discriminator_width == 0
     agrees(net, config, state, None)
 
@@ -160,3 +167,33 @@ def test_what_ours_does_not_have_is_said(tmp_path):
 def dataclass_without(snap):
     snap.networks.pop("G_ema")
     return snap
+
+
+def test_a_training_file_comes_over_with_its_licence_and_a_measured_mean(tmp_path):
+    net = ours()
+    g, d, _ = rosinality(net)
+    path = tmp_path / "150000.pt"
+    torch.save({"g_ema": g, "d": d, "args": argparse.Namespace(size=16, lr=0.002)}, path)
+    lines = import_weights(path)
+    assert "StyleGAN2 (rosinality), generator and discriminator, 16 x 16, 3 channels" in lines[0]
+    assert "non-commercial" in lines[1]
+    made = sf.load(tmp_path / "150000.safetensors")
+    z = torch.randn(4, 6)
+    torch.testing.assert_close(made.sample(z), net.sample(z))
+    w = net.style(torch.randn(10_000, 6))[:, :1]
+    assert (made.centre() - w.mean(dim=0)).abs().max() < 5 * (w.std(dim=0) / 100).max()
+    assert sf.generate(path.with_suffix(".safetensors"), 2, seed=0).shape == (2, 3, 16, 16)
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path):
+    path = tmp_path / "x.pt"
+    (tmp_path / "x.safetensors").write_text("mine")
+    with pytest.raises(SettingError, match="is there already"):
+        import_weights(path)
+
+
+def test_a_pickle_that_carries_code_is_refused_by_name(tmp_path):
+    path = tmp_path / "network.pkl"
+    path.write_bytes(b"\x80\x04cposix\nsystem\n\x8c\x04ls /\x85R.")
+    with pytest.raises(CheckpointError, match=r"posix\.system"):
+        import_weights(path)

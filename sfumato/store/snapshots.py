@@ -13,14 +13,15 @@ import torch
 
 from sfumato.core.errors import CheckpointError
 from sfumato.models import MODELS
+from sfumato.store.found import Found
 from sfumato.store.pickles import Network, Snapshot
 
 _FILTER = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8] * 2)
 _RATE = 0.01
 
 
-def converted(snapshot: Snapshot, path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
-    """Settings and weights of the network of ours that computes what the averaged generator (and the discriminator) of `snapshot` do.
+def converted(snapshot: Snapshot, path: Path) -> Found:
+    """The network of ours that computes what the averaged generator (and the discriminator) of `snapshot` do.
 
     Raises CheckpointError, saying what stands in the way, for networks of another kind, and for variants that ours does not have.
     """
@@ -35,7 +36,21 @@ def converted(snapshot: Snapshot, path: Path) -> tuple[Any, dict[str, torch.Tens
     if judge is not None:
         facts, weights = _discriminator(judge, config, path)
         config, state = dataclasses.replace(config, **facts), state | weights
-    return config, state
+    notes = ""
+    if "mapping.w_avg" not in painter.tensors:
+        state["generator.means"], notes = _mean(config, state), "its mean style is not in the file; it was measured"
+    size, labels = f"{config.size[0]} x {config.size[1]}", f", {config.classes} classes" if config.classes else ""
+    parts = f"{'generator and discriminator' if judge else 'generator'}, {size}, {config.channels} channels{labels}"
+    return Found(layout=f"StyleGAN2 ({snapshot.kind}), {parts}", config=config, state=state, notes=notes)
+
+
+@torch.no_grad()
+def _mean(config: Any, state: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The mean style of ten thousand latents."""
+    network = config.build().eval()
+    network.load_state_dict(state)
+    z = torch.randn(10_000, config.latent_dim, generator=torch.Generator().manual_seed(0))
+    return network.style(z)[:, 0].mean(dim=0, keepdim=True)
 
 
 @dataclasses.dataclass(kw_only=True)
