@@ -44,8 +44,8 @@ class LinearGaussian(Encodes):
     def decode(self, z, labels=None):
         return (z @ self.weights.T + self.centre(labels, len(z))).view(-1, 1, 2, 3)
 
-    def sample(self, z, labels=None):
-        return self.decode(z, labels)
+    def paint(self, styles, labels=None, steering=None):
+        return self.decode(styles[:, 0], labels)
 
     def observe(self, images, uniform):
         return (uniform < images).float() if self.bits else images

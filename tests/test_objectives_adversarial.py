@@ -52,9 +52,9 @@ class Toy(Adversarial):
     def slope(self):
         return self.discriminator.weight[0]
 
-    def sample(self, z, labels=None):
+    def paint(self, styles, labels=None, steering=None):
         self.made += 1
-        return self.generator(z).reshape(-1, 1, 2, 2)
+        return self.generator(styles[:, 0]).reshape(-1, 1, 2, 2)
 
     def judge(self, images, labels=None):
         self.shown.append(images)

@@ -262,25 +262,19 @@ def restore(
 
 @_verb
 def import_(file: Name, *, out: Path | None = None) -> None:
-    """Take over somebody's weights (.pth, .pt, .safetensors): recognised by names and shapes, nothing in the file is run.
+    """Take over somebody's weights (.pth, .pt, .pkl, .safetensors): recognised by names and shapes, nothing in the file is run.
 
     Args:
-        file: DnCNN, FDnCNN, FFDNet, DRUNet, IMDN, RRDBNet, SRVGGNetCompact or NAFNet, in their authors' layouts.
+        file: DnCNN, FDnCNN, FFDNet, DRUNet, IMDN, RRDBNet, SRVGGNetCompact or NAFNet, in their authors' layouts; StyleGAN2-ADA's
+            pickles and rosinality's files; StyleGAN3's and R3GAN's pickles, of which the tensors are taken.
         out: Where to write our file; by default beside the other, under the same name.
 
     """
     with _machine(1):
-        from sfumato.store import checkpoint, foreign
+        from sfumato.jobs.importing import import_weights
 
-        path = Path(file)
-        network = foreign.load(path)
-        target = out or path.with_suffix(".safetensors")
-        if target.exists():
-            raise SettingError(f"{target} is there already; choose another place with --out")
-        checkpoint.save(target, network, network.config, network.card)
-        told = network.card["imported"]
-        console.print("; ".join(filter(None, (told["layout"], told["notes"]))), highlight=False)
-        console.print(f"model: {target}; the weights remain under the licence of their authors", highlight=False)
+        for line in import_weights(Path(file), out):
+            console.print(line, highlight=False)
 
 
 @_verb

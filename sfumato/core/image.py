@@ -20,6 +20,8 @@ Resized: TypeAlias = Float[Tensor, "n c _h _w"]
 Maps: TypeAlias = Float[Tensor, "n _c _h _w"]
 Planes: TypeAlias = Float[Tensor, "n _p h w"]
 Vectors: TypeAlias = Float[Tensor, "n d"]
+Styles: TypeAlias = Float[Tensor, "_n styles style_dim"]
+"""What steers a generator's layers, coarse to fine: a vector for each."""
 PerImage: TypeAlias = Float[Tensor, " n"]
 Kernels: TypeAlias = Float[Tensor, "_n _k _k"]
 """What a blur spreads every point to, one for each image: squares with an odd side."""

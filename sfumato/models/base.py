@@ -12,30 +12,68 @@ Layered       images to maps of features, fine to coarse, for losses that compar
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, final, runtime_checkable
 
 import torch
 from torch import nn
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Kernels, Labels, Maps, PerImage, Planes, Vectors
+from sfumato.core.image import Images, Kernels, Labels, Maps, PerImage, Planes, Styles, Vectors
 
 Plane = Literal["noise", "known", "quality"]
 """Standard deviation of the noise as a share of full scale; 1 where a pixel is seen and 0 where it is missing; JPEG quality over 100."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Steering:
+    """What one may give a generator beside styles, and take from it beside images."""
+
+    noise: list[Maps] | None = None
+    """A plane for each of the `noise_shapes`, instead of the network's own."""
+    seen: list[Maps] | None = None
+    """Filled with the maps of each layer, coarse to fine."""
+
+
 class Samples(nn.Module, ABC):
-    """Makes images from latents."""
+    """Makes images from latents, in two steps between which one can edit: latents to styles, styles to images.
+
+    A network without styles of its own has one, the latent itself.
+    """
 
     latent_dim: int
     channels: int
     size: tuple[int, int]
     classes: int
     """Number of classes it was trained to tell apart; 0 if it takes no labels."""
+    styles: int = 1
+    """Styles of an image."""
+    style_dim: int
+    """Length of a style."""
 
-    @abstractmethod
     def sample(self, z: Vectors, labels: Labels | None = None) -> Images:
         """Images, in [0, 1] up to a small overshoot, from latents of unit variance. `labels` are needed exactly if `classes` > 0."""
+        return self.paint(self.style(z, labels), labels)
+
+    def style(self, z: Vectors, labels: Labels | None = None) -> Styles:
+        """The styles of latents: `styles` vectors each."""
+        return z[:, None]
+
+    @abstractmethod
+    def paint(self, styles: Styles, labels: Labels | None = None, steering: Steering | None = None) -> Images:
+        """The images of styles."""
+
+    def centre(self, labels: Labels | None = None) -> Styles:
+        """The mean style, to which truncation pulls: of each label, or one of all."""
+        return torch.zeros(1 if labels is None else len(labels), 1, self.style_dim, device=next(self.parameters()).device)
+
+    def noise_shapes(self) -> list[tuple[int, int]]:
+        """Heights and widths of the planes of noise that the network adds to its maps, coarse to fine."""
+        return []
+
+    def steered(self) -> list[tuple[int, torch.Tensor]]:
+        """Of each layer that listens to a style: which one, and the matrix (outputs, style_dim) by which it does."""
+        return []
 
 
 class Verdict(NamedTuple):

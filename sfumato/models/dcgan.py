@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, Vectors
+from sfumato.core.image import Images, Labels, Maps, Styles, Vectors
 from sfumato.core.settings import Range, settings
-from sfumato.models.base import Adversarial, Verdict, known
-from sfumato.nn.blocks import Activation, Down, LabelEmbedding, MinibatchDeviation, Norm, Residual, Up, activation, ladder, norm
+from sfumato.models.base import Adversarial, Steering, Verdict, known
+from sfumato.nn.blocks import Activation, Down, LabelEmbedding, MinibatchDeviation, Norm, Residual, Up, activation, ladder, norm, through
 
 
 @settings
@@ -66,14 +66,17 @@ class Dcgan(Adversarial):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.size, self.channels, self.classes = known(config)
-        self.latent_dim = config.latent_dim
+        self.latent_dim = self.style_dim = config.latent_dim
         self.generator = Generator(config)
         self.discriminator = Discriminator(config) if config.discriminator_width else nn.Identity()
         if config.init == "normal":
             self.apply(_paper_init)
 
-    def sample(self, z: Vectors, labels: Labels | None = None) -> Images:
-        return self.generator(z, labels)
+    def paint(self, styles: Styles, labels: Labels | None = None, steering: Steering | None = None) -> Images:
+        return self.generator(styles[:, 0], labels, steering.seen if steering else None)
+
+    def steered(self) -> list[tuple[int, torch.Tensor]]:
+        return [(0, self.generator.start[0].weight[:, : self.latent_dim])]
 
     def judge(self, images: Images, labels: Labels | None = None) -> Verdict:
         if not isinstance(self.discriminator, Discriminator):
@@ -104,12 +107,12 @@ class Generator(nn.Module):
             stages += [nn.Conv2d(widths[0], channels, 3, 1, 1)]
         self.stages = nn.Sequential(*stages, *([nn.Tanh()] if config.output == "up-tanh" else []))
 
-    def forward(self, z: Vectors, labels: Labels | None = None) -> Images:
+    def forward(self, z: Vectors, labels: Labels | None = None, seen: list[Maps] | None = None) -> Images:
         if self.embedding is not None:
             assert labels is not None
             z = torch.cat([z, self.embedding(labels)], dim=1)
         start = self.start(z).contiguous(memory_format=torch.channels_last)
-        return self.stages(start).float() / 2 + 0.5
+        return through(self.stages, start, seen).float() / 2 + 0.5
 
 
 class Discriminator(nn.Module):

@@ -14,10 +14,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sfumato.core.image import Images, Labels, PerImage, Vectors
+from sfumato.core.image import Images, Labels, Maps, PerImage, Styles, Vectors
 from sfumato.core.settings import Range, settings
-from sfumato.models.base import Encodes, known
-from sfumato.nn.blocks import Activation, Down, LabelEmbedding, Norm, Residual, Up, activation, ladder, norm
+from sfumato.models.base import Encodes, Steering, known
+from sfumato.nn.blocks import Activation, Down, LabelEmbedding, Norm, Residual, Up, activation, ladder, norm, through
 from sfumato.nn.mixture import Mixture
 
 
@@ -57,7 +57,8 @@ class Vae(Encodes):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.size, self.channels, self.classes = known(config)
-        self.latent_dim, self.likelihood = config.latent_dim, config.likelihood
+        self.latent_dim = self.style_dim = config.latent_dim
+        self.likelihood = config.likelihood
         self.discrete = config.likelihood != "gaussian"
         self.encoder, self.decoder = Encoder(config), Decoder(config)
         self.log_scale = nn.Parameter(torch.full((self.channels, 1, 1), -2.0)) if config.likelihood != "bernoulli" else None
@@ -70,8 +71,14 @@ class Vae(Encodes):
     def decode(self, z: Vectors, labels: Labels | None = None) -> Images:
         return self._pixels(self.decoder(z, labels))
 
-    def sample(self, z: Vectors, labels: Labels | None = None) -> Images:
-        return self.decode(z if self.mixture is None else self.mixture(z), labels)
+    def style(self, z: Vectors, labels: Labels | None = None) -> Styles:
+        return (z if self.mixture is None else self.mixture(z))[:, None]
+
+    def paint(self, styles: Styles, labels: Labels | None = None, steering: Steering | None = None) -> Images:
+        return self._pixels(self.decoder(styles[:, 0], labels, steering.seen if steering else None))
+
+    def steered(self) -> list[tuple[int, torch.Tensor]]:
+        return [(0, self.decoder.start[0].weight[:, : self.latent_dim])]
 
     def fit_prior(self, z: Vectors, rng: torch.Generator) -> None:
         if self.mixture is not None:
@@ -134,12 +141,12 @@ class Decoder(nn.Module):
             stages += [norm(config.normalise, widths[i + 1]), activation(config.activation), Up(widths[i + 1], widths[i], finer[i])]
         self.stages = nn.Sequential(*stages)
 
-    def forward(self, z: Vectors, labels: Labels | None = None) -> Images:
+    def forward(self, z: Vectors, labels: Labels | None = None, seen: list[Maps] | None = None) -> Images:
         if self.embedding is not None:
             assert labels is not None
             z = torch.cat([z, self.embedding(labels)], dim=1)
         start = self.start(z).contiguous(memory_format=torch.channels_last)
-        return self.stages(start).float()
+        return through(self.stages, start, seen).float()
 
 
 def _log_logistic_mass(images: Images, mean: Images, log_scale: torch.Tensor) -> Images:

@@ -114,6 +114,15 @@ class MinibatchDeviation(nn.Module):
         return torch.cat([x, plane.to(x.dtype)], dim=1)
 
 
+def through(stages: nn.Sequential, x: Maps, seen: list[Maps] | None = None) -> Maps:
+    """What `stages` make of `x`; what each `Up` makes goes into `seen`, if there is one."""
+    for stage in stages:
+        x = stage(x)
+        if seen is not None and isinstance(stage, Up):
+            seen.append(x)
+    return x
+
+
 class LabelEmbedding(nn.Module):
     """A learned vector of unit mean square for each class."""
 

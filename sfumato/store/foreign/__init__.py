@@ -1,6 +1,7 @@
 """Other people's weights: read without running anything, recognised by the names and shapes of their tensors, loaded strictly.
 
     file ─ read ─ tensors ─ recognise ─ settings and state ─ build, load, try ─ network
+    snapshot of a GAN ─ pickles.read ─ networks by name ─ converted ─┘
 
 Each file of this room knows one family's layouts: its `claim` gives what the tensors are, or None. Exactly one must.
 """
@@ -13,8 +14,10 @@ from torch import nn
 
 from sfumato.core.catalog import Catalog
 from sfumato.core.errors import CheckpointError
-from sfumato.models.base import Restores
+from sfumato.models.base import Restores, Samples
+from sfumato.store import pickles
 from sfumato.store.foreign.base import Found, Tensors, read
+from sfumato.store.snapshots import converted
 
 LAYOUTS = Catalog(__name__, entry="claim")
 
@@ -25,8 +28,13 @@ def load(path: Path) -> Any:
     Raises CheckpointError if the file is damaged or holds anything but tensors, if no family knows its layout or several do, and if
     the weights do not fit.
     """
-    tensors, digest = read(path)
-    found = recognise(tensors, path)
+    kind = snapshot_kind(path)
+    if kind is None:
+        tensors, digest = read(path)
+        found, licence = recognise(tensors, path), ""
+    else:
+        snapshot = pickles.read(path)
+        found, digest, licence = converted(snapshot, path), snapshot.sha256, snapshot.licence
     network: Any = found.config.build()
     try:
         network.load_state_dict(found.state)
@@ -35,8 +43,24 @@ def load(path: Path) -> Any:
     network = network.to(memory_format=torch.channels_last).requires_grad_(False).eval()
     _try(network, found, path)
     network.config = found.config
-    network.card = {"imported": {"file": path.name, "sha256": digest, "layout": found.layout, "notes": found.notes}, "metrics": []}
+    about = {"file": path.name, "sha256": digest, "layout": found.layout, "notes": found.notes, "licence": licence}
+    network.card = {"imported": about, "metrics": []}
     return network
+
+
+def snapshot_kind(path: Path) -> str | None:
+    """Whose snapshot of a GAN `path` is (see `pickles.kind`), or None if it is a table of tensors.
+
+    Raises CheckpointError, naming what was asked for, for a .pkl that is no such snapshot.
+    """
+    if path.suffix == ".pkl":
+        return pickles.kind(path)
+    if path.suffix not in (".pt", ".pth"):
+        return None
+    try:
+        return pickles.kind(path)
+    except CheckpointError:
+        return None  # a table of tensors; or else `read` says what is wrong
 
 
 def recognise(tensors: Tensors, path: Path) -> Found:
@@ -53,6 +77,11 @@ def recognise(tensors: Tensors, path: Path) -> Found:
 @torch.no_grad()
 def _try(network: nn.Module, found: Found, path: Path) -> None:
     """A constant and an edge must come back finite and, from a network that keeps the size, recognisable."""
+    if isinstance(network, Samples):
+        made = network.sample(torch.zeros(1, network.latent_dim), torch.zeros(1, dtype=torch.long) if network.classes else None)
+        if not torch.isfinite(made).all():
+            raise CheckpointError(f"{path}: loads as {found.layout}, but the image of its mean latent is not finite")
+        return
     assert isinstance(network, Restores)
     image = torch.full((1, network.channels, 32, 32), 0.5)
     image[:, :, :, 16:] = 0.8

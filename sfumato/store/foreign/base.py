@@ -1,4 +1,4 @@
-"""Tensors out of a foreign file, without running anything that is in it; and what a layout says that they are."""
+"""Tensors out of a foreign file, without running anything that is in it."""
 
 import hashlib
 import pickle  # noqa: TID251  only for the name of its error
@@ -6,33 +6,20 @@ import re
 import warnings
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sfumato.core.errors import CheckpointError
+from sfumato.store.found import Found, Tensors
 
-Tensors: TypeAlias = dict[str, torch.Tensor]
+__all__ = ["Found", "Tensors", "count", "read", "renamed"]
 
 _CONTAINERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net", "ema")
 _PREFIXES = ("module.", "netG.", "generator.", "model.module.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """A family that knows the tensors."""
-
-    layout: str
-    """For people: which network in whose layout, and what was read off the shapes."""
-    config: Any
-    """Settings of the network of ours that computes the same."""
-    state: Tensors
-    """Its weights."""
-    notes: str = ""
 
 
 def read(path: Path) -> tuple[Tensors, str]:

@@ -1,0 +1,37 @@
+"""Other people's weights, as files of ours."""
+
+from pathlib import Path
+
+from safetensors.torch import save_file
+
+from sfumato.core import disk
+from sfumato.core.errors import SettingError
+from sfumato.store import checkpoint, foreign, pickles
+
+NAMED = ("stylegan3", "r3gan")
+"""What is read, though there is no network here that runs it."""
+
+
+def import_weights(path: Path, out: Path | None = None) -> list[str]:
+    """Writes the network in `path` as a model file of ours, by default beside it; gives what to say about it, line by line.
+
+    Nothing of the file is run. A snapshot of StyleGAN3 or R3GAN, which there is no network for, becomes a table of its tensors.
+    Raises CheckpointError if the file is refused, damaged or unknown, SettingError if there is a file in the place of the result.
+    """
+    target = out or path.with_suffix(".safetensors")
+    if target.exists():
+        raise SettingError(f"{target} is there already; choose another place with --out")
+    kind = foreign.snapshot_kind(path)
+    if kind in NAMED:
+        snapshot = pickles.read(path)
+        tensors = {f"{name}.{key}": value.contiguous() for name, net in snapshot.networks.items() for key, value in net.tensors.items()}
+        with disk.whole(target) as partial:
+            save_file(tensors, partial, metadata={"kind": kind, "file": path.name, "sha256": snapshot.sha256, "licence": snapshot.licence})
+        told = f"{kind}: {len(tensors)} tensors, which no network here runs"
+        return [told, f"licence: {snapshot.licence}", f"sha256 of {path.name}: {snapshot.sha256}", f"tensors: {target}"]
+    network = foreign.load(path)
+    checkpoint.save(target, network, network.config, network.card)
+    told = network.card["imported"]
+    lines = ["; ".join(filter(None, (told["layout"], told["notes"])))]
+    licence = told.get("licence") or "the weights remain under the licence of their authors"
+    return [*lines, f"licence: {licence}", f"sha256 of {path.name}: {told['sha256']}", f"model: {target}"]

@@ -1,0 +1,259 @@
+"""The style-based generator and its discriminator.
+
+Karras et al. 2019 (https://arxiv.org/abs/1812.04948: style by AdaIN), 2020 (https://arxiv.org/abs/1912.04958: by modulated weights,
+skip and residual networks) and 2020 (https://arxiv.org/abs/2006.06676: labels).
+
+    z, label ─ mapping ─ w ─ truncation ─> styles, one a layer
+    constant ─ layer ──┬─ [layer up ─ layer] x doublings ─┬─ image          styles and noise go into every layer
+                       └─ to image ─ up ── + ─────────────┘                 skip: a sum of images
+    image ─ from image ─ [conv ─ conv down] x halvings ─ deviation ─ conv ─ dense ─ logit (or <dense, mapping(label)>)
+"""
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Annotated, Literal, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, Labels, Maps, Styles, Vectors
+from sfumato.core.settings import Range, settings
+from sfumato.models.base import Adversarial, Steering, Verdict, known
+from sfumato.nn.blocks import MinibatchDeviation, ladder
+from sfumato.nn.style import Conv, Dense, StyledConv, ToImage, doubled, unit
+
+
+@settings
+class Config:
+    size: Annotated[tuple[int, int] | None, Range(8, 1024, "pixels")] = None
+    """Height and width of the images; taken from the data if not set."""
+    channels: Annotated[int | None, Range(1, 16, "channels")] = None
+    """1 for grey, 3 for RGB, 4 with alpha; taken from the data if not set."""
+    classes: Annotated[int | None, Range(0, 100_000, "classes")] = None
+    """Number of classes, 0 to ignore labels; taken from the data if not set."""
+    latent_dim: Annotated[int, Range(1, 4096, "numbers")] = 128
+    """Length of the latent z."""
+    style_dim: Annotated[int, Range(1, 4096, "numbers")] = 128
+    """Length of a style w."""
+    mapping: Annotated[int, Range(1, 16, "layers")] = 4
+    """Layers from z to w."""
+    mapping_rate: Annotated[float, Range(1e-4, 1)] = 0.01
+    """How fast they move, compared with the other weights."""
+    style: Literal["modulate", "adain"] = "modulate"
+    """How a style steers a layer: the second StyleGAN's way or the first's."""
+    generator: Literal["skip", "residual", "plain"] = "skip"
+    """Whether the image is a sum of images of all sizes, the end of a residual network, or the end of a plain one."""
+    discriminator: Literal["residual", "plain"] = "residual"
+    """Whether what halves the size is a residual block."""
+    width: Annotated[int, Range(1, 1024, "channels")] = 64
+    """Channels of the generator's finest maps; doubles with every halving of the size."""
+    discriminator_width: Annotated[int, Range(0, 1024, "channels")] = 64
+    """Channels of the discriminator's finest maps; doubles likewise. 0 leaves it out, in a network only to sample from."""
+    max_width: Annotated[int, Range(1, 4096, "channels")] = 256
+    """No map has more channels than this."""
+    group: Annotated[int, Range(1, 64, "images")] = 4
+    """How many images the discriminator sees the deviation of."""
+    judging_layers: Annotated[int, Range(0, 16, "layers")] = 8
+    """Layers from a label to what the discriminator compares an image with."""
+    lowest: Annotated[int, Range(2, 64, "pixels")] = 4
+    """Sizes are halved for as long as both sides stay at least this."""
+    clamp: Annotated[float, Range(0, 1e6)] = 0.0
+    """Maps are held within this; networks trained in half precision want 256, 0 leaves them."""
+
+    def build(self) -> "StyleGan":
+        return StyleGan(self)
+
+
+@final
+class StyleGan(Adversarial):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.size, self.channels, self.classes = known(config)
+        self.latent_dim, self.style_dim = config.latent_dim, config.style_dim
+        self.generator = Generator(config)
+        self.discriminator = Discriminator(config) if config.discriminator_width else nn.Identity()
+        self.styles = self.generator.synthesis.styles
+
+    def style(self, z: Vectors, labels: Labels | None = None) -> Styles:
+        w = self.generator.mapping(z, labels)
+        if self.training:
+            self.generator.follow(w.detach(), labels)
+        return w[:, None].expand(-1, self.styles, -1)
+
+    def paint(self, styles: Styles, labels: Labels | None = None, steering: Steering | None = None) -> Images:
+        return self.generator.synthesis(styles, steering)
+
+    def centre(self, labels: Labels | None = None) -> Styles:
+        means: Tensor = self.generator.get_buffer("means")
+        w = means if labels is None else means[labels if self.classes else torch.zeros_like(labels)]
+        return w.mean(dim=0, keepdim=True)[:, None] if labels is None else w[:, None]
+
+    def noise_shapes(self) -> list[tuple[int, int]]:
+        return [layer.size for layer in self.generator.synthesis.layers()]
+
+    def steered(self) -> list[tuple[int, Tensor]]:
+        return self.generator.synthesis.steered()
+
+    def judge(self, images: Images, labels: Labels | None = None) -> Verdict:
+        if not isinstance(self.discriminator, Discriminator):
+            raise SettingError("this network has no discriminator (model.discriminator_width = 0): it makes images and cannot be trained")
+        return Verdict(self.discriminator(images, labels), None)
+
+
+class Generator(nn.Module):
+    """Mapping and synthesis, and the running mean of w for each class."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        _, _, classes = known(config)
+        self.mapping = Mapping(config.latent_dim, classes, config.style_dim, layers=config.mapping, rate=config.mapping_rate)
+        self.synthesis = Synthesis(config)
+        self.register_buffer("means", torch.zeros(max(1, classes), config.style_dim))
+
+    @torch.no_grad()
+    def follow(self, w: Vectors, labels: Labels | None, *, keep: float = 0.995) -> None:
+        """Moves the mean of each class that is there towards that of `w`, by the share that 0.995 a batch leaves."""
+        means = self.get_buffer("means")
+        which = torch.zeros(len(w), dtype=torch.long, device=w.device) if labels is None else labels
+        member = torch.zeros(len(means), len(w), device=w.device).index_put_((which, torch.arange(len(w), device=w.device)), torch.ones(()))
+        count = member.sum(dim=1, keepdim=True)
+        # A class that is in one batch of ten has moved as far after ten batches as one that is in all.
+        share = 1 - keep ** (count * len(means) / len(w))
+        means.lerp_(member @ w.float() / count.clamp_min(1), share)
+
+
+class Mapping(nn.Module):
+    """From a latent of unit length, and a label, to w."""
+
+    def __init__(self, inputs: int, classes: int, outputs: int, *, layers: int, rate: float) -> None:
+        super().__init__()
+        self.embed = Dense(classes, outputs) if classes else None
+        first = inputs + (outputs if classes else 0)
+        self.layers = nn.Sequential(*(Dense(first if i == 0 else outputs, outputs, rate=rate, active=True) for i in range(layers)))
+
+    def forward(self, z: Vectors, labels: Labels | None = None) -> Float[Tensor, "n _d"]:
+        parts = [unit(z.float())] if z.shape[1] else []
+        if self.embed is not None:
+            assert labels is not None
+            parts.append(unit(self.embed(nn.functional.one_hot(labels, self.embed.weight.shape[1]).float())))
+        return self.layers(torch.cat(parts, dim=1))
+
+
+class Synthesis(nn.Module):
+    """From styles to images."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        size, channels, _ = known(config)
+        sizes = ladder(size, lowest=config.lowest)[::-1]
+        widths = [min(config.width << i, config.max_width) for i in range(len(sizes))][::-1]
+        self.kind, self.styles = config.generator, 2 * len(sizes)
+        self.start = nn.Parameter(torch.randn(1, widths[0], *sizes[0]))
+        self.first, self.second, self.shortcuts, self.images = (nn.ModuleList() for _ in range(4))
+        for i, (side, width) in enumerate(zip(sizes, widths, strict=True)):
+            residual = math.sqrt(0.5) if config.generator == "residual" and i else 1.0
+
+            def layer(inputs: int, *, up: bool, gain: float, side: tuple[int, int] = side, width: int = width) -> StyledConv:
+                return StyledConv(inputs, width, config.style_dim, side, up=up, how=config.style, gain=gain, clamp=config.clamp)
+
+            if i:
+                self.first.append(layer(widths[i - 1], up=True, gain=1.0))
+            if i and config.generator == "residual":
+                self.shortcuts.append(Conv(widths[i - 1], width, 1, active=False, gain=residual))
+            self.second.append(layer(width, up=False, gain=residual))
+            if config.generator == "skip" or i == len(sizes) - 1:
+                self.images.append(ToImage(width, channels, config.style_dim, clamp=config.clamp))
+
+    def forward(self, styles: Styles, steering: Steering | None = None) -> Images:
+        noise = iter(steering.noise) if steering is not None and steering.noise is not None else None
+        seen = steering.seen if steering is not None else None
+        w = styles.unbind(dim=1)
+        x = self.start.expand(len(styles), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = _run(self.second[0], x, w[0], noise, seen)
+        image = self.images[0](x, w[1]) if self.kind == "skip" or len(self.second) == 1 else None
+        for i in range(1, len(self.second)):
+            # The image of one size and the first layer of the next are steered by the same style.
+            y = _run(self.first[i - 1], x, w[2 * i - 1], noise, seen)
+            y = _run(self.second[i], y, w[2 * i], noise, seen)
+            if self.kind == "residual":
+                y = y + _cut(doubled(self.shortcuts[i - 1](x)), y)
+            x = y
+            if self.kind == "skip":
+                image = _cut(doubled(image), x) + self.images[i](x, w[2 * i + 1])
+            elif i == len(self.second) - 1:
+                image = self.images[0](x, w[2 * i + 1])
+        assert image is not None
+        return image.float() / 2 + 0.5
+
+    def layers(self) -> Iterator[StyledConv]:
+        """The layers with noise, coarse to fine."""
+        for i, second in enumerate(self.second):
+            if i:
+                yield self.first[i - 1]
+            yield second
+
+    def steered(self) -> list[tuple[int, Tensor]]:
+        """For each layer, which style it listens to, and the matrix by which it does."""
+        found = [(i, layer.affine.weight) for i, layer in enumerate(self.layers())]
+        last = len(self.second) - 1
+        places = range(last + 1) if self.kind == "skip" else [last]
+        found += [(2 * i + 1, image.affine.weight) for i, image in zip(places, self.images, strict=True)]
+        return sorted(found, key=lambda pair: pair[0])
+
+
+class Discriminator(nn.Module):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        size, channels, classes = known(config)
+        sizes = ladder(size, lowest=config.lowest)
+        widths = [min(config.discriminator_width << i, config.max_width) for i in range(len(sizes))]
+        residual = config.discriminator == "residual"
+        gain = math.sqrt(0.5) if residual else 1.0
+        self.stem = Conv(channels, widths[0], 1, clamp=config.clamp)
+        self.first, self.second, self.shortcuts = (nn.ModuleList() for _ in range(3))
+        for inputs, outputs in itertools.pairwise(widths):
+            self.first.append(Conv(inputs, inputs, 3, clamp=config.clamp))
+            self.second.append(Conv(inputs, outputs, 3, down=True, gain=gain, clamp=config.clamp))
+            if residual:
+                self.shortcuts.append(Conv(inputs, outputs, 1, down=True, active=False, gain=gain))
+        width, (h, w) = widths[-1], sizes[-1]
+        self.deviation = MinibatchDeviation(config.group)
+        self.conv = Conv(width + 1, width, 3, clamp=config.clamp)
+        self.dense = Dense(width * h * w, width, active=True)
+        self.score = Dense(width, width if classes else 1)
+        self.mapping = None
+        if classes:
+            self.mapping = Mapping(0, classes, width, layers=config.judging_layers, rate=config.mapping_rate)
+
+    def forward(self, images: Images, labels: Labels | None = None) -> Tensor:
+        x = self.stem((images * 2 - 1).contiguous(memory_format=torch.channels_last))
+        for i, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
+            x = _even(x)
+            y = second(first(x))
+            x = y + self.shortcuts[i](x).to(y.dtype) if self.shortcuts else y
+        features = self.dense(self.conv(self.deviation(x)).flatten(1))
+        score = self.score(features)
+        if self.mapping is None:
+            return score.squeeze(1)
+        assert labels is not None
+        return (score * self.mapping(score.new_empty(len(score), 0), labels)).sum(dim=1) / math.sqrt(score.shape[1])
+
+
+def _run(layer: nn.Module, x: Maps, w: Vectors, noise: Iterator[Maps] | None, seen: list[Maps] | None) -> Maps:
+    made: Maps = layer(x, w, None if noise is None else next(noise))
+    if seen is not None:
+        seen.append(made)
+    return made
+
+
+def _even(x: Maps) -> Maps:
+    """An odd side is extended by its last row or column, so that h becomes ceil(h / 2)."""
+    h, w = x.shape[2:]
+    return nn.functional.pad(x, (0, w % 2, 0, h % 2), mode="replicate") if h % 2 or w % 2 else x
+
+
+def _cut(x: Maps, like: Maps) -> Maps:
+    return x[:, :, : like.shape[2], : like.shape[3]]

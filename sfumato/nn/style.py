@@ -1,0 +1,170 @@
+"""Layers of the style-based generators: convolutions whose every channel a style weighs, and their resampling.
+
+Weights are drawn from N(0, 1) and scaled when used, so that one step size suits all ("equalised", Karras et al. 2018,
+https://arxiv.org/abs/1710.10196, section 4.1). Leaky ReLUs have slope 0.2 and are followed by sqrt(2), which keeps the variance.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sfumato.core.image import Maps, Vectors
+
+GAIN = math.sqrt(2)
+SLOPE = 0.2
+_EPS = 1e-8
+
+
+class Dense(nn.Module):
+    """x W / sqrt(inputs) + b, then leaky ReLU and sqrt(2) if `active`. Its weights move `rate` times as fast as others."""
+
+    def __init__(self, inputs: int, outputs: int, *, rate: float = 1.0, bias: float = 0.0, active: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / rate)
+        self.bias = nn.Parameter(torch.full((outputs,), bias / rate))
+        self.rate, self.active = rate, active
+
+    def forward(self, x: Vectors) -> Float[Tensor, "n _outputs"]:
+        # In full precision: it is little work, and what comes out multiplies whole maps.
+        with torch.autocast(x.device.type, enabled=False):
+            scale = self.rate / math.sqrt(self.weight.shape[1])
+            y = F.linear(x.float(), self.weight * scale, self.bias * self.rate)
+            return F.leaky_relu(y, SLOPE) * GAIN if self.active else y
+
+
+class Conv(nn.Module):
+    """Convolution with equalised weights and, if `active`, bias and leaky ReLU; halves the size behind a blur if `down`."""
+
+    def __init__(
+        self, inputs: int, outputs: int, side: int, *, down: bool = False, active: bool = True, gain: float = 1.0, clamp: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, side, side))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if active else None
+        self.down, self.gain, self.clamp = down, gain, clamp
+
+    def forward(self, x: Maps) -> Maps:
+        weight = self.weight * (self.gain * (GAIN if self.bias is not None else 1.0) / math.sqrt(self.weight[0].numel()))
+        side = self.weight.shape[2]
+        if self.down and side == 1:
+            y = F.conv2d(halved(x), weight)
+        elif self.down:
+            y = F.conv2d(blurred(x, 2), weight, stride=2)
+        else:
+            y = F.conv2d(x, weight, padding=side // 2)
+        if self.bias is None:
+            return y
+        # sqrt(2) is in the weights already: a leaky ReLU keeps positive factors.
+        y = F.leaky_relu(y + (self.bias * (self.gain * GAIN)).to(y.dtype)[:, None, None], SLOPE)
+        return y.clamp(-self.clamp * self.gain, self.clamp * self.gain) if self.clamp else y
+
+
+class StyledConv(nn.Module):
+    """3x3 convolution steered by a style, with noise, bias and leaky ReLU; doubles the size first if `up`.
+
+    `modulate` scales the weights of each input channel by the style, then those of each output channel to unit length (Karras et al.
+    2020, https://arxiv.org/abs/1912.04958, section 2.2), computed on the maps before and after one convolution for the whole batch.
+    `adain` normalises each output channel over the image and gives it the style's mean and deviation (Karras et al. 2019,
+    https://arxiv.org/abs/1812.04948, eq. 1).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        style_dim: int,
+        size: tuple[int, int],
+        *,
+        up: bool = False,
+        how: Literal["modulate", "adain"] = "modulate",
+        gain: float = 1.0,
+        clamp: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("noise", torch.randn(size))
+        self.affine = Dense(style_dim, inputs if how == "modulate" else 2 * outputs, bias=1.0)
+        if how == "adain":
+            self.affine.bias.data[outputs:] = 0
+        self.up, self.how, self.gain, self.clamp, self.size = up, how, gain, clamp, size
+
+    def forward(self, x: Maps, style: Vectors, noise: Maps | None = None) -> Maps:
+        s = self.affine(style)
+        shift = self._noise(x, noise) * self.strength + self.bias[:, None, None]
+        if self.how == "adain":
+            y = self._convolved(x, self.weight / math.sqrt(self.weight[0].numel()))
+            y = F.leaky_relu(y + shift.to(y.dtype), SLOPE) * (GAIN * self.gain)
+            scale, mean = s.chunk(2, dim=1)
+            return F.instance_norm(y.float(), eps=_EPS) * planes(scale) + planes(mean)
+        length = (s.square() @ self.weight.square().sum(dim=(2, 3)).T + _EPS).rsqrt()
+        y = self._convolved(x * planes(s).to(x.dtype), self.weight)
+        # sqrt(2) goes in before the leaky ReLU, which keeps positive factors.
+        factor = GAIN * self.gain
+        y = F.leaky_relu(y * planes(length * factor).to(y.dtype) + (shift * factor).to(y.dtype), SLOPE)
+        return y.clamp(-self.clamp * self.gain, self.clamp * self.gain) if self.clamp else y
+
+    def _convolved(self, x: Maps, weight: Tensor) -> Maps:
+        if not self.up:
+            return F.conv2d(x, weight, padding=1)
+        y = blurred(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 1, gain=4.0)
+        return y[:, :, : self.size[0], : self.size[1]]
+
+    def _noise(self, x: Maps, noise: Maps | None) -> Tensor:
+        if noise is not None:
+            return noise
+        still: Tensor = self.get_buffer("noise")
+        return torch.randn(len(x), 1, *self.size, device=x.device) if self.training else still
+
+
+class ToImage(nn.Module):
+    """1x1 convolution to the image's channels, its inputs weighed by a style; not normalised."""
+
+    def __init__(self, inputs: int, channels: int, style_dim: int, *, clamp: float = 0.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.affine = Dense(style_dim, inputs, bias=1.0)
+        self.clamp = clamp
+
+    def forward(self, x: Maps, style: Vectors) -> Maps:
+        s = self.affine(style) / math.sqrt(self.weight.shape[1])
+        y = F.conv2d(x * planes(s).to(x.dtype), self.weight).float() + self.bias[:, None, None]
+        return y.clamp(-self.clamp, self.clamp) if self.clamp else y
+
+
+def unit(x: Vectors) -> Vectors:
+    """`x` with a mean square of 1."""
+    return x * (x.square().mean(dim=1, keepdim=True) + _EPS).rsqrt()
+
+
+def planes(x: Vectors) -> Maps:
+    """A plane of one value for each number."""
+    return x[:, :, None, None]
+
+
+def doubled(x: Maps) -> Maps:
+    """Twice as large, by the filter [1, 3, 3, 1] both ways."""
+    with torch.autocast(x.device.type, enabled=False):  # in bf16 these two take a hundred times as long on a CPU
+        return F.conv_transpose2d(x.float(), 4 * _binomial(x), stride=2, padding=1, groups=x.shape[1])
+
+
+def halved(x: Maps) -> Maps:
+    """Half as large, rounded down, by the filter [1, 3, 3, 1] both ways."""
+    with torch.autocast(x.device.type, enabled=False):
+        return F.conv2d(x.float(), _binomial(x), stride=2, padding=1, groups=x.shape[1])
+
+
+def blurred(x: Maps, padding: int, *, gain: float = 1.0) -> Maps:
+    """Filtered by [1, 3, 3, 1] both ways, zeros beyond the border."""
+    return F.conv2d(x, gain * _binomial(x).to(x.dtype), padding=padding, groups=x.shape[1])
+
+
+def _binomial(x: Maps) -> Tensor:
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device) / 8
+    return torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)

@@ -1,0 +1,52 @@
+"""What is particular to training a generator that styles steer: mixing them, and keeping steps of equal length."""
+
+import math
+
+import torch
+from torch import nn
+
+from sfumato.core.image import Labels, Scalar, Styles
+from sfumato.models.base import Samples
+from sfumato.objectives.base import Batch
+
+FORGET = 0.01
+"""How far the mean length moves towards that of a batch."""
+
+
+def mixed(model: Samples, batch: Batch, chance: float) -> Styles:
+    """Styles of fresh latents; of each image, with probability `chance`, those from a random layer on belong to another latent.
+
+    Karras et al. 2019, https://arxiv.org/abs/1812.04948, section 3.1.
+    """
+    styles = model.style(batch.normal(model.latent_dim), batch.labels)
+    if not chance or model.styles == 1:
+        return styles
+    others = model.style(batch.normal(model.latent_dim), batch.labels)
+    draw, place = batch.uniform(2).unbind(dim=1)
+    first = 1 + (place * (model.styles - 1)).long()
+    first = torch.where(draw < chance, first, model.styles)
+    layer = torch.arange(model.styles, device=styles.device)
+    return torch.where((layer >= first[:, None])[:, :, None], others, styles)
+
+
+class PathLength(nn.Module):
+    """How uneven the generator's steps are (Karras et al. 2020, https://arxiv.org/abs/1912.04958, section 3.2).
+
+    That is, the squared difference between how much an image changes with its styles and how much images do on average.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, model: Samples, styles: Styles, labels: Labels | None, noise: torch.Tensor) -> tuple[Scalar, Scalar]:
+        """The penalty, and the mean length of this batch; `noise` is normal, of the images' shape."""
+        images = model.paint(styles, labels)
+        h, w = images.shape[2:]
+        # Images of papers lie in [-1, 1]: twice as steep.
+        (slope,) = torch.autograd.grad(2 * (images * noise / math.sqrt(h * w)).sum(), styles, create_graph=True)
+        lengths = slope.square().sum(dim=2).mean(dim=1).sqrt()
+        mean: torch.Tensor = self.get_buffer("mean")
+        expected = mean.lerp(lengths.detach().mean(), FORGET)
+        mean.copy_(expected)
+        return (lengths - expected).square().mean(), lengths.detach().mean()

@@ -1,0 +1,9 @@
+"""Other people's pickles, read as data: a stack machine of our own that knows a table of names, and runs nothing of the file's.
+
+file ─ source ─ machine ─ values, tensors ─ networks ─ Snapshot
+          └── torchfile: zip and legacy streams of torch.save
+"""
+
+from sfumato.store.pickles.networks import Network, Snapshot, kind, read
+
+__all__ = ["Network", "Snapshot", "kind", "read"]

@@ -1,0 +1,178 @@
+"""What stands for the classes and functions that pickled networks name: plain values, and objects that hold what they were given."""
+
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+
+from sfumato.store.pickles.machine import Buildable, Known, Name, key
+from sfumato.store.pickles.source import OBJECT, Source, Span, Stream
+
+DEEP = 64
+"""How deep values may lie in one another."""
+_NUMBERS = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"}
+
+
+class NotPlainError(Exception):
+    """A value is a tensor, a module, or a name."""
+
+
+@dataclass
+class Module(Buildable):
+    """A module of a network: its class's name, everything that it held, and the source of its class where the file has it, as text."""
+
+    name: str
+    state: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+
+    def build(self, source: Source, state: Any) -> None:
+        if not isinstance(state, dict):
+            raise source.refuse(f"a {self.name} gets a {type(state).__name__} for a state")
+        self.state = state
+
+
+class Namespace(dict[str, Any], Buildable):
+    """An argparse.Namespace: a dictionary."""
+
+    def build(self, source: Source, state: Any) -> None:
+        if not isinstance(state, dict):
+            raise source.refuse(f"an argparse.Namespace gets a {type(state).__name__} for a state")
+        self.update(state)
+
+
+@dataclass
+class Kind(Buildable):
+    """A numpy dtype of plain numbers."""
+
+    code: str
+
+    def build(self, source: Source, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", "|", "=") or state[2:5] != (None, None, None):
+            raise source.refuse(f"its numpy dtype {self.code} is not of plain numbers, lowest byte first")
+
+
+@dataclass
+class Array(Buildable):
+    """A numpy array of plain numbers; empty until it is built."""
+
+    values: Any = None
+
+    def build(self, source: Source, state: Any) -> None:
+        if not isinstance(state, tuple) or len(state) != 5:
+            raise source.refuse("its numpy array has a state that is not read")
+        _, shape, kind, by_column, data = state
+        self.values = _numbers(source, data, kind, shape, "F" if by_column else "C").tolist()
+
+
+def plain(source: Source, value: Any, depth: int = 0) -> Any:
+    """`value` as numbers, text, lists and dictionaries; tuples, sets and arrays become lists, dtypes their names.
+
+    Raises NotPlainError if there is anything else in it, CheckpointError if it is nested too deep or grows beyond measure.
+    """
+    source.spend(OBJECT)
+    if depth > DEEP:
+        raise source.refuse(f"its values lie more than {DEEP} deep in one another")
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, dict):
+        return {key: plain(source, item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(source, item, depth + 1) for item in value]
+    if isinstance(value, set | frozenset):
+        source.spend(OBJECT * len(value))
+        return sorted(value, key=str)
+    if isinstance(value, Array):
+        return plain(source, value.values, depth + 1)
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix("torch.")
+    raise NotPlainError
+
+
+def _numbers(source: Source, data: Any, kind: Any, shape: Any, order: str = "C") -> np.ndarray:
+    sizes = shape if isinstance(shape, tuple) else (shape,)
+    if not isinstance(kind, Kind) or not isinstance(data, Span) or not all(type(n) is int and n >= 0 for n in sizes) or len(sizes) > 8:
+        raise source.refuse("its numpy array is not of plain numbers")
+    if prod(sizes) * int(kind.code[1:]) != data.length:
+        raise source.refuse(f"its numpy array of shape {sizes} has {data.length} bytes")
+    source.spend(data.length + OBJECT * prod(sizes))
+    return np.frombuffer(
+        Stream(source, data.start, data.start + data.length).take(data.length), "?" if kind.code == "b1" else f"<{kind.code}"
+    ).reshape(sizes, order=order)  # pyright: ignore
+
+
+def _scalar(source: Source, args: tuple[Any, ...]) -> Any:
+    kind, data = args
+    return _numbers(source, data, kind, ()).item()
+
+
+def _array(source: Source, args: tuple[Any, ...]) -> Array:
+    data, kind, shape, *order = args
+    return Array(_numbers(source, data, kind, shape, "F" if order == ["F"] else "C").tolist())
+
+
+def _kind(source: Source, args: tuple[Any, ...]) -> Kind:
+    code = args[0] if args and isinstance(args[0], str) else ""  # what is no text may be endless to hash
+    if code not in _NUMBERS:
+        raise source.refuse(f"its numpy dtype {ascii(code)[:20]} is not of plain numbers")
+    return Kind(code)
+
+
+def _ordered(source: Source, args: tuple[Any, ...]) -> dict[Any, Any]:
+    if args not in ((), ([],)):
+        raise source.refuse("it makes a collections.OrderedDict in a way that is not read")
+    return {}
+
+
+def _set(source: Source, args: tuple[Any, ...]) -> set[Any]:
+    if len(args) > 1 or not all(isinstance(items, list) for items in args):
+        raise source.refuse("it makes a builtins.set in a way that is not read")
+    source.spend(OBJECT * (2 + sum(map(len, args))))
+    return {key(source, item) for items in args for item in items}
+
+
+def _size(source: Source, args: tuple[Any, ...]) -> tuple[Any, ...]:
+    if len(args) != 1 or not isinstance(args[0], tuple | list):
+        raise source.refuse("it makes a torch.Size in a way that is not read")
+    source.spend(8 * len(args[0]))
+    return tuple(args[0])
+
+
+def _device(source: Source, args: tuple[Any, ...]) -> str:
+    if not args or not isinstance(args[0], str):
+        raise source.refuse("it makes a torch.device in a way that is not read")
+    return args[0]
+
+
+def _encode(source: Source, args: tuple[Any, ...]) -> Any:
+    raise source.refuse(
+        "it keeps its numbers as text (_codecs.encode), as pickles of protocol 2 do; save it again with protocol 3 or later"
+    )
+
+
+def named(*titles: str, call: Any = None, new: Any = None) -> dict[str, Name]:
+    """A table in which each of `titles` stands for the same."""
+    return {title: Name(title, call, new) for title in titles}
+
+
+def _numpy(*titles: str, call: Any = None) -> dict[str, Name]:
+    return named(*(f"{place}.{title}" for title in titles for place in ("numpy.core", "numpy._core")), call=call)
+
+
+_DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
+PLAIN: Known = {
+    **named("collections.OrderedDict", call=_ordered, new=dict),
+    **named("builtins.set", "__builtin__.set", call=_set),
+    **named("argparse.Namespace", new=Namespace),
+    **named("torch.Size", call=_size),
+    **named("torch.device", call=_device),
+    **named("_codecs.encode", call=_encode),
+    **named("numpy.dtype", call=_kind),
+    **named("numpy.ndarray"),
+    **_numpy("multiarray.scalar", call=_scalar),
+    **_numpy("multiarray._reconstruct", call=lambda source, args: Array()),
+    **_numpy("numeric._frombuffer", call=_array),
+    **{f"torch.{name}": getattr(torch, name) for name in _DTYPES},
+}
+"""Names of plain values, by dotted name."""

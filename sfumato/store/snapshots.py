@@ -1,0 +1,246 @@
+"""StyleGAN2 networks out of other people's snapshots, as networks of ours.
+
+The names of StyleGAN2-ADA and ours; rosinality's are put into those first. A generator and a discriminator that agree on size, channels and
+classes become one network; a generator alone one without a discriminator.
+"""
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sfumato.core.errors import CheckpointError
+from sfumato.models import MODELS
+from sfumato.store.found import Found
+from sfumato.store.pickles import Network, Snapshot
+
+_FILTER = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8] * 2)
+_RATE = 0.01
+
+
+def converted(snapshot: Snapshot, path: Path) -> Found:
+    """The network of ours that computes what the averaged generator (and the discriminator) of `snapshot` do.
+
+    Raises CheckpointError, saying what stands in the way, for networks of another kind, and for variants that ours does not have.
+    """
+    if snapshot.kind not in ("stylegan2-ada", "rosinality"):
+        raise CheckpointError(f"{path}: {snapshot.kind} is read, but there is no network here that runs it; only its tensors can be saved")
+    nets = {name: _named(net, snapshot) for name, net in snapshot.networks.items() if name in ("G", "D", "G_ema")}
+    painter = nets.get("G_ema") or nets.get("G")
+    if painter is None:
+        raise CheckpointError(f"{path}: holds no generator; without one there is nothing to make images with")
+    config, state = _generator(painter, path)
+    judge = nets.get("D")
+    if judge is not None:
+        facts, weights = _discriminator(judge, config, path)
+        config, state = dataclasses.replace(config, **facts), state | weights
+    notes = ""
+    if "mapping.w_avg" not in painter.tensors:
+        state["generator.means"], notes = _mean(config, state), "its mean style is not in the file; it was measured"
+    size, labels = f"{config.size[0]} x {config.size[1]}", f", {config.classes} classes" if config.classes else ""
+    parts = f"{'generator and discriminator' if judge else 'generator'}, {size}, {config.channels} channels{labels}"
+    return Found(layout=f"StyleGAN2 ({snapshot.kind}), {parts}", config=config, state=state, notes=notes)
+
+
+@torch.no_grad()
+def _mean(config: Any, state: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The mean style of ten thousand latents."""
+    network = config.build().eval()
+    network.load_state_dict(state)
+    z = torch.randn(10_000, config.latent_dim, generator=torch.Generator().manual_seed(0))
+    return network.style(z)[:, 0].mean(dim=0, keepdim=True)
+
+
+@dataclasses.dataclass(kw_only=True)
+class Named:
+    """A network's tensors under the names of StyleGAN2-ADA, those that are constants left out."""
+
+    tensors: dict[str, torch.Tensor]
+    settings: dict[str, Any]
+    facts: dict[str, Any]
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return tuple(self.tensors[name].shape)
+
+    @property
+    def sides(self) -> list[int]:
+        """4, 8, 16, ... as far as there are blocks."""
+        return sorted({int(match[1]) for name in self.tensors if (match := re.match(r"(?:synthesis\.)?b(\d+)\.", name))})
+
+
+def _named(network: Network, snapshot: Snapshot) -> Named:
+    tensors = {name: value.float() for name, value in network.tensors.items() if value.is_floating_point()}
+    if snapshot.kind == "rosinality":
+        tensors = _from_rosinality(tensors, snapshot.tensors.get("latent_avg"))
+    return Named(tensors=tensors, settings=network.settings, facts=network.facts)
+
+
+def _generator(net: Named, path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
+    sides, t = net.sides, net.tensors
+    _complete(sides, path)
+    wide = [net.shape(f"synthesis.b{r}.conv1.weight")[0] for r in sides]
+    images = [r for r in sides if f"synthesis.b{r}.torgb.weight" in t]
+    kind = "skip" if len(images) == len(sides) else "residual" if f"synthesis.b{sides[-1]}.skip.weight" in t else "plain"
+    layers = len({name for name in t if re.fullmatch(r"mapping\.fc\d+\.weight", name)})
+    classes = net.shape("mapping.embed.weight")[1] if "mapping.embed.weight" in t else 0
+    style_dim = net.shape("mapping.fc0.weight")[0]
+    latent_dim = net.shape("mapping.fc0.weight")[1] - (style_dim if classes else 0)
+    config = MODELS["stylegan"](
+        size=(sides[-1],) * 2,
+        channels=net.shape(f"synthesis.b{sides[-1]}.torgb.weight")[0],
+        classes=classes,
+        latent_dim=latent_dim,
+        style_dim=style_dim,
+        mapping=layers,
+        mapping_rate=_rate(net, "mapping_kwargs"),
+        generator=kind,
+        **_widths("width", wide[::-1], path),
+        discriminator_width=0,
+        clamp=_clamp(net, "synthesis_kwargs"),
+    )
+    state = {f"generator.mapping.{name}": value for name, value in _mapping(t, "mapping.").items()}
+    mean = t.get("mapping.w_avg", torch.zeros(style_dim))
+    state["generator.means"] = mean.expand(max(1, classes), -1).clone()
+    state["generator.synthesis.start"] = t["synthesis.b4.const"][None]
+    for i, r in enumerate(sides):
+        here = f"synthesis.b{r}."
+        if i:
+            state |= _layer(t, f"{here}conv0.", f"generator.synthesis.first.{i - 1}.")
+        state |= _layer(t, f"{here}conv1.", f"generator.synthesis.second.{i}.")
+        if i and kind == "residual":
+            state[f"generator.synthesis.shortcuts.{i - 1}.weight"] = t[f"{here}skip.weight"]
+        if r in images:
+            place = f"generator.synthesis.images.{images.index(r)}."
+            state |= {f"{place}{end}": t[f"{here}torgb.{end}"] for end in ("weight", "bias", "affine.weight", "affine.bias")}
+    return config, state
+
+
+def _discriminator(net: Named, config: Any, path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """What it adds to the settings, and its weights."""
+    sides, t = net.sides[::-1], net.tensors
+    _complete(sides[::-1], path)
+    if (sides[0],) * 2 != config.size or net.shape(f"b{sides[0]}.fromrgb.weight")[1] != config.channels:
+        raise CheckpointError(f"{path}: its discriminator is for other images than its generator makes")
+    if f"b{sides[1]}.fromrgb.weight" in t:
+        raise CheckpointError(f"{path}: its discriminator looks at the image at every size (architecture skip), which ours does not")
+    if ("mapping.embed.weight" in t) != bool(config.classes):
+        raise CheckpointError(f"{path}: its discriminator and its generator do not agree on classes")
+    residual = f"b{sides[0]}.skip.weight" in t
+    wide = [net.shape(f"b{r}.conv0.weight")[1] for r in sides[:-1]] + [net.shape("b4.conv.weight")[0]]
+    settings = _widths("discriminator_width", wide, path)
+    if settings.pop("max_width") != config.max_width:
+        raise CheckpointError(
+            f"{path}: its discriminator is up to {max(wide)} channels wide, its generator {config.max_width}; ours has one limit"
+        )
+    group = net.settings.get("epilogue_kwargs", {}).get("mbstd_group_size") or net.facts.get("b4.mbstd.group_size") or 4
+    state = {
+        "discriminator.stem.weight": t[f"b{sides[0]}.fromrgb.weight"],
+        "discriminator.stem.bias": t[f"b{sides[0]}.fromrgb.bias"],
+    }
+    for i, r in enumerate(sides[:-1]):
+        for theirs, ours in (("conv0", "first"), ("conv1", "second")):
+            state |= {f"discriminator.{ours}.{i}.{end}": t[f"b{r}.{theirs}.{end}"] for end in ("weight", "bias")}
+        if residual:
+            state[f"discriminator.shortcuts.{i}.weight"] = t[f"b{r}.skip.weight"]
+    for theirs, ours in (("conv", "conv"), ("fc", "dense"), ("out", "score")):
+        state |= {f"discriminator.{ours}.{end}": t[f"b4.{theirs}.{end}"] for end in ("weight", "bias")}
+    state |= {f"discriminator.mapping.{name}": value for name, value in _mapping(t, "mapping.").items()}
+    layers = len({name for name in t if re.fullmatch(r"mapping\.fc\d+\.weight", name)})
+    facts = {"discriminator": "residual" if residual else "plain", "group": group, **settings}
+    return facts | ({"judging_layers": layers} if config.classes else {}), state
+
+
+def _mapping(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    found = {}
+    for name, value in tensors.items():
+        match = re.fullmatch(re.escape(prefix) + r"(embed|fc(\d+))\.(weight|bias)", name)
+        if match:
+            found[f"embed.{match[3]}" if match[1] == "embed" else f"layers.{match[2]}.{match[3]}"] = value
+    return found
+
+
+def _layer(tensors: dict[str, torch.Tensor], theirs: str, ours: str) -> dict[str, torch.Tensor]:
+    ends = {"weight": "weight", "bias": "bias", "noise_strength": "strength", "noise_const": "noise"}
+    ends |= {"affine.weight": "affine.weight", "affine.bias": "affine.bias"}
+    kernel = tensors.get(f"{theirs}resample_filter", _FILTER)
+    if kernel.shape != _FILTER.shape or not torch.allclose(kernel, _FILTER, atol=1e-6):
+        raise CheckpointError(f"{theirs}resample_filter is not [1, 3, 3, 1] both ways, the one filter that ours has")
+    return {f"{ours}{end}": tensors[f"{theirs}{name}"] for name, end in ends.items()}
+
+
+def _widths(name: str, wide: list[int], path: Path) -> dict[str, int]:
+    """Finest first: each twice the one before, up to a limit."""
+    most = max(wide)
+    if any(width != min(wide[0] << i, most) for i, width in enumerate(wide)):
+        raise CheckpointError(f"{path}: widths {wide} do not double up to a limit, as those of ours do")
+    return {name: wide[0], "max_width": most}
+
+
+def _complete(sides: list[int], path: Path) -> None:
+    if len(sides) < 2 or sides != [4 << i for i in range(len(sides))]:
+        raise CheckpointError(f"{path}: has blocks for {sides} pixels, not for 4, 8, 16 and so on")
+
+
+def _rate(net: Named, group: str) -> float:
+    return float(net.settings.get(group, {}).get("lr_multiplier", net.facts.get("mapping.fc0.lr_multiplier", _RATE)))
+
+
+def _clamp(net: Named, group: str) -> float:
+    return float(net.settings.get(group, {}).get("conv_clamp") or 0.0)
+
+
+def _from_rosinality(tensors: dict[str, torch.Tensor], mean: torch.Tensor | None) -> dict[str, torch.Tensor]:
+    """Under the names of StyleGAN2-ADA."""
+    found: dict[str, torch.Tensor] = {} if mean is None else {"mapping.w_avg": mean.float().reshape(-1)}
+    noises = {int(m[1]): v for name, v in tensors.items() if (m := re.fullmatch(r"noises\.noise_(\d+)", name))}
+    for name, value in tensors.items():
+        for pattern, to in _ROSINALITY:
+            match = re.fullmatch(pattern, name)
+            if match:
+                title, data = to(match, value)
+                found[title] = data
+                break
+    for j, value in noises.items():
+        r, conv = 4 << (j + 1) // 2, "conv1" if j % 2 == 0 else "conv0"
+        found[f"synthesis.b{r}.{conv}.noise_const"] = value[0, 0]
+    count = max((int(m[1]) for name in tensors if (m := re.match(r"convs\.(\d+)\.conv1\.", name))), default=0)
+    return {re.sub(r"^level(\d+)\.", lambda m: f"b{8 << (count - int(m[1]))}.", name): value for name, value in found.items()}
+
+
+def _styled(block: Any, end: str, value: torch.Tensor) -> tuple[str, torch.Tensor]:
+    ends = {
+        "conv.weight": ("weight", lambda v: v[0]),
+        "conv.modulation.weight": ("affine.weight", lambda v: v),
+        "conv.modulation.bias": ("affine.bias", lambda v: v),
+        "noise.weight": ("noise_strength", lambda v: v.reshape(())),
+        "activate.bias": ("bias", lambda v: v),
+        "bias": ("bias", lambda v: v.reshape(-1)),
+    }
+    to, change = ends[end]
+    return f"{block}.{to}", change(value)
+
+
+_STYLED = r"(conv\.weight|conv\.modulation\.weight|conv\.modulation\.bias|noise\.weight|activate\.bias)"
+_IMAGE = r"(conv\.weight|conv\.modulation\.weight|conv\.modulation\.bias|bias)"
+_ROSINALITY: tuple[tuple[str, Any], ...] = (
+    (r"style\.(\d+)\.(weight|bias)", lambda m, v: (f"mapping.fc{int(m[1]) - 1}.{m[2]}", v)),
+    (r"input\.input", lambda m, v: ("synthesis.b4.const", v[0])),
+    (rf"conv1\.{_STYLED}", lambda m, v: _styled("synthesis.b4.conv1", m[1], v)),
+    (rf"convs\.(\d+)\.{_STYLED}", lambda m, v: _styled(f"synthesis.b{8 << int(m[1]) // 2}.conv{int(m[1]) % 2}", m[2], v)),
+    (rf"to_rgb1\.{_IMAGE}", lambda m, v: _styled("synthesis.b4.torgb", m[1], v)),
+    (rf"to_rgbs\.(\d+)\.{_IMAGE}", lambda m, v: _styled(f"synthesis.b{8 << int(m[1])}.torgb", m[2], v)),
+    (r"convs\.0\.0\.weight", lambda m, v: ("level1.fromrgb.weight", v)),
+    (r"convs\.0\.1\.bias", lambda m, v: ("level1.fromrgb.bias", v)),
+    (r"convs\.(\d+)\.conv1\.0\.weight", lambda m, v: (f"level{m[1]}.conv0.weight", v)),
+    (r"convs\.(\d+)\.conv1\.1\.bias", lambda m, v: (f"level{m[1]}.conv0.bias", v)),
+    (r"convs\.(\d+)\.conv2\.1\.weight", lambda m, v: (f"level{m[1]}.conv1.weight", v)),
+    (r"convs\.(\d+)\.conv2\.2\.bias", lambda m, v: (f"level{m[1]}.conv1.bias", v)),
+    (r"convs\.(\d+)\.skip\.1\.weight", lambda m, v: (f"level{m[1]}.skip.weight", v)),
+    (r"final_conv\.0\.weight", lambda m, v: ("b4.conv.weight", v)),
+    (r"final_conv\.1\.bias", lambda m, v: ("b4.conv.bias", v)),
+    (r"final_linear\.0\.(weight|bias)", lambda m, v: (f"b4.fc.{m[1]}", v)),
+    (r"final_linear\.1\.(weight|bias)", lambda m, v: (f"b4.out.{m[1]}", v)),
+)
+"""rosinality's names and shapes, and StyleGAN2-ADA's. Convolutions are neither flipped nor transposed."""

@@ -1,0 +1,203 @@
+"""The style-based networks against their published formulas, written out sample by sample in float64."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from sfumato.models import MODELS
+from sfumato.models.base import Steering
+
+FIR = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64) / 8] * 2)
+
+
+def lrelu(x):
+    return F.leaky_relu(x, 0.2) * math.sqrt(2)
+
+
+def dense(x, layer, rate=1.0, active=False):
+    y = x @ (layer.weight.double() * rate / math.sqrt(layer.weight.shape[1])).T + layer.bias.double() * rate
+    return lrelu(y) if active else y
+
+
+def normal(x):
+    return x / (x.square().mean(dim=1, keepdim=True) + 1e-8).sqrt()
+
+
+def mapped(mapping, z, label=None, classes=0, rate=0.01):
+    parts = [normal(z)] if z is not None else []
+    if classes:
+        parts.append(normal(dense(F.one_hot(label, classes).double(), mapping.embed)))
+    x = torch.cat(parts, dim=1)
+    for layer in mapping.layers:
+        x = dense(x, layer, rate, active=True)
+    return x
+
+
+def fir(x, pad, up=1, gain=1.0):
+    """Zeros between the pixels, zeros around them, then the filter."""
+    n, c, h, w = x.shape
+    wide = torch.zeros(n, c, h * up, w * up, dtype=x.dtype)
+    wide[:, :, ::up, ::up] = x
+    return F.conv2d(F.pad(wide, (*pad, *pad)).reshape(n * c, 1, h * up + sum(pad), w * up + sum(pad)), gain * FIR[None, None]).reshape(
+        n, c, h * up + sum(pad) - 3, w * up + sum(pad) - 3
+    )
+
+
+def styled(x, layer, w, gain=1.0):
+    """Each sample with weights of its own."""
+    s, made = dense(w, layer.affine), []
+    for i in range(len(x)):
+        weight = layer.weight.double() * s[i][None, :, None, None]
+        weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        if layer.up:
+            made.append(fir(F.conv_transpose2d(x[i : i + 1], weight.transpose(0, 1), stride=2), (1, 1), gain=4))
+        else:
+            made.append(F.conv2d(x[i : i + 1], weight, padding=1))
+    y = torch.cat(made) + layer.noise.double() * layer.strength.double() + layer.bias.double()[:, None, None]
+    return lrelu(y) * gain
+
+
+def to_image(x, layer, w):
+    s = dense(w, layer.affine) / math.sqrt(layer.weight.shape[1])
+    return (
+        torch.cat([F.conv2d(x[i : i + 1], layer.weight.double() * s[i][None, :, None, None]) for i in range(len(x))])
+        + (layer.bias.double()[:, None, None])
+    )
+
+
+def synthesised(net, w, kind):
+    g, half = net.generator.synthesis, math.sqrt(0.5)
+    x = styled(g.start.double().expand(len(w), -1, -1, -1), g.second[0], w)
+    image = to_image(x, g.images[0], w) if kind == "skip" else None
+    for i in range(1, len(g.second)):
+        y = styled(styled(x, g.first[i - 1], w), g.second[i], w, half if kind == "residual" else 1.0)
+        if kind == "residual":
+            weight = g.shortcuts[i - 1].weight.double() / math.sqrt(x.shape[1]) * half
+            y = y + fir(F.conv2d(x, weight), (2, 1), up=2, gain=4)
+        x = y
+        if kind == "skip":
+            image = fir(image, (2, 1), up=2, gain=4) + to_image(x, g.images[i], w)
+    image = to_image(x, g.images[0], w) if image is None else image
+    return image / 2 + 0.5
+
+
+def conv(x, layer, down=False, gain=1.0):
+    weight = layer.weight.double() / math.sqrt(layer.weight[0].numel())
+    side = weight.shape[2]
+    y = F.conv2d(fir(x, (2, 2) if side == 3 else (1, 1)), weight, stride=2) if down else F.conv2d(x, weight, padding=side // 2)
+    return y * gain if layer.bias is None else lrelu(y + layer.bias.double()[:, None, None]) * gain
+
+
+def judged(net, images, label=None, classes=0, residual=True):
+    d = net.discriminator
+    x, gain = conv(images.double() * 2 - 1, d.stem), math.sqrt(0.5) if residual else 1.0
+    for i in range(len(d.first)):
+        y = conv(conv(x, d.first[i]), d.second[i], down=True, gain=gain)
+        x = y + conv(x, d.shortcuts[i], down=True, gain=gain) if residual else y
+    spread = ((x - x.mean(dim=0)).square().mean(dim=0) + 1e-8).sqrt().mean()
+    x = conv(torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], dim=1), d.conv)
+    score = dense(dense(x.flatten(1), d.dense, active=True), d.score)
+    if not classes:
+        return score[:, 0]
+    return (score * mapped(d.mapping, None, label, classes)).sum(dim=1) / math.sqrt(score.shape[1])
+
+
+@pytest.fixture
+def build():
+    def make(**changes):
+        torch.manual_seed(0)
+        settings = {"size": (32, 32), "channels": 3, "classes": 0, "width": 8, "discriminator_width": 8, "max_width": 16, **changes}
+        net = MODELS["stylegan"](latent_dim=12, style_dim=10, mapping=2, **settings).build().eval()
+        for name, weight in net.named_parameters():
+            if name.endswith(("bias", "strength")):
+                torch.nn.init.normal_(weight, std=0.5)
+        return net
+
+    return make
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("kind", ["skip", "residual", "plain"])
+def test_the_generator_is_the_published_one(build, kind, classes):
+    net = build(generator=kind, classes=classes)
+    z, labels = torch.randn(4, 12), torch.tensor([0, 2, 1, 1]) if classes else None
+    expected = synthesised(net, mapped(net.generator.mapping, z.double(), labels, classes), kind)
+    with torch.no_grad():
+        made = net.sample(z, labels)
+    assert (made - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("kind", ["residual", "plain"])
+def test_the_discriminator_is_the_published_one(build, kind, classes):
+    net = build(discriminator=kind, classes=classes)
+    images, labels = torch.rand(4, 3, 32, 32), torch.tensor([0, 2, 1, 1]) if classes else None
+    expected = judged(net, images, labels, classes, kind == "residual")
+    with torch.no_grad():
+        made = net.judge(images, labels).logit
+    assert (made - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_the_first_style_sets_mean_and_deviation_of_every_channel(build):
+    net = build(style="adain")
+    z, steering = torch.randn(2, 12), Steering(seen=[])
+    with torch.no_grad():
+        styles = net.style(z)
+        net.paint(styles, None, steering)
+        for maps, layer in zip(steering.seen, net.generator.synthesis.layers(), strict=True):
+            scale, mean = layer.affine(styles[:, 0]).chunk(2, dim=1)
+            torch.testing.assert_close(maps.mean(dim=(2, 3)), mean, rtol=0, atol=1e-4)
+            torch.testing.assert_close(maps.std(dim=(2, 3), correction=0), scale.abs(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (28, 28), (48, 20), (17, 33)])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_any_size_and_one_to_four_channels(build, size, channels):
+    net = build(size=size, channels=channels)
+    images = net.sample(torch.randn(2, 12))
+    assert images.shape == (2, channels, *size)
+    assert net.judge(images).logit.shape == (2,)
+    assert torch.isfinite(images).all()
+
+
+def test_an_image_is_the_same_in_any_batch(build):
+    net, z = build(), torch.randn(6, 12)
+    with torch.no_grad():
+        whole = net.sample(z)
+        torch.testing.assert_close(torch.cat([net.sample(z[i : i + 1]) for i in range(6)]), whole, rtol=0, atol=1e-5)
+
+
+def test_in_training_noise_is_fresh_and_otherwise_its_own(build):
+    net, z = build(), torch.randn(2, 12)
+    assert torch.equal(net.sample(z), net.sample(z))
+    net.train()
+    assert not torch.equal(net.sample(z), net.sample(z))
+    planes = [torch.zeros(2, 1, *size) for size in net.noise_shapes()]
+    assert torch.equal(net.paint(net.style(z), None, Steering(noise=planes)), net.paint(net.style(z), None, Steering(noise=planes)))
+
+
+def test_the_mean_style_is_followed_in_training_alone(build):
+    net = build(classes=2)
+    z, labels = torch.randn(4096, 12), torch.arange(4096) % 2
+    net.style(z, labels)
+    assert not net.centre().any()
+    net.train()
+    for _ in range(1500):
+        net.generator.follow(torch.tensor([[1.0], [3.0], [3.0]]).expand(3, 10), torch.tensor([0, 1, 1]))
+    torch.testing.assert_close(net.centre(torch.tensor([1, 0]))[:, 0, 0], torch.tensor([3.0, 1.0]), rtol=0.01, atol=0)
+    assert net.centre().shape == (1, 1, 10)
+
+
+def test_every_style_steers_something(build):
+    net = build()
+    places = [place for place, _ in net.steered()]
+    assert sorted(set(places)) == list(range(net.styles))
+    styles = net.style(torch.randn(1, 12))
+    with torch.no_grad():
+        image = net.paint(styles)
+        for i in range(net.styles):
+            other = styles.clone()
+            other[:, i] = torch.randn(10)
+            assert not torch.equal(net.paint(other), image), i

@@ -1,0 +1,70 @@
+"""Style mixing and path lengths."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from sfumato.core.chance import generator
+from sfumato.models.base import Samples
+from sfumato.objectives._styles import PathLength, mixed
+from sfumato.objectives.base import Batch
+
+
+class Linear(Samples):
+    """Four styles of two numbers; the image is a matrix times all of them."""
+
+    latent_dim, style_dim, styles, channels, size, classes = 2, 2, 4, 1, (2, 2), 0
+
+    def __init__(self, matrix):
+        super().__init__()
+        self.matrix = nn.Parameter(matrix)
+
+    def style(self, z, labels=None):
+        return z[:, None].expand(-1, 4, -1)
+
+    def paint(self, styles, labels=None, steering=None):
+        return (styles.flatten(1) @ self.matrix.T).reshape(-1, 1, 2, 2)
+
+
+def batch(n):
+    clean = torch.zeros(n, 1, 2, 2)
+    return Batch(clean=clean, degraded=clean, labels=None, rng=generator(0), seen=0, progress=0.0)
+
+
+def test_as_many_are_mixed_as_asked_and_from_any_layer_on():
+    styles = mixed(Linear(torch.eye(4, 8)), batch(4000), 0.75)
+    changes = (styles[:, 1:] != styles[:, :-1]).any(dim=2)
+    assert changes.sum(dim=1).max() == 1, "there is one border between two latents"
+    assert changes.any(dim=1).float().mean().item() == pytest.approx(0.75, abs=0.03)
+    torch.testing.assert_close(changes.float().mean(dim=0), torch.full((3,), 0.25), rtol=0, atol=0.03)
+
+
+def test_unmixed_every_layer_has_the_one_style():
+    styles = mixed(Linear(torch.eye(4, 8)), batch(8), 0.0)
+    assert torch.equal(styles, styles[:, :1].expand_as(styles))
+
+
+def test_the_length_is_that_of_the_slope():
+    """Of a linear generator: |Jᵀ noise|, root mean square over layers; images count double, as they span [-1, 1] in papers."""
+    matrix = torch.randn(4, 8, generator=generator(1))
+    model, path = Linear(matrix), PathLength()
+    noise = torch.randn(3, 1, 2, 2, generator=generator(2))
+    penalty, mean = path(model, model.style(torch.zeros(3, 2)).clone().requires_grad_(), None, noise)
+    slope = (2 * noise.flatten(1) / math.sqrt(4) @ matrix).reshape(3, 4, 2)
+    lengths = slope.square().sum(dim=2).mean(dim=1).sqrt()
+    assert mean.item() == pytest.approx(lengths.mean().item(), rel=1e-5)
+    assert path.mean.item() == pytest.approx(0.01 * lengths.mean().item(), rel=1e-4)
+    assert penalty.item() == pytest.approx((lengths - path.mean).square().mean().item(), rel=1e-4)
+    penalty.backward()
+    assert model.matrix.grad.abs().sum() > 0
+
+
+def test_the_mean_is_what_it_remembers():
+    model, path = Linear(torch.randn(4, 8, generator=generator(1))), PathLength()
+    for i in range(800):
+        noise = torch.randn(4, 1, 2, 2, generator=generator(i))
+        _, mean = path(model, model.style(torch.zeros(4, 2)).clone().requires_grad_(), None, noise)
+    assert path.mean.item() == pytest.approx(mean.item(), rel=0.4)
+    assert "mean" in path.state_dict()

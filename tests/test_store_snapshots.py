@@ -1,0 +1,199 @@
+"""StyleGAN2 networks under other people's names: what comes over computes what the published formulas say."""
+
+import argparse
+
+import pytest
+import torch
+
+import sfumato as sf
+from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.jobs.importing import import_weights
+from sfumato.models import MODELS
+from sfumato.store.pickles import Network, Snapshot
+from sfumato.store.snapshots import converted
+
+FIR = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8] * 2)
+
+
+def ours(**changes):
+    torch.manual_seed(0)
+    settings = {"size": (16, 16), "channels": 3, "classes": 0, "width": 4, "discriminator_width": 4, "max_width": 8, **changes}
+    net = MODELS["stylegan"](latent_dim=6, style_dim=5, mapping=2, **settings).build().eval()
+    for name, weight in net.named_parameters():
+        if name.endswith(("bias", "strength")):
+            torch.nn.init.normal_(weight, std=0.5)
+    net.generator.means.normal_()
+    return net
+
+
+def ada(net):
+    """The state dictionaries of generator and discriminator as StyleGAN2-ADA names them."""
+    g, sides = {}, [4, 8, 16]
+    for i, layer in enumerate(net.generator.mapping.layers):
+        g |= {f"mapping.fc{i}.weight": layer.weight, f"mapping.fc{i}.bias": layer.bias}
+    g["mapping.w_avg"], g["synthesis.b4.const"] = net.generator.means[0], net.generator.synthesis.start[0]
+    for i, r in enumerate(sides):
+        s = net.generator.synthesis
+        pairs = [("conv1", s.second[i])] + ([("conv0", s.first[i - 1])] if i else [])
+        for name, layer in pairs:
+            here = f"synthesis.b{r}.{name}."
+            g |= {f"{here}weight": layer.weight, f"{here}bias": layer.bias, f"{here}noise_strength": layer.strength}
+            g |= {f"{here}noise_const": layer.noise, f"{here}resample_filter": FIR}
+            g |= {f"{here}affine.weight": layer.affine.weight, f"{here}affine.bias": layer.affine.bias}
+        if s.kind == "residual" and i:
+            g[f"synthesis.b{r}.skip.weight"] = s.shortcuts[i - 1].weight
+        if s.kind == "skip" or r == 16:
+            image, here = s.images[i if s.kind == "skip" else 0], f"synthesis.b{r}.torgb."
+            g |= {f"{here}weight": image.weight, f"{here}bias": image.bias}
+            g |= {f"{here}affine.weight": image.affine.weight, f"{here}affine.bias": image.affine.bias}
+    d, k = {}, net.discriminator
+    d |= {"b16.fromrgb.weight": k.stem.weight, "b16.fromrgb.bias": k.stem.bias}
+    for i, r in enumerate([16, 8]):
+        d |= {f"b{r}.conv0.weight": k.first[i].weight, f"b{r}.conv0.bias": k.first[i].bias}
+        d |= {f"b{r}.conv1.weight": k.second[i].weight, f"b{r}.conv1.bias": k.second[i].bias}
+        if k.shortcuts:
+            d[f"b{r}.skip.weight"] = k.shortcuts[i].weight
+    for theirs, layer in (("conv", k.conv), ("fc", k.dense), ("out", k.score)):
+        d |= {f"b4.{theirs}.weight": layer.weight, f"b4.{theirs}.bias": layer.bias}
+    for part, table in ((net.generator.mapping, g), (k.mapping, d)):
+        if part is not None and part.embed is not None:
+            table |= {"mapping.embed.weight": part.embed.weight, "mapping.embed.bias": part.embed.bias}
+    for i, layer in enumerate(k.mapping.layers if k.mapping is not None else []):
+        d |= {f"mapping.fc{i}.weight": layer.weight, f"mapping.fc{i}.bias": layer.bias}
+    return [{name: value.detach().clone() for name, value in table.items()} for table in (g, d)]
+
+
+def rosinality(net):
+    """The same as rosinality names them, for an unconditional skip generator and a residual discriminator."""
+    g, d = ada(net)
+    made, noises = {}, {}
+    for name, value in g.items():
+        parts = name.split(".")
+        if name.startswith("mapping.fc"):
+            made[f"style.{int(parts[1][2:]) + 1}.{parts[2]}"] = value
+        elif name == "synthesis.b4.const":
+            made["input.input"] = value[None]
+        elif parts[0] == "synthesis":
+            r, end = int(parts[1][1:]), ".".join(parts[3:])
+            if parts[2] == "torgb":
+                here = "to_rgb1" if r == 4 else f"to_rgbs.{r // 8 - 1}"
+            else:
+                here = "conv1" if r == 4 else f"convs.{(r // 8 - 1) * 2 + int(parts[2][-1])}"
+            ends = {"weight": "conv.weight", "affine.weight": "conv.modulation.weight", "affine.bias": "conv.modulation.bias"}
+            if end in ends:
+                made[f"{here}.{ends[end]}"] = value[None] if end == "weight" else value
+            elif end == "bias":
+                made[f"{here}.bias" if parts[2] == "torgb" else f"{here}.activate.bias"] = (
+                    value[None, :, None, None] if parts[2] == "torgb" else value
+                )
+            elif end == "noise_strength":
+                made[f"{here}.noise.weight"] = value.reshape(1)
+            elif end == "noise_const":
+                noises[r, parts[2]] = value
+    order = sorted(noises)
+    made |= {f"noises.noise_{j}": noises[place][None, None] for j, place in enumerate(order)}
+    judge = {"convs.0.0.weight": d["b16.fromrgb.weight"], "convs.0.1.bias": d["b16.fromrgb.bias"]}
+    for k, r in ((1, 16), (2, 8)):
+        judge |= {f"convs.{k}.conv1.0.weight": d[f"b{r}.conv0.weight"], f"convs.{k}.conv1.1.bias": d[f"b{r}.conv0.bias"]}
+        judge |= {f"convs.{k}.conv2.1.weight": d[f"b{r}.conv1.weight"], f"convs.{k}.conv2.2.bias": d[f"b{r}.conv1.bias"]}
+        judge |= {f"convs.{k}.skip.1.weight": d[f"b{r}.skip.weight"]}
+    judge |= {"final_conv.0.weight": d["b4.conv.weight"], "final_conv.1.bias": d["b4.conv.bias"]}
+    for i, theirs in enumerate(("fc", "out")):
+        judge |= {f"final_linear.{i}.{end}": d[f"b4.{theirs}.{end}"] for end in ("weight", "bias")}
+    return made, judge, g["mapping.w_avg"]
+
+
+def snapshot(kind, g, d, **more):
+    nets = {"G_ema": Network(name="Generator", tensors=g)} | ({} if d is None else {"D": Network(name="Discriminator", tensors=d)})
+    return Snapshot(kind=kind, networks=nets, settings={}, tensors=more, licence="", file="x", sha256="0")
+
+
+def agrees(net, config, state, labels):
+    made = config.build().eval()
+    made.load_state_dict(state)
+    z, images = torch.randn(4, 6), torch.rand(4, 3, 16, 16)
+    with torch.no_grad():
+        torch.testing.assert_close(made.sample(z, labels), net.sample(z, labels))
+        torch.testing.assert_close(made.centre(), net.centre())
+        if config.discriminator_width:
+            torch.testing.assert_close(made.judge(images, labels).logit, net.judge(images, labels).logit)
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("generator", ["skip", "residual", "plain"])
+@pytest.mark.parametrize("discriminator", ["residual", "plain"])
+def test_stylegan2_ada(tmp_path, generator, discriminator, classes):
+    net = ours(generator=generator, discriminator=discriminator, classes=classes)
+    net.generator.means[:] = net.generator.means[:1]
+    g, d = ada(net)
+    found = converted(snapshot("stylegan2-ada", g, d), tmp_path)
+    config, state = found.config, found.state
+    assert (config.generator, config.discriminator, config.classes) == (generator, discriminator, classes)
+    agrees(net, config, state, torch.tensor([0, 2, 1, 1]) if classes else None)
+
+
+def test_rosinality(tmp_path):
+    net = ours()
+    g, d, mean = rosinality(net)
+    found = converted(snapshot("rosinality", g, d, latent_avg=mean), tmp_path)
+    config, state = found.config, found.state
+    agrees(net, config, state, None)
+
+
+def test_a_generator_alone_comes_without_a_discriminator(tmp_path):
+    net = ours()
+    found = converted(snapshot("stylegan2-ada", ada(net)[0], None), tmp_path)
+    config, state = found.config, found.state
+    assert config.discriminator_width == 0
+    agrees(net, config, state, None)
+
+
+def test_what_ours_does_not_have_is_said(tmp_path):
+    g, d = ada(ours())
+    for change, words in (
+        ({"synthesis.b8.conv0.resample_filter": torch.ones(4, 4) / 16}, "not \\[1, 3, 3, 1\\]"),
+        ({"synthesis.b8.conv1.weight": torch.zeros(5, 8, 3, 3)}, "do not double"),
+    ):
+        with pytest.raises(CheckpointError, match=words):
+            converted(snapshot("stylegan2-ada", {**g, **change}, None), tmp_path)
+    with pytest.raises(CheckpointError, match="architecture skip"):
+        converted(snapshot("stylegan2-ada", g, {**d, "b8.fromrgb.weight": torch.zeros(8, 3, 1, 1)}), tmp_path)
+    with pytest.raises(CheckpointError, match="no network here that runs it"):
+        converted(snapshot("stylegan3", g, d), tmp_path)
+    with pytest.raises(CheckpointError, match="holds no generator"):
+        converted(dataclass_without(snapshot("stylegan2-ada", g, d)), tmp_path)
+
+
+def dataclass_without(snap):
+    snap.networks.pop("G_ema")
+    return snap
+
+
+def test_a_training_file_comes_over_with_its_licence_and_a_measured_mean(tmp_path):
+    net = ours()
+    g, d, _ = rosinality(net)
+    path = tmp_path / "150000.pt"
+    torch.save({"g_ema": g, "d": d, "args": argparse.Namespace(size=16, lr=0.002)}, path)
+    lines = import_weights(path)
+    assert "StyleGAN2 (rosinality), generator and discriminator, 16 x 16, 3 channels" in lines[0]
+    assert "non-commercial" in lines[1]
+    made = sf.load(tmp_path / "150000.safetensors")
+    z = torch.randn(4, 6)
+    torch.testing.assert_close(made.sample(z), net.sample(z))
+    w = net.style(torch.randn(10_000, 6))[:, :1]
+    assert (made.centre() - w.mean(dim=0)).abs().max() < 5 * (w.std(dim=0) / 100).max()
+    assert sf.generate(path.with_suffix(".safetensors"), 2, seed=0).shape == (2, 3, 16, 16)
+
+
+def test_a_file_that_is_there_is_not_written_over(tmp_path):
+    path = tmp_path / "x.pt"
+    (tmp_path / "x.safetensors").write_text("mine")
+    with pytest.raises(SettingError, match="is there already"):
+        import_weights(path)
+
+
+def test_a_pickle_that_carries_code_is_refused_by_name(tmp_path):
+    path = tmp_path / "network.pkl"
+    path.write_bytes(b"\x80\x04cposix\nsystem\n\x8c\x04ls /\x85R.")
+    with pytest.raises(CheckpointError, match=r"posix\.system"):
+        import_weights(path)
