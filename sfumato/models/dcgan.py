@@ -8,7 +8,7 @@ labels (Miyato & Koyama 2018, https://arxiv.org/abs/1802.05637) are settings.
     image ─ stem ─ [down ─ blocks] x stages ─ (deviation) ─ head ─ logit (+ <projection(label), features>)
 """
 
-from typing import Annotated, Literal, final
+from typing import Annotated, Any, Literal, final
 
 import torch
 from torch import nn
@@ -76,7 +76,8 @@ class Dcgan(Adversarial):
         return self.generator(styles[:, 0], labels, steering.seen if steering else None)
 
     def steered(self) -> list[tuple[int, torch.Tensor]]:
-        return [(0, self.generator.start[0].weight[:, : self.latent_dim])]
+        first: Any = self.generator.start
+        return [(0, first[0].weight[:, : self.latent_dim])]
 
     def judge(self, images: Images, labels: Labels | None = None) -> Verdict:
         if not isinstance(self.discriminator, Discriminator):

@@ -75,27 +75,32 @@ class StyleGan(Adversarial):
         self.latent_dim, self.style_dim = config.latent_dim, config.style_dim
         self.generator = Generator(config)
         self.discriminator = Discriminator(config) if config.discriminator_width else nn.Identity()
-        self.styles = self.generator.synthesis.styles
+        self.styles = self._painter.synthesis.styles
+
+    @property
+    def _painter(self) -> "Generator":
+        assert isinstance(self.generator, Generator)
+        return self.generator
 
     def style(self, z: Vectors, labels: Labels | None = None) -> Styles:
-        w = self.generator.mapping(z, labels)
+        w = self._painter.mapping(z, labels)
         if self.training:
-            self.generator.follow(w.detach(), labels)
+            self._painter.follow(w.detach(), labels)
         return w[:, None].expand(-1, self.styles, -1)
 
     def paint(self, styles: Styles, labels: Labels | None = None, steering: Steering | None = None) -> Images:
-        return self.generator.synthesis(styles, steering)
+        return self._painter.synthesis(styles, steering)
 
     def centre(self, labels: Labels | None = None) -> Styles:
-        means: Tensor = self.generator.get_buffer("means")
+        means: Tensor = self._painter.get_buffer("means")
         w = means if labels is None else means[labels if self.classes else torch.zeros_like(labels)]
         return w.mean(dim=0, keepdim=True)[:, None] if labels is None else w[:, None]
 
     def noise_shapes(self) -> list[tuple[int, int]]:
-        return [layer.size for layer in self.generator.synthesis.layers()]
+        return [layer.size for layer in self._painter.synthesis.layers()]
 
     def steered(self) -> list[tuple[int, Tensor]]:
-        return self.generator.synthesis.steered()
+        return self._painter.synthesis.steered()
 
     def judge(self, images: Images, labels: Labels | None = None) -> Verdict:
         if not isinstance(self.discriminator, Discriminator):
@@ -181,26 +186,24 @@ class Synthesis(nn.Module):
             if self.kind == "residual":
                 y = y + _cut(doubled(self.shortcuts[i - 1](x)), y)
             x = y
-            if self.kind == "skip":
+            if image is not None:
                 image = _cut(doubled(image), x) + self.images[i](x, w[2 * i + 1])
             elif i == len(self.second) - 1:
                 image = self.images[0](x, w[2 * i + 1])
         assert image is not None
         return image.float() / 2 + 0.5
 
-    def layers(self) -> Iterator[StyledConv]:
+    def layers(self) -> list[StyledConv]:
         """The layers with noise, coarse to fine."""
-        for i, second in enumerate(self.second):
-            if i:
-                yield self.first[i - 1]
-            yield second
+        pairs = itertools.zip_longest(self.second, self.first)
+        return [layer for pair in pairs for layer in pair if isinstance(layer, StyledConv)]
 
     def steered(self) -> list[tuple[int, Tensor]]:
         """For each layer, which style it listens to, and the matrix by which it does."""
-        found = [(i, layer.affine.weight) for i, layer in enumerate(self.layers())]
+        found: list[tuple[int, Tensor]] = [(i, layer.affine.weight) for i, layer in enumerate(self.layers())]
         last = len(self.second) - 1
         places = range(last + 1) if self.kind == "skip" else [last]
-        found += [(2 * i + 1, image.affine.weight) for i, image in zip(places, self.images, strict=True)]
+        found += [(2 * i + 1, image.get_submodule("affine").get_parameter("weight")) for i, image in zip(places, self.images, strict=True)]
         return sorted(found, key=lambda pair: pair[0])
 
 

@@ -8,7 +8,7 @@ numbers (Gaussian with one learned scale per channel, Rybkin et al. 2021, https:
 """
 
 import math
-from typing import Annotated, Literal, final
+from typing import Annotated, Any, Literal, final
 
 import torch
 from torch import nn
@@ -78,7 +78,8 @@ class Vae(Encodes):
         return self._pixels(self.decoder(styles[:, 0], labels, steering.seen if steering else None))
 
     def steered(self) -> list[tuple[int, torch.Tensor]]:
-        return [(0, self.decoder.start[0].weight[:, : self.latent_dim])]
+        first: Any = self.decoder.start
+        return [(0, first[0].weight[:, : self.latent_dim])]
 
     def fit_prior(self, z: Vectors, rng: torch.Generator) -> None:
         if self.mixture is not None:
