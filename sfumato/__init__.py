@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sfumato.core.errors import SfumatoError
     from sfumato.core.settings import override
     from sfumato.data.files import read, write
+    from sfumato.jobs.audit import audit
     from sfumato.jobs.demo import demo
     from sfumato.jobs.evaluate import evaluate
     from sfumato.jobs.generate import generate
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "SfumatoError": "core.errors",
+    "audit": "jobs.audit",
     "bundled": "store.weights",
     "demo": "jobs.demo",
     "evaluate": "jobs.evaluate",
@@ -52,6 +54,7 @@ _HOMES = {
 
 __all__ = [
     "SfumatoError",
+    "audit",
     "bundled",
     "demo",
     "evaluate",

@@ -54,7 +54,7 @@ def test_help_is_quick_and_light():
     code += "print([m for m in ('torch', 'tensorboard', 'PIL', 'av', 'safetensors') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "[]"
-    for verb in ("demo", "train", "generate", "interpolate", "restore", "evaluate", "import", "models"):
+    for verb in ("demo", "train", "generate", "interpolate", "restore", "evaluate", "audit", "import", "models"):
         assert verb in out
 
 

@@ -14,10 +14,12 @@ from sfumato.data.glyphs import glyphs
 from sfumato.jobs import demo as demos
 from sfumato.jobs import generate as generating
 from sfumato.jobs import interpolate as walking
-from sfumato.jobs.evaluate import compared, evaluate, matching_features
+from sfumato.jobs.evaluate import compared, evaluate, matching_features, suited
 from sfumato.jobs.models import list_models
 from sfumato.jobs.score import accuracy_score, generated
 from sfumato.metrics.base import Measurement
+from sfumato.metrics.features import Pixels
+from sfumato.models import MODELS
 from sfumato.recipes import RECIPES, recipe, summary
 from sfumato.store import checkpoint, weights
 
@@ -233,3 +235,32 @@ def test_demo_leaves_a_picture_and_a_page(tmp_path):
     before = paths["model"].read_bytes()
     demos.demo(tmp_path, budget="3s")
     assert paths["model"].read_bytes() == before
+
+
+def test_real_images_alone_are_the_floor_of_halves(gan, letters):
+    figures = {m.name: m for m in evaluate("real", letters, features=Pixels(channels=1, side=4), count=100)}
+    assert figures["floor_frechet"].protocol.real == figures["floor_frechet"].protocol.generated == 100
+    assert figures["floor_precision"].value > 0.8
+    assert "drawn at random" in figures["floor_kid"].protocol.notes
+    beside = {m.name: m for m in evaluate(gan, letters, features=Pixels(channels=1, side=4), count=100, whole=True)}
+    assert beside["floor_frechet"].value == pytest.approx(figures["floor_frechet"].value)
+    assert beside["frechet"].value > beside["floor_frechet"].value
+    with pytest.raises(SettingError, match="name them with --data"):
+        evaluate("real")
+
+
+def test_both_parts_together_are_the_whole(pictures):
+    changes = ("crop=stretch", "model.size=[16,16]", "images=32", "batch=16", "model.width=4", "model.discriminator_width=4")
+    network = sf.fit(sf.override(recipe("dcgan"), f"data={pictures}", *changes))
+    train, test = compared(network, None, whole=True)
+    assert train is test
+    assert len(train) == 300
+
+
+def test_a_published_network_looks_at_grey_and_coloured_images_and_says_how(gan, letters):
+    eyes = MODELS["features"](classes=0).build().eval()
+    figures = {m.name: m for m in evaluate(gan, letters, features=eyes, count=20)}
+    assert figures["frechet"].protocol.resize == "bicubic, antialiased, 224"
+    assert figures["frechet"].protocol.dimension == 512
+    with pytest.raises(SettingError, match="the model's have 4 channels"):
+        suited(eyes, SimpleNamespace(channels=4, size=(16, 16)))

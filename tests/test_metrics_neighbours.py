@@ -11,7 +11,7 @@ from sfumato.core.chance import generator
 from sfumato.core.errors import DataError, SettingError
 from sfumato.metrics import neighbours
 from sfumato.metrics.interval import jackknife
-from sfumato.metrics.neighbours import density_coverage, density_coverage_deletions, precision_recall
+from sfumato.metrics.neighbours import density_coverage, density_coverage_deletions, nearest, precision_recall
 
 
 def normal(*shape, seed=0):
@@ -127,3 +127,17 @@ def test_the_intervals_are_as_wide_as_repeated_sampling_says():
     found = torch.tensor(reaches).mean(dim=0) / (2.26 * scatter)
     assert 0.7 < found[0] < 1.4
     assert 0.7 < found[1] < 2
+
+
+def test_the_nearest_is_found_whatever_the_blocks(monkeypatch):
+    points, centres = normal(30, 4), normal(50, 4, seed=1)
+    apart = torch.cdist(points, centres)
+    for block in (neighbours.BLOCK, 70):
+        monkeypatch.setattr(neighbours, "BLOCK", block)
+        distance, index = nearest(points, centres)
+        torch.testing.assert_close(distance, apart.min(1).values)
+        assert torch.equal(index, apart.argmin(1))
+        distance, index = nearest(points, points, others=True)
+        own = torch.cdist(points, points).fill_diagonal_(math.inf)
+        torch.testing.assert_close(distance, own.min(1).values)
+        assert torch.equal(index, own.argmin(1))

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, TypeVar
 import tyro
 from rich.console import Console
 from rich.table import Column, Table
-from rich.text import Text
 
 from sfumato import __version__
+from sfumato.cli.tables import show
 from sfumato.core import flags
 from sfumato.core.errors import SettingError, SfumatoError
 
@@ -145,6 +145,7 @@ def evaluate(
     data: str | None = None,
     features: str | None = None,
     count: int = 10_000,
+    whole: bool = False,
     samples: int = 1000,
     images: int | None = None,
     seed: int = 0,
@@ -158,10 +159,12 @@ def evaluate(
     """Measure a model; every figure comes with its interval and its protocol.
 
     Args:
-        model: A bundled model, a run folder or a model file.
+        model: A bundled model, a run folder or a model file; or `real`, for the images of --data alone, one half against the other.
         data: Images to compare with; by default those it was trained on.
-        features: A classifier in whose features images are compared; by default a bundled one of the same data.
+        features: The network in whose features images are compared: squeezenet, inception, inception-clean, vgg16, or a classifier; by
+            default a bundled one of the same data.
         count: Images to generate.
+        whole: Compare with all images, training and test together; the floor is then one half of them against the other.
         samples: Importance samples per image, for likelihoods.
         images: Test images for likelihoods; all if not given.
         seed: Seed of the first generated image.
@@ -184,16 +187,49 @@ def evaluate(
                 raise SettingError("--accuracy-score is for generators; it has no effect with --restore")
             report = judge(model, restore, data or "set12", precision=precision, device=device)
         else:
-            options: Any = {"features": features, "count": count, "samples": samples, "images": images, "seed": seed}
+            options: Any = {"features": features, "count": count, "whole": whole, "samples": samples, "images": images, "seed": seed}
             report = job.evaluate(model, data, precision=precision, device=device, **options)
         if accuracy_score:
             from sfumato.jobs.score import accuracy_score as score
             from sfumato.train.progress import ProgressLine
 
             report.append(score(model, data, seed=seed, watch=ProgressLine(console), device=device))
-        _show(report, title=f"{model}, {restore}" if restore else model)
+        show(console, report, title=f"{model}, {restore}" if restore else model)
         if out:
             console.print(f"figures in {job.save(report, out)}", highlight=False)
+
+
+@_verb
+def audit(
+    model: Name,
+    *,
+    data: str | None = None,
+    features: str | None = None,
+    count: int = 1000,
+    seed: int = 0,
+    out: Path = Path("audit"),
+    device: Device = "auto",
+    threads: int | None = None,
+) -> None:
+    """Does a generator copy what it was trained on, or repeat itself? Figures, and sheets of the nearest pairs to look at.
+
+    Args:
+        model: A bundled model, a run folder or a model file.
+        data: The images it was trained on; by default those that it says.
+        features: The network in whose features images are near, as for evaluate.
+        count: Images to generate.
+        seed: Seed of the first.
+        out: Folder for the sheets and audit.json.
+        device: Where to compute.
+        threads: Threads to compute with; all cores if not given.
+
+    """
+    with _machine(threads):
+        from sfumato.jobs import audit as job
+
+        found = job.audit(model, data, features=features, count=count, seed=seed, device=device)
+        show(console, found.report, title=model)
+        console.print(f"{job.told(found)}\npairs to look at: {', '.join(map(str, job.save(found, out)))}", highlight=False)
 
 
 @_verb
@@ -331,23 +367,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 DESCRIPTION = "Generate, edit and restore images with neural networks you can train on a laptop."
-
-
-def _show(report: Sequence[Any], *, title: str) -> None:
-    """A table of figures, and below it each protocol once; notes stand in the table where figures of one protocol have their own."""
-    table = Table("figure", "value", "95 % interval", "unit", "better", "how", title=title, title_justify="left")
-    notes: dict[str, list[str]] = {}
-    for m in report:
-        if m.protocol.notes not in notes.setdefault(str(m.protocol), []):
-            notes[str(m.protocol)].append(m.protocol.notes)
-    for m in report:
-        span = f"{m.interval[0]:.4g} to {m.interval[1]:.4g}" if m.interval else "-"
-        own = f" {m.protocol.notes}" if len(notes[str(m.protocol)]) > 1 else ""
-        how = f"[{list(notes).index(str(m.protocol)) + 1}]{own}"
-        table.add_row(m.name, f"{m.value:.4g}", span, m.unit, "higher" if m.higher_is_better else "lower", Text(how))
-    console.print(table)
-    for number, (protocol, said) in enumerate(notes.items(), 1):
-        console.print(Text(f"[{number}] {protocol}{f' ({said[0]})' if len(said) == 1 and said[0] else ''}"))
 
 
 @contextlib.contextmanager

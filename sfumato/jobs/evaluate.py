@@ -1,13 +1,14 @@
 """How good a model is, in figures that carry their protocol.
 
 A classifier is asked about images it never saw. A generator is compared with the images it was trained on, in the features of
-a classifier it never met, beside the floor (real images it never saw against the same) and, class by class, whether its
-images show what was asked for. A VAE also says how likely it finds images it never saw.
+a network it never met, beside the floor (real images against real ones) and, class by class, whether its images show what
+was asked for. A VAE also says how likely it finds images it never saw.
 """
 
 import dataclasses
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -25,9 +26,11 @@ from sfumato.metrics.distribution import distribution_report
 from sfumato.metrics.features import Pixels, describe, weights_hash
 from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.likelihood import bits_per_dimension, importance_sampled
-from sfumato.models.base import Classifies, Describes, Encodes, Restores, Samples
+from sfumato.models.base import Classifies, Describes, Encodes, Named, Restores, Samples
 from sfumato.store import checkpoint, weights
 
+REAL = "real"
+"""What is measured under this name is the images themselves, one half against the other: the floor alone."""
 LEAST = 20
 """Images without which a distance between two sets says nothing."""
 
@@ -38,6 +41,7 @@ def evaluate(
     *,
     features: str | Path | nn.Module | None = None,
     count: int = 10_000,
+    whole: bool = False,
     samples: int = 1000,
     images: int | None = None,
     seed: int = 0,
@@ -47,17 +51,24 @@ def evaluate(
     """Everything that can be measured of `model` on `data` (by default, what it was trained on).
 
     `count` images are generated from seeds `seed`, `seed` + 1, ...; `features` names the network in whose features they are
-    compared (by default a bundled classifier of the same data, else the pixels themselves). For likelihoods, `samples` latents
+    compared (by default a bundled classifier of the same data, else the pixels themselves). The floor is the test images against the
+    training images; with `whole`, generated images are compared with both together, and the floor is one half of them against the other.
+    Of the model `real`, which is the images themselves, there is that floor alone. For likelihoods, `samples` latents
     are drawn for each of the first `images` test images (all by default), and the network computes in `precision`. Raises
     SettingError if nothing of the model can be measured.
     """
-    network, where = weights.opened(model), runtime.device(device)
+    where = runtime.device(device)
+    if model == REAL:
+        return judge_images(
+            load(_named_data(data), part="all") if not isinstance(data, Dataset) else data, features, where, count=count, seed=seed
+        )
+    network = weights.opened(model)
     if isinstance(network, Restores):
         raise SettingError("this model repairs images: name a damage with --restore, such as noise:25 or x2 (jobs/trials.py in Python)")
     if not isinstance(network, Classifies | Samples):
         raise SettingError(f"nothing is known to measure about a {type(network).__name__}")
     network = network.to(where)
-    train, test = compared(network, data)
+    train, test = compared(network, data, whole=whole)
     report: list[Measurement] = []
     if isinstance(network, Classifies):
         report += judge_classifier(network, test)
@@ -65,12 +76,12 @@ def evaluate(
         report += judge_likelihood(network, test, samples=samples, images=images, seed=seed, precision=precision)
     if isinstance(network, Samples):
         observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
-        report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed)
+        report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed, halves=whole)
     return report
 
 
-def compared(network: Any, data: str | Path | Dataset | None) -> tuple[Dataset, Dataset]:
-    """The training and the test images that `network` is measured with; a data set that is handed in is both.
+def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = False) -> tuple[Dataset, Dataset]:
+    """The training and the test images that `network` is measured with; a data set that is handed in is both, and so is a `whole` one.
 
     Raises SettingError if none are named and those that `network` was trained on are not to be found, or are no longer the same.
     """
@@ -85,6 +96,8 @@ def compared(network: Any, data: str | Path | Dataset | None) -> tuple[Dataset, 
     train = load(source, part="train", **shape)
     if data is None and train.fingerprint != card["data"]["sha256"]:
         raise SettingError(f"this model was not trained on the images that {source} holds now; name those to measure it with by --data")
+    if whole:
+        return (both := load(source, part="all", **shape)), both
     return train, load(source, part="test", **shape)
 
 
@@ -133,27 +146,23 @@ def judge_likelihood(
     ]
 
 
-def judge_generator(network: Any, train: Dataset, test: Dataset, observer: Describes, *, count: int, seed: int) -> list[Measurement]:
+def judge_generator(
+    network: Any, train: Dataset, test: Dataset, observer: Describes, *, count: int, seed: int, halves: bool = False
+) -> list[Measurement]:
     """Distances of `count` generated images to `train`, the same of `test` as the floor, and whether images show their class.
 
-    There is no floor if `test` is `train` itself or is too small for one.
+    There is no floor if `test` is `train` itself or is too small for one; with `halves` it is one half of `train` against the other.
     """
     made = to_bytes(generate(network, count, seed=seed, device=str(next(network.parameters()).device)))
-    card: dict[str, Any] = getattr(observer, "card", {})
-    known: dict[str, Any] = {
-        "features": f"{type(observer).__name__.lower()} {card['data']['name']}" if card else type(observer).__name__.lower(),
-        "weights": weights_hash(observer),
-        "reference": reference(train),
-        "seed": seed,
-    }
-    real = describe(observer, train.pixels, batch=500)
-    report = distribution_report(real, describe(observer, made, batch=500), rng=chance.generator(seed, "report"), **known)
+    known: dict[str, Any] = {**facts(observer), "reference": reference(train)}
+    real = described(observer, train.pixels)
+    report = distribution_report(real, described(observer, made), rng=chance.generator(seed, "report"), seed=seed, **known)
     unseen = test.pixels[:count]
-    if test is not train and len(unseen) >= LEAST:
+    if halves:
+        report += floor_of_halves(real, known, count=count, seed=seed)
+    elif test is not train and len(unseen) >= LEAST:
         fewer = f"only {len(unseen)} images: set it beside --count {len(unseen)}" if len(unseen) < count else ""
-        floor = distribution_report(
-            real, describe(observer, unseen, batch=500), rng=chance.generator(seed, "report"), **{**known, "seed": None, "notes": fewer}
-        )
+        floor = distribution_report(real, described(observer, unseen), rng=chance.generator(seed, "report"), notes=fewer, **known)
         report += [_renamed(m, f"floor_{m.name}") for m in floor]
     if isinstance(observer, Classifies) and network.classes and class_names(network) == class_names(observer):
         asked: Any = labels_of(network, range(seed, seed + count), None)
@@ -164,10 +173,45 @@ def judge_generator(network: Any, train: Dataset, test: Dataset, observer: Descr
     return report
 
 
+def judge_images(
+    data: Dataset, features: str | Path | nn.Module | None, where: torch.device, *, count: int, seed: int
+) -> list[Measurement]:
+    """Distances of one half of `data`, at most `count` images, to as many others: what a generator cannot be expected to go below."""
+    shape = SimpleNamespace(size=tuple(data.pixels.shape[2:]), channels=data.pixels.shape[1])
+    observer = suited(weights.opened(features), shape) if features is not None else matching_features(shape, data)
+    real = described(observer.to(where), data.pixels)
+    return floor_of_halves(real, {**facts(observer), "reference": reference(data)}, count=count, seed=seed)
+
+
+def floor_of_halves(real: Vectors, known: dict[str, Any], *, count: int, seed: int) -> list[Measurement]:
+    """Distances of a random half of `real`, at most `count`, to as many others. `known` goes into the protocol. None for too few."""
+    half = min(count, len(real) // 2)
+    if half < LEAST:
+        return []
+    first, second = real[torch.randperm(len(real), generator=chance.generator(seed, "halves"))[: 2 * half]].chunk(2)
+    notes = "one half of the images against the other, drawn at random"
+    floor = distribution_report(first, second, rng=chance.generator(seed, "report"), notes=notes, **known)
+    return [_renamed(m, f"floor_{m.name}") for m in floor]
+
+
+def described(observer: Describes, pixels: Bytes) -> Vectors:
+    """The features of all images, on the CPU."""
+    return describe(observer, pixels, batch=32 if isinstance(observer, Named) else 500)
+
+
+def facts(observer: Describes) -> dict[str, str]:
+    """What a protocol says about the network whose features are compared."""
+    kind = "" if isinstance(observer, Named) else type(observer).__name__.lower()
+    name = f"{kind} {getattr(observer, 'card', {}).get('data', {}).get('name', '')}".strip() or "features"
+    return {"features": name, "weights": weights_hash(observer), "resize": getattr(observer, "resizing", "none")}
+
+
 def suited(observer: Any, network: Any) -> Describes:
     """`observer`, if it can look at the images of `network`. Raises SettingError if it makes no features, or takes other images."""
     if not isinstance(observer, Describes):
-        raise SettingError(f"features: a {type(observer).__name__} gives no feature vectors; name a classifier")
+        raise SettingError(f"features: a {type(observer).__name__} gives no feature vectors; name a classifier, squeezenet or inception")
+    if isinstance(observer, Named) and network.channels not in (1, observer.channels):
+        raise SettingError(f"features: that network looks at grey or coloured images; the model's have {network.channels} channels")
     takes, makes = ((getattr(n, "size", None), getattr(n, "channels", None)) for n in (observer, network))
     if isinstance(observer, Classifies) and takes != makes:
         raise SettingError(
@@ -203,6 +247,12 @@ def save(report: list[Measurement], out: Path) -> Path:
 def reference(data: Dataset) -> str:
     """Name and fingerprint of a data set, for protocols."""
     return f"{data.name} {data.fingerprint[:8]}"
+
+
+def _named_data(data: str | Path | None) -> str | Path:
+    if data is None:
+        raise SettingError("the model `real` is the images themselves; name them with --data")
+    return data
 
 
 def _renamed(measurement: Measurement, name: str) -> Measurement:

@@ -66,6 +66,24 @@ def radii(vectors: Vectors, *, k: int) -> PerImage:
     return torch.cat(nearest)
 
 
+def nearest(points: Generated, centres: Vectors, *, others: bool = False) -> tuple[Float[Tensor, " m"], Int64[Tensor, " m"]]:
+    """Distance of each point to its nearest centre, in float64, and which that is; the first of equals.
+
+    With `others`, points and centres are the same, and none is its own neighbour. Raises DataError for NaN or too few.
+    """
+    points, centres = exact(points, least=1), exact(centres, least=2 if others else 1)
+    distances, indices = [], []
+    for start in range(0, len(points), _rows(centres)):
+        squared = _squared_distances(points[start : start + _rows(centres)], centres)
+        if others:
+            rows = torch.arange(len(squared), device=squared.device)
+            squared[rows, rows + start] = torch.inf
+        least = squared.min(dim=1)
+        distances.append(least.values.sqrt())
+        indices.append(least.indices)
+    return torch.cat(distances), torch.cat(indices)
+
+
 def inside(points: Generated, centres: Vectors, squared_radii: PerImage) -> tuple[Int64[Tensor, " m"], Int64[Tensor, " n"]]:
     """How many balls each point is inside (or on the rim) of, and how many points each ball holds; in bounded memory."""
     around, holding = [], torch.zeros(len(centres), dtype=torch.int64, device=centres.device)

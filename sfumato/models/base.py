@@ -9,9 +9,12 @@ Restores      degraded images to clean ones
 Describes     images to feature vectors, for metrics
 └─ Classifies   ... and to class scores
 Layered       images to maps of features, fine to coarse, for losses that compare what is seen
+└─ Named        ... by the names of the layers, and to class scores
+Compares      two images to how different they look
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, final, runtime_checkable
 
@@ -219,9 +222,58 @@ class Layered(nn.Module, ABC):
     reduction: int
     """How many times smaller the coarsest maps are than the images; no side may be shorter."""
 
+    @property
+    def least(self) -> int:
+        """No side of an image may be shorter."""
+        return self.reduction
+
     @abstractmethod
     def layers(self, images: Images) -> list[Maps]:
         """Feature maps of each layer, finest first."""
+
+
+class Layer(NamedTuple):
+    """What one layer of a network looks at."""
+
+    name: str
+    width: int
+    """Channels of its maps."""
+    stride: int
+    """Pixels of the image from one place of its maps to the next."""
+    field: int
+    """Side of the square of pixels that one place depends on."""
+
+
+class Named(Layered):
+    """A network all of whose layers can be asked for, by names; it was trained to tell classes apart."""
+
+    named: dict[str, Layer]
+    """Every layer, finest first."""
+    classes: int
+    """0 if it was left without what tells them apart."""
+
+    @abstractmethod
+    def layers(self, images: Images, names: Sequence[str] = ()) -> list[Maps]:
+        """Feature maps of the layers called `names`, in that order; without names, those of `layer_widths`.
+
+        Raises SettingError for a name that is not in `named`, and for images with a side shorter than `least`.
+        """
+
+    @abstractmethod
+    def scores(self, images: Images) -> Vectors:
+        """Unnormalised log-probabilities, a column a class. Raises SettingError without classes."""
+
+
+class Compares(nn.Module, ABC):
+    """Says how different two images look."""
+
+    channels: int
+    least: int
+    """No side of an image may be shorter."""
+
+    @abstractmethod
+    def distance(self, images: Images, reference: Images) -> PerImage:
+        """0 for equal images and more for others, differentiable in both."""
 
 
 @runtime_checkable

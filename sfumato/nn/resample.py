@@ -39,6 +39,13 @@ def shrink(images: Images, factor: int, *, method: Method = "bicubic") -> Resize
     return resize(images, (math.ceil(h / factor), math.ceil(w / factor)), method=method, scale=1 / factor)
 
 
+def bilinear_from_corner(images: Images, size: tuple[int, int]) -> Resized:
+    """`images` at `size`, never antialiased, pixel 0 on pixel 0 and the last ones short of each other, as TensorFlow 1 resized."""
+    with torch.autocast(images.device.type, enabled=False):
+        rows, columns = (_from_corner(old, new).to(images.device) for old, new in zip(images.shape[2:], size, strict=True))
+        return rows @ images.float() @ columns.mT
+
+
 def correlate(images: Images, kernels: Float[Tensor, "n k k"]) -> Images:
     """Each image correlated with its own odd-sided kernel, in float32; outside the border the image is mirrored."""
     n, c, h, w = images.shape
@@ -78,6 +85,14 @@ def _weights(length: int, out: int, scale: float, method: Method) -> Float[Tenso
     weight = weight / weight.sum(dim=1, keepdim=True)
     matrix = torch.zeros(out, length, dtype=torch.float64)
     return matrix.scatter_add_(1, mirrored(index, length), weight).float()
+
+
+def _from_corner(length: int, out: int) -> Float[Tensor, "_out _length"]:
+    place = torch.arange(out, dtype=torch.float64) * (length / out)
+    below = place.floor().long().clamp(max=length - 1)
+    share = (place - below)[:, None]
+    ends = F.one_hot(below, length), F.one_hot((below + 1).clamp(max=length - 1), length)
+    return ((1 - share) * ends[0] + share * ends[1]).float()
 
 
 def _kernel(x: Float[Tensor, "_out _taps"], method: Method) -> Float[Tensor, "_out _taps"]:

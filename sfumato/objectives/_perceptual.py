@@ -28,7 +28,7 @@ class Perception:
             raise SettingError(f"layers has {len(shares)} weights, {which} {len(network.layer_widths)} layers; give as many, or none")
         if channels != network.channels and 1 not in (channels, network.channels):
             raise SettingError(f"features = {which!r} looks at {network.channels} channels and cannot compare images of {channels}")
-        self.name, self.network = which, network.to(device)
+        self.name, self.network, self.least = which, network.to(device), network.least
         self.shares = shares or (1.0,) * len(network.layer_widths)
 
     def distances(self, made: Maps, clean: Images, *, texture: bool, content: bool) -> dict[str, Scalar]:
@@ -46,8 +46,8 @@ class Perception:
     def seen(self, images: Maps) -> list[Float[Tensor, "_m _c _h _w"]]:
         """The layers for `images`: a network of grey images is shown each channel for itself, one of colours a grey image in all."""
         n, c, h, w = images.shape
-        if min(h, w) < self.network.reduction:
-            raise SettingError(f"features = {self.name!r} needs images of at least {self.network.reduction} pixels; these are {h} x {w}")
+        if min(h, w) < self.least:
+            raise SettingError(f"features = {self.name!r} needs images of at least {self.least} pixels; these are {h} x {w}")
         shown = images.reshape(n * c, 1, h, w) if self.network.channels == 1 else images.expand(n, self.network.channels, h, w)
         return self.network.layers(shown)
 

@@ -1,4 +1,4 @@
-"""Models by name: the ones that come with the toolkit, and any file or run folder of one's own."""
+"""Models by name: the ones that come with the toolkit, any file or run folder of one's own, and some that others published."""
 
 from importlib import resources
 from pathlib import Path
@@ -8,7 +8,7 @@ from torch import nn
 
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, UnknownNameError
-from sfumato.store import checkpoint
+from sfumato.store import checkpoint, public
 
 
 def bundled() -> dict[str, Path]:
@@ -38,8 +38,11 @@ def find(which: str | Path) -> Path:
 def load(which: str | Path) -> Any:
     """The network called `which` (see `find`), ready for use, with its settings in `config` and its card in `card`.
 
-    Raises UnknownNameError if there is no such model, CheckpointError if its file is damaged or foreign.
+    The networks of others that `public` names are found too, after bundled ones. Raises UnknownNameError if there is no such model,
+    CheckpointError if its file is damaged or foreign, DownloadError if it is somebody else's and cannot be fetched.
     """
+    if isinstance(which, str) and which in public.NAMES and which not in bundled():
+        return public.load(which)
     return checkpoint.load(find(which))
 
 

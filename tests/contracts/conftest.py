@@ -9,7 +9,7 @@ import torch
 from sfumato.core.image import to_images
 from sfumato.core.settings import Range
 from sfumato.models import MODELS
-from sfumato.models.base import Adversarial, Classifies, Describes, Encodes, Judged, Layered, Restores, Samples
+from sfumato.models.base import Adversarial, Classifies, Compares, Describes, Encodes, Judged, Layered, Named, Restores, Samples
 
 SMALL = {"channels": 8, "units": 8, "numbers": 6, "convolutions": 4, "blocks": 2}
 """The largest number of each unit that a network in a test has."""
@@ -95,7 +95,8 @@ def ask():
 
     def answers(net, which=slice(None)):
         rng = torch.Generator().manual_seed(7)
-        stored = torch.randint(0, 256, (4, net.channels, *getattr(net, "size", (16, 24))), generator=rng, dtype=torch.uint8)
+        size = (net.least + 8, net.least + 15) if isinstance(net, Named | Compares) else getattr(net, "size", (16, 24))
+        stored = torch.randint(0, 256, (4, net.channels, *size), generator=rng, dtype=torch.uint8)
         images = to_images(stored)[which]
         labels = (torch.arange(4) % net.classes)[which] if getattr(net, "classes", 0) else None
         said = {}
@@ -118,6 +119,10 @@ def ask():
             said["features"] = net.features(images)
         if isinstance(net, Layered):
             said["layers"] = torch.cat([maps.mean(dim=(2, 3)) for maps in net.layers(images)], dim=1)
+        if isinstance(net, Named) and net.classes:
+            said["scores"] = net.scores(images)
+        if isinstance(net, Compares):
+            said["distance"] = net.distance(images, images.flip(3))
         if isinstance(net, Classifies):
             said["classify"] = net.classify(images)
         return said

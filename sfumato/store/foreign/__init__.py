@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from sfumato.core.catalog import Catalog
 from sfumato.core.errors import CheckpointError
@@ -75,14 +74,14 @@ def recognise(tensors: Tensors, path: Path) -> Found:
 
 
 @torch.no_grad()
-def _try(network: nn.Module, found: Found, path: Path) -> None:
-    """A constant and an edge must come back finite and, from a network that keeps the size, recognisable."""
+def _try(network: Any, found: Found, path: Path) -> None:
+    """A generator's image must be finite; a constant and an edge must come back from a restorer finite and, if it keeps the size, alike."""
     if isinstance(network, Samples):
         made = network.sample(torch.zeros(1, network.latent_dim), torch.zeros(1, dtype=torch.long) if network.classes else None)
         if not torch.isfinite(made).all():
             raise CheckpointError(f"{path}: loads as {found.layout}, but the image of its mean latent is not finite")
+    if not isinstance(network, Restores):
         return
-    assert isinstance(network, Restores)
     image = torch.full((1, network.channels, 32, 32), 0.5)
     image[:, :, :, 16:] = 0.8
     planes = image.new_zeros(1, len(network.takes), 32, 32)

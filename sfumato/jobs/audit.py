@@ -1,0 +1,190 @@
+"""Does a generator copy? Its images beside the training images that are nearest to them, and beside each other.
+
+Near is a word that needs a measure, and the real images give it. Images that the model never saw also have a nearest training image. The
+distance below which one in a hundred of them falls is the threshold:
+
+    copied       a generated image nearer to a training image than 99 in 100 unseen real ones are; by chance it is one in a hundred
+    duplicated   a generated image nearer to another than 99 in 100 real ones, of as many, are to each other; by chance the same
+
+A mirror image is a copy too. Without unseen images, a tenth of the training images stands in, measured to the others.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from sfumato.core import chance, disk, runtime
+from sfumato.core.image import Bytes, Images, PerImage, Vectors, to_bytes, to_images, to_pixels
+from sfumato.data import files
+from sfumato.data.dataset import Dataset
+from sfumato.jobs.evaluate import LEAST, compared, described, facts, matching_features, reference, suited
+from sfumato.jobs.generate import generate, sampler
+from sfumato.metrics.base import Measurement, Protocol
+from sfumato.metrics.interval import wilson
+from sfumato.metrics.neighbours import nearest
+from sfumato.models.base import Describes
+from sfumato.store import weights
+
+BY_CHANCE = 0.01
+"""Share of real images that fall below a threshold."""
+MOST = 2000
+"""Real images that a threshold is taken from, at the most."""
+SHOWN = 32
+"""Pairs on a sheet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Neighbour:
+    """A generated image and what it is nearest to."""
+
+    seed: int
+    other: int
+    """Number of a training image, or seed of a generated one."""
+    distance: float
+    flagged: bool
+    """Whether it is nearer than the threshold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What was found, the nearest pairs first."""
+
+    report: list[Measurement]
+    copies: list[Neighbour]
+    """Every generated image, by its nearest training image."""
+    duplicates: list[Neighbour]
+    """Every generated image, by the nearest other one."""
+    made: Images
+    """The generated images, by seed."""
+    train: Dataset
+    first_seed: int
+
+    def sheets(self) -> dict[str, Images]:
+        """Pairs side by side, nearest first: generated and training images as `nearest`, two generated ones as `duplicates`."""
+        copied = [(self.made[n.seed - self.first_seed], to_images(self.train.pixels[n.other, None])[0]) for n in self.copies[:SHOWN]]
+        seen: dict[tuple[int, ...], Neighbour] = {}
+        for n in self.duplicates:
+            seen.setdefault(tuple(sorted((n.seed, n.other))), n)
+        pairs = [(self.made[n.seed - self.first_seed], self.made[n.other - self.first_seed]) for n in list(seen.values())[:SHOWN]]
+        return {
+            name: torch.stack([image for pair in some for image in pair]) for name, some in (("nearest", copied), ("duplicates", pairs))
+        }
+
+
+def audit(
+    model: str | Path | nn.Module,
+    data: str | Path | Dataset | None = None,
+    *,
+    features: str | Path | nn.Module | None = None,
+    count: int = 1000,
+    seed: int = 0,
+    device: str = "auto",
+) -> Audit:
+    """Looks for copies and duplicates among the `count` images of seeds `seed`, `seed` + 1, ...
+
+    `data` is by default what the model was trained on. Distances are Euclidean between feature vectors of the network called `features`, by
+    default as in `evaluate`. Raises SettingError for a model that makes no images, and like `evaluate`.
+    """
+    network, where = sampler(model).to(runtime.device(device)), runtime.device(device)
+    train, test = compared(network, data)
+    observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
+    observer = observer.to(where)
+    made = generate(network, max(count, LEAST), seed=seed, device=device)
+    real, ours = described(observer, train.pixels), described(observer, to_bytes(made))
+    rng = chance.generator(seed, "audit")
+    known: dict[str, Any] = facts(observer)
+    protocol = Protocol(**known, dimension=real.shape[1], reference=reference(train), generated=len(made), seed=seed)
+
+    usual, among = _usual(observer, real, train, test, rng)
+    distance, index = _nearest_either_way(observer, to_bytes(made), ours, real)
+    copy_limit = usual.quantile(BY_CHANCE).item()
+    unit = dataclasses.replace(protocol, real=len(usual), settings=f"threshold {copy_limit:.4g}: {BY_CHANCE:.0%} of {among} are nearer")
+    report = [_share("copied", distance < copy_limit, unit), _ratio("closeness", distance, usual, unit)]
+
+    some = real[torch.randperm(len(real), generator=rng)[: len(made)]]
+    apart, other = nearest(ours, ours, others=True)
+    twin_limit = nearest(some, some, others=True)[0].quantile(BY_CHANCE).item()
+    among = f"{len(some)} training images are nearer to each other"
+    unit = dataclasses.replace(protocol, real=len(some), settings=f"threshold {twin_limit:.4g}: {BY_CHANCE:.0%} of {among}")
+    report.append(_share("duplicated", apart < twin_limit, unit))
+    return Audit(
+        report=report,
+        copies=_listed(distance, index.tolist(), copy_limit, seed),
+        duplicates=_listed(apart, (other + seed).tolist(), twin_limit, seed),
+        made=made,
+        train=train,
+        first_seed=seed,
+    )
+
+
+def save(found: Audit, out: Path) -> list[Path]:
+    """Writes the sheets and `audit.json`, with the figures and every flagged image, into the folder `out`. Returns the paths."""
+    paths = []
+    for name, images in found.sheets().items():
+        paths.append(out / f"{name}.png")
+        files.save_image(paths[-1], to_pixels(images, columns=8))
+    flagged = {
+        name: [dataclasses.asdict(n) for n in some if n.flagged]
+        for name, some in (("copied", found.copies), ("duplicated", found.duplicates))
+    }
+    paths.append(out / "audit.json")
+    disk.write(paths[-1], json.dumps({"report": [m.as_dict() for m in found.report], **flagged}, indent=2) + "\n")
+    return paths
+
+
+def _usual(observer: Describes, real: Vectors, train: Dataset, test: Dataset, rng: torch.Generator) -> tuple[Float[Tensor, " _k"], str]:
+    """Distances of real images to the nearest training image that they are not themselves, and what these images are, in words."""
+    if test is not train and len(test) >= LEAST:
+        pixels = test.pixels[torch.randperm(len(test), generator=rng)[:MOST]]
+        distance, _ = _nearest_either_way(observer, pixels, described(observer, pixels), real)
+        return distance, f"{len(pixels)} real images that were not trained on"
+    order = torch.randperm(len(real), generator=rng)
+    chosen, rest = order.split([part := min(MOST, max(LEAST, len(real) // 10)), len(real) - part])
+    distance, _ = _nearest_either_way(observer, train.pixels[chosen], real[chosen], real[rest])
+    return distance, f"{part} training images, measured to the others,"
+
+
+def _nearest_either_way(
+    observer: Describes, pixels: Bytes, ours: Vectors, real: Float[Tensor, "_m d"]
+) -> tuple[PerImage, Int64[Tensor, " n"]]:
+    """The nearest training image to each image or to its mirror image."""
+    (straight, first), (turned, second) = nearest(ours, real), nearest(described(observer, pixels.flip(3)), real)
+    return torch.minimum(straight, turned), torch.where(turned < straight, second, first)
+
+
+def _listed(distance: PerImage, others: list[int], limit: float, seed: int) -> list[Neighbour]:
+    pairs = zip(distance.tolist(), others, strict=True)
+    found = [Neighbour(seed=seed + i, other=other, distance=d, flagged=d < limit) for i, (d, other) in enumerate(pairs)]
+    return sorted(found, key=lambda n: n.distance)
+
+
+def _share(name: str, flags: Tensor, protocol: Protocol) -> Measurement:
+    hits, seen = int(flags.sum()), len(flags)
+    how = "95 %, other images from the same generator against the same threshold, Wilson"
+    notes = f"share of generated images below the threshold; {BY_CHANCE:.0%} would be by chance"
+    protocol = dataclasses.replace(protocol, interval=how, notes=notes)
+    return Measurement(name=name, value=hits / seen, interval=wilson(hits, seen), higher_is_better=False, protocol=protocol)
+
+
+def _ratio(name: str, ours: PerImage, usual: Float[Tensor, " _k"], protocol: Protocol) -> Measurement:
+    value = (ours.median() / usual.median()).item() if usual.median() > 0 else float("inf")
+    notes = "median distance to the nearest training image, over that of real images: 1 is as far as they are, less is nearer"
+    protocol = dataclasses.replace(protocol, notes=notes)
+    return Measurement(name=name, value=value, interval=None, higher_is_better=True, protocol=protocol)
+
+
+def told(found: Audit) -> str:
+    """The verdict in one line."""
+    shares: dict[str, Any] = {m.name: m for m in found.report}
+    words = []
+    for name, verb in (("copied", "copies training images"), ("duplicated", "repeats itself")):
+        m = shares[name]
+        sure = m.interval[0] > BY_CHANCE
+        words.append(f"{verb}: {m.value:.1%} against {BY_CHANCE:.0%} by chance" if sure else f"no sign that it {verb} ({m.value:.1%})")
+    return "; ".join(words)

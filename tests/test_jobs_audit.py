@@ -1,0 +1,106 @@
+"""The audit: a generator that copies is found out, one that repeats itself too, and one that draws afresh is not accused."""
+
+import json
+
+import pytest
+import torch
+from PIL import Image
+
+from sfumato.core.chance import generator
+from sfumato.core.errors import SettingError
+from sfumato.core.image import to_images
+from sfumato.data.dataset import Dataset
+from sfumato.jobs.audit import audit, save, told
+from sfumato.metrics.features import Pixels
+from sfumato.models.base import Samples
+
+
+def smooth(count, seed):
+    """Grey 16x16 images of one kind, all different."""
+    coarse = torch.rand(count, 1, 4, 4, generator=generator(seed, "coarse"))
+    return (torch.nn.functional.interpolate(coarse, 16, mode="bilinear") * 255).round().to(torch.uint8)
+
+
+class Pupil(Samples):
+    """Shows, for a latent, one of its images."""
+
+    def __init__(self, pixels, noise=0.0):
+        super().__init__()
+        self.latent_dim, self.channels, self.size, self.classes = 1, 1, (16, 16), 0
+        self.images, self.noise = to_images(pixels), noise
+        self.anything = torch.nn.Parameter(torch.zeros(1))
+
+    def sample(self, z, labels=None):
+        place = torch.special.ndtr(z[:, 0].double())
+        return self.images[(place * len(self.images)).long().clamp(max=len(self.images) - 1)]
+
+
+@pytest.fixture
+def parts(monkeypatch):
+    train, test = Dataset(name="smooth", pixels=smooth(800, 0)), Dataset(name="smooth", pixels=smooth(300, 1))
+    monkeypatch.setattr("sfumato.jobs.audit.compared", lambda *_: (train, test))
+    return train, test
+
+
+def figures(found):
+    return {m.name: m for m in found.report}
+
+
+def of(images):
+    return audit(Pupil(images), features=Pixels(channels=1, side=8), count=200)
+
+
+def test_copies_and_their_mirror_images_are_found(parts):
+    train, _ = parts
+    for images in (train.pixels, train.pixels.flip(3)):
+        found = of(images)
+        assert figures(found)["copied"].value == 1
+        assert figures(found)["closeness"].value < 0.01
+        best = found.copies[0]
+        shown = found.made[best.seed]
+        twin = to_images(train.pixels[best.other, None])[0]
+        assert torch.equal(shown, twin) or torch.equal(shown, twin.flip(2))
+        assert "copies training images: 100.0% against 1% by chance" in told(found)
+
+
+def test_new_images_are_not_accused(parts):
+    found = of(smooth(5000, 2))
+    assert figures(found)["copied"].value < 0.05
+    assert 0.9 < figures(found)["closeness"].value < 1.1
+    assert figures(found)["duplicated"].value < 0.1
+    assert "no sign that it copies" in told(found)
+    assert "300 real images that were not trained on are nearer" in figures(found)["copied"].protocol.settings
+
+
+def test_a_collapsed_generator_repeats_itself(parts):
+    found = of(smooth(5, 3))
+    assert figures(found)["duplicated"].value == 1
+    assert figures(found)["copied"].value == 0
+    assert "repeats itself: 100.0%" in told(found)
+
+
+def test_without_unseen_images_training_images_stand_in(monkeypatch, parts):
+    train, _ = parts
+    monkeypatch.setattr("sfumato.jobs.audit.compared", lambda *_: (train, train))
+    assert figures(of(train.pixels))["copied"].value == 1
+    found = of(smooth(5000, 2))
+    assert figures(found)["copied"].value < 0.08
+    assert "80 training images, measured to the others" in figures(found)["copied"].protocol.settings
+
+
+def test_sheets_show_pairs_and_the_file_every_one_that_was_flagged(parts, tmp_path):
+    train, _ = parts
+    found = of(train.pixels)
+    paths = save(found, tmp_path)
+    assert [p.name for p in paths] == ["nearest.png", "duplicates.png", "audit.json"]
+    assert found.sheets()["nearest"].shape == (64, 1, 16, 16)
+    with Image.open(paths[0]) as sheet:
+        assert sheet.size == (8 * 18 - 2, 8 * 18 - 2)
+    stored = json.loads(paths[2].read_text())
+    assert len(stored["copied"]) == 200
+    assert stored["copied"][0].keys() == {"seed", "other", "distance", "flagged"}
+
+
+def test_only_generators_are_audited():
+    with pytest.raises(SettingError, match="makes no images"):
+        audit("digits-classifier")
