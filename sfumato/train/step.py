@@ -39,6 +39,7 @@ class Trainee:
         self.average = Average(self.model, settings)
         self.phases: list[Phase] = settings.objective.phases(self.model)
         self.movers = movers(self.phases, settings)
+        self.memories = {phase.name: phase.memory.to(device) for phase in self.phases if phase.memory is not None}
         self.stream = Stream(data, batch=settings.batch, seed=settings.seed, device=device, patch=settings.patch)
         self._fits()
 
@@ -65,6 +66,8 @@ class Trainee:
         state |= {f"average.{k}": v for k, v in self.average.model.state_dict().items()}
         for mover in set(self.movers.values()):
             state |= {f"mover.{k}": v for k, v in mover.tensors().items()}
+        for name, memory in self.memories.items():
+            state |= {f"memory.{name}.{k}": v for k, v in memory.state_dict().items()}
         return state
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
@@ -77,6 +80,8 @@ class Trainee:
         self.average.model.load_state_dict(below("average."))
         for mover in set(self.movers.values()):
             mover.restore(below("mover."))
+        for name, memory in self.memories.items():
+            memory.load_state_dict(below(f"memory.{name}."))
 
     def best(self) -> nn.Module:
         """A copy of the network to use: the average if there is one, else the raw weights."""
@@ -125,6 +130,8 @@ class Trainee:
             losses = phase.loss(batch)
         losses["total"].backward()
         self.world.average_gradients(phase.weights)
+        if phase.memory is not None:
+            self.world.average(list(phase.memory.buffers()))
 
         # Refuse what is not a number.
         self._guard(phase, losses, seen)
