@@ -30,6 +30,7 @@ from sfumato.data.adaptive import Config as Adaptive
 from sfumato.data.augment import Config as Augmentation
 from sfumato.models.base import Adversarial, Verdict
 from sfumato.objectives._controller import Controller
+from sfumato.objectives._freeze import trained
 from sfumato.objectives.base import Batch, Losses, Phase
 
 Kind = Literal["non-saturating", "least-squares", "hinge", "wasserstein", "relativistic"]
@@ -60,6 +61,9 @@ class Config:
     adaptive: Adaptive = Adaptive()
     """More of it, each change with a small probability that grows as the discriminator learns images by heart: for few images."""
 
+    freeze: Annotated[int, Range(0, 64, "sizes")] = 0
+    """The discriminator's layers at this many of its finest sizes are not trained. For few images, with weights to start from."""
+
     def check(self) -> None:
         if self.loss == "wasserstein" and not (self.gradient_penalty or self.r1):
             raise SettingError("objectives/adversarial: loss = 'wasserstein' needs gradient_penalty (10 is usual) or r1 above 0")
@@ -67,7 +71,8 @@ class Config:
     def phases(self, model: Adversarial) -> list[Phase]:
         """Generator, discriminator, and the lazy penalty. The generator comes first: its images serve all three.
 
-        Raises SettingError for a penalty on a discriminator with batch normalisation, where no image has a slope of its own.
+        Raises SettingError for a penalty on a discriminator with batch normalisation, where no image has a slope of its own, and if
+        `freeze` leaves nothing to train.
         """
         self._refuse_batch_norm(model)
         controller = Controller(self.adaptive, penalised=bool(self.r1 or self.r2))
@@ -117,7 +122,7 @@ class Config:
             share = weighted / (weighted + math.log(2))
             return {"total": self.penalty_every * weighted, "r1": r1, "r2": r2, "share": share}
 
-        judge, paint = list(model.discriminator.parameters()), list(model.generator.parameters())
+        judge, paint = trained(model, self.freeze), list(model.generator.parameters())
         phases = [
             Phase(name="generator", weights=paint, loss=generator, every=self.generator_every),
             Phase(name="discriminator", weights=judge, loss=discriminator, memory=controller),

@@ -68,7 +68,7 @@ def _train(
     _same(earlier, settings, run)
 
     # Network, optimisers, and the state they had when we stopped.
-    trainee = Trainee(settings, training, world, where)
+    trainee = Trainee(settings, training, world, where, fresh=run is None or not _state(run).exists())
     start, elapsed = _go_on(trainee, run, data)
     if run is not None and world.leads:
         disk.sweep(run)
@@ -80,7 +80,7 @@ def _train(
 
     with log, Interrupts() as interrupts:
         watch.start(settings, trainee.model, seen, where, trainee.precision)
-        _tell(about(data, training), seen, watch, log)
+        _tell([*about(data, training), *_afresh(trainee)], seen, watch, log)
         while True:
             # Where are we? What is due at the start was done before the interruption.
             done, fresh = seen >= settings.images, seen > start
@@ -103,10 +103,14 @@ def _train(
             # Save.
             if stop or (run is not None and fresh and _due(settings.save_every, seen, settings)):
                 model = finished(trainee, done)
-                model.config, model.card, model.interrupted = settings.model, describe(settings, data, seen, log.elapsed), not done
+                model.config, model.card, model.interrupted = (
+                    settings.model,
+                    describe(settings, data, seen, log.elapsed, origin=trainee.origin),
+                    not done,
+                )
                 if run is not None and world.leads:
-                    info = {"seen": seen, "elapsed": log.elapsed, "data": data.fingerprint}
-                    checkpoint.write_tensors(run / "state" / "state.safetensors", trainee.tensors(), info)
+                    info = {"seen": seen, "elapsed": log.elapsed, "data": data.fingerprint, "origin": trainee.origin}
+                    checkpoint.write_tensors(_state(run), trainee.tensors(), info)
                     checkpoint.save(run / "model.safetensors", model, settings.model, model.card)
                 world.wait()
             if stop:
@@ -149,6 +153,11 @@ def about(data: Dataset | Scenes, training: Dataset | Scenes) -> list[str]:
     return lines
 
 
+def _afresh(trainee: Trainee) -> list[str]:
+    """What the weights that training began with did not include."""
+    return [f"{trainee.settings.start} has no {part}: it begins afresh" for part in trainee.origin.get("missing", [])]
+
+
 def finished(trainee: Trainee, done: bool) -> nn.Module:
     """The network to use. At the end of a run the objective may add what only a trained network can have, such as a latent prior."""
     model = trainee.best()
@@ -158,8 +167,8 @@ def finished(trainee: Trainee, done: bool) -> nn.Module:
     return model
 
 
-def describe(settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed: float) -> dict[str, Any]:
-    """The card that travels inside the model file."""
+def describe(settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed: float, *, origin: dict[str, Any]) -> dict[str, Any]:
+    """The card that travels inside the model file; `origin` says with whose weights training began, if with any."""
     return {
         "made_with": f"sfumato {__version__}, torch {torch.__version__}",
         "data": {"name": data.name, "images": len(data), "classes": list(data.classes), "terms": data.terms, "sha256": data.fingerprint},
@@ -167,6 +176,7 @@ def describe(settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed
         "images_seen": seen,
         "minutes": round(elapsed / 60, 2),
         "metrics": [],
+        **({"started_from": origin} if origin else {}),
     }
 
 
@@ -184,7 +194,7 @@ def _due(every: int, seen: int, settings: TrainSettings) -> bool:
 
 def _go_on(trainee: Trainee, run: Path | None, data: Dataset | Scenes) -> tuple[int, float]:
     """Gives `trainee` the state that is in the folder, if there is one; says after how many images and seconds that was."""
-    path = run / "state" / "state.safetensors" if run else None
+    path = _state(run) if run else None
     if path is None or not path.exists():
         return 0, 0.0
     tensors, info = checkpoint.read_tensors(path)
@@ -192,10 +202,15 @@ def _go_on(trainee: Trainee, run: Path | None, data: Dataset | Scenes) -> tuple[
         raise CheckpointError(f"{run} was trained on other images than {data.name} now holds; choose another folder with --out")
     try:
         trainee.restore(tensors)
+        trainee.origin = info.get("origin", {})
         return info["seen"], info["elapsed"]
     except (KeyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} is not the state of this run ({reason}); choose another folder with --out") from error
+
+
+def _state(run: Path) -> Path:
+    return run / "state" / "state.safetensors"
 
 
 def _earlier(run: Path | None) -> TrainSettings | None:

@@ -19,6 +19,7 @@ from sfumato.objectives.base import Batch, Phase
 from sfumato.train.distributed import World
 from sfumato.train.optim import Average, learning_rate, movers
 from sfumato.train.settings import TrainSettings, repairs
+from sfumato.train.transfer import begin
 
 
 def damaged(batch: Batch, settings: TrainSettings) -> Batch:
@@ -30,12 +31,14 @@ def damaged(batch: Batch, settings: TrainSettings) -> Batch:
 class Trainee:
     """A network in training: its weights, their average, and what moves them."""
 
-    def __init__(self, settings: TrainSettings, data: Dataset | Scenes, world: World, device: torch.device) -> None:
+    def __init__(self, settings: TrainSettings, data: Dataset | Scenes, world: World, device: torch.device, *, fresh: bool = True) -> None:
+        """Unless it is `fresh`, `restore` follows, and what `settings.start` names is not asked for again."""
         self.settings, self.world, self.device = settings, world, device
         self.share = world.share(settings.batch)
         self.precision = runtime.precision(settings.precision, device)
         torch.manual_seed(chance.derive(settings.seed, "weights"))
         self.model: nn.Module = settings.model.build().to(device=device, memory_format=torch.channels_last).train()
+        self.origin = begin(self.model, settings.start) if settings.start and fresh else {}
         self.average = Average(self.model, settings)
         self.phases: list[Phase] = settings.objective.phases(self.model)
         self.movers = movers(self.phases, settings)
