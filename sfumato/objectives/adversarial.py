@@ -166,17 +166,19 @@ class Shown:
     """The generated images of a step, made once by `paint`."""
 
     def __init__(self, paint: Callable[[Batch], Maps]) -> None:
-        self._paint, self._seen, self._images = paint, -1, torch.empty(0)
+        self._paint = paint
+        self._batch: Batch | None = None
+        self._images = torch.empty(0)
 
     def make(self, batch: Batch) -> Maps:
         """New images, with the way back to the weights."""
         images = self._paint(batch)
-        self._seen, self._images = batch.seen, images.detach()
+        self._batch, self._images = batch, images.detach()
         return images
 
     def take(self, batch: Batch) -> Maps:
         """The images of this step, without a way back."""
-        if self._seen != batch.seen:
+        if self._batch is not batch:
             with torch.no_grad():
                 self.make(batch)
         return self._images

@@ -63,6 +63,9 @@ class TrainSettings:
     """bf16 runs convolutions and matrix products in half the bits; auto does so where the hardware is made for it."""
     seed: Annotated[int, Range(0, 2**31)] = 0
     """The same seed, settings and data give the same weights."""
+    doctor: Literal["watch", "act"] = "watch"
+    """Whether the doctor only says what looks ill, or also acts: turns gamma and augmentation up or down, and after a divergence goes
+    back to the last good state with half the step."""
     log_every: Annotated[int, Range(1, 10**12, "images")] = 5_000
     """A line in log.jsonl and TensorBoard."""
     sample_every: Annotated[int, Range(1, 10**12, "images")] = 50_000

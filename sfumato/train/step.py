@@ -34,6 +34,7 @@ class Trainee:
     def __init__(self, settings: TrainSettings, data: Dataset | Scenes, world: World, device: torch.device, *, fresh: bool = True) -> None:
         """Unless it is `fresh`, `restore` follows, and what `settings.start` names is not asked for again."""
         self.settings, self.world, self.device = settings, world, device
+        self.pace = 1.0
         self.share = world.share(settings.batch)
         self.precision = runtime.precision(settings.precision, device)
         torch.manual_seed(chance.derive(settings.seed, "weights"))
@@ -47,7 +48,7 @@ class Trainee:
         self._fits()
 
     def step(self, seen: int) -> dict[str, torch.Tensor]:
-        """Trains on the batch after `seen` images and returns the phases' figures.
+        """Trains on the batch after `seen` images and returns the phases' figures, those of the whole batch.
 
         Raises DivergenceError if one is not finite, before the weights of that phase are moved.
         """
@@ -61,6 +62,7 @@ class Trainee:
             figures |= {f"{phase.name}/{name}": value.detach() for name, value in losses.items()}
         if self.settings.ema:
             self.average.follow(self.model, seen)
+        self.world.average(list(figures.values()))
         return figures
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -138,7 +140,7 @@ class Trainee:
 
         # Refuse what is not a number.
         self._guard(phase, losses, seen)
-        self.movers[phase.name].step(learning_rate(self.settings, seen))
+        self.movers[phase.name].step(self.pace * learning_rate(self.settings, seen))
         return losses
 
     def _guard(self, phase: Phase, losses: dict[str, torch.Tensor], seen: int) -> None:
