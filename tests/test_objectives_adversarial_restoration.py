@@ -114,9 +114,9 @@ def test_the_adversarial_part_comes_in_slowly(toy):
 
 
 def test_a_step_restores_once_and_tells_what_the_network_wants_to_know(toy):
-    steps = phases(toy)
+    steps, shown = phases(toy), batch(seen=40)
     for phase in steps.values():
-        phase.loss(batch(seen=40))
+        phase.loss(shown)
     assert toy.restorer.times == 1
     assert torch.equal(toy.restorer.told, torch.ones(5, 1, 6, 7))
     steps["discriminator"].loss(batch(seen=45))

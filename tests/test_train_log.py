@@ -70,6 +70,9 @@ def test_a_sheet_is_kept_under_its_number_of_images(count, tmp_path):
 
 ILL = {
     "collapse": {"generator/diversity": 0.1},
+    "copies": {"pulse/copies": 0.7},
+    "blinded": {"discriminator/probability": 0.7, "discriminator/told_apart": 0.51},
+    "decline": {"pulse/decline": 4.0},
     "overpowered": {"discriminator/told_apart": 0.99},
     "divergence": {"discriminator/real_logit": -2000.0},
     "smothered": {"penalty/share": 0.95},

@@ -12,6 +12,7 @@ https://arxiv.org/abs/1610.09585).
 
 R1 and R2 are the squared gradients of the discriminator on real and on generated images (Mescheder et al. 2018,
 https://arxiv.org/abs/1801.04406), taken on every step or, lazily, on every k-th with k times the weight (Karras et al. 2020).
+Adaptive augmentation (Karras et al. 2020, https://arxiv.org/abs/2006.06676) keeps a discriminator from learning few images by heart.
 """
 
 import math
@@ -25,8 +26,11 @@ from torch.nn import functional as F
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Maps, PerImage, Scalar
 from sfumato.core.settings import Range, settings
+from sfumato.data.adaptive import Config as Adaptive
 from sfumato.data.augment import Config as Augmentation
 from sfumato.models.base import Adversarial, Verdict
+from sfumato.objectives._controller import Controller
+from sfumato.objectives._freeze import trained
 from sfumato.objectives.base import Batch, Losses, Phase
 
 Kind = Literal["non-saturating", "least-squares", "hinge", "wasserstein", "relativistic"]
@@ -54,6 +58,11 @@ class Config:
     generator is held to it. Too much of it and every image is a typical one."""
     augment: Augmentation = Augmentation()
     """Differentiable augmentation of all that the discriminator sees."""
+    adaptive: Adaptive = Adaptive()
+    """More of it, each change with a small probability that grows as the discriminator learns images by heart: for few images."""
+
+    freeze: Annotated[int, Range(0, 64, "sizes")] = 0
+    """The discriminator's layers at this many of its finest sizes are not trained. For few images, with weights to start from."""
 
     def check(self) -> None:
         if self.loss == "wasserstein" and not (self.gradient_penalty or self.r1):
@@ -62,26 +71,37 @@ class Config:
     def phases(self, model: Adversarial) -> list[Phase]:
         """Generator, discriminator, and the lazy penalty. The generator comes first: its images serve all three.
 
-        Raises SettingError for a penalty on a discriminator with batch normalisation, where no image has a slope of its own.
+        Raises SettingError for a penalty on a discriminator with batch normalisation, where no image has a slope of its own, and if
+        `freeze` leaves nothing to train.
         """
         self._refuse_batch_norm(model)
+        controller = Controller(self.adaptive, penalised=bool(self.r1 or self.r2))
         shown = Shown(lambda batch: model.sample(batch.normal(model.latent_dim), batch.labels))
+
+        def judged(images: Images, batch: Batch) -> Verdict:
+            return model.judge(self._changed(images, batch, controller.probability), batch.labels)
 
         def generator(batch: Batch) -> Losses:
             fake = shown.make(batch)
-            on_fake = self._judge(model, fake, batch)
-            on_real = self._judge(model, batch.clean, batch).logit.detach() if self.loss == "relativistic" else None
+            on_fake = judged(fake, batch)
+            on_real = judged(batch.clean, batch).logit.detach() if self.loss == "relativistic" else None
             total = generator_loss(self.loss, on_fake.logit, on_real)
             health = {"diversity": _spread(fake) / _spread(batch.clean)}
             return self._with_classes(total, on_fake, batch) | health
 
         def discriminator(batch: Batch) -> Losses:
             fake = shown.take(batch)
-            verdict = self._judge(model, batch.clean, batch)
-            on_real, on_fake = verdict.logit, self._judge(model, fake, batch).logit
+            controller.steer(len(batch.clean) * batch.parts)
+            verdict = judged(batch.clean, batch)
+            on_real, on_fake = verdict.logit, judged(fake, batch).logit
+            sure = signs(self.loss, on_real.detach(), on_fake.detach())
+            controller.note(sure)
             total = discriminator_loss(self.loss, on_real, on_fake)
             losses = self._with_classes(total, verdict, batch)
             losses |= {"real_logit": on_real.mean(), "fake_logit": on_fake.mean(), "told_apart": told_apart(on_real, on_fake)}
+            losses["certainty"] = sure.mean()
+            if self.adaptive.active:
+                losses["probability"] = controller.probability.clone()
             if self.loss == "non-saturating":
                 losses["minimax_value"] = -total.detach()
             if self.gradient_penalty:
@@ -94,18 +114,18 @@ class Config:
             fake = shown.take(batch)
             fade = self.penalty_end + (1 - self.penalty_end) * (1 + math.cos(math.pi * batch.progress)) / 2
             r1, r2 = (
-                squared_slope(lambda x: self._judge(model, x, batch).logit, images) if weight else batch.clean.new_zeros(())
+                squared_slope(lambda x: judged(x, batch).logit, images) if weight else batch.clean.new_zeros(())
                 for weight, images in ((self.r1, batch.clean), (self.r2, fake))
             )
-            weighted = fade * (self.r1 * r1 + self.r2 * r2) / 2
+            weighted = fade * controller.gamma * (self.r1 * r1 + self.r2 * r2) / 2
             # A discriminator that knows nothing pays log 2, whatever the loss: a yardstick that does not vanish with it.
             share = weighted / (weighted + math.log(2))
             return {"total": self.penalty_every * weighted, "r1": r1, "r2": r2, "share": share}
 
-        judge, paint = list(model.discriminator.parameters()), list(model.generator.parameters())
+        judge, paint = trained(model, self.freeze), list(model.generator.parameters())
         phases = [
             Phase(name="generator", weights=paint, loss=generator, every=self.generator_every),
-            Phase(name="discriminator", weights=judge, loss=discriminator),
+            Phase(name="discriminator", weights=judge, loss=discriminator, memory=controller),
         ]
         if self.r1 or self.r2:
             phases.append(Phase(name="penalty", weights=judge, loss=penalty, every=self.penalty_every))
@@ -119,9 +139,13 @@ class Config:
                 "its own: r1, r2 and gradient_penalty must be 0"
             )
 
-    def _judge(self, model: Adversarial, images: Images, batch: Batch) -> Verdict:
-        shown = self.augment(images, batch.uniform(self.augment.draws)) if self.augment.active else images
-        return model.judge(shown, batch.labels)
+    def _changed(self, images: Images, batch: Batch, probability: Scalar) -> Images:
+        """`images` as the discriminator is to see them."""
+        if self.augment.active:
+            images = self.augment(images, batch.uniform(self.augment.draws))
+        if self.adaptive.active:
+            images = self.adaptive(images, batch.uniform(self.adaptive.draws), probability)
+        return images
 
     def _with_classes(self, total: Scalar, verdict: Verdict, batch: Batch) -> Losses:
         """`total`, plus what missing the classes of `batch` costs."""
@@ -142,17 +166,19 @@ class Shown:
     """The generated images of a step, made once by `paint`."""
 
     def __init__(self, paint: Callable[[Batch], Maps]) -> None:
-        self._paint, self._seen, self._images = paint, -1, torch.empty(0)
+        self._paint = paint
+        self._batch: Batch | None = None
+        self._images = torch.empty(0)
 
     def make(self, batch: Batch) -> Maps:
         """New images, with the way back to the weights."""
         images = self._paint(batch)
-        self._seen, self._images = batch.seen, images.detach()
+        self._batch, self._images = batch, images.detach()
         return images
 
     def take(self, batch: Batch) -> Maps:
         """The images of this step, without a way back."""
-        if self._seen != batch.seen:
+        if self._batch is not batch:
             with torch.no_grad():
                 self.make(batch)
         return self._images
@@ -188,6 +214,12 @@ def squared_slope(judge: Callable[[Images], PerImage], images: Images) -> Scalar
     x = images.detach().requires_grad_()
     (slope,) = torch.autograd.grad(judge(x).sum(), x, create_graph=True)
     return slope.float().square().sum(dim=(1, 2, 3)).mean()
+
+
+def signs(kind: Kind, real: PerImage, fake: PerImage) -> PerImage:
+    """Of each real image 1 if it is taken for real, else -1: by its logit where that has a border, else against a generated image."""
+    border = {"non-saturating": torch.zeros_like(real), "hinge": torch.zeros_like(real), "least-squares": torch.full_like(real, 0.5)}
+    return torch.sign(real - border.get(kind, fake))
 
 
 def told_apart(real: PerImage, fake: PerImage) -> Scalar:

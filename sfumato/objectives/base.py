@@ -51,6 +51,17 @@ class Batch:
         return self.draws.uniform(*shape)
 
 
+class Memory(nn.Module):
+    """What an objective remembers from step to step, as buffers of float32: a part of the state from which a killed run goes on.
+
+    After each step of its phase every buffer becomes its mean over the processes that share the batch. So a loss may add to a buffer
+    only what is a mean over its own images, and decide by what it finds there, which is then the same in all processes.
+    """
+
+    dials: dict[str, tuple[float, float]]
+    """Buffers that whoever watches the run may set, and between which values."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Phase:
     """Some weights, the loss that moves them, and how often."""
@@ -60,6 +71,8 @@ class Phase:
     loss: Callable[[Batch], Losses]
     every: int = 1
     """Runs on every k-th step only; for costly penalties."""
+    memory: Memory | None = None
+    """What the loss remembers, in the one phase that changes it."""
 
 
 @runtime_checkable

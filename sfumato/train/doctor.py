@@ -1,30 +1,75 @@
-"""Says in plain words when a run looks ill. It looks at the log alone and changes nothing."""
+"""Says in plain words when a run looks ill and, if it may, gives what is safe to give and says so.
+
+It hears every figure of the run and looks at their means at each line of the log, wherever the run was interrupted meanwhile. What it
+may change are the dials of an objective's memory (`objectives/base.py`), and the way: back to the last state in which the run was
+well, with smaller steps. All that it knows goes into the state of the run.
+"""
 
 from collections import deque
+from dataclasses import dataclass
+from typing import Any
 
-from sfumato.train.log import Row
+import torch
+
+from sfumato.core.errors import DivergenceError
+from sfumato.objectives.base import Memory
+from sfumato.train.distributed import World
+from sfumato.train.log import Figures, Row
 
 PATIENCE = 3
-"""Lines of the log in a row that must show a symptom."""
+"""Looks in a row that must show a symptom, before it is named and before each dose."""
+RETURNS = 4
+"""How often a run goes back; then it stops with what was found."""
 SYMPTOMS = {
     "collapse": "the generator makes nearly the same image for every latent (diversity {generator/diversity:.2f} of the data's): "
     "mode collapse. Use minibatch_deviation, a stronger r1 and r2, or a smaller lr",
+    "copies": "{pulse/copies:.0%} of the generated images are nearly copies of another: the generator is collapsing. "
+    "Use minibatch_deviation, a stronger r1 and r2, or a smaller lr",
     "overpowered": "the discriminator tells {discriminator/told_apart:.0%} of real images from generated ones: it has won or learnt "
     "the data by heart. Use a stronger r1, augmentation in the objective, or more images",
+    "blinded": "images are changed so often (probability {discriminator/probability:.2f}) that the discriminator tells only "
+    "{discriminator/told_apart:.0%} of real ones from generated ones. Use a lower probability",
     "divergence": "the discriminator's logits have grown to {discriminator/real_logit:.0f}: the run is diverging. "
     "Use a smaller lr or a stronger r1",
     "smothered": "the gradient penalty is {penalty/share:.0%} of what the discriminator minimises, so it hardly learns. "
     "Use a weaker r1 and r2",
+    "decline": "images are {pulse/decline:.1f} times as far from the data as they have been: the run gets worse. Use a smaller lr, a "
+    "stronger r1, or the model that was saved before",
     "posterior": "the latents carry {elbo/kl:.2f} nats: posterior collapse. Use warmup or free_bits",
 }
+WELL = "the run looks fine"
+
+
+@dataclass(frozen=True)
+class Dose:
+    """What to do with a dial: times `factor`, plus `more`."""
+
+    dial: str
+    factor: float = 1.0
+    more: float = 0.0
+
+
+DOSES = {
+    "collapse": (Dose("gamma", factor=2),),
+    "copies": (Dose("gamma", factor=2),),
+    "overpowered": (Dose("gamma", factor=2), Dose("target", more=-0.1), Dose("probability", more=0.1)),
+    "blinded": (Dose("probability", factor=0.5),),
+    "smothered": (Dose("gamma", factor=0.5),),
+}
+BACK = {"divergence": 0, "collapse": 2}
+"""Doses of no avail after which the run goes back."""
 
 
 class Doctor:
-    """Remembers the last lines of a log; each complaint is made once until it goes away."""
+    """Remembers the last looks; each complaint is made once until it goes away."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, acts: bool = False) -> None:
+        self.acts, self.pace, self.returns = acts, 1.0, 0
+        self.figures = Figures()
         self._rows: deque[Row] = deque(maxlen=PATIENCE)
         self._said: set[str] = set()
+        self._doses: dict[str, int] = {}
+        self._distances: list[float] = []
 
     def look(self, row: Row) -> list[str]:
         """What is wrong, one sentence each; nothing while all is well or the last lines disagree."""
@@ -35,13 +80,91 @@ class Doctor:
         new, self._said = sorted(found - self._said), found
         return [SYMPTOMS[name].format_map(row) for name in new]
 
+    def visit(self, memories: dict[str, Memory], world: World) -> tuple[list[str], bool]:
+        """Looks at what was heard since the last visit: what there is to say, and whether to go back.
+
+        Turns dials if it may. Raises DivergenceError if the run would have to go back once too often.
+        """
+        row = self._with_trend(self.figures.take(world))
+        ill = bool(self._said)
+        said = self.look(row)
+        if not self.acts or len(self._rows) < PATIENCE:
+            return said, False
+        if ill and not self._said:
+            said.append(WELL + " again")
+            self._doses = {}
+        for name in sorted(self._said):
+            if name in BACK and self._doses.get(name, 0) >= BACK[name]:
+                return [*said, self.send_back(SYMPTOMS[name].format_map(row))], True
+        for name in sorted(self._said & DOSES.keys()):
+            said += self._treat(name, memories)
+        return said, False
+
+    def send_back(self, why: str) -> str:
+        """Halves the steps, and forgets what was seen on the way that is given up. Raises DivergenceError if it happened too often."""
+        if self.returns >= RETURNS:
+            raise DivergenceError(f"stopped, having gone back {self.returns} times: {why}")
+        self.returns, self.pace = self.returns + 1, self.pace / 2
+        self.figures = Figures()
+        self._rows.clear()
+        self._doses, self._distances = {}, self._distances[:1]
+        return f"doctor: {why}; back to the last good state, with {self.pace:g} of the step"
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self._said
+
+    def verdict(self) -> str:
+        """The last look in a few words."""
+        return f"doctor: {WELL}" if self.well else f"doctor: at the end the run shows {', '.join(sorted(self._said))}"
+
+    def state(self) -> dict[str, Any]:
+        """All it knows, as JSON."""
+        known = {"pace": self.pace, "returns": self.returns, "rows": list(self._rows), "said": sorted(self._said)}
+        return {**known, "doses": self._doses, "distances": self._distances, "figures": self.figures.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes back what `state` gave."""
+        self.pace, self.returns, self._said = state["pace"], state["returns"], set(state["said"])
+        self._rows = deque(state["rows"], maxlen=PATIENCE)
+        self._doses, self._distances = state["doses"], state["distances"]
+        self.figures.restore(state["figures"])
+
+    def _with_trend(self, row: Row) -> Row:
+        """`row`, with how far images are from the data over how near they have been; both of the last two measures must agree."""
+        if "pulse/frechet" in row:
+            self._distances = [min([*self._distances[:1], row["pulse/frechet"]]), *self._distances[1:][-1:], row["pulse/frechet"]]
+        if len(self._distances) < 3:
+            return row
+        best, *last = self._distances
+        return {**row, "pulse/decline": min(last) / max(best, 1e-9)}
+
+    def _treat(self, name: str, memories: dict[str, Memory]) -> list[str]:
+        done = []
+        for dose in DOSES[name]:
+            for memory in memories.values():
+                if dose.dial in memory.dials:
+                    value = getattr(memory, dose.dial)
+                    before, (low, high) = value.item(), memory.dials[dose.dial]
+                    with torch.no_grad():
+                        value.mul_(dose.factor).add_(dose.more).clamp_(low, high)
+                    if value.item() != before:
+                        done.append(f"doctor: {name}: {dose.dial} from {before:.3g} to {value.item():.3g}")
+        self._doses[name] = self._doses.get(name, 0) + 1
+        self._rows.clear()
+        return done
+
 
 def _shows(symptom: str, row: Row) -> bool:
     """Whether one line of the log shows it; a figure that the run does not have never does."""
     return {
         "collapse": row.get("generator/diversity", 1.0) < 0.25,
+        "copies": row.get("pulse/copies", 0.0) > 0.5,
         "overpowered": row.get("discriminator/told_apart", 0.5) > 0.97,
+        "blinded": row.get("discriminator/probability", 0.0) > 0.2 and row.get("discriminator/told_apart", 1.0) < 0.53,
         "divergence": abs(row.get("discriminator/real_logit", 0.0)) > 500,
         "smothered": row.get("penalty/share", 0.0) > 0.9,
+        "decline": row.get("pulse/decline", 1.0) > 2.5,
         "posterior": row.get("elbo/kl", 100.0) < 0.5,
     }[symptom]

@@ -58,6 +58,15 @@ class Figures:
         self._sums, self._counts = {}, {}
         return {name: float(value) for name, value in means.items()}
 
+    def state(self) -> dict[str, list[float]]:
+        """Sum and count of each, as JSON."""
+        return {name: [float(total), self._counts[name]] for name, total in self._sums.items()}
+
+    def restore(self, state: dict[str, list[float]]) -> None:
+        """Takes back what `state` gave."""
+        self._sums = {name: torch.tensor(total) for name, (total, _) in state.items()}
+        self._counts = {name: int(count) for name, (_, count) in state.items()}
+
 
 class RunLog:
     """log.jsonl, TensorBoard events and sample sheets in `run`, while it is open; keeps the time.
@@ -92,6 +101,10 @@ class RunLog:
     def elapsed(self) -> float:
         """Seconds of training, those before an interruption included."""
         return self._before + time.perf_counter() - self._start
+
+    def rewind(self, seen: int) -> None:
+        """The run goes back to where it had seen so many images."""
+        self._last = (seen, self.elapsed)
 
     def row(self, figures: Row, seen: int, settings: TrainSettings) -> Row:
         """Adds the clock to `figures`, writes them, and returns them."""

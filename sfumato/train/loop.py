@@ -26,10 +26,10 @@ from sfumato.data.scenes import load_scenes
 from sfumato.data.stream import middles
 from sfumato.store import checkpoint
 from sfumato.train import plan
+from sfumato.train.care import Care
 from sfumato.train.distributed import World
-from sfumato.train.doctor import Doctor
 from sfumato.train.log import Figures, RunLog, Watch
-from sfumato.train.samples import measure, sheet
+from sfumato.train.samples import health, measure, sheet
 from sfumato.train.settings import TrainSettings, repairs, resolve
 from sfumato.train.signals import Interrupts
 from sfumato.train.step import Trainee
@@ -60,37 +60,38 @@ def _train(
     if data is None:
         data = gather(asked)
     training, held_out = _parts(data, asked)
-    settings, earlier = resolve(asked, training), _earlier(run)
-    if earlier and settings.budget:
-        settings = dataclasses.replace(settings, images=earlier.images)
-    elif settings.budget:
-        settings = plan.fit_to_budget(settings, training, world, where, watch, started=began)
-    _same(earlier, settings, run)
+    settings = _resolved(asked, training, run, world, where, watch, began)
 
     # Network, optimisers, and the state they had when we stopped.
-    trainee = Trainee(settings, training, world, where)
-    start, elapsed = _go_on(trainee, run, data)
+    trainee = Trainee(settings, training, world, where, fresh=run is None or not _state(run).exists())
+    care = Care(trainee)
+    start, elapsed = _go_on(care, run, data)
     if run is not None and world.leads:
-        disk.sweep(run)
-        if earlier is None:
-            disk.write(run / "settings.json", json.dumps(trees.dump(settings), indent=2) + "\n")
+        _open(run, settings)
     log = RunLog(run if world.leads else None, seen=start, elapsed=elapsed + time.perf_counter() - began)
-    figures, doctor, seen = Figures(), Doctor(), start
+    figures, seen = Figures(), start
     model: Any = None
+
+    def say(lines: Iterable[str]) -> None:
+        _tell(lines, seen, watch, log)
 
     with log, Interrupts() as interrupts:
         watch.start(settings, trainee.model, seen, where, trainee.precision)
-        _tell(about(data, training), seen, watch, log)
+        say([*about(data, training), *_afresh(trainee)])
         while True:
+            # Was it sent back?
+            if care.sent_back:
+                start = seen = care.go_back()
+                figures = Figures()
+                log.rewind(seen)
+
             # Where are we? What is due at the start was done before the interruption.
             done, fresh = seen >= settings.images, seen > start
             stop = done or bool(world.agree(float(interrupts.caught)))
 
             # Samples and validation.
             if fresh and (done or _due(settings.sample_every, seen, settings)):
-                picture = sheet(trainee.best(), trainee.stream, settings) if world.leads else None
-                log.picture(picture, seen)
-                figures.add(measure(settings, trainee.best(), held_out, where))
+                figures.add(_sample(care, held_out, log, seen))
 
             # Log.
             if figures and (stop or _due(settings.log_every, seen, settings)):
@@ -98,26 +99,57 @@ def _train(
                 if world.leads:
                     row = log.row(row, seen, settings)
                     watch.row(row, settings)
-                    _tell(doctor.look(row), seen, watch, log)
+
+            # Doctor.
+            if fresh and (done or _due(settings.log_every, seen, settings)):
+                care.visit(say, done=done)
+                if care.sent_back:
+                    continue
 
             # Save.
-            if stop or (run is not None and fresh and _due(settings.save_every, seen, settings)):
-                model = finished(trainee, done)
-                model.config, model.card, model.interrupted = settings.model, describe(settings, data, seen, log.elapsed), not done
-                if run is not None and world.leads:
-                    info = {"seen": seen, "elapsed": log.elapsed, "data": data.fingerprint}
-                    checkpoint.write_tensors(run / "state" / "state.safetensors", trainee.tensors(), info)
-                    checkpoint.save(run / "model.safetensors", model, settings.model, model.card)
-                world.wait()
+            good = fresh and _due(settings.save_every, seen, settings)
+            if good:
+                care.keep(seen)
+            if stop or (run is not None and good):
+                model = _save(care, run, data, seen, log.elapsed, done)
             if stop:
                 break
 
             # Step.
-            figures.add(trainee.step(seen))
-            seen += settings.batch
+            figures.add(care.step(seen, say))
+            seen += 0 if care.sent_back else settings.batch
 
     watch.finish(seen, settings, run, interrupted=not done)
     return model
+
+
+def _resolved(
+    asked: TrainSettings, training: Dataset | Scenes, run: Path | None, world: World, where: torch.device, watch: Watch, began: float
+) -> TrainSettings:
+    """The settings of the run: what was left open is taken from the data and the budget, or from the run that is in the folder."""
+    settings, earlier = resolve(asked, training), _earlier(run)
+    if earlier and settings.budget:
+        settings = dataclasses.replace(settings, images=earlier.images)
+    elif settings.budget:
+        settings = plan.fit_to_budget(settings, training, world, where, watch, started=began)
+    _same(earlier, settings, run)
+    return settings
+
+
+def _open(run: Path, settings: TrainSettings) -> None:
+    """Clears the folder of what a killed run left half written, and writes down what the run is."""
+    disk.sweep(run)
+    if not (run / "settings.json").exists():
+        disk.write(run / "settings.json", json.dumps(trees.dump(settings), indent=2) + "\n")
+
+
+def _sample(care: Care, held_out: Dataset | Scenes | None, log: RunLog, seen: int) -> dict[str, torch.Tensor]:
+    """Draws a sheet of samples; returns the figures of held-out images, and those of generated ones, which the doctor hears too."""
+    trainee = care.trainee
+    log.picture(sheet(trainee.best(), trainee.stream, trainee.settings) if trainee.world.leads else None, seen)
+    pulse = health(trainee)
+    care.doctor.figures.add(pulse)
+    return measure(trainee.settings, trainee.best(), held_out, trainee.device) | pulse
 
 
 def _parts(data: Dataset | Scenes, asked: TrainSettings) -> tuple[Any, Any]:
@@ -149,6 +181,11 @@ def about(data: Dataset | Scenes, training: Dataset | Scenes) -> list[str]:
     return lines
 
 
+def _afresh(trainee: Trainee) -> list[str]:
+    """What the weights that training began with did not include."""
+    return [f"{trainee.settings.start} has no {part}: it begins afresh" for part in trainee.origin.get("missing", [])]
+
+
 def finished(trainee: Trainee, done: bool) -> nn.Module:
     """The network to use. At the end of a run the objective may add what only a trained network can have, such as a latent prior."""
     model = trainee.best()
@@ -158,8 +195,8 @@ def finished(trainee: Trainee, done: bool) -> nn.Module:
     return model
 
 
-def describe(settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed: float) -> dict[str, Any]:
-    """The card that travels inside the model file."""
+def describe(settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed: float, *, origin: dict[str, Any]) -> dict[str, Any]:
+    """The card that travels inside the model file; `origin` says with whose weights training began, if with any."""
     return {
         "made_with": f"sfumato {__version__}, torch {torch.__version__}",
         "data": {"name": data.name, "images": len(data), "classes": list(data.classes), "terms": data.terms, "sha256": data.fingerprint},
@@ -167,6 +204,7 @@ def describe(settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed
         "images_seen": seen,
         "minutes": round(elapsed / 60, 2),
         "metrics": [],
+        **({"started_from": origin} if origin else {}),
     }
 
 
@@ -182,20 +220,42 @@ def _due(every: int, seen: int, settings: TrainSettings) -> bool:
     return seen // every > (seen - settings.batch) // every
 
 
-def _go_on(trainee: Trainee, run: Path | None, data: Dataset | Scenes) -> tuple[int, float]:
-    """Gives `trainee` the state that is in the folder, if there is one; says after how many images and seconds that was."""
-    path = run / "state" / "state.safetensors" if run else None
-    if path is None or not path.exists():
+def _save(care: Care, run: Path | None, data: Dataset | Scenes, seen: int, elapsed: float, done: bool) -> Any:
+    """The network to use, with its settings and its card; with a `run` folder it is written there, and the state to go on from."""
+    trainee = care.trainee
+    model: Any = finished(trainee, done)
+    card = describe(trainee.settings, data, seen, elapsed, origin=trainee.origin)
+    model.config, model.card, model.interrupted = trainee.settings.model, card, not done
+    if run is not None and trainee.world.leads:
+        info = {"seen": seen, "elapsed": elapsed, "data": data.fingerprint, "origin": trainee.origin}
+        info |= care.save(seen, _state(run, "well"))
+        checkpoint.write_tensors(_state(run), trainee.tensors(), info)
+        checkpoint.save(run / "model.safetensors", model, model.config, card)
+    trainee.world.wait()
+    return model
+
+
+def _go_on(care: Care, run: Path | None, data: Dataset | Scenes) -> tuple[int, float]:
+    """Gives trainee and doctor the state that is in the folder, if there is one; says after how many images and seconds that was."""
+    path = _state(run) if run else None
+    if run is None or path is None or not path.exists():
+        care.keep(0)
         return 0, 0.0
     tensors, info = checkpoint.read_tensors(path)
     if info.get("data", data.fingerprint) != data.fingerprint:
         raise CheckpointError(f"{run} was trained on other images than {data.name} now holds; choose another folder with --out")
     try:
-        trainee.restore(tensors)
+        care.trainee.restore(tensors)
+        care.load(info, tensors, _state(run, "well"))
+        care.trainee.origin = info["origin"]
         return info["seen"], info["elapsed"]
     except (KeyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} is not the state of this run ({reason}); choose another folder with --out") from error
+
+
+def _state(run: Path, name: str = "state") -> Path:
+    return run / "state" / f"{name}.safetensors"
 
 
 def _earlier(run: Path | None) -> TrainSettings | None:

@@ -9,7 +9,7 @@ import torch
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.train.distributed import World
 from sfumato.train.log import Watch
-from sfumato.train.samples import sheet
+from sfumato.train.samples import health, sheet
 from sfumato.train.settings import TrainSettings, seconds
 from sfumato.train.step import Trainee
 
@@ -36,6 +36,7 @@ def fit_to_budget(
     # A sheet of samples now and then is part of the price.
     began = time.perf_counter()
     sheet(trial.best(), trial.stream, settings)
+    health(trial)
     pause = time.perf_counter() - began
     per_image = world.agree(spent / seen + pause / settings.sample_every)
     left = MARGIN * (budget - world.agree(time.perf_counter() - started))

@@ -7,12 +7,13 @@ from sfumato.core import chance
 from sfumato.core.image import Images, Labels, to_images
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.stream import Stream, middles
-from sfumato.models.base import Encodes, Restores, Samples, latents
+from sfumato.models.base import Adversarial, Encodes, Restores, Samples, latents
 from sfumato.nn.resample import resize
 from sfumato.objectives.base import Batch
 from sfumato.objectives.restoration import repaired
+from sfumato.train.pulse import pulse
 from sfumato.train.settings import TrainSettings
-from sfumato.train.step import damaged
+from sfumato.train.step import Trainee, damaged
 
 COUNT = 64
 """Images on a sheet."""
@@ -39,6 +40,12 @@ def sheet(model: nn.Module, stream: Stream, settings: TrainSettings) -> Images |
         rebuilt = model.decode(model.posterior(images, own)[0], own)
         pictures.append(torch.stack([images, rebuilt], dim=1).flatten(0, 1))
     return torch.cat(pictures).clamp(0, 1)
+
+
+def health(trainee: Trainee) -> dict[str, torch.Tensor]:
+    """The pulse of a network that is trained against a discriminator; nothing for others."""
+    model = trainee.best()
+    return pulse(model, trainee.stream) if isinstance(model, Adversarial) else {}
 
 
 def _repairs(model: Restores, stream: Stream, settings: TrainSettings) -> Images:

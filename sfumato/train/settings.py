@@ -20,6 +20,8 @@ class TrainSettings:
     """What it is trained for."""
     data: str = "glyphs"
     """A folder, a zip or an IDX file of images, or a known name: glyphs, mnist, fashion-mnist, cifar10."""
+    start: str = ""
+    """A bundled model, a run folder or a model file whose weights training begins with; without it they are drawn at random."""
     crop: Literal["centre", "stretch"] = "centre"
     """How images of another shape are brought to the network's: cut to the middle, or stretched."""
     tolerance: Annotated[float, Range(0, 1, "of the files")] = 0.05
@@ -61,6 +63,9 @@ class TrainSettings:
     """bf16 runs convolutions and matrix products in half the bits; auto does so where the hardware is made for it."""
     seed: Annotated[int, Range(0, 2**31)] = 0
     """The same seed, settings and data give the same weights."""
+    doctor: Literal["watch", "act"] = "watch"
+    """Whether the doctor only says what looks ill, or also acts: turns gamma and augmentation up or down, and after a divergence goes
+    back to the last good state with half the step."""
     log_every: Annotated[int, Range(1, 10**12, "images")] = 5_000
     """A line in log.jsonl and TensorBoard."""
     sample_every: Annotated[int, Range(1, 10**12, "images")] = 50_000
@@ -102,6 +107,10 @@ def resolve(asked: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
     if asked.validation and not hasattr(asked.objective, "validate"):
         raise SettingError(
             f"validation = {asked.validation:g} has no effect: {family(asked.objective)} measures nothing on held-out images; leave it at 0"
+        )
+    if getattr(asked.objective, "freeze", 0) and not asked.start:
+        raise SettingError(
+            f"objective.freeze = {asked.objective.freeze} would keep random weights as they are; say what to start from (start)"
         )
     if len(data) < 2:
         raise DataError(f"{data.name} has {len(data)} image; training needs at least 2")

@@ -19,6 +19,7 @@ from sfumato.objectives.base import Batch, Phase
 from sfumato.train.distributed import World
 from sfumato.train.optim import Average, learning_rate, movers
 from sfumato.train.settings import TrainSettings, repairs
+from sfumato.train.transfer import begin
 
 
 def damaged(batch: Batch, settings: TrainSettings) -> Batch:
@@ -30,20 +31,24 @@ def damaged(batch: Batch, settings: TrainSettings) -> Batch:
 class Trainee:
     """A network in training: its weights, their average, and what moves them."""
 
-    def __init__(self, settings: TrainSettings, data: Dataset | Scenes, world: World, device: torch.device) -> None:
+    def __init__(self, settings: TrainSettings, data: Dataset | Scenes, world: World, device: torch.device, *, fresh: bool = True) -> None:
+        """Unless it is `fresh`, `restore` follows, and what `settings.start` names is not asked for again."""
         self.settings, self.world, self.device = settings, world, device
+        self.pace = 1.0
         self.share = world.share(settings.batch)
         self.precision = runtime.precision(settings.precision, device)
         torch.manual_seed(chance.derive(settings.seed, "weights"))
         self.model: nn.Module = settings.model.build().to(device=device, memory_format=torch.channels_last).train()
+        self.origin = begin(self.model, settings.start) if settings.start and fresh else {}
         self.average = Average(self.model, settings)
         self.phases: list[Phase] = settings.objective.phases(self.model)
         self.movers = movers(self.phases, settings)
+        self.memories = {phase.name: phase.memory.to(device) for phase in self.phases if phase.memory is not None}
         self.stream = Stream(data, batch=settings.batch, seed=settings.seed, device=device, patch=settings.patch)
         self._fits()
 
     def step(self, seen: int) -> dict[str, torch.Tensor]:
-        """Trains on the batch after `seen` images and returns the phases' figures.
+        """Trains on the batch after `seen` images and returns the phases' figures, those of the whole batch.
 
         Raises DivergenceError if one is not finite, before the weights of that phase are moved.
         """
@@ -57,6 +62,7 @@ class Trainee:
             figures |= {f"{phase.name}/{name}": value.detach() for name, value in losses.items()}
         if self.settings.ema:
             self.average.follow(self.model, seen)
+        self.world.average(list(figures.values()))
         return figures
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -65,6 +71,8 @@ class Trainee:
         state |= {f"average.{k}": v for k, v in self.average.model.state_dict().items()}
         for mover in set(self.movers.values()):
             state |= {f"mover.{k}": v for k, v in mover.tensors().items()}
+        for name, memory in self.memories.items():
+            state |= {f"memory.{name}.{k}": v for k, v in memory.state_dict().items()}
         return state
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
@@ -77,6 +85,8 @@ class Trainee:
         self.average.model.load_state_dict(below("average."))
         for mover in set(self.movers.values()):
             mover.restore(below("mover."))
+        for name, memory in self.memories.items():
+            memory.load_state_dict(below(f"memory.{name}."))
 
     def best(self) -> nn.Module:
         """A copy of the network to use: the average if there is one, else the raw weights."""
@@ -125,10 +135,12 @@ class Trainee:
             losses = phase.loss(batch)
         losses["total"].backward()
         self.world.average_gradients(phase.weights)
+        if phase.memory is not None:
+            self.world.average(list(phase.memory.buffers()))
 
         # Refuse what is not a number.
         self._guard(phase, losses, seen)
-        self.movers[phase.name].step(learning_rate(self.settings, seen))
+        self.movers[phase.name].step(self.pace * learning_rate(self.settings, seen))
         return losses
 
     def _guard(self, phase: Phase, losses: dict[str, torch.Tensor], seen: int) -> None:

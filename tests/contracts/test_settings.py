@@ -13,7 +13,7 @@ import pytest
 
 from sfumato.core import settings as trees
 from sfumato.core.errors import SettingError
-from sfumato.data import augment
+from sfumato.data import adaptive, augment
 from sfumato.degrade import DEGRADATIONS
 from sfumato.models import MODELS
 from sfumato.objectives import OBJECTIVES
@@ -23,6 +23,7 @@ NEEDED = {
     TrainSettings: {"model": MODELS["classifier"](), "objective": OBJECTIVES["cross_entropy"]()},
     DEGRADATIONS["chain"]: {"links": (DEGRADATIONS["noise"](),)},
     OBJECTIVES["restoration"]: {"l1": 1.0, "psnr": 1.0, "perceptual": 1.0, "gram": 1.0, "features": "digits-classifier"},
+    adaptive.Config: {"target": 0.6},
     MODELS["gated"]: {"encoder": (1,), "decoder": (1,), "planes": ("known",)},
 }
 """What a kind of settings cannot do without."""
@@ -32,6 +33,7 @@ KINDS = {
     **{f"objectives/{name}": OBJECTIVES[name] for name in OBJECTIVES},
     **{f"degrade/{name}": DEGRADATIONS[name] for name in DEGRADATIONS},
     "data/augment": augment.Config,
+    "data/adaptive": adaptive.Config,
     "train/settings": TrainSettings,
 }
 

@@ -1,0 +1,66 @@
+"""A trainee in the doctor's care: what is said is passed on, and a run that is sent back finds the last state in which it was well."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sfumato.core.errors import DivergenceError
+from sfumato.store import checkpoint
+from sfumato.train.doctor import Doctor
+from sfumato.train.step import Trainee
+
+
+class Care:
+    """The doctor of a trainee, and a copy of all that the trainee was when it was last well."""
+
+    def __init__(self, trainee: Trainee) -> None:
+        self.trainee, self.doctor = trainee, Doctor(acts=trainee.settings.doctor == "act")
+        self.sent_back = False
+        self._seen, self._tensors = 0, dict[str, torch.Tensor]()
+
+    def step(self, seen: int, say: Callable[[list[str]], None]) -> dict[str, torch.Tensor]:
+        """One step, and its figures. One that diverges sends the run back, if the doctor may act, and has no figures."""
+        try:
+            figures = self.trainee.step(seen)
+        except DivergenceError as error:
+            if not self.doctor.acts:
+                raise
+            say([self.doctor.send_back(str(error))])
+            self.sent_back = True
+            return {}
+        self.doctor.figures.add(figures)
+        return figures
+
+    def visit(self, say: Callable[[list[str]], None], *, done: bool) -> None:
+        """The doctor looks at what was heard since the last visit, and may send the run back; the last time there is a verdict."""
+        said, self.sent_back = self.doctor.visit(self.trainee.memories, self.trainee.world)
+        verdict = [self.doctor.verdict()] if done and self.doctor.acts and not self.sent_back else []
+        say([*said, *verdict])
+
+    def go_back(self) -> int:
+        """Gives the trainee what it was when it was last well, and smaller steps; returns after how many images that was."""
+        self.sent_back = False
+        self.trainee.restore({name: t.to(self.trainee.device) for name, t in self._tensors.items()})
+        self.trainee.pace = self.doctor.pace
+        return self._seen
+
+    def keep(self, seen: int) -> None:
+        """Remembers the trainee as it is, if it is well."""
+        if self.doctor.acts and self.doctor.well:
+            self._seen, self._tensors = seen, {name: t.detach().cpu().clone() for name, t in self.trainee.tensors().items()}
+
+    def save(self, seen: int, path: Path) -> dict[str, Any]:
+        """What the state of the run after `seen` images must say of it; writes to `path` what was kept if that is not this state."""
+        if self.doctor.acts and self._seen != seen:
+            checkpoint.write_tensors(path, self._tensors, {"seen": self._seen})
+        return {"doctor": self.doctor.state(), "well": self._seen}
+
+    def load(self, info: dict[str, Any], tensors: dict[str, torch.Tensor], path: Path) -> None:
+        """Takes back what `save` gave, beside the `tensors` of the state. Raises CheckpointError if `path` is needed and not whole."""
+        self.doctor.restore(info["doctor"])
+        self.trainee.pace = self.doctor.pace
+        if self.doctor.acts:
+            self._seen = info["well"]
+            self._tensors = tensors if info["well"] == info["seen"] else checkpoint.read_tensors(path)[0]

@@ -1,0 +1,47 @@
+"""How generated images fare, in features that need no training: cheap enough to take at every sheet, and good for a trend only."""
+
+import torch
+from torch.nn import functional as F
+
+from sfumato.core import chance
+from sfumato.core.image import Images, Vectors, to_images
+from sfumato.data.stream import Stream
+from sfumato.metrics.frechet import frechet
+from sfumato.models.base import Samples, latents
+
+COUNT = 256
+"""Real images, and as many generated ones of the same classes."""
+NEAR = 0.25
+"""Generated images are copies if they are nearer than this share of the usual distance between real neighbours."""
+
+
+@torch.no_grad()
+def pulse(model: Samples, stream: Stream) -> dict[str, torch.Tensor]:
+    """Figures of the images that `model` makes of the same latents at every call, against the same real ones.
+
+    `frechet` is the distance of the two clouds of features, `diversity` the mean distance between generated images over that between
+    real ones, `copies` the share of generated images that are nearly another one.
+    """
+    which = torch.randperm(len(stream.pixels), generator=chance.generator(0, "pulse, real"))[:COUNT].to(stream.device)
+    z = latents(model, len(which), chance.generator(0, "pulse")).to(stream.device)
+    labels = stream.labels[which] if model.classes and stream.labels is not None else None
+    made, real = glance(model.sample(z, labels).clamp(0, 1)), glance(to_images(stream.pixels[which]))
+    apart, usual = _distances(made), _distances(real)
+    near = NEAR * usual.amin(dim=1).median()
+    figures = {
+        "diversity": apart[apart.isfinite()].mean() / usual[usual.isfinite()].mean(),
+        "copies": (apart.amin(dim=1) < near).double().mean(),
+    }
+    figures["frechet"] = torch.tensor(frechet(real, made)) if torch.isfinite(made).all() else torch.tensor(torch.inf)
+    return {f"pulse/{name}": value.float() for name, value in figures.items()}
+
+
+def glance(images: Images) -> Vectors:
+    """What a glance takes in: colours on a 6 x 6 grid, and on a 4 x 4 grid how much fine detail there is."""
+    detail = (images - F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)).abs()
+    return torch.cat([F.adaptive_avg_pool2d(images, 6).flatten(1), 4 * F.adaptive_avg_pool2d(detail, 4).flatten(1)], dim=1)
+
+
+def _distances(vectors: Vectors) -> torch.Tensor:
+    """Between any two of them, infinite from each to itself."""
+    return torch.cdist(vectors, vectors).fill_diagonal_(torch.inf)

@@ -1,0 +1,40 @@
+"""Training that begins with the weights of another network."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from sfumato.core.errors import SettingError
+from sfumato.store import checkpoint, weights
+
+
+def begin(model: nn.Module, start: str) -> dict[str, Any]:
+    """Gives `model` the weights of the model that `start` names, and says for the card what that was.
+
+    What `start` lacks as a whole, such as a discriminator, begins afresh and is listed as `missing`. Raises UnknownNameError or
+    CheckpointError if there is no such model, SettingError, naming the first difference, if its weights do not fit.
+    """
+    tensors, header = checkpoint.read_tensors(weights.find(start))
+    own = model.state_dict()
+    parts = {name.split(".")[0] for name in tensors}
+    missing = sorted({name.split(".")[0] for name in own} - parts)
+    wanted = {name: value for name, value in own.items() if name.split(".")[0] in parts}
+    problem = _difference(wanted, tensors)
+    if problem:
+        raise SettingError(f"start = {start!r} does not fit this network: {problem}; give its settings to model, or leave start unset")
+    model.load_state_dict({**own, **tensors})
+    card = header.get("card", {})
+    data = {key: card.get("data", {}).get(key) for key in ("name", "sha256", "terms")}
+    return {"model": start, "data": data, "images_seen": card.get("images_seen"), "missing": missing}
+
+
+def _difference(wanted: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> str:
+    """The first weight in which two networks differ, in words; nothing if they agree."""
+    for name in dict.fromkeys([*wanted, *given]):
+        if name not in given or name not in wanted:
+            return f"{name} is {'missing there' if name in wanted else 'of no use here'}"
+        if wanted[name].shape != given[name].shape:
+            there, here = ("x".join(map(str, t.shape)) or "a number" for t in (given[name], wanted[name]))
+            return f"{name} is {there} there, {here} here"
+    return ""

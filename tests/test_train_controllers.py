@@ -1,0 +1,133 @@
+"""What steers a run goes on with it: stopped anywhere, it ends with the same weights, probabilities and doses."""
+
+import dataclasses
+import json
+import signal
+
+import pytest
+import torch
+
+from sfumato.core.errors import DivergenceError
+from sfumato.data.adaptive import Config as Adaptive
+from sfumato.objectives import adversarial
+from sfumato.store import checkpoint
+from sfumato.train.log import Watch
+from sfumato.train.loop import fit
+from sfumato.train.step import Trainee
+
+
+class Stop(Watch):
+    """Interrupts the run once, at the first line of its log past `images`."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def row(self, row, settings):
+        if row["images"] >= self.images:
+            self.images = float("inf")
+            signal.raise_signal(signal.SIGINT)
+
+
+def state(run):
+    return checkpoint.read_tensors(run / "state" / "state.safetensors")[0]
+
+
+def same_state(one, other):
+    mine, theirs = state(one), state(other)
+    assert mine.keys() == theirs.keys()
+    assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == [], "not bit for bit the same"
+
+
+@pytest.fixture
+def adaptive(tiny):
+    """A tiny GAN with adaptive augmentation that moves fast."""
+    settings = tiny("gan")
+    objective = dataclasses.replace(settings.objective, adaptive=Adaptive(target=0.1, probability=0.4, every=3, over=300, cutout=1.0))
+    return dataclasses.replace(settings, objective=objective)
+
+
+def test_adaptive_augmentation_goes_on_where_it_stopped(adaptive, bars, tmp_path):
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    fit(adaptive, data=bars, run=straight, device="cpu")
+    for images in (32, 96):
+        assert fit(adaptive, data=bars, run=stopped, device="cpu", watch=Stop(images)).interrupted
+    fit(adaptive, data=bars, run=stopped, device="cpu")
+    same_state(straight, stopped)
+    assert state(straight)["memory.discriminator.probability"] != torch.tensor(0.4), "it moved"
+
+
+def test_what_is_remembered_is_averaged_over_processes(adaptive, bars, monkeypatch):
+    from sfumato.train.distributed import World
+    from sfumato.train.settings import resolve
+
+    averaged = []
+    monkeypatch.setattr(World, "average", lambda self, tensors: averaged.append({id(t) for t in tensors}))
+    trainee = Trainee(resolve(adaptive, bars), bars, World(), torch.device("cpu"))
+    trainee.step(0)
+    assert {id(t) for t in trainee.memories["discriminator"].buffers()} in averaged
+
+
+@pytest.fixture
+def cared_for(adaptive):
+    """The same, in the hands of a doctor who may act, at every line of a log of few images."""
+    return dataclasses.replace(adaptive, doctor="act", images=320, log_every=16, save_every=48, sample_every=32)
+
+
+@pytest.fixture
+def told_apart(monkeypatch):
+    """Makes the log say that the discriminator tells so many apart."""
+    return lambda share: monkeypatch.setattr(adversarial, "told_apart", lambda real, fake: torch.tensor(share))
+
+
+def notes(run):
+    rows = map(json.loads, (run / "log.jsonl").read_text().splitlines())
+    return [(row["images"], row["note"]) for row in rows if "note" in row]
+
+
+def test_doses_and_all_that_the_doctor_knows_go_on_where_they_stopped(cared_for, bars, tmp_path, told_apart):
+    told_apart(0.99)
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    fit(cared_for, data=bars, run=straight, device="cpu")
+    for images in (32, 100):
+        assert fit(cared_for, data=bars, run=stopped, device="cpu", watch=Stop(images)).interrupted
+    fit(cared_for, data=bars, run=stopped, device="cpu")
+    same_state(straight, stopped)
+    assert state(straight)["memory.discriminator.gamma"] == 64, "a dose every three lines"
+    assert state(straight)["memory.discriminator.target"] == pytest.approx(0.3), "no lower"
+    said = [text for _, text in notes(straight)]
+    assert any("overpowered: gamma from 1 to 2" in text for text in said)
+    assert notes(straight) == notes(stopped)
+
+
+def test_a_step_that_diverges_sends_the_run_back_and_resume_is_still_exact(cared_for, bars, tmp_path, monkeypatch):
+    """Poisoned once at 120 images, in whatever process; stopped between the good state and there, and after."""
+    healthy = Trainee._descend
+
+    def poisoned(self, phase, batch, seen):
+        if seen == 120 and self.pace == 1.0:
+            raise DivergenceError("phase 'generator' is no longer finite after 120 images")
+        return healthy(self, phase, batch, seen)
+
+    monkeypatch.setattr(Trainee, "_descend", poisoned)
+    straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+    fit(cared_for, data=bars, run=straight, device="cpu")
+    for images in (112, 220):
+        assert fit(cared_for, data=bars, run=stopped, device="cpu", watch=Stop(images)).interrupted
+    model = fit(cared_for, data=bars, run=stopped, device="cpu")
+    assert model.card["images_seen"] == 320
+    same_state(straight, stopped)
+    (said,) = [text for images, text in notes(straight) if images == 120 and "back" in text]
+    assert said.endswith("back to the last good state, with 0.5 of the step")
+
+
+def test_without_leave_to_act_a_divergence_ends_the_run(cared_for, bars, monkeypatch, told_apart):
+    told_apart(0.99)
+    trainees = []
+    monkeypatch.setattr(Trainee, "__init__", lambda self, *a, _init=Trainee.__init__, **k: (trainees.append(self), _init(self, *a, **k))[1])
+    fit(dataclasses.replace(cared_for, doctor="watch"), data=bars, device="cpu")
+    assert trainees[0].memories["discriminator"].gamma == 1
+    monkeypatch.setattr(adversarial, "generator_loss", lambda kind, fake, real: fake.sum() * float("nan"))
+    with pytest.raises(DivergenceError, match="no longer finite"):
+        fit(dataclasses.replace(cared_for, doctor="watch"), data=bars, device="cpu")
+    with pytest.raises(DivergenceError, match="stopped, having gone back 4 times: phase 'generator' is no longer finite"):
+        fit(cared_for, data=bars, device="cpu")

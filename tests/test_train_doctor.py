@@ -1,0 +1,142 @@
+"""What the doctor sees, gives and gives up; and the pulse it takes."""
+
+import json
+
+import pytest
+import torch
+
+from sfumato.core.errors import DivergenceError
+from sfumato.data.adaptive import Config as Adaptive
+from sfumato.data.dataset import Dataset
+from sfumato.data.stream import Stream
+from sfumato.models.base import Samples
+from sfumato.objectives._controller import Controller
+from sfumato.train.distributed import World
+from sfumato.train.doctor import BACK, DOSES, PATIENCE, RETURNS, SYMPTOMS, Doctor
+from sfumato.train.pulse import pulse
+
+FINE = {"generator/diversity": 0.8, "discriminator/told_apart": 0.8, "discriminator/real_logit": 2.0, "penalty/share": 0.3}
+
+
+def controller(**adaptive):
+    return {"discriminator": Controller(Adaptive(**adaptive), penalised=True)}
+
+
+def visits(doctor, memories, figures, *, times):
+    """All that is said at so many visits, and whether the last sends the run back."""
+    said, back = [], False
+    for _ in range(times):
+        doctor.figures.add({name: torch.tensor(value) for name, value in {**FINE, **figures}.items()})
+        more, back = doctor.visit(memories, World())
+        said += more
+        if back:
+            break
+    return said, back
+
+
+def test_doses_are_for_symptoms_and_for_dials_that_exist():
+    dials = {*controller(target=0.6)["discriminator"].dials, *controller(probability=0.2)["discriminator"].dials}
+    assert DOSES.keys() | BACK.keys() <= SYMPTOMS.keys()
+    assert {dose.dial for doses in DOSES.values() for dose in doses} <= dials
+
+
+@pytest.mark.parametrize(
+    ("adaptive", "figures", "dial", "expected"),
+    [
+        ({}, {"discriminator/told_apart": 0.99}, "gamma", 2.0),
+        ({}, {"penalty/share": 0.95}, "gamma", 0.5),
+        ({"target": 0.6}, {"discriminator/told_apart": 0.99}, "target", 0.5),
+        ({"probability": 0.2}, {"discriminator/told_apart": 0.99}, "probability", 0.3),
+        ({"probability": 0.8}, {"discriminator/told_apart": 0.5, "discriminator/probability": 0.8}, "probability", 0.4),
+        ({}, {"pulse/copies": 0.9}, "gamma", 2.0),
+    ],
+)
+def test_a_symptom_that_lasts_gets_its_dose_once_in_a_while(adaptive, figures, dial, expected):
+    memories = controller(**adaptive)
+    said, _ = visits(Doctor(acts=True), memories, figures, times=2 * PATIENCE - 1)
+    assert getattr(memories["discriminator"], dial).item() == pytest.approx(expected)
+    assert sum(f": {dial} from" in text for text in said) == 1
+    said, _ = visits(Doctor(), memories, figures, times=2 * PATIENCE)
+    assert getattr(memories["discriminator"], dial).item() == pytest.approx(expected), "one who may not act does not"
+    assert len(said) == 1
+
+
+def test_once_well_again_it_says_so():
+    doctor = Doctor(acts=True)
+    visits(doctor, controller(), {"penalty/share": 0.95}, times=PATIENCE)
+    assert "smothered" in doctor.verdict()
+    said, _ = visits(doctor, controller(), {}, times=PATIENCE)
+    assert said == ["the run looks fine again"]
+    assert doctor.well
+    assert doctor.verdict() == "doctor: the run looks fine"
+
+
+def test_what_doses_do_not_help_sends_the_run_back_with_smaller_steps():
+    doctor = Doctor(acts=True)
+    said, back = visits(doctor, controller(), {"discriminator/real_logit": -900.0}, times=PATIENCE)
+    assert back
+    assert doctor.pace == 0.5
+    assert "logits have grown to -900" in said[-1]
+    _, back = visits(doctor, controller(), {"generator/diversity": 0.1}, times=3 * PATIENCE)
+    assert back, "after two doses against collapse"
+    assert doctor.pace == 0.25
+
+
+def test_it_goes_back_so_often_and_then_stops_with_what_it_found():
+    doctor = Doctor(acts=True)
+    for _ in range(RETURNS):
+        assert visits(doctor, controller(), {"discriminator/real_logit": 900.0}, times=PATIENCE)[1]
+    with pytest.raises(DivergenceError, match=r"stopped, having gone back 4 times: the discriminator's logits have grown to 900"):
+        visits(doctor, controller(), {"discriminator/real_logit": 900.0}, times=PATIENCE)
+
+
+def test_images_that_get_worse_are_noticed_when_two_measures_agree():
+    doctor, said = Doctor(), []
+    for distance in (4.0, 2.0, 9.0, 2.5, 8.0, 9.0, 10.0, 11.0):
+        said.append(visits(doctor, controller(), {"pulse/frechet": distance}, times=1)[0])
+    assert [bool(each) for each in said] == [False] * 7 + [True]
+    assert "5.0 times as far from the data" in said[-1][0]
+
+
+def test_all_it_knows_fits_in_a_file():
+    doctor, other = Doctor(acts=True), Doctor(acts=True)
+    visits(doctor, controller(), {"penalty/share": 0.95, "pulse/frechet": 3.0}, times=PATIENCE + 1)
+    doctor.figures.add({"loss": torch.tensor(0.1)})
+    other.restore(json.loads(json.dumps(doctor.state())))
+    assert other.state() == doctor.state()
+    follow = [visits(each, controller(), {"penalty/share": 0.95}, times=5) for each in (doctor, other)]
+    assert follow[0] == follow[1]
+
+
+class Painter(Samples):
+    """Makes the images that a function of the latents gives."""
+
+    latent_dim, channels, size, classes = 3, 1, (8, 8), 0
+
+    def __init__(self, paint):
+        super().__init__()
+        self.paint = paint
+
+    def sample(self, z, labels=None):
+        return self.paint(z)
+
+
+def test_the_pulse_knows_good_from_bad_and_many_from_few():
+    def clouds(z):
+        x = torch.linspace(0, 3, 8)
+        return (0.5 + 0.2 * (z[:, 0, None, None] * x.sin() + z[:, 1, None, None] * x.cos()[:, None] + z[:, 2, None, None] / 3))[:, None]
+
+    rng = torch.Generator().manual_seed(5)
+    pixels = (clouds(torch.randn(400, 3, generator=rng)).clamp(0, 1) * 255).to(torch.uint8)
+    data = Dataset(name="clouds", pixels=pixels, labels=None, classes=(), terms="drawn for tests")
+    stream = Stream(data, batch=8, seed=0)
+    good, same, bad = (
+        {name: value.item() for name, value in pulse(Painter(paint), stream).items()}
+        for paint in (clouds, lambda z: clouds(torch.ones_like(z) + 1e-3 * z), lambda z: torch.rand(len(z), 1, 8, 8, generator=rng))
+    )
+    assert good["pulse/frechet"] < 0.2 * min(same["pulse/frechet"], bad["pulse/frechet"])
+    assert good["pulse/diversity"] == pytest.approx(1, abs=0.15)
+    assert same["pulse/diversity"] < 0.05
+    assert good["pulse/copies"] < 0.3 < 0.9 < same["pulse/copies"]
+    broken = pulse(Painter(lambda z: clouds(z) * float("nan")), stream)
+    assert broken["pulse/frechet"] == torch.inf
