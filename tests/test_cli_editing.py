@@ -39,12 +39,23 @@ def test_truncated_images_mixtures_and_walks(run, model, tmp_path):
     assert run("interpolate", model, "--seeds", "0", "1", "--steps", "2", "--space", "w", "--even", "--out", "w.gif")[0] == 0
 
 
+def test_a_picture_is_projected(run, model, tmp_path):
+    Image.new("RGB", (50, 40), (200, 30, 60)).save(tmp_path / "red.png")
+    code, out = run("project", model, "red.png", "--steps", "5")
+    assert code == 0, out
+    assert {"red.safetensors", "red.json"} <= {p.name for p in tmp_path.iterdir()}
+    code, out = run("project", model, "red.png", "--steps", "5", "--out", "red.png")
+    assert "styles are written as .safetensors" in out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         (["generate", "digits", "--truncation", "5"], "truncation = 5 is outside [-2, 2]"),
         (["mix", "digits"], "one style for the whole image"),
         (["mix", "digits", "--layers", "coarse"], "layers = 'coarse' is no range"),
+        (["project", "digits", "absent.png"], "absent.png"),
+        (["project", "digits", "absent.png", "--features", "digits"], "has no layers"),
         (["interpolate", "digits", "--space", "x"], "space"),
     ],
 )

@@ -83,4 +83,45 @@ def mix(
         console.print(f"{len(rows)} x {len(columns)} mixtures in {job.save(images, out, columns=len(columns))}", highlight=False)
 
 
-VERBS = (interpolate, mix)
+def project(
+    model: Name,
+    picture: Name,
+    *,
+    steps: int = 300,
+    label: str | None = None,
+    layers: bool = True,
+    noise: bool = True,
+    features: str | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    device: Device = "auto",
+    threads: int | None = None,
+) -> None:
+    """Find the styles with which a model comes nearest to a picture, to edit it: a .safetensors, a .png to look at, a .json.
+
+    Args:
+        model: A bundled model, a run folder or a model file.
+        picture: Any picture; its middle is cut to the shape of the model's images.
+        steps: How long to search.
+        label: Class to look in, by name; by default the one whose images come nearest.
+        layers: Give each layer a style of its own in the end: nearer to the picture, harder to edit.
+        noise: Fit the noise as well, where the model has such.
+        features: A model in whose layers pictures are compared, beside their pixels.
+        seed: Seed of the search.
+        out: The styles' file; by default named after the picture, here.
+        device: Where to compute.
+        threads: Threads to compute with; all cores if not given.
+
+    """
+    with machine(threads):
+        from sfumato.jobs import generate
+        from sfumato.jobs import project as job
+
+        network = generate.sampler(model)
+        options: Any = {"layers": layers, "noise": noise, "features": features, "seed": seed, "device": device}
+        found = job.project(network, picture, steps=steps, label=label, **options)
+        paths = job.save(found, out or Path(Path(picture).stem + ".safetensors"), network)
+        console.print(f"{found.psnr:.1f} dB from the picture: {', '.join(map(str, paths))}", highlight=False)
+
+
+VERBS = (interpolate, mix, project)

@@ -117,7 +117,7 @@ def styled(network: Any, z: Vectors, labels: Labels | None, *, truncation: float
 def show(network: Any, styles: Styles, labels: Labels | None, noise: Sequence[Maps] | None = None) -> Images:
     """Images in [0, 1], on the CPU, from styles; each independent of the others to the last bit. `noise` is one for all."""
     where = next(network.parameters()).device
-    planes = None if noise is None else [plane.to(where) for plane in noise]
+    planes = None if noise is None else [plane.to(where).expand(CHUNK, -1, -1, -1) for plane in noise]
     steering = None if planes is None else Steering(noise=planes)
     return _in_chunks(network, lambda part, own: network.paint(part, own, steering).clamp(0, 1), styles, labels)
 
