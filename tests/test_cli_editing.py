@@ -48,6 +48,28 @@ def test_a_picture_is_projected(run, model, tmp_path):
     assert "styles are written as .safetensors" in out
 
 
+def test_directions_are_found_applied_and_applied_again(run, model, tmp_path):
+    code, out = run("directions", model, "--how", "closed-form", "--count", "2")
+    assert code == 0, out
+    assert {"directions.safetensors", "directions.png", "directions.json"} <= {p.name for p in tmp_path.iterdir()}
+    assert run("edit", model, "--moves", "0=2", "1=-1@0-2", "--seed", "3", "--truncation", "0.8")[0] == 0
+    assert run("edit", model, "--replay", "edit.json", "--out", "again.png")[0] == 0
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "edit.png").read_bytes()
+    assert "nothing to do" in run("edit", model)[1]
+    assert "no direction 'nicer'" in run("edit", model, "--moves", "nicer=2")[1]
+    assert "have no effect without --examples" in run("directions", model, "--name", "x")[1]
+    assert "have no effect with it" in run("edit", model, "--replay", "edit.json", "--moves", "0=1")[1]
+
+
+def test_a_point_is_dragged(run, model, tmp_path):
+    Image.new("L", (32, 32), 255).save(tmp_path / "all.png")
+    code, out = run("drag", model, "--points", "10,10:13,10", "--steps", "3", "--mask", "all.png")
+    assert code == 0, out
+    assert "px from the target after" in out
+    assert run("drag", model, "--points", "10,10:13,10", "--steps", "2", "--styles", "drag.safetensors", "--out", "on.png")[0] == 0
+    assert "says not what to drag where" in run("drag", model, "--points", "10,10")[1]
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -124,4 +124,152 @@ def project(
         console.print(f"{found.psnr:.1f} dB from the picture: {', '.join(map(str, paths))}", highlight=False)
 
 
-VERBS = (interpolate, mix, project)
+def directions(
+    model: Name,
+    *,
+    how: Literal["principal", "closed-form"] = "principal",
+    count: int = 8,
+    examples: tuple[str, str] | None = None,
+    name: str | None = None,
+    features: str | None = None,
+    layers: str | None = None,
+    label: str | None = None,
+    seed: int = 0,
+    out: Path = Path("directions.safetensors"),
+    device: Device = "auto",
+    threads: int | None = None,
+) -> None:
+    """Find directions along which a model's images change in one way: a .safetensors, a contact sheet, a .json with their names.
+
+    Args:
+        model: A bundled model, a run folder or a model file.
+        how: principal, those in which its styles vary most; closed-form, those to which its layers listen most.
+        count: How many.
+        examples: Two folders of pictures instead: the one direction from what the first shows to what the second does.
+        name: What to call that one.
+        features: A classifier or the like in whose features the folders are told apart; by default the pixels, made small.
+        layers: Which layers to move, coarse to fine, such as 0-3 or 5; by default all.
+        label: Class to look in, by name; by default all.
+        seed: Seed of the images that are looked at.
+        out: The directions' file.
+        device: Where to compute.
+        threads: Threads to compute with; all cores if not given.
+
+    """
+    with machine(threads):
+        from sfumato.core.errors import SettingError
+        from sfumato.jobs import directions as job
+        from sfumato.jobs import generate
+        from sfumato.jobs.examples import from_examples
+
+        if examples is None and (name or features):
+            raise SettingError("--name and --features have no effect without --examples")
+        network = generate.sampler(model)
+        options: Any = {"layers": None if layers is None else flags.span(layers), "label": label, "seed": seed, "device": device}
+        if examples is None:
+            found = job.directions(network, how, count=count, **options)
+        else:
+            found = from_examples(network, *examples, name=name, features=features, **options)
+        paths = job.save(found, out, network, seed=seed, label=label)
+        for i, (each, strength) in enumerate(zip(found.names, found.strengths, strict=True)):
+            console.print(f"{i:3} {each} ({strength:.1%})" if examples is None else each, highlight=False)
+        console.print(f"directions: {', '.join(map(str, paths))}", highlight=False)
+
+
+def edit(
+    model: Name,
+    *,
+    moves: tuple[str, ...] = (),
+    directions: Path = Path("directions.safetensors"),
+    seed: int = 0,
+    styles: Path | None = None,
+    label: str | None = None,
+    truncation: float = 1.0,
+    replay: Path | None = None,
+    out: Path = Path("edit.png"),
+    device: Device = "auto",
+    threads: int | None = None,
+) -> None:
+    """Move an image along directions, and write down how in a .json that does it again to the bit.
+
+    Args:
+        model: A bundled model, a run folder or a model file.
+        moves: Such as brighter=2, or 3=-1.5@0-4 for direction 3 in layers 0 to 4 only; in deviations of the model's own styles.
+        directions: The file that `sfumato directions` wrote.
+        seed: Which of the model's images to begin with.
+        styles: A picture that `sfumato project` found, instead of a seed.
+        label: Class of the seed's image, by name.
+        truncation: How far the seed's image is from the mean one.
+        replay: An edit's .json, to do that again instead.
+        out: The picture; the .json lies beside it.
+        device: Where to compute.
+        threads: Threads to compute with; all cores if not given.
+
+    """
+    with machine(threads):
+        from sfumato.core.errors import SettingError
+        from sfumato.jobs import directions as found
+        from sfumato.jobs import edit as job
+        from sfumato.jobs import generate
+
+        network = generate.sampler(model)
+        if replay is not None:
+            if moves or styles:
+                raise SettingError("--replay does what the file says; --moves and --styles have no effect with it")
+            done, start = job.replay(network, replay, device=device)
+        else:
+            if not moves:
+                raise SettingError("nothing to do; give --moves, such as brighter=2, or --replay an edit")
+            start: dict[str, Any] = {"styles": str(styles)} if styles else {"seed": seed, "label": label, "truncation": truncation}
+            asked = job.asked(found.load(directions, network), moves)
+            done = job.edit(network, job.begun(network, start), asked, device=device)
+        console.print(f"edit: {', '.join(map(str, job.save(done, out, network, start=start)))}", highlight=False)
+
+
+def drag(
+    model: Name,
+    *,
+    points: tuple[str, ...],
+    seed: int = 0,
+    styles: Path | None = None,
+    label: str | None = None,
+    truncation: float = 1.0,
+    mask: Path | None = None,
+    layers: str | None = None,
+    steps: int = 100,
+    out: Path = Path("drag.png"),
+    device: Device = "auto",
+    threads: int | None = None,
+) -> None:
+    """Drag points of an image to where they should be; it stays an image of the model: a picture of before and after, a .safetensors.
+
+    Args:
+        model: A bundled model, a run folder or a model file.
+        points: Such as 20,30:30,30 to bring what is in column 20 of row 30 to column 30.
+        seed: Which of the model's images to begin with.
+        styles: A picture that `sfumato project` found, or an earlier drag, instead of a seed.
+        label: Class of the seed's image, by name.
+        truncation: How far the seed's image is from the mean one.
+        mask: A picture, white where the image may change.
+        layers: Which styles move, coarse to fine, such as 0-3; by default the coarser half.
+        steps: At most so many.
+        out: The picture; the styles lie beside it.
+        device: Where to compute.
+        threads: Threads to compute with; all cores if not given.
+
+    """
+    with machine(threads):
+        from sfumato.jobs import drag as job
+        from sfumato.jobs import edit, generate
+
+        network = generate.sampler(model)
+        start: dict[str, Any] = {"styles": str(styles)} if styles else {"seed": seed, "label": label, "truncation": truncation}
+        begin, ends = job.asked(points)
+        where = None if mask is None else job.mask_of(mask, network)
+        options: Any = {"mask": where, "layers": None if layers is None else flags.span(layers), "device": device}
+        done = job.drag(network, edit.begun(network, start), begin, ends, steps=steps, **options)
+        paths = job.save(done, out, network)
+        console.print(f"{done.distance:.1f} px from the target after {done.steps} steps: {', '.join(map(str, paths))}", highlight=False)
+
+
+VERBS = (interpolate, mix, project, directions, edit, drag)
