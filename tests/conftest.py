@@ -15,7 +15,7 @@ import torch  # noqa: E402
 from sfumato.data import augment  # noqa: E402
 from sfumato.data.dataset import Dataset  # noqa: E402
 from sfumato.degrade import chain, impulse, noise  # noqa: E402
-from sfumato.models import classifier, dcgan, gated, vae  # noqa: E402
+from sfumato.models import MODELS, classifier, dcgan, gated, vae  # noqa: E402
 from sfumato.objectives import adversarial, cross_entropy, elbo, restoration  # noqa: E402
 from sfumato.train.settings import TrainSettings  # noqa: E402
 
@@ -113,3 +113,25 @@ def tiny():
         return dataclasses.replace(base, **changes)
 
     return settings
+
+
+@pytest.fixture(scope="session")
+def untrained():
+    """A small generator with random weights that were never trained: `untrained("stylegan", classes=3)`, in 32 x 32 colours."""
+
+    def build(kind, *, seed=0, classes=0, size=(32, 32), channels=3, **changes):
+        sizes = {
+            "stylegan": {"latent_dim": 16, "style_dim": 16, "mapping": 2, "width": 8, "discriminator_width": 8, "max_width": 16},
+            "dcgan": {"latent_dim": 16, "width": 8, "discriminator_width": 8, "max_width": 32},
+            "vae": {"latent_dim": 16, "width": 8, "max_width": 32},
+        }[kind]
+        torch.manual_seed(seed)
+        config = MODELS[kind](size=size, channels=channels, classes=classes, **sizes | changes)
+        network = config.build().eval()
+        network.config, network.card = config, {}
+        for name, weight in network.named_parameters():
+            if kind == "stylegan" and name.endswith("strength"):
+                torch.nn.init.constant_(weight, 0.1)
+        return network.requires_grad_(False)
+
+    return build

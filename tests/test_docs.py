@@ -53,7 +53,7 @@ VERBS = {
     name.rstrip("_")
     for name in vars(cli)
     if callable(getattr(cli, name)) and getattr(getattr(cli, name), "__module__", "") == "sfumato.cli"
-}
+} | {verb.__name__ for verb in cli.editing.VERBS}
 
 
 def _flags(config, prefix=""):

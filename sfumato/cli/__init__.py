@@ -1,42 +1,23 @@
 """The command line: flags to calls. Torch and all that needs it are imported by the verb that runs, so that help is quick."""
 
-import contextlib
-import functools
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import tyro
-from rich.console import Console
 from rich.table import Column, Table
 
 from sfumato import __version__
+from sfumato.cli import editing
 from sfumato.cli.tables import show
+from sfumato.cli.verbs import Device, Name, app, console, machine, verb
 from sfumato.core import flags
 from sfumato.core.errors import SettingError, SfumatoError
 
-Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")]
-Name = tyro.conf.Positional[str]
 
-console = Console(soft_wrap=False)
-app = tyro.extras.SubcommandApp()
-Verb = TypeVar("Verb", bound=Callable[..., None])
-
-
-def _verb(function: Verb) -> Verb:
-    """Adds a verb to the command line. The parser's part ends with a call that is ready to be made."""
-
-    @functools.wraps(function)
-    def ready(*values: Any, **named: Any) -> Callable[[], None]:
-        return functools.partial(function, *values, **named)
-
-    app.command(name=function.__name__.rstrip("_"))(ready)
-    return function
-
-
-@_verb
+@verb
 def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", threads: int | None = None) -> None:
     """Two minutes on a CPU: draw letters, train a generator on them, look at it and at the bundled models.
 
@@ -46,7 +27,7 @@ def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", threads: int 
         threads: Threads to compute with; all cores if not given.
 
     """
-    with _machine(threads):
+    with machine(threads):
         from sfumato.jobs.demo import demo as run
         from sfumato.train.progress import ProgressLine
 
@@ -54,7 +35,7 @@ def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", threads: int 
         console.print(f"picture: {paths['picture']}\npage:    {paths['page']}\nmodel:   {paths['model']}", highlight=False)
 
 
-@_verb
+@verb
 def train(recipe: Name) -> None:
     """Train a network: sfumato train RECIPE [--data IMAGES] [--budget 30min] ... (sfumato train RECIPE --help lists every setting).
 
@@ -65,7 +46,7 @@ def train(recipe: Name) -> None:
     raise AssertionError(f"the recipe {recipe} has settings of its own; see cli/training.py")
 
 
-@_verb
+@verb
 def generate(
     model: Name,
     *,
@@ -73,6 +54,7 @@ def generate(
     seed: int = 0,
     seeds: tuple[int, ...] | None = None,
     label: str | None = None,
+    truncation: float = 1.0,
     columns: int | None = None,
     out: Path = Path("out"),
     device: Device = "auto",
@@ -86,59 +68,28 @@ def generate(
         seed: Seed of the first; the others follow.
         seeds: These seeds and no others.
         label: Class to show, by name; without it each seed shows its own.
+        truncation: How far from the mean image: 0 is that image, 1 as trained; between them images are better and less various.
         columns: Images per row of the sheet.
         out: A folder for a sheet and single files, or a picture file for the sheet alone.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
 
     """
-    with _machine(threads):
+    with machine(threads):
         from sfumato.jobs import generate as job
 
         network = job.sampler(model)
         chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
-        images = job.generate(network, n, seed=seed, seeds=chosen, label=label, device=device)
+        images = job.generate(network, n, seed=seed, seeds=chosen, label=label, truncation=truncation, device=device)
         paths = job.save(images, out, names=job.file_names(network, chosen, label), columns=columns)
         console.print(f"{len(images)} images in {out}" if len(paths) > 1 else f"{len(images)} images in {paths[0]}", highlight=False)
 
 
-@_verb
-def interpolate(
-    model: Name,
-    *,
-    seeds: tuple[int, ...] = (0, 1, 2, 3),
-    steps: int = 24,
-    label: str | None = None,
-    loop: bool = True,
-    fps: float = 24.0,
-    enlarge: int = 4,
-    out: Path = Path("walk.gif"),
-    device: Device = "auto",
-    threads: int | None = None,
-) -> None:
-    """Walk through latent space from seed to seed, as a .gif, .webp or .mp4.
-
-    Args:
-        model: A bundled model, a run folder or a model file.
-        seeds: Where the walk passes.
-        steps: Frames from one seed to the next.
-        label: Class to show, by name.
-        loop: Go back to the first seed at the end.
-        fps: Frames a second.
-        enlarge: Side of a pixel in the film.
-        out: The film; .mp4 needs the extra `video`.
-        device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
-
-    """
-    with _machine(threads):
-        from sfumato.jobs import interpolate as job
-
-        frames = job.interpolate(model, seeds, steps=steps, label=label, loop=loop, device=device)
-        console.print(f"{len(frames)} frames in {job.save(frames, out, fps=fps, enlarge=enlarge)}", highlight=False)
+for each in editing.VERBS:
+    verb(each)
 
 
-@_verb
+@verb
 def evaluate(
     model: Name,
     *,
@@ -177,7 +128,7 @@ def evaluate(
         threads: Threads to compute with; all cores if not given.
 
     """
-    with _machine(threads):
+    with machine(threads):
         from sfumato.jobs import evaluate as job
 
         if restore is not None:
@@ -199,7 +150,7 @@ def evaluate(
             console.print(f"figures in {job.save(report, out)}", highlight=False)
 
 
-@_verb
+@verb
 def audit(
     model: Name,
     *,
@@ -224,7 +175,7 @@ def audit(
         threads: Threads to compute with; all cores if not given.
 
     """
-    with _machine(threads):
+    with machine(threads):
         from sfumato.jobs import audit as job
 
         found = job.audit(model, data, features=features, count=count, seed=seed, device=device)
@@ -232,7 +183,7 @@ def audit(
         console.print(f"{job.told(found)}\npairs to look at: {', '.join(map(str, job.save(found, out)))}", highlight=False)
 
 
-@_verb
+@verb
 def restore(
     pictures: tyro.conf.Positional[tuple[str, ...]],
     *,
@@ -274,7 +225,7 @@ def restore(
         threads: Threads to compute with; all cores if not given.
 
     """
-    with _machine(threads):
+    with machine(threads):
         from sfumato.cli.restoring import restore_pictures
         from sfumato.core import runtime
         from sfumato.jobs.remedy import Request
@@ -296,7 +247,7 @@ def restore(
         restore_pictures(pictures, out, request, mask, console, overwrite=overwrite)
 
 
-@_verb
+@verb
 def import_(file: Name, *, out: Path | None = None) -> None:
     """Take over somebody's weights (.pth, .pt, .pkl, .safetensors): recognised by names and shapes, nothing in the file is run.
 
@@ -306,14 +257,14 @@ def import_(file: Name, *, out: Path | None = None) -> None:
         out: Where to write our file; by default beside the other, under the same name.
 
     """
-    with _machine(1):
+    with machine(1):
         from sfumato.jobs.importing import import_weights
 
         for line in import_weights(Path(file), out):
             console.print(line, highlight=False)
 
 
-@_verb
+@verb
 def models(*, runs: Path = Path("runs")) -> None:
     """List the models at hand: how good, trained on what, under which terms.
 
@@ -321,7 +272,7 @@ def models(*, runs: Path = Path("runs")) -> None:
         runs: Folder with runs of one's own.
 
     """
-    with _machine(1):
+    with machine(1):
         from sfumato.jobs.models import list_models as job
 
         table = Table(Column("name", no_wrap=True), "family", "MB", "trained on", "measured", "terms of the data")
@@ -346,7 +297,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if arguments[:1] in (["--version"], ["-V"]):
             print(f"sfumato {__version__}")
         elif arguments[:1] == ["train"] and arguments[1:2] not in (["-h"], ["--help"]):
-            with _machine(None):
+            with machine(None):
                 from sfumato.cli.training import train_recipe
 
                 train_recipe(arguments[1:], console)
@@ -367,16 +318,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 DESCRIPTION = "Generate, edit and restore images with neural networks you can train on a laptop."
-
-
-@contextlib.contextmanager
-def _machine(threads: int | None) -> Iterator[None]:
-    """Torch set up for this process: allocator first, then threads."""
-    from sfumato.core import runtime
-
-    runtime.keep_memory()
-    runtime.set_threads(threads)
-    yield
 
 
 def _fail(message: str, code: int) -> None:

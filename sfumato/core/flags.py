@@ -39,6 +39,18 @@ def size(text: str) -> float:
     return float(match[1]) * (1024 if match[3] else 1000) ** (1 + "KMGT".index(match[2].upper()))
 
 
+def span(text: str) -> tuple[int, int]:
+    """`2-5` as first and last; a number alone is both. Raises SettingError for anything else.
+
+    >>> span("2-5"), span("3")
+    ((2, 5), (3, 3))
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
+    if not match:
+        raise SettingError(f"layers = {text!r} is no range; write 0-3, or 5 for one of them")
+    return int(match[1]), int(match[2] or match[1])
+
+
 def names(config: Any, prefix: str = "--") -> list[str]:
     """Every flag of a tree of settings."""
     found = []

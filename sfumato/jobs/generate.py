@@ -3,7 +3,7 @@
 An image depends on the model, its seed and its label, and on nothing else: not on how many are made, nor on the others.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ from torch import nn
 from sfumato.core import chance, runtime
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, Vectors, to_bytes, to_pixels
+from sfumato.core.image import Images, Labels, Maps, Styles, Vectors, to_bytes, to_pixels
 from sfumato.data import files
-from sfumato.models.base import Samples, latents
+from sfumato.models.base import Samples, Steering, latents
 from sfumato.store import weights
 
 CHUNK = 16
@@ -29,20 +29,22 @@ def generate(
     seed: int = 0,
     seeds: Sequence[int] | None = None,
     label: str | int | None = None,
+    truncation: float = 1.0,
     device: str = "auto",
 ) -> Images:
     """`n` images in [0, 1], of seeds `seed`, `seed` + 1, ...; or one for each of `seeds`.
 
     `label` is a class name or number. Without one, a model that knows classes shows number `seed` mod their count, so that a
-    seed still names one picture. Raises UnknownNameError for a model that is not there, SettingError for a label or number that
-    cannot be.
+    seed still names one picture. `truncation` is how far styles keep from the mean style: 1 leaves them, 0 gives the mean image, between
+    them images are more usual and less various. Raises UnknownNameError for a model that is not there, SettingError for a label,
+    number or truncation that cannot be.
     """
     network, where = sampler(model), runtime.device(device)
     chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
     if not chosen or (seeds is None and n < 1):
         raise SettingError(f"n = {n} images cannot be generated; ask for at least 1")
     z = torch.cat([latent(network, s) for s in chosen])
-    return paint(network.to(where), z, labels_of(network, chosen, label))
+    return paint(network.to(where), z, labels_of(network, chosen, label), truncation=truncation)
 
 
 def save(images: Images, out: Path, *, names: Sequence[str], columns: int | None = None) -> list[Path]:
@@ -92,16 +94,42 @@ def file_names(network: Any, seeds: Sequence[int], label: str | int | None) -> l
     return [f"{seed:05d}{each}" for seed, each in zip(seeds, shown, strict=True)]
 
 
-@torch.no_grad()
-def paint(network: Any, z: Vectors, labels: Labels | None) -> Images:
+def paint(network: Any, z: Vectors, labels: Labels | None, *, truncation: float = 1.0) -> Images:
     """Images in [0, 1], on the CPU, from latents; each independent of the others to the last bit."""
+    return show(network, styled(network, z, labels, truncation=truncation), labels)
+
+
+def styled(network: Any, z: Vectors, labels: Labels | None, *, truncation: float = 1.0) -> Styles:
+    """The styles of latents, on the CPU, at `truncation` times their distance from the mean style; each independent of the others.
+
+    Raises SettingError for a truncation outside [-2, 2].
+    """
+    if not -2 <= truncation <= 2:
+        raise SettingError(f"truncation = {truncation:g} is outside [-2, 2]; 1 leaves images as they are, 0.5 makes them more usual")
+
+    def make(part: Vectors, own: Labels | None) -> Styles:
+        styles = network.style(part, own)
+        return styles if truncation == 1 else torch.lerp(network.centre(own).to(styles), styles, truncation)
+
+    return _in_chunks(network, make, z, labels)
+
+
+def show(network: Any, styles: Styles, labels: Labels | None, noise: Sequence[Maps] | None = None) -> Images:
+    """Images in [0, 1], on the CPU, from styles; each independent of the others to the last bit. `noise` is one for all."""
     where = next(network.parameters()).device
-    painted = []
-    for start in range(0, len(z), CHUNK):
-        part, own = z[start : start + CHUNK], None if labels is None else labels[start : start + CHUNK]
+    planes = None if noise is None else [plane.to(where).expand(CHUNK, -1, -1, -1) for plane in noise]
+    steering = None if planes is None else Steering(noise=planes)
+    return _in_chunks(network, lambda part, own: network.paint(part, own, steering).clamp(0, 1), styles, labels)
+
+
+@torch.no_grad()
+def _in_chunks(network: Any, make: Callable[[Any, Any], Any], x: Any, labels: Labels | None) -> Any:
+    where = next(network.parameters()).device
+    made = []
+    for start in range(0, len(x), CHUNK):
+        part, own = x[start : start + CHUNK], None if labels is None else labels[start : start + CHUNK]
         short = CHUNK - len(part)
-        part = torch.cat([part, part.new_zeros(short, part.shape[1])])
+        part = torch.cat([part, part.new_zeros(short, *part.shape[1:])])
         own = None if own is None else torch.cat([own, own.new_zeros(short)])
-        images = network.sample(part.to(where), None if own is None else own.to(where))
-        painted.append(images[: CHUNK - short].clamp(0, 1).cpu())
-    return torch.cat(painted)
+        made.append(make(part.to(where), None if own is None else own.to(where))[: CHUNK - short].float().cpu())
+    return torch.cat(made)

@@ -74,6 +74,10 @@ class Samples(nn.Module, ABC):
         """Heights and widths of the planes of noise that the network adds to its maps, coarse to fine."""
         return []
 
+    def noise(self) -> list[Maps]:
+        """The planes that it adds if it is given none, one of each of the `noise_shapes`, for one image."""
+        return []
+
     def steered(self) -> list[tuple[int, torch.Tensor]]:
         """Of each layer that listens to a style: which one, and the matrix (outputs, style_dim) by which it does."""
         return []

@@ -99,6 +99,9 @@ class StyleGan(Adversarial):
     def noise_shapes(self) -> list[tuple[int, int]]:
         return [layer.size for layer in self._painter.synthesis.layers()]
 
+    def noise(self) -> list[Maps]:
+        return [layer.get_buffer("noise")[None, None] for layer in self._painter.synthesis.layers()]
+
     def steered(self) -> list[tuple[int, Tensor]]:
         return self._painter.synthesis.steered()
 

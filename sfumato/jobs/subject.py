@@ -1,0 +1,69 @@
+"""One image as its generator knows it: its styles, class and noise. Drawn from a seed or found for a picture, shown, kept in a file."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.core.image import Images, Labels, Maps, Styles
+from sfumato.jobs.generate import class_names, labels_of, latent, show, styled
+from sfumato.metrics.features import weights_hash
+from sfumato.store import checkpoint
+
+ENTRY = "subject"
+"""The entry of a file's header that tells it from a model's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    styles: Styles
+    """Of one image."""
+    label: int | None = None
+    """Number of its class, for a network that knows classes."""
+    noise: tuple[Maps, ...] | None = None
+    """What the network adds to its maps, coarse to fine; its own noise if None."""
+    origin: dict[str, Any] = field(default_factory=dict)
+    """Where it comes from, for JSON."""
+
+    @property
+    def labels(self) -> Labels | None:
+        """Its class as networks take it."""
+        return None if self.label is None else torch.tensor([self.label])
+
+
+def drawn(network: Any, seed: int, *, label: str | int | None = None, truncation: float = 1.0) -> Subject:
+    """What `generate` shows for the seed."""
+    labels = labels_of(network, [seed], label)
+    styles = styled(network, latent(network, seed), labels, truncation=truncation)
+    which = None if labels is None else int(labels)
+    origin = {"seed": seed, "label": None if which is None else class_names(network)[which], "truncation": truncation}
+    return Subject(styles=styles, label=which, origin=origin)
+
+
+def shown(network: Any, subject: Subject, styles: Styles | None = None) -> Images:
+    """Its image in [0, 1], on the CPU; or those of other `styles` with its class and noise."""
+    styles = subject.styles if styles is None else styles
+    labels = None if subject.labels is None else subject.labels.expand(len(styles))
+    return show(network, styles, labels, subject.noise)
+
+
+def save(path: Path, subject: Subject, network: Any) -> Path:
+    """Writes it as a .safetensors file that knows which weights it belongs to. Returns the path. Raises StorageError."""
+    tensors = {"styles": subject.styles} | {f"noise.{i}": plane for i, plane in enumerate(subject.noise or ())}
+    about = {"label": subject.label, "origin": subject.origin, "weights": weights_hash(network)}
+    checkpoint.write_tensors(path, tensors, {ENTRY: about})
+    return path
+
+
+def load(path: Path, network: Any) -> Subject:
+    """What `save` wrote. Raises CheckpointError for another file, SettingError if it was made with another network."""
+    tensors, header = checkpoint.read_tensors(path)
+    about = header.get(ENTRY)
+    if not isinstance(about, dict) or "styles" not in tensors:
+        raise CheckpointError(f"{path} holds no styles of an image; `sfumato project` makes such files")
+    if about.get("weights") != weights_hash(network):
+        raise SettingError(f"{path} holds styles of another model than this; project the picture again")
+    noise = tuple(tensors[f"noise.{i}"] for i in range(len(tensors) - 1)) or None
+    return Subject(styles=tensors["styles"], label=about.get("label"), noise=noise, origin=about.get("origin", {}))
