@@ -30,8 +30,8 @@ class Pupil(Samples):
         self.images, self.noise = to_images(pixels), noise
         self.anything = torch.nn.Parameter(torch.zeros(1))
 
-    def sample(self, z, labels=None):
-        place = torch.special.ndtr(z[:, 0].double())
+    def paint(self, styles, labels=None, steering=None):
+        place = torch.special.ndtr(styles[:, 0, 0].double())
         return self.images[(place * len(self.images)).long().clamp(max=len(self.images) - 1)]
 
 

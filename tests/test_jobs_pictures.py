@@ -331,7 +331,8 @@ def test_requests_that_cannot_be_are_refused():
         ({"method": "bicubic"}, "for the task upscale"),
         ({"method": "median", "noise": 0.1}, "has no effect on median"),
         ({"method": "median", "blur": "motion:3"}, "has no effect on median"),
-        ({"blur": "motion:3"}, "for methods that want to know"),
+        ({"task": "jpeg", "blur": "motion:3"}, "has no effect on the task jpeg"),
+        ({"find": ("scratches",), "blur": "motion:3"}, "one at a time"),
     ):
         with pytest.raises(SettingError, match=words):
             Request(**change).check()

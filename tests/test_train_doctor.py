@@ -115,10 +115,10 @@ class Painter(Samples):
 
     def __init__(self, paint):
         super().__init__()
-        self.paint = paint
+        self.brush = paint
 
-    def sample(self, z, labels=None):
-        return self.paint(z)
+    def paint(self, styles, labels=None, steering=None):
+        return self.brush(styles[:, 0])
 
 
 def test_the_pulse_knows_good_from_bad_and_many_from_few():
