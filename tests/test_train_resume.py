@@ -85,6 +85,13 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(kind, processes,
     assert list(killed.rglob("*.sfumato-part")) == [], "a killed writer left its file behind"
 
 
+def send(*numbers):
+    """Signals to this process, one after another: two that are on their way at once would count as one."""
+    for number in numbers:
+        os.kill(os.getpid(), number)
+        time.sleep(0.02)
+
+
 class Sender(Watch):
     """Sends `signals` to this process at the first line of the log."""
 
@@ -92,8 +99,7 @@ class Sender(Watch):
         self.signals, self.seen = signals, None
 
     def row(self, row, settings):
-        for number in self.signals if self.seen is None else ():
-            os.kill(os.getpid(), number)
+        send(*(self.signals if self.seen is None else ()))
         self.seen = row["images"]
 
     def finish(self, seen, settings, run, *, interrupted):
@@ -143,8 +149,7 @@ def test_two_signals_in_the_middle_of_a_write_leave_the_old_file_whole(victim, t
         if path.name == victim:
             writes.append(path)
             if len(writes) == (1 if victim == "log.jsonl" else 2):
-                os.kill(os.getpid(), signal.SIGINT)
-                os.kill(os.getpid(), signal.SIGINT)
+                send(signal.SIGINT, signal.SIGINT)
         replace(partial, path)
 
     monkeypatch.setattr(os, "replace", interrupted)
