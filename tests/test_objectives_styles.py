@@ -1,5 +1,6 @@
 """Style mixing and path lengths."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,9 +8,13 @@ import torch
 from torch import nn
 
 from sfumato.core.chance import generator
+from sfumato.core.errors import SettingError
+from sfumato.models import MODELS
 from sfumato.models.base import Samples
+from sfumato.objectives import adversarial as styled
 from sfumato.objectives._styles import PathLength, mixed
 from sfumato.objectives.base import Batch
+from sfumato.store import weights
 
 
 class Linear(Samples):
@@ -59,6 +64,51 @@ def test_the_length_is_that_of_the_slope():
     assert penalty.item() == pytest.approx((lengths - path.mean).square().mean().item(), rel=1e-4)
     penalty.backward()
     assert model.matrix.grad.abs().sum() > 0
+
+
+def test_a_generator_whose_styles_are_its_latents_has_a_length_too():
+    model = Linear(torch.randn(4, 8, generator=generator(1)))
+    penalty, _ = PathLength()(model, model.style(torch.zeros(3, 2)), None, torch.randn(3, 1, 2, 2, generator=generator(2)))
+    penalty.backward()
+    assert model.matrix.grad.abs().sum() > 0
+
+
+def test_the_objective_mixes_and_measures_paths_of_half_a_batch(monkeypatch):
+    seen = []
+    monkeypatch.setattr(styled, "mixed", lambda model, batch, chance: seen.append(chance) or mixed(model, batch, chance))
+    painted = []
+    model = MODELS["stylegan"](size=(16, 16), channels=1, classes=2, width=4, discriminator_width=4, max_width=8, group=2).build()
+    paint = model.paint
+    monkeypatch.setattr(model, "paint", lambda styles, labels=None, steering=None: painted.append(styles) or paint(styles, labels))
+    phases = {p.name: p for p in styled.Config(mixing=1.0, path=2.0, path_every=3).phases(model)}
+    images = torch.rand(6, 1, 16, 16, generator=generator(3))
+    data = Batch(clean=images, degraded=images, labels=torch.arange(6) % 2, rng=generator(0), seen=0, progress=0.0)
+    phases["generator"].loss(data)
+    assert seen == [1.0]
+    assert (painted[0][:, 0] != painted[0][:, -1]).any(dim=1).all(), "each has two latents"
+    losses = phases["path"].loss(data)
+    assert len(painted[1]) == 3
+    assert phases["path"].every == 3
+    assert losses["total"].item() == pytest.approx(3 * 2 * losses["uneven"].item(), rel=1e-5)
+    losses["total"].backward()
+    assert all(w.grad is not None for name, w in model.generator.named_parameters() if "mapping" in name)
+    assert isinstance(phases["path"].memory, PathLength)
+
+
+def test_a_trained_network_compares_batches_by_their_mean_maps(monkeypatch):
+    eyes = MODELS["classifier"](size=(16, 16), channels=1, classes=2, widths=(4, 8)).build().eval()
+    monkeypatch.setattr(weights, "load", lambda which: eyes)
+    model = MODELS["dcgan"](size=(16, 16), channels=1, classes=0, width=4, discriminator_width=4).build()
+    images = torch.rand(6, 1, 16, 16, generator=generator(3))
+    data = Batch(clean=images, degraded=images, labels=None, rng=generator(0), seen=0, progress=0.0)
+    plain = styled.Config().phases(model)[0].loss(data)
+    losses = styled.Config(perceptual=2.0, features="some").phases(model)[0].loss(dataclasses.replace(data, rng=generator(0)))
+    made = model.sample(dataclasses.replace(data, rng=generator(0)).normal(model.latent_dim))
+    apart = sum((a.mean(0) - b.mean(0)).abs().mean() for a, b in zip(eyes.layers(made), eyes.layers(images), strict=True))
+    torch.testing.assert_close(losses["perceptual"], apart)
+    torch.testing.assert_close(losses["total"], plain["total"] + 2 * apart)
+    with pytest.raises(SettingError, match="both or neither"):
+        styled.Config(perceptual=1.0)
 
 
 def test_the_mean_is_what_it_remembers():

@@ -9,6 +9,7 @@ import torch
 
 from sfumato.core.errors import DivergenceError
 from sfumato.data.adaptive import Config as Adaptive
+from sfumato.models import stylegan
 from sfumato.objectives import adversarial
 from sfumato.store import checkpoint
 from sfumato.train.log import Watch
@@ -118,6 +119,31 @@ def test_a_step_that_diverges_sends_the_run_back_and_resume_is_still_exact(cared
     same_state(straight, stopped)
     (said,) = [text for images, text in notes(straight) if images == 120 and "back" in text]
     assert said.endswith("back to the last good state, with 0.5 of the step")
+
+
+@pytest.fixture
+def styled(cared_for):
+    """A tiny generator with styles, and all at once that steers its training: ADA, the doctor, path lengths, mixing."""
+    objective = dataclasses.replace(cared_for.objective, mixing=0.9, path=2.0, path_every=2)
+    model = stylegan.Config(latent_dim=4, style_dim=4, mapping=2, width=4, discriminator_width=4, max_width=8, group=2)
+    return dataclasses.replace(cared_for, model=model, objective=objective, images=160)
+
+
+def test_with_all_that_steers_a_generator_with_styles_it_goes_on_exactly_five_times_of_five(styled, bars, told_apart, tmp_path):
+    told_apart(0.99)
+    straight = tmp_path / "straight"
+    fit(styled, data=bars, run=straight, device="cpu")
+    for i, stops in enumerate([(16,), (48, 49), (80,), (96, 112, 144), (144,)]):
+        stopped = tmp_path / str(i)
+        for images in stops:
+            assert fit(styled, data=bars, run=stopped, device="cpu", watch=Stop(images)).interrupted
+        fit(styled, data=bars, run=stopped, device="cpu")
+        same_state(straight, stopped)
+        assert notes(straight) == notes(stopped)
+    ended = state(straight)
+    assert ended["memory.path.mean"] > 0
+    assert ended["memory.discriminator.gamma"] > 1, "the doctor acted"
+    assert ended["memory.discriminator.probability"] != 0.4, "so did the controller"
 
 
 def test_without_leave_to_act_a_divergence_ends_the_run(cared_for, bars, monkeypatch, told_apart):

@@ -74,6 +74,16 @@ def locate(name: str, file: File, mirrors: tuple[str, ...]) -> Path:
     return target
 
 
+def archive(name: str) -> Path:
+    """Where the zip of the data set called `name` lies. Raises DataError if it does not."""
+    folder = os.environ.get("SFUMATO_DATA")
+    place = Path(folder).expanduser() / f"{name}.zip" if folder else None
+    if place is None or not place.is_file():
+        where = f"there is no file {place}" if place else "SFUMATO_DATA is not set"
+        raise DataError(f"{name} is looked for in SFUMATO_DATA/{name}.zip, and {where}; any folder or zip of pictures will do instead")
+    return place
+
+
 def _read_idx(paths: list[Path], test: bool) -> tuple[Bytes, Labels]:
     images, labels = paths[2:] if test else paths[:2]
     return idx.read_images(images), idx.read_labels(labels)
@@ -142,5 +152,11 @@ PUBLIC = {
 }
 """Every data set on the net that has a name here. The first two are IDX files, images then labels, training then test."""
 
-NAMES = ("glyphs", *PUBLIC)
+ARCHIVES = {
+    "cats64": "6,000 cat faces from Oxford-IIIT Pet, COCO, Pixabay and Kaggle: research use",
+    "eurosat": "12,000 tiles of EuroSAT, P. Helber et al., MIT licence",
+}
+"""Zips that are looked for in SFUMATO_DATA under these names, and their terms."""
+
+NAMES = ("glyphs", *PUBLIC, *ARCHIVES)
 """Every name that `load` knows; glyphs are drawn, not fetched."""

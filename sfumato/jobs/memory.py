@@ -39,7 +39,8 @@ def footprint(network: Restores) -> float:
     hooks = [module.register_forward_hook(note) for module in network.modules() if not list(module.children())]
     try:
         planes = torch.zeros(1, len(network.takes), side, side, device=device) if network.takes else None
-        network.restore(torch.zeros(1, network.channels, side, side, device=device), planes)
+        for channels in {network.channels, 1} if network.both else {network.channels}:
+            network.restore(torch.zeros(1, channels, side, side, device=device), planes)
     finally:
         for hook in hooks:
             hook.remove()

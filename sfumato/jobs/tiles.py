@@ -122,11 +122,11 @@ def _repaired(network: Restores, images: Maps, planes: Planes | None) -> Maps:
     x = images
     if c != network.channels and network.channels == 1:
         x, planes = images.reshape(n * c, 1, h, w), None if planes is None else planes.repeat_interleave(c, dim=0)
-    elif c != network.channels:
+    elif c != network.channels and not network.both:
         x = images.expand(n, network.channels, h, w)
     made = network.restore(_extended(x, network.multiple), None if planes is None else _extended(planes, network.multiple))
     made = made[:, :, : h * network.scale, : w * network.scale]
-    if c == network.channels:
+    if made.shape[:2] == images.shape[:2]:
         return made
     return made.reshape(n, c, *made.shape[2:]) if network.channels == 1 else made.mean(dim=1, keepdim=True)
 

@@ -142,6 +142,8 @@ class Restores(nn.Module, ABC):
     """How far from a pixel, in pixels of the input, all lies that its result depends on; None if that is the whole image."""
     takes: tuple[Plane, ...]
     """What it wants to know beside the image."""
+    both: bool = False
+    """Whether it has a way of its own for grey images, of one channel, beside those of `channels`."""
 
     @property
     def grid(self) -> int:

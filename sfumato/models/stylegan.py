@@ -48,6 +48,10 @@ class Config:
     """Whether the image is a sum of images of all sizes, the end of a residual network, or the end of a plain one."""
     discriminator: Literal["residual", "plain"] = "residual"
     """Whether what halves the size is a residual block."""
+    layers: Annotated[int, Range(1, 2, "layers")] = 2
+    """Layers of the generator at each size; with 1, a pair of networks learns twice as many images in the same time."""
+    discriminator_layers: Annotated[int, Range(1, 2, "layers")] = 2
+    """Layers of the discriminator at each size."""
     width: Annotated[int, Range(1, 1024, "channels")] = 64
     """Channels of the generator's finest maps; doubles with every halving of the size."""
     discriminator_width: Annotated[int, Range(0, 1024, "channels")] = 64
@@ -158,7 +162,7 @@ class Synthesis(nn.Module):
         size, channels, _ = known(config)
         sizes = ladder(size, lowest=config.lowest)[::-1]
         widths = [min(config.width << i, config.max_width) for i in range(len(sizes))][::-1]
-        self.kind, self.styles = config.generator, 2 * len(sizes)
+        self.kind, self.depth, self.styles = config.generator, config.layers, 2 + config.layers * (len(sizes) - 1)
         self.start = nn.Parameter(torch.randn(1, widths[0], *sizes[0]))
         self.first, self.second, self.shortcuts, self.images = (nn.ModuleList() for _ in range(4))
         for i, (side, width) in enumerate(zip(sizes, widths, strict=True)):
@@ -168,10 +172,11 @@ class Synthesis(nn.Module):
                 return StyledConv(inputs, width, config.style_dim, side, up=up, how=config.style, gain=gain, clamp=config.clamp)
 
             if i:
-                self.first.append(layer(widths[i - 1], up=True, gain=1.0))
+                self.first.append(layer(widths[i - 1], up=True, gain=1.0 if config.layers > 1 else residual))
             if i and config.generator == "residual":
                 self.shortcuts.append(Conv(widths[i - 1], width, 1, active=False, gain=residual))
-            self.second.append(layer(width, up=False, gain=residual))
+            if i == 0 or config.layers > 1:
+                self.second.append(layer(width, up=False, gain=residual))
             if config.generator == "skip" or i == len(sizes) - 1:
                 self.images.append(ToImage(width, channels, config.style_dim, clamp=config.clamp))
 
@@ -181,32 +186,38 @@ class Synthesis(nn.Module):
         w = styles.unbind(dim=1)
         x = self.start.expand(len(styles), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         x = _run(self.second[0], x, w[0], noise, seen)
-        image = self.images[0](x, w[1]) if self.kind == "skip" or len(self.second) == 1 else None
-        for i in range(1, len(self.second)):
+        last = len(self.first)
+        image = self.images[0](x, w[1]) if self.kind == "skip" or not last else None
+        for i in range(1, last + 1):
             # The image of one size and the first layer of the next are steered by the same style.
-            y = _run(self.first[i - 1], x, w[2 * i - 1], noise, seen)
-            y = _run(self.second[i], y, w[2 * i], noise, seen)
+            after = 1 + self.depth * i
+            y = _run(self.first[i - 1], x, w[after - self.depth], noise, seen)
+            if self.depth > 1:
+                y = _run(self.second[i], y, w[after - 1], noise, seen)
             if self.kind == "residual":
                 y = y + _cut(doubled(self.shortcuts[i - 1](x)), y)
             x = y
             if image is not None:
-                image = _cut(doubled(image), x) + self.images[i](x, w[2 * i + 1])
-            elif i == len(self.second) - 1:
-                image = self.images[0](x, w[2 * i + 1])
+                image = _cut(doubled(image), x) + self.images[i](x, w[after])
+            elif i == last:
+                image = self.images[0](x, w[after])
         assert image is not None
         return image.float() / 2 + 0.5
 
     def layers(self) -> list[StyledConv]:
         """The layers with noise, coarse to fine."""
-        pairs = itertools.zip_longest(self.second, self.first)
+        pairs = itertools.zip_longest(self.second, self.first) if self.depth > 1 else [self.second, self.first]
         return [layer for pair in pairs for layer in pair if isinstance(layer, StyledConv)]
 
     def steered(self) -> list[tuple[int, Tensor]]:
         """For each layer, which style it listens to, and the matrix by which it does."""
         found: list[tuple[int, Tensor]] = [(i, layer.affine.weight) for i, layer in enumerate(self.layers())]
-        last = len(self.second) - 1
+        last = len(self.first)
         places = range(last + 1) if self.kind == "skip" else [last]
-        found += [(2 * i + 1, image.get_submodule("affine").get_parameter("weight")) for i, image in zip(places, self.images, strict=True)]
+        found += [
+            (1 + self.depth * i, image.get_submodule("affine").get_parameter("weight"))
+            for i, image in zip(places, self.images, strict=True)
+        ]
         return sorted(found, key=lambda pair: pair[0])
 
 
@@ -221,7 +232,8 @@ class Discriminator(nn.Module):
         self.stem = Conv(channels, widths[0], 1, clamp=config.clamp)
         self.first, self.second, self.shortcuts = (nn.ModuleList() for _ in range(3))
         for inputs, outputs in itertools.pairwise(widths):
-            self.first.append(Conv(inputs, inputs, 3, clamp=config.clamp))
+            if config.discriminator_layers > 1:
+                self.first.append(Conv(inputs, inputs, 3, clamp=config.clamp))
             self.second.append(Conv(inputs, outputs, 3, down=True, gain=gain, clamp=config.clamp))
             if residual:
                 self.shortcuts.append(Conv(inputs, outputs, 1, down=True, active=False, gain=gain))
@@ -236,9 +248,9 @@ class Discriminator(nn.Module):
 
     def forward(self, images: Images, labels: Labels | None = None) -> Tensor:
         x = self.stem((images * 2 - 1).contiguous(memory_format=torch.channels_last))
-        for i, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
+        for i, second in enumerate(self.second):
             x = _even(x)
-            y = second(first(x))
+            y = second(self.first[i](x) if self.first else x)
             x = y + self.shortcuts[i](x).to(y.dtype) if self.shortcuts else y
         features = self.dense(self.conv(self.deviation(x)).flatten(1))
         score = self.score(features)

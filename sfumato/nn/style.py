@@ -96,17 +96,18 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Maps, style: Vectors, noise: Maps | None = None) -> Maps:
         s = self.affine(style)
-        shift = self._noise(x, noise) * self.strength + self.bias[:, None, None]
+        grain = self._noise(x, noise) * self.strength
         if self.how == "adain":
             y = self._convolved(x, self.weight / math.sqrt(self.weight[0].numel()))
-            y = F.leaky_relu(y + shift.to(y.dtype), SLOPE) * (GAIN * self.gain)
+            y = F.leaky_relu(y + grain.to(y.dtype) + self.bias.to(y.dtype)[:, None, None], SLOPE) * (GAIN * self.gain)
             scale, mean = s.chunk(2, dim=1)
             return F.instance_norm(y.float(), eps=_EPS) * planes(scale) + planes(mean)
         length = (s.square() @ self.weight.square().sum(dim=(2, 3)).T + _EPS).rsqrt()
         y = self._convolved(x * planes(s).to(x.dtype), self.weight)
         # sqrt(2) goes in before the leaky ReLU, which keeps positive factors.
         factor = GAIN * self.gain
-        y = F.leaky_relu(y * planes(length * factor).to(y.dtype) + (shift * factor).to(y.dtype), SLOPE)
+        y = torch.addcmul((grain * factor).to(y.dtype), y, planes(length * factor).to(y.dtype))
+        y = F.leaky_relu(y + (self.bias * factor).to(y.dtype)[:, None, None], SLOPE)
         return y.clamp(-self.clamp * self.gain, self.clamp * self.gain) if self.clamp else y
 
     def _convolved(self, x: Maps, weight: Tensor) -> Maps:

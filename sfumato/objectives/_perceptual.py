@@ -43,6 +43,12 @@ class Perception:
             found["gram"] = self._weighted([_apart(gram_matrix(a), gram_matrix(b)) for a, b in zip(ours, theirs, strict=True)])
         return found
 
+    def apart_on_average(self, made: Maps, real: Images) -> Scalar:
+        """How far the mean maps of a batch are from those of another. Raises SettingError for images too small for the network."""
+        with torch.no_grad():
+            theirs = self.seen(real)
+        return self._weighted([_apart(a.mean(dim=0), b.mean(dim=0)) for a, b in zip(self.seen(made), theirs, strict=True)])
+
     def seen(self, images: Maps) -> list[Float[Tensor, "_m _c _h _w"]]:
         """The layers for `images`: a network of grey images is shown each channel for itself, one of colours a grey image in all."""
         n, c, h, w = images.shape

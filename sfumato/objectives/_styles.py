@@ -3,11 +3,10 @@
 import math
 
 import torch
-from torch import nn
 
 from sfumato.core.image import Labels, Scalar, Styles
 from sfumato.models.base import Samples
-from sfumato.objectives.base import Batch
+from sfumato.objectives.base import Batch, Memory
 
 FORGET = 0.01
 """How far the mean length moves towards that of a batch."""
@@ -29,7 +28,7 @@ def mixed(model: Samples, batch: Batch, chance: float) -> Styles:
     return torch.where((layer >= first[:, None])[:, :, None], others, styles)
 
 
-class PathLength(nn.Module):
+class PathLength(Memory):
     """How uneven the generator's steps are (Karras et al. 2020, https://arxiv.org/abs/1912.04958, section 3.2).
 
     That is, the squared difference between how much an image changes with its styles and how much images do on average.
@@ -37,10 +36,13 @@ class PathLength(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+        self.dials = {}
         self.register_buffer("mean", torch.zeros(()))
 
     def forward(self, model: Samples, styles: Styles, labels: Labels | None, noise: torch.Tensor) -> tuple[Scalar, Scalar]:
         """The penalty, and the mean length of this batch; `noise` is normal, of the images' shape."""
+        if not styles.requires_grad:  # a generator without a mapping: its styles are the latents themselves
+            styles = styles.detach().requires_grad_()
         images = model.paint(styles, labels)
         h, w = images.shape[2:]
         # Images of papers lie in [-1, 1]: twice as steep.

@@ -12,6 +12,8 @@ https://arxiv.org/abs/1610.09585).
 
 R1 and R2 are the squared gradients of the discriminator on real and on generated images (Mescheder et al. 2018,
 https://arxiv.org/abs/1801.04406), taken on every step or, lazily, on every k-th with k times the weight (Karras et al. 2020).
+Path length keeps a generator's steps even, mixing its layers apart: `objectives/_styles.py`. Images that are not paired can still be
+compared by the eyes of a trained network, on average (feature matching, Salimans et al. 2016, https://arxiv.org/abs/1606.03498, 3.1).
 Adaptive augmentation (Karras et al. 2020, https://arxiv.org/abs/2006.06676) keeps a discriminator from learning few images by heart.
 """
 
@@ -31,6 +33,8 @@ from sfumato.data.augment import Config as Augmentation
 from sfumato.models.base import Adversarial, Verdict
 from sfumato.objectives._controller import Controller
 from sfumato.objectives._freeze import trained
+from sfumato.objectives._perceptual import Perception, device_of
+from sfumato.objectives._styles import PathLength, mixed
 from sfumato.objectives.base import Batch, Losses, Phase
 
 Kind = Literal["non-saturating", "least-squares", "hinge", "wasserstein", "relativistic"]
@@ -56,6 +60,18 @@ class Config:
     classify: Annotated[float, Range(0, 100)] = 0.3
     """Weight of the cross-entropy of the class, where there are labels: the discriminator learns it on real images alone, the
     generator is held to it. Too much of it and every image is a typical one."""
+    mixing: Annotated[float, Range(0, 1, "of the images")] = 0.0
+    """Share of the generated images whose layers, from a random one on, are steered by another latent; 0.9 is usual with styles."""
+    path: Annotated[float, Range(0, 1000)] = 0.0
+    """Weight of the path length; 2 is usual with styles."""
+    path_every: Annotated[int, Range(1, 64, "steps")] = 4
+    """It is taken on every k-th step, of half a batch, k times as strong."""
+    perceptual: Annotated[float, Range(0, 1000)] = 0.0
+    """Weight of the L1 distance between what a trained network sees, on average, in generated and in real images, layer by layer."""
+    features: str = ""
+    """The network that looks: a bundled model, a file, or a public name such as vgg16."""
+    layers: Annotated[tuple[float, ...], Range(0, 1000)] = ()
+    """Weights of its layers, finest first; none for one each."""
     augment: Augmentation = Augmentation()
     """Differentiable augmentation of all that the discriminator sees."""
     adaptive: Adaptive = Adaptive()
@@ -67,68 +83,26 @@ class Config:
     def check(self) -> None:
         if self.loss == "wasserstein" and not (self.gradient_penalty or self.r1):
             raise SettingError("objectives/adversarial: loss = 'wasserstein' needs gradient_penalty (10 is usual) or r1 above 0")
+        if bool(self.perceptual) != bool(self.features):
+            raise SettingError("objectives/adversarial: perceptual is the weight of what features names; give both or neither")
 
     def phases(self, model: Adversarial) -> list[Phase]:
-        """Generator, discriminator, and the lazy penalty. The generator comes first: its images serve all three.
+        """Generator, discriminator, and the lazy penalties. The generator comes first: its images serve all but the last.
 
         Raises SettingError for a penalty on a discriminator with batch normalisation, where no image has a slope of its own, and if
         `freeze` leaves nothing to train.
         """
         self._refuse_batch_norm(model)
-        controller = Controller(self.adaptive, penalised=bool(self.r1 or self.r2))
-        shown = Shown(lambda batch: model.sample(batch.normal(model.latent_dim), batch.labels))
-
-        def judged(images: Images, batch: Batch) -> Verdict:
-            return model.judge(self._changed(images, batch, controller.probability), batch.labels)
-
-        def generator(batch: Batch) -> Losses:
-            fake = shown.make(batch)
-            on_fake = judged(fake, batch)
-            on_real = judged(batch.clean, batch).logit.detach() if self.loss == "relativistic" else None
-            total = generator_loss(self.loss, on_fake.logit, on_real)
-            health = {"diversity": _spread(fake) / _spread(batch.clean)}
-            return self._with_classes(total, on_fake, batch) | health
-
-        def discriminator(batch: Batch) -> Losses:
-            fake = shown.take(batch)
-            controller.steer(len(batch.clean) * batch.parts)
-            verdict = judged(batch.clean, batch)
-            on_real, on_fake = verdict.logit, judged(fake, batch).logit
-            sure = signs(self.loss, on_real.detach(), on_fake.detach())
-            controller.note(sure)
-            total = discriminator_loss(self.loss, on_real, on_fake)
-            losses = self._with_classes(total, verdict, batch)
-            losses |= {"real_logit": on_real.mean(), "fake_logit": on_fake.mean(), "told_apart": told_apart(on_real, on_fake)}
-            losses["certainty"] = sure.mean()
-            if self.adaptive.active:
-                losses["probability"] = controller.probability.clone()
-            if self.loss == "non-saturating":
-                losses["minimax_value"] = -total.detach()
-            if self.gradient_penalty:
-                penalty = self.gradient_penalty * self._slope_between(model, fake, batch)
-                losses |= {"penalty": penalty, "penalty_share": penalty / (penalty + total.abs())}
-                losses["total"] = losses["total"] + penalty
-            return losses
-
-        def penalty(batch: Batch) -> Losses:
-            fake = shown.take(batch)
-            fade = self.penalty_end + (1 - self.penalty_end) * (1 + math.cos(math.pi * batch.progress)) / 2
-            r1, r2 = (
-                squared_slope(lambda x: judged(x, batch).logit, images) if weight else batch.clean.new_zeros(())
-                for weight, images in ((self.r1, batch.clean), (self.r2, fake))
-            )
-            weighted = fade * controller.gamma * (self.r1 * r1 + self.r2 * r2) / 2
-            # A discriminator that knows nothing pays log 2, whatever the loss: a yardstick that does not vanish with it.
-            share = weighted / (weighted + math.log(2))
-            return {"total": self.penalty_every * weighted, "r1": r1, "r2": r2, "share": share}
-
+        duel = Duel(self, model)
         judge, paint = trained(model, self.freeze), list(model.generator.parameters())
         phases = [
-            Phase(name="generator", weights=paint, loss=generator, every=self.generator_every),
-            Phase(name="discriminator", weights=judge, loss=discriminator, memory=controller),
+            Phase(name="generator", weights=paint, loss=duel.generator, every=self.generator_every),
+            Phase(name="discriminator", weights=judge, loss=duel.discriminator, memory=duel.controller),
         ]
         if self.r1 or self.r2:
-            phases.append(Phase(name="penalty", weights=judge, loss=penalty, every=self.penalty_every))
+            phases.append(Phase(name="penalty", weights=judge, loss=duel.penalty, every=self.penalty_every))
+        if self.path:
+            phases.append(Phase(name="path", weights=paint, loss=duel.path, every=self.path_every, memory=duel.length))
         return phases
 
     def _refuse_batch_norm(self, model: Adversarial) -> None:
@@ -139,26 +113,89 @@ class Config:
                 "its own: r1, r2 and gradient_penalty must be 0"
             )
 
-    def _changed(self, images: Images, batch: Batch, probability: Scalar) -> Images:
-        """`images` as the discriminator is to see them."""
-        if self.augment.active:
-            images = self.augment(images, batch.uniform(self.augment.draws))
-        if self.adaptive.active:
-            images = self.adaptive(images, batch.uniform(self.adaptive.draws), probability)
-        return images
+
+class Duel:
+    """The losses of both sides, and what they share: the images of a step, the controller, the mean path."""
+
+    def __init__(self, config: Config, model: Adversarial) -> None:
+        self.config, self.model = config, model
+        self.controller = Controller(config.adaptive, penalised=bool(config.r1 or config.r2))
+        self.length = PathLength()
+        self.eyes = Perception(config.features, config.layers, model.channels, device_of(model)) if config.perceptual else None
+        self.shown = Shown(lambda batch: model.paint(mixed(model, batch, config.mixing), batch.labels))
+
+    def generator(self, batch: Batch) -> Losses:
+        fake = self.shown.make(batch)
+        on_fake = self._judged(fake, batch)
+        on_real = self._judged(batch.clean, batch).logit.detach() if self.config.loss == "relativistic" else None
+        losses = self._with_classes(generator_loss(self.config.loss, on_fake.logit, on_real), on_fake, batch)
+        if self.eyes is not None:
+            losses["perceptual"] = self.eyes.apart_on_average(fake, batch.clean)
+            losses["total"] = losses["total"] + self.config.perceptual * losses["perceptual"]
+        return losses | {"diversity": _spread(fake) / _spread(batch.clean)}
+
+    def discriminator(self, batch: Batch) -> Losses:
+        fake = self.shown.take(batch)
+        self.controller.steer(len(batch.clean) * batch.parts)
+        verdict = self._judged(batch.clean, batch)
+        on_real, on_fake = verdict.logit, self._judged(fake, batch).logit
+        sure = signs(self.config.loss, on_real.detach(), on_fake.detach())
+        self.controller.note(sure)
+        total = discriminator_loss(self.config.loss, on_real, on_fake)
+        losses = self._with_classes(total, verdict, batch)
+        losses |= {"real_logit": on_real.mean(), "fake_logit": on_fake.mean(), "told_apart": told_apart(on_real, on_fake)}
+        losses["certainty"] = sure.mean()
+        if self.config.adaptive.active:
+            losses["probability"] = self.controller.probability.clone()
+        if self.config.loss == "non-saturating":
+            losses["minimax_value"] = -total.detach()
+        if self.config.gradient_penalty:
+            penalty = self.config.gradient_penalty * self._slope_between(fake, batch)
+            losses |= {"penalty": penalty, "penalty_share": penalty / (penalty + total.abs())}
+            losses["total"] = losses["total"] + penalty
+        return losses
+
+    def penalty(self, batch: Batch) -> Losses:
+        """R1 and R2."""
+        fake, end = self.shown.take(batch), self.config.penalty_end
+        fade = end + (1 - end) * (1 + math.cos(math.pi * batch.progress)) / 2
+        r1, r2 = (
+            squared_slope(lambda x: self._judged(x, batch).logit, images) if weight else batch.clean.new_zeros(())
+            for weight, images in ((self.config.r1, batch.clean), (self.config.r2, fake))
+        )
+        weighted = fade * self.controller.gamma * (self.config.r1 * r1 + self.config.r2 * r2) / 2
+        # A discriminator that knows nothing pays log 2, whatever the loss: a yardstick that does not vanish with it.
+        share = weighted / (weighted + math.log(2))
+        return {"total": self.config.penalty_every * weighted, "r1": r1, "r2": r2, "share": share}
+
+    def path(self, batch: Batch) -> Losses:
+        """The path length, of half the batch."""
+        half = math.ceil(len(batch.clean) / 2)
+        z, noise = batch.normal(self.model.latent_dim)[:half], batch.normal(self.model.channels, *self.model.size)[:half]
+        labels = None if batch.labels is None else batch.labels[:half]
+        uneven, mean = self.length(self.model, self.model.style(z, labels), labels, noise)
+        return {"total": self.config.path_every * self.config.path * uneven, "uneven": uneven, "length": mean}
+
+    def _judged(self, images: Images, batch: Batch) -> Verdict:
+        """What the discriminator says of `images`, changed as it is to see them."""
+        if self.config.augment.active:
+            images = self.config.augment(images, batch.uniform(self.config.augment.draws))
+        if self.config.adaptive.active:
+            images = self.config.adaptive(images, batch.uniform(self.config.adaptive.draws), self.controller.probability)
+        return self.model.judge(images, batch.labels)
 
     def _with_classes(self, total: Scalar, verdict: Verdict, batch: Batch) -> Losses:
         """`total`, plus what missing the classes of `batch` costs."""
-        if not self.classify or verdict.scores is None:
+        if not self.config.classify or verdict.scores is None:
             return {"total": total}
         assert batch.labels is not None
         missed = F.cross_entropy(verdict.scores, batch.labels)
-        return {"total": total + self.classify * missed, "classes": missed}
+        return {"total": total + self.config.classify * missed, "classes": missed}
 
-    def _slope_between(self, model: Adversarial, fake: Images, batch: Batch) -> Scalar:
+    def _slope_between(self, fake: Images, batch: Batch) -> Scalar:
         mix = batch.uniform(1, 1, 1)
         x = (batch.clean * mix + fake * (1 - mix)).detach().requires_grad_()
-        (slope,) = torch.autograd.grad(model.judge(x, batch.labels).logit.sum(), x, create_graph=True)
+        (slope,) = torch.autograd.grad(self.model.judge(x, batch.labels).logit.sum(), x, create_graph=True)
         return (slope.float().square().sum(dim=(1, 2, 3)).sqrt() - 1).square().mean()
 
 

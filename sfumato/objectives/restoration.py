@@ -71,8 +71,12 @@ class Config:
     def phases(self, model: Restores) -> list[Phase]:
         """One phase. Raises what opening the network of `features` may raise, and SettingError if it cannot compare these images.
 
-        A network with a discriminator is refused too: nothing here would train it.
+        A network with a discriminator is refused too, as nothing here would train it, and a pair, of which one would be.
         """
+        if model.both:
+            raise SettingError(
+                "a network with a way of its own for grey images is trained in two runs, one with channels = 1, and then joined"
+            )
         if isinstance(model, Judged):
             raise SettingError(
                 "objectives/restoration trains no discriminator; let model be the settings of the restorer alone, or take "

@@ -4,6 +4,7 @@ import dataclasses
 
 from sfumato.data import augment
 from sfumato.models import dcgan as networks
+from sfumato.models import stylegan as styled
 from sfumato.objectives import adversarial
 from sfumato.train.settings import TrainSettings
 
@@ -70,6 +71,24 @@ def digits() -> TrainSettings:
         objective=adversarial.Config(classify=0.5),
         images=256_000,
     )
+
+
+def stylegan() -> TrainSettings:
+    """A generator with styles for images of any size: relativistic loss, lazy R1 and R2, equalised weights, small shifts."""
+    return dataclasses.replace(
+        dcgan(),
+        model=styled.Config(width=32, discriminator_width=32, mapping=2, layers=1, discriminator_layers=1, discriminator="plain"),
+        objective=adversarial.Config(r1=0.5, r2=0.5, penalty_end=0.1, penalty_every=8, augment=augment.Config(shift=0.125)),
+        lr=2.5e-3,
+        lr_end=0.05,
+        beta2=0.99,
+        precision="bf16",
+    )
+
+
+def cats() -> TrainSettings:
+    """The bundled `cats`: faces of cats, 64 pixels."""
+    return dataclasses.replace(stylegan(), data="cats64", augment=augment.Config(flip=0.5), images=400_000)
 
 
 def glyphs() -> TrainSettings:

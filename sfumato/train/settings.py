@@ -19,7 +19,7 @@ class TrainSettings:
     objective: Any
     """What it is trained for."""
     data: str = "glyphs"
-    """A folder, a zip or an IDX file of images, or a known name: glyphs, mnist, fashion-mnist, cifar10."""
+    """A folder, a zip or an IDX file of images, or a known name: glyphs, mnist, fashion-mnist, cifar10, cats64, eurosat."""
     start: str = ""
     """A bundled model, a run folder or a model file whose weights training begins with; without it they are drawn at random."""
     crop: Literal["centre", "stretch"] = "centre"

@@ -12,11 +12,15 @@ from sfumato.store import checkpoint, weights
 def begin(model: nn.Module, start: str) -> dict[str, Any]:
     """Gives `model` the weights of the model that `start` names, and says for the card what that was.
 
-    What `start` lacks as a whole, such as a discriminator, begins afresh and is listed as `missing`. Raises UnknownNameError or
+    What `start` lacks as a whole, such as a discriminator, begins afresh and is listed as `missing`. Of a pair of networks for grey and
+    for colour images it is the one that takes as many channels. Raises UnknownNameError or
     CheckpointError if there is no such model, SettingError, naming the first difference, if its weights do not fit.
     """
     tensors, header = checkpoint.read_tensors(weights.find(start))
     own = model.state_dict()
+    if header["model"].get("is") == "models/paired":
+        member = "grey." if getattr(model, "channels", 3) == 1 else "colour."
+        tensors = {name.removeprefix(member): value for name, value in tensors.items() if name.startswith(member)}
     parts = {name.split(".")[0] for name in tensors}
     missing = sorted({name.split(".")[0] for name in own} - parts)
     wanted = {name: value for name, value in own.items() if name.split(".")[0] in parts}

@@ -1,0 +1,61 @@
+"""Two restorers in one file: one for grey images, one for all others.
+
+In a colour image, one channel says much about the noise of another; in a grey one the pixels around are all there is. One network for
+both gives half its maps to either. Trained apart, each by a recipe of its own, and joined by `scripts/pair.py`.
+"""
+
+import dataclasses
+import math
+from typing import Any, final
+
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Images, Maps, Planes
+from sfumato.core.settings import settings
+from sfumato.models import MODELS
+from sfumato.models.base import Restores
+
+
+@settings
+class Config:
+    grey: Any = MODELS["gated"](channels=1)
+    """Settings of the network for grey images. It takes one channel, whatever they say."""
+    colour: Any = MODELS["gated"]()
+    """Settings of the network for all others."""
+
+    @property
+    def channels(self) -> int:
+        """3 for RGB: what the network for colour takes."""
+        return self.colour.channels
+
+    def build(self) -> "Paired":
+        return Paired(self)
+
+
+@final
+class Paired(Restores):
+    both = True
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.grey, self.colour = (_built(part) for part in (dataclasses.replace(config.grey, channels=1), config.colour))
+        parts = (self.grey, self.colour)
+        if len({(part.scale, part.takes) for part in parts}) > 1:
+            raise SettingError("models/paired: both networks must enlarge as many times and be told the same")
+        self.channels, self.scale, self.takes = self.colour.channels, self.colour.scale, self.colour.takes
+        self.multiple = math.lcm(*(part.multiple for part in parts))
+        contexts = [part.context for part in parts if part.context is not None]
+        self.context = max(contexts) if len(contexts) == len(parts) else None
+
+    @property
+    def grid(self) -> int:
+        return math.lcm(self.grey.grid, self.colour.grid)
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        return (self.grey if degraded.shape[1] == 1 else self.colour).restore(degraded, planes)
+
+
+def _built(config: Any) -> Restores:
+    network = config.build()
+    if not isinstance(network, Restores):
+        raise SettingError(f"models/paired: {config!r} builds a network that repairs nothing")
+    return network
