@@ -19,11 +19,17 @@ if TYPE_CHECKING:
     from sfumato.data.files import read, write
     from sfumato.jobs.audit import audit
     from sfumato.jobs.demo import demo
+    from sfumato.jobs.directions import directions
+    from sfumato.jobs.drag import drag
+    from sfumato.jobs.edit import edit
     from sfumato.jobs.evaluate import evaluate
+    from sfumato.jobs.examples import from_examples
     from sfumato.jobs.generate import generate
     from sfumato.jobs.interpolate import interpolate
+    from sfumato.jobs.mix import mix
     from sfumato.jobs.models import list_models
     from sfumato.jobs.pictures import restore_pictures
+    from sfumato.jobs.project import project
     from sfumato.jobs.restore import restore
     from sfumato.jobs.tiles import restored
     from sfumato.recipes import recipe
@@ -37,13 +43,19 @@ _HOMES = {
     "audit": "jobs.audit",
     "bundled": "store.weights",
     "demo": "jobs.demo",
+    "directions": "jobs.directions",
+    "drag": "jobs.drag",
+    "edit": "jobs.edit",
     "evaluate": "jobs.evaluate",
     "fit": "train.loop",
+    "from_examples": "jobs.examples",
     "generate": "jobs.generate",
     "interpolate": "jobs.interpolate",
     "list_models": "jobs.models",
     "load": "store.weights",
+    "mix": "jobs.mix",
     "override": "core.settings",
+    "project": "jobs.project",
     "read": "data.files",
     "recipe": "recipes",
     "restore": "jobs.restore",
@@ -57,13 +69,19 @@ __all__ = [
     "audit",
     "bundled",
     "demo",
+    "directions",
+    "drag",
+    "edit",
     "evaluate",
     "fit",
+    "from_examples",
     "generate",
     "interpolate",
     "list_models",
     "load",
+    "mix",
     "override",
+    "project",
     "read",
     "recipe",
     "restore",

@@ -95,6 +95,7 @@ def evaluate(
     *,
     data: str | None = None,
     features: str | None = None,
+    compare: str | None = None,
     count: int = 10_000,
     whole: bool = False,
     samples: int = 1000,
@@ -114,6 +115,8 @@ def evaluate(
         data: Images to compare with; by default those it was trained on.
         features: The network in whose features images are compared: squeezenet, inception, inception-clean, vgg16, or a classifier; by
             default a bundled one of the same data.
+        compare: A network that says how different two images look, for path lengths, variety and the likeness of repairs: lpips-squeeze,
+            lpips-alex or lpips-vgg.
         count: Images to generate.
         whole: Compare with all images, training and test together; the floor is then one half of them against the other.
         samples: Importance samples per image, for likelihoods.
@@ -136,9 +139,10 @@ def evaluate(
 
             if accuracy_score:
                 raise SettingError("--accuracy-score is for generators; it has no effect with --restore")
-            report = judge(model, restore, data or "set12", precision=precision, device=device)
+            report = judge(model, restore, data or "set12", compare=compare, precision=precision, device=device)
         else:
-            options: Any = {"features": features, "count": count, "whole": whole, "samples": samples, "images": images, "seed": seed}
+            options: Any = {"features": features, "compare": compare, "count": count, "whole": whole, "samples": samples}
+            options |= {"images": images, "seed": seed}
             report = job.evaluate(model, data, precision=precision, device=device, **options)
         if accuracy_score:
             from sfumato.jobs.score import accuracy_score as score

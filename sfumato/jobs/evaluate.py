@@ -20,6 +20,7 @@ from sfumato.core.image import Bytes, Vectors, to_bytes, to_images
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.jobs.generate import class_names, generate, labels_of
+from sfumato.jobs.looks import eyes, looks
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.classification import classification_report
 from sfumato.metrics.distribution import distribution_report
@@ -40,6 +41,7 @@ def evaluate(
     data: str | Path | Dataset | None = None,
     *,
     features: str | Path | nn.Module | None = None,
+    compare: str | None = None,
     count: int = 10_000,
     whole: bool = False,
     samples: int = 1000,
@@ -51,7 +53,8 @@ def evaluate(
     """Everything that can be measured of `model` on `data` (by default, what it was trained on).
 
     `count` images are generated from seeds `seed`, `seed` + 1, ...; `features` names the network in whose features they are
-    compared (by default a bundled classifier of the same data, else the pixels themselves). The floor is the test images against the
+    compared (by default a bundled classifier of the same data, else the pixels themselves), and `compare` one that compares two images,
+    such as lpips-squeeze, for the path length and the variety of what is generated. The floor is the test images against the
     training images; with `whole`, generated images are compared with both together, and the floor is one half of them against the other.
     Of the model `real`, which is the images themselves, there is that floor alone. For likelihoods, `samples` latents
     are drawn for each of the first `images` test images (all by default), and the network computes in `precision`. Raises
@@ -77,6 +80,8 @@ def evaluate(
     if isinstance(network, Samples):
         observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
         report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed, halves=whole)
+        if compare is not None:
+            report += looks(network, train, eyes(compare).to(where), name=compare, count=count, seed=seed)
     return report
 
 

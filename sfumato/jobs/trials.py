@@ -35,13 +35,16 @@ from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.scenes import KNOWN, load_scenes
 from sfumato.degrade import gaussian_blur, jpeg, missing, motion
 from sfumato.degrade.base import Degradation, Degraded, degrade, intact
+from sfumato.jobs.looks import coloured, eyes
 from sfumato.jobs.remedy import Request, remedy
 from sfumato.jobs.repair import repaired
 from sfumato.jobs.tiles import restored
 from sfumato.metrics.base import Measurement, Protocol
+from sfumato.metrics.features import weights_hash
 from sfumato.metrics.fidelity import WINDOW, psnr, ssim
 from sfumato.metrics.interval import bootstrap
-from sfumato.models.base import Deblurs, Restores
+from sfumato.metrics.perceptual import lpips
+from sfumato.models.base import Compares, Deblurs, Restores
 from sfumato.nn.resample import resize, shrink
 from sfumato.store import weights
 
@@ -83,7 +86,13 @@ def trial(text: str) -> Trial:
 
 
 def judge(
-    model: str, damage: str, data: str | Path | Dataset | Scenes, *, precision: Precision = "fp32", device: str = "auto"
+    model: str,
+    damage: str,
+    data: str | Path | Dataset | Scenes,
+    *,
+    compare: str | None = None,
+    precision: Precision = "fp32",
+    device: str = "auto",
 ) -> list[Measurement]:
     """`judge_restorer` of a model, of a classical method, or of `auto`, each by name.
 
@@ -99,16 +108,16 @@ def judge(
             plan = remedy(request, seen.images, known=None if bool((seen.known == 1).all()) else seen.known)
             return seen.images if plan.nothing else repaired(seen.images, plan, request)
 
-        return judge_restorer(model, damage, data, precision=precision, device=device, other=chosen)
+        return judge_restorer(model, damage, data, compare=compare, precision=precision, device=device, other=chosen)
     if model not in classical.METHODS:
-        return judge_restorer(model, damage, data, precision=precision, device=device)
+        return judge_restorer(model, damage, data, compare=compare, precision=precision, device=device)
     needs = classical.METHODS[model].needs
 
     def other(seen: Degraded, kernels: Kernels | None) -> Resized:
         told = {"noise": float(seen.noise), "known": seen.known, "kernels": kernels, "scale": trial(damage).scale}
         return classical.apply(model, seen.images, **{name: told[name] for name in needs if told[name] is not None})
 
-    return judge_restorer(model, damage, data, precision=precision, device=device, other=other)
+    return judge_restorer(model, damage, data, compare=compare, precision=precision, device=device, other=other)
 
 
 def judge_restorer(
@@ -116,13 +125,15 @@ def judge_restorer(
     damage: str,
     data: str | Path | Dataset | Scenes,
     *,
+    compare: str | None = None,
     precision: Precision = "fp32",
     device: str = "auto",
     other: Callable[[Degraded, Kernels | None], Resized] | None = None,
 ) -> list[Measurement]:
     """PSNR and SSIM of what `model` makes of the pictures of `data` after `damage`, and PSNR under the other common protocols.
 
-    `other` repairs in the place of the model: a classical method. Raises SettingError if the model repairs nothing or enlarges
+    `other` repairs in the place of the model: a classical method. `compare` names a network, such as lpips-squeeze, that says how far the
+    results look from the clean pictures. Raises SettingError if the model repairs nothing or enlarges
     by another factor.
     """
     kind = trial(damage)
@@ -141,12 +152,17 @@ def judge_restorer(
             mine["kernels"] = kind.kernels(i) if kind.kernels else seen.blur
         return restored(network, seen.images, precision=precision, device=device, **mine)
 
+    looker = eyes(compare) if compare is not None else None
     rows: dict[str, list[float]] = {}
     for i, picture in enumerate(pictures.pictures):
         clean = _whole(_as_stored(to_images(picture[None])), kind.scale)
-        for name, value in _figures(kind, clean, i, repair).items():
+        for name, value in _figures(kind, clean, i, repair, looker).items():
             rows.setdefault(name, []).append(value)
-    return [_measurement(name, values, kind, pictures, precision) for name, values in rows.items()]
+    seen_by = {"features": compare, "weights": weights_hash(looker)} if compare is not None and looker is not None else {}
+    return [
+        _measurement(name, values, kind, pictures, precision, **(seen_by if name.startswith("lpips") else {}))
+        for name, values in rows.items()
+    ]
 
 
 def _pictures(data: str | Path) -> Dataset | Scenes:
@@ -154,7 +170,7 @@ def _pictures(data: str | Path) -> Dataset | Scenes:
     return load_scenes(data, channels=3, part="test" if isinstance(data, str) and data in KNOWN else "all", largest=None)
 
 
-def _figures(kind: Trial, clean: Images, i: int, repair: Callable[[Degraded, int], Resized]) -> dict[str, float]:
+def _figures(kind: Trial, clean: Images, i: int, repair: Callable[[Degraded, int], Resized], looker: Compares | None) -> dict[str, float]:
     """Everything that is said of one picture; the first is the figure of the protocol itself."""
     seen = kind.spoil(clean, i)
     made = repair(seen, i)
@@ -174,6 +190,9 @@ def _figures(kind: Trial, clean: Images, i: int, repair: Callable[[Degraded, int
         figures["psnr_luma_full_range"] = _psnr(rounded, clean, True, cut, full=True)
     if cut:
         figures["psnr_no_border_cut"] = _psnr(rounded, clean, judged, 0)
+    if looker is not None:
+        figures["lpips"] = lpips(looker, coloured(rounded, looker), coloured(clean, looker)).item()
+        figures["lpips_before"] = lpips(looker, coloured(start, looker), coloured(clean, looker)).item()
     return figures
 
 
@@ -186,11 +205,15 @@ _NOTES = {
     "psnr_luma": "luma instead of all three channels",
     "psnr_luma_full_range": "luma from 0 to 255 instead of 16 to 235",
     "psnr_no_border_cut": "border included",
+    "lpips": "how far it looks from the clean picture",
+    "lpips_before": "how far the damaged picture looks from it",
     "ssim": "11 x 11 Gaussian windows of 1.5 pixels inside the picture, mean over channels",
 }
 
 
-def _measurement(name: str, values: list[float], kind: Trial, pictures: Dataset | Scenes, precision: Precision) -> Measurement:
+def _measurement(
+    name: str, values: list[float], kind: Trial, pictures: Dataset | Scenes, precision: Precision, **looker: str
+) -> Measurement:
     judged = "luma of colour" if kind.luma else "all channels"
     protocol = Protocol(
         reference=f"{pictures.name} {pictures.fingerprint[:8]}",
@@ -199,11 +222,12 @@ def _measurement(name: str, values: list[float], kind: Trial, pictures: Dataset 
         dtype={"bf16": "bfloat16", "fp32": "float32"}.get(precision, precision),
         interval="95 %, other pictures of the same kind, bootstrap",
         notes=_NOTES[name],
+        **looker,
     )
     numbers = torch.tensor(values, dtype=torch.float64)
     interval = bootstrap(numbers.float(), rng=chance.generator(0, "bootstrap")) if len(values) > 1 else None
-    unit = "" if name == "ssim" else "dB"
-    return Measurement(name=name, value=numbers.mean().item(), interval=interval, unit=unit, higher_is_better=True, protocol=protocol)
+    unit, higher = "dB" if name.startswith("psnr") else "", not name.startswith("lpips")
+    return Measurement(name=name, value=numbers.mean().item(), interval=interval, unit=unit, higher_is_better=higher, protocol=protocol)
 
 
 def _as_stored(picture: Images) -> Maps:

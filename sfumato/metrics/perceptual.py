@@ -61,14 +61,29 @@ def path_length(
     if len(first) < 1 / DROPPED:
         raise DataError(f"{len(first)} pairs are too few for a path length; give at least {1 / DROPPED:.0f}")
     lengths = path_lengths(synthesise, compare, first, second, space=space, rng=rng, ends=ends, epsilon=epsilon, batch=batch)
+    return smoothness(lengths, compare, space=space, rng=rng, ends=ends, epsilon=epsilon, name=name)
+
+
+def smoothness(
+    lengths: PerImage,
+    compare: Compares,
+    *,
+    space: Space,
+    rng: torch.Generator,
+    ends: bool = False,
+    epsilon: float = EPSILON,
+    name: str = "lpips",
+    notes: str = "",
+) -> Measurement:
+    """The mean of what `path_lengths` found, without the lowest and the highest hundredth."""
     kept = without_tails(lengths)
     protocol = Protocol(
         features=name,
         weights=weights_hash(compare),
         resize=f"whole factors down to {LARGEST}",
-        generated=len(first),
+        generated=len(lengths),
         settings=f"space {space}, {'t = 0' if ends else 't in [0, 1)'}, epsilon = {epsilon:g}, {DROPPED:.0%} dropped at either end",
-        notes="images float32, not clamped to bytes",
+        notes=notes or "images float32, not clamped to bytes",
     )
     title = f"path_length_{space}{'_ends' if ends else ''}"
     return average(title, kept, higher_is_better=False, protocol=protocol, rng=rng)

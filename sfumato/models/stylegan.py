@@ -48,6 +48,8 @@ class Config:
     """Whether the image is a sum of images of all sizes, the end of a residual network, or the end of a plain one."""
     discriminator: Literal["residual", "plain"] = "residual"
     """Whether what halves the size is a residual block."""
+    noise: bool = True
+    """Whether each layer adds noise, for what is random in an image: hairs, grains. A short training turns it into speckles."""
     layers: Annotated[int, Range(1, 2, "layers")] = 2
     """Layers of the generator at each size; with 1, a pair of networks learns twice as many images in the same time."""
     discriminator_layers: Annotated[int, Range(1, 2, "layers")] = 2
@@ -101,10 +103,10 @@ class StyleGan(Adversarial):
         return w.mean(dim=0, keepdim=True)[:, None] if labels is None else w[:, None]
 
     def noise_shapes(self) -> list[tuple[int, int]]:
-        return [layer.size for layer in self._painter.synthesis.layers()]
+        return [layer.size for layer in self._painter.synthesis.layers() if layer.noisy]
 
     def noise(self) -> list[Maps]:
-        return [layer.get_buffer("noise")[None, None] for layer in self._painter.synthesis.layers()]
+        return [layer.get_buffer("noise")[None, None] for layer in self._painter.synthesis.layers() if layer.noisy]
 
     def steered(self) -> list[tuple[int, Tensor]]:
         return self._painter.synthesis.steered()
@@ -169,7 +171,9 @@ class Synthesis(nn.Module):
             residual = math.sqrt(0.5) if config.generator == "residual" and i else 1.0
 
             def layer(inputs: int, *, up: bool, gain: float, side: tuple[int, int] = side, width: int = width) -> StyledConv:
-                return StyledConv(inputs, width, config.style_dim, side, up=up, how=config.style, gain=gain, clamp=config.clamp)
+                return StyledConv(
+                    inputs, width, config.style_dim, side, up=up, how=config.style, gain=gain, clamp=config.clamp, noisy=config.noise
+                )
 
             if i:
                 self.first.append(layer(widths[i - 1], up=True, gain=1.0 if config.layers > 1 else residual))
@@ -205,7 +209,7 @@ class Synthesis(nn.Module):
         return image.float() / 2 + 0.5
 
     def layers(self) -> list[StyledConv]:
-        """The layers with noise, coarse to fine."""
+        """The layers that a style steers and that may add noise, coarse to fine."""
         pairs = itertools.zip_longest(self.second, self.first) if self.depth > 1 else [self.second, self.first]
         return [layer for pair in pairs for layer in pair if isinstance(layer, StyledConv)]
 
@@ -261,7 +265,7 @@ class Discriminator(nn.Module):
 
 
 def _run(layer: nn.Module, x: Maps, w: Vectors, noise: Iterator[Maps] | None, seen: list[Maps] | None) -> Maps:
-    made: Maps = layer(x, w, None if noise is None else next(noise))
+    made: Maps = layer(x, w, None if noise is None or not getattr(layer, "noisy", True) else next(noise))
     if seen is not None:
         seen.append(made)
     return made

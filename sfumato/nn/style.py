@@ -64,7 +64,7 @@ class Conv(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """3x3 convolution steered by a style, with noise, bias and leaky ReLU; doubles the size first if `up`.
+    """3x3 convolution steered by a style, with noise if `noisy`, bias and leaky ReLU; doubles the size first if `up`.
 
     `modulate` scales the weights of each input channel by the style, then those of each output channel to unit length (Karras et al.
     2020, https://arxiv.org/abs/1912.04958, section 2.2), computed on the maps before and after one convolution for the whole batch.
@@ -83,12 +83,15 @@ class StyledConv(nn.Module):
         how: Literal["modulate", "adain"] = "modulate",
         gain: float = 1.0,
         clamp: float = 0.0,
+        noisy: bool = True,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.strength = nn.Parameter(torch.zeros(()))
-        self.register_buffer("noise", torch.randn(size))
+        self.noisy = noisy
+        if noisy:
+            self.strength = nn.Parameter(torch.zeros(()))
+            self.register_buffer("noise", torch.randn(size))
         self.affine = Dense(style_dim, inputs if how == "modulate" else 2 * outputs, bias=1.0)
         if how == "adain":
             self.affine.bias.data[outputs:] = 0
@@ -96,7 +99,7 @@ class StyledConv(nn.Module):
 
     def forward(self, x: Maps, style: Vectors, noise: Maps | None = None) -> Maps:
         s = self.affine(style)
-        grain = self._noise(x, noise) * self.strength
+        grain = self._noise(x, noise) * self.strength if self.noisy else x.new_zeros(())
         if self.how == "adain":
             y = self._convolved(x, self.weight / math.sqrt(self.weight[0].numel()))
             y = F.leaky_relu(y + grain.to(y.dtype) + self.bias.to(y.dtype)[:, None, None], SLOPE) * (GAIN * self.gain)

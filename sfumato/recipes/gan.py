@@ -77,10 +77,20 @@ def stylegan() -> TrainSettings:
     """A generator with styles for images of any size: relativistic loss, lazy R1 and R2, equalised weights, small shifts."""
     return dataclasses.replace(
         dcgan(),
-        model=styled.Config(width=32, discriminator_width=32, mapping=2, layers=1, discriminator_layers=1, discriminator="plain"),
+        model=styled.Config(
+            width=32,
+            discriminator_width=32,
+            mapping=2,
+            mapping_rate=0.1,
+            noise=False,
+            layers=1,
+            discriminator_layers=1,
+            discriminator="plain",
+        ),
         objective=adversarial.Config(r1=0.5, r2=0.5, penalty_end=0.1, penalty_every=8, augment=augment.Config(shift=0.125)),
-        lr=2.5e-3,
-        lr_end=0.05,
+        lr=6e-3,
+        lr_warmup=10_000,
+        lr_end=0.03,
         beta2=0.99,
         precision="bf16",
     )

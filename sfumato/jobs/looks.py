@@ -1,0 +1,95 @@
+"""What a network that learned from people says of a generator: how smoothly it moves, and how different its images look."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from sfumato.core import chance
+from sfumato.core.errors import SettingError
+from sfumato.core.image import Bytes, Images, Labels, Maps, PerImage, Vectors, to_images
+from sfumato.data.dataset import Dataset
+from sfumato.jobs.generate import generate
+from sfumato.metrics.base import Measurement, Protocol
+from sfumato.metrics.features import weights_hash
+from sfumato.metrics.interval import average
+from sfumato.metrics.perceptual import lpips, path_lengths, smoothness
+from sfumato.models.base import Compares, Samples
+from sfumato.store import weights
+
+MOST = 2000
+"""Pairs that are measured where more are asked for."""
+LEAST = 100
+"""Pairs without which a mean without its tails says nothing."""
+
+
+def eyes(name: str) -> Compares:
+    """The network called `name` that compares two images. Raises SettingError for one that does not."""
+    return weights.opened(name, Compares, otherwise="does not compare two images; lpips-squeeze, lpips-alex and lpips-vgg do")
+
+
+def looks(network: Any, real: Dataset, compare: Compares, *, name: str, count: int, seed: int) -> list[Measurement]:
+    """Perceptual path length of `count` pairs of latents, at most 2,000, and the mean distance of so many pairs of images.
+
+    Of generated ones, that is, and of `real` ones beside them.
+
+    Paths lead through W, straight, where the network maps latents to styles, and through Z, on the sphere, where it does not; both ends
+    are of one class. Raises SettingError for fewer than 100 pairs.
+    """
+    count = min(count, MOST)
+    if count < LEAST:
+        raise SettingError(f"count = {count} pairs are too few for a path length; give at least {LEAST}")
+    rng = chance.generator(seed, "looks")
+    space = "w" if network.styles > 1 else "z"
+    lengths = paths(network, compare, space=space, count=count, rng=rng)
+    report = [smoothness(lengths, compare, space=space, rng=rng, name=name, notes="both ends of one class" if network.classes else "")]
+    made = generate(network, 2 * count, seed=seed, device=str(next(network.parameters()).device))
+    protocol = Protocol(features=name, weights=weights_hash(compare), settings="mean distance of two images", generated=2 * count)
+    made = made[torch.randperm(len(made), generator=rng)]  # generated in turn, classes would always meet their neighbours
+    report.append(average("variety", pairs(compare, made), higher_is_better=True, protocol=protocol, rng=rng))
+    chosen = real.pixels[torch.randperm(len(real), generator=rng)[: 2 * count]]
+    known = Protocol(
+        features=name,
+        weights=protocol.weights,
+        settings=protocol.settings,
+        real=len(chosen),
+        reference=f"{real.name} {real.fingerprint[:8]}",
+    )
+    return [*report, average("real_variety", pairs(compare, chosen), higher_is_better=True, protocol=known, rng=rng)]
+
+
+def paths(network: Samples, compare: Compares, *, space: Any, count: int, rng: torch.Generator) -> PerImage:
+    """What `path_lengths` finds between random latents, as many of each class as can be."""
+    found, where = [], next(network.parameters()).device
+    for kind in range(max(1, network.classes)):
+        n = len(range(kind, count, max(1, network.classes)))
+        ends = [torch.randn(n, network.latent_dim, generator=rng).to(where) for _ in range(2)]
+        if space == "w":
+            ends = [network.style(z, _all(kind, z, network))[:, 0] for z in ends]
+
+        def images(x: Vectors, kind: int = kind) -> Images:
+            labels = _all(kind, x, network)
+            shown = network.paint(x[:, None].expand(-1, network.styles, -1), labels) if space == "w" else network.sample(x, labels)
+            return coloured(shown, compare)
+
+        found.append(path_lengths(images, compare, ends[0], ends[1], space=space, rng=rng))
+    return torch.cat(found)
+
+
+def pairs(compare: Compares, images: Images | Bytes) -> Float[Tensor, " _pairs"]:
+    """Distances of the first image to the second, the third to the fourth, and so on."""
+    shown = to_images(images) if images.dtype == torch.uint8 else images
+    shown = coloured(shown[: len(shown) // 2 * 2], compare)
+    return lpips(compare, shown[::2], shown[1::2])
+
+
+def coloured(images: Tensor, compare: Compares) -> Maps:
+    """`images` with as many channels as `compare` takes: grey in all three. Raises SettingError for others."""
+    if images.shape[1] not in (1, compare.channels):
+        raise SettingError(f"that network compares images of {compare.channels} channels; these have {images.shape[1]}")
+    return images.expand(-1, compare.channels, -1, -1)
+
+
+def _all(kind: int, like: Tensor, network: Samples) -> Labels | None:
+    return torch.full((len(like),), kind, device=like.device) if network.classes else None
