@@ -201,3 +201,94 @@ def test_every_style_steers_something(build):
             other = styles.clone()
             other[:, i] = torch.randn(10)
             assert not torch.equal(net.paint(other), image), i
+
+
+COMPACT = {"layers": 1, "discriminator_layers": 1, "noise": False}
+
+
+def compact(net, w, kind):
+    """One layer a size: each output pixel of the 4x4 transposed convolution is reached by 2x2 taps, a quarter of the weights' length."""
+    g, half = net.generator.synthesis, math.sqrt(0.5)
+
+    def one(x, layer, gain):
+        s, made = dense(w, layer.affine), []
+        for i in range(len(x)):
+            weight = layer.weight.double() * s[i][None, :, None, None]
+            weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) / (4 if layer.up else 1) + 2.5e-9).sqrt()
+            up = F.conv_transpose2d(x[i : i + 1], weight.transpose(0, 1), stride=2, padding=1) if layer.up else None
+            made.append(F.conv2d(x[i : i + 1], weight, padding=1) if up is None else up)
+        return lrelu(torch.cat(made) + layer.bias.double()[:, None, None]) * gain
+
+    x = one(g.start.double().expand(len(w), -1, -1, -1), g.second[0], 1.0)
+    image = to_image(x, g.images[0], w) if kind == "skip" else None
+    for i, layer in enumerate(g.first):
+        y = one(x, layer, half if kind == "residual" else 1.0)
+        if kind == "residual":
+            y = y + fir(F.conv2d(x, g.shortcuts[i].weight.double() / math.sqrt(x.shape[1]) * half), (2, 1), up=2, gain=4)
+        x = y
+        if kind == "skip":
+            image = fir(image, (2, 1), up=2, gain=4) + to_image(x, g.images[i + 1], w)
+    return (to_image(x, g.images[0], w) if image is None else image) / 2 + 0.5
+
+
+@pytest.mark.parametrize("kind", ["skip", "residual", "plain"])
+def test_the_compact_generator_is_its_formula(build, kind):
+    net = build(generator=kind, **COMPACT)
+    assert net.styles == 5
+    assert net.noise_shapes() == net.noise() == []
+    z = torch.randn(4, 12)
+    expected = compact(net, mapped(net.generator.mapping, z.double()), kind)
+    with torch.no_grad():
+        made = net.sample(z)
+    assert (made - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("kind", ["residual", "plain"])
+def test_the_compact_discriminator_is_its_formula(build, kind):
+    net = build(discriminator=kind, **COMPACT)
+    d, images, gain = net.discriminator, torch.rand(4, 3, 32, 32), math.sqrt(0.5) if kind == "residual" else 1.0
+    x = conv(images.double() * 2 - 1, d.stem)
+    for i, layer in enumerate(d.second):
+        y = F.conv2d(x, layer.weight.double() / math.sqrt(layer.weight[0].numel()), stride=2, padding=1)
+        y = lrelu(y + layer.bias.double()[:, None, None]) * gain
+        x = y + conv(x, d.shortcuts[i], down=True, gain=gain) if kind == "residual" else y
+    spread = ((x - x.mean(dim=0)).square().mean(dim=0) + 1e-8).sqrt().mean()
+    x = conv(torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], dim=1), d.conv)
+    expected = dense(dense(x.flatten(1), d.dense, active=True), d.score)[:, 0]
+    with torch.no_grad():
+        made = net.judge(images).logit
+    assert (made - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (28, 28), (48, 20), (17, 33)])
+def test_the_compact_pair_takes_any_size_and_keeps_its_variance(build, size):
+    torch.manual_seed(1)
+    settings = {"width": 32, "discriminator_width": 32, "max_width": 64, "channels": 3, "classes": 0, "generator": "plain"}
+    net = MODELS["stylegan"](size=size, latent_dim=16, style_dim=16, **settings, **COMPACT).build()
+    seen = Steering(seen=[])
+    images = net.paint(net.style(torch.randn(8, 16)), None, seen)
+    assert images.shape == (8, 3, *size)
+    assert net.judge(images).logit.shape == (8,)
+    assert all(0.6 < maps.square().mean().sqrt() < 1.6 for maps in seen.seen), "of unit variance all the way"
+    assert [tuple(maps.shape[2:]) for maps in seen.seen][-1] == size
+
+
+def test_every_style_of_the_compact_pair_steers_something(build):
+    net = build(**COMPACT)
+    assert sorted({place for place, _ in net.steered()}) == list(range(net.styles))
+    styles = net.style(torch.randn(1, 12))
+    with torch.no_grad():
+        image = net.paint(styles)
+        for i in range(net.styles):
+            other = styles.clone()
+            other[:, i] = torch.randn(10)
+            assert not torch.equal(net.paint(other), image), i
+
+
+def test_the_sizes_of_the_network_grow_to_an_end():
+    small = MODELS["stylegan"](width=32, discriminator_width=32, max_width=256, discriminator="plain", **COMPACT)
+    full = small.larger()
+    assert (full.layers, full.discriminator_layers, full.discriminator, full.noise, full.width) == (2, 2, "residual", True, 32)
+    wide = full.larger().larger()
+    assert (wide.width, wide.discriminator_width, wide.max_width) == (128, 128, 512)
+    assert wide.larger() is None

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.models import stylegan
 from sfumato.train import log, loop, plan
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
@@ -103,6 +104,26 @@ def test_going_on_keeps_the_planned_length_and_measures_nothing(clock, tiny, bar
     assert not fit(settings, data=bars, device="cpu", watch=second, run=tmp_path).interrupted
     assert second.settings == first.settings
     assert second.notes == []
+
+
+def test_with_time_for_it_the_network_grows_and_the_run_goes_on_with_that_one(clock, bars, tiny, tmp_path):
+    small = stylegan.Config(latent_dim=4, style_dim=4, mapping=1, width=2, discriminator_width=2, max_width=4, group=2, layers=1)
+    settings = tiny("gan", budget="2min", model=small, sample_every=400, save_every=400)
+    images = {}
+    for grow in (0, 5000, 100):
+        watch = Remember(stop=2)
+        fit(dataclasses.replace(settings, grow=grow), data=bars, device="cpu", run=tmp_path / str(grow), watch=watch)
+        images[grow] = watch.settings
+    assert images[0].model.layers == images[5000].model.layers == 1
+    assert (images[100].model.layers, images[100].model.discriminator, images[100].model.width) == (2, "residual", 128)
+    again = Remember(stop=1)
+    fit(dataclasses.replace(settings, grow=100), data=bars, device="cpu", run=tmp_path / "100", watch=again)
+    assert again.settings == images[100]
+    other = dataclasses.replace(settings, grow=100, model=dataclasses.replace(small, width=3))
+    with pytest.raises(CheckpointError, match="layers"):
+        fit(other, data=bars, device="cpu", run=tmp_path / "100")
+    with pytest.raises(SettingError, match="comes in no sizes"):
+        fit(tiny("gan", grow=100), data=bars, device="cpu")
 
 
 def test_another_budget_is_another_run(clock, tiny, bars, tmp_path):

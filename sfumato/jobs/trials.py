@@ -212,7 +212,7 @@ _NOTES = {
 
 
 def _measurement(
-    name: str, values: list[float], kind: Trial, pictures: Dataset | Scenes, precision: Precision, **looker: str
+    name: str, values: list[float], kind: Trial, pictures: Dataset | Scenes, precision: Precision, *, features: str = "", weights: str = ""
 ) -> Measurement:
     judged = "luma of colour" if kind.luma else "all channels"
     protocol = Protocol(
@@ -222,7 +222,8 @@ def _measurement(
         dtype={"bf16": "bfloat16", "fp32": "float32"}.get(precision, precision),
         interval="95 %, other pictures of the same kind, bootstrap",
         notes=_NOTES[name],
-        **looker,
+        features=features,
+        weights=weights,
     )
     numbers = torch.tensor(values, dtype=torch.float64)
     interval = bootstrap(numbers.float(), rng=chance.generator(0, "bootstrap")) if len(values) > 1 else None

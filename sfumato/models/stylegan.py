@@ -9,6 +9,7 @@ skip and residual networks) and 2020 (https://arxiv.org/abs/2006.06676: labels).
     image ─ from image ─ [conv ─ conv down] x halvings ─ deviation ─ conv ─ dense ─ logit (or <dense, mapping(label)>)
 """
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ class Config:
     noise: bool = True
     """Whether each layer adds noise, for what is random in an image: hairs, grains. A short training turns it into speckles."""
     layers: Annotated[int, Range(1, 2, "layers")] = 2
-    """Layers of the generator at each size; with 1, a pair of networks learns twice as many images in the same time."""
+    """Layers of the generator at each size; one has a 4x4 kernel and no filter, and sees twice as many images in the same time."""
     discriminator_layers: Annotated[int, Range(1, 2, "layers")] = 2
     """Layers of the discriminator at each size."""
     width: Annotated[int, Range(1, 1024, "channels")] = 64
@@ -68,6 +69,15 @@ class Config:
     """Sizes are halved for as long as both sides stay at least this."""
     clamp: Annotated[float, Range(0, 1e6)] = 0.0
     """Maps are held within this; networks trained in half precision want 256, 0 leaves them."""
+
+    def larger(self) -> "Config | None":
+        """The next size: two layers at each size and residual discriminators first, then twice the width. None after the largest."""
+        if self.layers < 2 or self.discriminator_layers < 2:
+            return dataclasses.replace(self, layers=2, discriminator_layers=2, discriminator="residual", noise=True)
+        if self.width >= 128:
+            return None
+        wider = {name: 2 * getattr(self, name) for name in ("width", "discriminator_width")}
+        return dataclasses.replace(self, **wider, max_width=min(512, 2 * self.max_width))
 
     def build(self) -> "StyleGan":
         return StyleGan(self)
@@ -171,8 +181,18 @@ class Synthesis(nn.Module):
             residual = math.sqrt(0.5) if config.generator == "residual" and i else 1.0
 
             def layer(inputs: int, *, up: bool, gain: float, side: tuple[int, int] = side, width: int = width) -> StyledConv:
+                taps = 4 if up and config.layers == 1 else 3
                 return StyledConv(
-                    inputs, width, config.style_dim, side, up=up, how=config.style, gain=gain, clamp=config.clamp, noisy=config.noise
+                    inputs,
+                    width,
+                    config.style_dim,
+                    side,
+                    up=up,
+                    how=config.style,
+                    gain=gain,
+                    clamp=config.clamp,
+                    noisy=config.noise,
+                    side=taps,
                 )
 
             if i:
@@ -238,7 +258,8 @@ class Discriminator(nn.Module):
         for inputs, outputs in itertools.pairwise(widths):
             if config.discriminator_layers > 1:
                 self.first.append(Conv(inputs, inputs, 3, clamp=config.clamp))
-            self.second.append(Conv(inputs, outputs, 3, down=True, gain=gain, clamp=config.clamp))
+            side = 4 if config.discriminator_layers == 1 else 3
+            self.second.append(Conv(inputs, outputs, side, down=True, gain=gain, clamp=config.clamp))
             if residual:
                 self.shortcuts.append(Conv(inputs, outputs, 1, down=True, active=False, gain=gain))
         width, (h, w) = widths[-1], sizes[-1]

@@ -37,7 +37,10 @@ class Dense(nn.Module):
 
 
 class Conv(nn.Module):
-    """Convolution with equalised weights and, if `active`, bias and leaky ReLU; halves the size behind a blur if `down`."""
+    """Convolution with equalised weights and, if `active`, bias and leaky ReLU; halves the size if `down`.
+
+    Behind a blur, that is; a kernel of side 4 does without one, for layers that are to see every pixel themselves.
+    """
 
     def __init__(
         self, inputs: int, outputs: int, side: int, *, down: bool = False, active: bool = True, gain: float = 1.0, clamp: float = 0.0
@@ -52,6 +55,8 @@ class Conv(nn.Module):
         side = self.weight.shape[2]
         if self.down and side == 1:
             y = F.conv2d(halved(x), weight)
+        elif self.down and side == 4:
+            y = F.conv2d(x, weight, stride=2, padding=1)
         elif self.down:
             y = F.conv2d(blurred(x, 2), weight, stride=2)
         else:
@@ -64,7 +69,9 @@ class Conv(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """3x3 convolution steered by a style, with noise if `noisy`, bias and leaky ReLU; doubles the size first if `up`.
+    """3x3 convolution steered by a style, with noise if `noisy`, bias and leaky ReLU; doubles the size first if `up`, and blurs then.
+
+    With `side` 4, which goes with `up` alone, there is no blur: the one layer of a size must be able to draw every pixel.
 
     `modulate` scales the weights of each input channel by the style, then those of each output channel to unit length (Karras et al.
     2020, https://arxiv.org/abs/1912.04958, section 2.2), computed on the maps before and after one convolution for the whole batch.
@@ -84,9 +91,10 @@ class StyledConv(nn.Module):
         gain: float = 1.0,
         clamp: float = 0.0,
         noisy: bool = True,
+        side: int = 3,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, side, side))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noisy = noisy
         if noisy:
@@ -109,13 +117,17 @@ class StyledConv(nn.Module):
         y = self._convolved(x * planes(s).to(x.dtype), self.weight)
         # sqrt(2) goes in before the leaky ReLU, which keeps positive factors.
         factor = GAIN * self.gain
-        y = torch.addcmul((grain * factor).to(y.dtype), y, planes(length * factor).to(y.dtype))
+        # Of the 4x4 taps, 2x2 reach any one pixel: half the deviation.
+        reached = 2 if self.weight.shape[2] == 4 else 1
+        y = torch.addcmul((grain * factor).to(y.dtype), y, planes(length * (reached * factor)).to(y.dtype))
         y = F.leaky_relu(y + (self.bias * factor).to(y.dtype)[:, None, None], SLOPE)
         return y.clamp(-self.clamp * self.gain, self.clamp * self.gain) if self.clamp else y
 
     def _convolved(self, x: Maps, weight: Tensor) -> Maps:
         if not self.up:
             return F.conv2d(x, weight, padding=1)
+        if weight.shape[2] == 4:
+            return F.conv_transpose2d(x, weight.transpose(0, 1), stride=2, padding=1)[:, :, : self.size[0], : self.size[1]]
         y = blurred(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 1, gain=4.0)
         return y[:, :, : self.size[0], : self.size[1]]
 

@@ -17,6 +17,7 @@ compared by the eyes of a trained network, on average (feature matching, Saliman
 Adaptive augmentation (Karras et al. 2020, https://arxiv.org/abs/2006.06676) keeps a discriminator from learning few images by heart.
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Annotated, Literal
@@ -44,10 +45,10 @@ Kind = Literal["non-saturating", "least-squares", "hinge", "wasserstein", "relat
 class Config:
     loss: Kind = "relativistic"
     """What either side minimises."""
-    r1: Annotated[float, Range(0, 10_000)] = 0.25
+    r1: Annotated[float | None, Range(0, 10_000)] = 0.25
     """Weight gamma of the gradient penalty on real images, gamma / 2 * E|grad D|^2, for images in [0, 1]: a quarter of what papers
-    with images in [-1, 1] write."""
-    r2: Annotated[float, Range(0, 10_000)] = 0.25
+    with images in [-1, 1] write. None takes it from the size of the images: 0.5 at 64 x 64 in colour, in proportion to their numbers."""
+    r2: Annotated[float | None, Range(0, 10_000)] = 0.25
     """The same on generated images."""
     penalty_end: Annotated[float, Range(0, 1, "of the start")] = 0.3
     """R1 and R2 fall to this share of their weight along a cosine over the run; 1 keeps them."""
@@ -86,12 +87,21 @@ class Config:
         if bool(self.perceptual) != bool(self.features):
             raise SettingError("objectives/adversarial: perceptual is the weight of what features names; give both or neither")
 
+    def suited(self, *, channels: int, size: tuple[int, int]) -> "Config":
+        """The same with what was left open taken from the shape of the images."""
+        # What a sum over pixels weighs grows with their number: published weights of tuned runs go up about as fast.
+        gamma = 0.5 * channels * size[0] * size[1] / (3 * 64 * 64)
+        open_ones = [name for name in ("r1", "r2") if getattr(self, name) is None]
+        return dataclasses.replace(self, **dict.fromkeys(open_ones, gamma))
+
     def phases(self, model: Adversarial) -> list[Phase]:
         """Generator, discriminator, and the lazy penalties. The generator comes first: its images serve all but the last.
 
         Raises SettingError for a penalty on a discriminator with batch normalisation, where no image has a slope of its own, and if
         `freeze` leaves nothing to train.
         """
+        if self.r1 is None or self.r2 is None:
+            return self.suited(channels=model.channels, size=model.size).phases(model)
         self._refuse_batch_norm(model)
         duel = Duel(self, model)
         judge, paint = trained(model, self.freeze), list(model.generator.parameters())
@@ -119,7 +129,8 @@ class Duel:
 
     def __init__(self, config: Config, model: Adversarial) -> None:
         self.config, self.model = config, model
-        self.controller = Controller(config.adaptive, penalised=bool(config.r1 or config.r2))
+        self.gammas = config.r1 or 0.0, config.r2 or 0.0
+        self.controller = Controller(config.adaptive, penalised=any(self.gammas))
         self.length = PathLength()
         self.eyes = Perception(config.features, config.layers, model.channels, device_of(model)) if config.perceptual else None
         self.shown = Shown(lambda batch: model.paint(mixed(model, batch, config.mixing), batch.labels))
@@ -161,9 +172,9 @@ class Duel:
         fade = end + (1 - end) * (1 + math.cos(math.pi * batch.progress)) / 2
         r1, r2 = (
             squared_slope(lambda x: self._judged(x, batch).logit, images) if weight else batch.clean.new_zeros(())
-            for weight, images in ((self.config.r1, batch.clean), (self.config.r2, fake))
+            for weight, images in zip(self.gammas, (batch.clean, fake), strict=True)
         )
-        weighted = fade * self.controller.gamma * (self.config.r1 * r1 + self.config.r2 * r2) / 2
+        weighted = fade * self.controller.gamma * (self.gammas[0] * r1 + self.gammas[1] * r2) / 2
         # A discriminator that knows nothing pays log 2, whatever the loss: a yardstick that does not vanish with it.
         share = weighted / (weighted + math.log(2))
         return {"total": self.config.penalty_every * weighted, "r1": r1, "r2": r2, "share": share}

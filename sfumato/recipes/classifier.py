@@ -31,6 +31,22 @@ def digits_classifier() -> TrainSettings:
     return dataclasses.replace(classifier(), data="mnist", validation=0.0, images=250_000)
 
 
+def eurosat_classifier() -> TrainSettings:
+    """The bundled `eurosat-classifier`: satellite tiles of ten kinds of land."""
+    return dataclasses.replace(
+        classifier(),
+        data="eurosat",
+        model=networks.Config(dropout=0.2, widths=(24, 48, 96, 144)),
+        validation=0.0,
+        augment=augment.Config(flip=0.5, turn=0.5, shift=0.1),
+        images=160_000,
+        batch=64,
+        lr_warmup=8_000,
+        ema=10_000,
+        precision="bf16",
+    )
+
+
 def fashion_classifier() -> TrainSettings:
     """The bundled `fashion-classifier`: Fashion-MNIST."""
     return dataclasses.replace(

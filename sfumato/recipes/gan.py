@@ -74,7 +74,7 @@ def digits() -> TrainSettings:
 
 
 def stylegan() -> TrainSettings:
-    """A generator with styles for images of any size: relativistic loss, lazy R1 and R2, equalised weights, small shifts."""
+    """A generator with styles: as strong a penalty as the images' size wants, as large a network as the --budget is worth."""
     return dataclasses.replace(
         dcgan(),
         model=styled.Config(
@@ -87,18 +87,25 @@ def stylegan() -> TrainSettings:
             discriminator_layers=1,
             discriminator="plain",
         ),
-        objective=adversarial.Config(r1=0.5, r2=0.5, penalty_end=0.1, penalty_every=8, augment=augment.Config(shift=0.125)),
+        objective=adversarial.Config(r1=None, r2=None, penalty_end=0.1, penalty_every=8, augment=augment.Config(shift=0.125)),
         lr=6e-3,
         lr_warmup=10_000,
         lr_end=0.03,
         beta2=0.99,
         precision="bf16",
+        grow=4_000_000,
     )
 
 
 def cats() -> TrainSettings:
     """The bundled `cats`: faces of cats, 64 pixels."""
     return dataclasses.replace(stylegan(), data="cats64", augment=augment.Config(flip=0.5), images=400_000)
+
+
+def eurosat() -> TrainSettings:
+    """The bundled `eurosat`: satellite tiles of ten kinds of land, 64 pixels."""
+    base = stylegan()
+    return dataclasses.replace(base, data="eurosat", augment=augment.Config(flip=0.5, turn=0.5), images=400_000)
 
 
 def glyphs() -> TrainSettings:

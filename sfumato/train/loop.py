@@ -6,7 +6,6 @@ Resume is the same call again. Order and randomness are functions of (seed, imag
 run killed at any moment goes on to the very weights it would have had.
 """
 
-import dataclasses
 import json
 import time
 from collections.abc import Iterable
@@ -129,7 +128,7 @@ def _resolved(
     """The settings of the run: what was left open is taken from the data and the budget, or from the run that is in the folder."""
     settings, earlier = resolve(asked, training), _earlier(run)
     if earlier and settings.budget:
-        settings = dataclasses.replace(settings, images=earlier.images)
+        settings = plan.as_planned(settings, earlier)
     elif settings.budget:
         settings = plan.fit_to_budget(settings, training, world, where, watch, started=began)
     _same(earlier, settings, run)

@@ -20,9 +20,32 @@ MARGIN = 0.97
 def fit_to_budget(
     settings: TrainSettings, data: Dataset | Scenes, world: World, device: torch.device, watch: Watch, *, started: float
 ) -> TrainSettings:
-    """`settings` with `images` such that the run, begun when the clock said `started`, ends at `settings.budget`, this included."""
-    budget = seconds(settings.budget)
+    """`settings` with `images` such that the run, begun when the clock said `started`, ends at `settings.budget`, this included.
+
+    With `settings.grow`, its network is as large as is worth while.
+    """
     watch.note(f"measuring the speed, to end after {settings.budget}")
+    planned = _planned(settings, data, world, device, watch, started)
+    while settings.grow and planned.images > settings.grow and (larger := settings.model.larger()) is not None:
+        settings = dataclasses.replace(settings, model=larger)
+        watch.note("enough for a larger network")
+        planned = _planned(settings, data, world, device, watch, started)
+    return planned
+
+
+def as_planned(settings: TrainSettings, earlier: TrainSettings) -> TrainSettings:
+    """`settings` with what was planned for them when the run in the folder began."""
+    model = settings.model
+    while settings.grow and model is not None and model != earlier.model:
+        model = model.larger()
+    return dataclasses.replace(settings, images=earlier.images, model=settings.model if model is None else model)
+
+
+def _planned(
+    settings: TrainSettings, data: Dataset | Scenes, world: World, device: torch.device, watch: Watch, started: float
+) -> TrainSettings:
+    """`fit_to_budget`, of a network as large as it is."""
+    budget = seconds(settings.budget)
     trial = Trainee(settings, data, world, device)
 
     # The first round pays for memory and kernels that later ones find ready.

@@ -39,6 +39,8 @@ class TrainSettings:
     budget: str = ""
     """Wall-clock time for the run, such as 90s, 20min or 2h: the speed is measured first, then the length is fitted to it. What an
     objective does once at the end, such as fitting a mixture, comes on top."""
+    grow: Annotated[int, Range(0, 10**12, "images")] = 0
+    """With a budget: the network is taken a size larger for as long as it would see more images than this; 0 leaves it as it is."""
     batch: Annotated[int, Range(1, 65536, "images")] = 64
     """Images a step, over all processes together."""
     lr: Annotated[float, Range(0, 1)] = 1e-3
@@ -108,6 +110,8 @@ def resolve(asked: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
         raise SettingError(
             f"validation = {asked.validation:g} has no effect: {family(asked.objective)} measures nothing on held-out images; leave it at 0"
         )
+    if asked.grow and not hasattr(asked.model, "larger"):
+        raise SettingError(f"grow = {asked.grow} has no effect: {family(asked.model)} comes in no sizes; leave it at 0")
     if getattr(asked.objective, "freeze", 0) and not asked.start:
         raise SettingError(
             f"objective.freeze = {asked.objective.freeze} would keep random weights as they are; say what to start from (start)"
@@ -130,4 +134,6 @@ def resolve(asked: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
     if classes not in (0, len(data.classes)):
         raise SettingError(f"model.classes = {classes}, but {data.name} has {len(data.classes)}; leave it unset, or 0 to ignore labels")
     model = dataclasses.replace(asked.model, size=(height, width), channels=channels, classes=classes)
-    return dataclasses.replace(asked, model=model)
+    suited = getattr(asked.objective, "suited", None)
+    objective = asked.objective if suited is None else suited(channels=channels, size=(height, width))
+    return dataclasses.replace(asked, model=model, objective=objective)
