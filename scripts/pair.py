@@ -3,6 +3,7 @@
 python -m scripts.pair runs/restore-grey runs/restore restore
 """
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -10,15 +11,19 @@ import torch
 
 from scripts.bundle import main as bundle
 from sfumato.models import MODELS
+from sfumato.models.base import Deblurs
 from sfumato.store import checkpoint, weights
 
 
 def joined(grey: str, colour: str, target: Path) -> Path:
     """Writes both networks as one model to `target`, with a card that says where either comes from. Returns `target`."""
     parts = {"grey": weights.load(grey), "colour": weights.load(colour)}
-    networks = {name: getattr(part, name, part) for name, part in parts.items()}
-    settings = {name: getattr(part.config, name, part.config) for name, part in parts.items()}
-    config = MODELS["paired"](**settings)
+    if isinstance(parts["colour"], Deblurs):  # what they share, the inverse filters, has no weights
+        config = dataclasses.replace(parts["colour"].config, grey=parts["grey"].config.corrector)
+        networks = {"grey": parts["grey"].corrector, "corrector": parts["colour"].corrector}
+    else:
+        networks = {name: getattr(part, name, part) for name, part in parts.items()}
+        config = MODELS["paired"](**{name: getattr(part.config, name, part.config) for name, part in parts.items()})
     model = config.build()
     model.load_state_dict({f"{name}.{key}": w for name, network in networks.items() for key, w in network.state_dict().items()})
     cards = {name: part.card.get(name, part.card) for name, part in parts.items()}

@@ -47,6 +47,27 @@ def test_a_pair_is_trained_in_two_runs(pair):
         OBJECTIVES["restoration"]().phases(pair)
 
 
+def test_a_pair_that_deblurs_shares_its_filters(tmp_path):
+    kinds = {"grey": MODELS["deconvolving"](corrector=GREY, reach=8), "colour": MODELS["deconvolving"](corrector=COLOUR, reach=8)}
+    for name, config in kinds.items():
+        torch.manual_seed(len(name))
+        checkpoint.save(tmp_path / f"{name}.safetensors", config.build(), config, CARD | {"of": name})
+    paths = {name: str(tmp_path / f"{name}.safetensors") for name in kinds}
+    one = joined(paths["grey"], paths["colour"], tmp_path / "one.safetensors")
+    pair, kernels = weights.load(one), torch.full((2, 3, 3), 1 / 9)
+    for channels, name in ((1, "grey"), (3, "colour")):
+        images, alone = torch.rand(2, channels, 45, 70), weights.load(paths[name])
+        expected = restored(alone, images, noise=0.01, kernels=kernels)
+        torch.testing.assert_close(restored(pair, images, noise=0.01, kernels=kernels), expected, rtol=0, atol=0)
+        torch.testing.assert_close(restored(pair, images, noise=0.01, kernels=kernels, tile=24), expected, rtol=0, atol=1e-4)
+        model = kinds[name].build()
+        begin(model, str(one))
+        assert all(torch.equal(w, model.state_dict()[key]) for key, w in alone.state_dict().items())
+    assert footprint(pair) >= max(footprint(weights.load(path)) for path in paths.values()) * 0.99
+    with pytest.raises(SettingError, match="two runs"):
+        OBJECTIVES["restoration"]().phases(pair)
+
+
 def test_two_files_become_one_and_either_half_can_be_trained_further(tmp_path):
     paths = {}
     for name, config in (("grey", GREY), ("colour", COLOUR)):

@@ -207,22 +207,22 @@ COMPACT = {"layers": 1, "discriminator_layers": 1, "noise": False}
 
 
 def compact(net, w, kind):
-    """One layer a size: each output pixel of the 4x4 transposed convolution is reached by 2x2 taps, a quarter of the weights' length."""
+    """One layer a size: every pixel four times, then the convolution."""
     g, half = net.generator.synthesis, math.sqrt(0.5)
 
-    def one(x, layer, gain):
+    def layered(x, layer, gain):
         s, made = dense(w, layer.affine), []
         for i in range(len(x)):
             weight = layer.weight.double() * s[i][None, :, None, None]
-            weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) / (4 if layer.up else 1) + 2.5e-9).sqrt()
-            up = F.conv_transpose2d(x[i : i + 1], weight.transpose(0, 1), stride=2, padding=1) if layer.up else None
-            made.append(F.conv2d(x[i : i + 1], weight, padding=1) if up is None else up)
+            weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
+            one = x[i : i + 1].repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) if layer.up else x[i : i + 1]
+            made.append(F.conv2d(one, weight, padding=1))
         return lrelu(torch.cat(made) + layer.bias.double()[:, None, None]) * gain
 
-    x = one(g.start.double().expand(len(w), -1, -1, -1), g.second[0], 1.0)
+    x = layered(g.start.double().expand(len(w), -1, -1, -1), g.second[0], 1.0)
     image = to_image(x, g.images[0], w) if kind == "skip" else None
     for i, layer in enumerate(g.first):
-        y = one(x, layer, half if kind == "residual" else 1.0)
+        y = layered(x, layer, half if kind == "residual" else 1.0)
         if kind == "residual":
             y = y + fir(F.conv2d(x, g.shortcuts[i].weight.double() / math.sqrt(x.shape[1]) * half), (2, 1), up=2, gain=4)
         x = y

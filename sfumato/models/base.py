@@ -174,7 +174,7 @@ class Told(Restores):
         super().__init__()
         self.network, self.kernels = network, kernels
         self.channels, self.scale, self.multiple = network.channels, network.scale, network.multiple
-        self.context, self.takes = network.context, network.takes
+        self.context, self.takes, self.both = network.context, network.takes, network.both
 
     @property
     def grid(self) -> int:

@@ -52,9 +52,9 @@ class Config:
     noise: bool = True
     """Whether each layer adds noise, for what is random in an image: hairs, grains. A short training turns it into speckles."""
     layers: Annotated[int, Range(1, 2, "layers")] = 2
-    """Layers of the generator at each size; one has a 4x4 kernel and no filter, and sees twice as many images in the same time."""
+    """Layers of the generator at each size; one doubles by nearest neighbours, unfiltered, and sees twice as many images in a time."""
     discriminator_layers: Annotated[int, Range(1, 2, "layers")] = 2
-    """Layers of the discriminator at each size."""
+    """Layers of the discriminator at each size; one has a 4x4 kernel and no filter, so that nothing of the image is kept from it."""
     width: Annotated[int, Range(1, 1024, "channels")] = 64
     """Channels of the generator's finest maps; doubles with every halving of the size."""
     discriminator_width: Annotated[int, Range(0, 1024, "channels")] = 64
@@ -181,7 +181,7 @@ class Synthesis(nn.Module):
             residual = math.sqrt(0.5) if config.generator == "residual" and i else 1.0
 
             def layer(inputs: int, *, up: bool, gain: float, side: tuple[int, int] = side, width: int = width) -> StyledConv:
-                taps = 4 if up and config.layers == 1 else 3
+                nearest = up and config.layers == 1
                 return StyledConv(
                     inputs,
                     width,
@@ -192,7 +192,7 @@ class Synthesis(nn.Module):
                     gain=gain,
                     clamp=config.clamp,
                     noisy=config.noise,
-                    side=taps,
+                    nearest=nearest,
                 )
 
             if i:

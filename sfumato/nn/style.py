@@ -69,9 +69,10 @@ class Conv(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """3x3 convolution steered by a style, with noise if `noisy`, bias and leaky ReLU; doubles the size first if `up`, and blurs then.
+    """3x3 convolution steered by a style, with noise if `noisy`, bias and leaky ReLU; doubles the size first if `up`.
 
-    With `side` 4, which goes with `up` alone, there is no blur: the one layer of a size must be able to draw every pixel.
+    With zeros between the pixels and a blur after the convolution, that is, or by `nearest` neighbours and no blur: a layer that is the
+    only one of its size must be able to draw every pixel.
 
     `modulate` scales the weights of each input channel by the style, then those of each output channel to unit length (Karras et al.
     2020, https://arxiv.org/abs/1912.04958, section 2.2), computed on the maps before and after one convolution for the whole batch.
@@ -91,12 +92,12 @@ class StyledConv(nn.Module):
         gain: float = 1.0,
         clamp: float = 0.0,
         noisy: bool = True,
-        side: int = 3,
+        nearest: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, side, side))
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.noisy = noisy
+        self.noisy, self.nearest = noisy, nearest
         if noisy:
             self.strength = nn.Parameter(torch.zeros(()))
             self.register_buffer("noise", torch.randn(size))
@@ -117,17 +118,19 @@ class StyledConv(nn.Module):
         y = self._convolved(x * planes(s).to(x.dtype), self.weight)
         # sqrt(2) goes in before the leaky ReLU, which keeps positive factors.
         factor = GAIN * self.gain
-        # Of the 4x4 taps, 2x2 reach any one pixel: half the deviation.
-        reached = 2 if self.weight.shape[2] == 4 else 1
-        y = torch.addcmul((grain * factor).to(y.dtype), y, planes(length * (reached * factor)).to(y.dtype))
+        y = torch.addcmul((grain * factor).to(y.dtype), y, planes(length * factor).to(y.dtype))
         y = F.leaky_relu(y + (self.bias * factor).to(y.dtype)[:, None, None], SLOPE)
         return y.clamp(-self.clamp * self.gain, self.clamp * self.gain) if self.clamp else y
 
     def _convolved(self, x: Maps, weight: Tensor) -> Maps:
         if not self.up:
             return F.conv2d(x, weight, padding=1)
-        if weight.shape[2] == 4:
-            return F.conv_transpose2d(x, weight.transpose(0, 1), stride=2, padding=1)[:, :, : self.size[0], : self.size[1]]
+        if self.nearest:
+            # Each pixel four times and then 3x3 is one transposed convolution with sums of the taps, at less than half the work.
+            # Transposed, a kernel lies the other way round.
+            shifts = [(i, 1 - i, j, 1 - j) for i in (0, 1) for j in (0, 1)]
+            sums = torch.stack([F.pad(weight.flip(2, 3), shift) for shift in shifts]).sum(dim=0)
+            return F.conv_transpose2d(x, sums.transpose(0, 1), stride=2, padding=1)[:, :, : self.size[0], : self.size[1]]
         y = blurred(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 1, gain=4.0)
         return y[:, :, : self.size[0], : self.size[1]]
 

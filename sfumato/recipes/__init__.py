@@ -29,6 +29,7 @@ RECIPES = {
     "deblur-digits": "restore",
     "inpaint": "restore",
     "deblur": "restore",
+    "deblur-grey": "restore",
     "upscale-x2": "restore",
     "upscale-x4": "restore",
     "upscale-gan": "srgan",

@@ -129,6 +129,16 @@ def deblur() -> TrainSettings:
     )
 
 
+def deblur_grey() -> TrainSettings:
+    """What the bundled `deblur` does to grey pictures: wider maps."""
+    return dataclasses.replace(
+        deblur(),
+        model=deconvolving.Config(corrector=gated.Config(channels=1, width=64, encoder=(3,), middle=3, decoder=(3,), fold=2)),
+        augment=SYMMETRIES,
+        images=120_000,
+    )
+
+
 def upscale_x2() -> TrainSettings:
     """The bundled `upscale-x2`: twice as long sides, from images shrunk as MATLAB does."""
     return dataclasses.replace(

@@ -18,9 +18,7 @@ def begin(model: nn.Module, start: str) -> dict[str, Any]:
     """
     tensors, header = checkpoint.read_tensors(weights.find(start))
     own = model.state_dict()
-    if header["model"].get("is") == "models/paired":
-        member = "grey." if getattr(model, "channels", 3) == 1 else "colour."
-        tensors = {name.removeprefix(member): value for name, value in tensors.items() if name.startswith(member)}
+    tensors = _member(tensors, grey=getattr(model, "channels", 3) == 1) if not getattr(model, "both", False) else tensors
     parts = {name.split(".")[0] for name in tensors}
     missing = sorted({name.split(".")[0] for name in own} - parts)
     wanted = {name: value for name, value in own.items() if name.split(".")[0] in parts}
@@ -31,6 +29,17 @@ def begin(model: nn.Module, start: str) -> dict[str, Any]:
     card = header.get("card", {})
     data = {key: card.get("data", {}).get(key) for key in ("name", "sha256", "terms")}
     return {"model": start, "data": data, "images_seen": card.get("images_seen"), "missing": missing}
+
+
+def _member(tensors: dict[str, torch.Tensor], *, grey: bool) -> dict[str, torch.Tensor]:
+    """The weights of one of a pair of networks, by the names they have alone; all of what is no pair."""
+    parts = {name.split(".")[0] for name in tensors}
+    inside = {"colour": "", "corrector": "corrector."}
+    other = next((name for name in inside if name in parts), None)
+    if "grey" not in parts or other is None:
+        return tensors
+    chosen = "grey." if grey else f"{other}."
+    return {inside[other] + name.removeprefix(chosen): value for name, value in tensors.items() if name.startswith(chosen)}
 
 
 def _difference(wanted: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> str:
