@@ -31,6 +31,15 @@ def test_grey_images_go_to_one_network_and_colour_to_the_other_in_tiles_as_in_on
         torch.testing.assert_close(restored(pair, images, tile=24), alone, rtol=0, atol=1e-4)
 
 
+def test_a_colour_image_without_colour_is_grey_whatever_is_beside_it(pair):
+    grey, colour = torch.rand(1, 1, 20, 24), torch.rand(1, 3, 20, 24)
+    alone = restored(pair.grey, grey)
+    torch.testing.assert_close(restored(pair, grey.expand(-1, 3, -1, -1)), alone.expand(-1, 3, -1, -1), rtol=0, atol=0)
+    both = restored(pair, torch.cat([colour, grey.expand(-1, 3, -1, -1)]))
+    torch.testing.assert_close(both[1:], alone.expand(-1, 3, -1, -1), rtol=0, atol=0)
+    torch.testing.assert_close(both[:1], restored(pair.colour, colour), rtol=0, atol=0)
+
+
 def test_the_memory_of_the_larger_network_is_counted(pair):
     assert footprint(pair) == max(footprint(pair.grey), footprint(pair.colour))
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Bool
+from torch import Tensor, nn
 
 from sfumato.classical.deconvolve import fitting
 from sfumato.core import runtime
@@ -54,12 +55,18 @@ def restored(
 
     `noise` (standard deviation, as a share of full scale), `known` (1 where a pixel is seen, 0 where it is missing) and `quality` (of the
     JPEG, over 100) are for networks that want to know them, and `kernels`, the blur of each image, for those that undo it. A network of
-    grey images repairs each channel of colour ones for itself; one of colour images is shown grey ones in all three. With `tile`, no more
+    grey images repairs each channel of colour ones for itself; one of colour images is shown grey ones in all three; one that has a way
+    for either takes it by what an image shows. With `tile`, no more
     than about that many pixels a side are computed at once: slower, in little memory, with the same result. `precision` bf16 takes about
     half the time where the hardware has it, for some thousandths of a dB. Raises SettingError for a network that repairs nothing, for what
     it wants to know and is not told, for kernels that do not fit, or for tiles with a network that looks at the whole image.
     """
     network, where = weights.opened(model, Restores, otherwise="repairs nothing"), runtime.device(device)
+    if network.both and images.shape[1] > 1 and bool((grey := _colourless(images)).any()):
+        told: dict[str, Any] = {"noise": noise, "known": known, "quality": quality, "kernels": kernels}
+        how: dict[str, Any] = {"tile": tile, "precision": precision, "device": device}
+        made = [restored(network, _alone(images, i)[:, : 1 if grey[i] else None], **_each(told, i), **how) for i in range(len(images))]
+        return torch.cat([part.expand(-1, images.shape[1], -1, -1) for part in made])
     if images.shape[1] != network.channels and 1 not in (images.shape[1], network.channels):
         raise SettingError(f"images have {images.shape[1]} channels, the network takes {network.channels}; convert them first")
     if isinstance(network, Deblurs) and kernels is not None:
@@ -129,6 +136,21 @@ def _repaired(network: Restores, images: Maps, planes: Planes | None) -> Maps:
     if made.shape[:2] == images.shape[:2]:
         return made
     return made.reshape(n, c, *made.shape[2:]) if network.channels == 1 else made.mean(dim=1, keepdim=True)
+
+
+def _colourless(images: Images) -> Bool[Tensor, " n"]:
+    """Of each image whether all its channels are the same."""
+    return (images == images[:, :1]).flatten(1).all(dim=1)
+
+
+def _alone(x: Tensor, i: int) -> Tensor:
+    """Number `i` of a batch; of a batch of one it is that one."""
+    return x[i : i + 1] if len(x) > 1 else x
+
+
+def _each(told: dict[str, Any], i: int) -> dict[str, Any]:
+    """What is told of image `i`."""
+    return {name: _alone(value, i) if isinstance(value, Tensor) else value for name, value in told.items()}
 
 
 def _plane(name: str, value: float | Maps | None, images: Images) -> Planes:
