@@ -39,8 +39,8 @@ PLAIN = Config(loss="non-saturating", r1=0.0, r2=0.0)
 
 def test_a_penalty_left_open_is_as_strong_as_the_size_of_the_images_wants():
     open_one = Config(r1=None, r2=0.0)
-    assert open_one.suited(channels=3, size=(64, 64)) == Config(r1=0.5, r2=0.0)
-    assert open_one.suited(channels=1, size=(32, 32)).r1 == pytest.approx(0.5 / 12)
+    assert open_one.suited(channels=3, size=(64, 64)) == Config(r1=0.25, r2=0.0)
+    assert open_one.suited(channels=1, size=(32, 32)).r1 == pytest.approx(0.25 / 12)
     assert [phase.name for phase in open_one.phases(Toy())] == ["generator", "discriminator", "penalty"]
 
 

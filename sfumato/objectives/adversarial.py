@@ -47,7 +47,7 @@ class Config:
     """What either side minimises."""
     r1: Annotated[float | None, Range(0, 10_000)] = 0.25
     """Weight gamma of the gradient penalty on real images, gamma / 2 * E|grad D|^2, for images in [0, 1]: a quarter of what papers
-    with images in [-1, 1] write. None takes it from the size of the images: 0.5 at 64 x 64 in colour, in proportion to their numbers."""
+    with images in [-1, 1] write. None takes it from the size of the images: 0.25 at 64 x 64 in colour, in proportion to their numbers."""
     r2: Annotated[float | None, Range(0, 10_000)] = 0.25
     """The same on generated images."""
     penalty_end: Annotated[float, Range(0, 1, "of the start")] = 0.3
@@ -90,7 +90,7 @@ class Config:
     def suited(self, *, channels: int, size: tuple[int, int]) -> "Config":
         """The same with what was left open taken from the shape of the images."""
         # What a sum over pixels weighs grows with their number: published weights of tuned runs go up about as fast.
-        gamma = 0.5 * channels * size[0] * size[1] / (3 * 64 * 64)
+        gamma = 0.25 * channels * size[0] * size[1] / (3 * 64 * 64)
         open_ones = [name for name in ("r1", "r2") if getattr(self, name) is None]
         return dataclasses.replace(self, **dict.fromkeys(open_ones, gamma))
 

@@ -88,7 +88,7 @@ def stylegan() -> TrainSettings:
             discriminator="plain",
         ),
         objective=adversarial.Config(r1=None, r2=None, penalty_end=0.1, penalty_every=8, augment=augment.Config(shift=0.125)),
-        lr=6e-3,
+        lr=1.2e-2,
         lr_warmup=10_000,
         lr_end=0.03,
         beta2=0.99,
