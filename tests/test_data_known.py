@@ -4,18 +4,38 @@ import hashlib
 import io
 import tarfile
 import time
+import zipfile
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sfumato.core.errors import DataError, UnknownNameError
 from sfumato.data.known import NAMES, PUBLIC, File, known, locate
 from sfumato.data.load import load
 
 
+def test_archives_are_looked_for_in_the_data_folder(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "cats64.zip", "w") as archive:
+        for i in range(40):
+            picture = io.BytesIO()
+            Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 8, 3), np.uint8)).save(picture, "png")
+            archive.writestr(f"{i}.png", picture.getvalue())
+    monkeypatch.setenv("SFUMATO_DATA", str(tmp_path))
+    data = load("cats64", part="all")
+    assert (data.name, len(data), tuple(data.pixels.shape[1:])) == ("cats64", 40, (3, 8, 8))
+    assert "research" in data.terms
+    assert len(load("cats64", part="train")) + len(load("cats64", part="test")) == 40
+    with pytest.raises(DataError, match=r"eurosat is looked for in SFUMATO_DATA/eurosat.zip, and there is no file"):
+        load("eurosat")
+    monkeypatch.delenv("SFUMATO_DATA")
+    with pytest.raises(DataError, match="SFUMATO_DATA is not set"):
+        load("cats64")
+
+
 def test_the_list():
-    assert NAMES == ("glyphs", "mnist", "fashion-mnist", "cifar10")
+    assert NAMES == ("glyphs", "mnist", "fashion-mnist", "cifar10", "cats64", "eurosat")
     for kind in PUBLIC.values():
         assert len(kind.classes) == len(set(kind.classes)) == 10
         assert all(len(file.sha256) == 64 for file in kind.files)

@@ -108,7 +108,7 @@ def test_a_trained_network_compares_batches_by_their_mean_maps(monkeypatch):
     torch.testing.assert_close(losses["perceptual"], apart)
     torch.testing.assert_close(losses["total"], plain["total"] + 2 * apart)
     with pytest.raises(SettingError, match="both or neither"):
-        styled.Config(perceptual=1.0)
+        styled.Config(perceptual=1.0).phases(model)
 
 
 def test_the_mean_is_what_it_remembers():

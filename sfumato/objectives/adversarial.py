@@ -84,8 +84,6 @@ class Config:
     def check(self) -> None:
         if self.loss == "wasserstein" and not (self.gradient_penalty or self.r1):
             raise SettingError("objectives/adversarial: loss = 'wasserstein' needs gradient_penalty (10 is usual) or r1 above 0")
-        if bool(self.perceptual) != bool(self.features):
-            raise SettingError("objectives/adversarial: perceptual is the weight of what features names; give both or neither")
 
     def suited(self, *, channels: int, size: tuple[int, int]) -> "Config":
         """The same with what was left open taken from the shape of the images."""
@@ -97,12 +95,14 @@ class Config:
     def phases(self, model: Adversarial) -> list[Phase]:
         """Generator, discriminator, and the lazy penalties. The generator comes first: its images serve all but the last.
 
-        Raises SettingError for a penalty on a discriminator with batch normalisation, where no image has a slope of its own, and if
-        `freeze` leaves nothing to train.
+        Raises SettingError for a penalty on a discriminator with batch normalisation, where no image has a slope of its own, for
+        `perceptual` without `features` or the other way round, and if `freeze` leaves nothing to train.
         """
         if self.r1 is None or self.r2 is None:
             return self.suited(channels=model.channels, size=model.size).phases(model)
         self._refuse_batch_norm(model)
+        if bool(self.perceptual) != bool(self.features):
+            raise SettingError("objectives/adversarial: perceptual is the weight of what features names; give both or neither")
         duel = Duel(self, model)
         judge, paint = trained(model, self.freeze), list(model.generator.parameters())
         phases = [
