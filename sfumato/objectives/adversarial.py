@@ -82,7 +82,7 @@ class Config:
     """The discriminator's layers at this many of its finest sizes are not trained. For few images, with weights to start from."""
 
     def check(self) -> None:
-        if self.loss == "wasserstein" and not (self.gradient_penalty or self.r1):
+        if self.loss == "wasserstein" and self.gradient_penalty == 0 and self.r1 == 0:
             raise SettingError("objectives/adversarial: loss = 'wasserstein' needs gradient_penalty (10 is usual) or r1 above 0")
 
     def suited(self, *, channels: int, size: tuple[int, int]) -> "Config":
