@@ -33,7 +33,7 @@ def main(name: str, minutes: float | None = None, threads: int | None = None) ->
     minutes = minutes or card["minutes"]
     ours = {m.name: m for m in evaluate(name, **HOW.get(name, {}))}
     for rival in RIVALS.get(name, ("dcgan-classic",)):
-        settings = dataclasses.replace(recipe(rival), data=card["data"]["name"], budget=f"{minutes:.1f}min", precision="auto")
+        settings = dataclasses.replace(recipe(rival), data=card["data"]["name"], budget=f"{minutes:.1f}min")
         network: Any = fit(settings, run=Path("runs") / f"{rival}-{name}", watch=ProgressLine(Console()))
         if network.interrupted:
             raise KeyboardInterrupt

@@ -21,7 +21,7 @@ from sfumato.train.log import Watch
 from sfumato.train.loop import fit
 from sfumato.train.settings import TrainSettings
 
-GAMMA, PROBABILITY = 0.125, 0.08
+GAMMA, PROBABILITY = 0.0625, 0.08
 WRONG = {
     "right": {},
     "gamma x 10": {"r1": 10 * GAMMA},
@@ -40,13 +40,10 @@ ENOUGH = 1.25
 
 
 class Listener(Watch):
-    """Keeps what the doctor says, and the last figures."""
+    """Keeps what the doctor says."""
 
     def __init__(self) -> None:
-        self.said, self.last = [], {}
-
-    def row(self, row, settings) -> None:
-        self.last = row
+        self.said = []
 
     def note(self, text) -> None:
         if "doctor" in text or "stopped" in text or "Use" in text:
@@ -88,7 +85,9 @@ def main(images: int, cases: list[str]) -> None:
     for case in cases:
         untreated, _ = run(case, images, "watch", data)
         treated, heard = run(case, images, "act", data)
-        named = [illness for illness in NAMED[case] if any(illness in words for words in heard.said)]
+        # An illness that is named on the way counts only where the run then stops, or ends with it.
+        ended_ill = treated == float("inf") or any("at the end" in words for words in heard.said)
+        named = [illness for illness in NAMED[case] if ended_ill and any(f" {illness}" in words for words in heard.said)]
         verdict = "recovered" if treated <= ENOUGH * right else f"named {', '.join(named)}" if named else "NEITHER"
         good += verdict != "NEITHER"
         print(f"{case}: untreated {untreated:.0f}, treated {treated:.0f}: {verdict}", flush=True)

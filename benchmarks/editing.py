@@ -7,7 +7,9 @@ drag       of seeds 0 to 4, the pixel of the strongest corner in the middle half
 closed     the share of the 5 strongest closed-form directions that lies in the span of the 5 that change images most: of the images'
            Jacobian with respect to one style for all layers, by central differences, over 24 seeds
 
-    python -m benchmarks.editing [model]
+The model must make images of at least 48 pixels.
+
+    python -m benchmarks.editing MODEL
 """
 
 import statistics
@@ -111,4 +113,4 @@ def main(model: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1] if sys.argv[1:] else "cats")
+    main(sys.argv[1])

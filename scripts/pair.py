@@ -18,14 +18,16 @@ from sfumato.store import checkpoint, weights
 def joined(grey: str, colour: str, target: Path) -> Path:
     """Writes both networks as one model to `target`, with a card that says where either comes from. Returns `target`."""
     parts = {"grey": weights.load(grey), "colour": weights.load(colour)}
-    if isinstance(parts["colour"], Deblurs):  # what they share, the inverse filters, has no weights
-        config = dataclasses.replace(parts["colour"].config, grey=parts["grey"].config.corrector)
-        networks = {"grey": parts["grey"].corrector, "corrector": parts["colour"].corrector}
-    else:
-        networks = {name: getattr(part, name, part) for name, part in parts.items()}
-        config = MODELS["paired"](**{name: getattr(part.config, name, part.config) for name, part in parts.items()})
+    # Of those that deblur, the correctors are paired: what is before them has no weights.
+    place = "corrector" if isinstance(parts["colour"], Deblurs) else ""
+    networks = {name: getattr(inner := part.get_submodule(place), name, inner) for name, part in parts.items()}
+    inside = {name: getattr(part.config, place) if place else part.config for name, part in parts.items()}
+    config = MODELS["paired"](**{name: getattr(part, name, part) for name, part in inside.items()})
+    if place:
+        config = dataclasses.replace(parts["colour"].config, corrector=config)
     model = config.build()
-    model.load_state_dict({f"{name}.{key}": w for name, network in networks.items() for key, w in network.state_dict().items()})
+    pair: torch.nn.Module = model.get_submodule(place)
+    pair.load_state_dict({f"{name}.{key}": w for name, network in networks.items() for key, w in network.state_dict().items()})
     cards = {name: part.card.get(name, part.card) for name, part in parts.items()}
     sums = {key: sum(card[key] for card in cards.values()) for key in ("images_seen", "minutes")}
     checkpoint.save(target, model, config, {**cards["colour"], **cards, **sums})

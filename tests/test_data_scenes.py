@@ -95,7 +95,7 @@ def test_standard_sets_are_looked_for_in_one_place(monkeypatch, tmp_path):
     with pytest.raises(DataError, match="bsds500 is looked for in SFUMATO_DATA/bsds500, and SFUMATO_DATA is not set"):
         load_scenes("bsds500", channels=3)
     monkeypatch.setenv("SFUMATO_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="there is no folder"):
+    with pytest.raises(DataError, match="and there is no /"):
         load_scenes("set12", channels=1)
 
 

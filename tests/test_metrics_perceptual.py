@@ -5,7 +5,7 @@ import torch
 
 from sfumato.core.chance import generator
 from sfumato.core.errors import DataError, ImageError, SettingError
-from sfumato.metrics.perceptual import lpips, path_length, path_lengths, without_tails
+from sfumato.metrics.perceptual import lpips, path_lengths, smoothness, without_tails
 from sfumato.models.base import Compares
 
 
@@ -61,15 +61,15 @@ def test_a_step_of_a_ten_thousandth_survives_float32(pairs, matrix):
 
 def test_the_mean_is_without_tails_and_says_how_it_was_found(pairs, matrix):
     a, b = pairs
-    m = path_length(linear(matrix), Squares(), a, b, space="w", rng=generator(0, "t"), epsilon=1e-2)
     lengths = path_lengths(linear(matrix), Squares(), a, b, space="w", rng=generator(0, "t"), epsilon=1e-2)
+    m = smoothness(lengths, Squares(), space="w", rng=generator(0, "t"), epsilon=1e-2)
     assert m.value == pytest.approx(without_tails(lengths).mean().item())
     assert m.interval[0] < m.value < m.interval[1]
     assert "space w, t in [0, 1), epsilon = 0.01, 1% dropped at either end" in m.protocol.settings
     assert m.name == "path_length_w"
     assert without_tails(torch.arange(1000.0)).tolist() == list(range(9, 991))
     with pytest.raises(DataError, match="4 pairs are too few"):
-        path_length(linear(matrix), Squares(), a[:4], b[:4], space="w", rng=generator(0, "t"))
+        smoothness(lengths[:4], Squares(), space="w", rng=generator(0, "t"))
     with pytest.raises(SettingError, match="epsilon = 0"):
         path_lengths(linear(matrix), Squares(), a, b, space="w", rng=generator(0, "t"), epsilon=0)
 

@@ -74,13 +74,13 @@ def locate(name: str, file: File, mirrors: tuple[str, ...]) -> Path:
     return target
 
 
-def archive(name: str) -> Path:
-    """Where the zip of the data set called `name` lies. Raises DataError if it does not."""
+def provided(name: str, entry: str) -> Path:
+    """Where `entry`, the folder or file of the data set called `name`, lies in SFUMATO_DATA. Raises DataError if it does not."""
     folder = os.environ.get("SFUMATO_DATA")
-    place = Path(folder).expanduser() / f"{name}.zip" if folder else None
-    if place is None or not place.is_file():
-        where = f"there is no file {place}" if place else "SFUMATO_DATA is not set"
-        raise DataError(f"{name} is looked for in SFUMATO_DATA/{name}.zip, and {where}; any folder or zip of pictures will do instead")
+    place = Path(folder).expanduser() / entry if folder else None
+    if place is None or not place.exists():
+        where = f"there is no {place}" if place else "SFUMATO_DATA is not set"
+        raise DataError(f"{name} is looked for in SFUMATO_DATA/{entry}, and {where}; its makers give it away, it is not fetched")
     return place
 
 

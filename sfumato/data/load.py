@@ -25,7 +25,7 @@ from sfumato.data.collection import collection, each
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.decode import Crop
 from sfumato.data.glyphs import glyphs
-from sfumato.data.known import ARCHIVES, NAMES, Part, archive, known
+from sfumato.data.known import ARCHIVES, NAMES, Part, known, provided
 
 Collection = TypeVar("Collection", Dataset, Scenes)
 
@@ -55,7 +55,7 @@ def load(
     """
     _check(size, channels, tolerance)
     if isinstance(source, str) and source in ARCHIVES:
-        data = load(archive(source), size=size, channels=channels, part=part, crop=crop, tolerance=tolerance)
+        data = load(provided(source, f"{source}.zip"), size=size, channels=channels, part=part, crop=crop, tolerance=tolerance)
         return dataclasses.replace(data, name=source, terms=ARCHIVES[source])
     if isinstance(source, str) and source in NAMES:
         return _named(source, size=size, channels=channels, part=part, crop=crop, seed=seed)

@@ -4,7 +4,6 @@ Pictures whose longer side has more than `LARGEST` pixels are shrunk to that: a 
 most of their noise, which is what a clean example should be.
 """
 
-import os
 from pathlib import Path
 
 import torch
@@ -16,7 +15,7 @@ from sfumato.data import decode, idx
 from sfumato.data.collection import called, chosen, each, judge, look
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.decode import Facts
-from sfumato.data.known import NAMES, Part
+from sfumato.data.known import NAMES, Part, provided
 from sfumato.data.listing import Entry
 from sfumato.data.load import load, part_of
 
@@ -70,7 +69,7 @@ def load_scenes(
 def _standard(name: str, channels: int, part: Part, largest: int | None) -> Scenes:
     if name == "cbsd68":
         return _chosen_from_bsds(channels)
-    place = _folder(name)
+    place = provided(name, name)
     parts = [place / piece for piece in _PARTS[name][part]] if name in _PARTS else [place]
     pieces = [_read(each_part, channels, "all", 0.0, largest)[0] for each_part in parts]
     return Scenes(name=name, pictures=tuple(p for piece in pieces for p in piece.pictures), terms=TERMS[name])
@@ -78,7 +77,7 @@ def _standard(name: str, channels: int, part: Part, largest: int | None) -> Scen
 
 def _chosen_from_bsds(channels: int) -> Scenes:
     """Those of BSDS500 that bsd68_ids.txt beside them names."""
-    whole, names = _folder("bsds500"), _folder("bsds500") / "bsd68_ids.txt"
+    whole, names = provided("bsds500", "bsds500"), provided("bsds500", "bsds500") / "bsd68_ids.txt"
     if not names.is_file():
         raise DataError(f"cbsd68 wants {names}, a line with the number of each of its 68 pictures in bsds500/val")
     entries = [Entry(path.name, lambda path=path: path.open("rb")) for path in (_jpeg(whole, line) for line in names.read_text().split())]
@@ -91,16 +90,6 @@ def _chosen_from_bsds(channels: int) -> Scenes:
 
 def _jpeg(folder: Path, number: str) -> Path:
     return folder / "val" / f"{Path(number).stem}.jpg"
-
-
-def _folder(name: str) -> Path:
-    """Where the set called `name` lies; raises DataError if it does not."""
-    folder = os.environ.get("SFUMATO_DATA")
-    place = Path(folder).expanduser() / name if folder else None
-    if place is None or not place.is_dir():
-        where = f"there is no folder {place}" if place else "SFUMATO_DATA is not set"
-        raise DataError(f"{name} is looked for in SFUMATO_DATA/{name}, and {where}; its authors give it away from their own pages")
-    return place
 
 
 def _read(path: Path, channels: int, part: Part, tolerance: float, largest: int | None) -> tuple[Scenes, bool]:

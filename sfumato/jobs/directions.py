@@ -18,10 +18,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.core import chance, disk, runtime
-from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Styles, Vectors, to_pixels
 from sfumato.data import files
-from sfumato.jobs.generate import labels_of, sampler, show, styled
+from sfumato.jobs import subject as subjects
+from sfumato.jobs.generate import labels_of, latent, sampler, show, styled
 from sfumato.jobs.mix import Span, span
 from sfumato.jobs.traits import named
 from sfumato.metrics.features import weights_hash
@@ -131,12 +132,7 @@ def save(found: Directions, out: Path, network: Any, *, seed: int = 0, label: st
 
 def load(path: Path, network: Any) -> Directions:
     """What `save` wrote. Raises CheckpointError for another file, SettingError if it was made with another network."""
-    tensors, header = checkpoint.read_tensors(path)
-    about = header.get(ENTRY)
-    if not isinstance(about, dict) or "vectors" not in tensors:
-        raise CheckpointError(f"{path} holds no directions; `sfumato directions` makes such files")
-    if about.get("weights") != weights_hash(network):
-        raise SettingError(f"{path} holds directions of another model than this; look for them again")
+    tensors, about = subjects.owned(path, network, entry=ENTRY, key="vectors", what="directions", verb="directions")
     names, strengths, layers = (tuple(about[key]) for key in ("names", "strengths", "layers"))
     return Directions(
         vectors=tensors["vectors"],
@@ -156,7 +152,7 @@ def many_styles(network: Any, label: str | int | None, seed: int) -> Vectors:
 
 def _bases(network: Any, count: int, label: str | int | None, seed: int) -> tuple[Styles, Any]:
     seeds = range(seed, seed + count)
-    z = torch.cat([latents(network, 1, chance.generator(s, "latent")) for s in seeds])
+    z = torch.cat([latent(network, s) for s in seeds])
     labels = labels_of(network, seeds, label)
     return styled(network, z, labels), labels
 

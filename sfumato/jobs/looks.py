@@ -30,10 +30,9 @@ def eyes(name: str) -> Compares:
 
 
 def looks(network: Any, real: Dataset, compare: Compares, *, name: str, count: int, seed: int) -> list[Measurement]:
-    """Perceptual path length of `count` pairs of latents, at most 2,000, and the mean distance of so many pairs of images.
+    """Perceptual path length of `count` pairs of latents, and the mean distance of so many pairs of generated and of `real` images.
 
-    Of generated ones, that is, and of `real` ones beside them.
-
+    2,000 pairs are the most that are measured.
     Paths lead through W, straight, where the network maps latents to styles, and through Z, on the sphere, where it does not; both ends
     are of one class. Raises SettingError for fewer than 100 pairs.
     """
@@ -59,6 +58,7 @@ def looks(network: Any, real: Dataset, compare: Compares, *, name: str, count: i
     return [*report, average("real_variety", pairs(compare, chosen), higher_is_better=True, protocol=known, rng=rng)]
 
 
+@torch.no_grad()
 def paths(network: Samples, compare: Compares, *, space: Any, count: int, rng: torch.Generator) -> PerImage:
     """What `path_lengths` finds between random latents, as many of each class as can be."""
     found, where = [], next(network.parameters()).device

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.core.image import Images, Labels, Maps, Styles
@@ -49,6 +50,21 @@ def shown(network: Any, subject: Subject, styles: Styles | None = None) -> Image
     return show(network, styles, labels, subject.noise)
 
 
+def owned(path: Path, network: Any, *, entry: str, key: str, what: str, verb: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a file that holds `what` of `network`, and what its header tells under `entry`.
+
+    Raises CheckpointError for a file without it or the tensor `key`, saying which `verb` makes such files, and SettingError if it was
+    made with another network.
+    """
+    tensors, header = checkpoint.read_tensors(path)
+    about = header.get(entry)
+    if not isinstance(about, dict) or key not in tensors:
+        raise CheckpointError(f"{path} holds no {what}; `sfumato {verb}` makes such files")
+    if about.get("weights") != weights_hash(network):
+        raise SettingError(f"{path} holds {what} of another model than this; make them again with `sfumato {verb}`")
+    return tensors, about
+
+
 def save(path: Path, subject: Subject, network: Any) -> Path:
     """Writes it as a .safetensors file that knows which weights it belongs to. Returns the path. Raises StorageError."""
     tensors = {"styles": subject.styles} | {f"noise.{i}": plane for i, plane in enumerate(subject.noise or ())}
@@ -59,11 +75,6 @@ def save(path: Path, subject: Subject, network: Any) -> Path:
 
 def load(path: Path, network: Any) -> Subject:
     """What `save` wrote. Raises CheckpointError for another file, SettingError if it was made with another network."""
-    tensors, header = checkpoint.read_tensors(path)
-    about = header.get(ENTRY)
-    if not isinstance(about, dict) or "styles" not in tensors:
-        raise CheckpointError(f"{path} holds no styles of an image; `sfumato project` makes such files")
-    if about.get("weights") != weights_hash(network):
-        raise SettingError(f"{path} holds styles of another model than this; project the picture again")
+    tensors, about = owned(path, network, entry=ENTRY, key="styles", what="styles", verb="project")
     noise = tuple(tensors[f"noise.{i}"] for i in range(len(tensors) - 1)) or None
     return Subject(styles=tensors["styles"], label=about.get("label"), noise=noise, origin=about.get("origin", {}))

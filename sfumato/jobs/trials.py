@@ -158,7 +158,7 @@ def judge_restorer(
         clean = _whole(_as_stored(to_images(picture[None])), kind.scale)
         for name, value in _figures(kind, clean, i, repair, looker).items():
             rows.setdefault(name, []).append(value)
-    seen_by = {"features": compare, "weights": weights_hash(looker)} if compare is not None and looker is not None else {}
+    seen_by = {"features": compare, "digest": weights_hash(looker)} if compare is not None and looker is not None else {}
     return [
         _measurement(name, values, kind, pictures, precision, **(seen_by if name.startswith("lpips") else {}))
         for name, values in rows.items()
@@ -212,7 +212,7 @@ _NOTES = {
 
 
 def _measurement(
-    name: str, values: list[float], kind: Trial, pictures: Dataset | Scenes, precision: Precision, *, features: str = "", weights: str = ""
+    name: str, values: list[float], kind: Trial, pictures: Dataset | Scenes, precision: Precision, *, features: str = "", digest: str = ""
 ) -> Measurement:
     judged = "luma of colour" if kind.luma else "all channels"
     protocol = Protocol(
@@ -223,7 +223,7 @@ def _measurement(
         interval="95 %, other pictures of the same kind, bootstrap",
         notes=_NOTES[name],
         features=features,
-        weights=weights,
+        weights=digest,
     )
     numbers = torch.tensor(values, dtype=torch.float64)
     interval = bootstrap(numbers.float(), rng=chance.generator(0, "bootstrap")) if len(values) > 1 else None

@@ -40,30 +40,6 @@ def lpips(compare: Compares, images: Images, reference: Float[Tensor, "..."], *,
     return torch.cat(found)
 
 
-def path_length(
-    synthesise: Callable[[Vectors], Images],
-    compare: Compares,
-    first: Vectors,
-    second: Vectors,
-    *,
-    space: Space,
-    rng: torch.Generator,
-    ends: bool = False,
-    epsilon: float = EPSILON,
-    batch: int = 16,
-    name: str = "lpips",
-) -> Measurement:
-    """Mean perceptual path length between each latent of `first` and that of `second`; lower is smoother.
-
-    `path_lengths` gives what is averaged, without the lowest and the highest hundredth. `name` and the weights of `compare` go into the
-    protocol. Raises DataError for fewer than 100 pairs, SettingError like `path_lengths`.
-    """
-    if len(first) < 1 / DROPPED:
-        raise DataError(f"{len(first)} pairs are too few for a path length; give at least {1 / DROPPED:.0f}")
-    lengths = path_lengths(synthesise, compare, first, second, space=space, rng=rng, ends=ends, epsilon=epsilon, batch=batch)
-    return smoothness(lengths, compare, space=space, rng=rng, ends=ends, epsilon=epsilon, name=name)
-
-
 def smoothness(
     lengths: PerImage,
     compare: Compares,
@@ -75,7 +51,12 @@ def smoothness(
     name: str = "lpips",
     notes: str = "",
 ) -> Measurement:
-    """The mean of what `path_lengths` found, without the lowest and the highest hundredth."""
+    """The perceptual path length: the mean of what `path_lengths` found, without the lowest and the highest hundredth; lower is smoother.
+
+    `name` and the weights of `compare` go into the protocol. Raises DataError for fewer than 100 lengths.
+    """
+    if len(lengths) < 1 / DROPPED:
+        raise DataError(f"{len(lengths)} pairs are too few for a path length; give at least {1 / DROPPED:.0f}")
     kept = without_tails(lengths)
     protocol = Protocol(
         features=name,

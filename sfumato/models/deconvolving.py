@@ -9,7 +9,6 @@ what these look like (Schuler et al. 2013, https://doi.org/10.1109/CVPR.2013.142
 """
 
 import dataclasses
-import math
 from typing import Annotated, Any, final
 
 import torch
@@ -26,9 +25,7 @@ from sfumato.nn.wiener import filtered, inverse
 @settings
 class Config:
     corrector: Any = MODELS["gated"]()
-    """Settings of the network, of the family gated and of scale 1. Its planes and guides are what this one gives it."""
-    grey: Any = None
-    """Settings of another network of this kind for grey images; none if the one does for all."""
+    """Settings of the network, gated and of scale 1, or of a pair of such. Its planes and guides are what this one gives it."""
     balances: Annotated[tuple[float, ...], Range(0.01, 100)] = (2.0, 0.5)
     """How smooth each estimate is: 1 is the best filter for a photograph of even gradients. The first is the one that is corrected."""
     reach: Annotated[int, Range(1, 256, "pixels")] = 48
@@ -51,17 +48,15 @@ class Config:
 class Deconvolving(Deblurs):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.corrector = network = _corrector(config.corrector, len(config.balances))
-        self.grey = None if config.grey is None else _corrector(dataclasses.replace(config.grey, channels=1), len(config.balances))
-        self.both = self.grey is not None
+        network: Restores = _told(config.corrector).build(len(config.balances))
+        self.corrector, self.both = network, network.both
         self.channels, self.scale, self.multiple, self.takes = network.channels, 1, 1, network.takes
-        contexts = [part.context for part in (network, self.grey) if part is not None]
-        self.context = None if None in contexts else max(reach for reach in contexts if reach is not None) + config.reach
+        self.context = None if network.context is None else network.context + config.reach
         self.balances, self.reach = config.balances, config.reach
 
     @property
     def grid(self) -> int:
-        return self.corrector.grid if self.grey is None else math.lcm(self.corrector.grid, self.grey.grid)
+        return self.corrector.grid
 
     def deblur(self, degraded: Images, planes: Planes | None, kernels: Kernels) -> Maps:
         assert planes is not None
@@ -71,18 +66,19 @@ class Deconvolving(Deblurs):
             filters = [inverse(kernels.float(), noise, balance=balance, reach=self.reach) for balance in self.balances]
             first, *others = [filtered(degraded, each) for each in filters]
         # Only now is the image made to fit: a border that is mirrored twice would not be what a blur leaves.
-        corrector = self.grey if self.grey is not None and degraded.shape[1] == 1 else self.corrector
-        side = corrector.multiple
+        side = self.corrector.multiple
         down, right = -h % side, -w % side
         seen, planes = (_extended(x, down, right) for x in (first, torch.cat([degraded, *others, planes], dim=1)))
-        return corrector.restore(seen, planes)[:, :, :h, :w]
+        return self.corrector.restore(seen, planes)[:, :, :h, :w]
 
 
-def _corrector(config: Any, guides: int) -> Restores:
+def _told(config: Any) -> Any:
+    """The settings of a corrector that is told the noise. Raises SettingError for a network of another kind."""
+    if isinstance(config, MODELS["paired"]):
+        return dataclasses.replace(config, grey=_told(config.grey), colour=_told(config.colour))
     if not isinstance(config, MODELS["gated"]) or config.scale != 1:
-        raise SettingError(f"models/deconvolving: a corrector of {config!r} must be the settings of a gated network of scale 1")
-    network: Restores = dataclasses.replace(config, planes=("noise",)).build(guides=guides)
-    return network
+        raise SettingError(f"models/deconvolving: corrector = {config!r} must be the settings of a gated network of scale 1")
+    return dataclasses.replace(config, planes=("noise",))
 
 
 def _extended(images: Maps, down: int, right: int) -> Maps:

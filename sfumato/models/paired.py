@@ -27,17 +27,18 @@ class Config:
         """3 for RGB: what the network for colour takes."""
         return self.colour.channels
 
-    def build(self) -> "Paired":
-        return Paired(self)
+    def build(self, guides: int = 0) -> "Paired":
+        """With `guides`, both are shown as many more images, as `models/gated.py` has it."""
+        return Paired(self, guides)
 
 
 @final
 class Paired(Restores):
     both = True
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, guides: int = 0) -> None:
         super().__init__()
-        self.grey, self.colour = (_built(part) for part in (dataclasses.replace(config.grey, channels=1), config.colour))
+        self.grey, self.colour = (_built(part, guides) for part in (dataclasses.replace(config.grey, channels=1), config.colour))
         parts = (self.grey, self.colour)
         if len({(part.scale, part.takes) for part in parts}) > 1:
             raise SettingError("models/paired: both networks must enlarge as many times and be told the same")
@@ -54,8 +55,8 @@ class Paired(Restores):
         return (self.grey if degraded.shape[1] == 1 else self.colour).restore(degraded, planes)
 
 
-def _built(config: Any) -> Restores:
-    network = config.build()
+def _built(config: Any, guides: int) -> Restores:
+    network = config.build(guides) if guides else config.build()
     if not isinstance(network, Restores):
         raise SettingError(f"models/paired: {config!r} builds a network that repairs nothing")
     return network

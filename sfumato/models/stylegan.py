@@ -52,7 +52,7 @@ class Config:
     noise: bool = True
     """Whether each layer adds noise, for what is random in an image: hairs, grains. A short training turns it into speckles."""
     layers: Annotated[int, Range(1, 2, "layers")] = 2
-    """Layers of the generator at each size; one doubles by nearest neighbours, unfiltered, and sees twice as many images in a time."""
+    """Layers of the generator at each size; one doubles by nearest neighbours, unfiltered, for short trainings."""
     discriminator_layers: Annotated[int, Range(1, 2, "layers")] = 2
     """Layers of the discriminator at each size; one has a 4x4 kernel and no filter, so that nothing of the image is kept from it."""
     width: Annotated[int, Range(1, 1024, "channels")] = 64
@@ -253,12 +253,14 @@ class Discriminator(nn.Module):
         widths = [min(config.discriminator_width << i, config.max_width) for i in range(len(sizes))]
         residual = config.discriminator == "residual"
         gain = math.sqrt(0.5) if residual else 1.0
-        self.stem = Conv(channels, widths[0], 1, clamp=config.clamp)
+        # Maps of the image's own size cost a short training most and bring it least: with one layer a size there are none.
+        direct = config.discriminator_layers == 1
+        self.stem = nn.Identity() if direct else Conv(channels, widths[0], 1, clamp=config.clamp)
         self.first, self.second, self.shortcuts = (nn.ModuleList() for _ in range(3))
-        for inputs, outputs in itertools.pairwise(widths):
+        for inputs, outputs in itertools.pairwise([channels if direct else widths[0], *widths[1:]]):
             if config.discriminator_layers > 1:
                 self.first.append(Conv(inputs, inputs, 3, clamp=config.clamp))
-            side = 4 if config.discriminator_layers == 1 else 3
+            side = 4 if direct else 3
             self.second.append(Conv(inputs, outputs, side, down=True, gain=gain, clamp=config.clamp))
             if residual:
                 self.shortcuts.append(Conv(inputs, outputs, 1, down=True, active=False, gain=gain))
@@ -286,7 +288,8 @@ class Discriminator(nn.Module):
 
 
 def _run(layer: nn.Module, x: Maps, w: Vectors, noise: Iterator[Maps] | None, seen: list[Maps] | None) -> Maps:
-    made: Maps = layer(x, w, None if noise is None or not getattr(layer, "noisy", True) else next(noise))
+    assert isinstance(layer, StyledConv)
+    made = layer(x, w, next(noise) if noise is not None and layer.noisy else None)
     if seen is not None:
         seen.append(made)
     return made

@@ -136,6 +136,7 @@ class Duel:
         self.shown = Shown(lambda batch: model.paint(mixed(model, batch, config.mixing), batch.labels))
 
     def generator(self, batch: Batch) -> Losses:
+        """What the generator minimises, with new images."""
         fake = self.shown.make(batch)
         on_fake = self._judged(fake, batch)
         on_real = self._judged(batch.clean, batch).logit.detach() if self.config.loss == "relativistic" else None
@@ -146,6 +147,7 @@ class Duel:
         return losses | {"diversity": _spread(fake) / _spread(batch.clean)}
 
     def discriminator(self, batch: Batch) -> Losses:
+        """What the discriminator minimises, and how it fares, with the same images."""
         fake = self.shown.take(batch)
         self.controller.steer(len(batch.clean) * batch.parts)
         verdict = self._judged(batch.clean, batch)

@@ -32,7 +32,7 @@ def digits_classifier() -> TrainSettings:
 
 
 def eurosat_classifier() -> TrainSettings:
-    """The bundled `eurosat-classifier`: satellite tiles of ten kinds of land."""
+    """Satellite tiles of ten kinds of land."""
     return dataclasses.replace(
         classifier(),
         data="eurosat",
@@ -43,7 +43,6 @@ def eurosat_classifier() -> TrainSettings:
         batch=64,
         lr_warmup=8_000,
         ema=10_000,
-        precision="bf16",
     )
 
 

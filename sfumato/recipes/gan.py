@@ -79,7 +79,7 @@ def stylegan() -> TrainSettings:
         dcgan(),
         model=styled.Config(
             width=32,
-            discriminator_width=32,
+            discriminator_width=24,
             mapping=2,
             mapping_rate=0.1,
             noise=False,
@@ -92,20 +92,18 @@ def stylegan() -> TrainSettings:
         lr_warmup=10_000,
         lr_end=0.03,
         beta2=0.99,
-        precision="bf16",
         grow=4_000_000,
     )
 
 
 def cats() -> TrainSettings:
-    """The bundled `cats`: faces of cats, 64 pixels."""
-    return dataclasses.replace(stylegan(), data="cats64", augment=augment.Config(flip=0.5), images=400_000)
+    """Faces of cats, 64 pixels."""
+    return dataclasses.replace(stylegan(), data="cats64", augment=augment.Config(flip=0.5), images=320_000)
 
 
 def eurosat() -> TrainSettings:
-    """The bundled `eurosat`: satellite tiles of ten kinds of land, 64 pixels."""
-    base = stylegan()
-    return dataclasses.replace(base, data="eurosat", augment=augment.Config(flip=0.5, turn=0.5), images=400_000)
+    """Satellite tiles of ten kinds of land, 64 pixels."""
+    return dataclasses.replace(stylegan(), data="eurosat", augment=augment.Config(flip=0.5, turn=0.5), images=400_000)
 
 
 def glyphs() -> TrainSettings:

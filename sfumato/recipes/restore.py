@@ -51,7 +51,7 @@ def dncnn() -> TrainSettings:
 
 
 def restore() -> TrainSettings:
-    """The bundled `restore`: grey and colour pictures with noise, salt and pepper, mild blur and JPEG, none of it told."""
+    """What the bundled `restore` does to colour pictures, and grey ones too: noise, salt and pepper, mild blur, JPEG, none of it told."""
     return dataclasses.replace(
         denoise(),
         model=gated.Config(channels=3, width=32, encoder=(2, 2), middle=6, decoder=(2, 2), fold=2, extremes=True),
@@ -132,7 +132,7 @@ def deblur() -> TrainSettings:
 
 
 def deblur_grey() -> TrainSettings:
-    """What the bundled `deblur` does to grey pictures: wider maps."""
+    """`deblur` for grey pictures alone, with wider maps, to be paired with it."""
     return dataclasses.replace(
         deblur(),
         model=deconvolving.Config(corrector=gated.Config(channels=1, width=64, encoder=(3,), middle=3, decoder=(3,), fold=2)),

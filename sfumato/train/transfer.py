@@ -33,13 +33,10 @@ def begin(model: nn.Module, start: str) -> dict[str, Any]:
 
 def _member(tensors: dict[str, torch.Tensor], *, grey: bool) -> dict[str, torch.Tensor]:
     """The weights of one of a pair of networks, by the names they have alone; all of what is no pair."""
-    parts = {name.split(".")[0] for name in tensors}
-    inside = {"colour": "", "corrector": "corrector."}
-    other = next((name for name in inside if name in parts), None)
-    if "grey" not in parts or other is None:
+    other, mine = (".colour.", ".grey.") if grey else (".grey.", ".colour.")
+    if not any(other in f".{name}" for name in tensors):
         return tensors
-    chosen = "grey." if grey else f"{other}."
-    return {inside[other] + name.removeprefix(chosen): value for name, value in tensors.items() if name.startswith(chosen)}
+    return {f".{name}".replace(mine, ".", 1)[1:]: value for name, value in tensors.items() if other not in f".{name}"}
 
 
 def _difference(wanted: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> str:
