@@ -248,7 +248,7 @@ def test_the_compact_generator_is_its_formula(build, kind):
 def test_the_compact_discriminator_is_its_formula(build, kind):
     net = build(discriminator=kind, **COMPACT)
     d, images, gain = net.discriminator, torch.rand(4, 3, 32, 32), math.sqrt(0.5) if kind == "residual" else 1.0
-    x = conv(images.double() * 2 - 1, d.stem)
+    x = images.double() * 2 - 1  # no stem: the first of the 4x4 convolutions reads the image
     for i, layer in enumerate(d.second):
         y = F.conv2d(x, layer.weight.double() / math.sqrt(layer.weight[0].numel()), stride=2, padding=1)
         y = lrelu(y + layer.bias.double()[:, None, None]) * gain

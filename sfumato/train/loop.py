@@ -110,7 +110,8 @@ def _train(
             if good:
                 care.keep(seen)
             if stop or (run is not None and good):
-                model = _save(care, run, data, seen, log.elapsed, done)
+                # Asked once more for what is done already, the card says how long the training took and not how long the question.
+                model = _save(care, run, data, seen, log.elapsed if fresh else elapsed, done)
             if stop:
                 break
 
