@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from sfumato.jobs.demo import demo
     from sfumato.jobs.directions import directions
     from sfumato.jobs.drag import drag
+    from sfumato.jobs.dream import Dream, dream
+    from sfumato.jobs.dream_latent import dream_through
     from sfumato.jobs.edit import edit
     from sfumato.jobs.evaluate import evaluate
     from sfumato.jobs.examples import from_examples
@@ -39,12 +41,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Dream": "jobs.dream",
     "SfumatoError": "core.errors",
     "audit": "jobs.audit",
     "bundled": "store.weights",
     "demo": "jobs.demo",
     "directions": "jobs.directions",
     "drag": "jobs.drag",
+    "dream": "jobs.dream",
+    "dream_through": "jobs.dream_latent",
     "edit": "jobs.edit",
     "evaluate": "jobs.evaluate",
     "fit": "train.loop",
@@ -65,12 +70,15 @@ _HOMES = {
 }
 
 __all__ = [
+    "Dream",
     "SfumatoError",
     "audit",
     "bundled",
     "demo",
     "directions",
     "drag",
+    "dream",
+    "dream_through",
     "edit",
     "evaluate",
     "fit",

@@ -10,7 +10,7 @@ import tyro
 from rich.table import Column, Table
 
 from sfumato import __version__
-from sfumato.cli import editing
+from sfumato.cli import dreaming, editing
 from sfumato.cli.tables import show
 from sfumato.cli.verbs import Device, Name, app, console, machine, verb
 from sfumato.core import flags
@@ -85,7 +85,7 @@ def generate(
         console.print(f"{len(images)} images in {out}" if len(paths) > 1 else f"{len(images)} images in {paths[0]}", highlight=False)
 
 
-for each in editing.VERBS:
+for each in (*editing.VERBS, *dreaming.VERBS):
     verb(each)
 
 

@@ -19,6 +19,8 @@ Images: TypeAlias = Float[Tensor, "n c h w"]
 Resized: TypeAlias = Float[Tensor, "n c _h _w"]
 Maps: TypeAlias = Float[Tensor, "n _c _h _w"]
 Planes: TypeAlias = Float[Tensor, "n _p h w"]
+Other: TypeAlias = Float[Tensor, "_n _c _h _w"]
+"""Images beside those that a function is about, of a size of their own."""
 Vectors: TypeAlias = Float[Tensor, "n d"]
 Styles: TypeAlias = Float[Tensor, "_n styles style_dim"]
 """What steers a generator's layers, coarse to fine: a vector for each."""

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,11 +12,21 @@ import torch
 from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError
 from sfumato.core.image import Images, to_bytes, to_images
-from sfumato.jobs.remedy import Remedy, Request, remedy
+from sfumato.jobs.remedy import Request, remedy
 from sfumato.jobs.repair import repaired
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 """What the names of films end in."""
+
+
+class Change(NamedTuple):
+    """What is done to a film."""
+
+    words: str
+    size: tuple[int, int]
+    """Height and width of what comes out."""
+    frame: Callable[[Images], Images]
+    """From each frame, one after another, to what is written instead."""
 
 
 def is_film(sources: Sequence[str]) -> bool:
@@ -38,6 +48,34 @@ def restore_film(
     cannot be, StorageError as `disk.write` does.
     """
     request.check()
+
+    def begun(first: Images) -> Change:
+        plan = remedy(request, first)
+
+        def change(images: Images) -> Images:
+            # What repairs is the same for all frames; where is looked for in each.
+            mine = dataclasses.replace(plan, known=plan.look(images)) if plan.look else plan
+            return images if plan.nothing else repaired(images, mine, request)
+
+        h, w = (first if plan.nothing else repaired(first, plan, request)).shape[2:]
+        return Change(plan.words, (h, w), change)
+
+    words, count = rewritten(path, target, begun, overwrite=overwrite, tell=tell)
+    return f"{words}, {count} frames"
+
+
+def rewritten(
+    path: Path,
+    target: Path,
+    begin: Callable[[Images], Change],
+    *,
+    overwrite: bool = False,
+    tell: Callable[[int, int], None] = lambda *_: None,
+) -> tuple[str, int]:
+    """Writes the film at `path` to `target`, changed as `begin` says of its first frame; returns its words and how many frames there are.
+
+    The first frame is the first on which there is something. The rest is as in `restore_film`.
+    """
     if target.suffix.lower() not in (".mp4", ".mkv"):
         raise SettingError(f"{target}: a film is written as .mp4 or .mkv; choose another --out")
     if target.exists() and target.resolve() == path.resolve():
@@ -51,16 +89,14 @@ def restore_film(
         raise MissingExtraError('films need PyAV; install it with: pip install "sfumato[video]"') from error
     try:
         with av.open(str(path)) as source:
-            first = _first(source, path)
-            plan = remedy(request, first)
-            h, w = (first if plan.nothing else repaired(first, plan, request)).shape[2:]
+            change = begin(_first(source, path))
         with disk.whole(target) as partial, av.open(str(path)) as source:
             form = {".mp4": "mp4", ".mkv": "matroska"}[target.suffix.lower()]
             with av.open(str(partial), "w", format=form) as made:
-                count = _copy(av, source, made, (h, w), plan, request, tell)
+                count = _copy(av, source, made, change, tell)
     except FFmpegError as error:
         raise ImageError(f"{path}: cannot be read as a film ({error})") from error
-    return f"{plan.words}, {count} frames"
+    return change.words, count
 
 
 def _first(source: Any, path: Path) -> Images:
@@ -81,9 +117,9 @@ def _image(frame: Any) -> Images:
     return to_images(torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)[None])
 
 
-def _copy(av: Any, source: Any, made: Any, size: tuple[int, int], plan: Remedy, request: Request, tell: Callable[[int, int], None]) -> int:
-    """Every packet of the source, sound as it is and pictures repaired, in the order of the file; says how many frames there were."""
-    pictures, sounds, count = source.streams.video[0], list(source.streams.audio), 0
+def _copy(av: Any, source: Any, made: Any, change: Change, tell: Callable[[int, int], None]) -> int:
+    """Every packet of the source, sound as it is and pictures changed, in the order of the file; says how many frames there were."""
+    pictures, sounds, count, size = source.streams.video[0], list(source.streams.audio), 0, change.size
     out = made.add_stream("libx264", rate=pictures.average_rate or Fraction(25), options={"crf": "16"})
     odd = [(0, size[0] % 2), (0, size[1] % 2), (0, 0)]  # H.264 has even sides only: the last row or column is repeated
     out.width, out.height, out.pix_fmt = size[1] + size[1] % 2, size[0] + size[0] % 2, "yuv420p"
@@ -95,10 +131,7 @@ def _copy(av: Any, source: Any, made: Any, size: tuple[int, int], plan: Remedy, 
                 made.mux(packet)
             continue
         for frame in packet.decode():
-            images = _image(frame)
-            # What repairs is the same for all frames; where is looked for in each.
-            mine = dataclasses.replace(plan, known=plan.look(images)) if plan.look else plan
-            pixels = to_bytes(images if plan.nothing else repaired(images, mine, request))[0].permute(1, 2, 0).numpy()
+            pixels = to_bytes(change.frame(_image(frame)))[0].permute(1, 2, 0).numpy()
             again = av.VideoFrame.from_ndarray(np.pad(pixels, odd, mode="edge"), format="rgb24")
             again.pts, again.time_base = frame.pts, frame.time_base
             made.mux(out.encode(again))

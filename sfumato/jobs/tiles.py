@@ -107,11 +107,11 @@ def strips(
     whole = max(h, w) <= length
     if not whole and network.context is None:
         raise SettingError("this network looks at the whole image at once, so that tiles would not fit together; leave tile unset")
-    for top, bottom in [(0, h)] if whole else _spans(h, length, network.grid):
+    for top, bottom in [(0, h)] if whole else spans(h, length, network.grid):
         first, last = (0, h) if whole else _around(top, bottom, network, h)
         images, planes = canvas.rows(first, min(last, h))
         parts = []
-        for left, right in [(0, w)] if whole else _spans(w, length, network.grid):
+        for left, right in [(0, w)] if whole else spans(w, length, network.grid):
             columns = (0, w) if whole else _around(left, right, network, w)
             x = images[..., columns[0] : columns[1]]
             some = None if planes is None else planes[..., columns[0] : columns[1]]
@@ -173,7 +173,7 @@ def _extended(images: Maps, multiple: int) -> Maps:
     return images
 
 
-def _spans(length: int, tile: int, grid: int) -> Iterator[Span]:
+def spans(length: int, tile: int, grid: int) -> Iterator[Span]:
     """Pieces of about `tile` pixels that begin and end at multiples of `grid`."""
     step = max(1, tile // grid) * grid
     count = math.ceil(length / step)

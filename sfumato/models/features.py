@@ -138,5 +138,5 @@ def _described(ends: Mapping[str, str], steps: nn.Sequential) -> list[Layer]:
     for number, step in steps.named_children():
         seen, width = sight(step, seen), width_of(step, width)
         if number in names:
-            found.append(Layer(names[number], width, seen.stride, seen.field))
+            found.append(Layer(names[number], width, *seen))
     return found

@@ -24,6 +24,8 @@ class Sight(NamedTuple):
     """Pixels from one place to the next."""
     field: int = 1
     """Side of the square of pixels that one place depends on, those outside the image included."""
+    start: int = 0
+    """First pixel of the first place's square; below 0 where the image is padded."""
 
 
 class Branches(nn.Module):
@@ -53,7 +55,7 @@ def unit(inputs: int, outputs: int, kernel: int | tuple[int, int], *, stride: in
 
 
 def sight(step: nn.Module, before: Sight) -> Sight:
-    """What `step` sees after steps that saw `before`; of branches, the one that sees farthest. Looks at rows: kernels come in both ways."""
+    """What `step` sees after steps that saw `before`; of branches, what they see together. Looks at rows: kernels come in both ways."""
     if isinstance(step, Branches):
         ends = []
         for chain in step.chains:
@@ -61,10 +63,13 @@ def sight(step: nn.Module, before: Sight) -> Sight:
             for name in chain:
                 end = sight(step.get_submodule(name), end)
             ends.append(end)
-        return max(ends, key=lambda end: end.field)
+        first, last = min(end.start for end in ends), max(end.start + end.field for end in ends)
+        return Sight(ends[0].stride, last - first, first)
     if isinstance(step, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
-        kernel, stride = (side if isinstance(side, int) else side[0] for side in (step.kernel_size, step.stride))
-        return Sight(before.stride * stride, before.field + (kernel - 1) * before.stride)
+        kernel, stride, padding = (
+            int(side if isinstance(side, int) else side[0]) for side in (step.kernel_size, step.stride, step.padding)
+        )
+        return Sight(before.stride * stride, before.field + (kernel - 1) * before.stride, before.start - padding * before.stride)
     for child in step.children():
         before = sight(child, before)
     return before
