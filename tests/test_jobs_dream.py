@@ -281,6 +281,12 @@ def test_a_picture_tells_how_it_was_dreamed(photo, tmp_path, monkeypatch, capsys
     assert not run("dream", photo, "--replay", out, "--out", tmp_path / "again.png")
     with Image.open(tmp_path / "again.png") as image:
         assert image.tobytes() == pixels
+    save_image(tmp_path / "guide.png", to_pixels(picture(40, 48, 1)))
+    assert not run("dream", photo, *FLAGS, "--guide", tmp_path / "guide.png", "--out", tmp_path / "guided.png")
+    assert run("dream", photo, "--replay", tmp_path / "guided.json", "--out", tmp_path / "led.png") == 2
+    assert "had a guide, guide.png" in capsys.readouterr().err
+    assert run("dream", photo, "--replay", tmp_path / "guided.json", "--guide", out, "--out", tmp_path / "led.png") == 2
+    assert "its bytes are others" in capsys.readouterr().err
     assert run("dream", photo, *FLAGS) == 2
     assert "is there already" in capsys.readouterr().err
     with pytest.raises(CheckpointError, match="tells no dream"):
@@ -304,7 +310,8 @@ def test_folders_films_and_noise(photo, tmp_path, monkeypatch, capsys):
         assert film.n_frames == 3
     assert not run("dream", *FLAGS, "--size", "32", "--n", "2", "--preview", "look.png")
     assert (tmp_path / "look.png").exists()
-    assert (tmp_path / "dreams" / "00001.png").exists()
+    assert not run("dream", "--replay", tmp_path / "dreams" / "00001.json", "--out", "second.png")
+    assert (tmp_path / "second.png").read_bytes() == (tmp_path / "dreams" / "00001.png").read_bytes()
     assert not run("dream", "--through", "fashion", "--network", "fashion-classifier", "--label", "bag", "--steps", "2")
     assert json.loads((tmp_path / "dream.json").read_text())["through"] == "fashion"
     assert not run("features", "fashion-classifier", "--layer", "stages.1", "--channels", "0", "3", "--steps", "2", "--out", "atlas.png")

@@ -204,7 +204,7 @@ def test_every_style_steers_something(build, changes):
             assert not torch.equal(net.paint(other), image), i
 
 
-COMPACT = {"layers": 1, "discriminator_layers": 1, "noise": False}
+COMPACT = {"layers": 1, "filtered": False, "discriminator_layers": 1, "noise": False}
 
 
 def compact(net, w, kind):

@@ -1,6 +1,7 @@
 """The verbs that dream: `dream` and `features`."""
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -97,7 +98,9 @@ def dream(
             if network or layer or label:
                 raise SettingError("--replay does what the file says; --network, --layer and --label have no effect with it")
             network, how, told = dreams.replayed(replay)
-            through = through or told.get("through")
+            dreams.complete(told, guide=guide, mask=mask)
+            through, shows = through or told.get("through"), shows or told.get("shows")
+            size = "x".join(map(str, told["size"])) if "size" in told else size
         seeing = eyes.eyes(network, device=device, tell=lambda words: console.print(words, highlight=False))
         _check(pictures, guide=guide, through=through, mask=mask, zoom=zoom, n=n)
         with _progress(preview) as watch:
@@ -218,7 +221,7 @@ def _noise(
     shown = None if guide is None else dreams.picture_of(guide)
     done = job.dream(None, seeing, how, size=size, n=n, guide=shown, device=device, tell=watch)
     told = [
-        dreams.recipe(seeing, how, *pair) | {"size": size, "seed": how.seed + i}
+        dreams.recipe(seeing, dataclasses.replace(how, seed=how.seed + i), *pair) | {"size": size}
         for i, pair in enumerate(zip(done.before, done.after, strict=True))
     ]
     dreams.keep_images(done.images, targets, told)

@@ -133,7 +133,8 @@ def recipe(seeing: Eyes, how: Dream, before: float, after: float) -> dict[str, A
 def latent_recipes(found: Found, seeing: Eyes, how: Dream, generator: str) -> list[dict[str, Any]]:
     """The recipe of each image that was dreamed through a generator."""
     return [
-        recipe(seeing, how, before, after) | {"through": generator, "origin": subject.origin}
+        recipe(seeing, dataclasses.replace(how, seed=subject.origin["seed"]), before, after)
+        | {"through": generator, "shows": subject.origin["label"]}
         for subject, before, after in zip(found.subjects, found.dreamt.before, found.dreamt.after, strict=True)
     ]
 
@@ -150,6 +151,16 @@ def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
         return str(told["network"]), Dream(**values), told
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} tells no dream that could be repeated ({type(error).__name__})") from error
+
+
+def complete(told: dict[str, Any], **given: Path | None) -> None:
+    """Raises SettingError if a recipe names a file, such as a guide or a mask, that was not given or is another one."""
+    for key, path in given.items():
+        was = told.get(key)
+        if was and path is None:
+            raise SettingError(f"that dream had a {key}, {was['file']}; give it with --{key}")
+        if was and path is not None and path.is_file() and _digest(path) != was["sha256"]:
+            raise SettingError(f"{path} is not the {key} of that dream, {was['file']}: its bytes are others")
 
 
 def _comment(path: Path) -> str:

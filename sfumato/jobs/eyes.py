@@ -6,7 +6,6 @@ which ─ opened ─┬─ Named: its own layers and scores
 """
 
 import dataclasses
-import functools
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -181,7 +180,12 @@ def _of_module(network: nn.Module, name: str, where: torch.device, *, foreign: b
         classes = tuple(map(str, range(out.shape[1]))) if isinstance(out, Tensor) and out.ndim == 2 else ()
     shapes = {each: (int(made.shape[1]), max(1, round(size[1] / made.shape[3]))) for each, made in maps.items()}
     coarsest = max(stride for _, stride in shapes.values())
-    measured: Callable[[Sequence[str]], dict[str, Layer]] = functools.partial(_measured, looking, run, channels, shapes)
+    known: dict[str, Layer] = {}
+
+    def measured(asked: Sequence[str]) -> dict[str, Layer]:
+        if new := [each for each in asked if each not in known]:
+            known.update(_measured(looking, run, channels, shapes, new))
+        return known
     return Eyes(
         name=name,
         network=looking,

@@ -52,7 +52,9 @@ class Config:
     noise: bool = True
     """Whether each layer adds noise, for what is random in an image: hairs, grains. A short training turns it into speckles."""
     layers: Annotated[int, Range(1, 2, "layers")] = 2
-    """Layers of the generator at each size; one doubles by nearest neighbours, unfiltered, for short trainings."""
+    """Layers of the generator at each size."""
+    filtered: bool = True
+    """Whether sizes are doubled with a filter; by nearest neighbours a short training comes farther, and leaves some grid."""
     discriminator_layers: Annotated[int, Range(1, 2, "layers")] = 2
     """Layers of the discriminator at each size; one has a 4x4 kernel and no filter, so that nothing of the image is kept from it."""
     width: Annotated[int, Range(1, 1024, "channels")] = 64
@@ -73,7 +75,7 @@ class Config:
     def larger(self) -> "Config | None":
         """The next size: two layers at each size and residual discriminators first, then twice the width. None after the largest."""
         if self.layers < 2 or self.discriminator_layers < 2:
-            return dataclasses.replace(self, layers=2, discriminator_layers=2, discriminator="residual", noise=True)
+            return dataclasses.replace(self, layers=2, discriminator_layers=2, discriminator="residual", noise=True, filtered=True)
         if self.width >= 128:
             return None
         wider = {name: 2 * getattr(self, name) for name in ("width", "discriminator_width")}
@@ -181,7 +183,6 @@ class Synthesis(nn.Module):
             residual = math.sqrt(0.5) if config.generator == "residual" and i else 1.0
 
             def layer(inputs: int, *, up: bool, gain: float, side: tuple[int, int] = side, width: int = width) -> StyledConv:
-                nearest = up and config.layers == 1
                 return StyledConv(
                     inputs,
                     width,
@@ -192,7 +193,7 @@ class Synthesis(nn.Module):
                     gain=gain,
                     clamp=config.clamp,
                     noisy=config.noise,
-                    nearest=nearest,
+                    nearest=up and not config.filtered,
                 )
 
             if i:

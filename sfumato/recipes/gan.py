@@ -84,6 +84,7 @@ def stylegan() -> TrainSettings:
             mapping_rate=0.1,
             noise=False,
             layers=1,
+            filtered=False,
             discriminator_layers=1,
             discriminator="plain",
         ),
