@@ -53,7 +53,7 @@ VERBS = {
     name.rstrip("_")
     for name in vars(cli)
     if callable(getattr(cli, name)) and getattr(getattr(cli, name), "__module__", "") == "sfumato.cli"
-} | {verb.__name__ for verb in cli.editing.VERBS}
+} | {verb.__name__ for verb in (*cli.editing.VERBS, *cli.dreaming.VERBS)}
 
 
 def _flags(config, prefix=""):

@@ -75,7 +75,8 @@ class Config:
     def larger(self) -> "Config | None":
         """The next size: two layers at each size and residual discriminators first, then twice the width. None after the largest."""
         if self.layers < 2 or self.discriminator_layers < 2:
-            return dataclasses.replace(self, layers=2, discriminator_layers=2, discriminator="residual", noise=True, filtered=True)
+            whole = {"layers": 2, "discriminator_layers": 2, "generator": "skip", "discriminator": "residual"}
+            return dataclasses.replace(self, **whole, noise=True, filtered=True)
         if self.width >= 128:
             return None
         wider = {name: 2 * getattr(self, name) for name in ("width", "discriminator_width")}

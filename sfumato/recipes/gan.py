@@ -83,8 +83,8 @@ def stylegan() -> TrainSettings:
             mapping=2,
             mapping_rate=0.1,
             noise=False,
-            layers=1,
             filtered=False,
+            generator="plain",
             discriminator_layers=1,
             discriminator="plain",
         ),
@@ -99,7 +99,10 @@ def stylegan() -> TrainSettings:
 
 def cats() -> TrainSettings:
     """Faces of cats, 64 pixels."""
-    return dataclasses.replace(stylegan(), data="cats64", augment=augment.Config(flip=0.5), images=320_000)
+    base = stylegan()
+    # Tuned runs on aligned faces of this size have taken twice what its size alone suggests.
+    objective = dataclasses.replace(base.objective, r1=0.5, r2=0.5)
+    return dataclasses.replace(base, objective=objective, data="cats64", augment=augment.Config(flip=0.5), images=400_000)
 
 
 def eurosat() -> TrainSettings:
