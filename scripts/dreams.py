@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from skimage import data
 
 from sfumato.core import runtime
 from sfumato.core.image import Images, to_images, to_pixels
-from sfumato.data.files import save_image
 from sfumato.jobs.atlas import atlas
 from sfumato.jobs.dream import Dream, dream
 from sfumato.jobs.dream_films import falling
@@ -95,7 +95,7 @@ def save(name: str, rows: Sequence[Sequence[Images]]) -> None:
     lines = [torch.nn.functional.pad(line, (0, wide - line.shape[3]), value=1.0) for line in lines]
     gap = torch.ones(1, lines[0].shape[1], GAP, wide)
     whole = torch.cat([part for line in lines for part in (line, gap)][:-1], dim=2)
-    save_image(FOLDER / f"{name}.jpg", to_pixels(whole))
+    Image.fromarray(to_pixels(whole).numpy()).save(FOLDER / f"{name}.jpg", quality=85)
 
 
 JOBS = {

@@ -177,9 +177,43 @@ def test_layers_are_measured_as_they_are(squeezenet):
     table = {layer.name: layer for layer in listed(squeezenet)}
     network = squeezenet.network
     names = {network.ends[name]: name for name in ("conv1", "fire2", "fire3", "fire5")}
-    found = sights(network.steps, network.steps, 3, 160, list(names))
+    found = sights(network.steps, network.steps, torch.zeros(1, 3, 160, 160), list(names))
     for number, name in names.items():
         assert found[number] == table[name][2:], name
+
+
+def test_a_network_that_loses_its_borders_is_measured_and_tiled():
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(3 if i == 0 else 4, 4, 5, stride=2 if i in (1, 3) else 1) for i in range(5)]
+    network = nn.Sequential(*(nn.Sequential(layer, nn.ReLU()) for layer in layers))
+    mine = eyes(network)
+    assert mine.layer("4")[2:] == (4, 41, 0)
+    image = torch.rand(1, 3, 160, 192)
+    ascent = wanted(mine, Dream(layers=("4",), precision="fp32"), (160, 192))
+    whole, parts = ascent.slope(image), dataclasses.replace(ascent, tile=48).slope(image)
+    assert parts.amount == pytest.approx(whole.amount, rel=1e-4)
+    assert (parts.gradient - whole.gradient).abs().max() < 1e-4 * whole.gradient.abs().max()
+
+
+def test_a_layer_that_sees_everything_is_shown_it_whole():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.InstanceNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1))
+    mine = eyes(network)
+    assert mine.layer("3").start is None
+    image = picture(192, 224)
+    assert dream(image, mine, Dream(layers=("3",), steps=2, octaves=1)).after > (0.0,)
+    with pytest.raises(SettingError, match="cannot be taken in tiles"):
+        dream(image, mine, Dream(layers=("3",), steps=2, octaves=1, tile=64))
+
+
+def test_a_neuron_is_dreamed_where_it_is(seeing):
+    image = picture()
+    done = dream(image, seeing, Dream(layers=("6:1@5,6",), steps=5, precision="fp32"))
+    assert done.after[0] > done.before[0]
+    rows, columns = (done.images - image).abs().sum(dim=(0, 1)).nonzero().T
+    layer = seeing.layer("6")
+    # The slope is there alone; its bands spread it a little.
+    assert columns.float().mean() == pytest.approx(layer.start + 6 * layer.stride + layer.field / 2, abs=layer.field)
+    assert rows.float().mean() == pytest.approx(layer.start + 5 * layer.stride + layer.field / 2, abs=layer.field)
 
 
 @pytest.mark.parametrize(
@@ -188,9 +222,9 @@ def test_layers_are_measured_as_they_are(squeezenet):
         (Dream(layers=("44",)), "no layer '44'"),
         (Dream(layers=("4:8",)), "channels 0 to 7; there is no 8"),
         (Dream(layers=("4:x",)), "is none; write"),
-        (Dream(layers=("4@99,0",)), "are beyond them|is beyond them"),
         (Dream(label="3"), "tells no classes apart"),
         (Dream(layers=("4",), space="fourier", alpha=2.0), "no effect on a spectrum"),
+        (Dream(layers=("4=-1",), alpha=2.0), "times what is there, and that is -"),
     ],
 )
 def test_what_cannot_be_is_told(seeing, how, error):
@@ -199,7 +233,7 @@ def test_what_cannot_be_is_told(seeing, how, error):
 
 
 def test_small_pictures_and_flat_networks_are_told(seeing):
-    with pytest.raises(SettingError, match=r"smaller than the \d+ pixels"):
+    with pytest.raises(ImageError, match=r"smaller than the \d+ pixels"):
         dream(picture(16, 16), seeing, dataclasses.replace(QUICK, layers=("6",)))
     with pytest.raises(SettingError, match="no convolution"):
         eyes(nn.Sequential(nn.Flatten(), nn.Linear(3 * 256 * 256, 2)))
@@ -207,10 +241,21 @@ def test_small_pictures_and_flat_networks_are_told(seeing):
         dream(torch.rand(1, 2, 64, 80), seeing, QUICK)
     with pytest.raises(SettingError, match="makes images"):
         eyes("fashion")
+    with pytest.raises(ImageError, match="is beyond them"):
+        dream(picture(), seeing, dataclasses.replace(QUICK, layers=("4@99,0",)))
+    with pytest.raises(SettingError, match="4 channels"):
+        eyes(nn.Sequential(nn.Conv2d(4, 8, 3)))
+    with pytest.raises(ImageError, match="cannot be shown a picture of 1 x 64"):
+        dream(None, "fashion-classifier", Dream(label="bag"), size=(1, 64))
+    spoilt = small()
+    with torch.no_grad():
+        spoilt[0].weight.fill_(float("nan"))
+    with pytest.raises(SettingError, match="weights are no use"):
+        dream(picture(), spoilt, QUICK)
 
 
 def test_octaves_grow_to_the_picture():
-    sizes = list(octaves((100, 200), Dream(octaves=4, ratio=2.0), 40))
+    sizes = list(octaves((100, 200), Dream(octaves=4, ratio=2.0), lambda size: min(size) >= 40))
     assert sizes == [(50, 100), (100, 200)]
 
 
@@ -287,6 +332,8 @@ def test_a_picture_tells_how_it_was_dreamed(photo, tmp_path, monkeypatch, capsys
     assert "had a guide, guide.png" in capsys.readouterr().err
     assert run("dream", photo, "--replay", tmp_path / "guided.json", "--guide", out, "--out", tmp_path / "led.png") == 2
     assert "its bytes are others" in capsys.readouterr().err
+    assert run("dream", photo, "--replay", out, "--strength", "2") == 2
+    assert "--strength has no effect with --replay" in capsys.readouterr().err
     assert run("dream", photo, *FLAGS) == 2
     assert "is there already" in capsys.readouterr().err
     with pytest.raises(CheckpointError, match="tells no dream"):
@@ -302,13 +349,13 @@ def test_folders_films_and_noise(photo, tmp_path, monkeypatch, capsys):
     assert run("dream", "album", *FLAGS) == 2
     assert "1 of 3 pictures failed" in capsys.readouterr().err
     assert (tmp_path / "dreams" / "a.png").exists()
-    assert not run("dream", "photo.png", *FLAGS, "--zoom", "3", "--preview", "look.png", "--out", "zoom.gif")
+    assert not run("dream", "photo.png", *FLAGS, "--zoom", "3", "--out", "zoom.gif")
     with Image.open("zoom.gif") as film:
         assert film.n_frames == 3
     assert not run("dream", "zoom.gif", *FLAGS, "--out", "again.gif")
     with Image.open("again.gif") as film:
         assert film.n_frames == 3
-    assert not run("dream", *FLAGS, "--size", "32", "--n", "2", "--preview", "look.png")
+    assert not run("dream", *FLAGS[:-2], "--size", "32", "--n", "2", "--preview", "look.png")
     assert (tmp_path / "look.png").exists()
     assert not run("dream", "--replay", tmp_path / "dreams" / "00001.json", "--out", "second.png")
     assert (tmp_path / "second.png").read_bytes() == (tmp_path / "dreams" / "00001.png").read_bytes()
@@ -323,10 +370,20 @@ def test_folders_films_and_noise(photo, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "error"),
     [
-        (("--mask", "photo.png"), "--mask is for pictures"),
-        (("photo.png", "--n", "2"), "from noise or through"),
-        (("photo.png", "--zoom", "2", "--mask", "photo.png"), "--mask is for pictures"),
+        (("--mask", "photo.png"), "--mask has no effect from noise in a spectrum"),
+        (("--octaves", "2"), "--octaves has no effect from noise in a spectrum"),
+        (("photo.png", "--n", "2"), "--n has no effect on pictures"),
+        (("photo.png", "--fps", "2"), "--fps has no effect on pictures"),
+        (("photo.png", "--zoom", "2", "--mask", "photo.png"), "--mask has no effect on a fall"),
+        (("photo.png", "--zoom", "2", "--alpha", "2"), "--alpha has no effect on a fall"),
+        (("photo.png", "--zoom", "2", "--space", "fourier"), "films are dreamed in pixels"),
+        (("photo.png", "--zoom", "2", "--out", "fall.png"), "cannot write an animation as '.png'"),
+        (("photo.png", "--zoom", "2", "--fps", "90", "--out", "fall.gif"), "outside (0, 50]"),
         (("photo.png", "--through", "fashion"), "leave the pictures out"),
+        (("--through", "fashion", "--octaves", "2"), "--octaves has no effect through a generator"),
+        (("photo.png", "--preview", "photo.png"), "written over a picture"),
+        (("--out", "x.gif"), "pictures are written as"),
+        (("--size", "²"), "size = '²'"),
         (("--size", "large"), "size = 'large'"),
         (("missing.png",), "no file or folder"),
     ],

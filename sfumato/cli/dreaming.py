@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import inspect
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -84,34 +85,35 @@ def dream(
         threads: Threads to compute with; all cores if not given.
 
     """
+    given = dict(locals())
     with machine(threads):
         from sfumato.jobs import dream as job
         from sfumato.jobs import dreams, eyes
 
+        _check(given)
         if layers is not None:
             list_layers(eyes.eyes(layers, device=device))
             return
         asked: dict[str, Any] = {"layers": layer, "label": label, "strength": strength, "steps": steps, "octaves": octaves}
         asked |= {"ratio": ratio, "jitter": jitter, "bands": bands, "variation": variation, "alpha": alpha, "space": space}
         how = job.Dream(**asked, tile=tile, seed=seed, precision=precision)
+        told: dict[str, Any] = {}
         if replay is not None:
-            if network or layer or label:
-                raise SettingError("--replay does what the file says; --network, --layer and --label have no effect with it")
             network, how, told = dreams.replayed(replay)
-            dreams.complete(told, guide=guide, mask=mask)
-            through, shows = through or told.get("through"), shows or told.get("shows")
+            through, shows = told.get("through"), told.get("shows")
             size = "x".join(map(str, told["size"])) if "size" in told else size
         seeing = eyes.eyes(network, device=device, tell=lambda words: console.print(words, highlight=False))
-        _check(pictures, guide=guide, through=through, mask=mask, zoom=zoom, n=n)
+        if replay is not None:
+            dreams.complete(told, seeing, guide=guide, mask=mask)
         with _progress(preview) as watch:
             if through is not None:
-                _through(through, seeing, how, n, shows, out, device, watch, overwrite=overwrite)
+                _through(through, seeing, how, n, shows, out, watch, overwrite=overwrite)
             elif not pictures:
-                _noise(seeing, how, _size(size), n, guide, out, device, watch, overwrite=overwrite)
+                _noise(seeing, how, _size(size), n, guide, out, watch, overwrite=overwrite)
             elif zoom:
-                _zoom(pictures, seeing, how, zoom, fps, guide, out, device, overwrite=overwrite)
+                _zoom(pictures, seeing, how, zoom, fps, guide, out, overwrite=overwrite)
             elif _is_film(pictures):
-                _film(Path(pictures[0]), seeing, how, guide, out, device, overwrite=overwrite)
+                _film(Path(pictures[0]), seeing, how, guide, out, overwrite=overwrite)
             else:
                 _pictures(pictures, seeing, how, guide, mask, out, watch, overwrite=overwrite)
 
@@ -123,6 +125,7 @@ def features(
     channels: tuple[int, ...] = (),
     steps: int = 96,
     seed: int = 0,
+    overwrite: bool = False,
     out: Path | None = None,
     device: Device = "auto",
     threads: int | None = None,
@@ -135,6 +138,7 @@ def features(
         channels: Which channels; by default all.
         steps: Steps for each image.
         seed: Of the noise that each begins with.
+        overwrite: Replace files that are there.
         out: The sheet; by default named after the network and the layer, here.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
@@ -147,7 +151,7 @@ def features(
         from sfumato.jobs.eyes import eyes
 
         seeing = eyes(network, device=device)
-        target = out or Path(f"{Path(network).stem}-{layer or seeing.usual}.png")
+        (target,) = _targets(out or Path(f"{Path(network).stem}-{layer or seeing.usual}.png"), 1, seed, overwrite=overwrite)
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(f"{layer or seeing.usual} of {network}", total=None)
             images, chosen = job.atlas(
@@ -212,16 +216,18 @@ def _pictures(
 
 
 def _noise(
-    seeing: Any, how: Any, size: tuple[int, int], n: int, guide: Path | None, out: Path | None, device: str, watch: Any, *, overwrite: bool
+    seeing: Any, how: Any, size: tuple[int, int], n: int, guide: Path | None, out: Path | None, watch: Any, *, overwrite: bool
 ) -> None:
     from sfumato.jobs import dream as job
     from sfumato.jobs import dreams
 
     targets = _targets(out or Path("dream.png"), n, how.seed, overwrite=overwrite)
     shown = None if guide is None else dreams.picture_of(guide)
-    done = job.dream(None, seeing, how, size=size, n=n, guide=shown, device=device, tell=watch)
+    done = job.dream(None, seeing, how, size=size, n=n, guide=shown, tell=watch)
     told = [
-        dreams.recipe(seeing, dataclasses.replace(how, seed=how.seed + i), *pair) | {"size": size}
+        dreams.recipe(seeing, dataclasses.replace(job.resolved(how, seeing, fresh=True), seed=how.seed + i), *pair)
+        | {"size": size}
+        | dreams.named(guide=guide)
         for i, pair in enumerate(zip(done.before, done.after, strict=True))
     ]
     dreams.keep_images(done.images, targets, told)
@@ -229,45 +235,44 @@ def _noise(
         console.print(f"{dreams.rise(before, after)} -> {target}", highlight=False)
 
 
-def _through(
-    generator: str, seeing: Any, how: Any, n: int, shows: str | None, out: Path | None, device: str, watch: Any, *, overwrite: bool
-) -> None:
+def _through(generator: str, seeing: Any, how: Any, n: int, shows: str | None, out: Path | None, watch: Any, *, overwrite: bool) -> None:
     from sfumato.jobs import dreams
     from sfumato.jobs.dream_latent import dream_through
 
     targets = _targets(out or Path("dream.png"), n, how.seed, overwrite=overwrite)
-    found = dream_through(generator, seeing, how, n=n, shows=shows, device=device, tell=watch)
+    found = dream_through(generator, seeing, how, n=n, shows=shows, tell=watch)
     dreams.keep_images(found.dreamt.images, targets, dreams.latent_recipes(found, seeing, how, generator))
     for target, before, after in zip(targets, found.dreamt.before, found.dreamt.after, strict=True):
         console.print(f"{dreams.rise(before, after)} -> {target}", highlight=False)
 
 
 def _zoom(
-    pictures: Names, seeing: Any, how: Any, frames: int, fps: float, guide: Path | None, out: Path | None, device: str, *, overwrite: bool
+    pictures: Names, seeing: Any, how: Any, frames: int, fps: float, guide: Path | None, out: Path | None, *, overwrite: bool
 ) -> None:
     from sfumato.core.image import to_pixels
-    from sfumato.data.files import save_animation
+    from sfumato.data.files import check_animation, save_animation
     from sfumato.jobs.dream_films import falling
     from sfumato.jobs.dreams import picture_of
 
     target = _free(out or Path(f"{Path(pictures[0]).stem}-dream.gif"), overwrite=overwrite)
+    check_animation(target, fps)
     shown = None if guide is None else picture_of(guide)
     made = []
-    for i, frame in enumerate(falling(picture_of(Path(pictures[0])), seeing, how, frames=frames, guide=shown, device=device), 1):
+    for i, frame in enumerate(falling(picture_of(Path(pictures[0])), seeing, how, frames=frames, guide=shown), 1):
         made.append(to_pixels(frame))
         console.print(f"frame {i} of {frames}", highlight=False, end="\r")
     save_animation(target, made, fps=fps)
     console.print(f"{len(made)} frames -> {target}", highlight=False)
 
 
-def _film(path: Path, seeing: Any, how: Any, guide: Path | None, out: Path | None, device: str, *, overwrite: bool) -> None:
+def _film(path: Path, seeing: Any, how: Any, guide: Path | None, out: Path | None, *, overwrite: bool) -> None:
     from sfumato.jobs.dream_films import Dreamer, dream_film
     from sfumato.jobs.dreams import picture_of
 
     target = _free(
         out or Path(f"{path.stem}-dream{path.suffix if path.suffix in ('.gif', '.webp', '.mkv') else '.mp4'}"), overwrite=overwrite
     )
-    dreamer = Dreamer(seeing, how, guide=None if guide is None else picture_of(guide), device=device)
+    dreamer = Dreamer(seeing, how, guide=None if guide is None else picture_of(guide))
 
     def tell(done: int, total: int) -> None:
         console.print(f"frame {done} of {total or '?'}", highlight=False, end="\r")
@@ -283,12 +288,17 @@ def _is_film(pictures: Names) -> bool:
 
 
 def _targets(out: Path, n: int, seed: int, *, overwrite: bool) -> list[Path]:
+    from sfumato.data.files import FORMATS
+    from sfumato.jobs.dreams import free
+
+    if out.suffix and out.suffix.lower() not in FORMATS:
+        raise SettingError(f"{out}: pictures are written as {', '.join(FORMATS)}; choose another --out")
     if n == 1:
-        return [_free(out if out.suffix else out / "dream.png", overwrite=overwrite)]
+        return [free(out if out.suffix else out / "dream.png", overwrite=overwrite)]
     if out.suffix and out != Path("dream.png"):
         raise SettingError(f"{out} is one picture and there are {n} to make; give a folder with --out")
     folder = Path("dreams") if out.suffix else out
-    return [_free(folder / f"{seed + i:05d}.png", overwrite=overwrite) for i in range(n)]
+    return [free(folder / f"{seed + i:05d}.png", overwrite=overwrite) for i in range(n)]
 
 
 def _free(target: Path, *, overwrite: bool) -> Path:
@@ -297,26 +307,61 @@ def _free(target: Path, *, overwrite: bool) -> Path:
     return target
 
 
-def _check(pictures: Names, *, guide: Path | None, through: str | None, mask: Path | None, zoom: int, n: int) -> None:
-    """Raises SettingError for flags that have no effect together."""
-    if pictures and through:
+OCTAVES = {"octaves", "ratio", "jitter", "bands", "variation"}
+SETTINGS = {"network", "layer", "label", "strength", "steps", "seed", "tile", "precision"}
+ALWAYS = {"pictures", "overwrite", "out", "device", "threads"}
+USED = {
+    "with --layers, which only lists them": {"layers", "device", "threads"},
+    "with --replay, which does what the file says": {"replay", "guide", "mask", "preview"},
+    "through a generator": {"through", "shows", "n", "preview", *SETTINGS},
+    "on a fall into a picture": {"zoom", "fps", "guide", "space", *SETTINGS, *OCTAVES},
+    "on a film": {"guide", "alpha", "space", *SETTINGS, *OCTAVES},
+    "on pictures": {"guide", "mask", "preview", "alpha", "space", *SETTINGS, *OCTAVES},
+    "on pictures in a spectrum": {"guide", "mask", "preview", "space", *SETTINGS},
+    "from noise in a spectrum": {"guide", "preview", "size", "n", "space", *SETTINGS},
+    "from noise": {"guide", "preview", "size", "n", "space", *SETTINGS, *OCTAVES},
+}
+"""Which flags have an effect, by what is done."""
+
+
+def _check(given: dict[str, Any]) -> None:
+    """Raises SettingError for flags that have no effect on what is done, and for files that would be lost."""
+    mode = _mode(given)
+    usual = {name: parameter.default for name, parameter in inspect.signature(dream).parameters.items()}
+    idle = [name for name, value in given.items() if value != usual[name] and name not in USED[mode] | ALWAYS]
+    if given["pictures"] and given["through"]:
         raise SettingError(
             "--through begins with an image of the generator; leave the pictures out (`sfumato project` finds one for a picture)"
         )
-    if through and guide:
-        raise SettingError("--guide has no effect with --through; name a layer or a label")
-    if mask and (through or zoom or not pictures):
-        raise SettingError("--mask is for pictures; leave it out")
-    if zoom and len(pictures) != 1:
+    if idle:
+        raise SettingError(f"--{idle[0]} has no effect {mode}; leave it out")
+    if given["zoom"] and len(given["pictures"]) != 1:
         raise SettingError("--zoom falls into one picture; give one")
-    if n < 1 or (n > 1 and pictures):
-        raise SettingError(f"n = {n} is for dreams from noise or through a generator, at least 1")
+    if given["n"] < 1:
+        raise SettingError(f"n = {given['n']} must be at least 1")
+    look: Path | None = given["preview"]
+    if look is not None and look.resolve() in {
+        Path(each).resolve() for each in (*given["pictures"], given["guide"], given["mask"]) if each
+    }:
+        raise SettingError(f"--preview {look} would be written over a picture that is read; choose another name")
+
+
+def _mode(given: dict[str, Any]) -> str:
+    """What is done, as a key of USED."""
+    for flag, mode in zip(("layers", "replay", "through", "zoom"), USED, strict=False):
+        if given[flag]:
+            return mode
+    if not given["pictures"]:
+        return "from noise" if given["space"] == "pixels" else "from noise in a spectrum"
+    if _is_film(given["pictures"]):
+        return "on a film"
+    return "on pictures in a spectrum" if given["space"] == "fourier" else "on pictures"
 
 
 def _size(text: str) -> tuple[int, int]:
     """`224x320` as height and width. Raises SettingError for anything else."""
     parts = text.lower().split("x")
-    if len(parts) not in (1, 2) or not all(part.strip().isdigit() and 0 < int(part) <= 16384 for part in parts):
+    if len(parts) not in (1, 2) or not all(part.strip().isdecimal() and 0 < int(part) <= 16384 for part in parts):
         raise SettingError(f"size = {text!r} is none; write 224, or 224x320 for height and width")
     return int(parts[0]), int(parts[-1])
 

@@ -6,6 +6,7 @@ Everything is first encoded in memory, then written by `core/disk.py`. Pillow ho
 image's come as 8, and `bit_depth` tells what the file had, or go through `data/strips.py` where nothing may be lost.
 """
 
+import importlib.util
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -127,11 +128,8 @@ def save_animation(path: Path, frames: Sequence[Pixels], *, fps: float) -> None:
     Raises SettingError for a rate or ending that cannot be, ImageError for frames that do not match, MissingExtraError for an .mp4
     without PyAV, StorageError as `disk.write` does.
     """
+    check_animation(path, fps)
     ending = path.suffix.lower()
-    if ending not in _FASTEST:
-        raise SettingError(f"{path}: cannot write an animation as {ending!r}; use one of {', '.join(_FASTEST)}")
-    if not 0 < fps <= _FASTEST[ending]:
-        raise SettingError(f"fps = {fps!r} is outside (0, {_FASTEST[ending]:g}] for {ending}")
     if not frames or len({frame.shape for frame in frames}) > 1 or frames[0].shape[-1] not in (1, 3):
         raise ImageError(f"{path}: an animation needs frames of one size with 1 or 3 channels; got {len(frames)} frames")
     if ending == ".mp4":
@@ -142,6 +140,17 @@ def save_animation(path: Path, frames: Sequence[Pixels], *, fps: float) -> None:
     options = {"quality": 90} if ending == ".webp" else {}
     first.save(encoded, ending[1:].upper(), save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, **options)
     disk.write(path, encoded.getvalue())
+
+
+def check_animation(path: Path, fps: float) -> None:
+    """Raises what `save_animation` would raise for a name or a rate that cannot be, before there is a frame."""
+    ending = path.suffix.lower()
+    if ending not in _FASTEST:
+        raise SettingError(f"{path}: cannot write an animation as {ending!r}; use one of {', '.join(_FASTEST)}")
+    if not 0 < fps <= _FASTEST[ending]:
+        raise SettingError(f"fps = {fps!r} is outside (0, {_FASTEST[ending]:g}] for {ending}")
+    if ending == ".mp4" and not importlib.util.find_spec("av"):
+        raise MissingExtraError('films need PyAV; install it with: pip install "sfumato[video]"')
 
 
 def _through_strips(path: Path) -> Picture:

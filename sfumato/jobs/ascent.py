@@ -51,6 +51,8 @@ class Ascent:
     def slope(self, image: Images) -> Slope:
         """Of one image, on the device where the network is. Where nothing speaks yet, the slope is that towards speaking."""
         found, last = self._slope(image), 1
+        if not math.isfinite(found.amount):
+            raise SettingError(f"{self.eyes.name} answers {found.amount}: its weights are no use")
         while not found.gradient.any():
             with watch.awake(self.eyes.network, last) as ran:
                 found = self._slope(image)
@@ -82,6 +84,19 @@ class Ascent:
                 total += self._amount(image[:, :, top:bottom, left:right], tile, tuple(image.shape[2:])).item()
         return total
 
+    def check(self, size: tuple[int, int]) -> None:
+        """Raises SettingError if an image of `size` cannot be taken in such tiles."""
+        for _ in tiles(size, self.tile, self.wishes):
+            pass
+
+    def refused(self, size: tuple[int, int]) -> str:
+        """Why no image of `size` can be shown; empty if one can."""
+        try:
+            self.amount(torch.zeros(1, self.eyes.channels, *size, device=self.eyes.device))
+        except (RuntimeError, SettingError) as error:
+            return " ".join(str(error).split())[:160]
+        return ""
+
     def _amount(self, part: Maps, tile: Tile, whole: tuple[int, ...]) -> torch.Tensor:
         h, w = whole
         total = part.new_zeros(())
@@ -104,7 +119,7 @@ class Ascent:
 def tiles(size: tuple[int, ...], tile: int | None, wishes: Sequence[Wish]) -> Iterator[Tile]:
     """What covers an image of `size`, each pixel owned once; tiles begin where a place of every layer does.
 
-    Raises SettingError for tiles too small to be.
+    Raises SettingError for tiles too small to be, and for layers that see farther than is known.
     """
     h, w = size
     if tile is None or max(h, w) <= tile:
@@ -112,16 +127,25 @@ def tiles(size: tuple[int, ...], tile: int | None, wishes: Sequence[Wish]) -> It
         return
     if tile < 32:
         raise SettingError(f"tile = {tile} must be at least 32 pixels")
+    if unknown := [wish.layer.name for wish in wishes if wish.layer.start is None]:
+        raise SettingError(f"{unknown[0]} sees all of a picture, as far as is known: it cannot be taken in tiles; leave tile at 0")
     grid = math.lcm(*(wish.layer.stride for wish in wishes)) if wishes else 1
-    before = max((-wish.layer.start for wish in wishes), default=0)
-    behind = max((wish.layer.start + wish.layer.field - wish.layer.stride for wish in wishes), default=0)
+    before = max((-(wish.layer.start or 0) for wish in wishes), default=0)
+    # A network that does not pad shows nothing of a piece smaller than what one place sees.
+    field = max((wish.layer.field for wish in wishes), default=0)
+    behind = max(0, *((wish.layer.start or 0) + wish.layer.field - wish.layer.stride for wish in wishes), 0)
     for rows in spans(h, tile, grid):
         for columns in spans(w, tile, grid):
             shown = tuple(
-                (max(0, start - math.ceil(max(0, before) / grid) * grid), min(side, stop + max(0, behind)))
+                (_back(start, max(before, field - (min(side, stop + behind) - start)), grid), min(side, stop + behind))
                 for (start, stop), side in zip((rows, columns), (h, w), strict=True)
             )
             yield Tile((rows, columns), (shown[0], shown[1]))
+
+
+def _back(start: int, by: int, grid: int) -> int:
+    """The last place on the grid that lies at least so far before `start`, or 0."""
+    return max(0, start - math.ceil(max(0, by) / grid) * grid)
 
 
 def _places(own: Span, shown: Span, length: int, stride: int) -> slice:

@@ -24,7 +24,7 @@ from sfumato.core.image import Images, Other, Planes
 from sfumato.core.settings import Range, settings
 from sfumato.jobs.ascent import Ascent
 from sfumato.jobs.eyes import Eyes, eyes
-from sfumato.jobs.wishes import fits, guided, wish
+from sfumato.jobs.wishes import WHOLE, fits, guided, wish
 from sfumato.nn.bands import evened
 from sfumato.nn.resample import resize
 from sfumato.nn.spectrum import Spectrum
@@ -33,6 +33,8 @@ RATE = 1.5 / 255
 """Mean change of a pixel in a step, as a share of full scale: the first DeepDream's."""
 LEARN, STILL = 0.05, 1e-9
 """Adam's step on a spectrum; a slope below the other is none."""
+SMALLEST = 32
+"""Shortest side that is dreamed in, but for pictures that are smaller."""
 PULL = 0.05
 """Share of the way back to the picture that is gone in each step of a dream that is to stay near it."""
 TURN, GROW, SHIFT = 10.0, 0.1, 8.0
@@ -79,6 +81,7 @@ class Moment(NamedTuple):
     amount: float
     """How far the wishes are fulfilled."""
     image: Images
+    """As it is now; the next step may change it in place."""
 
 
 Tell = Callable[[Moment], None]
@@ -111,27 +114,28 @@ def dream(
 
     `network` is a name such as squeezenet or vgg16, a model file, or a module that takes images in [0, 1]. With a `guide` picture its
     layers decide what is shown; with a `mask`, 1 where to dream, the rest stays. `tell` is called after each step. Raises SettingError
-    for a wish that the network cannot see, ImageError for pictures, guides or masks that do not fit.
+    for a wish that the network cannot see, ImageError for pictures, guides or masks that do not fit. `device` is for a network that is
+    named; others are asked where they are.
     """
     how = how or Dream()
     seeing = network if isinstance(network, Eyes) else eyes(network, device=device)
     if pictures is None:
         if mask is not None or how.alpha:
             raise SettingError("mask and alpha are about a picture; give one")
-        how = how if how.space != "auto" else dataclasses.replace(how, space="fourier")
+        if n < 1:
+            raise SettingError(f"n = {n} dreams must be at least 1")
         starts = [noise(size, seeing.channels, how.seed + i) for i in range(n)]
         seeds = [how.seed + i for i in range(n)]
     else:
         starts, seeds = list(_checked(pictures).split(1)), [how.seed] * len(pictures)
         size = (pictures.shape[2], pictures.shape[3])
-        how = how if how.space != "auto" else dataclasses.replace(how, space="pixels")
+    how = resolved(how, seeing, fresh=pictures is None)
     if mask is not None and (mask.shape[-2:] != size or mask.numel() != math.prod(size)):
         raise ImageError(f"the mask is {tuple(mask.shape)}, the picture {size[0]} x {size[1]} pixels; they must be the same")
     if how.space == "fourier" and (how.variation or how.alpha):
         raise SettingError("variation and alpha have no effect on a spectrum; leave them at 0, or take space = 'pixels'")
     ascent = wanted(seeing, how, size, guide)
-    where = runtime.device(device)
-    made, before, after = [], [], []
+    where, made, before, after = seeing.device, [], [], []
     for start, seed in zip(starts, seeds, strict=True):
         x = start.to(where)
         own = None if mask is None else mask.reshape(1, 1, *size).float().to(where)
@@ -145,8 +149,17 @@ def dream(
     return Dreamt(images=torch.cat(made), before=tuple(before), after=tuple(after))
 
 
+def resolved(how: Dream, seeing: Eyes, *, fresh: bool) -> Dream:
+    """`how` with what it leaves open decided, for dreams from noise if `fresh`."""
+    space = ("fourier" if fresh else "pixels") if how.space == "auto" else how.space
+    return dataclasses.replace(how, space=space, precision=runtime.precision(how.precision, seeing.device))
+
+
 def wanted(seeing: Eyes, how: Dream, size: tuple[int, int], guide: Other | None = None) -> Ascent:
-    """What a dream of images of `size` climbs. Raises SettingError for what the network cannot see or the size cannot show."""
+    """What a dream of images of `size` climbs.
+
+    Raises SettingError for what the network cannot see, ImageError for what the size cannot show.
+    """
     label = seeing.class_number(how.label) if how.label else None
     named = how.layers or (() if how.label else (seeing.usual,))
     wishes = [wish(each, seeing) for each in named]
@@ -156,11 +169,17 @@ def wanted(seeing: Eyes, how: Dream, size: tuple[int, int], guide: Other | None 
             raise ImageError(f"the guide has {guide.shape[1]} channels, {seeing.name} looks at {seeing.channels}; convert it first")
         if not wishes:
             raise SettingError("a guide is compared in a layer; name one beside the class")
+        if len(guide) != 1:
+            raise ImageError(f"one guide is compared with, not {len(guide)}")
         fits(wishes, (guide.shape[2], guide.shape[3]), seeing)
-        wishes = guided(wishes, guide.to(next(seeing.network.parameters()).device), seeing)
-    # One VGG16 at 512 x 512 takes about half a gigabyte; anything larger is taken in pieces.
-    tile = how.tile or (512 if max(size) > 1024 else None)
-    return Ascent(eyes=seeing, wishes=wishes, label=label, tile=tile, precision=how.precision)
+        wishes = guided(wishes, guide.to(seeing.device), seeing)
+    # One VGG16 at 512 x 512 takes about half a gigabyte; anything larger is taken in pieces, unless a layer sees it all.
+    pieces = max(size) > WHOLE and all(each.layer.start is not None for each in wishes)
+    ascent = Ascent(eyes=seeing, wishes=wishes, label=label, tile=how.tile or (512 if pieces else None), precision=how.precision)
+    ascent.check(size)
+    if max(size) <= WHOLE and (why := ascent.refused(size)):
+        raise ImageError(f"{seeing.name} cannot be shown a picture of {size[0]} x {size[1]} ({why})")
+    return ascent
 
 
 def noise(size: tuple[int, int], channels: int, seed: int) -> Images:
@@ -178,9 +197,17 @@ def in_octaves(
     carried: Images | None = None,
     tell: Tell = lambda _: None,
 ) -> Images:
-    """The picture after a dream in pixels. `carried` is what an earlier dream has added to it, from which this one goes on."""
+    """The picture after a dream in pixels. `carried` is what an earlier dream has added to it, from which this one goes on.
+
+    Raises SettingError where `alpha` asks for a multiple of what is not there.
+    """
+    if any(each.place is not None for each in ascent.wishes):
+        # A place is where it is: in another size, or shifted, another part of the picture would lie there.
+        how = dataclasses.replace(how, octaves=1, jitter=0)
+    if how.alpha and (there := ascent.amount(picture)) <= 0:
+        raise SettingError(f"alpha asks for {how.alpha:g} times what is there, and that is {there:.3g}; leave it at 0")
     rng, steps, done = chance.generator(seed, "jitter"), how.steps or 10, 0
-    sizes = list(octaves((picture.shape[2], picture.shape[3]), how, ascent.eyes.least))
+    sizes = list(octaves((picture.shape[2], picture.shape[3]), how, lambda small: not ascent.refused(small)))
     detail, x = None, picture
     for size in sizes:
         whole = size == tuple(picture.shape[2:])
@@ -189,6 +216,8 @@ def in_octaves(
         x = begun.clone() if detail is None else resize(detail, size).add_(begun)
         x = x.clamp_(0, 1)
         where = None if mask is None else mask if whole else resize(mask, size).clamp_(0, 1)
+        if detail is not None and where is not None:
+            x = begun + (x - begun) * where
         enough = how.alpha * ascent.amount(base) if how.alpha else math.inf
         nearest: tuple[float, Images] | None = None
         for _ in range(steps):
@@ -207,20 +236,20 @@ def in_octaves(
     return x
 
 
-def octaves(size: tuple[int, int], how: Dream, least: int) -> Iterator[tuple[int, int]]:
-    """The sizes that are dreamed in, small to large; those that the network could not be shown are left out."""
+def octaves(size: tuple[int, int], how: Dream, possible: Callable[[tuple[int, int]], bool]) -> Iterator[tuple[int, int]]:
+    """The sizes that are dreamed in, small to large; those that are tiny, or not possible, are left out."""
+    begun = False
     for i in reversed(range(how.octaves)):
-        small = tuple(max(1, round(side / how.ratio**i)) for side in size)
-        if i == 0 or min(small) >= max(32, least):
-            yield small[0], small[1]
+        small = max(1, round(size[0] / how.ratio**i)), max(1, round(size[1] / how.ratio**i))
+        begun = begun or i == 0 or (min(small) >= SMALLEST and possible(small))
+        if begun:
+            yield small
 
 
 def _step(x: Images, ascent: Ascent, how: Dream, rng: torch.Generator, mask: Planes | None) -> tuple[float, Images]:
     """How far the wishes are fulfilled, and the change of the pixels that leads farther."""
     shift = torch.randint(-how.jitter, how.jitter + 1, (2,), generator=rng).tolist() if how.jitter else [0, 0]
-    shaken = x.roll(shift, (2, 3)) if any(shift) else x
-    amount, slope = ascent.slope(shaken)
-    del shaken
+    amount, slope = ascent.slope(x.roll(shift, (2, 3)) if any(shift) else x)
     if not slope.any():
         return amount, slope
     slope = evened(slope, how.bands) if how.bands > 1 else slope
@@ -280,7 +309,13 @@ def shaken(images: Images, rng: torch.Generator) -> Images:
 
 
 def _checked(pictures: Any) -> Images:
-    if not isinstance(pictures, Tensor) or pictures.ndim != 4 or not pictures.is_floating_point() or pictures.shape[1] not in (1, 3):
+    if (
+        not isinstance(pictures, Tensor)
+        or pictures.ndim != 4
+        or not pictures.numel()
+        or not pictures.is_floating_point()
+        or pictures.shape[1] not in (1, 3)
+    ):
         shape = tuple(pictures.shape) if isinstance(pictures, Tensor) else type(pictures).__name__
         raise ImageError(f"{shape} is not pictures (n, c, h, w) in [0, 1], grey or coloured; read files with sfumato.read")
     return pictures.detach().float()

@@ -12,7 +12,6 @@ import torch
 from PIL import Image, ImageSequence
 from torch.nn import functional as F
 
-from sfumato.core import runtime
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.image import Images, Other, to_images, to_pixels
 from sfumato.data import decode, files
@@ -34,10 +33,9 @@ MOVING = (".gif", ".webp")
 class Dreamer:
     """Dreams frame after frame, going on from one to the next."""
 
-    def __init__(self, seeing: Eyes, how: Dream, *, guide: Other | None = None, device: str = "auto") -> None:
-        if how.space == "fourier":
-            raise SettingError("films are dreamed in pixels; leave space at auto")
-        self.seeing, self.how, self.guide, self.where = seeing, how, guide, runtime.device(device)
+    def __init__(self, seeing: Eyes, how: Dream, *, guide: Other | None = None) -> None:
+        """Raises SettingError for a dream in a spectrum."""
+        self.seeing, self.how, self.guide, self.where = seeing, _in_pixels(how), guide, seeing.device
         self.later = dataclasses.replace(how, steps=min(how.steps or AGAIN, AGAIN), octaves=min(how.octaves, SIZES))
         self.frame: Images | None = None
         self.added: Images | None = None
@@ -56,20 +54,30 @@ class Dreamer:
         return made.cpu()
 
 
-def falling(
-    picture: Images, seeing: Eyes, how: Dream, *, frames: int, guide: Other | None = None, device: str = "auto"
-) -> Iterator[Images]:
-    """The dream of a picture, then what one sees falling into it: enlarged and dreamed again, frame by frame."""
+def falling(picture: Images, seeing: Eyes, how: Dream, *, frames: int, guide: Other | None = None) -> Iterator[Images]:
+    """The dream of a picture, then what one sees falling into it: enlarged and dreamed again, frame by frame.
+
+    Raises SettingError for a dream in a spectrum, and for `alpha`, since a frame that was dreamed is no picture to stay near to.
+    """
     if frames < 1:
         raise SettingError(f"zoom = {frames} frames must be at least 1")
+    if how.alpha:
+        raise SettingError("alpha keeps a picture near to what it was, and a fall leaves it; leave alpha at 0")
+    how = _in_pixels(how)
     first = wanted(seeing, how, (picture.shape[2], picture.shape[3]), guide)
     later = dataclasses.replace(how, steps=min(how.steps or AGAIN, AGAIN), octaves=min(how.octaves, SIZES))
-    x = picture.to(runtime.device(device))
+    x = picture.to(seeing.device)
     for i in range(frames):
         with torch.no_grad():
             x = in_octaves(x, first, how if i == 0 else later, how.seed + i)
             yield x.cpu()
             x = nearer(x)
+
+
+def _in_pixels(how: Dream) -> Dream:
+    if how.space == "fourier":
+        raise SettingError("films are dreamed in pixels; leave space at auto")
+    return how
 
 
 def nearer(images: Images) -> Images:
@@ -93,7 +101,8 @@ def dream_film(
 ) -> int:
     """Writes the film at `path`, dreamed, to `target`, and says how many frames it has.
 
-    GIF and WebP are read and written as they are; other films need PyAV and keep their sound (see `film.rewritten`).
+    GIF and WebP are read whole, and all their frames are shown equally long; other films need PyAV and keep their sound (see
+    `film.rewritten`).
     """
     if path.suffix.lower() not in MOVING:
 
@@ -101,7 +110,10 @@ def dream_film(
             return film.Change("dreamed", (first.shape[2], first.shape[3]), dreamer)
 
         return film.rewritten(path, target, begin, overwrite=overwrite, tell=tell)[1]
+    if target.exists() and target.resolve() == path.resolve():
+        raise ImageError(f"{path}: would be written over itself; choose another --out")
     frames, rate = still_frames(path)
+    files.check_animation(target, rate)
     made = []
     for i, frame in enumerate(frames, 1):
         made.append(to_pixels(dreamer(frame)))
@@ -126,6 +138,7 @@ def still_frames(path: Path) -> tuple[Sequence[Images], float]:
     with decode.opened(path, str(path)) as image:
         found, lasts = [], []
         for frame in ImageSequence.Iterator(image):
+            frame.load()  # how long it lasts is known only then
             lasts.append(float(frame.info.get("duration", 100)) or 100.0)
             found.append(_pixels(frame))
     return found, min(50.0, 1000 * len(lasts) / sum(lasts))

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sfumato.core import chance, runtime
+from sfumato.core import chance
 from sfumato.core.image import Images
 from sfumato.jobs.ascent import Ascent
 from sfumato.jobs.dream import Dream, Dreamt, Moment, Tell, wanted
@@ -51,9 +51,9 @@ def dream_through(
     SettingError as `dream` and `generate` do.
     """
     how = how or Dream()
-    where = runtime.device(device)
-    making = sampler(generator).to(where)
     seeing = network if isinstance(network, Eyes) else eyes(network, device=device)
+    where = seeing.device
+    making = sampler(generator).to(where)
     h, w = making.size
     scale = max(1, -(-seeing.side // min(h, w)))
     ascent = wanted(seeing, how, (h * scale, w * scale))

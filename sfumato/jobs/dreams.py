@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor
 
 from sfumato import __version__
 from sfumato.core import disk
@@ -17,11 +16,13 @@ from sfumato.core.errors import CheckpointError, DataError, ImageError, SettingE
 from sfumato.core.image import Images, Planes, to_pixels
 from sfumato.data import files
 from sfumato.data.decode import SUFFIXES
-from sfumato.jobs.dream import Dream, Moment, Tell, dream
+from sfumato.jobs.dream import Dream, Moment, Tell, dream, resolved
 from sfumato.jobs.dream_latent import Found
 from sfumato.jobs.eyes import Eyes
-from sfumato.jobs.pictures import gather
+from sfumato.jobs.pictures import gather, told_apart
 from sfumato.jobs.repair import as_images, as_pixels
+from sfumato.jobs.wishes import wish
+from sfumato.metrics.features import weights_hash
 
 KEY = "sfumato"
 """The comment of a PNG in which its recipe stands."""
@@ -51,11 +52,12 @@ def dream_pictures(
 ) -> list[Done]:
     """Dreams every picture of `sources` into the folder `out`, or into the file `out` if it is one picture and `out` a picture's name.
 
-    `tell` is called after each with its number and how many there are, `watch` after each step. Raises DataError if there is no
-    picture, SettingError for a wish that the network cannot see, StorageError if `out` cannot be written, ImageError for a guide or a mask
-    that cannot be used; what else is wrong with a picture is in what was done of it.
+    A file that is there already stays, unless `overwrite`; an original, the guide and the mask stay in any case. `tell` is called after
+    each with its number and how many there are, `watch` after each step. Raises DataError if there is no picture, SettingError for a wish
+    that the network cannot see, StorageError if `out` cannot be written, ImageError for a guide that is no picture; what else is wrong
+    with a picture is in what was done of it.
     """
-    found = list(gather(sources, leaving_out=None if out.suffix else out))
+    found = told_apart(gather(sources, leaving_out=None if out.suffix else out))
     if not found:
         raise DataError(f"no picture in {', '.join(map(str, sources))}; looked for names ending in {', '.join(sorted(SUFFIXES))}")
     alone = out.suffix.lower() in files.FORMATS
@@ -63,13 +65,21 @@ def dream_pictures(
         raise SettingError(f"{out} is one picture and there are {len(found)} to dream; give a folder with --out")
     if out.suffix and not alone:
         raise SettingError(f"{out}: pictures are written as {', '.join(files.FORMATS)}; choose another --out")
+    for text in how.layers:
+        wish(text, seeing)
+    if how.label:
+        seeing.class_number(how.label)
     shown = None if guide is None else picture_of(guide)
+    kept = {path.resolve() for path in (*(path for path, _ in found), guide, mask) if path is not None}
     made = []
     for number, (path, name) in enumerate(found, 1):
         target = out if alone else out / name.with_suffix(".png")
         try:
-            done = _one(path, target, seeing, how, shown, guide, mask, watch, overwrite=overwrite)
-        except (StorageError, SettingError):
+            if target.resolve() in kept:
+                raise ImageError(f"{path}: {target} is an original and would be written over; choose another --out")
+            free(target, overwrite=overwrite)
+            done = _one(path, target, seeing, how, shown, guide, mask, watch)
+        except StorageError:
             raise  # the next one would fail too
         except SfumatoError as error:
             done = Done(source=str(path), out=None, words=str(error))
@@ -87,22 +97,34 @@ def _one(
     guide: Path | None,
     mask: Path | None,
     watch: Tell,
-    *,
-    overwrite: bool,
 ) -> Done:
-    if target.exists() and target.resolve() == path.resolve():
-        raise ImageError(f"{path}: would be written over itself; choose another --out")
-    if target.exists() and not overwrite:
-        raise ImageError(f"{target} is there already; choose another --out, or say --overwrite")
-    picture = files.read(path)
+    picture = files.read(path, lossless=True)
+    if picture.pixels.dtype == torch.uint16 and target.suffix.lower() not in (".png", ".tif", ".tiff"):
+        raise ImageError(f"{path} has 16 bits, which {target.suffix} cannot hold; choose a .png or .tif with --out")
     images = as_images(picture.pixels)
     where = None if mask is None else mask_of(mask, images)
-    done = dream(images, seeing, how, guide=shown, mask=where, device=_device(seeing), tell=watch)
-    told = recipe(seeing, how, done.before[0], done.after[0]) | {"picture": path.name, "sha256": _digest(path)}
-    told |= {key: {"file": file.name, "sha256": _digest(file)} for key, file in (("guide", guide), ("mask", mask)) if file is not None}
+    done = dream(images, seeing, how, guide=shown, mask=where, tell=watch)
+    told = recipe(seeing, resolved(how, seeing, fresh=False), done.before[0], done.after[0]) | {
+        "picture": path.name,
+        "sha256": _digest(path),
+    }
+    told |= named(guide=guide, mask=mask)
     pixels = as_pixels(done.images, picture.pixels.dtype)
     keep(target, dataclasses.replace(picture, pixels=pixels, layout="samples"), told)
     return Done(source=str(path), out=target, words=f"{rise(done.before[0], done.after[0])}")
+
+
+def free(target: Path, *, overwrite: bool) -> Path:
+    """`target`, if neither it nor the .json beside it is there, or both may be replaced. Raises ImageError otherwise."""
+    for path in (target, target.with_suffix(".json")):
+        if path.exists() and not overwrite:
+            raise ImageError(f"{path} is there already; choose another --out, or say --overwrite")
+    return target
+
+
+def named(**given: Path | None) -> dict[str, Any]:
+    """The names and hashes of files, for a recipe."""
+    return {key: {"file": path.name, "sha256": _digest(path)} for key, path in given.items() if path is not None}
 
 
 def keep(target: Path, picture: files.Picture, told: dict[str, Any]) -> None:
@@ -119,11 +141,12 @@ def keep_images(images: Images, targets: Sequence[Path], told: Sequence[dict[str
 
 
 def recipe(seeing: Eyes, how: Dream, before: float, after: float) -> dict[str, Any]:
-    """What is needed to repeat a dream, but for its picture: the settings, the network's name, and what came of it."""
+    """What is needed to repeat a dream, but for its picture: the settings, the network, and what came of it."""
     settings = {field.name: getattr(how, field.name) for field in dataclasses.fields(how)}
     return {
         "made_with": f"sfumato {__version__}, torch {torch.__version__}",
         "network": seeing.name,
+        "weights": weights_hash(seeing.network),
         "dream": settings,
         "before": before,
         "after": after,
@@ -133,7 +156,7 @@ def recipe(seeing: Eyes, how: Dream, before: float, after: float) -> dict[str, A
 def latent_recipes(found: Found, seeing: Eyes, how: Dream, generator: str) -> list[dict[str, Any]]:
     """The recipe of each image that was dreamed through a generator."""
     return [
-        recipe(seeing, dataclasses.replace(how, seed=subject.origin["seed"]), before, after)
+        recipe(seeing, dataclasses.replace(resolved(how, seeing, fresh=False), seed=subject.origin["seed"]), before, after)
         | {"through": generator, "shows": subject.origin["label"]}
         for subject, before, after in zip(found.subjects, found.dreamt.before, found.dreamt.after, strict=True)
     ]
@@ -153,8 +176,10 @@ def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
         raise CheckpointError(f"{path} tells no dream that could be repeated ({type(error).__name__})") from error
 
 
-def complete(told: dict[str, Any], **given: Path | None) -> None:
-    """Raises SettingError if a recipe names a file, such as a guide or a mask, that was not given or is another one."""
+def complete(told: dict[str, Any], seeing: Eyes, **given: Path | None) -> None:
+    """Raises SettingError if the network has other weights than a recipe tells, or a guide or a mask was not given or is another one."""
+    if told.get("weights", weights_hash(seeing.network)) != weights_hash(seeing.network):
+        raise SettingError(f"{seeing.name} has other weights now than it had in that dream")
     for key, path in given.items():
         was = told.get(key)
         if was and path is None:
@@ -198,16 +223,13 @@ class Preview:
 def rise(before: float, after: float) -> str:
     """In words how much more there is of what was wished.
 
-    >>> rise(2.0, 9.0), rise(0.0, 9.0)
-    ('4.5 times as much as before', '9 where nothing was')
+    >>> rise(2.0, 9.0), rise(0.0, 9.0), rise(-3.0, 9.0)
+    ('4.5 times as much as before', '9 where nothing was', 'from -3 to 9')
     """
-    return f"{after / before:.3g} times as much as before" if before > 0 else f"{after:.3g} where nothing was"
+    if before > 0:
+        return f"{after / before:.3g} times as much as before"
+    return f"from {before:.3g} to {after:.3g}" if before < 0 else f"{after:.3g} where nothing was"
 
 
 def _digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _device(seeing: Eyes) -> str:
-    first: Tensor | None = next(seeing.network.parameters(), None)
-    return "cpu" if first is None else str(first.device)

@@ -56,6 +56,11 @@ class Eyes:
     """What its scores are of; empty if it gives none."""
     scores: Callable[[Images], Vectors] | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where it is."""
+        return _place(self.network)
+
     def layers(self, images: Images, names: Sequence[str]) -> list[Maps]:
         """The maps of the layers called `names`. What lies behind the last of them is not computed."""
         if isinstance(self.network, Named):
@@ -83,7 +88,7 @@ class Eyes:
         """The number of the class called `name`, or so numbered. Raises SettingError, naming the nearest, if there is none."""
         if not self.classes or self.scores is None:
             raise SettingError(f"{self.name} tells no classes apart; name a layer instead")
-        if name.isdigit() and int(name) < len(self.classes):
+        if name.isdecimal() and int(name) < len(self.classes):
             return int(name)
         words = {word.strip().lower(): i for i, names in reversed(list(enumerate(self.classes))) for word in names.split(",")}
         if name.lower() not in words:
@@ -92,7 +97,9 @@ class Eyes:
 
 
 def eyes(which: str | Path | nn.Module | None = None, *, device: str = "auto", tell: Callable[[str], None] = lambda _: None) -> Eyes:
-    """The network called `which`, or a module of one's own that takes images in [0, 1], ready to be asked.
+    """The network called `which`, or a module of one's own that takes images in [0, 1], in evaluation mode and ready to be asked.
+
+    A module of one's own stays where it is; others go to `device`.
 
     Without one it is SqueezeNet, or where its weights cannot be had a bundled classifier, of which `tell` is told. Raises
     UnknownNameError or CheckpointError if there is no such model, SettingError for one without a layer that makes maps.
@@ -164,6 +171,8 @@ def _of_module(network: nn.Module, name: str, where: torch.device, *, foreign: b
         looking, run, classes = network, network, ()
         convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
         channels = convolutions[0].in_channels if convolutions else 3
+    if channels not in (1, 3):
+        raise SettingError(f"{name} looks at images of {channels} channels; dreams are grey or coloured")
     size = getattr(network, "size", None) or (SIDE, SIDE)
     grey = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
     try:
@@ -186,6 +195,7 @@ def _of_module(network: nn.Module, name: str, where: torch.device, *, foreign: b
         if new := [each for each in asked if each not in known]:
             known.update(_measured(looking, run, channels, shapes, new))
         return known
+
     return Eyes(
         name=name,
         network=looking,
@@ -205,10 +215,8 @@ def _measured(
     network: nn.Module, run: watch.Run, channels: int, shapes: dict[str, tuple[int, int]], asked: Sequence[str]
 ) -> dict[str, Layer]:
     """Each layer as an image that the network was not made for shows it, which its head need not take: it never comes so far."""
-    found = {}
-    for name, sight in watch.sights(network, run, channels, SIDE, asked).items():
-        found[name] = Layer(name, shapes[name][0], *sight)
-    return found
+    images = torch.zeros(1, channels, SIDE, SIDE, device=_place(network))
+    return {name: Layer(name, shapes[name][0], *seen) for name, seen in watch.sights(network, run, images, asked).items()}
 
 
 def _class_names(count: int) -> tuple[str, ...]:

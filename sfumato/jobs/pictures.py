@@ -40,7 +40,7 @@ def restore_pictures(
     if not sources:
         raise SettingError("no picture was named; give files, folders or globs")
     alone = out.suffix.lower() in files.FORMATS
-    found = _told_apart(gather(sources, leaving_out=None if alone else out))
+    found = told_apart(gather(sources, leaving_out=None if alone else out))
     if not found:
         raise DataError(f"no picture in {', '.join(map(str, sources))}; looked for names ending in {', '.join(sorted(SUFFIXES))}")
     if alone and len(found) > 1:
@@ -85,7 +85,7 @@ def gather(sources: Sequence[str | Path], *, leaving_out: Path | None = None) ->
         yield from (pair for pair in pairs if away is None or not pair[0].resolve().is_relative_to(away))
 
 
-def _told_apart(found: Iterator[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
+def told_apart(found: Iterator[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     """Each picture once, with a name to be written under that no other has: if need be with its ending, its folder's name, or a number."""
     pictures = list({os.path.abspath(path): (path, name) for path, name in found}.values())
     names: dict[Path, Path] = {}

@@ -12,10 +12,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sfumato.core.errors import SettingError
+from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.image import Maps, Other, Scalar
 from sfumato.jobs.eyes import Eyes
 from sfumato.models.base import Layer
+
+WHOLE = 1024
+"""Longest side of a picture that is shown to a network whole."""
+TABLE = 1 << 24
+"""Most places of a picture times places of a guide that are compared at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +45,9 @@ class Wish:
         places = 1 if self.place is not None else math.prod(max(1, side // self.layer.stride) for side in whole)
         if self.guide is not None:
             own = x.flatten(2)[0].T
-            nearest = (own.detach() @ self.guide.T).argmax(dim=1) if len(own) else torch.zeros(0, dtype=torch.long)
-            return self.weight * (own * self.guide[nearest]).sum() / (places * x.shape[1])
+            rows = max(1, TABLE // len(self.guide))
+            nearest = [(some @ self.guide.T).argmax(dim=1) for some in own.detach().split(rows)]
+            return self.weight * (own * self.guide[torch.cat(nearest)]).sum() / (places * x.shape[1])
         if self.channels:
             return self.weight * x[:, list(self.channels)].sum() / (places * len(self.channels))
         return self.weight * x.square().sum() / (2 * places * x.shape[1])
@@ -77,18 +83,24 @@ def guided(wishes: Sequence[Wish], guide: Other, eyes: Eyes) -> list[Wish]:
 
 
 def fits(wishes: Sequence[Wish], size: tuple[int, int], eyes: Eyes) -> None:
-    """Raises SettingError if an image of `size` has no such place, or is smaller than what a place of a wish's layer looks at.
+    """Raises ImageError if an image of `size` has no such place, or is smaller than what a place of a wish's layer looks at.
 
     Unless it is as large as those that the network was trained on: deep layers look farther than these reach.
     """
     for each in wishes:
-        if min(size) < min(each.layer.field, eyes.side):
+        if each.layer.start is not None and min(size) < min(each.layer.field, eyes.side):
             near = [name for name in eyes.names if eyes.layer(name).field <= min(size)]
             advice = f"take {near[-1]} or an earlier one" if near else "take a larger picture"
-            raise SettingError(
+            raise ImageError(
                 f"a picture of {size[0]} x {size[1]} is smaller than the {each.layer.field} pixels that a place of {each.layer.name} "
                 f"looks at; {advice}"
             )
+        if each.place is None:
+            continue
+        # Of a picture too large to be shown whole: its borders may hold a place less.
         rows, columns = (math.ceil(side / each.layer.stride) for side in size)
-        if each.place is not None and (each.place[0] >= rows or each.place[1] >= columns):
-            raise SettingError(f"layer {each.layer.name} has {rows} x {columns} places for this picture; {each.place} is beyond them")
+        if max(size) <= WHOLE:
+            with torch.no_grad():
+                rows, columns = eyes.layers(torch.zeros(1, eyes.channels, *size, device=eyes.device), [each.layer.name])[0].shape[2:]
+        if each.place[0] >= rows or each.place[1] >= columns:
+            raise ImageError(f"layer {each.layer.name} has {rows} x {columns} places for this picture; {each.place} is beyond them")

@@ -248,8 +248,8 @@ class Layer(NamedTuple):
     """Pixels of the image from one place of its maps to the next."""
     field: int
     """Side of the square of pixels that one place depends on."""
-    start: int = 0
-    """First pixel of the first place's square; below 0 where the image is padded."""
+    start: int | None = 0
+    """First pixel of the first place's square; below 0 where the image is padded. None if a place sees more than was looked for."""
 
 
 class Named(Layered):

@@ -57,6 +57,7 @@ class Features(Describes, Named):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
+        self.config = config
         trunk = TRUNKS[config.trunk]()
         self.channels, self.classes, self.size = 3, config.classes, (trunk.side, trunk.side)
         self.steps = nn.Sequential()

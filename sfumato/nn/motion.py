@@ -16,7 +16,7 @@ BLOCK = 8
 LARGEST = 256
 """Pictures are compared at a size whose longer side is at most this."""
 PREFER = 0.002
-"""What a shift of one pixel must win, in mean difference of full scale."""
+"""What a shift as far as the reach must win, in mean difference of full scale; nearer ones in proportion."""
 
 
 @torch.no_grad()

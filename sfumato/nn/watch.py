@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from sfumato.core.image import Images, Maps
-from sfumato.nn.branches import Sight
+
+Seen = tuple[int, int, int | None]
+"""Stride, field and start, as `branches.Sight` has them; no start where it is not known."""
 
 Run = Callable[[Images], Any]
 """Runs a network on images; what comes out at its end does not matter."""
@@ -31,7 +33,8 @@ def seen(network: nn.Module, run: Run, images: Images, names: Sequence[str]) -> 
 
     def keep(name: str, made: Any) -> None:
         if name not in found and _is_map(made):
-            found[name] = made
+            # What runs on may work in place.
+            found[name] = made if len(found) + 1 == len(set(names)) else made.clone()
         if len(found) == len(set(names)):
             raise _EnoughError
 
@@ -55,14 +58,17 @@ def visible(network: nn.Module, run: Run, images: Images) -> dict[str, Maps]:
 
 
 @torch.no_grad()
-def sights(network: nn.Module, run: Run, channels: int, side: int, names: Sequence[str]) -> dict[str, Sight]:
-    """What a place of each layer sees, found with images of `side` pixels.
+def sights(network: nn.Module, run: Run, images: Images, names: Sequence[str]) -> dict[str, Seen]:
+    """What a place of each layer sees, found with a square of the size of `images`.
 
-    A layer that sees all of them has a field of twice that: how far it would look in a larger image is not known.
+    A layer that sees all of it has a field of twice its side and no start: how far it would look in a larger image is not known.
     """
     known: dict[tuple[int, bool], dict[str, bool]] = {}
-    plain = torch.zeros(1, channels, side, side)
+    plain, side = torch.zeros_like(images), images.shape[3]
     shapes = {name: made.shape for name, made in zip(names, seen(network, run, plain, names), strict=True)}
+    # How many more places there are in a wider image does not depend on what is lost at its borders.
+    wide = seen(network, run, torch.cat([plain, plain], dim=3), names)
+    more = {name: made.shape[3] - shapes[name][3] for name, made in zip(names, wide, strict=True)}
 
     def spoilt(count: int, *, left: bool) -> dict[str, bool]:
         """Of each layer whether the first or the last `count` columns of the image count for the place in its middle."""
@@ -79,9 +85,9 @@ def sights(network: nn.Module, run: Run, channels: int, side: int, names: Sequen
         ends = [_least(side, lambda count, left=left, name=name: spoilt(count, left=left)[name]) for left in (True, False)]
         first, last = ends[0] - 1, side - ends[1]
         across = shapes[name][3]
-        stride = max(1, round(side / across))
-        whole = first <= 0 and last >= side - 1
-        found[name] = Sight(stride, 2 * side, 0) if whole else Sight(stride, last - first + 1, first - across // 2 * stride)
+        stride = max(1, round(side / more[name])) if more[name] > 0 else max(1, side // across)
+        whole = first <= 0 or last >= side - 1
+        found[name] = (stride, 2 * side, None) if whole else (stride, last - first + 1, first - across // 2 * stride)
     return found
 
 
