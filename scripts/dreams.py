@@ -95,7 +95,7 @@ def save(name: str, rows: Sequence[Sequence[Images]]) -> None:
     lines = [torch.nn.functional.pad(line, (0, wide - line.shape[3]), value=1.0) for line in lines]
     gap = torch.ones(1, lines[0].shape[1], GAP, wide)
     whole = torch.cat([part for line in lines for part in (line, gap)][:-1], dim=2)
-    Image.fromarray(to_pixels(whole).numpy()).save(FOLDER / f"{name}.jpg", quality=85)
+    Image.fromarray(to_pixels(whole.expand(-1, 3, -1, -1)).numpy()).save(FOLDER / f"{name}.jpg", quality=85)
 
 
 JOBS = {

@@ -20,12 +20,12 @@ from torch.nn import functional as F
 
 from sfumato.core import chance, runtime
 from sfumato.core.errors import ImageError, SettingError
-from sfumato.core.image import Images, Other, Planes
+from sfumato.core.image import Images, Other, Planes, Scalar
 from sfumato.core.settings import Range, settings
 from sfumato.jobs.ascent import Ascent
 from sfumato.jobs.eyes import Eyes, eyes
 from sfumato.jobs.wishes import WHOLE, fits, guided, wish
-from sfumato.nn.bands import evened
+from sfumato.nn.bands import evened_
 from sfumato.nn.resample import resize
 from sfumato.nn.spectrum import Spectrum
 
@@ -33,6 +33,8 @@ RATE = 1.5 / 255
 """Mean change of a pixel in a step, as a share of full scale: the first DeepDream's."""
 LEARN, STILL = 0.05, 1e-9
 """Adam's step on a spectrum; a slope below the other is none."""
+PIECE = 384
+"""Side of the pieces in which large pictures are taken."""
 SMALLEST = 32
 """Shortest side that is dreamed in, but for pictures that are smaller."""
 PULL = 0.05
@@ -146,7 +148,7 @@ def dream(
             done = in_octaves(x, ascent, how, seed, mask=own, tell=tell)
         after.append(ascent.amount(done))
         made.append(done.cpu())
-    return Dreamt(images=torch.cat(made), before=tuple(before), after=tuple(after))
+    return Dreamt(images=torch.cat(made) if len(made) > 1 else made[0], before=tuple(before), after=tuple(after))
 
 
 def resolved(how: Dream, seeing: Eyes, *, fresh: bool) -> Dream:
@@ -173,9 +175,9 @@ def wanted(seeing: Eyes, how: Dream, size: tuple[int, int], guide: Other | None 
             raise ImageError(f"one guide is compared with, not {len(guide)}")
         fits(wishes, (guide.shape[2], guide.shape[3]), seeing)
         wishes = guided(wishes, guide.to(seeing.device), seeing)
-    # One VGG16 at 512 x 512 takes about half a gigabyte; anything larger is taken in pieces, unless a layer sees it all.
+    # So that 12 megapixels fit into 2 GB with SqueezeNet; a layer that sees all is shown all.
     pieces = max(size) > WHOLE and all(each.layer.start is not None for each in wishes)
-    ascent = Ascent(eyes=seeing, wishes=wishes, label=label, tile=how.tile or (512 if pieces else None), precision=how.precision)
+    ascent = Ascent(eyes=seeing, wishes=wishes, label=label, tile=how.tile or (PIECE if pieces else None), precision=how.precision)
     ascent.check(size)
     if max(size) <= WHOLE and (why := ascent.refused(size)):
         raise ImageError(f"{seeing.name} cannot be shown a picture of {size[0]} x {size[1]} ({why})")
@@ -213,11 +215,11 @@ def in_octaves(
         whole = size == tuple(picture.shape[2:])
         base = picture if whole else resize(picture, size).clamp_(0, 1)
         begun = base if carried is None else base + (carried if whole else resize(carried, size))
-        x = begun.clone() if detail is None else resize(detail, size).add_(begun)
-        x = x.clamp_(0, 1)
+        x = (begun.clone() if detail is None else resize(detail, size).add_(begun)).clamp_(0, 1)
         where = None if mask is None else mask if whole else resize(mask, size).clamp_(0, 1)
         if detail is not None and where is not None:
             x = begun + (x - begun) * where
+        detail = None
         enough = how.alpha * ascent.amount(base) if how.alpha else math.inf
         nearest: tuple[float, Images] | None = None
         for _ in range(steps):
@@ -252,15 +254,22 @@ def _step(x: Images, ascent: Ascent, how: Dream, rng: torch.Generator, mask: Pla
     amount, slope = ascent.slope(x.roll(shift, (2, 3)) if any(shift) else x)
     if not slope.any():
         return amount, slope
-    slope = evened(slope, how.bands) if how.bands > 1 else slope
-    slope /= slope.abs().mean().clamp_min(STILL**2)
+    # From here on in place where it can be: of a large picture each copy is large.
+    slope = evened_(slope, how.bands) if how.bands > 1 else slope
+    slope /= _size(slope).clamp_min(STILL**2)
     if any(shift):
-        slope = slope.roll([-each for each in shift], (2, 3))
+        for plane in slope.unbind(dim=1):
+            plane.copy_(plane.roll([-each for each in shift], (1, 2)))
     if how.variation:
         rough = roughness(x)
-        slope -= rough.mul_(how.variation / rough.abs().mean().clamp_min(STILL))
+        slope -= rough.mul_(how.variation / _size(rough).clamp_min(STILL))
     slope *= RATE * how.strength
     return amount, slope if mask is None else slope.mul_(mask)
+
+
+def _size(x: Images) -> Scalar:
+    """The mean of the absolute values."""
+    return torch.linalg.vector_norm(x, 1) / x.numel()
 
 
 def roughness(x: Images) -> Images:

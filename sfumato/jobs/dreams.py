@@ -104,14 +104,13 @@ def _one(
     images = as_images(picture.pixels)
     where = None if mask is None else mask_of(mask, images)
     done = dream(images, seeing, how, guide=shown, mask=where, tell=watch)
-    told = recipe(seeing, resolved(how, seeing, fresh=False), done.before[0], done.after[0]) | {
-        "picture": path.name,
-        "sha256": _digest(path),
-    }
+    before, after, pixels = done.before[0], done.after[0], as_pixels(done.images, picture.pixels.dtype)
+    del images, done  # of a large picture they are large, and writing it takes more
+    told = recipe(seeing, resolved(how, seeing, fresh=False), before, after)
+    told |= {"picture": path.name, "sha256": _digest(path)}
     told |= named(guide=guide, mask=mask)
-    pixels = as_pixels(done.images, picture.pixels.dtype)
     keep(target, dataclasses.replace(picture, pixels=pixels, layout="samples"), told)
-    return Done(source=str(path), out=target, words=f"{rise(done.before[0], done.after[0])}")
+    return Done(source=str(path), out=target, words=rise(before, after))
 
 
 def free(target: Path, *, overwrite: bool) -> Path:

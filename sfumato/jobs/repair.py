@@ -165,13 +165,14 @@ def _repaired_rows(source: strips.Source, plan: Remedy, request: Request, where:
 def as_images(pixels: Any) -> Images:
     """Stored pixels (8 or 16 bits, h w c) as one image in [0, 1]."""
     full = 65535 if pixels.dtype == torch.uint16 else 255
-    return pixels.to(torch.float32).permute(2, 0, 1)[None] / full
+    return pixels.to(torch.float32).div_(full).permute(2, 0, 1)[None]
 
 
 def as_pixels(images: Maps, kind: torch.dtype) -> Any:
     """One image as it is stored, clamped and rounded to nearest; the way back from `as_images` changes nothing."""
     full = 65535 if kind == torch.uint16 else 255
-    return (images[0].clamp(0, 1) * full).round().to(torch.int32).to(kind).permute(1, 2, 0).contiguous()
+    # Channel by channel: of a large picture each copy is large.
+    return torch.stack([plane.clamp(0, 1).mul_(full).round_().to(torch.int32).to(kind) for plane in images[0]], dim=2)
 
 
 def _opacity(picture: Picture, made: Maps) -> Any:

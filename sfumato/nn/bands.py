@@ -1,7 +1,6 @@
 """Images as sums of frequency bands, an octave each: the Laplacian pyramid of Burt & Adelson (1983, https://doi.org/10.1109/TCOM.1983.1095851)."""
 
 import torch
-from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.image import Images, Maps, Resized
@@ -9,15 +8,22 @@ from sfumato.core.image import Images, Maps, Resized
 
 def evened(images: Images, bands: int) -> Images:
     """`images` with each of so many bands brought to a standard deviation of 1, image by image; the last holds all that is coarser."""
-    with torch.autocast(images.device.type, enabled=False):
-        x = images.float()
+    return evened_(images.float().clone(), bands)
+
+
+def evened_(x: Images, bands: int) -> Images:
+    """The same in place, float32, with little memory beside it: of a large picture each copy is large."""
+    with torch.autocast(x.device.type, enabled=False):
         if bands < 2 or min(x.shape[2:]) < 4:
-            return _even(x)
+            return _even_(x)
         low = halved(x)
-        rough = evened(low, bands - 1)
-        # In place: of a large picture these are large.
-        fine = _even(x - doubled(low, x.shape[2:]))
-        return fine.add_(doubled(rough, x.shape[2:]))
+        for i in range(x.shape[1]):
+            x[:, i : i + 1] -= doubled(low[:, i : i + 1], x.shape[2:])
+        _even_(x)
+        rough = evened_(low, bands - 1)
+        for i in range(x.shape[1]):
+            x[:, i : i + 1] += doubled(rough[:, i : i + 1], x.shape[2:])
+        return x
 
 
 def halved(images: Images) -> Resized:
@@ -32,27 +38,26 @@ def doubled(images: Images, size: torch.Size) -> Maps:
     return images
 
 
-def _even(x: Images) -> Images:
-    return x / x.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
-
-
-def _taps(x: Tensor, axis: int) -> Tensor:
-    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=x.device) / 16
-    return taps.view(1, 1, -1, 1) if axis == 2 else taps.view(1, 1, 1, -1)
+def _even_(x: Images) -> Images:
+    return x.div_(x.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12))
 
 
 def _filtered(x: Maps, axis: int) -> Maps:
-    n, c, h, w = x.shape
-    pad = (0, 0, 2, 2) if axis == 2 else (2, 2, 0, 0)
-    flat = F.pad(x.reshape(n * c, 1, h, w), pad, mode="replicate")
-    made = F.conv2d(flat, _taps(x, axis), stride=(2, 1) if axis == 2 else (1, 2))
-    return made.reshape(n, c, *made.shape[2:])
+    # Sums of slices: a convolution of one channel takes many times the memory of its image.
+    wide = F.pad(x, (0, 0, 2, 2) if axis == 2 else (2, 2, 0, 0), mode="replicate")
+    count = (x.shape[axis] + 1) // 2
+    rows = wide.movedim(axis, 0)
+    made = rows[2 : 2 * count + 1 : 2] * (6 / 16)
+    for place, weight in ((0, 1), (1, 4), (3, 4), (4, 1)):
+        made.add_(rows[place : place + 2 * count - 1 : 2], alpha=weight / 16)
+    return made.movedim(0, axis)
 
 
 def _spread(x: Maps, axis: int, length: int) -> Maps:
-    n, c, h, w = x.shape
-    flat = x.reshape(n * c, 1, h, w)
-    pad = (0, 0, 1, 1) if axis == 2 else (1, 1, 0, 0)
     # Continued by its border pixels, so that the border is no darker; place k of what was halved lay on pixel 2 k.
-    made = F.conv_transpose2d(F.pad(flat, pad, mode="replicate"), 2 * _taps(x, axis), stride=(2, 1) if axis == 2 else (1, 2))
-    return made.narrow(axis, 4, length).reshape(n, c, *(length if i == axis else side for i, side in ((2, h), (3, w))))
+    rows = F.pad(x, (0, 0, 1, 1) if axis == 2 else (1, 1, 0, 0), mode="replicate").movedim(axis, 0)
+    made = rows.new_empty((length, *rows.shape[1:]))
+    even, odd = made[::2], made[1::2]
+    torch.add(rows[: len(even)], rows[2 : 2 + len(even)], out=even).add_(rows[1 : 1 + len(even)], alpha=6).div_(8)
+    torch.add(rows[1 : 1 + len(odd)], rows[2 : 2 + len(odd)], out=odd).div_(2)
+    return made.movedim(0, axis)
