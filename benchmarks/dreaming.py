@@ -98,7 +98,7 @@ def in_tiles() -> None:
                 across.append((steps[at].mean() / steps[rest].mean()).item())
             ratios[name] = sum(across) / 2
         print(
-            f"{layer}, {octaves} octaves in {precision}: {len(found)} tiles against whole: {psnr:.1f} dB; steps of the change across borders are "
+            f"{layer}, {octaves} octaves in {precision}: {len(found)} tiles against whole: {psnr:.1f} dB; steps across borders are "
             f"{ratios['in tiles']:.3f} of those elsewhere, at the same places of the whole one {ratios['whole']:.3f}",
             flush=True,
         )
