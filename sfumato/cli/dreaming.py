@@ -152,7 +152,7 @@ def features(
 
         seeing = eyes(network, device=device)
         (target,) = _targets(out or Path(f"{Path(network).stem}-{layer or seeing.usual}.png"), 1, seed, overwrite=overwrite)
-        with Progress(console=console, transient=True) as progress:
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task(f"{layer or seeing.usual} of {network}", total=None)
             images, chosen = job.atlas(
                 seeing, layer, channels=channels, steps=steps, seed=seed, tell=lambda i, of: progress.update(task, completed=i, total=of)
@@ -184,7 +184,7 @@ def _progress(preview: Path | None) -> Iterator[Any]:
     from sfumato.jobs.dreams import Preview
 
     look = Preview(preview) if preview else None
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("dreaming", total=None)
 
         def watch(moment: Any) -> None:
@@ -258,9 +258,10 @@ def _zoom(
     check_animation(target, fps)
     shown = None if guide is None else picture_of(guide)
     made = []
-    for i, frame in enumerate(falling(picture_of(Path(pictures[0])), seeing, how, frames=frames, guide=shown), 1):
-        made.append(to_pixels(frame))
-        console.print(f"frame {i} of {frames}", highlight=False, end="\r")
+    with _frames() as tell:
+        for i, frame in enumerate(falling(picture_of(Path(pictures[0])), seeing, how, frames=frames, guide=shown), 1):
+            made.append(to_pixels(frame))
+            tell(i, frames)
     save_animation(target, made, fps=fps)
     console.print(f"{len(made)} frames -> {target}", highlight=False)
 
@@ -273,11 +274,19 @@ def _film(path: Path, seeing: Any, how: Any, guide: Path | None, out: Path | Non
         out or Path(f"{path.stem}-dream{path.suffix if path.suffix in ('.gif', '.webp', '.mkv') else '.mp4'}"), overwrite=overwrite
     )
     dreamer = Dreamer(seeing, how, guide=None if guide is None else picture_of(guide))
+    with _frames() as tell:
+        count = dream_film(path, target, dreamer, overwrite=overwrite, tell=tell)
+    console.print(f"{count} frames -> {target}", highlight=False)
 
-    def tell(done: int, total: int) -> None:
-        console.print(f"frame {done} of {total or '?'}", highlight=False, end="\r")
 
-    console.print(f"{dream_film(path, target, dreamer, overwrite=overwrite, tell=tell)} frames -> {target}", highlight=False)
+@contextlib.contextmanager
+def _frames() -> Iterator[Any]:
+    """What shows on the console how many frames are done."""
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("frames", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total or None)
 
 
 def _is_film(pictures: Names) -> bool:
