@@ -416,3 +416,23 @@ def test_wishes_by_text(seeing):
     found = wish("4:1,2@3,4=-0.5", seeing)
     assert (found.layer.name, found.channels, found.place, found.weight) == ("4", (1, 2), (3, 4), -0.5)
     assert isinstance(Ascent(eyes=seeing, wishes=[found]).slope(picture()).amount, float)
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("name", ["dcgan", "stylegan"])
+def test_discriminators_dream(name, classes):
+    torch.manual_seed(0)
+    network = MODELS[name](size=(32, 32), channels=3, classes=classes, width=8, discriminator_width=8).build().eval()
+    seeing = eyes(network)
+    assert seeing.network is network.discriminator
+    done = dream(picture(), seeing, Dream(steps=3, octaves=1, precision="fp32"))
+    assert done.after[0] > done.before[0]
+
+
+@pytest.mark.parametrize("trunk", ["vgg16", "googlenet", "inception", "alexnet"])
+def test_published_networks_dream(trunk):
+    torch.manual_seed(0)
+    seeing = eyes(MODELS["features"](trunk=trunk).build().eval().requires_grad_(False))
+    early = seeing.names[1]
+    done = dream(picture(96, 120), seeing, Dream(layers=(early,), steps=2, octaves=1, precision="fp32"))
+    assert done.after[0] > done.before[0]
