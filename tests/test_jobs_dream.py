@@ -10,10 +10,10 @@ import sfumato as sf
 from sfumato.core.errors import CheckpointError, ImageError, SettingError
 from sfumato.core.image import to_pixels
 from sfumato.data.files import save_image
-from sfumato.jobs import dreams
+from sfumato.jobs import dream_files
 from sfumato.jobs.ascent import Ascent, tiles
 from sfumato.jobs.atlas import atlas
-from sfumato.jobs.dream import Dream, dream, listed, octaves, roughness, wanted
+from sfumato.jobs.dream import Dream, dream, octaves, roughness, wanted
 from sfumato.jobs.dream_films import Dreamer, falling, nearer
 from sfumato.jobs.dream_latent import dream_through
 from sfumato.jobs.eyes import eyes
@@ -174,7 +174,7 @@ def test_classes_of_a_classifier():
 def test_layers_are_measured_as_they_are(squeezenet):
     from sfumato.nn.watch import sights
 
-    table = {layer.name: layer for layer in listed(squeezenet)}
+    table = {layer.name: layer for layer in squeezenet.listed()}
     network = squeezenet.network
     names = {network.ends[name]: name for name in ("conv1", "fire2", "fire3", "fire5")}
     found = sights(network.steps, network.steps, torch.zeros(1, 3, 160, 160), list(names))
@@ -332,12 +332,16 @@ def test_a_picture_tells_how_it_was_dreamed(photo, tmp_path, monkeypatch, capsys
     assert "had a guide, guide.png" in capsys.readouterr().err
     assert run("dream", photo, "--replay", tmp_path / "guided.json", "--guide", out, "--out", tmp_path / "led.png") == 2
     assert "its bytes are others" in capsys.readouterr().err
+    assert run("dream", "--replay", out, "--out", tmp_path / "none.png") == 2
+    assert "began with a picture" in capsys.readouterr().err
+    assert run("dream", photo, "--replay", tmp_path / "nothing.json") == 2
+    assert "there is no such file" in capsys.readouterr().err
     assert run("dream", photo, "--replay", out, "--strength", "2") == 2
     assert "--strength has no effect with --replay" in capsys.readouterr().err
     assert run("dream", photo, *FLAGS) == 2
     assert "is there already" in capsys.readouterr().err
     with pytest.raises(CheckpointError, match="tells no dream"):
-        dreams.replayed(photo)
+        dream_files.replayed(photo)
 
 
 def test_folders_films_and_noise(photo, tmp_path, monkeypatch, capsys):
@@ -361,6 +365,9 @@ def test_folders_films_and_noise(photo, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "second.png").read_bytes() == (tmp_path / "dreams" / "00001.png").read_bytes()
     assert not run("dream", "--through", "fashion", "--network", "fashion-classifier", "--label", "bag", "--steps", "2")
     assert json.loads((tmp_path / "dream.json").read_text())["through"] == "fashion"
+    capsys.readouterr()
+    assert run("dream", photo, "--replay", tmp_path / "dream.json", "--out", "t.png") == 2
+    assert "began without a picture" in capsys.readouterr().err
     assert not run("features", "fashion-classifier", "--layer", "stages.1", "--channels", "0", "3", "--steps", "2", "--out", "atlas.png")
     assert json.loads((tmp_path / "atlas.json").read_text())["channels"] == [0, 3]
     assert not run("dream", "--layers", "fashion-classifier")

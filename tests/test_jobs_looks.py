@@ -75,10 +75,10 @@ def test_too_few_pairs_and_networks_that_compare_nothing_are_refused(untrained, 
 
 
 def test_evaluate_and_the_trials_of_restorers_report_it(untrained, real, monkeypatch):
-    monkeypatch.setattr("sfumato.jobs.evaluate.eyes", lambda name: Distance())
+    monkeypatch.setattr("sfumato.jobs.evaluate.comparer", lambda name: Distance())
     names = [m.name for m in evaluate(untrained("vae", size=(16, 16)), real, compare="some", count=120)]
     assert names[-3:] == ["path_length_z", "variety", "real_variety"]
-    monkeypatch.setattr(trials, "eyes", lambda name: Distance())
+    monkeypatch.setattr(trials, "comparer", lambda name: Distance())
     pictures = Dataset(name="some", pixels=real.pixels[:2])
     report = {m.name: m for m in trials.judge("median", "salt-and-pepper:30", pictures, compare="some")}
     assert report["lpips_before"].value > 0

@@ -88,23 +88,22 @@ def dream(
     given = dict(locals())
     with machine(threads):
         from sfumato.jobs import dream as job
-        from sfumato.jobs import dreams, eyes
+        from sfumato.jobs import dream_files, eyes
 
         _check(given)
         if layers is not None:
             list_layers(eyes.eyes(layers, device=device))
             return
-        asked: dict[str, Any] = {"layers": layer, "label": label, "strength": strength, "steps": steps, "octaves": octaves}
-        asked |= {"ratio": ratio, "jitter": jitter, "bands": bands, "variation": variation, "alpha": alpha, "space": space}
-        how = job.Dream(**asked, tile=tile, seed=seed, precision=precision)
+        # All of its settings are flags; --layers is one that lists.
+        how = job.Dream(layers=layer, **{each.name: given[each.name] for each in dataclasses.fields(job.Dream) if each.name != "layers"})
         told: dict[str, Any] = {}
         if replay is not None:
-            network, how, told = dreams.replayed(replay)
+            network, how, told = dream_files.replayed(replay)
             through, shows = told.get("through"), told.get("shows")
             size = "x".join(map(str, told["size"])) if "size" in told else size
         seeing = eyes.eyes(network, device=device, tell=lambda words: console.print(words, highlight=False))
         if replay is not None:
-            dreams.complete(told, seeing, guide=guide, mask=mask)
+            dream_files.complete(told, seeing, pictures, guide=guide, mask=mask)
         with _progress(preview) as watch:
             if through is not None:
                 _through(through, seeing, how, n, shows, out, watch, overwrite=overwrite)
@@ -165,10 +164,8 @@ def list_layers(seeing: Any) -> None:
     """A table of the layers of a network."""
     from rich.table import Table
 
-    from sfumato.jobs.dream import listed
-
     table = Table("layer", "channels", "stride", "looks at", title=f"{seeing.name}: --layer", title_justify="left")
-    for each in listed(seeing):
+    for each in seeing.listed():
         usual = " (if none is named)" if each.name == seeing.usual else ""
         table.add_row(f"{each.name}{usual}", str(each.width), f"{each.stride} px", f"{each.field} x {each.field} px")
     console.print(table)
@@ -181,7 +178,7 @@ def _progress(preview: Path | None) -> Iterator[Any]:
     """What shows on the console how far a dream is, and in the file `preview` what it looks like."""
     from rich.progress import Progress
 
-    from sfumato.jobs.dreams import Preview
+    from sfumato.jobs.dream_files import Preview
 
     look = Preview(preview) if preview else None
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -199,7 +196,7 @@ def _pictures(
     pictures: Names, seeing: Any, how: Any, guide: Path | None, mask: Path | None, out: Path | None, watch: Any, *, overwrite: bool
 ) -> None:
     from sfumato.core.errors import ImageError
-    from sfumato.jobs.dreams import dream_pictures
+    from sfumato.jobs.dream_files import dream_pictures
 
     alone = len(pictures) == 1 and Path(pictures[0]).is_file()
     target = out or Path(f"{Path(pictures[0]).stem}-dream.png" if alone else "dreams")
@@ -219,31 +216,31 @@ def _noise(
     seeing: Any, how: Any, size: tuple[int, int], n: int, guide: Path | None, out: Path | None, watch: Any, *, overwrite: bool
 ) -> None:
     from sfumato.jobs import dream as job
-    from sfumato.jobs import dreams
+    from sfumato.jobs import dream_files
 
     targets = _targets(out or Path("dream.png"), n, how.seed, overwrite=overwrite)
-    shown = None if guide is None else dreams.picture_of(guide)
+    shown = None if guide is None else dream_files.picture_of(guide)
     done = job.dream(None, seeing, how, size=size, n=n, guide=shown, tell=watch)
     told = [
-        dreams.recipe(seeing, dataclasses.replace(job.resolved(how, seeing, fresh=True), seed=how.seed + i), *pair)
+        dream_files.recipe(seeing, dataclasses.replace(job.resolved(how, seeing, fresh=True), seed=how.seed + i), *pair)
         | {"size": size}
-        | dreams.named(guide=guide)
+        | dream_files.named(guide=guide)
         for i, pair in enumerate(zip(done.before, done.after, strict=True))
     ]
-    dreams.keep_images(done.images, targets, told)
+    dream_files.keep_images(done.images, targets, told)
     for target, before, after in zip(targets, done.before, done.after, strict=True):
-        console.print(f"{dreams.rise(before, after)} -> {target}", highlight=False)
+        console.print(f"{dream_files.rise(before, after)} -> {target}", highlight=False)
 
 
 def _through(generator: str, seeing: Any, how: Any, n: int, shows: str | None, out: Path | None, watch: Any, *, overwrite: bool) -> None:
-    from sfumato.jobs import dreams
+    from sfumato.jobs import dream_files
     from sfumato.jobs.dream_latent import dream_through
 
     targets = _targets(out or Path("dream.png"), n, how.seed, overwrite=overwrite)
     found = dream_through(generator, seeing, how, n=n, shows=shows, tell=watch)
-    dreams.keep_images(found.dreamt.images, targets, dreams.latent_recipes(found, seeing, how, generator))
+    dream_files.keep_images(found.dreamt.images, targets, dream_files.latent_recipes(found, seeing, how, generator))
     for target, before, after in zip(targets, found.dreamt.before, found.dreamt.after, strict=True):
-        console.print(f"{dreams.rise(before, after)} -> {target}", highlight=False)
+        console.print(f"{dream_files.rise(before, after)} -> {target}", highlight=False)
 
 
 def _zoom(
@@ -251,10 +248,10 @@ def _zoom(
 ) -> None:
     from sfumato.core.image import to_pixels
     from sfumato.data.files import check_animation, save_animation
+    from sfumato.jobs.dream_files import free, picture_of
     from sfumato.jobs.dream_films import falling
-    from sfumato.jobs.dreams import picture_of
 
-    target = _free(out or Path(f"{Path(pictures[0]).stem}-dream.gif"), overwrite=overwrite)
+    target = free(out or Path(f"{Path(pictures[0]).stem}-dream.gif"), told=False, overwrite=overwrite)
     check_animation(target, fps)
     shown = None if guide is None else picture_of(guide)
     made = []
@@ -267,12 +264,11 @@ def _zoom(
 
 
 def _film(path: Path, seeing: Any, how: Any, guide: Path | None, out: Path | None, *, overwrite: bool) -> None:
+    from sfumato.jobs.dream_files import free, picture_of
     from sfumato.jobs.dream_films import Dreamer, dream_film
-    from sfumato.jobs.dreams import picture_of
 
-    target = _free(
-        out or Path(f"{path.stem}-dream{path.suffix if path.suffix in ('.gif', '.webp', '.mkv') else '.mp4'}"), overwrite=overwrite
-    )
+    ending = path.suffix if path.suffix in (".gif", ".webp", ".mkv") else ".mp4"
+    target = free(out or Path(f"{path.stem}-dream{ending}"), told=False, overwrite=overwrite)
     dreamer = Dreamer(seeing, how, guide=None if guide is None else picture_of(guide))
     with _frames() as tell:
         count = dream_film(path, target, dreamer, overwrite=overwrite, tell=tell)
@@ -298,7 +294,7 @@ def _is_film(pictures: Names) -> bool:
 
 def _targets(out: Path, n: int, seed: int, *, overwrite: bool) -> list[Path]:
     from sfumato.data.files import FORMATS
-    from sfumato.jobs.dreams import free
+    from sfumato.jobs.dream_files import free
 
     if out.suffix and out.suffix.lower() not in FORMATS:
         raise SettingError(f"{out}: pictures are written as {', '.join(FORMATS)}; choose another --out")
@@ -308,12 +304,6 @@ def _targets(out: Path, n: int, seed: int, *, overwrite: bool) -> list[Path]:
         raise SettingError(f"{out} is one picture and there are {n} to make; give a folder with --out")
     folder = Path("dreams") if out.suffix else out
     return [free(folder / f"{seed + i:05d}.png", overwrite=overwrite) for i in range(n)]
-
-
-def _free(target: Path, *, overwrite: bool) -> Path:
-    if target.exists() and not overwrite:
-        raise SettingError(f"{target} is there already; choose another --out, or say --overwrite")
-    return target
 
 
 OCTAVES = {"octaves", "ratio", "jitter", "bands", "variation"}

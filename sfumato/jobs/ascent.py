@@ -133,7 +133,7 @@ def tiles(size: tuple[int, ...], tile: int | None, wishes: Sequence[Wish]) -> It
     before = max((-(wish.layer.start or 0) for wish in wishes), default=0)
     # A network that does not pad shows nothing of a piece smaller than what one place sees.
     field = max((wish.layer.field for wish in wishes), default=0)
-    behind = max(0, *((wish.layer.start or 0) + wish.layer.field - wish.layer.stride for wish in wishes), 0)
+    behind = max([0, *((wish.layer.start or 0) + wish.layer.field - wish.layer.stride for wish in wishes)])
     for rows in spans(h, tile, grid):
         for columns in spans(w, tile, grid):
             shown = tuple(

@@ -10,7 +10,7 @@ Every image is dreamed by itself, so it is the same in any company.
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -31,8 +31,8 @@ from sfumato.nn.spectrum import Spectrum
 
 RATE = 1.5 / 255
 """Mean change of a pixel in a step, as a share of full scale: the first DeepDream's."""
-LEARN, STILL = 0.05, 1e-9
-"""Adam's step on a spectrum; a slope below the other is none."""
+LEARN = 0.05
+"""Adam's step on a spectrum."""
 PIECE = 384
 """Side of the pieces in which large pictures are taken."""
 SMALLEST = 32
@@ -256,13 +256,13 @@ def _step(x: Images, ascent: Ascent, how: Dream, rng: torch.Generator, mask: Pla
         return amount, slope
     # From here on in place where it can be: of a large picture each copy is large.
     slope = evened_(slope, how.bands) if how.bands > 1 else slope
-    slope /= _size(slope).clamp_min(STILL**2)
+    slope /= _size(slope)
     if any(shift):
         for plane in slope.unbind(dim=1):
             plane.copy_(plane.roll([-each for each in shift], (1, 2)))
     if how.variation:
         rough = roughness(x)
-        slope -= rough.mul_(how.variation / _size(rough).clamp_min(STILL))
+        slope -= rough.mul_(how.variation / _size(rough).clamp_min(1e-9))
     slope *= RATE * how.strength
     return amount, slope if mask is None else slope.mul_(mask)
 
@@ -332,9 +332,3 @@ def _checked(pictures: Any) -> Images:
 
 def _far(x: Images, base: Images) -> float:
     return (x - base).square().mean().item()
-
-
-def listed(seeing: Eyes) -> Sequence[Any]:
-    """Every layer of the network with its width, stride and field."""
-    found = seeing.measure(seeing.names)
-    return [found[name] for name in seeing.names]

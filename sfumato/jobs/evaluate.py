@@ -20,7 +20,7 @@ from sfumato.core.image import Bytes, Vectors, to_bytes, to_images
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.jobs.generate import class_names, generate, labels_of
-from sfumato.jobs.looks import eyes, looks
+from sfumato.jobs.looks import comparer, looks
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.classification import classification_report
 from sfumato.metrics.distribution import distribution_report
@@ -81,7 +81,7 @@ def evaluate(
         observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
         report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed, halves=whole)
         if compare is not None:
-            report += looks(network, train, eyes(compare).to(where), name=compare, count=count, seed=seed)
+            report += looks(network, train, comparer(compare).to(where), name=compare, count=count, seed=seed)
     return report
 
 

@@ -75,9 +75,14 @@ class Eyes:
 
     def layer(self, name: str) -> Layer:
         """What the layer called `name` looks at. Raises SettingError, naming the nearest ones, if there is none."""
-        return self.measure([self.known(name)])[name]
+        return self.measure([self._known(name)])[name]
 
-    def known(self, name: str) -> str:
+    def listed(self) -> list[Layer]:
+        """Every layer."""
+        found = self.measure(self.names)
+        return [found[name] for name in self.names]
+
+    def _known(self, name: str) -> str:
         if name not in self.names:
             few = f"; this network has {', '.join(self.names)}" if len(self.names) <= 20 else ""
             listed = few if few else f"; `sfumato dream --layers {self.name}` lists them"
@@ -91,6 +96,10 @@ class Eyes:
         if name.isdecimal() and int(name) < len(self.classes):
             return int(name)
         words = {word.strip().lower(): i for i, names in reversed(list(enumerate(self.classes))) for word in names.split(",")}
+        if name.lower() not in words and all(each.isdecimal() for each in self.classes):
+            raise SettingError(
+                f"{self.name} knows its {len(self.classes)} classes by number only ({NAMES} in SFUMATO_WEIGHTS names ImageNet's)"
+            )
         if name.lower() not in words:
             raise SettingError(f"no class {name!r}{suggest(name.lower(), words)}; {self.name} knows {len(self.classes)}")
         return words[name.lower()]

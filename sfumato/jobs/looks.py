@@ -24,7 +24,7 @@ LEAST = 100
 """Pairs without which a mean without its tails says nothing."""
 
 
-def eyes(name: str) -> Compares:
+def comparer(name: str) -> Compares:
     """The network called `name` that compares two images. Raises SettingError for one that does not."""
     return weights.opened(name, Compares, otherwise="does not compare two images; lpips-squeeze, lpips-alex and lpips-vgg do")
 

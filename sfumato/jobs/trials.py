@@ -35,7 +35,7 @@ from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.scenes import KNOWN, load_scenes
 from sfumato.degrade import gaussian_blur, jpeg, missing, motion
 from sfumato.degrade.base import Degradation, Degraded, degrade, intact
-from sfumato.jobs.looks import coloured, eyes
+from sfumato.jobs.looks import coloured, comparer
 from sfumato.jobs.remedy import Request, remedy
 from sfumato.jobs.repair import repaired
 from sfumato.jobs.tiles import restored
@@ -152,7 +152,7 @@ def judge_restorer(
             mine["kernels"] = kind.kernels(i) if kind.kernels else seen.blur
         return restored(network, seen.images, precision=precision, device=device, **mine)
 
-    looker = eyes(compare) if compare is not None else None
+    looker = comparer(compare) if compare is not None else None
     rows: dict[str, list[float]] = {}
     for i, picture in enumerate(pictures.pictures):
         clean = _whole(_as_stored(to_images(picture[None])), kind.scale)

@@ -73,10 +73,10 @@ class Config:
     """Maps are held within this; networks trained in half precision want 256, 0 leaves them."""
 
     def larger(self) -> "Config | None":
-        """The next size: two layers at each size and residual discriminators first, then twice the width. None after the largest."""
+        """The next size: the published form first, with filters, noise and two layers a size; then twice the width. None at the end."""
         if self.layers < 2 or self.discriminator_layers < 2:
-            whole = {"layers": 2, "discriminator_layers": 2, "generator": "skip", "discriminator": "residual"}
-            return dataclasses.replace(self, **whole, noise=True, filtered=True)
+            forms = {"generator": "skip", "discriminator": "residual"}
+            return dataclasses.replace(self, layers=2, discriminator_layers=2, noise=True, filtered=True, **forms)
         if self.width >= 128:
             return None
         wider = {name: 2 * getattr(self, name) for name in ("width", "discriminator_width")}

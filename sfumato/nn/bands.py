@@ -6,13 +6,11 @@ from torch.nn import functional as F
 from sfumato.core.image import Images, Maps, Resized
 
 
-def evened(images: Images, bands: int) -> Images:
-    """`images` with each of so many bands brought to a standard deviation of 1, image by image; the last holds all that is coarser."""
-    return evened_(images.float().clone(), bands)
-
-
 def evened_(x: Images, bands: int) -> Images:
-    """The same in place, float32, with little memory beside it: of a large picture each copy is large."""
+    """Brings each of so many bands of `x` to a standard deviation of 1, image by image; the last holds all that is coarser.
+
+    In place, with little memory beside it: of a large picture each copy is large.
+    """
     with torch.autocast(x.device.type, enabled=False):
         if bands < 2 or min(x.shape[2:]) < 4:
             return _even_(x)

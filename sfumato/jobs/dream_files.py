@@ -113,9 +113,9 @@ def _one(
     return Done(source=str(path), out=target, words=rise(before, after))
 
 
-def free(target: Path, *, overwrite: bool) -> Path:
-    """`target`, if neither it nor the .json beside it is there, or both may be replaced. Raises ImageError otherwise."""
-    for path in (target, target.with_suffix(".json")):
+def free(target: Path, *, told: bool = True, overwrite: bool) -> Path:
+    """`target`, if it is not there or may be replaced; the same of the .json beside it, where one is `told`. Raises ImageError if not."""
+    for path in (target, target.with_suffix(".json")) if told else (target,):
         if path.exists() and not overwrite:
             raise ImageError(f"{path} is there already; choose another --out, or say --overwrite")
     return target
@@ -172,11 +172,17 @@ def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told["dream"].items()}
         return str(told["network"]), Dream(**values), told
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} tells no dream that could be repeated ({type(error).__name__})") from error
+        why = "there is no such file" if isinstance(error, FileNotFoundError) else type(error).__name__
+        raise CheckpointError(f"{path} tells no dream that could be repeated ({why})") from error
 
 
-def complete(told: dict[str, Any], seeing: Eyes, **given: Path | None) -> None:
-    """Raises SettingError if the network has other weights than a recipe tells, or a guide or a mask was not given or is another one."""
+def complete(told: dict[str, Any], seeing: Eyes, pictures: Sequence[str], **given: Path | None) -> None:
+    """Raises SettingError if the network has other weights than a recipe tells, or a guide or a mask was not given or is another one.
+
+    Also if the dream began with a picture and there is none, or the other way round. Which picture is open: the same may be done to others.
+    """
+    if bool(pictures) != ("picture" in told):
+        raise SettingError("that dream began with a picture; name one" if not pictures else "that dream began without a picture; name none")
     if told.get("weights", weights_hash(seeing.network)) != weights_hash(seeing.network):
         raise SettingError(f"{seeing.name} has other weights now than it had in that dream")
     for key, path in given.items():
