@@ -69,7 +69,7 @@ def test_too_few_pairs_and_networks_that_compare_nothing_are_refused(untrained, 
     with pytest.raises(SettingError, match="at least 100"):
         looks(untrained("vae", size=(16, 16)), real, Distance(), name="some", count=50, seed=0)
     with pytest.raises(SettingError, match="lpips-squeeze"):
-        job.eyes("fashion")
+        job.comparer("fashion")
     with pytest.raises(SettingError, match="3 channels"):
         job.coloured(torch.zeros(1, 4, 16, 16), Distance())
 
