@@ -50,7 +50,7 @@ class Config:
     discriminator: Literal["residual", "plain"] = "residual"
     """Whether what halves the size is a residual block."""
     noise: bool = True
-    """Whether each layer adds noise, for what is random in an image: hairs, grains. A short training turns it into speckles."""
+    """Whether each layer adds noise, for what is random in an image: hairs, grains."""
     layers: Annotated[int, Range(1, 2, "layers")] = 2
     """Layers of the generator at each size."""
     filtered: bool = True
