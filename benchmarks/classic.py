@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from scripts.bundle import COMPARED
 from sfumato.core import runtime
 from sfumato.jobs.evaluate import evaluate
 from sfumato.recipes import recipe
@@ -23,7 +24,6 @@ from sfumato.train.loop import fit
 from sfumato.train.progress import ProgressLine
 
 RIVALS = {"cats": ("dcgan-classic", "vae")}
-HOW = {"cats": {"features": "squeezenet", "count": 6_000, "whole": True}}
 
 
 def main(name: str, minutes: float | None = None, threads: int | None = None) -> None:
@@ -31,13 +31,13 @@ def main(name: str, minutes: float | None = None, threads: int | None = None) ->
     runtime.set_threads(threads)
     card = weights.load(name).card
     minutes = minutes or card["minutes"]
-    ours = {m.name: m for m in evaluate(name, **HOW.get(name, {}))}
+    ours = {m.name: m for m in evaluate(name, **COMPARED.get(name, {}))}
     for rival in RIVALS.get(name, ("dcgan-classic",)):
         settings = dataclasses.replace(recipe(rival), data=card["data"]["name"], budget=f"{minutes:.1f}min")
         network: Any = fit(settings, run=Path("runs") / f"{rival}-{name}", watch=ProgressLine(Console()))
         if network.interrupted:
             raise KeyboardInterrupt
-        theirs = {m.name: m for m in evaluate(network, **HOW.get(name, {}))}
+        theirs = {m.name: m for m in evaluate(network, **COMPARED.get(name, {}))}
         for figure in ("frechet", "kid", "precision", "recall", "density", "coverage"):
             mine, other, floor = ours[figure].value, theirs[figure].value, ours[f"floor_{figure}"].value
             print(f"{figure:10} {name}: {mine:9.4f}   {rival}: {other:9.4f}   floor: {floor:9.4f}")

@@ -1,15 +1,16 @@
 """Editing a generator's images: project one back, drag a point, and ask whether closed-form directions are what changes images most.
 
 project    images of seeds 0 to 4, 300 steps: PSNR of what was found, and the processor's seconds
-drag       of seeds 0 to 4, the pixel of the strongest corner in the middle half of the image, 10 pixels left, right, up and down: how far
-           from its target it ends, in how many steps and seconds. Where it is, the features of the network say, as they do for `drag`;
-           beside it, what an observer says who only sees pixels: the best match of the 9 x 9 around the point, by normalised correlation
+drag       of seeds 0 to 4, the pixel of the strongest corner in the middle half of the image, 10 pixels (or as many as named) left,
+           right, up and down: how far from its target it ends, in how many steps and seconds. Where it is, the features of the network
+           say, as they do for `drag`; beside it, what an observer says who only sees pixels: the best match of the 9 x 9 around the
+           point, by normalised correlation
 closed     the share of the 5 strongest closed-form directions that lies in the span of the 5 that change images most: of the images'
            Jacobian with respect to one style for all layers, by central differences, over 24 seeds
 
 The model must make images of at least 48 pixels.
 
-    python -m benchmarks.editing MODEL
+    python -m benchmarks.editing MODEL [pixels]
 """
 
 import statistics
@@ -27,7 +28,7 @@ from sfumato.jobs.project import project
 from sfumato.jobs.subject import drawn
 from sfumato.store import weights
 
-K, SEEDS, FAR = 5, 5, 10
+K, SEEDS = 5, 5
 
 
 def projected(network) -> None:
@@ -40,16 +41,15 @@ def projected(network) -> None:
     print(f"project back, 300 steps: {told}", flush=True)
 
 
-def corner(image) -> tuple[int, int]:
-    """Column and row of the strongest corner (Harris) in the middle half of a (c, h, w) image."""
+def corner(image, far: int) -> tuple[int, int]:
+    """Column and row of the strongest corner (Harris) in the middle half of a (c, h, w) image, at least `far` pixels from its border."""
     grey = image.mean(dim=0, keepdim=True)[None]
     dx, dy = (F.pad(grey, (1, 1, 1, 1), mode="replicate").diff(n=1, dim=d)[..., 1:, 1:] for d in (3, 2))
     dx, dy = dx[..., : grey.shape[2], : grey.shape[3]], dy[..., : grey.shape[2], : grey.shape[3]]
     xx, yy, xy = (F.avg_pool2d(a, 5, 1, 2) for a in (dx * dx, dy * dy, dx * dy))
     strength = (xx * yy - xy * xy - 0.05 * (xx + yy).square())[0, 0]
     h, w = strength.shape
-    # So that it can go 10 pixels any way.
-    edge = max(FAR + 4, h // 4), max(FAR + 4, w // 4)
+    edge = max(far + 4, h // 4), max(far + 4, w // 4)
     inner = strength[edge[0] : h - edge[0], edge[1] : w - edge[1]]
     y, x = divmod(int(inner.argmax()), inner.shape[1])
     return x + edge[1], y + edge[0]
@@ -67,11 +67,11 @@ def matched(before, after, point) -> tuple[int, int]:
     return place % wide + r, place // wide + r
 
 
-def dragged(network) -> None:
+def dragged(network, far: int) -> None:
     good, steps, spent, off = 0, [], [], []
     for i in range(SEEDS):
-        x, y = corner(generate(network, 1, seed=i)[0])
-        for dx, dy in ((-FAR, 0), (FAR, 0), (0, -FAR), (0, FAR)):
+        x, y = corner(generate(network, 1, seed=i)[0], far)
+        for dx, dy in ((-far, 0), (far, 0), (0, -far), (0, far)):
             began = time.process_time()
             done = drag(network, drawn(network, i), [(x, y)], [(x + dx, y + dy)], steps=100)
             spent.append(time.process_time() - began)
@@ -83,7 +83,7 @@ def dragged(network) -> None:
     told = (
         f"{good} of {len(steps)} within 2 px by the network's features, {close} by the pixels (median {statistics.median(off):.1f} px off)"
     )
-    print(f"drag by 10 px: {told}; {statistics.median(steps):.0f} steps (median), {max(spent):.0f} s of one core at most", flush=True)
+    print(f"drag by {far} px: {told}; {statistics.median(steps):.0f} steps (median), {max(spent):.0f} s of one core at most", flush=True)
 
 
 @torch.no_grad()
@@ -100,12 +100,12 @@ def strongest(network, step=1e-2, seeds=24):
     return torch.linalg.eigh(total).eigenvectors.flip(1)
 
 
-def main(model: str) -> None:
+def main(model: str, far: int = 10) -> None:
     runtime.keep_memory()
     runtime.set_threads(1)
     network = weights.load(model)
     projected(network)
-    dragged(network)
+    dragged(network, far)
     found = closed_form(network, (0, network.styles - 1))[0].double()
     most = strongest(network)
     shares = {k: float((found[:k] @ most[:, :k]).square().sum() / k) for k in (K, 10, 20)}
@@ -113,4 +113,4 @@ def main(model: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], *map(int, sys.argv[2:3]))

@@ -30,7 +30,7 @@ def main(run: Path, name: str, *, score: bool = False, images: int | None = None
     card = {**network.card, "name": name, "licence": "Apache-2.0 (weights); see the terms of the data", "metrics": []}
     half = sum(4 * w.numel() for w in network.parameters()) > LIMIT
     checkpoint.save(target, network, network.config, card, half=half)
-    report = tried(target, name) if isinstance(network, Restores) else evaluate(target, images=images)
+    report = tried(target, name) if isinstance(network, Restores) else evaluate(target, images=images, **COMPARED.get(name, {}))
     if score:
         report.append(accuracy_score(target))
     card["metrics"] = [m.as_dict() for m in report]
@@ -40,6 +40,9 @@ def main(run: Path, name: str, *, score: bool = False, images: int | None = None
     (Path("docs") / "cards").mkdir(exist_ok=True)
     (Path("docs") / "cards" / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
 
+
+COMPARED = {"cats": {"features": "squeezenet", "count": 6_000, "whole": True}}
+"""How generators are measured for whose images no classifier is bundled: as many images against all real ones, in a trunk's features."""
 
 TRIALS = {
     "restore": (

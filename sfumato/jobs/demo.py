@@ -101,8 +101,10 @@ def others() -> list[Section]:
         network = weights.load(name)
         if not hasattr(network, "sample"):
             continue
+        small = network.size[1] <= 32
         images = generating.generate(network, 40, device="cpu")
         terms = network.card.get("data", {}).get("terms", "")
         text = f"sfumato generate {name} -n 40. Trained on {terms}"
-        sections.append(Section(title=f"Bundled: {name}", text=text, pictures=(sheet([(images, 20)]),), scale=2))
+        picture = sheet([(images, 20 if small else 10)])
+        sections.append(Section(title=f"Bundled: {name}", text=text, pictures=(picture,), scale=2 if small else 1))
     return sections

@@ -12,7 +12,7 @@ HEADLINES = {
     "negative_log_likelihood": "{:.2f} nats on {:,} test images",
     "shows_asked_class": "shows the class asked for: {:.2%}",
     "frechet": "Frechet distance {:.3g}",
-    "floor_frechet": "(real test images: {:.3g})",
+    "floor_frechet": "(real images: {:.3g})",
     "accuracy_score": "a classifier trained on its images alone: {:.2%} on real ones",
     "psnr noise:25 set12": "noise 25/255: {:.2f} dB on Set12",
     "psnr noise:25 bsd68": "{:.2f} dB on BSD68",
