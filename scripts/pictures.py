@@ -5,11 +5,15 @@ python -m scripts.pictures
 
 from pathlib import Path
 
+import torch
+
 from sfumato.core import runtime
-from sfumato.core.image import to_images
+from sfumato.core.image import to_images, to_pixels
 from sfumato.data.files import save_image
 from sfumato.data.glyphs import glyphs
+from sfumato.jobs.directions import contact_sheet, directions
 from sfumato.jobs.generate import generate
+from sfumato.jobs.mix import mix
 from sfumato.jobs.page import sheet
 from sfumato.store import weights
 
@@ -25,7 +29,20 @@ def main() -> None:
         save_image(FOLDER / f"{name}.png", enlarged(sheet([(generate(name, 100), 20)]), 2))
     # As they come, seeds 0 to 47; as JPEG, which photographs need a fifth of the bytes for.
     save_image(FOLDER / "cats.jpg", sheet([(generate("cats", 48), 12)]))
+    editing()
     save_image(FOLDER / "glyphs.png", enlarged(sheet([(to_images(glyphs(60, (32, 32), channels=3).pixels), 20)]), 2))
+
+
+def editing() -> None:
+    """What docs/editing.md shows of the bundled cats."""
+    network = weights.load("cats")
+    rows = [generate(network, 12, truncation=psi) for psi in (0.3, 0.6, 1.0)]
+    save_image(FOLDER / "cats-truncation.jpg", sheet([(torch.cat(rows), 12)]))
+    grids = [mix(network, rows=[2, 6, 9], columns=[3, 4, 10, 11, 13], layers=layers) for layers in ((0, 3), (4, 9))]
+    pair = torch.cat([to_pixels(grid, columns=6) for grid in grids], dim=1)
+    save_image(FOLDER / "cats-mixed.jpg", pair)
+    found = directions(network, "principal", count=6)
+    save_image(FOLDER / "cats-directions.jpg", sheet([(contact_sheet(network, found, seed=4, reach=2.0), 7)]))
 
 
 def enlarged(pixels, scale: int):
