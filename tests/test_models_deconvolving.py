@@ -30,9 +30,21 @@ def test_untrained_it_is_a_wiener_filter_and_a_small_correction(network, drawn):
     assert (made - clean).square().mean() < 0.5 * (seen - clean).square().mean()
 
 
-@pytest.mark.parametrize("tile", [32, 64])
-def test_tiles_are_the_whole_though_no_side_is_a_multiple(network, tile, drawn):
-    images, kernels = drawn(3, 131, 117), point_spread("defocus", 2)
+def test_its_answer_blurred_again_is_nearer_to_the_image_for_the_last_filter(network, drawn):
+    kernels = point_spread("motion", 9)
+    seen = correlate(drawn(3, 96, 96), kernels)
+    apart = []
+    for finish in (0.0, network.finish):
+        network.finish = finish
+        made = network.deblur(seen, torch.full((1, 1, 96, 96), 0.008), kernels)
+        apart.append((correlate(made, kernels) - seen).square().mean().item())
+    assert apart[1] < 0.5 * apart[0]
+
+
+# The last filter leaves out blurs as wide as the second.
+@pytest.mark.parametrize(("tile", "blur"), [(32, ("defocus", 2)), (64, ("defocus", 2)), (32, ("motion", 24)), (32, ("motion", 31))])
+def test_tiles_are_the_whole_though_no_side_is_a_multiple(network, tile, blur, drawn):
+    images, kernels = drawn(3, 211, 187), point_spread(*blur)
     whole = restored(network, images, noise=0.01, kernels=kernels)
     torch.testing.assert_close(restored(network, images, noise=0.01, kernels=kernels, tile=tile), whole, rtol=0, atol=1e-4)
 

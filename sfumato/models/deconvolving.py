@@ -1,11 +1,13 @@
 """Undoing a blur that is known: inverse filters first, then a network that corrects what they leave.
 
-    images, kernels, noise ─ inverse filters ─ estimates ─┬─ network ─ + ─ clean
-    images ───────────────────────────────────────────────┘            │
-    first estimate ────────────────────────────────────────────────────┘
+    images, kernels, noise ─ inverse filters ─ estimates ─┬─ network ─ + ─ x ─ + ─ clean
+    images ───────────────────────────────────────────────┘            │       │
+    first estimate ────────────────────────────────────────────────────┘       │
+    images - x blurred ─ inverse filter ───────────────────────────────────────┘
 
 The filters bring back what the blur left, whatever its shape, and with it amplified noise and ringing; the network has to know only
 what these look like (Schuler et al. 2013, https://doi.org/10.1109/CVPR.2013.142; Dong et al. 2020, https://arxiv.org/abs/2103.09962).
+In the end its answer is blurred again: what the image shows beyond that was not explained yet, and a smooth inverse filter adds it.
 """
 
 import dataclasses
@@ -29,7 +31,9 @@ class Config:
     balances: Annotated[tuple[float, ...], Range(0.01, 100)] = (2.0, 0.5)
     """How smooth each estimate is: 1 is the best filter for a photograph of even gradients. The first is the one that is corrected."""
     reach: Annotated[int, Range(1, 256, "pixels")] = 48
-    """How far the filters reach."""
+    """How far the filters reach; the last one half as far, and only for blurs that spread a point no farther than that."""
+    finish: Annotated[float, Range(0, 1000)] = 20.0
+    """How smooth the last filter is, by the measure of `balances`; 0 leaves the network's answer as it is."""
 
     @property
     def channels(self) -> int:
@@ -51,8 +55,10 @@ class Deconvolving(Deblurs):
         network: Restores = _told(config.corrector).build(len(config.balances))
         self.corrector, self.both = network, network.both
         self.channels, self.scale, self.multiple, self.takes = network.channels, 1, 1, network.takes
-        self.context = None if network.context is None else network.context + config.reach
-        self.balances, self.reach = config.balances, config.reach
+        # The last filter, and a blur of what comes before it.
+        last = 2 * (config.reach // 2) if config.finish else 0
+        self.context = None if network.context is None else network.context + config.reach + last
+        self.balances, self.reach, self.finish = config.balances, config.reach, config.finish
 
     @property
     def grid(self) -> int:
@@ -69,7 +75,13 @@ class Deconvolving(Deblurs):
         side = self.corrector.multiple
         down, right = -h % side, -w % side
         seen, planes = (_extended(x, down, right) for x in (first, torch.cat([degraded, *others, planes], dim=1)))
-        return self.corrector.restore(seen, planes)[:, :, :h, :w]
+        x = self.corrector.restore(seen, planes)[:, :, :h, :w]
+        # What a sharp image shows beyond the answer is noise.
+        if not self.finish or not 1 <= kernels.shape[1] // 2 <= self.reach // 2:
+            return x
+        with torch.autocast(degraded.device.type, enabled=False):
+            last = inverse(kernels.float(), noise, balance=self.finish, reach=self.reach // 2)
+            return x.float() + filtered(degraded - filtered(x, kernels.float()), last)
 
 
 def _told(config: Any) -> Any:
