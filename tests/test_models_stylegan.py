@@ -140,6 +140,20 @@ def test_the_discriminator_is_the_published_one(build, kind, classes):
     assert (made - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+def test_a_class_may_add_to_a_score_that_all_classes_teach(build):
+    net = build(classes=3, judging="added")
+    images, kinds = torch.rand(4, 3, 32, 32), net.discriminator.kinds
+    told = [net.judge(images, torch.full((4,), label)).logit for label in range(3)]
+    torch.testing.assert_close(told[0] - told[2], (kinds.bias[0] - kinds.bias[2]).expand(4))  # not of what it sees, before training
+    torch.nn.init.normal_(kinds.weight)
+    seen = []
+    net.discriminator.score.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0].double(), output.double())))
+    made = net.judge(images, torch.tensor([0, 2, 1, 1])).logit
+    features, score = seen[0]
+    expected = score[:, 0] + dense(features, kinds)[range(4), [0, 2, 1, 1]]
+    torch.testing.assert_close(made.double(), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_the_first_style_sets_mean_and_deviation_of_every_channel(build):
     net = build(style="adain")
     z, steering = torch.randn(2, 12), Steering(seen=[])

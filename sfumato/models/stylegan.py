@@ -6,7 +6,7 @@ skip and residual networks) and 2020 (https://arxiv.org/abs/2006.06676: labels).
     z, label ─ mapping ─ w ─ truncation ─> styles, one a layer
     constant ─ layer ──┬─ [layer up ─ layer] x doublings ─┬─ image          styles and noise go into every layer
                        └─ to image ─ up ── + ─────────────┘                 skip: a sum of images
-    image ─ from image ─ [conv ─ conv down] x halvings ─ deviation ─ conv ─ dense ─ logit (or <dense, mapping(label)>)
+    image ─ from image ─ [conv ─ conv down] x halvings ─ deviation ─ conv ─ dense ─ logit (with labels: <dense, mapping(label)>, or added)
 """
 
 import dataclasses
@@ -65,8 +65,11 @@ class Config:
     """No map has more channels than this."""
     group: Annotated[int, Range(1, 64, "images")] = 4
     """How many images the discriminator sees the deviation of."""
+    judging: Literal["mapped", "added"] = "mapped"
+    """What a label does to a verdict: the image is compared with the mapped label alone (the second StyleGAN with labels), or that is added
+    to a score of the image by itself (Miyato & Koyama 2018, https://arxiv.org/abs/1802.05637), which all classes teach."""
     judging_layers: Annotated[int, Range(0, 16, "layers")] = 8
-    """Layers from a label to what the discriminator compares an image with."""
+    """Layers from a label to what the discriminator compares an image with, if `mapped`."""
     lowest: Annotated[int, Range(2, 64, "pixels")] = 4
     """Sizes are halved for as long as both sides stay at least this."""
     clamp: Annotated[float, Range(0, 1e6)] = 0.0
@@ -270,10 +273,16 @@ class Discriminator(nn.Module):
         self.deviation = MinibatchDeviation(config.group)
         self.conv = Conv(width + 1, width, 3, clamp=config.clamp)
         self.dense = Dense(width * h * w, width, active=True)
-        self.score = Dense(width, width if classes else 1)
-        self.mapping = None
-        if classes:
+        mapped = bool(classes) and config.judging == "mapped"
+        self.score = Dense(width, width if mapped else 1)
+        self.mapping = self.kinds = None
+        if mapped:
             self.mapping = Mapping(0, classes, width, layers=config.judging_layers, rate=config.mapping_rate)
+
+        elif classes:
+            self.kinds = Dense(width, classes)
+            # Until it has learned what is real at all, no class is told from another.
+            nn.init.zeros_(self.kinds.weight)
 
     def forward(self, images: Images, labels: Labels | None = None) -> Tensor:
         x = self.stem((images * 2 - 1).contiguous(memory_format=torch.channels_last))
@@ -283,6 +292,9 @@ class Discriminator(nn.Module):
             x = y + self.shortcuts[i](x).to(y.dtype) if self.shortcuts else y
         features = self.dense(self.conv(self.deviation(x)).flatten(1))
         score = self.score(features)
+        if self.kinds is not None:
+            assert labels is not None
+            return (score + self.kinds(features).gather(1, labels[:, None])).squeeze(1)
         if self.mapping is None:
             return score.squeeze(1)
         assert labels is not None

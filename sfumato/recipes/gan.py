@@ -86,6 +86,7 @@ def stylegan() -> TrainSettings:
             generator="plain",
             discriminator_layers=1,
             discriminator="plain",
+            judging="added",
         ),
         # No shifts: they cost the discriminator so much of a short training that it stays blind to the grain of the images.
         objective=adversarial.Config(r1=None, r2=None, penalty_end=0.1, penalty_every=8),
