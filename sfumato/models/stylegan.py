@@ -278,7 +278,6 @@ class Discriminator(nn.Module):
         self.mapping = self.kinds = None
         if mapped:
             self.mapping = Mapping(0, classes, width, layers=config.judging_layers, rate=config.mapping_rate)
-
         elif classes:
             self.kinds = Dense(width, classes)
             # Until it has learned what is real at all, no class is told from another.
