@@ -6,7 +6,7 @@ import torch
 import sfumato as sf
 from sfumato.core.errors import SettingError
 from sfumato.jobs import interpolate as walking
-from sfumato.jobs.generate import latent, paint, show, styled
+from sfumato.jobs.generate import _drawn, latent, paint, show, styled
 from sfumato.jobs.mix import mix
 
 KINDS = ("stylegan", "dcgan", "vae")
@@ -31,6 +31,25 @@ def test_truncation_goes_from_the_mean_image_to_the_image(untrained, kind):
         torch.testing.assert_close(paint(network, z, None), network.sample(z).clamp(0, 1), atol=1e-5, rtol=0)
     still = sf.generate(network, 3, truncation=0)
     assert torch.equal(still[0], still[1])
+
+
+def test_noise_that_is_drawn_belongs_to_the_seed_and_still_noise_to_the_network(untrained):
+    network = untrained("stylegan")
+    still, many = sf.generate(network, 19), sf.generate(network, 19, noise="drawn")
+    assert not (still == many).flatten(1).all(dim=1).any()
+    assert torch.equal(sf.generate(network, seeds=[18, 3], noise="drawn"), many[[18, 3]])
+    means = [sf.generate(network, 2, truncation=0, noise=noise) for noise in ("still", "drawn")]
+    assert torch.equal(means[0][0], means[0][1]), "still noise is one for all"
+    assert not torch.equal(means[1][0], means[1][1]), "drawn noise is each image's own"
+    shapes = network.noise_shapes()
+    planes = _drawn(network, [4])
+    assert [plane.shape[2:] for plane in planes] == shapes
+    assert torch.stack([plane[0].std() for plane in planes[-2:]]).sub(1).abs().max() < 0.15
+
+
+def test_networks_without_noise_inputs_draw_none(untrained):
+    network = untrained("dcgan")
+    assert torch.equal(sf.generate(network, 3, noise="drawn"), sf.generate(network, 3))
 
 
 def test_each_class_has_its_own_mean(untrained):

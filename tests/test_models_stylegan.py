@@ -154,6 +154,18 @@ def test_a_class_may_add_to_a_score_that_all_classes_teach(build):
     torch.testing.assert_close(made.double(), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_it_tells_classes_apart_if_a_class_adds_to_the_score(build):
+    net = build(classes=3, judging="added")
+    images = torch.rand(4, 3, 32, 32)
+    seen = []
+    net.discriminator.classifier.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].double()))
+    scores = [net.judge(images, torch.full((4,), label)).scores for label in (0, 2)]
+    torch.testing.assert_close(scores[0], scores[1])  # what it sees does not depend on what was asked for
+    torch.testing.assert_close(scores[0].double(), dense(seen[0], net.discriminator.classifier), rtol=1e-5, atol=1e-5)
+    assert build(classes=3).judge(images, torch.zeros(4, dtype=torch.long)).scores is None
+    assert build(judging="added").judge(images).scores is None
+
+
 def test_the_first_style_sets_mean_and_deviation_of_every_channel(build):
     net = build(style="adain")
     z, steering = torch.randn(2, 12), Steering(seen=[])

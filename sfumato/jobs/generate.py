@@ -5,7 +5,7 @@ An image depends on the model, its seed and its label, and on nothing else: not 
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -17,6 +17,8 @@ from sfumato.core.image import Images, Labels, Maps, Styles, Vectors, to_bytes, 
 from sfumato.data import files
 from sfumato.models.base import Samples, Steering, latents
 from sfumato.store import weights
+
+Noise = Literal["still", "drawn"]
 
 CHUNK = 16
 """The network always sees this many images at once, the last ones padded: arithmetic that never changes gives bits that never do."""
@@ -30,21 +32,26 @@ def generate(
     seeds: Sequence[int] | None = None,
     label: str | int | None = None,
     truncation: float = 1.0,
+    noise: Noise = "still",
     device: str = "auto",
 ) -> Images:
     """`n` images in [0, 1], of seeds `seed`, `seed` + 1, ...; or one for each of `seeds`.
 
     `label` is a class name or number. Without one, a model that knows classes shows number `seed` mod their count, so that a
     seed still names one picture. `truncation` is how far styles keep from the mean style: 1 leaves them, 0 gives the mean image, between
-    them images are more usual and less various. Raises UnknownNameError for a model that is not there, SettingError for a label,
-    number or truncation that cannot be.
+    them images are more usual and less various. `noise` is what a network with noise inputs adds to its maps: `still`, its own planes for
+    all images, so that only their latents tell them apart, or `drawn`, those of each seed, as in training.
+
+    Raises UnknownNameError for a model that is not there, SettingError for a label, number or truncation that cannot be.
     """
     network, where = sampler(model), runtime.device(device)
     chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
     if not chosen or (seeds is None and n < 1):
         raise SettingError(f"n = {n} images cannot be generated; ask for at least 1")
     z = torch.cat([latent(network, s) for s in chosen])
-    return paint(network.to(where), z, labels_of(network, chosen, label), truncation=truncation)
+    labels = labels_of(network, chosen, label)
+    styles = styled(network.to(where), z, labels, truncation=truncation)
+    return show(network, styles, labels, seeds=chosen if noise == "drawn" else None)
 
 
 def save(images: Images, out: Path, *, names: Sequence[str], columns: int | None = None) -> list[Path]:
@@ -94,9 +101,9 @@ def file_names(network: Any, seeds: Sequence[int], label: str | int | None) -> l
     return [f"{seed:05d}{each}" for seed, each in zip(seeds, shown, strict=True)]
 
 
-def paint(network: Any, z: Vectors, labels: Labels | None, *, truncation: float = 1.0) -> Images:
+def paint(network: Any, z: Vectors, labels: Labels | None) -> Images:
     """Images in [0, 1], on the CPU, from latents; each independent of the others to the last bit."""
-    return show(network, styled(network, z, labels, truncation=truncation), labels)
+    return show(network, styled(network, z, labels), labels)
 
 
 def styled(network: Any, z: Vectors, labels: Labels | None, *, truncation: float = 1.0) -> Styles:
@@ -107,29 +114,47 @@ def styled(network: Any, z: Vectors, labels: Labels | None, *, truncation: float
     if not -2 <= truncation <= 2:
         raise SettingError(f"truncation = {truncation:g} is outside [-2, 2]; 1 leaves images as they are, 0.5 makes them more usual")
 
-    def make(part: Vectors, own: Labels | None) -> Styles:
+    def make(part: Vectors, own: Labels | None, _: slice) -> Styles:
         styles = network.style(part, own)
         return styles if truncation == 1 else torch.lerp(network.centre(own).to(styles), styles, truncation)
 
     return _in_chunks(network, make, z, labels)
 
 
-def show(network: Any, styles: Styles, labels: Labels | None, noise: Sequence[Maps] | None = None) -> Images:
-    """Images in [0, 1], on the CPU, from styles; each independent of the others to the last bit. `noise` is one for all."""
+def show(
+    network: Any, styles: Styles, labels: Labels | None, noise: Sequence[Maps] | None = None, *, seeds: Sequence[int] | None = None
+) -> Images:
+    """Images in [0, 1], on the CPU, from styles; each independent of the others to the last bit.
+
+    `noise` is one for all; with `seeds`, one for each image, everyone has the noise of its own.
+    """
     where = next(network.parameters()).device
-    planes = None if noise is None else [plane.to(where).expand(CHUNK, -1, -1, -1) for plane in noise]
-    steering = None if planes is None else Steering(noise=planes)
-    return _in_chunks(network, lambda part, own: network.paint(part, own, steering).clamp(0, 1), styles, labels)
+
+    def make(part: Styles, own: Labels | None, rows: slice) -> Images:
+        planes = noise if seeds is None else _drawn(network, seeds[rows])
+        steering = None if planes is None else Steering(noise=[plane.to(where).expand(CHUNK, -1, -1, -1) for plane in planes])
+        return network.paint(part, own, steering).clamp(0, 1)
+
+    return _in_chunks(network, make, styles, labels)
+
+
+def _drawn(network: Samples, seeds: Sequence[int]) -> list[Maps]:
+    """The noise of each seed, for a whole chunk."""
+    short = CHUNK - len(seeds)
+    sources = [chance.generator(seed, "noise") for seed in seeds]
+    planes = [torch.stack([torch.randn(1, *size, generator=source) for source in sources]) for size in network.noise_shapes()]
+    return [torch.cat([plane, plane.new_zeros(short, *plane.shape[1:])]) for plane in planes]
 
 
 @torch.no_grad()
-def _in_chunks(network: Any, make: Callable[[Any, Any], Any], x: Any, labels: Labels | None) -> Any:
+def _in_chunks(network: Any, make: Callable[[Any, Any, slice], Any], x: Any, labels: Labels | None) -> Any:
     where = next(network.parameters()).device
     made = []
     for start in range(0, len(x), CHUNK):
-        part, own = x[start : start + CHUNK], None if labels is None else labels[start : start + CHUNK]
+        rows = slice(start, start + CHUNK)
+        part, own = x[rows], None if labels is None else labels[rows]
         short = CHUNK - len(part)
         part = torch.cat([part, part.new_zeros(short, *part.shape[1:])])
         own = None if own is None else torch.cat([own, own.new_zeros(short)])
-        made.append(make(part.to(where), None if own is None else own.to(where))[: CHUNK - short].float().cpu())
+        made.append(make(part.to(where), None if own is None else own.to(where), rows)[: CHUNK - short].float().cpu())
     return torch.cat(made)

@@ -67,7 +67,8 @@ class Config:
     """How many images the discriminator sees the deviation of."""
     judging: Literal["mapped", "added"] = "mapped"
     """What a label does to a verdict: the image is compared with the mapped label alone (the second StyleGAN with labels), or that is added
-    to a score of the image by itself (Miyato & Koyama 2018, https://arxiv.org/abs/1802.05637), which all classes teach."""
+    to a score of the image by itself (Miyato & Koyama 2018, https://arxiv.org/abs/1802.05637), which all classes teach. Only the latter
+    also tells which class it sees, for `objective.classify`."""
     judging_layers: Annotated[int, Range(0, 16, "layers")] = 8
     """Layers from a label to what the discriminator compares an image with, if `mapped`."""
     lowest: Annotated[int, Range(2, 64, "pixels")] = 4
@@ -130,7 +131,7 @@ class StyleGan(Adversarial):
     def judge(self, images: Images, labels: Labels | None = None) -> Verdict:
         if not isinstance(self.discriminator, Discriminator):
             raise SettingError("this network has no discriminator (model.discriminator_width = 0): it makes images and cannot be trained")
-        return Verdict(self.discriminator(images, labels), None)
+        return self.discriminator(images, labels)
 
 
 class Generator(nn.Module):
@@ -275,15 +276,16 @@ class Discriminator(nn.Module):
         self.dense = Dense(width * h * w, width, active=True)
         mapped = bool(classes) and config.judging == "mapped"
         self.score = Dense(width, width if mapped else 1)
-        self.mapping = self.kinds = None
+        self.mapping = self.kinds = self.classifier = None
         if mapped:
             self.mapping = Mapping(0, classes, width, layers=config.judging_layers, rate=config.mapping_rate)
         elif classes:
             self.kinds = Dense(width, classes)
             # Until it has learned what is real at all, no class is told from another.
             nn.init.zeros_(self.kinds.weight)
+            self.classifier = Dense(width, classes)
 
-    def forward(self, images: Images, labels: Labels | None = None) -> Tensor:
+    def forward(self, images: Images, labels: Labels | None = None) -> Verdict:
         x = self.stem((images * 2 - 1).contiguous(memory_format=torch.channels_last))
         for i, second in enumerate(self.second):
             x = _even(x)
@@ -291,13 +293,15 @@ class Discriminator(nn.Module):
             x = y + self.shortcuts[i](x).to(y.dtype) if self.shortcuts else y
         features = self.dense(self.conv(self.deviation(x)).flatten(1))
         score = self.score(features)
-        if self.kinds is not None:
+        if self.kinds is not None and self.classifier is not None:
             assert labels is not None
-            return (score + self.kinds(features).gather(1, labels[:, None])).squeeze(1)
+            kind = self.kinds(features).gather(1, labels[:, None])
+            return Verdict((score + kind).squeeze(1), self.classifier(features))
         if self.mapping is None:
-            return score.squeeze(1)
+            return Verdict(score.squeeze(1), None)
         assert labels is not None
-        return (score * self.mapping(score.new_empty(len(score), 0), labels)).sum(dim=1) / math.sqrt(score.shape[1])
+        mapped = self.mapping(score.new_empty(len(score), 0), labels)
+        return Verdict((score * mapped).sum(dim=1) / math.sqrt(score.shape[1]), None)
 
 
 def _run(layer: nn.Module, x: Maps, w: Vectors, noise: Iterator[Maps] | None, seen: list[Maps] | None) -> Maps:
