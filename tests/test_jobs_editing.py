@@ -6,8 +6,9 @@ import torch
 import sfumato as sf
 from sfumato.core.errors import SettingError
 from sfumato.jobs import interpolate as walking
-from sfumato.jobs.generate import _drawn, latent, paint, show, styled
+from sfumato.jobs.generate import grain, latent, paint, show, styled
 from sfumato.jobs.mix import mix
+from sfumato.jobs.subject import drawn, shown
 
 KINDS = ("stylegan", "dcgan", "vae")
 
@@ -29,31 +30,29 @@ def test_truncation_goes_from_the_mean_image_to_the_image(untrained, kind):
     torch.testing.assert_close(half, (mean + whole) / 2)
     with torch.no_grad():
         torch.testing.assert_close(paint(network, z, None), network.sample(z).clamp(0, 1), atol=1e-5, rtol=0)
-    still = sf.generate(network, 3, truncation=0)
+    still = show(network, mean, None)
     assert torch.equal(still[0], still[1])
 
 
-def test_noise_that_is_drawn_belongs_to_the_seed_and_still_noise_to_the_network(untrained):
+def test_each_seed_has_its_own_noise(untrained):
     network = untrained("stylegan")
-    still, many = sf.generate(network, 19), sf.generate(network, 19, noise="drawn")
-    assert not (still == many).flatten(1).all(dim=1).any()
-    assert torch.equal(sf.generate(network, seeds=[18, 3], noise="drawn"), many[[18, 3]])
-    means = [sf.generate(network, 2, truncation=0, noise=noise) for noise in ("still", "drawn")]
-    assert torch.equal(means[0][0], means[0][1]), "still noise is one for all"
-    assert not torch.equal(means[1][0], means[1][1]), "drawn noise is each image's own"
-    shapes = network.noise_shapes()
-    planes = _drawn(network, [4])
-    assert [plane.shape[2:] for plane in planes] == shapes
-    assert torch.stack([plane[0].std() for plane in planes[-2:]]).sub(1).abs().max() < 0.15
+    many = sf.generate(network, 19, truncation=0)
+    assert not torch.equal(many[0], many[1]), "of one style, noise alone tells them apart"
+    assert torch.equal(sf.generate(network, seeds=[18, 3], truncation=0), many[[18, 3]])
+    assert torch.equal(shown(network, drawn(network, 18, truncation=0))[0], many[18])
+    planes = grain(network, [4, 5])
+    assert [plane.shape[2:] for plane in planes] == network.noise_shapes()
+    assert all(len(plane) == 2 and not torch.equal(*plane) for plane in planes)
+    assert torch.stack([plane.std() for plane in planes[-2:]]).sub(1).abs().max() < 0.1
 
 
 def test_networks_without_noise_inputs_draw_none(untrained):
-    network = untrained("dcgan")
-    assert torch.equal(sf.generate(network, 3, noise="drawn"), sf.generate(network, 3))
+    assert grain(untrained("dcgan"), [4]) == [] == grain(untrained("stylegan", noise=False), [4])
+    assert drawn(untrained("dcgan"), 4).noise is None
 
 
 def test_each_class_has_its_own_mean(untrained):
-    network = untrained("stylegan", classes=2)
+    network = untrained("stylegan", classes=2, noise=False)
     network.generator.means.copy_(torch.randn(2, network.style_dim))
     a, b = (sf.generate(network, 1, label=i, truncation=0) for i in (0, 1))
     assert not torch.equal(a, b)
@@ -70,8 +69,9 @@ def test_a_mixture_has_the_layers_of_its_column(untrained):
     styles = styled(network, z, None)
     expected = styles[:1].clone()
     expected[0, 2:5] = styles[1, 2:5]
-    assert torch.equal(grid[10:11], show(network, expected, None))
-    assert torch.equal(mix(network, (0,), (5,), layers=(0, network.styles - 1))[3], grid[1])
+    assert torch.equal(grid[10:11], show(network, expected, None, seeds=[1])), "with the noise of its row"
+    silent = untrained("stylegan", noise=False)
+    assert torch.equal(mix(silent, (0,), (5,), layers=(0, silent.styles - 1))[3], sf.generate(silent, 1, seed=5)[0])
 
 
 def test_what_cannot_be_mixed_or_walked_is_one_line(untrained):
@@ -91,7 +91,7 @@ def test_a_straight_walk_is_straight_in_the_styles(untrained, kind):
     frames = sf.interpolate(network, (4, 6), steps=2, space="w", loop=False)
     z, labels = torch.cat([latent(network, s) for s in (4, 6)]), torch.zeros(2, dtype=torch.long)
     styles = styled(network, z, labels)
-    middle = show(network, styles.mean(dim=0, keepdim=True), labels[:1])
+    middle = show(network, styles.mean(dim=0, keepdim=True), labels[:1], seeds=[4])
     torch.testing.assert_close(frames[1:2], middle, atol=1e-5, rtol=0)
     assert len(sf.interpolate(network, (4, 6), steps=2, space="w")) == 4
 
@@ -122,4 +122,5 @@ def test_an_even_walk_changes_as_much_from_frame_to_frame(untrained, kind):
     for space in ("z", "w"):
         assert uneven(space=space, even=True) < min(0.02, uneven(space=space) / 4)
     ends = sf.interpolate(network, (0, 1), steps=6, loop=False, even=True)[[0, -1]]
-    torch.testing.assert_close(ends, sf.generate(network, 2), atol=1e-5, rtol=0)
+    z = torch.cat([latent(network, s) for s in (0, 1)])
+    torch.testing.assert_close(ends, show(network, styled(network, z, None), None, seeds=[0, 0]), atol=1e-5, rtol=0)

@@ -55,7 +55,6 @@ def generate(
     seeds: tuple[int, ...] | None = None,
     label: str | None = None,
     truncation: float = 1.0,
-    noise: Literal["still", "drawn"] = "still",
     columns: int | None = None,
     out: Path = Path("out"),
     device: Device = "auto",
@@ -70,7 +69,6 @@ def generate(
         seeds: These seeds and no others.
         label: Class to show, by name; without it each seed shows its own.
         truncation: How far from the mean image: 0 is that image, 1 as trained; between them images are better and less various.
-        noise: What a network with noise inputs adds to its maps: still, the same to all images, or drawn, of each seed its own.
         columns: Images per row of the sheet.
         out: A folder for a sheet and single files, or a picture file for the sheet alone.
         device: Where to compute.
@@ -82,7 +80,7 @@ def generate(
 
         network = job.sampler(model)
         chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
-        images = job.generate(network, n, seed=seed, seeds=chosen, label=label, truncation=truncation, noise=noise, device=device)
+        images = job.generate(network, n, seed=seed, seeds=chosen, label=label, truncation=truncation, device=device)
         paths = job.save(images, out, names=job.file_names(network, chosen, label), columns=columns)
         console.print(f"{len(images)} images in {out}" if len(paths) > 1 else f"{len(images)} images in {paths[0]}", highlight=False)
 

@@ -22,7 +22,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Styles, Vectors, to_pixels
 from sfumato.data import files
 from sfumato.jobs import subject as subjects
-from sfumato.jobs.generate import labels_of, latent, sampler, show, styled
+from sfumato.jobs.generate import grain, labels_of, latent, sampler, show, styled
 from sfumato.jobs.mix import Span, span
 from sfumato.jobs.traits import named
 from sfumato.metrics.features import weights_hash
@@ -108,7 +108,7 @@ def contact_sheet(network: Any, found: Directions, *, seed: int = 0, label: str 
     steps = torch.linspace(-reach, reach, 7)
     styles, labels = _bases(network, 1, label, seed)
     rows = [moved(styles, vector, step, found.layers) for vector in found.vectors for step in steps]
-    return show(network, torch.cat(rows), None if labels is None else labels.expand(len(rows)))
+    return show(network, torch.cat(rows), None if labels is None else labels.expand(len(rows)), grain(network, [seed]))
 
 
 def moved(styles: Styles, vector: Tensor, strength: float | Tensor, layers: Span) -> Styles:

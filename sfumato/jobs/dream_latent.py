@@ -21,7 +21,7 @@ from sfumato.jobs.eyes import Eyes, eyes
 from sfumato.jobs.generate import sampler, styled
 from sfumato.jobs.project import DRAWS, spread_of
 from sfumato.jobs.subject import Subject, drawn, shown
-from sfumato.models.base import latents
+from sfumato.models.base import Steering, latents
 
 RATE, HOLD = 0.05, 0.02
 """Adam's step, in deviations of the generator's own styles, and the weight of what holds the style, a share of the first slope."""
@@ -80,11 +80,12 @@ def _moved(making: Any, begun: Subject, ascent: Ascent, how: Dream, scale: int, 
     spread = spread_of(styled(making, z, None if labels is None else labels.cpu().expand(DRAWS))[:, :1], where)
     start = ((begun.styles.to(where) - spread.mean) / spread.deviation).detach()
     x = start.clone().requires_grad_()
+    steering = Steering(noise=None if begun.noise is None else [plane.to(where) for plane in begun.noise])
     steps, hold = how.steps or 100, 0.0
     optimiser = torch.optim.Adam([x], lr=RATE * how.strength)
     for done in range(1, steps + 1):
         with torch.enable_grad():
-            image = enlarged(making.paint(spread.mean + spread.deviation * x, labels), scale)
+            image = enlarged(making.paint(spread.mean + spread.deviation * x, labels, steering), scale)
             amount, slope = ascent.slope(image.detach())
             optimiser.zero_grad()
             image.backward(-slope)

@@ -158,7 +158,7 @@ def judge_generator(
 
     There is no floor if `test` is `train` itself or is too small for one; with `halves` it is one half of `train` against the other.
     """
-    made = to_bytes(generate(network, count, seed=seed, noise="drawn", device=str(next(network.parameters()).device)))
+    made = to_bytes(generate(network, count, seed=seed, device=str(next(network.parameters()).device)))
     known: dict[str, Any] = {**facts(observer), "reference": reference(train)}
     real = described(observer, train.pixels)
     report = distribution_report(real, described(observer, made), rng=chance.generator(seed, "report"), seed=seed, **known)

@@ -5,20 +5,22 @@ An image depends on the model, its seed and its label, and on nothing else: not 
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from sfumato.core import chance, runtime
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, Maps, Styles, Vectors, to_bytes, to_pixels
+from sfumato.core.image import Images, Labels, Styles, Vectors, to_bytes, to_pixels
 from sfumato.data import files
 from sfumato.models.base import Samples, Steering, latents
 from sfumato.store import weights
 
-Noise = Literal["still", "drawn"]
+Grain = Float[Tensor, "_images 1 _h _w"]
+"""A plane of noise for each image, or one for all."""
 
 CHUNK = 16
 """The network always sees this many images at once, the last ones padded: arithmetic that never changes gives bits that never do."""
@@ -32,15 +34,13 @@ def generate(
     seeds: Sequence[int] | None = None,
     label: str | int | None = None,
     truncation: float = 1.0,
-    noise: Noise = "still",
     device: str = "auto",
 ) -> Images:
     """`n` images in [0, 1], of seeds `seed`, `seed` + 1, ...; or one for each of `seeds`.
 
-    `label` is a class name or number. Without one, a model that knows classes shows number `seed` mod their count, so that a
-    seed still names one picture. `truncation` is how far styles keep from the mean style: 1 leaves them, 0 gives the mean image, between
-    them images are more usual and less various. `noise` is what a network with noise inputs adds to its maps: `still`, its own planes for
-    all images, so that only their latents tell them apart, or `drawn`, those of each seed, as in training.
+    A seed is one picture: its latent, and its noise in a network that has noise inputs. `label` is a class name or number. Without one,
+    a model that knows classes shows number `seed` mod their count, so that a seed still names one picture. `truncation` is how far
+    styles keep from the mean style: 1 leaves them, 0 gives the mean image, between them images are more usual and less various.
 
     Raises UnknownNameError for a model that is not there, SettingError for a label, number or truncation that cannot be.
     """
@@ -51,7 +51,7 @@ def generate(
     z = torch.cat([latent(network, s) for s in chosen])
     labels = labels_of(network, chosen, label)
     styles = styled(network.to(where), z, labels, truncation=truncation)
-    return show(network, styles, labels, seeds=chosen if noise == "drawn" else None)
+    return show(network, styles, labels, seeds=chosen)
 
 
 def save(images: Images, out: Path, *, names: Sequence[str], columns: int | None = None) -> list[Path]:
@@ -121,29 +121,30 @@ def styled(network: Any, z: Vectors, labels: Labels | None, *, truncation: float
     return _in_chunks(network, make, z, labels)
 
 
+def grain(network: Samples, seeds: Sequence[int]) -> list[Grain]:
+    """The noise in the images of `seeds`, a plane each for each of the network's `noise_shapes`."""
+    sources = [chance.generator(seed, "noise") for seed in seeds]
+    return [torch.stack([torch.randn(1, *size, generator=source) for source in sources]) for size in network.noise_shapes()]
+
+
 def show(
-    network: Any, styles: Styles, labels: Labels | None, noise: Sequence[Maps] | None = None, *, seeds: Sequence[int] | None = None
+    network: Any, styles: Styles, labels: Labels | None, noise: Sequence[Grain] | None = None, *, seeds: Sequence[int] | None = None
 ) -> Images:
     """Images in [0, 1], on the CPU, from styles; each independent of the others to the last bit.
 
-    `noise` is one for all; with `seeds`, one for each image, everyone has the noise of its own.
+    `noise` is one for all. With `seeds`, a seed for each, images have the noise of theirs; with neither, the network's own.
     """
     where = next(network.parameters()).device
 
     def make(part: Styles, own: Labels | None, rows: slice) -> Images:
-        planes = noise if seeds is None else _drawn(network, seeds[rows])
+        planes = noise
+        if seeds is not None:
+            # What fills a chunk up is thrown away.
+            planes = grain(network, [*seeds[rows], *[0] * (CHUNK - len(seeds[rows]))])
         steering = None if planes is None else Steering(noise=[plane.to(where).expand(CHUNK, -1, -1, -1) for plane in planes])
         return network.paint(part, own, steering).clamp(0, 1)
 
     return _in_chunks(network, make, styles, labels)
-
-
-def _drawn(network: Samples, seeds: Sequence[int]) -> list[Maps]:
-    """The noise of each seed, for a whole chunk."""
-    short = CHUNK - len(seeds)
-    sources = [chance.generator(seed, "noise") for seed in seeds]
-    planes = [torch.stack([torch.randn(1, *size, generator=source) for source in sources]) for size in network.noise_shapes()]
-    return [torch.cat([plane, plane.new_zeros(short, *plane.shape[1:])]) for plane in planes]
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from sfumato.core import runtime
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Styles, Vectors, to_pixels
 from sfumato.data import files
-from sfumato.jobs.generate import labels_of, latent, sampler, show, styled
+from sfumato.jobs.generate import grain, labels_of, latent, sampler, show, styled
 
 Space = Literal["z", "w"]
 Places = Float[Tensor, " _n"]
@@ -42,10 +42,10 @@ def interpolate(
 ) -> Images:
     """Frames in [0, 1]: `steps` from each seed to the next, and with `loop` from the last to the first.
 
-    `space` is z, where the walk follows great circles, or w, the styles, where it is straight. With `even` frames are so placed that each
-    differs from the one before by as much; seeds but the first (and the last) then lie between frames. A model that knows classes
-    keeps to one: `label`, or that of the first seed. Raises SettingError for fewer than two seeds or one step, for another space, and
-    like `generate`.
+    `space` is z, where the walk follows great circles, or w, the styles, where it is straight. With `even` frames are so placed that
+    each differs from the one before by as much; seeds but the first (and the last) then lie between frames. A model that knows classes
+    keeps to one: `label`, or that of the first seed; noise is that of the first seed throughout. Raises SettingError for fewer than two
+    seeds or one step, for another space, and like `generate`.
     """
     if len(seeds) < 2 or steps < 1:
         raise SettingError(f"{len(seeds)} seeds and {steps} steps make no walk; give at least 2 seeds and 1 step")
@@ -58,11 +58,12 @@ def interpolate(
     def styles(z: Vectors) -> Styles:
         return styled(network, z, None if first is None else first.expand(len(z)), truncation=truncation)
 
+    still = grain(network, seeds[:1])
     corners = styles(stops) if space == "w" else None
 
     def frames(places: Places) -> Images:
         found = styles(_along(stops, places, slerp)) if corners is None else _along(corners, places, _lerp)
-        return show(network, found, None if first is None else first.expand(len(found)))
+        return show(network, found, None if first is None else first.expand(len(found)), still)
 
     legs = len(stops) - 1
     places = torch.arange(legs * steps + 1, dtype=torch.float64) / steps

@@ -43,7 +43,7 @@ def looks(network: Any, real: Dataset, compare: Compares, *, name: str, count: i
     space = "w" if network.styles > 1 else "z"
     lengths = paths(network, compare, space=space, count=count, rng=rng)
     report = [smoothness(lengths, compare, space=space, rng=rng, name=name, notes="both ends of one class" if network.classes else "")]
-    made = generate(network, 2 * count, seed=seed, noise="drawn", device=str(next(network.parameters()).device))
+    made = generate(network, 2 * count, seed=seed, device=str(next(network.parameters()).device))
     protocol = Protocol(features=name, weights=weights_hash(compare), settings="mean distance of two images", generated=2 * count)
     made = made[torch.randperm(len(made), generator=rng)]  # generated in turn, classes would always meet their neighbours
     report.append(average("variety", pairs(compare, made), higher_is_better=True, protocol=protocol, rng=rng))

@@ -33,8 +33,8 @@ def mix(
     """A grid of (1 + rows) x (1 + columns) images in [0, 1], in reading order.
 
     First an empty place and the images of the `columns`' seeds; then for each row its own image, and what becomes of it with the styles
-    `layers` of each column, by default the coarser half. Raises SettingError for a network with one style, layers that it has not, or no
-    seeds; and like `generate`.
+    `layers` of each column, by default the coarser half; the noise is the row's. Raises SettingError for a network with one style,
+    layers that it has not, or no seeds; and like `generate`.
     """
     if not rows or not columns:
         raise SettingError(f"{len(rows)} rows and {len(columns)} columns make no mixtures; give at least one seed of each")
@@ -48,8 +48,9 @@ def mix(
     theirs = styled(network, torch.cat([latent(network, s) for s in columns]), others, truncation=truncation)
     layers = span(network, layers or (0, network.styles // 2 - 1))
     mixed = replaced(ours.repeat_interleave(len(columns), dim=0), theirs.repeat(len(rows), 1, 1), layers)
-    top, left = show(network, theirs, others), show(network, ours, own)
-    inside = show(network, mixed, None if own is None else own.repeat_interleave(len(columns)))
+    top, left = show(network, theirs, others, seeds=columns), show(network, ours, own, seeds=rows)
+    each = [row for row in rows for _ in columns]
+    inside = show(network, mixed, None if own is None else own.repeat_interleave(len(columns)), seeds=each)
     lines = zip(left.split(1), inside.split(len(columns)), strict=True)
     return torch.cat([torch.ones_like(top[:1]), top, *(image for line in lines for image in line)])
 

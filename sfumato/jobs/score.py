@@ -26,7 +26,7 @@ def generated(model: str | Path | nn.Module, count: int, *, seed: int = 0, devic
     network = sampler(model)
     names = tuple(class_names(network))
     labels = labels_of(network, range(seed, seed + count), None)
-    made = generate(network, count, seed=seed, noise="drawn", device=device)
+    made = generate(network, count, seed=seed, device=device)
     return Dataset(name="generated", pixels=to_bytes(made), labels=labels, classes=names, terms="generated")
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.core.image import Images, Labels, Maps, Styles
-from sfumato.jobs.generate import class_names, labels_of, latent, show, styled
+from sfumato.jobs.generate import class_names, grain, labels_of, latent, show, styled
 from sfumato.metrics.features import weights_hash
 from sfumato.store import checkpoint
 
@@ -40,7 +40,7 @@ def drawn(network: Any, seed: int, *, label: str | int | None = None, truncation
     styles = styled(network, latent(network, seed), labels, truncation=truncation)
     which = None if labels is None else int(labels)
     origin = {"seed": seed, "label": None if which is None else class_names(network)[which], "truncation": truncation}
-    return Subject(styles=styles, label=which, origin=origin)
+    return Subject(styles=styles, label=which, noise=tuple(grain(network, [seed])) or None, origin=origin)
 
 
 def shown(network: Any, subject: Subject, styles: Styles | None = None) -> Images:
