@@ -7,6 +7,7 @@ from PIL import Image
 
 import sfumato as sf
 from sfumato.core.errors import ImageError, SettingError
+from sfumato.jobs.tiles import restored
 from sfumato.models import MODELS
 
 
@@ -34,6 +35,16 @@ def test_a_picture_comes_back_as_a_picture(mode, brighter, tmp_path):
         assert (made.mode, made.size) == ("RGB" if mode == "P" else mode, image.size)
     change = np.asarray(made.convert("RGB"), int) - np.asarray(image.convert("RGB"), int)
     assert change.mean() == pytest.approx(25.5, abs=1)
+
+
+def test_a_picture_may_be_seen_in_eight_ways():
+    torch.manual_seed(0)
+    network = MODELS["gated"](width=4, middle=1).build().eval()
+    torch.nn.init.normal_(network.tail.weight, std=0.05)
+    images = torch.rand(1, 3, 20, 26)
+    made = sf.restore(images, network, task="denoise", ensemble=8)
+    torch.testing.assert_close(made, restored(network.turned(8), images))
+    assert not torch.allclose(made, sf.restore(images, network, task="denoise"))
 
 
 def test_only_what_is_masked_changes(brighter):

@@ -61,6 +61,40 @@ def test_tiles_are_the_whole(which, h, w, tile):
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    which=st.sampled_from(list(NETWORKS)),
+    h=st.integers(1, 60),
+    w=st.integers(1, 60),
+    tile=st.integers(10, 40),
+    ways=st.sampled_from([4, 8]),
+)
+def test_tiles_are_the_whole_in_every_way_round(which, h, w, tile, ways):
+    net = network(which).turned(ways)
+    images = torch.rand(1, net.channels, h, w, generator=torch.Generator().manual_seed(h * 100 + w))
+    whole, tiled = restored(net, images, **extra(net)), restored(net, images, tile=tile, **extra(net))
+    assert whole.shape == (1, net.channels, h * net.scale, w * net.scale)
+    torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("which", NETWORKS)
+def test_seen_in_every_way_an_image_turned_is_its_result_turned(which):
+    net = network(which)
+    side = 2 * net.grid
+    images, planes = torch.rand(1, net.channels, side, 2 * side), torch.full((1, 1, side, 2 * side), 0.1) if net.takes else None
+    across = None if planes is None else planes.transpose(2, 3)
+    with torch.no_grad():
+        plain, four, eight = (each.restore(images, planes) for each in (net, net.turned(4), net.turned(8)))
+        torch.testing.assert_close(net.turned(4).restore(images.flip(3), planes), four.flip(3), rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            net.turned(8).restore(images.transpose(2, 3).flip(2), across), eight.transpose(2, 3).flip(2), atol=1e-5, rtol=0
+        )
+    assert not torch.allclose(plain, four, atol=1e-5)
+    assert not torch.allclose(four, eight, atol=1e-5)
+    with pytest.raises(SettingError, match="not in 3"):
+        net.turned(3)
+
+
 def test_no_tile_sees_more_than_it_needs(monkeypatch):
     net, seen = network("dncnn"), []
     original = net.restore

@@ -61,6 +61,17 @@ def test_the_other_protocols_stand_beside(scenes):
     assert found.keys() == {"psnr", "ssim", "psnr_before", "psnr_unrounded", "psnr_rgb", "psnr_luma_full_range", "psnr_no_border_cut"}
 
 
+def test_an_ensemble_is_in_the_protocol_and_nothing_else_changes(scenes):
+    torch.manual_seed(0)
+    network = MODELS["gated"](width=4, middle=1).build().eval()
+    torch.nn.init.normal_(network.tail.weight, std=0.05)
+    one, eight = judge_restorer(network, "noise:25", scenes), judge_restorer(network, "noise:25", scenes, ensemble=8)
+    assert eight[0].value != one[0].value
+    assert eight[0].protocol.settings == one[0].protocol.settings + "; mean over 8 ways to see a picture"
+    by_hand = judge_restorer(network.turned(8), "noise:25", scenes)
+    assert values(by_hand) == values(eight)
+
+
 def test_how_many_are_hit():
     clean = torch.full((1, 1, 300, 300), 0.5)
     salted = trial("salt-and-pepper:30").spoil(clean, 0).images

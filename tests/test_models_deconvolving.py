@@ -49,6 +49,19 @@ def test_tiles_are_the_whole_though_no_side_is_a_multiple(network, tile, blur, d
     torch.testing.assert_close(restored(network, images, noise=0.01, kernels=kernels, tile=tile), whole, rtol=0, atol=1e-4)
 
 
+def test_seen_in_four_ways_it_is_the_mean_of_images_and_blurs_mirrored(network):
+    images, planes, kernels = torch.rand(1, 3, 48, 64), torch.full((1, 1, 48, 64), 0.01), point_spread("motion", 9, angle=30)
+    for finish in (0.0, network.finish):
+        network.finish = finish  # it is linear, and so that of a mean is the mean
+        with torch.no_grad():
+            ways = ((), (-1,), (-2,), (-1, -2))
+            single = [network.deblur(images.flip(way), planes, kernels.flip(way)).flip(way) for way in ways]
+            made = network.turned(4).deblur(images, planes, kernels)
+            torch.testing.assert_close(made, torch.stack(single).mean(dim=0), rtol=0, atol=1e-4)
+            assert not torch.allclose(made, single[0], atol=1e-3)
+            torch.testing.assert_close(Told(network, kernels).turned(4).restore(images, planes), made, rtol=0, atol=1e-6)
+
+
 def test_each_image_has_its_own_blur(network):
     images, kernels = torch.rand(2, 3, 32, 32), torch.cat([point_spread("motion", 5), point_spread("motion", 5, angle=90)])
     both = restored(network, images, noise=0.01, kernels=kernels)

@@ -103,6 +103,7 @@ def evaluate(
     seed: int = 0,
     restore: str | None = None,
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    ensemble: Literal[1, 4, 8] = 1,
     accuracy_score: bool = False,
     out: Path | None = None,
     device: Device = "auto",
@@ -125,6 +126,7 @@ def evaluate(
         restore: For networks that repair, for classical methods by name, and for `auto`, which is what restore does: the damage, one of
             noise:25, salt-and-pepper:30, missing:50, text, blur:1.6, motion:9, jpeg:10, x2, x4.
         precision: Number format in which likelihoods and repairs are computed; bf16 takes about half the time where the hardware has it.
+        ensemble: For networks that repair: mean over so many ways to see a picture, mirrored (4) and turned as well (8).
         accuracy_score: Also train a classifier on 60,000 generated images and test it on real ones (takes minutes).
         out: A JSON file for the figures and their protocols.
         device: Where to compute.
@@ -139,8 +141,10 @@ def evaluate(
 
             if accuracy_score:
                 raise SettingError("--accuracy-score is for generators; it has no effect with --restore")
-            report = judge(model, restore, data or "set12", compare=compare, precision=precision, device=device)
+            report = judge(model, restore, data or "set12", compare=compare, precision=precision, ensemble=ensemble, device=device)
         else:
+            if ensemble != 1:
+                raise SettingError(f"ensemble = {ensemble} is for networks that repair; it has no effect without --restore")
             options: Any = {"features": features, "compare": compare, "count": count, "whole": whole, "samples": samples}
             options |= {"images": images, "seed": seed}
             report = job.evaluate(model, data, precision=precision, device=device, **options)
@@ -204,6 +208,7 @@ def restore(
     blur: str | None = None,
     memory: str = "auto",
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
+    ensemble: Literal[1, 4, 8] = 1,
     device: Device = "auto",
     threads: int | None = None,
 ) -> None:
@@ -225,6 +230,8 @@ def restore(
         blur: The blur, for methods that want to know: gaussian:1.6, motion:9@30 or defocus:3, in pixels and degrees.
         memory: What may be used, such as 2GB, or a third of the machine's; larger pictures are repaired strip by strip.
         precision: Number format of the network; bf16 takes about half the time where the hardware has it.
+        ensemble: Let the network see the picture in so many ways, mirrored (4) and turned as well (8), and take the mean: a little better,
+            for so many times the work.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
 
@@ -246,6 +253,7 @@ def restore(
             find=find,
             memory=runtime.allowance() if memory == "auto" else flags.size(memory),
             precision=precision,
+            ensemble=ensemble,
             device=device,
         )
         restore_pictures(pictures, out, request, mask, console, overwrite=overwrite)

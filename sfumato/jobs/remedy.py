@@ -34,6 +34,7 @@ from sfumato.store import weights
 
 Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
 Find = Literal["scratches", "dead-pixels"]
+Ways = Literal[1, 4, 8]
 
 PRIOR = "deep-image-prior"
 """The method that fits a network to the one picture."""
@@ -72,6 +73,8 @@ class Request:
     """Bytes that may be used."""
     precision: Precision = "fp32"
     """Number format of the network."""
+    ensemble: Ways = 1
+    """In how many ways, mirrored (4) and turned (8), the network sees a picture, to be averaged."""
     device: str = "auto"
 
     def check(self) -> None:
@@ -88,6 +91,8 @@ class Request:
             raise SettingError("bicubic enlarges; it is a method for the task upscale")
         if self.model is not None and self.method is not None:
             raise SettingError(f"model = {self.model} and method = {self.method}: give one of them")
+        if self.ensemble != 1 and self.method is not None:
+            raise SettingError(f"ensemble = {self.ensemble} has no effect on {self.method}; leave it out")
         if self.memory < 7e8:
             raise SettingError(f"memory = {self.memory / 1e9:.1f} GB is less than torch itself needs; give at least 0.7GB")
         if self.noise is not None and not 0 <= self.noise <= 1:
@@ -161,7 +166,8 @@ def remedy(request: Request, images: Images, *, known: Planes | None = None, qua
     free = request.model is None and request.method is None and request.blur is None
     if salt and (found.noise or 0) < QUIET and free:
         wrong = flaws.impulses(images)
-        return Remedy(words=f"{found.sentence()}: fill in the wrong pixels", network=_network("inpaint"), known=wrong, look=flaws.impulses)
+        words = f"{found.sentence()}: fill in the wrong pixels"
+        return Remedy(words=words, network=_network("inpaint", request.ensemble), known=wrong, look=flaws.impulses)
     if task == "auto" and found.task == "none" and free:
         return Remedy(words=f"{found.sentence()}: nothing to repair")
     noise = request.noise if request.noise is not None else found.noise or 0.0
@@ -175,7 +181,7 @@ def _chosen(request: Request, found: Diagnosis, *, default: str, noise: float, k
         kernels = kernel(request.blur) if request.blur else None
         return Remedy(words=f"{what}: {request.method}", method=request.method, noise=noise, kernels=kernels, known=known)
     which = request.model if request.model is not None else default
-    network, quality = _network(which), 1.0 if found.quality is None else found.quality / 100
+    network, quality = _network(which, request.ensemble), 1.0 if found.quality is None else found.quality / 100
     if network.scale != 1:
         raise SettingError(f"{_called(which)} enlarges {network.scale} times; it is for the task upscale")
     if request.noise is not None and "noise" not in network.takes:
@@ -222,7 +228,7 @@ def _enlarging(request: Request) -> Remedy:
     if request.model is None and scale not in (2, 4):
         raise SettingError(f"scale = {scale} is none of 2, 4; for another use --method bicubic, or a model of your own")
     which = request.model if request.model is not None else f"upscale-x{scale}"
-    network = _network(which)
+    network = _network(which, request.ensemble)
     if network.scale == 1:
         raise SettingError(f"{_called(which)} does not enlarge; it repairs at the same size")
     if request.scale not in (None, network.scale):
@@ -230,9 +236,9 @@ def _enlarging(request: Request) -> Remedy:
     return Remedy(words=f"{network.scale} times: {_called(which)}", network=network, noise=request.noise or 0.0)
 
 
-def _network(which: str | Path | nn.Module) -> Restores:
+def _network(which: str | Path | nn.Module, ways: Ways) -> Restores:
     network: Restores = weights.opened(which, Restores, otherwise="repairs nothing")
-    return network
+    return network if ways == 1 else network.turned(ways)
 
 
 def _called(which: str | Path | nn.Module) -> str:

@@ -12,7 +12,7 @@ from sfumato.core.errors import ImageError
 from sfumato.core.image import Planes
 from sfumato.core.runtime import Precision
 from sfumato.data import decode
-from sfumato.jobs.remedy import Find, Request, Task, remedy
+from sfumato.jobs.remedy import Find, Request, Task, Ways, remedy
 from sfumato.jobs.repair import as_images, as_pixels, dark, enlarged, repaired
 from sfumato.store import weights
 
@@ -30,6 +30,7 @@ def restore(
     blur: str | None = None,
     find: tuple[Find, ...] = (),
     precision: Precision = "fp32",
+    ensemble: Ways = 1,
     device: str = "auto",
 ) -> Any:
     """The picture, repaired: a tensor for a tensor, a PIL image for a PIL image or a path.
@@ -50,6 +51,7 @@ def restore(
         blur=blur,
         find=find,
         precision=precision,
+        ensemble=ensemble,
         device=device,
     )
     request.check()

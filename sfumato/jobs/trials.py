@@ -36,7 +36,7 @@ from sfumato.data.scenes import KNOWN, load_scenes
 from sfumato.degrade import gaussian_blur, jpeg, missing, motion
 from sfumato.degrade.base import Degradation, Degraded, degrade, intact
 from sfumato.jobs.looks import coloured, comparer
-from sfumato.jobs.remedy import Request, remedy
+from sfumato.jobs.remedy import Request, Task, Ways, remedy
 from sfumato.jobs.repair import repaired
 from sfumato.jobs.tiles import restored
 from sfumato.metrics.base import Measurement, Protocol
@@ -92,6 +92,7 @@ def judge(
     *,
     compare: str | None = None,
     precision: Precision = "fp32",
+    ensemble: Ways = 1,
     device: str = "auto",
 ) -> list[Measurement]:
     """`judge_restorer` of a model, of a classical method, or of `auto`, each by name.
@@ -99,25 +100,27 @@ def judge(
     A classical method is told the noise, the blur and the mask as they are. `auto` is what `sfumato restore` does: it looks at each
     picture, is told the mask if there is one, and chooses for itself.
     """
+    how: Any = {"compare": compare, "precision": precision, "ensemble": ensemble, "device": device}
     if model == "auto":
 
         def chosen(seen: Degraded, kernels: Kernels | None) -> Resized:
-            request = Request(
-                task="upscale" if trial(damage).scale > 1 else "auto", scale=trial(damage).scale, precision=precision, device=device
-            )
+            task: Task = "upscale" if trial(damage).scale > 1 else "auto"
+            request = Request(task=task, scale=trial(damage).scale, precision=precision, ensemble=ensemble, device=device)
             plan = remedy(request, seen.images, known=None if bool((seen.known == 1).all()) else seen.known)
             return seen.images if plan.nothing else repaired(seen.images, plan, request)
 
-        return judge_restorer(model, damage, data, compare=compare, precision=precision, device=device, other=chosen)
+        return judge_restorer(model, damage, data, **how, other=chosen)
     if model not in classical.METHODS:
-        return judge_restorer(model, damage, data, compare=compare, precision=precision, device=device)
+        return judge_restorer(model, damage, data, **how)
+    if ensemble != 1:
+        raise SettingError(f"ensemble = {ensemble} has no effect on {model}; leave it out")
     needs = classical.METHODS[model].needs
 
     def other(seen: Degraded, kernels: Kernels | None) -> Resized:
         told = {"noise": float(seen.noise), "known": seen.known, "kernels": kernels, "scale": trial(damage).scale}
         return classical.apply(model, seen.images, **{name: told[name] for name in needs if told[name] is not None})
 
-    return judge_restorer(model, damage, data, compare=compare, precision=precision, device=device, other=other)
+    return judge_restorer(model, damage, data, **how, other=other)
 
 
 def judge_restorer(
@@ -127,6 +130,7 @@ def judge_restorer(
     *,
     compare: str | None = None,
     precision: Precision = "fp32",
+    ensemble: Ways = 1,
     device: str = "auto",
     other: Callable[[Degraded, Kernels | None], Resized] | None = None,
 ) -> list[Measurement]:
@@ -140,6 +144,8 @@ def judge_restorer(
     network: Restores | None = None if other else weights.opened(model, Restores, otherwise="repairs nothing")
     if network is not None and network.scale != kind.scale:
         raise SettingError(f"{damage} wants a network that enlarges by {kind.scale}, this one does by {network.scale}")
+    if network is not None and ensemble != 1:
+        network = network.turned(ensemble)
     pictures = data if isinstance(data, Dataset | Scenes) else _pictures(data)
 
     def repair(seen: Degraded, i: int) -> Resized:
@@ -160,7 +166,7 @@ def judge_restorer(
             rows.setdefault(name, []).append(value)
     seen_by = {"features": compare, "digest": weights_hash(looker)} if compare is not None and looker is not None else {}
     return [
-        _measurement(name, values, kind, pictures, precision, **(seen_by if name.startswith("lpips") else {}))
+        _measurement(name, values, kind, pictures, precision, ensemble, **(seen_by if name.startswith("lpips") else {}))
         for name, values in rows.items()
     ]
 
@@ -212,13 +218,22 @@ _NOTES = {
 
 
 def _measurement(
-    name: str, values: list[float], kind: Trial, pictures: Dataset | Scenes, precision: Precision, *, features: str = "", digest: str = ""
+    name: str,
+    values: list[float],
+    kind: Trial,
+    pictures: Dataset | Scenes,
+    precision: Precision,
+    ensemble: Ways,
+    *,
+    features: str = "",
+    digest: str = "",
 ) -> Measurement:
     judged = "luma of colour" if kind.luma else "all channels"
+    turns = "" if ensemble == 1 else f"; mean over {ensemble} ways to see a picture"
     protocol = Protocol(
         reference=f"{pictures.name} {pictures.fingerprint[:8]}",
         generated=len(values),
-        settings=f"{kind.how}; {judged}; border cut {kind.scale if kind.scale > 1 else 0}; range 255; mean over pictures",
+        settings=f"{kind.how}; {judged}; border cut {kind.scale if kind.scale > 1 else 0}; range 255; mean over pictures{turns}",
         dtype={"bf16": "bfloat16", "fp32": "float32"}.get(precision, precision),
         interval="95 %, other pictures of the same kind, bootstrap",
         notes=_NOTES[name],

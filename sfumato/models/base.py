@@ -13,6 +13,7 @@ Layered       images to maps of features, fine to coarse, for losses that compar
 Compares      two images to how different they look
 """
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -154,6 +155,39 @@ class Restores(nn.Module, ABC):
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         """Clean images, in [0, 1] up to a small overshoot. `planes` holds a channel for each name in `takes`."""
 
+    def turned(self, ways: int) -> "Restores":
+        """The mean of what this network makes of images seen in so many `ways`, 4 or 8, for as many times the work."""
+        return Turned(self, ways)
+
+
+@final
+class Turned(Restores):
+    """A network that sees images also mirrored (4 ways) and turned (8), and whose answers are averaged: the geometric self-ensemble.
+
+    Timofte et al. 2016, https://arxiv.org/abs/1511.02228, section 4.2.
+    """
+
+    def __init__(self, network: Restores, ways: int) -> None:
+        super().__init__()
+        if ways not in (4, 8):
+            raise SettingError(f"images are seen in 4 ways, mirrored, or 8, turned as well; not in {ways}")
+        self.network = network
+        self.ways = list(itertools.product((False, True)[: ways // 4], ((), (2,), (3,), (2, 3))))
+        self.channels, self.scale, self.context = network.channels, network.scale, network.context
+        self.takes, self.both = network.takes, network.both
+        # Mirrored, tiles must still begin where the network's own grid does.
+        self.multiple = network.grid
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        def seen(x: Maps) -> Maps:
+            return (x.transpose(2, 3) if across else x).flip(flips)
+
+        total = degraded.new_zeros(())
+        for across, flips in self.ways:
+            made = self.network.restore(seen(degraded), None if planes is None else seen(planes)).float().flip(flips)
+            total = total + (made.transpose(2, 3) if across else made)
+        return total / len(self.ways)
+
 
 class Deblurs(Restores):
     """Repairs images whose blur it is told. Not told, it takes them for sharp."""
@@ -161,6 +195,10 @@ class Deblurs(Restores):
     @abstractmethod
     def deblur(self, degraded: Images, planes: Planes | None, kernels: Kernels) -> Maps:
         """As `restore`, for images each of which was blurred with its own of `kernels`."""
+
+    @abstractmethod
+    def turned(self, ways: int) -> "Deblurs":
+        """As of any network that repairs, the blur being the same."""
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         return self.deblur(degraded, planes, degraded.new_ones(len(degraded), 1, 1))
@@ -179,6 +217,9 @@ class Told(Restores):
     @property
     def grid(self) -> int:
         return self.network.grid
+
+    def turned(self, ways: int) -> "Told":
+        return Told(self.network.turned(ways), self.kernels)
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         kernels = self.kernels.to(degraded.device)

@@ -10,6 +10,7 @@ what these look like (Schuler et al. 2013, https://doi.org/10.1109/CVPR.2013.142
 In the end its answer is blurred again: what the image shows beyond that was not explained yet, and a smooth inverse filter adds it.
 """
 
+import copy
 import dataclasses
 from typing import Annotated, Any, final
 
@@ -63,6 +64,12 @@ class Deconvolving(Deblurs):
     @property
     def grid(self) -> int:
         return self.corrector.grid
+
+    def turned(self, ways: int) -> "Deconvolving":
+        # Filters make no difference between one way round and another, so that the corrector alone need see them.
+        both = copy.copy(self)
+        both._modules = {**self._modules, "corrector": self.corrector.turned(ways)}
+        return both
 
     def deblur(self, degraded: Images, planes: Planes | None, kernels: Kernels) -> Maps:
         assert planes is not None
