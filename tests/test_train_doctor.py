@@ -48,7 +48,7 @@ def test_doses_are_for_symptoms_and_for_dials_that_exist():
         ({"target": 0.6}, {"discriminator/told_apart": 0.99}, "target", 0.5),
         ({"probability": 0.2}, {"discriminator/told_apart": 0.99}, "probability", 0.3),
         ({"probability": 0.8}, {"discriminator/told_apart": 0.5, "discriminator/probability": 0.8}, "probability", 0.4),
-        ({}, {"pulse/copies": 0.9}, "gamma", 2.0),
+        ({}, {"discriminator/certainty": 0.99}, "gamma", 2.0),
     ],
 )
 def test_a_symptom_that_lasts_gets_its_dose_once_in_a_while(adaptive, figures, dial, expected):
@@ -59,6 +59,26 @@ def test_a_symptom_that_lasts_gets_its_dose_once_in_a_while(adaptive, figures, d
     said, _ = visits(Doctor(), memories, figures, times=2 * PATIENCE)
     assert getattr(memories["discriminator"], dial).item() == pytest.approx(expected), "one who may not act does not"
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("pulses", [{"pulse/copies": 0.9, "pulse/diversity": 0.7}, {"pulse/copies": 0.0, "pulse/diversity": 0.1}])
+@pytest.mark.parametrize("every", [4, 10])
+def test_a_collapse_that_the_pulse_shows_is_seen_though_it_is_felt_rarely(pulses, every):
+    doctor, memories = Doctor(acts=True), controller()
+    said = []
+    for visit in range(2 * every):
+        figures = {**pulses, "pulse/frechet": 1.0} if visit % every == 0 else {}
+        more, _ = visits(doctor, memories, figures, times=1)
+        said += more
+        assert visit >= every or not said, "one pulse alone may be chance"
+    assert "nearly copies" in said[0]
+    assert memories["discriminator"].gamma.item() > 1
+    again = Doctor(acts=True)
+    again.restore(json.loads(json.dumps(doctor.state())))
+    assert again.state() == doctor.state()
+    healthy = {"pulse/copies": 0.0, "pulse/diversity": 0.9, "pulse/frechet": 1.0}
+    said, _ = visits(doctor, memories, healthy, times=PATIENCE)
+    assert said[-1] == "the run looks fine again"
 
 
 def test_once_well_again_it_says_so():

@@ -6,6 +6,7 @@ well, with smaller steps. All that it knows goes into the state of the run.
 """
 
 from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,8 @@ RETURNS = 4
 SYMPTOMS = {
     "collapse": "the generator makes nearly the same image for every latent (diversity {generator/diversity:.2f} of the data's): "
     "mode collapse. Use minibatch_deviation, a stronger r1 and r2, or a smaller lr",
-    "copies": "{pulse/copies:.0%} of the generated images are nearly copies of another: the generator is collapsing. "
+    "copies": "{pulse/copies:.0%} of the generated images are nearly copies of another, and all are {pulse/diversity:.2f} times as "
+    "various as the data: the generator is collapsing. "
     "Use minibatch_deviation, a stronger r1 and r2, or a smaller lr",
     "overpowered": "the discriminator tells {discriminator/told_apart:.0%} of real images from generated ones: it has won or learnt "
     "the data by heart. Use a stronger r1, augmentation in the objective, or more images",
@@ -37,6 +39,8 @@ SYMPTOMS = {
     "stronger r1, or the model that was saved before",
     "posterior": "the latents carry {elbo/kl:.2f} nats: posterior collapse. Use warmup or free_bits",
 }
+AGREED: dict[str, Callable[[Iterable[float]], float]] = {"pulse/copies": min, "pulse/diversity": max}
+"""Of two pulses, which value both bear out."""
 WELL = "the run looks fine"
 
 
@@ -70,6 +74,7 @@ class Doctor:
         self._said: set[str] = set()
         self._doses: dict[str, int] = {}
         self._distances: list[float] = []
+        self._pulses: list[Row] = []
 
     def look(self, row: Row) -> list[str]:
         """What is wrong, one sentence each; nothing while all is well or the last lines disagree."""
@@ -85,7 +90,7 @@ class Doctor:
 
         Turns dials if it may. Raises DivergenceError if the run would have to go back once too often.
         """
-        row = self._with_trend(self.figures.take(world))
+        row = self._with_pulses(self.figures.take(world))
         ill = bool(self._said)
         said = self.look(row)
         if not self.acts or len(self._rows) < PATIENCE:
@@ -107,7 +112,7 @@ class Doctor:
         self.returns, self.pace = self.returns + 1, self.pace / 2
         self.figures = Figures()
         self._rows.clear()
-        self._doses, self._distances = {}, self._distances[:1]
+        self._doses, self._distances, self._pulses = {}, self._distances[:1], []
         return f"doctor: {why}; back to the last good state, with {self.pace:g} of the step"
 
     @property
@@ -122,17 +127,25 @@ class Doctor:
     def state(self) -> dict[str, Any]:
         """All it knows, as JSON."""
         known = {"pace": self.pace, "returns": self.returns, "rows": list(self._rows), "said": sorted(self._said)}
-        return {**known, "doses": self._doses, "distances": self._distances, "figures": self.figures.state()}
+        return {**known, "doses": self._doses, "distances": self._distances, "pulses": self._pulses, "figures": self.figures.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Takes back what `state` gave."""
         self.pace, self.returns, self._said = state["pace"], state["returns"], set(state["said"])
         self._rows = deque(state["rows"], maxlen=PATIENCE)
-        self._doses, self._distances = state["doses"], state["distances"]
+        self._doses, self._distances, self._pulses = state["doses"], state["distances"], state.get("pulses", [])
         self.figures.restore(state["figures"])
 
-    def _with_trend(self, row: Row) -> Row:
-        """`row`, with how far images are from the data over how near they have been; both of the last two measures must agree."""
+    def _with_pulses(self, row: Row) -> Row:
+        """`row`, with what the last two pulses agree on, taken less often than lines are written, and with their trend.
+
+        That is how far images are from the data over how near they have been.
+        """
+        if "pulse/frechet" in row:
+            self._pulses = [*self._pulses[-1:], {name: row[name] for name in AGREED if name in row}]
+        if len(self._pulses) == 2:
+            both = {name for name in AGREED if all(name in each for each in self._pulses)}
+            row = {**row, **{name: AGREED[name](each[name] for each in self._pulses) for name in both}}
         if "pulse/frechet" in row:
             self._distances = [min([*self._distances[:1], row["pulse/frechet"]]), *self._distances[1:][-1:], row["pulse/frechet"]]
         if len(self._distances) < 3:
@@ -160,8 +173,8 @@ def _shows(symptom: str, row: Row) -> bool:
     """Whether one line of the log shows it; a figure that the run does not have never does."""
     return {
         "collapse": row.get("generator/diversity", 1.0) < 0.25,
-        "copies": row.get("pulse/copies", 0.0) > 0.5,
-        "overpowered": row.get("discriminator/told_apart", 0.5) > 0.97,
+        "copies": row.get("pulse/copies", 0.0) > 0.5 or row.get("pulse/diversity", 1.0) < 0.25,
+        "overpowered": row.get("discriminator/told_apart", 0.5) > 0.97 or row.get("discriminator/certainty", 0.0) > 0.97,
         "blinded": row.get("discriminator/probability", 0.0) > 0.2 and row.get("discriminator/told_apart", 1.0) < 0.53,
         "divergence": abs(row.get("discriminator/real_logit", 0.0)) > 500,
         "smothered": row.get("penalty/share", 0.0) > 0.9,
