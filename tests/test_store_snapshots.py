@@ -9,6 +9,7 @@ import sfumato as sf
 from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.jobs.importing import import_weights
 from sfumato.models import MODELS
+from sfumato.store import foreign
 from sfumato.store.pickles import Network, Snapshot
 from sfumato.store.snapshots import converted
 
@@ -162,6 +163,45 @@ def test_what_ours_does_not_have_is_said(tmp_path):
         converted(snapshot("stylegan3", g, d), tmp_path)
     with pytest.raises(CheckpointError, match="holds no generator"):
         converted(dataclass_without(snapshot("stylegan2-ada", g, d)), tmp_path)
+
+
+def test_the_clamp_is_found_wherever_a_writer_keeps_it(tmp_path):
+    g, _ = ada(ours())
+    for settings, facts in (
+        ({"synthesis_kwargs": {"conv_clamp": 256}}, {}),
+        ({"conv_clamp": 256}, {}),
+        ({}, {"synthesis.b8.conv0.conv_clamp": 256, "synthesis.b4.conv1.conv_clamp": None}),
+    ):
+        net = Network(name="Generator", tensors=g, settings=settings, facts=facts)
+        snap = Snapshot(kind="stylegan2-ada", networks={"G_ema": net}, settings={}, tensors={}, licence="", file="x", sha256="0")
+        assert converted(snap, tmp_path).config.clamp == 256
+
+
+def test_a_file_that_lacks_any_tensor_is_refused_in_a_line(tmp_path):
+    net = ours()
+    g, d, _ = rosinality(net)
+    path = tmp_path / "net.pt"
+    names = [(table, name) for table, held in (("g_ema", g), ("d", d)) for name in held if "kernel" not in name]
+    for table, name in [*names[::4], ("d", "convs.1.skip.1.weight"), ("g_ema", "noises.noise_1"), ("g_ema", "input.input")]:
+        whole = {"g_ema": dict(g), "d": dict(d)}
+        del whole[table][name]
+        torch.save(whole, path)
+        with pytest.raises(CheckpointError):
+            foreign.load(path)
+
+
+def test_a_small_file_cannot_ask_for_a_large_network(tmp_path, monkeypatch):
+    g, _, mean = rosinality(ours())
+    wide = {name: value for name, value in g.items() if not name.endswith("conv.weight") or "to_rgb" in name}
+    wide |= {name: g[name].new_zeros(1, 4096 >> (name != "conv1.conv.weight"), 1, 1, 1) for name in g.keys() - wide.keys()}
+    torch.save({"g_ema": wide, "latent_avg": mean}, tmp_path / "net.pt")
+    assert (tmp_path / "net.pt").stat().st_size < 80_000
+    largest = []
+    drawn = torch.randn
+    monkeypatch.setattr(torch, "randn", lambda *size, **how: largest.append(drawn(*size, **how)) or largest[-1])
+    with pytest.raises(CheckpointError):
+        foreign.load(tmp_path / "net.pt")
+    assert sum(x.numel() for x in largest if x.device.type != "meta") < 1000
 
 
 def dataclass_without(snap):

@@ -98,7 +98,8 @@ class Residual(nn.Module):
 class MinibatchDeviation(nn.Module):
     """One more channel: how much the images of a group of `group` neighbours differ (Karras et al. 2018, arXiv:1710.10196, section 3).
 
-    Groups are runs of neighbours, so that processes that share a batch form the groups that one process would.
+    Groups are runs of neighbours, so that processes that share a batch form the groups that one process would. The published code takes
+    every (n / group)-th image instead; of images in random order it is all one.
     """
 
     def __init__(self, group: int = 4) -> None:

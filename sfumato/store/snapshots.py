@@ -13,7 +13,7 @@ import torch
 
 from sfumato.core.errors import CheckpointError
 from sfumato.models import MODELS
-from sfumato.store.found import Found
+from sfumato.store.found import Found, built
 from sfumato.store.pickles import Network, Snapshot
 
 _FILTER = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8] * 2)
@@ -27,6 +27,13 @@ def converted(snapshot: Snapshot, path: Path) -> Found:
     """
     if snapshot.kind not in ("stylegan2-ada", "rosinality"):
         raise CheckpointError(f"{path}: {snapshot.kind} is read, but there is no network here that runs it; only its tensors can be saved")
+    try:
+        return _converted(snapshot, path)
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: not a whole StyleGAN2 ({type(error).__name__}: {' '.join(str(error).split())[:200]})") from error
+
+
+def _converted(snapshot: Snapshot, path: Path) -> Found:
     nets = {name: _named(net, snapshot) for name, net in snapshot.networks.items() if name in ("G", "D", "G_ema")}
     painter = nets.get("G_ema") or nets.get("G")
     if painter is None:
@@ -36,20 +43,20 @@ def converted(snapshot: Snapshot, path: Path) -> Found:
     if judge is not None:
         facts, weights = _discriminator(judge, config, path)
         config, state = dataclasses.replace(config, **facts), state | weights
-    notes = ""
-    if "mapping.w_avg" not in painter.tensors:
-        state["generator.means"], notes = _mean(config, state), "its mean style is not in the file; it was measured"
     size, labels = f"{config.size[0]} x {config.size[1]}", f", {config.classes} classes" if config.classes else ""
     parts = f"{'generator and discriminator' if judge else 'generator'}, {size}, {config.channels} channels{labels}"
-    return Found(layout=f"StyleGAN2 ({snapshot.kind}), {parts}", config=config, state=state, notes=notes)
+    found = Found(layout=f"StyleGAN2 ({snapshot.kind}), {parts}", config=config, state=state)
+    if "mapping.w_avg" in painter.tensors:
+        return found
+    means = {"generator.means": _mean(found, path)}
+    return dataclasses.replace(found, state=state | means, notes="its mean style is not in the file; it was measured")
 
 
 @torch.no_grad()
-def _mean(config: Any, state: dict[str, torch.Tensor]) -> torch.Tensor:
+def _mean(found: Found, path: Path) -> torch.Tensor:
     """The mean style of ten thousand latents."""
-    network = config.build().eval()
-    network.load_state_dict(state)
-    z = torch.randn(10_000, config.latent_dim, generator=torch.Generator().manual_seed(0))
+    network = built(found, path).eval()
+    z = torch.randn(10_000, network.latent_dim, generator=torch.Generator().manual_seed(0))
     return network.style(z)[:, 0].mean(dim=0, keepdim=True)
 
 
@@ -82,7 +89,7 @@ def _generator(net: Named, path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     _complete(sides, path)
     wide = [net.shape(f"synthesis.b{r}.conv1.weight")[0] for r in sides]
     images = [r for r in sides if f"synthesis.b{r}.torgb.weight" in t]
-    kind = "skip" if len(images) == len(sides) else "residual" if f"synthesis.b{sides[-1]}.skip.weight" in t else "plain"
+    kind = "skip" if len(images) == len(sides) else "residual" if any(f"synthesis.b{r}.skip.weight" in t for r in sides) else "plain"
     layers = len({name for name in t if re.fullmatch(r"mapping\.fc\d+\.weight", name)})
     classes = net.shape("mapping.embed.weight")[1] if "mapping.embed.weight" in t else 0
     style_dim = net.shape("mapping.fc0.weight")[0]
@@ -127,7 +134,7 @@ def _discriminator(net: Named, config: Any, path: Path) -> tuple[dict[str, Any],
         raise CheckpointError(f"{path}: its discriminator looks at the image at every size (architecture skip), which ours does not")
     if ("mapping.embed.weight" in t) != bool(config.classes):
         raise CheckpointError(f"{path}: its discriminator and its generator do not agree on classes")
-    residual = f"b{sides[0]}.skip.weight" in t
+    residual = any(f"b{r}.skip.weight" in t for r in sides)
     wide = [net.shape(f"b{r}.conv0.weight")[1] for r in sides[:-1]] + [net.shape("b4.conv.weight")[0]]
     settings = _widths("discriminator_width", wide, path)
     if settings.pop("max_width") != config.max_width:
@@ -188,7 +195,9 @@ def _rate(net: Named, group: str) -> float:
 
 
 def _clamp(net: Named, group: str) -> float:
-    return float(net.settings.get(group, {}).get("conv_clamp") or 0.0)
+    """Of the settings, nested or (as later writers have it) flat; else what a layer says itself."""
+    told = net.settings.get(group, {}).get("conv_clamp") or net.settings.get("conv_clamp")
+    return float(told or max((value for name, value in net.facts.items() if name.endswith("conv_clamp") and value), default=0.0))
 
 
 def _from_rosinality(tensors: dict[str, torch.Tensor], mean: torch.Tensor | None) -> dict[str, torch.Tensor]:

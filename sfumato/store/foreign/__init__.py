@@ -16,6 +16,7 @@ from sfumato.core.errors import CheckpointError
 from sfumato.models.base import Restores, Samples
 from sfumato.store import pickles
 from sfumato.store.foreign.base import Found, Tensors, read
+from sfumato.store.found import built
 from sfumato.store.snapshots import converted
 
 LAYOUTS = Catalog(__name__, entry="claim")
@@ -34,12 +35,7 @@ def load(path: Path) -> Any:
     else:
         snapshot = pickles.read(path)
         found, digest, licence = converted(snapshot, path), snapshot.sha256, snapshot.licence
-    network: Any = found.config.build()
-    try:
-        network.load_state_dict(found.state)
-    except RuntimeError as error:
-        raise CheckpointError(f"{path}: looks like {found.layout}, but does not fit: {' '.join(str(error).split())[:200]}") from error
-    network = network.to(memory_format=torch.channels_last).requires_grad_(False).eval()
+    network = built(found, path).to(memory_format=torch.channels_last).requires_grad_(False).eval()
     _try(network, found, path)
     network.config = found.config
     about = {"file": path.name, "sha256": digest, "layout": found.layout, "notes": found.notes, "licence": licence}
