@@ -11,7 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
+import sfumato as sf
 from sfumato.cli import main
+from sfumato.store import checkpoint, weights
 
 
 def run(capsys, *arguments: str) -> tuple[int, str, str]:
@@ -47,6 +49,24 @@ def photos(tmp_path):
 
 
 SMALL = ("--images", "32", "--batch", "8", "--model.width", "4", "--model.discriminator-width", "4", "--threads", "1")
+
+
+def test_a_start_brings_its_settings_along_and_flags_change_those(capsys, photos, tmp_path, untrained):
+    network = untrained("stylegan", size=(20, 20), mapping_rate=0.02, filtered=True, generator="skip", noise=False)
+    start = tmp_path / "start.safetensors"
+    checkpoint.save(start, network, network.config, {})
+    train = ("train", "stylegan", "--data", str(photos), "--start", str(start), "--images", "8", "--batch", "4", "--lr", "0", "--grow", "0")
+    assert run(capsys, *train, "--threads", "1", "--out", str(tmp_path / "run"))[0] == 0
+    made = weights.load(tmp_path / "run")
+    assert made.config == network.config
+    torch.testing.assert_close(sf.generate(made, 3), sf.generate(network, 3), atol=1e-3, rtol=0)
+    start.unlink()
+    assert run(capsys, *train, "--threads", "1", "--out", str(tmp_path / "run"))[0] == 0, "a run that has begun needs it no longer"
+    refuses(capsys, *train, "--threads", "1", "--out", str(tmp_path / "other"), saying="start.safetensors")
+    checkpoint.save(start, network, network.config, {})
+    grouped = ("--model.group", "2", "--threads", "1", "--out", str(tmp_path / "grouped"))
+    assert run(capsys, *train, *grouped)[0] == 0
+    assert weights.load(tmp_path / "grouped").config.group == 2
 
 
 def test_help_is_quick_and_light():

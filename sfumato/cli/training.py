@@ -1,6 +1,8 @@
 """The verb `train`: a recipe's settings as flags, and a run of it. Only imported by that verb, for all of torch comes with it."""
 
+import dataclasses
 import functools
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +12,11 @@ import tyro
 from rich.console import Console
 
 from sfumato.core import flags, runtime
-from sfumato.core.errors import SettingError
+from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.core.settings import parse
 from sfumato.data.scenes import KNOWN
 from sfumato.recipes import RECIPES, recipe, summary
+from sfumato.store import checkpoint, weights
 from sfumato.train.loop import fit
 from sfumato.train.progress import ProgressLine
 
@@ -25,7 +29,7 @@ def train_recipe(arguments: list[str], console: Console) -> None:
         lines = "\n".join(f"  {name:20} {summary(name)}" for name in RECIPES)
         raise SettingError(f"train needs a recipe first: sfumato train RECIPE [--data IMAGES] [--budget 30min]\n{lines}")
     name, *rest = arguments
-    default = recipe(name)
+    default = _started(recipe(name), rest)
     flags.tell_ranges(default)
 
     def run(
@@ -47,6 +51,39 @@ def train_recipe(arguments: list[str], console: Console) -> None:
         return functools.partial(_fit, name, default, settings, out=out, device=device, threads=threads, console=console)
 
     flags.parsed(lambda: tyro.cli(run, prog=f"sfumato train {name}", description=summary(name), args=rest), flags.names(default))()
+
+
+def _started(default: Any, arguments: list[str]) -> Any:
+    """`default` with the network of what --start names, if it is of the same family: other flags then change that one.
+
+    Weights say nothing of what a network does with them, so that those of one would fit another which does something else.
+    """
+    start, out = (_flag(arguments, name) for name in ("--start", "--out"))
+    begun = Path(out) / "settings.json" if out else None
+    if not start:
+        return default
+    try:
+        # A run that has begun needs the other no longer.
+        told = json.loads(begun.read_text()) if begun is not None and begun.exists() else checkpoint.read_header(weights.find(start))
+        model = parse(told["model"])
+    except (UnknownNameError, ValueError, KeyError):
+        return default  # training says what is wrong
+    channels = {model.channels, default.model.channels} - {None}
+    if type(model) is not type(default.model) or len(channels) > 1:
+        return default
+    lacking = getattr(model, "discriminator_width", None) == 0
+    names = [field.name for field in dataclasses.fields(model) if lacking and field.name.startswith("discriminator")]
+    return dataclasses.replace(default, model=dataclasses.replace(model, **{each: getattr(default.model, each) for each in names}))
+
+
+def _flag(arguments: list[str], name: str) -> str:
+    """What follows `name`; nothing if it is not there."""
+    for i, word in enumerate(arguments):
+        if word == name and i + 1 < len(arguments):
+            return arguments[i + 1]
+        if word.startswith(f"{name}="):
+            return word.partition("=")[2]
+    return ""
 
 
 def _fit(name: str, default: Any, settings: Any, *, out: Path | None, device: str, threads: int | None, console: Console) -> None:
