@@ -68,6 +68,13 @@ def test_the_allocator_can_be_tuned():
     assert said.stdout.strip() == "True"
 
 
+def test_float32_is_float32_on_every_device():
+    torch.backends.cudnn.allow_tf32 = True
+    runtime.device("cpu")
+    assert not torch.backends.cudnn.allow_tf32
+    assert not torch.backends.cuda.matmul.allow_tf32
+
+
 def test_the_allocator_can_be_left_alone(monkeypatch):
     monkeypatch.setenv("SFUMATO_MALLOC", "default")
     assert not runtime.keep_memory()

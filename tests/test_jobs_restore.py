@@ -47,6 +47,22 @@ def test_a_picture_may_be_seen_in_eight_ways():
     assert not torch.allclose(made, sf.restore(images, network, task="denoise"))
 
 
+@pytest.mark.parametrize(("value", "says"), [(float("nan"), "NaN or infinite"), (float("inf"), "NaN or infinite"), (200.0, "up to 200")])
+def test_numbers_that_are_no_image_are_refused(value, says):
+    images = torch.full((1, 1, 24, 24), 0.5)
+    images[0, 0, 3, 4] = value
+    with pytest.raises(ImageError, match=says):
+        sf.restore(images)
+
+
+@pytest.mark.parametrize("method", ["wiener", "non-local-means"])
+def test_a_method_is_told_some_noise_where_none_is_found(method):
+    images = torch.full((1, 1, 40, 40), 0.5)
+    blur = "gaussian:2" if method == "wiener" else None
+    made = sf.restore(images, method=method, blur=blur)
+    torch.testing.assert_close(made, images, atol=1e-3, rtol=0)
+
+
 def test_only_what_is_masked_changes(brighter):
     image, mask = torch.full((1, 3, 16, 16), 0.5), torch.zeros(16, 16)
     mask[2:5, 3:9] = 1

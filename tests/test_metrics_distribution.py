@@ -67,6 +67,19 @@ def test_many_real_images_are_cut_down_to_some_that_stand_for_all():
     assert figures["kid"].protocol.real == 200
 
 
+def test_many_generated_images_do_not_cover_more():
+    rng = torch.Generator().manual_seed(0)
+    real, narrow = torch.randn(300, 8, generator=rng), torch.randn(6000, 8, generator=rng) / 2
+    few, many = (
+        {m.name: m for m in distribution_report(real, part, features="x", rng=torch.Generator().manual_seed(1))}
+        for part in (narrow[:300], narrow)
+    )
+    for name in ("precision", "recall", "density", "coverage"):
+        assert many[name].value == pytest.approx(few[name].value, abs=0.1), name
+        assert many[name].protocol.generated == 300
+    assert many["frechet"].protocol.generated == 6000
+
+
 def test_a_worse_set_is_worse_in_every_answer(better):
     worse = report(normal(300, 8), normal(200, 8, seed=1) * 0.5 + 2, weights="ab" * 32, reference="toy 01")
     for name, m in better.items():

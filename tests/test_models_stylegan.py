@@ -166,6 +166,17 @@ def test_it_tells_classes_apart_if_a_class_adds_to_the_score(build):
     assert build(judging="added").judge(images).scores is None
 
 
+def test_either_way_of_style_keeps_a_residual_sum_from_growing(build):
+    for style in ("adain", "modulate"):
+        plain, residual = (build(style=style, generator=kind).generator.synthesis.second[1] for kind in ("plain", "residual"))
+        residual.load_state_dict(plain.state_dict())
+        x, w = torch.randn(2, plain.weight.shape[1], *plain.size), torch.randn(2, plain.affine.weight.shape[1])
+        with torch.no_grad():
+            torch.testing.assert_close(residual(x, w), plain(x, w) * 0.5**0.5, rtol=1e-4, atol=1e-5)
+    clamped = build(style="adain", clamp=0.5).generator.synthesis.second[1]
+    assert clamped(x, w).abs().max() <= 0.5
+
+
 def test_the_first_style_sets_mean_and_deviation_of_every_channel(build):
     net = build(style="adain")
     z, steering = torch.randn(2, 12), Steering(seen=[])

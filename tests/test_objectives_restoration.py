@@ -15,7 +15,7 @@ from sfumato.models import MODELS
 from sfumato.models.base import Layered, Restores
 from sfumato.objectives._perceptual import Perception, gram_matrix
 from sfumato.objectives.base import Batch
-from sfumato.objectives.restoration import TERMS, Config, charbonnier, edge, fourier, mean_absolute, minus_psnr, unlike
+from sfumato.objectives.restoration import TERMS, Config, amplitude, charbonnier, edge, fourier, mean_absolute, minus_psnr, unlike
 from sfumato.store import checkpoint
 
 CLEAN = torch.rand(3, 2, 12, 14, generator=torch.Generator().manual_seed(0))
@@ -83,6 +83,13 @@ def test_the_spectrum_of_a_constant_shift_is_one_number():
     h, w = CLEAN.shape[2:]
     numbers = h * (w // 2 + 1) * 2
     assert fourier(CLEAN + 0.2, CLEAN).item() == pytest.approx(0.2 * math.sqrt(h * w) / numbers, rel=1e-4)
+
+
+def test_amplitudes_do_not_ask_where_texture_lies():
+    moved = CLEAN.roll((3, 2), dims=(2, 3))
+    assert amplitude(moved, CLEAN).item() == pytest.approx(0, abs=1e-6)
+    assert fourier(moved, CLEAN).item() > 0.01
+    assert amplitude(2 * CLEAN, CLEAN).item() == pytest.approx(torch.fft.rfft2(CLEAN, norm="ortho").abs().mean().item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("term", TERMS)

@@ -109,6 +109,22 @@ def test_each_layout_is_recognised_and_computes_the_same(which, tmp_path):
     assert torch.equal(checkpoint.load(tmp_path / "ours.safetensors").restore(image, planes), loaded.restore(image, planes))
 
 
+@pytest.mark.parametrize("which", LAYOUTS)
+def test_names_of_a_family_in_other_shapes_are_refused_in_a_line(which, tmp_path):
+    name, settings, names = LAYOUTS[which]
+    tree = names(shaken(ours(name, **settings)))
+    tensors = next((tree[key] for key in ("state_dict", "params_ema", "params") if key in tree), tree)
+    many = [key for key in tensors if key.endswith("weight")]  # a convolution may do without a bias
+    for key in (many[0], many[len(many) // 2], many[-1]):
+        whole = tensors[key]
+        for wrong in (None, whole.reshape(-1)[:0], torch.zeros(7), torch.zeros(0, 0, 3, 3), torch.zeros(2, 1, 3, 3)):
+            bad = {k: v for k, v in tensors.items() if k != key} | ({} if wrong is None else {key: wrong})
+            torch.save(bad, tmp_path / "bad.pth")
+            with pytest.raises(CheckpointError) as error:
+                foreign.load(tmp_path / "bad.pth")
+            assert "\n" not in str(error.value)
+
+
 @torch.no_grad()
 def shaken(net):
     """A denoiser near the identity: what trained ones are, and random weights are not."""

@@ -26,7 +26,7 @@ def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask:
             return  # it is the error, and is told as one
         place = f"[{number}/{count}] " if count > 1 else ""
         arrow = f" -> {entry.out} ({entry.seconds:.1f} s)" if entry.status == "done" else ""
-        text = entry.words if entry.status == "failed" else f"{entry.source}: {entry.words}{arrow}"
+        text = blamed(entry) if entry.status == "failed" else f"{entry.source}: {entry.words}{arrow}"
         line = f"{place}{'failed: ' if entry.status == 'failed' else ''}{text}"
         printable = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # a name need not be text
         console.print(printable, markup=False, emoji=False, highlight=False, soft_wrap=True)
@@ -34,13 +34,18 @@ def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask:
     entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
     failed = [entry for entry in entries if entry.status == "failed"]
     if len(entries) == 1 and failed:
-        print(f"sfumato: {failed[0].words}", file=sys.stderr)
+        print(f"sfumato: {blamed(failed[0])}", file=sys.stderr)
     elif len(entries) > 1:
         done, skipped = (sum(entry.status == status for entry in entries) for status in ("done", "skipped"))
         parts = [f"{done} repaired", f"{skipped} done before" if skipped else "", f"{len(failed)} failed" if failed else ""]
         console.print(f"{', '.join(filter(None, parts))}; see {out / NAME}", highlight=False)
     if failed:
         sys.exit(2)
+
+
+def blamed(entry: Entry) -> str:
+    """Why a picture failed, and which it was."""
+    return entry.words if entry.source in entry.words else f"{entry.source}: {entry.words}"
 
 
 def _film(path: Path, out: Path, request: Request, console: Console, *, overwrite: bool) -> None:

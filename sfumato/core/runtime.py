@@ -20,6 +20,8 @@ def device(name: str = "auto") -> torch.device:
 
     Raises SettingError if it is not there.
     """
+    # CUDA would round the factors of float32 convolutions to 10 bits, and figures would not be those of a CPU. Who wants speed has bf16.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if name == "auto":
         if torch.cuda.is_available():

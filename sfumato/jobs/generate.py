@@ -38,9 +38,10 @@ def generate(
 ) -> Images:
     """`n` images in [0, 1], of seeds `seed`, `seed` + 1, ...; or one for each of `seeds`.
 
-    A seed is one picture: its latent, and its noise in a network that has noise inputs. `label` is a class name or number. Without one,
-    a model that knows classes shows number `seed` mod their count, so that a seed still names one picture. `truncation` is how far
-    styles keep from the mean style: 1 leaves them, 0 gives the mean image, between them images are more usual and less various.
+    A seed is one picture: its latent, and its noise in a network that has noise inputs. `label` is a class by name, or by number where
+    classes have no names. Without one, a model that knows classes shows number `seed` mod their count, so that a seed still names one
+    picture. `truncation` is how far styles keep from the mean style: 1 leaves them, 0 gives the mean image, between them images are
+    more usual and less various.
 
     Raises UnknownNameError for a model that is not there, SettingError for a label, number or truncation that cannot be.
     """

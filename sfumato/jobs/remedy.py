@@ -44,6 +44,8 @@ METHODS = (*classical.METHODS, PRIOR)
 IMPULSES = 0.005
 """Share of wrong black and white pixels from which on they are a matter of filling in, if there is little other noise."""
 _FLAWS: dict[Find, Callable[[Images], Planes]] = {"scratches": flaws.scratches, "dead-pixels": flaws.impulses}
+ROUNDING = 0.3 / 255
+"""Noise that 8 bits add, and so the least that methods are told where none is found."""
 QUIET = 4 / 255
 """Noise below which it is left alone by filling in."""
 
@@ -178,6 +180,7 @@ def _chosen(request: Request, found: Diagnosis, *, default: str, noise: float, k
     """The network or the method that is asked for, or the bundled network called `default`."""
     what = found.sentence()
     if request.method is not None:
+        noise = noise if request.noise is not None else max(noise, ROUNDING)
         kernels = kernel(request.blur) if request.blur else None
         return Remedy(words=f"{what}: {request.method}", method=request.method, noise=noise, kernels=kernels, known=known)
     which = request.model if request.model is not None else default

@@ -16,6 +16,9 @@ from sfumato.jobs.remedy import Find, Request, Task, Ways, remedy
 from sfumato.jobs.repair import as_images, as_pixels, dark, enlarged, repaired
 from sfumato.store import weights
 
+_LARGEST = 8.0
+"""Beyond what noise does to images in [0, 1]; where there is more, they were meant otherwise."""
+
 
 def restore(
     picture: Tensor | Image.Image | str | Path,
@@ -62,6 +65,10 @@ def restore(
                 f"a tensor of shape {tuple(picture.shape)} and {picture.dtype} is not images (n, c, h, w) or (c, h, w) in [0, 1]"
             )
         images = picture if picture.ndim == 4 else picture[None]
+        if not torch.isfinite(images).all():
+            raise ImageError("the tensor holds NaN or infinite numbers; images are in [0, 1]")
+        if images.numel() and images.abs().max() > _LARGEST:
+            raise ImageError(f"the tensor holds numbers up to {images.abs().max().item():.4g}; images are in [0, 1]")
         masks = [known] * len(images) if known is None or len(known) == 1 else list(known.split(1))
         if len(masks) != len(images):
             raise ImageError(f"{len(masks)} masks for {len(images)} images; give one, or one for each")

@@ -73,13 +73,15 @@ def distribution_report(
         seed=seed,
         notes=notes,
     )
-    # Whatever compares all pairs sees as many real images as generated ones: neighbourhoods depend on that, and so does the time.
+    # Whatever compares all pairs sees no more real images than generated ones, for the time it takes; neighbourhoods no more generated
+    # ones than real ones either, for the more there are, the nearer is one of them.
     some = real[torch.randperm(len(real), generator=rng)[: max(len(generated), 6)]] if len(real) > len(generated) else real
-    balanced = dataclasses.replace(protocol, real=len(some))
+    made = generated[torch.randperm(len(generated), generator=rng)[: len(real)]] if len(generated) > len(real) else generated
+    balanced = dataclasses.replace(protocol, real=len(some), generated=len(made))
     return [
         *_gaussians(real, generated, protocol, rng),
-        *_discrepancies(some, generated, balanced, rng),
-        *_neighbourhoods(some, generated, balanced, rng),
+        *_discrepancies(some, generated, dataclasses.replace(protocol, real=len(some)), rng),
+        *_neighbourhoods(some, made, balanced, rng),
     ]
 
 

@@ -260,7 +260,7 @@ class Discriminator(nn.Module):
         residual = config.discriminator == "residual"
         gain = math.sqrt(0.5) if residual else 1.0
         # Maps of the image's own size cost a short training most and bring it least: with one layer a size there are none.
-        direct = config.discriminator_layers == 1
+        direct = config.discriminator_layers == 1 and len(sizes) > 1
         self.stem = nn.Identity() if direct else Conv(channels, widths[0], 1, clamp=config.clamp)
         self.first, self.second, self.shortcuts = (nn.ModuleList() for _ in range(3))
         for inputs, outputs in itertools.pairwise([channels if direct else widths[0], *widths[1:]]):

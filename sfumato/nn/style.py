@@ -111,9 +111,10 @@ class StyledConv(nn.Module):
         grain = self._noise(x, noise) * self.strength if self.noisy else x.new_zeros(())
         if self.how == "adain":
             y = self._convolved(x, self.weight / math.sqrt(self.weight[0].numel()))
-            y = F.leaky_relu(y + grain.to(y.dtype) + self.bias.to(y.dtype)[:, None, None], SLOPE) * (GAIN * self.gain)
-            scale, mean = s.chunk(2, dim=1)
-            return F.instance_norm(y.float(), eps=_EPS) * planes(scale) + planes(mean)
+            y = F.leaky_relu(y + grain.to(y.dtype) + self.bias.to(y.dtype)[:, None, None], SLOPE) * GAIN
+            scale, mean = (s * self.gain).chunk(2, dim=1)
+            y = F.instance_norm(y.float(), eps=_EPS) * planes(scale) + planes(mean)
+            return y.clamp(-self.clamp * self.gain, self.clamp * self.gain) if self.clamp else y
         length = (s.square() @ self.weight.square().sum(dim=(2, 3)).T + _EPS).rsqrt()
         y = self._convolved(x * planes(s).to(x.dtype), self.weight)
         # sqrt(2) goes in before the leaky ReLU, which keeps positive factors.

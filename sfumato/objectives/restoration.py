@@ -5,6 +5,7 @@ charbonnier   sqrt((x - y)^2 + eps^2), an L1 that is smooth at zero (Charbonnier
 psnr          minus PSNR of each image in dB: the scale of an image's error does not matter (Chen et al. 2022, 2204.04676), up to psnr_top
 edge          L1 of the gradient by Sobel: keeps edges where they are
 fourier       L1 of the spectrum (real and imaginary part): keeps fine texture (Cho et al. 2021, https://arxiv.org/abs/2108.05054)
+amplitude     L1 of the spectrum's amplitudes alone: as much texture of every kind, wherever it lies
 ssim          1 - SSIM: local contrast and structure (Zhao et al. 2017, https://arxiv.org/abs/1511.08861, eq. 7)
 perceptual    L1 between what a trained network sees of both, layer by layer
 gram          L1 between which of its features go together, wherever in the image: texture
@@ -26,7 +27,7 @@ from sfumato.nn.ssim import WINDOW, similarity
 from sfumato.objectives._perceptual import Perception, device_of
 from sfumato.objectives.base import Batch, Losses, Phase
 
-TERMS = ("l1", "charbonnier", "psnr", "edge", "fourier", "ssim", "perceptual", "gram")
+TERMS = ("l1", "charbonnier", "psnr", "edge", "fourier", "amplitude", "ssim", "perceptual", "gram")
 
 
 @settings
@@ -44,6 +45,8 @@ class Config:
     """Weight of the error of the gradient; 0.05 is usual beside charbonnier 1."""
     fourier: Annotated[float, Range(0, 1000)] = 0.0
     """Weight of the error of the spectrum; 0.05 is usual beside charbonnier 1."""
+    amplitude: Annotated[float, Range(0, 1000)] = 0.0
+    """Weight of the error of the spectrum's amplitudes: as much texture, wherever it lies."""
 
     ssim: Annotated[float, Range(0, 1000)] = 0.0
     """Weight of 1 - SSIM; 0.2 is usual beside charbonnier 1."""
@@ -158,6 +161,12 @@ def fourier(made: Maps, clean: Images) -> Scalar:
     return spectrum.abs().mean()
 
 
+def amplitude(made: Maps, clean: Images) -> Scalar:
+    """Mean absolute error of the amplitudes of the orthonormal spectrum."""
+    a, b = (torch.fft.rfft2(images.float(), norm="ortho").abs() for images in (made, clean))
+    return (a - b).abs().mean()
+
+
 def unlike(made: Maps, clean: Images) -> Scalar:
     """1 - SSIM, mean over images, in [0, 2]. Raises SettingError for images under 11 pixels."""
     if min(clean.shape[2:]) < WINDOW:
@@ -174,5 +183,5 @@ def _sobel(images: Maps) -> Maps:
     return F.conv2d(mirror(images.float(), 1).reshape(n * c, 1, h + 2, w + 2), kernels).reshape(n, 2 * c, h, w)
 
 
-_DISTANCES = {"l1": mean_absolute, "charbonnier": charbonnier, "edge": edge, "fourier": fourier, "ssim": unlike}
+_DISTANCES = {"l1": mean_absolute, "charbonnier": charbonnier, "edge": edge, "fourier": fourier, "amplitude": amplitude, "ssim": unlike}
 """The terms that need nothing but the two images."""

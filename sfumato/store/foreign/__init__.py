@@ -60,13 +60,21 @@ def snapshot_kind(path: Path) -> str | None:
 
 def recognise(tensors: Tensors, path: Path) -> Found:
     """What `tensors` are. Raises CheckpointError, naming those that claim them, unless exactly one family does."""
-    claims = [found for name in LAYOUTS for found in [LAYOUTS[name](tensors)] if found is not None]
+    claims = [found for name in LAYOUTS for found in [_claimed(name, tensors)] if found is not None]
     if len(claims) == 1:
         return claims[0]
     if claims:
         raise CheckpointError(f"{path}: fits several layouts ({'; '.join(c.layout for c in claims)}), and nothing in it says which")
     first = ", ".join(f"{k} {tuple(v.shape)}" for k, v in list(tensors.items())[:3])
     raise CheckpointError(f"{path}: no known layout; known are {', '.join(LAYOUTS)}; it begins with {first}")
+
+
+def _claimed(name: str, tensors: Tensors) -> Found | None:
+    """What a layout says of `tensors`. Names of a family in shapes that none of it has are none of it."""
+    try:
+        return LAYOUTS[name](tensors)
+    except (LookupError, ValueError, TypeError, ArithmeticError, RuntimeError):
+        return None
 
 
 @torch.no_grad()
