@@ -301,6 +301,25 @@ def test_strips_are_the_whole_picture(scale, tmp_path, monkeypatch):
     assert (whole.alpha.int() - strips.alpha.int()).abs().max() <= scale - 1
 
 
+def test_a_grey_picture_stored_in_colour_stays_grey_in_strips(tmp_path, monkeypatch):
+    pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
+    grey = RNG.integers(0, 256, (90, 70, 1), dtype=np.uint8)
+    Image.fromarray(grey.repeat(3, axis=2)).save(tmp_path / "a.png")
+    torch.manual_seed(0)
+    config = MODELS["paired"](grey=MODELS["gated"](channels=1, width=4, middle=1), colour=MODELS["gated"](channels=3, width=4, middle=1))
+    net = config.build()
+    for weight in net.parameters():
+        torch.nn.init.normal_(weight, std=0.05)
+    checkpoint.save(tmp_path / "net.safetensors", net, config, {})
+    request = Request(model=tmp_path / "net.safetensors", tile=64, task="denoise", strength=0.8)
+    repair(tmp_path / "a.png", tmp_path / "whole.png", request)
+    monkeypatch.setattr(repairs, "_WHOLE", 1e9)
+    repair(tmp_path / "a.png", tmp_path / "strips.png", request)
+    whole, strips = (files.read(tmp_path / name).pixels.int() for name in ("whole.png", "strips.png"))
+    assert (strips == strips[..., :1]).all()
+    assert (whole - strips).abs().max() <= 1, "rounding alone may differ"
+
+
 def test_without_pyvips_a_large_picture_says_what_would_help(tmp_path, photo, monkeypatch, same):
     monkeypatch.setitem(sys.modules, "pyvips", None)
     monkeypatch.setattr(repairs, "_WHOLE", 1e7)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from sfumato.core.errors import SettingError
 from sfumato.data import augment
+from sfumato.models import MODELS
 from sfumato.models.base import Adversarial, Verdict
 from sfumato.objectives.adversarial import Config, discriminator_loss, generator_loss
 from sfumato.objectives.base import Batch
@@ -279,3 +280,23 @@ def test_a_penalty_on_a_discriminator_with_batch_norm_is_refused(toy):
     with pytest.raises(SettingError, match="normalises over the batch"):
         Config().phases(toy)
     assert PLAIN.phases(toy)
+
+
+@pytest.mark.parametrize(
+    ("settings", "model", "says"),
+    [
+        ({"layers": (1.0, 2.0)}, {}, "layers are those of features"),
+        ({"path_every": 8}, {}, "path_every = 8 has no effect"),
+        ({"mixing": 0.9}, {"dcgan": {}}, "mixing = 0.9 has no effect"),
+        ({}, {"stylegan": {"judging": "added", "judging_layers": 2}}, "judging_layers = 2 has no effect"),
+    ],
+)
+def test_settings_without_effect_are_refused(settings, model, says):
+    def planned():
+        objective = Config(**settings)
+        for family, changes in model.items():
+            network = MODELS[family](size=(16, 16), channels=1, classes=0, width=4, discriminator_width=4, **changes).build()
+            objective.phases(network)
+
+    with pytest.raises(SettingError, match=says):
+        planned()

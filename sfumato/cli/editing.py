@@ -6,6 +6,9 @@ from typing import Any, Literal
 from sfumato.cli.verbs import Device, Name, console, machine
 from sfumato.core import flags
 
+DIRECTIONS = Path("directions.safetensors")
+COUNT = 8
+
 
 def interpolate(
     model: Name,
@@ -128,14 +131,14 @@ def directions(
     model: Name,
     *,
     how: Literal["principal", "closed-form"] = "principal",
-    count: int = 8,
+    count: int = COUNT,
     examples: tuple[str, str] | None = None,
     name: str | None = None,
     features: str | None = None,
     layers: str | None = None,
     label: str | None = None,
     seed: int = 0,
-    out: Path = Path("directions.safetensors"),
+    out: Path = DIRECTIONS,
     device: Device = "auto",
     threads: int | None = None,
 ) -> None:
@@ -164,6 +167,8 @@ def directions(
 
         if examples is None and (name or features):
             raise SettingError("--name and --features have no effect without --examples")
+        if examples is not None:
+            _idle("with --examples", how=how != "principal", count=count != COUNT)
         network = generate.sampler(model)
         options: Any = {"layers": None if layers is None else flags.span(layers), "label": label, "seed": seed, "device": device}
         if examples is None:
@@ -180,7 +185,7 @@ def edit(
     model: Name,
     *,
     moves: tuple[str, ...] = (),
-    directions: Path = Path("directions.safetensors"),
+    directions: Path = DIRECTIONS,
     seed: int = 0,
     styles: Path | None = None,
     label: str | None = None,
@@ -214,13 +219,14 @@ def edit(
 
         network = generate.sampler(model)
         if replay is not None:
-            if moves or styles:
-                raise SettingError("--replay does what the file says; --moves and --styles have no effect with it")
+            drawn = {"seed": seed != 0, "label": label is not None, "truncation": truncation != 1}
+            found_in = {"moves": bool(moves), "styles": styles is not None, "directions": directions != DIRECTIONS}
+            _idle("with --replay, which does what the file says", **drawn, **found_in)
             done, start = job.replay(network, replay, device=device)
         else:
             if not moves:
                 raise SettingError("nothing to do; give --moves, such as brighter=2, or --replay an edit")
-            start: dict[str, Any] = {"styles": str(styles)} if styles else {"seed": seed, "label": label, "truncation": truncation}
+            start = _start(seed, styles, label, truncation)
             asked = job.asked(found.load(directions, network), moves)
             done = job.edit(network, job.begun(network, start), asked, device=device)
         console.print(f"edit: {', '.join(map(str, job.save(done, out, network, start=start)))}", highlight=False)
@@ -263,13 +269,30 @@ def drag(
         from sfumato.jobs import edit, generate
 
         network = generate.sampler(model)
-        start: dict[str, Any] = {"styles": str(styles)} if styles else {"seed": seed, "label": label, "truncation": truncation}
+        start = _start(seed, styles, label, truncation)
         begin, ends = job.asked(points)
         where = None if mask is None else job.mask_of(mask, network)
         options: Any = {"mask": where, "layers": None if layers is None else flags.span(layers), "device": device}
         done = job.drag(network, edit.begun(network, start), begin, ends, steps=steps, **options)
         paths = job.save(done, out, network)
         console.print(f"{done.distance:.1f} px from the target after {done.steps} steps: {', '.join(map(str, paths))}", highlight=False)
+
+
+def _start(seed: int, styles: Path | None, label: str | None, truncation: float) -> dict[str, Any]:
+    """What an edit begins with."""
+    if styles is None:
+        return {"seed": seed, "label": label, "truncation": truncation}
+    _idle("with --styles, which are an image already", seed=seed != 0, label=label is not None, truncation=truncation != 1)
+    return {"styles": str(styles)}
+
+
+def _idle(where: str, **given: bool) -> None:
+    """Raises SettingError for flags that were given and would have no effect `where` they were."""
+    from sfumato.core.errors import SettingError
+
+    names = [f"--{name}" for name, there in given.items() if there]
+    if names:
+        raise SettingError(f"{' and '.join(names)}: no effect {where}")
 
 
 VERBS = (interpolate, mix, project, directions, edit, drag)

@@ -77,10 +77,11 @@ def project(
 ) -> Projection:
     """What comes nearest to the picture: a tensor (c, h, w) or (1, c, h, w) in [0, 1], a PIL image or a path, cut and resized to fit.
 
-    With `layers`, each layer has a style of its own in the second half of the steps, and with `noise` its noise is fitted too, where the
-    network has such: nearer to the picture, and harder to edit. `features` names a model in whose layers images are compared beside
-    their pixels. Without a `label`, a model that knows classes takes the one whose images come nearest. `tell` is called with each step and
-    its distance. Raises SettingError for steps below 1, and like `generate`; ImageError for a picture that cannot be used.
+    With `layers`, each layer has a style of its own in the second half of the steps. With `noise` the last half fits the noise too, or
+    all steps without `layers`, where the network has such: nearer to the picture, and harder to edit. `features` names a model in whose
+    layers images are compared beside their pixels. Without a `label`, a model that knows classes takes the one whose images come
+    nearest. `tell` is called with each step and its distance. Raises SettingError for steps below 1, and like `generate`; ImageError
+    for a picture that cannot be used.
     """
     if steps < 1:
         raise SettingError(f"steps = {steps} must be at least 1")
@@ -93,7 +94,7 @@ def project(
     own, label_found, spread = start(network, target, likeness, label, rng)
     search = _Search(network, likeness, spread, label_found, rng)
     first = steps if not layers or network.styles == 1 else steps * 2 // 5
-    styles = search.run(own[:, :1], first, noise=False, tell=tell)
+    styles = search.run(own[:, :1], first, noise=noise and first == steps, tell=tell)
     if first < steps:
         styles = search.run(styles.expand(-1, network.styles, -1), steps - first, noise=noise, tell=lambda i, far: tell(first + i, far))
     found = spread.mean + spread.deviation * styles

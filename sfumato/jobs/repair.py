@@ -139,10 +139,11 @@ def _repaired_rows(source: strips.Source, plan: Remedy, request: Request, where:
         yield from (source.rows(start, min(h, start + 256)) for start in range(0, h, 256))
         return
     network, done = ready(plan.network, where), 0
+    colourless = network.both and c > 1 and _colourless(source)
     constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "known": 1.0}
 
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
-        images = as_images(source.rows(start, stop)[..., :c].contiguous())
+        images = as_images(source.rows(start, stop)[..., : 1 if colourless else c].contiguous())
         planes = [torch.full((1, 1, stop - start, w), constants[name]) for name in network.takes]
         return images, torch.cat(planes, dim=1) if planes else None
 
@@ -152,7 +153,7 @@ def _repaired_rows(source: strips.Source, plan: Remedy, request: Request, where:
     for made in repaired_strips(network, canvas, tile=tile, precision=request.precision, where=where):
         count, s = made.shape[2] // network.scale, network.scale
         before = source.rows(done, done + count)
-        pixels = as_pixels(_blended(as_images(before[..., :c].contiguous()), made, plan, request), kind)
+        pixels = as_pixels(_blended(as_images(before[..., :c].contiguous()), made.expand(-1, c, -1, -1), plan, request), kind)
         if source.alpha:
             first, last = max(0, done - _AROUND), min(h, done + count + _AROUND)
             alpha = enlarged(as_images(source.rows(first, last)[..., c:].contiguous()), s)
@@ -160,6 +161,13 @@ def _repaired_rows(source: strips.Source, plan: Remedy, request: Request, where:
             pixels = torch.cat([pixels, as_pixels(inner, kind)], dim=-1)
         yield pixels
         done += count
+
+
+def _colourless(source: strips.Source) -> bool:
+    """Whether all channels of all pixels are the same: a network with a way of its own for grey pictures then takes that."""
+    h, c = source.size[0], source.channels
+    parts = (source.rows(start, min(h, start + 256))[..., :c] for start in range(0, h, 256))
+    return all(bool((rows == rows[..., :1]).all()) for rows in parts)
 
 
 def as_images(pixels: Any) -> Images:

@@ -76,6 +76,10 @@ class Config:
     clamp: Annotated[float, Range(0, 1e6)] = 0.0
     """Maps are held within this; networks trained in half precision want 256, 0 leaves them."""
 
+    def check(self) -> None:
+        if self.judging == "added" and self.judging_layers != 8:
+            raise SettingError(f"models/stylegan: judging_layers = {self.judging_layers} has no effect where judging is added")
+
     def larger(self) -> "Config | None":
         """The next size: the published form first, with filters, noise and two layers a size; then twice the width. None at the end."""
         if self.layers < 2 or self.discriminator_layers < 2:
