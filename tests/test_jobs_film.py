@@ -1,5 +1,6 @@
 """Films: every frame repaired, rate and sound kept."""
 
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -60,6 +61,53 @@ def test_every_frame_is_repaired_and_the_rest_is_kept(film, brighter, tmp_path):
         assert other.streams.video[0].average_rate == one.streams.video[0].average_rate
         packets = [[bytes(p) for p in c.demux(audio=0) if p.dts is not None] for c in (one, other)]
         assert packets[0] == packets[1]
+
+
+def test_a_film_that_was_stored_on_its_side_is_upright(film, brighter, tmp_path):
+    data = bytearray(film.read_bytes())
+    place = data.find(b"tkhd") + 44  # the matrix of a version 0 header: turn by a quarter clockwise
+    struct.pack_into(">9i", data, place, 0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)
+    (tmp_path / "side.mp4").write_bytes(data)
+    restore_film(tmp_path / "side.mp4", tmp_path / "out.mp4", brighter)
+    with av.open(str(tmp_path / "side.mp4")) as one, av.open(str(tmp_path / "out.mp4")) as other:
+        stored, made = next(one.decode(video=0)), next(other.decode(video=0))
+    assert stored.rotation % 360 == 270
+    assert (made.width, made.height, made.rotation) == (36, 48, 0)
+
+
+@pytest.mark.parametrize("kind", ["mkv", "mp4"])
+def test_frames_keep_their_own_times_however_uneven(kind, brighter, tmp_path):
+    times = [0, 10, 20, 30, 200, 400, 410, 1000]
+    with av.open(str(tmp_path / "uneven.mkv"), "w") as container:
+        pictures = container.add_stream("libx264", rate=25)
+        pictures.width, pictures.height, pictures.pix_fmt = 48, 36, "yuv420p"
+        pictures.codec_context.time_base = Fraction(1, 1000)
+        for i, time in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(np.full((36, 48, 3), 40 + 8 * i, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            container.mux(pictures.encode(frame))
+        container.mux(pictures.encode())
+    restore_film(tmp_path / "uneven.mkv", tmp_path / f"out.{kind}", brighter)
+    with av.open(str(tmp_path / f"out.{kind}")) as container:
+        made = [frame.time for frame in container.decode(video=0)]
+    np.testing.assert_allclose(np.subtract(made, made[0]), np.divide(times, 1000), atol=1.5e-3)
+
+
+def test_sound_that_the_file_cannot_hold_is_said(brighter, tmp_path):
+    with av.open(str(tmp_path / "old.avi"), "w") as container:
+        pictures, sound = container.add_stream("mpeg4", rate=25), container.add_stream("pcm_u8", rate=8000, layout="mono")
+        pictures.width, pictures.height, pictures.pix_fmt = 48, 36, "yuv420p"
+        for _ in range(3):
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(np.full((36, 48, 3), 90, np.uint8), format="rgb24")))
+        piece = av.AudioFrame.from_ndarray(np.full((1, 800), 128, np.uint8), format="u8", layout="mono")
+        piece.rate, piece.pts = 8000, 0
+        container.mux(sound.encode(piece))
+        container.mux(pictures.encode())
+        container.mux(sound.encode())
+    with pytest.raises(SettingError, match="choose an --out that ends in"):
+        restore_film(tmp_path / "old.avi", tmp_path / "out.mp4", brighter)
+    assert not list(tmp_path.glob("*part*"))
+    restore_film(tmp_path / "old.avi", tmp_path / "out.mkv", brighter)
 
 
 def test_a_film_is_given_alone(film):

@@ -95,6 +95,8 @@ def rewritten(
             with av.open(str(partial), "w", format=form) as made:
                 count = _copy(av, source, made, change, tell)
     except FFmpegError as error:
+        if target.name in str(error):
+            raise ImageError(f"{target}: cannot be written as a film ({error})") from error
         raise ImageError(f"{path}: cannot be read as a film ({error})") from error
     return change.words, count
 
@@ -114,7 +116,9 @@ def _first(source: Any, path: Path) -> Images:
 
 
 def _image(frame: Any) -> Images:
-    return to_images(torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)[None])
+    """Upright, as a player shows it: telephones store films on their side, and say by how much."""
+    turned = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+    return to_images(torch.from_numpy(turned.copy()).permute(2, 0, 1)[None])
 
 
 def _copy(av: Any, source: Any, made: Any, change: Change, tell: Callable[[int, int], None]) -> int:
@@ -123,7 +127,12 @@ def _copy(av: Any, source: Any, made: Any, change: Change, tell: Callable[[int, 
     out = made.add_stream("libx264", rate=pictures.average_rate or Fraction(25), options={"crf": "16"})
     odd = [(0, size[0] % 2), (0, size[1] % 2), (0, 0)]  # H.264 has even sides only: the last row or column is repeated
     out.width, out.height, out.pix_fmt = size[1] + size[1] % 2, size[0] + size[0] % 2, "yuv420p"
-    copies = {sound.index: made.add_stream_from_template(sound) for sound in sounds}
+    # Not one frame each 1 / rate: frames keep their own times, however uneven.
+    out.codec_context.time_base = pictures.time_base
+    try:
+        copies = {sound.index: made.add_stream_from_template(sound) for sound in sounds}
+    except ValueError as error:
+        raise SettingError(f"its sound cannot be copied into such a file ({error}); choose an --out that ends in .mkv") from error
     for packet in source.demux([pictures, *sounds]):
         if packet.stream.type == "audio":
             if packet.dts is not None:
