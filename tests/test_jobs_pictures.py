@@ -403,3 +403,27 @@ def test_a_mask_larger_than_memory_is_refused_in_one_line(tmp_path, photo, monke
     monkeypatch.setattr(repairs, "_WHOLE", 1e9)
     with pytest.raises(ImageError, match="too large for"):
         repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="inpaint"), mask=photo)
+
+
+def test_out_at_or_above_the_folder_is_no_reason_to_find_nothing(tmp_path, same):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    Image.fromarray(RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(scans / "a.png")
+    before = (scans / "a.png").read_bytes()
+    (entry,) = restore_pictures([scans], tmp_path, same)
+    assert (entry.status, entry.out) == ("done", str(tmp_path / "a.png"))
+    (entry,) = restore_pictures([scans], scans, same)
+    assert entry.status == "failed"
+    assert "is an original and would be written over" in entry.words
+    assert (scans / "a.png").read_bytes() == before
+
+
+def test_a_name_as_long_as_names_can_be_stops_nobody(tmp_path, same):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    names = ("a.png", "n" * 251 + ".png", "o" * 251 + ".bmp", "z.png")
+    for name in names:
+        Image.fromarray(RNG.integers(0, 256, (20, 20, 3), dtype=np.uint8)).save(scans / name)
+    entries = restore_pictures([scans], tmp_path / "out", same)
+    assert [entry.status for entry in entries] == ["done"] * 4
+    assert len(list((tmp_path / "out").glob("*.png"))) + len(list((tmp_path / "out").glob("*.bmp"))) == 4

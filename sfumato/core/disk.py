@@ -28,7 +28,8 @@ def whole(path: Path) -> Iterator[Path]:
 
     Raises StorageError as `write` does.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.sfumato-part")
+    # A name may be as long as names can be, and then nothing can be added to it.
+    partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.sfumato-part")
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

@@ -6,6 +6,7 @@ A run that was stopped goes on with the same command: what the manifest says is 
 is left alone. A picture that fails is named with the reason, and the rest goes on.
 """
 
+import errno
 import glob
 import os
 import time
@@ -62,8 +63,8 @@ def restore_pictures(
 def gather(sources: Sequence[str | Path], *, leaving_out: Path | None = None) -> Iterator[tuple[Path, Path]]:
     """Every picture file, and the name it will have below the output folder: its own, or its path below the folder that was given.
 
-    What lies below the folder `leaving_out` was written there by us. Raises DataError for what is neither a file nor a folder nor a
-    glob that matches anything.
+    What lies below the folder `leaving_out`, beside others, was written there by us. Raises DataError for what is neither a file nor a
+    folder nor a glob that matches anything.
     """
     away = leaving_out.resolve() if leaving_out else None
     for source in sources:
@@ -82,7 +83,9 @@ def gather(sources: Sequence[str | Path], *, leaving_out: Path | None = None) ->
                 pairs = [(p, Path(p.name)) for p in matches if p.is_file() and p.suffix.lower() in SUFFIXES]
         except (OSError, RuntimeError) as error:
             raise DataError(f"{str(source)[:200]!r} cannot be looked for ({error})") from error
-        yield from (pair for pair in pairs if away is None or not pair[0].resolve().is_relative_to(away))
+        # If all that was named lies there, it was meant.
+        kept = [pair for pair in pairs if away is None or not pair[0].resolve().is_relative_to(away)]
+        yield from kept or pairs
 
 
 def told_apart(found: Iterator[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
@@ -121,8 +124,10 @@ def _attempt(
         manifest.add(entry("begun", ""), path, target, own)
         words = repair(path, target, request, mask=own)
         made = entry("done", words)
-    except StorageError:
-        raise  # the next one would fail too
+    except StorageError as error:
+        if getattr(error.__cause__, "errno", None) != errno.ENAMETOOLONG:
+            raise  # the next one would fail too
+        made = entry("failed", str(error))
     except (SfumatoError, MemoryError, RuntimeError) as error:
         short = isinstance(error, MemoryError) or "memory" in str(error)
         if isinstance(error, RuntimeError) and not short:
