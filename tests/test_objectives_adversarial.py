@@ -285,8 +285,7 @@ def test_a_penalty_on_a_discriminator_with_batch_norm_is_refused(toy):
 @pytest.mark.parametrize(
     ("settings", "model", "says"),
     [
-        ({"layers": (1.0, 2.0)}, {}, "layers are those of features"),
-        ({"path_every": 8}, {}, "path_every = 8 has no effect"),
+        ({"layers": (1.0, 2.0)}, {"dcgan": {}}, "layers are those of features"),
         ({"mixing": 0.9}, {"dcgan": {}}, "mixing = 0.9 has no effect"),
         ({}, {"stylegan": {"judging": "added", "judging_layers": 2}}, "judging_layers = 2 has no effect"),
     ],

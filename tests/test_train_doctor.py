@@ -65,6 +65,8 @@ def test_a_symptom_that_lasts_gets_its_dose_once_in_a_while(adaptive, figures, d
 @pytest.mark.parametrize("every", [4, 10])
 def test_a_collapse_that_the_pulse_shows_is_seen_though_it_is_felt_rarely(pulses, every):
     doctor, memories = Doctor(acts=True), controller()
+    for _ in range(2):
+        visits(doctor, memories, {"pulse/copies": 0.0, "pulse/diversity": 0.8, "pulse/frechet": 1.0}, times=1)
     said = []
     for visit in range(2 * every):
         figures = {**pulses, "pulse/frechet": 1.0} if visit % every == 0 else {}

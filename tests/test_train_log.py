@@ -79,6 +79,7 @@ ILL = {
     "posterior": {"elbo/kl": 0.01},
 }
 WELL = {
+    "pulse/narrowed": 1.0,
     "images": 1,
     "generator/diversity": 0.8,
     "discriminator/told_apart": 0.8,

@@ -85,11 +85,6 @@ class Config:
         if self.loss == "wasserstein" and self.gradient_penalty == 0 and self.r1 == 0:
             raise SettingError("objectives/adversarial: loss = 'wasserstein' needs gradient_penalty (10 is usual) or r1 above 0")
 
-        if self.layers and not self.features:
-            raise SettingError("objectives/adversarial: layers are those of features, and there are none; give both or neither")
-        if self.path_every != 4 and not self.path:
-            raise SettingError(f"objectives/adversarial: path_every = {self.path_every} has no effect without path")
-
     def suited(self, *, channels: int, size: tuple[int, int]) -> "Config":
         """The same with what was left open taken from the shape of the images."""
         # What a sum over pixels weighs grows with their number: published weights of tuned runs go up about as fast.
@@ -108,6 +103,8 @@ class Config:
         self._refuse_batch_norm(model)
         if bool(self.perceptual) != bool(self.features):
             raise SettingError("objectives/adversarial: perceptual is the weight of what features names; give both or neither")
+        if self.layers and not self.features:
+            raise SettingError("objectives/adversarial: layers are those of features, and there are none; give both or neither")
         if self.mixing and model.styles == 1:
             raise SettingError(f"objective.mixing = {self.mixing:g} has no effect: this network has one style for the whole image")
         duel = Duel(self, model)

@@ -24,8 +24,8 @@ RETURNS = 4
 SYMPTOMS = {
     "collapse": "the generator makes nearly the same image for every latent (diversity {generator/diversity:.2f} of the data's): "
     "mode collapse. Use minibatch_deviation, a stronger r1 and r2, or a smaller lr",
-    "copies": "{pulse/copies:.0%} of the generated images are nearly copies of another, and all are {pulse/diversity:.2f} times as "
-    "various as the data: the generator is collapsing. "
+    "copies": "{pulse/copies:.0%} of the generated images are nearly copies of another, and all are {pulse/narrowed:.2f} times as "
+    "various as they have been: the generator is collapsing. "
     "Use minibatch_deviation, a stronger r1 and r2, or a smaller lr",
     "overpowered": "the discriminator tells {discriminator/told_apart:.0%} of real images from generated ones: it has won or learnt "
     "the data by heart. Use a stronger r1, augmentation in the objective, or more images",
@@ -75,6 +75,7 @@ class Doctor:
         self._doses: dict[str, int] = {}
         self._distances: list[float] = []
         self._pulses: list[Row] = []
+        self._widest = 0.0
 
     def look(self, row: Row) -> list[str]:
         """What is wrong, one sentence each; nothing while all is well or the last lines disagree."""
@@ -127,13 +128,21 @@ class Doctor:
     def state(self) -> dict[str, Any]:
         """All it knows, as JSON."""
         known = {"pace": self.pace, "returns": self.returns, "rows": list(self._rows), "said": sorted(self._said)}
-        return {**known, "doses": self._doses, "distances": self._distances, "pulses": self._pulses, "figures": self.figures.state()}
+        return {
+            **known,
+            "doses": self._doses,
+            "distances": self._distances,
+            "pulses": self._pulses,
+            "widest": self._widest,
+            "figures": self.figures.state(),
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Takes back what `state` gave."""
         self.pace, self.returns, self._said = state["pace"], state["returns"], set(state["said"])
         self._rows = deque(state["rows"], maxlen=PATIENCE)
         self._doses, self._distances, self._pulses = state["doses"], state["distances"], state.get("pulses", [])
+        self._widest = state.get("widest", 0.0)
         self.figures.restore(state["figures"])
 
     def _with_pulses(self, row: Row) -> Row:
@@ -146,6 +155,9 @@ class Doctor:
         if len(self._pulses) == 2:
             both = {name for name in AGREED if all(name in each for each in self._pulses)}
             row = {**row, **{name: AGREED[name](each[name] for each in self._pulses) for name in both}}
+        # Images that are not various yet are no collapse.
+        self._widest = max(self._widest, row.get("pulse/diversity", 0.0))
+        row["pulse/narrowed"] = row.get("pulse/diversity", self._widest) / self._widest if self._widest else 1.0
         if "pulse/frechet" in row:
             self._distances = [min([*self._distances[:1], row["pulse/frechet"]]), *self._distances[1:][-1:], row["pulse/frechet"]]
         if len(self._distances) < 3:
@@ -173,7 +185,7 @@ def _shows(symptom: str, row: Row) -> bool:
     """Whether one line of the log shows it; a figure that the run does not have never does."""
     return {
         "collapse": row.get("generator/diversity", 1.0) < 0.25,
-        "copies": row.get("pulse/copies", 0.0) > 0.5 or row.get("pulse/diversity", 1.0) < 0.25,
+        "copies": row.get("pulse/copies", 0.0) > 0.5 or row.get("pulse/narrowed", 1.0) < 1 / 3,
         "overpowered": row.get("discriminator/told_apart", 0.5) > 0.97 or row.get("discriminator/certainty", 0.0) > 0.97,
         "blinded": row.get("discriminator/probability", 0.0) > 0.2 and row.get("discriminator/told_apart", 1.0) < 0.53,
         "divergence": abs(row.get("discriminator/real_logit", 0.0)) > 500,
