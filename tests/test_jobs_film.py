@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sfumato.core.errors import ImageError, SettingError
+from sfumato.jobs import film as films
 from sfumato.jobs.film import is_film, restore_film
 from sfumato.jobs.remedy import Request
 from sfumato.models import MODELS
@@ -108,6 +109,22 @@ def test_sound_that_the_file_cannot_hold_is_said(brighter, tmp_path):
         restore_film(tmp_path / "old.avi", tmp_path / "out.mp4", brighter)
     assert not list(tmp_path.glob("*part*"))
     restore_film(tmp_path / "old.avi", tmp_path / "out.mkv", brighter)
+
+
+def test_a_source_that_cannot_be_read_is_blamed_and_not_a_target_of_its_name(brighter, tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"no film at all" * 100)
+    with pytest.raises(ImageError, match=r"film\.mp4: cannot be read as a film") as error:
+        restore_film(tmp_path / "film.mp4", tmp_path / "out" / "film.mp4", brighter)
+    assert "out" not in str(error.value).partition(":")[0]
+
+
+def test_a_target_that_cannot_be_written_is_blamed(film, brighter, tmp_path, monkeypatch):
+    def refuse(av, source, made, change, tell):
+        raise av.error.InvalidDataError(1094995529, "Invalid data", made.name)
+
+    monkeypatch.setattr(films, "_copy", refuse)
+    with pytest.raises(ImageError, match=r"out.film\.mp4: cannot be written as a film"):
+        restore_film(film, tmp_path / "out" / "film.mp4", brighter)
 
 
 def test_a_film_is_given_alone(film):

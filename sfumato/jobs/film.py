@@ -95,7 +95,7 @@ def rewritten(
             with av.open(str(partial), "w", format=form) as made:
                 count = _copy(av, source, made, change, tell)
     except FFmpegError as error:
-        if target.name in str(error):
+        if disk.LEFTOVER.rpartition("*")[2] in str(error):  # the source may bear the target's name
             raise ImageError(f"{target}: cannot be written as a film ({error})") from error
         raise ImageError(f"{path}: cannot be read as a film ({error})") from error
     return change.words, count
