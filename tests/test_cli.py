@@ -138,6 +138,7 @@ def test_misspelt_and_impossible_settings(capsys, photos):
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--model.widht", "3", saying="--model.width")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--widht", "3", saying="no option --widht (did you mean --model.width?)")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--batch", "many", saying="--batch 1 to 65536 images")
+    refuses(capsys, "train", "dcgan", "--data", str(photos), "--model.size", "32x32", saying="'32x32' is not one of {None}|{INT INT}")
     refuses(capsys, "generate", "digits", "--lable", "3", saying="no option --lable (did you mean --label?)")
     refuses(capsys, "generat", "digits", saying="there are demo, train, generate")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--validation", "0.1", *SMALL, saying="validation = 0.1 has no effect")

@@ -14,6 +14,7 @@ from PIL import Image, ImageCms
 
 from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError, StorageError
+from sfumato.data import decode
 from sfumato.data.files import Picture, read, save_animation, save_image, write
 from sfumato.data.notes import PNG, chunk
 
@@ -309,10 +310,31 @@ def test_a_cmyk_profile_is_not_passed_on(tmp_path):
 def test_names_that_say_no_format(tmp_path):
     with pytest.raises(ImageError, match=r"\.gif.*use one of \.png"):
         write(tmp_path / "x.gif", Picture(pixels=colours()))
-    with pytest.raises(ImageError, match="2 channels"):
-        save_image(tmp_path / "x.png", colours(channels=2))
+    with pytest.raises(ImageError, match="5 channels"):
+        save_image(tmp_path / "x.png", colours(channels=5))
     with pytest.raises(ImageError, match="cannot be read"):
         read(tmp_path)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_save_image_keeps_every_channel(tmp_path, channels):
+    pixels = colours(channels=channels)
+    save_image(tmp_path / "x.png", pixels)
+    with Image.open(tmp_path / "x.png") as image:
+        assert image.mode == ("L", "LA", "RGB", "RGBA")[channels - 1]
+        again = decode.prepare(image, channels=channels, size=None, crop="centre")
+    assert np.array_equal(again, pixels.numpy())
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_animations_lay_opacity_over_white(tmp_path, channels):
+    frame = torch.zeros(6, 8, channels, dtype=torch.uint8)
+    frame[:, 4:, -1] = 255
+    save_animation(tmp_path / "x.gif", [frame, frame], fps=10)
+    with Image.open(tmp_path / "x.gif") as image:
+        shown = np.asarray(image.convert("L"))
+    assert (shown[:, :4] == 255).all()
+    assert (shown[:, 4:] == 0).all()
 
 
 def test_save_image_makes_the_folder(tmp_path):
@@ -388,6 +410,6 @@ def test_animations_that_cannot_be(tmp_path):
     for fps in (0.0, -1.0, 51.0):
         with pytest.raises(SettingError, match="fps"):
             save_animation(tmp_path / "x.gif", [colours()], fps=fps)
-    for frames in ([], [colours(8, 8), colours(8, 9)], [colours(channels=4)]):
+    for frames in ([], [colours(8, 8), colours(8, 9)], [colours(channels=5)]):
         with pytest.raises(ImageError, match="frames of one size"):
             save_animation(tmp_path / "x.gif", frames, fps=10)

@@ -11,7 +11,7 @@ from rich.console import Console
 Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")]
 Name = tyro.conf.Positional[str]
 
-console = Console(soft_wrap=False)
+console = Console(soft_wrap=False, markup=False)
 app = tyro.extras.SubcommandApp()
 Verb = TypeVar("Verb", bound=Callable[..., None])
 

@@ -81,6 +81,7 @@ def _condensed(said: str, flags: Sequence[str]) -> str:
     sections = " ".join("\0" if ruled else line for line, ruled in zip(lines, rule, strict=True)).split("\0")
     what, *more = [" ".join(section.split()) for section in sections]
     what = re.sub(r"^Error parsing (settings\S*: )?", "", what)
+    what = re.sub(r"no type matching (.*) could be instantiated from \[(.*?)\]\. .*", r"\2 is not one of \1", what)
     if unknown := re.match(r"Unrecognized options: (--\S+?),? ", f"{what} "):
         leaves = {re.split(r"--|\.", flag)[-1]: flag for flag in reversed(flags)}
         near = [leaves[leaf] for leaf in difflib.get_close_matches(re.split(r"--|\.", unknown[1])[-1], leaves, n=1)]

@@ -88,7 +88,7 @@ def facts(source: Source, name: str) -> Facts:
 
 
 def decode(source: Source, name: str, *, channels: int, size: tuple[int, int] | None = None, crop: Crop = "centre") -> EightBit:
-    """The pixels, upright, with 1 (grey), 3 (sRGB) or 4 (and alpha) channels; at `size` (height, width) if given.
+    """The pixels, upright, with 1 (grey), 2 (and alpha), 3 (sRGB) or 4 (and alpha) channels; at `size` (height, width) if given.
 
     Raises ImageError, beginning with `name`, for anything that is not a whole image of at most `MAX_PIXELS`.
     """
@@ -110,13 +110,13 @@ def prepare(image: Image.Image, *, channels: int, size: tuple[int, int] | None, 
 
 
 def convert(image: Image.Image, channels: int) -> Image.Image:
-    """The image in mode L, RGB or RGBA, whatever it was in: palette, CMYK, one bit, sixteen bits, with transparency."""
+    """The image in mode L, LA, RGB or RGBA, whatever it was in: palette, CMYK, one bit, sixteen bits, with transparency."""
     if image.mode in WIDE:
         image = _narrow(image)
     if image.mode == "F":
         raise ImageError("has floating-point pixels, of no stated range; save it with 8 or 16 bits")
-    if channels == 4:
-        return image.convert("RGBA")
+    if channels in (2, 4):
+        return image.convert("RGBA") if channels == 4 else image.convert("RGBA").convert("LA")
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

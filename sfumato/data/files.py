@@ -114,15 +114,15 @@ def write(path: Path, picture: Picture) -> None:
 
 
 def save_image(path: Path, pixels: Pixels) -> None:
-    """Writes grey, colour or colour-and-alpha pixels (c = 1, 3 or 4) as `write` does."""
-    if pixels.shape[-1] == 4:
-        write(path, Picture(pixels=pixels[..., :3], alpha=pixels[..., 3:]))
+    """Writes grey (c = 1) or colour (3), with opacity behind it (2 or 4), as `write` does."""
+    if (c := pixels.shape[-1]) in (2, 4):
+        write(path, Picture(pixels=pixels[..., : c - 1], alpha=pixels[..., c - 1 :]))
     else:
         write(path, Picture(pixels=pixels))
 
 
 def save_animation(path: Path, frames: Sequence[Pixels], *, fps: float) -> None:
-    """Writes frames of one size, grey or colour, as an endless .gif or .webp, or as an .mp4 (H.264), at `fps` frames a second.
+    """Writes frames of one size, grey or colour (opacity is laid over white), as an endless .gif or .webp, or as an .mp4 (H.264), at `fps` frames a second.
 
     A GIF keeps time in hundredths of a second and at most 256 colours a frame; an .mp4 of odd size repeats its last row or column.
     Raises SettingError for a rate or ending that cannot be, ImageError for frames that do not match, MissingExtraError for an .mp4
@@ -130,8 +130,9 @@ def save_animation(path: Path, frames: Sequence[Pixels], *, fps: float) -> None:
     """
     check_animation(path, fps)
     ending = path.suffix.lower()
-    if not frames or len({frame.shape for frame in frames}) > 1 or frames[0].shape[-1] not in (1, 3):
-        raise ImageError(f"{path}: an animation needs frames of one size with 1 or 3 channels; got {len(frames)} frames")
+    if not frames or len({frame.shape for frame in frames}) > 1 or frames[0].shape[-1] not in (1, 2, 3, 4):
+        raise ImageError(f"{path}: an animation needs frames of one size with 1 to 4 channels; got {len(frames)} frames")
+    frames = [_opaque(frame) for frame in frames]
     if ending == ".mp4":
         disk.write(path, _mp4(frames, fps))
         return
@@ -229,9 +230,16 @@ def _palette(pixels: Pixels, alpha: UInt8[Tensor, "h w 1"] | None) -> Image.Imag
     return image
 
 
+def _opaque(frame: Pixels) -> UInt8[Tensor, "h w _shown"]:
+    """Grey or colour, laid over white where it is clear."""
+    if (c := frame.shape[-1]) in (1, 3):
+        return frame
+    return torch.from_numpy(decode.prepare(_from_pixels(frame), channels=c - 1, size=None, crop="centre"))
+
+
 def _from_pixels(pixels: Pixels) -> Image.Image:
-    if pixels.shape[-1] not in (1, 3, 4):
-        raise ImageError(f"pixels have {pixels.shape[-1]} channels; 1 (grey), 3 (colour) or 4 (and alpha) can be written")
+    if pixels.shape[-1] not in (1, 2, 3, 4):
+        raise ImageError(f"pixels have {pixels.shape[-1]} channels; 1 (grey) or 3 (colour), or 2 or 4 (and alpha), can be written")
     return Image.fromarray(pixels.detach().cpu().squeeze(-1).contiguous().numpy())
 
 

@@ -4,7 +4,7 @@ Size. Asked for none, images keep their own if all agree on it and the longer si
 64 x 64. A larger or smaller image is cut in the middle to the shape asked for (`crop="stretch"`: it is not) and resized with an
 antialiased Lanczos filter.
 
-Channels. Asked for none, 1 if every image is grey and otherwise 3. Transparency is laid over white unless 4 channels are asked for.
+Channels. Asked for none, 1 if every image is grey and otherwise 3. Transparency is laid over white unless 2 or 4 channels are asked for.
 
 Part. Named sets have their official training and test images; so have folders and zips with train/ and test/ (or val/) inside.
 Anywhere else the pixels of each image decide, at the size asked for, and about one in ten is for testing.
@@ -47,7 +47,7 @@ def load(
 ) -> Dataset:
     """The images of a known name, a folder, a zip or an IDX file, and their labels where there are any.
 
-    `size` is (height, width) in pixels and `channels` 1, 3 or 4; see above for what None means. A folder's or zip's labels are the
+    `size` is (height, width) in pixels and `channels` 1 to 4; see above for what None means. A folder's or zip's labels are the
     names of its sub-folders, if every image lies directly in one of at least two. Files that cannot be read are left out and
     listed in `skipped`; `tolerance` is the share of them that is let pass. `seed` matters to drawn images (glyphs) only. As a
     string, a known name wins over a folder of that name: write ./mnist for the folder.
@@ -78,8 +78,8 @@ def load(
 def _check(size: tuple[int, int] | None, channels: int | None, tolerance: float) -> None:
     if size is not None and not all(1 <= side <= 4096 for side in size):
         raise SettingError(f"size = {size!r} must be (height, width), each from 1 to 4096 pixels")
-    if channels not in (None, 1, 3, 4):
-        raise SettingError(f"channels = {channels!r} is none of 1 (grey), 3 (colour), 4 (colour and alpha)")
+    if channels not in (None, 1, 2, 3, 4):
+        raise SettingError(f"channels = {channels!r} is none of 1 (grey), 2 (grey and alpha), 3 (colour), 4 (colour and alpha)")
     if not 0 <= tolerance <= 1:
         raise SettingError(f"tolerance = {tolerance!r} is outside [0, 1]")
 

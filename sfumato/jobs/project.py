@@ -135,7 +135,7 @@ def fitted(picture: Picture, network: Any) -> Images:
         top, left = (tall - high) // 2, (wide - broad) // 2
         cut = image[:, :, top : top + high, left : left + broad].float().expand(-1, c, -1, -1)
         return cut.clone() if (high, broad) == (h, w) else resize(cut, (h, w)).clamp(0, 1)
-    if c not in (1, 3, 4):
+    if c > 4:
         raise ImageError(f"no picture file has the {c} channels of this model's images; give a tensor")
     if isinstance(picture, Image.Image):
         pixels = decode.prepare(ImageOps.exif_transpose(picture), channels=c, size=(h, w), crop="centre")
