@@ -8,7 +8,7 @@ drag       of seeds 0 to 4, the pixel of the strongest corner in the middle half
 closed     the share of the 5 strongest closed-form directions that lies in the span of the 5 that change images most: of the images'
            Jacobian with respect to one style for all layers, by central differences, over 24 seeds
 
-The model must make images of at least 48 pixels.
+Images too small to drag a point that far are not dragged.
 
     python -m benchmarks.editing MODEL [pixels]
 """
@@ -105,7 +105,10 @@ def main(model: str, far: int = 10) -> None:
     runtime.set_threads(1)
     network = weights.load(model)
     projected(network)
-    dragged(network, far)
+    if min(network.size) > 2 * (far + 4):
+        dragged(network, far)
+    else:
+        print(f"drag by {far} px: not tried, the images are {network.size[0]} x {network.size[1]}", flush=True)
     found = closed_form(network, (0, network.styles - 1))[0].double()
     most = strongest(network)
     shares = {k: float((found[:k] @ most[:, :k]).square().sum() / k) for k in (K, 10, 20)}
