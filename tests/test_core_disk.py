@@ -2,6 +2,8 @@
 
 import errno
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -80,13 +82,19 @@ def test_a_place_that_cannot_be_a_folder_is_named(tmp_path):
 def test_sweeping_removes_what_killed_writers_left_and_nothing_else(tmp_path):
     disk.write(tmp_path / "state" / "a", "whole")
     (tmp_path / ".film.mkv.part").write_text("another program's")
+    steps = ["import os", "from pathlib import Path", "from sfumato.core import disk", "writing = disk.whole(Path('state/a'))"]
+    killed = "; ".join([*steps, "writing.__enter__()", "os.kill(os.getpid(), 9)"])
+    subprocess.run([sys.executable, "-c", killed], cwd=tmp_path, check=False)
+    (left,) = (tmp_path / "state").glob(disk.LEFTOVER)
+    disk.sweep(tmp_path / "elsewhere")
+    disk.sweep(tmp_path, below=False)
+    assert left.exists()
     with disk.whole(tmp_path / "state" / "a") as partial:
-        partial.write_text("half")
-        disk.sweep(tmp_path / "elsewhere")
-        assert partial.exists()
+        partial.write_text("in use")
         disk.sweep(tmp_path)
-        assert names(tmp_path) == [".film.mkv.part", "state/a"]
-        partial.write_text("whole again")
+        assert not left.exists()
+    assert names(tmp_path) == [".film.mkv.part", "state/a"]
+    assert (tmp_path / "state" / "a").read_text() == "in use"
 
 
 def test_sweeping_a_folder_that_is_not_there_is_fine(tmp_path):

@@ -251,7 +251,57 @@ def test_masks_that_cannot_be_are_told(tmp_path, photo, brighter):
     (tmp_path / "masks").mkdir()
     assert "holds no mask called photo" in why(tmp_path / "masks")
     Image.fromarray(np.full((33, 45), 255, np.uint8)).save(tmp_path / "masks" / "photo.tif")
-    assert "100.0% to fill in" in why(tmp_path / "masks")
+    assert "photo.tif: all of it is masked" in why(tmp_path / "masks")
+
+
+def test_masks_are_found_by_folder_name_and_ending(tmp_path, photo, brighter):
+    ask = dataclasses.replace(brighter, task="inpaint")
+    sources, masks = tmp_path / "pictures", tmp_path / "masks"
+    rows = {"a/x.png": 0, "b/x.png": 8, "b/x.tif": 16}
+
+    def draw(place, first):
+        mask = np.zeros((33, 45), np.uint8)
+        mask[first : first + 8] = 255
+        (masks / place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(mask).save(masks / place)
+
+    for name, first in rows.items():
+        (sources / name).parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(photo) as image:
+            image.save(sources / name)
+        draw(name, first)
+    assert {e.status for e in restore_pictures([sources], tmp_path / "out", ask, mask=masks)} == {"done"}
+    with Image.open(photo) as image:
+        before = np.asarray(image)
+    for name, first in rows.items():
+        with Image.open(tmp_path / "out" / name) as image:
+            changed = (np.asarray(image) != before).any(axis=(1, 2))
+        assert list(np.flatnonzero(changed)) == list(range(first, first + 8)), name
+    (masks / "b" / "x.tif").rename(masks / "b" / "x.bmp")
+    said = {Path(e.source).name: e.words for e in restore_pictures([sources / "b"], tmp_path / "c", ask, mask=masks / "b")}
+    assert "x.bmp" in said["x.tif"]
+    assert "could both be its mask" in said["x.tif"]
+
+
+def test_a_file_that_somebody_changed_is_theirs(tmp_path, photo, brighter):
+    (first,) = restore_pictures([photo], tmp_path / "out", brighter)
+    (failed,) = restore_pictures([photo], tmp_path / "out", dataclasses.replace(brighter, task="inpaint"))
+    again = dataclasses.replace(brighter, strength=0.5)
+    (second,) = restore_pictures([photo], tmp_path / "out", again)
+    assert [first.status, failed.status, second.status] == ["done", "failed", "done"]
+    with Image.open(second.out) as image:
+        image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(second.out)
+    theirs = Path(second.out).read_bytes()
+    (third,) = restore_pictures([photo], tmp_path / "out", brighter)
+    assert "is there already" in third.words
+    assert Path(second.out).read_bytes() == theirs
+
+
+def test_a_method_that_wants_more_memory_says_how_much(tmp_path, brighter):
+    Image.fromarray(np.zeros((1200, 1200, 3), np.uint8)).save(tmp_path / "large.png")
+    ask = Request(method="deep-image-prior", memory=2e9)
+    (entry,) = restore_pictures([tmp_path / "large.png"], tmp_path / "out", ask)
+    assert "deep-image-prior would take 17.9GB for it; give more --memory" in entry.words
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from PIL import Image
 
 import sfumato as sf
 from sfumato.core.errors import ImageError, SettingError
+from sfumato.data.files import Picture, save_animation, write
 from sfumato.jobs.tiles import restored
 from sfumato.models import MODELS
 
@@ -47,6 +48,16 @@ def test_a_picture_may_be_seen_in_eight_ways():
     assert not torch.allclose(made, sf.restore(images, network, task="denoise"))
 
 
+def test_what_no_pil_image_can_hold_is_refused(tmp_path, brighter):
+    pixels = torch.randint(0, 65536, (9, 7, 3), generator=torch.Generator().manual_seed(0)).to(torch.uint16)
+    write(tmp_path / "deep.png", Picture(pixels=pixels))
+    with pytest.raises(ImageError, match="no PIL image holds 16 bits of colour"):
+        sf.restore(tmp_path / "deep.png", brighter)
+    save_animation(tmp_path / "moving.gif", [torch.full((9, 7, 3), i * 90, dtype=torch.uint8) for i in range(3)], fps=10)
+    with pytest.raises(ImageError, match="3 frames"):
+        sf.restore(tmp_path / "moving.gif", brighter)
+
+
 @pytest.mark.parametrize(("value", "says"), [(float("nan"), "NaN or infinite"), (float("inf"), "NaN or infinite"), (200.0, "up to 200")])
 def test_numbers_that_are_no_image_are_refused(value, says):
     images = torch.full((1, 1, 24, 24), 0.5)
@@ -84,8 +95,10 @@ def test_what_cannot_be_is_told(brighter):
     with pytest.raises(ImageError, match="is not images"):
         sf.restore(torch.zeros(4, 4), brighter)
     with pytest.raises(ImageError, match="the mask is 8 x 8 pixels, the picture 16 x 16"):
-        sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.ones(8, 8))
+        sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.eye(8))
+    with pytest.raises(ImageError, match="all of it is masked"):
+        sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.ones(16, 16))
     with pytest.raises(ImageError, match="nothing is masked"):
         sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.zeros(16, 16))
     with pytest.raises(SettingError, match="has no use for the task deblur"):
-        sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.ones(16, 16), task="deblur")
+        sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.eye(16), task="deblur")

@@ -87,17 +87,21 @@ class Method:
     """What it must be told: some of noise, kernels, known and scale."""
     does: str
     """In a few words, for people who choose."""
+    memory: float
+    """Bytes for each pixel of a colour picture at the height of the work, measured."""
+    memory_missing: float = 0.0
+    """Bytes more for each pixel that is to be filled in."""
 
 
 METHODS = {
-    "median": Method(apply=median, does="takes out single wrong pixels"),
-    "non-local-means": Method(apply=non_local_means, needs=("noise",), does="takes out even noise"),
-    "wiener": Method(apply=wiener, needs=("kernels", "noise"), does="undoes a known blur, weighed against the noise"),
-    "richardson-lucy": Method(apply=richardson_lucy, needs=("kernels",), does="undoes a known blur, step by step"),
-    "laplace": Method(apply=laplace, needs=("known",), does="fills in with a soap film"),
-    "biharmonic": Method(apply=biharmonic, needs=("known",), does="fills in with slopes that go on"),
-    "telea": Method(apply=telea, needs=("known",), does="fills in from the border of the hole, in 8 bits"),
-    "bicubic": Method(apply=bicubic, needs=("scale",), does="enlarges by cubic interpolation"),
+    "median": Method(apply=median, does="takes out single wrong pixels", memory=200),
+    "non-local-means": Method(apply=non_local_means, needs=("noise",), does="takes out even noise", memory=150),
+    "wiener": Method(apply=wiener, needs=("kernels", "noise"), does="undoes a known blur, weighed against the noise", memory=200),
+    "richardson-lucy": Method(apply=richardson_lucy, needs=("kernels",), does="undoes a known blur, step by step", memory=230),
+    "laplace": Method(apply=laplace, needs=("known",), does="fills in with a soap film", memory=380),
+    "biharmonic": Method(apply=biharmonic, needs=("known",), does="fills in with slopes that go on", memory=110, memory_missing=1800),
+    "telea": Method(apply=telea, needs=("known",), does="fills in from the border of the hole, in 8 bits", memory=75),
+    "bicubic": Method(apply=bicubic, needs=("scale",), does="enlarges by cubic interpolation", memory=500),
 }
 """What there is, by the name that users type."""
 

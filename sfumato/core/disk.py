@@ -9,6 +9,11 @@ from pathlib import Path
 
 from sfumato.core.errors import StorageError
 
+try:
+    import fcntl
+except ImportError:  # Windows, where a file in use cannot be removed anyway
+    fcntl = None
+
 LEFTOVER = ".*.sfumato-part"
 """What a file is called, hidden beside its place, until it is whole."""
 
@@ -28,18 +33,33 @@ def whole(path: Path) -> Iterator[Path]:
 
     Raises StorageError as `write` does.
     """
-    # A name may be as long as names can be, and then nothing can be added to it.
-    partial = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.sfumato-part")
     with storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            yield partial
-            with partial.open("rb") as file:
+        with partial(path) as place:
+            yield place
+            with place.open("rb") as file:
                 os.fsync(file.fileno())
-            os.replace(partial, path)
-        finally:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
+            os.replace(place, path)
+
+
+@contextlib.contextmanager
+def partial(path: Path) -> Iterator[Path]:
+    """A hidden file beside `path`, empty, that is gone afterwards unless it was moved; locked, so that `sweep` knows that it is in use."""
+    # A name may be as long as names can be, and then nothing can be added to it.
+    place = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.sfumato-part")
+    with contextlib.ExitStack() as held:
+        held.callback(_removed, place)
+        place.touch()
+        if fcntl is not None:
+            file = held.enter_context(place.open("rb"))
+            with contextlib.suppress(OSError):  # some network disks have no locks
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield place
+
+
+def _removed(place: Path) -> None:
+    with contextlib.suppress(OSError):
+        place.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -55,8 +75,22 @@ def storing(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error
 
 
-def sweep(folder: Path) -> None:
-    """Removes what killed writers left half-written in `folder` and below. Call it when nobody else writes there."""
+def sweep(folder: Path, *, below: bool = True) -> None:
+    """Removes what killed writers left half-written in `folder`, and `below` it; what somebody is writing stays."""
     with storing(folder):
-        for leftover in folder.rglob(LEFTOVER):
-            leftover.unlink(missing_ok=True)
+        for leftover in folder.rglob(LEFTOVER) if below else folder.glob(LEFTOVER):
+            if not _in_use(leftover):
+                _removed(leftover)
+
+
+def _in_use(place: Path) -> bool:
+    if fcntl is None:
+        return False
+    try:
+        with place.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

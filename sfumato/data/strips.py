@@ -8,8 +8,9 @@ want the whole.
 """
 
 import contextlib
+import errno
 import math
-import secrets
+import os
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -158,7 +159,8 @@ class Sink:
             try:
                 self._encode(encoded)
             except self._vips.Error as error:
-                raise OSError(_said(error)) from error
+                full = os.strerror(errno.ENOSPC) in str(error)
+                raise OSError(errno.ENOSPC if full else errno.EIO, _said(error)) from error
             try:
                 graft(encoded, partial, self._kind, self.notes, channels=self.channels, alpha=self.alpha, size=self.size)
             except ValueError as error:  # what Pillow says of notes that are too long
@@ -246,13 +248,9 @@ def _kind(depth: int) -> np.dtype[Any]:
 
 @contextlib.contextmanager
 def _scratch(folder: Path, name: str) -> Iterator[Path]:
-    """A place for a file that is gone afterwards; `disk.sweep` finds it should this process be killed."""
-    place = folder / f".{name}.{secrets.token_hex(4)}.sfumato-part"
-    try:
+    """A place for a file that is gone afterwards."""
+    with disk.partial(folder / name) as place:
         yield place
-    finally:
-        with contextlib.suppress(OSError):
-            place.unlink(missing_ok=True)
 
 
 def _said(error: Exception) -> str:

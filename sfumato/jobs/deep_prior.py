@@ -24,6 +24,10 @@ _PATIENCE = 0.35
 """Share of the steps without improvement after which the fit ends."""
 
 
+MEMORY = 12e3
+"""Bytes for each pixel, measured."""
+
+
 def deep_prior(
     images: Images,
     *,

@@ -1,13 +1,16 @@
 """What was done to which picture, a line each in a file that grows: by it a run goes on where it stopped, and knows its own files.
 
 A line is written before a picture is begun and another when it is done or has failed; the last one of a picture counts. A picture is known
-by where it is written, seen from the manifest, so that it does not matter from where the command is given.
+by where it is written, seen from the manifest, so that it does not matter from where the command is given; and what was written there by
+its bytes, so that a file that somebody changed since is theirs.
 """
 
 import dataclasses
 import hashlib
 import json
+import math
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,8 @@ from sfumato.jobs.remedy import Request
 from sfumato.store import weights
 
 NAME = "manifest.jsonl"
+_CLOCKS = 2.0
+"""Seconds by which the clock of a disk may be behind ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +44,7 @@ class Manifest:
     def __init__(self, path: Path | None, request: Request) -> None:
         self.path, self.asked = path, _asked(request)
         self._last: dict[str, dict[str, Any]] = {}
+        self._made: dict[str, set[tuple[str, str]]] = {}
         if path is None or not path.exists():
             return
         with disk.storing(path):
@@ -49,7 +55,7 @@ class Manifest:
             except ValueError:  # a line that was cut short
                 continue
             if isinstance(row, dict) and {"place", "status", "source"} <= row.keys():
-                self._last[row["place"]] = row
+                self._note(row)
 
     def earlier(self, path: Path, target: Path, mask: Path | None) -> Entry | None:
         """The entry of this picture if it was done before, from the same bytes and in the same way, and is still there."""
@@ -61,9 +67,11 @@ class Manifest:
         return Entry(source=str(path), out=str(target), status="skipped", words="done before")
 
     def mine(self, path: Path, target: Path) -> bool:
-        """Whether the file at `target` was made, or begun, from `path` by an earlier run."""
-        row = self._last.get(self._place(target))
-        return row is not None and row["status"] in ("done", "begun") and row["source"] == os.path.abspath(path)
+        """Whether the file at `target` was made from `path` by an earlier run, and is as that run left it."""
+        row = self._last.get(self._place(target), {})
+        if row.get("status") == "begun" and row.get("begun", math.inf) <= target.stat().st_mtime + _CLOCKS:
+            return row["source"] == os.path.abspath(path)  # killed between the file and its line
+        return (os.path.abspath(path), digest(target)) in self._made.get(self._place(target), set())
 
     def add(self, entry: Entry, path: Path, target: Path, mask: Path | None) -> None:
         """One more line, unless nothing was done."""
@@ -71,6 +79,8 @@ class Manifest:
             return
         facts = self._facts(path, mask) if entry.status == "done" else {}
         row = {**dataclasses.asdict(entry), "source": os.path.abspath(path), "place": self._place(target), **facts}
+        row |= {"made": digest(target)} if entry.status == "done" else {"begun": time.time()} if entry.status == "begun" else {}
+        self._note(row)
         with disk.storing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab+") as file:
@@ -78,6 +88,11 @@ class Manifest:
                 if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
                     file.write(b"\n")
                 file.write(json.dumps(row).encode() + b"\n")
+
+    def _note(self, row: dict[str, Any]) -> None:
+        self._last[row["place"]] = row
+        if made := row.get("made"):
+            self._made.setdefault(row["place"], set()).add((row["source"], made))
 
     def _place(self, target: Path) -> str:
         return os.path.relpath(target, self.path.parent) if self.path else str(target)

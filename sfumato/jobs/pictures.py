@@ -7,12 +7,14 @@ is left alone. A picture that fails is named with the reason, and the rest goes 
 """
 
 import errno
+import functools
 import glob
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from sfumato.core import disk
 from sfumato.core.errors import DataError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.data import files
 from sfumato.data.decode import SUFFIXES
@@ -32,9 +34,9 @@ def restore_pictures(
 ) -> list[Entry]:
     """Repairs every picture of `sources` into the folder `out`, or into the file `out` if it is one picture and `out` is a picture's name.
 
-    `mask` is a picture of the same size, white where to fill in, or a folder of such under the pictures' names. `tell` is called
+    `mask` is a picture of the same size, white where to fill in, or a folder of such under the pictures' names and folders. `tell` is called
     after each with its entry, its number and how many there are. A file that is there already and was not made by an earlier run into
-    the same folder stays, unless `overwrite`; an original stays in any case. Raises SettingError for a request that cannot be, DataError if
+    the same folder, or was changed since, stays, unless `overwrite`; an original stays in any case. Raises SettingError for a request that cannot be, DataError if
     there is no picture, StorageError if `out` cannot be written; whatever else is wrong with a picture is in its entry.
     """
     request.check()
@@ -52,9 +54,11 @@ def restore_pictures(
     manifest = Manifest(None if alone else folder / NAME, request)
     originals = {path.resolve() for path, _ in found} | ({mask.resolve()} if mask else set())
     entries = []
+    for place in {(folder / name).parent for _, name in found}:
+        disk.sweep(place, below=False)
     for number, (path, name) in enumerate(found, 1):
-        target = out if alone else folder / name
-        entry = _attempt(path, target, request, mask, manifest, originals, overwrite=overwrite)
+        target, own = (out if alone else folder / name), functools.partial(_mask_of, mask, path, name.parent)
+        entry = _attempt(path, target, request, own, manifest, originals, overwrite=overwrite)
         tell(entry, number, len(found))
         entries.append(entry)
     return entries
@@ -104,7 +108,14 @@ def told_apart(found: Iterator[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
 
 
 def _attempt(
-    path: Path, target: Path, request: Request, mask: Path | None, manifest: Manifest, originals: set[Path], *, overwrite: bool
+    path: Path,
+    target: Path,
+    request: Request,
+    mask: Callable[[], Path | None],
+    manifest: Manifest,
+    originals: set[Path],
+    *,
+    overwrite: bool,
 ) -> Entry:
     """One picture, unless it was done before. A file at `target` is replaced only if it is of an earlier run, or to be overwritten."""
     began = time.perf_counter()
@@ -114,7 +125,7 @@ def _attempt(
 
     own: Path | None = None
     try:
-        own = _mask_of(mask, path)
+        own = mask()
         if earlier := manifest.earlier(path, target, own):
             return earlier
         if target.resolve() in originals:
@@ -137,13 +148,21 @@ def _attempt(
     return made
 
 
-def _mask_of(mask: Path | None, path: Path) -> Path | None:
+def _mask_of(mask: Path | None, path: Path, below: Path) -> Path | None:
+    """The mask of a picture: `mask` itself, or what in this folder, or first in its folder `below`, has the picture's name.
+
+    With its ending too, before or instead of the mask's own, is nearer than without. Raises ImageError for none, or several as near.
+    """
     if mask is None or not mask.is_dir():
         return mask
-    mine = [p for p in sorted(mask.iterdir()) if p.stem == path.stem and p.suffix.lower() in SUFFIXES]
-    if not mine:
-        raise ImageError(f"{path}: {mask} holds no mask called {path.stem}")
-    return mine[0]
+    for folder in dict.fromkeys((mask / below, mask)):
+        drawn = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+        for mine in ([p for p in drawn if path.name in (p.name, p.stem)], [p for p in drawn if p.stem == path.stem]):
+            if len(mine) > 1:
+                raise ImageError(f"{path}: {' and '.join(map(str, mine))} could both be its mask; name it like the picture, {path.name}")
+            if mine:
+                return mine[0]
+    raise ImageError(f"{path}: {mask} holds no mask called {path.stem}")
 
 
 def _writable(name: Path) -> Path:

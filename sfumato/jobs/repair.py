@@ -21,7 +21,7 @@ from sfumato.core.errors import ImageError, MissingExtraError
 from sfumato.core.image import Images, Maps, Planes
 from sfumato.data import files, strips
 from sfumato.data.files import Picture
-from sfumato.jobs.deep_prior import deep_prior
+from sfumato.jobs.deep_prior import MEMORY, deep_prior
 from sfumato.jobs.memory import BASE, footprint, tile_for
 from sfumato.jobs.remedy import PRIOR, Remedy, Request, remedy
 from sfumato.jobs.tiles import Canvas, ready, restored
@@ -56,6 +56,8 @@ def repair(path: Path, target: Path, request: Request, *, mask: Path | None = No
         else:
             files.write(target, picture)
         return plan.words
+    if (need := _method_memory(plan, images)) > request.memory:
+        raise ImageError(f"{path}: {plan.method} would take {need / 1e9:.1f}GB for it; give more --memory")
     made = repaired(images, plan, request)
     files.write(target, dataclasses.replace(picture, pixels=as_pixels(made, picture.pixels.dtype), alpha=_opacity(picture, made)))
     return plan.words
@@ -97,6 +99,17 @@ def _made(plan: Remedy, request: Request, images: Images) -> Maps:
     needs = classical.METHODS[plan.method].needs
     options = {"noise": plan.noise, "kernels": plan.kernels, "known": plan.known, "scale": plan.times}
     return classical.apply(plan.method, images, **{name: value for name, value in options.items() if name in needs and value is not None})
+
+
+def _method_memory(plan: Remedy, images: Images) -> float:
+    """Bytes that a method without weights takes for one picture; 0 for a network, whose tiles are as large as fits."""
+    if plan.method is None:
+        return 0.0
+    pixels = images.shape[2] * images.shape[3]
+    if plan.method == PRIOR:
+        return BASE + MEMORY * pixels
+    method, missing = classical.METHODS[plan.method], 0 if plan.known is None else int((plan.known == 0).sum())
+    return BASE + method.memory * pixels + method.memory_missing * missing
 
 
 def _blended(before: Images, after: Maps, plan: Remedy, request: Request) -> Maps:
@@ -196,7 +209,7 @@ def enlarged(opacity: Maps, scale: int) -> Maps:
 
 
 def _known(mask: Path, picture: Picture) -> Planes:
-    """1 where the mask is dark or clear. Raises ImageError if it is of another size, or nowhere bright."""
+    """1 where the mask is dark or clear. Raises ImageError if it is of another size, or bright nowhere or everywhere."""
     drawn = files.read(mask)
     h, w = picture.pixels.shape[:2]
     if tuple(drawn.pixels.shape[:2]) != (h, w):
@@ -207,8 +220,10 @@ def _known(mask: Path, picture: Picture) -> Planes:
 
 
 def dark(brightness: Planes, name: str) -> Planes:
-    """1 where a mask is below a half; raises ImageError, naming it, if that is everywhere."""
+    """1 where a mask is below a half; raises ImageError, naming it, if that is everywhere or nowhere."""
     known = (brightness < 0.5).float()
+    if bool((known == 0).all()):
+        raise ImageError(f"{name}: all of it is masked, so that nothing is left to go by; dark says what to keep")
     if bool((known == 1).all()):
         raise ImageError(f"{name}: nothing is masked; bright says where to fill in")
     return known

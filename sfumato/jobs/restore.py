@@ -11,7 +11,7 @@ from torch import Tensor
 from sfumato.core.errors import ImageError
 from sfumato.core.image import Planes
 from sfumato.core.runtime import Precision
-from sfumato.data import decode
+from sfumato.data import decode, notes
 from sfumato.jobs.remedy import Find, Request, Task, Ways, remedy
 from sfumato.jobs.repair import as_images, as_pixels, dark, enlarged, repaired
 from sfumato.store import weights
@@ -86,10 +86,15 @@ def _one(images: Tensor, known: Planes | None, request: Request) -> Tensor:
 
 
 def _opened(picture: Image.Image | str | Path) -> Image.Image:
-    """The picture, upright. Raises ImageError for a file that is none."""
+    """The picture, upright. Raises ImageError for a file that is none, or that is more than an image of this kind can hold."""
     if isinstance(picture, Image.Image):
         return picture
+    found = notes.samples(Path(picture))
+    if found.bits == 16 and found.channels > 1:
+        raise ImageError(f"{picture}: no PIL image holds 16 bits of colour; restore_pictures repairs it from file to file")
     with decode.opened(Path(picture), str(picture)) as image:
+        if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:  # the others of an MPO are previews
+            raise ImageError(f"has {frames} frames or pages, of which only the first could be kept: take it apart first")
         upright = ImageOps.exif_transpose(image)
         upright.load()
     return upright
