@@ -9,7 +9,7 @@ import torch
 
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.jobs import film as films
-from sfumato.jobs.film import is_film, restore_film
+from sfumato.jobs.film import Change, is_film, restore_film, rewritten
 from sfumato.jobs.remedy import Request
 from sfumato.models import MODELS
 
@@ -74,6 +74,32 @@ def test_a_film_that_was_stored_on_its_side_is_upright(film, brighter, tmp_path)
         stored, made = next(one.decode(video=0)), next(other.decode(video=0))
     assert stored.rotation % 360 == 270
     assert (made.width, made.height, made.rotation) == (36, 48, 0)
+
+
+@pytest.mark.parametrize(("standard", "span"), [(1, 1), (1, 2), (5, 1), (6, 1), (9, 1), (2, 0)])
+def test_colours_and_what_the_film_says_of_them_are_kept(standard, span, tmp_path):
+    """BT.709 where it was BT.709: in that of small old films, untagged, every player shows other greens."""
+    with av.open(str(tmp_path / "film.mp4"), "w") as made:
+        stream = made.add_stream("libx264", rate=25, options={"crf": "1"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        context = stream.codec_context
+        context.colorspace, context.color_range, context.color_primaries, context.color_trc = standard, span, 1, 13
+        rows = np.zeros((48, 64, 3), np.uint8)
+        rows[:24], rows[24:] = (20, 160, 60), (200, 40, 90)
+        frame = av.VideoFrame.from_ndarray(rows, format="rgb24")
+        frame = frame.reformat(format="yuv420p", dst_colorspace=standard if standard != 2 else None, dst_color_range=span or None)
+        made.mux(stream.encode(frame))
+        made.mux(stream.encode())
+    rewritten(tmp_path / "film.mp4", tmp_path / "again.mp4", lambda first: Change("", first.shape[2:], lambda images: images))
+    seen = []
+    for name in ("film", "again"):
+        with av.open(str(tmp_path / f"{name}.mp4")) as film:
+            frame, context = next(film.decode(video=0)), film.streams.video[0].codec_context
+            said = context.colorspace, context.color_range, context.color_primaries, context.color_trc
+            seen.append((said, frame.to_ndarray().astype(int)))
+    assert seen[0][0] == seen[1][0]
+    assert seen[0][0] == (standard, span or seen[0][0][1], 1, 13)
+    assert np.quantile(np.abs(seen[0][1] - seen[1][1]), 0.9) <= 2  # but for the line between the two colours
 
 
 @pytest.mark.parametrize("kind", ["mkv", "mp4"])

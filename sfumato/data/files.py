@@ -122,7 +122,7 @@ def save_image(path: Path, pixels: Pixels) -> None:
 
 
 def save_animation(path: Path, frames: Sequence[Pixels], *, fps: float) -> None:
-    """Writes frames of one size, grey or colour (opacity is laid over white), as an endless .gif or .webp, or as an .mp4 (H.264), at `fps` frames a second.
+    """Writes frames of one size as an endless .gif or .webp, or as an .mp4 (H.264), at `fps` frames a second; opacity is laid over white.
 
     A GIF keeps time in hundredths of a second and at most 256 colours a frame; an .mp4 of odd size repeats its last row or column.
     Raises SettingError for a rate or ending that cannot be, ImageError for frames that do not match, MissingExtraError for an .mp4

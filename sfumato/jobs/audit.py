@@ -63,7 +63,7 @@ class Audit:
     duplicates: list[Neighbour]
     """Every generated image that was compared with others, by the nearest of them."""
     by_chance: dict[str, float]
-    """For `copied` and `duplicated`, the share that a generator without fault may show: with many real images little over one in a hundred."""
+    """For `copied` and `duplicated`, the share that a generator without fault may show: with many images little over one in a hundred."""
     made: Images
     """The generated images, by seed."""
     train: Dataset

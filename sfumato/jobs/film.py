@@ -19,6 +19,12 @@ SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 """What the names of films end in."""
 
 
+_COLOURS = ("colorspace", "color_range", "color_primaries", "color_trc")
+"""What a film says of its colours."""
+_STANDARDS = (1, 4, 5, 6, 7, 9)
+"""BT.709, FCC, BT.470BG, SMPTE 170M and 240M, BT.2020: numbers of ITU-T H.273 for the matrices that the converter knows."""
+
+
 class Change(NamedTuple):
     """What is done to a film."""
 
@@ -121,6 +127,12 @@ def _image(frame: Any) -> Images:
     return to_images(torch.from_numpy(turned.copy()).permute(2, 0, 1)[None])
 
 
+def _as_stored(shown: Any, frame: Any) -> Any:
+    """The picture in the luma and colour differences of the film's own standard and range, which it goes on naming."""
+    standard = frame.colorspace if frame.colorspace in _STANDARDS else None
+    return shown.reformat(format="yuv420p", dst_colorspace=standard, dst_color_range=frame.color_range or None)
+
+
 def _copy(av: Any, source: Any, made: Any, change: Change, tell: Callable[[int, int], None]) -> int:
     """Every packet of the source, sound as it is and pictures changed, in the order of the file; says how many frames there were."""
     pictures, sounds, count, size = source.streams.video[0], list(source.streams.audio), 0, change.size
@@ -129,6 +141,8 @@ def _copy(av: Any, source: Any, made: Any, change: Change, tell: Callable[[int, 
     out.width, out.height, out.pix_fmt = size[1] + size[1] % 2, size[0] + size[0] % 2, "yuv420p"
     # Not one frame each 1 / rate: frames keep their own times, however uneven.
     out.codec_context.time_base = pictures.time_base
+    for name in _COLOURS if pictures.codec_context.colorspace in _STANDARDS else _COLOURS[1:]:
+        setattr(out.codec_context, name, getattr(pictures.codec_context, name))
     try:
         copies = {sound.index: made.add_stream_from_template(sound) for sound in sounds}
     except ValueError as error:
@@ -141,7 +155,7 @@ def _copy(av: Any, source: Any, made: Any, change: Change, tell: Callable[[int, 
             continue
         for frame in packet.decode():
             pixels = to_bytes(change.frame(_image(frame)))[0].permute(1, 2, 0).numpy()
-            again = av.VideoFrame.from_ndarray(np.pad(pixels, odd, mode="edge"), format="rgb24")
+            again = _as_stored(av.VideoFrame.from_ndarray(np.pad(pixels, odd, mode="edge"), format="rgb24"), frame)
             again.pts, again.time_base = frame.pts, frame.time_base
             made.mux(out.encode(again))
             count += 1

@@ -34,10 +34,11 @@ def restore_pictures(
 ) -> list[Entry]:
     """Repairs every picture of `sources` into the folder `out`, or into the file `out` if it is one picture and `out` is a picture's name.
 
-    `mask` is a picture of the same size, white where to fill in, or a folder of such under the pictures' names and folders. `tell` is called
-    after each with its entry, its number and how many there are. A file that is there already and was not made by an earlier run into
-    the same folder, or was changed since, stays, unless `overwrite`; an original stays in any case. Raises SettingError for a request that cannot be, DataError if
-    there is no picture, StorageError if `out` cannot be written; whatever else is wrong with a picture is in its entry.
+    `mask` is a picture of the same size, white where to fill in, or a folder of such under the pictures' names and folders. `tell` is
+    called after each with its entry, its number and how many there are. A file that is there already and was not made by an earlier run
+    into the same folder, or was changed since, stays, unless `overwrite`; an original stays in any case. Raises SettingError for a
+    request that cannot be, DataError if there is no picture, StorageError if `out` cannot be written; whatever else is wrong with a
+    picture is in its entry.
     """
     request.check()
     if not sources:
