@@ -127,6 +127,17 @@ def test_the_shares_of_the_ranks_make_the_batch(ranks):
     assert torch.equal(torch.cat([labels for _, labels in shares]), whole[1])
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_batch_by_class_is_the_same_batch_in_order(ranks):
+    data = dataclasses.replace(numbered(30), labels=torch.arange(30) % 4, classes=tuple("abcd"))
+    usual, ordered = (Stream(data, batch=24, seed=1, by_class=by) for by in (False, True))
+    shares = [ordered.at(20, slice(rank * 24 // ranks, (rank + 1) * 24 // ranks)) for rank in range(ranks)]
+    images, labels = (torch.cat(parts) for parts in zip(*shares, strict=True))
+    assert labels.tolist() == sorted(usual.at(20)[1].tolist())
+    assert sorted(numbers(images)) == sorted(numbers(usual.at(20)[0]))
+    assert [n % 4 for n in numbers(images)] == labels.tolist()
+
+
 def test_without_labels_there_are_none():
     images, labels = Stream(dataclasses.replace(numbered(5), labels=None), batch=3, seed=0).at(0)
     assert labels is None

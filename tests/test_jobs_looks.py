@@ -1,5 +1,6 @@
 """What is said of a generator by a network that compares two images."""
 
+import dataclasses
 import math
 
 import pytest
@@ -42,6 +43,17 @@ def test_every_generator_has_a_path_length_and_variety(kind, classes, untrained,
     assert all(math.isfinite(m.value) and m.value > 0 for m in report.values())
     assert report["real_variety"].value == pytest.approx(1 / 6, rel=0.05), "of two uniform numbers"
     assert report["variety"].protocol.generated == 240
+
+
+def test_a_generator_that_makes_one_image_of_each_class_is_found_out(untrained, real, monkeypatch):
+    network = untrained("dcgan", classes=3, size=(16, 16))
+    real = dataclasses.replace(real, labels=torch.arange(300) % 3, classes=tuple("012"))
+    one = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(job, "generate", lambda network, count, seed, device: one[torch.arange(seed, seed + count) % 3])
+    report = {m.name: m.value for m in looks(network, real, Distance(), name="mean square", count=120, seed=4)}
+    assert report["variety"] == pytest.approx(1 / 6 * 2 / 3, rel=0.15)
+    assert report["variety_in_class"] == 0
+    assert report["real_variety_in_class"] == pytest.approx(1 / 6, rel=0.05)
 
 
 def test_both_ends_of_a_path_are_of_one_class_and_every_class_has_its_share(untrained, monkeypatch):

@@ -206,6 +206,14 @@ def test_labels_can_be_ignored(tiny, bars):
     assert fit(settings, data=bars, device="cpu").classes == 0
 
 
+def test_batches_by_class_want_classes(tiny, bars):
+    nameless = dataclasses.replace(bars, labels=None, classes=())
+    settings = dataclasses.replace(tiny("vae"), by_class=True)
+    with pytest.raises(SettingError, match="by_class has no effect: bars has no classes"):
+        fit(settings, data=nameless, device="cpu")
+    assert fit(settings, data=bars, device="cpu").card["images_seen"] == settings.images
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [({"classes": 5}, "bars has 3"), ({"size": (16, 16)}, r"bars has \(8, 8\)"), ({"channels": 3}, "bars has 1")],

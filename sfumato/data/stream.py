@@ -18,11 +18,21 @@ from sfumato.data.dataset import Dataset, Scenes
 class Stream:
     """Batches of `data`: `at(seen)` is the batch that follows after `seen` images, whoever asks and whenever.
 
-    With `patch`, each image is a square of that side cut out of its picture at a random place. Raises SettingError if a picture is
-    smaller, or if pictures differ in size and no patch is given.
+    With `patch`, each image is a square of that side cut out of its picture at a random place. With `by_class` a batch lies in the order
+    of its labels. Raises SettingError if a picture is smaller, or if pictures differ in size and no patch is given.
     """
 
-    def __init__(self, data: Dataset | Scenes, *, batch: int, seed: int, device: torch.device | str = "cpu", patch: int = 0) -> None:
+    def __init__(
+        self,
+        data: Dataset | Scenes,
+        *,
+        batch: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+        patch: int = 0,
+        by_class: bool = False,
+    ) -> None:
+        self.by_class = by_class
         self.data, self.batch, self.seed, self.device, self.patch = data, batch, seed, torch.device(device), patch
         self.labels = None if data.labels is None else data.labels.to(device)
         self.order = Order(len(data), seed)
@@ -36,12 +46,18 @@ class Stream:
 
     def at(self, seen: int, share: slice = slice(None)) -> tuple[Images, Labels | None]:
         """Images and labels number `seen` to `seen + batch` of the stream, or `share` of them."""
-        which = self.order.between(seen, seen + self.batch)[share]
+        which = self._which(seen)[share]
         if isinstance(self.data, Dataset) and not self.patch:
             which = which.to(self.device)
             return to_images(self.pixels.index_select(0, which)), None if self.labels is None else self.labels[which]
         places = torch.rand(self.batch, 2, generator=chance.generator(self.seed, "crop", seen))[share]
         return to_images(torch.stack(list(self._cut(which.tolist(), places.tolist())))), None
+
+    def _which(self, seen: int) -> Int64[Tensor, " _n"]:
+        which = self.order.between(seen, seen + self.batch)
+        if self.by_class and self.data.labels is not None:
+            return which[self.data.labels[which].argsort(stable=True)]
+        return which
 
     def _cut(self, which: list[int], places: list[list[float]]) -> Iterator[Tensor]:
         for i, (down, right) in zip(which, places, strict=True):

@@ -1,16 +1,17 @@
 """What a network that learned from people says of a generator: how smoothly it moves, and how different its images look."""
 
+import dataclasses
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from sfumato.core import chance
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Bytes, Images, Labels, Maps, PerImage, Vectors, to_images
 from sfumato.data.dataset import Dataset
-from sfumato.jobs.generate import generate
+from sfumato.jobs.generate import class_names, generate, labels_of
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import weights_hash
 from sfumato.metrics.interval import average
@@ -32,7 +33,8 @@ def comparer(name: str) -> Compares:
 def looks(network: Any, real: Dataset, compare: Compares, *, name: str, count: int, seed: int) -> list[Measurement]:
     """Perceptual path length of `count` pairs of latents, and the mean distance of so many pairs of generated and of `real` images.
 
-    2,000 pairs are the most that are measured.
+    2,000 pairs are the most that are measured. Where the network knows the classes of `real`, the same of pairs of one class: a generator
+    may make one image of each class and still look various.
     Paths lead through W, straight, where the network maps latents to styles, and through Z, on the sphere, where it does not; both ends
     are of one class. Raises SettingError for fewer than 100 pairs.
     """
@@ -45,17 +47,30 @@ def looks(network: Any, real: Dataset, compare: Compares, *, name: str, count: i
     report = [smoothness(lengths, compare, space=space, rng=rng, name=name, notes="both ends of one class" if network.classes else "")]
     made = generate(network, 2 * count, seed=seed, device=str(next(network.parameters()).device))
     protocol = Protocol(features=name, weights=weights_hash(compare), settings="mean distance of two images", generated=2 * count)
-    made = made[torch.randperm(len(made), generator=rng)]  # generated in turn, classes would always meet their neighbours
-    report.append(average("variety", pairs(compare, made), higher_is_better=True, protocol=protocol, rng=rng))
-    chosen = real.pixels[torch.randperm(len(real), generator=rng)[: 2 * count]]
-    known = Protocol(
-        features=name,
-        weights=protocol.weights,
-        settings=protocol.settings,
-        real=len(chosen),
-        reference=f"{real.name} {real.fingerprint[:8]}",
-    )
-    return [*report, average("real_variety", pairs(compare, chosen), higher_is_better=True, protocol=known, rng=rng)]
+    chosen = torch.randperm(len(real), generator=rng)[: 2 * count]
+    known = dataclasses.replace(protocol, generated=None, real=len(chosen), reference=f"{real.name} {real.fingerprint[:8]}")
+    labels = labels_of(network, range(seed, seed + 2 * count), None)
+    ours = "", made, labels, protocol
+    theirs = "real_", real.pixels[chosen], None if real.labels is None else real.labels[chosen], known
+    for whose, images, _, how in (ours, theirs):
+        # Generated in turn, classes would always meet their neighbours.
+        found = pairs(compare, images[torch.randperm(len(images), generator=rng)])
+        report.append(average(f"{whose}variety", found, higher_is_better=True, protocol=how, rng=rng))
+    if class_names(network) != list(real.classes):
+        return report
+    for whose, images, kinds, how in (ours, theirs):
+        if kinds is not None:
+            found = pairs(compare, images[partners(kinds, rng)])
+            how = dataclasses.replace(how, settings="mean distance of two images of one class")
+            report.append(average(f"{whose}variety_in_class", found, higher_is_better=True, protocol=how, rng=rng))
+    return report
+
+
+def partners(labels: Labels, rng: torch.Generator) -> Int64[Tensor, " _even"]:
+    """Which images to take so that the first and the second, the third and the fourth, and so on are of one class, drawn at random."""
+    mixed = torch.randperm(len(labels), generator=rng)
+    kinds = [mixed[labels[mixed] == kind] for kind in labels.unique()]
+    return torch.cat([members[: len(members) // 2 * 2] for members in kinds])
 
 
 @torch.no_grad()

@@ -44,7 +44,9 @@ class Trainee:
         self.phases: list[Phase] = settings.objective.phases(self.model)
         self.movers = movers(self.phases, settings)
         self.memories = {phase.name: phase.memory.to(device) for phase in self.phases if phase.memory is not None}
-        self.stream = Stream(data, batch=settings.batch, seed=settings.seed, device=device, patch=settings.patch)
+        self.stream = Stream(
+            data, batch=settings.batch, seed=settings.seed, device=device, patch=settings.patch, by_class=settings.by_class
+        )
         self._fits()
 
     def step(self, seen: int) -> dict[str, torch.Tensor]:
