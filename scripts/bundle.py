@@ -31,6 +31,8 @@ def main(run: Path, name: str, *, score: bool = False, images: int | None = None
     half = sum(4 * w.numel() for w in network.parameters()) > LIMIT
     checkpoint.save(target, network, network.config, card, half=half)
     report = tried(target, name) if isinstance(network, Restores) else evaluate(target, images=images, **COMPARED.get(name, {}))
+    if name in ALSO:
+        report += [dataclasses.replace(m, name=f"{m.name} {ALSO[name]['features']}") for m in evaluate(target, **ALSO[name])]
     if score:
         report.append(accuracy_score(target))
     card["metrics"] = [m.as_dict() for m in report]
@@ -43,6 +45,9 @@ def main(run: Path, name: str, *, score: bool = False, images: int | None = None
 
 COMPARED = {"cats": {"features": "squeezenet", "count": 6_000, "whole": True}}
 """How generators are measured for whose images no classifier is bundled: as many images against all real ones, in a trunk's features."""
+
+ALSO = {"eurosat": COMPARED["cats"]}
+"""How some are measured besides: a classifier is no witness for images that learnt from its like."""
 
 TRIALS = {
     "restore": (

@@ -61,8 +61,8 @@ def looks(network: Any, real: Dataset, compare: Compares, *, name: str, count: i
     for whose, images, kinds, how in (ours, theirs):
         if kinds is not None:
             found = pairs(compare, images[partners(kinds, rng)])
-            how = dataclasses.replace(how, settings="mean distance of two images of one class")
-            report.append(average(f"{whose}variety_in_class", found, higher_is_better=True, protocol=how, rng=rng))
+            alike = dataclasses.replace(how, settings="mean distance of two images of one class")
+            report.append(average(f"{whose}variety_in_class", found, higher_is_better=True, protocol=alike, rng=rng))
     return report
 
 
