@@ -99,3 +99,12 @@ def test_sweeping_removes_what_killed_writers_left_and_nothing_else(tmp_path):
 
 def test_sweeping_a_folder_that_is_not_there_is_fine(tmp_path):
     disk.sweep(tmp_path / "absent")
+
+
+def test_a_folder_that_takes_no_file_is_named(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("sfumato.core.disk.Path.touch", refused)
+    with pytest.raises(StorageError, match=r"here/raw: cannot be written \(Permission denied\)"), disk.partial(tmp_path / "here" / "raw"):
+        pass

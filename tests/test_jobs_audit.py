@@ -91,6 +91,13 @@ def test_a_collapsed_generator_repeats_itself(parts):
     assert "repeats itself: 100.0%" in told(found)
 
 
+@pytest.mark.parametrize("count", [201, 202, 203])
+def test_any_number_of_images_may_repeat_themselves(count, parts):
+    found = audit(Pupil(smooth(2, 3)), features=Pixels(channels=1, side=8), count=count)
+    assert figures(found)["duplicated"].value == 1
+    assert figures(found)["duplicated"].protocol.generated == count
+
+
 def test_without_unseen_images_training_images_stand_in(monkeypatch, parts):
     train, _ = parts
     monkeypatch.setattr("sfumato.jobs.audit.compared", lambda *_: (train, train))
@@ -110,6 +117,7 @@ def test_sheets_show_pairs_and_the_file_every_one_that_was_flagged(parts, tmp_pa
         assert sheet.size == (8 * 18 - 2, 8 * 18 - 2)
     stored = json.loads(paths[2].read_text())
     assert len(stored["copied"]) == 200
+    assert stored["by_chance"].keys() == {"copied", "duplicated"}
     assert stored["copied"][0].keys() == {"seed", "other", "distance", "flagged"}
 
 

@@ -188,6 +188,19 @@ def test_a_run_that_was_killed_in_between_goes_on(tmp_path, photo, brighter, mon
     assert restore_pictures(["../in/photo.png"], Path(), brighter)[0].status == "skipped"
 
 
+def test_what_is_drawn_where_an_interrupted_run_would_have_written_stays(tmp_path, photo, brighter, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sfumato.jobs.pictures.repair", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            restore_pictures([photo], tmp_path / "out", brighter)
+    (tmp_path / "out" / "photo.png").write_bytes(b"by hand")
+    assert "is there already" in restore_pictures([photo], tmp_path / "out", brighter)[0].words
+    assert (tmp_path / "out" / "photo.png").read_bytes() == b"by hand"
+
+
 def test_nothing_is_overwritten(tmp_path, photo, brighter):
     before = photo.read_bytes()
     for out in (photo.parent, photo):
@@ -278,9 +291,15 @@ def test_masks_are_found_by_folder_name_and_ending(tmp_path, photo, brighter):
             changed = (np.asarray(image) != before).any(axis=(1, 2))
         assert list(np.flatnonzero(changed)) == list(range(first, first + 8)), name
     (masks / "b" / "x.tif").rename(masks / "b" / "x.bmp")
-    said = {Path(e.source).name: e.words for e in restore_pictures([sources / "b"], tmp_path / "c", ask, mask=masks / "b")}
-    assert "x.bmp" in said["x.tif"]
+    assert {e.status for e in restore_pictures([sources / "b"], tmp_path / "c", ask, mask=masks / "b")} == {"done"}, "x.png is another's"
+    draw("b/x.webp", 0)
+    said = {Path(e.source).name: e.words for e in restore_pictures([sources / "b"], tmp_path / "d", ask, mask=masks / "b")}
+    assert "x.bmp and" in said["x.tif"]
     assert "could both be its mask" in said["x.tif"]
+    by_hand = [sources / "a" / "x.png", sources / "b" / "x.png"]
+    assert [e.status for e in restore_pictures(by_hand, tmp_path / "e", ask, mask=masks)] == ["done", "done"]
+    (masks / "a" / "x.png").rename(masks / "x.png")
+    assert "holds no mask" in restore_pictures([sources], tmp_path / "f", ask, mask=masks)[0].words, "at the top it may be anyone's"
 
 
 def test_a_file_that_somebody_changed_is_theirs(tmp_path, photo, brighter):

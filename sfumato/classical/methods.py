@@ -88,7 +88,7 @@ class Method:
     does: str
     """In a few words, for people who choose."""
     memory: float
-    """Bytes for each pixel of a colour picture at the height of the work, measured."""
+    """Bytes for each pixel of the result in colour at the height of the work, measured."""
     memory_missing: float = 0.0
     """Bytes more for each pixel that is to be filled in."""
 
@@ -101,7 +101,7 @@ METHODS = {
     "laplace": Method(apply=laplace, needs=("known",), does="fills in with a soap film", memory=380),
     "biharmonic": Method(apply=biharmonic, needs=("known",), does="fills in with slopes that go on", memory=110, memory_missing=1800),
     "telea": Method(apply=telea, needs=("known",), does="fills in from the border of the hole, in 8 bits", memory=75),
-    "bicubic": Method(apply=bicubic, needs=("scale",), does="enlarges by cubic interpolation", memory=500),
+    "bicubic": Method(apply=bicubic, needs=("scale",), does="enlarges by cubic interpolation", memory=30),
 }
 """What there is, by the name that users type."""
 

@@ -44,16 +44,20 @@ def whole(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def partial(path: Path) -> Iterator[Path]:
-    """A hidden file beside `path`, empty, that is gone afterwards unless it was moved; locked, so that `sweep` knows that it is in use."""
+    """A hidden file beside `path`, empty, that is gone afterwards unless it was moved; locked, so that `sweep` knows that it is in use.
+
+    Write into this very file: what is renamed over it has no lock. Raises StorageError as `write` does.
+    """
     # A name may be as long as names can be, and then nothing can be added to it.
     place = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}.sfumato-part")
     with contextlib.ExitStack() as held:
         held.callback(_removed, place)
-        place.touch()
-        if fcntl is not None:
-            file = held.enter_context(place.open("rb"))
-            with contextlib.suppress(OSError):  # some network disks have no locks
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with storing(path):
+            place.touch()
+            if fcntl is not None:
+                file = held.enter_context(place.open("r+b"))
+                with contextlib.suppress(OSError):  # some network disks have no locks
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield place
 
 
@@ -87,10 +91,10 @@ def _in_use(place: Path) -> bool:
     if fcntl is None:
         return False
     try:
-        with place.open("rb") as file:
+        with place.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:  # locked, somebody else's, or on a disk that knows no locks
+        return True
     return False

@@ -115,8 +115,8 @@ def audit(
     apart, other = nearest(ours[: len(some)], ours[: len(some)], others=True)
     between = nearest(some, some, others=True)[0]
     twin_limit = between.quantile(BY_CHANCE).item()
-    among = f"{len(some)} training images are nearer to each other"
-    unit = dataclasses.replace(protocol, real=len(some), settings=f"threshold {twin_limit:.4g}: {BY_CHANCE:.0%} of {among}")
+    among = f"threshold {twin_limit:.4g}: {BY_CHANCE:.0%} of {len(some)} training images are nearer to each other"
+    unit = dataclasses.replace(protocol, generated=len(apart), real=len(some), settings=among)
     report.append(_share("duplicated", apart < twin_limit, unit, together=2))
     return Audit(
         report=report,
@@ -140,7 +140,8 @@ def save(found: Audit, out: Path) -> list[Path]:
         for name, some in (("copied", found.copies), ("duplicated", found.duplicates))
     }
     paths.append(out / "audit.json")
-    disk.write(paths[-1], json.dumps({"report": [m.as_dict() for m in found.report], **flagged}, indent=2) + "\n")
+    told = {"report": [m.as_dict() for m in found.report], "by_chance": found.by_chance}
+    disk.write(paths[-1], json.dumps({**told, **flagged}, indent=2) + "\n")
     return paths
 
 
@@ -177,7 +178,7 @@ def _innocent(usual: Float[Tensor, " _k"], limit: float, *, together: int = 1) -
 
 def _interval(flags: Tensor, together: int) -> tuple[float, float]:
     """Of the share of `flags` that are set. Two images that are near flag each other: that is one thing seen, not two."""
-    return wilson(round(int(flags.sum()) / together), max(1, len(flags) // together))
+    return wilson(int(flags.sum()) // together, max(1, len(flags) // together))
 
 
 def _share(name: str, flags: Tensor, protocol: Protocol, *, together: int = 1) -> Measurement:

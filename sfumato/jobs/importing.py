@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from safetensors.torch import save_file
+from safetensors.torch import save as serialised
 
 from sfumato.core import disk
 from sfumato.core.errors import SettingError
@@ -25,8 +25,8 @@ def import_weights(path: Path, out: Path | None = None) -> list[str]:
     if kind in NAMED:
         snapshot = pickles.read(path)
         tensors = {f"{name}.{key}": value.contiguous() for name, net in snapshot.networks.items() for key, value in net.tensors.items()}
-        with disk.whole(target) as partial:
-            save_file(tensors, partial, metadata={"kind": kind, "file": path.name, "sha256": snapshot.sha256, "licence": snapshot.licence})
+        known = {"kind": kind, "file": path.name, "sha256": snapshot.sha256, "licence": snapshot.licence}
+        disk.write(target, serialised(tensors, metadata=known))
         told = f"{kind}: {len(tensors)} tensors, which no network here runs"
         return [told, f"licence: {snapshot.licence}", f"sha256 of {path.name}: {snapshot.sha256}", f"tensors: {target}"]
     network = foreign.load(path)

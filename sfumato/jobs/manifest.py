@@ -8,7 +8,6 @@ its bytes, so that a file that somebody changed since is theirs.
 import dataclasses
 import hashlib
 import json
-import math
 import os
 import time
 from dataclasses import dataclass
@@ -69,7 +68,7 @@ class Manifest:
     def mine(self, path: Path, target: Path) -> bool:
         """Whether the file at `target` was made from `path` by an earlier run, and is as that run left it."""
         row = self._last.get(self._place(target), {})
-        if row.get("status") == "begun" and row.get("begun", math.inf) <= target.stat().st_mtime + _CLOCKS:
+        if row.get("fresh") and row["begun"] <= target.stat().st_mtime + _CLOCKS:
             return row["source"] == os.path.abspath(path)  # killed between the file and its line
         return (os.path.abspath(path), digest(target)) in self._made.get(self._place(target), set())
 
@@ -79,7 +78,8 @@ class Manifest:
             return
         facts = self._facts(path, mask) if entry.status == "done" else {}
         row = {**dataclasses.asdict(entry), "source": os.path.abspath(path), "place": self._place(target), **facts}
-        row |= {"made": digest(target)} if entry.status == "done" else {"begun": time.time()} if entry.status == "begun" else {}
+        row |= {"made": digest(target)} if entry.status == "done" else {}
+        row |= {"begun": time.time(), "fresh": not target.exists()} if entry.status == "begun" else {}
         self._note(row)
         with disk.storing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -57,8 +57,9 @@ def restore_pictures(
     entries = []
     for place in {(folder / name).parent for _, name in found}:
         disk.sweep(place, below=False)
+    beside = [path for path, _ in found]
     for number, (path, name) in enumerate(found, 1):
-        target, own = (out if alone else folder / name), functools.partial(_mask_of, mask, path, name.parent)
+        target, own = (out if alone else folder / name), functools.partial(_mask_of, mask, path, name.parent, beside)
         entry = _attempt(path, target, request, own, manifest, originals, overwrite=overwrite)
         tell(entry, number, len(found))
         entries.append(entry)
@@ -145,19 +146,29 @@ def _attempt(
         if isinstance(error, RuntimeError) and not short:
             raise
         made = entry("failed", str(error) if isinstance(error, SfumatoError) else f"{path}: not enough memory; give less --memory")
+    except BaseException:  # interrupted: what comes to lie there from now on is not ours
+        manifest.add(entry("failed", f"{path}: interrupted"), path, target, own)
+        raise
     manifest.add(made, path, target, own)
     return made
 
 
-def _mask_of(mask: Path | None, path: Path, below: Path) -> Path | None:
-    """The mask of a picture: `mask` itself, or what in this folder, or first in its folder `below`, has the picture's name.
+def _mask_of(mask: Path | None, path: Path, below: Path, pictures: Sequence[Path]) -> Path | None:
+    """The mask of a picture: `mask` itself, or what has the picture's name in this folder.
 
-    With its ending too, before or instead of the mask's own, is nearer than without. Raises ImageError for none, or several as near.
+    It is looked for in its folder `below` and in one called like the picture's own; in the folder itself only if no other of the
+    `pictures`, from elsewhere, is called so. With its ending too, before or instead of the mask's own, is nearer than without. Raises
+    ImageError for none, or several as near.
     """
     if mask is None or not mask.is_dir():
         return mask
-    for folder in dict.fromkeys((mask / below, mask)):
+    namesakes = [other for other in pictures if other.stem == path.stem]
+    theirs = {other.name for other in namesakes} - {path.name}
+    alone = all(other.parent == path.parent for other in namesakes)
+    places = [mask / below, mask / path.absolute().parent.name]
+    for folder in dict.fromkeys([*places, mask] if alone else places):
         drawn = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+        drawn = [p for p in drawn if p.name not in theirs]
         for mine in ([p for p in drawn if path.name in (p.name, p.stem)], [p for p in drawn if p.stem == path.stem]):
             if len(mine) > 1:
                 raise ImageError(f"{path}: {' and '.join(map(str, mine))} could both be its mask; name it like the picture, {path.name}")

@@ -109,7 +109,7 @@ def _method_memory(plan: Remedy, images: Images) -> float:
     if plan.method == PRIOR:
         return BASE + MEMORY * pixels
     method, missing = classical.METHODS[plan.method], 0 if plan.known is None else int((plan.known == 0).sum())
-    return BASE + method.memory * pixels + method.memory_missing * missing
+    return BASE + method.memory * pixels * plan.scale**2 * images.shape[1] / 3 + method.memory_missing * missing
 
 
 def _blended(before: Images, after: Maps, plan: Remedy, request: Request) -> Maps:

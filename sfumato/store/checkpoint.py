@@ -2,15 +2,13 @@
 
 import contextlib
 import json
-import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialised
 from torch import nn
 
 from sfumato.core import disk, settings
@@ -67,17 +65,8 @@ def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
     """Writes a file, whole or not at all. Raises StorageError if that fails, with the old file untouched."""
     flat = {name: t.detach().cpu().contiguous(memory_format=torch.contiguous_format) for name, t in tensors.items()}
-    with disk.whole(path) as partial:
-        try:
-            save_file(flat, partial, metadata={KEY: json.dumps({"format": FORMAT, **header})})
-        except SafetensorError as error:
-            raise _cause(error) from error
-
-
-def _cause(error: SafetensorError) -> OSError:
-    """What the system said to a writer that keeps the number to itself."""
-    number = re.search(r"os error (\d+)", str(error))
-    return OSError(int(number[1]), os.strerror(int(number[1]))) if number else OSError(str(error))
+    # Not the library's own way to a file: it leaves a temporary one of another name behind where it is killed.
+    disk.write(path, serialised(flat, metadata={KEY: json.dumps({"format": FORMAT, **header})}))
 
 
 @contextlib.contextmanager

@@ -44,8 +44,8 @@ class TrainSettings:
     batch: Annotated[int, Range(1, 65536, "images")] = 64
     """Images a step, over all processes together."""
     by_class: bool = False
-    """Whether each batch lies in the order of its classes, so that a minibatch deviation compares images of one class: else a generator
-    may make one image of each, and nothing tells."""
+    """Whether each batch lies in the order of its classes, if the data has any. A minibatch deviation, if the network has one, then mostly
+    compares images of one or two classes: else a generator may make one image of each, and nothing tells."""
     lr: Annotated[float, Range(0, 1)] = 1e-3
     """Peak step size."""
     lr_end: Annotated[float, Range(0, 1, "of the peak")] = 0.0
@@ -119,8 +119,6 @@ def resolve(asked: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
         raise SettingError(
             f"objective.freeze = {asked.objective.freeze} would keep random weights as they are; say what to start from (start)"
         )
-    if asked.by_class and data.labels is None:
-        raise SettingError(f"by_class has no effect: {data.name} has no classes; leave it unset")
     if len(data) < 2:
         raise DataError(f"{data.name} has {len(data)} image; training needs at least 2")
     if repairs(asked):
