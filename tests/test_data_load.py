@@ -249,7 +249,7 @@ def test_more_than_memory_holds(tmp_path):
             load(tmp_path)
 
 
-@pytest.mark.parametrize("wrong", [{"size": (0, 8)}, {"size": (8, 5000)}, {"channels": 2}, {"tolerance": 1.5}, {"tolerance": -0.1}])
+@pytest.mark.parametrize("wrong", [{"size": (0, 8)}, {"size": (8, 5000)}, {"channels": 5}, {"tolerance": 1.5}, {"tolerance": -0.1}])
 def test_settings_that_cannot_be(tmp_path, wrong):
     with pytest.raises(SettingError, match=next(iter(wrong))):
         load(tmp_path, **wrong)

@@ -75,7 +75,9 @@ def test_any_picture_is_cut_to_fit(untrained, tmp_path):
         fitted(torch.zeros(2, 3, 9, 9), network)
     with pytest.raises(ImageError, match=r"absent\.png"):
         project(network, tmp_path / "absent.png")
-    with pytest.raises(ImageError, match="2 channels"):
-        fitted(tmp_path / "grey.png", untrained("vae", channels=2))
+    clear = fitted(tmp_path / "grey.png", untrained("vae", channels=2))[0]
+    assert torch.equal(clear[1], torch.ones_like(clear[1])), "grey, and opaque"
+    with pytest.raises(ImageError, match="5 channels"):
+        fitted(tmp_path / "grey.png", untrained("vae", channels=5))
     with pytest.raises(SettingError, match="steps = 0"):
         project(network, torch.zeros(3, 16, 24), steps=0)

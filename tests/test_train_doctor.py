@@ -47,7 +47,7 @@ def test_doses_are_for_symptoms_and_for_dials_that_exist():
         ({}, {"penalty/share": 0.95}, "gamma", 0.5),
         ({"target": 0.6}, {"discriminator/told_apart": 0.99}, "target", 0.5),
         ({"probability": 0.2}, {"discriminator/told_apart": 0.99}, "probability", 0.3),
-        ({"probability": 0.8}, {"discriminator/told_apart": 0.5, "discriminator/probability": 0.8}, "probability", 0.4),
+        ({"probability": 0.8}, {"discriminator/certainty": 0.4, "discriminator/probability": 0.8}, "probability", 0.4),
         ({}, {"discriminator/certainty": 0.99}, "gamma", 2.0),
     ],
 )

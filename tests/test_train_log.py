@@ -71,7 +71,7 @@ def test_a_sheet_is_kept_under_its_number_of_images(count, tmp_path):
 ILL = {
     "collapse": {"generator/diversity": 0.1},
     "copies": {"pulse/copies": 0.7},
-    "blinded": {"discriminator/probability": 0.7, "discriminator/told_apart": 0.51},
+    "blinded": {"discriminator/probability": 0.7, "discriminator/certainty": 0.4},
     "decline": {"pulse/decline": 4.0},
     "overpowered": {"discriminator/told_apart": 0.99},
     "divergence": {"discriminator/real_logit": -2000.0},
@@ -83,6 +83,7 @@ WELL = {
     "images": 1,
     "generator/diversity": 0.8,
     "discriminator/told_apart": 0.8,
+    "discriminator/certainty": 0.6,
     "discriminator/real_logit": 2.0,
     "penalty/share": 0.3,
     "elbo/kl": 9.0,

@@ -29,8 +29,9 @@ SYMPTOMS = {
     "Use minibatch_deviation, a stronger r1 and r2, or a smaller lr",
     "overpowered": "the discriminator tells {discriminator/told_apart:.0%} of real images from generated ones: it has won or learnt "
     "the data by heart. Use a stronger r1, augmentation in the objective, or more images",
-    "blinded": "images are changed so often (probability {discriminator/probability:.2f}) that the discriminator tells only "
-    "{discriminator/told_apart:.0%} of real ones from generated ones. Use a lower probability",
+    "blinded": "images are changed more often (probability {discriminator/probability:.2f}) than their number calls for: of real ones the "
+    "discriminator is hardly sure (mean sign {discriminator/certainty:.2f}; 0.6 is usual), and it tells {discriminator/told_apart:.0%} of "
+    "them from generated ones. Use a lower probability",
     "divergence": "the discriminator's logits have grown to {discriminator/real_logit:.0f}: the run is diverging. "
     "Use a smaller lr or a stronger r1",
     "smothered": "the gradient penalty is {penalty/share:.0%} of what the discriminator minimises, so it hardly learns. "
@@ -187,7 +188,7 @@ def _shows(symptom: str, row: Row) -> bool:
         "collapse": row.get("generator/diversity", 1.0) < 0.25,
         "copies": row.get("pulse/copies", 0.0) > 0.5 or row.get("pulse/narrowed", 1.0) < 1 / 3,
         "overpowered": row.get("discriminator/told_apart", 0.5) > 0.97 or row.get("discriminator/certainty", 0.0) > 0.97,
-        "blinded": row.get("discriminator/probability", 0.0) > 0.2 and row.get("discriminator/told_apart", 1.0) < 0.53,
+        "blinded": row.get("discriminator/probability", 0.0) > 0.2 and row.get("discriminator/certainty", 1.0) < 0.5,
         "divergence": abs(row.get("discriminator/real_logit", 0.0)) > 500,
         "smothered": row.get("penalty/share", 0.0) > 0.9,
         "decline": row.get("pulse/decline", 1.0) > 2.5,
