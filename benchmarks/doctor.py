@@ -83,16 +83,18 @@ def main(images: int, cases: list[str]) -> None:
     print(f"right settings: {right:.0f} after {images:,} images", flush=True)
     good = 0
     for case in cases:
-        untreated, _ = run(case, images, "watch", data)
         treated, heard = run(case, images, "act", data)
         # An illness that is named on the way counts only where the run then stops, or ends with it.
         ended_ill = treated == float("inf") or any("at the end" in words for words in heard.said)
         named = [illness for illness in NAMED[case] if ended_ill and any(f" {illness}" in words for words in heard.said)]
         verdict = "recovered" if treated <= ENOUGH * right else f"named {', '.join(named)}" if named else "NEITHER"
         good += verdict != "NEITHER"
-        print(f"{case}: untreated {untreated:.0f}, treated {treated:.0f}: {verdict}", flush=True)
+        print(f"{case}: treated {treated:.0f}: {verdict}", flush=True)
         print("\n".join(f"    {words}" for words in heard.said), flush=True)
-    print(f"{good} of {len(cases)}")
+    print(f"{good} of {len(cases)}", flush=True)
+    for case in cases:
+        untreated, _ = run(case, images, "watch", data)
+        print(f"{case}: untreated {untreated:.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -120,6 +120,25 @@ def test_images_that_get_worse_are_noticed_when_two_measures_agree():
     assert "5.0 times as far from the data" in said[-1][0]
 
 
+@pytest.mark.parametrize(("distances", "ill"), [((9.0, 8.0, 7.0, 6.0, 5.0, 4.0), False), ((9.0, 4.0, 5.0, 4.0, 4.5), True), ((), True)])
+def test_a_discriminator_that_has_won_is_no_illness_while_images_come_nearer(distances, ill):
+    doctor, said = Doctor(), []
+    for distance in distances or [None] * 6:
+        figures = {"discriminator/told_apart": 0.99} | ({} if distance is None else {"pulse/frechet": distance})
+        said += visits(doctor, controller(), figures, times=2)[0]
+    assert [("it has won" in text) for text in said] == [True] * ill
+    again = Doctor()
+    again.restore(json.loads(json.dumps(doctor.state())))
+    assert again.state() == doctor.state()
+
+
+@pytest.mark.parametrize(("target", "ill"), [(0.0, True), (0.6, True), (0.4, False)])
+def test_a_discriminator_as_sure_as_it_is_meant_to_be_is_not_blinded(target, ill):
+    figures = {"discriminator/probability": 0.7, "discriminator/certainty": 0.4, "discriminator/target": target}
+    said, _ = visits(Doctor(), {}, figures, times=PATIENCE)
+    assert [("changed more often" in text) for text in said] == [True] * ill
+
+
 def test_all_it_knows_fits_in_a_file():
     doctor, other = Doctor(acts=True), Doctor(acts=True)
     visits(doctor, controller(), {"penalty/share": 0.95, "pulse/frechet": 3.0}, times=PATIENCE + 1)

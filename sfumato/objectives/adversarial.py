@@ -164,6 +164,8 @@ class Duel:
         losses["certainty"] = sure.mean()
         if self.config.adaptive.active:
             losses["probability"] = self.controller.probability.clone()
+        if self.config.adaptive.target:
+            losses["target"] = self.controller.target.clone()
         if self.config.loss == "non-saturating":
             losses["minimax_value"] = -total.detach()
         if self.config.gradient_penalty:

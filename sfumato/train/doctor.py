@@ -27,8 +27,8 @@ SYMPTOMS = {
     "copies": "{pulse/copies:.0%} of the generated images are nearly copies of another, and all are {pulse/narrowed:.2f} times as "
     "various as they have been: the generator is collapsing. "
     "Use minibatch_deviation, a stronger r1 and r2, or a smaller lr",
-    "overpowered": "the discriminator tells {discriminator/told_apart:.0%} of real images from generated ones: it has won or learnt "
-    "the data by heart. Use a stronger r1, augmentation in the objective, or more images",
+    "overpowered": "the discriminator tells {discriminator/told_apart:.0%} of real images from generated ones, which come no nearer to "
+    "them: it has won or learnt the data by heart. Use a stronger r1, augmentation in the objective, or more images",
     "blinded": "images are changed more often (probability {discriminator/probability:.2f}) than their number calls for: of real ones the "
     "discriminator is hardly sure (mean sign {discriminator/certainty:.2f}; 0.6 is usual), and it tells {discriminator/told_apart:.0%} of "
     "them from generated ones. Use a lower probability",
@@ -42,6 +42,10 @@ SYMPTOMS = {
 }
 AGREED: dict[str, Callable[[Iterable[float]], float]] = {"pulse/copies": min, "pulse/diversity": max}
 """Of two pulses, which value both bear out."""
+USUAL = 0.6
+"""How sure of real images the discriminator is to be, where the run does not aim at another certainty."""
+RECENT = 3
+"""Pulses in which images that still learn come nearer."""
 WELL = "the run looks fine"
 
 
@@ -114,7 +118,7 @@ class Doctor:
         self.returns, self.pace = self.returns + 1, self.pace / 2
         self.figures = Figures()
         self._rows.clear()
-        self._doses, self._distances, self._pulses = {}, self._distances[:1], []
+        self._doses, self._distances, self._pulses = {}, sorted(self._distances)[:1], []
         return f"doctor: {why}; back to the last good state, with {self.pace:g} of the step"
 
     @property
@@ -149,7 +153,8 @@ class Doctor:
     def _with_pulses(self, row: Row) -> Row:
         """`row`, with what the last two pulses agree on, taken less often than lines are written, and with their trend.
 
-        That is how far images are from the data over how near they have been.
+        `pulse/decline` is how far images are from the data over how near they have been, `pulse/gain` the share by which they came
+        nearer in the last pulses: all of it while there are no earlier ones.
         """
         if "pulse/frechet" in row:
             self._pulses = [*self._pulses[-1:], {name: row[name] for name in AGREED if name in row}]
@@ -160,11 +165,14 @@ class Doctor:
         self._widest = max(self._widest, row.get("pulse/diversity", 0.0))
         row["pulse/narrowed"] = row.get("pulse/diversity", self._widest) / self._widest if self._widest else 1.0
         if "pulse/frechet" in row:
-            self._distances = [min([*self._distances[:1], row["pulse/frechet"]]), *self._distances[1:][-1:], row["pulse/frechet"]]
-        if len(self._distances) < 3:
+            self._distances.append(row["pulse/frechet"])
+        if not self._distances:
             return row
-        best, *last = self._distances
-        return {**row, "pulse/decline": min(last) / max(best, 1e-9)}
+        before, now = (min(distances, default=float("inf")) for distances in (self._distances[:-RECENT], self._distances))
+        row["pulse/gain"] = 1 - now / max(before, 1e-9)
+        if len(self._distances) >= 3:
+            row["pulse/decline"] = min(self._distances[-2:]) / max(now, 1e-9)
+        return row
 
     def _treat(self, name: str, memories: dict[str, Memory]) -> list[str]:
         done = []
@@ -187,8 +195,10 @@ def _shows(symptom: str, row: Row) -> bool:
     return {
         "collapse": row.get("generator/diversity", 1.0) < 0.25,
         "copies": row.get("pulse/copies", 0.0) > 0.5 or row.get("pulse/narrowed", 1.0) < 1 / 3,
-        "overpowered": row.get("discriminator/told_apart", 0.5) > 0.97 or row.get("discriminator/certainty", 0.0) > 0.97,
-        "blinded": row.get("discriminator/probability", 0.0) > 0.2 and row.get("discriminator/certainty", 1.0) < 0.5,
+        "overpowered": row.get("pulse/gain", 0.0) < 0.03
+        and max(row.get("discriminator/told_apart", 0.5), row.get("discriminator/certainty", 0.0)) > 0.97,
+        "blinded": row.get("discriminator/probability", 0.0) > 0.2
+        and row.get("discriminator/certainty", 1.0) < (row.get("discriminator/target", 0.0) or USUAL) - 0.1,
         "divergence": abs(row.get("discriminator/real_logit", 0.0)) > 500,
         "smothered": row.get("penalty/share", 0.0) > 0.9,
         "decline": row.get("pulse/decline", 1.0) > 2.5,
