@@ -59,6 +59,12 @@ def opened(source: Source, name: str, *, limit: int | None = MAX_PIXELS) -> Iter
         yield image
 
 
+def refuse_several(image: Image.Image) -> None:
+    """Raises ImageError for what has more frames or pages than one picture can keep."""
+    if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:  # the others of an MPO are previews
+        raise ImageError(f"has {frames} frames or pages, of which only the first could be kept: take it apart first")
+
+
 @contextlib.contextmanager
 def reading(name: str) -> Iterator[None]:
     """Turns whatever goes wrong while the file `name` is read into an ImageError that begins with it."""

@@ -67,10 +67,8 @@ def read(path: Path, *, lossless: bool = False) -> Picture:
     if lossless and found.bits == 16 and found.channels > 1:
         return _through_strips(path)
     with decode.opened(path, str(path)) as image:
-        if lossless and image.format != "MPO" and getattr(image, "n_frames", 1) > 1:  # the others of an MPO are previews
-            raise ImageError(
-                f"has {getattr(image, 'n_frames', 1)} frames or pages, of which only the first could be kept: take it apart first"
-            )
+        if lossless:
+            decode.refuse_several(image)
         depth = found.bits if image.format in ("PNG", "TIFF") else 1 if image.mode == "1" else 8
         layout = _LAYOUTS.get(image.mode, "samples")
         upright = ImageOps.exif_transpose(image)

@@ -18,7 +18,6 @@ from sfumato.jobs.repair import repaired
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 """What the names of films end in."""
 
-
 _COLOURS = ("colorspace", "color_range", "color_primaries", "color_trc")
 """What a film says of its colours."""
 _STANDARDS = (1, 4, 5, 6, 7, 9)

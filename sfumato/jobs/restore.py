@@ -93,8 +93,7 @@ def _opened(picture: Image.Image | str | Path) -> Image.Image:
     if found.bits == 16 and found.channels > 1:
         raise ImageError(f"{picture}: no PIL image holds 16 bits of colour; restore_pictures repairs it from file to file")
     with decode.opened(Path(picture), str(picture)) as image:
-        if image.format != "MPO" and (frames := getattr(image, "n_frames", 1)) > 1:  # the others of an MPO are previews
-            raise ImageError(f"has {frames} frames or pages, of which only the first could be kept: take it apart first")
+        decode.refuse_several(image)
         upright = ImageOps.exif_transpose(image)
         upright.load()
     return upright
