@@ -25,6 +25,11 @@ def test_a_generated_image_is_found_again(untrained, kind):
     assert torch.equal(found.image, subjects.shown(network, found.subject))
 
 
+def test_what_a_single_start_does_not_find_is_found_from_several():
+    network = sf.load("fashion")
+    assert project(network, sf.generate(network, 1, seed=9)[0]).psnr >= 30, "from the nearest start alone: 17 dB"
+
+
 def test_fitting_one_style_alone_leaves_noise_and_layers_as_they_are(untrained):
     network = untrained("stylegan")
     found = project(network, sf.generate(network, 1, seed=2), steps=4, layers=False, noise=False).subject
