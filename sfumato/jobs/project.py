@@ -34,11 +34,11 @@ from sfumato.store import weights
 Whose = Int64[Tensor, " _starts"]
 Picture = Tensor | Image.Image | str | Path
 
-DRAWS, STARTS = 1024, 256
-"""Styles from which the network's own deviations are known, and how many of them are looked at for a start."""
-ROUNDS, ROUND = 4, 0.04
-"""From the nearest starts, two for each halving, the search goes some way; after each round the nearer half goes on. Steps of a round,
-as a share of all. From a single start one picture in three is not found by some generators."""
+DRAWS, STARTS = 1024, 64
+"""Styles from which the network's own deviations are known, and how many of them, at least, are looked at for a start."""
+TOGETHER, ROUND = 16, 0.04
+"""The search begins at so many of the nearest starts at once, of images larger than 64 x 64 pixels at fewer in proportion; after each
+round, this share of the steps, the nearer half goes on. From a single start some generators do not find one image in three."""
 RATE, RISE, FALL = 0.1, 0.05, 0.25
 """Step size in deviations, and the shares of the steps in which it rises and falls."""
 BLUR = 0.05
@@ -99,7 +99,7 @@ def project(
     own, labels, spread = start(network, target, likeness, label, rng)
     search = _Search(network, likeness, spread, labels, rng)
     first = steps if not layers or network.styles == 1 else steps * 2 // 5
-    for _ in range(ROUNDS):
+    while len(own) > 1:
         own = search.halve(search.run(own, round(ROUND * steps), tell=tell))
     styles = search.run(own, first - search.steps, noise=noise and first == steps, tell=tell)
     if first < steps:
@@ -160,8 +160,10 @@ def start(
     labels = labels_of(network, range(DRAWS), label)
     styles = styled(network, z, labels)[:, :1]
     spread = spread_of(styles, target.device)
-    mean, tried = spread.mean.cpu(), styles[:STARTS]
-    whose = None if labels is None else labels[:STARTS]
+    together = 2 ** int(math.log2(max(1, min(TOGETHER, TOGETHER * 64 * 64 // math.prod(network.size)))))
+    starts = max(STARTS, 16 * together)
+    mean, tried = spread.mean.cpu(), styles[:starts]
+    whose = None if labels is None else labels[:starts]
     if isinstance(network, Encodes):
         names = None if labels is None else labels[: max(1, network.classes if label is None else 1)]
         shots = target.expand(1 if names is None else len(names), -1, -1, -1)
@@ -170,7 +172,7 @@ def start(
     tried = torch.cat([mean, tried])
     whose = None if whose is None else torch.cat([whose[:1], whose])
     images = show(network, tried.expand(-1, network.styles, -1), whose).to(target.device)
-    best = torch.cat([likeness(part) for part in images.split(16)]).topk(2**ROUNDS, largest=False).indices.cpu()
+    best = torch.cat([likeness(part) for part in images.split(16)]).topk(together, largest=False).indices.cpu()
     own = (tried[best].to(target.device) - spread.mean) / spread.deviation
     return own, None if whose is None else whose[best].to(target.device), spread
 
