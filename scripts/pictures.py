@@ -29,6 +29,8 @@ def main() -> None:
         save_image(FOLDER / f"{name}.png", enlarged(sheet([(generate(name, 100), 20)]), 2))
     # As they come, seeds 0 to 47; as JPEG, for PNG takes 2.7 times the bytes of it.
     save_image(FOLDER / "cats.jpg", sheet([(generate("cats", 48), 12)]))
+    tiles = weights.load("eurosat")
+    save_image(FOLDER / "eurosat.jpg", sheet([(torch.cat([generate(tiles, 12, label=kind) for kind in range(tiles.classes)]), 12)]))
     editing()
     save_image(FOLDER / "glyphs.png", enlarged(sheet([(to_images(glyphs(60, (32, 32), channels=3).pixels), 20)]), 2))
 

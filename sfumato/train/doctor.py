@@ -27,8 +27,8 @@ SYMPTOMS = {
     "copies": "{pulse/copies:.0%} of the generated images are nearly copies of another, and all are {pulse/narrowed:.2f} times as "
     "various as they have been: the generator is collapsing. "
     "Use minibatch_deviation, a stronger r1 and r2, or a smaller lr",
-    "overpowered": "the discriminator tells {discriminator/told_apart:.0%} of real images from generated ones, which come no nearer to "
-    "them: it has won or learnt the data by heart. Use a stronger r1, augmentation in the objective, or more images",
+    "overpowered": "the discriminator tells {discriminator/told_apart:.0%} of real images from generated ones, and nothing shows that "
+    "these still come nearer: it has won or learnt the data by heart. Use a stronger r1, augmentation in the objective, or more images",
     "blinded": "images are changed more often (probability {discriminator/probability:.2f}) than their number calls for: of real ones the "
     "discriminator is hardly sure (mean sign {discriminator/certainty:.2f}; 0.6 is usual), and it tells {discriminator/told_apart:.0%} of "
     "them from generated ones. Use a lower probability",
