@@ -12,7 +12,7 @@ from sfumato.core.image import to_images, to_pixels
 from sfumato.data.files import save_image
 from sfumato.data.glyphs import glyphs
 from sfumato.jobs.directions import contact_sheet, directions
-from sfumato.jobs.generate import generate
+from sfumato.jobs.generate import class_names, generate
 from sfumato.jobs.mix import mix
 from sfumato.jobs.page import sheet
 from sfumato.store import weights
@@ -30,7 +30,7 @@ def main() -> None:
     # As they come, seeds 0 to 47; as JPEG, for PNG takes 2.7 times the bytes of it.
     save_image(FOLDER / "cats.jpg", sheet([(generate("cats", 48), 12)]))
     tiles = weights.load("eurosat")
-    save_image(FOLDER / "eurosat.jpg", sheet([(torch.cat([generate(tiles, 12, label=kind) for kind in range(tiles.classes)]), 12)]))
+    save_image(FOLDER / "eurosat.jpg", sheet([(torch.cat([generate(tiles, 12, label=kind) for kind in class_names(tiles)]), 12)]))
     editing()
     save_image(FOLDER / "glyphs.png", enlarged(sheet([(to_images(glyphs(60, (32, 32), channels=3).pixels), 20)]), 2))
 

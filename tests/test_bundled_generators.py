@@ -16,7 +16,7 @@ from sfumato.metrics.features import describe
 from sfumato.metrics.kernel import discrepancy
 from sfumato.store import weights
 
-each = pytest.mark.parametrize("name", ["cats"])
+each = pytest.mark.parametrize("name", ["cats", "eurosat"])
 
 
 @each
