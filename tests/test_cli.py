@@ -13,6 +13,7 @@ from PIL import Image
 
 import sfumato as sf
 from sfumato.cli import main
+from sfumato.jobs.models import list_models
 from sfumato.store import checkpoint, weights
 
 
@@ -89,6 +90,17 @@ def test_train_then_generate(capsys, photos, tmp_path, monkeypatch):
     assert "runs/photos" in out
     refuses(capsys, "train", "dcgan", "--data", str(photos), *SMALL, "--lr", "0.01", saying="lr")
     assert run(capsys, "interpolate", "runs/photos", "--seeds", "0", "1", "--steps", "2", "--out", "w.gif", "--threads", "1")[0] == 0
+
+
+def test_models_tells_how_good_each_is_and_under_which_terms(capsys, tmp_path):
+    code, out, _ = run(capsys, "models", "--runs", str(tmp_path))
+    told = " ".join(out.split())
+    entries = list_models()
+    assert code == 0
+    assert entries
+    for entry in entries:
+        assert f"{entry.name} {entry.headline} {entry.family}, {entry.megabytes:.1f} MB" in told
+        assert " ".join(entry.card["data"]["terms"].split()) in told
 
 
 def test_no_images(capsys, tmp_path):

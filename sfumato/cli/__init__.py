@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich.table import Column, Table
+from rich.text import Text
 
 from sfumato import __version__
 from sfumato.cli import dreaming, editing
@@ -287,18 +288,12 @@ def models(*, runs: Path = Path("runs")) -> None:
     with machine(1):
         from sfumato.jobs.models import list_models as job
 
-        table = Table(Column("name", no_wrap=True), "family", "MB", "trained on", "measured", "terms of the data")
+        table = Table.grid(Column(no_wrap=True), Column(), padding=(0, 2, 0, 0))
         for entry in job(runs):
             data = entry.card.get("data", {})
-            about = (
-                entry.name,
-                entry.family,
-                f"{entry.megabytes:.1f}",
-                str(data.get("name", "?")),
-                entry.headline,
-                str(data.get("terms", "?")),
-            )
-            table.add_row(*about)
+            made = f"{entry.family}, {entry.megabytes:.1f} MB, trained on {data.get('name', '?')} ({data.get('terms', 'terms unknown')})"
+            table.add_row(Text(entry.name, "bold"), Text(entry.headline or "nothing measured yet"))
+            table.add_row("", Text(made, "dim"))
         console.print(table)
 
 
