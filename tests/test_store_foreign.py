@@ -2,6 +2,8 @@
 
 import os
 import pickle  # noqa: TID251  to make what must be refused
+import struct
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -292,6 +294,33 @@ def test_code_is_refused_by_name_and_not_run(tmp_path):
     (tmp_path / "odd.pth").write_bytes(pickle.dumps({"model.0.weight": Hostile(mark)}, protocol=4))
     refused(tmp_path / "odd.pth", "refused, nothing of it was run")
     assert not mark.exists()
+
+
+def test_a_compressed_file_that_would_swell_is_refused(tmp_path):
+    torch.save({"model.0.weight": torch.zeros(1 << 18)}, tmp_path / "plain.pt")
+    with zipfile.ZipFile(tmp_path / "plain.pt") as plain, zipfile.ZipFile(tmp_path / "small.pt", "w", zipfile.ZIP_DEFLATED) as small:
+        for name in plain.namelist():
+            small.writestr(name, plain.read(name))
+    refused(tmp_path / "small.pt", "is compressed, which torch.save never does")
+
+
+def test_the_weights_are_found_in_what_a_training_run_saved(tmp_path):
+    net = shaken(ours("dncnn", **SMALL))
+    tensors = OrderedDict(chain(net, "model", lambda i: 2 * i))
+    optimiser = torch.optim.Adam(net.parameters())
+    net.restore(torch.rand(1, 1, 8, 8)).sum().backward()
+    optimiser.step()
+    milestones = torch.optim.lr_scheduler.MultiStepLR(optimiser, [2, 4]).state_dict()
+    saved = {"epoch": 3, "best": 30.1, "state_dict": tensors, "optimizer": optimiser.state_dict(), "schedule": milestones}
+    torch.save(saved, tmp_path / "new.pth")
+    torch.save(saved, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
+    data = (tmp_path / "old.pth").read_bytes()
+    for name in map(str.encode, tensors):  # as Python 2 wrote text
+        data = data.replace(b"X" + struct.pack("<I", len(name)) + name, b"U" + bytes([len(name)]) + name)
+    (tmp_path / "older.pth").write_bytes(data)
+    image = torch.rand(1, 1, 24, 24)
+    for name in ("new.pth", "old.pth", "older.pth"):
+        assert torch.equal(foreign.load(tmp_path / name).restore(image), net.to(memory_format=torch.channels_last).restore(image))
 
 
 def test_damage_is_told(tmp_path):

@@ -202,6 +202,9 @@ def test_a_little_that_grows_is_refused(tmp_path, monkeypatch):
     shape = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R(K\x01" + number((1 << 50,))
     shape += b"cnumpy\ndtype\nX\x02\x00\x00\x00u1\x89\x88\x87R\x89C\x08abcdefghtb"
     refused(tmp_path, good + shape + b"s.", "numpy array of shape .* has 8 bytes")
+    for many in (10_000, 2_000_000_000):
+        empty = shape.replace(number((1 << 50,)), number((many, 0))).replace(b"C\x08abcdefgh", b"C\x00")
+        refused(tmp_path, good + empty + b"s.", "ask for more than 2 times")
 
 
 def test_one_storage_under_many_names_is_refused(tmp_path):

@@ -122,6 +122,35 @@ def test_a_step_that_diverges_sends_the_run_back_and_resume_is_still_exact(cared
     assert said.endswith("back to the last good state, with 0.5 of the step")
 
 
+class Die(Watch):
+    """Ends the run as a loss of power would: without a last save."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def row(self, row, settings):
+        if row["images"] >= self.images:
+            raise KeyError("no power")
+
+
+def test_killed_right_after_a_save_it_comes_back_to_the_same_good_state(cared_for, bars, tmp_path, monkeypatch):
+    """The state that was read is the good state too; what goes on must not write into it."""
+    healthy = Trainee._descend
+
+    def poisoned(self, phase, batch, seen):
+        if seen == 120 and self.pace == 1.0:
+            raise DivergenceError("phase 'generator' is no longer finite after 120 images")
+        return healthy(self, phase, batch, seen)
+
+    monkeypatch.setattr(Trainee, "_descend", poisoned)
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    fit(cared_for, data=bars, run=straight, device="cpu")
+    with pytest.raises(KeyError, match="no power"):
+        fit(cared_for, data=bars, run=killed, device="cpu", watch=Die(112))
+    fit(cared_for, data=bars, run=killed, device="cpu")
+    same_state(straight, killed)
+
+
 @pytest.fixture
 def styled(cared_for):
     """A tiny generator with styles, and all at once that steers its training: ADA, the doctor, path lengths, mixing."""

@@ -44,9 +44,9 @@ class Mover:
         for name, value in tensors.items():
             owner, index, key = name.rsplit(".", 2)
             if owner == self.name:
-                # The fused step walks through memory, so each slot must lie there in the order of its weight.
+                # The fused step walks through memory, so each slot must lie there in the order of its weight; and it writes there.
                 like = weights[int(index)]
-                slot = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+                slot = torch.empty_like(like).copy_(value) if value.shape == like.shape else value.clone()
                 state.setdefault(int(index), {})[key] = slot
         self.optimiser.load_state_dict({**whole, "state": state})
 

@@ -267,6 +267,8 @@ _STEPS: dict[str, Callable[[_Machine], None]] = {
     "BINUNICODE": _text(4),
     "SHORT_BINUNICODE": _text(1),
     "BINUNICODE8": _text(8),
+    "BINSTRING": _text(4),
+    "SHORT_BINSTRING": _text(1),
     "BINBYTES": _bytes(4),
     "SHORT_BINBYTES": _bytes(1),
     "BINBYTES8": _bytes(8),

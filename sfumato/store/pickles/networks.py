@@ -5,21 +5,19 @@ R3GAN .pkl                       {G, D, G_ema}: classes by name
 rosinality .pt                   {g, d, g_ema}: tables of tensors; args: argparse.Namespace
 """
 
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sfumato.core.errors import CheckpointError
 from sfumato.store.pickles import torchfile
-from sfumato.store.pickles.machine import Known, Name, run
-from sfumato.store.pickles.source import OBJECT, Source, Stream
-from sfumato.store.pickles.tensors import STORAGES, TENSORS, Strided
-from sfumato.store.pickles.values import DEEP, PLAIN, Module, NotPlainError, named, plain
+from sfumato.store.pickles.machine import Known, Name
+from sfumato.store.pickles.source import OBJECT, Source, opened
+from sfumato.store.pickles.table import TABLE
+from sfumato.store.pickles.tensors import Strided
+from sfumato.store.pickles.values import DEEP, Module, NotPlainError, named, plain
 
 _NVIDIA = "NVIDIA Source Code License: non-commercial use only"
 _LICENCES = {
@@ -70,8 +68,8 @@ def read(path: Path) -> Snapshot:
 
     Raises CheckpointError, naming what was asked for, if the file wants anything but networks of the four kinds, and if it is damaged.
     """
-    with _opened(path) as source:
-        tree = _tree(source)
+    with opened(path) as source:
+        tree = torchfile.root(source, _KNOWN)
         kind = _kind(source, tree)
         networks = {_OURS.get(name, name): _network(source, name, tree[name]) for name in _places(tree)}
         loose = {name: value.load(source) for name, value in tree.items() if isinstance(name, str) and isinstance(value, Strided)}
@@ -82,35 +80,8 @@ def read(path: Path) -> Snapshot:
 
 def kind(path: Path) -> str:
     """Which of the four kinds `path` is, without its tensors. Raises CheckpointError like `read`."""
-    with _opened(path) as source:
-        return _kind(source, _tree(source))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Source]:
-    try:
-        with path.open("rb") as handle:
-            yield Source(path, handle, path.stat().st_size)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, TypeError, LookupError, OverflowError, RecursionError, RuntimeError, struct.error) as error:
-        raise CheckpointError(f"{path}: damaged, or not a file of weights ({' '.join(str(error).split())[:160]})") from error
-
-
-def _tree(source: Source) -> dict[Any, Any]:
-    """The dictionary that the file holds. Tensors are checked, not loaded."""
-    stream = Stream(source, 0, source.size)
-    head = stream.take(min(source.size, len(torchfile.LEGACY)))
-    stream = Stream(source, 0, source.size)
-    if head.startswith(torchfile.ARCHIVE):
-        tree = torchfile.archive(source, _KNOWN)
-    elif head == torchfile.LEGACY:
-        tree = torchfile.legacy(stream, _KNOWN)
-    else:
-        tree = torchfile.ended(stream, run(stream, _KNOWN))
-    if not isinstance(tree, dict):
-        raise source.refuse(f"it holds a {type(tree).__name__}, no dictionary of networks")
-    return tree
+    with opened(path) as source:
+        return _kind(source, torchfile.root(source, _KNOWN))
 
 
 def _places(tree: dict[Any, Any]) -> list[str]:
@@ -204,10 +175,7 @@ def _classes(place: str, *titles: str) -> dict[str, Name]:
 
 
 _KNOWN: Known = {
-    **PLAIN,
-    **TENSORS,
-    **STORAGES,
-    **torchfile.NESTED,
+    **TABLE,
     **named("torch_utils.persistence._reconstruct_persistent_obj", call=_persistent),
     **named("dnnlib.util.EasyDict", new=dict),
     **_classes("training.networks", "Generator", "Discriminator"),

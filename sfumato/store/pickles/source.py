@@ -1,6 +1,9 @@
 """A file read piece by piece: never past its end, and never more of it in memory than its size allows."""
 
 import hashlib
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
@@ -72,6 +75,18 @@ class Source:
                 raise self.damaged(f"cut short inside the tensor at byte {span.start}")
             self._loaded[span.start] = held
         return held
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Source]:
+    """The file at `path`, while it is read. Whatever reading it raises becomes a CheckpointError of one line."""
+    try:
+        with path.open("rb") as handle:
+            yield Source(path, handle, path.stat().st_size)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+    except (ValueError, TypeError, LookupError, ArithmeticError, MemoryError, RecursionError, RuntimeError, struct.error) as error:
+        raise CheckpointError(f"{path}: damaged, or not a file of weights ({' '.join(str(error).split())[:160]})") from error
 
 
 class Stream:

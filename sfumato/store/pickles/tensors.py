@@ -74,7 +74,7 @@ def record(source: Source, entry: Any) -> tuple[str, Storage]:
 
 
 def _tensor(source: Source, args: tuple[Any, ...]) -> Strided:
-    if len(args) not in (6, 7) or not isinstance(args[0], Storage):
+    if len(args) not in (4, 6, 7) or not isinstance(args[0], Storage):
         raise source.refuse("a tensor is made of something else than a storage")
     storage, offset, size, stride = args[:4]
     shown = f"a tensor of size {_short(size)}, stride {_short(stride)} and offset {_short(offset)}"
@@ -104,7 +104,7 @@ def _parameter(source: Source, args: tuple[Any, ...]) -> Strided:
 
 
 TENSORS: Known = {
-    **named("torch._utils._rebuild_tensor_v2", call=_tensor),
+    **named("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", call=_tensor),
     **named("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state", call=_parameter),
 }
 """Names of what tensors are made with."""

@@ -19,6 +19,22 @@ ARCHIVE = b"PK\x03\x04"
 _FAR = 0xFFFFFFFF
 
 
+def root(source: Source, known: Known) -> dict[Any, Any]:
+    """The dictionary that a file of either form, or a plain pickle, holds. Tensors are checked, not loaded."""
+    stream = Stream(source, 0, source.size)
+    head = stream.take(min(source.size, len(LEGACY)))
+    stream = Stream(source, 0, source.size)
+    if head.startswith(ARCHIVE):
+        tree = archive(source, known)
+    elif head == LEGACY:
+        tree = legacy(stream, known)
+    else:
+        tree = _ended(stream, run(stream, known))
+    if not isinstance(tree, dict):
+        raise source.refuse(f"it holds a {type(tree).__name__}, no dictionary of networks or tensors")
+    return tree
+
+
 def legacy(stream: Stream, known: Known) -> Any:
     """The tree in a legacy stream, which must reach to the end of `stream`."""
     source, storages = stream.source, dict[str, Storage]()
@@ -60,10 +76,10 @@ def archive(source: Source, known: Known) -> Any:
         return storage
 
     stream = _content(source, files[f"{roots[0]}data.pkl"])
-    return ended(stream, run(stream, known, fetch))
+    return _ended(stream, run(stream, known, fetch))
 
 
-def ended(stream: Stream, tree: Any) -> Any:
+def _ended(stream: Stream, tree: Any) -> Any:
     """`tree`. Raises CheckpointError if anything follows in `stream`."""
     if stream.at != stream.end:
         raise stream.source.refuse(f"{stream.end - stream.at} bytes follow after the end of its pickle")

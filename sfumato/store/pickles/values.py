@@ -96,7 +96,7 @@ def _numbers(source: Source, data: Any, kind: Any, shape: Any, order: str = "C")
         raise source.refuse("its numpy array is not of plain numbers")
     if prod(sizes) * int(kind.code[1:]) != data.length:
         raise source.refuse(f"its numpy array of shape {sizes} has {data.length} bytes")
-    source.spend(data.length + OBJECT * prod(sizes))
+    source.spend(data.length + OBJECT * prod(max(n, 1) for n in sizes))  # a list of a million empty lists has no numbers, but is large
     return np.frombuffer(
         Stream(source, data.start, data.start + data.length).take(data.length), "?" if kind.code == "b1" else f"<{kind.code}"
     ).reshape(sizes, order=order)  # pyright: ignore
@@ -120,9 +120,17 @@ def _kind(source: Source, args: tuple[Any, ...]) -> Kind:
 
 
 def _ordered(source: Source, args: tuple[Any, ...]) -> dict[Any, Any]:
-    if args not in ((), ([],)):
+    pairs = args[0] if len(args) == 1 else []  # Python 2 writes its items as a list of lists
+    if len(args) > 1 or not isinstance(pairs, list) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
         raise source.refuse("it makes a collections.OrderedDict in a way that is not read")
-    return {}
+    source.spend(OBJECT * len(pairs))
+    return {key(source, name): value for name, value in pairs}
+
+
+def _counter(source: Source, args: tuple[Any, ...]) -> dict[Any, Any]:
+    if len(args) > 1 or not all(isinstance(table, dict) for table in args):
+        raise source.refuse("it makes a collections.Counter in a way that is not read")
+    return {} if not args else args[0]
 
 
 def _set(source: Source, args: tuple[Any, ...]) -> set[Any]:
@@ -163,6 +171,7 @@ def _numpy(*titles: str, call: Any = None) -> dict[str, Name]:
 _DTYPES = ("float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")
 PLAIN: Known = {
     **named("collections.OrderedDict", call=_ordered, new=dict),
+    **named("collections.Counter", call=_counter),
     **named("builtins.set", "__builtin__.set", call=_set),
     **named("argparse.Namespace", new=Namespace),
     **named("torch.Size", call=_size),
