@@ -17,6 +17,7 @@ from sfumato.diagnosis import diagnose as job
 from sfumato.diagnosis import flaws
 from sfumato.diagnosis.blur import blur_level
 from sfumato.diagnosis.diagnose import Diagnosis, Source, diagnose
+from sfumato.data.drawings import drawings
 from sfumato.diagnosis.jpeg import grid, tables_quality
 from sfumato.diagnosis.noise import noise_level
 from sfumato.metrics.fidelity import psnr
@@ -37,6 +38,33 @@ def test_noise_is_near_the_truth(photo):
     assert noise_level(photo) < 2.5 / 255
     for sigma in (5 / 255, 15 / 255, 25 / 255, 50 / 255):
         assert noise_level(damaged(photo, "noise", sigma=(sigma, sigma))) == pytest.approx(sigma, rel=0.12)
+
+
+def test_noise_on_white_or_black_paper_is_near_the_truth():
+    """Half of it is cut off, and letters are no noise."""
+    pages = [p[None] / 255 for p in drawings(31, channels=1).pictures[::6]]
+    page = next(p for p in pages if p.median() == 1)
+    assert noise_level(page) in (None, 0.0)
+    for paper in (page, 1 - page):
+        for sigma in (3 / 255, 10 / 255, 25 / 255):
+            assert noise_level(damaged(paper, "noise", sigma=(sigma, sigma))) == pytest.approx(sigma, rel=0.12)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_was_drawn_is_left_as_it_is(channels):
+    """Pages, screens, outlines, mosaics and ramps: of 48, what a single pixel of text looks like may mislead in four."""
+    ill = []
+    for number, picture in enumerate(drawings(48, channels=channels, first=200).pictures):
+        found = diagnose(picture[None] / 255)
+        assert found.noise is None or found.noise < 4 / 255
+        if found.task != "none":
+            ill.append((number, found.sentence()))
+    assert len(ill) <= 4, ill
+
+
+def test_a_ramp_has_not_been_a_jpeg():
+    for ramp in (torch.linspace(0, 1, 256).expand(256, 256), torch.linspace(0, 1, 256)[:, None].expand(256, 256)):
+        assert grid((ramp[None, None] * 255).round() / 255) is None
 
 
 @PHOTOS

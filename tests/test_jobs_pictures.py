@@ -117,6 +117,90 @@ def test_every_stored_value_survives_the_way_through_numbers(kind):
     assert torch.equal(as_pixels(as_images(values), kind), values)
 
 
+def test_a_repaired_jpeg_is_not_spoilt_by_its_own_coarse_tables(tmp_path, brighter, monkeypatch):
+    noisy = RNG.integers(0, 200, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noisy).save(tmp_path / "a.jpg", quality=30)
+    before = files.read(tmp_path / "a.jpg").pixels.float()
+    repair(tmp_path / "a.jpg", tmp_path / "out" / "a.jpg", brighter)
+    monkeypatch.setattr(repairs, "_WHOLE", 1e9)
+    repair(tmp_path / "a.jpg", tmp_path / "strips" / "a.jpg", brighter)
+    for folder in ("out", "strips"):
+        after = files.read(tmp_path / folder / "a.jpg")
+        assert after.jpeg.quality() == 95
+        assert after.jpeg.subsampling == 0
+        assert (after.pixels - (before + 25.5).clamp(0, 255)).abs().mean() < 3
+    Image.fromarray(noisy).save(tmp_path / "fine.jpg", quality=98)
+    repair(tmp_path / "fine.jpg", tmp_path / "out" / "fine.jpg", brighter)
+    assert files.read(tmp_path / "out" / "fine.jpg").jpeg.tables == files.read(tmp_path / "fine.jpg").jpeg.tables
+
+
+def test_colours_that_nobody_sees_do_not_bleed_into_what_is_seen(tmp_path):
+    """Blurred by a network of one wide kernel: what lies under clear pixels must not matter, and stays."""
+    config = MODELS["gated"](width=4, middle=1, residual=False)
+    torch.manual_seed(0)
+    net = config.build()
+    checkpoint.save(tmp_path / "net.safetensors", net, config, {"data": {"name": "none"}})
+    seen = RNG.integers(100, 160, (40, 48, 4), dtype=np.uint8)
+    seen[..., 3] = 255
+    seen[:, 20:, 3] = 0
+    made = []
+    for name, under in (("dark", 0), ("light", 255)):
+        seen[:, 20:, :3] = under
+        Image.fromarray(seen).save(tmp_path / f"{name}.png")
+        repair(tmp_path / f"{name}.png", tmp_path / f"{name}-made.png", Request(task="denoise", model=tmp_path / "net.safetensors"))
+        made.append(np.asarray(Image.open(tmp_path / f"{name}-made.png")))
+        assert (made[-1][:, 20:, :3] == under).all()
+    assert (made[0][:, :20] == made[1][:, :20]).all()
+    assert (made[0][:, :20] != seen[:, :20]).any()
+
+
+def test_another_network_in_memory_is_another_request(tmp_path, photo):
+    def brightened(change):
+        torch.manual_seed(0)
+        net = MODELS["gated"](width=4, middle=1).build()
+        torch.nn.init.zeros_(net.tail.weight)
+        torch.nn.init.constant_(net.tail.bias, change)
+        return Request(task="denoise", model=net)
+
+    out = tmp_path / "out"
+    restore_pictures([photo], out, brightened(0.1))
+    (entry,) = restore_pictures([photo], out, brightened(0.1))
+    assert entry.status == "skipped"
+    (entry,) = restore_pictures([photo], out, brightened(-0.1))
+    assert entry.status == "done"
+
+
+def test_masks_are_no_place_to_write_to(tmp_path, photo, brighter):
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    drawn = np.zeros((33, 45), np.uint8)
+    drawn[5:9, 5:9] = 255
+    Image.fromarray(drawn).save(masks / "photo.png")
+    before = (masks / "photo.png").read_bytes()
+    request = dataclasses.replace(brighter, task="inpaint")
+    (entry,) = restore_pictures([photo], masks, request, mask=masks, overwrite=True)
+    assert entry.status == "failed"
+    assert "is an original" in entry.words
+    assert (masks / "photo.png").read_bytes() == before
+
+
+def test_what_is_too_large_to_be_held_goes_in_strips_whatever_the_memory(tmp_path, photo, brighter, monkeypatch):
+    monkeypatch.setattr("sfumato.data.decode.MAX_PIXELS", 1000)
+    repair(photo, tmp_path / "out.png", brighter)
+    monkeypatch.undo()
+    assert (files.read(tmp_path / "out.png").pixels.float() - files.read(photo).pixels.float()).mean() == pytest.approx(25.5, abs=0.6)
+
+
+def test_a_picture_in_strips_is_judged_by_all_of_it(tmp_path, monkeypatch):
+    """A blank middle says nothing of the noise around it."""
+    noisy = np.clip(128 + RNG.normal(0, 20, (1800, 1600)), 0, 255).astype(np.uint8)
+    noisy[300:1500, 250:1350] = 128
+    Image.fromarray(noisy).save(tmp_path / "a.png")
+    request = Request(model=model(tmp_path, channels=1))
+    monkeypatch.setattr(repairs, "_WHOLE", 1e9)
+    assert "noise of" in repair(tmp_path / "a.png", tmp_path / "b.png", request)
+
+
 def test_strength_goes_from_nothing_to_beyond(tmp_path, photo, brighter):
     before = as_images(files.read(photo).pixels)
     for strength in (0.0, 0.5, 1.0, 2.0):

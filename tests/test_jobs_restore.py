@@ -38,6 +38,34 @@ def test_a_picture_comes_back_as_a_picture(mode, brighter, tmp_path):
     assert change.mean() == pytest.approx(25.5, abs=1)
 
 
+def test_an_image_that_lies_on_its_side_stands_up_and_keeps_what_is_said_of_it(brighter, tmp_path):
+    image, exif = Image.fromarray(np.random.default_rng(0).integers(20, 200, (18, 22, 3), dtype=np.uint8)), Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    image.save(tmp_path / "a.jpg", exif=exif, dpi=(300, 300), quality=98)
+    with Image.open(tmp_path / "a.jpg") as opened:
+        for source in (opened, tmp_path / "a.jpg"):
+            made = sf.restore(source, brighter, task="denoise")
+            assert made.size == (18, 22)
+            made.save(tmp_path / "b.jpg", exif=made.info["exif"], dpi=made.info["dpi"])
+            with Image.open(tmp_path / "b.jpg") as saved:
+                assert saved.info["dpi"] == (300, 300)
+                assert saved.getexif()[0x010E] == "a description"
+                assert 0x0112 not in saved.getexif()
+
+
+def test_colours_that_nobody_sees_do_not_bleed_here_either(tmp_path):
+    torch.manual_seed(0)
+    network = MODELS["gated"](width=4, middle=1, residual=False).build().eval()
+    seen = np.random.default_rng(0).integers(100, 160, (24, 40, 4), dtype=np.uint8)
+    seen[..., 3] = 255 * (np.arange(40) < 20)
+    made = []
+    for under in (0, 255):
+        seen[:, 20:, :3] = under
+        made.append(np.asarray(sf.restore(Image.fromarray(seen), network, task="denoise")))
+        assert (made[-1][:, 20:, :3] == under).all()
+    assert (made[0][:, :20] == made[1][:, :20]).all()
+
+
 def test_a_picture_may_be_seen_in_eight_ways():
     torch.manual_seed(0)
     network = MODELS["gated"](width=4, middle=1).build().eval()

@@ -126,6 +126,17 @@ def test_with_time_for_it_the_network_grows_and_the_run_goes_on_with_that_one(cl
         fit(tiny("gan", grow=100), data=bars, device="cpu")
 
 
+def test_a_network_does_not_outgrow_the_weights_it_begins_with(clock, bars, tiny, tmp_path):
+    small = stylegan.Config(latent_dim=4, style_dim=4, mapping=1, width=2, discriminator_width=2, max_width=8)
+    settings = dataclasses.replace(tiny("gan"), model=small, images=16)
+    fit(settings, data=bars, device="cpu", run=tmp_path / "first")
+    watch = Remember(stop=1)
+    settings = dataclasses.replace(settings, start=str(tmp_path / "first"), budget="600s", grow=100)
+    fit(settings, data=bars, device="cpu", run=tmp_path / "second", watch=watch)
+    assert watch.settings.images > 100
+    assert watch.settings.model.width == 2
+
+
 def test_another_budget_is_another_run(clock, tiny, bars, tmp_path):
     fit(tiny("classifier", budget="30s"), data=bars, device="cpu", run=tmp_path)
     with pytest.raises(CheckpointError, match="budget = '30s' there, '40s' here"):

@@ -63,6 +63,15 @@ def test_a_network_without_a_discriminator_lends_its_generator(source, tiny, bar
     assert any("has no discriminator: it begins afresh" in said for said in notes.said)
 
 
+def test_what_begins_afresh_is_not_frozen(source, tiny, bars, tmp_path):
+    tensors, header = checkpoint.read_tensors(source / "model.safetensors")
+    lone = {name: value for name, value in tensors.items() if name.startswith("generator.")}
+    checkpoint.write_tensors(tmp_path / "lone.safetensors", lone, header)
+    settings = override(tiny("gan", images=8, start=str(tmp_path / "lone.safetensors")), "objective.freeze=1")
+    with pytest.raises(SettingError, match=r"freeze = 1 would keep random weights as they are: .*lone.safetensors has no discriminator"):
+        fit(settings, data=bars, device="cpu")
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

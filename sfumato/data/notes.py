@@ -35,6 +35,8 @@ _NOT_RGB = (5, 8, 9, 10)
 _INTEROP = int(ExifTags.IFD.Interop)
 _ORIENTATION = int(ExifTags.Base.Orientation)
 _TURN_IN_XMP = re.compile(rb"""(tiff:Orientation(?:=["']|>))([2-8])""")
+_FINE = 95
+"""Quality from which on a JPEG's tables take nothing that anybody would see."""
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 
@@ -75,6 +77,11 @@ class Notes:
     """The comments of a PNG by keyword; that of a JPEG is `Comment`."""
     jpeg: Jpeg | None = None
     """Of a JPEG, grey or colour."""
+
+    @property
+    def fine_jpeg(self) -> Jpeg | None:
+        """`jpeg` beside pixels that were repaired: coarse tables, which would take the repair away again, are left out."""
+        return self.jpeg if self.jpeg and self.jpeg.quality() >= _FINE else None
 
 
 def of_file(path: Path) -> tuple[Notes, int]:
@@ -166,7 +173,7 @@ def tiff_notes(notes: Notes, head: bytes) -> ImageFileDirectory_v2:
 def _compression(jpeg: Jpeg | None, channels: int) -> dict[str, Any]:
     """That of the source where it is known and fits, otherwise quality 95 with all of its colour."""
     if jpeg is None or max(map(max, jpeg.tables)) > 255:
-        return {"quality": 95, "subsampling": 0}
+        return {"quality": _FINE, "subsampling": 0}
     return {"qtables": [list(table) for table in jpeg.tables], "subsampling": max(jpeg.subsampling, 0) if channels == 3 else -1}
 
 

@@ -15,6 +15,7 @@ from sfumato.data import decode, idx
 from sfumato.data.collection import called, chosen, each, judge, look
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.decode import Facts
+from sfumato.data.drawings import drawings
 from sfumato.data.known import NAMES, Part, provided
 from sfumato.data.listing import Entry
 from sfumato.data.load import load, part_of
@@ -33,7 +34,9 @@ TERMS = {
 }
 """The standard sets that are looked for in SFUMATO_DATA under these names, and their terms."""
 
-KNOWN = (*NAMES, *TERMS)
+_DRAWN = {"train": range(100), "test": range(100, 120), "all": range(120)}
+
+KNOWN = (*NAMES, *TERMS, "drawings")
 """Every name that `load_scenes` knows."""
 
 _PARTS: dict[str, dict[Part, tuple[str, ...]]] = {
@@ -45,7 +48,7 @@ _PARTS: dict[str, dict[Part, tuple[str, ...]]] = {
 def load_scenes(
     source: str | Path, *, channels: int, part: Part = "train", tolerance: float = 0.05, largest: int | None = LARGEST
 ) -> Dataset | Scenes:
-    """The pictures of a standard set, a known name, a folder, a zip or an IDX file.
+    """The pictures of a standard set, a known name, a folder, a zip or an IDX file, or of several with + between them.
 
     A longer side of more than `largest` pixels is shrunk to that. Of a set that has no parts of its own the pixels of each picture
     decide, as in `load`; the standard test sets are always given whole. Raises DataError for a source that is no such thing or cannot
@@ -53,7 +56,14 @@ def load_scenes(
     """
     if isinstance(source, str) and source in TERMS:
         return _standard(source, channels, part, largest)
+    if source == "drawings":
+        which = _DRAWN[part]
+        return drawings(len(which), channels=channels, first=which.start)
     path = Path(source).expanduser()
+    if isinstance(source, str) and "+" in source and not path.exists():
+        return _joined(
+            source, [load_scenes(piece, channels=channels, part=part, tolerance=tolerance, largest=largest) for piece in source.split("+")]
+        )
     if isinstance(source, str) and source in NAMES:
         return load(source, channels=channels, part=part, tolerance=tolerance)
     if not path.exists():
@@ -64,6 +74,16 @@ def load_scenes(
         raise DataError(f"{path}: neither a folder, a zip nor an IDX file; give pictures, or one of {', '.join(KNOWN)}")
     found, parted = _read(path, channels, part, tolerance, largest)
     return found if parted else part_of(found, part)
+
+
+def _joined(name: str, pieces: list[Dataset | Scenes]) -> Scenes:
+    return Scenes(
+        name=name,
+        pictures=tuple(picture for piece in pieces for picture in piece.pictures),
+        terms="; ".join(dict.fromkeys(piece.terms for piece in pieces)),
+        skipped=tuple(line for piece in pieces for line in piece.skipped),
+        kept_back=sum(piece.kept_back for piece in pieces),
+    )
 
 
 def _standard(name: str, channels: int, part: Part, largest: int | None) -> Scenes:

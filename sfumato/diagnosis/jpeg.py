@@ -36,6 +36,8 @@ _ROUNDING = (0.4, 0.8, 2.0)
 """Standard deviation of what has happened since, /255: rounding to bytes, conversion of colours, a little noise."""
 _STRAY = 0.05
 """Share of numbers that something else has changed, such as clipping."""
+_LIVELY, _SEVERAL = 0.01, 4
+"""In so many places of the transform at least that share of numbers must be more than rounding: a ramp has but one or two, all alike."""
 _SURE = 0.1
 """Log-likelihood for each block, over that of numbers that were never rounded, from which there is a grid."""
 
@@ -94,6 +96,8 @@ def _best(luma: Float[Tensor, "n h w"], offset: tuple[int, int]) -> tuple[float,
     cosine = _cosine()
     row, column = torch.tensor([(i, j) for i in range(8) for j in range(8) if 0 < i + j < _CORNER]).T
     numbers = (cosine @ blocks @ cosine.T)[:, row, column]
+    if ((numbers.abs() > _ROUNDING[-1]).float().mean(dim=0) > _LIVELY).sum() < _SEVERAL:
+        return -math.inf, 100, offset
     scores = torch.stack([_likelihood(numbers, _scaled()[:, row, column], spread) for spread in _ROUNDING])
     best = scores.amax(dim=0)
     # The middle one of several: in this corner of the table neighbouring qualities can be alike.

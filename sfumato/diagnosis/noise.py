@@ -25,6 +25,9 @@ _LEAST, _MOST = 500, 20_000
 _ROUNDS = 4
 _UNEVEN = 1.5
 """How much more than the least eigenvalue the mean of the small ones is for white noise, at the most."""
+_FEW, _EVEN = 0.05, 0.05
+"""Patches that are not clipped, and squares of 3 x 3 pixels that are all one value, as shares: with fewer of those and more of these the
+picture is a drawing, and what differs are its edges."""
 _CLIPPED = 1.5 / 255
 """Within this of black or white a value may have been cut off, and says too little of noise."""
 
@@ -34,7 +37,7 @@ def noise_level(crops: Images) -> float | None:
     """Standard deviation of white noise as a share of full scale, the mean over channels; `crops` are of one picture.
 
     Of noise with neighbours alike (a scan that was enlarged, a JPEG) it sees only the least part. None where too little is neither black
-    nor white, unless all is one colour, which is without noise.
+    nor white, as in a drawing on white paper, unless all is one colour, which is without noise.
     """
     if all(channel.amin() == channel.amax() for channel in crops.unbind(1)):
         return 0.0
@@ -43,11 +46,13 @@ def noise_level(crops: Images) -> float | None:
 
 
 def _channel(crops: Float[Tensor, "n h w"]) -> float | None:
+    clipped = ((crops < _CLIPPED) | (crops > 1 - _CLIPPED)).float()[:, None]
+    if (F.max_pool2d(clipped, 3, stride=1) == 0).float().mean() < _FEW:
+        return None if _even(crops) > _EVEN else _of_paper(crops)
     for side in _SIDES:
         if min(crops.shape[1:]) < side:
             continue
         windows = crops.unfold(1, side, 1).unfold(2, side, 1)
-        clipped = ((crops < _CLIPPED) | (crops > 1 - _CLIPPED)).float()[:, None]
         chosen = (F.max_pool2d(clipped, side, stride=1)[:, 0] == 0).nonzero()
         if len(chosen) > _MOST:
             # An even step might meet the columns of the picture: the golden ratio does not.
@@ -55,6 +60,33 @@ def _channel(crops: Float[Tensor, "n h w"]) -> float | None:
         if len(chosen) >= _LEAST:
             return _of(windows[chosen[:, 0], chosen[:, 1], chosen[:, 2]].reshape(-1, side * side), side)
     return None
+
+
+def _of_paper(crops: Float[Tensor, "n h w"]) -> float | None:
+    """The standard deviation of noise on white or black, of which half is cut off: what is left of it has the mean sigma / sqrt(2 pi).
+
+    None where no paper is seen.
+    """
+    means, peaks = [], []
+    for away in (1 - crops[:, None], crops[:, None]):
+        cut = F.avg_pool2d((away < 0.5 / 255).float(), _SIDES[0], stride=1)
+        paper = (cut > 0.35) & (cut < 0.65)
+        means.append(F.avg_pool2d(away, _SIDES[0], stride=1)[paper])
+        peaks.append(F.max_pool2d(away, _SIDES[0], stride=1)[paper])
+    mean, peak = torch.cat(means), torch.cat(peaks)
+    if len(mean) < _LEAST:
+        return None
+    level = mean.sort().values[len(mean) // 10].item() * math.sqrt(2 * math.pi)
+    for _ in range(_ROUNDS):
+        alone = mean[peak < 4.5 * level]  # no letter reaches in
+        level = (alone.mean().item() if len(alone) else mean.min().item()) * math.sqrt(2 * math.pi)
+    return level
+
+
+def _even(crops: Float[Tensor, "n h w"]) -> float:
+    """Share of the squares of 3 x 3 pixels that are all one value."""
+    x = crops[:, None]
+    return (F.max_pool2d(x, 3, stride=1) == -F.max_pool2d(-x, 3, stride=1)).float().mean().item()
 
 
 def _of(patches: Patches, side: int) -> float:

@@ -17,6 +17,7 @@ from typing import Any
 from sfumato import __version__
 from sfumato.core import disk
 from sfumato.jobs.remedy import Request
+from sfumato.metrics.features import weights_hash
 from sfumato.store import weights
 
 NAME = "manifest.jsonl"
@@ -115,4 +116,6 @@ def _asked(request: Request) -> dict[str, Any]:
     kept = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name not in ("device", "memory", "tile")}
     if isinstance(request.model, str | Path):
         kept["weights"] = digest(weights.find(request.model))
+    elif request.model is not None:
+        kept |= {"model": type(request.model).__qualname__, "weights": weights_hash(request.model)}
     return json.loads(json.dumps({**kept, "sfumato": __version__}, default=str))

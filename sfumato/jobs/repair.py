@@ -19,16 +19,21 @@ from sfumato.classical import methods as classical
 from sfumato.core import disk, runtime
 from sfumato.core.errors import ImageError, MissingExtraError
 from sfumato.core.image import Images, Maps, Planes
-from sfumato.data import files, strips
+from sfumato.data import decode, files, strips
 from sfumato.data.files import Picture
 from sfumato.jobs.deep_prior import MEMORY, deep_prior
 from sfumato.jobs.memory import BASE, footprint, tile_for
 from sfumato.jobs.remedy import PRIOR, Remedy, Request, remedy
 from sfumato.jobs.tiles import Canvas, ready, restored
 from sfumato.jobs.tiles import strips as repaired_strips
+from sfumato.nn import fill
 
 _AROUND = 3
 """Pixels around each that enlarging opacity looks at."""
+_BLEED = 5
+"""How often the picture is halved for colours to put where nobody sees any."""
+_PIECE = 136
+"""Side of the nine pieces by which a picture that does not fit is judged: those that `diagnose` looks at."""
 _WHOLE = 120
 """Bytes for each pixel, before and after, of a picture that is held whole: stored, as numbers, repaired, and copies on the way."""
 
@@ -41,14 +46,17 @@ def repair(path: Path, target: Path, request: Request, *, mask: Path | None = No
     """
     pixels = strips.megapixels(path) * 1e6
     enlarged = (request.scale or 4) ** 2 if request.task == "upscale" else 1
-    if pixels * (1 + enlarged) * _WHOLE / 2 > request.memory - BASE:
+    if pixels > decode.MAX_PIXELS or pixels * (1 + enlarged) * _WHOLE / 2 > request.memory - BASE:
         try:
             return _in_strips(path, target, request, mask)
         except MissingExtraError as error:
             need = (pixels * (1 + enlarged) * _WHOLE / 2 + BASE) / 1e9
-            raise MissingExtraError(f'{path}: wants {need:.1f}GB of --memory, or strips, and those pip install "sfumato[vips]"') from error
+            wants = "strips" if pixels > decode.MAX_PIXELS else f"{need:.1f}GB of --memory, or strips"
+            raise MissingExtraError(f'{path}: wants {wants}, and those pip install "sfumato[vips]"') from error
     picture = files.read(path, lossless=True)
     images = as_images(picture.pixels)
+    if picture.alpha is not None:
+        images = bled(images, as_images(picture.alpha))
     plan = remedy(request, images, known=None if mask is None else _known(mask, picture), quality=_quality(picture))
     if plan.nothing:
         if _same_format(path, target):
@@ -59,12 +67,16 @@ def repair(path: Path, target: Path, request: Request, *, mask: Path | None = No
     if (need := _method_memory(plan, images)) > request.memory:
         raise ImageError(f"{path}: {plan.method} would take {need / 1e9:.1f}GB for it; give more --memory")
     made = repaired(images, plan, request)
-    files.write(target, dataclasses.replace(picture, pixels=as_pixels(made, picture.pixels.dtype), alpha=_opacity(picture, made)))
+    if picture.alpha is not None:
+        made = hidden(made, as_images(picture.pixels), as_images(picture.alpha))
+    pixels, alpha = as_pixels(made, picture.pixels.dtype), _opacity(picture, made)
+    jpeg = picture.jpeg if torch.equal(pixels, picture.pixels) else picture.fine_jpeg
+    files.write(target, dataclasses.replace(picture, pixels=pixels, alpha=alpha, jpeg=jpeg))
     return plan.words
 
 
 def _same_format(path: Path, target: Path) -> bool:
-    return path.suffix.lower() == target.suffix.lower()
+    return files.FORMATS.get(path.suffix.lower()) == files.FORMATS.get(target.suffix.lower()) is not None
 
 
 def _copy(path: Path, target: Path) -> None:
@@ -101,6 +113,22 @@ def _made(plan: Remedy, request: Request, images: Images) -> Maps:
     return classical.apply(plan.method, images, **{name: value for name, value in options.items() if name in needs and value is not None})
 
 
+def bled(images: Images, alpha: Planes) -> Images:
+    """`images` with means of what is around in the place of colours that nobody sees, where `alpha` is 0: else they would bleed out."""
+    seen = (alpha > 0).to(images)
+    if bool(seen.all()) or not bool(seen.any()):
+        return images
+    h, w = images.shape[2:]
+    more = (0, -w % (1 << _BLEED), 0, -h % (1 << _BLEED))
+    made = fill.push_pull(F.pad(images, more), F.pad(seen, more), levels=_BLEED)
+    return made[:, :, :h, :w]
+
+
+def hidden(made: Maps, before: Images, alpha: Planes) -> Maps:
+    """`made` with the colours that were there where nobody sees them, unless it has become larger."""
+    return torch.where(alpha > 0, made, before) if made.shape[2:] == before.shape[2:] else made
+
+
 def _method_memory(plan: Remedy, images: Images) -> float:
     """Bytes that a method without weights takes for one picture; 0 for a network, whose tiles are as large as fits."""
     if plan.method is None:
@@ -127,8 +155,7 @@ def _in_strips(path: Path, target: Path, request: Request, mask: Path | None) ->
     where = runtime.device(request.device)
     with strips.open_strips(path, folder=target.parent if target.parent.is_dir() else None) as source:
         h, w = source.size
-        top, left = max(0, h // 2 - 512), max(0, w // 2 - 512)
-        sample = as_images(source.rows(top, min(h, top + 1024))[:, left : left + 1024, : source.channels].contiguous())
+        sample = as_images(_sample(source))
         plan = remedy(request, sample, quality=source.notes.jpeg.quality() if source.notes.jpeg else None)
         if plan.known is not None:
             plan = remedy(dataclasses.replace(request, task="denoise", model="restore"), sample)
@@ -138,11 +165,23 @@ def _in_strips(path: Path, target: Path, request: Request, mask: Path | None) ->
         if plan.network is not None and plan.network.context is None:
             raise ImageError(f"{path}: this network looks at the whole picture at once, which does not fit; give more --memory")
         sizes = (h * plan.scale, w * plan.scale)
-        with strips.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, said=source.notes) as sink:
+        said = source.notes if plan.nothing else dataclasses.replace(source.notes, jpeg=source.notes.fine_jpeg)
+        with strips.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, said=said) as sink:
             for rows in _repaired_rows(source, plan, request, where):
                 sink.write(rows)
             sink.finish()
     return plan.words
+
+
+def _sample(source: strips.Source) -> Any:
+    """Nine pieces of the picture in three rows; of one that is too narrow for them, the middle."""
+    (h, w), c = source.size, source.channels
+    if min(h, w) < _PIECE:
+        top, left = max(0, h // 2 - 512), max(0, w // 2 - 512)
+        return source.rows(top, min(h, top + 1024))[:, left : left + 1024, :c].contiguous()
+    tops, lefts = ([(side - _PIECE) * i // 16 * 8 for i in range(3)] for side in (h, w))
+    bands = [source.rows(top, top + _PIECE)[..., :c] for top in tops]
+    return torch.cat([torch.cat([band[:, left : left + _PIECE] for left in lefts], dim=1) for band in bands])
 
 
 def _repaired_rows(source: strips.Source, plan: Remedy, request: Request, where: torch.device) -> Iterator[Any]:
@@ -156,7 +195,10 @@ def _repaired_rows(source: strips.Source, plan: Remedy, request: Request, where:
     constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "known": 1.0}
 
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
-        images = as_images(source.rows(start, stop)[..., : 1 if colourless else c].contiguous())
+        stored = source.rows(start, stop)
+        images = as_images(stored[..., : 1 if colourless else c].contiguous())
+        if source.alpha:
+            images = bled(images, as_images(stored[..., c:].contiguous()))
         planes = [torch.full((1, 1, stop - start, w), constants[name]) for name in network.takes]
         return images, torch.cat(planes, dim=1) if planes else None
 
@@ -166,7 +208,11 @@ def _repaired_rows(source: strips.Source, plan: Remedy, request: Request, where:
     for made in repaired_strips(network, canvas, tile=tile, precision=request.precision, where=where):
         count, s = made.shape[2] // network.scale, network.scale
         before = source.rows(done, done + count)
-        pixels = as_pixels(_blended(as_images(before[..., :c].contiguous()), made.expand(-1, c, -1, -1), plan, request), kind)
+        images = as_images(before[..., :c].contiguous())
+        whole = _blended(images, made.expand(-1, c, -1, -1), plan, request)
+        if source.alpha:
+            whole = hidden(whole, images, as_images(before[..., c:].contiguous()))
+        pixels = as_pixels(whole, kind)
         if source.alpha:
             first, last = max(0, done - _AROUND), min(h, done + count + _AROUND)
             alpha = enlarged(as_images(source.rows(first, last)[..., c:].contiguous()), s)

@@ -12,8 +12,9 @@ from sfumato.core.errors import ImageError
 from sfumato.core.image import Planes
 from sfumato.core.runtime import Precision
 from sfumato.data import decode, notes
+from sfumato.diagnosis.jpeg import tables_quality
 from sfumato.jobs.remedy import Find, Request, Task, Ways, remedy
-from sfumato.jobs.repair import as_images, as_pixels, dark, enlarged, repaired
+from sfumato.jobs.repair import as_images, as_pixels, bled, dark, enlarged, hidden, repaired
 from sfumato.store import weights
 
 _LARGEST = 8.0
@@ -74,21 +75,21 @@ def restore(
             raise ImageError(f"{len(masks)} masks for {len(images)} images; give one, or one for each")
         made = torch.cat([_one(image[None].float().cpu(), own, request) for image, own in zip(images, masks, strict=True)])
         return (made if picture.ndim == 4 else made[0]).to(picture.device)
-    return _pil(_opened(picture), known, request)
+    return _pil(_opened(picture), known, request, quality=_quality(picture))
 
 
-def _one(images: Tensor, known: Planes | None, request: Request) -> Tensor:
+def _one(images: Tensor, known: Planes | None, request: Request, *, quality: int | None = None) -> Tensor:
     if known is not None and known.shape[2:] != images.shape[2:]:
         mine, its = (" x ".join(map(str, x.shape[2:])) for x in (known, images))
         raise ImageError(f"the mask is {mine} pixels, the picture {its}; they must be the same")
-    plan = remedy(request, images, known=known)
+    plan = remedy(request, images, known=known, quality=quality)
     return images if plan.nothing else repaired(images, plan, request)
 
 
 def _opened(picture: Image.Image | str | Path) -> Image.Image:
     """The picture, upright. Raises ImageError for a file that is none, or that is more than an image of this kind can hold."""
     if isinstance(picture, Image.Image):
-        return picture
+        return ImageOps.exif_transpose(picture)
     found = notes.samples(Path(picture))
     if found.bits == 16 and found.channels > 1:
         raise ImageError(f"{picture}: no PIL image holds 16 bits of colour; restore_pictures repairs it from file to file")
@@ -99,19 +100,42 @@ def _opened(picture: Image.Image | str | Path) -> Image.Image:
     return upright
 
 
-def _pil(image: Image.Image, known: Planes | None, request: Request) -> Image.Image:
-    """In the same mode, but for palettes and the like, which become colour. Opacity is kept, at the size of the result."""
-    if image.mode in decode.WIDE:
-        wide = torch.from_numpy(decode.sixteen(image)[..., None])
-        return Image.fromarray(as_pixels(_one(as_images(wide), known, request), torch.uint16)[..., 0].numpy())
+def _quality(picture: Image.Image | str | Path) -> int | None:
+    """That of a JPEG, as its file says; nothing of what is none, or of an image that was changed since it was read."""
+    if not isinstance(picture, Image.Image):
+        jpeg = notes.of_file(Path(picture))[0].jpeg
+        return jpeg.quality() if jpeg else None
+    tables = getattr(picture, "quantization", None)
+    return tables_quality([tables[0]]) if tables else None
+
+
+def _pil(image: Image.Image, known: Planes | None, request: Request, *, quality: int | None) -> Image.Image:
+    """In the same mode, but for palettes and the like, which become colour. Opacity is kept, at the size of the result.
+
+    Colour profile, resolution, EXIF and comment are in its `info`, for whoever saves it.
+    """
+    made = _wide(image, known, request) if image.mode in decode.WIDE else _layers(image, known, request, quality)
+    made.info = {name: image.info[name] for name in ("icc_profile", "dpi", "exif", "comment") if name in image.info}
+    return made
+
+
+def _wide(image: Image.Image, known: Planes | None, request: Request) -> Image.Image:
+    wide = torch.from_numpy(decode.sixteen(image)[..., None])
+    return Image.fromarray(as_pixels(_one(as_images(wide), known, request), torch.uint16)[..., 0].numpy())
+
+
+def _layers(image: Image.Image, known: Planes | None, request: Request, quality: int | None) -> Image.Image:
     clear = image.has_transparency_data
     grey = image.mode in ("1", "L", "LA", "La")
     pixels = torch.from_numpy(np.array(decode.convert(image, 4 if clear else 1 if grey else 3)).reshape(image.height, image.width, -1))
-    made = as_pixels(_one(as_images(pixels[..., : 1 if grey else 3].contiguous()), known, request), torch.uint8)
+    images = as_images(pixels[..., : 1 if grey else 3].contiguous())
     if not clear:
-        return Image.fromarray(made.squeeze(-1).numpy())
-    alpha = as_pixels(enlarged(as_images(pixels[..., 3:].contiguous()), made.shape[0] // pixels.shape[0]), torch.uint8)
-    whole = Image.fromarray(torch.cat([made.expand(-1, -1, 3), alpha], dim=-1).numpy())
+        made = _one(images, known, request, quality=quality)
+        return Image.fromarray(as_pixels(made, torch.uint8).squeeze(-1).numpy())
+    alpha = as_images(pixels[..., 3:].contiguous())
+    made = hidden(_one(bled(images, alpha), known, request), images, alpha)
+    layers = [as_pixels(made, torch.uint8).expand(-1, -1, 3), as_pixels(enlarged(alpha, made.shape[2] // images.shape[2]), torch.uint8)]
+    whole = Image.fromarray(torch.cat(layers, dim=-1).numpy())
     return whole.convert("LA") if grey else whole
 
 

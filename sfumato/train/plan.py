@@ -22,11 +22,12 @@ def fit_to_budget(
 ) -> TrainSettings:
     """`settings` with `images` such that the run, begun when the clock said `started`, ends at `settings.budget`, this included.
 
-    With `settings.grow`, its network is as large as is worth while.
+    With `settings.grow`, its network is as large as is worth while, unless it begins with weights that it is given.
     """
     watch.note(f"measuring the speed, to end after {settings.budget}")
     planned = _planned(settings, data, world, device, watch, started)
-    while settings.grow and planned.images > settings.grow and (larger := settings.model.larger()) is not None:
+    grows = settings.grow and not settings.start  # the weights that it begins with are of one size
+    while grows and planned.images > settings.grow and (larger := settings.model.larger()) is not None:
         settings = dataclasses.replace(settings, model=larger)
         watch.note("enough for a larger network")
         planned = _planned(settings, data, world, device, watch, started)

@@ -40,6 +40,11 @@ class Trainee:
         torch.manual_seed(chance.derive(settings.seed, "weights"))
         self.model: nn.Module = settings.model.build().to(device=device, memory_format=torch.channels_last).train()
         self.origin = begin(self.model, settings.start) if settings.start and fresh else {}
+        if getattr(settings.objective, "freeze", 0) and "discriminator" in self.origin.get("missing", ()):
+            raise SettingError(
+                f"objective.freeze = {settings.objective.freeze} would keep random weights as they are: {settings.start} has no "
+                "discriminator; start from a run's folder, or leave freeze at 0"
+            )
         self.average = Average(self.model, settings)
         self.phases: list[Phase] = settings.objective.phases(self.model)
         self.movers = movers(self.phases, settings)
