@@ -11,13 +11,13 @@ from PIL import Image
 
 from sfumato.classical import fill
 from sfumato.core.errors import ImageError
+from sfumato.data.drawings import drawings
 from sfumato.degrade import DEGRADATIONS
 from sfumato.degrade.base import degrade
 from sfumato.diagnosis import diagnose as job
 from sfumato.diagnosis import flaws
 from sfumato.diagnosis.blur import blur_level
 from sfumato.diagnosis.diagnose import Diagnosis, Source, diagnose
-from sfumato.data.drawings import drawings
 from sfumato.diagnosis.jpeg import grid, tables_quality
 from sfumato.diagnosis.noise import noise_level
 from sfumato.metrics.fidelity import psnr

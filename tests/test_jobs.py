@@ -34,6 +34,17 @@ def gan(letters):
     return sf.fit(sf.override(recipe("dcgan"), "images=256", "batch=16", "model.width=4", "model.discriminator_width=4"), data=letters)
 
 
+def test_a_network_in_training_makes_the_same_images_and_notes_nothing():
+    for name, extra in (("dcgan", {}), ("stylegan", {"latent_dim": 4, "style_dim": 4, "mapping": 1})):
+        torch.manual_seed(0)
+        net = MODELS[name](size=(16, 16), channels=1, classes=0, width=4, **extra).build()
+        before = {key: value.clone() for key, value in net.state_dict().items()}
+        alone, among = sf.generate(net, n=1, seed=3), sf.generate(net, n=5)
+        assert torch.equal(alone[0], among[3])
+        assert net.training
+        assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
 @pytest.fixture(scope="module")
 def classifier(letters):
     return sf.fit(sf.override(recipe("classifier"), "images=256", "batch=16", "model.widths=[4,8]", "model.hidden=[8]"), data=letters)

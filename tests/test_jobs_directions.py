@@ -139,5 +139,10 @@ def test_what_cannot_be_found_or_edited_is_one_line(untrained, tmp_path):
     (tmp_path / "e.json").write_text("{}")
     with pytest.raises(SettingError, match="no edit that can be done again"):
         editing.replay(network, tmp_path / "e.json")
+    whole = {"is": editing.KIND, "moves": [], "weights": ""}
+    for start in ({}, {"seed": "a"}, {"styles": 3}, {"seed": 1, "truncation": "much"}, {"seed": 1, "truncation": []}, 7):
+        (tmp_path / "e.json").write_text(json.dumps(whole | {"start": start}))
+        with pytest.raises(SettingError, match="no edit that can be done again"):
+            editing.replay(network, tmp_path / "e.json")
     with pytest.raises(CheckpointError, match="no model file"):
         finding.load(tmp_path / "none.safetensors", network)

@@ -12,9 +12,11 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from sfumato.core.errors import CheckpointError
+from sfumato.jobs.importing import import_weights
 from sfumato.store import pickles
 
 
@@ -198,6 +200,9 @@ def test_r3gan_pickles_come_back_bit_for_bit(protocol, theirs, tmp_path):
     assert found.networks["G"].facts["Model.Layer.groups"] == 1
     assert found.networks["G"].settings == {}
     assert found.settings == {"cur_nimg": 1200}
+    import_weights(tmp_path / "net.pkl", tmp_path / "table.safetensors")  # in which G and G_ema are the same
+    table = load_file(tmp_path / "table.safetensors")
+    assert all(torch.equal(table[f"{name}.{key}"], value) for name in ("G", "G_ema") for key, value in found.networks[name].tensors.items())
 
 
 @pytest.mark.parametrize("zipped", [True, False])

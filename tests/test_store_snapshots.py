@@ -153,10 +153,18 @@ def test_what_ours_does_not_have_is_said(tmp_path):
     g, d = ada(ours())
     for change, words in (
         ({"synthesis.b8.conv0.resample_filter": torch.ones(4, 4) / 16}, "not \\[1, 3, 3, 1\\]"),
+        ({"synthesis.b8.resample_filter": torch.ones(4, 4) / 16}, r"synthesis\.b8\.resample_filter is not"),
         ({"synthesis.b8.conv1.weight": torch.zeros(5, 8, 3, 3)}, "do not double"),
+        ({"mapping.embed.weight": torch.zeros(0, 100_000)}, "its labels become 0 numbers"),
     ):
         with pytest.raises(CheckpointError, match=words):
             converted(snapshot("stylegan2-ada", {**g, **change}, None), tmp_path)
+    with pytest.raises(CheckpointError, match=r"b8\.conv1\.resample_filter is not"):
+        converted(snapshot("stylegan2-ada", g, {**d, "b8.conv1.resample_filter": torch.ones(4, 4) / 16}), tmp_path)
+    theirs, judge, mean = rosinality(ours())
+    theirs["to_rgbs.0.upsample.kernel"] = torch.ones(4, 4) / 4
+    with pytest.raises(CheckpointError, match="kernel is not"):
+        converted(snapshot("rosinality", theirs, judge, latent_avg=mean), tmp_path)
     with pytest.raises(CheckpointError, match="architecture skip"):
         converted(snapshot("stylegan2-ada", g, {**d, "b8.fromrgb.weight": torch.zeros(8, 3, 1, 1)}), tmp_path)
     with pytest.raises(CheckpointError, match="no network here that runs it"):

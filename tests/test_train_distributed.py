@@ -1,5 +1,6 @@
 """Several processes train as one would. Run as a program, this file is what `torchrun` starts: it trains what it is told to."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ import torch
 
 from sfumato.core import settings as trees
 from sfumato.core.errors import SettingError, StorageError
+from sfumato.models import stylegan
 from sfumato.store import checkpoint
 from sfumato.train.distributed import World
 from sfumato.train.log import Watch
@@ -60,7 +62,9 @@ def runs(tiny, bars_file):
     shared = {"data": bars_file, "images": 96, "lr": 3e-4, "save_every": 32}
     classifier = tiny("classifier", **shared, validation=0.3)
     plain = trees.override(classifier, "model.dropout=0.0")
-    return {"gan": tiny("gan", **shared), "classifier": plain, "budget": trees.override(plain, "budget=3s")}
+    styles = stylegan.Config(latent_dim=4, style_dim=4, mapping=1, width=4, discriminator_width=4, max_width=8, group=2)
+    sorted_gan = dataclasses.replace(tiny("gan", **shared), model=styles, by_class=True)
+    return {"gan": tiny("gan", **shared), "classifier": plain, "budget": trees.override(plain, "budget=3s"), "styles": sorted_gan}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +85,7 @@ def rows(run):
 @pytest.mark.slow
 def test_all_processes_end_well_and_with_the_same_weights(together):
     _, (first, second) = together
-    assert len(first) == 4
+    assert len(first) == 5
     assert first == second
 
 
@@ -107,6 +111,15 @@ def test_two_processes_reach_the_weights_of_one(kind, together, runs, tmp_path):
     for name, weight in alone.items():
         moved = 96 / 8 * 3e-4  # as far as twelve steps of Adam carry
         torch.testing.assert_close(shared[name], weight, rtol=1e-2, atol=0.2 * moved, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@pytest.mark.slow
+def test_every_class_has_its_mean_style_whichever_process_saw_it(together, runs, tmp_path):
+    """Batches lie in the order of their classes, so that a process sees few of them."""
+    fit(runs["styles"], run=tmp_path, device="cpu")
+    alone, shared = (checkpoint.load(folder / "model.safetensors").generator.means for folder in (tmp_path, together[0] / "styles"))
+    assert (alone.norm(dim=1) > 0).all()
+    torch.testing.assert_close(shared, alone, rtol=0.1, atol=0.01)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Labels, Styles, Vectors, to_bytes, to_pixels
 from sfumato.data import files
+from sfumato.metrics.base import measuring
 from sfumato.models.base import Samples, Steering, latents
 from sfumato.store import weights
 
@@ -148,15 +149,16 @@ def show(
     return _in_chunks(network, make, styles, labels)
 
 
-@torch.no_grad()
 def _in_chunks(network: Any, make: Callable[[Any, Any, slice], Any], x: Any, labels: Labels | None) -> Any:
     where = next(network.parameters()).device
     made = []
-    for start in range(0, len(x), CHUNK):
-        rows = slice(start, start + CHUNK)
-        part, own = x[rows], None if labels is None else labels[rows]
-        short = CHUNK - len(part)
-        part = torch.cat([part, part.new_zeros(short, *part.shape[1:])])
-        own = None if own is None else torch.cat([own, own.new_zeros(short)])
-        made.append(make(part.to(where), None if own is None else own.to(where), rows)[: CHUNK - short].float().cpu())
+    # A network in training would note what it makes, and normalise images by each other.
+    with measuring(network):
+        for start in range(0, len(x), CHUNK):
+            rows = slice(start, start + CHUNK)
+            part, own = x[rows], None if labels is None else labels[rows]
+            short = CHUNK - len(part)
+            part = torch.cat([part, part.new_zeros(short, *part.shape[1:])])
+            own = None if own is None else torch.cat([own, own.new_zeros(short)])
+            made.append(make(part.to(where), None if own is None else own.to(where), rows)[: CHUNK - short].float().cpu())
     return torch.cat(made)

@@ -24,7 +24,10 @@ def import_weights(path: Path, out: Path | None = None) -> list[str]:
     kind = foreign.snapshot_kind(path)
     if kind in NAMED:
         snapshot = pickles.read(path)
-        tensors = {f"{name}.{key}": value.contiguous() for name, net in snapshot.networks.items() for key, value in net.tensors.items()}
+        # Each for itself: the file may use one for two.
+        tensors = {
+            f"{name}.{key}": value.clone().contiguous() for name, net in snapshot.networks.items() for key, value in net.tensors.items()
+        }
         known = {"kind": kind, "file": path.name, "sha256": snapshot.sha256, "licence": snapshot.licence}
         disk.write(target, serialised(tensors, metadata=known))
         told = f"{kind}: {len(tensors)} tensors, which no network here runs"

@@ -79,6 +79,10 @@ class Named:
 
 def _named(network: Network, snapshot: Snapshot) -> Named:
     tensors = {name: value.float() for name, value in network.tensors.items() if value.is_floating_point()}
+    for name, value in tensors.items():
+        if name.endswith(("resample_filter", ".kernel")):  # rosinality's are four times as strong on the way up
+            if value.shape != _FILTER.shape or not torch.allclose(value / value.sum(), _FILTER, atol=1e-6):
+                raise CheckpointError(f"{name} is not [1, 3, 3, 1] both ways, the one filter that ours has")
     if snapshot.kind == "rosinality":
         tensors = _from_rosinality(tensors, snapshot.tensors.get("latent_avg"))
     return Named(tensors=tensors, settings=network.settings, facts=network.facts)
@@ -93,6 +97,8 @@ def _generator(net: Named, path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     layers = len({name for name in t if re.fullmatch(r"mapping\.fc\d+\.weight", name)})
     classes = net.shape("mapping.embed.weight")[1] if "mapping.embed.weight" in t else 0
     style_dim = net.shape("mapping.fc0.weight")[0]
+    if classes and net.shape("mapping.embed.weight")[0] != style_dim:
+        raise CheckpointError(f"{path}: its labels become {net.shape('mapping.embed.weight')[0]} numbers, its styles have {style_dim}")
     latent_dim = net.shape("mapping.fc0.weight")[1] - (style_dim if classes else 0)
     config = MODELS["stylegan"](
         size=(sides[-1],) * 2,
@@ -171,9 +177,6 @@ def _mapping(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.T
 def _layer(tensors: dict[str, torch.Tensor], theirs: str, ours: str) -> dict[str, torch.Tensor]:
     ends = {"weight": "weight", "bias": "bias", "noise_strength": "strength", "noise_const": "noise"}
     ends |= {"affine.weight": "affine.weight", "affine.bias": "affine.bias"}
-    kernel = tensors.get(f"{theirs}resample_filter", _FILTER)
-    if kernel.shape != _FILTER.shape or not torch.allclose(kernel, _FILTER, atol=1e-6):
-        raise CheckpointError(f"{theirs}resample_filter is not [1, 3, 3, 1] both ways, the one filter that ours has")
     return {f"{ours}{end}": tensors[f"{theirs}{name}"] for name, end in ends.items()}
 
 

@@ -67,6 +67,8 @@ class Trainee:
                 continue
             losses = self._descend(phase, batch, seen)
             figures |= {f"{phase.name}/{name}": value.detach() for name, value in losses.items()}
+        # What layers note of the images they see, each process of its share.
+        self.world.average([buffer for buffer in self.model.buffers() if buffer.is_floating_point()])
         if self.settings.ema:
             self.average.follow(self.model, seen)
         self.world.average(list(figures.values()))
