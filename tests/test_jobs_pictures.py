@@ -17,8 +17,9 @@ from sfumato.jobs import repair as repairs
 from sfumato.jobs.manifest import NAME as MANIFEST
 from sfumato.jobs.memory import footprint, tile_for
 from sfumato.jobs.pictures import restore_pictures
+from sfumato.jobs.pixels import as_images, as_pixels
 from sfumato.jobs.remedy import Request
-from sfumato.jobs.repair import as_images, as_pixels, repair
+from sfumato.jobs.repair import repair
 from sfumato.models import MODELS
 from sfumato.store import checkpoint
 
@@ -552,10 +553,43 @@ def test_a_classical_method_is_one_word_away(tmp_path, photo):
         assert tuple(files.read(target).pixels.shape[:2]) == ((99, 135) if method == "bicubic" else (33, 45))
 
 
-def test_a_mask_larger_than_memory_is_refused_in_one_line(tmp_path, photo, monkeypatch, brighter):
+def test_what_is_filled_in_by_strips_is_what_is_filled_in_at_once(tmp_path, monkeypatch):
+    """By a mask, as dead pixels that are looked for, and where salt and pepper is found."""
+    pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
+    clean = np.clip(np.add.outer(np.arange(420), np.arange(300)) / 4 + RNG.normal(40, 0.5, (420, 300)), 1, 254).astype(np.uint8)
+    drawn = np.zeros_like(clean)
+    drawn[50:90, 20:60], drawn[300:310, :] = 255, 255
+    hit, dead = clean.copy(), clean.copy()
+    hit[RNG.random(clean.shape) < 0.3] = 0
+    hit[(RNG.random(clean.shape) < 0.2) & (hit > 0)] = 255
+    dead[10::60, 5::70] = 255
+    for name, pixels in (("clean", clean), ("drawn", drawn), ("hit", hit), ("dead", dead)):
+        Image.fromarray(pixels).save(tmp_path / f"{name}.png")
+    asked = {"clean": {"task": "inpaint"}, "hit": {}, "dead": {"find": ("dead-pixels",)}}
+    for name, how in asked.items():
+        request, mask = Request(tile=128, **how), tmp_path / "drawn.png" if name == "clean" else None
+        repair(tmp_path / f"{name}.png", tmp_path / f"{name}-whole.png", request, mask=mask)
+        with monkeypatch.context() as patch:
+            patch.setattr(repairs, "_WHOLE", 1e9)
+            said = repair(tmp_path / f"{name}.png", tmp_path / f"{name}-strips.png", request, mask=mask)
+        whole, strips = (files.read(tmp_path / f"{name}-{way}.png").pixels.int() for way in ("whole", "strips"))
+        assert "inpaint" in said or "fill in" in said
+        assert (whole - strips).abs().max() <= 1, name
+        assert (strips - torch.from_numpy(clean)[..., None].int()).abs().float().mean() < 1, name
+
+
+def test_what_has_to_see_the_whole_is_refused_in_one_line_where_it_does_not_fit(tmp_path, photo, monkeypatch, brighter):
     monkeypatch.setattr(repairs, "_WHOLE", 1e9)
-    with pytest.raises(ImageError, match="too large for"):
-        repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="inpaint"), mask=photo)
+    for how in ({"find": ("scratches",)}, {"method": "median", "model": None}):
+        with pytest.raises(ImageError, match="too large for 2 GB with --find scratches or --method"):
+            repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="auto", **how))
+    for level, said in ((255, "all of it is masked"), (0, "nothing is masked")):
+        Image.fromarray(np.full((33, 45), level, np.uint8)).save(tmp_path / "mask.png")
+        with pytest.raises(ImageError, match=said):
+            repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="inpaint"), mask=tmp_path / "mask.png")
+    Image.fromarray(np.full((30, 45), 255, np.uint8)).save(tmp_path / "mask.png")
+    with pytest.raises(ImageError, match="the mask is 30 x 45 pixels, the picture 33 x 45"):
+        repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="inpaint"), mask=tmp_path / "mask.png")
 
 
 def test_out_at_or_above_the_folder_is_no_reason_to_find_nothing(tmp_path, same):

@@ -119,7 +119,7 @@ def test_a_step_that_diverges_sends_the_run_back_and_resume_is_still_exact(cared
     assert model.card["images_seen"] == 320
     same_state(straight, stopped)
     (said,) = [text for images, text in notes(straight) if images == 120 and "back" in text]
-    assert said.endswith("back to the last good state, with 0.5 of the step")
+    assert said.endswith("back to the last good state and its settings, with 0.5 of the step")
 
 
 class Die(Watch):

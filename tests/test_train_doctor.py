@@ -104,6 +104,16 @@ def test_what_doses_do_not_help_sends_the_run_back_with_smaller_steps():
     assert doctor.pace == 0.25
 
 
+def test_images_that_get_worse_or_stay_copies_send_the_run_back():
+    doctor, went = Doctor(acts=True), []
+    for distance in (4.0, 2.0, 2.5, 8.0, 9.0, 10.0, 11.0):
+        went.append(visits(doctor, controller(), {"pulse/frechet": distance}, times=1)[1])
+    assert went == [False] * 6 + [True]
+    doctor, copies = Doctor(acts=True), {"pulse/copies": 0.9, "pulse/diversity": 0.7, "pulse/frechet": 1.0}
+    went = [visits(doctor, controller(), copies, times=1)[1] for _ in range(4 * PATIENCE)]
+    assert went.count(True) == 1, "after two doses"
+
+
 def test_it_goes_back_so_often_and_then_stops_with_what_it_found():
     doctor = Doctor(acts=True)
     for _ in range(RETURNS):

@@ -8,6 +8,7 @@ image's come as 8, and `bit_depth` tells what the file had, or go through `data/
 
 import importlib.util
 import io
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -109,6 +110,18 @@ def write(path: Path, picture: Picture) -> None:
     if kind == "TIFF":
         annotate(encoded, picture)
     disk.write(path, encoded.getvalue())
+
+
+def same_format(one: Path, other: Path) -> bool:
+    """Whether both names end as files of the same format do, of those that can be written."""
+    formats = [FORMATS.get(path.suffix.lower()) for path in (one, other)]
+    return formats[0] is not None and formats[0] == formats[1]
+
+
+def copy(path: Path, target: Path) -> None:
+    """The file itself, to the byte, however large."""
+    with disk.whole(target) as partial:
+        shutil.copyfile(path, partial)
 
 
 def save_image(path: Path, pixels: Pixels) -> None:

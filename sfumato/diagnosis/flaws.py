@@ -19,6 +19,8 @@ _END = 0.5 / 255
 """Within this of 0 or 1 a value is black or white."""
 _REACH = 3
 """Of the surroundings of a pixel."""
+REACH = _REACH + 1
+"""How far `impulses` looks, in pixels, with the border's mirror."""
 _WIDEST = 7
 """A scratch is thinner than this, in pixels."""
 _LINE = 21
@@ -56,11 +58,12 @@ def density(images: Images) -> float:
 
 
 @torch.no_grad()
-def impulses(images: Images, *, each: bool = False) -> Planes:
+def impulses(images: Images, *, each: bool = False, hit: bool | None = None) -> Planes:
     """Where single pixels are right (1) and wrong (0): salt, pepper, and those that stand out from all that are around them.
 
     A plane for all channels, in which a pixel is wrong if one of its channels is, or with `each` one for every channel. Black and white
-    areas of 3 x 3 pixels and more are believed; in a picture that is hit by salt and pepper no other black or white is.
+    areas of 3 x 3 pixels and more are believed; in a picture that is hit by salt and pepper no other black or white is, and whether it is
+    so `hit` is asked of the picture if it is not told. No pixel farther away than `REACH` matters otherwise.
     """
     ends = _ends(images)
     either = ends.any(dim=0)
@@ -71,7 +74,7 @@ def impulses(images: Images, *, each: bool = False) -> Planes:
     # As far again from the next one as these are from each other, and clearly visible.
     wrong = enough & (out > torch.maximum(4 * spread, high - low).clamp_min(0.12))
     for i in range(len(images)):
-        if density(images[i : i + 1]) > 0.005:
+        if hit if hit is not None else density(images[i : i + 1]) > 0.005:
             wrong[i] |= either[i] & ~torch.stack([_solid(end[i : i + 1]) for end in ends]).any(dim=0)[0]
     # Something must be left to fill from.
     wrong &= ~wrong.flatten(2).all(dim=2)[:, :, None, None]

@@ -28,6 +28,8 @@ _UNEVEN = 1.5
 _FEW, _EVEN = 0.05, 0.05
 """Patches that are not clipped, and squares of 3 x 3 pixels that are all one value, as shares: with fewer of those and more of these the
 picture is a drawing, and what differs are its edges."""
+_LOUD = 0.25
+"""What is louder on paper is salt and pepper."""
 _CLIPPED = 1.5 / 255
 """Within this of black or white a value may have been cut off, and says too little of noise."""
 
@@ -48,7 +50,10 @@ def noise_level(crops: Images) -> float | None:
 def _channel(crops: Float[Tensor, "n h w"]) -> float | None:
     clipped = ((crops < _CLIPPED) | (crops > 1 - _CLIPPED)).float()[:, None]
     if (F.max_pool2d(clipped, 3, stride=1) == 0).float().mean() < _FEW:
-        return None if _even(crops) > _EVEN else _of_paper(crops)
+        if _even(crops) > _EVEN:
+            return None
+        if (level := _of_paper(crops)) is not None:
+            return level
     for side in _SIDES:
         if min(crops.shape[1:]) < side:
             continue
@@ -80,7 +85,7 @@ def _of_paper(crops: Float[Tensor, "n h w"]) -> float | None:
     for _ in range(_ROUNDS):
         alone = mean[peak < 4.5 * level]  # no letter reaches in
         level = (alone.mean().item() if len(alone) else mean.min().item()) * math.sqrt(2 * math.pi)
-    return level
+    return level if level < _LOUD else None
 
 
 def _even(crops: Float[Tensor, "n h w"]) -> float:

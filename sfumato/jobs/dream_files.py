@@ -20,7 +20,7 @@ from sfumato.jobs.dream import Dream, Moment, Tell, dream, resolved
 from sfumato.jobs.dream_latent import Found
 from sfumato.jobs.eyes import Eyes
 from sfumato.jobs.pictures import gather, told_apart
-from sfumato.jobs.repair import as_images, as_pixels
+from sfumato.jobs.pixels import as_images, as_pixels
 from sfumato.jobs.wishes import wish
 from sfumato.metrics.features import weights_hash
 

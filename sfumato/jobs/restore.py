@@ -13,8 +13,9 @@ from sfumato.core.image import Planes
 from sfumato.core.runtime import Precision
 from sfumato.data import decode, notes
 from sfumato.diagnosis.jpeg import tables_quality
+from sfumato.jobs.pixels import as_images, as_pixels, bled, dark, enlarged, hidden
 from sfumato.jobs.remedy import Find, Request, Task, Ways, remedy
-from sfumato.jobs.repair import as_images, as_pixels, bled, dark, enlarged, hidden, repaired
+from sfumato.jobs.repair import repaired
 from sfumato.store import weights
 
 _LARGEST = 8.0

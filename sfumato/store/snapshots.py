@@ -80,9 +80,9 @@ class Named:
 def _named(network: Network, snapshot: Snapshot) -> Named:
     tensors = {name: value.float() for name, value in network.tensors.items() if value.is_floating_point()}
     for name, value in tensors.items():
-        if name.endswith(("resample_filter", ".kernel")):  # rosinality's are four times as strong on the way up
-            if value.shape != _FILTER.shape or not torch.allclose(value / value.sum(), _FILTER, atol=1e-6):
-                raise CheckpointError(f"{name} is not [1, 3, 3, 1] both ways, the one filter that ours has")
+        is_filter = name.endswith(("resample_filter", ".kernel"))  # rosinality's are four times as strong on the way up
+        if is_filter and (value.shape != _FILTER.shape or not torch.allclose(value / value.sum(), _FILTER, atol=1e-6)):
+            raise CheckpointError(f"{name} is not [1, 3, 3, 1] both ways, the one filter that ours has")
     if snapshot.kind == "rosinality":
         tensors = _from_rosinality(tensors, snapshot.tensors.get("latent_avg"))
     return Named(tensors=tensors, settings=network.settings, facts=network.facts)

@@ -65,7 +65,7 @@ DOSES = {
     "blinded": (Dose("probability", factor=0.5),),
     "smothered": (Dose("gamma", factor=0.5),),
 }
-BACK = {"divergence": 0, "collapse": 2}
+BACK = {"divergence": 0, "decline": 0, "collapse": 2, "copies": 2}
 """Doses of no avail after which the run goes back."""
 
 
@@ -119,7 +119,7 @@ class Doctor:
         self.figures = Figures()
         self._rows.clear()
         self._doses, self._distances, self._pulses = {}, sorted(self._distances)[:1], []
-        return f"doctor: {why}; back to the last good state, with {self.pace:g} of the step"
+        return f"doctor: {why}; back to the last good state and its settings, with {self.pace:g} of the step"
 
     @property
     def well(self) -> bool:

@@ -1,0 +1,173 @@
+"""A picture larger than memory, repaired some rows at a time.
+
+file ─ open_strips ─ remedy, by nine pieces ─ strip by strip ─ Sink ─> file
+mask ─ open_strips ──────────────────────────┘
+"""
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sfumato.core import runtime
+from sfumato.core.errors import ImageError
+from sfumato.core.image import Images, Maps, Planes
+from sfumato.data import files, strips
+from sfumato.diagnosis import flaws
+from sfumato.jobs.memory import BASE, tile_for
+from sfumato.jobs.pixels import AROUND, as_images, as_pixels, bled, blended, dark, enlarged, hidden
+from sfumato.jobs.remedy import Remedy, Request, remedy
+from sfumato.jobs.tiles import Canvas, ready
+from sfumato.jobs.tiles import strips as repaired_strips
+
+_PIECE = 136
+"""Side of the nine pieces by which the picture is judged: those that `diagnose` looks at."""
+_STEP = 256
+"""Rows that are looked at together, where it does not matter how many."""
+
+Known = Callable[[int, int], Planes]
+"""From the first row and the one after the last: 1 where they are to be believed."""
+
+
+def repair_rows(path: Path, target: Path, request: Request, mask: Path | None) -> str:
+    """`repair` for a picture that does not fit. Raises ImageError for what would have to see the whole of it."""
+    if "scratches" in request.find or request.method is not None:
+        raise ImageError(f"{path}: too large for {request.memory / 1e9:g} GB with --find scratches or --method; give more --memory")
+    folder = target.parent if target.parent.is_dir() else None
+    with strips.open_strips(path, folder=folder) as source, _drawn(mask, source, folder) as drawn:
+        sample = as_images(_sample(source))
+        known = _believed([*([drawn] if drawn else []), *([_wrong(source, hit=None)] if request.find else [])])
+        share = 0.0 if known is None else _filled(known, source.size)
+        if drawn is not None:
+            _refuse(share, str(mask))
+        if request.find and share == 0:
+            files.copy(path, target)
+            return "no dead pixels: nothing to fill in"
+        # Of a mask remedies tell no more than how much is to be filled in.
+        stand_in = (torch.linspace(0, 1, sample[0, 0].numel()) >= share).float().reshape(1, 1, *sample.shape[2:]) if known else None
+        quality = source.notes.jpeg.quality() if source.notes.jpeg else None
+        plan = remedy(dataclasses.replace(request, find=()), sample, known=stand_in, quality=quality)
+        if plan.known is not None and known is None:
+            known = _wrong(source, hit=True)
+        if plan.nothing and files.same_format(path, target):
+            files.copy(path, target)
+            return plan.words
+        if plan.network is not None and plan.network.context is None:
+            raise ImageError(f"{path}: this network looks at the whole picture at once, which does not fit; give more --memory")
+        sizes = (source.size[0] * plan.scale, source.size[1] * plan.scale)
+        said = source.notes if plan.nothing else dataclasses.replace(source.notes, jpeg=source.notes.fine_jpeg)
+        with strips.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, said=said) as sink:
+            for rows in _repaired_rows(source, known, plan, request):
+                sink.write(rows)
+            sink.finish()
+    return plan.words
+
+
+def _sample(source: strips.Source) -> Any:
+    """Nine pieces of the picture in three rows; of one that is too narrow for them, the middle."""
+    (h, w), c = source.size, source.channels
+    if min(h, w) < _PIECE:
+        top, left = max(0, h // 2 - 512), max(0, w // 2 - 512)
+        return source.rows(top, min(h, top + 1024))[:, left : left + 1024, :c].contiguous()
+    tops, lefts = ([(side - _PIECE) * i // 16 * 8 for i in range(3)] for side in (h, w))
+    bands = [source.rows(top, top + _PIECE)[..., :c] for top in tops]
+    return torch.cat([torch.cat([band[:, left : left + _PIECE] for left in lefts], dim=1) for band in bands])
+
+
+@contextlib.contextmanager
+def _drawn(mask: Path | None, source: strips.Source, folder: Path | None) -> Iterator[Known | None]:
+    """What the mask says of some rows. Raises ImageError if it is of another size."""
+    if mask is None:
+        yield None
+        return
+    with strips.open_strips(mask, folder=folder) as drawn:
+        if drawn.size != source.size:
+            (own, whole) = (" x ".join(map(str, size)) for size in (drawn.size, source.size))
+            raise ImageError(f"{mask}: the mask is {own} pixels, the picture {whole}; they must be the same")
+
+        def known(start: int, stop: int) -> Planes:
+            layers = as_images(drawn.rows(start, stop))
+            bright = layers[:, : drawn.channels].amax(dim=1, keepdim=True)
+            return ((bright * layers[:, drawn.channels :] if drawn.alpha else bright) < 0.5).float()
+
+        yield known
+
+
+def _wrong(source: strips.Source, *, hit: bool | None) -> Known:
+    """Where single pixels are wrong: in a picture that is known to be `hit` by salt and pepper, or each time as some rows look."""
+    (h, _), c = source.size, source.channels
+
+    def known(start: int, stop: int) -> Planes:
+        first, last = max(0, start - flaws.REACH), min(h, stop + flaws.REACH)
+        found = flaws.impulses(as_images(source.rows(first, last)[..., :c].contiguous()), hit=hit)
+        return found[:, :, start - first : stop - first]
+
+    return known
+
+
+def _believed(parts: list[Known]) -> Known | None:
+    """What all of `parts` believe; None if there are none."""
+    return (lambda start, stop: torch.stack([part(start, stop) for part in parts]).amin(dim=0)) if parts else None
+
+
+def _filled(known: Known, size: tuple[int, int]) -> float:
+    """Share of what is to be filled in."""
+    h, w = size
+    return 1 - sum(known(start, min(h, start + _STEP)).sum().item() for start in range(0, h, _STEP)) / (h * w)
+
+
+def _refuse(share: float, mask: str) -> None:
+    """Raises ImageError for a mask of everything or nothing."""
+    dark(torch.tensor([float(share > 0), float(share == 1)]).reshape(1, 1, 1, 2), mask)
+
+
+def _repaired_rows(source: strips.Source, known: Known | None, plan: Remedy, request: Request) -> Iterator[Any]:
+    """Rows of the result as they are stored, top to bottom."""
+    (h, w), c = source.size, source.channels
+    if plan.network is None:
+        yield from (source.rows(start, min(h, start + _STEP)) for start in range(0, h, _STEP))
+        return
+    where = runtime.device(request.device)
+    network, done = ready(plan.network, where), 0
+    colourless = network.both and c > 1 and _colourless(source)
+    constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "known": 1.0}
+
+    def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
+        stored = source.rows(start, stop)
+        images = as_images(stored[..., : 1 if colourless else c].contiguous())
+        if source.alpha:
+            images = bled(images, as_images(stored[..., c:].contiguous()))
+        planes = {name: torch.full((1, 1, stop - start, w), constants[name]) for name in network.takes}
+        if known is not None and "known" in planes:
+            planes["known"] = known(start, stop)
+            images = images * planes["known"]
+        return images, torch.cat(list(planes.values()), dim=1) if planes else None
+
+    tile = request.tile or tile_for(network, (request.memory - BASE) * 0.6, row=w * (c + len(network.takes)) * 12 * (1 + network.scale**2))
+    kind = torch.uint16 if source.depth == 16 else torch.uint8
+    for made in repaired_strips(network, Canvas(size=(h, w), rows=rows), tile=tile, precision=request.precision, where=where):
+        count, s = made.shape[2] // network.scale, network.scale
+        before = source.rows(done, done + count)
+        images: Images = as_images(before[..., :c].contiguous())
+        own = None if known is None else known(done, done + count)
+        whole = blended(images, made.expand(-1, c, -1, -1), strength=request.strength, known=own)
+        if source.alpha:
+            whole = hidden(whole, images, as_images(before[..., c:].contiguous()))
+        pixels = as_pixels(whole, kind)
+        if source.alpha:
+            first, last = max(0, done - AROUND), min(h, done + count + AROUND)
+            alpha = enlarged(as_images(source.rows(first, last)[..., c:].contiguous()), s)
+            inner = alpha[:, :, (done - first) * s : (done - first + count) * s]
+            pixels = torch.cat([pixels, as_pixels(inner, kind)], dim=-1)
+        yield pixels
+        done += count
+
+
+def _colourless(source: strips.Source) -> bool:
+    """Whether all channels of all pixels are the same: a network with a way of its own for grey pictures then takes that."""
+    h, c = source.size[0], source.channels
+    parts = (source.rows(start, min(h, start + _STEP))[..., :c] for start in range(0, h, _STEP))
+    return all(bool((rows == rows[..., :1]).all()) for rows in parts)
