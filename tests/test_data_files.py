@@ -1,5 +1,6 @@
 """Pictures come back with all they had, and a file is written whole or not at all."""
 
+import dataclasses
 import errno
 import io
 import os
@@ -14,7 +15,7 @@ from PIL import Image, ImageCms
 
 from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError, StorageError
-from sfumato.data import decode
+from sfumato.data import decode, notes, strips
 from sfumato.data.files import Picture, read, save_animation, save_image, write
 from sfumato.data.notes import PNG, chunk
 
@@ -269,6 +270,53 @@ def test_a_makers_notes_stay_where_they_are(tmp_path, exif):
     tags = Image.Exif()
     tags.load(read(tmp_path / "y.tif").exif)
     assert dict(tags.get_ifd(0x8769)) == {0x927C: b"points into the block", 0x8827: 200}
+
+
+def through_strips(path, target):
+    said, _ = notes.of_file(path)
+    pixels = read(path).pixels
+    with strips.Sink(target, tuple(pixels.shape[:2]), pixels.shape[2], said=said) as sink:
+        sink.write(pixels)
+        sink.finish()
+
+
+@pytest.mark.parametrize("way", ["whole", "strips"])
+def test_captions_and_how_numbers_are_to_be_seen_stay(tmp_path, way):
+    """Photoshop's block of a JPEG, and gamma, primaries and time of a PNG."""
+    if way == "strips":
+        pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
+    caption = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00\x00\x00\x00\x08\x1c\x02\x78\x00\x03sea"
+    extra = b"\xff\xed" + struct.pack(">H", len(caption) + 2) + caption
+    Image.fromarray(colours().numpy()).save(tmp_path / "a.jpg", extra=extra)
+    seen = {b"gAMA": struct.pack(">I", 100000), b"cHRM": struct.pack(">8I", *range(31270, 31278)), b"tIME": b"\x07\xea\x0b\x16\x0a\x00\x00"}
+    whole = io.BytesIO()
+    Image.fromarray(colours().numpy()).save(whole, "PNG")
+    data = whole.getvalue()
+    (tmp_path / "a.png").write_bytes(data[:33] + b"".join(chunk(name, content) for name, content in seen.items()) + data[33:])
+    for ending in (".jpg", ".png"):
+        source, target = tmp_path / f"a{ending}", tmp_path / f"b{ending}"
+        write(target, read(source)) if way == "whole" else through_strips(source, target)
+    with Image.open(tmp_path / "b.jpg") as image:
+        assert dict(image.applist)["APP13"] == caption
+    content = (tmp_path / "b.png").read_bytes()
+    for name, value in seen.items():
+        assert content.count(chunk(name, value)) == 1, name
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_size_that_exif_tells_is_that_of_the_pixels(tmp_path, ending, order):
+    tags = Image.Exif()
+    tags.endian = order
+    tags[0x0112] = 6
+    tags.get_ifd(0x8769).update({0xA002: 14, 0xA003: 10, 0x9003: "2026:11:22 10:00:00"})
+    Image.fromarray(colours().numpy()).save(tmp_path / f"a{ending}", exif=tags)
+    picture = read(tmp_path / f"a{ending}")
+    write(tmp_path / f"b{ending}", dataclasses.replace(picture, pixels=picture.pixels.repeat(2, 2, 1)))
+    with Image.open(tmp_path / f"b{ending}") as image:
+        told = image.getexif().get_ifd(0x8769)
+        assert image.size == (told[0xA002], told[0xA003]) == (20, 28)
+        assert told[0x9003] == "2026:11:22 10:00:00"
 
 
 def test_comments_after_the_pixels_of_a_png(tmp_path):

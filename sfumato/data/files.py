@@ -104,7 +104,8 @@ def write(path: Path, picture: Picture) -> None:
             return
     image, encoded = _image(picture, kind), io.BytesIO()
     try:
-        image.save(encoded, kind, **_OPTIONS.get(kind, {}), **notes.options(picture, kind, len(image.getbands())))
+        said = notes.options(picture, kind, len(image.getbands()), image.size[::-1])
+        image.save(encoded, kind, **_OPTIONS.get(kind, {}), **said)
     except (ValueError, OSError) as error:
         raise ImageError(f"{path}: cannot be written as {kind} ({error})") from error
     if kind == "TIFF":

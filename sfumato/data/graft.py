@@ -27,7 +27,7 @@ def graft(encoded: Path, target: Path, kind: str, notes: Notes, *, channels: int
             annotate(file, notes)
         return
     donor = io.BytesIO()
-    Image.new("RGB" if channels == 3 else "L", (1, 1)).save(donor, kind, **options(notes, kind, channels))
+    Image.new("RGB" if channels == 3 else "L", (1, 1)).save(donor, kind, **options(notes, kind, channels, size))
     with encoded.open("rb") as source, target.open("wb") as file:
         if kind == "PNG":
             file.write(source.read(33))  # the signature and the header chunk

@@ -6,10 +6,12 @@
 Reading looks at headers only, so that the size of the picture does not matter.
 """
 
+import dataclasses
 import io
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -27,12 +29,16 @@ _XMP = "XML:com.adobe.xmp"
 _OLD_EXIF = "Raw profile type exif"
 _COMMENT = "Comment"
 
-_WORDS = (270, 271, 272, 305, 306, 315, 316, 18246, 18249, 33432, 33723, 40091, 40092, 40093, 40094, 40095)
+_WORDS = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 33723, 34377, 40091, 40092, 40093, 40094, 40095)
 """TIFF tags about the picture and not about the layout of its file: description, maker, model, software, date, artist, copyright..."""
+_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"tIME")
+"""Of a PNG: how its numbers are to be seen, and when it was last changed."""
 _FOLDERS = (int(ExifTags.IFD.Exif), int(ExifTags.IFD.GPSInfo))
 _NOT_RGB = (5, 8, 9, 10)
 """TIFF's photometric interpretations whose profile says nothing about the RGB that they become: CMYK and three kinds of Lab."""
 _INTEROP = int(ExifTags.IFD.Interop)
+_SIDES = (0xA003, 0xA002)
+"""EXIF's height and width."""
 _ORIENTATION = int(ExifTags.Base.Orientation)
 _TURN_IN_XMP = re.compile(rb"""(tiff:Orientation(?:=["']|>))([2-8])""")
 _FINE = 95
@@ -77,6 +83,10 @@ class Notes:
     """The comments of a PNG by keyword; that of a JPEG is `Comment`."""
     jpeg: Jpeg | None = None
     """Of a JPEG, grey or colour."""
+    photoshop: tuple[bytes, ...] = ()
+    """Of a JPEG: Photoshop's blocks, in which captions and keywords are (IPTC)."""
+    chunks: tuple[tuple[bytes, bytes], ...] = ()
+    """Of a PNG: other chunks that are kept, by their type."""
 
     @property
     def fine_jpeg(self) -> Jpeg | None:
@@ -93,8 +103,10 @@ def of_file(path: Path) -> tuple[Notes, int]:
         start = file.read(8)
         file.seek(0)
         if start == PNG:
-            with Image.open(_without_pixels(file), formats=["PNG"]) as image:
-                return _of_image(image)
+            small = _without_pixels(file)
+            with Image.open(small, formats=["PNG"]) as image:
+                said, orientation = _of_image(image)
+            return dataclasses.replace(said, chunks=tuple(_chunks(small.getvalue()))), orientation
         if start[:2] in (b"II", b"MM"):
             return _of_tiff(file)
         with decode.opened(path, str(path), limit=None) as image:
@@ -128,23 +140,29 @@ def tiff_head(file: File) -> bytes:
     return head + file.read(8) if 43 in head[2:4] else head
 
 
-def options(notes: Notes, kind: str, channels: int) -> dict[str, Any]:
-    """What Pillow's `save` is told to put these notes into a PNG, JPEG, WebP or BMP of so many channels; a TIFF needs `annotate`."""
+def options(notes: Notes, kind: str, channels: int, size: tuple[int, int]) -> dict[str, Any]:
+    """What Pillow's `save` is told to put these notes into a PNG, JPEG, WebP or BMP of so many channels; a TIFF needs `annotate`.
+
+    `size` is the picture's height and width, which its EXIF may tell too.
+    """
     given: dict[str, Any] = {}
     if kind in ("PNG", "JPEG", "WEBP"):
-        given |= {"exif": notes.exif, "icc_profile": notes.icc}
+        given |= {"exif": _sized(notes.exif, size), "icc_profile": notes.icc}
     if kind in ("PNG", "JPEG", "BMP"):
         given["dpi"] = notes.dpi
     if kind in ("JPEG", "WEBP"):
         given["xmp"] = notes.xmp
-    if kind == "PNG" and (notes.text or notes.xmp):
+    if kind == "PNG" and (notes.text or notes.xmp or notes.chunks):
         given["pnginfo"] = PngInfo()
+        for name, content in notes.chunks:
+            given["pnginfo"].add(name, content)
         for key, value in notes.text.items():
             given["pnginfo"].add_text(key, value)
         if notes.xmp:
             given["pnginfo"].add_itxt(_XMP, notes.xmp.decode(errors="replace"))
     if kind == "JPEG":
         given["comment"] = notes.text.get(_COMMENT, "").encode()
+        given["extra"] = b"".join(b"\xff\xed" + struct.pack(">H", len(block) + 2) + block for block in notes.photoshop)
     given = {name: value for name, value in given.items() if value}
     return given | (_compression(notes.jpeg, channels) if kind == "JPEG" else {})
 
@@ -199,6 +217,7 @@ def _of_image(image: Image.Image) -> tuple[Notes, int]:
         xmp=_TURN_IN_XMP.sub(rb"\g<1>1", image.info.get("xmp") or b""),
         text=text,
         jpeg=_jpeg(image),
+        photoshop=tuple(block for name, block in getattr(image, "applist", ()) if name == "APP13"),
     )
     return notes, orientation if orientation in range(1, 9) else 1
 
@@ -274,6 +293,38 @@ def _upright(exif: bytes) -> bytes:
             if start + 6 + 12 * count <= len(block):
                 struct.pack_into(f"{order}I", block, start + 2 + 12 * count, 0)
     return EXIF + bytes(block)
+
+
+def _sized(exif: bytes, size: tuple[int, int]) -> bytes:
+    """The same bytes with this height and width where they tell any, in place."""
+    block = bytearray(exif[len(EXIF) :])
+    order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
+    if order is None or len(block) < 14:
+        return exif
+
+    def entries(start: int) -> Iterator[tuple[int, int, int]]:
+        """Tag, type and place of the value of each entry of a directory."""
+        count = struct.unpack_from(f"{order}H", block, start)[0] if start + 2 <= len(block) else 0
+        for place in range(start + 2, min(start + 2 + 12 * count, len(block) - 11), 12):
+            yield (*struct.unpack_from(f"{order}HH", block, place), place + 8)
+
+    (first,) = struct.unpack_from(f"{order}I", block, 4)
+    for tag, _, place in entries(first):
+        if tag == _FOLDERS[0]:
+            for inner, kind, where in entries(*struct.unpack_from(f"{order}I", block, place)):
+                if inner in _SIDES and kind in (3, 4) and (kind == 4 or max(size) < 1 << 16):
+                    struct.pack_into(f"{order}{'HI'[kind - 3]}", block, where, size[_SIDES.index(inner)])
+    return EXIF + bytes(block)
+
+
+def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Those that are kept as they are."""
+    place = len(PNG)
+    while place + 8 <= len(png):
+        length, kind = struct.unpack_from(">I4s", png, place)
+        if kind in _CHUNKS:
+            yield kind, png[place + 8 : place + 8 + length]
+        place += length + 12
 
 
 def _without_pixels(file: File) -> io.BytesIO:
