@@ -64,6 +64,27 @@ def test_every_frame_is_repaired_and_the_rest_is_kept(film, brighter, tmp_path):
         assert packets[0] == packets[1]
 
 
+def test_ten_bits_stay_ten_bits_and_title_and_place_stay(tmp_path):
+    """A ramp of 512 levels, which 8 bits would halve."""
+    ramp = np.linspace(8192, 57344, 512).astype(np.uint16)
+    picture = np.broadcast_to(ramp[None, :, None], (32, 512, 3))
+    with av.open(str(tmp_path / "a.mkv"), "w") as container:
+        container.metadata.update({"title": "Sea", "location": "+54.3+010.1/"})
+        pictures = container.add_stream("libx264", rate=25, options={"qp": "0"})
+        pictures.width, pictures.height, pictures.pix_fmt = 512, 32, "yuv420p10le"
+        for _ in range(3):
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb48le")))
+        container.mux(pictures.encode())
+    for ending in ("mkv", "mp4"):
+        rewritten(tmp_path / "a.mkv", tmp_path / f"b.{ending}", lambda first: Change("", first.shape[2:], lambda images: images))
+        with av.open(str(tmp_path / f"b.{ending}")) as container:
+            assert container.streams.video[0].codec_context.pix_fmt == "yuv420p10le"
+            assert container.metadata.get("title", container.metadata.get("TITLE")) == "Sea"
+            frame = next(container.decode(video=0)).to_ndarray(format="rgb48le")
+        assert len(np.unique(frame[16, :, 1])) > 300
+        assert np.abs(frame[16, :, 1].astype(int) - ramp).mean() < 300
+
+
 def test_a_film_that_was_stored_on_its_side_is_upright(film, brighter, tmp_path):
     data = bytearray(film.read_bytes())
     place = data.find(b"tkhd") + 44  # the matrix of a version 0 header: turn by a quarter clockwise

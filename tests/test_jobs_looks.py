@@ -11,6 +11,7 @@ from sfumato.core.image import to_images
 from sfumato.data.dataset import Dataset
 from sfumato.jobs import looks as job
 from sfumato.jobs import trials
+from sfumato.jobs.damages import trial
 from sfumato.jobs.evaluate import evaluate
 from sfumato.jobs.looks import looks, paths
 from sfumato.models.base import Compares
@@ -97,5 +98,5 @@ def test_evaluate_and_the_trials_of_restorers_report_it(untrained, real, monkeyp
     assert report["lpips"].protocol.features == "some"
     assert not report["lpips"].higher_is_better
     clean = to_images(pictures.pixels)
-    spoiled = torch.cat([trials.trial("salt-and-pepper:30").spoil(x[None], 0).images for x in clean])
+    spoiled = torch.cat([trial("salt-and-pepper:30").spoil(x[None], 0).images for x in clean])
     assert report["lpips_before"].value == pytest.approx((spoiled - clean).square().mean().item(), rel=1e-3)

@@ -10,7 +10,8 @@ import torch
 from sfumato.core.errors import SettingError
 from sfumato.core.image import to_bytes, to_images
 from sfumato.data.dataset import Scenes
-from sfumato.jobs.trials import judge, judge_restorer, luma, trial
+from sfumato.jobs.damages import trial
+from sfumato.jobs.trials import judge, judge_restorer, luma
 from sfumato.models import MODELS
 from sfumato.nn.resample import shrink
 from sfumato.store import foreign
@@ -70,6 +71,23 @@ def test_an_ensemble_is_in_the_protocol_and_nothing_else_changes(scenes):
     assert eight[0].protocol.settings == one[0].protocol.settings + "; mean over 8 ways to see a picture"
     by_hand = judge_restorer(network.turned(8), "noise:25", scenes)
     assert values(by_hand) == values(eight)
+
+
+def test_photons_are_as_noisy_as_their_number_says():
+    grey = torch.full((1, 1, 100, 100), 0.5)
+    seen = trial("poisson:30").spoil(grey, 0)
+    assert seen.images.mean() == pytest.approx(0.5, abs=0.005)
+    assert seen.images.var() == pytest.approx(0.5 / 30, rel=0.05)
+    assert seen.noise.item() == pytest.approx((0.5 / 30) ** 0.5)
+    assert torch.equal(seen.images, trial("poisson:30").spoil(grey, 7).images), "the same for everybody"
+    assert torch.equal((seen.images * 30).round(), seen.images * 30)
+
+
+def test_the_deep_image_prior_is_judged_too(scenes, monkeypatch):
+    monkeypatch.setattr("sfumato.jobs.trials.deep_prior", lambda images, known, device: images.clamp(0.1, 0.9))
+    report = {m.name: m for m in judge("deep-image-prior", "noise:25", scenes)}
+    assert "psnr" in report
+    assert report["psnr"].value != {m.name: m for m in judge("median", "noise:25", scenes)}["psnr"].value
 
 
 def test_how_many_are_hit():

@@ -125,7 +125,7 @@ def evaluate(
         images: Test images for likelihoods; all if not given.
         seed: Seed of the first generated image.
         restore: For networks that repair, for classical methods by name, and for `auto`, which is what restore does: the damage, one of
-            noise:25, salt-and-pepper:30, missing:50, text, blur:1.6, motion:9, jpeg:10, x2, x4.
+            noise:25, poisson:30, salt-and-pepper:30, missing:50, text, blur:1.6, motion:9, jpeg:10, x2, x4.
         precision: Number format in which likelihoods and repairs are computed; bf16 takes about half the time where the hardware has it.
         ensemble: For networks that repair: mean over so many ways to see a picture, mirrored (4) and turned as well (8).
         accuracy_score: Also train a classifier on 60,000 generated images and test it on real ones (takes minutes).

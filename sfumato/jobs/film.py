@@ -23,6 +23,13 @@ _COLOURS = ("colorspace", "color_range", "color_primaries", "color_trc")
 _STANDARDS = (1, 4, 5, 6, 7, 9)
 """BT.709, FCC, BT.470BG, SMPTE 170M and 240M, BT.2020: numbers of ITU-T H.273 for the matrices that the converter knows."""
 
+_FORMATS = ("yuv420p", "yuv420p10le")
+"""Of up to 8 bits a sample, and of more."""
+_WORDS = {"mp4": ("mov_text",), "matroska": ("subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle")}
+"""Subtitles that a file of this kind can hold."""
+_CONTAINERS = ("major_brand", "minor_version", "compatible_brands", "encoder")
+"""What a file says of itself, and not of its film."""
+
 
 class Change(NamedTuple):
     """What is done to a film."""
@@ -47,10 +54,11 @@ def restore_film(
 ) -> str:
     """Writes the film at `path` to `target` (.mp4 or .mkv) with every frame repaired, and says what was done.
 
-    What to do is decided on the first frame that is not of one colour, so that the film does not flicker between choices. The rate is
-    kept, sound is copied. `tell` is called with the frames done and how many there are. Raises MissingExtraError without PyAV,
-    ImageError for a file that is no film or a target that is there already and not to be replaced, SettingError for a target that
-    cannot be, StorageError as `disk.write` does.
+    What to do is decided on the first frame that is not of one colour, so that the film does not flicker between choices. Rate, title,
+    place and the like are kept; sound is copied, and subtitles that the file can hold. Pictures have 8 bits a sample, or 10 if there were
+    more. `tell` is called with the frames done and how many there are. Raises MissingExtraError without PyAV, ImageError for a file that
+    is no film or a target that is there already and not to be replaced, SettingError for a target that cannot be, StorageError as
+    `disk.write` does.
     """
     request.check()
 
@@ -120,41 +128,56 @@ def _first(source: Any, path: Path) -> Images:
     raise ImageError(f"{path}: there is no picture in this film")
 
 
+def _wide(form: Any) -> bool:
+    """Whether pictures of this format have more than 8 bits a sample."""
+    return any(part.bits > 8 for part in form.components)
+
+
 def _image(frame: Any) -> Images:
     """Upright, as a player shows it: telephones store films on their side, and say by how much."""
-    turned = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+    wide = _wide(frame.format)
+    turned = np.rot90(frame.to_ndarray(format="rgb48le" if wide else "rgb24"), round(frame.rotation / 90))
+    if wide:
+        return torch.from_numpy(turned.astype(np.float32) / 65535).permute(2, 0, 1)[None]
     return to_images(torch.from_numpy(turned.copy()).permute(2, 0, 1)[None])
 
 
-def _as_stored(shown: Any, frame: Any) -> Any:
-    """The picture in the luma and colour differences of the film's own standard and range, which it goes on naming."""
+def _as_stored(av: Any, images: Images, odd: list[tuple[int, int]], frame: Any) -> Any:
+    """The picture in the luma and colour differences of the film's own standard and range, which it goes on naming, in 8 or 10 bits."""
+    wide = _wide(frame.format)
+    stored = (images.clamp(0, 1) * 65535).round().numpy().astype(np.uint16) if wide else to_bytes(images).numpy()
+    pixels = stored[0].transpose(1, 2, 0)
+    shown = av.VideoFrame.from_ndarray(np.pad(pixels, odd, mode="edge"), format="rgb48le" if wide else "rgb24")
     standard = frame.colorspace if frame.colorspace in _STANDARDS else None
-    return shown.reformat(format="yuv420p", dst_colorspace=standard, dst_color_range=frame.color_range or None)
+    return shown.reformat(format=_FORMATS[wide], dst_colorspace=standard, dst_color_range=frame.color_range or None)
 
 
 def _copy(av: Any, source: Any, made: Any, change: Change, tell: Callable[[int, int], None]) -> int:
-    """Every packet of the source, sound as it is and pictures changed, in the order of the file; says how many frames there were."""
-    pictures, sounds, count, size = source.streams.video[0], list(source.streams.audio), 0, change.size
+    """Every packet of the source in its order, sound and words as they are and pictures changed; says how many frames there were."""
+    pictures, count, size = source.streams.video[0], 0, change.size
+    kept = [*source.streams.audio, *(s for s in source.streams.subtitles if s.codec_context.name in _WORDS[made.format.name])]
+    made.metadata.update({name: value for name, value in source.metadata.items() if name not in _CONTAINERS})
     out = made.add_stream("libx264", rate=pictures.average_rate or Fraction(25), options={"crf": "16"})
     odd = [(0, size[0] % 2), (0, size[1] % 2), (0, 0)]  # H.264 has even sides only: the last row or column is repeated
-    out.width, out.height, out.pix_fmt = size[1] + size[1] % 2, size[0] + size[0] % 2, "yuv420p"
+    out.width, out.height, out.pix_fmt = size[1] + size[1] % 2, size[0] + size[0] % 2, _FORMATS[_wide(pictures.codec_context.format)]
     # Not one frame each 1 / rate: frames keep their own times, however uneven.
     out.codec_context.time_base = pictures.time_base
     for name in _COLOURS if pictures.codec_context.colorspace in _STANDARDS else _COLOURS[1:]:
         setattr(out.codec_context, name, getattr(pictures.codec_context, name))
     try:
-        copies = {sound.index: made.add_stream_from_template(sound) for sound in sounds}
+        copies = {stream.index: made.add_stream_from_template(stream) for stream in kept}
     except ValueError as error:
         raise SettingError(f"its sound cannot be copied into such a file ({error}); choose an --out that ends in .mkv") from error
-    for packet in source.demux([pictures, *sounds]):
-        if packet.stream.type == "audio":
+    for stream in kept:
+        copies[stream.index].metadata.update(stream.metadata)
+    for packet in source.demux([pictures, *kept]):
+        if packet.stream.index in copies:
             if packet.dts is not None:
                 packet.stream = copies[packet.stream.index]
                 made.mux(packet)
             continue
         for frame in packet.decode():
-            pixels = to_bytes(change.frame(_image(frame)))[0].permute(1, 2, 0).numpy()
-            again = _as_stored(av.VideoFrame.from_ndarray(np.pad(pixels, odd, mode="edge"), format="rgb24"), frame)
+            again = _as_stored(av, change.frame(_image(frame)), odd, frame)
             again.pts, again.time_base = frame.pts, frame.time_base
             made.mux(out.encode(again))
             count += 1

@@ -1,13 +1,4 @@
-"""How well pictures are repaired, by the protocols of the literature, each named, and what the figure would be under the others.
-
-noise:S            Gaussian, standard deviation S/255, not clipped; numpy's RandomState(0) before each picture (KAIR, DPIR, Restormer)
-salt-and-pepper:P  P % of the pixels, half of them black and half white; numpy's default_rng(0) before each picture
-missing:P          P % of the pixels are unknown, at random, seeded as above; the mask is told
-text               letters over 15 % of the picture; the mask is told
-blur:S             Gaussian of S pixels, border mirrored, then noise of 2/255
-motion:L           an even way of L pixels at 0, 45, 90, 135 degrees in turn, then noise of 2/255
-jpeg:Q             libjpeg's quality Q; colour is judged by its luma
-xN                 shrunk N times by MATLAB's bicubic and rounded to 8 bits; judged by luma, a border of N pixels cut off
+"""How well pictures are repaired after a damage of the literature (`damages.py`), and what the figure would be by other protocols.
 
 Luma is that of ITU-R BT.601 in studio range, not rounded, as MATLAB gives it for doubles. A result is clamped and rounded to 8 bits,
 PSNR is 10 log10(255^2 / MSE) of each picture, all channels together, and the figure is the mean over pictures.
@@ -15,28 +6,26 @@ PSNR is 10 log10(255^2 / MSE) of each picture, all channels together, and the fi
 
 import dataclasses
 import math
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from sfumato.classical import methods as classical
-from sfumato.classical.deconvolve import point_spread
 from sfumato.core import chance
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Kernels, Maps, Resized, to_bytes, to_images
 from sfumato.core.runtime import Precision
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.scenes import KNOWN, load_scenes
-from sfumato.degrade import gaussian_blur, jpeg, missing, motion
-from sfumato.degrade.base import Degradation, Degraded, degrade, intact
+from sfumato.degrade.base import Degraded
+from sfumato.jobs.damages import Trial, trial
+from sfumato.jobs.deep_prior import deep_prior
 from sfumato.jobs.looks import coloured, comparer
-from sfumato.jobs.remedy import Request, Task, Ways, remedy
+from sfumato.jobs.remedy import PRIOR, Request, Task, Ways, remedy
 from sfumato.jobs.repair import repaired
 from sfumato.jobs.tiles import restored
 from sfumato.metrics.base import Measurement, Protocol
@@ -45,44 +34,8 @@ from sfumato.metrics.fidelity import WINDOW, psnr, ssim
 from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.perceptual import lpips
 from sfumato.models.base import Compares, Deblurs, Restores
-from sfumato.nn.resample import resize, shrink
+from sfumato.nn.resample import resize
 from sfumato.store import weights
-
-Spoil = Callable[[Images, int], Degraded]
-"""From one clean picture and its place in the set to what is to be repaired."""
-
-BLUR_NOISE = 2 / 255
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trial:
-    """A damage of the literature."""
-
-    name: str
-    spoil: Spoil
-    how: str
-    kernels: Callable[[int], Kernels] | None = None
-    """Of a blur: how it spreads a point, for those who are told; from the place of the picture in the set."""
-    scale: int = 1
-    luma: bool = False
-    """Whether colour pictures are judged by their luma."""
-    stored: bool = False
-    """Whether what is repaired is in 8 bits already."""
-
-
-def trial(text: str) -> Trial:
-    """The damage called `text`, such as noise:25 or x4. Raises SettingError, naming those that there are."""
-    match = re.fullmatch(r"(noise|salt-and-pepper|missing|blur|motion|jpeg):(\d+(?:\.\d+)?)%?|(text)|x([2348])", text)
-    if not match:
-        raise SettingError(f"no damage {text!r}; there are noise:25, salt-and-pepper:30, missing:50, text, blur:1.6, motion:9, jpeg:10, x2")
-    if match[4]:
-        return _enlarged(int(match[4]))
-    kind, amount = match[1] or match[3], float(match[2] or 0)
-    limits = {"noise": (0, 255), "salt-and-pepper": (0, 100), "missing": (0, 99), "blur": (0.1, 20), "motion": (1, 60), "jpeg": (1, 100)}
-    low, high = limits.get(kind, (0, 0))
-    if not low <= amount <= high:
-        raise SettingError(f"{kind}:{amount:g} is outside [{low}, {high}]")
-    return _KINDS[kind](text, amount)
 
 
 def judge(
@@ -95,7 +48,7 @@ def judge(
     ensemble: Ways = 1,
     device: str = "auto",
 ) -> list[Measurement]:
-    """`judge_restorer` of a model, of a classical method, or of `auto`, each by name.
+    """`judge_restorer` of a model, of a classical method, of the deep image prior, or of `auto`, each by name.
 
     A classical method is told the noise, the blur and the mask as they are. `auto` is what `sfumato restore` does: it looks at each
     picture, is told the mask if there is one, and chooses for itself.
@@ -110,6 +63,9 @@ def judge(
             return seen.images if plan.nothing else repaired(seen.images, plan, request)
 
         return judge_restorer(model, damage, data, **how, other=chosen)
+    if model == PRIOR and trial(damage).scale == 1 and ensemble == 1:
+        fitted = partial(deep_prior, device=device)
+        return judge_restorer(model, damage, data, **how, other=lambda seen, _: fitted(seen.images, known=seen.known))
     if model not in classical.METHODS:
         return judge_restorer(model, damage, data, **how)
     if ensemble != 1:
@@ -281,92 +237,3 @@ def _ssim(made: Images, clean: Images, use_luma: bool, cut: int) -> float:
     """Not a number for a picture smaller than one window."""
     a, b = _judged(made, clean, use_luma, cut, full=False)
     return ssim(a, b).item() if min(a.shape[2:]) >= WINDOW else math.nan
-
-
-def _noisy(images: Images, sigma: float) -> Images:
-    c, h, w = images.shape[1:]
-    noise = np.random.RandomState(0).normal(0, sigma, (h, w, c))
-    return images + torch.from_numpy(noise).permute(2, 0, 1)[None].float()
-
-
-def _noise(name: str, amount: float) -> Trial:
-    def spoil(clean: Images, i: int) -> Degraded:
-        return dataclasses.replace(intact(clean), images=_noisy(clean, amount / 255), noise=torch.tensor([amount / 255]))
-
-    return Trial(name=name, spoil=spoil, how=f"Gaussian noise {amount:g}/255, not clipped, numpy seed 0 each picture")
-
-
-def _salt(name: str, amount: float) -> Trial:
-    def spoil(clean: Images, i: int) -> Degraded:
-        u = torch.from_numpy(np.random.default_rng(0).random(clean.shape[2:]))
-        images = clean.masked_fill(u < amount / 200, 0.0).masked_fill(u > 1 - amount / 200, 1.0)
-        return dataclasses.replace(intact(clean), images=images)
-
-    return Trial(name=name, spoil=spoil, how=f"salt and pepper on {amount:g} % of the pixels, default_rng(0) each picture", stored=True)
-
-
-def _missing(name: str, amount: float) -> Trial:
-    def spoil(clean: Images, i: int) -> Degraded:
-        hole = torch.from_numpy(np.random.default_rng(0).random(clean.shape[2:]) < amount / 100)
-        known = intact(clean).known.masked_fill(hole, 0.0)
-        return dataclasses.replace(intact(clean), images=clean.masked_fill(hole, 0.0), known=known)
-
-    return Trial(name=name, spoil=spoil, how=f"{amount:g} % of the pixels unknown, default_rng(0) each picture, mask told", stored=True)
-
-
-def _text(name: str, amount: float) -> Trial:
-    letters = missing.Config(kind="text", share=(0.15, 0.15), thickness=(0.04, 0.04))
-
-    def spoil(clean: Images, i: int) -> Degraded:
-        return degrade(letters, clean, rng=chance.generator(0, "text", i))
-
-    return Trial(name=name, spoil=spoil, how="letters over 15 % of the picture, mask told", stored=True)
-
-
-def _blur(name: str, amount: float) -> Trial:
-    how = gaussian_blur.Config(sigma=(amount, amount))
-    kernels = point_spread("gaussian", amount)
-    return _blurred(name, [how], [kernels], f"Gaussian blur of {amount:g} pixels")
-
-
-def _motion(name: str, amount: float) -> Trial:
-    turns = (0.0, 45.0, 90.0, 135.0)
-    ways = [motion.Config(length=(amount, amount), angle=(turn, turn)) for turn in turns]
-    kernels = [point_spread("motion", amount, angle=turn) for turn in turns]
-    return _blurred(name, ways, kernels, f"motion of {amount:g} pixels at 0, 45, 90, 135 degrees in turn")
-
-
-def _blurred(name: str, ways: Sequence[Degradation], kernels: Sequence[Kernels], words: str) -> Trial:
-    def spoil(clean: Images, i: int) -> Degraded:
-        seen = degrade(ways[i % len(ways)], clean, rng=chance.generator(0))
-        return dataclasses.replace(seen, images=_noisy(seen.images, BLUR_NOISE), noise=torch.tensor([BLUR_NOISE]))
-
-    how = f"{words}, border mirrored, then noise 2/255, not clipped, numpy seed 0 each picture"
-    return Trial(name=name, spoil=spoil, how=how, kernels=lambda i: kernels[i % len(kernels)])
-
-
-def _jpeg(name: str, amount: float) -> Trial:
-    compress = jpeg.Config(quality=(amount, amount))
-
-    def spoil(clean: Images, i: int) -> Degraded:
-        return degrade(compress, clean, rng=chance.generator(0))
-
-    return Trial(name=name, spoil=spoil, how=f"libjpeg quality {amount:g}, 4:2:0", luma=True, stored=True)
-
-
-def _enlarged(scale: int) -> Trial:
-    def spoil(clean: Images, i: int) -> Degraded:
-        return intact(to_images(to_bytes(shrink(clean, scale))))
-
-    return Trial(name=f"x{scale}", spoil=spoil, how=f"shrunk {scale} times, MATLAB's bicubic, 8 bits", scale=scale, luma=True, stored=True)
-
-
-_KINDS: dict[str, Callable[[str, float], Trial]] = {
-    "noise": _noise,
-    "salt-and-pepper": _salt,
-    "missing": _missing,
-    "text": _text,
-    "blur": _blur,
-    "motion": _motion,
-    "jpeg": _jpeg,
-}
