@@ -18,11 +18,12 @@ from sfumato.jobs.subject import drawn, shown
 from sfumato.jobs.traits import named
 
 
-@pytest.mark.parametrize(("name", "k"), [("digits-vae", 5), ("fashion", 10)])
-def test_closed_form_directions_span_what_changes_images_most(name, k):
+@pytest.mark.parametrize(("name", "share"), [("digits-vae", 0.9), ("fashion", 0.85), ("digits", 0.85), ("cats", 0.7)])
+def test_closed_form_directions_lie_in_what_changes_images_most(name, share):
+    """Of five of 32 to 128: the less, the more layers there are between a matrix and the image (docs/editing.md)."""
     network = sf.load(name)
-    found = closed_form(network, (0, 0))[0][:k].double()
-    assert (found @ strongest(network)[:, :k]).square().sum() / k >= 0.9
+    found = closed_form(network, (0, network.styles - 1))[0][:5].double()
+    assert (found @ strongest(network, seeds=8)[:, :5]).square().sum() / 5 >= share
 
 
 @pytest.mark.parametrize("kind", ["stylegan", "dcgan", "vae"])

@@ -16,7 +16,7 @@ from sfumato.data import files
 from sfumato.jobs import repair as repairs
 from sfumato.jobs.manifest import NAME as MANIFEST
 from sfumato.jobs.memory import footprint, tile_for
-from sfumato.jobs.pictures import restore_pictures
+from sfumato.jobs.pictures import passed_over, restore_pictures
 from sfumato.jobs.pixels import as_images, as_pixels
 from sfumato.jobs.remedy import Request
 from sfumato.jobs.repair import repair
@@ -321,6 +321,14 @@ def test_what_was_written_is_not_picked_up(tmp_path, photo, brighter):
     for _ in range(2):
         entries = restore_pictures([photo.parent], photo.parent / "restored", brighter)
         assert [Path(e.source) for e in entries] == [photo]
+
+
+def test_what_is_passed_over_in_a_folder_is_known(tmp_path, photo):
+    folder = photo.parent
+    for name in ("a.heic", "film.mp4", "notes.txt", ".hidden.heic"):
+        (folder / name).write_bytes(b"x")
+    (folder / "broken.png").symlink_to(folder / "nowhere.png")
+    assert [path.name for path in passed_over([folder, photo])] == ["a.heic", "broken.png", "film.mp4"]
 
 
 def test_globs_and_names(tmp_path, photo, brighter):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from sfumato.data.adaptive import Config as Adaptive
 from sfumato.models import MODELS
 from sfumato.models.base import Steering
 
@@ -204,6 +205,27 @@ def test_an_image_is_the_same_in_any_batch(build):
     with torch.no_grad():
         whole = net.sample(z)
         torch.testing.assert_close(torch.cat([net.sample(z[i : i + 1]) for i in range(6)]), whole, rtol=0, atol=1e-5)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("changes", [{}, {"layers": 1, "discriminator_layers": 1}], ids=["published", "compact"])
+def test_a_gpu_makes_the_same_numbers(build, changes):
+    """Images, logits, the gradient of a penalty, and augmentation with all of its changes."""
+    net, z = build(**changes), torch.randn(4, 12)
+    uniform = torch.rand(4, Adaptive(probability=1.0).draws)
+    found = []
+    for device in ("cpu", "cuda"):
+        net = net.to(device)
+        images = net.sample(z.to(device)).detach().requires_grad_()
+        changed = Adaptive(probability=1.0)(images, uniform.to(device), torch.tensor(1.0, device=device))
+        logit = net.judge(changed).logit
+        (slope,) = torch.autograd.grad(logit.sum(), images, create_graph=True)
+        slope.square().sum().backward()
+        gradient = torch.cat([p.grad.flatten() for p in net.discriminator.parameters() if p.grad is not None])
+        found.append([x.detach().cpu() for x in (images, changed, logit, slope, gradient)])
+        net.zero_grad(set_to_none=True)
+    for one, other in zip(*found, strict=True):
+        assert (one - other).norm() <= 1e-3 * one.norm()
 
 
 def test_in_training_noise_is_fresh_and_otherwise_its_own(build):

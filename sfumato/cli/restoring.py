@@ -9,6 +9,7 @@ from rich.console import Console
 from sfumato.core.errors import SettingError, SfumatoError
 from sfumato.jobs import film
 from sfumato.jobs.manifest import NAME, Entry
+from sfumato.jobs.pictures import passed_over
 from sfumato.jobs.pictures import restore_pictures as run
 from sfumato.jobs.remedy import Request
 
@@ -32,6 +33,11 @@ def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask:
         console.print(printable, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
+    if others := passed_over(pictures):
+        kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
+        console.print(
+            f"passed over {len(others)} that cannot be read or are films ({kinds}), such as {others[0]}", highlight=False, soft_wrap=True
+        )
     failed = [entry for entry in entries if entry.status == "failed"]
     if len(entries) == 1 and failed:
         print(f"sfumato: {blamed(failed[0])}", file=sys.stderr)

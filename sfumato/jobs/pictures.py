@@ -18,9 +18,15 @@ from sfumato.core import disk
 from sfumato.core.errors import DataError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.data import files
 from sfumato.data.decode import SUFFIXES
+from sfumato.jobs import film
 from sfumato.jobs.manifest import NAME, Entry, Manifest
 from sfumato.jobs.remedy import Request
 from sfumato.jobs.repair import repair
+
+_OTHERS = frozenset(
+    [".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"]
+) | set(film.SUFFIXES)
+"""What the names of pictures end in that are not read, and those of films, which are given alone."""
 
 
 def restore_pictures(
@@ -94,6 +100,13 @@ def gather(sources: Sequence[str | Path], *, leaving_out: Path | None = None) ->
         # If all that was named lies there, it was meant.
         kept = [pair for pair in pairs if away is None or not pair[0].resolve().is_relative_to(away)]
         yield from kept or pairs
+
+
+def passed_over(sources: Sequence[str | Path]) -> list[Path]:
+    """What in the folders among `sources` looks like a picture or a film and is none that `gather` gives: other formats, broken links."""
+    folders = [path for source in sources if (path := Path(source).expanduser()).is_dir()]
+    inside = [path for folder in folders for path in sorted(folder.rglob("*")) if not _hidden(path.relative_to(folder))]
+    return [p for p in inside if p.suffix.lower() in _OTHERS or (p.suffix.lower() in SUFFIXES and p.is_symlink() and not p.exists())]
 
 
 def told_apart(found: Iterator[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
