@@ -55,6 +55,7 @@ TRIALS = {
         ("salt-and-pepper:30", "set12"),
         ("jpeg:10", "set12"),
         ("noise:25", "bsds500"),
+        ("noise:25", "drawings"),
     ),
     "inpaint": (("missing:50", "set12"), ("text", "set12"), ("missing:80", "set12"), ("missing:50", "bsds500")),
     "deblur": (("blur:1.6", "bsd68"), ("motion:9", "bsd68"), ("blur:3", "bsd68"), ("motion:15", "bsd68"), ("blur:1.6", "bsds500")),

@@ -2,18 +2,26 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from skimage import data
 
 import sfumato as sf
 from sfumato.classical.deconvolve import point_spread
 from sfumato.core.image import to_images
+from sfumato.data import files
 from sfumato.data.dataset import Scenes
+from sfumato.data.drawings import drawings
+from sfumato.jobs.pixels import as_images
+from sfumato.jobs.remedy import Request
+from sfumato.jobs.repair import repair
 from sfumato.jobs.tiles import restored
 from sfumato.jobs.trials import judge, judge_restorer
+from sfumato.metrics.fidelity import psnr
 from sfumato.models.base import Deblurs
 from sfumato.store import weights
 
@@ -37,7 +45,7 @@ def test_it_is_small_and_says_where_it_comes_from(name):
     assert card["name"] == name
     assert "BSDS500" in card["data"]["terms"]
     assert "licence" in card
-    assert {m["protocol"]["reference"].split()[0] for m in card["metrics"]} <= {"set12", "bsd68", "set5", "bsds500"}
+    assert {m["protocol"]["reference"].split()[0] for m in card["metrics"]} <= {"set12", "bsd68", "set5", "bsds500", "drawings"}
 
 
 @each
@@ -83,3 +91,28 @@ def test_a_clean_picture_is_left_nearly_as_it_was(camera):
     clean = to_images(camera.pictures[0][None])
     error = (restored("restore", clean) - clean).square().mean().item()
     assert -10 * math.log10(error) > 36
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_drawn_is_left_whole_and_gets_better(channels):
+    """Pages, screens, outlines, mosaics and ramps: letters are no noise, and pure blue is no wrong pixel."""
+    for number, picture in enumerate(drawings(12, channels=channels, first=300).pictures):
+        clean = to_images(picture[None])
+        noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(number))
+        noisy = ((clean + 25 / 255 * noise).clamp(0, 1) * 255).round() / 255
+        assert psnr(restored("restore", clean), clean) > 30, number
+        assert psnr(restored("restore", noisy), clean) > psnr(noisy, clean) + 3, number
+
+
+@pytest.mark.parametrize("grey", [True, False], ids=["grey", "colour"])
+def test_auto_makes_no_jpeg_worse(grey, tmp_path):
+    """From file to file; halved first, for photographs have been JPEGs themselves."""
+    pixels = data.camera() if grey else data.astronaut()
+    photo = Image.fromarray(pixels).resize((256, 256), Image.Resampling.LANCZOS)
+    clean = to_images(torch.from_numpy(np.array(photo)).reshape(256, 256, -1).permute(2, 0, 1)[None])
+    for quality in (10, 30, 50, 75, 90):
+        photo.save(tmp_path / "a.jpg", quality=quality)
+        repair(tmp_path / "a.jpg", tmp_path / "b.jpg", Request())
+        before, after = (psnr(as_images(files.read(tmp_path / name).pixels), clean) for name in ("a.jpg", "b.jpg"))
+        assert after > before - 0.01, quality
+        assert after > before + 0.3 or quality > 10
