@@ -104,7 +104,7 @@ def write(path: Path, picture: Picture) -> None:
             return
     image, encoded = _image(picture, kind), io.BytesIO()
     try:
-        said = notes.options(picture, kind, len(image.getbands()), image.size[::-1])
+        said = notes.options(picture, kind, len(image.getbands()), (image.height, image.width))
         image.save(encoded, kind, **_OPTIONS.get(kind, {}), **said)
     except (ValueError, OSError) as error:
         raise ImageError(f"{path}: cannot be written as {kind} ({error})") from error
