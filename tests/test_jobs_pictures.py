@@ -586,6 +586,14 @@ def test_what_is_filled_in_by_strips_is_what_is_filled_in_at_once(tmp_path, monk
         assert (strips - torch.from_numpy(clean)[..., None].int()).abs().float().mean() < 1, name
 
 
+def test_where_no_dead_pixel_is_found_strips_leave_the_pixels(tmp_path, photo, monkeypatch):
+    pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
+    monkeypatch.setattr(repairs, "_WHOLE", 1e9)
+    for name in ("out.png", "out.tif"):
+        assert "nothing to fill in" in repair(photo, tmp_path / name, Request(find=("dead-pixels",)))
+        assert torch.equal(files.read(tmp_path / name).pixels, files.read(photo).pixels)
+
+
 def test_what_has_to_see_the_whole_is_refused_in_one_line_where_it_does_not_fit(tmp_path, photo, monkeypatch, brighter):
     monkeypatch.setattr(repairs, "_WHOLE", 1e9)
     for how in ({"find": ("scratches",)}, {"method": "median", "model": None}):

@@ -43,13 +43,13 @@ def repair_rows(path: Path, target: Path, request: Request, mask: Path | None) -
         share = 0.0 if known is None else _filled(known, source.size)
         if drawn is not None:
             _refuse(share, str(mask))
-        if request.find and share == 0:
-            files.copy(path, target)
-            return "no dead pixels: nothing to fill in"
         # Of a mask remedies tell no more than how much is to be filled in.
         stand_in = (torch.linspace(0, 1, sample[0, 0].numel()) >= share).float().reshape(1, 1, *sample.shape[2:]) if known else None
         quality = source.notes.jpeg.quality() if source.notes.jpeg else None
-        plan = remedy(dataclasses.replace(request, find=()), sample, known=stand_in, quality=quality)
+        if request.find and share == 0:
+            plan = Remedy(words="no dead pixels: nothing to fill in")
+        else:
+            plan = remedy(dataclasses.replace(request, find=()), sample, known=stand_in, quality=quality)
         if plan.known is not None and known is None:
             known = _wrong(source, hit=True)
         if plan.nothing and files.same_format(path, target):
