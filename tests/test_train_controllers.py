@@ -101,16 +101,22 @@ def test_doses_and_all_that_the_doctor_knows_go_on_where_they_stopped(cared_for,
     assert notes(straight) == notes(stopped)
 
 
-def test_a_step_that_diverges_sends_the_run_back_and_resume_is_still_exact(cared_for, bars, tmp_path, monkeypatch):
-    """Poisoned once at 120 images, in whatever process; stopped between the good state and there, and after."""
+@pytest.fixture
+def poisoned(monkeypatch):
+    """A step that diverges once, at 120 images, in whatever process."""
     healthy = Trainee._descend
 
-    def poisoned(self, phase, batch, seen):
+    def descend(self, phase, batch, seen):
         if seen == 120 and self.pace == 1.0:
             raise DivergenceError("phase 'generator' is no longer finite after 120 images")
         return healthy(self, phase, batch, seen)
 
-    monkeypatch.setattr(Trainee, "_descend", poisoned)
+    monkeypatch.setattr(Trainee, "_descend", descend)
+
+
+@pytest.mark.usefixtures("poisoned")
+def test_a_step_that_diverges_sends_the_run_back_and_resume_is_still_exact(cared_for, bars, tmp_path):
+    """Stopped between the good state and there, and after."""
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     fit(cared_for, data=bars, run=straight, device="cpu")
     for images in (112, 220):
@@ -133,16 +139,9 @@ class Die(Watch):
             raise KeyError("no power")
 
 
-def test_killed_right_after_a_save_it_comes_back_to_the_same_good_state(cared_for, bars, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("poisoned")
+def test_killed_right_after_a_save_it_comes_back_to_the_same_good_state(cared_for, bars, tmp_path):
     """The state that was read is the good state too; what goes on must not write into it."""
-    healthy = Trainee._descend
-
-    def poisoned(self, phase, batch, seen):
-        if seen == 120 and self.pace == 1.0:
-            raise DivergenceError("phase 'generator' is no longer finite after 120 images")
-        return healthy(self, phase, batch, seen)
-
-    monkeypatch.setattr(Trainee, "_descend", poisoned)
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     fit(cared_for, data=bars, run=straight, device="cpu")
     with pytest.raises(KeyError, match="no power"):

@@ -151,7 +151,10 @@ def _against(dice: random.Random, ground: Colour) -> Colour:
     light = sum(ground) > 384
     if dice.random() < 0.5:
         return (0, 0, 0) if light else (255, 255, 255)
-    return next(colour for _ in iter(int, 1) if abs(sum(colour := _any(dice)) - sum(ground)) > 250)
+    colour = _any(dice)
+    while abs(sum(colour) - sum(ground)) <= 250:
+        colour = _any(dice)
+    return colour
 
 
 def _box(dice: random.Random, width: int, height: int, largest: int) -> Box:

@@ -69,16 +69,7 @@ def trial(text: str) -> Trial:
     if match[4]:
         return _enlarged(int(match[4]))
     kind, amount = match[1] or match[3], float(match[2] or 0)
-    limits = {
-        "noise": (0, 255),
-        "poisson": (1, 1e6),
-        "salt-and-pepper": (0, 100),
-        "missing": (0, 99),
-        "blur": (0.1, 20),
-        "motion": (1, 60),
-        "jpeg": (1, 100),
-    }
-    low, high = limits.get(kind, (0, 0))
+    low, high = _LIMITS.get(kind, (0, 0))
     if not low <= amount <= high:
         raise SettingError(f"{kind}:{amount:g} is outside [{low}, {high}]")
     return _KINDS[kind](text, amount)

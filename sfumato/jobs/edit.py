@@ -97,7 +97,7 @@ def replay(model: str | Path | nn.Module, path: Path, *, device: str = "auto") -
         start: dict[str, Any] = dict(told["start"])
         if not isinstance(start.get("styles", ""), str) or not isinstance(start["seed"] if "styles" not in start else 0, int):
             raise KeyError("start")
-        float(start.get("truncation", 1.0))
+        float(start.get("truncation", 1.0))  # raises what is caught below
         moves = [
             Move(
                 vector=tuple(map(float, move["vector"])),

@@ -25,8 +25,8 @@ _STANDARDS = (1, 4, 5, 6, 7, 9)
 
 _FORMATS = ("yuv420p", "yuv420p10le")
 """Of up to 8 bits a sample, and of more."""
-_WORDS = {"mp4": ("mov_text",), "matroska": ("subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle")}
-"""Subtitles that a file of this kind can hold."""
+_SUBTITLES = {"mp4": ("mov_text",), "matroska": ("subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle")}
+"""Those that a file of this kind can hold."""
 _CONTAINERS = ("major_brand", "minor_version", "compatible_brands", "encoder")
 """What a file says of itself, and not of its film."""
 
@@ -153,9 +153,9 @@ def _as_stored(av: Any, images: Images, odd: list[tuple[int, int]], frame: Any) 
 
 
 def _copy(av: Any, source: Any, made: Any, change: Change, tell: Callable[[int, int], None]) -> int:
-    """Every packet of the source in its order, sound and words as they are and pictures changed; says how many frames there were."""
+    """Every packet of the source in its order, sound and subtitles as they are and pictures changed; says how many frames there were."""
     pictures, count, size = source.streams.video[0], 0, change.size
-    kept = [*source.streams.audio, *(s for s in source.streams.subtitles if s.codec_context.name in _WORDS[made.format.name])]
+    kept = [*source.streams.audio, *(s for s in source.streams.subtitles if s.codec_context.name in _SUBTITLES[made.format.name])]
     made.metadata.update({name: value for name, value in source.metadata.items() if name not in _CONTAINERS})
     out = made.add_stream("libx264", rate=pictures.average_rate or Fraction(25), options={"crf": "16"})
     odd = [(0, size[0] % 2), (0, size[1] % 2), (0, 0)]  # H.264 has even sides only: the last row or column is repeated
