@@ -7,7 +7,8 @@ drag       of seeds 0 to 4, the pixel of the strongest corner in the middle half
            say, as they do for `drag`; beside it, what an observer says who only sees pixels: the best match of the 9 x 9 around the
            point, by normalised correlation
 closed     the share of the 5 strongest closed-form directions that lies in the span of the 5 that change images most: of the images'
-           Jacobian with respect to one style for all layers, by central differences, over 24 seeds
+           Jacobian with respect to one style for all layers, by central differences, over 24 seeds. Beside it the same of what
+           `--how jacobian` finds from other images, and of central differences at 24 other seeds, which nothing can be expected to pass
 
 Images too small to drag a point that far are not dragged.
 
@@ -22,7 +23,7 @@ import torch
 from torch.nn import functional as F
 
 from sfumato.core import runtime
-from sfumato.jobs.directions import closed_form
+from sfumato.jobs.directions import closed_form, jacobian
 from sfumato.jobs.drag import drag
 from sfumato.jobs.generate import generate, labels_of, latent, styled
 from sfumato.jobs.project import project
@@ -88,10 +89,10 @@ def dragged(network, far: int) -> None:
 
 
 @torch.no_grad()
-def strongest(network, step=1e-2, seeds=24):
+def strongest(network, step=1e-2, seeds=24, first=0):
     """The orthonormal directions of style that change images most, strongest first, a column each."""
     total = torch.zeros(network.style_dim, network.style_dim, dtype=torch.float64)
-    for seed in range(seeds):
+    for seed in range(first, first + seeds):
         label = labels_of(network, [seed], None)
         styles = styled(network, latent(network, seed), label)
         labels = None if label is None else label.expand(network.style_dim)
@@ -110,10 +111,15 @@ def main(model: str, far: int = 10) -> None:
         dragged(network, far)
     else:
         print(f"drag by {far} px: not tried, the images are {network.size[0]} x {network.size[1]}", flush=True)
-    found = closed_form(network, (0, network.styles - 1))[0].double()
-    most = strongest(network)
-    shares = {k: float((found[:k] @ most[:, :k]).square().sum() / k) for k in (K, 10, 20)}
-    print(f"closed form in the span of the Jacobian's strongest: {', '.join(f'{share:.3f} of {k}' for k, share in shares.items())}")
+    most, layers = strongest(network), (0, network.styles - 1)
+    for what, found in (
+        ("closed-form", closed_form(network, layers)[0].double().T),
+        ("jacobian", jacobian(network, layers)[0].double().T),
+        ("central differences at other seeds", strongest(network, first=SMALL_SEEDS)),
+    ):
+        shares = {k: float((found[:, :k].T @ most[:, :k]).square().sum() / k) for k in (K, 10, 20)}
+        told = ", ".join(f"{share:.3f} of {k}" for k, share in shares.items())
+        print(f"{what} in the span of the strongest by central differences: {told}", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from benchmarks.editing import strongest
 from sfumato.core.errors import CheckpointError, DataError, SettingError
 from sfumato.jobs import directions as finding
 from sfumato.jobs import edit as editing
-from sfumato.jobs.directions import closed_form, directions, moved, principal
+from sfumato.jobs.directions import closed_form, directions, jacobian, moved, principal
 from sfumato.jobs.examples import from_examples, ridge
 from sfumato.jobs.project import project
 from sfumato.jobs.subject import drawn, shown
@@ -26,10 +26,33 @@ def test_closed_form_directions_lie_in_what_changes_images_most(name, share):
     assert (found @ strongest(network, seeds=8)[:, :5]).square().sum() / 5 >= share
 
 
+@pytest.mark.parametrize("name", ["digits-vae", "fashion"])
+def test_jacobian_directions_are_what_changes_images_most(name):
+    """As far as central differences, those of eight images, can tell: more seeds agree better (docs/editing.md)."""
+    network = sf.load(name)
+    found = jacobian(network, (0, network.styles - 1))[0][:10].double()
+    assert (found @ strongest(network, seeds=8)[:, :10]).square().sum() / 10 >= 0.85
+
+
+def test_jacobian_directions_are_those_of_the_layers_asked(untrained):
+    network = untrained("stylegan")
+    first, last = (jacobian(network, (layer, layer))[0][0] for layer in (0, network.styles - 1))
+    subject = drawn(network, 3)
+
+    def change(vector, layer):
+        styles = moved(subject.styles, vector, 0.1, (layer, layer))
+        return (shown(network, subject, styles) - shown(network, subject, subject.styles)).square().mean()
+
+    assert change(first, 0) > change(last, 0)
+    assert change(last, network.styles - 1) > change(first, network.styles - 1)
+    assert torch.equal(jacobian(network, (0, 0))[0][0], first)
+
+
 @pytest.mark.parametrize("kind", ["stylegan", "dcgan", "vae"])
-def test_closed_form_directions_are_orthonormal_sorted_and_signed(untrained, kind):
+@pytest.mark.parametrize("found_by", [closed_form, jacobian])
+def test_directions_are_orthonormal_sorted_and_signed(untrained, kind, found_by):
     network = untrained(kind, classes=2)
-    vectors, shares = closed_form(network, (0, network.styles - 1))
+    vectors, shares = found_by(network, (0, network.styles - 1))
     torch.testing.assert_close(vectors @ vectors.T, torch.eye(network.style_dim), atol=1e-4, rtol=0)
     assert (shares.diff() <= 0).all()
     assert shares.sum().item() == pytest.approx(1, abs=1e-4)

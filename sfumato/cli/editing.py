@@ -130,7 +130,7 @@ def project(
 def directions(
     model: Name,
     *,
-    how: Literal["principal", "closed-form"] = "principal",
+    how: Literal["principal", "closed-form", "jacobian"] = "principal",
     count: int = COUNT,
     examples: tuple[str, str] | None = None,
     name: str | None = None,
@@ -146,7 +146,8 @@ def directions(
 
     Args:
         model: A bundled model, a run folder or a model file.
-        how: principal, those in which its styles vary most; closed-form, those to which its layers listen most.
+        how: principal, those in which its styles vary most; closed-form, to which its layers listen most; jacobian, that change its
+            images most.
         count: How many.
         examples: Two folders of pictures instead: the one direction from what the first shows to what the second does.
         name: What to call that one.

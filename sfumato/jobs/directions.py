@@ -2,8 +2,10 @@
 
 principal    those in which its own styles vary most (Härkönen et al. 2020, https://arxiv.org/abs/2004.02546, section 2.1)
 closed-form  those to which its layers listen most (Shen & Zhou 2021, https://arxiv.org/abs/2007.06600, eq. 7)
+jacobian     those that change the pixels most: leading right-singular vectors of the images' Jacobian, of many images at once
+             instead of one (Ramesh et al. 2018, https://arxiv.org/abs/1812.01161)
 
-jobs/examples.py has a third kind, from folders of pictures. All are in steps of one deviation of the network's own styles along them.
+jobs/examples.py has a fourth kind, from folders of pictures. All are in steps of one deviation of the network's own styles along them.
 """
 
 import itertools
@@ -31,12 +33,14 @@ from sfumato.store import checkpoint
 
 Axes = Float[Tensor, "_k d"]
 Shares = Float[Tensor, " _k"]
-How = Literal["principal", "closed-form"]
+How = Literal["principal", "closed-form", "jacobian"]
 
 ENTRY = "directions"
 DRAWS = 10_000
 """Styles from which their own deviations are known."""
 _LOOKED_AT, _BASES = 32, 4
+_PROBES = 4
+"""Of each image, random sums of its pixels whose gradients are taken: of a few hundred images, as good as every pixel's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +50,7 @@ class Directions:
     names: tuple[str, ...]
     """What each changes, as far as can be told without looking."""
     strengths: tuple[float, ...]
-    """What they were sorted by: the share of the variance, or of what the layers hear."""
+    """What they were sorted by: the share of the variance, of what the layers hear, or of how the pixels change."""
     how: str
     layers: Span
     """The layers that they were found for, and are applied to if nothing else is said."""
@@ -74,15 +78,18 @@ def directions(
 ) -> Directions:
     """The `count` strongest directions, strongest first. Each points to more of what its name says.
 
-    `layers` are those whose ears `closed-form` asks, and that all are applied to; by default all. Raises SettingError for a count that
-    cannot be, layers that are not there, or a network that has no matrices to ask; and like `generate`.
+    `layers` are those whose ears `closed-form` asks, whose styles `jacobian` moves, and that all are applied to; by default all. Raises
+    SettingError for a count that cannot be, layers that are not there, or a network that has no matrices to ask; and like `generate`.
     """
     network = sampler(model).to(runtime.device(device))
     chosen = span(network, layers)
     if not 1 <= count <= network.style_dim:
         raise SettingError(f"count = {count} is outside [1, {network.style_dim}], the length of a style")
     styles = many_styles(network, label, seed)
-    vectors, shares = principal(styles) if how == "principal" else closed_form(network, chosen)
+    if how == "principal":
+        vectors, shares = principal(styles)
+    else:
+        vectors, shares = closed_form(network, chosen) if how == "closed-form" else jacobian(network, chosen, label=label, seed=seed)
     origin = {"how": how, "count": count, "layers": list(chosen), "label": label, "seed": seed}
     return finished(network, vectors[:count], shares[:count], styles, how, chosen, label, seed, origin)
 
@@ -101,6 +108,31 @@ def closed_form(network: Samples, layers: Span) -> tuple[Axes, Shares]:
     rows = torch.cat(heard)
     rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
     return _sorted(rows.T @ rows)
+
+
+@torch.enable_grad()
+def jacobian(network: Any, layers: Span, *, label: str | int | None = None, seed: int = 0) -> tuple[Axes, Shares]:
+    """The eigenvectors of JᵀJ, its mean over images, and their share of the trace; J are the pixels' derivatives by one style for `layers`.
+
+    For sums u·image with random signs u, the products of their gradients Jᵀu have JᵀJ for their mean. The images are 256 of `label`, or
+    of all classes, if they have 64 x 64 pixels, and fewer if they have more, but at least 16.
+    """
+    pixels = network.size[0] * network.size[1]
+    count, batch = min(256, max(16, 2**20 // pixels)), min(64, max(1, 2**16 // pixels))
+    rng, total = chance.generator(seed, "jacobian"), torch.zeros(network.style_dim, network.style_dim, dtype=torch.float64)
+    z, labels = latents(network, count, rng), labels_of(network, range(count), label)
+    where = next(network.parameters()).device
+    for begin in range(0, count, batch):
+        some = None if labels is None else labels[begin : begin + batch]
+        styles = styled(network, z[begin : begin + batch], some).to(where)
+        step = styles.new_zeros(len(styles), 1, network.style_dim, requires_grad=True)
+        images = network.paint(moved(styles, step, 1.0, layers), None if some is None else some.to(where))
+        for left in reversed(range(_PROBES)):
+            signs = 2.0 * torch.randint(0, 2, images.shape, generator=rng).to(images) - 1
+            (slope,) = torch.autograd.grad(images, step, signs, retain_graph=left > 0)
+            slope = slope[:, 0].double().cpu()
+            total += slope.T @ slope
+    return _sorted(total)
 
 
 def contact_sheet(network: Any, found: Directions, *, seed: int = 0, label: str | int | None = None, reach: float = 3.0) -> Images:

@@ -15,8 +15,9 @@ def vae() -> TrainSettings:
         validation=0.02,
         images=500_000,
         batch=128,
-        lr=2e-3,
+        lr=1e-3,
         lr_warmup=10_000,
+        clip=1.0,
         ema=10_000,
     )
 
@@ -29,5 +30,7 @@ def digits_vae() -> TrainSettings:
         model=networks.Config(likelihood="bernoulli", classes=0, latent_dim=32, width=16, max_width=64, blocks=2, lowest=7, mixture=20),
         objective=elbo.Config(warmup=100_000),
         validation=0.0,
+        lr=2e-3,
+        clip=0.0,
         images=1_300_000,
     )
