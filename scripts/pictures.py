@@ -43,8 +43,8 @@ def editing() -> None:
     grids = [mix(network, rows=[2, 6, 9], columns=[3, 4, 10, 11, 13], layers=layers) for layers in ((0, 3), (4, 9))]
     pair = torch.cat([to_pixels(grid, columns=6) for grid in grids], dim=1)
     save_image(FOLDER / "cats-mixed.jpg", pair)
-    found = directions(network, "principal", count=6)
-    save_image(FOLDER / "cats-directions.jpg", sheet([(contact_sheet(network, found, seed=4, reach=2.0), 7)]))
+    sheets = [contact_sheet(network, directions(network, how, count=6), seed=4, reach=2.0) for how in ("principal", "jacobian")]
+    save_image(FOLDER / "cats-directions.jpg", torch.cat([to_pixels(each, columns=7) for each in sheets], dim=1))
 
 
 def enlarged(pixels, scale: int):

@@ -242,3 +242,12 @@ def test_a_restorer_is_trained_and_used(capsys, photos, tmp_path, monkeypatch):
     code, out, err = run(capsys, "restore", str(photos / "3.png"), "--model", "runs/photos", "--task", "denoise", "--threads", "1")
     assert code == 0, err
     assert (tmp_path / "restored" / "3.png").exists()
+
+
+def test_a_verb_that_does_not_exist(capsys):
+    refuses(capsys, "generte", "cats", saying="no verb 'generte' (did you mean 'generate'?); there are demo, train, generate")
+
+
+def test_a_picture_holds_no_weights(capsys, tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "photo.png")
+    refuses(capsys, "import", str(tmp_path / "photo.png"), saying="is a picture, and no file of weights")

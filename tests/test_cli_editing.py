@@ -43,12 +43,16 @@ def test_a_picture_is_projected(run, model, tmp_path):
     Image.new("RGB", (50, 40), (200, 30, 60)).save(tmp_path / "red.png")
     code, out = run("project", model, "red.png", "--steps", "5")
     assert code == 0, out
-    assert {"red.safetensors", "red.json"} <= {p.name for p in tmp_path.iterdir()}
+    assert {f"red-projected.{ending}" for ending in ("safetensors", "png", "json")} <= {p.name for p in tmp_path.iterdir()}
+    before = (tmp_path / "red.png").read_bytes()
+    assert "is the picture itself" in run("project", model, "red.png", "--steps", "5", "--out", "red.safetensors")[1]
+    assert (tmp_path / "red.png").read_bytes() == before
     code, out = run("project", model, "red.png", "--steps", "5", "--out", "red.png")
     assert "styles are written as .safetensors" in out
 
 
 def test_directions_are_found_applied_and_applied_again(run, model, tmp_path):
+    assert "there is no file directions.safetensors of directions; `sfumato directions`" in run("edit", model, "--moves", "0=2")[1]
     code, out = run("directions", model, "--how", "closed-form", "--count", "2")
     assert code == 0, out
     assert {"directions.safetensors", "directions.png", "directions.json"} <= {p.name for p in tmp_path.iterdir()}

@@ -78,3 +78,8 @@ def test_float32_is_float32_on_every_device():
 def test_the_allocator_can_be_left_alone(monkeypatch):
     monkeypatch.setenv("SFUMATO_MALLOC", "default")
     assert not runtime.keep_memory()
+
+
+def test_fewer_threads_than_none_are_refused():
+    with pytest.raises(SettingError, match="threads = -1 is below 0"):
+        runtime.set_threads(-1)

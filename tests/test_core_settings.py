@@ -130,3 +130,8 @@ def test_a_file_can_name_nothing_but_settings_of_the_package(kind, run):
 def test_values_in_a_file_are_checked(run):
     with pytest.raises(SettingError, match="outside"):
         parse({**dump(run), "lr": 7.0})
+
+
+def test_an_assignment_without_a_value_sets_nothing(run):
+    with pytest.raises(SettingError, match="'data' sets nothing"):
+        override(run, "data")

@@ -161,3 +161,10 @@ def test_what_is_no_image_says_so(tmp_path):
         assert "BytesIO" not in str(caught.value)
     with pytest.raises(ImageError, match="No such file"):
         decode.decode(tmp_path / "absent.png", "absent.png", channels=3)
+
+
+def test_sixteen_bit_grey_with_a_clear_level_goes_over_white():
+    values = np.array([[0, 40_000], [65_535, 0]], dtype=np.uint16)
+    grey = pixels(Image.fromarray(values), channels=1, transparency=0)[..., 0]
+    assert grey.tolist() == [[255, 156], [255, 255]]
+    assert pixels(Image.fromarray(values), channels=4, transparency=0)[..., 3].tolist() == [[0, 255], [255, 0]]

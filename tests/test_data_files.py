@@ -16,7 +16,7 @@ from PIL import Image, ImageCms
 from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError, StorageError
 from sfumato.data import decode, notes, strips
-from sfumato.data.files import Picture, read, save_animation, save_image, write
+from sfumato.data.files import Picture, copy, read, save_animation, save_image, write
 from sfumato.data.notes import PNG, chunk
 
 
@@ -461,3 +461,9 @@ def test_animations_that_cannot_be(tmp_path):
     for frames in ([], [colours(8, 8), colours(8, 9)], [colours(channels=5)]):
         with pytest.raises(ImageError, match="frames of one size"):
             save_animation(tmp_path / "x.gif", frames, fps=10)
+
+
+def test_a_file_that_is_not_there_is_the_one_to_blame(tmp_path):
+    with pytest.raises(ImageError, match=r"gone\.png: cannot be read"):
+        copy(tmp_path / "gone.png", tmp_path / "out.png")
+    assert list(tmp_path.iterdir()) == []

@@ -123,7 +123,7 @@ def test_some_broken_files_are_skipped_by_name(source):
 
 def test_too_many_broken_files_are_too_many(source):
     files = {f"{i}.png": png(noise(i)) for i in range(8)} | {"x.png": b"?", "y.png": b"?"}
-    with pytest.raises(DataError, match=r"2 of 10 images cannot be read; 5% .* x\.png: is not an image .*y\.png"):
+    with pytest.raises(DataError, match=r"2 of 10 images cannot be read; at most 5% .* x\.png: is not an image .*y\.png"):
         load(source(files))
     assert len(load(source(files), tolerance=0.2, part="all")) == 8
     with pytest.raises(DataError, match="2 images are the least"):
@@ -259,3 +259,39 @@ def test_large_images_take_the_threaded_way_and_keep_their_order(source):
     images = {f"{i:02d}.png": png(Image.new("RGB", (900, 700), (i * 6, 0, 0))) for i in range(40)}
     data = load(source(images), part="all", size=(16, 16))
     assert data.pixels[:, 0, 8, 8].tolist() == [i * 6 for i in range(40)]
+
+
+def test_sheets_of_a_run_inside_the_folder_are_nobodys_data(tmp_path):
+    for i in range(4):
+        (tmp_path / f"{i}.png").write_bytes(png(noise(i)))
+    samples = tmp_path / "runs" / "photos" / "samples"
+    samples.mkdir(parents=True)
+    (samples / "000000008.png").write_bytes(png(noise(9, 40, 40)))
+    for name in ("settings.json", "log.jsonl"):
+        (samples.parent / name).touch()
+    assert len(load(tmp_path, part="all")) == 4
+    (samples / "000000016.png").write_bytes(png(noise(8, 40, 40)))
+    assert len(load(samples, part="all")) == 2, "whoever asks for them has them"
+
+
+def test_labels_in_a_zip_of_windows(tmp_path):
+    with zipfile.ZipFile(tmp_path / "animals.zip", "w") as archive:
+        for i, kind in enumerate(("cat", "dog", "cat", "dog")):
+            info = zipfile.ZipInfo("x")
+            info.filename = f"{kind}\\{i}.png"
+            archive.writestr(info, png(noise(i)))
+    assert load(tmp_path / "animals.zip", part="all").classes == ("cat", "dog")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    for i in range(2):
+        (tmp_path / f"{i}.png").write_bytes(png(noise(i)))
+    os.mkfifo(tmp_path / "pipe.png")
+    assert len(load(tmp_path, part="all")) == 2
+
+
+def test_a_part_of_one_image_is_told_so(source):
+    files = {f"train/{i}.png": png(noise(i)) for i in range(5)} | {"test/5.png": png(noise(5))}
+    with pytest.raises(DataError, match="one image is not a data set; 2 are the least"):
+        load(source(files), part="test")

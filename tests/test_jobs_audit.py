@@ -7,10 +7,11 @@ import torch
 from PIL import Image
 
 from sfumato.core.chance import generator
-from sfumato.core.errors import SettingError
+from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import to_images
 from sfumato.data.dataset import Dataset
 from sfumato.jobs.audit import audit, save, told
+from sfumato.jobs.evaluate import judge_images
 from sfumato.metrics.features import Pixels
 from sfumato.models.base import Samples
 
@@ -124,3 +125,14 @@ def test_sheets_show_pairs_and_the_file_every_one_that_was_flagged(parts, tmp_pa
 def test_only_generators_are_audited():
     with pytest.raises(SettingError, match="makes no images"):
         audit("digits-classifier")
+
+
+def test_of_too_few_images_nothing_is_said(monkeypatch):
+    few, eyes = Dataset(name="few", pixels=smooth(30, 0)), Pixels(channels=1, side=8)
+    monkeypatch.setattr("sfumato.jobs.audit.compared", lambda *_: (few, few))
+    with pytest.raises(SettingError, match="count = 8 is below 20"):
+        audit(Pupil(few.pixels), features=eyes, count=8)
+    with pytest.raises(DataError, match="few has 30 images to compare with; an audit wants at least 40"):
+        audit(Pupil(few.pixels), features=eyes, count=20)
+    with pytest.raises(DataError, match=r"few has 30 images; .* 40 are the least"):
+        judge_images(few, eyes, torch.device("cpu"), count=10, seed=0)

@@ -630,3 +630,10 @@ def test_a_name_as_long_as_names_can_be_stops_nobody(tmp_path, same):
     entries = restore_pictures([scans], tmp_path / "out", same)
     assert [entry.status for entry in entries] == ["done"] * 4
     assert len(list((tmp_path / "out").glob("*.png"))) + len(list((tmp_path / "out").glob("*.bmp"))) == 4
+
+
+def test_nothing_is_left_beside_originals_that_would_be_written_over(tmp_path, photo, brighter):
+    (photo.parent / "other.png").write_bytes(photo.read_bytes())
+    entries = restore_pictures([photo.parent], photo.parent, brighter)
+    assert [entry.status for entry in entries] == ["failed", "failed"]
+    assert sorted(path.name for path in photo.parent.iterdir()) == ["other.png", "photo.png"]

@@ -106,3 +106,14 @@ def test_a_full_disk_leaves_the_old_file(model, monkeypatch):
         rewrite(model, card={})
     assert model.read_bytes() == before
     assert [path.name for path in model.parent.iterdir()] == [model.name]
+
+
+def test_a_small_file_does_not_ask_for_a_large_network(model, monkeypatch):
+    """Compared first, and without memory: what is not on `meta` would be allocated."""
+    header = checkpoint.read_header(model)["model"]
+    rewrite(model, model=header | {"widths": [4096], "hidden": [65536]})
+    places, build = [], type(CONFIG).build
+    monkeypatch.setattr(type(CONFIG), "build", lambda self: places.append(torch.empty(0).device.type) or build(self))
+    with pytest.raises(CheckpointError, match=r"do not fit its settings: .* is \(.*\), not \("):
+        checkpoint.load(model)
+    assert places == ["meta"]

@@ -191,3 +191,9 @@ def test_the_pulse_knows_good_from_bad_and_many_from_few():
     assert good["pulse/copies"] < 0.3 < 0.9 < same["pulse/copies"]
     broken = pulse(Painter(lambda z: clouds(z) * float("nan")), stream)
     assert broken["pulse/frechet"] == torch.inf
+
+
+def test_a_dial_that_was_set_beyond_its_limits_is_not_turned_the_wrong_way():
+    memories = controller(target=0.2)
+    visits(Doctor(acts=True), memories, {"discriminator/told_apart": 0.99}, times=PATIENCE)
+    assert memories["discriminator"].target.item() == pytest.approx(0.2), "asked to be lower, and as low as it was"

@@ -11,6 +11,7 @@ import torch
 
 from sfumato.core.errors import CheckpointError, DataError, SettingError
 from sfumato.data import augment
+from sfumato.data.dataset import Scenes
 from sfumato.store import checkpoint
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
@@ -293,3 +294,21 @@ def test_the_callers_signal_handlers_come_back_and_no_thread_stays(ending, tiny,
             fit(settings, data=bars, run=tmp_path, device="cpu", watch=Clumsy())
     assert {number: signal.getsignal(number) for number in mine} == mine
     assert threading.active_count() == threads, "TensorBoard's writer was left open"
+
+
+def test_a_class_of_which_nothing_is_trained_on_is_named(tiny, bars):
+    listener, last = Listener(), len(bars.classes) - 1
+    some = dataclasses.replace(bars, pixels=bars.pixels[bars.labels != last], labels=bars.labels[bars.labels != last])
+    fit(tiny("classifier", images=8), data=some, device="cpu", watch=listener)
+    assert listener.notes == [f"no image of {bars.classes[last]} is trained on: add images of each class"]
+
+
+def test_a_validation_that_holds_out_nothing_is_told(tiny, bars):
+    listener = Listener()
+    fit(tiny("classifier", images=8, validation=1e-9), data=bars, device="cpu", watch=listener)
+    assert listener.notes == ["validation = 1e-09 holds out none of 64 images: there are no figures of held-out ones"]
+
+
+def test_pictures_of_many_sizes_are_for_networks_that_repair(tiny):
+    with pytest.raises(SettingError, match="wants images of one size"):
+        fit(tiny("gan"), data=Scenes(name="some", pictures=(torch.zeros(3, 20, 30, dtype=torch.uint8),) * 4), device="cpu")

@@ -10,6 +10,8 @@ import time
 import pytest
 import torch
 
+from sfumato.core import disk
+from sfumato.core.errors import CheckpointError, StorageError
 from sfumato.store import checkpoint
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
@@ -170,12 +172,29 @@ def test_half_a_line_at_the_end_of_the_log_is_cut_off(tiny, bars, straight, tmp_
     assert_same_run(straight, run)
 
 
-def test_without_its_state_a_run_starts_again(tiny, bars, straight):
+def test_a_model_without_its_state_is_not_trained_over(tiny, bars, straight):
     (straight / "state" / "state.safetensors").unlink()
-    before, _ = weights(straight)
-    fit(tiny("gan"), data=bars, run=straight, device="cpu")
-    assert logged(straight) == [32, 64, 96, 128, 160]
-    assert all(torch.equal(before[name], value) for name, value in weights(straight)[0].items())
+    before = (straight / "model.safetensors").read_bytes()
+    with pytest.raises(CheckpointError, match="no longer the state to go on from"):
+        fit(tiny("gan"), data=bars, run=straight, device="cpu")
+    assert (straight / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "log.jsonl"])
+def test_what_is_no_runs_is_not_trained_over(tiny, bars, tmp_path, name):
+    (tmp_path / name).write_text("precious")
+    with pytest.raises(CheckpointError, match=f"holds {name} of something that is no run"):
+        fit(tiny("gan"), data=bars, run=tmp_path, device="cpu")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "precious"
+
+
+def test_a_folder_in_which_another_process_trains_is_left_alone(tiny, bars, tmp_path):
+    run = tmp_path / "run"
+    with disk.alone(run), pytest.raises(StorageError, match="another process is at work there"):
+        fit(tiny("gan"), data=bars, run=run, device="cpu")
+    assert not run.exists(), "nothing was put in it"
+    fit(tiny("gan"), data=bars, run=run, device="cpu")
 
 
 def test_the_callers_random_numbers_do_not_matter(tiny, bars, straight, tmp_path):

@@ -252,7 +252,7 @@ def test_a_full_disk_is_named_and_room_is_all_it_needs(tiny, bars, little_disk):
 
 def test_a_place_that_cannot_be_a_folder_is_named_before_training(tiny, bars, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(StorageError, match=r"file/run/settings.json: cannot be written"):
+    with pytest.raises(StorageError, match=r"file/run: cannot be written"):
         fit(tiny("classifier", images=10**9), data=bars, run=tmp_path / "file" / "run", device="cpu")
 
 

@@ -13,8 +13,9 @@ from rich.text import Text
 from sfumato import __version__
 from sfumato.cli import dreaming, editing
 from sfumato.cli.tables import show
-from sfumato.cli.verbs import Device, Name, app, console, machine, verb
+from sfumato.cli.verbs import Device, Name, app, console, machine, verb, verbs
 from sfumato.core import flags
+from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, SfumatoError
 
 
@@ -115,8 +116,8 @@ def evaluate(
     Args:
         model: A bundled model, a run folder or a model file; or `real`, for the images of --data alone, one half against the other.
         data: Images to compare with; by default those it was trained on.
-        features: The network in whose features images are compared: squeezenet, inception, inception-clean, vgg16, or a classifier; by
-            default a bundled one of the same data.
+        features: The network in whose features images are compared: squeezenet, alexnet, vgg16, googlenet, inception, inception-clean, or a
+            classifier; by default a bundled one of the same data.
         compare: A network that says how different two images look, for path lengths, variety and the likeness of repairs: lpips-squeeze,
             lpips-alex or lpips-vgg.
         count: Images to generate.
@@ -310,6 +311,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 train_recipe(arguments[1:], console)
         else:
             words = arguments or ["--help"]
+            if not words[0].startswith("-") and words[0] not in verbs:
+                raise SettingError(f"no verb {words[0]!r}{suggest(words[0], verbs)}; there are {', '.join(verbs)}")
             flags.parsed(lambda: app.cli(prog="sfumato", args=words, description=DESCRIPTION, use_underscores=False), [])()
     except SfumatoError as error:
         _fail(str(error), 2)

@@ -53,7 +53,7 @@ def dream(
 
     Args:
         pictures: Pictures, folders or globs, or one film; from noise if there is none.
-        network: squeezenet, vgg16, googlenet or inception, or a model of ours; by default squeezenet, else a bundled classifier.
+        network: squeezenet, alexnet, vgg16, googlenet or inception, or a model of ours; by default squeezenet, else a bundled classifier.
         layer: What to show more of: fire7, fire7=0.5 (a weight), fire8:12,40 (channels), fire8:12@3,4 (a place).
         label: A class to show, by name or number.
         guide: A picture whose forms to show.
@@ -132,7 +132,7 @@ def features(
     """Draw an atlas of a layer: for each of its channels the image that it responds to most, on one sheet.
 
     Args:
-        network: squeezenet, vgg16, googlenet or inception, or a model of ours.
+        network: squeezenet, alexnet, vgg16, googlenet or inception, or a model of ours.
         layer: Which layer; by default one in the middle.
         channels: Which channels; by default all.
         steps: Steps for each image.

@@ -111,7 +111,7 @@ def project(
         noise: Fit the noise as well, where the model has such.
         features: A model in whose layers pictures are compared, beside their pixels.
         seed: Seed of the search.
-        out: The styles' file; by default named after the picture, here.
+        out: The styles' file; by default named after the picture, here: of shoe.png, shoe-projected.safetensors.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
 
@@ -123,7 +123,7 @@ def project(
         network = generate.sampler(model)
         options: Any = {"layers": layers, "noise": noise, "features": features, "seed": seed, "device": device}
         found = job.project(network, picture, steps=steps, label=label, **options)
-        paths = job.save(found, out or Path(Path(picture).stem + ".safetensors"), network)
+        paths = job.save(found, out or Path(Path(picture).stem + "-projected.safetensors"), network)
         console.print(f"{found.psnr:.1f} dB from the picture: {', '.join(map(str, paths))}", highlight=False)
 
 

@@ -11,7 +11,7 @@ from sfumato.jobs import film
 from sfumato.jobs.manifest import NAME, Entry
 from sfumato.jobs.pictures import passed_over
 from sfumato.jobs.pictures import restore_pictures as run
-from sfumato.jobs.remedy import Request
+from sfumato.jobs.remedy import NOTHING, Request
 
 
 def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask: Path | None, console: Console, *, overwrite: bool) -> None:
@@ -43,8 +43,10 @@ def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask:
         print(f"sfumato: {blamed(failed[0])}", file=sys.stderr)
     elif len(entries) > 1:
         done, skipped = (sum(entry.status == status for entry in entries) for status in ("done", "skipped"))
-        parts = [f"{done} repaired", f"{skipped} done before" if skipped else "", f"{len(failed)} failed" if failed else ""]
-        console.print(f"{', '.join(filter(None, parts))}; see {out / NAME}", highlight=False)
+        left = sum(entry.status == "done" and entry.words.endswith(NOTHING) for entry in entries)
+        counts = {"repaired": done - left, "left as they were": left, "done before": skipped, "failed": len(failed)}
+        told = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "repaired")
+        console.print(f"{told}; see {out / NAME}" if (out / NAME).exists() else told, highlight=False)
     if failed:
         sys.exit(2)
 

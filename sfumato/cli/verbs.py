@@ -16,6 +16,8 @@ Name = tyro.conf.Positional[str]
 
 console = Console(soft_wrap=False, markup=False)
 app = tyro.extras.SubcommandApp()
+verbs = list[str]()
+"""Their names."""
 Verb = TypeVar("Verb", bound=Callable[..., None])
 
 
@@ -26,7 +28,8 @@ def verb(function: Verb) -> Verb:
     def ready(*values: Any, **named: Any) -> Callable[[], None]:
         return functools.partial(function, *values, **named)
 
-    app.command(name=function.__name__.rstrip("_"))(ready)
+    verbs.append(function.__name__.rstrip("_"))
+    app.command(name=verbs[-1])(ready)
     return function
 
 

@@ -79,6 +79,37 @@ def storing(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: cannot be written ({error.strerror or error}); {advice}") from error
 
 
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Holds `folder`, made if there is none, against other processes that ask the same; the system lets go of it when this one ends.
+
+    Raises StorageError if another has it, or if it cannot be made. On Windows and on disks without locks it holds nothing.
+    """
+    made = not folder.exists()
+    with storing(folder), contextlib.ExitStack() as held:
+        folder.mkdir(parents=True, exist_ok=True)
+        if made:
+            held.callback(_given_up, folder)
+        if fcntl is not None:
+            descriptor = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StorageError(f"{folder}: another process is at work there; wait for it, or choose another place") from error
+            except OSError:  # some network disks have no locks
+                pass
+        kept = held.pop_all()
+    with kept:
+        yield
+
+
+def _given_up(folder: Path) -> None:
+    """Removes a folder that nothing was put in."""
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
 def sweep(folder: Path, *, below: bool = True) -> None:
     """Removes what killed writers left half-written in `folder`, and `below` it; what somebody is writing stays."""
     with storing(folder):

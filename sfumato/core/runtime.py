@@ -29,6 +29,8 @@ def device(name: str = "auto") -> torch.device:
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         chosen = torch.device(name)
+        if name == "cuda" and torch.cuda.is_available():
+            chosen = torch.device("cuda", local % torch.cuda.device_count())
         torch.empty(0, device=chosen)
     except (RuntimeError, AssertionError) as error:
         raise SettingError(f"device = {name!r} is not available here; try cpu, or auto") from error
@@ -69,7 +71,12 @@ def allowance() -> float:
 
 
 def set_threads(count: int | None = None) -> int:
-    """Lets torch compute with `count` threads, or with as many as there are cores, and returns how many that is."""
+    """Lets torch compute with `count` threads, or with as many as there are cores, and returns how many that is.
+
+    Raises SettingError for fewer than 0.
+    """
+    if count is not None and count < 0:
+        raise SettingError(f"threads = {count} is below 0; leave it out to use all cores")
     count = count or cores()
     torch.set_num_threads(count)
     return count

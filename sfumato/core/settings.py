@@ -58,6 +58,9 @@ def override(config: C, *assignments: str) -> C:
 
     Values are JSON, or else text. Raises SettingError naming the fields that do exist, the nearest first.
     """
+    for assignment in assignments:
+        if "=" not in assignment:
+            raise SettingError(f"{assignment!r} sets nothing; write path.to.field=value")
     pairs = [assignment.partition("=") for assignment in assignments]
     return _replace(config, [(path.strip("-").split("."), text) for path, _, text in pairs])
 

@@ -133,7 +133,9 @@ def _policy(seen: Sequence[Facts], size: tuple[int, int] | None, channels: int |
 
 def judge(source: Path, broken: dict[int, str], count: int, tolerance: float) -> None:
     """Raises DataError if too many files are broken, or too few images left."""
-    if len(broken) > tolerance * count or count - len(broken) < 2:
-        allowed = f"{tolerance:.0%} are let pass (tolerance), and 2 images are the least"
+    if broken and (len(broken) > tolerance * count or count - len(broken) < 2):
+        allowed = f"at most {tolerance:.0%} may be so, and 2 images are the least that can be used"
         first = "; ".join([broken[i] for i in sorted(broken)][:3])
         raise DataError(f"{source}: {len(broken)} of {count} images cannot be read; {allowed}; the first are: {first}")
+    if count < 2:
+        raise DataError(f"{source}: one image is not a data set; 2 are the least")

@@ -150,8 +150,13 @@ def _header(file: Opened) -> Image.Image:
 
 
 def _narrow(image: Image.Image) -> Image.Image:
-    """16-bit grey to 8 bits: the whole range onto the whole range, to nearest."""
-    return Image.fromarray(((sixteen(image).astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
+    """16-bit grey to 8 bits: the whole range onto the whole range, to nearest. A value that stands for transparency becomes alpha."""
+    values = sixteen(image)
+    grey = Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))
+    return grey
 
 
 def _box(image: Image.Image, size: tuple[int, int], crop: Crop) -> tuple[float, float, float, float]:

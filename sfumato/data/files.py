@@ -6,6 +6,7 @@ Everything is first encoded in memory, then written by `core/disk.py`. Pillow ho
 image's come as 8, and `bit_depth` tells what the file had, or go through `data/strips.py` where nothing may be lost.
 """
 
+import contextlib
 import importlib.util
 import io
 import shutil
@@ -120,9 +121,12 @@ def same_format(one: Path, other: Path) -> bool:
 
 
 def copy(path: Path, target: Path) -> None:
-    """The file itself, to the byte, however large."""
-    with disk.whole(target) as partial:
-        shutil.copyfile(path, partial)
+    """The file itself, to the byte, however large. Raises ImageError if it cannot be read, StorageError if `target` cannot be written."""
+    with contextlib.ExitStack() as held:
+        with decode.reading(str(path)):
+            source = held.enter_context(path.open("rb"))
+        with disk.whole(target) as partial, partial.open("wb") as copied:
+            shutil.copyfileobj(source, copied)
 
 
 def save_image(path: Path, pixels: Pixels) -> None:

@@ -80,7 +80,7 @@ def provided(name: str, entry: str) -> Path:
     place = Path(folder).expanduser() / entry if folder else None
     if place is None or not place.exists():
         where = f"there is no {place}" if place else "SFUMATO_DATA is not set"
-        raise DataError(f"{name} is looked for in SFUMATO_DATA/{entry}, and {where}; its makers give it away, it is not fetched")
+        raise DataError(f"{name} is looked for in SFUMATO_DATA/{entry}, and {where}; it is not fetched")
     return place
 
 

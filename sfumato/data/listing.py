@@ -14,6 +14,8 @@ from sfumato.data.decode import SUFFIXES, Opened
 _TEST_NAMES = ("test", "val", "valid", "validation")
 _MAX_ENTRY = 1 << 29
 """Bytes that one file in a zip may unpack to."""
+_RUN = {"settings.json", "log.jsonl", "samples"}
+"""What lies in the folder of a training run, whose sheets of samples are nobody's data."""
 
 
 class Entry(NamedTuple):
@@ -28,7 +30,8 @@ class Entry(NamedTuple):
 def entries(source: Path) -> Iterator[list[Entry]]:
     """The image files of a folder or zip, sorted by name; they can be opened inside the `with` only.
 
-    Hidden files, `__MACOSX` and files without an image's ending are passed over. Raises DataError if the source cannot be listed.
+    Hidden files, `__MACOSX`, files without an image's ending and the folders of training runs are passed over. Raises DataError if the
+    source cannot be listed.
     """
     with contextlib.ExitStack() as stack:
         found = list(_walk(source)) if source.is_dir() else _pack(stack.enter_context(_zip(source)), source)
@@ -66,7 +69,7 @@ def classes(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _walk(folder: Path) -> Iterator[Entry]:
-    """Every image file below `folder`; links are followed, once each."""
+    """Every image file below `folder`, but for what the runs in it have drawn; links are followed, once each."""
 
     def complain(error: OSError) -> None:
         raise DataError(f"{error.filename or folder}: the folder cannot be read ({error.strerror or error})") from error
@@ -74,14 +77,15 @@ def _walk(folder: Path) -> Iterator[Entry]:
     seen = set()
     for here, folders, files in os.walk(folder, followlinks=True, onerror=complain):
         place = os.path.realpath(here)
-        if place in seen:
+        if place in seen or (Path(here) != folder and {*folders, *files} >= _RUN):
             folders.clear()
             continue
         seen.add(place)
         for file in files:
             path = Path(here, file)
             name = path.relative_to(folder).as_posix()
-            if _is_image(name):
+            # A pipe or a device would be waited for; a link that leads nowhere is told of when it is opened.
+            if _is_image(name) and (path.is_file() or not path.exists()):
                 yield Entry(name, lambda path=path: path.open("rb"))
 
 
@@ -99,7 +103,7 @@ def _pack(archive: zipfile.ZipFile, source: Path) -> list[Entry]:
     inside = [info for info in archive.infolist() if not info.is_dir() and _is_image(info.filename)]
     if any(info.flag_bits & 1 for info in inside):
         raise DataError(f"{source}: the zip is encrypted; unpack it with its password and give the folder")
-    return [Entry(info.filename, _opener(archive, info)) for info in inside]
+    return [Entry(info.filename.replace("\\", "/"), _opener(archive, info)) for info in inside]
 
 
 def _is_image(name: str) -> bool:

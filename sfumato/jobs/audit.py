@@ -22,6 +22,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from sfumato.core import chance, disk, runtime
+from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import Bytes, Images, PerImage, Vectors, to_bytes, to_images, to_pixels
 from sfumato.data import files
 from sfumato.data.dataset import Dataset
@@ -93,13 +94,18 @@ def audit(
     """Looks for copies and duplicates among the `count` images of seeds `seed`, `seed` + 1, ...
 
     `data` is by default what the model was trained on. Distances are Euclidean between feature vectors of the network called `features`, by
-    default as in `evaluate`. Raises SettingError for a model that makes no images, and like `evaluate`.
+    default as in `evaluate`. Raises SettingError for a model that makes no images or a `count` below 20, DataError for fewer than 40
+    training images, and like `evaluate`.
     """
+    if count < LEAST:
+        raise SettingError(f"count = {count} is below {LEAST}: of so few images nothing can be said")
     network, where = sampler(model).to(runtime.device(device)), runtime.device(device)
     train, test = compared(network, data)
+    if len(train) < 2 * LEAST:
+        raise DataError(f"{train.name} has {len(train)} images to compare with; an audit wants at least {2 * LEAST}")
     observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
     observer = observer.to(where)
-    made = generate(network, max(count, LEAST), seed=seed, device=device)
+    made = generate(network, count, seed=seed, device=device)
     real, ours = described(observer, train.pixels), described(observer, to_bytes(made))
     rng = chance.generator(seed, "audit")
     known: dict[str, Any] = facts(observer)

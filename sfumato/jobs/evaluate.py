@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from sfumato.core import chance, disk, runtime
-from sfumato.core.errors import SettingError
+from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import Bytes, Vectors, to_bytes, to_images
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
@@ -181,7 +181,12 @@ def judge_generator(
 def judge_images(
     data: Dataset, features: str | Path | nn.Module | None, where: torch.device, *, count: int, seed: int
 ) -> list[Measurement]:
-    """Distances of one half of `data`, at most `count` images, to as many others: what a generator cannot be expected to go below."""
+    """Distances of one half of `data`, at most `count` images, to as many others: what a generator cannot be expected to go below.
+
+    Raises DataError for fewer than 40 images.
+    """
+    if len(data) < 2 * LEAST:
+        raise DataError(f"{data.name} has {len(data)} images; for the distance of one half to the other {2 * LEAST} are the least")
     shape = SimpleNamespace(size=tuple(data.pixels.shape[2:]), channels=data.pixels.shape[1])
     observer = suited(weights.opened(features), shape) if features is not None else matching_features(shape, data)
     real = described(observer.to(where), data.pixels)

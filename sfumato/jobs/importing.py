@@ -5,7 +5,8 @@ from pathlib import Path
 from safetensors.torch import save as serialised
 
 from sfumato.core import disk
-from sfumato.core.errors import SettingError
+from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.data.decode import SUFFIXES
 from sfumato.store import checkpoint, foreign, pickles
 
 NAMED = ("stylegan3", "r3gan")
@@ -19,6 +20,8 @@ def import_weights(path: Path, out: Path | None = None) -> list[str]:
     Raises CheckpointError if the file is refused, damaged or unknown, SettingError if there is a file in the place of the result.
     """
     target = out or path.with_suffix(".safetensors")
+    if path.suffix.lower() in SUFFIXES:
+        raise CheckpointError(f"{path}: is a picture, and no file of weights")
     if target.exists():
         raise SettingError(f"{target} is there already; choose another place with --out")
     kind = foreign.snapshot_kind(path)

@@ -42,10 +42,9 @@ def restore_pictures(
 
     `mask` is a picture of the same size, white where to fill in, or a folder of such under the pictures' names and folders. `tell` is
     called after each with its entry, its number and how many there are. A file that is there already and was not made by an earlier run
-    into the same folder, or was changed since, stays, unless `overwrite`; an original, and a mask,
-    stays in any case. Raises SettingError for a
-    request that cannot be, DataError if there is no picture, StorageError if `out` cannot be written; whatever else is wrong with a
-    picture is in its entry.
+    into the same folder, or was changed since, stays, unless `overwrite`; an original, and a mask, stays in any case. Raises SettingError
+    for a request that cannot be, DataError if there is no picture, StorageError if `out` cannot be written; whatever else is wrong with
+    a picture is in its entry.
     """
     request.check()
     if not sources:
@@ -59,9 +58,11 @@ def restore_pictures(
     if not alone and out.suffix.lower() in SUFFIXES:
         raise SettingError(f"{out}: pictures are written as {', '.join(files.FORMATS)}; choose another --out")
     folder = out.parent if alone else out
-    manifest = Manifest(None if alone else folder / NAME, request)
     masks = [] if mask is None else [mask] if mask.is_file() else mask.rglob("*")
     originals = {path.resolve() for path, _ in found} | {path.resolve() for path in masks}
+    # Where only originals lie nothing will be written, no manifest either.
+    writes = not alone and any((folder / name).resolve() not in originals for _, name in found)
+    manifest = Manifest(folder / NAME if writes else None, request)
     entries = []
     for place in {(folder / name).parent for _, name in found}:
         disk.sweep(place, below=False)

@@ -119,9 +119,15 @@ def project(
 
 
 def save(found: Projection, out: Path, network: Any) -> list[Path]:
-    """Writes the styles to `out`, and beside it a picture of what was asked for and what was found, and a .json. Returns the paths."""
+    """Writes the styles to `out`, and beside it a picture of what was asked for and what was found, and a .json. Returns the paths.
+
+    Raises SettingError if that would be written over the picture itself, StorageError if it cannot be written.
+    """
     if out.suffix != ".safetensors":
         raise SettingError(f"{out}: styles are written as .safetensors; choose another --out")
+    asked = found.subject.origin["picture"]
+    if asked and Path(asked).expanduser().resolve() == out.with_suffix(".png").resolve():
+        raise SettingError(f"{out.with_suffix('.png')} is the picture itself and would be written over; choose another --out")
     subjects.save(out, found.subject, network)
     sheet, told = out.with_suffix(".png"), out.with_suffix(".json")
     files.save_image(sheet, to_pixels(torch.cat([found.picture, found.image]), columns=2))

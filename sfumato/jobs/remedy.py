@@ -41,6 +41,9 @@ PRIOR = "deep-image-prior"
 
 METHODS = (*classical.METHODS, PRIOR)
 
+NOTHING = "nothing to repair"
+"""How the words end of a picture that is left as it is."""
+
 IMPULSES = 0.005
 """Share of wrong black and white pixels from which on they are a matter of filling in, if there is little other noise."""
 _FLAWS: dict[Find, Callable[[Images], Planes]] = {"scratches": flaws.scratches, "dead-pixels": flaws.impulses}
@@ -171,7 +174,7 @@ def remedy(request: Request, images: Images, *, known: Planes | None = None, qua
         words = f"{found.sentence()}: fill in the wrong pixels"
         return Remedy(words=words, network=_network("inpaint", request.ensemble), known=wrong, look=flaws.impulses)
     if task == "auto" and found.task == "none" and free:
-        return Remedy(words=f"{found.sentence()}: nothing to repair")
+        return Remedy(words=f"{found.sentence()}: {NOTHING}")
     noise = request.noise if request.noise is not None else found.noise or 0.0
     return _chosen(request, found, default="restore" if request.blur is None else "deblur", noise=noise)
 

@@ -56,6 +56,8 @@ def owned(path: Path, network: Any, *, entry: str, key: str, what: str, verb: st
     Raises CheckpointError for a file without it or the tensor `key`, saying which `verb` makes such files, and SettingError if it was
     made with another network.
     """
+    if not path.exists():
+        raise CheckpointError(f"there is no file {path} of {what}; `sfumato {verb}` makes such files")
     tensors, header = checkpoint.read_tensors(path)
     about = header.get(entry)
     if not isinstance(about, dict) or key not in tensors:

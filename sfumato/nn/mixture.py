@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from sfumato.core.image import Vectors
 
+_AT_ONCE = 1 << 22
+"""Numbers that one step looks at together: 32 MB, of which there are a few."""
 _FLOOR = 1e-3
 """Added to the diagonal of each covariance, so that a component on few points stays a density."""
 
@@ -64,10 +66,12 @@ class Mixture(nn.Module):
 
 
 def _log_normal(x: Vectors, means: Float[Tensor, "k d"], factors: Float[Tensor, "k d d"]) -> Float[Tensor, "n k"]:
-    offset = (x[None] - means[:, None]).mT
-    scaled = torch.linalg.solve_triangular(factors, offset, upper=False)
-    log_volume = factors.diagonal(dim1=1, dim2=2).log().sum(1)
-    return -(scaled.square().sum(1) / 2 + log_volume[:, None] + x.shape[1] * math.log(2 * math.pi) / 2).T
+    log_volume = factors.diagonal(dim1=1, dim2=2).log().sum(1)[:, None] + x.shape[1] * math.log(2 * math.pi) / 2
+    densities = []
+    for part in x.split(max(1, _AT_ONCE // means.numel())):
+        scaled = torch.linalg.solve_triangular(factors, (part[None] - means[:, None]).mT, upper=False)
+        densities.append(-(scaled.square().sum(1) / 2 + log_volume).T)
+    return torch.cat(densities)
 
 
 def _covariance(x: Vectors, weights: Float[Tensor, " n"], mean: Float[Tensor, " d"]) -> Float[Tensor, "d d"]:

@@ -188,10 +188,9 @@ class Duel:
         return {"total": self.config.penalty_every * weighted, "r1": r1, "r2": r2, "share": share}
 
     def path(self, batch: Batch) -> Losses:
-        """The path length, of half the batch."""
-        half = math.ceil(len(batch.clean) / 2)
-        z, noise = batch.normal(self.model.latent_dim)[:half], batch.normal(self.model.channels, *self.model.size)[:half]
-        labels = None if batch.labels is None else batch.labels[::2]  # of a batch in order, all classes
+        """The path length, of every second image of the batch: of a batch in order, all classes, in however many processes."""
+        z, noise = batch.normal(self.model.latent_dim)[::2], batch.normal(self.model.channels, *self.model.size)[::2]
+        labels = None if batch.labels is None else batch.labels[::2]
         uneven, mean = self.length(self.model, self.model.style(z, labels), labels, noise)
         return {"total": self.config.path_every * self.config.path * uneven, "uneven": uneven, "length": mean}
 
@@ -215,7 +214,8 @@ class Duel:
         mix = batch.uniform(1, 1, 1)
         x = (batch.clean * mix + fake * (1 - mix)).detach().requires_grad_()
         (slope,) = torch.autograd.grad(self.model.judge(x, batch.labels).logit.sum(), x, create_graph=True)
-        return (slope.float().square().sum(dim=(1, 2, 3)).sqrt() - 1).square().mean()
+        # Where there is no slope, the square root has none either.
+        return ((slope.float().square().sum(dim=(1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
 
 
 class Shown:
@@ -285,4 +285,4 @@ def told_apart(real: PerImage, fake: PerImage) -> Scalar:
 
 def _spread(images: Images) -> Scalar:
     """Standard deviation of a pixel inside the batch, averaged over pixels."""
-    return images.detach().std(dim=0).mean()
+    return images.detach().std(dim=0, correction=min(1, len(images) - 1)).mean()

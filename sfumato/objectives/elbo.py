@@ -71,8 +71,8 @@ class Config:
         """Lets the trained network fit its prior to the latents of the first images of the data."""
         rng, latents = chance.generator(stream.seed, "prior"), []
         with torch.no_grad():
-            for start in range(0, min(PRIOR_IMAGES, len(stream.data)), 500):
-                some = slice(start, start + 500)
+            for start in range(0, min(PRIOR_IMAGES, len(stream.data)), stream.batch):
+                some = slice(start, start + stream.batch)
                 x = to_images(stream.pixels[some])
                 labels = stream.labels[some] if model.classes and stream.labels is not None else None
                 mean, logvar = model.posterior(model.observe(x, torch.rand(x.shape, generator=rng).to(x)), labels)

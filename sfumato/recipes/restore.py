@@ -53,7 +53,7 @@ def dncnn() -> TrainSettings:
 def restore() -> TrainSettings:
     """What the bundled `restore` does to colour pictures: noise, salt and pepper, mild blur, JPEG, none of it told.
 
-    Of every four pictures one is drawn: from photographs alone it learns that pure blue is a wrong pixel, and the edge of a letter noise.
+    Of every five pictures one is drawn: from photographs alone it learns that pure blue is a wrong pixel, and the edge of a letter noise.
     """
     return dataclasses.replace(
         denoise(),

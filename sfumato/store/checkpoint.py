@@ -37,16 +37,29 @@ def load(path: Path) -> nn.Module:
     tensors, header = read_tensors(path)
     try:
         config = settings.parse(header["model"])
-        model = config.build()
-    except (SfumatoError, KeyError, TypeError, AttributeError) as error:
+        reason = misfit(config, tensors)
+    except (SfumatoError, KeyError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{path}: its settings are not usable here: {error}") from error
-    try:
-        model.load_state_dict(tensors)
-    except RuntimeError as error:
-        first = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{path}: its weights do not fit its settings: {first}") from error
+    if reason:
+        raise CheckpointError(f"{path}: its weights do not fit its settings: {reason}")
+    model = config.build()
+    model.load_state_dict(tensors)
     model.config, model.card = config, header.get("card", {})
     return model.to(memory_format=torch.channels_last).requires_grad_(False).eval()
+
+
+def misfit(config: Any, tensors: dict[str, torch.Tensor]) -> str:
+    """The first of `tensors` that the network of `config` has not, or has of another shape, or lacks; nothing if they fit.
+
+    No memory is taken for the network: a small file must not ask for a large one.
+    """
+    with torch.device("meta"):
+        expected = config.build().state_dict()
+    for name in dict.fromkeys([*expected, *tensors]):
+        there, here = (tuple(each[name].shape) if name in each else None for each in (tensors, expected))
+        if there != here:
+            return f"{name} is {'missing' if there is None else 'of no use' if here is None else f'{there}, not {here}'}"
+    return ""
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import torch
 
 from sfumato.core.errors import CheckpointError
+from sfumato.store import checkpoint
 
 Tensors: TypeAlias = dict[str, torch.Tensor]
 
@@ -29,13 +30,8 @@ def built(found: Found, path: Path) -> Any:
 
     Raises CheckpointError if they do not fit it, before any memory is taken: a small file must not ask for a large network.
     """
-    with torch.device("meta"):
-        expected = found.config.build().state_dict()
-    for name in dict.fromkeys([*expected, *found.state]):
-        there, here = (tuple(each[name].shape) if name in each else None for each in (found.state, expected))
-        if there != here:
-            says = "missing" if there is None else "of no use" if here is None else f"{there}, not {here}"
-            raise CheckpointError(f"{path}: looks like {found.layout}, but does not fit: {name} is {says}")
+    if reason := checkpoint.misfit(found.config, found.state):
+        raise CheckpointError(f"{path}: looks like {found.layout}, but does not fit: {reason}")
     network = found.config.build()
     network.load_state_dict(found.state)
     return network

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from sfumato.core.errors import DivergenceError
+from sfumato.core.errors import CheckpointError, DivergenceError
 from sfumato.store import checkpoint
 from sfumato.train.doctor import Doctor
 from sfumato.train.step import Trainee
@@ -17,18 +17,18 @@ class Care:
 
     def __init__(self, trainee: Trainee) -> None:
         self.trainee, self.doctor = trainee, Doctor(acts=trainee.settings.doctor == "act")
-        self.sent_back = False
+        self.sent_back, self.why = False, ""
+        """Whether the run is to go back, and what there is to say of it."""
         self._seen, self._tensors = 0, dict[str, torch.Tensor]()
 
-    def step(self, seen: int, say: Callable[[list[str]], None]) -> dict[str, torch.Tensor]:
+    def step(self, seen: int) -> dict[str, torch.Tensor]:
         """One step, and its figures. One that diverges sends the run back, if the doctor may act, and has no figures."""
         try:
             figures = self.trainee.step(seen)
         except DivergenceError as error:
             if not self.doctor.acts:
                 raise
-            say([self.doctor.send_back(str(error))])
-            self.sent_back = True
+            self.sent_back, self.why = True, self.doctor.send_back(str(error))
             return {}
         self.doctor.figures.add(figures)
         return figures
@@ -36,6 +36,8 @@ class Care:
     def visit(self, say: Callable[[list[str]], None], *, done: bool) -> None:
         """The doctor looks at what was heard since the last visit, and may send the run back; the last time there is a verdict."""
         said, self.sent_back = self.doctor.visit(self.trainee.memories, self.trainee.world)
+        if self.sent_back:
+            *said, self.why = said
         verdict = [self.doctor.verdict()] if done and self.doctor.acts and not self.sent_back else []
         say([*said, *verdict])
 
@@ -62,5 +64,9 @@ class Care:
         self.doctor.restore(info["doctor"])
         self.trainee.pace = self.doctor.pace
         if self.doctor.acts:
-            self._seen = info["well"]
-            self._tensors = tensors if info["well"] == info["seen"] else checkpoint.read_tensors(path)[0]
+            self._seen, kept = info["well"], {"seen": info["seen"]}
+            self._tensors = tensors
+            if info["well"] != info["seen"]:
+                self._tensors, kept = checkpoint.read_tensors(path)
+            if kept["seen"] != info["well"]:
+                raise CheckpointError(f"{path} is of {kept['seen']:,} images, not of {info['well']:,}; choose another folder with --out")

@@ -28,6 +28,8 @@ class World:
 
     def __enter__(self) -> "World":
         if self._ours:
+            if "MASTER_ADDR" not in os.environ or "MASTER_PORT" not in os.environ:
+                raise SettingError(f"WORLD_SIZE = {self.size}, but no MASTER_ADDR and MASTER_PORT: start several processes with torchrun")
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)
             # Each group of a process meets under its own name: the addresses of the one before are still on the board.

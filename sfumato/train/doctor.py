@@ -182,7 +182,8 @@ class Doctor:
                     value = getattr(memory, dose.dial)
                     before, (low, high) = value.item(), memory.dials[dose.dial]
                     with torch.no_grad():
-                        value.mul_(dose.factor).add_(dose.more).clamp_(low, high)
+                        # Who set it beyond the limits is not brought back to them, for that may be the wrong way.
+                        value.mul_(dose.factor).add_(dose.more).clamp_(min(low, before), max(high, before))
                     if value.item() != before:
                         done.append(f"doctor: {name}: {dose.dial} from {before:.3g} to {value.item():.3g}")
         self._doses[name] = self._doses.get(name, 0) + 1

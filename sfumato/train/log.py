@@ -115,7 +115,7 @@ class RunLog:
             "images": seen,
             "seconds": round(self.elapsed, 2),
             "images_per_second": round(speed, 1),
-            "seconds_left": round((settings.images - seen) / max(speed, 1e-9), 1),
+            "seconds_left": round(max(0, settings.images - seen) / max(speed, 1e-9), 1),
         }
         row = {**clock, **{name: round(value, 6) for name, value in figures.items()}}
         self._append(row)

@@ -6,6 +6,7 @@ Resume is the same call again. Order and randomness are functions of (seed, imag
 run killed at any moment goes on to the very weights it would have had.
 """
 
+import contextlib
 import json
 import time
 from collections.abc import Iterable
@@ -41,13 +42,15 @@ def fit(
 
     With a `run` folder, settings, log, samples, model and state are kept there, and the same call goes on where it stopped. On
     SIGINT or SIGTERM it saves and returns early, with `interrupted` set on the network. `data` replaces what `asked.data` names.
-    Raises CheckpointError if `run` belongs to other settings or images, DivergenceError if a loss is no longer finite,
-    StorageError if the disk does not take the files; the last state stays whole in each case.
+    Raises CheckpointError if `run` belongs to other settings, other images or another process, or holds what is no run's;
+    DivergenceError if a loss is no longer finite; StorageError if the disk does not take the files. The last state stays whole in
+    each case.
     """
     where = runtime.device(device)
     with World(where) as world:
         listener = watch if watch and world.leads else Watch()
-        return _train(asked, run=run, data=data, watch=listener, world=world, where=where)
+        with disk.alone(run) if run is not None and world.leads else contextlib.nullcontext():
+            return _train(asked, run=run, data=data, watch=listener, world=world, where=where)
 
 
 def _train(
@@ -68,7 +71,7 @@ def _train(
     if run is not None and world.leads:
         _open(run, settings)
     log = RunLog(run if world.leads else None, seen=start, elapsed=elapsed + time.perf_counter() - began)
-    figures, seen = Figures(), start
+    figures, seen, trained = Figures(), start, False
     model: Any = None
 
     def say(lines: Iterable[str]) -> None:
@@ -76,13 +79,14 @@ def _train(
 
     with log, Interrupts() as interrupts:
         watch.start(settings, trainee.model, seen, where, trainee.precision)
-        say([*about(data, training), *_afresh(trainee)])
+        _greet(about(settings, data, training), _afresh(trainee) if not start else [], watch, log)
         while True:
-            # Was it sent back?
+            # Was it sent back? What is said of it is said of where it is then, for a run that goes on forgets what came after.
             if care.sent_back:
-                start = seen = care.go_back()
-                figures = Figures()
+                lost, start = seen, care.go_back()
+                seen, figures = start, Figures()
                 log.rewind(seen)
+                say([f"{care.why}, {lost - seen:,} images back"])
 
             # Where are we? What is due at the start was done before the interruption.
             done, fresh = seen >= settings.images, seen > start
@@ -111,12 +115,13 @@ def _train(
                 care.keep(seen)
             if stop or (run is not None and good):
                 # Asked once more for what is done already, the card says how long the training took and not how long the question.
-                model = _save(care, run, data, seen, log.elapsed if fresh else elapsed, done)
+                model = _save(care, run, data, seen, log.elapsed if trained else elapsed, done)
             if stop:
                 break
 
             # Step.
-            figures.add(care.step(seen, say))
+            figures.add(care.step(seen))
+            trained = True
             seen += 0 if care.sent_back else settings.batch
 
     watch.finish(seen, settings, run, interrupted=not done)
@@ -169,8 +174,8 @@ def gather(asked: TrainSettings) -> Dataset | Scenes:
     return load(asked.data, size=asked.model.size, channels=asked.model.channels, crop=asked.crop, tolerance=asked.tolerance)
 
 
-def about(data: Dataset | Scenes, training: Dataset | Scenes) -> list[str]:
-    """What a person should know of the images: which were skipped, and how many of them are not trained on."""
+def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | Scenes) -> list[str]:
+    """What a person should know of the images: which were skipped, and which of them are not trained on."""
     lines = [f"skipped {line}" for line in data.skipped]
     held = len(data) - len(training)
     if data.kept_back or held:
@@ -178,6 +183,14 @@ def about(data: Dataset | Scenes, training: Dataset | Scenes) -> list[str]:
         parts = [f"{held:,} are held out", f"{data.kept_back:,} are kept for evaluate"]
         told = " and ".join(part for part, count in zip(parts, (held, data.kept_back), strict=True) if count)
         lines.append(f"training on {len(training):,} of {everything:,} images; {told}")
+    if settings.validation and not held:
+        lines.append(f"validation = {settings.validation:g} holds out none of {len(data):,} images: there are no figures of held-out ones")
+    if getattr(settings.model, "classes", 0) and isinstance(training, Dataset) and training.labels is not None:
+        counts = torch.bincount(training.labels.cpu(), minlength=len(data.classes)).tolist()
+        if bare := [name for name, count in zip(data.classes, counts, strict=True) if not count]:
+            lines.append(
+                f"no image of {', '.join(bare[:5])}{' and others' if len(bare) > 5 else ''} is trained on: add images of each class"
+            )
     return lines
 
 
@@ -206,6 +219,13 @@ def describe(settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed
         "metrics": [],
         **({"started_from": origin} if origin else {}),
     }
+
+
+def _greet(known: Iterable[str], new: Iterable[str], watch: Watch, log: RunLog) -> None:
+    """Says what is `known` of the data at every start, which the log does not keep, and what is `new`, which it does."""
+    for line in known:
+        watch.note(line)
+    _tell(new, 0, watch, log)
 
 
 def _tell(lines: Iterable[str], seen: int, watch: Watch, log: RunLog) -> None:
@@ -259,9 +279,20 @@ def _state(run: Path, name: str = "state") -> Path:
 
 
 def _earlier(run: Path | None) -> TrainSettings | None:
-    """The settings of the run that is already in the folder."""
-    if run is None or not (run / "settings.json").exists():
+    """The settings of the run that is already in the folder.
+
+    Raises CheckpointError if there are none, but files that training would write over; and if there is a model that it could not go on
+    from.
+    """
+    if run is None:
         return None
+    begun, others = (run / "settings.json").exists(), ("model.safetensors", "log.jsonl", "samples", "state")
+    if there := next((name for name in others if not begun and (run / name).exists()), None):
+        raise CheckpointError(f"{run} holds {there} of something that is no run of sfumato; choose another folder with --out")
+    if not begun:
+        return None
+    if (run / "model.safetensors").exists() and not _state(run).exists():
+        raise CheckpointError(f"{run} holds a model, but no longer the state to go on from; choose another folder with --out")
     try:
         settings = trees.parse(json.loads((run / "settings.json").read_text(encoding="utf-8")))
         if not isinstance(settings, TrainSettings):

@@ -66,11 +66,6 @@ class ProgressLine(Watch):
         self._bar.stop()
 
 
-def channels_of(settings: TrainSettings) -> int:
-    """Of the images; a family that wraps another has that one's."""
-    return settings.model.channels
-
-
 def clock(seconds: float) -> str:
     """Seconds as h:mm:ss or m:ss.
 

@@ -16,8 +16,8 @@ NEAR = 0.25
 
 
 @torch.no_grad()
-def pulse(model: Samples, stream: Stream) -> dict[str, torch.Tensor]:
-    """Figures of the images that `model` makes of the same latents at every call, against the same real ones.
+def pulse(model: Samples, stream: Stream, *, batch: int = COUNT) -> dict[str, torch.Tensor]:
+    """Figures of the images that `model` makes of the same latents at every call, `batch` at once, against the same real ones.
 
     `frechet` is the distance of the two clouds of features, `diversity` the mean distance between generated images over that between
     real ones, `copies` the share of generated images that are nearly another one.
@@ -25,15 +25,17 @@ def pulse(model: Samples, stream: Stream) -> dict[str, torch.Tensor]:
     which = torch.randperm(len(stream.pixels), generator=chance.generator(0, "pulse, real"))[:COUNT].to(stream.device)
     z = latents(model, len(which), chance.generator(0, "pulse")).to(stream.device)
     labels = stream.labels[which] if model.classes and stream.labels is not None else None
-    made, real = glance(model.sample(z, labels).clamp(0, 1)), glance(to_images(stream.pixels[which]))
+    parts = [slice(i, i + batch) for i in range(0, len(which), batch)]
+    made = torch.cat([glance(model.sample(z[part], None if labels is None else labels[part]).clamp(0, 1)) for part in parts])
+    real = torch.cat([glance(to_images(stream.pixels[which[part]])) for part in parts])
     apart, usual = _distances(made), _distances(real)
     near = NEAR * usual.amin(dim=1).median()
     figures = {
         "diversity": apart[apart.isfinite()].mean() / usual[usual.isfinite()].mean(),
         "copies": (apart.amin(dim=1) < near).double().mean(),
     }
-    figures["frechet"] = torch.tensor(frechet(real, made)) if torch.isfinite(made).all() else torch.tensor(torch.inf)
-    return {f"pulse/{name}": value.float() for name, value in figures.items()}
+    figures["frechet"] = torch.tensor(frechet(real, made) if torch.isfinite(made).all() else torch.inf)
+    return {f"pulse/{name}": value.float().to(stream.device) for name, value in figures.items()}
 
 
 def glance(images: Images) -> Vectors:

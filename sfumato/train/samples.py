@@ -32,20 +32,22 @@ def sheet(model: nn.Module, stream: Stream, settings: TrainSettings) -> Images |
     device = stream.device
     z = latents(model, COUNT, chance.generator(0, "sheet")).to(device)
     labels = columns_of_labels(model.classes, COUNT, device)
-    pictures = [model.sample(z, labels)]
+    # As many at once as training takes: whoever made the batch smaller has no memory for more.
+    pictures = [model.sample(z[part], None if labels is None else labels[part]) for part in _parts(COUNT, settings.batch)]
     if isinstance(model, Encodes):
-        pixels = stream.pixels[: COUNT // 2]
-        images = to_images(pixels)
+        images = to_images(stream.pixels[: COUNT // 2])
         own = None if not model.classes or stream.labels is None else stream.labels[: COUNT // 2]
-        rebuilt = model.decode(model.posterior(images, own)[0], own)
-        pictures.append(torch.stack([images, rebuilt], dim=1).flatten(0, 1))
+        for part in _parts(len(images), settings.batch):
+            told = None if own is None else own[part]
+            rebuilt = model.decode(model.posterior(images[part], told)[0], told)
+            pictures.append(torch.stack([images[part], rebuilt], dim=1).flatten(0, 1))
     return torch.cat(pictures).clamp(0, 1)
 
 
 def health(trainee: Trainee) -> dict[str, torch.Tensor]:
     """The pulse of a network that is trained against a discriminator; nothing for others."""
     model = trainee.best()
-    return pulse(model, trainee.stream) if isinstance(model, Adversarial) else {}
+    return pulse(model, trainee.stream, batch=trainee.settings.batch) if isinstance(model, Adversarial) else {}
 
 
 def _repairs(model: Restores, stream: Stream, settings: TrainSettings) -> Images:
@@ -53,6 +55,11 @@ def _repairs(model: Restores, stream: Stream, settings: TrainSettings) -> Images
     h, w = batch.clean.shape[2:]
     made = repaired(model, batch)
     return torch.stack([resize(batch.degraded, (h, w), method="nearest"), made, batch.clean], dim=1).flatten(0, 1).clamp(0, 1)
+
+
+def _parts(count: int, most: int) -> list[slice]:
+    """0 to `count` in parts of `most`."""
+    return [slice(start, start + most) for start in range(0, count, most)]
 
 
 def still(clean: Images, rng: torch.Generator, labels: Labels | None = None) -> Batch:
@@ -72,11 +79,11 @@ def measure(settings: TrainSettings, model: nn.Module, held_out: Dataset | Scene
         return {}
     pixels = held_out.pixels if isinstance(held_out, Dataset) and not settings.patch else middles(held_out, settings.patch)
     sums: dict[str, torch.Tensor] = {}
-    for start in range(0, len(held_out), some := 32 if isinstance(model, Restores) else 512):
-        clean = to_images(pixels[start : start + some].to(device))
+    for part in _parts(len(held_out), min(settings.batch, 32 if isinstance(model, Restores) else 512)):
+        clean = to_images(pixels[part].to(device))
         told = held_out.labels if getattr(settings.model, "classes", 0) else None
-        labels = None if told is None else told[start : start + some].to(device)
-        batch = still(clean, chance.generator(settings.seed, "validation", start), labels)
+        labels = None if told is None else told[part].to(device)
+        batch = still(clean, chance.generator(settings.seed, "validation", part.start), labels)
         batch = damaged(batch, settings) if isinstance(model, Restores) else batch
         for name, value in validate(model, batch).items():
             sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() * len(clean) / len(held_out)

@@ -19,7 +19,8 @@ class TrainSettings:
     objective: Any
     """What it is trained for."""
     data: str = "glyphs"
-    """A folder, a zip or an IDX file of images, or a known name: glyphs, mnist, fashion-mnist, cifar10, cats64, eurosat."""
+    """A folder, a zip or an IDX file of images, or a known name: glyphs, mnist, fashion-mnist, cifar10, cats64, eurosat;
+    for networks that repair also bsds500, drawings and others, and several as one: bsds500+drawings."""
     start: str = ""
     """A bundled model, a run folder or a model file whose weights training begins with; without it they are drawn at random."""
     crop: Literal["centre", "stretch"] = "centre"
@@ -128,7 +129,8 @@ def resolve(asked: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
     for name, unset in (("patch", 0), ("degrade", Chain())):
         if getattr(asked, name) != unset:
             raise SettingError(f"{name} has no effect: {family(asked.model)} repairs nothing; leave it unset")
-    assert isinstance(data, Dataset)
+    if not isinstance(data, Dataset):
+        raise SettingError(f"{family(asked.model)} wants images of one size: load them with sf.load_data")
     channels, height, width = data.pixels.shape[1:]
     for name, own in (("size", (height, width)), ("channels", channels)):
         if getattr(asked.model, name) not in (None, own):
