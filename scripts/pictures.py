@@ -44,7 +44,8 @@ def editing() -> None:
     pair = torch.cat([to_pixels(grid, columns=6) for grid in grids], dim=1)
     save_image(FOLDER / "cats-mixed.jpg", pair)
     sheets = [contact_sheet(network, directions(network, how, count=6), seed=4, reach=2.0) for how in ("principal", "jacobian")]
-    save_image(FOLDER / "cats-directions.jpg", torch.cat([to_pixels(each, columns=7) for each in sheets], dim=1))
+    left, right = (to_pixels(each, columns=7) for each in sheets)
+    save_image(FOLDER / "cats-directions.jpg", torch.cat([left, left.new_full((len(left), 8, 3), 255), right], dim=1))
 
 
 def enlarged(pixels, scale: int):

