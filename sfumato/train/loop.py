@@ -42,8 +42,8 @@ def fit(
 
     With a `run` folder, settings, log, samples, model and state are kept there, and the same call goes on where it stopped. On
     SIGINT or SIGTERM it saves and returns early, with `interrupted` set on the network. `data` replaces what `asked.data` names.
-    Raises CheckpointError if `run` belongs to other settings, other images or another process, or holds what is no run's;
-    DivergenceError if a loss is no longer finite; StorageError if the disk does not take the files. The last state stays whole in
+    Raises CheckpointError if `run` belongs to other settings or images, or holds what is no run's; DivergenceError if a loss is no
+    longer finite; StorageError if the disk does not take the files, or another process trains in `run`. The last state stays whole in
     each case.
     """
     where = runtime.device(device)
