@@ -25,7 +25,7 @@ def pulse(model: Samples, stream: Stream, *, batch: int = COUNT) -> dict[str, to
     which = torch.randperm(len(stream.pixels), generator=chance.generator(0, "pulse, real"))[:COUNT].to(stream.device)
     z = latents(model, len(which), chance.generator(0, "pulse")).to(stream.device)
     labels = stream.labels[which] if model.classes and stream.labels is not None else None
-    parts = [slice(i, i + batch) for i in range(0, len(which), batch)]
+    parts = portions(len(which), batch)
     made = torch.cat([glance(model.sample(z[part], None if labels is None else labels[part]).clamp(0, 1)) for part in parts])
     real = torch.cat([glance(to_images(stream.pixels[which[part]])) for part in parts])
     apart, usual = _distances(made), _distances(real)
@@ -36,6 +36,11 @@ def pulse(model: Samples, stream: Stream, *, batch: int = COUNT) -> dict[str, to
     }
     figures["frechet"] = torch.tensor(frechet(real, made) if torch.isfinite(made).all() else torch.inf)
     return {f"pulse/{name}": value.float().to(stream.device) for name, value in figures.items()}
+
+
+def portions(count: int, most: int) -> list[slice]:
+    """0 to `count`, at most so many at once: whoever made the batch smaller has no memory for more."""
+    return [slice(start, start + most) for start in range(0, count, most)]
 
 
 def glance(images: Images) -> Vectors:

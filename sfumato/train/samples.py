@@ -11,7 +11,7 @@ from sfumato.models.base import Adversarial, Encodes, Restores, Samples, latents
 from sfumato.nn.resample import resize
 from sfumato.objectives.base import Batch
 from sfumato.objectives.restoration import repaired
-from sfumato.train.pulse import pulse
+from sfumato.train.pulse import portions, pulse
 from sfumato.train.settings import TrainSettings
 from sfumato.train.step import Trainee, damaged
 
@@ -32,12 +32,11 @@ def sheet(model: nn.Module, stream: Stream, settings: TrainSettings) -> Images |
     device = stream.device
     z = latents(model, COUNT, chance.generator(0, "sheet")).to(device)
     labels = columns_of_labels(model.classes, COUNT, device)
-    # As many at once as training takes: whoever made the batch smaller has no memory for more.
-    pictures = [model.sample(z[part], None if labels is None else labels[part]) for part in _parts(COUNT, settings.batch)]
+    pictures = [model.sample(z[part], None if labels is None else labels[part]) for part in portions(COUNT, settings.batch)]
     if isinstance(model, Encodes):
         images = to_images(stream.pixels[: COUNT // 2])
         own = None if not model.classes or stream.labels is None else stream.labels[: COUNT // 2]
-        for part in _parts(len(images), settings.batch):
+        for part in portions(len(images), settings.batch):
             told = None if own is None else own[part]
             rebuilt = model.decode(model.posterior(images[part], told)[0], told)
             pictures.append(torch.stack([images[part], rebuilt], dim=1).flatten(0, 1))
@@ -57,11 +56,6 @@ def _repairs(model: Restores, stream: Stream, settings: TrainSettings) -> Images
     return torch.stack([resize(batch.degraded, (h, w), method="nearest"), made, batch.clean], dim=1).flatten(0, 1).clamp(0, 1)
 
 
-def _parts(count: int, most: int) -> list[slice]:
-    """0 to `count` in parts of `most`."""
-    return [slice(start, start + most) for start in range(0, count, most)]
-
-
 def still(clean: Images, rng: torch.Generator, labels: Labels | None = None) -> Batch:
     """Images that nobody trains on, as a batch."""
     return Batch(clean=clean, degraded=clean, labels=labels, rng=rng, seen=0, progress=1.0)
@@ -79,7 +73,7 @@ def measure(settings: TrainSettings, model: nn.Module, held_out: Dataset | Scene
         return {}
     pixels = held_out.pixels if isinstance(held_out, Dataset) and not settings.patch else middles(held_out, settings.patch)
     sums: dict[str, torch.Tensor] = {}
-    for part in _parts(len(held_out), min(settings.batch, 32 if isinstance(model, Restores) else 512)):
+    for part in portions(len(held_out), min(settings.batch, 32 if isinstance(model, Restores) else 512)):
         clean = to_images(pixels[part].to(device))
         told = held_out.labels if getattr(settings.model, "classes", 0) else None
         labels = None if told is None else told[part].to(device)

@@ -130,7 +130,7 @@ def resolve(asked: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
         if getattr(asked, name) != unset:
             raise SettingError(f"{name} has no effect: {family(asked.model)} repairs nothing; leave it unset")
     if not isinstance(data, Dataset):
-        raise SettingError(f"{family(asked.model)} wants images of one size: load them with sf.load_data")
+        raise SettingError(f"{family(asked.model)} wants images of one size: load them with sfumato.data.load")
     channels, height, width = data.pixels.shape[1:]
     for name, own in (("size", (height, width)), ("channels", channels)):
         if getattr(asked.model, name) not in (None, own):
