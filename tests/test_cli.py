@@ -1,5 +1,6 @@
 """The command line: quick help, and one clear line with exit code 2 for every mistake."""
 
+import itertools
 import struct
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 
 import sfumato as sf
 from sfumato.cli import main
+from sfumato.cli.verbs import verbs
 from sfumato.jobs.models import list_models
 from sfumato.store import checkpoint, weights
 
@@ -77,6 +79,22 @@ def test_help_is_quick_and_light():
     assert out.splitlines()[-1] == "[]"
     for verb in ("demo", "train", "generate", "interpolate", "restore", "evaluate", "audit", "import", "models"):
         assert verb in out
+
+
+@pytest.mark.parametrize("name", [name for name in verbs if name != "train"])
+def test_help_names_what_is_wanted_and_fills_its_lines(name, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit, match="0"):
+        main([name, "--help"])
+    out = capsys.readouterr().out
+    assert "{None}" not in out
+    assert "STR" not in out.split("\n\n")[0].split("]")[-1], "positionals are models, pictures and files"
+    rows = [line[2:-2] for line in out.splitlines() if line.startswith("│ ")]
+    for row, following in itertools.pairwise(rows):
+        indent = len(following) - len(following.lstrip())
+        if indent > 4 and row[indent - 1] == " " != row[indent]:
+            word = following.split()[0]
+            assert len(row.rstrip()) + 1 + len(word) > len(row), f"{word} would have had room: {row}"
 
 
 def test_train_then_generate(capsys, photos, tmp_path, monkeypatch):

@@ -42,6 +42,13 @@ def test_what_is_not_known_is_not_said():
     assert str(bare) == "psnr 31.25 dB (higher is better; generated 24, in float32)"
 
 
+def test_a_protocol_beside_another_says_what_is_different():
+    assert PROTOCOL.beside(PROTOCOL) == ""
+    assert dataclasses.replace(PROTOCOL, settings="k = 5", real=900).beside(PROTOCOL) == "real 900, k = 5"
+    assert dataclasses.replace(PROTOCOL, interval="").beside(PROTOCOL) == "", "where there is none, a dash says so"
+    assert dataclasses.replace(PROTOCOL, settings="").beside(PROTOCOL) is None, "silence would be read as the same settings"
+
+
 @pytest.mark.parametrize("interval", [None, (9.0, 11.0)])
 def test_it_survives_a_json_file(interval):
     first = measured(interval=interval)

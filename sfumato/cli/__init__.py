@@ -13,7 +13,7 @@ from rich.text import Text
 from sfumato import __version__
 from sfumato.cli import dreaming, editing
 from sfumato.cli.tables import show
-from sfumato.cli.verbs import Device, Name, app, console, machine, verb, verbs
+from sfumato.cli.verbs import Device, File, Model, Pictures, Recipe, app, console, machine, progress, verb, verbs
 from sfumato.core import flags
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, SfumatoError
@@ -38,7 +38,7 @@ def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", threads: int 
 
 
 @verb
-def train(recipe: Name) -> None:
+def train(recipe: Recipe) -> None:
     """Train a network: sfumato train RECIPE [--data IMAGES] [--budget 30min] ... (sfumato train RECIPE --help lists every setting).
 
     Args:
@@ -50,7 +50,7 @@ def train(recipe: Name) -> None:
 
 @verb
 def generate(
-    model: Name,
+    model: Model,
     *,
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 16,
     seed: int = 0,
@@ -93,7 +93,7 @@ for each in (*editing.VERBS, *dreaming.VERBS):
 
 @verb
 def evaluate(
-    model: Name,
+    model: Model,
     *,
     data: str | None = None,
     features: str | None = None,
@@ -143,13 +143,15 @@ def evaluate(
 
             if accuracy_score:
                 raise SettingError("--accuracy-score is for generators; it has no effect with --restore")
-            report = judge(model, restore, data or "set12", compare=compare, precision=precision, ensemble=ensemble, device=device)
+            with progress():
+                report = judge(model, restore, data or "set12", compare=compare, precision=precision, ensemble=ensemble, device=device)
         else:
             if ensemble != 1:
                 raise SettingError(f"ensemble = {ensemble} is for networks that repair; it has no effect without --restore")
             options: Any = {"features": features, "compare": compare, "count": count, "whole": whole, "samples": samples}
             options |= {"images": images, "seed": seed}
-            report = job.evaluate(model, data, precision=precision, device=device, **options)
+            with progress():
+                report = job.evaluate(model, data, precision=precision, device=device, **options)
         if accuracy_score:
             from sfumato.jobs.score import accuracy_score as score
             from sfumato.train.progress import ProgressLine
@@ -162,7 +164,7 @@ def evaluate(
 
 @verb
 def audit(
-    model: Name,
+    model: Model,
     *,
     data: str | None = None,
     features: str | None = None,
@@ -188,14 +190,15 @@ def audit(
     with machine(threads):
         from sfumato.jobs import audit as job
 
-        found = job.audit(model, data, features=features, count=count, seed=seed, device=device)
+        with progress():
+            found = job.audit(model, data, features=features, count=count, seed=seed, device=device)
         show(console, found.report, title=model)
         console.print(f"{job.told(found)}\npairs to look at: {', '.join(map(str, job.save(found, out)))}", highlight=False)
 
 
 @verb
 def restore(
-    pictures: tyro.conf.Positional[tuple[str, ...]],
+    pictures: Pictures,
     *,
     task: Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"] = "auto",
     out: Path = Path("restored"),
@@ -262,7 +265,7 @@ def restore(
 
 
 @verb
-def import_(file: Name, *, out: Path | None = None) -> None:
+def import_(file: File, *, out: Path | None = None) -> None:
     """Take over somebody's weights (.pth, .pt, .pkl, .safetensors): recognised by names and shapes, nothing in the file is run.
 
     Args:

@@ -7,16 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
-
-from sfumato.cli.verbs import Device, Name, console, machine
+from sfumato.cli.verbs import Device, Model, Pictures, console, machine
 from sfumato.core.errors import SettingError
 
 Names = tuple[str, ...]
 
 
 def dream(
-    pictures: tyro.conf.Positional[tuple[str, ...]] = (),
+    pictures: Pictures = (),
     *,
     network: str | None = None,
     layer: Names = (),
@@ -118,7 +116,7 @@ def dream(
 
 
 def features(
-    network: Name,
+    network: Model,
     *,
     layer: str | None = None,
     channels: tuple[int, ...] = (),

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from sfumato.cli.verbs import Device, Name, console, machine
+from sfumato.cli.verbs import Device, File, Model, console, machine
 from sfumato.core import flags
 
 DIRECTIONS = Path("directions.safetensors")
@@ -11,7 +11,7 @@ COUNT = 8
 
 
 def interpolate(
-    model: Name,
+    model: Model,
     *,
     seeds: tuple[int, ...] = (0, 1, 2, 3),
     steps: int = 24,
@@ -53,7 +53,7 @@ def interpolate(
 
 
 def mix(
-    model: Name,
+    model: Model,
     *,
     rows: tuple[int, ...] = (0, 1, 2, 3),
     columns: tuple[int, ...] = (4, 5, 6, 7),
@@ -87,8 +87,8 @@ def mix(
 
 
 def project(
-    model: Name,
-    picture: Name,
+    model: Model,
+    picture: File,
     *,
     steps: int = 300,
     label: str | None = None,
@@ -128,7 +128,7 @@ def project(
 
 
 def directions(
-    model: Name,
+    model: Model,
     *,
     how: Literal["principal", "closed-form", "jacobian"] = "principal",
     count: int = COUNT,
@@ -183,7 +183,7 @@ def directions(
 
 
 def edit(
-    model: Name,
+    model: Model,
     *,
     moves: tuple[str, ...] = (),
     directions: Path = DIRECTIONS,
@@ -234,7 +234,7 @@ def edit(
 
 
 def drag(
-    model: Name,
+    model: Model,
     *,
     points: tuple[str, ...],
     seed: int = 0,

@@ -4,22 +4,28 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 
 def show(console: Console, report: Sequence[Any], *, title: str) -> None:
-    """A table of figures, and below it each protocol once; notes stand in the table where figures of one protocol have their own."""
-    table = Table("figure", "value", "95 % interval", "unit", "better", "how", title=title, title_justify="left")
-    notes: dict[str, list[str]] = {}
+    """A table of figures, and below it how each was taken: a protocol is written out once, those like it say what is different."""
+    numbers: dict[tuple[str, str], int] = {}
+    protocols: dict[int, Any] = {}
+    figure, span = Column("figure", overflow="fold"), Column("95 % interval", no_wrap=True)
+    table = Table(figure, "value", span, "unit", "better", "how", title=title, title_justify="left")
     for m in report:
-        if m.protocol.notes not in notes.setdefault(str(m.protocol), []):
-            notes[str(m.protocol)].append(m.protocol.notes)
-    for m in report:
-        span = f"{m.interval[0]:.4g} to {m.interval[1]:.4g}" if m.interval else "-"
-        own = f" {m.protocol.notes}" if len(notes[str(m.protocol)]) > 1 else ""
-        how = f"[{list(notes).index(str(m.protocol)) + 1}]{own}"
-        table.add_row(m.name, f"{m.value:.4g}", span, m.unit, "higher" if m.higher_is_better else "lower", Text(how))
+        number = numbers.setdefault((str(m.protocol), m.protocol.notes), len(numbers) + 1)
+        protocols.setdefault(number, m.protocol)
+        interval = f"{m.interval[0]:.4g} to {m.interval[1]:.4g}" if m.interval else "-"
+        table.add_row(m.name, f"{m.value:.4g}", interval, m.unit, "higher" if m.higher_is_better else "lower", Text(f"[{number}]"))
     console.print(table)
-    for number, (protocol, said) in enumerate(notes.items(), 1):
-        console.print(Text(f"[{number}] {protocol}{f' ({said[0]})' if len(said) == 1 and said[0] else ''}"))
+    whole: dict[int, Any] = {}
+    for number, protocol in protocols.items():
+        beside = [(words, k) for k, first in whole.items() if (words := protocol.beside(first)) is not None]
+        words, like = min(beside, key=lambda pair: len(pair[0]), default=(str(protocol), 0))
+        if len(words) > len(str(protocol)) / 2:
+            whole[number], said = protocol, str(protocol)
+        else:
+            said = f"as [{like}], but {words}" if words else f"as [{like}]"
+        console.print(Text(f"[{number}] {said}{f' ({protocol.notes})' if protocol.notes else ''}"))

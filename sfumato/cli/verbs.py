@@ -2,27 +2,42 @@
 
 import contextlib
 import functools
+import re
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import tyro
 from rich.console import Console
+from rich.progress import Progress
+
+from sfumato.core.pace import heard
 
 Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")]
-Name = tyro.conf.Positional[str]
+Recipe = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
+Model = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+File = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
+Pictures = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PICTURE ...")]
 
 console = Console(soft_wrap=False, markup=False)
 app = tyro.extras.SubcommandApp()
 verbs = list[str]()
 """Their names."""
+_WORDS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH", tuple[int, ...]: "INT ...", tuple[str, str]: "STR STR"}
 Verb = TypeVar("Verb", bound=Callable[..., None])
 
 
 def verb(function: Verb) -> Verb:
     """Adds a verb to the command line. The parser's part ends with a call that is ready to be made."""
+    # For the help: it wraps lines itself, so what is broken in the source becomes one again; and INT says more than {None}|INT.
+    function.__doc__ = re.sub(r"\n {9,}", " ", function.__doc__ or "")
+    for name, kind in get_type_hints(function, include_extras=True).items():
+        plain, *other = get_args(kind) or (kind,)
+        if other == [type(None)] and plain in _WORDS:
+            function.__annotations__[name] = Annotated[kind, tyro.conf.arg(metavar=_WORDS[plain])]
 
     @functools.wraps(function)
     def ready(*values: Any, **named: Any) -> Callable[[], None]:
@@ -46,6 +61,21 @@ def machine(threads: int | None) -> Iterator[None]:
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[None]:
+    """A bar for work inside that says how far it is, where there is a terminal; nothing is left of it."""
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", visible=False)
+
+        def tell(what: str, done: int, count: int) -> None:
+            if done == 1:
+                bar.reset(task)
+            bar.update(task, description=what, completed=done, total=count, visible=done < count)
+
+        with heard(tell):
+            yield
 
 
 def _ended(number: int, frame: object) -> None:

@@ -17,6 +17,7 @@ from torch import nn
 from sfumato.core import chance, disk, runtime
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import Bytes, Vectors, to_bytes, to_images
+from sfumato.core.pace import counted
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.jobs.generate import class_names, generate, labels_of
@@ -126,7 +127,7 @@ def judge_likelihood(
     chosen, where = test.pixels[:images], next(network.parameters()).device
     precision = runtime.precision(precision, where)
     parts = []
-    for start in range(0, len(chosen), 100):
+    for start in counted(range(0, len(chosen), 100), "likelihoods"):
         some = to_images(chosen[start : start + 100])
         labels = test.labels[start : start + len(some)] if network.classes and test.labels is not None else None
         rng = chance.generator(seed, "likelihood", start)

@@ -15,6 +15,7 @@ from sfumato.core import chance, runtime
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Labels, Styles, Vectors, to_bytes, to_pixels
+from sfumato.core.pace import counted
 from sfumato.data import files
 from sfumato.metrics.base import measuring
 from sfumato.models.base import Samples, Steering, latents
@@ -154,7 +155,7 @@ def _in_chunks(network: Any, make: Callable[[Any, Any, slice], Any], x: Any, lab
     made = []
     # A network in training would note what it makes, and normalise images by each other.
     with measuring(network):
-        for start in range(0, len(x), CHUNK):
+        for start in counted(range(0, len(x), CHUNK), "generating"):
             rows = slice(start, start + CHUNK)
             part, own = x[rows], None if labels is None else labels[rows]
             short = CHUNK - len(part)

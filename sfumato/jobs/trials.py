@@ -18,6 +18,7 @@ from sfumato.classical import methods as classical
 from sfumato.core import chance
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Kernels, Maps, Resized, to_bytes, to_images
+from sfumato.core.pace import counted
 from sfumato.core.runtime import Precision
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.scenes import KNOWN, load_scenes
@@ -116,7 +117,7 @@ def judge_restorer(
 
     looker = comparer(compare) if compare is not None else None
     rows: dict[str, list[float]] = {}
-    for i, picture in enumerate(pictures.pictures):
+    for i, picture in enumerate(counted(pictures.pictures, "repairing")):
         clean = _whole(_as_stored(to_images(picture[None])), kind.scale)
         for name, value in _figures(kind, clean, i, repair, looker).items():
             rows.setdefault(name, []).append(value)

@@ -59,9 +59,19 @@ class Protocol:
         pairs = {name: (getattr(self, name), getattr(other, name)) for name in compared}
         return [f"{name}: {mine} / {theirs}" for name, (mine, theirs) in pairs.items() if mine != theirs]
 
+    def beside(self, other: "Protocol") -> str | None:
+        """What it says otherwise than `other`, in words; None if `other` says what it is silent about. An interval may be missing."""
+        mine, theirs = self._known(), other._known()
+        if any(mine[name] in ("", None) for name in theirs if theirs[name] not in ("", None, mine[name]) and name != "interval:"):
+            return None
+        return _said({name: value for name, value in mine.items() if value != theirs[name]})
+
     def __str__(self) -> str:
+        return _said(self._known())
+
+    def _known(self) -> dict[str, Any]:
         network = ", ".join(filter(None, [self.weights[:8], f"{self.dimension}-d" if self.dimension else ""]))
-        known = {
+        return {
             "features": f"{self.features} ({network})" if self.features and network else self.features,
             "resize": self.resize,
             "against": self.reference,
@@ -72,7 +82,10 @@ class Protocol:
             "in": self.dtype,
             "interval:": self.interval,
         }
-        return ", ".join(f"{name} {value}".strip() for name, value in known.items() if value not in ("", None))
+
+
+def _said(known: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}".strip() for name, value in known.items() if value not in ("", None))
 
 
 @dataclass(frozen=True, kw_only=True)

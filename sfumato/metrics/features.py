@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import Images, Vectors, to_images
+from sfumato.core.pace import counted
 from sfumato.metrics.base import device_of, measuring
 from sfumato.models.base import Describes
 
@@ -30,7 +31,7 @@ def describe(network: Describes, images: AnyImages | Iterable[AnyImages], *, bat
     with measuring(network):
         for some in [images] if isinstance(images, Tensor) else images:
             device = device_of(network, some.device)
-            for part in some.split(batch):
+            for part in counted(some.split(batch), "looking at images"):
                 pixels = part.to(device)
                 found.append(network.features(to_images(pixels) if pixels.dtype == torch.uint8 else pixels).float().cpu())
     if not found:

@@ -1,0 +1,64 @@
+"""Tables of figures and bars of progress, as a terminal of 80 columns shows them."""
+
+import dataclasses
+import io
+import sys
+
+import pytest
+from rich.console import Console
+
+from sfumato.cli.tables import show
+from sfumato.cli.verbs import progress
+from sfumato.core.pace import counted, heard
+from sfumato.metrics.base import Measurement, Protocol
+
+FIRST = Protocol(reference="set5 03f9", generated=5, settings="shrunk 2 times", interval="95 %, bootstrap", notes="the protocol itself")
+
+
+def figure(name, **changes):
+    protocol = dataclasses.replace(FIRST, **changes)
+    return Measurement(name=name, value=37.336, interval=(35.1656, 39.8053), unit="dB", higher_is_better=True, protocol=protocol)
+
+
+def shown(*report):
+    console = Console(file=io.StringIO(), width=80)
+    show(console, report, title="upscale-x2")
+    return console.file.getvalue()
+
+
+def test_names_are_whole_and_each_protocol_is_said_once():
+    out = shown(
+        figure("psnr"),
+        figure("psnr_without_border", notes="border included"),
+        figure("psnr_of_many", generated=100),
+        figure("psnr_before", settings=""),
+        figure("psnr_again"),
+    )
+    assert all(name in out for name in ("psnr_without_border", "psnr_of_many", "35.17 to 39.81"))
+    said = " ".join(out.split("┘")[1].split())
+    whole = "against set5 03f9, generated 5, shrunk 2 times, in float32, interval: 95 %, bootstrap (the protocol itself)"
+    bare = "against set5 03f9, generated 5, in float32, interval: 95 %, bootstrap (the protocol itself)"
+    assert said == (f"[1] {whole} [2] as [1] (border included) [3] as [1], but generated 100 (the protocol itself) [4] {bare}"), (
+        "of the fourth, whose settings are empty, it would be wrong to say as [1]"
+    )
+    rows = [line for line in out.splitlines() if line.startswith("│")]
+    assert [row.split("[")[1][0] for row in rows] == ["1", "2", "3", "4", "1"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_sees_a_bar_and_a_file_nothing(terminal, monkeypatch):
+    written = io.StringIO()
+    monkeypatch.setattr(sys.modules["sfumato.cli.verbs"], "console", Console(file=written, force_terminal=terminal, width=80))
+    with progress():
+        steps = counted("abcd", "repairing")
+        assert [next(steps) for _ in range(3)] == ["a", "b", "c"], "two are done"
+    assert ("repairing" in written.getvalue()) is terminal
+    assert ("50%" in written.getvalue()) is terminal
+
+
+def test_nobody_need_listen_and_who_does_is_told_inside_alone():
+    told = []
+    with heard(lambda *what: told.append(what)):
+        assert list(counted([7, 8], "x")) == [7, 8]
+    list(counted([9], "y"))
+    assert told == [("x", 1, 2), ("x", 2, 2)]
