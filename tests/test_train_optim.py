@@ -55,16 +55,20 @@ def test_long_gradients_are_cut_to_the_clip(settings):
     torch.testing.assert_close(weight.grad, torch.tensor([[0.6, 0.0], [0.0, 0.8]]), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_a_mover_remembers_across_a_file_in_either_order_of_bytes(layout, settings):
+@pytest.mark.parametrize(
+    ("optimiser", "layout"), [("adam", torch.contiguous_format), ("adam", torch.channels_last), ("muon", torch.channels_last)]
+)
+def test_a_mover_remembers_across_a_file_in_either_order_of_bytes(optimiser, layout, settings):
+    settings = dataclasses.replace(settings, optimiser=optimiser)
+
     def network():
         torch.manual_seed(0)
-        return nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3)).to(memory_format=layout)
+        return nn.Sequential(nn.Conv2d(4, 32, 3), nn.Conv2d(32, 2, 3)).to(memory_format=layout)
 
     def train(net, mover, steps):
         for i in steps:
             net.zero_grad()
-            net(torch.randn(2, 3, 7, 7, generator=torch.Generator().manual_seed(i))).square().sum().backward()
+            net(torch.randn(2, 4, 7, 7, generator=torch.Generator().manual_seed(i))).square().sum().backward()
             mover.step(0.01)
 
     straight, stopped = network(), network()
@@ -77,6 +81,36 @@ def test_a_mover_remembers_across_a_file_in_either_order_of_bytes(layout, settin
     train(stopped, second, range(3, 6))
     for one, other in zip(straight.parameters(), stopped.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_muon_moves_wide_kernels_by_steps_as_long_as_adams_and_alike_in_every_direction(settings):
+    torch.manual_seed(0)
+    wide = nn.Conv2d(32, 48, 3).to(memory_format=torch.channels_last)
+    before = wide.weight.detach().clone()
+    mover = Mover("x", [wide.weight], dataclasses.replace(settings, optimiser="muon"))
+    # One direction has nearly all of the gradient, and gets no more of the step than others.
+    lengths = torch.logspace(2, 0, 48)
+    rows, columns = torch.linalg.qr(torch.randn(48, 48))[0], torch.linalg.qr(torch.randn(288, 48))[0]
+    wide.weight.grad = (rows @ torch.diag(lengths) @ columns.T).reshape(48, 32, 3, 3)
+    mover.step(0.01)
+    moved = (before - wide.weight.detach()).flatten(1)
+    found = torch.linalg.svdvals(moved) / (0.01 * 0.2 * math.sqrt(288))
+    assert found.min() > 0.5
+    assert found.max() < 1.3
+    assert (rows.T @ moved @ columns).diagonal().min() > 0, "and each goes down"
+    assert moved.square().mean().sqrt() == pytest.approx(0.01 * 0.2, rel=0.6), "Adam's own steps are 0.2 to 0.4 of lr"
+
+
+def test_with_muon_narrow_kernels_and_biases_are_still_adams(settings):
+    def stepped(optimiser):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Conv2d(1, 64, 3), nn.Conv2d(64, 4, 3), nn.Linear(31, 40)).to(memory_format=torch.channels_last)
+        for weight in net.parameters():
+            weight.grad = torch.randn_like(weight)
+        Mover("x", list(net.parameters()), dataclasses.replace(settings, optimiser=optimiser)).step(0.01)
+        return list(net.parameters())
+
+    assert all(torch.equal(one, other) for one, other in zip(stepped("adam"), stepped("muon"), strict=True))
 
 
 def test_movers_take_back_their_own_memory_alone(settings):

@@ -11,44 +11,61 @@ from sfumato.core.errors import SettingError
 from sfumato.objectives.base import Phase
 from sfumato.train.settings import TrainSettings
 
+_MATRIX = 32
+"""Rows and columns that a kernel has at least, to be moved by Muon: what is narrower, such as the first and the last layer, is Adam's."""
+
 
 class Mover:
-    """The optimiser of one group of weights, with its schedule."""
+    """The optimisers of one group of weights, with their schedule."""
 
     def __init__(self, name: str, weights: list[nn.Parameter], settings: TrainSettings) -> None:
         self.name, self.weights, self.settings = name, weights, settings
-        kernels = [w for w in weights if w.ndim > 1]
+        self.matrices = [(w, _matrix(w)) for w in weights if settings.optimiser == "muon" and _hidden(w)]
+        taken = {id(w) for w, _ in self.matrices}
+        kernels = [w for w in weights if w.ndim > 1 and id(w) not in taken]
         rest = [w for w in weights if w.ndim <= 1]
         groups = [{"params": kernels, "weight_decay": settings.weight_decay}, {"params": rest, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(
-            [g for g in groups if g["params"]], lr=settings.lr, betas=(settings.beta1, settings.beta2), eps=1e-8, fused=True
-        )
+        groups = [g for g in groups if g["params"]]
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        if groups:
+            self.optimisers[name] = torch.optim.AdamW(groups, lr=settings.lr, betas=(settings.beta1, settings.beta2), eps=1e-8, fused=True)
+        if self.matrices:
+            self.optimisers[f"{name}.muon"] = torch.optim.Muon(
+                [matrix for _, matrix in self.matrices],
+                lr=settings.lr,
+                weight_decay=settings.weight_decay,
+                adjust_lr_fn="match_rms_adamw",  # steps as long as Adam's, so that lr means the same
+            )
 
     def step(self, lr: float) -> None:
         """Moves the weights along their gradients."""
         if self.settings.clip:
             nn.utils.clip_grad_norm_(self.weights, self.settings.clip)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
-        self.optimiser.step()
+        for weight, matrix in self.matrices:
+            matrix.grad = None if weight.grad is None else _rows(weight.grad)
+        for optimiser in self.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = lr
+            optimiser.step()
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The optimiser's memory, by name."""
-        state = self.optimiser.state_dict()["state"]
-        return {f"{self.name}.{i}.{key}": value for i, slots in state.items() for key, value in slots.items()}
+        """The optimisers' memory, by name."""
+        states = {name: optimiser.state_dict()["state"] for name, optimiser in self.optimisers.items()}
+        return {f"{name}.{i}.{key}": value for name, state in states.items() for i, slots in state.items() for key, value in slots.items()}
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
         """Takes back what `tensors` gave."""
-        whole, state = self.optimiser.state_dict(), {}
-        weights = [w for group in self.optimiser.param_groups for w in group["params"]]
-        for name, value in tensors.items():
-            owner, index, key = name.rsplit(".", 2)
-            if owner == self.name:
-                # The fused step walks through memory, so each slot must lie there in the order of its weight; and it writes there.
-                like = weights[int(index)]
-                slot = torch.empty_like(like).copy_(value) if value.shape == like.shape else value.clone()
-                state.setdefault(int(index), {})[key] = slot
-        self.optimiser.load_state_dict({**whole, "state": state})
+        for name, optimiser in self.optimisers.items():
+            whole, state = optimiser.state_dict(), {}
+            weights = [w for group in optimiser.param_groups for w in group["params"]]
+            for path, value in tensors.items():
+                owner, index, key = path.rsplit(".", 2)
+                if owner == name:
+                    # The fused step walks through memory, so each slot must lie there in the order of its weight; and it writes there.
+                    like = weights[int(index)]
+                    slot = torch.empty_like(like).copy_(value) if value.shape == like.shape else value.clone()
+                    state.setdefault(int(index), {})[key] = slot
+            optimiser.load_state_dict({**whole, "state": state})
 
 
 def movers(phases: list[Phase], settings: TrainSettings) -> dict[str, Mover]:
@@ -98,3 +115,18 @@ class Average:
 
 def _list(weights: Iterable[nn.Parameter]) -> list[torch.Tensor]:
     return [w.detach() for w in weights]
+
+
+def _hidden(weight: nn.Parameter) -> bool:
+    return weight.ndim in (2, 4) and min(len(weight), weight[0].numel()) >= _MATRIX
+
+
+def _matrix(weight: nn.Parameter) -> nn.Parameter:
+    """The same numbers in the same memory, a row for each output."""
+    rows = _rows(weight.detach())
+    assert rows.data_ptr() == weight.data_ptr(), "kernels lie in memory channels last"
+    return nn.Parameter(rows)
+
+
+def _rows(kernel: torch.Tensor) -> torch.Tensor:
+    return kernel.permute(0, *range(2, kernel.ndim), 1).flatten(1)

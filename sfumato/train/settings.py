@@ -47,6 +47,9 @@ class TrainSettings:
     by_class: bool = False
     """Whether each batch lies in the order of its classes, if the data has any. A minibatch deviation, if the network has one, then mostly
     compares images of one or two classes: else a generator may make one image of each, and nothing tells."""
+    optimiser: Literal["adam", "muon"] = "adam"
+    """What moves the weights. Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) makes all singular values of a
+    kernel's step alike, Adam moves what is no wide kernel: fewer images for the same quality, each of them somewhat slower."""
     lr: Annotated[float, Range(0, 1)] = 1e-3
     """Peak step size."""
     lr_end: Annotated[float, Range(0, 1, "of the peak")] = 0.0

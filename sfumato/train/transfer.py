@@ -18,7 +18,10 @@ def begin(model: nn.Module, start: str) -> dict[str, Any]:
     """
     tensors, header = checkpoint.read_tensors(weights.find(start))
     own = model.state_dict()
-    tensors = _member(tensors, grey=getattr(model, "channels", 3) == 1) if not getattr(model, "both", False) else tensors
+    card = header.get("card", {})
+    if not getattr(model, "both", False):
+        grey = getattr(model, "channels", 3) == 1
+        tensors, card = _member(tensors, grey=grey), card.get("grey" if grey else "colour", card)
     parts = {name.split(".")[0] for name in tensors}
     missing = sorted({name.split(".")[0] for name in own} - parts)
     wanted = {name: value for name, value in own.items() if name.split(".")[0] in parts}
@@ -26,9 +29,13 @@ def begin(model: nn.Module, start: str) -> dict[str, Any]:
     if problem:
         raise SettingError(f"start = {start!r} does not fit this network: {problem}; give its settings to model, or leave start unset")
     model.load_state_dict({**own, **tensors})
-    card = header.get("card", {})
     data = {key: card.get("data", {}).get(key) for key in ("name", "sha256", "terms")}
-    return {"model": start, "data": data, "images_seen": card.get("images_seen"), "missing": missing}
+    return {"model": start, "data": data, "images_seen": images_seen(card), "missing": missing}
+
+
+def images_seen(card: dict[str, Any]) -> int:
+    """Images that a model with this card has seen: in its own training, and in those that it began with."""
+    return sum(part.get("images_seen") or 0 for part in (card, card.get("started_from", {})))
 
 
 def _member(tensors: dict[str, torch.Tensor], *, grey: bool) -> dict[str, torch.Tensor]:
