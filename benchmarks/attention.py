@@ -38,6 +38,7 @@ def trained(gate: str, images: int, seed: int):
         base,
         model=MODELS["gated"](**UNET, **GATES[gate]),
         images=images,
+        optimiser="adam",  # as in the papers whose gates these are
         seed=seed,
         lr_warmup=images // 20,
         log_every=10**9,

@@ -24,6 +24,7 @@ def denoise() -> TrainSettings:
         degrade=noise.Config(sigma=(25 / 255, 25 / 255)),
         images=100_000,
         batch=8,
+        optimiser="muon",
         lr=1e-3,
         lr_end=0.01,
         lr_warmup=5_000,
@@ -46,6 +47,7 @@ def dncnn() -> TrainSettings:
         data="train400",
         patch=40,
         batch=128,
+        optimiser="adam",
         clip=0.0,
     )
 
@@ -85,7 +87,6 @@ def restore_grey() -> TrainSettings:
         model=gated.Config(channels=1, width=64, encoder=(3,), middle=3, decoder=(3,), fold=2, extremes=True),
         augment=SYMMETRIES,
         degrade=dataclasses.replace(restore().degrade, chances=(0.03, 0.02, 0.01, 0.15, 0.85, 0.06, 0.07, 0.4)),
-        optimiser="muon",
         lr=1.3e-3,
         images=320_000,
     )
@@ -146,7 +147,6 @@ def deblur_grey() -> TrainSettings:
         patch=128,
         batch=2,
         images=38_000,
-        optimiser="muon",
         lr_warmup=1_500,
         ema=1_500,
     )
@@ -185,6 +185,7 @@ def deblur_digits() -> TrainSettings:
         degrade=chain.Config(links=(gaussian_blur.Config(sigma=(2.0, 2.0)), noise.Config(sigma=(0.05, 0.05)))),
         images=120_000,
         batch=32,
+        optimiser="adam",
         log_every=10_000,
         sample_every=60_000,
     )

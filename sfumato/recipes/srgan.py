@@ -18,6 +18,7 @@ def upscale_gan() -> TrainSettings:
             distance=restoration.Config(charbonnier=0.0, l1=1.0),
             warmup=base.images // 6,
         ),
+        optimiser="adam",
         lr=base.lr / 2,
         beta1=0.5,
     )
