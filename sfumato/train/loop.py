@@ -180,7 +180,7 @@ def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | S
     held = len(data) - len(training)
     if data.kept_back or held:
         everything = len(data) + data.kept_back
-        parts = [f"{held:,} are held out", f"{data.kept_back:,} are kept for evaluate"]
+        parts = [f"{held:,} held out", f"{data.kept_back:,} kept for evaluate"]
         told = " and ".join(part for part, count in zip(parts, (held, data.kept_back), strict=True) if count)
         lines.append(f"training on {len(training):,} of {everything:,} images; {told}")
     if settings.validation and not held:

@@ -12,7 +12,7 @@ from sfumato.objectives.base import Phase
 from sfumato.train.settings import TrainSettings
 
 _MATRIX = 32
-"""Rows and columns that a kernel has at least, to be moved by Muon: what is narrower, such as the first and the last layer, is Adam's."""
+"""Rows and columns that a kernel has at least, to be moved by Muon: what is narrower, as most last layers are, is Adam's."""
 
 
 class Mover:
