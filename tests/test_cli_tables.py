@@ -11,6 +11,8 @@ from sfumato.cli.tables import show
 from sfumato.cli.verbs import progress
 from sfumato.core.pace import counted, heard
 from sfumato.metrics.base import Measurement, Protocol
+from sfumato.train.loop import fit
+from sfumato.train.progress import ProgressLine
 
 FIRST = Protocol(reference="set5 03f9", generated=5, settings="shrunk 2 times", interval="95 %, bootstrap", notes="the protocol itself")
 
@@ -62,3 +64,15 @@ def test_nobody_need_listen_and_who_does_is_told_inside_alone():
         assert list(counted([7, 8], "x")) == [7, 8]
     list(counted([9], "y"))
     assert told == [("x", 1, 2), ("x", 2, 2)]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_run_is_seen_to_move_before_the_first_row_of_its_log(terminal, tiny, bars):
+    written = io.StringIO()
+    line = ProgressLine(Console(file=written, force_terminal=terminal, width=100))
+    line.step = lambda seen, settings, step=line.step: (step(seen, settings), line._bar.refresh())[0]
+    fit(tiny("classifier", images=80, log_every=80), data=bars, device="cpu", watch=line)
+    line.close()
+    assert ("24 images" in written.getvalue()) is terminal
+    assert "80 images" in written.getvalue()
+    assert "accuracy" in written.getvalue().split("80 images")[-1], "the row stays, with its figures"

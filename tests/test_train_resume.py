@@ -13,6 +13,7 @@ import torch
 from sfumato.core import disk
 from sfumato.core.errors import CheckpointError, StorageError
 from sfumato.store import checkpoint
+from sfumato.train import loop
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
 
@@ -122,6 +123,31 @@ def test_a_first_signal_saves_and_stops(number, tiny, bars, straight, tmp_path):
     assert sender.seen == weights(run)[1] == 40, "it stops after the step under way"
     again = fit(tiny("gan"), data=bars, run=run, device="cpu")
     assert not again.interrupted
+    assert_same_run(straight, run)
+
+
+class Crash(Watch):
+    """Raises what nothing catches, once so many images have been seen."""
+
+    def __init__(self, after):
+        self.after = after
+
+    def step(self, seen, settings):
+        if seen == self.after:
+            raise MemoryError
+
+
+def test_a_slow_run_is_saved_by_the_clock_as_well_and_ends_the_same(tiny, bars, straight, tmp_path, monkeypatch):
+    run = tmp_path / "slow"
+    with pytest.raises(MemoryError):
+        fit(tiny("gan"), data=bars, run=run, device="cpu", watch=Crash(after=32))
+    assert written(run) is None, "the clock has not struck, and the settings save later"
+    monkeypatch.setattr(loop, "AT_MOST_LOST_S", 0.0)
+    with pytest.raises(MemoryError):
+        fit(tiny("gan"), data=bars, run=run, device="cpu", watch=Crash(after=32))
+    assert weights(run)[1] == 24, "each step is saved but the one that did not end"
+    monkeypatch.undo()
+    fit(tiny("gan"), data=bars, run=run, device="cpu")
     assert_same_run(straight, run)
 
 

@@ -25,6 +25,9 @@ class Watch:
     def start(self, settings: TrainSettings, model: nn.Module, seen: int, device: torch.device, precision: str) -> None:
         """Training begins, or goes on after `seen` images."""
 
+    def step(self, seen: int, settings: TrainSettings) -> None:
+        """One more step; so many images have been seen."""
+
     def row(self, row: Row, settings: TrainSettings) -> None:
         """A line of the log: `images`, `seconds`, `images_per_second`, `seconds_left`, and the phases' figures."""
 

@@ -34,6 +34,9 @@ from sfumato.train.settings import TrainSettings, repairs, resolve
 from sfumato.train.signals import Interrupts
 from sfumato.train.step import Trainee
 
+AT_MOST_LOST_S = 300.0
+"""A run is saved at least so often, in seconds, however slow it is: what a crash takes is counted in images by the settings alone."""
+
 
 def fit(
     asked: TrainSettings, *, run: Path | None = None, data: Dataset | Scenes | None = None, watch: Watch | None = None, device: str = "auto"
@@ -71,7 +74,7 @@ def _train(
     if run is not None and world.leads:
         _open(run, settings)
     log = RunLog(run if world.leads else None, seen=start, elapsed=elapsed + time.perf_counter() - began)
-    figures, seen, trained = Figures(), start, False
+    figures, seen, trained, saved = Figures(), start, False, log.elapsed
     model: Any = None
 
     def say(lines: Iterable[str]) -> None:
@@ -90,7 +93,8 @@ def _train(
 
             # Where are we? What is due at the start was done before the interruption.
             done, fresh = seen >= settings.images, seen > start
-            stop = done or bool(world.agree(float(interrupts.caught)))
+            alarm = world.agree(2.0 if interrupts.caught else float(log.elapsed > saved + AT_MOST_LOST_S))
+            stop = done or alarm > 1
 
             # Samples and validation.
             if fresh and (done or _due(settings.sample_every, seen, settings)):
@@ -98,10 +102,8 @@ def _train(
 
             # Log.
             if figures and (stop or _due(settings.log_every, seen, settings)):
-                row = figures.take(world)
-                if world.leads:
-                    row = log.row(row, seen, settings)
-                    watch.row(row, settings)
+                row = log.row(figures.take(world), seen, settings)
+                watch.row(row, settings)
 
             # Doctor.
             if fresh and (done or _due(settings.log_every, seen, settings)):
@@ -113,9 +115,10 @@ def _train(
             good = fresh and _due(settings.save_every, seen, settings)
             if good:
                 care.keep(seen)
-            if stop or (run is not None and good):
+            if stop or (run is not None and (good or (fresh and alarm))):
                 # Asked once more for what is done already, the card says how long the training took and not how long the question.
                 model = _save(care, run, data, seen, log.elapsed if trained else elapsed, done)
+                saved = log.elapsed
             if stop:
                 break
 
@@ -123,6 +126,7 @@ def _train(
             figures.add(care.step(seen))
             trained = True
             seen += 0 if care.sent_back else settings.batch
+            watch.step(seen, settings)
 
     watch.finish(seen, settings, run, interrupted=not done)
     return model

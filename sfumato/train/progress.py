@@ -1,5 +1,6 @@
 """A run on a terminal: one live line with images per second and time left; plain lines where there is no terminal."""
 
+import time
 from pathlib import Path
 
 import torch
@@ -29,6 +30,8 @@ class ProgressLine(Watch):
         columns = (BarColumn(bar_width=24), TextColumn("{task.percentage:3.0f}%"), TextColumn("{task.description}"))
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=False)
         self._task: TaskID | None = None
+        self._first, self._began, self._speed, self._figures = 0, 0.0, 0.0, ""
+        """Where the line began and when; images per second, and figures, of the last row of the log, if there was one."""
 
     def start(self, settings: TrainSettings, model: nn.Module, seen: int, device: torch.device, precision: str) -> None:
         weights = sum(w.numel() for w in model.parameters())
@@ -41,16 +44,19 @@ class ProgressLine(Watch):
             f"{weights / 1e6:.2f} M weights on {device.type} in {precision}; {settings.images:,} images{going_on}",
             highlight=False,
         )
+        self._first, self._began, self._speed, self._figures = seen, time.perf_counter(), 0.0, ""
         self._bar.start()
         self._task = self._bar.add_task("starting", total=settings.images, completed=seen)
 
+    def step(self, seen: int, settings: TrainSettings) -> None:
+        if self.console.is_terminal:
+            speed = self._speed or (seen - self._first) / max(1e-9, time.perf_counter() - self._began)
+            self._show(seen, speed, max(0, settings.images - seen) / max(speed, 1e-9))
+
     def row(self, row: Row, settings: TrainSettings) -> None:
-        figures = "  ".join(text.format(row[name]) for name, text in SHOWN if name in row)
-        line = f"{row['images']:,.0f} images  {row['images_per_second']:,.0f}/s  {clock(row['seconds_left'])} left  {figures}"
-        if self.console.is_terminal and self._task is not None:
-            self._bar.update(self._task, completed=row["images"], description=line)
-        else:
-            self.console.print(line, highlight=False)
+        self._speed = row["images_per_second"]
+        self._figures = "".join(f"  {text.format(row[name])}" for name, text in SHOWN if name in row)
+        self._show(row["images"], self._speed, row["seconds_left"])
 
     def note(self, text: str) -> None:
         self.console.print(text, style="yellow", highlight=False)
@@ -60,6 +66,13 @@ class ProgressLine(Watch):
         if interrupted:
             kept = "saved; the same command goes on from here" if run else "nothing was kept, for there is no run folder"
             self.console.print(f"stopped after {seen:,} images; {kept}", style="yellow", highlight=False)
+
+    def _show(self, images: float, speed: float, left: float) -> None:
+        line = f"{images:,.0f} images  {speed:,.{int(speed < 10)}f}/s  {clock(left)} left{self._figures}"
+        if self.console.is_terminal and self._task is not None:
+            self._bar.update(self._task, completed=images, description=line)
+        else:
+            self.console.print(line, highlight=False)
 
     def close(self) -> None:
         """Gives the terminal back, whatever happened."""
