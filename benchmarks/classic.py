@@ -2,7 +2,7 @@
 
 The classic DCGAN (recipe `dcgan-classic`: batch normalisation, ReLU, tanh, Adam 2e-4 with beta1 0.5, no labels) is trained on the
 same images for as many minutes as the card of the bundled model says that it took, then both are measured in the same way: the
-Frechet distance of 10,000 generated images to the training images, in the features of a classifier that neither has met, beside
+Fréchet distance of 10,000 generated images to the training images, in the features of a classifier that neither has met, beside
 the floor, the same of real test images. Cats are measured in the features of SqueezeNet: 6,000 images against all 6,000.
 
     python -m benchmarks.classic fashion [minutes] [threads]

@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import time
+import warnings
 import zipfile
 import zlib
 
@@ -14,7 +15,8 @@ from PIL import Image
 
 import sfumato as sf
 from sfumato.cli import main
-from sfumato.cli.verbs import verbs
+from sfumato.cli.verbs import machine, verbs
+from sfumato.data.decode import facts
 from sfumato.jobs.models import list_models
 from sfumato.store import checkpoint, weights
 
@@ -49,6 +51,14 @@ def photos(tmp_path):
     for i in range(12):
         picture(tmp_path / "photos" / f"{i}.png", colour=20 * i)
     return tmp_path / "photos"
+
+
+def test_a_picture_just_small_enough_is_read_without_a_word(tmp_path):
+    Image.new("1", (9800, 9800)).save(tmp_path / "large.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with machine(1):
+            assert facts(tmp_path / "large.png", "large.png").size == (9800, 9800)
 
 
 SMALL = ("--images", "32", "--batch", "8", "--model.width", "4", "--model.discriminator-width", "4", "--threads", "1")

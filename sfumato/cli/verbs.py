@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
@@ -57,7 +58,10 @@ def machine(threads: int | None) -> Iterator[None]:
     runtime.set_threads(threads)
     before = signal.signal(signal.SIGTERM, _ended) if threading.current_thread() is threading.main_thread() else None
     try:
-        yield
+        with warnings.catch_warnings():
+            # Pillow warns of a picture a little smaller than the largest that we take.
+            warnings.filterwarnings("ignore", message=".*decompression bomb")
+            yield
     finally:
         if before is not None:
             signal.signal(signal.SIGTERM, before)

@@ -11,7 +11,7 @@ HEADLINES = {
     "accuracy": "test accuracy {:.2%}",
     "negative_log_likelihood": "{:.2f} nats on {:,} test images",
     "shows_asked_class": "shows the class asked for: {:.2%}",
-    "frechet": "Frechet distance {:.3g}",
+    "frechet": "Fréchet distance {:.3g}",
     "floor_frechet": "(real images: {:.3g})",
     "accuracy_score": "a classifier trained on its images alone: {:.2%} on real ones",
     "psnr noise:25 set12": "noise 25/255: {:.2f} dB on Set12",
