@@ -13,7 +13,7 @@ from scripts.bundle import main as bundle
 from sfumato.models import MODELS
 from sfumato.models.base import Deblurs
 from sfumato.store import checkpoint, weights
-from sfumato.train.transfer import images_seen
+from sfumato.train.transfer import spent
 
 
 def joined(grey: str, colour: str, target: Path) -> Path:
@@ -30,7 +30,7 @@ def joined(grey: str, colour: str, target: Path) -> Path:
     pair: torch.nn.Module = model.get_submodule(place)
     pair.load_state_dict({f"{name}.{key}": w for name, network in networks.items() for key, w in network.state_dict().items()})
     cards = {name: {k: v for k, v in part.card.get(name, part.card).items() if k != "metrics"} for name, part in parts.items()}
-    sums = {"images_seen": sum(map(images_seen, cards.values())), "minutes": sum(card["minutes"] for card in cards.values())}
+    sums = {name: round(sum(spent(card)[name] for card in cards.values()), 2) for name in ("images_seen", "minutes")}
     both = {k: v for k, v in cards["colour"].items() if k != "started_from"}
     checkpoint.save(target, model, config, {**both, **cards, **sums})
     return target

@@ -85,7 +85,7 @@ def test_two_files_become_one_and_either_half_can_be_trained_further(tmp_path):
         checkpoint.save(paths[name], config.build(), config, CARD | {"of": name})
     one = joined(str(paths["grey"]), str(paths["colour"]), tmp_path / "one.safetensors")
     made = weights.load(one)
-    assert made.card["images_seen"] == 20
+    assert (made.card["images_seen"], made.card["minutes"]) == (20, 3.0)
     assert made.card["grey"]["of"] == "grey"
     for name, config in (("grey", GREY), ("colour", COLOUR)):
         part, model = weights.load(paths[name]), config.build()

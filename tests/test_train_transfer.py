@@ -37,10 +37,12 @@ def test_it_begins_with_the_weights_of_the_other_and_says_so_in_the_card(source,
     told = checkpoint.load(tmp_path / "model.safetensors").card["started_from"]
     assert told["model"] == str(source)
     assert told["data"]["sha256"] == before.card["data"]["sha256"]
-    assert told["images_seen"] == 32
+    assert (told["images_seen"], told["minutes"]) == (32, before.card["minutes"])
     assert "started_from" not in before.card
-    third = fit(tiny("gan", images=8, start=str(tmp_path)), data=bars, device="cpu")
-    assert third.card["started_from"]["images_seen"] == 32 + 8, "of all trainings before"
+    third = fit(tiny("gan", images=8, start=str(tmp_path)), data=bars, device="cpu").card["started_from"]
+    second = checkpoint.load(tmp_path / "model.safetensors").card
+    assert third["images_seen"] == 32 + 8, "of all trainings before"
+    assert third["minutes"] == pytest.approx(before.card["minutes"] + second["minutes"], abs=0.01)
 
 
 def test_once_begun_it_needs_the_other_no_longer(source, tiny, bars, tmp_path):

@@ -30,12 +30,13 @@ def begin(model: nn.Module, start: str) -> dict[str, Any]:
         raise SettingError(f"start = {start!r} does not fit this network: {problem}; give its settings to model, or leave start unset")
     model.load_state_dict({**own, **tensors})
     data = {key: card.get("data", {}).get(key) for key in ("name", "sha256", "terms")}
-    return {"model": start, "data": data, "images_seen": images_seen(card), "missing": missing}
+    return {"model": start, "data": data, **spent(card), "missing": missing}
 
 
-def images_seen(card: dict[str, Any]) -> int:
-    """Images that a model with this card has seen: in its own training, and in those that it began with."""
-    return sum(part.get("images_seen") or 0 for part in (card, card.get("started_from", {})))
+def spent(card: dict[str, Any]) -> dict[str, float]:
+    """Images and minutes of a model with this card: those of its own training, and of those that it began with."""
+    trainings = (card, card.get("started_from", {}))
+    return {name: round(sum(each.get(name) or 0 for each in trainings), 2) for name in ("images_seen", "minutes")}
 
 
 def _member(tensors: dict[str, torch.Tensor], *, grey: bool) -> dict[str, torch.Tensor]:
