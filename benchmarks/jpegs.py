@@ -21,7 +21,7 @@ from sfumato.metrics.fidelity import psnr
 from sfumato.nn.resample import shrink
 from sfumato.store import weights
 
-QUALITIES = (10, 20, 30, 40, 50, 70, 90)
+QUALITIES = (10, 20, 30, 40, 50, 60, 70, 90)
 
 
 def stored(images: Maps, quality: float, subsampling: Literal["4:2:0", "4:4:4"]) -> Images:

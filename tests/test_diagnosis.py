@@ -160,6 +160,13 @@ def test_the_quality_of_a_jpeg_is_read_from_its_tables(quality, tmp_path):
     assert diagnose(torch.rand(1, 3, 20, 20), source=Source(quality=33)).quality == 33
 
 
+@pytest.mark.parametrize(("quality", "grey", "task"), [(40, False, "jpeg"), (41, False, "none"), (60, True, "jpeg"), (61, True, "none")])
+def test_a_jpeg_is_repaired_where_that_brings_more_than_it_takes(quality, grey, task):
+    found = diagnose(torch.full((1, 1 if grey else 3, 32, 32), 0.5), source=Source(quality=quality))
+    assert found.quality == quality
+    assert found.task == task
+
+
 def test_other_files_have_no_tables(tmp_path):
     Image.new("L", (4, 4)).save(tmp_path / "a.png")
     assert job.source(tmp_path / "a.png") == Source()
@@ -212,7 +219,7 @@ def test_any_size_is_answered(channels, size):
         assert found.sentence()
         assert flaws.impulses(images).shape == flaws.scratches(images).shape == (1, 1, *size)
         if min(size) < 16:
-            assert found == Diagnosis(noise=None, salt_and_pepper=None, quality=None, blur=None, scratched=0.0)
+            assert found == Diagnosis(noise=None, salt_and_pepper=None, quality=None, blur=None, scratched=0.0, grey=channels == 1)
             assert found.task == "none"
             assert found.sentence().startswith("cannot tell")
 

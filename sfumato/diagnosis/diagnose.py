@@ -27,9 +27,10 @@ _WHOLE = 400 * 400
 """Up to this many pixels a picture is judged whole."""
 _PIECE = 136
 """Side of a piece, in pixels: a multiple of 8, so that all see a JPEG's grid alike."""
-_NOISE, _HIT, _BLUR, _SCRATCHED, _BEST = 2.5 / 255, 0.001, 1.0, 0.002, 40
-"""From here on there is noise, salt and pepper, blur, scratches; up to here a JPEG is worth repairing: above it `restore` takes as much of
-photographs in colour as it gives (halved ones of BSDS500)."""
+_NOISE, _HIT, _BLUR, _SCRATCHED = 2.5 / 255, 0.001, 1.0, 0.002
+"""From here on there is noise, salt and pepper, blur, scratches."""
+_BEST, _BEST_GREY = 40, 60
+"""Up to here a JPEG is worth repairing: above, `restore` takes as much of it as it gives (`benchmarks/jpegs.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,8 @@ class Diagnosis:
     """Sigma in pixels of the Gaussian blur that would make a sharp photograph as soft; 0 if it is sharp, None if it cannot be told."""
     scratched: float | None
     """Share of the pixels on scratches; None if they were not looked for."""
+    grey: bool = False
+    """Whether the picture has one channel."""
 
     @property
     def task(self) -> Task:
@@ -67,7 +70,7 @@ class Diagnosis:
             costs["inpaint"] = 0.25 * self.scratched
         if self.blur is not None and self.blur >= _BLUR:
             costs["deblur"] = 1e-3 * self.blur
-        if self.quality is not None and self.quality <= _BEST:
+        if self.quality is not None and self.quality <= (_BEST_GREY if self.grey else _BEST):
             costs["jpeg"] = 1.5e-2 / (self.quality + 1)
         worst = max(costs, key=lambda task: costs[task])
         return worst if costs[worst] > 0 else "none"
@@ -114,10 +117,10 @@ def diagnose(images: Images, *, source: Source | None = None, scratches: bool = 
     if len(images) != 1 or images.shape[1] not in (1, 3):
         raise ImageError(f"images of shape {tuple(images.shape)} must be one picture with 1 or 3 channels")
     told = _told(source) if source is not None else None
-    images = images.detach().float().cpu().clamp(0, 1)
+    images, grey = images.detach().float().cpu().clamp(0, 1), images.shape[1] == 1
     scratched = float(1 - flaws.scratches(images).mean()) if scratches else None
     if min(images.shape[2:]) < _SMALLEST:
-        return Diagnosis(noise=None, salt_and_pepper=None, quality=told, blur=None, scratched=scratched)
+        return Diagnosis(noise=None, salt_and_pepper=None, quality=told, blur=None, scratched=scratched, grey=grey)
     pieces = _pieces(images)
     noise, hit = noise_level(pieces), flaws.density(pieces)
     found = grid(pieces) if told is None else None
@@ -128,6 +131,7 @@ def diagnose(images: Images, *, source: Source | None = None, scratches: bool = 
         # Every wrong pixel has edges of its own.
         blur=None if noise is None or hit >= _HIT else blur_level(pieces, noise=noise),
         scratched=scratched,
+        grey=grey,
     )
 
 
