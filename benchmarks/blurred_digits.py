@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import sfumato as sf
-from sfumato.classical.deconvolve import point_spread, wiener
+from sfumato.classical.deconvolve import wiener
 from sfumato.core import chance, runtime
 from sfumato.core.image import to_images, to_pixels
 from sfumato.data.files import save_image
@@ -21,6 +21,7 @@ from sfumato.data.load import load
 from sfumato.degrade.base import degrade
 from sfumato.jobs.tiles import restored
 from sfumato.metrics.fidelity import psnr
+from sfumato.nn.blurs import point_spread
 
 
 def main(which: str, picture: str | None) -> None:

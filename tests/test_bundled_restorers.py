@@ -11,7 +11,6 @@ from PIL import Image
 from skimage import data
 
 import sfumato as sf
-from sfumato.classical.deconvolve import point_spread
 from sfumato.core.image import to_images
 from sfumato.data import files
 from sfumato.data.dataset import Scenes
@@ -23,6 +22,7 @@ from sfumato.jobs.tiles import restored
 from sfumato.jobs.trials import judge, judge_restorer
 from sfumato.metrics.fidelity import psnr
 from sfumato.models.base import Deblurs
+from sfumato.nn.blurs import point_spread
 from sfumato.store import weights
 
 NAMES = ("restore", "inpaint", "deblur", "upscale-x2", "upscale-x4")

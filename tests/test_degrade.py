@@ -12,9 +12,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.settings import dump, parse
 from sfumato.degrade import DEGRADATIONS
 from sfumato.degrade.base import degrade
-from sfumato.degrade.defocus import disk
-from sfumato.degrade.gaussian_blur import kernel
-from sfumato.degrade.motion import way
+from sfumato.nn.blurs import disk, gaussian, way
 from sfumato.nn.resample import correlate
 
 
@@ -83,7 +81,7 @@ def test_gaussian_blur_is_scipys(sigma):
 
 
 def test_a_stretched_blur_has_its_moments_along_and_across():
-    weights = kernel(torch.tensor([3.0]), torch.tensor([1.5]), torch.tensor([0.5]), reach=14)[0].double()
+    weights = gaussian(torch.tensor([3.0]), torch.tensor([1.5]), torch.tensor([0.5]), reach=14)[0].double()
     place = torch.arange(-14, 15).double()
     y, x = torch.meshgrid(place, place, indexing="ij")
     along, across = x * np.cos(0.5) + y * np.sin(0.5), y * np.cos(0.5) - x * np.sin(0.5)

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from sfumato.diagnosis.blur import blur_level
 from sfumato.diagnosis.diagnose import Diagnosis, Source, diagnose
 from sfumato.diagnosis.jpeg import grid, tables_quality
 from sfumato.diagnosis.noise import noise_level
+from sfumato.diagnosis.spread import likeliest
 from sfumato.metrics.fidelity import psnr
 
 GREY = torch.from_numpy(skimage.data.camera()[60:316, 100:356].copy())[None, None] / 255
@@ -182,6 +184,59 @@ def test_blur_is_near_the_truth(photo):
     assert levels[0] < 0.8
     for level, truth in zip(levels[2:], (1.6, 2.5, 4), strict=True):
         assert level == pytest.approx(truth, rel=0.25)
+
+
+BLURS = {
+    "gaussian": ("gaussian_blur", {"sigma": (1.6, 1.6)}),
+    "defocus": ("defocus", {"radius": (2.5, 2.5)}),
+    "motion": ("motion", {"length": (9.0, 9.0), "angle": (30.0, 30.0)}),
+}
+TOLD = {"gaussian": (1.6, 0.3), "defocus": (2.5, 0.2), "motion": (9.0, 1.0)}
+
+
+@pytest.mark.parametrize("kind", BLURS)
+@PHOTOS
+def test_which_blur_it_is_is_seen(photo, kind):
+    name, settings = BLURS[kind]
+    noisy = damaged(damaged(photo, name, **settings), "noise", sigma=(0.008, 0.008))
+    found = diagnose(noisy)
+    assert found.task == "deblur"
+    assert found.spread is not None
+    assert found.spread.kind == kind
+    size, near = TOLD[kind]
+    assert found.spread.size == pytest.approx(size, abs=near)
+    assert found.blur == found.spread.sigma
+    if kind == "motion":
+        assert found.spread.angle == pytest.approx(30, abs=10)
+
+
+@PHOTOS
+def test_motion_is_seen_through_a_jpeg(photo):
+    name, settings = BLURS["motion"]
+    found = diagnose(damaged(damaged(photo, name, **settings), "jpeg", quality=(85, 85)))
+    assert found.quality == pytest.approx(85, abs=3)
+    assert found.spread is not None
+    assert found.spread.kind == "motion"
+    assert (found.spread.size, found.spread.angle) == (pytest.approx(9, abs=1), pytest.approx(30, abs=10))
+    assert "motion of" in found.sentence()
+
+
+@PHOTOS
+def test_no_blur_is_seen_in_what_is_sharp_or_small(photo):
+    assert diagnose(photo).spread is None
+    blurred = damaged(photo, "gaussian_blur", sigma=(2.0, 2.0))
+    small = diagnose(blurred[:, :, :63, :100])
+    assert small.spread is None
+    assert small.blur is not None
+    assert likeliest(blurred[:, :, :64, :64], noise=0.0) is not None
+
+
+def test_stripes_are_no_motion():
+    """A grating has one direction as motion has, but edges as a sharp picture has."""
+    rows = torch.arange(200.0)
+    stripes = (0.5 + 0.4 * (2 * math.pi * rows / 24).sin()[:, None]).expand(200, 200).reshape(1, 1, 200, 200)
+    noisy = (stripes + 0.01 * torch.randn(stripes.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    assert diagnose(noisy).spread is None or diagnose(noisy).spread.kind != "motion"
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 import sfumato as sf
-from sfumato.classical.deconvolve import point_spread
 from sfumato.core.errors import SettingError
 from sfumato.jobs.remedy import Request, remedy
 from sfumato.jobs.tiles import restored
 from sfumato.models import MODELS
 from sfumato.models.base import Told
+from sfumato.nn.blurs import point_spread
 from sfumato.nn.resample import correlate
 
 
@@ -85,7 +85,7 @@ def test_restore_tells_it_the_blur_and_asks_for_it(network):
 
 def test_what_cannot_be_is_told(network):
     images = torch.rand(1, 3, 16, 16)
-    with pytest.raises(SettingError, match="wants to know the blur: --blur gaussian"):
+    with pytest.raises(SettingError, match="no blur is found, and Deconvolving wants to know it: --blur gaussian"):
         remedy(Request(task="deblur", model=network), images)
     with pytest.raises(SettingError, match="restore sees it for itself"):
         remedy(Request(task="deblur", model="restore", blur="gaussian:1.6"), images)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sfumato.classical.deconvolve import point_spread
+from sfumato.nn.blurs import point_spread
 from sfumato.nn.resample import correlate
 from sfumato.nn.wiener import filtered, inverse
 

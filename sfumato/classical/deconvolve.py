@@ -1,11 +1,9 @@
 """Undoing a blur that is known: two filters from before networks, to compare with.
 
-A blur is a stack of kernels as `nn.resample.correlate` takes them, one for each image; `point_spread` makes those of a lens and of a camera
-that moved.
+A blur is a stack of kernels as `nn/blurs.py` makes them, one for each image.
 """
 
 import math
-from typing import Literal
 
 import torch
 from jaxtyping import Complex, Float
@@ -14,27 +12,8 @@ from torch.nn import functional as F
 
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Kernels, Maps
-from sfumato.degrade import defocus, gaussian_blur, motion
 from sfumato.nn.resample import correlate, mirror
 from sfumato.nn.wiener import centred, roughness
-
-Blur = Literal["gaussian", "defocus", "motion"]
-
-
-def point_spread(blur: Blur, size: float, *, angle: float = 0.0, count: int = 1) -> Kernels:
-    """`count` times the kernel of a blur, as small as holds it; its weights sum to 1.
-
-    `size` in pixels: the standard deviation of a Gaussian, the radius of a lens out of focus, the way of a camera in motion, which goes
-    at `angle` degrees from the horizontal towards the bottom. Raises SettingError for a size that is not in (0, 100].
-    """
-    if not 0 < size <= 100:
-        raise SettingError(f"{blur} of size {size:g} is outside (0, 100] pixels")
-    sizes, angles = torch.full((count,), float(size)), torch.full((count,), math.radians(angle))
-    if blur == "gaussian":
-        return gaussian_blur.kernel(sizes, sizes, angles, reach=math.ceil(3.5 * size))
-    if blur == "defocus":
-        return defocus.disk(sizes, reach=math.ceil(size))
-    return motion.way(sizes, angles, reach=math.ceil(size / 2))
 
 
 @torch.no_grad()

@@ -232,7 +232,7 @@ def restore(
         mask: For inpaint: a picture of the same size, white where to fill in, or a folder of such under the pictures' names.
         find: For inpaint: what to look for and fill in.
         noise: Standard deviation of the noise, of 255, for whoever wants to know; estimated if not given.
-        blur: The blur, for methods that want to know: gaussian:1.6, motion:9@30 or defocus:3, in pixels and degrees.
+        blur: The blur, if what is found is not it: gaussian:1.6, motion:9@30 or defocus:3, in pixels and degrees.
         memory: What may be used, such as 2GB, or a third of the machine's; larger pictures are repaired strip by strip.
         precision: Number format of the network; bf16 takes about half the time where the hardware has it.
         ensemble: Let the network see the picture in so many ways, mirrored (4) and turned as well (8), and take the mean: a little better,

@@ -3,13 +3,10 @@
 import math
 from typing import Annotated
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
 from sfumato.core.chance import Draws
 from sfumato.core.settings import Range, settings
 from sfumato.degrade.base import Degraded, Span, blurred, ordered
+from sfumato.nn.blurs import gaussian
 
 
 @settings
@@ -25,14 +22,4 @@ class Config:
     def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
         long = draws.within(*self.sigma)
         short, angle = long / draws.within(*self.stretch), draws.within(0, math.pi)
-        return blurred(seen, kernel(long, short, angle, reach=math.ceil(3.5 * self.sigma[1])))
-
-
-def kernel(long: Tensor, short: Tensor, angle: Tensor, *, reach: int) -> Float[Tensor, "n k k"]:
-    """Normalised Gaussian kernels with these standard deviations along and across `angle` (radians, from the row), sampled at pixels."""
-    place = torch.arange(-reach, reach + 1, dtype=torch.float32, device=long.device)
-    y, x = torch.meshgrid(place, place, indexing="ij")
-    a, long, short = (v[:, None, None] for v in (angle, long.clamp_min(1e-3), short.clamp_min(1e-3)))
-    along, across = x * a.cos() + y * a.sin(), y * a.cos() - x * a.sin()
-    weights = torch.exp(-((along / long).square() + (across / short).square()) / 2)
-    return weights / weights.sum(dim=(1, 2), keepdim=True)
+        return blurred(seen, gaussian(long, short, angle, reach=math.ceil(3.5 * self.sigma[1])))

@@ -1,6 +1,6 @@
 """What is wrong with a picture, from the picture alone: noise, wrong pixels, JPEG, blur, scratches.
 
-Large pictures are judged by nine pieces of them. How is told in `noise.py`, `jpeg.py`, `blur.py`, `flaws.py`.
+Large pictures are judged by nine pieces of them. How is told in `noise.py`, `jpeg.py`, `blur.py`, `spread.py`, `flaws.py`.
 """
 
 from dataclasses import dataclass
@@ -18,6 +18,8 @@ from sfumato.diagnosis import flaws
 from sfumato.diagnosis.blur import blur_level
 from sfumato.diagnosis.jpeg import grid, tables_quality
 from sfumato.diagnosis.noise import noise_level
+from sfumato.diagnosis.spread import likeliest
+from sfumato.nn.blurs import Blur
 
 Task = Literal["denoise", "deblur", "inpaint", "jpeg", "none"]
 
@@ -29,6 +31,10 @@ _PIECE = 136
 """Side of a piece, in pixels: a multiple of 8, so that all see a JPEG's grid alike."""
 _NOISE, _HIT, _BLUR, _SCRATCHED = 2.5 / 255, 0.001, 1.0, 0.002
 """From here on there is noise, salt and pepper, blur, scratches."""
+_SOFT = 0.5
+"""A blur of less cannot be told from none, in pixels."""
+_AGREE = 2.0
+"""How much wider a blur by the spectrum may be than by the edges, which are too small for ways of 15 pixels by up to 1.8."""
 _BEST, _BEST_GREY = 40, 60
 """Up to here a JPEG is worth repairing: above, `restore` takes as much of it as it gives (`benchmarks/jpegs.py`)."""
 
@@ -53,6 +59,8 @@ class Diagnosis:
     """libjpeg's, 1 to 100, of the file or of the JPEG that the picture has been; None if no trace of one is seen."""
     blur: float | None
     """Sigma in pixels of the Gaussian blur that would make a sharp photograph as soft; 0 if it is sharp, None if it cannot be told."""
+    spread: Blur | None = None
+    """Which blur that is, of a picture that is blurred."""
     scratched: float | None
     """Share of the pixels on scratches; None if they were not looked for."""
     grey: bool = False
@@ -92,11 +100,18 @@ class Diagnosis:
             else "no noise",
             f"salt and pepper on {hit:.1%}" if hit >= _HIT else "no salt and pepper",
             "no JPEG grid" if self.quality is None else f"JPEG of quality {self.quality}",
-            "sharpness cannot be told" if self.blur is None else f"blur of {self.blur:.1f} pixels" if self.blur >= _BLUR else "sharp",
+            "sharpness cannot be told" if self.blur is None else self._blurred() if self.blur >= _BLUR else "sharp",
         ]
         if self.scratched is not None:
             parts.append(f"scratches on {self.scratched:.1%}" if self.scratched >= _SCRATCHED else "no scratches")
         return ", ".join(parts)
+
+    def _blurred(self) -> str:
+        if self.spread is None or self.spread.kind == "gaussian":
+            return f"blur of {self.blur:.1f} pixels"
+        if self.spread.kind == "defocus":
+            return f"out of focus by {self.spread.size:.1f} pixels"
+        return f"motion of {self.spread.size:g} pixels at {self.spread.angle:g} degrees"
 
 
 def source(path: Path) -> Source:
@@ -124,12 +139,20 @@ def diagnose(images: Images, *, source: Source | None = None, scratches: bool = 
     pieces = _pieces(images)
     noise, hit = noise_level(pieces), flaws.density(pieces)
     found = grid(pieces) if told is None else None
+    quality = told if found is None else found.quality
+    # Every wrong pixel has edges of its own.
+    blur = None if noise is None or hit >= _HIT else blur_level(pieces, noise=noise)
+    spread = likeliest(pieces, noise=noise, quality=quality) if blur and noise is not None else None
+    if blur and spread:
+        # A subject in stripes has a spectrum like that of a blur, and a background out of focus soft edges: both have to say so.
+        spread = spread if _SOFT <= spread.sigma and spread.widest < _AGREE * blur else None
+        blur = spread.sigma if spread else 0.0
     return Diagnosis(
         noise=noise,
         salt_and_pepper=hit,
-        quality=told if found is None else found.quality,
-        # Every wrong pixel has edges of its own.
-        blur=None if noise is None or hit >= _HIT else blur_level(pieces, noise=noise),
+        quality=quality,
+        blur=blur,
+        spread=spread,
         scratched=scratched,
         grey=grey,
     )

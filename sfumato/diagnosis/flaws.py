@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.image import Images, Planes
-from sfumato.degrade.motion import way
+from sfumato.nn.blurs import way
 from sfumato.nn.resample import correlate, mirror
 
 _END = 0.5 / 255

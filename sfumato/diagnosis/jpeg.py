@@ -56,7 +56,7 @@ def tables_quality(tables: Sequence[Sequence[int]]) -> int:
     """
     if not tables or len(tables[0]) != 64:
         raise ImageError(f"{len(tables[0]) if tables else 'no'} entries are not a quantisation table; a JPEG has 64 in each")
-    off = (_scaled() - torch.tensor(tables[0], dtype=torch.float32).reshape(8, 8)).abs().sum(dim=(1, 2))
+    off = (luminance_tables() - torch.tensor(tables[0], dtype=torch.float32).reshape(8, 8)).abs().sum(dim=(1, 2))
     return 100 - int(off.flip(0).argmin())  # of several the best: at high qualities tables repeat
 
 
@@ -98,7 +98,7 @@ def _best(luma: Float[Tensor, "n h w"], offset: tuple[int, int]) -> tuple[float,
     numbers = (cosine @ blocks @ cosine.T)[:, row, column]
     if ((numbers.abs() > _ROUNDING[-1]).float().mean(dim=0) > _LIVELY).sum() < _SEVERAL:
         return -math.inf, 100, offset
-    scores = torch.stack([_likelihood(numbers, _scaled()[:, row, column], spread) for spread in _ROUNDING])
+    scores = torch.stack([_likelihood(numbers, luminance_tables()[:, row, column], spread) for spread in _ROUNDING])
     best = scores.amax(dim=0)
     # The middle one of several: in this corner of the table neighbouring qualities can be alike.
     alike = (best == best.max()).nonzero()[:, 0]
@@ -121,7 +121,7 @@ def _likelihood(numbers: Float[Tensor, "m p"], steps: Float[Tensor, "q p"], spre
 
 
 @functools.cache
-def _scaled() -> Float[Tensor, "100 8 8"]:
+def luminance_tables() -> Float[Tensor, "100 8 8"]:
     """The luminance table of libjpeg at qualities 1 to 100 (jcparam.c: `jpeg_quality_scaling`, `jpeg_add_quant_table`)."""
     quality = torch.arange(1, 101)
     percent = torch.where(quality < 50, 5000 // quality, 200 - 2 * quality)

@@ -21,12 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from sfumato.classical.deconvolve import point_spread
 from sfumato.core import chance
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Kernels, to_bytes, to_images
 from sfumato.degrade import gaussian_blur, jpeg, missing, motion
 from sfumato.degrade.base import Degradation, Degraded, degrade, intact
+from sfumato.nn.blurs import point_spread
 from sfumato.nn.resample import shrink
 
 Spoil = Callable[[Images, int], Degraded]

@@ -4,25 +4,23 @@
 
 | task | what repairs |
 |---|---|
-| denoise, deblur, jpeg | `restore`, blind: it is told nothing |
-| deblur, of a blur that is told | `deblur` |
+| denoise, jpeg | `restore`, blind: it is told nothing |
+| deblur | `deblur`, told the blur by the person, or by what is found; `restore` where none is found |
 | inpaint | `inpaint`, told by a mask, or by scratches and dead pixels that are looked for, where to fill |
 | upscale | `upscale-x2` or `upscale-x4` |
 | auto | what dominates; salt and pepper without other noise is a matter of filling in |
 """
 
 import dataclasses
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
 
 from sfumato.classical import methods as classical
-from sfumato.classical.deconvolve import point_spread
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.core.image import Images, Kernels, Planes
@@ -30,6 +28,7 @@ from sfumato.core.runtime import Precision
 from sfumato.diagnosis import flaws
 from sfumato.diagnosis.diagnose import Diagnosis, Source, diagnose
 from sfumato.models.base import Deblurs, Restores, Told
+from sfumato.nn.blurs import Blur, named
 from sfumato.store import weights
 
 Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
@@ -49,6 +48,8 @@ IMPULSES = 0.005
 _FLAWS: dict[Find, Callable[[Images], Planes]] = {"scratches": flaws.scratches, "dead-pixels": flaws.impulses}
 ROUNDING = 0.3 / 255
 """Noise that 8 bits add, and so the least that methods are told where none is found."""
+_QUANTISED = 2 / 255
+"""Noise that `deblur` is told at least of a JPEG: what an inverse filter makes of its rounding is as bad (measured at 85 and 95)."""
 QUIET = 4 / 255
 """Noise below which it is left alone by filling in."""
 
@@ -69,7 +70,8 @@ class Request:
     noise: float | None = None
     """Standard deviation of the noise as a share of full scale, for networks and methods that want to know; else it is estimated."""
     blur: str | None = None
-    """The blur, for networks and methods that want to know: gaussian:1.6, motion:9@30 (degrees) or defocus:3, in pixels."""
+    """The blur, for networks and methods that want to know: gaussian:1.6, motion:9@30 (degrees) or defocus:3, in pixels; else that which
+    is found."""
     find: tuple[Find, ...] = ()
     """What is looked for and filled in."""
     tile: int | None = None
@@ -106,17 +108,23 @@ class Request:
             raise SettingError(f"blur = {self.blur} has no effect on the task {self.task}; it is for deblur")
         if self.blur is not None and self.find:
             raise SettingError(f"blur = {self.blur} and find = {', '.join(self.find)}: one at a time; fill in first, then undo the blur")
-        if self.method is not None and self.method != PRIOR:
-            if self.method not in classical.METHODS:
-                raise UnknownNameError(f"no method {self.method!r}{suggest(self.method, METHODS)}; there are {', '.join(METHODS)}")
-            if "kernels" in classical.METHODS[self.method].needs and self.blur is None:
-                raise SettingError(f"{self.method} wants to know the blur: --blur gaussian:1.6, motion:9@30 or defocus:3")
-            if "kernels" not in classical.METHODS[self.method].needs and self.blur is not None:
-                raise SettingError(f"blur = {self.blur} has no effect on {self.method}; leave it out")
-            if "noise" not in classical.METHODS[self.method].needs and self.noise is not None:
-                raise SettingError(f"noise = {self.noise * 255:g} has no effect on {self.method}; leave it out")
-            if "known" in classical.METHODS[self.method].needs and self.task not in ("auto", "inpaint"):
-                raise SettingError(f"{self.method} fills in; it has no use for the task {self.task}")
+        if self.blur is not None:
+            named(self.blur)
+        if self.scale is not None and self.scale < 1:
+            raise SettingError(f"scale = {self.scale} is less than 1")
+        if self.method is None:
+            return
+        if self.method not in METHODS:
+            raise UnknownNameError(f"no method {self.method!r}{suggest(self.method, METHODS)}; there are {', '.join(METHODS)}")
+        if self.precision != "fp32":
+            raise SettingError(f"precision = {self.precision} has no effect on {self.method}; leave it out")
+        needs = _needs(self.method)
+        if "kernels" not in needs and self.blur is not None:
+            raise SettingError(f"blur = {self.blur} has no effect on {self.method}; leave it out")
+        if "noise" not in needs and self.noise is not None:
+            raise SettingError(f"noise = {self.noise * 255:g} has no effect on {self.method}; leave it out")
+        if "known" in needs and self.task not in ("auto", "inpaint"):
+            raise SettingError(f"{self.method} fills in; it has no use for the task {self.task}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,10 +173,10 @@ def remedy(request: Request, images: Images, *, known: Planes | None = None, qua
     found = diagnose(images, source=None if quality is None else Source(quality=quality))
     if known is not None and request.blur is not None:
         raise SettingError(f"blur = {request.blur} and a mask: one at a time; fill in first, then undo the blur")
-    if known is not None or request.find or task == "inpaint":
+    if known is not None or request.find or task == "inpaint" or "known" in _needs(request.method):
         return _filling(request, images, known, found)
     salt = (found.salt_and_pepper or 0) >= IMPULSES and task in ("auto", "denoise")
-    free = request.model is None and request.method is None and request.blur is None
+    free = request.model is None and request.method is None and request.blur is None and request.noise is None
     if salt and (found.noise or 0) < QUIET and free:
         wrong = flaws.impulses(images)
         words = f"{found.sentence()}: fill in the wrong pixels"
@@ -176,34 +184,56 @@ def remedy(request: Request, images: Images, *, known: Planes | None = None, qua
     if task == "auto" and found.task == "none" and free:
         return Remedy(words=f"{found.sentence()}: {NOTHING}")
     noise = request.noise if request.noise is not None else found.noise or 0.0
-    return _chosen(request, found, default="restore" if request.blur is None else "deblur", noise=noise)
+    seen = found.spread if task == "deblur" or (task == "auto" and found.task == "deblur") else None
+    blur = named(request.blur) if request.blur is not None else seen
+    return _chosen(request, found, default="restore" if blur is None else "deblur", noise=noise, blur=blur)
 
 
-def _chosen(request: Request, found: Diagnosis, *, default: str, noise: float, known: Planes | None = None) -> Remedy:
+def _chosen(
+    request: Request, found: Diagnosis, *, default: str, noise: float, known: Planes | None = None, blur: Blur | None = None
+) -> Remedy:
     """The network or the method that is asked for, or the bundled network called `default`."""
     what = found.sentence()
     if request.method is not None:
         noise = noise if request.noise is not None else max(noise, ROUNDING)
-        kernels = kernel(request.blur) if request.blur else None
-        return Remedy(words=f"{what}: {request.method}", method=request.method, noise=noise, kernels=kernels, known=known)
+        if "kernels" not in _needs(request.method):
+            return Remedy(words=f"{what}: {request.method}", method=request.method, noise=noise, known=known)
+        words, kernels = _named(what, request.method, request, blur), _wanted(request.method, blur).kernels()
+        return Remedy(words=words, method=request.method, noise=_heard(noise, request, found), kernels=kernels)
     which = request.model if request.model is not None else default
     network, quality = _network(which, request.ensemble), 1.0 if found.quality is None else found.quality / 100
     if network.scale != 1:
         raise SettingError(f"{_called(which)} enlarges {network.scale} times; it is for the task upscale")
     if request.noise is not None and "noise" not in network.takes:
         raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
-    return Remedy(words=f"{what}: {_called(which)}", network=_told(network, request, which), noise=noise, quality=quality, known=known)
-
-
-def _told(network: Restores, request: Request, which: str | Path | nn.Module) -> Restores:
-    """`network`, told the blur if it wants to know."""
+    words = f"{what}: {_called(which)}"
     if isinstance(network, Deblurs):
-        if request.blur is None:
-            raise SettingError(f"{_called(which)} wants to know the blur: --blur gaussian:1.6, motion:9@30 or defocus:3")
-        return Told(network, kernel(request.blur))
-    if request.blur is not None:
+        words, network = _named(what, _called(which), request, blur), Told(network, _wanted(_called(which), blur).kernels())
+        noise = _heard(noise, request, found)
+    elif request.blur is not None:
         raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
-    return network
+    return Remedy(words=words, network=network, noise=noise, quality=quality, known=known)
+
+
+def _wanted(who: str, blur: Blur | None) -> Blur:
+    """The blur. Raises SettingError if there is none."""
+    if blur is None:
+        raise SettingError(f"no blur is found, and {who} wants to know it: --blur gaussian:1.6, motion:9@30 or defocus:3")
+    return blur
+
+
+def _named(what: str, who: str, request: Request, blur: Blur | None) -> str:
+    """The words; they name a blur that was found, for a person to try another beside it."""
+    return f"{what}: {who}" if request.blur is not None else f"{what}: {who}, told {blur}"
+
+
+def _heard(noise: float, request: Request, found: Diagnosis) -> float:
+    """The noise that what undoes a blur is told."""
+    return noise if request.noise is not None or found.quality is None else max(noise, _QUANTISED)
+
+
+def _needs(method: str | None) -> tuple[str, ...]:
+    return classical.METHODS[method].needs if method in classical.METHODS else ()
 
 
 def _filling(request: Request, images: Images, known: Planes | None, found: Diagnosis) -> Remedy:
@@ -235,6 +265,8 @@ def _enlarging(request: Request) -> Remedy:
         raise SettingError(f"scale = {scale} is none of 2, 4; for another use --method bicubic, or a model of your own")
     which = request.model if request.model is not None else f"upscale-x{scale}"
     network = _network(which, request.ensemble)
+    if request.noise is not None and "noise" not in network.takes:
+        raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
     if network.scale == 1:
         raise SettingError(f"{_called(which)} does not enlarge; it repairs at the same size")
     if request.scale not in (None, network.scale):
@@ -249,15 +281,3 @@ def _network(which: str | Path | nn.Module, ways: Ways) -> Restores:
 
 def _called(which: str | Path | nn.Module) -> str:
     return type(which).__name__ if isinstance(which, nn.Module) else str(which)
-
-
-def kernel(text: str) -> Kernels:
-    """The blur called gaussian:1.6, motion:9@30 or defocus:3, in pixels and degrees, for one picture.
-
-    Raises SettingError for anything else.
-    """
-    match = re.fullmatch(r"(gaussian|motion|defocus):(\d+(?:\.\d+)?)(?:@(\d+(?:\.\d+)?))?", text)
-    if not match or (match[3] and match[1] != "motion"):
-        raise SettingError(f"blur = {text!r} is none of gaussian:1.6, motion:9@30, defocus:3 (pixels, degrees)")
-    kind: Any = match[1]
-    return point_spread(kind, float(match[2]), angle=float(match[3] or 0))
