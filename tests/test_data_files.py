@@ -17,7 +17,7 @@ from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError, StorageError
 from sfumato.data import decode, notes, strips
 from sfumato.data.files import Picture, copy, read, save_animation, save_image, write
-from sfumato.data.notes import PNG, chunk
+from sfumato.data.png import PNG, chunk
 
 
 def colours(height=10, width=14, channels=3, seed=0):
@@ -74,6 +74,67 @@ def test_sixteen_bits(tmp_path):
         assert torch.equal(back.pixels.int(), pixels.int())
     with pytest.raises(ImageError, match="16-bit pixels can be written"):
         write(tmp_path / "x.jpg", Picture(pixels=pixels))
+
+
+def tiff(path, content, shape, *, bits=8, dark=1, order="<", extra=None):
+    """A grey TIFF written by hand, in which 0 is black (`dark`) or white, with other tags as their type and bytes."""
+    tags = {256: shape[1], 257: shape[0], 258: bits, 259: 1, 262: dark, 277: 1, 278: shape[0], 279: len(content)}
+    tags, extra = {tag: (4, struct.pack(f"{order}I", value)) for tag, value in tags.items()}, extra or {}
+    behind = 8 + 2 + 12 * (len(tags) + 1 + len(extra)) + 4
+    tags |= {273: (4, struct.pack(f"{order}I", behind))} | extra
+    entries = b""
+    for tag, (kind, value) in sorted(tags.items()):
+        entries += struct.pack(f"{order}HHI", tag, kind, len(value) // {3: 2, 4: 4, 11: 4}.get(kind, 1))
+        entries += value.ljust(4, b"\0") if len(value) <= 4 else struct.pack(f"{order}I", behind + len(content))
+        content += value if len(value) > 4 else b""
+    head = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HIH", 42, 8, len(tags))
+    path.write_bytes(head + entries + bytes(4) + content)
+
+
+@pytest.mark.parametrize("way", ["whole", "strips", "training"])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_tiff_whose_zero_is_white(tmp_path, bits, way):
+    values = np.arange(0, 2**bits, 2 ** (bits - 7), dtype=f"<u{bits // 8}").reshape(8, 16)
+    tiff(tmp_path / "x.tif", values.tobytes(), values.shape, bits=bits, dark=0)
+    bright = torch.from_numpy(2**bits - 1 - values.astype(np.int64))[..., None]
+    if way == "strips":
+        pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
+        with strips.open_strips(tmp_path / "x.tif") as source:
+            assert torch.equal(source.rows(0, 8).long(), bright)
+    elif way == "training":
+        got = torch.from_numpy(decode.decode(tmp_path / "x.tif", "x.tif", channels=1)).long()
+        assert torch.equal(got, bright if bits == 8 else (bright * 255 + 32767) // 65535)
+    else:
+        first, again = carried(tmp_path, ".tif")
+        assert torch.equal(first.pixels.long(), bright)
+        assert torch.equal(again.pixels.long(), bright)
+        with Image.open(tmp_path / "y.tif") as image:
+            assert np.array_equal(np.asarray(image), bright[..., 0])  # so whoever shows the file sees the same
+
+
+def test_twelve_bits_span_the_whole_range(tmp_path):
+    values = np.linspace(0, 4095, 64).round().astype(int)
+    a, b = values[::2], values[1::2]
+    packed = np.stack([a >> 4, (a & 15) << 4 | b >> 8, b & 255], axis=-1).astype(np.uint8)
+    tiff(tmp_path / "x.tif", packed.tobytes(), (8, 8), bits=12)
+    first, again = carried(tmp_path, ".tif")
+    assert (first.bit_depth, again.bit_depth) == (12, 16)
+    assert np.array_equal(first.pixels.int().flatten(), (values * 65535 / 4095).round())
+    assert torch.equal(again.pixels, first.pixels)
+    assert decode.decode(tmp_path / "x.tif", "x.tif", channels=1).max() == 255
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_captions_that_a_tiff_counts_in_fours_stay(tmp_path, order):
+    caption = b"\x1c\x02\x00\x00\x02\x00\x02\x1c\x02\x78\x00\x08the sea."
+    blocks = b"8BIM\x04\x04\0\0\0\0\0\0"
+    extra = {33723: (4, caption + bytes(-len(caption) % 4)), 34377: (1, blocks)}
+    tiff(tmp_path / "x.tif", bytes(64), (8, 8), order=order, extra=extra)
+    carried(tmp_path, ".tif")
+    with Image.open(tmp_path / "y.tif") as image:
+        assert image.tag_v2[33723].rstrip(b"\0") == caption
+        assert image.tag_v2[34377] == blocks
+        assert image.tag_v2.tagtype[33723] == 7
 
 
 def wide_png(path):
@@ -282,13 +343,14 @@ def through_strips(path, target):
 
 @pytest.mark.parametrize("way", ["whole", "strips"])
 def test_captions_and_how_numbers_are_to_be_seen_stay(tmp_path, way):
-    """Photoshop's block of a JPEG, and gamma, primaries and time of a PNG."""
+    """Photoshop's block of a JPEG, and gamma, primaries, time and coding of a PNG."""
     if way == "strips":
         pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
     caption = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00\x00\x00\x00\x08\x1c\x02\x78\x00\x03sea"
     extra = b"\xff\xed" + struct.pack(">H", len(caption) + 2) + caption
     Image.fromarray(colours().numpy()).save(tmp_path / "a.jpg", extra=extra)
     seen = {b"gAMA": struct.pack(">I", 100000), b"cHRM": struct.pack(">8I", *range(31270, 31278)), b"tIME": b"\x07\xea\x0b\x16\x0a\x00\x00"}
+    seen[b"cICP"] = b"\x09\x10\x00\x01"
     whole = io.BytesIO()
     Image.fromarray(colours().numpy()).save(whole, "PNG")
     data = whole.getvalue()
@@ -301,6 +363,7 @@ def test_captions_and_how_numbers_are_to_be_seen_stay(tmp_path, way):
     content = (tmp_path / "b.png").read_bytes()
     for name, value in seen.items():
         assert content.count(chunk(name, value)) == 1, name
+        assert content.index(name) < content.index(b"IDAT")
 
 
 @pytest.mark.parametrize("ending", [".jpg", ".png", ".webp"])
@@ -317,6 +380,41 @@ def test_the_size_that_exif_tells_is_that_of_the_pixels(tmp_path, ending, order)
         told = image.getexif().get_ifd(0x8769)
         assert image.size == (told[0xA002], told[0xA003]) == (20, 28)
         assert told[0x9003] == "2026:11:22 10:00:00"
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("kind", "form"), [(3, "H"), (4, "I"), (9, "i")])
+def test_a_turn_of_any_type_is_taken_out(tmp_path, order, kind, form):
+    value = struct.pack(f"{order}{form}", 6).ljust(4, b"\0")
+    block = (b"II" if order == "<" else b"MM") + struct.pack(f"{order}HIHHHI", 42, 8, 1, 0x0112, kind, 1) + value + bytes(4)
+    Image.fromarray(colours().numpy()).save(tmp_path / "x.jpg", exif=b"Exif\0\0" + block)
+    first, again = carried(tmp_path, ".jpg")
+    assert first.pixels.shape == again.pixels.shape == (14, 10, 3)
+
+
+@pytest.mark.parametrize("way", ["whole", "strips"])
+def test_exif_of_types_that_are_not_its_own(tmp_path, way):
+    """The maker is a word, as it should be; the software and the exposure are none of what they should be."""
+    if way == "strips":
+        pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
+    entries = [(271, 2, 4, b"Cam\0"), (305, 11, 1, struct.pack("<f", 1.5)), (34665, 4, 1, struct.pack("<I", 50))]
+    folder = [(33434, 2, 4, b"long"), (34855, 3, 1, struct.pack("<H", 200))]
+    block = b"II*\0" + struct.pack("<I", 8)
+    for directory in (entries, folder):
+        block += struct.pack("<H", len(directory)) + b"".join(struct.pack("<HHI4s", *entry) for entry in directory) + bytes(4)
+    Image.fromarray(colours().numpy()).save(tmp_path / "x.jpg", exif=b"Exif\0\0" + block)
+    target = tmp_path / "y.tif"
+    write(target, read(tmp_path / "x.jpg")) if way == "whole" else through_strips(tmp_path / "x.jpg", target)
+    tags = Image.Exif()
+    tags.load(read(target).exif)
+    assert tags[271] == "Cam"
+    assert tags.get_ifd(34665)[34855] == 200
+    assert torch.equal(read(target).pixels, read(tmp_path / "x.jpg").pixels)
+
+
+def test_exif_that_is_none(tmp_path):
+    with pytest.raises(ImageError, match=r"x\.tif: cannot be written as TIFF \(the EXIF: is damaged"):
+        write(tmp_path / "x.tif", Picture(pixels=colours(), exif=b"Exif\0\0nonsense"))
 
 
 def test_comments_after_the_pixels_of_a_png(tmp_path):

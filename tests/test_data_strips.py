@@ -8,12 +8,13 @@ import sys
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from sfumato.core.errors import ImageError, MissingExtraError, StorageError
-from sfumato.data import notes, strips
+from sfumato.data import decode, notes, strips
 from sfumato.data.files import Picture, read, write
 from sfumato.data.notes import Notes
+from sfumato.data.png import chunk
 from sfumato.data.strips import Sink, megapixels, open_strips
 
 pyvips = pytest.importorskip("pyvips", reason="pictures larger than memory go through pyvips")
@@ -94,6 +95,56 @@ def test_every_mode_as_a_whole_is(tmp_path, mode):
     assert torch.equal(rows[..., : source.channels], whole.pixels)
     assert (whole.alpha is not None) == source.alpha
     assert whole.alpha is None or torch.equal(rows[..., -1:], whole.alpha)
+
+
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def turned_elsewhere(folder, where):
+    """A file whose turn by a quarter does not stand where a camera writes it."""
+    image, exif, info = Image.fromarray(pixels(3).numpy()), Image.Exif(), PngImagePlugin.PngInfo()
+    path = folder / f"x.{where.split()[0]}"
+    exif[0x0112] = 6
+    if where == "png xmp":
+        info.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    if where == "png old":
+        info.add_text("Raw profile type exif", f"\nexif\n{len(exif.tobytes()):8}\n{exif.tobytes().hex()}\n", zip=True)
+    options = {"pnginfo": info} if "png" in where else {"tiffinfo": {700: XMP}} if "tif" in where else {"xmp": XMP}
+    image.save(path, **options)
+    if where == "png late":
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-12] + chunk(b"eXIf", exif.tobytes()[6:]) + whole[-12:])
+    return path
+
+
+@pytest.mark.parametrize("where", ["png late", "png old", "png xmp", "tif xmp", "jpg xmp", "webp xmp"])
+def test_a_turn_that_stands_elsewhere_is_seen_by_every_reader(tmp_path, where):
+    path = turned_elsewhere(tmp_path, where)
+    assert decode.facts(path, "x").size == (23, 37)
+    assert decode.decode(path, "x", channels=3).shape == (23, 37, 3)
+    whole = read(path)
+    assert whole.pixels.shape == (23, 37, 3)
+    with open_strips(path) as source:
+        assert torch.equal(source.rows(0, 23), whole.pixels)
+    target = path.with_stem("y")
+    write(target, whole)
+    assert read(target).pixels.shape == (23, 37, 3)
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".tif"])
+def test_ink_has_the_colours_that_it_has_as_a_whole(tmp_path, ending):
+    Image.fromarray(pixels(4).numpy(), "CMYK").save(tmp_path / f"x{ending}")
+    with open_strips(tmp_path / f"x{ending}") as source:
+        assert torch.equal(source.rows(0, 37), read(tmp_path / f"x{ending}", lossless=True).pixels)
+
+
+def test_ink_of_sixteen_bits_stays_of_sixteen_bits(tmp_path):
+    ink = pixels(4, 16)
+    pyvips.Image.new_from_array(ink.numpy()).copy(interpretation="cmyk").tiffsave(str(tmp_path / "x.tif"))
+    picture = read(tmp_path / "x.tif", lossless=True)
+    light = 1 - ink.double() / 65535
+    assert torch.equal(picture.pixels.double(), (light[..., :3] * light[..., 3:] * 65535).round())
+    assert (picture.pixels.double() / 257 - read(tmp_path / "x.tif").pixels.double()).abs().max() < 2
 
 
 def test_jpeg_keeps_about_its_quality_and_its_subsampling(tmp_path):

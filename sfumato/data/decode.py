@@ -7,15 +7,16 @@ import contextlib
 import io
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from sfumato.core.errors import ImageError
+from sfumato.data.png import File, without_pixels
 
 Crop = Literal["centre", "stretch"]
 EightBit = UInt8[np.ndarray, "h w c"]
@@ -33,6 +34,8 @@ MAX_PIXELS = 100_000_000
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
 WIDE = ("I", "I;16", "I;16L", "I;16B")
 """Pillow's modes for grey of more than 8 bits."""
+ORIENTATION = int(ExifTags.Base.Orientation)
+_TURN_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
 class Facts(NamedTuple):
@@ -101,7 +104,28 @@ def decode(source: Source, name: str, *, channels: int, size: tuple[int, int] | 
     with opened(source, name) as image:
         if size:
             _draft(image, size)
-        return prepare(ImageOps.exif_transpose(image), channels=channels, size=size, crop=crop)
+        return prepare(upright(image), channels=channels, size=size, crop=crop)
+
+
+def turn(tags: Mapping[int, Any], xmp: bytes = b"") -> int:
+    """How the pixels lie in the file, as EXIF counts from 1 (upright) to 8: as `tags` say or, where they are silent, the `xmp`."""
+    told = _TURN_IN_XMP.search(xmp)
+    found = tags.get(ORIENTATION, int(told[1]) if told else 1)
+    return found if found in range(1, 9) else 1
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An open image, decoded and turned as its file says, and of the right brightness.
+
+    Grey of 12 or 16 bits in a TIFF comes from Pillow as the numbers stand there: not over the whole range, and a negative where 0 is white.
+    """
+    turned = ImageOps.exif_transpose(image)
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or turned.mode != "I;16":
+        return turned
+    scale = 65535 / (2 ** image.tag_v2[TiffImagePlugin.BITSPERSAMPLE][0] - 1)
+    if image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION, 0) == 0:
+        return turned.point(lambda value: value * -scale + 65535.5)
+    return turned.point(lambda value: value * scale + 0.5)
 
 
 def prepare(image: Image.Image, *, channels: int, size: tuple[int, int] | None, crop: Crop) -> EightBit:
@@ -172,6 +196,8 @@ def _box(image: Image.Image, size: tuple[int, int], crop: Crop) -> tuple[float, 
 
 def _draft(image: Image.Image, size: tuple[int, int]) -> None:
     """Lets a JPEG be decoded at a half, a quarter or an eighth where that is still twice as large as needed."""
+    if image.format != "JPEG":
+        return
     height, width = size[::-1] if _turned(image) else size
     scale = 2 * max(width / image.width, height / image.height)
     if scale <= 0.5:
@@ -179,13 +205,14 @@ def _draft(image: Image.Image, size: tuple[int, int]) -> None:
 
 
 def _turned(image: Image.Image) -> bool:
-    """Whether its EXIF says that rows are columns.
-
-    Pillow has already turned the size of a TIFF; a PNG's EXIF is looked at only if it comes before the pixels.
-    """
-    if image.format == "TIFF" or (image.format == "PNG" and "exif" not in image.info):
+    """Whether the rows of an image that is not decoded yet are columns of the upright one."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and ORIENTATION in image.tag_v2:  # Pillow has already turned its size
         return False
-    return image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    if isinstance(image, PngImagePlugin.PngImageFile):  # which may say so behind the pixels
+        assert isinstance(image.fp, File)
+        with Image.open(without_pixels(image.fp), formats=["PNG"]) as small:
+            return turn(small.getexif()) > 4
+    return turn(image.getexif()) > 4
 
 
 def _is_grey(image: Image.Image) -> bool:

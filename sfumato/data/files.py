@@ -19,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import UInt8, UInt16
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from sfumato.core import disk
@@ -73,7 +73,7 @@ def read(path: Path, *, lossless: bool = False) -> Picture:
             decode.refuse_several(image)
         depth = found.bits if image.format in ("PNG", "TIFF") else 1 if image.mode == "1" else 8
         layout = _LAYOUTS.get(image.mode, "samples")
-        upright = ImageOps.exif_transpose(image)
+        upright = decode.upright(image)
         wide = upright.mode in decode.WIDE
         if lossless and wide and "transparency" in image.info:
             return _through_strips(path)
@@ -107,10 +107,10 @@ def write(path: Path, picture: Picture) -> None:
     try:
         said = notes.options(picture, kind, len(image.getbands()), (image.height, image.width))
         image.save(encoded, kind, **_OPTIONS.get(kind, {}), **said)
-    except (ValueError, OSError) as error:
+        if kind == "TIFF":
+            annotate(encoded, picture)
+    except (ValueError, OSError, ImageError) as error:
         raise ImageError(f"{path}: cannot be written as {kind} ({error})") from error
-    if kind == "TIFF":
-        annotate(encoded, picture)
     disk.write(path, encoded.getvalue())
 
 

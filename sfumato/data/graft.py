@@ -13,7 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from sfumato.data.notes import PNG, File, Notes, options, tiff_head, tiff_notes
+from sfumato.data.notes import Notes, options, tiff_head, tiff_notes
+from sfumato.data.png import PNG, File
 
 _LAYOUT = {282, 283, 296, 274}
 """Tags of a TIFF that only the notes may say: resolution and orientation."""

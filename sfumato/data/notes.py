@@ -6,24 +6,23 @@
 Reading looks at headers only, so that the size of the picture does not matter.
 """
 
+import contextlib
 import dataclasses
 import io
 import re
 import struct
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
-from PIL import ExifTags, Image, JpegImagePlugin
+from PIL import ExifTags, Image, JpegImagePlugin, TiffTags
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from sfumato.data import decode
+from sfumato.data.png import PNG, File, without_pixels
 
-File: TypeAlias = io.BufferedReader | io.BufferedRandom | io.BytesIO
-PNG = b"\x89PNG\r\n\x1a\n"
 EXIF = b"Exif\0\0"
 _XMP = "XML:com.adobe.xmp"
 _OLD_EXIF = "Raw profile type exif"
@@ -31,7 +30,9 @@ _COMMENT = "Comment"
 
 _WORDS = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 33723, 34377, 40091, 40092, 40093, 40094, 40095)
 """TIFF tags about the picture and not about the layout of its file: description, maker, model, software, date, artist, copyright..."""
-_CHUNKS = (b"gAMA", b"cHRM", b"sRGB", b"tIME")
+_PACKED = (33723, 34377)
+"""Of these, captions (IPTC) and Photoshop's blocks: bytes, which some programs count as numbers of four."""
+_CHUNKS = (b"cICP", b"gAMA", b"cHRM", b"sRGB", b"tIME")
 """Of a PNG: how its numbers are to be seen, and when it was last changed."""
 _FOLDERS = (int(ExifTags.IFD.Exif), int(ExifTags.IFD.GPSInfo))
 _NOT_RGB = (5, 8, 9, 10)
@@ -39,7 +40,6 @@ _NOT_RGB = (5, 8, 9, 10)
 _INTEROP = int(ExifTags.IFD.Interop)
 _SIDES = (0xA003, 0xA002)
 """EXIF's height and width."""
-_ORIENTATION = int(ExifTags.Base.Orientation)
 _TURN_IN_XMP = re.compile(rb"""(tiff:Orientation(?:=["']|>))([2-8])""")
 _FINE = 95
 """Quality from which on a JPEG's tables take nothing that anybody would see."""
@@ -103,7 +103,7 @@ def of_file(path: Path) -> tuple[Notes, int]:
         start = file.read(8)
         file.seek(0)
         if start == PNG:
-            small = _without_pixels(file)
+            small = without_pixels(file)
             with Image.open(small, formats=["PNG"]) as image:
                 said, orientation = _of_image(image)
             return dataclasses.replace(said, chunks=tuple(_chunks(small.getvalue()))), orientation
@@ -130,6 +130,7 @@ def tiff_tags(file: File) -> ImageFileDirectory_v2:
     tags = ImageFileDirectory_v2(tiff_head(file))
     file.seek(tags.next)
     tags.load(file)
+    tags.tagtype.update(dict.fromkeys(tags.keys() & _PACKED, TiffTags.UNDEFINED))
     return tags
 
 
@@ -168,17 +169,14 @@ def options(notes: Notes, kind: str, channels: int, size: tuple[int, int]) -> di
 
 
 def tiff_notes(notes: Notes, head: bytes) -> ImageFileDirectory_v2:
-    """The notes as TIFF tags, in the byte order and width that `head`, the first bytes of a TIFF, says."""
+    """The notes as TIFF tags, in the byte order and width that `head`, the first bytes of a TIFF, says.
+
+    Raises ImageError if the EXIF is damaged.
+    """
     tags = ImageFileDirectory_v2(head)
     if notes.exif:
-        said = Image.Exif()
-        said.load(notes.exif)
-        for tag in _WORDS:
-            if tag in said:
-                tags[tag] = said[tag]
-        for folder in _FOLDERS:
-            if inner := {tag: value for tag, value in said.get_ifd(folder).items() if tag != _INTEROP}:
-                tags[folder] = inner
+        with decode.reading("the EXIF"):
+            tags.update(_told(io.BytesIO(notes.exif.removeprefix(EXIF))))
     if notes.dpi:
         tags[282], tags[283], tags[296] = *notes.dpi, 2
     for tag, content, kind in ((34675, notes.icc, 7), (700, notes.xmp, 1)):
@@ -205,13 +203,14 @@ def _standard(quality: int) -> tuple[int, ...]:
 
 
 def _of_image(image: Image.Image) -> tuple[Notes, int]:
-    orientation = image.getexif().get(_ORIENTATION, 1)
-    exif = image.info.get("exif") or (image.getexif().tobytes() if _OLD_EXIF in image.info else b"")
+    orientation = decode.turn(image.getexif())
+    exif = image.info.get("exif") or bytes.fromhex("".join(image.info.get(_OLD_EXIF, "").split("\n")[3:]))
+    exif = exif if not exif or exif.startswith(EXIF) else EXIF + exif
     text = {key: value for key, value in getattr(image, "text", {}).items() if key not in (_XMP, _OLD_EXIF)}
     if comment := image.info.get("comment") if isinstance(image, JpegImagePlugin.JpegImageFile) else None:
         text[_COMMENT] = _plain(comment)
     notes = Notes(
-        exif=_upright(exif if not exif or exif.startswith(EXIF) else EXIF + exif),
+        exif=_upright(exif) if orientation > 1 else exif,
         icc=b"" if image.mode == "CMYK" else image.info.get("icc_profile") or b"",  # its profile would say nothing about RGB
         dpi=_dpi(*image.info["dpi"]) if image.info.get("dpi") else None,
         xmp=_TURN_IN_XMP.sub(rb"\g<1>1", image.info.get("xmp") or b""),
@@ -219,29 +218,46 @@ def _of_image(image: Image.Image) -> tuple[Notes, int]:
         jpeg=_jpeg(image),
         photoshop=tuple(block for name, block in getattr(image, "applist", ()) if name == "APP13"),
     )
-    return notes, orientation if orientation in range(1, 9) else 1
+    return notes, orientation
 
 
 def _of_tiff(file: File) -> tuple[Notes, int]:
-    tags, head, said = tiff_tags(file), tiff_head(file), Image.Exif()
-    for tag in _WORDS:
-        if tag in tags:
-            said[tag] = tags[tag]
-    for folder in _FOLDERS:
-        if isinstance(tags.get(folder), int):
-            inner = ImageFileDirectory_v2(head, group=folder)
-            file.seek(tags[folder])
-            inner.load(file)
-            said[folder] = {tag: value for tag, value in inner.items() if tag != _INTEROP}
+    tags, said = tiff_tags(file), Image.Exif()
+    said.update(_told(file))
     dpi = None
     if {282, 283} <= set(tags) and tags.get(296, 2) in (2, 3):
         inch = 2.54 if tags.get(296, 2) == 3 else 1
         dpi = _dpi(tags[282] * inch, tags[283] * inch)
     icc = b"" if tags.get(262) in _NOT_RGB else tags.get(34675, b"")
-    xmp = _TURN_IN_XMP.sub(rb"\g<1>1", _bytes(tags.get(700, b"")))
-    orientation = tags.get(_ORIENTATION, 1)
-    notes = Notes(exif=said.tobytes() if len(said) else b"", icc=_bytes(icc), dpi=dpi, xmp=xmp)
-    return notes, orientation if orientation in range(1, 9) else 1
+    xmp = _bytes(tags.get(700, b""))
+    notes = Notes(exif=said.tobytes() if len(said) else b"", icc=_bytes(icc), dpi=dpi, xmp=_TURN_IN_XMP.sub(rb"\g<1>1", xmp))
+    return notes, decode.turn(tags, xmp)
+
+
+def _told(file: File) -> dict[int, Any]:
+    """What the tags of a TIFF or of a block of EXIF, and the folders in it, say about the picture."""
+    tags = tiff_tags(file)
+    told = _sound(tags, _WORDS)
+    for folder in _FOLDERS:
+        if isinstance(place := tags.get(folder), int):
+            inner = ImageFileDirectory_v2(tiff_head(file), group=folder)
+            file.seek(place)
+            inner.load(file)
+            if kept := _sound(inner, set(inner) - {_INTEROP}):
+                told[folder] = kept
+    return told
+
+
+def _sound(tags: ImageFileDirectory_v2, wanted: Iterable[int]) -> dict[int, Any]:
+    """The values of those of the `wanted` tags that are there and can be written: others have a type that is not theirs."""
+    found: dict[int, Any] = {}
+    for tag in wanted:
+        alone = ImageFileDirectory_v2(group=tags.group)
+        with contextlib.suppress(Exception):  # Pillow raises whatever it stumbles over
+            alone[tag] = tags[tag]
+            alone.tobytes()
+            found[tag] = tags[tag]
+    return found
 
 
 def _jpeg(image: Image.Image) -> Jpeg | None:
@@ -275,7 +291,7 @@ def _several(value: Any) -> tuple[Any, ...]:
 def _upright(exif: bytes) -> bytes:
     """The same bytes with the orientation set to 1, in place, as a maker's notes may point into the block.
 
-    Where there was a turn to take out, the thumbnail is no longer pointed to: it lies as the picture did.
+    The thumbnail is no longer pointed to, as it lies as the picture did.
     """
     block = bytearray(exif[len(EXIF) :])
     order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
@@ -285,13 +301,11 @@ def _upright(exif: bytes) -> bytes:
     if start + 2 > len(block):
         return exif
     (count,) = struct.unpack_from(f"{order}H", block, start)
-    entries = range(start + 2, min(start + 2 + 12 * count, len(block) - 11), 12)
-    for entry in entries:
-        tag, kind, _, value = struct.unpack_from(f"{order}HHIH", block, entry)
-        if (tag, kind) == (_ORIENTATION, 3) and value != 1:
-            struct.pack_into(f"{order}H", block, entry + 8, 1)
-            if start + 6 + 12 * count <= len(block):
-                struct.pack_into(f"{order}I", block, start + 2 + 12 * count, 0)
+    for entry in range(start + 2, min(start + 2 + 12 * count, len(block) - 11), 12):
+        if struct.unpack_from(f"{order}H", block, entry)[0] == decode.ORIENTATION:
+            struct.pack_into(f"{order}HHIHH", block, entry, decode.ORIENTATION, 3, 1, 1, 0)  # of whatever type it was
+    if start + 6 + 12 * count <= len(block):
+        struct.pack_into(f"{order}I", block, start + 2 + 12 * count, 0)
     return EXIF + bytes(block)
 
 
@@ -325,26 +339,3 @@ def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
         if kind in _CHUNKS:
             yield kind, png[place + 8 : place + 8 + length]
         place += length + 12
-
-
-def _without_pixels(file: File) -> io.BytesIO:
-    """The PNG cut down to one pixel, with all its chunks but those of pixels: those that follow the pixels are found as well."""
-    kept = [file.read(8)]
-    while len(head := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        if kind == b"IEND":
-            break
-        if kind in (b"IDAT", b"fdAT", b"fcTL", b"acTL"):
-            file.seek(length + 4, io.SEEK_CUR)
-        elif kind == b"IHDR":
-            file.read(8)
-            kept.append(chunk(kind, struct.pack(">II", 1, 1) + file.read(4) + b"\0"))
-            file.seek(5, io.SEEK_CUR)
-        else:
-            kept.append(head + file.read(length + 4))
-    return io.BytesIO(b"".join([*kept, chunk(b"IDAT", zlib.compress(bytes(9))), chunk(b"IEND", b"")]))
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    """A piece of a PNG."""
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

@@ -28,6 +28,7 @@ from sfumato.core.errors import ImageError, MissingExtraError
 from sfumato.data import decode, notes
 from sfumato.data.graft import graft
 from sfumato.data.notes import Notes
+from sfumato.data.png import PNG
 
 Rows = UInt8[Tensor, "h w c"] | UInt16[Tensor, "h w c"]
 
@@ -48,7 +49,7 @@ def megapixels(path: Path) -> float:
     """Millions of pixels, from the header, however many they are; raises ImageError if the file is no image."""
     with decode.reading(str(path)), path.open("rb") as file:
         start = file.read(24)
-        if start[:8] == notes.PNG:
+        if start[:8] == PNG:
             return int.from_bytes(start[16:20]) * int.from_bytes(start[20:24]) / 1e6
         if start[:2] in (b"II", b"MM"):
             tags = notes.tiff_tags(file)
@@ -79,7 +80,7 @@ class Source:
 def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
     """The picture in a PNG, JPEG, WebP or TIFF of any size: its pixels are unpacked into `folder` (or where temporary files go) meanwhile.
 
-    CMYK becomes sRGB, a palette colour, one bit 0 or 255. Raises ImageError for a file that is no such image, is damaged, has several
+    CMYK becomes RGB, a palette colour, one bit 0 or 255. Raises ImageError for a file that is no such image, is damaged, has several
     frames or pages or floating-point pixels; MissingExtraError without pyvips; StorageError if `folder` cannot hold the pixels.
     """
     vips = _pyvips()
@@ -163,7 +164,7 @@ class Sink:
                 raise OSError(errno.ENOSPC if full else errno.EIO, _said(error)) from error
             try:
                 graft(encoded, partial, self._kind, self.notes, channels=self.channels, alpha=self.alpha, size=self.size)
-            except ValueError as error:  # what Pillow says of notes that are too long
+            except (ValueError, ImageError) as error:  # of notes that are too long or damaged
                 raise ImageError(f"{self.path}: cannot hold what the source says beside its pixels ({error})") from error
 
     def _encode(self, target: Path) -> None:
@@ -235,11 +236,22 @@ def _plain(image: Any, path: Path) -> Any:
             frames = getattr(header, "n_frames", 1)
     if frames > 1:
         raise ImageError(f"{path}: has {frames} frames or pages, of which only the first could be kept: take it apart first")
+    if image.interpretation == "cmyk":
+        image = _without_ink(image)
     if image.interpretation not in ("b-w", "grey16", "srgb", "rgb", "rgb16", "multiband"):
         image = image.colourspace("srgb")
     if image.format not in ("uchar", "ushort") or image.bands > 4:
         raise ImageError(f"{path}: has {image.bands} samples of type {image.format} a pixel; save it as grey or RGB with 8 or 16 bits")
     return image
+
+
+def _without_ink(image: Any) -> Any:
+    """CMYK as RGB, as Pillow has it: with no thought of what ink on paper looks like, but of 16 bits where there are 16."""
+    full, form = (65535, "ushort") if image.format == "ushort" else (255, "uchar")
+    light = full - image.cast("double")
+    colour = (light[:3] * light[3] / full).rint().cast(form)
+    colour = colour if image.bands == 4 else colour.bandjoin(image[4:])
+    return colour.copy(interpretation="rgb16" if full > 255 else "srgb")
 
 
 def _kind(depth: int) -> np.dtype[Any]:
