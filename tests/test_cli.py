@@ -1,6 +1,7 @@
 """The command line: quick help, and one clear line with exit code 2 for every mistake."""
 
 import itertools
+import os
 import struct
 import subprocess
 import sys
@@ -234,6 +235,25 @@ def test_restore_goes_on_past_a_bad_file_and_says_so_at_the_end(capsys, photos, 
     code, out, _ = run(capsys, *ask)
     assert code == 2
     assert "0 repaired, 11 done before, 1 failed" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("how", [("--find", "dead-pixels"), ("--strength", "0"), ("--method", "median", "--strength", "0")], ids=" ".join)
+def test_what_was_left_as_it_was_is_not_counted_as_repaired(how, capsys, photos, tmp_path):
+    code, out, _ = run(capsys, "restore", str(photos), *how, "--out", str(tmp_path / "m"), "--threads", "1")
+    assert code == 0
+    assert "0 repaired, 12 left as they were; see" in " ".join(out.split())
+
+
+def test_names_that_are_no_text_are_told_as_well_as_can_be(capsys, photos, tmp_path, monkeypatch):
+    (photos / os.fsdecode(b"[red]\xff.heic")).write_bytes(b"x")
+    ask = ("--method", "median", "--out", str(tmp_path / "m"), "--threads", "1")
+    code, out, _ = run(capsys, "restore", str(photos), *ask)
+    assert code == 0
+    assert "[red]\ufffd.heic" in out
+    monkeypatch.setattr("sfumato.jobs.film.restore_film", lambda *_, **__: "4 frames")
+    code, out, _ = run(capsys, "restore", os.fsdecode(b"[/a]\xff.mp4"), *ask)
+    assert code == 0
+    assert "[/a]\ufffd.mp4: 4 frames -> " in out
 
 
 def test_what_restore_cannot_do_is_one_line(capsys, photos, tmp_path):

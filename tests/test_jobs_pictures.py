@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,17 +12,19 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from sfumato.core.errors import DataError, ImageError, SettingError
+from sfumato.core import disk
+from sfumato.core.errors import DataError, ImageError, SettingError, StorageError
 from sfumato.data import files
 from sfumato.jobs import repair as repairs
 from sfumato.jobs.manifest import NAME as MANIFEST
+from sfumato.jobs.manifest import Manifest
 from sfumato.jobs.memory import footprint, tile_for
 from sfumato.jobs.pictures import passed_over, restore_pictures
 from sfumato.jobs.pixels import as_images, as_pixels
 from sfumato.jobs.remedy import Request
 from sfumato.jobs.repair import repair
 from sfumato.models import MODELS
-from sfumato.store import checkpoint
+from sfumato.store import checkpoint, weights
 
 RNG = np.random.default_rng(0)
 
@@ -199,7 +202,7 @@ def test_a_picture_in_strips_is_judged_by_all_of_it(tmp_path, monkeypatch):
     Image.fromarray(noisy).save(tmp_path / "a.png")
     request = Request(model=model(tmp_path, channels=1))
     monkeypatch.setattr(repairs, "_WHOLE", 1e9)
-    assert "noise of" in repair(tmp_path / "a.png", tmp_path / "b.png", request)
+    assert "noise of" in repair(tmp_path / "a.png", tmp_path / "b.png", request).words
 
 
 def test_strength_goes_from_nothing_to_beyond(tmp_path, photo, brighter):
@@ -214,7 +217,7 @@ def test_only_what_is_masked_changes(tmp_path, photo, brighter):
     mask = np.zeros((33, 45), np.uint8)
     mask[5:9, 10:20] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    words = repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="inpaint"), mask=tmp_path / "mask.png")
+    words = repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="inpaint"), mask=tmp_path / "mask.png").words
     before, after = files.read(photo).pixels.int(), files.read(tmp_path / "out.png").pixels.int()
     assert torch.equal((before != after).any(-1), torch.from_numpy(mask > 0))
     assert "2.7% to fill in" in words
@@ -273,13 +276,23 @@ def test_a_run_that_was_killed_in_between_goes_on(tmp_path, photo, brighter, mon
     assert restore_pictures(["../in/photo.png"], Path(), brighter)[0].status == "skipped"
 
 
-def test_what_is_drawn_where_an_interrupted_run_would_have_written_stays(tmp_path, photo, brighter, monkeypatch):
-    def interrupted(*_, **__):
-        raise KeyboardInterrupt
+def test_a_run_that_was_killed_while_it_did_a_picture_again_goes_on(tmp_path, photo, brighter):
+    out, again = tmp_path / "out", dataclasses.replace(brighter, strength=0.5)
+    for request in (brighter, again):
+        restore_pictures([photo], out, request)
+    lines = (out / MANIFEST).read_text().splitlines()
+    (out / MANIFEST).write_text("\n".join(lines[:-1]) + "\n")
+    assert restore_pictures([photo], out, again)[0].status == "done"
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), StorageError("disk full"), RuntimeError("launch failure")], ids=repr)
+def test_what_is_drawn_where_a_run_that_ended_would_have_written_stays(stop, tmp_path, photo, brighter, monkeypatch):
+    def stopped(*_, **__):
+        raise stop
 
     with monkeypatch.context() as patch:
-        patch.setattr("sfumato.jobs.pictures.repair", interrupted)
-        with pytest.raises(KeyboardInterrupt):
+        patch.setattr("sfumato.jobs.pictures.repair", stopped)
+        with pytest.raises(type(stop)):
             restore_pictures([photo], tmp_path / "out", brighter)
     (tmp_path / "out" / "photo.png").write_bytes(b"by hand")
     assert "is there already" in restore_pictures([photo], tmp_path / "out", brighter)[0].words
@@ -301,6 +314,52 @@ def test_nothing_is_overwritten(tmp_path, photo, brighter):
     assert "is there already" in restore_pictures([photo], tmp_path / "there.png", brighter)[0].words
     assert (tmp_path / "there.png").read_text() == "precious"
     assert restore_pictures([photo], tmp_path / "there.png", brighter, overwrite=True)[0].status == "done"
+
+
+def test_two_runs_into_one_folder_are_told(tmp_path, photo, brighter):
+    out = tmp_path / "out"
+    with disk.alone(out), pytest.raises(StorageError, match="another process is at work there"):
+        restore_pictures([photo], out, brighter)
+    assert restore_pictures([photo], out, brighter)[0].status == "done"
+    assert sorted(path.name for path in out.iterdir()) == [MANIFEST, "photo.png"], "nothing of the lock is left"
+
+
+@pytest.mark.parametrize("where", ["folder", "out.png", "strips", "copied"])
+def test_what_comes_in_between_is_not_overwritten(where, tmp_path, photo, brighter, monkeypatch):
+    if where == "strips":
+        pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
+        monkeypatch.setattr(repairs, "_WHOLE", 1e9)
+    request = dataclasses.replace(brighter, strength=0.0) if where == "copied" else brighter
+    target = tmp_path / where if where == "out.png" else tmp_path / where / "photo.png"
+
+    def slowly(path, target, *rest, **how):
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(b"by hand")
+        return repair(path, target, *rest, **how)
+
+    monkeypatch.setattr("sfumato.jobs.pictures.repair", slowly)
+    (entry,) = restore_pictures([photo], tmp_path / where, request)
+    assert (entry.status, target.read_bytes()) == ("failed", b"by hand")
+    assert "has come to be there meanwhile" in entry.words
+    (entry,) = restore_pictures([photo], tmp_path / where, request, overwrite=True)
+    assert entry.status == "done"
+
+
+def test_a_better_bundled_model_is_another_request(tmp_path, monkeypatch):
+    asked = [Request(task="denoise"), Request(task="upscale"), Request(method="median")]
+    before = [Manifest(None, request).asked for request in asked]
+    assert before == [Manifest(None, request).asked for request in asked]
+    bundled = weights.bundled()
+    monkeypatch.setattr(weights, "bundled", lambda: {**bundled, "restore": bundled["inpaint"]})
+    after = [Manifest(None, request).asked for request in asked]
+    assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, True]
+
+
+def test_a_name_of_a_picture_that_cannot_be_written_is_no_folder(tmp_path, photo, brighter):
+    for name in ("new.avif", "new.mp4", "new.gif"):
+        with pytest.raises(SettingError, match="pictures are written as"):
+            restore_pictures([photo], tmp_path / name, brighter)
+        assert not (tmp_path / name).exists()
 
 
 def test_two_pictures_of_one_name_do_not_become_one(tmp_path, photo, brighter):
@@ -489,6 +548,36 @@ def test_without_pyvips_a_large_picture_says_what_would_help(tmp_path, photo, mo
     assert re.search(r"wants 15\.\dGB of --memory, or strips, and those pip install", entry.words)
 
 
+def test_a_large_bmp_says_what_would_help(tmp_path, photo, monkeypatch, same):
+    with Image.open(photo) as image:
+        image.save(tmp_path / "a.bmp")
+    monkeypatch.setattr(repairs, "_WHOLE", 1e7)
+    for path, mask in ((tmp_path / "a.bmp", None), (photo, tmp_path / "a.bmp")):
+        with pytest.raises(ImageError, match=r"a\.bmp: a BMP can only be read whole; wants 15\.5GB of --memory, or to be converted to PNG"):
+            repair(path, tmp_path / "out.png", same, mask=mask)
+    monkeypatch.setattr("sfumato.data.decode.MAX_PIXELS", 1000)
+    with pytest.raises(ImageError, match="read whole; wants to be converted to PNG or TIFF"):
+        repair(tmp_path / "a.bmp", tmp_path / "out.png", same)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the height of memory is counted in other units")
+def test_looking_for_wrong_pixels_takes_no_more_than_is_reckoned_with():
+    pixels = 1_000_000
+    program = f"""
+import resource, torch
+from sfumato.diagnosis import flaws
+images = torch.rand(1, 3, 1000, {pixels} // 1000, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
+images[:, :, ::5, ::3] = 0
+flaws.impulses(images[:, :, :64, :64])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+flaws.impulses(images)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
+"""
+    made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    stored = 3 + 12
+    assert int(made.stdout) / pixels + stored < repairs._WHOLE
+
+
 def test_less_memory_means_smaller_tiles(tmp_path):
     net = MODELS["dncnn"](width=8, depth=4).build()
     assert footprint(net) > 4 * 2 * 8
@@ -505,7 +594,11 @@ def test_requests_that_cannot_be_are_refused():
         ({"model": "a", "method": "median"}, "give one of them"),
         ({"memory": 1e6}, "less than torch itself needs"),
         ({"noise": 2.0}, r"outside \[0, 255\]"),
-        ({"method": "wiener"}, "wants to know the blur"),
+        ({"method": "wiener", "precision": "bf16"}, "precision = bf16 has no effect on wiener"),
+        ({"method": "deep-image-prior", "noise": 0.1}, "has no effect on deep-image-prior"),
+        ({"method": "deep-image-prior", "blur": "motion:3"}, "has no effect on deep-image-prior"),
+        ({"task": "upscale", "scale": 0, "method": "bicubic"}, "scale = 0 is less than 1"),
+        ({"blur": "box:3"}, "'box:3' is none of gaussian"),
         ({"method": "telea", "task": "denoise"}, "fills in"),
         ({"scale": 4}, "has no effect on the task auto"),
         ({"task": "upscale", "method": "median"}, "does not enlarge"),
@@ -551,7 +644,8 @@ def test_a_mask_may_be_drawn_on_a_clear_layer(tmp_path, photo, brighter):
     drawn[5:9, 10:20] = (200, 0, 0, 255)
     drawn[20:30] = (255, 255, 255, 0)
     Image.fromarray(drawn).save(tmp_path / "mask.png")
-    assert "2.7% to fill in" in repair(photo, tmp_path / "o.png", dataclasses.replace(brighter, task="inpaint"), mask=tmp_path / "mask.png")
+    plan = repair(photo, tmp_path / "o.png", dataclasses.replace(brighter, task="inpaint"), mask=tmp_path / "mask.png")
+    assert "2.7% to fill in" in plan.words
 
 
 def test_a_classical_method_is_one_word_away(tmp_path, photo):
@@ -579,7 +673,7 @@ def test_what_is_filled_in_by_strips_is_what_is_filled_in_at_once(tmp_path, monk
         repair(tmp_path / f"{name}.png", tmp_path / f"{name}-whole.png", request, mask=mask)
         with monkeypatch.context() as patch:
             patch.setattr(repairs, "_WHOLE", 1e9)
-            said = repair(tmp_path / f"{name}.png", tmp_path / f"{name}-strips.png", request, mask=mask)
+            said = repair(tmp_path / f"{name}.png", tmp_path / f"{name}-strips.png", request, mask=mask).words
         whole, strips = (files.read(tmp_path / f"{name}-{way}.png").pixels.int() for way in ("whole", "strips"))
         assert "inpaint" in said or "fill in" in said
         assert (whole - strips).abs().max() <= 1, name
@@ -590,7 +684,7 @@ def test_where_no_dead_pixel_is_found_strips_leave_the_pixels(tmp_path, photo, m
     pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
     monkeypatch.setattr(repairs, "_WHOLE", 1e9)
     for name in ("out.png", "out.tif"):
-        assert "nothing to fill in" in repair(photo, tmp_path / name, Request(find=("dead-pixels",)))
+        assert "nothing to fill in" in repair(photo, tmp_path / name, Request(find=("dead-pixels",))).words
         assert torch.equal(files.read(tmp_path / name).pixels, files.read(photo).pixels)
 
 

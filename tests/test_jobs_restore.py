@@ -1,5 +1,8 @@
 """The verb in Python: each kind of picture comes back as that kind, and each is looked at for itself."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,7 @@ from PIL import Image
 import sfumato as sf
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.data.files import Picture, save_animation, write
+from sfumato.jobs.remedy import remedy
 from sfumato.jobs.tiles import restored
 from sfumato.models import MODELS
 
@@ -25,6 +29,11 @@ def test_a_tensor_comes_back_as_a_tensor(brighter):
     images = torch.rand(2, 3, 20, 24) * 0.8
     torch.testing.assert_close(sf.restore(images, brighter, task="denoise"), images + 0.1)
     torch.testing.assert_close(sf.restore(images[0], brighter, task="denoise"), images[0] + 0.1)
+
+
+def test_opacity_that_is_multiplied_in_comes_back_beside(brighter):
+    image = Image.fromarray(np.random.default_rng(0).integers(100, 200, (18, 22, 2), dtype=np.uint8), "LA")
+    assert sf.restore(image.convert("La"), brighter, task="denoise").mode == "LA"
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P"])
@@ -81,6 +90,11 @@ def test_what_no_pil_image_can_hold_is_refused(tmp_path, brighter):
     write(tmp_path / "deep.png", Picture(pixels=pixels))
     with pytest.raises(ImageError, match="no PIL image holds 16 bits of colour"):
         sf.restore(tmp_path / "deep.png", brighter)
+    Image.fromarray(np.arange(0, 20000, 100, dtype=np.uint16).reshape(10, 20)).save(tmp_path / "clear.png", transparency=300)
+    with Image.open(tmp_path / "clear.png") as opened:
+        for source in (tmp_path / "clear.png", opened):
+            with pytest.raises(ImageError, match="no PIL image holds 16 bits and opacity"):
+                sf.restore(source, brighter, task="denoise")
     save_animation(tmp_path / "moving.gif", [torch.full((9, 7, 3), i * 90, dtype=torch.uint8) for i in range(3)], fps=10)
     with pytest.raises(ImageError, match="3 frames"):
         sf.restore(tmp_path / "moving.gif", brighter)
@@ -110,6 +124,41 @@ def test_only_what_is_masked_changes(brighter):
         assert torch.equal(made[0, 0] != 0.5, mask > 0)
 
 
+def test_each_mask_is_looked_at_for_itself(brighter):
+    images, masks = torch.full((2, 3, 16, 16), 0.5), torch.zeros(2, 1, 16, 16)
+    masks[0, 0, 2:5, 3:9] = 1
+    for level, says in ((0, "mask 2 of 2: nothing is masked"), (1, "mask 2 of 2: all of it is masked")):
+        masks[1] = level
+        with pytest.raises(ImageError, match=says):
+            sf.restore(images, brighter, mask=masks)
+    masks[1, 0, 8:] = 0
+    assert torch.equal(sf.restore(images, brighter, mask=masks)[:, :1] != 0.5, masks > 0)
+
+
+def test_a_profile_of_other_colours_is_not_kept(brighter):
+    image = Image.new("CMYK", (20, 18), (90, 40, 10, 60))
+    image.info |= {"icc_profile": b"of inks", "dpi": (300, 300)}
+    made = sf.restore(image, brighter, task="denoise")
+    assert (made.mode, made.info) == ("RGB", {"dpi": (300, 300)})
+
+
+def test_the_quality_of_a_jpeg_is_believed_only_of_the_pixels_as_they_were_read(tmp_path, brighter, monkeypatch):
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "a.jpg", quality=30)
+    told = []
+
+    def seen(*given, quality=None, **how):
+        told.append(quality)
+        return remedy(*given, quality=quality, **how)
+
+    monkeypatch.setattr("sfumato.jobs.restore.remedy", seen)
+    for change, *how in (["getbands"], ["draft", None, (32, 32)], ["thumbnail", (32, 32)], ["load"]):
+        with Image.open(tmp_path / "a.jpg") as image:
+            getattr(image, change)(*how)
+            sf.restore(image, brighter, task="denoise")
+    sf.restore(tmp_path / "a.jpg", brighter, task="denoise")
+    assert told == [30, None, None, None, 30]
+
+
 def test_each_picture_is_looked_at_for_itself(brighter):
     """A clean one is left as it is; beside it, a noisy one is not."""
     ramp = torch.linspace(0.2, 0.8, 64).expand(1, 1, 64, 64).contiguous()
@@ -130,3 +179,38 @@ def test_what_cannot_be_is_told(brighter):
         sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.zeros(16, 16))
     with pytest.raises(SettingError, match="has no use for the task deblur"):
         sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.eye(16), task="deblur")
+    with pytest.raises(SettingError, match="less than torch itself needs"):
+        sf.restore(torch.zeros(1, 3, 16, 16), brighter, memory=1e6)
+    with pytest.raises(ImageError, match=r"deep-image-prior would take 17\.9GB for it; give more --memory"):
+        sf.restore(torch.full((1, 3, 1200, 1200), 0.5), task="denoise", method="deep-image-prior")
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 16, 16), (1, 3, 0, 16), (3, 16, 0)])
+def test_what_has_no_pixels_is_told(shape, brighter):
+    with pytest.raises(ImageError, match="has no pixels"):
+        sf.restore(torch.zeros(shape), brighter)
+    with pytest.raises(ImageError, match="has no pixels"):
+        sf.restore(Image.new("RGB", (shape[-1], 0)), brighter)
+    with pytest.raises(ImageError, match="a mask of shape"):
+        sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.zeros(shape))
+
+
+def test_what_is_none_of_the_choices_is_told():
+    """In a process of its own: here types are checked before our own code is asked."""
+    program = """
+import torch, sfumato as sf
+from sfumato.core.errors import SettingError
+for wrong in ({"find": "scratches"}, {"find": ("dust",)}, {"task": "denoising"}, {"precision": "fp16"}, {"ensemble": 2}):
+    try:
+        sf.restore(torch.rand(1, 3, 16, 16), method="median", **wrong)
+    except SettingError as error:
+        print(error)
+"""
+    made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert made.stdout.splitlines() == [
+        "find = 'scratches' is one text; give several, as in find=('scratches',)",
+        "find = 'dust' is none of scratches, dead-pixels",
+        "task = 'denoising' is none of auto, denoise, deblur, inpaint, upscale, jpeg",
+        "precision = 'fp16' is none of auto, fp32, bf16",
+        "ensemble = 2 is none of 1, 4, 8",
+    ]

@@ -126,6 +126,11 @@ def test_what_cannot_be_is_told(scenes):
             trial(wrong)
     with pytest.raises(SettingError, match="enlarges by 2, this one does by 1"):
         judge_restorer(same(), "x2", scenes)
+    for method in ("deep-image-prior", "median", "laplace"):
+        with pytest.raises(SettingError, match=f"x2 is to be enlarged, and {method} does not enlarge; the method for it is bicubic"):
+            judge(method, "x2", scenes)
+    with pytest.raises(SettingError, match="ensemble = 8 has no effect on deep-image-prior"):
+        judge("deep-image-prior", "noise:25", scenes, ensemble=8)
     with pytest.raises(SettingError, match="repairs nothing"):
         judge("digits", "noise:25", scenes)
 

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from sfumato.core.errors import SettingError, SfumatoError
 from sfumato.jobs import film
 from sfumato.jobs.manifest import NAME, Entry
 from sfumato.jobs.pictures import passed_over
 from sfumato.jobs.pictures import restore_pictures as run
-from sfumato.jobs.remedy import NOTHING, Request
+from sfumato.jobs.remedy import Request
 
 
 def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask: Path | None, console: Console, *, overwrite: bool) -> None:
@@ -28,25 +29,21 @@ def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask:
         place = f"[{number}/{count}] " if count > 1 else ""
         arrow = f" -> {entry.out} ({entry.seconds:.1f} s)" if entry.status == "done" else ""
         text = blamed(entry) if entry.status == "failed" else f"{entry.source}: {entry.words}{arrow}"
-        line = f"{place}{'failed: ' if entry.status == 'failed' else ''}{text}"
-        printable = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")  # a name need not be text
-        console.print(printable, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        _say(console, f"{place}{'failed: ' if entry.status == 'failed' else ''}{text}")
 
     entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
     if others := passed_over(pictures):
         kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
-        console.print(
-            f"passed over {len(others)} that cannot be read or are films ({kinds}), such as {others[0]}", highlight=False, soft_wrap=True
-        )
+        _say(console, f"passed over {len(others)} that cannot be read or are films ({kinds}), such as {others[0]}")
     failed = [entry for entry in entries if entry.status == "failed"]
     if len(entries) == 1 and failed:
         print(f"sfumato: {blamed(failed[0])}", file=sys.stderr)
     elif len(entries) > 1:
         done, skipped = (sum(entry.status == status for entry in entries) for status in ("done", "skipped"))
-        left = sum(entry.status == "done" and entry.words.endswith(NOTHING) for entry in entries)
+        left = sum(entry.nothing for entry in entries)
         counts = {"repaired": done - left, "left as they were": left, "done before": skipped, "failed": len(failed)}
         told = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "repaired")
-        console.print(f"{told}; see {out / NAME}" if (out / NAME).exists() else told, highlight=False)
+        _say(console, f"{told}; see {out / NAME}" if (out / NAME).exists() else told)
     if failed:
         sys.exit(2)
 
@@ -56,6 +53,16 @@ def blamed(entry: Entry) -> str:
     return entry.words if entry.source in entry.words else f"{entry.source}: {entry.words}"
 
 
+def _say(console: Console, line: str) -> None:
+    """A line to the letter, and not in markup."""
+    console.print(_printable(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+
+def _printable(line: str) -> str:
+    """With marks in the place of what is no text: a file's name need not be."""
+    return line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def _film(path: Path, out: Path, request: Request, console: Console, *, overwrite: bool) -> None:
     from rich.progress import Progress
 
@@ -63,7 +70,7 @@ def _film(path: Path, out: Path, request: Request, console: Console, *, overwrit
         out if out.suffix.lower() in film.SUFFIXES else out / path.with_suffix(".mkv" if path.suffix.lower() == ".mkv" else ".mp4").name
     )
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task(path.name, total=None)
+        task = progress.add_task(escape(_printable(path.name)), total=None)
         try:
 
             def tell(done: int, total: int) -> None:
@@ -73,4 +80,4 @@ def _film(path: Path, out: Path, request: Request, console: Console, *, overwrit
         except SfumatoError:
             progress.stop()
             raise
-    console.print(f"{path}: {words} -> {target}", highlight=False)
+    _say(console, f"{path}: {words} -> {target}")

@@ -145,7 +145,7 @@ def diagnose(images: Images, *, source: Source | None = None, scratches: bool = 
     spread = likeliest(pieces, noise=noise, quality=quality) if blur and noise is not None else None
     if blur and spread:
         # A subject in stripes has a spectrum like that of a blur, and a background out of focus soft edges: both have to say so.
-        spread = spread if _SOFT <= spread.sigma and spread.widest < _AGREE * blur else None
+        spread = spread if spread.sigma >= _SOFT and spread.widest < _AGREE * blur else None
         blur = spread.sigma if spread else 0.0
     return Diagnosis(
         noise=noise,

@@ -21,6 +21,8 @@ _REACH = 3
 """Of the surroundings of a pixel."""
 REACH = _REACH + 1
 """How far `impulses` looks, in pixels, with the border's mirror."""
+_TOGETHER = 1 << 20
+"""Values in which wrong ones are looked for at once."""
 _WIDEST = 7
 """A scratch is thinner than this, in pixels."""
 _LINE = 21
@@ -65,21 +67,36 @@ def impulses(images: Images, *, each: bool = False, hit: bool | None = None) -> 
     areas of 3 x 3 pixels and more are believed; in a picture that is hit by salt and pepper no other black or white is, and whether it is
     so `hit` is asked of the picture if it is not told. No pixel farther away than `REACH` matters otherwise.
     """
-    ends = _ends(images)
-    either = ends.any(dim=0)
-    _, spread, enough = _surroundings(images, either)
-    # Among 8 neighbours, of those that are not black or white themselves.
-    low, high = _nearest(images, either)
-    out = torch.maximum(low - images, images - high)
-    # As far again from the next one as these are from each other, and clearly visible.
-    wrong = enough & (out > torch.maximum(4 * spread, high - low).clamp_min(0.12))
-    for i in range(len(images)):
-        if hit if hit is not None else density(images[i : i + 1]) > 0.005:
-            wrong[i] |= either[i] & ~torch.stack([_solid(end[i : i + 1]) for end in ends]).any(dim=0)[0]
+    wrong = torch.cat([_wrong_in(image, hit) for image in images.split(1)])
     # Something must be left to fill from.
     wrong &= ~wrong.flatten(2).all(dim=2)[:, :, None, None]
     known = (~wrong).to(images)
     return known if each else known.amin(dim=1, keepdim=True)
+
+
+def _wrong_in(image: Images, hit: bool | None) -> Bool[Tensor, "1 c h w"]:
+    """Which values of one picture are wrong. Some rows are looked at together: what is found on the way takes twenty times the memory."""
+    h, rows = image.shape[2], max(64, _TOGETHER // (image.shape[1] * image.shape[3]))
+    bands = [(top, min(h, top + rows)) for top in range(0, h, rows)]
+    if hit is None:
+        hit = sum(density(image[:, :, top:end]) * (end - top) for top, end in bands) > 0.005 * h
+    return torch.cat([_wrong_between(image, top, end, hit) for top, end in bands], dim=2)
+
+
+def _wrong_between(image: Images, top: int, end: int, hit: bool) -> Bool[Tensor, "1 c _rows w"]:
+    first = max(0, top - REACH)
+    seen = image[:, :, first : end + REACH]
+    ends = _ends(seen)
+    either = ends.any(dim=0)
+    _, spread, enough = _surroundings(seen, either)
+    # Among 8 neighbours, of those that are not black or white themselves.
+    low, high = _nearest(seen, either)
+    out = torch.maximum(low - seen, seen - high)
+    # As far again from the next one as these are from each other, and clearly visible.
+    wrong = enough & (out > torch.maximum(4 * spread, high - low).clamp_min(0.12))
+    if hit:
+        wrong |= either & ~torch.stack([_solid(each) for each in ends]).any(dim=0)
+    return wrong[:, :, top - first : end - first]
 
 
 @torch.no_grad()

@@ -35,6 +35,8 @@ class Entry:
     """`done`, `failed`, `skipped` because it was done before, or `begun`."""
     words: str
     """What was found and done, or why it failed."""
+    nothing: bool = False
+    """Whether it was done by leaving the picture as it was."""
     seconds: float = 0.0
 
 
@@ -80,7 +82,9 @@ class Manifest:
         facts = self._facts(path, mask) if entry.status == "done" else {}
         row = {**dataclasses.asdict(entry), "source": os.path.abspath(path), "place": self._place(target), **facts}
         row |= {"made": digest(target)} if entry.status == "done" else {}
-        row |= {"begun": time.time(), "fresh": not target.exists()} if entry.status == "begun" else {}
+        if entry.status == "begun":
+            # If this line remains the last, what is found there is ours: nobody else's was there.
+            row |= {"begun": time.time(), "fresh": not target.exists() or self.mine(path, target)}
         self._note(row)
         with disk.storing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,10 +116,13 @@ def digest(path: Path) -> str:
 
 
 def _asked(request: Request) -> dict[str, Any]:
-    """The request as it comes back from JSON, with what is in the model's file. Where it is computed does not matter."""
+    """The request as it comes back from JSON, with what is in the files of the models. Where it is computed does not matter."""
     kept = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name not in ("device", "memory", "tile")}
     if isinstance(request.model, str | Path):
         kept["weights"] = digest(weights.find(request.model))
     elif request.model is not None:
         kept |= {"model": type(request.model).__qualname__, "weights": weights_hash(request.model)}
+    elif request.method is None:  # a better bundled model is another one
+        names = (f"upscale-x{request.scale or 2}",) if request.task == "upscale" else ("restore", "deblur", "inpaint")
+        kept["weights"] = {name: digest(path) for name, path in weights.bundled().items() if name in names}
     return json.loads(json.dumps({**kept, "sfumato": __version__}, default=str))

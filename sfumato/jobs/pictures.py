@@ -6,6 +6,7 @@ A run that was stopped goes on with the same command: what the manifest says is 
 is left alone. A picture that fails is named with the reason, and the rest goes on.
 """
 
+import contextlib
 import errno
 import functools
 import glob
@@ -43,8 +44,8 @@ def restore_pictures(
     `mask` is a picture of the same size, white where to fill in, or a folder of such under the pictures' names and folders. `tell` is
     called after each with its entry, its number and how many there are. A file that is there already and was not made by an earlier run
     into the same folder, or was changed since, stays, unless `overwrite`; an original, and a mask, stays in any case. Raises SettingError
-    for a request that cannot be, DataError if there is no picture, StorageError if `out` cannot be written; whatever else is wrong with
-    a picture is in its entry.
+    for a request that cannot be, DataError if there is no picture, StorageError if `out` cannot be written or another run is at work
+    there; whatever else is wrong with a picture is in its entry.
     """
     request.check()
     if not sources:
@@ -55,23 +56,25 @@ def restore_pictures(
         raise DataError(f"no picture in {', '.join(map(str, sources))}; looked for names ending in {', '.join(sorted(SUFFIXES))}")
     if alone and len(found) > 1:
         raise SettingError(f"{out} is one picture and there are {len(found)} to repair; give a folder with --out")
-    if not alone and out.suffix.lower() in SUFFIXES:
+    if not alone and out.suffix.lower() in SUFFIXES | _OTHERS:
         raise SettingError(f"{out}: pictures are written as {', '.join(files.FORMATS)}; choose another --out")
     folder = out.parent if alone else out
     masks = [] if mask is None else [mask] if mask.is_file() else mask.rglob("*")
     originals = {path.resolve() for path, _ in found} | {path.resolve() for path in masks}
     # Where only originals lie nothing will be written, no manifest either.
     writes = not alone and any((folder / name).resolve() not in originals for _, name in found)
-    manifest = Manifest(folder / NAME if writes else None, request)
     entries = []
-    for place in {(folder / name).parent for _, name in found}:
-        disk.sweep(place, below=False)
-    beside = [path for path, _ in found]
-    for number, (path, name) in enumerate(found, 1):
-        target, own = (out if alone else folder / name), functools.partial(_mask_of, mask, path, name.parent, beside)
-        entry = _attempt(path, target, request, own, manifest, originals, overwrite=overwrite)
-        tell(entry, number, len(found))
-        entries.append(entry)
+    # Two runs would take each other's names, and each go by a manifest that does not know of the other.
+    with disk.alone(folder) if writes else contextlib.nullcontext():
+        manifest = Manifest(folder / NAME if writes else None, request)
+        for place in {(folder / name).parent for _, name in found}:
+            disk.sweep(place, below=False)
+        beside = [path for path, _ in found]
+        for number, (path, name) in enumerate(found, 1):
+            target, own = (out if alone else folder / name), functools.partial(_mask_of, mask, path, name.parent, beside)
+            entry = _attempt(path, target, request, own, manifest, originals, overwrite=overwrite)
+            tell(entry, number, len(found))
+            entries.append(entry)
     return entries
 
 
@@ -138,8 +141,13 @@ def _attempt(
     """One picture, unless it was done before. A file at `target` is replaced only if it is of an earlier run, or to be overwritten."""
     began = time.perf_counter()
 
-    def entry(status: str, words: str) -> Entry:
-        return Entry(source=str(path), out=str(target), status=status, words=words, seconds=round(time.perf_counter() - began, 2))
+    def entry(status: str, words: str, *, nothing: bool = False) -> Entry:
+        seconds = round(time.perf_counter() - began, 2)
+        return Entry(source=str(path), out=str(target), status=status, words=words, nothing=nothing, seconds=seconds)
+
+    def still() -> None:
+        if not overwrite and _state(target) != before:
+            raise ImageError(f"{target} has come to be there meanwhile; choose another --out, or say --overwrite")
 
     own: Path | None = None
     try:
@@ -148,25 +156,50 @@ def _attempt(
             return earlier
         if target.resolve() in originals:
             raise ImageError(f"{path}: {target} is an original and would be written over; choose another --out")
-        if target.exists() and not overwrite and not manifest.mine(path, target):
+        before = _state(target)
+        if before and not overwrite and not manifest.mine(path, target):
             raise ImageError(f"{target} is there already; choose another --out, or say --overwrite")
         manifest.add(entry("begun", ""), path, target, own)
-        words = repair(path, target, request, mask=own)
-        made = entry("done", words)
-    except StorageError as error:
-        if getattr(error.__cause__, "errno", None) != errno.ENAMETOOLONG:
-            raise  # the next one would fail too
-        made = entry("failed", str(error))
-    except (SfumatoError, MemoryError, RuntimeError) as error:
-        short = isinstance(error, MemoryError) or "memory" in str(error)
-        if isinstance(error, RuntimeError) and not short:
+        plan = repair(path, target, request, mask=own, check=still)
+        made = entry("done", plan.words, nothing=plan.nothing)
+    except BaseException as error:
+        made = entry("failed", _why(path, error))
+        if _ends_all(error):
+            # What comes to lie there from now on is not ours.
+            with contextlib.suppress(StorageError):
+                manifest.add(made, path, target, own)
             raise
-        made = entry("failed", str(error) if isinstance(error, SfumatoError) else f"{path}: not enough memory; give less --memory")
-    except BaseException:  # interrupted: what comes to lie there from now on is not ours
-        manifest.add(entry("failed", f"{path}: interrupted"), path, target, own)
-        raise
     manifest.add(made, path, target, own)
     return made
+
+
+def _why(path: Path, error: BaseException) -> str:
+    """What is told of a picture that failed."""
+    if isinstance(error, SfumatoError):
+        return str(error)
+    if _short(error):
+        return f"{path}: not enough memory; give less --memory"
+    return f"{path}: {error}" if isinstance(error, Exception) else f"{path}: interrupted"
+
+
+def _ends_all(error: BaseException) -> bool:
+    """Whether the next picture would fail too, or was not wanted any more."""
+    if isinstance(error, StorageError):
+        return getattr(error.__cause__, "errno", None) != errno.ENAMETOOLONG
+    return not isinstance(error, SfumatoError) and not _short(error)
+
+
+def _short(error: BaseException) -> bool:
+    """Whether memory ran out; torch says so in words."""
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error))
+
+
+def _state(target: Path) -> tuple[int, int, int] | None:
+    """What changes with the file at `target`; None if there is none."""
+    if not target.exists():
+        return None
+    found = target.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _mask_of(mask: Path | None, path: Path, below: Path, pictures: Sequence[Path]) -> Path | None:

@@ -15,7 +15,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import nn
@@ -34,6 +34,8 @@ from sfumato.store import weights
 Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
 Find = Literal["scratches", "dead-pixels"]
 Ways = Literal[1, 4, 8]
+
+_CHOICES = {"task": get_args(Task), "find": get_args(Find), "precision": get_args(Precision), "ensemble": get_args(Ways)}
 
 PRIOR = "deep-image-prior"
 """The method that fits a network to the one picture."""
@@ -86,6 +88,12 @@ class Request:
 
     def check(self) -> None:
         """Raises SettingError for what cannot be, or would have no effect."""
+        if isinstance(self.find, str):
+            raise SettingError(f"find = {self.find!r} is one text; give several, as in find=({self.find!r},)")
+        for name, choices in _CHOICES.items():
+            for value in self.find if name == "find" else (getattr(self, name),):
+                if value not in choices:
+                    raise SettingError(f"{name} = {value!r} is none of {', '.join(map(str, choices))}")
         if not 0 <= self.strength <= 2:
             raise SettingError(f"strength = {self.strength:g} is outside [0, 2]")
         if self.strength != 1 and self.task == "upscale":

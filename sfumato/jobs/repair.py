@@ -6,6 +6,8 @@ What does not fit into memory goes through `repair_rows.py`.
 """
 
 import dataclasses
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,45 +29,53 @@ _WHOLE = 120
 """Bytes for each pixel, before and after, of a picture that is held whole: stored, as numbers, repaired, and copies on the way."""
 
 
-def repair(path: Path, target: Path, request: Request, *, mask: Path | None = None) -> str:
-    """Repairs the picture at `path` into `target` and says in one line what was found and done.
+def repair(path: Path, target: Path, request: Request, *, mask: Path | None = None, check: Callable[[], None] = lambda: None) -> Remedy:
+    """Repairs the picture at `path` into `target` and returns what was found and done, `words` of which are one line.
 
     Size, bit depth, opacity, colour profile and all that the file says beside its pixels are kept. A picture that would not fit
-    into the memory of the request is repaired some rows at a time. Raises ImageError for a picture or a mask that cannot be used.
+    into the memory of the request is repaired some rows at a time. `check` is called right before the file is written, and what it
+    raises leaves `target` as it is. Raises ImageError for a picture or a mask that cannot be used.
     """
     pixels = strips.megapixels(path) * 1e6
     enlarged = (request.scale or 4) ** 2 if request.task == "upscale" else 1
-    if pixels > decode.MAX_PIXELS or pixels * (1 + enlarged) * _WHOLE / 2 > request.memory - BASE:
+    need = BASE + pixels * (1 + enlarged) * _WHOLE / 2
+    if pixels > decode.MAX_PIXELS or need > request.memory:
+        enough = "" if pixels > decode.MAX_PIXELS else f"{math.ceil(need / 1e8) / 10:.1f}GB of --memory, or "
+        if bmps := [file for file in (path, mask) if file is not None and file.suffix.lower() == ".bmp"]:
+            raise ImageError(f"{bmps[0]}: a BMP can only be read whole; wants {enough}to be converted to PNG or TIFF")
         try:
-            return repair_rows(path, target, request, mask)
+            return repair_rows(path, target, request, mask, check)
         except MissingExtraError as error:
-            need = (pixels * (1 + enlarged) * _WHOLE / 2 + BASE) / 1e9
-            wants = "strips" if pixels > decode.MAX_PIXELS else f"{need:.1f}GB of --memory, or strips"
-            raise MissingExtraError(f'{path}: wants {wants}, and those pip install "sfumato[vips]"') from error
+            raise MissingExtraError(f'{path}: wants {enough}strips, and those pip install "sfumato[vips]"') from error
     picture = files.read(path, lossless=True)
     images = as_images(picture.pixels)
     if picture.alpha is not None:
         images = bled(images, as_images(picture.alpha))
     plan = remedy(request, images, known=None if mask is None else _known(mask, picture), quality=_quality(picture))
     if plan.nothing:
+        check()
         if files.same_format(path, target):
             files.copy(path, target)
         else:
             files.write(target, picture)
-        return plan.words
-    if (need := _method_memory(plan, images)) > request.memory:
-        raise ImageError(f"{path}: {plan.method} would take {need / 1e9:.1f}GB for it; give more --memory")
+        return plan
     made = repaired(images, plan, request)
     if picture.alpha is not None:
         made = hidden(made, as_images(picture.pixels), as_images(picture.alpha))
     pixels, alpha = as_pixels(made, picture.pixels.dtype), _opacity(picture, made)
     jpeg = picture.jpeg if torch.equal(pixels, picture.pixels) else picture.fine_jpeg
+    check()
     files.write(target, dataclasses.replace(picture, pixels=pixels, alpha=alpha, jpeg=jpeg))
-    return plan.words
+    return plan
 
 
 def repaired(images: Images, plan: Remedy, request: Request) -> Maps:
-    """What the remedy makes of one picture held whole, as strong as asked for and only where there is something to fill in."""
+    """What the remedy makes of one picture held whole, as strong as asked for and only where there is something to fill in.
+
+    Raises ImageError if that takes more than the memory of the request.
+    """
+    if (need := _method_memory(plan, images)) > request.memory:
+        raise ImageError(f"{plan.method} would take {need / 1e9:.1f}GB for it; give more --memory")
     return blended(images, _made(plan, request, images), strength=request.strength, known=plan.known)
 
 

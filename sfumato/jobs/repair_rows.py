@@ -32,7 +32,7 @@ Known = Callable[[int, int], Planes]
 """From the first row and the one after the last: 1 where they are to be believed."""
 
 
-def repair_rows(path: Path, target: Path, request: Request, mask: Path | None) -> str:
+def repair_rows(path: Path, target: Path, request: Request, mask: Path | None, check: Callable[[], None]) -> Remedy:
     """`repair` for a picture that does not fit. Raises ImageError for what would have to see the whole of it."""
     if "scratches" in request.find or request.method is not None:
         raise ImageError(f"{path}: too large for {request.memory / 1e9:g} GB with --find scratches or --method; give more --memory")
@@ -53,8 +53,9 @@ def repair_rows(path: Path, target: Path, request: Request, mask: Path | None) -
         if plan.known is not None and known is None:
             known = _wrong(source, hit=True)
         if plan.nothing and files.same_format(path, target):
+            check()
             files.copy(path, target)
-            return plan.words
+            return plan
         if plan.network is not None and plan.network.context is None:
             raise ImageError(f"{path}: this network looks at the whole picture at once, which does not fit; give more --memory")
         sizes = (source.size[0] * plan.scale, source.size[1] * plan.scale)
@@ -62,8 +63,9 @@ def repair_rows(path: Path, target: Path, request: Request, mask: Path | None) -
         with strips.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, said=said) as sink:
             for rows in _repaired_rows(source, known, plan, request):
                 sink.write(rows)
+            check()
             sink.finish()
-    return plan.words
+    return plan
 
 
 def _sample(source: strips.Source) -> Any:

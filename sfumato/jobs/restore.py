@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
 from sfumato.core.errors import ImageError
@@ -36,14 +36,15 @@ def restore(
     find: tuple[Find, ...] = (),
     precision: Precision = "fp32",
     ensemble: Ways = 1,
+    memory: float = 2e9,
     device: str = "auto",
 ) -> Any:
     """The picture, repaired: a tensor for a tensor, a PIL image for a PIL image or a path.
 
     Tensors are images in [0, 1], (n, c, h, w) or (c, h, w), each looked at for itself. `model` is a bundled name, a run folder, a file
-    or a network, by default the bundled one for the `task`; `mask` is bright where to fill in, of the picture's size. The other
-    arguments are as in `Request`. For files, with all that they say beside their pixels, there is `restore_pictures`. Raises
-    SettingError for a request that cannot be, ImageError for a picture or a mask that cannot be used.
+    or a network, by default the bundled one for the `task`; `mask` is bright where to fill in, of the picture's size; `memory` is in
+    bytes. The other arguments are as in `Request`. For files, with all that they say beside their pixels, there is `restore_pictures`.
+    Raises SettingError for a request that cannot be, ImageError for a picture or a mask that cannot be used.
     """
     network = weights.load(model) if isinstance(model, str | Path) else model
     request = Request(
@@ -57,6 +58,7 @@ def restore(
         find=find,
         precision=precision,
         ensemble=ensemble,
+        memory=memory,
         device=device,
     )
     request.check()
@@ -66,17 +68,20 @@ def restore(
             raise ImageError(
                 f"a tensor of shape {tuple(picture.shape)} and {picture.dtype} is not images (n, c, h, w) or (c, h, w) in [0, 1]"
             )
+        if not picture.numel():
+            raise ImageError(f"a tensor of shape {tuple(picture.shape)} has no pixels; images are (n, c, h, w) or (c, h, w)")
         images = picture if picture.ndim == 4 else picture[None]
         if not torch.isfinite(images).all():
             raise ImageError("the tensor holds NaN or infinite numbers; images are in [0, 1]")
-        if images.numel() and images.abs().max() > _LARGEST:
+        if images.abs().max() > _LARGEST:
             raise ImageError(f"the tensor holds numbers up to {images.abs().max().item():.4g}; images are in [0, 1]")
         masks = [known] * len(images) if known is None or len(known) == 1 else list(known.split(1))
         if len(masks) != len(images):
             raise ImageError(f"{len(masks)} masks for {len(images)} images; give one, or one for each")
         made = torch.cat([_one(image[None].float().cpu(), own, request) for image, own in zip(images, masks, strict=True)])
         return (made if picture.ndim == 4 else made[0]).to(picture.device)
-    return _pil(_opened(picture), known, request, quality=_quality(picture))
+    quality = _quality(picture)  # before it is loaded
+    return _pil(_opened(picture), known, request, quality=quality)
 
 
 def _one(images: Tensor, known: Planes | None, request: Request, *, quality: int | None = None) -> Tensor:
@@ -90,24 +95,33 @@ def _one(images: Tensor, known: Planes | None, request: Request, *, quality: int
 def _opened(picture: Image.Image | str | Path) -> Image.Image:
     """The picture, upright. Raises ImageError for a file that is none, or that is more than an image of this kind can hold."""
     if isinstance(picture, Image.Image):
-        return ImageOps.exif_transpose(picture)
+        return _upright(picture)
     found = notes.samples(Path(picture))
     if found.bits == 16 and found.channels > 1:
         raise ImageError(f"{picture}: no PIL image holds 16 bits of colour; restore_pictures repairs it from file to file")
     with decode.opened(Path(picture), str(picture)) as image:
         decode.refuse_several(image)
-        upright = ImageOps.exif_transpose(image)
-        upright.load()
-    return upright
+        return _upright(image)
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if not min(image.size):
+        raise ImageError(f"an image of {image.width} x {image.height} has no pixels")
+    if image.mode in decode.WIDE and "transparency" in image.info:
+        raise ImageError("no PIL image holds 16 bits and opacity; restore_pictures repairs it from file to file")
+    upright = decode.upright(image)
+    upright.load()
+    return upright.convert("LA") if upright.mode == "La" else upright  # Pillow converts La into nothing else
 
 
 def _quality(picture: Image.Image | str | Path) -> int | None:
-    """That of a JPEG, as its file says; nothing of what is none, or of an image that was changed since it was read."""
+    """That of a JPEG, as its file says; nothing of what is none, or of an image that has been loaded: its pixels may be others by now."""
     if not isinstance(picture, Image.Image):
         jpeg = notes.of_file(Path(picture))[0].jpeg
         return jpeg.quality() if jpeg else None
-    tables = getattr(picture, "quantization", None)
-    return tables_quality([tables[0]]) if tables else None
+    if isinstance(picture, JpegImagePlugin.JpegImageFile) and picture.tile and not picture.decoderconfig and picture.quantization:
+        return tables_quality([picture.quantization[0]])
+    return None
 
 
 def _pil(image: Image.Image, known: Planes | None, request: Request, *, quality: int | None) -> Image.Image:
@@ -116,7 +130,9 @@ def _pil(image: Image.Image, known: Planes | None, request: Request, *, quality:
     Colour profile, resolution, EXIF and comment are in its `info`, for whoever saves it.
     """
     made = _wide(image, known, request) if image.mode in decode.WIDE else _layers(image, known, request, quality)
-    made.info = {name: image.info[name] for name in ("icc_profile", "dpi", "exif", "comment") if name in image.info}
+    # The profile of CMYK would say nothing about the RGB that it becomes.
+    kept = ("dpi", "exif", "comment") if image.mode in ("CMYK", "LAB") else ("icc_profile", "dpi", "exif", "comment")
+    made.info = {name: image.info[name] for name in kept if name in image.info}
     return made
 
 
@@ -143,9 +159,10 @@ def _layers(image: Image.Image, known: Planes | None, request: Request, quality:
 def _known(mask: Tensor | Image.Image | str | Path) -> Planes:
     """For all images, or for each of them."""
     if isinstance(mask, Tensor):
-        if mask.ndim > 4 or mask.ndim < 2:
+        if mask.ndim > 4 or mask.ndim < 2 or not mask.numel():
             raise ImageError(f"a mask of shape {tuple(mask.shape)} is none of (h, w), (1, h, w), (n, 1, h, w)")
         bright = mask.float().reshape(-1 if mask.ndim == 4 else 1, mask.shape[-3] if mask.ndim > 2 else 1, *mask.shape[-2:])
-        return dark(bright.amax(dim=1, keepdim=True), "the mask")
+        names = ["the mask"] if len(bright) == 1 else [f"mask {i} of {len(bright)}" for i in range(1, len(bright) + 1)]
+        return torch.cat([dark(one, name) for one, name in zip(bright.amax(dim=1, keepdim=True).split(1), names, strict=True)])
     layers = as_images(torch.from_numpy(np.array(decode.convert(_opened(mask), 4))))
     return dark(layers[:, :3].amax(dim=1, keepdim=True) * layers[:, 3:], "the mask")

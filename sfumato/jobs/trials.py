@@ -26,7 +26,7 @@ from sfumato.degrade.base import Degraded
 from sfumato.jobs.damages import Trial, trial
 from sfumato.jobs.deep_prior import deep_prior
 from sfumato.jobs.looks import coloured, comparer
-from sfumato.jobs.remedy import PRIOR, Request, Task, Ways, remedy
+from sfumato.jobs.remedy import METHODS, PRIOR, Request, Task, Ways, remedy
 from sfumato.jobs.repair import repaired
 from sfumato.jobs.tiles import restored
 from sfumato.metrics.base import Measurement, Protocol
@@ -64,14 +64,16 @@ def judge(
             return seen.images if plan.nothing else repaired(seen.images, plan, request)
 
         return judge_restorer(model, damage, data, **how, other=chosen)
-    if model == PRIOR and trial(damage).scale == 1 and ensemble == 1:
-        fitted = partial(deep_prior, device=device)
-        return judge_restorer(model, damage, data, **how, other=lambda seen, _: fitted(seen.images, known=seen.known))
-    if model not in classical.METHODS:
+    if model not in METHODS:
         return judge_restorer(model, damage, data, **how)
+    needs = classical.METHODS[model].needs if model != PRIOR else ()
     if ensemble != 1:
         raise SettingError(f"ensemble = {ensemble} has no effect on {model}; leave it out")
-    needs = classical.METHODS[model].needs
+    if trial(damage).scale > 1 and "scale" not in needs:
+        raise SettingError(f"{damage} is to be enlarged, and {model} does not enlarge; the method for it is bicubic")
+    if model == PRIOR:
+        fitted = partial(deep_prior, device=device)
+        return judge_restorer(model, damage, data, **how, other=lambda seen, _: fitted(seen.images, known=seen.known))
 
     def other(seen: Degraded, kernels: Kernels | None) -> Resized:
         told = {"noise": float(seen.noise), "known": seen.known, "kernels": kernels, "scale": trial(damage).scale}
