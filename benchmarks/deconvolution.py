@@ -15,8 +15,8 @@ from sfumato.core import runtime
 from sfumato.jobs import trials
 from sfumato.metrics.base import Measurement
 
-BALANCES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
-STEPS = (3, 5, 10, 20, 30, 50, 100)
+BALANCES = (0.5, 1.0, 2.0, 4.0)
+STEPS = (5, 10, 20, 30, 50)
 
 
 def psnr(found: list[Measurement]) -> float:

@@ -81,6 +81,7 @@ def written(path, kind):
     [
         *((f"{kind}.png", kind) for kind in ("grey", "colour", "alpha", "palette", "16 bits")),
         ("grey.tif", "grey"),
+        ("colour.tif", "colour"),
         ("16.tif", "16 bits"),
         ("colour.webp", "colour"),
         ("alpha.webp", "alpha"),
@@ -100,6 +101,17 @@ def test_a_network_that_changes_nothing_leaves_a_file_as_it_was(name, kind, tmp_
     assert before.dpi == pytest.approx(after.dpi) if before.dpi else after.dpi is None
     with Image.open(target) as image:
         assert image.getexif().get(0x0112, 1) == 1, "the turn would be carried out twice"
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.tif"])
+def test_a_network_that_changes_nothing_leaves_sixteen_bits_of_colour_as_they_were(name, tmp_path, same):
+    vips = pytest.importorskip("pyvips")
+    pixels = RNG.integers(0, 65536, (13, 17, 3), dtype=np.uint16)
+    vips.Image.new_from_array(pixels, interpretation="rgb16").write_to_file(str(tmp_path / name))
+    repair(tmp_path / name, tmp_path / "out" / name, same)
+    after = vips.Image.new_from_file(str(tmp_path / "out" / name))
+    assert np.array_equal(after.numpy(), pixels)
+    assert (after.format, after.interpretation) == ("ushort", "rgb16")
 
 
 def test_a_jpeg_keeps_what_it_says_and_is_encoded_as_it_was(tmp_path, same):
@@ -476,7 +488,7 @@ def test_a_method_that_wants_more_memory_says_how_much(tmp_path, brighter):
 
 
 @pytest.mark.parametrize(
-    ("shape", "kind"), [((1, 1), "L"), ((1, 1), "RGBA"), ((8, 3000), "RGB"), ((2, 3), "L")], ids=["dot", "clear dot", "ribbon", "tiny"]
+    ("shape", "kind"), [((1, 1), "L"), ((1, 1), "RGBA"), ((8, 30_000), "RGB"), ((2, 3), "L")], ids=["dot", "clear dot", "ribbon", "tiny"]
 )
 def test_odd_shapes_are_repaired(shape, kind, tmp_path):
     path = tmp_path / "odd.png"

@@ -21,15 +21,17 @@ from sfumato.nn.wiener import centred
 
 _SIDES = (128, 64)
 """Of the windows whose spectra are averaged, in pixels; the first that fits into the picture."""
-_RINGS, _RAYS = 32, 12
+_RINGS, _RAYS = 32, 24
 """Frequencies are averaged over the parts of a target: so many rings out to half a cycle for each pixel, and rays over half a turn."""
-_SLOPES = torch.linspace(1.6, 3.4, 7)
+_SLOPES = torch.linspace(1.6, 3.4, 6)
 """Powers a by which photographs' spectra fall."""
-_CONTRASTS = torch.logspace(-8, -1, 50)
+_CONTRASTS = torch.logspace(-8, -1, 40)
 """Power of photographs at one cycle for each pixel, were they not blurred."""
 _LUMA = (0.299, 0.587, 0.114)
 _ROUNDING = 0.3 / 255
 """Noise of 8 bits."""
+_HIDDEN = (1 / 255, 2 / 255)
+"""Noise that a JPEG may have had where it keeps something, and nobody sees where it keeps nothing."""
 _SPENT = 1.5
 """A JPEG keeps nothing of a frequency that has little more power than its quantisation."""
 _ROUND, _STRAIGHT = 8.0, 50.0
@@ -52,11 +54,10 @@ def likeliest(crops: Images, *, noise: float, quality: int | None = None) -> Blu
         return None
     seen = _power(crops, side)
     share = sum(weight**2 for weight in _LUMA) if crops.shape[1] == 3 else 1.0
-    floor = torch.full_like(seen, max(noise**2 * share, _ROUNDING**2))
-    heard = torch.ones_like(seen)
-    if quality is not None:
-        steps = _quantisation(quality, side)
-        heard, floor = (seen > _SPENT * steps).float(), floor + steps
+    steps = torch.zeros_like(seen) if quality is None else _quantisation(quality, side)
+    heard = (seen > _SPENT * steps).float()
+    hidden = [level**2 for level in _HIDDEN if quality is not None and level > noise]
+    floors = torch.tensor([max(noise**2 * share, _ROUNDING**2), *hidden])[:, None, None, None] + steps
     if not heard.any():
         return None
 
@@ -64,7 +65,7 @@ def likeliest(crops: Images, *, noise: float, quality: int | None = None) -> Blu
     def loss(blur: Blur) -> float:
         """Minus the logarithm of how likely the spectrum is, as if it were that of a single window: the model is never quite right."""
         power = _model(side) * _passed(blur, side)
-        expected = _CONTRASTS[:, None, None] * power + floor
+        expected = _CONTRASTS[:, None, None] * power + floors
         each = (expected.log() + seen / expected) * (heard * _bins(side)[1] / 2)
         return each.sum(dim=-1).min().item()
 
@@ -73,10 +74,10 @@ def likeliest(crops: Images, *, noise: float, quality: int | None = None) -> Blu
 
     smooth = best(Blur("gaussian", size / 20) for size in range(6, 68, 3))
     disk = best(Blur("defocus", size / 10) for size in range(10, 62, 2))
-    rough = best(Blur("motion", size, turn) for turn in range(0, 180, 15) for size in (3, 5, 7, 9, 11, 13, 16, 20))
+    rough = best(Blur("motion", size, turn / 2) for turn in range(0, 360, 15) for size in (3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20))
     straight = best(
         Blur("motion", size, (rough.angle + turn) % 180)
-        for turn in (-10, -5, 0, 5, 10)
+        for turn in (-5, -2.5, 0, 2.5, 5)
         for size in range(max(3, int(rough.size) - 2), int(rough.size) + 3)
     )
     bound = loss(smooth)
