@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 import pytest
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError, StorageError
@@ -422,6 +422,24 @@ def test_comments_after_the_pixels_of_a_png(tmp_path):
     content = (tmp_path / "x.png").read_bytes()
     (tmp_path / "x.png").write_bytes(content[:-12] + chunk(b"tEXt", b"Author\0somebody") + content[-12:])
     assert read(tmp_path / "x.png").text == {"Author": "somebody"}
+
+
+def test_no_comment_is_lost_because_there_are_several(tmp_path):
+    image = Image.fromarray(colours(channels=1)[..., 0].numpy())
+    notes = PngImagePlugin.PngInfo()
+    for word in ("one", "two", "three"):
+        notes.add_text("Comment", word)
+    image.save(tmp_path / "x.png", pnginfo=notes)
+    carried(tmp_path, ".png")
+    content = (tmp_path / "y.png").read_bytes()
+    assert all(b"Comment\0" + word in content for word in (b"one", b"two", b"three"))
+    image.save(tmp_path / "x.jpg", comment="first")
+    content = (tmp_path / "x.jpg").read_bytes()
+    (tmp_path / "x.jpg").write_bytes(content[:2] + b"\xff\xfe\0\x07zero!" + content[2:])
+    _, again = carried(tmp_path, ".jpg")
+    assert again.text == {"Comment": "zero!\nfirst"}
+    image.save(tmp_path / "x.gif", comment=b"from a GIF")
+    assert read(tmp_path / "x.gif").text == {"Comment": "from a GIF"}
 
 
 @pytest.mark.parametrize("ending", [".gif", ".webp", ".tif", ".png"])

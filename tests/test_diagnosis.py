@@ -210,6 +210,14 @@ def test_which_blur_it_is_is_seen(photo, kind):
         assert found.spread.angle == pytest.approx(30, abs=10)
 
 
+def test_a_blur_of_one_pixel_is_seen_and_none_in_the_sharp_picture():
+    soft = diagnose(damaged(damaged(GREY, "gaussian_blur", sigma=(1.0, 1.0)), "noise", sigma=(0.008, 0.008)))
+    assert soft.task == "deblur"
+    assert soft.spread is not None
+    assert soft.spread.size == pytest.approx(1.0, abs=0.2)
+    assert diagnose(damaged(GREY, "noise", sigma=(0.008, 0.008))).task == "none"
+
+
 @PHOTOS
 def test_motion_is_seen_through_a_jpeg(photo):
     name, settings = BLURS["motion"]

@@ -64,6 +64,23 @@ def test_every_frame_is_repaired_and_the_rest_is_kept(film, brighter, tmp_path):
         assert packets[0] == packets[1]
 
 
+def test_scratches_are_looked_for_in_every_frame_though_the_first_has_none(tmp_path):
+    squares = np.kron(np.random.default_rng(0).uniform(90, 150, (8, 8)), np.ones((16, 16))).astype(np.uint8)
+    with av.open(str(tmp_path / "film.mkv"), "w") as made:
+        stream = made.add_stream("ffv1", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 128, 128, "yuv420p"
+        for i in range(4):
+            frame = squares[..., None].repeat(3, axis=2)
+            frame[:, 60 + i : 63 + i] = frame[:, 60 + i : 63 + i] if i == 0 else 255
+            made.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        made.mux(stream.encode())
+    net = MODELS["gated"](width=4, middle=1, planes=("known",), fill=3).build().eval()
+    words = restore_film(tmp_path / "film.mkv", tmp_path / "out.mkv", Request(model=net, find=("scratches",)))
+    assert words == "at first 0.00% scratches: nothing to fill in, 4 frames"
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert [frame.to_ndarray(format="rgb24").max() < 200 for frame in container.decode(video=0)] == [True] * 4
+
+
 def test_ten_bits_stay_ten_bits_and_title_and_place_stay(tmp_path):
     """A ramp of 512 levels, which 8 bits would halve."""
     ramp = np.linspace(8192, 57344, 512).astype(np.uint16)

@@ -247,7 +247,7 @@ def test_a_folder_keeps_its_shape_and_a_bad_file_stops_nobody(tmp_path, photo, b
     assert "c.png" in entries[0].words
     assert (tmp_path / "out" / "deep" / "b.png").exists()
     rows = [json.loads(line) for line in (tmp_path / "out" / MANIFEST).read_text().splitlines()]
-    assert [row["status"] for row in rows] == ["begun", "failed", "begun", "done", "begun", "done"]
+    assert [row["status"] for row in rows] == ["failed", "writing", "done", "writing", "done"]
 
 
 def test_the_same_command_goes_on_and_another_does_it_again(tmp_path, photo, brighter):
@@ -283,21 +283,83 @@ def test_a_run_that_was_killed_in_between_goes_on(tmp_path, photo, brighter, mon
     lines = (out / MANIFEST).read_text().splitlines()
     (out / MANIFEST).write_text(lines[0] + "\n")
     monkeypatch.chdir(tmp_path)
-    assert restore_pictures(["in/photo.png"], Path("out"), brighter)[0].status == "done"
+    assert restore_pictures(["in/photo.png"], Path("out"), brighter)[0].status == "skipped"
     monkeypatch.chdir(out)
     assert restore_pictures(["../in/photo.png"], Path(), brighter)[0].status == "skipped"
 
 
-def test_a_run_that_was_killed_while_it_did_a_picture_again_goes_on(tmp_path, photo, brighter):
+@pytest.mark.parametrize("came", [True, False], ids=["after", "before"])
+def test_a_run_that_was_killed_while_a_result_took_its_place_goes_on(came, tmp_path, photo, brighter):
     out, again = tmp_path / "out", dataclasses.replace(brighter, strength=0.5)
-    for request in (brighter, again):
-        restore_pictures([photo], out, request)
+    restore_pictures([photo], out, brighter)
+    before = (out / "photo.png").read_bytes()
+    restore_pictures([photo], out, again)
     lines = (out / MANIFEST).read_text().splitlines()
+    assert json.loads(lines[-2])["status"] == "writing"
     (out / MANIFEST).write_text("\n".join(lines[:-1]) + "\n")
-    assert restore_pictures([photo], out, again)[0].status == "done"
+    if not came:
+        (out / "photo.png").write_bytes(before)
+    assert restore_pictures([photo], out, again)[0].status == ("skipped" if came else "done")
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt(), StorageError("disk full"), RuntimeError("launch failure")], ids=repr)
+def test_what_is_saved_where_a_killed_run_would_have_written_stays(tmp_path, photo, brighter):
+    out = tmp_path / "out"
+    restore_pictures([photo], out, brighter)
+    lines = (out / MANIFEST).read_text().splitlines()
+    (out / MANIFEST).write_text(lines[0] + "\n")
+    (out / "photo.png").write_bytes(b"by hand")
+    assert "is there already" in restore_pictures([photo], out, brighter)[0].words
+    assert (out / "photo.png").read_bytes() == b"by hand"
+
+
+def test_what_was_changed_since_it_was_made_is_told_and_made_anew_if_wished(tmp_path, photo, brighter):
+    out = tmp_path / "out"
+    restore_pictures([photo], out, brighter)
+    made = (out / "photo.png").read_bytes()
+    (out / "photo.png").write_bytes(b"")
+    (entry,) = restore_pictures([photo], out, brighter)
+    assert (entry.status, (out / "photo.png").read_bytes()) == ("skipped", b"")
+    assert "changed since: left as it is; --overwrite makes it anew" in entry.words
+    assert restore_pictures([photo], out, brighter, overwrite=True)[0].status == "done"
+    assert (out / "photo.png").read_bytes() == made
+    assert restore_pictures([photo], out, brighter, overwrite=True)[0].words == "done before"
+
+
+def test_a_source_saved_anew_while_it_is_repaired_is_repaired_again(tmp_path, photo, brighter, monkeypatch):
+    with monkeypatch.context() as patch:
+
+        def slowly(path, *rest, **how):
+            plan = repair(path, *rest, **how)
+            Image.new("RGB", (33, 45), "green").save(path)
+            return plan
+
+        patch.setattr("sfumato.jobs.pictures.repair", slowly)
+        assert restore_pictures([photo], tmp_path / "out", brighter)[0].status == "done"
+    assert restore_pictures([photo], tmp_path / "out", brighter)[0].status == "done"
+    assert restore_pictures([photo], tmp_path / "out", brighter)[0].status == "skipped"
+
+
+def test_what_nobody_foresaw_stops_no_folder(tmp_path, photo, brighter, monkeypatch):
+    (photo.parent / "a.png").write_bytes(photo.read_bytes())
+
+    def stumbles(path, *rest, **how):
+        if path.name == "a.png":
+            raise ValueError("two\nlines")
+        return repair(path, *rest, **how)
+
+    monkeypatch.setattr("sfumato.jobs.pictures.repair", stumbles)
+    entries = restore_pictures([photo.parent], tmp_path / "out", brighter)
+    assert [entry.status for entry in entries] == ["failed", "done"]
+    assert entries[0].words.endswith("a.png: ValueError: two lines")
+
+
+def test_a_name_of_nothing_is_not_the_folder_one_is_in(tmp_path, photo, brighter, monkeypatch):
+    monkeypatch.chdir(photo.parent)
+    with pytest.raises(DataError, match="no picture was named, but nothing"):
+        restore_pictures([""], tmp_path / "out", brighter)
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), StorageError("disk full"), torch.AcceleratorError("launch failure")], ids=repr)
 def test_what_is_drawn_where_a_run_that_ended_would_have_written_stays(stop, tmp_path, photo, brighter, monkeypatch):
     def stopped(*_, **__):
         raise stop
@@ -534,6 +596,53 @@ def test_strips_are_the_whole_picture(scale, tmp_path, monkeypatch):
     assert (whole.alpha.int() - strips.alpha.int()).abs().max() <= scale - 1
 
 
+def _same_in_strips(tmp_path, request, monkeypatch):
+    """The largest difference where anybody sees anything, and what was said of the whole and of the strips."""
+    said = [repair(tmp_path / "a.png", tmp_path / "whole.png", request).words]
+    monkeypatch.setattr(repairs, "_WHOLE", 1e9)
+    said.append(repair(tmp_path / "a.png", tmp_path / "strips.png", request).words)
+    whole, strips = (files.read(tmp_path / name) for name in ("whole.png", "strips.png"))
+    assert torch.equal(whole.alpha, strips.alpha)
+    off = (whole.pixels.int() - strips.pixels.int()).abs().amax(dim=-1, keepdim=True)
+    assert off[whole.alpha == 0].max() == 0, "what nobody sees stays"
+    return off[whole.alpha > 0].max(), said
+
+
+def test_colours_that_nobody_sees_are_replaced_alike_in_strips(tmp_path, monkeypatch):
+    """Loud ones, under squares large enough for their means to come from far away, and strips that begin where no square does."""
+    pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
+    rows, columns = np.mgrid[:611, :150]
+    clear = ((rows // 70 + columns // 40) % 2 == 0) | ((rows > 200) & (rows < 330))
+    pixels = RNG.integers(60, 200, (611, 150, 4), dtype=np.uint8)
+    pixels[clear] = (255, 0, 255, 0)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    torch.manual_seed(0)
+    config = MODELS["gated"](width=8, middle=2, encoder=(1,), decoder=(1,))
+    net = config.build()
+    torch.nn.init.normal_(net.tail.weight, std=0.1)
+    checkpoint.save(tmp_path / "net.safetensors", net, config, {})
+    monkeypatch.setattr("sfumato.jobs.repair_rows._WIDE", 64)
+    request = Request(task="denoise", model=tmp_path / "net.safetensors", tile=72)
+    off, _ = _same_in_strips(tmp_path, request, monkeypatch)
+    assert off <= 1, "rounding alone may differ"
+    assert (files.read(tmp_path / "a.png").pixels.int() - files.read(tmp_path / "whole.png").pixels.int()).abs().max() > 20
+
+
+def test_colours_that_nobody_sees_decide_nothing_in_strips(tmp_path, monkeypatch):
+    """Salt and pepper, and colour where what is seen is grey."""
+    pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
+    ramp = np.linspace(60, 190, 400).astype(np.uint8)[:, None, None].repeat(400, axis=1).repeat(3, axis=2)
+    ramp = ramp + RNG.integers(0, 2, (400, 400, 1), dtype=np.uint8)
+    ramp[:, 200:] = RNG.choice(np.array([0, 128, 255], np.uint8), (400, 200, 3), p=(0.05, 0.9, 0.05))
+    alpha = np.full((400, 400, 1), 255, np.uint8)
+    alpha[:, 200:] = 0
+    Image.fromarray(np.concatenate([ramp, alpha], axis=2)).save(tmp_path / "a.png")
+    off, said = _same_in_strips(tmp_path, Request(), monkeypatch)
+    assert said[0] == said[1]
+    assert "no salt and pepper" in said[0]
+    assert off == 0
+
+
 def test_a_grey_picture_stored_in_colour_stays_grey_in_strips(tmp_path, monkeypatch):
     pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
     grey = RNG.integers(0, 256, (90, 70, 1), dtype=np.uint8)
@@ -743,3 +852,20 @@ def test_nothing_is_left_beside_originals_that_would_be_written_over(tmp_path, p
     entries = restore_pictures([photo.parent], photo.parent, brighter)
     assert [entry.status for entry in entries] == ["failed", "failed"]
     assert sorted(path.name for path in photo.parent.iterdir()) == ["other.png", "photo.png"]
+
+
+@pytest.mark.parametrize("ending", ["png", "tif"])
+def test_one_bit_stays_one_bit_in_strips(ending, tmp_path, monkeypatch):
+    pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
+    page = RNG.random((300, 210)) > 0.2
+    Image.fromarray(page).save(tmp_path / f"a.{ending}", dpi=(300, 300))
+    monkeypatch.setattr(repairs, "_WHOLE", 1e9)
+    same, loud = model(tmp_path), model(tmp_path, change=0.1, name="loud")
+    repair(tmp_path / f"a.{ending}", tmp_path / f"b.{ending}", Request(task="denoise", model=same))
+    with Image.open(tmp_path / f"b.{ending}") as image:
+        assert image.mode == "1"
+        assert np.array_equal(np.asarray(image), page)
+        assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
+    repair(tmp_path / f"a.{ending}", tmp_path / f"c.{ending}", Request(task="denoise", model=loud))
+    with Image.open(tmp_path / f"c.{ending}") as image:
+        assert image.mode == "L", "what became grey is not made black and white again"

@@ -64,6 +64,10 @@ def test_methods_are_told_what_is_found():
     plan = remedy(Request(method="wiener"), MOVED)
     assert plan.kernels is not None
     assert "wiener, told motion:" in plan.words
+    noisy = degrade(DEGRADATIONS["noise"](sigma=(0.06, 0.06)), blurred("gaussian_blur", sigma=(1.6, 1.6)), rng=torch.Generator()).images
+    assert "wiener, told gaussian:" in remedy(Request(method="wiener"), noisy).words, "though noise is worse"
+    assert "deblur, told gaussian:" in remedy(Request(model="deblur"), noisy).words
+    assert remedy(Request(), noisy).words.endswith(": restore")
     with pytest.raises(SettingError, match="no blur is found, and wiener wants to know it: --blur"):
         remedy(Request(method="wiener", task="deblur"), SHARP)
 
@@ -81,6 +85,8 @@ def test_an_inverse_filter_is_told_of_the_rounding_of_a_jpeg():
     stored = degrade(DEGRADATIONS["jpeg"](quality=(85.0, 85.0)), MOVED, rng=torch.Generator()).images
     assert remedy(Request(), stored).noise == pytest.approx(2 / 255)
     assert remedy(Request(noise=0.001, task="deblur"), stored).noise == 0.001
+    coarse = degrade(DEGRADATIONS["jpeg"](quality=(40.0, 40.0)), MOVED, rng=torch.Generator()).images
+    assert remedy(Request(task="deblur"), coarse).noise == pytest.approx(4.8 / 255, abs=0.5 / 255)
 
 
 def test_a_method_that_fills_in_asks_where():

@@ -147,6 +147,9 @@ def test_what_cannot_be_is_told():
     images = torch.rand(1, 3, 16, 16)
     with pytest.raises(SettingError, match="wants to know noise"):
         restored(network("ffdnet"), images)
+    deconvolving = MODELS["deconvolving"](corrector=MODELS["gated"](width=4, middle=1)).build().eval()
+    with pytest.raises(SettingError, match="noise differs from pixel to pixel; the filters"):
+        restored(deconvolving, torch.rand(1, 3, 40, 40), noise=torch.linspace(0, 0.1, 1600).reshape(1, 1, 40, 40))
     with pytest.raises(SettingError, match="noise has shape"):
         restored(network("ffdnet"), images, noise=torch.zeros(1, 1, 8, 8))
     with pytest.raises(SettingError, match="2 channels, the network takes 3"):

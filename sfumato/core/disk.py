@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sfumato.core.errors import StorageError
@@ -17,19 +17,22 @@ except ImportError:  # Windows, where a file in use cannot be removed anyway
 LEFTOVER = ".*.sfumato-part"
 """What a file is called, hidden beside its place, until it is whole."""
 
+Check = Callable[[Path], None]
+"""Called with a finished file right before it takes its place; what it raises keeps it from doing so."""
 
-def write(path: Path, content: bytes | str) -> None:
-    """Gives the file this content (text as UTF-8), whole or not at all; makes its folder if there is none.
+
+def write(path: Path, content: bytes | str, *, check: Check | None = None) -> None:
+    """Gives the file this content (text as UTF-8), whole or not at all, after `check`; makes its folder if there is none.
 
     Raises StorageError if the disk is full, read-only or not ours; what was there before is then still there.
     """
-    with whole(path) as partial:
+    with whole(path, check=check) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """The place to write to instead of `path`; what was written there becomes `path` at the end, if nothing went wrong inside.
+def whole(path: Path, *, check: Check | None = None) -> Iterator[Path]:
+    """The place to write to instead of `path`; what was written there becomes `path` at the end, if nothing, nor `check`, goes wrong.
 
     Raises StorageError as `write` does.
     """
@@ -39,6 +42,8 @@ def whole(path: Path) -> Iterator[Path]:
             yield place
             with place.open("rb") as file:
                 os.fsync(file.fileno())
+            if check is not None:
+                check(place)
             os.replace(place, path)
 
 

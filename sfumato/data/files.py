@@ -84,8 +84,8 @@ def read(path: Path, *, lossless: bool = False) -> Picture:
         return Picture(pixels=pixels, alpha=alpha, bit_depth=depth, layout=layout, **vars(said))
 
 
-def write(path: Path, picture: Picture) -> None:
-    """Writes the picture in the format of the name's ending (see `FORMATS`), with all of it that the format can hold.
+def write(path: Path, picture: Picture, *, check: disk.Check | None = None) -> None:
+    """Writes the picture in the format of the name's ending (see `FORMATS`), with all of it that the format can hold, after `check`.
 
     What was read with `lossless` comes back as it was: palette and one bit too, if the pixels still have few enough values. JPEG is
     compressed as the picture's own JPEG was, otherwise at quality 95; it and BMP have no opacity, which goes over white. Comments go
@@ -101,7 +101,7 @@ def write(path: Path, picture: Picture) -> None:
         if kind not in ("PNG", "TIFF"):
             raise ImageError(f"{path}: 16-bit pixels can be written as .png or .tif; reduce them to 8 bits first")
         if picture.pixels.shape[-1] > 1 or picture.alpha is not None:
-            _sink(path, picture)
+            _sink(path, picture, check)
             return
     image, encoded = _image(picture, kind), io.BytesIO()
     try:
@@ -111,7 +111,7 @@ def write(path: Path, picture: Picture) -> None:
             annotate(encoded, picture)
     except (ValueError, OSError, ImageError) as error:
         raise ImageError(f"{path}: cannot be written as {kind} ({error})") from error
-    disk.write(path, encoded.getvalue())
+    disk.write(path, encoded.getvalue(), check=check)
 
 
 def same_format(one: Path, other: Path) -> bool:
@@ -120,12 +120,15 @@ def same_format(one: Path, other: Path) -> bool:
     return formats[0] is not None and formats[0] == formats[1]
 
 
-def copy(path: Path, target: Path) -> None:
-    """The file itself, to the byte, however large. Raises ImageError if it cannot be read, StorageError if `target` cannot be written."""
+def copy(path: Path, target: Path, *, check: disk.Check | None = None) -> None:
+    """The file itself, to the byte, however large, after `check`.
+
+    Raises ImageError if it cannot be read, StorageError if `target` cannot be written.
+    """
     with contextlib.ExitStack() as held:
         with decode.reading(str(path)):
             source = held.enter_context(path.open("rb"))
-        with disk.whole(target) as partial, partial.open("wb") as copied:
+        with disk.whole(target, check=check) as partial, partial.open("wb") as copied:
             shutil.copyfileobj(source, copied)
 
 
@@ -185,13 +188,13 @@ def _through_strips(path: Path) -> Picture:
         ) from error
 
 
-def _sink(path: Path, picture: Picture) -> None:
+def _sink(path: Path, picture: Picture, check: disk.Check | None) -> None:
     """Writes what Pillow cannot."""
     h, w, c = picture.pixels.shape
     layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
     with strips.Sink(path, (h, w), c, alpha=len(layers) > 1, depth=16, said=picture) as sink:
         sink.write(torch.cat(layers, dim=-1))
-        sink.finish()
+        sink.finish(check)
 
 
 def _wide(image: Image.Image) -> Tensor:

@@ -34,6 +34,7 @@ _PACKED = (33723, 34377)
 """Of these, captions (IPTC) and Photoshop's blocks: bytes, which some programs count as numbers of four."""
 _CHUNKS = (b"cICP", b"gAMA", b"cHRM", b"sRGB", b"tIME")
 """Of a PNG: how its numbers are to be seen, and when it was last changed."""
+_TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _FOLDERS = (int(ExifTags.IFD.Exif), int(ExifTags.IFD.GPSInfo))
 _NOT_RGB = (5, 8, 9, 10)
 """TIFF's photometric interpretations whose profile says nothing about the RGB that they become: CMYK and three kinds of Lab."""
@@ -80,13 +81,13 @@ class Notes:
     xmp: bytes = b""
     """An XML packet."""
     text: dict[str, str] = field(default_factory=dict)
-    """The comments of a PNG by keyword; that of a JPEG is `Comment`."""
+    """The comments of a PNG by keyword, the last of each; those of a JPEG or GIF are `Comment`, a line each."""
     jpeg: Jpeg | None = None
     """Of a JPEG, grey or colour."""
     photoshop: tuple[bytes, ...] = ()
     """Of a JPEG: Photoshop's blocks, in which captions and keywords are (IPTC)."""
     chunks: tuple[tuple[bytes, bytes], ...] = ()
-    """Of a PNG: other chunks that are kept, by their type."""
+    """Of a PNG: other chunks that are kept, by their type; comments whose keyword comes again are among them."""
 
     @property
     def fine_jpeg(self) -> Jpeg | None:
@@ -207,8 +208,8 @@ def _of_image(image: Image.Image) -> tuple[Notes, int]:
     exif = image.info.get("exif") or bytes.fromhex("".join(image.info.get(_OLD_EXIF, "").split("\n")[3:]))
     exif = exif if not exif or exif.startswith(EXIF) else EXIF + exif
     text = {key: value for key, value in getattr(image, "text", {}).items() if key not in (_XMP, _OLD_EXIF)}
-    if comment := image.info.get("comment") if isinstance(image, JpegImagePlugin.JpegImageFile) else None:
-        text[_COMMENT] = _plain(comment)
+    if comments := _comments(image):
+        text[_COMMENT] = "\n".join(map(_plain, comments))
     notes = Notes(
         exif=_upright(exif) if orientation > 1 else exif,
         icc=b"" if image.mode == "CMYK" else image.info.get("icc_profile") or b"",  # its profile would say nothing about RGB
@@ -331,11 +332,21 @@ def _sized(exif: bytes, size: tuple[int, int]) -> bytes:
     return EXIF + bytes(block)
 
 
+def _comments(image: Image.Image) -> list[bytes | str]:
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        return [content for name, content in image.applist if name == "COM" and content]
+    return [image.info["comment"]] if image.format == "GIF" and image.info.get("comment") else []
+
+
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Those that are kept as they are."""
-    place = len(PNG)
+    """Those that are kept as they are; of comments with the same keyword all but the last are."""
+    found, place = [], len(PNG)
     while place + 8 <= len(png):
         length, kind = struct.unpack_from(">I4s", png, place)
-        if kind in _CHUNKS:
-            yield kind, png[place + 8 : place + 8 + length]
+        found.append((kind, png[place + 8 : place + 8 + length]))
         place += length + 12
+    last = {content.partition(b"\0")[0]: i for i, (kind, content) in enumerate(found) if kind in _TEXTS}
+    for i, (kind, content) in enumerate(found):
+        again = kind in _TEXTS and last[content.partition(b"\0")[0]] != i
+        if kind in _CHUNKS or again:
+            yield kind, content

@@ -61,8 +61,8 @@ def megapixels(path: Path) -> float:
 class Source:
     """An upright picture whose rows can be asked for in any order. Made by `open_strips`."""
 
-    def __init__(self, raw: Path, size: tuple[int, int], channels: int, *, alpha: bool, depth: int, said: Notes) -> None:
-        self.size, self.channels, self.alpha, self.depth = size, channels, alpha, depth
+    def __init__(self, raw: Path, size: tuple[int, int], channels: int, *, alpha: bool, depth: int, bit: bool, said: Notes) -> None:
+        self.size, self.channels, self.alpha, self.depth, self.bit = size, channels, alpha, depth, bit
         self.notes = said
         self._raw = raw
 
@@ -85,7 +85,8 @@ def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
     """
     vips = _pyvips()
     said, orientation = notes.of_file(path)
-    if notes.samples(path).floating:
+    found = notes.samples(path)
+    if found.floating:
         raise ImageError(f"{path}: has floating-point pixels, of no stated range; save it with 8 or 16 bits")
     with _scratch(folder or Path(tempfile.gettempdir()), "strips") as raw:
         try:
@@ -97,16 +98,19 @@ def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
         size = (image.width, image.height) if orientation > 4 else (image.height, image.width)
         alpha = image.bands in (2, 4)
         depth = 16 if image.format == "ushort" else 8
-        yield Source(raw, size, image.bands - alpha, alpha=alpha, depth=depth, said=said)
+        bit = found.bits == 1 and image.bands == 1
+        yield Source(raw, size, image.bands - alpha, alpha=alpha, depth=depth, bit=bit, said=said)
 
 
 class Sink:
-    """A picture that is given row by row, top to bottom, and is a file at the end.
+    """A picture that is given row by row, top to bottom, and is a file at the end: of one bit a pixel if it may be (`bit`) and can.
 
     Use it in a `with`: what it keeps on disk meanwhile, beside `path`, goes when the block is left.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int], channels: int, *, alpha: bool = False, depth: int = 8, said: Notes) -> None:
+    def __init__(
+        self, path: Path, size: tuple[int, int], channels: int, *, alpha: bool = False, depth: int = 8, bit: bool = False, said: Notes
+    ) -> None:
         self._kind = FORMATS.get(path.suffix.lower(), "")
         if not self._kind:
             raise ImageError(f"{path}: a picture of this size can be written as {', '.join(FORMATS)}")
@@ -117,7 +121,7 @@ class Sink:
             raise ImageError(f"{path}: {size[0]} x {size[1]} pixels, but this format has at most {side} a side; write a .png or .tif")
         self._vips = _pyvips()
         self.path, self.size, self.channels, self.alpha, self.depth, self.notes = path, size, channels, alpha, depth, said
-        self._written = 0
+        self._written, self._bit = 0, bit and channels + alpha == 1 and depth == 8
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> "Sink":
@@ -142,10 +146,12 @@ class Sink:
         with disk.storing(self.path):
             rows.detach().cpu().contiguous().numpy().tofile(self._file)
         self._written += h
+        self._bit = self._bit and bool(((rows == 0) | (rows == 255)).all())
 
-    def finish(self) -> None:
-        """Writes the file, whole or not at all, with the notes; raises ImageError if rows are missing, StorageError as `disk.write`.
+    def finish(self, check: disk.Check | None = None) -> None:
+        """Writes the file, whole or not at all, with the notes, after `check`.
 
+        Raises ImageError if rows are missing, StorageError as `disk.write`.
         JPEG is written at about the quality of the notes, otherwise 95, and opacity goes over white there. A large TIFF is a BigTIFF.
         """
         if self._written != self.size[0]:
@@ -156,7 +162,7 @@ class Sink:
             self._file.seek(0)
             self._file.write(struct.pack("<2sHHHQ", b"II", 43, 8, 0, place))
             self._file.close()
-        with disk.whole(self.path) as partial, _scratch(self.path.parent, self.path.name) as encoded:
+        with disk.whole(self.path, check=check) as partial, _scratch(self.path.parent, self.path.name) as encoded:
             try:
                 self._encode(encoded)
             except self._vips.Error as error:
@@ -170,11 +176,14 @@ class Sink:
     def _encode(self, target: Path) -> None:
         place = str(target)
         image = self._vips.Image.new_from_file(str(self._raw), access="sequential")
+        depth, predictor = (1, "none") if self._bit else (self.depth, "horizontal")
         if self._kind == "PNG":
-            image.pngsave(place, compression=6, filter="paeth", keep="none")
+            image.pngsave(place, compression=6, filter="none" if self._bit else "paeth", bitdepth=depth, keep="none")
         elif self._kind == "TIFF":
             large = self._raw.stat().st_size > _CLASSIC
-            image.tiffsave(place, compression="deflate", predictor="horizontal", bigtiff=large, keep="none")
+            image.tiffsave(
+                place, compression="deflate", predictor=predictor, bigtiff=large, bitdepth=depth if self._bit else 0, keep="none"
+            )
         elif self._kind == "WEBP":
             image.webpsave(place, lossless=True, exact=True, keep="none")
         else:

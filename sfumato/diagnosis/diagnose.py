@@ -29,10 +29,11 @@ _WHOLE = 400 * 400
 """Up to this many pixels a picture is judged whole."""
 _PIECE = 136
 """Side of a piece, in pixels: a multiple of 8, so that all see a JPEG's grid alike."""
-_NOISE, _HIT, _BLUR, _SCRATCHED = 2.5 / 255, 0.001, 1.0, 0.002
-"""From here on there is noise, salt and pepper, blur, scratches."""
-_SOFT = 0.5
-"""A blur of less cannot be told from none, in pixels."""
+_NOISE, _HIT, _BLUR, _SCRATCHED = 2.5 / 255, 0.001, 0.8, 0.002
+"""From here on there is noise, salt and pepper, blur, scratches. Of 400 sharp photographs, of BSDS500 and BSD68, none comes to a blur of
+more than 0.75."""
+_SOFT = {"gaussian": 0.5, "defocus": 0.5, "motion": 1.0}
+"""A blur of less, in pixels of sigma, cannot be told from none: drawn strokes and furrows of fields look like short ways."""
 _AGREE = 2.0
 """How much wider a blur by the spectrum may be than by the edges, which are too small for ways of 15 pixels by up to 1.8."""
 _BEST, _BEST_GREY = 40, 60
@@ -145,7 +146,7 @@ def diagnose(images: Images, *, source: Source | None = None, scratches: bool = 
     spread = likeliest(pieces, noise=noise, quality=quality) if blur and noise is not None else None
     if blur and spread:
         # A subject in stripes has a spectrum like that of a blur, and a background out of focus soft edges: both have to say so.
-        spread = spread if spread.sigma >= _SOFT and spread.widest < _AGREE * blur else None
+        spread = spread if spread.sigma >= _SOFT[spread.kind] and spread.widest < _AGREE * blur else None
         blur = spread.sigma if spread else 0.0
     return Diagnosis(
         noise=noise,

@@ -128,6 +128,11 @@ def luminance_tables() -> Float[Tensor, "100 8 8"]:
     return ((torch.tensor(_TABLE) * percent[:, None, None] + 50) // 100).clamp(1, 255).float()
 
 
+def coarseness(quality: int) -> float:
+    """Standard deviation, as a share of full scale, of what rounding at this quality does to low frequencies, those that a blur leaves."""
+    return luminance_tables()[quality - 1, :3, :3].mean().item() / math.sqrt(12) / 255
+
+
 @functools.cache
 def _cosine() -> Float[Tensor, "8 8"]:
     """The orthonormal discrete cosine transform of 8 numbers."""

@@ -68,10 +68,10 @@ def restore_film(
         def change(images: Images) -> Images:
             # What repairs is the same for all frames; where is looked for in each.
             mine = dataclasses.replace(plan, known=plan.look(images)) if plan.look else plan
-            return images if plan.nothing else repaired(images, mine, request)
+            return images if mine.nothing else repaired(images, mine, request)
 
         h, w = (first if plan.nothing else repaired(first, plan, request)).shape[2:]
-        return Change(plan.words, (h, w), change)
+        return Change(f"at first {plan.words}" if plan.look else plan.words, (h, w), change)
 
     words, count = rewritten(path, target, begun, overwrite=overwrite, tell=tell)
     return f"{words}, {count} frames"

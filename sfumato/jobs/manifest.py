@@ -1,15 +1,14 @@
 """What was done to which picture, a line each in a file that grows: by it a run goes on where it stopped, and knows its own files.
 
-A line is written before a picture is begun and another when it is done or has failed; the last one of a picture counts. A picture is known
-by where it is written, seen from the manifest, so that it does not matter from where the command is given; and what was written there by
-its bytes, so that a file that somebody changed since is theirs.
+A line is written right before a result takes its place and another when it has or when a picture has failed; the last one of a picture
+counts. A picture is known by where it is written, seen from the manifest, so that it does not matter from where the command is given; and
+what was written there by its bytes, so that a file that somebody changed since is theirs.
 """
 
 import dataclasses
 import hashlib
 import json
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,11 @@ from sfumato.metrics.features import weights_hash
 from sfumato.store import weights
 
 NAME = "manifest.jsonl"
-_CLOCKS = 2.0
-"""Seconds by which the clock of a disk may be behind ours."""
+
+DONE = "done before"
+_CHANGED = f"{DONE}, and changed since: left as it is; --overwrite makes it anew"
+
+Facts = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +34,7 @@ class Entry:
     source: str
     out: str = ""
     status: str
-    """`done`, `failed`, `skipped` because it was done before, or `begun`."""
+    """`done`, `failed`, `skipped` because it was done before, or `writing`."""
     words: str
     """What was found and done, or why it failed."""
     nothing: bool = False
@@ -59,32 +61,32 @@ class Manifest:
             if isinstance(row, dict) and {"place", "status", "source"} <= row.keys():
                 self._note(row)
 
-    def earlier(self, path: Path, target: Path, mask: Path | None) -> Entry | None:
-        """The entry of this picture if it was done before, from the same bytes and in the same way, and is still there."""
+    def facts(self, path: Path, mask: Path | None) -> Facts:
+        """What a picture, its mask and the request are now, by which it is known again."""
+        return {"sha256": digest(path), "mask": digest(mask) if mask else None, "asked": self.asked}
+
+    def earlier(self, path: Path, target: Path, facts: Facts) -> Entry | None:
+        """The entry of this picture if it was done before, from the same bytes and in the same way, and something is still there."""
         row = self._last.get(self._place(target))
-        if row is None or row["status"] != "done" or not target.exists():
+        if row is None or row["status"] not in ("done", "writing") or not target.exists():
             return None
-        if any(row.get(name) != value for name, value in self._facts(path, mask).items()):
+        if any(row.get(name) != value for name, value in facts.items()):
             return None
-        return Entry(source=str(path), out=str(target), status="skipped", words="done before")
+        same = row.get("made") == digest(target)
+        if row["status"] == "writing" and not same:  # a run was killed before it was there
+            return None
+        return Entry(source=str(path), out=str(target), status="skipped", words=DONE if same else _CHANGED)
 
     def mine(self, path: Path, target: Path) -> bool:
         """Whether the file at `target` was made from `path` by an earlier run, and is as that run left it."""
-        row = self._last.get(self._place(target), {})
-        if row.get("fresh") and row["begun"] <= target.stat().st_mtime + _CLOCKS:
-            return row["source"] == os.path.abspath(path)  # killed between the file and its line
         return (os.path.abspath(path), digest(target)) in self._made.get(self._place(target), set())
 
-    def add(self, entry: Entry, path: Path, target: Path, mask: Path | None) -> None:
-        """One more line, unless nothing was done."""
+    def add(self, entry: Entry, path: Path, target: Path, facts: Facts, *, made: str = "") -> None:
+        """One more line, unless nothing was done; `made` is the digest of the result, if there is one."""
         if self.path is None or entry.status == "skipped":
             return
-        facts = self._facts(path, mask) if entry.status == "done" else {}
-        row = {**dataclasses.asdict(entry), "source": os.path.abspath(path), "place": self._place(target), **facts}
-        row |= {"made": digest(target)} if entry.status == "done" else {}
-        if entry.status == "begun":
-            # If this line remains the last, what is found there is ours: nobody else's was there.
-            row |= {"begun": time.time(), "fresh": not target.exists() or self.mine(path, target)}
+        row = {**dataclasses.asdict(entry), "source": os.path.abspath(path), "place": self._place(target)}
+        row |= {**facts, "made": made} if made else {}
         self._note(row)
         with disk.storing(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -101,9 +103,6 @@ class Manifest:
 
     def _place(self, target: Path) -> str:
         return os.path.relpath(target, self.path.parent) if self.path else str(target)
-
-    def _facts(self, path: Path, mask: Path | None) -> dict[str, Any]:
-        return {"sha256": digest(path), "mask": digest(mask) if mask else None, "asked": self.asked}
 
 
 def digest(path: Path) -> str:

@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import torch
+
 from sfumato.core import disk
 from sfumato.core.errors import DataError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.data import files
 from sfumato.data.decode import SUFFIXES
 from sfumato.jobs import film
-from sfumato.jobs.manifest import NAME, Entry, Manifest
+from sfumato.jobs.manifest import DONE, NAME, Entry, Manifest, digest
 from sfumato.jobs.remedy import Request
 from sfumato.jobs.repair import repair
 
@@ -86,6 +88,8 @@ def gather(sources: Sequence[str | Path], *, leaving_out: Path | None = None) ->
     """
     away = leaving_out.resolve() if leaving_out else None
     for source in sources:
+        if not str(source):
+            raise DataError("no picture was named, but nothing ('')")
         try:
             path = Path(source).expanduser()
             if path.is_dir():
@@ -145,32 +149,34 @@ def _attempt(
         seconds = round(time.perf_counter() - began, 2)
         return Entry(source=str(path), out=str(target), status=status, words=words, nothing=nothing, seconds=seconds)
 
-    def still() -> None:
+    def settled(result: Path) -> None:
+        nonlocal made
         if not overwrite and _state(target) != before:
             raise ImageError(f"{target} has come to be there meanwhile; choose another --out, or say --overwrite")
+        made = digest(result)
+        manifest.add(entry("writing", ""), path, target, facts, made=made)
 
-    own: Path | None = None
+    facts, made = {}, ""
     try:
         own = mask()
-        if earlier := manifest.earlier(path, target, own):
+        facts = manifest.facts(path, own)
+        if (earlier := manifest.earlier(path, target, facts)) and (not overwrite or earlier.words == DONE):
             return earlier
         if target.resolve() in originals:
             raise ImageError(f"{path}: {target} is an original and would be written over; choose another --out")
         before = _state(target)
         if before and not overwrite and not manifest.mine(path, target):
             raise ImageError(f"{target} is there already; choose another --out, or say --overwrite")
-        manifest.add(entry("begun", ""), path, target, own)
-        plan = repair(path, target, request, mask=own, check=still)
-        made = entry("done", plan.words, nothing=plan.nothing)
+        plan = repair(path, target, request, mask=own, check=settled)
+        ended = entry("done", plan.words, nothing=plan.nothing)
     except BaseException as error:
-        made = entry("failed", _why(path, error))
+        ended, made = entry("failed", _why(path, error)), ""
         if _ends_all(error):
-            # What comes to lie there from now on is not ours.
             with contextlib.suppress(StorageError):
-                manifest.add(made, path, target, own)
+                manifest.add(ended, path, target, facts)
             raise
-    manifest.add(made, path, target, own)
-    return made
+    manifest.add(ended, path, target, facts, made=made)
+    return ended
 
 
 def _why(path: Path, error: BaseException) -> str:
@@ -179,14 +185,15 @@ def _why(path: Path, error: BaseException) -> str:
         return str(error)
     if _short(error):
         return f"{path}: not enough memory; give less --memory"
-    return f"{path}: {error}" if isinstance(error, Exception) else f"{path}: interrupted"
+    what = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{path}: {what}" if isinstance(error, Exception) else f"{path}: interrupted"
 
 
 def _ends_all(error: BaseException) -> bool:
     """Whether the next picture would fail too, or was not wanted any more."""
     if isinstance(error, StorageError):
         return getattr(error.__cause__, "errno", None) != errno.ENAMETOOLONG
-    return not isinstance(error, SfumatoError) and not _short(error)
+    return not isinstance(error, Exception) or isinstance(error, torch.AcceleratorError)
 
 
 def _short(error: BaseException) -> bool:

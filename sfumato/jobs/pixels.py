@@ -31,12 +31,18 @@ def as_pixels(images: Maps, kind: torch.dtype) -> Any:
 def bled(images: Images, alpha: Planes) -> Images:
     """`images` with means of what is around in the place of colours that nobody sees, where `alpha` is 0: else they would bleed out."""
     seen = (alpha > 0).to(images)
-    if bool(seen.all()) or not bool(seen.any()):
+    if bool(seen.all()):
         return images
     h, w = images.shape[2:]
     more = (0, -w % (1 << _BLEED), 0, -h % (1 << _BLEED))
     made = fill.push_pull(F.pad(images, more), F.pad(seen, more), levels=_BLEED)
     return made[:, :, :h, :w]
+
+
+def bleeding(start: int, stop: int, length: int) -> tuple[int, int]:
+    """The rows, or columns, of `length` that `bled` has to be given for those to be as if it had been given all."""
+    reach, step = fill.reach(_BLEED), 1 << _BLEED
+    return max(0, start - reach) // step * step, min(length, -(-(stop + reach) // step) * step)
 
 
 def hidden(made: Maps, before: Images, alpha: Planes) -> Maps:

@@ -27,6 +27,7 @@ from sfumato.core.image import Images, Kernels, Planes
 from sfumato.core.runtime import Precision
 from sfumato.diagnosis import flaws
 from sfumato.diagnosis.diagnose import Diagnosis, Source, diagnose
+from sfumato.diagnosis.jpeg import coarseness
 from sfumato.models.base import Deblurs, Restores, Told
 from sfumato.nn.blurs import Blur, named
 from sfumato.store import weights
@@ -45,13 +46,16 @@ METHODS = (*classical.METHODS, PRIOR)
 NOTHING = "nothing to repair"
 """How the words end of a picture that is left as it is."""
 
+NOTHING_MISSING = "nothing to fill in"
+
 IMPULSES = 0.005
 """Share of wrong black and white pixels from which on they are a matter of filling in, if there is little other noise."""
 _FLAWS: dict[Find, Callable[[Images], Planes]] = {"scratches": flaws.scratches, "dead-pixels": flaws.impulses}
 ROUNDING = 0.3 / 255
 """Noise that 8 bits add, and so the least that methods are told where none is found."""
 _QUANTISED = 2 / 255
-"""Noise that `deblur` is told at least of a JPEG: what an inverse filter makes of its rounding is as bad (measured at 85 and 95)."""
+"""Noise that `deblur` is told at least of a JPEG, and of a coarse one its coarseness: what an inverse filter makes of its rounding is as
+bad as that of noise (best of 2, 4, 7 and 12 for qualities of 85, 60, 40 and 25: 2, 4, 4 and 7)."""
 QUIET = 4 / 255
 """Noise below which it is left alone by filling in."""
 
@@ -156,7 +160,7 @@ class Remedy:
     @property
     def nothing(self) -> bool:
         """Whether the picture stays as it is."""
-        return self.network is None and self.method is None
+        return (self.network is None and self.method is None) or (self.known is not None and bool((self.known == 1).all()))
 
     @property
     def scale(self) -> int:
@@ -206,7 +210,8 @@ def _chosen(
         noise = noise if request.noise is not None else max(noise, ROUNDING)
         if "kernels" not in _needs(request.method):
             return Remedy(words=f"{what}: {request.method}", method=request.method, noise=noise, known=known)
-        words, kernels = _named(what, request.method, request, blur), _wanted(request.method, blur).kernels()
+        blur = _wanted(request.method, blur or found.spread)
+        words, kernels = _named(what, request.method, request, blur), blur.kernels()
         return Remedy(words=words, method=request.method, noise=_heard(noise, request, found), kernels=kernels)
     which = request.model if request.model is not None else default
     network, quality = _network(which, request.ensemble), 1.0 if found.quality is None else found.quality / 100
@@ -216,7 +221,8 @@ def _chosen(
         raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
     words = f"{what}: {_called(which)}"
     if isinstance(network, Deblurs):
-        words, network = _named(what, _called(which), request, blur), Told(network, _wanted(_called(which), blur).kernels())
+        blur = _wanted(_called(which), blur or found.spread)
+        words, network = _named(what, _called(which), request, blur), Told(network, blur.kernels())
         noise = _heard(noise, request, found)
     elif request.blur is not None:
         raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
@@ -230,14 +236,14 @@ def _wanted(who: str, blur: Blur | None) -> Blur:
     return blur
 
 
-def _named(what: str, who: str, request: Request, blur: Blur | None) -> str:
+def _named(what: str, who: str, request: Request, blur: Blur) -> str:
     """The words; they name a blur that was found, for a person to try another beside it."""
     return f"{what}: {who}" if request.blur is not None else f"{what}: {who}, told {blur}"
 
 
 def _heard(noise: float, request: Request, found: Diagnosis) -> float:
     """The noise that what undoes a blur is told."""
-    return noise if request.noise is not None or found.quality is None else max(noise, _QUANTISED)
+    return noise if request.noise is not None or found.quality is None else max(noise, _QUANTISED, coarseness(found.quality))
 
 
 def _needs(method: str | None) -> tuple[str, ...]:
@@ -256,10 +262,10 @@ def _filling(request: Request, images: Images, known: Planes | None, found: Diag
     mask = mask * look(images)
     if not told and bool((mask == 1).all()):
         raise SettingError("inpaint wants to know where: give --mask FILE, or --find scratches or dead-pixels")
-    if bool((mask == 1).all()):
-        return Remedy(words=f"{', '.join(told)}: nothing to fill in")
     noise = request.noise if request.noise is not None else found.noise or 0.0
     chosen = _chosen(request, found, default="inpaint", noise=noise, known=mask)
+    if chosen.nothing:  # in this frame of a film, that is; there may be something in the next
+        return dataclasses.replace(chosen, words=f"{', '.join(told)}: {NOTHING_MISSING}", look=look)
     told.append(f"{1 - mask.mean().item():.1%} to fill in")
     words = f"{', '.join(told)}: {chosen.words.rpartition(': ')[2]}"
     return dataclasses.replace(chosen, words=words, look=look if request.find else None)

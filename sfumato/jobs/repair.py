@@ -7,13 +7,13 @@ What does not fit into memory goes through `repair_rows.py`.
 
 import dataclasses
 import math
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sfumato.classical import methods as classical
+from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError
 from sfumato.core.image import Images, Maps, Planes
 from sfumato.data import decode, files, strips
@@ -29,12 +29,12 @@ _WHOLE = 120
 """Bytes for each pixel, before and after, of a picture that is held whole: stored, as numbers, repaired, and copies on the way."""
 
 
-def repair(path: Path, target: Path, request: Request, *, mask: Path | None = None, check: Callable[[], None] = lambda: None) -> Remedy:
+def repair(path: Path, target: Path, request: Request, *, mask: Path | None = None, check: disk.Check | None = None) -> Remedy:
     """Repairs the picture at `path` into `target` and returns what was found and done, `words` of which are one line.
 
     Size, bit depth, opacity, colour profile and all that the file says beside its pixels are kept. A picture that would not fit
-    into the memory of the request is repaired some rows at a time. `check` is called right before the file is written, and what it
-    raises leaves `target` as it is. Raises ImageError for a picture or a mask that cannot be used.
+    into the memory of the request is repaired some rows at a time. `check` is called with the finished file right before it takes its
+    place, and what it raises leaves `target` as it is. Raises ImageError for a picture or a mask that cannot be used.
     """
     pixels = strips.megapixels(path) * 1e6
     enlarged = (request.scale or 4) ** 2 if request.task == "upscale" else 1
@@ -53,19 +53,17 @@ def repair(path: Path, target: Path, request: Request, *, mask: Path | None = No
         images = bled(images, as_images(picture.alpha))
     plan = remedy(request, images, known=None if mask is None else _known(mask, picture), quality=_quality(picture))
     if plan.nothing:
-        check()
         if files.same_format(path, target):
-            files.copy(path, target)
+            files.copy(path, target, check=check)
         else:
-            files.write(target, picture)
+            files.write(target, picture, check=check)
         return plan
     made = repaired(images, plan, request)
     if picture.alpha is not None:
         made = hidden(made, as_images(picture.pixels), as_images(picture.alpha))
     pixels, alpha = as_pixels(made, picture.pixels.dtype), _opacity(picture, made)
     jpeg = picture.jpeg if torch.equal(pixels, picture.pixels) else picture.fine_jpeg
-    check()
-    files.write(target, dataclasses.replace(picture, pixels=pixels, alpha=alpha, jpeg=jpeg))
+    files.write(target, dataclasses.replace(picture, pixels=pixels, alpha=alpha, jpeg=jpeg), check=check)
     return plan
 
 

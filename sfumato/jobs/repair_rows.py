@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from sfumato.core import runtime
+from sfumato.core import disk, runtime
 from sfumato.core.errors import ImageError
 from sfumato.core.image import Images, Maps, Planes
 from sfumato.data import files, strips
 from sfumato.diagnosis import flaws
 from sfumato.jobs.memory import BASE, tile_for
-from sfumato.jobs.pixels import AROUND, as_images, as_pixels, bled, blended, dark, enlarged, hidden
-from sfumato.jobs.remedy import Remedy, Request, remedy
+from sfumato.jobs.pixels import AROUND, as_images, as_pixels, bled, bleeding, blended, dark, enlarged, hidden
+from sfumato.jobs.remedy import NOTHING_MISSING, Remedy, Request, remedy
 from sfumato.jobs.tiles import Canvas, ready
 from sfumato.jobs.tiles import strips as repaired_strips
 
@@ -27,18 +27,20 @@ _PIECE = 136
 """Side of the nine pieces by which the picture is judged: those that `diagnose` looks at."""
 _STEP = 256
 """Rows that are looked at together, where it does not matter how many."""
+_WIDE = 2048
+"""Columns in which hidden colours are replaced at once."""
 
 Known = Callable[[int, int], Planes]
 """From the first row and the one after the last: 1 where they are to be believed."""
 
 
-def repair_rows(path: Path, target: Path, request: Request, mask: Path | None, check: Callable[[], None]) -> Remedy:
+def repair_rows(path: Path, target: Path, request: Request, mask: Path | None, check: disk.Check | None) -> Remedy:
     """`repair` for a picture that does not fit. Raises ImageError for what would have to see the whole of it."""
     if "scratches" in request.find or request.method is not None:
         raise ImageError(f"{path}: too large for {request.memory / 1e9:g} GB with --find scratches or --method; give more --memory")
     folder = target.parent if target.parent.is_dir() else None
     with strips.open_strips(path, folder=folder) as source, _drawn(mask, source, folder) as drawn:
-        sample = as_images(_sample(source))
+        sample = _sample(source)
         known = _believed([*([drawn] if drawn else []), *([_wrong(source, hit=None)] if request.find else [])])
         share = 0.0 if known is None else _filled(known, source.size)
         if drawn is not None:
@@ -47,36 +49,49 @@ def repair_rows(path: Path, target: Path, request: Request, mask: Path | None, c
         stand_in = (torch.linspace(0, 1, sample[0, 0].numel()) >= share).float().reshape(1, 1, *sample.shape[2:]) if known else None
         quality = source.notes.jpeg.quality() if source.notes.jpeg else None
         if request.find and share == 0:
-            plan = Remedy(words="no dead pixels: nothing to fill in")
+            plan = Remedy(words=f"no dead pixels: {NOTHING_MISSING}")
         else:
             plan = remedy(dataclasses.replace(request, find=()), sample, known=stand_in, quality=quality)
         if plan.known is not None and known is None:
             known = _wrong(source, hit=True)
         if plan.nothing and files.same_format(path, target):
-            check()
-            files.copy(path, target)
+            files.copy(path, target, check=check)
             return plan
         if plan.network is not None and plan.network.context is None:
             raise ImageError(f"{path}: this network looks at the whole picture at once, which does not fit; give more --memory")
         sizes = (source.size[0] * plan.scale, source.size[1] * plan.scale)
         said = source.notes if plan.nothing else dataclasses.replace(source.notes, jpeg=source.notes.fine_jpeg)
-        with strips.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, said=said) as sink:
+        with strips.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, said=said) as sink:
             for rows in _repaired_rows(source, known, plan, request):
                 sink.write(rows)
-            check()
-            sink.finish()
+            sink.finish(check)
     return plan
 
 
-def _sample(source: strips.Source) -> Any:
-    """Nine pieces of the picture in three rows; of one that is too narrow for them, the middle."""
+def _shown(source: strips.Source, start: int, stop: int) -> Images:
+    """The colours of those rows, with means of what is around where nobody sees any: as `bled` has them that sees the whole picture."""
     (h, w), c = source.size, source.channels
+    if not source.alpha:
+        return as_images(source.rows(start, stop))
+    first, last = bleeding(start, stop, h)
+    stored, parts = source.rows(first, last), []
+    for left in range(0, w, _WIDE):
+        begin, end = bleeding(left, min(w, left + _WIDE), w)
+        some = stored[:, begin:end]
+        made = bled(as_images(some[..., :c].contiguous()), as_images(some[..., c:].contiguous()))
+        parts.append(made[:, :, start - first : stop - first, left - begin : left - begin + _WIDE])
+    return torch.cat(parts, dim=3)
+
+
+def _sample(source: strips.Source) -> Images:
+    """Nine pieces of the picture in three rows; of one that is too narrow for them, the middle."""
+    h, w = source.size
     if min(h, w) < _PIECE:
         top, left = max(0, h // 2 - 512), max(0, w // 2 - 512)
-        return source.rows(top, min(h, top + 1024))[:, left : left + 1024, :c].contiguous()
+        return _shown(source, top, min(h, top + 1024))[..., left : left + 1024]
     tops, lefts = ([(side - _PIECE) * i // 16 * 8 for i in range(3)] for side in (h, w))
-    bands = [source.rows(top, top + _PIECE)[..., :c] for top in tops]
-    return torch.cat([torch.cat([band[:, left : left + _PIECE] for left in lefts], dim=1) for band in bands])
+    bands = [_shown(source, top, top + _PIECE) for top in tops]
+    return torch.cat([torch.cat([band[..., left : left + _PIECE] for left in lefts], dim=3) for band in bands], dim=2)
 
 
 @contextlib.contextmanager
@@ -100,11 +115,11 @@ def _drawn(mask: Path | None, source: strips.Source, folder: Path | None) -> Ite
 
 def _wrong(source: strips.Source, *, hit: bool | None) -> Known:
     """Where single pixels are wrong: in a picture that is known to be `hit` by salt and pepper, or each time as some rows look."""
-    (h, _), c = source.size, source.channels
+    h, _ = source.size
 
     def known(start: int, stop: int) -> Planes:
         first, last = max(0, start - flaws.REACH), min(h, stop + flaws.REACH)
-        found = flaws.impulses(as_images(source.rows(first, last)[..., :c].contiguous()), hit=hit)
+        found = flaws.impulses(_shown(source, first, last), hit=hit)
         return found[:, :, start - first : stop - first]
 
     return known
@@ -138,10 +153,7 @@ def _repaired_rows(source: strips.Source, known: Known | None, plan: Remedy, req
     constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "known": 1.0}
 
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
-        stored = source.rows(start, stop)
-        images = as_images(stored[..., : 1 if colourless else c].contiguous())
-        if source.alpha:
-            images = bled(images, as_images(stored[..., c:].contiguous()))
+        images = _shown(source, start, stop)[:, : 1 if colourless else c]
         planes = {name: torch.full((1, 1, stop - start, w), constants[name]) for name in network.takes}
         if known is not None and "known" in planes:
             planes["known"] = known(start, stop)
@@ -170,6 +182,6 @@ def _repaired_rows(source: strips.Source, known: Known | None, plan: Remedy, req
 
 def _colourless(source: strips.Source) -> bool:
     """Whether all channels of all pixels are the same: a network with a way of its own for grey pictures then takes that."""
-    h, c = source.size[0], source.channels
-    parts = (source.rows(start, min(h, start + _STEP))[..., :c] for start in range(0, h, _STEP))
-    return all(bool((rows == rows[..., :1]).all()) for rows in parts)
+    h = source.size[0]
+    parts = (_shown(source, start, min(h, start + _STEP)) for start in range(0, h, _STEP))
+    return all(bool((rows == rows[:, :1]).all()) for rows in parts)

@@ -120,7 +120,7 @@ def _quality(picture: Image.Image | str | Path) -> int | None:
         jpeg = notes.of_file(Path(picture))[0].jpeg
         return jpeg.quality() if jpeg else None
     if isinstance(picture, JpegImagePlugin.JpegImageFile) and picture.tile and not picture.decoderconfig and picture.quantization:
-        return tables_quality([picture.quantization[0]])
+        return tables_quality([table for _, table in sorted(picture.quantization.items())])
     return None
 
 

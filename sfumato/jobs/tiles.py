@@ -54,12 +54,12 @@ def restored(
     """Clean images in [0, 1], on the CPU, `scale` times as large as `images`.
 
     `noise` (standard deviation, as a share of full scale), `known` (1 where a pixel is seen, 0 where it is missing) and `quality` (of the
-    JPEG, over 100) are for networks that want to know them, and `kernels`, the blur of each image, for those that undo it. A network of
-    grey images repairs each channel of colour ones for itself; one of colour images is shown grey ones in all three; one that has a way
-    for either takes it by what an image shows. With `tile`, no more
-    than about that many pixels a side are computed at once: slower, in little memory, with the same result. `precision` bf16 takes about
-    half the time where the hardware has it, for some thousandths of a dB. Raises SettingError for a network that repairs nothing, for what
-    it wants to know and is not told, for kernels that do not fit, or for tiles with a network that looks at the whole image.
+    JPEG, over 100) are for networks that want to know them, and `kernels`, the blur of each image, for those that undo it and want one
+    number for the noise of an image. A network of grey images repairs each channel of colour ones for itself; one of colour images is
+    shown grey ones in all three; one that has a way for either takes it by what an image shows. With `tile`, no more than about that many
+    pixels a side are computed at once: slower, in little memory, with the same result. `precision` bf16 takes about half the time where
+    the hardware has it, for some thousandths of a dB. Raises SettingError for a network that repairs nothing, for what it wants to know
+    and is not told, for kernels that do not fit, or for tiles with a network that looks at the whole image.
     """
     network, where = weights.opened(model, Restores, otherwise="repairs nothing"), runtime.device(device)
     if network.both and images.shape[1] > 1 and bool((grey := _colourless(images)).any()):
@@ -76,7 +76,8 @@ def restored(
         raise SettingError("kernels have no effect on this network, which sees a blur for itself; leave them out")
     network = ready(network, where)
     told = {"noise": noise, "known": known, "quality": quality}
-    planes = torch.cat([_plane(name, told[name], images) for name in network.takes], dim=1) if network.takes else None
+    even = isinstance(network, Deblurs | Told)
+    planes = torch.cat([_plane(name, told[name], images, even=even) for name in network.takes], dim=1) if network.takes else None
 
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
         return images[:, :, start:stop], None if planes is None else planes[:, :, start:stop]
@@ -153,13 +154,15 @@ def _each(told: dict[str, Any], i: int) -> dict[str, Any]:
     return {name: _alone(value, i) if isinstance(value, Tensor) else value for name, value in told.items()}
 
 
-def _plane(name: str, value: float | Maps | None, images: Images) -> Planes:
+def _plane(name: str, value: float | Maps | None, images: Images, *, even: bool) -> Planes:
     if value is None:
         raise SettingError(f"this network wants to know {name}: a number in [0, 1], or a plane with {name} of each pixel")
     n, _, h, w = images.shape
     plane = value if isinstance(value, torch.Tensor) else torch.full((n, 1, h, w), float(value))
     if plane.shape != (n, 1, h, w):
         raise SettingError(f"{name} has shape {tuple(plane.shape)}, the images want {(n, 1, h, w)}")
+    if even and bool((plane != plane[:, :, :1, :1]).any()):
+        raise SettingError(f"{name} differs from pixel to pixel; the filters that undo a blur want one number for an image")
     return plane
 
 
