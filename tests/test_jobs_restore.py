@@ -214,3 +214,16 @@ for wrong in ({"find": "scratches"}, {"find": ("dust",)}, {"task": "denoising"},
         "precision = 'fp16' is none of auto, fp32, bf16",
         "ensemble = 2 is none of 1, 4, 8",
     ]
+
+
+def test_a_jpeg_may_number_its_only_table_as_it_likes(tmp_path):
+    grey = torch.randint(60, 200, (40, 40), generator=torch.Generator().manual_seed(0)).to(torch.uint8).numpy()
+    Image.fromarray(grey).save(tmp_path / "a.jpg", quality=50)
+    content = bytearray((tmp_path / "a.jpg").read_bytes())
+    content[content.index(b"\xff\xdb") + 4] = 1  # the table's number, and the one that the only component asks for
+    content[content.index(b"\xff\xc0") + 12] = 1
+    (tmp_path / "b.jpg").write_bytes(content)
+    with Image.open(tmp_path / "a.jpg") as a, Image.open(tmp_path / "b.jpg") as b:
+        assert list(b.quantization) == [1]
+        made = [sf.restore(image, method="median", task="denoise") for image in (a, b)]
+    assert made[0].tobytes() == made[1].tobytes()

@@ -30,7 +30,7 @@ _WHOLE = 400 * 400
 _PIECE = 136
 """Side of a piece, in pixels: a multiple of 8, so that all see a JPEG's grid alike."""
 _NOISE, _HIT, _BLUR, _SCRATCHED = 2.5 / 255, 0.001, 0.8, 0.002
-"""From here on there is noise, salt and pepper, blur, scratches. Of 400 sharp photographs, of BSDS500 and BSD68, none comes to a blur of
+"""From here on there is noise, salt and pepper, blur, scratches. Of 380 sharp photographs, of BSDS500 and BSD68, none comes to a blur of
 more than 0.75."""
 _SOFT = {"gaussian": 0.5, "defocus": 0.5, "motion": 1.0}
 """A blur of less, in pixels of sigma, cannot be told from none: drawn strokes and furrows of fields look like short ways."""
