@@ -206,7 +206,7 @@ def _shows(symptom: str, row: Row) -> bool:
         "collapse": row.get("generator/diversity", 1.0) < 0.25,
         "copies": row.get("pulse/copies", 0.0) > 0.5 or row.get("pulse/narrowed", 1.0) < 1 / 3,
         # A young generator makes all images alike, of one class or not; that is no collapse of the classes.
-        "alike": row.get("pulse/diversity_within", 1.0) < min(0.4, 0.6 * row.get("pulse/diversity", 1.0)),
+        "alike": row.get("pulse/diversity_within", 1.0) < 0.4 < 0.6 * row.get("pulse/diversity", 1.0),
         "grid": row.get("pulse/grid", 1.0) > 2,
         "overpowered": row.get("pulse/gain", 0.0) < 0.03
         and max(row.get("discriminator/told_apart", 0.5), row.get("discriminator/certainty", 0.0)) > 0.97,
