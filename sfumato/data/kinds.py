@@ -54,8 +54,8 @@ FILM = Kind("film")
 _RAW_NAMES = {
     ".dng": "DNG", ".cr2": "Canon CR2", ".cr3": "Canon CR3", ".crw": "Canon CRW", ".nef": "Nikon NEF", ".nrw": "Nikon NRW",
     ".arw": "Sony ARW", ".sr2": "Sony SR2", ".srf": "Sony SRF", ".raf": "Fujifilm RAF", ".orf": "Olympus ORF", ".rw2": "Panasonic RW2",
-    ".pef": "Pentax PEF", ".srw": "Samsung SRW", ".x3f": "Sigma X3F", ".mrw": "Minolta MRW", ".3fr": "Hasselblad 3FR", ".iiq": "Phase One IIQ",
-    ".erf": "Epson ERF", ".kdc": "Kodak KDC", ".dcr": "Kodak DCR", ".mos": "Leaf MOS", ".rwl": "Leica RWL",
+    ".pef": "Pentax PEF", ".srw": "Samsung SRW", ".x3f": "Sigma X3F", ".mrw": "Minolta MRW", ".3fr": "Hasselblad 3FR",
+    ".iiq": "Phase One IIQ",    ".erf": "Epson ERF", ".kdc": "Kodak KDC", ".dcr": "Kodak DCR", ".mos": "Leaf MOS", ".rwl": "Leica RWL",
 }  # fmt: skip
 _RAW = {ending: Kind(f"camera raw ({name})", "raw") for ending, name in _RAW_NAMES.items()}
 _PNG, _JPEG, _WEBP = Kind("PNG", "pillow", "PNG"), Kind("JPEG", "pillow", "JPEG", ".jpg"), Kind("WebP", "pillow", "WEBP", ".webp")
@@ -74,6 +74,9 @@ _ENDINGS = _RAW | {
     ".ico": _ICO, ".mp4": FILM, ".mov": FILM, ".mkv": FILM, ".webm": FILM, ".avi": FILM, ".m4v": FILM,
 }  # fmt: skip
 """What a name's ending, in lower case, claims."""
+
+SUFFIXES = frozenset(ending for ending, kind in _ENDINGS.items() if kind.reader == "pillow")
+"""The endings, in lower case, of pictures that are read without an extra."""
 
 _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
     (b"\x89PNG\r\n\x1a\n", _PNG),
