@@ -81,8 +81,13 @@ def refuse_several(image: Image.Image) -> None:
         place = image.fp.tell()
         frames = tiff.checked(image.fp).pages
         image.fp.seek(place)
-    if frames > 1:
-        raise ImageError(f"has {frames} frames or pages, of which only the first could be kept: take it apart first")
+    refuse_pages(frames)
+
+
+def refuse_pages(count: int) -> None:
+    """Raises ImageError for more than one frame or page."""
+    if count > 1:
+        raise ImageError(f"has {count} frames or pages, of which only the first could be kept: take it apart first")
 
 
 @contextlib.contextmanager

@@ -47,10 +47,13 @@ class Kind:
             return ""
         if self.reader in _PACKAGES:
             return f'needs {_PACKAGES[self.reader][1]}; install it with: pip install "sfumato[{self.reader}]"'
+        if self is BROKEN:
+            return "leads nowhere"
         return "is no picture" if self is FILM else "is not read; save it as PNG, JPEG or TIFF"
 
 
 FILM = Kind("film")
+BROKEN = Kind("broken link")
 _RAW_NAMES = {
     ".dng": "DNG", ".cr2": "Canon CR2", ".cr3": "Canon CR3", ".crw": "Canon CRW", ".nef": "Nikon NEF", ".nrw": "Nikon NRW",
     ".arw": "Sony ARW", ".sr2": "Sony SR2", ".srf": "Sony SRF", ".raf": "Fujifilm RAF", ".orf": "Olympus ORF", ".rw2": "Panasonic RW2",
@@ -65,7 +68,7 @@ _PPM, _TGA, _JP2 = Kind("PPM", "pillow", "PPM"), Kind("TGA", "pillow", "TGA"), K
 _PSD, _JXL, _EXR, _HDR = Kind("Photoshop PSD"), Kind("JPEG XL"), Kind("OpenEXR"), Kind("Radiance HDR")
 _SVG, _XCF, _QOI, _DDS, _ICO = Kind("SVG"), Kind("GIMP XCF"), Kind("QOI"), Kind("DDS"), Kind("icon")
 
-_ENDINGS = _RAW | {
+ENDINGS = _RAW | {
     ".png": _PNG, ".apng": _PNG, ".jpg": _JPEG, ".jpeg": _JPEG, ".jpe": _JPEG, ".jfif": _JPEG, ".jif": _JPEG, ".mpo": _JPEG,
     ".webp": _WEBP, ".bmp": _BMP, ".dib": _BMP, ".gif": _GIF, ".tif": _TIFF, ".tiff": _TIFF, ".avif": _AVIF, ".avifs": _AVIF,
     ".heic": _HEIC, ".heif": _HEIC, ".hif": _HEIC, ".heics": _HEIC, ".ppm": _PPM, ".pgm": _PPM, ".pbm": _PPM, ".pnm": _PPM,
@@ -75,7 +78,7 @@ _ENDINGS = _RAW | {
 }  # fmt: skip
 """What a name's ending, in lower case, claims."""
 
-SUFFIXES = frozenset(ending for ending, kind in _ENDINGS.items() if kind.reader == "pillow")
+SUFFIXES = frozenset(ending for ending, kind in ENDINGS.items() if kind.reader == "pillow")
 """The endings, in lower case, of pictures that are read without an extra."""
 
 _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
@@ -129,7 +132,7 @@ def identify(start: bytes, name: str) -> Kind | None:
     None if neither its content nor its name is that of a picture or a film.
     """
     ending = PurePosixPath(name.replace("\\", "/")).suffix.lower()
-    return by_content(start, name) or _ENDINGS.get(ending)
+    return by_content(start, name) or ENDINGS.get(ending)
 
 
 def identify_file(path: Path) -> Kind | None:
@@ -147,6 +150,30 @@ def identify_file(path: Path) -> Kind | None:
     return identify(start, path.name)
 
 
+def readable(path: Path) -> bool:
+    """Whether there is a file at `path` that is a picture which can be read here, or is called like one and damaged."""
+    return path.is_file() and (kind := identify_file(path)) is not None and kind.read
+
+
+def passed_over(path: Path) -> Kind | None:
+    """The kind of a picture, film or broken link that cannot be read here; None for anything else."""
+    if (kind := identify_file(path)) is None or path.is_dir():
+        return None
+    return BROKEN if not path.exists() else None if kind.read else kind
+
+
+def named(path: Path, name: Path) -> Path:
+    """`name`, where the ending that it has is that of no picture with one that suits what is in the file at `path`.
+
+    >>> str(named(Path("x.jfif"), Path("x.jfif"))), str(named(Path("scan.v2"), Path("scan.v2")))
+    ('x.jpg', 'scan.v2.png')
+    """
+    kind = identify_file(path)
+    ending = ".png" if kind is None else kind.ending
+    known = name.suffix.lower() in ENDINGS
+    return name.with_suffix(ending) if known else name.with_name(name.name + ending)
+
+
 def summary(kinds: Iterable[Kind]) -> str:
     """How many files of which kind were passed over and why, in one line; empty if there are none.
 
@@ -154,7 +181,7 @@ def summary(kinds: Iterable[Kind]) -> str:
     passed over 3 files: 2 SVG (is not read; save it as PNG, JPEG or TIFF), 1 film (is no picture)
     """
     counts = Counter(kinds)
-    parts = [f"{count} {kind.name} ({kind.advice or 'can be read'})" for kind, count in counts.most_common()]
+    parts = [f"{count} {kind.name} ({kind.advice})" for kind, count in counts.most_common()]
     total = sum(counts.values())
     return f"passed over {total} {'file' if total == 1 else 'files'}: {', '.join(parts)}" if parts else ""
 

@@ -36,6 +36,8 @@ Rows = UInt8[Tensor, "h w c"] | UInt16[Tensor, "h w c"]
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 """What can be written, by the ending of the file's name."""
 
+_STREAMED = ("PNG", "JPEG", "WEBP", "TIFF")
+"""Formats, by Pillow's names, that are read here."""
 _WEBP_SIDE = 16383
 _JPEG_SIDE = 65535
 _BLOCK = 16 << 20
@@ -56,6 +58,14 @@ def megapixels(path: Path) -> float:
             return math.prod(tiff.checked(file).size) / 1e6
         with decode.opened(path, str(path), limit=None) as image:
             return math.prod(image.size) / 1e6
+
+
+def refuse_whole(*paths: Path | None, wants: str) -> None:
+    """Raises ImageError for a file whose format can only be read whole; it `wants` something, in words, or another format."""
+    for path in paths:
+        kind = kinds.identify_file(path) if path else None
+        if kind is not None and kind.format not in _STREAMED:
+            raise ImageError(f"{path}: a {kind.name} can only be read whole; wants {wants}to be converted to PNG or TIFF")
 
 
 class Source:
@@ -86,6 +96,7 @@ def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
     """
     vips = _pyvips()
     said, orientation = notes.of_file(path)
+    _refuse_several(path)
     found = notes.samples(path)
     if found.floating:
         raise ImageError(f"{path}: has floating-point pixels, of no stated range; save it with 8 or 16 bits")
@@ -242,10 +253,19 @@ def _directory(size: tuple[int, int], channels: int, *, alpha: bool, depth: int,
     return struct.pack("<Q", len(tags)) + entries + bytes(8) + beyond
 
 
-def _plain(image: Any, path: Path) -> Any:
-    """The opened picture as grey or sRGB of 8 or 16 bits, with or without opacity."""
+def _refuse_several(path: Path) -> None:
+    """Raises ImageError for several frames or pages."""
+    with decode.reading(str(path)), path.open("rb") as file:
+        kind = kinds.by_content(file.read(kinds.START), path.name)
+        if kind is not None and kind.name == "TIFF":  # of 16 bits a sample, some of which Pillow does not open
+            decode.refuse_pages(tiff.checked(file).pages)
+            return
     with decode.opened(path, str(path), limit=None) as header:
         decode.refuse_several(header)
+
+
+def _plain(image: Any, path: Path) -> Any:
+    """The opened picture as grey or sRGB of 8 or 16 bits, with or without opacity."""
     if image.interpretation == "cmyk":
         image = _without_ink(image)
     if image.interpretation not in ("b-w", "grey16", "srgb", "rgb", "rgb16", "multiband"):

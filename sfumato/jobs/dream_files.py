@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from sfumato import __version__
 from sfumato.core import disk
 from sfumato.core.errors import CheckpointError, DataError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.core.image import Images, Planes, to_pixels
-from sfumato.data import files
-from sfumato.data.decode import SUFFIXES
+from sfumato.data import files, notes
 from sfumato.jobs.dream import Dream, Moment, Tell, dream, resolved
 from sfumato.jobs.dream_latent import Found
 from sfumato.jobs.eyes import Eyes
@@ -59,7 +57,7 @@ def dream_pictures(
     """
     found = told_apart(gather(sources, leaving_out=None if out.suffix else out))
     if not found:
-        raise DataError(f"no picture in {', '.join(map(str, sources))}; looked for names ending in {', '.join(sorted(SUFFIXES))}")
+        raise DataError(f"no picture that can be read in {', '.join(map(str, sources))}")
     alone = out.suffix.lower() in files.FORMATS
     if alone and len(found) > 1:
         raise SettingError(f"{out} is one picture and there are {len(found)} to dream; give a folder with --out")
@@ -194,8 +192,7 @@ def complete(told: dict[str, Any], seeing: Eyes, pictures: Sequence[str], **give
 
 
 def _comment(path: Path) -> str:
-    with Image.open(path) as image:
-        return str(image.info[KEY])
+    return notes.of_file(path)[0].text[KEY]  # from the header, however many pixels it promises
 
 
 def picture_of(path: Path) -> Images:
