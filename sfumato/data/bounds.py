@@ -18,6 +18,10 @@ LARGEST_FILE = 1 << 29
 """Bytes of a file of those formats that have to be in memory as a whole before the first pixel can be read."""
 _TEXT = 1 << 20
 """Bytes that a compressed text or a colour profile of a PNG may unpack to: Pillow's own limit."""
+_DEFLATED = 1032
+"""How many times as large as its compressed form something can be, at most."""
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Samples of a pixel, by the type of colour in the header of a PNG."""
 _BLOCKS = 32
 """Blocks of EXIF that one file may have."""
 _EXIF = b"Exif\0\0"
@@ -40,8 +44,11 @@ def check(file: File, form: str) -> None:
 
 
 def _png(file: File) -> None:
-    total = 0
+    total, pixels, promised = 0, 0, 0
     for kind, length in _chunks(file):
+        if kind == b"IDAT":
+            pixels += length
+            continue
         total += length
         if total > tiff.LARGEST:
             raise ImageError(f"holds more than {tiff.LARGEST >> 20} MiB beside its pixels; save it without them")
@@ -52,15 +59,20 @@ def _png(file: File) -> None:
             _exif(content)
         elif kind in (b"tEXt", b"zTXt", b"iTXt") and content.startswith(_OLD_EXIF):
             _exif(_from_hex(content))
+        elif kind == b"IHDR" and len(content) > 9:
+            width, height, bits, colour = struct.unpack_from(">IIBB", content)
+            promised = width * height * bits * _PNG_SAMPLES.get(colour, 1) // 8
+    if pixels * _DEFLATED + 64 < promised:
+        raise ImageError(f"is damaged (its header promises {promised} bytes of pixels, for which {pixels} compressed ones are too few)")
 
 
 def _chunks(file: File) -> Iterator[tuple[bytes, int]]:
-    """Kind and length of each chunk of a PNG that holds no pixels; the file stands at its content. A chunk that is cut off ends them."""
+    """Kind and length of each chunk of a PNG, frames after the first left out; the file stands at its content. The end cuts the last."""
     end, place = file.seek(0, io.SEEK_END), len(PNG)
     while place + 8 <= end:
         file.seek(place)
         length, kind = struct.unpack(">I4s", file.read(8))
-        if kind not in (b"IDAT", b"fdAT"):
+        if kind != b"fdAT":
             yield kind, min(length, end - place - 8)
         place += length + 12
 

@@ -60,12 +60,31 @@ def megapixels(path: Path) -> float:
             return math.prod(image.size) / 1e6
 
 
-def refuse_whole(*paths: Path | None, wants: str) -> None:
-    """Raises ImageError for a file whose format can only be read whole; it `wants` something, in words, or another format."""
+def refuse_whole(*paths: Path | None, wants: str, memory: float) -> None:
+    """Raises ImageError for a file that cannot be read some rows at a time, and does not fit into so many bytes of `memory` otherwise.
+
+    It `wants` something, in words, or another format.
+    """
     for path in paths:
         kind = kinds.identify_file(path) if path else None
-        if kind is not None and kind.format not in _STREAMED:
+        if path is None or kind is None:
+            continue
+        if kind.format not in _STREAMED:
             raise ImageError(f"{path}: a {kind.name} can only be read whole; wants {wants}to be converted to PNG or TIFF")
+        if kind.format != "TIFF" and (need := _kept(path)) > memory:
+            lies = "a WebP" if kind.format == "WEBP" else f"an interlaced or progressive {kind.name}"
+            raise ImageError(f"{path}: {lies} is decoded as a whole, which takes {need / 1e9:.1f} GB; wants {wants}to be saved as TIFF")
+
+
+def _kept(path: Path) -> float:
+    """Bytes that the decoder of a PNG, JPEG or WebP keeps at once; 0 if it keeps some rows only."""
+    with decode.opened(path, str(path), limit=None) as image:
+        pixels = math.prod(image.size)
+        if image.format == "WEBP":
+            return 8.0 * pixels
+        if image.info.get("interlace"):
+            return 4.0 * pixels * (2 if notes.samples(path).bits == 16 else 1)
+        return 6.0 * pixels if image.info.get("progressive") else 0.0  # two bytes for each coefficient of three colours
 
 
 class Source:

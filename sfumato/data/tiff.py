@@ -21,8 +21,8 @@ _TAGS = 4096
 """Tags that one directory may have."""
 _NUMBERS = 1 << 20
 """Numbers that one tag may have."""
-_PLACES = 1 << 16
-"""Strips or tiles that a picture may have, or as many as its size asks for."""
+_PLACES, _LEAST = 1 << 16, 64
+"""Strips or tiles that any picture may have, and pixels that each has to hold where there are more."""
 _PAGES = 10_000
 """Pages that are counted."""
 
@@ -33,13 +33,16 @@ _WHOLE = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _BYTES = (1, 2, 6, 7)
 """Types whose values stay bytes."""
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _CHANNELS, _PLANES, _EXTRA, _FORMAT = 256, 257, 258, 259, 262, 277, 284, 338, 339
-_SUBFILE, _OLD_SUBFILE, _TILE_WIDTH, _TILE_HEIGHT, _STRIP_ROWS = 254, 255, 322, 323, 278
+_SUBFILE, _OLD_SUBFILE, _TILE_WIDTH, _TILE_HEIGHT = 254, 255, 322, 323
 _LISTS = (273, 279, 324, 325)
 """Tags that list the places and lengths of strips and tiles."""
 _FOLDERS = (34665, 34853, 40965)
 """Tags that point to further directories, in which EXIF, GPS and the interoperability of EXIF are."""
+_YCBCR, _OLD_JPEG = 6, 6
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3, 9: 3, 10: 3}
 """Samples that a photometric interpretation has without extra ones."""
+_RATIOS = {1: 1, 5: 4096, 8: 1032, 32946: 1032, 32773: 64}
+"""How many times as large as a strip its pixels can be, by compression, where that is known."""
 _TILE = 4096
 """A side that a tile may have, however small the picture is."""
 
@@ -212,24 +215,26 @@ def _layout(page: Directory, file: File) -> Layout:
     bits = page.numbers(file, _BITS, 1)
     if len(set(bits)) > 1 or not 1 <= bits[0] <= 64:
         raise ImageError(f"has samples of {', '.join(map(str, bits[:8]))} bits; save it with 8 or 16 bits each")
-    channels = page.number(file, _CHANNELS, _COLOURS[2] if page.number(file, _COMPRESSION, 1) == 6 else 1)
+    channels = page.number(file, _CHANNELS, 3 if page.number(file, _COMPRESSION, 1) == _OLD_JPEG else 1)
     floating = 3 in page.numbers(file, _FORMAT, 1)
     return Layout((sides[0], sides[1]), bits[0], channels, floating, 1, 0)
 
 
 def _bounded(page: Directory, file: File, layout: Layout) -> None:
     """Raises ImageError if the tags, or a tile, take more memory than the picture does."""
-    pixels = layout.size[0] * layout.size[1]
-    _taken(page, file, _head(file), max(LARGEST, pixels * min(layout.channels, 4) * layout.bits // 8))
+    pixels, end, bits = layout.size[0] * layout.size[1], _head(file).end, min(layout.channels, 4) * layout.bits
+    _taken(page, file, _head(file), max(LARGEST, min(pixels * bits // 8, 8 * LARGEST)))
     high, wide = page.number(file, _TILE_HEIGHT, 16), page.number(file, _TILE_WIDTH, 16)
     if not 0 < high <= max(_TILE, 2 * layout.size[0]) or not 0 < wide <= max(_TILE, 2 * layout.size[1]):
         raise ImageError(f"is damaged (tiles of {wide} x {high} pixels in a picture of {layout.size[1]} x {layout.size[0]})")
-    rows = max(1, page.number(file, _STRIP_ROWS, layout.size[0]))
-    tiled = 324 in page.tags
-    wanted = -(-layout.size[0] // high) * -(-layout.size[1] // wide) if tiled else -(-layout.size[0] // rows)
+    most = min(max(_PLACES, pixels // _LEAST), _NUMBERS)
     for tag in page.tags.keys() & set(_LISTS):
-        if page.tags[tag].count > max(_PLACES, wanted * layout.channels) or page.tags[tag].count > 16 * _NUMBERS:
-            raise ImageError(f"is damaged ({page.tags[tag].count} strips or tiles are listed; its size asks for {wanted})")
+        if page.tags[tag].count > most:
+            raise ImageError(f"is cut into {page.tags[tag].count} strips or tiles, more than the {most} that are read")
+    stored = min(end, sum(page.numbers(file, 325 if 324 in page.tags else 279, end)))
+    ratio = _RATIOS.get(page.number(file, _COMPRESSION, 1))
+    if ratio and page.number(file, _PHOTOMETRIC, 0) != _YCBCR and stored * ratio < pixels * layout.bits // 8:
+        raise ImageError(f"is damaged (its header promises {pixels / 1e6:.1f} megapixels, for which its {stored} bytes are too few)")
 
 
 def _taken(directory: Directory, file: File, head: _Head, largest: int) -> None:
@@ -265,7 +270,7 @@ def _samples(page: Directory, file: File, layout: Layout) -> None:
         raise ImageError(f"is compressed in a way that is not read (Compression {compression}); save it with LZW or Deflate")
     if colours not in _COLOURS:
         raise ImageError(f"has colours that are not read (PhotometricInterpretation {colours}); save it as grey or RGB")
-    if colours == 6 and compression == 1:
+    if colours == _YCBCR and compression == 1:
         raise ImageError("is stored as YCbCr without compression, which is not read; save it as RGB")
     if page.number(file, _PLANES, 1) not in (1, 2):
         raise ImageError(f"is damaged (PlanarConfiguration {page.number(file, _PLANES, 1)} is neither 1 nor 2)")

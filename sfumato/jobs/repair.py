@@ -41,7 +41,7 @@ def repair(path: Path, target: Path, request: Request, *, mask: Path | None = No
     need = BASE + pixels * (1 + enlarged) * _WHOLE / 2
     if pixels > decode.MAX_PIXELS or need > request.memory:
         enough = "" if pixels > decode.MAX_PIXELS else f"{math.ceil(need / 1e8) / 10:.1f}GB of --memory, or "
-        strips.refuse_whole(path, mask, wants=enough)
+        strips.refuse_whole(path, mask, wants=enough, memory=request.memory - BASE)
         try:
             return repair_rows(path, target, request, mask, check)
         except MissingExtraError as error:
