@@ -36,6 +36,11 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _CHANNELS, _PLANES, _EXTRA, 
 _SUBFILE, _OLD_SUBFILE, _TILE_WIDTH, _TILE_HEIGHT = 254, 255, 322, 323
 _LISTS = (273, 279, 324, 325)
 """Tags that list the places and lengths of strips and tiles."""
+_COUNTED = (*_LISTS, 266, 278, 317, 320, 530)
+"""These, and the order of bits, rows of a strip, predictor, palette and subsampling: tags that whoever decodes computes with."""
+_BLOCKS = (700, 34675)
+"""XMP and the colour profile."""
+_WRONG = "is damaged (TIFF tag {} must hold {}; it has {} of type {})"
 _FOLDERS = (34665, 34853, 40965)
 """Tags that point to further directories, in which EXIF, GPS and the interoperability of EXIF are."""
 _YCBCR, _OLD_JPEG = 6, 6
@@ -74,7 +79,7 @@ class Directory(NamedTuple):
         if (entry := self.tags.get(tag)) is None:
             return (default,)
         if entry.kind not in _WHOLE or not entry.count:
-            raise ImageError(f"is damaged (TIFF tag {tag} must hold whole numbers; it has {entry.count} of type {entry.kind})")
+            raise ImageError(_WRONG.format(tag, "whole numbers", entry.count, entry.kind))
         file.seek(entry.place)
         return struct.unpack(f"{self.order}{entry.count}{_WHOLE[entry.kind]}", file.read(entry.length))
 
@@ -221,7 +226,12 @@ def _layout(page: Directory, file: File) -> Layout:
 
 
 def _bounded(page: Directory, file: File, layout: Layout) -> None:
-    """Raises ImageError if the tags, or a tile, take more memory than the picture does."""
+    """Raises ImageError for tags of a type that is not theirs, and if the tags, or a tile, take more memory than the picture does."""
+    for tag, entry in page.tags.items():
+        if tag in _COUNTED and (entry.kind not in _WHOLE or not entry.count):
+            raise ImageError(_WRONG.format(tag, "whole numbers", entry.count, entry.kind))
+        if tag in _BLOCKS and entry.kind not in _BYTES:
+            raise ImageError(_WRONG.format(tag, "bytes", entry.count, entry.kind))
     pixels, end, bits = layout.size[0] * layout.size[1], _head(file).end, min(layout.channels, 4) * layout.bits
     _taken(page, file, _head(file), max(LARGEST, min(pixels * bits // 8, 8 * LARGEST)))
     high, wide = page.number(file, _TILE_HEIGHT, 16), page.number(file, _TILE_WIDTH, 16)

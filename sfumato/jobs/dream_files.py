@@ -57,7 +57,7 @@ def dream_pictures(
     """
     found = told_apart(gather(sources, leaving_out=None if out.suffix else out))
     if not found:
-        raise DataError(f"no picture that can be read in {', '.join(map(str, sources))}")
+        raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read")
     alone = out.suffix.lower() in files.FORMATS
     if alone and len(found) > 1:
         raise SettingError(f"{out} is one picture and there are {len(found)} to dream; give a folder with --out")

@@ -50,7 +50,7 @@ def restore_pictures(
     found = told_apart(gather(sources, leaving_out=None if alone else out))
     if not found:
         others = kinds.summary(passed_over(sources).values())
-        raise DataError(f"no picture that can be read in {', '.join(map(str, sources))}{'; ' if others else ''}{others}")
+        raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
     if alone and len(found) > 1:
         raise SettingError(f"{out} is one picture and there are {len(found)} to repair; give a folder with --out")
     if not alone and out.suffix.lower() in kinds.ENDINGS:
