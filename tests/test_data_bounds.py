@@ -77,9 +77,9 @@ def test_a_header_that_its_pixels_cannot_fill_is_refused_unread(tmp_path):
     path.write_bytes(png(size=(9000, 9000), pixels=zlib.compress(bytes(1000))))
     for said in refusals(path):
         assert "promises 324000000 bytes of pixels, for which" in said
-    black = np.zeros((3000, 3000, 4), np.uint8)
+    black = np.zeros((1000, 1000, 4), np.uint8)
     Image.fromarray(black).save(path, compress_level=9)  # as strongly as can be
-    assert files.read(path).pixels.shape == (3000, 3000, 3)
+    assert files.read(path).pixels.shape == (1000, 1000, 3)
 
 
 def test_a_recipe_in_a_picture_of_any_size_is_read_or_refused_in_one_line(tmp_path):
@@ -99,7 +99,7 @@ def test_reading_takes_the_decoded_picture_twice_and_no_more(tmp_path):
     reset = Path("/proc/self/clear_refs")
     if not reset.exists():
         pytest.skip("only Linux tells the peak of a process that can be set back")
-    rng, side = np.random.default_rng(0), 4000
+    rng, side = np.random.default_rng(0), 2000
     tile = rng.integers(0, 256, (side // 40, side // 40, 4), dtype=np.uint8)
     Image.fromarray(np.tile(tile, (40, 40, 1))).save(tmp_path / "x.png", compress_level=1)
     Image.new("RGBA", (8, 8)).save(tmp_path / "small.png")
@@ -117,7 +117,7 @@ def test_reading_takes_the_decoded_picture_twice_and_no_more(tmp_path):
             pytest.skip("the peak of this process may not be set back here")
         before = held("VmRSS")
         read(tmp_path / "x.png")
-        assert held("VmHWM") - before < 2.15 * decoded
+        assert held("VmHWM") - before < 2 * decoded + 8 * MEGABYTE  # some pieces, on the way
 
 
 def held(name):

@@ -80,7 +80,7 @@ def test_without_its_package_a_picture_is_named_in_one_line(tmp_path, monkeypatc
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     content = {"x.heic": struct.pack(">I4s4s4s", 16, b"ftyp", b"heic", bytes(4)), "x.cr2": b"II*\0\x10\0\0\0CR\x02\0"}[name]
     (tmp_path / name).write_bytes(content + bytes(64))
-    for read in (lambda path: files.read(path, lossless=True), lambda path: decode.facts(path, str(path)), notes.of_file):
+    for read in (lambda path: files.read(path, lossless=True), lambda path: decode.facts(path, str(path))):
         with pytest.raises(MissingExtraError, match=words) as caught:
             read(tmp_path / name)
         assert str(caught.value).startswith(str(tmp_path / name))
