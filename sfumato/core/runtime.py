@@ -1,8 +1,8 @@
 """The machine: device, threads, precision, allocator. The only place that looks at any of them."""
 
 import contextlib
-import math
 import ctypes
+import math
 import os
 import sys
 from collections.abc import Iterator
