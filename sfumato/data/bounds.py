@@ -1,4 +1,4 @@
-"""What a picture file may make its reader take, judged before any library reads it: a small file can unpack to more than there is memory.
+"""Limits on the memory that the header of a picture file may take, checked before any library reads it: a small file can unpack to much.
 
     file ─ check(file, format) ─> nothing, or ImageError in one line
 

@@ -1,4 +1,4 @@
-"""Which format a picture file has: its first bytes decide, and its name only where they cannot.
+"""The format of a picture file: its first bytes decide, and its name only where they cannot.
 
     first bytes, name ─ by_content ─> Kind (or None: no picture) ─ identify ─> the same, or the format that the name's ending claims
 
@@ -76,7 +76,7 @@ ENDINGS = _RAW | {
     ".psd": _PSD, ".psb": _PSD, ".jxl": _JXL, ".exr": _EXR, ".hdr": _HDR, ".svg": _SVG, ".xcf": _XCF, ".qoi": _QOI, ".dds": _DDS,
     ".ico": _ICO, ".mp4": FILM, ".mov": FILM, ".mkv": FILM, ".webm": FILM, ".avi": FILM, ".m4v": FILM,
 }  # fmt: skip
-"""What a name's ending, in lower case, claims."""
+"""Ending of a name, in lower case, to the format that it claims."""
 
 SUFFIXES = frozenset(ending for ending, kind in ENDINGS.items() if kind.reader == "pillow")
 """The endings, in lower case, of pictures that are read without an extra."""
@@ -127,9 +127,9 @@ def by_content(start: bytes, name: str) -> Kind | None:
 
 
 def identify(start: bytes, name: str) -> Kind | None:
-    """As `by_content`, but a file whose content nobody knows is what the ending of its name claims: a damaged picture, and to be told of.
+    """The format by the content or, where that is unknown, by the ending of the name: such a file is a damaged picture, to be told of.
 
-    None if neither its content nor its name is that of a picture or a film.
+    None if neither the content nor the name is that of a picture or a film.
     """
     ending = PurePosixPath(name.replace("\\", "/")).suffix.lower()
     return by_content(start, name) or ENDINGS.get(ending)
@@ -162,10 +162,12 @@ def passed_over(path: Path) -> Kind | None:
     return BROKEN if not path.exists() else None if kind.read else kind
 
 
-def named(path: Path, name: Path) -> Path:
-    """`name`, where the ending that it has is that of no picture with one that suits what is in the file at `path`.
+def output_name(path: Path, name: Path) -> Path:
+    """`name` with the ending in which a picture of the format of the file at `path` is written.
 
-    >>> str(named(Path("x.jfif"), Path("x.jfif"))), str(named(Path("scan.v2"), Path("scan.v2")))
+    The ending of another picture format is replaced; any other ending is part of the name and stays.
+
+    >>> str(output_name(Path("x.jfif"), Path("x.jfif"))), str(output_name(Path("scan.v2"), Path("scan.v2")))
     ('x.jpg', 'scan.v2.png')
     """
     kind = identify_file(path)

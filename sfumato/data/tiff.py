@@ -89,7 +89,7 @@ class Directory(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """What is known of the first page before its pixels are read."""
+    """Size, samples and pages of a TIFF, known before its pixels are read."""
 
     size: tuple[int, int]
     """Height and width as stored."""
@@ -241,7 +241,7 @@ def _bounded(page: Directory, file: File, layout: Layout) -> None:
     for tag in page.tags.keys() & set(_LISTS):
         if page.tags[tag].count > most:
             raise ImageError(f"is cut into {page.tags[tag].count} strips or tiles, more than the {most} that are read")
-    stored = min(end, sum(page.numbers(file, 325 if 324 in page.tags else 279, end)))
+    stored = min(end, sum(page.numbers(file, 325 if 324 in page.tags else 279, end))) or end  # some programs leave it at 0
     ratio = _RATIOS.get(page.number(file, _COMPRESSION, 1))
     if ratio and page.number(file, _PHOTOMETRIC, 0) != _YCBCR and stored * ratio < pixels * layout.bits // 8:
         raise ImageError(f"is damaged (its header promises {pixels / 1e6:.1f} megapixels, for which its {stored} bytes are too few)")

@@ -234,7 +234,7 @@ def _mask_of(mask: Path | None, path: Path, below: Path, pictures: Sequence[Path
 
 def _writable(path: Path, name: Path) -> Path:
     """The name itself if its format can be written, else with the ending that suits the file at `path`."""
-    return name if name.suffix.lower() in files.FORMATS else kinds.named(path, name)
+    return name if name.suffix.lower() in files.FORMATS else kinds.output_name(path, name)
 
 
 def _hidden(path: Path) -> bool:
