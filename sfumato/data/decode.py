@@ -149,7 +149,8 @@ def upright(image: Image.Image) -> Image.Image:
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Height and width that an open image has once it is upright; it is decoded for that."""
     image.load()
-    return image.size if turn(image.getexif()) > 4 else image.size[::-1]
+    width, height = image.size
+    return (width, height) if turn(image.getexif()) > 4 else (height, width)
 
 
 def pieces(image: Image.Image) -> Iterator[tuple[int, int, Image.Image]]:

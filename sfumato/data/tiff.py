@@ -56,13 +56,13 @@ class Entry(NamedTuple):
     """One tag, whose values lie within the file."""
 
     kind: int
-    count: int
+    many: int
     place: int
 
     @property
     def length(self) -> int:
         """In bytes."""
-        return _UNITS[self.kind] * self.count
+        return _UNITS[self.kind] * self.many
 
 
 class Directory(NamedTuple):
@@ -78,10 +78,10 @@ class Directory(NamedTuple):
         """The whole numbers of a tag. Raises ImageError for another type, or none at all."""
         if (entry := self.tags.get(tag)) is None:
             return (default,)
-        if entry.kind not in _WHOLE or not entry.count:
-            raise ImageError(_WRONG.format(tag, "whole numbers", entry.count, entry.kind))
+        if entry.kind not in _WHOLE or not entry.many:
+            raise ImageError(_WRONG.format(tag, "whole numbers", entry.many, entry.kind))
         file.seek(entry.place)
-        return struct.unpack(f"{self.order}{entry.count}{_WHOLE[entry.kind]}", file.read(entry.length))
+        return struct.unpack(f"{self.order}{entry.many}{_WHOLE[entry.kind]}", file.read(entry.length))
 
     def number(self, file: File, tag: int, default: int) -> int:
         """The first of them."""
@@ -110,7 +110,7 @@ def checked(file: File) -> Layout:
     That is: signed or complex samples, samples whose meaning is not said, unknown compression or colour, YCbCr without compression, a
     thumbnail in the place of the picture, and tags that would take more memory than the picture.
     """
-    first, pages, left_out = None, 0, 0
+    first, layout, pages, left_out = None, None, 0, 0
     for directory in directories(file):
         reduced = bool(directory.number(file, _SUBFILE, 0) & 0b101) or directory.number(file, _OLD_SUBFILE, 1) == 2
         pages, left_out = pages + (not reduced), left_out + reduced
@@ -121,7 +121,7 @@ def checked(file: File) -> Layout:
             _samples(first, file, layout)
         if pages + left_out >= _PAGES:
             break
-    if first is None:
+    if first is None or layout is None:
         raise ImageError("is damaged (a TIFF without a directory)")
     if pages and bool(first.number(file, _SUBFILE, 0) & 1):
         raise ImageError("begins with a thumbnail, and the picture is a later page: take it apart first")
@@ -213,10 +213,10 @@ def _layout(page: Directory, file: File) -> Layout:
     for tag, name in ((_HEIGHT, "height"), (_WIDTH, "width")):
         if tag not in page.tags:
             raise ImageError(f"is damaged (a TIFF without a {name})")
-        numbers = page.numbers(file, tag, 0)
-        if len(numbers) > 1 or not numbers[0]:
-            raise ImageError(f"is damaged (a TIFF whose {name} is {', '.join(map(str, numbers[:4]))})")
-        sides.append(numbers[0])
+        side, *more = page.numbers(file, tag, 0)
+        if more or not side:
+            raise ImageError(f"is damaged (a TIFF whose {name} is {', '.join(map(str, [side, *more[:3]]))})")
+        sides.append(side)
     bits = page.numbers(file, _BITS, 1)
     if len(set(bits)) > 1 or not 1 <= bits[0] <= 64:
         raise ImageError(f"has samples of {', '.join(map(str, bits[:8]))} bits; save it with 8 or 16 bits each")
@@ -228,10 +228,10 @@ def _layout(page: Directory, file: File) -> Layout:
 def _bounded(page: Directory, file: File, layout: Layout) -> None:
     """Raises ImageError for tags of a type that is not theirs, and if the tags, or a tile, take more memory than the picture does."""
     for tag, entry in page.tags.items():
-        if tag in _COUNTED and (entry.kind not in _WHOLE or not entry.count):
-            raise ImageError(_WRONG.format(tag, "whole numbers", entry.count, entry.kind))
+        if tag in _COUNTED and (entry.kind not in _WHOLE or not entry.many):
+            raise ImageError(_WRONG.format(tag, "whole numbers", entry.many, entry.kind))
         if tag in _BLOCKS and entry.kind not in _BYTES:
-            raise ImageError(_WRONG.format(tag, "bytes", entry.count, entry.kind))
+            raise ImageError(_WRONG.format(tag, "bytes", entry.many, entry.kind))
     pixels, end, bits = layout.size[0] * layout.size[1], _head(file).end, min(layout.channels, 4) * layout.bits
     _taken(page, file, _head(file), max(LARGEST, min(pixels * bits // 8, 8 * LARGEST)))
     high, wide = page.number(file, _TILE_HEIGHT, 16), page.number(file, _TILE_WIDTH, 16)
@@ -239,8 +239,8 @@ def _bounded(page: Directory, file: File, layout: Layout) -> None:
         raise ImageError(f"is damaged (tiles of {wide} x {high} pixels in a picture of {layout.size[1]} x {layout.size[0]})")
     most = min(max(_PLACES, pixels // _LEAST), _NUMBERS)
     for tag in page.tags.keys() & set(_LISTS):
-        if page.tags[tag].count > most:
-            raise ImageError(f"is cut into {page.tags[tag].count} strips or tiles, more than the {most} that are read")
+        if page.tags[tag].many > most:
+            raise ImageError(f"is cut into {page.tags[tag].many} strips or tiles, more than the {most} that are read")
     stored = min(end, sum(page.numbers(file, 325 if 324 in page.tags else 279, end))) or end  # some programs leave it at 0
     ratio = _RATIOS.get(page.number(file, _COMPRESSION, 1))
     if ratio and page.number(file, _PHOTOMETRIC, 0) != _YCBCR and stored * ratio < pixels * layout.bits // 8:
@@ -254,10 +254,10 @@ def _taken(directory: Directory, file: File, head: _Head, largest: int) -> None:
     while left:
         page = left.pop()
         for tag, entry in page.tags.items():
-            if entry.kind not in _BYTES and entry.count > _NUMBERS and tag not in _LISTS:
-                raise ImageError(f"is damaged (TIFF tag {tag} has {entry.count} numbers; at most {_NUMBERS} are read)")
+            if entry.kind not in _BYTES and entry.many > _NUMBERS and tag not in _LISTS:
+                raise ImageError(f"is damaged (TIFF tag {tag} has {entry.many} numbers; at most {_NUMBERS} are read)")
             total += entry.length
-            if tag in _FOLDERS and entry.kind in _WHOLE and entry.count == 1:
+            if tag in _FOLDERS and entry.kind in _WHOLE and entry.many == 1:
                 place = page.number(file, tag, 0)
                 if place not in seen and place < head.end - 2:
                     seen.add(place)
