@@ -443,3 +443,12 @@ def test_published_networks_dream(trunk):
     early = seeing.names[1]
     done = dream(picture(96, 120), seeing, Dream(layers=(early,), steps=2, octaves=1, precision="fp32"))
     assert done.after[0] > done.before[0]
+
+
+def test_a_picture_that_does_not_fit_into_the_machine_is_refused_unread(tmp_path, seeing, monkeypatch):
+    save_image(tmp_path / "x.png", to_pixels(picture()))
+    monkeypatch.setattr("sfumato.core.runtime.physical", lambda: 1000.0)
+    monkeypatch.setattr("sfumato.data.files.read", lambda *_, **__: pytest.fail("it was read"))
+    (done,) = dream_files.dream_pictures([tmp_path / "x.png"], tmp_path / "out", seeing, QUICK)
+    assert done.out is None
+    assert "this machine has" in done.words

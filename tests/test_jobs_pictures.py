@@ -458,10 +458,38 @@ def test_what_was_written_is_not_picked_up(tmp_path, photo, brighter):
 
 def test_what_is_passed_over_in_a_folder_is_known(tmp_path, photo):
     folder = photo.parent
-    for name in ("a.heic", "film.mp4", "notes.txt", ".hidden.heic"):
+    for name in ("a.psd", "film.mp4", "notes.txt", ".hidden.psd"):
         (folder / name).write_bytes(b"x")
     (folder / "broken.png").symlink_to(folder / "nowhere.png")
-    assert [path.name for path in passed_over([folder, photo])] == ["a.heic", "broken.png", "film.mp4"]
+    (folder / "vector").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    found = {path.name: kind.name for path, kind in passed_over([folder, photo]).items()}
+    assert found == {"a.psd": "Photoshop PSD", "broken.png": "broken link", "film.mp4": "film", "vector": "SVG"}
+    assert passed_over([f"{folder}/*.psd"]).keys() == {folder / "a.psd"}
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "out"),
+    [
+        ("x.jfif", "JPEG", "x.jpg"),
+        ("x", "JPEG", "x.jpg"),
+        ("x.jpe", "JPEG", "x.jpg"),
+        ("x.v2", "PNG", "x.v2.png"),
+        ("x.avif", "AVIF", "x.png"),
+        ("x.ppm", "PPM", "x.png"),
+        ("x.tga", "TGA", "x.png"),
+        ("x.jp2", "JPEG2000", "x.png"),
+    ],
+)
+def test_the_content_decides_which_pictures_there_are(tmp_path, same, drawn, name, form, out):
+    picture = Image.fromarray((drawn(3, 48, 64)[0].permute(1, 2, 0) * 255).byte().numpy())
+    (tmp_path / "in").mkdir()
+    picture.save(tmp_path / "in" / name, form)
+    (tmp_path / "in" / "text").write_text("not a picture")
+    (entry,) = restore_pictures([tmp_path / "in"], tmp_path / "out", same)
+    assert (entry.status, Path(entry.out).name) == ("done", out)
+    with Image.open(tmp_path / "in" / name) as before, Image.open(tmp_path / "out" / out) as after:
+        apart = np.abs(np.asarray(before.convert("RGB")).astype(int) - np.asarray(after.convert("RGB")))
+        assert apart.mean() < (5 if form == "JPEG" else 1)  # as a JPEG is compressed again
 
 
 def test_globs_and_names(tmp_path, photo, brighter):

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from sfumato.core.errors import SettingError, SfumatoError
+from sfumato.data import kinds
 from sfumato.jobs import film
 from sfumato.jobs.manifest import NAME, Entry
 from sfumato.jobs.pictures import passed_over
@@ -33,8 +34,8 @@ def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask:
 
     entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
     if others := passed_over(pictures):
-        kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
-        _say(console, f"passed over {len(others)} that cannot be read or are films ({kinds}), such as {others[0]}")
+        films = "; a film is given alone" if kinds.FILM in others.values() else ""
+        _say(console, f"{kinds.summary(others.values())}, such as {next(iter(others))}{films}")
     failed = [entry for entry in entries if entry.status == "failed"]
     if len(entries) == 1 and failed:
         print(f"sfumato: {blamed(failed[0])}", file=sys.stderr)

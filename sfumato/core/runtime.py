@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -63,11 +64,17 @@ def cores() -> int:
     return count
 
 
+def physical() -> float:
+    """Bytes of memory that the machine has; infinity where the system does not tell."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return math.inf
+
+
 def allowance() -> float:
     """Bytes that a job may use without being asked: a third of the machine's memory, at least 2 and at most 8 GB."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        return min(8e9, max(2e9, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 3))
-    return 2e9
+    memory = physical()
+    return 2e9 if memory == math.inf else min(8e9, max(2e9, memory / 3))
 
 
 def set_threads(count: int | None = None) -> int:

@@ -7,6 +7,7 @@ image's come as 8, and `bit_depth` tells what the file had, or go through `data/
 """
 
 import contextlib
+import dataclasses
 import importlib.util
 import io
 import shutil
@@ -25,7 +26,7 @@ from torch import Tensor
 from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError
 from sfumato.core.image import Pixels
-from sfumato.data import decode, notes, strips
+from sfumato.data import decode, kinds, notes, spread, strips
 from sfumato.data.graft import annotate
 from sfumato.data.notes import Notes
 
@@ -57,7 +58,7 @@ class Picture(Notes):
 
 
 def read(path: Path, *, lossless: bool = False) -> Picture:
-    """The picture in a file: PNG, JPEG, WebP, BMP, GIF or TIFF, upright. CMYK becomes RGB and loses its profile.
+    """The picture in a file of any format that `decode` reads, upright. CMYK becomes RGB and loses its profile.
 
     Without `lossless` it is the first frame or page, and colour has 8 bits. With it, nothing is left out: 16 bits of colour are read
     through pyvips, and several frames or more than 16 bits raise ImageError. That is also raised if the file is no image, is damaged,
@@ -73,14 +74,17 @@ def read(path: Path, *, lossless: bool = False) -> Picture:
             decode.refuse_several(image)
         depth = found.bits if image.format in ("PNG", "TIFF") else 1 if image.mode == "1" else 8
         layout = _LAYOUTS.get(image.mode, "samples")
-        upright = decode.upright(image)
-        wide = upright.mode in decode.WIDE
+        image.load()
+        wide = image.mode in decode.WIDE
         if lossless and wide and "transparency" in image.info:
             return _through_strips(path)
         if lossless and depth > (16 if wide else 8):
             raise ImageError(f"its {depth} bits per sample can only be read as {16 if wide else 8}; save it as 16-bit grey or 8 bits")
-        pixels, alpha = (_wide(upright), None) if wide else _layers(upright)
+        pixels, alpha = (_wide(image), None) if wide else _layers(image)
         said, _ = notes.of_file(path)
+        if wide:
+            said = dataclasses.replace(said, white=spread.white(spread.largest_of(pixels)))
+            spread.widened(pixels, said.white)
         return Picture(pixels=pixels, alpha=alpha, bit_depth=depth, layout=layout, **vars(said))
 
 
@@ -115,9 +119,9 @@ def write(path: Path, picture: Picture, *, check: disk.Check | None = None) -> N
 
 
 def same_format(one: Path, other: Path) -> bool:
-    """Whether both names end as files of the same format do, of those that can be written."""
-    formats = [FORMATS.get(path.suffix.lower()) for path in (one, other)]
-    return formats[0] is not None and formats[0] == formats[1]
+    """Whether the file `one` has the format, of those that can be written, in which a file named `other` is: by its name or its content."""
+    wanted, found = FORMATS.get(other.suffix.lower()), kinds.identify_file(one)
+    return wanted is not None and wanted in (FORMATS.get(one.suffix.lower()), found and found.format)
 
 
 def copy(path: Path, target: Path, *, check: disk.Check | None = None) -> None:
@@ -198,23 +202,33 @@ def _sink(path: Path, picture: Picture, check: disk.Check | None) -> None:
 
 
 def _wide(image: Image.Image) -> Tensor:
-    return torch.from_numpy(decode.sixteen(image)[..., None])
+    """The 16-bit grey of an open image."""
+    made = torch.empty(*decode.upright_size(image), 1, dtype=torch.uint16)
+    rows = made.numpy()
+    for top, left, piece in decode.pieces(image):
+        rows[top : top + piece.height, left : left + piece.width, 0] = decode.sixteen(piece)
+    return made
 
 
 def _layers(image: Image.Image) -> tuple[Tensor, Tensor | None]:
-    """Colour or grey, and opacity if there is any."""
-    grey = image.mode in ("1", "L", "LA", "La")
+    """Colour or grey of an open image, and opacity if there is any."""
+    c = 1 if image.mode in ("1", "L", "LA", "La") else 3
     clear = image.has_transparency_data
-    layers = torch.from_numpy(decode.prepare(image, channels=4 if clear else 1 if grey else 3, size=None, crop="centre"))
-    if not clear:
-        return layers, None
-    return layers[..., : 1 if grey else 3].contiguous(), layers[..., 3:].contiguous()
+    size = decode.upright_size(image)
+    colours, alpha = torch.empty(*size, c, dtype=torch.uint8), torch.empty(*size, 1, dtype=torch.uint8) if clear else None
+    for top, left, piece in decode.pieces(image):
+        whole = np.asarray(decode.convert(piece, 4 if clear else c)).reshape(piece.height, piece.width, -1)
+        place = (slice(top, top + piece.height), slice(left, left + piece.width))
+        colours.numpy()[place] = whole[..., :c]
+        if alpha is not None:
+            alpha.numpy()[place] = whole[..., 3:]
+    return colours, alpha
 
 
 def _image(picture: Picture, kind: str) -> Image.Image:
     pixels, alpha = picture.pixels, picture.alpha
     if pixels.dtype == torch.uint16:
-        return Image.fromarray(pixels[..., 0].contiguous().numpy())
+        return Image.fromarray(spread.narrowed(pixels[..., 0].contiguous(), picture.white).numpy())
     if picture.layout == "palette" and (kind == "PNG" or (kind in ("TIFF", "BMP") and alpha is None)) and (few := _palette(pixels, alpha)):
         return few
     if alpha is None:

@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, TiffTags
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from sfumato.data import decode
+from sfumato.data import bounds, decode, kinds, tiff
 from sfumato.data.png import PNG, File, without_pixels
 
 EXIF = b"Exif\0\0"
@@ -88,6 +88,10 @@ class Notes:
     """Of a JPEG: Photoshop's blocks, in which captions and keywords are (IPTC)."""
     chunks: tuple[tuple[bytes, bytes], ...] = ()
     """Of a PNG: other chunks that are kept, by their type; comments whose keyword comes again are among them."""
+    white: int = 65535
+    """The sample that is white in a file of 16 bits: less where fewer bits were put into 16. Pixels span the whole range nevertheless."""
+    left_out: str = ""
+    """A part of the file that is not read and so not kept, in words; empty if there is none."""
 
     @property
     def fine_jpeg(self) -> Jpeg | None:
@@ -104,12 +108,18 @@ def of_file(path: Path) -> tuple[Notes, int]:
         start = file.read(8)
         file.seek(0)
         if start == PNG:
+            bounds.check(file, "PNG")
             small = without_pixels(file)
             with Image.open(small, formats=["PNG"]) as image:
                 said, orientation = _of_image(image)
             return dataclasses.replace(said, chunks=tuple(_chunks(small.getvalue()))), orientation
-        if start[:2] in (b"II", b"MM"):
-            return _of_tiff(file)
+        kind = kinds.by_content(file.read(kinds.START), path.name)
+        if kind is not None and kind.name == "TIFF":
+            return _of_tiff(file, tiff.checked(file).left_out)
+        if kind is not None and kind.reader == "raw" and start[:4] in (b"II*\0", b"MM\0*"):
+            tiff.guard(file)
+            told = _told(file)
+            return Notes(exif=_exif_of(told)), 1
         with decode.opened(path, str(path), limit=None) as image:
             return _of_image(image)
 
@@ -120,9 +130,11 @@ def samples(path: Path) -> Samples:
         start = file.read(26)
         if start[:8] == PNG:
             return Samples(start[24], _PNG_SAMPLES.get(start[25], 1), floating=False)
-        if start[:2] in (b"II", b"MM"):
-            tags = tiff_tags(file)
-            return Samples(max(_several(tags.get(258, 1))), tags.get(277, 1), floating=3 in _several(tags.get(339, 1)))
+        file.seek(0)
+        kind = kinds.by_content(file.read(kinds.START), path.name)
+        if kind is not None and kind.name == "TIFF":
+            found = tiff.checked(file)
+            return Samples(found.bits, found.channels, floating=found.floating)
         return Samples(8, 3, floating=False)
 
 
@@ -222,17 +234,23 @@ def _of_image(image: Image.Image) -> tuple[Notes, int]:
     return notes, orientation
 
 
-def _of_tiff(file: File) -> tuple[Notes, int]:
-    tags, said = tiff_tags(file), Image.Exif()
-    said.update(_told(file))
+def _of_tiff(file: File, left_out: int) -> tuple[Notes, int]:
+    tags, exif = tiff_tags(file), _exif_of(_told(file))
     dpi = None
     if {282, 283} <= set(tags) and tags.get(296, 2) in (2, 3):
         inch = 2.54 if tags.get(296, 2) == 3 else 1
         dpi = _dpi(tags[282] * inch, tags[283] * inch)
     icc = b"" if tags.get(262) in _NOT_RGB else tags.get(34675, b"")
     xmp = _bytes(tags.get(700, b""))
-    notes = Notes(exif=said.tobytes() if len(said) else b"", icc=_bytes(icc), dpi=dpi, xmp=_TURN_IN_XMP.sub(rb"\g<1>1", xmp))
+    words = f"without {left_out} {'thumbnail or mask' if left_out == 1 else 'thumbnails or masks'} of its file" if left_out else ""
+    notes = Notes(exif=exif, icc=_bytes(icc), dpi=dpi, xmp=_TURN_IN_XMP.sub(rb"\g<1>1", xmp), left_out=words)
     return notes, decode.turn(tags, xmp)
+
+
+def _exif_of(told: dict[int, Any]) -> bytes:
+    said = Image.Exif()
+    said.update(told)
+    return said.tobytes() if told else b""
 
 
 def _told(file: File) -> dict[int, Any]:

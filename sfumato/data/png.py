@@ -20,7 +20,7 @@ def without_pixels(file: File) -> io.BytesIO:
 
     It is read from the beginning of `file`, which is left where it was.
     """
-    place = file.tell()
+    place, end = file.tell(), file.seek(0, io.SEEK_END)
     file.seek(0)
     kept = [file.read(8)]
     while len(head := file.read(8)) == 8:
@@ -34,6 +34,6 @@ def without_pixels(file: File) -> io.BytesIO:
             kept.append(chunk(kind, struct.pack(">II", 1, 1) + file.read(4) + b"\0"))
             file.seek(5, io.SEEK_CUR)
         else:
-            kept.append(head + file.read(length + 4))
+            kept.append(head + file.read(min(length + 4, end)))  # whatever its length says
     file.seek(place)
     return io.BytesIO(b"".join([*kept, chunk(b"IDAT", zlib.compress(bytes(9))), chunk(b"IEND", b"")]))

@@ -8,6 +8,7 @@ want the whole.
 """
 
 import contextlib
+import dataclasses
 import errno
 import math
 import os
@@ -25,7 +26,7 @@ from torch import Tensor
 
 from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError
-from sfumato.data import decode, notes
+from sfumato.data import decode, kinds, notes, spread, tiff
 from sfumato.data.graft import graft
 from sfumato.data.notes import Notes
 from sfumato.data.png import PNG
@@ -35,6 +36,8 @@ Rows = UInt8[Tensor, "h w c"] | UInt16[Tensor, "h w c"]
 FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
 """What can be written, by the ending of the file's name."""
 
+_STREAMED = ("PNG", "JPEG", "WEBP", "TIFF")
+"""Formats, by Pillow's names, that are read here."""
 _WEBP_SIDE = 16383
 _JPEG_SIDE = 65535
 _BLOCK = 16 << 20
@@ -48,14 +51,40 @@ _CLASSIC = 3_500_000_000
 def megapixels(path: Path) -> float:
     """Millions of pixels, from the header, however many they are; raises ImageError if the file is no image."""
     with decode.reading(str(path)), path.open("rb") as file:
-        start = file.read(24)
+        start = file.read(kinds.START)
         if start[:8] == PNG:
             return int.from_bytes(start[16:20]) * int.from_bytes(start[20:24]) / 1e6
-        if start[:2] in (b"II", b"MM"):
-            tags = notes.tiff_tags(file)
-            return tags[256] * tags[257] / 1e6
+        if (kind := kinds.by_content(start, path.name)) is not None and kind.name == "TIFF":
+            return math.prod(tiff.checked(file).size) / 1e6
         with decode.opened(path, str(path), limit=None) as image:
             return math.prod(image.size) / 1e6
+
+
+def refuse_whole(*paths: Path | None, wants: str, memory: float) -> None:
+    """Raises ImageError for a file that cannot be read some rows at a time, and does not fit into so many bytes of `memory` otherwise.
+
+    It `wants` something, in words, or another format.
+    """
+    for path in paths:
+        kind = kinds.identify_file(path) if path else None
+        if path is None or kind is None:
+            continue
+        if kind.format not in _STREAMED:
+            raise ImageError(f"{path}: a {kind.name} can only be read whole; wants {wants}to be converted to PNG or TIFF")
+        if kind.format != "TIFF" and (need := _kept(path)) > memory:
+            lies = "a WebP" if kind.format == "WEBP" else f"an interlaced or progressive {kind.name}"
+            raise ImageError(f"{path}: {lies} is decoded as a whole, which takes {need / 1e9:.1f} GB; wants {wants}to be saved as TIFF")
+
+
+def _kept(path: Path) -> float:
+    """Bytes that the decoder of a PNG, JPEG or WebP keeps at once; 0 if it keeps some rows only."""
+    with decode.opened(path, str(path), limit=None) as image:
+        pixels = math.prod(image.size)
+        if image.format == "WEBP":
+            return 8.0 * pixels
+        if image.info.get("interlace"):
+            return 4.0 * pixels * (2 if notes.samples(path).bits == 16 else 1)
+        return 6.0 * pixels if image.info.get("progressive") else 0.0  # two bytes for each coefficient of three colours
 
 
 class Source:
@@ -73,7 +102,8 @@ class Source:
             raise ImageError(f"rows {start} to {stop} were asked of a picture of {height} rows")
         kind, shape = _kind(self.depth), (stop - start, width, self.channels + self.alpha)
         values = np.fromfile(self._raw, kind, math.prod(shape), offset=start * width * shape[2] * kind.itemsize)
-        return torch.from_numpy(values.reshape(shape))
+        rows = torch.from_numpy(values.reshape(shape))
+        return spread.widened(rows, self.notes.white) if self.depth == 16 else rows
 
 
 @contextlib.contextmanager
@@ -85,6 +115,7 @@ def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
     """
     vips = _pyvips()
     said, orientation = notes.of_file(path)
+    _refuse_several(path)
     found = notes.samples(path)
     if found.floating:
         raise ImageError(f"{path}: has floating-point pixels, of no stated range; save it with 8 or 16 bits")
@@ -92,13 +123,14 @@ def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
         try:
             image = _plain(vips.Image.new_from_file(str(path), access="sequential", fail_on="error"), path)
             with disk.storing(raw), raw.open("wb") as file:
-                _unpack(vips, image, file, orientation)
+                largest = _unpack(vips, image, file, orientation)
         except vips.Error as error:
             raise ImageError(f"{path}: cannot be read ({_said(error)})") from error
         size = (image.width, image.height) if orientation > 4 else (image.height, image.width)
         alpha = image.bands in (2, 4)
         depth = 16 if image.format == "ushort" else 8
         bit = found.bits == 1 and image.bands == 1
+        said = dataclasses.replace(said, white=spread.white(largest)) if depth == 16 else said
         yield Source(raw, size, image.bands - alpha, alpha=alpha, depth=depth, bit=bit, said=said)
 
 
@@ -144,7 +176,8 @@ class Sink:
                 f"{self.path}: rows of shape {(h, w, c)}, {rows.dtype}, do not fit after {self._written} of {self.size[0]} rows"
             )
         with disk.storing(self.path):
-            rows.detach().cpu().contiguous().numpy().tofile(self._file)
+            plain = rows.detach().cpu().contiguous()
+            (spread.narrowed(plain, self.notes.white) if self.depth == 16 else plain).numpy().tofile(self._file)
         self._written += h
         self._bit = self._bit and bool(((rows == 0) | (rows == 255)).all())
 
@@ -192,8 +225,8 @@ class Sink:
             image.jpegsave(place, Q=jpeg.quality() if jpeg else 95, subsample_mode=thinned, background=[255], keep="none")
 
 
-def _unpack(vips: Any, image: Any, file: Any, orientation: int) -> None:
-    """Writes the pixels in the order of the upright picture, some rows at a time."""
+def _unpack(vips: Any, image: Any, file: Any, orientation: int) -> int:
+    """Writes the pixels in the order of the upright picture, some rows at a time; returns the largest sample."""
     kind, height, width, bands = (
         np.dtype(image.format.replace("uchar", "u1").replace("ushort", "u2")),
         image.height,
@@ -201,12 +234,13 @@ def _unpack(vips: Any, image: Any, file: Any, orientation: int) -> None:
         image.bands,
     )
     region, step = vips.Region.new(image), _STEP * max(1, _BLOCK // (_STEP * width * bands * kind.itemsize))
-    block = np.empty((min(step, height), width, bands), kind)
+    block, largest = np.empty((min(step, height), width, bands), kind), 0
     for top in range(0, height, step):
         count = min(step, height - top)
         for y in range(0, count, _STEP):
             some = min(_STEP, count - y)
             block[y : y + some] = np.frombuffer(region.fetch(0, top + y, width, some), kind).reshape(some, width, bands)
+        largest = max(largest, int(block[:count].max()))
         rows = block[:count][:: -1 if orientation in (3, 4, 6, 7) else 1, :: -1 if orientation in (2, 3, 7, 8) else 1]
         first = height - top - count if orientation in (3, 4, 6, 7) else top
         if orientation <= 4:
@@ -216,6 +250,7 @@ def _unpack(vips: Any, image: Any, file: Any, orientation: int) -> None:
         for i, column in enumerate(np.ascontiguousarray(rows.transpose(1, 0, 2))):
             file.seek((i * height + first) * bands * kind.itemsize)
             file.write(column.tobytes())
+    return largest
 
 
 def _directory(size: tuple[int, int], channels: int, *, alpha: bool, depth: int, place: int) -> bytes:
@@ -237,14 +272,19 @@ def _directory(size: tuple[int, int], channels: int, *, alpha: bool, depth: int,
     return struct.pack("<Q", len(tags)) + entries + bytes(8) + beyond
 
 
+def _refuse_several(path: Path) -> None:
+    """Raises ImageError for several frames or pages."""
+    with decode.reading(str(path)), path.open("rb") as file:
+        kind = kinds.by_content(file.read(kinds.START), path.name)
+        if kind is not None and kind.name == "TIFF":  # of 16 bits a sample, some of which Pillow does not open
+            decode.refuse_pages(tiff.checked(file).pages)
+            return
+    with decode.opened(path, str(path), limit=None) as header:
+        decode.refuse_several(header)
+
+
 def _plain(image: Any, path: Path) -> Any:
     """The opened picture as grey or sRGB of 8 or 16 bits, with or without opacity."""
-    frames = image.get("n-pages") if "n-pages" in image.get_fields() else 1
-    if image.get("vips-loader") == "pngload":  # which does not know of animation
-        with decode.opened(path, str(path), limit=None) as header:
-            frames = getattr(header, "n_frames", 1)
-    if frames > 1:
-        raise ImageError(f"{path}: has {frames} frames or pages, of which only the first could be kept: take it apart first")
     if image.interpretation == "cmyk":
         image = _without_ink(image)
     if image.interpretation not in ("b-w", "grey16", "srgb", "rgb", "rgb16", "multiband"):

@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from sfumato import __version__
-from sfumato.core import disk
+from sfumato.core import disk, runtime
 from sfumato.core.errors import CheckpointError, DataError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.core.image import Images, Planes, to_pixels
-from sfumato.data import files
-from sfumato.data.decode import SUFFIXES
+from sfumato.data import files, notes, strips
 from sfumato.jobs.dream import Dream, Moment, Tell, dream, resolved
 from sfumato.jobs.dream_latent import Found
 from sfumato.jobs.eyes import Eyes
@@ -24,6 +22,8 @@ from sfumato.jobs.pixels import as_images, as_pixels
 from sfumato.jobs.wishes import wish
 from sfumato.metrics.features import weights_hash
 
+_BYTES = 85
+"""For each pixel of a picture that is dreamed in tiles: stored, as numbers, in octaves, and what was added to it; measured."""
 KEY = "sfumato"
 """The comment of a PNG in which its recipe stands."""
 
@@ -59,7 +59,7 @@ def dream_pictures(
     """
     found = told_apart(gather(sources, leaving_out=None if out.suffix else out))
     if not found:
-        raise DataError(f"no picture in {', '.join(map(str, sources))}; looked for names ending in {', '.join(sorted(SUFFIXES))}")
+        raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read")
     alone = out.suffix.lower() in files.FORMATS
     if alone and len(found) > 1:
         raise SettingError(f"{out} is one picture and there are {len(found)} to dream; give a folder with --out")
@@ -98,6 +98,9 @@ def _one(
     mask: Path | None,
     watch: Tell,
 ) -> Done:
+    need, there = strips.megapixels(path) * 1e6 * _BYTES, runtime.physical()
+    if need > there:
+        raise ImageError(f"{path}: to dream it takes {need / 1e9:.1f} GB, and this machine has {there / 1e9:.1f}; make it smaller")
     picture = files.read(path, lossless=True)
     if picture.pixels.dtype == torch.uint16 and target.suffix.lower() not in (".png", ".tif", ".tiff"):
         raise ImageError(f"{path} has 16 bits, which {target.suffix} cannot hold; choose a .png or .tif with --out")
@@ -194,8 +197,7 @@ def complete(told: dict[str, Any], seeing: Eyes, pictures: Sequence[str], **give
 
 
 def _comment(path: Path) -> str:
-    with Image.open(path) as image:
-        return str(image.info[KEY])
+    return notes.of_file(path)[0].text[KEY]  # from the header, however many pixels it promises
 
 
 def picture_of(path: Path) -> Images:

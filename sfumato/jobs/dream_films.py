@@ -5,7 +5,8 @@ what was dreamed stays on what it was dreamed on.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -26,6 +27,8 @@ KEPT = 0.9
 """Share of what was dreamed that is carried to the next frame."""
 AGAIN, SIZES = 4, 2
 """Steps and octaves of every frame but the first."""
+MOST_PIXELS = 500_000_000
+"""Of all frames of a GIF or WebP together, which are in memory when they are written."""
 MOVING = (".gif", ".webp")
 """Films that need no PyAV."""
 
@@ -101,7 +104,7 @@ def dream_film(
 ) -> int:
     """Writes the film at `path`, dreamed, to `target`, and says how many frames it has.
 
-    GIF and WebP are read whole, and all their frames are shown equally long; other films need PyAV and keep their sound (see
+    Of a GIF or WebP all frames are shown equally long; other films need PyAV and keep their sound (see
     `film.rewritten`).
     """
     if path.suffix.lower() not in MOVING:
@@ -112,12 +115,12 @@ def dream_film(
         return film.rewritten(path, target, begin, overwrite=overwrite, tell=tell)[1]
     if target.exists() and target.resolve() == path.resolve():
         raise ImageError(f"{path}: would be written over itself; choose another --out")
-    frames, rate = still_frames(path)
+    count, rate = timing(path)
     files.check_animation(target, rate)
     made = []
-    for i, frame in enumerate(frames, 1):
+    for i, frame in enumerate(still_frames(path), 1):
         made.append(to_pixels(dreamer(frame)))
-        tell(i, len(frames))
+        tell(i, count)
     files.save_animation(target, made, fps=rate)
     return len(made)
 
@@ -133,15 +136,32 @@ def moving(path: Path) -> bool:
         return False
 
 
-def still_frames(path: Path) -> tuple[Sequence[Images], float]:
-    """Every frame of a GIF or WebP, and how many of them are shown a second. Raises ImageError for a file that is none."""
+def timing(path: Path) -> tuple[int, float]:
+    """How many frames a GIF or WebP has, and how many of them are shown a second.
+
+    Raises ImageError for a file that is none, or whose frames have more than `MOST_PIXELS` together.
+    """
     with decode.opened(path, str(path)) as image:
-        found, lasts = [], []
+        count = getattr(image, "n_frames", 1)
+        if count * math.prod(image.size) > MOST_PIXELS:
+            size = f"{count} frames of {image.width} x {image.height} pixels"
+            raise ImageError(f"has {size}, more than the {MOST_PIXELS // 1_000_000} megapixels that are dreamed together; cut it shorter")
+        lasts = []
         for frame in ImageSequence.Iterator(image):
             frame.load()  # how long it lasts is known only then
             lasts.append(float(frame.info.get("duration", 100)) or 100.0)
-            found.append(_pixels(frame))
-    return found, min(50.0, 1000 * len(lasts) / sum(lasts))
+    return count, min(50.0, 1000 * len(lasts) / sum(lasts))
+
+
+def still_frames(path: Path) -> Iterator[Images]:
+    """Every frame of a GIF or WebP, one after another. Raises ImageError for a file that is none and for frames that differ in size."""
+    with decode.opened(path, str(path)) as image:
+        size = image.size
+        for frame in ImageSequence.Iterator(image):
+            frame.load()
+            if frame.size != size:  # a GIF may say so in the middle
+                raise ImageError(f"has a frame of {frame.width} x {frame.height} pixels in a film of {size[0]} x {size[1]}")
+            yield _pixels(frame)
 
 
 def _pixels(frame: Image.Image) -> Images:

@@ -12,6 +12,7 @@ import torch
 from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError
 from sfumato.core.image import Images, to_bytes, to_images
+from sfumato.data import decode
 from sfumato.jobs.remedy import Request, remedy
 from sfumato.jobs.repair import repaired
 
@@ -118,6 +119,7 @@ def _first(source: Any, path: Path) -> Images:
     """The first frame on which there is something, or the first of all."""
     first = None
     if source.streams.video:
+        _refuse_large(source.streams.video[0], path)
         for frame in source.decode(video=0):
             image = _image(frame)
             if image.std() > 0.01:
@@ -126,6 +128,13 @@ def _first(source: Any, path: Path) -> Images:
     if first is not None:
         return first
     raise ImageError(f"{path}: there is no picture in this film")
+
+
+def _refuse_large(stream: Any, path: Path) -> None:
+    """Raises ImageError for frames of more pixels than a picture may have."""
+    if (pixels := stream.width * stream.height) > decode.MAX_PIXELS:
+        most = decode.MAX_PIXELS // 1_000_000
+        raise ImageError(f"{path}: has frames of {pixels / 1e6:.0f} megapixels, larger than the {most} megapixels allowed")
 
 
 def _wide(form: Any) -> bool:

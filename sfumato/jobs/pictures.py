@@ -19,17 +19,11 @@ import torch
 
 from sfumato.core import disk
 from sfumato.core.errors import DataError, ImageError, SettingError, SfumatoError, StorageError
-from sfumato.data import files
-from sfumato.data.decode import SUFFIXES
-from sfumato.jobs import film
+from sfumato.data import files, kinds
+from sfumato.data.kinds import Kind
 from sfumato.jobs.manifest import DONE, NAME, Entry, Manifest, digest
 from sfumato.jobs.remedy import Request
 from sfumato.jobs.repair import repair
-
-_OTHERS = frozenset(
-    [".heic", ".heif", ".avif", ".jp2", ".jxl", ".psd", ".svg", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"]
-) | set(film.SUFFIXES)
-"""What the names of pictures end in that are not read, and those of films, which are given alone."""
 
 
 def restore_pictures(
@@ -55,10 +49,11 @@ def restore_pictures(
     alone = out.suffix.lower() in files.FORMATS
     found = told_apart(gather(sources, leaving_out=None if alone else out))
     if not found:
-        raise DataError(f"no picture in {', '.join(map(str, sources))}; looked for names ending in {', '.join(sorted(SUFFIXES))}")
+        others = kinds.summary(passed_over(sources).values())
+        raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
     if alone and len(found) > 1:
         raise SettingError(f"{out} is one picture and there are {len(found)} to repair; give a folder with --out")
-    if not alone and out.suffix.lower() in SUFFIXES | _OTHERS:
+    if not alone and out.suffix.lower() in kinds.ENDINGS:
         raise SettingError(f"{out}: pictures are written as {', '.join(files.FORMATS)}; choose another --out")
     folder = out.parent if alone else out
     masks = [] if mask is None else [mask] if mask.is_file() else mask.rglob("*")
@@ -94,7 +89,7 @@ def gather(sources: Sequence[str | Path], *, leaving_out: Path | None = None) ->
             path = Path(source).expanduser()
             if path.is_dir():
                 inside = (p for p in sorted(path.rglob("*")) if not _hidden(p.relative_to(path)))
-                pairs = [(p, p.relative_to(path)) for p in inside if p.suffix.lower() in SUFFIXES and p.is_file()]
+                pairs = [(p, p.relative_to(path)) for p in inside if kinds.readable(p)]
             elif path.is_file():
                 yield path, Path(path.name)  # wherever it lies: it was named by hand
                 continue
@@ -102,7 +97,7 @@ def gather(sources: Sequence[str | Path], *, leaving_out: Path | None = None) ->
                 matches = [Path(m) for m in sorted(glob.glob(str(path), recursive=True))]
                 if not matches:
                     raise DataError(f"no file or folder {str(source)!r}")
-                pairs = [(p, Path(p.name)) for p in matches if p.is_file() and p.suffix.lower() in SUFFIXES]
+                pairs = [(p, Path(p.name)) for p in matches if kinds.readable(p)]
         except (OSError, RuntimeError) as error:
             raise DataError(f"{str(source)[:200]!r} cannot be looked for ({error})") from error
         # If all that was named lies there, it was meant.
@@ -110,11 +105,15 @@ def gather(sources: Sequence[str | Path], *, leaving_out: Path | None = None) ->
         yield from kept or pairs
 
 
-def passed_over(sources: Sequence[str | Path]) -> list[Path]:
-    """What in the folders among `sources` looks like a picture or a film and is none that `gather` gives: other formats, broken links."""
-    folders = [path for source in sources if (path := Path(source).expanduser()).is_dir()]
-    inside = [path for folder in folders for path in sorted(folder.rglob("*")) if not _hidden(path.relative_to(folder))]
-    return [p for p in inside if p.suffix.lower() in _OTHERS or (p.suffix.lower() in SUFFIXES and p.is_symlink() and not p.exists())]
+def passed_over(sources: Sequence[str | Path]) -> dict[Path, Kind]:
+    """Each picture, film and broken link in the folders and globs among `sources` that `gather` does not give, with its kind."""
+    inside: list[Path] = []
+    for source in sources:
+        if (path := Path(source).expanduser()).is_dir():
+            inside += [p for p in sorted(path.rglob("*")) if not _hidden(p.relative_to(path))]
+        elif not path.is_file():
+            inside += [p for match in sorted(glob.glob(str(path), recursive=True)) if not (p := Path(match)).is_dir()]
+    return {path: kind for path in inside if (kind := kinds.passed_over(path)) is not None}
 
 
 def told_apart(found: Iterator[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
@@ -122,8 +121,8 @@ def told_apart(found: Iterator[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     pictures = list({os.path.abspath(path): (path, name) for path, name in found}.values())
     names: dict[Path, Path] = {}
     # Those that can keep their name choose first.
-    for path, name in sorted(pictures, key=lambda pair: pair[1] != _writable(pair[1])):
-        simple = _writable(name)
+    for path, name in sorted(pictures, key=lambda pair: pair[1] != _writable(*pair)):
+        simple = _writable(path, name)
         choices = [simple, *([simple.with_name(f"{name.name}{simple.suffix}")] if name != simple else [])]
         choices.append(Path(path.absolute().parent.name) / simple)
         choices += [simple.with_stem(f"{simple.stem}-{i}") for i in range(2, len(pictures) + 2)]
@@ -223,7 +222,7 @@ def _mask_of(mask: Path | None, path: Path, below: Path, pictures: Sequence[Path
     alone = all(other.parent == path.parent for other in namesakes)
     places = [mask / below, mask / path.absolute().parent.name]
     for folder in dict.fromkeys([*places, mask] if alone else places):
-        drawn = sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES) if folder.is_dir() else []
+        drawn = sorted(p for p in folder.iterdir() if kinds.readable(p)) if folder.is_dir() else []
         drawn = [p for p in drawn if p.name not in theirs]
         for mine in ([p for p in drawn if path.name in (p.name, p.stem)], [p for p in drawn if p.stem == path.stem]):
             if len(mine) > 1:
@@ -233,9 +232,9 @@ def _mask_of(mask: Path | None, path: Path, below: Path, pictures: Sequence[Path
     raise ImageError(f"{path}: {mask} holds no mask called {path.stem}")
 
 
-def _writable(name: Path) -> Path:
-    """The name itself if its format can be written, else as .png."""
-    return name if name.suffix.lower() in files.FORMATS else name.with_suffix(".png")
+def _writable(path: Path, name: Path) -> Path:
+    """The name itself if its format can be written, else with the ending that suits the file at `path`."""
+    return name if name.suffix.lower() in files.FORMATS else kinds.output_name(path, name)
 
 
 def _hidden(path: Path) -> bool:

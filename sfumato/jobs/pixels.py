@@ -61,7 +61,9 @@ def dark(brightness: Planes, name: str) -> Planes:
     if bool((known == 0).all()):
         raise ImageError(f"{name}: all of it is masked, so that nothing is left to go by; dark says what to keep")
     if bool((known == 1).all()):
-        raise ImageError(f"{name}: nothing is masked; bright says where to fill in")
+        largest = float(brightness.max())
+        hint = f" (its brightest pixel is {largest:.1%} of white: multiply a mask of 0 and 1 by 255)" if 0 < largest < 1.5 / 255 else ""
+        raise ImageError(f"{name}: nothing is masked; bright says where to fill in{hint}")
     return known
 
 

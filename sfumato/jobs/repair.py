@@ -41,8 +41,7 @@ def repair(path: Path, target: Path, request: Request, *, mask: Path | None = No
     need = BASE + pixels * (1 + enlarged) * _WHOLE / 2
     if pixels > decode.MAX_PIXELS or need > request.memory:
         enough = "" if pixels > decode.MAX_PIXELS else f"{math.ceil(need / 1e8) / 10:.1f}GB of --memory, or "
-        if bmps := [file for file in (path, mask) if file is not None and file.suffix.lower() == ".bmp"]:
-            raise ImageError(f"{bmps[0]}: a BMP can only be read whole; wants {enough}to be converted to PNG or TIFF")
+        strips.refuse_whole(path, mask, wants=enough, memory=request.memory - BASE)
         try:
             return repair_rows(path, target, request, mask, check)
         except MissingExtraError as error:
@@ -57,6 +56,7 @@ def repair(path: Path, target: Path, request: Request, *, mask: Path | None = No
             files.copy(path, target, check=check)
         else:
             files.write(target, picture, check=check)
+            plan = _noted(plan, picture)
         return plan
     made = repaired(images, plan, request)
     if picture.alpha is not None:
@@ -64,7 +64,12 @@ def repair(path: Path, target: Path, request: Request, *, mask: Path | None = No
     pixels, alpha = as_pixels(made, picture.pixels.dtype), _opacity(picture, made)
     jpeg = picture.jpeg if torch.equal(pixels, picture.pixels) else picture.fine_jpeg
     files.write(target, dataclasses.replace(picture, pixels=pixels, alpha=alpha, jpeg=jpeg), check=check)
-    return plan
+    return _noted(plan, picture)
+
+
+def _noted(plan: Remedy, picture: Picture) -> Remedy:
+    """The plan, whose words say too what of the file is not in the result."""
+    return dataclasses.replace(plan, words=f"{plan.words} ({picture.left_out})") if picture.left_out else plan
 
 
 def repaired(images: Images, plan: Remedy, request: Request) -> Maps:

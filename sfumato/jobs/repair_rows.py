@@ -65,7 +65,8 @@ def repair_rows(path: Path, target: Path, request: Request, mask: Path | None, c
             for rows in _repaired_rows(source, known, plan, request):
                 sink.write(rows)
             sink.finish(check)
-    return plan
+        left_out = source.notes.left_out
+    return dataclasses.replace(plan, words=f"{plan.words} ({left_out})") if left_out else plan
 
 
 def _shown(source: strips.Source, start: int, stop: int) -> Images:
