@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image
 
-from sfumato.core.errors import SettingError
 from sfumato.data.dataset import Dataset
 from sfumato.data.drawings import drawings
 from sfumato.data.glyphs import glyphs
@@ -111,11 +110,6 @@ def test_duplicates_stay_together_where_a_class_keeps_its_image():
     training, held = data.split(1.0, purpose="test")
     assert sorted(training.pixels.flatten().tolist())[:2] == [0, 0]
     assert not set(training.pixels.flatten().tolist()) & set(held.pixels.flatten().tolist())
-
-
-def test_a_purpose_that_there_is_not():
-    with pytest.raises(SettingError, match="purpose = 'fun' is none of test, validation"):
-        Dataset(name="x", pixels=torch.zeros(2, 1, 2, 2, dtype=torch.uint8)).split(0.5, purpose="fun")
 
 
 def test_the_parts_of_the_data_of_bundled_models_are_what_they_were(real_data):

@@ -107,7 +107,10 @@ def _walk(folder: Path, found: Listing) -> None:
 
 
 def _beginning(path: Path) -> bytes:
+    """The first bytes; none of what has no length, for of what a system makes up in files like these some would be waited for."""
     try:
+        if not path.stat().st_size:
+            return b""
         with path.open("rb") as file:
             return file.read(kinds.START)
     except OSError:
