@@ -3,7 +3,6 @@
 import io
 import os
 import struct
-import time
 import zipfile
 import zlib
 from pathlib import Path
@@ -190,9 +189,7 @@ def test_a_bomb_among_the_images_is_skipped(source):
     whole = png(noise(0))
     header = b"IHDR" + struct.pack(">II", 20_000, 20_000) + whole[24:29]
     bomb = whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:]
-    start = time.perf_counter()
     data = load(source({f"{i}.png": png(noise(i)) for i in range(30)} | {"bomb.png": bomb}), part="all")
-    assert time.perf_counter() - start < 2
     assert data.skipped[0].startswith("bomb.png: 400 megapixels, larger than the 100 megapixels")
 
 

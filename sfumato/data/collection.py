@@ -134,7 +134,8 @@ class _Reading:
     """The pictures of a folder or zip, on their way into one tensor."""
 
     def __init__(self, source: Path, files: Sequence[Entry], crop: Crop, *, placed: bool) -> None:
-        self.source, self.files, self.crop, self.placed = source, files, crop, placed
+        self.source, self.files, self.placed = source, files, placed
+        self.crop: Crop = crop
         self.places = np.zeros((len(files), len(PURPOSES)))
         """Where each original falls when the data is split, if `placed`."""
 

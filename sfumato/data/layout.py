@@ -121,7 +121,7 @@ def _by_table(names: Sequence[str], table: Table) -> Classes:
 def _by_folders(paths: Sequence[Path]) -> Classes:
     """Classes are the outermost folders that differ."""
     named = [composed(path[0]) if len(path) > 1 else None for path in paths]
-    found = tuple(sorted({name for name in named if name is not None}))
+    found = sorted({name for name in named if name is not None})
     loose = ["/".join(path) for path, name in zip(paths, named, strict=True) if name is None]
     if not found:
         return (), [], "the pictures lie in one folder"
@@ -131,7 +131,7 @@ def _by_folders(paths: Sequence[Path]) -> Classes:
         return (), [], f"{len(loose):,} of {len(paths):,} pictures lie beside the folders, such as {loose[0]}"
     if len(found) < 2:
         return (), [], f"there is one folder, {found[0]}, and two classes are the least"
-    return found, named, "the names of folders"
+    return tuple(found), named, "the names of folders"
 
 
 def _is_shard(path: Path) -> bool:
