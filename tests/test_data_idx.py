@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sfumato.core.errors import DataError
+from sfumato.core.errors import DataError, SfumatoError
 from sfumato.data import idx
 from sfumato.data.load import load
 
@@ -83,3 +83,36 @@ def test_load_finds_the_labels_beside(put):
     put("own-labels-idx1-ubyte", packed(LABELS[:3]))
     with pytest.raises(DataError, match=r"5 images, but .* 3 labels"):
         load(path)
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_mutants_of_idx_files_are_read_or_refused_in_one_line(zipped, tmp_path):
+    rng = np.random.default_rng(7)
+    images, labels = packed(IMAGES), packed(LABELS)
+    if zipped:
+        images, labels = gzip.compress(images), gzip.compress(labels)
+    outcomes = {"read": 0, "refused": 0}
+    for _ in range(200):
+        for name, content in (("x-images-idx3-ubyte", images), ("x-labels-idx1-ubyte", labels)):
+            changed = bytearray(content)
+            for _ in range(rng.integers(0, 3)):
+                at = int(rng.integers(0, min(len(changed), 30)))
+                changed[at] = rng.integers(0, 256)
+            cut = len(changed) if rng.random() < 0.8 else int(rng.integers(0, len(changed)))
+            (tmp_path / name).write_bytes(changed[:cut])
+        try:
+            load(tmp_path / "x-images-idx3-ubyte", part="all")
+            outcomes["read"] += 1
+        except SfumatoError:
+            outcomes["refused"] += 1
+    assert min(outcomes.values()) > 10, outcomes
+
+
+def test_more_values_than_memory_holds_are_refused(put, monkeypatch):
+    def empty(count, **_):
+        raise RuntimeError("not enough memory")
+
+    path = put("images", packed(IMAGES))
+    monkeypatch.setattr(idx.torch, "empty", empty)
+    with pytest.raises(DataError, match=r"its 60 values need 0\.0 GB of memory, more than there is"):
+        idx.read_images(path)

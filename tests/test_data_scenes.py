@@ -53,7 +53,7 @@ def test_what_is_too_large_is_shrunk_and_what_is_broken_is_named(folder):
 def test_the_fingerprint_is_of_the_content(folder):
     one, same = (load_scenes(folder, channels=1, part="all") for _ in range(2))
     assert one.fingerprint == same.fingerprint
-    assert one.split(0.5, purpose="x")[0].fingerprint != one.fingerprint
+    assert one.split(0.5, purpose="test")[0].fingerprint != one.fingerprint
 
 
 def test_squares_are_cut_from_the_pictures_and_repeat_themselves(folder):
@@ -121,5 +121,5 @@ def test_bsd68_in_colour_is_the_same_pictures(real_data):
 def test_what_is_no_picture_source_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"no file or folder 'sett12'.*did you mean 'set12'"):
         load_scenes("sett12", channels=1)
-    with pytest.raises(DataError, match="no image"):
+    with pytest.raises(DataError, match="no picture"):
         load_scenes(tmp_path, channels=1)

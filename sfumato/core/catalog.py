@@ -8,6 +8,7 @@ import difflib
 import importlib
 import importlib.util
 import pkgutil
+import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,15 @@ def from_file(path: Path, entry: str = "Config") -> Any:
     if not hasattr(module, entry):
         raise UnknownNameError(f"{path} defines no {entry!r}")
     return getattr(module, entry)
+
+
+def composed(name: str) -> str:
+    """`name` in Unicode's composed form, in which names of classes are kept and looked up: a Mac takes apart the names of its files.
+
+    >>> composed("e" + chr(0x301)) == chr(0xE9)
+    True
+    """
+    return unicodedata.normalize("NFC", name)
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

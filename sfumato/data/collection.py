@@ -5,16 +5,19 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from sfumato.core import runtime
-from sfumato.core.errors import DataError, ImageError
+from sfumato.core.errors import DataError, ImageError, MissingExtraError
 from sfumato.core.image import Bytes
-from sfumato.data import decode, listing
-from sfumato.data.dataset import Dataset
+from sfumato.data import content, decode, layout, listing
+from sfumato.data import table as tables
+from sfumato.data.dataset import PURPOSES, Dataset, SplitBy
 from sfumato.data.decode import Crop, Facts
 from sfumato.data.known import Part
 from sfumato.data.listing import Entry
@@ -30,38 +33,83 @@ _FEW, _SLOW = 16, 1e-3
 
 
 def collection(
-    source: Path, *, size: tuple[int, int] | None, channels: int | None, part: Part, crop: Crop, tolerance: float
+    source: Path, *, size: tuple[int, int] | None, channels: int | None, part: Part, crop: Crop, tolerance: float, split_by: SplitBy
 ) -> tuple[Dataset, bool]:
     """The images of a folder or zip, in the order of their names, and whether the names told `part` from the rest.
 
     The arguments are those of `load`. Where the names tell no parts, all images come back. Raises DataError as `load` does.
     """
-    with chosen(source, part) as (files, paths, classes, marked):
-        pixels, broken = _pixels(source, files, size=size, channels=channels, crop=crop, tolerance=tolerance)
-    numbers = [classes.index(path[0]) for place, path in enumerate(paths) if place not in broken] if classes else None
-    labels = None if numbers is None else torch.tensor(numbers, dtype=torch.int64)
-    return Dataset(name=called(source), pixels=pixels, labels=labels, classes=classes, skipped=tuple(broken.values())), marked
+    with chosen(source, part) as found:
+        read = _Reading(source, found.pictures, crop, placed=split_by == "original")
+        pixels, broken = read.pixels(size, channels, tolerance)
+    whole = [i for i in range(len(found.pictures)) if i not in broken]
+    labels = torch.tensor([found.labels[i] for i in whole], dtype=torch.int64) if found.classes else None
+    data = Dataset(
+        name=called(source),
+        pixels=pixels,
+        labels=labels,
+        classes=found.classes,
+        labels_from=found.why,
+        skipped=(*found.odd, *broken.values()),
+        passed_over=found.passed_over,
+        kept_back=found.elsewhere,
+        positions=torch.from_numpy(read.places[whole]) if split_by == "original" else None,
+        split_by=split_by,
+    )
+    return data, found.parted
 
 
-Chosen = tuple[list[Entry], list[tuple[str, ...]], tuple[str, ...], bool]
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The pictures of one part of a folder or a zip, and what is known of them without a look at one."""
+
+    pictures: list[Entry]
+    classes: tuple[str, ...]
+    """Of all parts."""
+    labels: list[int]
+    """Empty without classes."""
+    why: str
+    """Where the classes come from, or why there are none."""
+    parted: bool
+    """Whether the names tell the parts."""
+    elsewhere: int
+    """Pictures of other parts."""
+    odd: list[str]
+    """A line for each kind of picture that was left out."""
+    passed_over: str
+    """One line on the files that are no pictures."""
 
 
 @contextlib.contextmanager
-def chosen(source: Path, part: Part) -> Iterator[Chosen]:
-    """The image files of `part`, their paths without what all share, the class names of all parts, and whether names tell the parts.
+def chosen(source: Path, part: Part, *, labelled: bool = True) -> Iterator[Chosen]:
+    """The pictures of `part`; they can be opened inside the `with` only. Where the names tell no parts it is all of them.
 
-    Raises DataError if the source holds less than two images.
+    Without `labelled` nobody asks for classes, and pictures beside the folders of the others are as good as any.
+    Raises DataError if the source holds less than two pictures, or a table of classes that cannot be read.
     """
-    with listing.entries(source) as found:
-        if len(found) < 2:
-            held = f"holds {'one image' if found else 'no image'}, and 2 are the least; looked for names ending in"
-            raise DataError(f"{source}: {held} {', '.join(sorted(decode.SUFFIXES))}")
-        paths = listing.unwrap([entry.name for entry in found])
-        marks = listing.parts(paths)
-        if marks:
-            paths = [path[1:] for path in paths]
-        mine = [i for i in range(len(found)) if not marks or part in ("all", marks[i])]
-        yield [found[i] for i in mine], [paths[i] for i in mine], listing.classes(paths), bool(marks)
+    with listing.listed(source) as found:
+        names, passed_over = [entry.name for entry in found.pictures], found.passed_over()
+        if len(names) < 2:
+            held = f"holds {'one picture' if names else 'no picture that can be read'}, and 2 are the least"
+            raise DataError("; ".join(filter(None, (f"{source}: {held}", passed_over))))
+        seen = layout.layout(names, _table(found.tables, source) if labelled else None, labelled=labelled)
+        mine = [i for i in range(len(seen.places)) if seen.parts is None or part in ("all", seen.parts[i])]
+        yield Chosen(
+            pictures=[found.pictures[seen.places[i]] for i in mine],
+            classes=seen.classes,
+            labels=[seen.labels[i] for i in mine] if seen.classes else [],
+            why=seen.why,
+            parted=seen.parts is not None,
+            elsewhere=len(seen.places) - len(mine),
+            odd=found.odd + seen.odd,
+            passed_over=passed_over,
+        )
+
+
+def _table(files: Sequence[Entry], source: Path) -> tables.Table | None:
+    """What the tables in a folder or a zip say together; None if there is none."""
+    found = [said for file in files if (said := tables.read(file.open, file.name, str(source))) is not None]
+    return {name: label for said in found for name, label in said.items()} if found else None
 
 
 def called(source: Path) -> str:
@@ -82,30 +130,42 @@ def each(do: Callable[[T], R], items: Sequence[T]) -> list[R]:
         return first + list(pool.map(do, items[_FEW:]))
 
 
-def _pixels(
-    source: Path, files: Sequence[Entry], *, size: tuple[int, int] | None, channels: int | None, crop: Crop, tolerance: float
-) -> tuple[Bytes, dict[int, str]]:
-    """The images that can be read, and for the place of each that cannot: its name and why."""
-    broken: dict[int, str] = {}
-    if size is None or channels is None:
-        seen = each(look, files)
-        broken = {i: fact for i, fact in enumerate(seen) if isinstance(fact, str)}
-        judge(source, broken, len(files), tolerance)
-        size, channels = _policy([fact for fact in seen if isinstance(fact, Facts)], size, channels)
-    pixels = _room(source, (len(files), channels, *size))
-    rows = pixels.numpy()
+class _Reading:
+    """The pictures of a folder or zip, on their way into one tensor."""
 
-    def read(i: int) -> tuple[int, str]:
-        try:
-            rows[i] = decode.decode(files[i].open, files[i].name, channels=channels, size=size, crop=crop).transpose(2, 0, 1)
-        except ImageError as error:
-            return i, str(error)
-        return i, ""
+    def __init__(self, source: Path, files: Sequence[Entry], crop: Crop, *, placed: bool) -> None:
+        self.source, self.files, self.placed = source, files, placed
+        self.crop: Crop = crop
+        self.places = np.zeros((len(files), len(PURPOSES)))
+        """Where each original falls when the data is split, if `placed`."""
 
-    broken |= {i: problem for i, problem in each(read, [i for i in range(len(files)) if i not in broken]) if problem}
-    judge(source, broken, len(files), tolerance)
-    whole = [i for i in range(len(files)) if i not in broken]
-    return pixels if not broken else pixels[whole], dict(sorted(broken.items()))
+    def pixels(self, size: tuple[int, int] | None, channels: int | None, tolerance: float) -> tuple[Bytes, dict[int, str]]:
+        """The images that can be read, and for the place of each that cannot: its name and why."""
+        broken: dict[int, str] = {}
+        facts: list[Facts | str] = []
+        if size is None or channels is None or self.placed:
+            facts = each(look, self.files)
+            broken = {i: fact for i, fact in enumerate(facts) if isinstance(fact, str)}
+            judge(self.source, broken, len(self.files), tolerance)
+            size, channels = _policy([fact for fact in facts if isinstance(fact, Facts)], size, channels)
+        pixels = _room(self.source, (len(self.files), channels, *size))
+        rows = pixels.numpy()
+
+        def read(i: int) -> tuple[int, str]:
+            file = self.files[i]
+            try:
+                image = decode.decode(file.open, file.name, channels=channels, size=size, crop=self.crop)
+                rows[i] = image.transpose(2, 0, 1)
+                if self.placed and isinstance(fact := facts[i], Facts):
+                    self.places[i] = content.place(file, fact, image)
+            except (ImageError, MissingExtraError) as error:
+                return i, str(error)
+            return i, ""
+
+        broken |= {i: problem for i, problem in each(read, [i for i in range(len(self.files)) if i not in broken]) if problem}
+        judge(self.source, broken, len(self.files), tolerance)
+        whole = [i for i in range(len(self.files)) if i not in broken]
+        return pixels if not broken else pixels[whole], dict(sorted(broken.items()))
 
 
 def _room(source: Path, shape: tuple[int, int, int, int]) -> Bytes:
@@ -120,7 +180,7 @@ def look(entry: Entry) -> Facts | str:
     """What the header says, or why it cannot be read."""
     try:
         return decode.facts(entry.open, entry.name)
-    except ImageError as error:
+    except (ImageError, MissingExtraError) as error:
         return str(error)
 
 

@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from sfumato.core import chance
 from sfumato.core.errors import SettingError
-from sfumato.data.dataset import Scene, Scenes
+from sfumato.data.dataset import Scene, Scenes, positions_of
 
 TERMS = "drawn by Sfumato, letters from the Aileron font (CC0); free of any terms"
 _FINE = 3
@@ -37,7 +37,9 @@ def drawings(count: int = 100, size: tuple[int, int] = (256, 256), *, channels: 
         asked = f"{count} pictures from {first} of size {size} with {channels} channels"
         raise SettingError(f"drawings: cannot draw {asked}; count must be positive, sizes 16 to 4096, channels 1 or 3")
     pictures = tuple(_picture(seed, i, size, channels) for i in range(first, first + count))
-    return Scenes(name="drawings", pictures=pictures, terms=TERMS)
+    # What is drawn in grey, or at another size, is the same picture to a split.
+    places = positions_of(f"drawing {seed} {i}".encode() for i in range(first, first + count))
+    return Scenes(name="drawings", pictures=pictures, terms=TERMS, positions=places)
 
 
 def _picture(seed: int, i: int, size: tuple[int, int], channels: int) -> Scene:

@@ -23,7 +23,7 @@ from torch import Tensor
 from sfumato.core import chance
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Bytes, PerImage, to_bytes
-from sfumato.data.dataset import Dataset
+from sfumato.data.dataset import Dataset, positions_of
 
 CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -62,7 +62,9 @@ def glyphs(
         draws = [torch.rand(_DRAWS, generator=chance.generator(seed, "glyph", first + i)) for i in range(start, stop)]
         pixels[start:stop], labels[start:stop] = _draw(shapes, _Dice(torch.stack(draws)), size, channels)
     terms = "drawn by Sfumato from the Aileron font (CC0); free of any terms"
-    return Dataset(name="glyphs", pixels=pixels, labels=labels, classes=tuple(characters), terms=terms)
+    # What is drawn at another size is the same image to a split.
+    places = positions_of(f"glyph {seed} {i}".encode() for i in range(first, first + count))
+    return Dataset(name="glyphs", pixels=pixels, labels=labels, classes=tuple(characters), terms=terms, positions=places)
 
 
 class _Dice:

@@ -74,7 +74,7 @@ def _read(path: Path) -> Tensor:
             count = math.prod(shape)
             if count > most:
                 raise DataError(f"{path}: promises {count} values but is too short to hold them; fetch it again")
-            values = torch.empty(count, dtype=torch.uint8)
+            values = _room(path, count)
             filled = _fill(file, values.numpy().data)
             if filled < count:
                 raise DataError(f"{path}: ends after {filled} of {count} values; fetch it again")
@@ -85,6 +85,13 @@ def _read(path: Path) -> Tensor:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     return values.reshape(shape)
+
+
+def _room(path: Path, count: int) -> Tensor:
+    try:
+        return torch.empty(count, dtype=torch.uint8)
+    except RuntimeError as error:
+        raise DataError(f"{path}: its {count} values need {count / 1e9:.1f} GB of memory, more than there is") from error
 
 
 def _shape(path: Path, magic: bytes, file: _File) -> tuple[int, ...]:

@@ -1,75 +1,92 @@
-"""Which image files a folder or a zip holds, which part of the data they are, and which class, all told from their names."""
+"""Which pictures a folder or a zip holds: the content of a file decides, its name only saves the look at it."""
 
 import contextlib
 import io
 import os
-import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from sfumato.core.errors import DataError, ImageError
+from sfumato.core.errors import DataError
+from sfumato.data import archive, kinds
 from sfumato.data.decode import SUFFIXES, Opened
+from sfumato.data.kinds import Kind
+from sfumato.data.table import NAME as TABLE
 
-_TEST_NAMES = ("test", "val", "valid", "validation")
-_MAX_ENTRY = 1 << 29
-"""Bytes that one file in a zip may unpack to."""
 _RUN = {"settings.json", "log.jsonl", "samples"}
 """What lies in the folder of a training run, whose sheets of samples are nobody's data."""
+_LITTER = {"thumbs.db", "desktop.ini", "icon\r"}
+"""What systems leave in folders of pictures."""
 
 
 class Entry(NamedTuple):
-    """One image file that is yet to be read."""
+    """One file that is yet to be read."""
 
     name: str
     """Its path below the folder or in the zip, with forward slashes."""
     open: Callable[[], Opened]
 
 
-@contextlib.contextmanager
-def entries(source: Path) -> Iterator[list[Entry]]:
-    """The image files of a folder or zip, sorted by name; they can be opened inside the `with` only.
+@dataclass
+class Listing:
+    """What a folder or a zip holds; files can be opened as long as it is open."""
 
-    Hidden files, `__MACOSX`, files without an image's ending and the folders of training runs are passed over. Raises DataError if the
-    source cannot be listed.
+    pictures: list[Entry] = field(default_factory=list)
+    """Sorted by name."""
+    tables: list[Entry] = field(default_factory=list)
+    """Files that may say which picture is of which class."""
+    odd: list[str] = field(default_factory=list)
+    """A line for each entry of a zip that is left out for its name."""
+    unread: list[Kind] = field(default_factory=list)
+    """The formats of pictures and films that cannot be read here."""
+    others: Counter[str] = field(default_factory=Counter)
+    """How many files of each ending are no pictures."""
+
+    def passed_over(self) -> str:
+        """How many files of which kind were passed over, in one line; empty if there are none."""
+        count = self.others.total()
+        endings = ", ".join(f"{n:,} {ending or 'without an ending'}" for ending, n in self.others.most_common(8))
+        no_pictures = f"passed over {count:,} {'file' if count == 1 else 'files'} with no picture in: {endings}" if count else ""
+        return "; ".join(filter(None, (kinds.summary(self.unread), no_pictures)))
+
+    def add(self, name: str, open_file: Callable[[], Opened], beginning: Callable[[], bytes]) -> None:
+        """Puts a file where it belongs; `beginning` is its first bytes, asked for where the name is not that of a picture."""
+        path = PurePosixPath(name)
+        if any(part.startswith(".") or part == "__MACOSX" for part in path.parts) or path.name.lower() in _LITTER:
+            return
+        if path.name == TABLE:
+            self.tables.append(Entry(name, open_file))
+            return
+        kind = None if path.suffix.lower() in SUFFIXES else kinds.identify(beginning(), name)
+        if path.suffix.lower() in SUFFIXES or (kind is not None and kind.read):
+            self.pictures.append(Entry(name, open_file))
+        elif kind is not None:
+            self.unread.append(kind)
+        else:
+            self.others[path.suffix.lower()] += 1
+
+
+@contextlib.contextmanager
+def listed(source: Path) -> Iterator[Listing]:
+    """The files of a folder or zip; they can be opened inside the `with` only.
+
+    Hidden files, `__MACOSX` and the folders of training runs are passed over. Raises DataError if the source cannot be listed, or is a
+    zip that would unpack to much more than zips of pictures do.
     """
     with contextlib.ExitStack() as stack:
-        found = list(_walk(source)) if source.is_dir() else _pack(stack.enter_context(_zip(source)), source)
-        yield sorted(found, key=lambda entry: entry.name)
+        found = Listing()
+        if source.is_dir():
+            _walk(source, found)
+        else:
+            _unpack(stack, source, found)
+        found.pictures.sort(key=lambda entry: entry.name)
+        yield found
 
 
-def unwrap(names: Sequence[str]) -> list[tuple[str, ...]]:
-    """The names as path parts, without the folders that all of them lie in.
-
-    >>> unwrap(["photos/cat/1.png", "photos/dog/1.png"])
-    [('cat', '1.png'), ('dog', '1.png')]
-    """
-    paths = [PurePosixPath(name).parts for name in names]
-    while paths and all(len(path) > 1 and path[0] == paths[0][0] for path in paths):
-        paths = [path[1:] for path in paths]
-    return paths
-
-
-def parts(paths: Sequence[tuple[str, ...]]) -> list[str] | None:
-    """`train` or `test` for each image, if all lie in a folder called train and one called test (or val); otherwise None.
-
-    Images in a val folder belong to neither part where there is a test folder too, and are marked `val`.
-    """
-    folders = {path[0].lower() for path in paths if len(path) > 1}
-    held = next((name for name in _TEST_NAMES if name in folders), None)
-    if held is None or "train" not in folders or not folders <= {"train", *_TEST_NAMES} or any(len(path) == 1 for path in paths):
-        return None
-    return [{"train": "train", held: "test"}.get(path[0].lower(), "val") for path in paths]
-
-
-def classes(paths: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
-    """The sub-folders' names, sorted, if there are at least two and every image lies directly in one; otherwise none."""
-    names = sorted({path[0] for path in paths})
-    return tuple(names) if len(names) > 1 and all(len(path) == 2 for path in paths) else ()
-
-
-def _walk(folder: Path) -> Iterator[Entry]:
-    """Every image file below `folder`, but for what the runs in it have drawn; links are followed, once each."""
+def _walk(folder: Path, found: Listing) -> None:
+    """Lists every file below `folder`, but for what the runs in it have drawn; links to folders are followed, once each."""
 
     def complain(error: OSError) -> None:
         raise DataError(f"{error.filename or folder}: the folder cannot be read ({error.strerror or error})") from error
@@ -81,41 +98,36 @@ def _walk(folder: Path) -> Iterator[Entry]:
             folders.clear()
             continue
         seen.add(place)
+        folders.sort()  # of two links to one folder it is always the same that is followed
         for file in files:
             path = Path(here, file)
-            name = path.relative_to(folder).as_posix()
             # A pipe or a device would be waited for; a link that leads nowhere is told of when it is opened.
-            if _is_image(name) and (path.is_file() or not path.exists()):
-                yield Entry(name, lambda path=path: path.open("rb"))
+            if path.is_file() or not path.exists():
+                found.add(path.relative_to(folder).as_posix(), lambda path=path: path.open("rb"), lambda path=path: _beginning(path))
 
 
-def _zip(source: Path) -> zipfile.ZipFile:
+def _beginning(path: Path) -> bytes:
+    """The first bytes; none of what has no length, for of what a system makes up in files like these some would be waited for."""
     try:
-        return zipfile.ZipFile(source)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{source}: is not a whole zip file ({error}); fetch or pack it again") from error
-    except OSError as error:
-        raise DataError(f"{source}: cannot be read ({error.strerror or error})") from error
+        if not path.stat().st_size:
+            return b""
+        with path.open("rb") as file:
+            return file.read(kinds.START)
+    except OSError:
+        return b""
 
 
-def _pack(archive: zipfile.ZipFile, source: Path) -> list[Entry]:
-    """Every image file in the zip, which is read in place; nothing is ever unpacked to disk."""
-    inside = [info for info in archive.infolist() if not info.is_dir() and _is_image(info.filename)]
-    if any(info.flag_bits & 1 for info in inside):
-        raise DataError(f"{source}: the zip is encrypted; unpack it with its password and give the folder")
-    return [Entry(info.filename.replace("\\", "/"), _opener(archive, info)) for info in inside]
+def _unpack(stack: contextlib.ExitStack, source: Path, found: Listing) -> None:
+    """Lists every file in the zip, which is read in place."""
+    held = stack.enter_context(archive.opened(source))
+    infos, found.odd = archive.members(held)
+    for name, info in infos.items():
 
+        def content(info: archive.ZipInfo = info) -> io.BytesIO:
+            return archive.content(held, info)
 
-def _is_image(name: str) -> bool:
-    path = PurePosixPath(name.replace("\\", "/"))
-    hidden = any(part.startswith(".") and part not in (".", "..") for part in path.parts) or "__MACOSX" in path.parts
-    return path.suffix.lower() in SUFFIXES and not hidden
+        def beginning(info: archive.ZipInfo = info) -> bytes:
+            return archive.beginning(held, info, kinds.START)
 
-
-def _opener(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Callable[[], Opened]:
-    def open_entry() -> Opened:
-        if info.file_size > _MAX_ENTRY:
-            raise ImageError(f"unpacks to more than the {_MAX_ENTRY >> 20} MiB allowed")
-        return io.BytesIO(archive.read(info))
-
-    return open_entry
+        found.add(name, content, beginning)
+    archive.check_total(source, [infos[entry.name] for entry in (*found.pictures, *found.tables)])

@@ -7,7 +7,9 @@ antialiased Lanczos filter.
 Channels. Asked for none, 1 if every image is grey and otherwise 3. Transparency is laid over white unless 2 or 4 channels are asked for.
 
 Part. Named sets have their official training and test images; so have folders and zips with train/ and test/ (or val/) inside.
-Anywhere else the pixels of each image decide, at the size asked for, and about one in ten is for testing.
+Anywhere else the original of each image decides, whatever size is asked for, and about one in ten is for testing.
+
+Labels. The outermost sub-folders that differ are the classes, if there are at least two, or a `dataset.json` says what is in which.
 """
 
 import dataclasses
@@ -20,9 +22,9 @@ from PIL import Image
 
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, SettingError
-from sfumato.data import decode, idx
+from sfumato.data import archive, decode, idx
 from sfumato.data.collection import collection, each
-from sfumato.data.dataset import Dataset, Scenes
+from sfumato.data.dataset import Dataset, Scenes, SplitBy, positions_of
 from sfumato.data.decode import Crop
 from sfumato.data.glyphs import glyphs
 from sfumato.data.known import ARCHIVES, NAMES, Part, known, provided
@@ -44,21 +46,36 @@ def load(
     crop: Crop = "centre",
     tolerance: float = 0.05,
     seed: int = 0,
+    split_by: SplitBy = "original",
 ) -> Dataset:
     """The images of a known name, a folder, a zip or an IDX file, and their labels where there are any.
 
-    `size` is (height, width) in pixels and `channels` 1 to 4; see above for what None means. A folder's or zip's labels are the
-    names of its sub-folders, if every image lies directly in one of at least two. Files that cannot be read are left out and
-    listed in `skipped`; `tolerance` is the share of them that is let pass. `seed` matters to drawn images (glyphs) only. As a
-    string, a known name wins over a folder of that name: write ./mnist for the folder.
+    `size` is (height, width) in pixels and `channels` 1 to 4; see above for what None means. Files that cannot be read are left out
+    and listed in `skipped`; `tolerance` is the share of them that is let pass. `seed` matters to drawn images (glyphs) only. As a
+    string, a known name wins over a folder of that name: write ./mnist for the folder. With `split_by` "resized" the parts are those of
+    releases before this one, in which the pixels at the size asked for decided.
     Raises DataError for a source that is no such thing or cannot be used, SettingError for a size or channels that cannot be.
     """
     _check(size, channels, tolerance)
     if isinstance(source, str) and source in ARCHIVES:
-        data = load(provided(source, f"{source}.zip"), size=size, channels=channels, part=part, crop=crop, tolerance=tolerance)
+        place = provided(source, f"{source}.zip")
+        data = load(place, size=size, channels=channels, part=part, crop=crop, tolerance=tolerance, split_by=split_by)
         return dataclasses.replace(data, name=source, terms=ARCHIVES[source])
     if isinstance(source, str) and source in NAMES:
-        return _named(source, size=size, channels=channels, part=part, crop=crop, seed=seed)
+        data = _named(source, size=size, channels=channels, part=part, crop=crop, seed=seed)
+        return dataclasses.replace(data, split_by=split_by, labels_from="its own labels")
+    path = _path(source)
+    if path.is_dir() or (path.is_file() and archive.is_zip(path)):
+        data, parted = collection(path, size=size, channels=channels, part=part, crop=crop, tolerance=tolerance, split_by=split_by)
+        return data if parted else part_of(data, part)
+    if path.is_file() and idx.is_idx(path):
+        return part_of(_conform(dataclasses.replace(_idx(path), split_by=split_by), size, channels, crop), part)
+    what = "one image is not a data set" if path.suffix.lower() in decode.SUFFIXES else "neither a zip nor an IDX file"
+    raise DataError(f"{path}: {what}; give a folder or a .zip of at least 2 images, an IDX file, or one of {', '.join(NAMES)}")
+
+
+def _path(source: str | Path) -> Path:
+    """Where the source lies. Raises DataError if it is not there."""
     path = Path(source).expanduser()
     try:
         path.stat()
@@ -66,13 +83,7 @@ def load(
         why = "" if isinstance(error, FileNotFoundError) else f" that can be read ({error.strerror})"
         near = suggest(str(source), NAMES)
         raise DataError(f"no file or folder {str(source)!r}{why}{near}; known data sets are {', '.join(NAMES)}") from error
-    if path.is_dir() or path.suffix.lower() == ".zip":
-        data, parted = collection(path, size=size, channels=channels, part=part, crop=crop, tolerance=tolerance)
-        return data if parted else part_of(data, part)
-    if idx.is_idx(path):
-        return part_of(_conform(_idx(path), size, channels, crop), part)
-    what = "one image is not a data set" if path.suffix.lower() in decode.SUFFIXES else "neither a zip nor an IDX file"
-    raise DataError(f"{path}: {what}; give a folder or a .zip of at least 2 images, an IDX file, or one of {', '.join(NAMES)}")
+    return path
 
 
 def _check(size: tuple[int, int] | None, channels: int | None, tolerance: float) -> None:
@@ -97,15 +108,16 @@ def _idx(path: Path) -> Dataset:
     pixels, beside = idx.read_images(path), idx.labels_beside(path)
     name = path.name.split(".")[0]
     if beside is None:
-        return Dataset(name=name, pixels=pixels)
+        return Dataset(name=name, pixels=pixels, labels_from="there is no file of labels beside the images")
     labels = idx.read_labels(beside)
     if len(labels) != len(pixels):
         raise DataError(f"{path}: {len(pixels)} images, but {beside} holds {len(labels)} labels; they do not belong together")
-    return Dataset(name=name, pixels=pixels, labels=labels, classes=tuple(map(str, range(int(labels.max()) + 1))))
+    classes = tuple(map(str, range(int(labels.max()) + 1)))
+    return Dataset(name=name, pixels=pixels, labels=labels, classes=classes, labels_from=beside.name)
 
 
 def part_of(data: Collection, part: Part) -> Collection:
-    """The part of the data that the content of its images decides. Raises DataError if none of them falls into it."""
+    """The part of the data that the originals of its images decide. Raises DataError if none of them falls into it."""
     if part == "all":
         return data
     train, test = data.split(TEST_SHARE, purpose="test")
@@ -122,6 +134,8 @@ def _conform(data: Dataset, size: tuple[int, int] | None, channels: int | None, 
     channels = channels or now
     if [now, *own] == [channels, height, width]:
         return data
+    if data.positions is None and data.split_by == "original":
+        data = dataclasses.replace(data, positions=positions_of(data.pixels.flatten(1).numpy()))
     if [height, width] == own and (now, channels) == (1, 3):
         return dataclasses.replace(data, pixels=data.pixels.repeat(1, 3, 1, 1))
     pixels = torch.empty(count, channels, height, width, dtype=torch.uint8)

@@ -4,16 +4,19 @@ Pictures whose longer side has more than `LARGEST` pixels are shrunk to that: a 
 most of their noise, which is what a clean example should be.
 """
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sfumato.core.catalog import suggest
-from sfumato.core.errors import DataError, ImageError
-from sfumato.data import decode, idx
+from sfumato.core.errors import DataError, ImageError, MissingExtraError
+from sfumato.data import archive, content, decode, idx
 from sfumato.data.collection import called, chosen, each, judge, look
-from sfumato.data.dataset import Dataset, Scenes
+from sfumato.data.content import Place
+from sfumato.data.dataset import PURPOSES, Dataset, Scenes, SplitBy
 from sfumato.data.decode import Facts
 from sfumato.data.drawings import drawings
 from sfumato.data.known import NAMES, Part, provided
@@ -46,34 +49,40 @@ _PARTS: dict[str, dict[Part, tuple[str, ...]]] = {
 
 
 def load_scenes(
-    source: str | Path, *, channels: int, part: Part = "train", tolerance: float = 0.05, largest: int | None = LARGEST
+    source: str | Path,
+    *,
+    channels: int,
+    part: Part = "train",
+    tolerance: float = 0.05,
+    largest: int | None = LARGEST,
+    split_by: SplitBy = "original",
 ) -> Dataset | Scenes:
     """The pictures of a standard set, a known name, a folder, a zip or an IDX file, or of several with + between them.
 
-    A longer side of more than `largest` pixels is shrunk to that. Of a set that has no parts of its own the pixels of each picture
-    decide, as in `load`; the standard test sets are always given whole. Raises DataError for a source that is no such thing or cannot
+    A longer side of more than `largest` pixels is shrunk to that. Of a set that has no parts of its own the original of each picture
+    decides, as in `load`; the standard test sets are always given whole. Raises DataError for a source that is no such thing or cannot
     be used.
     """
     if isinstance(source, str) and source in TERMS:
-        return _standard(source, channels, part, largest)
+        return dataclasses.replace(_standard(source, channels, part, largest), split_by=split_by)
     if source == "drawings":
         which = _DRAWN[part]
-        return drawings(len(which), channels=channels, first=which.start)
+        return dataclasses.replace(drawings(len(which), channels=channels, first=which.start), split_by=split_by)
     path = Path(source).expanduser()
     if isinstance(source, str) and "+" in source and not path.exists():
-        return _joined(
-            source, [load_scenes(piece, channels=channels, part=part, tolerance=tolerance, largest=largest) for piece in source.split("+")]
-        )
+        options: Any = {"channels": channels, "part": part, "tolerance": tolerance, "largest": largest, "split_by": split_by}
+        return _joined(source, [load_scenes(piece, **options) for piece in source.split("+")])
     if isinstance(source, str) and source in NAMES:
-        return load(source, channels=channels, part=part, tolerance=tolerance)
+        return load(source, channels=channels, part=part, tolerance=tolerance, split_by=split_by)
     if not path.exists():
         raise DataError(f"no file or folder {str(source)!r}{suggest(str(source), KNOWN)}; known data sets are {', '.join(KNOWN)}")
+    if path.is_dir() or (path.is_file() and archive.is_zip(path)):
+        found, parted = _read(path, channels, part, tolerance, largest)
+        found = dataclasses.replace(found, split_by=split_by)
+        return found if parted else part_of(found, part)
     if path.is_file() and idx.is_idx(path):
-        return load(source, channels=channels, part=part, tolerance=tolerance)
-    if path.is_file() and path.suffix.lower() != ".zip":
-        raise DataError(f"{path}: neither a folder, a zip nor an IDX file; give pictures, or one of {', '.join(KNOWN)}")
-    found, parted = _read(path, channels, part, tolerance, largest)
-    return found if parted else part_of(found, part)
+        return load(source, channels=channels, part=part, tolerance=tolerance, split_by=split_by)
+    raise DataError(f"{path}: neither a folder, a zip nor an IDX file; give pictures, or one of {', '.join(KNOWN)}")
 
 
 def _joined(name: str, pieces: list[Dataset | Scenes]) -> Scenes:
@@ -82,7 +91,10 @@ def _joined(name: str, pieces: list[Dataset | Scenes]) -> Scenes:
         pictures=tuple(picture for piece in pieces for picture in piece.pictures),
         terms="; ".join(dict.fromkeys(piece.terms for piece in pieces)),
         skipped=tuple(line for piece in pieces for line in piece.skipped),
+        passed_over="; ".join(piece.passed_over for piece in pieces if piece.passed_over),
         kept_back=sum(piece.kept_back for piece in pieces),
+        positions=torch.cat([torch.stack([piece.places(purpose) for purpose in PURPOSES], dim=1) for piece in pieces]),
+        split_by=pieces[0].split_by,
     )
 
 
@@ -91,8 +103,8 @@ def _standard(name: str, channels: int, part: Part, largest: int | None) -> Scen
         return _chosen_from_bsds(channels)
     place = provided(name, name)
     parts = [place / piece for piece in _PARTS[name][part]] if name in _PARTS else [place]
-    pieces = [_read(each_part, channels, "all", 0.0, largest)[0] for each_part in parts]
-    return Scenes(name=name, pictures=tuple(p for piece in pieces for p in piece.pictures), terms=TERMS[name])
+    pieces: list[Dataset | Scenes] = [_read(each_part, channels, "all", 0.0, largest)[0] for each_part in parts]
+    return dataclasses.replace(_joined(name, pieces), terms=TERMS[name])
 
 
 def _chosen_from_bsds(channels: int) -> Scenes:
@@ -101,11 +113,11 @@ def _chosen_from_bsds(channels: int) -> Scenes:
     if not names.is_file():
         raise DataError(f"cbsd68 wants {names}, a line with the number of each of its 68 pictures in bsds500/val")
     entries = [Entry(path.name, lambda path=path: path.open("rb")) for path in (_jpeg(whole, line) for line in names.read_text().split())]
-    pictures = [_picture(entry, channels, None) for entry in entries]
-    broken = [picture for picture in pictures if isinstance(picture, str)]
+    read = [_picture(entry, channels, None) for entry in entries]
+    broken = [picture for picture in read if isinstance(picture, str)]
     if broken:
         raise DataError(f"cbsd68: {broken[0]}")
-    return Scenes(name="cbsd68", pictures=tuple(p for p in pictures if not isinstance(p, str)), terms=TERMS["cbsd68"])
+    return Scenes(name="cbsd68", terms=TERMS["cbsd68"], **_placed([pair for pair in read if not isinstance(pair, str)]))
 
 
 def _jpeg(folder: Path, number: str) -> Path:
@@ -113,24 +125,37 @@ def _jpeg(folder: Path, number: str) -> Path:
 
 
 def _read(path: Path, channels: int, part: Part, tolerance: float, largest: int | None) -> tuple[Scenes, bool]:
-    with chosen(path, part) as (files, _, _, marked):
-        read = each(lambda entry: _picture(entry, channels, largest), files)
+    with chosen(path, part, labelled=False) as found:
+        read = each(lambda entry: _picture(entry, channels, largest), found.pictures)
     broken = {i: picture for i, picture in enumerate(read) if isinstance(picture, str)}
-    judge(path, broken, len(files), tolerance)
-    whole = tuple(picture for picture in read if not isinstance(picture, str))
-    return Scenes(name=called(path), pictures=whole, skipped=tuple(broken.values())), marked
+    judge(path, broken, len(read), tolerance)
+    scenes = Scenes(
+        name=called(path),
+        skipped=(*found.odd, *broken.values()),
+        passed_over=found.passed_over,
+        kept_back=found.elsewhere,
+        **_placed([pair for pair in read if not isinstance(pair, str)]),
+    )
+    return scenes, found.parted
 
 
-def _picture(entry: Entry, channels: int, largest: int | None) -> Tensor | str:
-    """The picture, or why it cannot be read."""
+def _placed(read: list[tuple[Tensor, Place]]) -> Any:
+    """Pictures and where their originals fall, as `Scenes` takes them."""
+    places = torch.tensor([place for _, place in read], dtype=torch.float64).reshape(-1, len(PURPOSES))
+    return {"pictures": tuple(picture for picture, _ in read), "positions": places}
+
+
+def _picture(entry: Entry, channels: int, largest: int | None) -> tuple[Tensor, Place] | str:
+    """The picture and where its original falls when pictures are split, or why it cannot be read."""
     fact = look(entry)
     if not isinstance(fact, Facts):
         return fact
     try:
         pixels = decode.decode(entry.open, entry.name, channels=channels, size=_shrunk(fact.size, largest))
-    except ImageError as error:
+        place = content.place(entry, fact, pixels)
+    except (ImageError, MissingExtraError) as error:
         return str(error)
-    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), place
 
 
 def _shrunk(size: tuple[int, int], largest: int | None) -> tuple[int, int] | None:

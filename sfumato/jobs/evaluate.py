@@ -30,6 +30,7 @@ from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.likelihood import bits_per_dimension, importance_sampled
 from sfumato.models.base import Classifies, Describes, Encodes, Named, Restores, Samples
 from sfumato.store import checkpoint, weights
+from sfumato.train.held_out import recorded
 
 REAL = "real"
 """What is measured under this name is the images themselves, one half against the other: the floor alone."""
@@ -99,6 +100,7 @@ def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = F
     if source is None:
         raise SettingError("this model does not say what it was trained on; name the images with --data")
     shape: dict[str, Any] = {"size": network.size, "channels": network.channels, "crop": training.get("crop", "centre")}
+    shape["split_by"] = recorded(card.get("data", {})) if training else "original"
     train = load(source, part="train", **shape)
     if data is None and train.fingerprint != card["data"]["sha256"]:
         raise SettingError(f"this model was not trained on the images that {source} holds now; name those to measure it with by --data")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sfumato.core import runtime
-from sfumato.core.catalog import suggest
+from sfumato.core.catalog import composed, suggest
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import Images, Maps, Vectors
 from sfumato.models.base import Adversarial, Classifies, Layer, Named
@@ -95,7 +95,8 @@ class Eyes:
             raise SettingError(f"{self.name} tells no classes apart; name a layer instead")
         if name.isdecimal() and int(name) < len(self.classes):
             return int(name)
-        words = {word.strip().lower(): i for i, names in reversed(list(enumerate(self.classes))) for word in names.split(",")}
+        name = composed(name)
+        words = {composed(word).strip().lower(): i for i, names in reversed(list(enumerate(self.classes))) for word in names.split(",")}
         if name.lower() not in words and all(each.isdecimal() for each in self.classes):
             raise SettingError(
                 f"{self.name} knows its {len(self.classes)} classes by number only ({NAMES} in SFUMATO_WEIGHTS names ImageNet's)"

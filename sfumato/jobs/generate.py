@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.core import chance, runtime
-from sfumato.core.catalog import suggest
+from sfumato.core.catalog import composed, suggest
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Labels, Styles, Vectors, to_bytes, to_pixels
 from sfumato.core.pace import counted
@@ -80,8 +80,8 @@ def latent(network: Samples, seed: int) -> Vectors:
 
 
 def class_names(network: Any) -> list[str]:
-    """What the network calls its classes; their numbers if its card does not say."""
-    names = [str(name) for name in getattr(network, "card", {}).get("data", {}).get("classes", [])]
+    """What the network calls its classes, in composed Unicode; their numbers if its card does not say."""
+    names = [composed(str(name)) for name in getattr(network, "card", {}).get("data", {}).get("classes", [])]
     return names if len(names) == network.classes else [str(i) for i in range(network.classes)]
 
 
@@ -92,8 +92,8 @@ def labels_of(network: Any, seeds: Sequence[int], label: str | int | None) -> La
     names = class_names(network)
     if not names:
         raise SettingError(f"label = {label!r}, but this model was trained without labels; leave it out")
-    if str(label) in names:
-        return torch.full((len(seeds),), names.index(str(label)))
+    if composed(str(label)) in names:
+        return torch.full((len(seeds),), names.index(composed(str(label))))
     raise SettingError(f"no label {str(label)!r}{suggest(str(label), names)}; this model has {', '.join(names)}")
 
 

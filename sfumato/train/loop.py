@@ -7,6 +7,7 @@ run killed at any moment goes on to the very weights it would have had.
 """
 
 import contextlib
+import dataclasses
 import json
 import time
 from collections.abc import Iterable
@@ -20,7 +21,7 @@ from sfumato import __version__
 from sfumato.core import disk, runtime
 from sfumato.core import settings as trees
 from sfumato.core.errors import CheckpointError
-from sfumato.data.dataset import Dataset, Scenes
+from sfumato.data.dataset import Dataset, Scenes, SplitBy
 from sfumato.data.load import load
 from sfumato.data.scenes import load_scenes
 from sfumato.data.stream import middles
@@ -28,6 +29,7 @@ from sfumato.store import checkpoint
 from sfumato.train import plan
 from sfumato.train.care import Care
 from sfumato.train.distributed import World
+from sfumato.train.held_out import split_rule
 from sfumato.train.log import Figures, RunLog, Watch
 from sfumato.train.samples import health, measure, sheet
 from sfumato.train.settings import TrainSettings, repairs, resolve
@@ -62,8 +64,7 @@ def _train(
     """`fit`, in a world that is open."""
     # Data, and what the network takes from it.
     began = time.perf_counter()
-    if data is None:
-        data = gather(asked)
+    data = _gathered(asked, run, data)
     training, held_out = _parts(data, asked)
     settings = _resolved(asked, training, run, world, where, watch, began)
 
@@ -171,16 +172,28 @@ def _parts(data: Dataset | Scenes, asked: TrainSettings) -> tuple[Any, Any]:
     return training, held_out
 
 
-def gather(asked: TrainSettings) -> Dataset | Scenes:
+def _gathered(asked: TrainSettings, run: Path | None, data: Dataset | Scenes | None) -> Dataset | Scenes:
+    """The images to train on, divided as they are in the run that is in the folder: `data`, or what `asked` names."""
+    rule = split_rule(asked, _state(run) if run else None)
+    return gather(asked, rule) if data is None else dataclasses.replace(data, split_by=rule)
+
+
+def gather(asked: TrainSettings, split_by: SplitBy = "original") -> Dataset | Scenes:
     """The images to train on: all of one size, or as they are for a network that repairs."""
-    if repairs(asked):
-        return load_scenes(asked.data, channels=asked.model.channels, tolerance=asked.tolerance)
-    return load(asked.data, size=asked.model.size, channels=asked.model.channels, crop=asked.crop, tolerance=asked.tolerance)
+    options: Any = {"channels": asked.model.channels, "tolerance": asked.tolerance, "split_by": split_by}
+    return load_scenes(asked.data, **options) if repairs(asked) else load(asked.data, size=asked.model.size, crop=asked.crop, **options)
 
 
 def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | Scenes) -> list[str]:
-    """What a person should know of the images: which were skipped, and which of them are not trained on."""
-    lines = [f"skipped {line}" for line in data.skipped]
+    """What a person should know of the images: their classes, which files were skipped, and which images are not trained on."""
+    lines = [f"skipped {line}" for line in data.skipped] + [data.passed_over] * bool(data.passed_over)
+    if isinstance(training, Dataset) and hasattr(settings.model, "classes"):
+        unused = bool(training.classes) and settings.model.classes == 0
+        said = [
+            training.labelling or (f"{len(training.classes)} classes" if unused else ""),
+            "not used: model.classes = 0" if unused else "",
+        ]
+        lines += ["; ".join(filter(None, said))] * any(said)
     held = len(data) - len(training)
     if data.kept_back or held:
         everything = len(data) + data.kept_back
@@ -216,7 +229,14 @@ def describe(settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed
     """The card that travels inside the model file; `origin` says with whose weights training began, if with any."""
     return {
         "made_with": f"sfumato {__version__}, torch {torch.__version__}",
-        "data": {"name": data.name, "images": len(data), "classes": list(data.classes), "terms": data.terms, "sha256": data.fingerprint},
+        "data": {
+            "name": data.name,
+            "images": len(data),
+            "classes": list(data.classes),
+            "terms": data.terms,
+            "sha256": data.fingerprint,
+            "split_by": data.split_by,
+        },
         "training": trees.dump(settings),
         "images_seen": seen,
         "minutes": round(elapsed / 60, 2),
@@ -251,7 +271,7 @@ def _save(care: Care, run: Path | None, data: Dataset | Scenes, seen: int, elaps
     card = describe(trainee.settings, data, seen, elapsed, origin=trainee.origin)
     model.config, model.card, model.interrupted = trainee.settings.model, card, not done
     if run is not None and trainee.world.leads:
-        info = {"seen": seen, "elapsed": elapsed, "data": data.fingerprint, "origin": trainee.origin}
+        info = {"seen": seen, "elapsed": elapsed, "data": data.fingerprint, "split_by": data.split_by, "origin": trainee.origin}
         info |= care.save(seen, _state(run, "well"))
         checkpoint.write_tensors(_state(run), trainee.tensors(), info)
         checkpoint.save(run / "model.safetensors", model, model.config, card)
@@ -267,7 +287,9 @@ def _go_on(care: Care, run: Path | None, data: Dataset | Scenes) -> tuple[int, f
         return 0, 0.0
     tensors, info = checkpoint.read_tensors(path)
     if info.get("data", data.fingerprint) != data.fingerprint:
-        raise CheckpointError(f"{run} was trained on other images than {data.name} now holds; choose another folder with --out")
+        raise CheckpointError(
+            f"{run} was trained on other images, or with other labels, than {data.name} now holds; choose another folder with --out"
+        )
     try:
         care.trainee.restore(tensors)
         care.load(info, tensors, _state(run, "well"))
