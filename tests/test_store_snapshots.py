@@ -280,7 +280,7 @@ def test_the_rate_of_the_mapping_is_what_its_layers_have(tmp_path):
         ({}, {}, 0.01),
     ):
         assert converted(with_facts(g, facts=facts, settings=settings), tmp_path).config.mapping_rate == rate
-    with pytest.raises(CheckpointError, match=r"learn at 0\.01 in the generator, 0\.5 in the discriminator"):
+    with pytest.raises(CheckpointError, match=r"learns at 0\.01 in the generator, 0\.5 in the discriminator"):
         converted(with_facts(g, d, judge={"facts": {"mapping.fc0.bias_gain": 0.5}}), tmp_path)
 
 

@@ -13,6 +13,7 @@ from torch import nn
 
 from sfumato.core import disk, settings
 from sfumato.core.errors import CheckpointError, SfumatoError
+from sfumato.store import unsupported
 
 KEY = "sfumato"
 """The header entry under which our JSON lies."""
@@ -90,6 +91,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except SafetensorError as error:
+        unsupported.check(path)
         raise CheckpointError(f"{path} is not a whole safetensors file ({error}); other formats must be imported first") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error

@@ -183,9 +183,8 @@ def _discriminator(net: Named, config: Any, path: Path) -> tuple[dict[str, Any],
             f"{path}: its discriminator is up to {max(wide)} channels wide, its generator {config.max_width}; ours has one limit"
         )
     if config.classes and _rate(net) != config.mapping_rate:
-        raise CheckpointError(
-            f"{path}: its mapping learns at {config.mapping_rate:g} in the generator, {_rate(net):g} in the discriminator; ours have one rate"
-        )
+        rates = f"{config.mapping_rate:g} in the generator, {_rate(net):g} in the discriminator"
+        raise CheckpointError(f"{path}: its mapping learns at {rates}; ours have one rate")
     clamp = _clamp(net, path)
     state = {
         "discriminator.stem.weight": t[f"b{sides[0]}.fromrgb.weight"],
