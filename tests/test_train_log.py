@@ -53,7 +53,7 @@ def test_an_error_inside_is_not_hidden_by_one_at_the_end(tmp_path, monkeypatch):
     def full(self):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.close", full)
+    monkeypatch.setattr("sfumato.train.events.Events.close", full)
     with pytest.raises(KeyError), RunLog(tmp_path, seen=0, elapsed=0.0):
         raise KeyError("the first")
     with pytest.raises(StorageError, match="tensorboard"), RunLog(tmp_path / "two", seen=0, elapsed=0.0):

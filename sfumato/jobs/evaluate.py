@@ -99,7 +99,12 @@ def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = F
     if source is None:
         raise SettingError("this model does not say what it was trained on; name the images with --data")
     shape: dict[str, Any] = {"size": network.size, "channels": network.channels, "crop": training.get("crop", "centre")}
-    train = load(source, part="train", **shape)
+    try:
+        train = load(source, part="train", **shape)
+    except DataError as error:
+        if data is not None:
+            raise
+        raise SettingError(f"the images that this model was trained on, {source}, are not here; name their place with --data") from error
     if data is None and train.fingerprint != card["data"]["sha256"]:
         raise SettingError(f"this model was not trained on the images that {source} holds now; name those to measure it with by --data")
     if whole:
