@@ -46,9 +46,9 @@ def fit(
 
     With a `run` folder, settings, log, samples, model and state are kept there, and the same call goes on where it stopped. On
     SIGINT or SIGTERM it saves and returns early, with `interrupted` set on the network. `data` replaces what `asked.data` names.
-    Raises SettingError for a `run` folder with settings that no file could give back; CheckpointError if `run` belongs to other settings or images, or holds what is no run's; DivergenceError if a loss is no
-    longer finite; StorageError if the disk does not take the files, or another process trains in `run`. The last state stays whole in
-    each case.
+    Raises SettingError for a `run` folder with settings that no file could give back; CheckpointError if `run` belongs to other settings
+    or images, or holds what is no run's; DivergenceError if a loss is no longer finite; StorageError if the disk does not take the files,
+    or another process trains in `run`. The last state stays whole in each case.
     """
     if run is not None:
         _refuse_lost(asked, run)
