@@ -12,6 +12,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import sfumato as sf
+from sfumato.cli import main
 from sfumato.core.places import inside, last_name, without_places
 from sfumato.data import files
 from sfumato.jobs import atlas, directions, dream_files, edit, eyes, generate, project, subject
@@ -176,6 +177,21 @@ def test_dreams_tell_names(home):
     assert "sfumato" in files.read(home / "out" / "0.png").text
 
 
+def test_a_dream_is_repeated_with_a_network_that_lies_elsewhere(home, monkeypatch):
+    config = MODELS["classifier"](size=(32, 32), channels=3, classes=3, widths=(4, 8), hidden=(8,))
+    model, photo = home / "eyes.safetensors", pictures(home / "photos", 1, (40, 48)) / "0.png"
+    checkpoint.save(model, config.build(), config, {})
+    dream_files.dream_pictures([photo], home / "out" / "a.png", eyes.eyes(str(model)), Dream(steps=1, octaves=1))
+    monkeypatch.chdir(home / "photos")
+    again = ["dream", str(photo), "--replay", "../out/a.json", "--out", "../out/b.png"]
+    with pytest.raises(SystemExit) as stopped:
+        main(again)
+    assert stopped.value.code == 2
+    main([*again, "--network", str(model)])
+    assert torch.equal(files.read(home / "out" / "a.png").pixels, files.read(home / "out" / "b.png").pixels)
+    assert secretive(home / "out") == 4
+
+
 @pytest.fixture
 def same(home):
     """A file of a network that leaves pictures as they are."""
@@ -183,22 +199,22 @@ def same(home):
     net = config.build()
     torch.nn.init.zeros_(net.tail.weight)
     checkpoint.save(home / "models" / "same.safetensors", net, config, {})
-    return Request(task="denoise", model=home / "models" / "same.safetensors", noise=0.1)
+    return Request(task="denoise", model=home / "models" / "same.safetensors")
 
 
 def test_a_manifest_tells_names_and_still_knows_its_own(home, same):
     photos, out = pictures(home / "photos", 2, (24, 24)), home / "out"
     (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     first = restore_pictures([photos], out, same)
-    assert [entry.status for entry in first] == ["done", "done", "failed"]
+    assert [entry.status for entry in first] == ["done", "done", "failed"], first
     assert str(home) in first[2].words  # a person is told where
     assert secretive(out) == 3
     assert [entry.status for entry in restore_pictures([photos], out, same)] == ["skipped", "skipped", "failed"]
     # Asked for something else, what is its own is made anew; of a namesake it is not.
-    louder = dataclasses.replace(same, noise=0.2)
-    assert [entry.status for entry in restore_pictures([photos / "0.png"], out, louder)] == ["done"]
+    softer = dataclasses.replace(same, strength=0.5)
+    assert [entry.status for entry in restore_pictures([photos / "0.png"], out, softer)] == ["done"]
     namesake = pictures(home / "others", 1, (24, 24), seed=1) / "0.png"
-    (entry,) = restore_pictures([namesake], out, louder)
+    (entry,) = restore_pictures([namesake], out, softer)
     assert entry.status == "failed"
     assert "is there already" in entry.words
 
@@ -214,8 +230,8 @@ def test_older_manifests_that_tell_paths_are_honoured(home, same):
             row["asked"]["model"] = str(same.model)
     (out / MANIFEST).write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert {entry.status for entry in restore_pictures([photos], out, same)} == {"skipped"}
-    louder = dataclasses.replace(same, noise=0.2)
-    assert {entry.status for entry in restore_pictures([photos], out, louder)} == {"done"}
+    softer = dataclasses.replace(same, strength=0.5)
+    assert {entry.status for entry in restore_pictures([photos], out, softer)} == {"done"}
 
 
 @pytest.mark.parametrize(
