@@ -17,11 +17,12 @@ class Events:
 
     def __init__(self, folder: Path, *, purge: int | None = None) -> None:
         # Slow to import, and only runs with a folder need it.
-        from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+        from tensorboard.compat.proto import event_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
         from torch.utils.tensorboard import summary
 
-        self._event, self._summary = Event, summary
+        protocol: Any = event_pb2  # whose classes are made when it is imported
+        self._event, self._summary = protocol.Event, summary
         folder.mkdir(parents=True, exist_ok=True)
         began = f"events.out.tfevents.{int(time.time()):010d}.sfumato"
         self.path = next(path for i in itertools.count() if not (path := folder / f"{began}.{i}").exists())
@@ -29,7 +30,7 @@ class Events:
         self._add(file_version="brain.Event:2")
         if purge is not None:
             self._add(step=purge, file_version="brain.Event:2")
-            self._add(step=purge, session_log=SessionLog(status=SessionLog.START))
+            self._add(step=purge, session_log=protocol.SessionLog(status=protocol.SessionLog.START))
 
     def scalar(self, name: str, value: float, step: int) -> None:
         """One more point of the curve `name`."""
