@@ -18,6 +18,7 @@ from sfumato.core import chance, disk, runtime
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import Bytes, Vectors, to_bytes, to_images
 from sfumato.core.pace import counted
+from sfumato.core.places import inside
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.jobs.generate import class_names, generate, labels_of
@@ -82,7 +83,7 @@ def evaluate(
         observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
         report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed, halves=whole)
         if compare is not None:
-            report += looks(network, train, comparer(compare).to(where), name=compare, count=count, seed=seed)
+            report += looks(network, train, comparer(compare).to(where), name=inside(compare), count=count, seed=seed)
     return report
 
 
