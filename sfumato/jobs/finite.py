@@ -14,8 +14,8 @@ def finite(made: Made, maker: object) -> Made:
     """`made`, before it is clamped, if all of it is finite. Raises ImageError, naming its `maker`, a network or a name, if it is not."""
     if count := nonfinite(made):
         raise ImageError(
-            f"{name_of(maker)} made {count:,} of {made.numel():,} numbers that are not finite, and no image: its weights are too large, "
-            "or too large for bf16 (precision fp32 tells); choose another model"
+            f"{name_of(maker)} made no image: {count:,} of {made.numel():,} numbers are NaN or infinite; its weights are too large, at "
+            "least for bf16; try precision fp32, or another model"
         )
     return made
 
