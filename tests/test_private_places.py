@@ -80,6 +80,11 @@ def test_a_run_tells_the_last_name_of_its_folder_alone(home, tiny):
     assert secretive(home / "runs" / "more") >= 6
 
 
+def test_a_network_that_is_written_nowhere_knows_where_its_images_lie(home, tiny):
+    data = str(pictures(home / "archive" / "people", 24))
+    assert fit(tiny("gan", data=data, images=16)).card["training"]["data"] == data
+
+
 def test_paths_are_kept_where_that_is_asked_for(home, tiny):
     settings, network = trained(home, tiny, keep_paths=True)
     assert network.card["training"]["data"] == settings.data == str(home / "archive" / "people")

@@ -235,7 +235,7 @@ def describe(settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed
     return {
         "made_with": f"sfumato {__version__}, torch {torch.__version__}",
         "data": {"name": data.name, "images": len(data), "classes": list(data.classes), "terms": data.terms, "sha256": data.fingerprint},
-        "training": trees.dump(shareable(settings)),
+        "training": trees.dump(settings),
         "images_seen": seen,
         "minutes": round(elapsed / 60, 2),
         "metrics": [],
@@ -266,8 +266,9 @@ def _save(care: Care, run: Path | None, data: Dataset | Scenes, seen: int, elaps
     """The network to use, with its settings and its card; with a `run` folder it is written there, and the state to go on from."""
     trainee = care.trainee
     model: Any = finished(trainee, done)
-    origin = _told(trainee)
-    card = describe(trainee.settings, data, seen, elapsed, origin=origin)
+    # What stays in memory may tell where the images lie.
+    settings, origin = (trainee.settings, trainee.origin) if run is None else (shareable(trainee.settings), _told(trainee))
+    card = describe(settings, data, seen, elapsed, origin=origin)
     model.config, model.card, model.interrupted = trainee.settings.model, card, not done
     if run is not None and trainee.world.leads:
         info = {"seen": seen, "elapsed": elapsed, "data": data.fingerprint, "origin": origin}
