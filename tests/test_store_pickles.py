@@ -18,6 +18,7 @@ from torch import nn
 from sfumato.core.errors import CheckpointError
 from sfumato.jobs.importing import import_weights
 from sfumato.store import pickles
+from sfumato.store.pickles import source
 
 
 class EasyDict(dict):
@@ -237,6 +238,17 @@ def test_a_pickle_of_something_else_says_what_it_holds(theirs, tmp_path):
         ({"G": Generator("other")}, "its G is a Generator, of a layout that is not known"),
     ]:
         refused(tmp_path, theirs(value), saying)
+
+
+@pytest.mark.parametrize("megabytes", [0, 4, 5])
+def test_a_genuine_file_is_read_whatever_the_share_of_its_objects(megabytes, theirs, tmp_path, monkeypatch):
+    """The objects of three networks cost the reader 5 MB, however narrow the networks are."""
+    nets, opened = snapshot("b4", *(f"b{8 + i}" for i in range(10))), []
+    nets["G"].synthesis.wide = Layer(megabytes * 3236 + 1, 9)
+    (tmp_path / "net.pkl").write_bytes(theirs(nets))
+    monkeypatch.setattr(source.Source, "digest", lambda self: opened.append(self) or "0")
+    assert len(pickles.read(tmp_path / "net.pkl").networks["G"].tensors["synthesis.wide.weight"]) == 9
+    assert opened[0].spent - opened[0].size > 4 << 20
 
 
 def refused(folder, data, saying):

@@ -13,6 +13,7 @@ import torch
 
 from sfumato.core.errors import CheckpointError
 from sfumato.store import pickles
+from sfumato.store.pickles.source import FLOOR
 
 
 def refused(folder, data, saying):
@@ -194,7 +195,7 @@ def test_a_little_that_grows_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("sfumato.store.pickles.source.FLOOR", 1 << 18)
     good = tensor()[:-1] + b"X\x01\x00\x00\x00x"
     laughs = b"]q\x00" + b"".join(b"]q" + bytes([i + 1]) + b"(" + (b"h" + bytes([i])) * 10 + b"e" for i in range(20)) + b"0" * 21
-    refused(tmp_path, good + laughs + b"h\x14s.", "ask for more than 2 times their size in memory")
+    refused(tmp_path, good + laughs + b"h\x14s.", "ask for more than 2 times their size and 262144 bytes in memory")
     refused(tmp_path, good + b"(" + b"}" * 10_000 + b"ts.", "ask for more than 2 times")
     refused(tmp_path, good + b"(" + b"X\x00\x00\x00\x00q\x00" * 10_000 + b"ts.", "ask for more than 2 times")
     wide = "\N{GRINNING FACE}".encode() + b"a" * 300_000
@@ -276,7 +277,7 @@ PEAK = """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux how much memory was held")
-def test_memory_stays_below_twice_the_size(tmp_path):
+def test_memory_stays_below_the_limit(tmp_path):
     good = tensor()[:-1] + b"X\x01\x00\x00\x00x"
     files = {
         "warm": zipped(),
@@ -292,4 +293,4 @@ def test_memory_stays_below_twice_the_size(tmp_path):
     lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
     for name, line in zip(list(files)[1:], lines, strict=True):
         more, size = map(int, line.split())
-        assert 0 < more <= 2 * size, f"{name}: {more} bytes for a file of {size}"
+        assert 0 < more <= 2 * size + FLOOR, f"{name}: {more} bytes for a file of {size}"

@@ -173,16 +173,132 @@ def test_what_ours_does_not_have_is_said(tmp_path):
         converted(dataclass_without(snapshot("stylegan2-ada", g, d)), tmp_path)
 
 
+def with_facts(g, d=None, *, settings=None, facts=None, judge=None):
+    nets = {"G_ema": Network(name="Generator", tensors=g, settings=settings or {}, facts=facts or {})}
+    nets |= {} if d is None else {"D": Network(name="Discriminator", tensors=d, **(judge or {}))}
+    return Snapshot(kind="stylegan2-ada", networks=nets, settings={}, tensors={}, licence="", file="x", sha256="0")
+
+
 def test_the_clamp_is_found_wherever_a_writer_keeps_it(tmp_path):
     g, _ = ada(ours())
     for settings, facts in (
         ({"synthesis_kwargs": {"conv_clamp": 256}}, {}),
+        ({"synthesis_kwargs": {"block_kwargs": {"conv_clamp": 256}}}, {}),
         ({"conv_clamp": 256}, {}),
-        ({}, {"synthesis.b8.conv0.conv_clamp": 256, "synthesis.b4.conv1.conv_clamp": None}),
+        ({}, {"synthesis.b8.conv0.conv_clamp": 256, "synthesis.b8.skip.conv_clamp": None}),
+        ({"synthesis_kwargs": {"conv_clamp": 9}}, {"synthesis.b8.conv0.conv_clamp": 256}),
     ):
-        net = Network(name="Generator", tensors=g, settings=settings, facts=facts)
-        snap = Snapshot(kind="stylegan2-ada", networks={"G_ema": net}, settings={}, tensors={}, licence="", file="x", sha256="0")
-        assert converted(snap, tmp_path).config.clamp == 256
+        assert converted(with_facts(g, settings=settings, facts=facts), tmp_path).config.clamp == 256
+    assert converted(with_facts(g, facts={"synthesis.b8.conv0.conv_clamp": -1}), tmp_path).config.clamp == 0
+
+
+def bias_act(x, bias=None, *, clamp=None, gain=1.0):
+    """Leaky ReLU of x + b, times sqrt(2) and `gain`, held within `clamp` times `gain` (Karras et al. 2020, arXiv:2006.06676)."""
+    y = torch.nn.functional.leaky_relu(x + bias.reshape(-1, *[1] * (x.ndim - 2)), 0.2) * 2**0.5 * gain
+    return y if clamp is None else y.clamp(-clamp * gain, clamp * gain)
+
+
+def verdict(d, images, *, clamp, group):
+    """The residual discriminator under the names of StyleGAN2-ADA, in the precision of its tensors."""
+    f, half = FIR.double(), 0.5**0.5
+
+    def conv(x, weight, **how):
+        return torch.nn.functional.conv2d(x, weight / weight[0].numel() ** 0.5, **how)
+
+    def blur(x, padding, stride=1):
+        return torch.nn.functional.conv2d(x, f.expand(x.shape[1], 1, 4, 4), padding=padding, stride=stride, groups=x.shape[1])
+
+    x = bias_act(conv(images * 2 - 1, d["b16.fromrgb.weight"]), d["b16.fromrgb.bias"], clamp=clamp)
+    for r in (16, 8):
+        y = bias_act(conv(x, d[f"b{r}.conv0.weight"], padding=1), d[f"b{r}.conv0.bias"], clamp=clamp)
+        y = bias_act(conv(blur(y, 2), d[f"b{r}.conv1.weight"], stride=2), d[f"b{r}.conv1.bias"], clamp=clamp, gain=half)
+        x = y + conv(blur(x, 1, 2), d[f"b{r}.skip.weight"]) * half
+    parts = x.reshape(-1, len(x) if group is None else group, *x.shape[1:])
+    spread = parts.var(dim=1, correction=0).add(1e-8).sqrt().mean(dim=(1, 2, 3))
+    plane = spread.repeat_interleave(parts.shape[1])[:, None, None, None].expand(-1, 1, *x.shape[2:])
+    x = bias_act(conv(torch.cat([x, plane], dim=1), d["b4.conv.weight"], padding=1), d["b4.conv.bias"], clamp=clamp).flatten(1)
+    x = bias_act(x @ d["b4.fc.weight"].T / x.shape[1] ** 0.5, d["b4.fc.bias"])
+    return (x @ d["b4.out.weight"].T / x.shape[1] ** 0.5 + d["b4.out.bias"]).squeeze(1)
+
+
+@pytest.mark.parametrize("group", [None, 2])
+@pytest.mark.parametrize(("ours_clamp", "clamp"), [(None, 0.7), (0.9, None), (0.9, 0.7), (0.8, 0.8)])
+def test_generator_and_discriminator_keep_their_own_clamp_and_the_group_may_be_all(tmp_path, ours_clamp, clamp, group):
+    net = ours(clamp=ours_clamp or 0.0)
+    g, d = ada(net)
+    told = {"facts": {"b4.mbstd.group_size": group, "b16.conv0.conv_clamp": clamp, "b16.skip.conv_clamp": None}}
+    found = converted(with_facts(g, d, settings={"synthesis_kwargs": {"conv_clamp": ours_clamp}}, judge=told), tmp_path)
+    made = found.config.build().eval()
+    made.load_state_dict(found.state)
+    images, z = torch.rand(6, 3, 16, 16), torch.randn(3, 6)
+    exact = verdict({name: value.double() for name, value in d.items()}, images.double(), clamp=clamp, group=group)
+    with torch.no_grad():
+        torch.testing.assert_close(made.judge(images).logit.double(), exact, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(made.sample(z), net.sample(z))
+
+
+def test_the_group_is_four_where_nothing_is_said(tmp_path):
+    g, d = ada(ours())
+    for told, group in (
+        ({}, 4),
+        ({"settings": {"epilogue_kwargs": {"mbstd_group_size": None}}}, 0),
+        ({"facts": {"b4.mbstd.group_size": 8}}, 8),
+    ):
+        assert converted(with_facts(g, d, judge=told), tmp_path).config.group == group
+
+
+@pytest.mark.parametrize(
+    ("facts", "judge", "saying"),
+    [
+        ({"synthesis.b8.conv0.activation": "relu"}, {}, r"synthesis\.b8\.conv0 has activation = relu, where ours has lrelu"),
+        ({"mapping.fc1.activation": "swish"}, {}, "activation = swish"),
+        ({"mapping.embed.activation": "lrelu"}, {}, "activation = lrelu, where ours has linear"),
+        ({}, {"b4.conv.activation": "relu"}, r"Discriminator: b4\.conv has activation = relu"),
+        ({"synthesis.b8.conv0.conv_clamp": 256, "synthesis.b4.conv1.conv_clamp": None}, {}, "conv_clamp = 256, None; ours have one limit"),
+        ({}, {"b8.conv0.conv_clamp": 256, "b4.conv.conv_clamp": 3}, "conv_clamp = 256, 3; ours"),
+        ({"synthesis.b8.conv0.conv_clamp": 0}, {}, "conv_clamp = 0 leaves nothing"),
+        ({"mapping.fc0.bias_gain": 0.01, "mapping.fc1.bias_gain": 1}, {}, "2 different lr_multiplier"),
+        ({}, {"b4.mbstd.group_size": 100}, r"group = 100 is outside \[0, 64\]"),
+    ],
+)
+def test_what_would_compute_something_else_is_refused_in_true_words(tmp_path, facts, judge, saying):
+    g, d = ada(ours())
+    converted(
+        with_facts(g, d, facts={"synthesis.b8.conv0.activation": "lrelu", "synthesis.b8.conv0.affine.activation": "linear"}), tmp_path
+    )
+    with pytest.raises(CheckpointError, match=saying):
+        converted(with_facts(g, d, facts=facts, judge={"facts": judge}), tmp_path)
+    with pytest.raises(CheckpointError, match="activation = relu"):
+        converted(with_facts(g, d, settings={"synthesis_kwargs": {"block_kwargs": {"activation": "relu"}}}), tmp_path)
+
+
+def test_the_rate_of_the_mapping_is_what_its_layers_have(tmp_path):
+    g, d = ada(ours(classes=3))
+    for facts, settings, rate in (
+        ({"mapping.fc0.bias_gain": 0.5, "mapping.fc1.bias_gain": 0.5, "mapping.embed.bias_gain": 1}, {}, 0.5),
+        ({}, {"mapping_kwargs": {"lr_multiplier": 0.5}}, 0.5),
+        ({}, {}, 0.01),
+    ):
+        assert converted(with_facts(g, facts=facts, settings=settings), tmp_path).config.mapping_rate == rate
+    with pytest.raises(CheckpointError, match=r"learns at 0\.01 in the generator, 0\.5 in the discriminator"):
+        converted(with_facts(g, d, judge={"facts": {"mapping.fc0.bias_gain": 0.5}}), tmp_path)
+
+
+def test_tensors_that_a_stylegan2_has_not_are_not_dropped_in_silence(tmp_path):
+    g, d = ada(ours())
+    for where, name in ((g, "synthesis.b8.attention.weight"), (d, "b8.conv2.weight"), (g, "mapping.fc0.gain")):
+        with pytest.raises(CheckpointError, match=f"has {name}, which a StyleGAN2 has not"):
+            converted(
+                snapshot(
+                    "stylegan2-ada",
+                    {**g, **({name: torch.ones(2)} if where is g else {})},
+                    d | ({name: torch.ones(2)} if where is d else {}),
+                ),
+                tmp_path,
+            )
+    theirs, judge, mean = rosinality(ours())
+    with pytest.raises(CheckpointError, match=r"has convs\.0\.gate, which"):
+        converted(snapshot("rosinality", {**theirs, "convs.0.gate": torch.ones(2)}, judge, latent_avg=mean), tmp_path)
 
 
 def test_a_file_that_lacks_any_tensor_is_refused_in_a_line(tmp_path):

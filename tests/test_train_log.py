@@ -8,6 +8,7 @@ import torch
 from sfumato.core.errors import StorageError
 from sfumato.train.distributed import World
 from sfumato.train.doctor import PATIENCE, SYMPTOMS, Doctor
+from sfumato.train.events import Events
 from sfumato.train.log import Figures, RunLog
 
 
@@ -50,10 +51,13 @@ def test_without_a_folder_nothing_is_written(tmp_path, tiny, monkeypatch):
 
 
 def test_an_error_inside_is_not_hidden_by_one_at_the_end(tmp_path, monkeypatch):
+    close = Events.close
+
     def full(self):
+        close(self)
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("torch.utils.tensorboard.SummaryWriter.close", full)
+    monkeypatch.setattr(Events, "close", full)
     with pytest.raises(KeyError), RunLog(tmp_path, seen=0, elapsed=0.0):
         raise KeyError("the first")
     with pytest.raises(StorageError, match="tensorboard"), RunLog(tmp_path / "two", seen=0, elapsed=0.0):

@@ -73,7 +73,7 @@ def dream(
         tile: About how many pixels a side are computed at once; by default large pictures are taken apart by themselves.
         zoom: Frames of a film that falls into the picture.
         fps: Frames a second of that film.
-        replay: The .json or .png of an earlier dream, whose settings to take.
+        replay: The .json or .png of an earlier dream, whose settings to take; --network and --through say where its models lie by now.
         preview: A picture file that shows the dream while it goes on.
         layers: Only list the layers of this network.
         precision: bf16 takes about half the time where the hardware has it.
@@ -96,8 +96,10 @@ def dream(
         how = job.Dream(layers=layer, **{each.name: given[each.name] for each in dataclasses.fields(job.Dream) if each.name != "layers"})
         told: dict[str, Any] = {}
         if replay is not None:
-            network, how, told = dream_files.replayed(replay)
-            through, shows = told.get("through"), told.get("shows")
+            recorded, how, told = dream_files.replayed(replay)
+            if through and "through" not in told:
+                raise SettingError("--through has no effect: that dream went through no generator; leave it out")
+            network, through, shows = network or recorded, through or told.get("through"), told.get("shows")
             size = "x".join(map(str, told["size"])) if "size" in told else size
         seeing = eyes.eyes(network, device=device, tell=lambda words: console.print(words, highlight=False))
         if replay is not None:
@@ -309,7 +311,7 @@ SETTINGS = {"network", "layer", "label", "strength", "steps", "seed", "tile", "p
 ALWAYS = {"pictures", "overwrite", "out", "device", "threads"}
 USED = {
     "with --layers, which only lists them": {"layers", "device", "threads"},
-    "with --replay, which does what the file says": {"replay", "guide", "mask", "preview"},
+    "with --replay, which does what the file says": {"replay", "network", "through", "guide", "mask", "preview"},
     "through a generator": {"through", "shows", "n", "preview", *SETTINGS},
     "on a fall into a picture": {"zoom", "fps", "guide", "space", *SETTINGS, *OCTAVES},
     "on a film": {"guide", "alpha", "space", *SETTINGS, *OCTAVES},

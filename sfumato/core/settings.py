@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
 from sfumato.core.catalog import Catalog, suggest
-from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.core.errors import SettingError, SfumatoError, UnknownNameError
 
 C = TypeVar("C")
 
@@ -98,6 +98,23 @@ def parse(tree: Any) -> Any:
         if key not in known:
             raise SettingError(f"{tree['is']} has no setting {key!r}{suggest(key, known)}; it has {', '.join(known)}")
     return kind(**values)
+
+
+def lost(value: Any, place: str = "settings") -> str:
+    """The first setting of a tree, the deepest first, that would not come back from a file as it is, and what it is; nothing if all would.
+
+    So are those of a class outside of the package, which no file may name, and values that JSON has not.
+    """
+    parts = {f"{place}[{i}]": part for i, part in enumerate(value)} if isinstance(value, tuple) else {}
+    if dataclasses.is_dataclass(value):
+        parts = {f"{place}.{field.name}": getattr(value, field.name) for field in dataclasses.fields(value)}
+    if inner := next(filter(None, (lost(part, name) for name, part in parts.items())), ""):
+        return inner
+    try:
+        same = bool(parse(json.loads(json.dumps(_plain(value)))) == value)
+    except (SfumatoError, TypeError, ValueError):
+        same = False
+    return "" if same else f"{place} is a {type(value).__module__}.{type(value).__qualname__}"
 
 
 ROOMS = ("models", "objectives", "degrade", "data", "train")

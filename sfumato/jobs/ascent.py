@@ -17,6 +17,7 @@ from sfumato.core import runtime
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Maps
 from sfumato.jobs.eyes import Eyes
+from sfumato.jobs.finite import finite
 from sfumato.jobs.tiles import Span, spans
 from sfumato.jobs.wishes import Wish
 from sfumato.nn import watch
@@ -49,7 +50,10 @@ class Ascent:
     precision: runtime.Precision = "auto"
 
     def slope(self, image: Images) -> Slope:
-        """Of one image, on the device where the network is. Where nothing speaks yet, the slope is that towards speaking."""
+        """Of one image, on the device where the network is. Where nothing speaks yet, the slope is that towards speaking.
+
+        Raises SettingError for an answer, ImageError for a slope, that is not finite.
+        """
         found, last = self._slope(image), 1
         if not math.isfinite(found.amount):
             raise SettingError(f"{self.eyes.name} answers {found.amount}: its weights are no use")
@@ -59,6 +63,7 @@ class Ascent:
             if last >= ran[0]:
                 break
             last *= 2
+        finite(found.gradient, self.eyes.name)
         return found
 
     def _slope(self, image: Images) -> Slope:

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from sfumato.core import disk
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, to_pixels
+from sfumato.core.places import inside
 from sfumato.data import files
 from sfumato.jobs.dream import Dream, dream
 from sfumato.jobs.eyes import Eyes
@@ -58,6 +59,11 @@ def save(images: Images, channels: Sequence[int], out: Path, seeing: Eyes, layer
         at = (i % columns * step + 2, i // columns * step + 1)
         pen.text(at, str(channel), fill=(255, 255, 255), stroke_width=1, stroke_fill=(0, 0, 0))
     files.save_image(out, torch.frombuffer(bytearray(sheet.tobytes()), dtype=torch.uint8).reshape(sheet.height, sheet.width, 3))
-    told = {"network": seeing.name, "layer": seeing.layer(layer or seeing.usual)._asdict(), "channels": list(channels), "columns": columns}
+    told = {
+        "network": inside(seeing.name),
+        "layer": seeing.layer(layer or seeing.usual)._asdict(),
+        "channels": list(channels),
+        "columns": columns,
+    }
     disk.write(out.with_suffix(".json"), json.dumps(told, indent=2) + "\n")
     return [out, out.with_suffix(".json")]

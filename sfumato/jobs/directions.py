@@ -24,6 +24,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Styles, Vectors, to_pixels
 from sfumato.data import files
 from sfumato.jobs import subject as subjects
+from sfumato.jobs.finite import finite
 from sfumato.jobs.generate import grain, labels_of, latent, sampler, show, styled
 from sfumato.jobs.mix import Span, span
 from sfumato.jobs.traits import named
@@ -127,6 +128,7 @@ def jacobian(network: Any, layers: Span, *, label: str | int | None = None, seed
         styles = styled(network, z[begin : begin + batch], some).to(where)
         step = styles.new_zeros(len(styles), 1, network.style_dim, requires_grad=True)
         images = network.paint(moved(styles, step, 1.0, layers), None if some is None else some.to(where))
+        finite(images, network)
         for left in reversed(range(_PROBES)):
             signs = 2.0 * torch.randint(0, 2, images.shape, generator=rng).to(images) - 1
             (slope,) = torch.autograd.grad(images, step, signs, retain_graph=left > 0)

@@ -75,6 +75,7 @@ def drag(
     """
     network = sampler(model).to(runtime.device(device))
     _check(network, points, targets, mask, steps)
+    before = shown(network, subject)
     chosen = span(network, layers or (0, max(0, network.styles // 2 - 1)))
     pull = _Pull(network, subject, chosen, mask)
     at, goal = (torch.tensor(pairs, dtype=torch.float32) for pairs in (list(points), list(targets)))
@@ -92,7 +93,7 @@ def drag(
         loss.backward()
         optimiser.step()
     after = dataclasses.replace(subject, styles=pull.styles().detach().cpu())
-    images = torch.cat([shown(network, subject), shown(network, after)])
+    images = torch.cat([before, shown(network, after)])
     ends = tuple((float(x), float(y)) for x, y in at)
     return Dragged(subject=after, images=images, points=ends, distance=far, steps=done)
 

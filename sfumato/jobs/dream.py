@@ -24,6 +24,7 @@ from sfumato.core.image import Images, Other, Planes, Scalar
 from sfumato.core.settings import Range, settings
 from sfumato.jobs.ascent import Ascent
 from sfumato.jobs.eyes import Eyes, eyes
+from sfumato.jobs.finite import finite
 from sfumato.jobs.wishes import WHOLE, fits, guided, wish
 from sfumato.nn.bands import evened_
 from sfumato.nn.resample import resize
@@ -147,7 +148,7 @@ def dream(
         else:
             done = in_octaves(x, ascent, how, seed, mask=own, tell=tell)
         after.append(ascent.amount(done))
-        made.append(done.cpu())
+        made.append(finite(done.cpu(), seeing.name))
     return Dreamt(images=torch.cat(made) if len(made) > 1 else made[0], before=tuple(before), after=tuple(after))
 
 

@@ -13,6 +13,7 @@ from sfumato import __version__
 from sfumato.core import disk, runtime
 from sfumato.core.errors import CheckpointError, DataError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.core.image import Images, Planes, to_pixels
+from sfumato.core.places import inside
 from sfumato.data import files, notes, strips
 from sfumato.jobs.dream import Dream, Moment, Tell, dream, resolved
 from sfumato.jobs.dream_latent import Found
@@ -147,7 +148,7 @@ def recipe(seeing: Eyes, how: Dream, before: float, after: float) -> dict[str, A
     settings = {field.name: getattr(how, field.name) for field in dataclasses.fields(how)}
     return {
         "made_with": f"sfumato {__version__}, torch {torch.__version__}",
-        "network": seeing.name,
+        "network": inside(seeing.name),
         "weights": weights_hash(seeing.network),
         "dream": settings,
         "before": before,
@@ -159,7 +160,7 @@ def latent_recipes(found: Found, seeing: Eyes, how: Dream, generator: str) -> li
     """The recipe of each image that was dreamed through a generator."""
     return [
         recipe(seeing, dataclasses.replace(resolved(how, seeing, fresh=False), seed=subject.origin["seed"]), before, after)
-        | {"through": generator, "shows": subject.origin["label"]}
+        | {"through": inside(generator), "shows": subject.origin["label"]}
         for subject, before, after in zip(found.subjects, found.dreamt.before, found.dreamt.after, strict=True)
     ]
 

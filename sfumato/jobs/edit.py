@@ -13,6 +13,7 @@ from torch import nn
 from sfumato.core import disk, runtime
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, to_pixels
+from sfumato.core.places import inside
 from sfumato.data import files
 from sfumato.jobs import subject as subjects
 from sfumato.jobs.directions import Directions, moved
@@ -79,7 +80,12 @@ def asked(found: Directions, words: Sequence[str]) -> list[Move]:
 
 
 def save(done: Edited, out: Path, network: Any, *, start: dict[str, Any]) -> list[Path]:
-    """Writes the image after to `out`, and beside it, as .json, all that `replay` needs: the `start` and the moves. Returns the paths."""
+    """Writes the image after to `out`, and beside it, as .json, all that `replay` needs: the `start` and the moves. Returns the paths.
+
+    Of a file of styles that lies elsewhere than below the working folder or beside `out` only the name is kept: `replay` looks beside.
+    """
+    if "styles" in start:
+        start = start | {"styles": _seen_from(Path(start["styles"]), out.parent)}
     files.save_image(out, to_pixels(done.images[1:]))
     told = out.with_suffix(".json")
     moves = [vars(move) | {"layers": list(move.layers), "vector": list(move.vector)} for move in done.moves]
@@ -118,8 +124,14 @@ def begun(network: Any, start: dict[str, Any], *, beside: Path = Path()) -> Subj
     """The subject that a start names: a seed with label and truncation, or a file of styles, looked for `beside` too."""
     if "styles" in start:
         path = Path(start["styles"])
-        return subjects.load(path if path.exists() else beside / path.name, network)
+        return subjects.load(next((each for each in (path, beside / path) if each.exists()), beside / path.name), network)
     return subjects.drawn(network, int(start["seed"]), label=start.get("label"), truncation=float(start.get("truncation", 1.0)))
+
+
+def _seen_from(path: Path, folder: Path) -> str:
+    """The path as it is written down: from `folder`, if it lies there, else as `inside` has it."""
+    whole, there = path.absolute(), folder.absolute()
+    return str(whole.relative_to(there)) if whole.is_relative_to(there) else inside(path)
 
 
 def _pair(text: str) -> Span:

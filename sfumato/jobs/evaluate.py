@@ -18,6 +18,7 @@ from sfumato.core import chance, disk, runtime
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import Bytes, Vectors, to_bytes, to_images
 from sfumato.core.pace import counted
+from sfumato.core.places import inside
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.jobs.generate import class_names, generate, labels_of
@@ -83,7 +84,7 @@ def evaluate(
         observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
         report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed, halves=whole)
         if compare is not None:
-            report += looks(network, train, comparer(compare).to(where), name=compare, count=count, seed=seed)
+            report += looks(network, train, comparer(compare).to(where), name=inside(compare), count=count, seed=seed)
     return report
 
 
@@ -101,7 +102,12 @@ def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = F
         raise SettingError("this model does not say what it was trained on; name the images with --data")
     shape: dict[str, Any] = {"size": network.size, "channels": network.channels, "crop": training.get("crop", "centre")}
     shape["split_by"] = recorded(card.get("data", {})) if training else "original"
-    train = load(source, part="train", **shape)
+    try:
+        train = load(source, part="train", **shape)
+    except DataError as error:
+        if data is not None:
+            raise
+        raise SettingError(f"the images that this model was trained on, {source}, are not here; name their place with --data") from error
     if data is None and train.fingerprint != card["data"]["sha256"]:
         raise SettingError(f"this model was not trained on the images that {source} holds now; name those to measure it with by --data")
     if whole:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from sfumato.core import runtime
 from sfumato.core.errors import DataError
 from sfumato.core.image import PerImage, Vectors, to_images
+from sfumato.core.places import inside
 from sfumato.data.load import load as load_data
 from sfumato.jobs.directions import DRAWS, Directions, finished, many_styles
 from sfumato.jobs.generate import labels_of, sampler, show
@@ -57,7 +58,7 @@ def from_examples(
             f"{less} and {more} look the same to these features, as far as this model's images go; give more, or other --features"
         )
     vector = ridge(some, judged).weights[None]
-    origin = {"how": "examples", "less": str(less), "more": str(more), "samples": samples, "seed": seed}
+    origin = {"how": "examples", "less": inside(less), "more": inside(more), "samples": samples, "seed": seed}
     found = finished(network, vector, torch.ones(1), styles, "examples", chosen, label, seed, origin)
     return found if name is None else dataclasses.replace(found, names=(name,))
 

@@ -17,6 +17,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Labels, Styles, Vectors, to_bytes, to_pixels
 from sfumato.core.pace import counted
 from sfumato.data import files
+from sfumato.jobs.finite import finite
 from sfumato.metrics.base import measuring
 from sfumato.models.base import Samples, Steering, latents
 from sfumato.store import weights
@@ -45,7 +46,8 @@ def generate(
     picture. `truncation` is how far styles keep from the mean style: 1 leaves them, 0 gives the mean image, between them images are
     more usual and less various.
 
-    Raises UnknownNameError for a model that is not there, SettingError for a label, number or truncation that cannot be.
+    Raises UnknownNameError for a model that is not there, SettingError for a label, number or truncation that cannot be, ImageError,
+    naming the model, if an image is not finite.
     """
     network, where = sampler(model), runtime.device(device)
     chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
@@ -135,7 +137,8 @@ def show(
 ) -> Images:
     """Images in [0, 1], on the CPU, from styles; each independent of the others to the last bit.
 
-    `noise` is one for all. With `seeds`, a seed for each, images have the noise of theirs; with neither, the network's own.
+    `noise` is one for all. With `seeds`, a seed for each, images have the noise of theirs; with neither, the network's own. Raises
+    ImageError, naming the model, if one of them is not finite.
     """
     where = next(network.parameters()).device
 
@@ -145,9 +148,9 @@ def show(
             # What fills a chunk up is thrown away.
             planes = grain(network, [*seeds[rows], *[0] * (CHUNK - len(seeds[rows]))])
         steering = None if planes is None else Steering(noise=[plane.to(where).expand(CHUNK, -1, -1, -1) for plane in planes])
-        return network.paint(part, own, steering).clamp(0, 1)
+        return network.paint(part, own, steering)
 
-    return _in_chunks(network, make, styles, labels)
+    return _in_chunks(network, make, styles, labels).clamp(0, 1)
 
 
 def _in_chunks(network: Any, make: Callable[[Any, Any, slice], Any], x: Any, labels: Labels | None) -> Any:
@@ -162,4 +165,4 @@ def _in_chunks(network: Any, make: Callable[[Any, Any, slice], Any], x: Any, lab
             part = torch.cat([part, part.new_zeros(short, *part.shape[1:])])
             own = None if own is None else torch.cat([own, own.new_zeros(short)])
             made.append(make(part.to(where), None if own is None else own.to(where), rows)[: CHUNK - short].float().cpu())
-    return torch.cat(made)
+    return finite(torch.cat(made), network)

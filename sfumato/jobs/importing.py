@@ -31,6 +31,7 @@ def import_weights(path: Path, out: Path | None = None) -> list[str]:
         tensors = {
             f"{name}.{key}": value.clone().contiguous() for name, net in snapshot.networks.items() for key, value in net.tensors.items()
         }
+        checkpoint.check_finite(tensors, path)
         known = {"kind": kind, "file": path.name, "sha256": snapshot.sha256, "licence": snapshot.licence}
         disk.write(target, serialised(tensors, metadata=known))
         told = f"{kind}: {len(tensors)} tensors, which no network here runs"

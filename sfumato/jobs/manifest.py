@@ -2,7 +2,8 @@
 
 A line is written right before a result takes its place and another when it has or when a picture has failed; the last one of a picture
 counts. A picture is known by where it is written, seen from the manifest, so that it does not matter from where the command is given; and
-what was written there by its bytes, so that a file that somebody changed since is theirs.
+what was written there by its bytes, so that a file that somebody changed since is theirs. Of where pictures and models lie it tells no
+more than the last names: a folder of results is shared as it is.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from typing import Any
 
 from sfumato import __version__
 from sfumato.core import disk
+from sfumato.core.places import last_name, without_places
 from sfumato.jobs.remedy import Request
 from sfumato.metrics.features import weights_hash
 from sfumato.store import weights
@@ -79,13 +81,14 @@ class Manifest:
 
     def mine(self, path: Path, target: Path) -> bool:
         """Whether the file at `target` was made from `path` by an earlier run, and is as that run left it."""
-        return (os.path.abspath(path), digest(target)) in self._made.get(self._place(target), set())
+        return (_identity(path), digest(target)) in self._made.get(self._place(target), set())
 
     def add(self, entry: Entry, path: Path, target: Path, facts: Facts, *, made: str = "") -> None:
         """One more line, unless nothing was done; `made` is the digest of the result, if there is one."""
         if self.path is None or entry.status == "skipped":
             return
-        row = {**dataclasses.asdict(entry), "source": os.path.abspath(path), "place": self._place(target)}
+        place, words = self._place(target), without_places(entry.words, path, target)
+        row = {**dataclasses.asdict(entry), "source": path.name, "from": _identity(path), "out": place, "place": place, "words": words}
         row |= {**facts, "made": made} if made else {}
         self._note(row)
         with disk.storing(self.path):
@@ -97,12 +100,21 @@ class Manifest:
                 file.write(json.dumps(row).encode() + b"\n")
 
     def _note(self, row: dict[str, Any]) -> None:
+        # Before there was `from`, `source` was the whole path; and the model was named with its own.
+        asked = row.get("asked")
+        if isinstance(asked, dict) and isinstance(asked.get("model"), str):
+            row["asked"] = asked | {"model": last_name(asked["model"])}
         self._last[row["place"]] = row
         if made := row.get("made"):
-            self._made.setdefault(row["place"], set()).add((row["source"], made))
+            self._made.setdefault(row["place"], set()).add((row.get("from") or _identity(row["source"]), made))
 
     def _place(self, target: Path) -> str:
         return os.path.relpath(target, self.path.parent) if self.path else str(target)
+
+
+def _identity(path: str | Path) -> str:
+    """What a picture is known by without telling where it lies: a hash of its whole path."""
+    return hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]
 
 
 def digest(path: Path) -> str:
@@ -118,7 +130,7 @@ def _asked(request: Request) -> dict[str, Any]:
     """The request as it comes back from JSON, with what is in the files of the models. Where it is computed does not matter."""
     kept = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name not in ("device", "memory", "tile")}
     if isinstance(request.model, str | Path):
-        kept["weights"] = digest(weights.find(request.model))
+        kept |= {"model": last_name(request.model), "weights": digest(weights.find(request.model))}
     elif request.model is not None:
         kept |= {"model": type(request.model).__qualname__, "weights": weights_hash(request.model)}
     elif request.method is None:  # a better bundled model is another one

@@ -58,6 +58,8 @@ class Projection:
     """The picture at the network's size."""
     psnr: float
     """Between the two, in dB."""
+    source: Path | None = None
+    """Where the picture lies, if it was a file; what is written tells its name alone."""
 
 
 class Spread(NamedTuple):
@@ -106,8 +108,9 @@ def project(
         styles = search.run(styles.expand(-1, network.styles, -1), steps - first, noise=noise, tell=tell)
     found = spread.mean + spread.deviation * styles
     which = None if search.labels is None else int(search.labels)
+    source = Path(picture) if isinstance(picture, str | Path) else None
     origin = {
-        "picture": str(picture) if isinstance(picture, str | Path) else "",
+        "picture": "" if source is None else source.name,
         "label": None if which is None else class_names(network)[which],
         "steps": steps,
         "seed": seed,
@@ -115,7 +118,7 @@ def project(
     subject = Subject(styles=found.expand(-1, network.styles, -1).cpu(), label=which, noise=search.noise_found(), origin=origin)
     image = shown(network, subject)
     psnr = -10 * math.log10(max(1e-10, (image - target.cpu()).square().mean().item()))
-    return Projection(subject=subject, image=image, picture=target.cpu(), psnr=psnr)
+    return Projection(subject=subject, image=image, picture=target.cpu(), psnr=psnr, source=source)
 
 
 def save(found: Projection, out: Path, network: Any) -> list[Path]:
@@ -125,8 +128,7 @@ def save(found: Projection, out: Path, network: Any) -> list[Path]:
     """
     if out.suffix != ".safetensors":
         raise SettingError(f"{out}: styles are written as .safetensors; choose another --out")
-    asked = found.subject.origin["picture"]
-    if asked and Path(asked).expanduser().resolve() == out.with_suffix(".png").resolve():
+    if found.source is not None and found.source.expanduser().resolve() == out.with_suffix(".png").resolve():
         raise SettingError(f"{out.with_suffix('.png')} is the picture itself and would be written over; choose another --out")
     subjects.save(out, found.subject, network)
     sheet, told = out.with_suffix(".png"), out.with_suffix(".json")

@@ -19,6 +19,7 @@ from sfumato.core.image import Images, Maps, Planes
 from sfumato.data import decode, files, strips
 from sfumato.data.files import Picture
 from sfumato.jobs.deep_prior import MEMORY, deep_prior
+from sfumato.jobs.finite import finite
 from sfumato.jobs.memory import BASE, footprint, tile_for
 from sfumato.jobs.pixels import as_images, as_pixels, bled, blended, dark, enlarged, hidden
 from sfumato.jobs.remedy import PRIOR, Remedy, Request, remedy
@@ -99,10 +100,11 @@ def _made(plan: Remedy, request: Request, images: Images) -> Maps:
         return restored(plan.network, shown, tile=tile, precision=request.precision, device=request.device, **mine)
     assert plan.method is not None
     if plan.method == PRIOR:
-        return deep_prior(images, known=plan.known, device=request.device)
+        return finite(deep_prior(images, known=plan.known, device=request.device), PRIOR)
     needs = classical.METHODS[plan.method].needs
     options = {"noise": plan.noise, "kernels": plan.kernels, "known": plan.known, "scale": plan.times}
-    return classical.apply(plan.method, images, **{name: value for name, value in options.items() if name in needs and value is not None})
+    told = {name: value for name, value in options.items() if name in needs and value is not None}
+    return finite(classical.apply(plan.method, images, **told), plan.method)
 
 
 def _method_memory(plan: Remedy, images: Images) -> float:

@@ -21,6 +21,7 @@ from sfumato.classical.deconvolve import fitting
 from sfumato.core import runtime
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Kernels, Maps, Planes, Resized
+from sfumato.jobs.finite import finite
 from sfumato.models.base import Deblurs, Restores, Told
 from sfumato.nn.norm import folded
 from sfumato.nn.resample import mirrored
@@ -59,7 +60,8 @@ def restored(
     shown grey ones in all three; one that has a way for either takes it by what an image shows. With `tile`, no more than about that many
     pixels a side are computed at once: slower, in little memory, with the same result. `precision` bf16 takes about half the time where
     the hardware has it, for some thousandths of a dB. Raises SettingError for a network that repairs nothing, for what it wants to know
-    and is not told, for kernels that do not fit, or for tiles with a network that looks at the whole image.
+    and is not told, for kernels that do not fit, or for tiles with a network that looks at the whole image; ImageError, naming the model,
+    for a result that is not finite.
     """
     network, where = weights.opened(model, Restores, otherwise="repairs nothing"), runtime.device(device)
     if network.both and images.shape[1] > 1 and bool((grey := _colourless(images)).any()):
@@ -99,7 +101,8 @@ def strips(
 ) -> Iterator[Resized]:
     """The clean image, top to bottom, some rows at a time; the network is asked for no more than about `tile` x `tile` pixels at once.
 
-    Raises SettingError for tiles with a network that looks at the whole image.
+    Raises SettingError for tiles with a network that looks at the whole image, ImageError, naming the model, for a result that is not
+    finite.
     """
     h, w = canvas.size
     if tile is not None and tile < 1:
@@ -118,6 +121,7 @@ def strips(
             some = None if planes is None else planes[..., columns[0] : columns[1]]
             with runtime.autocast(runtime.precision(precision, where), where):
                 made = _repaired(network, x.to(where), None if some is None else some.to(where)).cpu()
+            finite(made, network)
             s = network.scale
             inner = made[:, :, (top - first) * s : (bottom - first) * s, (left - columns[0]) * s : (right - columns[0]) * s]
             parts.append(inner.clamp(0, 1))

@@ -19,6 +19,7 @@ from sfumato.core import chance
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Kernels, Maps, Resized, to_bytes, to_images
 from sfumato.core.pace import counted
+from sfumato.core.places import inside
 from sfumato.core.runtime import Precision
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.scenes import KNOWN, load_scenes
@@ -123,7 +124,7 @@ def judge_restorer(
         clean = _whole(_as_stored(to_images(picture[None])), kind.scale)
         for name, value in _figures(kind, clean, i, repair, looker).items():
             rows.setdefault(name, []).append(value)
-    seen_by = {"features": compare, "digest": weights_hash(looker)} if compare is not None and looker is not None else {}
+    seen_by = {"features": inside(compare), "digest": weights_hash(looker)} if compare is not None and looker is not None else {}
     return [
         _measurement(name, values, kind, pictures, precision, ensemble, **(seen_by if name.startswith("lpips") else {}))
         for name, values in rows.items()

@@ -63,8 +63,8 @@ class Config:
     """Channels of the discriminator's finest maps; doubles likewise. 0 leaves it out, in a network only to sample from."""
     max_width: Annotated[int, Range(1, 4096, "channels")] = 256
     """No map has more channels than this."""
-    group: Annotated[int, Range(1, 64, "images")] = 4
-    """How many images the discriminator sees the deviation of."""
+    group: Annotated[int, Range(0, 64, "images")] = 4
+    """How many images the discriminator sees the deviation of; 0 for all of a batch."""
     judging: Literal["mapped", "added"] = "mapped"
     """What a label does to a verdict: the image is compared with the mapped label alone (the second StyleGAN with labels), or that is added
     to a score of the image by itself (Miyato & Koyama 2018, https://arxiv.org/abs/1802.05637), which all classes teach. Only the latter
@@ -75,6 +75,8 @@ class Config:
     """Sizes are halved for as long as both sides stay at least this."""
     clamp: Annotated[float, Range(0, 1e6)] = 0.0
     """Maps are held within this; networks trained in half precision want 256, 0 leaves them."""
+    discriminator_clamp: Annotated[float | None, Range(0, 1e6)] = None
+    """The same for the discriminator's maps; those are held like the generator's if not set."""
 
     def check(self) -> None:
         if self.judging == "added" and self.judging_layers != 8:
@@ -263,20 +265,21 @@ class Discriminator(nn.Module):
         widths = [min(config.discriminator_width << i, config.max_width) for i in range(len(sizes))]
         residual = config.discriminator == "residual"
         gain = math.sqrt(0.5) if residual else 1.0
+        clamp = config.clamp if config.discriminator_clamp is None else config.discriminator_clamp
         # Maps of the image's own size cost a short training most and bring it least: with one layer a size there are none.
         direct = config.discriminator_layers == 1 and len(sizes) > 1
-        self.stem = nn.Identity() if direct else Conv(channels, widths[0], 1, clamp=config.clamp)
+        self.stem = nn.Identity() if direct else Conv(channels, widths[0], 1, clamp=clamp)
         self.first, self.second, self.shortcuts = (nn.ModuleList() for _ in range(3))
         for inputs, outputs in itertools.pairwise([channels if direct else widths[0], *widths[1:]]):
             if config.discriminator_layers > 1:
-                self.first.append(Conv(inputs, inputs, 3, clamp=config.clamp))
+                self.first.append(Conv(inputs, inputs, 3, clamp=clamp))
             side = 4 if direct else 3
-            self.second.append(Conv(inputs, outputs, side, down=True, gain=gain, clamp=config.clamp))
+            self.second.append(Conv(inputs, outputs, side, down=True, gain=gain, clamp=clamp))
             if residual:
                 self.shortcuts.append(Conv(inputs, outputs, 1, down=True, active=False, gain=gain))
         width, (h, w) = widths[-1], sizes[-1]
         self.deviation = MinibatchDeviation(config.group)
-        self.conv = Conv(width + 1, width, 3, clamp=config.clamp)
+        self.conv = Conv(width + 1, width, 3, clamp=clamp)
         self.dense = Dense(width * h * w, width, active=True)
         mapped = bool(classes) and config.judging == "mapped"
         self.score = Dense(width, width if mapped else 1)

@@ -116,7 +116,7 @@ class MinibatchDeviation(nn.Module):
     """One more channel: how much the images of a group of `group` neighbours differ (Karras et al. 2018, arXiv:1710.10196, section 3).
 
     Groups are runs of neighbours, so that processes that share a batch form the groups that one process would. The published code takes
-    every (n / group)-th image instead; of images in random order it is all one.
+    every (n / group)-th image instead; of images in random order it is all one. A `group` of 0 is the whole batch.
     """
 
     def __init__(self, group: int = GROUP) -> None:
@@ -125,7 +125,7 @@ class MinibatchDeviation(nn.Module):
 
     def forward(self, x: Images) -> Maps:
         n, c, h, w = x.shape
-        group = self.group if n % self.group == 0 else n
+        group = self.group if self.group and n % self.group == 0 else n
         y = x.float().reshape(n // group, group, c, h, w)
         spread = ((y - y.mean(dim=1, keepdim=True)).square().mean(dim=1) + 1e-8).sqrt().mean(dim=(1, 2, 3))
         plane = spread.repeat_interleave(group).reshape(n, 1, 1, 1).expand(n, 1, h, w)

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ from torch import nn
 
 from sfumato.core import disk, settings
 from sfumato.core.errors import CheckpointError, SfumatoError
+from sfumato.core.finite import nonfinite
+from sfumato.store import unsupported
 
 KEY = "sfumato"
 """The header entry under which our JSON lies."""
@@ -30,9 +32,9 @@ def save(path: Path, model: nn.Module, config: Any, card: dict[str, Any], *, hal
 
 
 def load(path: Path) -> nn.Module:
-    """The network in `path`, ready for use, with its card as `model.card` and its settings as `model.config`.
+    """The network in `path`, ready for use, with its card as `model.card`, its settings as `model.config` and `path` as `model.path`.
 
-    Raises CheckpointError if the file is not one of ours, is damaged, or its weights do not fit its settings.
+    Raises CheckpointError if the file is not one of ours, is damaged, or its weights do not fit its settings or are not finite.
     """
     tensors, header = read_tensors(path)
     try:
@@ -44,7 +46,7 @@ def load(path: Path) -> nn.Module:
         raise CheckpointError(f"{path}: its weights do not fit its settings: {reason}")
     model = config.build()
     model.load_state_dict(tensors)
-    model.config, model.card = config, header.get("card", {})
+    model.config, model.card, model.path = config, header.get("card", {}), path
     return model.to(memory_format=torch.channels_last).requires_grad_(False).eval()
 
 
@@ -69,10 +71,23 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """All tensors of `path`, and its header. Raises CheckpointError if it is missing, damaged or not ours."""
+    """All tensors of `path`, and its header. Raises CheckpointError if it is missing, damaged, not ours, or not finite."""
     with _opened(path) as file:
         header = _header(path, file)
-        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118  it is no dictionary
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no dictionary
+    check_finite(tensors, path)
+    return tensors, header
+
+
+def check_finite(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
+    """Raises CheckpointError, naming `path`, the first tensor that holds NaN or infinity, and how many such values there are in all."""
+    counts = {name: count for name, value in tensors.items() if (count := nonfinite(value))}
+    if counts:
+        first, more = next(iter(counts)), f" and {len(counts) - 1} more tensors hold" if len(counts) > 1 else " holds"
+        raise CheckpointError(
+            f"{path}: {first}{more} {sum(counts.values()):,} values that are not finite (NaN or infinity): the file was damaged, or its "
+            "training diverged; take another copy, or train again"
+        )
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
@@ -90,6 +105,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except SafetensorError as error:
+        unsupported.check(path)
         raise CheckpointError(f"{path} is not a whole safetensors file ({error}); other formats must be imported first") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error

@@ -28,8 +28,10 @@ class Found:
 def built(found: Found, path: Path) -> Any:
     """The network, with its weights.
 
-    Raises CheckpointError if they do not fit it, before any memory is taken: a small file must not ask for a large network.
+    Raises CheckpointError if they are not finite, or do not fit it, before any memory is taken: a small file must not ask for a large
+    network.
     """
+    checkpoint.check_finite(found.state, path)
     if reason := checkpoint.misfit(found.config, found.state):
         raise CheckpointError(f"{path}: looks like {found.layout}, but does not fit: {reason}")
     network = found.config.build()

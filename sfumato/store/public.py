@@ -15,6 +15,7 @@ import torch
 from sfumato.core.errors import CheckpointError, DownloadError
 from sfumato.data.download import fetch
 from sfumato.models import MODELS
+from sfumato.store import checkpoint
 from sfumato.store.foreign.base import Found, Tensors, read
 from sfumato.store.foreign.features import claim, headless
 
@@ -129,13 +130,14 @@ def load(name: str) -> Any:
         state = {f"trunk.{key}": value for key, value in bare.state.items()} | _linear(linear.path())
     elif name == CLEAN:
         config = dataclasses.replace(config, resize="bicubic")
+    checkpoint.check_finite(state, name)
     network: Any = config.build()
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise CheckpointError(f"{name}: its weights do not fit together: {' '.join(str(error).split())[:200]}") from error
     network = network.to(memory_format=torch.channels_last).requires_grad_(False).eval()
-    network.config = config
+    network.config, network.path = config, Path(name)
     network.card = {
         "imported": {"file": source.name, "sha256": digest, "layout": found.layout, "notes": found.notes},
         "data": {"name": name, "terms": source.terms},

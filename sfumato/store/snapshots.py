@@ -6,18 +6,31 @@ classes become one network; a generator alone one without a discriminator.
 
 import dataclasses
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from sfumato.core.errors import CheckpointError
+from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.models import MODELS
 from sfumato.store.found import Found, built
 from sfumato.store.pickles import Network, Snapshot
 
 _FILTER = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8] * 2)
 _RATE = 0.01
+_ACTIVATIONS = {"affine": "linear", "embed": "linear", "out": "linear", "skip": "linear"}
+"""What follows a layer of this name; all others are followed by a leaky ReLU, `lrelu`."""
+_UNCLAMPED = ("skip",)
+"""Layers that are never clamped."""
+_LAYER = r"(weight|bias|resample_filter)"
+_PARTS = (
+    r"mapping\.(w_avg|embed\.(weight|bias)|fc\d+\.(weight|bias))",
+    r"synthesis\.b\d+\.(const|resample_filter|skip\.(weight|resample_filter))",
+    rf"synthesis\.b\d+\.(conv[01]|torgb)\.({_LAYER}|affine\.(weight|bias)|noise_strength|noise_const)",
+    rf"b\d+\.(resample_filter|(fromrgb|conv[01]?|fc|out)\.{_LAYER}|skip\.(weight|resample_filter))",
+)
+"""Every name that the tensors of a StyleGAN2 have; with others beside them it computes something else."""
 
 
 def converted(snapshot: Snapshot, path: Path) -> Found:
@@ -29,6 +42,8 @@ def converted(snapshot: Snapshot, path: Path) -> Found:
         raise CheckpointError(f"{path}: {snapshot.kind} is read, but there is no network here that runs it; only its tensors can be saved")
     try:
         return _converted(snapshot, path)
+    except SettingError as error:
+        raise CheckpointError(f"{path}: a StyleGAN2 of a kind that ours does not come in ({error})") from error
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"{path}: not a whole StyleGAN2 ({type(error).__name__}: {' '.join(str(error).split())[:200]})") from error
 
@@ -71,10 +86,24 @@ class Named:
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(self.tensors[name].shape)
 
+    def said(self, name: str) -> dict[str, Any]:
+        """The value of the attribute `name` of each layer that has it, by the layer's name; without such, what it was made with."""
+        own = {layer: value for fact, value in self.facts.items() for layer, _, end in [fact.rpartition(".")] if end == name}
+        return own or dict(_nested(self.settings, name))
+
     @property
     def sides(self) -> list[int]:
         """4, 8, 16, ... as far as there are blocks."""
         return sorted({int(match[1]) for name in self.tensors if (match := re.match(r"(?:synthesis\.)?b(\d+)\.", name))})
+
+
+def _nested(settings: dict[str, Any], name: str, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value of the setting `name`, at whatever depth, with the name of the group that it is in."""
+    for key, value in settings.items():
+        if key == name:
+            yield place, value
+        elif isinstance(value, dict):
+            yield from _nested(value, name, key)
 
 
 def _named(network: Network, snapshot: Snapshot) -> Named:
@@ -85,7 +114,13 @@ def _named(network: Network, snapshot: Snapshot) -> Named:
             raise CheckpointError(f"{name} is not [1, 3, 3, 1] both ways, the one filter that ours has")
     if snapshot.kind == "rosinality":
         tensors = _from_rosinality(tensors, snapshot.tensors.get("latent_avg"))
-    return Named(tensors=tensors, settings=network.settings, facts=network.facts)
+    if more := next((name for name in tensors if not any(re.fullmatch(part, name) for part in _PARTS)), None):
+        raise CheckpointError(f"{network.name} has {more}, which a StyleGAN2 has not: it is another network, built on one")
+    net = Named(tensors=tensors, settings=network.settings, facts=network.facts)
+    for layer, name in net.said("activation").items():
+        if name != (usual := _ACTIVATIONS.get(layer.rpartition(".")[2], "lrelu")):
+            raise CheckpointError(f"{network.name}: {layer or 'it'} has activation = {name}, where ours has {usual} alone")
+    return net
 
 
 def _generator(net: Named, path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
@@ -107,11 +142,11 @@ def _generator(net: Named, path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
         latent_dim=latent_dim,
         style_dim=style_dim,
         mapping=layers,
-        mapping_rate=_rate(net, "mapping_kwargs"),
+        mapping_rate=_rate(net),
         generator=kind,
         **_widths("width", wide[::-1], path),
         discriminator_width=0,
-        clamp=_clamp(net, "synthesis_kwargs"),
+        clamp=_clamp(net, path),
     )
     state = {f"generator.mapping.{name}": value for name, value in _mapping(t, "mapping.").items()}
     mean = t.get("mapping.w_avg", torch.zeros(style_dim))
@@ -147,7 +182,10 @@ def _discriminator(net: Named, config: Any, path: Path) -> tuple[dict[str, Any],
         raise CheckpointError(
             f"{path}: its discriminator is up to {max(wide)} channels wide, its generator {config.max_width}; ours has one limit"
         )
-    group = net.settings.get("epilogue_kwargs", {}).get("mbstd_group_size") or net.facts.get("b4.mbstd.group_size") or 4
+    if config.classes and _rate(net) != config.mapping_rate:
+        rates = f"{config.mapping_rate:g} in the generator, {_rate(net):g} in the discriminator"
+        raise CheckpointError(f"{path}: its mapping learns at {rates}; ours have one rate")
+    clamp = _clamp(net, path)
     state = {
         "discriminator.stem.weight": t[f"b{sides[0]}.fromrgb.weight"],
         "discriminator.stem.bias": t[f"b{sides[0]}.fromrgb.bias"],
@@ -161,8 +199,15 @@ def _discriminator(net: Named, config: Any, path: Path) -> tuple[dict[str, Any],
         state |= {f"discriminator.{ours}.{end}": t[f"b4.{theirs}.{end}"] for end in ("weight", "bias")}
     state |= {f"discriminator.mapping.{name}": value for name, value in _mapping(t, "mapping.").items()}
     layers = len({name for name in t if re.fullmatch(r"mapping\.fc\d+\.weight", name)})
-    facts = {"discriminator": "residual" if residual else "plain", "group": group, **settings}
+    facts = {"discriminator": "residual" if residual else "plain", "group": _group(net), **settings}
+    facts |= {"discriminator_clamp": clamp} if clamp != config.clamp else {}
     return facts | ({"judging_layers": layers} if config.classes else {}), state
+
+
+def _group(net: Named) -> int:
+    """Images in a group of the minibatch deviation: 4 where the file says nothing, all of a batch (0) where it says None."""
+    told = net.facts.get("b4.mbstd.group_size", next(iter(dict(_nested(net.settings, "mbstd_group_size")).values()), 4))
+    return 0 if told is None else told
 
 
 def _mapping(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
@@ -193,14 +238,24 @@ def _complete(sides: list[int], path: Path) -> None:
         raise CheckpointError(f"{path}: has blocks for {sides} pixels, not for 4, 8, 16 and so on")
 
 
-def _rate(net: Named, group: str) -> float:
-    return float(net.settings.get(group, {}).get("lr_multiplier", net.facts.get("mapping.fc0.lr_multiplier", _RATE)))
+def _rate(net: Named) -> float:
+    """How fast the mapping moves, compared with the other weights; it scales what the layers compute."""
+    own = {value for layer, value in net.said("bias_gain").items() if re.fullmatch(r"mapping\.fc\d+", layer)}
+    told = own or set(net.said("lr_multiplier").values()) or {_RATE}
+    if len(told) > 1:
+        raise SettingError(f"its mapping's layers have {len(told)} different lr_multiplier")
+    return float(told.pop())
 
 
-def _clamp(net: Named, group: str) -> float:
-    """Of the settings, nested or (as later writers have it) flat; else what a layer says itself."""
-    told = net.settings.get(group, {}).get("conv_clamp") or net.settings.get("conv_clamp")
-    return float(told or max((value for name, value in net.facts.items() if name.endswith("conv_clamp") and value), default=0.0))
+def _clamp(net: Named, path: Path) -> float:
+    """What all maps are held within; 0 if they are not."""
+    told = {value for layer, value in net.said("conv_clamp").items() if layer.rpartition(".")[2] not in _UNCLAMPED}
+    limits = {0.0 if value is None or value < 0 else float(value) for value in told} or {0.0}
+    if len(limits) > 1:
+        raise CheckpointError(f"{path}: its layers have conv_clamp = {', '.join(map(str, sorted(told, key=str)))}; ours have one limit")
+    if 0 in told:
+        raise CheckpointError(f"{path}: conv_clamp = 0 leaves nothing of its maps")
+    return limits.pop()
 
 
 def _from_rosinality(tensors: dict[str, torch.Tensor], mean: torch.Tensor | None) -> dict[str, torch.Tensor]:
@@ -214,6 +269,9 @@ def _from_rosinality(tensors: dict[str, torch.Tensor], mean: torch.Tensor | None
                 title, data = to(match, value)
                 found[title] = data
                 break
+        else:
+            if not name.endswith(".kernel") and not name.startswith("noises."):
+                found[name] = value  # so that it is told that nobody knows it
     for j, value in noises.items():
         r, conv = 4 << (j + 1) // 2, "conv1" if j % 2 == 0 else "conv0"
         found[f"synthesis.b{r}.{conv}.noise_const"] = value[0, 0]

@@ -14,6 +14,7 @@ from sfumato.core import disk
 from sfumato.core.image import Images, to_pixels
 from sfumato.data.files import save_image
 from sfumato.train.distributed import World
+from sfumato.train.events import Events
 from sfumato.train.settings import TrainSettings
 
 Row = dict[str, float]
@@ -88,10 +89,8 @@ class RunLog:
         with disk.storing(self._path):
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines() if self._path.exists() else []
             disk.write(self._path, "".join(f"{line}\n" for line in lines if _images(line) <= self._seen))
-        from torch.utils.tensorboard import SummaryWriter  # slow to import, and only runs with a folder need it
-
         with disk.storing(self.run / "tensorboard"):
-            self._tensorboard = SummaryWriter(str(self.run / "tensorboard"), purge_step=self._seen + 1 if self._seen else None)
+            self._tensorboard = Events(self.run / "tensorboard", purge=self._seen + 1 if self._seen else None)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -125,7 +124,8 @@ class RunLog:
         if self.run is not None and self._tensorboard is not None:
             with disk.storing(self.run / "tensorboard"):
                 for name, value in row.items():
-                    self._tensorboard.add_scalar(name, value, seen)
+                    self._tensorboard.scalar(name, value, seen)
+                self._tensorboard.flush()
         return row
 
     def note(self, text: str, seen: int) -> None:
@@ -139,7 +139,7 @@ class RunLog:
         pixels = to_pixels(images, columns=8 if len(images) < 64 else 16)
         save_image(self.run / "samples" / f"{seen:09d}.png", pixels)
         with disk.storing(self.run / "tensorboard"):
-            self._tensorboard.add_image("samples", pixels.numpy(), seen, dataformats="HWC")
+            self._tensorboard.image("samples", pixels, seen)
 
     def _append(self, row: dict[str, Any]) -> None:
         if self.run is not None:

@@ -20,7 +20,7 @@ from torch import nn
 from sfumato import __version__
 from sfumato.core import disk, runtime
 from sfumato.core import settings as trees
-from sfumato.core.errors import CheckpointError
+from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.data.dataset import Dataset, Scenes, SplitBy
 from sfumato.data.load import load
 from sfumato.data.scenes import load_scenes
@@ -32,7 +32,7 @@ from sfumato.train.distributed import World
 from sfumato.train.held_out import split_rule
 from sfumato.train.log import Figures, RunLog, Watch
 from sfumato.train.samples import health, measure, sheet
-from sfumato.train.settings import TrainSettings, repairs, resolve
+from sfumato.train.settings import TrainSettings, named, repairs, resolve, shareable
 from sfumato.train.signals import Interrupts
 from sfumato.train.step import Trainee
 
@@ -47,10 +47,12 @@ def fit(
 
     With a `run` folder, settings, log, samples, model and state are kept there, and the same call goes on where it stopped. On
     SIGINT or SIGTERM it saves and returns early, with `interrupted` set on the network. `data` replaces what `asked.data` names.
-    Raises CheckpointError if `run` belongs to other settings or images, or holds what is no run's; DivergenceError if a loss is no
-    longer finite; StorageError if the disk does not take the files, or another process trains in `run`. The last state stays whole in
-    each case.
+    Raises SettingError for a `run` folder with settings that no file could give back; CheckpointError if `run` belongs to other settings
+    or images, or holds what is no run's; DivergenceError if a loss is no longer finite; StorageError if the disk does not take the files,
+    or another process trains in `run`. The last state stays whole in each case.
     """
+    if run is not None:
+        _refuse_lost(asked, run)
     where = runtime.device(device)
     with World(where) as world:
         listener = watch if watch and world.leads else Watch()
@@ -146,11 +148,20 @@ def _resolved(
     return settings
 
 
+def _refuse_lost(asked: TrainSettings, run: Path) -> None:
+    """Raises SettingError if what training would write could not be loaded again: a file names files of this package alone."""
+    if told := trees.lost(asked):
+        raise SettingError(
+            f"{told}, which is no part of sfumato, so that nothing could load what would be written to {run}; give it a file in the room "
+            "of its kind, as CONTRIBUTING.md shows, or train without a run folder (run=None) and keep the network in memory"
+        )
+
+
 def _open(run: Path, settings: TrainSettings) -> None:
     """Clears the folder of what a killed run left half written, and writes down what the run is."""
     disk.sweep(run)
     if not (run / "settings.json").exists():
-        disk.write(run / "settings.json", json.dumps(trees.dump(settings), indent=2) + "\n")
+        disk.write(run / "settings.json", json.dumps(trees.dump(shareable(settings)), indent=2) + "\n")
 
 
 def _sample(care: Care, held_out: Dataset | Scenes | None, log: RunLog, seen: int) -> dict[str, torch.Tensor]:
@@ -213,7 +224,13 @@ def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | S
 
 def _afresh(trainee: Trainee) -> list[str]:
     """What the weights that training began with did not include."""
-    return [f"{trainee.settings.start} has no {part}: it begins afresh" for part in trainee.origin.get("missing", [])]
+    return [f"{shareable(trainee.settings).start} has no {part}: it begins afresh" for part in trainee.origin.get("missing", [])]
+
+
+def _told(trainee: Trainee) -> dict[str, Any]:
+    """With whose weights training began, as it is written down."""
+    model = trainee.origin.get("model")
+    return trainee.origin | ({} if model is None or trainee.settings.keep_paths else {"model": named(model)})
 
 
 def finished(trainee: Trainee, done: bool) -> nn.Module:
@@ -268,10 +285,12 @@ def _save(care: Care, run: Path | None, data: Dataset | Scenes, seen: int, elaps
     """The network to use, with its settings and its card; with a `run` folder it is written there, and the state to go on from."""
     trainee = care.trainee
     model: Any = finished(trainee, done)
-    card = describe(trainee.settings, data, seen, elapsed, origin=trainee.origin)
+    # What stays in memory may tell where the images lie.
+    settings, origin = (trainee.settings, trainee.origin) if run is None else (shareable(trainee.settings), _told(trainee))
+    card = describe(settings, data, seen, elapsed, origin=origin)
     model.config, model.card, model.interrupted = trainee.settings.model, card, not done
     if run is not None and trainee.world.leads:
-        info = {"seen": seen, "elapsed": elapsed, "data": data.fingerprint, "split_by": data.split_by, "origin": trainee.origin}
+        info = {"seen": seen, "elapsed": elapsed, "data": data.fingerprint, "split_by": data.split_by, "origin": origin}
         info |= care.save(seen, _state(run, "well"))
         checkpoint.write_tensors(_state(run), trainee.tensors(), info)
         checkpoint.save(run / "model.safetensors", model, model.config, card)
@@ -329,10 +348,16 @@ def _earlier(run: Path | None) -> TrainSettings | None:
 
 
 def _same(earlier: TrainSettings | None, settings: TrainSettings, run: Path | None) -> None:
-    """Raises CheckpointError, naming the first difference, if the folder holds a run of other settings."""
-    if earlier is None or earlier == settings:
+    """Raises CheckpointError, naming the first difference, if the folder holds a run of other settings.
+
+    Where the images lie makes no difference: a folder tells names alone, and by their content it is known whether they are the same.
+    """
+    if earlier is None:
         return
-    old, new = _flat(trees.dump(earlier)), _flat(trees.dump(settings))
+    there, here = (dataclasses.replace(named(each), keep_paths=False) for each in (earlier, settings))
+    if there == here:
+        return
+    old, new = _flat(trees.dump(there)), _flat(trees.dump(here))
     name = next(k for k in [*old, *new] if old.get(k) != new.get(k))
     raise CheckpointError(
         f"{run} holds a run of other settings: {name} = {old.get(name)!r} there, {new.get(name)!r} here; choose another folder with --out"

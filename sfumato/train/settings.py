@@ -5,6 +5,7 @@ import re
 from typing import Annotated, Any, Literal
 
 from sfumato.core.errors import DataError, SettingError
+from sfumato.core.places import last_name
 from sfumato.core.runtime import Precision
 from sfumato.core.settings import Range, family, settings
 from sfumato.data.augment import Config as Augmentation
@@ -82,6 +83,9 @@ class TrainSettings:
     """A sheet of samples, and the validation."""
     save_every: Annotated[int, Range(1, 10**12, "images")] = 50_000
     """The state from which a killed run goes on."""
+    keep_paths: bool = False
+    """Whether the model file and the run folder tell where on this machine the images and the weights that training began with lie;
+    without it they tell the last name of a path alone."""
 
     def check(self) -> None:
         if self.budget:
@@ -101,6 +105,24 @@ def seconds(budget: str) -> float:
     if not match or float(match[1]) <= 0:
         raise SettingError(f"budget = {budget!r} is not a length of time; write 90s, 20min or 2h")
     return float(match[1]) * {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
+
+
+def shareable(settings: TrainSettings) -> TrainSettings:
+    """`settings` as they are written down: of paths the last names alone, unless `keep_paths` says otherwise."""
+    return settings if settings.keep_paths else named(settings)
+
+
+def named(value: Any) -> Any:
+    """`value`, a text or settings of any depth, with the last names alone of all paths in it."""
+    if isinstance(value, str):
+        return last_name(value)
+    if isinstance(value, tuple):
+        return tuple(map(named, value))
+    if not dataclasses.is_dataclass(value) or isinstance(value, type):
+        return value
+    new = {field.name: named(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    changed = {name: made for name, made in new.items() if made != getattr(value, name)}
+    return dataclasses.replace(value, **changed) if changed else value
 
 
 def repairs(asked: TrainSettings) -> bool:

@@ -14,7 +14,7 @@ import torch
 from sfumato.core.catalog import Catalog
 from sfumato.core.errors import CheckpointError
 from sfumato.models.base import Restores, Samples
-from sfumato.store import pickles
+from sfumato.store import pickles, unsupported
 from sfumato.store.foreign.base import Found, Tensors, read
 from sfumato.store.found import built
 from sfumato.store.snapshots import converted
@@ -46,8 +46,9 @@ def load(path: Path) -> Any:
 def snapshot_kind(path: Path) -> str | None:
     """Whose snapshot of a GAN `path` is (see `pickles.kind`), or None if it is a table of tensors.
 
-    Raises CheckpointError, naming what was asked for, for a .pkl that is no such snapshot.
+    Raises CheckpointError for what is no file of weights, and, naming what was asked for, for a .pkl that is no such snapshot.
     """
+    unsupported.check(path)
     if path.suffix == ".pkl":
         return pickles.kind(path)
     if path.suffix not in (".pt", ".pth"):
@@ -65,6 +66,8 @@ def recognise(tensors: Tensors, path: Path) -> Found:
         return claims[0]
     if claims:
         raise CheckpointError(f"{path}: fits several layouts ({'; '.join(c.layout for c in claims)}), and nothing in it says which")
+    if theirs := unsupported.family(tensors):
+        raise CheckpointError(f"{path}: has the names of {theirs}, which no network here runs; known are {', '.join(LAYOUTS)}")
     first = ", ".join(f"{k} {tuple(v.shape)}" for k, v in list(tensors.items())[:3])
     raise CheckpointError(f"{path}: no known layout; known are {', '.join(LAYOUTS)}; it begins with {first}")
 

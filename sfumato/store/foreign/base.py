@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from sfumato.core.errors import CheckpointError
-from sfumato.store import pickles
+from sfumato.store import pickles, unsupported
 from sfumato.store.found import Found, Tensors
 
 __all__ = ["Found", "Tensors", "count", "read", "renamed"]
@@ -18,12 +18,13 @@ _PREFIXES = ("module.", "netG.", "generator.", "model.module.")
 
 
 def read(path: Path) -> tuple[Tensors, str]:
-    """The tensors in a .safetensors, .pth or .pt file, by name, and the file's SHA-256.
+    """The tensors in a file of safetensors or of torch, whatever it is called, by name, and the file's SHA-256.
 
     Only tensors and the containers that they come in are read; a file that asks for anything else is refused, and nothing of it runs.
     Wrappers (`params_ema`, `state_dict`) and prefixes that all names share (`module.`) are taken off. Raises CheckpointError.
     """
-    tensors, digest = _safe(path) if path.suffix == ".safetensors" else pickles.table(path, _CONTAINERS)
+    unsupported.check(path)
+    tensors, digest = _safe(path) if unsupported.is_safetensors(path) else pickles.table(path, _CONTAINERS)
     tensors = _bare(tensors)
     return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}, digest
 

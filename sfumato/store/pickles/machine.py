@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from sfumato.store import unsupported
 from sfumato.store.pickles.source import OBJECT, Source, Stream
-
-_CONVERT = "it is a TensorFlow network; convert it first with legacy.py of stylegan2-ada-pytorch, which runs what is in it"
 
 
 @dataclass(frozen=True)
@@ -179,8 +178,8 @@ def _set_items(m: _Machine) -> None:
 def _look_up(m: _Machine, title: str) -> None:
     value = m.known.get(title)
     if value is None:
-        shown = ascii(title)[1:-1][:120]
-        raise m.source.refuse(f"it asks for {shown}, which is code" + (f": {_CONVERT}" if title.startswith("dnnlib.tflib.") else ""))
+        told = unsupported.asked_for(title)
+        raise m.source.refuse(f"it asks for {ascii(title)[1:-1][:120]}, which is code" + (f": {told}" if told else ""))
     m.stack.append(value)
 
 

@@ -64,7 +64,7 @@ class Snapshot:
 
 
 def read(path: Path) -> Snapshot:
-    """The networks in `path`. Nothing of the file is run, and it takes at most twice its size in memory.
+    """The networks in `path`. Nothing of the file is run, and it takes at most twice its size and 8 MiB of memory.
 
     Raises CheckpointError, naming what was asked for, if the file wants anything but networks of the four kinds, and if it is damaged.
     """

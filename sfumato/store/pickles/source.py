@@ -15,7 +15,7 @@ from sfumato.core.errors import CheckpointError
 TIMES = 2
 """Reading a file may take this many times its size in memory."""
 FLOOR = 8 << 20
-"""A small file may take this many bytes all the same: a Python object is larger than what describes it."""
+"""And this many bytes on top: a Python object is larger than the bytes that describe it, however small the file's tensors are."""
 OBJECT = 128
 """Bytes that one step of a pickle takes at the most, with its share of stack and memo, but for what its text takes."""
 
@@ -50,8 +50,8 @@ class Source:
     def spend(self, count: int) -> None:
         """Notes that `count` bytes are about to be taken. Raises CheckpointError if that is more than the file's size allows."""
         self.spent += count
-        if self.spent > max(TIMES * self.size, FLOOR):
-            raise self.refuse(f"its {self.size} bytes ask for more than {TIMES} times their size in memory")
+        if self.spent > TIMES * self.size + FLOOR:
+            raise self.refuse(f"its {self.size} bytes ask for more than {TIMES} times their size and {FLOOR} bytes in memory")
 
     def name(self, count: int) -> None:
         """Notes that a tensor of `count` bytes got a name. Raises CheckpointError where few bytes go by very many names."""

@@ -17,8 +17,9 @@ TABLE: Known = {**PLAIN, **TENSORS, **STORAGES, **torchfile.NESTED}
 
 
 def table(path: Path, wrappers: Sequence[str] = ()) -> tuple[dict[str, torch.Tensor], str]:
-    """The tensors in `path` by name, and the file's SHA-256. Nothing of the file is run, and it takes at most twice its size in memory.
+    """The tensors in `path` by name, and the file's SHA-256.
 
+    Nothing of the file is run, and it takes at most twice its size and 8 MiB of memory.
     A table within a table is looked for under `wrappers`; the first of them that is there counts, and what else the file holds is left
     unread. Raises CheckpointError, naming what was asked for, if the file wants anything but plain data, and if it is damaged.
     """

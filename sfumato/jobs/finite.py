@@ -1,0 +1,29 @@
+"""What a network makes is an image or an error: no picture is written of numbers that are none."""
+
+from typing import TypeVar
+
+from torch import Tensor, nn
+
+from sfumato.core.errors import ImageError
+from sfumato.core.finite import nonfinite
+
+Made = TypeVar("Made", bound=Tensor)
+
+
+def finite(made: Made, maker: object) -> Made:
+    """`made`, before it is clamped, if all of it is finite. Raises ImageError, naming its `maker`, a network or a name, if it is not."""
+    if count := nonfinite(made):
+        raise ImageError(
+            f"{name_of(maker)} made no image: {count:,} of {made.numel():,} numbers are NaN or infinite; its weights are too large, at "
+            "least for bf16; try precision fp32, or another model"
+        )
+    return made
+
+
+def name_of(maker: object) -> str:
+    """What to call a network: the file it was loaded from, or its class; of a network that goes with another, what it goes with."""
+    if not isinstance(maker, nn.Module):
+        return str(maker)
+    inner = getattr(maker, "network", None)
+    path = getattr(maker, "path", None)
+    return name_of(inner) if path is None and isinstance(inner, nn.Module) else str(path or type(maker).__name__)
