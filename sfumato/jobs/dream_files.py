@@ -5,16 +5,17 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import torch
-from PIL import Image
 
 from sfumato import __version__
-from sfumato.core import disk
-from sfumato.core.errors import CheckpointError, DataError, ImageError, SettingError, SfumatoError, StorageError
+from sfumato.core import disk, schema
+from sfumato.core.errors import CheckpointError, DataError, FormatError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.core.image import Images, Planes, to_pixels
-from sfumato.data import files
+from sfumato.core.settings import Range
+from sfumato.core.text import inner_path, quoted
+from sfumato.data import decode, files
 from sfumato.data.decode import SUFFIXES
 from sfumato.jobs.dream import Dream, Moment, Tell, dream, resolved
 from sfumato.jobs.dream_latent import Found
@@ -24,8 +25,29 @@ from sfumato.jobs.pixels import as_images, as_pixels
 from sfumato.jobs.wishes import wish
 from sfumato.metrics.features import weights_hash
 
+Side = Annotated[int, Range(1, 16384, "pixels")]
 KEY = "sfumato"
 """The comment of a PNG in which its recipe stands."""
+
+
+class Named(TypedDict):
+    """Another picture that a dream needed."""
+
+    file: str
+    sha256: str
+
+
+class Told(TypedDict):
+    """A recipe."""
+
+    network: str
+    dream: dict[str, Any]
+    weights: NotRequired[str]
+    through: NotRequired[str | None]
+    shows: NotRequired[str | None]
+    size: NotRequired[tuple[Side, Side]]
+    guide: NotRequired[Named]
+    mask: NotRequired[Named]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,13 +189,22 @@ def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
     Raises CheckpointError for a file that tells none.
     """
     try:
-        text = _comment(path) if path.suffix.lower() == ".png" else path.read_text(encoding="utf-8")
-        told = json.loads(text)
+        told = schema.parsed(_comment(path), Told, str(path)) if path.suffix.lower() == ".png" else schema.read(path, Told)
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told["dream"].items()}
-        return str(told["network"]), Dream(**values), told
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        why = "there is no such file" if isinstance(error, FileNotFoundError) else type(error).__name__
-        raise CheckpointError(f"{path} tells no dream that could be repeated ({why})") from error
+        return told["network"], Dream(**values), told
+    except (SfumatoError, TypeError) as error:
+        raise CheckpointError(f"{path} tells no dream that could be repeated ({error})") from error
+
+
+def near(name: str, flag: str) -> str:
+    """The network that a recipe names, if it is known by name or lies below the folder where one is: a recipe may come from anywhere.
+
+    Raises SettingError for any other, which must be named with `flag`.
+    """
+    path = inner_path(name)
+    if path is None:
+        raise SettingError(f"that dream's network was {quoted(name)}, which does not lie below this folder; name it with {flag}")
+    return name
 
 
 def complete(told: dict[str, Any], seeing: Eyes, pictures: Sequence[str], **given: Path | None) -> None:
@@ -194,8 +225,11 @@ def complete(told: dict[str, Any], seeing: Eyes, pictures: Sequence[str], **give
 
 
 def _comment(path: Path) -> str:
-    with Image.open(path) as image:
-        return str(image.info[KEY])
+    """The recipe in a PNG. Raises ImageError if the file is none, FormatError if there is no recipe in it."""
+    with decode.opened(path, str(path)) as image:
+        if not isinstance(text := image.info.get(KEY), str):
+            raise FormatError(f"{path}: there is no recipe in it")
+        return text
 
 
 def picture_of(path: Path) -> Images:
