@@ -92,7 +92,8 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, framework="pt") as file:
             yield file
     except SafetensorError as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file ({error}); other formats must be imported first") from error
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} is not a whole safetensors file ({reason}); other formats must be imported first") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
 
