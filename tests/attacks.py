@@ -23,7 +23,7 @@ from sfumato.jobs import directions, edit, generate, subject
 from sfumato.jobs.dream import Dream
 from sfumato.jobs.dream_files import replayed
 from sfumato.jobs.manifest import Manifest
-from sfumato.jobs.models import list_models
+from sfumato.jobs.models import listed
 from sfumato.jobs.remedy import Request
 from sfumato.jobs.repair import repair
 from sfumato.metrics.features import weights_hash
@@ -130,12 +130,12 @@ def _ours(folder: Path) -> dict[str, Kind]:
     row = {"source": "/a/b.png", "out": "b.png", "status": "done", "words": "", "place": "b.png", "made": "0", "asked": {"task": "auto"}}
 
     def loaded(path: Path) -> None:
-        assert all(isinstance(entry.headline, str) for entry in list_models(path.parent.parent))
+        assert isinstance(listed("it", path).headline, str)
         made = weights.load(path)
         generate.file_names(made, [0, 1], None)
 
-    def listed(path: Path) -> None:
-        manifest = Manifest(path, Request())
+    def known(path: Path) -> None:
+        manifest = Manifest(path, Request(task="denoise", method="median"))  # whose request asks for no weights
         manifest.earlier(path, path.parent / "b.png", {})
         manifest.mine(path, path.parent / "b.png")
 
@@ -147,7 +147,7 @@ def _ours(folder: Path) -> dict[str, Kind]:
         "edits": Kind("edit.json", [json.dumps(told).encode()], spoil_json, lambda path: edit.replay(net, path)),
         "dreams": Kind("dream.json", [json.dumps(recipe).encode()], spoil_json, replayed),
         "dreams in pictures": Kind("dream.png", [_encoded("PNG", pnginfo=comment)], spoil_bytes, replayed),
-        "manifests": Kind("manifest.jsonl", [b"\n".join([json.dumps(row).encode()] * 3) + b"\n"], spoil_lines, listed),
+        "manifests": Kind("manifest.jsonl", [b"\n".join([json.dumps(row).encode()] * 3) + b"\n"], spoil_lines, known),
     }
 
 

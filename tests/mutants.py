@@ -55,7 +55,7 @@ def spoil_tree(tree: object, rng: random.Random) -> object:
         elif how == "double" and isinstance(holder[key], list | str):
             holder[key] = holder[key] * 2
         else:
-            holder[key] = rng.choice(ODD)
+            holder[key] = copy.deepcopy(rng.choice(ODD))
     return root[0]
 
 

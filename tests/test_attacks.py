@@ -36,4 +36,5 @@ def test_a_whole_file_is_read(name, everything, tmp_path):
 def test_a_spoilt_file_is_read_or_refused_in_a_line(name, everything):
     tally = attack(everything[name], COUNT)
     assert not tally.failed, [described(error) for _, error in tally.failed]
-    assert tally.refused, "nothing was spoilt"
+    if name not in ("manifests", "logs"):  # whose lines are passed over
+        assert tally.refused, "nothing was spoilt"

@@ -117,7 +117,7 @@ def _hints(kind: type) -> dict[str, Any]:
 def _whole(text: str) -> int:
     """A number that fits into 64 bits."""
     if len(text) > 20 or not -(2**63) <= (value := int(text)) < 2**63:
-        raise ValueError(f"a number of {len(text)} digits")
+        raise ValueError(f"a number of {len(text)} digits, and more than 64 bits")
     return value
 
 

@@ -193,7 +193,8 @@ def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told["dream"].items()}
         return told["network"], Dream(**values), told
     except (SfumatoError, TypeError) as error:
-        raise CheckpointError(f"{path} tells no dream that could be repeated ({error})") from error
+        reason = str(error).removeprefix(f"{path}: ")
+        raise CheckpointError(f"{path} tells no dream that could be repeated ({reason})") from error
 
 
 def near(name: str, flag: str) -> str:

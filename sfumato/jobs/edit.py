@@ -122,7 +122,8 @@ def replay(model: str | Path | nn.Module, path: Path, *, styles: Path | None = N
         if "styles" not in start and "seed" not in start:
             raise FormatError(f"{path}: its start has neither a seed nor styles")
     except FormatError as error:
-        raise SettingError(f"{path} is no edit that can be done again ({error}); `sfumato edit` writes such files") from error
+        reason = str(error).removeprefix(f"{path}: ")
+        raise SettingError(f"{path} is no edit that can be done again ({reason}); `sfumato edit` writes such files") from error
     if told["weights"] != weights_hash(network):
         raise SettingError(f"{path} is an edit with another model than this")
     if styles is not None and "styles" not in start:

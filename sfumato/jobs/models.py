@@ -56,14 +56,15 @@ def list_models(folder: Path | None = None) -> list[Entry]:
     found = dict(weights.bundled())
     if folder is not None and folder.is_dir():
         found |= {str(path.parent): path for path in sorted(folder.glob("*/model.safetensors"))}
-    entries = []
-    for name, path in found.items():
-        megabytes = path.stat().st_size / 1e6 if path.is_file() else 0.0
-        try:
-            header = checkpoint.read_header(path)
-            family = schema.checked(header.get("model"), Kind, f"{path}: its settings")["is"].split("/")[-1]
-        except (CheckpointError, FormatError) as error:
-            entries.append(Entry(name=name, path=path, megabytes=megabytes, family="", card={}, problem=str(error)))
-        else:
-            entries.append(Entry(name=name, path=path, megabytes=megabytes, family=family, card=header.get("card", {})))
-    return entries
+    return [listed(name, path) for name, path in found.items()]
+
+
+def listed(name: str, path: Path) -> Entry:
+    """The entry of the model file at `path`, or of why it is none."""
+    megabytes = path.stat().st_size / 1e6 if path.is_file() else 0.0
+    try:
+        header = checkpoint.read_header(path)
+        family = schema.checked(header.get("model"), Kind, f"{path}: its settings")["is"].split("/")[-1]
+    except (CheckpointError, FormatError) as error:
+        return Entry(name=name, path=path, megabytes=megabytes, family="", card={}, problem=str(error))
+    return Entry(name=name, path=path, megabytes=megabytes, family=family, card=header.get("card", {}))
