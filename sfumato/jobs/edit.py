@@ -128,14 +128,14 @@ def replay(model: str | Path | nn.Module, path: Path, *, styles: Path | None = N
         raise SettingError(f"{path} is an edit with another model than this")
     if styles is not None and "styles" not in start:
         raise SettingError(f"{path} is an edit of a seed's image; leave --styles out")
-    moves = [Move(**move | {"vector": tuple(move["vector"]), "layers": tuple(move["layers"])}) for move in map(_known, told["moves"])]
+    moves = [_move(row) for row in told["moves"]]
     place = {"styles": str(styles or _near(start["styles"], path.parent))} if "styles" in start else {}
     return edit(network, begun(network, start | place), moves, device=device), start
 
 
-def _known(move: dict[str, Any]) -> dict[str, Any]:
-    """What is read of a move."""
-    return {key: move[key] for key in MoveRow.__required_keys__}
+def _move(row: MoveRow) -> Move:
+    first, last = row["layers"]
+    return Move(vector=tuple(row["vector"]), strength=row["strength"], layers=(first, last), name=row["name"])
 
 
 def _near(styles: str, folder: Path) -> Path:
