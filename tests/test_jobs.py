@@ -219,8 +219,9 @@ def test_models_lists_bundled_and_own(gan, tmp_path):
     checkpoint.save(tmp_path / "mine" / "model.safetensors", gan, gan.config, gan.card)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "model.safetensors").write_bytes(b"no")
-    names = [entry.name for entry in list_models(tmp_path)]
-    assert names == [*weights.bundled(), str(tmp_path / "mine")]
+    entries = list_models(tmp_path)
+    assert [entry.name for entry in entries if not entry.problem] == [*weights.bundled(), str(tmp_path / "mine")]
+    assert [entry.name for entry in entries if entry.problem] == [str(tmp_path / "broken")]
     assert torch.equal(sf.generate(tmp_path / "mine", 2), sf.generate(gan, 2))
 
 

@@ -116,26 +116,25 @@ THEIRS = {
 }
 
 
+def written_by_them(value, protocol=4):
+    """A pickle. Their packages can be imported while it is written, and are gone before it is read."""
+    with pytest.MonkeyPatch.context() as patch:
+        for place in ("torch_utils", "dnnlib", "R3GAN", "training"):
+            patch.setitem(sys.modules, place, types.ModuleType(place))
+        for place, things in THEIRS.items():
+            module = types.ModuleType(place)
+            patch.setitem(sys.modules, place, module)
+            for thing in things:
+                patch.setattr(thing, "__module__", place)
+                setattr(module, thing.__name__, thing)
+        data = pickle.dumps(value, protocol)
+    assert "torch_utils.persistence" not in sys.modules
+    return data
+
+
 @pytest.fixture
-def theirs(monkeypatch):
-    """Their packages, importable while a file is written: gone before it is read."""
-    with monkeypatch.context() as patch:
-
-        def dumps(value, protocol=4):
-            for place in ("torch_utils", "dnnlib", "R3GAN", "training"):
-                patch.setitem(sys.modules, place, types.ModuleType(place))
-            for place, things in THEIRS.items():
-                module = types.ModuleType(place)
-                patch.setitem(sys.modules, place, module)
-                for thing in things:
-                    patch.setattr(thing, "__module__", place)
-                    setattr(module, thing.__name__, thing)
-            data = pickle.dumps(value, protocol)
-            patch.undo()
-            assert "torch_utils.persistence" not in sys.modules
-            return data
-
-        yield dumps
+def theirs():
+    return written_by_them
 
 
 def snapshot(*blocks, **more):

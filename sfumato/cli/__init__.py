@@ -13,10 +13,12 @@ from rich.text import Text
 from sfumato import __version__
 from sfumato.cli import dreaming, editing
 from sfumato.cli.tables import show
-from sfumato.cli.verbs import Device, File, Model, Pictures, Recipe, app, console, machine, progress, verb, verbs
+from sfumato.cli.terminal import complain, console, say
+from sfumato.cli.verbs import Device, File, Model, Pictures, Recipe, app, machine, progress, verb, verbs
 from sfumato.core import flags
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, SfumatoError
+from sfumato.core.text import printable
 
 
 @verb
@@ -293,12 +295,18 @@ def models(*, runs: Path = Path("runs")) -> None:
         from sfumato.jobs.models import list_models as job
 
         table = Table.grid(Column(no_wrap=True), Column(), padding=(0, 2, 0, 0))
-        for entry in job(runs):
+        entries = job(runs)
+        for entry in entries:
+            if entry.problem:
+                continue
             data = entry.card.get("data", {})
             made = f"{entry.family}, {entry.megabytes:.1f} MB, trained on {data.get('name', '?')} ({data.get('terms', 'terms unknown')})"
-            table.add_row(Text(entry.name, "bold"), Text(entry.headline or "nothing measured yet"))
-            table.add_row("", Text(made, "dim"))
+            table.add_row(Text(printable(entry.name), "bold"), Text(entry.headline or "nothing measured yet"))
+            table.add_row("", Text(printable(made), "dim"))
         console.print(table)
+        for entry in entries:
+            if entry.problem:
+                say(printable(f"passed over: {entry.problem}"))
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -306,7 +314,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments[:1] in (["--version"], ["-V"]):
-            print(f"sfumato {__version__}")
+            console.print(f"sfumato {__version__}", highlight=False)
         elif arguments[:1] == ["train"] and arguments[1:2] not in (["-h"], ["--help"]):
             with machine(None):
                 from sfumato.cli.training import train_recipe
@@ -334,5 +342,5 @@ DESCRIPTION = "Generate, edit and restore images with neural networks you can tr
 
 
 def _fail(message: str, code: int) -> None:
-    print(f"sfumato: {message}", file=sys.stderr)
+    complain(message)
     sys.exit(code)

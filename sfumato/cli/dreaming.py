@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from sfumato.cli.verbs import Device, Model, Pictures, console, machine
+from sfumato.cli.terminal import console
+from sfumato.cli.verbs import Device, Model, Pictures, machine
 from sfumato.core.errors import SettingError
 
 Names = tuple[str, ...]
@@ -96,10 +97,12 @@ def dream(
         how = job.Dream(layers=layer, **{each.name: given[each.name] for each in dataclasses.fields(job.Dream) if each.name != "layers"})
         told: dict[str, Any] = {}
         if replay is not None:
-            recorded, how, told = dream_files.replayed(replay)
-            if through and "through" not in told:
-                raise SettingError("--through has no effect: that dream went through no generator; leave it out")
-            network, through, shows = network or recorded, through or told.get("through"), told.get("shows")
+            name, how, told = dream_files.replayed(replay)
+            network = network or dream_files.near(name, "--network")
+            maker, shows = told.get("through"), told.get("shows")
+            if through and maker is None:
+                raise SettingError("--through has no effect on that dream, which went through no generator; leave it out")
+            through = through or (maker and dream_files.near(maker, "--through"))
             size = "x".join(map(str, told["size"])) if "size" in told else size
         seeing = eyes.eyes(network, device=device, tell=lambda words: console.print(words, highlight=False))
         if replay is not None:
@@ -311,7 +314,7 @@ SETTINGS = {"network", "layer", "label", "strength", "steps", "seed", "tile", "p
 ALWAYS = {"pictures", "overwrite", "out", "device", "threads"}
 USED = {
     "with --layers, which only lists them": {"layers", "device", "threads"},
-    "with --replay, which does what the file says": {"replay", "network", "through", "guide", "mask", "preview"},
+    "with --replay, which does what the file says": {"replay", "guide", "mask", "preview", "network", "through"},
     "through a generator": {"through", "shows", "n", "preview", *SETTINGS},
     "on a fall into a picture": {"zoom", "fps", "guide", "space", *SETTINGS, *OCTAVES},
     "on a film": {"guide", "alpha", "space", *SETTINGS, *OCTAVES},

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from sfumato.cli.verbs import Device, File, Model, console, machine
+from sfumato.cli.terminal import console
+from sfumato.cli.verbs import Device, File, Model, machine
 from sfumato.core import flags
 
 DIRECTIONS = Path("directions.safetensors")
@@ -206,7 +207,7 @@ def edit(
         styles: A picture that `sfumato project` found, instead of a seed.
         label: Class of the seed's image, by name.
         truncation: How far the seed's image is from the mean one.
-        replay: An edit's .json, to do that again instead.
+        replay: An edit's .json, to do that again instead; --styles says where its styles are now.
         out: The picture; the .json lies beside it.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
@@ -221,9 +222,9 @@ def edit(
         network = generate.sampler(model)
         if replay is not None:
             drawn = {"seed": seed != 0, "label": label is not None, "truncation": truncation != 1}
-            found_in = {"moves": bool(moves), "styles": styles is not None, "directions": directions != DIRECTIONS}
+            found_in = {"moves": bool(moves), "directions": directions != DIRECTIONS}
             _idle("with --replay, which does what the file says", **drawn, **found_in)
-            done, start = job.replay(network, replay, device=device)
+            done, start = job.replay(network, replay, styles=styles, device=device)
         else:
             if not moves:
                 raise SettingError("nothing to do; give --moves, such as brighter=2, or --replay an edit")

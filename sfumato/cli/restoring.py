@@ -7,7 +7,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from sfumato.cli.terminal import complain, say
 from sfumato.core.errors import SettingError, SfumatoError
+from sfumato.core.text import printable
 from sfumato.data import kinds
 from sfumato.jobs import film
 from sfumato.jobs.manifest import NAME, Entry
@@ -30,21 +32,21 @@ def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask:
         place = f"[{number}/{count}] " if count > 1 else ""
         arrow = f" -> {entry.out} ({entry.seconds:.1f} s)" if entry.status == "done" else ""
         text = blamed(entry) if entry.status == "failed" else f"{entry.source}: {entry.words}{arrow}"
-        _say(console, f"{place}{'failed: ' if entry.status == 'failed' else ''}{text}")
+        say(f"{place}{'failed: ' if entry.status == 'failed' else ''}{text}")
 
     entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
     if others := passed_over(pictures):
         films = "; a film is given alone" if kinds.FILM in others.values() else ""
-        _say(console, f"{kinds.summary(others.values())}, such as {next(iter(others))}{films}")
+        say(f"{kinds.summary(others.values())}, such as {next(iter(others))}{films}")
     failed = [entry for entry in entries if entry.status == "failed"]
     if len(entries) == 1 and failed:
-        print(f"sfumato: {blamed(failed[0])}", file=sys.stderr)
+        complain(blamed(failed[0]))
     elif len(entries) > 1:
         done, skipped = (sum(entry.status == status for entry in entries) for status in ("done", "skipped"))
         left = sum(entry.nothing for entry in entries)
         counts = {"repaired": done - left, "left as they were": left, "done before": skipped, "failed": len(failed)}
         told = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "repaired")
-        _say(console, f"{told}; see {out / NAME}" if (out / NAME).exists() else told)
+        say(f"{told}; see {out / NAME}" if (out / NAME).exists() else told)
     if failed:
         sys.exit(2)
 
@@ -54,16 +56,6 @@ def blamed(entry: Entry) -> str:
     return entry.words if entry.source in entry.words else f"{entry.source}: {entry.words}"
 
 
-def _say(console: Console, line: str) -> None:
-    """A line to the letter, and not in markup."""
-    console.print(_printable(line), markup=False, emoji=False, highlight=False, soft_wrap=True)
-
-
-def _printable(line: str) -> str:
-    """With marks in the place of what is no text: a file's name need not be."""
-    return line.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
 def _film(path: Path, out: Path, request: Request, console: Console, *, overwrite: bool) -> None:
     from rich.progress import Progress
 
@@ -71,7 +63,7 @@ def _film(path: Path, out: Path, request: Request, console: Console, *, overwrit
         out if out.suffix.lower() in film.SUFFIXES else out / path.with_suffix(".mkv" if path.suffix.lower() == ".mkv" else ".mp4").name
     )
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task(escape(_printable(path.name)), total=None)
+        task = progress.add_task(escape(printable(path.name)), total=None)
         try:
 
             def tell(done: int, total: int) -> None:
@@ -81,4 +73,4 @@ def _film(path: Path, out: Path, request: Request, console: Console, *, overwrit
         except SfumatoError:
             progress.stop()
             raise
-    _say(console, f"{path}: {words} -> {target}")
+    say(f"{path}: {words} -> {target}")

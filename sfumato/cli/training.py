@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from sfumato.core import flags, runtime
-from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.core import flags, runtime, schema
+from sfumato.core.errors import SettingError, SfumatoError
 from sfumato.core.settings import parse
 from sfumato.data.scenes import KNOWN
 from sfumato.recipes import RECIPES, recipe, summary
@@ -64,12 +63,11 @@ def _started(default: Any, arguments: list[str]) -> Any:
         return default
     try:
         # A run that has begun needs the other no longer.
-        told = json.loads(begun.read_text()) if begun is not None and begun.exists() else checkpoint.read_header(weights.find(start))
+        told = schema.read(begun, dict[str, Any]) if begun is not None and begun.exists() else checkpoint.read_header(weights.find(start))
         model = parse(told["model"])
-    except (UnknownNameError, ValueError, KeyError):
+    except (SfumatoError, KeyError):
         return default  # training says what is wrong
-    channels = {model.channels, default.model.channels} - {None}
-    if type(model) is not type(default.model) or len(channels) > 1:
+    if type(model) is not type(default.model) or len({model.channels, default.model.channels} - {None}) > 1:
         return default
     lacking = getattr(model, "discriminator_width", None) == 0
     names = [field.name for field in dataclasses.fields(model) if lacking and field.name.startswith("discriminator")]

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import tyro
-from rich.console import Console
 from rich.progress import Progress
 
+from sfumato.cli.terminal import complain, console
 from sfumato.core.pace import heard
 
 Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")]
@@ -23,7 +23,6 @@ Model = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
 File = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
 Pictures = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PICTURE ...")]
 
-console = Console(soft_wrap=False, markup=False)
 app = tyro.extras.SubcommandApp()
 verbs = list[str]()
 """Their names."""
@@ -61,6 +60,7 @@ def machine(threads: int | None) -> Iterator[None]:
         with warnings.catch_warnings():
             # Pillow warns of a picture a little smaller than the largest that we take.
             warnings.filterwarnings("ignore", message=".*decompression bomb")
+            warnings.showwarning = _warned
             yield
     finally:
         if before is not None:
@@ -83,5 +83,10 @@ def progress() -> Iterator[None]:
 
 
 def _ended(number: int, frame: object) -> None:
-    print("sfumato: told to end; what was saved before is whole", file=sys.stderr)
+    complain("told to end; what was saved before is whole")
     sys.exit(128 + number)
+
+
+def _warned(message: Warning | str, *_: object) -> None:
+    """A warning as a line, and not with the source that it comes from."""
+    complain(" ".join(str(message).split()))

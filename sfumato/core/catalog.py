@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.core.errors import UnknownNameError
+from sfumato.core.text import quoted
 
 
 class Catalog:
@@ -29,7 +30,7 @@ class Catalog:
 
     def __getitem__(self, name: str) -> Any:
         if name not in list(self):
-            raise UnknownNameError(f"{self.room} has no {name!r}{suggest(name, self)}; it has {', '.join(self)}")
+            raise UnknownNameError(f"{self.room} has no {quoted(name)}{suggest(name, self)}; it has {', '.join(self)}")
         module = importlib.import_module(f"{self.room}.{name}")
         if not hasattr(module, self.entry):
             raise UnknownNameError(f"{self.room}.{name} has no {self.entry}: it is not something to choose by name")
@@ -67,5 +68,5 @@ def suggest(name: str, known: Iterable[str]) -> str:
     >>> suggest("widht", ["width", "depth"])
     " (did you mean 'width'?)"
     """
-    near = difflib.get_close_matches(name, list(known), n=1)
+    near = difflib.get_close_matches(name[:100], list(known), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

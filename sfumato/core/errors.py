@@ -7,6 +7,7 @@ SfumatoError
 ├── DataError           a collection of images cannot be used
 │   └── DownloadError   a known data set could not be fetched whole
 ├── CheckpointError     a model or a run on disk cannot be read, or does not fit
+├── FormatError         a text in a file of ours is not what such a file holds
 ├── StorageError        the disk is full, read-only or not ours
 ├── DivergenceError     training produced NaN or infinity
 └── MissingExtraError   an optional dependency is not installed
@@ -39,6 +40,10 @@ class DownloadError(DataError):
 
 class CheckpointError(SfumatoError):
     """A model or a run on disk cannot be read, or does not fit."""
+
+
+class FormatError(SfumatoError, ValueError):
+    """A text in a file of ours is not what such a file holds."""
 
 
 class StorageError(SfumatoError, OSError):

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, dataclass_transform,
 
 from sfumato.core.catalog import Catalog, suggest
 from sfumato.core.errors import SettingError, SfumatoError, UnknownNameError
+from sfumato.core.text import quoted
 
 C = TypeVar("C")
 
@@ -38,9 +39,8 @@ def settings(cls: type[C]) -> type[C]:
 
     def check(self: Any) -> None:
         for name, hint in _hints(type(self)).items():
-            problem = _problem(getattr(self, name), hint)
-            if problem:
-                raise SettingError(f"{family(self)}: {name} = {getattr(self, name)!r} {problem}")
+            if wrong := problem(getattr(self, name), hint):
+                raise SettingError(f"{family(self)}: {name} = {quoted(getattr(self, name))} {wrong}")
         if hasattr(self, "check"):
             self.check()
 
@@ -82,7 +82,8 @@ def _plain(value: Any) -> Any:
 def parse(tree: Any) -> Any:
     """The settings that `dump` wrote.
 
-    Only files in the package's own rooms can be named. Raises UnknownNameError for any other, SettingError for an unknown field.
+    Only files in the package's own rooms can be named. Raises UnknownNameError for any other, SettingError for an unknown field, and for
+    values that cannot be.
     """
     if isinstance(tree, list | tuple):
         return tuple(map(parse, tree))
@@ -90,14 +91,19 @@ def parse(tree: Any) -> Any:
         return tree
     room, _, name = str(tree.get("is", "")).partition("/")
     if room not in ROOMS:
-        raise UnknownNameError(f"settings of kind {tree.get('is')!r} are not ours; known rooms are {', '.join(ROOMS)}")
+        raise UnknownNameError(f"settings of kind {quoted(tree.get('is'))} are not ours; known rooms are {', '.join(ROOMS)}")
     kind = Catalog(f"sfumato.{room}")[name]
     values = {key: parse(value) for key, value in tree.items() if key != "is"}
     known = [field.name for field in dataclasses.fields(kind)]
     for key in values:
         if key not in known:
-            raise SettingError(f"{tree['is']} has no setting {key!r}{suggest(key, known)}; it has {', '.join(known)}")
-    return kind(**values)
+            raise SettingError(f"{tree['is']} has no setting {quoted(key)}{suggest(key, known)}; it has {', '.join(known)}")
+    try:
+        return kind(**values)
+    except SettingError:
+        raise
+    except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:  # each value fits, and they do not fit together
+        raise SettingError(f"{tree['is']}: these settings cannot be together ({error})") from error
 
 
 def lost(value: Any, place: str = "settings") -> str:
@@ -126,13 +132,12 @@ def _hints(cls: type) -> dict[str, Any]:
     return get_type_hints(cls, include_extras=True)
 
 
-def _problem(value: Any, hint: Any) -> str:
-    """What is wrong with `value`, or nothing."""
+def problem(value: Any, hint: Any) -> str:
+    """Why `value` is not of the type `hint`, or outside its range, as a clause without a subject; empty if it is."""
     if get_origin(hint) is Annotated:
         hint, *extras = get_args(hint)
-        problem = _problem(value, hint)
-        if problem:
-            return problem
+        if wrong := problem(value, hint):
+            return wrong
         for limit in (e for e in extras if isinstance(e, Range)):
             for number in value if isinstance(value, tuple) else (value,):
                 if number is not None and not limit.low <= number <= limit.high:
@@ -142,13 +147,13 @@ def _problem(value: Any, hint: Any) -> str:
         choices = get_args(hint)
         return "" if value in choices else f"is none of {', '.join(map(str, choices))}{suggest(str(value), map(str, choices))}"
     if get_origin(hint) in (Union, types.UnionType):
-        problems = [_problem(value, h) for h in get_args(hint)]
-        return "" if "" in problems else problems[0]
+        wrong = [problem(value, h) for h in get_args(hint)]
+        return "" if "" in wrong else wrong[0]
     if get_origin(hint) is tuple:
         inner, *rest = get_args(hint)
         if not isinstance(value, tuple) or (Ellipsis not in rest and len(value) != 1 + len(rest)):
             return f"must be {hint}"
-        return next(filter(None, (_problem(v, inner) for v in value)), "")
+        return next(filter(None, (problem(v, inner) for v in value)), "")
     if not inspect.isclass(hint) or hint is Any:
         return ""
     allowed = (int, float) if hint is float else hint
@@ -177,7 +182,7 @@ def _value(text: str, old: object) -> object:
     """What `text` stands for in the place of `old`: a folder called 2024 is not a number."""
     try:
         value = json.loads(text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return text
     if isinstance(old, str) and not isinstance(value, str):
         return text

@@ -13,15 +13,16 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sfumato.core import chance, disk, runtime
-from sfumato.core.errors import SettingError
+from sfumato.core import chance, disk, runtime, schema
+from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.core.image import Images, Styles, Vectors, to_pixels
+from sfumato.core.text import printable, quoted
 from sfumato.data import files
 from sfumato.jobs import subject as subjects
 from sfumato.jobs.finite import finite
@@ -35,6 +36,18 @@ from sfumato.store import checkpoint
 Axes = Float[Tensor, "_k d"]
 Shares = Float[Tensor, " _k"]
 How = Literal["principal", "closed-form", "jacobian"]
+
+
+class Told(TypedDict):
+    """What the header of a file of directions says of them."""
+
+    names: list[str]
+    strengths: list[schema.Finite]
+    how: str
+    layers: tuple[schema.Whole, schema.Whole]
+    origin: dict[str, Any]
+    weights: str
+
 
 ENTRY = "directions"
 DRAWS = 10_000
@@ -63,8 +76,8 @@ class Directions:
             return self.names.index(str(which))
         if str(which).isdigit() and int(which) < len(self.names):
             return int(which)
-        numbered = ", ".join(f"{i} {name}" for i, name in enumerate(self.names))
-        raise SettingError(f"no direction {str(which)!r}; there are {numbered}")
+        numbered = ", ".join(f"{i} {printable(name)}" for i, name in enumerate(self.names))
+        raise SettingError(f"no direction {quoted(str(which))}; there are {numbered}")
 
 
 def directions(
@@ -166,16 +179,16 @@ def save(found: Directions, out: Path, network: Any, *, seed: int = 0, label: st
 
 def load(path: Path, network: Any) -> Directions:
     """What `save` wrote. Raises CheckpointError for another file, SettingError if it was made with another network."""
-    tensors, about = subjects.owned(path, network, entry=ENTRY, key="vectors", what="directions", verb="directions")
-    names, strengths, layers = (tuple(about[key]) for key in ("names", "strengths", "layers"))
-    return Directions(
-        vectors=tensors["vectors"],
-        names=names,
-        strengths=strengths,
-        how=about["how"],
-        layers=(layers[0], layers[1]),
-        origin=about["origin"],
-    )
+    tensors, about = subjects.owned(path, network, entry=ENTRY, kind=Told, key="vectors", what="directions", verb="directions")
+    names, strengths, (first, last) = tuple(about["names"]), tuple(about["strengths"]), about["layers"]
+    vectors = tensors["vectors"]
+    if vectors.ndim != 2 or len({len(vectors), len(names), len(strengths)}) > 1 or vectors.shape[1] != network.style_dim:
+        raise CheckpointError(
+            f"{path}: a table of {tuple(vectors.shape)} with {len(names)} names and {len(strengths)} strengths is no directions among "
+            f"styles of {network.style_dim}; make them again with `sfumato directions`"
+        )
+    how, origin = about["how"], about["origin"]
+    return Directions(vectors=vectors, names=names, strengths=strengths, how=how, layers=span(network, (first, last)), origin=origin)
 
 
 def many_styles(network: Any, label: str | int | None, seed: int) -> Vectors:

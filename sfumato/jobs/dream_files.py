@@ -5,15 +5,17 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import torch
 
 from sfumato import __version__
-from sfumato.core import disk, runtime
-from sfumato.core.errors import CheckpointError, DataError, ImageError, SettingError, SfumatoError, StorageError
+from sfumato.core import disk, runtime, schema
+from sfumato.core.errors import CheckpointError, DataError, FormatError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.core.image import Images, Planes, to_pixels
 from sfumato.core.places import inside
+from sfumato.core.settings import Range
+from sfumato.core.text import inner_path, quoted
 from sfumato.data import files, notes, strips
 from sfumato.jobs.dream import Dream, Moment, Tell, dream, resolved
 from sfumato.jobs.dream_latent import Found
@@ -25,8 +27,29 @@ from sfumato.metrics.features import weights_hash
 
 _BYTES = 85
 """For each pixel of a picture that is dreamed in tiles: stored, as numbers, in octaves, and what was added to it; measured."""
+Side = Annotated[int, Range(1, 16384, "pixels")]
 KEY = "sfumato"
 """The comment of a PNG in which its recipe stands."""
+
+
+class Named(TypedDict):
+    """Another picture that a dream needed."""
+
+    file: str
+    sha256: str
+
+
+class Told(TypedDict):
+    """A recipe."""
+
+    network: str
+    dream: dict[str, Any]
+    weights: NotRequired[str]
+    through: NotRequired[str | None]
+    shows: NotRequired[str | None]
+    size: NotRequired[tuple[Side, Side]]
+    guide: NotRequired[Named]
+    mask: NotRequired[Named]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -171,13 +194,23 @@ def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
     Raises CheckpointError for a file that tells none.
     """
     try:
-        text = _comment(path) if path.suffix.lower() == ".png" else path.read_text(encoding="utf-8")
-        told = json.loads(text)
+        told = schema.parsed(_comment(path), Told, str(path)) if path.suffix.lower() == ".png" else schema.read(path, Told)
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told["dream"].items()}
-        return str(told["network"]), Dream(**values), told
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        why = "there is no such file" if isinstance(error, FileNotFoundError) else type(error).__name__
-        raise CheckpointError(f"{path} tells no dream that could be repeated ({why})") from error
+        return told["network"], Dream(**values), told
+    except (SfumatoError, TypeError) as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise CheckpointError(f"{path} tells no dream that could be repeated ({reason})") from error
+
+
+def near(name: str, flag: str) -> str:
+    """The network that a recipe names, if it is known by name or lies below the folder where one is: a recipe may come from anywhere.
+
+    Raises SettingError for any other, which must be named with `flag`.
+    """
+    path = inner_path(name)
+    if path is None:
+        raise SettingError(f"that dream's network was {quoted(name)}, which does not lie below this folder; name it with {flag}")
+    return name
 
 
 def complete(told: dict[str, Any], seeing: Eyes, pictures: Sequence[str], **given: Path | None) -> None:
@@ -198,7 +231,11 @@ def complete(told: dict[str, Any], seeing: Eyes, pictures: Sequence[str], **give
 
 
 def _comment(path: Path) -> str:
-    return notes.of_file(path)[0].text[KEY]  # from the header, however many pixels it promises
+    """The recipe in a PNG. Raises ImageError if the file is none, FormatError if there is no recipe in it."""
+    text = notes.of_file(path)[0].text.get(KEY)  # from the header, however many pixels it promises
+    if text is None:
+        raise FormatError(f"{path}: there is no recipe in it")
+    return text
 
 
 def picture_of(path: Path) -> Images:

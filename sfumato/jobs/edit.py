@@ -5,15 +5,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import torch
 from torch import nn
 
-from sfumato.core import disk, runtime
-from sfumato.core.errors import SettingError
+from sfumato.core import disk, runtime, schema
+from sfumato.core.errors import FormatError, SettingError
 from sfumato.core.image import Images, to_pixels
 from sfumato.core.places import inside
+from sfumato.core.text import inner_path, last_part, quoted
 from sfumato.data import files
 from sfumato.jobs import subject as subjects
 from sfumato.jobs.directions import Directions, moved
@@ -93,38 +94,69 @@ def save(done: Edited, out: Path, network: Any, *, start: dict[str, Any]) -> lis
     return [out, told]
 
 
-def replay(model: str | Path | nn.Module, path: Path, *, device: str = "auto") -> tuple[Edited, dict[str, Any]]:
-    """What the edit saved at `path` did, done again, and where it started. Raises SettingError if it is of another model or no edit."""
+class MoveRow(TypedDict):
+    """A move in a file."""
+
+    vector: list[schema.Finite]
+    strength: schema.Finite
+    layers: tuple[schema.Whole, schema.Whole]
+    name: str
+
+
+class StartRow(TypedDict, total=False):
+    """Where an edit in a file started: at a seed, or at a file of styles."""
+
+    seed: schema.Whole
+    label: str | int | None
+    truncation: schema.Finite
+    styles: str
+
+
+Told = TypedDict("Told", {"is": Literal["sfumato edit"], "weights": str, "start": StartRow, "moves": list[MoveRow]})
+"""An edit in a file."""
+
+
+def replay(model: str | Path | nn.Module, path: Path, *, styles: Path | None = None, device: str = "auto") -> tuple[Edited, dict[str, Any]]:
+    """What the edit saved at `path` did, done again, and where it started. Raises SettingError if it is of another model or no edit.
+
+    An edit that started at a file of styles finds it, wherever it was then, beside `path` or here, unless `styles` says where it is.
+    """
     network = sampler(model).to(runtime.device(device))
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        if told["is"] != KIND:
-            raise KeyError("is")
-        start: dict[str, Any] = dict(told["start"])
-        if not isinstance(start.get("styles", ""), str) or not isinstance(start["seed"] if "styles" not in start else 0, int):
-            raise KeyError("start")
-        float(start.get("truncation", 1.0))  # raises what is caught below
-        moves = [
-            Move(
-                vector=tuple(map(float, move["vector"])),
-                strength=float(move["strength"]),
-                layers=(int(move["layers"][0]), int(move["layers"][1])),
-                name=str(move["name"]),
-            )
-            for move in told["moves"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        raise SettingError(f"{path} is no edit that can be done again; `sfumato edit` writes such files") from error
-    if told.get("weights") != weights_hash(network):
+        told = schema.read(path, Told)
+        start: dict[str, Any] = told["start"]
+        if "styles" not in start and "seed" not in start:
+            raise FormatError(f"{path}: its start has neither a seed nor styles")
+    except FormatError as error:
+        reason = str(error).removeprefix(f"{path}: ")
+        raise SettingError(f"{path} is no edit that can be done again ({reason}); `sfumato edit` writes such files") from error
+    if told["weights"] != weights_hash(network):
         raise SettingError(f"{path} is an edit with another model than this")
-    return edit(network, begun(network, start, beside=path.parent), moves, device=device), start
+    if styles is not None and "styles" not in start:
+        raise SettingError(f"{path} is an edit of a seed's image; leave --styles out")
+    moves = [_move(row) for row in told["moves"]]
+    place = {"styles": str(styles or _near(start["styles"], path.parent))} if "styles" in start else {}
+    return edit(network, begun(network, start | place), moves, device=device), start
 
 
-def begun(network: Any, start: dict[str, Any], *, beside: Path = Path()) -> Subject:
-    """The subject that a start names: a seed with label and truncation, or a file of styles, looked for `beside` too."""
+def _move(row: MoveRow) -> Move:
+    first, last = row["layers"]
+    return Move(vector=tuple(row["vector"]), strength=row["strength"], layers=(first, last), name=row["name"])
+
+
+def _near(styles: str, folder: Path) -> Path:
+    """The file of styles that an edit in `folder` names: below this folder or that one, where the edit says, or else by its name alone."""
+    inner, name = inner_path(styles), last_part(styles)
+    places = [base / place for place in (inner, name) if place for base in (Path(), folder)]
+    if found := next((path for path in places if path.is_file()), None):
+        return found
+    raise SettingError(f"the edit started at {quoted(styles)}, which lies neither beside it nor here; name it with --styles")
+
+
+def begun(network: Any, start: dict[str, Any]) -> Subject:
+    """The subject that a start names: a seed with label and truncation, or a file of styles."""
     if "styles" in start:
-        path = Path(start["styles"])
-        return subjects.load(next((each for each in (path, beside / path) if each.exists()), beside / path.name), network)
+        return subjects.load(Path(start["styles"]), network)
     return subjects.drawn(network, int(start["seed"]), label=start.get("label"), truncation=float(start.get("truncation", 1.0)))
 
 

@@ -19,6 +19,7 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import Bytes, Vectors, to_bytes, to_images
 from sfumato.core.pace import counted
 from sfumato.core.places import inside
+from sfumato.core.text import printable
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.jobs.generate import class_names, generate, labels_of
@@ -98,7 +99,7 @@ def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = F
     card: dict[str, Any] = getattr(network, "card", {})
     training = card.get("training", {})
     source = data if data is not None else training.get("data")
-    if source is None:
+    if source is None or (data is None and printable(source) != source):
         raise SettingError("this model does not say what it was trained on; name the images with --data")
     shape: dict[str, Any] = {"size": network.size, "channels": network.channels, "crop": training.get("crop", "centre")}
     shape["split_by"] = recorded(card.get("data", {})) if training else "original"

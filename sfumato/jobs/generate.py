@@ -16,6 +16,8 @@ from sfumato.core.catalog import composed, suggest
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Labels, Styles, Vectors, to_bytes, to_pixels
 from sfumato.core.pace import counted
+from sfumato.core.text import file_names as file_names_of
+from sfumato.core.text import printable, quoted
 from sfumato.data import files
 from sfumato.jobs.finite import finite
 from sfumato.metrics.base import measuring
@@ -96,13 +98,14 @@ def labels_of(network: Any, seeds: Sequence[int], label: str | int | None) -> La
         raise SettingError(f"label = {label!r}, but this model was trained without labels; leave it out")
     if composed(str(label)) in names:
         return torch.full((len(seeds),), names.index(composed(str(label))))
-    raise SettingError(f"no label {str(label)!r}{suggest(str(label), names)}; this model has {', '.join(names)}")
+    known = ", ".join(printable(name) for name in names)
+    raise SettingError(f"no label {quoted(str(label))}{suggest(str(label), names)}; this model has {known}")
 
 
 def file_names(network: Any, seeds: Sequence[int], label: str | int | None) -> list[str]:
-    """What to call each seed's image: the seed, and its class where there are classes."""
-    names, labels = class_names(network), labels_of(network, seeds, label)
-    shown = [""] * len(seeds) if labels is None else [f"-{names[i].replace(' ', '-')}" for i in labels.tolist()]
+    """What to call each seed's image: the seed, and its class where there are classes, in letters that every file system takes."""
+    names, labels = file_names_of(class_names(network)), labels_of(network, seeds, label)
+    shown = [""] * len(seeds) if labels is None else [f"-{names[i]}" for i in labels.tolist()]
     return [f"{seed:05d}{each}" for seed, each in zip(seeds, shown, strict=True)]
 
 

@@ -7,15 +7,18 @@ more than the last names: a folder of results is shared as it is.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from sfumato import __version__
-from sfumato.core import disk
+from sfumato.core import disk, schema
+from sfumato.core.errors import FormatError
 from sfumato.core.places import last_name, without_places
 from sfumato.jobs.remedy import Request
 from sfumato.metrics.features import weights_hash
@@ -27,6 +30,15 @@ DONE = "done before"
 _CHANGED = f"{DONE}, and changed since: left as it is; --overwrite makes it anew"
 
 Facts = dict[str, Any]
+
+
+class Row(TypedDict):
+    """A line, as far as it is read again; what else stands there is compared and nothing more."""
+
+    place: str
+    status: str
+    source: str
+    made: NotRequired[str]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,17 +63,18 @@ class Manifest:
         self.path, self.asked = path, _asked(request)
         self._last: dict[str, dict[str, Any]] = {}
         self._made: dict[str, set[tuple[str, str]]] = {}
-        if path is None or not path.exists():
+        if path is None or not path.is_file():
             return
-        with disk.storing(path):
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-        for line in lines:
-            try:
-                row = json.loads(line)
-            except ValueError:  # a line that was cut short
-                continue
-            if isinstance(row, dict) and {"place", "status", "source"} <= row.keys():
-                self._note(row)
+        wrong = []
+        with disk.storing(path), path.open(encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(iter(functools.partial(file.readline, schema.LARGEST), ""), 1):
+                try:
+                    self._note(schema.parsed(line, Row, f"line {number}"))
+                except FormatError as error:
+                    wrong += [str(error)] if line.endswith("}\n") else []  # others were cut short by a crash
+        if wrong:
+            more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+            warnings.warn(f"{path}: {wrong[0]}{more}: passed over, as if they were not there", stacklevel=2)
 
     def facts(self, path: Path, mask: Path | None) -> Facts:
         """What a picture, its mask and the request are now, by which it is known again."""
@@ -99,14 +112,14 @@ class Manifest:
                     file.write(b"\n")
                 file.write(json.dumps(row).encode() + b"\n")
 
-    def _note(self, row: dict[str, Any]) -> None:
+    def _note(self, row: Any) -> None:
         # Before there was `from`, `source` was the whole path; and the model was named with its own.
         asked = row.get("asked")
         if isinstance(asked, dict) and isinstance(asked.get("model"), str):
             row["asked"] = asked | {"model": last_name(asked["model"])}
         self._last[row["place"]] = row
         if made := row.get("made"):
-            self._made.setdefault(row["place"], set()).add((row.get("from") or _identity(row["source"]), made))
+            self._made.setdefault(row["place"], set()).add((str(row.get("from") or _identity(row["source"])), made))
 
     def _place(self, target: Path) -> str:
         return os.path.relpath(target, self.path.parent) if self.path else str(target)

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from sfumato.core.errors import CheckpointError
+from sfumato.core import schema
+from sfumato.core.errors import CheckpointError, FormatError
 from sfumato.store import checkpoint, weights
 
 HEADLINES = {
@@ -26,6 +27,10 @@ HEADLINES = {
 """The figures of a card that are told first, and how they read. The card has them all, with their protocols."""
 
 
+Kind = TypedDict("Kind", {"is": str})
+"""Settings, as far as they say whose they are."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One model on disk."""
@@ -35,26 +40,31 @@ class Entry:
     megabytes: float
     family: str
     card: dict[str, Any]
+    problem: str = ""
+    """Why the file cannot be read; the family and the card are then empty."""
 
     @property
     def headline(self) -> str:
         """What was measured, in one line; nothing if nothing was."""
-        figures = {m["name"]: (m["value"], m["protocol"]["real"]) for m in self.card.get("metrics", [])}
+        figures = {m["name"]: (m["value"], m["protocol"].get("real") or 0) for m in self.card.get("metrics", [])}
         shown = [text.format(*figures[name]) for name, text in HEADLINES.items() if name in figures]
         return ", ".join(shown).replace(", (", " (")
 
 
 def list_models(folder: Path | None = None) -> list[Entry]:
-    """The bundled models, then those in the run folders below `folder`. What cannot be read is left out."""
+    """The bundled models, then those in the run folders below `folder`. One that cannot be read has a `problem` and nothing else."""
     found = dict(weights.bundled())
     if folder is not None and folder.is_dir():
         found |= {str(path.parent): path for path in sorted(folder.glob("*/model.safetensors"))}
-    entries = []
-    for name, path in found.items():
-        try:
-            header = checkpoint.read_header(path)
-        except CheckpointError:
-            continue
-        family = str(header["model"].get("is", "?")).split("/")[-1]
-        entries.append(Entry(name=name, path=path, megabytes=path.stat().st_size / 1e6, family=family, card=header.get("card", {})))
-    return entries
+    return [listed(name, path) for name, path in found.items()]
+
+
+def listed(name: str, path: Path) -> Entry:
+    """The entry of the model file at `path`, or of why it is none."""
+    megabytes = path.stat().st_size / 1e6 if path.is_file() else 0.0
+    try:
+        header = checkpoint.read_header(path)
+        family = schema.checked(header.get("model"), Kind, f"{path}: its settings")["is"].split("/")[-1]
+    except (CheckpointError, FormatError) as error:
+        return Entry(name=name, path=path, megabytes=megabytes, family="", card={}, problem=str(error))
+    return Entry(name=name, path=path, megabytes=megabytes, family=family, card=header.get("card", {}))

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from sfumato.core.image import Pixels, Sheet, to_pixels
+from sfumato.core.text import printable
 
 GAP = 10
 
@@ -49,8 +50,8 @@ def page(title: str, sections: list[Section], *, following: str = NEXT) -> str:
     body = "\n".join(_section(section) for section in sections)
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{html.escape(title)}</title><style>{STYLE}</style></head><body><h1>{html.escape(title)}</h1>\n{body}\n"
-        f"<h2>Go on</h2><pre>{html.escape(following)}</pre></body></html>\n"
+        f"<title>{_plain(title)}</title><style>{STYLE}</style></head><body><h1>{_plain(title)}</h1>\n{body}\n"
+        f"<h2>Go on</h2><pre>{_plain(following)}</pre></body></html>\n"
     )
 
 
@@ -69,7 +70,12 @@ def sheet(groups: Sequence[tuple[Float[Tensor, "_n c h w"], int]]) -> Sheet:
 
 def _section(section: Section) -> str:
     images = "".join(_image(picture, section.scale, section.title) for picture in section.pictures)
-    return f"<h2>{html.escape(section.title)}</h2><p>{html.escape(section.text)}</p><div>{images}</div>"
+    return f"<h2>{_plain(section.title)}</h2><p>{_plain(section.text)}</p><div>{images}</div>"
+
+
+def _plain(text: str) -> str:
+    """Text that is nothing but text."""
+    return html.escape(printable(text, lines=True))
 
 
 def _image(picture: Pixels | Path, scale: int, title: str) -> str:
@@ -82,4 +88,4 @@ def _image(picture: Pixels | Path, scale: int, title: str) -> str:
         Image.fromarray(picture.squeeze(-1).numpy()).save(encoded, "PNG", optimize=True)
         content, kind, width = encoded.getvalue(), "png", picture.shape[1]
     data = base64.b64encode(content).decode()
-    return f'<img width="{width * scale}" alt="{html.escape(title)}" src="data:image/{kind};base64,{data}">'
+    return f'<img width="{width * scale}" alt="{_plain(title)}" src="data:image/{kind};base64,{data}">'

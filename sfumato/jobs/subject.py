@@ -2,19 +2,29 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import torch
 from torch import Tensor
 
-from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.core import schema
+from sfumato.core.errors import CheckpointError, FormatError, SettingError
 from sfumato.core.image import Images, Labels, Maps, Styles
+from sfumato.core.text import quoted
 from sfumato.jobs.generate import class_names, grain, labels_of, latent, show, styled
 from sfumato.metrics.features import weights_hash
 from sfumato.store import checkpoint
 
 ENTRY = "subject"
 """The entry of a file's header that tells it from a model's."""
+
+
+class Told(TypedDict):
+    """What stands under that entry."""
+
+    label: NotRequired[schema.Whole | None]
+    origin: NotRequired[dict[str, Any]]
+    weights: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +60,8 @@ def shown(network: Any, subject: Subject, styles: Styles | None = None) -> Image
     return show(network, styles, labels, subject.noise)
 
 
-def owned(path: Path, network: Any, *, entry: str, key: str, what: str, verb: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a file that holds `what` of `network`, and what its header tells under `entry`.
+def owned(path: Path, network: Any, *, entry: str, kind: Any, key: str, what: str, verb: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a file that holds `what` of `network`, all finite, and what its header tells under `entry`, of the shape `kind`.
 
     Raises CheckpointError for a file without it or the tensor `key`, saying which `verb` makes such files, and SettingError if it was
     made with another network.
@@ -62,7 +72,13 @@ def owned(path: Path, network: Any, *, entry: str, key: str, what: str, verb: st
     about = header.get(entry)
     if not isinstance(about, dict) or key not in tensors:
         raise CheckpointError(f"{path} holds no {what}; `sfumato {verb}` makes such files")
-    if about.get("weights") != weights_hash(network):
+    try:
+        schema.checked(about, kind, str(path))
+    except FormatError as error:
+        raise CheckpointError(f"{error}; make it again with `sfumato {verb}`") from error
+    if broken := next((name for name, t in tensors.items() if t.dtype != torch.float32 or not t.isfinite().all()), None):
+        raise CheckpointError(f"{path}: {quoted(broken)} holds something else than finite numbers; make it again with `sfumato {verb}`")
+    if about["weights"] != weights_hash(network):
         raise SettingError(f"{path} holds {what} of another model than this; make them again with `sfumato {verb}`")
     return tensors, about
 
@@ -77,6 +93,12 @@ def save(path: Path, subject: Subject, network: Any) -> Path:
 
 def load(path: Path, network: Any) -> Subject:
     """What `save` wrote. Raises CheckpointError for another file, SettingError if it was made with another network."""
-    tensors, about = owned(path, network, entry=ENTRY, key="styles", what="styles", verb="project")
-    noise = tuple(tensors[f"noise.{i}"] for i in range(len(tensors) - 1)) or None
-    return Subject(styles=tensors["styles"], label=about.get("label"), noise=noise, origin=about.get("origin", {}))
+    tensors, about = owned(path, network, entry=ENTRY, kind=Told, key="styles", what="styles", verb="project")
+    planes = [] if len(tensors) == 1 else [(f"noise.{i}", (1, 1, *size)) for i, size in enumerate(network.noise_shapes())]
+    label, wanted = about.get("label"), {"styles": (1, network.styles, network.style_dim), **dict(planes)}
+    if {name: tuple(t.shape) for name, t in tensors.items()} != wanted:
+        raise CheckpointError(f"{path}: its tensors are not the styles and the noise of one image; make it again with `sfumato project`")
+    if (label is None) != (not network.classes) or (label or 0) >= max(1, network.classes):
+        raise CheckpointError(f"{path}: label {label} is no class of this model, which has {network.classes}")
+    noise = tuple(tensors[name] for name, _ in planes) or None
+    return Subject(styles=tensors["styles"], label=label, noise=noise, origin=about.get("origin", {}))

@@ -11,10 +11,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 from torch import nn
 
-from sfumato.core import disk, settings
-from sfumato.core.errors import CheckpointError, SfumatoError
+from sfumato.core import disk, schema, settings
+from sfumato.core.errors import CheckpointError, FormatError, SfumatoError
 from sfumato.core.finite import nonfinite
+from sfumato.core.text import quoted
 from sfumato.store import unsupported
+from sfumato.store.cards import Header
 
 KEY = "sfumato"
 """The header entry under which our JSON lies."""
@@ -40,7 +42,7 @@ def load(path: Path) -> nn.Module:
     try:
         config = settings.parse(header["model"])
         reason = misfit(config, tensors)
-    except (SfumatoError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (SfumatoError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{path}: its settings are not usable here: {error}") from error
     if reason:
         raise CheckpointError(f"{path}: its weights do not fit its settings: {reason}")
@@ -106,19 +108,23 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except SafetensorError as error:
         unsupported.check(path)
-        raise CheckpointError(f"{path} is not a whole safetensors file ({error}); other formats must be imported first") from error
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} is not a whole safetensors file ({reason}); other formats must be imported first") from error
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _header(path: Path, file: Any) -> dict[str, Any]:
     try:
-        header = json.loads((file.metadata() or {})[KEY])
+        header = schema.parsed((file.metadata() or {})[KEY], dict[str, Any], "its header")
         version = header["format"]
-    except (KeyError, json.JSONDecodeError, TypeError) as error:
+    except (KeyError, FormatError) as error:
         raise CheckpointError(f"{path} holds tensors but was not written by Sfumato; import it first") from error
     if not isinstance(version, int):
-        raise CheckpointError(f"{path} has no format that can be read ({version!r})")
+        raise CheckpointError(f"{path} has no format that can be read ({quoted(version)})")
     if version > FORMAT:
         raise CheckpointError(f"{path} has format {version}, this version reads up to {FORMAT}; update Sfumato")
-    return header
+    try:
+        return schema.checked(header, Header, "its header")
+    except FormatError as error:
+        raise CheckpointError(f"{path} was not written by Sfumato, or was changed since: {error}") from error

@@ -5,12 +5,13 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import nn
 
-from sfumato.core import disk
+from sfumato.core import disk, schema
+from sfumato.core.errors import FormatError
 from sfumato.core.image import Images, to_pixels
 from sfumato.data.files import save_image
 from sfumato.train.distributed import World
@@ -18,6 +19,12 @@ from sfumato.train.events import Events
 from sfumato.train.settings import TrainSettings
 
 Row = dict[str, float]
+
+
+class Line(TypedDict):
+    """A line of log.jsonl, as far as it is read again."""
+
+    images: schema.Finite
 
 
 class Watch:
@@ -149,8 +156,8 @@ class RunLog:
 
 
 def _images(line: str) -> float:
-    """How many images a line of the log speaks of; infinity if it was cut short by a crash."""
+    """How many images a line of the log speaks of; infinity if it was cut short by a crash, or is not ours."""
     try:
-        return float(json.loads(line)["images"])
-    except (ValueError, KeyError, TypeError):
+        return schema.parsed(line, Line, "a line of the log")["images"]
+    except FormatError:
         return math.inf

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from sfumato import __version__
-from sfumato.core import disk, runtime
+from sfumato.core import disk, runtime, schema
 from sfumato.core import settings as trees
 from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.data.dataset import Dataset, Scenes, SplitBy
@@ -35,6 +35,7 @@ from sfumato.train.samples import health, measure, sheet
 from sfumato.train.settings import TrainSettings, named, repairs, resolve, shareable
 from sfumato.train.signals import Interrupts
 from sfumato.train.step import Trainee
+from sfumato.train.stored import State
 
 AT_MOST_LOST_S = 300.0
 """A run is saved at least so often, in seconds, however slow it is: what a crash takes is counted in images by the settings alone."""
@@ -305,11 +306,12 @@ def _go_on(care: Care, run: Path | None, data: Dataset | Scenes) -> tuple[int, f
         care.keep(0)
         return 0, 0.0
     tensors, info = checkpoint.read_tensors(path)
-    if info.get("data", data.fingerprint) != data.fingerprint:
+    if isinstance(known := info.get("data", data.fingerprint), str) and known != data.fingerprint:
         raise CheckpointError(
             f"{run} was trained on other images, or with other labels, than {data.name} now holds; choose another folder with --out"
         )
     try:
+        schema.checked(info, State, "its header")
         care.trainee.restore(tensors)
         care.load(info, tensors, _state(run, "well"))
         care.trainee.origin = info["origin"]
@@ -339,11 +341,11 @@ def _earlier(run: Path | None) -> TrainSettings | None:
     if (run / "model.safetensors").exists() and not _state(run).exists():
         raise CheckpointError(f"{run} holds a model, but no longer the state to go on from; choose another folder with --out")
     try:
-        settings = trees.parse(json.loads((run / "settings.json").read_text(encoding="utf-8")))
+        settings = trees.parse(schema.read(run / "settings.json", dict[str, Any]))
         if not isinstance(settings, TrainSettings):
             raise TypeError("these are not the settings of a run")
         return settings
-    except (ValueError, LookupError, TypeError, OSError) as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise CheckpointError(f"{run / 'settings.json'} cannot be read ({error}); choose another folder with --out") from error
 
 
