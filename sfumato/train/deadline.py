@@ -92,19 +92,24 @@ class Deadline:
 
     def _wanted(self, seen: int, schedule: Schedule) -> int:
         """The length that the run should have, in images; 0 to leave it as it is."""
-        left = self.budget - self.clock() - self.costs.end
-        speed_is_new = self._measure()
-        batch = self.settings.batch
-        if left < batch * self.costs.image:
+        left, batch = self.budget - self.clock() - self.costs.end, self.settings.batch
+        # A step is as long as those since the last look; what the run before took does not end this one.
+        step = (self.clock() - self._began - self._paused) / self._steps if self._steps else 0.0
+        if left < step:
             return seen
+        sure = self._measure() and 2 * len(self._looks) > LOOKS
         # Up to its last recorded change, a run that goes on repeats what was planned.
-        if not speed_is_new or 2 * len(self._looks) < LOOKS or (schedule.changes and seen <= schedule.changes[-1].seen):
+        if schedule.changes and seen <= schedule.changes[-1].seen:
             return 0
-        each = self.costs.each(self.settings)
+        costs = self.costs if self._looks else dataclasses.replace(self.costs, image=step / batch)
+        each = max(costs.each(self.settings), 1e-9)
         spare = left - (schedule.images - seen) * each
-        if -max(LATE * self.budget, NOISE * left) <= spare <= max(EARLY * self.budget, NOISE * left):
-            return 0
-        return seen + max(1, int(SHARE * left / max(each, 1e-9) / batch)) * batch
+        late, early = spare < -max(LATE * self.budget, NOISE * left), spare > max(EARLY * self.budget, NOISE * left)
+        # A plan that was far too short must not end before its speed is sure.
+        ending = schedule.images - seen <= 2 * self.cycle * batch
+        if (sure and (late or early)) or (ending and early and each > 1e-9):
+            return seen + max(1, int(SHARE * left / each / batch)) * batch
+        return 0
 
     def _measure(self) -> bool:
         """Takes the speed, if it is time for a look and every phase has been due since the last; says whether it was."""

@@ -28,6 +28,7 @@ from sfumato.data.stream import middles
 from sfumato.store import checkpoint
 from sfumato.train import plan, speeds
 from sfumato.train.care import Care
+from sfumato.train.class_tables import Transfer
 from sfumato.train.deadline import Costs, Deadline
 from sfumato.train.distributed import World
 from sfumato.train.log import Figures, RunLog, Watch
@@ -42,12 +43,20 @@ AT_MOST_LOST_S = 300.0
 
 
 def fit(
-    asked: TrainSettings, *, run: Path | None = None, data: Dataset | Scenes | None = None, watch: Watch | None = None, device: str = "auto"
+    asked: TrainSettings,
+    *,
+    run: Path | None = None,
+    data: Dataset | Scenes | None = None,
+    watch: Watch | None = None,
+    device: str = "auto",
+    began: float | None = None,
 ) -> nn.Module:
     """Trains the network of `asked` and returns it: the average of its weights, with `config` and `card` attached.
 
     With a `run` folder, settings, log, samples, model and state are kept there, and the same call goes on where it stopped. On
     SIGINT or SIGTERM it saves and returns early, with `interrupted` set on the network. `data` replaces what `asked.data` names.
+    With more images or a longer budget than the run in the folder was given, that run is prolonged. A budget counts from this call, or
+    from when `time.perf_counter()` said `began`.
     Raises CheckpointError if `run` belongs to other settings or images, or holds what is no run's; DivergenceError if a loss is no
     longer finite; StorageError if the disk does not take the files, or another process trains in `run`. The last state stays whole in
     each case.
@@ -56,16 +65,22 @@ def fit(
     with World(where) as world:
         listener = watch if watch and world.leads else Watch()
         with disk.alone(run) if run is not None and world.leads else contextlib.nullcontext():
-            return _train(asked, run=run, data=data, watch=listener, world=world, where=where)
+            return _train(asked, run, data, listener, world, where, time.perf_counter() if began is None else began)
 
 
 def _train(
-    asked: TrainSettings, *, run: Path | None, data: Dataset | Scenes | None, watch: Watch, world: World, where: torch.device
+    asked: TrainSettings,
+    run: Path | None,
+    data: Dataset | Scenes | None,
+    watch: Watch,
+    world: World,
+    where: torch.device,
+    began: float,
 ) -> nn.Module:
     """`fit`, in a world that is open."""
-    job = _prepared(asked, run, data, watch, world, where)
+    job = _prepared(asked, run, data, watch, world, where, began)
     care, trainee, data, start = job.care, job.care.trainee, job.data, job.start
-    log = RunLog(run if world.leads else None, seen=start, elapsed=job.elapsed + time.perf_counter() - job.began)
+    log = RunLog(run if world.leads else None, seen=start, elapsed=job.elapsed + time.perf_counter() - began)
     deadline = Deadline(trainee.settings, job.costs, lambda: log.elapsed, cycle=trainee.cycle)
     figures, seen, trained, saved = Figures(), start, False, log.elapsed
     model: Any = None
@@ -147,17 +162,20 @@ class _Job:
     """Images that the run had seen when it was stopped."""
     elapsed: float
     """Seconds that it had taken until then."""
-    began: float
-    """What the clock said when this process took it up."""
     notes: list[str]
     """What is new of its plan."""
 
 
 def _prepared(
-    asked: TrainSettings, run: Path | None, data: Dataset | Scenes | None, watch: Watch, world: World, where: torch.device
+    asked: TrainSettings,
+    run: Path | None,
+    data: Dataset | Scenes | None,
+    watch: Watch,
+    world: World,
+    where: torch.device,
+    began: float,
 ) -> _Job:
     """Data, network and optimisers, and the state and the plan that they had when the run in the folder stopped."""
-    began = time.perf_counter()
     if data is None:
         data = gather(asked)
     training, held_out = _parts(data, asked)
@@ -177,7 +195,6 @@ def _prepared(
         costs=costs,
         start=start,
         elapsed=elapsed,
-        began=began,
         notes=notes,
     )
 
@@ -245,7 +262,11 @@ def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | S
 
 def _afresh(trainee: Trainee) -> list[str]:
     """What the weights that training began with did not include."""
-    return [f"{trainee.settings.start} has no {part}: it begins afresh" for part in trainee.origin.get("missing", [])]
+    start, origin = trainee.settings.start, trainee.origin
+    lines = [f"{start} has no {part}: it begins afresh" for part in origin.get("missing", [])]
+    if (transfer := origin.get("classes")) and (sentence := str(Transfer(**transfer))):
+        lines.append(f"{start}: {sentence}")
+    return lines
 
 
 def finished(trainee: Trainee, done: bool) -> nn.Module:

@@ -24,6 +24,8 @@ from sfumato.train.step import Trainee
 
 MEASURED, STEPS = 0.1, 0.04
 """Shares of the budget that measuring takes at the most, and that it spends on steps if there is time."""
+LEAST = 4
+"""Steps that are planned at least: a run that is over sooner ends where it is, and one that was faster must be able to go on."""
 
 
 def fit_to_budget(
@@ -152,7 +154,7 @@ def _planned(
             speeds.remember(speeds.key(settings, device, world.size), costs)
     each = costs.each(settings)
     left = SHARE * (seconds(settings.budget) - world.agree(time.perf_counter() - started) - costs.end)
-    images = max(1, int(left / each / settings.batch)) * settings.batch
+    images = max(LEAST, int(left / each / settings.batch)) * settings.batch
     watch.note(f"{how}{1 / each:,.0f} images/s: {images:,} images until {settings.budget} are over")
     return dataclasses.replace(settings, images=images), costs
 

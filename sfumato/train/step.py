@@ -54,7 +54,8 @@ class Trainee:
         self.precision = runtime.precision(settings.precision, device)
         torch.manual_seed(chance.derive(settings.seed, "weights"))
         self.model: nn.Module = settings.model.build().to(device=device, memory_format=torch.channels_last).train()
-        self.origin = begin(self.model, settings.start) if settings.start and fresh else {}
+        classes = data.classes if getattr(settings.model, "classes", 0) else ()
+        self.origin = begin(self.model, settings.start, classes) if settings.start and fresh else {}
         if getattr(settings.objective, "freeze", 0) and "discriminator" in self.origin.get("missing", ()):
             raise SettingError(
                 f"objective.freeze = {settings.objective.freeze} would keep random weights as they are: {settings.start} has no "
