@@ -89,15 +89,13 @@ def test_a_run_is_not_shortened(tiny, bars, tmp_path):
 
 
 def test_a_longer_budget_prolongs_a_run_and_a_shorter_one_does_not(tiny, bars, tmp_path, monkeypatch):
-    """No clock is asked: what a run takes is said to be what it is."""
+    """How fast the machine is does not matter: training is said to take a thousandth of a second an image, and stops after a step."""
     monkeypatch.setattr(plan, "_measured", lambda *arguments: Costs(image=1e-3))
-    first = fit(tiny("classifier", budget="1h"), data=bars, device="cpu", run=tmp_path / "other", watch=Stop())
-    assert first.card["training"]["images"] > 10**6
-    settings, run = tiny("classifier", budget="50min"), tmp_path / "run"
+    settings, run = tiny("classifier", budget="50min", sample_every=10**7, save_every=10**7), tmp_path / "run"
     planned = fit(settings, data=bars, run=run, device="cpu", watch=Stop()).card["training"]["images"]
     same_time = fit(dataclasses.replace(settings, budget="3000s"), data=bars, run=run, device="cpu", watch=Stop())
     assert "plan" not in same_time.card, "it is the same length of time"
-    assert same_time.card["training"]["images"] == planned
+    assert same_time.card["training"]["images"] == planned > 2 * 10**6
     model = fit(dataclasses.replace(settings, budget="100min"), data=bars, run=run, device="cpu", watch=Stop())
     assert model.card["training"]["budget"] == "100min"
     assert model.card["training"]["images"] == pytest.approx(2 * planned, rel=0.05)

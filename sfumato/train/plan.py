@@ -39,7 +39,7 @@ def fit_to_budget(
     planned, costs = _planned(settings, data, world, device, watch, started, until)
     grows = settings.grow and not settings.start  # the weights that it begins with are of one size
     while grows and planned.images > settings.grow and (larger := settings.model.larger()) is not None:
-        if world.agree(time.perf_counter()) > until:
+        if world.agree(time.perf_counter() - until) > 0:
             break
         settings = dataclasses.replace(settings, model=larger)
         watch.note("enough for a larger network")
@@ -166,14 +166,14 @@ def _measured(settings: TrainSettings, data: Dataset | Scenes, world: World, dev
     # The first round pays for memory and kernels that later ones find ready; it counts only if there is no time for a second.
     took, images = _round(trial, 0), trial.cycle * settings.batch
     seen, spent, patience = 0, 0.0, min(20.0, STEPS * seconds(settings.budget))
-    while spent < patience and world.agree(time.perf_counter() + took) < until:
+    while spent < patience and world.agree(time.perf_counter() + took - until) < 0:
         took = _round(trial, seen + images)
         seen, spent = seen + images, world.agree(spent + took)
     image = world.agree(spent / seen if seen else took / images)
 
     # A sheet of samples now and then is part of the price. To draw an image takes a sixth of what it takes to train on one, or less.
     sample = image * (COUNT * isinstance(trial.model, Samples) + PULSE * isinstance(trial.model, Adversarial)) / 6
-    if world.agree(time.perf_counter() + sample) < until:
+    if world.agree(time.perf_counter() + sample - until) < 0:
         began = time.perf_counter()
         sheet(trial.best(), trial.stream, settings)
         health(trial)
