@@ -136,15 +136,33 @@ def test_the_shares_of_the_ranks_make_the_batch(ranks):
     assert torch.equal(torch.cat([labels for _, labels in shares]), whole[1])
 
 
+def classed(labels):
+    return dataclasses.replace(numbered(len(labels)), labels=torch.tensor(labels), classes=tuple("abcdefgh"))
+
+
+@given(labels=st.lists(st.integers(0, 7), min_size=1, max_size=70), length=st.sampled_from([1, 2, 4]), seed=st.integers(0, 9))
+def test_runs_are_of_one_class_as_far_as_its_images_go_and_an_epoch_has_every_image(labels, length, seed):
+    stream = Stream(classed(labels), batch=8, seed=seed, together=length)
+    epoch = -(-len(labels) // length) * length
+    shown = [numbers(stream.at(start)[0]) for start in range(0, 2 * epoch, 8)]
+    order = [n for batch in shown for n in batch]
+    for part in (order[:epoch], order[epoch : 2 * epoch]):
+        assert set(part) == set(range(len(labels))), "all are seen in each epoch"
+        assert len(part) - len(set(part)) < length, "and but a few of them twice, to fill the last run"
+        runs = [{labels[n] for n in part[i : i + length]} for i in range(0, epoch, length)]
+        whole = sum(labels.count(label) // length for label in set(labels))
+        assert sum(len(run) == 1 for run in runs) >= whole
+
+
 @pytest.mark.parametrize("ranks", [1, 2])
-def test_a_batch_by_class_is_the_same_batch_in_order(ranks):
-    data = dataclasses.replace(numbered(30), labels=torch.arange(30) % 4, classes=tuple("abcd"))
-    usual, ordered = (Stream(data, batch=24, seed=1, by_class=by) for by in (False, True))
-    shares = [ordered.at(20, slice(rank * 24 // ranks, (rank + 1) * 24 // ranks)) for rank in range(ranks)]
-    images, labels = (torch.cat(parts) for parts in zip(*shares, strict=True))
-    assert labels.tolist() == sorted(usual.at(20)[1].tolist())
-    assert sorted(numbers(images)) == sorted(numbers(usual.at(20)[0]))
-    assert [n % 4 for n in numbers(images)] == labels.tolist()
+def test_the_shares_of_the_ranks_are_whole_runs(ranks):
+    labels = [n % 4 for n in range(32)]
+    stream = Stream(classed(labels), batch=16, seed=1, together=4)
+    shares = [stream.at(16, slice(rank * 16 // ranks, (rank + 1) * 16 // ranks)) for rank in range(ranks)]
+    images, told = (torch.cat(parts) for parts in zip(*shares, strict=True))
+    assert [labels[n] for n in numbers(images)] == told.tolist()
+    assert all(len(set(told[i : i + 4].tolist())) == 1 for i in range(0, 16, 4))
+    assert len(set(told.tolist())) > 1
 
 
 def test_without_labels_there_are_none():

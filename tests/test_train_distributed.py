@@ -63,8 +63,8 @@ def runs(tiny, bars_file):
     classifier = tiny("classifier", **shared, validation=0.3)
     plain = trees.override(classifier, "model.dropout=0.0")
     styles = stylegan.Config(latent_dim=4, style_dim=4, mapping=1, width=4, discriminator_width=4, max_width=8, group=2)
-    sorted_gan = dataclasses.replace(tiny("gan", **shared), model=styles, by_class=True)
-    return {"gan": tiny("gan", **shared), "classifier": plain, "budget": trees.override(plain, "budget=3s"), "styles": sorted_gan}
+    styled_gan = dataclasses.replace(tiny("gan", **shared), model=styles)
+    return {"gan": tiny("gan", **shared), "classifier": plain, "budget": trees.override(plain, "budget=3s"), "styles": styled_gan}
 
 
 @pytest.fixture(scope="module")

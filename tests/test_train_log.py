@@ -71,6 +71,8 @@ def test_a_sheet_is_kept_under_its_number_of_images(count, tmp_path):
 ILL = {
     "collapse": {"generator/diversity": 0.1},
     "copies": {"pulse/copies": 0.7},
+    "alike": {"pulse/diversity_within": 0.2, "pulse/diversity": 0.9},
+    "grid": {"pulse/grid": 5.0},
     "blinded": {"discriminator/probability": 0.7, "discriminator/certainty": 0.4},
     "decline": {"pulse/decline": 4.0},
     "overpowered": {"discriminator/told_apart": 0.99},
@@ -80,6 +82,9 @@ ILL = {
 }
 WELL = {
     "pulse/narrowed": 1.0,
+    "pulse/diversity": 0.8,
+    "pulse/diversity_within": 0.75,
+    "pulse/grid": 1.1,
     "images": 1,
     "generator/diversity": 0.8,
     "discriminator/told_apart": 0.8,

@@ -18,8 +18,9 @@ from sfumato.data.dataset import Dataset, Scenes
 class Stream:
     """Batches of `data`: `at(seen)` is the batch that follows after `seen` images, whoever asks and whenever.
 
-    With `patch`, each image is a square of that side cut out of its picture at a random place. With `by_class` a batch lies in the order
-    of its labels. Raises SettingError if a picture is smaller, or if pictures differ in size and no patch is given.
+    With `patch`, each image is a square of that side cut out of its picture at a random place. With `together` above 1, so many
+    neighbours in a row are of one class, where the data has classes. Raises SettingError if a picture is smaller, or if pictures differ
+    in size and no patch is given.
     """
 
     def __init__(
@@ -30,12 +31,11 @@ class Stream:
         seed: int,
         device: torch.device | str = "cpu",
         patch: int = 0,
-        by_class: bool = False,
+        together: int = 1,
     ) -> None:
-        self.by_class = by_class
         self.data, self.batch, self.seed, self.device, self.patch = data, batch, seed, torch.device(device), patch
         self.labels = None if data.labels is None else data.labels.to(device)
-        self.order = Order(len(data), seed)
+        self.order = Order(len(data), seed) if data.labels is None or together == 1 else ClassRuns(data.labels, seed, together)
         if isinstance(data, Dataset) and not patch:
             self.pixels = data.pixels.to(device)
             return
@@ -46,18 +46,12 @@ class Stream:
 
     def at(self, seen: int, share: slice = slice(None)) -> tuple[Images, Labels | None]:
         """Images and labels number `seen` to `seen + batch` of the stream, or `share` of them."""
-        which = self._which(seen)[share]
+        which = self.order.between(seen, seen + self.batch)[share]
         if isinstance(self.data, Dataset) and not self.patch:
             which = which.to(self.device)
             return to_images(self.pixels.index_select(0, which)), None if self.labels is None else self.labels[which]
         places = torch.rand(self.batch, 2, generator=chance.generator(self.seed, "crop", seen))[share]
         return to_images(torch.stack(list(self._cut(which.tolist(), places.tolist())))), None
-
-    def _which(self, seen: int) -> Int64[Tensor, " _n"]:
-        which = self.order.between(seen, seen + self.batch)
-        if self.by_class and self.data.labels is not None:
-            return which[self.data.labels[which].argsort(stable=True)]
-        return which
 
     def _cut(self, which: list[int], places: list[list[float]]) -> Iterator[Tensor]:
         for i, (down, right) in zip(which, places, strict=True):
@@ -87,8 +81,33 @@ class Order:
     def _in(self, epoch: int) -> Int64[Tensor, " _n"]:
         if epoch != self._epoch:
             self._epoch = epoch
-            self._permutation = torch.randperm(self.count, generator=chance.generator(self.seed, "order", epoch))
+            self._permutation = self._shuffled(chance.generator(self.seed, "order", epoch))
         return self._permutation
+
+    def _shuffled(self, rng: torch.Generator) -> Int64[Tensor, " _n"]:
+        return torch.randperm(self.count, generator=rng)
+
+
+class ClassRuns(Order):
+    """An order in which runs of `length` neighbours are of one class; images left over of the classes share runs.
+
+    A run begins at every multiple of `length`: the last run of an epoch is filled up with images that the epoch has shown.
+    """
+
+    def __init__(self, labels: Int64[Tensor, " n"], seed: int, length: int) -> None:
+        super().__init__(-(-len(labels) // length) * length, seed)
+        self.labels, self.length = labels.cpu(), length
+
+    def _shuffled(self, rng: torch.Generator) -> Int64[Tensor, " _n"]:
+        order = torch.randperm(len(self.labels), generator=rng)
+        order = order[self.labels[order].argsort(stable=True)]
+        counts = self.labels.bincount()
+        rank = torch.arange(len(order)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
+        whole = rank < (counts // self.length * self.length).repeat_interleave(counts)
+        order = torch.cat([order[whole], order[~whole]])
+        order = order.repeat(self.length)[: self.count]
+        runs = order.reshape(-1, self.length)
+        return runs[torch.randperm(len(runs), generator=rng)].flatten()
 
 
 def middles(data: Dataset | Scenes, patch: int, *, most: int | None = None) -> Tensor:

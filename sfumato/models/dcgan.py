@@ -17,7 +17,20 @@ from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Labels, Maps, Styles, Vectors
 from sfumato.core.settings import Range, settings
 from sfumato.models.base import Adversarial, Steering, Verdict, known
-from sfumato.nn.blocks import Activation, Down, LabelEmbedding, MinibatchDeviation, Norm, Residual, Up, activation, ladder, norm, through
+from sfumato.nn.blocks import (
+    GROUP,
+    Activation,
+    Down,
+    LabelEmbedding,
+    MinibatchDeviation,
+    Norm,
+    Residual,
+    Up,
+    activation,
+    ladder,
+    norm,
+    through,
+)
 
 
 @settings
@@ -46,8 +59,8 @@ class Config:
     """Normalisation in the discriminator; with R1 or a gradient penalty it must be none."""
     generator_activation: Activation = "leaky-relu"
     """Nonlinearity in the generator."""
-    upsample: Literal["transposed", "nearest", "bilinear"] = "transposed"
-    """How the generator doubles the size."""
+    upsample: Literal["transposed", "nearest", "bilinear"] = "nearest"
+    """How the generator doubles the size. Transposed convolutions, the paper's way, leave a grid of 2 and 4 pixels in short trainings."""
     output: Literal["conv", "up", "up-tanh"] = "conv"
     """The generator's last step: a 3x3 convolution at full size, or the last doubling itself, with tanh in the classic form."""
     lowest: Annotated[int, Range(2, 64, "pixels")] = 4
@@ -56,6 +69,11 @@ class Config:
     """Shows the discriminator how much the images of a group differ, against collapse."""
     init: Literal["default", "normal"] = "default"
     """Torch's initial weights, or the paper's N(0, 0.02)."""
+
+    @property
+    def group(self) -> int:
+        """Images of a batch that the discriminator compares with one another; 0 if it sees each alone."""
+        return GROUP if self.minibatch_deviation else 0
 
     def build(self) -> "Dcgan":
         return Dcgan(self)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.core.image import Maps, Vectors
+from sfumato.nn.blocks import doubled_conv
 
 GAIN = math.sqrt(2)
 SLOPE = 0.2
@@ -127,11 +128,7 @@ class StyledConv(nn.Module):
         if not self.up:
             return F.conv2d(x, weight, padding=1)
         if self.nearest:
-            # Each pixel four times and then 3x3 is one transposed convolution with sums of the taps, at less than half the work.
-            # Transposed, a kernel lies the other way round.
-            shifts = [(i, 1 - i, j, 1 - j) for i in (0, 1) for j in (0, 1)]
-            sums = torch.stack([F.pad(weight.flip(2, 3), shift) for shift in shifts]).sum(dim=0)
-            return F.conv_transpose2d(x, sums.transpose(0, 1), stride=2, padding=1)[:, :, : self.size[0], : self.size[1]]
+            return doubled_conv(x, weight)[:, :, : self.size[0], : self.size[1]]
         y = blurred(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 1, gain=4.0)
         return y[:, :, : self.size[0], : self.size[1]]
 

@@ -33,6 +33,7 @@ def dcgan_classic() -> TrainSettings:
             width=64,
             discriminator_width=64,
             normalise="batch",
+            upsample="transposed",
             discriminator_normalise="batch",
             generator_activation="relu",
             output="up-tanh",
@@ -56,9 +57,12 @@ def fashion() -> TrainSettings:
     return dataclasses.replace(
         dcgan(),
         data="fashion-mnist",
-        model=networks.Config(latent_dim=48, width=40, blocks=1, discriminator_width=64, discriminator_blocks=1, lowest=7),
+        model=networks.Config(
+            latent_dim=48, width=40, blocks=1, upsample="transposed", discriminator_width=64, discriminator_blocks=1, lowest=7
+        ),
         objective=adversarial.Config(),
         images=320_000,
+        by_class=False,
     )
 
 
@@ -67,7 +71,9 @@ def digits() -> TrainSettings:
     return dataclasses.replace(
         fashion(),
         data="mnist",
-        model=networks.Config(latent_dim=48, width=32, blocks=1, discriminator_width=64, discriminator_blocks=1, lowest=7),
+        model=networks.Config(
+            latent_dim=48, width=32, blocks=1, upsample="transposed", discriminator_width=64, discriminator_blocks=1, lowest=7
+        ),
         objective=adversarial.Config(classify=0.5),
         images=256_000,
     )
@@ -105,8 +111,7 @@ def cats() -> TrainSettings:
 
 def eurosat() -> TrainSettings:
     """Satellite tiles of ten kinds of land, 64 pixels."""
-    # Else each kind of land gets one layout: the minibatch deviation sees that images differ, and these do by their class.
-    return dataclasses.replace(stylegan(), data="eurosat", augment=augment.Config(flip=0.5, turn=0.5), images=400_000, by_class=True)
+    return dataclasses.replace(stylegan(), data="eurosat", augment=augment.Config(flip=0.5, turn=0.5), images=400_000)
 
 
 def glyphs() -> TrainSettings:

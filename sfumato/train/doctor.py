@@ -27,6 +27,10 @@ SYMPTOMS = {
     "copies": "{pulse/copies:.0%} of the generated images are nearly copies of another, and all are {pulse/narrowed:.2f} times as "
     "various as they have been: the generator is collapsing. "
     "Use minibatch_deviation, a stronger r1 and r2, or a smaller lr",
+    "alike": "images of the same class differ {pulse/diversity_within:.2f} times as much as real ones do, while those of different classes "
+    "differ: each class is collapsing to one image. Use batches by class, a smaller objective.classify, or no labels (model.classes = 0)",
+    "grid": "a grid of 2 or 4 pixels lies over the generated images, {pulse/grid:.1f} times as strong as in real ones. "
+    "Use model.upsample = nearest",
     "overpowered": "the discriminator tells {discriminator/told_apart:.0%} of real images from generated ones, and nothing shows that "
     "these still come nearer: it has won or learnt the data by heart. Use a stronger r1, augmentation in the objective, or more images",
     "blinded": "images are changed more often (probability {discriminator/probability:.2f}) than their number calls for: of real ones the "
@@ -40,7 +44,12 @@ SYMPTOMS = {
     "stronger r1, or the model that was saved before",
     "posterior": "the latents carry {elbo/kl:.2f} nats: posterior collapse. Use warmup or free_bits",
 }
-AGREED: dict[str, Callable[[Iterable[float]], float]] = {"pulse/copies": min, "pulse/diversity": max}
+AGREED: dict[str, Callable[[Iterable[float]], float]] = {
+    "pulse/copies": min,
+    "pulse/diversity": max,
+    "pulse/diversity_within": max,
+    "pulse/grid": min,
+}
 """Of two pulses, which value both bear out."""
 USUAL = 0.6
 """How sure of real images the discriminator is to be, where the run does not aim at another certainty."""
@@ -196,6 +205,9 @@ def _shows(symptom: str, row: Row) -> bool:
     return {
         "collapse": row.get("generator/diversity", 1.0) < 0.25,
         "copies": row.get("pulse/copies", 0.0) > 0.5 or row.get("pulse/narrowed", 1.0) < 1 / 3,
+        # A young generator makes all images alike, of one class or not; that is no collapse of the classes.
+        "alike": row.get("pulse/diversity_within", 1.0) < min(0.4, 0.6 * row.get("pulse/diversity", 1.0)),
+        "grid": row.get("pulse/grid", 1.0) > 2,
         "overpowered": row.get("pulse/gain", 0.0) < 0.03
         and max(row.get("discriminator/told_apart", 0.5), row.get("discriminator/certainty", 0.0)) > 0.97,
         "blinded": row.get("discriminator/probability", 0.0) > 0.2

@@ -1,16 +1,21 @@
 """How generated images fare, in features that need no training: cheap enough to take at every sheet, and good for a trend only."""
 
+from collections.abc import Iterable
+
 import torch
 from torch.nn import functional as F
 
 from sfumato.core import chance
-from sfumato.core.image import Images, Vectors, to_images
+from sfumato.core.image import Images, Labels, Vectors, to_images
 from sfumato.data.stream import Stream
 from sfumato.metrics.frechet import frechet
+from sfumato.metrics.grid import power, stands_out
 from sfumato.models.base import Samples, latents
 
 COUNT = 256
 """Real images, and as many generated ones of the same classes."""
+LEAST = 4
+"""Images that a class must have among the real ones, for its diversity to be taken."""
 NEAR = 0.25
 """Generated images are copies if they are nearer than this share of the usual distance between real neighbours."""
 
@@ -20,22 +25,51 @@ def pulse(model: Samples, stream: Stream, *, batch: int = COUNT) -> dict[str, to
     """Figures of the images that `model` makes of the same latents at every call, `batch` at once, against the same real ones.
 
     `frechet` is the distance of the two clouds of features, `diversity` the mean distance between generated images over that between
-    real ones, `copies` the share of generated images that are nearly another one.
+    real ones, `copies` the share of generated images that are nearly another one, `grid` how far their spectrum shows the lines of a
+    grid (`metrics/grid.py`). With classes, `diversity_within` is the diversity among images of the same class, the mean over classes, and
+    `diversity_least` that of the least various class.
     """
     which = torch.randperm(len(stream.pixels), generator=chance.generator(0, "pulse, real"))[:COUNT].to(stream.device)
     z = latents(model, len(which), chance.generator(0, "pulse")).to(stream.device)
     labels = stream.labels[which] if model.classes and stream.labels is not None else None
     parts = portions(len(which), batch)
-    made = torch.cat([glance(model.sample(z[part], None if labels is None else labels[part]).clamp(0, 1)) for part in parts])
-    real = torch.cat([glance(to_images(stream.pixels[which[part]])) for part in parts])
+    generated = _Glances(model.sample(z[part], None if labels is None else labels[part]).clamp(0, 1) for part in parts)
+    truth = _Glances(to_images(stream.pixels[which[part]]) for part in parts)
+    made, real = generated.features, truth.features
     apart, usual = _distances(made), _distances(real)
     near = NEAR * usual.amin(dim=1).median()
     figures = {
         "diversity": apart[apart.isfinite()].mean() / usual[usual.isfinite()].mean(),
         "copies": (apart.amin(dim=1) < near).double().mean(),
     }
+    if labels is not None:
+        figures |= _within_classes(apart, usual, labels)
+    figures["grid"] = torch.tensor(stands_out(truth.spectrum, generated.spectrum))
     figures["frechet"] = torch.tensor(frechet(real, made) if torch.isfinite(made).all() else torch.inf)
     return {f"pulse/{name}": value.float().to(stream.device) for name, value in figures.items()}
+
+
+class _Glances:
+    """Features of many images, and the mean of their spectra, taken a few images at a time."""
+
+    def __init__(self, some: Iterable[Images]) -> None:
+        pairs = [(glance(images), power(images)) for images in some]
+        self.features: Vectors = torch.cat([features for features, _ in pairs])
+        self.spectrum = torch.cat([spectra for _, spectra in pairs]).mean(dim=0)
+
+
+def _within_classes(apart: torch.Tensor, usual: torch.Tensor, labels: Labels) -> dict[str, torch.Tensor]:
+    """Mean distance between generated images of one class over that between real ones; nothing if no class has enough of them."""
+    ratios = []
+    for label in labels.unique():
+        own = labels == label
+        pairs = int(own.sum()) * (int(own.sum()) - 1)
+        if pairs >= LEAST * (LEAST - 1):
+            here, there = (each[own][:, own].masked_fill(torch.eye(int(own.sum()), dtype=torch.bool), 0).sum() for each in (apart, usual))
+            ratios.append(here / there.clamp(min=1e-9))
+    if not ratios:
+        return {}
+    return {"diversity_within": torch.stack(ratios).mean(), "diversity_least": torch.stack(ratios).amin()}
 
 
 def portions(count: int, most: int) -> list[slice]:

@@ -44,9 +44,10 @@ class TrainSettings:
     """With a budget: the network is taken a size larger for as long as it would see more images than this; 0 leaves it as it is."""
     batch: Annotated[int, Range(1, 65536, "images")] = 64
     """Images a step, over all processes together."""
-    by_class: bool = False
-    """Whether each batch lies in the order of its classes, if the data has any. A minibatch deviation, if the network has one, then mostly
-    compares images of one or two classes: else a generator may make one image of each, and nothing tells."""
+    by_class: bool = True
+    """Whether images of one class lie side by side in each batch, as many as the discriminator compares with one another (its minibatch
+    deviation), if the data has classes. Images of different classes differ in any case: without this, a generator may make a single
+    image of each class, and the comparison does not show it."""
     optimiser: Literal["adam", "muon"] = "adam"
     """What moves the weights. Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) makes all singular values of a
     kernel's step alike, Adam moves what is no wide kernel: fewer images for the same quality, each of them somewhat slower."""
@@ -105,6 +106,12 @@ def seconds(budget: str) -> float:
 def repairs(asked: TrainSettings) -> bool:
     """Whether the network repairs images of any size, and so learns from squares cut out of pictures."""
     return not hasattr(asked.model, "size")
+
+
+def neighbours(settings: TrainSettings) -> int:
+    """Images of one class that lie side by side in a batch: as many as the discriminator compares, 1 if it compares none."""
+    compared = getattr(settings.model, "group", 0) if settings.by_class and getattr(settings.model, "classes", 0) else 0
+    return max(1, compared)
 
 
 def resolve(asked: TrainSettings, data: Dataset | Scenes) -> TrainSettings:

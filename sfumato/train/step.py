@@ -20,7 +20,7 @@ from sfumato.objectives.base import Batch, Phase
 from sfumato.train.distributed import World
 from sfumato.train.optim import Average, learning_rate, movers
 from sfumato.train.schedule import Change, Schedule
-from sfumato.train.settings import TrainSettings, repairs
+from sfumato.train.settings import TrainSettings, neighbours, repairs
 from sfumato.train.transfer import begin
 
 
@@ -66,7 +66,7 @@ class Trainee:
         self.movers = movers(self.phases, settings)
         self.memories = {phase.name: phase.memory.to(device) for phase in self.phases if phase.memory is not None}
         self.stream = Stream(
-            data, batch=settings.batch, seed=settings.seed, device=device, patch=settings.patch, by_class=settings.by_class
+            data, batch=settings.batch, seed=settings.seed, device=device, patch=settings.patch, together=neighbours(settings)
         )
         self._fits()
 
