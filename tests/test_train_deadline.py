@@ -263,15 +263,15 @@ def test_a_cache_that_cannot_be_written_stops_nobody(monkeypatch, tmp_path):
 
 
 def test_the_time_that_sampling_and_saving_took_is_reserved_for_the_end(clock, settings):
-    watch = Deadline(settings, Costs(image=STEP / 8, sample=7.0, save=2.0, finish=4.0), clock.perf_counter, cycle=1)
+    watch = Deadline(settings, Costs(sample=7.0, save=2.0, finish=4.0), clock.perf_counter, cycle=1)
     plan_of = Schedule(8000)
-    clock.now = BUDGET - 13 - STEP - 0.1
+    clock.now = BUDGET - 13 - 0.1
     assert watch.look(800, plan_of, World()) is None
-    clock.now = BUDGET - 13 - STEP + 0.1
+    clock.now = BUDGET - 13 + 0.1
     assert watch.look(800, plan_of, World()).images == 800
     with watch.timed("save"):
-        clock.now -= 1.0  # it took less than nothing: all that counts is that it was the last time
-    assert watch.costs.end == 7.0 + 4.0 - 1.0
+        clock.now += 1.0
+    assert watch.costs.end == pytest.approx(7.0 + 4.0 + 1.0), "what it took the last time"
 
 
 changes = st.lists(st.tuples(st.floats(0, 1), st.floats(1.01, 4), st.sampled_from(["slower", "faster"])), max_size=8)
