@@ -111,7 +111,8 @@ def test_going_on_keeps_the_planned_length_and_measures_nothing(clock, tiny, bar
     assert second.notes == []
 
 
-def test_with_time_for_it_the_network_grows_and_the_run_goes_on_with_that_one(clock, bars, tiny, tmp_path):
+def test_with_time_for_it_the_network_grows_and_the_run_goes_on_with_that_one(clock, bars, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "STEPS", 1e-3)
     small = stylegan.Config(latent_dim=4, style_dim=4, mapping=1, width=2, discriminator_width=2, max_width=4, group=2, layers=1)
     settings = tiny("gan", budget="1h", model=small, sample_every=400, save_every=400)
     images = {}
