@@ -5,6 +5,7 @@ from jaxtyping import install_import_hook
 install_import_hook("sfumato", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 import dataclasses  # noqa: E402
+import itertools  # noqa: E402
 import os  # noqa: E402
 import struct  # noqa: E402
 from pathlib import Path  # noqa: E402
@@ -20,6 +21,16 @@ from sfumato.objectives import adversarial, cross_entropy, elbo, restoration  # 
 from sfumato.train.settings import TrainSettings  # noqa: E402
 
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def forgetful(monkeypatch, tmp_path_factory):
+    """Each test begins without speeds of earlier runs, and leaves none to others."""
+    path = tmp_path_factory.getbasetemp() / "speeds" / f"{next(_tests)}.json"
+    monkeypatch.setattr("sfumato.train.speeds._path", lambda: path)
+
+
+_tests = itertools.count()
 
 
 @pytest.fixture

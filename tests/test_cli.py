@@ -83,6 +83,26 @@ def test_a_start_brings_its_settings_along_and_flags_change_those(capsys, photos
     assert weights.load(tmp_path / "grouped").config.group == 2
 
 
+def test_the_data_says_which_classes_there_are_and_not_what_training_starts_from(capsys, photos, tmp_path, untrained):
+    for i in range(12):
+        picture(tmp_path / "classes" / "ab"[i % 2] / f"{i}.png", colour=20 * i)
+    size = {"size": (20, 20), "width": 4, "discriminator_width": 4}
+    for name, network in (("none", untrained("dcgan", **size)), ("three", untrained("dcgan", classes=3, **size))):
+        checkpoint.save(tmp_path / f"{name}.safetensors", network, network.config, {"data": {"classes": ["x", "y", "z"]}})
+    for start, data, classes, said in (
+        ("none", "classes", 2, "the tables of 2 classes begin afresh: the weights knew none"),
+        ("three", "classes", 2, "the tables of 3 classes begin afresh: the data has 2 others"),
+        ("three", "photos", 0, "the tables of 3 classes are left out"),
+    ):
+        train = ("train", "dcgan", "--data", str(tmp_path / data), "--start", str(tmp_path / f"{start}.safetensors"), "--threads", "1")
+        made = tmp_path / f"{start}-{data}"
+        code, out, _ = run(capsys, *train, "--images", "8", "--batch", "4", "--out", str(made))
+        assert code == 0
+        assert said in " ".join(out.split())
+        assert weights.load(made).classes == classes
+        assert run(capsys, *train, "--images", "16", "--batch", "4", "--out", str(made))[0] == 0, "and it can be prolonged"
+
+
 def test_help_is_quick_and_light():
     code = "import sys; sys.argv = ['sfumato', '--help']\nfrom sfumato.cli import main\ntry: main()\nexcept SystemExit: pass\n"
     code += "print([m for m in ('torch', 'tensorboard', 'PIL', 'av', 'safetensors') if m in sys.modules])"

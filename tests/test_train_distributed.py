@@ -51,7 +51,14 @@ def launch(folder, jobs, processes=2):
     plan = folder / "plan"
     plan.write_text(json.dumps([{"settings": trees.dump(settings), "run": str(run), "stop": stop} for settings, run, stop in jobs]))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes), __file__, str(plan)]
-    ended = subprocess.run(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=240, check=False)
+    ended = subprocess.run(
+        command,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "SFUMATO_CACHE": str(folder / "cache")},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
     results = [json.loads(path.read_text()) for i in range(processes) if (path := plan.with_suffix(f".{i}")).exists()]
     return ended.returncode, results, ended.stderr
 

@@ -242,7 +242,6 @@ def test_a_network_that_cannot_be_built_leaves_no_run_behind(tiny, bars, tmp_pat
     ("change", "message"),
     [
         ({"lr": 1e-3}, "lr = 0.003 there, 0.001 here"),
-        ({"images": 320}, "images = 160 there, 320 here"),
         ({"seed": 5, "batch": 16}, "batch = 8 there, 16 here"),
         ({"augment": augment.Config(flip=0.5)}, "augment.flip = 0.0 there, 0.5 here"),
         ({"budget": "1h"}, "budget = '' there, '1h' here"),

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -311,7 +312,7 @@ def models(*, runs: Path = Path("runs")) -> None:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the `sfumato` command. Exits with 2 after one clear line for a mistake of the user's, 130 after an interruption."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    began, arguments = time.perf_counter(), list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments[:1] in (["--version"], ["-V"]):
             console.print(f"sfumato {__version__}", highlight=False)
@@ -319,7 +320,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             with machine(None):
                 from sfumato.cli.training import train_recipe
 
-                train_recipe(arguments[1:], console)
+                train_recipe(arguments[1:], console, began)
         else:
             words = arguments or ["--help"]
             if not words[0].startswith("-") and words[0] not in verbs:

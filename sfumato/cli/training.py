@@ -22,8 +22,8 @@ from sfumato.train.progress import ProgressLine
 Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")]
 
 
-def train_recipe(arguments: list[str], console: Console) -> None:
-    """Trains the recipe that the first argument names, with the settings that the others change."""
+def train_recipe(arguments: list[str], console: Console, began: float) -> None:
+    """Trains the recipe that the first argument names, with the settings that the others change; a budget counts from `began`."""
     if not arguments or arguments[0].startswith("-"):
         lines = "\n".join(f"  {name:20} {summary(name)}" for name in RECIPES)
         raise SettingError(f"train needs a recipe first: sfumato train RECIPE [--data IMAGES] [--budget 30min]\n{lines}")
@@ -47,7 +47,7 @@ def train_recipe(arguments: list[str], console: Console) -> None:
             threads: Threads to compute with; all cores if not given.
 
         """
-        return functools.partial(_fit, name, default, settings, out=out, device=device, threads=threads, console=console)
+        return functools.partial(_fit, name, default, settings, out=out, device=device, threads=threads, console=console, began=began)
 
     flags.parsed(lambda: tyro.cli(run, prog=f"sfumato train {name}", description=summary(name), args=rest), flags.names(default))()
 
@@ -71,7 +71,10 @@ def _started(default: Any, arguments: list[str]) -> Any:
         return default
     lacking = getattr(model, "discriminator_width", None) == 0
     names = [field.name for field in dataclasses.fields(model) if lacking and field.name.startswith("discriminator")]
-    return dataclasses.replace(default, model=dataclasses.replace(model, **{each: getattr(default.model, each) for each in names}))
+    own = {each: getattr(default.model, each) for each in names}
+    # The data says which classes there are, not the weights: tables of other classes are made anew.
+    own |= {"classes": None} if hasattr(model, "classes") else {}
+    return dataclasses.replace(default, model=dataclasses.replace(model, **own))
 
 
 def _flag(arguments: list[str], name: str) -> str:
@@ -84,7 +87,9 @@ def _flag(arguments: list[str], name: str) -> str:
     return ""
 
 
-def _fit(name: str, default: Any, settings: Any, *, out: Path | None, device: str, threads: int | None, console: Console) -> None:
+def _fit(
+    name: str, default: Any, settings: Any, *, out: Path | None, device: str, threads: int | None, console: Console, began: float
+) -> None:
     runtime.set_threads(threads)
     source = settings.data
     path = Path(source).expanduser().resolve()
@@ -92,7 +97,7 @@ def _fit(name: str, default: Any, settings: Any, *, out: Path | None, device: st
     folder = out or Path("runs") / called
     line = ProgressLine(console)
     try:
-        model: Any = fit(settings, run=folder, watch=line, device=device)
+        model: Any = fit(settings, run=folder, watch=line, device=device, began=began)
     finally:
         line.close()
     if model.interrupted:

@@ -8,9 +8,9 @@ run killed at any moment goes on to the very weights it would have had.
 
 import contextlib
 import dataclasses
-import json
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,28 +26,39 @@ from sfumato.data.load import load
 from sfumato.data.scenes import load_scenes
 from sfumato.data.stream import middles
 from sfumato.store import checkpoint
-from sfumato.train import plan
+from sfumato.train import plan, speeds
 from sfumato.train.care import Care
+from sfumato.train.class_tables import Transfer
+from sfumato.train.deadline import Costs, Deadline
 from sfumato.train.distributed import World
 from sfumato.train.held_out import split_rule
 from sfumato.train.log import Figures, RunLog, Watch
 from sfumato.train.samples import health, measure, sheet
+from sfumato.train.schedule import Schedule
 from sfumato.train.settings import TrainSettings, named, repairs, resolve, shareable
 from sfumato.train.signals import Interrupts
 from sfumato.train.step import Trainee
 from sfumato.train.stored import State
 
 AT_MOST_LOST_S = 300.0
-"""A run is saved at least so often, in seconds, however slow it is: what a crash takes is counted in images by the settings alone."""
+"""A run is saved at least so often, in seconds, and every fifth of its budget, however slow it is: `save_every` counts images."""
 
 
 def fit(
-    asked: TrainSettings, *, run: Path | None = None, data: Dataset | Scenes | None = None, watch: Watch | None = None, device: str = "auto"
+    asked: TrainSettings,
+    *,
+    run: Path | None = None,
+    data: Dataset | Scenes | None = None,
+    watch: Watch | None = None,
+    device: str = "auto",
+    began: float | None = None,
 ) -> nn.Module:
     """Trains the network of `asked` and returns it: the average of its weights, with `config` and `card` attached.
 
     With a `run` folder, settings, log, samples, model and state are kept there, and the same call goes on where it stopped. On
     SIGINT or SIGTERM it saves and returns early, with `interrupted` set on the network. `data` replaces what `asked.data` names.
+    With more images or a longer budget than the run in the folder was given, that run is prolonged. A budget counts from this call, or
+    from when `time.perf_counter()` said `began`.
     Raises SettingError for a `run` folder with settings that no file could give back; CheckpointError if `run` belongs to other settings
     or images, or holds what is no run's; DivergenceError if a loss is no longer finite; StorageError if the disk does not take the files,
     or another process trains in `run`. The last state stays whole in each case.
@@ -58,26 +69,23 @@ def fit(
     with World(where) as world:
         listener = watch if watch and world.leads else Watch()
         with disk.alone(run) if run is not None and world.leads else contextlib.nullcontext():
-            return _train(asked, run=run, data=data, watch=listener, world=world, where=where)
+            return _train(asked, run, data, listener, world, where, time.perf_counter() if began is None else began)
 
 
 def _train(
-    asked: TrainSettings, *, run: Path | None, data: Dataset | Scenes | None, watch: Watch, world: World, where: torch.device
+    asked: TrainSettings,
+    run: Path | None,
+    data: Dataset | Scenes | None,
+    watch: Watch,
+    world: World,
+    where: torch.device,
+    began: float,
 ) -> nn.Module:
     """`fit`, in a world that is open."""
-    # Data, and what the network takes from it.
-    began = time.perf_counter()
-    data = _gathered(asked, run, data)
-    training, held_out = _parts(data, asked)
-    settings = _resolved(asked, training, run, world, where, watch, began)
-
-    # Network, optimisers, and the state they had when we stopped.
-    trainee = Trainee(settings, training, world, where, fresh=run is None or not _state(run).exists())
-    care = Care(trainee)
-    start, elapsed = _go_on(care, run, data)
-    if run is not None and world.leads:
-        _open(run, settings)
-    log = RunLog(run if world.leads else None, seen=start, elapsed=elapsed + time.perf_counter() - began)
+    job = _prepared(asked, run, data, watch, world, where, began)
+    care, trainee, data, start = job.care, job.care.trainee, job.data, job.start
+    log = RunLog(run if world.leads else None, seen=start, elapsed=job.elapsed + time.perf_counter() - began)
+    deadline = Deadline(trainee.settings, job.costs, lambda: log.elapsed, cycle=trainee.cycle)
     figures, seen, trained, saved = Figures(), start, False, log.elapsed
     model: Any = None
 
@@ -85,8 +93,9 @@ def _train(
         _tell(lines, seen, watch, log)
 
     with log, Interrupts() as interrupts:
-        watch.start(settings, trainee.model, seen, where, trainee.precision)
-        _greet(about(settings, data, training), _afresh(trainee) if not start else [], watch, log)
+        watch.start(trainee.settings, trainee.model, seen, where, trainee.precision)
+        _greet(about(trainee.settings, data, job.training), _afresh(trainee) if not start else [], watch, log)
+        say(job.notes)
         while True:
             # Was it sent back? What is said of it is said of where it is then, for a run that goes on forgets what came after.
             if care.sent_back:
@@ -95,14 +104,19 @@ def _train(
                 log.rewind(seen)
                 say([f"{care.why}, {lost - seen:,} images back"])
 
+            # Does the plan still hold?
+            say(plan.replanned(deadline, trainee, run, seen, repeats=seen > start))
+            settings = trainee.settings
+
             # Where are we? What is due at the start was done before the interruption.
             done, fresh = seen >= settings.images, seen > start
-            alarm = world.agree(2.0 if interrupts.caught else float(log.elapsed > saved + AT_MOST_LOST_S))
+            alarm = world.agree(2.0 if interrupts.caught else float(log.elapsed > saved + min(AT_MOST_LOST_S, deadline.budget / 5)))
             stop = done or alarm > 1
 
             # Samples and validation.
             if fresh and (done or _due(settings.sample_every, seen, settings)):
-                figures.add(_sample(care, held_out, log, seen))
+                with deadline.timed("sample"):
+                    figures.add(_sample(care, job.held_out, log, seen))
 
             # Log.
             if figures and (stop or _due(settings.log_every, seen, settings)):
@@ -120,33 +134,87 @@ def _train(
             if good:
                 care.keep(seen)
             if stop or (run is not None and (good or (fresh and alarm))):
-                # Asked once more for what is done already, the card says how long the training took and not how long the question.
-                model = _save(care, run, data, seen, log.elapsed if trained else elapsed, done)
+                # If the run was complete before this call, `minutes` keeps the training time and excludes the call.
+                model = _save(care, deadline, run, data, seen, log.elapsed if trained else job.elapsed, done)
                 saved = log.elapsed
             if stop:
                 break
 
             # Step.
             figures.add(care.step(seen))
+            deadline.step()
             trained = True
             seen += 0 if care.sent_back else settings.batch
             watch.step(seen, settings)
 
+    if trained and world.leads:
+        speeds.remember(speeds.key(settings, where, world.size), deadline.found())
     watch.finish(seen, settings, run, interrupted=not done)
     return model
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Job:
+    """All that a run has when its first step is due."""
+
+    care: Care
+    data: Dataset | Scenes
+    training: Dataset | Scenes
+    held_out: Dataset | Scenes | None
+    costs: Costs
+    start: int
+    """Images that the run had seen when it was stopped."""
+    elapsed: float
+    """Seconds that it had taken until then."""
+    notes: list[str]
+    """What is new of its plan."""
+
+
+def _prepared(
+    asked: TrainSettings,
+    run: Path | None,
+    data: Dataset | Scenes | None,
+    watch: Watch,
+    world: World,
+    where: torch.device,
+    began: float,
+) -> _Job:
+    """Data, network and optimisers, and the state and the plan that they had when the run in the folder stopped."""
+    data = _gathered(asked, run, data)
+    training, held_out = _parts(data, asked)
+    settings, costs = _resolved(asked, training, run, world, where, watch, began)
+    fresh, schedule = run is None or not _state(run).exists(), plan.recorded(run, settings)
+    care = Care(Trainee(settings, training, world, where, fresh=fresh, schedule=schedule))
+    start, elapsed = _go_on(care, run, data)
+    notes = plan.prolong(care.trainee, asked, costs, run, start, elapsed)
+    if run is not None and world.leads:
+        disk.sweep(run)
+        plan.record(run, care.trainee)
+    return _Job(
+        care=care,
+        data=data,
+        training=training,
+        held_out=held_out,
+        costs=costs,
+        start=start,
+        elapsed=elapsed,
+        notes=notes,
+    )
+
+
 def _resolved(
     asked: TrainSettings, training: Dataset | Scenes, run: Path | None, world: World, where: torch.device, watch: Watch, began: float
-) -> TrainSettings:
-    """The settings of the run: what was left open is taken from the data and the budget, or from the run that is in the folder."""
+) -> tuple[TrainSettings, Costs]:
+    """The settings of the run, and what it will take as far as that is known.
+
+    What was left open is taken from the data and the budget, or from the run that is in the folder.
+    """
     settings, earlier = resolve(asked, training), _earlier(run)
-    if earlier and settings.budget:
-        settings = plan.as_planned(settings, earlier)
-    elif settings.budget:
-        settings = plan.fit_to_budget(settings, training, world, where, watch, started=began)
+    if earlier is None:
+        return plan.fit_to_budget(settings, training, world, where, watch, started=began) if settings.budget else (settings, Costs())
+    settings = plan.as_planned(settings, earlier)
     _same(earlier, settings, run)
-    return settings
+    return settings, (plan.recalled(settings, world, where) if settings.budget else None) or Costs()
 
 
 def _refuse_lost(asked: TrainSettings, run: Path) -> None:
@@ -156,13 +224,6 @@ def _refuse_lost(asked: TrainSettings, run: Path) -> None:
             f"{told}, which is no part of sfumato, so that nothing could load what would be written to {run}; give it a file in the room "
             "of its kind, as CONTRIBUTING.md shows, or train without a run folder (run=None) and keep the network in memory"
         )
-
-
-def _open(run: Path, settings: TrainSettings) -> None:
-    """Clears the folder of what a killed run left half written, and writes down what the run is."""
-    disk.sweep(run)
-    if not (run / "settings.json").exists():
-        disk.write(run / "settings.json", json.dumps(trees.dump(shareable(settings)), indent=2) + "\n")
 
 
 def _sample(care: Care, held_out: Dataset | Scenes | None, log: RunLog, seen: int) -> dict[str, torch.Tensor]:
@@ -225,7 +286,11 @@ def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | S
 
 def _afresh(trainee: Trainee) -> list[str]:
     """What the weights that training began with did not include."""
-    return [f"{shareable(trainee.settings).start} has no {part}: it begins afresh" for part in trainee.origin.get("missing", [])]
+    start, origin = shareable(trainee.settings).start, trainee.origin
+    lines = [f"{start} has no {part}: it begins afresh" for part in origin.get("missing", [])]
+    if (transfer := origin.get("classes")) and (sentence := str(Transfer(**transfer))):
+        lines.append(f"{start}: {sentence}")
+    return lines
 
 
 def _told(trainee: Trainee) -> dict[str, Any]:
@@ -243,8 +308,15 @@ def finished(trainee: Trainee, done: bool) -> nn.Module:
     return model
 
 
-def describe(settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed: float, *, origin: dict[str, Any]) -> dict[str, Any]:
-    """The card that travels inside the model file; `origin` says with whose weights training began, if with any."""
+def describe(
+    settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed: float, *, origin: dict[str, Any], schedule: Schedule
+) -> dict[str, Any]:
+    """The card that travels inside the model file.
+
+    `origin` says with whose weights training began, if with any, and `schedule` how its plan changed, if it did. Changes that were to
+    come after `seen` images are left out.
+    """
+    changes = [change for change in schedule.changes if change.seen <= seen]
     return {
         "made_with": f"sfumato {__version__}, torch {torch.__version__}",
         "data": {
@@ -260,6 +332,7 @@ def describe(settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed
         "minutes": round(elapsed / 60, 2),
         "metrics": [],
         **({"started_from": origin} if origin else {}),
+        **({"plan": [{"images_seen": c.seen, "minutes": round(c.seconds / 60, 2), "note": str(c)} for c in changes]} if changes else {}),
     }
 
 
@@ -282,19 +355,21 @@ def _due(every: int, seen: int, settings: TrainSettings) -> bool:
     return seen // every > (seen - settings.batch) // every
 
 
-def _save(care: Care, run: Path | None, data: Dataset | Scenes, seen: int, elapsed: float, done: bool) -> Any:
+def _save(care: Care, deadline: Deadline, run: Path | None, data: Dataset | Scenes, seen: int, elapsed: float, done: bool) -> Any:
     """The network to use, with its settings and its card; with a `run` folder it is written there, and the state to go on from."""
     trainee = care.trainee
-    model: Any = finished(trainee, done)
+    with deadline.timed("finish") if done else contextlib.nullcontext():
+        model: Any = finished(trainee, done)
     # What stays in memory may tell where the images lie.
     settings, origin = (trainee.settings, trainee.origin) if run is None else (shareable(trainee.settings), _told(trainee))
-    card = describe(settings, data, seen, elapsed, origin=origin)
+    card = describe(settings, data, seen, elapsed, origin=origin, schedule=trainee.schedule)
     model.config, model.card, model.interrupted = trainee.settings.model, card, not done
     if run is not None and trainee.world.leads:
         info = {"seen": seen, "elapsed": elapsed, "data": data.fingerprint, "split_by": data.split_by, "origin": origin}
-        info |= care.save(seen, _state(run, "well"))
-        checkpoint.write_tensors(_state(run), trainee.tensors(), info)
-        checkpoint.save(run / "model.safetensors", model, model.config, card)
+        with deadline.timed("save"):
+            info |= care.save(seen, _state(run, "well"))
+            checkpoint.write_tensors(_state(run), trainee.tensors(), info)
+            checkpoint.save(run / "model.safetensors", model, model.config, card)
     trainee.world.wait()
     return model
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from sfumato.core.errors import SettingError
 from sfumato.objectives.base import Phase
+from sfumato.train.schedule import Schedule
 from sfumato.train.settings import TrainSettings
 
 _MATRIX = 32
@@ -89,10 +90,11 @@ def movers(phases: list[Phase], settings: TrainSettings) -> dict[str, Mover]:
     return result
 
 
-def learning_rate(settings: TrainSettings, seen: int) -> float:
-    """The step size after `seen` images: a linear rise, then a cosine from the peak to its end."""
-    rise = min(1.0, (seen + settings.batch) / settings.lr_warmup) if settings.lr_warmup else 1.0
-    fall = (1 + math.cos(math.pi * min(1.0, seen / settings.images))) / 2
+def learning_rate(settings: TrainSettings, seen: int, schedule: Schedule | None = None) -> float:
+    """The step size after `seen` images: a linear rise, then a cosine from the peak to its end, over a plan of `settings` or `schedule`."""
+    schedule = schedule or Schedule(settings.images)
+    rise = min(1.0, (seen - schedule.restart(seen) + settings.batch) / settings.lr_warmup) if settings.lr_warmup else 1.0
+    fall = (1 + math.cos(math.pi * schedule.progress(seen))) / 2
     return settings.lr * rise * (settings.lr_end + (1 - settings.lr_end) * fall)
 
 

@@ -51,12 +51,12 @@ class ProgressLine(Watch):
     def step(self, seen: int, settings: TrainSettings) -> None:
         if self.console.is_terminal:
             speed = self._speed or (seen - self._first) / max(1e-9, time.perf_counter() - self._began)
-            self._show(seen, speed, max(0, settings.images - seen) / max(speed, 1e-9))
+            self._show(seen, settings.images, speed, max(0, settings.images - seen) / max(speed, 1e-9))
 
     def row(self, row: Row, settings: TrainSettings) -> None:
         self._speed = row["images_per_second"]
         self._figures = "".join(f"  {text.format(row[name])}" for name, text in SHOWN if name in row)
-        self._show(row["images"], self._speed, row["seconds_left"])
+        self._show(row["images"], settings.images, self._speed, row["seconds_left"])
 
     def note(self, text: str) -> None:
         self.console.print(text, style="yellow", highlight=False)
@@ -67,10 +67,10 @@ class ProgressLine(Watch):
             kept = "saved; the same command goes on from here" if run else "nothing was kept, for there is no run folder"
             self.console.print(f"stopped after {seen:,} images; {kept}", style="yellow", highlight=False)
 
-    def _show(self, images: float, speed: float, left: float) -> None:
+    def _show(self, images: float, total: int, speed: float, left: float) -> None:
         line = f"{images:,.0f} images  {speed:,.{int(speed < 10)}f}/s  {clock(left)} left{self._figures}"
         if self.console.is_terminal and self._task is not None:
-            self._bar.update(self._task, completed=images, description=line)
+            self._bar.update(self._task, total=total, completed=images, description=line)
         else:
             self.console.print(line, highlight=False)
 

@@ -37,10 +37,10 @@ class TrainSettings:
     degrade: Any = Chain()
     """What is done to the images that a network is to repair."""
     images: Annotated[int, Range(1, 10**12, "images")] = 1_000_000
-    """Length of the run. Planned from the budget if there is one."""
+    """Length of the run. Planned from the budget if there is one. More than a run in the folder was given prolongs that run."""
     budget: str = ""
-    """Wall-clock time for the run, such as 90s, 20min or 2h: the speed is measured first, then the length is fitted to it. What an
-    objective does once at the end, such as fitting a mixture, comes on top."""
+    """Wall-clock time for the run, such as 90s, 20min or 2h: its length is fitted to the speed, again and again while it trains. What an
+    objective does once at the end, such as fitting a mixture, comes on top in the first run of its kind."""
     grow: Annotated[int, Range(0, 10**12, "images")] = 0
     """With a budget: the network is taken a size larger for as long as it would see more images than this; 0 leaves it as it is."""
     batch: Annotated[int, Range(1, 65536, "images")] = 64

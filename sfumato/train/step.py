@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import math
 
 import torch
 from torch import nn
@@ -18,6 +19,7 @@ from sfumato.models.base import Restores
 from sfumato.objectives.base import Batch, Phase
 from sfumato.train.distributed import World
 from sfumato.train.optim import Average, learning_rate, movers
+from sfumato.train.schedule import Change, Schedule
 from sfumato.train.settings import TrainSettings, neighbours, repairs
 from sfumato.train.transfer import begin
 
@@ -31,15 +33,29 @@ def damaged(batch: Batch, settings: TrainSettings) -> Batch:
 class Trainee:
     """A network in training: its weights, their average, and what moves them."""
 
-    def __init__(self, settings: TrainSettings, data: Dataset | Scenes, world: World, device: torch.device, *, fresh: bool = True) -> None:
-        """Unless it is `fresh`, `restore` follows, and what `settings.start` names is not asked for again."""
+    def __init__(
+        self,
+        settings: TrainSettings,
+        data: Dataset | Scenes,
+        world: World,
+        device: torch.device,
+        *,
+        fresh: bool = True,
+        schedule: Schedule | None = None,
+    ) -> None:
+        """Unless it is `fresh`, `restore` follows, and what `settings.start` names is not asked for again.
+
+        Without a `schedule` the plan is one of `settings.images`.
+        """
         self.settings, self.world, self.device = settings, world, device
+        self.schedule = schedule or Schedule(settings.images)
         self.pace = 1.0
         self.share = world.share(settings.batch)
         self.precision = runtime.precision(settings.precision, device)
         torch.manual_seed(chance.derive(settings.seed, "weights"))
         self.model: nn.Module = settings.model.build().to(device=device, memory_format=torch.channels_last).train()
-        self.origin = begin(self.model, settings.start) if settings.start and fresh else {}
+        classes = data.classes if getattr(settings.model, "classes", 0) else ()
+        self.origin = begin(self.model, settings.start, classes) if settings.start and fresh else {}
         if getattr(settings.objective, "freeze", 0) and "discriminator" in self.origin.get("missing", ()):
             raise SettingError(
                 f"objective.freeze = {settings.objective.freeze} would keep random weights as they are: {settings.start} has no "
@@ -53,6 +69,16 @@ class Trainee:
             data, batch=settings.batch, seed=settings.seed, device=device, patch=settings.patch, together=neighbours(settings)
         )
         self._fits()
+
+    @property
+    def cycle(self) -> int:
+        """Steps until every phase has been due once."""
+        return math.lcm(*(phase.every for phase in self.phases))
+
+    def follow(self, change: Change) -> None:
+        """Trains by another plan from now on."""
+        self.schedule = self.schedule.changed(change)
+        self.settings = dataclasses.replace(self.settings, images=self.schedule.images)
 
     def step(self, seen: int) -> dict[str, torch.Tensor]:
         """Trains on the batch after `seen` images and returns the phases' figures, those of the whole batch.
@@ -105,7 +131,7 @@ class Trainee:
         rng = chance.generator(self.settings.seed, "batch", seen)
         clean, labels = self.stream.at(seen, self.share)
         labels = labels if getattr(self.settings.model, "classes", 0) else None
-        progress = min(1.0, seen / self.settings.images)
+        progress = self.schedule.progress(seen)
         batch = Batch(
             clean=clean, degraded=clean, labels=labels, rng=rng, seen=seen, progress=progress, part=self.world.rank, parts=self.world.size
         )
@@ -149,7 +175,7 @@ class Trainee:
 
         # Refuse what is not a number.
         self._guard(phase, losses, seen)
-        self.movers[phase.name].step(self.pace * learning_rate(self.settings, seen))
+        self.movers[phase.name].step(self.pace * learning_rate(self.settings, seen, self.schedule))
         return losses
 
     def _guard(self, phase: Phase, losses: dict[str, torch.Tensor], seen: int) -> None:

@@ -1,18 +1,23 @@
 """Training that begins with the weights of another network."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from sfumato.core.errors import SettingError
+from sfumato.core.errors import SettingError, SfumatoError
+from sfumato.core.settings import parse
+from sfumato.models.base import Classifies, Samples
 from sfumato.store import checkpoint, weights
+from sfumato.train.class_tables import Transfer, transferred
 
 
-def begin(model: nn.Module, start: str) -> dict[str, Any]:
-    """Gives `model` the weights of the model that `start` names, and says for the card what that was.
+def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> dict[str, Any]:
+    """Gives `model`, trained to tell `classes` apart, the weights of the model that `start` names; says for the card what that was.
 
-    What `start` lacks as a whole, such as a discriminator, begins afresh and is listed as `missing`. Of a pair of networks for grey and
+    What `start` lacks as a whole, such as a discriminator, begins afresh and is listed as `missing`; what belongs to classes that it does
+    not have begins afresh too, and `classes` says so (`class_tables`). Of a pair of networks for grey and
     for colour images it is the one that takes as many channels. Raises UnknownNameError or
     CheckpointError if there is no such model, SettingError, naming the first difference, if its weights do not fit.
     """
@@ -22,6 +27,7 @@ def begin(model: nn.Module, start: str) -> dict[str, Any]:
     if not getattr(model, "both", False):
         grey = getattr(model, "channels", 3) == 1
         tensors, card = _member(tensors, grey=grey), card.get("grey" if grey else "colour", card)
+    tensors, transfer = _with_classes(tensors, header, model, classes)
     parts = {name.split(".")[0] for name in tensors}
     missing = sorted({name.split(".")[0] for name in own} - parts)
     wanted = {name: value for name, value in own.items() if name.split(".")[0] in parts}
@@ -30,7 +36,22 @@ def begin(model: nn.Module, start: str) -> dict[str, Any]:
         raise SettingError(f"start = {start!r} does not fit this network: {problem}; give its settings to model, or leave start unset")
     model.load_state_dict({**own, **tensors})
     data = {key: card.get("data", {}).get(key) for key in ("name", "sha256", "terms")}
-    return {"model": start, "data": data, **spent(card), "missing": missing}
+    told = {"classes": transfer.dump()} if transfer else {}
+    return {"model": start, "data": data, **spent(card), "missing": missing, **told}
+
+
+def _with_classes(
+    tensors: dict[str, torch.Tensor], header: dict[str, Any], model: nn.Module, classes: Sequence[str]
+) -> tuple[dict[str, torch.Tensor], Transfer | None]:
+    """`tensors` for the classes of `model`, and what became of those that they were trained on, if they are others."""
+    if not isinstance(model, Samples | Classifies):
+        return tensors, None
+    names = (header.get("card", {}).get("data") or {}).get("classes") or ()
+    try:
+        config = parse(header["model"])
+        return transferred(tensors, config, model, there=list(map(str, names)), here=classes)
+    except (SfumatoError, KeyError, TypeError, AttributeError):
+        return tensors, None  # what does not fit is told by name
 
 
 def spent(card: dict[str, Any]) -> dict[str, float]:

@@ -1,0 +1,97 @@
+"""How far a run has come, by a plan that may change on the way.
+
+A plan is a number of images. Progress goes from 0 to 1 and is a function of the images seen and of the recorded changes alone, so
+that a run that goes on replays it exactly. Where the machine turns out slower or faster than planned, progress goes on from where it
+is, along a straight line to 1 at the new end: no step size jumps. A run that a person prolongs goes on as a run of the new length
+does after as many images.
+"""
+
+import dataclasses
+import itertools
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Reason = Literal["slower", "faster", "over", "prolonged"]
+SENTENCES = {
+    "slower": "the machine is slower than planned: {images:,} images instead of {before:,}",
+    "faster": "the machine is faster than planned: {images:,} images instead of {before:,}",
+    "over": "the budget is used up: the run ends after {images:,} images instead of {before:,}",
+    "prolonged": "prolonged at {seen:,} of {before:,} images: it goes on to {images:,}",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """One change of plan."""
+
+    seen: int
+    """Images seen when the plan changed."""
+    images: int
+    """Length of the run from then on, in images."""
+    before: int
+    """Length of the run until then."""
+    seconds: float
+    """Time that training had taken by then."""
+    reason: Reason
+
+    def __str__(self) -> str:
+        return SENTENCES[self.reason].format(**dataclasses.asdict(self))
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The plan that a run began with, and the changes of it in the order of the images seen."""
+
+    first: int
+    """Length of the run as planned at its start, in images."""
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def images(self) -> int:
+        """Length of the run as planned now, in images."""
+        return self.changes[-1].images if self.changes else self.first
+
+    def progress(self, seen: int) -> float:
+        """The share of the run, in [0, 1], that is over after `seen` images.
+
+        >>> Schedule(100).progress(25)
+        0.25
+        """
+        start, done, end = 0, 0.0, self.first
+        for change in self.changes:
+            if change.seen > seen:
+                break
+            done = change.seen / change.images if change.reason == "prolonged" else _between(change.seen, start, done, end)
+            start, end = change.seen, change.images
+        return _between(seen, start, done, end)
+
+    def restart(self, seen: int) -> int:
+        """Images after which the step size last began to rise from zero: 0, or where the run was prolonged."""
+        return max((c.seen for c in self.changes if c.reason == "prolonged" and c.seen <= seen), default=0)
+
+    def changed(self, change: Change) -> "Schedule":
+        """The schedule with one more change; changes that were to come after it are forgotten."""
+        return Schedule(self.first, (*(c for c in self.changes if c.seen <= change.seen), change))
+
+    def dump(self) -> dict[str, Any]:
+        """The schedule as JSON; `Schedule.parse(schedule.dump()) == schedule`."""
+        return {"images": self.first, "changes": [dataclasses.asdict(change) for change in self.changes]}
+
+    @staticmethod
+    def parse(tree: Any) -> "Schedule":
+        """The schedule that `dump` wrote. Raises ValueError for anything else."""
+        try:
+            changes = tuple(Change(**change) for change in tree["changes"])
+            numbers = [tree["images"], *(n for c in changes for n in (c.seen, c.images, c.before))]
+            whole = all(type(n) is int and n >= 0 for n in numbers) and all(c.reason in SENTENCES for c in changes)
+            ordered = all(a.seen <= b.seen for a, b in itertools.pairwise(changes)) and all(c.seen <= c.images for c in changes)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ValueError("no record of a plan") from error
+        if not (whole and ordered and tree["images"] and all(isinstance(c.seconds, int | float) for c in changes)):
+            raise ValueError("no record of a plan that a run can have had")
+        return Schedule(tree["images"], changes)
+
+
+def _between(seen: int, start: int, done: float, end: int) -> float:
+    """Progress on the straight line from `done` at `start` to 1 at `end`."""
+    return min(1.0, done + (1 - done) * (seen - start) / (end - start)) if end > start else 1.0

@@ -1,0 +1,124 @@
+"""A run can be prolonged: with more images, or a longer budget, the same folder goes on, and exactly so."""
+
+import dataclasses
+import json
+import signal
+
+import pytest
+import torch
+
+from sfumato.core.errors import CheckpointError
+from sfumato.store import checkpoint
+from sfumato.train import plan
+from sfumato.train.deadline import Costs
+from sfumato.train.log import Watch
+from sfumato.train.loop import fit
+from sfumato.train.optim import learning_rate
+from sfumato.train.schedule import Change, Schedule
+
+
+class Listener(Watch):
+    """Remembers what it is told, and kills the run after so many images."""
+
+    def __init__(self, kill=None):
+        self.notes, self.kill = [], kill
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def step(self, seen, settings):
+        if seen == self.kill:
+            raise MemoryError
+
+
+def same(one, other):
+    mine, theirs = (checkpoint.read_tensors(run / "state" / "state.safetensors")[0] for run in (one, other))
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
+
+
+@pytest.mark.parametrize("kind", ["classifier", "gan"])
+def test_a_finished_run_goes_on_exactly_and_says_so(kind, tiny, bars, tmp_path):
+    short, long, listener = tiny(kind, images=80), tiny(kind, images=160), Listener()
+    for name in ("straight", "killed"):
+        fit(short, data=bars, run=tmp_path / name, device="cpu")
+    model = fit(long, data=bars, run=tmp_path / "straight", device="cpu", watch=listener)
+    sentence = "prolonged at 80 of 80 images: it goes on to 160"
+    assert listener.notes == [sentence]
+    assert (model.card["images_seen"], model.card["training"]["images"]) == (160, 160)
+    assert [(each["images_seen"], each["note"]) for each in model.card["plan"]] == [(80, sentence)]
+    assert json.loads((tmp_path / "straight" / "settings.json").read_text())["images"] == 160
+    for after in (88, 136):
+        with pytest.raises(MemoryError):
+            fit(long, data=bars, run=tmp_path / "killed", device="cpu", watch=Listener(kill=after))
+    again = Listener()
+    fit(long, data=bars, run=tmp_path / "killed", device="cpu", watch=again)
+    assert again.notes == [], "what is in the log already is not said again"
+    assert same(tmp_path / "straight", tmp_path / "killed")
+    notes = [line for line in (tmp_path / "killed" / "log.jsonl").read_text().splitlines() if sentence in line]
+    assert len(notes) == 1
+
+
+def test_it_can_be_prolonged_again_and_before_its_end(tiny, bars, tmp_path):
+    with pytest.raises(MemoryError):
+        fit(tiny("classifier", images=160), data=bars, run=tmp_path, device="cpu", watch=Listener(kill=104))
+    model = fit(tiny("classifier", images=240), data=bars, run=tmp_path, device="cpu")
+    model = fit(tiny("classifier", images=320), data=bars, run=tmp_path, device="cpu")
+    told = [each["note"] for each in model.card["plan"]]
+    assert told == ["prolonged at 96 of 160 images: it goes on to 240", "prolonged at 240 of 240 images: it goes on to 320"]
+    assert model.card["images_seen"] == 320
+
+
+def test_it_trains_on_as_a_run_of_the_new_length_and_rises_once_more(tiny):
+    settings = dataclasses.replace(tiny("classifier"), images=400, batch=10, lr=1.0, lr_warmup=50, lr_end=0.0)
+    schedule = Schedule(400, (Change(seen=400, images=800, before=400, seconds=1.0, reason="prolonged"),))
+    whole = Schedule(800)
+    assert schedule.progress(390) == 0.975
+    assert [schedule.progress(seen) for seen in (400, 600, 800)] == [whole.progress(seen) for seen in (400, 600, 800)]
+    assert learning_rate(settings, 400, schedule) == pytest.approx(0.2 * learning_rate(settings, 400, whole))
+    assert learning_rate(settings, 440, schedule) == pytest.approx(learning_rate(settings, 440, whole))
+
+
+def test_a_run_is_not_shortened(tiny, bars, tmp_path):
+    fit(tiny("classifier", images=80), data=bars, run=tmp_path, device="cpu")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(
+        CheckpointError, match=r"images = 40, and the run in .* is one of 80 \(80 images seen\): a run can be prolonged, not"
+    ):
+        fit(tiny("classifier", images=40), data=bars, run=tmp_path, device="cpu")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_longer_budget_prolongs_a_run_and_a_shorter_one_does_not(tiny, bars, tmp_path, monkeypatch):
+    """How fast the machine is does not matter: training is said to take a thousandth of a second an image, and stops after a step."""
+    monkeypatch.setattr(plan, "_measured", lambda *arguments: Costs(image=1e-3))
+    settings, run = tiny("classifier", budget="50min", sample_every=10**7, save_every=10**7), tmp_path / "run"
+    planned = fit(settings, data=bars, run=run, device="cpu", watch=Stop()).card["training"]["images"]
+    same_time = fit(dataclasses.replace(settings, budget="3000s"), data=bars, run=run, device="cpu", watch=Stop())
+    assert "plan" not in same_time.card, "it is the same length of time"
+    assert same_time.card["training"]["images"] == planned > 2 * 10**6
+    model = fit(dataclasses.replace(settings, budget="100min"), data=bars, run=run, device="cpu", watch=Stop())
+    assert model.card["training"]["budget"] == "100min"
+    assert model.card["training"]["images"] == pytest.approx(2 * planned, rel=0.05)
+    (told,) = model.card["plan"]
+    assert told["note"].startswith(f"prolonged at 16 of {planned:,} images: it goes on to")
+    with pytest.raises(
+        CheckpointError, match=r"budget = 50min, and the run in .* was given 100min \(24 images seen\): a run can be prolonged"
+    ):
+        fit(settings, data=bars, run=run, device="cpu")
+
+
+class Stop(Watch):
+    """Interrupts the run after its first step."""
+
+    def step(self, seen, settings):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_a_longer_budget_that_is_used_up_is_refused(tiny, bars, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "_measured", lambda *arguments: Costs(image=1e-3))
+    fit(tiny("classifier", budget="10min"), data=bars, run=tmp_path, device="cpu", watch=Stop())
+    path = tmp_path / "state" / "state.safetensors"
+    tensors, info = checkpoint.read_tensors(path)
+    checkpoint.write_tensors(path, tensors, {**info, "elapsed": 1800.0})
+    with pytest.raises(CheckpointError, match=r"budget = 20min, and the run in .* has taken 30\.0 min already; give it more"):
+        fit(tiny("classifier", budget="20min"), data=bars, run=tmp_path, device="cpu")
