@@ -9,6 +9,7 @@ SfumatoError
 ├── CheckpointError     a model or a run on disk cannot be read, or does not fit
 ├── StorageError        the disk is full, read-only or not ours
 ├── DivergenceError     training produced NaN or infinity
+├── ProcessError        another process of the same run has ended
 └── MissingExtraError   an optional dependency is not installed
 """
 
@@ -47,6 +48,10 @@ class StorageError(SfumatoError, OSError):
 
 class DivergenceError(SfumatoError, ArithmeticError):
     """Training produced NaN or infinity; the state on disk is the last good one."""
+
+
+class ProcessError(SfumatoError, RuntimeError):
+    """Another process of the same run has ended or cannot be reached; the state on disk is whole."""
 
 
 class MissingExtraError(SfumatoError, ImportError):

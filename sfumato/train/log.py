@@ -125,7 +125,8 @@ class RunLog:
         if self.run is not None and self._tensorboard is not None:
             with disk.storing(self.run / "tensorboard"):
                 for name, value in row.items():
-                    self._tensorboard.add_scalar(name, value, seen)
+                    if math.isfinite(value):
+                        self._tensorboard.add_scalar(name, value, seen)
         return row
 
     def note(self, text: str, seen: int) -> None:

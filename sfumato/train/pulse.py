@@ -20,8 +20,11 @@ def pulse(model: Samples, stream: Stream, *, batch: int = COUNT) -> dict[str, to
     """Figures of the images that `model` makes of the same latents at every call, `batch` at once, against the same real ones.
 
     `frechet` is the distance of the two clouds of features, `diversity` the mean distance between generated images over that between
-    real ones, `copies` the share of generated images that are nearly another one.
+    real ones, `copies` the share of generated images that are nearly another one. Fewer than two images have no figures; real
+    images that are all the same have no `diversity` and no `copies`.
     """
+    if len(stream.pixels) < 2:
+        return {}
     which = torch.randperm(len(stream.pixels), generator=chance.generator(0, "pulse, real"))[:COUNT].to(stream.device)
     z = latents(model, len(which), chance.generator(0, "pulse")).to(stream.device)
     labels = stream.labels[which] if model.classes and stream.labels is not None else None
@@ -30,10 +33,10 @@ def pulse(model: Samples, stream: Stream, *, batch: int = COUNT) -> dict[str, to
     real = torch.cat([glance(to_images(stream.pixels[which[part]])) for part in parts])
     apart, usual = _distances(made), _distances(real)
     near = NEAR * usual.amin(dim=1).median()
-    figures = {
-        "diversity": apart[apart.isfinite()].mean() / usual[usual.isfinite()].mean(),
-        "copies": (apart.amin(dim=1) < near).double().mean(),
-    }
+    figures: dict[str, torch.Tensor] = {}
+    if (among_real := usual[usual.isfinite()]).any():
+        figures["diversity"] = apart[apart.isfinite()].mean() / among_real.mean()
+        figures["copies"] = (apart.amin(dim=1) < near).double().mean()
     figures["frechet"] = torch.tensor(frechet(real, made) if torch.isfinite(made).all() else torch.inf)
     return {f"pulse/{name}": value.float().to(stream.device) for name, value in figures.items()}
 
