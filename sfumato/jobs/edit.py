@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sfumato.core import disk, runtime
+from sfumato.core import disk, outputs, runtime
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, to_pixels
 from sfumato.data import files
@@ -80,11 +80,17 @@ def asked(found: Directions, words: Sequence[str]) -> list[Move]:
 
 def save(done: Edited, out: Path, network: Any, *, start: dict[str, Any]) -> list[Path]:
     """Writes the image after to `out`, and beside it, as .json, all that `replay` needs: the `start` and the moves. Returns the paths."""
+    _, told = output_files(out)
     files.save_image(out, to_pixels(done.images[1:]))
-    told = out.with_suffix(".json")
     moves = [vars(move) | {"layers": list(move.layers), "vector": list(move.vector)} for move in done.moves]
     disk.write(told, json.dumps({"is": KIND, "weights": weights_hash(network), "start": start, "moves": moves}, indent=1) + "\n")
     return [out, told]
+
+
+def output_files(out: Path) -> list[Path]:
+    """The files that `save` will write. Raises SettingError for the ending of a file that cannot be written."""
+    outputs.check_ending(out, files.FORMATS, "pictures")
+    return [out, out.with_suffix(".json")]
 
 
 def replay(model: str | Path | nn.Module, path: Path, *, device: str = "auto") -> tuple[Edited, dict[str, Any]]:

@@ -6,7 +6,6 @@ what was written there by its bytes, so that a file that somebody changed since 
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from sfumato import __version__
 from sfumato.core import disk
+from sfumato.core.disk import digest
 from sfumato.jobs.remedy import Request
 from sfumato.metrics.features import weights_hash
 from sfumato.store import weights
@@ -45,8 +45,9 @@ class Entry:
 class Manifest:
     """The lines of one output folder; without a path, of none."""
 
-    def __init__(self, path: Path | None, request: Request) -> None:
-        self.path, self.asked = path, _asked(request)
+    def __init__(self, path: Path | None, request: Request | Facts) -> None:
+        """`request` is what is asked for: of `restore`, or as facts for JSON, of another verb."""
+        self.path, self.asked = path, _asked(request) if isinstance(request, Request) else request
         self._last: dict[str, dict[str, Any]] = {}
         self._made: dict[str, set[tuple[str, str]]] = {}
         if path is None or not path.exists():
@@ -88,13 +89,7 @@ class Manifest:
         row = {**dataclasses.asdict(entry), "source": os.path.abspath(path), "place": self._place(target)}
         row |= {**facts, "made": made} if made else {}
         self._note(row)
-        with disk.storing(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab+") as file:
-                # A line that was cut short must not swallow this one.
-                if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
-                    file.write(b"\n")
-                file.write(json.dumps(row).encode() + b"\n")
+        disk.append_line(self.path, json.dumps(row))
 
     def _note(self, row: dict[str, Any]) -> None:
         self._last[row["place"]] = row
@@ -103,15 +98,6 @@ class Manifest:
 
     def _place(self, target: Path) -> str:
         return os.path.relpath(target, self.path.parent) if self.path else str(target)
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file; empty if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
 
 
 def _asked(request: Request) -> dict[str, Any]:
