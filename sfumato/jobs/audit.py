@@ -98,11 +98,11 @@ def audit(
     training images, and like `evaluate`.
     """
     if count < LEAST:
-        raise SettingError(f"count = {count} is below {LEAST}: of so few images nothing can be said")
+        raise SettingError(f"count = {count} is below {LEAST}: of so few images nothing can be said; give a larger --count")
     network, where = sampler(model).to(runtime.device(device)), runtime.device(device)
     train, test = compared(network, data)
     if len(train) < 2 * LEAST:
-        raise DataError(f"{train.name} has {len(train)} images to compare with; an audit wants at least {2 * LEAST}")
+        raise DataError(f"{train.name} has {len(train)} images to compare with; an audit wants at least {2 * LEAST}; name more with --data")
     observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
     observer = observer.to(where)
     made = generate(network, count, seed=seed, device=device)

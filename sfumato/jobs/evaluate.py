@@ -225,13 +225,19 @@ def facts(observer: Describes) -> dict[str, str]:
 def suited(observer: Any, network: Any) -> Describes:
     """`observer`, if it can look at the images of `network`. Raises SettingError if it makes no features, or takes other images."""
     if not isinstance(observer, Describes):
-        raise SettingError(f"features: a {type(observer).__name__} gives no feature vectors; name a classifier, squeezenet or inception")
+        raise SettingError(
+            f"features: a {type(observer).__name__} gives no feature vectors; name a classifier, squeezenet or inception with --features"
+        )
     if isinstance(observer, Named) and network.channels not in (1, observer.channels):
-        raise SettingError(f"features: that network looks at grey or coloured images; the model's have {network.channels} channels")
+        raise SettingError(
+            f"features: that network looks at grey or coloured images, the model's have {network.channels} channels; "
+            "name another with --features"
+        )
     takes, makes = ((getattr(n, "size", None), getattr(n, "channels", None)) for n in (observer, network))
     if isinstance(observer, Classifies) and takes != makes:
         raise SettingError(
-            f"features: that network takes images of size {takes[0]} and {takes[1]} channels, the model's have {makes[0]} and {makes[1]}"
+            f"features: that network takes images of size {takes[0]} and {takes[1]} channels, the model's have {makes[0]} and {makes[1]}; "
+            "name another with --features"
         )
     return observer
 

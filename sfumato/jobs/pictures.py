@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from sfumato.core import disk
+from sfumato.core import disk, outputs
 from sfumato.core.errors import DataError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.data import files
 from sfumato.data.decode import SUFFIXES
@@ -60,6 +60,8 @@ def restore_pictures(
         raise SettingError(f"{out} is one picture and there are {len(found)} to repair; give a folder with --out")
     if not alone and out.suffix.lower() in SUFFIXES | _OTHERS:
         raise SettingError(f"{out}: pictures are written as {', '.join(files.FORMATS)}; choose another --out")
+    if alone:
+        outputs.check(out)
     folder = out.parent if alone else out
     masks = [] if mask is None else [mask] if mask.is_file() else mask.rglob("*")
     originals = {path.resolve() for path, _ in found} | {path.resolve() for path in masks}
