@@ -97,6 +97,18 @@ def test_a_ledger_that_is_spoilt_makes_nothing_replaceable(content, tmp_path):
         written(tmp_path / "a.png")
 
 
+def test_a_ledger_that_cannot_be_added_to_is_told_before_the_work(tmp_path):
+    (tmp_path / outputs.LEDGER).mkdir()
+    with pytest.raises(StorageError, match="cannot be read and written"), outputs.reserved([tmp_path / "a.png"], by="mix"):
+        pytest.fail("the work began")
+
+
+def test_names_that_no_path_can_have_are_not_what_is_read(tmp_path):
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    assert written(tmp_path / "a.png", reads=("nul\0", "~nobody-is-called-so/x", tmp_path / "loop.png")) == "ours"
+    assert written(tmp_path / "loop.png", overwrite=True) == "ours"
+
+
 def test_the_same_result_again_adds_no_line(tmp_path):
     for _ in range(3):
         written(tmp_path / "a.png")

@@ -26,10 +26,14 @@ class Ledger:
     """The results in one folder, each with its SHA-256 and the command that wrote it."""
 
     def __init__(self, folder: Path) -> None:
+        """Reads the rows that there are. Raises StorageError if the file cannot be read and added to."""
         self.path = folder / LEDGER
         self._rows: dict[str, dict[str, Any]] = {}
-        if not self.path.is_file():
+        if not os.path.lexists(self.path):
             return
+        # Told now: a result that cannot be noted after the work would be lost.
+        if not self.path.is_file() or not os.access(self.path, os.R_OK | os.W_OK):
+            raise StorageError(f"{self.path}: cannot be read and written; remove it, or choose another place")
         with disk.storing(self.path):
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
         for line in lines:
@@ -145,10 +149,10 @@ def reserved(
     `reads` are never replaced. Raises SettingError for a path that is no file's name, is read, or is not free; StorageError for one that
     cannot be written.
     """
-    originals = {Path(each).expanduser().resolve() for each in reads if each is not None}
+    originals = {os.path.realpath(os.path.expanduser(each)) for each in reads if each is not None and "\0" not in str(each)}
     for path in paths:
         check(path)
-        if path.resolve() in originals:
+        if os.path.realpath(path) in originals:
             raise SettingError(f"{path} is read and would be written over; choose another --out")
     held = Reservation(paths, by, overwrite=overwrite)
     held.check(replaces=replaces)

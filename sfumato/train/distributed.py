@@ -15,7 +15,7 @@ from torch import distributed, nn
 from sfumato.core.errors import ProcessError, SettingError, SfumatoError
 
 _openings = itertools.count()
-_CONNECTION = ("gloo", "nccl", "peer", "connection", "broken pipe", "timed out", "timeout", "socket", "rendezvous")
+_CONNECTION = ("peer", "connection", "broken pipe", "timed out", "timeout", "socket", "rendezvous", "remote process")
 """Words of which one is in every message of a backend that has lost another process; its errors have no class of their own."""
 
 
