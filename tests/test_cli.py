@@ -133,7 +133,7 @@ def test_train_then_generate(capsys, photos, tmp_path, monkeypatch):
     assert run(capsys, "train", "dcgan", "--data", str(photos), *SMALL)[0] == 0
     assert (tmp_path / "runs" / "photos" / "model.safetensors").exists()
     assert run(capsys, "generate", "runs/photos", "-n", "3", "--out", "new", "--threads", "1")[0] == 0
-    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["00000.png", "00001.png", "00002.png", "grid.png"]
+    assert sorted(p.name for p in (tmp_path / "new").glob("[!.]*")) == ["00000.png", "00001.png", "00002.png", "grid.png"]
     code, out, _ = run(capsys, "models")
     assert code == 0
     assert "runs/photos" in out

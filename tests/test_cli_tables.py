@@ -76,3 +76,11 @@ def test_a_run_is_seen_to_move_before_the_first_row_of_its_log(terminal, tiny, b
     assert ("24 images" in written.getvalue()) is terminal
     assert "80 images" in written.getvalue()
     assert "accuracy" in written.getvalue().split("80 images")[-1], "the row stays, with its figures"
+
+
+def test_a_figure_that_is_no_number_is_a_dash(tiny):
+    written = io.StringIO()
+    line = ProgressLine(Console(file=written, width=100))
+    clock = {"images": 8.0, "images_per_second": 4.0, "seconds_left": 2.0}
+    line.row({**clock, "generator/diversity": float("inf"), "classify/accuracy": float("nan")}, tiny("gan"))
+    assert written.getvalue().split("left")[1].split() == ["accuracy", "-", "diversity", "-"]

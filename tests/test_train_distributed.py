@@ -1,19 +1,22 @@
 """Several processes train as one would. Run as a program, this file is what `torchrun` starts: it trains what it is told to."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from sfumato.core import settings as trees
-from sfumato.core.errors import SettingError, StorageError
+from sfumato.core.errors import ProcessError, SettingError, StorageError
 from sfumato.models import stylegan
 from sfumato.store import checkpoint
 from sfumato.train.distributed import World
@@ -152,6 +155,47 @@ def test_going_on_is_exact_and_an_error_in_one_process_ends_all(together, runs, 
     assert code != 0
     assert results[0][0] == earlier[0][0], "stopped and gone on, the run ends where the other did"
     assert "file/run: cannot be written" in results[0][1]["error"], printed
+
+
+def begun(run, processes):
+    """Waits for the first row of the log."""
+    while not ((run / "log.jsonl").exists() and '"images_per_second"' in (run / "log.jsonl").read_text()):
+        assert all(process.poll() is None for process in processes)
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", [0, 1])
+def test_one_killed_process_ends_the_other_with_one_line(victim, bars_file, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "OMP_NUM_THREADS": "1"}
+    words = ["train", "dcgan", "--data", bars_file, "--images", "10000000", "--log-every", "8", "--save-every", "10000000"]
+    words += ["--model.width", "4", "--model.size", "8", "8", "--batch", "8", "--out", str(tmp_path / "run")]
+    with contextlib.ExitStack() as held:
+        processes = []
+        for rank in range(2):
+            said = held.enter_context((tmp_path / f"said.{rank}").open("w"))
+            environment = {**os.environ, **shared, "RANK": str(rank)}
+            command = [sys.executable, "-m", "sfumato", *words]
+            process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=said)
+            processes.append(held.enter_context(process))
+            held.callback(process.kill)
+        begun(tmp_path / "run", processes)
+        processes[victim].kill()
+        code = processes[1 - victim].wait()
+    (line,) = (tmp_path / f"said.{1 - victim}").read_text().splitlines()
+    assert code == 2
+    assert f"process {1 - victim} of 2: another process of this run has ended" in line
+
+
+def test_an_error_that_is_not_about_the_connection_is_left_as_it_is(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    world = World()
+    world._explain(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    world._explain(ValueError("connection"))
+    with pytest.raises(ProcessError, match=r"\(Connection closed by peer \[127.0.0.1\]:9\)"):
+        world._explain(RuntimeError("[/gloo/pair.cc:553] Connection closed by peer [127.0.0.1]:9. This is typically caused by a crash."))
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(monkeypatch):

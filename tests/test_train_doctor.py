@@ -193,6 +193,13 @@ def test_the_pulse_knows_good_from_bad_and_many_from_few():
     assert broken["pulse/frechet"] == torch.inf
 
 
+@pytest.mark.parametrize("pixels", [torch.zeros(1, 1, 8, 8), torch.full((5, 1, 8, 8), 9)], ids=["one image", "five equal images"])
+def test_the_pulse_of_images_without_any_variety_holds_finite_figures_only(pixels):
+    data = Dataset(name="few", pixels=pixels.to(torch.uint8), labels=None, classes=(), terms="drawn for tests")
+    figures = pulse(Painter(lambda z: torch.rand(len(z), 1, 8, 8)), Stream(data, batch=8, seed=0))
+    assert all(torch.isfinite(value) for value in figures.values())
+
+
 def test_a_dial_that_was_set_beyond_its_limits_is_not_turned_the_wrong_way():
     memories = controller(target=0.2)
     visits(Doctor(acts=True), memories, {"discriminator/told_apart": 0.99}, times=PATIENCE)

@@ -74,6 +74,19 @@ def test_divergence_names_the_phase_and_the_term_and_leaves_the_last_state(how, 
     assert same_weights(healed, fit(settings, data=bars, device="cpu")), "once healthy, it goes on to the very same weights"
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "why"), [(False, "(the norm of the gradients is too large for float32)"), (True, "(in another process)")]
+)
+def test_divergence_without_a_bad_value_names_what_is_true(elsewhere, why, poison, tiny, bars, monkeypatch):
+    """Finite gradients whose squares are not, and gradients that are not finite in another process only."""
+    trainee = Trainee(resolve(tiny("classifier"), bars), bars, World(), torch.device("cpu"))
+    if elsewhere:
+        monkeypatch.setattr(trainee.world, "agree", lambda number: 1.0)
+    with poison(0, lambda loss: loss * (1 if elsewhere else 1e30)), pytest.raises(DivergenceError) as told:
+        trainee.step(0)
+    assert why in str(told.value)
+
+
 def test_divergence_of_one_side_of_a_gan_is_told_from_the_others(tiny, bars, monkeypatch):
     monkeypatch.setattr(adversarial, "discriminator_loss", lambda kind, real, fake: real.sum() * float("inf"))
     with pytest.raises(DivergenceError, match="phase 'discriminator'"):

@@ -23,12 +23,13 @@ from sfumato.core.text import printable
 
 
 @verb
-def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", threads: int | None = None) -> None:
+def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", overwrite: bool = False, threads: int | None = None) -> None:
     """Two minutes on a CPU: draw letters, train a generator on them, look at it and at the bundled models.
 
     Args:
         out: Folder for the picture, the page and the trained model.
         budget: Time for the training, such as 75s or 10min.
+        overwrite: Replace files that are there, even if no earlier `demo` wrote them.
         threads: Threads to compute with; all cores if not given.
 
     """
@@ -36,7 +37,7 @@ def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", threads: int 
         from sfumato.jobs.demo import demo as run
         from sfumato.train.progress import ProgressLine
 
-        paths = run(out, budget=budget, watch=ProgressLine(console))
+        paths = run(out, budget=budget, overwrite=overwrite, watch=ProgressLine(console))
         console.print(f"picture: {paths['picture']}\npage:    {paths['page']}\nmodel:   {paths['model']}", highlight=False)
 
 
@@ -61,6 +62,7 @@ def generate(
     label: str | None = None,
     truncation: float = 1.0,
     columns: int | None = None,
+    overwrite: bool = False,
     out: Path = Path("out"),
     device: Device = "auto",
     threads: int | None = None,
@@ -75,19 +77,28 @@ def generate(
         label: Class to show, by name; without it each seed shows its own.
         truncation: How far from the mean image: 0 is that image, 1 as trained; between them images are better and less various.
         columns: Images per row of the sheet.
-        out: A folder for a sheet and single files, or a picture file for the sheet alone.
+        overwrite: Replace files that are there, even if no earlier `generate` wrote them.
+        out: A folder for a sheet and single files, or a picture file for the sheet alone. Files that are done are not made again.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
 
     """
     with machine(threads):
+        from sfumato.core import outputs
         from sfumato.jobs import generate as job
+        from sfumato.jobs.generate_files import generate_files
 
-        network = job.sampler(model)
+        if columns is not None and columns < 1:
+            raise SettingError(f"columns = {columns} must be at least 1")
         chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
-        images = job.generate(network, n, seed=seed, seeds=chosen, label=label, truncation=truncation, device=device)
-        paths = job.save(images, out, names=job.file_names(network, chosen, label), columns=columns)
-        console.print(f"{len(images)} images in {out}" if len(paths) > 1 else f"{len(images)} images in {paths[0]}", highlight=False)
+        options: Any = {"label": label, "truncation": truncation, "device": device}
+        with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=(model,)):
+            network, before = job.sampler(model), 0
+            if job.output_files(out) == [out]:
+                job.save(job.generate(network, n, seeds=chosen, **options), out, names=(), columns=columns)
+            else:
+                before = generate_files(network, chosen, out, columns=columns, overwrite=overwrite, reads=(model,), **options).done_before
+        console.print(f"{len(chosen)} images in {out}{f', {before} of them done before' if before else ''}", highlight=False)
 
 
 for each in (*editing.VERBS, *dreaming.VERBS):
@@ -110,6 +121,7 @@ def evaluate(
     precision: Literal["auto", "fp32", "bf16"] = "fp32",
     ensemble: Literal[1, 4, 8] = 1,
     accuracy_score: bool = False,
+    overwrite: bool = False,
     out: Path | None = None,
     device: Device = "auto",
     threads: int | None = None,
@@ -133,36 +145,43 @@ def evaluate(
         precision: Number format in which likelihoods and repairs are computed; bf16 takes about half the time where the hardware has it.
         ensemble: For networks that repair: mean over so many ways to see a picture, mirrored (4) and turned as well (8).
         accuracy_score: Also train a classifier on 60,000 generated images and test it on real ones (takes minutes).
+        overwrite: Replace files that are there, even if no earlier `evaluate` wrote them.
         out: A JSON file for the figures and their protocols.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
 
     """
     with machine(threads):
+        from sfumato.core import outputs
         from sfumato.jobs import evaluate as job
 
-        if restore is not None:
-            from sfumato.jobs.trials import judge
+        if accuracy_score and restore is not None:
+            raise SettingError("--accuracy-score is for generators; it has no effect with --restore")
+        if ensemble != 1 and restore is None:
+            raise SettingError(f"ensemble = {ensemble} is for networks that repair; it has no effect without --restore")
+        measured: Any = {"compare": compare, "precision": precision, "device": device}
+        drawn: Any = {"features": features, "count": count, "whole": whole, "samples": samples, "images": images, "seed": seed}
+        with outputs.reserved(job.output_files(out), by="evaluate", overwrite=overwrite, reads=(model, data)):
+            if restore is not None:
+                from sfumato.jobs.trials import judge
 
+                with progress():
+                    report = judge(model, restore, data or "set12", ensemble=ensemble, **measured)
+            else:
+                if accuracy_score:
+                    from sfumato.jobs.score import check
+
+                    check(model, data)
+                with progress():
+                    report = job.evaluate(model, data, **measured, **drawn)
             if accuracy_score:
-                raise SettingError("--accuracy-score is for generators; it has no effect with --restore")
-            with progress():
-                report = judge(model, restore, data or "set12", compare=compare, precision=precision, ensemble=ensemble, device=device)
-        else:
-            if ensemble != 1:
-                raise SettingError(f"ensemble = {ensemble} is for networks that repair; it has no effect without --restore")
-            options: Any = {"features": features, "compare": compare, "count": count, "whole": whole, "samples": samples}
-            options |= {"images": images, "seed": seed}
-            with progress():
-                report = job.evaluate(model, data, precision=precision, device=device, **options)
-        if accuracy_score:
-            from sfumato.jobs.score import accuracy_score as score
-            from sfumato.train.progress import ProgressLine
+                from sfumato.jobs.score import accuracy_score as score
+                from sfumato.train.progress import ProgressLine
 
-            report.append(score(model, data, seed=seed, watch=ProgressLine(console), device=device))
-        show(console, report, title=f"{model}, {restore}" if restore else model)
-        if out:
-            console.print(f"figures in {job.save(report, out)}", highlight=False)
+                report.append(score(model, data, seed=seed, watch=ProgressLine(console), device=device))
+            show(console, report, title=f"{model}, {restore}" if restore else model)
+            if out:
+                console.print(f"figures in {job.save(report, out)}", highlight=False)
 
 
 @verb
@@ -173,6 +192,7 @@ def audit(
     features: str | None = None,
     count: int = 1000,
     seed: int = 0,
+    overwrite: bool = False,
     out: Path = Path("audit"),
     device: Device = "auto",
     threads: int | None = None,
@@ -185,18 +205,21 @@ def audit(
         features: The network in whose features images are near, as for evaluate.
         count: Images to generate.
         seed: Seed of the first.
+        overwrite: Replace files that are there, even if no earlier `audit` wrote them.
         out: Folder for the sheets and audit.json.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
 
     """
     with machine(threads):
+        from sfumato.core import outputs
         from sfumato.jobs import audit as job
 
-        with progress():
-            found = job.audit(model, data, features=features, count=count, seed=seed, device=device)
-        show(console, found.report, title=model)
-        console.print(f"{job.told(found)}\npairs to look at: {', '.join(map(str, job.save(found, out)))}", highlight=False)
+        with outputs.reserved(job.output_files(out), by="audit", overwrite=overwrite, reads=(model, data)):
+            with progress():
+                found = job.audit(model, data, features=features, count=count, seed=seed, device=device)
+            show(console, found.report, title=model)
+            console.print(f"{job.told(found)}\npairs to look at: {', '.join(map(str, job.save(found, out)))}", highlight=False)
 
 
 @verb
@@ -268,19 +291,20 @@ def restore(
 
 
 @verb
-def import_(file: File, *, out: Path | None = None) -> None:
+def import_(file: File, *, overwrite: bool = False, out: Path | None = None) -> None:
     """Take over somebody's weights (.pth, .pt, .pkl, .safetensors): recognised by names and shapes, nothing in the file is run.
 
     Args:
         file: DnCNN, FDnCNN, FFDNet, DRUNet, IMDN, RRDBNet, SRVGGNetCompact or NAFNet, in their authors' layouts; StyleGAN2-ADA's
             pickles and rosinality's files; StyleGAN3's and R3GAN's pickles, of which the tensors are taken.
+        overwrite: Replace a file that is there.
         out: Where to write our file; by default beside the other, under the same name.
 
     """
     with machine(1):
         from sfumato.jobs.importing import import_weights
 
-        for line in import_weights(Path(file), out):
+        for line in import_weights(Path(file), out, overwrite=overwrite):
             console.print(line, highlight=False)
 
 

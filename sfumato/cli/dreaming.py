@@ -87,7 +87,7 @@ def dream(
     given = dict(locals())
     with machine(threads):
         from sfumato.jobs import dream as job
-        from sfumato.jobs import dream_files, eyes
+        from sfumato.jobs import dream_files, dream_seeds, eyes
 
         _check(given)
         if layers is not None:
@@ -104,18 +104,21 @@ def dream(
                 raise SettingError("--through has no effect on that dream, which went through no generator; leave it out")
             through = through or (maker and dream_files.near(maker, "--through"))
             size = "x".join(map(str, told["size"])) if "size" in told else size
-        seeing = eyes.eyes(network, device=device, tell=lambda words: console.print(words, highlight=False))
-        if replay is not None:
-            dream_files.complete(told, seeing, pictures, guide=guide, mask=mask)
-        with _progress(preview) as watch:
-            if through is not None:
-                _through(through, seeing, how, n, shows, out, watch, overwrite=overwrite)
-            elif not pictures:
-                _noise(seeing, how, _size(size), n, guide, out, watch, overwrite=overwrite)
+        with _reserved(given, how, through) as (targets, held), _progress(preview) as watch:
+            shape = _size(size)
+            seeing = eyes.eyes(network, device=device, tell=lambda words: console.print(words, highlight=False))
+            if replay is not None:
+                dream_files.complete(told, seeing, pictures, guide=guide, mask=mask)
+            if through is not None or not pictures:
+                options: Any = {"overwrite": overwrite, "watch": watch, "tell": _tell}
+                if through is not None:
+                    dream_seeds.dream_styles(through, seeing, how, targets, held, shows=shows, **options)
+                else:
+                    dream_seeds.dream_noise(seeing, how, targets, held, size=shape, guide=guide, **options)
             elif zoom:
-                _zoom(pictures, seeing, how, zoom, fps, guide, out, overwrite=overwrite)
+                _zoom(pictures, seeing, how, zoom, fps, guide, targets[0])
             elif _is_film(pictures):
-                _film(Path(pictures[0]), seeing, how, guide, out, overwrite=overwrite)
+                _film(Path(pictures[0]), seeing, how, guide, targets[0], overwrite=overwrite)
             else:
                 _pictures(pictures, seeing, how, guide, mask, out, watch, overwrite=overwrite)
 
@@ -149,17 +152,28 @@ def features(
     with machine(threads):
         from rich.progress import Progress
 
+        from sfumato.core import outputs
         from sfumato.jobs import atlas as job
         from sfumato.jobs.eyes import eyes
 
-        seeing = eyes(network, device=device)
-        (target,) = _targets(out or Path(f"{Path(network).stem}-{layer or seeing.usual}.png"), 1, seed, overwrite=overwrite)
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        with contextlib.ExitStack() as stack:
+
+            def reserve(name: str) -> Path:
+                target = out or Path(f"{Path(network).stem}-{name}.png")
+                paths = job.output_files(target)
+                stack.enter_context(outputs.reserved(paths, by="features", overwrite=overwrite, reads=(network,), replaces=False))
+                return target
+
+            # The name of a layer that is not named is known only of the network.
+            target = reserve(layer or "") if out or layer else None
+            seeing = eyes(network, device=device)
+            target = target or reserve(seeing.usual)
+            progress = stack.enter_context(Progress(console=console, transient=True, disable=not console.is_terminal))
             task = progress.add_task(f"{layer or seeing.usual} of {network}", total=None)
             images, chosen = job.atlas(
                 seeing, layer, channels=channels, steps=steps, seed=seed, tell=lambda i, of: progress.update(task, completed=i, total=of)
             )
-        paths = job.save(images, chosen, target, seeing, layer)
+            paths = job.save(images, chosen, target, seeing, layer)
         console.print(f"{len(chosen)} channels of {layer or seeing.usual}: {', '.join(map(str, paths))}", highlight=False)
 
 
@@ -195,14 +209,61 @@ def _progress(preview: Path | None) -> Iterator[Any]:
         yield watch
 
 
+@contextlib.contextmanager
+def _reserved(given: dict[str, Any], how: Any, through: str | None) -> Iterator[Any]:
+    """The files that the dream goes to, checked before a network is loaded, and their reservation; pictures have theirs one by one."""
+    from sfumato.core import outputs
+    from sfumato.jobs import dream_files
+
+    pictures, out, preview = given["pictures"], given["out"], given["preview"]
+    by_seed = through is not None or not pictures
+    if by_seed:
+        targets = _targets(out or Path("dream.png"), given["n"], how.seed)
+        paths = [path for target in targets for path in dream_files.output_files(target)]
+    elif given["zoom"] or _is_film(pictures):
+        paths = targets = [_film_target(given)]
+    else:
+        dream_files.planned(pictures, _pictures_target(pictures, out), overwrite=given["overwrite"])
+        paths = targets = []
+    looks = [] if preview is None else [preview]
+    for look in looks:
+        dream_files.output_files(look)
+    options: Any = {"overwrite": given["overwrite"], "reads": (*pictures, given["guide"], given["mask"], given["replay"], through)}
+    # What begins with a seed is known again, and goes on where it stopped.
+    with outputs.reserved(paths, by="dream", replaces=by_seed, **options) as held, outputs.reserved(looks, by="dream preview", **options):
+        yield targets, held
+
+
+def _film_target(given: dict[str, Any]) -> Path:
+    """Where a fall into a picture or a film goes to. Raises SettingError for a name or a rate that cannot be."""
+    from sfumato.core import outputs
+    from sfumato.data.files import check_animation
+    from sfumato.jobs.dream_films import MOVING
+
+    path = Path(given["pictures"][0])
+    if given["zoom"]:
+        target = given["out"] or Path(f"{path.stem}-dream.gif")
+        check_animation(target, given["fps"])
+        return target
+    ending = path.suffix if path.suffix in (".gif", ".webp", ".mkv") else ".mp4"
+    target = given["out"] or Path(f"{path.stem}-dream{ending}")
+    if path.suffix.lower() in MOVING:
+        check_animation(target, 1.0)
+    else:
+        outputs.check_ending(target, (".mp4", ".mkv"), "films")
+    return target
+
+
+def _pictures_target(pictures: Names, out: Path | None) -> Path:
+    alone = len(pictures) == 1 and Path(pictures[0]).is_file()
+    return out or Path(f"{Path(pictures[0]).stem}-dream.png" if alone else "dreams")
+
+
 def _pictures(
     pictures: Names, seeing: Any, how: Any, guide: Path | None, mask: Path | None, out: Path | None, watch: Any, *, overwrite: bool
 ) -> None:
     from sfumato.core.errors import ImageError
     from sfumato.jobs.dream_files import dream_pictures
-
-    alone = len(pictures) == 1 and Path(pictures[0]).is_file()
-    target = out or Path(f"{Path(pictures[0]).stem}-dream.png" if alone else "dreams")
 
     def tell(done: Any, number: int, count: int) -> None:
         if count > 1 or done.out is not None:
@@ -210,52 +271,22 @@ def _pictures(
             words = f"{done.source}: {done.words} -> {done.out}" if done.out else f"failed: {done.words}"
             console.print(place + words, markup=False, highlight=False, soft_wrap=True)
 
+    target = _pictures_target(pictures, out)
     made = dream_pictures(pictures, target, seeing, how, guide=guide, mask=mask, overwrite=overwrite, tell=tell, watch=watch)
     if failed := [done for done in made if done.out is None]:
         raise ImageError(failed[0].words if len(made) == 1 else f"{len(failed)} of {len(made)} pictures failed")
 
 
-def _noise(
-    seeing: Any, how: Any, size: tuple[int, int], n: int, guide: Path | None, out: Path | None, watch: Any, *, overwrite: bool
-) -> None:
-    from sfumato.jobs import dream as job
-    from sfumato.jobs import dream_files
-
-    targets = _targets(out or Path("dream.png"), n, how.seed, overwrite=overwrite)
-    shown = None if guide is None else dream_files.picture_of(guide)
-    done = job.dream(None, seeing, how, size=size, n=n, guide=shown, tell=watch)
-    told = [
-        dream_files.recipe(seeing, dataclasses.replace(job.resolved(how, seeing, fresh=True), seed=how.seed + i), *pair)
-        | {"size": size}
-        | dream_files.named(guide=guide)
-        for i, pair in enumerate(zip(done.before, done.after, strict=True))
-    ]
-    dream_files.keep_images(done.images, targets, told)
-    for target, before, after in zip(targets, done.before, done.after, strict=True):
-        console.print(f"{dream_files.rise(before, after)} -> {target}", highlight=False)
+def _tell(target: Path, words: str) -> None:
+    console.print(f"{words} -> {target}", highlight=False)
 
 
-def _through(generator: str, seeing: Any, how: Any, n: int, shows: str | None, out: Path | None, watch: Any, *, overwrite: bool) -> None:
-    from sfumato.jobs import dream_files
-    from sfumato.jobs.dream_latent import dream_through
-
-    targets = _targets(out or Path("dream.png"), n, how.seed, overwrite=overwrite)
-    found = dream_through(generator, seeing, how, n=n, shows=shows, tell=watch)
-    dream_files.keep_images(found.dreamt.images, targets, dream_files.latent_recipes(found, seeing, how, generator))
-    for target, before, after in zip(targets, found.dreamt.before, found.dreamt.after, strict=True):
-        console.print(f"{dream_files.rise(before, after)} -> {target}", highlight=False)
-
-
-def _zoom(
-    pictures: Names, seeing: Any, how: Any, frames: int, fps: float, guide: Path | None, out: Path | None, *, overwrite: bool
-) -> None:
+def _zoom(pictures: Names, seeing: Any, how: Any, frames: int, fps: float, guide: Path | None, target: Path) -> None:
     from sfumato.core.image import to_pixels
-    from sfumato.data.files import check_animation, save_animation
-    from sfumato.jobs.dream_files import free, picture_of
+    from sfumato.data.files import save_animation
+    from sfumato.jobs.dream_files import picture_of
     from sfumato.jobs.dream_films import falling
 
-    target = free(out or Path(f"{Path(pictures[0]).stem}-dream.gif"), told=False, overwrite=overwrite)
-    check_animation(target, fps)
     shown = None if guide is None else picture_of(guide)
     made = []
     with _frames() as tell:
@@ -266,12 +297,10 @@ def _zoom(
     console.print(f"{len(made)} frames -> {target}", highlight=False)
 
 
-def _film(path: Path, seeing: Any, how: Any, guide: Path | None, out: Path | None, *, overwrite: bool) -> None:
-    from sfumato.jobs.dream_files import free, picture_of
+def _film(path: Path, seeing: Any, how: Any, guide: Path | None, target: Path, *, overwrite: bool) -> None:
+    from sfumato.jobs.dream_files import picture_of
     from sfumato.jobs.dream_films import Dreamer, dream_film
 
-    ending = path.suffix if path.suffix in (".gif", ".webp", ".mkv") else ".mp4"
-    target = free(out or Path(f"{path.stem}-dream{ending}"), told=False, overwrite=overwrite)
     dreamer = Dreamer(seeing, how, guide=None if guide is None else picture_of(guide))
     with _frames() as tell:
         count = dream_film(path, target, dreamer, overwrite=overwrite, tell=tell)
@@ -295,18 +324,18 @@ def _is_film(pictures: Names) -> bool:
     return is_film(pictures) or (len(pictures) == 1 and moving(Path(pictures[0])))
 
 
-def _targets(out: Path, n: int, seed: int, *, overwrite: bool) -> list[Path]:
+def _targets(out: Path, n: int, seed: int) -> list[Path]:
+    from sfumato.core import outputs
     from sfumato.data.files import FORMATS
-    from sfumato.jobs.dream_files import free
 
-    if out.suffix and out.suffix.lower() not in FORMATS:
-        raise SettingError(f"{out}: pictures are written as {', '.join(FORMATS)}; choose another --out")
+    if out.suffix:
+        outputs.check_ending(out, FORMATS, "pictures")
     if n == 1:
-        return [free(out if out.suffix else out / "dream.png", overwrite=overwrite)]
+        return [out if out.suffix else out / "dream.png"]
     if out.suffix and out != Path("dream.png"):
         raise SettingError(f"{out} is one picture and there are {n} to make; give a folder with --out")
     folder = Path("dreams") if out.suffix else out
-    return [free(folder / f"{seed + i:05d}.png", overwrite=overwrite) for i in range(n)]
+    return [folder / f"{seed + i:05d}.png" for i in range(n)]
 
 
 OCTAVES = {"octaves", "ratio", "jitter", "bands", "variation"}

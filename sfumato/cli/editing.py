@@ -23,6 +23,7 @@ def interpolate(
     loop: bool = True,
     fps: float = 24.0,
     enlarge: int = 4,
+    overwrite: bool = False,
     out: Path = Path("walk.gif"),
     device: Device = "auto",
     threads: int | None = None,
@@ -40,17 +41,21 @@ def interpolate(
         loop: Go back to the first seed at the end.
         fps: Frames a second.
         enlarge: Side of a pixel in the film.
+        overwrite: Replace files that are there, even if no earlier `interpolate` wrote them.
         out: The film; .mp4 needs the extra `video`.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
 
     """
     with machine(threads):
+        from sfumato.core import outputs
         from sfumato.jobs import interpolate as job
 
         options: Any = {"label": label, "truncation": truncation, "space": space, "even": even, "loop": loop, "device": device}
-        frames = job.interpolate(model, seeds, steps=steps, **options)
-        console.print(f"{len(frames)} frames in {job.save(frames, out, fps=fps, enlarge=enlarge)}", highlight=False)
+        paths = job.output_files(out, fps=fps, enlarge=enlarge)
+        with outputs.reserved(paths, by="interpolate", overwrite=overwrite, reads=(model,)):
+            frames = job.interpolate(model, seeds, steps=steps, **options)
+            console.print(f"{len(frames)} frames in {job.save(frames, out, fps=fps, enlarge=enlarge)}", highlight=False)
 
 
 def mix(
@@ -61,6 +66,7 @@ def mix(
     layers: str | None = None,
     label: str | None = None,
     truncation: float = 1.0,
+    overwrite: bool = False,
     out: Path = Path("mix.png"),
     device: Device = "auto",
     threads: int | None = None,
@@ -74,17 +80,20 @@ def mix(
         layers: Which layers come from the columns, coarse to fine, such as 0-3 or 5; by default the coarser half.
         label: Class to show, by name; without it each seed shows its own, and a mixture that of its row.
         truncation: How far from the mean image: 0 is that image, 1 as trained.
+        overwrite: Replace files that are there, even if no earlier `mix` wrote them.
         out: The picture of them all.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
 
     """
     with machine(threads):
+        from sfumato.core import outputs
         from sfumato.jobs import mix as job
 
         span = None if layers is None else flags.span(layers)
-        images = job.mix(model, rows, columns, layers=span, label=label, truncation=truncation, device=device)
-        console.print(f"{len(rows)} x {len(columns)} mixtures in {job.save(images, out, columns=len(columns))}", highlight=False)
+        with outputs.reserved(job.output_files(out), by="mix", overwrite=overwrite, reads=(model,)):
+            images = job.mix(model, rows, columns, layers=span, label=label, truncation=truncation, device=device)
+            console.print(f"{len(rows)} x {len(columns)} mixtures in {job.save(images, out, columns=len(columns))}", highlight=False)
 
 
 def project(
@@ -97,6 +106,7 @@ def project(
     noise: bool = True,
     features: str | None = None,
     seed: int = 0,
+    overwrite: bool = False,
     out: Path | None = None,
     device: Device = "auto",
     threads: int | None = None,
@@ -112,19 +122,23 @@ def project(
         noise: Fit the noise as well, where the model has such.
         features: A model in whose layers pictures are compared, beside their pixels.
         seed: Seed of the search.
+        overwrite: Replace files that are there, even if no earlier `project` wrote them.
         out: The styles' file; by default named after the picture, here: of shoe.png, shoe-projected.safetensors.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
 
     """
     with machine(threads):
+        from sfumato.core import outputs
         from sfumato.jobs import generate
         from sfumato.jobs import project as job
 
-        network = generate.sampler(model)
+        target = out or Path(Path(picture).stem + "-projected.safetensors")
         options: Any = {"layers": layers, "noise": noise, "features": features, "seed": seed, "device": device}
-        found = job.project(network, picture, steps=steps, label=label, **options)
-        paths = job.save(found, out or Path(Path(picture).stem + "-projected.safetensors"), network)
+        with outputs.reserved(job.output_files(target, picture), by="project", overwrite=overwrite, reads=(model, picture)):
+            network = generate.sampler(model)
+            found = job.project(network, picture, steps=steps, label=label, **options)
+            paths = job.save(found, target, network)
         console.print(f"{found.psnr:.1f} dB from the picture: {', '.join(map(str, paths))}", highlight=False)
 
 
@@ -139,6 +153,7 @@ def directions(
     layers: str | None = None,
     label: str | None = None,
     seed: int = 0,
+    overwrite: bool = False,
     out: Path = DIRECTIONS,
     device: Device = "auto",
     threads: int | None = None,
@@ -156,12 +171,14 @@ def directions(
         layers: Which layers to move, coarse to fine, such as 0-3 or 5; by default all.
         label: Class to look in, by name; by default all.
         seed: Seed of the images that are looked at.
+        overwrite: Replace files that are there, even if no earlier `directions` wrote them.
         out: The directions' file.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
 
     """
     with machine(threads):
+        from sfumato.core import outputs
         from sfumato.core.errors import SettingError
         from sfumato.jobs import directions as job
         from sfumato.jobs import generate
@@ -171,13 +188,14 @@ def directions(
             raise SettingError("--name and --features have no effect without --examples")
         if examples is not None:
             _idle("with --examples", how=how != "principal", count=count != COUNT)
-        network = generate.sampler(model)
         options: Any = {"layers": None if layers is None else flags.span(layers), "label": label, "seed": seed, "device": device}
-        if examples is None:
-            found = job.directions(network, how, count=count, **options)
-        else:
-            found = from_examples(network, *examples, name=name, features=features, **options)
-        paths = job.save(found, out, network, seed=seed, label=label)
+        with outputs.reserved(job.output_files(out), by="directions", overwrite=overwrite, reads=(model,)):
+            network = generate.sampler(model)
+            if examples is None:
+                found = job.directions(network, how, count=count, **options)
+            else:
+                found = from_examples(network, *examples, name=name, features=features, **options)
+            paths = job.save(found, out, network, seed=seed, label=label)
         for i, (each, strength) in enumerate(zip(found.names, found.strengths, strict=True)):
             console.print(f"{i:3} {each} ({strength:.1%})" if examples is None else each, highlight=False)
         console.print(f"directions: {', '.join(map(str, paths))}", highlight=False)
@@ -193,6 +211,7 @@ def edit(
     label: str | None = None,
     truncation: float = 1.0,
     replay: Path | None = None,
+    overwrite: bool = False,
     out: Path = Path("edit.png"),
     device: Device = "auto",
     threads: int | None = None,
@@ -208,30 +227,34 @@ def edit(
         label: Class of the seed's image, by name.
         truncation: How far the seed's image is from the mean one.
         replay: An edit's .json, to do that again instead; --styles says where its styles are now.
+        overwrite: Replace files that are there, even if no earlier `edit` wrote them.
         out: The picture; the .json lies beside it.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
 
     """
     with machine(threads):
+        from sfumato.core import outputs
         from sfumato.core.errors import SettingError
         from sfumato.jobs import directions as found
         from sfumato.jobs import edit as job
         from sfumato.jobs import generate
 
-        network = generate.sampler(model)
         if replay is not None:
             drawn = {"seed": seed != 0, "label": label is not None, "truncation": truncation != 1}
             found_in = {"moves": bool(moves), "directions": directions != DIRECTIONS}
             _idle("with --replay, which does what the file says", **drawn, **found_in)
-            done, start = job.replay(network, replay, styles=styles, device=device)
-        else:
-            if not moves:
-                raise SettingError("nothing to do; give --moves, such as brighter=2, or --replay an edit")
-            start = _start(seed, styles, label, truncation)
-            asked = job.asked(found.load(directions, network), moves)
-            done = job.edit(network, job.begun(network, start), asked, device=device)
-        console.print(f"edit: {', '.join(map(str, job.save(done, out, network, start=start)))}", highlight=False)
+        elif not moves:
+            raise SettingError("nothing to do; give --moves, such as brighter=2, or --replay an edit")
+        start = _start(seed, styles, label, truncation) if replay is None else {}
+        with outputs.reserved(job.output_files(out), by="edit", overwrite=overwrite, reads=(model, directions, styles)):
+            network = generate.sampler(model)
+            if replay is not None:
+                done, start = job.replay(network, replay, styles=styles, device=device)
+            else:
+                asked = job.asked(found.load(directions, network), moves)
+                done = job.edit(network, job.begun(network, start), asked, device=device)
+            console.print(f"edit: {', '.join(map(str, job.save(done, out, network, start=start)))}", highlight=False)
 
 
 def drag(
@@ -245,6 +268,7 @@ def drag(
     mask: Path | None = None,
     layers: str | None = None,
     steps: int = 100,
+    overwrite: bool = False,
     out: Path = Path("drag.png"),
     device: Device = "auto",
     threads: int | None = None,
@@ -261,22 +285,25 @@ def drag(
         mask: A picture, white where the image may change.
         layers: Which styles move, coarse to fine, such as 0-3; by default the coarser half.
         steps: At most so many.
+        overwrite: Replace files that are there, even if no earlier `drag` wrote them.
         out: The picture; the styles lie beside it.
         device: Where to compute.
         threads: Threads to compute with; all cores if not given.
 
     """
     with machine(threads):
+        from sfumato.core import outputs
         from sfumato.jobs import drag as job
         from sfumato.jobs import edit, generate
 
-        network = generate.sampler(model)
         start = _start(seed, styles, label, truncation)
         begin, ends = job.asked(points)
-        where = None if mask is None else job.mask_of(mask, network)
-        options: Any = {"mask": where, "layers": None if layers is None else flags.span(layers), "device": device}
-        done = job.drag(network, edit.begun(network, start), begin, ends, steps=steps, **options)
-        paths = job.save(done, out, network)
+        span = None if layers is None else flags.span(layers)
+        with outputs.reserved(job.output_files(out), by="drag", overwrite=overwrite, reads=(model, styles, mask)):
+            network = generate.sampler(model)
+            where = None if mask is None else job.mask_of(mask, network)
+            done = job.drag(network, edit.begun(network, start), begin, ends, steps=steps, mask=where, layers=span, device=device)
+            paths = job.save(done, out, network)
         console.print(f"{done.distance:.1f} px from the target after {done.steps} steps: {', '.join(map(str, paths))}", highlight=False)
 
 

@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from sfumato.cli.terminal import complain, say
+from sfumato.core import outputs
 from sfumato.core.errors import SettingError, SfumatoError
 from sfumato.core.text import printable
 from sfumato.data import kinds
 from sfumato.jobs import film
+from sfumato.jobs.generate import ENDINGS
 from sfumato.jobs.manifest import NAME, Entry
 from sfumato.jobs.pictures import passed_over
 from sfumato.jobs.pictures import restore_pictures as run
@@ -59,9 +61,8 @@ def blamed(entry: Entry) -> str:
 def _film(path: Path, out: Path, request: Request, console: Console, *, overwrite: bool) -> None:
     from rich.progress import Progress
 
-    target = (
-        out if out.suffix.lower() in film.SUFFIXES else out / path.with_suffix(".mkv" if path.suffix.lower() == ".mkv" else ".mp4").name
-    )
+    ending = ".mkv" if path.suffix.lower() == ".mkv" else ".mp4"
+    target = out if outputs.is_file_name(out, film.SUFFIXES, ENDINGS) else out / path.with_suffix(ending).name
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task(escape(printable(path.name)), total=None)
         try:

@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from sfumato.core.errors import StorageError
@@ -19,6 +21,10 @@ LEFTOVER = ".*.sfumato-part"
 
 Check = Callable[[Path], None]
 """Called with a finished file right before it takes its place; what it raises keeps it from doing so."""
+Listener = Callable[[Path, Path], None]
+"""Called with a finished file and the path that it is about to take; what it raises keeps it from doing so."""
+
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
 def write(path: Path, content: bytes | str, *, check: Check | None = None) -> None:
@@ -44,7 +50,48 @@ def whole(path: Path, *, check: Check | None = None) -> Iterator[Path]:
                 os.fsync(file.fileno())
             if check is not None:
                 check(place)
+            if (listener := _listener.get()) is not None:
+                listener(place, path)
             os.replace(place, path)
+
+
+@contextlib.contextmanager
+def heard(listener: Listener) -> Iterator[None]:
+    """Inside, `listener` is told of every file that `write` and `whole` have finished, before it takes its place."""
+    outer = _listener.get()
+
+    def both(finished: Path, path: Path) -> None:
+        if outer is not None:
+            outer(finished, path)
+        listener(finished, path)
+
+    before = _listener.set(both)
+    try:
+        yield
+    finally:
+        _listener.reset(before)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Adds a line to a text file, which is made if there is none; a last line that was cut short does not swallow it.
+
+    Raises StorageError as `write` does.
+    """
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as file:
+            if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
+                file.write(b"\n")
+            file.write(line.encode() + b"\n")
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file in hexadecimal; empty if the file cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ SfumatoError
 ├── FormatError         a text in a file of ours is not what such a file holds
 ├── StorageError        the disk is full, read-only or not ours
 ├── DivergenceError     training produced NaN or infinity
+├── ProcessError        another process of the same run has ended
 └── MissingExtraError   an optional dependency is not installed
 """
 
@@ -52,6 +53,10 @@ class StorageError(SfumatoError, OSError):
 
 class DivergenceError(SfumatoError, ArithmeticError):
     """Training produced NaN or infinity; the state on disk is the last good one."""
+
+
+class ProcessError(SfumatoError, RuntimeError):
+    """Another process of the same run has ended or cannot be reached; the state on disk is whole."""
 
 
 class MissingExtraError(SfumatoError, ImportError):

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from PIL import Image, ImageDraw
 
-from sfumato.core import disk
+from sfumato.core import disk, outputs
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, to_pixels
 from sfumato.core.places import inside
@@ -58,6 +58,7 @@ def save(images: Images, channels: Sequence[int], out: Path, seeing: Eyes, layer
     for i, channel in enumerate(channels):
         at = (i % columns * step + 2, i // columns * step + 1)
         pen.text(at, str(channel), fill=(255, 255, 255), stroke_width=1, stroke_fill=(0, 0, 0))
+    _, told_in = output_files(out)
     files.save_image(out, torch.frombuffer(bytearray(sheet.tobytes()), dtype=torch.uint8).reshape(sheet.height, sheet.width, 3))
     told = {
         "network": inside(seeing.name),
@@ -65,5 +66,11 @@ def save(images: Images, channels: Sequence[int], out: Path, seeing: Eyes, layer
         "channels": list(channels),
         "columns": columns,
     }
-    disk.write(out.with_suffix(".json"), json.dumps(told, indent=2) + "\n")
+    disk.write(told_in, json.dumps(told, indent=2) + "\n")
+    return [out, told_in]
+
+
+def output_files(out: Path) -> list[Path]:
+    """The files that `save` will write. Raises SettingError for the ending of a file that cannot be written."""
+    outputs.check_ending(out, files.FORMATS, "pictures")
     return [out, out.with_suffix(".json")]

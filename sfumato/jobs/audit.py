@@ -21,13 +21,13 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from sfumato.core import chance, disk, runtime
+from sfumato.core import chance, disk, outputs, runtime
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import Bytes, Images, PerImage, Vectors, to_bytes, to_images, to_pixels
 from sfumato.data import files
 from sfumato.data.dataset import Dataset
 from sfumato.jobs.evaluate import LEAST, compared, described, facts, matching_features, reference, suited
-from sfumato.jobs.generate import generate, sampler
+from sfumato.jobs.generate import ENDINGS, generate, sampler
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.interval import wilson
 from sfumato.metrics.neighbours import nearest
@@ -98,11 +98,11 @@ def audit(
     training images, and like `evaluate`.
     """
     if count < LEAST:
-        raise SettingError(f"count = {count} is below {LEAST}: of so few images nothing can be said")
+        raise SettingError(f"count = {count} is below {LEAST}: of so few images nothing can be said; give a larger --count")
     network, where = sampler(model).to(runtime.device(device)), runtime.device(device)
     train, test = compared(network, data)
     if len(train) < 2 * LEAST:
-        raise DataError(f"{train.name} has {len(train)} images to compare with; an audit wants at least {2 * LEAST}")
+        raise DataError(f"{train.name} has {len(train)} images to compare with; an audit wants at least {2 * LEAST}; name more with --data")
     observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
     observer = observer.to(where)
     made = generate(network, count, seed=seed, device=device)
@@ -135,17 +135,22 @@ def audit(
     )
 
 
+def output_files(out: Path) -> list[Path]:
+    """The files that `save` will write into the folder `out`. Raises SettingError for the name of a picture or a film."""
+    if outputs.is_file_name(out, (*files.FORMATS, ".json"), ENDINGS):
+        raise SettingError(f"{out} is the name of one file, and several are to be written; give a folder with --out")
+    return [out / "nearest.png", out / "duplicates.png", out / "audit.json"]
+
+
 def save(found: Audit, out: Path) -> list[Path]:
     """Writes the sheets and `audit.json`, with the figures and every flagged image, into the folder `out`. Returns the paths."""
-    paths = []
-    for name, images in found.sheets().items():
-        paths.append(out / f"{name}.png")
-        files.save_image(paths[-1], to_pixels(images, columns=8))
+    paths = output_files(out)
+    for path, images in zip(paths, found.sheets().values(), strict=False):
+        files.save_image(path, to_pixels(images, columns=8))
     flagged = {
         name: [dataclasses.asdict(n) for n in some if n.flagged]
         for name, some in (("copied", found.copies), ("duplicated", found.duplicates))
     }
-    paths.append(out / "audit.json")
     told = {"report": [m.as_dict() for m in found.report], "by_chance": found.by_chance}
     disk.write(paths[-1], json.dumps({**told, **flagged}, indent=2) + "\n")
     return paths

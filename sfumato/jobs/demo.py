@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from sfumato.core import disk
+from sfumato.core import disk, outputs
 from sfumato.core.image import Images, to_images
 from sfumato.data.dataset import Dataset
 from sfumato.data.files import save_image
@@ -27,12 +27,19 @@ WORD = "SFUMATO"
 DRAWN = 12_000
 
 
-def demo(out: Path, *, budget: str = "75s", watch: Watch | None = None) -> dict[str, Path]:
+def demo(out: Path, *, budget: str = "75s", overwrite: bool = False, watch: Watch | None = None) -> dict[str, Path]:
     """Trains on drawn letters for `budget`, samples, and writes `picture`, `page` and `model`; returns their paths.
 
-    Run again in the same folder, it finds the trained model there and goes straight to the pictures.
+    Run again in the same folder, it finds the trained model there and goes straight to the pictures. Raises SettingError for files that
+    are there and that no earlier demo wrote, unless `overwrite`; StorageError if the folder cannot be written.
     """
-    watch = watch or Watch()
+    pages = [out / "walk.gif", out / "sfumato.png", out / "index.html"]
+    with outputs.reserved(pages, by="demo", overwrite=overwrite):
+        return _demo(out, budget, watch or Watch())
+
+
+def _demo(out: Path, budget: str, watch: Watch) -> dict[str, Path]:
+    """`demo`, once its files have a place."""
     settings = dataclasses.replace(recipe("glyphs"), budget=budget)
     watch.note(f"drawing {DRAWN:,} letters")
     data = glyphs(DRAWN, (28, 28), characters=WORD)

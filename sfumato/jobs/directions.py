@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sfumato.core import chance, disk, runtime, schema
+from sfumato.core import chance, disk, outputs, runtime, schema
 from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.core.image import Images, Styles, Vectors, to_pixels
 from sfumato.core.text import printable, quoted
@@ -167,14 +167,18 @@ def moved(styles: Styles, vector: Tensor, strength: float | Tensor, layers: Span
 
 def save(found: Directions, out: Path, network: Any, *, seed: int = 0, label: str | int | None = None) -> list[Path]:
     """Writes the directions to `out`, and beside it a contact sheet as .png and what they are as .json. Returns the paths."""
-    if out.suffix != ".safetensors":
-        raise SettingError(f"{out}: directions are written as .safetensors; choose another --out")
+    _, sheet, told = output_files(out)
     about = {key: value for key, value in vars(found).items() if key != "vectors"}
     checkpoint.write_tensors(out, {"vectors": found.vectors}, {ENTRY: about | {"weights": weights_hash(network)}})
-    sheet, told = out.with_suffix(".png"), out.with_suffix(".json")
     files.save_image(sheet, to_pixels(contact_sheet(network, found, seed=seed, label=label), columns=7))
     disk.write(told, json.dumps(about, indent=2) + "\n")
     return [out, sheet, told]
+
+
+def output_files(out: Path) -> list[Path]:
+    """The files that `save` will write. Raises SettingError if `out` does not end in .safetensors."""
+    outputs.check_ending(out, (".safetensors",), "directions")
+    return [out, out.with_suffix(".png"), out.with_suffix(".json")]
 
 
 def load(path: Path, network: Any) -> Directions:

@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sfumato.core import chance, runtime
+from sfumato.core import chance, outputs, runtime
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Labels, Maps, Planes, Styles, to_pixels
 from sfumato.data import decode, files
@@ -117,8 +117,15 @@ def mask_of(path: Path, network: Any) -> Planes:
 
 def save(done: Dragged, out: Path, network: Any) -> list[Path]:
     """Writes a picture of before and after to `out`, and the styles after beside it. Returns the paths."""
+    _, styles = output_files(out)
     files.save_image(out, to_pixels(done.images, columns=2))
-    return [out, subjects.save(out.with_suffix(".safetensors"), done.subject, network)]
+    return [out, subjects.save(styles, done.subject, network)]
+
+
+def output_files(out: Path) -> list[Path]:
+    """The files that `save` will write. Raises SettingError for the ending of a file that cannot be written."""
+    outputs.check_ending(out, files.FORMATS, "pictures")
+    return [out, out.with_suffix(".safetensors")]
 
 
 class _Pull:

@@ -1,8 +1,9 @@
 """Dreams in files: pictures, folders or noise to pictures that tell how they were made, each with a .json from which it can be repeated."""
 
+import contextlib
 import dataclasses
-import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
@@ -10,7 +11,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 import torch
 
 from sfumato import __version__
-from sfumato.core import disk, runtime, schema
+from sfumato.core import disk, outputs, runtime, schema
 from sfumato.core.errors import CheckpointError, DataError, FormatError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.core.image import Images, Planes, to_pixels
 from sfumato.core.places import inside
@@ -18,8 +19,9 @@ from sfumato.core.settings import Range
 from sfumato.core.text import inner_path, quoted
 from sfumato.data import files, notes, strips
 from sfumato.jobs.dream import Dream, Moment, Tell, dream, resolved
-from sfumato.jobs.dream_latent import Found
 from sfumato.jobs.eyes import Eyes
+from sfumato.jobs.generate import ENDINGS
+from sfumato.jobs.manifest import DONE, NAME, Entry, Facts, Manifest
 from sfumato.jobs.pictures import gather, told_apart
 from sfumato.jobs.pixels import as_images, as_pixels
 from sfumato.jobs.wishes import wish
@@ -62,6 +64,31 @@ class Done:
     words: str
 
 
+def planned(sources: Sequence[str | Path], out: Path, *, overwrite: bool = False) -> list[tuple[Path, Path]]:
+    """Each picture of `sources`, and the file that its dream goes to: in the folder `out`, or `out` itself for the name of a picture.
+
+    Raises DataError if there is no picture, SettingError for an `out` that cannot be or, of one picture, is there already and not to be
+    replaced, StorageError if it cannot be written.
+    """
+    alone = outputs.is_file_name(out, files.FORMATS, ENDINGS)
+    found = told_apart(gather(sources, leaving_out=None if alone else out))
+    if not found:
+        raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read")
+    if not alone:
+        outputs.check_folder(out / "dreams")
+        return [(path, out / name.with_suffix(".png")) for path, name in found]
+    if len(found) > 1:
+        raise SettingError(f"{out} is one picture and there are {len(found)} to dream; give a folder with --out")
+    with outputs.reserved(output_files(out), by="dream", overwrite=overwrite, reads=(found[0][0],), replaces=False):
+        return [(found[0][0], out)]
+
+
+def output_files(target: Path) -> list[Path]:
+    """The files that `keep` will write. Raises SettingError for the ending of a file that cannot be written."""
+    outputs.check_ending(target, files.FORMATS, "pictures")
+    return [target, target.with_suffix(".json")]
+
+
 def dream_pictures(
     sources: Sequence[str | Path],
     out: Path,
@@ -76,94 +103,111 @@ def dream_pictures(
 ) -> list[Done]:
     """Dreams every picture of `sources` into the folder `out`, or into the file `out` if it is one picture and `out` a picture's name.
 
-    A file that is there already stays, unless `overwrite`; an original, the guide and the mask stay in any case. `tell` is called after
-    each with its number and how many there are, `watch` after each step. Raises DataError if there is no picture, SettingError for a wish
-    that the network cannot see, StorageError if `out` cannot be written, ImageError for a guide that is no picture; what else is wrong
-    with a picture is in what was done of it.
+    A file that is there already stays, unless `overwrite`; an original, the guide and the mask stay in any case. In a folder, dreams that
+    its manifest knows, of the same picture with the same settings, are not dreamed again. `tell` is called after each with its number and
+    how many there are, `watch` after each step. Raises DataError if there is no picture, SettingError for a wish that the network cannot
+    see, StorageError if `out` cannot be written or another run is at work there, ImageError for a guide that is no picture; what else is
+    wrong with a picture is in what was done of it.
     """
-    found = told_apart(gather(sources, leaving_out=None if out.suffix else out))
-    if not found:
-        raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read")
-    alone = out.suffix.lower() in files.FORMATS
-    if alone and len(found) > 1:
-        raise SettingError(f"{out} is one picture and there are {len(found)} to dream; give a folder with --out")
-    if out.suffix and not alone:
-        raise SettingError(f"{out}: pictures are written as {', '.join(files.FORMATS)}; choose another --out")
+    pairs = planned(sources, out, overwrite=overwrite)
     for text in how.layers:
         wish(text, seeing)
     if how.label:
         seeing.class_number(how.label)
-    shown = None if guide is None else picture_of(guide)
-    kept = {path.resolve() for path in (*(path for path, _ in found), guide, mask) if path is not None}
-    made = []
-    for number, (path, name) in enumerate(found, 1):
-        target = out if alone else out / name.with_suffix(".png")
-        try:
-            if target.resolve() in kept:
-                raise ImageError(f"{path}: {target} is an original and would be written over; choose another --out")
-            free(target, overwrite=overwrite)
-            done = _one(path, target, seeing, how, shown, guide, mask, watch)
-        except StorageError:
-            raise  # the next one would fail too
-        except SfumatoError as error:
-            done = Done(source=str(path), out=None, words=str(error))
-        made.append(done)
-        tell(done, number, len(found))
+    work = _Work(seeing, how, None if guide is None else picture_of(guide), guide, mask, watch, overwrite=overwrite)
+    work.kept = {path.resolve() for path in (*(path for path, _ in pairs), guide, mask) if path is not None}
+    # Where only originals lie nothing will be written, and no manifest.
+    noted, made = pairs[0][1] != out and any(target.resolve() not in work.kept for _, target in pairs), []
+    with disk.alone(out) if noted else contextlib.nullcontext():
+        manifest = Manifest(out / NAME if noted else None, work.asked())
+        for place in {target.parent for _, target in pairs if target.parent.is_dir()}:
+            disk.sweep(place, below=False)
+        for number, (path, target) in enumerate(pairs, 1):
+            done = work.attempt(path, target, manifest)
+            made.append(done)
+            tell(done, number, len(pairs))
     return made
 
 
-def _one(
-    path: Path,
-    target: Path,
-    seeing: Eyes,
-    how: Dream,
-    shown: Images | None,
-    guide: Path | None,
-    mask: Path | None,
-    watch: Tell,
-) -> Done:
-    need, there = strips.megapixels(path) * 1e6 * _BYTES, runtime.physical()
-    if need > there:
-        raise ImageError(f"{path}: to dream it takes {need / 1e9:.1f} GB, and this machine has {there / 1e9:.1f}; make it smaller")
-    picture = files.read(path, lossless=True)
-    if picture.pixels.dtype == torch.uint16 and target.suffix.lower() not in (".png", ".tif", ".tiff"):
-        raise ImageError(f"{path} has 16 bits, which {target.suffix} cannot hold; choose a .png or .tif with --out")
-    images = as_images(picture.pixels)
-    where = None if mask is None else mask_of(mask, images)
-    done = dream(images, seeing, how, guide=shown, mask=where, tell=watch)
-    before, after, pixels = done.before[0], done.after[0], as_pixels(done.images, picture.pixels.dtype)
-    del images, done  # of a large picture they are large, and writing it takes more
-    told = recipe(seeing, resolved(how, seeing, fresh=False), before, after)
-    told |= {"picture": path.name, "sha256": _digest(path)}
-    told |= named(guide=guide, mask=mask)
-    keep(target, dataclasses.replace(picture, pixels=pixels, layout="samples"), told)
-    return Done(source=str(path), out=target, words=rise(before, after))
+@dataclasses.dataclass
+class _Work:
+    """What is done to every picture."""
 
+    seeing: Eyes
+    how: Dream
+    shown: Images | None
+    guide: Path | None
+    mask: Path | None
+    watch: Tell
+    overwrite: bool = dataclasses.field(kw_only=True)
+    kept: set[Path] = dataclasses.field(default_factory=set)
+    """Files that are never replaced."""
 
-def free(target: Path, *, told: bool = True, overwrite: bool) -> Path:
-    """`target`, if it is not there or may be replaced; the same of the .json beside it, where one is `told`. Raises ImageError if not."""
-    for path in (target, target.with_suffix(".json")) if told else (target,):
-        if path.exists() and not overwrite:
-            raise ImageError(f"{path} is there already; choose another --out, or say --overwrite")
-    return target
+    def asked(self) -> Facts:
+        """What is asked for, by which a dream is known again: settings, network, guide and version."""
+        told = recipe(self.seeing, resolved(self.how, self.seeing, fresh=False), 0.0, 0.0) | named(guide=self.guide)
+        return json.loads(json.dumps({"verb": "dream", **told}))
+
+    def attempt(self, path: Path, target: Path, manifest: Manifest) -> Done:
+        """The dream of one picture, unless it was done before. Raises StorageError, after which the next one would fail too."""
+        facts: Facts = {}
+        try:
+            if target.resolve() in self.kept:
+                raise ImageError(f"{path}: {target} is an original and would be written over; choose another --out")
+            facts = manifest.facts(path, self.mask)
+            if (earlier := manifest.earlier(path, target, facts)) and (not self.overwrite or earlier.words == DONE):
+                return Done(source=str(path), out=target, words=earlier.words)
+            for each in output_files(target):
+                if os.path.lexists(each) and not self.overwrite and not manifest.mine(path, each):
+                    raise ImageError(f"{each} is there already; choose another --out, or say --overwrite")
+            return self._dream(path, target, manifest, facts)
+        except StorageError:
+            raise
+        except SfumatoError as error:
+            manifest.add(Entry(source=str(path), out=str(target), status="failed", words=str(error)), path, target, facts)
+            return Done(source=str(path), out=None, words=str(error))
+
+    def _dream(self, path: Path, target: Path, manifest: Manifest, facts: Facts) -> Done:
+        need, there = strips.megapixels(path) * 1e6 * _BYTES, runtime.physical()
+        if need > there:
+            raise ImageError(f"{path}: to dream it takes {need / 1e9:.1f} GB, and this machine has {there / 1e9:.1f}; make it smaller")
+        picture = files.read(path, lossless=True)
+        if picture.pixels.dtype == torch.uint16 and target.suffix.lower() not in (".png", ".tif", ".tiff"):
+            raise ImageError(f"{path} has 16 bits, which {target.suffix} cannot hold; choose a .png or .tif with --out")
+        images = as_images(picture.pixels)
+        where = None if self.mask is None else mask_of(self.mask, images)
+        done = dream(images, self.seeing, self.how, guide=self.shown, mask=where, tell=self.watch)
+        before, after, pixels = done.before[0], done.after[0], as_pixels(done.images, picture.pixels.dtype)
+        del images, done  # of a large picture they are large, and writing it takes more
+        told = recipe(self.seeing, resolved(self.how, self.seeing, fresh=False), before, after)
+        told |= {"picture": path.name, "sha256": disk.digest(path)}
+        told |= named(guide=self.guide, mask=self.mask)
+        entry, made = Entry(source=str(path), out=str(target), status="writing", words=rise(before, after)), ""
+
+        def settled(place: Path, result: Path) -> None:
+            nonlocal made
+            made = disk.digest(result)
+            manifest.add(entry, path, place, facts, made=made)
+
+        keep(target, dataclasses.replace(picture, pixels=pixels, layout="samples"), told, check=settled)
+        manifest.add(dataclasses.replace(entry, status="done"), path, target, facts, made=made)
+        return Done(source=str(path), out=target, words=entry.words)
 
 
 def named(**given: Path | None) -> dict[str, Any]:
     """The names and hashes of files, for a recipe."""
-    return {key: {"file": path.name, "sha256": _digest(path)} for key, path in given.items() if path is not None}
+    return {key: {"file": path.name, "sha256": disk.digest(path)} for key, path in given.items() if path is not None}
 
 
-def keep(target: Path, picture: files.Picture, told: dict[str, Any]) -> None:
-    """Writes the picture with its recipe inside, where it is a PNG, and beside it as .json."""
-    text = json.dumps(told, indent=2)
-    files.write(target, dataclasses.replace(picture, text={**picture.text, KEY: text}))
-    disk.write(target.with_suffix(".json"), text + "\n")
+def keep(target: Path, picture: files.Picture, told: dict[str, Any], *, check: Callable[[Path, Path], None] = lambda *_: None) -> None:
+    """Writes the recipe `told` beside the picture as .json, and then the picture, with the recipe inside where it is a PNG.
 
-
-def keep_images(images: Images, targets: Sequence[Path], told: Sequence[dict[str, Any]]) -> None:
-    """Writes each image, grey or coloured, as `keep` does."""
-    for i, (target, each) in enumerate(zip(targets, told, strict=True)):
-        keep(target, files.Picture(pixels=to_pixels(images[i : i + 1])), each)
+    `check` is called with the path and the finished file of each, before that takes its place.
+    """
+    text, beside = json.dumps(told, indent=2), target.with_suffix(".json")
+    # The picture last: where it is, its recipe is.
+    disk.write(beside, text + "\n", check=lambda made: check(beside, made))
+    files.write(target, dataclasses.replace(picture, text={**picture.text, KEY: text}), check=lambda made: check(target, made))
 
 
 def recipe(seeing: Eyes, how: Dream, before: float, after: float) -> dict[str, Any]:
@@ -177,15 +221,6 @@ def recipe(seeing: Eyes, how: Dream, before: float, after: float) -> dict[str, A
         "before": before,
         "after": after,
     }
-
-
-def latent_recipes(found: Found, seeing: Eyes, how: Dream, generator: str) -> list[dict[str, Any]]:
-    """The recipe of each image that was dreamed through a generator."""
-    return [
-        recipe(seeing, dataclasses.replace(resolved(how, seeing, fresh=False), seed=subject.origin["seed"]), before, after)
-        | {"through": inside(generator), "shows": subject.origin["label"]}
-        for subject, before, after in zip(found.subjects, found.dreamt.before, found.dreamt.after, strict=True)
-    ]
 
 
 def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
@@ -226,8 +261,19 @@ def complete(told: dict[str, Any], seeing: Eyes, pictures: Sequence[str], **give
         was = told.get(key)
         if was and path is None:
             raise SettingError(f"that dream had a {key}, {was['file']}; give it with --{key}")
-        if was and path is not None and path.is_file() and _digest(path) != was["sha256"]:
+        if was and path is not None and path.is_file() and disk.digest(path) != was["sha256"]:
             raise SettingError(f"{path} is not the {key} of that dream, {was['file']}: its bytes are others")
+
+
+def known_again(target: Path, told: dict[str, Any]) -> bool:
+    """Whether the recipe in the PNG at `target` is `told`, whatever came of it."""
+    open_ = ("before", "after", "made_with")
+    try:
+        there = schema.parsed(_comment(target), dict[str, Any], str(target))
+        wanted = json.loads(json.dumps(told))
+        return {k: v for k, v in there.items() if k not in open_} == {k: v for k, v in wanted.items() if k not in open_}
+    except SfumatoError:
+        return False
 
 
 def _comment(path: Path) -> str:
@@ -274,7 +320,3 @@ def rise(before: float, after: float) -> str:
     if before > 0:
         return f"{after / before:.3g} times as much as before"
     return f"from {before:.3g} to {after:.3g}" if before < 0 else f"{after:.3g} where nothing was"
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

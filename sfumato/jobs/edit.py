@@ -10,7 +10,7 @@ from typing import Any, Literal, TypedDict
 import torch
 from torch import nn
 
-from sfumato.core import disk, runtime, schema
+from sfumato.core import disk, outputs, runtime, schema
 from sfumato.core.errors import FormatError, SettingError
 from sfumato.core.image import Images, to_pixels
 from sfumato.core.places import inside
@@ -87,11 +87,17 @@ def save(done: Edited, out: Path, network: Any, *, start: dict[str, Any]) -> lis
     """
     if "styles" in start:
         start = start | {"styles": _seen_from(Path(start["styles"]), out.parent)}
+    _, told = output_files(out)
     files.save_image(out, to_pixels(done.images[1:]))
-    told = out.with_suffix(".json")
     moves = [vars(move) | {"layers": list(move.layers), "vector": list(move.vector)} for move in done.moves]
     disk.write(told, json.dumps({"is": KIND, "weights": weights_hash(network), "start": start, "moves": moves}, indent=1) + "\n")
     return [out, told]
+
+
+def output_files(out: Path) -> list[Path]:
+    """The files that `save` will write. Raises SettingError for the ending of a file that cannot be written."""
+    outputs.check_ending(out, files.FORMATS, "pictures")
+    return [out, out.with_suffix(".json")]
 
 
 class MoveRow(TypedDict):

@@ -20,6 +20,7 @@ from sfumato.core.image import Bytes, Vectors, to_bytes, to_images
 from sfumato.core.pace import counted
 from sfumato.core.places import inside
 from sfumato.core.text import printable
+from sfumato.data import files
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.jobs.generate import class_names, generate, labels_of
@@ -75,6 +76,10 @@ def evaluate(
     if not isinstance(network, Classifies | Samples):
         raise SettingError(f"nothing is known to measure about a {type(network).__name__}")
     network = network.to(where)
+    # Names that are not known are told before the work.
+    generates = isinstance(network, Samples)
+    observer = suited(weights.opened(features), network) if features is not None and generates else None
+    looker = comparer(compare, count) if compare is not None and generates else None
     train, test = compared(network, data, whole=whole)
     report: list[Measurement] = []
     if isinstance(network, Classifies):
@@ -82,10 +87,10 @@ def evaluate(
     if isinstance(network, Encodes):
         report += judge_likelihood(network, test, samples=samples, images=images, seed=seed, precision=precision)
     if isinstance(network, Samples):
-        observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
+        observer = observer or matching_features(network, train)
         report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed, halves=whole)
-        if compare is not None:
-            report += looks(network, train, comparer(compare).to(where), name=inside(compare), count=count, seed=seed)
+        if compare is not None and looker is not None:
+            report += looks(network, train, looker.to(where), name=inside(compare), count=count, seed=seed)
     return report
 
 
@@ -229,13 +234,19 @@ def facts(observer: Describes) -> dict[str, str]:
 def suited(observer: Any, network: Any) -> Describes:
     """`observer`, if it can look at the images of `network`. Raises SettingError if it makes no features, or takes other images."""
     if not isinstance(observer, Describes):
-        raise SettingError(f"features: a {type(observer).__name__} gives no feature vectors; name a classifier, squeezenet or inception")
+        raise SettingError(
+            f"features: a {type(observer).__name__} gives no feature vectors; name a classifier, squeezenet or inception with --features"
+        )
     if isinstance(observer, Named) and network.channels not in (1, observer.channels):
-        raise SettingError(f"features: that network looks at grey or coloured images; the model's have {network.channels} channels")
+        raise SettingError(
+            f"features: that network looks at grey or coloured images, the model's have {network.channels} channels; "
+            "name another with --features"
+        )
     takes, makes = ((getattr(n, "size", None), getattr(n, "channels", None)) for n in (observer, network))
     if isinstance(observer, Classifies) and takes != makes:
         raise SettingError(
-            f"features: that network takes images of size {takes[0]} and {takes[1]} channels, the model's have {makes[0]} and {makes[1]}"
+            f"features: that network takes images of size {takes[0]} and {takes[1]} channels, the model's have {makes[0]} and {makes[1]}; "
+            "name another with --features"
         )
     return observer
 
@@ -256,6 +267,13 @@ def scores(network: Classifies, pixels: Bytes) -> Vectors:
     """The classifier's scores of all images, on the CPU."""
     where = next(network.parameters()).device
     return torch.cat([network.classify(to_images(part.to(where))).cpu() for part in pixels.split(500)])
+
+
+def output_files(out: Path | None) -> list[Path]:
+    """The file that `save` will write, if any. Raises SettingError for the ending of another kind of file."""
+    if out is not None and out.suffix.lower() in (*files.FORMATS, ".safetensors", ".gif", ".csv", ".mp4"):
+        raise SettingError(f"{out}: figures are written as .json; choose another --out")
+    return [] if out is None else [out]
 
 
 def save(report: list[Measurement], out: Path) -> Path:

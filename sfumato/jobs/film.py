@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from sfumato.core import disk
+from sfumato.core import disk, outputs
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError
 from sfumato.core.image import Images, to_bytes, to_images
 from sfumato.data import decode
@@ -96,6 +96,7 @@ def rewritten(
         raise ImageError(f"{path}: would be written over itself; choose another --out")
     if target.exists() and not overwrite:
         raise ImageError(f"{target} is there already; choose another --out, or say --overwrite")
+    outputs.check(target)
     try:
         import av
         from av.error import FFmpegError

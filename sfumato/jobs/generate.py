@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sfumato.core import chance, runtime
+from sfumato.core import chance, outputs, runtime
 from sfumato.core.catalog import composed, suggest
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Labels, Styles, Vectors, to_bytes, to_pixels
@@ -27,6 +27,8 @@ from sfumato.store import weights
 Grain = Float[Tensor, "_images 1 _h _w"]
 """A plane of noise for each image, or one for all."""
 
+ENDINGS = frozenset([*files.FORMATS, ".gif", ".jp2", ".avif", ".heic", ".svg", ".pdf", ".psd", ".mp4", ".mov", ".mkv", ".webm", ".avi"])
+"""Endings of pictures and films: what ends so is not meant as a folder."""
 CHUNK = 16
 """The network always sees this many images at once, the last ones padded: arithmetic that never changes gives bits that never do."""
 
@@ -63,14 +65,18 @@ def generate(
 
 def save(images: Images, out: Path, *, names: Sequence[str], columns: int | None = None) -> list[Path]:
     """Writes one sheet if `out` ends like a picture file, else a sheet and single files into the folder `out`. Returns the paths."""
-    if out.suffix.lower() in files.FORMATS:
-        files.save_image(out, to_pixels(images, columns=columns))
-        return [out]
-    paths = [out / "grid.png", *(out / f"{name}.png" for name in names)]
+    paths = output_files(out, names)
     files.save_image(paths[0], to_pixels(images, columns=columns))
-    for path, image in zip(paths[1:], to_bytes(images), strict=True):
+    for path, image in zip(paths[1:], to_bytes(images), strict=False):
         files.save_image(path, image.permute(1, 2, 0).contiguous())
     return paths
+
+
+def output_files(out: Path, names: Sequence[str] = ()) -> list[Path]:
+    """The files that `save` will write, the sheet first. Raises SettingError for the ending of a file that cannot be written."""
+    if outputs.is_file_name(out, files.FORMATS, ENDINGS):
+        return [out]
+    return [out / "grid.png", *(out / f"{name}.png" for name in names)]
 
 
 def sampler(model: str | Path | nn.Module) -> Any:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from safetensors.torch import save as serialised
 
-from sfumato.core import disk
-from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.core import disk, outputs
+from sfumato.core.errors import CheckpointError
 from sfumato.data.decode import SUFFIXES
 from sfumato.store import checkpoint, foreign, pickles
 
@@ -13,17 +13,23 @@ NAMED = ("stylegan3", "r3gan")
 """What is read, though there is no network here that runs it."""
 
 
-def import_weights(path: Path, out: Path | None = None) -> list[str]:
+def import_weights(path: Path, out: Path | None = None, *, overwrite: bool = False) -> list[str]:
     """Writes the network in `path` as a model file of ours, by default beside it; gives what to say about it, line by line.
 
     Nothing of the file is run. A snapshot of StyleGAN3 or R3GAN, which there is no network for, becomes a table of its tensors.
-    Raises CheckpointError if the file is refused, damaged or unknown, SettingError if there is a file in the place of the result.
+    Raises CheckpointError if the file is refused, damaged or unknown, SettingError if there is a file in the place of the result that
+    is not to be replaced, or if that is the file itself.
     """
     target = out or path.with_suffix(".safetensors")
     if path.suffix.lower() in SUFFIXES:
         raise CheckpointError(f"{path}: is a picture, and no file of weights")
-    if target.exists():
-        raise SettingError(f"{target} is there already; choose another place with --out")
+    outputs.check_ending(target, (".safetensors",), "models")
+    with outputs.reserved([target], by="import", overwrite=overwrite, reads=(path,), replaces=False):
+        return _import(path, target)
+
+
+def _import(path: Path, target: Path) -> list[str]:
+    """`import_weights`, once the result has a place."""
     kind = foreign.snapshot_kind(path)
     if kind in NAMED:
         snapshot = pickles.read(path)

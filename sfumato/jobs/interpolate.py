@@ -121,9 +121,19 @@ def _along(stops: Tensor, places: Places, between: Callable[[Tensor, Tensor, Ten
 
 
 def save(frames: Images, out: Path, *, fps: float = 24.0, enlarge: int = 1) -> Path:
-    """Writes `frames` as a .gif, .webp or .mp4, each pixel `enlarge` pixels wide. Returns the path."""
-    if enlarge < 1:
-        raise SettingError(f"enlarge = {enlarge} must be at least 1")
+    """Writes `frames` as a .gif, .webp or .mp4, each pixel `enlarge` pixels wide. Returns the path. Raises like `output_files`."""
+    (out,) = output_files(out, fps=fps, enlarge=enlarge)
     big = frames.repeat_interleave(enlarge, dim=2).repeat_interleave(enlarge, dim=3)
     files.save_animation(out, [to_pixels(frame[None]) for frame in big], fps=fps)
     return out
+
+
+def output_files(out: Path, *, fps: float = 24.0, enlarge: int = 1) -> list[Path]:
+    """The file that `save` will write.
+
+    Raises SettingError for an `enlarge` below 1 and for an ending or a rate that cannot be, MissingExtraError for an .mp4 without PyAV.
+    """
+    if enlarge < 1:
+        raise SettingError(f"enlarge = {enlarge} must be at least 1")
+    files.check_animation(out, fps)
+    return [out]

@@ -25,9 +25,15 @@ LEAST = 100
 """Pairs without which a mean without its tails says nothing."""
 
 
-def comparer(name: str) -> Compares:
-    """The network called `name` that compares two images. Raises SettingError for one that does not."""
+def comparer(name: str, count: int = MOST) -> Compares:
+    """The network called `name` that compares two images, for `count` pairs. Raises SettingError for one that does not, or too few."""
+    _enough(count)
     return weights.opened(name, Compares, otherwise="does not compare two images; lpips-squeeze, lpips-alex and lpips-vgg do")
+
+
+def _enough(count: int) -> None:
+    if count < LEAST:
+        raise SettingError(f"count = {count} pairs are too few for a path length; give at least {LEAST}")
 
 
 def looks(network: Any, real: Dataset, compare: Compares, *, name: str, count: int, seed: int) -> list[Measurement]:
@@ -39,8 +45,7 @@ def looks(network: Any, real: Dataset, compare: Compares, *, name: str, count: i
     are of one class. Raises SettingError for fewer than 100 pairs.
     """
     count = min(count, MOST)
-    if count < LEAST:
-        raise SettingError(f"count = {count} pairs are too few for a path length; give at least {LEAST}")
+    _enough(count)
     rng = chance.generator(seed, "looks")
     space = "w" if network.styles > 1 else "z"
     lengths = paths(network, compare, space=space, count=count, rng=rng)

@@ -18,6 +18,7 @@ from typing import Any, NotRequired, TypedDict
 
 from sfumato import __version__
 from sfumato.core import disk, schema
+from sfumato.core.disk import digest
 from sfumato.core.errors import FormatError
 from sfumato.core.places import last_name, without_places
 from sfumato.jobs.remedy import Request
@@ -59,8 +60,9 @@ class Entry:
 class Manifest:
     """The lines of one output folder; without a path, of none."""
 
-    def __init__(self, path: Path | None, request: Request) -> None:
-        self.path, self.asked = path, _asked(request)
+    def __init__(self, path: Path | None, request: Request | Facts) -> None:
+        """`request` is what is asked for: of `restore`, or as facts for JSON, of another verb."""
+        self.path, self.asked = path, _asked(request) if isinstance(request, Request) else request
         self._last: dict[str, dict[str, Any]] = {}
         self._made: dict[str, set[tuple[str, str]]] = {}
         if path is None or not path.is_file():
@@ -104,13 +106,7 @@ class Manifest:
         row = {**dataclasses.asdict(entry), "source": path.name, "from": _identity(path), "out": place, "place": place, "words": words}
         row |= {**facts, "made": made} if made else {}
         self._note(row)
-        with disk.storing(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab+") as file:
-                # A line that was cut short must not swallow this one.
-                if file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n":
-                    file.write(b"\n")
-                file.write(json.dumps(row).encode() + b"\n")
+        disk.append_line(self.path, json.dumps(row))
 
     def _note(self, row: Any) -> None:
         # Before there was `from`, `source` was the whole path; and the model was named with its own.
@@ -128,15 +124,6 @@ class Manifest:
 def _identity(path: str | Path) -> str:
     """What a picture is known by without telling where it lies: a hash of its whole path."""
     return hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file; empty if it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return ""
 
 
 def _asked(request: Request) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sfumato.core import runtime
+from sfumato.core import outputs, runtime
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Styles, to_pixels
 from sfumato.data import files
@@ -72,3 +72,9 @@ def save(images: Images, out: Path, *, columns: int) -> Path:
     """Writes the grid that `mix` made with so many `columns` as one picture. Returns the path."""
     files.save_image(out, to_pixels(images, columns=columns + 1))
     return out
+
+
+def output_files(out: Path) -> list[Path]:
+    """The file that `save` will write. Raises SettingError for the ending of a file that cannot be written."""
+    outputs.check_ending(out, files.FORMATS, "pictures")
+    return [out]

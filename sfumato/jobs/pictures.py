@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from sfumato.core import disk
+from sfumato.core import disk, outputs
 from sfumato.core.errors import DataError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.data import files, kinds
 from sfumato.data.kinds import Kind
@@ -55,6 +55,8 @@ def restore_pictures(
         raise SettingError(f"{out} is one picture and there are {len(found)} to repair; give a folder with --out")
     if not alone and out.suffix.lower() in kinds.ENDINGS:
         raise SettingError(f"{out}: pictures are written as {', '.join(files.FORMATS)}; choose another --out")
+    if alone:
+        outputs.check(out)
     folder = out.parent if alone else out
     masks = [] if mask is None else [mask] if mask.is_file() else mask.rglob("*")
     originals = {path.resolve() for path, _ in found} | {path.resolve() for path in masks}

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sfumato.core import chance, disk, runtime
+from sfumato.core import chance, disk, outputs, runtime
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.image import Images, Labels, Maps, PerImage, Scalar, Styles, to_pixels
 from sfumato.data import decode, files
@@ -126,15 +126,23 @@ def save(found: Projection, out: Path, network: Any) -> list[Path]:
 
     Raises SettingError if that would be written over the picture itself, StorageError if it cannot be written.
     """
-    if out.suffix != ".safetensors":
-        raise SettingError(f"{out}: styles are written as .safetensors; choose another --out")
-    if found.source is not None and found.source.expanduser().resolve() == out.with_suffix(".png").resolve():
-        raise SettingError(f"{out.with_suffix('.png')} is the picture itself and would be written over; choose another --out")
+    _, sheet, told = output_files(out, found.source or "")
     subjects.save(out, found.subject, network)
-    sheet, told = out.with_suffix(".png"), out.with_suffix(".json")
     files.save_image(sheet, to_pixels(torch.cat([found.picture, found.image]), columns=2))
     disk.write(told, json.dumps({**found.subject.origin, "psnr": round(found.psnr, 3)}, indent=2) + "\n")
     return [out, sheet, told]
+
+
+def output_files(out: Path, picture: str | Path = "") -> list[Path]:
+    """The files that `save` will write for what was found for `picture`.
+
+    Raises SettingError if `out` does not end in .safetensors, or if a file would be written over the picture itself.
+    """
+    outputs.check_ending(out, (".safetensors",), "styles")
+    sheet = out.with_suffix(".png")
+    if picture and Path(picture).expanduser().resolve() == sheet.resolve():
+        raise SettingError(f"{sheet} is the picture itself and would be written over; choose another --out")
+    return [out, sheet, out.with_suffix(".json")]
 
 
 def fitted(picture: Picture, network: Any) -> Images:

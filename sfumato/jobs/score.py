@@ -45,10 +45,8 @@ def accuracy_score(
     `data` is by default what `model` was trained on. `settings` are those of the classifier; by default the recipe
     `fashion-classifier`'s, without anything tuned to the result. Raises SettingError if the classes of `data` are not the model's.
     """
+    test = check(model, data)
     network = sampler(model)
-    test = compared(network, data)[1]
-    if not network.classes or len(test.classes) != network.classes:
-        raise SettingError(f"{test.name} has {len(test.classes)} classes, the model {network.classes}; an accuracy score needs the same")
     made = generated(network, count, seed=seed, device=device)
     asked = settings or recipe("fashion-classifier")
     pupil: Any = fit(dataclasses.replace(asked, data="generated"), data=made, watch=watch, device=device)
@@ -57,3 +55,12 @@ def accuracy_score(
     overall = judge_classifier(pupil, dataclasses.replace(test, classes=made.classes))[0]
     notes = f"classifier trained on {count:,} generated images alone, {asked.images:,} images seen"
     return dataclasses.replace(overall, name="accuracy_score", protocol=dataclasses.replace(overall.protocol, seed=seed, notes=notes))
+
+
+def check(model: str | Path | nn.Module, data: str | Path | Dataset | None = None) -> Dataset:
+    """The test images that `accuracy_score` measures with. Raises SettingError if their classes are not the model's."""
+    network = sampler(model)
+    test = compared(network, data)[1]
+    if not network.classes or len(test.classes) != network.classes:
+        raise SettingError(f"{test.name} has {len(test.classes)} classes, the model {network.classes}; an accuracy score needs the same")
+    return test

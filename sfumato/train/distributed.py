@@ -12,9 +12,11 @@ from collections.abc import Iterable
 import torch
 from torch import distributed, nn
 
-from sfumato.core.errors import SettingError
+from sfumato.core.errors import ProcessError, SettingError, SfumatoError
 
 _openings = itertools.count()
+_CONNECTION = ("peer", "connection", "broken pipe", "timed out", "timeout", "socket", "rendezvous", "remote process")
+"""Words of which one is in every message of a backend that has lost another process; its errors have no class of their own."""
 
 
 class World:
@@ -27,25 +29,49 @@ class World:
         self._ours = self.joined and not distributed.is_initialized()
 
     def __enter__(self) -> "World":
+        """Joins the other processes. Raises SettingError without torchrun's variables, ProcessError if the others do not come."""
         if self._ours:
             if "MASTER_ADDR" not in os.environ or "MASTER_PORT" not in os.environ:
                 raise SettingError(f"WORLD_SIZE = {self.size}, but no MASTER_ADDR and MASTER_PORT: start several processes with torchrun")
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)
-            # Each group of a process meets under its own name: the addresses of the one before are still on the board.
-            store, rank, size = next(distributed.rendezvous("env://"))  # pyright: ignore[reportPrivateImportUsage]
-            board = distributed.PrefixStore(f"run {next(_openings)}", store)  # pyright: ignore[reportPrivateImportUsage]
-            backend = "nccl" if self.device.type == "cuda" else "gloo"
-            distributed.init_process_group(backend, store=board, rank=rank, world_size=size)
+            try:
+                # Each group of a process meets under its own name: the addresses of the one before are still on the board.
+                store, rank, size = next(distributed.rendezvous("env://"))  # pyright: ignore[reportPrivateImportUsage]
+                board = distributed.PrefixStore(f"run {next(_openings)}", store)  # pyright: ignore[reportPrivateImportUsage]
+                backend = "nccl" if self.device.type == "cuda" else "gloo"
+                distributed.init_process_group(backend, store=board, rank=rank, world_size=size)
+            except RuntimeError as error:
+                self._explain(error)
+                raise
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        """Ends the group. In good order all processes go together; after an error nobody is waited for, so that the others fail too."""
-        if self._ours:
-            if exception[0] is None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """Ends the group. Without an error all processes leave together; after one no process is waited for, so that the others fail too.
+
+        Raises ProcessError in the place of what the backend says when another process has ended.
+        """
+        if not self._ours:
+            return
+        try:
+            if error is None:
                 gc.collect()
                 distributed.barrier()
+        except RuntimeError as lost:
+            error = lost
+            raise
+        finally:
             distributed.destroy_process_group()
+            self._explain(error)
+
+    def _explain(self, error: BaseException | None) -> None:
+        """Raises ProcessError if `error` is the backend's way to say that another process has ended."""
+        said = " ".join(str(error).split())
+        if isinstance(error, RuntimeError) and not isinstance(error, SfumatoError) and any(word in said.lower() for word in _CONNECTION):
+            raise ProcessError(
+                f"process {self.rank} of {self.size}: another process of this run has ended or cannot be reached "
+                f"({_reason(said)}). Look at what that process printed; the same command goes on from the last saved state"
+            ) from error
 
     @property
     def leads(self) -> bool:
@@ -85,3 +111,8 @@ class World:
         """Until every process is here."""
         if self.joined:
             distributed.barrier()
+
+
+def _reason(said: str) -> str:
+    """The first sentence of a backend's message, without the place in the backend's source."""
+    return said.partition("] ")[2].partition(". ")[0][:120] if said.startswith("[") else said.partition(". ")[0][:120]

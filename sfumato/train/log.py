@@ -131,7 +131,8 @@ class RunLog:
         if self.run is not None and self._tensorboard is not None:
             with disk.storing(self.run / "tensorboard"):
                 for name, value in row.items():
-                    self._tensorboard.scalar(name, value, seen)
+                    if math.isfinite(value):
+                        self._tensorboard.scalar(name, value, seen)
                 self._tensorboard.flush()
         return row
 

@@ -1,5 +1,6 @@
 """A run on a terminal: one live line with images per second and time left; plain lines where there is no terminal."""
 
+import math
 import time
 from pathlib import Path
 
@@ -55,7 +56,7 @@ class ProgressLine(Watch):
 
     def row(self, row: Row, settings: TrainSettings) -> None:
         self._speed = row["images_per_second"]
-        self._figures = "".join(f"  {text.format(row[name])}" for name, text in SHOWN if name in row)
+        self._figures = "".join(f"  {figure(text, row[name])}" for name, text in SHOWN if name in row)
         self._show(row["images"], settings.images, self._speed, row["seconds_left"])
 
     def note(self, text: str) -> None:
@@ -77,6 +78,15 @@ class ProgressLine(Watch):
     def close(self) -> None:
         """Gives the terminal back, whatever happened."""
         self._bar.stop()
+
+
+def figure(text: str, value: float) -> str:
+    """`text` with the value in its place, or a dash for a value that is not finite.
+
+    >>> figure("diversity {:.2f}", 0.912), figure("diversity {:.2f}", float("nan"))
+    ('diversity 0.91', 'diversity -')
+    """
+    return text.format(value) if math.isfinite(value) else f"{text.partition('{')[0]}-"
 
 
 def clock(seconds: float) -> str:

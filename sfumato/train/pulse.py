@@ -27,8 +27,11 @@ def pulse(model: Samples, stream: Stream, *, batch: int = COUNT) -> dict[str, to
     `frechet` is the distance of the two clouds of features, `diversity` the mean distance between generated images over that between
     real ones, `copies` the share of generated images that are nearly another one, `grid` how far their spectrum shows the lines of a
     grid (`metrics/grid.py`). With classes, `diversity_within` is the diversity among images of the same class, the mean over classes, and
-    `diversity_least` that of the least various class.
+    `diversity_least` that of the least various class. Fewer than two images have no figures; real images that are all the same have no
+    diversity and no `copies`.
     """
+    if len(stream.pixels) < 2:
+        return {}
     which = torch.randperm(len(stream.pixels), generator=chance.generator(0, "pulse, real"))[:COUNT].to(stream.device)
     z = latents(model, len(which), chance.generator(0, "pulse")).to(stream.device)
     labels = stream.labels[which] if model.classes and stream.labels is not None else None
@@ -38,13 +41,11 @@ def pulse(model: Samples, stream: Stream, *, batch: int = COUNT) -> dict[str, to
     made, real = generated.features, truth.features
     apart, usual = _distances(made), _distances(real)
     near = NEAR * usual.amin(dim=1).median()
-    figures = {
-        "diversity": apart[apart.isfinite()].mean() / usual[usual.isfinite()].mean(),
-        "copies": (apart.amin(dim=1) < near).double().mean(),
-    }
-    if labels is not None:
-        figures |= _within_classes(apart, usual, labels)
-    figures["grid"] = torch.tensor(stands_out(truth.spectrum, generated.spectrum))
+    figures = {"grid": torch.tensor(stands_out(truth.spectrum, generated.spectrum))}
+    if (among_real := usual[usual.isfinite()]).any():
+        figures["diversity"] = apart[apart.isfinite()].mean() / among_real.mean()
+        figures["copies"] = (apart.amin(dim=1) < near).double().mean()
+        figures |= {} if labels is None else _within_classes(apart, usual, labels)
     figures["frechet"] = torch.tensor(frechet(real, made) if torch.isfinite(made).all() else torch.inf)
     return {f"pulse/{name}": value.float().to(stream.device) for name, value in figures.items()}
 

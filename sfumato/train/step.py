@@ -185,10 +185,13 @@ class Trainee:
         healthy = bool(torch.isfinite(losses["total"].detach() + norm))
         if self.world.agree(0.0 if healthy else 1.0) == 0.0:
             return
-        bad = [f"{name} = {value.item()}" for name, value in losses.items() if not torch.isfinite(value)]
+        terms = losses if not torch.isfinite(losses["total"]) else {}  # otherwise the other figures are not the cause
+        bad = [f"{name} = {value.item()}" for name, value in terms.items() if not torch.isfinite(value)]
         names = {id(w): name for name, w in self.model.named_parameters()}
         bad += [f"the gradient of {names[id(w)]}" for w in phase.weights if w.grad is not None and not torch.isfinite(w.grad).all()][:1]
+        # Finite gradients can be so large that the sum of their squares is not.
+        elsewhere = "in another process" if healthy else "the norm of the gradients is too large for float32"
         raise DivergenceError(
-            f"phase {phase.name!r} is no longer finite after {seen:,} images ({'; '.join(bad) or 'another process'}). Weights were not "
+            f"phase {phase.name!r} is no longer finite after {seen:,} images ({'; '.join(bad) or elsewhere}). Weights were not "
             f"moved. Try a smaller lr (now {self.settings.lr:g}), clip = 1, a stronger penalty, or precision = fp32 (now {self.precision})"
         )

@@ -1,0 +1,176 @@
+"""Where results go: every path is checked before the work, and nothing is replaced but what the same command left there.
+
+    reserved(paths, by="mix") ─ can each be written? ─ is each free, or an unchanged result of an earlier `mix`? ─ work ─ write
+
+A result is known by its bytes: a hidden file beside it holds name, SHA-256 and command of each. A result that somebody has changed since,
+and a result of another command, are not replaced without --overwrite.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypedDict
+
+from sfumato.core import disk, schema
+from sfumato.core.errors import FormatError, SettingError, StorageError
+
+LEDGER = ".sfumato.jsonl"
+"""Name of the hidden file that says which results in its folder are whose."""
+_LONGEST = 255
+"""Bytes in a file's name, on all common disks."""
+
+
+class Row(TypedDict):
+    """One line of the hidden file."""
+
+    file: str
+    by: str
+    sha256: str
+
+
+class Ledger:
+    """The results in one folder, each with its SHA-256 and the command that wrote it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the rows that there are. Raises StorageError if the file cannot be read and added to."""
+        self.path = folder / LEDGER
+        self._rows: dict[str, Row] = {}
+        if not os.path.lexists(self.path):
+            return
+        # Told now: a result that cannot be noted after the work would be lost.
+        if not self.path.is_file() or not os.access(self.path, os.R_OK | os.W_OK):
+            raise StorageError(f"{self.path}: cannot be read and written; remove it, or choose another place")
+        with disk.storing(self.path):
+            lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in lines:
+            with contextlib.suppress(FormatError):  # cut short, or not ours
+                row = schema.parsed(line, Row, str(self.path))
+                self._rows[row["file"]] = row
+
+    def wrote(self, path: Path, by: str) -> bool:
+        """Whether the command `by` wrote the file at `path`, and nobody has changed it since."""
+        row = self._rows.get(path.name)
+        return row is not None and row["by"] == by and bool(row["sha256"]) and row["sha256"] == disk.digest(path)
+
+    def note(self, path: Path, by: str, sha256: str) -> None:
+        """One more row, unless the last one of this file says the same. Raises StorageError."""
+        row: Row = {"file": path.name, "by": by, "sha256": sha256}
+        if self._rows.get(path.name) != row:
+            self._rows[path.name] = row
+            disk.append_line(self.path, json.dumps(row))
+
+
+def check(path: Path) -> None:
+    """Raises SettingError if `path` cannot be the name of a file, StorageError if no file can be written there. Leaves nothing behind."""
+    if "\0" in str(path) or not path.name or path.name == "..":
+        raise SettingError(f"{str(path)!r} is not the name of a file; choose another --out")
+    with disk.storing(path):
+        if path.is_dir():
+            raise SettingError(f"{path} is a folder, and one file is to be written; choose another --out")
+        if os.path.lexists(path) and not path.is_file() and not path.is_symlink():
+            raise SettingError(f"{path} is not an ordinary file; choose another --out")
+    check_folder(path.parent)
+    if len(os.fsencode(path.name)) > _LONGEST:
+        raise StorageError(f"{path}: cannot be written (the name is longer than {_LONGEST} bytes); choose another place")
+
+
+def check_folder(folder: Path) -> None:
+    """Raises StorageError if nothing can be written into `folder`, or if `folder` cannot be made. Leaves nothing behind."""
+    if "\0" in str(folder):
+        raise SettingError(f"{str(folder)!r} is not the name of a folder; choose another --out")
+    with disk.storing(folder):
+        there = folder
+        while not os.path.lexists(there):
+            if len(os.fsencode(there.name)) > _LONGEST:
+                raise StorageError(f"{folder}: cannot be written (a name is longer than {_LONGEST} bytes); choose another place")
+            there = there.parent
+        if not there.is_dir():
+            raise StorageError(f"{folder}: cannot be written ({there} is not a folder); choose another place")
+        # Permissions do not tell all: a disk may be full, or mounted read-only.
+        with disk.partial(there / "out"):
+            pass
+
+
+def is_file_name(out: Path, formats: Collection[str], others: Collection[str] = ()) -> bool:
+    """Whether `out` ends like a file of one of the `formats`, and is not the name of a folder.
+
+    Raises SettingError for the endings of `others`, files that cannot be written.
+    """
+    ending = out.suffix.lower()
+    if ending in formats:
+        return True
+    if ending in others:
+        raise SettingError(f"{out}: cannot be written as {ending}; give a folder, or a name that ends in {', '.join(formats)}")
+    return False
+
+
+def check_ending(path: Path, formats: Collection[str], what: str) -> None:
+    """Raises SettingError if `what`, such as `pictures`, cannot be written under this name."""
+    if path.suffix.lower() not in formats:
+        raise SettingError(f"{path}: {what} are written as {', '.join(formats)}; choose another --out")
+
+
+class Reservation:
+    """Paths that a command is about to write to."""
+
+    def __init__(self, paths: Iterable[Path], by: str, *, overwrite: bool) -> None:
+        self._by, self._overwrite = by, overwrite
+        self._paths = {Path(os.path.abspath(path)): path for path in paths}
+        self._states = {place: _state(place) for place in self._paths}
+        self._ledgers = {folder: Ledger(folder) for folder in dict.fromkeys(place.parent for place in self._paths)}
+
+    def own(self, path: Path) -> bool:
+        """Whether an earlier call of the same command wrote the file at `path`, and nobody has changed it since."""
+        place = Path(os.path.abspath(path))
+        return self._ledgers[place.parent].wrote(place, self._by)
+
+    def check(self, *, replaces: bool) -> None:
+        """Raises SettingError for the first path where there is a file, unless with `replaces` it is the command's own."""
+        for place, state in self._states.items():
+            if state is not None and not self._overwrite and not (replaces and self.own(place)):
+                raise SettingError(f"{self._paths[place]} is there already; choose another --out, or say --overwrite")
+
+    def placing(self, finished: Path, path: Path) -> None:
+        """Notes whose the file at `path` will be. Raises SettingError if another file has come to be there since the check."""
+        place = Path(os.path.abspath(path))
+        if place not in self._states:
+            return
+        if not self._overwrite and _state(place) != self._states[place]:
+            raise SettingError(f"{path} has come to be there meanwhile; choose another --out, or say --overwrite")
+        self._ledgers[place.parent].note(place, self._by, disk.digest(finished))
+        # A command may write to one path several times, as a preview is.
+        self._states[place] = _state(finished)
+
+
+@contextlib.contextmanager
+def reserved(
+    paths: Sequence[Path], *, by: str, overwrite: bool = False, reads: Iterable[str | Path | None] = (), replaces: bool = True
+) -> Iterator[Reservation]:
+    """Inside, files may be written to `paths`; before, all of them are checked, and half-written files of killed runs are removed.
+
+    `by` is the command. Its own earlier results are replaced, or with `replaces` off only where `overwrite` says so; files that it
+    `reads` are never replaced. Raises SettingError for a path that is no file's name, is read, or is not free; StorageError for one that
+    cannot be written.
+    """
+    originals = {os.path.realpath(os.path.expanduser(each)) for each in reads if each is not None and "\0" not in str(each)}
+    for path in paths:
+        check(path)
+        if os.path.realpath(path) in originals:
+            raise SettingError(f"{path} is read and would be written over; choose another --out")
+    held = Reservation(paths, by, overwrite=overwrite)
+    held.check(replaces=replaces)
+    for folder in dict.fromkeys(path.parent for path in paths):
+        if folder.is_dir():
+            disk.sweep(folder, below=False)
+    with disk.heard(held.placing):
+        yield held
+
+
+def _state(path: Path) -> tuple[int, int, int] | None:
+    """Inode, size and time of change of the file at `path`; None if there is none."""
+    if not os.path.lexists(path):
+        return None
+    found = os.lstat(path)
+    return found.st_ino, found.st_size, found.st_mtime_ns

@@ -1,0 +1,198 @@
+"""Laws of every verb and of every function that writes: a place for results that cannot be is told before a network is there."""
+
+import ast
+import inspect
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from torch import nn
+
+import sfumato as sf
+from sfumato import cli
+from sfumato.cli import dreaming, editing
+from sfumato.core import flags
+from sfumato.core.errors import SfumatoError
+from sfumato.jobs.remedy import Request
+from sfumato.recipes import RECIPES
+
+CALLS = {
+    "demo": [("demo",)],
+    "train": [("train", "dcgan", "--data", "photos")],
+    "generate": [("generate", "digits", "-n", "2")],
+    "interpolate": [("interpolate", "digits")],
+    "mix": [("mix", "fashion")],
+    "project": [("project", "digits", "photo.png")],
+    "directions": [("directions", "digits"), ("directions", "digits", "--examples", "photos", "photos")],
+    "edit": [("edit", "digits", "--moves", "0=1"), ("edit", "digits", "--replay", "edit.json")],
+    "drag": [("drag", "digits", "--points", "1,1:2,2")],
+    "dream": [
+        ("dream", "photo.png"),
+        ("dream", "photos"),
+        ("dream", "--n", "2"),
+        ("dream", "--through", "digits"),
+        ("dream", "photo.png", "--zoom", "2"),
+        ("dream", "moving.gif"),
+        ("dream", "film.mp4"),
+    ],
+    "features": [("features", "fashion-classifier")],
+    "evaluate": [("evaluate", "digits"), ("evaluate", "restore", "--restore", "noise:25")],
+    "audit": [("audit", "digits")],
+    "restore": [("restore", "photo.png"), ("restore", "photos"), ("restore", "film.mp4")],
+    "import": [("import", "weights.pth")],
+}
+"""For each verb that writes, calls that are right but for their --out."""
+WRITES_NOTHING = {"models"}
+MEANT = {"generate": "sheet.png", "restore": "sheet.png", "dream": "sheet.png", "audit": "sheet", "demo": "sheet", "train": "sheet"}
+"""Names that a verb can write to, where it is not told by the default."""
+
+
+def ending(call):
+    """A name that the call can write to."""
+    verb = call[0]
+    if verb in MEANT:
+        if "--zoom" in call or "moving.gif" in call:
+            return "sheet.gif"
+        if "film.mp4" in call:
+            return "sheet.mp4"
+        return "sheets" if "photos" in call or "--n" in call else MEANT[verb]
+    named = {"interpolate": ".gif", "mix": ".png", "edit": ".png", "drag": ".png", "features": ".png", "evaluate": ".json"}
+    return f"sheet{named.get(verb, '.safetensors')}"
+
+
+EVERY = [call for calls in CALLS.values() for call in calls]
+
+
+@pytest.fixture
+def no_network(monkeypatch, tmp_path):
+    """A folder with inputs, in which no network can be built, loaded or run."""
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (16, 16), (200, 30, 60)).save("photo.png")
+    Path("photos").mkdir()
+    for i in range(4):
+        Image.new("RGB", (16, 16), (50 * i, 30, 60)).save(f"photos/{'abcd'[i]}.png")
+    frames = [Image.new("RGB", (16, 16), (shade, 0, 0)) for shade in (0, 200)]
+    frames[0].save("moving.gif", save_all=True, append_images=frames[1:])
+    for name in ("film.mp4", "weights.pth", "edit.json"):
+        Path(name).write_bytes(b"never read")
+
+    def never(*_, **__):
+        raise AssertionError("a network was built, loaded or run before --out was checked")
+
+    monkeypatch.setattr(nn.Module, "__init__", never)
+    monkeypatch.setattr(nn.Module, "__call__", never)
+    monkeypatch.setattr("sfumato.store.checkpoint.read_tensors", never)
+    monkeypatch.setattr("sfumato.store.foreign.snapshot_kind", never)
+    return tmp_path
+
+
+def refused(capsys, *words):
+    """The one line that the command ends with, for a mistake of the user's."""
+    with pytest.raises(SystemExit) as stop:
+        cli.main([*map(str, words)])
+    said = capsys.readouterr().err.strip().splitlines()
+    assert (stop.value.code, len(said)) == (2, 1), said
+    return said[0]
+
+
+def test_every_verb_that_writes_is_in_the_list():
+    assert CALLS.keys() | WRITES_NOTHING == set(cli.verbs)
+
+
+def test_every_verb_that_writes_says_so_with_out_and_overwrite():
+    functions = [cli.demo, cli.generate, cli.evaluate, cli.audit, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS]
+    assert {function.__name__.rstrip("_") for function in functions} | {"train"} == CALLS.keys()
+    for function in functions:
+        assert {"out", "overwrite"} <= inspect.signature(function).parameters.keys(), function.__name__
+
+
+@pytest.mark.parametrize("call", EVERY, ids=" ".join)
+def test_a_place_below_a_file_is_told_first(call, no_network, capsys):
+    (no_network / "file").write_text("precious")
+    assert "file" in refused(capsys, *call, "--out", Path("file", ending(call)))
+    assert (no_network / "file").read_text() == "precious"
+
+
+@pytest.mark.parametrize("call", EVERY, ids=" ".join)
+def test_a_file_where_a_folder_is_meant_and_a_folder_where_a_file_is_are_told_first(call, no_network, capsys):
+    out = no_network / ending(call)
+    if out.suffix:
+        out.mkdir()
+    else:
+        out.write_text("precious")
+    assert out.name in refused(capsys, *call, "--out", out)
+    assert out.is_dir() or out.read_text() == "precious"
+
+
+def whole(call):
+    """Whether the call writes one file, or some beside it, and no folder."""
+    return bool(Path(ending(call)).suffix)
+
+
+@pytest.mark.parametrize("call", [call for call in EVERY if whole(call)], ids=" ".join)
+def test_an_ending_that_cannot_be_written_is_told_first(call, no_network, capsys):
+    wrong = "sheet.png" if call[0] in ("interpolate", "project", "directions", "evaluate", "import") else "sheet.avi"
+    wrong = "sheet.png" if whole(call) and ending(call) != "sheet.png" else wrong
+    assert wrong in refused(capsys, *call, "--out", wrong)
+    assert not (no_network / wrong).exists()
+
+
+@pytest.mark.parametrize("call", EVERY, ids=" ".join)
+def test_a_file_of_somebody_else_is_told_first_and_stays(call, no_network, capsys):
+    out = no_network / ending(call)
+    inside = {"generate": "grid.png", "audit": "audit.json", "demo": "index.html", "train": "log.jsonl", "dream": "00000.png"}
+    theirs = out if out.suffix else out / inside.get(call[0], "a.png")
+    if call[:2] in (("dream", "photos"), ("restore", "photos")):
+        pytest.skip("a folder of pictures is gone through picture by picture")
+    theirs.parent.mkdir(exist_ok=True)
+    theirs.write_text("precious")
+    assert theirs.name in refused(capsys, *call, "--out", out)
+    assert theirs.read_text() == "precious"
+
+
+@pytest.mark.parametrize("call", [call for call in EVERY if "photo.png" in call or "moving.gif" in call], ids=" ".join)
+def test_what_is_read_is_not_written_over_whatever_is_said(call, no_network, capsys):
+    read = "photo.png" if "photo.png" in call else "moving.gif"
+    before = Path(read).read_bytes()
+    out = {"project": "photo.safetensors"}.get(call[0], read)
+    refused(capsys, *call, "--out", out, *([] if call[0] == "train" else ["--overwrite"]))
+    assert Path(read).read_bytes() == before
+
+
+FUNCTIONS = {
+    "demo": lambda out: sf.demo(out),
+    "fit": lambda out: sf.fit(sf.recipe("dcgan"), run=out),
+    "restore_pictures": lambda out: sf.restore_pictures(["photo.png"], out / "x.png", Request()),
+    "write": lambda out: sf.write(out / "x.png", sf.read(Path("photo.png"))),
+}
+"""The functions of the package that are given a place to write to."""
+
+
+def test_every_function_that_takes_a_place_is_in_the_list():
+    named = {name for name in sf.__all__ if callable(getattr(sf, name)) and not isinstance(getattr(sf, name), type)}
+    takes = {name for name in named if {"out", "run", "target"} & inspect.signature(getattr(sf, name)).parameters.keys()}
+    assert takes | {"write"} == FUNCTIONS.keys()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_function_that_cannot_write_says_so_first(name, no_network):
+    (no_network / "file").write_text("precious")
+    with pytest.raises(SfumatoError):
+        FUNCTIONS[name](no_network / "file")
+    assert (no_network / "file").read_text() == "precious"
+
+
+def test_every_option_that_is_named_exists():
+    """In help, errors and advice alike: what is said to be given with --name can be given to some verb, or is a setting of a recipe."""
+    known = {name for recipe in RECIPES for name in flags.names(sf.recipe(recipe))} | {"--help", "--version"}
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(Path(sf.__file__).parent.rglob("*.py"))}
+    for path, tree in trees.items():
+        if path.parent.name == "cli":
+            functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+            known |= {f"--{each.arg.replace('_', '-')}" for node in functions for each in (*node.args.args, *node.args.kwonlyargs)}
+    for path, tree in trees.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named = re.findall(r"(?<![\w-])--[a-z][a-z-]*(?:\.[a-z][a-z_-]*)*", node.value)
+                assert set(named) <= known, f"{path.name}, line {node.lineno}: {set(named) - known}"
