@@ -82,7 +82,8 @@ def generate(
 
         network = job.sampler(model)
         chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
-        images = job.generate(network, n, seed=seed, seeds=chosen, label=label, truncation=truncation, device=device)
+        with progress():
+            images = job.generate(network, n, seed=seed, seeds=chosen, label=label, truncation=truncation, device=device)
         paths = job.save(images, out, names=job.file_names(network, chosen, label), columns=columns)
         console.print(f"{len(images)} images in {out}" if len(paths) > 1 else f"{len(images)} images in {paths[0]}", highlight=False)
 

@@ -14,6 +14,7 @@ from sfumato import __version__
 from sfumato.core import disk
 from sfumato.core.errors import CheckpointError, DataError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.core.image import Images, Planes, to_pixels
+from sfumato.core.pace import counted
 from sfumato.data import files
 from sfumato.data.decode import SUFFIXES
 from sfumato.jobs.dream import Dream, Moment, Tell, dream, resolved
@@ -72,7 +73,7 @@ def dream_pictures(
     shown = None if guide is None else picture_of(guide)
     kept = {path.resolve() for path in (*(path for path, _ in found), guide, mask) if path is not None}
     made = []
-    for number, (path, name) in enumerate(found, 1):
+    for number, (path, name) in enumerate(counted(found, "pictures"), 1):
         target = out if alone else out / name.with_suffix(".png")
         try:
             if target.resolve() in kept:
