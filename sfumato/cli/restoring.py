@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
-from sfumato.core.errors import SettingError, SfumatoError
+from sfumato.cli.verbs import progress
+from sfumato.core.errors import SettingError
+from sfumato.core.pace import job
 from sfumato.jobs import film
 from sfumato.jobs.manifest import NAME, Entry
 from sfumato.jobs.pictures import passed_over
@@ -31,7 +32,8 @@ def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask:
         text = blamed(entry) if entry.status == "failed" else f"{entry.source}: {entry.words}{arrow}"
         _say(console, f"{place}{'failed: ' if entry.status == 'failed' else ''}{text}")
 
-    entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
+    with progress():
+        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
     if others := passed_over(pictures):
         kinds = ", ".join(sorted({path.suffix.lower() for path in others}))
         _say(console, f"passed over {len(others)} that cannot be read or are films ({kinds}), such as {others[0]}")
@@ -64,20 +66,9 @@ def _printable(line: str) -> str:
 
 
 def _film(path: Path, out: Path, request: Request, console: Console, *, overwrite: bool) -> None:
-    from rich.progress import Progress
-
     target = (
         out if out.suffix.lower() in film.SUFFIXES else out / path.with_suffix(".mkv" if path.suffix.lower() == ".mkv" else ".mp4").name
     )
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task(escape(_printable(path.name)), total=None)
-        try:
-
-            def tell(done: int, total: int) -> None:
-                progress.update(task, completed=done, total=total)
-
-            words = film.restore_film(path, target, request, overwrite=overwrite, tell=tell)
-        except SfumatoError:
-            progress.stop()
-            raise
+    with progress(), job("frames") as frames:
+        words = film.restore_film(path, target, request, overwrite=overwrite, tell=frames.reach)
     _say(console, f"{path}: {words} -> {target}")

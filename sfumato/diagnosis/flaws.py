@@ -136,7 +136,9 @@ def _sums(values: Images, reach: int) -> Images:
 def _surroundings(images: Images, left_out: Bool[Tensor, "n c h w"]) -> tuple[Images, Images, Bool[Tensor, "n c h w"]]:
     """Mean and standard deviation around each value without those `left_out`, and whether there are three or more."""
     weight = (~left_out).float()
-    share, total, squares = _sums(torch.cat([weight, images * weight, images.square() * weight], dim=1), _REACH).contiguous().chunk(3, dim=1)
+    share, total, squares = (
+        _sums(torch.cat([weight, images * weight, images.square() * weight], dim=1), _REACH).contiguous().chunk(3, dim=1)
+    )
     safe = share.clamp_min(1e-6)
     middle = total / safe
     spread = (squares / safe - middle.square()).clamp_min(0).sqrt()
@@ -145,7 +147,7 @@ def _surroundings(images: Images, left_out: Bool[Tensor, "n c h w"]) -> tuple[Im
 
 def _solid(end: Bool[Tensor, "n c h w"]) -> Bool[Tensor, "n c h w"]:
     """The parts of areas that hold 3 x 3 pixels."""
-    x = mirror(end, 1)
+    x = mirror(end.float(), 1) > 0.5
     rows = x[:, :, :-2] & x[:, :, 1:-1] & x[:, :, 2:]
     middles = F.pad(rows[..., :-2] & rows[..., 1:-1] & rows[..., 2:], (1, 1, 1, 1))
     rows = middles[:, :, :-2] | middles[:, :, 1:-1] | middles[:, :, 2:]
