@@ -78,6 +78,7 @@ def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run,
             images, seconds = yield work
             began = time.perf_counter() - spent - seconds
             steps.send(images)
+            raise AssertionError("a repair ends after its work")
         except StopIteration as end:
             plan = end.value
         ended = entry("done", plan.words, nothing=plan.nothing)
