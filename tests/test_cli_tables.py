@@ -9,7 +9,7 @@ from rich.console import Console
 
 from sfumato.cli.tables import show
 from sfumato.cli.verbs import progress
-from sfumato.core.pace import counted, heard
+from sfumato.core.pace import counted
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.train.loop import fit
 from sfumato.train.progress import ProgressLine
@@ -56,14 +56,6 @@ def test_a_terminal_sees_a_bar_and_a_file_nothing(terminal, monkeypatch):
         assert [next(steps) for _ in range(3)] == ["a", "b", "c"], "two are done"
     assert ("repairing" in written.getvalue()) is terminal
     assert ("50%" in written.getvalue()) is terminal
-
-
-def test_nobody_need_listen_and_who_does_is_told_inside_alone():
-    told = []
-    with heard(lambda *what: told.append(what)):
-        assert list(counted([7, 8], "x")) == [7, 8]
-    list(counted([9], "y"))
-    assert told == [("x", 1, 2), ("x", 2, 2)]
 
 
 @pytest.mark.parametrize("terminal", [True, False])

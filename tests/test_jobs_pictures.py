@@ -22,7 +22,7 @@ from sfumato.jobs.memory import footprint, tile_for
 from sfumato.jobs.pictures import passed_over, restore_pictures
 from sfumato.jobs.pixels import as_images, as_pixels
 from sfumato.jobs.remedy import Request
-from sfumato.jobs.repair import repair
+from sfumato.jobs.repair import repair, repairing
 from sfumato.models import MODELS
 from sfumato.store import checkpoint, weights
 
@@ -329,11 +329,11 @@ def test_a_source_saved_anew_while_it_is_repaired_is_repaired_again(tmp_path, ph
     with monkeypatch.context() as patch:
 
         def slowly(path, *rest, **how):
-            plan = repair(path, *rest, **how)
+            plan = yield from repairing(path, *rest, **how)
             Image.new("RGB", (33, 45), "green").save(path)
             return plan
 
-        patch.setattr("sfumato.jobs.pictures.repair", slowly)
+        patch.setattr("sfumato.jobs.attempt.repairing", slowly)
         assert restore_pictures([photo], tmp_path / "out", brighter)[0].status == "done"
     assert restore_pictures([photo], tmp_path / "out", brighter)[0].status == "done"
     assert restore_pictures([photo], tmp_path / "out", brighter)[0].status == "skipped"
@@ -345,9 +345,9 @@ def test_what_nobody_foresaw_stops_no_folder(tmp_path, photo, brighter, monkeypa
     def stumbles(path, *rest, **how):
         if path.name == "a.png":
             raise ValueError("two\nlines")
-        return repair(path, *rest, **how)
+        return (yield from repairing(path, *rest, **how))
 
-    monkeypatch.setattr("sfumato.jobs.pictures.repair", stumbles)
+    monkeypatch.setattr("sfumato.jobs.attempt.repairing", stumbles)
     entries = restore_pictures([photo.parent], tmp_path / "out", brighter)
     assert [entry.status for entry in entries] == ["failed", "done"]
     assert entries[0].words.endswith("a.png: ValueError: two lines")
@@ -365,7 +365,7 @@ def test_what_is_drawn_where_a_run_that_ended_would_have_written_stays(stop, tmp
         raise stop
 
     with monkeypatch.context() as patch:
-        patch.setattr("sfumato.jobs.pictures.repair", stopped)
+        patch.setattr("sfumato.jobs.attempt.repairing", stopped)
         with pytest.raises(type(stop)):
             restore_pictures([photo], tmp_path / "out", brighter)
     (tmp_path / "out" / "photo.png").write_bytes(b"by hand")
@@ -409,9 +409,9 @@ def test_what_comes_in_between_is_not_overwritten(where, tmp_path, photo, bright
     def slowly(path, target, *rest, **how):
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(b"by hand")
-        return repair(path, target, *rest, **how)
+        return (yield from repairing(path, target, *rest, **how))
 
-    monkeypatch.setattr("sfumato.jobs.pictures.repair", slowly)
+    monkeypatch.setattr("sfumato.jobs.attempt.repairing", slowly)
     (entry,) = restore_pictures([photo], tmp_path / where, request)
     assert (entry.status, target.read_bytes()) == ("failed", b"by hand")
     assert "has come to be there meanwhile" in entry.words

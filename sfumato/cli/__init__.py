@@ -92,7 +92,7 @@ def generate(
             raise SettingError(f"columns = {columns} must be at least 1")
         chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
         options: Any = {"label": label, "truncation": truncation, "device": device}
-        with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=(model,)):
+        with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=(model,)), progress():
             network, before = job.sampler(model), 0
             if job.output_files(out) == [out]:
                 job.save(job.generate(network, n, seeds=chosen, **options), out, names=(), columns=columns)

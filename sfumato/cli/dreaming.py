@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sfumato.cli.terminal import console
-from sfumato.cli.verbs import Device, Model, Pictures, machine
+from sfumato.cli.verbs import Device, Model, Pictures, machine, progress
 from sfumato.core.errors import SettingError
+from sfumato.core.pace import job, reached
 
 Names = tuple[str, ...]
 
@@ -86,7 +87,7 @@ def dream(
     """
     given = dict(locals())
     with machine(threads):
-        from sfumato.jobs import dream as job
+        from sfumato.jobs import dream as dreams
         from sfumato.jobs import dream_files, dream_seeds, eyes
 
         _check(given)
@@ -94,7 +95,9 @@ def dream(
             list_layers(eyes.eyes(layers, device=device))
             return
         # All of its settings are flags; --layers is one that lists.
-        how = job.Dream(layers=layer, **{each.name: given[each.name] for each in dataclasses.fields(job.Dream) if each.name != "layers"})
+        how = dreams.Dream(
+            layers=layer, **{each.name: given[each.name] for each in dataclasses.fields(dreams.Dream) if each.name != "layers"}
+        )
         told: dict[str, Any] = {}
         if replay is not None:
             name, how, told = dream_files.replayed(replay)
@@ -150,17 +153,15 @@ def features(
 
     """
     with machine(threads):
-        from rich.progress import Progress
-
         from sfumato.core import outputs
-        from sfumato.jobs import atlas as job
+        from sfumato.jobs import atlas as atlases
         from sfumato.jobs.eyes import eyes
 
         with contextlib.ExitStack() as stack:
 
             def reserve(name: str) -> Path:
                 target = out or Path(f"{Path(network).stem}-{name}.png")
-                paths = job.output_files(target)
+                paths = atlases.output_files(target)
                 stack.enter_context(outputs.reserved(paths, by="features", overwrite=overwrite, reads=(network,), replaces=False))
                 return target
 
@@ -168,12 +169,9 @@ def features(
             target = reserve(layer or "") if out or layer else None
             seeing = eyes(network, device=device)
             target = target or reserve(seeing.usual)
-            progress = stack.enter_context(Progress(console=console, transient=True, disable=not console.is_terminal))
-            task = progress.add_task(f"{layer or seeing.usual} of {network}", total=None)
-            images, chosen = job.atlas(
-                seeing, layer, channels=channels, steps=steps, seed=seed, tell=lambda i, of: progress.update(task, completed=i, total=of)
-            )
-            paths = job.save(images, chosen, target, seeing, layer)
+            with progress(), job("channels") as done:
+                images, chosen = atlases.atlas(seeing, layer, channels=channels, steps=steps, seed=seed, tell=done.reach)
+            paths = atlases.save(images, chosen, target, seeing, layer)
         console.print(f"{len(chosen)} channels of {layer or seeing.usual}: {', '.join(map(str, paths))}", highlight=False)
 
 
@@ -193,19 +191,16 @@ def list_layers(seeing: Any) -> None:
 @contextlib.contextmanager
 def _progress(preview: Path | None) -> Iterator[Any]:
     """What shows on the console how far a dream is, and in the file `preview` what it looks like."""
-    from rich.progress import Progress
-
     from sfumato.jobs.dream_files import Preview
 
     look = Preview(preview) if preview else None
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("dreaming", total=None)
 
-        def watch(moment: Any) -> None:
-            progress.update(task, completed=moment.done, total=moment.steps, description=f"dreaming ({moment.amount:.3g})")
-            if look is not None:
-                look(moment)
+    def watch(moment: Any) -> None:
+        reached(f"dreaming ({moment.amount:.3g}), step", moment.done, moment.steps)
+        if look is not None:
+            look(moment)
 
+    with progress():
         yield watch
 
 
@@ -289,10 +284,10 @@ def _zoom(pictures: Names, seeing: Any, how: Any, frames: int, fps: float, guide
 
     shown = None if guide is None else picture_of(guide)
     made = []
-    with _frames() as tell:
+    with job("frames") as done:
         for i, frame in enumerate(falling(picture_of(Path(pictures[0])), seeing, how, frames=frames, guide=shown), 1):
             made.append(to_pixels(frame))
-            tell(i, frames)
+            done.reach(i, frames)
     save_animation(target, made, fps=fps)
     console.print(f"{len(made)} frames -> {target}", highlight=False)
 
@@ -302,19 +297,9 @@ def _film(path: Path, seeing: Any, how: Any, guide: Path | None, target: Path, *
     from sfumato.jobs.dream_films import Dreamer, dream_film
 
     dreamer = Dreamer(seeing, how, guide=None if guide is None else picture_of(guide))
-    with _frames() as tell:
-        count = dream_film(path, target, dreamer, overwrite=overwrite, tell=tell)
+    with job("frames") as done:
+        count = dream_film(path, target, dreamer, overwrite=overwrite, tell=done.reach)
     console.print(f"{count} frames -> {target}", highlight=False)
-
-
-@contextlib.contextmanager
-def _frames() -> Iterator[Any]:
-    """What shows on the console how many frames are done."""
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("frames", total=None)
-        yield lambda done, total: progress.update(task, completed=done, total=total or None)
 
 
 def _is_film(pictures: Names) -> bool:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 
 from sfumato.cli.terminal import complain, say
+from sfumato.cli.verbs import progress
 from sfumato.core import outputs
-from sfumato.core.errors import SettingError, SfumatoError
-from sfumato.core.text import printable
+from sfumato.core.errors import SettingError
+from sfumato.core.pace import job
 from sfumato.data import kinds
 from sfumato.jobs import film
 from sfumato.jobs.generate import ENDINGS
@@ -36,7 +36,8 @@ def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask:
         text = blamed(entry) if entry.status == "failed" else f"{entry.source}: {entry.words}{arrow}"
         say(f"{place}{'failed: ' if entry.status == 'failed' else ''}{text}")
 
-    entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
+    with progress():
+        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
     if others := passed_over(pictures):
         films = "; a film is given alone" if kinds.FILM in others.values() else ""
         say(f"{kinds.summary(others.values())}, such as {next(iter(others))}{films}")
@@ -59,19 +60,8 @@ def blamed(entry: Entry) -> str:
 
 
 def _film(path: Path, out: Path, request: Request, console: Console, *, overwrite: bool) -> None:
-    from rich.progress import Progress
-
     ending = ".mkv" if path.suffix.lower() == ".mkv" else ".mp4"
     target = out if outputs.is_file_name(out, film.SUFFIXES, ENDINGS) else out / path.with_suffix(ending).name
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task(escape(printable(path.name)), total=None)
-        try:
-
-            def tell(done: int, total: int) -> None:
-                progress.update(task, completed=done, total=total)
-
-            words = film.restore_film(path, target, request, overwrite=overwrite, tell=tell)
-        except SfumatoError:
-            progress.stop()
-            raise
+    with progress(), job("frames") as frames:
+        words = film.restore_film(path, target, request, overwrite=overwrite, tell=frames.reach)
     say(f"{path}: {words} -> {target}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import tyro
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn
 
 from sfumato.cli.terminal import complain, console
-from sfumato.core.pace import heard
+from sfumato.core.pace import LogLines, Moment, heard
 
 Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")]
 Recipe = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
@@ -69,16 +69,29 @@ def machine(threads: int | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress() -> Iterator[None]:
-    """A bar for work inside that says how far it is, where there is a terminal; nothing is left of it."""
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("", visible=False)
+    """How far the work inside is and how long it will still take: a bar in a terminal, of which nothing is left, and lines in a log.
 
-        def tell(what: str, done: int, count: int) -> None:
-            if done == 1:
-                bar.reset(task)
-            bar.update(task, description=what, completed=done, total=count, visible=done < count)
+    What is remarked about the work is a line of its own, once.
+    """
+    remarks = set[str]()
 
-        with heard(tell):
+    def remark(words: str) -> None:
+        if words not in remarks:
+            remarks.add(words)
+            console.print(words, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    if not console.is_terminal:
+        with heard(LogLines(lambda line: console.print(line, highlight=False, soft_wrap=True)), remark=remark):
+            yield
+        return
+    columns = (BarColumn(bar_width=24), TextColumn("{task.percentage:3.0f}%"), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=1.0, visible=False)
+
+        def show(moment: Moment) -> None:
+            bar.update(task, completed=moment.share, description=str(moment), visible=moment.share < 1)
+
+        with heard(show, remark=remark):
             yield
 
 

@@ -1,37 +1,208 @@
-"""How far long work has come, told to whoever listens: a terminal, or nobody."""
+"""How far long work has come and how long it will still take, told to whoever listens: a terminal, a log, or nobody.
+
+    work ─ counted, job ─> Moment (share done, seconds left, words) ─> the listener of `heard`
+
+Work may lie inside work: the tiles of a picture inside the pictures of a folder. The inner share then moves the outer one, by as much as
+the part under way weighs, so that there is one share and one estimate for the whole.
+"""
 
 import contextlib
+import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TypeVar
 
-Listener = Callable[[str, int, int], None]
-"""Is told what is being done, how many are done, and of how many."""
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """How far the outermost work has come."""
+
+    share: float
+    """Of the whole work that is done, in [0, 1]."""
+    seconds: float
+    """Since it began."""
+    words: str
+    """What is done, outer work first, such as `pictures 3 of 10, tiles 2 of 16`."""
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that the rest takes at the speed so far; None as long as nothing is done."""
+        return self.seconds * (1 - self.share) / self.share if self.share > 0 else None
+
+    def __str__(self) -> str:
+        """What is done, and the time left once there is an estimate worth something: after two seconds."""
+        return self.words if self.left is None or self.seconds < _SURE else f"{self.words}, {clock(self.left)} left"
+
+
+_SURE = 2.0
+_FIRST = 30.0
+_STEP = 0.05
+
+Listener = Callable[[Moment], None]
 T = TypeVar("T")
 
-_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+class LogLines:
+    """A listener that says some of the moments in lines: for logs, that should neither be silent for long nor be filled.
+
+    The first after half a minute, so that short work says nothing; then one whenever another twentieth is done or twice the time has
+    passed, but none sooner than half a minute after another. So there are at most 20, and one more for each doubling of the time.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._share, self._seconds = 0.0, 0.0
+
+    def __call__(self, moment: Moment) -> None:
+        """Says it, if it is time again."""
+        if moment.seconds < self._seconds or moment.share < self._share:  # other work has begun
+            self._share, self._seconds = 0.0, 0.0
+        waited, far = moment.seconds - self._seconds, moment.share - self._share
+        if waited >= _FIRST and moment.share < 1 and (far >= _STEP or moment.seconds >= 2 * self._seconds):
+            self._share, self._seconds = moment.share, moment.seconds
+            self._say(f"{moment.share:.0%}: {moment}")
+
+
+class Job:
+    """Work in parts, each of which weighs something: pixels, or one of whatever is counted. Made by `job`."""
+
+    def __init__(self, what: str, weights: Sequence[float] = (), audience: "_Audience | None" = None) -> None:
+        self.what, self.count, self.number = what, len(weights), 0
+        self._total, self.done, self._under_way = float(sum(weights)), 0.0, 0.0
+        self._audience = audience
+
+    @contextlib.contextmanager
+    def under_way(self, weight: float = 1.0) -> Iterator[None]:
+        """Inside, parts are under way that together weigh so much: work inside them counts for this."""
+        self._under_way = weight
+        try:
+            yield
+        finally:
+            self._under_way = 0.0
+
+    def finish(self, weight: float = 1.0) -> None:
+        """One part, of this weight, is done."""
+        self.done, self.number = self.done + weight, self.number + 1
+        self._tell()
+
+    def without(self, weight: float = 1.0) -> None:
+        """One part takes no work: what the others take says nothing about it."""
+        self._total, self.number = self._total - weight, self.number + 1
+        self._tell()
+
+    def reach(self, done: int, count: int) -> None:
+        """So many of so many parts of equal weight are done; `count` is 0 if nobody knows how many there are."""
+        self.number, self.count, self.done, self._total = done, count, float(done), float(count)
+        self._tell()
+
+    def share(self, inner: float) -> float:
+        """Of the work that is done, if of the part under way the share `inner` is."""
+        return min(1.0, (self.done + self._under_way * inner) / self._total) if self._total > 0 else 0.0
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.number} of {self.count}" if self.count else f"{self.what} {self.number}"
+
+    def _tell(self) -> None:
+        if self._audience is not None:
+            self._audience.tell()
+
+
+class _Audience:
+    """Who listens, and the work under way, the outermost first."""
+
+    def __init__(self, listener: Listener, remark: Callable[[str], None], now: Callable[[], float]) -> None:
+        self.listener, self.remark, self.now = listener, remark, now
+        self.jobs: list[Job] = []
+        self.began = now()
+
+    def tell(self, *inner: Job) -> None:
+        """Says how far the outermost work is, with work `inner` to all that is under way."""
+        share, jobs = 0.0, [*self.jobs, *inner]
+        for each in reversed(jobs):
+            share = each.share(share)
+        shown = [each for each in jobs if each.count != 1] or jobs
+        self.listener(Moment(share=share, seconds=self.now() - self.began, words=", ".join(map(str, shown))))
+
+
+_audience: ContextVar[_Audience | None] = ContextVar("audience", default=None)
+
+
+@contextlib.contextmanager
+def job(what: str, weights: Sequence[float] = ()) -> Iterator[Job]:
+    """Work that is called `what`, inside whatever is under way; `weights` says how much each of its parts takes of the time."""
+    audience = _audience.get()
+    new = Job(what, weights, audience)
+    if audience is None:
+        yield new
+        return
+    if not audience.jobs:
+        audience.began = audience.now()
+    audience.jobs.append(new)
+    try:
+        yield new
+    finally:
+        if new in audience.jobs:  # and all that was left inside without an end
+            del audience.jobs[audience.jobs.index(new) :]
 
 
 def counted(items: Sequence[T], what: str) -> Iterator[T]:
     """The items one by one; whoever listens is told after each that so many of `what` are done.
 
-    >>> with heard(lambda what, done, count: print(f"{what}: {done} of {count}")):
-    ...     total = sum(counted([10, 20], "numbers"))
-    numbers: 1 of 2
-    numbers: 2 of 2
+    >>> with heard(lambda moment: print(f"{moment.share:.0%}: {moment.words}")):
+    ...     for i in counted([1, 2], "pictures"):
+    ...         total = sum(counted([10, 20], "tiles"))
+    25%: pictures 0 of 2, tiles 1 of 2
+    50%: pictures 0 of 2, tiles 2 of 2
+    50%: pictures 1 of 2
+    75%: pictures 1 of 2, tiles 1 of 2
+    100%: pictures 1 of 2, tiles 2 of 2
+    100%: pictures 2 of 2
     """
-    tell = _listener.get()
-    for done, item in enumerate(items, start=1):
-        yield item
-        if tell is not None:
-            tell(what, done, len(items))
+    with job(what, [1.0] * len(items)) as work:
+        for item in items:
+            with work.under_way():
+                yield item
+            work.finish()
+
+
+def reached(what: str, done: int, count: int) -> None:
+    """Tells whoever listens that of `what`, inside all that is under way, so many of so many are done."""
+    audience = _audience.get()
+    if audience is not None:
+        inner = Job(what, [1.0] * count)
+        inner.number, inner.done = done, float(done)
+        audience.tell(inner)
+
+
+def remark(words: str) -> None:
+    """Tells whoever listens something worth knowing about the work ahead; if nobody does, it is a Python warning."""
+    audience = _audience.get()
+    if audience is not None:
+        audience.remark(words)
+    else:
+        warnings.warn(words, stacklevel=3)
 
 
 @contextlib.contextmanager
-def heard(listener: Listener) -> Iterator[None]:
-    """Inside, `listener` is told how far work has come."""
-    before = _listener.set(listener)
+def heard(
+    listener: Listener, *, remark: Callable[[str], None] = lambda _: None, now: Callable[[], float] = time.monotonic
+) -> Iterator[None]:
+    """Inside, `listener` is told how far work has come, and `remark` what there is to say about it; `now` counts seconds."""
+    before = _audience.set(_Audience(listener, remark, now))
     try:
         yield
     finally:
-        _listener.reset(before)
+        _audience.reset(before)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss.
+
+    >>> clock(75), clock(3700)
+    ('1:15', '1:01:40')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -8,6 +8,7 @@ Reading looks at headers only, so that the size of the picture does not matter.
 
 import contextlib
 import dataclasses
+import functools
 import io
 import re
 import struct
@@ -206,6 +207,7 @@ def _compression(jpeg: Jpeg | None, channels: int) -> dict[str, Any]:
     return {"qtables": [list(table) for table in jpeg.tables], "subsampling": max(jpeg.subsampling, 0) if channels == 3 else -1}
 
 
+@functools.cache
 def _standard(quality: int) -> tuple[int, ...]:
     """The table for brightness that everyone's JPEG library uses at this quality."""
     encoded = io.BytesIO()

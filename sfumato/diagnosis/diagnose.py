@@ -122,6 +122,11 @@ def source(path: Path) -> Source:
         return Source(tables=tuple(tuple(int(step) for step in tables[key]) for key in sorted(tables)))
 
 
+def salt_and_pepper(images: Images) -> float | None:
+    """Share of the values of one picture that are hit, in [0, 1], and None if it is too small: as `diagnose` has it, without the rest."""
+    return None if min(images.shape[2:]) < _SMALLEST else flaws.density(_pieces(images.detach().float().cpu().clamp(0, 1)))
+
+
 @torch.no_grad()
 def diagnose(images: Images, *, source: Source | None = None, scratches: bool = False) -> Diagnosis:
     """What is wrong with the one picture in `images`, grey or colour.

@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from sfumato.core import chance, runtime
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.image import Images, Other, Planes, Scalar
+from sfumato.core.pace import counted
 from sfumato.core.settings import Range, settings
 from sfumato.jobs.ascent import Ascent
 from sfumato.jobs.eyes import Eyes, eyes
@@ -139,7 +140,7 @@ def dream(
         raise SettingError("variation and alpha have no effect on a spectrum; leave them at 0, or take space = 'pixels'")
     ascent = wanted(seeing, how, size, guide)
     where, made, before, after = seeing.device, [], [], []
-    for start, seed in zip(starts, seeds, strict=True):
+    for start, seed in counted(list(zip(starts, seeds, strict=True)), "images"):
         x = start.to(where)
         own = None if mask is None else mask.reshape(1, 1, *size).float().to(where)
         before.append(ascent.amount(x))

@@ -14,6 +14,7 @@ from sfumato import __version__
 from sfumato.core import disk, outputs, runtime, schema
 from sfumato.core.errors import CheckpointError, DataError, FormatError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.core.image import Images, Planes, to_pixels
+from sfumato.core.pace import counted
 from sfumato.core.places import inside
 from sfumato.core.settings import Range
 from sfumato.core.text import inner_path, quoted
@@ -122,7 +123,7 @@ def dream_pictures(
         manifest = Manifest(out / NAME if noted else None, work.asked())
         for place in {target.parent for _, target in pairs if target.parent.is_dir()}:
             disk.sweep(place, below=False)
-        for number, (path, target) in enumerate(pairs, 1):
+        for number, (path, target) in enumerate(counted(pairs, "pictures"), 1):
             done = work.attempt(path, target, manifest)
             made.append(done)
             tell(done, number, len(pairs))

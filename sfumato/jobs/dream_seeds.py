@@ -9,6 +9,7 @@ from typing import Any
 from sfumato.core import outputs
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, to_pixels
+from sfumato.core.places import inside
 from sfumato.data import files
 from sfumato.jobs.dream import Dream, Tell, dream, resolved
 from sfumato.jobs.dream_files import keep, known_again, named, picture_of, recipe, rise

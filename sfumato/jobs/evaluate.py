@@ -104,7 +104,7 @@ def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = F
     card: dict[str, Any] = getattr(network, "card", {})
     training = card.get("training", {})
     source = data if data is not None else training.get("data")
-    if source is None or (data is None and printable(source) != source):
+    if source is None or (data is None and printable(str(source)) != str(source)):
         raise SettingError("this model does not say what it was trained on; name the images with --data")
     shape: dict[str, Any] = {"size": network.size, "channels": network.channels, "crop": training.get("crop", "centre")}
     shape["split_by"] = recorded(card.get("data", {})) if training else "original"

@@ -13,8 +13,9 @@ from sfumato.core import disk, outputs
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError
 from sfumato.core.image import Images, to_bytes, to_images
 from sfumato.data import decode
+from sfumato.jobs.batch import repaired
+from sfumato.jobs.networks import Networks
 from sfumato.jobs.remedy import Request, remedy
-from sfumato.jobs.repair import repaired
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 """What the names of films end in."""
@@ -62,16 +63,17 @@ def restore_film(
     `disk.write` does.
     """
     request.check()
+    networks = Networks()
 
     def begun(first: Images) -> Change:
-        plan = remedy(request, first)
+        plan = remedy(request, first, networks=networks)
 
         def change(images: Images) -> Images:
             # What repairs is the same for all frames; where is looked for in each.
             mine = dataclasses.replace(plan, known=plan.look(images)) if plan.look else plan
-            return images if mine.nothing else repaired(images, mine, request)
+            return images if mine.nothing else repaired(images, mine, request, networks)
 
-        h, w = (first if plan.nothing else repaired(first, plan, request)).shape[2:]
+        h, w = (first if plan.nothing else repaired(first, plan, request, networks)).shape[2:]
         return Change(f"at first {plan.words}" if plan.look else plan.words, (h, w), change)
 
     words, count = rewritten(path, target, begun, overwrite=overwrite, tell=tell)

@@ -1,29 +1,29 @@
 """Pictures in files, repaired: one, many, a folder or a glob, each written beside nothing and over nothing, with a manifest.
 
-    sources ─ gather ─> [file, name] ─ repair ─> out/name, and a line in out/manifest.jsonl
+    sources ─ gather ─> [file, name] ─ attempt ─> out/name, and a line in out/manifest.jsonl
+                                       └ Work of some, together
 
 A run that was stopped goes on with the same command: what the manifest says is done, from the same bytes and with the same request,
 is left alone. A picture that fails is named with the reason, and the rest goes on.
 """
 
 import contextlib
-import errno
 import functools
 import glob
+import itertools
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import torch
-
 from sfumato.core import disk, outputs
-from sfumato.core.errors import DataError, ImageError, SettingError, SfumatoError, StorageError
+from sfumato.core.errors import DataError, ImageError, SettingError
 from sfumato.data import files, kinds
 from sfumato.data.kinds import Kind
-from sfumato.jobs.manifest import DONE, NAME, Entry, Manifest, digest
+from sfumato.jobs.attempt import Run, attempt
+from sfumato.jobs.manifest import NAME, Entry, Manifest
+from sfumato.jobs.networks import Networks
+from sfumato.jobs.queue import Queue, Waiting
 from sfumato.jobs.remedy import Request
-from sfumato.jobs.repair import repair
 
 
 def restore_pictures(
@@ -59,22 +59,21 @@ def restore_pictures(
         outputs.check(out)
     folder = out.parent if alone else out
     masks = [] if mask is None else [mask] if mask.is_file() else mask.rglob("*")
-    originals = {path.resolve() for path, _ in found} | {path.resolve() for path in masks}
+    originals = frozenset({path.resolve() for path, _ in found} | {path.resolve() for path in masks})
     # Where only originals lie nothing will be written, no manifest either.
     writes = not alone and any((folder / name).resolve() not in originals for _, name in found)
-    entries = []
     # Two runs would take each other's names, and each go by a manifest that does not know of the other.
     with disk.alone(folder) if writes else contextlib.nullcontext():
         manifest = Manifest(folder / NAME if writes else None, request)
+        run = Run(request=request, manifest=manifest, originals=originals, overwrite=overwrite, networks=Networks())
         for place in {(folder / name).parent for _, name in found}:
             disk.sweep(place, below=False)
         beside = [path for path, _ in found]
-        for number, (path, name) in enumerate(found, 1):
-            target, own = (out if alone else folder / name), functools.partial(_mask_of, mask, path, name.parent, beside)
-            entry = _attempt(path, target, request, own, manifest, originals, overwrite=overwrite)
-            tell(entry, number, len(found))
-            entries.append(entry)
-    return entries
+        waiting = []
+        for path, name in found:
+            own = functools.partial(_mask_of, mask, path, name.parent, beside)
+            waiting.append(Waiting(path, functools.partial(attempt, path, out if alone else folder / name, own, run)))
+        return Queue(run, tell).repaired(waiting)
 
 
 def gather(sources: Sequence[str | Path], *, leaving_out: Path | None = None) -> Iterator[tuple[Path, Path]]:
@@ -122,92 +121,16 @@ def told_apart(found: Iterator[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
     """Each picture once, with a name to be written under that no other has: if need be with its ending, its folder's name, or a number."""
     pictures = list({os.path.abspath(path): (path, name) for path, name in found}.values())
     names: dict[Path, Path] = {}
+    taken = set[Path]()
     # Those that can keep their name choose first.
     for path, name in sorted(pictures, key=lambda pair: pair[1] != _writable(*pair)):
         simple = _writable(path, name)
         choices = [simple, *([simple.with_name(f"{name.name}{simple.suffix}")] if name != simple else [])]
         choices.append(Path(path.absolute().parent.name) / simple)
-        choices += [simple.with_stem(f"{simple.stem}-{i}") for i in range(2, len(pictures) + 2)]
-        taken = set(names.values())
-        names[path] = next(choice for choice in choices if choice not in taken)
+        numbered = (simple.with_stem(f"{simple.stem}-{i}") for i in range(2, len(pictures) + 2))
+        names[path] = next(choice for choice in itertools.chain(choices, numbered) if choice not in taken)
+        taken.add(names[path])
     return [(path, names[path]) for path, _ in pictures]
-
-
-def _attempt(
-    path: Path,
-    target: Path,
-    request: Request,
-    mask: Callable[[], Path | None],
-    manifest: Manifest,
-    originals: set[Path],
-    *,
-    overwrite: bool,
-) -> Entry:
-    """One picture, unless it was done before. A file at `target` is replaced only if it is of an earlier run, or to be overwritten."""
-    began = time.perf_counter()
-
-    def entry(status: str, words: str, *, nothing: bool = False) -> Entry:
-        seconds = round(time.perf_counter() - began, 2)
-        return Entry(source=str(path), out=str(target), status=status, words=words, nothing=nothing, seconds=seconds)
-
-    def settled(result: Path) -> None:
-        nonlocal made
-        if not overwrite and _state(target) != before:
-            raise ImageError(f"{target} has come to be there meanwhile; choose another --out, or say --overwrite")
-        made = digest(result)
-        manifest.add(entry("writing", ""), path, target, facts, made=made)
-
-    facts, made = {}, ""
-    try:
-        own = mask()
-        facts = manifest.facts(path, own)
-        if (earlier := manifest.earlier(path, target, facts)) and (not overwrite or earlier.words == DONE):
-            return earlier
-        if target.resolve() in originals:
-            raise ImageError(f"{path}: {target} is an original and would be written over; choose another --out")
-        before = _state(target)
-        if before and not overwrite and not manifest.mine(path, target):
-            raise ImageError(f"{target} is there already; choose another --out, or say --overwrite")
-        plan = repair(path, target, request, mask=own, check=settled)
-        ended = entry("done", plan.words, nothing=plan.nothing)
-    except BaseException as error:
-        ended, made = entry("failed", _why(path, error)), ""
-        if _ends_all(error):
-            with contextlib.suppress(StorageError):
-                manifest.add(ended, path, target, facts)
-            raise
-    manifest.add(ended, path, target, facts, made=made)
-    return ended
-
-
-def _why(path: Path, error: BaseException) -> str:
-    """What is told of a picture that failed."""
-    if isinstance(error, SfumatoError):
-        return str(error)
-    if _short(error):
-        return f"{path}: not enough memory; give less --memory"
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"{path}: {what}" if isinstance(error, Exception) else f"{path}: interrupted"
-
-
-def _ends_all(error: BaseException) -> bool:
-    """Whether the next picture would fail too, or was not wanted any more."""
-    if isinstance(error, StorageError):
-        return getattr(error.__cause__, "errno", None) != errno.ENAMETOOLONG
-    return not isinstance(error, Exception) or isinstance(error, torch.AcceleratorError)
-
-
-def _short(error: BaseException) -> bool:
-    """Whether memory ran out; torch says so in words."""
-    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error))
-
-
-def _state(target: Path) -> tuple[int, int, int] | None:
-    """What changes with the file at `target`; None if there is none."""
-    if not target.exists():
-        return None
-    found = target.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _mask_of(mask: Path | None, path: Path, below: Path, pictures: Sequence[Path]) -> Path | None:

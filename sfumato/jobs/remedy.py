@@ -1,6 +1,6 @@
 """What is to be done about a picture: from a task, or from what is found in it, to a network or a classical method.
 
-    request, picture ─ diagnose ─ choose ─> Remedy (words, network or method, what it is told)
+    request, picture ─ diagnose, if it matters ─ choose ─> Remedy (words, network or method, what it is told)
 
 | task | what repairs |
 |---|---|
@@ -12,6 +12,7 @@
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,11 +27,11 @@ from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.core.image import Images, Kernels, Planes
 from sfumato.core.runtime import Precision
 from sfumato.diagnosis import flaws
-from sfumato.diagnosis.diagnose import Diagnosis, Source, diagnose
+from sfumato.diagnosis.diagnose import Diagnosis, Source, diagnose, salt_and_pepper
 from sfumato.diagnosis.jpeg import coarseness
+from sfumato.jobs.networks import Networks
 from sfumato.models.base import Deblurs, Restores, Told
 from sfumato.nn.blurs import Blur, named
-from sfumato.store import weights
 
 Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
 Find = Literal["scratches", "dead-pixels"]
@@ -168,12 +169,32 @@ class Remedy:
         return self.network.scale if self.network else self.times
 
 
-def remedy(request: Request, images: Images, *, known: Planes | None = None, quality: int | None = None) -> Remedy:
+class _Examined:
+    """One picture, which is diagnosed when its diagnosis is first asked for, and not if nobody asks: that takes longer than a network."""
+
+    def __init__(self, images: Images, quality: int | None) -> None:
+        self._images, self._source = images, None if quality is None else Source(quality=quality)
+        self.looked = False
+
+    @functools.cached_property
+    def diagnosis(self) -> Diagnosis:
+        self.looked = True
+        return diagnose(self._images, source=self._source)
+
+    def sentence(self, task: Task) -> str:
+        """What is found, or if nothing had to be looked for, the `task`."""
+        return self.diagnosis.sentence() if self.looked or task == "auto" else task
+
+
+def remedy(
+    request: Request, images: Images, *, known: Planes | None = None, quality: int | None = None, networks: Networks | None = None
+) -> Remedy:
     """What to do about the one picture in `images`, of which `known` is the mask and `quality` that of its JPEG, if there are any.
 
-    Raises SettingError for what does not go together, such as a mask with a task that has no use for it.
+    The network is one of `networks`, which may be those of many pictures. Of a task that is named, the picture is diagnosed only if
+    something depends on it. Raises SettingError for what does not go together, such as a mask with a task that has no use for it.
     """
-    task = request.task
+    task, networks = request.task, networks or Networks()
     if request.strength == 0:
         return Remedy(words="strength 0: left as it was")
     if known is not None and task not in ("auto", "inpaint"):
@@ -181,52 +202,70 @@ def remedy(request: Request, images: Images, *, known: Planes | None = None, qua
     if request.find and task not in ("auto", "inpaint"):
         raise SettingError(f"find = {', '.join(request.find)} has no use for the task {task}; it is for inpaint")
     if task == "upscale":
-        return _enlarging(request)
-    found = diagnose(images, source=None if quality is None else Source(quality=quality))
+        return _enlarging(request, networks)
+    found = _Examined(images, quality)
     if known is not None and request.blur is not None:
         raise SettingError(f"blur = {request.blur} and a mask: one at a time; fill in first, then undo the blur")
     if known is not None or request.find or task == "inpaint" or "known" in _needs(request.method):
-        return _filling(request, images, known, found)
-    salt = (found.salt_and_pepper or 0) >= IMPULSES and task in ("auto", "denoise")
+        return _filling(request, images, known, found, networks)
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
-    if salt and (found.noise or 0) < QUIET and free:
+    if free and task in ("auto", "denoise") and _salted(images, found, task):
         wrong = flaws.impulses(images)
-        words = f"{found.sentence()}: fill in the wrong pixels"
-        return Remedy(words=words, network=_network("inpaint", request.ensemble), known=wrong, look=flaws.impulses)
-    if task == "auto" and found.task == "none" and free:
-        return Remedy(words=f"{found.sentence()}: {NOTHING}")
-    noise = request.noise if request.noise is not None else found.noise or 0.0
-    seen = found.spread if task == "deblur" or (task == "auto" and found.task == "deblur") else None
-    blur = named(request.blur) if request.blur is not None else seen
-    return _chosen(request, found, default="restore" if blur is None else "deblur", noise=noise, blur=blur)
+        words = f"{found.diagnosis.sentence()}: fill in the wrong pixels"
+        return Remedy(words=words, network=networks.opened("inpaint", request.ensemble), known=wrong, look=flaws.impulses)
+    if task == "auto" and found.diagnosis.task == "none" and free:
+        return Remedy(words=f"{found.diagnosis.sentence()}: {NOTHING}")
+    blurred = request.blur is None and (task == "deblur" or (task == "auto" and found.diagnosis.task == "deblur"))
+    blur = named(request.blur) if request.blur is not None else found.diagnosis.spread if blurred else None
+    return _chosen(request, found, networks, default="restore" if blur is None else "deblur", blur=blur)
+
+
+def _salted(images: Images, found: _Examined, task: Task) -> bool:
+    """Whether salt and pepper is all that is wrong."""
+    share = found.diagnosis.salt_and_pepper if task == "auto" else salt_and_pepper(images)
+    return (share or 0) >= IMPULSES and (found.diagnosis.noise or 0) < QUIET
 
 
 def _chosen(
-    request: Request, found: Diagnosis, *, default: str, noise: float, known: Planes | None = None, blur: Blur | None = None
+    request: Request, found: _Examined, networks: Networks, *, default: str, known: Planes | None = None, blur: Blur | None = None
 ) -> Remedy:
     """The network or the method that is asked for, or the bundled network called `default`."""
-    what = found.sentence()
     if request.method is not None:
-        noise = noise if request.noise is not None else max(noise, ROUNDING)
-        if "kernels" not in _needs(request.method):
-            return Remedy(words=f"{what}: {request.method}", method=request.method, noise=noise, known=known)
-        blur = _wanted(request.method, blur or found.spread)
-        words, kernels = _named(what, request.method, request, blur), blur.kernels()
-        return Remedy(words=words, method=request.method, noise=_heard(noise, request, found), kernels=kernels)
+        return _by_method(request.method, request, found, known, blur)
     which = request.model if request.model is not None else default
-    network, quality = _network(which, request.ensemble), 1.0 if found.quality is None else found.quality / 100
+    network = networks.opened(which, request.ensemble)
     if network.scale != 1:
         raise SettingError(f"{_called(which)} enlarges {network.scale} times; it is for the task upscale")
     if request.noise is not None and "noise" not in network.takes:
         raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
-    words = f"{what}: {_called(which)}"
+    noise = _noise(request, found) if "noise" in network.takes else 0.0
+    quality = found.diagnosis.quality if "quality" in network.takes else None
     if isinstance(network, Deblurs):
-        blur = _wanted(_called(which), blur or found.spread)
-        words, network = _named(what, _called(which), request, blur), Told(network, blur.kernels())
+        blur = _wanted(_called(which), blur or found.diagnosis.spread)
         noise = _heard(noise, request, found)
+        words, network = _named(found.sentence(request.task), _called(which), request, blur), Told(network, blur.kernels())
     elif request.blur is not None:
         raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
-    return Remedy(words=words, network=network, noise=noise, quality=quality, known=known)
+    else:
+        words = f"{found.sentence(request.task)}: {_called(which)}"
+    return Remedy(words=words, network=network, noise=noise, quality=1.0 if quality is None else quality / 100, known=known)
+
+
+def _by_method(method: str, request: Request, found: _Examined, known: Planes | None, blur: Blur | None) -> Remedy:
+    """The classical method, told what it needs."""
+    needs, noise = _needs(method), None
+    if "noise" in needs:
+        noise = request.noise if request.noise is not None else max(_noise(request, found), ROUNDING)
+    if "kernels" not in needs:
+        return Remedy(words=f"{found.sentence(request.task)}: {method}", method=method, noise=noise, known=known)
+    blur, noise = _wanted(method, blur or found.diagnosis.spread), None if noise is None else _heard(noise, request, found)
+    words = _named(found.sentence(request.task), method, request, blur)
+    return Remedy(words=words, method=method, noise=noise, kernels=blur.kernels())
+
+
+def _noise(request: Request, found: _Examined) -> float:
+    """Standard deviation of the noise, as a share of full scale: that which is told, or else found."""
+    return request.noise if request.noise is not None else found.diagnosis.noise or 0.0
 
 
 def _wanted(who: str, blur: Blur | None) -> Blur:
@@ -241,16 +280,18 @@ def _named(what: str, who: str, request: Request, blur: Blur) -> str:
     return f"{what}: {who}" if request.blur is not None else f"{what}: {who}, told {blur}"
 
 
-def _heard(noise: float, request: Request, found: Diagnosis) -> float:
+def _heard(noise: float, request: Request, found: _Examined) -> float:
     """The noise that what undoes a blur is told."""
-    return noise if request.noise is not None or found.quality is None else max(noise, _QUANTISED, coarseness(found.quality))
+    if request.noise is not None or found.diagnosis.quality is None:
+        return noise
+    return max(noise, _QUANTISED, coarseness(found.diagnosis.quality))
 
 
 def _needs(method: str | None) -> tuple[str, ...]:
     return classical.METHODS[method].needs if method in classical.METHODS else ()
 
 
-def _filling(request: Request, images: Images, known: Planes | None, found: Diagnosis) -> Remedy:
+def _filling(request: Request, images: Images, known: Planes | None, found: _Examined, networks: Networks) -> Remedy:
     h, w = images.shape[2:]
     mask: Planes = images.new_ones(1, 1, h, w) if known is None else known
     told = [f"{1 - _FLAWS[name](images).mean().item():.2%} {name.replace('-', ' ')}" for name in request.find]
@@ -262,8 +303,8 @@ def _filling(request: Request, images: Images, known: Planes | None, found: Diag
     mask = mask * look(images)
     if not told and bool((mask == 1).all()):
         raise SettingError("inpaint wants to know where: give --mask FILE, or --find scratches or dead-pixels")
-    noise = request.noise if request.noise is not None else found.noise or 0.0
-    chosen = _chosen(request, found, default="inpaint", noise=noise, known=mask)
+    # Whatever else is wrong with the picture is no matter here.
+    chosen = _chosen(dataclasses.replace(request, task="inpaint"), found, networks, default="inpaint", known=mask)
     if chosen.nothing:  # in this frame of a film, that is; there may be something in the next
         return dataclasses.replace(chosen, words=f"{', '.join(told)}: {NOTHING_MISSING}", look=look)
     told.append(f"{1 - mask.mean().item():.1%} to fill in")
@@ -271,14 +312,14 @@ def _filling(request: Request, images: Images, known: Planes | None, found: Diag
     return dataclasses.replace(chosen, words=words, look=look if request.find else None)
 
 
-def _enlarging(request: Request) -> Remedy:
+def _enlarging(request: Request, networks: Networks) -> Remedy:
     scale = request.scale or 2
     if request.method is not None:
         return Remedy(words=f"{scale} times: {request.method}", method=request.method, times=scale)
     if request.model is None and scale not in (2, 4):
         raise SettingError(f"scale = {scale} is none of 2, 4; for another use --method bicubic, or a model of your own")
     which = request.model if request.model is not None else f"upscale-x{scale}"
-    network = _network(which, request.ensemble)
+    network = networks.opened(which, request.ensemble)
     if request.noise is not None and "noise" not in network.takes:
         raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
     if network.scale == 1:
@@ -286,11 +327,6 @@ def _enlarging(request: Request) -> Remedy:
     if request.scale not in (None, network.scale):
         raise SettingError(f"scale = {request.scale}, but {_called(which)} enlarges {network.scale} times; leave it out")
     return Remedy(words=f"{network.scale} times: {_called(which)}", network=network, noise=request.noise or 0.0)
-
-
-def _network(which: str | Path | nn.Module, ways: Ways) -> Restores:
-    network: Restores = weights.opened(which, Restores, otherwise="repairs nothing")
-    return network if ways == 1 else network.turned(ways)
 
 
 def _called(which: str | Path | nn.Module) -> str:

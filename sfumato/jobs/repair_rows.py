@@ -17,16 +17,19 @@ from sfumato.core.errors import ImageError
 from sfumato.core.image import Images, Maps, Planes
 from sfumato.data import files, strips
 from sfumato.diagnosis import flaws
-from sfumato.jobs.memory import BASE, tile_for
+from sfumato.jobs.memory import BASE
+from sfumato.jobs.networks import Networks
 from sfumato.jobs.pixels import AROUND, as_images, as_pixels, bled, bleeding, blended, dark, enlarged, hidden
 from sfumato.jobs.remedy import NOTHING_MISSING, Remedy, Request, remedy
-from sfumato.jobs.tiles import Canvas, ready
+from sfumato.jobs.tiles import Canvas
 from sfumato.jobs.tiles import strips as repaired_strips
 
 _PIECE = 136
 """Side of the nine pieces by which the picture is judged: those that `diagnose` looks at."""
 _STEP = 256
 """Rows that are looked at together, where it does not matter how many."""
+_SHARE = 0.6
+"""Of the memory, for the network and its tiles; the rest is for what is read, decided and written."""
 _WIDE = 2048
 """Columns in which hidden colours are replaced at once."""
 
@@ -34,7 +37,7 @@ Known = Callable[[int, int], Planes]
 """From the first row and the one after the last: 1 where they are to be believed."""
 
 
-def repair_rows(path: Path, target: Path, request: Request, mask: Path | None, check: disk.Check | None) -> Remedy:
+def repair_rows(path: Path, target: Path, request: Request, mask: Path | None, check: disk.Check | None, networks: Networks) -> Remedy:
     """`repair` for a picture that does not fit. Raises ImageError for what would have to see the whole of it."""
     if "scratches" in request.find or request.method is not None:
         raise ImageError(f"{path}: too large for {request.memory / 1e9:g} GB with --find scratches or --method; give more --memory")
@@ -51,7 +54,7 @@ def repair_rows(path: Path, target: Path, request: Request, mask: Path | None, c
         if request.find and share == 0:
             plan = Remedy(words=f"no dead pixels: {NOTHING_MISSING}")
         else:
-            plan = remedy(dataclasses.replace(request, find=()), sample, known=stand_in, quality=quality)
+            plan = remedy(dataclasses.replace(request, find=()), sample, known=stand_in, quality=quality, networks=networks)
         if plan.known is not None and known is None:
             known = _wrong(source, hit=True)
         if plan.nothing and files.same_format(path, target):
@@ -62,7 +65,7 @@ def repair_rows(path: Path, target: Path, request: Request, mask: Path | None, c
         sizes = (source.size[0] * plan.scale, source.size[1] * plan.scale)
         said = source.notes if plan.nothing else dataclasses.replace(source.notes, jpeg=source.notes.fine_jpeg)
         with strips.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, said=said) as sink:
-            for rows in _repaired_rows(source, known, plan, request):
+            for rows in _repaired_rows(source, known, plan, request, networks):
                 sink.write(rows)
             sink.finish(check)
         left_out = source.notes.left_out
@@ -142,14 +145,14 @@ def _refuse(share: float, mask: str) -> None:
     dark(torch.tensor([float(share > 0), float(share == 1)]).reshape(1, 1, 1, 2), mask)
 
 
-def _repaired_rows(source: strips.Source, known: Known | None, plan: Remedy, request: Request) -> Iterator[Any]:
+def _repaired_rows(source: strips.Source, known: Known | None, plan: Remedy, request: Request, networks: Networks) -> Iterator[Any]:
     """Rows of the result as they are stored, top to bottom."""
     (h, w), c = source.size, source.channels
     if plan.network is None:
         yield from (source.rows(start, min(h, start + _STEP)) for start in range(0, h, _STEP))
         return
     where = runtime.device(request.device)
-    network, done = ready(plan.network, where), 0
+    network, done = networks.ready(plan.network, where), 0
     colourless = network.both and c > 1 and _colourless(source)
     constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "known": 1.0}
 
@@ -161,7 +164,8 @@ def _repaired_rows(source: strips.Source, known: Known | None, plan: Remedy, req
             images = images * planes["known"]
         return images, torch.cat(list(planes.values()), dim=1) if planes else None
 
-    tile = request.tile or tile_for(network, (request.memory - BASE) * 0.6, row=w * (c + len(network.takes)) * 12 * (1 + network.scale**2))
+    row = w * (c + len(network.takes)) * 12 * (1 + network.scale**2)
+    tile = request.tile or networks.tile(plan.network, (h, w), request.memory, lambda allowed: (allowed - BASE) * _SHARE, row=row)
     kind = torch.uint16 if source.depth == 16 else torch.uint8
     for made in repaired_strips(network, Canvas(size=(h, w), rows=rows), tile=tile, precision=request.precision, where=where):
         count, s = made.shape[2] // network.scale, network.scale

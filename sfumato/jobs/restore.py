@@ -13,9 +13,10 @@ from sfumato.core.image import Planes
 from sfumato.core.runtime import Precision
 from sfumato.data import decode, notes
 from sfumato.diagnosis.jpeg import tables_quality
+from sfumato.jobs.batch import repaired
+from sfumato.jobs.networks import Networks
 from sfumato.jobs.pixels import as_images, as_pixels, bled, dark, enlarged, hidden
 from sfumato.jobs.remedy import Find, Request, Task, Ways, remedy
-from sfumato.jobs.repair import repaired
 from sfumato.store import weights
 
 _LARGEST = 8.0
@@ -78,18 +79,20 @@ def restore(
         masks = [known] * len(images) if known is None or len(known) == 1 else list(known.split(1))
         if len(masks) != len(images):
             raise ImageError(f"{len(masks)} masks for {len(images)} images; give one, or one for each")
-        made = torch.cat([_one(image[None].float().cpu(), own, request) for image, own in zip(images, masks, strict=True)])
+        networks = Networks()
+        made = torch.cat([_one(image[None].float().cpu(), own, request, networks) for image, own in zip(images, masks, strict=True)])
         return (made if picture.ndim == 4 else made[0]).to(picture.device)
     quality = _quality(picture)  # before it is loaded
     return _pil(_opened(picture), known, request, quality=quality)
 
 
-def _one(images: Tensor, known: Planes | None, request: Request, *, quality: int | None = None) -> Tensor:
+def _one(images: Tensor, known: Planes | None, request: Request, networks: Networks | None = None, *, quality: int | None = None) -> Tensor:
     if known is not None and known.shape[2:] != images.shape[2:]:
         mine, its = (" x ".join(map(str, x.shape[2:])) for x in (known, images))
         raise ImageError(f"the mask is {mine} pixels, the picture {its}; they must be the same")
-    plan = remedy(request, images, known=known, quality=quality)
-    return images if plan.nothing else repaired(images, plan, request)
+    networks = networks or Networks()
+    plan = remedy(request, images, known=known, quality=quality, networks=networks)
+    return images if plan.nothing else repaired(images, plan, request, networks)
 
 
 def _opened(picture: Image.Image | str | Path) -> Image.Image:

@@ -21,6 +21,7 @@ from sfumato.classical.deconvolve import fitting
 from sfumato.core import runtime
 from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Kernels, Maps, Planes, Resized
+from sfumato.core.pace import counted
 from sfumato.jobs.finite import finite
 from sfumato.models.base import Deblurs, Restores, Told
 from sfumato.nn.norm import folded
@@ -28,6 +29,8 @@ from sfumato.nn.resample import mirrored
 from sfumato.store import weights
 
 Span = tuple[int, int]
+Tile = int | tuple[int, int]
+"""Pixels a side that are computed at once, without their context; or how many from top to bottom, and how many across."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +51,7 @@ def restored(
     known: Maps | None = None,
     quality: float | Maps | None = None,
     kernels: Kernels | None = None,
-    tile: int | None = None,
+    tile: Tile | None = None,
     precision: runtime.Precision = "fp32",
     device: str = "auto",
 ) -> Maps:
@@ -64,10 +67,30 @@ def restored(
     for a result that is not finite.
     """
     network, where = weights.opened(model, Restores, otherwise="repairs nothing"), runtime.device(device)
-    if network.both and images.shape[1] > 1 and bool((grey := _colourless(images)).any()):
+    told: dict[str, Any] = {"noise": noise, "known": known, "quality": quality, "kernels": kernels}
+    return applied(ready(network, where), images, where, tile=tile, precision=precision, **told)
+
+
+@torch.no_grad()
+def applied(
+    network: Restores,
+    images: Images,
+    where: torch.device,
+    *,
+    noise: float | Maps | None = None,
+    known: Maps | None = None,
+    quality: float | Maps | None = None,
+    kernels: Kernels | None = None,
+    tile: Tile | None = None,
+    precision: runtime.Precision = "fp32",
+) -> Maps:
+    """As `restored`, for a network that is `ready` on the device `where`."""
+    if network.both and images.shape[1] > 1 and bool((grey := colourless(images)).any()):
         told: dict[str, Any] = {"noise": noise, "known": known, "quality": quality, "kernels": kernels}
-        how: dict[str, Any] = {"tile": tile, "precision": precision, "device": device}
-        made = [restored(network, _alone(images, i)[:, : 1 if grey[i] else None], **_each(told, i), **how) for i in range(len(images))]
+        how: dict[str, Any] = {"tile": tile, "precision": precision}
+        made = [
+            applied(network, _alone(images, i)[:, : 1 if grey[i] else None], where, **_each(told, i), **how) for i in range(len(images))
+        ]
         return torch.cat([part.expand(-1, images.shape[1], -1, -1) for part in made])
     if images.shape[1] != network.channels and 1 not in (images.shape[1], network.channels):
         raise SettingError(f"images have {images.shape[1]} channels, the network takes {network.channels}; convert them first")
@@ -76,7 +99,6 @@ def restored(
         network = Told(network, kernels if images.shape[1] == network.channels else kernels.repeat_interleave(images.shape[1], dim=0))
     elif kernels is not None:
         raise SettingError("kernels have no effect on this network, which sees a blur for itself; leave them out")
-    network = ready(network, where)
     told = {"noise": noise, "known": known, "quality": quality}
     even = isinstance(network, Deblurs | Told)
     planes = torch.cat([_plane(name, told[name], images, even=even) for name in network.takes], dim=1) if network.takes else None
@@ -97,35 +119,56 @@ def ready(network: Restores, where: torch.device) -> Restores:
 
 @torch.no_grad()
 def strips(
-    network: Restores, canvas: Canvas, *, tile: int | None, precision: runtime.Precision = "fp32", where: torch.device
+    network: Restores, canvas: Canvas, *, tile: Tile | None, precision: runtime.Precision = "fp32", where: torch.device
 ) -> Iterator[Resized]:
-    """The clean image, top to bottom, some rows at a time; the network is asked for no more than about `tile` x `tile` pixels at once.
+    """The clean image, top to bottom, some rows at a time; the network is asked for no more than about `tile` pixels at once.
 
-    Raises SettingError for tiles with a network that looks at the whole image, ImageError, naming the model, for a result that is not
-    finite.
+    Whoever listens (`core/pace.py`) is told of every tile. Raises SettingError for tiles with a network that looks at the whole image,
+    ImageError, naming the model, for a result that is not finite.
     """
-    h, w = canvas.size
-    if tile is not None and tile < 1:
-        raise SettingError(f"tile = {tile} must be at least 1 pixel")
-    length = max(h, w) if tile is None else tile
-    whole = max(h, w) <= length
-    if not whole and network.context is None:
-        raise SettingError("this network looks at the whole image at once, so that tiles would not fit together; leave tile unset")
-    for top, bottom in [(0, h)] if whole else spans(h, length, network.grid):
-        first, last = (0, h) if whole else _around(top, bottom, network, h)
-        images, planes = canvas.rows(first, min(last, h))
+    (h, w), chosen = canvas.size, runtime.precision(precision, where)
+    down, across = pieces(network, (h, w), tile)
+    done = counted(range(len(down) * len(across)), "tiles") if len(down) * len(across) > 1 else iter([0])
+    for (top, bottom), (first, last) in down:
+        images, planes = canvas.rows(first, last)
         parts = []
-        for left, right in [(0, w)] if whole else spans(w, length, network.grid):
-            columns = (0, w) if whole else _around(left, right, network, w)
-            x = images[..., columns[0] : columns[1]]
-            some = None if planes is None else planes[..., columns[0] : columns[1]]
-            with runtime.autocast(runtime.precision(precision, where), where):
+        for (left, right), (begin, end) in across:
+            next(done)
+            x = images[..., begin:end]
+            some = None if planes is None else planes[..., begin:end]
+            with runtime.autocast(chosen, where):
                 made = _repaired(network, x.to(where), None if some is None else some.to(where)).cpu()
             finite(made, network)
             s = network.scale
-            inner = made[:, :, (top - first) * s : (bottom - first) * s, (left - columns[0]) * s : (right - columns[0]) * s]
+            inner = made[:, :, (top - first) * s : (bottom - first) * s, (left - begin) * s : (right - begin) * s]
             parts.append(inner.clamp(0, 1))
         yield torch.cat(parts, dim=3) if len(parts) > 1 else parts[0]
+    next(done, None)  # the last one is done too
+
+
+def pieces(network: Restores, size: tuple[int, int], tile: Tile | None) -> tuple[list[tuple[Span, Span]], list[tuple[Span, Span]]]:
+    """From top to bottom and across: the spans of an image that are computed at once, each with the span that is computed for it.
+
+    Raises SettingError for tiles below one pixel, or with a network that looks at the whole image.
+    """
+    tall, wide = (max(size), max(size)) if tile is None else (tile, tile) if isinstance(tile, int) else tile
+    if min(tall, wide) < 1:
+        raise SettingError(f"tile = {tile} must be at least 1 pixel")
+    if tall >= size[0] and wide >= size[1]:
+        return tuple([((0, length), (0, length))] for length in size)  # type: ignore[return-value]
+    if network.context is None:
+        raise SettingError("this network looks at the whole image at once, so that tiles would not fit together; leave tile unset")
+    down, across = (
+        [((start, stop), _around(start, stop, network, length)) for start, stop in spans(length, side, network.grid)]
+        for length, side in zip(size, (tall, wide), strict=True)
+    )
+    return down, across
+
+
+def usage(network: Restores, size: tuple[int, int], tile: Tile | None) -> float:
+    """Pixels of an image over all that are computed for it in such tiles, with their contexts: 1 for an image taken as a whole."""
+    computed = [sum(last - first for _, (first, last) in each) for each in pieces(network, size, tile)]
+    return math.prod(size) / math.prod(computed)
 
 
 def _repaired(network: Restores, images: Maps, planes: Planes | None) -> Maps:
@@ -143,7 +186,7 @@ def _repaired(network: Restores, images: Maps, planes: Planes | None) -> Maps:
     return made.reshape(n, c, *made.shape[2:]) if network.channels == 1 else made.mean(dim=1, keepdim=True)
 
 
-def _colourless(images: Images) -> Bool[Tensor, " n"]:
+def colourless(images: Images) -> Bool[Tensor, " n"]:
     """Of each image whether all its channels are the same."""
     return (images == images[:, :1]).flatten(1).all(dim=1)
 

@@ -24,11 +24,12 @@ from sfumato.core.runtime import Precision
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.scenes import KNOWN, load_scenes
 from sfumato.degrade.base import Degraded
+from sfumato.jobs.batch import repaired
 from sfumato.jobs.damages import Trial, trial
 from sfumato.jobs.deep_prior import deep_prior
 from sfumato.jobs.looks import coloured, comparer
+from sfumato.jobs.networks import Networks
 from sfumato.jobs.remedy import METHODS, PRIOR, Request, Task, Ways, remedy
-from sfumato.jobs.repair import repaired
 from sfumato.jobs.tiles import restored
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import weights_hash
@@ -57,12 +58,13 @@ def judge(
     """
     how: Any = {"compare": compare, "precision": precision, "ensemble": ensemble, "device": device}
     if model == "auto":
+        networks = Networks()
 
         def chosen(seen: Degraded, kernels: Kernels | None) -> Resized:
             task: Task = "upscale" if trial(damage).scale > 1 else "auto"
             request = Request(task=task, scale=trial(damage).scale, precision=precision, ensemble=ensemble, device=device)
-            plan = remedy(request, seen.images, known=None if bool((seen.known == 1).all()) else seen.known)
-            return seen.images if plan.nothing else repaired(seen.images, plan, request)
+            plan = remedy(request, seen.images, known=None if bool((seen.known == 1).all()) else seen.known, networks=networks)
+            return seen.images if plan.nothing else repaired(seen.images, plan, request, networks)
 
         return judge_restorer(model, damage, data, **how, other=chosen)
     if model not in METHODS:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from torch import nn
 
+from sfumato.core.pace import clock
 from sfumato.train.log import Row, Watch
 from sfumato.train.settings import TrainSettings, repairs
 
@@ -87,14 +88,3 @@ def figure(text: str, value: float) -> str:
     ('diversity 0.91', 'diversity -')
     """
     return text.format(value) if math.isfinite(value) else f"{text.partition('{')[0]}-"
-
-
-def clock(seconds: float) -> str:
-    """Seconds as h:mm:ss or m:ss.
-
-    >>> clock(75), clock(3700)
-    ('1:15', '1:01:40')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
