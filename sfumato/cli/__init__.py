@@ -26,7 +26,7 @@ def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", threads: int 
     Args:
         out: Folder for the picture, the page and the trained model.
         budget: Time for the training, such as 75s or 10min.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -74,7 +74,7 @@ def generate(
         columns: Images per row of the sheet.
         out: A folder for a sheet and single files, or a picture file for the sheet alone.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -132,7 +132,7 @@ def evaluate(
         accuracy_score: Also train a classifier on 60,000 generated images and test it on real ones (takes minutes).
         out: A JSON file for the figures and their protocols.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -184,7 +184,7 @@ def audit(
         seed: Seed of the first.
         out: Folder for the sheets and audit.json.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -238,7 +238,7 @@ def restore(
         ensemble: Let the network see the picture in so many ways, mirrored (4) and turned as well (8), and take the mean: a little better,
             for so many times the work.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):

@@ -41,7 +41,7 @@ def interpolate(
         enlarge: Side of a pixel in the film.
         out: The film; .mp4 needs the extra `video`.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -75,7 +75,7 @@ def mix(
         truncation: How far from the mean image: 0 is that image, 1 as trained.
         out: The picture of them all.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -113,7 +113,7 @@ def project(
         seed: Seed of the search.
         out: The styles' file; by default named after the picture, here: of shoe.png, shoe-projected.safetensors.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -157,7 +157,7 @@ def directions(
         seed: Seed of the images that are looked at.
         out: The directions' file.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -209,7 +209,7 @@ def edit(
         replay: An edit's .json, to do that again instead.
         out: The picture; the .json lies beside it.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -262,7 +262,7 @@ def drag(
         steps: At most so many.
         out: The picture; the styles lie beside it.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
