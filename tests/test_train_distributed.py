@@ -26,7 +26,7 @@ class Stop(Watch):
 
     def row(self, row, settings):
         if row["images"] == settings.log_every:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 
 def work(plan):
