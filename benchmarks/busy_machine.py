@@ -9,6 +9,7 @@ processes that do nothing but count. Rounds are interleaved, so that a change of
 """
 
 import contextlib
+import itertools
 import os
 import statistics
 import subprocess
@@ -57,7 +58,8 @@ def seconds(job: list[str], way: str, folder: Path) -> float:
 @contextlib.contextmanager
 def company(count: int) -> Iterator[None]:
     """So many processes that count while this is open."""
-    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    counting = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"  # nobody is left counting if this one is killed
+    others = [subprocess.Popen([sys.executable, "-c", counting]) for _ in range(count)]
     try:
         yield
     finally:
@@ -73,9 +75,9 @@ def main(rounds: int) -> None:
         for _ in range(rounds):
             for others in (0, 2):
                 with company(others):
-                    for job, command in commands.items():
-                        for way in WAYS:
-                            taken.setdefault((job, others, way), []).append(seconds(command, way, Path(name)))
+                    for job, way in itertools.product(commands, WAYS):
+                        taken.setdefault((job, others, way), []).append(seconds(commands[job], way, Path(name)))
+                        print(f"{job}, {others} beside it, {way}: {taken[job, others, way][-1]:.1f} s", file=sys.stderr, flush=True)
     print(f"| what | beside it | threads | seconds, median of {rounds} | least to most | of `--threads 1` |\n|---|---|---|---|---|---|")
     held = True
     for (job, others, way), times in taken.items():

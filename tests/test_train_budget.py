@@ -107,10 +107,10 @@ def test_going_on_keeps_the_planned_length_and_measures_nothing(clock, tiny, bar
 
 def test_with_time_for_it_the_network_grows_and_the_run_goes_on_with_that_one(clock, bars, tiny, tmp_path):
     small = stylegan.Config(latent_dim=4, style_dim=4, mapping=1, width=2, discriminator_width=2, max_width=4, group=2, layers=1)
-    settings = tiny("gan", budget="2min", model=small, sample_every=400, save_every=400)
+    settings = tiny("gan", budget="2min", model=small, log_every=8, sample_every=400, save_every=400)
     images = {}
     for grow in (0, 5000, 100):
-        watch = Remember(stop=2)
+        watch = Remember(stop=1)
         fit(dataclasses.replace(settings, grow=grow), data=bars, device="cpu", run=tmp_path / str(grow), watch=watch)
         images[grow] = watch.settings
     assert images[0].model.layers == images[5000].model.layers == 1
