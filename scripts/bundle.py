@@ -5,7 +5,6 @@ python -m scripts.bundle runs/mnist-digits digits [--accuracy-score] [--images=1
 
 import dataclasses
 import json
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ LIMIT = 3_900_000
 
 def main(run: Path, name: str, *, score: bool = False, images: int | None = None) -> None:
     runtime.keep_memory()
-    runtime.set_threads(int(os.environ.get("OMP_NUM_THREADS", "0")) or None)
+    runtime.set_threads()
     target = Path("sfumato/weights") / f"{name}.safetensors"
     network = sampling(weights.load(run))
     card = {**network.card, "name": name, "licence": "Apache-2.0 (weights); see the terms of the data", "metrics": []}

@@ -7,11 +7,13 @@
     report = sf.evaluate("runs/photos")
     model = sf.load("runs/photos")
 
-Each verb is imported when it is first asked for.
+Each verb is imported when it is first asked for. If sfumato is imported before torch, threads that wait for each other soon sleep.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
+
+from sfumato.core.openmp import shorten_waits
 
 if TYPE_CHECKING:
     from sfumato.core.errors import SfumatoError
@@ -97,6 +99,9 @@ __all__ = [
     "restored",
     "write",
 ]
+
+
+shorten_waits()
 
 
 def __getattr__(name: str) -> Any:

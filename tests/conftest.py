@@ -10,8 +10,13 @@ import os  # noqa: E402
 import struct  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+# Verbs set the threads of this process; several processes of tests would wait for each other with more than one each.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from PIL import ImageFile  # noqa: E402
 
 from sfumato.data import augment  # noqa: E402
 from sfumato.data.dataset import Dataset  # noqa: E402
@@ -21,6 +26,22 @@ from sfumato.objectives import adversarial, cross_entropy, elbo, restoration  # 
 from sfumato.train.settings import TrainSettings  # noqa: E402
 
 torch.set_num_threads(1)
+# No test fails because the machine does other work.
+hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("busy")
+
+
+@pytest.fixture
+def decoded(monkeypatch):
+    """The sizes, (width, height), of the pictures whose pixels Pillow has decoded so far: a function without arguments."""
+    sizes, load = set(), ImageFile.ImageFile.load
+
+    def noted(picture):
+        sizes.add(picture.size)
+        return load(picture)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", noted)
+    return lambda: sizes
 
 
 @pytest.fixture(autouse=True)

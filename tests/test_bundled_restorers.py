@@ -109,7 +109,7 @@ def test_a_clean_picture_is_left_nearly_as_it_was(camera):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_what_is_drawn_is_left_whole_and_gets_better(channels):
     """Pages, screens, outlines, mosaics and ramps: letters are no noise, and pure blue is no wrong pixel."""
-    for number, picture in enumerate(drawings(12, channels=channels, first=300).pictures):
+    for number, picture in enumerate(drawings(10, (160, 160), channels=channels, first=300).pictures):
         clean = to_images(picture[None])
         noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(number))
         noisy = ((clean + 25 / 255 * noise).clamp(0, 1) * 255).round() / 255
@@ -121,8 +121,8 @@ def test_what_is_drawn_is_left_whole_and_gets_better(channels):
 def test_auto_makes_no_jpeg_worse(grey, tmp_path):
     """From file to file; halved first, for photographs have been JPEGs themselves."""
     pixels = data.camera() if grey else data.astronaut()
-    photo = Image.fromarray(pixels).resize((256, 256), Image.Resampling.LANCZOS)
-    clean = to_images(torch.from_numpy(np.array(photo)).reshape(256, 256, -1).permute(2, 0, 1)[None])
+    photo = Image.fromarray(pixels).resize((176, 176), Image.Resampling.LANCZOS)
+    clean = to_images(torch.from_numpy(np.array(photo)).reshape(176, 176, -1).permute(2, 0, 1)[None])
     for quality in (10, 30, 50, 75, 90):
         photo.save(tmp_path / "a.jpg", quality=quality)
         repair(tmp_path / "a.jpg", tmp_path / "b.jpg", Request())

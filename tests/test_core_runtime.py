@@ -39,23 +39,61 @@ def test_matrix_products_run_in_the_chosen_precision(chosen, dtype):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == dtype
 
 
-@pytest.mark.parametrize(("quota", "expected"), [("max 100000", 8), ("200000 100000", 2), ("50000 100000", 1), ("rubbish", 8), (None, 8)])
-def test_cores_are_cut_by_the_containers_quota(quota, expected, monkeypatch):
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"cpu.max": "max 100000"}, 8),
+        ({"cpu.max": "200000 100000"}, 2),
+        ({"cpu.max": "50000 100000"}, 1),
+        ({"cpu.max": "rubbish"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 3),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, 8),
+        ({"cpu/cpu.cfs_quota_us": "300000\n"}, 8),
+        ({}, 8),
+    ],
+)
+def test_cores_are_cut_by_the_containers_quota(files, expected, monkeypatch):
     def read(path, **_):
-        if quota is None:
-            raise FileNotFoundError(path)
-        return quota
+        try:
+            return files[path.relative_to("/sys/fs/cgroup").as_posix()]
+        except KeyError as error:
+            raise FileNotFoundError(path) from error
 
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(Path, "read_text", read)
     assert runtime.cores() == expected
 
 
-def test_threads_are_set_and_told():
+@pytest.mark.parametrize(
+    ("asked", "processes", "expected"),
+    [
+        (None, None, 8),
+        ("3", None, 3),
+        ("12", None, 12),
+        (" 2,4", None, 2),
+        ("3", "2", 3),
+        (None, "2", 4),
+        (None, "16", 1),
+        *((asked, None, 8) for asked in ("", "0", "-1", "all", "1.5", "9" * 12, "9" * 5000)),
+        *((None, processes, 8) for processes in ("", "0", "-2", "many")),
+    ],
+)
+def test_threads_that_nobody_asked_for_are_those_of_the_environment_or_all_cores(asked, processes, expected, monkeypatch):
+    monkeypatch.setattr(runtime, "cores", lambda: 8)
+    for name, value in (("OMP_NUM_THREADS", asked), ("LOCAL_WORLD_SIZE", processes)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+    assert runtime.default_threads() == expected
+
+
+def test_threads_are_set_and_told(monkeypatch):
     before = torch.get_num_threads()
     try:
         assert runtime.set_threads(2) == torch.get_num_threads() == 2
-        assert runtime.set_threads() == torch.get_num_threads() == runtime.cores()
+        monkeypatch.setenv("OMP_NUM_THREADS", "3")
+        assert runtime.set_threads() == runtime.set_threads(0) == torch.get_num_threads() == 3
+        assert runtime.set_threads(2) == torch.get_num_threads() == 2, "who asks for a number gets it"
     finally:
         torch.set_num_threads(before)
 
@@ -83,3 +121,10 @@ def test_the_allocator_can_be_left_alone(monkeypatch):
 def test_fewer_threads_than_none_are_refused():
     with pytest.raises(SettingError, match="threads = -1 is below 0"):
         runtime.set_threads(-1)
+
+
+def test_more_threads_than_any_machine_has_are_refused():
+    before = torch.get_num_threads()
+    with pytest.raises(SettingError, match="threads = 1000000 is above 4096"):
+        runtime.set_threads(1_000_000)
+    assert torch.get_num_threads() == before

@@ -2,7 +2,6 @@
 
 import io
 import struct
-import time
 import zlib
 
 import numpy as np
@@ -144,12 +143,11 @@ def test_a_large_jpeg_decoded_in_part_looks_the_same():
 
 
 @pytest.mark.parametrize("side", [20_000, 11_000, 2_000_000_000])
-def test_a_header_that_promises_too_much_is_refused_at_once(side):
-    start = time.perf_counter()
+def test_a_header_that_promises_too_much_is_refused_before_pixels_are_decoded(side, decoded):
     for ask in (decode.facts, lambda source, name: decode.decode(source, name, channels=3, size=(8, 8))):
         with pytest.raises(ImageError, match=r"bomb\.png: .*(megapixels|damaged)"):
             ask(lambda: io.BytesIO(png_of(side, side)), "bomb.png")
-    assert time.perf_counter() - start < 2
+    assert decoded() == set()
 
 
 def test_what_is_no_image_says_so(tmp_path):

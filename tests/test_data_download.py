@@ -6,7 +6,6 @@ import hashlib
 import http.server
 import struct
 import threading
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -27,7 +26,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         plan = self.server.plan
         plan.requests.append(self.headers.get("Range"))
         if plan.silent:
-            time.sleep(0.5)
+            plan.over.wait()
             return
         content = plan.files.get(self.path[1:])
         if content is None:
@@ -56,7 +55,9 @@ def serve():
 
     def start(files, *, breaks=(), ranges=True, length=True, silent=False, closed=False):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        plan = SimpleNamespace(files=files, breaks=list(breaks), ranges=ranges, length=length, silent=silent, requests=[])
+        plan = SimpleNamespace(
+            files=files, breaks=list(breaks), ranges=ranges, length=length, silent=silent, requests=[], over=threading.Event()
+        )
         plan.url = f"http://127.0.0.1:{server.server_port}/"
         server.plan = plan
         if closed:
@@ -69,13 +70,14 @@ def serve():
 
     yield start
     for server, thread in servers:
+        server.plan.over.set()
         server.shutdown()
         server.server_close()
         thread.join()
 
 
 def get(target, *urls, digest=DIGEST, **options):
-    return fetch(urls, target, sha256=digest, pause=0.01, timeout=5, **options)
+    return fetch(urls, target, sha256=digest, pause=0.01, timeout=60, **options)
 
 
 def left(tmp_path):

@@ -17,12 +17,12 @@ def test_a_drawing_depends_on_the_seed_and_its_number_alone():
 
 
 def test_they_hold_pure_colours_even_areas_and_soft_edges():
-    pictures = torch.stack(drawings(60).pictures)
+    pictures = torch.stack(drawings(30).pictures)
     pure = ((pictures == 0) | (pictures == 255)).all(dim=1) & (pictures.amax(dim=1) != pictures.amin(dim=1))
     assert pure.float().mean() > 0.03, "primaries"
     even = (pictures[:, :, :, 1:] == pictures[:, :, :, :-1]).all(dim=1).float().mean()
     assert 0.6 < even < 0.97
-    assert all(len(p.reshape(3, -1).unique(dim=1).T) > 1 for p in pictures), "none is empty"
+    assert (pictures != pictures[:, :, :1, :1]).flatten(1).any(dim=1).all(), "none is empty"
 
 
 def test_grey_ones_are_their_luma():

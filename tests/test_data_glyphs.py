@@ -1,7 +1,5 @@
 """The embedded data set: legible, varied, and each image a function of its seed and number."""
 
-import time
-
 import pytest
 import torch
 
@@ -11,9 +9,7 @@ from sfumato.data.load import load
 
 
 def test_what_comes_out():
-    start = time.perf_counter()
     data = glyphs(3000, (28, 28))
-    assert time.perf_counter() - start < 10  # under 1 s on an idle core
     assert data.pixels.shape == (3000, 1, 28, 28)
     assert data.classes == tuple(CHARACTERS)
     assert len(data.classes) == 36

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import tarfile
-import time
 import zipfile
 
 import numpy as np
@@ -45,9 +44,7 @@ def test_the_list():
 
 
 def test_mnist_is_mnist(real_data):
-    start = time.perf_counter()
     train = load("mnist")
-    assert time.perf_counter() - start < 5  # 0.4 s on an idle core
     assert train.pixels.shape == (60000, 1, 28, 28)
     assert train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert train.labels.bincount().tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]

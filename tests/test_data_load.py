@@ -185,11 +185,12 @@ def test_a_zip_whose_names_climb_out_writes_nothing(tmp_path):
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == ["photos.zip"]
 
 
-def test_a_bomb_among_the_images_is_skipped(source):
+def test_a_bomb_among_the_images_is_skipped(source, decoded):
     whole = png(noise(0))
     header = b"IHDR" + struct.pack(">II", 20_000, 20_000) + whole[24:29]
     bomb = whole[:12] + header + struct.pack(">I", zlib.crc32(header)) + whole[33:]
     data = load(source({f"{i}.png": png(noise(i)) for i in range(30)} | {"bomb.png": bomb}), part="all")
+    assert (20_000, 20_000) not in decoded()
     assert data.skipped[0].startswith("bomb.png: 400 megapixels, larger than the 100 megapixels")
 
 

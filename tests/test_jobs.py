@@ -238,14 +238,14 @@ def test_recipes_are_complete(name):
 
 
 def test_demo_leaves_a_picture_and_a_page(tmp_path):
-    paths = demos.demo(tmp_path, budget="3s")
+    paths = demos.demo(tmp_path, budget="1s")
     page = paths["page"].read_text()
     assert page.count("<img") >= 4
     assert "http" not in page.replace("http-equiv", "")  # nothing is fetched
     with Image.open(paths["picture"]) as picture:
         assert picture.width > 300
     before = paths["model"].read_bytes()
-    demos.demo(tmp_path, budget="3s")
+    demos.demo(tmp_path, budget="1s")
     assert paths["model"].read_bytes() == before
 
 

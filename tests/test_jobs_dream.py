@@ -429,7 +429,7 @@ def test_wishes_by_text(seeing):
 @pytest.mark.parametrize("name", ["dcgan", "stylegan"])
 def test_discriminators_dream(name, classes):
     torch.manual_seed(0)
-    network = MODELS[name](size=(32, 32), channels=3, classes=classes, width=8, discriminator_width=8).build().eval()
+    network = MODELS[name](size=(32, 32), channels=3, classes=classes, width=8, discriminator_width=8, max_width=16).build().eval()
     seeing = eyes(network)
     assert seeing.network is network.discriminator
     done = dream(picture(), seeing, Dream(steps=3, octaves=1, precision="fp32"))

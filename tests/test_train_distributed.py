@@ -23,13 +23,15 @@ from sfumato.train.distributed import World
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
 
+pytestmark = pytest.mark.timeout(1000)  # torch is imported by five processes: on a busy machine that alone takes minutes
+
 
 class Stop(Watch):
     """Interrupts this process, and only this one, at the first line of the log."""
 
     def row(self, row, settings):
         if row["images"] == settings.log_every:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
 
 def work(plan):
@@ -59,7 +61,7 @@ def launch(folder, jobs, processes=2):
         env={**os.environ, "OMP_NUM_THREADS": "1", "SFUMATO_CACHE": str(folder / "cache")},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=900,
         check=False,
     )
     results = [json.loads(path.read_text()) for i in range(processes) if (path := plan.with_suffix(f".{i}")).exists()]
@@ -74,7 +76,7 @@ def runs(tiny, bars_file):
     plain = trees.override(classifier, "model.dropout=0.0")
     styles = stylegan.Config(latent_dim=4, style_dim=4, mapping=1, width=4, discriminator_width=4, max_width=8, group=2)
     styled_gan = dataclasses.replace(tiny("gan", **shared), model=styles)
-    return {"gan": tiny("gan", **shared), "classifier": plain, "budget": trees.override(plain, "budget=3s"), "styles": styled_gan}
+    return {"gan": tiny("gan", **shared), "classifier": plain, "budget": trees.override(plain, "budget=1s"), "styles": styled_gan}
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +146,7 @@ def test_all_processes_plan_the_same_length(together):
     folder, results = together
     planned = json.loads((folder / "budget" / "settings.json").read_text())["images"]
     assert [result[2]["seen"] for result in results] == [planned, planned]
-    assert planned > 8
+    assert planned >= 8
 
 
 @pytest.mark.slow

@@ -279,7 +279,7 @@ def test_a_settings_file_that_cannot_be_read_is_named(text, tiny, bars, tmp_path
 
 @pytest.mark.parametrize("ending", ["well", "badly"])
 def test_the_callers_signal_handlers_come_back_and_no_thread_stays(ending, tiny, bars, tmp_path):
-    mine, threads = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}, threading.active_count()
+    mine, threads = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}, set(threading.enumerate())
     settings = tiny("classifier", images=16)
 
     class Clumsy(Watch):
@@ -292,7 +292,7 @@ def test_the_callers_signal_handlers_come_back_and_no_thread_stays(ending, tiny,
         with pytest.raises(RuntimeError, match="asleep"):
             fit(settings, data=bars, run=tmp_path, device="cpu", watch=Clumsy())
     assert {number: signal.getsignal(number) for number in mine} == mine
-    assert threading.active_count() == threads, "TensorBoard's writer was left open"
+    assert set(threading.enumerate()) <= threads, "TensorBoard's writer was left open"
 
 
 def test_a_class_of_which_nothing_is_trained_on_is_named(tiny, bars):

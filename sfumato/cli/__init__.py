@@ -30,7 +30,7 @@ def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", overwrite: bo
         out: Folder for the picture, the page and the trained model.
         budget: Time for the training, such as 75s or 10min.
         overwrite: Replace files that are there, even if no earlier `demo` wrote them.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -80,7 +80,7 @@ def generate(
         overwrite: Replace files that are there, even if no earlier `generate` wrote them.
         out: A folder for a sheet and single files, or a picture file for the sheet alone. Files that are done are not made again.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -148,7 +148,7 @@ def evaluate(
         overwrite: Replace files that are there, even if no earlier `evaluate` wrote them.
         out: A JSON file for the figures and their protocols.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -208,7 +208,7 @@ def audit(
         overwrite: Replace files that are there, even if no earlier `audit` wrote them.
         out: Folder for the sheets and audit.json.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -264,7 +264,7 @@ def restore(
         ensemble: Let the network see the picture in so many ways, mirrored (4) and turned as well (8), and take the mean: a little better,
             for so many times the work.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):

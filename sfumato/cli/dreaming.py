@@ -82,7 +82,7 @@ def dream(
         overwrite: Replace files that are there.
         out: A picture, a folder for several, or a .gif, .webp or .mp4; by default named after the picture.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     given = dict(locals())
@@ -149,7 +149,7 @@ def features(
         overwrite: Replace files that are there.
         out: The sheet; by default named after the network and the layer, here.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):

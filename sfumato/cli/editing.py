@@ -44,7 +44,7 @@ def interpolate(
         overwrite: Replace files that are there, even if no earlier `interpolate` wrote them.
         out: The film; .mp4 needs the extra `video`.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -83,7 +83,7 @@ def mix(
         overwrite: Replace files that are there, even if no earlier `mix` wrote them.
         out: The picture of them all.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -125,7 +125,7 @@ def project(
         overwrite: Replace files that are there, even if no earlier `project` wrote them.
         out: The styles' file; by default named after the picture, here: of shoe.png, shoe-projected.safetensors.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -174,7 +174,7 @@ def directions(
         overwrite: Replace files that are there, even if no earlier `directions` wrote them.
         out: The directions' file.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -230,7 +230,7 @@ def edit(
         overwrite: Replace files that are there, even if no earlier `edit` wrote them.
         out: The picture; the .json lies beside it.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -288,7 +288,7 @@ def drag(
         overwrite: Replace files that are there, even if no earlier `drag` wrote them.
         out: The picture; the styles lie beside it.
         device: Where to compute.
-        threads: Threads to compute with; all cores if not given.
+        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):

@@ -44,7 +44,7 @@ def train_recipe(arguments: list[str], console: Console, began: float) -> None:
             settings: All settings of the recipe.
             out: Run folder; by default runs/NAME, after the data or the recipe. The same command goes on with the run in it.
             device: Where to compute.
-            threads: Threads to compute with; all cores if not given.
+            threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
         """
         return functools.partial(_fit, name, default, settings, out=out, device=device, threads=threads, console=console, began=began)

@@ -14,6 +14,8 @@ import torch
 from sfumato.core.errors import SettingError
 
 Precision = Literal["auto", "fp32", "bf16"]
+MOST_THREADS = 4096
+"""More threads than any machine has cores; starting far more of them ends the process."""
 
 
 def device(name: str = "auto") -> torch.device:
@@ -57,10 +59,11 @@ def autocast(chosen: str, where: torch.device) -> Iterator[None]:
 def cores() -> int:
     """Cores this process may use: the affinity mask, cut by the cgroup's quota."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with contextlib.suppress(OSError, ValueError):
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        if quota != "max":
-            count = min(count, max(1, round(int(quota) / int(period))))
+    for version in ("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"):
+        with contextlib.suppress(OSError, ValueError):
+            quota, period = " ".join(Path("/sys/fs/cgroup", name).read_text() for name in version).split()
+            if quota not in ("max", "-1"):
+                count = min(count, max(1, round(int(quota) / int(period))))
     return count
 
 
@@ -77,14 +80,22 @@ def allowance() -> float:
     return 2e9 if memory == math.inf else min(8e9, max(2e9, memory / 3))
 
 
-def set_threads(count: int | None = None) -> int:
-    """Lets torch compute with `count` threads, or with as many as there are cores, and returns how many that is.
+def default_threads() -> int:
+    """Threads to compute with if nobody says how many: OMP_NUM_THREADS, or all cores, shared among the processes of `torchrun`."""
+    asked = _number("OMP_NUM_THREADS")
+    return asked if 0 < asked <= MOST_THREADS else max(1, cores() // max(1, _number("LOCAL_WORLD_SIZE")))
 
-    Raises SettingError for fewer than 0.
+
+def set_threads(count: int | None = None) -> int:
+    """Lets torch compute with `count` threads, or with `default_threads()`, and returns how many that is.
+
+    Raises SettingError for fewer than 0 and for more than MOST_THREADS.
     """
     if count is not None and count < 0:
         raise SettingError(f"threads = {count} is below 0; leave it out to use all cores")
-    count = count or cores()
+    if count is not None and count > MOST_THREADS:
+        raise SettingError(f"threads = {count} is above {MOST_THREADS}; leave it out to use all {cores()} cores")
+    count = count or default_threads()
     torch.set_num_threads(count)
     return count
 
@@ -102,6 +113,13 @@ def keep_memory() -> bool:
         trim_threshold, mmap_threshold = -1, -3
         return bool(mallopt(mmap_threshold, 1 << 30) and mallopt(trim_threshold, (2 << 30) - 1))
     return False
+
+
+def _number(name: str) -> int:
+    """The whole number that an environment variable holds, or the first of several; 0 if it holds none."""
+    with contextlib.suppress(ValueError):
+        return int(os.environ.get(name, "").split(",")[0])
+    return 0
 
 
 def _cpu_has_bf16() -> bool:

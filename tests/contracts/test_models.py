@@ -89,7 +89,7 @@ def test_roles_keep_their_word(name, shape, build, ask):
 def test_every_choice_of_every_setting_makes_a_network(name, build, ask, variants):
     for change in variants(name):
         _, net = build(name, (17, 23), 3, 2, **change)
-        for question, answer in ask(net).items():
+        for question, answer in ask(net, slice(2)).items():
             assert torch.isfinite(answer).all(), f"{question} with {change}"
 
 
