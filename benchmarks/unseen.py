@@ -8,7 +8,7 @@ by the clock, then 64 images a class are compared with the real ones.
                             classes on average, and of the least various class. Bar: 0.6 in every class
     grid                    how far the spectrum stands out at periods of 2 and 4 pixels, generated over real (`metrics/grid.py`). Bar: 1.5
 
-    python -m benchmarks.unseen [--minutes 10] [--recipe dcgan] [--sets photographs cats eurosat glyphs] [--set NAME=VALUE ...] [--sheets FOLDER]
+    python -m benchmarks.unseen [--minutes 10] [--recipe dcgan] [--sets photographs cats ...] [--set NAME=VALUE ...] [--sheets FOLDER]
 
 `--set by_class=false --set model.upsample=transposed` gives the figures and the sheets of before.
 """
@@ -39,7 +39,7 @@ A_CLASS = 64
 
 
 def photographs() -> Dataset:
-    """5,000 squares cut at random out of the photographs of BSDS500, made 32 pixels small; a class is a tenth of the pictures, by brightness."""
+    """5,000 squares cut at random out of BSDS500's photographs, made 32 pixels small; a class is a tenth of the pictures, by brightness."""
     rng = chance.generator(0, "unseen")
     pictures = sorted(load_scenes("bsds500", channels=3).pictures, key=lambda picture: float(picture.float().mean()))
     cut, labels = [], []

@@ -155,13 +155,13 @@ def _training() -> dict[str, Kind]:
     """What a run leaves in its folder, read when it goes on."""
     from sfumato.core import settings
     from sfumato.recipes import recipe
-    from sfumato.train import loop
+    from sfumato.train import folder
 
     trees = [json.dumps(settings.dump(recipe(name))).encode() for name in ("dcgan", "restore", "vae")]
     lines = [{"images": 32 * i, "seconds": 1.5, "loss": 0.5} for i in range(4)]
 
     def gone_on(path: Path) -> None:
-        loop._earlier(path.parent)
+        folder.earlier_settings(path.parent)
 
     def logged(path: Path) -> None:
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -86,11 +86,42 @@ def test_a_collapse_that_the_pulse_shows_is_seen_though_it_is_felt_rarely(pulses
 def test_once_well_again_it_says_so():
     doctor = Doctor(acts=True)
     visits(doctor, controller(), {"penalty/share": 0.95}, times=PATIENCE)
-    assert "smothered" in doctor.verdict()
+    assert doctor.verdict().faults == ("smothered",)
     said, _ = visits(doctor, controller(), {}, times=PATIENCE)
     assert said == ["the run looks fine again"]
     assert doctor.well
-    assert doctor.verdict() == "doctor: the run looks fine"
+    assert doctor.verdict().faults == ()
+    assert str(doctor.verdict()) == "at the end: the run looks fine"
+
+
+PULSE = {"pulse/diversity": 0.9, "pulse/diversity_within": 0.9, "pulse/grid": 1.1, "pulse/copies": 0.0, "pulse/frechet": 1.0}
+
+
+def test_the_verdict_goes_by_the_last_look_alone_and_a_short_run_has_one():
+    doctor = Doctor()
+    assert doctor.verdict() is None, "nothing was measured and nothing is wrong"
+    visits(doctor, controller(), PULSE, times=1)
+    assert doctor.verdict().faults == ()
+    visits(doctor, controller(), PULSE | {"pulse/diversity_within": 0.2, "pulse/grid": 4.0}, times=1)
+    assert doctor.verdict().faults == ("alike", "grid")
+    assert doctor.verdict().figures["pulse/grid"] == 4.0
+
+
+@pytest.mark.parametrize("alike", [{"generator/diversity": 0.01}, {"pulse/copies": 0.9, "pulse/diversity": 0.05, "pulse/frechet": 1.0}])
+def test_a_young_generator_whose_images_are_all_alike_is_not_called_ill(alike):
+    said = {}
+    for progress in (0.1, 0.5):
+        doctor, said[progress] = Doctor(), []
+        for _ in range(2 * PATIENCE):
+            doctor.figures.add({name: torch.tensor(value) for name, value in {**FINE, **alike}.items()})
+            said[progress] += doctor.visit(controller(), World(), progress=progress)[0]
+    assert said[0.1] == []
+    assert len(said[0.5]) == 1
+    various = Doctor()
+    for figures in ({"pulse/diversity": 0.9, "pulse/frechet": 1.0}, *[alike] * (2 * PATIENCE)):
+        various.figures.add({name: torch.tensor(value) for name, value in {**FINE, **figures}.items()})
+        various.visit(controller(), World(), progress=0.1)
+    assert not various.well, "what has been various before has collapsed"
 
 
 def test_what_doses_do_not_help_sends_the_run_back_with_smaller_steps():

@@ -9,6 +9,7 @@ import torch
 from sfumato.core.errors import CheckpointError, DivergenceError
 from sfumato.store import checkpoint
 from sfumato.train.doctor import Doctor
+from sfumato.train.samples import health
 from sfumato.train.step import Trainee
 
 
@@ -33,13 +34,19 @@ class Care:
         self.doctor.figures.add(figures)
         return figures
 
-    def visit(self, say: Callable[[list[str]], None], *, done: bool) -> None:
-        """The doctor looks at what was heard since the last visit, and may send the run back; the last time there is a verdict."""
-        said, self.sent_back = self.doctor.visit(self.trainee.memories, self.trainee.world)
+    def look(self) -> dict[str, torch.Tensor]:
+        """Figures of a few generated images, which the doctor hears too."""
+        pulse = health(self.trainee)
+        self.doctor.figures.add(pulse)
+        return pulse
+
+    def visit(self, say: Callable[[list[str]], None], *, seen: int) -> None:
+        """The doctor looks at what was heard since the last visit, and may send the run back."""
+        progress = self.trainee.schedule.progress(seen)
+        said, self.sent_back = self.doctor.visit(self.trainee.memories, self.trainee.world, progress=progress)
         if self.sent_back:
             *said, self.why = said
-        verdict = [self.doctor.verdict()] if done and self.doctor.acts and not self.sent_back else []
-        say([*said, *verdict])
+        say(said)
 
     def go_back(self) -> int:
         """Gives the trainee what it was when it was last well, and smaller steps; returns after how many images that was."""

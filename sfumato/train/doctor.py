@@ -16,6 +16,7 @@ from sfumato.core.errors import DivergenceError
 from sfumato.objectives.base import Memory
 from sfumato.train.distributed import World
 from sfumato.train.log import Figures, Row
+from sfumato.train.verdict import Verdict
 
 PATIENCE = 3
 """Looks in a row that must show a symptom, before it is named and before each dose."""
@@ -53,6 +54,8 @@ AGREED: dict[str, Callable[[Iterable[float]], float]] = {
 """Of two pulses, which value both bear out."""
 USUAL = 0.6
 """How sure of real images the discriminator is to be, where the run does not aim at another certainty."""
+YOUNG, VARIOUS = 0.25, 0.25
+"""Until this share of the run is over, images that have never been so various may be alike: that is how a generator begins."""
 RECENT = 3
 """Pulses in which images that still learn come nearer."""
 WELL = "the run looks fine"
@@ -100,12 +103,14 @@ class Doctor:
         new, self._said = sorted(found - self._said), found
         return [SYMPTOMS[name].format_map(row) for name in new]
 
-    def visit(self, memories: dict[str, Memory], world: World) -> tuple[list[str], bool]:
+    def visit(self, memories: dict[str, Memory], world: World, *, progress: float = 1.0) -> tuple[list[str], bool]:
         """Looks at what was heard since the last visit: what there is to say, and whether to go back.
 
-        Turns dials if it may. Raises DivergenceError if the run would have to go back once too often.
+        `progress` is the share of the run that is over. Turns dials if it may. Raises DivergenceError if the run would have to go back
+        once too often.
         """
         row = self._with_pulses(self.figures.take(world))
+        row["young"] = float(progress < YOUNG and self._widest < VARIOUS)
         ill = bool(self._said)
         said = self.look(row)
         if not self.acts or len(self._rows) < PATIENCE:
@@ -135,9 +140,14 @@ class Doctor:
         """Whether nothing is wrong."""
         return not self._said
 
-    def verdict(self) -> str:
-        """The last look in a few words."""
-        return f"doctor: {WELL}" if self.well else f"doctor: at the end the run shows {', '.join(sorted(self._said))}"
+    def verdict(self) -> Verdict | None:
+        """What the last look showed; None for a run without anything wrong whose images nobody measured and that nobody asked to mend.
+
+        Unlike during the run, a single look at generated images is enough.
+        """
+        last = self._pulses[-1] if self._pulses else {}
+        faults = sorted(self._said | {name for name in ("alike", "copies", "grid") if _shows(name, last)})
+        return Verdict(last, tuple(faults)) if faults or last or self.acts else None
 
     def state(self) -> dict[str, Any]:
         """All it knows, as JSON."""
@@ -203,8 +213,8 @@ class Doctor:
 def _shows(symptom: str, row: Row) -> bool:
     """Whether one line of the log shows it; a figure that the run does not have never does."""
     return {
-        "collapse": row.get("generator/diversity", 1.0) < 0.25,
-        "copies": row.get("pulse/copies", 0.0) > 0.5 or row.get("pulse/narrowed", 1.0) < 1 / 3,
+        "collapse": row.get("generator/diversity", 1.0) < 0.25 and not row.get("young"),
+        "copies": (not row.get("young") and row.get("pulse/copies", 0.0) > 0.5) or row.get("pulse/narrowed", 1.0) < 1 / 3,
         # A young generator makes all images alike, of one class or not; that is no collapse of the classes.
         "alike": row.get("pulse/diversity_within", 1.0) < 0.4 < 0.6 * row.get("pulse/diversity", 1.0),
         "grid": row.get("pulse/grid", 1.0) > 2,

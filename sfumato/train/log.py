@@ -5,7 +5,7 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 from torch import nn
@@ -17,6 +17,9 @@ from sfumato.data.files import save_image
 from sfumato.train.distributed import World
 from sfumato.train.events import Events
 from sfumato.train.settings import TrainSettings
+
+if TYPE_CHECKING:
+    from sfumato.train.verdict import Verdict
 
 Row = dict[str, float]
 
@@ -41,6 +44,10 @@ class Watch:
 
     def note(self, text: str) -> None:
         """A sentence for a person."""
+
+    def verdict(self, verdict: "Verdict", settings: TrainSettings) -> None:
+        """The last word on a run that is complete."""
+        self.note(str(verdict))
 
     def finish(self, seen: int, settings: TrainSettings, run: Path | None, *, interrupted: bool) -> None:
         """Training is over, or was interrupted and saved."""

@@ -7,10 +7,8 @@ run killed at any moment goes on to the very weights it would have had.
 """
 
 import contextlib
-import dataclasses
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +16,22 @@ import torch
 from torch import nn
 
 from sfumato import __version__
-from sfumato.core import disk, runtime, schema
+from sfumato.core import disk, runtime
 from sfumato.core import settings as trees
-from sfumato.core.errors import CheckpointError, SettingError
-from sfumato.data.dataset import Dataset, Scenes, SplitBy
-from sfumato.data.load import load
-from sfumato.data.scenes import load_scenes
-from sfumato.data.stream import middles
+from sfumato.data.dataset import Dataset, Scenes
 from sfumato.store import checkpoint
 from sfumato.train import plan, speeds
 from sfumato.train.care import Care
-from sfumato.train.class_tables import Transfer
-from sfumato.train.deadline import Costs, Deadline
+from sfumato.train.deadline import Deadline
 from sfumato.train.distributed import World
-from sfumato.train.held_out import split_rule
+from sfumato.train.folder import refuse_lost, state_file
 from sfumato.train.log import Figures, RunLog, Watch
-from sfumato.train.samples import health, measure, sheet
+from sfumato.train.prepare import about, begun_afresh, prepared
+from sfumato.train.samples import measure, sheet
 from sfumato.train.schedule import Schedule
-from sfumato.train.settings import TrainSettings, named, repairs, resolve, shareable
+from sfumato.train.settings import TrainSettings, named, often, shareable
 from sfumato.train.signals import Interrupts
 from sfumato.train.step import Trainee
-from sfumato.train.stored import State
 
 AT_MOST_LOST_S = 300.0
 """A run is saved at least so often, in seconds, and every fifth of its budget, however slow it is: `save_every` counts images."""
@@ -64,7 +57,7 @@ def fit(
     or another process trains in `run`. The last state stays whole in each case.
     """
     if run is not None:
-        _refuse_lost(asked, run)
+        refuse_lost(asked, run)
     where = runtime.device(device)
     with World(where) as world:
         listener = watch if watch and world.leads else Watch()
@@ -72,7 +65,7 @@ def fit(
             return _train(asked, run, data, listener, world, where, time.perf_counter() if began is None else began)
 
 
-def _train(
+def _train(  # noqa: PLR0915  the loop is one story
     asked: TrainSettings,
     run: Path | None,
     data: Dataset | Scenes | None,
@@ -82,7 +75,7 @@ def _train(
     began: float,
 ) -> nn.Module:
     """`fit`, in a world that is open."""
-    job = _prepared(asked, run, data, watch, world, where, began)
+    job = prepared(asked, run, data, watch, world, where, began)
     care, trainee, data, start = job.care, job.care.trainee, job.data, job.start
     log = RunLog(run if world.leads else None, seen=start, elapsed=job.elapsed + time.perf_counter() - began)
     deadline = Deadline(trainee.settings, job.costs, lambda: log.elapsed, cycle=trainee.cycle)
@@ -94,7 +87,7 @@ def _train(
 
     with log, Interrupts() as interrupts:
         watch.start(trainee.settings, trainee.model, seen, where, trainee.precision)
-        _greet(about(trainee.settings, data, job.training), _afresh(trainee) if not start else [], watch, log)
+        _greet(about(trainee.settings, data, job.training), begun_afresh(trainee) if not start else [], watch, log)
         say(job.notes)
         while True:
             # Was it sent back? What is said of it is said of where it is then, for a run that goes on forgets what came after.
@@ -117,17 +110,23 @@ def _train(
             if fresh and (done or _due(settings.sample_every, seen, settings)):
                 with deadline.timed("sample"):
                     figures.add(_sample(care, job.held_out, log, seen))
+            elif fresh and _due(often(settings.sample_every, settings), seen, settings):
+                figures.add(care.look())
 
             # Log.
-            if figures and (stop or _due(settings.log_every, seen, settings)):
+            lines = often(settings.log_every, settings)
+            if figures and (stop or _due(lines, seen, settings)):
                 row = log.row(figures.take(world), seen, settings)
                 watch.row(row, settings)
 
             # Doctor.
-            if fresh and (done or _due(settings.log_every, seen, settings)):
-                care.visit(say, done=done)
+            if fresh and (done or _due(lines, seen, settings)):
+                care.visit(say, seen=seen)
                 if care.sent_back:
                     continue
+                if done and (verdict := care.doctor.verdict()) is not None:
+                    log.note(str(verdict), seen)
+                    watch.verdict(verdict, settings)
 
             # Save.
             good = fresh and _due(settings.save_every, seen, settings)
@@ -153,144 +152,11 @@ def _train(
     return model
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Job:
-    """All that a run has when its first step is due."""
-
-    care: Care
-    data: Dataset | Scenes
-    training: Dataset | Scenes
-    held_out: Dataset | Scenes | None
-    costs: Costs
-    start: int
-    """Images that the run had seen when it was stopped."""
-    elapsed: float
-    """Seconds that it had taken until then."""
-    notes: list[str]
-    """What is new of its plan."""
-
-
-def _prepared(
-    asked: TrainSettings,
-    run: Path | None,
-    data: Dataset | Scenes | None,
-    watch: Watch,
-    world: World,
-    where: torch.device,
-    began: float,
-) -> _Job:
-    """Data, network and optimisers, and the state and the plan that they had when the run in the folder stopped."""
-    data = _gathered(asked, run, data)
-    training, held_out = _parts(data, asked)
-    settings, costs = _resolved(asked, training, run, world, where, watch, began)
-    fresh, schedule = run is None or not _state(run).exists(), plan.recorded(run, settings)
-    care = Care(Trainee(settings, training, world, where, fresh=fresh, schedule=schedule))
-    start, elapsed = _go_on(care, run, data)
-    notes = plan.prolong(care.trainee, asked, costs, run, start, elapsed)
-    if run is not None and world.leads:
-        disk.sweep(run)
-        plan.record(run, care.trainee)
-    return _Job(
-        care=care,
-        data=data,
-        training=training,
-        held_out=held_out,
-        costs=costs,
-        start=start,
-        elapsed=elapsed,
-        notes=notes,
-    )
-
-
-def _resolved(
-    asked: TrainSettings, training: Dataset | Scenes, run: Path | None, world: World, where: torch.device, watch: Watch, began: float
-) -> tuple[TrainSettings, Costs]:
-    """The settings of the run, and what it will take as far as that is known.
-
-    What was left open is taken from the data and the budget, or from the run that is in the folder.
-    """
-    settings, earlier = resolve(asked, training), _earlier(run)
-    if earlier is None:
-        return plan.fit_to_budget(settings, training, world, where, watch, started=began) if settings.budget else (settings, Costs())
-    settings = plan.as_planned(settings, earlier)
-    _same(earlier, settings, run)
-    return settings, (plan.recalled(settings, world, where) if settings.budget else None) or Costs()
-
-
-def _refuse_lost(asked: TrainSettings, run: Path) -> None:
-    """Raises SettingError if what training would write could not be loaded again: a file names files of this package alone."""
-    if told := trees.lost(asked):
-        raise SettingError(
-            f"{told}, which is no part of sfumato, so that nothing could load what would be written to {run}; give it a file in the room "
-            "of its kind, as CONTRIBUTING.md shows, or train without a run folder (run=None) and keep the network in memory"
-        )
-
-
 def _sample(care: Care, held_out: Dataset | Scenes | None, log: RunLog, seen: int) -> dict[str, torch.Tensor]:
     """Draws a sheet of samples; returns the figures of held-out images, and those of generated ones, which the doctor hears too."""
     trainee = care.trainee
     log.picture(sheet(trainee.best(), trainee.stream, trainee.settings) if trainee.world.leads else None, seen)
-    pulse = health(trainee)
-    care.doctor.figures.add(pulse)
-    return measure(trainee.settings, trainee.best(), held_out, trainee.device) | pulse
-
-
-def _parts(data: Dataset | Scenes, asked: TrainSettings) -> tuple[Any, Any]:
-    """What is trained on, and what is held out, if anything."""
-    if not asked.validation:
-        return data, None
-    training, held_out = data.split(asked.validation, purpose="validation")
-    if repairs(asked) and len(held_out):
-        middles(held_out, asked.patch, most=1)  # what cannot be measured is told now and not at the first sample
-    return training, held_out
-
-
-def _gathered(asked: TrainSettings, run: Path | None, data: Dataset | Scenes | None) -> Dataset | Scenes:
-    """The images to train on, divided as they are in the run that is in the folder: `data`, or what `asked` names."""
-    rule = split_rule(asked, _state(run) if run else None)
-    return gather(asked, rule) if data is None else dataclasses.replace(data, split_by=rule)
-
-
-def gather(asked: TrainSettings, split_by: SplitBy = "original") -> Dataset | Scenes:
-    """The images to train on: all of one size, or as they are for a network that repairs."""
-    options: Any = {"channels": asked.model.channels, "tolerance": asked.tolerance, "split_by": split_by}
-    return load_scenes(asked.data, **options) if repairs(asked) else load(asked.data, size=asked.model.size, crop=asked.crop, **options)
-
-
-def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | Scenes) -> list[str]:
-    """What a person should know of the images: their classes, which files were skipped, and which images are not trained on."""
-    lines = [f"skipped {line}" for line in data.skipped] + [data.passed_over] * bool(data.passed_over)
-    if isinstance(training, Dataset) and hasattr(settings.model, "classes"):
-        unused = bool(training.classes) and settings.model.classes == 0
-        said = [
-            training.labelling or (f"{len(training.classes)} classes" if unused else ""),
-            "not used: model.classes = 0" if unused else "",
-        ]
-        lines += ["; ".join(filter(None, said))] * any(said)
-    held = len(data) - len(training)
-    if data.kept_back or held:
-        everything = len(data) + data.kept_back
-        parts = [f"{held:,} held out", f"{data.kept_back:,} kept for evaluate"]
-        told = " and ".join(part for part, count in zip(parts, (held, data.kept_back), strict=True) if count)
-        lines.append(f"training on {len(training):,} of {everything:,} images; {told}")
-    if settings.validation and not held:
-        lines.append(f"validation = {settings.validation:g} holds out none of {len(data):,} images: there are no figures of held-out ones")
-    if getattr(settings.model, "classes", 0) and isinstance(training, Dataset) and training.labels is not None:
-        counts = torch.bincount(training.labels.cpu(), minlength=len(data.classes)).tolist()
-        if bare := [name for name, count in zip(data.classes, counts, strict=True) if not count]:
-            lines.append(
-                f"no image of {', '.join(bare[:5])}{' and others' if len(bare) > 5 else ''} is trained on: add images of each class"
-            )
-    return lines
-
-
-def _afresh(trainee: Trainee) -> list[str]:
-    """What the weights that training began with did not include."""
-    start, origin = shareable(trainee.settings).start, trainee.origin
-    lines = [f"{start} has no {part}: it begins afresh" for part in origin.get("missing", [])]
-    if (transfer := origin.get("classes")) and (sentence := str(Transfer(**transfer))):
-        lines.append(f"{start}: {sentence}")
-    return lines
+    return measure(trainee.settings, trainee.best(), held_out, trainee.device) | care.look()
 
 
 def _told(trainee: Trainee) -> dict[str, Any]:
@@ -367,81 +233,8 @@ def _save(care: Care, deadline: Deadline, run: Path | None, data: Dataset | Scen
     if run is not None and trainee.world.leads:
         info = {"seen": seen, "elapsed": elapsed, "data": data.fingerprint, "split_by": data.split_by, "origin": origin}
         with deadline.timed("save"):
-            info |= care.save(seen, _state(run, "well"))
-            checkpoint.write_tensors(_state(run), trainee.tensors(), info)
+            info |= care.save(seen, state_file(run, "well"))
+            checkpoint.write_tensors(state_file(run), trainee.tensors(), info)
             checkpoint.save(run / "model.safetensors", model, model.config, card)
     trainee.world.wait()
     return model
-
-
-def _go_on(care: Care, run: Path | None, data: Dataset | Scenes) -> tuple[int, float]:
-    """Gives trainee and doctor the state that is in the folder, if there is one; says after how many images and seconds that was."""
-    path = _state(run) if run else None
-    if run is None or path is None or not path.exists():
-        care.keep(0)
-        return 0, 0.0
-    tensors, info = checkpoint.read_tensors(path)
-    if isinstance(known := info.get("data", data.fingerprint), str) and known != data.fingerprint:
-        raise CheckpointError(
-            f"{run} was trained on other images, or with other labels, than {data.name} now holds; choose another folder with --out"
-        )
-    try:
-        schema.checked(info, State, "its header")
-        care.trainee.restore(tensors)
-        care.load(info, tensors, _state(run, "well"))
-        care.trainee.origin = info["origin"]
-        return info["seen"], info["elapsed"]
-    except (KeyError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CheckpointError(f"{path} is not the state of this run ({reason}); choose another folder with --out") from error
-
-
-def _state(run: Path, name: str = "state") -> Path:
-    return run / "state" / f"{name}.safetensors"
-
-
-def _earlier(run: Path | None) -> TrainSettings | None:
-    """The settings of the run that is already in the folder.
-
-    Raises CheckpointError if there are none, but files that training would write over; and if there is a model that it could not go on
-    from.
-    """
-    if run is None:
-        return None
-    begun, others = (run / "settings.json").exists(), ("model.safetensors", "log.jsonl", "samples", "state")
-    if there := next((name for name in others if not begun and (run / name).exists()), None):
-        raise CheckpointError(f"{run} holds {there} of something that is no run of sfumato; choose another folder with --out")
-    if not begun:
-        return None
-    if (run / "model.safetensors").exists() and not _state(run).exists():
-        raise CheckpointError(f"{run} holds a model, but no longer the state to go on from; choose another folder with --out")
-    try:
-        settings = trees.parse(schema.read(run / "settings.json", dict[str, Any]))
-        if not isinstance(settings, TrainSettings):
-            raise TypeError("these are not the settings of a run")
-        return settings
-    except (ValueError, LookupError, TypeError) as error:
-        raise CheckpointError(f"{run / 'settings.json'} cannot be read ({error}); choose another folder with --out") from error
-
-
-def _same(earlier: TrainSettings | None, settings: TrainSettings, run: Path | None) -> None:
-    """Raises CheckpointError, naming the first difference, if the folder holds a run of other settings.
-
-    Where the images lie makes no difference: a folder tells names alone, and by their content it is known whether they are the same.
-    """
-    if earlier is None:
-        return
-    there, here = (dataclasses.replace(named(each), keep_paths=False) for each in (earlier, settings))
-    if there == here:
-        return
-    old, new = _flat(trees.dump(there)), _flat(trees.dump(here))
-    name = next(k for k in [*old, *new] if old.get(k) != new.get(k))
-    raise CheckpointError(
-        f"{run} holds a run of other settings: {name} = {old.get(name)!r} there, {new.get(name)!r} here; choose another folder with --out"
-    )
-
-
-def _flat(tree: Any, path: str = "") -> dict[str, Any]:
-    if not isinstance(tree, dict):
-        return {path: tree}
-    return {k: v for key, value in tree.items() for k, v in _flat(value, f"{path}.{key}".strip(".")).items()}

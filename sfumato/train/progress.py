@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 from sfumato.core.pace import clock
 from sfumato.train.log import Row, Watch
 from sfumato.train.settings import TrainSettings, repairs
+from sfumato.train.verdict import Verdict
 
 SHOWN = (
     ("classify/accuracy", "accuracy {:.1%}"),
@@ -20,6 +22,7 @@ SHOWN = (
     ("validation/nats", "held out {:.1f} nats"),
     ("discriminator/told_apart", "told apart {:.0%}"),
     ("generator/diversity", "diversity {:.2f}"),
+    ("pulse/diversity_within", "within classes {:.2f}"),
 )
 """The figures worth a place on the line, and how they read."""
 
@@ -27,8 +30,9 @@ SHOWN = (
 class ProgressLine(Watch):
     """Draws the line of one run."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, *, again: Callable[[Sequence[str]], str] | None = None) -> None:
+        """`again` gives the command that trains anew with some flags changed."""
+        self.console, self.again = console, again
         columns = (BarColumn(bar_width=24), TextColumn("{task.percentage:3.0f}%"), TextColumn("{task.description}"))
         self._bar = Progress(*columns, console=console, disable=not console.is_terminal, transient=False)
         self._task: TaskID | None = None
@@ -47,6 +51,7 @@ class ProgressLine(Watch):
             highlight=False,
         )
         self._first, self._began, self._speed, self._figures = seen, time.perf_counter(), 0.0, ""
+        self._latest: Row = {}
         self._bar.start()
         self._task = self._bar.add_task("starting", total=settings.images, completed=seen)
 
@@ -57,11 +62,19 @@ class ProgressLine(Watch):
 
     def row(self, row: Row, settings: TrainSettings) -> None:
         self._speed = row["images_per_second"]
-        self._figures = "".join(f"  {figure(text, row[name])}" for name, text in SHOWN if name in row)
+        # Figures of generated images come less often than lines do.
+        self._latest |= {name: row[name] for name, _ in SHOWN if name in row}
+        self._figures = "".join(f"  {figure(text, self._latest[name])}" for name, text in SHOWN if name in self._latest)
         self._show(row["images"], settings.images, self._speed, row["seconds_left"])
 
     def note(self, text: str) -> None:
         self.console.print(text, style="yellow", highlight=False)
+
+    def verdict(self, verdict: Verdict, settings: TrainSettings) -> None:
+        self.console.print(str(verdict), style="yellow" if verdict.faults else "", highlight=False)
+        if changes := verdict.changes(settings):
+            mended = self.again(changes) if self.again else " ".join(changes)
+            self.console.print(f"to mend it: {mended}", style="yellow", highlight=False, soft_wrap=True)
 
     def finish(self, seen: int, settings: TrainSettings, run: Path | None, *, interrupted: bool) -> None:
         self._bar.stop()

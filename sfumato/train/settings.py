@@ -130,6 +130,11 @@ def repairs(asked: TrainSettings) -> bool:
     return not hasattr(asked.model, "size")
 
 
+def often(every: int, settings: TrainSettings) -> int:
+    """`every` images, or a twentieth of the run if that is less: a short run is looked at as often as a long one."""
+    return max(settings.batch, min(every, settings.images // 20))
+
+
 def neighbours(settings: TrainSettings) -> int:
     """Images of one class that lie side by side in a batch: as many as the discriminator compares, 1 if it compares none."""
     compared = getattr(settings.model, "group", 0) if settings.by_class and getattr(settings.model, "classes", 0) else 0

@@ -1,0 +1,97 @@
+"""The folder of a run: what it may hold, the settings that it was begun with, and the state to go on from."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from sfumato.core import schema
+from sfumato.core import settings as trees
+from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.data.dataset import Dataset, Scenes
+from sfumato.store import checkpoint
+from sfumato.train.care import Care
+from sfumato.train.settings import TrainSettings, named
+from sfumato.train.stored import State
+
+
+def state_file(run: Path, name: str = "state") -> Path:
+    """Where the state of a run lies, or with another `name` what belongs to it."""
+    return run / "state" / f"{name}.safetensors"
+
+
+def earlier_settings(run: Path | None) -> TrainSettings | None:
+    """The settings of the run that is already in the folder.
+
+    Raises CheckpointError if there are none, but files that training would write over; and if there is a model that it could not go on
+    from.
+    """
+    if run is None:
+        return None
+    begun, others = (run / "settings.json").exists(), ("model.safetensors", "log.jsonl", "samples", "state")
+    if there := next((name for name in others if not begun and (run / name).exists()), None):
+        raise CheckpointError(f"{run} holds {there} of something that is no run of sfumato; choose another folder with --out")
+    if not begun:
+        return None
+    if (run / "model.safetensors").exists() and not state_file(run).exists():
+        raise CheckpointError(f"{run} holds a model, but no longer the state to go on from; choose another folder with --out")
+    try:
+        settings = trees.parse(schema.read(run / "settings.json", dict[str, Any]))
+        if not isinstance(settings, TrainSettings):
+            raise TypeError("these are not the settings of a run")
+        return settings
+    except (ValueError, LookupError, TypeError) as error:
+        raise CheckpointError(f"{run / 'settings.json'} cannot be read ({error}); choose another folder with --out") from error
+
+
+def check_same(earlier: TrainSettings | None, settings: TrainSettings, run: Path | None) -> None:
+    """Raises CheckpointError, naming the first difference, if the folder holds a run of other settings.
+
+    Where the images lie makes no difference: a folder tells names alone, and by their content it is known whether they are the same.
+    """
+    if earlier is None:
+        return
+    there, here = (dataclasses.replace(named(each), keep_paths=False) for each in (earlier, settings))
+    if there == here:
+        return
+    old, new = _flat(trees.dump(there)), _flat(trees.dump(here))
+    name = next(k for k in [*old, *new] if old.get(k) != new.get(k))
+    raise CheckpointError(
+        f"{run} holds a run of other settings: {name} = {old.get(name)!r} there, {new.get(name)!r} here; choose another folder with --out"
+    )
+
+
+def refuse_lost(asked: TrainSettings, run: Path) -> None:
+    """Raises SettingError if what training would write could not be loaded again: a file names files of this package alone."""
+    if told := trees.lost(asked):
+        raise SettingError(
+            f"{told}, which is no part of sfumato, so that nothing could load what would be written to {run}; give it a file in the room "
+            "of its kind, as CONTRIBUTING.md shows, or train without a run folder (run=None) and keep the network in memory"
+        )
+
+
+def go_on(care: Care, run: Path | None, data: Dataset | Scenes) -> tuple[int, float]:
+    """Gives trainee and doctor the state that is in the folder, if there is one; says after how many images and seconds that was."""
+    path = state_file(run) if run else None
+    if run is None or path is None or not path.exists():
+        care.keep(0)
+        return 0, 0.0
+    tensors, info = checkpoint.read_tensors(path)
+    if isinstance(known := info.get("data", data.fingerprint), str) and known != data.fingerprint:
+        raise CheckpointError(
+            f"{run} was trained on other images, or with other labels, than {data.name} now holds; choose another folder with --out"
+        )
+    try:
+        schema.checked(info, State, "its header")
+        care.trainee.restore(tensors)
+        care.load(info, tensors, state_file(run, "well"))
+        care.trainee.origin = info["origin"]
+        return info["seen"], info["elapsed"]
+    except (KeyError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} is not the state of this run ({reason}); choose another folder with --out") from error
+
+
+def _flat(tree: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(tree, dict):
+        return {path: tree}
+    return {k: v for key, value in tree.items() for k, v in _flat(value, f"{path}.{key}".strip(".")).items()}

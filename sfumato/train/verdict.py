@@ -1,0 +1,70 @@
+"""The last word on a run: how various its images are, what is wrong with them, and which settings would mend that."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sfumato.train.log import Row
+from sfumato.train.settings import TrainSettings
+
+FAULTS = {
+    "collapse": "nearly the same image comes of every latent",
+    "copies": "many images are nearly copies of one another",
+    "alike": "the images of a class are nearly alike",
+    "grid": "a grid of 2 or 4 pixels lies over the images",
+    "overpowered": "the discriminator has won",
+    "blinded": "the discriminator sees too many changed images",
+    "divergence": "the discriminator's logits have run away",
+    "smothered": "the gradient penalty keeps the discriminator from learning",
+    "decline": "the images were better before",
+    "posterior": "the latents carry nothing",
+}
+"""What each symptom of the doctor means at the end of a run."""
+WITHIN = "pulse/diversity_within"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the doctor's last look showed."""
+
+    figures: Row
+    """Figures of generated images, as `pulse` gives them."""
+    faults: tuple[str, ...]
+    """Symptoms, by the names that the doctor has for them."""
+
+    def __str__(self) -> str:
+        """One sentence, such as `at the end: images 0.93 times as various as real ones; no grid; the run looks fine`."""
+        parts = []
+        if (diversity := self.figures.get("pulse/diversity")) is not None:
+            within = f", {self.figures[WITHIN]:.2f} within classes" if WITHIN in self.figures else ""
+            parts.append(f"images {diversity:.2f} times as various as real ones{within}")
+        if "grid" not in self.faults and "pulse/grid" in self.figures:
+            parts.append("no grid")
+        parts += [FAULTS[fault] for fault in self.faults] or ["the run looks fine"]
+        return f"at the end: {'; '.join(parts)}"
+
+    def changes(self, settings: TrainSettings) -> tuple[str, ...]:
+        """Flags that would mend the faults in another run of these settings."""
+        return tuple(dict.fromkeys(flag for fault in self.faults for flag in _mended(fault, settings)))
+
+
+def _mended(fault: str, settings: TrainSettings) -> list[str]:
+    model, objective = settings.model, settings.objective
+    if fault == "alike":
+        if not settings.by_class and getattr(model, "group", 0):
+            return ["--by-class"]
+        classify = getattr(objective, "classify", 0.0)
+        return [f"--objective.classify {classify / 3:.1g}"] if classify > 0.05 else ["--model.classes 0"]
+    if fault == "grid":
+        transposed, filtered = getattr(model, "upsample", "") == "transposed", getattr(model, "filtered", True)
+        return ["--model.upsample nearest"] if transposed else ["--model.filtered"] if not filtered else []
+    if fault in ("collapse", "copies") and not getattr(model, "group", 1):
+        return ["--model.minibatch-deviation"]
+    if fault in ("collapse", "copies", "overpowered", "smothered"):
+        return _penalties(objective, 0.25 if fault == "smothered" else 4)
+    return [f"--lr {settings.lr / 2:g}"] if fault in ("divergence", "decline") else []
+
+
+def _penalties(objective: Any, factor: float) -> list[str]:
+    """Both gradient penalties, so many times as strong."""
+    named = {name: getattr(objective, name, None) for name in ("r1", "r2")}
+    return [f"--objective.{name} {factor * value:g}" for name, value in named.items() if value]
