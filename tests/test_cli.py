@@ -180,7 +180,7 @@ def test_a_bomb_is_not_opened(capsys, tmp_path, decoded):
     (tmp_path / "bombs").mkdir()
     for name in ("a.png", "b.png"):
         (tmp_path / "bombs" / name).write_bytes(bomb)
-    refuses(capsys, "train", "dcgan", "--data", str(tmp_path / "bombs"), saying="400")
+    refuses(capsys, "train", "dcgan", "--data", str(tmp_path / "bombs"), saying="its header promises 1200000000 bytes")
     assert decoded() == set()
 
 
@@ -208,12 +208,12 @@ def test_misspelt_and_impossible_settings(capsys, photos):
     refuses(capsys, "train", "classifier", "--data", str(photos), "--model.size", "16", "16", saying="classes")
 
 
-def test_no_memory_is_one_line(capsys, monkeypatch):
+def test_no_memory_is_one_line(capsys, monkeypatch, tmp_path):
     def fail(*_, **__):
         torch.empty(1 << 60)
 
     monkeypatch.setattr("sfumato.jobs.generate.generate", fail)
-    refuses(capsys, "generate", "digits", saying="not enough memory")
+    refuses(capsys, "generate", "digits", "--out", str(tmp_path / "sheet.png"), saying="not enough memory")
 
 
 def test_the_folder_here_gives_the_run_its_name(capsys, photos, tmp_path, monkeypatch):
@@ -263,11 +263,11 @@ def test_what_was_left_as_it_was_is_not_counted_as_repaired(how, capsys, photos,
 
 
 def test_names_that_are_no_text_are_told_as_well_as_can_be(capsys, photos, tmp_path, monkeypatch):
-    (photos / os.fsdecode(b"[red]\xff.heic")).write_bytes(b"x")
+    (photos / os.fsdecode(b"[red]\xff.psd")).write_bytes(b"8BPS\0\1")
     ask = ("--method", "median", "--out", str(tmp_path / "m"), "--threads", "1")
     code, out, _ = run(capsys, "restore", str(photos), *ask)
     assert code == 0
-    assert "[red]\ufffd.heic" in out
+    assert "[red]\ufffd.psd" in out
     monkeypatch.setattr("sfumato.jobs.film.restore_film", lambda *_, **__: "4 frames")
     code, out, _ = run(capsys, "restore", os.fsdecode(b"[/a]\xff.mp4"), *ask)
     assert code == 0

@@ -88,7 +88,7 @@ def test_too_few_pairs_and_networks_that_compare_nothing_are_refused(untrained, 
 
 
 def test_evaluate_and_the_trials_of_restorers_report_it(untrained, real, monkeypatch):
-    monkeypatch.setattr("sfumato.jobs.evaluate.comparer", lambda name: Distance())
+    monkeypatch.setattr("sfumato.jobs.evaluate.comparer", lambda name, count: Distance())
     names = [m.name for m in evaluate(untrained("vae", size=(16, 16)), real, compare="some", count=120)]
     assert names[-3:] == ["path_length_z", "variety", "real_variety"]
     monkeypatch.setattr(trials, "comparer", lambda name: Distance())

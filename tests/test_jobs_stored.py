@@ -87,7 +87,7 @@ def test_directions_that_do_not_hang_together_are_refused(change, vectors, why, 
         ("1", torch.ones(1, 1, 16), {}, "label = '1'"),
         (1, torch.ones(2, 1, 16), {}, "not the styles and the noise of one image"),
         (1, torch.ones(1, 1, 16), {"noise.0": torch.ones(1)}, "not the styles and the noise of one image"),
-        (1, torch.full((1, 1, 16), torch.nan), {}, "something else than finite numbers"),
+        (1, torch.full((1, 1, 16), torch.nan), {}, "16 values that are not finite"),
         (1, torch.ones(1, 1, 16, dtype=torch.int64), {}, "something else than finite numbers"),
     ],
 )

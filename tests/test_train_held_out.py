@@ -11,7 +11,7 @@ from sfumato.data.load import load
 from sfumato.jobs.evaluate import compared
 from sfumato.jobs.generate import labels_of
 from sfumato.store import checkpoint
-from sfumato.train import loop
+from sfumato.train import prepare
 from sfumato.train.held_out import split_rule
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
@@ -50,7 +50,7 @@ def old(settings, tmp_path, monkeypatch):
     """A run of a release that went by the pixels at the size trained at, and did not say so."""
     run = tmp_path / "old"
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "split_rule", lambda *_: "resized")
+        patch.setattr(prepare, "split_rule", lambda *_: "resized")
         fit(settings, run=run, device="cpu")
     for path in (run / "state" / "state.safetensors", run / "model.safetensors"):
         tensors, header = checkpoint.read_tensors(path)
@@ -76,7 +76,8 @@ def test_an_old_run_goes_on_with_the_images_that_it_began_with(settings, folder,
     assert fit(settings, run=old, data=by_hand, device="cpu").card["data"]["split_by"] == "resized"
 
 
-def test_an_old_model_is_measured_on_images_that_it_never_saw(folder, old):
+def test_an_old_model_is_measured_on_images_that_it_never_saw(folder, old, monkeypatch):
+    monkeypatch.chdir(folder.parent)  # the model tells the folder's name alone
     training, test = compared(checkpoint.load(old / "model.safetensors"), None)
     assert training.fingerprint == load(folder, size=(8, 8), split_by="resized").fingerprint
     assert test.fingerprint == load(folder, size=(8, 8), part="test", split_by="resized").fingerprint

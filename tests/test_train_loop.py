@@ -95,6 +95,7 @@ def test_what_comes_back_is_ready_for_use(tiny, bars):
         "classes": ["lying", "standing", "none"],
         "terms": "drawn for tests",
         "sha256": bars.fingerprint,
+        "split_by": "original",
     }
 
 

@@ -235,7 +235,7 @@ def test_a_classifier_keeps_what_it_sees_for_other_classes(tiny, bars, tmp_path)
     old, new = source.state_dict(), model.state_dict()
     assert torch.equal(new["scores.1.weight"][1], old["scores.1.weight"][1])
     assert torch.equal(new["hidden.3.weight"], old["hidden.3.weight"])
-    assert listener.said == [f"{tmp_path}: 1 of the 5 classes keep their tables; those of the other 4 begin afresh"]
+    assert listener.said == [f"{tmp_path.name}: 1 of the 5 classes keep their tables; those of the other 4 begin afresh"]
 
 
 @pytest.mark.parametrize(

@@ -64,10 +64,10 @@ def test_the_command_that_mends_it_is_the_one_given_with_the_flags_changed(argum
 
 
 def test_short_runs_are_looked_at_as_often_as_long_ones():
-    settings = dcgan(images=2_000, batch=32)
-    assert often(50_000, settings) == 100
-    assert often(50, settings) == 50
-    assert often(50_000, dataclasses.replace(settings, images=100)) == 32, "no more than once a step"
+    settings = dcgan(images=20_000, batch=32)
+    assert often(50_000, settings) == 1_000
+    assert often(500, settings) == 500
+    assert often(50_000, dataclasses.replace(settings, images=100)) == 320, "no more than once in ten steps"
 
 
 def test_neighbours_are_of_one_class_where_a_discriminator_compares_them():

@@ -103,7 +103,7 @@ def parse(tree: Any) -> Any:
     except SettingError:
         raise
     except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:  # each value fits, and they do not fit together
-        raise SettingError(f"{tree['is']}: these settings cannot be together ({error})") from error
+        raise SettingError(f"{tree['is']}: these settings cannot be together ({' '.join(str(error).split())[:200]})") from error
 
 
 def lost(value: Any, place: str = "settings") -> str:

@@ -234,7 +234,7 @@ def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told["dream"].items()}
         return told["network"], Dream(**values), told
     except (SfumatoError, TypeError) as error:
-        reason = str(error).removeprefix(f"{path}: ")
+        reason = " ".join(str(error).removeprefix(f"{path}: ").split())[:200]
         raise CheckpointError(f"{path} tells no dream that could be repeated ({reason})") from error
 
 

@@ -15,6 +15,8 @@ from sfumato.core.image import Images, Resized
 
 PERIODS = (2, 4)
 """Pixels after which a grid repeats, down, across or both."""
+LEAST = 16
+"""Sides of the smallest images that are looked at."""
 REACH = 2
 """Frequencies to each side of the grid's that tell what is usual there."""
 
@@ -23,7 +25,7 @@ def grid(real: Images, generated: Resized) -> float:
     """How many times as far the spectrum of `generated` stands out at a grid's frequencies as that of `real`, where it does most.
 
     1 is no grid; images without one reach about 1.2 by chance where there are 256 of them, 1.4 where there are 64. The images of both
-    sets are of one size. 1 for images of fewer than 8 pixels.
+    sets are of one size. 1 for images with a side below 16 pixels, whose spectra are too coarse to tell.
     """
     return stands_out(power(real).mean(dim=0), power(generated).mean(dim=0))
 
@@ -42,7 +44,7 @@ def power(images: Images) -> Float[Tensor, "n _h _w"]:
 
 def stands_out(real: Float[Tensor, "h w"], generated: Float[Tensor, "h w"]) -> float:
     """`grid`, of the mean `power` of either set."""
-    if min(real.shape) < 4 * REACH:
+    if min(real.shape) < LEAST:
         return 1.0
     return max(float(_peak(generated, *at) / _peak(real, *at)) for at in _frequencies(real))
 

@@ -1,9 +1,12 @@
-"""What an adversarial objective steers while it trains: the probability of adaptive augmentation, and the weight of its penalties.
+"""What an adversarial objective steers while it trains: the probability of adaptive augmentation, the weight of its penalties, and how
+far the generator is held to classes.
 
 The heuristic is that of Karras et al. 2020 (https://arxiv.org/abs/2006.06676, section 3.1): a discriminator that learns few images by
 heart grows ever surer of them. r = E[sign D(real)] is 0 while it guesses and 1 when it is never in doubt; where r is above its target,
 images are changed a little more often, else a little less.
 """
+
+import math
 
 import torch
 
@@ -11,6 +14,8 @@ from sfumato.core.image import PerImage
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.objectives.base import Memory
 
+RECENT = 1 / 16
+"""Weight of a batch in the running mean."""
 MOST = 0.8
 """The probability is steered no higher: beyond this, changes begin to show in generated images."""
 
@@ -25,11 +30,20 @@ class Controller(Memory):
     certainty: torch.Tensor
     """Sum over batches of r."""
     batches: torch.Tensor
+    known: torch.Tensor
+    """What the discriminator has learned of the classes, as a share of all there is to know: a running mean."""
 
     def __init__(self, adaptive: Adaptive, *, penalised: bool) -> None:
         super().__init__()
         self.adaptive = adaptive
-        start = {"probability": adaptive.probability, "target": adaptive.target, "gamma": 1.0, "certainty": 0.0, "batches": 0.0}
+        start = {
+            "probability": adaptive.probability,
+            "target": adaptive.target,
+            "gamma": 1.0,
+            "certainty": 0.0,
+            "batches": 0.0,
+            "known": 0.0,
+        }
         for name, value in start.items():
             self.register_buffer(name, torch.tensor(value))
         self.dials = {"gamma": (0.01, 100.0)} if penalised else {}
@@ -53,3 +67,11 @@ class Controller(Memory):
         """Takes in the signs of a batch."""
         self.certainty += signs.mean()
         self.batches += 1
+
+    @torch.no_grad()
+    def learn(self, missed: torch.Tensor, classes: int) -> None:
+        """Takes in the cross-entropy of the classes of a batch of real images.
+
+        1 - cross-entropy / log(classes) is 0 for a discriminator that guesses and 1 for one that is never wrong.
+        """
+        self.known.lerp_(1 - missed.float() / math.log(max(2, classes)), RECENT)

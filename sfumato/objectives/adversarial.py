@@ -27,7 +27,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, Maps, PerImage, Scalar
+from sfumato.core.image import Images, Maps, PerImage, Scalar
 from sfumato.core.settings import Range, settings
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.data.augment import Config as Augmentation
@@ -143,9 +143,10 @@ class Duel:
         """What the generator minimises, with new images."""
         fake = self.shown.make(batch)
         on_fake = self._judged(fake, batch)
-        on_real = self._judged(batch.clean, batch) if self.config.loss == "relativistic" or self._classifies(on_fake) else None
-        total = generator_loss(self.config.loss, on_fake.logit, None if on_real is None else on_real.logit.detach())
-        losses = self._with_classes(total, on_fake, batch, weight=1.0 if on_real is None else learned(on_real, batch.labels))
+        on_real = self._judged(batch.clean, batch).logit.detach() if self.config.loss == "relativistic" else None
+        # What a discriminator that does not know the classes says of them tells nothing of what images should look like.
+        weight = self.controller.known.clamp(0, 1)
+        losses = self._with_classes(generator_loss(self.config.loss, on_fake.logit, on_real), on_fake, batch, weight=weight)
         if self.eyes is not None:
             losses["perceptual"] = self.eyes.apart_on_average(fake, batch.clean)
             losses["total"] = losses["total"] + self.config.perceptual * losses["perceptual"]
@@ -161,6 +162,8 @@ class Duel:
         self.controller.note(sure)
         total = discriminator_loss(self.config.loss, on_real, on_fake)
         losses = self._with_classes(total, verdict, batch)
+        if "classes" in losses:
+            self.controller.learn(losses["classes"].detach(), self.model.classes)
         losses |= {"real_logit": on_real.mean(), "fake_logit": on_fake.mean(), "told_apart": told_apart(on_real, on_fake)}
         losses["certainty"] = sure.mean()
         if self.config.adaptive.active:
@@ -203,12 +206,9 @@ class Duel:
             images = self.config.adaptive(images, batch.uniform(self.config.adaptive.draws), self.controller.probability)
         return self.model.judge(images, batch.labels)
 
-    def _classifies(self, verdict: Verdict) -> bool:
-        return bool(self.config.classify) and verdict.scores is not None
-
     def _with_classes(self, total: Scalar, verdict: Verdict, batch: Batch, *, weight: Scalar | float = 1.0) -> Losses:
         """`total`, plus what missing the classes of `batch` costs, `weight` times."""
-        if not self._classifies(verdict) or verdict.scores is None:
+        if not self.config.classify or verdict.scores is None:
             return {"total": total}
         assert batch.labels is not None
         missed = F.cross_entropy(verdict.scores, batch.labels)
@@ -267,19 +267,6 @@ def generator_loss(kind: Kind, fake: PerImage, real: PerImage | None) -> Scalar:
         assert real is not None
         return F.softplus(real - fake).mean()
     return -fake.mean()
-
-
-def learned(real: Verdict, labels: Labels | None) -> Scalar | float:
-    """What the discriminator knows of the classes of real images, as a share of all there is to know: 1 - cross-entropy / log(classes).
-
-    From 0 (it guesses) to 1. Until then its scores say nothing of what an image should look like, and a generator that is held to them
-    leaves the data. Classes that no picture shows are never learned.
-    """
-    if real.scores is None or labels is None:
-        return 1.0
-    with torch.no_grad():
-        missed = F.cross_entropy(real.scores.float(), labels)
-        return (1 - missed / math.log(max(2, real.scores.shape[1]))).clamp(0, 1)
 
 
 def squared_slope(judge: Callable[[Images], PerImage], images: Images) -> Scalar:

@@ -47,7 +47,6 @@ class Watch:
 
     def verdict(self, verdict: "Verdict", settings: TrainSettings) -> None:
         """The last word on a run that is complete."""
-        self.note(str(verdict))
 
     def finish(self, seen: int, settings: TrainSettings, run: Path | None, *, interrupted: bool) -> None:
         """Training is over, or was interrupted and saved."""

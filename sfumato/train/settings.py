@@ -78,9 +78,9 @@ class TrainSettings:
     """Whether the doctor only says what looks ill, or also acts: turns gamma and augmentation up or down, and after a divergence goes
     back to the last good state with half the step."""
     log_every: Annotated[int, Range(1, 10**12, "images")] = 5_000
-    """A line in log.jsonl and TensorBoard."""
+    """A line in log.jsonl and TensorBoard; in a short run, every twentieth of it."""
     sample_every: Annotated[int, Range(1, 10**12, "images")] = 50_000
-    """A sheet of samples, and the validation."""
+    """A sheet of samples, and the validation. How various images are is looked at every twentieth of a short run too."""
     save_every: Annotated[int, Range(1, 10**12, "images")] = 50_000
     """The state from which a killed run goes on."""
     keep_paths: bool = False
@@ -131,8 +131,8 @@ def repairs(asked: TrainSettings) -> bool:
 
 
 def often(every: int, settings: TrainSettings) -> int:
-    """`every` images, or a twentieth of the run if that is less: a short run is looked at as often as a long one."""
-    return max(settings.batch, min(every, settings.images // 20))
+    """`every` images, or a twentieth of the run if that is less but ten steps at least: a short run is looked at as often as a long one."""
+    return min(every, max(10 * settings.batch, settings.images // 20))
 
 
 def neighbours(settings: TrainSettings) -> int:

@@ -121,7 +121,8 @@ class Trainee:
         for mover in set(self.movers.values()):
             mover.restore(below("mover."))
         for name, memory in self.memories.items():
-            memory.load_state_dict(below(f"memory.{name}."))
+            # What an earlier release did not remember begins afresh.
+            memory.load_state_dict({**memory.state_dict(), **below(f"memory.{name}.")})
 
     def best(self) -> nn.Module:
         """A copy of the network to use: the average if there is one, else the raw weights."""

@@ -66,5 +66,5 @@ def _mended(fault: str, settings: TrainSettings) -> list[str]:
 
 def _penalties(objective: Any, factor: float) -> list[str]:
     """Both gradient penalties, so many times as strong."""
-    named = {name: getattr(objective, name, None) for name in ("r1", "r2")}
-    return [f"--objective.{name} {factor * value:g}" for name, value in named.items() if value]
+    named = {"--objective.r1": getattr(objective, "r1", None), "--objective.r2": getattr(objective, "r2", None)}
+    return [f"{flag} {factor * value:g}" for flag, value in named.items() if value]
