@@ -1,5 +1,4 @@
-"""What an adversarial objective steers while it trains: the probability of adaptive augmentation, the weight of its penalties, and how
-far the generator is held to classes.
+"""What an adversarial objective steers while it trains: augmentation, the weight of penalties, and that of classes for the generator.
 
 The heuristic is that of Karras et al. 2020 (https://arxiv.org/abs/2006.06676, section 3.1): a discriminator that learns few images by
 heart grows ever surer of them. r = E[sign D(real)] is 0 while it guesses and 1 when it is never in doubt; where r is above its target,

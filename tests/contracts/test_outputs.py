@@ -185,11 +185,8 @@ def test_a_function_that_cannot_write_says_so_first(name, no_network):
 
 def test_every_option_that_is_named_exists():
     """In help, errors and advice alike: what is said to be given with --name can be given to some verb, or is a setting of a recipe."""
-    known = {name for recipe in RECIPES for name in flags.names(sf.recipe(recipe))} | {
-        "--help",
-        "--version",
-        "--logdir",
-    }  # the last is TensorBoard's
+    known = {name for recipe in RECIPES for name in flags.names(sf.recipe(recipe))}
+    known |= {"--help", "--version", "--logdir"}  # the last is TensorBoard's
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(Path(sf.__file__).parent.rglob("*.py"))}
     for path, tree in trees.items():
         if path.parent.name == "cli":
@@ -198,6 +195,6 @@ def test_every_option_that_is_named_exists():
     for path, tree in trees.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                named = re.findall(r"(?<![\w-])--[a-z][a-z-]*(?:\.[a-z][a-z_-]*)*", node.value)
+                named = re.findall(r"(?<![\w-])--[a-z][a-z-]*(?:\.[a-z][a-z0-9_-]*)*", node.value)
                 named = [re.sub(r"(--|\.)no-", r"\1", name) for name in named]  # --no-x says the opposite of --x
                 assert set(named) <= known, f"{path.name}, line {node.lineno}: {set(named) - known}"
