@@ -12,13 +12,14 @@ from sfumato.train.settings import TrainSettings
 def dcgan() -> TrainSettings:
     """Images of any size, with labels if there are any: relativistic loss, lazy R1 and R2, no batch normalisation."""
     return TrainSettings(
-        model=networks.Config(),
-        objective=adversarial.Config(augment=augment.Config(shift=0.125)),
+        model=networks.Config(normalise="pixel"),
+        # More weight on the classes shows the class that was asked for a little more often, and images of a class that are more alike.
+        objective=adversarial.Config(classify=0.1, augment=augment.Config(shift=0.125)),
         images=1_000_000,
         batch=32,
-        lr=5e-4,
+        lr=1e-3,
         lr_end=0.1,
-        lr_warmup=5_000,
+        lr_warmup=2_000,
         beta1=0.0,
         beta2=0.95,
         ema=20_000,
@@ -62,6 +63,8 @@ def fashion() -> TrainSettings:
         ),
         objective=adversarial.Config(),
         images=320_000,
+        lr=5e-4,
+        lr_warmup=5_000,
         by_class=False,
     )
 
