@@ -38,6 +38,7 @@ class ProgressLine(Watch):
         self._task: TaskID | None = None
         self._first, self._began, self._speed, self._figures = 0, 0.0, 0.0, ""
         """Where the line began and when; images per second, and figures, of the last row of the log, if there was one."""
+        self._latest: Row = {}
 
     def start(self, settings: TrainSettings, model: nn.Module, seen: int, device: torch.device, precision: str) -> None:
         weights = sum(w.numel() for w in model.parameters())
@@ -51,7 +52,7 @@ class ProgressLine(Watch):
             highlight=False,
         )
         self._first, self._began, self._speed, self._figures = seen, time.perf_counter(), 0.0, ""
-        self._latest: Row = {}
+        self._latest = {}
         self._bar.start()
         self._task = self._bar.add_task("starting", total=settings.images, completed=seen)
 
