@@ -37,7 +37,8 @@ def dcgan(**changes):
     ("fault", "settings", "changes"),
     [
         ("alike", dcgan(by_class=False), ("--by-class",)),
-        ("alike", dcgan(), ("--objective.classify 0.1",)),
+        ("copies", dcgan(by_class=False), ("--by-class",)),
+        ("alike", dcgan(), ("--objective.classify 0.03",)),
         ("grid", dcgan(upsample="transposed"), ("--model.upsample nearest",)),
         ("grid", dcgan(), ()),
         ("grid", recipe("stylegan"), ("--model.filtered",)),

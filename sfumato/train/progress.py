@@ -50,6 +50,7 @@ class ProgressLine(Watch):
             f"{settings.data}: {size} px, {settings.model.channels} channels{classes}; "
             f"{weights / 1e6:.2f} M weights on {device.type} in {precision}; {settings.images:,} images{going_on}",
             highlight=False,
+            soft_wrap=True,
         )
         self._first, self._began, self._speed, self._figures = seen, time.perf_counter(), 0.0, ""
         self._latest = {}
@@ -69,10 +70,10 @@ class ProgressLine(Watch):
         self._show(row["images"], settings.images, self._speed, row["seconds_left"])
 
     def note(self, text: str) -> None:
-        self.console.print(text, style="yellow", highlight=False)
+        self.console.print(text, style="yellow", highlight=False, soft_wrap=True)
 
     def verdict(self, verdict: Verdict, settings: TrainSettings) -> None:
-        self.console.print(str(verdict), style="yellow" if verdict.faults else "", highlight=False)
+        self.console.print(str(verdict), style="yellow" if verdict.faults else "", highlight=False, soft_wrap=True)
         if changes := verdict.changes(settings):
             mended = self.again(changes) if self.again else " ".join(changes)
             self.console.print(f"to mend it: {mended}", style="yellow", highlight=False, soft_wrap=True)
@@ -81,14 +82,14 @@ class ProgressLine(Watch):
         self._bar.stop()
         if interrupted:
             kept = "saved; the same command goes on from here" if run else "nothing was kept, for there is no run folder"
-            self.console.print(f"stopped after {seen:,} images; {kept}", style="yellow", highlight=False)
+            self.console.print(f"stopped after {seen:,} images; {kept}", style="yellow", highlight=False, soft_wrap=True)
 
     def _show(self, images: float, total: int, speed: float, left: float) -> None:
         line = f"{images:,.0f} images  {speed:,.{int(speed < 10)}f}/s  {clock(left)} left{self._figures}"
         if self.console.is_terminal and self._task is not None:
             self._bar.update(self._task, total=total, completed=images, description=line)
         else:
-            self.console.print(line, highlight=False)
+            self.console.print(line, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Gives the terminal back, whatever happened."""

@@ -49,9 +49,10 @@ class Verdict:
 
 def _mended(fault: str, settings: TrainSettings) -> list[str]:
     model, objective = settings.model, settings.objective
+    labelled = getattr(model, "classes", None) != 0
+    if fault in ("alike", "collapse", "copies") and labelled and not settings.by_class and getattr(model, "group", 0):
+        return ["--by-class"]
     if fault == "alike":
-        if not settings.by_class and getattr(model, "group", 0):
-            return ["--by-class"]
         classify = getattr(objective, "classify", 0.0)
         return [f"--objective.classify {classify / 3:.1g}"] if classify > 0.05 else ["--model.classes 0"]
     if fault == "grid":
