@@ -120,3 +120,11 @@ def test_a_name_says_whether_it_is_a_file_or_a_folder(name, is_file):
     assert outputs.is_file_name(Path(name), [".png"], [".gif"]) is is_file
     with pytest.raises(SettingError, match=r"cannot be written as \.gif"):
         outputs.is_file_name(Path("a.gif"), [".png"], [".gif"])
+
+
+def test_the_model_in_a_folder_that_is_read_is_not_replaced(tmp_path):
+    model = tmp_path / "run" / "model.safetensors"
+    disk.write(model, "precious")
+    with pytest.raises(SettingError, match="is read and would be written over"):
+        written(model, overwrite=True, reads=(tmp_path / "run",))
+    assert model.read_text() == "precious"

@@ -13,7 +13,7 @@ from sfumato.train.verdict import FAULTS, Verdict
 
 
 def test_every_symptom_of_the_doctor_has_words():
-    assert FAULTS.keys() == SYMPTOMS.keys()
+    assert FAULTS.keys() == SYMPTOMS.keys() | {"unlike"}
 
 
 def test_a_verdict_is_one_sentence_with_its_figures():
@@ -40,7 +40,8 @@ def dcgan(**changes):
         ("copies", dcgan(by_class=False), ("--by-class",)),
         ("alike", dcgan(), ("--objective.classify 0.03",)),
         ("grid", dcgan(upsample="transposed"), ("--model.upsample nearest",)),
-        ("grid", dcgan(), ()),
+        ("grid", dcgan(images=500), ("--images 2000",)),
+        ("unlike", dcgan(budget="30s"), ("--budget 2min",)),
         ("grid", recipe("stylegan"), ("--model.filtered",)),
         ("copies", dcgan(minibatch_deviation=False), ("--model.minibatch-deviation",)),
         ("collapse", dcgan(), ("--objective.r1 1", "--objective.r2 1")),

@@ -105,6 +105,12 @@ def flag(arguments: Sequence[str], name: str) -> str:
     return ""
 
 
+def given(arguments: Sequence[str], setting: str) -> bool:
+    """Whether the arguments say anything of the setting `path.to.field`."""
+    names = _both(f"--{setting.replace('_', '-')}")
+    return any(word.partition("=")[0] in names for word in arguments)
+
+
 def _both(flag: str) -> tuple[str, str]:
     """A flag, and the one that says the opposite."""
     head, dot, last = flag.removeprefix("--").rpartition(".")

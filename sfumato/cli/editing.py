@@ -247,7 +247,7 @@ def edit(
         elif not moves:
             raise SettingError("nothing to do; give --moves, such as brighter=2, or --replay an edit")
         start = _start(seed, styles, label, truncation) if replay is None else {}
-        with outputs.reserved(job.output_files(out), by="edit", overwrite=overwrite, reads=(model, directions, styles)):
+        with outputs.reserved(job.output_files(out), by="edit", overwrite=overwrite, reads=(model, directions, styles, replay)):
             network = generate.sampler(model)
             if replay is not None:
                 done, start = job.replay(network, replay, styles=styles, device=device)

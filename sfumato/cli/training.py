@@ -47,7 +47,7 @@ def train_recipe(arguments: list[str], console: Console, began: float) -> None:
             threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
         """
-        others = defaults.differing(begun, usual)
+        others = [each for each in defaults.differing(begun, usual) if not defaults.given(rest, each)]
         if others:
             shown = f"{', '.join(others[:4])}{' and others' if len(others) > 4 else ''}"
             console.print(f"{folder} goes on with the settings it was begun with, which are not the recipe's: {shown}", highlight=False)

@@ -118,7 +118,7 @@ class Reservation:
     def __init__(self, paths: Iterable[Path], by: str, *, overwrite: bool) -> None:
         self._by, self._overwrite = by, overwrite
         self._paths = {Path(os.path.abspath(path)): path for path in paths}
-        self._states = {place: _state(place) for place in self._paths}
+        self._states = {place: state(place) for place in self._paths}
         self._ledgers = {folder: Ledger(folder) for folder in dict.fromkeys(place.parent for place in self._paths)}
 
     def own(self, path: Path) -> bool:
@@ -137,11 +137,11 @@ class Reservation:
         place = Path(os.path.abspath(path))
         if place not in self._states:
             return
-        if not self._overwrite and _state(place) != self._states[place]:
+        if not self._overwrite and state(place) != self._states[place]:
             raise SettingError(f"{path} has come to be there meanwhile; choose another --out, or say --overwrite")
         self._ledgers[place.parent].note(place, self._by, disk.digest(finished))
         # A command may write to one path several times, as a preview is.
-        self._states[place] = _state(finished)
+        self._states[place] = state(finished)
 
 
 @contextlib.contextmanager
@@ -154,7 +154,9 @@ def reserved(
     `reads` are never replaced. Raises SettingError for a path that is no file's name, is read, or is not free; StorageError for one that
     cannot be written.
     """
-    originals = {os.path.realpath(os.path.expanduser(each)) for each in reads if each is not None and "\0" not in str(each)}
+    read = {os.path.realpath(os.path.expanduser(each)) for each in reads if each is not None and "\0" not in str(each)}
+    # Of the folder of a run the model is read.
+    originals = read | {os.path.join(each, "model.safetensors") for each in read}
     for path in paths:
         check(path)
         if os.path.realpath(path) in originals:
@@ -168,7 +170,7 @@ def reserved(
         yield held
 
 
-def _state(path: Path) -> tuple[int, int, int] | None:
+def state(path: Path) -> tuple[int, int, int] | None:
     """Inode, size and time of change of the file at `path`; None if there is none."""
     if not os.path.lexists(path):
         return None

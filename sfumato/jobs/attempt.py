@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import torch
 
+from sfumato.core import outputs
 from sfumato.core.errors import ImageError, SfumatoError, StorageError
 from sfumato.core.image import Maps
 from sfumato.jobs.batch import Work
@@ -60,7 +61,7 @@ def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run,
 
     def settled(result: Path) -> None:
         nonlocal made
-        if not run.overwrite and _state(target) != before:
+        if not run.overwrite and outputs.state(target) != before:
             raise ImageError(f"{target} has come to be there meanwhile; choose another --out, or say --overwrite")
         made = digest(result)
         run.manifest.add(entry("writing", ""), path, target, facts, made=made)
@@ -98,7 +99,9 @@ def _claimed(path: Path, target: Path, run: Run) -> tuple[int, int, int] | None:
     """The `_state` of the place to write to. Raises ImageError if what is there is not ours to replace."""
     if target.resolve() in run.originals:
         raise ImageError(f"{path}: {target} is an original and would be written over; choose another --out")
-    before = _state(target)
+    if target.is_dir():
+        raise ImageError(f"{path}: {target} is a folder; choose another --out")
+    before = outputs.state(target)
     if before and not run.overwrite and not run.manifest.mine(path, target):
         raise ImageError(f"{target} is there already; choose another --out, or say --overwrite")
     return before
@@ -124,11 +127,3 @@ def _ends_all(error: BaseException) -> bool:
 def _short(error: BaseException) -> bool:
     """Whether memory ran out; torch says so in words."""
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error))
-
-
-def _state(target: Path) -> tuple[int, int, int] | None:
-    """What changes with the file at `target`; None if there is none."""
-    if not target.exists():
-        return None
-    found = target.stat()
-    return found.st_ino, found.st_size, found.st_mtime_ns

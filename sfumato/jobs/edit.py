@@ -142,7 +142,7 @@ def replay(model: str | Path | nn.Module, path: Path, *, styles: Path | None = N
         raise SettingError(f"{path} is an edit of a seed's image; leave --styles out")
     moves = [_move(row) for row in told["moves"]]
     place = {"styles": str(styles or _near(start["styles"], path.parent))} if "styles" in start else {}
-    return edit(network, begun(network, start | place), moves, device=device), start
+    return edit(network, begun(network, start | place), moves, device=device), start | place
 
 
 def _move(row: MoveRow) -> Move:

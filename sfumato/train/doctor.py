@@ -30,8 +30,7 @@ SYMPTOMS = {
     "Use minibatch_deviation, a stronger r1 and r2, or a smaller lr",
     "alike": "images of the same class differ {pulse/diversity_within:.2f} times as much as real ones do, while those of different classes "
     "differ: each class is collapsing to one image. Use batches by class, a smaller objective.classify, or no labels (model.classes = 0)",
-    "grid": "a grid of 2 or 4 pixels lies over the generated images, {pulse/grid:.1f} times as strong as in real ones. "
-    "Use model.upsample = nearest",
+    "grid": "a grid of 2 or 4 pixels lies over the generated images, {pulse/grid:.1f} times as strong as in real ones",
     "overpowered": "the discriminator tells {discriminator/told_apart:.0%} of real images from generated ones, and nothing shows that "
     "these still come nearer: it has won or learnt the data by heart. Use a stronger r1, augmentation in the objective, or more images",
     "blinded": "images are changed more often (probability {discriminator/probability:.2f}) than their number calls for: of real ones the "
@@ -50,6 +49,7 @@ AGREED: dict[str, Callable[[Iterable[float]], float]] = {
     "pulse/diversity": max,
     "pulse/diversity_within": max,
     "pulse/grid": min,
+    "pulse/unlike": min,
 }
 """Of two pulses, which value both bear out."""
 USUAL = 0.6
@@ -147,6 +147,7 @@ class Doctor:
         """
         last = self._pulses[-1] if self._pulses else {}
         faults = sorted(self._said | {name for name in ("alike", "copies", "grid") if _shows(name, last)})
+        faults += ["unlike"] if last.get("pulse/unlike", 0.0) > 1 else []
         return Verdict(last, tuple(faults)) if faults or last or self.acts else None
 
     def state(self) -> dict[str, Any]:

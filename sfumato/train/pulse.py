@@ -1,5 +1,6 @@
 """How generated images fare, in features that need no training: cheap enough to take at every sheet, and good for a trend only."""
 
+import math
 from collections.abc import Iterable
 
 import torch
@@ -24,11 +25,11 @@ NEAR = 0.25
 def pulse(model: Samples, stream: Stream, *, batch: int = COUNT) -> dict[str, torch.Tensor]:
     """Figures of the images that `model` makes of the same latents at every call, `batch` at once, against the same real ones.
 
-    `frechet` is the distance of the two clouds of features, `diversity` the mean distance between generated images over that between
-    real ones, `copies` the share of generated images that are nearly another one, `grid` how far their spectrum shows the lines of a
-    grid (`metrics/grid.py`). With classes, `diversity_within` is the diversity among images of the same class, the mean over classes, and
-    `diversity_least` that of the least various class. Fewer than two images have no figures; real images that are all the same have no
-    diversity and no `copies`.
+    `frechet` is the distance of the two clouds of features, `unlike` that over the distance of a single average image, `diversity` the
+    mean distance between generated images over that between real ones, `copies` the share of generated images that are nearly another
+    one, `grid` how far their spectrum shows the lines of a grid (`metrics/grid.py`). With classes, `diversity_within` is the diversity
+    among images of the same class, the mean over classes, and `diversity_least` that of the least various class. Fewer than two images
+    have no figures; real images that are all the same have no diversity and no `copies`.
     """
     if len(stream.pixels) < 2:
         return {}
@@ -46,7 +47,9 @@ def pulse(model: Samples, stream: Stream, *, batch: int = COUNT) -> dict[str, to
         figures["diversity"] = apart[apart.isfinite()].mean() / among_real.mean()
         figures["copies"] = (apart.amin(dim=1) < near).double().mean()
         figures |= {} if labels is None else _within_classes(apart, usual, labels)
-    figures["frechet"] = torch.tensor(frechet(real, made) if torch.isfinite(made).all() else torch.inf)
+    distance = frechet(real, made) if torch.isfinite(made).all() else math.inf
+    figures["frechet"] = torch.tensor(distance)
+    figures["unlike"] = torch.tensor(distance / max(1e-9, float(real.var(dim=0, correction=0).sum())))
     return {f"pulse/{name}": value.float().to(stream.device) for name, value in figures.items()}
 
 

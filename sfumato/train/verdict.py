@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sfumato.train.log import Row
-from sfumato.train.settings import TrainSettings
+from sfumato.train.settings import TrainSettings, seconds
 
 FAULTS = {
     "collapse": "nearly the same image comes of every latent",
@@ -17,8 +17,9 @@ FAULTS = {
     "smothered": "the gradient penalty keeps the discriminator from learning",
     "decline": "the images were better before",
     "posterior": "the latents carry nothing",
+    "unlike": "the images are farther from the data than a single average image would be",
 }
-"""What each symptom of the doctor means at the end of a run."""
+"""What each symptom of the doctor means at the end of a run, and that its images are not like the data yet."""
 WITHIN = "pulse/diversity_within"
 
 
@@ -44,7 +45,8 @@ class Verdict:
 
     def changes(self, settings: TrainSettings) -> tuple[str, ...]:
         """Flags that would mend the faults in another run of these settings."""
-        return tuple(dict.fromkeys(flag for fault in self.faults for flag in _mended(fault, settings)))
+        changes = dict.fromkeys(flag for fault in self.faults for flag in _mended(fault, settings))
+        return tuple(changes) or ((_longer(settings),) if self.faults else ())
 
 
 def _mended(fault: str, settings: TrainSettings) -> list[str]:
@@ -63,6 +65,11 @@ def _mended(fault: str, settings: TrainSettings) -> list[str]:
     if fault in ("collapse", "copies", "overpowered", "smothered"):
         return _penalties(objective, 0.25 if fault == "smothered" else 4)
     return [f"--lr {settings.lr / 2:g}"] if fault in ("divergence", "decline") else []
+
+
+def _longer(settings: TrainSettings) -> str:
+    """Four times the length."""
+    return f"--budget {4 * seconds(settings.budget) / 60:g}min" if settings.budget else f"--images {4 * settings.images}"
 
 
 def _penalties(objective: Any, factor: float) -> list[str]:
