@@ -19,7 +19,7 @@ from sfumato.jobs import repair as repairs
 from sfumato.jobs.manifest import NAME as MANIFEST
 from sfumato.jobs.manifest import Manifest
 from sfumato.jobs.memory import footprint, tile_for
-from sfumato.jobs.pictures import passed_over, restore_pictures
+from sfumato.jobs.pictures import passed_over, restore_pictures, told_apart
 from sfumato.jobs.pixels import as_images, as_pixels
 from sfumato.jobs.remedy import Request
 from sfumato.jobs.repair import repair, repairing
@@ -897,3 +897,9 @@ def test_one_bit_stays_one_bit_in_strips(ending, tmp_path, monkeypatch):
     repair(tmp_path / f"a.{ending}", tmp_path / f"c.{ending}", Request(task="denoise", model=loud))
     with Image.open(tmp_path / f"c.{ending}") as image:
         assert image.mode == "L", "what became grey is not made black and white again"
+
+
+def test_names_that_all_end_alike_are_told_apart_too(tmp_path):
+    found = [(tmp_path / name, Path(name)) for name in ("a.jpg", "a.png", "a.webp", "b.jpg")]
+    names = dict(told_apart(iter(found), ending=".png"))
+    assert [str(names[path]) for path, _ in found] == ["a.jpg.png", "a.png", "a.webp.png", "b.png"]

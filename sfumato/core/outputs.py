@@ -89,8 +89,11 @@ def check_folder(folder: Path) -> None:
         if not there.is_dir():
             raise StorageError(f"{folder}: cannot be written ({there} is not a folder); choose another place")
         # Permissions do not tell all: a disk may be full, or mounted read-only.
-        with disk.partial(there / "out"):
-            pass
+        try:
+            with disk.partial(there / "out"):
+                pass
+        except StorageError as error:
+            raise error.__cause__ or error from None  # in the words of `folder`, which was asked for
 
 
 def is_file_name(out: Path, formats: Collection[str], others: Collection[str] = ()) -> bool:

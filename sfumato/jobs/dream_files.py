@@ -72,12 +72,12 @@ def planned(sources: Sequence[str | Path], out: Path, *, overwrite: bool = False
     replaced, StorageError if it cannot be written.
     """
     alone = outputs.is_file_name(out, files.FORMATS, ENDINGS)
-    found = told_apart(gather(sources, leaving_out=None if alone else out))
+    found = told_apart(gather(sources, leaving_out=None if alone else out), ending=".png")
     if not found:
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read")
     if not alone:
         outputs.check_folder(out / "dreams")
-        return [(path, out / name.with_suffix(".png")) for path, name in found]
+        return [(path, out / name) for path, name in found]
     if len(found) > 1:
         raise SettingError(f"{out} is one picture and there are {len(found)} to dream; give a folder with --out")
     with outputs.reserved(output_files(out), by="dream", overwrite=overwrite, reads=(found[0][0],), replaces=False):

@@ -117,14 +117,21 @@ def passed_over(sources: Sequence[str | Path]) -> dict[Path, Kind]:
     return {path: kind for path in inside if (kind := kinds.passed_over(path)) is not None}
 
 
-def told_apart(found: Iterator[tuple[Path, Path]]) -> list[tuple[Path, Path]]:
-    """Each picture once, with a name to be written under that no other has: if need be with its ending, its folder's name, or a number."""
+def told_apart(found: Iterator[tuple[Path, Path]], *, ending: str | None = None) -> list[tuple[Path, Path]]:
+    """Each picture once, with a name to be written under that no other has: if need be with its ending, its folder's name, or a number.
+
+    A name that can be written keeps its ending, unless all are to have the same `ending`.
+    """
+
+    def written(path: Path, name: Path) -> Path:
+        return name.with_suffix(ending) if ending else _writable(path, name)
+
     pictures = list({os.path.abspath(path): (path, name) for path, name in found}.values())
     names: dict[Path, Path] = {}
     taken = set[Path]()
     # Those that can keep their name choose first.
-    for path, name in sorted(pictures, key=lambda pair: pair[1] != _writable(*pair)):
-        simple = _writable(path, name)
+    for path, name in sorted(pictures, key=lambda pair: pair[1] != written(*pair)):
+        simple = written(path, name)
         choices = [simple, *([simple.with_name(f"{name.name}{simple.suffix}")] if name != simple else [])]
         choices.append(Path(path.absolute().parent.name) / simple)
         numbered = (simple.with_stem(f"{simple.stem}-{i}") for i in range(2, len(pictures) + 2))

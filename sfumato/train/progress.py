@@ -45,7 +45,7 @@ class ProgressLine(Watch):
         repairs_any = repairs(settings)
         size = f"squares of {settings.patch}" if settings.patch else "pictures" if repairs_any else "x".join(map(str, settings.model.size))
         classes = "" if repairs_any else f", {settings.model.classes or 'no'} classes"
-        going_on = f", going on after {seen:,}" if seen else ""
+        going_on = ", complete" if seen >= settings.images else f", going on after {seen:,}" if seen else ""
         self.console.print(
             f"{settings.data}: {size} px, {settings.model.channels} channels{classes}; "
             f"{weights / 1e6:.2f} M weights on {device.type} in {precision}; {settings.images:,} images{going_on}",

@@ -20,10 +20,19 @@ class DoctorState(TypedDict):
     figures: dict[str, tuple[float, Whole]]
 
 
+class Classes(TypedDict):
+    """What became of its classes; see train/class_tables.py."""
+
+    before: Whole
+    after: Whole
+    kept: Whole
+
+
 class Origin(TypedDict, total=False):
     """With whose weights training began."""
 
     missing: list[str]
+    classes: Classes
 
 
 class State(TypedDict):
