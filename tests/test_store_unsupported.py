@@ -183,3 +183,15 @@ def test_nothing_is_said_of_what_may_hold_weights_or_is_not_there(tmp_path):
     assert unsupported.named(tmp_path / "net.bin") == ""
     assert unsupported.named(tmp_path / "absent.pth") == ""
     assert unsupported.named(tmp_path) == ""
+
+
+def test_what_the_file_is_is_told_before_what_is_wrong_with_the_place_of_the_result(tmp_path):
+    page = tmp_path / "model.safetensors"
+    page.write_text("<!DOCTYPE html><html><body>404</body></html>")
+    with pytest.raises(CheckpointError, match="web page"):
+        import_weights(page)
+    pointer = tmp_path / "other.pth"
+    pointer.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n")
+    (tmp_path / "other.safetensors").write_text("in the way")
+    with pytest.raises(CheckpointError, match="LFS"):
+        import_weights(pointer)

@@ -7,7 +7,7 @@ from safetensors.torch import save as serialised
 from sfumato.core import disk, outputs
 from sfumato.core.errors import CheckpointError
 from sfumato.data.decode import SUFFIXES
-from sfumato.store import checkpoint, foreign, pickles
+from sfumato.store import checkpoint, foreign, pickles, unsupported
 
 NAMED = ("stylegan3", "r3gan")
 """What is read, though there is no network here that runs it."""
@@ -23,6 +23,7 @@ def import_weights(path: Path, out: Path | None = None, *, overwrite: bool = Fal
     target = out or path.with_suffix(".safetensors")
     if path.suffix.lower() in SUFFIXES:
         raise CheckpointError(f"{path}: is a picture, and no file of weights")
+    unsupported.check(path)  # before the place of the result: that the file is none is worth more to know
     outputs.check_ending(target, (".safetensors",), "models")
     with outputs.reserved([target], by="import", overwrite=overwrite, reads=(path,), replaces=False):
         return _import(path, target)
