@@ -143,7 +143,13 @@ def test_an_edit_is_done_again_to_the_bit(untrained, tmp_path, kind, projected):
     _, told = editing.save(done, tmp_path / "edit.png", network, start=start)
     again, where = editing.replay(network, told)
     assert torch.equal(again.images, done.images)
-    assert (where, again.moves) == ({"styles": "it.safetensors"} if projected else start, done.moves)
+    assert (where, again.moves) == (start, done.moves)
+    (tmp_path / "elsewhere").mkdir()
+    _, told_again = editing.save(again, tmp_path / "elsewhere" / "edit.png", network, start=where)
+    if projected:
+        assert json.loads(told.read_text())["start"] == json.loads(told_again.read_text())["start"] == {"styles": "it.safetensors"}
+        paths[0].rename(tmp_path / "elsewhere" / "it.safetensors")
+    assert torch.equal(editing.replay(network, told_again)[0].images, done.images), "a replay can be replayed"
     with pytest.raises(SettingError, match="edit with another model"):
         editing.replay(untrained(kind, seed=1, classes=2), told)
 
