@@ -160,6 +160,15 @@ def test_a_file_that_has_to_be_in_memory_as_a_whole_may_not_be_too_large(monkeyp
         bounds.check(file, "WEBP")
 
 
+@pytest.mark.parametrize("kind", [b"IDAT", b"tEXt", b"IEND"])
+def test_a_part_of_a_png_may_not_claim_more_than_the_file_holds(kind):
+    content = bytearray(png(chunk(b"tEXt", b"Title\0A picture")))
+    place = content.index(kind) - 4
+    content[place : place + 4] = struct.pack(">I", 1 << 31)
+    with pytest.raises(ImageError, match="claims 2147483648 bytes"):
+        bounds.check(io.BytesIO(content), "PNG")
+
+
 def test_segments_before_the_pixels_have_a_limit(monkeypatch):
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "JPEG", comment=b"x" * 5000)

@@ -45,7 +45,10 @@ def check(file: File, form: str) -> None:
 
 def _png(file: File) -> None:
     total, pixels, promised = 0, 0, 0
-    for kind, length in _chunks(file):
+    for kind, claimed, left in _chunks(file):
+        if claimed > left + _TEXT:  # Pillow asks for a buffer of that length before it reads; what is cut off by less, it may still read
+            raise ImageError(f"is cut off or damaged (a part of it claims {claimed} bytes, and the file has {left} left)")
+        length = min(claimed, left)
         if kind == b"IDAT":
             pixels += length
             continue
@@ -66,14 +69,17 @@ def _png(file: File) -> None:
         raise ImageError(f"is damaged (its header promises {promised} bytes of pixels, for which {pixels} compressed ones are too few)")
 
 
-def _chunks(file: File) -> Iterator[tuple[bytes, int]]:
-    """Kind and length of each chunk of a PNG, frames after the first left out; the file stands at its content. The end cuts the last."""
+def _chunks(file: File) -> Iterator[tuple[bytes, int, int]]:
+    """Kind and length of each chunk of a PNG, and the bytes that the file has left for it; frames after the first are left out.
+
+    The file stands at the content of the chunk.
+    """
     end, place = file.seek(0, io.SEEK_END), len(PNG)
     while place + 8 <= end:
         file.seek(place)
         length, kind = struct.unpack(">I4s", file.read(8))
         if kind != b"fdAT":
-            yield kind, min(length, end - place - 8)
+            yield kind, length, end - place - 8
         place += length + 12
 
 
