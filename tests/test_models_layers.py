@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from sfumato.nn.blocks import Down, LabelEmbedding, MinibatchDeviation, Residual, Up, activation, ladder, norm
 from sfumato.nn.mixture import Mixture
@@ -22,9 +23,35 @@ def test_the_way_down_and_the_way_up_meet_at_every_size(size):
     assert steps[0] == size
     assert min(steps[-1]) >= 4
     for large, small in itertools.pairwise(steps):
-        assert Down(1, 2)(torch.zeros(1, 1, *large)).shape[2:] == small
+        for how in ("strided", "mean"):
+            assert Down(1, 2, how=how)(torch.zeros(1, 1, *large)).shape[2:] == small
         for how in ("transposed", "nearest", "bilinear"):
             assert Up(1, 2, large, how=how)(torch.zeros(1, 1, *small)).shape == (1, 2, *large)
+
+
+def test_sizes_change_as_their_names_say(maps):
+    up, down = Up(4, 3, (10, 14), how="nearest"), Down(4, 3, how="mean")
+    torch.testing.assert_close(up(maps), up.conv(F.interpolate(maps, scale_factor=2, mode="nearest")), atol=1e-5, rtol=0)
+    even = maps[:, :, :4, :6]
+    torch.testing.assert_close(down(even), F.avg_pool2d(down.conv(even), 2), atol=1e-5, rtol=0)
+
+
+def test_the_mean_of_a_convolution_looks_at_all_pixels_alike():
+    """A discriminator with strides looks at some places more than at others, which is a grid in the gradient of a generator."""
+
+    def unevenness(how):
+        torch.manual_seed(0)
+        image = torch.zeros(1, 4, 32, 32, requires_grad=True)
+        # The gradient of all squares is how much each pixel counts, on average over what they see there.
+        outputs = Down(4, 64, how=how, bias=False)(image)
+        seen = torch.zeros(32, 32)
+        for channel in outputs[0].flatten(1).sum(dim=1):
+            seen += torch.autograd.grad(channel, image, retain_graph=True)[0][0].square().sum(dim=0)
+        inner = seen[4:28, 4:28]
+        return float((inner.max() - inner.min()) / inner.mean())
+
+    assert unevenness("mean") < 1e-4
+    assert unevenness("strided") > 0.05
 
 
 def test_layer_norm_brings_each_pixel_to_mean_zero_and_variance_one(maps):

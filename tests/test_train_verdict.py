@@ -29,7 +29,7 @@ def test_a_verdict_is_one_sentence_with_its_figures():
 
 def dcgan(**changes):
     settings = recipe("dcgan")
-    model = {name: changes.pop(name) for name in ("upsample", "minibatch_deviation") if name in changes}
+    model = {name: changes.pop(name) for name in ("upsample", "downsample", "minibatch_deviation") if name in changes}
     return dataclasses.replace(settings, model=dataclasses.replace(settings.model, **model), **changes)
 
 
@@ -40,6 +40,7 @@ def dcgan(**changes):
         ("copies", dcgan(by_class=False), ("--by-class",)),
         ("alike", dcgan(), ("--objective.classify 0.03",)),
         ("grid", dcgan(upsample="transposed"), ("--model.upsample nearest",)),
+        ("grid", dcgan(downsample="strided"), ("--model.downsample mean",)),
         ("grid", dcgan(images=500), ("--images 2000",)),
         ("unlike", dcgan(budget="30s"), ("--budget 2min",)),
         ("grid", recipe("stylegan"), ("--model.filtered",)),

@@ -61,6 +61,8 @@ class Config:
     """Nonlinearity in the generator."""
     upsample: Literal["transposed", "nearest", "bilinear"] = "nearest"
     """How the generator doubles the size. Transposed convolutions, the paper's way, leave a grid of 2 and 4 pixels in short trainings."""
+    downsample: Literal["strided", "mean"] = "mean"
+    """How the discriminator halves the size. Strided convolutions, the paper's way, teach the generator a grid of 2 and 4 pixels."""
     output: Literal["conv", "up", "up-tanh"] = "conv"
     """The generator's last step: a 3x3 convolution at full size, or the last doubling itself, with tanh in the classic form."""
     lowest: Annotated[int, Range(2, 64, "pixels")] = 4
@@ -144,7 +146,7 @@ class Discriminator(nn.Module):
         stages: list[nn.Module] = [] if finer else [nn.Conv2d(channels, widths[0], 3, 1, 1), activation("leaky-relu")]
         for i in range(len(finer)):
             first = i == 0
-            stages += [Down(channels if first else widths[i - 1], widths[i], bias=first or kind != "batch")]
+            stages += [Down(channels if first else widths[i - 1], widths[i], how=config.downsample, bias=first or kind != "batch")]
             stages += [Residual(widths[i], normalise=kind, act="leaky-relu") for _ in range(config.discriminator_blocks)]
             stages += [*([] if first else [norm(kind, widths[i])]), activation("leaky-relu")]
         self.stages = nn.Sequential(*stages)

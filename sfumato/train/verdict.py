@@ -58,8 +58,9 @@ def _mended(fault: str, settings: TrainSettings) -> list[str]:
         classify = getattr(objective, "classify", 0.0)
         return [f"--objective.classify {classify / 3:.1g}"] if classify > 0.05 else ["--model.classes 0"]
     if fault == "grid":
-        transposed, filtered = getattr(model, "upsample", "") == "transposed", getattr(model, "filtered", True)
-        return ["--model.upsample nearest"] if transposed else ["--model.filtered"] if not filtered else []
+        changes = ["--model.upsample nearest"] if getattr(model, "upsample", "") == "transposed" else []
+        changes += ["--model.downsample mean"] if getattr(model, "downsample", "") == "strided" else []
+        return changes if getattr(model, "filtered", True) else ["--model.filtered"]
     if fault in ("collapse", "copies") and not getattr(model, "group", 1):
         return ["--model.minibatch-deviation"]
     if fault in ("collapse", "copies", "overpowered", "smothered"):
