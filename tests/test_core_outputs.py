@@ -117,9 +117,9 @@ def test_the_same_result_again_adds_no_line(tmp_path):
 
 @pytest.mark.parametrize(("name", "is_file"), [("a.PNG", True), ("a", False), ("v1.2", False)])
 def test_a_name_says_whether_it_is_a_file_or_a_folder(name, is_file):
-    assert outputs.is_file_name(Path(name), [".png"], [".gif"]) is is_file
+    assert outputs.is_file_name(Path(name), [".png"]) is is_file
     with pytest.raises(SettingError, match=r"cannot be written as \.gif"):
-        outputs.is_file_name(Path("a.gif"), [".png"], [".gif"])
+        outputs.is_file_name(Path("a.gif"), [".png"])
 
 
 def test_the_model_in_a_folder_that_is_read_is_not_replaced(tmp_path):

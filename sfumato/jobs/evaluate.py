@@ -14,13 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from sfumato.core import chance, disk, runtime
+from sfumato.core import chance, disk, outputs, runtime
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import Bytes, Vectors, to_bytes, to_images
 from sfumato.core.pace import counted
 from sfumato.core.places import inside
 from sfumato.core.text import printable
-from sfumato.data import files
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.jobs.generate import class_names, generate, labels_of
@@ -271,7 +270,7 @@ def scores(network: Classifies, pixels: Bytes) -> Vectors:
 
 def output_files(out: Path | None) -> list[Path]:
     """The file that `save` will write, if any. Raises SettingError for the ending of another kind of file."""
-    if out is not None and out.suffix.lower() in (*files.FORMATS, ".safetensors", ".gif", ".csv", ".mp4"):
+    if out is not None and out.suffix.lower() in outputs.FILE_ENDINGS - {".json"}:
         raise SettingError(f"{out}: figures are written as .json; choose another --out")
     return [] if out is None else [out]
 
