@@ -233,7 +233,7 @@ def test_what_cannot_be_is_told(seeing, how, error):
 
 
 def test_small_pictures_and_flat_networks_are_told(seeing):
-    with pytest.raises(ImageError, match=r"smaller than the \d+ pixels"):
+    with pytest.raises(ImageError, match=r"the picture of 16 x 16 pixels is too small for the layer \w+, which looks at \d+ pixels"):
         dream(picture(16, 16), seeing, dataclasses.replace(QUICK, layers=("6",)))
     with pytest.raises(SettingError, match="no convolution"):
         eyes(nn.Sequential(nn.Flatten(), nn.Linear(3 * 256 * 256, 2)))
@@ -245,7 +245,7 @@ def test_small_pictures_and_flat_networks_are_told(seeing):
         dream(picture(), seeing, dataclasses.replace(QUICK, layers=("4@99,0",)))
     with pytest.raises(SettingError, match="4 channels"):
         eyes(nn.Sequential(nn.Conv2d(4, 8, 3)))
-    with pytest.raises(ImageError, match="cannot be shown a picture of 1 x 64"):
+    with pytest.raises(ImageError, match="cannot be shown a picture of 64 x 1"):
         dream(None, "fashion-classifier", Dream(label="bag"), size=(1, 64))
     spoilt = small()
     with torch.no_grad():
@@ -389,7 +389,7 @@ def test_folders_films_and_noise(photo, tmp_path, monkeypatch, capsys):
         (("photo.png", "--through", "fashion"), "leave the pictures out"),
         (("--through", "fashion", "--octaves", "2"), "--octaves has no effect through a generator"),
         (("photo.png", "--preview", "photo.png"), "written over a picture"),
-        (("--out", "x.gif"), "pictures are written as"),
+        (("--out", "x.gif"), "cannot be written as .gif"),
         (("--size", "²"), "size = '²'"),
         (("--size", "large"), "size = 'large'"),
         (("missing.png",), "no file or folder"),
