@@ -452,3 +452,26 @@ def test_a_picture_that_does_not_fit_into_the_machine_is_refused_unread(tmp_path
     (done,) = dream_files.dream_pictures([tmp_path / "x.png"], tmp_path / "out", seeing, QUICK)
     assert done.out is None
     assert "this machine has" in done.words
+
+
+def test_a_picture_too_small_for_the_layer_is_named_and_its_width_comes_first(tmp_path, seeing):
+    for name, shape in (("tiny.png", (12, 16)), ("x.png", (64, 80))):
+        save_image(tmp_path / name, to_pixels(picture(*shape)))
+    how = dataclasses.replace(QUICK, layers=("6",))
+    tiny, whole = dream_files.dream_pictures([tmp_path / "tiny.png", tmp_path / "x.png"], tmp_path / "out", seeing, how)
+    assert tiny.out is None
+    assert f"{tmp_path / 'tiny.png'}: the picture of 16 x 12 pixels is too small" in tiny.words
+    assert whole.out is not None
+    with pytest.raises(ImageError, match=r"tiny\.png: of another kind"), dream_files.about(tmp_path / "tiny.png"):
+        raise ImageError("of another kind")
+
+
+@pytest.mark.parametrize("taken", ["x.png", "x.json"])
+def test_a_folder_in_the_place_of_one_dream_keeps_no_other_from_being_dreamed(taken, tmp_path, seeing):
+    for name in ("x.png", "y.png"):
+        save_image(tmp_path / name, to_pixels(picture()))
+    (tmp_path / "out" / taken).mkdir(parents=True)
+    x, y = dream_files.dream_pictures([tmp_path / "x.png", tmp_path / "y.png"], tmp_path / "out", seeing, QUICK, overwrite=True)
+    assert (x.out, y.out) == (None, tmp_path / "out" / "y.png")
+    assert f"{tmp_path / 'out' / taken} is a folder" in x.words
+    assert (tmp_path / "out" / taken).is_dir()

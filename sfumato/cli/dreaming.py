@@ -284,13 +284,13 @@ def _tell(target: Path, words: str) -> None:
 def _zoom(pictures: Names, seeing: Any, how: Any, frames: int, fps: float, guide: Path | None, target: Path) -> None:
     from sfumato.core.image import to_pixels
     from sfumato.data.files import save_animation
-    from sfumato.jobs.dream_files import picture_of
+    from sfumato.jobs.dream_files import about, picture_of
     from sfumato.jobs.dream_films import falling
 
-    shown = None if guide is None else picture_of(guide)
+    shown, path = None if guide is None else picture_of(guide), Path(pictures[0])
     made = []
-    with job("frames") as done:
-        for i, frame in enumerate(falling(picture_of(Path(pictures[0])), seeing, how, frames=frames, guide=shown), 1):
+    with job("frames") as done, about(path):
+        for i, frame in enumerate(falling(picture_of(path), seeing, how, frames=frames, guide=shown), 1):
             made.append(to_pixels(frame))
             done.reach(i, frames)
     save_animation(target, made, fps=fps)
@@ -298,11 +298,11 @@ def _zoom(pictures: Names, seeing: Any, how: Any, frames: int, fps: float, guide
 
 
 def _film(path: Path, seeing: Any, how: Any, guide: Path | None, target: Path, *, overwrite: bool) -> None:
-    from sfumato.jobs.dream_files import picture_of
+    from sfumato.jobs.dream_files import about, picture_of
     from sfumato.jobs.dream_films import Dreamer, dream_film
 
     dreamer = Dreamer(seeing, how, guide=None if guide is None else picture_of(guide))
-    with job("frames") as done:
+    with job("frames") as done, about(path):
         count = dream_film(path, target, dreamer, overwrite=overwrite, tell=done.reach)
     console.print(f"{count} frames -> {target}", highlight=False)
 

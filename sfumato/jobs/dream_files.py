@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -166,7 +166,7 @@ class _Work:
         except StorageError:
             raise
         except SfumatoError as error:
-            words = str(error) if str(path) in str(error) else f"{path}: {error}"
+            words = _naming(path, error)
             manifest.add(Entry(source=str(path), out=str(target), status="failed", words=words), path, target, facts)
             return Done(source=str(path), out=None, words=words)
 
@@ -195,6 +195,20 @@ class _Work:
         keep(target, dataclasses.replace(picture, pixels=pixels, layout="samples"), told, check=settled)
         manifest.add(dataclasses.replace(entry, status="done"), path, target, facts, made=made)
         return Done(source=str(path), out=target, words=entry.words)
+
+
+def _naming(path: Path, error: SfumatoError) -> str:
+    """The error in words that name the file at `path`."""
+    return str(error) if str(path) in str(error) else f"{path}: {error}"
+
+
+@contextlib.contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Raises every ImageError from inside with the name of the file at `path` in it."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(_naming(path, error)) from error
 
 
 def named(**given: Path | None) -> dict[str, Any]:

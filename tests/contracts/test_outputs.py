@@ -169,6 +169,23 @@ def test_what_is_read_is_not_written_over_whatever_is_said(call, no_network, cap
     assert Path(read).read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (("audit", "digits"), "digits-audit/audit.json"),
+        (("audit", "runs/v1.5"), "v1.5-audit/nearest.png"),
+        (("audit", "runs/v1.5/model.safetensors"), "v1.5-audit/nearest.png"),
+        (("features", "runs/v1.5/model.safetensors", "--layer", "conv"), "v1.5-conv.png"),
+    ],
+)
+def test_results_of_one_model_are_not_called_as_those_of_another(call, named, no_network, capsys):
+    """Of what somebody else wrote under the name that is taken by default, the name is told."""
+    for path in (Path("runs/v1.5/model.safetensors"), Path(named)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("precious")
+    assert f"{named} is there already" in refused(capsys, *call)
+
+
 READS = {
     "generate": {"model": ("gone",)},
     "interpolate": {"model": ("gone",)},
