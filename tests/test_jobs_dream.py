@@ -221,7 +221,7 @@ def test_a_neuron_is_dreamed_where_it_is(seeing):
     [
         (Dream(layers=("44",)), "no layer '44'"),
         (Dream(layers=("4:8",)), "channels 0 to 7; there is no 8"),
-        (Dream(layers=("4:x",)), "is none; write"),
+        (Dream(layers=("4:x",)), "cannot be read; write"),
         (Dream(label="3"), "tells no classes apart"),
         (Dream(layers=("4",), space="fourier", alpha=2.0), "no effect on a spectrum"),
         (Dream(layers=("4=-1",), alpha=2.0), "times what is there, and that is -"),
@@ -464,6 +464,14 @@ def test_a_picture_too_small_for_the_layer_is_named_and_its_width_comes_first(tm
     assert whole.out is not None
     with pytest.raises(ImageError, match=r"tiny\.png: of another kind"), dream_files.about(tmp_path / "tiny.png"):
         raise ImageError("of another kind")
+
+
+def test_a_folder_in_the_place_of_the_manifest_is_told_before_a_picture_is_dreamed(tmp_path, seeing, monkeypatch):
+    save_image(tmp_path / "x.png", to_pixels(picture()))
+    (tmp_path / "out" / dream_files.NAME).mkdir(parents=True)
+    monkeypatch.setattr("sfumato.jobs.dream_files.dream", lambda *_, **__: pytest.fail("it was dreamed"))
+    with pytest.raises(SettingError, match="is a folder, and one file is to be written"):
+        dream_files.dream_pictures([tmp_path / "x.png"], tmp_path / "out", seeing, QUICK)
 
 
 @pytest.mark.parametrize("taken", ["x.png", "x.json"])

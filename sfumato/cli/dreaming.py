@@ -382,7 +382,7 @@ def _size(text: str) -> tuple[int, int]:
     """`224x320` as height and width. Raises SettingError for anything else."""
     parts = text.lower().split("x")
     if len(parts) not in (1, 2) or not all(part.strip().isdecimal() and 0 < int(part) <= 16384 for part in parts):
-        raise SettingError(f"size = {text!r} is none; write 224, or 224x320 for height and width")
+        raise SettingError(f"size = {text!r} cannot be read; write 224, or 224x320 for a height of 224 and a width of 320, at most 16384")
     return int(parts[0]), int(parts[-1])
 
 

@@ -104,7 +104,9 @@ def asked(words: Sequence[str]) -> tuple[list[Point], list[Point]]:
     found = [re.fullmatch(f"{number},{number}:{number},{number}", word) for word in words]
     for word, match in zip(words, found, strict=True):
         if match is None:
-            raise SettingError(f"{word!r} says not what to drag where; write 20,30:30,30 for column 20 of row 30 to column 30")
+            raise SettingError(
+                f"{word!r} cannot be read as a point and its target; write 20,30:30,30 to bring column 20 of row 30 to column 30"
+            )
     numbers = [tuple(map(float, match.groups())) for match in found if match]
     return [(x, y) for x, y, _, _ in numbers], [(x, y) for _, _, x, y in numbers]
 

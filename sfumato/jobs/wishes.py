@@ -63,7 +63,9 @@ def wish(text: str, eyes: Eyes) -> Wish:
     """
     found = _FORM.fullmatch(text.strip())
     if not found:
-        raise SettingError(f"layer = {text!r} is none; write fire7, fire7=0.5 (a weight), fire8:12,40 (channels) or fire8:12@3,4 (a place)")
+        raise SettingError(
+            f"layer = {text!r} cannot be read; write fire7, fire7=0.5 (a weight), fire8:12,40 (channels) or fire8:12@3,4 (a place)"
+        )
     layer = eyes.layer(found["layer"])
     channels = tuple(map(int, found["channels"].split(","))) if found["channels"] else ()
     if beyond := [channel for channel in channels if channel >= layer.width]:

@@ -21,7 +21,7 @@ SHOWN = (
     ("validation/accuracy", "held out {:.1%}"),
     ("elbo/nats", "{:.1f} nats"),
     ("validation/nats", "held out {:.1f} nats"),
-    ("discriminator/told_apart", "told apart {:.0%}"),
+    ("discriminator/told_apart", "discriminator right {:.0%}"),
     ("generator/diversity", "diversity {:.2f}"),
     ("pulse/diversity_within", "within classes {:.2f}"),
 )
