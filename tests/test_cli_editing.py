@@ -52,7 +52,7 @@ def test_a_picture_is_projected(run, model, tmp_path):
 
 
 def test_directions_are_found_applied_and_applied_again(run, model, tmp_path):
-    assert "there is no file directions.safetensors of directions; `sfumato directions`" in run("edit", model, "--moves", "0=2")[1]
+    assert "there is no file 'directions.safetensors'; `sfumato directions` makes such files" in run("edit", model, "--moves", "0=2")[1]
     code, out = run("directions", model, "--how", "closed-form", "--count", "2")
     assert code == 0, out
     assert {"directions.safetensors", "directions.png", "directions.json"} <= {p.name for p in tmp_path.iterdir()}
