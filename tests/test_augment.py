@@ -69,7 +69,7 @@ def test_grey_takes_the_colour_of_as_many_as_asked_for(images):
 
 
 def test_what_cannot_be_turned_or_faded_is_refused(images):
-    with pytest.raises(SettingError, match="square images, not 12 x 9"):
+    with pytest.raises(SettingError, match="square images, not 9 x 12"):
         Config(turn=0.5)(images, draws())
     with pytest.raises(SettingError, match="3 channels, not 1"):
         Config(grey=0.5)(images[:, :1], draws())

@@ -196,7 +196,12 @@ def test_misspelt_and_impossible_settings(capsys, photos):
     refuses(capsys, "train", "dcgna", saying="did you mean 'dcgan'?")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--model.widht", "3", saying="--model.width")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--widht", "3", saying="no option --widht (did you mean --model.width?)")
-    refuses(capsys, "train", "dcgan", "--data", str(photos), "--batch", "many", saying="--batch 1 to 65536 images")
+    refuses(
+        capsys, "train", "dcgan", "--data", str(photos), "--batch", "many", saying="'many' is no whole number (--batch 1 to 65536 images)"
+    )
+    refuses(capsys, "train", "dcgan", "--data", str(photos), "--images", "0", saying="images = 0 must be at least 1")
+    refuses(capsys, "train", "dcgan", "--data", str(photos), "--lr", "fast", saying="'fast' is no number (--lr 0 to 1)")
+    refuses(capsys, "interpolate", "digits", "--seeds", "1", "x", saying="'1', 'x' cannot be read (--seeds [INT [INT ...]])")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--model.size", "32x32", saying="'32x32' is not one of {None}|{INT INT}")
     refuses(capsys, "generate", "digits", "--lable", "3", saying="no option --lable (did you mean --label?)")
     refuses(capsys, "generat", "digits", saying="there are demo, train, generate")
@@ -283,7 +288,7 @@ def test_what_restore_cannot_do_is_one_line(capsys, photos, tmp_path):
     refuses(capsys, "restore", one, "--memory", "some", *out, saying="memory = 'some' is not a size")
     refuses(capsys, "restore", one, "--strength", "7", *out, saying="strength = 7 is outside [0, 2]")
     refuses(capsys, "restore", one, "film.mp4", *out, saying="film.mp4 is a film: give it alone")
-    refuses(capsys, "restore", one, "--method", "wiener", "--blur", "fog", *out, saying="blur = 'fog' is none of")
+    refuses(capsys, "restore", one, "--method", "wiener", "--blur", "fog", *out, saying="blur = 'fog' is not a blur; write")
     refuses(capsys, "restore", one, "--method", "median", "--ensemble", "4", *out, saying="ensemble = 4 has no effect on median")
     refuses(capsys, "evaluate", "median", "--restore", "text", "--ensemble", "4", saying="ensemble = 4 has no effect on median")
     refuses(capsys, "evaluate", "digits", "--ensemble", "8", saying="no effect without --restore")

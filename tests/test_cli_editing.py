@@ -52,7 +52,7 @@ def test_a_picture_is_projected(run, model, tmp_path):
 
 
 def test_directions_are_found_applied_and_applied_again(run, model, tmp_path):
-    assert "there is no file directions.safetensors of directions; `sfumato directions`" in run("edit", model, "--moves", "0=2")[1]
+    assert "there is no file 'directions.safetensors'; `sfumato directions` makes such files" in run("edit", model, "--moves", "0=2")[1]
     code, out = run("directions", model, "--how", "closed-form", "--count", "2")
     assert code == 0, out
     assert {"directions.safetensors", "directions.png", "directions.json"} <= {p.name for p in tmp_path.iterdir()}
@@ -80,7 +80,7 @@ def test_a_point_is_dragged(run, model, tmp_path):
     assert code == 0, out
     assert "px from the target after" in out
     assert run("drag", model, "--points", "10,10:13,10", "--steps", "2", "--styles", "drag.safetensors", "--out", "on.png")[0] == 0
-    assert "says not what to drag where" in run("drag", model, "--points", "10,10")[1]
+    assert "cannot be read as a point and its target" in run("drag", model, "--points", "10,10")[1]
 
 
 @pytest.mark.parametrize(
@@ -90,11 +90,12 @@ def test_a_point_is_dragged(run, model, tmp_path):
         (["mix", "digits"], "one style for the whole image"),
         (["mix", "digits", "--layers", "coarse"], "layers = 'coarse' is no range"),
         (["project", "digits", "absent.png"], "absent.png"),
-        (["project", "digits", "absent.png", "--features", "digits"], "has no layers"),
+        (["project", "digits", "white.png", "--features", "digits"], "has no layers"),
         (["interpolate", "digits", "--space", "x"], "space"),
     ],
 )
-def test_what_cannot_be_is_one_line(run, words, said):
+def test_what_cannot_be_is_one_line(run, tmp_path, words, said):
+    Image.new("L", (28, 28), 255).save(tmp_path / "white.png")
     code, out = run(*words)
     assert code == 2
     assert said in out

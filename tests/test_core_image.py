@@ -1,9 +1,14 @@
 """The border between bytes and images, and the sheet."""
 
+import ast
+import re
+from pathlib import Path
+
 import pytest
 import torch
 
-from sfumato.core.image import to_bytes, to_images, to_pixels
+import sfumato
+from sfumato.core.image import size_text, to_bytes, to_images, to_pixels
 
 
 def test_bytes_survive_the_way_there_and_back():
@@ -37,3 +42,30 @@ def test_a_sheet_reads_from_left_to_right_with_white_between():
 
 def test_wide_images_get_fewer_columns():
     assert to_pixels(torch.zeros(8, 1, 8, 32)).shape[0] > to_pixels(torch.zeros(8, 1, 8, 32)).shape[1] / 3
+
+
+def test_a_size_is_read_as_width_by_height():
+    assert size_text((480, 640)) == size_text(torch.zeros(1, 3, 480, 640).shape[2:]) == "640 x 480"
+
+
+def _by_hand(node):
+    """Whether a text puts two values around an x itself, as sizes are printed."""
+    if isinstance(node, ast.JoinedStr):
+        parts = [each.value if isinstance(each, ast.Constant) else None for each in node.values]
+        return any(
+            text is not None and re.fullmatch(r" ?x ?", text) and before is None and after is None
+            for before, text, after in zip(parts, parts[1:], parts[2:], strict=False)
+        )
+    joins = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "join"
+    return joins and isinstance(node.func.value, ast.Constant) and node.func.value.value in (" x ", "x")
+
+
+def test_no_other_place_prints_a_size():
+    """Width and height would be the other way round in one of them, as they were."""
+    others = {"image.py", "trunks.py", "transfer.py", "idx.py", "editing.py", "dreaming.py"}
+    """The function itself; layers; shapes of weights and of IDX files; a grid of mixtures; --size as it is typed, and a square field."""
+    found = set()
+    for path in sorted(Path(sfumato.__file__).parent.rglob("*.py")):
+        found |= {path.name for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if _by_hand(node)}
+    assert found <= others, found - others
+    assert "image.py" in found

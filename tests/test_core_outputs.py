@@ -7,6 +7,8 @@ import pytest
 
 from sfumato.core import disk, outputs
 from sfumato.core.errors import SettingError, StorageError
+from sfumato.data import files, kinds
+from sfumato.jobs import film
 
 
 def written(path, content="ours", by="mix", **how):
@@ -117,9 +119,22 @@ def test_the_same_result_again_adds_no_line(tmp_path):
 
 @pytest.mark.parametrize(("name", "is_file"), [("a.PNG", True), ("a", False), ("v1.2", False)])
 def test_a_name_says_whether_it_is_a_file_or_a_folder(name, is_file):
-    assert outputs.is_file_name(Path(name), [".png"], [".gif"]) is is_file
+    assert outputs.is_file_name(Path(name), [".png"]) is is_file
     with pytest.raises(SettingError, match=r"cannot be written as \.gif"):
-        outputs.is_file_name(Path("a.gif"), [".png"], [".gif"])
+        outputs.is_file_name(Path("a.gif"), [".png"])
+
+
+def test_an_existing_folder_is_one_whatever_its_name(tmp_path):
+    (tmp_path / "photos.zip").mkdir()
+    assert not outputs.is_file_name(tmp_path / "photos.zip", [".png"])
+    outputs.check_folder_name(tmp_path / "photos.zip")
+    with pytest.raises(SettingError, match="is the name of one file"):
+        outputs.check_folder_name(tmp_path / "others.zip")
+    outputs.check_folder_name(tmp_path / "v1.2")
+
+
+def test_every_kind_of_picture_and_film_has_the_ending_of_a_file():
+    assert kinds.ENDINGS.keys() | set(film.SUFFIXES) | set(files.FORMATS) <= outputs.FILE_ENDINGS
 
 
 def test_the_model_in_a_folder_that_is_read_is_not_replaced(tmp_path):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import pytest
 
 from sfumato.core.errors import SettingError, UnknownNameError
-from sfumato.core.settings import Range, dump, override, parse, settings
+from sfumato.core.settings import Range, dump, override, parse, problem, settings
 from sfumato.models import MODELS
 from sfumato.objectives import OBJECTIVES
 from sfumato.train.settings import TrainSettings
@@ -130,6 +130,21 @@ def test_a_file_can_name_nothing_but_settings_of_the_package(kind, run):
 def test_values_in_a_file_are_checked(run):
     with pytest.raises(SettingError, match="outside"):
         parse({**dump(run), "lr": 7.0})
+
+
+@pytest.mark.parametrize(
+    ("limit", "number", "says"),
+    [
+        (Range(1, 10**12, "images"), 0, "must be at least 1"),
+        (Range(1, 10**12, "images"), 10**13, "is more than 1000000000000"),
+        (Range(0, 1_000_000), -1, "is outside [0, 1000000]"),
+        (Range(0, 0.5, "pixels"), 2.0, "is outside [0, 0.5] pixels"),
+        (Range(-1e300, 1e300), float("nan"), "must be a finite number"),
+    ],
+)
+def test_a_range_is_told_in_numbers_that_people_read(limit, number, says):
+    assert problem(number, Annotated[type(number), limit]) == says
+    assert "e+" not in str(Range(1, 10**12, "images")) + str(Range(0, 1_000_000))
 
 
 def test_an_assignment_without_a_value_sets_nothing(run):

@@ -14,8 +14,9 @@ from PIL import Image
 from sfumato.core.errors import CheckpointError, ImageError
 from sfumato.data import bounds, decode, files, notes, strips, tiff
 from sfumato.data.png import PNG, chunk
-from sfumato.jobs.dream_files import KEY, replayed
+from sfumato.jobs.dream_files import replayed
 from sfumato.jobs.dream_films import still_frames, timing
+from sfumato.jobs.embedded import KEY
 
 MEGABYTE = 1 << 20
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import sfumato as sf
-from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.core.errors import DataError, SettingError, UnknownNameError
 from sfumato.data.glyphs import glyphs
 from sfumato.jobs import demo as demos
 from sfumato.jobs import generate as generating
@@ -151,6 +151,42 @@ def test_a_model_is_measured_on_images_that_it_never_saw(pictures):
     figures = {m.name: m for m in evaluate(network, count=100)}
     assert figures["floor_frechet"].protocol.generated == len(test)
     assert f"--count {len(test)}" in figures["floor_frechet"].protocol.notes
+
+
+def named_figures(report):
+    return {m.name: m for m in report}
+
+
+@pytest.mark.parametrize(("count", "held_out"), [(25, 3), (22, 0)])
+def test_figures_say_what_they_are_measured_on_where_few_or_no_images_are_held_out(
+    count, held_out, gan, vae, classifier, letters, tmp_path, monkeypatch
+):
+    """No file decides on its side here, so that as many are held out as the test says."""
+    parts = {"train": slice(held_out, count), "test": slice(0, held_out)}
+
+    def load(source, *, part, **_):
+        chosen = parts[part]
+        if part == "test" and not held_out:
+            raise DataError("few: none of its images falls into the test part")
+        kept = held_out if part == "train" else count - held_out
+        return dataclasses.replace(letters, pixels=letters.pixels[chosen], labels=letters.labels[chosen], kept_back=kept, positions=None)
+
+    monkeypatch.setattr("sfumato.jobs.evaluate.load", load)
+    eyes = Pixels(channels=1, side=4)
+    drawn = named_figures(evaluate(gan, "few", features=eyes, count=30))
+    assert not any(name.startswith("floor") for name in drawn)
+    assert f"against the {count - held_out} images" in drawn["frechet"].protocol.notes
+    assert f"no floor, for which 20 held-out images are the least, and there are {held_out};" in drawn["frechet"].protocol.notes
+    measured_on = "on the 3 images that are held out" if held_out else "on the 22 images of the training part"
+    assert measured_on in named_figures(evaluate(classifier, "few"))["accuracy"].protocol.notes
+    nats = named_figures(evaluate(vae, "few", features=eyes, count=30, samples=2, images=2))["negative_log_likelihood"]
+    assert measured_on in nats.protocol.notes
+
+
+def test_too_few_images_to_compare_with_are_told(gan, letters):
+    few = dataclasses.replace(letters, pixels=letters.pixels[:19], labels=letters.labels[:19], positions=None)
+    with pytest.raises(DataError, match="19 images to compare with, and 20 are the least"):
+        evaluate(gan, few, features=Pixels(channels=1, side=4), count=20)
 
 
 def test_other_images_under_the_same_name_are_not_measured_with(gan):

@@ -1,5 +1,6 @@
 """The audit: a generator that copies is found out, one that repeats itself too, and one that draws afresh is not accused."""
 
+import dataclasses
 import json
 
 import pytest
@@ -10,8 +11,9 @@ from sfumato.core.chance import generator
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import to_images
 from sfumato.data.dataset import Dataset
-from sfumato.jobs.audit import audit, save, told
+from sfumato.jobs.audit import Verdict, audit, save, threshold, told, verdict
 from sfumato.jobs.evaluate import judge_images
+from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import Pixels
 from sfumato.models.base import Samples
 
@@ -78,11 +80,23 @@ def test_few_images_accuse_nobody(monkeypatch):
     for seed in range(0, 15, 3):
         train, test = (Dataset(name="smooth", pixels=smooth(count, seed + i)) for i, count in enumerate((100, 25)))
         monkeypatch.setattr("sfumato.jobs.audit.compared", lambda *_, parts=(train, test): parts)
-        verdict = told(found := of(smooth(5000, seed + 2)))
-        assert "no sign that it copies" in verdict
-        assert "no sign that it repeats" in verdict
+        verdict_told = told(found := of(smooth(5000, seed + 2)))
+        assert "too few images to tell whether it copies training images: 200 generated and 25 real images, and 100 of each" in verdict_told
+        assert found.verdicts == {"copied": Verdict.TOO_FEW, "duplicated": Verdict.NO_SIGN}
         assert len(found.duplicates) == 100
-        assert "copies training images" in told(of(train.pixels))
+        assert of(train.pixels).verdicts["copied"] is Verdict.FOUND
+
+
+@pytest.mark.parametrize(("count", "limit", "by_chance"), [(20, 1.0, 1 / 21), (99, 1.0, 0.01), (100, 1.99, 0.01), (1000, 10.99, 0.01)])
+def test_of_fewer_than_a_hundred_images_the_threshold_is_the_nearest(count, limit, by_chance):
+    found = threshold(torch.arange(1.0, count + 1), "those")
+    assert (found.limit, found.by_chance) == (pytest.approx(limit), pytest.approx(by_chance))
+
+
+def test_few_images_convict_and_do_not_acquit():
+    share = Measurement(name="copied", value=0.0, interval=(0.0, 0.16), higher_is_better=False, protocol=Protocol())
+    assert [verdict(share, 0.24, count) for count in (20, 99, 100)] == [Verdict.TOO_FEW, Verdict.TOO_FEW, Verdict.NO_SIGN]
+    assert verdict(dataclasses.replace(share, value=1.0, interval=(0.84, 1.0)), 0.24, 20) is Verdict.FOUND
 
 
 def test_a_collapsed_generator_repeats_itself(parts):
@@ -119,6 +133,7 @@ def test_sheets_show_pairs_and_the_file_every_one_that_was_flagged(parts, tmp_pa
     stored = json.loads(paths[2].read_text())
     assert len(stored["copied"]) == 200
     assert stored["by_chance"].keys() == {"copied", "duplicated"}
+    assert stored["verdicts"] == {"copied": "found", "duplicated": str(found.verdicts["duplicated"])}
     assert stored["copied"][0].keys() == {"seed", "other", "distance", "flagged"}
 
 

@@ -162,7 +162,7 @@ def test_what_cannot_be_found_or_edited_is_one_line(untrained, tmp_path):
     with pytest.raises(SettingError, match="no direction 'nicer'; there are 0 "):
         editing.asked(found, ["nicer=1"])
     for words in ("0", "0=much", "0=1@x"):
-        with pytest.raises(SettingError, match="is no move"):
+        with pytest.raises(SettingError, match="cannot be read as a move"):
             editing.asked(found, [words])
     with pytest.raises(SettingError, match="layers 1-2 are not among 0-0"):
         editing.edit(network, drawn(network, 0), editing.asked(found, ["0=1@1-2"]))

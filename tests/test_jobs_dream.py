@@ -221,7 +221,7 @@ def test_a_neuron_is_dreamed_where_it_is(seeing):
     [
         (Dream(layers=("44",)), "no layer '44'"),
         (Dream(layers=("4:8",)), "channels 0 to 7; there is no 8"),
-        (Dream(layers=("4:x",)), "is none; write"),
+        (Dream(layers=("4:x",)), "cannot be read; write"),
         (Dream(label="3"), "tells no classes apart"),
         (Dream(layers=("4",), space="fourier", alpha=2.0), "no effect on a spectrum"),
         (Dream(layers=("4=-1",), alpha=2.0), "times what is there, and that is -"),
@@ -233,7 +233,7 @@ def test_what_cannot_be_is_told(seeing, how, error):
 
 
 def test_small_pictures_and_flat_networks_are_told(seeing):
-    with pytest.raises(ImageError, match=r"smaller than the \d+ pixels"):
+    with pytest.raises(ImageError, match=r"the picture of 16 x 16 pixels is too small for the layer \w+, which looks at \d+ pixels"):
         dream(picture(16, 16), seeing, dataclasses.replace(QUICK, layers=("6",)))
     with pytest.raises(SettingError, match="no convolution"):
         eyes(nn.Sequential(nn.Flatten(), nn.Linear(3 * 256 * 256, 2)))
@@ -245,7 +245,7 @@ def test_small_pictures_and_flat_networks_are_told(seeing):
         dream(picture(), seeing, dataclasses.replace(QUICK, layers=("4@99,0",)))
     with pytest.raises(SettingError, match="4 channels"):
         eyes(nn.Sequential(nn.Conv2d(4, 8, 3)))
-    with pytest.raises(ImageError, match="cannot be shown a picture of 1 x 64"):
+    with pytest.raises(ImageError, match="cannot be shown a picture of 64 x 1"):
         dream(None, "fashion-classifier", Dream(label="bag"), size=(1, 64))
     spoilt = small()
     with torch.no_grad():
@@ -389,7 +389,7 @@ def test_folders_films_and_noise(photo, tmp_path, monkeypatch, capsys):
         (("photo.png", "--through", "fashion"), "leave the pictures out"),
         (("--through", "fashion", "--octaves", "2"), "--octaves has no effect through a generator"),
         (("photo.png", "--preview", "photo.png"), "written over a picture"),
-        (("--out", "x.gif"), "pictures are written as"),
+        (("--out", "x.gif"), "cannot be written as .gif"),
         (("--size", "²"), "size = '²'"),
         (("--size", "large"), "size = 'large'"),
         (("missing.png",), "no file or folder"),
@@ -452,3 +452,34 @@ def test_a_picture_that_does_not_fit_into_the_machine_is_refused_unread(tmp_path
     (done,) = dream_files.dream_pictures([tmp_path / "x.png"], tmp_path / "out", seeing, QUICK)
     assert done.out is None
     assert "this machine has" in done.words
+
+
+def test_a_picture_too_small_for_the_layer_is_named_and_its_width_comes_first(tmp_path, seeing):
+    for name, shape in (("tiny.png", (12, 16)), ("x.png", (64, 80))):
+        save_image(tmp_path / name, to_pixels(picture(*shape)))
+    how = dataclasses.replace(QUICK, layers=("6",))
+    tiny, whole = dream_files.dream_pictures([tmp_path / "tiny.png", tmp_path / "x.png"], tmp_path / "out", seeing, how)
+    assert tiny.out is None
+    assert f"{tmp_path / 'tiny.png'}: the picture of 16 x 12 pixels is too small" in tiny.words
+    assert whole.out is not None
+    with pytest.raises(ImageError, match=r"tiny\.png: of another kind"), dream_files.about(tmp_path / "tiny.png"):
+        raise ImageError("of another kind")
+
+
+def test_a_folder_in_the_place_of_the_manifest_is_told_before_a_picture_is_dreamed(tmp_path, seeing, monkeypatch):
+    save_image(tmp_path / "x.png", to_pixels(picture()))
+    (tmp_path / "out" / dream_files.NAME).mkdir(parents=True)
+    monkeypatch.setattr("sfumato.jobs.dream_files.dream", lambda *_, **__: pytest.fail("it was dreamed"))
+    with pytest.raises(SettingError, match="is a folder, and one file is to be written"):
+        dream_files.dream_pictures([tmp_path / "x.png"], tmp_path / "out", seeing, QUICK)
+
+
+@pytest.mark.parametrize("taken", ["x.png", "x.json"])
+def test_a_folder_in_the_place_of_one_dream_keeps_no_other_from_being_dreamed(taken, tmp_path, seeing):
+    for name in ("x.png", "y.png"):
+        save_image(tmp_path / name, to_pixels(picture()))
+    (tmp_path / "out" / taken).mkdir(parents=True)
+    x, y = dream_files.dream_pictures([tmp_path / "x.png", tmp_path / "y.png"], tmp_path / "out", seeing, QUICK, overwrite=True)
+    assert (x.out, y.out) == (None, tmp_path / "out" / "y.png")
+    assert f"{tmp_path / 'out' / taken} is a folder" in x.words
+    assert (tmp_path / "out" / taken).is_dir()

@@ -431,7 +431,7 @@ def test_a_better_bundled_model_is_another_request(tmp_path, monkeypatch):
 
 def test_a_name_of_a_picture_that_cannot_be_written_is_no_folder(tmp_path, photo, brighter):
     for name in ("new.avif", "new.mp4", "new.gif"):
-        with pytest.raises(SettingError, match="pictures are written as"):
+        with pytest.raises(SettingError, match="cannot be written as"):
             restore_pictures([photo], tmp_path / name, brighter)
         assert not (tmp_path / name).exists()
 
@@ -512,13 +512,13 @@ def test_masks_that_cannot_be_are_told(tmp_path, photo, brighter):
 
     Image.fromarray(np.zeros((33, 45), np.uint8)).save(tmp_path / "empty.png")
     Image.fromarray(np.full((45, 33), 255, np.uint8)).save(tmp_path / "other.png")
-    assert "nothing is masked" in why(tmp_path / "empty.png")
+    assert "the mask is black everywhere" in why(tmp_path / "empty.png")
     assert "the mask is 45 x 33 pixels, the picture 33 x 45" in why(tmp_path / "other.png")
     assert "wants to know where" in why(None)
     (tmp_path / "masks").mkdir()
     assert "holds no mask called photo" in why(tmp_path / "masks")
     Image.fromarray(np.full((33, 45), 255, np.uint8)).save(tmp_path / "masks" / "photo.tif")
-    assert "photo.tif: all of it is masked" in why(tmp_path / "masks")
+    assert "photo.tif: the mask is white everywhere" in why(tmp_path / "masks")
 
 
 def test_masks_are_found_by_folder_name_and_ending(tmp_path, photo, brighter):
@@ -842,12 +842,12 @@ def test_what_has_to_see_the_whole_is_refused_in_one_line_where_it_does_not_fit(
     for how in ({"find": ("scratches",)}, {"method": "median", "model": None}):
         with pytest.raises(ImageError, match="too large for 2 GB with --find scratches or --method"):
             repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="auto", **how))
-    for level, said in ((255, "all of it is masked"), (0, "nothing is masked")):
+    for level, said in ((255, "is white everywhere"), (0, "is black everywhere")):
         Image.fromarray(np.full((33, 45), level, np.uint8)).save(tmp_path / "mask.png")
         with pytest.raises(ImageError, match=said):
             repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="inpaint"), mask=tmp_path / "mask.png")
     Image.fromarray(np.full((30, 45), 255, np.uint8)).save(tmp_path / "mask.png")
-    with pytest.raises(ImageError, match="the mask is 30 x 45 pixels, the picture 33 x 45"):
+    with pytest.raises(ImageError, match="the mask is 45 x 30 pixels, the picture 45 x 33"):
         repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="inpaint"), mask=tmp_path / "mask.png")
 
 

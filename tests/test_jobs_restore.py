@@ -127,7 +127,7 @@ def test_only_what_is_masked_changes(brighter):
 def test_each_mask_is_looked_at_for_itself(brighter):
     images, masks = torch.full((2, 3, 16, 16), 0.5), torch.zeros(2, 1, 16, 16)
     masks[0, 0, 2:5, 3:9] = 1
-    for level, says in ((0, "mask 2 of 2: nothing is masked"), (1, "mask 2 of 2: all of it is masked")):
+    for level, says in ((0, "mask 2 of 2: the mask is black everywhere"), (1, "mask 2 of 2: the mask is white everywhere")):
         masks[1] = level
         with pytest.raises(ImageError, match=says):
             sf.restore(images, brighter, mask=masks)
@@ -173,11 +173,13 @@ def test_what_cannot_be_is_told(brighter):
         sf.restore(torch.zeros(4, 4), brighter)
     with pytest.raises(ImageError, match="the mask is 8 x 8 pixels, the picture 16 x 16"):
         sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.eye(8))
-    with pytest.raises(ImageError, match="all of it is masked"):
+    with pytest.raises(ImageError, match="the mask is white everywhere"):
         sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.ones(16, 16))
-    with pytest.raises(ImageError, match="nothing is masked"):
+    with pytest.raises(ImageError, match="the mask is black everywhere"):
         sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.zeros(16, 16))
-    with pytest.raises(ImageError, match=r"nothing is masked.*its brightest pixel is 0.4% of white: multiply a mask of 0 and 1 by 255"):
+    with pytest.raises(
+        ImageError, match=r"the mask is black everywhere.*its brightest pixel is 0.4% of white: multiply a mask of 0 and 1 by 255"
+    ):
         sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=Image.fromarray(np.eye(16, dtype=np.uint8)))
     with pytest.raises(SettingError, match="has no use for the task deblur"):
         sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.eye(16), task="deblur")

@@ -117,7 +117,7 @@ def test_odd_sizes_lose_no_row_to_halving():
 
 def test_images_too_small_are_refused_with_the_size_they_need():
     small, less = torch.rand(1, 1, 10, 40), torch.rand(1, 3, 160, 200)
-    with pytest.raises(ImageError, match="at least 11 pixels either way; these have 10 x 40"):
+    with pytest.raises(ImageError, match="at least 11 pixels either way; these have 40 x 10"):
         ssim(small, small)
     with pytest.raises(ImageError, match="at least 161 pixels"):
         ms_ssim(less, less)

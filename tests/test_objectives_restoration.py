@@ -127,7 +127,7 @@ def test_ssim_is_scikit_images_inside_the_border():
     maps = [structural_similarity(a.double().numpy(), b.double().numpy(), **options)[1] for a, b in zip(MADE, CLEAN, strict=True)]
     assert unlike(MADE, CLEAN).item() == pytest.approx(1 - np.mean([m[:, 5:-5, 5:-5].mean() for m in maps]), abs=1e-5)
     assert unlike(CLEAN, CLEAN).item() == pytest.approx(0, abs=1e-6)
-    with pytest.raises(SettingError, match="at least 11 pixels; these are 10 x 14"):
+    with pytest.raises(SettingError, match="at least 11 pixels; these are 14 x 10"):
         unlike(MADE[:, :, :10], CLEAN[:, :, :10])
 
 
@@ -200,7 +200,7 @@ def test_a_network_of_colours_sees_a_grey_image_in_all_channels(perception):
 def test_what_cannot_be_compared_is_told(perception):
     with pytest.raises(SettingError, match="layers has 3 weights, eyes 2 layers"):
         perception((1.0, 1.0, 1.0))
-    with pytest.raises(SettingError, match="needs images of at least 2 pixels; these are 1 x 14"):
+    with pytest.raises(SettingError, match="needs images of at least 2 pixels; these are 14 x 1"):
         perception().seen(CLEAN[:, :, :1])
     with pytest.raises(SettingError, match="perceptual and gram need features"):
         Config(gram=1.0)

@@ -195,3 +195,13 @@ def test_what_the_file_is_is_told_before_what_is_wrong_with_the_place_of_the_res
     (tmp_path / "other.safetensors").write_text("in the way")
     with pytest.raises(CheckpointError, match="LFS"):
         import_weights(pointer)
+
+
+@pytest.mark.parametrize("name", ["noise.onnx", "noise.pth", "noise.pt", "noise.pkl", "noise.safetensors", "noise"])
+def test_bytes_at_random_are_no_file_of_weights_whatever_they_are_called(name, tmp_path):
+    for seed in range(20):
+        content = np.random.default_rng(seed).bytes(3000)
+        (tmp_path / name).write_bytes(bytes([content[0] & 0x7F]) + content[1:])  # what begins as a pickle is read as one
+        with pytest.raises(CheckpointError, match=f"{name}: (is|damaged)") as told:
+            import_weights(tmp_path / name, tmp_path / "out.safetensors")
+        assert "pickle" not in str(told.value)

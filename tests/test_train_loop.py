@@ -234,7 +234,7 @@ def test_too_few_images_are_refused_and_never_replaced_by_others(count, tiny, ba
 def test_a_network_that_cannot_be_built_leaves_no_run_behind(tiny, bars, tmp_path):
     settings = tiny("classifier")
     wrong = dataclasses.replace(settings, model=dataclasses.replace(settings.model, widths=(4,) * 5))
-    with pytest.raises(SettingError, match="too many for images of 8x8"):
+    with pytest.raises(SettingError, match="too many for images of 8 x 8"):
         fit(wrong, data=bars, run=tmp_path / "run", device="cpu")
     fit(settings, data=bars, run=tmp_path / "run", device="cpu")
 

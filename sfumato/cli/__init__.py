@@ -86,13 +86,14 @@ def generate(
     with machine(threads):
         from sfumato.core import outputs
         from sfumato.jobs import generate as job
+        from sfumato.jobs import inputs
         from sfumato.jobs.generate_files import generate_files
 
         if columns is not None and columns < 1:
             raise SettingError(f"columns = {columns} must be at least 1")
         chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
         options: Any = {"label": label, "truncation": truncation, "device": device}
-        with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=(model,)), progress():
+        with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=(inputs.model(model),)), progress():
             network, before = job.sampler(model), 0
             if job.output_files(out) == [out]:
                 job.save(job.generate(network, n, seeds=chosen, **options), out, names=(), columns=columns)
@@ -154,6 +155,7 @@ def evaluate(
     with machine(threads):
         from sfumato.core import outputs
         from sfumato.jobs import evaluate as job
+        from sfumato.jobs import inputs
 
         if accuracy_score and restore is not None:
             raise SettingError("--accuracy-score is for generators; it has no effect with --restore")
@@ -161,7 +163,10 @@ def evaluate(
             raise SettingError(f"ensemble = {ensemble} is for networks that repair; it has no effect without --restore")
         measured: Any = {"compare": compare, "precision": precision, "device": device}
         drawn: Any = {"features": features, "count": count, "whole": whole, "samples": samples, "images": images, "seed": seed}
-        with outputs.reserved(job.output_files(out), by="evaluate", overwrite=overwrite, reads=(model, data)):
+        named = restore is not None or model == job.REAL  # of methods and of the images themselves there is no file
+        models = (model if named else inputs.model(model), inputs.model(features), inputs.model(compare))
+        reads = (*models, inputs.data(data))
+        with outputs.reserved(job.output_files(out), by="evaluate", overwrite=overwrite, reads=reads):
             if restore is not None:
                 from sfumato.jobs.trials import judge
 
@@ -193,7 +198,7 @@ def audit(
     count: int = 1000,
     seed: int = 0,
     overwrite: bool = False,
-    out: Path = Path("audit"),
+    out: Path | None = None,
     device: Device = "auto",
     threads: int | None = None,
 ) -> None:
@@ -206,7 +211,7 @@ def audit(
         count: Images to generate.
         seed: Seed of the first.
         overwrite: Replace files that are there, even if no earlier `audit` wrote them.
-        out: Folder for the sheets and audit.json.
+        out: Folder for the sheets and audit.json; by default named after the model, here: digits-audit.
         device: Where to compute.
         threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
@@ -214,12 +219,16 @@ def audit(
     with machine(threads):
         from sfumato.core import outputs
         from sfumato.jobs import audit as job
+        from sfumato.jobs import inputs
+        from sfumato.store.weights import short_name
 
-        with outputs.reserved(job.output_files(out), by="audit", overwrite=overwrite, reads=(model, data)):
+        target = out or Path(f"{short_name(model)}-audit")
+        reads = (inputs.model(model), inputs.model(features), inputs.data(data))
+        with outputs.reserved(job.output_files(target), by="audit", overwrite=overwrite, reads=reads):
             with progress():
                 found = job.audit(model, data, features=features, count=count, seed=seed, device=device)
             show(console, found.report, title=model)
-            console.print(f"{job.told(found)}\npairs to look at: {', '.join(map(str, job.save(found, out)))}", highlight=False)
+            console.print(f"{job.told(found)}\npairs to look at: {', '.join(map(str, job.save(found, target)))}", highlight=False)
 
 
 @verb
@@ -270,6 +279,7 @@ def restore(
     with machine(threads):
         from sfumato.cli.restoring import restore_pictures
         from sfumato.core import runtime
+        from sfumato.jobs import inputs
         from sfumato.jobs.remedy import Request
 
         share = None if noise is None else noise / 255
@@ -287,7 +297,7 @@ def restore(
             ensemble=ensemble,
             device=device,
         )
-        restore_pictures(pictures, out, request, mask, console, overwrite=overwrite)
+        restore_pictures(pictures, out, request, inputs.place(mask), console, overwrite=overwrite)
 
 
 @verb

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sfumato.core import schema
+from sfumato.core import outputs, schema
 from sfumato.core.errors import SfumatoError
 from sfumato.core.settings import parse
 from sfumato.data.scenes import KNOWN
@@ -15,8 +15,9 @@ from sfumato.train.settings import TrainSettings
 
 
 def run_folder(recipe: str, default: TrainSettings, arguments: Sequence[str]) -> Path:
-    """Where the run of these arguments lies: --out, or runs/NAME, after the data or the recipe."""
+    """Where the run of these arguments lies: --out, or runs/NAME, after the data or the recipe. Raises SettingError for a file's name."""
     if out := flag(arguments, "--out"):
+        outputs.check_folder_name(Path(out))
         return Path(out)
     source = flag(arguments, "--data") or default.data
     path = Path(source).expanduser().resolve()

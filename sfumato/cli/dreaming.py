@@ -107,7 +107,7 @@ def dream(
                 raise SettingError("--through has no effect on that dream, which went through no generator; leave it out")
             through = through or (maker and dream_files.near(maker, "--through"))
             size = "x".join(map(str, told["size"])) if "size" in told else size
-        with _reserved(given, how, through) as (targets, held), _progress(preview) as watch:
+        with _reserved(given, how, network, through) as (targets, held), _progress(preview) as watch:
             shape = _size(size)
             seeing = eyes.eyes(network, device=device, tell=lambda words: console.print(words, highlight=False))
             if replay is not None:
@@ -155,12 +155,15 @@ def features(
     with machine(threads):
         from sfumato.core import outputs
         from sfumato.jobs import atlas as atlases
+        from sfumato.jobs import inputs
         from sfumato.jobs.eyes import eyes
+        from sfumato.store.weights import short_name
 
+        inputs.model(network)
         with contextlib.ExitStack() as stack:
 
             def reserve(name: str) -> Path:
-                target = out or Path(f"{Path(network).stem}-{name}.png")
+                target = out or Path(f"{short_name(network)}-{name}.png")
                 paths = atlases.output_files(target)
                 stack.enter_context(outputs.reserved(paths, by="features", overwrite=overwrite, reads=(network,), replaces=False))
                 return target
@@ -205,25 +208,27 @@ def _progress(preview: Path | None) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _reserved(given: dict[str, Any], how: Any, through: str | None) -> Iterator[Any]:
+def _reserved(given: dict[str, Any], how: Any, network: str | None, through: str | None) -> Iterator[Any]:
     """The files that the dream goes to, checked before a network is loaded, and their reservation; pictures have theirs one by one."""
     from sfumato.core import outputs
-    from sfumato.jobs import dream_files
+    from sfumato.jobs import dream_files, inputs
 
     pictures, out, preview = given["pictures"], given["out"], given["preview"]
     by_seed = through is not None or not pictures
+    reads = [inputs.file(given[name]) for name in ("guide", "mask", "replay")] + [inputs.model(through), inputs.model(network)]
     if by_seed:
         targets = _targets(out or Path("dream.png"), given["n"], how.seed)
         paths = [path for target in targets for path in dream_files.output_files(target)]
     elif given["zoom"] or _is_film(pictures):
+        inputs.file(pictures[0])
         paths = targets = [_film_target(given)]
     else:
-        dream_files.planned(pictures, _pictures_target(pictures, out), overwrite=given["overwrite"])
+        dream_files.planned(pictures, _pictures_target(pictures, out), overwrite=given["overwrite"], reads=reads)
         paths = targets = []
     looks = [] if preview is None else [preview]
     for look in looks:
         dream_files.output_files(look)
-    options: Any = {"overwrite": given["overwrite"], "reads": (*pictures, given["guide"], given["mask"], given["replay"], through)}
+    options: Any = {"overwrite": given["overwrite"], "reads": (*pictures, *reads)}
     # What begins with a seed is known again, and goes on where it stopped.
     with outputs.reserved(paths, by="dream", replaces=by_seed, **options) as held, outputs.reserved(looks, by="dream preview", **options):
         yield targets, held
@@ -279,13 +284,13 @@ def _tell(target: Path, words: str) -> None:
 def _zoom(pictures: Names, seeing: Any, how: Any, frames: int, fps: float, guide: Path | None, target: Path) -> None:
     from sfumato.core.image import to_pixels
     from sfumato.data.files import save_animation
-    from sfumato.jobs.dream_files import picture_of
+    from sfumato.jobs.dream_files import about, picture_of
     from sfumato.jobs.dream_films import falling
 
-    shown = None if guide is None else picture_of(guide)
+    shown, path = None if guide is None else picture_of(guide), Path(pictures[0])
     made = []
-    with job("frames") as done:
-        for i, frame in enumerate(falling(picture_of(Path(pictures[0])), seeing, how, frames=frames, guide=shown), 1):
+    with job("frames") as done, about(path):
+        for i, frame in enumerate(falling(picture_of(path), seeing, how, frames=frames, guide=shown), 1):
             made.append(to_pixels(frame))
             done.reach(i, frames)
     save_animation(target, made, fps=fps)
@@ -293,11 +298,11 @@ def _zoom(pictures: Names, seeing: Any, how: Any, frames: int, fps: float, guide
 
 
 def _film(path: Path, seeing: Any, how: Any, guide: Path | None, target: Path, *, overwrite: bool) -> None:
-    from sfumato.jobs.dream_files import picture_of
+    from sfumato.jobs.dream_files import about, picture_of
     from sfumato.jobs.dream_films import Dreamer, dream_film
 
     dreamer = Dreamer(seeing, how, guide=None if guide is None else picture_of(guide))
-    with job("frames") as done:
+    with job("frames") as done, about(path):
         count = dream_film(path, target, dreamer, overwrite=overwrite, tell=done.reach)
     console.print(f"{count} frames -> {target}", highlight=False)
 
@@ -313,13 +318,12 @@ def _targets(out: Path, n: int, seed: int) -> list[Path]:
     from sfumato.core import outputs
     from sfumato.data.files import FORMATS
 
-    if out.suffix:
-        outputs.check_ending(out, FORMATS, "pictures")
+    single = outputs.is_file_name(out, FORMATS)
     if n == 1:
-        return [out if out.suffix else out / "dream.png"]
-    if out.suffix and out != Path("dream.png"):
+        return [out if single else out / "dream.png"]
+    if single and out != Path("dream.png"):
         raise SettingError(f"{out} is one picture and there are {n} to make; give a folder with --out")
-    folder = Path("dreams") if out.suffix else out
+    folder = Path("dreams") if single else out
     return [folder / f"{seed + i:05d}.png" for i in range(n)]
 
 
@@ -378,7 +382,7 @@ def _size(text: str) -> tuple[int, int]:
     """`224x320` as height and width. Raises SettingError for anything else."""
     parts = text.lower().split("x")
     if len(parts) not in (1, 2) or not all(part.strip().isdecimal() and 0 < int(part) <= 16384 for part in parts):
-        raise SettingError(f"size = {text!r} is none; write 224, or 224x320 for height and width")
+        raise SettingError(f"size = {text!r} cannot be read; write 224, or 224x320 for a height of 224 and a width of 320, at most 16384")
     return int(parts[0]), int(parts[-1])
 
 

@@ -49,11 +49,12 @@ def interpolate(
     """
     with machine(threads):
         from sfumato.core import outputs
+        from sfumato.jobs import inputs
         from sfumato.jobs import interpolate as job
 
         options: Any = {"label": label, "truncation": truncation, "space": space, "even": even, "loop": loop, "device": device}
         paths = job.output_files(out, fps=fps, enlarge=enlarge)
-        with outputs.reserved(paths, by="interpolate", overwrite=overwrite, reads=(model,)):
+        with outputs.reserved(paths, by="interpolate", overwrite=overwrite, reads=(inputs.model(model),)):
             frames = job.interpolate(model, seeds, steps=steps, **options)
             console.print(f"{len(frames)} frames in {job.save(frames, out, fps=fps, enlarge=enlarge)}", highlight=False)
 
@@ -88,10 +89,11 @@ def mix(
     """
     with machine(threads):
         from sfumato.core import outputs
+        from sfumato.jobs import inputs
         from sfumato.jobs import mix as job
 
         span = None if layers is None else flags.span(layers)
-        with outputs.reserved(job.output_files(out), by="mix", overwrite=overwrite, reads=(model,)):
+        with outputs.reserved(job.output_files(out), by="mix", overwrite=overwrite, reads=(inputs.model(model),)):
             images = job.mix(model, rows, columns, layers=span, label=label, truncation=truncation, device=device)
             console.print(f"{len(rows)} x {len(columns)} mixtures in {job.save(images, out, columns=len(columns))}", highlight=False)
 
@@ -130,12 +132,13 @@ def project(
     """
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.jobs import generate
+        from sfumato.jobs import generate, inputs
         from sfumato.jobs import project as job
 
         target = out or Path(Path(picture).stem + "-projected.safetensors")
         options: Any = {"layers": layers, "noise": noise, "features": features, "seed": seed, "device": device}
-        with outputs.reserved(job.output_files(target, picture), by="project", overwrite=overwrite, reads=(model, picture)):
+        reads = (inputs.model(model), inputs.file(picture), inputs.model(features))
+        with outputs.reserved(job.output_files(target, picture), by="project", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
             found = job.project(network, picture, steps=steps, label=label, **options)
             paths = job.save(found, target, network)
@@ -181,7 +184,7 @@ def directions(
         from sfumato.core import outputs
         from sfumato.core.errors import SettingError
         from sfumato.jobs import directions as job
-        from sfumato.jobs import generate
+        from sfumato.jobs import generate, inputs
         from sfumato.jobs.examples import from_examples
 
         if examples is None and (name or features):
@@ -189,7 +192,8 @@ def directions(
         if examples is not None:
             _idle("with --examples", how=how != "principal", count=count != COUNT)
         options: Any = {"layers": None if layers is None else flags.span(layers), "label": label, "seed": seed, "device": device}
-        with outputs.reserved(job.output_files(out), by="directions", overwrite=overwrite, reads=(model,)):
+        reads = (inputs.model(model), inputs.model(features), *(inputs.data(each) for each in examples or ()))
+        with outputs.reserved(job.output_files(out), by="directions", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
             if examples is None:
                 found = job.directions(network, how, count=count, **options)
@@ -238,7 +242,7 @@ def edit(
         from sfumato.core.errors import SettingError
         from sfumato.jobs import directions as found
         from sfumato.jobs import edit as job
-        from sfumato.jobs import generate
+        from sfumato.jobs import generate, inputs
 
         if replay is not None:
             drawn = {"seed": seed != 0, "label": label is not None, "truncation": truncation != 1}
@@ -247,7 +251,10 @@ def edit(
         elif not moves:
             raise SettingError("nothing to do; give --moves, such as brighter=2, or --replay an edit")
         start = _start(seed, styles, label, truncation) if replay is None else {}
-        with outputs.reserved(job.output_files(out), by="edit", overwrite=overwrite, reads=(model, directions, styles, replay)):
+        moved_along = directions if replay is None else None
+        reads = [inputs.model(model), inputs.file(moved_along, made_by="directions")]
+        reads += [inputs.file(styles, made_by="project"), inputs.file(replay, made_by="edit")]
+        with outputs.reserved(job.output_files(out), by="edit", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
             if replay is not None:
                 done, start = job.replay(network, replay, styles=styles, device=device)
@@ -294,12 +301,13 @@ def drag(
     with machine(threads):
         from sfumato.core import outputs
         from sfumato.jobs import drag as job
-        from sfumato.jobs import edit, generate
+        from sfumato.jobs import edit, generate, inputs
 
         start = _start(seed, styles, label, truncation)
         begin, ends = job.asked(points)
         span = None if layers is None else flags.span(layers)
-        with outputs.reserved(job.output_files(out), by="drag", overwrite=overwrite, reads=(model, styles, mask)):
+        reads = (inputs.model(model), inputs.file(styles, made_by="project"), inputs.file(mask))
+        with outputs.reserved(job.output_files(out), by="drag", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
             where = None if mask is None else job.mask_of(mask, network)
             done = job.drag(network, edit.begun(network, start), begin, ends, steps=steps, mask=where, layers=span, device=device)

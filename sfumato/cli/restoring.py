@@ -13,7 +13,6 @@ from sfumato.core.errors import SettingError
 from sfumato.core.pace import job
 from sfumato.data import kinds
 from sfumato.jobs import film
-from sfumato.jobs.generate import ENDINGS
 from sfumato.jobs.manifest import NAME, Entry
 from sfumato.jobs.pictures import passed_over
 from sfumato.jobs.pictures import restore_pictures as run
@@ -61,7 +60,7 @@ def blamed(entry: Entry) -> str:
 
 def _film(path: Path, out: Path, request: Request, console: Console, *, overwrite: bool) -> None:
     ending = ".mkv" if path.suffix.lower() == ".mkv" else ".mp4"
-    target = out if outputs.is_file_name(out, film.SUFFIXES, ENDINGS) else out / path.with_suffix(ending).name
+    target = out if outputs.is_file_name(out, film.SUFFIXES) else out / path.with_suffix(ending).name
     with progress(), job("frames") as frames:
         words = film.restore_film(path, target, request, overwrite=overwrite, tell=frames.reach)
     say(f"{path}: {words} -> {target}")

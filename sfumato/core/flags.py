@@ -22,8 +22,7 @@ def tell_ranges(config: Any) -> None:
         hint: Any = field.type
         limits = [a for a in get_args(hint)[1:] if isinstance(a, Range)] if get_origin(hint) is Annotated else []
         if limits:
-            text = f"{limits[0].low:g} to {limits[0].high:g} {limits[0].unit}".strip()
-            type(config).__annotations__[field.name] = Annotated[hint, tyro.conf.arg(metavar=text)]
+            type(config).__annotations__[field.name] = Annotated[hint, tyro.conf.arg(metavar=str(limits[0]))]
             field.type = type(config).__annotations__[field.name]
 
 
@@ -81,6 +80,9 @@ def _condensed(said: str, flags: Sequence[str]) -> str:
     sections = " ".join("\0" if ruled else line for line, ruled in zip(lines, rule, strict=True)).split("\0")
     what, *more = [" ".join(section.split()) for section in sections]
     what = re.sub(r"^Error parsing (settings\S*: )?", "", what)
+    what = re.sub(r"invalid literal for int\(\) with base 10: (.*?)(?= \(|$)", r"\1 is no whole number", what)
+    what = re.sub(r"could not convert string to float: (.*?)(?= \(|$)", r"\1 is no number", what)
+    what = re.sub(r"Could not find valid parse for arguments: \[(.*?)\]", r"\1 cannot be read", what)
     what = re.sub(r"no type matching (.*) could be instantiated from \[(.*?)\]\. .*", r"\2 is not one of \1", what)
     if unknown := re.match(r"Unrecognized options: (--\S+?),? ", f"{what} "):
         leaves = {re.split(r"--|\.", flag)[-1]: flag for flag in reversed(flags)}

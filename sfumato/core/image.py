@@ -9,6 +9,7 @@ In one signature the same letter is the same number; `Resized` says "of some oth
 """
 
 import math
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import torch
@@ -32,6 +33,16 @@ Scalar: TypeAlias = Float[Tensor, ""]
 Bytes: TypeAlias = UInt8[Tensor, "n c h w"]
 Pixels: TypeAlias = UInt8[Tensor, "h w c"]
 Sheet: TypeAlias = UInt8[Tensor, "_h _w _c"]
+
+
+def size_text(size: Sequence[int]) -> str:
+    """A size (height, width), as all sizes are in the package, in the order in which people read one: width x height.
+
+    >>> size_text((480, 640))
+    '640 x 480'
+    """
+    height, width = size
+    return f"{width} x {height}"
 
 
 def to_images(stored: Bytes) -> Images:

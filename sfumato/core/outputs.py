@@ -18,6 +18,18 @@ from sfumato.core.errors import FormatError, SettingError, StorageError
 
 LEDGER = ".sfumato.jsonl"
 """Name of the hidden file that says which results in its folder are whose."""
+_KINDS = """
+    png apng jpg jpeg jpe jfif jif mpo webp bmp dib gif tif tiff avif avifs heic heif hif heics ppm
+    pgm pbm pnm tga jp2 j2k jpx jpf j2c psd psb jxl exr hdr svg xcf qoi dds ico mp4 mov mkv webm avi
+    m4v
+    3fr arw cr2 cr3 crw dcr dng erf iiq kdc mos mrw nef nrw orf pef raf rw2 rwl sr2 srf srw x3f
+    mpg mpeg wmv flv mp3 wav flac ogg
+    txt md html htm pdf doc docx odt json jsonl csv tsv xls xlsx xml yaml yml toml log py ipynb
+    zip tar gz tgz bz2 xz 7z rar
+    safetensors pt pth pkl ckpt onnx npy npz mat h5 bin pb gguf
+"""
+FILE_ENDINGS = frozenset(f".{kind}" for kind in _KINDS.split())
+"""Endings of common kinds of files: a name that ends so is not meant as the name of a folder, and one such as `v1.2` may be."""
 _LONGEST = 255
 """Bytes in a file's name, on all common disks."""
 
@@ -66,14 +78,19 @@ def check(path: Path) -> None:
     """Raises SettingError if `path` cannot be the name of a file, StorageError if no file can be written there. Leaves nothing behind."""
     if "\0" in str(path) or not path.name or path.name == "..":
         raise SettingError(f"{str(path)!r} is not the name of a file; choose another --out")
+    check_place(path)
+    check_folder(path.parent)
+    if len(os.fsencode(path.name)) > _LONGEST:
+        raise StorageError(f"{path}: cannot be written (the name is longer than {_LONGEST} bytes); choose another place")
+
+
+def check_place(path: Path) -> None:
+    """Raises SettingError if something other than an ordinary file, such as a folder, stands at `path`."""
     with disk.storing(path):
         if path.is_dir():
             raise SettingError(f"{path} is a folder, and one file is to be written; choose another --out")
         if os.path.lexists(path) and not path.is_file() and not path.is_symlink():
             raise SettingError(f"{path} is not an ordinary file; choose another --out")
-    check_folder(path.parent)
-    if len(os.fsencode(path.name)) > _LONGEST:
-        raise StorageError(f"{path}: cannot be written (the name is longer than {_LONGEST} bytes); choose another place")
 
 
 def check_folder(folder: Path) -> None:
@@ -96,17 +113,26 @@ def check_folder(folder: Path) -> None:
             raise error.__cause__ or error from None  # in the words of `folder`, which was asked for
 
 
-def is_file_name(out: Path, formats: Collection[str], others: Collection[str] = ()) -> bool:
+def is_file_name(out: Path, formats: Collection[str]) -> bool:
     """Whether `out` ends like a file of one of the `formats`, and is not the name of a folder.
 
-    Raises SettingError for the endings of `others`, files that cannot be written.
+    Raises SettingError for the ending of another known kind of file, unless there is a folder of that name.
     """
-    ending = out.suffix.lower()
-    if ending in formats:
+    if out.suffix.lower() in formats:
         return True
-    if ending in others:
-        raise SettingError(f"{out}: cannot be written as {ending}; give a folder, or a name that ends in {', '.join(formats)}")
+    if _names_a_file(out):
+        raise SettingError(f"{out}: cannot be written as {out.suffix}; give a folder, or a name that ends in {', '.join(formats)}")
     return False
+
+
+def check_folder_name(out: Path) -> None:
+    """Raises SettingError if `out`, where several files are to go, ends like one file, unless there is a folder of that name."""
+    if _names_a_file(out):
+        raise SettingError(f"{out} is the name of one file, and several are to be written; give a folder with --out")
+
+
+def _names_a_file(out: Path) -> bool:
+    return out.suffix.lower() in FILE_ENDINGS and not out.is_dir()
 
 
 def check_ending(path: Path, formats: Collection[str], what: str) -> None:

@@ -32,6 +32,28 @@ class Range:
     high: float
     unit: str = ""
 
+    def __str__(self) -> str:
+        """The range for people: `8 to 1024 pixels`; without the upper end where that only keeps numbers from running over."""
+        ends = f"{_digits(self.low)} or more" if self.high >= _ENDLESS else f"{_digits(self.low)} to {_digits(self.high)}"
+        return f"{ends} {self.unit}".rstrip()
+
+    def broken(self, number: float) -> str:
+        """What is wrong with a `number` that lies outside, as a clause without a subject."""
+        if self.low <= -_ENDLESS and self.high >= _ENDLESS:
+            return "must be a finite number"
+        if self.high < _ENDLESS:
+            return f"is outside [{_digits(self.low)}, {_digits(self.high)}] {self.unit}".rstrip()
+        return f"must be at least {_digits(self.low)}" if number < self.low else f"is more than {_digits(self.high)}"
+
+
+_ENDLESS = 1e9
+"""From here on the upper end of a range is there for arithmetic, and means nothing to people."""
+
+
+def _digits(number: float) -> str:
+    """The number without an exponent where it is whole."""
+    return str(int(number)) if float(number).is_integer() else f"{number:g}"
+
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def settings(cls: type[C]) -> type[C]:
@@ -141,7 +163,7 @@ def problem(value: Any, hint: Any) -> str:
         for limit in (e for e in extras if isinstance(e, Range)):
             for number in value if isinstance(value, tuple) else (value,):
                 if number is not None and not limit.low <= number <= limit.high:
-                    return f"is outside [{limit.low:g}, {limit.high:g}] {limit.unit}".rstrip()
+                    return limit.broken(number)
         return ""
     if get_origin(hint) is Literal:
         choices = get_args(hint)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, PerImage
+from sfumato.core.image import Images, PerImage, size_text
 from sfumato.core.settings import Range, settings
 
 
@@ -70,9 +70,7 @@ class Config:
 
     def _turn(self, images: Images, active: PerImage, u: tuple[Tensor, ...]) -> Images:
         if images.shape[2] != images.shape[3]:
-            raise SettingError(
-                f"augment.turn = {self.turn:g} wants square images, not {images.shape[2]} x {images.shape[3]}; leave it at 0"
-            )
+            raise SettingError(f"augment.turn = {self.turn:g} wants square images, not {size_text(images.shape[2:])}; leave it at 0")
         across, over = (
             (u[k] < chance)[:, None, None, None] & (active > 0)[:, None, None, None] for k, chance in ((10, self.turn), (11, 0.5))
         )

@@ -14,7 +14,7 @@ import torch
 
 from sfumato.core import runtime
 from sfumato.core.errors import DataError, ImageError, MissingExtraError
-from sfumato.core.image import Bytes
+from sfumato.core.image import Bytes, size_text
 from sfumato.data import content, decode, layout, listing
 from sfumato.data import table as tables
 from sfumato.data.dataset import PURPOSES, Dataset, SplitBy
@@ -172,7 +172,7 @@ def _room(source: Path, shape: tuple[int, int, int, int]) -> Bytes:
     try:
         return torch.empty(shape, dtype=torch.uint8)
     except RuntimeError as error:
-        need = f"{shape[0]} images of {shape[2]} x {shape[3]} need {math.prod(shape) / 1e9:.1f} GB of memory"
+        need = f"{shape[0]} images of {size_text(shape[2:])} need {math.prod(shape) / 1e9:.1f} GB of memory"
         raise DataError(f"{source}: {need}, more than there is; ask for a smaller size") from error
 
 

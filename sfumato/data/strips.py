@@ -26,6 +26,7 @@ from torch import Tensor
 
 from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError
+from sfumato.core.image import size_text
 from sfumato.data import decode, kinds, notes, spread, tiff
 from sfumato.data.graft import graft
 from sfumato.data.notes import Notes
@@ -150,7 +151,7 @@ class Sink:
             raise ImageError(f"{path}: 16-bit pixels can be written as .png or .tif; reduce them to 8 bits first")
         side = {"WEBP": _WEBP_SIDE, "JPEG": _JPEG_SIDE}.get(self._kind)
         if side and max(size) > side:
-            raise ImageError(f"{path}: {size[0]} x {size[1]} pixels, but this format has at most {side} a side; write a .png or .tif")
+            raise ImageError(f"{path}: {size_text(size)} pixels, but this format has at most {side} a side; write a .png or .tif")
         self._vips = _pyvips()
         self.path, self.size, self.channels, self.alpha, self.depth, self.notes = path, size, channels, alpha, depth, said
         self._written, self._bit = 0, bit and channels + alpha == 1 and depth == 8

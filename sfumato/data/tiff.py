@@ -13,6 +13,7 @@ from typing import NamedTuple
 from PIL import TiffImagePlugin
 
 from sfumato.core.errors import ImageError
+from sfumato.core.image import size_text
 from sfumato.data.png import File
 
 LARGEST = 64 << 20
@@ -236,7 +237,7 @@ def _bounded(page: Directory, file: File, layout: Layout) -> None:
     _taken(page, file, _head(file), max(LARGEST, min(pixels * bits // 8, 8 * LARGEST)))
     high, wide = page.number(file, _TILE_HEIGHT, 16), page.number(file, _TILE_WIDTH, 16)
     if not 0 < high <= max(_TILE, 2 * layout.size[0]) or not 0 < wide <= max(_TILE, 2 * layout.size[1]):
-        raise ImageError(f"is damaged (tiles of {wide} x {high} pixels in a picture of {layout.size[1]} x {layout.size[0]})")
+        raise ImageError(f"is damaged (tiles of {size_text((high, wide))} pixels in a picture of {size_text(layout.size)})")
     most = min(max(_PLACES, pixels // _LEAST), _NUMBERS)
     for tag in page.tags.keys() & set(_LISTS):
         if page.tags[tag].many > most:

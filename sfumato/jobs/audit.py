@@ -7,15 +7,18 @@ distance below which one in a hundred of them falls is the threshold:
     duplicated   a generated image nearer to another than 99 in 100 real ones, of as many, are to each other; by chance the same
 
 A mirror image is a copy too. Without unseen images, a tenth of the training images stands in, measured to the others. A threshold taken
-from few real images is itself uncertain: the verdict accuses only beyond what that allows. And the more images there are, the nearer the
-nearest one is: with fewer training images than generated ones, only as many of these are compared with each other.
+from few real images is itself uncertain: the verdict accuses only beyond what that allows. Fewer than a hundred have no hundredth part:
+the threshold is then the smallest of their distances, below which one in n + 1 other real images falls by chance, and where that accuses
+nobody it acquits nobody either: there are too few images for a verdict. And the more images there are, the nearer the nearest one is:
+with fewer training images than generated ones, only as many of these are compared with each other.
 """
 
 import dataclasses
+import enum
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -27,7 +30,7 @@ from sfumato.core.image import Bytes, Images, PerImage, Vectors, to_bytes, to_im
 from sfumato.data import files
 from sfumato.data.dataset import Dataset
 from sfumato.jobs.evaluate import LEAST, compared, described, facts, matching_features, reference, suited
-from sfumato.jobs.generate import ENDINGS, generate, sampler
+from sfumato.jobs.generate import generate, sampler
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.interval import wilson
 from sfumato.metrics.neighbours import nearest
@@ -36,10 +39,29 @@ from sfumato.store import weights
 
 BY_CHANCE = 0.01
 """Share of real images that fall below a threshold."""
+ENOUGH = round(1 / BY_CHANCE)
+"""Images, real or generated, of which that share is one image: of fewer, nobody is acquitted."""
 MOST = 2000
 """Real images that a threshold is taken from, at the most."""
 SHOWN = 32
 """Pairs on a sheet."""
+
+
+class Verdict(enum.StrEnum):
+    """What the figures allow to say."""
+
+    FOUND = "found"
+    NO_SIGN = "no sign"
+    TOO_FEW = "too few images"
+
+
+class Threshold(NamedTuple):
+    """The distance below which a generated image is flagged."""
+
+    limit: float
+    by_chance: float
+    """The share of other real images expected below it."""
+    words: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +87,8 @@ class Audit:
     """Every generated image that was compared with others, by the nearest of them."""
     by_chance: dict[str, float]
     """For `copied` and `duplicated`, the share that a generator without fault may show: with many images little over one in a hundred."""
+    verdicts: dict[str, Verdict]
+    """For the same two."""
     made: Images
     """The generated images, by seed."""
     train: Dataset
@@ -113,22 +137,25 @@ def audit(
 
     usual, among = _usual(observer, real, train, test, rng)
     distance, index = _nearest_either_way(observer, to_bytes(made), ours, real)
-    copy_limit = usual.quantile(BY_CHANCE).item()
-    unit = dataclasses.replace(protocol, real=len(usual), settings=f"threshold {copy_limit:.4g}: {BY_CHANCE:.0%} of {among} are nearer")
-    report = [_share("copied", distance < copy_limit, unit), _ratio("closeness", distance, usual, unit)]
+    near = threshold(usual, among)
+    unit = dataclasses.replace(protocol, real=len(usual), settings=near.words)
+    report = [_share("copied", distance < near.limit, near, unit), _ratio("closeness", distance, usual, unit)]
 
     some = real[torch.randperm(len(real), generator=rng)[: len(made)]]
     apart, other = nearest(ours[: len(some)], ours[: len(some)], others=True)
     between = nearest(some, some, others=True)[0]
-    twin_limit = between.quantile(BY_CHANCE).item()
-    among = f"threshold {twin_limit:.4g}: {BY_CHANCE:.0%} of {len(some)} training images are nearer to each other"
-    unit = dataclasses.replace(protocol, generated=len(apart), real=len(some), settings=among)
-    report.append(_share("duplicated", apart < twin_limit, unit, together=2))
+    twins = threshold(between, f"{len(some)} training images, measured to each other,")
+    unit = dataclasses.replace(protocol, generated=len(apart), real=len(some), settings=twins.words)
+    report.append(_share("duplicated", apart < twins.limit, twins, unit, together=2))
+    by_chance = {"copied": _innocent(usual, near.limit), "duplicated": _innocent(between, twins.limit, together=2)}
+    fewest = {"copied": min(len(usual), len(made)), "duplicated": len(some)}
+    shares = {m.name: m for m in report}
     return Audit(
         report=report,
-        copies=_listed(distance, index.tolist(), copy_limit, seed),
-        duplicates=_listed(apart, (other + seed).tolist(), twin_limit, seed),
-        by_chance={"copied": _innocent(usual, copy_limit), "duplicated": _innocent(between, twin_limit, together=2)},
+        copies=_listed(distance, index.tolist(), near.limit, seed),
+        duplicates=_listed(apart, (other + seed).tolist(), twins.limit, seed),
+        by_chance=by_chance,
+        verdicts={name: verdict(shares[name], most, fewest[name]) for name, most in by_chance.items()},
         made=made,
         train=train,
         first_seed=seed,
@@ -136,9 +163,8 @@ def audit(
 
 
 def output_files(out: Path) -> list[Path]:
-    """The files that `save` will write into the folder `out`. Raises SettingError for the name of a picture or a film."""
-    if outputs.is_file_name(out, (*files.FORMATS, ".json"), ENDINGS):
-        raise SettingError(f"{out} is the name of one file, and several are to be written; give a folder with --out")
+    """The files that `save` will write into the folder `out`. Raises SettingError for a name that ends like a file."""
+    outputs.check_folder_name(out)
     return [out / "nearest.png", out / "duplicates.png", out / "audit.json"]
 
 
@@ -151,9 +177,28 @@ def save(found: Audit, out: Path) -> list[Path]:
         name: [dataclasses.asdict(n) for n in some if n.flagged]
         for name, some in (("copied", found.copies), ("duplicated", found.duplicates))
     }
-    told = {"report": [m.as_dict() for m in found.report], "by_chance": found.by_chance}
+    told = {"report": [m.as_dict() for m in found.report], "by_chance": found.by_chance, "verdicts": found.verdicts}
     disk.write(paths[-1], json.dumps({**told, **flagged}, indent=2) + "\n")
     return paths
+
+
+def threshold(usual: PerImage, among: str) -> Threshold:
+    """Below which of the `usual` distances of real images a generated one is flagged: a hundredth of them, or the smallest of fewer.
+
+    `among` says in words which images these are.
+    """
+    if len(usual) >= ENOUGH:
+        limit = usual.quantile(BY_CHANCE).item()
+        return Threshold(limit, BY_CHANCE, f"threshold {limit:.4g}: {BY_CHANCE:.0%} of {among} are nearer")
+    limit = usual.min().item()
+    return Threshold(limit, 1 / (len(usual) + 1), f"threshold {limit:.4g}: none of {among} is nearer")
+
+
+def verdict(share: Measurement, most: float, fewest: int) -> Verdict:
+    """What a `share` of flagged images says, of which `most` may be by chance; `fewest` images were compared on one of the two sides."""
+    if share.interval is not None and share.interval[0] > most:
+        return Verdict.FOUND
+    return Verdict.NO_SIGN if fewest >= ENOUGH else Verdict.TOO_FEW
 
 
 def _usual(observer: Describes, real: Vectors, train: Dataset, test: Dataset, rng: torch.Generator) -> tuple[Float[Tensor, " _k"], str]:
@@ -192,9 +237,9 @@ def _interval(flags: Tensor, together: int) -> tuple[float, float]:
     return wilson(int(flags.sum()) // together, max(1, len(flags) // together))
 
 
-def _share(name: str, flags: Tensor, protocol: Protocol, *, together: int = 1) -> Measurement:
+def _share(name: str, flags: Tensor, limit: Threshold, protocol: Protocol, *, together: int = 1) -> Measurement:
     how = "95 %, other images from the same generator against the same threshold, Wilson"
-    notes = f"share of generated images below the threshold; {BY_CHANCE:.0%} would be by chance"
+    notes = f"share of generated images below the threshold; {limit.by_chance:.1%} would be by chance"
     protocol = dataclasses.replace(protocol, interval=how, notes=notes)
     return Measurement(
         name=name, value=flags.double().mean().item(), interval=_interval(flags, together), higher_is_better=False, protocol=protocol
@@ -213,8 +258,13 @@ def told(found: Audit) -> str:
     shares: dict[str, Any] = {m.name: m for m in found.report}
     words = []
     for name, verb in (("copied", "copies training images"), ("duplicated", "repeats itself")):
-        m = shares[name]
-        most = found.by_chance[name]
-        sure = m.interval[0] > most
-        words.append(f"{verb}: {m.value:.1%} against at most {most:.1%} by chance" if sure else f"no sign that it {verb} ({m.value:.1%})")
+        m, most = shares[name], found.by_chance[name]
+        compared_with = f"{m.protocol.generated} generated and {m.protocol.real} real images"
+        words.append(
+            {
+                Verdict.FOUND: f"{verb}: {m.value:.1%} against at most {most:.1%} by chance",
+                Verdict.NO_SIGN: f"no sign that it {verb} ({m.value:.1%})",
+                Verdict.TOO_FEW: f"too few images to tell whether it {verb}: {compared_with}, and {ENOUGH} of each are the least",
+            }[found.verdicts[name]]
+        )
     return "; ".join(words)

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from sfumato.core import chance, outputs, runtime
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, Maps, Planes, Styles, to_pixels
+from sfumato.core.image import Images, Labels, Maps, Planes, Styles, size_text, to_pixels
 from sfumato.data import decode, files
 from sfumato.jobs import subject as subjects
 from sfumato.jobs.generate import sampler, styled
@@ -104,7 +104,9 @@ def asked(words: Sequence[str]) -> tuple[list[Point], list[Point]]:
     found = [re.fullmatch(f"{number},{number}:{number},{number}", word) for word in words]
     for word, match in zip(words, found, strict=True):
         if match is None:
-            raise SettingError(f"{word!r} says not what to drag where; write 20,30:30,30 for column 20 of row 30 to column 30")
+            raise SettingError(
+                f"{word!r} cannot be read as a point and its target; write 20,30:30,30 to bring column 20 of row 30 to column 30"
+            )
     numbers = [tuple(map(float, match.groups())) for match in found if match]
     return [(x, y) for x, y, _, _ in numbers], [(x, y) for _, _, x, y in numbers]
 
@@ -223,6 +225,6 @@ def _check(network: Any, points: Sequence[Point], targets: Sequence[Point], mask
         raise SettingError(f"{len(points)} points, {len(targets)} targets and {steps} steps: give a target for each of at least one point")
     for x, y in [*points, *targets]:
         if not (0 <= x <= w - 1 and 0 <= y <= h - 1):
-            raise SettingError(f"the point {x:g},{y:g} is outside the image of {w} x {h} pixels")
+            raise SettingError(f"the point {x:g},{y:g} is outside the image of {size_text((h, w))} pixels")
     if mask is not None and mask.shape[2:] != (h, w):
-        raise SettingError(f"the mask is {mask.shape[2]} x {mask.shape[3]} pixels, the image {h} x {w}; they must be the same")
+        raise SettingError(f"the mask is {size_text(mask.shape[2:])} pixels, the image {size_text((h, w))}; they must be the same")

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from sfumato.core import chance, runtime
 from sfumato.core.errors import ImageError, SettingError
-from sfumato.core.image import Images, Other, Planes, Scalar
+from sfumato.core.image import Images, Other, Planes, Scalar, size_text
 from sfumato.core.pace import counted
 from sfumato.core.settings import Range, settings
 from sfumato.jobs.ascent import Ascent
@@ -135,7 +135,7 @@ def dream(
         size = (pictures.shape[2], pictures.shape[3])
     how = resolved(how, seeing, fresh=pictures is None)
     if mask is not None and (mask.shape[-2:] != size or mask.numel() != math.prod(size)):
-        raise ImageError(f"the mask is {tuple(mask.shape)}, the picture {size[0]} x {size[1]} pixels; they must be the same")
+        raise ImageError(f"the mask is {tuple(mask.shape)}, the picture {size_text(size)} pixels; they must be the same")
     if how.space == "fourier" and (how.variation or how.alpha):
         raise SettingError("variation and alpha have no effect on a spectrum; leave them at 0, or take space = 'pixels'")
     ascent = wanted(seeing, how, size, guide)
@@ -175,14 +175,14 @@ def wanted(seeing: Eyes, how: Dream, size: tuple[int, int], guide: Other | None 
             raise SettingError("a guide is compared in a layer; name one beside the class")
         if len(guide) != 1:
             raise ImageError(f"one guide is compared with, not {len(guide)}")
-        fits(wishes, (guide.shape[2], guide.shape[3]), seeing)
+        fits(wishes, (guide.shape[2], guide.shape[3]), seeing, what="the guide")
         wishes = guided(wishes, guide.to(seeing.device), seeing)
     # So that 12 megapixels fit into 2 GB with SqueezeNet; a layer that sees all is shown all.
     pieces = max(size) > WHOLE and all(each.layer.start is not None for each in wishes)
     ascent = Ascent(eyes=seeing, wishes=wishes, label=label, tile=how.tile or (PIECE if pieces else None), precision=how.precision)
     ascent.check(size)
     if max(size) <= WHOLE and (why := ascent.refused(size)):
-        raise ImageError(f"{seeing.name} cannot be shown a picture of {size[0]} x {size[1]} ({why})")
+        raise ImageError(f"{seeing.name} cannot be shown a picture of {size_text(size)} pixels ({why})")
     return ascent
 
 

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
 
@@ -12,16 +12,16 @@ import torch
 
 from sfumato import __version__
 from sfumato.core import disk, outputs, runtime, schema
-from sfumato.core.errors import CheckpointError, DataError, FormatError, ImageError, SettingError, SfumatoError, StorageError
-from sfumato.core.image import Images, Planes, to_pixels
+from sfumato.core.errors import CheckpointError, DataError, ImageError, SettingError, SfumatoError, StorageError
+from sfumato.core.image import Images, Planes, size_text, to_pixels
 from sfumato.core.pace import counted
 from sfumato.core.places import inside
 from sfumato.core.settings import Range
 from sfumato.core.text import inner_path, quoted
-from sfumato.data import files, notes, strips
+from sfumato.data import files, strips
 from sfumato.jobs.dream import Dream, Moment, Tell, dream, resolved
+from sfumato.jobs.embedded import KEY, recipe_text
 from sfumato.jobs.eyes import Eyes
-from sfumato.jobs.generate import ENDINGS
 from sfumato.jobs.manifest import DONE, NAME, Entry, Facts, Manifest
 from sfumato.jobs.pictures import gather, told_apart
 from sfumato.jobs.pixels import as_images, as_pixels
@@ -31,8 +31,6 @@ from sfumato.metrics.features import weights_hash
 _BYTES = 85
 """For each pixel of a picture that is dreamed in tiles: stored, as numbers, in octaves, and what was added to it; measured."""
 Side = Annotated[int, Range(1, 16384, "pixels")]
-KEY = "sfumato"
-"""The comment of a PNG in which its recipe stands."""
 
 
 class Named(TypedDict):
@@ -65,13 +63,15 @@ class Done:
     words: str
 
 
-def planned(sources: Sequence[str | Path], out: Path, *, overwrite: bool = False) -> list[tuple[Path, Path]]:
+def planned(
+    sources: Sequence[str | Path], out: Path, *, overwrite: bool = False, reads: Sequence[str | Path | None] = ()
+) -> list[tuple[Path, Path]]:
     """Each picture of `sources`, and the file that its dream goes to: in the folder `out`, or `out` itself for the name of a picture.
 
     Raises DataError if there is no picture, SettingError for an `out` that cannot be or, of one picture, is there already and not to be
-    replaced, StorageError if it cannot be written.
+    replaced or is one of the other files that the dream `reads`, StorageError if it cannot be written.
     """
-    alone = outputs.is_file_name(out, files.FORMATS, ENDINGS)
+    alone = outputs.is_file_name(out, files.FORMATS)
     found = told_apart(gather(sources, leaving_out=None if alone else out), ending=".png")
     if not found:
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read")
@@ -80,7 +80,7 @@ def planned(sources: Sequence[str | Path], out: Path, *, overwrite: bool = False
         return [(path, out / name) for path, name in found]
     if len(found) > 1:
         raise SettingError(f"{out} is one picture and there are {len(found)} to dream; give a folder with --out")
-    with outputs.reserved(output_files(out), by="dream", overwrite=overwrite, reads=(found[0][0],), replaces=False):
+    with outputs.reserved(output_files(out), by="dream", overwrite=overwrite, reads=(found[0][0], *reads), replaces=False):
         return [(found[0][0], out)]
 
 
@@ -159,14 +159,16 @@ class _Work:
             if (earlier := manifest.earlier(path, target, facts)) and (not self.overwrite or earlier.words == DONE):
                 return Done(source=str(path), out=target, words=earlier.words)
             for each in output_files(target):
+                outputs.check_place(each)
                 if os.path.lexists(each) and not self.overwrite and not manifest.mine(path, each):
                     raise ImageError(f"{each} is there already; choose another --out, or say --overwrite")
             return self._dream(path, target, manifest, facts)
         except StorageError:
             raise
         except SfumatoError as error:
-            manifest.add(Entry(source=str(path), out=str(target), status="failed", words=str(error)), path, target, facts)
-            return Done(source=str(path), out=None, words=str(error))
+            words = _naming(path, error)
+            manifest.add(Entry(source=str(path), out=str(target), status="failed", words=words), path, target, facts)
+            return Done(source=str(path), out=None, words=words)
 
     def _dream(self, path: Path, target: Path, manifest: Manifest, facts: Facts) -> Done:
         need, there = strips.megapixels(path) * 1e6 * _BYTES, runtime.physical()
@@ -193,6 +195,20 @@ class _Work:
         keep(target, dataclasses.replace(picture, pixels=pixels, layout="samples"), told, check=settled)
         manifest.add(dataclasses.replace(entry, status="done"), path, target, facts, made=made)
         return Done(source=str(path), out=target, words=entry.words)
+
+
+def _naming(path: Path, error: SfumatoError) -> str:
+    """The error in words that name the file at `path`."""
+    return str(error) if str(path) in str(error) else f"{path}: {error}"
+
+
+@contextlib.contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Raises every ImageError from inside with the name of the file at `path` in it."""
+    try:
+        yield
+    except ImageError as error:
+        raise ImageError(_naming(path, error)) from error
 
 
 def named(**given: Path | None) -> dict[str, Any]:
@@ -230,7 +246,7 @@ def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
     Raises CheckpointError for a file that tells none.
     """
     try:
-        told = schema.parsed(_comment(path), Told, str(path)) if path.suffix.lower() == ".png" else schema.read(path, Told)
+        told = schema.parsed(recipe_text(path), Told, str(path)) if path.suffix.lower() == ".png" else schema.read(path, Told)
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told["dream"].items()}
         return told["network"], Dream(**values), told
     except (SfumatoError, TypeError) as error:
@@ -270,19 +286,11 @@ def known_again(target: Path, told: dict[str, Any]) -> bool:
     """Whether the recipe in the PNG at `target` is `told`, whatever came of it."""
     open_ = ("before", "after", "made_with")
     try:
-        there = schema.parsed(_comment(target), dict[str, Any], str(target))
+        there = schema.parsed(recipe_text(target), dict[str, Any], str(target))
         wanted = json.loads(json.dumps(told))
         return {k: v for k, v in there.items() if k not in open_} == {k: v for k, v in wanted.items() if k not in open_}
     except SfumatoError:
         return False
-
-
-def _comment(path: Path) -> str:
-    """The recipe in a PNG. Raises ImageError if the file is none, FormatError if there is no recipe in it."""
-    text = notes.of_file(path)[0].text.get(KEY)  # from the header, however many pixels it promises
-    if text is None:
-        raise FormatError(f"{path}: there is no recipe in it")
-    return text
 
 
 def picture_of(path: Path) -> Images:
@@ -294,7 +302,7 @@ def mask_of(path: Path, images: Images) -> Planes:
     """1 where the picture at `path` is white. Raises ImageError if it is of another size than `images`, or black."""
     drawn = picture_of(path).amax(dim=1, keepdim=True)
     if drawn.shape[2:] != images.shape[2:]:
-        mine, its = (" x ".join(map(str, x.shape[2:])) for x in (drawn, images))
+        mine, its = (size_text(x.shape[2:]) for x in (drawn, images))
         raise ImageError(f"{path}: the mask is {mine} pixels, the picture {its}; they must be the same")
     if not drawn.any():
         raise ImageError(f"{path}: the mask is black everywhere; paint white where to dream")
@@ -313,11 +321,10 @@ class Preview:
 
 
 def rise(before: float, after: float) -> str:
-    """In words how much more there is of what was wished.
+    """In words how the activation of the layers that were asked for has changed.
 
     >>> rise(2.0, 9.0), rise(0.0, 9.0), rise(-3.0, 9.0)
-    ('4.5 times as much as before', '9 where nothing was', 'from -3 to 9')
+    ('activation from 2 to 9 (4.5 times)', 'activation from 0 to 9', 'activation from -3 to 9')
     """
-    if before > 0:
-        return f"{after / before:.3g} times as much as before"
-    return f"from {before:.3g} to {after:.3g}" if before < 0 else f"{after:.3g} where nothing was"
+    times = f" ({after / before:.3g} times)" if before > 0 else ""
+    return f"activation from {before:.3g} to {after:.3g}{times}"

@@ -14,7 +14,7 @@ from PIL import Image, ImageSequence
 from torch.nn import functional as F
 
 from sfumato.core.errors import ImageError, SettingError
-from sfumato.core.image import Images, Other, to_images, to_pixels
+from sfumato.core.image import Images, Other, size_text, to_images, to_pixels
 from sfumato.data import decode, files
 from sfumato.jobs import film
 from sfumato.jobs.dream import Dream, in_octaves, wanted
@@ -144,7 +144,7 @@ def timing(path: Path) -> tuple[int, float]:
     with decode.opened(path, str(path)) as image:
         count = getattr(image, "n_frames", 1)
         if count * math.prod(image.size) > MOST_PIXELS:
-            size = f"{count} frames of {image.width} x {image.height} pixels"
+            size = f"{count} frames of {size_text((image.height, image.width))} pixels"
             raise ImageError(f"has {size}, more than the {MOST_PIXELS // 1_000_000} megapixels that are dreamed together; cut it shorter")
         lasts = []
         for frame in ImageSequence.Iterator(image):
@@ -160,7 +160,7 @@ def still_frames(path: Path) -> Iterator[Images]:
         for frame in ImageSequence.Iterator(image):
             frame.load()
             if frame.size != size:  # a GIF may say so in the middle
-                raise ImageError(f"has a frame of {frame.width} x {frame.height} pixels in a film of {size[0]} x {size[1]}")
+                raise ImageError(f"has a frame of {size_text((frame.height, frame.width))} pixels in a film of {size_text(size[::-1])}")
             yield _pixels(frame)
 
 

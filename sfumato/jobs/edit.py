@@ -76,7 +76,9 @@ def asked(found: Directions, words: Sequence[str]) -> list[Move]:
         except ValueError as error:
             if isinstance(error, SettingError):
                 raise
-            raise SettingError(f"{word!r} is no move; write brighter=2, or 3=-1.5@0-4 for direction 3 in layers 0 to 4") from error
+            raise SettingError(
+                f"{word!r} cannot be read as a move; write brighter=2, or 3=-1.5@0-4 for direction 3 in layers 0 to 4"
+            ) from error
     return moves
 
 

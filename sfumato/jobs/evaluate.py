@@ -14,13 +14,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from sfumato.core import chance, disk, runtime
+from sfumato.core import chance, disk, outputs, runtime
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import Bytes, Vectors, to_bytes, to_images
 from sfumato.core.pace import counted
 from sfumato.core.places import inside
 from sfumato.core.text import printable
-from sfumato.data import files
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.jobs.generate import class_names, generate, labels_of
@@ -81,11 +80,12 @@ def evaluate(
     observer = suited(weights.opened(features), network) if features is not None and generates else None
     looker = comparer(compare, count) if compare is not None and generates else None
     train, test = compared(network, data, whole=whole)
+    measured_on = seen_or_not(train, test, whole=whole, handed_in=isinstance(data, Dataset))
     report: list[Measurement] = []
     if isinstance(network, Classifies):
-        report += judge_classifier(network, test)
+        report += judge_classifier(network, test, notes=measured_on)
     if isinstance(network, Encodes):
-        report += judge_likelihood(network, test, samples=samples, images=images, seed=seed, precision=precision)
+        report += judge_likelihood(network, test, samples=samples, images=images, seed=seed, precision=precision, notes=measured_on)
     if isinstance(network, Samples):
         observer = observer or matching_features(network, train)
         report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed, halves=whole)
@@ -97,7 +97,8 @@ def evaluate(
 def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = False) -> tuple[Dataset, Dataset]:
     """The training and the test images that `network` is measured with; a data set that is handed in is both, and so is a `whole` one.
 
-    Raises SettingError if none are named and those that `network` was trained on are not to be found, or are no longer the same.
+    Of a source so small that none of its images is held out, the training images are both too. Raises SettingError if none are named and
+    those that `network` was trained on are not to be found, or are no longer the same.
     """
     if isinstance(data, Dataset):
         return data, data
@@ -118,19 +119,42 @@ def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = F
         raise SettingError(f"this model was not trained on the images that {source} holds now; name those to measure it with by --data")
     if whole:
         return (both := load(source, part="all", **shape)), both
-    return train, load(source, part="test", **shape)
+    try:
+        return train, load(source, part="test", **shape)
+    except DataError:
+        if train.kept_back:
+            raise
+        return train, train
 
 
-def judge_classifier(network: Classifies, test: Dataset) -> list[Measurement]:
-    """Accuracy on `test`, and of each class."""
+def seen_or_not(train: Dataset, test: Dataset, *, whole: bool, handed_in: bool) -> str:
+    """Whether what is measured of single images is measured on images that the model may have seen, or on few; empty if on neither."""
+    if handed_in:
+        return ""
+    if whole:
+        return f"on all {len(test)} images, among which are those that the model was trained on"
+    if test is train:
+        return f"on the {len(train)} images of the training part, for of {train.name} no image is held out: of others it may be worse"
+    return f"on the {len(test)} images that are held out of {test.name}, which are few" if len(test) < LEAST else ""
+
+
+def judge_classifier(network: Classifies, test: Dataset, *, notes: str = "") -> list[Measurement]:
+    """Accuracy on `test`, and of each class; `notes` go into the protocol."""
     if test.labels is None or len(test.classes) != network.classes:
         raise SettingError(f"{test.name} has {len(test.classes)} classes, the classifier {network.classes}; they must be the same")
-    protocol = Protocol(reference=reference(test), notes="images as they are, float32")
+    protocol = Protocol(reference=reference(test), notes="; ".join(filter(None, ["images as they are, float32", notes])))
     return classification_report(scores(network, test.pixels), test.labels, classes=test.classes, protocol=protocol)
 
 
 def judge_likelihood(
-    network: Encodes, test: Dataset, *, samples: int, images: int | None, seed: int, precision: runtime.Precision = "fp32"
+    network: Encodes,
+    test: Dataset,
+    *,
+    samples: int,
+    images: int | None,
+    seed: int,
+    precision: runtime.Precision = "fp32",
+    notes: str = "",
 ) -> list[Measurement]:
     """Minus log p(x) in nats per image, and in bits per dimension, on the first `images` of `test`.
 
@@ -155,7 +179,7 @@ def judge_likelihood(
         dtype="bfloat16" if precision == "bf16" else "float32",
         seed=seed,
         interval="95 %, other images of the same kind, bootstrap",
-        notes="an upper bound in expectation; bits are drawn once if pixels are bits",
+        notes="; ".join(filter(None, ["an upper bound in expectation; bits are drawn once if pixels are bits", notes])),
     )
     rows = [("negative_log_likelihood", "nats", -nats)]
     if network.discrete:
@@ -171,18 +195,27 @@ def judge_generator(
 ) -> list[Measurement]:
     """Distances of `count` generated images to `train`, the same of `test` as the floor, and whether images show their class.
 
-    There is no floor if `test` is `train` itself or is too small for one; with `halves` it is one half of `train` against the other.
+    There is no floor if `test` is `train` itself or is too small for one, and the protocols say so; with `halves` it is one half of
+    `train` against the other. Raises DataError for fewer than 20 images to compare with.
     """
+    if len(train) < LEAST:
+        raise DataError(f"{train.name} has {len(train)} images to compare with, and {LEAST} are the least; name more with --data")
+    unseen = () if test is train else test.pixels[:count]
+    without = len(unseen) < LEAST and not halves
+    notes = f"no floor, for which {LEAST} held-out images are the least, and there are {len(unseen)}; --whole takes one half for it"
+    part = "images" if test is train else "images of the training part"
+    against = f"against the {len(train)} {part} of {train.name}{f'; {notes}' if without else ''}"
     made = to_bytes(generate(network, count, seed=seed, device=str(next(network.parameters()).device)))
     known: dict[str, Any] = {**facts(observer), "reference": reference(train)}
     real = described(observer, train.pixels)
-    report = distribution_report(real, described(observer, made), rng=chance.generator(seed, "report"), seed=seed, **known)
-    unseen = test.pixels[:count]
+    report = distribution_report(real, described(observer, made), rng=chance.generator(seed, "report"), seed=seed, notes=against, **known)
     if halves:
         report += floor_of_halves(real, known, count=count, seed=seed)
-    elif test is not train and len(unseen) >= LEAST:
+    elif not without:
         fewer = f"only {len(unseen)} images: set it beside --count {len(unseen)}" if len(unseen) < count else ""
-        floor = distribution_report(real, described(observer, unseen), rng=chance.generator(seed, "report"), notes=fewer, **known)
+        floor = distribution_report(
+            real, described(observer, test.pixels[:count]), rng=chance.generator(seed, "report"), notes=fewer, **known
+        )
         report += [_renamed(m, f"floor_{m.name}") for m in floor]
     if isinstance(observer, Classifies) and network.classes and class_names(network) == class_names(observer):
         asked: Any = labels_of(network, range(seed, seed + count), None)
@@ -271,7 +304,7 @@ def scores(network: Classifies, pixels: Bytes) -> Vectors:
 
 def output_files(out: Path | None) -> list[Path]:
     """The file that `save` will write, if any. Raises SettingError for the ending of another kind of file."""
-    if out is not None and out.suffix.lower() in (*files.FORMATS, ".safetensors", ".gif", ".csv", ".mp4"):
+    if out is not None and out.suffix.lower() in outputs.FILE_ENDINGS - {".json"}:
         raise SettingError(f"{out}: figures are written as .json; choose another --out")
     return [] if out is None else [out]
 

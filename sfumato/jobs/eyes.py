@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from sfumato.core import runtime
 from sfumato.core.catalog import composed, suggest
 from sfumato.core.errors import DataError, SettingError
-from sfumato.core.image import Images, Maps, Vectors
+from sfumato.core.image import Images, Maps, Vectors, size_text
 from sfumato.models.base import Adversarial, Classifies, Layer, Named
 from sfumato.nn import watch
 from sfumato.nn.norm import folded
@@ -190,7 +190,7 @@ def _of_module(network: nn.Module, name: str, where: torch.device, *, foreign: b
     except SettingError as error:
         raise SettingError(f"{name} sees no images: {error}") from error
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
-        raise SettingError(f"{name} cannot be shown an image of {size[0]} x {size[1]} ({' '.join(str(error).split())[:120]})") from error
+        raise SettingError(f"{name} cannot be shown an image of {size_text(size)} pixels ({' '.join(str(error).split())[:120]})") from error
     if not maps:
         raise SettingError(f"{name} has no convolution: no layer of it makes maps of an image, so that there is nothing to dream of")
     if not isinstance(network, Adversarial | Classifies):

@@ -27,8 +27,6 @@ from sfumato.store import weights
 Grain = Float[Tensor, "_images 1 _h _w"]
 """A plane of noise for each image, or one for all."""
 
-ENDINGS = frozenset([*files.FORMATS, ".gif", ".jp2", ".avif", ".heic", ".svg", ".pdf", ".psd", ".mp4", ".mov", ".mkv", ".webm", ".avi"])
-"""Endings of pictures and films: what ends so is not meant as a folder."""
 CHUNK = 16
 """The network always sees this many images at once, the last ones padded: arithmetic that never changes gives bits that never do."""
 
@@ -74,7 +72,7 @@ def save(images: Images, out: Path, *, names: Sequence[str], columns: int | None
 
 def output_files(out: Path, names: Sequence[str] = ()) -> list[Path]:
     """The files that `save` will write, the sheet first. Raises SettingError for the ending of a file that cannot be written."""
-    if outputs.is_file_name(out, files.FORMATS, ENDINGS):
+    if outputs.is_file_name(out, files.FORMATS):
         return [out]
     return [out / "grid.png", *(out / f"{name}.png" for name in names)]
 

@@ -11,18 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 
 from sfumato import __version__
-from sfumato.core import outputs
-from sfumato.core.errors import ImageError, SettingError
+from sfumato.core import outputs, schema
+from sfumato.core.errors import ImageError, SettingError, SfumatoError
 from sfumato.core.image import Pixels, to_bytes, to_images, to_pixels
 from sfumato.data import files
+from sfumato.jobs.embedded import KEY, recipe_text
 from sfumato.jobs.generate import CHUNK, class_names, file_names, generate, labels_of, output_files
 from sfumato.metrics.features import weights_hash
-
-KEY = "sfumato"
-"""The comment of a PNG that tells how the image was made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +88,8 @@ def _save(path: Path, pixels: Pixels, recipe: dict[str, Any]) -> None:
 def _told(path: Path) -> Any:
     """The recipe inside a PNG; None if there is none."""
     try:
-        with Image.open(path) as image:
-            return json.loads(image.info[KEY])
-    except (OSError, ValueError, KeyError, RecursionError):
+        return schema.parsed(recipe_text(path), dict[str, Any], str(path))
+    except SfumatoError:
         return None
 
 

@@ -7,6 +7,7 @@ from safetensors.torch import save as serialised
 from sfumato.core import disk, outputs
 from sfumato.core.errors import CheckpointError
 from sfumato.data.decode import SUFFIXES
+from sfumato.jobs import inputs
 from sfumato.store import checkpoint, foreign, pickles, unsupported
 
 NAMED = ("stylegan3", "r3gan")
@@ -20,6 +21,7 @@ def import_weights(path: Path, out: Path | None = None, *, overwrite: bool = Fal
     Raises CheckpointError if the file is refused, damaged or unknown, SettingError if there is a file in the place of the result that
     is not to be replaced, or if that is the file itself.
     """
+    inputs.file(path)
     target = out or path.with_suffix(".safetensors")
     if path.suffix.lower() in SUFFIXES:
         raise CheckpointError(f"{path}: is a picture, and no file of weights")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from sfumato import __version__
-from sfumato.core import disk, schema
+from sfumato.core import disk, outputs, schema
 from sfumato.core.disk import digest
 from sfumato.core.errors import FormatError
 from sfumato.core.places import last_name, without_places
@@ -61,11 +61,17 @@ class Manifest:
     """The lines of one output folder; without a path, of none."""
 
     def __init__(self, path: Path | None, request: Request | Facts) -> None:
-        """`request` is what is asked for: of `restore`, or as facts for JSON, of another verb."""
+        """`request` is what is asked for: of `restore`, or as facts for JSON, of another verb.
+
+        Raises SettingError if something other than a file stands at `path`, StorageError if the file cannot be read.
+        """
         self.path, self.asked = path, _asked(request) if isinstance(request, Request) else request
         self._last: dict[str, dict[str, Any]] = {}
         self._made: dict[str, set[tuple[str, str]]] = {}
-        if path is None or not path.is_file():
+        if path is None:
+            return
+        outputs.check_place(path)
+        if not path.is_file():
             return
         wrong = []
         with disk.storing(path), path.open(encoding="utf-8", errors="replace") as file:

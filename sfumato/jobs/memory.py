@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from sfumato.core.image import size_text
 from sfumato.jobs.tiles import usage
 from sfumato.models.base import Restores
 
@@ -75,7 +76,7 @@ def cost(chosen: Tiling, network: Restores, memory: float, needed: Callable[[flo
     enough = next((more for i in range(1, 10_000) if needed(more := memory + i * 1e8).usage >= _WASTEFUL), None)
     advice = "" if enough is None else f"; {math.ceil(enough / 1e8) / 10:.1f}GB would do"
     return (
-        f"--memory {memory / 1e9:.1f}GB leaves tiles of {chosen.tile[0]} x {chosen.tile[1]} pixels in a context of {network.context}: "
+        f"--memory {memory / 1e9:.1f}GB leaves tiles of {size_text(chosen.tile)} pixels in a context of {network.context}: "
         f"{1 / chosen.usage:.0f} times slower{advice}"
     )
 

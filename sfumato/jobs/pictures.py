@@ -46,15 +46,13 @@ def restore_pictures(
     request.check()
     if not sources:
         raise SettingError("no picture was named; give files, folders or globs")
-    alone = out.suffix.lower() in files.FORMATS
+    alone = outputs.is_file_name(out, files.FORMATS)
     found = told_apart(gather(sources, leaving_out=None if alone else out))
     if not found:
         others = kinds.summary(passed_over(sources).values())
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
     if alone and len(found) > 1:
         raise SettingError(f"{out} is one picture and there are {len(found)} to repair; give a folder with --out")
-    if not alone and out.suffix.lower() in kinds.ENDINGS:
-        raise SettingError(f"{out}: pictures are written as {', '.join(files.FORMATS)}; choose another --out")
     if alone:
         outputs.check(out)
     folder = out.parent if alone else out

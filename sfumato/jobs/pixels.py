@@ -59,11 +59,11 @@ def dark(brightness: Planes, name: str) -> Planes:
     """1 where a mask is below a half; raises ImageError, naming it, if that is everywhere or nowhere."""
     known = (brightness < 0.5).float()
     if bool((known == 0).all()):
-        raise ImageError(f"{name}: all of it is masked, so that nothing is left to go by; dark says what to keep")
+        raise ImageError(f"{name}: the mask is white everywhere, so nothing is left to fill in from; paint black what is to stay")
     if bool((known == 1).all()):
         largest = float(brightness.max())
         hint = f" (its brightest pixel is {largest:.1%} of white: multiply a mask of 0 and 1 by 255)" if 0 < largest < 1.5 / 255 else ""
-        raise ImageError(f"{name}: nothing is masked; bright says where to fill in{hint}")
+        raise ImageError(f"{name}: the mask is black everywhere, so there is nothing to fill in; paint white where to fill in{hint}")
     return known
 
 

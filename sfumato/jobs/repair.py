@@ -16,7 +16,7 @@ import torch
 
 from sfumato.core import disk
 from sfumato.core.errors import ImageError, MissingExtraError
-from sfumato.core.image import Maps, Planes
+from sfumato.core.image import Maps, Planes, size_text
 from sfumato.data import decode, files, strips
 from sfumato.data.files import Picture
 from sfumato.jobs.batch import Work, together
@@ -131,7 +131,7 @@ def _known(mask: Path, picture: Picture) -> Planes:
     drawn = files.read(mask)
     h, w = picture.pixels.shape[:2]
     if tuple(drawn.pixels.shape[:2]) != (h, w):
-        own = " x ".join(map(str, drawn.pixels.shape[:2]))
-        raise ImageError(f"{mask}: the mask is {own} pixels, the picture {h} x {w}; they must be the same")
+        own = size_text(drawn.pixels.shape[:2])
+        raise ImageError(f"{mask}: the mask is {own} pixels, the picture {size_text((h, w))}; they must be the same")
     bright = as_images(drawn.pixels).amax(dim=1, keepdim=True)
     return dark(bright if drawn.alpha is None else bright * as_images(drawn.alpha), str(mask))

@@ -14,7 +14,7 @@ import torch
 
 from sfumato.core import disk, runtime
 from sfumato.core.errors import ImageError
-from sfumato.core.image import Images, Maps, Planes
+from sfumato.core.image import Images, Maps, Planes, size_text
 from sfumato.data import files, strips
 from sfumato.diagnosis import flaws
 from sfumato.jobs.memory import BASE
@@ -106,7 +106,7 @@ def _drawn(mask: Path | None, source: strips.Source, folder: Path | None) -> Ite
         return
     with strips.open_strips(mask, folder=folder) as drawn:
         if drawn.size != source.size:
-            (own, whole) = (" x ".join(map(str, size)) for size in (drawn.size, source.size))
+            (own, whole) = (size_text(size) for size in (drawn.size, source.size))
             raise ImageError(f"{mask}: the mask is {own} pixels, the picture {whole}; they must be the same")
 
         def known(start: int, stop: int) -> Planes:

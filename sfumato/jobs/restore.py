@@ -9,7 +9,7 @@ from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
 from sfumato.core.errors import ImageError
-from sfumato.core.image import Planes
+from sfumato.core.image import Planes, size_text
 from sfumato.core.runtime import Precision
 from sfumato.data import decode, notes
 from sfumato.diagnosis.jpeg import tables_quality
@@ -88,7 +88,7 @@ def restore(
 
 def _one(images: Tensor, known: Planes | None, request: Request, networks: Networks | None = None, *, quality: int | None = None) -> Tensor:
     if known is not None and known.shape[2:] != images.shape[2:]:
-        mine, its = (" x ".join(map(str, x.shape[2:])) for x in (known, images))
+        mine, its = (size_text(x.shape[2:]) for x in (known, images))
         raise ImageError(f"the mask is {mine} pixels, the picture {its}; they must be the same")
     networks = networks or Networks()
     plan = remedy(request, images, known=known, quality=quality, networks=networks)
@@ -109,7 +109,7 @@ def _opened(picture: Image.Image | str | Path) -> Image.Image:
 
 def _upright(image: Image.Image) -> Image.Image:
     if not min(image.size):
-        raise ImageError(f"an image of {image.width} x {image.height} has no pixels")
+        raise ImageError(f"an image of {size_text((image.height, image.width))} pixels has no pixels")
     if image.mode in decode.WIDE and "transparency" in image.info:
         raise ImageError("no PIL image holds 16 bits and opacity; restore_pictures repairs it from file to file")
     upright = decode.upright(image)

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from sfumato.core.errors import SettingError
+from sfumato.core.errors import DataError, SettingError
 from sfumato.core.image import to_bytes
 from sfumato.data.dataset import Dataset
 from sfumato.jobs.evaluate import compared, judge_classifier
@@ -58,9 +58,11 @@ def accuracy_score(
 
 
 def check(model: str | Path | nn.Module, data: str | Path | Dataset | None = None) -> Dataset:
-    """The test images that `accuracy_score` measures with. Raises SettingError if their classes are not the model's."""
+    """The test images that `accuracy_score` measures with. Raises DataError if none is held out, SettingError for other classes."""
     network = sampler(model)
-    test = compared(network, data)[1]
+    train, test = compared(network, data)
+    if test is train and not isinstance(data, Dataset):
+        raise DataError(f"no image of {test.name} is held out, and an accuracy score needs some that were not trained on; add images")
     if not network.classes or len(test.classes) != network.classes:
         raise SettingError(f"{test.name} has {len(test.classes)} classes, the model {network.classes}; an accuracy score needs the same")
     return test

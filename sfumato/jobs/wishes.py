@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.core.errors import ImageError, SettingError
-from sfumato.core.image import Maps, Other, Scalar
+from sfumato.core.image import Maps, Other, Scalar, size_text
 from sfumato.jobs.eyes import Eyes
 from sfumato.models.base import Layer
 
@@ -63,7 +63,9 @@ def wish(text: str, eyes: Eyes) -> Wish:
     """
     found = _FORM.fullmatch(text.strip())
     if not found:
-        raise SettingError(f"layer = {text!r} is none; write fire7, fire7=0.5 (a weight), fire8:12,40 (channels) or fire8:12@3,4 (a place)")
+        raise SettingError(
+            f"layer = {text!r} cannot be read; write fire7, fire7=0.5 (a weight), fire8:12,40 (channels) or fire8:12@3,4 (a place)"
+        )
     layer = eyes.layer(found["layer"])
     channels = tuple(map(int, found["channels"].split(","))) if found["channels"] else ()
     if beyond := [channel for channel in channels if channel >= layer.width]:
@@ -82,18 +84,18 @@ def guided(wishes: Sequence[Wish], guide: Other, eyes: Eyes) -> list[Wish]:
     return [Wish(layer=each.layer, weight=each.weight, guide=row) for each, row in zip(wishes, rows, strict=True)]
 
 
-def fits(wishes: Sequence[Wish], size: tuple[int, int], eyes: Eyes) -> None:
-    """Raises ImageError if an image of `size` has no such place, or is smaller than what a place of a wish's layer looks at.
+def fits(wishes: Sequence[Wish], size: tuple[int, int], eyes: Eyes, *, what: str = "the picture") -> None:
+    """Raises ImageError, naming `what` it is, if an image of `size` has no such place, or is smaller than what a place looks at.
 
     Unless it is as large as those that the network was trained on: deep layers look farther than these reach.
     """
     for each in wishes:
         if each.layer.start is not None and min(size) < min(each.layer.field, eyes.side):
             near = [name for name in eyes.names if eyes.layer(name).field <= min(size)]
-            advice = f"take {near[-1]} or an earlier one" if near else "take a larger picture"
+            advice = f"take the layer {near[-1]} or an earlier one, or enlarge it" if near else "enlarge it"
             raise ImageError(
-                f"a picture of {size[0]} x {size[1]} is smaller than the {each.layer.field} pixels that a place of {each.layer.name} "
-                f"looks at; {advice}"
+                f"{what} of {size_text(size)} pixels is too small for the layer {each.layer.name}, "
+                f"which looks at {each.layer.field} pixels either way; {advice}"
             )
         if each.place is None:
             continue
@@ -103,4 +105,6 @@ def fits(wishes: Sequence[Wish], size: tuple[int, int], eyes: Eyes) -> None:
             with torch.no_grad():
                 rows, columns = eyes.layers(torch.zeros(1, eyes.channels, *size, device=eyes.device), [each.layer.name])[0].shape[2:]
         if each.place[0] >= rows or each.place[1] >= columns:
-            raise ImageError(f"layer {each.layer.name} has {rows} x {columns} places for this picture; {each.place} is beyond them")
+            raise ImageError(
+                f"layer {each.layer.name} has {rows} rows and {columns} columns of places for {what}; {each.place} is beyond them"
+            )

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.errors import ImageError
-from sfumato.core.image import Images, PerImage
+from sfumato.core.image import Images, PerImage, size_text
 from sfumato.metrics.base import double
 from sfumato.nn.ssim import WINDOW, similarity
 
@@ -60,5 +60,5 @@ def _pair(images: Images, reference: Float[Tensor, "..."], least: int, metric: s
         raise ImageError(f"images of shape {tuple(images.shape)} and reference of shape {tuple(reference.shape)} must be of one shape")
     if min(images.shape[-2:]) < least:
         height, width = images.shape[-2:]
-        raise ImageError(f"{metric} needs images of at least {least} pixels either way; these have {height} x {width}")
+        raise ImageError(f"{metric} needs images of at least {least} pixels either way; these have {size_text((height, width))}")
     return double(images), double(reference)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, Vectors
+from sfumato.core.image import Images, Maps, Vectors, size_text
 from sfumato.core.settings import Range, settings
 from sfumato.models.base import Classifies, Layered, known
 from sfumato.nn.blocks import Activation, activation
@@ -74,7 +74,7 @@ class Classifier(Classifies, Layered):
                 stages += _convolve(inputs, width, config)
                 inputs = width
         if min(h, w) < 1:
-            raise SettingError(f"models/classifier: {len(config.widths)} stages are too many for images of {self.size[0]}x{self.size[1]}")
+            raise SettingError(f"models/classifier: {len(config.widths)} stages are too many for images of {size_text(self.size)}")
         self.stages = nn.Sequential(*stages)
         flat = [nn.AdaptiveAvgPool2d(1), nn.Flatten()] if config.global_pooling else [nn.Flatten()]
         units = [inputs * (1 if config.global_pooling else h * w), *config.hidden]

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, Vectors
+from sfumato.core.image import Images, Maps, Vectors, size_text
 from sfumato.core.settings import Range, settings
 from sfumato.models.base import Describes, Layer, Named
 from sfumato.nn.branches import Sight, sight, width_of
@@ -126,7 +126,7 @@ class Features(Describes, Named):
     def _levelled(self, images: Maps, least: int) -> Maps:
         channels, h, w = images.shape[1:]
         if min(h, w) < least:
-            raise SettingError(f"images of {h} x {w} are too small for this network; it needs {least} either way")
+            raise SettingError(f"images of {size_text((h, w))} pixels are too small for this network; it needs {least} either way")
         if channels not in (1, 3):
             raise SettingError(f"images have {channels} channels; this network looks at grey or coloured ones without opacity")
         return ((images - self.mean) / self.spread).contiguous(memory_format=torch.channels_last)

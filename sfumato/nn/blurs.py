@@ -56,7 +56,10 @@ def named(text: str) -> Blur:
     """The blur called gaussian:1.6, motion:9@30 or defocus:3, in pixels and degrees. Raises SettingError for anything else."""
     match = re.fullmatch(r"(gaussian|motion|defocus):(\d+(?:\.\d+)?)(?:@(\d+(?:\.\d+)?))?", text)
     if not match or (match[3] and match[1] != "motion"):
-        raise SettingError(f"blur = {text!r} is none of gaussian:1.6, motion:9@30, defocus:3 (pixels, degrees)")
+        raise SettingError(
+            f"blur = {text!r} is not a blur; write gaussian:1.6 (standard deviation in pixels), motion:9@30 (length in pixels, angle in "
+            "degrees) or defocus:3 (radius in pixels)"
+        )
     kind: Any = match[1]
     if not 0 < float(match[2]) <= 100:
         raise SettingError(f"{kind} of size {match[2]} is outside (0, 100] pixels")

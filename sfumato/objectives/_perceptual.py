@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, Scalar
+from sfumato.core.image import Images, Maps, Scalar, size_text
 from sfumato.models.base import Layered
 from sfumato.store import weights
 
@@ -53,7 +53,7 @@ class Perception:
         """The layers for `images`: a network of grey images is shown each channel for itself, one of colours a grey image in all."""
         n, c, h, w = images.shape
         if min(h, w) < self.least:
-            raise SettingError(f"features = {self.name!r} needs images of at least {self.least} pixels; these are {h} x {w}")
+            raise SettingError(f"features = {self.name!r} needs images of at least {self.least} pixels; these are {size_text((h, w))}")
         shown = images.reshape(n * c, 1, h, w) if self.network.channels == 1 else images.expand(n, self.network.channels, h, w)
         return self.network.layers(shown)
 

@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, Planes, Scalar
+from sfumato.core.image import Images, Maps, Planes, Scalar, size_text
 from sfumato.core.settings import Range, settings
 from sfumato.models.base import Deblurs, Judged, Restores, Told
 from sfumato.nn.resample import mirror
@@ -170,7 +170,7 @@ def amplitude(made: Maps, clean: Images) -> Scalar:
 def unlike(made: Maps, clean: Images) -> Scalar:
     """1 - SSIM, mean over images, in [0, 2]. Raises SettingError for images under 11 pixels."""
     if min(clean.shape[2:]) < WINDOW:
-        raise SettingError(f"ssim needs images of at least {WINDOW} pixels; these are {clean.shape[2]} x {clean.shape[3]}")
+        raise SettingError(f"ssim needs images of at least {WINDOW} pixels; these are {size_text(clean.shape[2:])}")
     with torch.autocast(made.device.type, enabled=False):
         return 1 - similarity(made.float(), clean.float())[0].mean()
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.core.image import size_text
 from sfumato.models import MODELS
 from sfumato.store.found import Found, built
 from sfumato.store.pickles import Network, Snapshot
@@ -58,7 +59,7 @@ def _converted(snapshot: Snapshot, path: Path) -> Found:
     if judge is not None:
         facts, weights = _discriminator(judge, config, path)
         config, state = dataclasses.replace(config, **facts), state | weights
-    size, labels = f"{config.size[0]} x {config.size[1]}", f", {config.classes} classes" if config.classes else ""
+    size, labels = size_text(config.size), f", {config.classes} classes" if config.classes else ""
     parts = f"{'generator and discriminator' if judge else 'generator'}, {size}, {config.channels} channels{labels}"
     found = Found(layout=f"StyleGAN2 ({snapshot.kind}), {parts}", config=config, state=state)
     if "mapping.w_avg" in painter.tensors:

@@ -55,6 +55,8 @@ _ENDINGS = (
     (r"\.t7$", "a network of the Torch that was written in Lua", "import the PyTorch weights of the same network"),
 )
 """How the names of files end that have no first bytes of their own."""
+_UNKNOWN = ("a file of no known kind", "give a .safetensors, or what torch.save wrote (.pth, .pt, .pkl); if it should be one, get it again")
+"""What begins neither as a file of weights does nor as another kind that is known."""
 _ZIPS = (
     (rb"model\.weights\.h5", "a network of Keras", _RESAVE),
     (rb"\.npyPK|\.npy", "a NumPy archive", _RESAVE),
@@ -146,7 +148,7 @@ def named(path: Path) -> str:
     else:
         fits = ((what, todo) for pattern, what, todo in FORMATS if re.match(pattern, head, re.DOTALL | re.IGNORECASE))
         ends = ((what, todo) for pattern, what, todo in _ENDINGS if re.search(pattern, path.name))
-        found = next(fits, None) or next(ends, None)
+        found = next(fits, None) or next(ends, None) or _UNKNOWN
     return f"is {found[0]}, and no weights that can be read; {found[1]}" if found else ""
 
 

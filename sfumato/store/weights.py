@@ -1,5 +1,6 @@
 """Models by name: the ones that come with the toolkit, any file or run folder of one's own, and some that others published."""
 
+import os
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,18 @@ def find(which: str | Path) -> Path:
     if path.is_file():
         return path
     raise UnknownNameError(f"no model {str(which)!r}{suggest(str(which), known)}; give a run folder, a file, or one of {', '.join(known)}")
+
+
+def short_name(which: str | Path) -> str:
+    """What results of a model are called after: its own name, or that of the run folder in which its file lies.
+
+    >>> short_name("digits"), short_name("runs/cats/"), short_name("runs/cats/model.safetensors"), short_name("old/dncnn.safetensors")
+    ('digits', 'cats', 'cats', 'dncnn')
+    """
+    path = Path(os.path.abspath(Path(which).expanduser()))
+    if path.name == "model.safetensors":
+        path = path.parent
+    return path.name.removesuffix(".safetensors") or "model"
 
 
 def load(which: str | Path) -> Any:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from torch import nn
 
+from sfumato.core.image import size_text
 from sfumato.core.pace import clock
 from sfumato.train.log import Row, Watch
 from sfumato.train.settings import TrainSettings, repairs
@@ -20,7 +21,7 @@ SHOWN = (
     ("validation/accuracy", "held out {:.1%}"),
     ("elbo/nats", "{:.1f} nats"),
     ("validation/nats", "held out {:.1f} nats"),
-    ("discriminator/told_apart", "told apart {:.0%}"),
+    ("discriminator/told_apart", "discriminator right {:.0%}"),
     ("generator/diversity", "diversity {:.2f}"),
     ("pulse/diversity_within", "within classes {:.2f}"),
 )
@@ -43,7 +44,7 @@ class ProgressLine(Watch):
     def start(self, settings: TrainSettings, model: nn.Module, seen: int, device: torch.device, precision: str) -> None:
         weights = sum(w.numel() for w in model.parameters())
         repairs_any = repairs(settings)
-        size = f"squares of {settings.patch}" if settings.patch else "pictures" if repairs_any else "x".join(map(str, settings.model.size))
+        size = f"squares of {settings.patch}" if settings.patch else "pictures" if repairs_any else size_text(settings.model.size)
         classes = "" if repairs_any else f", {settings.model.classes or 'no'} classes"
         going_on = ", complete" if seen >= settings.images else f", going on after {seen:,}" if seen else ""
         self.console.print(

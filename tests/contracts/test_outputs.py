@@ -4,6 +4,7 @@ import ast
 import inspect
 import re
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 from PIL import Image
@@ -12,6 +13,7 @@ from torch import nn
 import sfumato as sf
 from sfumato import cli
 from sfumato.cli import dreaming, editing
+from sfumato.cli.verbs import File, Model, Pictures
 from sfumato.core import flags
 from sfumato.core.errors import SfumatoError
 from sfumato.jobs.remedy import Request
@@ -74,8 +76,8 @@ def no_network(monkeypatch, tmp_path):
         Image.new("RGB", (16, 16), (50 * i, 30, 60)).save(f"photos/{'abcd'[i]}.png")
     frames = [Image.new("RGB", (16, 16), (shade, 0, 0)) for shade in (0, 200)]
     frames[0].save("moving.gif", save_all=True, append_images=frames[1:])
-    for name in ("film.mp4", "weights.pth", "edit.json"):
-        Path(name).write_bytes(b"never read")
+    for name in ("film.mp4", "weights.pth", "edit.json", "directions.safetensors", "own.safetensors", "own.json"):
+        Path(name).write_bytes(b"\x80never read")
 
     def never(*_, **__):
         raise AssertionError("a network was built, loaded or run before --out was checked")
@@ -139,6 +141,13 @@ def test_an_ending_that_cannot_be_written_is_told_first(call, no_network, capsys
 
 
 @pytest.mark.parametrize("call", EVERY, ids=" ".join)
+@pytest.mark.parametrize("name", ["sheet.txt", "sheet.zip", "sheet.pth"])
+def test_a_name_with_the_ending_of_another_kind_of_file_becomes_no_folder(name, call, no_network, capsys):
+    assert name in refused(capsys, *call, "--out", name)
+    assert not (no_network / name).exists()
+
+
+@pytest.mark.parametrize("call", EVERY, ids=" ".join)
 def test_a_file_of_somebody_else_is_told_first_and_stays(call, no_network, capsys):
     out = no_network / ending(call)
     inside = {"generate": "grid.png", "audit": "audit.json", "demo": "index.html", "train": "log.jsonl", "dream": "00000.png"}
@@ -158,6 +167,110 @@ def test_what_is_read_is_not_written_over_whatever_is_said(call, no_network, cap
     out = {"project": "photo.safetensors"}.get(call[0], read)
     refused(capsys, *call, "--out", out, *([] if call[0] == "train" else ["--overwrite"]))
     assert Path(read).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (("audit", "digits"), "digits-audit/audit.json"),
+        (("audit", "runs/v1.5"), "v1.5-audit/nearest.png"),
+        (("audit", "runs/v1.5/model.safetensors"), "v1.5-audit/nearest.png"),
+        (("features", "runs/v1.5/model.safetensors", "--layer", "conv"), "v1.5-conv.png"),
+    ],
+)
+def test_results_of_one_model_are_not_called_as_those_of_another(call, named, no_network, capsys):
+    """Of what somebody else wrote under the name that is taken by default, the name is told."""
+    for path in (Path("runs/v1.5/model.safetensors"), Path(named)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("precious")
+    assert f"{named} is there already" in refused(capsys, *call)
+
+
+READS = {
+    "generate": {"model": ("gone",)},
+    "interpolate": {"model": ("gone",)},
+    "mix": {"model": ("gone",)},
+    "project": {"model": ("gone", "photo.png"), "picture": ("digits", "gone"), "features": ("digits", "photo.png", "--features", "gone")},
+    "directions": {
+        "model": ("gone",),
+        "features": ("digits", "--examples", "photos", "photos", "--features", "gone"),
+        "examples": ("digits", "--examples", "photos", "gone"),
+    },
+    "edit": {
+        "model": ("gone", "--moves", "0=1"),
+        "directions": ("digits", "--moves", "0=1", "--directions", "gone"),
+        "styles": ("digits", "--moves", "0=1", "--directions", "own.safetensors", "--styles", "gone"),
+        "replay": ("digits", "--replay", "gone"),
+    },
+    "drag": {
+        "model": ("gone", "--points", "1,1:2,2"),
+        "styles": ("digits", "--points", "1,1:2,2", "--styles", "gone"),
+        "mask": ("digits", "--points", "1,1:2,2", "--mask", "gone"),
+    },
+    "dream": {
+        "pictures": ("gone",),
+        "network": ("photo.png", "--network", "gone"),
+        "guide": ("photo.png", "--guide", "gone"),
+        "through": ("--through", "gone"),
+        "mask": ("photo.png", "--mask", "gone"),
+        "replay": ("photo.png", "--replay", "gone"),
+        "layers": ("--layers", "gone"),
+    },
+    "features": {"network": ("gone",)},
+    "evaluate": {
+        "model": ("gone",),
+        "data": ("digits", "--data", "gone"),
+        "features": ("digits", "--features", "gone"),
+        "compare": ("digits", "--compare", "gone"),
+    },
+    "audit": {"model": ("gone",), "data": ("digits", "--data", "gone"), "features": ("digits", "--features", "gone")},
+    "restore": {
+        "pictures": ("gone",),
+        "model": ("photo.png", "--model", "gone"),
+        "mask": ("photo.png", "--task", "inpaint", "--mask", "gone"),
+    },
+    "import": {"file": ("gone",)},
+}
+"""For each verb what it reads, by the name of the parameter, and a call in which that is the one thing that is not there."""
+WRITTEN = {"out", "preview", "runs"}
+NAMED = {"data", "features", "compare", "network", "through", "examples"}
+"""Parameters whose values are texts, and name something that is read."""
+
+
+def test_everything_that_verbs_read_is_in_the_list():
+    functions = [cli.demo, cli.generate, cli.evaluate, cli.audit, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS]
+    for function in functions:
+        hints = get_type_hints(function, include_extras=True)
+        placed = {name for name, kind in hints.items() if kind in (Model, File, Pictures) or Path in (kind, *get_args(kind))}
+        expected = (placed | (NAMED & hints.keys())) - WRITTEN
+        listed = READS.get(function.__name__.rstrip("_"), {}).keys()
+        assert expected <= listed, f"{function.__name__}: {expected - listed}"
+
+
+@pytest.mark.parametrize(("verb", "name"), [(verb, name) for verb, calls in READS.items() for name in calls])
+def test_what_is_read_and_not_there_is_told_first(verb, name, no_network, capsys):
+    before = sorted(no_network.rglob("*"))
+    assert "gone" in refused(capsys, verb, *READS[verb][name])
+    assert sorted(no_network.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("out", "call"),
+    [
+        ("own.safetensors", ("project", "digits", "photo.png", "--features", "own.safetensors")),
+        ("own.safetensors", ("directions", "digits", "--examples", "photos", "photos", "--features", "own.safetensors")),
+        ("photo.png", ("drag", "digits", "--points", "1,1:2,2", "--mask", "photo.png")),
+        ("photo.png", ("dream", "photos/a.png", "--guide", "photo.png")),
+        ("photo.png", ("dream", "photos/a.png", "--mask", "photo.png")),
+        ("photo.png", ("dream", "--guide", "photo.png")),
+        ("own.json", ("evaluate", "digits", "--features", "own.json")),
+        ("own.json", ("evaluate", "digits", "--compare", "own.json")),
+    ],
+)
+def test_nothing_that_is_read_is_written_over_whatever_is_said(out, call, no_network, capsys):
+    before = Path(out).read_bytes()
+    assert out in refused(capsys, *call, "--out", out, "--overwrite")
+    assert Path(out).read_bytes() == before
 
 
 FUNCTIONS = {

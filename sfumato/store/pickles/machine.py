@@ -48,7 +48,7 @@ def run(stream: Stream, known: Known, fetch: Callable[[Any], Any] | None = None)
         if code == ".":
             return machine.result()
         if code not in _NAMES:
-            raise stream.source.damaged(f"byte {place} is no step of a pickle")
+            raise stream.source.damaged(f"at byte {place} its pickle is broken: no instruction has the code {ord(code)}")
         step = _STEPS.get(_NAMES[code])
         if step is None:
             raise stream.source.refuse(f"it uses the step {_NAMES[code]}, which is not among those of protocols 2 to 5 that are read")
@@ -70,7 +70,7 @@ class _Machine:
 
     def pop(self) -> Any:
         if len(self.stack) <= (self.marks[-1] if self.marks else 0):
-            raise self.source.damaged(f"at byte {self.stream.at} nothing is left to take")
+            raise self.source.damaged(f"at byte {self.stream.at} its pickle is broken: an instruction lacks its value")
         return self.stack.pop()
 
     def top(self, kind: type) -> Any:
