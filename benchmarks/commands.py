@@ -3,8 +3,8 @@
 The commands run one after another in a temporary folder, on small inputs that are made here, and with the bundled models. Of each are
 recorded the exit code and a hash of every file that it wrote: of a picture or a film its pixels, of a .safetensors its tensors, of a
 .json or .jsonl its numbers, but for those that a clock makes; of other files only that they are there. Two recordings compare only if both
-were made on one machine, with one torch. Needs no data but what is made here. Each command has a process of its own, forked from this one after
-torch was imported, which saves most of its time.
+were made on one machine, with one torch. Needs no data but what is made here. Each command has a process of its own, forked from this one
+after torch was imported, which saves most of its time: three minutes of one core in all.
 
     python -m benchmarks.commands --write before.json
     python -m benchmarks.commands --against before.json
@@ -13,6 +13,7 @@ torch was imported, which saves most of its time.
 import argparse
 import contextlib
 import hashlib
+import importlib
 import json
 import os
 import runpy
@@ -69,6 +70,7 @@ COMMANDS = (
     "generate runs/stylegan -n 3 --label b --out own",
     "interpolate digits --seeds 0 1 --steps 3 --out walk.gif",
     "interpolate digits-vae --seeds 0 1 --steps 3 --even --out walk.webp",
+    "interpolate fashion --seeds 0 1 --steps 4 --label bag --enlarge 2 --out walk.mp4",
     "mix cats --rows 0 1 --columns 2 3 --layers 0-3 --out mix.png",
     "project fashion grey/a/00.png --steps 8 --out found.safetensors",
     "directions digits --count 2 --out directions.safetensors",
@@ -81,29 +83,30 @@ COMMANDS = (
     "generate nobody --out none",
     # Dreams.
     "dream scenes/0.png --network eurosat-classifier --steps 2 --octaves 2 --precision fp32 --out dream.png",
-    "dream --network eurosat-classifier --steps 4 --size 32 -n 2 --precision fp32 --out dreams",
+    "dream --network eurosat-classifier --steps 4 --size 32 --n 2 --precision fp32 --out dreams",
     "dream --network eurosat-classifier --label 1 --through eurosat --steps 3 --precision fp32 --out through.png",
     "dream scenes/0.png --replay dream.png --out dreamt-again.png",
     "features digits-classifier --channels 0 1 --steps 4 --out atlas.png",
     # Measuring.
     "evaluate digits --data grey --features digits-classifier --count 64 --whole --out digits-figures.json",
     "evaluate digits-vae --data grey --features digits-classifier --count 64 --samples 4 --images 4 --whole --out vae-figures.json",
-    "evaluate digits-classifier --data grey --out classifier-figures.json",
+    "evaluate runs/digits-classifier --data grey --out classifier-figures.json",
     "evaluate restore --restore noise:25 --data scenes --out restore-figures.json",
     "evaluate median --restore salt-and-pepper:30 --data scenes --out median-figures.json",
     "audit digits --data grey --features digits-classifier --count 64 --out audit",
     # Repair.
     "restore damaged --out restored",
     "restore damaged --out restored",
-    "restore damaged/noisy.png --task denoise --noise 25 --strength 0.8 --ensemble 4 --out denoised.png",
-    "restore damaged/blurred.png --task deblur --blur gaussian:1.5 --out deblurred.png",
+    "restore damaged/noisy.png --task denoise --strength 0.8 --ensemble 4 --out denoised.png",
+    "restore damaged/blurred.png --task deblur --blur gaussian:1.5 --noise 2 --out deblurred.png",
     "restore damaged/holes.png --task inpaint --mask mask.png --out filled.png",
-    "restore damaged/holes.png --task inpaint --find dead-pixels --method telea --out found.png",
+    "restore damaged/holes.png --task inpaint --find dead-pixels --method telea --out flaws.png",
     "restore damaged/rough.jpg --task jpeg --out smooth.png",
     "restore scenes/0.png scenes/1.png --task upscale --scale 2 --out larger",
-    "restore scenes/0.png --task upscale --scale 4 --memory 60MB --out largest.png",
+    "restore scenes/0.png --task upscale --scale 4 --memory 1GB --out largest.png",
     "restore damaged/noisy.png --model runs/restore --out own-model.png",
-    "restore damaged/noisy.png --method non-local-means --out classical.png",
+    "restore damaged/noisy.png --method non-local-means --noise 25 --out classical.png",
+    "restore walk.mp4 --task denoise --out film.mp4",
     "restore damaged/missing.png --out none.png",
     # Others' weights, lists, help.
     "import theirs.pth --out imported.safetensors",
@@ -116,6 +119,8 @@ COMMANDS = (
 
 CLOCK = ("seconds", "minutes", "elapsed", "images_per_second", "seconds_left", "pace", "format")
 """Numbers in files that a clock makes, or that count how a file is written and not what it says."""
+PRELOADED = ("sfumato", "torch.utils.tensorboard", "tyro")
+"""sfumato before torch: it says how threads are to wait."""
 PICTURES = (".png", ".jpg", ".gif", ".webp", ".tif")
 
 
@@ -140,10 +145,8 @@ def recorded(folder: Path, only: str = "") -> list[dict[str, Any]]:
     home = folder / ".home"
     # One thread, no accelerator, and nothing that this machine remembers of earlier runs.
     os.environ |= {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "HOME": str(home), "XDG_CACHE_HOME": str(home), "COLUMNS": "120"}
-    import sfumato  # noqa: F401  before torch: it says how threads are to wait
-    import torch.utils.tensorboard
-    import tyro  # noqa: F401
-
+    for module in PRELOADED:
+        importlib.import_module(module)
     make_inputs(folder)
     chosen = COMMANDS[: 1 + max((i for i, command in enumerate(COMMANDS) if only in command), default=-1)]
     there, record = stamps(folder), []
@@ -153,8 +156,8 @@ def recorded(folder: Path, only: str = "") -> list[dict[str, Any]]:
         files = {name: content(folder / name) for name, stamp in sorted(now.items()) if there.get(name) != stamp}
         there = now
         print(f"[{number}/{len(chosen)}] {seconds:4.1f} s  {code}  {len(files):3} files  sfumato {command}", flush=True)
-        if code not in (0, 2):
-            print((home / "said").read_text(encoding="utf-8")[-3000:])
+        if code:
+            print((home / "said").read_text(encoding="utf-8")[-3000 if code != 2 else -200 :].strip())
         record.append({"command": command, "code": code, "files": files})
     return record
 
@@ -217,6 +220,12 @@ def content(path: Path) -> str:
         with Image.open(path) as picture:
             for frame in ImageSequence.Iterator(picture):
                 digest.update(f"{frame.mode}{frame.size}".encode() + frame.tobytes())
+    elif ending == ".mp4":
+        import av
+
+        with av.open(str(path)) as film:
+            for frame in film.decode(video=0):
+                digest.update(frame.to_ndarray(format="rgb24").tobytes())
     elif ending == ".safetensors":
         # By value alone, so that a tensor may be called otherwise.
         for part in sorted(tensor_hashes(path.read_bytes())):

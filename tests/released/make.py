@@ -87,7 +87,9 @@ def write_models(folder: Path) -> None:
                 noise = torch.randn(weights.numel())
                 # A pattern that comes again and again takes no room in a packed file.
                 noise = noise[:64].repeat(weights.numel() // 64 + 1)[: weights.numel()] if large else noise
-                weights.copy_(weights.abs().mean() * noise.reshape(weights.shape) if large else weights + 0.1 * noise.reshape(weights.shape))
+                weights.copy_(
+                    weights.abs().mean() * noise.reshape(weights.shape) if large else weights + 0.1 * noise.reshape(weights.shape)
+                )
             if name == "lpips":
                 for weights in network.weights:
                     weights.abs_()
@@ -95,7 +97,9 @@ def write_models(folder: Path) -> None:
         path = folder / f"{name}.safetensors"
         checkpoint.save(path, network, config, card)
         given, said = questions(checkpoint.load(path))
-        np.savez_compressed(path.with_suffix(".npz"), **{f"in.{k}": v for k, v in given.items()}, **{f"out.{k}": v for k, v in said.items()})
+        np.savez_compressed(
+            path.with_suffix(".npz"), **{f"in.{k}": v for k, v in given.items()}, **{f"out.{k}": v for k, v in said.items()}
+        )
         if large:
             path.with_suffix(".safetensors.xz").write_bytes(lzma.compress(path.read_bytes(), preset=9))
             path.unlink()
@@ -149,7 +153,9 @@ RUNS = {
     "restore": "train restore-grey --patch 0 --model.width 4 --model.encoder 1 --model.middle 1 --model.decoder 1",
     "classifier": "train classifier --validation 0.25 --model.widths 4 6 --model.hidden 5",
 }
-SHORT = "--images 96 --batch 8 --seed 5 --lr 0.003 --lr-warmup 16 --ema 40 --precision fp32 --log-every 16 --sample-every 48 --save-every 32"
+SHORT = (
+    "--images 96 --batch 8 --seed 5 --lr 0.003 --lr-warmup 16 --ema 40 --precision fp32 --log-every 16 --sample-every 48 --save-every 32"
+)
 STOPPED = 6
 """Steps, of 12, after which each run was stopped."""
 

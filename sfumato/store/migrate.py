@@ -1,0 +1,57 @@
+"""Headers and settings in files of earlier versions, brought to the form of this one.
+
+| format | since | what changed |
+|---|---|---|
+| 1 | 0.1 | a branch of settings names its source file: `"is": "models/dncnn"` |
+| 2 | 0.2 | a branch of settings names its family by an id that never changes: `"is": "dncnn"` |
+
+A new format is a row here, a step below, and files that the version before wrote, in `tests/released`. Steps are never changed again.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from sfumato.core.errors import FormatError
+from sfumato.core.registry import FORMAT_1
+from sfumato.core.text import quoted
+
+FORMAT = 2
+"""What this version writes."""
+
+Tree = dict[str, Any]
+
+
+def upgraded(header: Tree) -> Tree:
+    """A header, or a tree of settings, of any format until now, as this version writes it. `header` itself stays as it is.
+
+    Raises FormatError if it has no format, or one of a later version.
+    """
+    version = header.get("format")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise FormatError(f"has no format that can be read ({quoted(version)})")
+    if version > FORMAT:
+        raise FormatError(f"was written by a newer Sfumato (format {quoted(version)}; this version reads up to {FORMAT}): update Sfumato")
+    for step in range(version, FORMAT):
+        header = _STEPS[step](header)
+    return {**header, "format": FORMAT}
+
+
+def upgraded_settings(tree: Tree) -> Tree:
+    """The settings in a run's `settings.json`, as `core.settings.parse` takes them. Raises FormatError as `upgraded` does."""
+    # Format 1 did not say its number there.
+    return {name: value for name, value in upgraded({"format": 1, **tree}).items() if name != "format"}
+
+
+def _by_id(value: Any) -> Any:
+    """From 1 to 2: ids instead of places of source files, however deep."""
+    if isinstance(value, list | tuple):
+        return [_by_id(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    tree = {name: _by_id(each) for name, each in value.items()}
+    family = tree.get("is")
+    return tree | {"is": FORMAT_1[family]} if isinstance(family, str) and family in FORMAT_1 else tree
+
+
+_STEPS: dict[int, Callable[[Tree], Tree]] = {1: _by_id}
+"""From each format to the next."""
