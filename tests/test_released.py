@@ -128,7 +128,7 @@ def test_the_settings_of_a_run_of_then_are_written_in_the_form_of_now(run):
 def read_settings_of(tree):
     from sfumato.core.settings import parse
 
-    return parse(migrate.upgraded_settings({"format": migrate.FORMAT, **tree}))
+    return parse(migrate.upgraded_tree({"format": migrate.FORMAT, **tree}))
 
 
 def pixels(path):

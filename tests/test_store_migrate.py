@@ -8,10 +8,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfumato.core.errors import CheckpointError, FormatError
+from sfumato.core.errors import CheckpointError, FormatError, SettingError
+from sfumato.jobs.dream_files import replayed
+from sfumato.jobs.edit import replay
 from sfumato.models import MODELS
 from sfumato.store import checkpoint
-from sfumato.store.migrate import FORMAT, upgraded, upgraded_settings
+from sfumato.store.migrate import FORMAT, upgraded, upgraded_tree
 from sfumato.train.folder import earlier_settings, read_settings, write_settings
 
 OLD = {
@@ -68,7 +70,7 @@ def test_what_is_no_format_is_refused(version):
 
 def test_settings_of_format_1_had_no_number():
     tree = {"is": "train/settings", "lr": 0.1}
-    assert upgraded_settings(tree) == upgraded_settings({"format": 1, **tree}) == {"is": "training", "lr": 0.1}
+    assert upgraded_tree(tree) == upgraded_tree({"format": 1, **tree}) == {"is": "training", "lr": 0.1}
 
 
 def test_a_model_of_format_1_is_loaded(tmp_path):
@@ -98,3 +100,12 @@ def test_the_settings_of_a_run_say_their_format_and_those_of_a_later_version_are
     path.write_text(json.dumps({**json.loads(path.read_text()), "format": FORMAT + 1}))
     with pytest.raises(CheckpointError, match="was written by a newer Sfumato"):
         earlier_settings(tmp_path)
+
+
+@pytest.mark.parametrize("read", ["edit", "dream"])
+def test_an_edit_or_a_dream_of_a_later_version_is_refused_in_one_line(read, tmp_path, untrained):
+    tree = {"is": "sfumato edit"} if read == "edit" else {"network": "squeezenet", "dream": {}}
+    (tmp_path / "told.json").write_text(json.dumps({"format": FORMAT + 1, **tree}))
+    with pytest.raises((SettingError, CheckpointError), match="was written by a newer Sfumato") as told:
+        replay(untrained("dcgan"), tmp_path / "told.json") if read == "edit" else replayed(tmp_path / "told.json")
+    assert "\n" not in str(told.value)

@@ -108,7 +108,7 @@ def test_a_run_folder_holds_all_that_belongs_to_the_run(tiny, bars, tmp_path):
     loaded = checkpoint.load(run / "model.safetensors")
     assert same_weights(loaded, model)
     assert loaded.config == model.config
-    assert loaded.card["training"] == json.loads((run / "settings.json").read_text())
+    assert {"format": checkpoint.FORMAT, **loaded.card["training"]} == json.loads((run / "settings.json").read_text())
 
 
 def test_the_log_has_a_line_at_every_multiple_and_one_at_the_end(tiny, bars, tmp_path):

@@ -1,9 +1,9 @@
-"""Headers and settings in files of earlier versions, brought to the form of this one.
+"""What stands in files of earlier versions, brought to the form of this one: headers, settings of runs, edits and dreams.
 
-| format | since | what changed |
+| format | written by | what it has |
 |---|---|---|
-| 1 | 0.1 | a branch of settings names its source file: `"is": "models/dncnn"` |
-| 2 | 0.2 | a branch of settings names its family by an id that never changes: `"is": "dncnn"` |
+| 1 | 0.1.0 | a branch of settings names its source file: `"is": "models/dncnn"` |
+| 2 | later versions | it names its family by an id that never changes: `"is": "dncnn"`; settings, edits and dreams say their format |
 
 A new format is a row here, a step below, and files that the version before wrote, in `tests/released`. Steps are never changed again.
 """
@@ -36,9 +36,8 @@ def upgraded(header: Tree) -> Tree:
     return {**header, "format": FORMAT}
 
 
-def upgraded_settings(tree: Tree) -> Tree:
-    """The settings in a run's `settings.json`, as `core.settings.parse` takes them. Raises FormatError as `upgraded` does."""
-    # Format 1 did not say its number there.
+def upgraded_tree(tree: Tree) -> Tree:
+    """As `upgraded`, for JSON that did not say its format in format 1: settings of runs, edits, dreams. The result has no `format`."""
     return {name: value for name, value in upgraded({"format": 1, **tree}).items() if name != "format"}
 
 

@@ -10,7 +10,7 @@ from sfumato.core import settings as trees
 from sfumato.core.errors import CheckpointError, FormatError, SettingError
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.store import checkpoint
-from sfumato.store.migrate import FORMAT, upgraded_settings
+from sfumato.store.migrate import FORMAT, upgraded_tree
 from sfumato.train.care import Care
 from sfumato.train.settings import TrainSettings, named
 from sfumato.train.stored import State
@@ -23,7 +23,7 @@ def state_file(run: Path, name: str = "state") -> Path:
 
 def read_settings(path: Path) -> TrainSettings:
     """The settings in the file of a run, of this version or an earlier one. Raises SettingError, UnknownNameError or FormatError."""
-    settings = trees.parse(upgraded_settings(schema.read(path, dict[str, Any])))
+    settings = trees.parse(upgraded_tree(schema.read(path, dict[str, Any])))
     if not isinstance(settings, TrainSettings):
         raise FormatError("these are not the settings of a run")
     return settings
