@@ -98,6 +98,21 @@ def asked(network, question, given):
 
 
 @pytest.mark.parametrize("answers", MODELS, ids=called)
+def test_a_network_of_then_is_known_by_the_same_hash(answers, tmp_path):
+    hashes = json.loads((answers.parent / "hashes.json").read_text())
+    assert weights_hash(checkpoint.load(model_file(answers, tmp_path))) == hashes[answers.stem], (
+        "edits, directions and dreams of this network would no longer be taken: give a class that was renamed `hashed_as`"
+    )
+
+
+def test_a_class_that_was_renamed_keeps_the_name_by_which_it_is_hashed():
+    new = type("New", (torch.nn.Linear,), {"hashed_as": "Linear"})(2, 2)
+    old = torch.nn.Linear(2, 2)
+    old.load_state_dict(new.state_dict())
+    assert weights_hash(new) == weights_hash(old)
+
+
+@pytest.mark.parametrize("answers", MODELS, ids=called)
 def test_a_model_of_then_that_is_saved_now_is_the_same_network(answers, tmp_path):
     old = checkpoint.load(model_file(answers, tmp_path))
     checkpoint.save(tmp_path / "new.safetensors", old, old.config, old.card)

@@ -80,7 +80,7 @@ class Registry:
         yield from self.modules
 
     def _add(self, module: str, entry: str) -> None:
-        family = getattr(importlib.import_module(module), entry, None)
+        family: Any = getattr(importlib.import_module(module), entry, None)
         if (name := getattr(family, "id", None)) is not None and self._classes.setdefault(name, family) is not family:
             raise _taken(name, self._classes[name])
 

@@ -132,7 +132,7 @@ def replay(model: str | Path | nn.Module, path: Path, *, styles: Path | None = N
     """
     network = sampler(model).to(runtime.device(device))
     try:
-        told: Told = schema.checked(upgraded_tree(schema.read(path, dict[str, Any])), Told, str(path))
+        told: dict[str, Any] = schema.checked(upgraded_tree(schema.read(path, dict[str, Any])), Told, str(path))
         start: dict[str, Any] = told["start"]
         if "styles" not in start and "seed" not in start:
             raise FormatError(f"{path}: its start has neither a seed nor styles")

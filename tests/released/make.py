@@ -8,6 +8,7 @@ anew, also where this script no longer runs. What a later version writes in anot
 | what | is |
 |---|---|
 | models/FAMILY.safetensors | a network of each family, with random weights; .xz where it is large, with weights that pack well |
+| models/hashes.json | by what directions, styles, edits and dreams know each network |
 | models/FAMILY.npz | what it was given (`in.*`) and what it answered (`out.*`), by the name of the question |
 | runs/NAME | a run stopped half way, with the command that began it and how large each tensor is when it is done, in runs/expected.json |
 | edits/ | directions, styles of a picture, edits, a drag and generated images of models/stylegan.safetensors, with their ledger |
@@ -32,6 +33,7 @@ import torch
 from PIL import Image
 
 from sfumato.cli import main
+from sfumato.metrics.features import weights_hash
 from sfumato.models import MODELS
 from sfumato.models.base import Adversarial, Classifies, Compares, Deblurs, Describes, Encodes, Judged, Layered, Named, Restores, Samples
 from sfumato.store import checkpoint
@@ -78,6 +80,7 @@ def families() -> dict[str, Any]:
 
 
 def write_models(folder: Path) -> None:
+    hashes = {}
     for number, (name, config) in enumerate(families().items()):
         torch.manual_seed(number)
         network = config.build().eval()
@@ -96,6 +99,7 @@ def write_models(folder: Path) -> None:
         card = {"made_with": "sfumato 0.1.0", "data": {"name": "drawn", "images": 8, "classes": ["round", "square"]}, "metrics": []}
         path = folder / f"{name}.safetensors"
         checkpoint.save(path, network, config, card)
+        hashes[name] = weights_hash(checkpoint.load(path))
         given, said = questions(checkpoint.load(path))
         np.savez_compressed(
             path.with_suffix(".npz"), **{f"in.{k}": v for k, v in given.items()}, **{f"out.{k}": v for k, v in said.items()}
@@ -103,6 +107,7 @@ def write_models(folder: Path) -> None:
         if large:
             path.with_suffix(".safetensors.xz").write_bytes(lzma.compress(path.read_bytes(), preset=9))
             path.unlink()
+    (folder / "hashes.json").write_text(json.dumps(hashes, indent=1) + "\n")
 
 
 def questions(net: Any) -> tuple[dict[str, Any], dict[str, Any]]:
