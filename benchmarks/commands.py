@@ -4,7 +4,8 @@ The commands run one after another in a temporary folder, on small inputs that a
 recorded the exit code and a hash of every file that it wrote: of a picture its pixels, of a .safetensors its tensors, of a .json or .jsonl
 its numbers, but for those that a clock makes, of an .mp4 the sizes and times of its frames; of other files only that they are there. Two
 recordings compare only if both were made on one machine, with one torch. Needs no data but what is made here. Each command has a process
-of its own, forked from this one after torch was imported, which saves most of its time: three minutes of one core in all.
+of its own, forked from this one after torch was imported, which saves most of its time: three minutes of one core in all. `demo` is left
+out, for the clock decides how long it trains.
 
     python -m benchmarks.commands --write before.json
     python -m benchmarks.commands --against before.json
