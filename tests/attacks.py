@@ -62,7 +62,7 @@ CARD = {
     "name": "glyphs",
     "licence": "CC0",
     "data": {"name": "pictures", "images": 64, "classes": ["cat", "dog"], "terms": "own", "sha256": "0" * 64},
-    "training": {"is": "train/settings", "data": "pictures", "crop": "centre"},
+    "training": {"is": "training", "data": "pictures", "crop": "centre"},
     "images_seen": 4000,
     "minutes": 1.5,
     "metrics": [

@@ -11,7 +11,7 @@ WRITTEN = {DEEP: "[" * 100_000 + "]" * 100_000, LONG_NUMBER: "9" * 5000, HUGE: "
 HOSTILE = "x/../../../victim\x1b[2J\x1b]0;owned\x07\u202e\x00\r"
 ODD = (
     None, True, False, 0, -1, 1, 2**31, 2**63, 2**64, 10**30, 0.5, -0.0, 1e308, 1e-320, float("nan"), float("inf"), float("-inf"), "",
-    "0", "nan", "\udcff", HOSTILE, "/dev/zero", "x" * 100_000, [], {}, [[]], [None], [0] * 1000, {"": 0}, {"is": "models/vae"}, DEEP,
+    "0", "nan", "\udcff", HOSTILE, "/dev/zero", "x" * 100_000, [], {}, [[]], [None], [0] * 1000, {"": 0}, {"is": "vae"}, DEEP,
     LONG_NUMBER, HUGE,
 )  # fmt: skip
 

@@ -14,10 +14,12 @@ import torch
 from PIL import Image
 
 import sfumato as sf
+from benchmarks.commands import COMMANDS
 from sfumato.cli import main
 from sfumato.cli.verbs import machine, verbs
 from sfumato.data.decode import facts
 from sfumato.jobs.models import list_models
+from sfumato.recipes import RECIPES
 from sfumato.store import checkpoint, weights
 
 
@@ -59,6 +61,12 @@ def test_a_picture_just_small_enough_is_read_without_a_word(tmp_path):
         warnings.simplefilter("error")
         with machine(1):
             assert facts(tmp_path / "large.png", "large.png").size == (9800, 9800)
+
+
+def test_the_recorded_commands_are_of_every_verb_and_every_recipe():
+    begun = [command.split() for command in COMMANDS]
+    assert set(verbs) - {words[0] for words in begun} == {"demo"}
+    assert set(RECIPES) - {words[1] for words in begun if words[0] == "train"} == set()
 
 
 SMALL = ("--images", "32", "--batch", "8", "--model.width", "4", "--model.discriminator-width", "4", "--threads", "1")

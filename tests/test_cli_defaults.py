@@ -36,7 +36,7 @@ def test_a_run_of_another_network_is_none_to_go_on_with(name, begun):
     assert defaults.continued(recipe(name), begun) == recipe(name)
 
 
-@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"is": "train/settings", "model": 3}', '{"is": "models/vae"}'])
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"is": "training", "model": 3}', '{"is": "vae"}'])
 def test_what_is_no_run_changes_nothing(content, tmp_path):
     (tmp_path / "settings.json").write_text(content)
     assert defaults.continued(recipe("dcgan"), tmp_path) == recipe("dcgan")

@@ -112,15 +112,15 @@ def test_an_override_is_checked_like_any_value():
         override(Outer(), "count=many")
 
 
-def test_a_tree_names_the_file_of_each_branch(run):
+def test_a_tree_names_the_family_of_each_branch(run):
     tree = dump(run)
-    assert tree["is"] == "train/settings"
-    assert tree["model"]["is"] == "models/dcgan"
-    assert tree["augment"]["is"] == "data/augment"
+    assert tree["is"] == "training"
+    assert tree["model"]["is"] == "dcgan"
+    assert tree["augment"]["is"] == "augment"
 
 
 @pytest.mark.parametrize(
-    "kind", ["os/path", "jobs/demo", "models/../core", "models/os", "models/base", "", None, "data/files", "train/loop"]
+    "kind", ["os/path", "jobs/demo", "models/../core", "os", "base", "", None, 7, [], "data/files", "train/loop", "sfumato.models.dcgan"]
 )
 def test_a_file_can_name_nothing_but_settings_of_the_package(kind, run):
     with pytest.raises(UnknownNameError):

@@ -30,7 +30,7 @@ def rewrite(path, **header):
 def test_the_header_can_be_read_without_the_weights(model):
     header = checkpoint.read_header(model)
     assert header["card"] == {"note": "é"}
-    assert header["model"]["is"] == "models/classifier"
+    assert header["model"]["is"] == "classifier"
     assert header["format"] == checkpoint.FORMAT
 
 
@@ -44,20 +44,20 @@ def test_any_other_safetensors_reader_can_read_it(model):
     "settings",
     [
         {"is": "os/system"},
-        {"is": "models/nothing"},
+        {"is": "nothing"},
         {"is": "jobs/demo"},
-        {"is": "data/augment"},
+        {"is": "augment"},
         {"is": "data/files"},
-        {"is": "train/settings"},
-        {"is": "models/classifier"},
-        {"is": "models/classifier", "widht": 3},
-        {"is": "models/classifier", "size": [0, 8], "channels": 1, "classes": 2},
-        {"is": "models/classifier", "size": [8, 8], "channels": 10**6, "classes": 2},
+        {"is": "training"},
+        {"is": "classifier"},
+        {"is": "classifier", "widht": 3},
+        {"is": "classifier", "size": [0, 8], "channels": 1, "classes": 2},
+        {"is": "classifier", "size": [8, 8], "channels": 10**6, "classes": 2},
         {},
         [],
         None,
         7,
-        "models/classifier",
+        "classifier",
     ],
 )
 def test_settings_that_are_not_usable_are_refused_in_one_line(settings, model):

@@ -271,7 +271,7 @@ def test_a_place_that_cannot_be_a_folder_is_named_before_training(tiny, bars, tm
 
 def test_what_has_no_effect_on_a_network_that_repairs_nothing_is_refused(tiny, bars):
     for change in ({"patch": 8}, {"degrade": noise.Config()}):
-        with pytest.raises(SettingError, match=f"{next(iter(change))} has no effect: models/classifier repairs nothing"):
+        with pytest.raises(SettingError, match=f"{next(iter(change))} has no effect: classifier repairs nothing"):
             fit(tiny("classifier", **change), data=bars, device="cpu")
 
 

@@ -4,13 +4,13 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from sfumato.core import outputs, schema
+from sfumato.core import outputs
 from sfumato.core.errors import SfumatoError
 from sfumato.core.settings import parse
 from sfumato.data.scenes import KNOWN
 from sfumato.store import checkpoint, weights
+from sfumato.train.folder import read_settings
 from sfumato.train.settings import TrainSettings
 
 
@@ -34,10 +34,10 @@ def continued(default: TrainSettings, folder: Path) -> TrainSettings:
     if not path.is_file():
         return default
     try:
-        begun = parse(schema.read(path, dict[str, Any]))
+        begun = read_settings(path)
     except SfumatoError:
         return default  # training says what is wrong
-    if not isinstance(begun, TrainSettings) or any(type(getattr(begun, name)) is not type(getattr(default, name)) for name in PARTS):
+    if any(type(getattr(begun, name)) is not type(getattr(default, name)) for name in PARTS):
         return default
     # Where the images lie the folder does not say.
     return dataclasses.replace(begun, data=default.data, keep_paths=default.keep_paths)

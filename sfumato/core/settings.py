@@ -5,8 +5,8 @@ A field says its own limits in its type, and that one line serves the check, the
     lr: Annotated[float, Range(0, 1)] = 2e-4
     '''Peak step size of the optimiser.'''
 
-On disk a tree of settings is plain JSON in which every branch says which file it belongs to (`"is": "models/vae"`).
-Reading it back looks that file up in the package's own rooms; nothing else can be named.
+A class that may stand in a file has an id, which never changes (`id = "vae"`). On disk a tree of settings is plain JSON in which every
+branch says its id (`"is": "vae"`). Reading it back looks that id up in the registry; nothing else can be named.
 """
 
 import dataclasses
@@ -17,8 +17,9 @@ import types
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
 
-from sfumato.core.catalog import Catalog, suggest
-from sfumato.core.errors import SettingError, SfumatoError, UnknownNameError
+from sfumato.core.catalog import suggest
+from sfumato.core.errors import SettingError, SfumatoError
+from sfumato.core.registry import FAMILIES
 from sfumato.core.text import quoted
 
 C = TypeVar("C")
@@ -71,8 +72,8 @@ def settings(cls: type[C]) -> type[C]:
 
 
 def family(config: Any) -> str:
-    """The room and file a settings object belongs to, such as `models/vae`."""
-    return "/".join(type(config).__module__.split(".")[1:]) or type(config).__module__
+    """The id of the family that settings belong to, such as `vae`; of settings without one, which no file may name, the module."""
+    return getattr(type(config), "id", "") or type(config).__module__
 
 
 def override(config: C, *assignments: str) -> C:
@@ -104,17 +105,14 @@ def _plain(value: Any) -> Any:
 def parse(tree: Any) -> Any:
     """The settings that `dump` wrote.
 
-    Only files in the package's own rooms can be named. Raises UnknownNameError for any other, SettingError for an unknown field, and for
-    values that cannot be.
+    Only registered families can be named. Raises UnknownNameError for any other, SettingError for an unknown field, and for values that
+    cannot be.
     """
     if isinstance(tree, list | tuple):
         return tuple(map(parse, tree))
     if not isinstance(tree, dict):
         return tree
-    room, _, name = str(tree.get("is", "")).partition("/")
-    if room not in ROOMS:
-        raise UnknownNameError(f"settings of kind {quoted(tree.get('is'))} are not ours; known rooms are {', '.join(ROOMS)}")
-    kind = Catalog(f"sfumato.{room}")[name]
+    kind = FAMILIES.find(tree.get("is"))
     values = {key: parse(value) for key, value in tree.items() if key != "is"}
     known = [field.name for field in dataclasses.fields(kind)]
     for key in values:
@@ -143,10 +141,6 @@ def lost(value: Any, place: str = "settings") -> str:
     except (SfumatoError, TypeError, ValueError):
         same = False
     return "" if same else f"{place} is a {type(value).__module__}.{type(value).__qualname__}"
-
-
-ROOMS = ("models", "objectives", "degrade", "data", "train")
-"""The rooms whose settings may appear in a file."""
 
 
 @functools.cache

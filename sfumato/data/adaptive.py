@@ -37,6 +37,7 @@ Share = Range(0, 1, "of the probability")
 
 @settings
 class Config:
+    id = "adaptive"
     target: Annotated[float, Range(0, 1)] = 0.0
     """How sure of real images the discriminator should be: their mean sign of the logit, between 0 (guesses) and 1 (never in doubt).
     The probability of the changes is steered there, up to 0.8, beyond which they begin to show in generated images; 0.6 is usual, 0

@@ -19,6 +19,7 @@ from sfumato.core.settings import Range, settings
 
 @settings
 class Config:
+    id = "augment"
     flip: Annotated[float, Range(0, 1, "probability")] = 0.0
     """Mirrors left and right. Not for digits or text."""
     turn: Annotated[float, Range(0, 1, "probability")] = 0.0

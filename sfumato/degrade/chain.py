@@ -15,6 +15,7 @@ from sfumato.degrade.base import Degraded
 
 @settings
 class Config:
+    id = "chain"
     links: tuple[Any, ...] = ()
     """The degradations."""
     chances: Annotated[tuple[float, ...], Range(0, 1, "probability")] = ()
@@ -24,7 +25,7 @@ class Config:
 
     def check(self) -> None:
         if self.chances and len(self.chances) != len(self.links):
-            raise SettingError(f"degrade/chain: {len(self.links)} links with {len(self.chances)} chances; give one chance for each link")
+            raise SettingError(f"chain: {len(self.links)} links with {len(self.chances)} chances; give one chance for each link")
 
     def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
         """Raises SettingError if a link that is not always taken changes the size."""
@@ -46,7 +47,7 @@ def _some(seen: Degraded, hit: torch.Tensor) -> Degraded:
 
 def _joined(before: Degraded, hit: torch.Tensor, after: Degraded) -> Degraded:
     if after.images.shape[1:] != before.images.shape[1:]:
-        raise SettingError("degrade/chain: a link that changes the size must have chance 1, for a batch has one size")
+        raise SettingError("chain: a link that changes the size must have chance 1, for a batch has one size")
     before = dataclasses.replace(before, blur=_wide(before.blur, after.blur.shape[1]))
     after = dataclasses.replace(after, blur=_wide(after.blur, before.blur.shape[1]))
     parts = {}

@@ -11,6 +11,7 @@ from sfumato.nn.blurs import disk
 
 @settings
 class Config:
+    id = "defocus"
     radius: Annotated[Span, Range(0, 30, "pixels")] = (2.0, 2.0)
     """Radius of the disk; below half a pixel the image stays as it is."""
 

@@ -11,6 +11,7 @@ from sfumato.nn.resample import shrink
 
 @settings
 class Config:
+    id = "downsample"
     factor: Annotated[int, Range(1, 16, "pixels become one, per side")] = 2
     """How much shorter the sides become; they are rounded up."""
     method: Literal["bicubic", "area", "nearest"] = "bicubic"

@@ -11,6 +11,7 @@ from sfumato.nn.blurs import gaussian
 
 @settings
 class Config:
+    id = "gaussian_blur"
     sigma: Annotated[Span, Range(0, 20, "pixels")] = (1.6, 1.6)
     """Standard deviation; 0 leaves the image as it is."""
     stretch: Annotated[Span, Range(1, 10)] = (1.0, 1.0)

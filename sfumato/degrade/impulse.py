@@ -10,6 +10,7 @@ from sfumato.degrade.base import Degraded, Span, colourless, ordered, spread
 
 @settings
 class Config:
+    id = "impulse"
     density: Annotated[Span, Range(0, 1, "of the pixels")] = (0.1, 0.1)
     """Share of the pixels that are hit."""
     salt: Annotated[float, Range(0, 1, "of those hit")] = 0.5

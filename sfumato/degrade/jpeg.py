@@ -16,6 +16,7 @@ from sfumato.degrade.base import Degraded, Span, ordered
 
 @settings
 class Config:
+    id = "jpeg"
     quality: Annotated[Span, Range(1, 100)] = (10.0, 95.0)
     """libjpeg's quality, drawn uniformly and rounded."""
     subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:2:0"

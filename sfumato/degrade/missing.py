@@ -23,6 +23,7 @@ _ATTEMPTS = 400
 
 @settings
 class Config:
+    id = "missing"
     kind: Kind = "pixels"
     """What is missing."""
     share: Annotated[Span, Range(0, 0.99, "of the pixels")] = (0.5, 0.5)

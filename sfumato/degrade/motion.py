@@ -11,6 +11,7 @@ from sfumato.nn.blurs import way
 
 @settings
 class Config:
+    id = "motion"
     length: Annotated[Span, Range(1, 60, "pixels")] = (9.0, 9.0)
     """Length of the way; 1 leaves the image as it is."""
     angle: Annotated[Span, Range(0, 180, "degrees")] = (0.0, 180.0)

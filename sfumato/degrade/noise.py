@@ -10,6 +10,7 @@ from sfumato.degrade.base import Degraded, Span, colourless, ordered, spread
 
 @settings
 class Config:
+    id = "noise"
     sigma: Annotated[Span, Range(0, 1, "of full scale")] = (0.098, 0.098)
     """Standard deviation, drawn uniformly; 25/255 is 0.098."""
     grey: Annotated[float, Range(0, 1, "probability")] = 0.0

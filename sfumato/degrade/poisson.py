@@ -13,6 +13,7 @@ from sfumato.degrade.base import Degraded, Span, colourless, ordered, spread
 
 @settings
 class Config:
+    id = "poisson"
     photons: Annotated[Span, Range(1, 1e6, "photons")] = (50.0, 1000.0)
     """How many a white pixel counts; drawn uniformly in its logarithm."""
 

@@ -10,5 +10,7 @@ from sfumato.degrade.base import Degraded
 
 @settings
 class Config:
+    id = "quantise"
+
     def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
         return dataclasses.replace(seen, images=to_images(to_bytes(seen.images)))

@@ -27,6 +27,7 @@ from sfumato.jobs.pictures import gather, told_apart
 from sfumato.jobs.pixels import as_images, as_pixels
 from sfumato.jobs.wishes import wish
 from sfumato.metrics.features import weights_hash
+from sfumato.store.migrate import FORMAT, Tree, upgraded_tree
 
 _BYTES = 85
 """For each pixel of a picture that is dreamed in tiles: stored, as numbers, in octaves, and what was added to it; measured."""
@@ -221,7 +222,7 @@ def keep(target: Path, picture: files.Picture, told: dict[str, Any], *, check: C
 
     `check` is called with the path and the finished file of each, before that takes its place.
     """
-    text, beside = json.dumps(told, indent=2), target.with_suffix(".json")
+    text, beside = json.dumps({"format": FORMAT, **told}, indent=2), target.with_suffix(".json")
     # The picture last: where it is, its recipe is.
     disk.write(beside, text + "\n", check=lambda made: check(beside, made))
     files.write(target, dataclasses.replace(picture, text={**picture.text, KEY: text}), check=lambda made: check(target, made))
@@ -246,7 +247,8 @@ def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
     Raises CheckpointError for a file that tells none.
     """
     try:
-        told = schema.parsed(recipe_text(path), Told, str(path)) if path.suffix.lower() == ".png" else schema.read(path, Told)
+        tree = schema.parsed(recipe_text(path), Tree, str(path)) if path.suffix.lower() == ".png" else schema.read(path, Tree)
+        told = schema.checked(upgraded_tree(tree), Told, str(path))
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told["dream"].items()}
         return told["network"], Dream(**values), told
     except (SfumatoError, TypeError) as error:
@@ -286,7 +288,7 @@ def known_again(target: Path, told: dict[str, Any]) -> bool:
     """Whether the recipe in the PNG at `target` is `told`, whatever came of it."""
     open_ = ("before", "after", "made_with")
     try:
-        there = schema.parsed(recipe_text(target), dict[str, Any], str(target))
+        there = upgraded_tree(schema.parsed(recipe_text(target), Tree, str(target)))
         wanted = json.loads(json.dumps(told))
         return {k: v for k, v in there.items() if k not in open_} == {k: v for k, v in wanted.items() if k not in open_}
     except SfumatoError:

@@ -22,6 +22,7 @@ from sfumato.jobs.generate import sampler
 from sfumato.jobs.mix import Span, span
 from sfumato.jobs.subject import Subject, shown
 from sfumato.metrics.features import weights_hash
+from sfumato.store.migrate import FORMAT, upgraded_tree
 
 KIND = "sfumato edit"
 
@@ -92,7 +93,9 @@ def save(done: Edited, out: Path, network: Any, *, start: dict[str, Any]) -> lis
     _, told = output_files(out)
     files.save_image(out, to_pixels(done.images[1:]))
     moves = [vars(move) | {"layers": list(move.layers), "vector": list(move.vector)} for move in done.moves]
-    disk.write(told, json.dumps({"is": KIND, "weights": weights_hash(network), "start": start, "moves": moves}, indent=1) + "\n")
+    disk.write(
+        told, json.dumps({"is": KIND, "format": FORMAT, "weights": weights_hash(network), "start": start, "moves": moves}, indent=1) + "\n"
+    )
     return [out, told]
 
 
@@ -131,7 +134,7 @@ def replay(model: str | Path | nn.Module, path: Path, *, styles: Path | None = N
     """
     network = sampler(model).to(runtime.device(device))
     try:
-        told = schema.read(path, Told)
+        told: dict[str, Any] = schema.checked(upgraded_tree(schema.read(path, dict[str, Any])), Told, str(path))
         start: dict[str, Any] = told["start"]
         if "styles" not in start and "seed" not in start:
             raise FormatError(f"{path}: its start has neither a seed nor styles")

@@ -288,7 +288,7 @@ def matching_features(network: Any, train: Dataset) -> Describes:
     """A bundled classifier of the same data, size and channels; failing that, the pixels themselves."""
     for path in weights.bundled().values():
         header = checkpoint.read_header(path)
-        if header["model"]["is"] == "models/classifier" and header["card"]["data"]["name"] == train.name:
+        if header["model"]["is"] == "classifier" and header["card"]["data"]["name"] == train.name:
             observer: Any = checkpoint.load(path)
             if (observer.size, observer.channels) == (network.size, network.channels):
                 return observer

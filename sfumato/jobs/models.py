@@ -64,7 +64,7 @@ def listed(name: str, path: Path) -> Entry:
     megabytes = path.stat().st_size / 1e6 if path.is_file() else 0.0
     try:
         header = checkpoint.read_header(path)
-        family = schema.checked(header.get("model"), Kind, f"{path}: its settings")["is"].split("/")[-1]
+        family = schema.checked(header.get("model"), Kind, f"{path}: its settings")["is"]
     except (CheckpointError, FormatError) as error:
         return Entry(name=name, path=path, megabytes=megabytes, family="", card={}, problem=str(error))
     return Entry(name=name, path=path, megabytes=megabytes, family=family, card=header.get("card", {}))

@@ -42,9 +42,10 @@ def describe(network: Describes, images: AnyImages | Iterable[AnyImages], *, bat
 def weights_hash(network: nn.Module) -> str:
     """SHA-256, in hexadecimal, over the class of `network` and the name, type, shape and content of its weights and buffers.
 
-    The same on every device and in any order of registration.
+    The same on every device and in any order of registration. Edits, directions, styles and dreams name their network by it: a class that
+    is renamed keeps the name that it had as an attribute `hashed_as`.
     """
-    digest = hashlib.sha256(type(network).__qualname__.encode())
+    digest = hashlib.sha256(getattr(type(network), "hashed_as", type(network).__qualname__).encode())
     for name, weights in sorted(network.state_dict().items()):
         digest.update(f"\0{name}\0{weights.dtype}\0{tuple(weights.shape)}\0".encode())
         digest.update(weights.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

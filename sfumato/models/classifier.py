@@ -19,6 +19,7 @@ from sfumato.nn.norm import BatchNorm
 
 @settings
 class Config:
+    id = "classifier"
     size: Annotated[tuple[int, int] | None, Range(1, 1024, "pixels")] = None
     """Height and width of the images; taken from the data if not set."""
     channels: Annotated[int | None, Range(1, 16, "channels")] = None
@@ -46,9 +47,9 @@ class Config:
 
     def check(self) -> None:
         if self.kernel % 2 == 0:
-            raise SettingError(f"models/classifier: kernel = {self.kernel} must be odd")
+            raise SettingError(f"classifier: kernel = {self.kernel} must be odd")
         if not self.widths or not self.hidden:
-            raise SettingError("models/classifier: widths and hidden need at least one number each")
+            raise SettingError("classifier: widths and hidden need at least one number each")
 
     def build(self) -> "Classifier":
         return Classifier(self)
@@ -62,7 +63,7 @@ class Classifier(Classifies, Layered):
         self.feature_dim = config.hidden[-1]
         self.layer_widths, self.reduction = config.widths, 2 ** (len(config.widths) - 1)
         if self.classes < 2:
-            raise SettingError(f"models/classifier: classes = {self.classes}, must be at least 2; put the images into one folder a class")
+            raise SettingError(f"classifier: classes = {self.classes}, must be at least 2; put the images into one folder a class")
         pool = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}[config.pooling]
         stages: list[nn.Module] = []
         inputs, (h, w) = self.channels, self.size
@@ -74,7 +75,7 @@ class Classifier(Classifies, Layered):
                 stages += _convolve(inputs, width, config)
                 inputs = width
         if min(h, w) < 1:
-            raise SettingError(f"models/classifier: {len(config.widths)} stages are too many for images of {size_text(self.size)}")
+            raise SettingError(f"classifier: {len(config.widths)} stages are too many for images of {size_text(self.size)}")
         self.stages = nn.Sequential(*stages)
         flat = [nn.AdaptiveAvgPool2d(1), nn.Flatten()] if config.global_pooling else [nn.Flatten()]
         units = [inputs * (1 if config.global_pooling else h * w), *config.hidden]

@@ -20,6 +20,7 @@ from sfumato.models.base import Plane, Restores
 
 @settings
 class Config:
+    id = "compact"
     channels: Annotated[int, Range(1, 16, "channels")] = 3
     """1 for grey, 3 for RGB."""
     width: Annotated[int, Range(1, 1024, "channels")] = 64

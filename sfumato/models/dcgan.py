@@ -35,6 +35,7 @@ from sfumato.nn.blocks import (
 
 @settings
 class Config:
+    id = "dcgan"
     size: Annotated[tuple[int, int] | None, Range(8, 1024, "pixels")] = None
     """Height and width of the images; taken from the data if not set."""
     channels: Annotated[int | None, Range(1, 16, "channels")] = None

@@ -27,6 +27,7 @@ from sfumato.nn.wiener import filtered, inverse
 
 @settings
 class Config:
+    id = "deconvolving"
     corrector: Any = MODELS["gated"]()
     """Settings of the network, gated and of scale 1, or of a pair of such. Its planes and guides are what this one gives it."""
     balances: Annotated[tuple[float, ...], Range(0.01, 100)] = (2.0, 0.5)
@@ -43,7 +44,7 @@ class Config:
 
     def check(self) -> None:
         if not self.balances:
-            raise SettingError("models/deconvolving: balances are empty; give at least one")
+            raise SettingError("deconvolving: balances are empty; give at least one")
 
     def build(self) -> "Deconvolving":
         return Deconvolving(self)
@@ -96,7 +97,7 @@ def _told(config: Any) -> Any:
     if isinstance(config, MODELS["paired"]):
         return dataclasses.replace(config, grey=_told(config.grey), colour=_told(config.colour))
     if not isinstance(config, MODELS["gated"]) or config.scale != 1:
-        raise SettingError(f"models/deconvolving: corrector = {config!r} must be the settings of a gated network of scale 1")
+        raise SettingError(f"deconvolving: corrector = {config!r} must be the settings of a gated network of scale 1")
     return dataclasses.replace(config, planes=("noise",))
 
 

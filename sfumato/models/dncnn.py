@@ -22,6 +22,7 @@ from sfumato.nn.norm import BatchNorm
 
 @settings
 class Config:
+    id = "dncnn"
     channels: Annotated[int, Range(1, 16, "channels")] = 1
     """1 for grey, 3 for RGB."""
     width: Annotated[int, Range(1, 1024, "channels")] = 64

@@ -21,6 +21,7 @@ from sfumato.models.base import Plane, Restores
 
 @settings
 class Config:
+    id = "drunet"
     channels: Annotated[int, Range(1, 16, "channels")] = 3
     """1 for grey, 3 for RGB."""
     widths: Annotated[tuple[int, ...], Range(1, 2048, "channels")] = (64, 128, 256, 512)

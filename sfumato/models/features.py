@@ -29,6 +29,7 @@ RESIZING = {"bicubic": "bicubic, antialiased, {0}", "tf1": "bilinear of TensorFl
 
 @settings
 class Config:
+    id = "features"
     trunk: Literal["squeezenet", "alexnet", "vgg16", "googlenet", "inception"] = "squeezenet"
     """Which network."""
     classes: Annotated[int, Range(0, 100_000, "classes")] = 1000
@@ -101,7 +102,7 @@ class Features(Describes, Named):
 
     def scores(self, images: Images) -> Vectors:
         if self.head is None:
-            raise SettingError("models/features: classes = 0 left the head away, so there are no scores; build it with the classes")
+            raise SettingError("features: classes = 0 left the head away, so there are no scores; build it with the classes")
         x = self._last(images)
         return self.head(F.adaptive_avg_pool2d(x, self.grid).flatten(1) if self.grid else x).float()
 

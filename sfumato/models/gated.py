@@ -33,6 +33,7 @@ from sfumato.nn.resample import resize
 
 @settings
 class Config:
+    id = "gated"
     channels: Annotated[int, Range(1, 16, "channels")] = 3
     """1 for grey, 3 for RGB."""
     width: Annotated[int, Range(1, 1024, "channels")] = 32
@@ -70,9 +71,9 @@ class Config:
 
     def check(self) -> None:
         if len(self.encoder) != len(self.decoder):
-            raise SettingError(f"models/gated: encoder has {len(self.encoder)} sizes, decoder {len(self.decoder)}; give both as many")
+            raise SettingError(f"gated: encoder has {len(self.encoder)} sizes, decoder {len(self.decoder)}; give both as many")
         if self.fill and "known" not in self.planes:
-            raise SettingError(f"models/gated: fill = {self.fill} wants to know what is missing; add known to planes")
+            raise SettingError(f"gated: fill = {self.fill} wants to know what is missing; add known to planes")
         if self.window % self.multiple:
             raise SettingError(f"window = {self.window} must be a multiple of {self.multiple}, the side of one pixel of the coarsest map")
 

@@ -23,6 +23,7 @@ _SLOPE = 0.05
 
 @settings
 class Config:
+    id = "imdn"
     channels: Annotated[int, Range(1, 16, "channels")] = 3
     """1 for grey, 3 for RGB."""
     width: Annotated[int, Range(4, 1024, "channels")] = 64
@@ -34,7 +35,7 @@ class Config:
 
     def check(self) -> None:
         if self.width % 4:
-            raise SettingError(f"models/imdn: width = {self.width} is not a multiple of 4")
+            raise SettingError(f"imdn: width = {self.width} is not a multiple of 4")
 
     def build(self) -> "Imdn":
         return Imdn(self)

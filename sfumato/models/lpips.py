@@ -22,6 +22,7 @@ EPS = 1e-10
 
 @settings
 class Config:
+    id = "lpips"
     trunk: Literal["squeezenet", "alexnet", "vgg16"] = "squeezenet"
     """Whose layers are compared: alexnet agrees best with people, vgg16 serves best as a loss."""
 

@@ -17,6 +17,7 @@ from sfumato.models.base import Restores
 
 @settings
 class Config:
+    id = "paired"
     grey: Any = MODELS["gated"](channels=1)
     """Settings of the network for grey images. It takes one channel, whatever they say."""
     colour: Any = MODELS["gated"]()
@@ -41,7 +42,7 @@ class Paired(Restores):
         self.grey, self.colour = (_built(part, guides) for part in (dataclasses.replace(config.grey, channels=1), config.colour))
         parts = (self.grey, self.colour)
         if len({(part.scale, part.takes) for part in parts}) > 1:
-            raise SettingError("models/paired: both networks must enlarge as many times and be told the same")
+            raise SettingError("paired: both networks must enlarge as many times and be told the same")
         self.channels, self.scale, self.takes = self.colour.channels, self.colour.scale, self.colour.takes
         self.multiple = math.lcm(*(part.multiple for part in parts))
         contexts = [part.context for part in parts if part.context is not None]
@@ -58,5 +59,5 @@ class Paired(Restores):
 def _built(config: Any, guides: int) -> Restores:
     network = config.build(guides) if guides else config.build()
     if not isinstance(network, Restores):
-        raise SettingError(f"models/paired: {config!r} builds a network that repairs nothing")
+        raise SettingError(f"paired: {config!r} builds a network that repairs nothing")
     return network

@@ -22,6 +22,7 @@ _SLOPE, _SHARE = 0.2, 0.2
 
 @settings
 class Config:
+    id = "rrdb"
     channels: Annotated[int, Range(1, 16, "channels")] = 3
     """1 for grey, 3 for RGB."""
     width: Annotated[int, Range(1, 1024, "channels")] = 64

@@ -24,6 +24,7 @@ from sfumato.nn.blocks import Down, activation
 
 @settings
 class Config:
+    id = "srgan"
     restorer: Any = MODELS["gated"]()
     """Settings of the network that repairs, of any family that does."""
     discriminator_width: Annotated[int, Range(1, 1024, "channels")] = 32
@@ -46,9 +47,7 @@ class Srgan(Judged):
         super().__init__()
         restorer = config.restorer.build() if hasattr(config.restorer, "build") else None
         if not isinstance(restorer, Restores) or isinstance(restorer, Judged):
-            raise SettingError(
-                f"models/srgan: restorer = {config.restorer!r} must be the settings of a network that repairs, such as gated"
-            )
+            raise SettingError(f"srgan: restorer = {config.restorer!r} must be the settings of a network that repairs, such as gated")
         self.channels, self.scale, self.multiple = restorer.channels, restorer.scale, restorer.multiple
         self.context, self.takes = restorer.context, restorer.takes
         self.restorer = restorer

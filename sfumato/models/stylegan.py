@@ -29,6 +29,7 @@ from sfumato.nn.style import Conv, Dense, StyledConv, ToImage, doubled, unit
 
 @settings
 class Config:
+    id = "stylegan"
     size: Annotated[tuple[int, int] | None, Range(8, 1024, "pixels")] = None
     """Height and width of the images; taken from the data if not set."""
     channels: Annotated[int | None, Range(1, 16, "channels")] = None
@@ -80,7 +81,7 @@ class Config:
 
     def check(self) -> None:
         if self.judging == "added" and self.judging_layers != 8:
-            raise SettingError(f"models/stylegan: judging_layers = {self.judging_layers} has no effect where judging is added")
+            raise SettingError(f"stylegan: judging_layers = {self.judging_layers} has no effect where judging is added")
 
     def larger(self) -> "Config | None":
         """The next size: the published form first, with filters, noise and two layers a size; then twice the width. None at the end."""

@@ -23,6 +23,7 @@ from sfumato.nn.mixture import Mixture
 
 @settings
 class Config:
+    id = "vae"
     size: Annotated[tuple[int, int] | None, Range(8, 1024, "pixels")] = None
     """Height and width of the images; taken from the data if not set."""
     channels: Annotated[int | None, Range(1, 16, "channels")] = None

@@ -43,6 +43,7 @@ Kind = Literal["non-saturating", "least-squares", "hinge", "wasserstein", "relat
 
 @settings
 class Config:
+    id = "adversarial"
     loss: Kind = "relativistic"
     """What either side minimises."""
     r1: Annotated[float | None, Range(0, 10_000)] = 0.25
@@ -83,7 +84,7 @@ class Config:
 
     def check(self) -> None:
         if self.loss == "wasserstein" and self.gradient_penalty == 0 and self.r1 == 0:
-            raise SettingError("objectives/adversarial: loss = 'wasserstein' needs gradient_penalty (10 is usual) or r1 above 0")
+            raise SettingError("adversarial: loss = 'wasserstein' needs gradient_penalty (10 is usual) or r1 above 0")
 
     def suited(self, *, channels: int, size: tuple[int, int]) -> "Config":
         """The same with what was left open taken from the shape of the images."""
@@ -102,9 +103,9 @@ class Config:
             return self.suited(channels=model.channels, size=model.size).phases(model)
         self._refuse_batch_norm(model)
         if bool(self.perceptual) != bool(self.features):
-            raise SettingError("objectives/adversarial: perceptual is the weight of what features names; give both or neither")
+            raise SettingError("adversarial: perceptual is the weight of what features names; give both or neither")
         if self.layers and not self.features:
-            raise SettingError("objectives/adversarial: layers are those of features, and there are none; give both or neither")
+            raise SettingError("adversarial: layers are those of features, and there are none; give both or neither")
         if self.mixing and model.styles == 1:
             raise SettingError(f"objective.mixing = {self.mixing:g} has no effect: this network has one style for the whole image")
         duel = Duel(self, model)

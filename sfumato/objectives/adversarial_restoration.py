@@ -20,6 +20,7 @@ from sfumato.objectives.base import Batch, Losses, Phase
 
 @settings
 class Config:
+    id = "adversarial_restoration"
     distance: restoration.Config = restoration.Config(charbonnier=0.0, l1=1.0)
     """How far the restored image is from the clean one."""
     adversarial: Annotated[float, Range(1e-6, 1000)] = 0.01

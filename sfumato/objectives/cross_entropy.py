@@ -12,6 +12,7 @@ from sfumato.objectives.base import Batch, Losses, Phase
 
 @settings
 class Config:
+    id = "cross_entropy"
     smoothing: Annotated[float, Range(0, 0.9)] = 0.0
     """Share of the target spread evenly over all classes."""
 

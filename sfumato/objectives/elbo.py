@@ -27,6 +27,7 @@ PRIOR_IMAGES = 20_000
 
 @settings
 class Config:
+    id = "elbo"
     beta: Annotated[float, Range(0, 1000)] = 1.0
     """Weight of the KL term; one is the true bound."""
     free_bits: Annotated[float, Range(0, 100, "nats per latent number")] = 0.0
@@ -38,7 +39,7 @@ class Config:
 
     def check(self) -> None:
         if self.samples > 1 and (self.beta != 1 or self.free_bits):
-            raise SettingError(f"objectives/elbo: samples = {self.samples} is a bound of its own and takes neither beta nor free_bits")
+            raise SettingError(f"elbo: samples = {self.samples} is a bound of its own and takes neither beta nor free_bits")
 
     def phases(self, model: Encodes) -> list[Phase]:
         def bound(batch: Batch) -> Losses:

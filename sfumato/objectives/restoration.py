@@ -32,6 +32,7 @@ TERMS = ("l1", "charbonnier", "psnr", "edge", "fourier", "amplitude", "ssim", "p
 
 @settings
 class Config:
+    id = "restoration"
     l1: Annotated[float, Range(0, 1000)] = 0.0
     """Weight of the mean absolute error."""
     charbonnier: Annotated[float, Range(0, 1000)] = 1.0
@@ -61,15 +62,15 @@ class Config:
 
     def check(self) -> None:
         if not any(getattr(self, term) for term in TERMS):
-            raise SettingError(f"objectives/restoration: all weights are 0; give one of {', '.join(TERMS)} a weight")
+            raise SettingError(f"restoration: all weights are 0; give one of {', '.join(TERMS)} a weight")
         if (self.perceptual or self.gram) and not self.features:
-            raise SettingError("objectives/restoration: perceptual and gram need features: the name of a bundled model, or a model file")
+            raise SettingError("restoration: perceptual and gram need features: the name of a bundled model, or a model file")
         if self.psnr_top != 80 and not self.psnr:
-            raise SettingError(f"objectives/restoration: psnr_top = {self.psnr_top:g} has no effect without psnr; give it a weight")
+            raise SettingError(f"restoration: psnr_top = {self.psnr_top:g} has no effect without psnr; give it a weight")
         if self.features and not (self.perceptual or self.gram):
-            raise SettingError(f"objectives/restoration: features = {self.features!r} has no effect; give perceptual or gram a weight")
+            raise SettingError(f"restoration: features = {self.features!r} has no effect; give perceptual or gram a weight")
         if self.layers and not self.features:
-            raise SettingError(f"objectives/restoration: layers = {self.layers} has no effect without features")
+            raise SettingError(f"restoration: layers = {self.layers} has no effect without features")
 
     def phases(self, model: Restores) -> list[Phase]:
         """One phase. Raises what opening the network of `features` may raise, and SettingError if it cannot compare these images.
@@ -82,8 +83,7 @@ class Config:
             )
         if isinstance(model, Judged):
             raise SettingError(
-                "objectives/restoration trains no discriminator; let model be the settings of the restorer alone, or take "
-                "objectives/adversarial_restoration"
+                "restoration trains no discriminator; let model be the settings of the restorer alone, or take adversarial_restoration"
             )
         distance = self.distance(model)
 

@@ -14,13 +14,12 @@ from torch import nn
 from sfumato.core import disk, schema, settings
 from sfumato.core.errors import CheckpointError, FormatError, SfumatoError
 from sfumato.core.finite import nonfinite
-from sfumato.core.text import quoted
 from sfumato.store import unsupported
 from sfumato.store.cards import Header
+from sfumato.store.migrate import FORMAT, upgraded
 
 KEY = "sfumato"
 """The header entry under which our JSON lies."""
-FORMAT = 1
 
 
 def save(path: Path, model: nn.Module, config: Any, card: dict[str, Any], *, half: bool = False) -> None:
@@ -117,13 +116,13 @@ def _opened(path: Path) -> Iterator[Any]:
 def _header(path: Path, file: Any) -> dict[str, Any]:
     try:
         header = schema.parsed((file.metadata() or {})[KEY], dict[str, Any], "its header")
-        version = header["format"]
+        header["format"]
     except (KeyError, FormatError) as error:
         raise CheckpointError(f"{path} holds tensors but was not written by Sfumato; import it first") from error
-    if not isinstance(version, int):
-        raise CheckpointError(f"{path} has no format that can be read ({quoted(version)})")
-    if version > FORMAT:
-        raise CheckpointError(f"{path} has format {version}, this version reads up to {FORMAT}; update Sfumato")
+    try:
+        header = upgraded(header)
+    except FormatError as error:
+        raise CheckpointError(f"{path} {error}") from error
     try:
         return schema.checked(header, Header, "its header")
     except FormatError as error:

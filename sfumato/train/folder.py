@@ -1,14 +1,16 @@
 """The folder of a run: what it may hold, the settings that it was begun with, and the state to go on from."""
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
-from sfumato.core import schema
+from sfumato.core import disk, schema
 from sfumato.core import settings as trees
-from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.core.errors import CheckpointError, FormatError, SettingError
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.store import checkpoint
+from sfumato.store.migrate import FORMAT, upgraded_tree
 from sfumato.train.care import Care
 from sfumato.train.settings import TrainSettings, named
 from sfumato.train.stored import State
@@ -17,6 +19,21 @@ from sfumato.train.stored import State
 def state_file(run: Path, name: str = "state") -> Path:
     """Where the state of a run lies, or with another `name` what belongs to it."""
     return run / "state" / f"{name}.safetensors"
+
+
+def read_settings(path: Path) -> TrainSettings:
+    """The settings in the file of a run, of this version or an earlier one. Raises SettingError, UnknownNameError or FormatError."""
+    settings = trees.parse(upgraded_tree(schema.read(path, dict[str, Any])))
+    if not isinstance(settings, TrainSettings):
+        raise FormatError("these are not the settings of a run")
+    return settings
+
+
+def write_settings(path: Path, settings: TrainSettings) -> None:
+    """Writes what `read_settings` reads, unless it is there already. Raises StorageError."""
+    text = json.dumps({"format": FORMAT, **trees.dump(settings)}, indent=2) + "\n"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        disk.write(path, text)
 
 
 def earlier_settings(run: Path | None) -> TrainSettings | None:
@@ -35,10 +52,7 @@ def earlier_settings(run: Path | None) -> TrainSettings | None:
     if (run / "model.safetensors").exists() and not state_file(run).exists():
         raise CheckpointError(f"{run} holds a model, but no longer the state to go on from; choose another folder with --out")
     try:
-        settings = trees.parse(schema.read(run / "settings.json", dict[str, Any]))
-        if not isinstance(settings, TrainSettings):
-            raise TypeError("these are not the settings of a run")
-        return settings
+        return read_settings(run / "settings.json")
     except (ValueError, LookupError, TypeError) as error:
         raise CheckpointError(f"{run / 'settings.json'} cannot be read ({error}); choose another folder with --out") from error
 
@@ -61,11 +75,11 @@ def check_same(earlier: TrainSettings | None, settings: TrainSettings, run: Path
 
 
 def refuse_lost(asked: TrainSettings, run: Path) -> None:
-    """Raises SettingError if what training would write could not be loaded again: a file names files of this package alone."""
+    """Raises SettingError if what training would write could not be loaded again: a file names registered families alone."""
     if told := trees.lost(asked):
         raise SettingError(
-            f"{told}, which is no part of sfumato, so that nothing could load what would be written to {run}; give it a file in the room "
-            "of its kind, as CONTRIBUTING.md shows, or train without a run folder (run=None) and keep the network in memory"
+            f"{told}, which is no part of sfumato, so that nothing could load what would be written to {run}; give it an id and "
+            "a file in the room of its kind, as CONTRIBUTING.md shows, or train without a run folder (run=None), in memory alone"
         )
 
 

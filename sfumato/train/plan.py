@@ -9,13 +9,13 @@ from typing import Any
 import torch
 
 from sfumato.core import disk, schema
-from sfumato.core import settings as trees
 from sfumato.core.errors import CheckpointError, SfumatoError
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.models.base import Adversarial, Samples
 from sfumato.train import speeds
 from sfumato.train.deadline import SHARE, Costs, Deadline
 from sfumato.train.distributed import World
+from sfumato.train.folder import write_settings
 from sfumato.train.log import Watch
 from sfumato.train.pulse import COUNT as PULSE
 from sfumato.train.samples import COUNT, health, sheet
@@ -84,9 +84,7 @@ def record(run: Path, trainee: Trainee) -> None:
     """Writes down what the run is: its plan, where that has changed, then its settings."""
     if trainee.schedule.changes:
         disk.write(run / "state" / "plan.json", json.dumps(trainee.schedule.dump(), indent=1) + "\n")
-    path, text = run / "settings.json", json.dumps(trees.dump(shareable(trainee.settings)), indent=2) + "\n"
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        disk.write(path, text)
+    write_settings(run / "settings.json", shareable(trainee.settings))
 
 
 def prolong(trainee: Trainee, asked: TrainSettings, costs: Costs, run: Path | None, seen: int, elapsed: float) -> list[str]:

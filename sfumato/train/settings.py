@@ -15,6 +15,7 @@ from sfumato.degrade.chain import Config as Chain
 
 @settings
 class TrainSettings:
+    id = "training"
     model: Any
     """The network."""
     objective: Any

@@ -157,7 +157,7 @@ class Trainee:
         if seen.shape[1] != clean.shape[1] or (seen.shape[2] * self.model.scale, seen.shape[3] * self.model.scale) != (h, w):
             raise SettingError(
                 f"degrade makes {size_text(seen.shape[2:])} of {size_text((h, w))} pixels, the network enlarges by {self.model.scale}; "
-                "let degrade/downsample and the model's scale agree"
+                "let downsample and the model's scale agree"
             )
 
     def _descend(self, phase: Phase, batch: Batch, seen: int) -> dict[str, torch.Tensor]:

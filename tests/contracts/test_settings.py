@@ -13,6 +13,7 @@ import pytest
 
 from sfumato.core import settings as trees
 from sfumato.core.errors import SettingError
+from sfumato.core.registry import FAMILIES
 from sfumato.data import adaptive, augment
 from sfumato.degrade import DEGRADATIONS
 from sfumato.models import MODELS
@@ -133,5 +134,5 @@ def test_settings_cannot_be_changed(kind):
         setattr(make(kind), next((field.name for field in dataclasses.fields(kind)), "anything"), None)
 
 
-def test_a_tree_belongs_to_its_file(kind):
-    assert KINDS[trees.family(make(kind))] is kind
+def test_a_tree_belongs_to_its_family(kind):
+    assert FAMILIES.find(trees.family(make(kind))) is kind
