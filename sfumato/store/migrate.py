@@ -3,7 +3,7 @@
 | format | written by | what it has |
 |---|---|---|
 | 1 | 0.1.0 | a branch of settings names its source file: `"is": "models/dncnn"` |
-| 2 | later versions | it names its family by an id that never changes: `"is": "dncnn"`; settings, edits and dreams say their format; `downsample` of a dcgan |
+| 2 | later versions | it names its family by an id that never changes: `"is": "dncnn"`; settings, edits and dreams say their format |
 
 A new format is a row here, a step below, and files that the version before wrote, in `tests/released`. Steps are never changed again.
 """
