@@ -903,3 +903,30 @@ def test_names_that_all_end_alike_are_told_apart_too(tmp_path):
     found = [(tmp_path / name, Path(name)) for name in ("a.jpg", "a.png", "a.webp", "b.jpg")]
     names = dict(told_apart(iter(found), ending=".png"))
     assert [str(names[path]) for path, _ in found] == ["a.jpg.png", "a.png", "a.webp.png", "b.png"]
+
+
+def test_a_picture_that_fails_again_is_tried_each_time_and_noted_once(tmp_path, photo, brighter):
+    """Once for each content, request and reason; what is done does not wait for it."""
+    out, bad = tmp_path / "out", photo.parent / "bad.png"
+    bad.write_bytes(photo.read_bytes()[:200])
+
+    def noted():
+        rows = [json.loads(line) for line in (out / MANIFEST).read_text().splitlines()]
+        return [(row["source"], row["status"]) for row in rows if row["status"] != "writing"]
+
+    for _ in range(3):
+        entries = restore_pictures([photo.parent], out, brighter)
+        assert entries[0].status == "failed", "it was tried"
+    assert [entry.status for entry in entries] == ["failed", "skipped"]
+    assert noted() == [("bad.png", "failed"), ("photo.png", "done")]
+    bad.write_bytes(photo.read_bytes()[:210])
+    restore_pictures([photo.parent], out, brighter)
+    assert len(noted()) == 3, "another content"
+    for _ in range(2):
+        restore_pictures([bad], out, dataclasses.replace(brighter, strength=0.5))
+    assert len(noted()) == 4, "another request"
+    bad.write_bytes(photo.read_bytes())
+    for _ in range(2):
+        entries = restore_pictures([photo.parent], out, brighter)
+    assert [entry.status for entry in entries] == ["skipped", "skipped"]
+    assert noted()[4:] == [("bad.png", "done")], "it was mended"

@@ -99,12 +99,17 @@ class Manifest:
         return (_identity(path), digest(target)) in self._made.get(self._place(target), set())
 
     def add(self, entry: Entry, path: Path, target: Path, facts: Facts, *, made: str = "") -> None:
-        """One more line, unless nothing was done; `made` is the digest of the result, if there is one."""
+        """One more line, unless nothing was done; `made` is the digest of the result, if there is one.
+
+        A picture that failed is tried again by every run: it has one more line only if it, the request or the reason is another.
+        """
         if self.path is None or entry.status == "skipped":
             return
         place, words = self._place(target), without_places(entry.words, path, target)
         row = {**dataclasses.asdict(entry), "source": path.name, "from": _identity(path), "out": place, "place": place, "words": words}
-        row |= {**facts, "made": made} if made else {}
+        row |= {**facts, "made": made} if made else facts if entry.status == "failed" else {}
+        if entry.status == "failed" and _same(self._last.get(place, {}), row):
+            return
         self._note(row)
         disk.append_line(self.path, json.dumps(row))
 
@@ -124,6 +129,11 @@ class Manifest:
 def _identity(path: str | Path) -> str:
     """What a picture is known by without telling where it lies: a hash of its whole path."""
     return hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two lines say the same, however long it took."""
+    return one.keys() == other.keys() and all(value == other[name] for name, value in one.items() if name != "seconds")
 
 
 def _asked(request: Request) -> dict[str, Any]:
