@@ -8,15 +8,18 @@ import torch
 from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
+from sfumato.core import runtime
 from sfumato.core.errors import ImageError
 from sfumato.core.image import Planes
 from sfumato.core.runtime import Precision
-from sfumato.data import decode, notes
+from sfumato.data import decode, notes, strips
 from sfumato.diagnosis.jpeg import tables_quality
 from sfumato.jobs.batch import repaired
+from sfumato.jobs.memory import BASE
 from sfumato.jobs.networks import Networks
 from sfumato.jobs.pixels import as_images, as_pixels, bled, dark, enlarged, hidden
 from sfumato.jobs.remedy import Find, Request, Task, Ways, remedy
+from sfumato.jobs.repair import held
 from sfumato.store import weights
 
 _LARGEST = 8.0
@@ -37,15 +40,16 @@ def restore(
     find: tuple[Find, ...] = (),
     precision: Precision = "fp32",
     ensemble: Ways = 1,
-    memory: float = 2e9,
+    memory: float | None = None,
     device: str = "auto",
 ) -> Any:
     """The picture, repaired: a tensor for a tensor, a PIL image for a PIL image or a path.
 
     Tensors are images in [0, 1], (n, c, h, w) or (c, h, w), each looked at for itself. `model` is a bundled name, a run folder, a file
     or a network, by default the bundled one for the `task`; `mask` is bright where to fill in, of the picture's size; `memory` is in
-    bytes. The other arguments are as in `Request`. For files, with all that they say beside their pixels, there is `restore_pictures`.
-    Raises SettingError for a request that cannot be, ImageError for a picture or a mask that cannot be used.
+    bytes, by default what the command takes: a third of the machine's. The other arguments are as in `Request`. For files, with all that
+    they say beside their pixels, and for those larger than memory, there is `restore_pictures`. Raises SettingError for a request that
+    cannot be, ImageError for a picture or a mask that cannot be used, or a picture that takes more than the memory.
     """
     network = weights.load(model) if isinstance(model, str | Path) else model
     request = Request(
@@ -59,7 +63,7 @@ def restore(
         find=find,
         precision=precision,
         ensemble=ensemble,
-        memory=memory,
+        memory=runtime.allowance() if memory is None else memory,
         device=device,
     )
     request.check()
@@ -76,14 +80,28 @@ def restore(
             raise ImageError("the tensor holds NaN or infinite numbers; images are in [0, 1]")
         if images.abs().max() > _LARGEST:
             raise ImageError(f"the tensor holds numbers up to {images.abs().max().item():.4g}; images are in [0, 1]")
+        _refuse_large("the tensor", images.shape[2] * images.shape[3], request)
         masks = [known] * len(images) if known is None or len(known) == 1 else list(known.split(1))
         if len(masks) != len(images):
             raise ImageError(f"{len(masks)} masks for {len(images)} images; give one, or one for each")
         networks = Networks()
         made = torch.cat([_one(image[None].float().cpu(), own, request, networks) for image, own in zip(images, masks, strict=True)])
         return (made if picture.ndim == 4 else made[0]).to(picture.device)
+    if isinstance(picture, Image.Image):
+        _refuse_large("the image", picture.width * picture.height, request)
+    else:
+        _refuse_large(str(picture), strips.megapixels(Path(picture)) * 1e6, request)
     quality = _quality(picture)  # before it is loaded
     return _pil(_opened(picture), known, request, quality=quality)
+
+
+def _refuse_large(name: str, pixels: float, request: Request) -> None:
+    """Raises ImageError for a picture whose repair takes more than the memory of the request, before it is decoded."""
+    if (need := BASE + held(pixels, request)) > request.memory:
+        raise ImageError(
+            f"{name}: {pixels / 1e6:.1f} megapixels take {need / 1e9:.1f} GB, more than memory = {request.memory / 1e9:.1f} GB; give more, or "
+            "use restore_pictures, which repairs a large file some rows at a time"
+        )
 
 
 def _one(images: Tensor, known: Planes | None, request: Request, networks: Networks | None = None, *, quality: int | None = None) -> Tensor:
