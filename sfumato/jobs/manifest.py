@@ -14,7 +14,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import Any, BinaryIO, NotRequired, TypedDict
 
 from sfumato import __version__
 from sfumato.core import disk, schema
@@ -78,9 +78,9 @@ class Manifest:
             more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
             warnings.warn(f"{path}: {wrong[0]}{more}: passed over, as if they were not there", stacklevel=2)
 
-    def facts(self, path: Path, mask: Path | None) -> Facts:
-        """What a picture, its mask and the request are now, by which it is known again."""
-        return {"sha256": digest(path), "mask": digest(mask) if mask else None, "asked": self.asked}
+    def facts(self, picture: Path | BinaryIO, mask: Path | None) -> Facts:
+        """What a picture, a file or an open one, its mask and the request are now, by which it is known again."""
+        return {"sha256": digest(picture), "mask": digest(mask) if mask else None, "asked": self.asked}
 
     def earlier(self, path: Path, target: Path, facts: Facts) -> Entry | None:
         """The entry of this picture if it was done before, from the same bytes and in the same way, and something is still there."""

@@ -118,8 +118,8 @@ class Request:
             raise SettingError(f"ensemble = {self.ensemble} has no effect on {self.method}; leave it out")
         if self.memory < _LEAST_MEMORY:
             raise SettingError(
-                f"memory = {self.memory / 1e9:.1f} GB is less than torch itself needs; give at least {_LEAST_MEMORY / 1e9:g}GB, with which a "
-                f"picture of 12 megapixels can take 100 times as long, or {ENOUGH / 1e9:g}GB, from which on it takes at most 3 times as long"
+                f"memory = {self.memory / 1e9:.1f} GB is less than torch itself needs; give at least {_LEAST_MEMORY / 1e9:g}GB, with which "
+                f"12 megapixels can take over 100 times as long, or {ENOUGH / 1e9:g}GB, from which on it takes at most 3 times as long"
             )
         if self.noise is not None and not 0 <= self.noise <= 1:
             raise SettingError(f"noise = {self.noise * 255:g} is outside [0, 255]")
