@@ -263,6 +263,21 @@ def test_the_memory_that_is_said_to_be_enough_is_so(name):
         Request(memory=5e8).check()
 
 
+def test_the_first_estimate_leaves_out_loading_and_counts_all_that_went_together(tmp_path, request_, monkeypatch):
+    """Loading takes a minute and what is done at once a second a picture, by a clock that only they move."""
+    seconds, told = [0.0], []
+    for i in range(8):
+        Image.fromarray(np.full((20, 20, 3), 90 + i, np.uint8)).save(tmp_path / f"{i}.png")
+    load, work = weights.load, queue.together
+    monkeypatch.setattr(weights, "load", lambda which: (seconds.__setitem__(0, seconds[0] + 60), load(which))[1])
+    monkeypatch.setattr(queue, "together", lambda works, *rest: (seconds.__setitem__(0, seconds[0] + len(works)), work(works, *rest))[1])
+    monkeypatch.setattr(queue, "groups", lambda works, _: [list(range(i, min(i + 4, len(works)))) for i in range(0, len(works), 4)])
+    with heard(told.append, now=lambda: seconds[0]):
+        restore_pictures([tmp_path / f"{i}.png" for i in range(8)], tmp_path / "out", request_)
+    finished = [each for each in told if each.words.startswith("pictures")]
+    assert [each.left for each in finished] == pytest.approx([4.0] * 4 + [0.0] * 4, abs=1e-6)
+
+
 def test_progress_counts_tiles_inside_a_picture(tmp_path, request_):
     told = []
     Image.fromarray(np.full((60, 60, 3), 90, np.uint8)).save(tmp_path / "a.png")

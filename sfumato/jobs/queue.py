@@ -42,6 +42,8 @@ class _Started:
     held: float
     work: Work | None = None
     result: Worked | Exception | None = None
+    counted: bool = False
+    """Whether its work is counted as done."""
     entry: Entry | None = None
 
 
@@ -106,7 +108,8 @@ class Queue:
             raise
         share = (time.perf_counter() - began) / len(members)
         for (each, _), images in zip(members, made, strict=True):
-            each.result = Worked(images, share)
+            each.result, each.counted = Worked(images, share), True
+        self._job.advance(sum(each.weight for each, _ in members))
 
     def _finish(self) -> None:
         """Writes what is ready, up to the first picture that is not."""
@@ -128,7 +131,9 @@ class Queue:
         except StopIteration as end:
             entry: Entry = end.value
             started.entry, started.work, started.result = entry, None, None
-            if entry.status == "done" and not entry.nothing:
+            if started.counted:
+                self._job.finish(0.0)
+            elif entry.status == "done" and not entry.nothing:
                 self._job.finish(started.weight)
             else:
                 self._job.without(started.weight)
