@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import io
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_deflate"},
 }
 _LAYOUTS: dict[str, Layout] = {"P": "palette", "PA": "palette", "1": "bit"}
+_LARGE = 16_000_000
+"""Pixels of a JPEG of colours from which on it is decoded some rows at a time if it can be: Pillow holds four bytes for each."""
 _FASTEST = {".gif": 50.0, ".webp": 60.0, ".mp4": 120.0}
 
 
@@ -80,6 +83,10 @@ def _read(path: Path, file: decode.Opened, *, lossless: bool) -> Picture:
             decode.refuse_several(image)
         depth = found.bits if image.format in ("PNG", "TIFF") else 1 if image.mode == "1" else 8
         layout = _LAYOUTS.get(image.mode, "samples")
+        if image.format == "JPEG" and image.mode == "RGB" and math.prod(image.size) >= _LARGE:
+            said, orientation = notes.of_file(path, file=file, image=image)
+            with contextlib.suppress(MissingExtraError):
+                return Picture(pixels=strips.pixels(path, orientation), **vars(said))
         image.load()
         wide = image.mode in decode.WIDE
         if lossless and wide and "transparency" in image.info:

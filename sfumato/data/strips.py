@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import errno
 import math
+import mmap
 import os
 import struct
 import tempfile
@@ -137,6 +138,24 @@ def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
         bit = found.bits == 1 and image.bands == 1
         said = dataclasses.replace(said, white=spread.white(largest)) if depth == 16 else said
         yield Source(raw, size, image.bands - alpha, alpha=alpha, depth=depth, bit=bit, said=said)
+
+
+def pixels(path: Path, orientation: int) -> UInt8[Tensor, "h w c"]:
+    """The upright pixels of a file of 8 bits a sample, of which Pillow would hold four bytes for each and the result beside them.
+
+    Of the same bytes libvips and Pillow make the same. Raises ImageError for what cannot be read, MissingExtraError without pyvips.
+    """
+    vips = _pyvips()
+    try:
+        image = _plain(vips.Image.new_from_file(str(path), access="sequential", fail_on="error"), path)
+        if image.format != "uchar":
+            raise ImageError(f"{path}: has samples of type {image.format}; save it with 8 bits")
+        memory = mmap.mmap(-1, image.height * image.width * image.bands)
+        _unpack(vips, image, memory, orientation)
+    except vips.Error as error:
+        raise ImageError(f"{path}: cannot be read ({_said(error)})") from error
+    shape = (image.width, image.height) if orientation > 4 else (image.height, image.width)
+    return torch.frombuffer(memory, dtype=torch.uint8).reshape(*shape, image.bands)
 
 
 class Sink:
