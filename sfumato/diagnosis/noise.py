@@ -6,6 +6,7 @@ surely so if patches with more gradient than that noise explains are left out, a
 https://doi.org/10.1109/TIP.2013.2283400).
 """
 
+import bisect
 import functools
 import math
 
@@ -139,11 +140,13 @@ def _covariance(patches: Patches) -> Float64[Tensor, "_p _p"]:
 
 def _white(eigenvalues: Float[Tensor, " _p"]) -> float:
     """The mean of the eigenvalues (ascending) once the largest are left out until it is their median: Chen's algorithm 1."""
-    for count in range(len(eigenvalues), 1, -1):
-        some = eigenvalues[:count]
-        if (some > some.mean()).sum() >= (some < some.mean()).sum():
-            return some.mean().item()
-    return eigenvalues[0].item()
+    values = eigenvalues.tolist()
+    for count in range(len(values), 1, -1):
+        mean = math.fsum(values[:count]) / count
+        below, up_to = bisect.bisect_left(values, mean, 0, count), bisect.bisect_right(values, mean, 0, count)
+        if count - up_to >= below:
+            return mean
+    return values[0]
 
 
 @functools.cache
