@@ -19,7 +19,8 @@ from PIL import Image, PngImagePlugin
 import sfumato as sf
 from sfumato.core import disk
 from sfumato.core.errors import DataError, ImageError, SettingError, StorageError
-from sfumato.data import files
+from sfumato.data import files, kinds
+from sfumato.data.headers import Headers
 from sfumato.jobs import repair as repairs
 from sfumato.jobs.manifest import NAME as MANIFEST
 from sfumato.jobs.manifest import Manifest
@@ -935,6 +936,18 @@ def test_a_picture_that_fails_again_is_tried_each_time_and_noted_once(tmp_path, 
         entries = restore_pictures([photo.parent], out, brighter)
     assert [entry.status for entry in entries] == ["skipped", "skipped"]
     assert noted()[4:] == [("bad.png", "done")], "it was mended"
+
+
+def test_what_cannot_be_looked_at_has_the_kind_that_its_name_claims_and_no_pixels(tmp_path):
+    headers = Headers()
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.txt").write_text("hello")
+    long = tmp_path / f"{'x' * 300}.png"
+    assert headers.of(tmp_path / "folder.png") == headers.of(tmp_path / "pipe.png") == headers.of(tmp_path / "text.txt") == (None, None)
+    for path in (tmp_path / "empty.png", tmp_path / "none.png", long):
+        assert headers.of(path) == (kinds.ENDINGS[".png"], None)
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
-from typing import BinaryIO
 
 from sfumato.core.errors import StorageError
 
@@ -86,7 +86,7 @@ def append_line(path: Path, line: str) -> None:
             file.write(line.encode() + b"\n")
 
 
-def digest(source: Path | BinaryIO) -> str:
+def digest(source: Path | io.BufferedReader) -> str:
     """SHA-256 of a file, or of an open one from its beginning, in hexadecimal; empty if it cannot be read."""
     try:
         with source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source) as file:

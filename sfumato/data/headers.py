@@ -3,6 +3,7 @@
 path ─ Headers.of ─> Header (kind, pixels), from one opening of the file
 """
 
+import contextlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,15 +47,12 @@ class Headers:
 
 
 def _read(path: Path) -> Header:
-    try:
-        if path.exists() and not path.is_file():
+    kind = kinds.identify(b"", path.name)
+    with contextlib.suppress(OSError, SfumatoError):
+        if path.exists() and not path.is_file():  # a pipe would be waited for
             return Header(None, None)
         with path.open("rb") as file:
             kind = kinds.identify(file.read(kinds.START), path.name)
-            if kind is None or not kind.read:
-                return Header(kind, None)
-            return Header(kind, strips.megapixels(path, file=file) * 1e6)
-    except SfumatoError:
-        return Header(kind, None)
-    except OSError:
-        return Header(kinds.identify(b"", path.name), None)
+            if kind is not None and kind.read:
+                return Header(kind, strips.megapixels(path, file=file) * 1e6)
+    return Header(kind, None)

@@ -9,12 +9,13 @@ more than the last names: a folder of results is shared as it is.
 import dataclasses
 import functools
 import hashlib
+import io
 import json
 import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 from sfumato import __version__
 from sfumato.core import disk, schema
@@ -78,7 +79,7 @@ class Manifest:
             more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
             warnings.warn(f"{path}: {wrong[0]}{more}: passed over, as if they were not there", stacklevel=2)
 
-    def facts(self, picture: Path | BinaryIO, mask: Path | None) -> Facts:
+    def facts(self, picture: Path | io.BufferedReader, mask: Path | None) -> Facts:
         """What a picture, a file or an open one, its mask and the request are now, by which it is known again."""
         return {"sha256": digest(picture), "mask": digest(mask) if mask else None, "asked": self.asked}
 
