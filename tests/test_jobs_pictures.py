@@ -1000,6 +1000,12 @@ def test_a_picture_is_opened_to_be_looked_at_and_to_be_repaired_and_no_more(name
     assert openings[str(source)] <= 2
 
 
+def test_what_was_repaired_is_not_opened_again_to_tell_what_was_passed_over(tmp_path, photo, openings):
+    (photo.parent / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    assert passed_over([photo.parent], taken={photo}) == passed_over([photo.parent])
+    assert openings[str(photo)] == 1, "when nothing was known of it"
+
+
 def test_a_picture_that_is_named_by_hand_is_opened_no_more_often(tmp_path, photo, same, openings):
     assert restore_pictures([photo], tmp_path / "out", same)[0].status == "done"
     assert openings[str(photo)] == 2
