@@ -4,7 +4,8 @@ A PNG of 10,000 x 10,000 colour pixels is drawn, repaired by `sfumato restore` i
 
     python -m benchmarks.megapixels [model] [side]
 
-With `reading` it is one with opacity, and it is only read, in each of the ways that there are; what a small picture takes is taken off.
+With `reading` it is one with opacity, and a JPEG, and it is only read, in each of the ways that there are; what a small picture takes is
+taken off.
 
     python -m benchmarks.megapixels reading [side]
 """
@@ -41,19 +42,24 @@ def main(model: str, side: int) -> None:
 
 def reading(side: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        small, large = Path(folder) / "small.png", Path(folder) / "large.png"
-        draw(small, 64, 4)
-        draw(large, side, 4)
-        decoded = side * side * 4
-        for name, way in WAYS.items():
-            taken = peak_of(way, large) - peak_of(way, small)
-            print(f"{name}: {taken / 1e6:.0f} MB, {taken / decoded:.2f} times the decoded picture of {decoded / 1e6:.0f} MB")
+        for ending, channels in ((".png", 4), (".jpg", 3)):
+            small, large = Path(folder) / f"small{ending}", Path(folder) / f"large{ending}"
+            draw(small, 64, channels)
+            draw(large, side, channels)
+            decoded = side * side * channels
+            for name, way in WAYS.items():
+                taken = peak_of(way, large) - peak_of(way, small)
+                print(f"{ending} {name}: {taken / 1e6:.0f} MB, {taken / decoded:.2f} times the decoded picture of {decoded / 1e6:.0f} MB")
 
 
 def draw(path: Path, side: int, channels: int) -> None:
     rows = np.random.default_rng(0).integers(0, 256, (64, side, channels), dtype=np.uint8)
     tile = pyvips.Image.new_from_array(rows).copy(interpretation="srgb").replicate(1, side // 64 + 1).crop(0, 0, side, side)
-    (tile if channels == 4 else tile.gaussblur(3)).pngsave(str(path), compression=1)
+    image = tile if channels == 4 else tile.gaussblur(3)
+    if path.suffix == ".jpg":
+        image.jpegsave(str(path), Q=90)
+    else:
+        image.pngsave(str(path), compression=1)
 
 
 def peak_of(way: str, path: Path) -> int:

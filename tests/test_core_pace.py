@@ -79,6 +79,36 @@ def test_the_time_left_is_estimated_from_the_share_done_since_the_work_began():
     assert str(told[0]) == "pictures 1 of 2, 0:30 left"
 
 
+def test_what_is_done_once_does_not_count_for_the_rest():
+    """A network that takes a minute to load, then two seconds a picture: of ten, eight are left after two."""
+    clock, told = Clock(), []
+    with heard(told.append, now=clock), job("pictures", [1.0] * 10) as pictures:
+        for i in range(10):
+            if i == 0:
+                with pace.once(), pace.once():
+                    clock.seconds += 60.0
+            clock.seconds += 2.0
+            pictures.finish()
+    assert [each.left for each in told] == pytest.approx([18 - 2 * i for i in range(10)])
+    assert str(told[0]) == "pictures 1 of 10, 0:18 left"
+    with heard(told.append, now=clock), job("others", [1.0] * 2) as others:
+        clock.seconds += 1.0
+        others.finish()
+    assert told[-1].left == 1.0, "what other work did once"
+    assert str(told[-1]) == "others 1 of 2", "too early to tell"
+
+
+def test_work_that_is_done_for_several_at_once_counts_for_all_of_them_at_once():
+    """Four of eight are computed together in eight seconds and finished one by one: eight seconds are left each time."""
+    clock, told = Clock(), []
+    with heard(told.append, now=clock), job("pictures", [2.0] * 8) as pictures:
+        clock.seconds += 8.0
+        pictures.advance(8.0)
+        for _ in range(4):
+            pictures.finish(0.0)
+    assert [(each.words, each.left) for each in told] == [(f"pictures {i} of 8", 8.0) for i in range(1, 5)]
+
+
 @pytest.mark.parametrize(("done", "count", "share"), [(0, 10, 0.0), (5, 10, 0.5), (7, 0, 0.0)])
 def test_who_counts_by_themselves_are_heard_too_even_if_they_know_no_end(done, count, share):
     told = moments(lambda: reached("frames", done, count))

@@ -1,5 +1,6 @@
 """The machine, as far as it can be told what to be."""
 
+import math
 import os
 import subprocess
 import sys
@@ -62,6 +63,40 @@ def test_cores_are_cut_by_the_containers_quota(files, expected, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     monkeypatch.setattr(Path, "read_text", read)
     assert runtime.cores() == expected
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("", {}, 32e9),
+        ("0::/\n", {"memory.max": "max\n"}, 32e9),
+        ("0::/\n", {"memory.max": "4000000000\n"}, 4e9),
+        ("0::/user/job\n", {"user/job/memory.max": "max", "user/memory.max": "3000000000"}, 3e9),
+        ("0::/user/job\n", {"user/job/memory.max": "2000000000", "user/memory.max": "3000000000"}, 2e9),
+        ("4:memory:/job\n0::/\n", {"memory/job/memory.limit_in_bytes": "1500000000", "memory/memory.limit_in_bytes": str(2**63)}, 1.5e9),
+        ("4:cpu,memory:/seen/from/outside\n", {"memory/memory.limit_in_bytes": "5000000000"}, 5e9),
+        ("rubbish\n", {"memory.max": "rubbish"}, 32e9),
+        ("0::/\n", {"memory.max": "64000000000"}, 32e9),
+    ],
+)
+def test_memory_is_cut_by_the_limits_of_all_cgroups_above(groups, files, expected, monkeypatch):
+    there = {"/proc/self/cgroup": groups} | {f"/sys/fs/cgroup/{name}": content for name, content in files.items()}
+
+    def read(path, **_):
+        try:
+            return there[path.as_posix()]
+        except KeyError as error:
+            raise FileNotFoundError(path) from error
+
+    monkeypatch.setattr(os, "sysconf", {"SC_PAGE_SIZE": 1000, "SC_PHYS_PAGES": 32_000_000}.__getitem__, raising=False)
+    monkeypatch.setattr(Path, "read_text", read)
+    assert runtime.physical() == expected
+
+
+@pytest.mark.parametrize(("memory", "expected"), [(math.inf, 2e9), (64e9, 8e9), (9e9, 3e9), (4e9, 2e9), (2e9, 1.6e9)])
+def test_what_a_job_may_use_is_never_all_that_there_is(memory, expected, monkeypatch):
+    monkeypatch.setattr(runtime, "physical", lambda: memory)
+    assert runtime.allowance() == expected
 
 
 @pytest.mark.parametrize(

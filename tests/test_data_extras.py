@@ -99,7 +99,7 @@ def test_a_damaged_one_is_refused(tmp_path, name):
 
 def test_what_heic_and_avif_become(tmp_path):
     Image.fromarray(RAMP).save(tmp_path / "photo", "AVIF")
-    assert str(kinds.output_name(tmp_path / "photo", tmp_path / "photo")).endswith("photo.png")
+    assert str(kinds.output_name(kinds.identify_file(tmp_path / "photo"), tmp_path / "photo")).endswith("photo.png")
     picture = files.read(tmp_path / "photo", lossless=True)
     files.write(tmp_path / "y.png", picture)
     assert torch.equal(files.read(tmp_path / "y.png").pixels, picture.pixels)

@@ -583,3 +583,29 @@ def test_a_file_that_is_not_there_is_the_one_to_blame(tmp_path):
     with pytest.raises(ImageError, match=r"gone\.png: cannot be read"):
         copy(tmp_path / "gone.png", tmp_path / "out.png")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("how", [{"quality": 60, "subsampling": 2}, {"quality": 93, "subsampling": 0, "progressive": True}])
+def test_a_large_jpeg_is_decoded_some_rows_at_a_time_and_is_the_same(orientation, how, tmp_path, monkeypatch):
+    exif = Image.Exif()
+    exif[decode.ORIENTATION] = orientation
+    smooth = Image.fromarray(colours(9, 7).numpy()).resize((119, 87), Image.Resampling.BICUBIC)
+    smooth.save(tmp_path / "x.jpg", exif=exif, dpi=(300, 300), **how)
+    one = read(tmp_path / "x.jpg", lossless=True)
+    monkeypatch.setattr("sfumato.data.files._LARGE", 100)
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "load", lambda _: pytest.fail("Pillow decoded it"))
+        other = read(tmp_path / "x.jpg", lossless=True)
+    assert {**vars(one), "pixels": None} == {**vars(other), "pixels": None}
+    assert torch.equal(one.pixels, other.pixels)
+    monkeypatch.setitem(sys.modules, "pyvips", None)
+    assert torch.equal(read(tmp_path / "x.jpg", lossless=True).pixels, one.pixels), "without pyvips"
+
+
+def test_a_large_jpeg_that_is_cut_off_is_told(tmp_path, monkeypatch):
+    Image.fromarray(colours(64, 64).numpy()).save(tmp_path / "x.jpg", quality=95)
+    (tmp_path / "x.jpg").write_bytes((tmp_path / "x.jpg").read_bytes()[:2000])
+    monkeypatch.setattr("sfumato.data.files._LARGE", 100)
+    with pytest.raises(ImageError, match=r"x\.jpg: cannot be read"):
+        read(tmp_path / "x.jpg", lossless=True)

@@ -9,13 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
+from sfumato.core.errors import SettingError
 from sfumato.core.pace import heard
 from sfumato.data import files
 from sfumato.diagnosis import diagnose as diagnosing
-from sfumato.jobs import batch, queue, remedy
+from sfumato.jobs import batch, queue, remedy, tiles
 from sfumato.jobs.batch import Work, groups, together
 from sfumato.jobs.manifest import NAME
-from sfumato.jobs.memory import BASE, cost, tiling
+from sfumato.jobs.memory import BASE, cost, footprint, tiling
 from sfumato.jobs.networks import Networks
 from sfumato.jobs.pictures import restore_pictures
 from sfumato.jobs.remedy import Remedy, Request
@@ -232,6 +233,49 @@ def test_little_memory_is_told_once_and_the_result_is_the_same(tmp_path, request
     assert len(said) <= 1
     for other in made[:2]:
         torch.testing.assert_close(other, made[2], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [False, True], ids=["whole", "in strips"])
+def test_what_little_memory_costs_is_told_before_the_work(rows, tmp_path, monkeypatch):
+    """The network that looks far is asked for its first tile after the line, whichever way the picture goes."""
+    Image.fromarray(np.full((200, 200, 3), 90, np.uint8)).save(tmp_path / "a.png")
+    events, real = [], tiles._repaired
+    monkeypatch.setattr(tiles, "_repaired", lambda *how: (events.append("tile"), real(*how))[1])
+    monkeypatch.setattr("sfumato.jobs.networks.Networks.footprint", lambda *_: 1e8 / 1000)
+    if rows:
+        monkeypatch.setattr("sfumato.jobs.repair.held", lambda *_: 1e9)
+    config = MODELS["gated"](width=4, encoder=(1,), middle=8, decoder=(1,))
+    request = Request(task="denoise", model=config.build().eval(), memory=7.1e8)
+    with heard(lambda _: None, remark=lambda words: events.append(words)):
+        (entry,) = restore_pictures([tmp_path / "a.png"], tmp_path / "out", request)
+    assert entry.status == "done", entry.words
+    assert "times slower" in events[0]
+    assert set(events[1:]) == {"tile"}
+
+
+@pytest.mark.parametrize("name", ["restore", "inpaint", "deblur", "upscale-x2", "upscale-x4"])
+def test_the_memory_that_is_said_to_be_enough_is_so(name):
+    network, width = Networks().opened(name), 4000
+    row = width * (3 + len(network.takes)) * 12 * (1 + network.scale**2)  # as of what is repaired some rows at a time
+    pixel = footprint(network)
+    assert tiling(network, (3000, width), (remedy.ENOUGH - BASE) * 0.6, pixel=pixel, row=row).usage >= 1 / 3
+    with pytest.raises(SettingError, match=r"give at least 0\.7GB, .* or 2\.2GB, from which on it takes at most 3 times as long"):
+        Request(memory=5e8).check()
+
+
+def test_the_first_estimate_leaves_out_loading_and_counts_all_that_went_together(tmp_path, request_, monkeypatch):
+    """Loading takes a minute and what is done at once a second a picture, by a clock that only they move."""
+    seconds, told = [0.0], []
+    for i in range(8):
+        Image.fromarray(np.full((20, 20, 3), 90 + i, np.uint8)).save(tmp_path / f"{i}.png")
+    load, work = weights.load, queue.together
+    monkeypatch.setattr(weights, "load", lambda which: (seconds.__setitem__(0, seconds[0] + 60), load(which))[1])
+    monkeypatch.setattr(queue, "together", lambda works, *rest: (seconds.__setitem__(0, seconds[0] + len(works)), work(works, *rest))[1])
+    monkeypatch.setattr(queue, "groups", lambda works, _: [list(range(i, min(i + 4, len(works)))) for i in range(0, len(works), 4)])
+    with heard(told.append, now=lambda: seconds[0]):
+        restore_pictures([tmp_path / f"{i}.png" for i in range(8)], tmp_path / "out", request_)
+    finished = [each for each in told if each.words.startswith("pictures")]
+    assert [each.left for each in finished] == pytest.approx([4.0] * 4 + [0.0] * 4, abs=1e-6)
 
 
 def test_progress_counts_tiles_inside_a_picture(tmp_path, request_):

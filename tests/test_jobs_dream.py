@@ -451,7 +451,7 @@ def test_a_picture_that_does_not_fit_into_the_machine_is_refused_unread(tmp_path
     monkeypatch.setattr("sfumato.data.files.read", lambda *_, **__: pytest.fail("it was read"))
     (done,) = dream_files.dream_pictures([tmp_path / "x.png"], tmp_path / "out", seeing, QUICK)
     assert done.out is None
-    assert "this machine has" in done.words
+    assert "this process can have" in done.words
 
 
 def test_a_picture_too_small_for_the_layer_is_named_and_its_width_comes_first(tmp_path, seeing):

@@ -1,10 +1,14 @@
 """Pictures in files: nothing is lost, nothing is overwritten, one bad file stops nobody, and the same command goes on."""
 
+import builtins
 import dataclasses
+import io
 import json
+import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +16,11 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
+import sfumato as sf
 from sfumato.core import disk
 from sfumato.core.errors import DataError, ImageError, SettingError, StorageError
-from sfumato.data import files
+from sfumato.data import files, kinds
+from sfumato.data.headers import Headers
 from sfumato.jobs import repair as repairs
 from sfumato.jobs.manifest import NAME as MANIFEST
 from sfumato.jobs.manifest import Manifest
@@ -903,3 +909,106 @@ def test_names_that_all_end_alike_are_told_apart_too(tmp_path):
     found = [(tmp_path / name, Path(name)) for name in ("a.jpg", "a.png", "a.webp", "b.jpg")]
     names = dict(told_apart(iter(found), ending=".png"))
     assert [str(names[path]) for path, _ in found] == ["a.jpg.png", "a.png", "a.webp.png", "b.png"]
+
+
+def test_a_picture_that_fails_again_is_tried_each_time_and_noted_once(tmp_path, photo, brighter):
+    """Once for each content, request and reason; what is done does not wait for it."""
+    out, bad = tmp_path / "out", photo.parent / "bad.png"
+    bad.write_bytes(photo.read_bytes()[:200])
+
+    def noted():
+        rows = [json.loads(line) for line in (out / MANIFEST).read_text().splitlines()]
+        return [(row["source"], row["status"]) for row in rows if row["status"] != "writing"]
+
+    for _ in range(3):
+        entries = restore_pictures([photo.parent], out, brighter)
+        assert entries[0].status == "failed", "it was tried"
+    assert [entry.status for entry in entries] == ["failed", "skipped"]
+    assert noted() == [("bad.png", "failed"), ("photo.png", "done")]
+    bad.write_bytes(photo.read_bytes()[:210])
+    restore_pictures([photo.parent], out, brighter)
+    assert len(noted()) == 3, "another content"
+    for _ in range(2):
+        restore_pictures([bad], out, dataclasses.replace(brighter, strength=0.5))
+    assert len(noted()) == 4, "another request"
+    bad.write_bytes(photo.read_bytes())
+    for _ in range(2):
+        entries = restore_pictures([photo.parent], out, brighter)
+    assert [entry.status for entry in entries] == ["skipped", "skipped"]
+    assert noted()[4:] == [("bad.png", "done")], "it was mended"
+
+
+def test_what_cannot_be_looked_at_has_the_kind_that_its_name_claims_and_no_pixels(tmp_path):
+    headers = Headers()
+    (tmp_path / "folder.png").mkdir()
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "text.txt").write_text("hello")
+    long = tmp_path / f"{'x' * 300}.png"
+    assert headers.of(tmp_path / "folder.png") == headers.of(tmp_path / "pipe.png") == headers.of(tmp_path / "text.txt") == (None, None)
+    for path in (tmp_path / "empty.png", tmp_path / "none.png", long):
+        assert headers.of(path) == (kinds.ENDINGS[".png"], None)
+
+
+@pytest.fixture
+def openings(monkeypatch):
+    """How often each file was opened so far in this test, by its path."""
+    count = Counter()
+    real = {place: place.open for place in (io, builtins)}
+    for place, open_ in real.items():
+
+        def opened(file, *rest, open_=open_, **how):
+            count[os.fspath(file) if isinstance(file, str | Path) else ""] += 1
+            return open_(file, *rest, **how)
+
+        monkeypatch.setattr(place, "open", opened)
+    return count
+
+
+@pytest.fixture
+def headers(monkeypatch):
+    """How often Pillow read the header of a file on disk so far in this test, by format."""
+    Image.init()
+    count = Counter()
+    for form, (factory, accept) in list(Image.OPEN.items()):
+
+        def read(*how, form=form, factory=factory):
+            count[form] += isinstance(how[0], io.BufferedReader)
+            return factory(*how)
+
+        monkeypatch.setitem(Image.OPEN, form, (read, accept))
+    return count
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif", "a.bmp", "a.gif", "a"])
+def test_a_picture_is_opened_to_be_looked_at_and_to_be_repaired_and_no_more(name, tmp_path, same, openings, headers):
+    """Whether it is repaired, left as it was, done before or damaged."""
+    (tmp_path / "in").mkdir()
+    source, form = tmp_path / "in" / name, {".jpg": "JPEG", "": "PNG"}.get(Path(name).suffix, Path(name).suffix[1:].upper())
+    Image.fromarray(RNG.integers(60, 200, (20, 30, 3), dtype=np.uint8)).save(source, form.replace("TIF", "TIFF"))
+    for request in (same, dataclasses.replace(same, strength=0), same):
+        openings.clear()
+        headers.clear()
+        (entry,) = restore_pictures([tmp_path / "in"], tmp_path / "out", request)
+        assert entry.status in ("done", "skipped"), entry.words
+        assert 1 <= openings[str(source)] <= 2
+        # Once for its size and once for its pixels: of PNG and TIFF the size is read without Pillow.
+        assert headers.total() <= 2
+    source.write_bytes(source.read_bytes()[:60])
+    openings.clear()
+    assert restore_pictures([tmp_path / "in"], tmp_path / "out", same)[0].status == "failed"
+    assert openings[str(source)] <= 2
+
+
+def test_what_was_repaired_is_not_opened_again_to_tell_what_was_passed_over(tmp_path, photo, openings):
+    (photo.parent / "drawing.svg").write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
+    assert passed_over([photo.parent], taken={photo}) == passed_over([photo.parent])
+    assert openings[str(photo)] == 1, "when nothing was known of it"
+
+
+def test_a_picture_that_is_named_by_hand_is_opened_no_more_often(tmp_path, photo, same, openings):
+    assert restore_pictures([photo], tmp_path / "out", same)[0].status == "done"
+    assert openings[str(photo)] == 2
+    openings.clear()
+    sf.restore(photo, same.model, task="denoise")
+    assert openings[str(photo)] == 1

@@ -231,3 +231,17 @@ def test_a_jpeg_may_number_its_only_table_as_it_likes(tmp_path):
         assert list(b.quantization) == [1]
         made = [sf.restore(image, method="median", task="denoise") for image in (a, b)]
     assert made[0].tobytes() == made[1].tobytes()
+
+
+@pytest.mark.parametrize("kind", ["path", "image", "tensor"])
+def test_a_picture_that_takes_more_than_the_memory_is_refused_undecoded(kind, brighter, tmp_path, monkeypatch):
+    """As the command does: 1,000 x 1,000 pixels take 0.72 GB."""
+    Image.new("RGB", (1000, 1000), (90, 120, 60)).save(tmp_path / "large.png")
+    monkeypatch.setattr("sfumato.data.decode.upright", lambda _: pytest.fail("it was decoded"))
+    with Image.open(tmp_path / "large.png") as image:
+        source = {"path": tmp_path / "large.png", "image": image, "tensor": torch.rand(1, 3, 1000, 1000)}[kind]
+        with pytest.raises(ImageError, match=r"1\.0 megapixels take 0\.7 GB, more than memory = 0\.7 GB"):
+            sf.restore(source, brighter, task="denoise", memory=7e8)
+        monkeypatch.setattr("sfumato.core.runtime.physical", lambda: 8.75e8)
+        with pytest.raises(ImageError, match="megapixels take"):
+            sf.restore(source, brighter, task="denoise")

@@ -2,14 +2,18 @@
 
 import errno
 import os
+from types import SimpleNamespace
+from typing import final
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
+from sfumato.core import settings
 from sfumato.core.errors import CheckpointError, StorageError
 from sfumato.models import MODELS
-from sfumato.store import checkpoint
+from sfumato.store import checkpoint, weights
 
 CONFIG = MODELS["classifier"](size=(8, 8), channels=1, classes=2, widths=(4,), hidden=(4,))
 
@@ -117,3 +121,69 @@ def test_a_small_file_does_not_ask_for_a_large_network(model, monkeypatch):
     with pytest.raises(CheckpointError, match=r"do not fit its settings: .* is \(.*\), not \("):
         checkpoint.load(model)
     assert places == ["meta"]
+
+
+@pytest.mark.parametrize("name", [path.stem for path in weights.bundled().values()])
+def test_a_bundled_network_is_loaded_bit_for_bit_and_nothing_is_drawn_for_it(name, monkeypatch):
+    path = weights.bundled()[name]
+    tensors, header = checkpoint.read_tensors(path)
+    built = settings.parse(header["model"]).build()
+    built.load_state_dict(tensors)
+    monkeypatch.setattr(type(built), "__init__", _only_outlines(type(built).__init__))
+    loaded = checkpoint.load(path)
+    for (name, value), (other, expected) in zip(loaded.state_dict().items(), built.state_dict().items(), strict=True):
+        assert (name, value.dtype, value.device) == (other, expected.dtype, expected.device)
+        assert torch.equal(value, expected)
+    assert not any(weight.requires_grad for weight in loaded.parameters())
+
+
+def _only_outlines(build):
+    def init(self, *args, **kwargs):
+        assert torch.empty(0).device.type == "meta", "weights were made to be written over"
+        build(self, *args, **kwargs)
+
+    return init
+
+
+@final
+class Odd(nn.Module):
+    """Holds tensors that are in no checkpoint, in each of the ways that there are, and a weight under two names."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(2))
+        if kind == "buffer":
+            self.register_buffer("fixed", torch.ones(2), persistent=False)
+        if kind == "attribute":
+            self.fixed = torch.ones(2)
+        if kind == "listed":
+            self.fixed = {"one": torch.ones(2)}
+        if kind == "closure":
+            fixed = torch.ones(2)
+            self.value = lambda: fixed
+        if kind == "tied":
+            self.same = self.weight
+
+
+@pytest.mark.parametrize("kind", ["buffer", "attribute", "listed", "closure", "tied"])
+def test_what_is_computed_when_a_network_is_made_is_there_once_it_is_loaded(kind, tmp_path, monkeypatch):
+    odd = SimpleNamespace(build=lambda: Odd(kind))
+    checkpoint.save(tmp_path / "odd.safetensors", model := Odd("plain"), CONFIG, {})
+    if kind == "tied":
+        tensors, header = checkpoint.read_tensors(tmp_path / "odd.safetensors")
+        checkpoint.write_tensors(tmp_path / "odd.safetensors", {**tensors, "same": tensors["weight"].clone()}, header)
+    monkeypatch.setattr(settings, "parse", lambda _: odd)
+    loaded = checkpoint.load(tmp_path / "odd.safetensors")
+    assert torch.equal(loaded.weight, model.weight)
+    if kind == "tied":
+        assert loaded.same is loaded.weight
+        return
+    fixed = loaded.value() if kind == "closure" else loaded.fixed["one"] if kind == "listed" else loaded.fixed
+    assert torch.equal(fixed, torch.ones(2))
+
+
+def test_weights_of_16_bits_are_loaded_as_the_network_has_them(tmp_path):
+    checkpoint.save(tmp_path / "half.safetensors", made := CONFIG.build(), CONFIG, {}, half=True)
+    loaded = checkpoint.load(tmp_path / "half.safetensors")
+    assert all(torch.equal(a, b.half().float()) for a, b in zip(loaded.parameters(), made.parameters(), strict=True) if a.dim())
+    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}

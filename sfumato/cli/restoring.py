@@ -37,7 +37,7 @@ def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask:
 
     with progress():
         entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
-    if others := passed_over(pictures):
+    if others := passed_over(pictures, taken={Path(entry.source) for entry in entries}):
         films = "; a film is given alone" if kinds.FILM in others.values() else ""
         say(f"{kinds.summary(others.values())}, such as {next(iter(others))}{films}")
     failed = [entry for entry in entries if entry.status == "failed"]

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import hashlib
+import io
 import os
 import secrets
 from collections.abc import Callable, Iterator
@@ -85,10 +86,11 @@ def append_line(path: Path, line: str) -> None:
             file.write(line.encode() + b"\n")
 
 
-def digest(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal; empty if the file cannot be read."""
+def digest(source: Path | io.BufferedReader) -> str:
+    """SHA-256 of a file, or of an open one from its beginning, in hexadecimal; empty if it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source) as file:
+            file.seek(0)
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return ""

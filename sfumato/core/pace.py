@@ -25,15 +25,18 @@ class Moment:
     """Since it began."""
     words: str
     """What is done, outer work first, such as `pictures 3 of 10, tiles 2 of 16`."""
+    once: float = 0.0
+    """Of the seconds, those for what is done once, such as loading a network: they say nothing about the rest."""
 
     @property
     def left(self) -> float | None:
         """Seconds that the rest takes at the speed so far; None as long as nothing is done."""
-        return self.seconds * (1 - self.share) / self.share if self.share > 0 else None
+        return (self.seconds - self.once) * (1 - self.share) / self.share if self.share > 0 else None
 
     def __str__(self) -> str:
-        """What is done, and the time left once there is an estimate worth something: after two seconds."""
-        return self.words if self.left is None or self.seconds < _SURE else f"{self.words}, {clock(self.left)} left"
+        """What is done, and the time left once there is an estimate worth something: after two seconds of the work itself."""
+        sure = self.left is not None and self.seconds - self.once >= _SURE
+        return f"{self.words}, {clock(self.left)} left" if sure and self.left is not None else self.words
 
 
 _SURE = 2.0
@@ -87,6 +90,10 @@ class Job:
         self.done, self.number = self.done + weight, self.number + 1
         self._tell()
 
+    def advance(self, weight: float = 1.0) -> None:
+        """The work of parts that together weigh so much is done, but they are not finished: `finish` each of them with a weight of 0."""
+        self.done += weight
+
     def without(self, weight: float = 1.0) -> None:
         """One part takes no work: what the others take says nothing about it."""
         self._total, self.number = self._total - weight, self.number + 1
@@ -115,7 +122,7 @@ class _Audience:
     def __init__(self, listener: Listener, remark: Callable[[str], None], now: Callable[[], float]) -> None:
         self.listener, self.remark, self.now = listener, remark, now
         self.jobs: list[Job] = []
-        self.began = now()
+        self.began, self.once = now(), 0.0
 
     def tell(self, *inner: Job) -> None:
         """Says how far the outermost work is, with work `inner` to all that is under way."""
@@ -123,7 +130,7 @@ class _Audience:
         for each in reversed(jobs):
             share = each.share(share)
         shown = [each for each in jobs if each.count != 1] or jobs
-        self.listener(Moment(share=share, seconds=self.now() - self.began, words=", ".join(map(str, shown))))
+        self.listener(Moment(share=share, seconds=self.now() - self.began, words=", ".join(map(str, shown)), once=self.once))
 
 
 _audience: ContextVar[_Audience | None] = ContextVar("audience", default=None)
@@ -138,7 +145,7 @@ def job(what: str, weights: Sequence[float] = ()) -> Iterator[Job]:
         yield new
         return
     if not audience.jobs:
-        audience.began = audience.now()
+        audience.began, audience.once = audience.now(), 0.0
     audience.jobs.append(new)
     try:
         yield new
@@ -165,6 +172,20 @@ def counted(items: Sequence[T], what: str) -> Iterator[T]:
             with work.under_way():
                 yield item
             work.finish()
+
+
+@contextlib.contextmanager
+def once() -> Iterator[None]:
+    """Inside is what is done once for all parts of the work under way: estimates of the time left do not count it."""
+    audience = _audience.get()
+    if audience is None:
+        yield
+        return
+    began, before = audience.now(), audience.once
+    try:
+        yield
+    finally:
+        audience.once = before + audience.now() - began  # what is done once inside of it is in there
 
 
 def reached(what: str, done: int, count: int) -> None:

@@ -68,16 +68,30 @@ def cores() -> int:
 
 
 def physical() -> float:
-    """Bytes of memory that the machine has; infinity where the system does not tell."""
+    """Bytes of memory that this process can have: the machine's, cut by its cgroups' limits; infinity where the system does not tell."""
+    memory = math.inf
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    return math.inf
+        memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return min([memory, *_memory_limits()])
+
+
+def _memory_limits() -> Iterator[float]:
+    """Bytes that the process's cgroups allow, of version 1 and 2: a limit holds for all groups below, so each up to the root counts."""
+    groups = {"memory": "/", "": "/"}  # in a container its own group is often seen as the root
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/self/cgroup").read_text().splitlines():
+            _, controllers, place = line.split(":", 2)
+            groups |= {name: place for name in controllers.split(",") if name in groups}
+    for root, place, name in ("", groups[""], "memory.max"), ("memory", groups["memory"], "memory.limit_in_bytes"):
+        for group in (Path(place), *Path(place).parents):
+            with contextlib.suppress(OSError, ValueError):
+                yield float(int((Path("/sys/fs/cgroup", root, group.as_posix().lstrip("/")) / name).read_text()))
 
 
 def allowance() -> float:
-    """Bytes that a job may use without being asked: a third of the machine's memory, at least 2 and at most 8 GB."""
+    """Bytes that a job may use without being asked: a third of the memory there is, at least 2 and at most 8 GB, but never all of it."""
     memory = physical()
-    return 2e9 if memory == math.inf else min(8e9, max(2e9, memory / 3))
+    return 2e9 if memory == math.inf else min(8e9, max(2e9, memory / 3), 0.8 * memory)
 
 
 def default_threads() -> int:

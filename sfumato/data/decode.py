@@ -24,8 +24,8 @@ from sfumato.data.png import File, without_pixels
 Crop = Literal["centre", "stretch"]
 EightBit = UInt8[np.ndarray, "h w c"]
 Opened = io.BufferedReader | io.BytesIO
-Source = Path | Callable[[], Opened]
-"""Where the bytes of a file come from: its path, or what opens it."""
+Source = Path | Callable[[], Opened] | Opened
+"""Where the bytes of a file come from: its path, what opens it, or the open file, which stays open."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM", "TGA", "JPEG 2000")
 SUFFIXES = kinds.SUFFIXES
@@ -67,10 +67,20 @@ def opened(source: Source, name: str, *, limit: int | None = MAX_PIXELS) -> Iter
 
     Without a `limit` of pixels there is none: do not decode what comes.
     """
-    with reading(name), source.open("rb") if isinstance(source, Path) else source() as file, _header(file, name) as image:
+    with reading(name), opening(source) as file, _header(file, name) as image:
         if limit and math.prod(image.size) > limit:
             raise Image.DecompressionBombError(f"{math.prod(image.size)} pixels")
         yield image
+
+
+def opening(source: Source) -> contextlib.AbstractContextManager[Opened]:
+    """The open file at its beginning, closed at the end of the `with` if it was opened for that. Raises OSError."""
+    if isinstance(source, Path):
+        return source.open("rb")
+    if not isinstance(source, Opened):
+        return source()
+    source.seek(0)
+    return contextlib.nullcontext(source)
 
 
 def refuse_several(image: Image.Image) -> None:

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import importlib.util
 import io
+import math
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "TIFF": {"compression": "tiff_deflate"},
 }
 _LAYOUTS: dict[str, Layout] = {"P": "palette", "PA": "palette", "1": "bit"}
+_LARGE = 16_000_000
+"""Pixels of a JPEG of colours from which on it is decoded some rows at a time if it can be: Pillow holds four bytes for each."""
 _FASTEST = {".gif": 50.0, ".webp": 60.0, ".mp4": 120.0}
 
 
@@ -57,23 +60,33 @@ class Picture(Notes):
     """Whether the file had a palette or one bit a pixel, and should have again if the pixels allow it."""
 
 
-def read(path: Path, *, lossless: bool = False) -> Picture:
+def read(path: Path, *, lossless: bool = False, file: decode.Opened | None = None) -> Picture:
     """The picture in a file of any format that `decode` reads, upright. CMYK becomes RGB and loses its profile.
 
     Without `lossless` it is the first frame or page, and colour has 8 bits. With it, nothing is left out: 16 bits of colour are read
     through pyvips, and several frames or more than 16 bits raise ImageError. That is also raised if the file is no image, is damaged,
-    has floating-point pixels or more than `decode.MAX_PIXELS`, or would need pyvips where there is none.
+    has floating-point pixels or more than `decode.MAX_PIXELS`, or would need pyvips where there is none. `file` is the open file, from
+    whoever has it; it stays open.
     """
-    found = notes.samples(path)
+    with decode.reading(str(path)), decode.opening(file or path) as opened:
+        return _read(path, opened, lossless=lossless)
+
+
+def _read(path: Path, file: decode.Opened, *, lossless: bool) -> Picture:
+    found = notes.samples(path, file=file)
     if found.floating:
         raise ImageError(f"{path}: has floating-point pixels, of no stated range; save it with 8 or 16 bits")
     if lossless and found.bits == 16 and found.channels > 1:
         return _through_strips(path)
-    with decode.opened(path, str(path)) as image:
+    with decode.opened(file, str(path)) as image:
         if lossless:
             decode.refuse_several(image)
         depth = found.bits if image.format in ("PNG", "TIFF") else 1 if image.mode == "1" else 8
         layout = _LAYOUTS.get(image.mode, "samples")
+        if image.format == "JPEG" and image.mode == "RGB" and math.prod(image.size) >= _LARGE:
+            said, orientation = notes.of_file(path, file=file, image=image)
+            with contextlib.suppress(MissingExtraError):
+                return Picture(pixels=strips.pixels(path, orientation), **vars(said))
         image.load()
         wide = image.mode in decode.WIDE
         if lossless and wide and "transparency" in image.info:
@@ -81,7 +94,7 @@ def read(path: Path, *, lossless: bool = False) -> Picture:
         if lossless and depth > (16 if wide else 8):
             raise ImageError(f"its {depth} bits per sample can only be read as {16 if wide else 8}; save it as 16-bit grey or 8 bits")
         pixels, alpha = (_wide(image), None) if wide else _layers(image)
-        said, _ = notes.of_file(path)
+        said, _ = notes.of_file(path, file=file, image=image)
         if wide:
             said = dataclasses.replace(said, white=spread.white(spread.largest_of(pixels)))
             spread.widened(pixels, said.white)
@@ -118,20 +131,30 @@ def write(path: Path, picture: Picture, *, check: disk.Check | None = None) -> N
     disk.write(path, encoded.getvalue(), check=check)
 
 
-def same_format(one: Path, other: Path) -> bool:
-    """Whether the file `one` has the format, of those that can be written, in which a file named `other` is: by its name or its content."""
-    wanted, found = FORMATS.get(other.suffix.lower()), kinds.identify_file(one)
-    return wanted is not None and wanted in (FORMATS.get(one.suffix.lower()), found and found.format)
+def same_format(one: Path, other: Path, *, file: decode.Opened | None = None) -> bool:
+    """Whether the file `one` has the format, of those that can be written, in which a file named `other` is: by its name or its content.
+
+    `file` is the open file `one`, from whoever has it.
+    """
+    wanted = FORMATS.get(other.suffix.lower())
+    if wanted is None or wanted == FORMATS.get(one.suffix.lower()):
+        return wanted is not None
+    if file is None:
+        found = kinds.identify_file(one)
+    else:
+        file.seek(0)
+        found = kinds.identify(file.read(kinds.START), one.name)
+    return found is not None and wanted == found.format
 
 
-def copy(path: Path, target: Path, *, check: disk.Check | None = None) -> None:
-    """The file itself, to the byte, however large, after `check`.
+def copy(path: Path, target: Path, *, file: decode.Opened | None = None, check: disk.Check | None = None) -> None:
+    """The file itself, to the byte, however large, after `check`; `file` is the open file, from whoever has it.
 
     Raises ImageError if it cannot be read, StorageError if `target` cannot be written.
     """
     with contextlib.ExitStack() as held:
         with decode.reading(str(path)):
-            source = held.enter_context(path.open("rb"))
+            source = held.enter_context(decode.opening(file or path))
         with disk.whole(target, check=check) as partial, partial.open("wb") as copied:
             shutil.copyfileobj(source, copied)
 

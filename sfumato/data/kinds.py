@@ -162,15 +162,14 @@ def passed_over(path: Path) -> Kind | None:
     return BROKEN if not path.exists() else None if kind.read else kind
 
 
-def output_name(path: Path, name: Path) -> Path:
-    """`name` with the ending in which a picture of the format of the file at `path` is written.
+def output_name(kind: Kind | None, name: Path) -> Path:
+    """`name` with the ending in which a picture of this kind is written.
 
     The ending of another picture format is replaced; any other ending is part of the name and stays.
 
-    >>> str(output_name(Path("x.jfif"), Path("x.jfif"))), str(output_name(Path("scan.v2"), Path("scan.v2")))
+    >>> str(output_name(_JPEG, Path("x.jfif"))), str(output_name(_PNG, Path("scan.v2")))
     ('x.jpg', 'scan.v2.png')
     """
-    kind = identify_file(path)
     ending = ".png" if kind is None else kind.ending
     known = name.suffix.lower() in ENDINGS
     return name.with_suffix(ending) if known else name.with_name(name.name + ending)

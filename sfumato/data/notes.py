@@ -22,6 +22,7 @@ from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from sfumato.data import bounds, decode, kinds, tiff
+from sfumato.data.decode import Opened
 from sfumato.data.png import PNG, File, without_pixels
 
 EXIF = b"Exif\0\0"
@@ -100,41 +101,40 @@ class Notes:
         return self.jpeg if self.jpeg and self.jpeg.quality() >= _FINE else None
 
 
-def of_file(path: Path) -> tuple[Notes, int]:
+def of_file(path: Path, *, file: Opened | None = None, image: Image.Image | None = None) -> tuple[Notes, int]:
     """What the file says once the picture is upright, and the orientation (EXIF's number, 1 to 8) in which it is stored.
 
-    Raises ImageError if the file is no image.
+    `file` is the open file and `image` what `decode.opened` made of it, from whoever has them. Raises ImageError if the file is no image.
     """
-    with decode.reading(str(path)), path.open("rb") as file:
-        start = file.read(8)
-        file.seek(0)
+    with decode.reading(str(path)), decode.opening(file or path) as opened:
+        start = opened.read(8)
+        opened.seek(0)
         if start == PNG:
-            bounds.check(file, "PNG")
-            small = without_pixels(file)
-            with Image.open(small, formats=["PNG"]) as image:
-                said, orientation = _of_image(image)
-            return dataclasses.replace(said, chunks=tuple(_chunks(small.getvalue()))), orientation
-        kind = kinds.by_content(file.read(kinds.START), path.name)
+            return _of_png(opened, checked=image is not None)
+        kind = kinds.by_content(opened.read(kinds.START), path.name)
         if kind is not None and kind.name == "TIFF":
-            return _of_tiff(file, tiff.checked(file).left_out)
+            return _of_tiff(opened, tiff.checked(opened).left_out)
         if kind is not None and kind.reader == "raw" and start[:4] in (b"II*\0", b"MM\0*"):
-            tiff.guard(file)
-            told = _told(file)
+            tiff.guard(opened)
+            told = _told(opened)
             return Notes(exif=_exif_of(told)), 1
-        with decode.opened(path, str(path), limit=None) as image:
-            return _of_image(image)
+        with decode.opened(opened, str(path), limit=None) if image is None else contextlib.nullcontext(image) as header:
+            return _of_image(header)
 
 
-def samples(path: Path) -> Samples:
-    """Bits and samples of a pixel, from the header of a PNG or TIFF; 8 bits in 3 for anything else. Raises ImageError as `of_file`."""
-    with decode.reading(str(path)), path.open("rb") as file:
-        start = file.read(26)
+def samples(path: Path, *, file: Opened | None = None) -> Samples:
+    """Bits and samples of a pixel, from the header of a PNG or TIFF; 8 bits in 3 for anything else. Raises ImageError as `of_file`.
+
+    `file` is the open file, from whoever has it.
+    """
+    with decode.reading(str(path)), decode.opening(file or path) as opened:
+        start = opened.read(26)
         if start[:8] == PNG:
             return Samples(start[24], _PNG_SAMPLES.get(start[25], 1), floating=False)
-        file.seek(0)
-        kind = kinds.by_content(file.read(kinds.START), path.name)
+        opened.seek(0)
+        kind = kinds.by_content(opened.read(kinds.START), path.name)
         if kind is not None and kind.name == "TIFF":
-            found = tiff.checked(file)
+            found = tiff.checked(opened)
             return Samples(found.bits, found.channels, floating=found.floating)
         return Samples(8, 3, floating=False)
 
@@ -215,6 +215,15 @@ def _standard(quality: int) -> tuple[int, ...]:
     with Image.open(encoded) as image:
         assert isinstance(image, JpegImagePlugin.JpegImageFile)
         return tuple(image.quantization[0])
+
+
+def _of_png(file: File, *, checked: bool) -> tuple[Notes, int]:
+    if not checked:
+        bounds.check(file, "PNG")
+    small = without_pixels(file)
+    with Image.open(small, formats=["PNG"]) as image:
+        said, orientation = _of_image(image)
+    return dataclasses.replace(said, chunks=tuple(_chunks(small.getvalue()))), orientation
 
 
 def _of_image(image: Image.Image) -> tuple[Notes, int]:

@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import errno
 import math
+import mmap
 import os
 import struct
 import tempfile
@@ -49,16 +50,25 @@ _CLASSIC = 3_500_000_000
 """Bytes of pixels above which a TIFF has 64-bit places, as 32 bits might not reach."""
 
 
-def megapixels(path: Path) -> float:
-    """Millions of pixels, from the header, however many they are; raises ImageError if the file is no image."""
-    with decode.reading(str(path)), path.open("rb") as file:
-        start = file.read(kinds.START)
-        if start[:8] == PNG:
-            return int.from_bytes(start[16:20]) * int.from_bytes(start[20:24]) / 1e6
-        if (kind := kinds.by_content(start, path.name)) is not None and kind.name == "TIFF":
-            return math.prod(tiff.checked(file).size) / 1e6
-        with decode.opened(path, str(path), limit=None) as image:
-            return math.prod(image.size) / 1e6
+def megapixels(path: Path, *, file: decode.Opened | None = None) -> float:
+    """Millions of pixels, from the header, however many they are; raises ImageError if the file is no image.
+
+    `file` is the open file, from whoever has it.
+    """
+    with decode.reading(str(path)), decode.opening(file or path) as opened:
+        return _pixels_of(opened, str(path)) / 1e6
+
+
+def _pixels_of(file: decode.Opened, name: str) -> int:
+    """How many pixels the open file called `name` has, from its header."""
+    file.seek(0)
+    start = file.read(kinds.START)
+    if start[:8] == PNG:
+        return int.from_bytes(start[16:20]) * int.from_bytes(start[20:24])
+    if (kind := kinds.by_content(start, name)) is not None and kind.name == "TIFF":
+        return math.prod(tiff.checked(file).size)
+    with decode.opened(file, name, limit=None) as image:
+        return math.prod(image.size)
 
 
 def refuse_whole(*paths: Path | None, wants: str, memory: float) -> None:
@@ -115,11 +125,7 @@ def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
     frames or pages or floating-point pixels; MissingExtraError without pyvips; StorageError if `folder` cannot hold the pixels.
     """
     vips = _pyvips()
-    said, orientation = notes.of_file(path)
-    _refuse_several(path)
-    found = notes.samples(path)
-    if found.floating:
-        raise ImageError(f"{path}: has floating-point pixels, of no stated range; save it with 8 or 16 bits")
+    said, orientation, found = _judged(path)
     with _scratch(folder or Path(tempfile.gettempdir()), "strips") as raw:
         try:
             image = _plain(vips.Image.new_from_file(str(path), access="sequential", fail_on="error"), path)
@@ -133,6 +139,24 @@ def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
         bit = found.bits == 1 and image.bands == 1
         said = dataclasses.replace(said, white=spread.white(largest)) if depth == 16 else said
         yield Source(raw, size, image.bands - alpha, alpha=alpha, depth=depth, bit=bit, said=said)
+
+
+def pixels(path: Path, orientation: int) -> UInt8[Tensor, "h w c"]:
+    """The upright pixels of a file of 8 bits a sample, of which Pillow would hold four bytes for each and the result beside them.
+
+    Of the same bytes libvips and Pillow make the same. Raises ImageError for what cannot be read, MissingExtraError without pyvips.
+    """
+    vips = _pyvips()
+    try:
+        image = _plain(vips.Image.new_from_file(str(path), access="sequential", fail_on="error"), path)
+        if image.format != "uchar":
+            raise ImageError(f"{path}: has samples of type {image.format}; save it with 8 bits")
+        memory = mmap.mmap(-1, image.height * image.width * image.bands)
+        _unpack(vips, image, memory, orientation)
+    except vips.Error as error:
+        raise ImageError(f"{path}: cannot be read ({_said(error)})") from error
+    shape = (image.width, image.height) if orientation > 4 else (image.height, image.width)
+    return torch.frombuffer(memory, dtype=torch.uint8).reshape(*shape, image.bands)
 
 
 class Sink:
@@ -273,15 +297,21 @@ def _directory(size: tuple[int, int], channels: int, *, alpha: bool, depth: int,
     return struct.pack("<Q", len(tags)) + entries + bytes(8) + beyond
 
 
-def _refuse_several(path: Path) -> None:
-    """Raises ImageError for several frames or pages."""
+def _judged(path: Path) -> tuple[Notes, int, notes.Samples]:
+    """What the file says, how it lies, and its samples. Raises ImageError for several frames or pages, and floating-point pixels."""
     with decode.reading(str(path)), path.open("rb") as file:
         kind = kinds.by_content(file.read(kinds.START), path.name)
         if kind is not None and kind.name == "TIFF":  # of 16 bits a sample, some of which Pillow does not open
+            said, orientation = notes.of_file(path, file=file)
             decode.refuse_pages(tiff.checked(file).pages)
-            return
-    with decode.opened(path, str(path), limit=None) as header:
-        decode.refuse_several(header)
+        else:
+            with decode.opened(file, str(path), limit=None) as image:
+                decode.refuse_several(image)
+                said, orientation = notes.of_file(path, file=file, image=image)
+        found = notes.samples(path, file=file)
+        if found.floating:
+            raise ImageError("has floating-point pixels, of no stated range; save it with 8 or 16 bits")
+    return said, orientation, found
 
 
 def _plain(image: Any, path: Path) -> Any:

@@ -130,7 +130,8 @@ def _ends(images: Images) -> Bool[Tensor, "2 n c h w"]:
 def _sums(values: Images, reach: int) -> Images:
     """Means over (2 reach + 1)^2 values with the middle; the border is mirrored."""
     # With the channels innermost the processor takes several at once.
-    return F.avg_pool2d(mirror(values, reach).contiguous(memory_format=torch.channels_last), 2 * reach + 1, stride=1)
+    around, side = mirror(values, reach).contiguous(memory_format=torch.channels_last), 2 * reach + 1
+    return F.avg_pool2d(F.avg_pool2d(around, (side, 1), stride=1), (1, side), stride=1)
 
 
 def _surroundings(images: Images, left_out: Bool[Tensor, "n c h w"]) -> tuple[Images, Images, Bool[Tensor, "n c h w"]]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from sfumato.core.errors import ImageError
@@ -94,30 +94,53 @@ def _best(luma: Float[Tensor, "n h w"], offset: tuple[int, int]) -> tuple[float,
     # Blocks without texture are 0 after any rounding: the liveliest say most.
     blocks = blocks[blocks.var(dim=(1, 2)).argsort(descending=True)[:_BLOCKS]] * 255
     cosine = _cosine()
-    row, column = torch.tensor([(i, j) for i in range(8) for j in range(8) if 0 < i + j < _CORNER]).T
+    row, column = _places()
     numbers = (cosine @ blocks @ cosine.T)[:, row, column]
     if ((numbers.abs() > _ROUNDING[-1]).float().mean(dim=0) > _LIVELY).sum() < _SEVERAL:
         return -math.inf, 100, offset
-    scores = torch.stack([_likelihood(numbers, luminance_tables()[:, row, column], spread) for spread in _ROUNDING])
+    scores = _likelihoods(numbers)
     best = scores.amax(dim=0)
     # The middle one of several: in this corner of the table neighbouring qualities can be alike.
     alike = (best == best.max()).nonzero()[:, 0]
     return best.max().item() / len(blocks), int(alike[len(alike) // 2]) + 1, offset
 
 
-def _likelihood(numbers: Float[Tensor, "m p"], steps: Float[Tensor, "q p"], spread: float) -> Float[Tensor, " q"]:
-    """For each row of `steps`: log-likelihood that `numbers` are its multiples and `spread`, over that they are anything.
+def _likelihoods(numbers: Float[Tensor, "m p"]) -> Float[Tensor, "_spreads 100"]:
+    """For each `_ROUNDING` and each quality: log-likelihood that `numbers` are multiples of its steps, over that they are anything.
 
     A number near 0 is near a multiple of every step and counts for none; near 0 but not at it, it counts against.
     """
-    total = torch.zeros(len(steps))
-    for x, column in zip(numbers.T, steps.T, strict=True):
-        different, which = column.unique(return_inverse=True)  # at low and at high qualities tables repeat
-        step = different[:, None]
-        near = torch.exp(-((x - step * (x / step).round()) / spread).square() / 2)
+    place, steps, which = _steps()
+    x, step = numbers.T[place], steps[:, None]
+    off = (x - step * (x / step).round()).square_()
+    beyond = (x.abs() > step / 2).float()
+    found = []
+    for spread in _ROUNDING:
+        near = (off / (-2 * spread**2)).clamp_min_(-80).exp_()  # what is less is nothing beside _STRAY, and slow to compute with
         peak = (step / (spread * math.sqrt(2 * math.pi))).clamp_min(1)
-        total += (_STRAY + (1 - _STRAY) * peak.where(x.abs() > step / 2, 1.0) * near).log().sum(dim=1)[which]
-    return total
+        each = (beyond * (peak - 1)).add_(1).mul_(near).mul_(1 - _STRAY).add_(_STRAY).log_()
+        found.append(each.sum(dim=1)[which].sum(dim=1))
+    return torch.stack(found)
+
+
+@functools.cache
+def _places() -> tuple[Int[Tensor, " _p"], Int[Tensor, " _p"]]:
+    """Row and column of the numbers of the transform that are looked at."""
+    row, column = torch.tensor([(i, j) for i in range(8) for j in range(8) if 0 < i + j < _CORNER]).T
+    return row, column
+
+
+@functools.cache
+def _steps() -> tuple[Int[Tensor, " _s"], Float[Tensor, " _s"], Int[Tensor, "100 _p"]]:
+    """The steps of all tables, each of a place once: its place, itself, and which of them a quality has at each place.
+
+    At low and at high qualities tables repeat.
+    """
+    row, column = _places()
+    steps = luminance_tables()[:, row, column]
+    place = torch.arange(len(row)).expand_as(steps)
+    pairs, which = torch.stack([place.flatten(), steps.flatten()], dim=1).unique(dim=0, return_inverse=True)
+    return pairs[:, 0].long(), pairs[:, 1], which.reshape(steps.shape)
 
 
 @functools.cache

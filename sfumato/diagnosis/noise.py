@@ -6,15 +6,16 @@ surely so if patches with more gradient than that noise explains are left out, a
 https://doi.org/10.1109/TIP.2013.2283400).
 """
 
+import bisect
 import functools
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.core.image import Images
+from sfumato.core.image import Images, Resized
 
 Patches = Float[Tensor, "_m _p"]
 
@@ -49,7 +50,7 @@ def noise_level(crops: Images) -> float | None:
 
 def _channel(crops: Float[Tensor, "n h w"]) -> float | None:
     clipped = ((crops < _CLIPPED) | (crops > 1 - _CLIPPED)).float()[:, None]
-    if (F.max_pool2d(clipped, 3, stride=1) == 0).float().mean() < _FEW:
+    if (_highest(clipped, 3) == 0).float().mean() < _FEW:
         if _even(crops) > _EVEN:
             return None
         if (level := _of_paper(crops)) is not None:
@@ -58,13 +59,32 @@ def _channel(crops: Float[Tensor, "n h w"]) -> float | None:
         if min(crops.shape[1:]) < side:
             continue
         windows = crops.unfold(1, side, 1).unfold(2, side, 1)
-        chosen = (F.max_pool2d(clipped, side, stride=1)[:, 0] == 0).nonzero()
+        chosen = (_highest(clipped, side)[:, 0] == 0).flatten().nonzero()[:, 0]
         if len(chosen) > _MOST:
             # An even step might meet the columns of the picture: the golden ratio does not.
             chosen = chosen[((torch.arange(_MOST, dtype=torch.float64) * 0.6180339887498949) % 1 * len(chosen)).long()]
         if len(chosen) >= _LEAST:
-            return _of(windows[chosen[:, 0], chosen[:, 1], chosen[:, 2]].reshape(-1, side * side), side)
+            count, tall, wide = windows.shape[:3]
+            where = (chosen // (tall * wide), chosen // wide % tall, chosen % wide)
+            whole = len(chosen) == count * tall * wide
+            patches = windows.reshape(-1, side * side) if whole else windows[where].reshape(-1, side * side)
+            return _of(patches, _gradient(crops, side).flatten()[chosen], side)
     return None
+
+
+def _highest(x: Images, side: int) -> Resized:
+    """The greatest value of each square of `side` x `side`."""
+    return F.max_pool2d(F.max_pool2d(x, (side, 1), stride=1), (1, side), stride=1)
+
+
+def _gradient(crops: Float[Tensor, "n h w"], side: int) -> Float[Tensor, "n _h _w"]:
+    """For each patch of `side` x `side` the sum of the squared differences between neighbours in it."""
+    down, right = crops.diff(dim=1).square()[:, None], crops.diff(dim=2).square()[:, None]
+    return (_total(down, side - 1, side) + _total(right, side, side - 1))[:, 0]
+
+
+def _total(x: Images, tall: int, wide: int) -> Resized:
+    return F.avg_pool2d(F.avg_pool2d(x, (tall, 1), stride=1), (1, wide), stride=1) * (tall * wide)
 
 
 def _of_paper(crops: Float[Tensor, "n h w"]) -> float | None:
@@ -94,17 +114,17 @@ def _even(crops: Float[Tensor, "n h w"]) -> float:
     return (F.max_pool2d(x, 3, stride=1) == -F.max_pool2d(-x, 3, stride=1)).float().mean().item()
 
 
-def _of(patches: Patches, side: int) -> float:
-    """The standard deviation in patches of `side` x `side`."""
-    differences, bound = _gradients(side)
+def _of(patches: Patches, gradient: Float[Tensor, " _m"], side: int) -> float:
+    """The standard deviation in patches of `side` x `side`, each of which has so much `gradient`."""
+    bound = _bound(side)
     patches = patches - patches.mean()
-    gradient = (patches @ differences).square().sum(dim=1)
-    variance = max(0.0, torch.linalg.eigvalsh(torch.cov(patches.T).double())[0].item())
+    variance, before = max(0.0, torch.linalg.eigvalsh(_covariance(patches))[0].item()), -1.0
     for _ in range(_ROUNDS):
-        flat = gradient <= bound * variance
-        if int(flat.sum()) < 4 * side * side:
+        flat = (gradient <= bound * variance).nonzero()[:, 0]
+        if len(flat) < 4 * side * side or variance == before:
             break
-        eigenvalues = torch.linalg.eigvalsh(torch.cov(patches[flat].T).double()).clamp_min(0)
+        before = variance
+        eigenvalues = torch.linalg.eigvalsh(_covariance(patches.index_select(0, flat))).clamp_min(0)
         least, variance = eigenvalues[0].item(), _white(eigenvalues)
         # Much more than the least of them is texture in every direction: the truth is in between.
         if variance > _UNEVEN * least:
@@ -112,18 +132,26 @@ def _of(patches: Patches, side: int) -> float:
     return math.sqrt(variance)
 
 
+def _covariance(patches: Patches) -> Float64[Tensor, "_p _p"]:
+    """That of the pixels of patches. Of patches about 0: their mean is taken off last, where it costs nothing."""
+    count, mean = len(patches), patches.mean(dim=0).double()
+    return ((patches.T @ patches).double() - count * mean[:, None] * mean) / (count - 1)
+
+
 def _white(eigenvalues: Float[Tensor, " _p"]) -> float:
     """The mean of the eigenvalues (ascending) once the largest are left out until it is their median: Chen's algorithm 1."""
-    for count in range(len(eigenvalues), 1, -1):
-        some = eigenvalues[:count]
-        if (some > some.mean()).sum() >= (some < some.mean()).sum():
-            return some.mean().item()
-    return eigenvalues[0].item()
+    values = eigenvalues.tolist()
+    for count in range(len(values), 1, -1):
+        mean = math.fsum(values[:count]) / count
+        below, up_to = bisect.bisect_left(values, mean, 0, count), bisect.bisect_right(values, mean, 0, count)
+        if count - up_to >= below:
+            return mean
+    return values[0]
 
 
 @functools.cache
-def _gradients(side: int) -> tuple[Float[Tensor, "_p _q"], float]:
-    """What takes a patch to its differences between neighbours, and the sum of their squares that 99 % of unit noise stays under.
+def _bound(side: int) -> float:
+    """What the sum of the squared differences between neighbours stays under in 99 % of patches of unit noise.
 
     The sum is nearly gamma distributed with the mean and variance of the quadratic form; its quantile is Wilson and Hilferty's (1931).
     """
@@ -132,4 +160,4 @@ def _gradients(side: int) -> tuple[Float[Tensor, "_p _q"], float]:
     form = differences @ differences.T
     mean, variance = form.trace().item(), 2 * form.square().sum().item()
     ninth = variance / (9 * mean**2)
-    return differences, mean * (1 - ninth + 2.326 * math.sqrt(ninth)) ** 3
+    return mean * (1 - ninth + 2.326 * math.sqrt(ninth)) ** 3

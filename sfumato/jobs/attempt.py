@@ -5,6 +5,7 @@ claim the place ─ repairing ─ Work, done together with others' ─ write, if
 
 import contextlib
 import errno
+import io
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -54,6 +55,7 @@ def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run,
     """
     began, made = time.perf_counter(), ""
     facts: Facts = {}
+    file: io.BufferedReader | None = None
 
     def entry(status: str, words: str, *, nothing: bool = False) -> Entry:
         seconds = round(time.perf_counter() - began, 2)
@@ -66,15 +68,19 @@ def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run,
         made = digest(result)
         run.manifest.add(entry("writing", ""), path, target, facts, made=made)
 
+    opened = contextlib.ExitStack()
     try:
         own = mask()
-        facts = run.manifest.facts(path, own)
+        with contextlib.suppress(OSError):  # of which its repair will tell
+            file = opened.enter_context(path.open("rb"))
+        facts = run.manifest.facts(file or path, own)
         if (earlier := run.manifest.earlier(path, target, facts)) and (not run.overwrite or earlier.words == DONE):
             return earlier
         before = _claimed(path, target, run)
-        steps = repairing(path, target, run.request, mask=own, check=settled, networks=run.networks, pixels=pixels)
+        steps = repairing(path, target, run.request, mask=own, check=settled, networks=run.networks, pixels=pixels, file=file)
         try:
             work = next(steps)
+            opened.close()  # many wait for each other's work
             spent = time.perf_counter() - began
             images, seconds = yield work
             began = time.perf_counter() - spent - seconds
@@ -91,6 +97,8 @@ def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run,
             with contextlib.suppress(StorageError):
                 run.manifest.add(ended, path, target, facts)
             raise
+    finally:
+        opened.close()
     run.manifest.add(ended, path, target, facts, made=made)
     return ended
 

@@ -174,7 +174,7 @@ class _Work:
     def _dream(self, path: Path, target: Path, manifest: Manifest, facts: Facts) -> Done:
         need, there = strips.megapixels(path) * 1e6 * _BYTES, runtime.physical()
         if need > there:
-            raise ImageError(f"{path}: to dream it takes {need / 1e9:.1f} GB, and this machine has {there / 1e9:.1f}; make it smaller")
+            raise ImageError(f"{path}: to dream it takes {need / 1e9:.1f} GB, and this process can have {there / 1e9:.1f}; make it smaller")
         picture = files.read(path, lossless=True)
         if picture.pixels.dtype == torch.uint16 and target.suffix.lower() not in (".png", ".tif", ".tiff"):
             raise ImageError(f"{path} has 16 bits, which {target.suffix} cannot hold; choose a .png or .tif with --out")

@@ -9,6 +9,7 @@ more than the last names: a folder of results is shared as it is.
 import dataclasses
 import functools
 import hashlib
+import io
 import json
 import os
 import warnings
@@ -84,9 +85,9 @@ class Manifest:
             more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
             warnings.warn(f"{path}: {wrong[0]}{more}: passed over, as if they were not there", stacklevel=2)
 
-    def facts(self, path: Path, mask: Path | None) -> Facts:
-        """What a picture, its mask and the request are now, by which it is known again."""
-        return {"sha256": digest(path), "mask": digest(mask) if mask else None, "asked": self.asked}
+    def facts(self, picture: Path | io.BufferedReader, mask: Path | None) -> Facts:
+        """What a picture, a file or an open one, its mask and the request are now, by which it is known again."""
+        return {"sha256": digest(picture), "mask": digest(mask) if mask else None, "asked": self.asked}
 
     def earlier(self, path: Path, target: Path, facts: Facts) -> Entry | None:
         """The entry of this picture if it was done before, from the same bytes and in the same way, and something is still there."""
@@ -105,12 +106,17 @@ class Manifest:
         return (_identity(path), digest(target)) in self._made.get(self._place(target), set())
 
     def add(self, entry: Entry, path: Path, target: Path, facts: Facts, *, made: str = "") -> None:
-        """One more line, unless nothing was done; `made` is the digest of the result, if there is one."""
+        """One more line, unless nothing was done; `made` is the digest of the result, if there is one.
+
+        A picture that failed is tried again by every run: it has one more line only if it, the request or the reason is another.
+        """
         if self.path is None or entry.status == "skipped":
             return
         place, words = self._place(target), without_places(entry.words, path, target)
         row = {**dataclasses.asdict(entry), "source": path.name, "from": _identity(path), "out": place, "place": place, "words": words}
-        row |= {**facts, "made": made} if made else {}
+        row |= {**facts, "made": made} if made else facts if entry.status == "failed" else {}
+        if entry.status == "failed" and _same(self._last.get(place, {}), row):
+            return
         self._note(row)
         disk.append_line(self.path, json.dumps(row))
 
@@ -130,6 +136,11 @@ class Manifest:
 def _identity(path: str | Path) -> str:
     """What a picture is known by without telling where it lies: a hash of its whole path."""
     return hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two lines say the same, however long it took."""
+    return one.keys() == other.keys() and all(value == other[name] for name, value in one.items() if name != "seconds")
 
 
 def _asked(request: Request) -> dict[str, Any]:

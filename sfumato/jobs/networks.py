@@ -33,8 +33,9 @@ class Networks:
         Raises SettingError if it repairs nothing, and whatever `weights.load` raises.
         """
         if (which, ways) not in self._opened:
-            network: Restores = weights.opened(which, Restores, otherwise="repairs nothing")
-            self._opened[which, ways] = network if ways == 1 else network.turned(ways)
+            with pace.once():
+                network: Restores = weights.opened(which, Restores, otherwise="repairs nothing")
+                self._opened[which, ways] = network if ways == 1 else network.turned(ways)
         return self._opened[which, ways]
 
     def ready(self, network: Restores, where: torch.device) -> Restores:
@@ -42,14 +43,16 @@ class Networks:
         if isinstance(network, Told):  # made for one picture, of a network that is there for all
             return Told(self.ready(network.network, where), network.kernels)  # type: ignore[arg-type]
         if (network, where) not in self._ready:
-            self._ready[network, where] = ready(network, where)
+            with pace.once():
+                self._ready[network, where] = ready(network, where)
         return self._ready[network, where]
 
     def footprint(self, network: Restores) -> float:
         """Bytes that repairing one pixel takes, as `memory.footprint` measures it."""
         kept = _kept(network)
         if kept not in self._footprints:
-            self._footprints[kept] = memory.footprint(network)
+            with pace.once():
+                self._footprints[kept] = memory.footprint(network)
         return self._footprints[kept]
 
     def tile(

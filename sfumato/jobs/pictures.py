@@ -12,12 +12,13 @@ import functools
 import glob
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from sfumato.core import disk, outputs
 from sfumato.core.errors import DataError, ImageError, SettingError
 from sfumato.data import files, kinds
+from sfumato.data.headers import Headers
 from sfumato.data.kinds import Kind
 from sfumato.jobs.attempt import Run, attempt
 from sfumato.jobs.manifest import NAME, Entry, Manifest
@@ -47,7 +48,8 @@ def restore_pictures(
     if not sources:
         raise SettingError("no picture was named; give files, folders or globs")
     alone = outputs.is_file_name(out, files.FORMATS)
-    found = told_apart(gather(sources, leaving_out=None if alone else out))
+    headers = Headers()
+    found = told_apart(gather(sources, leaving_out=None if alone else out, headers=headers), headers=headers)
     if not found:
         others = kinds.summary(passed_over(sources).values())
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
@@ -70,17 +72,20 @@ def restore_pictures(
         waiting = []
         for path, name in found:
             own = functools.partial(_mask_of, mask, path, name.parent, beside)
-            waiting.append(Waiting(path, functools.partial(attempt, path, out if alone else folder / name, own, run)))
+            pixels, target = headers.pixels(path), out if alone else folder / name
+            waiting.append(Waiting(pixels, functools.partial(attempt, path, target, own, run, pixels)))
         return Queue(run, tell).repaired(waiting)
 
 
-def gather(sources: Sequence[str | Path], *, leaving_out: Path | None = None) -> Iterator[tuple[Path, Path]]:
+def gather(
+    sources: Sequence[str | Path], *, leaving_out: Path | None = None, headers: Headers | None = None
+) -> Iterator[tuple[Path, Path]]:
     """Every picture file, and the name it will have below the output folder: its own, or its path below the folder that was given.
 
-    What lies below the folder `leaving_out`, beside others, was written there by us. Raises DataError for what is neither a file nor a
-    folder nor a glob that matches anything.
+    What lies below the folder `leaving_out`, beside others, was written there by us. `headers` are those of the run. Raises DataError for
+    what is neither a file nor a folder nor a glob that matches anything.
     """
-    away = leaving_out.resolve() if leaving_out else None
+    away, headers = leaving_out.resolve() if leaving_out else None, headers or Headers()
     for source in sources:
         if not str(source):
             raise DataError("no picture was named, but nothing ('')")
@@ -88,7 +93,7 @@ def gather(sources: Sequence[str | Path], *, leaving_out: Path | None = None) ->
             path = Path(source).expanduser()
             if path.is_dir():
                 inside = (p for p in sorted(path.rglob("*")) if not _hidden(p.relative_to(path)))
-                pairs = [(p, p.relative_to(path)) for p in inside if kinds.readable(p)]
+                pairs = [(p, p.relative_to(path)) for p in inside if headers.readable(p)]
             elif path.is_file():
                 yield path, Path(path.name)  # wherever it lies: it was named by hand
                 continue
@@ -96,7 +101,7 @@ def gather(sources: Sequence[str | Path], *, leaving_out: Path | None = None) ->
                 matches = [Path(m) for m in sorted(glob.glob(str(path), recursive=True))]
                 if not matches:
                     raise DataError(f"no file or folder {str(source)!r}")
-                pairs = [(p, Path(p.name)) for p in matches if kinds.readable(p)]
+                pairs = [(p, Path(p.name)) for p in matches if headers.readable(p)]
         except (OSError, RuntimeError) as error:
             raise DataError(f"{str(source)[:200]!r} cannot be looked for ({error})") from error
         # If all that was named lies there, it was meant.
@@ -104,25 +109,32 @@ def gather(sources: Sequence[str | Path], *, leaving_out: Path | None = None) ->
         yield from kept or pairs
 
 
-def passed_over(sources: Sequence[str | Path]) -> dict[Path, Kind]:
-    """Each picture, film and broken link in the folders and globs among `sources` that `gather` does not give, with its kind."""
+def passed_over(sources: Sequence[str | Path], *, taken: Collection[Path] = ()) -> dict[Path, Kind]:
+    """Each picture, film and broken link in the folders and globs among `sources` that `gather` does not give, with its kind.
+
+    What `gather` gave and is `taken` is not looked at again.
+    """
     inside: list[Path] = []
     for source in sources:
         if (path := Path(source).expanduser()).is_dir():
             inside += [p for p in sorted(path.rglob("*")) if not _hidden(p.relative_to(path))]
         elif not path.is_file():
             inside += [p for match in sorted(glob.glob(str(path), recursive=True)) if not (p := Path(match)).is_dir()]
-    return {path: kind for path in inside if (kind := kinds.passed_over(path)) is not None}
+    return {path: kind for path in inside if path not in taken and (kind := kinds.passed_over(path)) is not None}
 
 
-def told_apart(found: Iterator[tuple[Path, Path]], *, ending: str | None = None) -> list[tuple[Path, Path]]:
+def told_apart(found: Iterator[tuple[Path, Path]], *, ending: str | None = None, headers: Headers | None = None) -> list[tuple[Path, Path]]:
     """Each picture once, with a name to be written under that no other has: if need be with its ending, its folder's name, or a number.
 
-    A name that can be written keeps its ending, unless all are to have the same `ending`.
+    A name that can be written keeps its ending, unless all are to have the same `ending`. `headers` are those of the run.
     """
+    headers = headers or Headers()
 
     def written(path: Path, name: Path) -> Path:
-        return name.with_suffix(ending) if ending else _writable(path, name)
+        if ending:
+            return name.with_suffix(ending)
+        # The name itself if its format can be written, else with the ending that suits the file.
+        return name if name.suffix.lower() in files.FORMATS else kinds.output_name(headers.kind(path), name)
 
     pictures = list({os.path.abspath(path): (path, name) for path, name in found}.values())
     names: dict[Path, Path] = {}
@@ -160,11 +172,6 @@ def _mask_of(mask: Path | None, path: Path, below: Path, pictures: Sequence[Path
             if mine:
                 return mine[0]
     raise ImageError(f"{path}: {mask} holds no mask called {path.stem}")
-
-
-def _writable(path: Path, name: Path) -> Path:
-    """The name itself if its format can be written, else with the ending that suits the file at `path`."""
-    return name if name.suffix.lower() in files.FORMATS else kinds.output_name(path, name)
 
 
 def _hidden(path: Path) -> bool:

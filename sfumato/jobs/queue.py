@@ -7,12 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.core import pace
-from sfumato.core.errors import SfumatoError
-from sfumato.data import strips
 from sfumato.jobs.attempt import Attempt, Run, Worked
 from sfumato.jobs.batch import TOGETHER, Work, groups, together
 from sfumato.jobs.manifest import Entry
@@ -31,9 +28,9 @@ Tell = Callable[[Entry, int, int], None]
 class Waiting(NamedTuple):
     """A picture whose turn has not come."""
 
-    path: Path
-    begin: Callable[[float | None], Attempt]
-    """From its number of pixels, if that is known."""
+    pixels: float | None
+    """How many it has; None for what cannot be read, of which its turn will tell."""
+    begin: Callable[[], Attempt]
 
 
 @dataclass(kw_only=True)
@@ -45,6 +42,8 @@ class _Started:
     held: float
     work: Work | None = None
     result: Worked | Exception | None = None
+    counted: bool = False
+    """Whether its work is counted as done."""
     entry: Entry | None = None
 
 
@@ -59,14 +58,14 @@ class Queue:
 
     def repaired(self, waiting: Sequence[Waiting]) -> list[Entry]:
         """Repairs them all, and returns what became of each, in their order."""
-        pixels, self._count = [_pixels(each.path) for each in waiting], len(waiting)
+        self._count = len(waiting)
         most = min(_AHEAD, self.run.request.memory - BASE)
-        with pace.job("pictures", [_weight(each) for each in pixels]) as self._job:
-            for each, size in zip(waiting, pixels, strict=True):
-                need = held(size or 0, self.run.request)
+        with pace.job("pictures", [_weight(each.pixels) for each in waiting]) as self._job:
+            for each in waiting:
+                need = held(each.pixels or 0, self.run.request)
                 if sum(other.held for other in self._started) + need > most:
                     self._settle()
-                started = _Started(attempt=each.begin(size), weight=_weight(size), held=need)
+                started = _Started(attempt=each.begin(), weight=_weight(each.pixels), held=need)
                 self._started.append(started)
                 with self._job.under_way(started.weight):
                     self._step(started, partial(next, started.attempt))
@@ -109,7 +108,8 @@ class Queue:
             raise
         share = (time.perf_counter() - began) / len(members)
         for (each, _), images in zip(members, made, strict=True):
-            each.result = Worked(images, share)
+            each.result, each.counted = Worked(images, share), True
+        self._job.advance(sum(each.weight for each, _ in members))
 
     def _finish(self) -> None:
         """Writes what is ready, up to the first picture that is not."""
@@ -131,18 +131,12 @@ class Queue:
         except StopIteration as end:
             entry: Entry = end.value
             started.entry, started.work, started.result = entry, None, None
-            if entry.status == "done" and not entry.nothing:
+            if started.counted:
+                self._job.finish(0.0)
+            elif entry.status == "done" and not entry.nothing:
                 self._job.finish(started.weight)
             else:
                 self._job.without(started.weight)
-
-
-def _pixels(path: Path) -> float | None:
-    """How many a picture has; None for what cannot be read, of which its turn will tell."""
-    try:
-        return strips.megapixels(path) * 1e6
-    except SfumatoError:
-        return None
 
 
 def _weight(pixels: float | None) -> float:

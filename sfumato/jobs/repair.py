@@ -70,9 +70,13 @@ def repairing(
     check: disk.Check | None,
     networks: Networks,
     pixels: float | None = None,
+    file: decode.Opened | None = None,
 ) -> Repairing:
-    """`repair` in two steps, between which somebody else does the work; `pixels` is how many there are, if that is known."""
-    pixels = strips.megapixels(path) * 1e6 if pixels is None else pixels
+    """`repair` in two steps, between which somebody else does the work; `pixels` is how many there are, if that is known.
+
+    `file` is the open file at `path`, from whoever has it; it is read before there is any work, and not after.
+    """
+    pixels = strips.megapixels(path, file=file) * 1e6 if pixels is None else pixels
     need = BASE + held(pixels, request)
     if pixels > decode.MAX_PIXELS or need > request.memory:
         enough = "" if pixels > decode.MAX_PIXELS else f"{math.ceil(need / 1e8) / 10:.1f}GB of --memory, or "
@@ -81,15 +85,15 @@ def repairing(
             return repair_rows(path, target, request, mask, check, networks)
         except MissingExtraError as error:
             raise MissingExtraError(f'{path}: wants {enough}strips, and those pip install "sfumato[vips]"') from error
-    picture = files.read(path, lossless=True)
+    picture = files.read(path, lossless=True, file=file)
     images = as_images(picture.pixels)
     if picture.alpha is not None:
         images = bled(images, as_images(picture.alpha))
     known, quality = None if mask is None else _known(mask, picture), picture.jpeg.quality() if picture.jpeg else None
     plan = remedy(request, images, known=known, quality=quality, networks=networks)
     if plan.nothing:
-        if files.same_format(path, target):
-            files.copy(path, target, check=check)
+        if files.same_format(path, target, file=file):
+            files.copy(path, target, file=file, check=check)
         else:
             files.write(target, picture, check=check)
             plan = _noted(plan, picture)

@@ -1,5 +1,6 @@
 """The verb `restore` in Python: a picture in, the repaired picture out, of the same kind."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,15 +9,18 @@ import torch
 from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
+from sfumato.core import runtime
 from sfumato.core.errors import ImageError
 from sfumato.core.image import Planes, size_text
 from sfumato.core.runtime import Precision
 from sfumato.data import decode, notes
 from sfumato.diagnosis.jpeg import tables_quality
 from sfumato.jobs.batch import repaired
+from sfumato.jobs.memory import BASE
 from sfumato.jobs.networks import Networks
 from sfumato.jobs.pixels import as_images, as_pixels, bled, dark, enlarged, hidden
 from sfumato.jobs.remedy import Find, Request, Task, Ways, remedy
+from sfumato.jobs.repair import held
 from sfumato.store import weights
 
 _LARGEST = 8.0
@@ -37,15 +41,16 @@ def restore(
     find: tuple[Find, ...] = (),
     precision: Precision = "fp32",
     ensemble: Ways = 1,
-    memory: float = 2e9,
+    memory: float | None = None,
     device: str = "auto",
 ) -> Any:
     """The picture, repaired: a tensor for a tensor, a PIL image for a PIL image or a path.
 
     Tensors are images in [0, 1], (n, c, h, w) or (c, h, w), each looked at for itself. `model` is a bundled name, a run folder, a file
     or a network, by default the bundled one for the `task`; `mask` is bright where to fill in, of the picture's size; `memory` is in
-    bytes. The other arguments are as in `Request`. For files, with all that they say beside their pixels, there is `restore_pictures`.
-    Raises SettingError for a request that cannot be, ImageError for a picture or a mask that cannot be used.
+    bytes, by default what the command takes: a third of the machine's. The other arguments are as in `Request`. For files, with all that
+    they say beside their pixels, and for those larger than memory, there is `restore_pictures`. Raises SettingError for a request that
+    cannot be, ImageError for a picture or a mask that cannot be used, or a picture that takes more than the memory.
     """
     network = weights.load(model) if isinstance(model, str | Path) else model
     request = Request(
@@ -59,7 +64,7 @@ def restore(
         find=find,
         precision=precision,
         ensemble=ensemble,
-        memory=memory,
+        memory=runtime.allowance() if memory is None else memory,
         device=device,
     )
     request.check()
@@ -76,14 +81,23 @@ def restore(
             raise ImageError("the tensor holds NaN or infinite numbers; images are in [0, 1]")
         if images.abs().max() > _LARGEST:
             raise ImageError(f"the tensor holds numbers up to {images.abs().max().item():.4g}; images are in [0, 1]")
+        _refuse_large("the tensor", images.shape[2] * images.shape[3], request)
         masks = [known] * len(images) if known is None or len(known) == 1 else list(known.split(1))
         if len(masks) != len(images):
             raise ImageError(f"{len(masks)} masks for {len(images)} images; give one, or one for each")
         networks = Networks()
         made = torch.cat([_one(image[None].float().cpu(), own, request, networks) for image, own in zip(images, masks, strict=True)])
         return (made if picture.ndim == 4 else made[0]).to(picture.device)
-    quality = _quality(picture)  # before it is loaded
-    return _pil(_opened(picture), known, request, quality=quality)
+    return _pil(*_opened(picture, request), known, request)
+
+
+def _refuse_large(name: str, pixels: float, request: Request) -> None:
+    """Raises ImageError for a picture whose repair takes more than the memory of the request, before it is decoded."""
+    if (need := BASE + held(pixels, request)) > request.memory:
+        raise ImageError(
+            f"{name}: {pixels / 1e6:.1f} megapixels take {need / 1e9:.1f} GB, more than memory = {request.memory / 1e9:.1f} GB; give more, "
+            "or use restore_pictures, which repairs a large file some rows at a time"
+        )
 
 
 def _one(images: Tensor, known: Planes | None, request: Request, networks: Networks | None = None, *, quality: int | None = None) -> Tensor:
@@ -95,16 +109,28 @@ def _one(images: Tensor, known: Planes | None, request: Request, networks: Netwo
     return images if plan.nothing else repaired(images, plan, request, networks)
 
 
-def _opened(picture: Image.Image | str | Path) -> Image.Image:
-    """The picture, upright. Raises ImageError for a file that is none, or that is more than an image of this kind can hold."""
+def _opened(picture: Image.Image | str | Path, request: Request | None = None) -> tuple[Image.Image, int | None]:
+    """The picture, upright, and the quality of its JPEG if it is one.
+
+    Raises ImageError for a file that is no picture, or is more than an image of this kind can hold, and for what takes more than the
+    memory of a `request`.
+    """
     if isinstance(picture, Image.Image):
-        return _upright(picture)
-    found = notes.samples(Path(picture))
-    if found.bits == 16 and found.channels > 1:
-        raise ImageError(f"{picture}: no PIL image holds 16 bits of colour; restore_pictures repairs it from file to file")
-    with decode.opened(Path(picture), str(picture)) as image:
-        decode.refuse_several(image)
-        return _upright(image)
+        if request is not None:
+            _refuse_large("the image", math.prod(picture.size), request)
+        quality = _quality(picture)  # before it is loaded
+        return _upright(picture), quality
+    path = Path(picture)
+    with decode.reading(str(path)), path.open("rb") as file:
+        found = notes.samples(path, file=file)
+        if found.bits == 16 and found.channels > 1:
+            raise ImageError("no PIL image holds 16 bits of colour; restore_pictures repairs it from file to file")
+        with decode.opened(file, str(path)) as image:
+            if request is not None:
+                _refuse_large(str(path), math.prod(image.size), request)
+            decode.refuse_several(image)
+            jpeg = notes.of_file(path, file=file, image=image)[0].jpeg
+            return _upright(image), jpeg.quality() if jpeg else None
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -117,17 +143,14 @@ def _upright(image: Image.Image) -> Image.Image:
     return upright.convert("LA") if upright.mode == "La" else upright  # Pillow converts La into nothing else
 
 
-def _quality(picture: Image.Image | str | Path) -> int | None:
-    """That of a JPEG, as its file says; nothing of what is none, or of an image that has been loaded: its pixels may be others by now."""
-    if not isinstance(picture, Image.Image):
-        jpeg = notes.of_file(Path(picture))[0].jpeg
-        return jpeg.quality() if jpeg else None
-    if isinstance(picture, JpegImagePlugin.JpegImageFile) and picture.tile and not picture.decoderconfig and picture.quantization:
-        return tables_quality([table for _, table in sorted(picture.quantization.items())])
+def _quality(image: Image.Image) -> int | None:
+    """That of a JPEG; nothing of what is none, or of an image that has been loaded: its pixels may be others by now."""
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and image.tile and not image.decoderconfig and image.quantization:
+        return tables_quality([table for _, table in sorted(image.quantization.items())])
     return None
 
 
-def _pil(image: Image.Image, known: Planes | None, request: Request, *, quality: int | None) -> Image.Image:
+def _pil(image: Image.Image, quality: int | None, known: Planes | None, request: Request) -> Image.Image:
     """In the same mode, but for palettes and the like, which become colour. Opacity is kept, at the size of the result.
 
     Colour profile, resolution, EXIF and comment are in its `info`, for whoever saves it.
@@ -167,5 +190,5 @@ def _known(mask: Tensor | Image.Image | str | Path) -> Planes:
         bright = mask.float().reshape(-1 if mask.ndim == 4 else 1, mask.shape[-3] if mask.ndim > 2 else 1, *mask.shape[-2:])
         names = ["the mask"] if len(bright) == 1 else [f"mask {i} of {len(bright)}" for i in range(1, len(bright) + 1)]
         return torch.cat([dark(one, name) for one, name in zip(bright.amax(dim=1, keepdim=True).split(1), names, strict=True)])
-    layers = as_images(torch.from_numpy(np.array(decode.convert(_opened(mask), 4))))
+    layers = as_images(torch.from_numpy(np.array(decode.convert(_opened(mask)[0], 4))))
     return dark(layers[:, :3].amax(dim=1, keepdim=True) * layers[:, 3:], "the mask")

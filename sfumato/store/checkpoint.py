@@ -20,6 +20,8 @@ from sfumato.store.migrate import FORMAT, upgraded
 
 KEY = "sfumato"
 """The header entry under which our JSON lies."""
+_MODULE = frozenset(vars(nn.Module()))
+"""What every module has beside its own values."""
 
 
 def save(path: Path, model: nn.Module, config: Any, card: dict[str, Any], *, half: bool = False) -> None:
@@ -40,13 +42,18 @@ def load(path: Path) -> nn.Module:
     tensors, header = read_tensors(path)
     try:
         config = settings.parse(header["model"])
-        reason = misfit(config, tensors)
+        model = _outline(config)
+        reason = _misfit(model, tensors)
     except (SfumatoError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{path}: its settings are not usable here: {error}") from error
     if reason:
         raise CheckpointError(f"{path}: its weights do not fit its settings: {reason}")
-    model = config.build()
-    model.load_state_dict(tensors)
+    if _is_all_state(model):  # then nothing need be drawn at random first, to be written over
+        kinds = {name: value.dtype for name, value in model.state_dict().items()}
+        model.load_state_dict({name: value.to(kinds[name], copy=True) for name, value in tensors.items()}, assign=True)
+    else:
+        model = config.build()
+        model.load_state_dict(tensors)
     model.config, model.card, model.path = config, header.get("card", {}), path
     return model.to(memory_format=torch.channels_last).requires_grad_(False).eval()
 
@@ -56,13 +63,37 @@ def misfit(config: Any, tensors: dict[str, torch.Tensor]) -> str:
 
     No memory is taken for the network: a small file must not ask for a large one.
     """
+    return _misfit(_outline(config), tensors)
+
+
+def _outline(config: Any) -> Any:
+    """The network of `config` with tensors that have shapes and take no memory."""
     with torch.device("meta"):
-        expected = config.build().state_dict()
+        return config.build()
+
+
+def _misfit(outline: nn.Module, tensors: dict[str, torch.Tensor]) -> str:
+    expected = outline.state_dict()
     for name in dict.fromkeys([*expected, *tensors]):
         there, here = (tuple(each[name].shape) if name in each else None for each in (tensors, expected))
         if there != here:
             return f"{name} is {'missing' if there is None else 'of no use' if here is None else f'{there}, not {here}'}"
     return ""
+
+
+def _is_all_state(network: nn.Module) -> bool:
+    """Whether each tensor of `network` has one name, under which a checkpoint has it; constants, say, are computed and not stored."""
+    state = network.state_dict(keep_vars=True).values()
+    tensors = {id(each) for each in (*network.parameters(), *network.buffers())}
+    own = (value for module in network.modules() for name, value in vars(module).items() if name not in _MODULE)
+    return tensors == {id(each) for each in state} and len(tensors) == len(state) and all(map(_plain, own))
+
+
+def _plain(value: object) -> bool:
+    """Whether a value is known to hold no tensor."""
+    if isinstance(value, tuple | list):
+        return all(map(_plain, value))
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def read_header(path: Path) -> dict[str, Any]:
