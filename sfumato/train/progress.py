@@ -43,7 +43,13 @@ class ProgressLine(Watch):
     def start(self, settings: TrainSettings, model: nn.Module, seen: int, device: torch.device, precision: str) -> None:
         weights = sum(w.numel() for w in model.parameters())
         repairs_any = repairs(settings)
-        size = f"squares of {settings.patch}" if settings.patch else "pictures" if repairs_any else "x".join(map(str, settings.model.size))
+        size = (
+            f"squares of {settings.patch}"
+            if settings.patch
+            else "pictures"
+            if repairs_any
+            else "x".join(map(str, reversed(settings.model.size)))
+        )
         classes = "" if repairs_any else f", {settings.model.classes or 'no'} classes"
         going_on = ", complete" if seen >= settings.images else f", going on after {seen:,}" if seen else ""
         self.console.print(

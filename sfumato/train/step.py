@@ -148,7 +148,9 @@ class Trainee:
         h, w = self.stream.pixels.shape[2:]
         step = self.model.multiple * self.model.scale
         if h % step or w % step:
-            raise SettingError(f"patch: images of {h} x {w} cannot be used, the network wants sides that are multiples of {step}")
+            raise SettingError(
+                f"patch: images of {w} x {h} pixels (width x height) cannot be used, the network wants sides that are multiples of {step}"
+            )
         clean = to_images(self.stream.pixels[:1])
         try:
             seen = self.settings.degrade(intact(clean), Draws(rng=chance.generator(0), count=1, device=self.device)).images
@@ -156,8 +158,8 @@ class Trainee:
             raise SettingError(f"degrade: {family(self.settings.degrade)} is no degradation") from error
         if seen.shape[1] != clean.shape[1] or (seen.shape[2] * self.model.scale, seen.shape[3] * self.model.scale) != (h, w):
             raise SettingError(
-                f"degrade makes {seen.shape[2]} x {seen.shape[3]} of {h} x {w} pixels, the network enlarges by {self.model.scale}; "
-                "let degrade/downsample and the model's scale agree"
+                f"degrade makes {seen.shape[3]} x {seen.shape[2]} of {w} x {h} pixels (width x height), "
+                f"the network enlarges by {self.model.scale}; let degrade/downsample and the model's scale agree"
             )
 
     def _descend(self, phase: Phase, batch: Batch, seen: int) -> dict[str, torch.Tensor]:
