@@ -96,6 +96,15 @@ def together(runs, tmp_path_factory):
     return folder, results
 
 
+@pytest.fixture(scope="module")
+def alone(runs, tmp_path_factory):
+    """The folder of the same runs in one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    for name in ("gan", "classifier", "styles"):
+        fit(runs[name], run=folder / name, device="cpu")
+    return folder
+
+
 def rows(run):
     return [row for row in map(json.loads, (run / "log.jsonl").read_text().splitlines()) if "note" not in row]
 
@@ -109,13 +118,12 @@ def test_all_processes_end_well_and_with_the_same_weights(together):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gan", "classifier"])
-def test_two_processes_report_the_losses_of_one(kind, together, runs, tmp_path):
+def test_two_processes_report_the_losses_of_one(kind, together, alone):
     """The GAN has a minibatch deviation, a lazy penalty and augmentation; the classifier batch normalisation and held-out images."""
-    fit(runs[kind], run=tmp_path, device="cpu")
-    alone, shared = rows(tmp_path), rows(together[0] / kind)
-    assert [row["images"] for row in shared] == [row["images"] for row in alone] == [32, 64, 96]
+    single, shared = rows(alone / kind), rows(together[0] / kind)
+    assert [row["images"] for row in shared] == [row["images"] for row in single] == [32, 64, 96]
     assert "validation/accuracy" in shared[-1] or kind == "gan"
-    for one, two in zip(alone, shared, strict=True):
+    for one, two in zip(single, shared, strict=True):
         assert one.keys() == two.keys()
         for name in one.keys() - {"seconds", "images_per_second", "seconds_left", "generator/diversity"}:
             assert two[name] == pytest.approx(one[name], rel=2e-3, abs=2e-4), f"{name} after {one['images']} images"
@@ -123,21 +131,19 @@ def test_two_processes_report_the_losses_of_one(kind, together, runs, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gan", "classifier"])
-def test_two_processes_reach_the_weights_of_one(kind, together, runs, tmp_path):
-    fit(runs[kind], run=tmp_path, device="cpu")
-    alone, shared = (checkpoint.load(folder / "model.safetensors").state_dict() for folder in (tmp_path, together[0] / kind))
-    for name, weight in alone.items():
+def test_two_processes_reach_the_weights_of_one(kind, together, alone):
+    single, shared = (checkpoint.load(folder / kind / "model.safetensors").state_dict() for folder in (alone, together[0]))
+    for name, weight in single.items():
         moved = 96 / 8 * 3e-4  # as far as twelve steps of Adam carry
         torch.testing.assert_close(shared[name], weight, rtol=1e-2, atol=0.2 * moved, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.slow
-def test_every_class_has_its_mean_style_whichever_process_saw_it(together, runs, tmp_path):
+def test_every_class_has_its_mean_style_whichever_process_saw_it(together, alone):
     """Batches lie in the order of their classes, so that a process sees few of them."""
-    fit(runs["styles"], run=tmp_path, device="cpu")
-    alone, shared = (checkpoint.load(folder / "model.safetensors").generator.means for folder in (tmp_path, together[0] / "styles"))
-    assert (alone.norm(dim=1) > 0).all()
-    torch.testing.assert_close(shared, alone, rtol=0.1, atol=0.01)
+    single, shared = (checkpoint.load(folder / "styles" / "model.safetensors").generator.means for folder in (alone, together[0]))
+    assert (single.norm(dim=1) > 0).all()
+    torch.testing.assert_close(shared, single, rtol=0.1, atol=0.01)
 
 
 @pytest.mark.slow
