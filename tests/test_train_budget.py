@@ -8,7 +8,7 @@ import pytest
 
 from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.models import stylegan
-from sfumato.train import log, loop, plan
+from sfumato.train import log, loop, plan, request
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
 from sfumato.train.optim import learning_rate
@@ -19,7 +19,7 @@ SECONDS_AN_IMAGE, SECONDS_A_SHEET, WARM_UP = 0.25, 2.0, 1.0
 
 @pytest.fixture
 def clock(monkeypatch):
-    """Training takes SECONDS_AN_IMAGE, a sheet SECONDS_A_SHEET, the very first step WARM_UP more; nothing else takes any time."""
+    """Training takes SECONDS_AN_IMAGE, a sheet SECONDS_A_SHEET, the very first step WARM_UP more; nothing else takes time worth a word."""
 
     class Clock:
         now = 100.0
@@ -32,7 +32,7 @@ def clock(monkeypatch):
         def spend(self, seconds):
             self.now += seconds * self.slowness(self.now - 100)
 
-    clock, step, sheet = Clock(), Trainee.step, plan.sheet
+    clock, step, sheet, finished = Clock(), Trainee.step, plan.sheet, loop.finished
 
     def slow_step(self, seen):
         clock.spend(self.settings.batch * SECONDS_AN_IMAGE + (WARM_UP if clock.now == 100.0 else 0))
@@ -42,10 +42,15 @@ def clock(monkeypatch):
         clock.spend(SECONDS_A_SHEET)
         return sheet(model, stream, settings)
 
+    def soon_finished(trainee, done):
+        clock.spend(0.001)
+        return finished(trainee, done)
+
+    monkeypatch.setattr(loop, "finished", soon_finished)
     monkeypatch.setattr(Trainee, "step", slow_step)
     monkeypatch.setattr("sfumato.train.loop.sheet", slow_sheet)
     monkeypatch.setattr(plan, "sheet", slow_sheet)
-    for module in (plan, log, loop):
+    for module in (plan, log, loop, request):
         monkeypatch.setattr(module, "time", clock)
     return clock
 

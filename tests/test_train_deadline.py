@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from sfumato.core.errors import CheckpointError
 from sfumato.store import checkpoint
-from sfumato.train import log, loop, plan, speeds
-from sfumato.train.deadline import Costs, Deadline
+from sfumato.train import log, loop, plan, request, speeds
+from sfumato.train.deadline import LEAVING, Costs, Deadline
 from sfumato.train.distributed import World
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
@@ -47,7 +47,7 @@ def clock(monkeypatch):
     monkeypatch.setattr(Trainee, "step", lambda self, seen: (clock.work(STEP), step(self, seen))[1])
     for module in (loop, plan):
         monkeypatch.setattr(module, "sheet", lambda *arguments: (clock.work(SHEET), sheet(*arguments))[1])
-    for module in (plan, log, loop):
+    for module in (plan, log, loop, request):
         monkeypatch.setattr(module, "time", clock)
     return clock
 
@@ -99,6 +99,7 @@ def same(one, other):
 SPEEDS = {
     "three times slower half way": lambda spent: 3.0 if spent > BUDGET / 2 else 1.0,
     "three times slower near the end": lambda spent: 3.0 if spent > 0.85 * BUDGET else 1.0,
+    "ten times slower near the end": lambda spent: 10.0 if spent > 0.9 * BUDGET else 1.0,
     "ten times slower for a while": lambda spent: 10.0 if 30 < spent < 60 else 1.0,
     "twice as fast half way": lambda spent: 0.5 if spent > BUDGET / 2 else 1.0,
     "four times faster at once": lambda spent: 0.25 if spent > 12 else 1.0,
@@ -121,6 +122,82 @@ def test_the_budget_is_kept_and_used_and_the_schedule_runs_to_its_end(speed, idl
     assert bool(last) == (reached < 1)
     assert len(schedule.changes) < 30
     assert bool(schedule.changes) == (speed != "as planned")
+
+
+SLOWER = {
+    "three times slower half way": lambda spent: 3.0 if spent > BUDGET / 2 else 1.0,
+    "ten times slower near the end": lambda spent: 10.0 if spent > 0.7 * BUDGET else 1.0,
+}
+
+
+@pytest.fixture
+def slow_end(idle, monkeypatch):
+    """Makes a part of the end of a run take so many seconds more, or as many as a function of the time of now says."""
+
+    def slow(part, taking):
+        owner, name = {"sample": (loop, "measure"), "save": (checkpoint, "save"), "finish": (loop, "finished")}[part]
+        usual = getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *a, **k: (idle.work(taking(idle.now)), usual(*a, **k))[1])
+
+    return slow
+
+
+@pytest.mark.parametrize("part", ["sample", "save", "finish"])
+@pytest.mark.parametrize("speed", SLOWER)
+def test_the_end_of_a_run_becomes_slower_with_its_steps(speed, part, slow_end, idle, settings, bars, tmp_path):
+    """Nothing is sampled or saved on the way when it becomes slow, so that the end must be foreseen."""
+    slow_end(part, lambda now: 2.0)
+    idle.slowness = SLOWER[speed]
+    model = fit(dataclasses.replace(settings, sample_every=10**6, save_every=10**6), data=bars, run=tmp_path, device="cpu")
+    assert idle.now <= 1.05 * BUDGET
+    assert idle.now >= (0.9 if "half way" in speed else 0.8) * BUDGET, "and the budget is used"
+    assert model.card["training"]["images"] == model.card["images_seen"]
+
+
+def test_saves_that_become_slow_alone_are_foreseen(slow_end, idle, settings, bars, tmp_path):
+    slow_end("save", lambda now: 1.0 if now < BUDGET / 2 else 8.0)
+    fit(settings, data=bars, run=tmp_path, device="cpu")
+    assert 0.85 * BUDGET <= idle.now <= 1.05 * BUDGET
+
+
+def test_one_stall_does_not_end_a_run(idle, settings, bars, tmp_path):
+    idle.slowness = lambda spent: 12.0 if 0.8 * BUDGET <= spent < 0.8 * BUDGET + STEP else 1.0
+    fit(settings, data=bars, run=tmp_path, device="cpu")
+    assert 0.93 * BUDGET <= idle.now <= BUDGET
+
+
+def test_last_samples_that_would_end_too_late_are_left_out_and_that_is_said(slow_end, idle, settings, bars, tmp_path):
+    slow_end("sample", lambda now: 3.0)
+    idle.slowness = lambda spent: 10.0 if spent > 0.85 * BUDGET else 1.0
+    listener = Listener()
+    model = fit(dataclasses.replace(settings, sample_every=10**6), data=bars, run=tmp_path, device="cpu", watch=listener)
+    assert idle.now <= 1.05 * BUDGET
+    assert "no time is left in the budget for the last samples" in listener.notes
+    assert not (tmp_path / "samples" / f"{model.card['images_seen']:09d}.png").exists()
+    assert checkpoint.load(tmp_path / "model.safetensors").card["images_seen"] == model.card["images_seen"]
+
+
+def test_the_rehearsal_of_the_end_changes_no_weight(clock, settings, bars, tmp_path):
+    planned = fit(settings, data=bars, run=tmp_path, device="cpu")
+    straight = fit(dataclasses.replace(settings, budget="", images=planned.card["images_seen"]), data=bars, device="cpu")
+    assert "plan" not in planned.card
+    assert all(torch.equal(weight, straight.state_dict()[name]) for name, weight in planned.state_dict().items())
+
+
+def test_a_budget_shorter_than_the_start_says_so_and_makes_one_step(idle, settings, bars):
+    listener, short = Listener(), dataclasses.replace(settings, budget="1s")
+    model = fit(short, data=bars, device="cpu", watch=listener, began=idle.now - 5)
+    assert model.card["images_seen"] == 8
+    told = [note for note in listener.notes if "step" in note or "speed" in note or "budget" in note]
+    assert told[0] == "budget = 1s is less than the 5.0 s that the start took: the run ends after one step"
+    assert told[1:] == ["no time is left in the budget for the last samples"]
+
+
+def test_after_a_start_that_took_most_of_the_budget_the_run_still_ends_in_time_and_uses_it(idle, settings, bars):
+    listener, began = Listener(), idle.now - 0.6 * BUDGET
+    fit(settings, data=bars, device="cpu", watch=listener, began=began)
+    assert listener.notes[0] == "the start took 60 s of 100s: the speed is measured while training"
+    assert 0.9 * BUDGET <= idle.now - began <= BUDGET
 
 
 def test_a_change_of_plan_is_told_logged_recorded_and_in_the_card(idle, settings, bars, tmp_path):
@@ -265,13 +342,14 @@ def test_a_cache_that_cannot_be_written_stops_nobody(monkeypatch, tmp_path):
 def test_the_time_that_sampling_and_saving_took_is_reserved_for_the_end(clock, settings):
     watch = Deadline(settings, Costs(sample=7.0, save=2.0, finish=4.0), clock.perf_counter, cycle=1)
     plan_of = Schedule(8000)
-    clock.now = BUDGET - 13 - 0.1
+    end = (1 - LEAVING) * BUDGET - 13
+    clock.now = end - 0.1
     assert watch.look(800, plan_of, World()) is None
-    clock.now = BUDGET - 13 + 0.1
+    clock.now = end + 0.1
     assert watch.look(800, plan_of, World()).images == 800
     with watch.timed("save"):
         clock.now += 1.0
-    assert watch.costs.end == pytest.approx(7.0 + 4.0 + 1.0), "what it took the last time"
+    assert watch.end == pytest.approx(7.0 + 4.0 + 1.0), "what it took the last time"
 
 
 changes = st.lists(st.tuples(st.floats(0, 1), st.floats(1.01, 4), st.sampled_from(["slower", "faster"])), max_size=8)

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from sfumato.cli import main
 from sfumato.core import settings as trees
 from sfumato.core.errors import ProcessError, SettingError, StorageError
 from sfumato.models import stylegan
@@ -35,20 +37,18 @@ class Stop(Watch):
 
 
 def work(plan):
-    """Trains each run of the plan, and writes down what this process came to."""
-    said = []
+    """Trains each run of the plan, and writes down what this process came to, after each: the end of another process may end it."""
+    said, results = [], plan.with_suffix(f".{os.environ['RANK']}")
     for job in json.loads(plan.read_text()):
         watch = Stop() if job["stop"] else None
         try:
             model = fit(trees.parse(job["settings"]), run=Path(job["run"]), device="cpu", watch=watch)
         except StorageError as error:
-            said.append({"error": str(error)})
-            break
+            results.write_text(json.dumps([*said, {"error": str(error)}]))
+            sys.exit(1)
         weights = b"".join(w.contiguous().numpy().tobytes() for w in model.state_dict().values())
         said.append({"interrupted": model.interrupted, "seen": model.card["images_seen"], "weights": hashlib.sha256(weights).hexdigest()})
-    plan.with_suffix(f".{os.environ['RANK']}").write_text(json.dumps(said))
-    if "error" in said[-1]:
-        sys.exit(1)
+        results.write_text(json.dumps(said))
 
 
 def launch(folder, jobs, processes=2):
@@ -81,13 +81,28 @@ def runs(tiny, bars_file):
 
 @pytest.fixture(scope="module")
 def together(runs, tmp_path_factory):
-    """All of it in one start of two processes: a GAN, a classifier, a planned run, and a GAN that is stopped."""
+    """All of it in one start of two processes: four runs of two processes, one that is stopped and goes on, and one that cannot be.
+
+    Each run joins the processes anew.
+    """
     folder = tmp_path_factory.mktemp("together")
+    (folder / "file").write_text("in the way")
     jobs = [(settings, folder / name, False) for name, settings in runs.items()]
-    jobs.append((runs["gan"], folder / "stopped", True))
+    jobs += [(runs["gan"], folder / "stopped", True), (runs["gan"], folder / "stopped", False)]
+    jobs.append((runs["gan"], folder / "file" / "run", False))
     code, results, printed = launch(folder, jobs)
-    assert code == 0, printed
+    assert code != 0, printed
+    assert len(results) == 2, printed
     return folder, results
+
+
+@pytest.fixture(scope="module")
+def alone(runs, tmp_path_factory):
+    """The folder of the same runs in one process."""
+    folder = tmp_path_factory.mktemp("alone")
+    for name in ("gan", "classifier", "styles"):
+        fit(runs[name], run=folder / name, device="cpu")
+    return folder
 
 
 def rows(run):
@@ -97,19 +112,18 @@ def rows(run):
 @pytest.mark.slow
 def test_all_processes_end_well_and_with_the_same_weights(together):
     _, (first, second) = together
-    assert len(first) == 5
-    assert first == second
+    assert len(second) == 6
+    assert first[:6] == second
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gan", "classifier"])
-def test_two_processes_report_the_losses_of_one(kind, together, runs, tmp_path):
+def test_two_processes_report_the_losses_of_one(kind, together, alone):
     """The GAN has a minibatch deviation, a lazy penalty and augmentation; the classifier batch normalisation and held-out images."""
-    fit(runs[kind], run=tmp_path, device="cpu")
-    alone, shared = rows(tmp_path), rows(together[0] / kind)
-    assert [row["images"] for row in shared] == [row["images"] for row in alone] == [32, 64, 96]
+    single, shared = rows(alone / kind), rows(together[0] / kind)
+    assert [row["images"] for row in shared] == [row["images"] for row in single] == [32, 64, 96]
     assert "validation/accuracy" in shared[-1] or kind == "gan"
-    for one, two in zip(alone, shared, strict=True):
+    for one, two in zip(single, shared, strict=True):
         assert one.keys() == two.keys()
         for name in one.keys() - {"seconds", "images_per_second", "seconds_left", "generator/diversity"}:
             assert two[name] == pytest.approx(one[name], rel=2e-3, abs=2e-4), f"{name} after {one['images']} images"
@@ -117,28 +131,26 @@ def test_two_processes_report_the_losses_of_one(kind, together, runs, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gan", "classifier"])
-def test_two_processes_reach_the_weights_of_one(kind, together, runs, tmp_path):
-    fit(runs[kind], run=tmp_path, device="cpu")
-    alone, shared = (checkpoint.load(folder / "model.safetensors").state_dict() for folder in (tmp_path, together[0] / kind))
-    for name, weight in alone.items():
+def test_two_processes_reach_the_weights_of_one(kind, together, alone):
+    single, shared = (checkpoint.load(folder / kind / "model.safetensors").state_dict() for folder in (alone, together[0]))
+    for name, weight in single.items():
         moved = 96 / 8 * 3e-4  # as far as twelve steps of Adam carry
         torch.testing.assert_close(shared[name], weight, rtol=1e-2, atol=0.2 * moved, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @pytest.mark.slow
-def test_every_class_has_its_mean_style_whichever_process_saw_it(together, runs, tmp_path):
+def test_every_class_has_its_mean_style_whichever_process_saw_it(together, alone):
     """Batches lie in the order of their classes, so that a process sees few of them."""
-    fit(runs["styles"], run=tmp_path, device="cpu")
-    alone, shared = (checkpoint.load(folder / "model.safetensors").generator.means for folder in (tmp_path, together[0] / "styles"))
-    assert (alone.norm(dim=1) > 0).all()
-    torch.testing.assert_close(shared, alone, rtol=0.1, atol=0.01)
+    single, shared = (checkpoint.load(folder / "styles" / "model.safetensors").generator.means for folder in (alone, together[0]))
+    assert (single.norm(dim=1) > 0).all()
+    torch.testing.assert_close(shared, single, rtol=0.1, atol=0.01)
 
 
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_after_the_same_step(together):
     _, results = together
-    assert [result[-1]["interrupted"] for result in results] == [True, True]
-    assert [result[-1]["seen"] for result in results] == [40, 40]
+    assert [result[4]["interrupted"] for result in results] == [True, True]
+    assert [result[4]["seen"] for result in results] == [40, 40]
 
 
 @pytest.mark.slow
@@ -150,20 +162,25 @@ def test_all_processes_plan_the_same_length(together):
 
 
 @pytest.mark.slow
-def test_going_on_is_exact_and_an_error_in_one_process_ends_all(together, runs, tmp_path):
-    folder, earlier = together
-    (tmp_path / "file").write_text("in the way")
-    code, results, printed = launch(tmp_path, [(runs["gan"], folder / "stopped", False), (runs["gan"], tmp_path / "file" / "run", False)])
-    assert code != 0
-    assert results[0][0] == earlier[0][0], "stopped and gone on, the run ends where the other did"
-    assert "file/run: cannot be written" in results[0][1]["error"], printed
+def test_going_on_is_exact_and_an_error_in_one_process_ends_all(together):
+    _, (first, _) = together
+    assert first[5] == first[0], "stopped and gone on, the run ends where the other did"
+    assert "file/run: cannot be written" in first[6]["error"]
 
 
 def begun(run, processes):
     """Waits for the first row of the log."""
     while not ((run / "log.jsonl").exists() and '"images_per_second"' in (run / "log.jsonl").read_text()):
-        assert all(process.poll() is None for process in processes)
+        assert all(process.is_alive() for process in processes)
         time.sleep(0.05)
+
+
+def command(words, environment, said):
+    """What a process of its own does: a command of the line, whose errors go to the file `said`."""
+    os.environ.update(environment)
+    with said.open("w") as errors, contextlib.redirect_stderr(errors), contextlib.redirect_stdout(None):
+        os.dup2(errors.fileno(), 2)
+        main(words)
 
 
 @pytest.mark.slow
@@ -171,21 +188,24 @@ def begun(run, processes):
 def test_one_killed_process_ends_the_other_with_one_line(victim, bars_file, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "OMP_NUM_THREADS": "1"}
+        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
     words = ["train", "dcgan", "--data", bars_file, "--images", "10000000", "--log-every", "8", "--save-every", "10000000"]
-    words += ["--model.width", "4", "--model.size", "8", "8", "--batch", "8", "--out", str(tmp_path / "run")]
+    words += ["--model.width", "4", "--model.size", "8", "8", "--batch", "8", "--threads", "1", "--out", str(tmp_path / "run")]
+    # Forked, so that nobody waits for torch to be imported twice more.
+    forks, jobs = (
+        multiprocessing.get_context("fork"),
+        [(words, {**shared, "RANK": str(rank)}, tmp_path / f"said.{rank}") for rank in range(2)],
+    )
+    processes = [forks.Process(target=command, args=job) for job in jobs]
     with contextlib.ExitStack() as held:
-        processes = []
-        for rank in range(2):
-            said = held.enter_context((tmp_path / f"said.{rank}").open("w"))
-            environment = {**os.environ, **shared, "RANK": str(rank)}
-            command = [sys.executable, "-m", "sfumato", *words]
-            process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=said)
-            processes.append(held.enter_context(process))
+        for process in processes:
+            process.start()
+            held.callback(process.join)
             held.callback(process.kill)
         begun(tmp_path / "run", processes)
         processes[victim].kill()
-        code = processes[1 - victim].wait()
+        processes[1 - victim].join()
+        code = processes[1 - victim].exitcode
     (line,) = (tmp_path / f"said.{1 - victim}").read_text().splitlines()
     assert code == 2
     assert f"process {1 - victim} of 2: another process of this run has ended" in line

@@ -9,12 +9,13 @@ import torch
 
 from sfumato.core.errors import CheckpointError
 from sfumato.store import checkpoint
-from sfumato.train import plan
+from sfumato.train import log, loop, plan, request
 from sfumato.train.deadline import Costs
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
 from sfumato.train.optim import learning_rate
 from sfumato.train.schedule import Change, Schedule
+from sfumato.train.step import Trainee
 
 
 class Listener(Watch):
@@ -78,14 +79,33 @@ def test_it_trains_on_as_a_run_of_the_new_length_and_rises_once_more(tiny):
     assert learning_rate(settings, 440, schedule) == pytest.approx(learning_rate(settings, 440, whole))
 
 
-def test_a_run_is_not_shortened(tiny, bars, tmp_path):
-    fit(tiny("classifier", images=80), data=bars, run=tmp_path, device="cpu")
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+def content(run):
+    return {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+
+def test_a_run_that_is_not_complete_is_not_shortened(tiny, bars, tmp_path):
+    with pytest.raises(MemoryError):
+        fit(tiny("classifier", images=80), data=bars, run=tmp_path, device="cpu", watch=Listener(kill=56))
+    before = content(tmp_path)
     with pytest.raises(
-        CheckpointError, match=r"images = 40, and the run in .* is one of 80 \(80 images seen\): a run can be prolonged, not"
+        CheckpointError, match=r"images = 40, and the run in .* is one of 80 \(48 images seen\): a run can be prolonged, not"
     ):
         fit(tiny("classifier", images=40), data=bars, run=tmp_path, device="cpu")
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert content(tmp_path) == before
+
+
+def test_the_first_command_of_a_run_that_was_prolonged_finds_it_complete(tiny, bars, tmp_path):
+    for images in (80, 160):
+        fit(tiny("classifier", images=images), data=bars, run=tmp_path, device="cpu")
+    log, weights = (tmp_path / "log.jsonl").read_bytes(), checkpoint.read_tensors(tmp_path / "state" / "state.safetensors")[0]
+    for _ in range(2):
+        listener = Listener()
+        model = fit(tiny("classifier", images=80), data=bars, run=tmp_path, device="cpu", watch=listener)
+        assert listener.notes == [f"the run in {tmp_path} is complete, and with 160 images longer than the 80 asked for"]
+        assert (model.interrupted, model.card["images_seen"], model.card["training"]["images"]) == (False, 160, 160)
+    assert (tmp_path / "log.jsonl").read_bytes() == log
+    after = checkpoint.read_tensors(tmp_path / "state" / "state.safetensors")[0]
+    assert all(torch.equal(after[name], weight) for name, weight in weights.items())
 
 
 def test_a_longer_budget_prolongs_a_run_and_a_shorter_one_does_not(tiny, bars, tmp_path, monkeypatch):
@@ -122,3 +142,45 @@ def test_a_longer_budget_that_is_used_up_is_refused(tiny, bars, tmp_path, monkey
     checkpoint.write_tensors(path, tensors, {**info, "elapsed": 1800.0})
     with pytest.raises(CheckpointError, match=r"budget = 20min, and the run in .* has taken 30\.0 min already; give it more"):
         fit(tiny("classifier", budget="20min"), data=bars, run=tmp_path, device="cpu")
+
+
+class Minutes:
+    """A clock that stands still unless it is set."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A step takes a second, all else nothing."""
+    clock, step = Minutes(), Trainee.step
+
+    def slow(self, seen):
+        clock.now += 1.0
+        return step(self, seen)
+
+    monkeypatch.setattr(Trainee, "step", slow)
+    for module in (plan, log, loop, request):
+        monkeypatch.setattr(module, "time", clock)
+    return clock
+
+
+def test_a_longer_budget_either_trains_on_or_is_refused_and_says_one_of_the_two(clock, tiny, bars, tmp_path):
+    settings = tiny("classifier", budget="30s", sample_every=10**6, save_every=10**6)
+    first = fit(settings, data=bars, run=tmp_path, device="cpu").card["images_seen"]
+    assert 25 <= clock.now <= 30
+    before, listener = content(tmp_path), Listener()
+    with pytest.raises(CheckpointError, match=r"budget = 35s, and the run in .* has taken 3\d s already; give it more"):
+        fit(dataclasses.replace(settings, budget="35s"), data=bars, run=tmp_path, device="cpu", watch=listener, began=clock.now - 6)
+    assert listener.notes == []
+    assert content(tmp_path) == before
+    longer = dataclasses.replace(settings, budget="40s")
+    model = fit(longer, data=bars, run=tmp_path, device="cpu", watch=listener, began=clock.now - 6)
+    assert model.card["images_seen"] > first
+    assert [note.split()[0] for note in listener.notes] == ["prolonged"]
+    listener = Listener()
+    assert fit(settings, data=bars, run=tmp_path, device="cpu", watch=listener).card["images_seen"] == model.card["images_seen"]
+    assert listener.notes == [f"the run in {tmp_path} is complete, and with a budget of 40s longer than the 30s asked for"]

@@ -14,7 +14,7 @@ import torch
 from sfumato.core import disk
 from sfumato.core.errors import CheckpointError, StorageError
 from sfumato.store import checkpoint
-from sfumato.train import loop
+from sfumato.train import deadline
 from sfumato.train.log import Watch
 from sfumato.train.loop import fit
 
@@ -146,7 +146,7 @@ def test_a_slow_run_is_saved_by_the_clock_as_well_and_ends_the_same(tiny, bars, 
     with pytest.raises(MemoryError):
         fit(tiny("gan"), data=bars, run=run, device="cpu", watch=Crash(after=32))
     assert written(run) is None, "the clock has not struck, and the settings save later"
-    monkeypatch.setattr(loop, "AT_MOST_LOST_S", 0.0)
+    monkeypatch.setattr(deadline, "AT_MOST_LOST_S", 0.0)
     with pytest.raises(MemoryError):
         fit(tiny("gan"), data=bars, run=run, device="cpu", watch=Crash(after=32))
     assert weights(run)[1] == 24, "each step is saved but the one that did not end"

@@ -1,6 +1,7 @@
 """What goes wrong in training is said in one line, and never costs what is on the disk."""
 
 import contextlib
+import dataclasses
 import os
 import resource
 import signal
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from sfumato.core.errors import CheckpointError, DivergenceError, SettingError, StorageError
+from sfumato.data.dataset import Dataset
 from sfumato.degrade import downsample, noise
 from sfumato.objectives import adversarial, cross_entropy, restoration
 from sfumato.store import checkpoint
@@ -278,9 +280,20 @@ def test_what_has_no_effect_on_a_network_that_repairs_nothing_is_refused(tiny, b
 def test_squares_that_do_not_fit_are_refused_before_training(tiny, bars):
     with pytest.raises(SettingError, match="patch = 12 is more than the shortest side in bars, 8 pixels"):
         fit(tiny("restorer", patch=12), data=bars, device="cpu")
-    with pytest.raises(SettingError, match="images of 7 x 7 cannot be used, the network wants sides that are multiples of 2"):
+    with pytest.raises(SettingError, match=r"images of 7 x 7 pixels.* the network wants sides that are multiples of 2"):
         fit(tiny("restorer", patch=7), data=bars, device="cpu")
-    with pytest.raises(SettingError, match="degrade makes 4 x 4 of 8 x 8 pixels, the network enlarges by 1"):
+    with pytest.raises(SettingError, match=r"degrade makes 4 x 4 of 8 x 8 pixels.* the network enlarges by 1"):
         fit(tiny("restorer", degrade=downsample.Config()), data=bars, device="cpu")
     with pytest.raises(SettingError, match="is no degradation"):
         fit(tiny("restorer", degrade=restoration.Config()), data=bars, device="cpu")
+
+
+def test_sides_are_told_as_width_times_height(tiny):
+    low = Dataset(name="low", pixels=torch.zeros(4, 1, 8, 16, dtype=torch.uint8), labels=None, classes=(), terms="drawn for tests")
+    settings = tiny("gan")
+    sized = dataclasses.replace(settings, model=dataclasses.replace(settings.model, size=(16, 8)))
+    with pytest.raises(SettingError, match=r"images of 8 x 16 pixels \(width x height\), but those of low have 16 x 8"):
+        fit(sized, data=low, device="cpu")
+    odd = dataclasses.replace(low, pixels=torch.zeros(4, 1, 7, 9, dtype=torch.uint8))
+    with pytest.raises(SettingError, match=r"images of 9 x 7 pixels \(width x height\) cannot be used"):
+        fit(tiny("restorer"), data=odd, device="cpu")

@@ -78,8 +78,10 @@ def started(default: TrainSettings, arguments: Sequence[str]) -> TrainSettings:
     return dataclasses.replace(default, model=dataclasses.replace(model, **own))
 
 
-def again(recipe: str, arguments: Sequence[str], changes: Sequence[str], folder: Path) -> str:
+def again(recipe: str, arguments: Sequence[str], changes: Sequence[str], folder: Path, *, inherited: Sequence[str] = ()) -> str:
     """The command that trains anew with `changes`, into a folder beside `folder`.
+
+    `inherited` are flags for settings that this call took from the run folder, where the next finds none.
 
     >>> again("dcgan", ["--data", "my pets", "--no-by-class"], ["--by-class"], Path("runs/pets"))
     "sfumato train dcgan --data 'my pets' --by-class --out runs/pets-2"
@@ -87,13 +89,50 @@ def again(recipe: str, arguments: Sequence[str], changes: Sequence[str], folder:
     named = {"--out"} | {name for change in changes for name in _both(change.split()[0])}
     kept: list[str] = []
     dropping = False
-    for word in arguments:
+    for word in (*arguments, *inherited):
         if word.startswith("--"):
-            dropping = word.partition("=")[0] in named
+            dropping = _flag_name(word) in named
         if not dropping:
             kept.append(word)
     words = shlex.join(["sfumato", "train", recipe, *kept])
     return f"{words} {' '.join(changes)} --out {shlex.quote(str(folder))}-2"
+
+
+def inherited(settings: TrainSettings, default: TrainSettings, arguments: Sequence[str]) -> list[str]:
+    """The flags that the `arguments` lack to make `settings` of `default`: those of settings that came from a run folder.
+
+    Where the images lie no folder says, and with a budget the number of images is planned anew. A part of another family than the
+    default's, for which there is no flag, is left out.
+    """
+    decided = {"--data", "--keep-paths"} | ({"--images"} if settings.budget else set())
+    flags = {name: words for name, words in _changed(settings, default).items() if name not in decided}
+    return [word for name, words in flags.items() if not given(arguments, name.removeprefix("--")) for word in words]
+
+
+def _changed(settings: Any, default: Any, prefix: str = "--") -> dict[str, list[str]]:
+    """The name and the words of each flag that makes `settings` of `default`."""
+    found: dict[str, list[str]] = {}
+    for field in dataclasses.fields(settings):
+        name, value, usual = prefix + field.name.replace("_", "-"), getattr(settings, field.name), getattr(default, field.name)
+        parts = _parts(value)
+        if value == usual:
+            continue
+        if parts or _parts(usual):
+            if [(key, type(part)) for key, part in parts] == [(key, type(part)) for key, part in _parts(usual)]:
+                for (key, part), (_, other) in zip(parts, _parts(usual), strict=True):
+                    found |= _changed(part, other, f"{name}{key}.")
+        elif isinstance(value, bool):
+            found[name] = [name if value else _both(name)[1]]
+        else:
+            found[name] = [name, *map(str, value if isinstance(value, tuple) else (value,))]
+    return found
+
+
+def _parts(value: Any) -> list[tuple[str, Any]]:
+    """The settings in the place of one setting, each with the end of its name: one of them, several, or none."""
+    if isinstance(value, tuple):
+        return [(f".{i}", part) for i, part in enumerate(value) if dataclasses.is_dataclass(part)]
+    return [("", value)] if dataclasses.is_dataclass(value) else []
 
 
 def flag(arguments: Sequence[str], name: str) -> str:
@@ -109,7 +148,12 @@ def flag(arguments: Sequence[str], name: str) -> str:
 def given(arguments: Sequence[str], setting: str) -> bool:
     """Whether the arguments say anything of the setting `path.to.field`."""
     names = _both(f"--{setting.replace('_', '-')}")
-    return any(word.partition("=")[0] in names for word in arguments)
+    return any(_flag_name(word) in names for word in arguments)
+
+
+def _flag_name(word: str) -> str:
+    """The name of a flag as help spells it: the parser takes underscores too."""
+    return word.partition("=")[0].replace("_", "-")
 
 
 def _both(flag: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from sfumato.core.errors import SettingError
 from sfumato.recipes import RECIPES, recipe, summary
 from sfumato.train.loop import fit
 from sfumato.train.progress import ProgressLine
+from sfumato.train.settings import TrainSettings
 
 Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")]
 
@@ -47,14 +48,30 @@ def train_recipe(arguments: list[str], console: Console, began: float) -> None:
             threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
         """
-        others = [each for each in defaults.differing(begun, usual) if not defaults.given(rest, each)]
-        if others:
-            shown = f"{', '.join(others[:4])}{' and others' if len(others) > 4 else ''}"
-            console.print(f"{folder} goes on with the settings it was begun with, which are not the recipe's: {shown}", highlight=False)
-        line = ProgressLine(console, again=functools.partial(defaults.again, name, rest, folder=folder))
+        inherited = _checked(settings, begun, usual, rest, folder, console)
+        line = ProgressLine(console, again=functools.partial(defaults.again, name, rest, folder=folder, inherited=inherited))
         return functools.partial(_fit, settings, line, folder=folder, device=device, threads=threads, began=began)
 
     flags.parsed(lambda: tyro.cli(run, prog=f"sfumato train {name}", description=summary(name), args=rest), flags.names(default))()
+
+
+def _checked(
+    settings: TrainSettings, begun: TrainSettings, usual: TrainSettings, arguments: list[str], folder: Path, console: Console
+) -> list[str]:
+    """The flags that would give `settings` without the run folder; says which of them are not the recipe's.
+
+    Raises SettingError for a number of images beside a budget.
+    """
+    if settings.budget and defaults.given(arguments, "images"):
+        raise SettingError(
+            f"images = {settings.images:,} has no effect: the run has a budget of {settings.budget}, which decides how long it is; "
+            "leave out --images, or give no --budget and a new folder"
+        )
+    others = [each for each in defaults.differing(begun, usual) if not defaults.given(arguments, each)]
+    if others:
+        shown = f"{', '.join(others[:4])}{' and others' if len(others) > 4 else ''}"
+        console.print(f"{folder} goes on with the settings it was begun with, which are not the recipe's: {shown}", highlight=False)
+    return defaults.inherited(settings, defaults.started(usual, arguments), arguments)
 
 
 def _fit(settings: Any, line: ProgressLine, *, folder: Path, device: str, threads: int | None, began: float) -> None:

@@ -93,12 +93,16 @@ def told(model: Any, data: Dataset, run: Path, written: Images, out: Path) -> li
             pictures=(sheet([(samples_of(data, 56), 14)]),),
             scale=2,
         ),
-        Section(
-            title="How it got there",
-            text="The same latents, sampled while it trained: " + ", ".join(f"{int(s.stem):,}" for s in stages) + " images.",
-            pictures=tuple(stages),
-            scale=1,
-        ),
+        # A run without time for a sheet has none to show.
+        *[
+            Section(
+                title="How it got there",
+                text="The same latents, sampled while it trained: " + ", ".join(f"{int(s.stem):,}" for s in stages) + " images.",
+                pictures=tuple(stages),
+                scale=1,
+            )
+            for _ in stages[:1]
+        ],
         Section(title="Between two letters", text="A walk through latent space.", pictures=(out / "walk.gif",), scale=1),
     ]
 

@@ -27,14 +27,15 @@ from sfumato.train.distributed import World
 from sfumato.train.folder import refuse_lost, state_file
 from sfumato.train.log import Figures, RunLog, Watch
 from sfumato.train.prepare import about, begun_afresh, prepared
-from sfumato.train.samples import measure, sheet
+from sfumato.train.request import TrainingRequest
+from sfumato.train.samples import health, measure, sheet, sheet_cost
 from sfumato.train.schedule import Schedule
 from sfumato.train.settings import TrainSettings, named, often, shareable
 from sfumato.train.signals import Interrupts
 from sfumato.train.step import Trainee
 
-AT_MOST_LOST_S = 300.0
-"""A run is saved at least so often, in seconds, and every fifth of its budget, however slow it is: `save_every` counts images."""
+SAVE, REHEARSE, STOP = 1.0, 2.0, 3.0
+"""Alarms, of which each includes those before it but the rehearsal, which a run that stops leaves out."""
 
 
 def fit(
@@ -62,23 +63,15 @@ def fit(
     with World(where) as world:
         listener = watch if watch and world.leads else Watch()
         with disk.alone(run) if run is not None and world.leads else contextlib.nullcontext():
-            return _train(asked, run, data, listener, world, where, time.perf_counter() if began is None else began)
+            begun = time.perf_counter() if began is None else began
+            return _train(TrainingRequest(settings=asked, run=run, data=data, watch=listener, world=world, device=where, began=begun))
 
 
-def _train(  # noqa: PLR0915  the loop is one story
-    asked: TrainSettings,
-    run: Path | None,
-    data: Dataset | Scenes | None,
-    watch: Watch,
-    world: World,
-    where: torch.device,
-    began: float,
-) -> nn.Module:
+def _train(request: TrainingRequest) -> nn.Module:  # noqa: PLR0915  the loop is one story
     """`fit`, in a world that is open."""
-    job = prepared(asked, run, data, watch, world, where, began)
+    job, run, watch, world = prepared(request), request.run, request.watch, request.world
     care, trainee, data, start = job.care, job.care.trainee, job.data, job.start
-    log = RunLog(run if world.leads else None, seen=start, elapsed=job.elapsed + time.perf_counter() - began)
-    deadline = Deadline(trainee.settings, job.costs, lambda: log.elapsed, cycle=trainee.cycle)
+    log = RunLog(run if world.leads else None, seen=start, elapsed=job.elapsed + time.perf_counter() - request.began)
     figures, seen, trained, saved = Figures(), start, False, log.elapsed
     model: Any = None
 
@@ -86,9 +79,11 @@ def _train(  # noqa: PLR0915  the loop is one story
         _tell(lines, seen, watch, log)
 
     with log, Interrupts() as interrupts:
-        watch.start(trainee.settings, trainee.model, seen, where, trainee.precision)
-        _greet(about(trainee.settings, data, job.training), begun_afresh(trainee) if not start else [], watch, log)
+        watch.start(trainee.settings, trainee.model, seen, request.device, trainee.precision)
+        known = about(trainee.settings, data, job.training) + job.remarks
+        _greet(known, begun_afresh(trainee) if not start else [], watch, log)
         say(job.notes)
+        deadline = Deadline(trainee.settings, job.costs, lambda: log.elapsed, cycle=trainee.cycle, sheet=sheet_cost(trainee.model))
         while True:
             # Was it sent back? What is said of it is said of where it is then, for a run that goes on forgets what came after.
             if care.sent_back:
@@ -103,15 +98,23 @@ def _train(  # noqa: PLR0915  the loop is one story
 
             # Where are we? What is due at the start was done before the interruption.
             done, fresh = seen >= settings.images, seen > start
-            alarm = world.agree(2.0 if interrupts.caught else float(log.elapsed > saved + min(AT_MOST_LOST_S, deadline.budget / 5)))
-            stop = done or alarm > 1
+            late = log.elapsed > saved + deadline.save_interval and deadline.affords_save
+            alarm = world.agree(STOP if interrupts.caught else REHEARSE if deadline.rehearses else SAVE if late else 0.0)
+            stop = done or alarm == STOP
+
+            # How long will the end take? Measured once, for a budget.
+            if alarm == REHEARSE and not stop:
+                _rehearse(care, deadline, job.held_out)
 
             # Samples and validation.
-            if fresh and (done or _due(settings.sample_every, seen, settings)):
+            omitted = done and fresh and world.agree(float(deadline.omits_samples)) > 0
+            say(["no time is left in the budget for the last samples"] * omitted)
+            if fresh and not omitted and (done or _due(settings.sample_every, seen, settings)):
                 with deadline.timed("sample"):
                     figures.add(_sample(care, job.held_out, log, seen))
-            elif fresh and _due(often(settings.sample_every, settings), seen, settings):
-                figures.add(care.look())
+            elif fresh and not omitted and _due(often(settings.sample_every, settings), seen, settings):
+                with deadline.apart():
+                    figures.add(care.look())
 
             # Log.
             lines = often(settings.log_every, settings)
@@ -147,7 +150,7 @@ def _train(  # noqa: PLR0915  the loop is one story
             watch.step(seen, settings)
 
     if trained and world.leads:
-        speeds.remember(speeds.key(settings, where, world.size), deadline.found())
+        speeds.remember(speeds.key(settings, request.device, world.size), deadline.measured())
     watch.finish(seen, settings, run, interrupted=not done)
     return model
 
@@ -157,6 +160,18 @@ def _sample(care: Care, held_out: Dataset | Scenes | None, log: RunLog, seen: in
     trainee = care.trainee
     log.picture(sheet(trainee.best(), trainee.stream, trainee.settings) if trainee.world.leads else None, seen)
     return measure(trainee.settings, trainee.best(), held_out, trainee.device) | care.look()
+
+
+def _rehearse(care: Care, deadline: Deadline, held_out: Dataset | Scenes | None) -> None:
+    """Measures the parts of the end of the run, saving apart. Neither the weights nor the doctor notice."""
+    trainee = care.trainee
+    with deadline.timed("sample"):
+        if trainee.world.leads:
+            sheet(trainee.best(), trainee.stream, trainee.settings)
+        measure(trainee.settings, trainee.best(), held_out, trainee.device)
+        health(trainee)
+    with deadline.timed("finish"):
+        finished(trainee, done=True)
 
 
 def _told(trainee: Trainee) -> dict[str, Any]:

@@ -11,40 +11,44 @@ import torch
 from sfumato.core import disk, schema
 from sfumato.core.errors import CheckpointError, SfumatoError
 from sfumato.data.dataset import Dataset, Scenes
-from sfumato.models.base import Adversarial, Samples
 from sfumato.train import speeds
-from sfumato.train.deadline import SHARE, Costs, Deadline
+from sfumato.train.deadline import LEAVING, SHARE, Costs, Deadline
 from sfumato.train.distributed import World
 from sfumato.train.folder import write_settings
-from sfumato.train.log import Watch
-from sfumato.train.pulse import COUNT as PULSE
-from sfumato.train.samples import COUNT, health, sheet
+from sfumato.train.samples import health, sheet
+from sfumato.train.request import TrainingRequest
+from sfumato.train.samples import health, sheet, sheet_cost
 from sfumato.train.schedule import Change, Schedule
 from sfumato.train.settings import TrainSettings, seconds, shareable
 from sfumato.train.step import Trainee
 
 MEASURED, STEPS = 0.1, 0.04
 """Shares of the budget that measuring takes at the most, and that it spends on steps if there is time."""
+LATE_START = 0.5
+"""Share of the budget after which no time is spent on measuring first."""
 LEAST = 4
 """Steps that are planned at least: a run that is over sooner ends where it is, and one that was faster must be able to go on."""
 
 
-def fit_to_budget(
-    settings: TrainSettings, data: Dataset | Scenes, world: World, device: torch.device, watch: Watch, *, started: float
-) -> tuple[TrainSettings, Costs]:
-    """`settings` with `images` such that the run, begun when the clock said `started`, ends at `settings.budget`, and what it will take.
+def fit_to_budget(settings: TrainSettings, data: Dataset | Scenes, request: TrainingRequest) -> tuple[TrainSettings, Costs]:
+    """`settings` with `images` such that the run, begun at `request.began`, ends at `settings.budget`, and what it will take.
 
-    With `settings.grow`, its network is as large as is worth while, unless it begins with weights that it is given.
+    With `settings.grow`, its network is as large as is worth while, unless it begins with weights that it is given. If the start alone
+    took longer than the budget, the run is planned to end after one step.
     """
-    until = time.perf_counter() + MEASURED * seconds(settings.budget)
-    planned, costs = _planned(settings, data, world, device, watch, started, until)
+    spent, budget = request.spent(), seconds(settings.budget)
+    if spent >= budget:
+        request.watch.note(f"budget = {settings.budget} is less than the {spent:.1f} s that the start took: the run ends after one step")
+        return dataclasses.replace(settings, images=settings.batch), Costs()
+    until = time.perf_counter() + MEASURED * (budget - spent)
+    planned, costs = _planned(settings, data, request, until)
     grows = settings.grow and not settings.start  # the weights that it begins with are of one size
     while grows and planned.images > settings.grow and (larger := settings.model.larger()) is not None:
-        if world.agree(time.perf_counter() - until) > 0:
+        if request.world.agree(time.perf_counter() - until) > 0:
             break
         settings = dataclasses.replace(settings, model=larger)
-        watch.note("enough for a larger network")
-        planned, costs = _planned(settings, data, world, device, watch, started, until)
+        request.watch.note("enough for a larger network")
+        planned, costs = _planned(settings, data, request, until)
     return planned, costs
 
 
@@ -87,14 +91,28 @@ def record(run: Path, trainee: Trainee) -> None:
     write_settings(run / "settings.json", shareable(trainee.settings))
 
 
-def prolong(trainee: Trainee, asked: TrainSettings, costs: Costs, run: Path | None, seen: int, elapsed: float) -> list[str]:
-    """Lets the run in the folder go on for as long as is `asked` now, if that is longer; returns what is to be told of it."""
+def longer_than_asked(trainee: Trainee, request: TrainingRequest, seen: int) -> list[str]:
+    """A sentence on the run in the folder if it is complete after `seen` images and longer than `request` asks for; else nothing."""
+    images = trainee.schedule.images
+    if request.run is None or seen < images or _excess(trainee, request) >= 0:
+        return []
+    budget, asked = trainee.settings.budget, request.settings
+    length, shorter = (f"a budget of {budget}", asked.budget) if budget else (f"{images:,} images", f"{asked.images:,}")
+    return [f"the run in {request.run} is complete, and with {length} longer than the {shorter} asked for"]
+
+
+def prolong(trainee: Trainee, request: TrainingRequest, costs: Costs, seen: int, elapsed: float) -> list[str]:
+    """Lets the run in the folder go on for as long as `request` asks for, if that is longer; returns what is to be told of it.
+
+    `seen` and `elapsed` are the images and seconds of training that are over. Raises CheckpointError if a run that is not complete
+    would become shorter, or if nothing is left of the longer budget.
+    """
     trainee.settings = dataclasses.replace(trainee.settings, images=trainee.schedule.images)
-    change = None if run is None else _longer(asked, trainee.settings, trainee.schedule, costs, run=run, seen=seen, elapsed=elapsed)
+    change = None if request.run is None else _longer(trainee, request, costs, seen, elapsed)
     if change is None:
         return []
     trainee.follow(change)
-    trainee.settings = dataclasses.replace(trainee.settings, budget=asked.budget)
+    trainee.settings = dataclasses.replace(trainee.settings, budget=request.settings.budget)
     return [str(change)]
 
 
@@ -108,51 +126,59 @@ def replanned(deadline: Deadline, trainee: Trainee, run: Path | None, seen: int,
     return [str(each) for each in trainee.schedule.changes if each.seen == seen and (repeats or each is change)]
 
 
-def _longer(
-    asked: TrainSettings, settings: TrainSettings, schedule: Schedule, costs: Costs, *, run: Path, seen: int, elapsed: float
-) -> Change | None:
-    """The change of plan that `asked` is for the run of `settings`, after `seen` images and `elapsed` seconds; None if it is none.
+def _excess(trainee: Trainee, request: TrainingRequest) -> float:
+    """The length that `request` asks for minus that of the run, in seconds of its budget, or in images if it has none."""
+    settings, asked = trainee.settings, request.settings
+    return seconds(asked.budget) - seconds(settings.budget) if settings.budget else asked.images - trainee.schedule.images
 
-    Raises CheckpointError if it would make the run shorter, or if a longer budget is used up already.
-    """
-    if settings.budget:
-        old, new = seconds(settings.budget), seconds(asked.budget)
-        longer, told = new - old, f"budget = {asked.budget}, and the run in {run} was given {settings.budget}"
-    else:
-        longer, told = asked.images - settings.images, f"images = {asked.images:,}, and the run in {run} is one of {settings.images:,}"
-    if longer < 0:
+
+def _longer(trainee: Trainee, request: TrainingRequest, costs: Costs, seen: int, elapsed: float) -> Change | None:
+    """The change of plan that `request` is for the run, after `seen` images and `elapsed` seconds; None if it is none."""
+    settings, asked, before = trainee.settings, request.settings, trainee.schedule.images
+    excess = _excess(trainee, request)
+    if excess < 0 and seen < before:
+        if settings.budget:
+            told = f"budget = {asked.budget}, and the run in {request.run} was given {settings.budget}"
+        else:
+            told = f"images = {asked.images:,}, and the run in {request.run} is one of {before:,}"
         raise CheckpointError(f"{told} ({seen:,} images seen): a run can be prolonged, not shortened; choose another folder with --out")
-    if not longer:
+    if excess <= 0:
         return None
-    images = asked.images
-    if settings.budget:
-        left = SHARE * (seconds(asked.budget) - elapsed - costs.end)
-        if left <= 0:
-            raise CheckpointError(f"budget = {asked.budget}, and the run in {run} has taken {elapsed / 60:.1f} min already; give it more")
-        each = costs.each(settings) if costs.image else elapsed / seen if seen else seconds(settings.budget) / settings.images
-        images = seen + max(1, int(left / max(each, 1e-9) / settings.batch)) * settings.batch
-    return Change(seen=seen, images=images, before=schedule.images, seconds=round(elapsed, 2), reason="prolonged")
+    images = _reached(settings, request, costs, seen, elapsed) if settings.budget else asked.images
+    return Change(seen=seen, images=images, before=before, seconds=round(elapsed, 2), reason="prolonged")
 
 
-def _planned(
-    settings: TrainSettings,
-    data: Dataset | Scenes,
-    world: World,
-    device: torch.device,
-    watch: Watch,
-    started: float,
-    until: float,
-) -> tuple[TrainSettings, Costs]:
+def _reached(settings: TrainSettings, request: TrainingRequest, costs: Costs, seen: int, elapsed: float) -> int:
+    """The images that a run of `settings` reaches within the longer budget of `request`. Raises CheckpointError if there is no time."""
+    spent, budget = elapsed + request.spent(), seconds(request.settings.budget)
+    each = costs.each(settings) if costs.image else elapsed / seen if seen else seconds(settings.budget) / settings.images
+    left = (1 - LEAVING) * budget - spent - costs.end
+    if left < each * settings.batch:
+        took = f"{spent:.0f} s" if spent < 120 else f"{spent / 60:.1f} min"
+        raise CheckpointError(
+            f"budget = {request.settings.budget}, and the run in {request.run} has taken {took} already; give it more: "
+            f"the start of this call counts, and the end takes {costs.end:.0f} s"
+        )
+    return seen + max(1, int(SHARE * left / max(each, 1e-9) / settings.batch)) * settings.batch
+
+
+def _planned(settings: TrainSettings, data: Dataset | Scenes, request: TrainingRequest, until: float) -> tuple[TrainSettings, Costs]:
     """`fit_to_budget`, of a network as large as it is."""
+    world, device, watch = request.world, request.device, request.watch
     costs = recalled(settings, world, device)
     how = "as fast as the last time, "
+    if costs is None and (spent := request.spent()) > LATE_START * seconds(settings.budget):
+        watch.note(f"the start took {spent:.0f} s of {settings.budget}: the speed is measured while training")
+        return dataclasses.replace(settings, images=LEAST * settings.batch), Costs()
     if costs is None:
         watch.note(f"measuring the speed, to end after {settings.budget}")
         costs, how = _measured(settings, data, world, device, until), ""
         if world.leads:
             speeds.remember(speeds.key(settings, device, world.size), costs)
     each = costs.each(settings)
-    left = SHARE * (seconds(settings.budget) - world.agree(time.perf_counter() - started) - costs.end)
+    # The end is done twice where nobody knows yet how long it takes.
+    end = costs.end if costs.finish else 2 * costs.end
+    left = SHARE * ((1 - LEAVING) * seconds(settings.budget) - request.spent() - end)
     images = max(LEAST, int(left / each / settings.batch)) * settings.batch
     watch.note(f"{how}{1 / each:,.0f} images/s: {images:,} images until {settings.budget} are over")
     return dataclasses.replace(settings, images=images), costs
@@ -170,8 +196,8 @@ def _measured(settings: TrainSettings, data: Dataset | Scenes, world: World, dev
         seen, spent = seen + images, world.agree(spent + took)
     image = world.agree(spent / seen if seen else took / images)
 
-    # A sheet of samples now and then is part of the price. To draw an image takes a sixth of what it takes to train on one, or less.
-    sample = image * (COUNT * isinstance(trial.model, Samples) + PULSE * isinstance(trial.model, Adversarial)) / 6
+    # A sheet of samples now and then is part of the price.
+    sample = image * sheet_cost(trial.model)
     if world.agree(time.perf_counter() + sample - until) < 0:
         began = time.perf_counter()
         sheet(trial.best(), trial.stream, settings)

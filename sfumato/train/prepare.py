@@ -2,7 +2,6 @@
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,10 +15,9 @@ from sfumato.train import plan
 from sfumato.train.care import Care
 from sfumato.train.class_tables import Transfer
 from sfumato.train.deadline import Costs
-from sfumato.train.distributed import World
 from sfumato.train.folder import check_same, earlier_settings, go_on, state_file
 from sfumato.train.held_out import split_rule
-from sfumato.train.log import Watch
+from sfumato.train.request import TrainingRequest
 from sfumato.train.settings import TrainSettings, repairs, resolve, shareable
 from sfumato.train.step import Trainee
 
@@ -38,26 +36,22 @@ class Job:
     elapsed: float
     """Seconds that it had taken until then."""
     notes: list[str]
-    """What is new of its plan."""
+    """What is new of its plan, for the log too."""
+    remarks: list[str]
+    """What a repeated call is told of a run that is complete; not for the log."""
 
 
-def prepared(
-    asked: TrainSettings,
-    run: Path | None,
-    data: Dataset | Scenes | None,
-    watch: Watch,
-    world: World,
-    where: torch.device,
-    began: float,
-) -> Job:
+def prepared(request: TrainingRequest) -> Job:
     """Data, network and optimisers, and the state and the plan that they had when the run in the folder stopped."""
-    data = _gathered(asked, run, data)
-    training, held_out = _parts(data, asked)
-    settings, costs = _resolved(asked, training, run, world, where, watch, began)
+    run, world = request.run, request.world
+    data = _gathered(request)
+    training, held_out = _parts(data, request.settings)
+    settings, costs = _resolved(request, training)
     fresh, schedule = run is None or not state_file(run).exists(), plan.recorded(run, settings)
-    care = Care(Trainee(settings, training, world, where, fresh=fresh, schedule=schedule))
+    care = Care(Trainee(settings, training, world, request.device, fresh=fresh, schedule=schedule))
     start, elapsed = go_on(care, run, data)
-    notes = plan.prolong(care.trainee, asked, costs, run, start, elapsed)
+    remarks = plan.longer_than_asked(care.trainee, request, start)
+    notes = plan.prolong(care.trainee, request, costs, start, elapsed)
     if run is not None and world.leads:
         disk.sweep(run)
         plan.record(run, care.trainee)
@@ -70,13 +64,14 @@ def prepared(
         start=start,
         elapsed=elapsed,
         notes=notes,
+        remarks=remarks,
     )
 
 
-def _gathered(asked: TrainSettings, run: Path | None, data: Dataset | Scenes | None) -> Dataset | Scenes:
-    """The images to train on, divided as they are in the run that is in the folder: `data`, or what `asked` names."""
-    rule = split_rule(asked, state_file(run) if run else None)
-    return gather(asked, rule) if data is None else dataclasses.replace(data, split_by=rule)
+def _gathered(request: TrainingRequest) -> Dataset | Scenes:
+    """The images to train on, divided as they are in the run that is in the folder."""
+    rule = split_rule(request.settings, state_file(request.run) if request.run else None)
+    return gather(request.settings, rule) if request.data is None else dataclasses.replace(request.data, split_by=rule)
 
 
 def gather(asked: TrainSettings, split_by: SplitBy = "original") -> Dataset | Scenes:
@@ -95,19 +90,17 @@ def _parts(data: Dataset | Scenes, asked: TrainSettings) -> tuple[Any, Any]:
     return training, held_out
 
 
-def _resolved(
-    asked: TrainSettings, training: Dataset | Scenes, run: Path | None, world: World, where: torch.device, watch: Watch, began: float
-) -> tuple[TrainSettings, Costs]:
+def _resolved(request: TrainingRequest, training: Dataset | Scenes) -> tuple[TrainSettings, Costs]:
     """The settings of the run, and what it will take as far as that is known.
 
     What was left open is taken from the data and the budget, or from the run that is in the folder.
     """
-    settings, earlier = resolve(asked, training), earlier_settings(run)
+    settings, earlier = resolve(request.settings, training), earlier_settings(request.run)
     if earlier is None:
-        return plan.fit_to_budget(settings, training, world, where, watch, started=began) if settings.budget else (settings, Costs())
+        return plan.fit_to_budget(settings, training, request) if settings.budget else (settings, Costs())
     settings = plan.as_planned(settings, earlier)
-    check_same(earlier, settings, run)
-    return settings, (plan.recalled(settings, world, where) if settings.budget else None) or Costs()
+    check_same(earlier, settings, request.run)
+    return settings, (plan.recalled(settings, request.world, request.device) if settings.budget else None) or Costs()
 
 
 def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | Scenes) -> list[str]:

@@ -40,8 +40,8 @@ class TrainSettings:
     images: Annotated[int, Range(1, 10**12, "images")] = 1_000_000
     """Length of the run. Planned from the budget if there is one. More than a run in the folder was given prolongs that run."""
     budget: str = ""
-    """Wall-clock time for the run, such as 90s, 20min or 2h: its length is fitted to the speed, again and again while it trains. What an
-    objective does once at the end, such as fitting a mixture, comes on top in the first run of its kind."""
+    """Wall-clock time for the run, such as 90s, 20min or 2h: its length is fitted to the speed, again and again while it trains. The start,
+    the last samples and saving are included."""
     grow: Annotated[int, Range(0, 10**12, "images")] = 0
     """With a budget: the network is taken a size larger for as long as it would see more images than this; 0 leaves it as it is."""
     batch: Annotated[int, Range(1, 65536, "images")] = 64
@@ -169,14 +169,24 @@ def resolve(asked: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
             raise SettingError(f"{name} has no effect: {family(asked.model)} repairs nothing; leave it unset")
     if not isinstance(data, Dataset):
         raise SettingError(f"{family(asked.model)} wants images of one size: load them with sfumato.data.load")
+    model = _fitted(asked.model, data)
+    suited = getattr(asked.objective, "suited", None)
+    objective = asked.objective if suited is None else suited(channels=model.channels, size=model.size)
+    return dataclasses.replace(asked, model=model, objective=objective)
+
+
+def _fitted(model: Any, data: Dataset) -> Any:
+    """`model` with size, channels and classes of `data`. Raises SettingError if it is made for others."""
     channels, height, width = data.pixels.shape[1:]
-    for name, own in (("size", (height, width)), ("channels", channels)):
-        if getattr(asked.model, name) not in (None, own):
-            raise SettingError(f"model.{name} = {getattr(asked.model, name)}, but {data.name} has {own}; leave it unset to take the data's")
-    classes = len(data.classes) if asked.model.classes is None else asked.model.classes
+    if model.size not in (None, (height, width)):
+        h, w = model.size
+        raise SettingError(
+            f"model.size is for images of {w} x {h} pixels (width x height), but those of {data.name} have {width} x {height}; "
+            "leave it unset to take the data's"
+        )
+    if model.channels not in (None, channels):
+        raise SettingError(f"model.channels = {model.channels}, but {data.name} has {channels}; leave it unset to take the data's")
+    classes = len(data.classes) if model.classes is None else model.classes
     if classes not in (0, len(data.classes)):
         raise SettingError(f"model.classes = {classes}, but {data.name} has {len(data.classes)}; leave it unset, or 0 to ignore labels")
-    model = dataclasses.replace(asked.model, size=(height, width), channels=channels, classes=classes)
-    suited = getattr(asked.objective, "suited", None)
-    objective = asked.objective if suited is None else suited(channels=channels, size=(height, width))
-    return dataclasses.replace(asked, model=model, objective=objective)
+    return dataclasses.replace(model, size=(height, width), channels=channels, classes=classes)

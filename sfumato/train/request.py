@@ -1,0 +1,33 @@
+"""One call of `fit`, as everything that prepares and runs a training is told of it."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sfumato.data.dataset import Dataset, Scenes
+from sfumato.train.distributed import World
+from sfumato.train.log import Watch
+from sfumato.train.settings import TrainSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest:
+    """The arguments of a call of `fit`, with what follows from them."""
+
+    settings: TrainSettings
+    """The settings as they were given: what they leave open is still open."""
+    run: Path | None
+    """The run folder; None keeps nothing on disk."""
+    data: Dataset | Scenes | None
+    """The images to train on; None loads those that `settings.data` names."""
+    watch: Watch
+    world: World
+    device: torch.device
+    began: float
+    """The value of time.perf_counter() when the time of the budget began to count."""
+
+    def spent(self) -> float:
+        """Seconds since `began`, the most that any process has: the same in all of them."""
+        return self.world.agree(time.perf_counter() - self.began)
