@@ -4,6 +4,7 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sfumato.core import outputs
 from sfumato.core.errors import SfumatoError

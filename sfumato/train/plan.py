@@ -15,7 +15,6 @@ from sfumato.train import speeds
 from sfumato.train.deadline import LEAVING, SHARE, Costs, Deadline
 from sfumato.train.distributed import World
 from sfumato.train.folder import write_settings
-from sfumato.train.samples import health, sheet
 from sfumato.train.request import TrainingRequest
 from sfumato.train.samples import health, sheet, sheet_cost
 from sfumato.train.schedule import Change, Schedule
