@@ -4,10 +4,11 @@ import contextlib
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from sfumato.nn.binomial import blurred, doubled, halved
-from sfumato.nn.convolution import active_conv, conv, map_gradients_only, transposed_conv
+from sfumato.nn.convolution import ActiveConv, active_conv, conv, fused, map_gradients_only, transposed_conv
 
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64) / 8
 KERNEL = torch.outer(TAPS, TAPS)
@@ -95,3 +96,20 @@ def test_under_autocast_all_is_bf16_and_near_float32():
         near = active_conv(x, weight, bias, 0.2, padding=1)
     assert near.dtype == torch.bfloat16
     assert torch.allclose(near.float(), exact, atol=0.1)
+
+
+def test_a_network_at_work_gets_its_relus_into_its_convolutions():
+    torch.manual_seed(0)
+    odd = nn.Conv2d(4, 4, (3, 1), padding=(1, 0))
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, 1, 1, bias=False), nn.Identity(), nn.ReLU(inplace=True), odd, nn.ReLU(), nn.Conv2d(4, 1, 3, 2, 1)
+    )
+    assert fused(network) is network  # in training, all stays
+    made = fused(network.eval())
+    assert [type(layer) for layer in made] == [ActiveConv, nn.Identity, nn.Identity, nn.Conv2d, nn.ReLU, nn.Conv2d]
+    x = torch.randn(2, 1, 8, 8).contiguous(memory_format=torch.channels_last)
+    with torch.no_grad():
+        assert torch.allclose(made(x), network(x))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.allclose(made(x).float(), network(x).float(), atol=0.05)
+    assert isinstance(network[2], nn.ReLU)

@@ -12,15 +12,18 @@ also where nobody wants it; penalties on slopes (R1, path length) took most of t
 """
 
 import contextlib
+import copy
 from collections.abc import Iterator
-from typing import Any
+from itertools import pairwise
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.core import runtime
 
+Network = TypeVar("Network", bound=nn.Module)
 Pair = tuple[int, int]
 _backward = torch.ops.aten.convolution_backward.default
 _maps_only = False
@@ -55,11 +58,54 @@ def transposed_conv(x: Tensor, weight: Tensor, *, stride: int) -> Tensor:
 
 
 def active_conv(x: Tensor, weight: Tensor, bias: Tensor, slope: float, *, stride: int = 1, padding: int = 0) -> Tensor:
-    """The leaky ReLU of a convolution with a bias for each channel; `slope` is above 0."""
+    """The leaky ReLU of a convolution with a bias for each channel; `slope` is 0 or more."""
     x, weight, bias = _cast(x, weight, bias)
     if not _tracked(x, weight, bias):
         return _active(x, weight, bias, slope, stride, padding)
     return _ActiveConv.apply(x, weight, bias, slope, stride, padding)
+
+
+class ActiveConv(nn.Module):
+    """A convolution and the ReLU after it, for networks at work: one pass over memory in bf16 on a processor."""
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, bias = self.layer.weight, self.layer.bias
+        bias = weight.new_zeros(len(weight)) if bias is None else bias
+        return active_conv(x, weight, bias, 0.0, stride=self.layer.stride[0], padding=int(self.layer.padding[0]))
+
+
+def fused(network: Network) -> Network:
+    """`network`, or a copy in which every ReLU that follows a convolution is part of it: the same, in less time.
+
+    For networks at work only, whose layers nobody watches.
+    """
+    pairs = [(at, names) for at, module in enumerate(network.modules()) if isinstance(module, nn.Sequential) for names in _followed(module)]
+    if network.training or not pairs:
+        return network
+    network = copy.deepcopy(network)
+    modules = list(network.modules())
+    for at, (name, after) in pairs:
+        layer = modules[at].get_submodule(name)
+        assert isinstance(layer, nn.Conv2d)
+        setattr(modules[at], name, ActiveConv(layer))
+        setattr(modules[at], after, nn.Identity())
+    return network
+
+
+def _followed(sequence: nn.Sequential) -> list[tuple[str, str]]:
+    """The names of each plain convolution and of the ReLU after it."""
+    layers = [(name, layer) for name, layer in sequence.named_children() if not isinstance(layer, nn.Identity)]
+    return [(name, after) for (name, layer), (after, act) in pairwise(layers) if isinstance(act, nn.ReLU) and _plain(layer)]
+
+
+def _plain(layer: nn.Module) -> bool:
+    if type(layer) is not nn.Conv2d or layer.groups != 1 or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
+        return False
+    return layer.dilation == (1, 1) and len(set(layer.stride)) == 1 and len(set(layer.padding)) == 1
 
 
 class _Conv(torch.autograd.Function):
