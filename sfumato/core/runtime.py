@@ -65,7 +65,7 @@ def instructions() -> str:
 
 def fuses() -> bool:
     """Whether a bf16 convolution on the processor takes a bias and an activation along, in one pass over memory."""
-    return _cpu_has_bf16() and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    return bool(_cpu_has_bf16() and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled)
 
 
 def cores() -> int:

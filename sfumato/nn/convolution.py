@@ -119,7 +119,8 @@ class _Conv(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,) = gradients
         wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[1] and not _maps_only, False
-        return *_slopes(gradient, *ctx.saved_tensors, *ctx.how, wanted)[:2], None, None
+        (x, weight), (stride, padding) = ctx.saved_tensors, ctx.how
+        return *_slopes(gradient, x, weight, stride, padding, wanted)[:2], None, None
 
 
 class _ActiveConv(torch.autograd.Function):
@@ -137,7 +138,8 @@ class _ActiveConv(torch.autograd.Function):
         gradient = torch.ops.aten.leaky_relu_backward(gradients[0], y.detach(), ctx.slope, True)
         to_x, to_weight, to_bias = ctx.needs_input_grad[:3]
         wanted = to_x, to_weight and not _maps_only, to_bias and not _maps_only
-        return *_slopes(gradient, x, weight, *ctx.how, wanted), None, None, None
+        stride, padding = ctx.how
+        return *_slopes(gradient, x, weight, stride, padding, wanted), None, None, None
 
 
 class _Transposed(torch.autograd.Function):
