@@ -58,6 +58,7 @@ def main(images: int, seeds: list[int]) -> None:
     runtime.keep_memory()
     torch.set_num_threads(1)
     rows, spent = {}, {}
+    print(runtime.instructions())
     for gate in GATES:
         runs = [trained(gate, images, seed) for seed in seeds]
         spent[gate] = sum(seconds for _, seconds in runs) / len(runs)

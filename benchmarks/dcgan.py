@@ -22,6 +22,8 @@ from datetime import UTC, datetime
 import torch
 from torch import nn
 
+from sfumato.core import runtime
+
 STEPS, WARMUP, BATCH = 6, 2, 64
 
 
@@ -49,7 +51,6 @@ def plain(threads: int) -> float:
 
 def ours(threads: int) -> float:
     """Images a second of CPU time in the toolkit's step."""
-    from sfumato.core import runtime
     from sfumato.data.dataset import Dataset
     from sfumato.recipes import recipe
     from sfumato.train.distributed import World
@@ -103,6 +104,7 @@ def main(rounds: int = 3, threads: int = 1) -> None:
             out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment).stdout
             found.append(float(out.split()[-1]))
     speed = {side: statistics.median(found) for side, found in rates.items()}
+    print(runtime.instructions())
     about = {"date": datetime.now(UTC).date().isoformat(), "torch": torch.__version__, "machine": platform.machine(), "threads": threads}
     print(f"plain eager fp32 NCHW, default allocator: {speed['plain']:.1f} images/s")
     print(f"sfumato train dcgan-classic:              {speed['ours']:.1f} images/s")

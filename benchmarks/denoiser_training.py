@@ -17,6 +17,8 @@ import time
 import torch
 from torch import nn
 
+from sfumato.core import runtime
+
 STEPS, WARMUP, BATCH, SIDE = 3, 1, 128, 40
 
 
@@ -41,7 +43,6 @@ def usual() -> float:
 
 def ours() -> float:
     """Images a second of the toolkit's step."""
-    from sfumato.core import runtime
     from sfumato.data.dataset import Dataset
     from sfumato.recipes import recipe
     from sfumato.train.distributed import World
@@ -74,6 +75,7 @@ def main(rounds: int) -> None:
             out = subprocess.run(command, env={**os.environ, **keep}, capture_output=True, text=True, check=True).stdout
             rates.append(json.loads(out.splitlines()[-1]))
     usual_rate, our_rate = (statistics.median(rates) for rates in seen.values())
+    print(runtime.instructions())
     print(f"usual {usual_rate:.1f} images/s, ours {our_rate:.1f} images/s: {our_rate / usual_rate:.2f}x")
 
 

@@ -165,6 +165,7 @@ def speed() -> None:
         if not i:
             theirs, mine = [], []
     rate = work / min(mine)
+    print(runtime.instructions())
     print(
         f"{last}: {min(mine):.2f} s a step, usual {min(theirs):.2f} s: {min(theirs) / min(mine):.2f} times; "
         f"{rate:.0f} of {max(best):.0f} GFLOP/s that a bf16 convolution reaches: {rate / max(best):.2f}"

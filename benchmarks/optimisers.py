@@ -47,6 +47,7 @@ def main(name: str, images: int, seeds: list[int]) -> None:
     runtime.keep_memory()
     torch.set_num_threads(1)
     trial, data = TRIALS[name]
+    print(runtime.instructions())
     print(f"{name}, {trial} on {data}\n\n| optimiser | images | seconds | PSNR |\n|---|---|---|---|")
 
     def row(optimiser: str, images: int) -> float:

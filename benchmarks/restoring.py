@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sfumato.core import runtime
 from sfumato.models import MODELS
 
 SIDE = 512
@@ -80,7 +81,6 @@ def side(which: str, who: str, threads: int) -> dict[str, float]:
         forward = usual(net)
         with torch.inference_mode():
             return {"rate": SIDE**2 / 1e6 / _seconds(lambda: forward(images))}
-    from sfumato.core import runtime
     from sfumato.jobs.tiles import restored
 
     runtime.keep_memory()
@@ -110,6 +110,7 @@ def _seconds(step) -> float:
 
 
 def main(names: list[str], rounds: int, threads: int) -> None:
+    print(runtime.instructions())
     for which in names:
         seen: dict[str, list[dict[str, float]]] = {"usual": [], "fp32": [], "bf16": []}
         for _ in range(rounds):

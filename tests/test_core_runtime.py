@@ -163,3 +163,12 @@ def test_more_threads_than_any_machine_has_are_refused():
     with pytest.raises(SettingError, match="threads = 1000000 is above 4096"):
         runtime.set_threads(1_000_000)
     assert torch.get_num_threads() == before
+
+
+def test_speeds_are_told_beside_the_instructions_of_the_processor(monkeypatch):
+    monkeypatch.setattr(runtime, "_cpu_flags", lambda: frozenset({"avx512_bf16", "amx_bf16"}))
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    assert runtime.instructions() == "AVX512 + bf16 + AMX"
+    monkeypatch.setattr(runtime, "_cpu_flags", frozenset)
+    assert runtime.instructions() == "AVX512"
+    assert not runtime.fuses()

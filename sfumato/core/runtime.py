@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import math
 import os
 import sys
@@ -54,6 +55,17 @@ def autocast(chosen: str, where: torch.device) -> Iterator[None]:
     """Convolutions and matrix products in bf16 inside, if that is what `chosen` says."""
     with torch.autocast(where.type, dtype=torch.bfloat16, enabled=chosen == "bf16"):
         yield
+
+
+def instructions() -> str:
+    """The widest instructions that torch computes with on this processor, as speeds are told beside: `AVX512 + bf16 + AMX`."""
+    extra = {"avx512_bf16": "bf16", "avx512_vnni": "VNNI", "amx_bf16": "AMX"}
+    return " + ".join([torch.backends.cpu.get_cpu_capability(), *(name for flag, name in extra.items() if flag in _cpu_flags())])
+
+
+def fuses() -> bool:
+    """Whether a bf16 convolution on the processor takes a bias and an activation along, in one pass over memory."""
+    return bool(_cpu_has_bf16() and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled)
 
 
 def cores() -> int:
@@ -137,7 +149,14 @@ def _number(name: str) -> int:
 
 
 def _cpu_has_bf16() -> bool:
+    return bool({"avx512_bf16", "amx_bf16"} & _cpu_flags())
+
+
+@functools.cache
+def _cpu_flags() -> frozenset[str]:
+    """The abilities of the processor that Linux lists; none where it does not tell."""
     with contextlib.suppress(OSError):
-        flags = Path("/proc/cpuinfo").read_text()
-        return "avx512_bf16" in flags or "amx_bf16" in flags
-    return False
+        return frozenset(
+            word for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags") for word in line.split()
+        )
+    return frozenset()

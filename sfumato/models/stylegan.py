@@ -23,8 +23,9 @@ from sfumato.core.errors import SettingError
 from sfumato.core.image import Images, Labels, Maps, Styles, Vectors
 from sfumato.core.settings import Range, settings
 from sfumato.models.base import Adversarial, Steering, Verdict, known
+from sfumato.nn.binomial import doubled
 from sfumato.nn.blocks import MinibatchDeviation, ladder
-from sfumato.nn.style import Conv, Dense, StyledConv, ToImage, doubled, unit
+from sfumato.nn.style import Conv, Dense, StyledConv, ToImage, unit
 
 
 @settings

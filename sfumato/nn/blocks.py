@@ -142,7 +142,9 @@ class MinibatchDeviation(nn.Module):
         y = x.float().reshape(n // group, group, c, h, w)
         spread = ((y - y.mean(dim=1, keepdim=True)).square().mean(dim=1) + 1e-8).sqrt().mean(dim=(1, 2, 3))
         plane = spread.repeat_interleave(group).reshape(n, 1, 1, 1).expand(n, 1, h, w)
-        return torch.cat([x, plane.to(x.dtype)], dim=1)
+        # In the memory order of the maps, which the next convolution likes best.
+        plane = plane.to(x.dtype).contiguous(memory_format=torch.channels_last)
+        return torch.cat([x, plane], dim=1)
 
 
 def through(stages: nn.Sequential, x: Maps, seen: list[Maps] | None = None) -> Maps:

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.core.image import Maps, Vectors
+from sfumato.nn.binomial import blurred, halved
 from sfumato.nn.blocks import doubled_conv
+from sfumato.nn.convolution import active_conv, conv, transposed_conv
 
 GAIN = math.sqrt(2)
 SLOPE = 0.2
@@ -54,18 +56,17 @@ class Conv(nn.Module):
     def forward(self, x: Maps) -> Maps:
         weight = self.weight * (self.gain * (GAIN if self.bias is not None else 1.0) / math.sqrt(self.weight[0].numel()))
         side = self.weight.shape[2]
+        stride, padding = 1, side // 2
         if self.down and side == 1:
-            y = F.conv2d(halved(x), weight)
+            x = halved(x)
         elif self.down and side == 4:
-            y = F.conv2d(x, weight, stride=2, padding=1)
+            stride, padding = 2, 1
         elif self.down:
-            y = F.conv2d(blurred(x, 2), weight, stride=2)
-        else:
-            y = F.conv2d(x, weight, padding=side // 2)
+            x, stride, padding = blurred(x, 2), 2, 0
         if self.bias is None:
-            return y
+            return conv(x, weight, stride=stride, padding=padding)
         # sqrt(2) is in the weights already: a leaky ReLU keeps positive factors.
-        y = F.leaky_relu(y + (self.bias * (self.gain * GAIN)).to(y.dtype)[:, None, None], SLOPE)
+        y = active_conv(x, weight, self.bias * (self.gain * GAIN), SLOPE, stride=stride, padding=padding)
         return y.clamp(-self.clamp * self.gain, self.clamp * self.gain) if self.clamp else y
 
 
@@ -121,15 +122,15 @@ class StyledConv(nn.Module):
         # sqrt(2) goes in before the leaky ReLU, which keeps positive factors.
         factor = GAIN * self.gain
         y = torch.addcmul((grain * factor).to(y.dtype), y, planes(length * factor).to(y.dtype))
-        y = F.leaky_relu(y + (self.bias * factor).to(y.dtype)[:, None, None], SLOPE)
+        y = F.leaky_relu_(y.add_((self.bias * factor).to(y.dtype)[:, None, None]), SLOPE)
         return y.clamp(-self.clamp * self.gain, self.clamp * self.gain) if self.clamp else y
 
     def _convolved(self, x: Maps, weight: Tensor) -> Maps:
         if not self.up:
-            return F.conv2d(x, weight, padding=1)
+            return conv(x, weight, padding=1)
         if self.nearest:
             return doubled_conv(x, weight)[:, :, : self.size[0], : self.size[1]]
-        y = blurred(F.conv_transpose2d(x, weight.transpose(0, 1), stride=2), 1, gain=4.0)
+        y = blurred(transposed_conv(x, weight.transpose(0, 1), stride=2), 1, gain=4.0)
         return y[:, :, : self.size[0], : self.size[1]]
 
     def _noise(self, x: Maps, noise: Maps | None) -> Tensor:
@@ -151,7 +152,7 @@ class ToImage(nn.Module):
 
     def forward(self, x: Maps, style: Vectors) -> Maps:
         s = self.affine(style) / math.sqrt(self.weight.shape[1])
-        y = F.conv2d(x * planes(s).to(x.dtype), self.weight).float() + self.bias[:, None, None]
+        y = conv(x * planes(s).to(x.dtype), self.weight).float() + self.bias[:, None, None]
         return y.clamp(-self.clamp, self.clamp) if self.clamp else y
 
 
@@ -163,25 +164,3 @@ def unit(x: Vectors) -> Vectors:
 def planes(x: Vectors) -> Maps:
     """A plane of one value for each number."""
     return x[:, :, None, None]
-
-
-def doubled(x: Maps) -> Maps:
-    """Twice as large, by the filter [1, 3, 3, 1] both ways."""
-    with torch.autocast(x.device.type, enabled=False):  # in bf16 these two take a hundred times as long on a CPU
-        return F.conv_transpose2d(x.float(), 4 * _binomial(x), stride=2, padding=1, groups=x.shape[1])
-
-
-def halved(x: Maps) -> Maps:
-    """Half as large, rounded down, by the filter [1, 3, 3, 1] both ways."""
-    with torch.autocast(x.device.type, enabled=False):
-        return F.conv2d(x.float(), _binomial(x), stride=2, padding=1, groups=x.shape[1])
-
-
-def blurred(x: Maps, padding: int, *, gain: float = 1.0) -> Maps:
-    """Filtered by [1, 3, 3, 1] both ways, zeros beyond the border."""
-    return F.conv2d(x, gain * _binomial(x).to(x.dtype), padding=padding, groups=x.shape[1])
-
-
-def _binomial(x: Maps) -> Tensor:
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device) / 8
-    return torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)

@@ -6,6 +6,7 @@ import torch
 
 from sfumato.core.image import Labels, Scalar, Styles
 from sfumato.models.base import Samples
+from sfumato.nn.convolution import map_gradients_only
 from sfumato.objectives.base import Batch, Memory
 
 FORGET = 0.01
@@ -46,7 +47,8 @@ class PathLength(Memory):
         images = model.paint(styles, labels)
         h, w = images.shape[2:]
         # Images of papers lie in [-1, 1]: twice as steep.
-        (slope,) = torch.autograd.grad(2 * (images * noise / math.sqrt(h * w)).sum(), styles, create_graph=True)
+        with map_gradients_only():
+            (slope,) = torch.autograd.grad(2 * (images * noise / math.sqrt(h * w)).sum(), styles, create_graph=True)
         lengths = slope.square().sum(dim=2).mean(dim=1).sqrt()
         mean: torch.Tensor = self.get_buffer("mean")
         expected = mean.lerp(lengths.detach().mean(), FORGET)

@@ -32,6 +32,7 @@ from sfumato.core.settings import Range, settings
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.data.augment import Config as Augmentation
 from sfumato.models.base import Adversarial, Verdict
+from sfumato.nn.convolution import map_gradients_only
 from sfumato.objectives._controller import Controller
 from sfumato.objectives._freeze import trained
 from sfumato.objectives._perceptual import Perception, device_of
@@ -218,7 +219,9 @@ class Duel:
     def _slope_between(self, fake: Images, batch: Batch) -> Scalar:
         mix = batch.uniform(1, 1, 1)
         x = (batch.clean * mix + fake * (1 - mix)).detach().requires_grad_()
-        (slope,) = torch.autograd.grad(self.model.judge(x, batch.labels).logit.sum(), x, create_graph=True)
+        judged = self.model.judge(x, batch.labels).logit.sum()
+        with map_gradients_only():
+            (slope,) = torch.autograd.grad(judged, x, create_graph=True)
         # Where there is no slope, the square root has none either.
         return ((slope.float().square().sum(dim=(1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
 
@@ -273,7 +276,9 @@ def generator_loss(kind: Kind, fake: PerImage, real: PerImage | None) -> Scalar:
 def squared_slope(judge: Callable[[Images], PerImage], images: Images) -> Scalar:
     """Mean over images of the squared length of the gradient of `judge`: R1 on real images, R2 on generated ones, but for their weight."""
     x = images.detach().requires_grad_()
-    (slope,) = torch.autograd.grad(judge(x).sum(), x, create_graph=True)
+    judged = judge(x).sum()
+    with map_gradients_only():
+        (slope,) = torch.autograd.grad(judged, x, create_graph=True)
     return slope.float().square().sum(dim=(1, 2, 3)).mean()
 
 
