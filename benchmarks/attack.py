@@ -14,7 +14,7 @@ import signal
 import time
 from pathlib import Path
 
-from sfumato.core import runtime
+from sfumato.core.device import set_threads
 from tests.attacks import attack, described, kinds
 
 SECONDS, BYTES = 20, 2 << 30
@@ -70,7 +70,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path)
     asked = parser.parse_args()
-    runtime.set_threads(1)
+    set_threads(1)
     everything = kinds()
     print(f"{'kind':20} {'tried':>6} {'refused':>8} {'read':>6} {'failed':>7} {'slowest':>9} {'memory':>9}")
     failed = 0

@@ -13,9 +13,9 @@ import time
 
 import torch
 
-from sfumato.core import runtime
+from sfumato.core.device import instructions, keep_memory
 from sfumato.data.scenes import load_scenes
-from sfumato.jobs.trials import judge_restorer
+from sfumato.evaluation.benchmark import judge_restorer
 from sfumato.models import MODELS
 from sfumato.recipes import recipe
 from sfumato.train.loop import fit
@@ -55,10 +55,10 @@ def figure(network) -> float:
 
 
 def main(images: int, seeds: list[int]) -> None:
-    runtime.keep_memory()
+    keep_memory()
     torch.set_num_threads(1)
     rows, spent = {}, {}
-    print(runtime.instructions())
+    print(instructions())
     for gate in GATES:
         runs = [trained(gate, images, seed) for seed in seeds]
         spent[gate] = sum(seconds for _, seconds in runs) / len(runs)

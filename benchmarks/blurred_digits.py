@@ -14,22 +14,23 @@ import torch
 
 import sfumato as sf
 from sfumato.classical.deconvolve import wiener
-from sfumato.core import chance, runtime
-from sfumato.core.image import to_images, to_pixels
-from sfumato.data.files import save_image
+from sfumato.core.device import keep_memory
+from sfumato.core.rng import seeded_generator
+from sfumato.core.tensors import to_images, to_pixels
 from sfumato.data.load import load
-from sfumato.degrade.base import degrade
-from sfumato.jobs.tiles import restored
+from sfumato.degradations.base import degrade
+from sfumato.io.files import save_image
 from sfumato.metrics.fidelity import psnr
 from sfumato.nn.blurs import point_spread
+from sfumato.restoration.tiles import restored
 
 
 def main(which: str, picture: str | None) -> None:
-    runtime.keep_memory()
+    keep_memory()
     network, classifier, test = sf.load(which), sf.load("digits-classifier"), load("mnist", part="test")
     how = sf.recipe("deblur-digits").degrade
     clean = to_images(test.pixels)
-    blurred = torch.cat([degrade(how, part, rng=chance.generator(0, i)).images for i, part in enumerate(clean.split(500))])
+    blurred = torch.cat([degrade(how, part, rng=seeded_generator(0, i)).images for i, part in enumerate(clean.split(500))])
     made = torch.cat([restored(network, part) for part in blurred.split(500)])
     kernels = point_spread("gaussian", 2.0, count=500)
     old = torch.cat([wiener(part, kernels=kernels, noise=0.05) for part in blurred.split(500)])

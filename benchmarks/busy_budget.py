@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sfumato.core import runtime
+from sfumato.core.device import available_cores
 from sfumato.train.settings import seconds
 
 MOST = 0.05
@@ -70,7 +70,7 @@ def report(budget: str, out: Path, took: float) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--budget", default="1min")
-    parser.add_argument("--busy", type=int, default=2 * runtime.cores(), help="processes that spin")
+    parser.add_argument("--busy", type=int, default=2 * available_cores(), help="processes that spin")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         late = []

@@ -21,8 +21,8 @@ from pathlib import Path
 
 import torch
 
-from sfumato.core.image import to_pixels
-from sfumato.data.files import save_image
+from sfumato.core.tensors import to_pixels
+from sfumato.io.files import save_image
 
 SPINNING = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}
 """What the OpenMP of torch does if nobody asks for anything else."""

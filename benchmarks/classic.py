@@ -16,8 +16,8 @@ from typing import Any
 from rich.console import Console
 
 from scripts.bundle import COMPARED
-from sfumato.core import runtime
-from sfumato.jobs.evaluate import evaluate
+from sfumato.core.device import keep_memory, set_threads
+from sfumato.evaluation.evaluate import evaluate
 from sfumato.recipes import recipe
 from sfumato.store import weights
 from sfumato.train.loop import fit
@@ -27,8 +27,8 @@ RIVALS = {"cats": ("dcgan-classic", "vae")}
 
 
 def main(name: str, minutes: float | None = None, threads: int | None = None) -> None:
-    runtime.keep_memory()
-    runtime.set_threads(threads)
+    keep_memory()
+    set_threads(threads)
     card = weights.load(name).card
     minutes = minutes or card["minutes"]
     ours = {m.name: m for m in evaluate(name, **COMPARED.get(name, {}))}

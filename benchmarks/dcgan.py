@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 import torch
 from torch import nn
 
-from sfumato.core import runtime
+from sfumato.core.device import instructions, keep_memory, set_threads
 
 STEPS, WARMUP, BATCH = 6, 2, 64
 
@@ -57,8 +57,8 @@ def ours(threads: int) -> float:
     from sfumato.train.settings import resolve
     from sfumato.train.step import Trainee
 
-    runtime.keep_memory()
-    runtime.set_threads(threads)
+    keep_memory()
+    set_threads(threads)
     data = Dataset(name="random", pixels=torch.randint(0, 256, (512, 3, 64, 64), dtype=torch.uint8))
     trainee = Trainee(resolve(dataclasses.replace(recipe("dcgan-classic"), batch=BATCH), data), data, World(), torch.device("cpu"))
     reference = sum(w.numel() for m in (_generator(), _discriminator()) for w in m.parameters())
@@ -104,7 +104,7 @@ def main(rounds: int = 3, threads: int = 1) -> None:
             out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment).stdout
             found.append(float(out.split()[-1]))
     speed = {side: statistics.median(found) for side, found in rates.items()}
-    print(runtime.instructions())
+    print(instructions())
     about = {"date": datetime.now(UTC).date().isoformat(), "torch": torch.__version__, "machine": platform.machine(), "threads": threads}
     print(f"plain eager fp32 NCHW, default allocator: {speed['plain']:.1f} images/s")
     print(f"sfumato train dcgan-classic:              {speed['ours']:.1f} images/s")

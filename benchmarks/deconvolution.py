@@ -11,8 +11,8 @@ import sys
 import torch
 
 from sfumato.classical import deconvolve
-from sfumato.core import runtime
-from sfumato.jobs import trials
+from sfumato.core.device import keep_memory
+from sfumato.evaluation import benchmark
 from sfumato.metrics.base import Measurement
 
 BALANCES = (0.5, 1.0, 2.0, 4.0)
@@ -24,7 +24,7 @@ def psnr(found: list[Measurement]) -> float:
 
 
 def main(damages: list[str]) -> None:
-    runtime.keep_memory()
+    keep_memory()
     for damage in damages:
         for balance in BALANCES:
 
@@ -32,7 +32,7 @@ def main(damages: list[str]) -> None:
                 return deconvolve.wiener(seen.images, kernels=kernels, noise=float(seen.noise), balance=balance)
 
             print(
-                f"{damage}: wiener, balance {balance:g}: {psnr(trials.judge_restorer('wiener', damage, 'bsd68', other=wiener)):.2f} dB",
+                f"{damage}: wiener, balance {balance:g}: {psnr(benchmark.judge_restorer('wiener', damage, 'bsd68', other=wiener)):.2f} dB",
                 flush=True,
             )
         for steps in STEPS:
@@ -41,11 +41,11 @@ def main(damages: list[str]) -> None:
                 return deconvolve.richardson_lucy(seen.images, kernels=kernels, steps=steps)
 
             print(
-                f"{damage}: richardson-lucy, {steps} steps: {psnr(trials.judge_restorer('lucy', damage, 'bsd68', other=lucy)):.2f} dB",
+                f"{damage}: richardson-lucy, {steps} steps: {psnr(benchmark.judge_restorer('lucy', damage, 'bsd68', other=lucy)):.2f} dB",
                 flush=True,
             )
         for model in ("deblur", "auto"):
-            print(f"{damage}: {model}: {psnr(trials.judge(model, damage, 'bsd68', precision='bf16')):.2f} dB", flush=True)
+            print(f"{damage}: {model}: {psnr(benchmark.judge(model, damage, 'bsd68', precision='bf16')):.2f} dB", flush=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import time
 import torch
 from torch import nn
 
-from sfumato.core import runtime
+from sfumato.core.device import instructions, keep_memory
 
 STEPS, WARMUP, BATCH, SIDE = 3, 1, 128, 40
 
@@ -49,7 +49,7 @@ def ours() -> float:
     from sfumato.train.settings import resolve
     from sfumato.train.step import Trainee
 
-    runtime.keep_memory()
+    keep_memory()
     torch.set_num_threads(1)
     data = Dataset(name="random", pixels=torch.randint(0, 256, (400, 1, 180, 180), dtype=torch.uint8))
     trainee = Trainee(resolve(recipe("dncnn"), data), data, World(), torch.device("cpu"))
@@ -75,7 +75,7 @@ def main(rounds: int) -> None:
             out = subprocess.run(command, env={**os.environ, **keep}, capture_output=True, text=True, check=True).stdout
             rates.append(json.loads(out.splitlines()[-1]))
     usual_rate, our_rate = (statistics.median(rates) for rates in seen.values())
-    print(runtime.instructions())
+    print(instructions())
     print(f"usual {usual_rate:.1f} images/s, ours {our_rate:.1f} images/s: {our_rate / usual_rate:.2f}x")
 
 

@@ -10,11 +10,11 @@ it, or end by naming the illness that the wrong setting brings.
 
 import sys
 
-from sfumato.core import runtime
+from sfumato.core.device import keep_memory, set_threads
 from sfumato.core.errors import SfumatoError
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.data.load import load
-from sfumato.jobs.evaluate import evaluate
+from sfumato.evaluation.evaluate import evaluate
 from sfumato.models import MODELS
 from sfumato.objectives import OBJECTIVES
 from sfumato.train.log import Watch
@@ -76,8 +76,8 @@ def run(case: str, images: int, doctor: str, data) -> tuple[float, Listener]:
 
 
 def main(images: int, cases: list[str]) -> None:
-    runtime.keep_memory()
-    runtime.set_threads(1)
+    keep_memory()
+    set_threads(1)
     data = load("eurosat", size=(32, 32))
     right, _ = run("right", images, "watch", data)
     print(f"right settings: {right:.0f} after {images:,} images", flush=True)

@@ -27,13 +27,14 @@ import torch
 from torch import nn
 
 from benchmarks.stylegan import peak
-from sfumato.core import chance, runtime
-from sfumato.core.image import to_images, to_pixels
-from sfumato.data.files import save_image
+from sfumato.core.device import instructions, keep_memory
+from sfumato.core.rng import seeded_generator
+from sfumato.core.tensors import to_images, to_pixels
 from sfumato.data.scenes import load_scenes
-from sfumato.jobs.ascent import tiles
-from sfumato.jobs.dream import Dream, dream, wanted
-from sfumato.jobs.eyes import eyes
+from sfumato.dreaming.dream import Dream, dream, wanted
+from sfumato.dreaming.feature_extractor import eyes
+from sfumato.dreaming.gradient import tiles
+from sfumato.io.files import save_image
 from sfumato.models import MODELS
 from sfumato.nn.resample import resize
 
@@ -52,7 +53,7 @@ def rise() -> None:
             how = Dream(layers=(layer,))
             found = dream(picture, seeing, how)
             change = found.images - picture
-            other = torch.randn(picture.shape, generator=chance.generator(i, "change"))
+            other = torch.randn(picture.shape, generator=seeded_generator(i, "change"))
             other = (picture + other * (change.norm() / other.norm())).clamp(0, 1)
             ascent = wanted(seeing, how, tuple(picture.shape[2:]))
             dreamt.append(found.after[0] / found.before[0])
@@ -165,7 +166,7 @@ def speed() -> None:
         if not i:
             theirs, mine = [], []
     rate = work / min(mine)
-    print(runtime.instructions())
+    print(instructions())
     print(
         f"{last}: {min(mine):.2f} s a step, usual {min(theirs):.2f} s: {min(theirs) / min(mine):.2f} times; "
         f"{rate:.0f} of {max(best):.0f} GFLOP/s that a bf16 convolution reaches: {rate / max(best):.2f}"
@@ -173,7 +174,7 @@ def speed() -> None:
 
 
 if __name__ == "__main__":
-    runtime.keep_memory()
+    keep_memory()
     jobs = {"rise": rise, "classes": classes, "tiles": in_tiles, "memory": memory, "speed": speed}
     for each in sys.argv[1:] or jobs:
         jobs[each]()

@@ -22,12 +22,12 @@ import time
 import torch
 from torch.nn import functional as F
 
-from sfumato.core import runtime
-from sfumato.jobs.directions import closed_form, jacobian
-from sfumato.jobs.drag import drag
-from sfumato.jobs.generate import generate, labels_of, latent, styled
-from sfumato.jobs.project import project
-from sfumato.jobs.subject import drawn
+from sfumato.core.device import keep_memory, set_threads
+from sfumato.editing.directions import closed_form, jacobian
+from sfumato.editing.drag import drag
+from sfumato.editing.inversion import project
+from sfumato.editing.latent_image import drawn
+from sfumato.generation.generate import generate, labels_of, latent, styled
 from sfumato.store import weights
 
 K, SEEDS, SMALL_SEEDS = 5, 5, 24
@@ -103,8 +103,8 @@ def strongest(network, step=1e-2, seeds=24, first=0):
 
 
 def main(model: str, far: int = 10) -> None:
-    runtime.keep_memory()
-    runtime.set_threads(1)
+    keep_memory()
+    set_threads(1)
     network = weights.load(model)
     projected(network)
     if min(network.size) > 2 * (far + 4):

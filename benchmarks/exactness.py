@@ -13,11 +13,11 @@ import sys
 import torch
 
 import sfumato as sf
-from sfumato.core import runtime
-from sfumato.jobs.tiles import restored
-from sfumato.jobs.trials import judge_restorer
+from sfumato.core.device import keep_memory
+from sfumato.evaluation.benchmark import judge_restorer
 from sfumato.models.base import Deblurs
 from sfumato.nn.blurs import point_spread
+from sfumato.restoration.tiles import restored
 
 TRIALS = {
     "restore": ("noise:25", "set12"),
@@ -47,7 +47,7 @@ def loss(model: str, damage: str, data: str) -> tuple[float, float]:
 
 
 def main(files: list[str]) -> None:
-    runtime.keep_memory()
+    keep_memory()
     torch.manual_seed(0)
     print("| model | tiles against the whole, at most | measured on | fp32 | bf16 loses |\n|---|---|---|---|---|")
     for model, (damage, data) in TRIALS.items():

@@ -10,12 +10,13 @@ found, as `sfumato restore` does it, and told the truth. The sharp pictures are 
 import torch
 
 import sfumato as sf
-from sfumato.core import chance, runtime
-from sfumato.core.image import Images, to_bytes, to_images
+from sfumato.analysis.diagnose import diagnose
+from sfumato.core.device import keep_memory
+from sfumato.core.rng import seeded_generator
+from sfumato.core.tensors import Images, to_bytes, to_images
 from sfumato.data.scenes import load_scenes
-from sfumato.degrade import chain, defocus, gaussian_blur, jpeg, motion, noise, quantise
-from sfumato.degrade.base import Degradation, degrade
-from sfumato.diagnosis.diagnose import diagnose
+from sfumato.degradations import chain, defocus, gaussian_blur, jpeg, motion, noise, quantise
+from sfumato.degradations.base import Degradation, degrade
 from sfumato.metrics.fidelity import psnr
 from sfumato.nn.blurs import Blur
 
@@ -38,7 +39,7 @@ def spoilt(clean: Images, blur: Blur, quality: int | None) -> Images:
     }[blur.kind]()
     stored = quantise.Config() if quality is None else jpeg.Config(quality=(quality, quality))
     links = (spread, noise.Config(sigma=(2 / 255, 2 / 255)), stored)
-    return degrade(chain.Config(links=links, chances=(1.0, 1.0, 1.0)), clean, rng=chance.generator(0)).images.clamp(0, 1)
+    return degrade(chain.Config(links=links, chances=(1.0, 1.0, 1.0)), clean, rng=seeded_generator(0)).images.clamp(0, 1)
 
 
 def row(pictures: list[Images], blur: Blur, quality: int | None) -> str:
@@ -63,7 +64,7 @@ def told(seen: Images, blur: Blur) -> Images:
 
 
 def main() -> None:
-    runtime.keep_memory()
+    keep_memory()
     pictures = [to_images(to_bytes(to_images(each[None]))) for each in load_scenes("bsd68", channels=1, largest=None).pictures[::4]]
     sharp = sum(diagnose(each).task == "deblur" for each in pictures)
     print(f"{sharp} of {len(pictures)} sharp pictures are taken for blurred\n")

@@ -11,14 +11,15 @@ from typing import Literal
 
 import torch
 
-from sfumato.core import chance, runtime
-from sfumato.core.image import Images, Maps, to_bytes, to_images
+from sfumato.core.device import keep_memory
+from sfumato.core.rng import seeded_generator
+from sfumato.core.tensors import Images, Maps, to_bytes, to_images
 from sfumato.data.scenes import load_scenes
-from sfumato.degrade import jpeg
-from sfumato.degrade.base import degrade
-from sfumato.jobs.tiles import restored
+from sfumato.degradations import jpeg
+from sfumato.degradations.base import degrade
 from sfumato.metrics.fidelity import psnr
 from sfumato.nn.resample import shrink
+from sfumato.restoration.tiles import restored
 from sfumato.store import weights
 
 QUALITIES = (10, 20, 30, 40, 50, 60, 70, 90)
@@ -27,11 +28,11 @@ QUALITIES = (10, 20, 30, 40, 50, 60, 70, 90)
 def stored(images: Maps, quality: float, subsampling: Literal["4:2:0", "4:4:4"]) -> Images:
     """What a JPEG of `images` shows."""
     how = jpeg.Config(quality=(quality, quality), subsampling=subsampling)
-    return degrade(how, images, rng=chance.generator(0)).images
+    return degrade(how, images, rng=seeded_generator(0)).images
 
 
 def main(photographs: int) -> None:
-    runtime.keep_memory()
+    keep_memory()
     network = weights.load("restore")
     print(f"| pictures | {' | '.join(map(str, QUALITIES))} |\n|---|{'---|' * len(QUALITIES)}")
     for channels, name in ((1, "grey"), (3, "colour")):

@@ -11,7 +11,8 @@ import time
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from sfumato.core import chance, runtime
+from sfumato.core.device import keep_memory, set_threads
+from sfumato.core.rng import seeded_generator
 from sfumato.data import augment
 from sfumato.data.dataset import Dataset
 from sfumato.data.stream import Stream
@@ -20,12 +21,12 @@ BATCH, BATCHES = 256, 200
 
 
 def main() -> None:
-    runtime.keep_memory()
-    runtime.set_threads(1)
+    keep_memory()
+    set_threads(1)
     pixels = torch.randint(0, 256, (60_000, 1, 28, 28), dtype=torch.uint8)
     stream = Stream(Dataset(name="random", pixels=pixels), batch=BATCH, seed=0)
     change = augment.Config(shift=0.1)
-    rng = chance.generator(0, "loader")
+    rng = seeded_generator(0, "loader")
 
     def ours(i: int) -> None:
         change(stream.at(i * BATCH)[0], torch.rand(BATCH, change.draws, generator=rng))

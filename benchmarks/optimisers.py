@@ -12,9 +12,9 @@ import time
 
 import torch
 
-from sfumato.core import runtime
+from sfumato.core.device import instructions, keep_memory
 from sfumato.data.scenes import load_scenes
-from sfumato.jobs.trials import judge_restorer
+from sfumato.evaluation.benchmark import judge_restorer
 from sfumato.recipes import recipe
 from sfumato.train.loop import fit
 
@@ -44,10 +44,10 @@ def trained(name: str, optimiser: str, images: int, seed: int):
 
 
 def main(name: str, images: int, seeds: list[int]) -> None:
-    runtime.keep_memory()
+    keep_memory()
     torch.set_num_threads(1)
     trial, data = TRIALS[name]
-    print(runtime.instructions())
+    print(instructions())
     print(f"{name}, {trial} on {data}\n\n| optimiser | images | seconds | PSNR |\n|---|---|---|---|")
 
     def row(optimiser: str, images: int) -> float:

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sfumato.core import runtime
+from sfumato.core.device import instructions, keep_memory
 from sfumato.models import MODELS
 
 SIDE = 512
@@ -81,9 +81,9 @@ def side(which: str, who: str, threads: int) -> dict[str, float]:
         forward = usual(net)
         with torch.inference_mode():
             return {"rate": SIDE**2 / 1e6 / _seconds(lambda: forward(images))}
-    from sfumato.jobs.tiles import restored
+    from sfumato.restoration.tiles import restored
 
-    runtime.keep_memory()
+    keep_memory()
     found = {"rate": SIDE**2 / 1e6 / _seconds(lambda: restored(net, images, precision=who))}
     if who == "bf16":
         x = torch.rand(1, 64, SIDE, SIDE, dtype=torch.bfloat16).to(memory_format=torch.channels_last)
@@ -110,7 +110,7 @@ def _seconds(step) -> float:
 
 
 def main(names: list[str], rounds: int, threads: int) -> None:
-    print(runtime.instructions())
+    print(instructions())
     for which in names:
         seen: dict[str, list[dict[str, float]]] = {"usual": [], "fp32": [], "bf16": []}
         for _ in range(rounds):

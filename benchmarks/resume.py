@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from sfumato.core.settings import override
+from sfumato.core.config import override
 from sfumato.data.glyphs import glyphs
 from sfumato.recipes import recipe
 from sfumato.store import checkpoint

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sfumato.core import runtime
-from sfumato.core.image import Images
-from sfumato.jobs.pictures import restore_pictures
-from sfumato.jobs.remedy import Request
-from sfumato.jobs.tiles import restored
+from sfumato.core.device import keep_memory
+from sfumato.core.tensors import Images
+from sfumato.restoration.pictures import restore_pictures
+from sfumato.restoration.plan import Request
+from sfumato.restoration.tiles import restored
 from sfumato.store import weights
 
 _ROUNDS = 3
@@ -80,7 +80,7 @@ def whole(folder: Path, request: Request) -> float:
 
 def main(count: int, side: int) -> None:
     torch.set_num_threads(1)
-    runtime.keep_memory()
+    keep_memory()
     print(f"{count} pictures of {side} x {side}, one thread; seconds of the processor a picture")
     print(f"{'':24}{'restore':>10}{'network':>10}{'by one':>10}{'ratio':>8}")
     for name, grey, request, which in (

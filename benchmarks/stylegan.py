@@ -14,7 +14,7 @@ import time
 import torch
 from torch.nn import functional as F
 
-from sfumato.core import runtime
+from sfumato.core.device import instructions, keep_memory
 from sfumato.models import MODELS
 from sfumato.nn import style
 from sfumato.objectives._styles import PathLength
@@ -124,10 +124,10 @@ def peak() -> float:
 
 
 def main(rounds: int) -> None:
-    runtime.keep_memory()
+    keep_memory()
     torch.set_num_threads(1)
     ours, usual = Bench(usual=False), Bench(usual=True)
-    print(runtime.instructions())
+    print(instructions())
     print({name: sum(w.numel() for w in weights) for name, weights in ours.weights.items()})
     seen = {(which, name): [] for which in ("ours", "usual") for name in GFLOP}
     rates = []

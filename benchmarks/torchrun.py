@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sfumato.core.settings import override
+from sfumato.core.config import override
 from sfumato.data.glyphs import glyphs
 from sfumato.recipes import recipe
 from sfumato.train.loop import fit

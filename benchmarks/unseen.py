@@ -21,14 +21,15 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from sfumato.core import chance, runtime
-from sfumato.core.image import Images, Labels, to_bytes, to_images, to_pixels
-from sfumato.core.settings import override
+from sfumato.core.config import override
+from sfumato.core.device import keep_memory, set_threads
+from sfumato.core.rng import seeded_generator
+from sfumato.core.tensors import Images, Labels, to_bytes, to_images, to_pixels
 from sfumato.data.dataset import Dataset
-from sfumato.data.files import save_image
 from sfumato.data.glyphs import glyphs
 from sfumato.data.load import load
 from sfumato.data.scenes import load_scenes
+from sfumato.io.files import save_image
 from sfumato.metrics.grid import grid
 from sfumato.models.base import Samples, latents
 from sfumato.recipes import recipe
@@ -40,7 +41,7 @@ A_CLASS = 64
 
 def photographs() -> Dataset:
     """5,000 squares cut at random out of BSDS500's photographs, made 32 pixels small; a class is a tenth of the pictures, by brightness."""
-    rng = chance.generator(0, "unseen")
+    rng = seeded_generator(0, "unseen")
     pictures = sorted(load_scenes("bsds500", channels=3).pictures, key=lambda picture: float(picture.float().mean()))
     cut, labels = [], []
     for label in range(10):
@@ -76,7 +77,7 @@ SETS: dict[str, Callable[[], Dataset]] = {
 def samples(model: Samples, classes: int) -> tuple[Images, Labels]:
     """`A_CLASS` images of each class, class after class."""
     labels = torch.arange(classes).repeat_interleave(A_CLASS)
-    z = latents(model, len(labels), chance.generator(0, "unseen samples"))
+    z = latents(model, len(labels), seeded_generator(0, "unseen samples"))
     parts = zip(z.split(256), labels.split(256), strict=True)
     return torch.cat([model.sample(some, told).clamp(0, 1) for some, told in parts]), labels
 
@@ -101,8 +102,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, help="train for so many images, and not by the clock")
     parser.add_argument("--sheets", type=Path)
     asked = parser.parse_args()
-    runtime.keep_memory()
-    threads = runtime.set_threads(None)
+    keep_memory()
+    threads = set_threads(None)
     length = f"images={asked.images}" if asked.images else f"budget={asked.minutes:g}min"
     print(f"recipe {asked.recipe}, {length}, {threads} threads, {' '.join(asked.changes) or 'as it stands'}")
     print(f"{'':12} {'images':>8} {'minutes':>8} {'within':>7} {'least':>7} {'grid':>6}")

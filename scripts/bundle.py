@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from sfumato.core import runtime
-from sfumato.jobs.evaluate import evaluate
-from sfumato.jobs.score import accuracy_score
-from sfumato.jobs.trials import judge_restorer
+from sfumato.core.device import keep_memory, set_threads
+from sfumato.evaluation.benchmark import judge_restorer
+from sfumato.evaluation.evaluate import evaluate
+from sfumato.evaluation.score import accuracy_score
 from sfumato.metrics.base import Measurement
 from sfumato.models.base import Adversarial, Judged, Restores
 from sfumato.store import checkpoint, weights
@@ -22,8 +22,8 @@ LIMIT = 3_900_000
 
 
 def main(run: Path, name: str, *, score: bool = False, images: int | None = None) -> None:
-    runtime.keep_memory()
-    runtime.set_threads()
+    keep_memory()
+    set_threads()
     target = Path("sfumato/weights") / f"{name}.safetensors"
     network = sampling(weights.load(run))
     card = {**network.card, "name": name, "licence": "Apache-2.0 (weights); see the terms of the data", "metrics": []}

@@ -11,13 +11,13 @@ import torch
 from PIL import Image
 from skimage import data
 
-from sfumato.core import runtime
-from sfumato.core.image import Images, to_images, to_pixels
-from sfumato.jobs.atlas import atlas
-from sfumato.jobs.dream import Dream, dream
-from sfumato.jobs.dream_films import falling
-from sfumato.jobs.dream_latent import dream_through, enlarged
-from sfumato.jobs.eyes import eyes
+from sfumato.core.device import keep_memory, set_threads
+from sfumato.core.tensors import Images, to_images, to_pixels
+from sfumato.dreaming.atlas import atlas
+from sfumato.dreaming.dream import Dream, dream
+from sfumato.dreaming.feature_extractor import eyes
+from sfumato.dreaming.films import falling
+from sfumato.dreaming.latent import dream_through, enlarged
 from sfumato.nn.resample import resize
 
 FOLDER = Path("docs/pictures")
@@ -109,8 +109,8 @@ JOBS = {
 }
 
 if __name__ == "__main__":
-    runtime.set_threads()
-    runtime.keep_memory()
+    set_threads()
+    keep_memory()
     network = eyes("squeezenet")
     for each in sys.argv[1:] or JOBS:
         JOBS[each](network)

@@ -7,21 +7,21 @@ from pathlib import Path
 
 import torch
 
-from sfumato.core import runtime
-from sfumato.core.image import to_images, to_pixels
-from sfumato.data.files import save_image
+from sfumato.core.device import set_threads
+from sfumato.core.tensors import to_images, to_pixels
 from sfumato.data.glyphs import glyphs
-from sfumato.jobs.directions import contact_sheet, directions
-from sfumato.jobs.generate import class_names, generate
-from sfumato.jobs.mix import mix
-from sfumato.jobs.page import sheet
+from sfumato.demo.page import sheet
+from sfumato.editing.directions import contact_sheet, directions
+from sfumato.editing.mix import mix
+from sfumato.generation.generate import class_names, generate
+from sfumato.io.files import save_image
 from sfumato.store import weights
 
 FOLDER = Path("docs/pictures")
 
 
 def main() -> None:
-    runtime.set_threads()
+    set_threads()
     generators = [name for name in ("fashion", "digits", "digits-vae") if name in weights.bundled()]
     groups = [(generate(name, 60 if name != "digits-vae" else 20, seed=100), 20) for name in generators]
     save_image(FOLDER / "bundled.png", enlarged(sheet(groups), 2))

@@ -6,7 +6,7 @@ python -m scripts.tables
 import re
 from pathlib import Path
 
-from sfumato.jobs.models import list_models
+from sfumato.store.zoo import list_models
 from sfumato.train.transfer import spent
 
 PAGES = ("README.md", "docs/models.md")

@@ -16,59 +16,59 @@ from typing import TYPE_CHECKING, Any
 from sfumato.core.openmp import shorten_waits
 
 if TYPE_CHECKING:
+    from sfumato.core.config import override
     from sfumato.core.errors import SfumatoError
-    from sfumato.core.settings import override
-    from sfumato.data.files import read, write
-    from sfumato.jobs.audit import audit
-    from sfumato.jobs.demo import demo
-    from sfumato.jobs.directions import directions
-    from sfumato.jobs.drag import drag
-    from sfumato.jobs.dream import Dream, dream
-    from sfumato.jobs.dream_latent import dream_through
-    from sfumato.jobs.edit import edit
-    from sfumato.jobs.evaluate import evaluate
-    from sfumato.jobs.examples import from_examples
-    from sfumato.jobs.generate import generate
-    from sfumato.jobs.interpolate import interpolate
-    from sfumato.jobs.mix import mix
-    from sfumato.jobs.models import list_models
-    from sfumato.jobs.pictures import restore_pictures
-    from sfumato.jobs.project import project
-    from sfumato.jobs.restore import restore
-    from sfumato.jobs.tiles import restored
+    from sfumato.demo.demo import demo
+    from sfumato.dreaming.dream import Dream, dream
+    from sfumato.dreaming.latent import dream_through
+    from sfumato.editing.directions import directions
+    from sfumato.editing.drag import drag
+    from sfumato.editing.edit import edit
+    from sfumato.editing.examples import from_examples
+    from sfumato.editing.inversion import project
+    from sfumato.editing.mix import mix
+    from sfumato.evaluation.audit import audit
+    from sfumato.evaluation.evaluate import evaluate
+    from sfumato.generation.generate import generate
+    from sfumato.generation.interpolate import interpolate
+    from sfumato.io.files import read, write
     from sfumato.recipes import recipe
+    from sfumato.restoration.pictures import restore_pictures
+    from sfumato.restoration.restore import restore
+    from sfumato.restoration.tiles import restored
     from sfumato.store.weights import bundled, load
+    from sfumato.store.zoo import list_models
     from sfumato.train.loop import fit
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Dream": "jobs.dream",
+    "Dream": "dreaming.dream",
     "SfumatoError": "core.errors",
-    "audit": "jobs.audit",
+    "audit": "evaluation.audit",
     "bundled": "store.weights",
-    "demo": "jobs.demo",
-    "directions": "jobs.directions",
-    "drag": "jobs.drag",
-    "dream": "jobs.dream",
-    "dream_through": "jobs.dream_latent",
-    "edit": "jobs.edit",
-    "evaluate": "jobs.evaluate",
+    "demo": "demo.demo",
+    "directions": "editing.directions",
+    "drag": "editing.drag",
+    "dream": "dreaming.dream",
+    "dream_through": "dreaming.latent",
+    "edit": "editing.edit",
+    "evaluate": "evaluation.evaluate",
     "fit": "train.loop",
-    "from_examples": "jobs.examples",
-    "generate": "jobs.generate",
-    "interpolate": "jobs.interpolate",
-    "list_models": "jobs.models",
+    "from_examples": "editing.examples",
+    "generate": "generation.generate",
+    "interpolate": "generation.interpolate",
+    "list_models": "store.zoo",
     "load": "store.weights",
-    "mix": "jobs.mix",
-    "override": "core.settings",
-    "project": "jobs.project",
-    "read": "data.files",
+    "mix": "editing.mix",
+    "override": "core.config",
+    "project": "editing.inversion",
+    "read": "io.files",
     "recipe": "recipes",
-    "restore": "jobs.restore",
-    "restore_pictures": "jobs.pictures",
-    "restored": "jobs.tiles",
-    "write": "data.files",
+    "restore": "restoration.restore",
+    "restore_pictures": "restoration.pictures",
+    "restored": "restoration.tiles",
+    "write": "io.files",
 }
 
 __all__ = [

@@ -16,19 +16,20 @@ from pathlib import Path
 import torch
 from PIL import Image, PngImagePlugin
 
+from sfumato.batch.manifest import Manifest
 from sfumato.core.errors import SfumatoError
-from sfumato.data import files
 from sfumato.data.load import load
-from sfumato.jobs import directions, edit, generate, subject
-from sfumato.jobs.dream import Dream
-from sfumato.jobs.dream_files import replayed
-from sfumato.jobs.manifest import Manifest
-from sfumato.jobs.models import listed
-from sfumato.jobs.remedy import Request
-from sfumato.jobs.repair import repair
+from sfumato.dreaming.dream import Dream
+from sfumato.dreaming.files import replayed
+from sfumato.editing import directions, edit, latent_image
+from sfumato.generation import generate
+from sfumato.io import files
 from sfumato.metrics.features import weights_hash
 from sfumato.models import MODELS
+from sfumato.restoration.plan import Request
+from sfumato.restoration.repair import repair
 from sfumato.store import checkpoint, foreign, weights
+from sfumato.store.zoo import listed
 from sfumato.train import log
 from tests.mutants import spoil_bytes, spoil_header, spoil_json, spoil_lines
 
@@ -121,7 +122,7 @@ def _ours(folder: Path) -> dict[str, Kind]:
     found = directions.directions(net, "closed-form", count=2)
     named = directions.Directions(**vars(found) | {"names": ("wider", "redder")})
     ways = directions.save(named, folder / "ways.safetensors", net)[0].read_bytes()
-    styles = subject.save(folder / "it.safetensors", subject.drawn(net, 3), net).read_bytes()
+    styles = latent_image.save(folder / "it.safetensors", latent_image.drawn(net, 3), net).read_bytes()
     move = {"vector": [0.5] * 4, "strength": 1.0, "layers": [0, 1], "name": "wider"}
     told = {"is": edit.KIND, "weights": weights_hash(net), "start": {"seed": 4, "label": "cat", "truncation": 0.7}, "moves": [move, move]}
     recipe = {"network": "squeezenet", "weights": "0", "dream": vars(Dream()), "size": [64, 64], "guide": {"file": "a.png", "sha256": "0"}}
@@ -143,7 +144,9 @@ def _ours(folder: Path) -> dict[str, Kind]:
         "model headers": Kind("run/model.safetensors", [model], spoil_header, loaded),
         "model bytes": Kind("run/model.safetensors", [model], spoil_bytes, loaded),
         "directions": Kind("a.safetensors", [ways], _either(spoil_header), lambda path: directions.load(path, net)),
-        "latents": Kind("a.safetensors", [styles], _either(spoil_header), lambda path: subject.shown(net, subject.load(path, net))),
+        "latents": Kind(
+            "a.safetensors", [styles], _either(spoil_header), lambda path: latent_image.shown(net, latent_image.load(path, net))
+        ),
         "edits": Kind("edit.json", [json.dumps(told).encode()], spoil_json, lambda path: edit.replay(net, path)),
         "dreams": Kind("dream.json", [json.dumps(recipe).encode()], spoil_json, replayed),
         "dreams in pictures": Kind("dream.png", [_encoded("PNG", pnginfo=comment)], spoil_bytes, replayed),
@@ -153,11 +156,11 @@ def _ours(folder: Path) -> dict[str, Kind]:
 
 def _training() -> dict[str, Kind]:
     """What a run leaves in its folder, read when it goes on."""
-    from sfumato.core import settings
+    from sfumato.core.config import dump
     from sfumato.recipes import recipe
     from sfumato.train import folder
 
-    trees = [json.dumps(settings.dump(recipe(name))).encode() for name in ("dcgan", "restore", "vae")]
+    trees = [json.dumps(dump(recipe(name))).encode() for name in ("dcgan", "restore", "vae")]
     lines = [{"images": 32 * i, "seconds": 1.5, "loss": 0.5} for i in range(4)]
 
     def gone_on(path: Path) -> None:
@@ -222,7 +225,7 @@ def _data() -> dict[str, Kind]:
 
 def _foreign(folder: Path) -> dict[str, Kind]:
     """Other people's weights."""
-    from tests.test_store_pickles import snapshot, written_by_them
+    from tests.store.test_pickles import snapshot, written_by_them
 
     torch.manual_seed(0)
     net = MODELS["dncnn"](channels=1, depth=3, width=4).build()

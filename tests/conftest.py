@@ -20,7 +20,7 @@ from PIL import ImageFile  # noqa: E402
 
 from sfumato.data import augment  # noqa: E402
 from sfumato.data.dataset import Dataset  # noqa: E402
-from sfumato.degrade import chain, impulse, noise  # noqa: E402
+from sfumato.degradations import chain, impulse, noise  # noqa: E402
 from sfumato.models import MODELS, classifier, dcgan, gated, vae  # noqa: E402
 from sfumato.objectives import adversarial, cross_entropy, elbo, restoration  # noqa: E402
 from sfumato.train.settings import TrainSettings  # noqa: E402

@@ -8,10 +8,10 @@ import torch
 from torch.nn import functional as F
 
 import sfumato as sf
-from sfumato.core.image import to_images
+from sfumato.core.tensors import to_images
 from sfumato.data.load import load
-from sfumato.jobs.mix import mix
-from sfumato.jobs.project import project
+from sfumato.editing.inversion import project
+from sfumato.editing.mix import mix
 from sfumato.metrics.features import describe
 from sfumato.metrics.kernel import discrepancy
 from sfumato.store import weights

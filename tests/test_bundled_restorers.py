@@ -11,18 +11,18 @@ from PIL import Image
 from skimage import data
 
 import sfumato as sf
-from sfumato.core.image import to_images
-from sfumato.data import files
+from sfumato.core.tensors import to_images
 from sfumato.data.dataset import Scenes
 from sfumato.data.drawings import drawings
-from sfumato.jobs.pixels import as_images
-from sfumato.jobs.remedy import Request
-from sfumato.jobs.repair import repair
-from sfumato.jobs.tiles import restored
-from sfumato.jobs.trials import judge, judge_restorer
+from sfumato.evaluation.benchmark import judge, judge_restorer
+from sfumato.io import files
+from sfumato.io.channels import as_images
 from sfumato.metrics.fidelity import psnr
 from sfumato.models.base import Deblurs
 from sfumato.nn.blurs import point_spread
+from sfumato.restoration.plan import Request
+from sfumato.restoration.repair import repair
+from sfumato.restoration.tiles import restored
 from sfumato.store import weights
 
 NAMES = ("restore", "inpaint", "deblur", "upscale-x2", "upscale-x4")

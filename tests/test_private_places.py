@@ -12,16 +12,18 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import sfumato as sf
+from sfumato.batch.manifest import NAME as MANIFEST
 from sfumato.cli import main
 from sfumato.core.places import inside, last_name, without_places
-from sfumato.data import files
-from sfumato.jobs import atlas, directions, dream_files, edit, eyes, generate, project, subject
-from sfumato.jobs.dream import Dream
-from sfumato.jobs.examples import from_examples
-from sfumato.jobs.manifest import NAME as MANIFEST
-from sfumato.jobs.pictures import restore_pictures
-from sfumato.jobs.remedy import Request
+from sfumato.dreaming import atlas, feature_extractor, files
+from sfumato.dreaming.dream import Dream
+from sfumato.editing import directions, edit, inversion, latent_image
+from sfumato.editing.examples import from_examples
+from sfumato.generation import generate
+from sfumato.io import files
 from sfumato.models import MODELS
+from sfumato.restoration.pictures import restore_pictures
+from sfumato.restoration.plan import Request
 from sfumato.store import checkpoint
 from sfumato.train.events import Events
 from sfumato.train.loop import fit
@@ -143,15 +145,15 @@ def test_what_the_verbs_write_tells_no_places(home, untrained):
     photo = pictures(home / "photos", 2, (40, 48)) / "0.png"
     generate.save(sf.generate(model, 2), out / "made", names=["a", "b"])
     found = sf.project(model, photo, steps=2, layers=False, noise=False)
-    project.save(found, out / "found.safetensors", network)
+    inversion.save(found, out / "found.safetensors", network)
     axes = sf.directions(model, "closed-form", count=1)
     directions.save(axes, out / "axes.safetensors", network)
     seen = from_examples(model, pictures(home / "less", 3), pictures(home / "more", 3, seed=1), samples=64)
     directions.save(seen, out / "seen.safetensors", network)
     moves = edit.asked(axes, ["0=1"])
     for place in (out / "found.safetensors", home / "photos" / "far.safetensors"):
-        subject.save(place, found.subject, network)
-        done = sf.edit(model, subject.load(place, network), moves)
+        latent_image.save(place, found.subject, network)
+        done = sf.edit(model, latent_image.load(place, network), moves)
         edit.save(done, out / "edits" / f"{place.stem}.png", network, start={"styles": str(place)})
     assert secretive(out) >= 12
 
@@ -165,16 +167,16 @@ def test_a_picture_that_was_projected_is_still_not_written_over(home, untrained)
     photo = pictures(home / "photos", 1, (32, 32)) / "0.png"
     found = sf.project(network, photo, steps=1, layers=False, noise=False)
     with pytest.raises(sf.SfumatoError, match="is the picture itself and would be written over"):
-        project.save(found, photo.with_suffix(".safetensors"), network)
+        inversion.save(found, photo.with_suffix(".safetensors"), network)
 
 
 def test_dreams_tell_names(home):
     config = MODELS["classifier"](size=(32, 32), channels=3, classes=3, widths=(4, 8), hidden=(8,))
     checkpoint.save(home / "eyes.safetensors", config.build(), config, {})
-    seeing = eyes.eyes(str(home / "eyes.safetensors"))
+    seeing = feature_extractor.eyes(str(home / "eyes.safetensors"))
     photos = pictures(home / "photos", 1, (40, 48))
     how = Dream(steps=1, octaves=1)
-    done = dream_files.dream_pictures([photos], home / "out", seeing, how, guide=photos / "0.png")
+    done = files.dream_pictures([photos], home / "out", seeing, how, guide=photos / "0.png")
     assert done[0].out is not None
     atlas.save(torch.rand(1, 3, 8, 8), [0], home / "out" / "atlas.png", seeing, None)
     assert json.loads((home / "out" / "0.json").read_text())["network"] == "eyes.safetensors"
@@ -186,7 +188,7 @@ def test_a_dream_is_repeated_with_a_network_that_lies_elsewhere(home, monkeypatc
     config = MODELS["classifier"](size=(32, 32), channels=3, classes=3, widths=(4, 8), hidden=(8,))
     model, photo = home / "eyes.safetensors", pictures(home / "photos", 1, (40, 48)) / "0.png"
     checkpoint.save(model, config.build(), config, {})
-    dream_files.dream_pictures([photo], home / "out" / "a.png", eyes.eyes(str(model)), Dream(steps=1, octaves=1))
+    files.dream_pictures([photo], home / "out" / "a.png", feature_extractor.eyes(str(model)), Dream(steps=1, octaves=1))
     monkeypatch.chdir(home / "photos")
     again = ["dream", str(photo), "--replay", "../out/a.json", "--out", "../out/b.png"]
     with pytest.raises(SystemExit) as stopped:

@@ -18,7 +18,7 @@ from PIL import Image
 
 import sfumato as sf
 from sfumato.cli import main
-from sfumato.core.settings import dump
+from sfumato.core.config import dump
 from sfumato.metrics.features import weights_hash
 from sfumato.store import checkpoint, migrate
 from sfumato.train.folder import read_settings
@@ -141,7 +141,7 @@ def test_the_settings_of_a_run_of_then_are_written_in_the_form_of_now(run):
 
 
 def read_settings_of(tree):
-    from sfumato.core.settings import parse
+    from sfumato.core.config import parse
 
     return parse(migrate.upgraded_tree({"format": migrate.FORMAT, **tree}))
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Kernels, Maps
+from sfumato.core.tensors import Images, Kernels, Maps
 from sfumato.nn.resample import correlate, mirror
 from sfumato.nn.wiener import centred, roughness
 

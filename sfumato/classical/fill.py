@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError
-from sfumato.core.image import Images, Maps, to_bytes
+from sfumato.core.tensors import Images, Maps, to_bytes
 
 _COARSEST = 8
 """Pixels a side at which nothing is gained by starting from a smaller image."""

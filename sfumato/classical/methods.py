@@ -12,7 +12,7 @@ from sfumato.classical.deconvolve import richardson_lucy, wiener
 from sfumato.classical.fill import biharmonic, laplace, telea
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import MissingExtraError, SettingError, UnknownNameError
-from sfumato.core.image import Images, Kernels, Maps, Resized
+from sfumato.core.tensors import Images, Kernels, Maps, Resized
 from sfumato.nn import resample
 
 _PATCH, _DISTANCE = 5, 6

@@ -34,7 +34,7 @@ def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", overwrite: bo
 
     """
     with machine(threads):
-        from sfumato.jobs.demo import demo as run
+        from sfumato.demo.demo import demo as run
         from sfumato.train.progress import ProgressLine
 
         paths = run(out, budget=budget, overwrite=overwrite, watch=ProgressLine(console))
@@ -85,9 +85,9 @@ def generate(
     """
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.jobs import generate as job
-        from sfumato.jobs import inputs
-        from sfumato.jobs.generate_files import generate_files
+        from sfumato.generation import generate as job
+        from sfumato.generation.files import generate_files
+        from sfumato.store import inputs
 
         if columns is not None and columns < 1:
             raise SettingError(f"columns = {columns} must be at least 1")
@@ -154,8 +154,8 @@ def evaluate(
     """
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.jobs import evaluate as job
-        from sfumato.jobs import inputs
+        from sfumato.evaluation import evaluate as job
+        from sfumato.store import inputs
 
         if accuracy_score and restore is not None:
             raise SettingError("--accuracy-score is for generators; it has no effect with --restore")
@@ -168,19 +168,19 @@ def evaluate(
         reads = (*models, inputs.data(data))
         with outputs.reserved(job.output_files(out), by="evaluate", overwrite=overwrite, reads=reads):
             if restore is not None:
-                from sfumato.jobs.trials import judge
+                from sfumato.evaluation.benchmark import judge
 
                 with progress():
                     report = judge(model, restore, data or "set12", ensemble=ensemble, **measured)
             else:
                 if accuracy_score:
-                    from sfumato.jobs.score import check
+                    from sfumato.evaluation.score import check
 
                     check(model, data)
                 with progress():
                     report = job.evaluate(model, data, **measured, **drawn)
             if accuracy_score:
-                from sfumato.jobs.score import accuracy_score as score
+                from sfumato.evaluation.score import accuracy_score as score
                 from sfumato.train.progress import ProgressLine
 
                 report.append(score(model, data, seed=seed, watch=ProgressLine(console), device=device))
@@ -218,8 +218,8 @@ def audit(
     """
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.jobs import audit as job
-        from sfumato.jobs import inputs
+        from sfumato.evaluation import audit as job
+        from sfumato.store import inputs
         from sfumato.store.weights import short_name
 
         target = out or Path(f"{short_name(model)}-audit")
@@ -278,9 +278,9 @@ def restore(
     """
     with machine(threads):
         from sfumato.cli.restoring import restore_pictures
-        from sfumato.core import runtime
-        from sfumato.jobs import inputs
-        from sfumato.jobs.remedy import Request
+        from sfumato.core.device import default_memory
+        from sfumato.restoration.plan import Request
+        from sfumato.store import inputs
 
         share = None if noise is None else noise / 255
         request = Request(
@@ -292,7 +292,7 @@ def restore(
             noise=share,
             blur=blur,
             find=find,
-            memory=runtime.allowance() if memory == "auto" else flags.size(memory),
+            memory=default_memory() if memory == "auto" else flags.size(memory),
             precision=precision,
             ensemble=ensemble,
             device=device,
@@ -312,7 +312,7 @@ def import_(file: File, *, overwrite: bool = False, out: Path | None = None) -> 
 
     """
     with machine(1):
-        from sfumato.jobs.importing import import_weights
+        from sfumato.store.importing import import_weights
 
         for line in import_weights(Path(file), out, overwrite=overwrite):
             console.print(line, highlight=False)
@@ -327,7 +327,7 @@ def models(*, runs: Path = Path("runs")) -> None:
 
     """
     with machine(1):
-        from sfumato.jobs.models import list_models as job
+        from sfumato.store.zoo import list_models as job
 
         table = Table.grid(Column(no_wrap=True), Column(), padding=(0, 2, 0, 0))
         entries = job(runs)

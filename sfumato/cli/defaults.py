@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.core import outputs
+from sfumato.core.config import parse
 from sfumato.core.errors import SfumatoError
-from sfumato.core.settings import parse
 from sfumato.data.scenes import KNOWN
 from sfumato.store import checkpoint, weights
 from sfumato.train.folder import read_settings

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from sfumato.cli.terminal import console
 from sfumato.cli.verbs import Device, Model, Pictures, machine, progress
 from sfumato.core.errors import SettingError
-from sfumato.core.pace import job, reached
+from sfumato.core.progress import job, reached
 
 Names = tuple[str, ...]
 
@@ -87,8 +87,8 @@ def dream(
     """
     given = dict(locals())
     with machine(threads):
-        from sfumato.jobs import dream as dreams
-        from sfumato.jobs import dream_files, dream_seeds, eyes
+        from sfumato.dreaming import dream as dreams
+        from sfumato.dreaming import files, seeds
 
         _check(given)
         if layers is not None:
@@ -100,24 +100,24 @@ def dream(
         )
         told: dict[str, Any] = {}
         if replay is not None:
-            name, how, told = dream_files.replayed(replay)
-            network = network or dream_files.near(name, "--network")
+            name, how, told = files.replayed(replay)
+            network = network or files.near(name, "--network")
             maker, shows = told.get("through"), told.get("shows")
             if through and maker is None:
                 raise SettingError("--through has no effect on that dream, which went through no generator; leave it out")
-            through = through or (maker and dream_files.near(maker, "--through"))
+            through = through or (maker and files.near(maker, "--through"))
             size = "x".join(map(str, told["size"])) if "size" in told else size
         with _reserved(given, how, network, through) as (targets, held), _progress(preview) as watch:
             shape = _size(size)
             seeing = eyes.eyes(network, device=device, tell=lambda words: console.print(words, highlight=False))
             if replay is not None:
-                dream_files.complete(told, seeing, pictures, guide=guide, mask=mask)
+                files.complete(told, seeing, pictures, guide=guide, mask=mask)
             if through is not None or not pictures:
                 options: Any = {"overwrite": overwrite, "watch": watch, "tell": _tell}
                 if through is not None:
-                    dream_seeds.dream_styles(through, seeing, how, targets, held, shows=shows, **options)
+                    seeds.dream_styles(through, seeing, how, targets, held, shows=shows, **options)
                 else:
-                    dream_seeds.dream_noise(seeing, how, targets, held, size=shape, guide=guide, **options)
+                    seeds.dream_noise(seeing, how, targets, held, size=shape, guide=guide, **options)
             elif zoom:
                 _zoom(pictures, seeing, how, zoom, fps, guide, targets[0])
             elif _is_film(pictures):
@@ -154,9 +154,9 @@ def features(
     """
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.jobs import atlas as atlases
-        from sfumato.jobs import inputs
-        from sfumato.jobs.eyes import eyes
+        from sfumato.dreaming import atlas as atlases
+        from sfumato.dreaming.feature_extractor import eyes
+        from sfumato.store import inputs
         from sfumato.store.weights import short_name
 
         inputs.model(network)
@@ -194,7 +194,7 @@ def list_layers(seeing: Any) -> None:
 @contextlib.contextmanager
 def _progress(preview: Path | None) -> Iterator[Any]:
     """What shows on the console how far a dream is, and in the file `preview` what it looks like."""
-    from sfumato.jobs.dream_files import Preview
+    from sfumato.dreaming.files import Preview
 
     look = Preview(preview) if preview else None
 
@@ -211,23 +211,24 @@ def _progress(preview: Path | None) -> Iterator[Any]:
 def _reserved(given: dict[str, Any], how: Any, network: str | None, through: str | None) -> Iterator[Any]:
     """The files that the dream goes to, checked before a network is loaded, and their reservation; pictures have theirs one by one."""
     from sfumato.core import outputs
-    from sfumato.jobs import dream_files, inputs
+    from sfumato.dreaming import files
+    from sfumato.store import inputs
 
     pictures, out, preview = given["pictures"], given["out"], given["preview"]
     by_seed = through is not None or not pictures
     reads = [inputs.file(given[name]) for name in ("guide", "mask", "replay")] + [inputs.model(through), inputs.model(network)]
     if by_seed:
         targets = _targets(out or Path("dream.png"), given["n"], how.seed)
-        paths = [path for target in targets for path in dream_files.output_files(target)]
+        paths = [path for target in targets for path in files.output_files(target)]
     elif given["zoom"] or _is_film(pictures):
         inputs.file(pictures[0])
         paths = targets = [_film_target(given)]
     else:
-        dream_files.planned(pictures, _pictures_target(pictures, out), overwrite=given["overwrite"], reads=reads)
+        files.planned(pictures, _pictures_target(pictures, out), overwrite=given["overwrite"], reads=reads)
         paths = targets = []
     looks = [] if preview is None else [preview]
     for look in looks:
-        dream_files.output_files(look)
+        files.output_files(look)
     options: Any = {"overwrite": given["overwrite"], "reads": (*pictures, *reads)}
     # What begins with a seed is known again, and goes on where it stopped.
     with outputs.reserved(paths, by="dream", replaces=by_seed, **options) as held, outputs.reserved(looks, by="dream preview", **options):
@@ -237,8 +238,8 @@ def _reserved(given: dict[str, Any], how: Any, network: str | None, through: str
 def _film_target(given: dict[str, Any]) -> Path:
     """Where a fall into a picture or a film goes to. Raises SettingError for a name or a rate that cannot be."""
     from sfumato.core import outputs
-    from sfumato.data.files import check_animation
-    from sfumato.jobs.dream_films import MOVING
+    from sfumato.dreaming.films import MOVING
+    from sfumato.io.files import check_animation
 
     path = Path(given["pictures"][0])
     if given["zoom"]:
@@ -263,7 +264,7 @@ def _pictures(
     pictures: Names, seeing: Any, how: Any, guide: Path | None, mask: Path | None, out: Path | None, watch: Any, *, overwrite: bool
 ) -> None:
     from sfumato.core.errors import ImageError
-    from sfumato.jobs.dream_files import dream_pictures
+    from sfumato.dreaming.files import dream_pictures
 
     def tell(done: Any, number: int, count: int) -> None:
         if count > 1 or done.out is not None:
@@ -282,10 +283,10 @@ def _tell(target: Path, words: str) -> None:
 
 
 def _zoom(pictures: Names, seeing: Any, how: Any, frames: int, fps: float, guide: Path | None, target: Path) -> None:
-    from sfumato.core.image import to_pixels
-    from sfumato.data.files import save_animation
-    from sfumato.jobs.dream_files import about, picture_of
-    from sfumato.jobs.dream_films import falling
+    from sfumato.core.tensors import to_pixels
+    from sfumato.dreaming.files import about, picture_of
+    from sfumato.dreaming.films import falling
+    from sfumato.io.files import save_animation
 
     shown, path = None if guide is None else picture_of(guide), Path(pictures[0])
     made = []
@@ -298,8 +299,8 @@ def _zoom(pictures: Names, seeing: Any, how: Any, frames: int, fps: float, guide
 
 
 def _film(path: Path, seeing: Any, how: Any, guide: Path | None, target: Path, *, overwrite: bool) -> None:
-    from sfumato.jobs.dream_files import about, picture_of
-    from sfumato.jobs.dream_films import Dreamer, dream_film
+    from sfumato.dreaming.files import about, picture_of
+    from sfumato.dreaming.films import Dreamer, dream_film
 
     dreamer = Dreamer(seeing, how, guide=None if guide is None else picture_of(guide))
     with job("frames") as done, about(path):
@@ -308,15 +309,15 @@ def _film(path: Path, seeing: Any, how: Any, guide: Path | None, target: Path, *
 
 
 def _is_film(pictures: Names) -> bool:
-    from sfumato.jobs.dream_films import moving
-    from sfumato.jobs.film import is_film
+    from sfumato.dreaming.films import moving
+    from sfumato.restoration.film import is_film
 
     return is_film(pictures) or (len(pictures) == 1 and moving(Path(pictures[0])))
 
 
 def _targets(out: Path, n: int, seed: int) -> list[Path]:
     from sfumato.core import outputs
-    from sfumato.data.files import FORMATS
+    from sfumato.io.files import FORMATS
 
     single = outputs.is_file_name(out, FORMATS)
     if n == 1:

@@ -49,8 +49,8 @@ def interpolate(
     """
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.jobs import inputs
-        from sfumato.jobs import interpolate as job
+        from sfumato.generation import interpolate as job
+        from sfumato.store import inputs
 
         options: Any = {"label": label, "truncation": truncation, "space": space, "even": even, "loop": loop, "device": device}
         paths = job.output_files(out, fps=fps, enlarge=enlarge)
@@ -89,8 +89,8 @@ def mix(
     """
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.jobs import inputs
-        from sfumato.jobs import mix as job
+        from sfumato.editing import mix as job
+        from sfumato.store import inputs
 
         span = None if layers is None else flags.span(layers)
         with outputs.reserved(job.output_files(out), by="mix", overwrite=overwrite, reads=(inputs.model(model),)):
@@ -132,8 +132,9 @@ def project(
     """
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.jobs import generate, inputs
-        from sfumato.jobs import project as job
+        from sfumato.editing import inversion as job
+        from sfumato.generation import generate
+        from sfumato.store import inputs
 
         target = out or Path(Path(picture).stem + "-projected.safetensors")
         options: Any = {"layers": layers, "noise": noise, "features": features, "seed": seed, "device": device}
@@ -183,9 +184,10 @@ def directions(
     with machine(threads):
         from sfumato.core import outputs
         from sfumato.core.errors import SettingError
-        from sfumato.jobs import directions as job
-        from sfumato.jobs import generate, inputs
-        from sfumato.jobs.examples import from_examples
+        from sfumato.editing import directions as job
+        from sfumato.editing.examples import from_examples
+        from sfumato.generation import generate
+        from sfumato.store import inputs
 
         if examples is None and (name or features):
             raise SettingError("--name and --features have no effect without --examples")
@@ -240,9 +242,10 @@ def edit(
     with machine(threads):
         from sfumato.core import outputs
         from sfumato.core.errors import SettingError
-        from sfumato.jobs import directions as found
-        from sfumato.jobs import edit as job
-        from sfumato.jobs import generate, inputs
+        from sfumato.editing import directions as found
+        from sfumato.editing import edit as job
+        from sfumato.generation import generate
+        from sfumato.store import inputs
 
         if replay is not None:
             drawn = {"seed": seed != 0, "label": label is not None, "truncation": truncation != 1}
@@ -300,8 +303,10 @@ def drag(
     """
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.jobs import drag as job
-        from sfumato.jobs import edit, generate, inputs
+        from sfumato.editing import drag as job
+        from sfumato.editing import edit
+        from sfumato.generation import generate
+        from sfumato.store import inputs
 
         start = _start(seed, styles, label, truncation)
         begin, ends = job.asked(points)

@@ -6,17 +6,17 @@ from pathlib import Path
 
 from rich.console import Console
 
+from sfumato.batch.manifest import NAME, Entry
 from sfumato.cli.terminal import complain, say
 from sfumato.cli.verbs import progress
 from sfumato.core import outputs
 from sfumato.core.errors import SettingError
-from sfumato.core.pace import job
-from sfumato.data import kinds
-from sfumato.jobs import film
-from sfumato.jobs.manifest import NAME, Entry
-from sfumato.jobs.pictures import passed_over
-from sfumato.jobs.pictures import restore_pictures as run
-from sfumato.jobs.remedy import Request
+from sfumato.core.progress import job
+from sfumato.io import formats
+from sfumato.restoration import film
+from sfumato.restoration.pictures import passed_over
+from sfumato.restoration.pictures import restore_pictures as run
+from sfumato.restoration.plan import Request
 
 
 def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask: Path | None, console: Console, *, overwrite: bool) -> None:
@@ -38,8 +38,8 @@ def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask:
     with progress():
         entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
     if others := passed_over(pictures, taken={Path(entry.source) for entry in entries}):
-        films = "; a film is given alone" if kinds.FILM in others.values() else ""
-        say(f"{kinds.summary(others.values())}, such as {next(iter(others))}{films}")
+        films = "; a film is given alone" if formats.FILM in others.values() else ""
+        say(f"{formats.summary(others.values())}, such as {next(iter(others))}{films}")
     failed = [entry for entry in entries if entry.status == "failed"]
     if len(entries) == 1 and failed:
         complain(blamed(failed[0]))

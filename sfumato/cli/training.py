@@ -10,7 +10,8 @@ import tyro
 from rich.console import Console
 
 from sfumato.cli import defaults
-from sfumato.core import flags, runtime
+from sfumato.core import flags
+from sfumato.core.device import set_threads
 from sfumato.core.errors import SettingError
 from sfumato.recipes import RECIPES, recipe, summary
 from sfumato.train.loop import fit
@@ -75,7 +76,7 @@ def _checked(
 
 
 def _fit(settings: Any, line: ProgressLine, *, folder: Path, device: str, threads: int | None, began: float) -> None:
-    runtime.set_threads(threads)
+    set_threads(threads)
     try:
         model: Any = fit(settings, run=folder, watch=line, device=device, began=began)
     finally:

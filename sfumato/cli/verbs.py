@@ -15,7 +15,7 @@ import tyro
 from rich.progress import BarColumn, Progress, TextColumn
 
 from sfumato.cli.terminal import complain, console
-from sfumato.core.pace import LogLines, Moment, heard
+from sfumato.core.progress import LogLines, Moment, heard
 
 Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")]
 Recipe = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
@@ -51,10 +51,10 @@ def verb(function: Verb) -> Verb:
 @contextlib.contextmanager
 def machine(threads: int | None) -> Iterator[None]:
     """Torch set up for this process: allocator first, then threads. Who asks it to end gets the tidy end of an interruption."""
-    from sfumato.core import runtime
+    from sfumato.core.device import keep_memory, set_threads
 
-    runtime.keep_memory()
-    runtime.set_threads(threads)
+    keep_memory()
+    set_threads(threads)
     before = signal.signal(signal.SIGTERM, _ended) if threading.current_thread() is threading.main_thread() else None
     try:
         with warnings.catch_warnings():

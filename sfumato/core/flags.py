@@ -10,8 +10,8 @@ from typing import Annotated, Any, get_args, get_origin
 
 import tyro
 
+from sfumato.core.config import Range
 from sfumato.core.errors import SettingError
-from sfumato.core.settings import Range
 
 
 def tell_ranges(config: Any) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from sfumato.core import disk, schema
+from sfumato.core import atomic_io, schema
 from sfumato.core.errors import FormatError, SettingError, StorageError
 
 LEDGER = ".sfumato.jsonl"
@@ -54,7 +54,7 @@ class Ledger:
         # Told now: a result that cannot be noted after the work would be lost.
         if not self.path.is_file() or not os.access(self.path, os.R_OK | os.W_OK):
             raise StorageError(f"{self.path}: cannot be read and written; remove it, or choose another place")
-        with disk.storing(self.path):
+        with atomic_io.storing(self.path):
             lines = self.path.read_text(encoding="utf-8", errors="replace").splitlines()
         for line in lines:
             with contextlib.suppress(FormatError):  # cut short, or not ours
@@ -64,14 +64,14 @@ class Ledger:
     def wrote(self, path: Path, by: str) -> bool:
         """Whether the command `by` wrote the file at `path`, and nobody has changed it since."""
         row = self._rows.get(path.name)
-        return row is not None and row["by"] == by and bool(row["sha256"]) and row["sha256"] == disk.digest(path)
+        return row is not None and row["by"] == by and bool(row["sha256"]) and row["sha256"] == atomic_io.digest(path)
 
     def note(self, path: Path, by: str, sha256: str) -> None:
         """One more row, unless the last one of this file says the same. Raises StorageError."""
         row: Row = {"file": path.name, "by": by, "sha256": sha256}
         if self._rows.get(path.name) != row:
             self._rows[path.name] = row
-            disk.append_line(self.path, json.dumps(row))
+            atomic_io.append_line(self.path, json.dumps(row))
 
 
 def check(path: Path) -> None:
@@ -86,7 +86,7 @@ def check(path: Path) -> None:
 
 def check_place(path: Path) -> None:
     """Raises SettingError if something other than an ordinary file, such as a folder, stands at `path`."""
-    with disk.storing(path):
+    with atomic_io.storing(path):
         if path.is_dir():
             raise SettingError(f"{path} is a folder, and one file is to be written; choose another --out")
         if os.path.lexists(path) and not path.is_file() and not path.is_symlink():
@@ -97,7 +97,7 @@ def check_folder(folder: Path) -> None:
     """Raises StorageError if nothing can be written into `folder`, or if `folder` cannot be made. Leaves nothing behind."""
     if "\0" in str(folder):
         raise SettingError(f"{str(folder)!r} is not the name of a folder; choose another --out")
-    with disk.storing(folder):
+    with atomic_io.storing(folder):
         there = folder
         while not os.path.lexists(there):
             if len(os.fsencode(there.name)) > _LONGEST:
@@ -107,7 +107,7 @@ def check_folder(folder: Path) -> None:
             raise StorageError(f"{folder}: cannot be written ({there} is not a folder); choose another place")
         # Permissions do not tell all: a disk may be full, or mounted read-only.
         try:
-            with disk.partial(there / "out"):
+            with atomic_io.partial(there / "out"):
                 pass
         except StorageError as error:
             raise error.__cause__ or error from None  # in the words of `folder`, which was asked for
@@ -168,7 +168,7 @@ class Reservation:
             return
         if not self._overwrite and state(place) != self._states[place]:
             raise SettingError(f"{path} has come to be there meanwhile; choose another --out, or say --overwrite")
-        self._ledgers[place.parent].note(place, self._by, disk.digest(finished))
+        self._ledgers[place.parent].note(place, self._by, atomic_io.digest(finished))
         # A command may write to one path several times, as a preview is.
         self._states[place] = state(finished)
 
@@ -194,8 +194,8 @@ def reserved(
     held.check(replaces=replaces)
     for folder in dict.fromkeys(path.parent for path in paths):
         if folder.is_dir():
-            disk.sweep(folder, below=False)
-    with disk.heard(held.placing):
+            atomic_io.sweep(folder, below=False)
+    with atomic_io.heard(held.placing):
         yield held
 
 

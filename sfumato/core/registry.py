@@ -111,7 +111,7 @@ FORMAT_1 = {
 """What files of format 1 call each family, by the place of its source file then, and its id."""
 
 FAMILIES = Registry(
-    rooms=("sfumato.models", "sfumato.objectives", "sfumato.degrade"),
+    rooms=("sfumato.models", "sfumato.objectives", "sfumato.degradations"),
     modules=(
         ("sfumato.data.adaptive", "Config"),
         ("sfumato.data.augment", "Config"),

@@ -17,9 +17,8 @@ import types
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_origin, get_type_hints, is_typeddict
 
-from sfumato.core import settings
+from sfumato.core.config import Range, problem
 from sfumato.core.errors import FormatError
-from sfumato.core.settings import Range
 from sfumato.core.text import quoted
 
 LARGEST = 1 << 24
@@ -85,7 +84,7 @@ def _misfit(value: Any, kind: Any, place: str) -> str:
         return _first(
             value, list, "", place, lambda: [(v, each, f"{place}[{i}]") for i, (v, each) in enumerate(zip(value, inner, strict=True))]
         )
-    problem = settings.problem(value, kind)
+    problem = problem(value, kind)
     return f"{_shown(value, place)} {problem}" if problem else ""
 
 

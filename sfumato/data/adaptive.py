@@ -19,9 +19,9 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from sfumato.core.config import Range, family, settings
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, PerImage, Scalar
-from sfumato.core.settings import Range, family, settings
+from sfumato.core.tensors import Images, PerImage, Scalar
 from sfumato.nn.resample import mirrored
 from sfumato.nn.warp import linear, warp
 

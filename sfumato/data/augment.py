@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, PerImage, size_text
-from sfumato.core.settings import Range, settings
+from sfumato.core.tensors import Images, PerImage, size_text
 
 
 @settings

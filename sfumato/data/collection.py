@@ -12,15 +12,16 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from sfumato.core import runtime
+from sfumato.core.device import available_cores
 from sfumato.core.errors import DataError, ImageError, MissingExtraError
-from sfumato.core.image import Bytes, size_text
-from sfumato.data import content, decode, layout, listing
+from sfumato.core.tensors import Bytes, size_text
+from sfumato.data import content, layout, listing
 from sfumato.data import table as tables
 from sfumato.data.dataset import PURPOSES, Dataset, SplitBy
-from sfumato.data.decode import Crop, Facts
 from sfumato.data.known import Part
 from sfumato.data.listing import Entry
+from sfumato.io import decode
+from sfumato.io.decode import Crop, Facts
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -126,7 +127,7 @@ def each(do: Callable[[T], R], items: Sequence[T]) -> list[R]:
     first = [do(item) for item in items[:_FEW]]
     if time.perf_counter() - start < _SLOW * _FEW:
         return first + [do(item) for item in items[_FEW:]]
-    with ThreadPoolExecutor(runtime.cores()) as pool:
+    with ThreadPoolExecutor(available_cores()) as pool:
         return first + list(pool.map(do, items[_FEW:]))
 
 

@@ -8,10 +8,10 @@ import hashlib
 
 import numpy as np
 
-from sfumato.data import decode
 from sfumato.data.dataset import PURPOSES, position
-from sfumato.data.decode import EightBit, Facts
 from sfumato.data.listing import Entry
+from sfumato.io import decode
+from sfumato.io.decode import EightBit, Facts
 
 LARGEST = 256
 """Pixels of the longer side up to which an original is told by its pixels."""

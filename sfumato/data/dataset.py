@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float64, UInt8
 from torch import Tensor
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Bytes, Labels
+from sfumato.core.tensors import Bytes, Labels
 
 Scene: TypeAlias = UInt8[Tensor, "c _h _w"]
 

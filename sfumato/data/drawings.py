@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from sfumato.core import chance
 from sfumato.core.errors import SettingError
+from sfumato.core.rng import derive_seed
 from sfumato.data.dataset import Scene, Scenes, positions_of
 
 TERMS = "drawn by Sfumato, letters from the Aileron font (CC0); free of any terms"
@@ -43,7 +43,7 @@ def drawings(count: int = 100, size: tuple[int, int] = (256, 256), *, channels: 
 
 
 def _picture(seed: int, i: int, size: tuple[int, int], channels: int) -> Scene:
-    dice = random.Random(chance.derive(seed, "drawing", i))
+    dice = random.Random(derive_seed(seed, "drawing", i))
     image = _KINDS[i % len(_KINDS)](dice, size[1], size[0])
     pixels = np.asarray(image if channels == 3 else image.convert("L"))
     return torch.from_numpy(pixels.reshape(*size, channels).copy()).permute(2, 0, 1).contiguous()

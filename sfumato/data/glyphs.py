@@ -20,9 +20,9 @@ from jaxtyping import Float, Int64
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from sfumato.core import chance
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Bytes, PerImage, to_bytes
+from sfumato.core.rng import seeded_generator
+from sfumato.core.tensors import Bytes, PerImage, to_bytes
 from sfumato.data.dataset import Dataset, positions_of
 
 CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -59,7 +59,7 @@ def glyphs(
     labels = torch.empty(count, dtype=torch.int64)
     for start in range(0, count, _CHUNK):
         stop = min(count, start + _CHUNK)
-        draws = [torch.rand(_DRAWS, generator=chance.generator(seed, "glyph", first + i)) for i in range(start, stop)]
+        draws = [torch.rand(_DRAWS, generator=seeded_generator(seed, "glyph", first + i)) for i in range(start, stop)]
         pixels[start:stop], labels[start:stop] = _draw(shapes, _Dice(torch.stack(draws)), size, channels)
     terms = "drawn by Sfumato from the Aileron font (CC0); free of any terms"
     # What is drawn at another size is the same image to a split.

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from sfumato.core.errors import DataError
-from sfumato.core.image import Bytes, Labels
+from sfumato.core.tensors import Bytes, Labels
 
 _File = gzip.GzipFile | io.BufferedReader
 _GZIP = b"\x1f\x8b"

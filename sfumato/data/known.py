@@ -15,7 +15,7 @@ import torch
 
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, UnknownNameError
-from sfumato.core.image import Bytes, Labels
+from sfumato.core.tensors import Bytes, Labels
 from sfumato.data import idx
 from sfumato.data.dataset import Dataset
 from sfumato.data.download import checksum, fetch

@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from sfumato.core.errors import DataError
-from sfumato.data import archive, kinds
-from sfumato.data.decode import SUFFIXES, Opened
-from sfumato.data.kinds import Kind
 from sfumato.data.table import NAME as TABLE
+from sfumato.io import archive, formats
+from sfumato.io.decode import SUFFIXES, Opened
+from sfumato.io.formats import Kind
 
 _RUN = {"settings.json", "log.jsonl", "samples"}
 """What lies in the folder of a training run, whose sheets of samples are nobody's data."""
@@ -49,7 +49,7 @@ class Listing:
         count = self.others.total()
         endings = ", ".join(f"{n:,} {ending or 'without an ending'}" for ending, n in self.others.most_common(8))
         no_pictures = f"passed over {count:,} {'file' if count == 1 else 'files'} with no picture in: {endings}" if count else ""
-        return "; ".join(filter(None, (kinds.summary(self.unread), no_pictures)))
+        return "; ".join(filter(None, (formats.summary(self.unread), no_pictures)))
 
     def add(self, name: str, open_file: Callable[[], Opened], beginning: Callable[[], bytes]) -> None:
         """Puts a file where it belongs; `beginning` is its first bytes, asked for where the name is not that of a picture."""
@@ -59,7 +59,7 @@ class Listing:
         if path.name == TABLE:
             self.tables.append(Entry(name, open_file))
             return
-        kind = None if path.suffix.lower() in SUFFIXES else kinds.identify(beginning(), name)
+        kind = None if path.suffix.lower() in SUFFIXES else formats.identify(beginning(), name)
         if path.suffix.lower() in SUFFIXES or (kind is not None and kind.read):
             self.pictures.append(Entry(name, open_file))
         elif kind is not None:
@@ -112,7 +112,7 @@ def _beginning(path: Path) -> bytes:
         if not path.stat().st_size:
             return b""
         with path.open("rb") as file:
-            return file.read(kinds.START)
+            return file.read(formats.START)
     except OSError:
         return b""
 
@@ -127,7 +127,7 @@ def _unpack(stack: contextlib.ExitStack, source: Path, found: Listing) -> None:
             return archive.content(held, info)
 
         def beginning(info: archive.ZipInfo = info) -> bytes:
-            return archive.beginning(held, info, kinds.START)
+            return archive.beginning(held, info, formats.START)
 
         found.add(name, content, beginning)
     archive.check_total(source, [infos[entry.name] for entry in (*found.pictures, *found.tables)])

@@ -22,12 +22,13 @@ from PIL import Image
 
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, SettingError
-from sfumato.data import archive, decode, idx
+from sfumato.data import idx
 from sfumato.data.collection import collection, each
 from sfumato.data.dataset import Dataset, Scenes, SplitBy, positions_of
-from sfumato.data.decode import Crop
 from sfumato.data.glyphs import glyphs
 from sfumato.data.known import ARCHIVES, NAMES, Part, known, provided
+from sfumato.io import archive, decode
+from sfumato.io.decode import Crop
 
 Collection = TypeVar("Collection", Dataset, Scenes)
 

@@ -13,15 +13,16 @@ from torch import Tensor
 
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, ImageError, MissingExtraError
-from sfumato.data import archive, content, decode, idx
+from sfumato.data import content, idx
 from sfumato.data.collection import called, chosen, each, judge, look
 from sfumato.data.content import Place
 from sfumato.data.dataset import PURPOSES, Dataset, Scenes, SplitBy
-from sfumato.data.decode import Facts
 from sfumato.data.drawings import drawings
 from sfumato.data.known import NAMES, Part, provided
 from sfumato.data.listing import Entry
 from sfumato.data.load import load, part_of
+from sfumato.io import archive, decode
+from sfumato.io.decode import Facts
 
 LARGEST = 1024
 """Pixels of the longer side that are kept."""

@@ -9,9 +9,9 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from sfumato.core import chance
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, to_images
+from sfumato.core.rng import seeded_generator
+from sfumato.core.tensors import Images, Labels, to_images
 from sfumato.data.dataset import Dataset, Scenes
 
 
@@ -50,7 +50,7 @@ class Stream:
         if isinstance(self.data, Dataset) and not self.patch:
             which = which.to(self.device)
             return to_images(self.pixels.index_select(0, which)), None if self.labels is None else self.labels[which]
-        places = torch.rand(self.batch, 2, generator=chance.generator(self.seed, "crop", seen))[share]
+        places = torch.rand(self.batch, 2, generator=seeded_generator(self.seed, "crop", seen))[share]
         return to_images(torch.stack(list(self._cut(which.tolist(), places.tolist())))), None
 
     def _cut(self, which: list[int], places: list[list[float]]) -> Iterator[Tensor]:
@@ -81,7 +81,7 @@ class Order:
     def _in(self, epoch: int) -> Int64[Tensor, " _n"]:
         if epoch != self._epoch:
             self._epoch = epoch
-            self._permutation = self._shuffled(chance.generator(self.seed, "order", epoch))
+            self._permutation = self._shuffled(seeded_generator(self.seed, "order", epoch))
         return self._permutation
 
     def _shuffled(self, rng: torch.Generator) -> Int64[Tensor, " _n"]:

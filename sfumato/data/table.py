@@ -13,7 +13,7 @@ from typing import Any
 
 from sfumato.core.catalog import composed
 from sfumato.core.errors import DataError, ImageError
-from sfumato.data.decode import Opened, reading
+from sfumato.io.decode import Opened, reading
 
 NAME = "dataset.json"
 

@@ -6,7 +6,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from sfumato.core.errors import DataError
-from sfumato.core.image import Labels, Vectors
+from sfumato.core.tensors import Labels, Vectors
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.interval import wilson
 

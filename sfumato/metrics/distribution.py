@@ -15,7 +15,7 @@ import dataclasses
 
 import torch
 
-from sfumato.core.image import Vectors
+from sfumato.core.tensors import Vectors
 from sfumato.metrics.base import Generated, Measurement, Protocol
 from sfumato.metrics.frechet import Moments, frechet, frechet_deletions, frechet_from_moments, frechet_infinity, frechet_parts
 from sfumato.metrics.interval import jackknife, wilson

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.core.errors import DataError, SettingError
-from sfumato.core.image import Images, Vectors, to_images
-from sfumato.core.pace import counted
+from sfumato.core.progress import counted
+from sfumato.core.tensors import Images, Vectors, to_images
 from sfumato.metrics.base import device_of, measuring
 from sfumato.models.base import Describes
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.errors import ImageError
-from sfumato.core.image import Images, PerImage, size_text
+from sfumato.core.tensors import Images, PerImage, size_text
 from sfumato.metrics.base import double
 from sfumato.nn.ssim import WINDOW, similarity
 

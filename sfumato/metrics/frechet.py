@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.core.errors import DataError, SettingError
-from sfumato.core.image import Vectors
+from sfumato.core.tensors import Vectors
 from sfumato.metrics.base import Generated, Matrix, Vector, exact
 from sfumato.metrics.interval import GROUPS, deal
 

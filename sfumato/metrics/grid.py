@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sfumato.core.image import Images, Resized
+from sfumato.core.tensors import Images, Resized
 
 PERIODS = (2, 4)
 """Pixels after which a grid repeats, down, across or both."""

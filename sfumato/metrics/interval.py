@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import PerImage
+from sfumato.core.tensors import PerImage
 from sfumato.metrics.base import Measurement, Protocol, double
 
 LEVEL = 0.95

@@ -6,7 +6,7 @@ https://arxiv.org/abs/1801.01401. Its expectation does not depend on the number 
 import torch
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Vectors
+from sfumato.core.tensors import Vectors
 from sfumato.metrics.base import Generated, exact
 from sfumato.metrics.interval import GROUPS, deal
 

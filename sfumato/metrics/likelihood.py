@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, PerImage, Vectors
+from sfumato.core.tensors import Images, Labels, PerImage, Vectors
 from sfumato.metrics.base import device_of, double, measuring
 from sfumato.models.base import Encodes
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import PerImage, Vectors
+from sfumato.core.tensors import PerImage, Vectors
 from sfumato.metrics.base import Generated, exact
 from sfumato.metrics.interval import GROUPS, deal
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.errors import DataError, ImageError, SettingError
-from sfumato.core.image import Images, PerImage, Resized, Vectors
+from sfumato.core.tensors import Images, PerImage, Resized, Vectors
 from sfumato.metrics.base import Measurement, Protocol, device_of, double, measuring
 from sfumato.metrics.features import weights_hash
 from sfumato.metrics.interval import average

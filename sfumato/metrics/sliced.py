@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Vectors
+from sfumato.core.tensors import Vectors
 from sfumato.metrics.base import Generated, exact
 from sfumato.metrics.interval import GROUPS
 

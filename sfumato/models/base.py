@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Kernels, Labels, Maps, PerImage, Planes, Styles, Vectors
+from sfumato.core.tensors import Images, Kernels, Labels, Maps, PerImage, Planes, Styles, Vectors
 
 Plane = Literal["noise", "known", "quality"]
 """Standard deviation of the noise as a share of full scale; 1 where a pixel is seen and 0 where it is missing; JPEG quality over 100."""

@@ -9,9 +9,9 @@ from typing import Annotated, Literal, final
 import torch
 from torch import nn
 
+from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, Vectors, size_text
-from sfumato.core.settings import Range, settings
+from sfumato.core.tensors import Images, Maps, Vectors, size_text
 from sfumato.models.base import Classifies, Layered, known
 from sfumato.nn.blocks import Activation, activation
 from sfumato.nn.norm import BatchNorm

@@ -13,9 +13,9 @@ from typing import Annotated, Any, Literal, final
 import torch
 from torch import nn
 
+from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, Maps, Styles, Vectors
-from sfumato.core.settings import Range, settings
+from sfumato.core.tensors import Images, Labels, Maps, Styles, Vectors
 from sfumato.models.base import Adversarial, Steering, Verdict, known
 from sfumato.nn.blocks import (
     GROUP,

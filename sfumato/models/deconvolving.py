@@ -16,9 +16,9 @@ from typing import Annotated, Any, final
 
 import torch
 
+from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Kernels, Maps, Planes
-from sfumato.core.settings import Range, settings
+from sfumato.core.tensors import Images, Kernels, Maps, Planes
 from sfumato.models import MODELS
 from sfumato.models.base import Deblurs, Restores
 from sfumato.nn.resample import mirror

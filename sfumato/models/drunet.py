@@ -14,8 +14,8 @@ from typing import Annotated, final
 import torch
 from torch import nn
 
-from sfumato.core.image import Images, Maps, Planes
-from sfumato.core.settings import Range, settings
+from sfumato.core.config import Range, settings
+from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models.base import Plane, Restores
 
 

@@ -16,9 +16,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from sfumato.core.catalog import suggest
+from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, Vectors, size_text
-from sfumato.core.settings import Range, settings
+from sfumato.core.tensors import Images, Maps, Vectors, size_text
 from sfumato.models.base import Describes, Layer, Named
 from sfumato.nn.branches import Sight, sight, width_of
 from sfumato.nn.resample import bilinear_from_corner

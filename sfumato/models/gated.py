@@ -21,9 +21,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, Planes
-from sfumato.core.settings import Range, settings
+from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models.base import Plane, Restores
 from sfumato.nn import fill
 from sfumato.nn.gates import ChannelGate, ChannelKind, PixelGate, PixelKind, Split

@@ -12,8 +12,8 @@ from typing import Literal, final
 import torch
 from torch import nn
 
-from sfumato.core.image import Images, PerImage
-from sfumato.core.settings import settings
+from sfumato.core.config import settings
+from sfumato.core.tensors import Images, PerImage
 from sfumato.models import MODELS
 from sfumato.models.base import Compares, Named
 

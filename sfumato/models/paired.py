@@ -8,9 +8,9 @@ import dataclasses
 import math
 from typing import Any, final
 
+from sfumato.core.config import settings
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, Planes
-from sfumato.core.settings import settings
+from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models import MODELS
 from sfumato.models.base import Restores
 

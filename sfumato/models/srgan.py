@@ -14,9 +14,9 @@ from typing import Annotated, Any, final
 import torch
 from torch import nn
 
+from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, PerImage, Planes
-from sfumato.core.settings import Range, settings
+from sfumato.core.tensors import Images, Maps, PerImage, Planes
 from sfumato.models import MODELS
 from sfumato.models.base import Judged, Restores
 from sfumato.nn.blocks import Down, activation

@@ -19,9 +19,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, Maps, Styles, Vectors
-from sfumato.core.settings import Range, settings
+from sfumato.core.tensors import Images, Labels, Maps, Styles, Vectors
 from sfumato.models.base import Adversarial, Steering, Verdict, known
 from sfumato.nn.binomial import doubled
 from sfumato.nn.blocks import MinibatchDeviation, ladder

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sfumato.core.image import Images, Labels, Maps, PerImage, Styles, Vectors
-from sfumato.core.settings import Range, settings
+from sfumato.core.config import Range, settings
+from sfumato.core.tensors import Images, Labels, Maps, PerImage, Styles, Vectors
 from sfumato.models.base import Encodes, Steering, known
 from sfumato.nn.blocks import Activation, Down, LabelEmbedding, Norm, Residual, Up, activation, ladder, norm, through
 from sfumato.nn.mixture import Mixture

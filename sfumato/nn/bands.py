@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from sfumato.core.image import Images, Maps, Resized
+from sfumato.core.tensors import Images, Maps, Resized
 
 
 def evened_(x: Images, bands: int) -> Images:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.core.image import Maps
+from sfumato.core.tensors import Maps
 
 Pair = tuple[int, int]
 _SIDE = 4

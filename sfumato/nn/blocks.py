@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sfumato.core.image import Images, Maps, Vectors
+from sfumato.core.tensors import Images, Maps, Vectors
 from sfumato.nn.norm import BatchNorm, LayerNorm, PixelNorm
 
 Activation = Literal["relu", "leaky-relu", "silu", "sigmoid", "tanh"]

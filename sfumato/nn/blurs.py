@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Kernels, PerImage
+from sfumato.core.tensors import Kernels, PerImage
 
 Kind = Literal["gaussian", "defocus", "motion"]
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sfumato.core import runtime
+from sfumato.core.device import fuses
 
 Network = TypeVar("Network", bound=nn.Module)
 Pair = tuple[int, int]
@@ -195,7 +195,7 @@ def _transposed(gradient: Tensor, weight: Tensor, stride: int, padding: int, siz
 
 
 def _active(x: Tensor, weight: Tensor, bias: Tensor, slope: float, stride: int, padding: int) -> Tensor:
-    if x.dtype == torch.bfloat16 and x.device.type == "cpu" and runtime.fuses():
+    if x.dtype == torch.bfloat16 and x.device.type == "cpu" and fuses():
         both = [padding, padding], [stride, stride], [1, 1], 1
         return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *both, "leaky_relu", [slope], "")
     return F.leaky_relu_(F.conv2d(x, weight, bias, stride=stride, padding=padding), slope)

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from sfumato.core.image import Maps, Planes
+from sfumato.core.tensors import Maps, Planes
 
 SWEEPS = 2
 """Times that missing pixels become the mean of their surroundings, at each size."""

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sfumato.core.image import Images, Maps
+from sfumato.core.tensors import Images, Maps
 
 ChannelKind = Literal["none", "mean", "mean+max", "mean+std", "linear"]
 PixelKind = Literal["none", "pointwise", "pooled"]

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sfumato.core.image import Vectors
+from sfumato.core.tensors import Vectors
 
 _AT_ONCE = 1 << 22
 """Numbers that one step looks at together: 32 MB, of which there are a few."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.core.image import Images, Maps
+from sfumato.core.tensors import Images, Maps
 from sfumato.nn.resample import resize
 
 BLOCK = 8

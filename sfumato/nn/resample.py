@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.core.image import Images, Resized
+from sfumato.core.tensors import Images, Resized
 
 Method = Literal["bicubic", "bilinear", "area", "nearest"]
 

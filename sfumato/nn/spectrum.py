@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
-from sfumato.core.image import Images, Maps
+from sfumato.core.tensors import Images, Maps
 
 MIX = ((0.26, 0.09, 0.02), (0.27, 0.0, -0.05), (0.27, -0.09, 0.03))
 """Square root of the covariance of the colours of photographs: brightness, then blue against yellow, then red against green."""

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sfumato.core.image import Images
+from sfumato.core.tensors import Images
 
 WINDOW = 11
 SIGMA = 1.5

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sfumato.core.image import Maps, Vectors
+from sfumato.core.tensors import Maps, Vectors
 from sfumato.nn.binomial import blurred, halved
 from sfumato.nn.blocks import doubled_conv
 from sfumato.nn.convolution import active_conv, conv, transposed_conv

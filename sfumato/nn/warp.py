@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.core.image import Images, Maps, PerImage
+from sfumato.core.tensors import Images, Maps, PerImage
 from sfumato.nn.resample import mirrored
 
 Affine = Float[Tensor, "n 2 3"]

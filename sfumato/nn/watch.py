@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sfumato.core.image import Images, Maps
+from sfumato.core.tensors import Images, Maps
 
 Seen = tuple[int, int, int | None]
 """Stride, field and start, as `branches.Sight` has them; no start where it is not known."""

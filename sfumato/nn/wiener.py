@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sfumato.core.image import Images, Kernels, PerImage
+from sfumato.core.tensors import Images, Kernels, PerImage
 from sfumato.nn.resample import mirror
 
 GRADIENTS = 0.008

@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from sfumato.core.image import PerImage
+from sfumato.core.tensors import PerImage
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.objectives.base import Memory
 

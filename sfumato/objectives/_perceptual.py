@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, Scalar, size_text
+from sfumato.core.tensors import Images, Maps, Scalar, size_text
 from sfumato.models.base import Layered
 from sfumato.store import weights
 

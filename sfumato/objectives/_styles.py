@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from sfumato.core.image import Labels, Scalar, Styles
+from sfumato.core.tensors import Labels, Scalar, Styles
 from sfumato.models.base import Samples
 from sfumato.nn.convolution import map_gradients_only
 from sfumato.objectives.base import Batch, Memory

@@ -26,9 +26,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, PerImage, Scalar
-from sfumato.core.settings import Range, settings
+from sfumato.core.tensors import Images, Maps, PerImage, Scalar
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.data.augment import Config as Augmentation
 from sfumato.models.base import Adversarial, Verdict

@@ -11,7 +11,7 @@ ESRGAN takes averages of (Wang et al. 2018, https://arxiv.org/abs/1809.00219, se
 
 from typing import Annotated, Literal
 
-from sfumato.core.settings import Range, settings
+from sfumato.core.config import Range, settings
 from sfumato.models.base import Judged
 from sfumato.objectives import restoration
 from sfumato.objectives.adversarial import Shown, discriminator_loss, generator_loss, squared_slope, told_apart

@@ -11,9 +11,9 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 from torch import nn
 
-from sfumato.core.chance import Draws
-from sfumato.core.image import Images, Labels, Resized, Scalar
-from sfumato.degrade.base import Degraded
+from sfumato.core.rng import Draws
+from sfumato.core.tensors import Images, Labels, Resized, Scalar
+from sfumato.degradations.base import Degraded
 
 Losses = dict[str, Scalar]
 """Named scalars for the log; "total" is the one that is differentiated."""

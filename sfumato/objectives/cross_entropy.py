@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from torch.nn import functional as F
 
-from sfumato.core.settings import Range, settings
+from sfumato.core.config import Range, settings
 from sfumato.models.base import Classifies
 from sfumato.objectives.base import Batch, Losses, Phase
 

@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from sfumato.core import chance
+from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Labels, Scalar, Vectors, to_images
-from sfumato.core.settings import Range, settings
+from sfumato.core.rng import seeded_generator
+from sfumato.core.tensors import Images, Labels, Scalar, Vectors, to_images
 from sfumato.data.stream import Stream
 from sfumato.models.base import Encodes
 from sfumato.objectives.base import Batch, Losses, Phase
@@ -70,7 +70,7 @@ class Config:
 
     def finish(self, model: Encodes, stream: Stream) -> None:
         """Lets the trained network fit its prior to the latents of the first images of the data."""
-        rng, latents = chance.generator(stream.seed, "prior"), []
+        rng, latents = seeded_generator(stream.seed, "prior"), []
         with torch.no_grad():
             for start in range(0, min(PRIOR_IMAGES, len(stream.data)), stream.batch):
                 some = slice(start, start + stream.batch)

@@ -18,9 +18,9 @@ from typing import Annotated
 import torch
 from torch.nn import functional as F
 
+from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
-from sfumato.core.image import Images, Maps, Planes, Scalar, size_text
-from sfumato.core.settings import Range, settings
+from sfumato.core.tensors import Images, Maps, Planes, Scalar, size_text
 from sfumato.models.base import Deblurs, Judged, Restores, Told
 from sfumato.nn.resample import mirror
 from sfumato.nn.ssim import WINDOW, similarity

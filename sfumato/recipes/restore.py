@@ -3,7 +3,7 @@
 import dataclasses
 
 from sfumato.data import augment
-from sfumato.degrade import chain, defocus, downsample, gaussian_blur, impulse, jpeg, missing, motion, noise, quantise
+from sfumato.degradations import chain, defocus, downsample, gaussian_blur, impulse, jpeg, missing, motion, noise, quantise
 from sfumato.models import deconvolving, gated
 from sfumato.models import dncnn as plain
 from sfumato.objectives import restoration

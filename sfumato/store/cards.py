@@ -2,8 +2,8 @@
 
 from typing import Annotated, Any, NotRequired, TypedDict
 
+from sfumato.core.config import Range
 from sfumato.core.schema import Finite, Whole
-from sfumato.core.settings import Range
 
 
 class Images(TypedDict, total=False):

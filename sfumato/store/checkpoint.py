@@ -11,7 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 from torch import nn
 
-from sfumato.core import disk, schema, settings
+from sfumato.core import atomic_io, schema
+from sfumato.core.config import dump, parse
 from sfumato.core.errors import CheckpointError, FormatError, SfumatoError
 from sfumato.core.finite import nonfinite
 from sfumato.store import unsupported
@@ -29,7 +30,7 @@ def save(path: Path, model: nn.Module, config: Any, card: dict[str, Any], *, hal
 
     An old file is replaced whole or not at all.
     """
-    header = {"model": settings.dump(config), "card": card}
+    header = {"model": dump(config), "card": card}
     tensors = {k: v.half() if half and v.is_floating_point() and v.dim() else v for k, v in model.state_dict().items()}
     write_tensors(path, tensors, header)
 
@@ -41,7 +42,7 @@ def load(path: Path) -> nn.Module:
     """
     tensors, header = read_tensors(path)
     try:
-        config = settings.parse(header["model"])
+        config = parse(header["model"])
         model = _outline(config)
         reason = _misfit(model, tensors)
     except (SfumatoError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
@@ -126,7 +127,7 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str
     """Writes a file, whole or not at all. Raises StorageError if that fails, with the old file untouched."""
     flat = {name: t.detach().cpu().contiguous(memory_format=torch.contiguous_format) for name, t in tensors.items()}
     # Not the library's own way to a file: it leaves a temporary one of another name behind where it is killed.
-    disk.write(path, serialised(flat, metadata={KEY: json.dumps({"format": FORMAT, **header})}))
+    atomic_io.write(path, serialised(flat, metadata={KEY: json.dumps({"format": FORMAT, **header})}))
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from sfumato.core.errors import CheckpointError, SettingError
-from sfumato.core.image import size_text
+from sfumato.core.tensors import size_text
 from sfumato.models import MODELS
 from sfumato.store.found import Found, built
 from sfumato.store.pickles import Network, Snapshot

@@ -5,8 +5,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sfumato.core import disk, schema
-from sfumato.core import settings as trees
+from sfumato.core import atomic_io, schema
+from sfumato.core.config import dump, lost, parse
 from sfumato.core.errors import CheckpointError, FormatError, SettingError
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.store import checkpoint
@@ -23,7 +23,7 @@ def state_file(run: Path, name: str = "state") -> Path:
 
 def read_settings(path: Path) -> TrainSettings:
     """The settings in the file of a run, of this version or an earlier one. Raises SettingError, UnknownNameError or FormatError."""
-    settings = trees.parse(upgraded_tree(schema.read(path, dict[str, Any])))
+    settings = parse(upgraded_tree(schema.read(path, dict[str, Any])))
     if not isinstance(settings, TrainSettings):
         raise FormatError("these are not the settings of a run")
     return settings
@@ -31,9 +31,9 @@ def read_settings(path: Path) -> TrainSettings:
 
 def write_settings(path: Path, settings: TrainSettings) -> None:
     """Writes what `read_settings` reads, unless it is there already. Raises StorageError."""
-    text = json.dumps({"format": FORMAT, **trees.dump(settings)}, indent=2) + "\n"
+    text = json.dumps({"format": FORMAT, **dump(settings)}, indent=2) + "\n"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
-        disk.write(path, text)
+        atomic_io.write(path, text)
 
 
 def earlier_settings(run: Path | None) -> TrainSettings | None:
@@ -67,7 +67,7 @@ def check_same(earlier: TrainSettings | None, settings: TrainSettings, run: Path
     there, here = (dataclasses.replace(named(each), keep_paths=False) for each in (earlier, settings))
     if there == here:
         return
-    old, new = _flat(trees.dump(there)), _flat(trees.dump(here))
+    old, new = _flat(dump(there)), _flat(dump(here))
     name = next(k for k in [*old, *new] if old.get(k) != new.get(k))
     raise CheckpointError(
         f"{run} holds a run of other settings: {name} = {old.get(name)!r} there, {new.get(name)!r} here; choose another folder with --out"
@@ -76,7 +76,7 @@ def check_same(earlier: TrainSettings | None, settings: TrainSettings, run: Path
 
 def refuse_lost(asked: TrainSettings, run: Path) -> None:
     """Raises SettingError if what training would write could not be loaded again: a file names registered families alone."""
-    if told := trees.lost(asked):
+    if told := lost(asked):
         raise SettingError(
             f"{told}, which is no part of sfumato, so that nothing could load what would be written to {run}; give it an id and "
             "a file in the room of its kind, as CONTRIBUTING.md shows, or train without a run folder (run=None), in memory alone"

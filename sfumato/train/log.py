@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import torch
 from torch import nn
 
-from sfumato.core import disk, schema
+from sfumato.core import atomic_io, schema
 from sfumato.core.errors import FormatError
-from sfumato.core.image import Images, to_pixels
-from sfumato.data.files import save_image
+from sfumato.core.tensors import Images, to_pixels
+from sfumato.io.files import save_image
 from sfumato.train.distributed import World
 from sfumato.train.events import Events
 from sfumato.train.settings import TrainSettings
@@ -99,17 +99,17 @@ class RunLog:
         if self.run is None:
             return self
         self._path = self.run / "log.jsonl"
-        with disk.storing(self._path):
+        with atomic_io.storing(self._path):
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines() if self._path.exists() else []
-            disk.write(self._path, "".join(f"{line}\n" for line in lines if _images(line) <= self._seen))
-        with disk.storing(self.run / "tensorboard"):
+            atomic_io.write(self._path, "".join(f"{line}\n" for line in lines if _images(line) <= self._seen))
+        with atomic_io.storing(self.run / "tensorboard"):
             self._tensorboard = Events(self.run / "tensorboard", purge=self._seen + 1 if self._seen else None)
         return self
 
     def __exit__(self, *exception: object) -> None:
         """Flushes TensorBoard; after an error, as far as that still goes."""
         if self.run is not None and self._tensorboard is not None:
-            with contextlib.suppress(OSError) if exception[0] else disk.storing(self.run / "tensorboard"):
+            with contextlib.suppress(OSError) if exception[0] else atomic_io.storing(self.run / "tensorboard"):
                 self._tensorboard.close()
 
     @property
@@ -135,7 +135,7 @@ class RunLog:
         row = {**clock, **{name: round(value, 6) for name, value in figures.items()}}
         self._append(row)
         if self.run is not None and self._tensorboard is not None:
-            with disk.storing(self.run / "tensorboard"):
+            with atomic_io.storing(self.run / "tensorboard"):
                 for name, value in row.items():
                     if math.isfinite(value):
                         self._tensorboard.scalar(name, value, seen)
@@ -152,13 +152,13 @@ class RunLog:
             return
         pixels = to_pixels(images, columns=8 if len(images) < 64 else 16)
         save_image(self.run / "samples" / f"{seen:09d}.png", pixels)
-        with disk.storing(self.run / "tensorboard"):
+        with atomic_io.storing(self.run / "tensorboard"):
             self._tensorboard.image("samples", pixels, seen)
 
     def _append(self, row: dict[str, Any]) -> None:
         if self.run is not None:
             plain = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
-            with disk.storing(self._path), self._path.open("a", encoding="utf-8") as file:
+            with atomic_io.storing(self._path), self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(plain) + "\n")
 
 

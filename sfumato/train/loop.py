@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from sfumato import __version__
-from sfumato.core import disk, runtime
-from sfumato.core import settings as trees
+from sfumato.core import atomic_io
+from sfumato.core.config import dump
+from sfumato.core.device import select_device
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.store import checkpoint
 from sfumato.train import plan, speeds
@@ -59,10 +60,10 @@ def fit(
     """
     if run is not None:
         refuse_lost(asked, run)
-    where = runtime.device(device)
+    where = select_device(device)
     with World(where) as world:
         listener = watch if watch and world.leads else Watch()
-        with disk.alone(run) if run is not None and world.leads else contextlib.nullcontext():
+        with atomic_io.alone(run) if run is not None and world.leads else contextlib.nullcontext():
             begun = time.perf_counter() if began is None else began
             return _train(TrainingRequest(settings=asked, run=run, data=data, watch=listener, world=world, device=where, began=begun))
 
@@ -208,7 +209,7 @@ def describe(
             "sha256": data.fingerprint,
             "split_by": data.split_by,
         },
-        "training": trees.dump(settings),
+        "training": dump(settings),
         "images_seen": seen,
         "minutes": round(elapsed / 60, 2),
         "metrics": [],

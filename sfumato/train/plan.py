@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from sfumato.core import disk, schema
+from sfumato.core import atomic_io, schema
 from sfumato.core.errors import CheckpointError, SfumatoError
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.train import speeds
@@ -86,7 +86,7 @@ def recorded(run: Path | None, settings: TrainSettings) -> Schedule:
 def record(run: Path, trainee: Trainee) -> None:
     """Writes down what the run is: its plan, where that has changed, then its settings."""
     if trainee.schedule.changes:
-        disk.write(run / "state" / "plan.json", json.dumps(trainee.schedule.dump(), indent=1) + "\n")
+        atomic_io.write(run / "state" / "plan.json", json.dumps(trainee.schedule.dump(), indent=1) + "\n")
     write_settings(run / "settings.json", shareable(trainee.settings))
 
 

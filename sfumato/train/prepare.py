@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from sfumato.core import disk
+from sfumato.core import atomic_io
 from sfumato.data.dataset import Dataset, Scenes, SplitBy
 from sfumato.data.load import load
 from sfumato.data.scenes import load_scenes
@@ -53,7 +53,7 @@ def prepared(request: TrainingRequest) -> Job:
     remarks = plan.longer_than_asked(care.trainee, request, start)
     notes = plan.prolong(care.trainee, request, costs, start, elapsed)
     if run is not None and world.leads:
-        disk.sweep(run)
+        atomic_io.sweep(run)
         plan.record(run, care.trainee)
     return Job(
         care=care,

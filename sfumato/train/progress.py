@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from torch import nn
 
-from sfumato.core.image import size_text
-from sfumato.core.pace import clock
+from sfumato.core.progress import clock
+from sfumato.core.tensors import size_text
 from sfumato.train.log import Row, Watch
 from sfumato.train.settings import TrainSettings, repairs
 from sfumato.train.verdict import Verdict

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 import torch
 from torch.nn import functional as F
 
-from sfumato.core import chance
-from sfumato.core.image import Images, Labels, Vectors, to_images
+from sfumato.core.rng import seeded_generator
+from sfumato.core.tensors import Images, Labels, Vectors, to_images
 from sfumato.data.stream import Stream
 from sfumato.metrics.frechet import frechet
 from sfumato.metrics.grid import power, stands_out
@@ -33,8 +33,8 @@ def pulse(model: Samples, stream: Stream, *, batch: int = COUNT) -> dict[str, to
     """
     if len(stream.pixels) < 2:
         return {}
-    which = torch.randperm(len(stream.pixels), generator=chance.generator(0, "pulse, real"))[:COUNT].to(stream.device)
-    z = latents(model, len(which), chance.generator(0, "pulse")).to(stream.device)
+    which = torch.randperm(len(stream.pixels), generator=seeded_generator(0, "pulse, real"))[:COUNT].to(stream.device)
+    z = latents(model, len(which), seeded_generator(0, "pulse")).to(stream.device)
     labels = stream.labels[which] if model.classes and stream.labels is not None else None
     parts = portions(len(which), batch)
     generated = _Glances(model.sample(z[part], None if labels is None else labels[part]).clamp(0, 1) for part in parts)

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from sfumato.core import chance
-from sfumato.core.image import Images, Labels, to_images
+from sfumato.core.rng import seeded_generator
+from sfumato.core.tensors import Images, Labels, to_images
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.stream import Stream, middles
 from sfumato.models.base import Adversarial, Encodes, Restores, Samples, latents
@@ -31,7 +31,7 @@ def sheet(model: nn.Module, stream: Stream, settings: TrainSettings) -> Images |
     if not isinstance(model, Samples):
         return None
     device = stream.device
-    z = latents(model, COUNT, chance.generator(0, "sheet")).to(device)
+    z = latents(model, COUNT, seeded_generator(0, "sheet")).to(device)
     labels = columns_of_labels(model.classes, COUNT, device)
     pictures = [model.sample(z[part], None if labels is None else labels[part]) for part in portions(COUNT, settings.batch)]
     if isinstance(model, Encodes):
@@ -59,7 +59,7 @@ def sheet_cost(model: nn.Module) -> float:
 
 
 def _repairs(model: Restores, stream: Stream, settings: TrainSettings) -> Images:
-    batch = damaged(still(to_images(stream.pixels[: COUNT // 4]), chance.generator(0, "sheet")), settings)
+    batch = damaged(still(to_images(stream.pixels[: COUNT // 4]), seeded_generator(0, "sheet")), settings)
     h, w = batch.clean.shape[2:]
     made = repaired(model, batch)
     return torch.stack([resize(batch.degraded, (h, w), method="nearest"), made, batch.clean], dim=1).flatten(0, 1).clamp(0, 1)
@@ -86,7 +86,7 @@ def measure(settings: TrainSettings, model: nn.Module, held_out: Dataset | Scene
         clean = to_images(pixels[part].to(device))
         told = held_out.labels if getattr(settings.model, "classes", 0) else None
         labels = None if told is None else told[part].to(device)
-        batch = still(clean, chance.generator(settings.seed, "validation", part.start), labels)
+        batch = still(clean, seeded_generator(settings.seed, "validation", part.start), labels)
         batch = damaged(batch, settings) if isinstance(model, Restores) else batch
         for name, value in validate(model, batch).items():
             sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() * len(clean) / len(held_out)

@@ -4,13 +4,13 @@ import dataclasses
 import re
 from typing import Annotated, Any, Literal
 
+from sfumato.core.config import Range, family, settings
+from sfumato.core.device import Precision
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.places import last_name
-from sfumato.core.runtime import Precision
-from sfumato.core.settings import Range, family, settings
 from sfumato.data.augment import Config as Augmentation
 from sfumato.data.dataset import Dataset, Scenes
-from sfumato.degrade.chain import Config as Chain
+from sfumato.degradations.chain import Config as Chain
 
 
 @settings

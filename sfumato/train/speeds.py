@@ -16,8 +16,9 @@ from typing import Any
 
 import torch
 
-from sfumato.core import disk, runtime
-from sfumato.core import settings as trees
+from sfumato.core import atomic_io
+from sfumato.core.config import dump
+from sfumato.core.device import select_precision
 from sfumato.core.errors import StorageError
 from sfumato.train.deadline import Costs
 from sfumato.train.settings import TrainSettings
@@ -30,11 +31,11 @@ DECISIVE = ("model", "objective", "data", "validation", "patch", "augment", "deg
 
 def key(settings: TrainSettings, device: torch.device, processes: int) -> str:
     """The name under which the speed of such a run is kept: a digest of its settings and of the machine."""
-    tree = trees.dump(settings)
+    tree = dump(settings)
     machine = [platform.node(), platform.machine(), os.cpu_count(), torch.__version__, device.type, torch.get_num_threads(), processes]
     if device.type == "cuda":
         machine.append(torch.cuda.get_device_name(device))
-    run = [tree[name] for name in DECISIVE] + [bool(settings.ema), bool(settings.clip), runtime.precision(settings.precision, device)]
+    run = [tree[name] for name in DECISIVE] + [bool(settings.ema), bool(settings.clip), select_precision(settings.precision, device)]
     return hashlib.sha256(json.dumps([run, machine]).encode()).hexdigest()[:32]
 
 
@@ -55,7 +56,7 @@ def remember(name: str, costs: Costs) -> None:
         entries = {key: value for key, value in _read().items() if key != name} | {name: dataclasses.asdict(costs)}
         newest = dict(list(entries.items())[-KEPT:])
         with contextlib.suppress(StorageError):
-            disk.write(_path(), json.dumps(newest, indent=1) + "\n")
+            atomic_io.write(_path(), json.dumps(newest, indent=1) + "\n")
 
 
 def _path() -> Path:

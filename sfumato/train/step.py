@@ -7,14 +7,14 @@ import math
 import torch
 from torch import nn
 
-from sfumato.core import chance, runtime
-from sfumato.core.chance import Draws
+from sfumato.core.config import family
+from sfumato.core.device import autocast, select_precision
 from sfumato.core.errors import DivergenceError, SettingError
-from sfumato.core.image import size_text, to_images
-from sfumato.core.settings import family
+from sfumato.core.rng import Draws, derive_seed, seeded_generator
+from sfumato.core.tensors import size_text, to_images
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.stream import Stream
-from sfumato.degrade.base import intact
+from sfumato.degradations.base import intact
 from sfumato.models.base import Restores
 from sfumato.objectives.base import Batch, Phase
 from sfumato.train.distributed import World
@@ -51,8 +51,8 @@ class Trainee:
         self.schedule = schedule or Schedule(settings.images)
         self.pace = 1.0
         self.share = world.share(settings.batch)
-        self.precision = runtime.precision(settings.precision, device)
-        torch.manual_seed(chance.derive(settings.seed, "weights"))
+        self.precision = select_precision(settings.precision, device)
+        torch.manual_seed(derive_seed(settings.seed, "weights"))
         self.model: nn.Module = settings.model.build().to(device=device, memory_format=torch.channels_last).train()
         classes = data.classes if getattr(settings.model, "classes", 0) else ()
         self.origin = begin(self.model, settings.start, classes) if settings.start and fresh else {}
@@ -85,7 +85,7 @@ class Trainee:
 
         Raises DivergenceError if one is not finite, before the weights of that phase are moved.
         """
-        torch.manual_seed(chance.derive(self.settings.seed, "layers", self.world.rank, seen))
+        torch.manual_seed(derive_seed(self.settings.seed, "layers", self.world.rank, seen))
         batch = self._batch(seen)
         figures: dict[str, torch.Tensor] = {}
         for phase in self.phases:
@@ -129,7 +129,7 @@ class Trainee:
         return copy.deepcopy(self.average.model if self.settings.ema else self.model).requires_grad_(False).eval()
 
     def _batch(self, seen: int) -> Batch:
-        rng = chance.generator(self.settings.seed, "batch", seen)
+        rng = seeded_generator(self.settings.seed, "batch", seen)
         clean, labels = self.stream.at(seen, self.share)
         labels = labels if getattr(self.settings.model, "classes", 0) else None
         progress = self.schedule.progress(seen)
@@ -151,7 +151,7 @@ class Trainee:
             raise SettingError(f"patch: images of {size_text((h, w))} cannot be used, the network wants sides that are multiples of {step}")
         clean = to_images(self.stream.pixels[:1])
         try:
-            seen = self.settings.degrade(intact(clean), Draws(rng=chance.generator(0), count=1, device=self.device)).images
+            seen = self.settings.degrade(intact(clean), Draws(rng=seeded_generator(0), count=1, device=self.device)).images
         except TypeError as error:
             raise SettingError(f"degrade: {family(self.settings.degrade)} is no degradation") from error
         if seen.shape[1] != clean.shape[1] or (seen.shape[2] * self.model.scale, seen.shape[3] * self.model.scale) != (h, w):
@@ -167,7 +167,7 @@ class Trainee:
             weight.requires_grad_(True).grad = None
 
         # Loss and gradients.
-        with runtime.autocast(self.precision, self.device):
+        with autocast(self.precision, self.device):
             losses = phase.loss(batch)
         losses["total"].backward()
         self.world.average_gradients(phase.weights)

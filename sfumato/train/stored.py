@@ -2,8 +2,8 @@
 
 from typing import Annotated, NotRequired, TypedDict
 
+from sfumato.core.config import Range
 from sfumato.core.schema import Whole
-from sfumato.core.settings import Range
 
 
 class DoctorState(TypedDict):

@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sfumato.core.config import parse
 from sfumato.core.errors import SettingError, SfumatoError
-from sfumato.core.settings import parse
 from sfumato.models.base import Classifies, Samples
 from sfumato.store import checkpoint, weights
 from sfumato.train.class_tables import Transfer, transferred

@@ -6,8 +6,8 @@ from typing import Annotated, Literal, get_args, get_origin, get_type_hints
 import pytest
 import torch
 
-from sfumato.core.image import to_images
-from sfumato.core.settings import Range
+from sfumato.core.config import Range
+from sfumato.core.tensors import to_images
 from sfumato.models import MODELS
 from sfumato.models.base import Adversarial, Classifies, Compares, Describes, Encodes, Judged, Layered, Named, Restores, Samples
 

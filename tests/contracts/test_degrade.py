@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from sfumato.core.chance import Draws
 from sfumato.core.errors import SettingError
-from sfumato.degrade import DEGRADATIONS
-from sfumato.degrade.base import Degradation, Degraded, degrade, intact
+from sfumato.core.rng import Draws
+from sfumato.degradations import DEGRADATIONS
+from sfumato.degradations.base import Degradation, Degraded, degrade, intact
 
 NOISE, BLUR, HOLES = (DEGRADATIONS[name] for name in ("noise", "gaussian_blur", "missing"))
 

@@ -9,7 +9,7 @@ from typing import get_type_hints
 import pytest
 import torch
 
-from sfumato.core import settings as trees
+from sfumato.core.config import dump, parse
 from sfumato.core.errors import SettingError
 from sfumato.models import MODELS
 from sfumato.models.base import Adversarial, Classifies, Judged, Layered
@@ -170,7 +170,7 @@ def test_half_the_bits_cost_little(name, build, ask, tmp_path):
 @every_network
 def test_settings_survive_a_file(name, small):
     config = small(name, (17, 23), 3, 3)
-    assert trees.parse(json.loads(json.dumps(trees.dump(config)))) == config
+    assert parse(json.loads(json.dumps(dump(config)))) == config
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if left_open(name)])

@@ -16,8 +16,8 @@ from sfumato.cli import dreaming, editing
 from sfumato.cli.verbs import File, Model, Pictures
 from sfumato.core import flags
 from sfumato.core.errors import SfumatoError
-from sfumato.jobs.remedy import Request
 from sfumato.recipes import RECIPES
+from sfumato.restoration.plan import Request
 
 CALLS = {
     "demo": [("demo",)],

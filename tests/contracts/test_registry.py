@@ -7,7 +7,7 @@ import pytest
 
 from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.core.registry import FAMILIES, FORMAT_1, Registry
-from sfumato.degrade import DEGRADATIONS
+from sfumato.degradations import DEGRADATIONS
 from sfumato.models import MODELS
 from sfumato.objectives import OBJECTIVES
 

@@ -11,11 +11,11 @@ from typing import Literal, get_args, get_origin, get_type_hints
 import jaxtyping
 import pytest
 
-from sfumato.core import settings as trees
+from sfumato.core.config import dump, family, override, parse
 from sfumato.core.errors import SettingError
 from sfumato.core.registry import FAMILIES
 from sfumato.data import adaptive, augment
-from sfumato.degrade import DEGRADATIONS
+from sfumato.degradations import DEGRADATIONS
 from sfumato.models import MODELS
 from sfumato.objectives import OBJECTIVES
 from sfumato.train.settings import TrainSettings
@@ -120,13 +120,13 @@ def test_a_misspelt_setting_is_answered_with_the_nearest(kind):
     for field in dataclasses.fields(kind):
         wrong = field.name + field.name[-1]
         with pytest.raises(SettingError, match=f"did you mean '{field.name}'"):
-            trees.override(make(kind), f"{wrong}=1")
+            override(make(kind), f"{wrong}=1")
         with pytest.raises(SettingError, match=f"did you mean '{field.name}'"):
-            trees.parse({**trees.dump(make(kind)), wrong: 1})
+            parse({**dump(make(kind)), wrong: 1})
 
 
 def test_settings_survive_a_file(kind):
-    assert trees.parse(json.loads(json.dumps(trees.dump(make(kind))))) == make(kind)
+    assert parse(json.loads(json.dumps(dump(make(kind))))) == make(kind)
 
 
 def test_settings_cannot_be_changed(kind):
@@ -135,4 +135,4 @@ def test_settings_cannot_be_changed(kind):
 
 
 def test_a_tree_belongs_to_its_family(kind):
-    assert FAMILIES.find(trees.family(make(kind))) is kind
+    assert FAMILIES.find(family(make(kind))) is kind

@@ -1,0 +1,208 @@
+"""Single wrong pixels and scratches: how many there are, and where.
+
+`density` is an estimate for a report. `impulses` and `scratches` make masks (1 where a pixel is to be believed, 0 where it is not) for the
+fills and the networks that take what is `known`; stars and wires in photographs look like both, so they wait to be asked.
+"""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from sfumato.core.tensors import Images, Planes
+from sfumato.nn.blurs import way
+from sfumato.nn.resample import correlate, mirror
+
+_END = 0.5 / 255
+"""Within this of 0 or 1 a value is black or white."""
+_REACH = 3
+"""Of the surroundings of a pixel."""
+REACH = _REACH + 1
+"""How far `impulses` looks, in pixels, with the border's mirror."""
+_TOGETHER = 1 << 20
+"""Values in which wrong ones are looked for at once."""
+_WIDEST = 7
+"""A scratch is thinner than this, in pixels."""
+_LINE = 21
+"""Length over which a scratch must be straight, in pixels of the half-sized picture."""
+_DIRECTIONS = 24
+_FAINTEST = 0.04
+"""By how much a scratch is brighter or darker than what is beside it, as a share of full scale."""
+
+
+@torch.no_grad()
+def density(images: Images) -> float:
+    """Share of the values hit by salt and pepper, in [0, 1]; 0 where nothing can be told.
+
+    Counted where the rest of the surroundings is clearly neither black nor white, so that clipped skies and dark corners do not count. If
+    the values hit keep company, as those of letters and frames do, only the lonely ones among them are counted.
+    """
+    ends = _ends(images)
+    if not ends.any():
+        return 0.0
+    middle, spread, enough = _surroundings(images, ends.any(dim=0))
+    clear = enough & (middle - 4 * spread > 0.04) & (middle + 4 * spread < 0.96)
+    solid = torch.stack([_solid(end) for end in ends])
+    clear &= ~solid.any(dim=0)
+    count = int(clear.sum())
+    if count < 64 or count < 0.002 * images.numel():
+        return 0.0
+    share = 0.0
+    for end in ends:
+        hit = end & clear
+        alone = float(hit.sum()) / count
+        beside = _beside(end)[hit].mean().item() if alone else 0.0
+        # Of random hits, a neighbour is one as often as any other value.
+        share += alone if beside <= 1.5 * alone + 0.05 else (hit & (_beside(end) == 0)).sum().item() / count
+    return min(1.0, share)
+
+
+@torch.no_grad()
+def impulses(images: Images, *, each: bool = False, hit: bool | None = None) -> Planes:
+    """Where single pixels are right (1) and wrong (0): salt, pepper, and those that stand out from all that are around them.
+
+    A plane for all channels, in which a pixel is wrong if one of its channels is, or with `each` one for every channel. Black and white
+    areas of 3 x 3 pixels and more are believed; in a picture that is hit by salt and pepper no other black or white is, and whether it is
+    so `hit` is asked of the picture if it is not told. No pixel farther away than `REACH` matters otherwise.
+    """
+    wrong = torch.cat([_wrong_in(image, hit) for image in images.split(1)])
+    # Something must be left to fill from.
+    wrong &= ~wrong.flatten(2).all(dim=2)[:, :, None, None]
+    known = (~wrong).to(images)
+    return known if each else known.amin(dim=1, keepdim=True)
+
+
+def _wrong_in(image: Images, hit: bool | None) -> Bool[Tensor, "1 c h w"]:
+    """Which values of one picture are wrong. Some rows are looked at together: what is found on the way takes twenty times the memory."""
+    h, rows = image.shape[2], max(64, _TOGETHER // (image.shape[1] * image.shape[3]))
+    bands = [(top, min(h, top + rows)) for top in range(0, h, rows)]
+    if hit is None:
+        hit = sum(density(image[:, :, top:end]) * (end - top) for top, end in bands) > 0.005 * h
+    return torch.cat([_wrong_between(image, top, end, hit) for top, end in bands], dim=2)
+
+
+def _wrong_between(image: Images, top: int, end: int, hit: bool) -> Bool[Tensor, "1 c _rows w"]:
+    first = max(0, top - REACH)
+    seen = image[:, :, first : end + REACH]
+    ends = _ends(seen)
+    either = ends.any(dim=0)
+    _, spread, enough = _surroundings(seen, either)
+    # Among 8 neighbours, of those that are not black or white themselves.
+    low, high = _nearest(seen, either)
+    out = torch.maximum(low - seen, seen - high)
+    # As far again from the next one as these are from each other, and clearly visible.
+    wrong = enough & (out > torch.maximum(4 * spread, high - low).clamp_min(0.12))
+    if hit:
+        wrong |= either & ~torch.stack([_solid(each) for each in ends]).any(dim=0)
+    return wrong[:, :, top - first : end - first]
+
+
+@torch.no_grad()
+def scratches(images: Images) -> Float[Tensor, "n 1 h w"]:
+    """Where a picture is whole (1) and where thin bright or dark lines cross it (0), about 40 pixels long or more and at most 6 wide.
+
+    What a 7 x 7 opening takes away (the top hat) is summed along lines in 24 directions: a line has much in one of them and little in the
+    others, texture the same in all. From there it is followed as far as it stands out. Careful: it misses faint and winding scratches
+    sooner than it takes a picture's own lines for some, but wires and masts it takes. Pictures under 48 pixels have none.
+    """
+    n, _, h, w = images.shape
+    if min(h, w) < 48:
+        return images.new_ones(n, 1, h, w)
+    grey, found = images.mean(dim=1, keepdim=True), torch.zeros(n, 1, h, w, dtype=torch.bool)
+    for sign in (1, -1):
+        hat = _top_hat(sign * grey)
+        centre = hat.flatten(1).median(dim=1).values[:, None, None, None]
+        usual = (hat - centre).abs().flatten(1).median(dim=1).values[:, None, None, None]
+        visible = (centre + 6 * usual).clamp_min(_FAINTEST)
+        half = _lines(F.max_pool2d((hat > visible).float(), 2, ceil_mode=True))
+        seeds, lines = (some.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :h, :w] for some in half)
+        found |= _followed(seeds & (hat > visible), lines & (hat > visible))
+    return (~_grown(found, 1)).to(images)
+
+
+def _ends(images: Images) -> Bool[Tensor, "2 n c h w"]:
+    """Which values are black, and which white."""
+    return torch.stack([images <= _END, images >= 1 - _END])
+
+
+def _sums(values: Images, reach: int) -> Images:
+    """Means over (2 reach + 1)^2 values with the middle; the border is mirrored."""
+    # With the channels innermost the processor takes several at once.
+    around, side = mirror(values, reach).contiguous(memory_format=torch.channels_last), 2 * reach + 1
+    return F.avg_pool2d(F.avg_pool2d(around, (side, 1), stride=1), (1, side), stride=1)
+
+
+def _surroundings(images: Images, left_out: Bool[Tensor, "n c h w"]) -> tuple[Images, Images, Bool[Tensor, "n c h w"]]:
+    """Mean and standard deviation around each value without those `left_out`, and whether there are three or more."""
+    weight = (~left_out).float()
+    share, total, squares = (
+        _sums(torch.cat([weight, images * weight, images.square() * weight], dim=1), _REACH).contiguous().chunk(3, dim=1)
+    )
+    safe = share.clamp_min(1e-6)
+    middle = total / safe
+    spread = (squares / safe - middle.square()).clamp_min(0).sqrt()
+    return middle, spread, share * (2 * _REACH + 1) ** 2 > 2.5
+
+
+def _solid(end: Bool[Tensor, "n c h w"]) -> Bool[Tensor, "n c h w"]:
+    """The parts of areas that hold 3 x 3 pixels."""
+    x = mirror(end.float(), 1) > 0.5
+    rows = x[:, :, :-2] & x[:, :, 1:-1] & x[:, :, 2:]
+    middles = F.pad(rows[..., :-2] & rows[..., 1:-1] & rows[..., 2:], (1, 1, 1, 1))
+    rows = middles[:, :, :-2] | middles[:, :, 1:-1] | middles[:, :, 2:]
+    return (rows[..., :-2] | rows[..., 1:-1] | rows[..., 2:]) & end
+
+
+def _beside(end: Bool[Tensor, "n c h w"]) -> Images:
+    """Share of the 4 neighbours that are of the same kind; those outside count as in the mirror."""
+    x = mirror(end.float(), 1)
+    return (x[:, :, 1:-1, :-2] + x[:, :, 1:-1, 2:] + x[:, :, :-2, 1:-1] + x[:, :, 2:, 1:-1]) / 4
+
+
+def _nearest(images: Images, left_out: Bool[Tensor, "n c h w"]) -> tuple[Images, Images]:
+    """The least and the greatest of each value's 8 neighbours without those `left_out`; the value itself if there are none."""
+    low, high = torch.full_like(images, math.inf), torch.full_like(images, -math.inf)
+    h, w = images.shape[2:]
+    least, most = mirror(images.masked_fill(left_out, math.inf), 1), mirror(images.masked_fill(left_out, -math.inf), 1)
+    for i in range(3):
+        for j in range(3):
+            if (i, j) != (1, 1):
+                low = torch.minimum(low, least[:, :, i : i + h, j : j + w])
+                high = torch.maximum(high, most[:, :, i : i + h, j : j + w])
+    return low.where(low.isfinite(), images), high.where(high.isfinite(), images)
+
+
+def _grown(mask: Bool[Tensor, "n c h w"], reach: int) -> Bool[Tensor, "n c h w"]:
+    """`mask` and all within `reach` of it."""
+    return F.max_pool2d(mask.float(), 2 * reach + 1, stride=1, padding=reach) > 0.5
+
+
+def _top_hat(images: Images) -> Images:
+    """What of `images` is brighter than any square of `_WIDEST` pixels that fits under it: 0 or more."""
+    reach = _WIDEST // 2
+    least = -F.max_pool2d(mirror(-images, reach), _WIDEST, stride=1)
+    return images - F.max_pool2d(mirror(least, reach), _WIDEST, stride=1)
+
+
+def _lines(seen: Images) -> tuple[Bool[Tensor, "n 1 h w"], Bool[Tensor, "n 1 h w"]]:
+    """Where a line in one direction is nearly all `seen` and lines in the others are hardly, and where that is so by half."""
+    n = len(seen)
+    lengths = torch.full((n,), float(_LINE))
+    along = torch.stack(
+        [correlate(seen, way(lengths, torch.full((n,), math.pi * i / _DIRECTIONS), reach=_LINE // 2)) for i in range(_DIRECTIONS)]
+    )
+    best, others = along.amax(dim=0), along.median(dim=0).values
+    return (best > 0.85) & (others < 0.16), (best > 0.5) & (others < 0.3)
+
+
+def _followed(seeds: Bool[Tensor, "n 1 h w"], visible: Bool[Tensor, "n 1 h w"]) -> Bool[Tensor, "n 1 h w"]:
+    """What of `visible` hangs together with `seeds`, at most 64 pixels further."""
+    found = seeds & visible
+    for _ in range(64):
+        more = _grown(found, 1) & visible
+        if torch.equal(more, found):
+            break
+        found = more
+    return found

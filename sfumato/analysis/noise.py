@@ -1,0 +1,163 @@
+"""How strong the noise of a picture is, from the picture alone.
+
+Where there is no texture, patches differ by noise alone, as much in every direction; texture adds to a few directions only. So the small
+eigenvalues of the patches' covariance are the noise's variance (Chen, Zhu & Heng 2015, https://doi.org/10.1109/ICCV.2015.62), and the more
+surely so if patches with more gradient than that noise explains are left out, again and again (Liu, Tanaka & Okutomi 2013,
+https://doi.org/10.1109/TIP.2013.2283400).
+"""
+
+import bisect
+import functools
+import math
+
+import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
+from torch.nn import functional as F
+
+from sfumato.core.tensors import Images, Resized
+
+Patches = Float[Tensor, "_m _p"]
+
+_SIDES = (7, 5, 3)
+"""Of a patch, in pixels; the first with enough of them that are not clipped."""
+_LEAST, _MOST = 500, 20_000
+"""How many patches of a channel are needed, and are used."""
+_ROUNDS = 4
+_UNEVEN = 1.5
+"""How much more than the least eigenvalue the mean of the small ones is for white noise, at the most."""
+_FEW, _EVEN = 0.05, 0.05
+"""Patches that are not clipped, and squares of 3 x 3 pixels that are all one value, as shares: with fewer of those and more of these the
+picture is a drawing, and what differs are its edges."""
+_LOUD = 0.25
+"""What is louder on paper is salt and pepper."""
+_CLIPPED = 1.5 / 255
+"""Within this of black or white a value may have been cut off, and says too little of noise."""
+
+
+@torch.no_grad()
+def noise_level(crops: Images) -> float | None:
+    """Standard deviation of white noise as a share of full scale, the mean over channels; `crops` are of one picture.
+
+    Of noise with neighbours alike (a scan that was enlarged, a JPEG) it sees only the least part. None where too little is neither black
+    nor white, as in a drawing on white paper, unless all is one colour, which is without noise.
+    """
+    if all(channel.amin() == channel.amax() for channel in crops.unbind(1)):
+        return 0.0
+    levels = [level for channel in crops.unbind(1) if (level := _channel(channel)) is not None]
+    return sum(levels) / len(levels) if levels else None
+
+
+def _channel(crops: Float[Tensor, "n h w"]) -> float | None:
+    clipped = ((crops < _CLIPPED) | (crops > 1 - _CLIPPED)).float()[:, None]
+    if (_highest(clipped, 3) == 0).float().mean() < _FEW:
+        if _even(crops) > _EVEN:
+            return None
+        if (level := _of_paper(crops)) is not None:
+            return level
+    for side in _SIDES:
+        if min(crops.shape[1:]) < side:
+            continue
+        windows = crops.unfold(1, side, 1).unfold(2, side, 1)
+        chosen = (_highest(clipped, side)[:, 0] == 0).flatten().nonzero()[:, 0]
+        if len(chosen) > _MOST:
+            # An even step might meet the columns of the picture: the golden ratio does not.
+            chosen = chosen[((torch.arange(_MOST, dtype=torch.float64) * 0.6180339887498949) % 1 * len(chosen)).long()]
+        if len(chosen) >= _LEAST:
+            count, tall, wide = windows.shape[:3]
+            where = (chosen // (tall * wide), chosen // wide % tall, chosen % wide)
+            whole = len(chosen) == count * tall * wide
+            patches = windows.reshape(-1, side * side) if whole else windows[where].reshape(-1, side * side)
+            return _of(patches, _gradient(crops, side).flatten()[chosen], side)
+    return None
+
+
+def _highest(x: Images, side: int) -> Resized:
+    """The greatest value of each square of `side` x `side`."""
+    return F.max_pool2d(F.max_pool2d(x, (side, 1), stride=1), (1, side), stride=1)
+
+
+def _gradient(crops: Float[Tensor, "n h w"], side: int) -> Float[Tensor, "n _h _w"]:
+    """For each patch of `side` x `side` the sum of the squared differences between neighbours in it."""
+    down, right = crops.diff(dim=1).square()[:, None], crops.diff(dim=2).square()[:, None]
+    return (_total(down, side - 1, side) + _total(right, side, side - 1))[:, 0]
+
+
+def _total(x: Images, tall: int, wide: int) -> Resized:
+    return F.avg_pool2d(F.avg_pool2d(x, (tall, 1), stride=1), (1, wide), stride=1) * (tall * wide)
+
+
+def _of_paper(crops: Float[Tensor, "n h w"]) -> float | None:
+    """The standard deviation of noise on white or black, of which half is cut off: what is left of it has the mean sigma / sqrt(2 pi).
+
+    None where no paper is seen.
+    """
+    means, peaks = [], []
+    for away in (1 - crops[:, None], crops[:, None]):
+        cut = F.avg_pool2d((away < 0.5 / 255).float(), _SIDES[0], stride=1)
+        paper = (cut > 0.35) & (cut < 0.65)
+        means.append(F.avg_pool2d(away, _SIDES[0], stride=1)[paper])
+        peaks.append(F.max_pool2d(away, _SIDES[0], stride=1)[paper])
+    mean, peak = torch.cat(means), torch.cat(peaks)
+    if len(mean) < _LEAST:
+        return None
+    level = mean.sort().values[len(mean) // 10].item() * math.sqrt(2 * math.pi)
+    for _ in range(_ROUNDS):
+        alone = mean[peak < 4.5 * level]  # no letter reaches in
+        level = (alone.mean().item() if len(alone) else mean.min().item()) * math.sqrt(2 * math.pi)
+    return level if level < _LOUD else None
+
+
+def _even(crops: Float[Tensor, "n h w"]) -> float:
+    """Share of the squares of 3 x 3 pixels that are all one value."""
+    x = crops[:, None]
+    return (F.max_pool2d(x, 3, stride=1) == -F.max_pool2d(-x, 3, stride=1)).float().mean().item()
+
+
+def _of(patches: Patches, gradient: Float[Tensor, " _m"], side: int) -> float:
+    """The standard deviation in patches of `side` x `side`, each of which has so much `gradient`."""
+    bound = _bound(side)
+    patches = patches - patches.mean()
+    variance, before = max(0.0, torch.linalg.eigvalsh(_covariance(patches))[0].item()), -1.0
+    for _ in range(_ROUNDS):
+        flat = (gradient <= bound * variance).nonzero()[:, 0]
+        if len(flat) < 4 * side * side or variance == before:
+            break
+        before = variance
+        eigenvalues = torch.linalg.eigvalsh(_covariance(patches.index_select(0, flat))).clamp_min(0)
+        least, variance = eigenvalues[0].item(), _white(eigenvalues)
+        # Much more than the least of them is texture in every direction: the truth is in between.
+        if variance > _UNEVEN * least:
+            variance = math.sqrt(variance * least)
+    return math.sqrt(variance)
+
+
+def _covariance(patches: Patches) -> Float64[Tensor, "_p _p"]:
+    """That of the pixels of patches. Of patches about 0: their mean is taken off last, where it costs nothing."""
+    count, mean = len(patches), patches.mean(dim=0).double()
+    return ((patches.T @ patches).double() - count * mean[:, None] * mean) / (count - 1)
+
+
+def _white(eigenvalues: Float[Tensor, " _p"]) -> float:
+    """The mean of the eigenvalues (ascending) once the largest are left out until it is their median: Chen's algorithm 1."""
+    values = eigenvalues.tolist()
+    for count in range(len(values), 1, -1):
+        mean = math.fsum(values[:count]) / count
+        below, up_to = bisect.bisect_left(values, mean, 0, count), bisect.bisect_right(values, mean, 0, count)
+        if count - up_to >= below:
+            return mean
+    return values[0]
+
+
+@functools.cache
+def _bound(side: int) -> float:
+    """What the sum of the squared differences between neighbours stays under in 99 % of patches of unit noise.
+
+    The sum is nearly gamma distributed with the mean and variance of the quadratic form; its quantile is Wilson and Hilferty's (1931).
+    """
+    pixels = torch.eye(side * side).reshape(-1, side, side)
+    differences = torch.cat([pixels.diff(dim=1).flatten(1), pixels.diff(dim=2).flatten(1)], dim=1)
+    form = differences @ differences.T
+    mean, variance = form.trace().item(), 2 * form.square().sum().item()
+    ninth = variance / (9 * mean**2)
+    return mean * (1 - ninth + 2.326 * math.sqrt(ninth)) ** 3

@@ -1,0 +1,23 @@
+"""Blur of a lens out of focus: every point becomes a disk."""
+
+import math
+from typing import Annotated
+
+from sfumato.core.config import Range, settings
+from sfumato.core.rng import Draws
+from sfumato.degradations.base import Degraded, Span, blurred, ordered
+from sfumato.nn.blurs import disk
+
+
+@settings
+class Config:
+    id = "defocus"
+    radius: Annotated[Span, Range(0, 30, "pixels")] = (2.0, 2.0)
+    """Radius of the disk; below half a pixel the image stays as it is."""
+
+    def check(self) -> None:
+        ordered(self, "radius")
+
+    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+        kernels = disk(draws.within(*self.radius), reach=math.ceil(self.radius[1]))
+        return blurred(seen, kernels)

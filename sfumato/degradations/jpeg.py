@@ -1,0 +1,45 @@
+"""JPEG compression, by the encoder that everybody uses (libjpeg, through Pillow)."""
+
+import dataclasses
+import io
+from typing import Annotated, Literal
+
+import torch
+from PIL import Image
+
+from sfumato.core.config import Range, settings
+from sfumato.core.errors import SettingError
+from sfumato.core.rng import Draws
+from sfumato.core.tensors import Pixels, to_bytes, to_images
+from sfumato.degradations.base import Degraded, Span, ordered
+
+
+@settings
+class Config:
+    id = "jpeg"
+    quality: Annotated[Span, Range(1, 100)] = (10.0, 95.0)
+    """libjpeg's quality, drawn uniformly and rounded."""
+    subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:2:0"
+    """At which resolution colour is kept."""
+
+    def check(self) -> None:
+        ordered(self, "quality")
+
+    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+        """Clamped and rounded to bytes first, as a file would be. Raises SettingError for images that are neither grey nor RGB."""
+        if seen.images.shape[1] not in (1, 3):
+            raise SettingError(f"JPEG holds grey or RGB images, not {seen.images.shape[1]} channels")
+        quality = draws.within(*self.quality).round()
+        stored = to_bytes(seen.images).cpu().permute(0, 2, 3, 1)
+        again = [_through(pixels, int(q), self.subsampling) for pixels, q in zip(stored, quality.tolist(), strict=True)]
+        images = to_images(torch.stack(again).permute(0, 3, 1, 2)).to(seen.images)
+        return dataclasses.replace(seen, images=images, quality=torch.minimum(seen.quality, quality / 100))
+
+
+def _through(pixels: Pixels, quality: int, subsampling: str) -> Pixels:
+    grey = pixels.shape[2] == 1
+    picture = Image.fromarray(pixels[:, :, 0].numpy() if grey else pixels.contiguous().numpy())
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=quality, **({} if grey else {"subsampling": subsampling}))
+    data = Image.open(file).tobytes()
+    return torch.frombuffer(bytearray(data), dtype=torch.uint8).reshape(pixels.shape)

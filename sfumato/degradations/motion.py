@@ -1,0 +1,25 @@
+"""Blur of a camera that moved evenly along a line."""
+
+import math
+from typing import Annotated
+
+from sfumato.core.config import Range, settings
+from sfumato.core.rng import Draws
+from sfumato.degradations.base import Degraded, Span, blurred, ordered
+from sfumato.nn.blurs import way
+
+
+@settings
+class Config:
+    id = "motion"
+    length: Annotated[Span, Range(1, 60, "pixels")] = (9.0, 9.0)
+    """Length of the way; 1 leaves the image as it is."""
+    angle: Annotated[Span, Range(0, 180, "degrees")] = (0.0, 180.0)
+    """Direction of the way, from the horizontal towards the bottom."""
+
+    def check(self) -> None:
+        ordered(self, "length", "angle")
+
+    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+        length, angle = draws.within(*self.length), draws.within(*self.angle) * (math.pi / 180)
+        return blurred(seen, way(length, angle, reach=math.ceil(self.length[1] / 2)))

@@ -1,0 +1,26 @@
+"""Additive white Gaussian noise, y = x + sigma e."""
+
+import dataclasses
+from typing import Annotated
+
+from sfumato.core.config import Range, settings
+from sfumato.core.rng import Draws
+from sfumato.degradations.base import Degraded, Span, colourless, ordered, spread
+
+
+@settings
+class Config:
+    id = "noise"
+    sigma: Annotated[Span, Range(0, 1, "of full scale")] = (0.098, 0.098)
+    """Standard deviation, drawn uniformly; 25/255 is 0.098."""
+    grey: Annotated[float, Range(0, 1, "probability")] = 0.0
+    """How often all channels get the same noise, as film grain does. Those of an image without colour always do: it stays grey."""
+
+    def check(self) -> None:
+        ordered(self, "sigma")
+
+    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+        sigma, same = draws.within(*self.sigma), (draws.uniform() < self.grey) | colourless(seen.images)
+        noise = draws.normal(*seen.images.shape[1:])
+        noise = noise.where(~spread(same), noise[:, :1])
+        return dataclasses.replace(seen, images=seen.images + spread(sigma) * noise, noise=(seen.noise.square() + sigma.square()).sqrt())

@@ -1,0 +1,30 @@
+"""Photon noise, y = Poisson(k x) / k: the variance of a pixel is its brightness over k."""
+
+import dataclasses
+import math
+from typing import Annotated
+
+import torch
+
+from sfumato.core.config import Range, settings
+from sfumato.core.rng import Draws
+from sfumato.degradations.base import Degraded, Span, colourless, ordered, spread
+
+
+@settings
+class Config:
+    id = "poisson"
+    photons: Annotated[Span, Range(1, 1e6, "photons")] = (50.0, 1000.0)
+    """How many a white pixel counts; drawn uniformly in its logarithm."""
+
+    def check(self) -> None:
+        ordered(self, "photons")
+
+    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+        """Negative pixels count as black."""
+        photons = draws.within(*map(math.log, self.photons)).exp().tolist()
+        rates = seen.images.float().cpu().clamp_min(0)
+        counted = [torch.poisson(x * k, generator=rng) / k for x, k, rng in zip(rates, photons, draws.generators(), strict=True)]
+        made = torch.stack(counted).to(seen.images)
+        made = made.where(~spread(colourless(seen.images)), made[:, :1])
+        return dataclasses.replace(seen, images=made)

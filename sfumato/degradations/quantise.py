@@ -1,0 +1,16 @@
+"""Clamped and rounded to 8 bits, as every damaged image was when it was stored."""
+
+import dataclasses
+
+from sfumato.core.config import settings
+from sfumato.core.rng import Draws
+from sfumato.core.tensors import to_bytes, to_images
+from sfumato.degradations.base import Degraded
+
+
+@settings
+class Config:
+    id = "quantise"
+
+    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+        return dataclasses.replace(seen, images=to_images(to_bytes(seen.images)))

@@ -1,0 +1,1 @@
+"""Two minutes that show it all, and the page on which they are shown."""

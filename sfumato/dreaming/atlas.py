@@ -1,0 +1,76 @@
+"""An atlas of a layer: for each channel the image that it responds to most, on one sheet."""
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageDraw
+
+from sfumato.core import atomic_io, outputs
+from sfumato.core.errors import SettingError
+from sfumato.core.places import inside
+from sfumato.core.tensors import Images, to_pixels
+from sfumato.dreaming.dream import Dream, dream
+from sfumato.dreaming.feature_extractor import Eyes
+from sfumato.io import files
+
+STEPS, LEAST = 96, 96
+"""Steps of each image, and the smallest side that shows something."""
+SIDE = 64
+"""Side of an image on the sheet, of which the middle is shown."""
+
+
+def atlas(
+    seeing: Eyes,
+    layer: str | None = None,
+    *,
+    channels: Sequence[int] = (),
+    steps: int = STEPS,
+    seed: int = 0,
+    tell: Callable[[int, int], None] = lambda *_: None,
+) -> tuple[Images, list[int]]:
+    """One image for each of the `channels` of a layer, or for all, and which these are. `tell` is called after each.
+
+    Each is dreamed from noise of the same seed, large enough for a place of the layer to see all it can; the middle is shown. Raises
+    SettingError for an unknown layer or channel.
+    """
+    seen = seeing.layer(layer or seeing.usual)
+    chosen = list(channels) or list(range(seen.width))
+    if beyond := [channel for channel in chosen if not 0 <= channel < seen.width]:
+        raise SettingError(f"layer {seen.name} has channels 0 to {seen.width - 1}; there is no {beyond[0]}")
+    side = min(max(LEAST, seen.field), max(LEAST, seeing.side))
+    made = []
+    for number, channel in enumerate(chosen, 1):
+        how = Dream(layers=(f"{seen.name}:{channel}",), steps=steps, seed=seed)
+        images = dream(None, seeing, how, size=(side, side)).images
+        edge = (side - SIDE) // 2
+        made.append(images[:, :, edge : edge + SIDE, edge : edge + SIDE])
+        tell(number, len(chosen))
+    return torch.cat(made), chosen
+
+
+def save(images: Images, channels: Sequence[int], out: Path, seeing: Eyes, layer: str | None) -> list[Path]:
+    """Writes the sheet to `out`, a number at each image, and a .json beside it. Returns the paths."""
+    columns = min(len(images), 16)
+    sheet = Image.fromarray(to_pixels(images.expand(-1, 3, -1, -1), columns=columns).numpy())
+    pen, step = ImageDraw.Draw(sheet), images.shape[3] + 2
+    for i, channel in enumerate(channels):
+        at = (i % columns * step + 2, i // columns * step + 1)
+        pen.text(at, str(channel), fill=(255, 255, 255), stroke_width=1, stroke_fill=(0, 0, 0))
+    _, told_in = output_files(out)
+    files.save_image(out, torch.frombuffer(bytearray(sheet.tobytes()), dtype=torch.uint8).reshape(sheet.height, sheet.width, 3))
+    told = {
+        "network": inside(seeing.name),
+        "layer": seeing.layer(layer or seeing.usual)._asdict(),
+        "channels": list(channels),
+        "columns": columns,
+    }
+    atomic_io.write(told_in, json.dumps(told, indent=2) + "\n")
+    return [out, told_in]
+
+
+def output_files(out: Path) -> list[Path]:
+    """The files that `save` will write. Raises SettingError for the ending of a file that cannot be written."""
+    outputs.check_ending(out, files.FORMATS, "pictures")
+    return [out, out.with_suffix(".json")]

@@ -1,0 +1,169 @@
+"""Dreams that move: falling into a picture, and a film dreamed frame by frame.
+
+What a dream added to one frame is carried along with the motion of the film to the next, where a few steps bring it to life again: so
+what was dreamed stays on what it was dreamed on.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageSequence
+from torch.nn import functional as F
+
+from sfumato.core.errors import ImageError, SettingError
+from sfumato.core.tensors import Images, Other, size_text, to_images, to_pixels
+from sfumato.dreaming.dream import Dream, in_octaves, wanted
+from sfumato.dreaming.feature_extractor import Eyes
+from sfumato.io import decode, files
+from sfumato.nn.motion import moved, shifts
+from sfumato.restoration import film
+
+ZOOM = 0.05
+"""Share of a frame's sides by which it is enlarged for the next one."""
+KEPT = 0.9
+"""Share of what was dreamed that is carried to the next frame."""
+AGAIN, SIZES = 4, 2
+"""Steps and octaves of every frame but the first."""
+MOST_PIXELS = 500_000_000
+"""Of all frames of a GIF or WebP together, which are in memory when they are written."""
+MOVING = (".gif", ".webp")
+"""Films that need no PyAV."""
+
+
+class Dreamer:
+    """Dreams frame after frame, going on from one to the next."""
+
+    def __init__(self, seeing: Eyes, how: Dream, *, guide: Other | None = None) -> None:
+        """Raises SettingError for a dream in a spectrum."""
+        self.seeing, self.how, self.guide, self.where = seeing, _in_pixels(how), guide, seeing.device
+        self.later = dataclasses.replace(how, steps=min(how.steps or AGAIN, AGAIN), octaves=min(how.octaves, SIZES))
+        self.frame: Images | None = None
+        self.added: Images | None = None
+
+    @torch.no_grad()
+    def __call__(self, frame: Images) -> Images:
+        """The next frame, dreamed."""
+        x = frame.to(self.where)
+        carried = None
+        if self.frame is not None and self.added is not None and self.frame.shape == x.shape:
+            carried = KEPT * moved(self.added, shifts(self.frame, x))
+        how = self.how if carried is None else self.later
+        ascent = wanted(self.seeing, how, (x.shape[2], x.shape[3]), self.guide)
+        made = in_octaves(x, ascent, how, self.how.seed, carried=carried)
+        self.frame, self.added = x, made - x
+        return made.cpu()
+
+
+def falling(picture: Images, seeing: Eyes, how: Dream, *, frames: int, guide: Other | None = None) -> Iterator[Images]:
+    """The dream of a picture, then what one sees falling into it: enlarged and dreamed again, frame by frame.
+
+    Raises SettingError for a dream in a spectrum, and for `alpha`, since a frame that was dreamed is no picture to stay near to.
+    """
+    if frames < 1:
+        raise SettingError(f"zoom = {frames} frames must be at least 1")
+    if how.alpha:
+        raise SettingError("alpha keeps a picture near to what it was, and a fall leaves it; leave alpha at 0")
+    how = _in_pixels(how)
+    first = wanted(seeing, how, (picture.shape[2], picture.shape[3]), guide)
+    later = dataclasses.replace(how, steps=min(how.steps or AGAIN, AGAIN), octaves=min(how.octaves, SIZES))
+    x = picture.to(seeing.device)
+    for i in range(frames):
+        with torch.no_grad():
+            x = in_octaves(x, first, how if i == 0 else later, how.seed + i)
+            yield x.cpu()
+            x = nearer(x)
+
+
+def _in_pixels(how: Dream) -> Dream:
+    if how.space == "fourier":
+        raise SettingError("films are dreamed in pixels; leave space at auto")
+    return how
+
+
+def nearer(images: Images) -> Images:
+    """The middle of each image, enlarged to all of it."""
+    h, w = images.shape[2:]
+    top, left = h * ZOOM / 2, w * ZOOM / 2
+    grid = torch.stack(torch.meshgrid(torch.linspace(-1, 1, w), torch.linspace(-1, 1, h), indexing="xy"), dim=-1)[None] * torch.tensor(
+        [(w - 2 * left) / w, (h - 2 * top) / h]
+    )
+    near = F.grid_sample(images, grid.to(images.device), mode="bicubic", padding_mode="reflection", align_corners=True)
+    return near.clamp(0, 1)
+
+
+def dream_film(
+    path: Path,
+    target: Path,
+    dreamer: Dreamer,
+    *,
+    overwrite: bool = False,
+    tell: Callable[[int, int], None] = lambda *_: None,
+) -> int:
+    """Writes the film at `path`, dreamed, to `target`, and says how many frames it has.
+
+    Of a GIF or WebP all frames are shown equally long; other films need PyAV and keep their sound (see
+    `film.rewritten`).
+    """
+    if path.suffix.lower() not in MOVING:
+
+        def begin(first: Images) -> film.Change:
+            return film.Change("dreamed", (first.shape[2], first.shape[3]), dreamer)
+
+        return film.rewritten(path, target, begin, overwrite=overwrite, tell=tell)[1]
+    if target.exists() and target.resolve() == path.resolve():
+        raise ImageError(f"{path}: would be written over itself; choose another --out")
+    count, rate = timing(path)
+    files.check_animation(target, rate)
+    made = []
+    for i, frame in enumerate(still_frames(path), 1):
+        made.append(to_pixels(dreamer(frame)))
+        tell(i, count)
+    files.save_animation(target, made, fps=rate)
+    return len(made)
+
+
+def moving(path: Path) -> bool:
+    """Whether the file is a GIF or WebP of several frames. What is no picture at all is none."""
+    if path.suffix.lower() not in MOVING or not path.is_file():
+        return False
+    try:
+        with decode.opened(path, str(path)) as image:
+            return getattr(image, "n_frames", 1) > 1
+    except ImageError:
+        return False
+
+
+def timing(path: Path) -> tuple[int, float]:
+    """How many frames a GIF or WebP has, and how many of them are shown a second.
+
+    Raises ImageError for a file that is none, or whose frames have more than `MOST_PIXELS` together.
+    """
+    with decode.opened(path, str(path)) as image:
+        count = getattr(image, "n_frames", 1)
+        if count * math.prod(image.size) > MOST_PIXELS:
+            size = f"{count} frames of {size_text((image.height, image.width))} pixels"
+            raise ImageError(f"has {size}, more than the {MOST_PIXELS // 1_000_000} megapixels that are dreamed together; cut it shorter")
+        lasts = []
+        for frame in ImageSequence.Iterator(image):
+            frame.load()  # how long it lasts is known only then
+            lasts.append(float(frame.info.get("duration", 100)) or 100.0)
+    return count, min(50.0, 1000 * len(lasts) / sum(lasts))
+
+
+def still_frames(path: Path) -> Iterator[Images]:
+    """Every frame of a GIF or WebP, one after another. Raises ImageError for a file that is none and for frames that differ in size."""
+    with decode.opened(path, str(path)) as image:
+        size = image.size
+        for frame in ImageSequence.Iterator(image):
+            frame.load()
+            if frame.size != size:  # a GIF may say so in the middle
+                raise ImageError(f"has a frame of {size_text((frame.height, frame.width))} pixels in a film of {size_text(size[::-1])}")
+            yield _pixels(frame)
+
+
+def _pixels(frame: Image.Image) -> Images:
+    pixels = torch.frombuffer(bytearray(frame.convert("RGB").tobytes()), dtype=torch.uint8)
+    return to_images(pixels.reshape(frame.height, frame.width, 3).permute(2, 0, 1)[None])

@@ -1,0 +1,98 @@
+"""Dreaming through a generator: what moves is a style of a trained network and not the pixels, so that the dream stays one of its images.
+
+    style ─ generator ─ image ─ as large as the eyes are used to ─ slope ─ Adam on the style, held near where it began
+
+After Nguyen et al. 2016 (https://arxiv.org/abs/1605.09304), in whose words the generator is a prior on images.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from sfumato.core.rng import seeded_generator
+from sfumato.core.tensors import Images
+from sfumato.dreaming.dream import Dream, Dreamt, Moment, Tell, wanted
+from sfumato.dreaming.feature_extractor import Eyes, eyes
+from sfumato.dreaming.gradient import Ascent
+from sfumato.editing.inversion import DRAWS, spread_of
+from sfumato.editing.latent_image import Subject, drawn, shown
+from sfumato.generation.generate import sampler, styled
+from sfumato.models.base import Steering, latents
+
+RATE, HOLD = 0.05, 0.02
+"""Adam's step, in deviations of the generator's own styles, and the weight of what holds the style, a share of the first slope."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Found:
+    """The dream, and the styles that make it."""
+
+    dreamt: Dreamt
+    subjects: tuple[Subject, ...]
+
+
+def dream_through(
+    generator: str | Path | nn.Module,
+    network: str | Path | nn.Module | Eyes | None = None,
+    how: Dream | None = None,
+    *,
+    n: int = 1,
+    shows: str | None = None,
+    device: str = "auto",
+    tell: Tell = lambda _: None,
+) -> Found:
+    """`n` images of a generator, of the seeds from `how.seed` on, moved to where the network sees more of what is wished.
+
+    `shows` is the generator's own class, where it knows such. Octaves, jitter and all else that is about pixels has no part in it. Raises
+    SettingError as `dream` and `generate` do.
+    """
+    how = how or Dream()
+    seeing = network if isinstance(network, Eyes) else eyes(network, device=device)
+    where = seeing.device
+    making = sampler(generator).to(where)
+    h, w = making.size
+    scale = max(1, -(-seeing.side // min(h, w)))
+    ascent = wanted(seeing, how, (h * scale, w * scale))
+    made, before, after, subjects = [], [], [], []
+    for seed in range(how.seed, how.seed + n):
+        begun = drawn(making, seed, label=shows)
+        before.append(ascent.amount(enlarged(shown(making, begun), scale).to(where)))
+        found = _moved(making, begun, ascent, how, scale, where, tell)
+        image = shown(making, found)
+        after.append(ascent.amount(enlarged(image, scale).to(where)))
+        made.append(image)
+        subjects.append(found)
+    return Found(dreamt=Dreamt(images=torch.cat(made), before=tuple(before), after=tuple(after)), subjects=tuple(subjects))
+
+
+def enlarged(images: Images, scale: int) -> Images:
+    """`images` with sides `scale` times as long, as eyes for larger ones want them."""
+    return images if scale == 1 else F.interpolate(images, scale_factor=scale, mode="bicubic").clamp(0, 1)
+
+
+def _moved(making: Any, begun: Subject, ascent: Ascent, how: Dream, scale: int, where: torch.device, tell: Tell) -> Subject:
+    labels = None if begun.labels is None else begun.labels.to(where)
+    z = latents(making, DRAWS, seeded_generator(0, "dream"))
+    spread = spread_of(styled(making, z, None if labels is None else labels.cpu().expand(DRAWS))[:, :1], where)
+    start = ((begun.styles.to(where) - spread.mean) / spread.deviation).detach()
+    x = start.clone().requires_grad_()
+    steering = Steering(noise=None if begun.noise is None else [plane.to(where) for plane in begun.noise])
+    steps, hold = how.steps or 100, 0.0
+    optimiser = torch.optim.Adam([x], lr=RATE * how.strength)
+    for done in range(1, steps + 1):
+        with torch.enable_grad():
+            image = enlarged(making.paint(spread.mean + spread.deviation * x, labels, steering), scale)
+            amount, slope = ascent.slope(image.detach())
+            optimiser.zero_grad()
+            image.backward(-slope)
+        assert x.grad is not None
+        hold = hold or HOLD * x.grad.norm().item()
+        x.grad += hold * (x.detach() - start)
+        optimiser.step()
+        tell(Moment(done, steps, amount, image.detach()))
+    styles = (spread.mean + spread.deviation * x.detach()).cpu()
+    return dataclasses.replace(begun, styles=styles, origin={**begun.origin, "dreamed": steps})

@@ -1,0 +1,107 @@
+"""Dreams that begin with a seed, in files: each is written as soon as it is dreamed, and one that was dreamed before is left alone."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sfumato.batch.manifest import DONE
+from sfumato.core import outputs
+from sfumato.core.errors import SettingError
+from sfumato.core.places import inside
+from sfumato.core.tensors import Images, to_pixels
+from sfumato.dreaming.dream import Dream, Tell, dream, resolved
+from sfumato.dreaming.feature_extractor import Eyes
+from sfumato.dreaming.files import keep, known_again, named, picture_of, recipe, rise
+from sfumato.dreaming.latent import dream_through
+from sfumato.editing.latent_image import drawn
+from sfumato.generation.generate import sampler
+from sfumato.io import files
+
+Dreamed = tuple[Images, float, float]
+"""One image, and how far the wishes were fulfilled before and after."""
+Said = Callable[[Path, str], None]
+"""Is told of each file, and in words what came of it."""
+
+
+def dream_noise(
+    seeing: Eyes,
+    how: Dream,
+    targets: Sequence[Path],
+    held: outputs.Reservation,
+    *,
+    size: tuple[int, int],
+    guide: Path | None = None,
+    overwrite: bool = False,
+    tell: Said = lambda *_: None,
+    watch: Tell = lambda _: None,
+) -> None:
+    """Dreams from noise of the seeds from `how.seed` on, one for each of the `targets`, which are `held` for them.
+
+    Raises SettingError for a file that is there and is another dream, unless `overwrite`; and like `dream`.
+    """
+    shown = None if guide is None else picture_of(guide)
+    settled = resolved(how, seeing, fresh=True)
+    told = [recipe(seeing, each, 0.0, 0.0) | {"size": size} | named(guide=guide) for each in _seeded(settled, len(targets))]
+
+    def make(i: int) -> Dreamed:
+        done = dream(None, seeing, dataclasses.replace(how, seed=how.seed + i), size=size, guide=shown, tell=watch)
+        return done.images, done.before[0], done.after[0]
+
+    _written(targets, told, make, held, overwrite=overwrite, tell=tell)
+
+
+def dream_styles(
+    generator: str,
+    seeing: Eyes,
+    how: Dream,
+    targets: Sequence[Path],
+    held: outputs.Reservation,
+    *,
+    shows: str | None = None,
+    overwrite: bool = False,
+    tell: Said = lambda *_: None,
+    watch: Tell = lambda _: None,
+) -> None:
+    """Dreams through a generator of the seeds from `how.seed` on; the rest is as in `dream_noise`."""
+    network = sampler(generator).to(seeing.device)
+    settled = resolved(how, seeing, fresh=False)
+    told = [
+        recipe(seeing, each, 0.0, 0.0) | {"through": inside(generator), "shows": drawn(network, each.seed, label=shows).origin["label"]}
+        for each in _seeded(settled, len(targets))
+    ]
+
+    def make(i: int) -> Dreamed:
+        done = dream_through(network, seeing, dataclasses.replace(how, seed=how.seed + i), shows=shows, tell=watch).dreamt
+        return done.images, done.before[0], done.after[0]
+
+    _written(targets, told, make, held, overwrite=overwrite, tell=tell)
+
+
+def _seeded(how: Dream, count: int) -> list[Dream]:
+    """`how` with each seed."""
+    return [dataclasses.replace(how, seed=how.seed + i) for i in range(count)]
+
+
+def _written(
+    targets: Sequence[Path],
+    told: Sequence[dict[str, Any]],
+    make: Callable[[int], Dreamed],
+    held: outputs.Reservation,
+    *,
+    overwrite: bool,
+    tell: Said,
+) -> None:
+    """Makes the images whose files do not tell the same already, and writes each with what is told of it."""
+    done = [held.own(target) and known_again(target, each) for target, each in zip(targets, told, strict=True)]
+    for target, there in zip(targets, done, strict=True):
+        if os.path.lexists(target) and not there and not overwrite:
+            raise SettingError(f"{target} is there already, and is another dream; choose another --out, or say --overwrite")
+    for i, (target, each, there) in enumerate(zip(targets, told, done, strict=True)):
+        if there:
+            tell(target, DONE)
+            continue
+        images, before, after = make(i)
+        keep(target, files.Picture(pixels=to_pixels(images)), each | {"before": before, "after": after})
+        tell(target, rise(before, after))

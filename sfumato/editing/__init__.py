@@ -1,0 +1,1 @@
+"""Edits between two images of a generator: inversion, directions, dragging, mixing."""

@@ -1,0 +1,81 @@
+"""Mixtures of two images: one's styles, but for a range of layers, which are the other's.
+
+Coarse layers hold pose and shape, fine ones colour and texture (Karras et al. 2019, https://arxiv.org/abs/1812.04948, section 3.1).
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sfumato.core import outputs
+from sfumato.core.device import select_device
+from sfumato.core.errors import SettingError
+from sfumato.core.tensors import Images, Styles, to_pixels
+from sfumato.generation.generate import labels_of, latent, sampler, show, styled
+from sfumato.io import files
+
+Span = tuple[int, int]
+"""First and last of a range of layers."""
+
+
+def mix(
+    model: str | Path | nn.Module,
+    rows: Sequence[int],
+    columns: Sequence[int],
+    *,
+    layers: Span | None = None,
+    label: str | int | None = None,
+    truncation: float = 1.0,
+    device: str = "auto",
+) -> Images:
+    """A grid of (1 + rows) x (1 + columns) images in [0, 1], in reading order.
+
+    First an empty place and the images of the `columns`' seeds; then for each row its own image, and what becomes of it with the styles
+    `layers` of each column, by default the coarser half; the noise is the row's. Raises SettingError for a network with one style,
+    layers that it has not, or no seeds; and like `generate`.
+    """
+    if not rows or not columns:
+        raise SettingError(f"{len(rows)} rows and {len(columns)} columns make no mixtures; give at least one seed of each")
+    network = sampler(model).to(select_device(device))
+    if network.styles == 1:
+        raise SettingError(
+            "this model has one style for the whole image, so there is nothing to mix; `interpolate` goes from one to another"
+        )
+    own, others = (labels_of(network, seeds, label) for seeds in (rows, columns))
+    ours = styled(network, torch.cat([latent(network, s) for s in rows]), own, truncation=truncation)
+    theirs = styled(network, torch.cat([latent(network, s) for s in columns]), others, truncation=truncation)
+    layers = span(network, layers or (0, network.styles // 2 - 1))
+    mixed = replaced(ours.repeat_interleave(len(columns), dim=0), theirs.repeat(len(rows), 1, 1), layers)
+    top, left = show(network, theirs, others, seeds=columns), show(network, ours, own, seeds=rows)
+    each = [row for row in rows for _ in columns]
+    inside = show(network, mixed, None if own is None else own.repeat_interleave(len(columns)), seeds=each)
+    lines = zip(left.split(1), inside.split(len(columns)), strict=True)
+    return torch.cat([torch.ones_like(top[:1]), top, *(image for line in lines for image in line)])
+
+
+def span(network: Any, layers: Span | None) -> Span:
+    """`layers`, by default all. Raises SettingError if the network has not so many, or the first comes after the last."""
+    first, last = layers or (0, network.styles - 1)
+    if not 0 <= first <= last < network.styles:
+        raise SettingError(f"layers {first}-{last} are not among 0-{network.styles - 1}, which this model has, coarse to fine")
+    return first, last
+
+
+def replaced(styles: Styles, others: Styles, layers: Span) -> Styles:
+    """`styles` with those of a range of layers from `others`."""
+    return torch.cat([styles[:, : layers[0]], others[:, layers[0] : layers[1] + 1], styles[:, layers[1] + 1 :]], dim=1)
+
+
+def save(images: Images, out: Path, *, columns: int) -> Path:
+    """Writes the grid that `mix` made with so many `columns` as one picture. Returns the path."""
+    files.save_image(out, to_pixels(images, columns=columns + 1))
+    return out
+
+
+def output_files(out: Path) -> list[Path]:
+    """The file that `save` will write. Raises SettingError for the ending of a file that cannot be written."""
+    outputs.check_ending(out, files.FORMATS, "pictures")
+    return [out]

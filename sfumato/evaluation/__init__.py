@@ -1,0 +1,1 @@
+"""How good models are: generators, restorers, and whether a generator copies."""

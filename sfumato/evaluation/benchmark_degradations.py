@@ -1,0 +1,175 @@
+"""The damages of the literature, each by its name, to be done again by anyone.
+
+noise:S            Gaussian, standard deviation S/255, not clipped; numpy's RandomState(0) before each picture (KAIR, DPIR, Restormer)
+poisson:K          photon noise of K photons for white, not clipped; numpy's RandomState(0) before each picture
+salt-and-pepper:P  P % of the pixels, half of them black and half white; numpy's default_rng(0) before each picture
+missing:P          P % of the pixels are unknown, at random, seeded as above; the mask is told
+text               letters over 15 % of the picture; the mask is told
+blur:S             Gaussian of S pixels, border mirrored, then noise of 2/255
+motion:L           an even way of L pixels at 0, 45, 90, 135 degrees in turn, then noise of 2/255
+jpeg:Q             libjpeg's quality Q; colour is judged by its luma
+xN                 shrunk N times by MATLAB's bicubic and rounded to 8 bits; judged by luma, a border of N pixels cut off
+
+Colour is judged by its luma where it says so, as `trials.py` has it.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from sfumato.core.errors import SettingError
+from sfumato.core.rng import seeded_generator
+from sfumato.core.tensors import Images, Kernels, to_bytes, to_images
+from sfumato.degradations import gaussian_blur, jpeg, missing, motion
+from sfumato.degradations.base import Degradation, Degraded, degrade, intact
+from sfumato.nn.blurs import point_spread
+from sfumato.nn.resample import shrink
+
+Spoil = Callable[[Images, int], Degraded]
+"""From one clean picture and its place in the set to what is to be repaired."""
+
+BLUR_NOISE = 2 / 255
+_LIMITS = {
+    "noise": (0, 255),
+    "poisson": (1, 1e6),
+    "salt-and-pepper": (0, 100),
+    "missing": (0, 99),
+    "blur": (0.1, 20),
+    "motion": (1, 60),
+    "jpeg": (1, 100),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A damage of the literature."""
+
+    name: str
+    spoil: Spoil
+    how: str
+    kernels: Callable[[int], Kernels] | None = None
+    """Of a blur: how it spreads a point, for those who are told; from the place of the picture in the set."""
+    scale: int = 1
+    luma: bool = False
+    """Whether colour pictures are judged by their luma."""
+    stored: bool = False
+    """Whether what is repaired is in 8 bits already."""
+
+
+def trial(text: str) -> Trial:
+    """The damage called `text`, such as noise:25 or x4. Raises SettingError, naming those that there are."""
+    match = re.fullmatch(r"(noise|poisson|salt-and-pepper|missing|blur|motion|jpeg):(\d+(?:\.\d+)?)%?|(text)|x([2348])", text)
+    if not match:
+        there_are = "noise:25, poisson:30, salt-and-pepper:30, missing:50, text, blur:1.6, motion:9, jpeg:10, x2"
+        raise SettingError(f"no damage {text!r}; there are {there_are}")
+    if match[4]:
+        return _enlarged(int(match[4]))
+    kind, amount = match[1] or match[3], float(match[2] or 0)
+    low, high = _LIMITS.get(kind, (0, 0))
+    if not low <= amount <= high:
+        raise SettingError(f"{kind}:{amount:g} is outside [{low}, {high}]")
+    return _KINDS[kind](text, amount)
+
+
+def _noisy(images: Images, sigma: float) -> Images:
+    c, h, w = images.shape[1:]
+    noise = np.random.RandomState(0).normal(0, sigma, (h, w, c))
+    return images + torch.from_numpy(noise).permute(2, 0, 1)[None].float()
+
+
+def _noise(name: str, amount: float) -> Trial:
+    def spoil(clean: Images, i: int) -> Degraded:
+        return dataclasses.replace(intact(clean), images=_noisy(clean, amount / 255), noise=torch.tensor([amount / 255]))
+
+    return Trial(name=name, spoil=spoil, how=f"Gaussian noise {amount:g}/255, not clipped, numpy seed 0 each picture")
+
+
+def _photons(name: str, amount: float) -> Trial:
+    def spoil(clean: Images, i: int) -> Degraded:
+        counted = np.random.RandomState(0).poisson(clean[0].permute(1, 2, 0).double().numpy() * amount) / amount
+        images = torch.from_numpy(counted).permute(2, 0, 1)[None].float()
+        # As strong as on the picture's mean.
+        return dataclasses.replace(intact(clean), images=images, noise=(clean.mean() / amount).sqrt().reshape(1))
+
+    return Trial(name=name, spoil=spoil, how=f"photon noise of {amount:g} photons for white, not clipped, numpy seed 0 each picture")
+
+
+def _salt(name: str, amount: float) -> Trial:
+    def spoil(clean: Images, i: int) -> Degraded:
+        u = torch.from_numpy(np.random.default_rng(0).random(clean.shape[2:]))
+        images = clean.masked_fill(u < amount / 200, 0.0).masked_fill(u > 1 - amount / 200, 1.0)
+        return dataclasses.replace(intact(clean), images=images)
+
+    return Trial(name=name, spoil=spoil, how=f"salt and pepper on {amount:g} % of the pixels, default_rng(0) each picture", stored=True)
+
+
+def _missing(name: str, amount: float) -> Trial:
+    def spoil(clean: Images, i: int) -> Degraded:
+        hole = torch.from_numpy(np.random.default_rng(0).random(clean.shape[2:]) < amount / 100)
+        known = intact(clean).known.masked_fill(hole, 0.0)
+        return dataclasses.replace(intact(clean), images=clean.masked_fill(hole, 0.0), known=known)
+
+    return Trial(name=name, spoil=spoil, how=f"{amount:g} % of the pixels unknown, default_rng(0) each picture, mask told", stored=True)
+
+
+def _text(name: str, amount: float) -> Trial:
+    letters = missing.Config(kind="text", share=(0.15, 0.15), thickness=(0.04, 0.04))
+
+    def spoil(clean: Images, i: int) -> Degraded:
+        return degrade(letters, clean, rng=seeded_generator(0, "text", i))
+
+    return Trial(name=name, spoil=spoil, how="letters over 15 % of the picture, mask told", stored=True)
+
+
+def _blur(name: str, amount: float) -> Trial:
+    how = gaussian_blur.Config(sigma=(amount, amount))
+    kernels = point_spread("gaussian", amount)
+    return _blurred(name, [how], [kernels], f"Gaussian blur of {amount:g} pixels")
+
+
+def _motion(name: str, amount: float) -> Trial:
+    turns = (0.0, 45.0, 90.0, 135.0)
+    ways = [motion.Config(length=(amount, amount), angle=(turn, turn)) for turn in turns]
+    kernels = [point_spread("motion", amount, angle=turn) for turn in turns]
+    return _blurred(name, ways, kernels, f"motion of {amount:g} pixels at 0, 45, 90, 135 degrees in turn")
+
+
+def _blurred(name: str, ways: Sequence[Degradation], kernels: Sequence[Kernels], words: str) -> Trial:
+    def spoil(clean: Images, i: int) -> Degraded:
+        seen = degrade(ways[i % len(ways)], clean, rng=seeded_generator(0))
+        return dataclasses.replace(seen, images=_noisy(seen.images, BLUR_NOISE), noise=torch.tensor([BLUR_NOISE]))
+
+    how = f"{words}, border mirrored, then noise 2/255, not clipped, numpy seed 0 each picture"
+    return Trial(name=name, spoil=spoil, how=how, kernels=lambda i: kernels[i % len(kernels)])
+
+
+def _jpeg(name: str, amount: float) -> Trial:
+    compress = jpeg.Config(quality=(amount, amount))
+
+    def spoil(clean: Images, i: int) -> Degraded:
+        return degrade(compress, clean, rng=seeded_generator(0))
+
+    return Trial(name=name, spoil=spoil, how=f"libjpeg quality {amount:g}, 4:2:0", luma=True, stored=True)
+
+
+def _enlarged(scale: int) -> Trial:
+    def spoil(clean: Images, i: int) -> Degraded:
+        return intact(to_images(to_bytes(shrink(clean, scale))))
+
+    return Trial(name=f"x{scale}", spoil=spoil, how=f"shrunk {scale} times, MATLAB's bicubic, 8 bits", scale=scale, luma=True, stored=True)
+
+
+_KINDS: dict[str, Callable[[str, float], Trial]] = {
+    "noise": _noise,
+    "poisson": _photons,
+    "salt-and-pepper": _salt,
+    "missing": _missing,
+    "text": _text,
+    "blur": _blur,
+    "motion": _motion,
+    "jpeg": _jpeg,
+}

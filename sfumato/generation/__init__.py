@@ -1,0 +1,1 @@
+"""Latents to images: from seeds, and along paths between them."""

@@ -1,0 +1,99 @@
+"""Generated images in a folder: each in a PNG that tells how it was made, written as soon as it is made, and one sheet of all.
+
+A run that was stopped goes on with the same command: a file that it wrote, that nobody has changed since and that tells of the same
+weights, seed, class and truncation, is not made again.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sfumato import __version__
+from sfumato.core import outputs, schema
+from sfumato.core.errors import ImageError, SettingError, SfumatoError
+from sfumato.core.tensors import Pixels, to_bytes, to_images, to_pixels
+from sfumato.generation.generate import CHUNK, class_names, file_names, generate, labels_of, output_files
+from sfumato.io import files
+from sfumato.io.embedded import KEY, recipe_text
+from sfumato.metrics.features import weights_hash
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generated:
+    """The files in a folder."""
+
+    paths: list[Path]
+    """The sheet, then a file for each seed."""
+    done_before: int
+    """Files that an earlier run of the same command wrote."""
+
+
+def generate_files(
+    network: Any,
+    seeds: Sequence[int],
+    out: Path,
+    *,
+    label: str | int | None = None,
+    truncation: float = 1.0,
+    columns: int | None = None,
+    overwrite: bool = False,
+    reads: Sequence[str | Path | None] = (),
+    device: str = "auto",
+) -> Generated:
+    """Writes the image of each seed and a sheet of all into the folder `out`.
+
+    `overwrite` and `reads` are as in `outputs.reserved`. Raises SettingError for no seeds, and like `generate` and `outputs.reserved`.
+    """
+    if not seeds:
+        raise SettingError("no seeds; ask for at least one image")
+    if network.channels > 4:
+        raise ImageError(f"no picture file has the {network.channels} channels of this model's images; use sf.generate for tensors")
+    sheet, *targets = output_files(out, file_names(network, seeds, label))
+    recipes = dict(zip(targets, _recipes(network, seeds, label, truncation), strict=True))
+    with outputs.reserved([sheet, *recipes], by="generate", overwrite=overwrite, reads=reads) as held:
+        left = [path for path in recipes if not (held.own(path) and _told(path) == recipes[path])]
+        for start in range(0, len(left), CHUNK):
+            part = left[start : start + CHUNK]
+            own = [int(recipes[path]["seed"]) for path in part]
+            images = generate(network, seeds=own, label=label, truncation=truncation, device=device)
+            for path, pixels in zip(part, to_bytes(images), strict=True):
+                _save(path, pixels.permute(1, 2, 0).contiguous(), recipes[path])
+        every = torch.stack([_pixels(path).permute(2, 0, 1) for path in targets])
+        files.save_image(sheet, to_pixels(to_images(every), columns=columns))
+    return Generated(paths=[sheet, *targets], done_before=len(recipes) - len(left))
+
+
+def _recipes(network: Any, seeds: Sequence[int], label: str | int | None, truncation: float) -> list[dict[str, Any]]:
+    """How the image of each seed is made, for JSON."""
+    names, labels, weights = class_names(network), labels_of(network, seeds, label), weights_hash(network)
+    shown = [None] * len(seeds) if labels is None else [names[i] for i in labels.tolist()]
+    made_with = f"sfumato {__version__}, torch {torch.__version__}"
+    return [
+        {"made_with": made_with, "weights": weights, "seed": seed, "label": each, "truncation": truncation}
+        for seed, each in zip(seeds, shown, strict=True)
+    ]
+
+
+def _save(path: Path, pixels: Pixels, recipe: dict[str, Any]) -> None:
+    """Writes a PNG with its recipe; two or four channels are grey or colour with opacity."""
+    c = pixels.shape[-1]
+    shown, alpha = (pixels[..., : c - 1], pixels[..., c - 1 :]) if c in (2, 4) else (pixels, None)
+    files.write(path, files.Picture(pixels=shown, alpha=alpha, text={KEY: json.dumps(recipe)}))
+
+
+def _told(path: Path) -> Any:
+    """The recipe inside a PNG; None if there is none."""
+    try:
+        return schema.parsed(recipe_text(path), dict[str, Any], str(path))
+    except SfumatoError:
+        return None
+
+
+def _pixels(path: Path) -> Pixels:
+    """What `_save` wrote."""
+    picture = files.read(path)
+    return picture.pixels if picture.alpha is None else torch.cat([picture.pixels, picture.alpha], dim=-1)

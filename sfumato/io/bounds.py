@@ -1,0 +1,181 @@
+"""Limits on the memory that the header of a picture file may take, checked before any library reads it: a small file can unpack to much.
+
+    file ─ check(file, format) ─> nothing, or ImageError in one line
+
+Pillow unpacks texts and profiles with a limit of its own; what it takes on trust are the tags of EXIF and the lengths of chunks.
+"""
+
+import io
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+
+from sfumato.core.errors import ImageError
+from sfumato.io import tiff
+from sfumato.io.png import PNG, File
+
+LARGEST_FILE = 1 << 29
+"""Bytes of a file of those formats that have to be in memory as a whole before the first pixel can be read."""
+_TEXT = 1 << 20
+"""Bytes that a compressed text or a colour profile of a PNG may unpack to: Pillow's own limit."""
+_DEFLATED = 1032
+"""How many times as large as its compressed form something can be, at most."""
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Samples of a pixel, by the type of colour in the header of a PNG."""
+_BLOCKS = 32
+"""Blocks of EXIF that one file may have."""
+_EXIF = b"Exif\0\0"
+_OLD_EXIF = b"Raw profile type exif\0"
+_OTHERS = b"MPF\0"
+"""Before the list of the other pictures in a JPEG, which is laid out as EXIF is."""
+_NO_LENGTH = (0x01, *range(0xD0, 0xD9))
+"""Markers of a JPEG that stand alone."""
+
+
+def check(file: File, form: str) -> None:
+    """Raises ImageError for a file of Pillow's format `form` whose header would take more memory than a header may.
+
+    It is read from its beginning, and left there.
+    """
+    judge = _JUDGES.get(form)
+    if judge is not None:
+        judge(file)
+    file.seek(0)
+
+
+def _png(file: File) -> None:
+    total, pixels, promised = 0, 0, 0
+    for kind, claimed, left in _chunks(file):
+        if claimed > left + _TEXT:  # Pillow asks for a buffer of that length before it reads; what is cut off by less, it may still read
+            raise ImageError(f"is cut off or damaged (a part of it claims {claimed} bytes, and the file has {left} left)")
+        length = min(claimed, left)
+        if kind == b"IDAT":
+            pixels += length
+            continue
+        total += length
+        if total > tiff.LARGEST:
+            raise ImageError(f"holds more than {tiff.LARGEST >> 20} MiB beside its pixels; save it without them")
+        content = file.read(length)
+        if kind in (b"zTXt", b"iTXt", b"iCCP"):
+            content = _unpacked(kind, content)
+        if kind == b"eXIf":
+            _exif(content)
+        elif kind in (b"tEXt", b"zTXt", b"iTXt") and content.startswith(_OLD_EXIF):
+            _exif(_from_hex(content))
+        elif kind == b"IHDR" and len(content) > 9:
+            width, height, bits, colour = struct.unpack_from(">IIBB", content)
+            promised = width * height * bits * _PNG_SAMPLES.get(colour, 1) // 8
+    if pixels * _DEFLATED + 64 < promised:
+        raise ImageError(f"is damaged (its header promises {promised} bytes of pixels, for which {pixels} compressed ones are too few)")
+
+
+def _chunks(file: File) -> Iterator[tuple[bytes, int, int]]:
+    """Kind and length of each chunk of a PNG, and the bytes that the file has left for it; frames after the first are left out.
+
+    The file stands at the content of the chunk.
+    """
+    end, place = file.seek(0, io.SEEK_END), len(PNG)
+    while place + 8 <= end:
+        file.seek(place)
+        length, kind = struct.unpack(">I4s", file.read(8))
+        if kind != b"fdAT":
+            yield kind, length, end - place - 8
+        place += length + 12
+
+
+def _unpacked(kind: bytes, content: bytes) -> bytes:
+    """The keyword and the text, unpacked. Raises ImageError if that is longer than `_TEXT`."""
+    keyword, _, rest = content.partition(b"\0")
+    if kind == b"iTXt":
+        if rest[:1] != b"\1":
+            return content
+        rest = rest[2:].partition(b"\0")[2].partition(b"\0")[2]
+    else:
+        rest = rest[1:]
+    unpacking = zlib.decompressobj()
+    try:
+        text = unpacking.decompress(rest, _TEXT)
+    except zlib.error:
+        return content  # whoever reads it will see that it is damaged
+    if unpacking.unconsumed_tail:
+        raise ImageError(f"has a text or profile ({kind.decode()}) that unpacks to more than {_TEXT >> 20} MiB; save it without")
+    return keyword + b"\0" + text
+
+
+def _from_hex(text: bytes) -> bytes:
+    """The EXIF that old programs wrote as lines of hexadecimal numbers; nothing if it is none."""
+    try:
+        return bytes.fromhex("".join(text.split(b"\0", 1)[1].decode("latin-1").split("\n")[3:]))
+    except ValueError:
+        return b""
+
+
+def _jpeg(file: File) -> None:
+    """The segments before the pixels: together they are one block of EXIF."""
+    end, place, total, blocks = file.seek(0, io.SEEK_END), 2, 0, []
+    while place + 4 <= end:
+        file.seek(place)
+        head = file.read(4)
+        if head[0] != 0xFF or head[1] == 0xFF or head[1] in _NO_LENGTH:
+            place += 1 if head[0] != 0xFF or head[1] == 0xFF else 2
+            continue
+        if head[1] == 0xDA:
+            break
+        length = int.from_bytes(head[2:])
+        total += length
+        if total > tiff.LARGEST:
+            raise ImageError(f"holds more than {tiff.LARGEST >> 20} MiB before its pixels; save it without them")
+        content = file.read(max(0, length - 2)) if head[1] in (0xE1, 0xE2) else b""
+        if content.startswith(_EXIF):
+            blocks.append(content[len(_EXIF) :])
+        elif content.startswith(_OTHERS):
+            _exif(content[len(_OTHERS) :])
+        place += 2 + max(2, length)
+    _exif(b"".join(blocks))
+
+
+def _webp(file: File) -> None:
+    end, place = _whole(file), 12
+    while place + 8 <= end:
+        file.seek(place)
+        kind, length = struct.unpack("<4sI", file.read(8))
+        if kind == b"EXIF":
+            _exif(file.read(min(length, end)))
+        place += 8 + length + length % 2
+
+
+def _boxes(file: File) -> None:
+    """AVIF and HEIC: EXIF lies in some item of theirs, so that every place which looks like one is judged."""
+    _whole(file)
+    file.seek(0)
+    content, found = file.read(), 0
+    for beginning in (b"II*\0", b"MM\0*"):
+        place = content.find(beginning)
+        while place >= 0:
+            found += 1
+            if found > _BLOCKS:  # chance makes less than one in a file of this length
+                raise ImageError(f"is damaged (more than {_BLOCKS} blocks of EXIF)")
+            _exif(content[place : place + tiff.LARGEST])
+            place = content.find(beginning, place + len(beginning))
+
+
+def _exif(block: bytes) -> None:
+    block = block.removeprefix(_EXIF)
+    if block:
+        tiff.guard(io.BytesIO(block))
+
+
+def _whole(file: File) -> int:
+    """The length of a file. Raises ImageError if that is too large to be read as a whole."""
+    if (length := file.seek(0, io.SEEK_END)) > LARGEST_FILE:
+        raise ImageError(f"is a file of {length / 1e6:.0f} MB, and this format is read as a whole; save it as PNG or TIFF")
+    return length
+
+
+def _tiff(file: File) -> None:
+    tiff.checked(file)
+
+
+_JUDGES: dict[str, Callable[[File], object]] = {
+    "PNG": _png, "JPEG": _jpeg, "WEBP": _webp, "TIFF": _tiff, "AVIF": _boxes, "HEIF": _boxes, "JPEG2000": _whole, "RAW": _whole,
+}  # fmt: skip

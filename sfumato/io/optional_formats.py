@@ -1,0 +1,58 @@
+"""Pictures that need a package of their own: HEIC through pillow-heif (extra `heif`), camera raw through LibRaw (extra `raw`).
+
+Both come as images of Pillow whose pixels are decoded when they are asked for, and the package is imported when there is such a file.
+"""
+
+from typing import Any
+
+from PIL import Image
+
+from sfumato.core.errors import MissingExtraError
+from sfumato.io import bounds
+from sfumato.io.formats import Kind
+from sfumato.io.png import File
+
+
+def image_of(kind: Kind, file: File, name: str) -> Image.Image:
+    """The image in `file`, of which only the header is read: upright, 8-bit grey or colour, and of a HEIC with its opacity.
+
+    Raises MissingExtraError without the package, ImageError for a file that is too large to be read as a whole.
+    """
+    try:
+        if kind.reader == "heif":
+            from pillow_heif import HeifImageFile
+
+            bounds.check(file, "HEIF")
+            return HeifImageFile(file)
+        import rawpy
+    except ImportError as error:
+        raise MissingExtraError(f"{name}: {kind.name} {kind.advice or f'cannot be read ({error})'}") from error
+    bounds.check(file, "RAW")
+    return _Developed(rawpy.imread(file))
+
+
+class _Developed(Image.Image):
+    """A raw picture, developed as the camera would: its white balance, sRGB, 8 bits, upright."""
+
+    format = "RAW"
+    format_description = "camera raw"
+
+    def __init__(self, raw: Any) -> None:
+        super().__init__()
+        self._raw = raw
+        sizes = raw.sizes
+        high, wide = (sizes.iwidth, sizes.iheight) if sizes.flip in (5, 6) else (sizes.iheight, sizes.iwidth)
+        self._mode, self._size = "RGB", (wide, high)
+
+    def load(self) -> Any:
+        if self._raw is not None:
+            raw, self._raw = self._raw, None
+            with raw:
+                made = Image.fromarray(raw.postprocess(use_camera_wb=True, output_bps=8))
+            self._size, self.im = made.size, made.im
+        return super().load()
+
+    def close(self) -> None:
+        if self._raw is not None:
+            self._raw.close()
+        super().close()

@@ -1,1 +1,0 @@
-"""A verb per file: images in, images out."""

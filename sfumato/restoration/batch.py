@@ -1,0 +1,140 @@
+"""Plans carried out on pictures that are held whole: one, or several of one size at once.
+
+Work (images, plan) ─ groups ─ a network, together ─> images, each as if it had been alone
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sfumato.classical import methods as classical
+from sfumato.core.device import select_device
+from sfumato.core.errors import ImageError
+from sfumato.core.finite_output import finite
+from sfumato.core.tensors import Images, Maps
+from sfumato.io.channels import blended
+from sfumato.models.base import Restores, Told
+from sfumato.restoration.deep_prior import MEMORY, deep_prior
+from sfumato.restoration.memory import BASE
+from sfumato.restoration.networks import Networks
+from sfumato.restoration.plan import PRIOR, Remedy, Request
+from sfumato.restoration.tiles import applied, colourless
+
+TOGETHER = 1 << 18
+"""Pixels that a network is shown at once of several pictures: more of them are no quicker."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What is to be made of one picture that is held whole."""
+
+    images: Images
+    plan: Remedy
+    request: Request
+
+
+class _Shown(NamedTuple):
+    """A picture as the network of its plan is shown it."""
+
+    network: Restores
+    images: Images
+    told: dict[str, Any]
+    """What the network wants to know beside it."""
+    key: tuple[Any, ...]
+    """The same for those that can be shown together."""
+
+
+def repaired(images: Images, plan: Remedy, request: Request, networks: Networks | None = None) -> Maps:
+    """What the remedy makes of one picture held whole, as strong as asked for and only where there is something to fill in.
+
+    `networks` are those of a run of many pictures. Raises ImageError if it takes more than the memory of the request.
+    """
+    return together([Work(images=images, plan=plan, request=request)], networks or Networks())[0]
+
+
+def together(works: Sequence[Work], networks: Networks) -> list[Maps]:
+    """`repaired` of each of one of the `groups`."""
+    first = works[0]
+    made = _by_method(first).split(1) if first.plan.network is None else _by_network(works, networks)
+    return [blended(w.images, m, strength=w.request.strength, known=w.plan.known) for w, m in zip(works, made, strict=True)]
+
+
+def groups(works: Sequence[Work], networks: Networks) -> list[list[int]]:
+    """The numbers of `works`, those together that a network can be shown at once within the memory of the request; the rest alone."""
+    found: dict[tuple[Any, ...], list[list[int]]] = {}
+    for i, work in enumerate(works):
+        if work.plan.network is None or work.plan.network.context is None or work.request.tile is not None:
+            found[i,] = [[i]]
+            continue
+        shown, pixels = _shown(work), math.prod(work.images.shape[2:])
+        left = work.request.memory - BASE - sum(each.images.numel() * 12 for each in works)
+        most = min(TOGETHER, left / networks.footprint(shown.network)) // pixels
+        rows = found.setdefault(shown.key, [[]])
+        if len(rows[-1]) >= max(1, most):
+            rows.append([])
+        rows[-1].append(i)
+    return [group for rows in found.values() for group in rows]
+
+
+def _shown(work: Work) -> _Shown:
+    plan, images = work.plan, work.images
+    assert plan.network is not None
+    network, told = plan.network, {"noise": plan.noise or 0.0, "quality": plan.quality, "known": plan.known}
+    if "known" in network.takes:
+        told["known"] = torch.ones_like(images[:, :1]) if plan.known is None else plan.known
+        images = images if plan.known is None else images * plan.known
+    if network.both and images.shape[1] > 1 and bool(colourless(images).all()):
+        images = images[:, :1]
+    mine = {name: told[name] for name in network.takes}
+    who = (network.network, network.kernels.numpy().tobytes()) if isinstance(network, Told) else (network,)
+    return _Shown(network, images, mine, (*who, images.shape, work.images.shape))
+
+
+def _by_network(works: Sequence[Work], networks: Networks) -> list[Maps]:
+    """What the network of the first, which is that of all, makes of each. Raises ImageError if it does not fit."""
+    shown, request = [_shown(work) for work in works], works[0].request
+    network, where = shown[0].network, select_device(request.device)
+    h, w = works[0].images.shape[2:]
+    taken = BASE + sum(work.images.numel() for work in works) * 12
+    if network.context is None and (need := networks.footprint(network) * h * w + taken) > request.memory:
+        raise ImageError(f"the network looks at the whole picture at once, which takes {need / 1e9:.1f} GB: give more --memory")
+    tile = None
+    if network.context is not None and len(works) == 1:
+        tile = request.tile or networks.tile(network, (h, w), request.memory, lambda allowed: allowed - taken)
+    told = {name: _joined([each.told[name] for each in shown], h, w) for name in shown[0].told}
+    images = torch.cat([each.images for each in shown]) if len(works) > 1 else shown[0].images
+    made = applied(networks.ready(network, where), images, where, tile=tile, precision=request.precision, **told)
+    return [each.expand(-1, works[0].images.shape[1], -1, -1) for each in made.split(1)]
+
+
+def _joined(values: Sequence[Any], h: int, w: int) -> Any:
+    """One number for all, or a plane for each."""
+    if all(value is values[0] or (not isinstance(value, Tensor) and value == values[0]) for value in values):
+        return values[0]
+    return torch.cat([value if isinstance(value, Tensor) else torch.full((1, 1, h, w), value) for value in values])
+
+
+def _by_method(work: Work) -> Maps:
+    plan, request = work.plan, work.request
+    assert plan.method is not None
+    if (need := _method_memory(plan, plan.method, work.images)) > request.memory:
+        raise ImageError(f"{plan.method} would take {need / 1e9:.1f}GB for it; give more --memory")
+    if plan.method == PRIOR:
+        return finite(deep_prior(work.images, known=plan.known, device=request.device), PRIOR)
+    needs = classical.METHODS[plan.method].needs
+    options = {"noise": plan.noise, "kernels": plan.kernels, "known": plan.known, "scale": plan.times}
+    told = {name: value for name, value in options.items() if name in needs and value is not None}
+    return finite(classical.apply(plan.method, work.images, **told), plan.method)
+
+
+def _method_memory(plan: Remedy, name: str, images: Images) -> float:
+    """Bytes that a method without weights takes for one picture."""
+    pixels = images.shape[2] * images.shape[3]
+    if name == PRIOR:
+        return BASE + MEMORY * pixels
+    method, missing = classical.METHODS[name], 0 if plan.known is None else int((plan.known == 0).sum())
+    return BASE + method.memory * pixels * plan.scale**2 * images.shape[1] / 3 + method.memory_missing * missing

@@ -1,0 +1,97 @@
+"""The deep image prior: a network fitted to the one picture, with no other picture ever seen (Ulyanov et al. 2018, arXiv:1711.10925).
+
+A convolutional network that has to make the picture out of fixed noise makes what is natural in it first and its damage last. So the fit
+is stopped in between: some known pixels are held back, and what counts is the mean of the results around the step at which those were
+met best (stopping by held-out pixels: self-validation, Yeh et al. 2021, arXiv:2112.04693).
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from sfumato.core.device import select_device
+from sfumato.core.errors import SettingError
+from sfumato.core.rng import derive_seed, seeded_generator
+from sfumato.core.tensors import Images, Planes
+from sfumato.models import MODELS
+from sfumato.models.base import Restores
+from sfumato.nn.resample import mirror
+
+HELD = 0.03
+"""Share of the known pixels that is held back to tell when to stop."""
+_WIDTH, _LEVELS, _MEMORY = 24, 4, 0.98
+_PATIENCE = 0.35
+"""Share of the steps without improvement after which the fit ends."""
+
+
+MEMORY = 12e3
+"""Bytes for each pixel, measured."""
+
+
+def deep_prior(
+    images: Images,
+    *,
+    known: Planes | None = None,
+    steps: int = 1200,
+    seed: int = 0,
+    device: str = "auto",
+    tell: Callable[[int, float], None] = lambda *_: None,
+) -> Images:
+    """The images in [0, 1] as a network makes them that was fitted to the `known` pixels (1) of each alone; one after another.
+
+    Needs no weights and minutes a megapixel. `tell` is called with the step and its error on pixels held back. Raises SettingError
+    for steps below 1, or if no pixel is known.
+    """
+    if steps < 1:
+        raise SettingError(f"steps = {steps} must be at least 1")
+    known = torch.ones_like(images[:, :1]) if known is None else known
+    if bool((known.flatten(1).amax(dim=1) == 0).any()):
+        raise SettingError("no pixel of the picture is known; there is nothing to go by")
+    where = select_device(device)
+    pairs = zip(images.split(1), known.expand(len(images), -1, -1, -1).split(1), strict=True)
+    return torch.cat([_fitted(x, seen, steps, seed, where, tell) for x, seen in pairs])
+
+
+def _fitted(image: Images, known: Planes, steps: int, seed: int, where: torch.device, tell: Callable[[int, float], None]) -> Images:
+    h, w = image.shape[2:]
+    network, reach = _network(image.shape[1], seed).to(where), 2 ** (_LEVELS + 1)
+    rng = seeded_generator(seed, "deep prior")
+    padded = mirror(image, reach)
+    size = [side // reach * reach for side in padded.shape[2:]]
+    target, seen = (mirror(x, reach)[:, :, : size[0], : size[1]].to(where) for x in (image, known))
+    noise = torch.rand(1, image.shape[1], *size, generator=rng).to(where)
+    held = (torch.rand(1, 1, *size, generator=rng) < HELD).to(where) & (seen > 0)
+    train = (seen > 0) & ~held
+    optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
+    average, best, found, since = None, float("inf"), target.clamp(0, 1), 0
+    for step in range(steps):
+        made = network.restore(noise + 0.03 * torch.randn(noise.shape, generator=rng).to(where)).sigmoid()
+        loss = ((made - target).square() * train).sum() / train.sum().clamp_min(1)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        average = made.detach() if average is None else average.lerp(made.detach(), 1 - _MEMORY)
+        error = (((average - target).square() * held).sum() / held.sum().clamp_min(1)).item() if held.any() else loss.item()
+        tell(step, error)
+        since += 1
+        if error < best:
+            best, found, since = error, average, 0
+        elif since > _PATIENCE * steps:
+            break
+    return found[:, :, reach : reach + h, reach : reach + w].float().cpu().clamp(0, 1)
+
+
+def _network(channels: int, seed: int) -> Restores:
+    """An hourglass without a way around it for the noise that goes in."""
+    blocks = (1,) * _LEVELS
+    config = MODELS["gated"](
+        channels=channels, width=_WIDTH, encoder=blocks, middle=1, decoder=blocks, residual=False, convolution="depthwise", between="split"
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "weights"))
+        network: Restores = config.build()
+    for name, weight in network.named_parameters():
+        if name.endswith(("beta", "gamma")):  # as the identity, every level would wait for the one outside
+            nn.init.constant_(weight, 0.5)
+    return network.to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]

@@ -1,0 +1,198 @@
+"""Films, repaired frame by frame: pictures out of the file, through the network, back into a file with the same rate and sound (PyAV)."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from sfumato.core import atomic_io, outputs
+from sfumato.core.errors import ImageError, MissingExtraError, SettingError
+from sfumato.core.tensors import Images, to_bytes, to_images
+from sfumato.io import decode
+from sfumato.restoration.batch import repaired
+from sfumato.restoration.networks import Networks
+from sfumato.restoration.plan import Request, remedy
+
+SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
+"""What the names of films end in."""
+
+_COLOURS = ("colorspace", "color_range", "color_primaries", "color_trc")
+"""What a film says of its colours."""
+_STANDARDS = (1, 4, 5, 6, 7, 9)
+"""BT.709, FCC, BT.470BG, SMPTE 170M and 240M, BT.2020: numbers of ITU-T H.273 for the matrices that the converter knows."""
+
+_FORMATS = ("yuv420p", "yuv420p10le")
+"""Of up to 8 bits a sample, and of more."""
+_SUBTITLES = {"mp4": ("mov_text",), "matroska": ("subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle")}
+"""Those that a file of this kind can hold."""
+_CONTAINERS = ("major_brand", "minor_version", "compatible_brands", "encoder")
+"""What a file says of itself, and not of its film."""
+
+
+class Change(NamedTuple):
+    """What is done to a film."""
+
+    words: str
+    size: tuple[int, int]
+    """Height and width of what comes out."""
+    frame: Callable[[Images], Images]
+    """From each frame, one after another, to what is written instead."""
+
+
+def is_film(sources: Sequence[str]) -> bool:
+    """Whether this is one film. Raises SettingError if it is several things of which one is."""
+    films = [source for source in sources if Path(source).suffix.lower() in SUFFIXES]
+    if films and len(sources) > 1:
+        raise SettingError(f"{films[0]} is a film: give it alone")
+    return bool(films)
+
+
+def restore_film(
+    path: Path, target: Path, request: Request, *, overwrite: bool = False, tell: Callable[[int, int], None] = lambda *_: None
+) -> str:
+    """Writes the film at `path` to `target` (.mp4 or .mkv) with every frame repaired, and says what was done.
+
+    What to do is decided on the first frame that is not of one colour, so that the film does not flicker between choices. Rate, title,
+    place and the like are kept; sound is copied, and subtitles that the file can hold. Pictures have 8 bits a sample, or 10 if there were
+    more. `tell` is called with the frames done and how many there are. Raises MissingExtraError without PyAV, ImageError for a file that
+    is no film or a target that is there already and not to be replaced, SettingError for a target that cannot be, StorageError as
+    `disk.write` does.
+    """
+    request.check()
+    networks = Networks()
+
+    def begun(first: Images) -> Change:
+        plan = remedy(request, first, networks=networks)
+
+        def change(images: Images) -> Images:
+            # What repairs is the same for all frames; where is looked for in each.
+            mine = dataclasses.replace(plan, known=plan.look(images)) if plan.look else plan
+            return images if mine.nothing else repaired(images, mine, request, networks)
+
+        h, w = (first if plan.nothing else repaired(first, plan, request, networks)).shape[2:]
+        return Change(f"at first {plan.words}" if plan.look else plan.words, (h, w), change)
+
+    words, count = rewritten(path, target, begun, overwrite=overwrite, tell=tell)
+    return f"{words}, {count} frames"
+
+
+def rewritten(
+    path: Path,
+    target: Path,
+    begin: Callable[[Images], Change],
+    *,
+    overwrite: bool = False,
+    tell: Callable[[int, int], None] = lambda *_: None,
+) -> tuple[str, int]:
+    """Writes the film at `path` to `target`, changed as `begin` says of its first frame; returns its words and how many frames there are.
+
+    The first frame is the first on which there is something. The rest is as in `restore_film`.
+    """
+    if target.suffix.lower() not in (".mp4", ".mkv"):
+        raise SettingError(f"{target}: a film is written as .mp4 or .mkv; choose another --out")
+    if target.exists() and target.resolve() == path.resolve():
+        raise ImageError(f"{path}: would be written over itself; choose another --out")
+    if target.exists() and not overwrite:
+        raise ImageError(f"{target} is there already; choose another --out, or say --overwrite")
+    outputs.check(target)
+    try:
+        import av
+        from av.error import FFmpegError
+    except ImportError as error:
+        raise MissingExtraError('films need PyAV; install it with: pip install "sfumato[video]"') from error
+    try:
+        with av.open(str(path)) as source:
+            change = begin(_first(source, path))
+        with atomic_io.whole(target) as partial, av.open(str(path)) as source:
+            form = {".mp4": "mp4", ".mkv": "matroska"}[target.suffix.lower()]
+            with av.open(str(partial), "w", format=form) as made:
+                count = _copy(av, source, made, change, tell)
+    except FFmpegError as error:
+        if atomic_io.LEFTOVER.rpartition("*")[2] in str(error):  # the source may bear the target's name
+            raise ImageError(f"{target}: cannot be written as a film ({error})") from error
+        raise ImageError(f"{path}: cannot be read as a film ({error})") from error
+    return change.words, count
+
+
+def _first(source: Any, path: Path) -> Images:
+    """The first frame on which there is something, or the first of all."""
+    first = None
+    if source.streams.video:
+        _refuse_large(source.streams.video[0], path)
+        for frame in source.decode(video=0):
+            image = _image(frame)
+            if image.std() > 0.01:
+                return image
+            first = image if first is None else first
+    if first is not None:
+        return first
+    raise ImageError(f"{path}: there is no picture in this film")
+
+
+def _refuse_large(stream: Any, path: Path) -> None:
+    """Raises ImageError for frames of more pixels than a picture may have."""
+    if (pixels := stream.width * stream.height) > decode.MAX_PIXELS:
+        most = decode.MAX_PIXELS // 1_000_000
+        raise ImageError(f"{path}: has frames of {pixels / 1e6:.0f} megapixels, larger than the {most} megapixels allowed")
+
+
+def _wide(form: Any) -> bool:
+    """Whether pictures of this format have more than 8 bits a sample."""
+    return any(part.bits > 8 for part in form.components)
+
+
+def _image(frame: Any) -> Images:
+    """Upright, as a player shows it: telephones store films on their side, and say by how much."""
+    wide = _wide(frame.format)
+    turned = np.rot90(frame.to_ndarray(format="rgb48le" if wide else "rgb24"), round(frame.rotation / 90))
+    if wide:
+        return torch.from_numpy(turned.astype(np.float32) / 65535).permute(2, 0, 1)[None]
+    return to_images(torch.from_numpy(turned.copy()).permute(2, 0, 1)[None])
+
+
+def _as_stored(av: Any, images: Images, odd: list[tuple[int, int]], frame: Any) -> Any:
+    """The picture in the luma and colour differences of the film's own standard and range, which it goes on naming, in 8 or 10 bits."""
+    wide = _wide(frame.format)
+    stored = (images.clamp(0, 1) * 65535).round().numpy().astype(np.uint16) if wide else to_bytes(images).numpy()
+    pixels = stored[0].transpose(1, 2, 0)
+    shown = av.VideoFrame.from_ndarray(np.pad(pixels, odd, mode="edge"), format="rgb48le" if wide else "rgb24")
+    standard = frame.colorspace if frame.colorspace in _STANDARDS else None
+    return shown.reformat(format=_FORMATS[wide], dst_colorspace=standard, dst_color_range=frame.color_range or None)
+
+
+def _copy(av: Any, source: Any, made: Any, change: Change, tell: Callable[[int, int], None]) -> int:
+    """Every packet of the source in its order, sound and subtitles as they are and pictures changed; says how many frames there were."""
+    pictures, count, size = source.streams.video[0], 0, change.size
+    kept = [*source.streams.audio, *(s for s in source.streams.subtitles if s.codec_context.name in _SUBTITLES[made.format.name])]
+    made.metadata.update({name: value for name, value in source.metadata.items() if name not in _CONTAINERS})
+    out = made.add_stream("libx264", rate=pictures.average_rate or Fraction(25), options={"crf": "16"})
+    odd = [(0, size[0] % 2), (0, size[1] % 2), (0, 0)]  # H.264 has even sides only: the last row or column is repeated
+    out.width, out.height, out.pix_fmt = size[1] + size[1] % 2, size[0] + size[0] % 2, _FORMATS[_wide(pictures.codec_context.format)]
+    # Not one frame each 1 / rate: frames keep their own times, however uneven.
+    out.codec_context.time_base = pictures.time_base
+    for name in _COLOURS if pictures.codec_context.colorspace in _STANDARDS else _COLOURS[1:]:
+        setattr(out.codec_context, name, getattr(pictures.codec_context, name))
+    try:
+        copies = {stream.index: made.add_stream_from_template(stream) for stream in kept}
+    except ValueError as error:
+        raise SettingError(f"its sound cannot be copied into such a file ({error}); choose an --out that ends in .mkv") from error
+    for stream in kept:
+        copies[stream.index].metadata.update(stream.metadata)
+    for packet in source.demux([pictures, *kept]):
+        if packet.stream.index in copies:
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream.index]
+                made.mux(packet)
+            continue
+        for frame in packet.decode():
+            again = _as_stored(av, change.frame(_image(frame)), odd, frame)
+            again.pts, again.time_base = frame.pts, frame.time_base
+            made.mux(out.encode(again))
+            count += 1
+            tell(count, pictures.frames or 0)
+    made.mux(out.encode())
+    return count

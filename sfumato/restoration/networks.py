@@ -1,0 +1,81 @@
+"""The networks of one run: each is loaded once, and what depends on it alone is worked out once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from sfumato.core.progress import once, remark
+from sfumato.models.base import Restores, Told
+from sfumato.restoration import memory
+from sfumato.restoration.memory import Tiling
+from sfumato.restoration.tiles import ready
+from sfumato.store import weights
+
+
+class Networks:
+    """Networks that repair, kept for as long as this object is: make one for a run, and hand it down.
+
+    A model file that is changed meanwhile is not read again.
+    """
+
+    def __init__(self) -> None:
+        self._opened: dict[tuple[str | Path | nn.Module, int], Restores] = {}
+        self._ready: dict[tuple[Restores, torch.device], Restores] = {}
+        self._footprints: dict[Restores, float] = {}
+        self._tilings: dict[tuple[Restores, tuple[int, int], float, float], Tiling] = {}
+        self._remarks = set[Restores]()
+
+    def opened(self, which: str | Path | nn.Module, ways: int = 1) -> Restores:
+        """The network called `which`, or `which` itself, that sees a picture in so many `ways`; each time the same one.
+
+        Raises SettingError if it repairs nothing, and whatever `weights.load` raises.
+        """
+        if (which, ways) not in self._opened:
+            with once():
+                network: Restores = weights.opened(which, Restores, otherwise="repairs nothing")
+                self._opened[which, ways] = network if ways == 1 else network.turned(ways)
+        return self._opened[which, ways]
+
+    def ready(self, network: Restores, where: torch.device) -> Restores:
+        """`network` as `tiles.ready` makes it: on the device `where`, and at its fastest."""
+        if isinstance(network, Told):  # made for one picture, of a network that is there for all
+            return Told(self.ready(network.network, where), network.kernels)  # type: ignore[arg-type]
+        if (network, where) not in self._ready:
+            with once():
+                self._ready[network, where] = ready(network, where)
+        return self._ready[network, where]
+
+    def footprint(self, network: Restores) -> float:
+        """Bytes that repairing one pixel takes, as `memory.footprint` measures it."""
+        kept = _kept(network)
+        if kept not in self._footprints:
+            with once():
+                self._footprints[kept] = memory.footprint(network)
+        return self._footprints[kept]
+
+    def tile(
+        self, network: Restores, size: tuple[int, int], allowed: float, left: Callable[[float], float], *, row: float = 0.0
+    ) -> tuple[int, int]:
+        """Rows and columns of the tiles in which `network` repairs a picture of this `size`; its context must be known.
+
+        `left` says how many of the bytes that are `allowed` in all are left for it, of which each row of a tile takes `row` beside its
+        pixels. Whoever listens is told once if there is so little memory that most of the work is done for nothing.
+        """
+
+        def within(allowed: float) -> Tiling:
+            return memory.tiling(network, size, left(allowed), pixel=self.footprint(network), row=row)
+
+        key = (kept := _kept(network), size, left(allowed), row)
+        if key not in self._tilings:
+            self._tilings[key] = within(allowed)
+            if kept not in self._remarks and (words := memory.cost(self._tilings[key], network, allowed, within)):
+                self._remarks.add(kept)
+                remark(words)
+        return self._tilings[key].tile
+
+
+def _kept(network: Restores) -> Restores:
+    """What stays from picture to picture of a network that is told a blur."""
+    return network.network if isinstance(network, Told) else network

@@ -1,0 +1,178 @@
+"""Pictures in files, repaired: one, many, a folder or a glob, each written beside nothing and over nothing, with a manifest.
+
+    sources ─ gather ─> [file, name] ─ attempt ─> out/name, and a line in out/manifest.jsonl
+                                       └ Work of some, together
+
+A run that was stopped goes on with the same command: what the manifest says is done, from the same bytes and with the same request,
+is left alone. A picture that fails is named with the reason, and the rest goes on.
+"""
+
+import contextlib
+import functools
+import glob
+import itertools
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+
+from sfumato.batch.manifest import NAME, Entry, Manifest
+from sfumato.core import atomic_io, outputs
+from sfumato.core.errors import DataError, ImageError, SettingError
+from sfumato.io import files, formats
+from sfumato.io.formats import Kind
+from sfumato.io.headers import Headers
+from sfumato.restoration.attempt import Run, attempt
+from sfumato.restoration.networks import Networks
+from sfumato.restoration.plan import Request
+from sfumato.restoration.queue import Queue, Waiting
+
+
+def restore_pictures(
+    sources: Sequence[str | Path],
+    out: Path,
+    request: Request,
+    *,
+    mask: Path | None = None,
+    overwrite: bool = False,
+    tell: Callable[[Entry, int, int], None] = lambda *_: None,
+) -> list[Entry]:
+    """Repairs every picture of `sources` into the folder `out`, or into the file `out` if it is one picture and `out` is a picture's name.
+
+    `mask` is a picture of the same size, white where to fill in, or a folder of such under the pictures' names and folders. `tell` is
+    called after each with its entry, its number and how many there are. A file that is there already and was not made by an earlier run
+    into the same folder, or was changed since, stays, unless `overwrite`; an original, and a mask, stays in any case. Raises SettingError
+    for a request that cannot be, DataError if there is no picture, StorageError if `out` cannot be written or another run is at work
+    there; whatever else is wrong with a picture is in its entry.
+    """
+    request.check()
+    if not sources:
+        raise SettingError("no picture was named; give files, folders or globs")
+    alone = outputs.is_file_name(out, files.FORMATS)
+    headers = Headers()
+    found = told_apart(gather(sources, leaving_out=None if alone else out, headers=headers), headers=headers)
+    if not found:
+        others = formats.summary(passed_over(sources).values())
+        raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
+    if alone and len(found) > 1:
+        raise SettingError(f"{out} is one picture and there are {len(found)} to repair; give a folder with --out")
+    if alone:
+        outputs.check(out)
+    folder = out.parent if alone else out
+    masks = [] if mask is None else [mask] if mask.is_file() else mask.rglob("*")
+    originals = frozenset({path.resolve() for path, _ in found} | {path.resolve() for path in masks})
+    # Where only originals lie nothing will be written, no manifest either.
+    writes = not alone and any((folder / name).resolve() not in originals for _, name in found)
+    # Two runs would take each other's names, and each go by a manifest that does not know of the other.
+    with atomic_io.alone(folder) if writes else contextlib.nullcontext():
+        manifest = Manifest(folder / NAME if writes else None, request)
+        run = Run(request=request, manifest=manifest, originals=originals, overwrite=overwrite, networks=Networks())
+        for place in {(folder / name).parent for _, name in found}:
+            atomic_io.sweep(place, below=False)
+        beside = [path for path, _ in found]
+        waiting = []
+        for path, name in found:
+            own = functools.partial(_mask_of, mask, path, name.parent, beside)
+            pixels, target = headers.pixels(path), out if alone else folder / name
+            waiting.append(Waiting(pixels, functools.partial(attempt, path, target, own, run, pixels)))
+        return Queue(run, tell).repaired(waiting)
+
+
+def gather(
+    sources: Sequence[str | Path], *, leaving_out: Path | None = None, headers: Headers | None = None
+) -> Iterator[tuple[Path, Path]]:
+    """Every picture file, and the name it will have below the output folder: its own, or its path below the folder that was given.
+
+    What lies below the folder `leaving_out`, beside others, was written there by us. `headers` are those of the run. Raises DataError for
+    what is neither a file nor a folder nor a glob that matches anything.
+    """
+    away, headers = leaving_out.resolve() if leaving_out else None, headers or Headers()
+    for source in sources:
+        if not str(source):
+            raise DataError("no picture was named, but nothing ('')")
+        try:
+            path = Path(source).expanduser()
+            if path.is_dir():
+                inside = (p for p in sorted(path.rglob("*")) if not _hidden(p.relative_to(path)))
+                pairs = [(p, p.relative_to(path)) for p in inside if headers.readable(p)]
+            elif path.is_file():
+                yield path, Path(path.name)  # wherever it lies: it was named by hand
+                continue
+            else:
+                matches = [Path(m) for m in sorted(glob.glob(str(path), recursive=True))]
+                if not matches:
+                    raise DataError(f"no file or folder {str(source)!r}")
+                pairs = [(p, Path(p.name)) for p in matches if headers.readable(p)]
+        except (OSError, RuntimeError) as error:
+            raise DataError(f"{str(source)[:200]!r} cannot be looked for ({error})") from error
+        # If all that was named lies there, it was meant.
+        kept = [pair for pair in pairs if away is None or not pair[0].resolve().is_relative_to(away)]
+        yield from kept or pairs
+
+
+def passed_over(sources: Sequence[str | Path], *, taken: Collection[Path] = ()) -> dict[Path, Kind]:
+    """Each picture, film and broken link in the folders and globs among `sources` that `gather` does not give, with its kind.
+
+    What `gather` gave and is `taken` is not looked at again.
+    """
+    inside: list[Path] = []
+    for source in sources:
+        if (path := Path(source).expanduser()).is_dir():
+            inside += [p for p in sorted(path.rglob("*")) if not _hidden(p.relative_to(path))]
+        elif not path.is_file():
+            inside += [p for match in sorted(glob.glob(str(path), recursive=True)) if not (p := Path(match)).is_dir()]
+    return {path: kind for path in inside if path not in taken and (kind := formats.passed_over(path)) is not None}
+
+
+def told_apart(found: Iterator[tuple[Path, Path]], *, ending: str | None = None, headers: Headers | None = None) -> list[tuple[Path, Path]]:
+    """Each picture once, with a name to be written under that no other has: if need be with its ending, its folder's name, or a number.
+
+    A name that can be written keeps its ending, unless all are to have the same `ending`. `headers` are those of the run.
+    """
+    headers = headers or Headers()
+
+    def written(path: Path, name: Path) -> Path:
+        if ending:
+            return name.with_suffix(ending)
+        # The name itself if its format can be written, else with the ending that suits the file.
+        return name if name.suffix.lower() in files.FORMATS else formats.output_name(headers.kind(path), name)
+
+    pictures = list({os.path.abspath(path): (path, name) for path, name in found}.values())
+    names: dict[Path, Path] = {}
+    taken = set[Path]()
+    # Those that can keep their name choose first.
+    for path, name in sorted(pictures, key=lambda pair: pair[1] != written(*pair)):
+        simple = written(path, name)
+        choices = [simple, *([simple.with_name(f"{name.name}{simple.suffix}")] if name != simple else [])]
+        choices.append(Path(path.absolute().parent.name) / simple)
+        numbered = (simple.with_stem(f"{simple.stem}-{i}") for i in range(2, len(pictures) + 2))
+        names[path] = next(choice for choice in itertools.chain(choices, numbered) if choice not in taken)
+        taken.add(names[path])
+    return [(path, names[path]) for path, _ in pictures]
+
+
+def _mask_of(mask: Path | None, path: Path, below: Path, pictures: Sequence[Path]) -> Path | None:
+    """The mask of a picture: `mask` itself, or what has the picture's name in this folder.
+
+    It is looked for in its folder `below` and in one called like the picture's own; in the folder itself only if no other of the
+    `pictures`, from elsewhere, is called so. With its ending too, before or instead of the mask's own, is nearer than without. Raises
+    ImageError for none, or several as near.
+    """
+    if mask is None or not mask.is_dir():
+        return mask
+    namesakes = [other for other in pictures if other.stem == path.stem]
+    theirs = {other.name for other in namesakes} - {path.name}
+    alone = all(other.parent == path.parent for other in namesakes)
+    places = [mask / below, mask / path.absolute().parent.name]
+    for folder in dict.fromkeys([*places, mask] if alone else places):
+        drawn = sorted(p for p in folder.iterdir() if formats.readable(p)) if folder.is_dir() else []
+        drawn = [p for p in drawn if p.name not in theirs]
+        for mine in ([p for p in drawn if path.name in (p.name, p.stem)], [p for p in drawn if p.stem == path.stem]):
+            if len(mine) > 1:
+                raise ImageError(f"{path}: {' and '.join(map(str, mine))} could both be its mask; name it like the picture, {path.name}")
+            if mine:
+                return mine[0]
+    raise ImageError(f"{path}: {mask} holds no mask called {path.stem}")
+
+
+def _hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

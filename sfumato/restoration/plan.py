@@ -1,0 +1,339 @@
+"""What is to be done about a picture: from a task, or from what is found in it, to a network or a classical method.
+
+    request, picture ─ diagnose, if it matters ─ choose ─> Remedy (words, network or method, what it is told)
+
+| task | what repairs |
+|---|---|
+| denoise, jpeg | `restore`, blind: it is told nothing |
+| deblur | `deblur`, told the blur by the person, or by what is found; `restore` where none is found |
+| inpaint | `inpaint`, told by a mask, or by scratches and dead pixels that are looked for, where to fill |
+| upscale | `upscale-x2` or `upscale-x4` |
+| auto | what dominates; salt and pepper without other noise is a matter of filling in |
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import nn
+
+from sfumato.analysis import flaws
+from sfumato.analysis.diagnose import Diagnosis, Source, diagnose, salt_and_pepper
+from sfumato.analysis.jpeg import coarseness
+from sfumato.classical import methods as classical
+from sfumato.core.catalog import suggest
+from sfumato.core.device import Precision
+from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.core.tensors import Images, Kernels, Planes
+from sfumato.models.base import Deblurs, Restores, Told
+from sfumato.nn.blurs import Blur, named
+from sfumato.restoration.networks import Networks
+
+Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
+Find = Literal["scratches", "dead-pixels"]
+Ways = Literal[1, 4, 8]
+
+_CHOICES = {"task": get_args(Task), "find": get_args(Find), "precision": get_args(Precision), "ensemble": get_args(Ways)}
+
+PRIOR = "deep-image-prior"
+"""The method that fits a network to the one picture."""
+
+METHODS = (*classical.METHODS, PRIOR)
+
+NOTHING = "nothing to repair"
+"""How the words end of a picture that is left as it is."""
+
+NOTHING_MISSING = "nothing to fill in"
+
+IMPULSES = 0.005
+"""Share of wrong black and white pixels from which on they are a matter of filling in, if there is little other noise."""
+ENOUGH = 2.2e9
+"""Bytes of memory in which each bundled network repairs 12 megapixels at a third of its speed or more."""
+_LEAST_MEMORY = 7e8
+_FLAWS: dict[Find, Callable[[Images], Planes]] = {"scratches": flaws.scratches, "dead-pixels": flaws.impulses}
+ROUNDING = 0.3 / 255
+"""Noise that 8 bits add, and so the least that methods are told where none is found."""
+_QUANTISED = 2 / 255
+"""Noise that `deblur` is told at least of a JPEG, and of a coarse one its coarseness: what an inverse filter makes of its rounding is as
+bad as that of noise (best of 2, 4, 7 and 12 for qualities of 85, 60, 40 and 25: 2, 4, 4 and 7)."""
+QUIET = 4 / 255
+"""Noise below which it is left alone by filling in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a person asks for."""
+
+    task: Task = "auto"
+    model: str | Path | nn.Module | None = None
+    """A bundled model, a run folder or a model file, instead of the bundled one for the task."""
+    method: str | None = None
+    """A classical method, or deep-image-prior, instead of a network."""
+    scale: int | None = None
+    """How many times longer the sides become when the task is to upscale: the model's own, or 2."""
+    strength: float = 1.0
+    """0 leaves the picture as it is, 1 is what the network thinks right, up to 2 goes beyond it."""
+    noise: float | None = None
+    """Standard deviation of the noise as a share of full scale, for networks and methods that want to know; else it is estimated."""
+    blur: str | None = None
+    """The blur, for networks and methods that want to know: gaussian:1.6, motion:9@30 (degrees) or defocus:3, in pixels; else that which
+    is found."""
+    find: tuple[Find, ...] = ()
+    """What is looked for and filled in."""
+    tile: int | None = None
+    """Side of what is computed at once; from the memory if not given."""
+    memory: float = 2e9
+    """Bytes that may be used."""
+    precision: Precision = "fp32"
+    """Number format of the network."""
+    ensemble: Ways = 1
+    """In how many ways, mirrored (4) and turned (8), the network sees a picture, to be averaged."""
+    device: str = "auto"
+
+    def check(self) -> None:
+        """Raises SettingError for what cannot be, or would have no effect."""
+        if isinstance(self.find, str):
+            raise SettingError(f"find = {self.find!r} is one text; give several, as in find=({self.find!r},)")
+        for name, choices in _CHOICES.items():
+            for value in self.find if name == "find" else (getattr(self, name),):
+                if value not in choices:
+                    raise SettingError(f"{name} = {value!r} is none of {', '.join(map(str, choices))}")
+        if not 0 <= self.strength <= 2:
+            raise SettingError(f"strength = {self.strength:g} is outside [0, 2]")
+        if self.strength != 1 and self.task == "upscale":
+            raise SettingError(f"strength = {self.strength:g} has no effect on upscale; leave it at 1")
+        if self.scale is not None and self.task != "upscale":
+            raise SettingError(f"scale = {self.scale} has no effect on the task {self.task}; it is for upscale")
+        if self.task == "upscale" and self.method not in (None, "bicubic"):
+            raise SettingError(f"{self.method} does not enlarge; the method for upscale is bicubic")
+        if self.task != "upscale" and self.method == "bicubic":
+            raise SettingError("bicubic enlarges; it is a method for the task upscale")
+        if self.model is not None and self.method is not None:
+            raise SettingError(f"model = {self.model} and method = {self.method}: give one of them")
+        if self.ensemble != 1 and self.method is not None:
+            raise SettingError(f"ensemble = {self.ensemble} has no effect on {self.method}; leave it out")
+        if self.memory < _LEAST_MEMORY:
+            raise SettingError(
+                f"memory = {self.memory / 1e9:.1f} GB is less than torch itself needs; give at least {_LEAST_MEMORY / 1e9:g}GB, with which "
+                f"12 megapixels can take over 100 times as long, or {ENOUGH / 1e9:g}GB, from which on it takes at most 3 times as long"
+            )
+        if self.noise is not None and not 0 <= self.noise <= 1:
+            raise SettingError(f"noise = {self.noise * 255:g} is outside [0, 255]")
+        if self.blur is not None and self.task not in ("auto", "deblur"):
+            raise SettingError(f"blur = {self.blur} has no effect on the task {self.task}; it is for deblur")
+        if self.blur is not None and self.find:
+            raise SettingError(f"blur = {self.blur} and find = {', '.join(self.find)}: one at a time; fill in first, then undo the blur")
+        if self.blur is not None:
+            named(self.blur)
+        if self.scale is not None and self.scale < 1:
+            raise SettingError(f"scale = {self.scale} is less than 1")
+        if self.method is None:
+            return
+        if self.method not in METHODS:
+            raise UnknownNameError(f"no method {self.method!r}{suggest(self.method, METHODS)}; there are {', '.join(METHODS)}")
+        if self.precision != "fp32":
+            raise SettingError(f"precision = {self.precision} has no effect on {self.method}; leave it out")
+        needs = _needs(self.method)
+        if "kernels" not in needs and self.blur is not None:
+            raise SettingError(f"blur = {self.blur} has no effect on {self.method}; leave it out")
+        if "noise" not in needs and self.noise is not None:
+            raise SettingError(f"noise = {self.noise * 255:g} has no effect on {self.method}; leave it out")
+        if "known" in needs and self.task not in ("auto", "inpaint"):
+            raise SettingError(f"{self.method} fills in; it has no use for the task {self.task}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remedy:
+    """What is done, in words and in deed."""
+
+    words: str
+    network: Restores | None = None
+    method: str | None = None
+    noise: float | None = None
+    """What a network or method is told of the noise."""
+    quality: float = 1.0
+    times: int = 1
+    """How many times longer a method is to make the sides."""
+    kernels: Kernels | None = None
+    known: Planes | None = None
+    """1 where the picture is to be believed; elsewhere alone is it changed, if there is such a mask."""
+    look: Callable[[Images], Planes] | None = None
+    """What found `known`, for the next frame of a film."""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the picture stays as it is."""
+        return (self.network is None and self.method is None) or (self.known is not None and bool((self.known == 1).all()))
+
+    @property
+    def scale(self) -> int:
+        """How many times longer the sides become."""
+        return self.network.scale if self.network else self.times
+
+
+class _Examined:
+    """One picture, which is diagnosed when its diagnosis is first asked for, and not if nobody asks: that takes longer than a network."""
+
+    def __init__(self, images: Images, quality: int | None) -> None:
+        self._images, self._source = images, None if quality is None else Source(quality=quality)
+        self.looked = False
+
+    @functools.cached_property
+    def diagnosis(self) -> Diagnosis:
+        self.looked = True
+        return diagnose(self._images, source=self._source)
+
+    def sentence(self, task: Task) -> str:
+        """What is found, or if nothing had to be looked for, the `task`."""
+        return self.diagnosis.sentence() if self.looked or task == "auto" else task
+
+
+def remedy(
+    request: Request, images: Images, *, known: Planes | None = None, quality: int | None = None, networks: Networks | None = None
+) -> Remedy:
+    """What to do about the one picture in `images`, of which `known` is the mask and `quality` that of its JPEG, if there are any.
+
+    The network is one of `networks`, which may be those of many pictures. Of a task that is named, the picture is diagnosed only if
+    something depends on it. Raises SettingError for what does not go together, such as a mask with a task that has no use for it.
+    """
+    task, networks = request.task, networks or Networks()
+    if request.strength == 0:
+        return Remedy(words="strength 0: left as it was")
+    if known is not None and task not in ("auto", "inpaint"):
+        raise SettingError(f"a mask has no use for the task {task}; it is for inpaint")
+    if request.find and task not in ("auto", "inpaint"):
+        raise SettingError(f"find = {', '.join(request.find)} has no use for the task {task}; it is for inpaint")
+    if task == "upscale":
+        return _enlarging(request, networks)
+    found = _Examined(images, quality)
+    if known is not None and request.blur is not None:
+        raise SettingError(f"blur = {request.blur} and a mask: one at a time; fill in first, then undo the blur")
+    if known is not None or request.find or task == "inpaint" or "known" in _needs(request.method):
+        return _filling(request, images, known, found, networks)
+    free = request.model is None and request.method is None and request.blur is None and request.noise is None
+    if free and task in ("auto", "denoise") and _salted(images, found, task):
+        wrong = flaws.impulses(images)
+        words = f"{found.diagnosis.sentence()}: fill in the wrong pixels"
+        return Remedy(words=words, network=networks.opened("inpaint", request.ensemble), known=wrong, look=flaws.impulses)
+    if task == "auto" and found.diagnosis.task == "none" and free:
+        return Remedy(words=f"{found.diagnosis.sentence()}: {NOTHING}")
+    blurred = request.blur is None and (task == "deblur" or (task == "auto" and found.diagnosis.task == "deblur"))
+    blur = named(request.blur) if request.blur is not None else found.diagnosis.spread if blurred else None
+    return _chosen(request, found, networks, default="restore" if blur is None else "deblur", blur=blur)
+
+
+def _salted(images: Images, found: _Examined, task: Task) -> bool:
+    """Whether salt and pepper is all that is wrong."""
+    share = found.diagnosis.salt_and_pepper if task == "auto" else salt_and_pepper(images)
+    return (share or 0) >= IMPULSES and (found.diagnosis.noise or 0) < QUIET
+
+
+def _chosen(
+    request: Request, found: _Examined, networks: Networks, *, default: str, known: Planes | None = None, blur: Blur | None = None
+) -> Remedy:
+    """The network or the method that is asked for, or the bundled network called `default`."""
+    if request.method is not None:
+        return _by_method(request.method, request, found, known, blur)
+    which = request.model if request.model is not None else default
+    network = networks.opened(which, request.ensemble)
+    if network.scale != 1:
+        raise SettingError(f"{_called(which)} enlarges {network.scale} times; it is for the task upscale")
+    if request.noise is not None and "noise" not in network.takes:
+        raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
+    noise = _noise(request, found) if "noise" in network.takes else 0.0
+    quality = found.diagnosis.quality if "quality" in network.takes else None
+    if isinstance(network, Deblurs):
+        blur = _wanted(_called(which), blur or found.diagnosis.spread)
+        noise = _heard(noise, request, found)
+        words, network = _named(found.sentence(request.task), _called(which), request, blur), Told(network, blur.kernels())
+    elif request.blur is not None:
+        raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
+    else:
+        words = f"{found.sentence(request.task)}: {_called(which)}"
+    return Remedy(words=words, network=network, noise=noise, quality=1.0 if quality is None else quality / 100, known=known)
+
+
+def _by_method(method: str, request: Request, found: _Examined, known: Planes | None, blur: Blur | None) -> Remedy:
+    """The classical method, told what it needs."""
+    needs, noise = _needs(method), None
+    if "noise" in needs:
+        noise = request.noise if request.noise is not None else max(_noise(request, found), ROUNDING)
+    if "kernels" not in needs:
+        return Remedy(words=f"{found.sentence(request.task)}: {method}", method=method, noise=noise, known=known)
+    blur, noise = _wanted(method, blur or found.diagnosis.spread), None if noise is None else _heard(noise, request, found)
+    words = _named(found.sentence(request.task), method, request, blur)
+    return Remedy(words=words, method=method, noise=noise, kernels=blur.kernels())
+
+
+def _noise(request: Request, found: _Examined) -> float:
+    """Standard deviation of the noise, as a share of full scale: that which is told, or else found."""
+    return request.noise if request.noise is not None else found.diagnosis.noise or 0.0
+
+
+def _wanted(who: str, blur: Blur | None) -> Blur:
+    """The blur. Raises SettingError if there is none."""
+    if blur is None:
+        raise SettingError(f"no blur is found, and {who} wants to know it: --blur gaussian:1.6, motion:9@30 or defocus:3")
+    return blur
+
+
+def _named(what: str, who: str, request: Request, blur: Blur) -> str:
+    """The words; they name a blur that was found, for a person to try another beside it."""
+    return f"{what}: {who}" if request.blur is not None else f"{what}: {who}, told {blur}"
+
+
+def _heard(noise: float, request: Request, found: _Examined) -> float:
+    """The noise that what undoes a blur is told."""
+    if request.noise is not None or found.diagnosis.quality is None:
+        return noise
+    return max(noise, _QUANTISED, coarseness(found.diagnosis.quality))
+
+
+def _needs(method: str | None) -> tuple[str, ...]:
+    return classical.METHODS[method].needs if method in classical.METHODS else ()
+
+
+def _filling(request: Request, images: Images, known: Planes | None, found: _Examined, networks: Networks) -> Remedy:
+    h, w = images.shape[2:]
+    mask: Planes = images.new_ones(1, 1, h, w) if known is None else known
+    told = [f"{1 - _FLAWS[name](images).mean().item():.2%} {name.replace('-', ' ')}" for name in request.find]
+
+    def look(seen: Images) -> Planes:
+        found_by = [_FLAWS[name](seen) for name in request.find]
+        return torch.stack([*found_by, seen.new_ones(1, 1, *seen.shape[2:])]).amin(dim=0)
+
+    mask = mask * look(images)
+    if not told and bool((mask == 1).all()):
+        raise SettingError("inpaint wants to know where: give --mask FILE, or --find scratches or dead-pixels")
+    # Whatever else is wrong with the picture is no matter here.
+    chosen = _chosen(dataclasses.replace(request, task="inpaint"), found, networks, default="inpaint", known=mask)
+    if chosen.nothing:  # in this frame of a film, that is; there may be something in the next
+        return dataclasses.replace(chosen, words=f"{', '.join(told)}: {NOTHING_MISSING}", look=look)
+    told.append(f"{1 - mask.mean().item():.1%} to fill in")
+    words = f"{', '.join(told)}: {chosen.words.rpartition(': ')[2]}"
+    return dataclasses.replace(chosen, words=words, look=look if request.find else None)
+
+
+def _enlarging(request: Request, networks: Networks) -> Remedy:
+    scale = request.scale or 2
+    if request.method is not None:
+        return Remedy(words=f"{scale} times: {request.method}", method=request.method, times=scale)
+    if request.model is None and scale not in (2, 4):
+        raise SettingError(f"scale = {scale} is none of 2, 4; for another use --method bicubic, or a model of your own")
+    which = request.model if request.model is not None else f"upscale-x{scale}"
+    network = networks.opened(which, request.ensemble)
+    if request.noise is not None and "noise" not in network.takes:
+        raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
+    if network.scale == 1:
+        raise SettingError(f"{_called(which)} does not enlarge; it repairs at the same size")
+    if request.scale not in (None, network.scale):
+        raise SettingError(f"scale = {request.scale}, but {_called(which)} enlarges {network.scale} times; leave it out")
+    return Remedy(words=f"{network.scale} times: {_called(which)}", network=network, noise=request.noise or 0.0)
+
+
+def _called(which: str | Path | nn.Module) -> str:
+    return type(which).__name__ if isinstance(which, nn.Module) else str(which)

@@ -1,0 +1,141 @@
+"""One picture file, repaired into another, with all that the file says beside its pixels.
+
+    file ─ read ─ remedy ─ Work ─ write ─> file
+
+The work between reading and writing may be done for several pictures together (`batch.py`). What does not fit into memory goes through
+`repair_rows.py`.
+"""
+
+import dataclasses
+import math
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sfumato.core import atomic_io
+from sfumato.core.errors import ImageError, MissingExtraError
+from sfumato.core.tensors import Maps, Planes, size_text
+from sfumato.io import decode, files, streaming
+from sfumato.io.channels import as_images, as_pixels, bled, dark, enlarged, hidden
+from sfumato.io.files import Picture
+from sfumato.restoration.batch import Work, together
+from sfumato.restoration.memory import BASE
+from sfumato.restoration.networks import Networks
+from sfumato.restoration.plan import Remedy, Request, remedy
+from sfumato.restoration.repair_rows import repair_rows
+
+_WHOLE = 120
+"""Bytes for each pixel, before and after, of a picture that is held whole: stored, as numbers, repaired, and copies on the way."""
+
+
+Repairing = Generator[Work, Maps, Remedy]
+"""The repair of one file: asks for its `Work` if there is any, is sent what `together` makes of it, and ends with what was done."""
+
+
+def repair(
+    path: Path,
+    target: Path,
+    request: Request,
+    *,
+    mask: Path | None = None,
+    check: atomic_io.Check | None = None,
+    networks: Networks | None = None,
+) -> Remedy:
+    """Repairs the picture at `path` into `target` and returns what was found and done, `words` of which are one line.
+
+    Size, bit depth, opacity, colour profile and all that the file says beside its pixels are kept. A picture that would not fit
+    into the memory of the request is repaired some rows at a time. `check` is called with the finished file right before it takes its
+    place, and what it raises leaves `target` as it is. `networks` are those of a run of many pictures. Raises ImageError for a picture
+    or a mask that cannot be used.
+    """
+    networks = networks or Networks()
+    steps = repairing(path, target, request, mask=mask, check=check, networks=networks)
+    try:
+        (made,) = together([next(steps)], networks)
+        steps.send(made)
+    except StopIteration as end:
+        plan: Remedy = end.value
+        return plan
+    raise AssertionError("a repair ends after its work")
+
+
+def repairing(
+    path: Path,
+    target: Path,
+    request: Request,
+    *,
+    mask: Path | None,
+    check: atomic_io.Check | None,
+    networks: Networks,
+    pixels: float | None = None,
+    file: decode.Opened | None = None,
+) -> Repairing:
+    """`repair` in two steps, between which somebody else does the work; `pixels` is how many there are, if that is known.
+
+    `file` is the open file at `path`, from whoever has it; it is read before there is any work, and not after.
+    """
+    pixels = streaming.megapixels(path, file=file) * 1e6 if pixels is None else pixels
+    need = BASE + held(pixels, request)
+    if pixels > decode.MAX_PIXELS or need > request.memory:
+        enough = "" if pixels > decode.MAX_PIXELS else f"{math.ceil(need / 1e8) / 10:.1f}GB of --memory, or "
+        streaming.refuse_whole(path, mask, wants=enough, memory=request.memory - BASE)
+        try:
+            return repair_rows(path, target, request, mask, check, networks)
+        except MissingExtraError as error:
+            raise MissingExtraError(f'{path}: wants {enough}strips, and those pip install "sfumato[vips]"') from error
+    picture = files.read(path, lossless=True, file=file)
+    images = as_images(picture.pixels)
+    if picture.alpha is not None:
+        images = bled(images, as_images(picture.alpha))
+    known, quality = None if mask is None else _known(mask, picture), picture.jpeg.quality() if picture.jpeg else None
+    plan = remedy(request, images, known=known, quality=quality, networks=networks)
+    if plan.nothing:
+        if files.same_format(path, target, file=file):
+            files.copy(path, target, file=file, check=check)
+        else:
+            files.write(target, picture, check=check)
+            plan = _noted(plan, picture)
+        return plan
+    made = yield Work(images=images, plan=plan, request=request)
+    files.write(target, _finished(picture, made), check=check)
+    return _noted(plan, picture)
+
+
+def held(pixels: float, request: Request) -> float:
+    """Bytes that a picture of so many pixels takes that is held whole while it is repaired, beside what a network takes."""
+    enlarged = (request.scale or 4) ** 2 if request.task == "upscale" else 1
+    return pixels * (1 + enlarged) * _WHOLE / 2
+
+
+def _finished(picture: Picture, made: Maps) -> Picture:
+    """The picture with what was made of its pixels, and all else that it says."""
+    if picture.alpha is not None:
+        made = hidden(made, as_images(picture.pixels), as_images(picture.alpha))
+    pixels, alpha = as_pixels(made, picture.pixels.dtype), _opacity(picture, made)
+    jpeg = picture.jpeg if torch.equal(pixels, picture.pixels) else picture.fine_jpeg
+    return dataclasses.replace(picture, pixels=pixels, alpha=alpha, jpeg=jpeg)
+
+
+def _noted(plan: Remedy, picture: Picture) -> Remedy:
+    """The plan, whose words say too what of the file is not in the result."""
+    return dataclasses.replace(plan, words=f"{plan.words} ({picture.left_out})") if picture.left_out else plan
+
+
+def _opacity(picture: Picture, made: Maps) -> Any:
+    """Opacity at the size of the result."""
+    if picture.alpha is None or tuple(picture.alpha.shape[:2]) == tuple(made.shape[2:]):
+        return picture.alpha
+    return as_pixels(enlarged(as_images(picture.alpha), made.shape[2] // picture.alpha.shape[0]), picture.alpha.dtype)
+
+
+def _known(mask: Path, picture: Picture) -> Planes:
+    """1 where the mask is dark or clear. Raises ImageError if it is of another size, or bright nowhere or everywhere."""
+    drawn = files.read(mask)
+    h, w = picture.pixels.shape[:2]
+    if tuple(drawn.pixels.shape[:2]) != (h, w):
+        own = size_text(drawn.pixels.shape[:2])
+        raise ImageError(f"{mask}: the mask is {own} pixels, the picture {size_text((h, w))}; they must be the same")
+    bright = as_images(drawn.pixels).amax(dim=1, keepdim=True)
+    return dark(bright if drawn.alpha is None else bright * as_images(drawn.alpha), str(mask))

@@ -1,0 +1,239 @@
+"""Repair images of any size with any network that repairs, whole or in tiles.
+
+    canvas ─ tile with its context ─ extend to the network's multiple ─ channels ─ network ─ cut ─ clamp ─ rows of the clean image
+
+A tile is given as much of what surrounds it as its result depends on (the network's `context`) and is never continued beyond the
+image's own border, so the tiles together are what the whole image would have given. A canvas hands out rows when they are asked for:
+it may be a tensor, or a file that is larger than memory.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from sfumato.classical.deconvolve import fitting
+from sfumato.core.device import Precision, autocast, select_device, select_precision
+from sfumato.core.errors import SettingError
+from sfumato.core.finite_output import finite
+from sfumato.core.progress import counted
+from sfumato.core.tensors import Images, Kernels, Maps, Planes, Resized
+from sfumato.models.base import Deblurs, Restores, Told
+from sfumato.nn.convolution import fused
+from sfumato.nn.norm import folded
+from sfumato.nn.resample import mirrored
+from sfumato.store import weights
+
+Span = tuple[int, int]
+Tile = int | tuple[int, int]
+"""Pixels a side that are computed at once, without their context; or how many from top to bottom, and how many across."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Canvas:
+    """Images that are handed out a few rows at a time."""
+
+    size: tuple[int, int]
+    rows: Callable[[int, int], tuple[Maps, Planes | None]]
+    """From the first row and the one after the last: those rows, in [0, 1], and a channel for each plane that the network takes."""
+
+
+@torch.no_grad()
+def restored(
+    model: str | Path | nn.Module,
+    images: Images,
+    *,
+    noise: float | Maps | None = None,
+    known: Maps | None = None,
+    quality: float | Maps | None = None,
+    kernels: Kernels | None = None,
+    tile: Tile | None = None,
+    precision: Precision = "fp32",
+    device: str = "auto",
+) -> Maps:
+    """Clean images in [0, 1], on the CPU, `scale` times as large as `images`.
+
+    `noise` (standard deviation, as a share of full scale), `known` (1 where a pixel is seen, 0 where it is missing) and `quality` (of the
+    JPEG, over 100) are for networks that want to know them, and `kernels`, the blur of each image, for those that undo it and want one
+    number for the noise of an image. A network of grey images repairs each channel of colour ones for itself; one of colour images is
+    shown grey ones in all three; one that has a way for either takes it by what an image shows. With `tile`, no more than about that many
+    pixels a side are computed at once: slower, in little memory, with the same result. `precision` bf16 takes about half the time where
+    the hardware has it, for some thousandths of a dB. Raises SettingError for a network that repairs nothing, for what it wants to know
+    and is not told, for kernels that do not fit, or for tiles with a network that looks at the whole image; ImageError, naming the model,
+    for a result that is not finite.
+    """
+    network, where = weights.opened(model, Restores, otherwise="repairs nothing"), select_device(device)
+    told: dict[str, Any] = {"noise": noise, "known": known, "quality": quality, "kernels": kernels}
+    return applied(ready(network, where), images, where, tile=tile, precision=precision, **told)
+
+
+@torch.no_grad()
+def applied(
+    network: Restores,
+    images: Images,
+    where: torch.device,
+    *,
+    noise: float | Maps | None = None,
+    known: Maps | None = None,
+    quality: float | Maps | None = None,
+    kernels: Kernels | None = None,
+    tile: Tile | None = None,
+    precision: Precision = "fp32",
+) -> Maps:
+    """As `restored`, for a network that is `ready` on the device `where`."""
+    if network.both and images.shape[1] > 1 and bool((grey := colourless(images)).any()):
+        told: dict[str, Any] = {"noise": noise, "known": known, "quality": quality, "kernels": kernels}
+        how: dict[str, Any] = {"tile": tile, "precision": precision}
+        made = [
+            applied(network, _alone(images, i)[:, : 1 if grey[i] else None], where, **_each(told, i), **how) for i in range(len(images))
+        ]
+        return torch.cat([part.expand(-1, images.shape[1], -1, -1) for part in made])
+    if images.shape[1] != network.channels and 1 not in (images.shape[1], network.channels):
+        raise SettingError(f"images have {images.shape[1]} channels, the network takes {network.channels}; convert them first")
+    if isinstance(network, Deblurs) and kernels is not None:
+        fitting(kernels, images)
+        network = Told(network, kernels if images.shape[1] == network.channels else kernels.repeat_interleave(images.shape[1], dim=0))
+    elif kernels is not None:
+        raise SettingError("kernels have no effect on this network, which sees a blur for itself; leave them out")
+    told = {"noise": noise, "known": known, "quality": quality}
+    even = isinstance(network, Deblurs | Told)
+    planes = torch.cat([_plane(name, told[name], images, even=even) for name in network.takes], dim=1) if network.takes else None
+
+    def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
+        return images[:, :, start:stop], None if planes is None else planes[:, :, start:stop]
+
+    h, w = images.shape[2:]
+    canvas = Canvas(size=(h, w), rows=rows)
+    return torch.cat(list(strips(network, canvas, tile=tile, precision=precision, where=where)), dim=2)
+
+
+def ready(network: Restores, where: torch.device) -> Restores:
+    """`network` at its fastest: on the device, its weights in the order that convolutions like best, with what follows them folded in."""
+    moved: Any = network
+    return fused(folded(moved.to(device=where, memory_format=torch.channels_last)))
+
+
+@torch.no_grad()
+def strips(
+    network: Restores, canvas: Canvas, *, tile: Tile | None, precision: Precision = "fp32", where: torch.device
+) -> Iterator[Resized]:
+    """The clean image, top to bottom, some rows at a time; the network is asked for no more than about `tile` pixels at once.
+
+    Whoever listens (`core/progress.py`) is told of every tile. Raises SettingError for tiles with a network that looks at the whole image,
+    ImageError, naming the model, for a result that is not finite.
+    """
+    (h, w), chosen = canvas.size, select_precision(precision, where)
+    down, across = pieces(network, (h, w), tile)
+    done = counted(range(len(down) * len(across)), "tiles") if len(down) * len(across) > 1 else iter([0])
+    for (top, bottom), (first, last) in down:
+        images, planes = canvas.rows(first, last)
+        parts = []
+        for (left, right), (begin, end) in across:
+            next(done)
+            x = images[..., begin:end]
+            some = None if planes is None else planes[..., begin:end]
+            with autocast(chosen, where):
+                made = _repaired(network, x.to(where), None if some is None else some.to(where)).cpu()
+            finite(made, network)
+            s = network.scale
+            inner = made[:, :, (top - first) * s : (bottom - first) * s, (left - begin) * s : (right - begin) * s]
+            parts.append(inner.clamp(0, 1))
+        yield torch.cat(parts, dim=3) if len(parts) > 1 else parts[0]
+    next(done, None)  # the last one is done too
+
+
+def pieces(network: Restores, size: tuple[int, int], tile: Tile | None) -> tuple[list[tuple[Span, Span]], list[tuple[Span, Span]]]:
+    """From top to bottom and across: the spans of an image that are computed at once, each with the span that is computed for it.
+
+    Raises SettingError for tiles below one pixel, or with a network that looks at the whole image.
+    """
+    tall, wide = (max(size), max(size)) if tile is None else (tile, tile) if isinstance(tile, int) else tile
+    if min(tall, wide) < 1:
+        raise SettingError(f"tile = {tile} must be at least 1 pixel")
+    if tall >= size[0] and wide >= size[1]:
+        return tuple([((0, length), (0, length))] for length in size)  # type: ignore[return-value]
+    if network.context is None:
+        raise SettingError("this network looks at the whole image at once, so that tiles would not fit together; leave tile unset")
+    down, across = (
+        [((start, stop), _around(start, stop, network, length)) for start, stop in spans(length, side, network.grid)]
+        for length, side in zip(size, (tall, wide), strict=True)
+    )
+    return down, across
+
+
+def usage(network: Restores, size: tuple[int, int], tile: Tile | None) -> float:
+    """Pixels of an image over all that are computed for it in such tiles, with their contexts: 1 for an image taken as a whole."""
+    computed = [sum(last - first for _, (first, last) in each) for each in pieces(network, size, tile)]
+    return math.prod(size) / math.prod(computed)
+
+
+def _repaired(network: Restores, images: Maps, planes: Planes | None) -> Maps:
+    """What the network makes of images of any size and of one channel, or as many as it takes."""
+    n, c, h, w = images.shape
+    x = images
+    if c != network.channels and network.channels == 1:
+        x, planes = images.reshape(n * c, 1, h, w), None if planes is None else planes.repeat_interleave(c, dim=0)
+    elif c != network.channels and not network.both:
+        x = images.expand(n, network.channels, h, w)
+    made = network.restore(_extended(x, network.multiple), None if planes is None else _extended(planes, network.multiple))
+    made = made[:, :, : h * network.scale, : w * network.scale]
+    if made.shape[:2] == images.shape[:2]:
+        return made
+    return made.reshape(n, c, *made.shape[2:]) if network.channels == 1 else made.mean(dim=1, keepdim=True)
+
+
+def colourless(images: Images) -> Bool[Tensor, " n"]:
+    """Of each image whether all its channels are the same."""
+    return (images == images[:, :1]).flatten(1).all(dim=1)
+
+
+def _alone(x: Tensor, i: int) -> Tensor:
+    """Number `i` of a batch; of a batch of one it is that one."""
+    return x[i : i + 1] if len(x) > 1 else x
+
+
+def _each(told: dict[str, Any], i: int) -> dict[str, Any]:
+    """What is told of image `i`."""
+    return {name: _alone(value, i) if isinstance(value, Tensor) else value for name, value in told.items()}
+
+
+def _plane(name: str, value: float | Maps | None, images: Images, *, even: bool) -> Planes:
+    if value is None:
+        raise SettingError(f"this network wants to know {name}: a number in [0, 1], or a plane with {name} of each pixel")
+    n, _, h, w = images.shape
+    plane = value if isinstance(value, torch.Tensor) else torch.full((n, 1, h, w), float(value))
+    if plane.shape != (n, 1, h, w):
+        raise SettingError(f"{name} has shape {tuple(plane.shape)}, the images want {(n, 1, h, w)}")
+    if even and bool((plane != plane[:, :, :1, :1]).any()):
+        raise SettingError(f"{name} differs from pixel to pixel; the filters that undo a blur want one number for an image")
+    return plane
+
+
+def _extended(images: Maps, multiple: int) -> Maps:
+    """`images` continued below and to the right by their mirror image until both sides are multiples of `multiple`."""
+    for axis in (2, 3):
+        length = images.shape[axis]
+        if length % multiple:
+            index = mirrored(torch.arange(length + -length % multiple), length)
+            images = images.index_select(axis, index.to(images.device))
+    return images
+
+
+def spans(length: int, tile: int, grid: int) -> Iterator[Span]:
+    """Pieces of about `tile` pixels that begin and end at multiples of `grid`."""
+    step = max(1, tile // grid) * grid
+    count = math.ceil(length / step)
+    step = math.ceil(length / count / grid) * grid
+    return ((start, min(start + step, length)) for start in range(0, length, step))
+
+
+def _around(start: int, stop: int, network: Restores, length: int) -> Span:
+    """The piece with its context, as far as the image goes."""
+    assert network.context is not None
+    reach = math.ceil(network.context / network.grid) * network.grid
+    return max(0, start - reach), min(length, stop + reach)

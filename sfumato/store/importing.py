@@ -1,0 +1,52 @@
+"""Other people's weights, as files of ours."""
+
+from pathlib import Path
+
+from safetensors.torch import save as serialised
+
+from sfumato.core import atomic_io, outputs
+from sfumato.core.errors import CheckpointError
+from sfumato.io.decode import SUFFIXES
+from sfumato.store import checkpoint, foreign, inputs, pickles, unsupported
+
+NAMED = ("stylegan3", "r3gan")
+"""What is read, though there is no network here that runs it."""
+
+
+def import_weights(path: Path, out: Path | None = None, *, overwrite: bool = False) -> list[str]:
+    """Writes the network in `path` as a model file of ours, by default beside it; gives what to say about it, line by line.
+
+    Nothing of the file is run. A snapshot of StyleGAN3 or R3GAN, which there is no network for, becomes a table of its tensors.
+    Raises CheckpointError if the file is refused, damaged or unknown, SettingError if there is a file in the place of the result that
+    is not to be replaced, or if that is the file itself.
+    """
+    inputs.file(path)
+    target = out or path.with_suffix(".safetensors")
+    if path.suffix.lower() in SUFFIXES:
+        raise CheckpointError(f"{path}: is a picture, and no file of weights")
+    unsupported.check(path)  # before the place of the result: that the file is none is worth more to know
+    outputs.check_ending(target, (".safetensors",), "models")
+    with outputs.reserved([target], by="import", overwrite=overwrite, reads=(path,), replaces=False):
+        return _import(path, target)
+
+
+def _import(path: Path, target: Path) -> list[str]:
+    """`import_weights`, once the result has a place."""
+    kind = foreign.snapshot_kind(path)
+    if kind in NAMED:
+        snapshot = pickles.read(path)
+        # Each for itself: the file may use one for two.
+        tensors = {
+            f"{name}.{key}": value.clone().contiguous() for name, net in snapshot.networks.items() for key, value in net.tensors.items()
+        }
+        checkpoint.check_finite(tensors, path)
+        known = {"kind": kind, "file": path.name, "sha256": snapshot.sha256, "licence": snapshot.licence}
+        atomic_io.write(target, serialised(tensors, metadata=known))
+        told = f"{kind}: {len(tensors)} tensors, which no network here runs"
+        return [told, f"licence: {snapshot.licence}", f"sha256 of {path.name}: {snapshot.sha256}", f"tensors: {target}"]
+    network = foreign.load(path)
+    checkpoint.save(target, network, network.config, network.card)
+    told = network.card["imported"]
+    lines = ["; ".join(filter(None, (told["layout"], told["notes"])))]
+    licence = told.get("licence") or "the weights remain under the licence of their authors"
+    return [*lines, f"licence: {licence}", f"sha256 of {path.name}: {told['sha256']}", f"model: {target}"]
