@@ -21,7 +21,7 @@ from PIL import Image
 from sfumato.core.device import keep_memory
 from sfumato.core.tensors import Images
 from sfumato.restoration.pictures import restore_pictures
-from sfumato.restoration.plan import Request
+from sfumato.restoration.request import Request
 from sfumato.restoration.tiles import restored
 from sfumato.store import weights
 

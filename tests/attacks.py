@@ -26,8 +26,8 @@ from sfumato.generation import generate
 from sfumato.io import files
 from sfumato.metrics.features import weights_hash
 from sfumato.models import MODELS
-from sfumato.restoration.plan import Request
 from sfumato.restoration.repair import repair
+from sfumato.restoration.request import Request, request_facts
 from sfumato.store import checkpoint, foreign, weights
 from sfumato.store.zoo import listed
 from sfumato.train import log
@@ -136,7 +136,7 @@ def _ours(folder: Path) -> dict[str, Kind]:
         generate.file_names(made, [0, 1], None)
 
     def known(path: Path) -> None:
-        manifest = Manifest(path, Request(task="denoise", method="median"))  # whose request asks for no weights
+        manifest = Manifest(path, request_facts(Request(task="denoise", method="median")))  # whose request asks for no weights
         manifest.earlier(path, path.parent / "b.png", {})
         manifest.mine(path, path.parent / "b.png")
 

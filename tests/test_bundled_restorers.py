@@ -20,8 +20,8 @@ from sfumato.io.channels import as_images
 from sfumato.metrics.fidelity import psnr
 from sfumato.models.base import Deblurs
 from sfumato.nn.blurs import point_spread
-from sfumato.restoration.plan import Request
 from sfumato.restoration.repair import repair
+from sfumato.restoration.request import Request
 from sfumato.restoration.tiles import restored
 from sfumato.store import weights
 

@@ -16,7 +16,7 @@ from sfumato.editing import directions, latent_image
 from sfumato.generation import interpolate
 from sfumato.models import MODELS
 from sfumato.restoration.pictures import restore_pictures
-from sfumato.restoration.plan import Request
+from sfumato.restoration.request import Request
 from sfumato.store import checkpoint, weights
 from sfumato.store.importing import import_weights
 from sfumato.train.loop import fit

@@ -15,7 +15,8 @@ import sfumato as sf
 from sfumato.batch.manifest import NAME as MANIFEST
 from sfumato.cli import main
 from sfumato.core.places import inside, last_name, without_places
-from sfumato.dreaming import atlas, feature_extractor, files
+from sfumato.dreaming import atlas, feature_extractor
+from sfumato.dreaming import files as dream_files
 from sfumato.dreaming.dream import Dream
 from sfumato.editing import directions, edit, inversion, latent_image
 from sfumato.editing.examples import from_examples
@@ -23,7 +24,7 @@ from sfumato.generation import generate
 from sfumato.io import files
 from sfumato.models import MODELS
 from sfumato.restoration.pictures import restore_pictures
-from sfumato.restoration.plan import Request
+from sfumato.restoration.request import Request
 from sfumato.store import checkpoint
 from sfumato.train.events import Events
 from sfumato.train.loop import fit
@@ -176,7 +177,7 @@ def test_dreams_tell_names(home):
     seeing = feature_extractor.eyes(str(home / "eyes.safetensors"))
     photos = pictures(home / "photos", 1, (40, 48))
     how = Dream(steps=1, octaves=1)
-    done = files.dream_pictures([photos], home / "out", seeing, how, guide=photos / "0.png")
+    done = dream_files.dream_pictures([photos], home / "out", seeing, how, guide=photos / "0.png")
     assert done[0].out is not None
     atlas.save(torch.rand(1, 3, 8, 8), [0], home / "out" / "atlas.png", seeing, None)
     assert json.loads((home / "out" / "0.json").read_text())["network"] == "eyes.safetensors"
@@ -188,7 +189,7 @@ def test_a_dream_is_repeated_with_a_network_that_lies_elsewhere(home, monkeypatc
     config = MODELS["classifier"](size=(32, 32), channels=3, classes=3, widths=(4, 8), hidden=(8,))
     model, photo = home / "eyes.safetensors", pictures(home / "photos", 1, (40, 48)) / "0.png"
     checkpoint.save(model, config.build(), config, {})
-    files.dream_pictures([photo], home / "out" / "a.png", feature_extractor.eyes(str(model)), Dream(steps=1, octaves=1))
+    dream_files.dream_pictures([photo], home / "out" / "a.png", feature_extractor.eyes(str(model)), Dream(steps=1, octaves=1))
     monkeypatch.chdir(home / "photos")
     again = ["dream", str(photo), "--replay", "../out/a.json", "--out", "../out/b.png"]
     with pytest.raises(SystemExit) as stopped:

@@ -17,14 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from sfumato import __version__
 from sfumato.core import atomic_io, outputs, schema
 from sfumato.core.atomic_io import digest
 from sfumato.core.errors import FormatError
 from sfumato.core.places import last_name, without_places
-from sfumato.metrics.features import weights_hash
-from sfumato.restoration.plan import Request
-from sfumato.store import weights
 
 NAME = "manifest.jsonl"
 
@@ -61,12 +57,12 @@ class Entry:
 class Manifest:
     """The lines of one output folder; without a path, of none."""
 
-    def __init__(self, path: Path | None, request: Request | Facts) -> None:
-        """`request` is what is asked for: of `restore`, or as facts for JSON, of another verb.
+    def __init__(self, path: Path | None, request: Facts) -> None:
+        """`request` is all that the results depend on beside the pictures, as it comes back from JSON.
 
         Raises SettingError if something other than a file stands at `path`, StorageError if the file cannot be read.
         """
-        self.path, self.asked = path, _asked(request) if isinstance(request, Request) else request
+        self.path, self.asked = path, request
         self._last: dict[str, dict[str, Any]] = {}
         self._made: dict[str, set[tuple[str, str]]] = {}
         if path is None:
@@ -141,16 +137,3 @@ def _identity(path: str | Path) -> str:
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two lines say the same, however long it took."""
     return one.keys() == other.keys() and all(value == other[name] for name, value in one.items() if name != "seconds")
-
-
-def _asked(request: Request) -> dict[str, Any]:
-    """The request as it comes back from JSON, with what is in the files of the models. Where it is computed does not matter."""
-    kept = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name not in ("device", "memory", "tile")}
-    if isinstance(request.model, str | Path):
-        kept |= {"model": last_name(request.model), "weights": digest(weights.find(request.model))}
-    elif request.model is not None:
-        kept |= {"model": type(request.model).__qualname__, "weights": weights_hash(request.model)}
-    elif request.method is None:  # a better bundled model is another one
-        names = (f"upscale-x{request.scale or 2}",) if request.task == "upscale" else ("restore", "deblur", "inpaint")
-        kept["weights"] = {name: digest(path) for name, path in weights.bundled().items() if name in names}
-    return json.loads(json.dumps({**kept, "sfumato": __version__}, default=str))

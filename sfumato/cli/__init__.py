@@ -279,7 +279,7 @@ def restore(
     with machine(threads):
         from sfumato.cli.restoring import restore_pictures
         from sfumato.core.device import default_memory
-        from sfumato.restoration.plan import Request
+        from sfumato.restoration.request import Request
         from sfumato.store import inputs
 
         share = None if noise is None else noise / 255

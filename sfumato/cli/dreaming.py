@@ -89,10 +89,11 @@ def dream(
     with machine(threads):
         from sfumato.dreaming import dream as dreams
         from sfumato.dreaming import files, seeds
+        from sfumato.dreaming.feature_extractor import eyes
 
         _check(given)
         if layers is not None:
-            list_layers(eyes.eyes(layers, device=device))
+            list_layers(eyes(layers, device=device))
             return
         # All of its settings are flags; --layers is one that lists.
         how = dreams.Dream(
@@ -109,7 +110,7 @@ def dream(
             size = "x".join(map(str, told["size"])) if "size" in told else size
         with _reserved(given, how, network, through) as (targets, held), _progress(preview) as watch:
             shape = _size(size)
-            seeing = eyes.eyes(network, device=device, tell=lambda words: console.print(words, highlight=False))
+            seeing = eyes(network, device=device, tell=lambda words: console.print(words, highlight=False))
             if replay is not None:
                 files.complete(told, seeing, pictures, guide=guide, mask=mask)
             if through is not None or not pictures:

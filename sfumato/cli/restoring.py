@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from sfumato.batch.manifest import NAME, Entry
+from sfumato.batch.sources import passed_over
 from sfumato.cli.terminal import complain, say
 from sfumato.cli.verbs import progress
 from sfumato.core import outputs
@@ -14,9 +15,8 @@ from sfumato.core.errors import SettingError
 from sfumato.core.progress import job
 from sfumato.io import formats
 from sfumato.restoration import film
-from sfumato.restoration.pictures import passed_over
 from sfumato.restoration.pictures import restore_pictures as run
-from sfumato.restoration.plan import Request
+from sfumato.restoration.request import Request
 
 
 def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask: Path | None, console: Console, *, overwrite: bool) -> None:

@@ -84,8 +84,8 @@ def _misfit(value: Any, kind: Any, place: str) -> str:
         return _first(
             value, list, "", place, lambda: [(v, each, f"{place}[{i}]") for i, (v, each) in enumerate(zip(value, inner, strict=True))]
         )
-    problem = problem(value, kind)
-    return f"{_shown(value, place)} {problem}" if problem else ""
+    wrong = problem(value, kind)
+    return f"{_shown(value, place)} {wrong}" if wrong else ""
 
 
 def _misfit_of_object(value: Any, kind: Any, place: str) -> str:

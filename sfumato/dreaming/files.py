@@ -12,6 +12,7 @@ import torch
 
 from sfumato import __version__
 from sfumato.batch.manifest import DONE, NAME, Entry, Facts, Manifest
+from sfumato.batch.sources import gather, told_apart
 from sfumato.core import atomic_io, outputs, schema
 from sfumato.core.config import Range
 from sfumato.core.device import physical_memory
@@ -27,7 +28,6 @@ from sfumato.io import files, streaming
 from sfumato.io.channels import as_images, as_pixels
 from sfumato.io.embedded import KEY, recipe_text
 from sfumato.metrics.features import weights_hash
-from sfumato.restoration.pictures import gather, told_apart
 from sfumato.store.migrate import FORMAT, Tree, upgraded_tree
 
 _BYTES = 85

@@ -36,7 +36,8 @@ from sfumato.nn.resample import resize
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.deep_prior import deep_prior
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.plan import METHODS, PRIOR, Request, Task, Ways, remedy
+from sfumato.restoration.plan import remedy
+from sfumato.restoration.request import METHODS, PRIOR, Request, Task, Ways
 from sfumato.restoration.tiles import restored
 from sfumato.store import weights
 

@@ -20,8 +20,8 @@ from sfumato.core.errors import ImageError, SfumatoError, StorageError
 from sfumato.core.tensors import Maps
 from sfumato.restoration.batch import Work
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.plan import Request
 from sfumato.restoration.repair import repairing
+from sfumato.restoration.request import Request
 
 
 class Worked(NamedTuple):

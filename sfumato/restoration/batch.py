@@ -21,7 +21,8 @@ from sfumato.models.base import Restores, Told
 from sfumato.restoration.deep_prior import MEMORY, deep_prior
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.plan import PRIOR, Remedy, Request
+from sfumato.restoration.plan import Remedy
+from sfumato.restoration.request import PRIOR, Request
 from sfumato.restoration.tiles import applied, colourless
 
 TOGETHER = 1 << 18

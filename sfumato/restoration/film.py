@@ -15,7 +15,8 @@ from sfumato.core.tensors import Images, to_bytes, to_images
 from sfumato.io import decode
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.plan import Request, remedy
+from sfumato.restoration.plan import remedy
+from sfumato.restoration.request import Request
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 """What the names of films end in."""

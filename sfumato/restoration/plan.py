@@ -16,7 +16,6 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import torch
 from torch import nn
@@ -24,126 +23,38 @@ from torch import nn
 from sfumato.analysis import flaws
 from sfumato.analysis.diagnose import Diagnosis, Source, diagnose, salt_and_pepper
 from sfumato.analysis.jpeg import coarseness
-from sfumato.classical import methods as classical
-from sfumato.core.catalog import suggest
-from sfumato.core.device import Precision
-from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Planes
 from sfumato.models.base import Deblurs, Restores, Told
 from sfumato.nn.blurs import Blur, named
 from sfumato.restoration.networks import Networks
-
-Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
-Find = Literal["scratches", "dead-pixels"]
-Ways = Literal[1, 4, 8]
-
-_CHOICES = {"task": get_args(Task), "find": get_args(Find), "precision": get_args(Precision), "ensemble": get_args(Ways)}
-
-PRIOR = "deep-image-prior"
-"""The method that fits a network to the one picture."""
-
-METHODS = (*classical.METHODS, PRIOR)
+from sfumato.restoration.request import Find, Request, Task, needs_of
 
 NOTHING = "nothing to repair"
 """How the words end of a picture that is left as it is."""
 
+
 NOTHING_MISSING = "nothing to fill in"
+
 
 IMPULSES = 0.005
 """Share of wrong black and white pixels from which on they are a matter of filling in, if there is little other noise."""
-ENOUGH = 2.2e9
-"""Bytes of memory in which each bundled network repairs 12 megapixels at a third of its speed or more."""
-_LEAST_MEMORY = 7e8
+
+
 _FLAWS: dict[Find, Callable[[Images], Planes]] = {"scratches": flaws.scratches, "dead-pixels": flaws.impulses}
+
+
 ROUNDING = 0.3 / 255
 """Noise that 8 bits add, and so the least that methods are told where none is found."""
+
+
 _QUANTISED = 2 / 255
 """Noise that `deblur` is told at least of a JPEG, and of a coarse one its coarseness: what an inverse filter makes of its rounding is as
 bad as that of noise (best of 2, 4, 7 and 12 for qualities of 85, 60, 40 and 25: 2, 4, 4 and 7)."""
+
+
 QUIET = 4 / 255
 """Noise below which it is left alone by filling in."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What a person asks for."""
-
-    task: Task = "auto"
-    model: str | Path | nn.Module | None = None
-    """A bundled model, a run folder or a model file, instead of the bundled one for the task."""
-    method: str | None = None
-    """A classical method, or deep-image-prior, instead of a network."""
-    scale: int | None = None
-    """How many times longer the sides become when the task is to upscale: the model's own, or 2."""
-    strength: float = 1.0
-    """0 leaves the picture as it is, 1 is what the network thinks right, up to 2 goes beyond it."""
-    noise: float | None = None
-    """Standard deviation of the noise as a share of full scale, for networks and methods that want to know; else it is estimated."""
-    blur: str | None = None
-    """The blur, for networks and methods that want to know: gaussian:1.6, motion:9@30 (degrees) or defocus:3, in pixels; else that which
-    is found."""
-    find: tuple[Find, ...] = ()
-    """What is looked for and filled in."""
-    tile: int | None = None
-    """Side of what is computed at once; from the memory if not given."""
-    memory: float = 2e9
-    """Bytes that may be used."""
-    precision: Precision = "fp32"
-    """Number format of the network."""
-    ensemble: Ways = 1
-    """In how many ways, mirrored (4) and turned (8), the network sees a picture, to be averaged."""
-    device: str = "auto"
-
-    def check(self) -> None:
-        """Raises SettingError for what cannot be, or would have no effect."""
-        if isinstance(self.find, str):
-            raise SettingError(f"find = {self.find!r} is one text; give several, as in find=({self.find!r},)")
-        for name, choices in _CHOICES.items():
-            for value in self.find if name == "find" else (getattr(self, name),):
-                if value not in choices:
-                    raise SettingError(f"{name} = {value!r} is none of {', '.join(map(str, choices))}")
-        if not 0 <= self.strength <= 2:
-            raise SettingError(f"strength = {self.strength:g} is outside [0, 2]")
-        if self.strength != 1 and self.task == "upscale":
-            raise SettingError(f"strength = {self.strength:g} has no effect on upscale; leave it at 1")
-        if self.scale is not None and self.task != "upscale":
-            raise SettingError(f"scale = {self.scale} has no effect on the task {self.task}; it is for upscale")
-        if self.task == "upscale" and self.method not in (None, "bicubic"):
-            raise SettingError(f"{self.method} does not enlarge; the method for upscale is bicubic")
-        if self.task != "upscale" and self.method == "bicubic":
-            raise SettingError("bicubic enlarges; it is a method for the task upscale")
-        if self.model is not None and self.method is not None:
-            raise SettingError(f"model = {self.model} and method = {self.method}: give one of them")
-        if self.ensemble != 1 and self.method is not None:
-            raise SettingError(f"ensemble = {self.ensemble} has no effect on {self.method}; leave it out")
-        if self.memory < _LEAST_MEMORY:
-            raise SettingError(
-                f"memory = {self.memory / 1e9:.1f} GB is less than torch itself needs; give at least {_LEAST_MEMORY / 1e9:g}GB, with which "
-                f"12 megapixels can take over 100 times as long, or {ENOUGH / 1e9:g}GB, from which on it takes at most 3 times as long"
-            )
-        if self.noise is not None and not 0 <= self.noise <= 1:
-            raise SettingError(f"noise = {self.noise * 255:g} is outside [0, 255]")
-        if self.blur is not None and self.task not in ("auto", "deblur"):
-            raise SettingError(f"blur = {self.blur} has no effect on the task {self.task}; it is for deblur")
-        if self.blur is not None and self.find:
-            raise SettingError(f"blur = {self.blur} and find = {', '.join(self.find)}: one at a time; fill in first, then undo the blur")
-        if self.blur is not None:
-            named(self.blur)
-        if self.scale is not None and self.scale < 1:
-            raise SettingError(f"scale = {self.scale} is less than 1")
-        if self.method is None:
-            return
-        if self.method not in METHODS:
-            raise UnknownNameError(f"no method {self.method!r}{suggest(self.method, METHODS)}; there are {', '.join(METHODS)}")
-        if self.precision != "fp32":
-            raise SettingError(f"precision = {self.precision} has no effect on {self.method}; leave it out")
-        needs = _needs(self.method)
-        if "kernels" not in needs and self.blur is not None:
-            raise SettingError(f"blur = {self.blur} has no effect on {self.method}; leave it out")
-        if "noise" not in needs and self.noise is not None:
-            raise SettingError(f"noise = {self.noise * 255:g} has no effect on {self.method}; leave it out")
-        if "known" in needs and self.task not in ("auto", "inpaint"):
-            raise SettingError(f"{self.method} fills in; it has no use for the task {self.task}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,7 +123,7 @@ def remedy(
     found = _Examined(images, quality)
     if known is not None and request.blur is not None:
         raise SettingError(f"blur = {request.blur} and a mask: one at a time; fill in first, then undo the blur")
-    if known is not None or request.find or task == "inpaint" or "known" in _needs(request.method):
+    if known is not None or request.find or task == "inpaint" or "known" in needs_of(request.method):
         return _filling(request, images, known, found, networks)
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
     if free and task in ("auto", "denoise") and _salted(images, found, task):
@@ -259,7 +170,7 @@ def _chosen(
 
 def _by_method(method: str, request: Request, found: _Examined, known: Planes | None, blur: Blur | None) -> Remedy:
     """The classical method, told what it needs."""
-    needs, noise = _needs(method), None
+    needs, noise = needs_of(method), None
     if "noise" in needs:
         noise = request.noise if request.noise is not None else max(_noise(request, found), ROUNDING)
     if "kernels" not in needs:
@@ -291,10 +202,6 @@ def _heard(noise: float, request: Request, found: _Examined) -> float:
     if request.noise is not None or found.diagnosis.quality is None:
         return noise
     return max(noise, _QUANTISED, coarseness(found.diagnosis.quality))
-
-
-def _needs(method: str | None) -> tuple[str, ...]:
-    return classical.METHODS[method].needs if method in classical.METHODS else ()
 
 
 def _filling(request: Request, images: Images, known: Planes | None, found: _Examined, networks: Networks) -> Remedy:

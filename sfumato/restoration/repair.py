@@ -23,8 +23,9 @@ from sfumato.io.files import Picture
 from sfumato.restoration.batch import Work, together
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.plan import Remedy, Request, remedy
+from sfumato.restoration.plan import Remedy, remedy
 from sfumato.restoration.repair_rows import repair_rows
+from sfumato.restoration.request import Request
 
 _WHOLE = 120
 """Bytes for each pixel, before and after, of a picture that is held whole: stored, as numbers, repaired, and copies on the way."""

@@ -21,7 +21,8 @@ from sfumato.io import files, streaming
 from sfumato.io.channels import AROUND, as_images, as_pixels, bled, bleeding, blended, dark, enlarged, hidden
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.plan import NOTHING_MISSING, Remedy, Request, remedy
+from sfumato.restoration.plan import NOTHING_MISSING, Remedy, remedy
+from sfumato.restoration.request import Request
 from sfumato.restoration.tiles import Canvas
 from sfumato.restoration.tiles import strips as repaired_strips
 

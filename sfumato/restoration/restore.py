@@ -18,8 +18,9 @@ from sfumato.io.channels import as_images, as_pixels, bled, dark, enlarged, hidd
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.plan import Find, Request, Task, Ways, remedy
+from sfumato.restoration.plan import remedy
 from sfumato.restoration.repair import held
+from sfumato.restoration.request import Find, Request, Task, Ways
 from sfumato.store import weights
 
 _LARGEST = 8.0

@@ -17,7 +17,7 @@ from sfumato.cli.verbs import File, Model, Pictures
 from sfumato.core import flags
 from sfumato.core.errors import SfumatoError
 from sfumato.recipes import RECIPES
-from sfumato.restoration.plan import Request
+from sfumato.restoration.request import Request
 
 CALLS = {
     "demo": [("demo",)],

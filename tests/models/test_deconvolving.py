@@ -9,7 +9,8 @@ from sfumato.models import MODELS
 from sfumato.models.base import Told
 from sfumato.nn.blurs import point_spread
 from sfumato.nn.resample import correlate
-from sfumato.restoration.plan import Request, remedy
+from sfumato.restoration.plan import remedy
+from sfumato.restoration.request import Request
 from sfumato.restoration.tiles import restored
 
 

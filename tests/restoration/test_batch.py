@@ -15,12 +15,14 @@ from sfumato.core.errors import SettingError
 from sfumato.core.progress import heard
 from sfumato.io import files
 from sfumato.models import MODELS
-from sfumato.restoration import batch, plan, queue, tiles
+from sfumato.restoration import batch, queue, tiles
+from sfumato.restoration import plan as planning
 from sfumato.restoration.batch import Work, groups, together
 from sfumato.restoration.memory import BASE, cost, footprint, tiling
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.pictures import restore_pictures
-from sfumato.restoration.plan import Remedy, Request
+from sfumato.restoration.plan import Remedy
+from sfumato.restoration.request import Request
 from sfumato.restoration.tiles import usage
 from sfumato.store import checkpoint, weights
 
@@ -81,7 +83,7 @@ def test_bundled_networks_make_the_same_of_several_pictures_as_of_each(which):
     )
     masks = [(torch.rand(1, 1, 32, 40, generator=rng) > 0.2).float() if which == "inpaint" else None for _ in range(3)]
     pictures = [torch.rand(1, 3, 32, 40, generator=rng) for _ in range(3)]
-    plans = [plan.remedy(request, image, known=mask, networks=networks) for image, mask in zip(pictures, masks, strict=True)]
+    plans = [planning.remedy(request, image, known=mask, networks=networks) for image, mask in zip(pictures, masks, strict=True)]
     works = [Work(images=image, plan=plan, request=request) for image, plan in zip(pictures, plans, strict=True)]
     assert groups(works, networks) == [[0, 1, 2]]
     for mine, work in zip(together(works, networks), works, strict=True):
@@ -185,10 +187,10 @@ def test_a_network_is_loaded_and_measured_once_a_run(tmp_path, folder, request_,
 )
 def test_a_task_that_is_named_is_diagnosed_only_if_something_depends_on_it(how, looked, monkeypatch):
     times = []
-    real = plan.diagnose
-    monkeypatch.setattr(plan, "diagnose", lambda *given, **named: (times.append(1), real(*given, **named))[1])
+    real = planning.diagnose
+    monkeypatch.setattr(planning, "diagnose", lambda *given, **named: (times.append(1), real(*given, **named))[1])
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.3
-    plan = plan.remedy(Request(**how), image)
+    plan = planning.remedy(Request(**how), image)
     assert bool(times) is looked
     assert how["task"] in plan.words or looked or "times" in plan.words or "median" in plan.words
 
@@ -197,7 +199,7 @@ def test_salt_and_pepper_is_still_seen_when_noise_is_named():
     image = torch.full((1, 1, 64, 64), 0.5)
     image[:, :, ::7, ::5] = 1
     assert diagnosing.salt_and_pepper(image) == diagnosing.diagnose(image).salt_and_pepper > 0.02
-    assert plan.remedy(Request(task="denoise"), image).words.endswith("fill in the wrong pixels")
+    assert planning.remedy(Request(task="denoise"), image).words.endswith("fill in the wrong pixels")
     assert diagnosing.salt_and_pepper(image[:, :, :9]) is None
 
 
@@ -258,7 +260,7 @@ def test_the_memory_that_is_said_to_be_enough_is_so(name):
     network, width = Networks().opened(name), 4000
     row = width * (3 + len(network.takes)) * 12 * (1 + network.scale**2)  # as of what is repaired some rows at a time
     pixel = footprint(network)
-    assert tiling(network, (3000, width), (plan.ENOUGH - BASE) * 0.6, pixel=pixel, row=row).usage >= 1 / 3
+    assert tiling(network, (3000, width), (planning.ENOUGH - BASE) * 0.6, pixel=pixel, row=row).usage >= 1 / 3
     with pytest.raises(SettingError, match=r"give at least 0\.7GB, .* or 2\.2GB, from which on it takes at most 3 times as long"):
         Request(memory=5e8).check()
 

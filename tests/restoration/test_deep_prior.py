@@ -7,7 +7,7 @@ from sfumato.classical.methods import METHODS
 from sfumato.core.errors import SettingError
 from sfumato.metrics.fidelity import psnr
 from sfumato.restoration.deep_prior import deep_prior
-from sfumato.restoration.plan import METHODS as ALL
+from sfumato.restoration.request import METHODS as ALL
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from sfumato.core.errors import ImageError, SettingError
 from sfumato.models import MODELS
 from sfumato.restoration import film as films
 from sfumato.restoration.film import Change, is_film, restore_film, rewritten
-from sfumato.restoration.plan import Request
+from sfumato.restoration.request import Request
 
 av = pytest.importorskip("av", reason="films need the extra video")
 

@@ -19,6 +19,7 @@ from PIL import Image, PngImagePlugin
 import sfumato as sf
 from sfumato.batch.manifest import NAME as MANIFEST
 from sfumato.batch.manifest import Manifest
+from sfumato.batch.sources import passed_over, told_apart
 from sfumato.core import atomic_io
 from sfumato.core.errors import DataError, ImageError, SettingError, StorageError
 from sfumato.io import files, formats
@@ -27,9 +28,9 @@ from sfumato.io.headers import Headers
 from sfumato.models import MODELS
 from sfumato.restoration import repair as repairs
 from sfumato.restoration.memory import footprint, tile_for
-from sfumato.restoration.pictures import passed_over, restore_pictures, told_apart
-from sfumato.restoration.plan import Request
+from sfumato.restoration.pictures import restore_pictures
 from sfumato.restoration.repair import repair, repairing
+from sfumato.restoration.request import Request, request_facts
 from sfumato.store import checkpoint, weights
 
 RNG = np.random.default_rng(0)
@@ -427,11 +428,11 @@ def test_what_comes_in_between_is_not_overwritten(where, tmp_path, photo, bright
 
 def test_a_better_bundled_model_is_another_request(tmp_path, monkeypatch):
     asked = [Request(task="denoise"), Request(task="upscale"), Request(method="median")]
-    before = [Manifest(None, request).asked for request in asked]
-    assert before == [Manifest(None, request).asked for request in asked]
+    before = [Manifest(None, request_facts(request)).asked for request in asked]
+    assert before == [Manifest(None, request_facts(request)).asked for request in asked]
     bundled = weights.bundled()
     monkeypatch.setattr(weights, "bundled", lambda: {**bundled, "restore": bundled["inpaint"]})
-    after = [Manifest(None, request).asked for request in asked]
+    after = [Manifest(None, request_facts(request)).asked for request in asked]
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, True]
 
 

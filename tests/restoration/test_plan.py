@@ -12,7 +12,8 @@ from sfumato.degradations.base import degrade
 from sfumato.metrics.fidelity import psnr
 from sfumato.models.base import Told
 from sfumato.nn.blurs import named
-from sfumato.restoration.plan import Request, remedy
+from sfumato.restoration.plan import remedy
+from sfumato.restoration.request import Request
 
 SHARP = to_images(torch.from_numpy(skimage.data.camera()[None, None, 60:316, 100:356].copy()))
 

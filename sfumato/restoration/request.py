@@ -1,0 +1,148 @@
+"""What a person asks for when a picture is restored, checked before any picture is opened."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from torch import nn
+
+from sfumato import __version__
+from sfumato.classical import methods as classical
+from sfumato.core.atomic_io import digest
+from sfumato.core.catalog import suggest
+from sfumato.core.device import Precision
+from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.core.places import last_name
+from sfumato.metrics.features import weights_hash
+from sfumato.nn.blurs import named
+from sfumato.store import weights
+
+Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
+
+
+Find = Literal["scratches", "dead-pixels"]
+
+
+Ways = Literal[1, 4, 8]
+
+
+_CHOICES = {"task": get_args(Task), "find": get_args(Find), "precision": get_args(Precision), "ensemble": get_args(Ways)}
+
+
+PRIOR = "deep-image-prior"
+"""The method that fits a network to the one picture."""
+
+
+METHODS = (*classical.METHODS, PRIOR)
+
+
+ENOUGH = 2.2e9
+"""Bytes of memory in which each bundled network repairs 12 megapixels at a third of its speed or more."""
+
+
+_LEAST_MEMORY = 7e8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a person asks for."""
+
+    task: Task = "auto"
+    model: str | Path | nn.Module | None = None
+    """A bundled model, a run folder or a model file, instead of the bundled one for the task."""
+    method: str | None = None
+    """A classical method, or deep-image-prior, instead of a network."""
+    scale: int | None = None
+    """How many times longer the sides become when the task is to upscale: the model's own, or 2."""
+    strength: float = 1.0
+    """0 leaves the picture as it is, 1 is what the network thinks right, up to 2 goes beyond it."""
+    noise: float | None = None
+    """Standard deviation of the noise as a share of full scale, for networks and methods that want to know; else it is estimated."""
+    blur: str | None = None
+    """The blur, for networks and methods that want to know: gaussian:1.6, motion:9@30 (degrees) or defocus:3, in pixels; else that which
+    is found."""
+    find: tuple[Find, ...] = ()
+    """What is looked for and filled in."""
+    tile: int | None = None
+    """Side of what is computed at once; from the memory if not given."""
+    memory: float = 2e9
+    """Bytes that may be used."""
+    precision: Precision = "fp32"
+    """Number format of the network."""
+    ensemble: Ways = 1
+    """In how many ways, mirrored (4) and turned (8), the network sees a picture, to be averaged."""
+    device: str = "auto"
+
+    def check(self) -> None:
+        """Raises SettingError for what cannot be, or would have no effect."""
+        if isinstance(self.find, str):
+            raise SettingError(f"find = {self.find!r} is one text; give several, as in find=({self.find!r},)")
+        for name, choices in _CHOICES.items():
+            for value in self.find if name == "find" else (getattr(self, name),):
+                if value not in choices:
+                    raise SettingError(f"{name} = {value!r} is none of {', '.join(map(str, choices))}")
+        if not 0 <= self.strength <= 2:
+            raise SettingError(f"strength = {self.strength:g} is outside [0, 2]")
+        if self.strength != 1 and self.task == "upscale":
+            raise SettingError(f"strength = {self.strength:g} has no effect on upscale; leave it at 1")
+        if self.scale is not None and self.task != "upscale":
+            raise SettingError(f"scale = {self.scale} has no effect on the task {self.task}; it is for upscale")
+        if self.task == "upscale" and self.method not in (None, "bicubic"):
+            raise SettingError(f"{self.method} does not enlarge; the method for upscale is bicubic")
+        if self.task != "upscale" and self.method == "bicubic":
+            raise SettingError("bicubic enlarges; it is a method for the task upscale")
+        if self.model is not None and self.method is not None:
+            raise SettingError(f"model = {self.model} and method = {self.method}: give one of them")
+        if self.ensemble != 1 and self.method is not None:
+            raise SettingError(f"ensemble = {self.ensemble} has no effect on {self.method}; leave it out")
+        if self.memory < _LEAST_MEMORY:
+            raise SettingError(
+                f"memory = {self.memory / 1e9:.1f} GB is less than torch itself needs; give at least {_LEAST_MEMORY / 1e9:g}GB, with which "
+                f"12 megapixels can take over 100 times as long, or {ENOUGH / 1e9:g}GB, from which on it takes at most 3 times as long"
+            )
+        if self.noise is not None and not 0 <= self.noise <= 1:
+            raise SettingError(f"noise = {self.noise * 255:g} is outside [0, 255]")
+        if self.blur is not None and self.task not in ("auto", "deblur"):
+            raise SettingError(f"blur = {self.blur} has no effect on the task {self.task}; it is for deblur")
+        if self.blur is not None and self.find:
+            raise SettingError(f"blur = {self.blur} and find = {', '.join(self.find)}: one at a time; fill in first, then undo the blur")
+        if self.blur is not None:
+            named(self.blur)
+        if self.scale is not None and self.scale < 1:
+            raise SettingError(f"scale = {self.scale} is less than 1")
+        if self.method is None:
+            return
+        if self.method not in METHODS:
+            raise UnknownNameError(f"no method {self.method!r}{suggest(self.method, METHODS)}; there are {', '.join(METHODS)}")
+        if self.precision != "fp32":
+            raise SettingError(f"precision = {self.precision} has no effect on {self.method}; leave it out")
+        needs = needs_of(self.method)
+        if "kernels" not in needs and self.blur is not None:
+            raise SettingError(f"blur = {self.blur} has no effect on {self.method}; leave it out")
+        if "noise" not in needs and self.noise is not None:
+            raise SettingError(f"noise = {self.noise * 255:g} has no effect on {self.method}; leave it out")
+        if "known" in needs and self.task not in ("auto", "inpaint"):
+            raise SettingError(f"{self.method} fills in; it has no use for the task {self.task}")
+
+
+def needs_of(method: str | None) -> tuple[str, ...]:
+    """Names of the arguments that a classical method must have beside the images; none for a network."""
+    return classical.METHODS[method].needs if method in classical.METHODS else ()
+
+
+def request_facts(request: Request) -> dict[str, Any]:
+    """A request as it comes back from JSON, with hashes of the models' files: what a manifest compares a later run with.
+
+    The device, the memory and the tile size are left out: they change no pixel that matters.
+    """
+    kept = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name not in ("device", "memory", "tile")}
+    if isinstance(request.model, str | Path):
+        kept |= {"model": last_name(request.model), "weights": digest(weights.find(request.model))}
+    elif request.model is not None:
+        kept |= {"model": type(request.model).__qualname__, "weights": weights_hash(request.model)}
+    elif request.method is None:  # a better bundled model is another one
+        names = (f"upscale-x{request.scale or 2}",) if request.task == "upscale" else ("restore", "deblur", "inpaint")
+        kept["weights"] = {name: digest(path) for name, path in weights.bundled().items() if name in names}
+    return json.loads(json.dumps({**kept, "sfumato": __version__}, default=str))
