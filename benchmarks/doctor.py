@@ -17,7 +17,7 @@ from sfumato.data.load import load
 from sfumato.evaluation.evaluate import evaluate
 from sfumato.models import MODELS
 from sfumato.objectives import OBJECTIVES
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 from sfumato.train.settings import TrainSettings
 
@@ -39,7 +39,7 @@ NAMED = {
 ENOUGH = 1.25
 
 
-class Listener(Watch):
+class Listener(Callback):
     """Keeps what the doctor says."""
 
     def __init__(self) -> None:

@@ -32,7 +32,7 @@ from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import to_images, to_pixels
 from sfumato.data.scenes import load_scenes
 from sfumato.dreaming.dream import Dream, dream, wanted
-from sfumato.dreaming.feature_extractor import eyes
+from sfumato.dreaming.feature_extractor import dream_network
 from sfumato.dreaming.gradient import tiles
 from sfumato.io.files import save_image
 from sfumato.models import MODELS
@@ -46,7 +46,7 @@ def photographs(count: int):
 
 
 def rise() -> None:
-    seeing = eyes("squeezenet")
+    seeing = dream_network("squeezenet")
     for layer in ("fire5", "fire7"):
         dreamt, chance_of = [], []
         for i, picture in enumerate(photographs(10)):
@@ -66,7 +66,7 @@ def rise() -> None:
 
 
 def classes() -> None:
-    seeing, right = eyes("squeezenet"), 0
+    seeing, right = dream_network("squeezenet"), 0
     for number in range(0, 1000, 100):
         found = dream(None, seeing, Dream(label=str(number)))
         assert seeing.scores is not None
@@ -79,7 +79,7 @@ def classes() -> None:
 
 
 def in_tiles() -> None:
-    seeing, tile = eyes("squeezenet"), 160
+    seeing, tile = dream_network("squeezenet"), 160
     (picture,) = photographs(1)
     picture = resize(picture, (2 * picture.shape[2], 2 * picture.shape[3])).clamp(0, 1)
     for layer, (octaves, precision) in itertools.product(("fire5", "fire7"), ((1, "fp32"), (4, "fp32"), (4, "bf16"))):
@@ -143,7 +143,7 @@ def trunk() -> nn.Sequential:
 def speed() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    seeing = eyes(MODELS["features"](trunk="vgg16").build().eval().requires_grad_(False))
+    seeing = dream_network(MODELS["features"](trunk="vgg16").build().eval().requires_grad_(False))
     last = seeing.names[-1]
     x = torch.rand(1, 3, 512, 512)
     ascent = wanted(seeing, Dream(layers=(last,), precision="bf16"), (512, 512))

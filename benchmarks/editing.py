@@ -96,7 +96,7 @@ def strongest(network, step=1e-2, seeds=24, first=0):
         label = labels_of(network, [seed], None)
         styles = styled(network, latent(network, seed), label)
         labels = None if label is None else label.expand(network.style_dim)
-        ahead, behind = (network.paint(styles + sign * step * torch.eye(network.style_dim)[:, None], labels) for sign in (1, -1))
+        ahead, behind = (network.synthesize(styles + sign * step * torch.eye(network.style_dim)[:, None], labels) for sign in (1, -1))
         slope = ((ahead - behind) / (2 * step)).flatten(1).double()
         total += slope @ slope.T
     return torch.linalg.eigh(total).eigenvectors.flip(1)

@@ -15,7 +15,7 @@ import torch
 import sfumato as sf
 from sfumato.core.device import keep_memory
 from sfumato.evaluation.benchmark import judge_restorer
-from sfumato.models.base import Deblurs
+from sfumato.models.base import Deblurrer
 from sfumato.nn.blurs import point_spread
 from sfumato.restoration.tiles import restored
 
@@ -31,11 +31,11 @@ TRIALS = {
 def difference(model: str, seed: int) -> float:
     """The largest between tiles and the whole, of one picture of noise."""
     net, rng = sf.load(model), random.Random(seed)
-    long, tile = 2 * net.context + rng.randrange(100, 300), rng.randrange(16, 100)
+    long, tile = 2 * net.receptive_radius + rng.randrange(100, 300), rng.randrange(16, 100)
     h, w = rng.sample((long, rng.randrange(8, 60)), 2)
     images, known = torch.rand(1, rng.choice((1, 3)), h, w), (torch.rand(1, 1, h, w) > 0.4).float()
-    told = {name: value for name, value in {"known": known, "noise": 0.01}.items() if name in net.takes}
-    if isinstance(net, Deblurs):
+    told = {name: value for name, value in {"known": known, "noise": 0.01}.items() if name in net.conditioning}
+    if isinstance(net, Deblurrer):
         told["kernels"] = point_spread("motion", 7, angle=30)
     return (restored(net, images, **told) - restored(net, images, tile=tile, **told)).abs().max().item()
 

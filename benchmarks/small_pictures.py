@@ -21,7 +21,7 @@ from PIL import Image
 from sfumato.core.device import keep_memory
 from sfumato.core.tensors import Images
 from sfumato.restoration.pictures import restore_pictures
-from sfumato.restoration.request import Request
+from sfumato.restoration.request import RestorationRequest
 from sfumato.restoration.tiles import restored
 from sfumato.store import weights
 
@@ -66,7 +66,7 @@ def alone(which: str, images: Images, batch: int) -> float:
     return spent(work) / len(images)
 
 
-def whole(folder: Path, request: Request) -> float:
+def whole(folder: Path, request: RestorationRequest) -> float:
     """Seconds of the processor a picture that the command takes, in this process."""
     count = len(list(folder.iterdir()))
 
@@ -84,12 +84,12 @@ def main(count: int, side: int) -> None:
     print(f"{count} pictures of {side} x {side}, one thread; seconds of the processor a picture")
     print(f"{'':24}{'restore':>10}{'network':>10}{'by one':>10}{'ratio':>8}")
     for name, grey, request, which in (
-        ("denoise, grey", True, Request(task="denoise"), "restore"),
-        ("denoise, colour", False, Request(task="denoise"), "restore"),
-        ("auto, grey", True, Request(), "restore"),
-        ("auto, colour", False, Request(), "restore"),
-        ("upscale, grey", True, Request(task="upscale"), "upscale-x2"),
-        ("upscale, colour", False, Request(task="upscale"), "upscale-x2"),
+        ("denoise, grey", True, RestorationRequest(task="denoise"), "restore"),
+        ("denoise, colour", False, RestorationRequest(task="denoise"), "restore"),
+        ("auto, grey", True, RestorationRequest(), "restore"),
+        ("auto, colour", False, RestorationRequest(), "restore"),
+        ("upscale, grey", True, RestorationRequest(task="upscale"), "upscale-x2"),
+        ("upscale, colour", False, RestorationRequest(task="upscale"), "upscale-x2"),
     ):
         pictures = drawn(count, side, grey=grey)
         with tempfile.TemporaryDirectory() as folder:

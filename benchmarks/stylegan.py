@@ -98,18 +98,18 @@ class Bench:
 
     def _generator(self):
         images = self.model.sample(torch.randn(BATCH, 128))
-        return generator_loss("non-saturating", self.model.judge(images).logit, None)
+        return generator_loss("non-saturating", self.model.discriminate(images).logit, None)
 
     def _discriminator(self):
         with torch.no_grad():
             images = self.model.sample(torch.randn(BATCH, 128))
-        return discriminator_loss("non-saturating", self.model.judge(self.real).logit, self.model.judge(images).logit)
+        return discriminator_loss("non-saturating", self.model.discriminate(self.real).logit, self.model.discriminate(images).logit)
 
     def _penalty(self):
-        return 5 * squared_slope(lambda x: self.model.judge(x).logit, self.real)
+        return 5 * squared_slope(lambda x: self.model.discriminate(x).logit, self.real)
 
     def _path(self):
-        styles = self.model.style(torch.randn(BATCH // 2, 128))
+        styles = self.model.map_latent(torch.randn(BATCH // 2, 128))
         return 2 * self.path(self.model, styles, None, torch.randn(BATCH // 2, 3, 32, 32))[0]
 
 

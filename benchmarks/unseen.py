@@ -31,7 +31,7 @@ from sfumato.data.load import load
 from sfumato.data.scenes import load_scenes
 from sfumato.io.files import save_image
 from sfumato.metrics.grid import grid
-from sfumato.models.base import Samples, latents
+from sfumato.models.base import StyleGenerator, latents
 from sfumato.recipes import recipe
 from sfumato.train.loop import fit
 
@@ -74,7 +74,7 @@ SETS: dict[str, Callable[[], Dataset]] = {
 
 
 @torch.no_grad()
-def samples(model: Samples, classes: int) -> tuple[Images, Labels]:
+def samples(model: StyleGenerator, classes: int) -> tuple[Images, Labels]:
     """`A_CLASS` images of each class, class after class."""
     labels = torch.arange(classes).repeat_interleave(A_CLASS)
     z = latents(model, len(labels), seeded_generator(0, "unseen samples"))

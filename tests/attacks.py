@@ -27,7 +27,7 @@ from sfumato.io import files
 from sfumato.metrics.features import weights_hash
 from sfumato.models import MODELS
 from sfumato.restoration.repair import repair
-from sfumato.restoration.request import Request, request_facts
+from sfumato.restoration.request import RestorationRequest, request_facts
 from sfumato.store import checkpoint, foreign, weights
 from sfumato.store.zoo import listed
 from sfumato.train import log
@@ -136,7 +136,7 @@ def _ours(folder: Path) -> dict[str, Kind]:
         generate.file_names(made, [0, 1], None)
 
     def known(path: Path) -> None:
-        manifest = Manifest(path, request_facts(Request(task="denoise", method="median")))  # whose request asks for no weights
+        manifest = Manifest(path, request_facts(RestorationRequest(task="denoise", method="median")))  # whose request asks for no weights
         manifest.earlier(path, path.parent / "b.png", {})
         manifest.mine(path, path.parent / "b.png")
 
@@ -200,7 +200,7 @@ def _pictures(folder: Path) -> dict[str, Kind]:
     def filled(path: Path) -> None:
         beside = path.parent / "picture.png"
         beside.write_bytes(picture)
-        repair(beside, path.parent / "out.png", Request(task="inpaint", method="laplace"), mask=path)
+        repair(beside, path.parent / "out.png", RestorationRequest(task="inpaint", method="laplace"), mask=path)
 
     found = {f"pictures: {ending}": Kind(f"a.{ending}", data, spoil_bytes, files.read) for ending, data in whole.items()}
     spots = Image.new("L", image.size)

@@ -18,10 +18,10 @@ from sfumato.evaluation.benchmark import judge, judge_restorer
 from sfumato.io import files
 from sfumato.io.channels import as_images
 from sfumato.metrics.fidelity import psnr
-from sfumato.models.base import Deblurs
+from sfumato.models.base import Deblurrer
 from sfumato.nn.blurs import point_spread
 from sfumato.restoration.repair import repair
-from sfumato.restoration.request import Request
+from sfumato.restoration.request import RestorationRequest
 from sfumato.restoration.tiles import restored
 from sfumato.store import weights
 
@@ -59,7 +59,7 @@ def test_tiles_are_the_whole(name, h, w, tile, colour):
 @pytest.mark.parametrize("colour", [False, True])
 def test_tiles_that_see_a_part_of_the_picture_are_the_whole(name, colour):
     """Networks look up to 256 pixels far: only of a longer picture do tiles leave out anything."""
-    context = sf.load(name).context
+    context = sf.load(name).receptive_radius
     h, w = (24, 2 * context + 160) if colour else (2 * context + 160, 24)
     assert _apart(name, h, w, 64, colour) <= 1e-4
 
@@ -69,8 +69,8 @@ def _apart(name: str, h: int, w: int, tile: int, colour: bool) -> float:
     net = sf.load(name)
     images = torch.rand(1, 3 if colour else 1, h, w, generator=torch.Generator().manual_seed(h * 200 + w))
     known = (torch.rand(1, 1, h, w, generator=torch.Generator().manual_seed(1)) > 0.4).float()
-    told = {name: value for name, value in {"known": known, "noise": 0.01}.items() if name in net.takes}
-    if isinstance(net, Deblurs):
+    told = {name: value for name, value in {"known": known, "noise": 0.01}.items() if name in net.conditioning}
+    if isinstance(net, Deblurrer):
         told["kernels"] = point_spread("motion", 7, angle=30)
     return (restored(net, images, **told) - restored(net, images, tile=tile, **told)).abs().max().item()
 
@@ -125,7 +125,7 @@ def test_auto_makes_no_jpeg_worse(grey, tmp_path):
     clean = to_images(torch.from_numpy(np.array(photo)).reshape(176, 176, -1).permute(2, 0, 1)[None])
     for quality in (10, 30, 50, 75, 90):
         photo.save(tmp_path / "a.jpg", quality=quality)
-        repair(tmp_path / "a.jpg", tmp_path / "b.jpg", Request())
+        repair(tmp_path / "a.jpg", tmp_path / "b.jpg", RestorationRequest())
         before, after = (psnr(as_images(files.read(tmp_path / name).pixels), clean) for name in ("a.jpg", "b.jpg"))
         assert after > before - 0.01, quality
         assert after > before + 0.3 or quality > 10

@@ -16,7 +16,7 @@ from sfumato.editing import directions, latent_image
 from sfumato.generation import interpolate
 from sfumato.models import MODELS
 from sfumato.restoration.pictures import restore_pictures
-from sfumato.restoration.request import Request
+from sfumato.restoration.request import RestorationRequest
 from sfumato.store import checkpoint, weights
 from sfumato.store.importing import import_weights
 from sfumato.train.loop import fit
@@ -139,7 +139,7 @@ def test_a_restored_picture_that_is_none_is_an_error_and_the_folder_goes_on(rest
     (tmp_path / "in").mkdir()
     for name, grey in (("a", 120), ("b", 0), ("c", 9)):
         Image.new("RGB", (40, 24), (grey, grey, grey)).save(tmp_path / "in" / f"{name}.png")
-    request = Request(task="denoise", model=restorer, precision=precision, tile=tile or None)
+    request = RestorationRequest(task="denoise", model=restorer, precision=precision, tile=tile or None)
     entries = restore_pictures([tmp_path / "in"], tmp_path / "out", request)
     assert [entry.status for entry in entries] == ["failed", "done", "failed"]
     assert all(f"{restorer} made" in entry.words and "NaN or infinite" in entry.words for entry in entries[::2])
@@ -159,7 +159,7 @@ def test_no_verb_shows_images_that_are_none(kind, untrained, tmp_path):
     network = untrained(kind)
     path = huge(tmp_path / "huge.safetensors", network, network.config)
     seen = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
-    begun = latent_image.Subject(styles=torch.ones(1, network.styles, network.style_dim))
+    begun = latent_image.LatentImage(styles=torch.ones(1, network.styles, network.style_dim))
     calls = {
         "generate": lambda: sf.generate(path, 2),
         "interpolate": lambda: interpolate.interpolate(path, [0, 1], steps=3),
@@ -191,7 +191,7 @@ def test_a_dream_that_is_none_is_an_error(tmp_path):
 
 def test_a_model_is_called_what_it_was_loaded_from(restorer):
     network = sf.load(restorer)
-    assert name_of(network) == name_of(network.turned(4)) == str(restorer)
+    assert name_of(network) == name_of(network.self_ensemble(4)) == str(restorer)
     assert name_of(network.config.build()) == "DnCnn"
     assert name_of("deep-prior") == "deep-prior"
 

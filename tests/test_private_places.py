@@ -24,7 +24,7 @@ from sfumato.generation import generate
 from sfumato.io import files
 from sfumato.models import MODELS
 from sfumato.restoration.pictures import restore_pictures
-from sfumato.restoration.request import Request
+from sfumato.restoration.request import RestorationRequest
 from sfumato.store import checkpoint
 from sfumato.train.events import Events
 from sfumato.train.loop import fit
@@ -174,7 +174,7 @@ def test_a_picture_that_was_projected_is_still_not_written_over(home, untrained)
 def test_dreams_tell_names(home):
     config = MODELS["classifier"](size=(32, 32), channels=3, classes=3, widths=(4, 8), hidden=(8,))
     checkpoint.save(home / "eyes.safetensors", config.build(), config, {})
-    seeing = feature_extractor.eyes(str(home / "eyes.safetensors"))
+    seeing = feature_extractor.dream_network(str(home / "eyes.safetensors"))
     photos = pictures(home / "photos", 1, (40, 48))
     how = Dream(steps=1, octaves=1)
     done = dream_files.dream_pictures([photos], home / "out", seeing, how, guide=photos / "0.png")
@@ -189,7 +189,7 @@ def test_a_dream_is_repeated_with_a_network_that_lies_elsewhere(home, monkeypatc
     config = MODELS["classifier"](size=(32, 32), channels=3, classes=3, widths=(4, 8), hidden=(8,))
     model, photo = home / "eyes.safetensors", pictures(home / "photos", 1, (40, 48)) / "0.png"
     checkpoint.save(model, config.build(), config, {})
-    dream_files.dream_pictures([photo], home / "out" / "a.png", feature_extractor.eyes(str(model)), Dream(steps=1, octaves=1))
+    dream_files.dream_pictures([photo], home / "out" / "a.png", feature_extractor.dream_network(str(model)), Dream(steps=1, octaves=1))
     monkeypatch.chdir(home / "photos")
     again = ["dream", str(photo), "--replay", "../out/a.json", "--out", "../out/b.png"]
     with pytest.raises(SystemExit) as stopped:
@@ -207,7 +207,7 @@ def same(home):
     net = config.build()
     torch.nn.init.zeros_(net.tail.weight)
     checkpoint.save(home / "models" / "same.safetensors", net, config, {})
-    return Request(task="denoise", model=home / "models" / "same.safetensors")
+    return RestorationRequest(task="denoise", model=home / "models" / "same.safetensors")
 
 
 def test_a_manifest_tells_names_and_still_knows_its_own(home, same):

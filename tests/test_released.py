@@ -83,8 +83,8 @@ def asked(network, question, given):
     return {
         "restore": lambda: network.restore(images, planes),
         "deblur": lambda: network.deblur(images, planes, given["kernels"]),
-        "judge": lambda: network.judge(images, labels).logit if hasattr(network, "sample") else network.judge(grown),
-        "style": lambda: network.style(z, labels),
+        "judge": lambda: network.discriminate(images, labels).logit if hasattr(network, "sample") else network.discriminate(grown),
+        "style": lambda: network.map_latent(z, labels),
         "sample": lambda: network.sample(z, labels),
         "posterior": lambda: network.posterior(images, labels)[0],
         "decode": lambda: network.decode(z, labels),

@@ -279,11 +279,11 @@ def restore(
     with machine(threads):
         from sfumato.cli.restoring import restore_pictures
         from sfumato.core.device import default_memory
-        from sfumato.restoration.request import Request
+        from sfumato.restoration.request import RestorationRequest
         from sfumato.store import inputs
 
         share = None if noise is None else noise / 255
-        request = Request(
+        request = RestorationRequest(
             task=task,
             model=model,
             method=method,

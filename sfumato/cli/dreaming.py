@@ -89,11 +89,11 @@ def dream(
     with machine(threads):
         from sfumato.dreaming import dream as dreams
         from sfumato.dreaming import files, seeds
-        from sfumato.dreaming.feature_extractor import eyes
+        from sfumato.dreaming.feature_extractor import dream_network
 
         _check(given)
         if layers is not None:
-            list_layers(eyes(layers, device=device))
+            list_layers(dream_network(layers, device=device))
             return
         # All of its settings are flags; --layers is one that lists.
         how = dreams.Dream(
@@ -110,7 +110,7 @@ def dream(
             size = "x".join(map(str, told["size"])) if "size" in told else size
         with _reserved(given, how, network, through) as (targets, held), _progress(preview) as watch:
             shape = _size(size)
-            seeing = eyes(network, device=device, tell=lambda words: console.print(words, highlight=False))
+            seeing = dream_network(network, device=device, tell=lambda words: console.print(words, highlight=False))
             if replay is not None:
                 files.complete(told, seeing, pictures, guide=guide, mask=mask)
             if through is not None or not pictures:
@@ -156,7 +156,7 @@ def features(
     with machine(threads):
         from sfumato.core import outputs
         from sfumato.dreaming import atlas as atlases
-        from sfumato.dreaming.feature_extractor import eyes
+        from sfumato.dreaming.feature_extractor import dream_network
         from sfumato.store import inputs
         from sfumato.store.weights import short_name
 
@@ -171,7 +171,7 @@ def features(
 
             # The name of a layer that is not named is known only of the network.
             target = reserve(layer or "") if out or layer else None
-            seeing = eyes(network, device=device)
+            seeing = dream_network(network, device=device)
             target = target or reserve(seeing.usual)
             with progress(), job("channels") as done:
                 images, chosen = atlases.atlas(seeing, layer, channels=channels, steps=steps, seed=seed, tell=done.reach)

@@ -16,10 +16,12 @@ from sfumato.core.progress import job
 from sfumato.io import formats
 from sfumato.restoration import film
 from sfumato.restoration.pictures import restore_pictures as run
-from sfumato.restoration.request import Request
+from sfumato.restoration.request import RestorationRequest
 
 
-def restore_pictures(pictures: Sequence[str], out: Path, request: Request, mask: Path | None, console: Console, *, overwrite: bool) -> None:
+def restore_pictures(
+    pictures: Sequence[str], out: Path, request: RestorationRequest, mask: Path | None, console: Console, *, overwrite: bool
+) -> None:
     """Repairs the pictures, or the one film, and says a line about each. Exits with 2 if one failed."""
     if film.is_film(pictures):
         if mask is not None:
@@ -58,7 +60,7 @@ def blamed(entry: Entry) -> str:
     return entry.words if entry.source in entry.words else f"{entry.source}: {entry.words}"
 
 
-def _film(path: Path, out: Path, request: Request, console: Console, *, overwrite: bool) -> None:
+def _film(path: Path, out: Path, request: RestorationRequest, console: Console, *, overwrite: bool) -> None:
     ending = ".mkv" if path.suffix.lower() == ".mkv" else ".mp4"
     target = out if outputs.is_file_name(out, film.SUFFIXES) else out / path.with_suffix(ending).name
     with progress(), job("frames") as frames:

@@ -25,7 +25,7 @@ class Degraded:
     """Not clamped, so that noise keeps its mean."""
     noise: PerImage
     """Standard deviation of the Gaussian noise that was added, as a share of full scale."""
-    known: Plane
+    observed: Plane
     """1 where the image is to be believed, 0 where it is missing."""
     quality: PerImage
     """JPEG quality over 100; 1 if there was no compression."""
@@ -44,7 +44,7 @@ def intact(clean: Images) -> Degraded:
     """`clean`, with no damage to it yet."""
     n, _, h, w = clean.shape
     ones = clean.new_ones(n)
-    return Degraded(images=clean, noise=0 * ones, known=clean.new_ones(n, 1, h, w), quality=ones, blur=clean.new_ones(n, 1, 1))
+    return Degraded(images=clean, noise=0 * ones, observed=clean.new_ones(n, 1, h, w), quality=ones, blur=clean.new_ones(n, 1, 1))
 
 
 def degrade(how: Degradation, clean: Images, *, rng: torch.Generator) -> Degraded:

@@ -20,5 +20,5 @@ class Config:
     def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
         """A new pixel is `known` if all of those that it was made from were, as far as the nearest `factor` x `factor` go."""
         images = shrink(seen.images, self.factor, method=self.method)
-        known = (shrink(seen.known, self.factor, method="area") > 1 - 1e-4).to(images.dtype)
+        known = (shrink(seen.observed, self.factor, method="area") > 1 - 1e-4).to(images.dtype)
         return dataclasses.replace(seen, images=images, known=known)

@@ -41,7 +41,7 @@ class Config:
         share = draws.within(*self.share).tolist()
         holes = torch.stack([self._hole(h, w, s, rng) for s, rng in zip(share, draws.generators(), strict=True)])[:, None]
         holes = holes.to(seen.images.device)
-        return dataclasses.replace(seen, images=seen.images.masked_fill(holes, self.fill), known=seen.known.masked_fill(holes, 0.0))
+        return dataclasses.replace(seen, images=seen.images.masked_fill(holes, self.fill), known=seen.observed.masked_fill(holes, 0.0))
 
     def _hole(self, h: int, w: int, share: float, rng: torch.Generator) -> Bool[Tensor, "h w"]:
         if self.kind == "pixels":

@@ -19,7 +19,7 @@ from sfumato.generation import interpolate as walking
 from sfumato.io.files import save_image
 from sfumato.recipes import recipe
 from sfumato.store import weights
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 
 WORD = "SFUMATO"
@@ -27,7 +27,7 @@ WORD = "SFUMATO"
 DRAWN = 12_000
 
 
-def demo(out: Path, *, budget: str = "75s", overwrite: bool = False, watch: Watch | None = None) -> dict[str, Path]:
+def demo(out: Path, *, budget: str = "75s", overwrite: bool = False, watch: Callback | None = None) -> dict[str, Path]:
     """Trains on drawn letters for `budget`, samples, and writes `picture`, `page` and `model`; returns their paths.
 
     Run again in the same folder, it finds the trained model there and goes straight to the pictures. Raises SettingError for an `out`
@@ -37,10 +37,10 @@ def demo(out: Path, *, budget: str = "75s", overwrite: bool = False, watch: Watc
     outputs.check_folder_name(out)
     pages = [out / "walk.gif", out / "sfumato.png", out / "index.html"]
     with outputs.reserved(pages, by="demo", overwrite=overwrite):
-        return _demo(out, budget, watch or Watch())
+        return _demo(out, budget, watch or Callback())
 
 
-def _demo(out: Path, budget: str, watch: Watch) -> dict[str, Path]:
+def _demo(out: Path, budget: str, watch: Callback) -> dict[str, Path]:
     """`demo`, once its files have a place."""
     settings = dataclasses.replace(recipe("glyphs"), budget=budget)
     watch.note(f"drawing {DRAWN:,} letters")

@@ -12,7 +12,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.places import inside
 from sfumato.core.tensors import Images, to_pixels
 from sfumato.dreaming.dream import Dream, dream
-from sfumato.dreaming.feature_extractor import Eyes
+from sfumato.dreaming.feature_extractor import DreamNetwork
 from sfumato.io import files
 
 STEPS, LEAST = 96, 96
@@ -22,7 +22,7 @@ SIDE = 64
 
 
 def atlas(
-    seeing: Eyes,
+    seeing: DreamNetwork,
     layer: str | None = None,
     *,
     channels: Sequence[int] = (),
@@ -39,7 +39,7 @@ def atlas(
     chosen = list(channels) or list(range(seen.width))
     if beyond := [channel for channel in chosen if not 0 <= channel < seen.width]:
         raise SettingError(f"layer {seen.name} has channels 0 to {seen.width - 1}; there is no {beyond[0]}")
-    side = min(max(LEAST, seen.field), max(LEAST, seeing.side))
+    side = min(max(LEAST, seen.receptive_field), max(LEAST, seeing.side))
     made = []
     for number, channel in enumerate(chosen, 1):
         how = Dream(layers=(f"{seen.name}:{channel}",), steps=steps, seed=seed)
@@ -50,7 +50,7 @@ def atlas(
     return torch.cat(made), chosen
 
 
-def save(images: Images, channels: Sequence[int], out: Path, seeing: Eyes, layer: str | None) -> list[Path]:
+def save(images: Images, channels: Sequence[int], out: Path, seeing: DreamNetwork, layer: str | None) -> list[Path]:
     """Writes the sheet to `out`, a number at each image, and a .json beside it. Returns the paths."""
     columns = min(len(images), 16)
     sheet = Image.fromarray(to_pixels(images.expand(-1, 3, -1, -1), columns=columns).numpy())

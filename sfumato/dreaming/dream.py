@@ -25,7 +25,7 @@ from sfumato.core.finite_output import finite
 from sfumato.core.progress import counted
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Other, Planes, Scalar, size_text
-from sfumato.dreaming.feature_extractor import Eyes, eyes
+from sfumato.dreaming.feature_extractor import DreamNetwork, dream_network
 from sfumato.dreaming.gradient import Ascent
 from sfumato.dreaming.objective import WHOLE, fits, guided, wish
 from sfumato.nn.bands import evened_
@@ -105,7 +105,7 @@ class Dreamt:
 
 def dream(
     pictures: Images | None = None,
-    network: str | Path | nn.Module | Eyes | None = None,
+    network: str | Path | nn.Module | DreamNetwork | None = None,
     how: Dream | None = None,
     *,
     size: tuple[int, int] = (224, 224),
@@ -123,7 +123,7 @@ def dream(
     named; others are asked where they are.
     """
     how = how or Dream()
-    seeing = network if isinstance(network, Eyes) else eyes(network, device=device)
+    seeing = network if isinstance(network, DreamNetwork) else dream_network(network, device=device)
     if pictures is None:
         if mask is not None or how.alpha:
             raise SettingError("mask and alpha are about a picture; give one")
@@ -154,13 +154,13 @@ def dream(
     return Dreamt(images=torch.cat(made) if len(made) > 1 else made[0], before=tuple(before), after=tuple(after))
 
 
-def resolved(how: Dream, seeing: Eyes, *, fresh: bool) -> Dream:
+def resolved(how: Dream, seeing: DreamNetwork, *, fresh: bool) -> Dream:
     """`how` with what it leaves open decided, for dreams from noise if `fresh`."""
     space = ("fourier" if fresh else "pixels") if how.space == "auto" else how.space
     return dataclasses.replace(how, space=space, precision=select_precision(how.precision, seeing.device))
 
 
-def wanted(seeing: Eyes, how: Dream, size: tuple[int, int], guide: Other | None = None) -> Ascent:
+def wanted(seeing: DreamNetwork, how: Dream, size: tuple[int, int], guide: Other | None = None) -> Ascent:
     """What a dream of images of `size` climbs.
 
     Raises SettingError for what the network cannot see, ImageError for what the size cannot show.

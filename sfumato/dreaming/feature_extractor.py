@@ -19,7 +19,7 @@ from sfumato.core.catalog import composed, suggest
 from sfumato.core.device import select_device
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
-from sfumato.models.base import Adversarial, Classifies, Layer, Named
+from sfumato.models.base import AdversarialGenerator, Backbone, Classifier, Layer
 from sfumato.nn import watch
 from sfumato.nn.norm import folded
 from sfumato.store import weights
@@ -35,7 +35,7 @@ NAMES = "imagenet_synset_words.txt"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Eyes:
+class DreamNetwork:
     """A network as that which sees."""
 
     name: str
@@ -63,7 +63,7 @@ class Eyes:
 
     def layers(self, images: Images, names: Sequence[str]) -> list[Maps]:
         """The maps of the layers called `names`. What lies behind the last of them is not computed."""
-        if isinstance(self.network, Named):
+        if isinstance(self.network, Backbone):
             return self.network.layers(self.shown(images), names)
         return watch.seen(self.network, self.run, self.shown(images), names)
 
@@ -106,7 +106,9 @@ class Eyes:
         return words[name.lower()]
 
 
-def eyes(which: str | Path | nn.Module | None = None, *, device: str = "auto", tell: Callable[[str], None] = lambda _: None) -> Eyes:
+def dream_network(
+    which: str | Path | nn.Module | None = None, *, device: str = "auto", tell: Callable[[str], None] = lambda _: None
+) -> DreamNetwork:
     """The network called `which`, or a module of one's own that takes images in [0, 1], in evaluation mode and ready to be asked.
 
     A module of one's own stays where it is; others go to `device`.
@@ -119,7 +121,7 @@ def eyes(which: str | Path | nn.Module | None = None, *, device: str = "auto", t
         which = _preferred(tell)
     network = weights.opened(which)
     name = str(which) if isinstance(which, str | Path) else type(which).__name__
-    if isinstance(network, Named):
+    if isinstance(network, Backbone):
         return _of_named(network, name, where)
     network.eval()
     return _of_module(network, name, where, foreign=isinstance(which, nn.Module))
@@ -135,7 +137,7 @@ def _preferred(tell: Callable[[str], None]) -> str:
     return PREFERRED
 
 
-def _of_named(network: Named, name: str, where: torch.device) -> Eyes:
+def _of_named(network: Backbone, name: str, where: torch.device) -> DreamNetwork:
     config: Any = getattr(network, "config", None)
     if getattr(config, "resize", "none") != "none":
         # A dream is looked at in its own size; a network that makes all images small first would see it blurred.
@@ -147,7 +149,7 @@ def _of_named(network: Named, name: str, where: torch.device) -> Eyes:
     names = tuple(network.named)
     # In the middle a network has left edges behind and does not yet see whole things.
     usual = names[len(names) * 2 // 3]
-    return Eyes(
+    return DreamNetwork(
         name=name,
         network=network,
         run=network.scores,
@@ -155,25 +157,25 @@ def _of_named(network: Named, name: str, where: torch.device) -> Eyes:
         names=names,
         usual=usual,
         measure=lambda asked: {each: network.named[each] for each in asked},
-        least=network.least,
+        least=network.min_side,
         side=min(getattr(network, "size", (USUAL, USUAL))),
         classes=_class_names(network.classes),
         scores=network.scores if network.classes else None,
     )
 
 
-def _of_module(network: nn.Module, name: str, where: torch.device, *, foreign: bool) -> Eyes:
+def _of_module(network: nn.Module, name: str, where: torch.device, *, foreign: bool) -> DreamNetwork:
     moved: Any = network
     network = moved if foreign else moved.to(device=where, memory_format=torch.channels_last)
-    if isinstance(network, Adversarial):
+    if isinstance(network, AdversarialGenerator):
         looking: nn.Module = network.discriminator
 
         def run(images: Images) -> Any:
             labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if network.classes else None
-            return network.judge(images, labels)
+            return network.discriminate(images, labels)
 
         channels, classes = network.channels, ()
-    elif isinstance(network, Classifies):
+    elif isinstance(network, Classifier):
         looking, run, channels = network, network.classify, network.channels
         said = [str(each) for each in getattr(network, "card", {}).get("data", {}).get("classes", [])]
         classes = tuple(said) if len(said) == network.classes else tuple(map(str, range(network.classes)))
@@ -193,7 +195,7 @@ def _of_module(network: nn.Module, name: str, where: torch.device, *, foreign: b
         raise SettingError(f"{name} cannot be shown an image of {size_text(size)} pixels ({' '.join(str(error).split())[:120]})") from error
     if not maps:
         raise SettingError(f"{name} has no convolution: no layer of it makes maps of an image, so that there is nothing to dream of")
-    if not isinstance(network, Adversarial | Classifies):
+    if not isinstance(network, AdversarialGenerator | Classifier):
         with torch.no_grad():
             out = run(grey.to(_place(network)))
         classes = tuple(map(str, range(out.shape[1]))) if isinstance(out, Tensor) and out.ndim == 2 else ()
@@ -206,7 +208,7 @@ def _of_module(network: nn.Module, name: str, where: torch.device, *, foreign: b
             known.update(_measured(looking, run, channels, shapes, new))
         return known
 
-    return Eyes(
+    return DreamNetwork(
         name=name,
         network=looking,
         run=run,

@@ -22,7 +22,7 @@ from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Planes, size_text, to_pixels
 from sfumato.core.text import inner_path, quoted
 from sfumato.dreaming.dream import Dream, Moment, Tell, dream, resolved
-from sfumato.dreaming.feature_extractor import Eyes
+from sfumato.dreaming.feature_extractor import DreamNetwork
 from sfumato.dreaming.objective import wish
 from sfumato.io import files, streaming
 from sfumato.io.channels import as_images, as_pixels
@@ -95,7 +95,7 @@ def output_files(target: Path) -> list[Path]:
 def dream_pictures(
     sources: Sequence[str | Path],
     out: Path,
-    seeing: Eyes,
+    seeing: DreamNetwork,
     how: Dream,
     *,
     guide: Path | None = None,
@@ -136,7 +136,7 @@ def dream_pictures(
 class _Work:
     """What is done to every picture."""
 
-    seeing: Eyes
+    seeing: DreamNetwork
     how: Dream
     shown: Images | None
     guide: Path | None
@@ -229,7 +229,7 @@ def keep(target: Path, picture: files.Picture, told: dict[str, Any], *, check: C
     files.write(target, dataclasses.replace(picture, text={**picture.text, KEY: text}), check=lambda made: check(target, made))
 
 
-def recipe(seeing: Eyes, how: Dream, before: float, after: float) -> dict[str, Any]:
+def recipe(seeing: DreamNetwork, how: Dream, before: float, after: float) -> dict[str, Any]:
     """What is needed to repeat a dream, but for its picture: the settings, the network, and what came of it."""
     settings = {field.name: getattr(how, field.name) for field in dataclasses.fields(how)}
     return {
@@ -268,7 +268,7 @@ def near(name: str, flag: str) -> str:
     return name
 
 
-def complete(told: dict[str, Any], seeing: Eyes, pictures: Sequence[str], **given: Path | None) -> None:
+def complete(told: dict[str, Any], seeing: DreamNetwork, pictures: Sequence[str], **given: Path | None) -> None:
     """Raises SettingError if the network has other weights than a recipe tells, or a guide or a mask was not given or is another one.
 
     Also if the dream began with a picture and there is none, or the other way round. Which picture is open: the same may be done to others.

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.tensors import Images, Other, size_text, to_images, to_pixels
 from sfumato.dreaming.dream import Dream, in_octaves, wanted
-from sfumato.dreaming.feature_extractor import Eyes
+from sfumato.dreaming.feature_extractor import DreamNetwork
 from sfumato.io import decode, files
 from sfumato.nn.motion import moved, shifts
 from sfumato.restoration import film
@@ -36,7 +36,7 @@ MOVING = (".gif", ".webp")
 class Dreamer:
     """Dreams frame after frame, going on from one to the next."""
 
-    def __init__(self, seeing: Eyes, how: Dream, *, guide: Other | None = None) -> None:
+    def __init__(self, seeing: DreamNetwork, how: Dream, *, guide: Other | None = None) -> None:
         """Raises SettingError for a dream in a spectrum."""
         self.seeing, self.how, self.guide, self.where = seeing, _in_pixels(how), guide, seeing.device
         self.later = dataclasses.replace(how, steps=min(how.steps or AGAIN, AGAIN), octaves=min(how.octaves, SIZES))
@@ -57,7 +57,7 @@ class Dreamer:
         return made.cpu()
 
 
-def falling(picture: Images, seeing: Eyes, how: Dream, *, frames: int, guide: Other | None = None) -> Iterator[Images]:
+def falling(picture: Images, seeing: DreamNetwork, how: Dream, *, frames: int, guide: Other | None = None) -> Iterator[Images]:
     """The dream of a picture, then what one sees falling into it: enlarged and dreamed again, frame by frame.
 
     Raises SettingError for a dream in a spectrum, and for `alpha`, since a frame that was dreamed is no picture to stay near to.

@@ -17,8 +17,8 @@ from sfumato.core.device import Precision, autocast, select_precision
 from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import finite
 from sfumato.core.tensors import Images, Maps
-from sfumato.dreaming.feature_extractor import Eyes
-from sfumato.dreaming.objective import Wish
+from sfumato.dreaming.feature_extractor import DreamNetwork
+from sfumato.dreaming.objective import LayerObjective
 from sfumato.nn import watch
 from sfumato.restoration.tiles import Span, spans
 
@@ -41,8 +41,8 @@ class Tile(NamedTuple):
 class Ascent:
     """Wishes of a network's layers, of a class of its scores, or of both."""
 
-    eyes: Eyes
-    wishes: Sequence[Wish]
+    eyes: DreamNetwork
+    wishes: Sequence[LayerObjective]
     label: int | None = None
     """Number of a class; in tiles it is each tile that is to show it."""
     tile: int | None = None
@@ -121,7 +121,7 @@ class Ascent:
         return total
 
 
-def tiles(size: tuple[int, ...], tile: int | None, wishes: Sequence[Wish]) -> Iterator[Tile]:
+def tiles(size: tuple[int, ...], tile: int | None, wishes: Sequence[LayerObjective]) -> Iterator[Tile]:
     """What covers an image of `size`, each pixel owned once; tiles begin where a place of every layer does.
 
     Raises SettingError for tiles too small to be, and for layers that see farther than is known.
@@ -137,8 +137,8 @@ def tiles(size: tuple[int, ...], tile: int | None, wishes: Sequence[Wish]) -> It
     grid = math.lcm(*(wish.layer.stride for wish in wishes)) if wishes else 1
     before = max((-(wish.layer.start or 0) for wish in wishes), default=0)
     # A network that does not pad shows nothing of a piece smaller than what one place sees.
-    field = max((wish.layer.field for wish in wishes), default=0)
-    behind = max([0, *((wish.layer.start or 0) + wish.layer.field - wish.layer.stride for wish in wishes)])
+    field = max((wish.layer.receptive_field for wish in wishes), default=0)
+    behind = max([0, *((wish.layer.start or 0) + wish.layer.receptive_field - wish.layer.stride for wish in wishes)])
     for rows in spans(h, tile, grid):
         for columns in spans(w, tile, grid):
             shown = tuple(

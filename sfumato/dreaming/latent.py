@@ -16,12 +16,12 @@ from torch.nn import functional as F
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images
 from sfumato.dreaming.dream import Dream, Dreamt, Moment, Tell, wanted
-from sfumato.dreaming.feature_extractor import Eyes, eyes
+from sfumato.dreaming.feature_extractor import DreamNetwork, dream_network
 from sfumato.dreaming.gradient import Ascent
 from sfumato.editing.inversion import DRAWS, spread_of
-from sfumato.editing.latent_image import Subject, drawn, shown
+from sfumato.editing.latent_image import LatentImage, drawn, shown
 from sfumato.generation.generate import sampler, styled
-from sfumato.models.base import Steering, latents
+from sfumato.models.base import SynthesisOptions, latents
 
 RATE, HOLD = 0.05, 0.02
 """Adam's step, in deviations of the generator's own styles, and the weight of what holds the style, a share of the first slope."""
@@ -32,12 +32,12 @@ class Found:
     """The dream, and the styles that make it."""
 
     dreamt: Dreamt
-    subjects: tuple[Subject, ...]
+    subjects: tuple[LatentImage, ...]
 
 
 def dream_through(
     generator: str | Path | nn.Module,
-    network: str | Path | nn.Module | Eyes | None = None,
+    network: str | Path | nn.Module | DreamNetwork | None = None,
     how: Dream | None = None,
     *,
     n: int = 1,
@@ -51,7 +51,7 @@ def dream_through(
     SettingError as `dream` and `generate` do.
     """
     how = how or Dream()
-    seeing = network if isinstance(network, Eyes) else eyes(network, device=device)
+    seeing = network if isinstance(network, DreamNetwork) else dream_network(network, device=device)
     where = seeing.device
     making = sampler(generator).to(where)
     h, w = making.size
@@ -74,18 +74,18 @@ def enlarged(images: Images, scale: int) -> Images:
     return images if scale == 1 else F.interpolate(images, scale_factor=scale, mode="bicubic").clamp(0, 1)
 
 
-def _moved(making: Any, begun: Subject, ascent: Ascent, how: Dream, scale: int, where: torch.device, tell: Tell) -> Subject:
+def _moved(making: Any, begun: LatentImage, ascent: Ascent, how: Dream, scale: int, where: torch.device, tell: Tell) -> LatentImage:
     labels = None if begun.labels is None else begun.labels.to(where)
     z = latents(making, DRAWS, seeded_generator(0, "dream"))
     spread = spread_of(styled(making, z, None if labels is None else labels.cpu().expand(DRAWS))[:, :1], where)
     start = ((begun.styles.to(where) - spread.mean) / spread.deviation).detach()
     x = start.clone().requires_grad_()
-    steering = Steering(noise=None if begun.noise is None else [plane.to(where) for plane in begun.noise])
+    steering = SynthesisOptions(noise=None if begun.noise is None else [plane.to(where) for plane in begun.noise])
     steps, hold = how.steps or 100, 0.0
     optimiser = torch.optim.Adam([x], lr=RATE * how.strength)
     for done in range(1, steps + 1):
         with torch.enable_grad():
-            image = enlarged(making.paint(spread.mean + spread.deviation * x, labels, steering), scale)
+            image = enlarged(making.synthesize(spread.mean + spread.deviation * x, labels, steering), scale)
             amount, slope = ascent.slope(image.detach())
             optimiser.zero_grad()
             image.backward(-slope)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.tensors import Maps, Other, Scalar, size_text
-from sfumato.dreaming.feature_extractor import Eyes
+from sfumato.dreaming.feature_extractor import DreamNetwork
 from sfumato.models.base import Layer
 
 WHOLE = 1024
@@ -24,7 +24,7 @@ TABLE = 1 << 24
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wish:
+class LayerObjective:
     """More of a layer: half the mean square of what it says (the first DeepDream), or of some channels the mean of what they say."""
 
     layer: Layer
@@ -56,7 +56,7 @@ class Wish:
 _FORM = re.compile(r"(?P<layer>[^:=@\s]+)(:(?P<channels>\d+(,\d+)*))?(@(?P<row>\d+),(?P<column>\d+))?(=(?P<weight>-?\d+(\.\d+)?))?")
 
 
-def wish(text: str, eyes: Eyes) -> Wish:
+def wish(text: str, eyes: DreamNetwork) -> LayerObjective:
     """`fire7`, `fire7=0.5`, `fire8:12,40` or `fire8:12@3,4`: layer, channels, row and column of a place, weight.
 
     Raises SettingError for another form, an unknown layer, or a channel that it does not have.
@@ -71,31 +71,31 @@ def wish(text: str, eyes: Eyes) -> Wish:
     if beyond := [channel for channel in channels if channel >= layer.width]:
         raise SettingError(f"layer {layer.name} has channels 0 to {layer.width - 1}; there is no {beyond[0]}")
     place = (int(found["row"]), int(found["column"])) if found["row"] else None
-    return Wish(layer=layer, weight=float(found["weight"] or 1), channels=channels, place=place)
+    return LayerObjective(layer=layer, weight=float(found["weight"] or 1), channels=channels, place=place)
 
 
-def guided(wishes: Sequence[Wish], guide: Other, eyes: Eyes) -> list[Wish]:
+def guided(wishes: Sequence[LayerObjective], guide: Other, eyes: DreamNetwork) -> list[LayerObjective]:
     """The same wishes, of whole layers, for what `guide` shows. Raises SettingError for wishes for channels or places of their own."""
     if any(each.channels or each.place for each in wishes):
         raise SettingError("a guide says which channels and where; name whole layers with it")
     with torch.no_grad():
         made = eyes.layers(guide, [each.layer.name for each in wishes])
     rows = [maps.float().flatten(2)[0].T.contiguous() for maps in made]
-    return [Wish(layer=each.layer, weight=each.weight, guide=row) for each, row in zip(wishes, rows, strict=True)]
+    return [LayerObjective(layer=each.layer, weight=each.weight, guide=row) for each, row in zip(wishes, rows, strict=True)]
 
 
-def fits(wishes: Sequence[Wish], size: tuple[int, int], eyes: Eyes, *, what: str = "the picture") -> None:
+def fits(wishes: Sequence[LayerObjective], size: tuple[int, int], eyes: DreamNetwork, *, what: str = "the picture") -> None:
     """Raises ImageError, naming `what` it is, if an image of `size` has no such place, or is smaller than what a place looks at.
 
     Unless it is as large as those that the network was trained on: deep layers look farther than these reach.
     """
     for each in wishes:
-        if each.layer.start is not None and min(size) < min(each.layer.field, eyes.side):
-            near = [name for name in eyes.names if eyes.layer(name).field <= min(size)]
+        if each.layer.start is not None and min(size) < min(each.layer.receptive_field, eyes.side):
+            near = [name for name in eyes.names if eyes.layer(name).receptive_field <= min(size)]
             advice = f"take the layer {near[-1]} or an earlier one, or enlarge it" if near else "enlarge it"
             raise ImageError(
                 f"{what} of {size_text(size)} pixels is too small for the layer {each.layer.name}, "
-                f"which looks at {each.layer.field} pixels either way; {advice}"
+                f"which looks at {each.layer.receptive_field} pixels either way; {advice}"
             )
         if each.place is None:
             continue

@@ -12,7 +12,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.places import inside
 from sfumato.core.tensors import Images, to_pixels
 from sfumato.dreaming.dream import Dream, Tell, dream, resolved
-from sfumato.dreaming.feature_extractor import Eyes
+from sfumato.dreaming.feature_extractor import DreamNetwork
 from sfumato.dreaming.files import keep, known_again, named, picture_of, recipe, rise
 from sfumato.dreaming.latent import dream_through
 from sfumato.editing.latent_image import drawn
@@ -26,7 +26,7 @@ Said = Callable[[Path, str], None]
 
 
 def dream_noise(
-    seeing: Eyes,
+    seeing: DreamNetwork,
     how: Dream,
     targets: Sequence[Path],
     held: outputs.Reservation,
@@ -54,7 +54,7 @@ def dream_noise(
 
 def dream_styles(
     generator: str,
-    seeing: Eyes,
+    seeing: DreamNetwork,
     how: Dream,
     targets: Sequence[Path],
     held: outputs.Reservation,

@@ -30,7 +30,7 @@ TRAITS = (
 )
 
 
-def traits(images: Images) -> Float[Tensor, "n _traits"]:
+def attributes(images: Images) -> Float[Tensor, "n _traits"]:
     """A number for each of `TRAITS` of each image; of what has no colours the last three are 0."""
     grey = images.mean(dim=1)
     h, w = grey.shape[1:]
@@ -51,7 +51,7 @@ def named(less: Images, more: Images, usual: Float[Tensor, "_usual c h w"]) -> l
 
     One name for all: of the trait whose mean change is largest; with a second one in its train if that is nearly as large.
     """
-    change = (traits(more) - traits(less)).mean(dim=0) / traits(usual).std(dim=0).clamp_min(1e-3)
+    change = (attributes(more) - attributes(less)).mean(dim=0) / attributes(usual).std(dim=0).clamp_min(1e-3)
     order = change.abs().argsort(descending=True).tolist()
     first, second = (TRAITS[i].more if change[i] > 0 else TRAITS[i].less for i in order[:2])
     near = change[order[1]].abs() > 0.7 * change[order[0]].abs()

@@ -32,7 +32,7 @@ from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import grain, labels_of, latent, sampler, show, styled
 from sfumato.io import files
 from sfumato.metrics.features import weights_hash
-from sfumato.models.base import Samples, latents
+from sfumato.models.base import StyleGenerator, latents
 from sfumato.store import checkpoint
 
 Axes = Float[Tensor, "_k d"]
@@ -116,9 +116,9 @@ def principal(styles: Vectors) -> tuple[Axes, Shares]:
     return _sorted(centred.T @ centred)
 
 
-def closed_form(network: Samples, layers: Span) -> tuple[Axes, Shares]:
+def closed_form(network: StyleGenerator, layers: Span) -> tuple[Axes, Shares]:
     """The eigenvectors of A Aᵀ for the matrices A, all rows of unit length, by which the layers listen; and their share of the trace."""
-    heard = [matrix.detach().double().cpu() for place, matrix in network.steered() if layers[0] <= place <= layers[1]]
+    heard = [matrix.detach().double().cpu() for place, matrix in network.style_affines() if layers[0] <= place <= layers[1]]
     if not heard:
         raise SettingError("this model tells no matrices by which its layers listen to styles; use principal directions")
     rows = torch.cat(heard)
@@ -142,7 +142,7 @@ def jacobian(network: Any, layers: Span, *, label: str | int | None = None, seed
         some = None if labels is None else labels[begin : begin + batch]
         styles = styled(network, z[begin : begin + batch], some).to(where)
         step = styles.new_zeros(len(styles), 1, network.style_dim, requires_grad=True)
-        images = network.paint(moved(styles, step, 1.0, layers), None if some is None else some.to(where))
+        images = network.synthesize(moved(styles, step, 1.0, layers), None if some is None else some.to(where))
         finite(images, network)
         for left in reversed(range(_PROBES)):
             signs = 2.0 * torch.randint(0, 2, images.shape, generator=rng).to(images) - 1

@@ -24,11 +24,11 @@ from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Labels, Maps, Planes, Styles, size_text, to_pixels
 from sfumato.editing import latent_image as subjects
 from sfumato.editing.inversion import Spread, spread_of
-from sfumato.editing.latent_image import Subject, shown
+from sfumato.editing.latent_image import LatentImage, shown
 from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import sampler, styled
 from sfumato.io import decode, files
-from sfumato.models.base import Steering, latents
+from sfumato.models.base import SynthesisOptions, latents
 
 Point = tuple[float, float]
 """Column and row in pixels, from the middle of the upper left one."""
@@ -47,7 +47,7 @@ PATCH = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Dragged:
-    subject: Subject
+    subject: LatentImage
     images: Images
     """Before and after, in [0, 1]."""
     points: tuple[Point, ...]
@@ -59,7 +59,7 @@ class Dragged:
 
 def drag(
     model: str | Path | nn.Module,
-    subject: Subject,
+    subject: LatentImage,
     points: Sequence[Point],
     targets: Sequence[Point],
     *,
@@ -135,7 +135,7 @@ def output_files(out: Path) -> list[Path]:
 class _Pull:
     """Styles that move, in deviations, and what the network shows of them."""
 
-    def __init__(self, network: Any, subject: Subject, layers: Span, mask: Planes | None) -> None:
+    def __init__(self, network: Any, subject: LatentImage, layers: Span, mask: Planes | None) -> None:
         where = next(network.parameters()).device
         self.network, self.layers = network, layers
         self.begin: Styles = subject.styles.to(where)
@@ -156,9 +156,9 @@ class _Pull:
 
     def maps(self) -> Maps:
         """Features at the image's size, of all layers from a quarter of it to a half, each in units of its own mean size."""
-        steering = Steering(noise=self.noise, seen=[])
-        self.network.paint(self.styles(), self.labels, steering)
-        seen, (h, w) = steering.seen or [], self.network.size
+        steering = SynthesisOptions(noise=self.noise, feature_maps=[])
+        self.network.synthesize(self.styles(), self.labels, steering)
+        seen, (h, w) = steering.feature_maps or [], self.network.size
         if not seen:
             raise SettingError("this model shows no maps on the way to its image, so no point can be followed")
         fit = [maps for maps in seen if maps.shape[2] <= (h + 1) // 2 and 4 * maps.shape[2] >= h] or seen[-1:]
@@ -216,7 +216,7 @@ def sampled(maps: Maps, places: Points) -> Float[Tensor, "points _c"]:
     return F.grid_sample(maps, grid[None, None].to(maps), padding_mode="border", align_corners=False)[0, :, 0].T
 
 
-def _spread(network: Any, subject: Subject, where: torch.device) -> Spread:
+def _spread(network: Any, subject: LatentImage, where: torch.device) -> Spread:
     z = latents(network, DRAWS, seeded_generator(0, "drag"))
     return spread_of(styled(network, z, None if subject.labels is None else subject.labels.expand(DRAWS))[:, :1], where)
 

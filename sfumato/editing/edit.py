@@ -18,7 +18,7 @@ from sfumato.core.tensors import Images, to_pixels
 from sfumato.core.text import inner_path, last_part, quoted
 from sfumato.editing import latent_image as subjects
 from sfumato.editing.directions import Directions, moved
-from sfumato.editing.latent_image import Subject, shown
+from sfumato.editing.latent_image import LatentImage, shown
 from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import sampler
 from sfumato.io import files
@@ -41,13 +41,13 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True)
 class Edited:
-    subject: Subject
+    subject: LatentImage
     images: Images
     """Before and after, in [0, 1]."""
     moves: tuple[Move, ...]
 
 
-def edit(model: str | Path | nn.Module, subject: Subject, moves: Sequence[Move], *, device: str = "auto") -> Edited:
+def edit(model: str | Path | nn.Module, subject: LatentImage, moves: Sequence[Move], *, device: str = "auto") -> Edited:
     """The image of `subject` before and after all `moves`. Raises SettingError for layers or a length of vector that do not fit."""
     network = sampler(model).to(select_device(device))
     styles = subject.styles
@@ -57,7 +57,7 @@ def edit(model: str | Path | nn.Module, subject: Subject, moves: Sequence[Move],
                 f"{len(move.vector)} numbers at strength {move.strength:g} are no direction for styles of {network.style_dim}"
             )
         styles = moved(styles, torch.tensor(move.vector), move.strength, span(network, move.layers))
-    after = Subject(styles=styles, label=subject.label, noise=subject.noise, origin=subject.origin)
+    after = LatentImage(styles=styles, label=subject.label, noise=subject.noise, origin=subject.origin)
     images = torch.cat([shown(network, subject), shown(network, after)])
     return Edited(subject=after, images=images, moves=tuple(moves))
 
@@ -165,7 +165,7 @@ def _near(styles: str, folder: Path) -> Path:
     raise SettingError(f"the edit started at {quoted(styles)}, which lies neither beside it nor here; name it with --styles")
 
 
-def begun(network: Any, start: dict[str, Any]) -> Subject:
+def begun(network: Any, start: dict[str, Any]) -> LatentImage:
     """The subject that a start names: a seed with label and truncation, or a file of styles."""
     if "styles" in start:
         return subjects.load(Path(start["styles"]), network)

@@ -20,7 +20,7 @@ from sfumato.editing.directions import DRAWS, Directions, finished, many_styles
 from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import labels_of, sampler, show
 from sfumato.metrics.features import Pixels, describe
-from sfumato.models.base import Describes
+from sfumato.models.base import FeatureExtractor
 from sfumato.store import weights
 
 
@@ -32,7 +32,7 @@ def from_examples(
     name: str | None = None,
     layers: Span | None = None,
     label: str | int | None = None,
-    features: str | Describes | None = None,
+    features: str | FeatureExtractor | None = None,
     samples: int = 2000,
     seed: int = 0,
     device: str = "auto",
@@ -45,7 +45,7 @@ def from_examples(
     network = sampler(model).to(select_device(device))
     chosen = span(network, layers)
     eyes = Pixels(channels=network.channels, side=min(8, *network.size)) if features is None else features
-    seer: Any = weights.opened(eyes, Describes, otherwise="gives no feature vectors")
+    seer: Any = weights.opened(eyes, FeatureExtractor, otherwise="gives no feature vectors")
     sets = [to_images(load_data(folder, size=network.size, channels=network.channels, part="all").pixels) for folder in (less, more)]
     shown = torch.cat([describe(seer, images) for images in sets])
     truth = torch.cat([torch.full((len(images),), side) for images, side in zip(sets, (-1.0, 1.0), strict=True)])

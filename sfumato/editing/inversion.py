@@ -25,11 +25,11 @@ from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Labels, Maps, PerImage, Scalar, Styles, to_pixels
 from sfumato.editing import latent_image as subjects
-from sfumato.editing.latent_image import Subject, shown
-from sfumato.editing.similarity import Likeness, eyes_of
+from sfumato.editing.latent_image import LatentImage, shown
+from sfumato.editing.similarity import Similarity, eyes_of
 from sfumato.generation.generate import class_names, labels_of, sampler, show, styled
 from sfumato.io import decode, files
-from sfumato.models.base import Encodes, Layered, Steering, latents
+from sfumato.models.base import FeaturePyramid, LatentVariableModel, SynthesisOptions, latents
 from sfumato.nn.resample import resize
 from sfumato.store import weights
 
@@ -53,7 +53,7 @@ PULL, STILL = 0.003, 1e-3
 class Projection:
     """What was found for a picture."""
 
-    subject: Subject
+    subject: LatentImage
     image: Images
     """What the network makes of it, in [0, 1]."""
     picture: Images
@@ -96,9 +96,11 @@ def project(
         raise SettingError(f"steps = {steps} must be at least 1")
     where = select_device(device)
     network = sampler(model).to(where)
-    others = [] if features is None else [weights.opened(features, Layered, otherwise="has no layers to compare images in").to(where)]
+    others = (
+        [] if features is None else [weights.opened(features, FeaturePyramid, otherwise="has no layers to compare images in").to(where)]
+    )
     target = fitted(picture, network).to(where)
-    likeness = Likeness(target, eyes_of(network, *others))
+    likeness = Similarity(target, eyes_of(network, *others))
     rng = seeded_generator(seed, "project")
     own, labels, spread = start(network, target, likeness, label, rng)
     search = _Search(network, likeness, spread, labels, rng)
@@ -117,7 +119,7 @@ def project(
         "steps": steps,
         "seed": seed,
     }
-    subject = Subject(styles=found.expand(-1, network.styles, -1).cpu(), label=which, noise=search.noise_found(), origin=origin)
+    subject = LatentImage(styles=found.expand(-1, network.styles, -1).cpu(), label=which, noise=search.noise_found(), origin=origin)
     image = shown(network, subject)
     psnr = -10 * math.log10(max(1e-10, (image - target.cpu()).square().mean().item()))
     return Projection(subject=subject, image=image, picture=target.cpu(), psnr=psnr, source=source)
@@ -171,7 +173,7 @@ def fitted(picture: Picture, network: Any) -> Images:
 
 @torch.no_grad()
 def start(
-    network: Any, target: Images, likeness: Likeness, label: str | int | None, rng: torch.Generator
+    network: Any, target: Images, likeness: Similarity, label: str | int | None, rng: torch.Generator
 ) -> tuple[Styles, Whose | None, Spread]:
     """Where to begin, in deviations: the nearest of some random images, the mean and, for an encoder, what it says; nearest first."""
     z = latents(network, DRAWS, rng)
@@ -182,7 +184,7 @@ def start(
     starts = max(STARTS, 16 * together)
     mean, tried = spread.mean.cpu(), styles[:starts]
     whose = None if labels is None else labels[:starts]
-    if isinstance(network, Encodes):
+    if isinstance(network, LatentVariableModel):
         names = None if labels is None else labels[: max(1, network.classes if label is None else 1)]
         shots = target.expand(1 if names is None else len(names), -1, -1, -1)
         posterior = network.posterior(shots, None if names is None else names.to(target.device))[0][:, None].cpu()
@@ -204,7 +206,7 @@ def spread_of(styles: Styles, where: torch.device) -> Spread:
 class _Search:
     """Styles (in deviations), one or several at once, and noise on their way to a picture."""
 
-    def __init__(self, network: Any, likeness: Likeness, spread: Spread, labels: Labels | None, rng: torch.Generator) -> None:
+    def __init__(self, network: Any, likeness: Similarity, spread: Spread, labels: Labels | None, rng: torch.Generator) -> None:
         self.network, self.likeness, self.spread, self.labels, self.rng = network, likeness, spread, labels, rng
         self.planes: list[Tensor] = []
         self.levels: list[tuple[Tensor, Tensor]] = []
@@ -244,8 +246,8 @@ class _Search:
     def _far(self, styles: Styles) -> PerImage:
         """How far the image of each is from the picture."""
         own = self.spread.mean + self.spread.deviation * styles
-        steering = Steering(noise=self.planes) if self.planes else None
-        return self.likeness(self.network.paint(own.expand(-1, self.network.styles, -1), self.labels, steering))
+        steering = SynthesisOptions(noise=self.planes) if self.planes else None
+        return self.likeness(self.network.synthesize(own.expand(-1, self.network.styles, -1), self.labels, steering))
 
     def noise_found(self) -> tuple[Maps, ...] | None:
         """The noise that was fitted, on the CPU, if any."""

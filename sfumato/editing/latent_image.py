@@ -28,7 +28,7 @@ class Told(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Subject:
+class LatentImage:
     styles: Styles
     """Of one image."""
     label: int | None = None
@@ -44,16 +44,16 @@ class Subject:
         return None if self.label is None else torch.tensor([self.label])
 
 
-def drawn(network: Any, seed: int, *, label: str | int | None = None, truncation: float = 1.0) -> Subject:
+def drawn(network: Any, seed: int, *, label: str | int | None = None, truncation: float = 1.0) -> LatentImage:
     """What `generate` shows for the seed."""
     labels = labels_of(network, [seed], label)
     styles = styled(network, latent(network, seed), labels, truncation=truncation)
     which = None if labels is None else int(labels)
     origin = {"seed": seed, "label": None if which is None else class_names(network)[which], "truncation": truncation}
-    return Subject(styles=styles, label=which, noise=tuple(grain(network, [seed])) or None, origin=origin)
+    return LatentImage(styles=styles, label=which, noise=tuple(grain(network, [seed])) or None, origin=origin)
 
 
-def shown(network: Any, subject: Subject, styles: Styles | None = None) -> Images:
+def shown(network: Any, subject: LatentImage, styles: Styles | None = None) -> Images:
     """Its image in [0, 1], on the CPU; or those of other `styles` with its class and noise."""
     styles = subject.styles if styles is None else styles
     labels = None if subject.labels is None else subject.labels.expand(len(styles))
@@ -83,7 +83,7 @@ def owned(path: Path, network: Any, *, entry: str, kind: Any, key: str, what: st
     return tensors, about
 
 
-def save(path: Path, subject: Subject, network: Any) -> Path:
+def save(path: Path, subject: LatentImage, network: Any) -> Path:
     """Writes it as a .safetensors file that knows which weights it belongs to. Returns the path. Raises StorageError."""
     tensors = {"styles": subject.styles} | {f"noise.{i}": plane for i, plane in enumerate(subject.noise or ())}
     about = {"label": subject.label, "origin": subject.origin, "weights": weights_hash(network)}
@@ -91,7 +91,7 @@ def save(path: Path, subject: Subject, network: Any) -> Path:
     return path
 
 
-def load(path: Path, network: Any) -> Subject:
+def load(path: Path, network: Any) -> LatentImage:
     """What `save` wrote. Raises CheckpointError for another file, SettingError if it was made with another network."""
     tensors, about = owned(path, network, entry=ENTRY, kind=Told, key="styles", what="styles", verb="project")
     planes = [] if len(tensors) == 1 else [(f"noise.{i}", (1, 1, *size)) for i, size in enumerate(network.noise_shapes())]
@@ -101,4 +101,4 @@ def load(path: Path, network: Any) -> Subject:
     if (label is None) != (not network.classes) or (label or 0) >= max(1, network.classes):
         raise CheckpointError(f"{path}: label {label} is no class of this model, which has {network.classes}")
     noise = tuple(tensors[name] for name, _ in planes) or None
-    return Subject(styles=tensors["styles"], label=label, noise=noise, origin=about.get("origin", {}))
+    return LatentImage(styles=tensors["styles"], label=label, noise=noise, origin=about.get("origin", {}))

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, PerImage
-from sfumato.models.base import Layered
+from sfumato.models.base import FeaturePyramid
 
 SMALLEST = 8
 """Sizes are halved for as long as both sides stay at least this."""
@@ -17,10 +17,10 @@ SEEN = 0.1
 """Weight of what a network sees, as a share of what it sees in the picture."""
 
 
-class Likeness:
+class Similarity:
     """Mean absolute difference from one picture, of values and of their slopes, meant over its sizes; and of the layers of `eyes`."""
 
-    def __init__(self, picture: Images, eyes: Sequence[Layered] = ()) -> None:
+    def __init__(self, picture: Images, eyes: Sequence[FeaturePyramid] = ()) -> None:
         self.eyes = [eye for eye in eyes if min(picture.shape[2:]) >= eye.reduction]
         with torch.no_grad():
             self.sizes, self.seen = _halved(picture), [_layers(eye, picture) for eye in self.eyes]
@@ -36,17 +36,17 @@ class Likeness:
         return far
 
 
-def eyes_of(network: Any, *others: Layered) -> list[Layered]:
+def eyes_of(network: Any, *others: FeaturePyramid) -> list[FeaturePyramid]:
     """The network's own discriminator, if it shows what it sees, and `others`. Raises SettingError for one that cannot see its images."""
     own = getattr(network, "discriminator", None)
-    found = [eye for eye in (own, *others) if isinstance(eye, Layered)]
+    found = [eye for eye in (own, *others) if isinstance(eye, FeaturePyramid)]
     for eye in found:
         if eye.channels != network.channels and 1 not in (eye.channels, network.channels):
             raise SettingError(f"the features look at {eye.channels} channels and cannot compare images of {network.channels}")
     return found
 
 
-def _layers(eye: Layered, images: Images) -> list[Maps]:
+def _layers(eye: FeaturePyramid, images: Images) -> list[Maps]:
     """A network of grey images is shown the mean of the channels, one of colours a grey image in all."""
     if eye.channels == images.shape[1]:
         return eye.layers(images)

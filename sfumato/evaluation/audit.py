@@ -36,7 +36,7 @@ from sfumato.io import files
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.interval import wilson
 from sfumato.metrics.neighbours import nearest
-from sfumato.models.base import Describes
+from sfumato.models.base import FeatureExtractor
 from sfumato.store import weights
 
 BY_CHANCE = 0.01
@@ -203,7 +203,9 @@ def verdict(share: Measurement, most: float, fewest: int) -> Verdict:
     return Verdict.NO_SIGN if fewest >= ENOUGH else Verdict.TOO_FEW
 
 
-def _usual(observer: Describes, real: Vectors, train: Dataset, test: Dataset, rng: torch.Generator) -> tuple[Float[Tensor, " _k"], str]:
+def _usual(
+    observer: FeatureExtractor, real: Vectors, train: Dataset, test: Dataset, rng: torch.Generator
+) -> tuple[Float[Tensor, " _k"], str]:
     """Distances of real images to the nearest training image that they are not themselves, and what these images are, in words."""
     if test is not train and len(test) >= LEAST:
         pixels = test.pixels[torch.randperm(len(test), generator=rng)[:MOST]]
@@ -216,7 +218,7 @@ def _usual(observer: Describes, real: Vectors, train: Dataset, test: Dataset, rn
 
 
 def _nearest_either_way(
-    observer: Describes, pixels: Bytes, ours: Vectors, real: Float[Tensor, "_m d"]
+    observer: FeatureExtractor, pixels: Bytes, ours: Vectors, real: Float[Tensor, "_m d"]
 ) -> tuple[PerImage, Int64[Tensor, " n"]]:
     """The nearest training image to each image or to its mirror image."""
     (straight, first), (turned, second) = nearest(ours, real), nearest(described(observer, pixels.flip(3)), real)

@@ -24,20 +24,20 @@ from sfumato.core.tensors import Images, Kernels, Maps, Resized, to_bytes, to_im
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.scenes import KNOWN, load_scenes
 from sfumato.degradations.base import Degraded
-from sfumato.evaluation.benchmark_degradations import Trial, trial
+from sfumato.evaluation.benchmark_degradations import BenchmarkDegradation, trial
 from sfumato.evaluation.diversity import coloured, comparer
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import weights_hash
 from sfumato.metrics.fidelity import WINDOW, psnr, ssim
 from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.perceptual import lpips
-from sfumato.models.base import Compares, Deblurs, Restores
+from sfumato.models.base import Deblurrer, PerceptualMetric, Restorer
 from sfumato.nn.resample import resize
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.deep_prior import deep_prior
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.plan import remedy
-from sfumato.restoration.request import METHODS, PRIOR, Request, Task, Ways
+from sfumato.restoration.plan import make_plan
+from sfumato.restoration.request import METHODS, PRIOR, RestorationRequest, Task, Ways
 from sfumato.restoration.tiles import restored
 from sfumato.store import weights
 
@@ -63,8 +63,8 @@ def judge(
 
         def chosen(seen: Degraded, kernels: Kernels | None) -> Resized:
             task: Task = "upscale" if trial(damage).scale > 1 else "auto"
-            request = Request(task=task, scale=trial(damage).scale, precision=precision, ensemble=ensemble, device=device)
-            plan = remedy(request, seen.images, known=None if bool((seen.known == 1).all()) else seen.known, networks=networks)
+            request = RestorationRequest(task=task, scale=trial(damage).scale, precision=precision, ensemble=ensemble, device=device)
+            plan = make_plan(request, seen.images, known=None if bool((seen.observed == 1).all()) else seen.observed, networks=networks)
             return seen.images if plan.nothing else repaired(seen.images, plan, request, networks)
 
         return judge_restorer(model, damage, data, **how, other=chosen)
@@ -77,10 +77,10 @@ def judge(
         raise SettingError(f"{damage} is to be enlarged, and {model} does not enlarge; the method for it is bicubic")
     if model == PRIOR:
         fitted = partial(deep_prior, device=device)
-        return judge_restorer(model, damage, data, **how, other=lambda seen, _: fitted(seen.images, known=seen.known))
+        return judge_restorer(model, damage, data, **how, other=lambda seen, _: fitted(seen.images, known=seen.observed))
 
     def other(seen: Degraded, kernels: Kernels | None) -> Resized:
-        told = {"noise": float(seen.noise), "known": seen.known, "kernels": kernels, "scale": trial(damage).scale}
+        told = {"noise": float(seen.noise), "known": seen.observed, "kernels": kernels, "scale": trial(damage).scale}
         return classical.apply(model, seen.images, **{name: told[name] for name in needs if told[name] is not None})
 
     return judge_restorer(model, damage, data, **how, other=other)
@@ -104,20 +104,20 @@ def judge_restorer(
     by another factor.
     """
     kind = trial(damage)
-    network: Restores | None = None if other else weights.opened(model, Restores, otherwise="repairs nothing")
+    network: Restorer | None = None if other else weights.opened(model, Restorer, otherwise="repairs nothing")
     if network is not None and network.scale != kind.scale:
         raise SettingError(f"{damage} wants a network that enlarges by {kind.scale}, this one does by {network.scale}")
     if network is not None and ensemble != 1:
-        network = network.turned(ensemble)
+        network = network.self_ensemble(ensemble)
     pictures = data if isinstance(data, Dataset | Scenes) else _pictures(data)
 
     def repair(seen: Degraded, i: int) -> Resized:
         if other is not None:
             return other(seen, kind.kernels(i) if kind.kernels else None).clamp(0, 1)
         assert network is not None
-        told = {"noise": float(seen.noise), "quality": float(seen.quality), "known": seen.known}
-        mine: Any = {name: value for name, value in told.items() if name in network.takes}
-        if isinstance(network, Deblurs):
+        told = {"noise": float(seen.noise), "quality": float(seen.quality), "known": seen.observed}
+        mine: Any = {name: value for name, value in told.items() if name in network.conditioning}
+        if isinstance(network, Deblurrer):
             mine["kernels"] = kind.kernels(i) if kind.kernels else seen.blur
         return restored(network, seen.images, precision=precision, device=device, **mine)
 
@@ -139,7 +139,9 @@ def _pictures(data: str | Path) -> Dataset | Scenes:
     return load_scenes(data, channels=3, part="test" if isinstance(data, str) and data in KNOWN else "all", largest=None)
 
 
-def _figures(kind: Trial, clean: Images, i: int, repair: Callable[[Degraded, int], Resized], looker: Compares | None) -> dict[str, float]:
+def _figures(
+    kind: BenchmarkDegradation, clean: Images, i: int, repair: Callable[[Degraded, int], Resized], looker: PerceptualMetric | None
+) -> dict[str, float]:
     """Everything that is said of one picture; the first is the figure of the protocol itself."""
     seen = kind.spoil(clean, i)
     made = repair(seen, i)
@@ -183,7 +185,7 @@ _NOTES = {
 def _measurement(
     name: str,
     values: list[float],
-    kind: Trial,
+    kind: BenchmarkDegradation,
     pictures: Dataset | Scenes,
     precision: Precision,
     ensemble: Ways,

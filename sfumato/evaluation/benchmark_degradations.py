@@ -45,7 +45,7 @@ _LIMITS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class BenchmarkDegradation:
     """A damage of the literature."""
 
     name: str
@@ -60,7 +60,7 @@ class Trial:
     """Whether what is repaired is in 8 bits already."""
 
 
-def trial(text: str) -> Trial:
+def trial(text: str) -> BenchmarkDegradation:
     """The damage called `text`, such as noise:25 or x4. Raises SettingError, naming those that there are."""
     match = re.fullmatch(r"(noise|poisson|salt-and-pepper|missing|blur|motion|jpeg):(\d+(?:\.\d+)?)%?|(text)|x([2348])", text)
     if not match:
@@ -81,89 +81,97 @@ def _noisy(images: Images, sigma: float) -> Images:
     return images + torch.from_numpy(noise).permute(2, 0, 1)[None].float()
 
 
-def _noise(name: str, amount: float) -> Trial:
+def _noise(name: str, amount: float) -> BenchmarkDegradation:
     def spoil(clean: Images, i: int) -> Degraded:
         return dataclasses.replace(intact(clean), images=_noisy(clean, amount / 255), noise=torch.tensor([amount / 255]))
 
-    return Trial(name=name, spoil=spoil, how=f"Gaussian noise {amount:g}/255, not clipped, numpy seed 0 each picture")
+    return BenchmarkDegradation(name=name, spoil=spoil, how=f"Gaussian noise {amount:g}/255, not clipped, numpy seed 0 each picture")
 
 
-def _photons(name: str, amount: float) -> Trial:
+def _photons(name: str, amount: float) -> BenchmarkDegradation:
     def spoil(clean: Images, i: int) -> Degraded:
         counted = np.random.RandomState(0).poisson(clean[0].permute(1, 2, 0).double().numpy() * amount) / amount
         images = torch.from_numpy(counted).permute(2, 0, 1)[None].float()
         # As strong as on the picture's mean.
         return dataclasses.replace(intact(clean), images=images, noise=(clean.mean() / amount).sqrt().reshape(1))
 
-    return Trial(name=name, spoil=spoil, how=f"photon noise of {amount:g} photons for white, not clipped, numpy seed 0 each picture")
+    return BenchmarkDegradation(
+        name=name, spoil=spoil, how=f"photon noise of {amount:g} photons for white, not clipped, numpy seed 0 each picture"
+    )
 
 
-def _salt(name: str, amount: float) -> Trial:
+def _salt(name: str, amount: float) -> BenchmarkDegradation:
     def spoil(clean: Images, i: int) -> Degraded:
         u = torch.from_numpy(np.random.default_rng(0).random(clean.shape[2:]))
         images = clean.masked_fill(u < amount / 200, 0.0).masked_fill(u > 1 - amount / 200, 1.0)
         return dataclasses.replace(intact(clean), images=images)
 
-    return Trial(name=name, spoil=spoil, how=f"salt and pepper on {amount:g} % of the pixels, default_rng(0) each picture", stored=True)
+    return BenchmarkDegradation(
+        name=name, spoil=spoil, how=f"salt and pepper on {amount:g} % of the pixels, default_rng(0) each picture", stored=True
+    )
 
 
-def _missing(name: str, amount: float) -> Trial:
+def _missing(name: str, amount: float) -> BenchmarkDegradation:
     def spoil(clean: Images, i: int) -> Degraded:
         hole = torch.from_numpy(np.random.default_rng(0).random(clean.shape[2:]) < amount / 100)
-        known = intact(clean).known.masked_fill(hole, 0.0)
+        known = intact(clean).observed.masked_fill(hole, 0.0)
         return dataclasses.replace(intact(clean), images=clean.masked_fill(hole, 0.0), known=known)
 
-    return Trial(name=name, spoil=spoil, how=f"{amount:g} % of the pixels unknown, default_rng(0) each picture, mask told", stored=True)
+    return BenchmarkDegradation(
+        name=name, spoil=spoil, how=f"{amount:g} % of the pixels unknown, default_rng(0) each picture, mask told", stored=True
+    )
 
 
-def _text(name: str, amount: float) -> Trial:
+def _text(name: str, amount: float) -> BenchmarkDegradation:
     letters = missing.Config(kind="text", share=(0.15, 0.15), thickness=(0.04, 0.04))
 
     def spoil(clean: Images, i: int) -> Degraded:
         return degrade(letters, clean, rng=seeded_generator(0, "text", i))
 
-    return Trial(name=name, spoil=spoil, how="letters over 15 % of the picture, mask told", stored=True)
+    return BenchmarkDegradation(name=name, spoil=spoil, how="letters over 15 % of the picture, mask told", stored=True)
 
 
-def _blur(name: str, amount: float) -> Trial:
+def _blur(name: str, amount: float) -> BenchmarkDegradation:
     how = gaussian_blur.Config(sigma=(amount, amount))
     kernels = point_spread("gaussian", amount)
     return _blurred(name, [how], [kernels], f"Gaussian blur of {amount:g} pixels")
 
 
-def _motion(name: str, amount: float) -> Trial:
+def _motion(name: str, amount: float) -> BenchmarkDegradation:
     turns = (0.0, 45.0, 90.0, 135.0)
     ways = [motion.Config(length=(amount, amount), angle=(turn, turn)) for turn in turns]
     kernels = [point_spread("motion", amount, angle=turn) for turn in turns]
     return _blurred(name, ways, kernels, f"motion of {amount:g} pixels at 0, 45, 90, 135 degrees in turn")
 
 
-def _blurred(name: str, ways: Sequence[Degradation], kernels: Sequence[Kernels], words: str) -> Trial:
+def _blurred(name: str, ways: Sequence[Degradation], kernels: Sequence[Kernels], words: str) -> BenchmarkDegradation:
     def spoil(clean: Images, i: int) -> Degraded:
         seen = degrade(ways[i % len(ways)], clean, rng=seeded_generator(0))
         return dataclasses.replace(seen, images=_noisy(seen.images, BLUR_NOISE), noise=torch.tensor([BLUR_NOISE]))
 
     how = f"{words}, border mirrored, then noise 2/255, not clipped, numpy seed 0 each picture"
-    return Trial(name=name, spoil=spoil, how=how, kernels=lambda i: kernels[i % len(kernels)])
+    return BenchmarkDegradation(name=name, spoil=spoil, how=how, kernels=lambda i: kernels[i % len(kernels)])
 
 
-def _jpeg(name: str, amount: float) -> Trial:
+def _jpeg(name: str, amount: float) -> BenchmarkDegradation:
     compress = jpeg.Config(quality=(amount, amount))
 
     def spoil(clean: Images, i: int) -> Degraded:
         return degrade(compress, clean, rng=seeded_generator(0))
 
-    return Trial(name=name, spoil=spoil, how=f"libjpeg quality {amount:g}, 4:2:0", luma=True, stored=True)
+    return BenchmarkDegradation(name=name, spoil=spoil, how=f"libjpeg quality {amount:g}, 4:2:0", luma=True, stored=True)
 
 
-def _enlarged(scale: int) -> Trial:
+def _enlarged(scale: int) -> BenchmarkDegradation:
     def spoil(clean: Images, i: int) -> Degraded:
         return intact(to_images(to_bytes(shrink(clean, scale))))
 
-    return Trial(name=f"x{scale}", spoil=spoil, how=f"shrunk {scale} times, MATLAB's bicubic, 8 bits", scale=scale, luma=True, stored=True)
+    return BenchmarkDegradation(
+        name=f"x{scale}", spoil=spoil, how=f"shrunk {scale} times, MATLAB's bicubic, 8 bits", scale=scale, luma=True, stored=True
+    )
 
 
-_KINDS: dict[str, Callable[[str, float], Trial]] = {
+_KINDS: dict[str, Callable[[str, float], BenchmarkDegradation]] = {
     "noise": _noise,
     "poisson": _photons,
     "salt-and-pepper": _salt,

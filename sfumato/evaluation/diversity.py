@@ -16,7 +16,7 @@ from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import weights_hash
 from sfumato.metrics.interval import average
 from sfumato.metrics.perceptual import lpips, path_lengths, smoothness
-from sfumato.models.base import Compares, Samples
+from sfumato.models.base import PerceptualMetric, StyleGenerator
 from sfumato.store import weights
 
 MOST = 2000
@@ -25,10 +25,10 @@ LEAST = 100
 """Pairs without which a mean without its tails says nothing."""
 
 
-def comparer(name: str, count: int = MOST) -> Compares:
+def comparer(name: str, count: int = MOST) -> PerceptualMetric:
     """The network called `name` that compares two images, for `count` pairs. Raises SettingError for one that does not, or too few."""
     _enough(count)
-    return weights.opened(name, Compares, otherwise="does not compare two images; lpips-squeeze, lpips-alex and lpips-vgg do")
+    return weights.opened(name, PerceptualMetric, otherwise="does not compare two images; lpips-squeeze, lpips-alex and lpips-vgg do")
 
 
 def _enough(count: int) -> None:
@@ -36,7 +36,7 @@ def _enough(count: int) -> None:
         raise SettingError(f"count = {count} pairs are too few for a path length; give at least {LEAST}")
 
 
-def looks(network: Any, real: Dataset, compare: Compares, *, name: str, count: int, seed: int) -> list[Measurement]:
+def perceptual_diversity(network: Any, real: Dataset, compare: PerceptualMetric, *, name: str, count: int, seed: int) -> list[Measurement]:
     """Perceptual path length of `count` pairs of latents, and the mean distance of so many pairs of generated and of `real` images.
 
     2,000 pairs are the most that are measured. Where the network knows the classes of `real`, the same of pairs of one class: a generator
@@ -79,37 +79,37 @@ def partners(labels: Labels, rng: torch.Generator) -> Int64[Tensor, " _even"]:
 
 
 @torch.no_grad()
-def paths(network: Samples, compare: Compares, *, space: Any, count: int, rng: torch.Generator) -> PerImage:
+def paths(network: StyleGenerator, compare: PerceptualMetric, *, space: Any, count: int, rng: torch.Generator) -> PerImage:
     """What `path_lengths` finds between random latents, as many of each class as can be."""
     found, where = [], next(network.parameters()).device
     for kind in range(max(1, network.classes)):
         n = len(range(kind, count, max(1, network.classes)))
         ends = [torch.randn(n, network.latent_dim, generator=rng).to(where) for _ in range(2)]
         if space == "w":
-            ends = [network.style(z, _all(kind, z, network))[:, 0] for z in ends]
+            ends = [network.map_latent(z, _all(kind, z, network))[:, 0] for z in ends]
 
         def images(x: Vectors, kind: int = kind) -> Images:
             labels = _all(kind, x, network)
-            shown = network.paint(x[:, None].expand(-1, network.styles, -1), labels) if space == "w" else network.sample(x, labels)
+            shown = network.synthesize(x[:, None].expand(-1, network.styles, -1), labels) if space == "w" else network.sample(x, labels)
             return coloured(shown, compare)
 
         found.append(path_lengths(images, compare, ends[0], ends[1], space=space, rng=rng))
     return torch.cat(found)
 
 
-def pairs(compare: Compares, images: Images | Bytes) -> Float[Tensor, " _pairs"]:
+def pairs(compare: PerceptualMetric, images: Images | Bytes) -> Float[Tensor, " _pairs"]:
     """Distances of the first image to the second, the third to the fourth, and so on."""
     shown = to_images(images) if images.dtype == torch.uint8 else images
     shown = coloured(shown[: len(shown) // 2 * 2], compare)
     return lpips(compare, shown[::2], shown[1::2])
 
 
-def coloured(images: Tensor, compare: Compares) -> Maps:
+def coloured(images: Tensor, compare: PerceptualMetric) -> Maps:
     """`images` with as many channels as `compare` takes: grey in all three. Raises SettingError for others."""
     if images.shape[1] not in (1, compare.channels):
         raise SettingError(f"that network compares images of {compare.channels} channels; these have {images.shape[1]}")
     return images.expand(-1, compare.channels, -1, -1)
 
 
-def _all(kind: int, like: Tensor, network: Samples) -> Labels | None:
+def _all(kind: int, like: Tensor, network: StyleGenerator) -> Labels | None:
     return torch.full((len(like),), kind, device=like.device) if network.classes else None

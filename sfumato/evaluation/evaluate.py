@@ -24,7 +24,7 @@ from sfumato.core.tensors import Bytes, Vectors, to_bytes, to_images
 from sfumato.core.text import printable
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
-from sfumato.evaluation.diversity import comparer, looks
+from sfumato.evaluation.diversity import comparer, perceptual_diversity
 from sfumato.generation.generate import class_names, generate, labels_of
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.classification import classification_report
@@ -32,7 +32,7 @@ from sfumato.metrics.distribution import distribution_report
 from sfumato.metrics.features import Pixels, describe, weights_hash
 from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.likelihood import bits_per_dimension, importance_sampled
-from sfumato.models.base import Classifies, Describes, Encodes, Named, Restores, Samples
+from sfumato.models.base import Backbone, Classifier, FeatureExtractor, LatentVariableModel, Restorer, StyleGenerator
 from sfumato.store import checkpoint, weights
 from sfumato.train.held_out import recorded
 
@@ -72,29 +72,29 @@ def evaluate(
             load(_named_data(data), part="all") if not isinstance(data, Dataset) else data, features, where, count=count, seed=seed
         )
     network = weights.opened(model)
-    if isinstance(network, Restores):
+    if isinstance(network, Restorer):
         raise SettingError(
             "this model repairs images: name a damage with --restore, such as noise:25 or x2 (evaluation/benchmark.py in Python)"
         )
-    if not isinstance(network, Classifies | Samples):
+    if not isinstance(network, Classifier | StyleGenerator):
         raise SettingError(f"nothing is known to measure about a {type(network).__name__}")
     network = network.to(where)
     # Names that are not known are told before the work.
-    generates = isinstance(network, Samples)
+    generates = isinstance(network, StyleGenerator)
     observer = suited(weights.opened(features), network) if features is not None and generates else None
     looker = comparer(compare, count) if compare is not None and generates else None
     train, test = compared(network, data, whole=whole)
     measured_on = seen_or_not(train, test, whole=whole, handed_in=isinstance(data, Dataset))
     report: list[Measurement] = []
-    if isinstance(network, Classifies):
+    if isinstance(network, Classifier):
         report += judge_classifier(network, test, notes=measured_on)
-    if isinstance(network, Encodes):
+    if isinstance(network, LatentVariableModel):
         report += judge_likelihood(network, test, samples=samples, images=images, seed=seed, precision=precision, notes=measured_on)
-    if isinstance(network, Samples):
+    if isinstance(network, StyleGenerator):
         observer = observer or matching_features(network, train)
         report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed, halves=whole)
         if compare is not None and looker is not None:
-            report += looks(network, train, looker.to(where), name=inside(compare), count=count, seed=seed)
+            report += perceptual_diversity(network, train, looker.to(where), name=inside(compare), count=count, seed=seed)
     return report
 
 
@@ -142,7 +142,7 @@ def seen_or_not(train: Dataset, test: Dataset, *, whole: bool, handed_in: bool) 
     return f"on the {len(test)} images that are held out of {test.name}, which are few" if len(test) < LEAST else ""
 
 
-def judge_classifier(network: Classifies, test: Dataset, *, notes: str = "") -> list[Measurement]:
+def judge_classifier(network: Classifier, test: Dataset, *, notes: str = "") -> list[Measurement]:
     """Accuracy on `test`, and of each class; `notes` go into the protocol."""
     if test.labels is None or len(test.classes) != network.classes:
         raise SettingError(f"{test.name} has {len(test.classes)} classes, the classifier {network.classes}; they must be the same")
@@ -151,7 +151,7 @@ def judge_classifier(network: Classifies, test: Dataset, *, notes: str = "") -> 
 
 
 def judge_likelihood(
-    network: Encodes,
+    network: LatentVariableModel,
     test: Dataset,
     *,
     samples: int,
@@ -195,7 +195,7 @@ def judge_likelihood(
 
 
 def judge_generator(
-    network: Any, train: Dataset, test: Dataset, observer: Describes, *, count: int, seed: int, halves: bool = False
+    network: Any, train: Dataset, test: Dataset, observer: FeatureExtractor, *, count: int, seed: int, halves: bool = False
 ) -> list[Measurement]:
     """Distances of `count` generated images to `train`, the same of `test` as the floor, and whether images show their class.
 
@@ -221,7 +221,7 @@ def judge_generator(
             real, described(observer, test.pixels[:count]), rng=seeded_generator(seed, "report"), notes=fewer, **known
         )
         report += [_renamed(m, f"floor_{m.name}") for m in floor]
-    if isinstance(observer, Classifies) and network.classes and class_names(network) == class_names(observer):
+    if isinstance(observer, Classifier) and network.classes and class_names(network) == class_names(observer):
         asked: Any = labels_of(network, range(seed, seed + count), None)
         notes = "share of images in which the classifier sees the class asked for"
         protocol = Protocol(features=known["features"], weights=known["weights"], seed=seed, notes=notes)
@@ -256,31 +256,31 @@ def floor_of_halves(real: Vectors, known: dict[str, Any], *, count: int, seed: i
     return [_renamed(m, f"floor_{m.name}") for m in floor]
 
 
-def described(observer: Describes, pixels: Bytes) -> Vectors:
+def described(observer: FeatureExtractor, pixels: Bytes) -> Vectors:
     """The features of all images, on the CPU."""
-    return describe(observer, pixels, batch=32 if isinstance(observer, Named) else 500)
+    return describe(observer, pixels, batch=32 if isinstance(observer, Backbone) else 500)
 
 
-def facts(observer: Describes) -> dict[str, str]:
+def facts(observer: FeatureExtractor) -> dict[str, str]:
     """What a protocol says about the network whose features are compared."""
-    kind = "" if isinstance(observer, Named) else type(observer).__name__.lower()
+    kind = "" if isinstance(observer, Backbone) else type(observer).__name__.lower()
     name = f"{kind} {getattr(observer, 'card', {}).get('data', {}).get('name', '')}".strip() or "features"
     return {"features": name, "weights": weights_hash(observer), "resize": getattr(observer, "resizing", "none")}
 
 
-def suited(observer: Any, network: Any) -> Describes:
+def suited(observer: Any, network: Any) -> FeatureExtractor:
     """`observer`, if it can look at the images of `network`. Raises SettingError if it makes no features, or takes other images."""
-    if not isinstance(observer, Describes):
+    if not isinstance(observer, FeatureExtractor):
         raise SettingError(
             f"features: a {type(observer).__name__} gives no feature vectors; name a classifier, squeezenet or inception with --features"
         )
-    if isinstance(observer, Named) and network.channels not in (1, observer.channels):
+    if isinstance(observer, Backbone) and network.channels not in (1, observer.channels):
         raise SettingError(
             f"features: that network looks at grey or coloured images, the model's have {network.channels} channels; "
             "name another with --features"
         )
     takes, makes = ((getattr(n, "size", None), getattr(n, "channels", None)) for n in (observer, network))
-    if isinstance(observer, Classifies) and takes != makes:
+    if isinstance(observer, Classifier) and takes != makes:
         raise SettingError(
             f"features: that network takes images of size {takes[0]} and {takes[1]} channels, the model's have {makes[0]} and {makes[1]}; "
             "name another with --features"
@@ -288,7 +288,7 @@ def suited(observer: Any, network: Any) -> Describes:
     return observer
 
 
-def matching_features(network: Any, train: Dataset) -> Describes:
+def matching_features(network: Any, train: Dataset) -> FeatureExtractor:
     """A bundled classifier of the same data, size and channels; failing that, the pixels themselves."""
     for path in weights.bundled().values():
         header = checkpoint.read_header(path)
@@ -300,7 +300,7 @@ def matching_features(network: Any, train: Dataset) -> Describes:
 
 
 @torch.no_grad()
-def scores(network: Classifies, pixels: Bytes) -> Vectors:
+def scores(network: Classifier, pixels: Bytes) -> Vectors:
     """The classifier's scores of all images, on the CPU."""
     where = next(network.parameters()).device
     return torch.cat([network.classify(to_images(part.to(where))).cpu() for part in pixels.split(500)])

@@ -16,7 +16,7 @@ from sfumato.evaluation.evaluate import compared, judge_classifier
 from sfumato.generation.generate import class_names, generate, labels_of, sampler
 from sfumato.metrics.base import Measurement
 from sfumato.recipes import recipe
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 from sfumato.train.settings import TrainSettings
 
@@ -37,7 +37,7 @@ def accuracy_score(
     count: int = 60_000,
     seed: int = 0,
     settings: TrainSettings | None = None,
-    watch: Watch | None = None,
+    watch: Callback | None = None,
     device: str = "auto",
 ) -> Measurement:
     """Accuracy of a classifier trained on `count` generated images and on nothing else, on the real test images of `data`.

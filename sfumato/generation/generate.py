@@ -23,7 +23,7 @@ from sfumato.core.text import file_names as file_names_of
 from sfumato.core.text import printable, quoted
 from sfumato.io import files
 from sfumato.metrics.base import measuring
-from sfumato.models.base import Samples, Steering, latents
+from sfumato.models.base import StyleGenerator, SynthesisOptions, latents
 from sfumato.store import weights
 
 Grain = Float[Tensor, "_images 1 _h _w"]
@@ -81,10 +81,10 @@ def output_files(out: Path, names: Sequence[str] = ()) -> list[Path]:
 
 def sampler(model: str | Path | nn.Module) -> Any:
     """The generator called `model`. Raises SettingError if that model makes no images."""
-    return weights.opened(model, Samples, otherwise="makes no images")
+    return weights.opened(model, StyleGenerator, otherwise="makes no images")
 
 
-def latent(network: Samples, seed: int) -> Vectors:
+def latent(network: StyleGenerator, seed: int) -> Vectors:
     """The one latent of `seed`."""
     return latents(network, 1, seeded_generator(seed, "latent"))
 
@@ -129,13 +129,13 @@ def styled(network: Any, z: Vectors, labels: Labels | None, *, truncation: float
         raise SettingError(f"truncation = {truncation:g} is outside [-2, 2]; 1 leaves images as they are, 0.5 makes them more usual")
 
     def make(part: Vectors, own: Labels | None, _: slice) -> Styles:
-        styles = network.style(part, own)
-        return styles if truncation == 1 else torch.lerp(network.centre(own).to(styles), styles, truncation)
+        styles = network.map_latent(part, own)
+        return styles if truncation == 1 else torch.lerp(network.mean_style(own).to(styles), styles, truncation)
 
     return _in_chunks(network, make, z, labels)
 
 
-def grain(network: Samples, seeds: Sequence[int]) -> list[Grain]:
+def grain(network: StyleGenerator, seeds: Sequence[int]) -> list[Grain]:
     """The noise in the images of `seeds`, a plane each for each of the network's `noise_shapes`."""
     sources = [seeded_generator(seed, "noise") for seed in seeds]
     return [torch.stack([torch.randn(1, *size, generator=source) for source in sources]) for size in network.noise_shapes()]
@@ -156,8 +156,8 @@ def show(
         if seeds is not None:
             # What fills a chunk up is thrown away.
             planes = grain(network, [*seeds[rows], *[0] * (CHUNK - len(seeds[rows]))])
-        steering = None if planes is None else Steering(noise=[plane.to(where).expand(CHUNK, -1, -1, -1) for plane in planes])
-        return network.paint(part, own, steering)
+        steering = None if planes is None else SynthesisOptions(noise=[plane.to(where).expand(CHUNK, -1, -1, -1) for plane in planes])
+        return network.synthesize(part, own, steering)
 
     return _in_chunks(network, make, styles, labels).clamp(0, 1)
 

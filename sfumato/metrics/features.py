@@ -13,13 +13,13 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Vectors, to_images
 from sfumato.metrics.base import device_of, measuring
-from sfumato.models.base import Describes
+from sfumato.models.base import FeatureExtractor
 
 AnyImages = Float[Tensor, "_n c h w"] | UInt8[Tensor, "_n c h w"]
 """Images in [0, 1], or bytes as data sets hold them."""
 
 
-def describe(network: Describes, images: AnyImages | Iterable[AnyImages], *, batch: int = 64) -> Vectors:
+def describe(network: FeatureExtractor, images: AnyImages | Iterable[AnyImages], *, batch: int = 64) -> Vectors:
     """The features of all `images`, in their order, float32 on the CPU.
 
     `images` are one tensor or any number of tensors, such as a stream of generated batches; the network gets at most `batch` at a time, on
@@ -53,7 +53,7 @@ def weights_hash(network: nn.Module) -> str:
 
 
 @final
-class Pixels(Describes):
+class Pixels(FeatureExtractor):
     """The image itself, averaged down to `side` x `side`: features that need no training, for colour and layout but not for content."""
 
     def __init__(self, *, channels: int = 3, side: int = 8) -> None:

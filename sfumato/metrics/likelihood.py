@@ -16,11 +16,11 @@ from torch import Tensor
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Labels, PerImage, Vectors
 from sfumato.metrics.base import device_of, double, measuring
-from sfumato.models.base import Encodes
+from sfumato.models.base import LatentVariableModel
 
 
 def importance_sampled(
-    model: Encodes, images: Images, labels: Labels | None = None, *, samples: int = 1000, rng: torch.Generator, chunk: int = 512
+    model: LatentVariableModel, images: Images, labels: Labels | None = None, *, samples: int = 1000, rng: torch.Generator, chunk: int = 512
 ) -> PerImage:
     """Estimate of log p(x) of each image in nats; higher is better, and on average at or below the truth.
 
@@ -55,14 +55,14 @@ def bits_per_dimension(nats: PerImage, shape: Sequence[int]) -> PerImage:
     return -nats / (math.prod(shape) * math.log(2))
 
 
-def _posterior(model: Encodes, images: Images, labels: Labels | None, chunk: int) -> tuple[Vectors, Vectors]:
+def _posterior(model: LatentVariableModel, images: Images, labels: Labels | None, chunk: int) -> tuple[Vectors, Vectors]:
     rows = torch.arange(len(images), device=images.device).split(chunk)
     parts = [model.posterior(images[r], None if labels is None else labels[r]) for r in rows]
     return torch.cat([mean for mean, _ in parts]), torch.cat([logvar for _, logvar in parts])
 
 
 def _log_weights(
-    model: Encodes,
+    model: LatentVariableModel,
     images: Images,
     labels: Labels | None,
     *,

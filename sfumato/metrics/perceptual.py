@@ -19,7 +19,7 @@ from sfumato.core.tensors import Images, PerImage, Resized, Vectors
 from sfumato.metrics.base import Measurement, Protocol, device_of, double, measuring
 from sfumato.metrics.features import weights_hash
 from sfumato.metrics.interval import average
-from sfumato.models.base import Compares
+from sfumato.models.base import PerceptualMetric
 
 Space = Literal["w", "z"]
 EPSILON = 1e-4
@@ -29,7 +29,7 @@ LARGEST = 256
 """Larger images are averaged down to this before they are compared, by a whole factor."""
 
 
-def lpips(compare: Compares, images: Images, reference: Float[Tensor, "..."], *, batch: int = 32) -> PerImage:
+def lpips(compare: PerceptualMetric, images: Images, reference: Float[Tensor, "..."], *, batch: int = 32) -> PerImage:
     """Distance of each image to its reference, on the CPU; 0 for equal ones, lower is better. Raises ImageError for unequal shapes."""
     if images.shape != reference.shape:
         raise ImageError(f"images of shape {tuple(images.shape)} and reference of shape {tuple(reference.shape)} must be of one shape")
@@ -42,7 +42,7 @@ def lpips(compare: Compares, images: Images, reference: Float[Tensor, "..."], *,
 
 def smoothness(
     lengths: PerImage,
-    compare: Compares,
+    compare: PerceptualMetric,
     *,
     space: Space,
     rng: torch.Generator,
@@ -72,7 +72,7 @@ def smoothness(
 
 def path_lengths(
     synthesise: Callable[[Vectors], Images],
-    compare: Compares,
+    compare: PerceptualMetric,
     first: Vectors,
     second: Vectors,
     *,

@@ -30,16 +30,16 @@ Plane = Literal["noise", "known", "quality"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Steering:
+class SynthesisOptions:
     """What one may give a generator beside styles, and take from it beside images."""
 
     noise: list[Maps] | None = None
     """A plane for each of the `noise_shapes`, instead of the network's own."""
-    seen: list[Maps] | None = None
+    feature_maps: list[Maps] | None = None
     """Filled with the maps of each layer, coarse to fine."""
 
 
-class Samples(nn.Module, ABC):
+class StyleGenerator(nn.Module, ABC):
     """Makes images from latents, in two steps between which one can edit: latents to styles, styles to images.
 
     A network without styles of its own has one, the latent itself.
@@ -57,17 +57,17 @@ class Samples(nn.Module, ABC):
 
     def sample(self, z: Vectors, labels: Labels | None = None) -> Images:
         """Images, in [0, 1] up to a small overshoot, from latents of unit variance. `labels` are needed exactly if `classes` > 0."""
-        return self.paint(self.style(z, labels), labels)
+        return self.synthesize(self.map_latent(z, labels), labels)
 
-    def style(self, z: Vectors, labels: Labels | None = None) -> Styles:
+    def map_latent(self, z: Vectors, labels: Labels | None = None) -> Styles:
         """The styles of latents: `styles` vectors each."""
         return z[:, None]
 
     @abstractmethod
-    def paint(self, styles: Styles, labels: Labels | None = None, steering: Steering | None = None) -> Images:
+    def synthesize(self, styles: Styles, labels: Labels | None = None, steering: SynthesisOptions | None = None) -> Images:
         """The images of styles."""
 
-    def centre(self, labels: Labels | None = None) -> Styles:
+    def mean_style(self, labels: Labels | None = None) -> Styles:
         """The mean style, to which truncation pulls: of each label, or one of all."""
         return torch.zeros(1 if labels is None else len(labels), 1, self.style_dim, device=next(self.parameters()).device)
 
@@ -79,12 +79,12 @@ class Samples(nn.Module, ABC):
         """The planes that it adds if it is given none, one of each of the `noise_shapes`, for one image."""
         return []
 
-    def steered(self) -> list[tuple[int, torch.Tensor]]:
+    def style_affines(self) -> list[tuple[int, torch.Tensor]]:
         """Of each layer that listens to a style: which one, and the matrix (outputs, style_dim) by which it does."""
         return []
 
 
-class Verdict(NamedTuple):
+class DiscriminatorOutput(NamedTuple):
     """What a discriminator says of images."""
 
     logit: PerImage
@@ -93,18 +93,18 @@ class Verdict(NamedTuple):
     """Unnormalised log-probability of each class, a column each; None without classes."""
 
 
-class Adversarial(Samples):
+class AdversarialGenerator(StyleGenerator):
     """A sampler with a discriminator to train it against."""
 
     generator: nn.Module
     discriminator: nn.Module
 
     @abstractmethod
-    def judge(self, images: Images, labels: Labels | None = None) -> Verdict:
+    def discriminate(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
         """Whether each image is real (and of its class), and which class it shows."""
 
 
-class Encodes(Samples):
+class LatentVariableModel(StyleGenerator):
     """A sampler that can also find latents, and say how likely an image is."""
 
     discrete: bool
@@ -130,53 +130,53 @@ class Encodes(Samples):
         """`images` as the likelihood sees them: bits drawn with the help of `uniform` in [0, 1), or grey levels, or unchanged."""
 
 
-class Restores(nn.Module, ABC):
+class Restorer(nn.Module, ABC):
     """Repairs images of any size."""
 
     channels: int
     """1 for a network of grey images, 3 of RGB."""
     scale: int
     """How many times longer the sides of its result are."""
-    multiple: int
+    pad_multiple: int
     """The sides of what it is given must be multiples of this; whoever asks pads and cuts."""
-    context: int | None
+    receptive_radius: int | None
     """How far from a pixel, in pixels of the input, all lies that its result depends on; None if that is the whole image."""
-    takes: tuple[Plane, ...]
+    conditioning: tuple[Plane, ...]
     """What it wants to know beside the image."""
-    both: bool = False
+    has_grey_path: bool = False
     """Whether it has a way of its own for grey images, of one channel, beside those of `channels`."""
 
     @property
-    def grid(self) -> int:
+    def tile_multiple(self) -> int:
         """Tiles must begin at multiples of this, itself one of `multiple`."""
-        return self.multiple
+        return self.pad_multiple
 
     @abstractmethod
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         """Clean images, in [0, 1] up to a small overshoot. `planes` holds a channel for each name in `takes`."""
 
-    def turned(self, ways: int) -> "Restores":
+    def self_ensemble(self, ways: int) -> "Restorer":
         """The mean of what this network makes of images seen in so many `ways`, 4 or 8, for as many times the work."""
-        return Turned(self, ways)
+        return SelfEnsemble(self, ways)
 
 
 @final
-class Turned(Restores):
+class SelfEnsemble(Restorer):
     """A network that sees images also mirrored (4 ways) and turned (8), and whose answers are averaged: the geometric self-ensemble.
 
     Timofte et al. 2016, https://arxiv.org/abs/1511.02228, section 4.2.
     """
 
-    def __init__(self, network: Restores, ways: int) -> None:
+    def __init__(self, network: Restorer, ways: int) -> None:
         super().__init__()
         if ways not in (4, 8):
             raise SettingError(f"images are seen in 4 ways, mirrored, or 8, turned as well; not in {ways}")
         self.network = network
         self.ways = list(itertools.product((False, True)[: ways // 4], ((), (2,), (3,), (2, 3))))
-        self.channels, self.scale, self.context = network.channels, network.scale, network.context
-        self.takes, self.both = network.takes, network.both
+        self.channels, self.scale, self.receptive_radius = network.channels, network.scale, network.receptive_radius
+        self.conditioning, self.has_grey_path = network.conditioning, network.has_grey_path
         # Mirrored, tiles must still begin where the network's own grid does.
-        self.multiple = network.grid
+        self.pad_multiple = network.tile_multiple
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         def seen(x: Maps) -> Maps:
@@ -189,7 +189,7 @@ class Turned(Restores):
         return total / len(self.ways)
 
 
-class Deblurs(Restores):
+class Deblurrer(Restorer):
     """Repairs images whose blur it is told. Not told, it takes them for sharp."""
 
     @abstractmethod
@@ -197,7 +197,7 @@ class Deblurs(Restores):
         """As `restore`, for images each of which was blurred with its own of `kernels`."""
 
     @abstractmethod
-    def turned(self, ways: int) -> "Deblurs":
+    def self_ensemble(self, ways: int) -> "Deblurrer":
         """As of any network that repairs, the blur being the same."""
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
@@ -205,39 +205,39 @@ class Deblurs(Restores):
 
 
 @final
-class Told(Restores):
+class WithKernel(Restorer):
     """A network that is told a blur, for images that all have this one."""
 
-    def __init__(self, network: Deblurs, kernels: Kernels) -> None:
+    def __init__(self, network: Deblurrer, kernels: Kernels) -> None:
         super().__init__()
         self.network, self.kernels = network, kernels
-        self.channels, self.scale, self.multiple = network.channels, network.scale, network.multiple
-        self.context, self.takes, self.both = network.context, network.takes, network.both
+        self.channels, self.scale, self.pad_multiple = network.channels, network.scale, network.pad_multiple
+        self.receptive_radius, self.conditioning, self.has_grey_path = network.receptive_radius, network.conditioning, network.has_grey_path
 
     @property
-    def grid(self) -> int:
-        return self.network.grid
+    def tile_multiple(self) -> int:
+        return self.network.tile_multiple
 
-    def turned(self, ways: int) -> "Told":
-        return Told(self.network.turned(ways), self.kernels)
+    def self_ensemble(self, ways: int) -> "WithKernel":
+        return WithKernel(self.network.self_ensemble(ways), self.kernels)
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         kernels = self.kernels.to(degraded.device)
         return self.network.deblur(degraded, planes, kernels.expand(len(degraded), -1, -1) if len(kernels) == 1 else kernels)
 
 
-class Judged(Restores):
+class AdversarialRestorer(Restorer):
     """A restorer, and a discriminator that tells what it makes from clean images. Only the restorer is needed once it is trained."""
 
-    restorer: Restores
+    restorer: Restorer
     discriminator: nn.Module
 
     @abstractmethod
-    def judge(self, images: Images) -> PerImage:
+    def discriminate(self, images: Images) -> PerImage:
         """The logit that each image is a clean one and not repaired."""
 
 
-class Describes(nn.Module, ABC):
+class FeatureExtractor(nn.Module, ABC):
     """Turns images into feature vectors in which distances mean something."""
 
     feature_dim: int
@@ -247,7 +247,7 @@ class Describes(nn.Module, ABC):
         """One vector of `feature_dim` numbers per image."""
 
 
-class Classifies(Describes):
+class Classifier(FeatureExtractor):
     """Says which class an image shows."""
 
     channels: int
@@ -259,7 +259,7 @@ class Classifies(Describes):
         """Unnormalised log-probabilities, one column per class."""
 
 
-class Layered(nn.Module, ABC):
+class FeaturePyramid(nn.Module, ABC):
     """Shows what it sees of images of any size on the way to its answer."""
 
     channels: int
@@ -270,7 +270,7 @@ class Layered(nn.Module, ABC):
     """How many times smaller the coarsest maps are than the images; no side may be shorter."""
 
     @property
-    def least(self) -> int:
+    def min_side(self) -> int:
         """No side of an image may be shorter."""
         return self.reduction
 
@@ -287,13 +287,13 @@ class Layer(NamedTuple):
     """Channels of its maps."""
     stride: int
     """Pixels of the image from one place of its maps to the next."""
-    field: int
+    receptive_field: int
     """Side of the square of pixels that one place depends on."""
     start: int | None = 0
     """First pixel of the first place's square; below 0 where the image is padded. None if a place sees more than was looked for."""
 
 
-class Named(Layered):
+class Backbone(FeaturePyramid):
     """A network all of whose layers can be asked for, by names; it was trained to tell classes apart."""
 
     named: dict[str, Layer]
@@ -313,11 +313,11 @@ class Named(Layered):
         """Unnormalised log-probabilities, a column a class. Raises SettingError without classes."""
 
 
-class Compares(nn.Module, ABC):
+class PerceptualMetric(nn.Module, ABC):
     """Says how different two images look."""
 
     channels: int
-    least: int
+    min_side: int
     """No side of an image may be shorter."""
 
     @abstractmethod
@@ -341,12 +341,12 @@ class ModelConfig(Protocol):
         ...
 
 
-def latents(model: Samples, n: int, rng: torch.Generator) -> Vectors:
+def latents(model: StyleGenerator, n: int, rng: torch.Generator) -> Vectors:
     """`n` standard normal latents for `model`, drawn on the CPU."""
     return torch.randn(n, model.latent_dim, generator=rng)
 
 
-def known(config: ModelConfig) -> tuple[tuple[int, int], int, int]:
+def data_shape(config: ModelConfig) -> tuple[tuple[int, int], int, int]:
     """Size, channels and classes of `config`. Raises SettingError if the data has not filled them in yet."""
     if config.size is None or config.channels is None or config.classes is None:
         raise SettingError("size, channels and classes must be known before a network is built; set them or let the data fill them in")

@@ -12,7 +12,7 @@ from torch import nn
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
-from sfumato.models.base import Classifies, Layered, known
+from sfumato.models.base import Classifier, FeaturePyramid, data_shape
 from sfumato.nn.blocks import Activation, activation
 from sfumato.nn.norm import BatchNorm
 
@@ -51,15 +51,17 @@ class Config:
         if not self.widths or not self.hidden:
             raise SettingError("classifier: widths and hidden need at least one number each")
 
-    def build(self) -> "Classifier":
-        return Classifier(self)
+    def build(self) -> "ConvClassifier":
+        return ConvClassifier(self)
 
 
 @final
-class Classifier(Classifies, Layered):
+class ConvClassifier(Classifier, FeaturePyramid):
+    hashed_as = "Classifier"
+
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.size, self.channels, self.classes = known(config)
+        self.size, self.channels, self.classes = data_shape(config)
         self.feature_dim = config.hidden[-1]
         self.layer_widths, self.reduction = config.widths, 2 ** (len(config.widths) - 1)
         if self.classes < 2:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from sfumato.core.config import Range, settings
 from sfumato.core.tensors import Images, Maps, Planes
-from sfumato.models.base import Plane, Restores
+from sfumato.models.base import Plane, Restorer
 
 
 @settings
@@ -35,11 +35,11 @@ class Config:
 
 
 @final
-class Compact(Restores):
+class Compact(Restorer):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.channels, self.scale, self.multiple, self.context = config.channels, config.scale, 1, config.depth + 1
-        self.takes: tuple[Plane, ...] = ()
+        self.channels, self.scale, self.pad_multiple, self.receptive_radius = config.channels, config.scale, 1, config.depth + 1
+        self.conditioning: tuple[Plane, ...] = ()
         inputs = [config.channels, *[config.width] * (config.depth - 1)]
         layers = [layer for n in inputs for layer in (nn.Conv2d(n, config.width, 3, 1, 1), nn.PReLU(config.width))]
         self.layers = nn.Sequential(*layers, nn.Conv2d(config.width, config.channels * config.scale**2, 3, 1, 1))

@@ -16,7 +16,7 @@ from torch import nn
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Labels, Maps, Styles, Vectors
-from sfumato.models.base import Adversarial, Steering, Verdict, known
+from sfumato.models.base import AdversarialGenerator, DiscriminatorOutput, SynthesisOptions, data_shape
 from sfumato.nn.blocks import (
     GROUP,
     Activation,
@@ -83,24 +83,24 @@ class Config:
 
 
 @final
-class Dcgan(Adversarial):
+class Dcgan(AdversarialGenerator):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.size, self.channels, self.classes = known(config)
+        self.size, self.channels, self.classes = data_shape(config)
         self.latent_dim = self.style_dim = config.latent_dim
         self.generator = Generator(config)
         self.discriminator = Discriminator(config) if config.discriminator_width else nn.Identity()
         if config.init == "normal":
             self.apply(_paper_init)
 
-    def paint(self, styles: Styles, labels: Labels | None = None, steering: Steering | None = None) -> Images:
-        return self.generator(styles[:, 0], labels, steering.seen if steering else None)
+    def synthesize(self, styles: Styles, labels: Labels | None = None, steering: SynthesisOptions | None = None) -> Images:
+        return self.generator(styles[:, 0], labels, steering.feature_maps if steering else None)
 
-    def steered(self) -> list[tuple[int, torch.Tensor]]:
+    def style_affines(self) -> list[tuple[int, torch.Tensor]]:
         first: Any = self.generator.start
         return [(0, first[0].weight[:, : self.latent_dim])]
 
-    def judge(self, images: Images, labels: Labels | None = None) -> Verdict:
+    def discriminate(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
         if not isinstance(self.discriminator, Discriminator):
             raise SettingError("this network has no discriminator (model.discriminator_width = 0): it makes images and cannot be trained")
         return self.discriminator(images, labels)
@@ -109,7 +109,7 @@ class Dcgan(Adversarial):
 class Generator(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        size, channels, classes = known(config)
+        size, channels, classes = data_shape(config)
         *finer, start = ladder(size, lowest=config.lowest)
         fine = [min(config.width << i, config.max_width) for i in range(len(finer) + 1)]
         widths = [channels, *fine[:-1]] if config.output != "conv" and finer else fine
@@ -140,7 +140,7 @@ class Generator(nn.Module):
 class Discriminator(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        size, channels, classes = known(config)
+        size, channels, classes = data_shape(config)
         *finer, last = ladder(size, lowest=config.lowest)
         widths = [min(config.discriminator_width << i, config.max_width) for i in range(max(1, len(finer)))]
         kind = config.discriminator_normalise
@@ -162,16 +162,16 @@ class Discriminator(nn.Module):
         if self.projection is not None:
             nn.init.zeros_(self.projection.weight)
 
-    def forward(self, images: Images, labels: Labels | None = None) -> Verdict:
+    def forward(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
         x = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
         features = self.head(self.deviation(self.stages(x))).float()
         # Logits may wander far from zero while what counts is a small difference between them: bf16 would round it away.
         with torch.autocast(features.device.type, enabled=False):
             logit = self.score(features).squeeze(1)
             if self.projection is None or self.classifier is None:
-                return Verdict(logit, None)
+                return DiscriminatorOutput(logit, None)
             assert labels is not None
-            return Verdict(logit + (self.projection(labels) * features).sum(1), self.classifier(features))
+            return DiscriminatorOutput(logit + (self.projection(labels) * features).sum(1), self.classifier(features))
 
 
 def _paper_init(module: nn.Module) -> None:

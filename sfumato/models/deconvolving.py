@@ -20,7 +20,7 @@ from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Maps, Planes
 from sfumato.models import MODELS
-from sfumato.models.base import Deblurs, Restores
+from sfumato.models.base import Deblurrer, Restorer
 from sfumato.nn.resample import mirror
 from sfumato.nn.wiener import filtered, inverse
 
@@ -51,25 +51,25 @@ class Config:
 
 
 @final
-class Deconvolving(Deblurs):
+class Deconvolving(Deblurrer):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        network: Restores = _told(config.corrector).build(len(config.balances))
-        self.corrector, self.both = network, network.both
-        self.channels, self.scale, self.multiple, self.takes = network.channels, 1, 1, network.takes
+        network: Restorer = _told(config.corrector).build(len(config.balances))
+        self.corrector, self.has_grey_path = network, network.has_grey_path
+        self.channels, self.scale, self.pad_multiple, self.conditioning = network.channels, 1, 1, network.conditioning
         # The last filter, and a blur of what comes before it.
         last = 2 * (config.reach // 2) if config.finish else 0
-        self.context = None if network.context is None else network.context + config.reach + last
+        self.receptive_radius = None if network.receptive_radius is None else network.receptive_radius + config.reach + last
         self.balances, self.reach, self.finish = config.balances, config.reach, config.finish
 
     @property
-    def grid(self) -> int:
-        return self.corrector.grid
+    def tile_multiple(self) -> int:
+        return self.corrector.tile_multiple
 
-    def turned(self, ways: int) -> "Deconvolving":
+    def self_ensemble(self, ways: int) -> "Deconvolving":
         # Filters make no difference between one way round and another, so that the corrector alone need see them.
         both = copy.copy(self)
-        both._modules = {**self._modules, "corrector": self.corrector.turned(ways)}
+        both._modules = {**self._modules, "corrector": self.corrector.self_ensemble(ways)}
         return both
 
     def deblur(self, degraded: Images, planes: Planes | None, kernels: Kernels) -> Maps:
@@ -80,7 +80,7 @@ class Deconvolving(Deblurs):
             filters = [inverse(kernels.float(), noise, balance=balance, reach=self.reach) for balance in self.balances]
             first, *others = [filtered(degraded, each) for each in filters]
         # Only now is the image made to fit: a border that is mirrored twice would not be what a blur leaves.
-        side = self.corrector.multiple
+        side = self.corrector.pad_multiple
         down, right = -h % side, -w % side
         seen, planes = (_extended(x, down, right) for x in (first, torch.cat([degraded, *others, planes], dim=1)))
         x = self.corrector.restore(seen, planes)[:, :, :h, :w]

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from sfumato.core.config import Range, settings
 from sfumato.core.tensors import Images, Maps, Planes
-from sfumato.models.base import Plane, Restores
+from sfumato.models.base import Plane, Restorer
 from sfumato.nn.norm import BatchNorm
 
 
@@ -43,15 +43,15 @@ class Config:
 
 
 @final
-class DnCnn(Restores):
+class DnCnn(Restorer):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.channels, self.scale, self.multiple = config.channels, 1, config.fold
-        self.takes: tuple[Plane, ...] = ("noise",) if config.noise_plane else ()
-        self.context = config.depth * config.fold
+        self.channels, self.scale, self.pad_multiple = config.channels, 1, config.fold
+        self.conditioning: tuple[Plane, ...] = ("noise",) if config.noise_plane else ()
+        self.receptive_radius = config.depth * config.fold
         self.residual, self.fold = config.residual, config.fold
         folded, w = config.channels * config.fold**2, config.width
-        layers: list[nn.Module] = [nn.Conv2d(folded + len(self.takes), w, 3, 1, 1), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [nn.Conv2d(folded + len(self.conditioning), w, 3, 1, 1), nn.ReLU(inplace=True)]
         for _ in range(config.depth - 2):
             layers.append(nn.Conv2d(w, w, 3, 1, 1, bias=not config.normalise))
             layers += [*([BatchNorm(w)] if config.normalise else []), nn.ReLU(inplace=True)]
@@ -59,7 +59,7 @@ class DnCnn(Restores):
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         x = F.pixel_unshuffle(degraded, self.fold)
-        if self.takes:
+        if self.conditioning:
             assert planes is not None
             x = torch.cat([x, F.avg_pool2d(planes, self.fold)], dim=1)
         found = F.pixel_shuffle(self.layers(x.contiguous(memory_format=torch.channels_last)).float(), self.fold)

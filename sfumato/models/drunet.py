@@ -16,7 +16,7 @@ from torch import nn
 
 from sfumato.core.config import Range, settings
 from sfumato.core.tensors import Images, Maps, Planes
-from sfumato.models.base import Plane, Restores
+from sfumato.models.base import Plane, Restorer
 
 
 @settings
@@ -34,15 +34,15 @@ class Config:
 
 
 @final
-class DruNet(Restores):
+class DruNet(Restorer):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.channels, self.scale, self.takes = config.channels, 1, _NOISE
-        self.multiple = 2 ** (len(config.widths) - 1)
+        self.channels, self.scale, self.conditioning = config.channels, 1, _NOISE
+        self.pad_multiple = 2 ** (len(config.widths) - 1)
         # Two pixels for each block, of its own size, down and up, once at the bottom; then head, tail, and what folding cuts off.
         sides = [2] * (len(config.widths) - 1) + [1]
         each = sum(2 * config.blocks * times << i for i, times in enumerate(sides))
-        self.context = each + 2 * self.multiple + 2
+        self.receptive_radius = each + 2 * self.pad_multiple + 2
         self.head = nn.Conv2d(config.channels + 1, config.widths[0], 3, 1, 1, bias=False)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for fine, coarse in pairwise(config.widths):

@@ -19,7 +19,7 @@ from sfumato.core.catalog import suggest
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
-from sfumato.models.base import Describes, Layer, Named
+from sfumato.models.base import Backbone, FeatureExtractor, Layer
 from sfumato.nn.branches import Sight, sight, width_of
 from sfumato.nn.resample import bilinear_from_corner
 from sfumato.nn.trunks import TRUNKS
@@ -52,7 +52,7 @@ class Config:
 
 
 @final
-class Features(Describes, Named):
+class Features(FeatureExtractor, Backbone):
     mean: torch.Tensor
     spread: torch.Tensor
 
@@ -79,12 +79,12 @@ class Features(Describes, Named):
         self.register_buffer("spread", spread, persistent=False)
 
     @property
-    def least(self) -> int:
+    def min_side(self) -> int:
         return self.smallest
 
     def layers(self, images: Images, names: Sequence[str] = ()) -> list[Maps]:
         wanted = [self.ends[self.known(name)] for name in names or self.usual]
-        x, found = self._levelled(images, self.least), {}
+        x, found = self._levelled(images, self.min_side), {}
         for name, step in self.steps.named_children():
             x = step(x)
             if name in wanted:

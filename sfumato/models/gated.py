@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes
-from sfumato.models.base import Plane, Restores
+from sfumato.models.base import Plane, Restorer
 from sfumato.nn import fill
 from sfumato.nn.gates import ChannelGate, ChannelKind, PixelGate, PixelKind, Split
 from sfumato.nn.norm import LayerNorm
@@ -88,11 +88,11 @@ class Config:
 
 
 @final
-class Gated(Restores):
+class Gated(Restorer):
     def __init__(self, config: Config, guides: int = 0) -> None:
         super().__init__()
-        self.channels, self.scale, self.fold, self.takes = config.channels, config.scale, config.fold, config.planes
-        self.extremes, self.multiple, self.residual = config.extremes, config.multiple, config.residual
+        self.channels, self.scale, self.fold, self.conditioning = config.channels, config.scale, config.fold, config.planes
+        self.extremes, self.pad_multiple, self.residual = config.extremes, config.multiple, config.residual
         self.window, self.fill, self.guides = config.window, config.fill, guides
         depth = len(config.encoder)
         seen = config.channels * (1 + config.extremes + guides) + len(config.planes)
@@ -106,16 +106,16 @@ class Gated(Restores):
             self.decoder.append(_stage(config, depth - 1 - i, config.decoder[i]))
         self.middle = _stage(config, depth, config.middle)
         self.tail = nn.Conv2d(config.width, config.channels * (config.fold * config.scale) ** 2, 3, 1, 1)
-        self.context = _context(self, config)
+        self.receptive_radius = _context(self, config)
 
     @property
-    def grid(self) -> int:
-        return self.window or self.multiple
+    def tile_multiple(self) -> int:
+        return self.window or self.pad_multiple
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         if self.fill:
             assert planes is not None
-            which = self.channels * self.guides + self.takes.index("known")
+            which = self.channels * self.guides + self.conditioning.index("known")
             degraded = fill.push_pull(degraded, planes[:, which : which + 1], levels=self.fill)
         x = self.head(F.pixel_unshuffle(self._seen(degraded, planes), self.fold).contiguous(memory_format=torch.channels_last))
         skips: list[torch.Tensor] = []
@@ -136,7 +136,7 @@ class Gated(Restores):
         parts = [degraded]
         if self.extremes:
             parts.append(((degraded <= 0) | (degraded >= 1)).to(degraded.dtype))
-        if self.takes or self.guides:
+        if self.conditioning or self.guides:
             assert planes is not None
             parts.append(planes)
         return torch.cat(parts, dim=1)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes
-from sfumato.models.base import Plane, Restores
+from sfumato.models.base import Plane, Restorer
 
 _SLOPE = 0.05
 
@@ -42,11 +42,11 @@ class Config:
 
 
 @final
-class Imdn(Restores):
+class Imdn(Restorer):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.channels, self.scale, self.multiple, self.context = config.channels, config.scale, 1, None
-        self.takes: tuple[Plane, ...] = ()
+        self.channels, self.scale, self.pad_multiple, self.receptive_radius = config.channels, config.scale, 1, None
+        self.conditioning: tuple[Plane, ...] = ()
         w = config.width
         self.head = nn.Conv2d(config.channels, w, 3, 1, 1)
         self.blocks = nn.ModuleList([Distillation(w) for _ in range(config.blocks)])

@@ -15,7 +15,7 @@ from torch import nn
 from sfumato.core.config import settings
 from sfumato.core.tensors import Images, PerImage
 from sfumato.models import MODELS
-from sfumato.models.base import Compares, Named
+from sfumato.models.base import Backbone, PerceptualMetric
 
 EPS = 1e-10
 
@@ -45,12 +45,12 @@ class Config:
 
 
 @final
-class Lpips(Compares):
+class Lpips(PerceptualMetric):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.trunk: Named = MODELS["features"](trunk=config.trunk, classes=0).build()
+        self.trunk: Backbone = MODELS["features"](trunk=config.trunk, classes=0).build()
         self.weights = nn.ParameterList(torch.rand(width) / width for width in self.trunk.layer_widths)
-        self.channels, self.least = self.trunk.channels, self.trunk.least
+        self.channels, self.min_side = self.trunk.channels, self.trunk.min_side
 
     def distance(self, images: Images, reference: Images) -> PerImage:
         total = images.new_zeros(len(images), dtype=torch.float32)

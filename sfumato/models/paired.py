@@ -12,7 +12,7 @@ from sfumato.core.config import settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models import MODELS
-from sfumato.models.base import Restores
+from sfumato.models.base import Restorer
 
 
 @settings
@@ -34,30 +34,30 @@ class Config:
 
 
 @final
-class Paired(Restores):
-    both = True
+class Paired(Restorer):
+    has_grey_path = True
 
     def __init__(self, config: Config, guides: int = 0) -> None:
         super().__init__()
         self.grey, self.colour = (_built(part, guides) for part in (dataclasses.replace(config.grey, channels=1), config.colour))
         parts = (self.grey, self.colour)
-        if len({(part.scale, part.takes) for part in parts}) > 1:
+        if len({(part.scale, part.conditioning) for part in parts}) > 1:
             raise SettingError("paired: both networks must enlarge as many times and be told the same")
-        self.channels, self.scale, self.takes = self.colour.channels, self.colour.scale, self.colour.takes
-        self.multiple = math.lcm(*(part.multiple for part in parts))
-        contexts = [part.context for part in parts if part.context is not None]
-        self.context = max(contexts) if len(contexts) == len(parts) else None
+        self.channels, self.scale, self.conditioning = self.colour.channels, self.colour.scale, self.colour.conditioning
+        self.pad_multiple = math.lcm(*(part.pad_multiple for part in parts))
+        contexts = [part.receptive_radius for part in parts if part.receptive_radius is not None]
+        self.receptive_radius = max(contexts) if len(contexts) == len(parts) else None
 
     @property
-    def grid(self) -> int:
-        return math.lcm(self.grey.grid, self.colour.grid)
+    def tile_multiple(self) -> int:
+        return math.lcm(self.grey.tile_multiple, self.colour.tile_multiple)
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         return (self.grey if degraded.shape[1] == 1 else self.colour).restore(degraded, planes)
 
 
-def _built(config: Any, guides: int) -> Restores:
+def _built(config: Any, guides: int) -> Restorer:
     network = config.build(guides) if guides else config.build()
-    if not isinstance(network, Restores):
+    if not isinstance(network, Restorer):
         raise SettingError(f"paired: {config!r} builds a network that repairs nothing")
     return network

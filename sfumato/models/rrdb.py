@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sfumato.core.config import Range, settings
 from sfumato.core.tensors import Images, Maps, Planes
-from sfumato.models.base import Plane, Restores
+from sfumato.models.base import Plane, Restorer
 
 _SLOPE, _SHARE = 0.2, 0.2
 """Of the leaky ReLU; of what a block adds to its input."""
@@ -39,13 +39,13 @@ class Config:
 
 
 @final
-class Rrdb(Restores):
+class Rrdb(Restorer):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.channels, self.scale = config.channels, config.scale
-        self.takes: tuple[Plane, ...] = ()
-        self.fold = self.multiple = 4 // config.scale
-        self.context = (15 * config.blocks + 4) * self.fold
+        self.conditioning: tuple[Plane, ...] = ()
+        self.fold = self.pad_multiple = 4 // config.scale
+        self.receptive_radius = (15 * config.blocks + 4) * self.fold
         w = config.width
         self.head = nn.Conv2d(config.channels * self.fold**2, w, 3, 1, 1)
         self.blocks = nn.ModuleList([nn.ModuleList([Dense(w, config.growth) for _ in range(3)]) for _ in range(config.blocks)])

@@ -18,7 +18,7 @@ from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, PerImage, Planes
 from sfumato.models import MODELS
-from sfumato.models.base import Judged, Restores
+from sfumato.models.base import AdversarialRestorer, Restorer
 from sfumato.nn.blocks import Down, activation
 
 
@@ -42,25 +42,25 @@ class Config:
 
 
 @final
-class Srgan(Judged):
+class Srgan(AdversarialRestorer):
     def __init__(self, config: Config) -> None:
         super().__init__()
         restorer = config.restorer.build() if hasattr(config.restorer, "build") else None
-        if not isinstance(restorer, Restores) or isinstance(restorer, Judged):
+        if not isinstance(restorer, Restorer) or isinstance(restorer, AdversarialRestorer):
             raise SettingError(f"srgan: restorer = {config.restorer!r} must be the settings of a network that repairs, such as gated")
-        self.channels, self.scale, self.multiple = restorer.channels, restorer.scale, restorer.multiple
-        self.context, self.takes = restorer.context, restorer.takes
+        self.channels, self.scale, self.pad_multiple = restorer.channels, restorer.scale, restorer.pad_multiple
+        self.receptive_radius, self.conditioning = restorer.receptive_radius, restorer.conditioning
         self.restorer = restorer
         self.discriminator = Discriminator(config)
 
     @property
-    def grid(self) -> int:
-        return self.restorer.grid
+    def tile_multiple(self) -> int:
+        return self.restorer.tile_multiple
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         return self.restorer.restore(degraded, planes)
 
-    def judge(self, images: Images) -> PerImage:
+    def discriminate(self, images: Images) -> PerImage:
         return self.discriminator(images)
 
 

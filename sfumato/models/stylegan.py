@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Labels, Maps, Styles, Vectors
-from sfumato.models.base import Adversarial, Steering, Verdict, known
+from sfumato.models.base import AdversarialGenerator, DiscriminatorOutput, SynthesisOptions, data_shape
 from sfumato.nn.binomial import doubled
 from sfumato.nn.blocks import MinibatchDeviation, ladder
 from sfumato.nn.style import Conv, Dense, StyledConv, ToImage, unit
@@ -99,10 +99,10 @@ class Config:
 
 
 @final
-class StyleGan(Adversarial):
+class StyleGan(AdversarialGenerator):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.size, self.channels, self.classes = known(config)
+        self.size, self.channels, self.classes = data_shape(config)
         self.latent_dim, self.style_dim = config.latent_dim, config.style_dim
         self.generator = Generator(config)
         self.discriminator = Discriminator(config) if config.discriminator_width else nn.Identity()
@@ -113,16 +113,16 @@ class StyleGan(Adversarial):
         assert isinstance(self.generator, Generator)
         return self.generator
 
-    def style(self, z: Vectors, labels: Labels | None = None) -> Styles:
+    def map_latent(self, z: Vectors, labels: Labels | None = None) -> Styles:
         w = self._painter.mapping(z, labels)
         if self.training:
             self._painter.follow(w.detach(), labels)
         return w[:, None].expand(-1, self.styles, -1)
 
-    def paint(self, styles: Styles, labels: Labels | None = None, steering: Steering | None = None) -> Images:
+    def synthesize(self, styles: Styles, labels: Labels | None = None, steering: SynthesisOptions | None = None) -> Images:
         return self._painter.synthesis(styles, steering)
 
-    def centre(self, labels: Labels | None = None) -> Styles:
+    def mean_style(self, labels: Labels | None = None) -> Styles:
         means: Tensor = self._painter.get_buffer("means")
         w = means if labels is None else means[labels if self.classes else torch.zeros_like(labels)]
         return w.mean(dim=0, keepdim=True)[:, None] if labels is None else w[:, None]
@@ -133,10 +133,10 @@ class StyleGan(Adversarial):
     def noise(self) -> list[Maps]:
         return [layer.get_buffer("noise")[None, None] for layer in self._painter.synthesis.layers() if layer.noisy]
 
-    def steered(self) -> list[tuple[int, Tensor]]:
-        return self._painter.synthesis.steered()
+    def style_affines(self) -> list[tuple[int, Tensor]]:
+        return self._painter.synthesis.style_affines()
 
-    def judge(self, images: Images, labels: Labels | None = None) -> Verdict:
+    def discriminate(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
         if not isinstance(self.discriminator, Discriminator):
             raise SettingError("this network has no discriminator (model.discriminator_width = 0): it makes images and cannot be trained")
         return self.discriminator(images, labels)
@@ -147,7 +147,7 @@ class Generator(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        _, _, classes = known(config)
+        _, _, classes = data_shape(config)
         self.mapping = Mapping(config.latent_dim, classes, config.style_dim, layers=config.mapping, rate=config.mapping_rate)
         self.synthesis = Synthesis(config)
         self.register_buffer("means", torch.zeros(max(1, classes), config.style_dim))
@@ -186,7 +186,7 @@ class Synthesis(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        size, channels, _ = known(config)
+        size, channels, _ = data_shape(config)
         sizes = ladder(size, lowest=config.lowest)[::-1]
         widths = [min(config.width << i, config.max_width) for i in range(len(sizes))][::-1]
         self.kind, self.depth, self.styles = config.generator, config.layers, 2 + config.layers * (len(sizes) - 1)
@@ -218,9 +218,9 @@ class Synthesis(nn.Module):
             if config.generator == "skip" or i == len(sizes) - 1:
                 self.images.append(ToImage(width, channels, config.style_dim, clamp=config.clamp))
 
-    def forward(self, styles: Styles, steering: Steering | None = None) -> Images:
+    def forward(self, styles: Styles, steering: SynthesisOptions | None = None) -> Images:
         noise = iter(steering.noise) if steering is not None and steering.noise is not None else None
-        seen = steering.seen if steering is not None else None
+        seen = steering.feature_maps if steering is not None else None
         w = styles.unbind(dim=1)
         x = self.start.expand(len(styles), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         x = _run(self.second[0], x, w[0], noise, seen)
@@ -247,7 +247,7 @@ class Synthesis(nn.Module):
         pairs = itertools.zip_longest(self.second, self.first) if self.depth > 1 else [self.second, self.first]
         return [layer for pair in pairs for layer in pair if isinstance(layer, StyledConv)]
 
-    def steered(self) -> list[tuple[int, Tensor]]:
+    def style_affines(self) -> list[tuple[int, Tensor]]:
         """For each layer, which style it listens to, and the matrix by which it does."""
         found: list[tuple[int, Tensor]] = [(i, layer.affine.weight) for i, layer in enumerate(self.layers())]
         last = len(self.first)
@@ -262,7 +262,7 @@ class Synthesis(nn.Module):
 class Discriminator(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        size, channels, classes = known(config)
+        size, channels, classes = data_shape(config)
         sizes = ladder(size, lowest=config.lowest)
         widths = [min(config.discriminator_width << i, config.max_width) for i in range(len(sizes))]
         residual = config.discriminator == "residual"
@@ -294,7 +294,7 @@ class Discriminator(nn.Module):
             nn.init.zeros_(self.kinds.weight)
             self.classifier = Dense(width, classes)
 
-    def forward(self, images: Images, labels: Labels | None = None) -> Verdict:
+    def forward(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
         x = self.stem((images * 2 - 1).contiguous(memory_format=torch.channels_last))
         for i, second in enumerate(self.second):
             x = _even(x)
@@ -305,12 +305,12 @@ class Discriminator(nn.Module):
         if self.kinds is not None and self.classifier is not None:
             assert labels is not None
             kind = self.kinds(features).gather(1, labels[:, None])
-            return Verdict((score + kind).squeeze(1), self.classifier(features))
+            return DiscriminatorOutput((score + kind).squeeze(1), self.classifier(features))
         if self.mapping is None:
-            return Verdict(score.squeeze(1), None)
+            return DiscriminatorOutput(score.squeeze(1), None)
         assert labels is not None
         mapped = self.mapping(score.new_empty(len(score), 0), labels)
-        return Verdict((score * mapped).sum(dim=1) / math.sqrt(score.shape[1]), None)
+        return DiscriminatorOutput((score * mapped).sum(dim=1) / math.sqrt(score.shape[1]), None)
 
 
 def _run(layer: nn.Module, x: Maps, w: Vectors, noise: Iterator[Maps] | None, seen: list[Maps] | None) -> Maps:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from sfumato.core.config import Range, settings
 from sfumato.core.tensors import Images, Labels, Maps, PerImage, Styles, Vectors
-from sfumato.models.base import Encodes, Steering, known
+from sfumato.models.base import LatentVariableModel, SynthesisOptions, data_shape
 from sfumato.nn.blocks import Activation, Down, LabelEmbedding, Norm, Residual, Up, activation, ladder, norm, through
 from sfumato.nn.mixture import Mixture
 
@@ -54,10 +54,10 @@ class Config:
 
 
 @final
-class Vae(Encodes):
+class Vae(LatentVariableModel):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.size, self.channels, self.classes = known(config)
+        self.size, self.channels, self.classes = data_shape(config)
         self.latent_dim = self.style_dim = config.latent_dim
         self.likelihood = config.likelihood
         self.discrete = config.likelihood != "gaussian"
@@ -72,13 +72,13 @@ class Vae(Encodes):
     def decode(self, z: Vectors, labels: Labels | None = None) -> Images:
         return self._pixels(self.decoder(z, labels))
 
-    def style(self, z: Vectors, labels: Labels | None = None) -> Styles:
+    def map_latent(self, z: Vectors, labels: Labels | None = None) -> Styles:
         return (z if self.mixture is None else self.mixture(z))[:, None]
 
-    def paint(self, styles: Styles, labels: Labels | None = None, steering: Steering | None = None) -> Images:
-        return self._pixels(self.decoder(styles[:, 0], labels, steering.seen if steering else None))
+    def synthesize(self, styles: Styles, labels: Labels | None = None, steering: SynthesisOptions | None = None) -> Images:
+        return self._pixels(self.decoder(styles[:, 0], labels, steering.feature_maps if steering else None))
 
-    def steered(self) -> list[tuple[int, torch.Tensor]]:
+    def style_affines(self) -> list[tuple[int, torch.Tensor]]:
         first: Any = self.decoder.start
         return [(0, first[0].weight[:, : self.latent_dim])]
 
@@ -106,7 +106,7 @@ class Vae(Encodes):
 class Encoder(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        size, channels, classes = known(config)
+        size, channels, classes = data_shape(config)
         sizes = ladder(size, lowest=config.lowest)
         widths = [min(config.width << i, config.max_width) for i in range(len(sizes))]
         self.embedding = LabelEmbedding(classes, widths[0]) if classes else None
@@ -129,7 +129,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        size, channels, classes = known(config)
+        size, channels, classes = data_shape(config)
         *finer, start = ladder(size, lowest=config.lowest)
         widths = [channels, *(min(config.width << i, config.max_width) for i in range(1, len(finer) + 1))]
         self.embedding = LabelEmbedding(classes, config.latent_dim) if classes else None

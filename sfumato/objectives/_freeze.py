@@ -4,10 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from sfumato.core.errors import SettingError
-from sfumato.models.base import Adversarial
+from sfumato.models.base import AdversarialGenerator
 
 
-def trained(model: Adversarial, freeze: int) -> list[nn.Parameter]:
+def trained(model: AdversarialGenerator, freeze: int) -> list[nn.Parameter]:
     """The discriminator's weights, without those of the layers that see maps of the `freeze` finest sizes.
 
     Raises SettingError if there are no more than `freeze` sizes.
@@ -24,7 +24,7 @@ def trained(model: Adversarial, freeze: int) -> list[nn.Parameter]:
     return [weight for weight in model.discriminator.parameters() if weight not in still]
 
 
-def _sizes(model: Adversarial) -> dict[nn.Parameter, int]:
+def _sizes(model: AdversarialGenerator) -> dict[nn.Parameter, int]:
     """The pixels of the maps that each weight is applied to; weights that see vectors see the fewest."""
     sizes: dict[nn.Parameter, int] = {}
 
@@ -38,7 +38,7 @@ def _sizes(model: Adversarial) -> dict[nn.Parameter, int]:
     device, training = next(model.discriminator.parameters()).device, model.training
     labels = torch.zeros(4, dtype=torch.int64, device=device) if model.classes else None
     with torch.no_grad():
-        model.eval().judge(torch.zeros(4, model.channels, *model.size, device=device), labels)
+        model.eval().discriminate(torch.zeros(4, model.channels, *model.size, device=device), labels)
     model.train(training)
     for hook in hooks:
         hook.remove()

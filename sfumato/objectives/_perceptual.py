@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Scalar, size_text
-from sfumato.models.base import Layered
+from sfumato.models.base import FeaturePyramid
 from sfumato.store import weights
 
 
@@ -23,12 +23,12 @@ class Perception:
         Raises UnknownNameError or CheckpointError if there is no such model, SettingError if it has no layers, as many others, or
         cannot be shown images of `channels` channels.
         """
-        network: Layered = weights.opened(which, Layered, otherwise="has no layers in which images could be compared")
+        network: FeaturePyramid = weights.opened(which, FeaturePyramid, otherwise="has no layers in which images could be compared")
         if shares and len(shares) != len(network.layer_widths):
             raise SettingError(f"layers has {len(shares)} weights, {which} {len(network.layer_widths)} layers; give as many, or none")
         if channels != network.channels and 1 not in (channels, network.channels):
             raise SettingError(f"features = {which!r} looks at {network.channels} channels and cannot compare images of {channels}")
-        self.name, self.network, self.least = which, network.to(device), network.least
+        self.name, self.network, self.least = which, network.to(device), network.min_side
         self.shares = shares or (1.0,) * len(network.layer_widths)
 
     def distances(self, made: Maps, clean: Images, *, texture: bool, content: bool) -> dict[str, Scalar]:

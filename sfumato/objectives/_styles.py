@@ -5,7 +5,7 @@ import math
 import torch
 
 from sfumato.core.tensors import Labels, Scalar, Styles
-from sfumato.models.base import Samples
+from sfumato.models.base import StyleGenerator
 from sfumato.nn.convolution import map_gradients_only
 from sfumato.objectives.base import Batch, Memory
 
@@ -13,15 +13,15 @@ FORGET = 0.01
 """How far the mean length moves towards that of a batch."""
 
 
-def mixed(model: Samples, batch: Batch, chance: float) -> Styles:
+def mixed(model: StyleGenerator, batch: Batch, chance: float) -> Styles:
     """Styles of fresh latents; of each image, with probability `chance`, those from a random layer on belong to another latent.
 
     Karras et al. 2019, https://arxiv.org/abs/1812.04948, section 3.1.
     """
-    styles = model.style(batch.normal(model.latent_dim), batch.labels)
+    styles = model.map_latent(batch.normal(model.latent_dim), batch.labels)
     if not chance or model.styles == 1:
         return styles
-    others = model.style(batch.normal(model.latent_dim), batch.labels)
+    others = model.map_latent(batch.normal(model.latent_dim), batch.labels)
     draw, place = batch.uniform(2).unbind(dim=1)
     first = 1 + (place * (model.styles - 1)).long()
     first = torch.where(draw < chance, first, model.styles)
@@ -40,11 +40,11 @@ class PathLength(Memory):
         self.dials = {}
         self.register_buffer("mean", torch.zeros(()))
 
-    def forward(self, model: Samples, styles: Styles, labels: Labels | None, noise: torch.Tensor) -> tuple[Scalar, Scalar]:
+    def forward(self, model: StyleGenerator, styles: Styles, labels: Labels | None, noise: torch.Tensor) -> tuple[Scalar, Scalar]:
         """The penalty, and the mean length of this batch; `noise` is normal, of the images' shape."""
         if not styles.requires_grad:  # a generator without a mapping: its styles are the latents themselves
             styles = styles.detach().requires_grad_()
-        images = model.paint(styles, labels)
+        images = model.synthesize(styles, labels)
         h, w = images.shape[2:]
         # Images of papers lie in [-1, 1]: twice as steep.
         with map_gradients_only():

@@ -31,7 +31,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, PerImage, Scalar
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.data.augment import Config as Augmentation
-from sfumato.models.base import Adversarial, Verdict
+from sfumato.models.base import AdversarialGenerator, DiscriminatorOutput
 from sfumato.nn.convolution import map_gradients_only
 from sfumato.objectives._controller import Controller
 from sfumato.objectives._freeze import trained
@@ -94,7 +94,7 @@ class Config:
         open_ones = [name for name in ("r1", "r2") if getattr(self, name) is None]
         return dataclasses.replace(self, **dict.fromkeys(open_ones, gamma))
 
-    def phases(self, model: Adversarial) -> list[Phase]:
+    def phases(self, model: AdversarialGenerator) -> list[Phase]:
         """Generator, discriminator, and the lazy penalties. The generator comes first: its images serve all but the last.
 
         Raises SettingError for a penalty on a discriminator with batch normalisation, where no image has a slope of its own, for
@@ -121,7 +121,7 @@ class Config:
             phases.append(Phase(name="path", weights=paint, loss=duel.path, every=self.path_every, memory=duel.length))
         return phases
 
-    def _refuse_batch_norm(self, model: Adversarial) -> None:
+    def _refuse_batch_norm(self, model: AdversarialGenerator) -> None:
         batched = any(isinstance(module, nn.BatchNorm2d) for module in model.discriminator.modules())
         if batched and (self.r1 or self.r2 or self.gradient_penalty):
             raise SettingError(
@@ -133,13 +133,13 @@ class Config:
 class Duel:
     """The losses of both sides, and what they share: the images of a step, the controller, the mean path."""
 
-    def __init__(self, config: Config, model: Adversarial) -> None:
+    def __init__(self, config: Config, model: AdversarialGenerator) -> None:
         self.config, self.model = config, model
         self.gammas = config.r1 or 0.0, config.r2 or 0.0
         self.controller = Controller(config.adaptive, penalised=any(self.gammas))
         self.length = PathLength()
         self.eyes = Perception(config.features, config.layers, model.channels, device_of(model)) if config.perceptual else None
-        self.shown = Shown(lambda batch: model.paint(mixed(model, batch, config.mixing), batch.labels))
+        self.shown = Shown(lambda batch: model.synthesize(mixed(model, batch, config.mixing), batch.labels))
 
     def generator(self, batch: Batch) -> Losses:
         """What the generator minimises, with new images."""
@@ -197,18 +197,18 @@ class Duel:
         """The path length, of every second image of the batch: of a batch in order, all classes, in however many processes."""
         z, noise = batch.normal(self.model.latent_dim)[::2], batch.normal(self.model.channels, *self.model.size)[::2]
         labels = None if batch.labels is None else batch.labels[::2]
-        uneven, mean = self.length(self.model, self.model.style(z, labels), labels, noise)
+        uneven, mean = self.length(self.model, self.model.map_latent(z, labels), labels, noise)
         return {"total": self.config.path_every * self.config.path * uneven, "uneven": uneven, "length": mean}
 
-    def _judged(self, images: Images, batch: Batch) -> Verdict:
+    def _judged(self, images: Images, batch: Batch) -> DiscriminatorOutput:
         """What the discriminator says of `images`, changed as it is to see them."""
         if self.config.augment.active:
             images = self.config.augment(images, batch.uniform(self.config.augment.draws))
         if self.config.adaptive.active:
             images = self.config.adaptive(images, batch.uniform(self.config.adaptive.draws), self.controller.probability)
-        return self.model.judge(images, batch.labels)
+        return self.model.discriminate(images, batch.labels)
 
-    def _with_classes(self, total: Scalar, verdict: Verdict, batch: Batch, *, weight: Scalar | float = 1.0) -> Losses:
+    def _with_classes(self, total: Scalar, verdict: DiscriminatorOutput, batch: Batch, *, weight: Scalar | float = 1.0) -> Losses:
         """`total`, plus what missing the classes of `batch` costs, `weight` times."""
         if not self.config.classify or verdict.scores is None:
             return {"total": total}
@@ -219,7 +219,7 @@ class Duel:
     def _slope_between(self, fake: Images, batch: Batch) -> Scalar:
         mix = batch.uniform(1, 1, 1)
         x = (batch.clean * mix + fake * (1 - mix)).detach().requires_grad_()
-        judged = self.model.judge(x, batch.labels).logit.sum()
+        judged = self.model.discriminate(x, batch.labels).logit.sum()
         with map_gradients_only():
             (slope,) = torch.autograd.grad(judged, x, create_graph=True)
         # Where there is no slope, the square root has none either.

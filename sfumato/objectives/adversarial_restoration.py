@@ -12,7 +12,7 @@ ESRGAN takes averages of (Wang et al. 2018, https://arxiv.org/abs/1809.00219, se
 from typing import Annotated, Literal
 
 from sfumato.core.config import Range, settings
-from sfumato.models.base import Judged
+from sfumato.models.base import AdversarialRestorer
 from sfumato.objectives import restoration
 from sfumato.objectives.adversarial import Shown, discriminator_loss, generator_loss, squared_slope, told_apart
 from sfumato.objectives.base import Batch, Losses, Phase
@@ -34,7 +34,7 @@ class Config:
     penalty_every: Annotated[int, Range(1, 64, "steps")] = 4
     """R1 is taken on every k-th step, k times as strong."""
 
-    def phases(self, model: Judged) -> list[Phase]:
+    def phases(self, model: AdversarialRestorer) -> list[Phase]:
         """Generator, discriminator, and the lazy penalty if there is one. Raises what `distance` may raise."""
         distance = self.distance.distance(model)
         shown = Shown(lambda batch: restoration.repaired(model, batch))
@@ -42,26 +42,26 @@ class Config:
         def generator(batch: Batch) -> Losses:
             made = shown.make(batch)
             losses = distance(made, batch.clean)
-            on_real = model.judge(batch.clean).detach() if self.loss == "relativistic" else None
-            recognised = generator_loss(self.loss, model.judge(made), on_real)
+            on_real = model.discriminate(batch.clean).detach() if self.loss == "relativistic" else None
+            recognised = generator_loss(self.loss, model.discriminate(made), on_real)
             ramp = min(1.0, (batch.seen + 1) / self.warmup) if self.warmup else 1.0
             total = losses["total"] + ramp * self.adversarial * recognised
             return {**losses, "total": total, "distance": losses["total"], "adversarial": recognised}
 
         def discriminator(batch: Batch) -> Losses:
-            real, fake = model.judge(batch.clean), model.judge(shown.take(batch))
+            real, fake = model.discriminate(batch.clean), model.discriminate(shown.take(batch))
             # Not called told_apart, as in a plain GAN: here the distance keeps the generator from winning, and that is no illness.
             told = {"real_logit": real.mean(), "fake_logit": fake.mean(), "recognised": told_apart(real, fake)}
             return {"total": discriminator_loss(self.loss, real, fake), **told}
 
         def penalty(batch: Batch) -> Losses:
-            r1 = squared_slope(model.judge, batch.clean)
+            r1 = squared_slope(model.discriminate, batch.clean)
             return {"total": self.penalty_every * self.r1 / 2 * r1, "r1": r1}
 
         paint, judge = list(model.restorer.parameters()), list(model.discriminator.parameters())
         phases = [Phase(name="generator", weights=paint, loss=generator), Phase(name="discriminator", weights=judge, loss=discriminator)]
         return [*phases, Phase(name="penalty", weights=judge, loss=penalty, every=self.penalty_every)] if self.r1 else phases
 
-    def validate(self, model: Judged, batch: Batch) -> Losses:
+    def validate(self, model: AdversarialRestorer, batch: Batch) -> Losses:
         """PSNR of held-out images in dB, clamped to [0, 1], mean over images."""
         return self.distance.validate(model, batch)

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from sfumato.core.config import Range, settings
-from sfumato.models.base import Classifies
+from sfumato.models.base import Classifier
 from sfumato.objectives.base import Batch, Losses, Phase
 
 
@@ -16,7 +16,7 @@ class Config:
     smoothing: Annotated[float, Range(0, 0.9)] = 0.0
     """Share of the target spread evenly over all classes."""
 
-    def phases(self, model: Classifies) -> list[Phase]:
+    def phases(self, model: Classifier) -> list[Phase]:
         def classify(batch: Batch) -> Losses:
             assert batch.labels is not None
             scores = model.classify(batch.degraded)
@@ -25,7 +25,7 @@ class Config:
 
         return [Phase(name="classify", weights=list(model.parameters()), loss=classify)]
 
-    def validate(self, model: Classifies, batch: Batch) -> Losses:
+    def validate(self, model: Classifier, batch: Batch) -> Losses:
         """Cross-entropy in nats and accuracy in [0, 1] on held-out images."""
         assert batch.labels is not None
         with torch.no_grad():

@@ -18,7 +18,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Labels, Scalar, Vectors, to_images
 from sfumato.data.stream import Stream
-from sfumato.models.base import Encodes
+from sfumato.models.base import LatentVariableModel
 from sfumato.objectives.base import Batch, Losses, Phase
 
 PRIOR_IMAGES = 20_000
@@ -41,7 +41,7 @@ class Config:
         if self.samples > 1 and (self.beta != 1 or self.free_bits):
             raise SettingError(f"elbo: samples = {self.samples} is a bound of its own and takes neither beta nor free_bits")
 
-    def phases(self, model: Encodes) -> list[Phase]:
+    def phases(self, model: LatentVariableModel) -> list[Phase]:
         def bound(batch: Batch) -> Losses:
             x = model.observe(batch.clean, batch.uniform(*batch.clean.shape[1:]))
             mean, logvar = model.posterior(x, batch.labels)
@@ -59,7 +59,7 @@ class Config:
 
         return [Phase(name="elbo", weights=list(model.parameters()), loss=bound)]
 
-    def validate(self, model: Encodes, batch: Batch) -> Losses:
+    def validate(self, model: LatentVariableModel, batch: Batch) -> Losses:
         """Minus the ELBO of held-out images, one sample each, in nats and, if pixels are discrete, in bits per dimension."""
         with torch.no_grad():
             x = model.observe(batch.clean, batch.uniform(*batch.clean.shape[1:]))
@@ -68,7 +68,7 @@ class Config:
             kl = _kl(mean, logvar).mean(0)
             return _report(model, kl.sum() - model.log_likelihood(x, z, batch.labels).mean(), kl)
 
-    def finish(self, model: Encodes, stream: Stream) -> None:
+    def finish(self, model: LatentVariableModel, stream: Stream) -> None:
         """Lets the trained network fit its prior to the latents of the first images of the data."""
         rng, latents = seeded_generator(stream.seed, "prior"), []
         with torch.no_grad():
@@ -81,7 +81,7 @@ class Config:
         model.fit_prior(torch.cat(latents), rng)
 
 
-def _log_likelihoods(model: Encodes, images: Images, z: Float[Tensor, "n k d"], labels: Labels | None) -> Float[Tensor, "n k"]:
+def _log_likelihoods(model: LatentVariableModel, images: Images, z: Float[Tensor, "n k d"], labels: Labels | None) -> Float[Tensor, "n k"]:
     """The log-likelihood of each image under each of its latents."""
     k = z.shape[1]
     if k == 1:
@@ -95,7 +95,7 @@ def _kl(mean: Vectors, logvar: Vectors) -> Vectors:
     return (mean.square() + logvar.exp() - logvar - 1) / 2
 
 
-def _report(model: Encodes, nats: Scalar, kl: Float[Tensor, " d"]) -> Losses:
+def _report(model: LatentVariableModel, nats: Scalar, kl: Float[Tensor, " d"]) -> Losses:
     """The bound, in bits too if it is one on a probability, the KL, and how many latent numbers carry more than a hundredth of a nat."""
     pixels = model.channels * model.size[0] * model.size[1]
     bits = {"bits_per_dimension": nats / (math.log(2) * pixels)} if model.discrete else {}

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes, Scalar, size_text
-from sfumato.models.base import Deblurs, Judged, Restores, Told
+from sfumato.models.base import AdversarialRestorer, Deblurrer, Restorer, WithKernel
 from sfumato.nn.resample import mirror
 from sfumato.nn.ssim import WINDOW, similarity
 from sfumato.objectives._perceptual import Perception, device_of
@@ -72,16 +72,16 @@ class Config:
         if self.layers and not self.features:
             raise SettingError(f"restoration: layers = {self.layers} has no effect without features")
 
-    def phases(self, model: Restores) -> list[Phase]:
+    def phases(self, model: Restorer) -> list[Phase]:
         """One phase. Raises what opening the network of `features` may raise, and SettingError if it cannot compare these images.
 
         A network with a discriminator is refused too, as nothing here would train it, and a pair, of which one would be.
         """
-        if model.both:
+        if model.has_grey_path:
             raise SettingError(
                 "a network with a way of its own for grey images is trained in two runs, one with channels = 1, and then joined"
             )
-        if isinstance(model, Judged):
+        if isinstance(model, AdversarialRestorer):
             raise SettingError(
                 "restoration trains no discriminator; let model be the settings of the restorer alone, or take adversarial_restoration"
             )
@@ -92,7 +92,7 @@ class Config:
 
         return [Phase(name="restore", weights=list(model.parameters()), loss=loss)]
 
-    def distance(self, model: Restores) -> Callable[[Maps, Images], Losses]:
+    def distance(self, model: Restorer) -> Callable[[Maps, Images], Losses]:
         """A function of repaired and clean images: their weighted distance as `total`, each term, and the PSNR as `decibels`."""
         terms = [term for term in TERMS if getattr(self, term)]
         perception = Perception(self.features, self.layers, model.channels, device_of(model)) if self.features else None
@@ -108,27 +108,27 @@ class Config:
 
         return distance
 
-    def validate(self, model: Restores, batch: Batch) -> Losses:
+    def validate(self, model: Restorer, batch: Batch) -> Losses:
         """PSNR of held-out images in dB, clamped to [0, 1], mean over images."""
         with torch.no_grad():
             made = repaired(model, batch).clamp(0, 1)
             return {"decibels": -minus_psnr(made, batch.clean)}
 
 
-def repaired(model: Restores, batch: Batch) -> Maps:
+def repaired(model: Restorer, batch: Batch) -> Maps:
     """What `model` makes of the degraded images, told what it wants to know of the damage to them."""
-    told = Told(model, batch.damage.blur) if isinstance(model, Deblurs) and batch.damage is not None else model
+    told = WithKernel(model, batch.damage.blur) if isinstance(model, Deblurrer) and batch.damage is not None else model
     return told.restore(batch.degraded, planes(model, batch))
 
 
-def planes(model: Restores, batch: Batch) -> Planes | None:
+def planes(model: Restorer, batch: Batch) -> Planes | None:
     """What `model` wants to know of the damage to `batch`, a channel each; without a damage, that there is none."""
-    if not model.takes:
+    if not model.conditioning:
         return None
     n, _, h, w = batch.degraded.shape
     none = {"noise": 0.0, "known": 1.0, "quality": 1.0}
     told = []
-    for name in model.takes:
+    for name in model.conditioning:
         value = getattr(batch.damage, name) if batch.damage is not None else batch.degraded.new_full((n,), none[name])
         told.append(value if value.ndim == 4 else value[:, None, None, None].expand(n, 1, h, w))
     return torch.cat(told, dim=1)

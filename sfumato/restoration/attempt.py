@@ -21,7 +21,7 @@ from sfumato.core.tensors import Maps
 from sfumato.restoration.batch import Work
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.repair import repairing
-from sfumato.restoration.request import Request
+from sfumato.restoration.request import RestorationRequest
 
 
 class Worked(NamedTuple):
@@ -39,7 +39,7 @@ Attempt = Generator[Work, Worked, Entry]
 class Run:
     """What all pictures of a run have in common."""
 
-    request: Request
+    request: RestorationRequest
     manifest: Manifest
     originals: frozenset[Path]
     """What must not be written over."""

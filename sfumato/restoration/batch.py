@@ -17,12 +17,12 @@ from sfumato.core.errors import ImageError
 from sfumato.core.finite_output import finite
 from sfumato.core.tensors import Images, Maps
 from sfumato.io.channels import blended
-from sfumato.models.base import Restores, Told
+from sfumato.models.base import Restorer, WithKernel
 from sfumato.restoration.deep_prior import MEMORY, deep_prior
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.plan import Remedy
-from sfumato.restoration.request import PRIOR, Request
+from sfumato.restoration.plan import RestorationPlan
+from sfumato.restoration.request import PRIOR, RestorationRequest
 from sfumato.restoration.tiles import applied, colourless
 
 TOGETHER = 1 << 18
@@ -34,14 +34,14 @@ class Work:
     """What is to be made of one picture that is held whole."""
 
     images: Images
-    plan: Remedy
-    request: Request
+    plan: RestorationPlan
+    request: RestorationRequest
 
 
 class _Shown(NamedTuple):
     """A picture as the network of its plan is shown it."""
 
-    network: Restores
+    network: Restorer
     images: Images
     told: dict[str, Any]
     """What the network wants to know beside it."""
@@ -49,7 +49,7 @@ class _Shown(NamedTuple):
     """The same for those that can be shown together."""
 
 
-def repaired(images: Images, plan: Remedy, request: Request, networks: Networks | None = None) -> Maps:
+def repaired(images: Images, plan: RestorationPlan, request: RestorationRequest, networks: Networks | None = None) -> Maps:
     """What the remedy makes of one picture held whole, as strong as asked for and only where there is something to fill in.
 
     `networks` are those of a run of many pictures. Raises ImageError if it takes more than the memory of the request.
@@ -68,7 +68,7 @@ def groups(works: Sequence[Work], networks: Networks) -> list[list[int]]:
     """The numbers of `works`, those together that a network can be shown at once within the memory of the request; the rest alone."""
     found: dict[tuple[Any, ...], list[list[int]]] = {}
     for i, work in enumerate(works):
-        if work.plan.network is None or work.plan.network.context is None or work.request.tile is not None:
+        if work.plan.network is None or work.plan.network.receptive_radius is None or work.request.tile is not None:
             found[i,] = [[i]]
             continue
         shown, pixels = _shown(work), math.prod(work.images.shape[2:])
@@ -85,13 +85,13 @@ def _shown(work: Work) -> _Shown:
     plan, images = work.plan, work.images
     assert plan.network is not None
     network, told = plan.network, {"noise": plan.noise or 0.0, "quality": plan.quality, "known": plan.known}
-    if "known" in network.takes:
+    if "known" in network.conditioning:
         told["known"] = torch.ones_like(images[:, :1]) if plan.known is None else plan.known
         images = images if plan.known is None else images * plan.known
-    if network.both and images.shape[1] > 1 and bool(colourless(images).all()):
+    if network.has_grey_path and images.shape[1] > 1 and bool(colourless(images).all()):
         images = images[:, :1]
-    mine = {name: told[name] for name in network.takes}
-    who = (network.network, network.kernels.numpy().tobytes()) if isinstance(network, Told) else (network,)
+    mine = {name: told[name] for name in network.conditioning}
+    who = (network.network, network.kernels.numpy().tobytes()) if isinstance(network, WithKernel) else (network,)
     return _Shown(network, images, mine, (*who, images.shape, work.images.shape))
 
 
@@ -101,10 +101,10 @@ def _by_network(works: Sequence[Work], networks: Networks) -> list[Maps]:
     network, where = shown[0].network, select_device(request.device)
     h, w = works[0].images.shape[2:]
     taken = BASE + sum(work.images.numel() for work in works) * 12
-    if network.context is None and (need := networks.footprint(network) * h * w + taken) > request.memory:
+    if network.receptive_radius is None and (need := networks.footprint(network) * h * w + taken) > request.memory:
         raise ImageError(f"the network looks at the whole picture at once, which takes {need / 1e9:.1f} GB: give more --memory")
     tile = None
-    if network.context is not None and len(works) == 1:
+    if network.receptive_radius is not None and len(works) == 1:
         tile = request.tile or networks.tile(network, (h, w), request.memory, lambda allowed: allowed - taken)
     told = {name: _joined([each.told[name] for each in shown], h, w) for name in shown[0].told}
     images = torch.cat([each.images for each in shown]) if len(works) > 1 else shown[0].images
@@ -132,7 +132,7 @@ def _by_method(work: Work) -> Maps:
     return finite(classical.apply(plan.method, work.images, **told), plan.method)
 
 
-def _method_memory(plan: Remedy, name: str, images: Images) -> float:
+def _method_memory(plan: RestorationPlan, name: str, images: Images) -> float:
     """Bytes that a method without weights takes for one picture."""
     pixels = images.shape[2] * images.shape[3]
     if name == PRIOR:

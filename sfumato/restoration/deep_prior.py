@@ -15,7 +15,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.rng import derive_seed, seeded_generator
 from sfumato.core.tensors import Images, Planes
 from sfumato.models import MODELS
-from sfumato.models.base import Restores
+from sfumato.models.base import Restorer
 from sfumato.nn.resample import mirror
 
 HELD = 0.03
@@ -82,7 +82,7 @@ def _fitted(image: Images, known: Planes, steps: int, seed: int, where: torch.de
     return found[:, :, reach : reach + h, reach : reach + w].float().cpu().clamp(0, 1)
 
 
-def _network(channels: int, seed: int) -> Restores:
+def _network(channels: int, seed: int) -> Restorer:
     """An hourglass without a way around it for the noise that goes in."""
     blocks = (1,) * _LEVELS
     config = MODELS["gated"](
@@ -90,7 +90,7 @@ def _network(channels: int, seed: int) -> Restores:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
-        network: Restores = config.build()
+        network: Restorer = config.build()
     for name, weight in network.named_parameters():
         if name.endswith(("beta", "gamma")):  # as the identity, every level would wait for the one outside
             nn.init.constant_(weight, 0.5)

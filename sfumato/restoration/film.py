@@ -15,8 +15,8 @@ from sfumato.core.tensors import Images, to_bytes, to_images
 from sfumato.io import decode
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.plan import remedy
-from sfumato.restoration.request import Request
+from sfumato.restoration.plan import make_plan
+from sfumato.restoration.request import RestorationRequest
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 """What the names of films end in."""
@@ -53,7 +53,7 @@ def is_film(sources: Sequence[str]) -> bool:
 
 
 def restore_film(
-    path: Path, target: Path, request: Request, *, overwrite: bool = False, tell: Callable[[int, int], None] = lambda *_: None
+    path: Path, target: Path, request: RestorationRequest, *, overwrite: bool = False, tell: Callable[[int, int], None] = lambda *_: None
 ) -> str:
     """Writes the film at `path` to `target` (.mp4 or .mkv) with every frame repaired, and says what was done.
 
@@ -67,7 +67,7 @@ def restore_film(
     networks = Networks()
 
     def begun(first: Images) -> Change:
-        plan = remedy(request, first, networks=networks)
+        plan = make_plan(request, first, networks=networks)
 
         def change(images: Images) -> Images:
             # What repairs is the same for all frames; where is looked for in each.
@@ -75,7 +75,7 @@ def restore_film(
             return images if mine.nothing else repaired(images, mine, request, networks)
 
         h, w = (first if plan.nothing else repaired(first, plan, request, networks)).shape[2:]
-        return Change(f"at first {plan.words}" if plan.look else plan.words, (h, w), change)
+        return Change(f"at first {plan.summary}" if plan.look else plan.summary, (h, w), change)
 
     words, count = rewritten(path, target, begun, overwrite=overwrite, tell=tell)
     return f"{words}, {count} frames"

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sfumato.core.progress import once, remark
-from sfumato.models.base import Restores, Told
+from sfumato.models.base import Restorer, WithKernel
 from sfumato.restoration import memory
 from sfumato.restoration.memory import Tiling
 from sfumato.restoration.tiles import ready
@@ -21,33 +21,33 @@ class Networks:
     """
 
     def __init__(self) -> None:
-        self._opened: dict[tuple[str | Path | nn.Module, int], Restores] = {}
-        self._ready: dict[tuple[Restores, torch.device], Restores] = {}
-        self._footprints: dict[Restores, float] = {}
-        self._tilings: dict[tuple[Restores, tuple[int, int], float, float], Tiling] = {}
-        self._remarks = set[Restores]()
+        self._opened: dict[tuple[str | Path | nn.Module, int], Restorer] = {}
+        self._ready: dict[tuple[Restorer, torch.device], Restorer] = {}
+        self._footprints: dict[Restorer, float] = {}
+        self._tilings: dict[tuple[Restorer, tuple[int, int], float, float], Tiling] = {}
+        self._remarks = set[Restorer]()
 
-    def opened(self, which: str | Path | nn.Module, ways: int = 1) -> Restores:
+    def opened(self, which: str | Path | nn.Module, ways: int = 1) -> Restorer:
         """The network called `which`, or `which` itself, that sees a picture in so many `ways`; each time the same one.
 
         Raises SettingError if it repairs nothing, and whatever `weights.load` raises.
         """
         if (which, ways) not in self._opened:
             with once():
-                network: Restores = weights.opened(which, Restores, otherwise="repairs nothing")
-                self._opened[which, ways] = network if ways == 1 else network.turned(ways)
+                network: Restorer = weights.opened(which, Restorer, otherwise="repairs nothing")
+                self._opened[which, ways] = network if ways == 1 else network.self_ensemble(ways)
         return self._opened[which, ways]
 
-    def ready(self, network: Restores, where: torch.device) -> Restores:
+    def ready(self, network: Restorer, where: torch.device) -> Restorer:
         """`network` as `tiles.ready` makes it: on the device `where`, and at its fastest."""
-        if isinstance(network, Told):  # made for one picture, of a network that is there for all
-            return Told(self.ready(network.network, where), network.kernels)  # type: ignore[arg-type]
+        if isinstance(network, WithKernel):  # made for one picture, of a network that is there for all
+            return WithKernel(self.ready(network.network, where), network.kernels)  # type: ignore[arg-type]
         if (network, where) not in self._ready:
             with once():
                 self._ready[network, where] = ready(network, where)
         return self._ready[network, where]
 
-    def footprint(self, network: Restores) -> float:
+    def footprint(self, network: Restorer) -> float:
         """Bytes that repairing one pixel takes, as `memory.footprint` measures it."""
         kept = _kept(network)
         if kept not in self._footprints:
@@ -56,7 +56,7 @@ class Networks:
         return self._footprints[kept]
 
     def tile(
-        self, network: Restores, size: tuple[int, int], allowed: float, left: Callable[[float], float], *, row: float = 0.0
+        self, network: Restorer, size: tuple[int, int], allowed: float, left: Callable[[float], float], *, row: float = 0.0
     ) -> tuple[int, int]:
         """Rows and columns of the tiles in which `network` repairs a picture of this `size`; its context must be known.
 
@@ -76,6 +76,6 @@ class Networks:
         return self._tilings[key].tile
 
 
-def _kept(network: Restores) -> Restores:
+def _kept(network: Restorer) -> Restorer:
     """What stays from picture to picture of a network that is told a blur."""
-    return network.network if isinstance(network, Told) else network
+    return network.network if isinstance(network, WithKernel) else network

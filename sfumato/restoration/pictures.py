@@ -21,13 +21,13 @@ from sfumato.io.headers import Headers
 from sfumato.restoration.attempt import Run, attempt
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.queue import Queue, Waiting
-from sfumato.restoration.request import Request, request_facts
+from sfumato.restoration.request import RestorationRequest, request_facts
 
 
 def restore_pictures(
     sources: Sequence[str | Path],
     out: Path,
-    request: Request,
+    request: RestorationRequest,
     *,
     mask: Path | None = None,
     overwrite: bool = False,

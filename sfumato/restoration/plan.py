@@ -25,10 +25,10 @@ from sfumato.analysis.diagnose import Diagnosis, Source, diagnose, salt_and_pepp
 from sfumato.analysis.jpeg import coarseness
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Planes
-from sfumato.models.base import Deblurs, Restores, Told
+from sfumato.models.base import Deblurrer, Restorer, WithKernel
 from sfumato.nn.blurs import Blur, named
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.request import Find, Request, Task, needs_of
+from sfumato.restoration.request import Find, RestorationRequest, Task, needs_of
 
 NOTHING = "nothing to repair"
 """How the words end of a picture that is left as it is."""
@@ -58,11 +58,11 @@ QUIET = 4 / 255
 
 
 @dataclass(frozen=True, kw_only=True)
-class Remedy:
+class RestorationPlan:
     """What is done, in words and in deed."""
 
-    words: str
-    network: Restores | None = None
+    summary: str
+    network: Restorer | None = None
     method: str | None = None
     noise: float | None = None
     """What a network or method is told of the noise."""
@@ -103,9 +103,14 @@ class _Examined:
         return self.diagnosis.sentence() if self.looked or task == "auto" else task
 
 
-def remedy(
-    request: Request, images: Images, *, known: Planes | None = None, quality: int | None = None, networks: Networks | None = None
-) -> Remedy:
+def make_plan(
+    request: RestorationRequest,
+    images: Images,
+    *,
+    known: Planes | None = None,
+    quality: int | None = None,
+    networks: Networks | None = None,
+) -> RestorationPlan:
     """What to do about the one picture in `images`, of which `known` is the mask and `quality` that of its JPEG, if there are any.
 
     The network is one of `networks`, which may be those of many pictures. Of a task that is named, the picture is diagnosed only if
@@ -113,7 +118,7 @@ def remedy(
     """
     task, networks = request.task, networks or Networks()
     if request.strength == 0:
-        return Remedy(words="strength 0: left as it was")
+        return RestorationPlan(summary="strength 0: left as it was")
     if known is not None and task not in ("auto", "inpaint"):
         raise SettingError(f"a mask has no use for the task {task}; it is for inpaint")
     if request.find and task not in ("auto", "inpaint"):
@@ -129,9 +134,9 @@ def remedy(
     if free and task in ("auto", "denoise") and _salted(images, found, task):
         wrong = flaws.impulses(images)
         words = f"{found.diagnosis.sentence()}: fill in the wrong pixels"
-        return Remedy(words=words, network=networks.opened("inpaint", request.ensemble), known=wrong, look=flaws.impulses)
+        return RestorationPlan(summary=words, network=networks.opened("inpaint", request.ensemble), known=wrong, look=flaws.impulses)
     if task == "auto" and found.diagnosis.task == "none" and free:
-        return Remedy(words=f"{found.diagnosis.sentence()}: {NOTHING}")
+        return RestorationPlan(summary=f"{found.diagnosis.sentence()}: {NOTHING}")
     blurred = request.blur is None and (task == "deblur" or (task == "auto" and found.diagnosis.task == "deblur"))
     blur = named(request.blur) if request.blur is not None else found.diagnosis.spread if blurred else None
     return _chosen(request, found, networks, default="restore" if blur is None else "deblur", blur=blur)
@@ -144,8 +149,14 @@ def _salted(images: Images, found: _Examined, task: Task) -> bool:
 
 
 def _chosen(
-    request: Request, found: _Examined, networks: Networks, *, default: str, known: Planes | None = None, blur: Blur | None = None
-) -> Remedy:
+    request: RestorationRequest,
+    found: _Examined,
+    networks: Networks,
+    *,
+    default: str,
+    known: Planes | None = None,
+    blur: Blur | None = None,
+) -> RestorationPlan:
     """The network or the method that is asked for, or the bundled network called `default`."""
     if request.method is not None:
         return _by_method(request.method, request, found, known, blur)
@@ -153,34 +164,34 @@ def _chosen(
     network = networks.opened(which, request.ensemble)
     if network.scale != 1:
         raise SettingError(f"{_called(which)} enlarges {network.scale} times; it is for the task upscale")
-    if request.noise is not None and "noise" not in network.takes:
+    if request.noise is not None and "noise" not in network.conditioning:
         raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
-    noise = _noise(request, found) if "noise" in network.takes else 0.0
-    quality = found.diagnosis.quality if "quality" in network.takes else None
-    if isinstance(network, Deblurs):
+    noise = _noise(request, found) if "noise" in network.conditioning else 0.0
+    quality = found.diagnosis.quality if "quality" in network.conditioning else None
+    if isinstance(network, Deblurrer):
         blur = _wanted(_called(which), blur or found.diagnosis.spread)
         noise = _heard(noise, request, found)
-        words, network = _named(found.sentence(request.task), _called(which), request, blur), Told(network, blur.kernels())
+        words, network = _named(found.sentence(request.task), _called(which), request, blur), WithKernel(network, blur.kernels())
     elif request.blur is not None:
         raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
     else:
         words = f"{found.sentence(request.task)}: {_called(which)}"
-    return Remedy(words=words, network=network, noise=noise, quality=1.0 if quality is None else quality / 100, known=known)
+    return RestorationPlan(summary=words, network=network, noise=noise, quality=1.0 if quality is None else quality / 100, known=known)
 
 
-def _by_method(method: str, request: Request, found: _Examined, known: Planes | None, blur: Blur | None) -> Remedy:
+def _by_method(method: str, request: RestorationRequest, found: _Examined, known: Planes | None, blur: Blur | None) -> RestorationPlan:
     """The classical method, told what it needs."""
     needs, noise = needs_of(method), None
     if "noise" in needs:
         noise = request.noise if request.noise is not None else max(_noise(request, found), ROUNDING)
     if "kernels" not in needs:
-        return Remedy(words=f"{found.sentence(request.task)}: {method}", method=method, noise=noise, known=known)
+        return RestorationPlan(summary=f"{found.sentence(request.task)}: {method}", method=method, noise=noise, known=known)
     blur, noise = _wanted(method, blur or found.diagnosis.spread), None if noise is None else _heard(noise, request, found)
     words = _named(found.sentence(request.task), method, request, blur)
-    return Remedy(words=words, method=method, noise=noise, kernels=blur.kernels())
+    return RestorationPlan(summary=words, method=method, noise=noise, kernels=blur.kernels())
 
 
-def _noise(request: Request, found: _Examined) -> float:
+def _noise(request: RestorationRequest, found: _Examined) -> float:
     """Standard deviation of the noise, as a share of full scale: that which is told, or else found."""
     return request.noise if request.noise is not None else found.diagnosis.noise or 0.0
 
@@ -192,19 +203,19 @@ def _wanted(who: str, blur: Blur | None) -> Blur:
     return blur
 
 
-def _named(what: str, who: str, request: Request, blur: Blur) -> str:
+def _named(what: str, who: str, request: RestorationRequest, blur: Blur) -> str:
     """The words; they name a blur that was found, for a person to try another beside it."""
     return f"{what}: {who}" if request.blur is not None else f"{what}: {who}, told {blur}"
 
 
-def _heard(noise: float, request: Request, found: _Examined) -> float:
+def _heard(noise: float, request: RestorationRequest, found: _Examined) -> float:
     """The noise that what undoes a blur is told."""
     if request.noise is not None or found.diagnosis.quality is None:
         return noise
     return max(noise, _QUANTISED, coarseness(found.diagnosis.quality))
 
 
-def _filling(request: Request, images: Images, known: Planes | None, found: _Examined, networks: Networks) -> Remedy:
+def _filling(request: RestorationRequest, images: Images, known: Planes | None, found: _Examined, networks: Networks) -> RestorationPlan:
     h, w = images.shape[2:]
     mask: Planes = images.new_ones(1, 1, h, w) if known is None else known
     told = [f"{1 - _FLAWS[name](images).mean().item():.2%} {name.replace('-', ' ')}" for name in request.find]
@@ -221,25 +232,25 @@ def _filling(request: Request, images: Images, known: Planes | None, found: _Exa
     if chosen.nothing:  # in this frame of a film, that is; there may be something in the next
         return dataclasses.replace(chosen, words=f"{', '.join(told)}: {NOTHING_MISSING}", look=look)
     told.append(f"{1 - mask.mean().item():.1%} to fill in")
-    words = f"{', '.join(told)}: {chosen.words.rpartition(': ')[2]}"
+    words = f"{', '.join(told)}: {chosen.summary.rpartition(': ')[2]}"
     return dataclasses.replace(chosen, words=words, look=look if request.find else None)
 
 
-def _enlarging(request: Request, networks: Networks) -> Remedy:
+def _enlarging(request: RestorationRequest, networks: Networks) -> RestorationPlan:
     scale = request.scale or 2
     if request.method is not None:
-        return Remedy(words=f"{scale} times: {request.method}", method=request.method, times=scale)
+        return RestorationPlan(summary=f"{scale} times: {request.method}", method=request.method, times=scale)
     if request.model is None and scale not in (2, 4):
         raise SettingError(f"scale = {scale} is none of 2, 4; for another use --method bicubic, or a model of your own")
     which = request.model if request.model is not None else f"upscale-x{scale}"
     network = networks.opened(which, request.ensemble)
-    if request.noise is not None and "noise" not in network.takes:
+    if request.noise is not None and "noise" not in network.conditioning:
         raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
     if network.scale == 1:
         raise SettingError(f"{_called(which)} does not enlarge; it repairs at the same size")
     if request.scale not in (None, network.scale):
         raise SettingError(f"scale = {request.scale}, but {_called(which)} enlarges {network.scale} times; leave it out")
-    return Remedy(words=f"{network.scale} times: {_called(which)}", network=network, noise=request.noise or 0.0)
+    return RestorationPlan(summary=f"{network.scale} times: {_called(which)}", network=network, noise=request.noise or 0.0)
 
 
 def _called(which: str | Path | nn.Module) -> str:

@@ -23,27 +23,27 @@ from sfumato.io.files import Picture
 from sfumato.restoration.batch import Work, together
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.plan import Remedy, remedy
+from sfumato.restoration.plan import RestorationPlan, make_plan
 from sfumato.restoration.repair_rows import repair_rows
-from sfumato.restoration.request import Request
+from sfumato.restoration.request import RestorationRequest
 
 _WHOLE = 120
 """Bytes for each pixel, before and after, of a picture that is held whole: stored, as numbers, repaired, and copies on the way."""
 
 
-Repairing = Generator[Work, Maps, Remedy]
+Repairing = Generator[Work, Maps, RestorationPlan]
 """The repair of one file: asks for its `Work` if there is any, is sent what `together` makes of it, and ends with what was done."""
 
 
 def repair(
     path: Path,
     target: Path,
-    request: Request,
+    request: RestorationRequest,
     *,
     mask: Path | None = None,
     check: atomic_io.Check | None = None,
     networks: Networks | None = None,
-) -> Remedy:
+) -> RestorationPlan:
     """Repairs the picture at `path` into `target` and returns what was found and done, `words` of which are one line.
 
     Size, bit depth, opacity, colour profile and all that the file says beside its pixels are kept. A picture that would not fit
@@ -57,7 +57,7 @@ def repair(
         (made,) = together([next(steps)], networks)
         steps.send(made)
     except StopIteration as end:
-        plan: Remedy = end.value
+        plan: RestorationPlan = end.value
         return plan
     raise AssertionError("a repair ends after its work")
 
@@ -65,7 +65,7 @@ def repair(
 def repairing(
     path: Path,
     target: Path,
-    request: Request,
+    request: RestorationRequest,
     *,
     mask: Path | None,
     check: atomic_io.Check | None,
@@ -91,7 +91,7 @@ def repairing(
     if picture.alpha is not None:
         images = bled(images, as_images(picture.alpha))
     known, quality = None if mask is None else _known(mask, picture), picture.jpeg.quality() if picture.jpeg else None
-    plan = remedy(request, images, known=known, quality=quality, networks=networks)
+    plan = make_plan(request, images, known=known, quality=quality, networks=networks)
     if plan.nothing:
         if files.same_format(path, target, file=file):
             files.copy(path, target, file=file, check=check)
@@ -104,7 +104,7 @@ def repairing(
     return _noted(plan, picture)
 
 
-def held(pixels: float, request: Request) -> float:
+def held(pixels: float, request: RestorationRequest) -> float:
     """Bytes that a picture of so many pixels takes that is held whole while it is repaired, beside what a network takes."""
     enlarged = (request.scale or 4) ** 2 if request.task == "upscale" else 1
     return pixels * (1 + enlarged) * _WHOLE / 2
@@ -119,9 +119,9 @@ def _finished(picture: Picture, made: Maps) -> Picture:
     return dataclasses.replace(picture, pixels=pixels, alpha=alpha, jpeg=jpeg)
 
 
-def _noted(plan: Remedy, picture: Picture) -> Remedy:
+def _noted(plan: RestorationPlan, picture: Picture) -> RestorationPlan:
     """The plan, whose words say too what of the file is not in the result."""
-    return dataclasses.replace(plan, words=f"{plan.words} ({picture.left_out})") if picture.left_out else plan
+    return dataclasses.replace(plan, words=f"{plan.summary} ({picture.left_out})") if picture.left_out else plan
 
 
 def _opacity(picture: Picture, made: Maps) -> Any:

@@ -21,8 +21,8 @@ from sfumato.io import files, streaming
 from sfumato.io.channels import AROUND, as_images, as_pixels, bled, bleeding, blended, dark, enlarged, hidden
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.plan import NOTHING_MISSING, Remedy, remedy
-from sfumato.restoration.request import Request
+from sfumato.restoration.plan import NOTHING_MISSING, RestorationPlan, make_plan
+from sfumato.restoration.request import RestorationRequest
 from sfumato.restoration.tiles import Canvas
 from sfumato.restoration.tiles import strips as repaired_strips
 
@@ -39,7 +39,9 @@ Known = Callable[[int, int], Planes]
 """From the first row and the one after the last: 1 where they are to be believed."""
 
 
-def repair_rows(path: Path, target: Path, request: Request, mask: Path | None, check: atomic_io.Check | None, networks: Networks) -> Remedy:
+def repair_rows(
+    path: Path, target: Path, request: RestorationRequest, mask: Path | None, check: atomic_io.Check | None, networks: Networks
+) -> RestorationPlan:
     """`repair` for a picture that does not fit. Raises ImageError for what would have to see the whole of it."""
     if "scratches" in request.find or request.method is not None:
         raise ImageError(f"{path}: too large for {request.memory / 1e9:g} GB with --find scratches or --method; give more --memory")
@@ -54,15 +56,15 @@ def repair_rows(path: Path, target: Path, request: Request, mask: Path | None, c
         stand_in = (torch.linspace(0, 1, sample[0, 0].numel()) >= share).float().reshape(1, 1, *sample.shape[2:]) if known else None
         quality = source.notes.jpeg.quality() if source.notes.jpeg else None
         if request.find and share == 0:
-            plan = Remedy(words=f"no dead pixels: {NOTHING_MISSING}")
+            plan = RestorationPlan(summary=f"no dead pixels: {NOTHING_MISSING}")
         else:
-            plan = remedy(dataclasses.replace(request, find=()), sample, known=stand_in, quality=quality, networks=networks)
+            plan = make_plan(dataclasses.replace(request, find=()), sample, known=stand_in, quality=quality, networks=networks)
         if plan.known is not None and known is None:
             known = _wrong(source, hit=True)
         if plan.nothing and files.same_format(path, target):
             files.copy(path, target, check=check)
             return plan
-        if plan.network is not None and plan.network.context is None:
+        if plan.network is not None and plan.network.receptive_radius is None:
             raise ImageError(f"{path}: this network looks at the whole picture at once, which does not fit; give more --memory")
         sizes = (source.size[0] * plan.scale, source.size[1] * plan.scale)
         said = source.notes if plan.nothing else dataclasses.replace(source.notes, jpeg=source.notes.fine_jpeg)
@@ -71,7 +73,7 @@ def repair_rows(path: Path, target: Path, request: Request, mask: Path | None, c
                 sink.write(rows)
             sink.finish(check)
         left_out = source.notes.left_out
-    return dataclasses.replace(plan, words=f"{plan.words} ({left_out})") if left_out else plan
+    return dataclasses.replace(plan, words=f"{plan.summary} ({left_out})") if left_out else plan
 
 
 def _shown(source: streaming.Source, start: int, stop: int) -> Images:
@@ -147,7 +149,9 @@ def _refuse(share: float, mask: str) -> None:
     dark(torch.tensor([float(share > 0), float(share == 1)]).reshape(1, 1, 1, 2), mask)
 
 
-def _repaired_rows(source: streaming.Source, known: Known | None, plan: Remedy, request: Request, networks: Networks) -> Iterator[Any]:
+def _repaired_rows(
+    source: streaming.Source, known: Known | None, plan: RestorationPlan, request: RestorationRequest, networks: Networks
+) -> Iterator[Any]:
     """Rows of the result as they are stored, top to bottom."""
     (h, w), c = source.size, source.channels
     if plan.network is None:
@@ -155,18 +159,18 @@ def _repaired_rows(source: streaming.Source, known: Known | None, plan: Remedy, 
         return
     where = select_device(request.device)
     network, done = networks.ready(plan.network, where), 0
-    colourless = network.both and c > 1 and _colourless(source)
+    colourless = network.has_grey_path and c > 1 and _colourless(source)
     constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "known": 1.0}
 
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
         images = _shown(source, start, stop)[:, : 1 if colourless else c]
-        planes = {name: torch.full((1, 1, stop - start, w), constants[name]) for name in network.takes}
+        planes = {name: torch.full((1, 1, stop - start, w), constants[name]) for name in network.conditioning}
         if known is not None and "known" in planes:
             planes["known"] = known(start, stop)
             images = images * planes["known"]
         return images, torch.cat(list(planes.values()), dim=1) if planes else None
 
-    row = w * (c + len(network.takes)) * 12 * (1 + network.scale**2)
+    row = w * (c + len(network.conditioning)) * 12 * (1 + network.scale**2)
     tile = request.tile or networks.tile(plan.network, (h, w), request.memory, lambda allowed: (allowed - BASE) * _SHARE, row=row)
     kind = torch.uint16 if source.depth == 16 else torch.uint8
     for made in repaired_strips(network, Canvas(size=(h, w), rows=rows), tile=tile, precision=request.precision, where=where):

@@ -46,7 +46,7 @@ _LEAST_MEMORY = 7e8
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class RestorationRequest:
     """What a person asks for."""
 
     task: Task = "auto"
@@ -132,7 +132,7 @@ def needs_of(method: str | None) -> tuple[str, ...]:
     return classical.METHODS[method].needs if method in classical.METHODS else ()
 
 
-def request_facts(request: Request) -> dict[str, Any]:
+def request_facts(request: RestorationRequest) -> dict[str, Any]:
     """A request as it comes back from JSON, with hashes of the models' files: what a manifest compares a later run with.
 
     The device, the memory and the tile size are left out: they change no pixel that matters.

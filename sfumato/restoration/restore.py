@@ -18,9 +18,9 @@ from sfumato.io.channels import as_images, as_pixels, bled, dark, enlarged, hidd
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.plan import remedy
+from sfumato.restoration.plan import make_plan
 from sfumato.restoration.repair import held
-from sfumato.restoration.request import Find, Request, Task, Ways
+from sfumato.restoration.request import Find, RestorationRequest, Task, Ways
 from sfumato.store import weights
 
 _LARGEST = 8.0
@@ -53,7 +53,7 @@ def restore(
     cannot be, ImageError for a picture or a mask that cannot be used, or a picture that takes more than the memory.
     """
     network = weights.load(model) if isinstance(model, str | Path) else model
-    request = Request(
+    request = RestorationRequest(
         task=task,
         model=network,
         method=method,
@@ -91,7 +91,7 @@ def restore(
     return _pil(*_opened(picture, request), known, request)
 
 
-def _refuse_large(name: str, pixels: float, request: Request) -> None:
+def _refuse_large(name: str, pixels: float, request: RestorationRequest) -> None:
     """Raises ImageError for a picture whose repair takes more than the memory of the request, before it is decoded."""
     if (need := BASE + held(pixels, request)) > request.memory:
         raise ImageError(
@@ -100,16 +100,18 @@ def _refuse_large(name: str, pixels: float, request: Request) -> None:
         )
 
 
-def _one(images: Tensor, known: Planes | None, request: Request, networks: Networks | None = None, *, quality: int | None = None) -> Tensor:
+def _one(
+    images: Tensor, known: Planes | None, request: RestorationRequest, networks: Networks | None = None, *, quality: int | None = None
+) -> Tensor:
     if known is not None and known.shape[2:] != images.shape[2:]:
         mine, its = (size_text(x.shape[2:]) for x in (known, images))
         raise ImageError(f"the mask is {mine} pixels, the picture {its}; they must be the same")
     networks = networks or Networks()
-    plan = remedy(request, images, known=known, quality=quality, networks=networks)
+    plan = make_plan(request, images, known=known, quality=quality, networks=networks)
     return images if plan.nothing else repaired(images, plan, request, networks)
 
 
-def _opened(picture: Image.Image | str | Path, request: Request | None = None) -> tuple[Image.Image, int | None]:
+def _opened(picture: Image.Image | str | Path, request: RestorationRequest | None = None) -> tuple[Image.Image, int | None]:
     """The picture, upright, and the quality of its JPEG if it is one.
 
     Raises ImageError for a file that is no picture, or is more than an image of this kind can hold, and for what takes more than the
@@ -150,7 +152,7 @@ def _quality(image: Image.Image) -> int | None:
     return None
 
 
-def _pil(image: Image.Image, quality: int | None, known: Planes | None, request: Request) -> Image.Image:
+def _pil(image: Image.Image, quality: int | None, known: Planes | None, request: RestorationRequest) -> Image.Image:
     """In the same mode, but for palettes and the like, which become colour. Opacity is kept, at the size of the result.
 
     Colour profile, resolution, EXIF and comment are in its `info`, for whoever saves it.
@@ -162,12 +164,12 @@ def _pil(image: Image.Image, quality: int | None, known: Planes | None, request:
     return made
 
 
-def _wide(image: Image.Image, known: Planes | None, request: Request) -> Image.Image:
+def _wide(image: Image.Image, known: Planes | None, request: RestorationRequest) -> Image.Image:
     wide = torch.from_numpy(decode.sixteen(image)[..., None])
     return Image.fromarray(as_pixels(_one(as_images(wide), known, request), torch.uint16)[..., 0].numpy())
 
 
-def _layers(image: Image.Image, known: Planes | None, request: Request, quality: int | None) -> Image.Image:
+def _layers(image: Image.Image, known: Planes | None, request: RestorationRequest, quality: int | None) -> Image.Image:
     clear = image.has_transparency_data
     grey = image.mode in ("1", "L", "LA", "La")
     pixels = torch.from_numpy(np.array(decode.convert(image, 4 if clear else 1 if grey else 3)).reshape(image.height, image.width, -1))

@@ -23,7 +23,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import finite
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Kernels, Maps, Planes, Resized
-from sfumato.models.base import Deblurs, Restores, Told
+from sfumato.models.base import Deblurrer, Restorer, WithKernel
 from sfumato.nn.convolution import fused
 from sfumato.nn.norm import folded
 from sfumato.nn.resample import mirrored
@@ -67,14 +67,14 @@ def restored(
     and is not told, for kernels that do not fit, or for tiles with a network that looks at the whole image; ImageError, naming the model,
     for a result that is not finite.
     """
-    network, where = weights.opened(model, Restores, otherwise="repairs nothing"), select_device(device)
+    network, where = weights.opened(model, Restorer, otherwise="repairs nothing"), select_device(device)
     told: dict[str, Any] = {"noise": noise, "known": known, "quality": quality, "kernels": kernels}
     return applied(ready(network, where), images, where, tile=tile, precision=precision, **told)
 
 
 @torch.no_grad()
 def applied(
-    network: Restores,
+    network: Restorer,
     images: Images,
     where: torch.device,
     *,
@@ -86,7 +86,7 @@ def applied(
     precision: Precision = "fp32",
 ) -> Maps:
     """As `restored`, for a network that is `ready` on the device `where`."""
-    if network.both and images.shape[1] > 1 and bool((grey := colourless(images)).any()):
+    if network.has_grey_path and images.shape[1] > 1 and bool((grey := colourless(images)).any()):
         told: dict[str, Any] = {"noise": noise, "known": known, "quality": quality, "kernels": kernels}
         how: dict[str, Any] = {"tile": tile, "precision": precision}
         made = [
@@ -95,14 +95,16 @@ def applied(
         return torch.cat([part.expand(-1, images.shape[1], -1, -1) for part in made])
     if images.shape[1] != network.channels and 1 not in (images.shape[1], network.channels):
         raise SettingError(f"images have {images.shape[1]} channels, the network takes {network.channels}; convert them first")
-    if isinstance(network, Deblurs) and kernels is not None:
+    if isinstance(network, Deblurrer) and kernels is not None:
         fitting(kernels, images)
-        network = Told(network, kernels if images.shape[1] == network.channels else kernels.repeat_interleave(images.shape[1], dim=0))
+        network = WithKernel(network, kernels if images.shape[1] == network.channels else kernels.repeat_interleave(images.shape[1], dim=0))
     elif kernels is not None:
         raise SettingError("kernels have no effect on this network, which sees a blur for itself; leave them out")
     told = {"noise": noise, "known": known, "quality": quality}
-    even = isinstance(network, Deblurs | Told)
-    planes = torch.cat([_plane(name, told[name], images, even=even) for name in network.takes], dim=1) if network.takes else None
+    even = isinstance(network, Deblurrer | WithKernel)
+    planes = (
+        torch.cat([_plane(name, told[name], images, even=even) for name in network.conditioning], dim=1) if network.conditioning else None
+    )
 
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
         return images[:, :, start:stop], None if planes is None else planes[:, :, start:stop]
@@ -112,7 +114,7 @@ def applied(
     return torch.cat(list(strips(network, canvas, tile=tile, precision=precision, where=where)), dim=2)
 
 
-def ready(network: Restores, where: torch.device) -> Restores:
+def ready(network: Restorer, where: torch.device) -> Restorer:
     """`network` at its fastest: on the device, its weights in the order that convolutions like best, with what follows them folded in."""
     moved: Any = network
     return fused(folded(moved.to(device=where, memory_format=torch.channels_last)))
@@ -120,7 +122,7 @@ def ready(network: Restores, where: torch.device) -> Restores:
 
 @torch.no_grad()
 def strips(
-    network: Restores, canvas: Canvas, *, tile: Tile | None, precision: Precision = "fp32", where: torch.device
+    network: Restorer, canvas: Canvas, *, tile: Tile | None, precision: Precision = "fp32", where: torch.device
 ) -> Iterator[Resized]:
     """The clean image, top to bottom, some rows at a time; the network is asked for no more than about `tile` pixels at once.
 
@@ -147,7 +149,7 @@ def strips(
     next(done, None)  # the last one is done too
 
 
-def pieces(network: Restores, size: tuple[int, int], tile: Tile | None) -> tuple[list[tuple[Span, Span]], list[tuple[Span, Span]]]:
+def pieces(network: Restorer, size: tuple[int, int], tile: Tile | None) -> tuple[list[tuple[Span, Span]], list[tuple[Span, Span]]]:
     """From top to bottom and across: the spans of an image that are computed at once, each with the span that is computed for it.
 
     Raises SettingError for tiles below one pixel, or with a network that looks at the whole image.
@@ -157,30 +159,30 @@ def pieces(network: Restores, size: tuple[int, int], tile: Tile | None) -> tuple
         raise SettingError(f"tile = {tile} must be at least 1 pixel")
     if tall >= size[0] and wide >= size[1]:
         return tuple([((0, length), (0, length))] for length in size)  # type: ignore[return-value]
-    if network.context is None:
+    if network.receptive_radius is None:
         raise SettingError("this network looks at the whole image at once, so that tiles would not fit together; leave tile unset")
     down, across = (
-        [((start, stop), _around(start, stop, network, length)) for start, stop in spans(length, side, network.grid)]
+        [((start, stop), _around(start, stop, network, length)) for start, stop in spans(length, side, network.tile_multiple)]
         for length, side in zip(size, (tall, wide), strict=True)
     )
     return down, across
 
 
-def usage(network: Restores, size: tuple[int, int], tile: Tile | None) -> float:
+def usage(network: Restorer, size: tuple[int, int], tile: Tile | None) -> float:
     """Pixels of an image over all that are computed for it in such tiles, with their contexts: 1 for an image taken as a whole."""
     computed = [sum(last - first for _, (first, last) in each) for each in pieces(network, size, tile)]
     return math.prod(size) / math.prod(computed)
 
 
-def _repaired(network: Restores, images: Maps, planes: Planes | None) -> Maps:
+def _repaired(network: Restorer, images: Maps, planes: Planes | None) -> Maps:
     """What the network makes of images of any size and of one channel, or as many as it takes."""
     n, c, h, w = images.shape
     x = images
     if c != network.channels and network.channels == 1:
         x, planes = images.reshape(n * c, 1, h, w), None if planes is None else planes.repeat_interleave(c, dim=0)
-    elif c != network.channels and not network.both:
+    elif c != network.channels and not network.has_grey_path:
         x = images.expand(n, network.channels, h, w)
-    made = network.restore(_extended(x, network.multiple), None if planes is None else _extended(planes, network.multiple))
+    made = network.restore(_extended(x, network.pad_multiple), None if planes is None else _extended(planes, network.pad_multiple))
     made = made[:, :, : h * network.scale, : w * network.scale]
     if made.shape[:2] == images.shape[:2]:
         return made
@@ -232,8 +234,8 @@ def spans(length: int, tile: int, grid: int) -> Iterator[Span]:
     return ((start, min(start + step, length)) for start in range(0, length, step))
 
 
-def _around(start: int, stop: int, network: Restores, length: int) -> Span:
+def _around(start: int, stop: int, network: Restorer, length: int) -> Span:
     """The piece with its context, as far as the image goes."""
-    assert network.context is not None
-    reach = math.ceil(network.context / network.grid) * network.grid
+    assert network.receptive_radius is not None
+    reach = math.ceil(network.receptive_radius / network.tile_multiple) * network.tile_multiple
     return max(0, start - reach), min(length, stop + reach)

@@ -73,7 +73,7 @@ def _mean(found: Found, path: Path) -> torch.Tensor:
     """The mean style of ten thousand latents."""
     network = built(found, path).eval()
     z = torch.randn(10_000, network.latent_dim, generator=torch.Generator().manual_seed(0))
-    return network.style(z)[:, 0].mean(dim=0, keepdim=True)
+    return network.map_latent(z)[:, 0].mean(dim=0, keepdim=True)
 
 
 @dataclasses.dataclass(kw_only=True)

@@ -13,7 +13,7 @@ from sfumato.train.samples import health
 from sfumato.train.step import Trainee
 
 
-class Care:
+class Recovery:
     """The doctor of a trainee, and a copy of all that the trainee was when it was last well."""
 
     def __init__(self, trainee: Trainee) -> None:

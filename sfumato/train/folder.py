@@ -11,7 +11,7 @@ from sfumato.core.errors import CheckpointError, FormatError, SettingError
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.store import checkpoint
 from sfumato.store.migrate import FORMAT, upgraded_tree
-from sfumato.train.care import Care
+from sfumato.train.care import Recovery
 from sfumato.train.settings import TrainSettings, named
 from sfumato.train.stored import State
 
@@ -83,7 +83,7 @@ def refuse_lost(asked: TrainSettings, run: Path) -> None:
         )
 
 
-def go_on(care: Care, run: Path | None, data: Dataset | Scenes) -> tuple[int, float]:
+def go_on(care: Recovery, run: Path | None, data: Dataset | Scenes) -> tuple[int, float]:
     """Gives trainee and doctor the state that is in the folder, if there is one; says after how many images and seconds that was."""
     path = state_file(run) if run else None
     if run is None or path is None or not path.exists():

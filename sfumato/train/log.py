@@ -30,7 +30,7 @@ class Line(TypedDict):
     images: schema.Finite
 
 
-class Watch:
+class Callback:
     """Somebody who wants to know how a run goes. This one does not; the command line's draws a progress line."""
 
     def start(self, settings: TrainSettings, model: nn.Module, seen: int, device: torch.device, precision: str) -> None:

@@ -22,11 +22,11 @@ from sfumato.core.device import select_device
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.store import checkpoint
 from sfumato.train import plan, speeds
-from sfumato.train.care import Care
+from sfumato.train.care import Recovery
 from sfumato.train.deadline import Deadline
 from sfumato.train.distributed import World
 from sfumato.train.folder import refuse_lost, state_file
-from sfumato.train.log import Figures, RunLog, Watch
+from sfumato.train.log import Callback, Figures, RunLog
 from sfumato.train.prepare import about, begun_afresh, prepared
 from sfumato.train.request import TrainingRequest
 from sfumato.train.samples import health, measure, sheet, sheet_cost
@@ -44,7 +44,7 @@ def fit(
     *,
     run: Path | None = None,
     data: Dataset | Scenes | None = None,
-    watch: Watch | None = None,
+    watch: Callback | None = None,
     device: str = "auto",
     began: float | None = None,
 ) -> nn.Module:
@@ -62,7 +62,7 @@ def fit(
         refuse_lost(asked, run)
     where = select_device(device)
     with World(where) as world:
-        listener = watch if watch and world.leads else Watch()
+        listener = watch if watch and world.leads else Callback()
         with atomic_io.alone(run) if run is not None and world.leads else contextlib.nullcontext():
             begun = time.perf_counter() if began is None else began
             return _train(TrainingRequest(settings=asked, run=run, data=data, watch=listener, world=world, device=where, began=begun))
@@ -156,14 +156,14 @@ def _train(request: TrainingRequest) -> nn.Module:  # noqa: PLR0915  the loop is
     return model
 
 
-def _sample(care: Care, held_out: Dataset | Scenes | None, log: RunLog, seen: int) -> dict[str, torch.Tensor]:
+def _sample(care: Recovery, held_out: Dataset | Scenes | None, log: RunLog, seen: int) -> dict[str, torch.Tensor]:
     """Draws a sheet of samples; returns the figures of held-out images, and those of generated ones, which the doctor hears too."""
     trainee = care.trainee
     log.picture(sheet(trainee.best(), trainee.stream, trainee.settings) if trainee.world.leads else None, seen)
     return measure(trainee.settings, trainee.best(), held_out, trainee.device) | care.look()
 
 
-def _rehearse(care: Care, deadline: Deadline, held_out: Dataset | Scenes | None) -> None:
+def _rehearse(care: Recovery, deadline: Deadline, held_out: Dataset | Scenes | None) -> None:
     """Measures the parts of the end of the run, saving apart. Neither the weights nor the doctor notice."""
     trainee = care.trainee
     with deadline.timed("sample"):
@@ -218,14 +218,14 @@ def describe(
     }
 
 
-def _greet(known: Iterable[str], new: Iterable[str], watch: Watch, log: RunLog) -> None:
+def _greet(known: Iterable[str], new: Iterable[str], watch: Callback, log: RunLog) -> None:
     """Says what is `known` of the data at every start, which the log does not keep, and what is `new`, which it does."""
     for line in known:
         watch.note(line)
     _tell(new, 0, watch, log)
 
 
-def _tell(lines: Iterable[str], seen: int, watch: Watch, log: RunLog) -> None:
+def _tell(lines: Iterable[str], seen: int, watch: Callback, log: RunLog) -> None:
     """Says `lines` to whoever watches, and keeps them in the log."""
     for line in lines:
         watch.note(line)
@@ -237,7 +237,7 @@ def _due(every: int, seen: int, settings: TrainSettings) -> bool:
     return seen // every > (seen - settings.batch) // every
 
 
-def _save(care: Care, deadline: Deadline, run: Path | None, data: Dataset | Scenes, seen: int, elapsed: float, done: bool) -> Any:
+def _save(care: Recovery, deadline: Deadline, run: Path | None, data: Dataset | Scenes, seen: int, elapsed: float, done: bool) -> Any:
     """The network to use, with its settings and its card; with a `run` folder it is written there, and the state to go on from."""
     trainee = care.trainee
     with deadline.timed("finish") if done else contextlib.nullcontext():

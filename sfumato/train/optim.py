@@ -16,7 +16,7 @@ _MATRIX = 32
 """Rows and columns that a kernel has at least, to be moved by Muon: what is narrower, as most last layers are, is Adam's."""
 
 
-class Mover:
+class PhaseOptimizer:
     """The optimisers of one group of weights, with their schedule."""
 
     def __init__(self, name: str, weights: list[nn.Parameter], settings: TrainSettings) -> None:
@@ -69,12 +69,12 @@ class Mover:
             optimiser.load_state_dict({**whole, "state": state})
 
 
-def movers(phases: list[Phase], settings: TrainSettings) -> dict[str, Mover]:
+def optimizers(phases: list[Phase], settings: TrainSettings) -> dict[str, PhaseOptimizer]:
     """The mover of each phase; phases over the same weights share one.
 
     Raises SettingError if two phases overlap without being the same, or a phase moves nothing.
     """
-    known: list[Mover] = []
+    known: list[PhaseOptimizer] = []
     result = {}
     for phase in phases:
         mine = set(map(id, phase.weights))
@@ -84,7 +84,7 @@ def movers(phases: list[Phase], settings: TrainSettings) -> dict[str, Mover]:
         if not same:
             if any(mine & set(map(id, m.weights)) for m in known):
                 raise SettingError(f"phase {phase.name!r} shares some of its weights with another; groups must be equal or disjoint")
-            known.append(Mover(phase.name, phase.weights, settings))
+            known.append(PhaseOptimizer(phase.name, phase.weights, settings))
             same = known[-1:]
         result[phase.name] = same[0]
     return result

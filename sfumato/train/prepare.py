@@ -12,7 +12,7 @@ from sfumato.data.load import load
 from sfumato.data.scenes import load_scenes
 from sfumato.data.stream import middles
 from sfumato.train import plan
-from sfumato.train.care import Care
+from sfumato.train.care import Recovery
 from sfumato.train.class_tables import Transfer
 from sfumato.train.deadline import Costs
 from sfumato.train.folder import check_same, earlier_settings, go_on, state_file
@@ -26,7 +26,7 @@ from sfumato.train.step import Trainee
 class Job:
     """All that a run has when its first step is due."""
 
-    care: Care
+    care: Recovery
     data: Dataset | Scenes
     training: Dataset | Scenes
     held_out: Dataset | Scenes | None
@@ -48,7 +48,7 @@ def prepared(request: TrainingRequest) -> Job:
     training, held_out = _parts(data, request.settings)
     settings, costs = _resolved(request, training)
     fresh, schedule = run is None or not state_file(run).exists(), plan.recorded(run, settings)
-    care = Care(Trainee(settings, training, world, request.device, fresh=fresh, schedule=schedule))
+    care = Recovery(Trainee(settings, training, world, request.device, fresh=fresh, schedule=schedule))
     start, elapsed = go_on(care, run, data)
     remarks = plan.longer_than_asked(care.trainee, request, start)
     notes = plan.prolong(care.trainee, request, costs, start, elapsed)

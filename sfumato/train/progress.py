@@ -12,7 +12,7 @@ from torch import nn
 
 from sfumato.core.progress import clock
 from sfumato.core.tensors import size_text
-from sfumato.train.log import Row, Watch
+from sfumato.train.log import Callback, Row
 from sfumato.train.settings import TrainSettings, repairs
 from sfumato.train.verdict import Verdict
 
@@ -28,7 +28,7 @@ SHOWN = (
 """The figures worth a place on the line, and how they read."""
 
 
-class ProgressLine(Watch):
+class ProgressLine(Callback):
     """Draws the line of one run."""
 
     def __init__(self, console: Console, *, again: Callable[[Sequence[str]], str] | None = None) -> None:

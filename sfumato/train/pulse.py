@@ -11,7 +11,7 @@ from sfumato.core.tensors import Images, Labels, Vectors, to_images
 from sfumato.data.stream import Stream
 from sfumato.metrics.frechet import frechet
 from sfumato.metrics.grid import power, stands_out
-from sfumato.models.base import Samples, latents
+from sfumato.models.base import StyleGenerator, latents
 
 COUNT = 256
 """Real images, and as many generated ones of the same classes."""
@@ -22,7 +22,7 @@ NEAR = 0.25
 
 
 @torch.no_grad()
-def pulse(model: Samples, stream: Stream, *, batch: int = COUNT) -> dict[str, torch.Tensor]:
+def proxy_metrics(model: StyleGenerator, stream: Stream, *, batch: int = COUNT) -> dict[str, torch.Tensor]:
     """Figures of the images that `model` makes of the same latents at every call, `batch` at once, against the same real ones.
 
     `frechet` is the distance of the two clouds of features, `unlike` that over the distance of a single average image, `diversity` the

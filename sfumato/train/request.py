@@ -8,7 +8,7 @@ import torch
 
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.train.distributed import World
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.settings import TrainSettings
 
 
@@ -22,7 +22,7 @@ class TrainingRequest:
     """The run folder; None keeps nothing on disk."""
     data: Dataset | Scenes | None
     """The images to train on; None loads those that `settings.data` names."""
-    watch: Watch
+    watch: Callback
     world: World
     device: torch.device
     began: float

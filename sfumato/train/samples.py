@@ -7,12 +7,12 @@ from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Labels, to_images
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.stream import Stream, middles
-from sfumato.models.base import Adversarial, Encodes, Restores, Samples, latents
+from sfumato.models.base import AdversarialGenerator, LatentVariableModel, Restorer, StyleGenerator, latents
 from sfumato.nn.resample import resize
 from sfumato.objectives.base import Batch
 from sfumato.objectives.restoration import repaired
 from sfumato.train.pulse import COUNT as PULSE
-from sfumato.train.pulse import portions, pulse
+from sfumato.train.pulse import portions, proxy_metrics
 from sfumato.train.settings import TrainSettings
 from sfumato.train.step import Trainee, damaged
 
@@ -26,15 +26,15 @@ def sheet(model: nn.Module, stream: Stream, settings: TrainSettings) -> Images |
 
     For a network that repairs, 16 times damaged, repaired and clean. None if it makes no images.
     """
-    if isinstance(model, Restores):
+    if isinstance(model, Restorer):
         return _repairs(model, stream, settings)
-    if not isinstance(model, Samples):
+    if not isinstance(model, StyleGenerator):
         return None
     device = stream.device
     z = latents(model, COUNT, seeded_generator(0, "sheet")).to(device)
     labels = columns_of_labels(model.classes, COUNT, device)
     pictures = [model.sample(z[part], None if labels is None else labels[part]) for part in portions(COUNT, settings.batch)]
-    if isinstance(model, Encodes):
+    if isinstance(model, LatentVariableModel):
         images = to_images(stream.pixels[: COUNT // 2])
         own = None if not model.classes or stream.labels is None else stream.labels[: COUNT // 2]
         for part in portions(len(images), settings.batch):
@@ -47,7 +47,7 @@ def sheet(model: nn.Module, stream: Stream, settings: TrainSettings) -> Images |
 def health(trainee: Trainee) -> dict[str, torch.Tensor]:
     """The pulse of a network that is trained against a discriminator; nothing for others."""
     model = trainee.best()
-    return pulse(model, trainee.stream, batch=trainee.settings.batch) if isinstance(model, Adversarial) else {}
+    return proxy_metrics(model, trainee.stream, batch=trainee.settings.batch) if isinstance(model, AdversarialGenerator) else {}
 
 
 def sheet_cost(model: nn.Module) -> float:
@@ -55,10 +55,10 @@ def sheet_cost(model: nn.Module) -> float:
 
     To draw an image takes a sixth of what it takes to train on one, or less.
     """
-    return (COUNT * isinstance(model, Samples) + PULSE * isinstance(model, Adversarial)) / 6
+    return (COUNT * isinstance(model, StyleGenerator) + PULSE * isinstance(model, AdversarialGenerator)) / 6
 
 
-def _repairs(model: Restores, stream: Stream, settings: TrainSettings) -> Images:
+def _repairs(model: Restorer, stream: Stream, settings: TrainSettings) -> Images:
     batch = damaged(still(to_images(stream.pixels[: COUNT // 4]), seeded_generator(0, "sheet")), settings)
     h, w = batch.clean.shape[2:]
     made = repaired(model, batch)
@@ -82,12 +82,12 @@ def measure(settings: TrainSettings, model: nn.Module, held_out: Dataset | Scene
         return {}
     pixels = held_out.pixels if isinstance(held_out, Dataset) and not settings.patch else middles(held_out, settings.patch)
     sums: dict[str, torch.Tensor] = {}
-    for part in portions(len(held_out), min(settings.batch, 32 if isinstance(model, Restores) else 512)):
+    for part in portions(len(held_out), min(settings.batch, 32 if isinstance(model, Restorer) else 512)):
         clean = to_images(pixels[part].to(device))
         told = held_out.labels if getattr(settings.model, "classes", 0) else None
         labels = None if told is None else told[part].to(device)
         batch = still(clean, seeded_generator(settings.seed, "validation", part.start), labels)
-        batch = damaged(batch, settings) if isinstance(model, Restores) else batch
+        batch = damaged(batch, settings) if isinstance(model, Restorer) else batch
         for name, value in validate(model, batch).items():
             sums[name] = sums.get(name, torch.zeros((), device=device)) + value.detach() * len(clean) / len(held_out)
     return {f"validation/{name}": value for name, value in sums.items()}

@@ -15,10 +15,10 @@ from sfumato.core.tensors import size_text, to_images
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.stream import Stream
 from sfumato.degradations.base import intact
-from sfumato.models.base import Restores
+from sfumato.models.base import Restorer
 from sfumato.objectives.base import Batch, Phase
 from sfumato.train.distributed import World
-from sfumato.train.optim import Average, learning_rate, movers
+from sfumato.train.optim import Average, learning_rate, optimizers
 from sfumato.train.schedule import Change, Schedule
 from sfumato.train.settings import TrainSettings, neighbours, repairs
 from sfumato.train.transfer import begin
@@ -63,7 +63,7 @@ class Trainee:
             )
         self.average = Average(self.model, settings)
         self.phases: list[Phase] = settings.objective.phases(self.model)
-        self.movers = movers(self.phases, settings)
+        self.movers = optimizers(self.phases, settings)
         self.memories = {phase.name: phase.memory.to(device) for phase in self.phases if phase.memory is not None}
         self.stream = Stream(
             data, batch=settings.batch, seed=settings.seed, device=device, patch=settings.patch, together=neighbours(settings)
@@ -143,10 +143,10 @@ class Trainee:
 
     def _fits(self) -> None:
         """Raises SettingError if a network that repairs cannot take the squares that the stream cuts, or what becomes of them."""
-        if not isinstance(self.model, Restores):
+        if not isinstance(self.model, Restorer):
             return
         h, w = self.stream.pixels.shape[2:]
-        step = self.model.multiple * self.model.scale
+        step = self.model.pad_multiple * self.model.scale
         if h % step or w % step:
             raise SettingError(f"patch: images of {size_text((h, w))} cannot be used, the network wants sides that are multiples of {step}")
         clean = to_images(self.stream.pixels[:1])

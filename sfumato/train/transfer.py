@@ -8,7 +8,7 @@ from torch import nn
 
 from sfumato.core.config import parse
 from sfumato.core.errors import SettingError, SfumatoError
-from sfumato.models.base import Classifies, Samples
+from sfumato.models.base import Classifier, StyleGenerator
 from sfumato.store import checkpoint, weights
 from sfumato.train.class_tables import Transfer, transferred
 
@@ -24,7 +24,7 @@ def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> dict[str
     tensors, header = checkpoint.read_tensors(weights.find(start))
     own = model.state_dict()
     card = header.get("card", {})
-    if not getattr(model, "both", False):
+    if not getattr(model, "has_grey_path", False):
         grey = getattr(model, "channels", 3) == 1
         tensors, card = _member(tensors, grey=grey), card.get("grey" if grey else "colour", card)
     tensors, transfer = _with_classes(tensors, header, model, classes)
@@ -44,7 +44,7 @@ def _with_classes(
     tensors: dict[str, torch.Tensor], header: dict[str, Any], model: nn.Module, classes: Sequence[str]
 ) -> tuple[dict[str, torch.Tensor], Transfer | None]:
     """`tensors` for the classes of `model`, and what became of those that they were trained on, if they are others."""
-    if not isinstance(model, Samples | Classifies):
+    if not isinstance(model, StyleGenerator | Classifier):
         return tensors, None
     names = (header.get("card", {}).get("data") or {}).get("classes") or ()
     try:

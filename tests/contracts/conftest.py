@@ -9,7 +9,18 @@ import torch
 from sfumato.core.config import Range
 from sfumato.core.tensors import to_images
 from sfumato.models import MODELS
-from sfumato.models.base import Adversarial, Classifies, Compares, Describes, Encodes, Judged, Layered, Named, Restores, Samples
+from sfumato.models.base import (
+    AdversarialGenerator,
+    AdversarialRestorer,
+    Backbone,
+    Classifier,
+    FeatureExtractor,
+    FeaturePyramid,
+    LatentVariableModel,
+    PerceptualMetric,
+    Restorer,
+    StyleGenerator,
+)
 
 SMALL = {"channels": 8, "units": 8, "numbers": 6, "convolutions": 4, "blocks": 2}
 """The largest number of each unit that a network in a test has."""
@@ -95,35 +106,35 @@ def ask():
 
     def answers(net, which=slice(None)):
         rng = torch.Generator().manual_seed(7)
-        size = (net.least + 8, net.least + 15) if isinstance(net, Named | Compares) else getattr(net, "size", (16, 24))
+        size = (net.min_side + 8, net.min_side + 15) if isinstance(net, Backbone | PerceptualMetric) else getattr(net, "size", (16, 24))
         stored = torch.randint(0, 256, (4, net.channels, *size), generator=rng, dtype=torch.uint8)
         images = to_images(stored)[which]
         labels = (torch.arange(4) % net.classes)[which] if getattr(net, "classes", 0) else None
         said = {}
-        if isinstance(net, Restores):
-            planes = torch.rand(4, len(net.takes), 16, 24, generator=rng)[which] if net.takes else None
+        if isinstance(net, Restorer):
+            planes = torch.rand(4, len(net.conditioning), 16, 24, generator=rng)[which] if net.conditioning else None
             said["restore"] = net.restore(images, planes)
-        if isinstance(net, Judged):
-            said["judge"] = net.judge(images)
-        if isinstance(net, Samples):
+        if isinstance(net, AdversarialRestorer):
+            said["judge"] = net.discriminate(images)
+        if isinstance(net, StyleGenerator):
             z = torch.randn(4, net.latent_dim, generator=rng)[which]
             said["sample"] = net.sample(z, labels)
-        if isinstance(net, Adversarial):
-            said["judge"] = net.judge(images, labels).logit
-        if isinstance(net, Encodes):
+        if isinstance(net, AdversarialGenerator):
+            said["judge"] = net.discriminate(images, labels).logit
+        if isinstance(net, LatentVariableModel):
             said["mean"], said["logvar"] = net.posterior(images, labels)
             said["decode"] = net.decode(z, labels)
             said["observe"] = net.observe(images, images.flip(2))
             said["log_likelihood"] = net.log_likelihood(said["observe"], z, labels)
-        if isinstance(net, Describes):
+        if isinstance(net, FeatureExtractor):
             said["features"] = net.features(images)
-        if isinstance(net, Layered):
+        if isinstance(net, FeaturePyramid):
             said["layers"] = torch.cat([maps.mean(dim=(2, 3)) for maps in net.layers(images)], dim=1)
-        if isinstance(net, Named) and net.classes:
+        if isinstance(net, Backbone) and net.classes:
             said["scores"] = net.scores(images)
-        if isinstance(net, Compares):
+        if isinstance(net, PerceptualMetric):
             said["distance"] = net.distance(images, images.flip(3))
-        if isinstance(net, Classifies):
+        if isinstance(net, Classifier):
             said["classify"] = net.classify(images)
         return said
 

@@ -59,8 +59,8 @@ def test_the_result_is_finite_and_says_what_is_known(how, photos):
     seen = degrade(how, photos, rng=seeded())
     assert seen.images.dtype == torch.float32
     assert torch.isfinite(seen.images).all()
-    assert seen.known.shape == (8, 1, *seen.images.shape[2:])
-    assert set(seen.known.unique().tolist()) <= {0.0, 1.0}
+    assert seen.observed.shape == (8, 1, *seen.images.shape[2:])
+    assert set(seen.observed.unique().tolist()) <= {0.0, 1.0}
     assert ((seen.noise >= 0) & (seen.quality > 0) & (seen.quality <= 1)).all()
 
 
@@ -68,7 +68,7 @@ def test_an_image_does_not_know_its_neighbours(how, photos):
     others = torch.cat([photos[:1], 1 - photos[1:].flip(2)])
     one, other = degrade(how, photos, rng=seeded()), degrade(how, others, rng=seeded())
     torch.testing.assert_close(one.images[0], other.images[0], rtol=0, atol=1e-6)
-    assert torch.equal(one.known[0], other.known[0])
+    assert torch.equal(one.observed[0], other.observed[0])
 
 
 def test_processes_that_share_a_batch_see_what_one_would(how, photos):
@@ -77,7 +77,7 @@ def test_processes_that_share_a_batch_see_what_one_would(how, photos):
         half = slice(4 * part, 4 * part + 4)
         seen = how(intact(photos[half]), Draws(rng=seeded(), count=4, part=part, parts=2))
         torch.testing.assert_close(seen.images, whole.images[half], rtol=0, atol=1e-6)
-        assert torch.equal(seen.known, whole.known[half])
+        assert torch.equal(seen.known, whole.observed[half])
 
 
 def test_grey_and_odd_sizes_are_welcome(how, photos):

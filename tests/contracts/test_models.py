@@ -12,7 +12,7 @@ import torch
 from sfumato.core.config import dump, parse
 from sfumato.core.errors import SettingError
 from sfumato.models import MODELS
-from sfumato.models.base import Adversarial, Classifies, Judged, Layered
+from sfumato.models.base import AdversarialGenerator, AdversarialRestorer, Classifier, FeaturePyramid
 from sfumato.store import checkpoint
 
 SHAPES = {
@@ -42,7 +42,7 @@ def build(small):
     """A network in the evaluating mode; one that classifies gets two classes at the least."""
 
     def make(name, size=(16, 16), channels=1, classes=0, seed=0, **changes):
-        least = 2 if issubclass(role(name), Classifies) else 0
+        least = 2 if issubclass(role(name), Classifier) else 0
         config = small(name, size, channels, max(least, classes), **changes)
         torch.manual_seed(seed)
         return config, config.build().eval()
@@ -93,10 +93,10 @@ def test_every_choice_of_every_setting_makes_a_network(name, build, ask, variant
             assert torch.isfinite(answer).all(), f"{question} with {change}"
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if issubclass(role(name), Layered)])
+@pytest.mark.parametrize("name", [name for name in MODELS if issubclass(role(name), FeaturePyramid)])
 def test_layers_go_from_fine_to_coarse_at_any_size_and_back_to_the_image(name, build):
     _, net = build(name, (16, 16), 3)
-    for h, w in ((net.least, 3 * net.least), (net.least + 24, net.least + 17)):
+    for h, w in ((net.min_side, 3 * net.min_side), (net.min_side + 24, net.min_side + 17)):
         images = torch.rand(2, 3, h, w, requires_grad=True)
         maps = net.layers(images)
         assert tuple(m.shape[1] for m in maps) == net.layer_widths
@@ -106,12 +106,12 @@ def test_layers_go_from_fine_to_coarse_at_any_size_and_back_to_the_image(name, b
         assert images.grad.abs().sum() > 0
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if issubclass(role(name), Adversarial | Judged)])
+@pytest.mark.parametrize("name", [name for name in MODELS if issubclass(role(name), AdversarialGenerator | AdversarialRestorer)])
 def test_a_discriminator_can_be_differentiated_twice(name, build, variants):
     for change in [{}, *variants(name)]:
         _, net = build(name, (8, 8), 1, 0, **change)
         images = torch.rand(4, 1, 8, 8, requires_grad=True)
-        logit = net.judge(images) if isinstance(net, Judged) else net.judge(images).logit
+        logit = net.discriminate(images) if isinstance(net, AdversarialRestorer) else net.discriminate(images).logit
         (slope,) = torch.autograd.grad(logit.sum(), images, create_graph=True)
         slope.square().sum().backward()
         gradients = [w.grad for w in net.discriminator.parameters() if w.grad is not None]

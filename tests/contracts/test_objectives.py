@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from sfumato.models import MODELS
-from sfumato.models.base import Classifies, Restores
+from sfumato.models.base import Classifier, Restorer
 from sfumato.nn.resample import shrink
 from sfumato.objectives import OBJECTIVES
 from sfumato.objectives.base import Batch
-from sfumato.train.optim import movers
+from sfumato.train.optim import optimizers
 from sfumato.train.settings import TrainSettings
 
 
@@ -32,7 +32,7 @@ def narrowed(name):
 def trainable(name, family):
     """Whether the objective called `name` trains the networks of `family`; what two runs train is refused."""
     kind = network(family)
-    return issubclass(kind, wanted(name)) and not issubclass(kind, narrowed(name)) and not getattr(kind, "both", False)
+    return issubclass(kind, wanted(name)) and not issubclass(kind, narrowed(name)) and not getattr(kind, "has_grey_path", False)
 
 
 PAIRS = [(o, m) for o in OBJECTIVES for m in MODELS if trainable(o, m)]
@@ -57,7 +57,7 @@ def batch(photos, model):
 
     def make():
         clean, labels = photos.mean(1, keepdim=True), torch.arange(8) % 2
-        degraded = shrink(clean, model.scale) if isinstance(model, Restores) else clean
+        degraded = shrink(clean, model.scale) if isinstance(model, Restorer) else clean
         return Batch(clean=clean, degraded=degraded, labels=labels, rng=torch.Generator().manual_seed(1), seen=0, progress=0.0)
 
     return make
@@ -66,7 +66,7 @@ def batch(photos, model):
 def test_phases_are_equal_or_disjoint_and_have_names_of_their_own(settings, model):
     phases = settings.objective.phases(model)
     assert len({phase.name for phase in phases}) == len(phases) > 0
-    assert movers(phases, settings).keys() == {phase.name for phase in phases}
+    assert optimizers(phases, settings).keys() == {phase.name for phase in phases}
 
 
 def test_phases_cover_the_network(settings, model):
@@ -117,7 +117,7 @@ def test_the_same_numbers_give_the_same_loss(settings, model, batch):
 
 def test_held_out_figures_are_finite_and_leave_no_trace(settings, model, batch):
     validate = getattr(settings.objective, "validate", None)
-    assert validate is not None or not isinstance(model, Classifies), "a classifier's objective says how good it is on held-out images"
+    assert validate is not None or not isinstance(model, Classifier), "a classifier's objective says how good it is on held-out images"
     for name, value in validate(model.eval(), batch()).items() if validate else ():
         assert torch.isfinite(value), name
         assert not value.requires_grad, name

@@ -17,7 +17,7 @@ from sfumato.cli.verbs import File, Model, Pictures
 from sfumato.core import flags
 from sfumato.core.errors import SfumatoError
 from sfumato.recipes import RECIPES
-from sfumato.restoration.request import Request
+from sfumato.restoration.request import RestorationRequest
 
 CALLS = {
     "demo": [("demo",)],
@@ -276,7 +276,7 @@ def test_nothing_that_is_read_is_written_over_whatever_is_said(out, call, no_net
 FUNCTIONS = {
     "demo": lambda out: sf.demo(out),
     "fit": lambda out: sf.fit(sf.recipe("dcgan"), run=out),
-    "restore_pictures": lambda out: sf.restore_pictures(["photo.png"], out / "x.png", Request()),
+    "restore_pictures": lambda out: sf.restore_pictures(["photo.png"], out / "x.png", RestorationRequest()),
     "write": lambda out: sf.write(out / "x.png", sf.read(Path("photo.png"))),
 }
 """The functions of the package that are given a place to write to."""

@@ -159,7 +159,7 @@ def test_jpeg_does_not_hold_four_channels():
 def test_what_is_missing_is_filled_and_marked(kind):
     clean = torch.rand(6, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.25
     seen = damage("missing", clean, kind=kind, share=(0.2, 0.3), fill=1.0, thickness=(0.02, 0.08))
-    hole = seen.known == 0
+    hole = seen.observed == 0
     assert ((seen.images == 1) == hole).all()
     assert torch.equal(seen.images * ~hole, clean * ~hole)
     share = hole.float().mean(dim=(1, 2, 3))
@@ -172,7 +172,7 @@ def test_a_pixel_made_from_a_missing_one_is_missing():
     holes = DEGRADATIONS["missing"](share=(0.1, 0.1))
     seen = damage("chain", GREY, links=(holes, DEGRADATIONS["downsample"]()))
     before = damage("chain", GREY, links=(holes,))
-    assert torch.equal(seen.known, -torch.nn.functional.max_pool2d(-before.known, 2))
+    assert torch.equal(seen.observed, -torch.nn.functional.max_pool2d(-before.observed, 2))
 
 
 def test_a_chain_takes_its_links_in_order_and_each_as_often_as_it_says():

@@ -12,7 +12,7 @@ from sfumato.core.tensors import to_pixels
 from sfumato.dreaming import files
 from sfumato.dreaming.atlas import atlas
 from sfumato.dreaming.dream import Dream, dream, octaves, roughness, wanted
-from sfumato.dreaming.feature_extractor import eyes
+from sfumato.dreaming.feature_extractor import dream_network
 from sfumato.dreaming.films import Dreamer, falling, nearer
 from sfumato.dreaming.gradient import Ascent, tiles
 from sfumato.dreaming.latent import dream_through
@@ -37,13 +37,13 @@ def small(channels=3, seed=0):
 
 @pytest.fixture(scope="module")
 def seeing():
-    return eyes(small())
+    return dream_network(small())
 
 
 @pytest.fixture(scope="module")
 def squeezenet():
     torch.manual_seed(0)
-    return eyes(MODELS["features"](trunk="squeezenet").build().eval().requires_grad_(False))
+    return dream_network(MODELS["features"](trunk="squeezenet").build().eval().requires_grad_(False))
 
 
 def picture(h=64, w=80, c=3, seed=0):
@@ -136,7 +136,7 @@ def test_a_silent_channel_is_woken():
     network = small()
     with torch.no_grad():
         network[3].bias[2] = -50.0
-    sleeping = eyes(network)
+    sleeping = dream_network(network)
     ascent = wanted(sleeping, dataclasses.replace(QUICK, layers=("4:2",)), (64, 80))
     found = ascent.slope(picture())
     assert found.amount == 0
@@ -157,13 +157,13 @@ def test_a_guide_leads_elsewhere(seeing):
 def test_grey_pictures_and_grey_networks(seeing):
     grey = dream(picture(c=1), seeing, QUICK).images
     assert grey.shape[1] == 1
-    both = dream(picture(), eyes(small(1)), QUICK)
+    both = dream(picture(), dream_network(small(1)), QUICK)
     assert both.after[0] > both.before[0]
     assert both.images.shape[1] == 3
 
 
 def test_classes_of_a_classifier():
-    mine = eyes("fashion-classifier")
+    mine = dream_network("fashion-classifier")
     how = Dream(label="bag", steps=60, precision="fp32")
     done = dream(None, mine, how, size=(28, 28))
     assert int(mine.scores(done.images).argmax()) == mine.class_number("Bag")
@@ -186,7 +186,7 @@ def test_a_network_that_loses_its_borders_is_measured_and_tiled():
     torch.manual_seed(0)
     layers = [nn.Conv2d(3 if i == 0 else 4, 4, 5, stride=2 if i in (1, 3) else 1) for i in range(5)]
     network = nn.Sequential(*(nn.Sequential(layer, nn.ReLU()) for layer in layers))
-    mine = eyes(network)
+    mine = dream_network(network)
     assert mine.layer("4")[2:] == (4, 41, 0)
     image = torch.rand(1, 3, 160, 192)
     ascent = wanted(mine, Dream(layers=("4",), precision="fp32"), (160, 192))
@@ -197,7 +197,7 @@ def test_a_network_that_loses_its_borders_is_measured_and_tiled():
 
 def test_a_layer_that_sees_everything_is_shown_it_whole():
     network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.InstanceNorm2d(4), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1))
-    mine = eyes(network)
+    mine = dream_network(network)
     assert mine.layer("3").start is None
     image = picture(192, 224)
     assert dream(image, mine, Dream(layers=("3",), steps=2, octaves=1)).after > (0.0,)
@@ -236,15 +236,15 @@ def test_small_pictures_and_flat_networks_are_told(seeing):
     with pytest.raises(ImageError, match=r"the picture of 16 x 16 pixels is too small for the layer \w+, which looks at \d+ pixels"):
         dream(picture(16, 16), seeing, dataclasses.replace(QUICK, layers=("6",)))
     with pytest.raises(SettingError, match="no convolution"):
-        eyes(nn.Sequential(nn.Flatten(), nn.Linear(3 * 256 * 256, 2)))
+        dream_network(nn.Sequential(nn.Flatten(), nn.Linear(3 * 256 * 256, 2)))
     with pytest.raises(ImageError, match="is not pictures"):
         dream(torch.rand(1, 2, 64, 80), seeing, QUICK)
     with pytest.raises(SettingError, match="makes images"):
-        eyes("fashion")
+        dream_network("fashion")
     with pytest.raises(ImageError, match="is beyond them"):
         dream(picture(), seeing, dataclasses.replace(QUICK, layers=("4@99,0",)))
     with pytest.raises(SettingError, match="4 channels"):
-        eyes(nn.Sequential(nn.Conv2d(4, 8, 3)))
+        dream_network(nn.Sequential(nn.Conv2d(4, 8, 3)))
     with pytest.raises(ImageError, match="cannot be shown a picture of 64 x 1"):
         dream(None, "fashion-classifier", Dream(label="bag"), size=(1, 64))
     spoilt = small()
@@ -408,7 +408,7 @@ def test_without_squeezenet_a_bundled_classifier_dreams(monkeypatch, tmp_path):
     monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path))
     monkeypatch.setattr("sfumato.store.public.fetch", _nothing)
     said = []
-    found = eyes(tell=said.append)
+    found = dream_network(tell=said.append)
     assert found.name in sf.bundled()
     assert "squeezenet is not here" in said[0]
 
@@ -430,7 +430,7 @@ def test_wishes_by_text(seeing):
 def test_discriminators_dream(name, classes):
     torch.manual_seed(0)
     network = MODELS[name](size=(32, 32), channels=3, classes=classes, width=8, discriminator_width=8, max_width=16).build().eval()
-    seeing = eyes(network)
+    seeing = dream_network(network)
     assert seeing.network is network.discriminator
     done = dream(picture(), seeing, Dream(steps=3, octaves=1, precision="fp32"))
     assert done.after[0] > done.before[0]
@@ -439,7 +439,7 @@ def test_discriminators_dream(name, classes):
 @pytest.mark.parametrize("trunk", ["vgg16", "googlenet", "inception", "alexnet"])
 def test_published_networks_dream(trunk):
     torch.manual_seed(0)
-    seeing = eyes(MODELS["features"](trunk=trunk).build().eval().requires_grad_(False))
+    seeing = dream_network(MODELS["features"](trunk=trunk).build().eval().requires_grad_(False))
     early = seeing.names[1]
     done = dream(picture(96, 120), seeing, Dream(layers=(early,), steps=2, octaves=1, precision="fp32"))
     assert done.after[0] > done.before[0]

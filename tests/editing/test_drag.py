@@ -6,11 +6,11 @@ import torch
 import sfumato as sf
 from sfumato.core.errors import SettingError
 from sfumato.editing.drag import drag, patches, tracked
-from sfumato.editing.latent_image import Subject, drawn
-from sfumato.models.base import Samples
+from sfumato.editing.latent_image import LatentImage, drawn
+from sfumato.models.base import StyleGenerator
 
 
-class Disc(Samples):
+class Disc(StyleGenerator):
     """Paints a disc where its style says, in pixels from the middle over 8; the third number is its brightness."""
 
     def __init__(self):
@@ -19,7 +19,7 @@ class Disc(Samples):
         self.channels, self.size, self.classes = 1, (64, 64), 0
         self.register_parameter("none", torch.nn.Parameter(torch.zeros(1)))
 
-    def paint(self, styles, labels=None, steering=None):
+    def synthesize(self, styles, labels=None, steering=None):
         def seen(side):
             at = (torch.arange(side) + 0.5) * 64 / side - 32
             x = at[None, None, :] - 8 * styles[:, 0, 0, None, None]
@@ -27,8 +27,8 @@ class Disc(Samples):
             near = (-(x.square() + y.square()) / 200).exp()
             return torch.stack([near, near * x / 8, near * y / 8], dim=1)
 
-        if steering is not None and steering.seen is not None:
-            steering.seen.extend([seen(16), seen(32), seen(64)])
+        if steering is not None and steering.feature_maps is not None:
+            steering.feature_maps.extend([seen(16), seen(32), seen(64)])
         return (seen(64)[:, :1] > 0.7) * (0.6 + 0.1 * styles[:, :, 2, None, None].tanh()) + self.none
 
 
@@ -41,7 +41,7 @@ def middle(image):
 @pytest.mark.parametrize("goal", [(42, 32), (32, 22), (25, 39)])
 def test_a_disc_really_goes_where_its_middle_is_dragged(goal):
     network = Disc()
-    done = drag(network, Subject(styles=torch.zeros(1, 1, 3)), [(31.5, 31.5)], [goal])
+    done = drag(network, LatentImage(styles=torch.zeros(1, 1, 3)), [(31.5, 31.5)], [goal])
     assert done.steps < 100
     assert max(abs(a - b) for a, b in zip(middle(done.images[1:]), goal, strict=True)) <= 2
     assert middle(done.images[:1]) == pytest.approx((31.5, 31.5), abs=0.1)

@@ -13,7 +13,7 @@ from sfumato.editing import directions as finding
 from sfumato.editing import edit as editing
 from sfumato.editing import latent_image as subjects
 from sfumato.metrics.features import weights_hash
-from sfumato.restoration.request import Request, request_facts
+from sfumato.restoration.request import RestorationRequest, request_facts
 from sfumato.store import checkpoint, weights
 from sfumato.store.zoo import list_models
 
@@ -104,7 +104,7 @@ def test_a_row_of_a_manifest_that_is_not_ours_is_passed_over_and_told(tmp_path):
     text = "\n".join(map(json.dumps, rows)) + '\n{"place": "c.p'
     (tmp_path / "manifest.jsonl").write_text(text)
     with pytest.warns(UserWarning, match=r"line 2: place = \['x'\] must be of type str, and 1 more: passed over"):
-        manifest = Manifest(tmp_path / "manifest.jsonl", request_facts(Request(task="denoise", method="median")))
+        manifest = Manifest(tmp_path / "manifest.jsonl", request_facts(RestorationRequest(task="denoise", method="median")))
     assert set(manifest._last) == {"b.png"}
 
 

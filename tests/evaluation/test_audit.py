@@ -15,7 +15,7 @@ from sfumato.evaluation.audit import Verdict, audit, save, threshold, told, verd
 from sfumato.evaluation.evaluate import judge_images
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import Pixels
-from sfumato.models.base import Samples
+from sfumato.models.base import StyleGenerator
 
 
 def smooth(count, seed):
@@ -24,7 +24,7 @@ def smooth(count, seed):
     return (torch.nn.functional.interpolate(coarse, 16, mode="bilinear") * 255).round().to(torch.uint8)
 
 
-class Pupil(Samples):
+class Pupil(StyleGenerator):
     """Shows, for a latent, one of its images."""
 
     def __init__(self, pixels, noise=0.0):
@@ -33,7 +33,7 @@ class Pupil(Samples):
         self.images, self.noise = to_images(pixels), noise
         self.anything = torch.nn.Parameter(torch.zeros(1))
 
-    def paint(self, styles, labels=None, steering=None):
+    def synthesize(self, styles, labels=None, steering=None):
         place = torch.special.ndtr(styles[:, 0, 0].double())
         return self.images[(place * len(self.images)).long().clamp(max=len(self.images) - 1)]
 

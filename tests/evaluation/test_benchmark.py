@@ -69,7 +69,7 @@ def test_an_ensemble_is_in_the_protocol_and_nothing_else_changes(scenes):
     one, eight = judge_restorer(network, "noise:25", scenes), judge_restorer(network, "noise:25", scenes, ensemble=8)
     assert eight[0].value != one[0].value
     assert eight[0].protocol.settings == one[0].protocol.settings + "; mean over 8 ways to see a picture"
-    by_hand = judge_restorer(network.turned(8), "noise:25", scenes)
+    by_hand = judge_restorer(network.self_ensemble(8), "noise:25", scenes)
     assert values(by_hand) == values(eight)
 
 
@@ -96,9 +96,9 @@ def test_how_many_are_hit():
     assert (salted == 0).float().mean().item() == pytest.approx(0.15, abs=0.01)
     assert (salted == 1).float().mean().item() == pytest.approx(0.15, abs=0.01)
     holes = trial("missing:50").spoil(clean, 0)
-    assert holes.known.mean().item() == pytest.approx(0.5, abs=0.01)
-    assert torch.equal(holes.images[holes.known == 0].unique(), torch.zeros(1))
-    assert trial("text").spoil(clean, 0).known.mean().item() == pytest.approx(0.85, abs=0.03)
+    assert holes.observed.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert torch.equal(holes.images[holes.observed == 0].unique(), torch.zeros(1))
+    assert trial("text").spoil(clean, 0).observed.mean().item() == pytest.approx(0.85, abs=0.03)
 
 
 def test_luma_is_matlabs():

@@ -12,12 +12,12 @@ from sfumato.data.dataset import Dataset
 from sfumato.evaluation import benchmark
 from sfumato.evaluation import diversity as job
 from sfumato.evaluation.benchmark_degradations import trial
-from sfumato.evaluation.diversity import looks, paths
+from sfumato.evaluation.diversity import paths, perceptual_diversity
 from sfumato.evaluation.evaluate import evaluate
-from sfumato.models.base import Compares
+from sfumato.models.base import PerceptualMetric
 
 
-class Distance(Compares):
+class Distance(PerceptualMetric):
     """Mean squared difference, in colour."""
 
     channels, least = 3, 8
@@ -39,7 +39,7 @@ def real():
 @pytest.mark.parametrize(("kind", "classes"), [("stylegan", 0), ("stylegan", 3), ("vae", 0), ("dcgan", 3)])
 def test_every_generator_has_a_path_length_and_variety(kind, classes, untrained, real):
     network = untrained(kind, classes=classes, size=(16, 16))
-    report = {m.name: m for m in looks(network, real, Distance(), name="mean square", count=120, seed=0)}
+    report = {m.name: m for m in perceptual_diversity(network, real, Distance(), name="mean square", count=120, seed=0)}
     assert report.keys() == {f"path_length_{'w' if kind == 'stylegan' else 'z'}", "variety", "real_variety"}
     assert all(math.isfinite(m.value) and m.value > 0 for m in report.values())
     assert report["real_variety"].value == pytest.approx(1 / 6, rel=0.05), "of two uniform numbers"
@@ -51,7 +51,7 @@ def test_a_generator_that_makes_one_image_of_each_class_is_found_out(untrained, 
     real = dataclasses.replace(real, labels=torch.arange(300) % 3, classes=tuple("012"))
     one = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     monkeypatch.setattr(job, "generate", lambda network, count, seed, device: one[torch.arange(seed, seed + count) % 3])
-    report = {m.name: m.value for m in looks(network, real, Distance(), name="mean square", count=120, seed=4)}
+    report = {m.name: m.value for m in perceptual_diversity(network, real, Distance(), name="mean square", count=120, seed=4)}
     assert report["variety"] == pytest.approx(1 / 6 * 2 / 3, rel=0.15)
     assert report["variety_in_class"] == 0
     assert report["real_variety_in_class"] == pytest.approx(1 / 6, rel=0.05)
@@ -71,16 +71,16 @@ def test_the_length_is_that_of_the_slope(untrained):
     network = untrained("stylegan", size=(16, 16))
     rng = torch.Generator().manual_seed(1)
     (found,) = paths(network, Distance(), space="w", count=1, rng=torch.Generator().manual_seed(1))
-    a, b = (network.style(torch.randn(1, network.latent_dim, generator=rng))[:, 0] for _ in range(2))
+    a, b = (network.map_latent(torch.randn(1, network.latent_dim, generator=rng))[:, 0] for _ in range(2))
     t = torch.rand(1, generator=rng, dtype=torch.float64).float()
-    ends = [network.paint((a + (b - a) * (t + step))[:, None].expand(-1, network.styles, -1)) for step in (0, 1e-3)]
+    ends = [network.synthesize((a + (b - a) * (t + step))[:, None].expand(-1, network.styles, -1)) for step in (0, 1e-3)]
     slope = (ends[1] - ends[0]) / 1e-3
     assert found.item() == pytest.approx(slope.square().mean().item(), rel=0.05)
 
 
 def test_too_few_pairs_and_networks_that_compare_nothing_are_refused(untrained, real):
     with pytest.raises(SettingError, match="at least 100"):
-        looks(untrained("vae", size=(16, 16)), real, Distance(), name="some", count=50, seed=0)
+        perceptual_diversity(untrained("vae", size=(16, 16)), real, Distance(), name="some", count=50, seed=0)
     with pytest.raises(SettingError, match="lpips-squeeze"):
         job.comparer("fashion")
     with pytest.raises(SettingError, match="3 channels"):

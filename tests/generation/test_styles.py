@@ -26,7 +26,7 @@ def test_truncation_goes_from_the_mean_image_to_the_image(untrained, kind):
     network = untrained(kind)
     z = torch.cat([latent(network, s) for s in range(3)])
     mean, half, whole = (styled(network, z, None, truncation=t) for t in (0.0, 0.5, 1.0))
-    torch.testing.assert_close(mean, network.centre().expand_as(whole))
+    torch.testing.assert_close(mean, network.mean_style().expand_as(whole))
     torch.testing.assert_close(half, (mean + whole) / 2)
     with torch.no_grad():
         torch.testing.assert_close(paint(network, z, None), network.sample(z).clamp(0, 1), atol=1e-5, rtol=0)

@@ -8,10 +8,10 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import to_bytes
 from sfumato.metrics.features import Pixels, describe, weights_hash
-from sfumato.models.base import Describes
+from sfumato.models.base import FeatureExtractor
 
 
-class Tiny(Describes):
+class Tiny(FeatureExtractor):
     """Records how it is asked."""
 
     def __init__(self, seed=0):

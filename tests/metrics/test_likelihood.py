@@ -9,10 +9,10 @@ from torch import nn
 from sfumato.core.errors import SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.metrics.likelihood import bits_per_dimension, importance_sampled
-from sfumato.models.base import Encodes
+from sfumato.models.base import LatentVariableModel
 
 
-class LinearGaussian(Encodes):
+class LinearGaussian(LatentVariableModel):
     """x = W z + mean of the class + noise, so that p(x) is normal with covariance W Wᵀ + noise².
 
     W has orthogonal columns, so the true posterior is independent in each latent; `off` moves and widens what `posterior` claims.
@@ -27,24 +27,24 @@ class LinearGaussian(Encodes):
         self.noise, self.most_rows, self.seen = 0.3, 0, []
         self.drop = nn.Dropout(0.5)
 
-    def centre(self, labels, n):
+    def mean_style(self, labels, n):
         return self.means[torch.zeros(n, dtype=torch.long) if labels is None else labels]
 
     def posterior(self, images, labels=None):
         precision = self.weights.square().sum(0) / self.noise**2 + 1
-        mean = self.drop(images.flatten(1) - self.centre(labels, len(images))) @ self.weights / self.noise**2 / precision
+        mean = self.drop(images.flatten(1) - self.mean_style(labels, len(images))) @ self.weights / self.noise**2 / precision
         return mean + self.off, (-precision.log() + abs(self.off)).expand(len(images), 2)
 
     def log_likelihood(self, images, z, labels=None):
         self.most_rows = max(self.most_rows, len(z))
         self.seen.append(images)
-        error = (images.flatten(1) - self.centre(labels, len(images)) - z @ self.weights.T) / self.noise
+        error = (images.flatten(1) - self.mean_style(labels, len(images)) - z @ self.weights.T) / self.noise
         return -(error.square() / 2 + math.log(self.noise * math.sqrt(2 * math.pi))).sum(1)
 
     def decode(self, z, labels=None):
-        return (z @ self.weights.T + self.centre(labels, len(z))).view(-1, 1, 2, 3)
+        return (z @ self.weights.T + self.mean_style(labels, len(z))).view(-1, 1, 2, 3)
 
-    def paint(self, styles, labels=None, steering=None):
+    def synthesize(self, styles, labels=None, steering=None):
         return self.decode(styles[:, 0], labels)
 
     def observe(self, images, uniform):
@@ -52,7 +52,7 @@ class LinearGaussian(Encodes):
 
     def exact(self, images, labels=None):
         covariance = self.weights @ self.weights.T + self.noise**2 * torch.eye(6)
-        centred = images.flatten(1) - self.centre(labels, len(images))
+        centred = images.flatten(1) - self.mean_style(labels, len(images))
         return torch.distributions.MultivariateNormal(torch.zeros(6), covariance).log_prob(centred).detach()
 
 

@@ -6,10 +6,10 @@ import torch
 from sfumato.core.errors import DataError, ImageError, SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.metrics.perceptual import lpips, path_lengths, smoothness, without_tails
-from sfumato.models.base import Compares
+from sfumato.models.base import PerceptualMetric
 
 
-class Squares(Compares):
+class Squares(PerceptualMetric):
     """The sum of squared differences: then the path length of a linear generator is known."""
 
     channels, least = 1, 1

@@ -6,11 +6,11 @@ import torch
 import sfumato as sf
 from sfumato.core.errors import SettingError
 from sfumato.models import MODELS
-from sfumato.models.base import Told
+from sfumato.models.base import WithKernel
 from sfumato.nn.blurs import point_spread
 from sfumato.nn.resample import correlate
-from sfumato.restoration.plan import remedy
-from sfumato.restoration.request import Request
+from sfumato.restoration.plan import make_plan
+from sfumato.restoration.request import RestorationRequest
 from sfumato.restoration.tiles import restored
 
 
@@ -57,10 +57,10 @@ def test_seen_in_four_ways_it_is_the_mean_of_images_and_blurs_mirrored(network):
         with torch.no_grad():
             ways = ((), (-1,), (-2,), (-1, -2))
             single = [network.deblur(images.flip(way), planes, kernels.flip(way)).flip(way) for way in ways]
-            made = network.turned(4).deblur(images, planes, kernels)
+            made = network.self_ensemble(4).deblur(images, planes, kernels)
             torch.testing.assert_close(made, torch.stack(single).mean(dim=0), rtol=0, atol=1e-4)
             assert not torch.allclose(made, single[0], atol=1e-3)
-            torch.testing.assert_close(Told(network, kernels).turned(4).restore(images, planes), made, rtol=0, atol=1e-6)
+            torch.testing.assert_close(WithKernel(network, kernels).self_ensemble(4).restore(images, planes), made, rtol=0, atol=1e-6)
 
 
 def test_each_image_has_its_own_blur(network):
@@ -78,23 +78,23 @@ def test_not_told_it_takes_the_image_for_sharp(network):
 
 
 def test_restore_tells_it_the_blur_and_asks_for_it(network):
-    request = Request(task="deblur", model=network, blur="gaussian:1.6")
-    plan = remedy(request, torch.rand(1, 3, 40, 40))
-    assert isinstance(plan.network, Told)
+    request = RestorationRequest(task="deblur", model=network, blur="gaussian:1.6")
+    plan = make_plan(request, torch.rand(1, 3, 40, 40))
+    assert isinstance(plan.network, WithKernel)
     assert sf.restore(torch.rand(1, 3, 40, 40), model=network, task="deblur", blur="motion:5@45").shape == (1, 3, 40, 40)
 
 
 def test_what_cannot_be_is_told(network):
     images = torch.rand(1, 3, 16, 16)
     with pytest.raises(SettingError, match="no blur is found, and Deconvolving wants to know it: --blur gaussian"):
-        remedy(Request(task="deblur", model=network), images)
+        make_plan(RestorationRequest(task="deblur", model=network), images)
     with pytest.raises(SettingError, match="restore sees it for itself"):
-        remedy(Request(task="deblur", model="restore", blur="gaussian:1.6"), images)
+        make_plan(RestorationRequest(task="deblur", model="restore", blur="gaussian:1.6"), images)
     with pytest.raises(SettingError, match="kernels have no effect on this network"):
         restored("restore", images, kernels=torch.ones(1, 1, 1))
     with pytest.raises(SettingError, match="no effect on the task denoise"):
-        Request(task="denoise", blur="gaussian:1.6").check()
+        RestorationRequest(task="denoise", blur="gaussian:1.6").check()
     with pytest.raises(SettingError, match="one at a time"):
-        remedy(Request(model=network, blur="gaussian:1.6"), images, known=torch.zeros(1, 1, 16, 16))
+        make_plan(RestorationRequest(model=network, blur="gaussian:1.6"), images, known=torch.zeros(1, 1, 16, 16))
     with pytest.raises(SettingError, match="must be the settings of a gated network of scale 1"):
         MODELS["deconvolving"](corrector=MODELS["dncnn"]()).build()

@@ -13,9 +13,9 @@ def test_labels_change_the_generators_image_and_a_trained_discriminators_logit()
     net = MODELS["dcgan"](**SMALL, width=4, discriminator_width=4, latent_dim=5).build().eval()
     z, images, (one, two) = torch.randn(4, 5), torch.rand(4, 1, 16, 16), torch.arange(8).reshape(2, 4) % 3
     assert not torch.equal(net.sample(z, one), net.sample(z, two))
-    assert torch.equal(net.judge(images, one).logit, net.judge(images, two).logit), "the projection of labels starts at zero"
+    assert torch.equal(net.discriminate(images, one).logit, net.discriminate(images, two).logit), "the projection of labels starts at zero"
     torch.nn.init.ones_(net.discriminator.projection.weight[1:2])
-    assert not torch.equal(net.judge(images, one).logit, net.judge(images, two).logit)
+    assert not torch.equal(net.discriminate(images, one).logit, net.discriminate(images, two).logit)
 
 
 def test_a_small_difference_between_large_logits_survives_bf16():
@@ -25,7 +25,7 @@ def test_a_small_difference_between_large_logits_survives_bf16():
     for offset in (0.0, 100.0):
         torch.nn.init.constant_(net.discriminator.score.bias, offset)
         with torch.autocast("cpu", torch.bfloat16):
-            logit = net.judge(images, labels).logit
+            logit = net.discriminate(images, labels).logit
         spread.append(logit - logit.mean())
     assert spread[0].std() > 0
     torch.testing.assert_close(spread[1], spread[0], rtol=0, atol=1e-4)

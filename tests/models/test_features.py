@@ -7,7 +7,7 @@ from PIL import Image
 
 from sfumato.core.errors import SettingError
 from sfumato.models import MODELS
-from sfumato.models.base import Named
+from sfumato.models.base import Backbone
 from sfumato.nn.branches import Branches
 from sfumato.nn.resample import bilinear_from_corner
 
@@ -15,7 +15,7 @@ PARAMETERS = {"squeezenet": 1_235_496, "alexnet": 61_100_840, "vgg16": 138_357_5
 """As published, for 1000 classes; of Inception and GoogLeNet without the heads that only training had."""
 
 
-def built(trunk, **changes) -> Named:
+def built(trunk, **changes) -> Backbone:
     with torch.device("meta") if changes.pop("hollow", False) else torch.device("cpu"):
         return MODELS["features"](trunk=trunk, **changes).build().eval()
 
@@ -76,7 +76,7 @@ def test_a_place_sees_as_far_as_it_says(trunk, name):
 
 def test_known_receptive_fields():
     fields = {("alexnet", "relu5"): 163, ("vgg16", "relu5_3"): 196, ("inception", "Mixed_7c"): 1311}
-    assert {(trunk, name): built(trunk, classes=0, hollow=True).named[name].field for trunk, name in fields} == fields
+    assert {(trunk, name): built(trunk, classes=0, hollow=True).named[name].receptive_field for trunk, name in fields} == fields
 
 
 def test_layers_come_as_they_are_asked_for_and_unknown_ones_are_refused():

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.models import MODELS
-from sfumato.models.base import Steering
+from sfumato.models.base import SynthesisOptions
 
 FIR = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64) / 8] * 2)
 
@@ -137,19 +137,19 @@ def test_the_discriminator_is_the_published_one(build, kind, classes):
     images, labels = torch.rand(4, 3, 32, 32), torch.tensor([0, 2, 1, 1]) if classes else None
     expected = judged(net, images, labels, classes, kind == "residual")
     with torch.no_grad():
-        made = net.judge(images, labels).logit
+        made = net.discriminate(images, labels).logit
     assert (made - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 def test_a_class_may_add_to_a_score_that_all_classes_teach(build):
     net = build(classes=3, judging="added")
     images, kinds = torch.rand(4, 3, 32, 32), net.discriminator.kinds
-    told = [net.judge(images, torch.full((4,), label)).logit for label in range(3)]
+    told = [net.discriminate(images, torch.full((4,), label)).logit for label in range(3)]
     torch.testing.assert_close(told[0] - told[2], (kinds.bias[0] - kinds.bias[2]).expand(4))  # not of what it sees, before training
     torch.nn.init.normal_(kinds.weight)
     seen = []
     net.discriminator.score.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0].double(), output.double())))
-    made = net.judge(images, torch.tensor([0, 2, 1, 1])).logit
+    made = net.discriminate(images, torch.tensor([0, 2, 1, 1])).logit
     features, score = seen[0]
     expected = score[:, 0] + dense(features, kinds)[range(4), [0, 2, 1, 1]]
     torch.testing.assert_close(made.double(), expected, rtol=1e-5, atol=1e-5)
@@ -160,11 +160,11 @@ def test_it_tells_classes_apart_if_a_class_adds_to_the_score(build):
     images = torch.rand(4, 3, 32, 32)
     seen = []
     net.discriminator.classifier.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].double()))
-    scores = [net.judge(images, torch.full((4,), label)).scores for label in (0, 2)]
+    scores = [net.discriminate(images, torch.full((4,), label)).scores for label in (0, 2)]
     torch.testing.assert_close(scores[0], scores[1])  # what it sees does not depend on what was asked for
     torch.testing.assert_close(scores[0].double(), dense(seen[0], net.discriminator.classifier), rtol=1e-5, atol=1e-5)
-    assert build(classes=3).judge(images, torch.zeros(4, dtype=torch.long)).scores is None
-    assert build(judging="added").judge(images).scores is None
+    assert build(classes=3).discriminate(images, torch.zeros(4, dtype=torch.long)).scores is None
+    assert build(judging="added").discriminate(images).scores is None
 
 
 def test_either_way_of_style_keeps_a_residual_sum_from_growing(build):
@@ -180,11 +180,11 @@ def test_either_way_of_style_keeps_a_residual_sum_from_growing(build):
 
 def test_the_first_style_sets_mean_and_deviation_of_every_channel(build):
     net = build(style="adain")
-    z, steering = torch.randn(2, 12), Steering(seen=[])
+    z, steering = torch.randn(2, 12), SynthesisOptions(feature_maps=[])
     with torch.no_grad():
-        styles = net.style(z)
-        net.paint(styles, None, steering)
-        for maps, layer in zip(steering.seen, net.generator.synthesis.layers(), strict=True):
+        styles = net.map_latent(z)
+        net.synthesize(styles, None, steering)
+        for maps, layer in zip(steering.feature_maps, net.generator.synthesis.layers(), strict=True):
             scale, mean = layer.affine(styles[:, 0]).chunk(2, dim=1)
             torch.testing.assert_close(maps.mean(dim=(2, 3)), mean, rtol=0, atol=1e-4)
             torch.testing.assert_close(maps.std(dim=(2, 3), correction=0), scale.abs(), rtol=1e-3, atol=1e-3)
@@ -196,7 +196,7 @@ def test_any_size_and_one_to_four_channels(build, size, channels):
     net = build(size=size, channels=channels)
     images = net.sample(torch.randn(2, 12))
     assert images.shape == (2, channels, *size)
-    assert net.judge(images).logit.shape == (2,)
+    assert net.discriminate(images).logit.shape == (2,)
     assert torch.isfinite(images).all()
 
 
@@ -218,7 +218,7 @@ def test_a_gpu_makes_the_same_numbers(build, changes):
         net = net.to(device)
         images = net.sample(z.to(device)).detach().requires_grad_()
         changed = Adaptive(probability=1.0)(images, uniform.to(device), torch.tensor(1.0, device=device))
-        logit = net.judge(changed).logit
+        logit = net.discriminate(changed).logit
         (slope,) = torch.autograd.grad(logit.sum(), images, create_graph=True)
         slope.square().sum().backward()
         gradient = torch.cat([p.grad.flatten() for p in net.discriminator.parameters() if p.grad is not None])
@@ -234,33 +234,36 @@ def test_in_training_noise_is_fresh_and_otherwise_its_own(build):
     net.train()
     assert not torch.equal(net.sample(z), net.sample(z))
     planes = [torch.zeros(2, 1, *size) for size in net.noise_shapes()]
-    assert torch.equal(net.paint(net.style(z), None, Steering(noise=planes)), net.paint(net.style(z), None, Steering(noise=planes)))
+    assert torch.equal(
+        net.synthesize(net.map_latent(z), None, SynthesisOptions(noise=planes)),
+        net.synthesize(net.map_latent(z), None, SynthesisOptions(noise=planes)),
+    )
 
 
 def test_the_mean_style_is_followed_in_training_alone(build):
     net = build(classes=2)
     z, labels = torch.randn(4096, 12), torch.arange(4096) % 2
-    net.style(z, labels)
-    assert not net.centre().any()
+    net.map_latent(z, labels)
+    assert not net.mean_style().any()
     net.train()
     for _ in range(1500):
         net.generator.follow(torch.tensor([[1.0], [3.0], [3.0]]).expand(3, 10), torch.tensor([0, 1, 1]))
-    torch.testing.assert_close(net.centre(torch.tensor([1, 0]))[:, 0, 0], torch.tensor([3.0, 1.0]), rtol=0.01, atol=0)
-    assert net.centre().shape == (1, 1, 10)
+    torch.testing.assert_close(net.mean_style(torch.tensor([1, 0]))[:, 0, 0], torch.tensor([3.0, 1.0]), rtol=0.01, atol=0)
+    assert net.mean_style().shape == (1, 1, 10)
 
 
 @pytest.mark.parametrize("changes", [{}, {"layers": 1, "discriminator_layers": 1, "noise": False}], ids=["published", "compact"])
 def test_every_style_steers_something(build, changes):
     net = build(**changes)
-    places = [place for place, _ in net.steered()]
+    places = [place for place, _ in net.style_affines()]
     assert sorted(set(places)) == list(range(net.styles))
-    styles = net.style(torch.randn(1, 12))
+    styles = net.map_latent(torch.randn(1, 12))
     with torch.no_grad():
-        image = net.paint(styles)
+        image = net.synthesize(styles)
         for i in range(net.styles):
             other = styles.clone()
             other[:, i] = torch.randn(10)
-            assert not torch.equal(net.paint(other), image), i
+            assert not torch.equal(net.synthesize(other), image), i
 
 
 COMPACT = {"layers": 1, "filtered": False, "discriminator_layers": 1, "noise": False}
@@ -316,7 +319,7 @@ def test_the_compact_discriminator_is_its_formula(build, kind):
     x = conv(torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], dim=1), d.conv)
     expected = dense(dense(x.flatten(1), d.dense, active=True), d.score)[:, 0]
     with torch.no_grad():
-        made = net.judge(images).logit
+        made = net.discriminate(images).logit
     assert (made - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
@@ -325,12 +328,12 @@ def test_the_compact_pair_takes_any_size_and_keeps_its_variance(build, size):
     torch.manual_seed(1)
     settings = {"width": 32, "discriminator_width": 32, "max_width": 64, "channels": 3, "classes": 0, "generator": "plain"}
     net = MODELS["stylegan"](size=size, latent_dim=16, style_dim=16, **settings, **COMPACT).build()
-    seen = Steering(seen=[])
-    images = net.paint(net.style(torch.randn(8, 16)), None, seen)
+    seen = SynthesisOptions(feature_maps=[])
+    images = net.synthesize(net.map_latent(torch.randn(8, 16)), None, seen)
     assert images.shape == (8, 3, *size)
-    assert net.judge(images).logit.shape == (8,)
-    assert all(0.6 < maps.square().mean().sqrt() < 1.6 for maps in seen.seen), "of unit variance all the way"
-    assert [tuple(maps.shape[2:]) for maps in seen.seen][-1] == size
+    assert net.discriminate(images).logit.shape == (8,)
+    assert all(0.6 < maps.square().mean().sqrt() < 1.6 for maps in seen.feature_maps), "of unit variance all the way"
+    assert [tuple(maps.shape[2:]) for maps in seen.feature_maps][-1] == size
 
 
 def test_the_sizes_of_the_network_grow_to_an_end():

@@ -13,7 +13,7 @@ from sfumato.core.errors import SettingError
 from sfumato.data import augment
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.models import MODELS
-from sfumato.models.base import Adversarial, Verdict
+from sfumato.models.base import AdversarialGenerator, DiscriminatorOutput
 from sfumato.objectives._controller import Controller
 from sfumato.objectives.adversarial import Config, discriminator_loss, generator_loss
 from sfumato.objectives.base import Batch
@@ -47,7 +47,7 @@ def test_a_penalty_left_open_is_as_strong_as_the_size_of_the_images_wants():
     assert [phase.name for phase in open_one.phases(Toy())] == ["generator", "discriminator", "penalty"]
 
 
-class Toy(Adversarial):
+class Toy(AdversarialGenerator):
     """2x2 images; a linear generator, and a discriminator of one's choice that counts what it is shown."""
 
     latent_dim, channels, size, classes = 3, 1, (2, 2), 0
@@ -62,13 +62,13 @@ class Toy(Adversarial):
     def slope(self):
         return self.discriminator.weight[0]
 
-    def paint(self, styles, labels=None, steering=None):
+    def synthesize(self, styles, labels=None, steering=None):
         self.made += 1
         return self.generator(styles[:, 0]).reshape(-1, 1, 2, 2)
 
-    def judge(self, images, labels=None):
+    def discriminate(self, images, labels=None):
         self.shown.append(images)
-        return Verdict(self.function(images), self.classifier(images.flatten(1)) if self.classes else None)
+        return DiscriminatorOutput(self.function(images), self.classifier(images.flatten(1)) if self.classes else None)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from sfumato.data.dataset import Scenes
 from sfumato.degradations import DEGRADATIONS
 from sfumato.degradations.base import degrade
 from sfumato.models import MODELS
-from sfumato.models.base import Judged, Restores
+from sfumato.models.base import AdversarialRestorer, Restorer
 from sfumato.objectives import OBJECTIVES, restoration
 from sfumato.objectives.adversarial_restoration import Config
 from sfumato.objectives.base import Batch
@@ -28,7 +28,7 @@ DEGRADED = torch.rand(5, 1, 6, 7, generator=torch.Generator().manual_seed(1))
 L1 = restoration.Config(charbonnier=0.0, l1=2.0)
 
 
-class Brighter(Restores):
+class Brighter(Restorer):
     channels, scale, multiple, context, takes = 1, 1, 1, 0, ("known",)
 
     def __init__(self):
@@ -40,7 +40,7 @@ class Brighter(Restores):
         return self.gain * degraded
 
 
-class Toy(Judged):
+class Toy(AdversarialRestorer):
     """Multiplies by a number; its judge weighs pixels by numbers of its own."""
 
     channels, scale, multiple, context, takes = 1, 1, 1, 0, ("known",)
@@ -52,7 +52,7 @@ class Toy(Judged):
     def restore(self, degraded, planes=None):
         return self.restorer.restore(degraded, planes)
 
-    def judge(self, images):
+    def discriminate(self, images):
         return self.discriminator(images.flatten(1)).squeeze(1)
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sfumato.models.base import Classifies
+from sfumato.models.base import Classifier
 from sfumato.objectives.base import Batch
 from sfumato.objectives.cross_entropy import Config
 
@@ -11,7 +11,7 @@ SCORES = torch.tensor([[2.0, 0.0, -1.0], [0.5, 0.4, 0.0], [0.0, 3.0, 0.0], [1.0,
 LABELS = torch.tensor([0, 1, 1, 2])
 
 
-class Table(Classifies):
+class Table(Classifier):
     """Gives out SCORES, whatever it sees."""
 
     def __init__(self):

@@ -7,14 +7,14 @@ import torch
 from torch import distributions, nn
 
 from sfumato.core.errors import SettingError
-from sfumato.models.base import Encodes
+from sfumato.models.base import LatentVariableModel
 from sfumato.objectives.base import Batch
 from sfumato.objectives.elbo import Config
 
 NOISE = 0.5
 
 
-class Line(Encodes):
+class Line(LatentVariableModel):
     """One pixel: z ~ N(0, 1), x = z + NOISE * N(0, 1). Its true posterior is normal, and q is off by `shift` and `log_stretch`."""
 
     latent_dim, channels, size, classes, discrete = 1, 1, (1, 1), 0, True
@@ -34,7 +34,7 @@ class Line(Encodes):
     def decode(self, z, labels=None):
         return z.reshape(-1, 1, 1, 1)
 
-    def paint(self, styles, labels=None, steering=None):
+    def synthesize(self, styles, labels=None, steering=None):
         return self.decode(styles[:, 0], labels)
 
     def observe(self, images, uniform):

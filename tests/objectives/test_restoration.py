@@ -12,7 +12,7 @@ from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.degradations import DEGRADATIONS
 from sfumato.degradations.base import degrade
 from sfumato.models import MODELS
-from sfumato.models.base import Layered, Restores
+from sfumato.models.base import FeaturePyramid, Restorer
 from sfumato.objectives._perceptual import Perception, gram_matrix
 from sfumato.objectives.base import Batch
 from sfumato.objectives.restoration import TERMS, Config, amplitude, charbonnier, edge, fourier, mean_absolute, minus_psnr, unlike
@@ -22,14 +22,14 @@ CLEAN = torch.rand(3, 2, 12, 14, generator=torch.Generator().manual_seed(0))
 MADE = torch.rand(3, 2, 12, 14, generator=torch.Generator().manual_seed(1))
 
 
-class Fixed(Restores):
+class Fixed(Restorer):
     """Gives back what it is given, plus a number, and remembers what it was told."""
 
     channels, scale, multiple, context, takes = 2, 1, 1, 0, ()
 
     def __init__(self, takes=()):
         super().__init__()
-        self.shift, self.takes = nn.Parameter(torch.tensor(0.1)), takes
+        self.shift, self.conditioning = nn.Parameter(torch.tensor(0.1)), takes
 
     def restore(self, degraded, planes=None):
         self.told = planes
@@ -146,7 +146,7 @@ def test_a_gram_matrix_knows_which_channels_go_together_but_not_where():
     torch.testing.assert_close(gram_matrix(x.flip(2, 3)), expected)
 
 
-class Eyes(Layered):
+class Eyes(FeaturePyramid):
     """Two layers: the image, and its 2x2 means in two signs."""
 
     reduction, layer_widths = 2, (1, 2)
@@ -237,7 +237,7 @@ def test_the_network_is_told_what_it_wants_to_know():
     model = Fixed(("known", "noise", "quality"))
     (phase,) = Config().phases(model)
     phase.loss(batch(damage))
-    assert torch.equal(model.told[:, :1], damage.known)
+    assert torch.equal(model.told[:, :1], damage.observed)
     assert torch.equal(model.told[:, 1, 3, 3], damage.noise)
     assert (model.told[:, 2] == 1).all()
     phase.loss(batch())

@@ -10,14 +10,14 @@ from torch import nn
 from sfumato.core.errors import SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.models import MODELS
-from sfumato.models.base import Samples
+from sfumato.models.base import StyleGenerator
 from sfumato.objectives import adversarial as styled
 from sfumato.objectives._styles import PathLength, mixed
 from sfumato.objectives.base import Batch
 from sfumato.store import weights
 
 
-class Linear(Samples):
+class Linear(StyleGenerator):
     """Four styles of two numbers; the image is a matrix times all of them."""
 
     latent_dim, style_dim, styles, channels, size, classes = 2, 2, 4, 1, (2, 2), 0
@@ -26,10 +26,10 @@ class Linear(Samples):
         super().__init__()
         self.matrix = nn.Parameter(matrix)
 
-    def style(self, z, labels=None):
+    def map_latent(self, z, labels=None):
         return z[:, None].expand(-1, 4, -1)
 
-    def paint(self, styles, labels=None, steering=None):
+    def synthesize(self, styles, labels=None, steering=None):
         return (styles.flatten(1) @ self.matrix.T).reshape(-1, 1, 2, 2)
 
 
@@ -56,7 +56,7 @@ def test_the_length_is_that_of_the_slope():
     matrix = torch.randn(4, 8, generator=seeded_generator(1))
     model, path = Linear(matrix), PathLength()
     noise = torch.randn(3, 1, 2, 2, generator=seeded_generator(2))
-    penalty, mean = path(model, model.style(torch.zeros(3, 2)).clone().requires_grad_(), None, noise)
+    penalty, mean = path(model, model.map_latent(torch.zeros(3, 2)).clone().requires_grad_(), None, noise)
     slope = (2 * noise.flatten(1) / math.sqrt(4) @ matrix).reshape(3, 4, 2)
     lengths = slope.square().sum(dim=2).mean(dim=1).sqrt()
     assert mean.item() == pytest.approx(lengths.mean().item(), rel=1e-5)
@@ -68,7 +68,7 @@ def test_the_length_is_that_of_the_slope():
 
 def test_a_generator_whose_styles_are_its_latents_has_a_length_too():
     model = Linear(torch.randn(4, 8, generator=seeded_generator(1)))
-    penalty, _ = PathLength()(model, model.style(torch.zeros(3, 2)), None, torch.randn(3, 1, 2, 2, generator=seeded_generator(2)))
+    penalty, _ = PathLength()(model, model.map_latent(torch.zeros(3, 2)), None, torch.randn(3, 1, 2, 2, generator=seeded_generator(2)))
     penalty.backward()
     assert model.matrix.grad.abs().sum() > 0
 
@@ -78,7 +78,7 @@ def test_the_objective_mixes_and_measures_paths_of_half_a_batch(monkeypatch):
     monkeypatch.setattr(styled, "mixed", lambda model, batch, chance: seen.append(chance) or mixed(model, batch, chance))
     painted = []
     model = MODELS["stylegan"](size=(16, 16), channels=1, classes=2, width=4, discriminator_width=4, max_width=8, group=2).build()
-    paint = model.paint
+    paint = model.synthesize
     monkeypatch.setattr(model, "paint", lambda styles, labels=None, steering=None: painted.append(styles) or paint(styles, labels))
     phases = {p.name: p for p in styled.Config(mixing=1.0, path=2.0, path_every=3).phases(model)}
     images = torch.rand(6, 1, 16, 16, generator=seeded_generator(3))
@@ -115,6 +115,6 @@ def test_the_mean_is_what_it_remembers():
     model, path = Linear(torch.randn(4, 8, generator=seeded_generator(1))), PathLength()
     for i in range(800):
         noise = torch.randn(4, 1, 2, 2, generator=seeded_generator(i))
-        _, mean = path(model, model.style(torch.zeros(4, 2)).clone().requires_grad_(), None, noise)
+        _, mean = path(model, model.map_latent(torch.zeros(4, 2)).clone().requires_grad_(), None, noise)
     assert path.mean.item() == pytest.approx(mean.item(), rel=0.4)
     assert "mean" in path.state_dict()

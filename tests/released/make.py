@@ -35,9 +35,21 @@ from PIL import Image
 from sfumato.cli import main
 from sfumato.metrics.features import weights_hash
 from sfumato.models import MODELS
-from sfumato.models.base import Adversarial, Classifies, Compares, Deblurs, Describes, Encodes, Judged, Layered, Named, Restores, Samples
+from sfumato.models.base import (
+    AdversarialGenerator,
+    AdversarialRestorer,
+    Backbone,
+    Classifier,
+    Deblurrer,
+    FeatureExtractor,
+    FeaturePyramid,
+    LatentVariableModel,
+    PerceptualMetric,
+    Restorer,
+    StyleGenerator,
+)
 from sfumato.store import checkpoint
-from sfumato.train.care import Care
+from sfumato.train.care import Recovery
 
 GATED = {"width": 4, "middle": 1, "encoder": (1,), "decoder": (1,)}
 STYLES = {"latent_dim": 6, "style_dim": 6, "mapping": 2, "width": 4, "discriminator_width": 4, "max_width": 8}
@@ -113,39 +125,39 @@ def write_models(folder: Path) -> None:
 def questions(net: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a network is given, and what it answers."""
     rng = torch.Generator().manual_seed(7)
-    size = (net.least + 8, net.least + 15) if isinstance(net, Named | Compares) else getattr(net, "size", (16, 24))
+    size = (net.min_side + 8, net.min_side + 15) if isinstance(net, Backbone | PerceptualMetric) else getattr(net, "size", (16, 24))
     images = torch.randint(0, 256, (2, net.channels, *size), generator=rng).float() / 255
     given, said = {"images": images}, {}
     labels = None
-    if getattr(net, "classes", 0) and isinstance(net, Samples):
+    if getattr(net, "classes", 0) and isinstance(net, StyleGenerator):
         given["labels"] = labels = torch.arange(2) % net.classes
-    if isinstance(net, Restores):
+    if isinstance(net, Restorer):
         planes = None
-        if net.takes:
-            given["planes"] = planes = torch.rand(2, len(net.takes), *size, generator=rng)
+        if net.conditioning:
+            given["planes"] = planes = torch.rand(2, len(net.conditioning), *size, generator=rng)
         said["restore"] = net.restore(images, planes)
-        if isinstance(net, Deblurs):
+        if isinstance(net, Deblurrer):
             given["kernels"] = kernels = torch.full((2, 3, 3), 1 / 9)
             said["deblur"] = net.deblur(images, planes, kernels)
-    if isinstance(net, Judged):
-        said["judge"] = net.judge(images.repeat_interleave(net.scale, 2).repeat_interleave(net.scale, 3))
-    if isinstance(net, Samples):
+    if isinstance(net, AdversarialRestorer):
+        said["judge"] = net.discriminate(images.repeat_interleave(net.scale, 2).repeat_interleave(net.scale, 3))
+    if isinstance(net, StyleGenerator):
         given["z"] = z = torch.randn(2, net.latent_dim, generator=rng)
-        said["style"], said["sample"] = net.style(z, labels), net.sample(z, labels)
-    if isinstance(net, Adversarial):
-        said["judge"] = net.judge(images, labels).logit
-    if isinstance(net, Encodes):
+        said["style"], said["sample"] = net.map_latent(z, labels), net.sample(z, labels)
+    if isinstance(net, AdversarialGenerator):
+        said["judge"] = net.discriminate(images, labels).logit
+    if isinstance(net, LatentVariableModel):
         said["posterior"] = net.posterior(images, labels)[0]
         said["decode"], said["log_likelihood"] = net.decode(z, labels), net.log_likelihood(images, z, labels)
-    if isinstance(net, Describes):
+    if isinstance(net, FeatureExtractor):
         said["features"] = net.features(images)
-    if isinstance(net, Classifies):
+    if isinstance(net, Classifier):
         said["classify"] = net.classify(images)
-    if isinstance(net, Layered):
+    if isinstance(net, FeaturePyramid):
         said["layers"] = torch.cat([maps.mean(dim=(2, 3)) for maps in net.layers(images)], dim=1)
-    if isinstance(net, Named) and net.classes:
+    if isinstance(net, Backbone) and net.classes:
         said["scores"] = net.scores(images)
-    if isinstance(net, Compares):
+    if isinstance(net, PerceptualMetric):
         said["distance"] = net.distance(images, images.flip(3))
     return tuple({k: v.numpy() for k, v in each.items()} for each in (given, said))  # type: ignore[return-value]
 
@@ -186,7 +198,7 @@ def write_runs(folder: Path) -> None:
 @contextlib.contextmanager
 def interrupted(steps: int) -> Iterator[None]:
     """Training is told to stop, as by Ctrl-C, after so many steps."""
-    step, count = Care.step, 0
+    step, count = Recovery.step, 0
 
     def counted(self: Any, seen: int) -> Any:
         nonlocal count
@@ -195,11 +207,11 @@ def interrupted(steps: int) -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
         return step(self, seen)
 
-    Care.step = counted  # type: ignore[method-assign]
+    Recovery.step = counted  # type: ignore[method-assign]
     try:
         yield
     finally:
-        Care.step = step  # type: ignore[method-assign]
+        Recovery.step = step  # type: ignore[method-assign]
 
 
 COMMANDS = (

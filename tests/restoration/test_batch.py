@@ -21,8 +21,8 @@ from sfumato.restoration.batch import Work, groups, together
 from sfumato.restoration.memory import BASE, cost, footprint, tiling
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.pictures import restore_pictures
-from sfumato.restoration.plan import Remedy
-from sfumato.restoration.request import Request
+from sfumato.restoration.plan import RestorationPlan
+from sfumato.restoration.request import RestorationRequest
 from sfumato.restoration.tiles import usage
 from sfumato.store import checkpoint, weights
 
@@ -48,7 +48,7 @@ def request_(tmp_path):
     config = MODELS["gated"](width=4, encoder=(1,), middle=1, decoder=(1,))
     torch.manual_seed(0)
     checkpoint.save(tmp_path / "net.safetensors", config.build(), config, {"data": {"name": "none"}})
-    return Request(task="denoise", model=tmp_path / "net.safetensors")
+    return RestorationRequest(task="denoise", model=tmp_path / "net.safetensors")
 
 
 @pytest.fixture
@@ -78,12 +78,12 @@ def test_pictures_of_one_size_go_together_and_each_is_as_if_it_were_alone(tmp_pa
 @pytest.mark.parametrize("which", ["restore", "inpaint", "upscale-x2", "deblur"])
 def test_bundled_networks_make_the_same_of_several_pictures_as_of_each(which):
     rng, networks = torch.Generator().manual_seed(0), Networks()
-    request = Request(
+    request = RestorationRequest(
         task={"restore": "denoise", "upscale-x2": "upscale"}.get(which, which), blur="gaussian:1.6" if which == "deblur" else None
     )
     masks = [(torch.rand(1, 1, 32, 40, generator=rng) > 0.2).float() if which == "inpaint" else None for _ in range(3)]
     pictures = [torch.rand(1, 3, 32, 40, generator=rng) for _ in range(3)]
-    plans = [planning.remedy(request, image, known=mask, networks=networks) for image, mask in zip(pictures, masks, strict=True)]
+    plans = [planning.make_plan(request, image, known=mask, networks=networks) for image, mask in zip(pictures, masks, strict=True)]
     works = [Work(images=image, plan=plan, request=request) for image, plan in zip(pictures, plans, strict=True)]
     assert groups(works, networks) == [[0, 1, 2]]
     for mine, work in zip(together(works, networks), works, strict=True):
@@ -94,19 +94,26 @@ def test_what_cannot_be_together_is_apart():
     networks, small = Networks(), MODELS["gated"](width=4, encoder=(1,), middle=1, decoder=(1,)).build().eval()
     whole = MODELS["imdn"](width=8, blocks=1, scale=2).build().eval()
     assert whole.context is None
-    plans = [Remedy(words="", network=small), Remedy(words="", network=whole), Remedy(words="", method="median")]
-    images, request = torch.rand(1, 3, 16, 16), Request()
+    plans = [
+        RestorationPlan(summary="", network=small),
+        RestorationPlan(summary="", network=whole),
+        RestorationPlan(summary="", method="median"),
+    ]
+    images, request = torch.rand(1, 3, 16, 16), RestorationRequest()
     works = [Work(images=images, plan=plan, request=request) for plan in (*plans, *plans)]
     assert groups(works, networks) == [[0, 3], [1], [2], [4], [5]]
-    tiled = [dataclasses.replace(work, request=Request(tile=8)) for work in works[::3]]
+    tiled = [dataclasses.replace(work, request=RestorationRequest(tile=8)) for work in works[::3]]
     assert groups(tiled, networks) == [[0], [1]], "tiles of one's own choice"
 
 
 def test_no_more_go_together_than_the_memory_allows(monkeypatch):
     networks, network = Networks(), MODELS["gated"](width=4, encoder=(1,), middle=1, decoder=(1,)).build().eval()
-    works = [Work(images=torch.rand(1, 3, 16, 16), plan=Remedy(words="", network=network), request=Request()) for _ in range(7)]
+    works = [
+        Work(images=torch.rand(1, 3, 16, 16), plan=RestorationPlan(summary="", network=network), request=RestorationRequest())
+        for _ in range(7)
+    ]
     room = networks.footprint(network) * 256 * 3.5 + 7 * 3 * 256 * 12
-    tight = [dataclasses.replace(work, request=Request(memory=BASE + room)) for work in works]
+    tight = [dataclasses.replace(work, request=RestorationRequest(memory=BASE + room)) for work in works]
     assert [len(group) for group in groups(tight, networks)] == [3, 3, 1]
     monkeypatch.setattr(batch, "TOGETHER", 512)
     assert [len(group) for group in groups(works, networks)] == [2, 2, 2, 1]
@@ -190,16 +197,16 @@ def test_a_task_that_is_named_is_diagnosed_only_if_something_depends_on_it(how, 
     real = planning.diagnose
     monkeypatch.setattr(planning, "diagnose", lambda *given, **named: (times.append(1), real(*given, **named))[1])
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.3
-    plan = planning.remedy(Request(**how), image)
+    plan = planning.make_plan(RestorationRequest(**how), image)
     assert bool(times) is looked
-    assert how["task"] in plan.words or looked or "times" in plan.words or "median" in plan.words
+    assert how["task"] in plan.summary or looked or "times" in plan.summary or "median" in plan.summary
 
 
 def test_salt_and_pepper_is_still_seen_when_noise_is_named():
     image = torch.full((1, 1, 64, 64), 0.5)
     image[:, :, ::7, ::5] = 1
     assert diagnosing.salt_and_pepper(image) == diagnosing.diagnose(image).salt_and_pepper > 0.02
-    assert planning.remedy(Request(task="denoise"), image).words.endswith("fill in the wrong pixels")
+    assert planning.make_plan(RestorationRequest(task="denoise"), image).summary.endswith("fill in the wrong pixels")
     assert diagnosing.salt_and_pepper(image[:, :, :9]) is None
 
 
@@ -228,10 +235,10 @@ def test_little_memory_is_told_once_and_the_result_is_the_same(tmp_path, request
     image = torch.rand(1, 3, 90, 70, generator=torch.Generator().manual_seed(0))
     said, networks = [], Networks()
     network = networks.opened(request_.model)
-    plan, taken = Remedy(words="", network=network), BASE + image.numel() * 12
-    tight = Request(memory=taken + networks.footprint(network) * 2000)
+    plan, taken = RestorationPlan(summary="", network=network), BASE + image.numel() * 12
+    tight = RestorationRequest(memory=taken + networks.footprint(network) * 2000)
     with heard(lambda _: None, remark=said.append):
-        made = [together([Work(images=image, plan=plan, request=each)], networks)[0] for each in (tight, tight, Request())]
+        made = [together([Work(images=image, plan=plan, request=each)], networks)[0] for each in (tight, tight, RestorationRequest())]
     assert len(said) <= 1
     for other in made[:2]:
         torch.testing.assert_close(other, made[2], rtol=0, atol=1e-4)
@@ -247,7 +254,7 @@ def test_what_little_memory_costs_is_told_before_the_work(rows, tmp_path, monkey
     if rows:
         monkeypatch.setattr("sfumato.restoration.repair.held", lambda *_: 1e9)
     config = MODELS["gated"](width=4, encoder=(1,), middle=8, decoder=(1,))
-    request = Request(task="denoise", model=config.build().eval(), memory=7.1e8)
+    request = RestorationRequest(task="denoise", model=config.build().eval(), memory=7.1e8)
     with heard(lambda _: None, remark=lambda words: events.append(words)):
         (entry,) = restore_pictures([tmp_path / "a.png"], tmp_path / "out", request)
     assert entry.status == "done", entry.words
@@ -258,11 +265,11 @@ def test_what_little_memory_costs_is_told_before_the_work(rows, tmp_path, monkey
 @pytest.mark.parametrize("name", ["restore", "inpaint", "deblur", "upscale-x2", "upscale-x4"])
 def test_the_memory_that_is_said_to_be_enough_is_so(name):
     network, width = Networks().opened(name), 4000
-    row = width * (3 + len(network.takes)) * 12 * (1 + network.scale**2)  # as of what is repaired some rows at a time
+    row = width * (3 + len(network.conditioning)) * 12 * (1 + network.scale**2)  # as of what is repaired some rows at a time
     pixel = footprint(network)
     assert tiling(network, (3000, width), (planning.ENOUGH - BASE) * 0.6, pixel=pixel, row=row).usage >= 1 / 3
     with pytest.raises(SettingError, match=r"give at least 0\.7GB, .* or 2\.2GB, from which on it takes at most 3 times as long"):
-        Request(memory=5e8).check()
+        RestorationRequest(memory=5e8).check()
 
 
 def test_the_first_estimate_leaves_out_loading_and_counts_all_that_went_together(tmp_path, request_, monkeypatch):

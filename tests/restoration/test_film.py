@@ -11,7 +11,7 @@ from sfumato.core.errors import ImageError, SettingError
 from sfumato.models import MODELS
 from sfumato.restoration import film as films
 from sfumato.restoration.film import Change, is_film, restore_film, rewritten
-from sfumato.restoration.request import Request
+from sfumato.restoration.request import RestorationRequest
 
 av = pytest.importorskip("av", reason="films need the extra video")
 
@@ -21,7 +21,7 @@ def brighter():
     net = MODELS["gated"](width=4, middle=1).build().eval()
     torch.nn.init.zeros_(net.tail.weight)
     torch.nn.init.constant_(net.tail.bias, 0.2)
-    return Request(task="denoise", model=net)
+    return RestorationRequest(task="denoise", model=net)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_scratches_are_looked_for_in_every_frame_though_the_first_has_none(tmp_p
     net = MODELS["gated"](width=4, middle=1, planes=("known",), fill=3).build().eval()
     for weight in net.tail.parameters():
         torch.nn.init.zeros_(weight)
-    words = restore_film(tmp_path / "film.mkv", tmp_path / "out.mkv", Request(model=net, find=("scratches",)))
+    words = restore_film(tmp_path / "film.mkv", tmp_path / "out.mkv", RestorationRequest(model=net, find=("scratches",)))
     assert words == "at first 0.00% scratches: nothing to fill in, 4 frames"
     with av.open(str(tmp_path / "out.mkv")) as container:
         assert [frame.to_ndarray(format="rgb24").max() < 200 for frame in container.decode(video=0)] == [True] * 4

@@ -30,7 +30,7 @@ from sfumato.restoration import repair as repairs
 from sfumato.restoration.memory import footprint, tile_for
 from sfumato.restoration.pictures import restore_pictures
 from sfumato.restoration.repair import repair, repairing
-from sfumato.restoration.request import Request, request_facts
+from sfumato.restoration.request import RestorationRequest, request_facts
 from sfumato.store import checkpoint, weights
 
 RNG = np.random.default_rng(0)
@@ -49,12 +49,12 @@ def model(tmp_path, *, change=0.0, name="same", **settings):
 
 @pytest.fixture
 def same(tmp_path):
-    return Request(task="denoise", model=model(tmp_path))
+    return RestorationRequest(task="denoise", model=model(tmp_path))
 
 
 @pytest.fixture
 def brighter(tmp_path):
-    return Request(task="denoise", model=model(tmp_path, change=0.1, name="brighter"))
+    return RestorationRequest(task="denoise", model=model(tmp_path, change=0.1, name="brighter"))
 
 
 @pytest.fixture
@@ -170,7 +170,9 @@ def test_colours_that_nobody_sees_do_not_bleed_into_what_is_seen(tmp_path):
     for name, under in (("dark", 0), ("light", 255)):
         seen[:, 20:, :3] = under
         Image.fromarray(seen).save(tmp_path / f"{name}.png")
-        repair(tmp_path / f"{name}.png", tmp_path / f"{name}-made.png", Request(task="denoise", model=tmp_path / "net.safetensors"))
+        repair(
+            tmp_path / f"{name}.png", tmp_path / f"{name}-made.png", RestorationRequest(task="denoise", model=tmp_path / "net.safetensors")
+        )
         made.append(np.asarray(Image.open(tmp_path / f"{name}-made.png")))
         assert (made[-1][:, 20:, :3] == under).all()
     assert (made[0][:, :20] == made[1][:, :20]).all()
@@ -183,7 +185,7 @@ def test_another_network_in_memory_is_another_request(tmp_path, photo):
         net = MODELS["gated"](width=4, middle=1).build()
         torch.nn.init.zeros_(net.tail.weight)
         torch.nn.init.constant_(net.tail.bias, change)
-        return Request(task="denoise", model=net)
+        return RestorationRequest(task="denoise", model=net)
 
     out = tmp_path / "out"
     restore_pictures([photo], out, brightened(0.1))
@@ -219,9 +221,9 @@ def test_a_picture_in_strips_is_judged_by_all_of_it(tmp_path, monkeypatch):
     noisy = np.clip(128 + RNG.normal(0, 20, (1800, 1600)), 0, 255).astype(np.uint8)
     noisy[300:1500, 250:1350] = 128
     Image.fromarray(noisy).save(tmp_path / "a.png")
-    request = Request(model=model(tmp_path, channels=1))
+    request = RestorationRequest(model=model(tmp_path, channels=1))
     monkeypatch.setattr(repairs, "_WHOLE", 1e9)
-    assert "noise of" in repair(tmp_path / "a.png", tmp_path / "b.png", request).words
+    assert "noise of" in repair(tmp_path / "a.png", tmp_path / "b.png", request).summary
 
 
 def test_strength_goes_from_nothing_to_beyond(tmp_path, photo, brighter):
@@ -236,7 +238,7 @@ def test_only_what_is_masked_changes(tmp_path, photo, brighter):
     mask = np.zeros((33, 45), np.uint8)
     mask[5:9, 10:20] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
-    words = repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="inpaint"), mask=tmp_path / "mask.png").words
+    words = repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="inpaint"), mask=tmp_path / "mask.png").summary
     before, after = files.read(photo).pixels.int(), files.read(tmp_path / "out.png").pixels.int()
     assert torch.equal((before != after).any(-1), torch.from_numpy(mask > 0))
     assert "2.7% to fill in" in words
@@ -427,7 +429,7 @@ def test_what_comes_in_between_is_not_overwritten(where, tmp_path, photo, bright
 
 
 def test_a_better_bundled_model_is_another_request(tmp_path, monkeypatch):
-    asked = [Request(task="denoise"), Request(task="upscale"), Request(method="median")]
+    asked = [RestorationRequest(task="denoise"), RestorationRequest(task="upscale"), RestorationRequest(method="median")]
     before = [Manifest(None, request_facts(request)).asked for request in asked]
     assert before == [Manifest(None, request_facts(request)).asked for request in asked]
     bundled = weights.bundled()
@@ -579,7 +581,7 @@ def test_a_file_that_somebody_changed_is_theirs(tmp_path, photo, brighter):
 
 def test_a_method_that_wants_more_memory_says_how_much(tmp_path, brighter):
     Image.fromarray(np.zeros((1200, 1200, 3), np.uint8)).save(tmp_path / "large.png")
-    ask = Request(method="deep-image-prior", memory=2e9)
+    ask = RestorationRequest(method="deep-image-prior", memory=2e9)
     (entry,) = restore_pictures([tmp_path / "large.png"], tmp_path / "out", ask)
     assert "deep-image-prior would take 17.9GB for it; give more --memory" in entry.words
 
@@ -590,7 +592,7 @@ def test_a_method_that_wants_more_memory_says_how_much(tmp_path, brighter):
 def test_odd_shapes_are_repaired(shape, kind, tmp_path):
     path = tmp_path / "odd.png"
     Image.new(kind, shape[::-1]).save(path)
-    request = Request(task="denoise", model=model(tmp_path, encoder=(1, 1), decoder=(1, 1), fold=2))
+    request = RestorationRequest(task="denoise", model=model(tmp_path, encoder=(1, 1), decoder=(1, 1), fold=2))
     assert restore_pictures([path], tmp_path / "out", request)[0].status == "done"
     assert tuple(files.read(tmp_path / "out" / "odd.png").pixels.shape[:2]) == shape
 
@@ -621,7 +623,7 @@ def test_strips_are_the_whole_picture(scale, tmp_path, monkeypatch):
         torch.nn.init.normal_(weight, std=0.05)
     checkpoint.save(tmp_path / "net.safetensors", net, config, {})
     task = {"task": "upscale"} if scale > 1 else {"task": "denoise", "strength": 0.8}
-    request = Request(model=tmp_path / "net.safetensors", tile=64, **task)
+    request = RestorationRequest(model=tmp_path / "net.safetensors", tile=64, **task)
     repair(source, tmp_path / "whole.png", request)
     monkeypatch.setattr(repairs, "_WHOLE", 1e9)
     repair(source, tmp_path / "strips.png", request)
@@ -633,9 +635,9 @@ def test_strips_are_the_whole_picture(scale, tmp_path, monkeypatch):
 
 def _same_in_strips(tmp_path, request, monkeypatch):
     """The largest difference where anybody sees anything, and what was said of the whole and of the strips."""
-    said = [repair(tmp_path / "a.png", tmp_path / "whole.png", request).words]
+    said = [repair(tmp_path / "a.png", tmp_path / "whole.png", request).summary]
     monkeypatch.setattr(repairs, "_WHOLE", 1e9)
-    said.append(repair(tmp_path / "a.png", tmp_path / "strips.png", request).words)
+    said.append(repair(tmp_path / "a.png", tmp_path / "strips.png", request).summary)
     whole, strips = (files.read(tmp_path / name) for name in ("whole.png", "strips.png"))
     assert torch.equal(whole.alpha, strips.alpha)
     off = (whole.pixels.int() - strips.pixels.int()).abs().amax(dim=-1, keepdim=True)
@@ -657,7 +659,7 @@ def test_colours_that_nobody_sees_are_replaced_alike_in_strips(tmp_path, monkeyp
     torch.nn.init.normal_(net.tail.weight, std=0.1)
     checkpoint.save(tmp_path / "net.safetensors", net, config, {})
     monkeypatch.setattr("sfumato.restoration.repair_rows._WIDE", 64)
-    request = Request(task="denoise", model=tmp_path / "net.safetensors", tile=72)
+    request = RestorationRequest(task="denoise", model=tmp_path / "net.safetensors", tile=72)
     off, _ = _same_in_strips(tmp_path, request, monkeypatch)
     assert off <= 1, "rounding alone may differ"
     assert (files.read(tmp_path / "a.png").pixels.int() - files.read(tmp_path / "whole.png").pixels.int()).abs().max() > 20
@@ -672,7 +674,7 @@ def test_colours_that_nobody_sees_decide_nothing_in_strips(tmp_path, monkeypatch
     alpha = np.full((400, 400, 1), 255, np.uint8)
     alpha[:, 200:] = 0
     Image.fromarray(np.concatenate([ramp, alpha], axis=2)).save(tmp_path / "a.png")
-    off, said = _same_in_strips(tmp_path, Request(), monkeypatch)
+    off, said = _same_in_strips(tmp_path, RestorationRequest(), monkeypatch)
     assert said[0] == said[1]
     assert "no salt and pepper" in said[0]
     assert off == 0
@@ -688,7 +690,7 @@ def test_a_grey_picture_stored_in_colour_stays_grey_in_strips(tmp_path, monkeypa
     for weight in net.parameters():
         torch.nn.init.normal_(weight, std=0.05)
     checkpoint.save(tmp_path / "net.safetensors", net, config, {})
-    request = Request(model=tmp_path / "net.safetensors", tile=64, task="denoise", strength=0.8)
+    request = RestorationRequest(model=tmp_path / "net.safetensors", tile=64, task="denoise", strength=0.8)
     repair(tmp_path / "a.png", tmp_path / "whole.png", request)
     monkeypatch.setattr(repairs, "_WHOLE", 1e9)
     repair(tmp_path / "a.png", tmp_path / "strips.png", request)
@@ -765,21 +767,21 @@ def test_requests_that_cannot_be_are_refused():
         ({"find": ("scratches",), "blur": "motion:3"}, "one at a time"),
     ):
         with pytest.raises(SettingError, match=words):
-            Request(**change).check()
+            RestorationRequest(**change).check()
     with pytest.raises(LookupError, match=r"no method 'medien' \(did you mean 'median'"):
-        Request(method="medien").check()
+        RestorationRequest(method="medien").check()
 
 
 def test_a_network_does_its_own_task(tmp_path, photo, brighter):
     large = model(tmp_path, name="large", scale=2)
     for request, words in (
-        (Request(task="denoise", model=large), "enlarges 2 times; it is for the task upscale"),
-        (Request(task="upscale", model=large, scale=3), "enlarges 2 times; leave it out"),
+        (RestorationRequest(task="denoise", model=large), "enlarges 2 times; it is for the task upscale"),
+        (RestorationRequest(task="upscale", model=large, scale=3), "enlarges 2 times; leave it out"),
         (dataclasses.replace(brighter, task="upscale"), "does not enlarge"),
         (dataclasses.replace(brighter, noise=0.1), "is blind"),
     ):
         assert words in restore_pictures([photo], tmp_path / "out", request)[0].words
-    assert restore_pictures([photo], tmp_path / "out", Request(task="upscale", model=large))[0].status == "done"
+    assert restore_pictures([photo], tmp_path / "out", RestorationRequest(task="upscale", model=large))[0].status == "done"
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["whole", "strips"])
@@ -789,7 +791,7 @@ def test_what_needs_no_repair_is_the_same_file(large, tmp_path, monkeypatch):
         monkeypatch.setattr(repairs, "_WHOLE", 1e9)
     smooth = np.add.outer(np.arange(64), np.arange(80)).astype(np.uint8)
     Image.fromarray(smooth).save(tmp_path / "a.jpg", quality=97)
-    for request in (Request(), Request(task="denoise", strength=0.0)):
+    for request in (RestorationRequest(), RestorationRequest(task="denoise", strength=0.0)):
         target = tmp_path / f"{request.task}.jpg"
         repair(tmp_path / "a.jpg", target, request)
         assert target.read_bytes() == (tmp_path / "a.jpg").read_bytes()
@@ -801,13 +803,13 @@ def test_a_mask_may_be_drawn_on_a_clear_layer(tmp_path, photo, brighter):
     drawn[20:30] = (255, 255, 255, 0)
     Image.fromarray(drawn).save(tmp_path / "mask.png")
     plan = repair(photo, tmp_path / "o.png", dataclasses.replace(brighter, task="inpaint"), mask=tmp_path / "mask.png")
-    assert "2.7% to fill in" in plan.words
+    assert "2.7% to fill in" in plan.summary
 
 
 def test_a_classical_method_is_one_word_away(tmp_path, photo):
     for method, change in (("median", {}), ("wiener", {"blur": "gaussian:1", "noise": 0.02}), ("bicubic", {"task": "upscale", "scale": 3})):
         target = tmp_path / f"{method}.png"
-        repair(photo, target, Request(method=method, **change))
+        repair(photo, target, RestorationRequest(method=method, **change))
         assert tuple(files.read(target).pixels.shape[:2]) == ((99, 135) if method == "bicubic" else (33, 45))
 
 
@@ -825,11 +827,11 @@ def test_what_is_filled_in_by_strips_is_what_is_filled_in_at_once(tmp_path, monk
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     asked = {"clean": {"task": "inpaint"}, "hit": {}, "dead": {"find": ("dead-pixels",)}}
     for name, how in asked.items():
-        request, mask = Request(tile=128, **how), tmp_path / "drawn.png" if name == "clean" else None
+        request, mask = RestorationRequest(tile=128, **how), tmp_path / "drawn.png" if name == "clean" else None
         repair(tmp_path / f"{name}.png", tmp_path / f"{name}-whole.png", request, mask=mask)
         with monkeypatch.context() as patch:
             patch.setattr(repairs, "_WHOLE", 1e9)
-            said = repair(tmp_path / f"{name}.png", tmp_path / f"{name}-strips.png", request, mask=mask).words
+            said = repair(tmp_path / f"{name}.png", tmp_path / f"{name}-strips.png", request, mask=mask).summary
         whole, strips = (files.read(tmp_path / f"{name}-{way}.png").pixels.int() for way in ("whole", "strips"))
         assert "inpaint" in said or "fill in" in said
         assert (whole - strips).abs().max() <= 1, name
@@ -840,7 +842,7 @@ def test_where_no_dead_pixel_is_found_strips_leave_the_pixels(tmp_path, photo, m
     pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
     monkeypatch.setattr(repairs, "_WHOLE", 1e9)
     for name in ("out.png", "out.tif"):
-        assert "nothing to fill in" in repair(photo, tmp_path / name, Request(find=("dead-pixels",))).words
+        assert "nothing to fill in" in repair(photo, tmp_path / name, RestorationRequest(find=("dead-pixels",))).summary
         assert torch.equal(files.read(tmp_path / name).pixels, files.read(photo).pixels)
 
 
@@ -896,12 +898,12 @@ def test_one_bit_stays_one_bit_in_strips(ending, tmp_path, monkeypatch):
     Image.fromarray(page).save(tmp_path / f"a.{ending}", dpi=(300, 300))
     monkeypatch.setattr(repairs, "_WHOLE", 1e9)
     same, loud = model(tmp_path), model(tmp_path, change=0.1, name="loud")
-    repair(tmp_path / f"a.{ending}", tmp_path / f"b.{ending}", Request(task="denoise", model=same))
+    repair(tmp_path / f"a.{ending}", tmp_path / f"b.{ending}", RestorationRequest(task="denoise", model=same))
     with Image.open(tmp_path / f"b.{ending}") as image:
         assert image.mode == "1"
         assert np.array_equal(np.asarray(image), page)
         assert image.info["dpi"] == pytest.approx((300, 300), abs=0.1)
-    repair(tmp_path / f"a.{ending}", tmp_path / f"c.{ending}", Request(task="denoise", model=loud))
+    repair(tmp_path / f"a.{ending}", tmp_path / f"c.{ending}", RestorationRequest(task="denoise", model=loud))
     with Image.open(tmp_path / f"c.{ending}") as image:
         assert image.mode == "L", "what became grey is not made black and white again"
 

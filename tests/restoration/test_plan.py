@@ -10,10 +10,10 @@ from sfumato.core.tensors import to_images
 from sfumato.degradations import DEGRADATIONS
 from sfumato.degradations.base import degrade
 from sfumato.metrics.fidelity import psnr
-from sfumato.models.base import Told
+from sfumato.models.base import WithKernel
 from sfumato.nn.blurs import named
-from sfumato.restoration.plan import remedy
-from sfumato.restoration.request import Request
+from sfumato.restoration.plan import make_plan
+from sfumato.restoration.request import RestorationRequest
 
 SHARP = to_images(torch.from_numpy(skimage.data.camera()[None, None, 60:316, 100:356].copy()))
 
@@ -31,10 +31,10 @@ MOVED = blurred("motion", length=(9.0, 9.0), angle=(30.0, 30.0))
 
 @pytest.mark.parametrize("task", ["auto", "deblur"])
 def test_deblur_is_told_what_is_found(task):
-    plan = remedy(Request(task=task), MOVED)
-    assert isinstance(plan.network, Told)
-    assert "motion of" in plan.words
-    told = named(plan.words.rpartition("deblur, told ")[2])
+    plan = make_plan(RestorationRequest(task=task), MOVED)
+    assert isinstance(plan.network, WithKernel)
+    assert "motion of" in plan.summary
+    told = named(plan.summary.rpartition("deblur, told ")[2])
     assert told.kind == "motion"
     assert torch.equal(plan.network.kernels, told.kernels())
 
@@ -55,47 +55,47 @@ def test_a_blur_that_nobody_told_is_undone(name, settings, least):
 
 
 def test_what_the_person_says_goes_before_what_is_found():
-    plan = remedy(Request(blur="gaussian:1.2"), MOVED)
-    assert isinstance(plan.network, Told)
+    plan = make_plan(RestorationRequest(blur="gaussian:1.2"), MOVED)
+    assert isinstance(plan.network, WithKernel)
     assert torch.equal(plan.network.kernels, named("gaussian:1.2").kernels())
-    assert "told" not in plan.words
+    assert "told" not in plan.summary
 
 
 def test_methods_are_told_what_is_found():
-    plan = remedy(Request(method="wiener"), MOVED)
+    plan = make_plan(RestorationRequest(method="wiener"), MOVED)
     assert plan.kernels is not None
-    assert "wiener, told motion:" in plan.words
+    assert "wiener, told motion:" in plan.summary
     noisy = degrade(DEGRADATIONS["noise"](sigma=(0.06, 0.06)), blurred("gaussian_blur", sigma=(1.6, 1.6)), rng=torch.Generator()).images
-    assert "wiener, told gaussian:" in remedy(Request(method="wiener"), noisy).words, "though noise is worse"
-    assert "deblur, told gaussian:" in remedy(Request(model="deblur"), noisy).words
-    assert remedy(Request(), noisy).words.endswith(": restore")
+    assert "wiener, told gaussian:" in make_plan(RestorationRequest(method="wiener"), noisy).summary, "though noise is worse"
+    assert "deblur, told gaussian:" in make_plan(RestorationRequest(model="deblur"), noisy).summary
+    assert make_plan(RestorationRequest(), noisy).summary.endswith(": restore")
     with pytest.raises(SettingError, match="no blur is found, and wiener wants to know it: --blur"):
-        remedy(Request(method="wiener", task="deblur"), SHARP)
+        make_plan(RestorationRequest(method="wiener", task="deblur"), SHARP)
 
 
 def test_another_task_is_no_matter_of_blur():
-    assert not isinstance(remedy(Request(task="denoise"), MOVED).network, Told)
-    assert remedy(Request(task="denoise"), MOVED).words.endswith(": restore")
+    assert not isinstance(make_plan(RestorationRequest(task="denoise"), MOVED).network, WithKernel)
+    assert make_plan(RestorationRequest(task="denoise"), MOVED).summary.endswith(": restore")
 
 
 def test_a_sharp_picture_is_left_to_restore():
-    assert remedy(Request(task="deblur"), SHARP).words.endswith(": restore")
+    assert make_plan(RestorationRequest(task="deblur"), SHARP).summary.endswith(": restore")
 
 
 def test_an_inverse_filter_is_told_of_the_rounding_of_a_jpeg():
     stored = degrade(DEGRADATIONS["jpeg"](quality=(85.0, 85.0)), MOVED, rng=torch.Generator()).images
-    assert remedy(Request(), stored).noise == pytest.approx(2 / 255)
-    assert remedy(Request(noise=0.001, task="deblur"), stored).noise == 0.001
+    assert make_plan(RestorationRequest(), stored).noise == pytest.approx(2 / 255)
+    assert make_plan(RestorationRequest(noise=0.001, task="deblur"), stored).noise == 0.001
     coarse = degrade(DEGRADATIONS["jpeg"](quality=(40.0, 40.0)), MOVED, rng=torch.Generator()).images
-    assert remedy(Request(task="deblur"), coarse).noise == pytest.approx(4.8 / 255, abs=0.5 / 255)
+    assert make_plan(RestorationRequest(task="deblur"), coarse).noise == pytest.approx(4.8 / 255, abs=0.5 / 255)
 
 
 def test_a_method_that_fills_in_asks_where():
     with pytest.raises(SettingError, match="wants to know where: give --mask FILE"):
-        remedy(Request(method="laplace"), SHARP)
+        make_plan(RestorationRequest(method="laplace"), SHARP)
 
 
 def test_noise_is_refused_by_who_has_no_use_for_it():
-    for request in (Request(noise=0.1), Request(noise=0.1, task="upscale")):
+    for request in (RestorationRequest(noise=0.1), RestorationRequest(noise=0.1, task="upscale")):
         with pytest.raises(SettingError, match="is blind; leave it out"):
-            remedy(request, SHARP)
+            make_plan(request, SHARP)

@@ -12,7 +12,7 @@ import sfumato as sf
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.io.files import Picture, save_animation, write
 from sfumato.models import MODELS
-from sfumato.restoration.plan import remedy
+from sfumato.restoration.plan import make_plan
 from sfumato.restoration.tiles import restored
 
 
@@ -81,7 +81,7 @@ def test_a_picture_may_be_seen_in_eight_ways():
     torch.nn.init.normal_(network.tail.weight, std=0.05)
     images = torch.rand(1, 3, 20, 26)
     made = sf.restore(images, network, task="denoise", ensemble=8)
-    torch.testing.assert_close(made, restored(network.turned(8), images))
+    torch.testing.assert_close(made, restored(network.self_ensemble(8), images))
     assert not torch.allclose(made, sf.restore(images, network, task="denoise"))
 
 
@@ -148,7 +148,7 @@ def test_the_quality_of_a_jpeg_is_believed_only_of_the_pixels_as_they_were_read(
 
     def seen(*given, quality=None, **how):
         told.append(quality)
-        return remedy(*given, quality=quality, **how)
+        return make_plan(*given, quality=quality, **how)
 
     monkeypatch.setattr("sfumato.restoration.restore.remedy", seen)
     for change, *how in (["getbands"], ["draft", None, (32, 32)], ["thumbnail", (32, 32)], ["load"]):

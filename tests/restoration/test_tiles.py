@@ -47,7 +47,7 @@ def network(which):
 
 
 def extra(net):
-    return {"noise": 0.1} if net.takes else {}
+    return {"noise": 0.1} if net.conditioning else {}
 
 
 @settings(max_examples=50, deadline=None)
@@ -70,7 +70,7 @@ def test_tiles_are_the_whole(which, h, w, tile):
     ways=st.sampled_from([4, 8]),
 )
 def test_tiles_are_the_whole_in_every_way_round(which, h, w, tile, ways):
-    net = network(which).turned(ways)
+    net = network(which).self_ensemble(ways)
     images = torch.rand(1, net.channels, h, w, generator=torch.Generator().manual_seed(h * 100 + w))
     whole, tiled = restored(net, images, **extra(net)), restored(net, images, tile=tile, **extra(net))
     assert whole.shape == (1, net.channels, h * net.scale, w * net.scale)
@@ -80,19 +80,19 @@ def test_tiles_are_the_whole_in_every_way_round(which, h, w, tile, ways):
 @pytest.mark.parametrize("which", NETWORKS)
 def test_seen_in_every_way_an_image_turned_is_its_result_turned(which):
     net = network(which)
-    side = 2 * net.grid
-    images, planes = torch.rand(1, net.channels, side, 2 * side), torch.full((1, 1, side, 2 * side), 0.1) if net.takes else None
+    side = 2 * net.tile_multiple
+    images, planes = torch.rand(1, net.channels, side, 2 * side), torch.full((1, 1, side, 2 * side), 0.1) if net.conditioning else None
     across = None if planes is None else planes.transpose(2, 3)
     with torch.no_grad():
-        plain, four, eight = (each.restore(images, planes) for each in (net, net.turned(4), net.turned(8)))
-        torch.testing.assert_close(net.turned(4).restore(images.flip(3), planes), four.flip(3), rtol=0, atol=1e-5)
+        plain, four, eight = (each.restore(images, planes) for each in (net, net.self_ensemble(4), net.self_ensemble(8)))
+        torch.testing.assert_close(net.self_ensemble(4).restore(images.flip(3), planes), four.flip(3), rtol=0, atol=1e-5)
         torch.testing.assert_close(
-            net.turned(8).restore(images.transpose(2, 3).flip(2), across), eight.transpose(2, 3).flip(2), atol=1e-5, rtol=0
+            net.self_ensemble(8).restore(images.transpose(2, 3).flip(2), across), eight.transpose(2, 3).flip(2), atol=1e-5, rtol=0
         )
     assert not torch.allclose(plain, four, atol=1e-5)
     assert not torch.allclose(four, eight, atol=1e-5)
     with pytest.raises(SettingError, match="not in 3"):
-        net.turned(3)
+        net.self_ensemble(3)
 
 
 def test_no_tile_sees_more_than_it_needs(monkeypatch):
@@ -101,7 +101,7 @@ def test_no_tile_sees_more_than_it_needs(monkeypatch):
     monkeypatch.setattr(net, "restore", lambda x, planes=None: seen.append(x.shape[2:]) or original(x, planes))
     restored(net, torch.rand(1, 1, 100, 90), tile=32)
     assert len(seen) == 12
-    assert max(max(shape) for shape in seen) <= 32 + 2 * net.context
+    assert max(max(shape) for shape in seen) <= 32 + 2 * net.receptive_radius
 
 
 def test_a_whole_image_is_computed_once(monkeypatch):

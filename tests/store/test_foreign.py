@@ -105,7 +105,7 @@ def test_each_layout_is_recognised_and_computes_the_same(which, tmp_path):
     torch.save(names(net), tmp_path / "theirs.pth")
     loaded = foreign.load(tmp_path / "theirs.pth")
     assert loaded.config == MODELS[name](**settings)
-    image, planes = torch.rand(1, net.channels, 24, 32), torch.rand(1, len(net.takes), 24, 32) if net.takes else None
+    image, planes = torch.rand(1, net.channels, 24, 32), torch.rand(1, len(net.conditioning), 24, 32) if net.conditioning else None
     assert torch.equal(loaded.restore(image, planes), net.to(memory_format=torch.channels_last).restore(image, planes))
     checkpoint.save(tmp_path / "ours.safetensors", loaded, loaded.config, loaded.card)
     assert torch.equal(checkpoint.load(tmp_path / "ours.safetensors").restore(image, planes), loaded.restore(image, planes))

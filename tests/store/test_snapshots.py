@@ -115,9 +115,9 @@ def agrees(net, config, state, labels):
     z, images = torch.randn(4, 6), torch.rand(4, 3, 16, 16)
     with torch.no_grad():
         torch.testing.assert_close(made.sample(z, labels), net.sample(z, labels))
-        torch.testing.assert_close(made.centre(), net.centre())
+        torch.testing.assert_close(made.mean_style(), net.mean_style())
         if config.discriminator_width:
-            torch.testing.assert_close(made.judge(images, labels).logit, net.judge(images, labels).logit)
+            torch.testing.assert_close(made.judge(images, labels).logit, net.discriminate(images, labels).logit)
 
 
 @pytest.mark.parametrize("classes", [0, 3])
@@ -344,8 +344,8 @@ def test_a_training_file_comes_over_with_its_licence_and_a_measured_mean(tmp_pat
     made = sf.load(tmp_path / "150000.safetensors")
     z = torch.randn(4, 6)
     torch.testing.assert_close(made.sample(z), net.sample(z))
-    w = net.style(torch.randn(10_000, 6))[:, :1]
-    assert (made.centre() - w.mean(dim=0)).abs().max() < 5 * (w.std(dim=0) / 100).max()
+    w = net.map_latent(torch.randn(10_000, 6))[:, :1]
+    assert (made.mean_style() - w.mean(dim=0)).abs().max() < 5 * (w.std(dim=0) / 100).max()
     assert sf.generate(path.with_suffix(".safetensors"), 2, seed=0).shape == (2, 3, 16, 16)
 
 

@@ -9,7 +9,7 @@ import pytest
 from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.models import stylegan
 from sfumato.train import log, loop, plan, request
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 from sfumato.train.optim import learning_rate
 from sfumato.train.step import Trainee
@@ -55,7 +55,7 @@ def clock(monkeypatch):
     return clock
 
 
-class Remember(Watch):
+class Remember(Callback):
     """Remembers the settings, the notes and the last row; interrupts the run at row number `stop`."""
 
     def __init__(self, stop=None):

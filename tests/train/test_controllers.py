@@ -12,12 +12,12 @@ from sfumato.data.adaptive import Config as Adaptive
 from sfumato.models import stylegan
 from sfumato.objectives import adversarial
 from sfumato.store import checkpoint
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 from sfumato.train.step import Trainee
 
 
-class Stop(Watch):
+class Stop(Callback):
     """Interrupts the run once, at the first line of its log past `images`."""
 
     def __init__(self, images):
@@ -129,7 +129,7 @@ def test_a_step_that_diverges_sends_the_run_back_and_resume_is_still_exact(cared
     assert said.endswith(f"back to the last good state and its settings, with 0.5 of the step, {120 - good} images back")
 
 
-class Die(Watch):
+class Die(Callback):
     """Ends the run as a loss of power would: without a last save."""
 
     def __init__(self, images):

@@ -17,7 +17,7 @@ from sfumato.store import checkpoint
 from sfumato.train import log, loop, plan, request, speeds
 from sfumato.train.deadline import LEAVING, Costs, Deadline
 from sfumato.train.distributed import World
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 from sfumato.train.optim import learning_rate
 from sfumato.train.schedule import Change, Schedule
@@ -60,7 +60,7 @@ def idle(clock, monkeypatch):
     return clock
 
 
-class Listener(Watch):
+class Listener(Callback):
     """Remembers what it is told, and interrupts or kills the run at the first step past `images`."""
 
     def __init__(self, stop=math.inf, kill=math.inf):
@@ -286,7 +286,7 @@ def test_a_record_that_cannot_be_read_is_named(text, idle, settings, bars, tmp_p
 def test_measuring_takes_a_tenth_of_the_budget_at_most(budget, step, idle, tiny, bars, monkeypatch):
     monkeypatch.setattr(idle, "slowness", lambda spent: step / STEP)
     trained = []
-    monkeypatch.setattr(loop.Care, "step", lambda self, seen: trained.append(idle.now) or (_ for _ in ()).throw(MemoryError))
+    monkeypatch.setattr(loop.Recovery, "step", lambda self, seen: trained.append(idle.now) or (_ for _ in ()).throw(MemoryError))
     for kind in ("classifier", "gan"):
         idle.now = 0.0
         with pytest.raises(MemoryError):

@@ -22,13 +22,13 @@ from sfumato.core.errors import ProcessError, SettingError, StorageError
 from sfumato.models import stylegan
 from sfumato.store import checkpoint
 from sfumato.train.distributed import World
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 
 pytestmark = pytest.mark.timeout(1000)  # torch is imported by five processes: on a busy machine that alone takes minutes
 
 
-class Stop(Watch):
+class Stop(Callback):
     """Interrupts this process, and only this one, at the first line of the log."""
 
     def row(self, row, settings):

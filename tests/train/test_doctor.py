@@ -9,11 +9,11 @@ from sfumato.core.errors import DivergenceError
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.data.dataset import Dataset
 from sfumato.data.stream import Stream
-from sfumato.models.base import Samples
+from sfumato.models.base import StyleGenerator
 from sfumato.objectives._controller import Controller
 from sfumato.train.distributed import World
 from sfumato.train.doctor import BACK, DOSES, PATIENCE, RETURNS, SYMPTOMS, Doctor
-from sfumato.train.pulse import pulse
+from sfumato.train.pulse import proxy_metrics
 
 FINE = {"generator/diversity": 0.8, "discriminator/told_apart": 0.8, "discriminator/real_logit": 2.0, "penalty/share": 0.3}
 
@@ -190,7 +190,7 @@ def test_all_it_knows_fits_in_a_file():
     assert follow[0] == follow[1]
 
 
-class Painter(Samples):
+class Painter(StyleGenerator):
     """Makes the images that a function of the latents gives."""
 
     latent_dim, channels, size, classes = 3, 1, (8, 8), 0
@@ -199,7 +199,7 @@ class Painter(Samples):
         super().__init__()
         self.brush = paint
 
-    def paint(self, styles, labels=None, steering=None):
+    def synthesize(self, styles, labels=None, steering=None):
         return self.brush(styles[:, 0])
 
 
@@ -213,21 +213,21 @@ def test_the_pulse_knows_good_from_bad_and_many_from_few():
     data = Dataset(name="clouds", pixels=pixels, labels=None, classes=(), terms="drawn for tests")
     stream = Stream(data, batch=8, seed=0)
     good, same, bad = (
-        {name: value.item() for name, value in pulse(Painter(paint), stream).items()}
+        {name: value.item() for name, value in proxy_metrics(Painter(paint), stream).items()}
         for paint in (clouds, lambda z: clouds(torch.ones_like(z) + 1e-3 * z), lambda z: torch.rand(len(z), 1, 8, 8, generator=rng))
     )
     assert good["pulse/frechet"] < 0.2 * min(same["pulse/frechet"], bad["pulse/frechet"])
     assert good["pulse/diversity"] == pytest.approx(1, abs=0.15)
     assert same["pulse/diversity"] < 0.05
     assert good["pulse/copies"] < 0.3 < 0.9 < same["pulse/copies"]
-    broken = pulse(Painter(lambda z: clouds(z) * float("nan")), stream)
+    broken = proxy_metrics(Painter(lambda z: clouds(z) * float("nan")), stream)
     assert broken["pulse/frechet"] == torch.inf
 
 
 @pytest.mark.parametrize("pixels", [torch.zeros(1, 1, 8, 8), torch.full((5, 1, 8, 8), 9)], ids=["one image", "five equal images"])
 def test_the_pulse_of_images_without_any_variety_holds_finite_figures_only(pixels):
     data = Dataset(name="few", pixels=pixels.to(torch.uint8), labels=None, classes=(), terms="drawn for tests")
-    figures = pulse(Painter(lambda z: torch.rand(len(z), 1, 8, 8)), Stream(data, batch=8, seed=0))
+    figures = proxy_metrics(Painter(lambda z: torch.rand(len(z), 1, 8, 8)), Stream(data, batch=8, seed=0))
     assert all(torch.isfinite(value) for value in figures.values())
 
 

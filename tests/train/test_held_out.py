@@ -13,13 +13,13 @@ from sfumato.generation.generate import labels_of
 from sfumato.store import checkpoint
 from sfumato.train import prepare
 from sfumato.train.held_out import split_rule
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 
 CAFE = "caf\u00e9"
 
 
-class Notes(Watch):
+class Notes(Callback):
     def __init__(self):
         self.said = []
 

@@ -13,13 +13,13 @@ from sfumato.core.errors import CheckpointError, DataError, SettingError
 from sfumato.data import augment
 from sfumato.data.dataset import Scenes
 from sfumato.store import checkpoint
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 
 KINDS = ("classifier", "vae", "gan", "restorer")
 
 
-class Listener(Watch):
+class Listener(Callback):
     """Remembers all that it is told."""
 
     def __init__(self):
@@ -283,7 +283,7 @@ def test_the_callers_signal_handlers_come_back_and_no_thread_stays(ending, tiny,
     mine, threads = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}, set(threading.enumerate())
     settings = tiny("classifier", images=16)
 
-    class Clumsy(Watch):
+    class Clumsy(Callback):
         def row(self, row, settings):
             raise RuntimeError("the watcher fell asleep")
 

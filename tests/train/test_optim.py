@@ -9,7 +9,7 @@ from torch import nn
 
 from sfumato.core.errors import SettingError
 from sfumato.objectives.base import Phase
-from sfumato.train.optim import Average, Mover, learning_rate, movers
+from sfumato.train.optim import Average, PhaseOptimizer, learning_rate, optimizers
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_a_mover_is_adamw_and_decays_matrices_alone(decay, settings):
     torch.manual_seed(0)
     net = nn.Linear(3, 2)
     weight, bias = (w.detach().clone() for w in (net.weight, net.bias))
-    mover = Mover("x", list(net.parameters()), dataclasses.replace(settings, weight_decay=decay, beta1=0.0, beta2=0.5))
+    mover = PhaseOptimizer("x", list(net.parameters()), dataclasses.replace(settings, weight_decay=decay, beta1=0.0, beta2=0.5))
     net(torch.ones(1, 3)).sum().backward()
     mover.step(0.01)
     torch.testing.assert_close(net.weight, weight * (1 - 0.01 * decay) - 0.01)
@@ -44,14 +44,14 @@ def test_a_mover_goes_down_at_the_rate_of_the_step(settings):
     net = nn.Linear(1, 1)
     before = net.weight.item()
     net.weight.grad = torch.ones(1, 1)
-    Mover("x", [net.weight], settings).step(0.0)
+    PhaseOptimizer("x", [net.weight], settings).step(0.0)
     assert net.weight.item() == before
 
 
 def test_long_gradients_are_cut_to_the_clip(settings):
     weight = nn.Parameter(torch.zeros(2, 2))
     weight.grad = torch.tensor([[3.0, 0.0], [0.0, 4.0]])
-    Mover("x", [weight], dataclasses.replace(settings, clip=1.0)).step(0.1)
+    PhaseOptimizer("x", [weight], dataclasses.replace(settings, clip=1.0)).step(0.1)
     torch.testing.assert_close(weight.grad, torch.tensor([[0.6, 0.0], [0.0, 0.8]]), atol=1e-4, rtol=0)
 
 
@@ -72,11 +72,11 @@ def test_a_mover_remembers_across_a_file_in_either_order_of_bytes(optimiser, lay
             mover.step(0.01)
 
     straight, stopped = network(), network()
-    train(straight, Mover("x", list(straight.parameters()), settings), range(6))
-    first = Mover("x", list(stopped.parameters()), settings)
+    train(straight, PhaseOptimizer("x", list(straight.parameters()), settings), range(6))
+    first = PhaseOptimizer("x", list(stopped.parameters()), settings)
     train(stopped, first, range(3))
     kept = {name: t.clone(memory_format=torch.contiguous_format) for name, t in first.tensors().items()}
-    second = Mover("x", list(stopped.parameters()), settings)
+    second = PhaseOptimizer("x", list(stopped.parameters()), settings)
     second.restore(kept)
     train(stopped, second, range(3, 6))
     for one, other in zip(straight.parameters(), stopped.parameters(), strict=True):
@@ -87,7 +87,7 @@ def test_muon_moves_wide_kernels_by_steps_as_long_as_adams_and_alike_in_every_di
     torch.manual_seed(0)
     wide = nn.Conv2d(32, 48, 3).to(memory_format=torch.channels_last)
     before = wide.weight.detach().clone()
-    mover = Mover("x", [wide.weight], dataclasses.replace(settings, optimiser="muon"))
+    mover = PhaseOptimizer("x", [wide.weight], dataclasses.replace(settings, optimiser="muon"))
     # One direction has nearly all of the gradient, and gets no more of the step than others.
     lengths = torch.logspace(2, 0, 48)
     rows, columns = torch.linalg.qr(torch.randn(48, 48))[0], torch.linalg.qr(torch.randn(288, 48))[0]
@@ -107,14 +107,14 @@ def test_with_muon_narrow_kernels_and_biases_are_still_adams(settings):
         net = nn.Sequential(nn.Conv2d(1, 64, 3), nn.Conv2d(64, 4, 3), nn.Linear(31, 40)).to(memory_format=torch.channels_last)
         for weight in net.parameters():
             weight.grad = torch.randn_like(weight)
-        Mover("x", list(net.parameters()), dataclasses.replace(settings, optimiser=optimiser)).step(0.01)
+        PhaseOptimizer("x", list(net.parameters()), dataclasses.replace(settings, optimiser=optimiser)).step(0.01)
         return list(net.parameters())
 
     assert all(torch.equal(one, other) for one, other in zip(stepped("adam"), stepped("muon"), strict=True))
 
 
 def test_movers_take_back_their_own_memory_alone(settings):
-    one, other = (Mover(name, [nn.Parameter(torch.zeros(2, 2))], settings) for name in ("one", "other"))
+    one, other = (PhaseOptimizer(name, [nn.Parameter(torch.zeros(2, 2))], settings) for name in ("one", "other"))
     for mover, gradient in ((one, 1.0), (other, 2.0)):
         mover.weights[0].grad = torch.full((2, 2), gradient)
         mover.step(0.1)
@@ -129,16 +129,16 @@ def phase(name, *weights):
 
 def test_phases_over_the_same_weights_share_a_mover(settings):
     a, b = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
-    found = movers([phase("one", a), phase("two", b), phase("again", a)], settings)
+    found = optimizers([phase("one", a), phase("two", b), phase("again", a)], settings)
     assert found["one"] is found["again"] is not found["two"]
 
 
 def test_phases_that_overlap_or_move_nothing_are_refused(settings):
     a, b = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))
     with pytest.raises(SettingError, match="phase 'two' shares some of its weights"):
-        movers([phase("one", a, b), phase("two", b)], settings)
+        optimizers([phase("one", a, b), phase("two", b)], settings)
     with pytest.raises(SettingError, match="phase 'idle' moves no weights"):
-        movers([phase("idle")], settings)
+        optimizers([phase("idle")], settings)
 
 
 def follow(settings, count, start=0):

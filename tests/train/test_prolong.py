@@ -11,14 +11,14 @@ from sfumato.core.errors import CheckpointError
 from sfumato.store import checkpoint
 from sfumato.train import log, loop, plan, request
 from sfumato.train.deadline import Costs
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 from sfumato.train.optim import learning_rate
 from sfumato.train.schedule import Change, Schedule
 from sfumato.train.step import Trainee
 
 
-class Listener(Watch):
+class Listener(Callback):
     """Remembers what it is told, and kills the run after so many images."""
 
     def __init__(self, kill=None):
@@ -127,7 +127,7 @@ def test_a_longer_budget_prolongs_a_run_and_a_shorter_one_does_not(tiny, bars, t
         fit(settings, data=bars, run=run, device="cpu")
 
 
-class Stop(Watch):
+class Stop(Callback):
     """Interrupts the run after its first step."""
 
     def step(self, seen, settings):

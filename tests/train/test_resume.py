@@ -15,7 +15,7 @@ from sfumato.core import atomic_io
 from sfumato.core.errors import CheckpointError, StorageError
 from sfumato.store import checkpoint
 from sfumato.train import deadline
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 
 
@@ -97,7 +97,7 @@ def send(*numbers):
         signal.raise_signal(number)
 
 
-class Sender(Watch):
+class Sender(Callback):
     """Sends `signals` to this process at the first line of the log."""
 
     def __init__(self, *signals):
@@ -130,7 +130,7 @@ def test_a_first_signal_saves_and_stops(number, tiny, bars, straight, tmp_path):
     assert_same_run(straight, run)
 
 
-class Crash(Watch):
+class Crash(Callback):
     """Raises what nothing catches, once so many images have been seen."""
 
     def __init__(self, after):

@@ -8,15 +8,15 @@ import torch
 from sfumato.core.config import override
 from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.models import dcgan, stylegan
-from sfumato.models.base import Encodes
+from sfumato.models.base import LatentVariableModel
 from sfumato.objectives import adversarial
 from sfumato.store import checkpoint
 from sfumato.train.class_tables import Transfer
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 
 
-class Notes(Watch):
+class Notes(Callback):
     def __init__(self):
         self.said = []
 
@@ -198,7 +198,7 @@ def test_weights_serve_other_classes_and_all_that_belongs_to_none_stays(name, be
 
 def drawn(network, z, labels):
     """The images of latents, without the warp that a VAE fits anew to the latents of its data."""
-    return network.decode(z, labels) if isinstance(network, Encodes) else network.sample(z, labels)
+    return network.decode(z, labels) if isinstance(network, LatentVariableModel) else network.sample(z, labels)
 
 
 def belongs_to_classes(name):

@@ -17,7 +17,7 @@ from sfumato.degradations import downsample, noise
 from sfumato.objectives import adversarial, cross_entropy, restoration
 from sfumato.store import checkpoint
 from sfumato.train.distributed import World
-from sfumato.train.log import Watch
+from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 from sfumato.train.settings import resolve
 from sfumato.train.step import Trainee
@@ -207,7 +207,7 @@ def small_files(limit):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-class Stop(Watch):
+class Stop(Callback):
     """Interrupts the run at the first line of its log."""
 
     def row(self, row, settings):
@@ -228,7 +228,7 @@ def test_a_state_that_does_not_fit_leaves_the_old_one(tiny, bars, tmp_path):
     assert same_weights(fit(settings, data=bars, run=run, device="cpu"), fit(settings, data=bars, device="cpu"))
 
 
-class Ballast(Watch):
+class Ballast(Callback):
     """Fills the disk under `folder` at the first line of the log past 60 images."""
 
     def __init__(self, folder):

@@ -13,7 +13,7 @@ import torch
 
 from sfumato.core.catalog import Catalog
 from sfumato.core.errors import CheckpointError
-from sfumato.models.base import Restores, Samples
+from sfumato.models.base import Restorer, StyleGenerator
 from sfumato.store import pickles, unsupported
 from sfumato.store.foreign.base import Found, Tensors, read
 from sfumato.store.found import built
@@ -83,15 +83,15 @@ def _claimed(name: str, tensors: Tensors) -> Found | None:
 @torch.no_grad()
 def _try(network: Any, found: Found, path: Path) -> None:
     """A generator's image must be finite; a constant and an edge must come back from a restorer finite and, if it keeps the size, alike."""
-    if isinstance(network, Samples):
+    if isinstance(network, StyleGenerator):
         made = network.sample(torch.zeros(1, network.latent_dim), torch.zeros(1, dtype=torch.long) if network.classes else None)
         if not torch.isfinite(made).all():
             raise CheckpointError(f"{path}: loads as {found.layout}, but the image of its mean latent is not finite")
-    if not isinstance(network, Restores):
+    if not isinstance(network, Restorer):
         return
     image = torch.full((1, network.channels, 32, 32), 0.5)
     image[:, :, :, 16:] = 0.8
-    planes = image.new_zeros(1, len(network.takes), 32, 32)
+    planes = image.new_zeros(1, len(network.conditioning), 32, 32)
     made = network.restore(image, planes)
     far = (made - image).abs().mean().item() if network.scale == 1 else 0.0
     if not torch.isfinite(made).all() or far > 0.25:
