@@ -86,7 +86,7 @@ def in_tiles() -> None:
         how = Dream(layers=(layer,), octaves=octaves, jitter=0, tile=tile, precision=precision)
         parts, whole = dream(picture, seeing, how).images, dream(picture, seeing, dataclasses.replace(how, tile=4096)).images
         psnr = -10 * (parts - whole).square().mean().log10().item()
-        found = list(tiles(tuple(picture.shape[2:]), tile, wanted(seeing, how, tuple(picture.shape[2:])).wishes))
+        found = list(tiles(tuple(picture.shape[2:]), tile, wanted(seeing, how, tuple(picture.shape[2:])).objectives))
         ratios = {}
         for name, made in (("in tiles", parts), ("whole", whole)):
             change = made - picture

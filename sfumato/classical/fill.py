@@ -17,20 +17,20 @@ _COARSEST = 8
 
 
 @torch.no_grad()
-def laplace(images: Images, *, known: Maps, tolerance: float = 1e-5) -> Images:
+def laplace(images: Images, *, observed: Maps, tolerance: float = 1e-5) -> Images:
     """Missing pixels as the mean of their neighbours, those too: the smoothest sheet through what is known, as a soap film.
 
     Conjugate gradients (Hestenes & Stiefel 1952, https://doi.org/10.6028/jres.049.044), from the solution for half the size, until no
-    pixel differs from the mean of its neighbours by more than `tolerance` of full scale. Raises ImageError if `known` does not fit or
+    pixel differs from the mean of its neighbours by more than `tolerance` of full scale. Raises ImageError if `observed` does not fit or
     nothing in a channel is known, SettingError for a tolerance outside [1e-6, 1].
     """
     if not 1e-6 <= tolerance <= 1:
         raise SettingError(f"tolerance = {tolerance:g} is outside [1e-6, 1] of full scale")
-    return _relaxed(images, _seen(images, known), tolerance).clamp(0, 1)
+    return _relaxed(images, _seen(images, observed), tolerance).clamp(0, 1)
 
 
 @torch.no_grad()
-def biharmonic(images: Images, *, known: Maps) -> Images:
+def biharmonic(images: Images, *, observed: Maps) -> Images:
     """Missing pixels such that the Laplacian's Laplacian is 0: smooth slopes go on through a hole (scikit-image).
 
     Damelin & Hoang 2018 (https://doi.org/10.1155/2018/3950312). About a second for a hundred thousand scattered pixels. Raises
@@ -40,7 +40,7 @@ def biharmonic(images: Images, *, known: Maps) -> Images:
         from skimage.restoration import inpaint_biharmonic
     except ImportError as error:
         raise MissingExtraError('biharmonic needs scikit-image; install it with: pip install "sfumato[classical]"') from error
-    seen, made = _seen(images, known), images.clone()
+    seen, made = _seen(images, observed), images.clone()
     for i, j in (~seen).flatten(2).any(dim=2).nonzero().tolist():
         filled = inpaint_biharmonic(images[i, j].double().cpu().numpy(), (~seen[i, j]).cpu().numpy())
         made[i, j] = torch.from_numpy(filled).to(images)
@@ -48,7 +48,7 @@ def biharmonic(images: Images, *, known: Maps) -> Images:
 
 
 @torch.no_grad()
-def telea(images: Images, *, known: Maps, radius: float = 3.0) -> Images:
+def telea(images: Images, *, observed: Maps, radius: float = 3.0) -> Images:
     """Missing pixels from the known ones within `radius` pixels, inwards from the border of the hole (OpenCV, in 8 bits).
 
     Telea 2004 (https://doi.org/10.1080/10867651.2004.10487596). What is filled in has one of 256 values, and was made from what is known
@@ -60,7 +60,7 @@ def telea(images: Images, *, known: Maps, radius: float = 3.0) -> Images:
         import cv2
     except ImportError as error:
         raise MissingExtraError('telea needs OpenCV; install it with: pip install "sfumato[classical]"') from error
-    seen, made, stored = _seen(images, known), images.clone(), to_bytes(images).cpu()
+    seen, made, stored = _seen(images, observed), images.clone(), to_bytes(images).cpu()
     for i, j in (~seen).flatten(2).any(dim=2).nonzero().tolist():
         hole = (~seen[i, j]).to(torch.uint8).cpu().numpy()
         # OpenCV looks a little at what stands in the hole: let that be nothing in particular.
@@ -69,12 +69,12 @@ def telea(images: Images, *, known: Maps, radius: float = 3.0) -> Images:
     return made.where(~seen, images)
 
 
-def _seen(images: Images, known: Float[Tensor, "..."]) -> Bool[Tensor, "n c h w"]:
+def _seen(images: Images, observed: Float[Tensor, "..."]) -> Bool[Tensor, "n c h w"]:
     """Which values are known. Raises ImageError if that does not fit the images, or nothing in a channel is known."""
     n, c, h, w = images.shape
-    if tuple(known.shape) not in ((n, 1, h, w), (n, c, h, w)):
-        raise ImageError(f"known of shape {tuple(known.shape)} must be {(n, 1, h, w)} or {(n, c, h, w)}, as the images are")
-    seen = (known > 0.5).expand_as(images)
+    if tuple(observed.shape) not in ((n, 1, h, w), (n, c, h, w)):
+        raise ImageError(f"known of shape {tuple(observed.shape)} must be {(n, 1, h, w)} or {(n, c, h, w)}, as the images are")
+    seen = (observed > 0.5).expand_as(images)
     if not seen.flatten(2).any(dim=2).all():
         raise ImageError("nothing of an image is known: there is nothing to fill it from; check that known is 1 where a pixel is seen")
     return seen

@@ -98,9 +98,9 @@ METHODS = {
     "non-local-means": Method(apply=non_local_means, needs=("noise",), does="takes out even noise", memory=150),
     "wiener": Method(apply=wiener, needs=("kernels", "noise"), does="undoes a known blur, weighed against the noise", memory=200),
     "richardson-lucy": Method(apply=richardson_lucy, needs=("kernels",), does="undoes a known blur, step by step", memory=230),
-    "laplace": Method(apply=laplace, needs=("known",), does="fills in with a soap film", memory=380),
-    "biharmonic": Method(apply=biharmonic, needs=("known",), does="fills in with slopes that go on", memory=110, memory_missing=1800),
-    "telea": Method(apply=telea, needs=("known",), does="fills in from the border of the hole, in 8 bits", memory=75),
+    "laplace": Method(apply=laplace, needs=("observed",), does="fills in with a soap film", memory=380),
+    "biharmonic": Method(apply=biharmonic, needs=("observed",), does="fills in with slopes that go on", memory=110, memory_missing=1800),
+    "telea": Method(apply=telea, needs=("observed",), does="fills in from the border of the hole, in 8 bits", memory=75),
     "bicubic": Method(apply=bicubic, needs=("scale",), does="enlarges by cubic interpolation", memory=30),
 }
 """What there is, by the name that users type."""
@@ -112,7 +112,7 @@ def apply(
     *,
     noise: float | None = None,
     kernels: Kernels | None = None,
-    known: Maps | None = None,
+    observed: Maps | None = None,
     scale: int | None = None,
 ) -> Maps:
     """What the method called `name` makes of the images, in [0, 1].
@@ -122,7 +122,7 @@ def apply(
     """
     if name not in METHODS:
         raise UnknownNameError(f"no classical method is called {name!r}{suggest(name, METHODS)}; there are {', '.join(METHODS)}")
-    method, told = METHODS[name], {"noise": noise, "kernels": kernels, "known": known, "scale": scale}
+    method, told = METHODS[name], {"noise": noise, "kernels": kernels, "observed": observed, "scale": scale}
     given = {key: value for key, value in told.items() if value is not None}
     for key in method.needs:
         if key not in given:

@@ -110,7 +110,7 @@ def dream(
             size = "x".join(map(str, told["size"])) if "size" in told else size
         with _reserved(given, how, network, through) as (targets, held), _progress(preview) as watch:
             shape = _size(size)
-            seeing = dream_network(network, device=device, tell=lambda words: console.print(words, highlight=False))
+            seeing = dream_network(network, device=device, on_progress=lambda words: console.print(words, highlight=False))
             if replay is not None:
                 files.complete(told, seeing, pictures, guide=guide, mask=mask)
             if through is not None or not pictures:
@@ -174,7 +174,7 @@ def features(
             seeing = dream_network(network, device=device)
             target = target or reserve(seeing.usual)
             with progress(), job("channels") as done:
-                images, chosen = atlases.atlas(seeing, layer, channels=channels, steps=steps, seed=seed, tell=done.reach)
+                images, chosen = atlases.atlas(seeing, layer, channels=channels, steps=steps, seed=seed, on_progress=done.reach)
             paths = atlases.save(images, chosen, target, seeing, layer)
         console.print(f"{len(chosen)} channels of {layer or seeing.usual}: {', '.join(map(str, paths))}", highlight=False)
 
@@ -262,7 +262,7 @@ def _pictures_target(pictures: Names, out: Path | None) -> Path:
 
 
 def _pictures(
-    pictures: Names, seeing: Any, how: Any, guide: Path | None, mask: Path | None, out: Path | None, watch: Any, *, overwrite: bool
+    pictures: Names, seeing: Any, options: Any, guide: Path | None, mask: Path | None, out: Path | None, watch: Any, *, overwrite: bool
 ) -> None:
     from sfumato.core.errors import ImageError
     from sfumato.dreaming.files import dream_pictures
@@ -274,7 +274,7 @@ def _pictures(
             console.print(place + words, markup=False, highlight=False, soft_wrap=True)
 
     target = _pictures_target(pictures, out)
-    made = dream_pictures(pictures, target, seeing, how, guide=guide, mask=mask, overwrite=overwrite, tell=tell, watch=watch)
+    made = dream_pictures(pictures, target, seeing, options, guide=guide, mask=mask, overwrite=overwrite, on_progress=tell, watch=watch)
     if failed := [done for done in made if done.out is None]:
         raise ImageError(failed[0].words if len(made) == 1 else f"{len(failed)} of {len(made)} pictures failed")
 
@@ -283,7 +283,7 @@ def _tell(target: Path, words: str) -> None:
     console.print(f"{words} -> {target}", highlight=False)
 
 
-def _zoom(pictures: Names, seeing: Any, how: Any, frames: int, fps: float, guide: Path | None, target: Path) -> None:
+def _zoom(pictures: Names, seeing: Any, options: Any, frames: int, fps: float, guide: Path | None, target: Path) -> None:
     from sfumato.core.tensors import to_pixels
     from sfumato.dreaming.files import about, picture_of
     from sfumato.dreaming.films import falling
@@ -292,20 +292,20 @@ def _zoom(pictures: Names, seeing: Any, how: Any, frames: int, fps: float, guide
     shown, path = None if guide is None else picture_of(guide), Path(pictures[0])
     made = []
     with job("frames") as done, about(path):
-        for i, frame in enumerate(falling(picture_of(path), seeing, how, frames=frames, guide=shown), 1):
+        for i, frame in enumerate(falling(picture_of(path), seeing, options, frames=frames, guide=shown), 1):
             made.append(to_pixels(frame))
             done.reach(i, frames)
     save_animation(target, made, fps=fps)
     console.print(f"{len(made)} frames -> {target}", highlight=False)
 
 
-def _film(path: Path, seeing: Any, how: Any, guide: Path | None, target: Path, *, overwrite: bool) -> None:
+def _film(path: Path, seeing: Any, options: Any, guide: Path | None, target: Path, *, overwrite: bool) -> None:
     from sfumato.dreaming.files import about, picture_of
     from sfumato.dreaming.films import Dreamer, dream_film
 
-    dreamer = Dreamer(seeing, how, guide=None if guide is None else picture_of(guide))
+    dreamer = Dreamer(seeing, options, guide=None if guide is None else picture_of(guide))
     with job("frames") as done, about(path):
-        count = dream_film(path, target, dreamer, overwrite=overwrite, tell=done.reach)
+        count = dream_film(path, target, dreamer, overwrite=overwrite, on_progress=done.reach)
     console.print(f"{count} frames -> {target}", highlight=False)
 
 

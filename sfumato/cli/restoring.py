@@ -38,7 +38,7 @@ def restore_pictures(
         say(f"{place}{'failed: ' if entry.status == 'failed' else ''}{text}")
 
     with progress():
-        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, tell=tell)
+        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, on_progress=tell)
     if others := passed_over(pictures, taken={Path(entry.source) for entry in entries}):
         films = "; a film is given alone" if formats.FILM in others.values() else ""
         say(f"{formats.summary(others.values())}, such as {next(iter(others))}{films}")
@@ -64,5 +64,5 @@ def _film(path: Path, out: Path, request: RestorationRequest, console: Console, 
     ending = ".mkv" if path.suffix.lower() == ".mkv" else ".mp4"
     target = out if outputs.is_file_name(out, film.SUFFIXES) else out / path.with_suffix(ending).name
     with progress(), job("frames") as frames:
-        words = film.restore_film(path, target, request, overwrite=overwrite, tell=frames.reach)
+        words = film.restore_film(path, target, request, overwrite=overwrite, on_progress=frames.reach)
     say(f"{path}: {words} -> {target}")

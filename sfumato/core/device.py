@@ -41,19 +41,19 @@ def select_device(name: str = "auto") -> torch.device:
     return chosen
 
 
-def select_precision(asked: Precision, where: torch.device) -> Literal["fp32", "bf16"]:
-    """`asked`, with `auto` resolved: bf16 where the hardware multiplies it natively, fp32 elsewhere."""
-    if asked != "auto":
-        return asked
-    if where.type == "cuda":
+def select_precision(requested: Precision, device: torch.device) -> Literal["fp32", "bf16"]:
+    """`requested`, with `auto` resolved: bf16 where the hardware multiplies it natively, fp32 elsewhere."""
+    if requested != "auto":
+        return requested
+    if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    return "bf16" if where.type == "cpu" and _cpu_has_bf16() else "fp32"
+    return "bf16" if device.type == "cpu" and _cpu_has_bf16() else "fp32"
 
 
 @contextlib.contextmanager
-def autocast(chosen: str, where: torch.device) -> Iterator[None]:
+def autocast(chosen: str, device: torch.device) -> Iterator[None]:
     """Convolutions and matrix products in bf16 inside, if that is what `chosen` says."""
-    with torch.autocast(where.type, dtype=torch.bfloat16, enabled=chosen == "bf16"):
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=chosen == "bf16"):
         yield
 
 

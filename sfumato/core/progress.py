@@ -23,7 +23,7 @@ class Moment:
     """Of the whole work that is done, in [0, 1]."""
     seconds: float
     """Since it began."""
-    words: str
+    text: str
     """What is done, outer work first, such as `pictures 3 of 10, tiles 2 of 16`."""
     once: float = 0.0
     """Of the seconds, those for what is done once, such as loading a network: they say nothing about the rest."""
@@ -36,7 +36,7 @@ class Moment:
     def __str__(self) -> str:
         """What is done, and the time left once there is an estimate worth something: after two seconds of the work itself."""
         sure = self.left is not None and self.seconds - self.once >= _SURE
-        return f"{self.words}, {clock(self.left)} left" if sure and self.left is not None else self.words
+        return f"{self.text}, {clock(self.left)} left" if sure and self.left is not None else self.text
 
 
 _SURE = 2.0
@@ -71,8 +71,8 @@ class LogLines:
 class Job:
     """Work in parts, each of which weighs something: pixels, or one of whatever is counted. Made by `job`."""
 
-    def __init__(self, what: str, weights: Sequence[float] = (), audience: "_Audience | None" = None) -> None:
-        self.what, self.count, self.number = what, len(weights), 0
+    def __init__(self, label: str, weights: Sequence[float] = (), audience: "_Audience | None" = None) -> None:
+        self.what, self.count, self.number = label, len(weights), 0
         self._total, self.done, self._under_way = float(sum(weights)), 0.0, 0.0
         self._audience = audience
 
@@ -130,17 +130,17 @@ class _Audience:
         for each in reversed(jobs):
             share = each.share(share)
         shown = [each for each in jobs if each.count != 1] or jobs
-        self.listener(Moment(share=share, seconds=self.now() - self.began, words=", ".join(map(str, shown)), once=self.once))
+        self.listener(Moment(share=share, seconds=self.now() - self.began, text=", ".join(map(str, shown)), once=self.once))
 
 
 _audience: ContextVar[_Audience | None] = ContextVar("audience", default=None)
 
 
 @contextlib.contextmanager
-def job(what: str, weights: Sequence[float] = ()) -> Iterator[Job]:
-    """Work that is called `what`, inside whatever is under way; `weights` says how much each of its parts takes of the time."""
+def job(label: str, weights: Sequence[float] = ()) -> Iterator[Job]:
+    """Work that is called `label`, inside whatever is under way; `weights` says how much each of its parts takes of the time."""
     audience = _audience.get()
-    new = Job(what, weights, audience)
+    new = Job(label, weights, audience)
     if audience is None:
         yield new
         return
@@ -154,8 +154,8 @@ def job(what: str, weights: Sequence[float] = ()) -> Iterator[Job]:
             del audience.jobs[audience.jobs.index(new) :]
 
 
-def counted(items: Sequence[T], what: str) -> Iterator[T]:
-    """The items one by one; whoever listens is told after each that so many of `what` are done.
+def counted(items: Sequence[T], label: str) -> Iterator[T]:
+    """The items one by one; whoever listens is told after each that so many of `label` are done.
 
     >>> with heard(lambda moment: print(f"{moment.share:.0%}: {moment.words}")):
     ...     for i in counted([1, 2], "pictures"):
@@ -167,7 +167,7 @@ def counted(items: Sequence[T], what: str) -> Iterator[T]:
     100%: pictures 1 of 2, tiles 2 of 2
     100%: pictures 2 of 2
     """
-    with job(what, [1.0] * len(items)) as work:
+    with job(label, [1.0] * len(items)) as work:
         for item in items:
             with work.under_way():
                 yield item
@@ -188,22 +188,22 @@ def once() -> Iterator[None]:
         audience.once = before + audience.now() - began  # what is done once inside of it is in there
 
 
-def reached(what: str, done: int, count: int) -> None:
-    """Tells whoever listens that of `what`, inside all that is under way, so many of so many are done."""
+def reached(label: str, done: int, count: int) -> None:
+    """Tells whoever listens that of `label`, inside all that is under way, so many of so many are done."""
     audience = _audience.get()
     if audience is not None:
-        inner = Job(what, [1.0] * count)
+        inner = Job(label, [1.0] * count)
         inner.number, inner.done = done, float(done)
         audience.tell(inner)
 
 
-def remark(words: str) -> None:
+def remark(text: str) -> None:
     """Tells whoever listens something worth knowing about the work ahead; if nobody does, it is a Python warning."""
     audience = _audience.get()
     if audience is not None:
-        audience.remark(words)
+        audience.remark(text)
     else:
-        warnings.warn(words, stacklevel=3)
+        warnings.warn(text, stacklevel=3)
 
 
 @contextlib.contextmanager

@@ -44,13 +44,13 @@ class Stream:
         # What a sheet shows, and figures on a few images are of: the middle of the first ones.
         self.pixels = middles(data, patch, most=64).to(device)
 
-    def at(self, seen: int, share: slice = slice(None)) -> tuple[Images, Labels | None]:
-        """Images and labels number `seen` to `seen + batch` of the stream, or `share` of them."""
-        which = self.order.between(seen, seen + self.batch)[share]
+    def at(self, images_seen: int, share: slice = slice(None)) -> tuple[Images, Labels | None]:
+        """Images and labels number `images_seen` to `seen + batch` of the stream, or `share` of them."""
+        which = self.order.between(images_seen, images_seen + self.batch)[share]
         if isinstance(self.data, Dataset) and not self.patch:
             which = which.to(self.device)
             return to_images(self.pixels.index_select(0, which)), None if self.labels is None else self.labels[which]
-        places = torch.rand(self.batch, 2, generator=seeded_generator(self.seed, "crop", seen))[share]
+        places = torch.rand(self.batch, 2, generator=seeded_generator(self.seed, "crop", images_seen))[share]
         return to_images(torch.stack(list(self._cut(which.tolist(), places.tolist())))), None
 
     def _cut(self, which: list[int], places: list[list[float]]) -> Iterator[Tensor]:

@@ -35,8 +35,8 @@ class Degraded:
 
 @runtime_checkable
 class Degradation(Protocol):
-    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
-        """`seen`, damaged once more. Depends on the image, the settings and the draws, and not on the other images."""
+    def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
+        """`degraded`, damaged once more. Depends on the image, the settings and the draws, and not on the other images."""
         ...
 
 
@@ -52,12 +52,12 @@ def degrade(how: Degradation, clean: Images, *, rng: torch.Generator) -> Degrade
     return how(intact(clean), Draws(rng=rng, count=len(clean), device=clean.device))
 
 
-def blurred(seen: Degraded, kernels: Kernels) -> Degraded:
-    """`seen`, each image blurred with its own kernel."""
+def blurred(degraded: Degraded, kernels: Kernels) -> Degraded:
+    """`degraded`, each image blurred with its own kernel."""
     n, k, _ = kernels.shape
     # One blur after another is a wider one: their convolution.
-    wide = F.conv2d(F.pad(seen.blur, (k - 1,) * 4)[None], kernels.flip(1, 2)[:, None], groups=n)[0]
-    return dataclasses.replace(seen, images=correlate(seen.images, kernels), blur=wide)
+    wide = F.conv2d(F.pad(degraded.blur, (k - 1,) * 4)[None], kernels.flip(1, 2)[:, None], groups=n)[0]
+    return dataclasses.replace(degraded, images=correlate(degraded.images, kernels), blur=wide)
 
 
 def ordered(config: Any, *names: str) -> None:

@@ -27,22 +27,22 @@ class Config:
         if self.chances and len(self.chances) != len(self.links):
             raise SettingError(f"chain: {len(self.links)} links with {len(self.chances)} chances; give one chance for each link")
 
-    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+    def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
         """Raises SettingError if a link that is not always taken changes the size."""
         chances = self.chances or (1.0,) * len(self.links)
         for i in draws.order(len(self.links)) if self.shuffle else range(len(self.links)):
             if chances[i] == 1:
-                seen = self.links[i](seen, draws)
+                degraded = self.links[i](degraded, draws)
                 continue
             hit = draws.uniform() < chances[i]
             lot = draws.among(hit)
             if hit.any():
-                seen = _joined(seen, hit, self.links[i](_some(seen, hit), lot))
-        return seen
+                degraded = _joined(degraded, hit, self.links[i](_some(degraded, hit), lot))
+        return degraded
 
 
-def _some(seen: Degraded, hit: torch.Tensor) -> Degraded:
-    return Degraded(**{field.name: getattr(seen, field.name)[hit] for field in dataclasses.fields(Degraded)})
+def _some(degraded: Degraded, hit: torch.Tensor) -> Degraded:
+    return Degraded(**{field.name: getattr(degraded, field.name)[hit] for field in dataclasses.fields(Degraded)})
 
 
 def _joined(before: Degraded, hit: torch.Tensor, after: Degraded) -> Degraded:

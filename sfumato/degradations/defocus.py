@@ -18,6 +18,6 @@ class Config:
     def check(self) -> None:
         ordered(self, "radius")
 
-    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+    def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
         kernels = disk(draws.within(*self.radius), reach=math.ceil(self.radius[1]))
-        return blurred(seen, kernels)
+        return blurred(degraded, kernels)

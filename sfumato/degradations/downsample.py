@@ -17,8 +17,8 @@ class Config:
     method: Literal["bicubic", "area", "nearest"] = "bicubic"
     """How pixels are brought together."""
 
-    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+    def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
         """A new pixel is `known` if all of those that it was made from were, as far as the nearest `factor` x `factor` go."""
-        images = shrink(seen.images, self.factor, method=self.method)
-        known = (shrink(seen.observed, self.factor, method="area") > 1 - 1e-4).to(images.dtype)
-        return dataclasses.replace(seen, images=images, known=known)
+        images = shrink(degraded.images, self.factor, method=self.method)
+        known = (shrink(degraded.observed, self.factor, method="area") > 1 - 1e-4).to(images.dtype)
+        return dataclasses.replace(degraded, images=images, observed=known)

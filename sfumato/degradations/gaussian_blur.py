@@ -20,7 +20,7 @@ class Config:
     def check(self) -> None:
         ordered(self, "sigma", "stretch")
 
-    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+    def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
         long = draws.within(*self.sigma)
         short, angle = long / draws.within(*self.stretch), draws.within(0, math.pi)
-        return blurred(seen, gaussian(long, short, angle, reach=math.ceil(3.5 * self.sigma[1])))
+        return blurred(degraded, gaussian(long, short, angle, reach=math.ceil(3.5 * self.sigma[1])))

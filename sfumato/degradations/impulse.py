@@ -21,11 +21,11 @@ class Config:
     def check(self) -> None:
         ordered(self, "density")
 
-    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+    def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
         """Pixels that are hit stay `known`: that they are wrong is for the restorer to see."""
-        channels, h, w = seen.images.shape[1:]
+        channels, h, w = degraded.images.shape[1:]
         density = spread(draws.within(*self.density))
         u = draws.uniform(1 if self.together else channels, h, w)
-        u = u.where(~spread(colourless(seen.images)), u[:, :1])
-        images = seen.images.masked_fill(u < density, 0.0).masked_fill(u < density * self.salt, 1.0)
-        return dataclasses.replace(seen, images=images)
+        u = u.where(~spread(colourless(degraded.images)), u[:, :1])
+        images = degraded.images.masked_fill(u < density, 0.0).masked_fill(u < density * self.salt, 1.0)
+        return dataclasses.replace(degraded, images=images)

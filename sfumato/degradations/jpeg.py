@@ -25,15 +25,15 @@ class Config:
     def check(self) -> None:
         ordered(self, "quality")
 
-    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+    def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
         """Clamped and rounded to bytes first, as a file would be. Raises SettingError for images that are neither grey nor RGB."""
-        if seen.images.shape[1] not in (1, 3):
-            raise SettingError(f"JPEG holds grey or RGB images, not {seen.images.shape[1]} channels")
+        if degraded.images.shape[1] not in (1, 3):
+            raise SettingError(f"JPEG holds grey or RGB images, not {degraded.images.shape[1]} channels")
         quality = draws.within(*self.quality).round()
-        stored = to_bytes(seen.images).cpu().permute(0, 2, 3, 1)
+        stored = to_bytes(degraded.images).cpu().permute(0, 2, 3, 1)
         again = [_through(pixels, int(q), self.subsampling) for pixels, q in zip(stored, quality.tolist(), strict=True)]
-        images = to_images(torch.stack(again).permute(0, 3, 1, 2)).to(seen.images)
-        return dataclasses.replace(seen, images=images, quality=torch.minimum(seen.quality, quality / 100))
+        images = to_images(torch.stack(again).permute(0, 3, 1, 2)).to(degraded.images)
+        return dataclasses.replace(degraded, images=images, quality=torch.minimum(degraded.quality, quality / 100))
 
 
 def _through(pixels: Pixels, quality: int, subsampling: str) -> Pixels:

@@ -36,12 +36,14 @@ class Config:
     def check(self) -> None:
         ordered(self, "share", "thickness")
 
-    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
-        h, w = seen.images.shape[2:]
+    def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
+        h, w = degraded.images.shape[2:]
         share = draws.within(*self.share).tolist()
         holes = torch.stack([self._hole(h, w, s, rng) for s, rng in zip(share, draws.generators(), strict=True)])[:, None]
-        holes = holes.to(seen.images.device)
-        return dataclasses.replace(seen, images=seen.images.masked_fill(holes, self.fill), known=seen.observed.masked_fill(holes, 0.0))
+        holes = holes.to(degraded.images.device)
+        return dataclasses.replace(
+            degraded, images=degraded.images.masked_fill(holes, self.fill), observed=degraded.observed.masked_fill(holes, 0.0)
+        )
 
     def _hole(self, h: int, w: int, share: float, rng: torch.Generator) -> Bool[Tensor, "h w"]:
         if self.kind == "pixels":

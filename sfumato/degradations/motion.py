@@ -20,6 +20,6 @@ class Config:
     def check(self) -> None:
         ordered(self, "length", "angle")
 
-    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+    def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
         length, angle = draws.within(*self.length), draws.within(*self.angle) * (math.pi / 180)
-        return blurred(seen, way(length, angle, reach=math.ceil(self.length[1] / 2)))
+        return blurred(degraded, way(length, angle, reach=math.ceil(self.length[1] / 2)))

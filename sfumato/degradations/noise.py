@@ -19,8 +19,10 @@ class Config:
     def check(self) -> None:
         ordered(self, "sigma")
 
-    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
-        sigma, same = draws.within(*self.sigma), (draws.uniform() < self.grey) | colourless(seen.images)
-        noise = draws.normal(*seen.images.shape[1:])
+    def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
+        sigma, same = draws.within(*self.sigma), (draws.uniform() < self.grey) | colourless(degraded.images)
+        noise = draws.normal(*degraded.images.shape[1:])
         noise = noise.where(~spread(same), noise[:, :1])
-        return dataclasses.replace(seen, images=seen.images + spread(sigma) * noise, noise=(seen.noise.square() + sigma.square()).sqrt())
+        return dataclasses.replace(
+            degraded, images=degraded.images + spread(sigma) * noise, noise=(degraded.noise.square() + sigma.square()).sqrt()
+        )

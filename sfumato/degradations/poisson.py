@@ -20,11 +20,11 @@ class Config:
     def check(self) -> None:
         ordered(self, "photons")
 
-    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
+    def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
         """Negative pixels count as black."""
         photons = draws.within(*map(math.log, self.photons)).exp().tolist()
-        rates = seen.images.float().cpu().clamp_min(0)
+        rates = degraded.images.float().cpu().clamp_min(0)
         counted = [torch.poisson(x * k, generator=rng) / k for x, k, rng in zip(rates, photons, draws.generators(), strict=True)]
-        made = torch.stack(counted).to(seen.images)
-        made = made.where(~spread(colourless(seen.images)), made[:, :1])
-        return dataclasses.replace(seen, images=made)
+        made = torch.stack(counted).to(degraded.images)
+        made = made.where(~spread(colourless(degraded.images)), made[:, :1])
+        return dataclasses.replace(degraded, images=made)

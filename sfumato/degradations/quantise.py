@@ -12,5 +12,5 @@ from sfumato.degradations.base import Degraded
 class Config:
     id = "quantise"
 
-    def __call__(self, seen: Degraded, draws: Draws) -> Degraded:
-        return dataclasses.replace(seen, images=to_images(to_bytes(seen.images)))
+    def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
+        return dataclasses.replace(degraded, images=to_images(to_bytes(degraded.images)))

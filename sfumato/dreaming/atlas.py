@@ -28,9 +28,9 @@ def atlas(
     channels: Sequence[int] = (),
     steps: int = STEPS,
     seed: int = 0,
-    tell: Callable[[int, int], None] = lambda *_: None,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[Images, list[int]]:
-    """One image for each of the `channels` of a layer, or for all, and which these are. `tell` is called after each.
+    """One image for each of the `channels` of a layer, or for all, and which these are. `on_progress` is called after each.
 
     Each is dreamed from noise of the same seed, large enough for a place of the layer to see all it can; the middle is shown. Raises
     SettingError for an unknown layer or channel.
@@ -46,7 +46,7 @@ def atlas(
         images = dream(None, seeing, how, size=(side, side)).images
         edge = (side - SIDE) // 2
         made.append(images[:, :, edge : edge + SIDE, edge : edge + SIDE])
-        tell(number, len(chosen))
+        on_progress(number, len(chosen))
     return torch.cat(made), chosen
 
 

@@ -106,67 +106,67 @@ class Dreamt:
 def dream(
     pictures: Images | None = None,
     network: str | Path | nn.Module | DreamNetwork | None = None,
-    how: Dream | None = None,
+    options: Dream | None = None,
     *,
     size: tuple[int, int] = (224, 224),
     n: int = 1,
     guide: Other | None = None,
     mask: Other | None = None,
     device: str = "auto",
-    tell: Tell = lambda _: None,
+    on_progress: Tell = lambda _: None,
 ) -> Dreamt:
     """Dreams of pictures (n, c, h, w) in [0, 1], each by itself, or of `n` images of `size` from noise of the seeds from `how.seed` on.
 
     `network` is a name such as squeezenet or vgg16, a model file, or a module that takes images in [0, 1]. With a `guide` picture its
-    layers decide what is shown; with a `mask`, 1 where to dream, the rest stays. `tell` is called after each step. Raises SettingError
-    for a wish that the network cannot see, ImageError for pictures, guides or masks that do not fit. `device` is for a network that is
-    named; others are asked where they are.
+    layers decide what is shown; with a `mask`, 1 where to dream, the rest stays. `on_progress` is called after each step. Raises
+    SettingError for a wish that the network cannot see, ImageError for pictures, guides or masks that do not fit. `device` is for a network
+    that is named; others are asked where they are.
     """
-    how = how or Dream()
+    options = options or Dream()
     seeing = network if isinstance(network, DreamNetwork) else dream_network(network, device=device)
     if pictures is None:
-        if mask is not None or how.alpha:
+        if mask is not None or options.alpha:
             raise SettingError("mask and alpha are about a picture; give one")
         if n < 1:
             raise SettingError(f"n = {n} dreams must be at least 1")
-        starts = [noise(size, seeing.channels, how.seed + i) for i in range(n)]
-        seeds = [how.seed + i for i in range(n)]
+        starts = [noise(size, seeing.channels, options.seed + i) for i in range(n)]
+        seeds = [options.seed + i for i in range(n)]
     else:
-        starts, seeds = list(_checked(pictures).split(1)), [how.seed] * len(pictures)
+        starts, seeds = list(_checked(pictures).split(1)), [options.seed] * len(pictures)
         size = (pictures.shape[2], pictures.shape[3])
-    how = resolved(how, seeing, fresh=pictures is None)
+    options = resolved(options, seeing, fresh=pictures is None)
     if mask is not None and (mask.shape[-2:] != size or mask.numel() != math.prod(size)):
         raise ImageError(f"the mask is {tuple(mask.shape)}, the picture {size_text(size)} pixels; they must be the same")
-    if how.space == "fourier" and (how.variation or how.alpha):
+    if options.space == "fourier" and (options.variation or options.alpha):
         raise SettingError("variation and alpha have no effect on a spectrum; leave them at 0, or take space = 'pixels'")
-    ascent = wanted(seeing, how, size, guide)
+    ascent = wanted(seeing, options, size, guide)
     where, made, before, after = seeing.device, [], [], []
     for start, seed in counted(list(zip(starts, seeds, strict=True)), "images"):
         x = start.to(where)
         own = None if mask is None else mask.reshape(1, 1, *size).float().to(where)
         before.append(ascent.amount(x))
-        if how.space == "fourier":
-            done = _in_waves(x, ascent, how, seed, own, fresh=pictures is None, tell=tell)
+        if options.space == "fourier":
+            done = _in_waves(x, ascent, options, seed, own, fresh=pictures is None, on_progress=on_progress)
         else:
-            done = in_octaves(x, ascent, how, seed, mask=own, tell=tell)
+            done = in_octaves(x, ascent, options, seed, mask=own, on_progress=on_progress)
         after.append(ascent.amount(done))
         made.append(finite(done.cpu(), seeing.name))
     return Dreamt(images=torch.cat(made) if len(made) > 1 else made[0], before=tuple(before), after=tuple(after))
 
 
-def resolved(how: Dream, seeing: DreamNetwork, *, fresh: bool) -> Dream:
-    """`how` with what it leaves open decided, for dreams from noise if `fresh`."""
-    space = ("fourier" if fresh else "pixels") if how.space == "auto" else how.space
-    return dataclasses.replace(how, space=space, precision=select_precision(how.precision, seeing.device))
+def resolved(options: Dream, seeing: DreamNetwork, *, fresh: bool) -> Dream:
+    """`options` with what it leaves open decided, for dreams from noise if `fresh`."""
+    space = ("fourier" if fresh else "pixels") if options.space == "auto" else options.space
+    return dataclasses.replace(options, space=space, precision=select_precision(options.precision, seeing.device))
 
 
-def wanted(seeing: DreamNetwork, how: Dream, size: tuple[int, int], guide: Other | None = None) -> Ascent:
+def wanted(seeing: DreamNetwork, options: Dream, size: tuple[int, int], guide: Other | None = None) -> Ascent:
     """What a dream of images of `size` climbs.
 
     Raises SettingError for what the network cannot see, ImageError for what the size cannot show.
     """
-    label = seeing.class_number(how.label) if how.label else None
-    named = how.layers or (() if how.label else (seeing.usual,))
+    label = seeing.class_number(options.label) if options.label else None
+    named = options.layers or (() if options.label else (seeing.usual,))
     wishes = [wish(each, seeing) for each in named]
     fits(wishes, size, seeing)
     if guide is not None:
@@ -180,7 +180,9 @@ def wanted(seeing: DreamNetwork, how: Dream, size: tuple[int, int], guide: Other
         wishes = guided(wishes, guide.to(seeing.device), seeing)
     # So that 12 megapixels fit into 2 GB with SqueezeNet; a layer that sees all is shown all.
     pieces = max(size) > WHOLE and all(each.layer.start is not None for each in wishes)
-    ascent = Ascent(eyes=seeing, wishes=wishes, label=label, tile=how.tile or (PIECE if pieces else None), precision=how.precision)
+    ascent = Ascent(
+        network=seeing, objectives=wishes, label=label, tile=options.tile or (PIECE if pieces else None), precision=options.precision
+    )
     ascent.check(size)
     if max(size) <= WHOLE and (why := ascent.refused(size)):
         raise ImageError(f"{seeing.name} cannot be shown a picture of {size_text(size)} pixels ({why})")
@@ -195,24 +197,24 @@ def noise(size: tuple[int, int], channels: int, seed: int) -> Images:
 def in_octaves(
     picture: Images,
     ascent: Ascent,
-    how: Dream,
+    options: Dream,
     seed: int,
     *,
     mask: Planes | None = None,
     carried: Images | None = None,
-    tell: Tell = lambda _: None,
+    on_progress: Tell = lambda _: None,
 ) -> Images:
     """The picture after a dream in pixels. `carried` is what an earlier dream has added to it, from which this one goes on.
 
     Raises SettingError where `alpha` asks for a multiple of what is not there.
     """
-    if any(each.place is not None for each in ascent.wishes):
+    if any(each.place is not None for each in ascent.objectives):
         # A place is where it is: in another size, or shifted, another part of the picture would lie there.
-        how = dataclasses.replace(how, octaves=1, jitter=0)
-    if how.alpha and (there := ascent.amount(picture)) <= 0:
-        raise SettingError(f"alpha asks for {how.alpha:g} times what is there, and that is {there:.3g}; leave it at 0")
-    rng, steps, done = seeded_generator(seed, "jitter"), how.steps or 10, 0
-    sizes = list(octaves((picture.shape[2], picture.shape[3]), how, lambda small: not ascent.refused(small)))
+        options = dataclasses.replace(options, octaves=1, jitter=0)
+    if options.alpha and (there := ascent.amount(picture)) <= 0:
+        raise SettingError(f"alpha asks for {options.alpha:g} times what is there, and that is {there:.3g}; leave it at 0")
+    rng, steps, done = seeded_generator(seed, "jitter"), options.steps or 10, 0
+    sizes = list(octaves((picture.shape[2], picture.shape[3]), options, lambda small: not ascent.refused(small)))
     detail, x = None, picture
     for size in sizes:
         whole = size == tuple(picture.shape[2:])
@@ -223,11 +225,11 @@ def in_octaves(
         if detail is not None and where is not None:
             x = begun + (x - begun) * where
         detail = None
-        enough = how.alpha * ascent.amount(base) if how.alpha else math.inf
+        enough = options.alpha * ascent.amount(base) if options.alpha else math.inf
         nearest: tuple[float, Images] | None = None
         for _ in range(steps):
-            amount, step = _step(x, ascent, how, rng, where)
-            if how.alpha:
+            amount, step = _step(x, ascent, options, rng, where)
+            if options.alpha:
                 if amount >= enough and (nearest is None or _far(x, base) < nearest[0]):
                     nearest = _far(x, base), x.clone()
                 # The slope of a penalty on distance, and that of one on falling short: the second vanishes where there is enough.
@@ -235,38 +237,38 @@ def in_octaves(
             if amount < enough:
                 x.add_(step).clamp_(0, 1)
             done += 1
-            tell(Moment(done, steps * len(sizes), amount, x))
+            on_progress(Moment(done, steps * len(sizes), amount, x))
         x = nearest[1] if nearest else x
         detail = None if whole else x - begun
     return x
 
 
-def octaves(size: tuple[int, int], how: Dream, possible: Callable[[tuple[int, int]], bool]) -> Iterator[tuple[int, int]]:
+def octaves(size: tuple[int, int], options: Dream, possible: Callable[[tuple[int, int]], bool]) -> Iterator[tuple[int, int]]:
     """The sizes that are dreamed in, small to large; those that are tiny, or not possible, are left out."""
     begun = False
-    for i in reversed(range(how.octaves)):
-        small = max(1, round(size[0] / how.ratio**i)), max(1, round(size[1] / how.ratio**i))
+    for i in reversed(range(options.octaves)):
+        small = max(1, round(size[0] / options.ratio**i)), max(1, round(size[1] / options.ratio**i))
         begun = begun or i == 0 or (min(small) >= SMALLEST and possible(small))
         if begun:
             yield small
 
 
-def _step(x: Images, ascent: Ascent, how: Dream, rng: torch.Generator, mask: Planes | None) -> tuple[float, Images]:
+def _step(x: Images, ascent: Ascent, options: Dream, rng: torch.Generator, mask: Planes | None) -> tuple[float, Images]:
     """How far the wishes are fulfilled, and the change of the pixels that leads farther."""
-    shift = torch.randint(-how.jitter, how.jitter + 1, (2,), generator=rng).tolist() if how.jitter else [0, 0]
+    shift = torch.randint(-options.jitter, options.jitter + 1, (2,), generator=rng).tolist() if options.jitter else [0, 0]
     amount, slope = ascent.slope(x.roll(shift, (2, 3)) if any(shift) else x)
     if not slope.any():
         return amount, slope
     # From here on in place where it can be: of a large picture each copy is large.
-    slope = evened_(slope, how.bands) if how.bands > 1 else slope
+    slope = evened_(slope, options.bands) if options.bands > 1 else slope
     slope /= _size(slope)
     if any(shift):
         for plane in slope.unbind(dim=1):
             plane.copy_(plane.roll([-each for each in shift], (1, 2)))
-    if how.variation:
+    if options.variation:
         rough = roughness(x)
-        slope -= rough.mul_(how.variation / _size(rough).clamp_min(1e-9))
-    slope *= RATE * how.strength
+        slope -= rough.mul_(options.variation / _size(rough).clamp_min(1e-9))
+    slope *= RATE * options.strength
     return amount, slope if mask is None else slope.mul_(mask)
 
 
@@ -283,15 +285,15 @@ def roughness(x: Images) -> Images:
     return F.pad(right, (1, 0))[..., :-1] - right + F.pad(below, (0, 0, 1, 0))[..., :-1, :] - below
 
 
-def _in_waves(start: Images, ascent: Ascent, how: Dream, seed: int, mask: Planes | None, *, fresh: bool, tell: Tell) -> Images:
+def _in_waves(start: Images, ascent: Ascent, options: Dream, seed: int, mask: Planes | None, *, fresh: bool, on_progress: Tell) -> Images:
     """The image after a dream in its spectrum."""
-    rng, steps = seeded_generator(seed, "robust"), how.steps or 256
+    rng, steps = seeded_generator(seed, "robust"), options.steps or 256
     size = (start.shape[2], start.shape[3])
     spectrum = Spectrum(size, start.shape[1], seeded_generator(seed, "dream")).to(start.device)
     if not fresh:
         spectrum = spectrum.become(start)
     # Adam's step is a share of the size of a weight, which of a picture's spectrum is another for each.
-    optimiser = torch.optim.Adam(spectrum.parameters(), lr=LEARN * how.strength * (1.0 if fresh else 0.2))
+    optimiser = torch.optim.Adam(spectrum.parameters(), lr=LEARN * options.strength * (1.0 if fresh else 0.2))
     x = start
     for done in range(1, steps + 1):
         with torch.enable_grad():
@@ -303,7 +305,7 @@ def _in_waves(start: Images, ascent: Ascent, how: Dream, seed: int, mask: Planes
             optimiser.zero_grad()
             shown.backward(-slope)
         optimiser.step()
-        tell(Moment(done, steps, amount, x.detach()))
+        on_progress(Moment(done, steps, amount, x.detach()))
     with torch.no_grad():
         x = spectrum()
         return x if mask is None else torch.lerp(start, x, mask)

@@ -107,18 +107,18 @@ class DreamNetwork:
 
 
 def dream_network(
-    which: str | Path | nn.Module | None = None, *, device: str = "auto", tell: Callable[[str], None] = lambda _: None
+    which: str | Path | nn.Module | None = None, *, device: str = "auto", on_progress: Callable[[str], None] = lambda _: None
 ) -> DreamNetwork:
     """The network called `which`, or a module of one's own that takes images in [0, 1], in evaluation mode and ready to be asked.
 
     A module of one's own stays where it is; others go to `device`.
 
-    Without one it is SqueezeNet, or where its weights cannot be had a bundled classifier, of which `tell` is told. Raises
+    Without one it is SqueezeNet, or where its weights cannot be had a bundled classifier, of which `on_progress` is told. Raises
     UnknownNameError or CheckpointError if there is no such model, SettingError for one without a layer that makes maps.
     """
     where = select_device(device)
     if which is None:
-        which = _preferred(tell)
+        which = _preferred(on_progress)
     network = weights.opened(which)
     name = str(which) if isinstance(which, str | Path) else type(which).__name__
     if isinstance(network, Backbone):
@@ -127,17 +127,19 @@ def dream_network(
     return _of_module(network, name, where, foreign=isinstance(which, nn.Module))
 
 
-def _preferred(tell: Callable[[str], None]) -> str:
+def _preferred(on_progress: Callable[[str], None]) -> str:
     try:
         weights.load(PREFERRED)
     except DataError:
         name = next(name for name in BUNDLED if name in weights.bundled())
-        tell(f"{PREFERRED} is not here and cannot be fetched (see SFUMATO_WEIGHTS); this dream is {name}'s, which has seen much less")
+        on_progress(
+            f"{PREFERRED} is not here and cannot be fetched (see SFUMATO_WEIGHTS); this dream is {name}'s, which has seen much less"
+        )
         return name
     return PREFERRED
 
 
-def _of_named(network: Backbone, name: str, where: torch.device) -> DreamNetwork:
+def _of_named(network: Backbone, name: str, device: torch.device) -> DreamNetwork:
     config: Any = getattr(network, "config", None)
     if getattr(config, "resize", "none") != "none":
         # A dream is looked at in its own size; a network that makes all images small first would see it blurred.
@@ -145,7 +147,7 @@ def _of_named(network: Backbone, name: str, where: torch.device) -> DreamNetwork
         whole.load_state_dict(network.state_dict())
         network = whole.eval().requires_grad_(False)
     moved: Any = network
-    network = folded(moved.to(device=where, memory_format=torch.channels_last))
+    network = folded(moved.to(device=device, memory_format=torch.channels_last))
     names = tuple(network.named)
     # In the middle a network has left edges behind and does not yet see whole things.
     usual = names[len(names) * 2 // 3]
@@ -164,9 +166,9 @@ def _of_named(network: Backbone, name: str, where: torch.device) -> DreamNetwork
     )
 
 
-def _of_module(network: nn.Module, name: str, where: torch.device, *, foreign: bool) -> DreamNetwork:
+def _of_module(network: nn.Module, name: str, device: torch.device, *, foreign: bool) -> DreamNetwork:
     moved: Any = network
-    network = moved if foreign else moved.to(device=where, memory_format=torch.channels_last)
+    network = moved if foreign else moved.to(device=device, memory_format=torch.channels_last)
     if isinstance(network, AdversarialGenerator):
         looking: nn.Module = network.discriminator
 

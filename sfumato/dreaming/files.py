@@ -96,28 +96,28 @@ def dream_pictures(
     sources: Sequence[str | Path],
     out: Path,
     seeing: DreamNetwork,
-    how: Dream,
+    options: Dream,
     *,
     guide: Path | None = None,
     mask: Path | None = None,
     overwrite: bool = False,
-    tell: Callable[[Done, int, int], None] = lambda *_: None,
+    on_progress: Callable[[Done, int, int], None] = lambda *_: None,
     watch: Tell = lambda _: None,
 ) -> list[Done]:
     """Dreams every picture of `sources` into the folder `out`, or into the file `out` if it is one picture and `out` a picture's name.
 
     A file that is there already stays, unless `overwrite`; an original, the guide and the mask stay in any case. In a folder, dreams that
-    its manifest knows, of the same picture with the same settings, are not dreamed again. `tell` is called after each with its number and
-    how many there are, `watch` after each step. Raises DataError if there is no picture, SettingError for a wish that the network cannot
-    see, StorageError if `out` cannot be written or another run is at work there, ImageError for a guide that is no picture; what else is
-    wrong with a picture is in what was done of it.
+    its manifest knows, of the same picture with the same settings, are not dreamed again. `on_progress` is called after each with its
+    number and how many there are, `watch` after each step. Raises DataError if there is no picture, SettingError for a wish that the
+    network cannot see, StorageError if `out` cannot be written or another run is at work there, ImageError for a guide that is no picture;
+    what else is wrong with a picture is in what was done of it.
     """
     pairs = planned(sources, out, overwrite=overwrite)
-    for text in how.layers:
+    for text in options.layers:
         wish(text, seeing)
-    if how.label:
-        seeing.class_number(how.label)
-    work = _Work(seeing, how, None if guide is None else picture_of(guide), guide, mask, watch, overwrite=overwrite)
+    if options.label:
+        seeing.class_number(options.label)
+    work = _Work(seeing, options, None if guide is None else picture_of(guide), guide, mask, watch, overwrite=overwrite)
     work.kept = {path.resolve() for path in (*(path for path, _ in pairs), guide, mask) if path is not None}
     # Where only originals lie nothing will be written, and no manifest.
     noted, made = pairs[0][1] != out and any(target.resolve() not in work.kept for _, target in pairs), []
@@ -128,7 +128,7 @@ def dream_pictures(
         for number, (path, target) in enumerate(counted(pairs, "pictures"), 1):
             done = work.attempt(path, target, manifest)
             made.append(done)
-            tell(done, number, len(pairs))
+            on_progress(done, number, len(pairs))
     return made
 
 
@@ -137,7 +137,7 @@ class _Work:
     """What is done to every picture."""
 
     seeing: DreamNetwork
-    how: Dream
+    options: Dream
     shown: Images | None
     guide: Path | None
     mask: Path | None
@@ -148,7 +148,7 @@ class _Work:
 
     def asked(self) -> Facts:
         """What is asked for, by which a dream is known again: settings, network, guide and version."""
-        told = recipe(self.seeing, resolved(self.how, self.seeing, fresh=False), 0.0, 0.0) | named(guide=self.guide)
+        told = recipe(self.seeing, resolved(self.options, self.seeing, fresh=False), 0.0, 0.0) | named(guide=self.guide)
         return json.loads(json.dumps({"verb": "dream", **told}))
 
     def attempt(self, path: Path, target: Path, manifest: Manifest) -> Done:
@@ -181,10 +181,10 @@ class _Work:
             raise ImageError(f"{path} has 16 bits, which {target.suffix} cannot hold; choose a .png or .tif with --out")
         images = as_images(picture.pixels)
         where = None if self.mask is None else mask_of(self.mask, images)
-        done = dream(images, self.seeing, self.how, guide=self.shown, mask=where, tell=self.watch)
+        done = dream(images, self.seeing, self.options, guide=self.shown, mask=where, on_progress=self.watch)
         before, after, pixels = done.before[0], done.after[0], as_pixels(done.images, picture.pixels.dtype)
         del images, done  # of a large picture they are large, and writing it takes more
-        told = recipe(self.seeing, resolved(self.how, self.seeing, fresh=False), before, after)
+        told = recipe(self.seeing, resolved(self.options, self.seeing, fresh=False), before, after)
         told |= {"picture": path.name, "sha256": atomic_io.digest(path)}
         told |= named(guide=self.guide, mask=self.mask)
         entry, made = Entry(source=str(path), out=str(target), status="writing", words=rise(before, after)), ""
@@ -229,9 +229,9 @@ def keep(target: Path, picture: files.Picture, told: dict[str, Any], *, check: C
     files.write(target, dataclasses.replace(picture, text={**picture.text, KEY: text}), check=lambda made: check(target, made))
 
 
-def recipe(seeing: DreamNetwork, how: Dream, before: float, after: float) -> dict[str, Any]:
+def recipe(seeing: DreamNetwork, options: Dream, before: float, after: float) -> dict[str, Any]:
     """What is needed to repeat a dream, but for its picture: the settings, the network, and what came of it."""
-    settings = {field.name: getattr(how, field.name) for field in dataclasses.fields(how)}
+    settings = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     return {
         "made_with": f"sfumato {__version__}, torch {torch.__version__}",
         "network": inside(seeing.name),

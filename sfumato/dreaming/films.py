@@ -36,10 +36,10 @@ MOVING = (".gif", ".webp")
 class Dreamer:
     """Dreams frame after frame, going on from one to the next."""
 
-    def __init__(self, seeing: DreamNetwork, how: Dream, *, guide: Other | None = None) -> None:
+    def __init__(self, seeing: DreamNetwork, options: Dream, *, guide: Other | None = None) -> None:
         """Raises SettingError for a dream in a spectrum."""
-        self.seeing, self.how, self.guide, self.where = seeing, _in_pixels(how), guide, seeing.device
-        self.later = dataclasses.replace(how, steps=min(how.steps or AGAIN, AGAIN), octaves=min(how.octaves, SIZES))
+        self.seeing, self.how, self.guide, self.where = seeing, _in_pixels(options), guide, seeing.device
+        self.later = dataclasses.replace(options, steps=min(options.steps or AGAIN, AGAIN), octaves=min(options.octaves, SIZES))
         self.frame: Images | None = None
         self.added: Images | None = None
 
@@ -57,30 +57,30 @@ class Dreamer:
         return made.cpu()
 
 
-def falling(picture: Images, seeing: DreamNetwork, how: Dream, *, frames: int, guide: Other | None = None) -> Iterator[Images]:
+def falling(picture: Images, seeing: DreamNetwork, options: Dream, *, frames: int, guide: Other | None = None) -> Iterator[Images]:
     """The dream of a picture, then what one sees falling into it: enlarged and dreamed again, frame by frame.
 
     Raises SettingError for a dream in a spectrum, and for `alpha`, since a frame that was dreamed is no picture to stay near to.
     """
     if frames < 1:
         raise SettingError(f"zoom = {frames} frames must be at least 1")
-    if how.alpha:
+    if options.alpha:
         raise SettingError("alpha keeps a picture near to what it was, and a fall leaves it; leave alpha at 0")
-    how = _in_pixels(how)
-    first = wanted(seeing, how, (picture.shape[2], picture.shape[3]), guide)
-    later = dataclasses.replace(how, steps=min(how.steps or AGAIN, AGAIN), octaves=min(how.octaves, SIZES))
+    options = _in_pixels(options)
+    first = wanted(seeing, options, (picture.shape[2], picture.shape[3]), guide)
+    later = dataclasses.replace(options, steps=min(options.steps or AGAIN, AGAIN), octaves=min(options.octaves, SIZES))
     x = picture.to(seeing.device)
     for i in range(frames):
         with torch.no_grad():
-            x = in_octaves(x, first, how if i == 0 else later, how.seed + i)
+            x = in_octaves(x, first, options if i == 0 else later, options.seed + i)
             yield x.cpu()
             x = nearer(x)
 
 
-def _in_pixels(how: Dream) -> Dream:
-    if how.space == "fourier":
+def _in_pixels(options: Dream) -> Dream:
+    if options.space == "fourier":
         raise SettingError("films are dreamed in pixels; leave space at auto")
-    return how
+    return options
 
 
 def nearer(images: Images) -> Images:
@@ -100,7 +100,7 @@ def dream_film(
     dreamer: Dreamer,
     *,
     overwrite: bool = False,
-    tell: Callable[[int, int], None] = lambda *_: None,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> int:
     """Writes the film at `path`, dreamed, to `target`, and says how many frames it has.
 
@@ -112,7 +112,7 @@ def dream_film(
         def begin(first: Images) -> film.Change:
             return film.Change("dreamed", (first.shape[2], first.shape[3]), dreamer)
 
-        return film.rewritten(path, target, begin, overwrite=overwrite, tell=tell)[1]
+        return film.rewritten(path, target, begin, overwrite=overwrite, on_progress=on_progress)[1]
     if target.exists() and target.resolve() == path.resolve():
         raise ImageError(f"{path}: would be written over itself; choose another --out")
     count, rate = timing(path)
@@ -120,7 +120,7 @@ def dream_film(
     made = []
     for i, frame in enumerate(still_frames(path), 1):
         made.append(to_pixels(dreamer(frame)))
-        tell(i, count)
+        on_progress(i, count)
     files.save_animation(target, made, fps=rate)
     return len(made)
 

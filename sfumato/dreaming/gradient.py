@@ -41,8 +41,8 @@ class Tile(NamedTuple):
 class Ascent:
     """Wishes of a network's layers, of a class of its scores, or of both."""
 
-    eyes: DreamNetwork
-    wishes: Sequence[LayerObjective]
+    network: DreamNetwork
+    objectives: Sequence[LayerObjective]
     label: int | None = None
     """Number of a class; in tiles it is each tile that is to show it."""
     tile: int | None = None
@@ -56,19 +56,19 @@ class Ascent:
         """
         found, last = self._slope(image), 1
         if not math.isfinite(found.amount):
-            raise SettingError(f"{self.eyes.name} answers {found.amount}: its weights are no use")
+            raise SettingError(f"{self.network.name} answers {found.amount}: its weights are no use")
         while not found.gradient.any():
-            with watch.awake(self.eyes.network, last) as ran:
+            with watch.awake(self.network.network, last) as ran:
                 found = self._slope(image)
             if last >= ran[0]:
                 break
             last *= 2
-        finite(found.gradient, self.eyes.name)
+        finite(found.gradient, self.network.name)
         return found
 
     def _slope(self, image: Images) -> Slope:
         gradient, amount = torch.zeros_like(image), 0.0
-        for tile in tiles(tuple(image.shape[2:]), self.tile, self.wishes):
+        for tile in tiles(tuple(image.shape[2:]), self.tile, self.objectives):
             (top, bottom), (left, right) = tile.shown
             part = image[:, :, top:bottom, left:right].detach().clone().requires_grad_()
             with torch.enable_grad(), autocast(select_precision(self.precision, image.device), image.device):
@@ -84,20 +84,20 @@ class Ascent:
         """How far the wishes are fulfilled by one image."""
         total = 0.0
         with torch.no_grad(), autocast(select_precision(self.precision, image.device), image.device):
-            for tile in tiles(tuple(image.shape[2:]), self.tile, self.wishes):
+            for tile in tiles(tuple(image.shape[2:]), self.tile, self.objectives):
                 (top, bottom), (left, right) = tile.shown
                 total += self._amount(image[:, :, top:bottom, left:right], tile, tuple(image.shape[2:])).item()
         return total
 
     def check(self, size: tuple[int, int]) -> None:
         """Raises SettingError if an image of `size` cannot be taken in such tiles."""
-        for _ in tiles(size, self.tile, self.wishes):
+        for _ in tiles(size, self.tile, self.objectives):
             pass
 
     def refused(self, size: tuple[int, int]) -> str:
         """Why no image of `size` can be shown; empty if one can."""
         try:
-            self.amount(torch.zeros(1, self.eyes.channels, *size, device=self.eyes.device))
+            self.amount(torch.zeros(1, self.network.channels, *size, device=self.network.device))
         except (RuntimeError, SettingError) as error:
             return " ".join(str(error).split())[:160]
         return ""
@@ -105,23 +105,23 @@ class Ascent:
     def _amount(self, part: Maps, tile: Tile, whole: tuple[int, ...]) -> torch.Tensor:
         h, w = whole
         total = part.new_zeros(())
-        if self.wishes:
-            made = self.eyes.layers(part, list(dict.fromkeys(wish.layer.name for wish in self.wishes)))
-            by_name = dict(zip(dict.fromkeys(wish.layer.name for wish in self.wishes), made, strict=True))
-            for wish in self.wishes:
+        if self.objectives:
+            made = self.network.layers(part, list(dict.fromkeys(wish.layer.name for wish in self.objectives)))
+            by_name = dict(zip(dict.fromkeys(wish.layer.name for wish in self.objectives), made, strict=True))
+            for wish in self.objectives:
                 rows, columns = (
                     _places(own, shown, side, wish.layer.stride) for own, shown, side in zip(tile.own, tile.shown, whole, strict=True)
                 )
                 first = tile.own[0][0] // wish.layer.stride, tile.own[1][0] // wish.layer.stride
                 total = total + wish.amount(by_name[wish.layer.name][:, :, rows, columns], (h, w), first)
         if self.label is not None:
-            assert self.eyes.scores is not None
+            assert self.network.scores is not None
             share = math.prod(stop - start for start, stop in tile.own) / (h * w)
-            total = total + share * self.eyes.scores(self.eyes.shown(part))[0, self.label]
+            total = total + share * self.network.scores(self.network.shown(part))[0, self.label]
         return total
 
 
-def tiles(size: tuple[int, ...], tile: int | None, wishes: Sequence[LayerObjective]) -> Iterator[Tile]:
+def tiles(size: tuple[int, ...], tile: int | None, objectives: Sequence[LayerObjective]) -> Iterator[Tile]:
     """What covers an image of `size`, each pixel owned once; tiles begin where a place of every layer does.
 
     Raises SettingError for tiles too small to be, and for layers that see farther than is known.
@@ -132,13 +132,13 @@ def tiles(size: tuple[int, ...], tile: int | None, wishes: Sequence[LayerObjecti
         return
     if tile < 32:
         raise SettingError(f"tile = {tile} must be at least 32 pixels")
-    if unknown := [wish.layer.name for wish in wishes if wish.layer.start is None]:
+    if unknown := [wish.layer.name for wish in objectives if wish.layer.start is None]:
         raise SettingError(f"{unknown[0]} sees all of a picture, as far as is known: it cannot be taken in tiles; leave tile at 0")
-    grid = math.lcm(*(wish.layer.stride for wish in wishes)) if wishes else 1
-    before = max((-(wish.layer.start or 0) for wish in wishes), default=0)
+    grid = math.lcm(*(wish.layer.stride for wish in objectives)) if objectives else 1
+    before = max((-(wish.layer.start or 0) for wish in objectives), default=0)
     # A network that does not pad shows nothing of a piece smaller than what one place sees.
-    field = max((wish.layer.receptive_field for wish in wishes), default=0)
-    behind = max([0, *((wish.layer.start or 0) + wish.layer.receptive_field - wish.layer.stride for wish in wishes)])
+    field = max((wish.layer.receptive_field for wish in objectives), default=0)
+    behind = max([0, *((wish.layer.start or 0) + wish.layer.receptive_field - wish.layer.stride for wish in objectives)])
     for rows in spans(h, tile, grid):
         for columns in spans(w, tile, grid):
             shown = tuple(

@@ -38,30 +38,30 @@ class Found:
 def dream_through(
     generator: str | Path | nn.Module,
     network: str | Path | nn.Module | DreamNetwork | None = None,
-    how: Dream | None = None,
+    options: Dream | None = None,
     *,
     n: int = 1,
     shows: str | None = None,
     device: str = "auto",
-    tell: Tell = lambda _: None,
+    on_progress: Tell = lambda _: None,
 ) -> Found:
     """`n` images of a generator, of the seeds from `how.seed` on, moved to where the network sees more of what is wished.
 
     `shows` is the generator's own class, where it knows such. Octaves, jitter and all else that is about pixels has no part in it. Raises
     SettingError as `dream` and `generate` do.
     """
-    how = how or Dream()
+    options = options or Dream()
     seeing = network if isinstance(network, DreamNetwork) else dream_network(network, device=device)
     where = seeing.device
     making = sampler(generator).to(where)
     h, w = making.size
     scale = max(1, -(-seeing.side // min(h, w)))
-    ascent = wanted(seeing, how, (h * scale, w * scale))
+    ascent = wanted(seeing, options, (h * scale, w * scale))
     made, before, after, subjects = [], [], [], []
-    for seed in range(how.seed, how.seed + n):
+    for seed in range(options.seed, options.seed + n):
         begun = drawn(making, seed, label=shows)
         before.append(ascent.amount(enlarged(shown(making, begun), scale).to(where)))
-        found = _moved(making, begun, ascent, how, scale, where, tell)
+        found = _moved(making, begun, ascent, options, scale, where, on_progress)
         image = shown(making, found)
         after.append(ascent.amount(enlarged(image, scale).to(where)))
         made.append(image)
@@ -74,15 +74,17 @@ def enlarged(images: Images, scale: int) -> Images:
     return images if scale == 1 else F.interpolate(images, scale_factor=scale, mode="bicubic").clamp(0, 1)
 
 
-def _moved(making: Any, begun: LatentImage, ascent: Ascent, how: Dream, scale: int, where: torch.device, tell: Tell) -> LatentImage:
-    labels = None if begun.labels is None else begun.labels.to(where)
+def _moved(
+    making: Any, begun: LatentImage, ascent: Ascent, options: Dream, scale: int, device: torch.device, on_progress: Tell
+) -> LatentImage:
+    labels = None if begun.labels is None else begun.labels.to(device)
     z = latents(making, DRAWS, seeded_generator(0, "dream"))
-    spread = spread_of(styled(making, z, None if labels is None else labels.cpu().expand(DRAWS))[:, :1], where)
-    start = ((begun.styles.to(where) - spread.mean) / spread.deviation).detach()
+    spread = spread_of(styled(making, z, None if labels is None else labels.cpu().expand(DRAWS))[:, :1], device)
+    start = ((begun.styles.to(device) - spread.mean) / spread.deviation).detach()
     x = start.clone().requires_grad_()
-    steering = SynthesisOptions(noise=None if begun.noise is None else [plane.to(where) for plane in begun.noise])
-    steps, hold = how.steps or 100, 0.0
-    optimiser = torch.optim.Adam([x], lr=RATE * how.strength)
+    steering = SynthesisOptions(noise=None if begun.noise is None else [plane.to(device) for plane in begun.noise])
+    steps, hold = options.steps or 100, 0.0
+    optimiser = torch.optim.Adam([x], lr=RATE * options.strength)
     for done in range(1, steps + 1):
         with torch.enable_grad():
             image = enlarged(making.synthesize(spread.mean + spread.deviation * x, labels, steering), scale)
@@ -93,6 +95,6 @@ def _moved(making: Any, begun: LatentImage, ascent: Ascent, how: Dream, scale: i
         hold = hold or HOLD * x.grad.norm().item()
         x.grad += hold * (x.detach() - start)
         optimiser.step()
-        tell(Moment(done, steps, amount, image.detach()))
+        on_progress(Moment(done, steps, amount, image.detach()))
     styles = (spread.mean + spread.deviation * x.detach()).cpu()
     return dataclasses.replace(begun, styles=styles, origin={**begun.origin, "dreamed": steps})

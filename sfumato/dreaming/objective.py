@@ -56,7 +56,7 @@ class LayerObjective:
 _FORM = re.compile(r"(?P<layer>[^:=@\s]+)(:(?P<channels>\d+(,\d+)*))?(@(?P<row>\d+),(?P<column>\d+))?(=(?P<weight>-?\d+(\.\d+)?))?")
 
 
-def wish(text: str, eyes: DreamNetwork) -> LayerObjective:
+def wish(text: str, network: DreamNetwork) -> LayerObjective:
     """`fire7`, `fire7=0.5`, `fire8:12,40` or `fire8:12@3,4`: layer, channels, row and column of a place, weight.
 
     Raises SettingError for another form, an unknown layer, or a channel that it does not have.
@@ -66,7 +66,7 @@ def wish(text: str, eyes: DreamNetwork) -> LayerObjective:
         raise SettingError(
             f"layer = {text!r} cannot be read; write fire7, fire7=0.5 (a weight), fire8:12,40 (channels) or fire8:12@3,4 (a place)"
         )
-    layer = eyes.layer(found["layer"])
+    layer = network.layer(found["layer"])
     channels = tuple(map(int, found["channels"].split(","))) if found["channels"] else ()
     if beyond := [channel for channel in channels if channel >= layer.width]:
         raise SettingError(f"layer {layer.name} has channels 0 to {layer.width - 1}; there is no {beyond[0]}")
@@ -74,24 +74,24 @@ def wish(text: str, eyes: DreamNetwork) -> LayerObjective:
     return LayerObjective(layer=layer, weight=float(found["weight"] or 1), channels=channels, place=place)
 
 
-def guided(wishes: Sequence[LayerObjective], guide: Other, eyes: DreamNetwork) -> list[LayerObjective]:
+def guided(objectives: Sequence[LayerObjective], guide: Other, network: DreamNetwork) -> list[LayerObjective]:
     """The same wishes, of whole layers, for what `guide` shows. Raises SettingError for wishes for channels or places of their own."""
-    if any(each.channels or each.place for each in wishes):
+    if any(each.channels or each.place for each in objectives):
         raise SettingError("a guide says which channels and where; name whole layers with it")
     with torch.no_grad():
-        made = eyes.layers(guide, [each.layer.name for each in wishes])
+        made = network.layers(guide, [each.layer.name for each in objectives])
     rows = [maps.float().flatten(2)[0].T.contiguous() for maps in made]
-    return [LayerObjective(layer=each.layer, weight=each.weight, guide=row) for each, row in zip(wishes, rows, strict=True)]
+    return [LayerObjective(layer=each.layer, weight=each.weight, guide=row) for each, row in zip(objectives, rows, strict=True)]
 
 
-def fits(wishes: Sequence[LayerObjective], size: tuple[int, int], eyes: DreamNetwork, *, what: str = "the picture") -> None:
+def fits(objectives: Sequence[LayerObjective], size: tuple[int, int], network: DreamNetwork, *, what: str = "the picture") -> None:
     """Raises ImageError, naming `what` it is, if an image of `size` has no such place, or is smaller than what a place looks at.
 
     Unless it is as large as those that the network was trained on: deep layers look farther than these reach.
     """
-    for each in wishes:
-        if each.layer.start is not None and min(size) < min(each.layer.receptive_field, eyes.side):
-            near = [name for name in eyes.names if eyes.layer(name).receptive_field <= min(size)]
+    for each in objectives:
+        if each.layer.start is not None and min(size) < min(each.layer.receptive_field, network.side):
+            near = [name for name in network.names if network.layer(name).receptive_field <= min(size)]
             advice = f"take the layer {near[-1]} or an earlier one, or enlarge it" if near else "enlarge it"
             raise ImageError(
                 f"{what} of {size_text(size)} pixels is too small for the layer {each.layer.name}, "
@@ -103,7 +103,9 @@ def fits(wishes: Sequence[LayerObjective], size: tuple[int, int], eyes: DreamNet
         rows, columns = (math.ceil(side / each.layer.stride) for side in size)
         if max(size) <= WHOLE:
             with torch.no_grad():
-                rows, columns = eyes.layers(torch.zeros(1, eyes.channels, *size, device=eyes.device), [each.layer.name])[0].shape[2:]
+                rows, columns = network.layers(torch.zeros(1, network.channels, *size, device=network.device), [each.layer.name])[0].shape[
+                    2:
+                ]
         if each.place[0] >= rows or each.place[1] >= columns:
             raise ImageError(
                 f"layer {each.layer.name} has {rows} rows and {columns} columns of places for {what}; {each.place} is beyond them"

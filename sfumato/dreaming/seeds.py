@@ -27,14 +27,14 @@ Said = Callable[[Path, str], None]
 
 def dream_noise(
     seeing: DreamNetwork,
-    how: Dream,
+    options: Dream,
     targets: Sequence[Path],
     held: outputs.Reservation,
     *,
     size: tuple[int, int],
     guide: Path | None = None,
     overwrite: bool = False,
-    tell: Said = lambda *_: None,
+    on_progress: Said = lambda *_: None,
     watch: Tell = lambda _: None,
 ) -> None:
     """Dreams from noise of the seeds from `how.seed` on, one for each of the `targets`, which are `held` for them.
@@ -42,46 +42,46 @@ def dream_noise(
     Raises SettingError for a file that is there and is another dream, unless `overwrite`; and like `dream`.
     """
     shown = None if guide is None else picture_of(guide)
-    settled = resolved(how, seeing, fresh=True)
+    settled = resolved(options, seeing, fresh=True)
     told = [recipe(seeing, each, 0.0, 0.0) | {"size": size} | named(guide=guide) for each in _seeded(settled, len(targets))]
 
     def make(i: int) -> Dreamed:
-        done = dream(None, seeing, dataclasses.replace(how, seed=how.seed + i), size=size, guide=shown, tell=watch)
+        done = dream(None, seeing, dataclasses.replace(options, seed=options.seed + i), size=size, guide=shown, on_progress=watch)
         return done.images, done.before[0], done.after[0]
 
-    _written(targets, told, make, held, overwrite=overwrite, tell=tell)
+    _written(targets, told, make, held, overwrite=overwrite, on_progress=on_progress)
 
 
 def dream_styles(
     generator: str,
     seeing: DreamNetwork,
-    how: Dream,
+    options: Dream,
     targets: Sequence[Path],
     held: outputs.Reservation,
     *,
     shows: str | None = None,
     overwrite: bool = False,
-    tell: Said = lambda *_: None,
+    on_progress: Said = lambda *_: None,
     watch: Tell = lambda _: None,
 ) -> None:
     """Dreams through a generator of the seeds from `how.seed` on; the rest is as in `dream_noise`."""
     network = sampler(generator).to(seeing.device)
-    settled = resolved(how, seeing, fresh=False)
+    settled = resolved(options, seeing, fresh=False)
     told = [
         recipe(seeing, each, 0.0, 0.0) | {"through": inside(generator), "shows": drawn(network, each.seed, label=shows).origin["label"]}
         for each in _seeded(settled, len(targets))
     ]
 
     def make(i: int) -> Dreamed:
-        done = dream_through(network, seeing, dataclasses.replace(how, seed=how.seed + i), shows=shows, tell=watch).dreamt
+        done = dream_through(network, seeing, dataclasses.replace(options, seed=options.seed + i), shows=shows, on_progress=watch).dreamt
         return done.images, done.before[0], done.after[0]
 
-    _written(targets, told, make, held, overwrite=overwrite, tell=tell)
+    _written(targets, told, make, held, overwrite=overwrite, on_progress=on_progress)
 
 
-def _seeded(how: Dream, count: int) -> list[Dream]:
-    """`how` with each seed."""
-    return [dataclasses.replace(how, seed=how.seed + i) for i in range(count)]
+def _seeded(options: Dream, count: int) -> list[Dream]:
+    """`options` with each seed."""
+    return [dataclasses.replace(options, seed=options.seed + i) for i in range(count)]
 
 
 def _written(
@@ -91,7 +91,7 @@ def _written(
     held: outputs.Reservation,
     *,
     overwrite: bool,
-    tell: Said,
+    on_progress: Said,
 ) -> None:
     """Makes the images whose files do not tell the same already, and writes each with what is told of it."""
     done = [held.own(target) and known_again(target, each) for target, each in zip(targets, told, strict=True)]
@@ -100,8 +100,8 @@ def _written(
             raise SettingError(f"{target} is there already, and is another dream; choose another --out, or say --overwrite")
     for i, (target, each, there) in enumerate(zip(targets, told, done, strict=True)):
         if there:
-            tell(target, DONE)
+            on_progress(target, DONE)
             continue
         images, before, after = make(i)
         keep(target, files.Picture(pixels=to_pixels(images)), each | {"before": before, "after": after})
-        tell(target, rise(before, after))
+        on_progress(target, rise(before, after))

@@ -67,12 +67,12 @@ def drag(
     layers: Span | None = None,
     steps: int = 100,
     device: str = "auto",
-    tell: Callable[[int, float], None] = lambda *_: None,
+    on_progress: Callable[[int, float], None] = lambda *_: None,
 ) -> Dragged:
     """The image of `subject` with what is at each of the `points` moved to its target, as far as the network has such images.
 
     What is dark in `mask`, of the images' size, should stay as it is. `layers` are the styles that move, by default the coarser half.
-    `tell` is called with each step and the distance of the farthest point. Raises SettingError for points outside the image, or not
+    `on_progress` is called with each step and the distance of the farthest point. Raises SettingError for points outside the image, or not
     as many targets, a mask of another size, layers that are not there, or a network that shows no maps.
     """
     network = sampler(model).to(select_device(device))
@@ -87,7 +87,7 @@ def drag(
         maps = pull.maps()
         at = at if step == 0 else tracked(maps.detach(), templates, at, reach=max(3, round(network.size[0] * 12 / 512)))
         far, done = float((goal - at).norm(dim=1).max()), step
-        tell(step, far)
+        on_progress(step, far)
         if far <= NEAR or step == steps:
             break
         loss = motion(maps, at, goal, radius=max(3, round(network.size[0] * 3 / 512))) + pull.held(maps)

@@ -82,14 +82,14 @@ def project(
     features: str | None = None,
     seed: int = 0,
     device: str = "auto",
-    tell: Callable[[int, float], None] = lambda *_: None,
+    on_progress: Callable[[int, float], None] = lambda *_: None,
 ) -> Projection:
     """What comes nearest to the picture: a tensor (c, h, w) or (1, c, h, w) in [0, 1], a PIL image or a path, cut and resized to fit.
 
     With `layers`, each layer has a style of its own in the second half of the steps. With `noise` the last half fits the noise too, or
     all steps without `layers`, where the network has such: nearer to the picture, and harder to edit. `features` names a model in whose
     layers images are compared beside their pixels. Without a `label`, a model that knows classes takes the one whose images come
-    nearest. `tell` is called with each step and its distance. Raises SettingError for steps below 1, and like `generate`; ImageError
+    nearest. `on_progress` is called with each step and its distance. Raises SettingError for steps below 1, and like `generate`; ImageError
     for a picture that cannot be used.
     """
     if steps < 1:
@@ -106,10 +106,10 @@ def project(
     search = _Search(network, likeness, spread, labels, rng)
     first = steps if not layers or network.styles == 1 else steps * 2 // 5
     while len(own) > 1:
-        own = search.halve(search.run(own, round(ROUND * steps), tell=tell))
-    styles = search.run(own, first - search.steps, noise=noise and first == steps, tell=tell)
+        own = search.halve(search.run(own, round(ROUND * steps), on_progress=on_progress))
+    styles = search.run(own, first - search.steps, noise=noise and first == steps, on_progress=on_progress)
     if first < steps:
-        styles = search.run(styles.expand(-1, network.styles, -1), steps - first, noise=noise, tell=tell)
+        styles = search.run(styles.expand(-1, network.styles, -1), steps - first, noise=noise, on_progress=on_progress)
     found = spread.mean + spread.deviation * styles
     which = None if search.labels is None else int(search.labels)
     source = Path(picture) if isinstance(picture, str | Path) else None
@@ -213,7 +213,7 @@ class _Search:
         self.steps = 0
         """Taken so far."""
 
-    def run(self, styles: Styles, steps: int, *, tell: Callable[[int, float], None], noise: bool = False) -> Styles:
+    def run(self, styles: Styles, steps: int, *, on_progress: Callable[[int, float], None], noise: bool = False) -> Styles:
         """Where `steps` lead from `styles`; with `noise`, the network's noise is fitted beside them."""
         x = styles.detach().clone().requires_grad_()
         many = x.shape[1] > 1
@@ -232,7 +232,7 @@ class _Search:
             loss.backward()
             optimiser.step()
             self._level()
-            tell(self.steps, far.min().item())
+            on_progress(self.steps, far.min().item())
             self.steps += 1
         return x.detach()
 

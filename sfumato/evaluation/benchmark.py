@@ -64,7 +64,7 @@ def judge(
         def chosen(seen: Degraded, kernels: Kernels | None) -> Resized:
             task: Task = "upscale" if trial(damage).scale > 1 else "auto"
             request = RestorationRequest(task=task, scale=trial(damage).scale, precision=precision, ensemble=ensemble, device=device)
-            plan = make_plan(request, seen.images, known=None if bool((seen.observed == 1).all()) else seen.observed, networks=networks)
+            plan = make_plan(request, seen.images, observed=None if bool((seen.observed == 1).all()) else seen.observed, networks=networks)
             return seen.images if plan.nothing else repaired(seen.images, plan, request, networks)
 
         return judge_restorer(model, damage, data, **how, other=chosen)
@@ -77,10 +77,10 @@ def judge(
         raise SettingError(f"{damage} is to be enlarged, and {model} does not enlarge; the method for it is bicubic")
     if model == PRIOR:
         fitted = partial(deep_prior, device=device)
-        return judge_restorer(model, damage, data, **how, other=lambda seen, _: fitted(seen.images, known=seen.observed))
+        return judge_restorer(model, damage, data, **how, other=lambda seen, _: fitted(seen.images, observed=seen.observed))
 
     def other(seen: Degraded, kernels: Kernels | None) -> Resized:
-        told = {"noise": float(seen.noise), "known": seen.observed, "kernels": kernels, "scale": trial(damage).scale}
+        told = {"noise": float(seen.noise), "observed": seen.observed, "kernels": kernels, "scale": trial(damage).scale}
         return classical.apply(model, seen.images, **{name: told[name] for name in needs if told[name] is not None})
 
     return judge_restorer(model, damage, data, **how, other=other)
@@ -230,19 +230,19 @@ def luma(images: Images, *, full: bool = False) -> Maps:
     return (images.double().expand(-1, 3, -1, -1) * weight).sum(dim=1, keepdim=True) + (0 if full else 16 / 255)
 
 
-def _judged(made: Maps, clean: Maps, use_luma: bool, cut: int, full: bool) -> tuple[Maps, Maps]:
+def _judged(output: Maps, clean: Maps, use_luma: bool, cut: int, full: bool) -> tuple[Maps, Maps]:
     if use_luma:
-        made, clean = luma(made, full=full), luma(clean, full=full)
+        output, clean = luma(output, full=full), luma(clean, full=full)
     inner = slice(cut, -cut or None)
-    return made[:, :, inner, inner], clean[:, :, inner, inner]
+    return output[:, :, inner, inner], clean[:, :, inner, inner]
 
 
-def _psnr(made: Images, clean: Images, use_luma: bool, cut: int, *, full: bool = False) -> float:
+def _psnr(output: Images, clean: Images, use_luma: bool, cut: int, *, full: bool = False) -> float:
     """In dB, at most 100: of equal pictures it would be infinite."""
-    return min(100.0, psnr(*_judged(made, clean, use_luma, cut, full)).item())
+    return min(100.0, psnr(*_judged(output, clean, use_luma, cut, full)).item())
 
 
-def _ssim(made: Images, clean: Images, use_luma: bool, cut: int) -> float:
+def _ssim(output: Images, clean: Images, use_luma: bool, cut: int) -> float:
     """Not a number for a picture smaller than one window."""
-    a, b = _judged(made, clean, use_luma, cut, full=False)
+    a, b = _judged(output, clean, use_luma, cut, full=False)
     return ssim(a, b).item() if min(a.shape[2:]) >= WINDOW else math.nan

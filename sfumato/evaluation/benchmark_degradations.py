@@ -115,7 +115,7 @@ def _missing(name: str, amount: float) -> BenchmarkDegradation:
     def spoil(clean: Images, i: int) -> Degraded:
         hole = torch.from_numpy(np.random.default_rng(0).random(clean.shape[2:]) < amount / 100)
         known = intact(clean).observed.masked_fill(hole, 0.0)
-        return dataclasses.replace(intact(clean), images=clean.masked_fill(hole, 0.0), known=known)
+        return dataclasses.replace(intact(clean), images=clean.masked_fill(hole, 0.0), observed=known)
 
     return BenchmarkDegradation(
         name=name, spoil=spoil, how=f"{amount:g} % of the pixels unknown, default_rng(0) each picture, mask told", stored=True

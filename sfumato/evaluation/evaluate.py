@@ -231,7 +231,7 @@ def judge_generator(
 
 
 def judge_images(
-    data: Dataset, features: str | Path | nn.Module | None, where: torch.device, *, count: int, seed: int
+    data: Dataset, features: str | Path | nn.Module | None, device: torch.device, *, count: int, seed: int
 ) -> list[Measurement]:
     """Distances of one half of `data`, at most `count` images, to as many others: what a generator cannot be expected to go below.
 
@@ -241,7 +241,7 @@ def judge_images(
         raise DataError(f"{data.name} has {len(data)} images; for the distance of one half to the other {2 * LEAST} are the least")
     shape = SimpleNamespace(size=tuple(data.pixels.shape[2:]), channels=data.pixels.shape[1])
     observer = suited(weights.opened(features), shape) if features is not None else matching_features(shape, data)
-    real = described(observer.to(where), data.pixels)
+    real = described(observer.to(device), data.pixels)
     return floor_of_halves(real, {**facts(observer), "reference": reference(data)}, count=count, seed=seed)
 
 

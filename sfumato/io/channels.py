@@ -67,9 +67,9 @@ def dark(brightness: Planes, name: str) -> Planes:
     return known
 
 
-def blended(before: Images, after: Maps, *, strength: float, known: Planes | None) -> Maps:
+def blended(before: Images, after: Maps, *, strength: float, observed: Planes | None) -> Maps:
     """`after` as strong as asked for, and where there is a mask, only there; as it is if it is larger than `before`."""
     if before.shape != after.shape:
         return after
     made = (before + strength * (after - before)).clamp(0, 1) if strength != 1 else after
-    return made if known is None else torch.where(known > 0, before, made)
+    return made if observed is None else torch.where(observed > 0, before, made)

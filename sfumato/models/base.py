@@ -155,9 +155,9 @@ class Restorer(nn.Module, ABC):
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         """Clean images, in [0, 1] up to a small overshoot. `planes` holds a channel for each name in `takes`."""
 
-    def self_ensemble(self, ways: int) -> "Restorer":
-        """The mean of what this network makes of images seen in so many `ways`, 4 or 8, for as many times the work."""
-        return SelfEnsemble(self, ways)
+    def self_ensemble(self, views: int) -> "Restorer":
+        """The mean of what this network makes of images seen in so many `views`, 4 or 8, for as many times the work."""
+        return SelfEnsemble(self, views)
 
 
 @final
@@ -167,12 +167,12 @@ class SelfEnsemble(Restorer):
     Timofte et al. 2016, https://arxiv.org/abs/1511.02228, section 4.2.
     """
 
-    def __init__(self, network: Restorer, ways: int) -> None:
+    def __init__(self, network: Restorer, views: int) -> None:
         super().__init__()
-        if ways not in (4, 8):
-            raise SettingError(f"images are seen in 4 ways, mirrored, or 8, turned as well; not in {ways}")
+        if views not in (4, 8):
+            raise SettingError(f"images are seen in 4 ways, mirrored, or 8, turned as well; not in {views}")
         self.network = network
-        self.ways = list(itertools.product((False, True)[: ways // 4], ((), (2,), (3,), (2, 3))))
+        self.ways = list(itertools.product((False, True)[: views // 4], ((), (2,), (3,), (2, 3))))
         self.channels, self.scale, self.receptive_radius = network.channels, network.scale, network.receptive_radius
         self.conditioning, self.has_grey_path = network.conditioning, network.has_grey_path
         # Mirrored, tiles must still begin where the network's own grid does.
@@ -197,7 +197,7 @@ class Deblurrer(Restorer):
         """As `restore`, for images each of which was blurred with its own of `kernels`."""
 
     @abstractmethod
-    def self_ensemble(self, ways: int) -> "Deblurrer":
+    def self_ensemble(self, views: int) -> "Deblurrer":
         """As of any network that repairs, the blur being the same."""
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
@@ -218,8 +218,8 @@ class WithKernel(Restorer):
     def tile_multiple(self) -> int:
         return self.network.tile_multiple
 
-    def self_ensemble(self, ways: int) -> "WithKernel":
-        return WithKernel(self.network.self_ensemble(ways), self.kernels)
+    def self_ensemble(self, views: int) -> "WithKernel":
+        return WithKernel(self.network.self_ensemble(views), self.kernels)
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         kernels = self.kernels.to(degraded.device)

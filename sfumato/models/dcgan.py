@@ -129,12 +129,12 @@ class Generator(nn.Module):
             stages += [nn.Conv2d(widths[0], channels, 3, 1, 1)]
         self.stages = nn.Sequential(*stages, *([nn.Tanh()] if config.output == "up-tanh" else []))
 
-    def forward(self, z: Vectors, labels: Labels | None = None, seen: list[Maps] | None = None) -> Images:
+    def forward(self, z: Vectors, labels: Labels | None = None, feature_maps: list[Maps] | None = None) -> Images:
         if self.embedding is not None:
             assert labels is not None
             z = torch.cat([z, self.embedding(labels)], dim=1)
         start = self.start(z).contiguous(memory_format=torch.channels_last)
-        return through(self.stages, start, seen).float() / 2 + 0.5
+        return through(self.stages, start, feature_maps).float() / 2 + 0.5
 
 
 class Discriminator(nn.Module):

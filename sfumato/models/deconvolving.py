@@ -66,10 +66,10 @@ class Deconvolving(Deblurrer):
     def tile_multiple(self) -> int:
         return self.corrector.tile_multiple
 
-    def self_ensemble(self, ways: int) -> "Deconvolving":
+    def self_ensemble(self, views: int) -> "Deconvolving":
         # Filters make no difference between one way round and another, so that the corrector alone need see them.
         both = copy.copy(self)
-        both._modules = {**self._modules, "corrector": self.corrector.self_ensemble(ways)}
+        both._modules = {**self._modules, "corrector": self.corrector.self_ensemble(views)}
         return both
 
     def deblur(self, degraded: Images, planes: Planes | None, kernels: Kernels) -> Maps:

@@ -313,11 +313,11 @@ class Discriminator(nn.Module):
         return DiscriminatorOutput((score * mapped).sum(dim=1) / math.sqrt(score.shape[1]), None)
 
 
-def _run(layer: nn.Module, x: Maps, w: Vectors, noise: Iterator[Maps] | None, seen: list[Maps] | None) -> Maps:
+def _run(layer: nn.Module, x: Maps, w: Vectors, noise: Iterator[Maps] | None, feature_maps: list[Maps] | None) -> Maps:
     assert isinstance(layer, StyledConv)
     made = layer(x, w, next(noise) if noise is not None and layer.noisy else None)
-    if seen is not None:
-        seen.append(made)
+    if feature_maps is not None:
+        feature_maps.append(made)
     return made
 
 

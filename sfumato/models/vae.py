@@ -143,12 +143,12 @@ class Decoder(nn.Module):
             stages += [norm(config.normalise, widths[i + 1]), activation(config.activation), Up(widths[i + 1], widths[i], finer[i])]
         self.stages = nn.Sequential(*stages)
 
-    def forward(self, z: Vectors, labels: Labels | None = None, seen: list[Maps] | None = None) -> Images:
+    def forward(self, z: Vectors, labels: Labels | None = None, feature_maps: list[Maps] | None = None) -> Images:
         if self.embedding is not None:
             assert labels is not None
             z = torch.cat([z, self.embedding(labels)], dim=1)
         start = self.start(z).contiguous(memory_format=torch.channels_last)
-        return through(self.stages, start, seen).float()
+        return through(self.stages, start, feature_maps).float()
 
 
 def _log_logistic_mass(images: Images, mean: Images, log_scale: torch.Tensor) -> Images:

@@ -147,12 +147,12 @@ class MinibatchDeviation(nn.Module):
         return torch.cat([x, plane], dim=1)
 
 
-def through(stages: nn.Sequential, x: Maps, seen: list[Maps] | None = None) -> Maps:
-    """What `stages` make of `x`; what each `Up` makes goes into `seen`, if there is one."""
+def through(stages: nn.Sequential, x: Maps, feature_maps: list[Maps] | None = None) -> Maps:
+    """What `stages` make of `x`; what each `Up` makes goes into `feature_maps`, if there is one."""
     for stage in stages:
         x = stage(x)
-        if seen is not None and isinstance(stage, Up):
-            seen.append(x)
+        if feature_maps is not None and isinstance(stage, Up):
+            feature_maps.append(x)
     return x
 
 

@@ -9,14 +9,14 @@ SWEEPS = 2
 """Times that missing pixels become the mean of their surroundings, at each size."""
 
 
-def push_pull(images: Maps, known: Planes, *, levels: int) -> Maps:
-    """`images` with what is missing (`known` = 0) as means of what is known; sides are multiples of 2**levels.
+def push_pull(images: Maps, observed: Planes, *, levels: int) -> Maps:
+    """`images` with what is missing (`observed` = 0) as means of what is known; sides are multiples of 2**levels.
 
     Means of the known are halved in size `levels` times; then, from the coarsest, what is missing is taken from the next coarser and
     smoothed (Gortler et al. 1996, https://doi.org/10.1145/237170.237200, section 3.6). A square of 2**levels pixels of which nothing is
     known, and nothing around it, becomes mid-grey. What is known stays as it is.
     """
-    seen = known > 0.5
+    seen = observed > 0.5
     if levels:
         share = F.avg_pool2d(seen.to(images.dtype), 2)
         mean = F.avg_pool2d(images.masked_fill(~seen, 0.0), 2) / share.clamp_min(0.25)

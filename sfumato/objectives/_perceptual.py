@@ -31,11 +31,11 @@ class Perception:
         self.name, self.network, self.least = which, network.to(device), network.min_side
         self.shares = shares or (1.0,) * len(network.layer_widths)
 
-    def distances(self, made: Maps, clean: Images, *, texture: bool, content: bool) -> dict[str, Scalar]:
+    def distances(self, output: Maps, clean: Images, *, texture: bool, content: bool) -> dict[str, Scalar]:
         """The asked ones of `perceptual` and `gram`. Raises SettingError for images too small for the network."""
         with torch.no_grad():
             theirs = self.seen(clean)
-        ours = self.seen(made)
+        ours = self.seen(output)
         found = {}
         if content:
             found["perceptual"] = self._weighted([_apart(a, b) for a, b in zip(ours, theirs, strict=True)])
@@ -43,11 +43,11 @@ class Perception:
             found["gram"] = self._weighted([_apart(gram_matrix(a), gram_matrix(b)) for a, b in zip(ours, theirs, strict=True)])
         return found
 
-    def apart_on_average(self, made: Maps, real: Images) -> Scalar:
+    def apart_on_average(self, output: Maps, real: Images) -> Scalar:
         """How far the mean maps of a batch are from those of another. Raises SettingError for images too small for the network."""
         with torch.no_grad():
             theirs = self.seen(real)
-        return self._weighted([_apart(a.mean(dim=0), b.mean(dim=0)) for a, b in zip(self.seen(made), theirs, strict=True)])
+        return self._weighted([_apart(a.mean(dim=0), b.mean(dim=0)) for a, b in zip(self.seen(output), theirs, strict=True)])
 
     def seen(self, images: Maps) -> list[Float[Tensor, "_m _c _h _w"]]:
         """The layers for `images`: a network of grey images is shown each channel for itself, one of colours a grey image in all."""

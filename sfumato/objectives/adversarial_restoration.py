@@ -44,7 +44,7 @@ class Config:
             losses = distance(made, batch.clean)
             on_real = model.discriminate(batch.clean).detach() if self.loss == "relativistic" else None
             recognised = generator_loss(self.loss, model.discriminate(made), on_real)
-            ramp = min(1.0, (batch.seen + 1) / self.warmup) if self.warmup else 1.0
+            ramp = min(1.0, (batch.images_seen + 1) / self.warmup) if self.warmup else 1.0
             total = losses["total"] + ramp * self.adversarial * recognised
             return {**losses, "total": total, "distance": losses["total"], "adversarial": recognised}
 

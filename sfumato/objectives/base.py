@@ -27,10 +27,10 @@ class Batch:
     degraded: Resized
     labels: Labels | None
     rng: torch.Generator
-    seen: int
+    images_seen: int
     """Images seen before this batch."""
     progress: float
-    """`seen` as a share of the whole run, in [0, 1]."""
+    """`images_seen` as a share of the whole run, in [0, 1]."""
     damage: Degraded | None = None
     """What was done to `clean`, if anything."""
     part: int = 0

@@ -48,7 +48,7 @@ class Config:
             noise = batch.normal(self.samples, mean.shape[1])
             z = mean[:, None] + (logvar[:, None] / 2).exp() * noise
             log_p = _log_likelihoods(model, x, z, batch.labels)
-            ramp = min(1.0, (batch.seen + 1) / self.warmup) if self.warmup else 1.0
+            ramp = min(1.0, (batch.images_seen + 1) / self.warmup) if self.warmup else 1.0
             kl = _kl(mean, logvar).mean(0)
             if self.samples == 1:
                 price = kl.clamp_min(self.free_bits).sum()

@@ -97,14 +97,14 @@ class Config:
         terms = [term for term in TERMS if getattr(self, term)]
         perception = Perception(self.features, self.layers, model.channels, device_of(model)) if self.features else None
 
-        def distance(made: Maps, clean: Images) -> Losses:
-            parts = {term: _DISTANCES[term](made, clean) for term in terms if term in _DISTANCES}
+        def distance(output: Maps, clean: Images) -> Losses:
+            parts = {term: _DISTANCES[term](output, clean) for term in terms if term in _DISTANCES}
             if self.psnr:
-                parts["psnr"] = minus_psnr(made, clean, top=self.psnr_top)
+                parts["psnr"] = minus_psnr(output, clean, top=self.psnr_top)
             if perception is not None:
-                parts |= perception.distances(made, clean, texture=bool(self.gram), content=bool(self.perceptual))
+                parts |= perception.distances(output, clean, texture=bool(self.gram), content=bool(self.perceptual))
             total = torch.stack([getattr(self, term) * part for term, part in parts.items()]).sum()
-            return {"total": total, **parts, "decibels": -minus_psnr(made.detach().clamp(0, 1), clean)}
+            return {"total": total, **parts, "decibels": -minus_psnr(output.detach().clamp(0, 1), clean)}
 
         return distance
 
@@ -134,45 +134,45 @@ def planes(model: Restorer, batch: Batch) -> Planes | None:
     return torch.cat(told, dim=1)
 
 
-def mean_absolute(made: Maps, clean: Images) -> Scalar:
+def mean_absolute(output: Maps, clean: Images) -> Scalar:
     """Mean of |made - clean|."""
-    return (made - clean).abs().mean()
+    return (output - clean).abs().mean()
 
 
-def charbonnier(made: Maps, clean: Images, *, eps: float = 1e-3) -> Scalar:
+def charbonnier(output: Maps, clean: Images, *, eps: float = 1e-3) -> Scalar:
     """Mean of sqrt((made - clean)^2 + eps^2)."""
-    return ((made - clean).square() + eps**2).sqrt().mean()
+    return ((output - clean).square() + eps**2).sqrt().mean()
 
 
-def minus_psnr(made: Maps, clean: Images, *, top: float = 80.0) -> Scalar:
+def minus_psnr(output: Maps, clean: Images, *, top: float = 80.0) -> Scalar:
     """Minus the PSNR of each image in dB, mean over images, with the squared error of an image of `top` dB added to each."""
-    error = (made - clean).float().square().mean(dim=(1, 2, 3))
+    error = (output - clean).float().square().mean(dim=(1, 2, 3))
     return 10 / math.log(10) * (error + 10 ** (-top / 10)).log().mean()
 
 
-def edge(made: Maps, clean: Images) -> Scalar:
+def edge(output: Maps, clean: Images) -> Scalar:
     """Mean absolute error of the two Sobel gradients, in full scale per pixel."""
-    return _sobel(made - clean).abs().mean()  # it is linear
+    return _sobel(output - clean).abs().mean()  # it is linear
 
 
-def fourier(made: Maps, clean: Images) -> Scalar:
+def fourier(output: Maps, clean: Images) -> Scalar:
     """Mean absolute error of the real and imaginary parts of the orthonormal spectrum."""
-    spectrum = torch.view_as_real(torch.fft.rfft2((made - clean).float(), norm="ortho"))
+    spectrum = torch.view_as_real(torch.fft.rfft2((output - clean).float(), norm="ortho"))
     return spectrum.abs().mean()
 
 
-def amplitude(made: Maps, clean: Images) -> Scalar:
+def amplitude(output: Maps, clean: Images) -> Scalar:
     """Mean absolute error of the amplitudes of the orthonormal spectrum."""
-    a, b = (torch.fft.rfft2(images.float(), norm="ortho").abs() for images in (made, clean))
+    a, b = (torch.fft.rfft2(images.float(), norm="ortho").abs() for images in (output, clean))
     return (a - b).abs().mean()
 
 
-def unlike(made: Maps, clean: Images) -> Scalar:
+def unlike(output: Maps, clean: Images) -> Scalar:
     """1 - SSIM, mean over images, in [0, 2]. Raises SettingError for images under 11 pixels."""
     if min(clean.shape[2:]) < WINDOW:
         raise SettingError(f"ssim needs images of at least {WINDOW} pixels; these are {size_text(clean.shape[2:])}")
-    with torch.autocast(made.device.type, enabled=False):
-        return 1 - similarity(made.float(), clean.float())[0].mean()
+    with torch.autocast(output.device.type, enabled=False):
+        return 1 - similarity(output.float(), clean.float())[0].mean()
 
 
 def _sobel(images: Maps) -> Maps:

@@ -61,7 +61,7 @@ def together(works: Sequence[Work], networks: Networks) -> list[Maps]:
     """`repaired` of each of one of the `groups`."""
     first = works[0]
     made = _by_method(first).split(1) if first.plan.network is None else _by_network(works, networks)
-    return [blended(w.images, m, strength=w.request.strength, known=w.plan.known) for w, m in zip(works, made, strict=True)]
+    return [blended(w.images, m, strength=w.request.strength, observed=w.plan.observed) for w, m in zip(works, made, strict=True)]
 
 
 def groups(works: Sequence[Work], networks: Networks) -> list[list[int]]:
@@ -84,10 +84,10 @@ def groups(works: Sequence[Work], networks: Networks) -> list[list[int]]:
 def _shown(work: Work) -> _Shown:
     plan, images = work.plan, work.images
     assert plan.network is not None
-    network, told = plan.network, {"noise": plan.noise or 0.0, "quality": plan.quality, "known": plan.known}
+    network, told = plan.network, {"noise": plan.noise or 0.0, "quality": plan.quality, "known": plan.observed}
     if "known" in network.conditioning:
-        told["known"] = torch.ones_like(images[:, :1]) if plan.known is None else plan.known
-        images = images if plan.known is None else images * plan.known
+        told["known"] = torch.ones_like(images[:, :1]) if plan.observed is None else plan.observed
+        images = images if plan.observed is None else images * plan.observed
     if network.has_grey_path and images.shape[1] > 1 and bool(colourless(images).all()):
         images = images[:, :1]
     mine = {name: told[name] for name in network.conditioning}
@@ -125,9 +125,9 @@ def _by_method(work: Work) -> Maps:
     if (need := _method_memory(plan, plan.method, work.images)) > request.memory:
         raise ImageError(f"{plan.method} would take {need / 1e9:.1f}GB for it; give more --memory")
     if plan.method == PRIOR:
-        return finite(deep_prior(work.images, known=plan.known, device=request.device), PRIOR)
+        return finite(deep_prior(work.images, observed=plan.observed, device=request.device), PRIOR)
     needs = classical.METHODS[plan.method].needs
-    options = {"noise": plan.noise, "kernels": plan.kernels, "known": plan.known, "scale": plan.times}
+    options = {"noise": plan.noise, "kernels": plan.kernels, "observed": plan.observed, "scale": plan.times}
     told = {name: value for name, value in options.items() if name in needs and value is not None}
     return finite(classical.apply(plan.method, work.images, **told), plan.method)
 
@@ -137,5 +137,5 @@ def _method_memory(plan: RestorationPlan, name: str, images: Images) -> float:
     pixels = images.shape[2] * images.shape[3]
     if name == PRIOR:
         return BASE + MEMORY * pixels
-    method, missing = classical.METHODS[name], 0 if plan.known is None else int((plan.known == 0).sum())
+    method, missing = classical.METHODS[name], 0 if plan.observed is None else int((plan.observed == 0).sum())
     return BASE + method.memory * pixels * plan.scale**2 * images.shape[1] / 3 + method.memory_missing * missing

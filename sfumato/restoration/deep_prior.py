@@ -32,48 +32,50 @@ MEMORY = 12e3
 def deep_prior(
     images: Images,
     *,
-    known: Planes | None = None,
+    observed: Planes | None = None,
     steps: int = 1200,
     seed: int = 0,
     device: str = "auto",
-    tell: Callable[[int, float], None] = lambda *_: None,
+    on_progress: Callable[[int, float], None] = lambda *_: None,
 ) -> Images:
-    """The images in [0, 1] as a network makes them that was fitted to the `known` pixels (1) of each alone; one after another.
+    """The images in [0, 1] as a network makes them that was fitted to the `observed` pixels (1) of each alone; one after another.
 
-    Needs no weights and minutes a megapixel. `tell` is called with the step and its error on pixels held back. Raises SettingError
+    Needs no weights and minutes a megapixel. `on_progress` is called with the step and its error on pixels held back. Raises SettingError
     for steps below 1, or if no pixel is known.
     """
     if steps < 1:
         raise SettingError(f"steps = {steps} must be at least 1")
-    known = torch.ones_like(images[:, :1]) if known is None else known
-    if bool((known.flatten(1).amax(dim=1) == 0).any()):
+    observed = torch.ones_like(images[:, :1]) if observed is None else observed
+    if bool((observed.flatten(1).amax(dim=1) == 0).any()):
         raise SettingError("no pixel of the picture is known; there is nothing to go by")
     where = select_device(device)
-    pairs = zip(images.split(1), known.expand(len(images), -1, -1, -1).split(1), strict=True)
-    return torch.cat([_fitted(x, seen, steps, seed, where, tell) for x, seen in pairs])
+    pairs = zip(images.split(1), observed.expand(len(images), -1, -1, -1).split(1), strict=True)
+    return torch.cat([_fitted(x, seen, steps, seed, where, on_progress) for x, seen in pairs])
 
 
-def _fitted(image: Images, known: Planes, steps: int, seed: int, where: torch.device, tell: Callable[[int, float], None]) -> Images:
+def _fitted(
+    image: Images, observed: Planes, steps: int, seed: int, device: torch.device, on_progress: Callable[[int, float], None]
+) -> Images:
     h, w = image.shape[2:]
-    network, reach = _network(image.shape[1], seed).to(where), 2 ** (_LEVELS + 1)
+    network, reach = _network(image.shape[1], seed).to(device), 2 ** (_LEVELS + 1)
     rng = seeded_generator(seed, "deep prior")
     padded = mirror(image, reach)
     size = [side // reach * reach for side in padded.shape[2:]]
-    target, seen = (mirror(x, reach)[:, :, : size[0], : size[1]].to(where) for x in (image, known))
-    noise = torch.rand(1, image.shape[1], *size, generator=rng).to(where)
-    held = (torch.rand(1, 1, *size, generator=rng) < HELD).to(where) & (seen > 0)
+    target, seen = (mirror(x, reach)[:, :, : size[0], : size[1]].to(device) for x in (image, observed))
+    noise = torch.rand(1, image.shape[1], *size, generator=rng).to(device)
+    held = (torch.rand(1, 1, *size, generator=rng) < HELD).to(device) & (seen > 0)
     train = (seen > 0) & ~held
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     average, best, found, since = None, float("inf"), target.clamp(0, 1), 0
     for step in range(steps):
-        made = network.restore(noise + 0.03 * torch.randn(noise.shape, generator=rng).to(where)).sigmoid()
+        made = network.restore(noise + 0.03 * torch.randn(noise.shape, generator=rng).to(device)).sigmoid()
         loss = ((made - target).square() * train).sum() / train.sum().clamp_min(1)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         average = made.detach() if average is None else average.lerp(made.detach(), 1 - _MEMORY)
         error = (((average - target).square() * held).sum() / held.sum().clamp_min(1)).item() if held.any() else loss.item()
-        tell(step, error)
+        on_progress(step, error)
         since += 1
         if error < best:
             best, found, since = error, average, 0

@@ -53,14 +53,19 @@ def is_film(sources: Sequence[str]) -> bool:
 
 
 def restore_film(
-    path: Path, target: Path, request: RestorationRequest, *, overwrite: bool = False, tell: Callable[[int, int], None] = lambda *_: None
+    path: Path,
+    target: Path,
+    request: RestorationRequest,
+    *,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> str:
     """Writes the film at `path` to `target` (.mp4 or .mkv) with every frame repaired, and says what was done.
 
     What to do is decided on the first frame that is not of one colour, so that the film does not flicker between choices. Rate, title,
     place and the like are kept; sound is copied, and subtitles that the file can hold. Pictures have 8 bits a sample, or 10 if there were
-    more. `tell` is called with the frames done and how many there are. Raises MissingExtraError without PyAV, ImageError for a file that
-    is no film or a target that is there already and not to be replaced, SettingError for a target that cannot be, StorageError as
+    more. `on_progress` is called with the frames done and how many there are. Raises MissingExtraError without PyAV, ImageError for a file
+    that is no film or a target that is there already and not to be replaced, SettingError for a target that cannot be, StorageError as
     `disk.write` does.
     """
     request.check()
@@ -71,13 +76,13 @@ def restore_film(
 
         def change(images: Images) -> Images:
             # What repairs is the same for all frames; where is looked for in each.
-            mine = dataclasses.replace(plan, known=plan.look(images)) if plan.look else plan
+            mine = dataclasses.replace(plan, observed=plan.look(images)) if plan.look else plan
             return images if mine.nothing else repaired(images, mine, request, networks)
 
         h, w = (first if plan.nothing else repaired(first, plan, request, networks)).shape[2:]
         return Change(f"at first {plan.summary}" if plan.look else plan.summary, (h, w), change)
 
-    words, count = rewritten(path, target, begun, overwrite=overwrite, tell=tell)
+    words, count = rewritten(path, target, begun, overwrite=overwrite, on_progress=on_progress)
     return f"{words}, {count} frames"
 
 
@@ -87,7 +92,7 @@ def rewritten(
     begin: Callable[[Images], Change],
     *,
     overwrite: bool = False,
-    tell: Callable[[int, int], None] = lambda *_: None,
+    on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[str, int]:
     """Writes the film at `path` to `target`, changed as `begin` says of its first frame; returns its words and how many frames there are.
 
@@ -111,7 +116,7 @@ def rewritten(
         with atomic_io.whole(target) as partial, av.open(str(path)) as source:
             form = {".mp4": "mp4", ".mkv": "matroska"}[target.suffix.lower()]
             with av.open(str(partial), "w", format=form) as made:
-                count = _copy(av, source, made, change, tell)
+                count = _copy(av, source, made, change, on_progress)
     except FFmpegError as error:
         if atomic_io.LEFTOVER.rpartition("*")[2] in str(error):  # the source may bear the target's name
             raise ImageError(f"{target}: cannot be written as a film ({error})") from error
@@ -165,12 +170,12 @@ def _as_stored(av: Any, images: Images, odd: list[tuple[int, int]], frame: Any) 
     return shown.reformat(format=_FORMATS[wide], dst_colorspace=standard, dst_color_range=frame.color_range or None)
 
 
-def _copy(av: Any, source: Any, made: Any, change: Change, tell: Callable[[int, int], None]) -> int:
+def _copy(av: Any, source: Any, output: Any, change: Change, on_progress: Callable[[int, int], None]) -> int:
     """Every packet of the source in its order, sound and subtitles as they are and pictures changed; says how many frames there were."""
     pictures, count, size = source.streams.video[0], 0, change.size
-    kept = [*source.streams.audio, *(s for s in source.streams.subtitles if s.codec_context.name in _SUBTITLES[made.format.name])]
-    made.metadata.update({name: value for name, value in source.metadata.items() if name not in _CONTAINERS})
-    out = made.add_stream("libx264", rate=pictures.average_rate or Fraction(25), options={"crf": "16"})
+    kept = [*source.streams.audio, *(s for s in source.streams.subtitles if s.codec_context.name in _SUBTITLES[output.format.name])]
+    output.metadata.update({name: value for name, value in source.metadata.items() if name not in _CONTAINERS})
+    out = output.add_stream("libx264", rate=pictures.average_rate or Fraction(25), options={"crf": "16"})
     odd = [(0, size[0] % 2), (0, size[1] % 2), (0, 0)]  # H.264 has even sides only: the last row or column is repeated
     out.width, out.height, out.pix_fmt = size[1] + size[1] % 2, size[0] + size[0] % 2, _FORMATS[_wide(pictures.codec_context.format)]
     # Not one frame each 1 / rate: frames keep their own times, however uneven.
@@ -178,7 +183,7 @@ def _copy(av: Any, source: Any, made: Any, change: Change, tell: Callable[[int, 
     for name in _COLOURS if pictures.codec_context.colorspace in _STANDARDS else _COLOURS[1:]:
         setattr(out.codec_context, name, getattr(pictures.codec_context, name))
     try:
-        copies = {stream.index: made.add_stream_from_template(stream) for stream in kept}
+        copies = {stream.index: output.add_stream_from_template(stream) for stream in kept}
     except ValueError as error:
         raise SettingError(f"its sound cannot be copied into such a file ({error}); choose an --out that ends in .mkv") from error
     for stream in kept:
@@ -187,13 +192,13 @@ def _copy(av: Any, source: Any, made: Any, change: Change, tell: Callable[[int, 
         if packet.stream.index in copies:
             if packet.dts is not None:
                 packet.stream = copies[packet.stream.index]
-                made.mux(packet)
+                output.mux(packet)
             continue
         for frame in packet.decode():
             again = _as_stored(av, change.frame(_image(frame)), odd, frame)
             again.pts, again.time_base = frame.pts, frame.time_base
-            made.mux(out.encode(again))
+            output.mux(out.encode(again))
             count += 1
-            tell(count, pictures.frames or 0)
-    made.mux(out.encode())
+            on_progress(count, pictures.frames or 0)
+    output.mux(out.encode())
     return count

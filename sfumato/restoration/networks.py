@@ -27,25 +27,25 @@ class Networks:
         self._tilings: dict[tuple[Restorer, tuple[int, int], float, float], Tiling] = {}
         self._remarks = set[Restorer]()
 
-    def opened(self, which: str | Path | nn.Module, ways: int = 1) -> Restorer:
-        """The network called `which`, or `which` itself, that sees a picture in so many `ways`; each time the same one.
+    def opened(self, which: str | Path | nn.Module, views: int = 1) -> Restorer:
+        """The network called `which`, or `which` itself, that sees a picture in so many `views`; each time the same one.
 
         Raises SettingError if it repairs nothing, and whatever `weights.load` raises.
         """
-        if (which, ways) not in self._opened:
+        if (which, views) not in self._opened:
             with once():
                 network: Restorer = weights.opened(which, Restorer, otherwise="repairs nothing")
-                self._opened[which, ways] = network if ways == 1 else network.self_ensemble(ways)
-        return self._opened[which, ways]
+                self._opened[which, views] = network if views == 1 else network.self_ensemble(views)
+        return self._opened[which, views]
 
-    def ready(self, network: Restorer, where: torch.device) -> Restorer:
-        """`network` as `tiles.ready` makes it: on the device `where`, and at its fastest."""
+    def ready(self, network: Restorer, device: torch.device) -> Restorer:
+        """`network` as `tiles.ready` makes it: on the device `device`, and at its fastest."""
         if isinstance(network, WithKernel):  # made for one picture, of a network that is there for all
-            return WithKernel(self.ready(network.network, where), network.kernels)  # type: ignore[arg-type]
-        if (network, where) not in self._ready:
+            return WithKernel(self.ready(network.network, device), network.kernels)  # type: ignore[arg-type]
+        if (network, device) not in self._ready:
             with once():
-                self._ready[network, where] = ready(network, where)
-        return self._ready[network, where]
+                self._ready[network, device] = ready(network, device)
+        return self._ready[network, device]
 
     def footprint(self, network: Restorer) -> float:
         """Bytes that repairing one pixel takes, as `memory.footprint` measures it."""

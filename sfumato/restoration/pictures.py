@@ -31,15 +31,15 @@ def restore_pictures(
     *,
     mask: Path | None = None,
     overwrite: bool = False,
-    tell: Callable[[Entry, int, int], None] = lambda *_: None,
+    on_progress: Callable[[Entry, int, int], None] = lambda *_: None,
 ) -> list[Entry]:
     """Repairs every picture of `sources` into the folder `out`, or into the file `out` if it is one picture and `out` is a picture's name.
 
-    `mask` is a picture of the same size, white where to fill in, or a folder of such under the pictures' names and folders. `tell` is
-    called after each with its entry, its number and how many there are. A file that is there already and was not made by an earlier run
+    `mask` is a picture of the same size, white where to fill in, or a folder of such under the pictures' names and folders. `on_progress`
+    is called after each with its entry, its number and how many there are. A file that is there already and was not made by an earlier run
     into the same folder, or was changed since, stays, unless `overwrite`; an original, and a mask, stays in any case. Raises SettingError
-    for a request that cannot be, DataError if there is no picture, StorageError if `out` cannot be written or another run is at work
-    there; whatever else is wrong with a picture is in its entry.
+    for a request that cannot be, DataError if there is no picture, StorageError if `out` cannot be written or another run is at work there;
+    whatever else is wrong with a picture is in its entry.
     """
     request.check()
     if not sources:
@@ -71,7 +71,7 @@ def restore_pictures(
             own = functools.partial(_mask_of, mask, path, name.parent, beside)
             pixels, target = headers.pixels(path), out if alone else folder / name
             waiting.append(Waiting(pixels, functools.partial(attempt, path, target, own, run, pixels)))
-        return Queue(run, tell).repaired(waiting)
+        return Queue(run, on_progress).repaired(waiting)
 
 
 def _mask_of(mask: Path | None, path: Path, below: Path, pictures: Sequence[Path]) -> Path | None:

@@ -70,15 +70,15 @@ class RestorationPlan:
     times: int = 1
     """How many times longer a method is to make the sides."""
     kernels: Kernels | None = None
-    known: Planes | None = None
+    observed: Planes | None = None
     """1 where the picture is to be believed; elsewhere alone is it changed, if there is such a mask."""
     look: Callable[[Images], Planes] | None = None
-    """What found `known`, for the next frame of a film."""
+    """What found `observed`, for the next frame of a film."""
 
     @property
     def nothing(self) -> bool:
         """Whether the picture stays as it is."""
-        return (self.network is None and self.method is None) or (self.known is not None and bool((self.known == 1).all()))
+        return (self.network is None and self.method is None) or (self.observed is not None and bool((self.observed == 1).all()))
 
     @property
     def scale(self) -> int:
@@ -107,11 +107,11 @@ def make_plan(
     request: RestorationRequest,
     images: Images,
     *,
-    known: Planes | None = None,
+    observed: Planes | None = None,
     quality: int | None = None,
     networks: Networks | None = None,
 ) -> RestorationPlan:
-    """What to do about the one picture in `images`, of which `known` is the mask and `quality` that of its JPEG, if there are any.
+    """What to do about the one picture in `images`, of which `observed` is the mask and `quality` that of its JPEG, if there are any.
 
     The network is one of `networks`, which may be those of many pictures. Of a task that is named, the picture is diagnosed only if
     something depends on it. Raises SettingError for what does not go together, such as a mask with a task that has no use for it.
@@ -119,22 +119,22 @@ def make_plan(
     task, networks = request.task, networks or Networks()
     if request.strength == 0:
         return RestorationPlan(summary="strength 0: left as it was")
-    if known is not None and task not in ("auto", "inpaint"):
+    if observed is not None and task not in ("auto", "inpaint"):
         raise SettingError(f"a mask has no use for the task {task}; it is for inpaint")
     if request.find and task not in ("auto", "inpaint"):
         raise SettingError(f"find = {', '.join(request.find)} has no use for the task {task}; it is for inpaint")
     if task == "upscale":
         return _enlarging(request, networks)
     found = _Examined(images, quality)
-    if known is not None and request.blur is not None:
+    if observed is not None and request.blur is not None:
         raise SettingError(f"blur = {request.blur} and a mask: one at a time; fill in first, then undo the blur")
-    if known is not None or request.find or task == "inpaint" or "known" in needs_of(request.method):
-        return _filling(request, images, known, found, networks)
+    if observed is not None or request.find or task == "inpaint" or "observed" in needs_of(request.method):
+        return _filling(request, images, observed, found, networks)
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
     if free and task in ("auto", "denoise") and _salted(images, found, task):
         wrong = flaws.impulses(images)
         words = f"{found.diagnosis.sentence()}: fill in the wrong pixels"
-        return RestorationPlan(summary=words, network=networks.opened("inpaint", request.ensemble), known=wrong, look=flaws.impulses)
+        return RestorationPlan(summary=words, network=networks.opened("inpaint", request.ensemble), observed=wrong, look=flaws.impulses)
     if task == "auto" and found.diagnosis.task == "none" and free:
         return RestorationPlan(summary=f"{found.diagnosis.sentence()}: {NOTHING}")
     blurred = request.blur is None and (task == "deblur" or (task == "auto" and found.diagnosis.task == "deblur"))
@@ -154,12 +154,12 @@ def _chosen(
     networks: Networks,
     *,
     default: str,
-    known: Planes | None = None,
+    observed: Planes | None = None,
     blur: Blur | None = None,
 ) -> RestorationPlan:
     """The network or the method that is asked for, or the bundled network called `default`."""
     if request.method is not None:
-        return _by_method(request.method, request, found, known, blur)
+        return _by_method(request.method, request, found, observed, blur)
     which = request.model if request.model is not None else default
     network = networks.opened(which, request.ensemble)
     if network.scale != 1:
@@ -176,16 +176,18 @@ def _chosen(
         raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
     else:
         words = f"{found.sentence(request.task)}: {_called(which)}"
-    return RestorationPlan(summary=words, network=network, noise=noise, quality=1.0 if quality is None else quality / 100, known=known)
+    return RestorationPlan(
+        summary=words, network=network, noise=noise, quality=1.0 if quality is None else quality / 100, observed=observed
+    )
 
 
-def _by_method(method: str, request: RestorationRequest, found: _Examined, known: Planes | None, blur: Blur | None) -> RestorationPlan:
+def _by_method(method: str, request: RestorationRequest, found: _Examined, observed: Planes | None, blur: Blur | None) -> RestorationPlan:
     """The classical method, told what it needs."""
     needs, noise = needs_of(method), None
     if "noise" in needs:
         noise = request.noise if request.noise is not None else max(_noise(request, found), ROUNDING)
     if "kernels" not in needs:
-        return RestorationPlan(summary=f"{found.sentence(request.task)}: {method}", method=method, noise=noise, known=known)
+        return RestorationPlan(summary=f"{found.sentence(request.task)}: {method}", method=method, noise=noise, observed=observed)
     blur, noise = _wanted(method, blur or found.diagnosis.spread), None if noise is None else _heard(noise, request, found)
     words = _named(found.sentence(request.task), method, request, blur)
     return RestorationPlan(summary=words, method=method, noise=noise, kernels=blur.kernels())
@@ -215,9 +217,9 @@ def _heard(noise: float, request: RestorationRequest, found: _Examined) -> float
     return max(noise, _QUANTISED, coarseness(found.diagnosis.quality))
 
 
-def _filling(request: RestorationRequest, images: Images, known: Planes | None, found: _Examined, networks: Networks) -> RestorationPlan:
+def _filling(request: RestorationRequest, images: Images, observed: Planes | None, found: _Examined, networks: Networks) -> RestorationPlan:
     h, w = images.shape[2:]
-    mask: Planes = images.new_ones(1, 1, h, w) if known is None else known
+    mask: Planes = images.new_ones(1, 1, h, w) if observed is None else observed
     told = [f"{1 - _FLAWS[name](images).mean().item():.2%} {name.replace('-', ' ')}" for name in request.find]
 
     def look(seen: Images) -> Planes:
@@ -228,7 +230,7 @@ def _filling(request: RestorationRequest, images: Images, known: Planes | None, 
     if not told and bool((mask == 1).all()):
         raise SettingError("inpaint wants to know where: give --mask FILE, or --find scratches or dead-pixels")
     # Whatever else is wrong with the picture is no matter here.
-    chosen = _chosen(dataclasses.replace(request, task="inpaint"), found, networks, default="inpaint", known=mask)
+    chosen = _chosen(dataclasses.replace(request, task="inpaint"), found, networks, default="inpaint", observed=mask)
     if chosen.nothing:  # in this frame of a film, that is; there may be something in the next
         return dataclasses.replace(chosen, words=f"{', '.join(told)}: {NOTHING_MISSING}", look=look)
     told.append(f"{1 - mask.mean().item():.1%} to fill in")

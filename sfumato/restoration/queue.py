@@ -50,8 +50,8 @@ class _Started:
 class Queue:
     """The pictures of one run."""
 
-    def __init__(self, run: Run, tell: Tell) -> None:
-        self.run, self._tell = run, tell
+    def __init__(self, run: Run, on_progress: Tell) -> None:
+        self.run, self._tell = run, on_progress
         self._started: list[_Started] = []
         self._entries: list[Entry] = []
         self._count, self._job = 0, Job("pictures")

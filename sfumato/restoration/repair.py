@@ -91,7 +91,7 @@ def repairing(
     if picture.alpha is not None:
         images = bled(images, as_images(picture.alpha))
     known, quality = None if mask is None else _known(mask, picture), picture.jpeg.quality() if picture.jpeg else None
-    plan = make_plan(request, images, known=known, quality=quality, networks=networks)
+    plan = make_plan(request, images, observed=known, quality=quality, networks=networks)
     if plan.nothing:
         if files.same_format(path, target, file=file):
             files.copy(path, target, file=file, check=check)
@@ -110,11 +110,11 @@ def held(pixels: float, request: RestorationRequest) -> float:
     return pixels * (1 + enlarged) * _WHOLE / 2
 
 
-def _finished(picture: Picture, made: Maps) -> Picture:
+def _finished(picture: Picture, output: Maps) -> Picture:
     """The picture with what was made of its pixels, and all else that it says."""
     if picture.alpha is not None:
-        made = hidden(made, as_images(picture.pixels), as_images(picture.alpha))
-    pixels, alpha = as_pixels(made, picture.pixels.dtype), _opacity(picture, made)
+        output = hidden(output, as_images(picture.pixels), as_images(picture.alpha))
+    pixels, alpha = as_pixels(output, picture.pixels.dtype), _opacity(picture, output)
     jpeg = picture.jpeg if torch.equal(pixels, picture.pixels) else picture.fine_jpeg
     return dataclasses.replace(picture, pixels=pixels, alpha=alpha, jpeg=jpeg)
 
@@ -124,11 +124,11 @@ def _noted(plan: RestorationPlan, picture: Picture) -> RestorationPlan:
     return dataclasses.replace(plan, words=f"{plan.summary} ({picture.left_out})") if picture.left_out else plan
 
 
-def _opacity(picture: Picture, made: Maps) -> Any:
+def _opacity(picture: Picture, output: Maps) -> Any:
     """Opacity at the size of the result."""
-    if picture.alpha is None or tuple(picture.alpha.shape[:2]) == tuple(made.shape[2:]):
+    if picture.alpha is None or tuple(picture.alpha.shape[:2]) == tuple(output.shape[2:]):
         return picture.alpha
-    return as_pixels(enlarged(as_images(picture.alpha), made.shape[2] // picture.alpha.shape[0]), picture.alpha.dtype)
+    return as_pixels(enlarged(as_images(picture.alpha), output.shape[2] // picture.alpha.shape[0]), picture.alpha.dtype)
 
 
 def _known(mask: Path, picture: Picture) -> Planes:

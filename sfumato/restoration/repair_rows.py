@@ -58,8 +58,8 @@ def repair_rows(
         if request.find and share == 0:
             plan = RestorationPlan(summary=f"no dead pixels: {NOTHING_MISSING}")
         else:
-            plan = make_plan(dataclasses.replace(request, find=()), sample, known=stand_in, quality=quality, networks=networks)
-        if plan.known is not None and known is None:
+            plan = make_plan(dataclasses.replace(request, find=()), sample, observed=stand_in, quality=quality, networks=networks)
+        if plan.observed is not None and known is None:
             known = _wrong(source, hit=True)
         if plan.nothing and files.same_format(path, target):
             files.copy(path, target, check=check)
@@ -138,10 +138,10 @@ def _believed(parts: list[Known]) -> Known | None:
     return (lambda start, stop: torch.stack([part(start, stop) for part in parts]).amin(dim=0)) if parts else None
 
 
-def _filled(known: Known, size: tuple[int, int]) -> float:
+def _filled(observed: Known, size: tuple[int, int]) -> float:
     """Share of what is to be filled in."""
     h, w = size
-    return 1 - sum(known(start, min(h, start + _STEP)).sum().item() for start in range(0, h, _STEP)) / (h * w)
+    return 1 - sum(observed(start, min(h, start + _STEP)).sum().item() for start in range(0, h, _STEP)) / (h * w)
 
 
 def _refuse(share: float, mask: str) -> None:
@@ -150,7 +150,7 @@ def _refuse(share: float, mask: str) -> None:
 
 
 def _repaired_rows(
-    source: streaming.Source, known: Known | None, plan: RestorationPlan, request: RestorationRequest, networks: Networks
+    source: streaming.Source, observed: Known | None, plan: RestorationPlan, request: RestorationRequest, networks: Networks
 ) -> Iterator[Any]:
     """Rows of the result as they are stored, top to bottom."""
     (h, w), c = source.size, source.channels
@@ -165,20 +165,20 @@ def _repaired_rows(
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
         images = _shown(source, start, stop)[:, : 1 if colourless else c]
         planes = {name: torch.full((1, 1, stop - start, w), constants[name]) for name in network.conditioning}
-        if known is not None and "known" in planes:
-            planes["known"] = known(start, stop)
+        if observed is not None and "known" in planes:
+            planes["known"] = observed(start, stop)
             images = images * planes["known"]
         return images, torch.cat(list(planes.values()), dim=1) if planes else None
 
     row = w * (c + len(network.conditioning)) * 12 * (1 + network.scale**2)
     tile = request.tile or networks.tile(plan.network, (h, w), request.memory, lambda allowed: (allowed - BASE) * _SHARE, row=row)
     kind = torch.uint16 if source.depth == 16 else torch.uint8
-    for made in repaired_strips(network, Canvas(size=(h, w), rows=rows), tile=tile, precision=request.precision, where=where):
+    for made in repaired_strips(network, Canvas(size=(h, w), rows=rows), tile=tile, precision=request.precision, device=where):
         count, s = made.shape[2] // network.scale, network.scale
         before = source.rows(done, done + count)
         images: Images = as_images(before[..., :c].contiguous())
-        own = None if known is None else known(done, done + count)
-        whole = blended(images, made.expand(-1, c, -1, -1), strength=request.strength, known=own)
+        own = None if observed is None else observed(done, done + count)
+        whole = blended(images, made.expand(-1, c, -1, -1), strength=request.strength, observed=own)
         if source.alpha:
             whole = hidden(whole, images, as_images(before[..., c:].contiguous()))
         pixels = as_pixels(whole, kind)

@@ -123,7 +123,7 @@ class RestorationRequest:
             raise SettingError(f"blur = {self.blur} has no effect on {self.method}; leave it out")
         if "noise" not in needs and self.noise is not None:
             raise SettingError(f"noise = {self.noise * 255:g} has no effect on {self.method}; leave it out")
-        if "known" in needs and self.task not in ("auto", "inpaint"):
+        if "observed" in needs and self.task not in ("auto", "inpaint"):
             raise SettingError(f"{self.method} fills in; it has no use for the task {self.task}")
 
 

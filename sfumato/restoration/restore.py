@@ -101,13 +101,13 @@ def _refuse_large(name: str, pixels: float, request: RestorationRequest) -> None
 
 
 def _one(
-    images: Tensor, known: Planes | None, request: RestorationRequest, networks: Networks | None = None, *, quality: int | None = None
+    images: Tensor, observed: Planes | None, request: RestorationRequest, networks: Networks | None = None, *, quality: int | None = None
 ) -> Tensor:
-    if known is not None and known.shape[2:] != images.shape[2:]:
-        mine, its = (size_text(x.shape[2:]) for x in (known, images))
+    if observed is not None and observed.shape[2:] != images.shape[2:]:
+        mine, its = (size_text(x.shape[2:]) for x in (observed, images))
         raise ImageError(f"the mask is {mine} pixels, the picture {its}; they must be the same")
     networks = networks or Networks()
-    plan = make_plan(request, images, known=known, quality=quality, networks=networks)
+    plan = make_plan(request, images, observed=observed, quality=quality, networks=networks)
     return images if plan.nothing else repaired(images, plan, request, networks)
 
 
@@ -152,33 +152,33 @@ def _quality(image: Image.Image) -> int | None:
     return None
 
 
-def _pil(image: Image.Image, quality: int | None, known: Planes | None, request: RestorationRequest) -> Image.Image:
+def _pil(image: Image.Image, quality: int | None, observed: Planes | None, request: RestorationRequest) -> Image.Image:
     """In the same mode, but for palettes and the like, which become colour. Opacity is kept, at the size of the result.
 
     Colour profile, resolution, EXIF and comment are in its `info`, for whoever saves it.
     """
-    made = _wide(image, known, request) if image.mode in decode.WIDE else _layers(image, known, request, quality)
+    made = _wide(image, observed, request) if image.mode in decode.WIDE else _layers(image, observed, request, quality)
     # The profile of CMYK would say nothing about the RGB that it becomes.
     kept = ("dpi", "exif", "comment") if image.mode in ("CMYK", "LAB") else ("icc_profile", "dpi", "exif", "comment")
     made.info = {name: image.info[name] for name in kept if name in image.info}
     return made
 
 
-def _wide(image: Image.Image, known: Planes | None, request: RestorationRequest) -> Image.Image:
+def _wide(image: Image.Image, observed: Planes | None, request: RestorationRequest) -> Image.Image:
     wide = torch.from_numpy(decode.sixteen(image)[..., None])
-    return Image.fromarray(as_pixels(_one(as_images(wide), known, request), torch.uint16)[..., 0].numpy())
+    return Image.fromarray(as_pixels(_one(as_images(wide), observed, request), torch.uint16)[..., 0].numpy())
 
 
-def _layers(image: Image.Image, known: Planes | None, request: RestorationRequest, quality: int | None) -> Image.Image:
+def _layers(image: Image.Image, observed: Planes | None, request: RestorationRequest, quality: int | None) -> Image.Image:
     clear = image.has_transparency_data
     grey = image.mode in ("1", "L", "LA", "La")
     pixels = torch.from_numpy(np.array(decode.convert(image, 4 if clear else 1 if grey else 3)).reshape(image.height, image.width, -1))
     images = as_images(pixels[..., : 1 if grey else 3].contiguous())
     if not clear:
-        made = _one(images, known, request, quality=quality)
+        made = _one(images, observed, request, quality=quality)
         return Image.fromarray(as_pixels(made, torch.uint8).squeeze(-1).numpy())
     alpha = as_images(pixels[..., 3:].contiguous())
-    made = hidden(_one(bled(images, alpha), known, request), images, alpha)
+    made = hidden(_one(bled(images, alpha), observed, request), images, alpha)
     layers = [as_pixels(made, torch.uint8).expand(-1, -1, 3), as_pixels(enlarged(alpha, made.shape[2] // images.shape[2]), torch.uint8)]
     whole = Image.fromarray(torch.cat(layers, dim=-1).numpy())
     return whole.convert("LA") if grey else whole

@@ -49,7 +49,7 @@ def restored(
     images: Images,
     *,
     noise: float | Maps | None = None,
-    known: Maps | None = None,
+    observed: Maps | None = None,
     quality: float | Maps | None = None,
     kernels: Kernels | None = None,
     tile: Tile | None = None,
@@ -58,17 +58,17 @@ def restored(
 ) -> Maps:
     """Clean images in [0, 1], on the CPU, `scale` times as large as `images`.
 
-    `noise` (standard deviation, as a share of full scale), `known` (1 where a pixel is seen, 0 where it is missing) and `quality` (of the
-    JPEG, over 100) are for networks that want to know them, and `kernels`, the blur of each image, for those that undo it and want one
-    number for the noise of an image. A network of grey images repairs each channel of colour ones for itself; one of colour images is
-    shown grey ones in all three; one that has a way for either takes it by what an image shows. With `tile`, no more than about that many
-    pixels a side are computed at once: slower, in little memory, with the same result. `precision` bf16 takes about half the time where
-    the hardware has it, for some thousandths of a dB. Raises SettingError for a network that repairs nothing, for what it wants to know
-    and is not told, for kernels that do not fit, or for tiles with a network that looks at the whole image; ImageError, naming the model,
-    for a result that is not finite.
+    `noise` (standard deviation, as a share of full scale), `observed` (1 where a pixel is seen, 0 where it is missing) and `quality` (of
+    the JPEG, over 100) are for networks that want to know them, and `kernels`, the blur of each image, for those that undo it and want one
+    number for the noise of an image. A network of grey images repairs each channel of colour ones for itself; one of colour images is shown
+    grey ones in all three; one that has a way for either takes it by what an image shows. With `tile`, no more than about that many pixels
+    a side are computed at once: slower, in little memory, with the same result. `precision` bf16 takes about half the time where the
+    hardware has it, for some thousandths of a dB. Raises SettingError for a network that repairs nothing, for what it wants to know and is
+    not told, for kernels that do not fit, or for tiles with a network that looks at the whole image; ImageError, naming the model, for a
+    result that is not finite.
     """
     network, where = weights.opened(model, Restorer, otherwise="repairs nothing"), select_device(device)
-    told: dict[str, Any] = {"noise": noise, "known": known, "quality": quality, "kernels": kernels}
+    told: dict[str, Any] = {"noise": noise, "known": observed, "quality": quality, "kernels": kernels}
     return applied(ready(network, where), images, where, tile=tile, precision=precision, **told)
 
 
@@ -76,21 +76,21 @@ def restored(
 def applied(
     network: Restorer,
     images: Images,
-    where: torch.device,
+    device: torch.device,
     *,
     noise: float | Maps | None = None,
-    known: Maps | None = None,
+    observed: Maps | None = None,
     quality: float | Maps | None = None,
     kernels: Kernels | None = None,
     tile: Tile | None = None,
     precision: Precision = "fp32",
 ) -> Maps:
-    """As `restored`, for a network that is `ready` on the device `where`."""
+    """As `restored`, for a network that is `ready` on the device `device`."""
     if network.has_grey_path and images.shape[1] > 1 and bool((grey := colourless(images)).any()):
-        told: dict[str, Any] = {"noise": noise, "known": known, "quality": quality, "kernels": kernels}
+        told: dict[str, Any] = {"noise": noise, "known": observed, "quality": quality, "kernels": kernels}
         how: dict[str, Any] = {"tile": tile, "precision": precision}
         made = [
-            applied(network, _alone(images, i)[:, : 1 if grey[i] else None], where, **_each(told, i), **how) for i in range(len(images))
+            applied(network, _alone(images, i)[:, : 1 if grey[i] else None], device, **_each(told, i), **how) for i in range(len(images))
         ]
         return torch.cat([part.expand(-1, images.shape[1], -1, -1) for part in made])
     if images.shape[1] != network.channels and 1 not in (images.shape[1], network.channels):
@@ -100,7 +100,7 @@ def applied(
         network = WithKernel(network, kernels if images.shape[1] == network.channels else kernels.repeat_interleave(images.shape[1], dim=0))
     elif kernels is not None:
         raise SettingError("kernels have no effect on this network, which sees a blur for itself; leave them out")
-    told = {"noise": noise, "known": known, "quality": quality}
+    told = {"noise": noise, "known": observed, "quality": quality}
     even = isinstance(network, Deblurrer | WithKernel)
     planes = (
         torch.cat([_plane(name, told[name], images, even=even) for name in network.conditioning], dim=1) if network.conditioning else None
@@ -111,25 +111,25 @@ def applied(
 
     h, w = images.shape[2:]
     canvas = Canvas(size=(h, w), rows=rows)
-    return torch.cat(list(strips(network, canvas, tile=tile, precision=precision, where=where)), dim=2)
+    return torch.cat(list(strips(network, canvas, tile=tile, precision=precision, device=device)), dim=2)
 
 
-def ready(network: Restorer, where: torch.device) -> Restorer:
+def ready(network: Restorer, device: torch.device) -> Restorer:
     """`network` at its fastest: on the device, its weights in the order that convolutions like best, with what follows them folded in."""
     moved: Any = network
-    return fused(folded(moved.to(device=where, memory_format=torch.channels_last)))
+    return fused(folded(moved.to(device=device, memory_format=torch.channels_last)))
 
 
 @torch.no_grad()
 def strips(
-    network: Restorer, canvas: Canvas, *, tile: Tile | None, precision: Precision = "fp32", where: torch.device
+    network: Restorer, canvas: Canvas, *, tile: Tile | None, precision: Precision = "fp32", device: torch.device
 ) -> Iterator[Resized]:
     """The clean image, top to bottom, some rows at a time; the network is asked for no more than about `tile` pixels at once.
 
     Whoever listens (`core/progress.py`) is told of every tile. Raises SettingError for tiles with a network that looks at the whole image,
     ImageError, naming the model, for a result that is not finite.
     """
-    (h, w), chosen = canvas.size, select_precision(precision, where)
+    (h, w), chosen = canvas.size, select_precision(precision, device)
     down, across = pieces(network, (h, w), tile)
     done = counted(range(len(down) * len(across)), "tiles") if len(down) * len(across) > 1 else iter([0])
     for (top, bottom), (first, last) in down:
@@ -139,8 +139,8 @@ def strips(
             next(done)
             x = images[..., begin:end]
             some = None if planes is None else planes[..., begin:end]
-            with autocast(chosen, where):
-                made = _repaired(network, x.to(where), None if some is None else some.to(where)).cpu()
+            with autocast(chosen, device):
+                made = _repaired(network, x.to(device), None if some is None else some.to(device)).cpu()
             finite(made, network)
             s = network.scale
             inner = made[:, :, (top - first) * s : (bottom - first) * s, (left - begin) * s : (right - begin) * s]

@@ -22,10 +22,10 @@ class Recovery:
         """Whether the run is to go back, and what there is to say of it."""
         self._seen, self._tensors = 0, dict[str, torch.Tensor]()
 
-    def step(self, seen: int) -> dict[str, torch.Tensor]:
+    def step(self, images_seen: int) -> dict[str, torch.Tensor]:
         """One step, and its figures. One that diverges sends the run back, if the doctor may act, and has no figures."""
         try:
-            figures = self.trainee.step(seen)
+            figures = self.trainee.step(images_seen)
         except DivergenceError as error:
             if not self.doctor.acts:
                 raise
@@ -40,9 +40,9 @@ class Recovery:
         self.doctor.figures.add(pulse)
         return pulse
 
-    def visit(self, say: Callable[[list[str]], None], *, seen: int) -> None:
+    def visit(self, say: Callable[[list[str]], None], *, images_seen: int) -> None:
         """The doctor looks at what was heard since the last visit, and may send the run back."""
-        progress = self.trainee.schedule.progress(seen)
+        progress = self.trainee.schedule.progress(images_seen)
         said, self.sent_back = self.doctor.visit(self.trainee.memories, self.trainee.world, progress=progress)
         if self.sent_back:
             *said, self.why = said
@@ -55,14 +55,14 @@ class Recovery:
         self.trainee.pace = self.doctor.pace
         return self._seen
 
-    def keep(self, seen: int) -> None:
+    def keep(self, images_seen: int) -> None:
         """Remembers the trainee as it is, if it is well."""
         if self.doctor.acts and self.doctor.well:
-            self._seen, self._tensors = seen, {name: t.detach().cpu().clone() for name, t in self.trainee.tensors().items()}
+            self._seen, self._tensors = images_seen, {name: t.detach().cpu().clone() for name, t in self.trainee.tensors().items()}
 
-    def save(self, seen: int, path: Path) -> dict[str, Any]:
-        """What the state of the run after `seen` images must say of it; writes to `path` what was kept if that is not this state."""
-        if self.doctor.acts and self._seen != seen:
+    def save(self, images_seen: int, path: Path) -> dict[str, Any]:
+        """What the state of the run after `images_seen` images must say of it; writes to `path` what was kept if that is not this state."""
+        if self.doctor.acts and self._seen != images_seen:
             checkpoint.write_tensors(path, self._tensors, {"seen": self._seen})
         return {"doctor": self.doctor.state(), "well": self._seen}
 

@@ -144,27 +144,27 @@ class Deadline:
         """Whether the time that is left is too short for the last samples."""
         return self.clock() + self._times.jump * self.end > (1 + LATEST) * self.budget
 
-    def look(self, seen: int, schedule: Schedule, world: World) -> Change | None:
-        """The change of plan that is due after `seen` images, the same in all processes: that of the one which leads."""
-        if math.isinf(self.budget) or not seen or seen >= schedule.images:
+    def look(self, images_seen: int, schedule: Schedule, world: World) -> Change | None:
+        """The change of plan that is due after `images_seen` images, the same in all processes: that of the one which leads."""
+        if math.isinf(self.budget) or not images_seen or images_seen >= schedule.images:
             return None
-        images = int(world.agree(float(self._wanted(seen, schedule) if world.leads else 0)))
+        images = int(world.agree(float(self._wanted(images_seen, schedule) if world.leads else 0)))
         if not images or images == schedule.images:
             return None
         self._looks.clear()
-        reason = "over" if images == seen else "slower" if images < schedule.images else "faster"
-        return Change(seen=seen, images=images, before=schedule.images, seconds=round(self.clock(), 2), reason=reason)
+        reason = "over" if images == images_seen else "slower" if images < schedule.images else "faster"
+        return Change(seen=images_seen, images=images, before=schedule.images, seconds=round(self.clock(), 2), reason=reason)
 
     def measured(self) -> Costs:
         """The costs of this run, as far as they were measured, for the plan of the next."""
         spent, images = self._measured
         return dataclasses.replace(self.costs, image=spent / images) if images else self.costs
 
-    def _due(self, seen: int) -> float:
-        """Seconds that samples and saving take which are due after `seen` images: if the run ends there, they are its last."""
+    def _due(self, images_seen: int) -> float:
+        """Seconds that samples and saving take which are due after `images_seen` images: if the run ends there, they are its last."""
         settings, costs = self.settings, (self._expected("sample"), self._expected("save"))
         every = (settings.sample_every, settings.save_every)
-        return sum(cost for n, cost in zip(every, costs, strict=True) if seen // n > (seen - settings.batch) // n)
+        return sum(cost for n, cost in zip(every, costs, strict=True) if images_seen // n > (images_seen - settings.batch) // n)
 
     def _last_chance(self, due: float) -> bool:
         """Whether after one more step, if all is as slow as the last step was, saving and the objective's work would end too late.
@@ -182,17 +182,17 @@ class Deadline:
         known = self._taken.get(part) or [(guess, 0.0)]
         return max(took * max(1.0, now / then if then else 1.0) for took, then in known)
 
-    def _wanted(self, seen: int, schedule: Schedule) -> int:
+    def _wanted(self, images_seen: int, schedule: Schedule) -> int:
         """The length that the run should have, in images; 0 to leave it as it is."""
         left, batch = (1 - LEAVING) * self.budget - self.clock() - self.end, self.settings.batch
-        due = self._due(seen)
+        due = self._due(images_seen)
         # Steps of this process alone end the run, and a run that was prolonged makes one.
-        prolonged = bool(schedule.changes) and schedule.changes[-1].reason == "prolonged" and schedule.changes[-1].seen == seen
+        prolonged = bool(schedule.changes) and schedule.changes[-1].reason == "prolonged" and schedule.changes[-1].seen == images_seen
         if (left < due + self._times.longest or self._last_chance(due)) and not prolonged:
-            return seen
+            return images_seen
         sure = self._measure() and 2 * len(self._looks) > LOOKS
         # Up to its last recorded change, a run that goes on repeats what was planned.
-        if schedule.changes and seen <= schedule.changes[-1].seen:
+        if schedule.changes and images_seen <= schedule.changes[-1].seen:
             return 0
         step = (self.clock() - self._began - self._paused) / self._steps if self._steps else 0.0
         costs = self.costs if self._looks else dataclasses.replace(self.costs, image=step / batch)
@@ -200,12 +200,12 @@ class Deadline:
         # The saves that the clock will ask for, as far as they can be afforded.
         save = self._expected("save")
         left = max(0.0, left - save * max(0, int((left - save) / self.save_interval)))
-        spare = left - (schedule.images - seen) * each
+        spare = left - (schedule.images - images_seen) * each
         late, early = spare < -max(LATE * self.budget, NOISE * left), spare > max(EARLY * self.budget, NOISE * left)
         # A plan that was far too short must not end before its speed is sure.
-        ending = schedule.images - seen <= 2 * self.cycle * batch
+        ending = schedule.images - images_seen <= 2 * self.cycle * batch
         if (sure and (late or early)) or (ending and early and each > 1e-9):
-            return seen + max(1, int(SHARE * left / each / batch)) * batch
+            return images_seen + max(1, int(SHARE * left / each / batch)) * batch
         return 0
 
     def _measure(self) -> bool:

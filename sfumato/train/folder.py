@@ -74,20 +74,20 @@ def check_same(earlier: TrainSettings | None, settings: TrainSettings, run: Path
     )
 
 
-def refuse_lost(asked: TrainSettings, run: Path) -> None:
+def refuse_lost(requested: TrainSettings, run: Path) -> None:
     """Raises SettingError if what training would write could not be loaded again: a file names registered families alone."""
-    if told := lost(asked):
+    if told := lost(requested):
         raise SettingError(
             f"{told}, which is no part of sfumato, so that nothing could load what would be written to {run}; give it an id and "
             "a file in the room of its kind, as CONTRIBUTING.md shows, or train without a run folder (run=None), in memory alone"
         )
 
 
-def go_on(care: Recovery, run: Path | None, data: Dataset | Scenes) -> tuple[int, float]:
+def go_on(recovery: Recovery, run: Path | None, data: Dataset | Scenes) -> tuple[int, float]:
     """Gives trainee and doctor the state that is in the folder, if there is one; says after how many images and seconds that was."""
     path = state_file(run) if run else None
     if run is None or path is None or not path.exists():
-        care.keep(0)
+        recovery.keep(0)
         return 0, 0.0
     tensors, info = checkpoint.read_tensors(path)
     if isinstance(known := info.get("data", data.fingerprint), str) and known != data.fingerprint:
@@ -96,9 +96,9 @@ def go_on(care: Recovery, run: Path | None, data: Dataset | Scenes) -> tuple[int
         )
     try:
         schema.checked(info, State, "its header")
-        care.trainee.restore(tensors)
-        care.load(info, tensors, state_file(run, "well"))
-        care.trainee.origin = info["origin"]
+        recovery.trainee.restore(tensors)
+        recovery.load(info, tensors, state_file(run, "well"))
+        recovery.trainee.origin = info["origin"]
         return info["seen"], info["elapsed"]
     except (KeyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]

@@ -10,7 +10,7 @@ from sfumato.store import checkpoint, weights
 from sfumato.train.settings import TrainSettings
 
 
-def split_rule(asked: TrainSettings, state: Path | None) -> SplitBy:
+def split_rule(settings: TrainSettings, state: Path | None) -> SplitBy:
     """What decides on an image's side in a run with this `state`, if there is one.
 
     Otherwise, if the weights that it starts with were trained on data of the same name, what decided there; else the original of an
@@ -19,10 +19,10 @@ def split_rule(asked: TrainSettings, state: Path | None) -> SplitBy:
     try:
         if state is not None and state.exists():
             return recorded(checkpoint.read_header(state))
-        data = checkpoint.read_header(weights.find(asked.start)).get("card", {}).get("data", {}) if asked.start else {}
+        data = checkpoint.read_header(weights.find(settings.start)).get("card", {}).get("data", {}) if settings.start else {}
     except (UnknownNameError, CheckpointError):
         return "original"
-    return recorded(data) if data.get("name") in (asked.data, called(Path(asked.data))) else "original"
+    return recorded(data) if data.get("name") in (settings.data, called(Path(settings.data))) else "original"
 
 
 def recorded(about: dict[str, Any]) -> SplitBy:

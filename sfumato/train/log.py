@@ -33,10 +33,10 @@ class Line(TypedDict):
 class Callback:
     """Somebody who wants to know how a run goes. This one does not; the command line's draws a progress line."""
 
-    def start(self, settings: TrainSettings, model: nn.Module, seen: int, device: torch.device, precision: str) -> None:
-        """Training begins, or goes on after `seen` images."""
+    def start(self, settings: TrainSettings, model: nn.Module, images_seen: int, device: torch.device, precision: str) -> None:
+        """Training begins, or goes on after `images_seen` images."""
 
-    def step(self, seen: int, settings: TrainSettings) -> None:
+    def step(self, images_seen: int, settings: TrainSettings) -> None:
         """One more step; so many images have been seen."""
 
     def row(self, row: Row, settings: TrainSettings) -> None:
@@ -48,7 +48,7 @@ class Callback:
     def verdict(self, verdict: "Verdict", settings: TrainSettings) -> None:
         """The last word on a run that is complete."""
 
-    def finish(self, seen: int, settings: TrainSettings, run: Path | None, *, interrupted: bool) -> None:
+    def finish(self, images_seen: int, settings: TrainSettings, run: Path | None, *, interrupted: bool) -> None:
         """Training is over, or was interrupted and saved."""
 
 
@@ -91,9 +91,9 @@ class RunLog:
     On resume, lines past `seen` images are cut off.
     """
 
-    def __init__(self, run: Path | None, *, seen: int, elapsed: float) -> None:
-        self.run, self._seen, self._start, self._before, self._tensorboard = run, seen, time.perf_counter(), elapsed, None
-        self._last = (seen, self.elapsed)
+    def __init__(self, run: Path | None, *, images_seen: int, elapsed: float) -> None:
+        self.run, self._seen, self._start, self._before, self._tensorboard = run, images_seen, time.perf_counter(), elapsed, None
+        self._last = (images_seen, self.elapsed)
 
     def __enter__(self) -> "RunLog":
         if self.run is None:
@@ -117,20 +117,20 @@ class RunLog:
         """Seconds of training, those before an interruption included."""
         return self._before + time.perf_counter() - self._start
 
-    def rewind(self, seen: int) -> None:
+    def rewind(self, images_seen: int) -> None:
         """The run goes back to where it had seen so many images."""
-        self._last = (seen, self.elapsed)
+        self._last = (images_seen, self.elapsed)
 
-    def row(self, figures: Row, seen: int, settings: TrainSettings) -> Row:
+    def row(self, figures: Row, images_seen: int, settings: TrainSettings) -> Row:
         """Adds the clock to `figures`, writes them, and returns them."""
         images, then = self._last
-        speed = (seen - images) / max(1e-9, self.elapsed - then)
-        self._last = (seen, self.elapsed)
+        speed = (images_seen - images) / max(1e-9, self.elapsed - then)
+        self._last = (images_seen, self.elapsed)
         clock = {
-            "images": seen,
+            "images": images_seen,
             "seconds": round(self.elapsed, 2),
             "images_per_second": round(speed, 1),
-            "seconds_left": round(max(0, settings.images - seen) / max(speed, 1e-9), 1),
+            "seconds_left": round(max(0, settings.images - images_seen) / max(speed, 1e-9), 1),
         }
         row = {**clock, **{name: round(value, 6) for name, value in figures.items()}}
         self._append(row)
@@ -138,22 +138,22 @@ class RunLog:
             with atomic_io.storing(self.run / "tensorboard"):
                 for name, value in row.items():
                     if math.isfinite(value):
-                        self._tensorboard.scalar(name, value, seen)
+                        self._tensorboard.scalar(name, value, images_seen)
                 self._tensorboard.flush()
         return row
 
-    def note(self, text: str, seen: int) -> None:
+    def note(self, text: str, images_seen: int) -> None:
         """A sentence, with the number of images after which it was said."""
-        self._append({"images": seen, "note": text})
+        self._append({"images": images_seen, "note": text})
 
-    def picture(self, images: Images | None, seen: int) -> None:
+    def picture(self, images: Images | None, images_seen: int) -> None:
         """A sheet in samples/ and in TensorBoard."""
         if self.run is None or images is None or self._tensorboard is None:
             return
         pixels = to_pixels(images, columns=8 if len(images) < 64 else 16)
-        save_image(self.run / "samples" / f"{seen:09d}.png", pixels)
+        save_image(self.run / "samples" / f"{images_seen:09d}.png", pixels)
         with atomic_io.storing(self.run / "tensorboard"):
-            self._tensorboard.image("samples", pixels, seen)
+            self._tensorboard.image("samples", pixels, images_seen)
 
     def _append(self, row: dict[str, Any]) -> None:
         if self.run is not None:

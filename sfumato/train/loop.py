@@ -40,7 +40,7 @@ SAVE, REHEARSE, STOP = 1.0, 2.0, 3.0
 
 
 def fit(
-    asked: TrainSettings,
+    requested: TrainSettings,
     *,
     run: Path | None = None,
     data: Dataset | Scenes | None = None,
@@ -48,7 +48,7 @@ def fit(
     device: str = "auto",
     began: float | None = None,
 ) -> nn.Module:
-    """Trains the network of `asked` and returns it: the average of its weights, with `config` and `card` attached.
+    """Trains the network of `requested` and returns it: the average of its weights, with `config` and `card` attached.
 
     With a `run` folder, settings, log, samples, model and state are kept there, and the same call goes on where it stopped. On
     SIGINT or SIGTERM it saves and returns early, with `interrupted` set on the network. `data` replaces what `asked.data` names.
@@ -59,20 +59,20 @@ def fit(
     or another process trains in `run`. The last state stays whole in each case.
     """
     if run is not None:
-        refuse_lost(asked, run)
+        refuse_lost(requested, run)
     where = select_device(device)
     with World(where) as world:
         listener = watch if watch and world.leads else Callback()
         with atomic_io.alone(run) if run is not None and world.leads else contextlib.nullcontext():
             begun = time.perf_counter() if began is None else began
-            return _train(TrainingRequest(settings=asked, run=run, data=data, watch=listener, world=world, device=where, began=begun))
+            return _train(TrainingRequest(settings=requested, run=run, data=data, watch=listener, world=world, device=where, began=begun))
 
 
 def _train(request: TrainingRequest) -> nn.Module:  # noqa: PLR0915  the loop is one story
     """`fit`, in a world that is open."""
     job, run, watch, world = prepared(request), request.run, request.watch, request.world
-    care, trainee, data, start = job.care, job.care.trainee, job.data, job.start
-    log = RunLog(run if world.leads else None, seen=start, elapsed=job.elapsed + time.perf_counter() - request.began)
+    care, trainee, data, start = job.recovery, job.recovery.trainee, job.data, job.start
+    log = RunLog(run if world.leads else None, images_seen=start, elapsed=job.elapsed + time.perf_counter() - request.began)
     figures, seen, trained, saved = Figures(), start, False, log.elapsed
     model: Any = None
 
@@ -125,7 +125,7 @@ def _train(request: TrainingRequest) -> nn.Module:  # noqa: PLR0915  the loop is
 
             # Doctor.
             if fresh and (done or _due(lines, seen, settings)):
-                care.visit(say, seen=seen)
+                care.visit(say, images_seen=seen)
                 if care.sent_back:
                     continue
                 if done and (verdict := care.doctor.verdict()) is not None:
@@ -156,16 +156,16 @@ def _train(request: TrainingRequest) -> nn.Module:  # noqa: PLR0915  the loop is
     return model
 
 
-def _sample(care: Recovery, held_out: Dataset | Scenes | None, log: RunLog, seen: int) -> dict[str, torch.Tensor]:
+def _sample(recovery: Recovery, held_out: Dataset | Scenes | None, log: RunLog, images_seen: int) -> dict[str, torch.Tensor]:
     """Draws a sheet of samples; returns the figures of held-out images, and those of generated ones, which the doctor hears too."""
-    trainee = care.trainee
-    log.picture(sheet(trainee.best(), trainee.stream, trainee.settings) if trainee.world.leads else None, seen)
-    return measure(trainee.settings, trainee.best(), held_out, trainee.device) | care.look()
+    trainee = recovery.trainee
+    log.picture(sheet(trainee.best(), trainee.stream, trainee.settings) if trainee.world.leads else None, images_seen)
+    return measure(trainee.settings, trainee.best(), held_out, trainee.device) | recovery.look()
 
 
-def _rehearse(care: Recovery, deadline: Deadline, held_out: Dataset | Scenes | None) -> None:
+def _rehearse(recovery: Recovery, deadline: Deadline, held_out: Dataset | Scenes | None) -> None:
     """Measures the parts of the end of the run, saving apart. Neither the weights nor the doctor notice."""
-    trainee = care.trainee
+    trainee = recovery.trainee
     with deadline.timed("sample"):
         if trainee.world.leads:
             sheet(trainee.best(), trainee.stream, trainee.settings)
@@ -191,14 +191,14 @@ def finished(trainee: Trainee, done: bool) -> nn.Module:
 
 
 def describe(
-    settings: TrainSettings, data: Dataset | Scenes, seen: int, elapsed: float, *, origin: dict[str, Any], schedule: Schedule
+    settings: TrainSettings, data: Dataset | Scenes, images_seen: int, elapsed: float, *, origin: dict[str, Any], schedule: Schedule
 ) -> dict[str, Any]:
     """The card that travels inside the model file.
 
     `origin` says with whose weights training began, if with any, and `schedule` how its plan changed, if it did. Changes that were to
-    come after `seen` images are left out.
+    come after `images_seen` images are left out.
     """
-    changes = [change for change in schedule.changes if change.seen <= seen]
+    changes = [change for change in schedule.changes if change.seen <= images_seen]
     return {
         "made_with": f"sfumato {__version__}, torch {torch.__version__}",
         "data": {
@@ -210,7 +210,7 @@ def describe(
             "split_by": data.split_by,
         },
         "training": dump(settings),
-        "images_seen": seen,
+        "images_seen": images_seen,
         "minutes": round(elapsed / 60, 2),
         "metrics": [],
         **({"started_from": origin} if origin else {}),
@@ -225,31 +225,33 @@ def _greet(known: Iterable[str], new: Iterable[str], watch: Callback, log: RunLo
     _tell(new, 0, watch, log)
 
 
-def _tell(lines: Iterable[str], seen: int, watch: Callback, log: RunLog) -> None:
+def _tell(lines: Iterable[str], images_seen: int, watch: Callback, log: RunLog) -> None:
     """Says `lines` to whoever watches, and keeps them in the log."""
     for line in lines:
         watch.note(line)
-        log.note(line, seen)
+        log.note(line, images_seen)
 
 
-def _due(every: int, seen: int, settings: TrainSettings) -> bool:
+def _due(every: int, images_seen: int, settings: TrainSettings) -> bool:
     """Whether the last batch passed a multiple of `every`."""
-    return seen // every > (seen - settings.batch) // every
+    return images_seen // every > (images_seen - settings.batch) // every
 
 
-def _save(care: Recovery, deadline: Deadline, run: Path | None, data: Dataset | Scenes, seen: int, elapsed: float, done: bool) -> Any:
+def _save(
+    recovery: Recovery, deadline: Deadline, run: Path | None, data: Dataset | Scenes, images_seen: int, elapsed: float, done: bool
+) -> Any:
     """The network to use, with its settings and its card; with a `run` folder it is written there, and the state to go on from."""
-    trainee = care.trainee
+    trainee = recovery.trainee
     with deadline.timed("finish") if done else contextlib.nullcontext():
         model: Any = finished(trainee, done)
     # What stays in memory may tell where the images lie.
     settings, origin = (trainee.settings, trainee.origin) if run is None else (shareable(trainee.settings), _told(trainee))
-    card = describe(settings, data, seen, elapsed, origin=origin, schedule=trainee.schedule)
+    card = describe(settings, data, images_seen, elapsed, origin=origin, schedule=trainee.schedule)
     model.config, model.card, model.interrupted = trainee.settings.model, card, not done
     if run is not None and trainee.world.leads:
-        info = {"seen": seen, "elapsed": elapsed, "data": data.fingerprint, "split_by": data.split_by, "origin": origin}
+        info = {"seen": images_seen, "elapsed": elapsed, "data": data.fingerprint, "split_by": data.split_by, "origin": origin}
         with deadline.timed("save"):
-            info |= care.save(seen, state_file(run, "well"))
+            info |= recovery.save(images_seen, state_file(run, "well"))
             checkpoint.write_tensors(state_file(run), trainee.tensors(), info)
             checkpoint.save(run / "model.safetensors", model, model.config, card)
     trainee.world.wait()

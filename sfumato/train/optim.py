@@ -90,11 +90,11 @@ def optimizers(phases: list[Phase], settings: TrainSettings) -> dict[str, PhaseO
     return result
 
 
-def learning_rate(settings: TrainSettings, seen: int, schedule: Schedule | None = None) -> float:
-    """The step size after `seen` images: a linear rise, then a cosine from the peak to its end, over a plan of `settings` or `schedule`."""
+def learning_rate(settings: TrainSettings, images_seen: int, schedule: Schedule | None = None) -> float:
+    """The step size after `images_seen` images: a linear rise, then a cosine from the peak to its end, as `settings` or `schedule` plan."""
     schedule = schedule or Schedule(settings.images)
-    rise = min(1.0, (seen - schedule.restart(seen) + settings.batch) / settings.lr_warmup) if settings.lr_warmup else 1.0
-    fall = (1 + math.cos(math.pi * schedule.progress(seen))) / 2
+    rise = min(1.0, (images_seen - schedule.restart(images_seen) + settings.batch) / settings.lr_warmup) if settings.lr_warmup else 1.0
+    fall = (1 + math.cos(math.pi * schedule.progress(images_seen))) / 2
     return settings.lr * rise * (settings.lr_end + (1 - settings.lr_end) * fall)
 
 
@@ -105,9 +105,9 @@ class Average:
         self.model, self.settings = copy.deepcopy(model).requires_grad_(False).eval(), settings
 
     @torch.no_grad()
-    def follow(self, model: nn.Module, seen: int) -> None:
-        """Moves towards `model` by the share that one batch after `seen` images is worth."""
-        half_life = min(self.settings.ema, self.settings.ema_rampup * seen) if self.settings.ema_rampup else self.settings.ema
+    def follow(self, model: nn.Module, images_seen: int) -> None:
+        """Moves towards `model` by the share that one batch after `images_seen` images is worth."""
+        half_life = min(self.settings.ema, self.settings.ema_rampup * images_seen) if self.settings.ema_rampup else self.settings.ema
         keep = 0.5 ** (self.settings.batch / half_life) if half_life else 0.0
         lerp_all = torch._foreach_lerp_  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         lerp_all(_list(self.model.parameters()), _list(model.parameters()), 1 - keep)

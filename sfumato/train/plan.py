@@ -90,24 +90,24 @@ def record(run: Path, trainee: Trainee) -> None:
     write_settings(run / "settings.json", shareable(trainee.settings))
 
 
-def longer_than_asked(trainee: Trainee, request: TrainingRequest, seen: int) -> list[str]:
-    """A sentence on the run in the folder if it is complete after `seen` images and longer than `request` asks for; else nothing."""
+def longer_than_asked(trainee: Trainee, request: TrainingRequest, images_seen: int) -> list[str]:
+    """A sentence on the run in the folder if it is complete after `images_seen` images and longer than `request` asks for; else nothing."""
     images = trainee.schedule.images
-    if request.run is None or seen < images or _excess(trainee, request) >= 0:
+    if request.run is None or images_seen < images or _excess(trainee, request) >= 0:
         return []
     budget, asked = trainee.settings.budget, request.settings
     length, shorter = (f"a budget of {budget}", asked.budget) if budget else (f"{images:,} images", f"{asked.images:,}")
     return [f"the run in {request.run} is complete, and with {length} longer than the {shorter} asked for"]
 
 
-def prolong(trainee: Trainee, request: TrainingRequest, costs: Costs, seen: int, elapsed: float) -> list[str]:
+def prolong(trainee: Trainee, request: TrainingRequest, costs: Costs, images_seen: int, elapsed: float) -> list[str]:
     """Lets the run in the folder go on for as long as `request` asks for, if that is longer; returns what is to be told of it.
 
-    `seen` and `elapsed` are the images and seconds of training that are over. Raises CheckpointError if a run that is not complete
+    `images_seen` and `elapsed` are the images and seconds of training that are over. Raises CheckpointError if a run that is not complete
     would become shorter, or if nothing is left of the longer budget.
     """
     trainee.settings = dataclasses.replace(trainee.settings, images=trainee.schedule.images)
-    change = None if request.run is None else _longer(trainee, request, costs, seen, elapsed)
+    change = None if request.run is None else _longer(trainee, request, costs, images_seen, elapsed)
     if change is None:
         return []
     trainee.follow(change)
@@ -115,14 +115,14 @@ def prolong(trainee: Trainee, request: TrainingRequest, costs: Costs, seen: int,
     return [str(change)]
 
 
-def replanned(deadline: Deadline, trainee: Trainee, run: Path | None, seen: int, *, repeats: bool) -> list[str]:
+def replanned(deadline: Deadline, trainee: Trainee, run: Path | None, images_seen: int, *, repeats: bool) -> list[str]:
     """Changes the plan if the clock asks for it; returns what there is to tell, also of changes that a run which goes on `repeats`."""
-    change = deadline.look(seen, trainee.schedule, trainee.world)
+    change = deadline.look(images_seen, trainee.schedule, trainee.world)
     if change is not None:
         trainee.follow(change)
         if run is not None and trainee.world.leads:
             record(run, trainee)
-    return [str(each) for each in trainee.schedule.changes if each.seen == seen and (repeats or each is change)]
+    return [str(each) for each in trainee.schedule.changes if each.seen == images_seen and (repeats or each is change)]
 
 
 def _excess(trainee: Trainee, request: TrainingRequest) -> float:
@@ -131,26 +131,28 @@ def _excess(trainee: Trainee, request: TrainingRequest) -> float:
     return seconds(asked.budget) - seconds(settings.budget) if settings.budget else asked.images - trainee.schedule.images
 
 
-def _longer(trainee: Trainee, request: TrainingRequest, costs: Costs, seen: int, elapsed: float) -> Change | None:
-    """The change of plan that `request` is for the run, after `seen` images and `elapsed` seconds; None if it is none."""
+def _longer(trainee: Trainee, request: TrainingRequest, costs: Costs, images_seen: int, elapsed: float) -> Change | None:
+    """The change of plan that `request` is for the run, after `images_seen` images and `elapsed` seconds; None if it is none."""
     settings, asked, before = trainee.settings, request.settings, trainee.schedule.images
     excess = _excess(trainee, request)
-    if excess < 0 and seen < before:
+    if excess < 0 and images_seen < before:
         if settings.budget:
             told = f"budget = {asked.budget}, and the run in {request.run} was given {settings.budget}"
         else:
             told = f"images = {asked.images:,}, and the run in {request.run} is one of {before:,}"
-        raise CheckpointError(f"{told} ({seen:,} images seen): a run can be prolonged, not shortened; choose another folder with --out")
+        raise CheckpointError(
+            f"{told} ({images_seen:,} images seen): a run can be prolonged, not shortened; choose another folder with --out"
+        )
     if excess <= 0:
         return None
-    images = _reached(settings, request, costs, seen, elapsed) if settings.budget else asked.images
-    return Change(seen=seen, images=images, before=before, seconds=round(elapsed, 2), reason="prolonged")
+    images = _reached(settings, request, costs, images_seen, elapsed) if settings.budget else asked.images
+    return Change(seen=images_seen, images=images, before=before, seconds=round(elapsed, 2), reason="prolonged")
 
 
-def _reached(settings: TrainSettings, request: TrainingRequest, costs: Costs, seen: int, elapsed: float) -> int:
+def _reached(settings: TrainSettings, request: TrainingRequest, costs: Costs, images_seen: int, elapsed: float) -> int:
     """The images that a run of `settings` reaches within the longer budget of `request`. Raises CheckpointError if there is no time."""
     spent, budget = elapsed + request.spent(), seconds(request.settings.budget)
-    each = costs.each(settings) if costs.image else elapsed / seen if seen else seconds(settings.budget) / settings.images
+    each = costs.each(settings) if costs.image else elapsed / images_seen if images_seen else seconds(settings.budget) / settings.images
     left = (1 - LEAVING) * budget - spent - costs.end
     if left < each * settings.batch:
         took = f"{spent:.0f} s" if spent < 120 else f"{spent / 60:.1f} min"
@@ -158,7 +160,7 @@ def _reached(settings: TrainSettings, request: TrainingRequest, costs: Costs, se
             f"budget = {request.settings.budget}, and the run in {request.run} has taken {took} already; give it more: "
             f"the start of this call counts, and the end takes {costs.end:.0f} s"
         )
-    return seen + max(1, int(SHARE * left / max(each, 1e-9) / settings.batch)) * settings.batch
+    return images_seen + max(1, int(SHARE * left / max(each, 1e-9) / settings.batch)) * settings.batch
 
 
 def _planned(settings: TrainSettings, data: Dataset | Scenes, request: TrainingRequest, until: float) -> tuple[TrainSettings, Costs]:
@@ -205,9 +207,9 @@ def _measured(settings: TrainSettings, data: Dataset | Scenes, world: World, dev
     return Costs(image=image, sample=sample)
 
 
-def _round(trial: Trainee, seen: int) -> float:
+def _round(trial: Trainee, images_seen: int) -> float:
     """Steps until every phase has been due once; returns the seconds that they took."""
     began = time.perf_counter()
     for i in range(trial.cycle):
-        trial.step(seen + i * trial.settings.batch)
+        trial.step(images_seen + i * trial.settings.batch)
     return time.perf_counter() - began

@@ -26,7 +26,7 @@ from sfumato.train.step import Trainee
 class Job:
     """All that a run has when its first step is due."""
 
-    care: Recovery
+    recovery: Recovery
     data: Dataset | Scenes
     training: Dataset | Scenes
     held_out: Dataset | Scenes | None
@@ -56,7 +56,7 @@ def prepared(request: TrainingRequest) -> Job:
         atomic_io.sweep(run)
         plan.record(run, care.trainee)
     return Job(
-        care=care,
+        recovery=care,
         data=data,
         training=training,
         held_out=held_out,
@@ -74,19 +74,23 @@ def _gathered(request: TrainingRequest) -> Dataset | Scenes:
     return gather(request.settings, rule) if request.data is None else dataclasses.replace(request.data, split_by=rule)
 
 
-def gather(asked: TrainSettings, split_by: SplitBy = "original") -> Dataset | Scenes:
+def gather(requested: TrainSettings, split_by: SplitBy = "original") -> Dataset | Scenes:
     """The images to train on: all of one size, or as they are for a network that repairs."""
-    options: Any = {"channels": asked.model.channels, "tolerance": asked.tolerance, "split_by": split_by}
-    return load_scenes(asked.data, **options) if repairs(asked) else load(asked.data, size=asked.model.size, crop=asked.crop, **options)
+    options: Any = {"channels": requested.model.channels, "tolerance": requested.tolerance, "split_by": split_by}
+    return (
+        load_scenes(requested.data, **options)
+        if repairs(requested)
+        else load(requested.data, size=requested.model.size, crop=requested.crop, **options)
+    )
 
 
-def _parts(data: Dataset | Scenes, asked: TrainSettings) -> tuple[Any, Any]:
+def _parts(data: Dataset | Scenes, requested: TrainSettings) -> tuple[Any, Any]:
     """What is trained on, and what is held out, if anything."""
-    if not asked.validation:
+    if not requested.validation:
         return data, None
-    training, held_out = data.split(asked.validation, purpose="validation")
-    if repairs(asked) and len(held_out):
-        middles(held_out, asked.patch, most=1)  # what cannot be measured is told now and not at the first sample
+    training, held_out = data.split(requested.validation, purpose="validation")
+    if repairs(requested) and len(held_out):
+        middles(held_out, requested.patch, most=1)  # what cannot be measured is told now and not at the first sample
     return training, held_out
 
 

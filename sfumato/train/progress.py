@@ -41,27 +41,27 @@ class ProgressLine(Callback):
         """Where the line began and when; images per second, and figures, of the last row of the log, if there was one."""
         self._latest: Row = {}
 
-    def start(self, settings: TrainSettings, model: nn.Module, seen: int, device: torch.device, precision: str) -> None:
+    def start(self, settings: TrainSettings, model: nn.Module, images_seen: int, device: torch.device, precision: str) -> None:
         weights = sum(w.numel() for w in model.parameters())
         repairs_any = repairs(settings)
         size = f"squares of {settings.patch}" if settings.patch else "pictures" if repairs_any else size_text(settings.model.size)
         classes = "" if repairs_any else f", {settings.model.classes or 'no'} classes"
-        going_on = ", complete" if seen >= settings.images else f", going on after {seen:,}" if seen else ""
+        going_on = ", complete" if images_seen >= settings.images else f", going on after {images_seen:,}" if images_seen else ""
         self.console.print(
             f"{settings.data}: {size} px, {settings.model.channels} channels{classes}; "
             f"{weights / 1e6:.2f} M weights on {device.type} in {precision}; {settings.images:,} images{going_on}",
             highlight=False,
             soft_wrap=True,
         )
-        self._first, self._began, self._speed, self._figures = seen, time.perf_counter(), 0.0, ""
+        self._first, self._began, self._speed, self._figures = images_seen, time.perf_counter(), 0.0, ""
         self._latest = {}
         self._bar.start()
-        self._task = self._bar.add_task("starting", total=settings.images, completed=seen)
+        self._task = self._bar.add_task("starting", total=settings.images, completed=images_seen)
 
-    def step(self, seen: int, settings: TrainSettings) -> None:
+    def step(self, images_seen: int, settings: TrainSettings) -> None:
         if self.console.is_terminal:
-            speed = self._speed or (seen - self._first) / max(1e-9, time.perf_counter() - self._began)
-            self._show(seen, settings.images, speed, max(0, settings.images - seen) / max(speed, 1e-9))
+            speed = self._speed or (images_seen - self._first) / max(1e-9, time.perf_counter() - self._began)
+            self._show(images_seen, settings.images, speed, max(0, settings.images - images_seen) / max(speed, 1e-9))
 
     def row(self, row: Row, settings: TrainSettings) -> None:
         self._speed = row["images_per_second"]
@@ -79,11 +79,11 @@ class ProgressLine(Callback):
             mended = self.again(changes) if self.again else " ".join(changes)
             self.console.print(f"to mend it: {mended}", style="yellow", highlight=False, soft_wrap=True)
 
-    def finish(self, seen: int, settings: TrainSettings, run: Path | None, *, interrupted: bool) -> None:
+    def finish(self, images_seen: int, settings: TrainSettings, run: Path | None, *, interrupted: bool) -> None:
         self._bar.stop()
         if interrupted:
             kept = "saved; the same command goes on from here" if run else "nothing was kept, for there is no run folder"
-            self.console.print(f"stopped after {seen:,} images; {kept}", style="yellow", highlight=False, soft_wrap=True)
+            self.console.print(f"stopped after {images_seen:,} images; {kept}", style="yellow", highlight=False, soft_wrap=True)
 
     def _show(self, images: float, total: int, speed: float, left: float) -> None:
         line = f"{images:,.0f} images  {speed:,.{int(speed < 10)}f}/s  {clock(left)} left{self._figures}"

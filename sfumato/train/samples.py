@@ -67,7 +67,7 @@ def _repairs(model: Restorer, stream: Stream, settings: TrainSettings) -> Images
 
 def still(clean: Images, rng: torch.Generator, labels: Labels | None = None) -> Batch:
     """Images that nobody trains on, as a batch."""
-    return Batch(clean=clean, degraded=clean, labels=labels, rng=rng, seen=0, progress=1.0)
+    return Batch(clean=clean, degraded=clean, labels=labels, rng=rng, images_seen=0, progress=1.0)
 
 
 def columns_of_labels(classes: int, count: int, device: torch.device) -> Labels | None:

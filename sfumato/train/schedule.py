@@ -51,23 +51,23 @@ class Schedule:
         """Length of the run as planned now, in images."""
         return self.changes[-1].images if self.changes else self.first
 
-    def progress(self, seen: int) -> float:
-        """The share of the run, in [0, 1], that is over after `seen` images.
+    def progress(self, images_seen: int) -> float:
+        """The share of the run, in [0, 1], that is over after `images_seen` images.
 
         >>> Schedule(100).progress(25)
         0.25
         """
         start, done, end = 0, 0.0, self.first
         for change in self.changes:
-            if change.seen > seen:
+            if change.seen > images_seen:
                 break
             done = change.seen / change.images if change.reason == "prolonged" else _between(change.seen, start, done, end)
             start, end = change.seen, change.images
-        return _between(seen, start, done, end)
+        return _between(images_seen, start, done, end)
 
-    def restart(self, seen: int) -> int:
+    def restart(self, images_seen: int) -> int:
         """Images after which the step size last began to rise from zero: 0, or where the run was prolonged."""
-        return max((c.seen for c in self.changes if c.reason == "prolonged" and c.seen <= seen), default=0)
+        return max((c.seen for c in self.changes if c.reason == "prolonged" and c.seen <= images_seen), default=0)
 
     def changed(self, change: Change) -> "Schedule":
         """The schedule with one more change; changes that were to come after it are forgotten."""
@@ -92,6 +92,6 @@ class Schedule:
         return Schedule(tree["images"], changes)
 
 
-def _between(seen: int, start: int, done: float, end: int) -> float:
+def _between(images_seen: int, start: int, done: float, end: int) -> float:
     """Progress on the straight line from `done` at `start` to 1 at `end`."""
-    return min(1.0, done + (1 - done) * (seen - start) / (end - start)) if end > start else 1.0
+    return min(1.0, done + (1 - done) * (images_seen - start) / (end - start)) if end > start else 1.0

@@ -126,9 +126,9 @@ def named(value: Any) -> Any:
     return dataclasses.replace(value, **changed) if changed else value
 
 
-def repairs(asked: TrainSettings) -> bool:
+def repairs(requested: TrainSettings) -> bool:
     """Whether the network repairs images of any size, and so learns from squares cut out of pictures."""
-    return not hasattr(asked.model, "size")
+    return not hasattr(requested.model, "size")
 
 
 def often(every: int, settings: TrainSettings) -> int:
@@ -142,37 +142,38 @@ def neighbours(settings: TrainSettings) -> int:
     return max(1, compared)
 
 
-def resolve(asked: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
-    """`asked` with what the network left open (size, channels, classes) taken from `data`.
+def resolve(requested: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
+    """`requested` with what the network left open (size, channels, classes) taken from `data`.
 
     Raises SettingError if a setting has no effect on this network, if its classes are not those of the data, or if images would be
     held out and nothing measured on them; DataError if there are too few images.
     """
-    if asked.validation and not hasattr(asked.objective, "validate"):
+    if requested.validation and not hasattr(requested.objective, "validate"):
         raise SettingError(
-            f"validation = {asked.validation:g} has no effect: {family(asked.objective)} measures nothing on held-out images; leave it at 0"
+            f"validation = {requested.validation:g} has no effect: {family(requested.objective)} measures nothing on held-out images; "
+            "leave it at 0"
         )
-    if asked.grow and not hasattr(asked.model, "larger"):
-        raise SettingError(f"grow = {asked.grow} has no effect: {family(asked.model)} comes in no sizes; leave it at 0")
-    if getattr(asked.objective, "freeze", 0) and not asked.start:
+    if requested.grow and not hasattr(requested.model, "larger"):
+        raise SettingError(f"grow = {requested.grow} has no effect: {family(requested.model)} comes in no sizes; leave it at 0")
+    if getattr(requested.objective, "freeze", 0) and not requested.start:
         raise SettingError(
-            f"objective.freeze = {asked.objective.freeze} would keep random weights as they are; say what to start from (start)"
+            f"objective.freeze = {requested.objective.freeze} would keep random weights as they are; say what to start from (start)"
         )
     if len(data) < 2:
         raise DataError(f"{data.name} has {len(data)} image; training needs at least 2")
-    if repairs(asked):
-        if asked.crop != "centre":
-            raise SettingError(f"crop = {asked.crop} has no effect: squares are cut out of pictures (patch); leave it unset")
-        return asked
+    if repairs(requested):
+        if requested.crop != "centre":
+            raise SettingError(f"crop = {requested.crop} has no effect: squares are cut out of pictures (patch); leave it unset")
+        return requested
     for name, unset in (("patch", 0), ("degrade", Chain())):
-        if getattr(asked, name) != unset:
-            raise SettingError(f"{name} has no effect: {family(asked.model)} repairs nothing; leave it unset")
+        if getattr(requested, name) != unset:
+            raise SettingError(f"{name} has no effect: {family(requested.model)} repairs nothing; leave it unset")
     if not isinstance(data, Dataset):
-        raise SettingError(f"{family(asked.model)} wants images of one size: load them with sfumato.data.load")
-    model = _fitted(asked.model, data)
-    suited = getattr(asked.objective, "suited", None)
-    objective = asked.objective if suited is None else suited(channels=model.channels, size=model.size)
-    return dataclasses.replace(asked, model=model, objective=objective)
+        raise SettingError(f"{family(requested.model)} wants images of one size: load them with sfumato.data.load")
+    model = _fitted(requested.model, data)
+    suited = getattr(requested.objective, "suited", None)
+    objective = requested.objective if suited is None else suited(channels=model.channels, size=model.size)
+    return dataclasses.replace(requested, model=model, objective=objective)
 
 
 def _fitted(model: Any, data: Dataset) -> Any:

@@ -80,23 +80,23 @@ class Trainee:
         self.schedule = self.schedule.changed(change)
         self.settings = dataclasses.replace(self.settings, images=self.schedule.images)
 
-    def step(self, seen: int) -> dict[str, torch.Tensor]:
-        """Trains on the batch after `seen` images and returns the phases' figures, those of the whole batch.
+    def step(self, images_seen: int) -> dict[str, torch.Tensor]:
+        """Trains on the batch after `images_seen` images and returns the phases' figures, those of the whole batch.
 
         Raises DivergenceError if one is not finite, before the weights of that phase are moved.
         """
-        torch.manual_seed(derive_seed(self.settings.seed, "layers", self.world.rank, seen))
-        batch = self._batch(seen)
+        torch.manual_seed(derive_seed(self.settings.seed, "layers", self.world.rank, images_seen))
+        batch = self._batch(images_seen)
         figures: dict[str, torch.Tensor] = {}
         for phase in self.phases:
-            if (seen // self.settings.batch) % phase.every:
+            if (images_seen // self.settings.batch) % phase.every:
                 continue
-            losses = self._descend(phase, batch, seen)
+            losses = self._descend(phase, batch, images_seen)
             figures |= {f"{phase.name}/{name}": value.detach() for name, value in losses.items()}
         # What layers note of the images they see, each process of its share.
         self.world.average([buffer for buffer in self.model.buffers() if buffer.is_floating_point()])
         if self.settings.ema:
-            self.average.follow(self.model, seen)
+            self.average.follow(self.model, images_seen)
         self.world.average(list(figures.values()))
         return figures
 
@@ -128,13 +128,20 @@ class Trainee:
         """A copy of the network to use: the average if there is one, else the raw weights."""
         return copy.deepcopy(self.average.model if self.settings.ema else self.model).requires_grad_(False).eval()
 
-    def _batch(self, seen: int) -> Batch:
-        rng = seeded_generator(self.settings.seed, "batch", seen)
-        clean, labels = self.stream.at(seen, self.share)
+    def _batch(self, images_seen: int) -> Batch:
+        rng = seeded_generator(self.settings.seed, "batch", images_seen)
+        clean, labels = self.stream.at(images_seen, self.share)
         labels = labels if getattr(self.settings.model, "classes", 0) else None
-        progress = self.schedule.progress(seen)
+        progress = self.schedule.progress(images_seen)
         batch = Batch(
-            clean=clean, degraded=clean, labels=labels, rng=rng, seen=seen, progress=progress, part=self.world.rank, parts=self.world.size
+            clean=clean,
+            degraded=clean,
+            labels=labels,
+            rng=rng,
+            images_seen=images_seen,
+            progress=progress,
+            part=self.world.rank,
+            parts=self.world.size,
         )
         if self.settings.augment.active:
             clean = self.settings.augment(clean, batch.uniform(self.settings.augment.draws))
@@ -160,7 +167,7 @@ class Trainee:
                 "let downsample and the model's scale agree"
             )
 
-    def _descend(self, phase: Phase, batch: Batch, seen: int) -> dict[str, torch.Tensor]:
+    def _descend(self, phase: Phase, batch: Batch, images_seen: int) -> dict[str, torch.Tensor]:
         # Freeze what this phase does not move: its gradients would be thrown away.
         self.model.requires_grad_(False)
         for weight in phase.weights:
@@ -175,11 +182,11 @@ class Trainee:
             self.world.average(list(phase.memory.buffers()))
 
         # Refuse what is not a number.
-        self._guard(phase, losses, seen)
-        self.movers[phase.name].step(self.pace * learning_rate(self.settings, seen, self.schedule))
+        self._guard(phase, losses, images_seen)
+        self.movers[phase.name].step(self.pace * learning_rate(self.settings, images_seen, self.schedule))
         return losses
 
-    def _guard(self, phase: Phase, losses: dict[str, torch.Tensor], seen: int) -> None:
+    def _guard(self, phase: Phase, losses: dict[str, torch.Tensor], images_seen: int) -> None:
         gradients = [w.grad for w in phase.weights if w.grad is not None]
         norms = torch._foreach_norm  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
         norm = torch.stack(norms(gradients)).sum() if gradients else losses["total"].detach()
@@ -193,6 +200,6 @@ class Trainee:
         # Finite gradients can be so large that the sum of their squares is not.
         elsewhere = "in another process" if healthy else "the norm of the gradients is too large for float32"
         raise DivergenceError(
-            f"phase {phase.name!r} is no longer finite after {seen:,} images ({'; '.join(bad) or elsewhere}). Weights were not "
+            f"phase {phase.name!r} is no longer finite after {images_seen:,} images ({'; '.join(bad) or elsewhere}). Weights were not "
             f"moved. Try a smaller lr (now {self.settings.lr:g}), clip = 1, a stronger penalty, or precision = fp32 (now {self.precision})"
         )

@@ -93,7 +93,7 @@ def test_what_is_black_or_white_for_good_reason_is_no_salt_and_pepper():
 def test_wrong_pixels_are_found_and_can_be_filled():
     hit = damaged(GREY, "impulse", density=(0.3, 0.3))
     known = flaws.impulses(hit)
-    assert psnr(fill.laplace(hit, known=known), GREY) > psnr(hit, GREY) + 15
+    assert psnr(fill.laplace(hit, observed=known), GREY) > psnr(hit, GREY) + 15
     dead = COLOUR.clone()
     places = torch.arange(12, 230, 24)
     dead[:, 1, places, places] = 1 - dead[:, 1, places, places].round()

@@ -28,7 +28,7 @@ def told(name, images, share=0.3):
     n, _, h, w = images.shape
     known = (torch.rand(n, 1, h, w, generator=torch.Generator().manual_seed(0)) >= share).float()
     known[:, :, 0, 0] = 1
-    everything = {"noise": 0.05, "kernels": point_spread("motion", 3, angle=30, count=n), "known": known, "scale": 2}
+    everything = {"noise": 0.05, "kernels": point_spread("motion", 3, angle=30, count=n), "observed": known, "scale": 2}
     return {key: everything[key] for key in METHODS[name].needs}
 
 
@@ -58,30 +58,30 @@ def test_a_constant_picture_stays_constant(name, value):
 def test_what_is_known_is_untouched_and_nothing_else_counts(name):
     images, rng = photo(40), torch.Generator().manual_seed(1)
     known = (torch.rand(images.shape, generator=rng) > 0.4).float()
-    made = classical.apply(name, images * known, known=known)
+    made = classical.apply(name, images * known, observed=known)
     assert torch.equal(made[known > 0], images[known > 0])
-    torch.testing.assert_close(classical.apply(name, images * known + (1 - known), known=known), made, rtol=0, atol=2e-4)
-    assert torch.equal(classical.apply(name, images, known=torch.ones_like(known)), images)
+    torch.testing.assert_close(classical.apply(name, images * known + (1 - known), observed=known), made, rtol=0, atol=2e-4)
+    assert torch.equal(classical.apply(name, images, observed=torch.ones_like(known)), images)
     assert psnr(made, images) > psnr(classical.median(images * known, size=5), images) + 1
 
 
 def test_every_channel_may_have_its_own_holes():
     images = torch.rand(2, 3, 12, 12)
     known = (torch.rand(2, 3, 12, 12) > 0.3).float()
-    together = fill.laplace(images, known=known)
+    together = fill.laplace(images, observed=known)
     for i in range(3):
         one = slice(i, i + 1)
-        torch.testing.assert_close(together[:, one], fill.laplace(images[:, one], known=known[:, one]), rtol=0, atol=1e-3)
+        torch.testing.assert_close(together[:, one], fill.laplace(images[:, one], observed=known[:, one]), rtol=0, atol=1e-3)
 
 
 def test_laplace_makes_each_missing_pixel_the_mean_of_its_neighbours():
     ramp = (torch.linspace(0.1, 0.9, 40)[:, None] + torch.linspace(0, 0.1, 30))[None, None]
     known = torch.ones_like(ramp)
     known[:, :, 10:30, 5:25] = 0
-    torch.testing.assert_close(fill.laplace(ramp * known, known=known), ramp, rtol=0, atol=1e-3)  # a plane is harmonic
+    torch.testing.assert_close(fill.laplace(ramp * known, observed=known), ramp, rtol=0, atol=1e-3)  # a plane is harmonic
     images, far = photo(64), torch.zeros(1, 1, 64, 64)
     far[:, :, ::7, ::5] = 1
-    made = fill.laplace(images, known=far, tolerance=1e-6).double()
+    made = fill.laplace(images, observed=far, tolerance=1e-6).double()
     around = (made[..., :-2, 1:-1] + made[..., 2:, 1:-1] + made[..., 1:-1, :-2] + made[..., 1:-1, 2:]) / 4
     assert ((around - made[..., 1:-1, 1:-1])[far[..., 1:-1, 1:-1] == 0]).abs().max() < 2e-6
 
@@ -140,10 +140,10 @@ def test_mistakes_are_told():
         (lambda: deconvolve.richardson_lucy(images, kernels=2 * kernels), SettingError, "must sum to 1"),
         (lambda: deconvolve.richardson_lucy(images, kernels=kernels, steps=0), SettingError, "steps = 0"),
         (lambda: point_spread("defocus", 0), SettingError, "defocus of size 0"),
-        (lambda: fill.laplace(images, known=ones[:, :, :4]), ImageError, "known of shape"),
-        (lambda: fill.telea(images, known=0 * ones), ImageError, "nothing of an image is known"),
-        (lambda: fill.telea(images, known=ones, radius=0.0), SettingError, "radius = 0"),
-        (lambda: fill.laplace(images, known=ones, tolerance=0.0), SettingError, "tolerance = 0"),
+        (lambda: fill.laplace(images, observed=ones[:, :, :4]), ImageError, "known of shape"),
+        (lambda: fill.telea(images, observed=0 * ones), ImageError, "nothing of an image is known"),
+        (lambda: fill.telea(images, observed=ones, radius=0.0), SettingError, "radius = 0"),
+        (lambda: fill.laplace(images, observed=ones, tolerance=0.0), SettingError, "tolerance = 0"),
     ]:
         with pytest.raises(error, match=says):
             call()
@@ -176,7 +176,7 @@ def test_salt_and_pepper_on_set12_is_as_published(real_data):
         dice = torch.from_numpy(np.random.default_rng(0).random(clean.shape[2:]))
         seen = clean.masked_fill(dice < 0.3, 1.0).masked_fill(dice < 0.15, 0.0)
         known = ((seen > 0) & (seen < 1)).float()
-        filled.append(psnr((fill.laplace(seen, known=known) * 255).round() / 255, clean))
+        filled.append(psnr((fill.laplace(seen, observed=known) * 255).round() / 255, clean))
         medians.append(psnr(classical.median(seen, size=5), clean))
     assert torch.cat(filled).mean().item() == pytest.approx(32.78, abs=0.01)
     assert torch.cat(medians).mean().item() == pytest.approx(24.93, abs=0.02)

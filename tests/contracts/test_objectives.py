@@ -58,7 +58,7 @@ def batch(photos, model):
     def make():
         clean, labels = photos.mean(1, keepdim=True), torch.arange(8) % 2
         degraded = shrink(clean, model.scale) if isinstance(model, Restorer) else clean
-        return Batch(clean=clean, degraded=degraded, labels=labels, rng=torch.Generator().manual_seed(1), seen=0, progress=0.0)
+        return Batch(clean=clean, degraded=degraded, labels=labels, rng=torch.Generator().manual_seed(1), images_seen=0, progress=0.0)
 
     return make
 

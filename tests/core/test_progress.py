@@ -119,7 +119,7 @@ def lines(seconds, steps):
     said = []
     log = LogLines(said.append)
     for i in range(1, steps + 1):
-        log(Moment(share=i / steps, seconds=seconds * i / steps, words="pictures"))
+        log(Moment(share=i / steps, seconds=seconds * i / steps, text="pictures"))
     return said
 
 
@@ -134,7 +134,7 @@ def test_a_log_hears_of_slow_work_before_a_twentieth_is_done():
     said = []
     log = LogLines(said.append)
     for second in range(1, 500):
-        log(Moment(share=second / 100_000, seconds=second, words="pictures"))
+        log(Moment(share=second / 100_000, seconds=second, text="pictures"))
     assert len(said) == 5, "at 30, 60, 120, 240 and 480 seconds"
 
 

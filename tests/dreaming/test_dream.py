@@ -83,7 +83,7 @@ def test_tiles_add_up_to_the_whole(squeezenet, layers, size):
     how = Dream(layers=layers, precision="fp32")
     ascent = wanted(squeezenet, how, size)
     whole, parts = ascent.slope(image), dataclasses.replace(ascent, tile=48).slope(image)
-    assert len(list(tiles(size, 48, ascent.wishes))) > 4
+    assert len(list(tiles(size, 48, ascent.objectives))) > 4
     assert parts.amount == pytest.approx(whole.amount, rel=1e-4)
     assert (parts.gradient - whole.gradient).abs().max() < 1e-4 * whole.gradient.abs().max()
 
@@ -408,7 +408,7 @@ def test_without_squeezenet_a_bundled_classifier_dreams(monkeypatch, tmp_path):
     monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path))
     monkeypatch.setattr("sfumato.store.public.fetch", _nothing)
     said = []
-    found = dream_network(tell=said.append)
+    found = dream_network(on_progress=said.append)
     assert found.name in sf.bundled()
     assert "squeezenet is not here" in said[0]
 
@@ -422,7 +422,7 @@ def _nothing(*_, **__):
 def test_wishes_by_text(seeing):
     found = wish("4:1,2@3,4=-0.5", seeing)
     assert (found.layer.name, found.channels, found.place, found.weight) == ("4", (1, 2), (3, 4), -0.5)
-    assert isinstance(Ascent(eyes=seeing, wishes=[found]).slope(picture()).amount, float)
+    assert isinstance(Ascent(network=seeing, objectives=[found]).slope(picture()).amount, float)
 
 
 @pytest.mark.parametrize("classes", [0, 3])

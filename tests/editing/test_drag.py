@@ -51,7 +51,7 @@ def test_a_disc_really_goes_where_its_middle_is_dragged(goal):
 def test_a_point_arrives_in_every_family(untrained, name):
     network = untrained("stylegan", classes=2) if name == "stylegan" else sf.load(name)
     told, subject = [], drawn(network, 3)
-    done = drag(network, subject, [(14, 9)], [(14, 15)], tell=lambda _, far: told.append(far))
+    done = drag(network, subject, [(14, 9)], [(14, 15)], on_progress=lambda _, far: told.append(far))
     assert told[0] == 6
     assert done.distance == told[-1] <= 2
     assert torch.equal(done.subject.styles[:, network.styles // 2 + 1 :], subject.styles[:, network.styles // 2 + 1 :])

@@ -95,6 +95,6 @@ def test_what_cannot_be_is_told(network):
     with pytest.raises(SettingError, match="no effect on the task denoise"):
         RestorationRequest(task="denoise", blur="gaussian:1.6").check()
     with pytest.raises(SettingError, match="one at a time"):
-        make_plan(RestorationRequest(model=network, blur="gaussian:1.6"), images, known=torch.zeros(1, 1, 16, 16))
+        make_plan(RestorationRequest(model=network, blur="gaussian:1.6"), images, observed=torch.zeros(1, 1, 16, 16))
     with pytest.raises(SettingError, match="must be the settings of a gated network of scale 1"):
         MODELS["deconvolving"](corrector=MODELS["dncnn"]()).build()

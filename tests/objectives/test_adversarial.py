@@ -79,7 +79,7 @@ def toy():
 
 def batch(seen=0, progress=0.0):
     clean = torch.rand(6, 1, 2, 2, generator=torch.Generator().manual_seed(1))
-    return Batch(clean=clean, degraded=clean, labels=None, rng=torch.Generator().manual_seed(2), seen=seen, progress=progress)
+    return Batch(clean=clean, degraded=clean, labels=None, rng=torch.Generator().manual_seed(2), images_seen=seen, progress=progress)
 
 
 def phase(config, model, name):

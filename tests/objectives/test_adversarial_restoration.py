@@ -29,7 +29,7 @@ L1 = restoration.Config(charbonnier=0.0, l1=2.0)
 
 
 class Brighter(Restorer):
-    channels, scale, multiple, context, takes = 1, 1, 1, 0, ("known",)
+    channels, scale, pad_multiple, receptive_radius, conditioning = 1, 1, 1, 0, ("known",)
 
     def __init__(self):
         super().__init__()
@@ -43,7 +43,7 @@ class Brighter(Restorer):
 class Toy(AdversarialRestorer):
     """Multiplies by a number; its judge weighs pixels by numbers of its own."""
 
-    channels, scale, multiple, context, takes = 1, 1, 1, 0, ("known",)
+    channels, scale, pad_multiple, receptive_radius, conditioning = 1, 1, 1, 0, ("known",)
 
     def __init__(self):
         super().__init__()
@@ -63,7 +63,7 @@ def toy():
 
 
 def batch(seen=0):
-    return Batch(clean=CLEAN, degraded=DEGRADED, labels=None, rng=torch.Generator(), seen=seen, progress=0.0)
+    return Batch(clean=CLEAN, degraded=DEGRADED, labels=None, rng=torch.Generator(), images_seen=seen, progress=0.0)
 
 
 def phases(model, **changes):

@@ -9,7 +9,14 @@ from sfumato.objectives.base import Batch
 def batch(count, part=0, parts=1):
     images = torch.zeros(count, 1, 2, 2)
     return Batch(
-        clean=images, degraded=images, labels=None, rng=torch.Generator().manual_seed(5), seen=0, progress=0.0, part=part, parts=parts
+        clean=images,
+        degraded=images,
+        labels=None,
+        rng=torch.Generator().manual_seed(5),
+        images_seen=0,
+        progress=0.0,
+        part=part,
+        parts=parts,
     )
 
 

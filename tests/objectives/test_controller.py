@@ -79,7 +79,7 @@ def batch(seen=0, part=0, parts=1):
     clean = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     mine = clean[part * 8 // parts : (part + 1) * 8 // parts]
     rng = torch.Generator().manual_seed(2)
-    return Batch(clean=mine, degraded=mine, labels=None, rng=rng, seen=seen, progress=0.0, part=part, parts=parts)
+    return Batch(clean=mine, degraded=mine, labels=None, rng=rng, images_seen=seen, progress=0.0, part=part, parts=parts)
 
 
 def test_gradients_and_penalties_go_through_the_changes(model):

@@ -27,7 +27,7 @@ class Table(Classifier):
 @pytest.fixture
 def batch():
     clean = torch.zeros(4, 1, 2, 2)
-    return Batch(clean=clean, degraded=clean, labels=LABELS, rng=torch.Generator(), seen=0, progress=0.0)
+    return Batch(clean=clean, degraded=clean, labels=LABELS, rng=torch.Generator(), images_seen=0, progress=0.0)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])

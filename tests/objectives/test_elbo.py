@@ -61,7 +61,7 @@ class Blind(Line):
 
 def batch(count=2048, size=(1, 1), seen=0):
     clean = torch.rand(count, 1, *size, generator=torch.Generator().manual_seed(0))
-    return Batch(clean=clean, degraded=clean, labels=None, rng=torch.Generator().manual_seed(1), seen=seen, progress=0.0)
+    return Batch(clean=clean, degraded=clean, labels=None, rng=torch.Generator().manual_seed(1), images_seen=seen, progress=0.0)
 
 
 def losses(config, model, shown):

@@ -25,7 +25,7 @@ MADE = torch.rand(3, 2, 12, 14, generator=torch.Generator().manual_seed(1))
 class Fixed(Restorer):
     """Gives back what it is given, plus a number, and remembers what it was told."""
 
-    channels, scale, multiple, context, takes = 2, 1, 1, 0, ()
+    channels, scale, pad_multiple, receptive_radius, conditioning = 2, 1, 1, 0, ()
 
     def __init__(self, takes=()):
         super().__init__()
@@ -38,7 +38,7 @@ class Fixed(Restorer):
 
 def batch(damage=None):
     degraded = CLEAN if damage is None else damage.images
-    return Batch(clean=CLEAN, degraded=degraded, labels=None, rng=torch.Generator(), seen=0, progress=0.0, damage=damage)
+    return Batch(clean=CLEAN, degraded=degraded, labels=None, rng=torch.Generator(), images_seen=0, progress=0.0, damage=damage)
 
 
 def test_plain_distances():

@@ -35,7 +35,7 @@ class Linear(StyleGenerator):
 
 def batch(n):
     clean = torch.zeros(n, 1, 2, 2)
-    return Batch(clean=clean, degraded=clean, labels=None, rng=seeded_generator(0), seen=0, progress=0.0)
+    return Batch(clean=clean, degraded=clean, labels=None, rng=seeded_generator(0), images_seen=0, progress=0.0)
 
 
 def test_as_many_are_mixed_as_asked_and_from_any_layer_on():
@@ -82,7 +82,7 @@ def test_the_objective_mixes_and_measures_paths_of_half_a_batch(monkeypatch):
     monkeypatch.setattr(model, "paint", lambda styles, labels=None, steering=None: painted.append(styles) or paint(styles, labels))
     phases = {p.name: p for p in styled.Config(mixing=1.0, path=2.0, path_every=3).phases(model)}
     images = torch.rand(6, 1, 16, 16, generator=seeded_generator(3))
-    data = Batch(clean=images, degraded=images, labels=torch.arange(6) % 2, rng=seeded_generator(0), seen=0, progress=0.0)
+    data = Batch(clean=images, degraded=images, labels=torch.arange(6) % 2, rng=seeded_generator(0), images_seen=0, progress=0.0)
     phases["generator"].loss(data)
     assert seen == [1.0]
     assert (painted[0][:, 0] != painted[0][:, -1]).any(dim=1).all(), "each has two latents"
@@ -100,7 +100,7 @@ def test_a_trained_network_compares_batches_by_their_mean_maps(monkeypatch):
     monkeypatch.setattr(weights, "load", lambda which: eyes)
     model = MODELS["dcgan"](size=(16, 16), channels=1, classes=0, width=4, discriminator_width=4).build()
     images = torch.rand(6, 1, 16, 16, generator=seeded_generator(3))
-    data = Batch(clean=images, degraded=images, labels=None, rng=seeded_generator(0), seen=0, progress=0.0)
+    data = Batch(clean=images, degraded=images, labels=None, rng=seeded_generator(0), images_seen=0, progress=0.0)
     plain = styled.Config().phases(model)[0].loss(data)
     losses = styled.Config(perceptual=2.0, features="some").phases(model)[0].loss(dataclasses.replace(data, rng=seeded_generator(0)))
     made = model.sample(dataclasses.replace(data, rng=seeded_generator(0)).normal(model.latent_dim))

@@ -83,7 +83,7 @@ def test_bundled_networks_make_the_same_of_several_pictures_as_of_each(which):
     )
     masks = [(torch.rand(1, 1, 32, 40, generator=rng) > 0.2).float() if which == "inpaint" else None for _ in range(3)]
     pictures = [torch.rand(1, 3, 32, 40, generator=rng) for _ in range(3)]
-    plans = [planning.make_plan(request, image, known=mask, networks=networks) for image, mask in zip(pictures, masks, strict=True)]
+    plans = [planning.make_plan(request, image, observed=mask, networks=networks) for image, mask in zip(pictures, masks, strict=True)]
     works = [Work(images=image, plan=plan, request=request) for image, plan in zip(pictures, plans, strict=True)]
     assert groups(works, networks) == [[0, 1, 2]]
     for mine, work in zip(together(works, networks), works, strict=True):
@@ -161,7 +161,9 @@ def test_what_became_of_pictures_is_told_in_their_order(tmp_path, folder, reques
     told, shares = [], []
     restore_pictures([folder / "0.png"], tmp_path / "out", request_)
     with heard(lambda moment: shares.append(moment.share)):
-        restore_pictures([folder], tmp_path / "out", request_, tell=lambda entry, number, count: told.append((number, count, entry.status)))
+        restore_pictures(
+            [folder], tmp_path / "out", request_, on_progress=lambda entry, number, count: told.append((number, count, entry.status))
+        )
     assert [number for number, *_ in told] == list(range(1, len(SIDES) + 3))
     assert {count for _, count, _ in told} == {len(SIDES) + 2}
     assert told[0][2] == "skipped"

@@ -20,7 +20,7 @@ def picture():
 
 def test_it_fills_in_better_than_a_guess(picture):
     known = (torch.rand(picture.shape, generator=torch.Generator().manual_seed(0)) > 0.4).float()
-    made = deep_prior(picture * known, known=known, steps=120)
+    made = deep_prior(picture * known, observed=known, steps=120)
     filled = torch.where(known > 0, picture, made)
     guess = torch.where(known > 0, picture, picture.mean())
     assert psnr(filled, picture).item() > psnr(guess, picture).item() + 3
@@ -47,7 +47,7 @@ def test_what_cannot_be_is_told(picture):
     with pytest.raises(SettingError, match="steps = 0"):
         deep_prior(picture, steps=0)
     with pytest.raises(SettingError, match="no pixel of the picture is known"):
-        deep_prior(picture, known=torch.zeros_like(picture), steps=2)
+        deep_prior(picture, observed=torch.zeros_like(picture), steps=2)
 
 
 def test_it_is_one_of_the_methods():

@@ -52,7 +52,7 @@ def frames(path):
 
 def test_every_frame_is_repaired_and_the_rest_is_kept(film, brighter, tmp_path):
     told = []
-    words = restore_film(film, tmp_path / "out" / "film.mp4", brighter, tell=lambda done, total: told.append((done, total)))
+    words = restore_film(film, tmp_path / "out" / "film.mp4", brighter, on_progress=lambda done, total: told.append((done, total)))
     before, after = frames(film), frames(tmp_path / "out" / "film.mp4")
     assert len(after) == len(before) == 12
     np.testing.assert_allclose(np.subtract(after, before), 51, atol=4)

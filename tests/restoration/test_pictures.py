@@ -250,7 +250,9 @@ def test_a_folder_keeps_its_shape_and_a_bad_file_stops_nobody(tmp_path, photo, b
     (photo.parent / "c.png").write_bytes(b"no picture")
     (photo.parent / "notes.txt").write_text("not looked at")
     told = []
-    entries = restore_pictures([photo.parent], tmp_path / "out", brighter, tell=lambda entry, i, n: told.append((entry.status, i, n)))
+    entries = restore_pictures(
+        [photo.parent], tmp_path / "out", brighter, on_progress=lambda entry, i, n: told.append((entry.status, i, n))
+    )
     assert [e.status for e in entries] == ["failed", "done", "done"]
     assert told == [("failed", 1, 3), ("done", 2, 3), ("done", 3, 3)]
     assert "c.png" in entries[0].words

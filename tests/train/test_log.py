@@ -25,13 +25,13 @@ def test_a_figure_is_averaged_over_the_times_it_came():
 def test_lines_past_the_state_are_cut_off_and_broken_ones_with_them(tmp_path):
     rows = [{"images": 10}, {"images": 20, "note": "a warning"}, {"images": 30}, {"seconds": 1}, [], 7]
     (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + '{"images": 15, "gene')
-    with RunLog(tmp_path, seen=20, elapsed=0.0):
+    with RunLog(tmp_path, images_seen=20, elapsed=0.0):
         pass
     assert (tmp_path / "log.jsonl").read_text() == '{"images": 10}\n{"images": 20, "note": "a warning"}\n'
 
 
 def test_a_row_has_the_clock_and_is_rounded(tmp_path, tiny):
-    with RunLog(tmp_path, seen=100, elapsed=50.0) as log:
+    with RunLog(tmp_path, images_seen=100, elapsed=50.0) as log:
         row = log.row({"loss": 0.123456789}, 140, tiny("gan"))
     assert json.loads((tmp_path / "log.jsonl").read_text()) == row
     assert row["images"] == 140
@@ -43,7 +43,7 @@ def test_a_row_has_the_clock_and_is_rounded(tmp_path, tiny):
 
 def test_without_a_folder_nothing_is_written(tmp_path, tiny, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with RunLog(None, seen=0, elapsed=0.0) as log:
+    with RunLog(None, images_seen=0, elapsed=0.0) as log:
         log.row({"loss": 1.0}, 10, tiny("gan"))
         log.note("a warning", 10)
         log.picture(torch.zeros(4, 1, 8, 8), 10)
@@ -58,15 +58,15 @@ def test_an_error_inside_is_not_hidden_by_one_at_the_end(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Events, "close", full)
-    with pytest.raises(KeyError), RunLog(tmp_path, seen=0, elapsed=0.0):
+    with pytest.raises(KeyError), RunLog(tmp_path, images_seen=0, elapsed=0.0):
         raise KeyError("the first")
-    with pytest.raises(StorageError, match="tensorboard"), RunLog(tmp_path / "two", seen=0, elapsed=0.0):
+    with pytest.raises(StorageError, match="tensorboard"), RunLog(tmp_path / "two", images_seen=0, elapsed=0.0):
         pass
 
 
 @pytest.mark.parametrize("count", [1, 32, 64, 128])
 def test_a_sheet_is_kept_under_its_number_of_images(count, tmp_path):
-    with RunLog(tmp_path, seen=0, elapsed=0.0) as log:
+    with RunLog(tmp_path, images_seen=0, elapsed=0.0) as log:
         log.picture(torch.zeros(count, 3, 8, 8), 5000)
         log.picture(None, 6000)
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["000005000.png"]
