@@ -15,7 +15,7 @@ import torch
 import sfumato as sf
 from sfumato.core.device import keep_memory
 from sfumato.evaluation.benchmark import judge_restorer
-from sfumato.models.base import Deblurrer
+from sfumato.models.roles.restorer import Deblurrer
 from sfumato.nn.blurs import point_spread
 from sfumato.restoration.tiles import restored
 

@@ -31,7 +31,8 @@ from sfumato.data.load import load
 from sfumato.data.scenes import load_scenes
 from sfumato.io.files import save_image
 from sfumato.metrics.grid import grid
-from sfumato.models.base import StyleGenerator, latents
+from sfumato.models.roles.generator import latents
+from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.recipes import recipe
 from sfumato.train.loop import fit
 

@@ -14,7 +14,8 @@ from sfumato.evaluation.benchmark import judge_restorer
 from sfumato.evaluation.evaluate import evaluate
 from sfumato.evaluation.score import accuracy_score
 from sfumato.metrics.base import Measurement
-from sfumato.models.base import Adversarial, Judged, Restores
+from sfumato.models.roles.restorer import AdversarialRestorer, Restorer
+from sfumato.models.roles.style_generator import AdversarialGenerator
 from sfumato.store import checkpoint, weights
 
 LIMIT = 3_900_000
@@ -29,7 +30,7 @@ def main(run: Path, name: str, *, score: bool = False, images: int | None = None
     card = {**network.card, "name": name, "licence": "Apache-2.0 (weights); see the terms of the data", "metrics": []}
     half = sum(4 * w.numel() for w in network.parameters()) > LIMIT
     checkpoint.save(target, network, network.config, card, half=half)
-    report = tried(target, name) if isinstance(network, Restores) else evaluate(target, images=images, **COMPARED.get(name, {}))
+    report = tried(target, name) if isinstance(network, Restorer) else evaluate(target, images=images, **COMPARED.get(name, {}))
     if name in ALSO:
         report += [dataclasses.replace(m, name=f"{m.name} {ALSO[name]['features']}") for m in evaluate(target, **ALSO[name])]
     if score:
@@ -79,10 +80,10 @@ def sampling(network: Any) -> Any:
 
     A restorer that was trained against one is a file of its own family.
     """
-    if not isinstance(network, Adversarial | Judged):
+    if not isinstance(network, AdversarialGenerator | AdversarialRestorer):
         return network
     config: Any = network.config
-    if isinstance(network, Judged):
+    if isinstance(network, AdversarialRestorer):
         config, slim = config.restorer, network.restorer
     else:
         config = dataclasses.replace(config, discriminator_width=0)

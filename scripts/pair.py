@@ -11,7 +11,7 @@ import torch
 
 from scripts.bundle import main as bundle
 from sfumato.models import MODELS
-from sfumato.models.base import Deblurs
+from sfumato.models.roles.restorer import Deblurrer
 from sfumato.store import checkpoint, weights
 from sfumato.train.transfer import spent
 
@@ -20,7 +20,7 @@ def joined(grey: str, colour: str, target: Path) -> Path:
     """Writes both networks as one model to `target`, with a card that says where either comes from. Returns `target`."""
     parts = {"grey": weights.load(grey), "colour": weights.load(colour)}
     # Of those that deblur, the correctors are paired: what is before them has no weights.
-    place = "corrector" if isinstance(parts["colour"], Deblurs) else ""
+    place = "corrector" if isinstance(parts["colour"], Deblurrer) else ""
     networks = {name: getattr(inner := part.get_submodule(place), name, inner) for name, part in parts.items()}
     inside = {name: getattr(part.config, place) if place else part.config for name, part in parts.items()}
     config = MODELS["paired"](**{name: getattr(part, name, part) for name, part in inside.items()})

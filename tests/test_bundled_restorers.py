@@ -18,7 +18,7 @@ from sfumato.evaluation.benchmark import judge, judge_restorer
 from sfumato.io import files
 from sfumato.io.channels import as_images
 from sfumato.metrics.fidelity import psnr
-from sfumato.models.base import Deblurrer
+from sfumato.models.roles.restorer import Deblurrer
 from sfumato.nn.blurs import point_spread
 from sfumato.restoration.repair import repair
 from sfumato.restoration.request import RestorationRequest

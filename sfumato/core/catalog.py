@@ -18,14 +18,14 @@ from sfumato.core.text import quoted
 
 
 class Catalog:
-    """One room, looked up by file name; `base` and names with a leading underscore are not entries."""
+    """One room, looked up by file name; folders, `base` and names with a leading underscore are not entries."""
 
     def __init__(self, room: str, entry: str = "Config") -> None:
         self.room, self.entry = room, entry
 
     def __iter__(self) -> Iterator[str]:
         package = importlib.import_module(self.room)
-        names = sorted(m.name for m in pkgutil.iter_modules(package.__path__))
+        names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg)
         return iter([n for n in names if n != "base" and not n.startswith("_")])
 
     def __getitem__(self, name: str) -> Any:

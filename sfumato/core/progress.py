@@ -157,7 +157,7 @@ def job(label: str, weights: Sequence[float] = ()) -> Iterator[Job]:
 def counted(items: Sequence[T], label: str) -> Iterator[T]:
     """The items one by one; whoever listens is told after each that so many of `label` are done.
 
-    >>> with heard(lambda moment: print(f"{moment.share:.0%}: {moment.words}")):
+    >>> with heard(lambda moment: print(f"{moment.share:.0%}: {moment.text}")):
     ...     for i in counted([1, 2], "pictures"):
     ...         total = sum(counted([10, 20], "tiles"))
     25%: pictures 0 of 2, tiles 1 of 2

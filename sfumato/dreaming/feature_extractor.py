@@ -19,7 +19,9 @@ from sfumato.core.catalog import composed, suggest
 from sfumato.core.device import select_device
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
-from sfumato.models.base import AdversarialGenerator, Backbone, Classifier, Layer
+from sfumato.models.roles.classifier import Classifier
+from sfumato.models.roles.feature_extractor import Backbone, Layer
+from sfumato.models.roles.style_generator import AdversarialGenerator
 from sfumato.nn import watch
 from sfumato.nn.norm import folded
 from sfumato.store import weights

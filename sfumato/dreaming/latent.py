@@ -21,7 +21,8 @@ from sfumato.dreaming.gradient import Ascent
 from sfumato.editing.inversion import DRAWS, spread_of
 from sfumato.editing.latent_image import LatentImage, drawn, shown
 from sfumato.generation.generate import sampler, styled
-from sfumato.models.base import SynthesisOptions, latents
+from sfumato.models.roles.generator import latents
+from sfumato.models.roles.style_generator import SynthesisOptions
 
 RATE, HOLD = 0.05, 0.02
 """Adam's step, in deviations of the generator's own styles, and the weight of what holds the style, a share of the first slope."""
@@ -82,12 +83,12 @@ def _moved(
     spread = spread_of(styled(making, z, None if labels is None else labels.cpu().expand(DRAWS))[:, :1], device)
     start = ((begun.styles.to(device) - spread.mean) / spread.deviation).detach()
     x = start.clone().requires_grad_()
-    steering = SynthesisOptions(noise=None if begun.noise is None else [plane.to(device) for plane in begun.noise])
+    synthesis = SynthesisOptions(noise=None if begun.noise is None else [plane.to(device) for plane in begun.noise])
     steps, hold = options.steps or 100, 0.0
     optimiser = torch.optim.Adam([x], lr=RATE * options.strength)
     for done in range(1, steps + 1):
         with torch.enable_grad():
-            image = enlarged(making.synthesize(spread.mean + spread.deviation * x, labels, steering), scale)
+            image = enlarged(making.synthesize(spread.mean + spread.deviation * x, labels, synthesis), scale)
             amount, slope = ascent.slope(image.detach())
             optimiser.zero_grad()
             image.backward(-slope)

@@ -32,7 +32,8 @@ from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import grain, labels_of, latent, sampler, show, styled
 from sfumato.io import files
 from sfumato.metrics.features import weights_hash
-from sfumato.models.base import StyleGenerator, latents
+from sfumato.models.roles.generator import latents
+from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store import checkpoint
 
 Axes = Float[Tensor, "_k d"]

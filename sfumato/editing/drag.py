@@ -28,7 +28,8 @@ from sfumato.editing.latent_image import LatentImage, shown
 from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import sampler, styled
 from sfumato.io import decode, files
-from sfumato.models.base import SynthesisOptions, latents
+from sfumato.models.roles.generator import latents
+from sfumato.models.roles.style_generator import SynthesisOptions
 
 Point = tuple[float, float]
 """Column and row in pixels, from the middle of the upper left one."""
@@ -156,9 +157,9 @@ class _Pull:
 
     def maps(self) -> Maps:
         """Features at the image's size, of all layers from a quarter of it to a half, each in units of its own mean size."""
-        steering = SynthesisOptions(noise=self.noise, feature_maps=[])
-        self.network.synthesize(self.styles(), self.labels, steering)
-        seen, (h, w) = steering.feature_maps or [], self.network.size
+        options = SynthesisOptions(noise=self.noise, feature_maps=[])
+        self.network.synthesize(self.styles(), self.labels, options)
+        seen, (h, w) = options.feature_maps or [], self.network.size
         if not seen:
             raise SettingError("this model shows no maps on the way to its image, so no point can be followed")
         fit = [maps for maps in seen if maps.shape[2] <= (h + 1) // 2 and 4 * maps.shape[2] >= h] or seen[-1:]

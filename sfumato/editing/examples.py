@@ -20,7 +20,7 @@ from sfumato.editing.directions import DRAWS, Directions, finished, many_styles
 from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import labels_of, sampler, show
 from sfumato.metrics.features import Pixels, describe
-from sfumato.models.base import FeatureExtractor
+from sfumato.models.roles.feature_extractor import FeatureExtractor
 from sfumato.store import weights
 
 

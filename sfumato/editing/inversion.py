@@ -29,7 +29,10 @@ from sfumato.editing.latent_image import LatentImage, shown
 from sfumato.editing.similarity import Similarity, eyes_of
 from sfumato.generation.generate import class_names, labels_of, sampler, show, styled
 from sfumato.io import decode, files
-from sfumato.models.base import FeaturePyramid, LatentVariableModel, SynthesisOptions, latents
+from sfumato.models.roles.feature_extractor import FeaturePyramid
+from sfumato.models.roles.generator import latents
+from sfumato.models.roles.latent_variable_model import LatentVariableModel
+from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
 from sfumato.nn.resample import resize
 from sfumato.store import weights
 
@@ -173,7 +176,7 @@ def fitted(picture: Picture, network: Any) -> Images:
 
 @torch.no_grad()
 def start(
-    network: Any, target: Images, likeness: Similarity, label: str | int | None, rng: torch.Generator
+    network: StyleGenerator, target: Images, likeness: Similarity, label: str | int | None, rng: torch.Generator
 ) -> tuple[Styles, Whose | None, Spread]:
     """Where to begin, in deviations: the nearest of some random images, the mean and, for an encoder, what it says; nearest first."""
     z = latents(network, DRAWS, rng)
@@ -246,8 +249,8 @@ class _Search:
     def _far(self, styles: Styles) -> PerImage:
         """How far the image of each is from the picture."""
         own = self.spread.mean + self.spread.deviation * styles
-        steering = SynthesisOptions(noise=self.planes) if self.planes else None
-        return self.likeness(self.network.synthesize(own.expand(-1, self.network.styles, -1), self.labels, steering))
+        options = SynthesisOptions(noise=self.planes) if self.planes else None
+        return self.likeness(self.network.synthesize(own.expand(-1, self.network.styles, -1), self.labels, options))
 
     def noise_found(self) -> tuple[Maps, ...] | None:
         """The noise that was fitted, on the CPU, if any."""

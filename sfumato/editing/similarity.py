@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, PerImage
-from sfumato.models.base import FeaturePyramid
+from sfumato.models.roles.feature_extractor import FeaturePyramid
 
 SMALLEST = 8
 """Sizes are halved for as long as both sides stay at least this."""

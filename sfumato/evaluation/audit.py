@@ -36,7 +36,7 @@ from sfumato.io import files
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.interval import wilson
 from sfumato.metrics.neighbours import nearest
-from sfumato.models.base import FeatureExtractor
+from sfumato.models.roles.feature_extractor import FeatureExtractor
 from sfumato.store import weights
 
 BY_CHANCE = 0.01

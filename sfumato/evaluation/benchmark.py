@@ -31,7 +31,8 @@ from sfumato.metrics.features import weights_hash
 from sfumato.metrics.fidelity import WINDOW, psnr, ssim
 from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.perceptual import lpips
-from sfumato.models.base import Deblurrer, PerceptualMetric, Restorer
+from sfumato.models.roles.perceptual_metric import PerceptualMetric
+from sfumato.models.roles.restorer import Deblurrer, Restorer
 from sfumato.nn.resample import resize
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.deep_prior import deep_prior

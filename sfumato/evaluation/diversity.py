@@ -16,7 +16,8 @@ from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import weights_hash
 from sfumato.metrics.interval import average
 from sfumato.metrics.perceptual import lpips, path_lengths, smoothness
-from sfumato.models.base import PerceptualMetric, StyleGenerator
+from sfumato.models.roles.perceptual_metric import PerceptualMetric
+from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store import weights
 
 MOST = 2000

@@ -32,7 +32,11 @@ from sfumato.metrics.distribution import distribution_report
 from sfumato.metrics.features import Pixels, describe, weights_hash
 from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.likelihood import bits_per_dimension, importance_sampled
-from sfumato.models.base import Backbone, Classifier, FeatureExtractor, LatentVariableModel, Restorer, StyleGenerator
+from sfumato.models.roles.classifier import Classifier
+from sfumato.models.roles.feature_extractor import Backbone, FeatureExtractor
+from sfumato.models.roles.latent_variable_model import LatentVariableModel
+from sfumato.models.roles.restorer import Restorer
+from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store import checkpoint, weights
 from sfumato.train.held_out import recorded
 

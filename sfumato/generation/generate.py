@@ -23,7 +23,8 @@ from sfumato.core.text import file_names as file_names_of
 from sfumato.core.text import printable, quoted
 from sfumato.io import files
 from sfumato.metrics.base import measuring
-from sfumato.models.base import StyleGenerator, SynthesisOptions, latents
+from sfumato.models.roles.generator import latents
+from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
 from sfumato.store import weights
 
 Grain = Float[Tensor, "_images 1 _h _w"]
@@ -156,8 +157,8 @@ def show(
         if seeds is not None:
             # What fills a chunk up is thrown away.
             planes = grain(network, [*seeds[rows], *[0] * (CHUNK - len(seeds[rows]))])
-        steering = None if planes is None else SynthesisOptions(noise=[plane.to(where).expand(CHUNK, -1, -1, -1) for plane in planes])
-        return network.synthesize(part, own, steering)
+        options = None if planes is None else SynthesisOptions(noise=[plane.to(where).expand(CHUNK, -1, -1, -1) for plane in planes])
+        return network.synthesize(part, own, options)
 
     return _in_chunks(network, make, styles, labels).clamp(0, 1)
 

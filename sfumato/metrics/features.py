@@ -13,7 +13,7 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Vectors, to_images
 from sfumato.metrics.base import device_of, measuring
-from sfumato.models.base import FeatureExtractor
+from sfumato.models.roles.feature_extractor import FeatureExtractor
 
 AnyImages = Float[Tensor, "_n c h w"] | UInt8[Tensor, "_n c h w"]
 """Images in [0, 1], or bytes as data sets hold them."""

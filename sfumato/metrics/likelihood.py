@@ -16,7 +16,7 @@ from torch import Tensor
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Labels, PerImage, Vectors
 from sfumato.metrics.base import device_of, double, measuring
-from sfumato.models.base import LatentVariableModel
+from sfumato.models.roles.latent_variable_model import LatentVariableModel
 
 
 def importance_sampled(

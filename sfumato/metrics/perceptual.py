@@ -19,7 +19,7 @@ from sfumato.core.tensors import Images, PerImage, Resized, Vectors
 from sfumato.metrics.base import Measurement, Protocol, device_of, double, measuring
 from sfumato.metrics.features import weights_hash
 from sfumato.metrics.interval import average
-from sfumato.models.base import PerceptualMetric
+from sfumato.models.roles.perceptual_metric import PerceptualMetric
 
 Space = Literal["w", "z"]
 EPSILON = 1e-4

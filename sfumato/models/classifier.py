@@ -12,7 +12,9 @@ from torch import nn
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
-from sfumato.models.base import Classifier, FeaturePyramid, data_shape
+from sfumato.models.base import data_shape
+from sfumato.models.roles.classifier import Classifier
+from sfumato.models.roles.feature_extractor import FeaturePyramid
 from sfumato.nn.blocks import Activation, activation
 from sfumato.nn.norm import BatchNorm
 
@@ -56,7 +58,7 @@ class Config:
 
 
 @final
-class ConvClassifier(Classifier, FeaturePyramid):
+class ConvClassifier(Classifier, FeaturePyramid):  # pyright: ignore[reportIncompatibleMethodOverride] - forward is the first role's
     hashed_as = "Classifier"
 
     def __init__(self, config: Config) -> None:

@@ -16,7 +16,8 @@ from torch import nn
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Labels, Maps, Styles, Vectors
-from sfumato.models.base import AdversarialGenerator, DiscriminatorOutput, SynthesisOptions, data_shape
+from sfumato.models.base import data_shape
+from sfumato.models.roles.style_generator import AdversarialGenerator, DiscriminatorOutput, SynthesisOptions
 from sfumato.nn.blocks import (
     GROUP,
     Activation,
@@ -93,8 +94,8 @@ class Dcgan(AdversarialGenerator):
         if config.init == "normal":
             self.apply(_paper_init)
 
-    def synthesize(self, styles: Styles, labels: Labels | None = None, steering: SynthesisOptions | None = None) -> Images:
-        return self.generator(styles[:, 0], labels, steering.feature_maps if steering else None)
+    def synthesize(self, styles: Styles, labels: Labels | None = None, options: SynthesisOptions | None = None) -> Images:
+        return self.generator(styles[:, 0], labels, options.feature_maps if options else None)
 
     def style_affines(self) -> list[tuple[int, torch.Tensor]]:
         first: Any = self.generator.start

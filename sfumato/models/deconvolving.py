@@ -20,7 +20,7 @@ from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Maps, Planes
 from sfumato.models import MODELS
-from sfumato.models.base import Deblurrer, Restorer
+from sfumato.models.roles.restorer import Deblurrer, Restorer
 from sfumato.nn.resample import mirror
 from sfumato.nn.wiener import filtered, inverse
 

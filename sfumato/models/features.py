@@ -19,7 +19,7 @@ from sfumato.core.catalog import suggest
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
-from sfumato.models.base import Backbone, FeatureExtractor, Layer
+from sfumato.models.roles.feature_extractor import Backbone, FeatureExtractor, Layer
 from sfumato.nn.branches import Sight, sight, width_of
 from sfumato.nn.resample import bilinear_from_corner
 from sfumato.nn.trunks import TRUNKS
@@ -52,7 +52,7 @@ class Config:
 
 
 @final
-class Features(FeatureExtractor, Backbone):
+class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibleMethodOverride] - forward is the first role's
     mean: torch.Tensor
     spread: torch.Tensor
 

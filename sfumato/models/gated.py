@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes
-from sfumato.models.base import Plane, Restorer
+from sfumato.models.roles.restorer import Plane, Restorer
 from sfumato.nn import fill
 from sfumato.nn.gates import ChannelGate, ChannelKind, PixelGate, PixelKind, Split
 from sfumato.nn.norm import LayerNorm

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes
-from sfumato.models.base import Plane, Restorer
+from sfumato.models.roles.restorer import Plane, Restorer
 
 _SLOPE = 0.05
 

@@ -15,7 +15,8 @@ from torch import nn
 from sfumato.core.config import settings
 from sfumato.core.tensors import Images, PerImage
 from sfumato.models import MODELS
-from sfumato.models.base import Backbone, PerceptualMetric
+from sfumato.models.roles.feature_extractor import Backbone
+from sfumato.models.roles.perceptual_metric import PerceptualMetric
 
 EPS = 1e-10
 

@@ -12,7 +12,7 @@ from sfumato.core.config import settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models import MODELS
-from sfumato.models.base import Restorer
+from sfumato.models.roles.restorer import Restorer
 
 
 @settings

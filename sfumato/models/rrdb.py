@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from sfumato.core.config import Range, settings
 from sfumato.core.tensors import Images, Maps, Planes
-from sfumato.models.base import Plane, Restorer
+from sfumato.models.roles.restorer import Plane, Restorer
 
 _SLOPE, _SHARE = 0.2, 0.2
 """Of the leaky ReLU; of what a block adds to its input."""

@@ -18,7 +18,7 @@ from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, PerImage, Planes
 from sfumato.models import MODELS
-from sfumato.models.base import AdversarialRestorer, Restorer
+from sfumato.models.roles.restorer import AdversarialRestorer, Restorer
 from sfumato.nn.blocks import Down, activation
 
 

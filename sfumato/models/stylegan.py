@@ -22,7 +22,8 @@ from torch import Tensor, nn
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Labels, Maps, Styles, Vectors
-from sfumato.models.base import AdversarialGenerator, DiscriminatorOutput, SynthesisOptions, data_shape
+from sfumato.models.base import data_shape
+from sfumato.models.roles.style_generator import AdversarialGenerator, DiscriminatorOutput, SynthesisOptions
 from sfumato.nn.binomial import doubled
 from sfumato.nn.blocks import MinibatchDeviation, ladder
 from sfumato.nn.style import Conv, Dense, StyledConv, ToImage, unit
@@ -119,8 +120,8 @@ class StyleGan(AdversarialGenerator):
             self._painter.follow(w.detach(), labels)
         return w[:, None].expand(-1, self.styles, -1)
 
-    def synthesize(self, styles: Styles, labels: Labels | None = None, steering: SynthesisOptions | None = None) -> Images:
-        return self._painter.synthesis(styles, steering)
+    def synthesize(self, styles: Styles, labels: Labels | None = None, options: SynthesisOptions | None = None) -> Images:
+        return self._painter.synthesis(styles, options)
 
     def mean_style(self, labels: Labels | None = None) -> Styles:
         means: Tensor = self._painter.get_buffer("means")
@@ -218,9 +219,9 @@ class Synthesis(nn.Module):
             if config.generator == "skip" or i == len(sizes) - 1:
                 self.images.append(ToImage(width, channels, config.style_dim, clamp=config.clamp))
 
-    def forward(self, styles: Styles, steering: SynthesisOptions | None = None) -> Images:
-        noise = iter(steering.noise) if steering is not None and steering.noise is not None else None
-        seen = steering.feature_maps if steering is not None else None
+    def forward(self, styles: Styles, options: SynthesisOptions | None = None) -> Images:
+        noise = iter(options.noise) if options is not None and options.noise is not None else None
+        seen = options.feature_maps if options is not None else None
         w = styles.unbind(dim=1)
         x = self.start.expand(len(styles), -1, -1, -1).contiguous(memory_format=torch.channels_last)
         x = _run(self.second[0], x, w[0], noise, seen)

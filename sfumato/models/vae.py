@@ -16,7 +16,9 @@ from torch.nn import functional as F
 
 from sfumato.core.config import Range, settings
 from sfumato.core.tensors import Images, Labels, Maps, PerImage, Styles, Vectors
-from sfumato.models.base import LatentVariableModel, SynthesisOptions, data_shape
+from sfumato.models.base import data_shape
+from sfumato.models.roles.latent_variable_model import LatentVariableModel
+from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
 from sfumato.nn.blocks import Activation, Down, LabelEmbedding, Norm, Residual, Up, activation, ladder, norm, through
 from sfumato.nn.mixture import Mixture
 
@@ -54,7 +56,7 @@ class Config:
 
 
 @final
-class Vae(LatentVariableModel):
+class Vae(LatentVariableModel, StyleGenerator):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.size, self.channels, self.classes = data_shape(config)
@@ -75,8 +77,8 @@ class Vae(LatentVariableModel):
     def map_latent(self, z: Vectors, labels: Labels | None = None) -> Styles:
         return (z if self.mixture is None else self.mixture(z))[:, None]
 
-    def synthesize(self, styles: Styles, labels: Labels | None = None, steering: SynthesisOptions | None = None) -> Images:
-        return self._pixels(self.decoder(styles[:, 0], labels, steering.feature_maps if steering else None))
+    def synthesize(self, styles: Styles, labels: Labels | None = None, options: SynthesisOptions | None = None) -> Images:
+        return self._pixels(self.decoder(styles[:, 0], labels, options.feature_maps if options else None))
 
     def style_affines(self) -> list[tuple[int, torch.Tensor]]:
         first: Any = self.decoder.start

@@ -1,6 +1,6 @@
 """Blocks from which encoders, decoders, generators and discriminators are stacked."""
 
-from typing import Literal
+from typing import Literal, final
 
 import torch
 from torch import nn
@@ -47,13 +47,12 @@ class Down(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, how: Literal["strided", "mean"] = "strided", bias: bool = True) -> None:
         super().__init__()
-        self.how = how
-        self.conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=bias) if how == "strided" else nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias)
+        self.conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=bias) if how == "strided" else HalvedConv(inputs, outputs, bias=bias)
 
     def forward(self, x: Images) -> Maps:
         if x.shape[2] % 2 or x.shape[3] % 2:
             x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
-        return self.conv(x) if self.how == "strided" else conv_halved(x, self.conv.weight, self.conv.bias)
+        return self.conv(x)
 
 
 class Up(nn.Module):
@@ -76,16 +75,13 @@ class Up(nn.Module):
         self.size, self.how = size, how
         if how == "transposed":
             self.conv: nn.Conv2d | nn.ConvTranspose2d = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=bias)
+        elif how == "nearest":
+            self.conv = DoubledConv(inputs, outputs, bias=bias)
         else:
             self.conv = nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias)
 
     def forward(self, x: Images) -> Maps:
-        if self.how == "nearest":
-            y = doubled_conv(x, self.conv.weight, self.conv.bias)
-        elif self.how == "bilinear":
-            y = self.conv(F.interpolate(x, scale_factor=2, mode="bilinear"))
-        else:
-            y = self.conv(x)
+        y = self.conv(F.interpolate(x, scale_factor=2, mode="bilinear") if self.how == "bilinear" else x)
         return y if y.shape[2:] == self.size else y[:, :, : self.size[0], : self.size[1]]
 
 
@@ -95,9 +91,26 @@ def doubled_conv(x: Maps, weight: torch.Tensor, bias: torch.Tensor | None = None
     return F.conv_transpose2d(x, _shifted(weight.flip(2, 3)).transpose(0, 1), bias, stride=2, padding=1)
 
 
-def conv_halved(x: Maps, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Maps:
-    """The means of 2 x 2 pixels of a 3x3 convolution of `x`, whose sides are even: a 4x4 convolution of stride 2, 4 / 9 of the work."""
-    return F.conv2d(x, _shifted(weight) / 4, bias, stride=2, padding=1)
+@final
+class HalvedConv(nn.Conv2d):
+    """The mean of 2 x 2 pixels of a 3x3 convolution, of maps with even sides: one 4x4 convolution of stride 2, 4 / 9 of the work."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 3, 1, 1, bias=bias)
+
+    def forward(self, input: Maps) -> Maps:
+        return F.conv2d(input, _shifted(self.weight) / 4, self.bias, stride=2, padding=1)
+
+
+@final
+class DoubledConv(nn.Conv2d):
+    """A 3x3 convolution of maps with every pixel repeated 2 x 2 times: see `doubled_conv`."""
+
+    def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 3, 1, 1, bias=bias)
+
+    def forward(self, input: Maps) -> Maps:
+        return doubled_conv(input, self.weight, self.bias)
 
 
 def _shifted(weight: torch.Tensor) -> torch.Tensor:

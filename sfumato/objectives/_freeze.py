@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sfumato.core.errors import SettingError
-from sfumato.models.base import AdversarialGenerator
+from sfumato.models.roles.style_generator import AdversarialGenerator
 
 
 def trained(model: AdversarialGenerator, freeze: int) -> list[nn.Parameter]:

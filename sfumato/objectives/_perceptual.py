@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Scalar, size_text
-from sfumato.models.base import FeaturePyramid
+from sfumato.models.roles.feature_extractor import FeaturePyramid
 from sfumato.store import weights
 
 

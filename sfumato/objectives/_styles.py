@@ -5,7 +5,7 @@ import math
 import torch
 
 from sfumato.core.tensors import Labels, Scalar, Styles
-from sfumato.models.base import StyleGenerator
+from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.nn.convolution import map_gradients_only
 from sfumato.objectives.base import Batch, Memory
 

@@ -31,7 +31,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, PerImage, Scalar
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.data.augment import Config as Augmentation
-from sfumato.models.base import AdversarialGenerator, DiscriminatorOutput
+from sfumato.models.roles.style_generator import AdversarialGenerator, DiscriminatorOutput
 from sfumato.nn.convolution import map_gradients_only
 from sfumato.objectives._controller import Controller
 from sfumato.objectives._freeze import trained

@@ -12,7 +12,7 @@ ESRGAN takes averages of (Wang et al. 2018, https://arxiv.org/abs/1809.00219, se
 from typing import Annotated, Literal
 
 from sfumato.core.config import Range, settings
-from sfumato.models.base import AdversarialRestorer
+from sfumato.models.roles.restorer import AdversarialRestorer
 from sfumato.objectives import restoration
 from sfumato.objectives.adversarial import Shown, discriminator_loss, generator_loss, squared_slope, told_apart
 from sfumato.objectives.base import Batch, Losses, Phase

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from sfumato.core.config import Range, settings
-from sfumato.models.base import Classifier
+from sfumato.models.roles.classifier import Classifier
 from sfumato.objectives.base import Batch, Losses, Phase
 
 

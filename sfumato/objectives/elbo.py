@@ -18,7 +18,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Labels, Scalar, Vectors, to_images
 from sfumato.data.stream import Stream
-from sfumato.models.base import LatentVariableModel
+from sfumato.models.roles.latent_variable_model import LatentVariableModel
 from sfumato.objectives.base import Batch, Losses, Phase
 
 PRIOR_IMAGES = 20_000

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes, Scalar, size_text
-from sfumato.models.base import AdversarialRestorer, Deblurrer, Restorer, WithKernel
+from sfumato.models.roles.restorer import AdversarialRestorer, Deblurrer, Restorer, WithKernel
 from sfumato.nn.resample import mirror
 from sfumato.nn.ssim import WINDOW, similarity
 from sfumato.objectives._perceptual import Perception, device_of

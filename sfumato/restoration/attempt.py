@@ -88,7 +88,7 @@ def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run,
             raise AssertionError("a repair ends after its work")
         except StopIteration as end:
             plan = end.value
-        ended = entry("done", plan.words, nothing=plan.nothing)
+        ended = entry("done", plan.summary, nothing=plan.nothing)
     except GeneratorExit:  # it was not come to
         raise
     except BaseException as error:

@@ -17,7 +17,7 @@ from sfumato.core.errors import ImageError
 from sfumato.core.finite_output import finite
 from sfumato.core.tensors import Images, Maps
 from sfumato.io.channels import blended
-from sfumato.models.base import Restorer, WithKernel
+from sfumato.models.roles.restorer import Restorer, WithKernel
 from sfumato.restoration.deep_prior import MEMORY, deep_prior
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks

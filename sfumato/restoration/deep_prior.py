@@ -15,7 +15,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.rng import derive_seed, seeded_generator
 from sfumato.core.tensors import Images, Planes
 from sfumato.models import MODELS
-from sfumato.models.base import Restorer
+from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.resample import mirror
 
 HELD = 0.03

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 
 from sfumato.core.tensors import size_text
-from sfumato.models.base import Restorer
+from sfumato.models.roles.restorer import Restorer
 from sfumato.restoration.tiles import usage
 
 BASE = 6e8

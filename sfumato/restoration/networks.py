@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sfumato.core.progress import once, remark
-from sfumato.models.base import Restorer, WithKernel
+from sfumato.models.roles.restorer import Restorer, WithKernel
 from sfumato.restoration import memory
 from sfumato.restoration.memory import Tiling
 from sfumato.restoration.tiles import ready

@@ -25,7 +25,7 @@ from sfumato.analysis.diagnose import Diagnosis, Source, diagnose, salt_and_pepp
 from sfumato.analysis.jpeg import coarseness
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Planes
-from sfumato.models.base import Deblurrer, Restorer, WithKernel
+from sfumato.models.roles.restorer import Deblurrer, Restorer, WithKernel
 from sfumato.nn.blurs import Blur, named
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.request import Find, RestorationRequest, Task, needs_of

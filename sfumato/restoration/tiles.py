@@ -23,7 +23,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import finite
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Kernels, Maps, Planes, Resized
-from sfumato.models.base import Deblurrer, Restorer, WithKernel
+from sfumato.models.roles.restorer import Deblurrer, Restorer, WithKernel
 from sfumato.nn.convolution import fused
 from sfumato.nn.norm import folded
 from sfumato.nn.resample import mirrored

@@ -11,7 +11,8 @@ from sfumato.core.tensors import Images, Labels, Vectors, to_images
 from sfumato.data.stream import Stream
 from sfumato.metrics.frechet import frechet
 from sfumato.metrics.grid import power, stands_out
-from sfumato.models.base import StyleGenerator, latents
+from sfumato.models.roles.generator import latents
+from sfumato.models.roles.style_generator import StyleGenerator
 
 COUNT = 256
 """Real images, and as many generated ones of the same classes."""

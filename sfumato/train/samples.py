@@ -7,7 +7,10 @@ from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Labels, to_images
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.stream import Stream, middles
-from sfumato.models.base import AdversarialGenerator, LatentVariableModel, Restorer, StyleGenerator, latents
+from sfumato.models.roles.generator import latents
+from sfumato.models.roles.latent_variable_model import LatentVariableModel
+from sfumato.models.roles.restorer import Restorer
+from sfumato.models.roles.style_generator import AdversarialGenerator, StyleGenerator
 from sfumato.nn.resample import resize
 from sfumato.objectives.base import Batch
 from sfumato.objectives.restoration import repaired

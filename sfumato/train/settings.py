@@ -8,6 +8,7 @@ from sfumato.core.config import Range, family, settings
 from sfumato.core.device import Precision
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.places import last_name
+from sfumato.core.tensors import size_text
 from sfumato.data.augment import Config as Augmentation
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.degradations.chain import Config as Chain
@@ -180,9 +181,8 @@ def _fitted(model: Any, data: Dataset) -> Any:
     """`model` with size, channels and classes of `data`. Raises SettingError if it is made for others."""
     channels, height, width = data.pixels.shape[1:]
     if model.size not in (None, (height, width)):
-        h, w = model.size
         raise SettingError(
-            f"model.size is for images of {w} x {h} pixels (width x height), but those of {data.name} have {width} x {height}; "
+            f"model.size is for images of {size_text(model.size)} pixels, but those of {data.name} have {size_text((height, width))}; "
             "leave it unset to take the data's"
         )
     if model.channels not in (None, channels):

@@ -15,7 +15,7 @@ from sfumato.core.tensors import size_text, to_images
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.stream import Stream
 from sfumato.degradations.base import intact
-from sfumato.models.base import Restorer
+from sfumato.models.roles.restorer import Restorer
 from sfumato.objectives.base import Batch, Phase
 from sfumato.train.distributed import World
 from sfumato.train.optim import Average, learning_rate, optimizers
@@ -155,7 +155,9 @@ class Trainee:
         h, w = self.stream.pixels.shape[2:]
         step = self.model.pad_multiple * self.model.scale
         if h % step or w % step:
-            raise SettingError(f"patch: images of {size_text((h, w))} cannot be used, the network wants sides that are multiples of {step}")
+            raise SettingError(
+                f"patch: images of {size_text((h, w))} pixels cannot be used, the network wants sides that are multiples of {step}"
+            )
         clean = to_images(self.stream.pixels[:1])
         try:
             seen = self.settings.degrade(intact(clean), Draws(rng=seeded_generator(0), count=1, device=self.device)).images

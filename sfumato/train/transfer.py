@@ -8,7 +8,8 @@ from torch import nn
 
 from sfumato.core.config import parse
 from sfumato.core.errors import SettingError, SfumatoError
-from sfumato.models.base import Classifier, StyleGenerator
+from sfumato.models.roles.classifier import Classifier
+from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store import checkpoint, weights
 from sfumato.train.class_tables import Transfer, transferred
 

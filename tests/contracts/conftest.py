@@ -9,18 +9,12 @@ import torch
 from sfumato.core.config import Range
 from sfumato.core.tensors import to_images
 from sfumato.models import MODELS
-from sfumato.models.base import (
-    AdversarialGenerator,
-    AdversarialRestorer,
-    Backbone,
-    Classifier,
-    FeatureExtractor,
-    FeaturePyramid,
-    LatentVariableModel,
-    PerceptualMetric,
-    Restorer,
-    StyleGenerator,
-)
+from sfumato.models.roles.classifier import Classifier
+from sfumato.models.roles.feature_extractor import Backbone, FeatureExtractor, FeaturePyramid
+from sfumato.models.roles.latent_variable_model import LatentVariableModel
+from sfumato.models.roles.perceptual_metric import PerceptualMetric
+from sfumato.models.roles.restorer import AdversarialRestorer, Restorer
+from sfumato.models.roles.style_generator import AdversarialGenerator, StyleGenerator
 
 SMALL = {"channels": 8, "units": 8, "numbers": 6, "convolutions": 4, "blocks": 2}
 """The largest number of each unit that a network in a test has."""

@@ -12,7 +12,10 @@ import torch
 from sfumato.core.config import dump, parse
 from sfumato.core.errors import SettingError
 from sfumato.models import MODELS
-from sfumato.models.base import AdversarialGenerator, AdversarialRestorer, Classifier, FeaturePyramid
+from sfumato.models.roles.classifier import Classifier
+from sfumato.models.roles.feature_extractor import FeaturePyramid
+from sfumato.models.roles.restorer import AdversarialRestorer
+from sfumato.models.roles.style_generator import AdversarialGenerator
 from sfumato.store import checkpoint
 
 SHAPES = {

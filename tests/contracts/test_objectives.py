@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from sfumato.models import MODELS
-from sfumato.models.base import Classifier, Restorer
+from sfumato.models.roles.classifier import Classifier
+from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.resample import shrink
 from sfumato.objectives import OBJECTIVES
 from sfumato.objectives.base import Batch

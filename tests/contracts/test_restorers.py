@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sfumato.models import MODELS
-from sfumato.models.base import Restorer
+from sfumato.models.roles.restorer import Restorer
 
 pytestmark = pytest.mark.parametrize("name", [n for n in MODELS if issubclass(get_type_hints(MODELS[n].build)["return"], Restorer)])
 

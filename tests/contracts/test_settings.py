@@ -90,8 +90,10 @@ def test_just_outside_is_refused_with_the_range_in_the_message(kind, ranges):
     for name, (plain, limits) in ranges(kind).items():
         for end, beyond in ((limits.low, -math.inf), (limits.high, math.inf)):
             number = int(end + math.copysign(1, beyond)) if whole(plain) else math.nextafter(end, beyond)
-            with pytest.raises(SettingError, match=rf"{name} = .* is outside \[{limits.low:g}, {limits.high:g}\]".replace("+", r"\+")):
+            with pytest.raises(SettingError) as caught:
                 make(kind, **{name: shaped(plain, number)})
+            assert f"{name} = " in str(caught.value)
+            assert limits.broken(number) in str(caught.value)
 
 
 def test_not_a_number_is_refused(kind, ranges):

@@ -29,7 +29,7 @@ def test_what_is_no_file_of_the_room_is_no_entry(name):
 
 def test_a_file_without_an_entry_is_no_choice():
     with pytest.raises(UnknownNameError, match="has no Config"):
-        Catalog("sfumato.data")["files"]
+        Catalog("sfumato.io")["files"]
 
 
 def test_listing_a_room_imports_none_of_its_files():

@@ -108,7 +108,7 @@ def test_memory_is_cut_by_the_limits_of_all_cgroups_above(groups, files, expecte
 
 @pytest.mark.parametrize(("memory", "expected"), [(math.inf, 2e9), (64e9, 8e9), (9e9, 3e9), (4e9, 2e9), (2e9, 1.6e9)])
 def test_what_a_job_may_use_is_never_all_that_there_is(memory, expected, monkeypatch):
-    monkeypatch.setattr(runtime, "physical", lambda: memory)
+    monkeypatch.setattr(runtime, "physical_memory", lambda: memory)
     assert default_memory() == expected
 
 
@@ -127,7 +127,7 @@ def test_what_a_job_may_use_is_never_all_that_there_is(memory, expected, monkeyp
     ],
 )
 def test_threads_that_nobody_asked_for_are_those_of_the_environment_or_all_cores(asked, processes, expected, monkeypatch):
-    monkeypatch.setattr(runtime, "cores", lambda: 8)
+    monkeypatch.setattr(runtime, "available_cores", lambda: 8)
     for name, value in (("OMP_NUM_THREADS", asked), ("LOCAL_WORLD_SIZE", processes)):
         monkeypatch.delenv(name, raising=False)
         if value is not None:

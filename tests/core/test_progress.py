@@ -27,7 +27,7 @@ def moments(work):
 def test_nobody_need_listen_and_who_does_is_told_inside_alone():
     told = moments(lambda: list(counted([7, 8], "x")))
     assert list(counted([9], "y")) == [9]
-    assert [(each.words, each.share) for each in told] == [("x 1 of 2", 0.5), ("x 2 of 2", 1.0)]
+    assert [(each.text, each.share) for each in told] == [("x 1 of 2", 0.5), ("x 2 of 2", 1.0)]
 
 
 def test_a_part_counts_for_what_it_weighs_and_the_work_inside_for_its_share_of_that():
@@ -41,7 +41,7 @@ def test_a_part_counts_for_what_it_weighs_and_the_work_inside_for_its_share_of_t
 
     told = moments(work)
     assert [each.share for each in told] == pytest.approx([1 / 8, 1 / 4, 1 / 4, 5 / 8, 1.0, 1.0])
-    assert told[3].words == "pictures 1 of 2, tiles 1 of 2"
+    assert told[3].text == "pictures 1 of 2, tiles 1 of 2"
 
 
 def test_what_takes_no_work_says_nothing_of_the_rest():
@@ -62,7 +62,7 @@ def test_work_that_is_left_early_or_fails_is_no_longer_told_of():
             raise ValueError("no")
         list(counted([1], "after"))
 
-    assert [each.words for each in moments(work)] == ["after 1 of 1"]
+    assert [each.text for each in moments(work)] == ["after 1 of 1"]
 
 
 def test_the_time_left_is_estimated_from_the_share_done_since_the_work_began():
@@ -105,14 +105,14 @@ def test_work_that_is_done_for_several_at_once_counts_for_all_of_them_at_once():
         pictures.advance(8.0)
         for _ in range(4):
             pictures.finish(0.0)
-    assert [(each.words, each.left) for each in told] == [(f"pictures {i} of 8", 8.0) for i in range(1, 5)]
+    assert [(each.text, each.left) for each in told] == [(f"pictures {i} of 8", 8.0) for i in range(1, 5)]
 
 
 @pytest.mark.parametrize(("done", "count", "share"), [(0, 10, 0.0), (5, 10, 0.5), (7, 0, 0.0)])
 def test_who_counts_by_themselves_are_heard_too_even_if_they_know_no_end(done, count, share):
     told = moments(lambda: reached("frames", done, count))
     assert told[0].share == share
-    assert told[0].words == (f"frames {done} of {count}" if count else f"frames {done}")
+    assert told[0].text == (f"frames {done} of {count}" if count else f"frames {done}")
 
 
 def lines(seconds, steps):

@@ -129,7 +129,7 @@ def test_single_neurons_and_channels(seeing):
     for where, place in ((rows, 5), (columns, 6)):
         first = layer.start + place * layer.stride
         assert first <= where.min()
-        assert where.max() < first + layer.field
+        assert where.max() < first + layer.receptive_field
 
 
 def test_a_silent_channel_is_woken():
@@ -212,8 +212,8 @@ def test_a_neuron_is_dreamed_where_it_is(seeing):
     rows, columns = (done.images - image).abs().sum(dim=(0, 1)).nonzero().T
     layer = seeing.layer("6")
     # The slope is there alone; its bands spread it a little.
-    assert columns.float().mean() == pytest.approx(layer.start + 6 * layer.stride + layer.field / 2, abs=layer.field)
-    assert rows.float().mean() == pytest.approx(layer.start + 5 * layer.stride + layer.field / 2, abs=layer.field)
+    assert columns.float().mean() == pytest.approx(layer.start + 6 * layer.stride + layer.receptive_field / 2, abs=layer.receptive_field)
+    assert rows.float().mean() == pytest.approx(layer.start + 5 * layer.stride + layer.receptive_field / 2, abs=layer.receptive_field)
 
 
 @pytest.mark.parametrize(

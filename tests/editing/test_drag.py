@@ -7,7 +7,7 @@ import sfumato as sf
 from sfumato.core.errors import SettingError
 from sfumato.editing.drag import drag, patches, tracked
 from sfumato.editing.latent_image import LatentImage, drawn
-from sfumato.models.base import StyleGenerator
+from sfumato.models.roles.style_generator import StyleGenerator
 
 
 class Disc(StyleGenerator):

@@ -15,7 +15,7 @@ from sfumato.evaluation.audit import Verdict, audit, save, threshold, told, verd
 from sfumato.evaluation.evaluate import judge_images
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import Pixels
-from sfumato.models.base import StyleGenerator
+from sfumato.models.roles.style_generator import StyleGenerator
 
 
 def smooth(count, seed):

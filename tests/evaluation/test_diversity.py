@@ -14,7 +14,7 @@ from sfumato.evaluation import diversity as job
 from sfumato.evaluation.benchmark_degradations import trial
 from sfumato.evaluation.diversity import paths, perceptual_diversity
 from sfumato.evaluation.evaluate import evaluate
-from sfumato.models.base import PerceptualMetric
+from sfumato.models.roles.perceptual_metric import PerceptualMetric
 
 
 class Distance(PerceptualMetric):

@@ -8,7 +8,7 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import to_bytes
 from sfumato.metrics.features import Pixels, describe, weights_hash
-from sfumato.models.base import FeatureExtractor
+from sfumato.models.roles.feature_extractor import FeatureExtractor
 
 
 class Tiny(FeatureExtractor):

@@ -9,10 +9,11 @@ from torch import nn
 from sfumato.core.errors import SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.metrics.likelihood import bits_per_dimension, importance_sampled
-from sfumato.models.base import LatentVariableModel
+from sfumato.models.roles.latent_variable_model import LatentVariableModel
+from sfumato.models.roles.style_generator import StyleGenerator
 
 
-class LinearGaussian(LatentVariableModel):
+class LinearGaussian(LatentVariableModel, StyleGenerator):
     """x = W z + mean of the class + noise, so that p(x) is normal with covariance W Wᵀ + noise².
 
     W has orthogonal columns, so the true posterior is independent in each latent; `off` moves and widens what `posterior` claims.

@@ -6,7 +6,7 @@ import torch
 from sfumato.core.errors import DataError, ImageError, SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.metrics.perceptual import lpips, path_lengths, smoothness, without_tails
-from sfumato.models.base import PerceptualMetric
+from sfumato.models.roles.perceptual_metric import PerceptualMetric
 
 
 class Squares(PerceptualMetric):

@@ -6,7 +6,7 @@ import torch
 import sfumato as sf
 from sfumato.core.errors import SettingError
 from sfumato.models import MODELS
-from sfumato.models.base import WithKernel
+from sfumato.models.roles.restorer import WithKernel
 from sfumato.nn.blurs import point_spread
 from sfumato.nn.resample import correlate
 from sfumato.restoration.plan import make_plan

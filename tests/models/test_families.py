@@ -38,7 +38,7 @@ def test_without_a_discriminator_it_samples_the_same_and_says_why_it_cannot_judg
     z, labels = torch.randn(3, 64), torch.arange(3)
     assert torch.equal(slim.sample(z, labels), whole.sample(z, labels))
     with pytest.raises(SettingError, match="no discriminator"):
-        slim.judge(torch.rand(3, 1, 16, 16), labels)
+        slim.discriminate(torch.rand(3, 1, 16, 16), labels)
 
 
 def test_the_classic_form_starts_from_the_papers_weights_and_keeps_to_its_range():
@@ -68,7 +68,7 @@ def test_scores_are_a_function_of_the_features():
     ("change", "message"),
     [
         ({"classes": 1}, "must be at least 2"),
-        ({"widths": (4,) * 6}, "6 stages are too many for images of 16x16"),
+        ({"widths": (4,) * 6}, "6 stages are too many for images of 16 x 16"),
     ],
 )
 def test_a_classifier_that_cannot_be_says_why(change, message):

@@ -7,7 +7,7 @@ from PIL import Image
 
 from sfumato.core.errors import SettingError
 from sfumato.models import MODELS
-from sfumato.models.base import Backbone
+from sfumato.models.roles.feature_extractor import Backbone
 from sfumato.nn.branches import Branches
 from sfumato.nn.resample import bilinear_from_corner
 
@@ -62,7 +62,7 @@ def test_a_place_sees_as_far_as_it_says(trunk, name):
     for weights in net.requires_grad_(requires_grad=False).parameters():
         weights.abs_()  # so that no path is cut by a ReLU
     layer = net.named[name]
-    images = torch.rand(1, 3, *[layer.field + 4 * layer.stride] * 2, dtype=torch.float64)
+    images = torch.rand(1, 3, *[layer.receptive_field + 4 * layer.stride] * 2, dtype=torch.float64)
     images = (images + 3).requires_grad_()
     (maps,) = net.layers(images, [name])
     middle = maps.shape[2] // 2
@@ -71,7 +71,7 @@ def test_a_place_sees_as_far_as_it_says(trunk, name):
     seen = int(rows[-1] - rows[0]) + 1
     assert layer.width == maps.shape[1]
     # A maximum passes the gradient to one of its places, so that the ends may be missing.
-    assert layer.field - 2 * layer.stride <= seen <= layer.field
+    assert layer.receptive_field - 2 * layer.stride <= seen <= layer.receptive_field
 
 
 def test_known_receptive_fields():

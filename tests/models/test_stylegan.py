@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.models import MODELS
-from sfumato.models.base import SynthesisOptions
+from sfumato.models.roles.style_generator import SynthesisOptions
 
 FIR = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64) / 8] * 2)
 

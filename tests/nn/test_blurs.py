@@ -43,7 +43,7 @@ def test_a_way_without_direction_is_level():
 
 @pytest.mark.parametrize("text", ["box:3", "gaussian", "gaussian:", "gaussian:-1", "gaussian:1@30", "motion:9@", "gaussian:1.6 ", ""])
 def test_other_names_are_refused(text):
-    with pytest.raises(SettingError, match="is none of gaussian"):
+    with pytest.raises(SettingError, match="is not a blur; write gaussian"):
         named(text)
 
 

@@ -13,7 +13,7 @@ from sfumato.core.errors import SettingError
 from sfumato.data import augment
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.models import MODELS
-from sfumato.models.base import AdversarialGenerator, DiscriminatorOutput
+from sfumato.models.roles.style_generator import AdversarialGenerator, DiscriminatorOutput
 from sfumato.objectives._controller import Controller
 from sfumato.objectives.adversarial import Config, discriminator_loss, generator_loss
 from sfumato.objectives.base import Batch

@@ -14,7 +14,7 @@ from sfumato.data.dataset import Scenes
 from sfumato.degradations import DEGRADATIONS
 from sfumato.degradations.base import degrade
 from sfumato.models import MODELS
-from sfumato.models.base import AdversarialRestorer, Restorer
+from sfumato.models.roles.restorer import AdversarialRestorer, Restorer
 from sfumato.objectives import OBJECTIVES, restoration
 from sfumato.objectives.adversarial_restoration import Config
 from sfumato.objectives.base import Batch

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sfumato.models.base import Classifier
+from sfumato.models.roles.classifier import Classifier
 from sfumato.objectives.base import Batch
 from sfumato.objectives.cross_entropy import Config
 

@@ -7,14 +7,15 @@ import torch
 from torch import distributions, nn
 
 from sfumato.core.errors import SettingError
-from sfumato.models.base import LatentVariableModel
+from sfumato.models.roles.latent_variable_model import LatentVariableModel
+from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.objectives.base import Batch
 from sfumato.objectives.elbo import Config
 
 NOISE = 0.5
 
 
-class Line(LatentVariableModel):
+class Line(LatentVariableModel, StyleGenerator):
     """One pixel: z ~ N(0, 1), x = z + NOISE * N(0, 1). Its true posterior is normal, and q is off by `shift` and `log_stretch`."""
 
     latent_dim, channels, size, classes, discrete = 1, 1, (1, 1), 0, True

@@ -12,7 +12,8 @@ from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.degradations import DEGRADATIONS
 from sfumato.degradations.base import degrade
 from sfumato.models import MODELS
-from sfumato.models.base import FeaturePyramid, Restorer
+from sfumato.models.roles.feature_extractor import FeaturePyramid
+from sfumato.models.roles.restorer import Restorer
 from sfumato.objectives._perceptual import Perception, gram_matrix
 from sfumato.objectives.base import Batch
 from sfumato.objectives.restoration import TERMS, Config, amplitude, charbonnier, edge, fourier, mean_absolute, minus_psnr, unlike

@@ -10,7 +10,7 @@ from torch import nn
 from sfumato.core.errors import SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.models import MODELS
-from sfumato.models.base import StyleGenerator
+from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.objectives import adversarial as styled
 from sfumato.objectives._styles import PathLength, mixed
 from sfumato.objectives.base import Batch

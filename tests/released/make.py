@@ -35,19 +35,12 @@ from PIL import Image
 from sfumato.cli import main
 from sfumato.metrics.features import weights_hash
 from sfumato.models import MODELS
-from sfumato.models.base import (
-    AdversarialGenerator,
-    AdversarialRestorer,
-    Backbone,
-    Classifier,
-    Deblurrer,
-    FeatureExtractor,
-    FeaturePyramid,
-    LatentVariableModel,
-    PerceptualMetric,
-    Restorer,
-    StyleGenerator,
-)
+from sfumato.models.roles.classifier import Classifier
+from sfumato.models.roles.feature_extractor import Backbone, FeatureExtractor, FeaturePyramid
+from sfumato.models.roles.latent_variable_model import LatentVariableModel
+from sfumato.models.roles.perceptual_metric import PerceptualMetric
+from sfumato.models.roles.restorer import AdversarialRestorer, Deblurrer, Restorer
+from sfumato.models.roles.style_generator import AdversarialGenerator, StyleGenerator
 from sfumato.store import checkpoint
 from sfumato.train.care import Recovery
 

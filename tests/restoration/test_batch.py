@@ -285,7 +285,7 @@ def test_the_first_estimate_leaves_out_loading_and_counts_all_that_went_together
     monkeypatch.setattr(queue, "groups", lambda works, _: [list(range(i, min(i + 4, len(works)))) for i in range(0, len(works), 4)])
     with heard(told.append, now=lambda: seconds[0]):
         restore_pictures([tmp_path / f"{i}.png" for i in range(8)], tmp_path / "out", request_)
-    finished = [each for each in told if each.words.startswith("pictures")]
+    finished = [each for each in told if each.text.startswith("pictures")]
     assert [each.left for each in finished] == pytest.approx([4.0] * 4 + [0.0] * 4, abs=1e-6)
 
 
@@ -294,5 +294,5 @@ def test_progress_counts_tiles_inside_a_picture(tmp_path, request_):
     Image.fromarray(np.full((60, 60, 3), 90, np.uint8)).save(tmp_path / "a.png")
     with heard(told.append):
         restore_pictures([tmp_path / "a.png"], tmp_path / "out", dataclasses.replace(request_, tile=20))
-    assert [each.words for each in told[:2]] == ["tiles 1 of 9", "tiles 2 of 9"]
+    assert [each.text for each in told[:2]] == ["tiles 1 of 9", "tiles 2 of 9"]
     assert [each.share for each in told] == pytest.approx([*(i / 9 for i in range(1, 10)), 1.0])

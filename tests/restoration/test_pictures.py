@@ -524,7 +524,7 @@ def test_masks_that_cannot_be_are_told(tmp_path, photo, brighter):
     Image.fromarray(np.zeros((33, 45), np.uint8)).save(tmp_path / "empty.png")
     Image.fromarray(np.full((45, 33), 255, np.uint8)).save(tmp_path / "other.png")
     assert "the mask is black everywhere" in why(tmp_path / "empty.png")
-    assert "the mask is 45 x 33 pixels, the picture 33 x 45" in why(tmp_path / "other.png")
+    assert "the mask is 33 x 45 pixels, the picture 45 x 33" in why(tmp_path / "other.png")
     assert "wants to know where" in why(None)
     (tmp_path / "masks").mkdir()
     assert "holds no mask called photo" in why(tmp_path / "masks")
@@ -758,7 +758,7 @@ def test_requests_that_cannot_be_are_refused():
         ({"method": "deep-image-prior", "noise": 0.1}, "has no effect on deep-image-prior"),
         ({"method": "deep-image-prior", "blur": "motion:3"}, "has no effect on deep-image-prior"),
         ({"task": "upscale", "scale": 0, "method": "bicubic"}, "scale = 0 is less than 1"),
-        ({"blur": "box:3"}, "'box:3' is none of gaussian"),
+        ({"blur": "box:3"}, "blur = 'box:3' is not a blur; write gaussian"),
         ({"method": "telea", "task": "denoise"}, "fills in"),
         ({"scale": 4}, "has no effect on the task auto"),
         ({"task": "upscale", "method": "median"}, "does not enlarge"),

@@ -10,7 +10,7 @@ from sfumato.core.tensors import to_images
 from sfumato.degradations import DEGRADATIONS
 from sfumato.degradations.base import degrade
 from sfumato.metrics.fidelity import psnr
-from sfumato.models.base import WithKernel
+from sfumato.models.roles.restorer import WithKernel
 from sfumato.nn.blurs import named
 from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import RestorationRequest

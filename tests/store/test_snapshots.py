@@ -117,7 +117,7 @@ def agrees(net, config, state, labels):
         torch.testing.assert_close(made.sample(z, labels), net.sample(z, labels))
         torch.testing.assert_close(made.mean_style(), net.mean_style())
         if config.discriminator_width:
-            torch.testing.assert_close(made.judge(images, labels).logit, net.discriminate(images, labels).logit)
+            torch.testing.assert_close(made.discriminate(images, labels).logit, net.discriminate(images, labels).logit)
 
 
 @pytest.mark.parametrize("classes", [0, 3])
@@ -233,7 +233,7 @@ def test_generator_and_discriminator_keep_their_own_clamp_and_the_group_may_be_a
     images, z = torch.rand(6, 3, 16, 16), torch.randn(3, 6)
     exact = verdict({name: value.double() for name, value in d.items()}, images.double(), clamp=clamp, group=group)
     with torch.no_grad():
-        torch.testing.assert_close(made.judge(images).logit.double(), exact, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(made.discriminate(images).logit.double(), exact, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(made.sample(z), net.sample(z))
 
 
@@ -351,6 +351,7 @@ def test_a_training_file_comes_over_with_its_licence_and_a_measured_mean(tmp_pat
 
 def test_a_file_that_is_there_is_not_written_over(tmp_path):
     path = tmp_path / "x.pt"
+    torch.save({"weight": torch.zeros(2)}, path)
     (tmp_path / "x.safetensors").write_text("mine")
     with pytest.raises(SettingError, match="is there already"):
         import_weights(path)

@@ -9,7 +9,7 @@ from sfumato.core.errors import DivergenceError
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.data.dataset import Dataset
 from sfumato.data.stream import Stream
-from sfumato.models.base import StyleGenerator
+from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.objectives._controller import Controller
 from sfumato.train.distributed import World
 from sfumato.train.doctor import BACK, DOSES, PATIENCE, RETURNS, SYMPTOMS, Doctor

@@ -8,7 +8,7 @@ import torch
 from sfumato.core.config import override
 from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.models import dcgan, stylegan
-from sfumato.models.base import LatentVariableModel
+from sfumato.models.roles.latent_variable_model import LatentVariableModel
 from sfumato.objectives import adversarial
 from sfumato.store import checkpoint
 from sfumato.train.class_tables import Transfer

@@ -13,7 +13,8 @@ import torch
 
 from sfumato.core.catalog import Catalog
 from sfumato.core.errors import CheckpointError
-from sfumato.models.base import Restorer, StyleGenerator
+from sfumato.models.roles.restorer import Restorer
+from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store import pickles, unsupported
 from sfumato.store.foreign.base import Found, Tensors, read
 from sfumato.store.found import built

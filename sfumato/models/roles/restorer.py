@@ -1,0 +1,124 @@
+"""Degraded images to clean ones."""
+
+import itertools
+from abc import ABC, abstractmethod
+from typing import Literal, final
+
+from torch import nn
+
+from sfumato.core.errors import SettingError
+from sfumato.core.tensors import Images, Kernels, Maps, PerImage, Planes
+
+Plane = Literal["noise", "known", "quality"]
+"""Standard deviation of the noise as a share of full scale; 1 where a pixel is seen and 0 where it is missing; JPEG quality over 100."""
+
+
+class Restorer(nn.Module, ABC):
+    """Repairs images of any size."""
+
+    channels: int
+    """1 for a network of grey images, 3 of RGB."""
+    scale: int
+    """Sides of the output over sides of the input."""
+    pad_multiple: int
+    """The sides of the input must be multiples of this. The caller pads the input and crops the output."""
+    receptive_radius: int | None
+    """Distance, in pixels of the input, beyond which no pixel changes the output at a pixel; None if every pixel can."""
+    conditioning: tuple[Plane, ...]
+    """Planes that the network takes beside the image, in the order of their channels."""
+    has_grey_path: bool = False
+    """Whether the network also takes images of one channel, and repairs them by a path of its own."""
+
+    @property
+    def tile_multiple(self) -> int:
+        """Tiles must begin at multiples of this number of pixels, which is itself a multiple of `pad_multiple`."""
+        return self.pad_multiple
+
+    @abstractmethod
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        """Clean images, in [0, 1] up to a small overshoot. `planes` holds a channel for each name in `conditioning`."""
+
+    def forward(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        """The main answer of this role: `restore`."""
+        return self.restore(degraded, planes)
+
+    def self_ensemble(self, views: int) -> "Restorer":
+        """A network that averages the output over `views` orientations of the input, 4 or 8, for as many times the work."""
+        return SelfEnsemble(self, views)
+
+
+@final
+class SelfEnsemble(Restorer):
+    """The geometric self-ensemble: outputs for mirrored (4 views) and also transposed inputs (8 views), turned back and averaged.
+
+    Timofte et al. 2016, https://arxiv.org/abs/1511.02228, section 4.2.
+    """
+
+    def __init__(self, network: Restorer, views: int) -> None:
+        super().__init__()
+        if views not in (4, 8):
+            raise SettingError(f"views = {views} must be 4 (mirrored) or 8 (mirrored and transposed)")
+        self.network = network
+        self.orientations = list(itertools.product((False, True)[: views // 4], ((), (2,), (3,), (2, 3))))
+        self.channels, self.scale, self.receptive_radius = network.channels, network.scale, network.receptive_radius
+        self.conditioning, self.has_grey_path = network.conditioning, network.has_grey_path
+        # Mirrored, tiles must still begin where the network's own grid does.
+        self.pad_multiple = network.tile_multiple
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        def turned(x: Maps) -> Maps:
+            return (x.transpose(2, 3) if transposed else x).flip(flips)
+
+        total = degraded.new_zeros(())
+        for transposed, flips in self.orientations:
+            output = self.network(turned(degraded), None if planes is None else turned(planes)).float().flip(flips)
+            total = total + (output.transpose(2, 3) if transposed else output)
+        return total / len(self.orientations)
+
+
+class Deblurrer(Restorer):
+    """Repairs images whose blur is given as kernels. Without kernels it takes images for sharp."""
+
+    @abstractmethod
+    def deblur(self, degraded: Images, planes: Planes | None, kernels: Kernels) -> Maps:
+        """As `restore`, for images that were blurred with `kernels`, one for each image."""
+
+    @abstractmethod
+    def self_ensemble(self, views: int) -> "Deblurrer":
+        """As of any restorer; the kernels are turned with the images."""
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        return self.deblur(degraded, planes, degraded.new_ones(len(degraded), 1, 1))
+
+
+@final
+class WithKernel(Restorer):
+    """A deblurrer and the kernels to give it: one for all images, or one for each."""
+
+    def __init__(self, network: Deblurrer, kernels: Kernels) -> None:
+        super().__init__()
+        self.network, self.kernels = network, kernels
+        self.channels, self.scale, self.pad_multiple = network.channels, network.scale, network.pad_multiple
+        self.receptive_radius, self.conditioning, self.has_grey_path = network.receptive_radius, network.conditioning, network.has_grey_path
+
+    @property
+    def tile_multiple(self) -> int:
+        return self.network.tile_multiple
+
+    def self_ensemble(self, views: int) -> "WithKernel":
+        return WithKernel(self.network.self_ensemble(views), self.kernels)
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        kernels = self.kernels.to(degraded.device)
+        return self.network.deblur(degraded, planes, kernels.expand(len(degraded), -1, -1) if len(kernels) == 1 else kernels)
+
+
+class AdversarialRestorer(Restorer):
+    """A restorer with a discriminator to train it against, which is not needed afterwards."""
+
+    restorer: Restorer
+    discriminator: nn.Module
+
+    @abstractmethod
+    def discriminate(self, images: Images) -> PerImage:
+        """Logit that each image is clean and not restored."""

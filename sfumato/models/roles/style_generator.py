@@ -1,0 +1,81 @@
+"""Generators with styles: latents to styles, styles to images, so that one can edit in between."""
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import nn
+
+from sfumato.core.tensors import Images, Labels, Maps, PerImage, Styles, Vectors
+from sfumato.models.roles.generator import Generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesisOptions:
+    """Inputs of a synthesis beside its styles, and outputs beside its images."""
+
+    noise: list[Maps] | None = None
+    """A plane for each of the `noise_shapes`, instead of the network's own."""
+    feature_maps: list[Maps] | None = None
+    """A list that is filled with the maps of each layer, coarse to fine."""
+
+
+class StyleGenerator(Generator):
+    """Makes images in two steps: latents to styles, styles to images.
+
+    A network without styles of its own has one style, the latent itself.
+    """
+
+    styles: int = 1
+    """Styles of an image."""
+    style_dim: int
+    """Length of a style."""
+
+    def sample(self, z: Vectors, labels: Labels | None = None) -> Images:
+        """Images, in [0, 1] up to a small overshoot, from latents of unit variance. `labels` are needed exactly if `classes` > 0."""
+        return self.synthesize(self.map_latent(z, labels), labels)
+
+    def map_latent(self, z: Vectors, labels: Labels | None = None) -> Styles:
+        """The styles of latents: `styles` vectors each."""
+        return z[:, None]
+
+    @abstractmethod
+    def synthesize(self, styles: Styles, labels: Labels | None = None, options: SynthesisOptions | None = None) -> Images:
+        """The images of styles."""
+
+    def mean_style(self, labels: Labels | None = None) -> Styles:
+        """The mean style, to which truncation pulls: of each label, or one of all."""
+        return torch.zeros(1 if labels is None else len(labels), 1, self.style_dim, device=next(self.parameters()).device)
+
+    def noise_shapes(self) -> list[tuple[int, int]]:
+        """Heights and widths of the planes of noise that the network adds to its maps, coarse to fine."""
+        return []
+
+    def noise(self) -> list[Maps]:
+        """The planes of noise that the network adds by itself, one of each of the `noise_shapes`, for one image."""
+        return []
+
+    def style_affines(self) -> list[tuple[int, torch.Tensor]]:
+        """For each layer that a style modulates: the index of the style, and the matrix (outputs, style_dim) that is applied to it."""
+        return []
+
+
+class DiscriminatorOutput(NamedTuple):
+    """The output of a discriminator."""
+
+    logit: PerImage
+    """Logit that an image is real (and of its class)."""
+    scores: Vectors | None
+    """Unnormalised log-probability of each class, a column each; None without classes."""
+
+
+class AdversarialGenerator(StyleGenerator):
+    """A generator with a discriminator to train it against."""
+
+    generator: nn.Module
+    discriminator: nn.Module
+
+    @abstractmethod
+    def discriminate(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
+        """Whether each image is real (and of its class), and which class it shows."""
