@@ -10,7 +10,7 @@ import torch
 from sfumato.core.device import set_threads
 from sfumato.core.tensors import to_images, to_pixels
 from sfumato.data.glyphs import glyphs
-from sfumato.demo.page import sheet
+from sfumato.demonstration.page import sheet
 from sfumato.editing.directions import contact_sheet, directions
 from sfumato.editing.mix import mix
 from sfumato.generation.generate import class_names, generate

@@ -18,7 +18,7 @@ from sfumato.core.openmp import shorten_waits
 if TYPE_CHECKING:
     from sfumato.core.config import override
     from sfumato.core.errors import SfumatoError
-    from sfumato.demo.demo import demo
+    from sfumato.demonstration.demo import demo
     from sfumato.dreaming.dream import Dream, dream
     from sfumato.dreaming.latent import dream_through
     from sfumato.editing.directions import directions
@@ -47,7 +47,7 @@ _HOMES = {
     "SfumatoError": "core.errors",
     "audit": "evaluation.audit",
     "bundled": "store.weights",
-    "demo": "demo.demo",
+    "demo": "demonstration.demo",
     "directions": "editing.directions",
     "drag": "editing.drag",
     "dream": "dreaming.dream",

@@ -69,7 +69,7 @@ def _apart(name: str, h: int, w: int, tile: int, colour: bool) -> float:
     net = sf.load(name)
     images = torch.rand(1, 3 if colour else 1, h, w, generator=torch.Generator().manual_seed(h * 200 + w))
     known = (torch.rand(1, 1, h, w, generator=torch.Generator().manual_seed(1)) > 0.4).float()
-    told = {name: value for name, value in {"known": known, "noise": 0.01}.items() if name in net.conditioning}
+    told = {name: value for name, value in {"observed": known, "noise": 0.01}.items() if name in net.conditioning}
     if isinstance(net, Deblurrer):
         told["kernels"] = point_spread("motion", 7, angle=30)
     return (restored(net, images, **told) - restored(net, images, tile=tile, **told)).abs().max().item()

@@ -1,6 +1,6 @@
 """Filling what is missing from what is around it, by three equations from before networks.
 
-`known` is 1 where a pixel is seen and 0 where it is missing, in one plane for all channels or in a plane for each. What is known comes
+`observed` is 1 where a pixel is seen and 0 where it is missing, in one plane for all channels or in a plane for each. What is known comes
 back as it was.
 """
 

@@ -34,7 +34,7 @@ def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", overwrite: bo
 
     """
     with machine(threads):
-        from sfumato.demo.demo import demo as run
+        from sfumato.demonstration.demo import demo as run
         from sfumato.train.progress import ProgressLine
 
         paths = run(out, budget=budget, overwrite=overwrite, watch=ProgressLine(console))

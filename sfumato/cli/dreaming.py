@@ -114,7 +114,7 @@ def dream(
             if replay is not None:
                 files.complete(told, seeing, pictures, guide=guide, mask=mask)
             if through is not None or not pictures:
-                options: Any = {"overwrite": overwrite, "watch": watch, "tell": _tell}
+                options: Any = {"overwrite": overwrite, "watch": watch, "on_progress": _tell}
                 if through is not None:
                     seeds.dream_styles(through, seeing, how, targets, held, shows=shows, **options)
                 else:

@@ -18,7 +18,7 @@ class Config:
     """How pixels are brought together."""
 
     def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
-        """A new pixel is `known` if all of those that it was made from were, as far as the nearest `factor` x `factor` go."""
+        """A new pixel is `observed` if all of those that it was made from were, as far as the nearest `factor` x `factor` go."""
         images = shrink(degraded.images, self.factor, method=self.method)
         known = (shrink(degraded.observed, self.factor, method="area") > 1 - 1e-4).to(images.dtype)
         return dataclasses.replace(degraded, images=images, observed=known)

@@ -22,7 +22,7 @@ class Config:
         ordered(self, "density")
 
     def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
-        """Pixels that are hit stay `known`: that they are wrong is for the restorer to see."""
+        """Pixels that are hit stay `observed`: that they are wrong is for the restorer to see."""
         channels, h, w = degraded.images.shape[1:]
         density = spread(draws.within(*self.density))
         u = draws.uniform(1 if self.together else channels, h, w)

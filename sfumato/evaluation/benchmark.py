@@ -116,7 +116,7 @@ def judge_restorer(
         if other is not None:
             return other(seen, kind.kernels(i) if kind.kernels else None).clamp(0, 1)
         assert network is not None
-        told = {"noise": float(seen.noise), "quality": float(seen.quality), "known": seen.observed}
+        told = {"noise": float(seen.noise), "quality": float(seen.quality), "observed": seen.observed}
         mine: Any = {name: value for name, value in told.items() if name in network.conditioning}
         if isinstance(network, Deblurrer):
             mine["kernels"] = kind.kernels(i) if kind.kernels else seen.blur

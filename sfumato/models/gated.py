@@ -72,7 +72,7 @@ class Config:
     def check(self) -> None:
         if len(self.encoder) != len(self.decoder):
             raise SettingError(f"gated: encoder has {len(self.encoder)} sizes, decoder {len(self.decoder)}; give both as many")
-        if self.fill and "known" not in self.planes:
+        if self.fill and "observed" not in self.planes:
             raise SettingError(f"gated: fill = {self.fill} wants to know what is missing; add known to planes")
         if self.window % self.multiple:
             raise SettingError(f"window = {self.window} must be a multiple of {self.multiple}, the side of one pixel of the coarsest map")
@@ -115,7 +115,7 @@ class Gated(Restorer):
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         if self.fill:
             assert planes is not None
-            which = self.channels * self.guides + self.conditioning.index("known")
+            which = self.channels * self.guides + self.conditioning.index("observed")
             degraded = fill.push_pull(degraded, planes[:, which : which + 1], levels=self.fill)
         x = self.head(F.pixel_unshuffle(self._seen(degraded, planes), self.fold).contiguous(memory_format=torch.channels_last))
         skips: list[torch.Tensor] = []

@@ -126,7 +126,7 @@ def planes(model: Restorer, batch: Batch) -> Planes | None:
     if not model.conditioning:
         return None
     n, _, h, w = batch.degraded.shape
-    none = {"noise": 0.0, "known": 1.0, "quality": 1.0}
+    none = {"noise": 0.0, "observed": 1.0, "quality": 1.0}
     told = []
     for name in model.conditioning:
         value = getattr(batch.damage, name) if batch.damage is not None else batch.degraded.new_full((n,), none[name])

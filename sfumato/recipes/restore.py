@@ -96,7 +96,7 @@ def inpaint() -> TrainSettings:
     """The bundled `inpaint`: what a mask says is missing, from single pixels to strokes and boxes."""
     return dataclasses.replace(
         denoise(),
-        model=gated.Config(channels=3, width=32, encoder=(2, 2), middle=4, decoder=(2, 2), fold=2, planes=("known",), fill=4),
+        model=gated.Config(channels=3, width=32, encoder=(2, 2), middle=4, decoder=(2, 2), fold=2, planes=("observed",), fill=4),
         objective=restoration.Config(charbonnier=0.0, psnr=0.01, psnr_top=40.0),
         augment=augment.Config(flip=0.5, turn=0.5, grey=0.5),
         degrade=chain.Config(

@@ -84,9 +84,9 @@ def groups(works: Sequence[Work], networks: Networks) -> list[list[int]]:
 def _shown(work: Work) -> _Shown:
     plan, images = work.plan, work.images
     assert plan.network is not None
-    network, told = plan.network, {"noise": plan.noise or 0.0, "quality": plan.quality, "known": plan.observed}
-    if "known" in network.conditioning:
-        told["known"] = torch.ones_like(images[:, :1]) if plan.observed is None else plan.observed
+    network, told = plan.network, {"noise": plan.noise or 0.0, "quality": plan.quality, "observed": plan.observed}
+    if "observed" in network.conditioning:
+        told["observed"] = torch.ones_like(images[:, :1]) if plan.observed is None else plan.observed
         images = images if plan.observed is None else images * plan.observed
     if network.has_grey_path and images.shape[1] > 1 and bool(colourless(images).all()):
         images = images[:, :1]

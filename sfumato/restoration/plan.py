@@ -232,10 +232,10 @@ def _filling(request: RestorationRequest, images: Images, observed: Planes | Non
     # Whatever else is wrong with the picture is no matter here.
     chosen = _chosen(dataclasses.replace(request, task="inpaint"), found, networks, default="inpaint", observed=mask)
     if chosen.nothing:  # in this frame of a film, that is; there may be something in the next
-        return dataclasses.replace(chosen, words=f"{', '.join(told)}: {NOTHING_MISSING}", look=look)
+        return dataclasses.replace(chosen, summary=f"{', '.join(told)}: {NOTHING_MISSING}", look=look)
     told.append(f"{1 - mask.mean().item():.1%} to fill in")
     words = f"{', '.join(told)}: {chosen.summary.rpartition(': ')[2]}"
-    return dataclasses.replace(chosen, words=words, look=look if request.find else None)
+    return dataclasses.replace(chosen, summary=words, look=look if request.find else None)
 
 
 def _enlarging(request: RestorationRequest, networks: Networks) -> RestorationPlan:

@@ -121,7 +121,7 @@ def _finished(picture: Picture, output: Maps) -> Picture:
 
 def _noted(plan: RestorationPlan, picture: Picture) -> RestorationPlan:
     """The plan, whose words say too what of the file is not in the result."""
-    return dataclasses.replace(plan, words=f"{plan.summary} ({picture.left_out})") if picture.left_out else plan
+    return dataclasses.replace(plan, summary=f"{plan.summary} ({picture.left_out})") if picture.left_out else plan
 
 
 def _opacity(picture: Picture, output: Maps) -> Any:

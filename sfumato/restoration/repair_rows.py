@@ -73,7 +73,7 @@ def repair_rows(
                 sink.write(rows)
             sink.finish(check)
         left_out = source.notes.left_out
-    return dataclasses.replace(plan, words=f"{plan.summary} ({left_out})") if left_out else plan
+    return dataclasses.replace(plan, summary=f"{plan.summary} ({left_out})") if left_out else plan
 
 
 def _shown(source: streaming.Source, start: int, stop: int) -> Images:
@@ -160,14 +160,14 @@ def _repaired_rows(
     where = select_device(request.device)
     network, done = networks.ready(plan.network, where), 0
     colourless = network.has_grey_path and c > 1 and _colourless(source)
-    constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "known": 1.0}
+    constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "observed": 1.0}
 
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
         images = _shown(source, start, stop)[:, : 1 if colourless else c]
         planes = {name: torch.full((1, 1, stop - start, w), constants[name]) for name in network.conditioning}
-        if observed is not None and "known" in planes:
-            planes["known"] = observed(start, stop)
-            images = images * planes["known"]
+        if observed is not None and "observed" in planes:
+            planes["observed"] = observed(start, stop)
+            images = images * planes["observed"]
         return images, torch.cat(list(planes.values()), dim=1) if planes else None
 
     row = w * (c + len(network.conditioning)) * 12 * (1 + network.scale**2)

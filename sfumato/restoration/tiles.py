@@ -68,7 +68,7 @@ def restored(
     result that is not finite.
     """
     network, where = weights.opened(model, Restorer, otherwise="repairs nothing"), select_device(device)
-    told: dict[str, Any] = {"noise": noise, "known": observed, "quality": quality, "kernels": kernels}
+    told: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
     return applied(ready(network, where), images, where, tile=tile, precision=precision, **told)
 
 
@@ -87,7 +87,7 @@ def applied(
 ) -> Maps:
     """As `restored`, for a network that is `ready` on the device `device`."""
     if network.has_grey_path and images.shape[1] > 1 and bool((grey := colourless(images)).any()):
-        told: dict[str, Any] = {"noise": noise, "known": observed, "quality": quality, "kernels": kernels}
+        told: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
         how: dict[str, Any] = {"tile": tile, "precision": precision}
         made = [
             applied(network, _alone(images, i)[:, : 1 if grey[i] else None], device, **_each(told, i), **how) for i in range(len(images))
@@ -100,7 +100,7 @@ def applied(
         network = WithKernel(network, kernels if images.shape[1] == network.channels else kernels.repeat_interleave(images.shape[1], dim=0))
     elif kernels is not None:
         raise SettingError("kernels have no effect on this network, which sees a blur for itself; leave them out")
-    told = {"noise": noise, "known": observed, "quality": quality}
+    told = {"noise": noise, "observed": observed, "quality": quality}
     even = isinstance(network, Deblurrer | WithKernel)
     planes = (
         torch.cat([_plane(name, told[name], images, even=even) for name in network.conditioning], dim=1) if network.conditioning else None

@@ -42,7 +42,10 @@ def upgraded_tree(tree: Tree) -> Tree:
 
 
 def _by_id(value: Any) -> Any:
-    """From 1 to 2: ids instead of places of source files, however deep; discriminators of `dcgan` had strides, and did not say so."""
+    """From 1 to 2: ids instead of places of source files, however deep.
+
+    Discriminators of `dcgan` had strides, and did not say so. The plane of observed pixels was called `known`.
+    """
     if isinstance(value, list | tuple):
         return [_by_id(each) for each in value]
     if not isinstance(value, dict):
@@ -51,8 +54,11 @@ def _by_id(value: Any) -> Any:
     family = tree.get("is")
     if not isinstance(family, str) or family not in FORMAT_1:
         return tree
-    added = {"downsample": "strided"} if FORMAT_1[family] == "dcgan" else {}
-    return added | tree | {"is": FORMAT_1[family]}
+    if FORMAT_1[family] == "dcgan":
+        tree = {"downsample": "strided"} | tree
+    if isinstance(tree.get("planes"), list):
+        tree["planes"] = ["observed" if name == "known" else name for name in tree["planes"]]
+    return tree | {"is": FORMAT_1[family]}
 
 
 _STEPS: dict[int, Callable[[Tree], Tree]] = {1: _by_id}

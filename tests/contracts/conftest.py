@@ -24,7 +24,7 @@ TOGETHER = {
         {"encoder": (1, 0), "decoder": (0, 1), "middle": 1, "window": 8, "channel_gate": "mean+max", "pixel_gate": "pooled"},
         {"encoder": (1,), "decoder": (2,), "middle": 1, "convolution": "depthwise", "between": "split", "channel_gate": "linear"},
         {"encoder": (1,), "decoder": (1,), "middle": 0, "window": 4, "channel_gate": "mean+std", "fold": 2, "scale": 2},
-        {"planes": ("noise", "known"), "fill": 2},
+        {"planes": ("noise", "observed"), "fill": 2},
     )
 }
 """Choices of a family that mean something only beside others."""

@@ -28,7 +28,7 @@ def planes(net, side):
     if not net.conditioning:
         return None
     known = (torch.rand(1, 1, side, side, generator=torch.Generator().manual_seed(0)) < 0.7).float()
-    return torch.cat([known if name == "known" else torch.full_like(known, 0.1) for name in net.conditioning], dim=1)
+    return torch.cat([known if name == "observed" else torch.full_like(known, 0.1) for name in net.conditioning], dim=1)
 
 
 def test_any_size_that_is_a_multiple_comes_back_at_its_scale(name, build, variants):

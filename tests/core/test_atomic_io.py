@@ -82,7 +82,7 @@ def test_a_place_that_cannot_be_a_folder_is_named(tmp_path):
 def test_sweeping_removes_what_killed_writers_left_and_nothing_else(tmp_path):
     atomic_io.write(tmp_path / "state" / "a", "whole")
     (tmp_path / ".film.mkv.part").write_text("another program's")
-    steps = ["import os", "from pathlib import Path", "from sfumato.core import disk", "writing = disk.whole(Path('state/a'))"]
+    steps = ["import os", "from pathlib import Path", "from sfumato.core import atomic_io", "writing = atomic_io.whole(Path('state/a'))"]
     killed = "; ".join([*steps, "writing.__enter__()", "os.kill(os.getpid(), 9)"])
     subprocess.run([sys.executable, "-c", killed], cwd=tmp_path, check=False)
     (left,) = (tmp_path / "state").glob(atomic_io.LEFTOVER)

@@ -11,7 +11,7 @@ from PIL import Image
 import sfumato as sf
 from sfumato.core.errors import DataError, SettingError, UnknownNameError
 from sfumato.data.glyphs import glyphs
-from sfumato.demo import demo as demos
+from sfumato.demonstration import demo as demos
 from sfumato.evaluation.evaluate import compared, evaluate, matching_features, suited
 from sfumato.evaluation.score import accuracy_score, generated
 from sfumato.generation import generate as generating

@@ -29,7 +29,7 @@ L1 = restoration.Config(charbonnier=0.0, l1=2.0)
 
 
 class Brighter(Restorer):
-    channels, scale, pad_multiple, receptive_radius, conditioning = 1, 1, 1, 0, ("known",)
+    channels, scale, pad_multiple, receptive_radius, conditioning = 1, 1, 1, 0, ("observed",)
 
     def __init__(self):
         super().__init__()
@@ -43,7 +43,7 @@ class Brighter(Restorer):
 class Toy(AdversarialRestorer):
     """Multiplies by a number; its judge weighs pixels by numbers of its own."""
 
-    channels, scale, pad_multiple, receptive_radius, conditioning = 1, 1, 1, 0, ("known",)
+    channels, scale, pad_multiple, receptive_radius, conditioning = 1, 1, 1, 0, ("observed",)
 
     def __init__(self):
         super().__init__()

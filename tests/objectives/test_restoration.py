@@ -235,7 +235,7 @@ def test_terms_add_up():
 def test_the_network_is_told_what_it_wants_to_know():
     how = DEGRADATIONS["chain"](links=(DEGRADATIONS["noise"](sigma=(0.1, 0.3)), DEGRADATIONS["missing"]()))
     damage = degrade(how, CLEAN, rng=torch.Generator().manual_seed(0))
-    model = Fixed(("known", "noise", "quality"))
+    model = Fixed(("observed", "noise", "quality"))
     (phase,) = Config().phases(model)
     phase.loss(batch(damage))
     assert torch.equal(model.told[:, :1], damage.observed)

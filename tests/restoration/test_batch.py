@@ -22,7 +22,7 @@ from sfumato.restoration.memory import BASE, cost, footprint, tiling
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.pictures import restore_pictures
 from sfumato.restoration.plan import RestorationPlan
-from sfumato.restoration.request import RestorationRequest
+from sfumato.restoration.request import ENOUGH, RestorationRequest
 from sfumato.restoration.tiles import usage
 from sfumato.store import checkpoint, weights
 
@@ -93,7 +93,7 @@ def test_bundled_networks_make_the_same_of_several_pictures_as_of_each(which):
 def test_what_cannot_be_together_is_apart():
     networks, small = Networks(), MODELS["gated"](width=4, encoder=(1,), middle=1, decoder=(1,)).build().eval()
     whole = MODELS["imdn"](width=8, blocks=1, scale=2).build().eval()
-    assert whole.context is None
+    assert whole.receptive_radius is None
     plans = [
         RestorationPlan(summary="", network=small),
         RestorationPlan(summary="", network=whole),
@@ -219,7 +219,7 @@ NET = MODELS["gated"](width=4, encoder=(1, 1, 1), middle=4, decoder=(1, 1, 1)).b
 @pytest.mark.parametrize("room", [0.05, 0.3, 1.0, 4.0, 30.0])
 def test_tiles_waste_less_than_two_thirds_wherever_memory_allows(size, room):
     """`room` is how much fits at once, as a multiple of one tile of 32 pixels with its context."""
-    side = 32 + 2 * NET.context
+    side = 32 + 2 * NET.receptive_radius
     memory = room * side**2 * 100.0
     found = tiling(NET, size, memory, pixel=100.0)
     assert found.usage == pytest.approx(usage(NET, size, found.tile))
@@ -269,7 +269,7 @@ def test_the_memory_that_is_said_to_be_enough_is_so(name):
     network, width = Networks().opened(name), 4000
     row = width * (3 + len(network.conditioning)) * 12 * (1 + network.scale**2)  # as of what is repaired some rows at a time
     pixel = footprint(network)
-    assert tiling(network, (3000, width), (planning.ENOUGH - BASE) * 0.6, pixel=pixel, row=row).usage >= 1 / 3
+    assert tiling(network, (3000, width), (ENOUGH - BASE) * 0.6, pixel=pixel, row=row).usage >= 1 / 3
     with pytest.raises(SettingError, match=r"give at least 0\.7GB, .* or 2\.2GB, from which on it takes at most 3 times as long"):
         RestorationRequest(memory=5e8).check()
 

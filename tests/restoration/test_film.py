@@ -74,7 +74,7 @@ def test_scratches_are_looked_for_in_every_frame_though_the_first_has_none(tmp_p
             frame[:, 60 + i : 63 + i] = frame[:, 60 + i : 63 + i] if i == 0 else 255
             made.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
         made.mux(stream.encode())
-    net = MODELS["gated"](width=4, middle=1, planes=("known",), fill=3).build().eval()
+    net = MODELS["gated"](width=4, middle=1, planes=("observed",), fill=3).build().eval()
     for weight in net.tail.parameters():
         torch.nn.init.zeros_(weight)
     words = restore_film(tmp_path / "film.mkv", tmp_path / "out.mkv", RestorationRequest(model=net, find=("scratches",)))

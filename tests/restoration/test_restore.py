@@ -150,7 +150,7 @@ def test_the_quality_of_a_jpeg_is_believed_only_of_the_pixels_as_they_were_read(
         told.append(quality)
         return make_plan(*given, quality=quality, **how)
 
-    monkeypatch.setattr("sfumato.restoration.restore.remedy", seen)
+    monkeypatch.setattr("sfumato.restoration.restore.make_plan", seen)
     for change, *how in (["getbands"], ["draft", None, (32, 32)], ["thumbnail", (32, 32)], ["load"]):
         with Image.open(tmp_path / "a.jpg") as image:
             getattr(image, change)(*how)

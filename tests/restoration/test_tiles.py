@@ -91,7 +91,7 @@ def test_seen_in_every_way_an_image_turned_is_its_result_turned(which):
         )
     assert not torch.allclose(plain, four, atol=1e-5)
     assert not torch.allclose(four, eight, atol=1e-5)
-    with pytest.raises(SettingError, match="not in 3"):
+    with pytest.raises(SettingError, match="views = 3 must be 4"):
         net.self_ensemble(3)
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Maps, PerImage, Planes
 
-Plane = Literal["noise", "known", "quality"]
+Plane = Literal["noise", "observed", "quality"]
 """Standard deviation of the noise as a share of full scale; 1 where a pixel is seen and 0 where it is missing; JPEG quality over 100."""
 
 

@@ -13,7 +13,7 @@ from sfumato.core import atomic_io, outputs
 from sfumato.core.tensors import Images, to_images
 from sfumato.data.dataset import Dataset
 from sfumato.data.glyphs import glyphs
-from sfumato.demo.page import Section, page, sheet
+from sfumato.demonstration.page import Section, page, sheet
 from sfumato.generation import generate as generating
 from sfumato.generation import interpolate as walking
 from sfumato.io.files import save_image

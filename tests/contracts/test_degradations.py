@@ -77,7 +77,7 @@ def test_processes_that_share_a_batch_see_what_one_would(how, photos):
         half = slice(4 * part, 4 * part + 4)
         seen = how(intact(photos[half]), Draws(rng=seeded(), count=4, part=part, parts=2))
         torch.testing.assert_close(seen.images, whole.images[half], rtol=0, atol=1e-6)
-        assert torch.equal(seen.known, whole.observed[half])
+        assert torch.equal(seen.observed, whole.observed[half])
 
 
 def test_grey_and_odd_sizes_are_welcome(how, photos):
