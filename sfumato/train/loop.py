@@ -79,7 +79,7 @@ def _train(request: TrainingRequest) -> nn.Module:  # noqa: PLR0915  the loop is
     def say(lines: Iterable[str]) -> None:
         _tell(lines, seen, watch, log)
 
-    with log, Interrupts() as interrupts:
+    with Interrupts() as interrupts, log:
         watch.start(trainee.settings, trainee.model, seen, request.device, trainee.precision)
         known = about(trainee.settings, data, job.training) + job.remarks
         _greet(known, begun_afresh(trainee) if not start else [], watch, log)
