@@ -22,7 +22,7 @@ from sfumato.degradations.base import degrade
 from sfumato.io.files import save_image
 from sfumato.metrics.fidelity import psnr
 from sfumato.nn.blurs import point_spread
-from sfumato.restoration.tiles import restored
+from sfumato.restoration.tiles import apply_restorer
 
 
 def main(which: str, picture: str | None) -> None:
@@ -31,7 +31,7 @@ def main(which: str, picture: str | None) -> None:
     how = sf.recipe("deblur-digits").degrade
     clean = to_images(test.pixels)
     blurred = torch.cat([degrade(how, part, rng=seeded_generator(0, i)).images for i, part in enumerate(clean.split(500))])
-    made = torch.cat([restored(network, part) for part in blurred.split(500)])
+    made = torch.cat([apply_restorer(network, part) for part in blurred.split(500)])
     kernels = point_spread("gaussian", 2.0, count=500)
     old = torch.cat([wiener(part, kernels=kernels, noise=0.05) for part in blurred.split(500)])
     print(f"{network.card['images_seen']:,} images in {network.card['minutes']:.1f} minutes")

@@ -17,7 +17,7 @@ from sfumato.core.device import keep_memory
 from sfumato.evaluation.benchmark import judge_restorer
 from sfumato.models.roles.restorer import Deblurrer
 from sfumato.nn.blurs import point_spread
-from sfumato.restoration.tiles import restored
+from sfumato.restoration.tiles import apply_restorer
 
 TRIALS = {
     "restore": ("noise:25", "set12"),
@@ -37,7 +37,7 @@ def difference(model: str, seed: int) -> float:
     told = {name: value for name, value in {"observed": known, "noise": 0.01}.items() if name in net.conditioning}
     if isinstance(net, Deblurrer):
         told["kernels"] = point_spread("motion", 7, angle=30)
-    return (restored(net, images, **told) - restored(net, images, tile=tile, **told)).abs().max().item()
+    return (apply_restorer(net, images, **told) - apply_restorer(net, images, tile=tile, **told)).abs().max().item()
 
 
 def loss(model: str, damage: str, data: str) -> tuple[float, float]:

@@ -19,7 +19,7 @@ from sfumato.degradations import jpeg
 from sfumato.degradations.base import degrade
 from sfumato.metrics.fidelity import psnr
 from sfumato.nn.resample import shrink
-from sfumato.restoration.tiles import restored
+from sfumato.restoration.tiles import apply_restorer
 from sfumato.store import weights
 
 QUALITIES = (10, 20, 30, 40, 50, 60, 70, 90)
@@ -41,7 +41,7 @@ def main(photographs: int) -> None:
         for picture in pictures:
             clean = to_images(to_bytes(shrink(to_images(picture[None]), 2, method="area")))
             seen = [stored(clean, quality, "4:2:0") for quality in QUALITIES]
-            again = [stored(restored(network, image).clamp(0, 1), 95, "4:4:4") for image in seen]
+            again = [stored(apply_restorer(network, image).clamp(0, 1), 95, "4:4:4") for image in seen]
             gains.append([float(psnr(after, clean) - psnr(before, clean)) for after, before in zip(again, seen, strict=True)])
         print(f"| {name} | {' | '.join(f'{gain:+.2f}' for gain in torch.tensor(gains).mean(0).tolist())} |", flush=True)
 

@@ -81,10 +81,10 @@ def side(which: str, who: str, threads: int) -> dict[str, float]:
         forward = usual(net)
         with torch.inference_mode():
             return {"rate": SIDE**2 / 1e6 / _seconds(lambda: forward(images))}
-    from sfumato.restoration.tiles import restored
+    from sfumato.restoration.tiles import apply_restorer
 
     keep_memory()
-    found = {"rate": SIDE**2 / 1e6 / _seconds(lambda: restored(net, images, precision=who))}
+    found = {"rate": SIDE**2 / 1e6 / _seconds(lambda: apply_restorer(net, images, precision=who))}
     if who == "bf16":
         x = torch.rand(1, 64, SIDE, SIDE, dtype=torch.bfloat16).to(memory_format=torch.channels_last)
         w = torch.rand(64, 64, 3, 3, dtype=torch.bfloat16).to(memory_format=torch.channels_last)

@@ -22,7 +22,7 @@ from sfumato.core.device import keep_memory
 from sfumato.core.tensors import Images
 from sfumato.restoration.pictures import restore_pictures
 from sfumato.restoration.request import RestorationRequest
-from sfumato.restoration.tiles import restored
+from sfumato.restoration.tiles import apply_restorer
 from sfumato.store import weights
 
 _ROUNDS = 3
@@ -57,11 +57,11 @@ def spent(work: Callable[[], object]) -> float:
 def alone(which: str, images: Images, batch: int) -> float:
     """Seconds of the processor a picture that the network itself takes."""
     network = weights.load(which)
-    restored(network, images[:batch])  # whatever is done once
+    apply_restorer(network, images[:batch])  # whatever is done once
 
     def work() -> None:
         for part in images.split(batch):
-            restored(network, part)
+            apply_restorer(network, part)
 
     return spent(work) / len(images)
 

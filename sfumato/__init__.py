@@ -11,6 +11,7 @@ Each verb is imported when it is first asked for. If sfumato is imported before 
 """
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from sfumato.core.openmp import shorten_waits
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from sfumato.recipes import recipe
     from sfumato.restoration.pictures import restore_pictures
     from sfumato.restoration.restore import restore
-    from sfumato.restoration.tiles import restored
+    from sfumato.restoration.tiles import apply_restorer
     from sfumato.store.weights import bundled, load
     from sfumato.store.zoo import list_models
     from sfumato.train.loop import fit
@@ -45,6 +46,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Dream": "dreaming.dream",
     "SfumatoError": "core.errors",
+    "apply_restorer": "restoration.tiles",
     "audit": "evaluation.audit",
     "bundled": "store.weights",
     "demo": "demonstration.demo",
@@ -67,13 +69,16 @@ _HOMES = {
     "recipe": "recipes",
     "restore": "restoration.restore",
     "restore_pictures": "restoration.pictures",
-    "restored": "restoration.tiles",
     "write": "io.files",
 }
+
+_EARLIER = {"restored": "apply_restorer"}
+"""Names of earlier versions, which go on working with a warning."""
 
 __all__ = [
     "Dream",
     "SfumatoError",
+    "apply_restorer",
     "audit",
     "bundled",
     "demo",
@@ -96,7 +101,6 @@ __all__ = [
     "recipe",
     "restore",
     "restore_pictures",
-    "restored",
     "write",
 ]
 
@@ -105,6 +109,9 @@ shorten_waits()
 
 
 def __getattr__(name: str) -> Any:
+    if name in _EARLIER:
+        warnings.warn(f"sfumato.{name} is now called sfumato.{_EARLIER[name]}", DeprecationWarning, stacklevel=2)
+        name = _EARLIER[name]
     if name not in _HOMES:
         raise AttributeError(f"module 'sfumato' has no attribute {name!r}")
     return getattr(importlib.import_module(f"sfumato.{_HOMES[name]}"), name)

@@ -22,7 +22,7 @@ from sfumato.models.roles.restorer import Deblurrer
 from sfumato.nn.blurs import point_spread
 from sfumato.restoration.repair import repair
 from sfumato.restoration.request import RestorationRequest
-from sfumato.restoration.tiles import restored
+from sfumato.restoration.tiles import apply_restorer
 from sfumato.store import weights
 
 NAMES = ("restore", "inpaint", "deblur", "upscale-x2", "upscale-x4")
@@ -72,7 +72,7 @@ def _apart(name: str, h: int, w: int, tile: int, colour: bool) -> float:
     told = {name: value for name, value in {"observed": known, "noise": 0.01}.items() if name in net.conditioning}
     if isinstance(net, Deblurrer):
         told["kernels"] = point_spread("motion", 7, angle=30)
-    return (restored(net, images, **told) - restored(net, images, tile=tile, **told)).abs().max().item()
+    return (apply_restorer(net, images, **told) - apply_restorer(net, images, tile=tile, **told)).abs().max().item()
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_auto_chooses_for_itself(camera):
 
 def test_a_clean_picture_is_left_nearly_as_it_was(camera):
     clean = to_images(camera.pictures[0][None])
-    error = (restored("restore", clean) - clean).square().mean().item()
+    error = (apply_restorer("restore", clean) - clean).square().mean().item()
     assert -10 * math.log10(error) > 36
 
 
@@ -113,8 +113,8 @@ def test_what_is_drawn_is_left_whole_and_gets_better(channels):
         clean = to_images(picture[None])
         noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(number))
         noisy = ((clean + 25 / 255 * noise).clamp(0, 1) * 255).round() / 255
-        assert psnr(restored("restore", clean), clean) > 30, number
-        assert psnr(restored("restore", noisy), clean) > psnr(noisy, clean) + 2, number
+        assert psnr(apply_restorer("restore", clean), clean) > 30, number
+        assert psnr(apply_restorer("restore", noisy), clean) > psnr(noisy, clean) + 2, number
 
 
 @pytest.mark.parametrize("grey", [True, False], ids=["grey", "colour"])

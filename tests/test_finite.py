@@ -148,10 +148,10 @@ def test_a_restored_picture_that_is_none_is_an_error_and_the_folder_goes_on(rest
 
 def test_python_calls_say_so_as_well(restorer):
     image = torch.full((3, 24, 24), 0.5)
-    for call in (lambda: sf.restore(image, restorer, task="denoise"), lambda: sf.restored(restorer, image[None])):
+    for call in (lambda: sf.restore(image, restorer, task="denoise"), lambda: sf.apply_restorer(restorer, image[None])):
         with pytest.raises(ImageError, match=f"{restorer} made no image: .* numbers are NaN or infinite"):
             call()
-    assert not sf.restored(restorer, torch.zeros(1, 3, 24, 24)).any()
+    assert not sf.apply_restorer(restorer, torch.zeros(1, 3, 24, 24)).any()
 
 
 @pytest.mark.parametrize("kind", ["stylegan", "dcgan", "vae"])

@@ -16,7 +16,7 @@ from sfumato.data.dataset import Dataset, Scenes
 
 
 class Stream:
-    """Batches of `data`: `at(seen)` is the batch that follows after `seen` images, whoever asks and whenever.
+    """Batches of `data`: `at(images_seen)` is the batch that follows after `images_seen` images, whoever asks and whenever.
 
     With `patch`, each image is a square of that side cut out of its picture at a random place. With `together` above 1, so many
     neighbours in a row are of one class, where the data has classes. Raises SettingError if a picture is smaller, or if pictures differ

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.core.config import Range, settings
+from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.device import Precision, select_precision
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.finite_output import finite
@@ -103,6 +104,7 @@ class Dreamt:
     after: tuple[float, ...]
 
 
+@renamed_arguments(tell="on_progress")
 def dream(
     pictures: Images | None = None,
     network: str | Path | nn.Module | DreamNetwork | None = None,

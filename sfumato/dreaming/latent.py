@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images
 from sfumato.dreaming.dream import Dream, Dreamt, Moment, Tell, wanted
@@ -36,6 +37,7 @@ class Found:
     subjects: tuple[LatentImage, ...]
 
 
+@renamed_arguments(tell="on_progress")
 def dream_through(
     generator: str | Path | nn.Module,
     network: str | Path | nn.Module | DreamNetwork | None = None,

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.core import outputs
+from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.rng import seeded_generator
@@ -58,6 +59,7 @@ class Dragged:
     steps: int
 
 
+@renamed_arguments(tell="on_progress")
 def drag(
     model: str | Path | nn.Module,
     subject: LatentImage,

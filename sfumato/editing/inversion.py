@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.core import atomic_io, outputs
+from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.device import select_device
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.rng import seeded_generator
@@ -74,6 +75,7 @@ class Spread(NamedTuple):
     deviation: Styles
 
 
+@renamed_arguments(tell="on_progress")
 def project(
     model: str | Path | nn.Module,
     picture: Picture,

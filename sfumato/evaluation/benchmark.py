@@ -39,7 +39,7 @@ from sfumato.restoration.deep_prior import deep_prior
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import METHODS, PRIOR, RestorationRequest, Task, Ways
-from sfumato.restoration.tiles import restored
+from sfumato.restoration.tiles import apply_restorer
 from sfumato.store import weights
 
 
@@ -120,7 +120,7 @@ def judge_restorer(
         mine: Any = {name: value for name, value in told.items() if name in network.conditioning}
         if isinstance(network, Deblurrer):
             mine["kernels"] = kind.kernels(i) if kind.kernels else seen.blur
-        return restored(network, seen.images, precision=precision, device=device, **mine)
+        return apply_restorer(network, seen.images, precision=precision, device=device, **mine)
 
     looker = comparer(compare) if compare is not None else None
     rows: dict[str, list[float]] = {}

@@ -274,7 +274,7 @@ def generator_loss(kind: Kind, fake: PerImage, real: PerImage | None) -> Scalar:
 
 
 def squared_slope(judge: Callable[[Images], PerImage], images: Images) -> Scalar:
-    """Mean over images of the squared length of the gradient of `judge`: R1 on real images, R2 on generated ones, but for their weight."""
+    """Mean over images of the squared length of the gradient of `discriminate`: R1 on real images, R2 on generated ones, without weight."""
     x = images.detach().requires_grad_()
     judged = judge(x).sum()
     with map_gradients_only():

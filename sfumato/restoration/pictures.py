@@ -15,6 +15,7 @@ from pathlib import Path
 from sfumato.batch.manifest import NAME, Entry, Manifest
 from sfumato.batch.sources import gather, passed_over, told_apart
 from sfumato.core import atomic_io, outputs
+from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.errors import DataError, ImageError, SettingError
 from sfumato.io import files, formats
 from sfumato.io.headers import Headers
@@ -24,6 +25,7 @@ from sfumato.restoration.queue import Queue, Waiting
 from sfumato.restoration.request import RestorationRequest, request_facts
 
 
+@renamed_arguments(tell="on_progress")
 def restore_pictures(
     sources: Sequence[str | Path],
     out: Path,

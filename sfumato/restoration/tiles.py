@@ -2,7 +2,7 @@
 
     canvas ─ tile with its context ─ extend to the network's multiple ─ channels ─ network ─ cut ─ clamp ─ rows of the clean image
 
-A tile is given as much of what surrounds it as its result depends on (the network's `context`) and is never continued beyond the
+A tile is given as much of what surrounds it as its result depends on (the network's `receptive_radius`) and is never continued beyond the
 image's own border, so the tiles together are what the whole image would have given. A canvas hands out rows when they are asked for:
 it may be a tensor, or a file that is larger than memory.
 """
@@ -18,6 +18,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from sfumato.classical.deconvolve import fitting
+from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.device import Precision, autocast, select_device, select_precision
 from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import finite
@@ -43,8 +44,9 @@ class Canvas:
     """From the first row and the one after the last: those rows, in [0, 1], and a channel for each plane that the network takes."""
 
 
+@renamed_arguments(known="observed")
 @torch.no_grad()
-def restored(
+def apply_restorer(
     model: str | Path | nn.Module,
     images: Images,
     *,
@@ -85,7 +87,7 @@ def applied(
     tile: Tile | None = None,
     precision: Precision = "fp32",
 ) -> Maps:
-    """As `restored`, for a network that is `ready` on the device `device`."""
+    """As `apply_restorer`, for a network that is `ready` on the device `device`."""
     if network.has_grey_path and images.shape[1] > 1 and bool((grey := colourless(images)).any()):
         told: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
         how: dict[str, Any] = {"tile": tile, "precision": precision}

@@ -88,7 +88,7 @@ class Figures:
 class RunLog:
     """log.jsonl, TensorBoard events and sample sheets in `run`, while it is open; keeps the time.
 
-    On resume, lines past `seen` images are cut off.
+    On resume, lines past `images_seen` images are cut off.
     """
 
     def __init__(self, run: Path | None, *, images_seen: int, elapsed: float) -> None:

@@ -11,7 +11,7 @@ from sfumato.nn.blurs import point_spread
 from sfumato.nn.resample import correlate
 from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import RestorationRequest
-from sfumato.restoration.tiles import restored
+from sfumato.restoration.tiles import apply_restorer
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def test_untrained_it_is_a_wiener_filter_and_a_small_correction(network, drawn):
     seen = correlate(clean, kernels)
     torch.nn.init.zeros_(network.corrector.tail.weight)
     torch.nn.init.zeros_(network.corrector.tail.bias)
-    made = restored(network, seen, noise=0.008, kernels=kernels)
+    made = apply_restorer(network, seen, noise=0.008, kernels=kernels)
     assert (made - clean).square().mean() < 0.5 * (seen - clean).square().mean()
 
 
@@ -46,8 +46,8 @@ def test_its_answer_blurred_again_is_nearer_to_the_image_for_the_last_filter(net
 @pytest.mark.parametrize(("tile", "blur"), [(32, ("defocus", 2)), (64, ("defocus", 2)), (32, ("motion", 24)), (32, ("motion", 31))])
 def test_tiles_are_the_whole_though_no_side_is_a_multiple(network, tile, blur, drawn):
     images, kernels = drawn(3, 211, 187), point_spread(*blur)
-    whole = restored(network, images, noise=0.01, kernels=kernels)
-    torch.testing.assert_close(restored(network, images, noise=0.01, kernels=kernels, tile=tile), whole, rtol=0, atol=1e-4)
+    whole = apply_restorer(network, images, noise=0.01, kernels=kernels)
+    torch.testing.assert_close(apply_restorer(network, images, noise=0.01, kernels=kernels, tile=tile), whole, rtol=0, atol=1e-4)
 
 
 def test_seen_in_four_ways_it_is_the_mean_of_images_and_blurs_mirrored(network):
@@ -65,16 +65,16 @@ def test_seen_in_four_ways_it_is_the_mean_of_images_and_blurs_mirrored(network):
 
 def test_each_image_has_its_own_blur(network):
     images, kernels = torch.rand(2, 3, 32, 32), torch.cat([point_spread("motion", 5), point_spread("motion", 5, angle=90)])
-    both = restored(network, images, noise=0.01, kernels=kernels)
+    both = apply_restorer(network, images, noise=0.01, kernels=kernels)
     for i in range(2):
-        alone = restored(network, images[i : i + 1], noise=0.01, kernels=kernels[i : i + 1])
+        alone = apply_restorer(network, images[i : i + 1], noise=0.01, kernels=kernels[i : i + 1])
         torch.testing.assert_close(both[i : i + 1], alone, rtol=0, atol=1e-5)
 
 
 def test_not_told_it_takes_the_image_for_sharp(network):
     images = torch.rand(1, 3, 32, 32)
-    sharp = restored(network, images, noise=0.01, kernels=torch.ones(1, 1, 1))
-    torch.testing.assert_close(restored(network, images, noise=0.01), sharp)
+    sharp = apply_restorer(network, images, noise=0.01, kernels=torch.ones(1, 1, 1))
+    torch.testing.assert_close(apply_restorer(network, images, noise=0.01), sharp)
 
 
 def test_restore_tells_it_the_blur_and_asks_for_it(network):
@@ -91,7 +91,7 @@ def test_what_cannot_be_is_told(network):
     with pytest.raises(SettingError, match="restore sees it for itself"):
         make_plan(RestorationRequest(task="deblur", model="restore", blur="gaussian:1.6"), images)
     with pytest.raises(SettingError, match="kernels have no effect on this network"):
-        restored("restore", images, kernels=torch.ones(1, 1, 1))
+        apply_restorer("restore", images, kernels=torch.ones(1, 1, 1))
     with pytest.raises(SettingError, match="no effect on the task denoise"):
         RestorationRequest(task="denoise", blur="gaussian:1.6").check()
     with pytest.raises(SettingError, match="one at a time"):

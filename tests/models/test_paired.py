@@ -8,7 +8,7 @@ from sfumato.core.errors import SettingError
 from sfumato.models import MODELS
 from sfumato.objectives import OBJECTIVES
 from sfumato.restoration.memory import footprint
-from sfumato.restoration.tiles import restored
+from sfumato.restoration.tiles import apply_restorer
 from sfumato.store import checkpoint, weights
 from sfumato.train.transfer import begin
 
@@ -26,18 +26,18 @@ def pair():
 def test_grey_images_go_to_one_network_and_colour_to_the_other_in_tiles_as_in_one(pair):
     for channels, network in ((1, pair.grey), (3, pair.colour)):
         images = torch.rand(2, channels, 45, 70)
-        alone = restored(network, images)
-        torch.testing.assert_close(restored(pair, images), alone, rtol=0, atol=0)
-        torch.testing.assert_close(restored(pair, images, tile=24), alone, rtol=0, atol=1e-4)
+        alone = apply_restorer(network, images)
+        torch.testing.assert_close(apply_restorer(pair, images), alone, rtol=0, atol=0)
+        torch.testing.assert_close(apply_restorer(pair, images, tile=24), alone, rtol=0, atol=1e-4)
 
 
 def test_a_colour_image_without_colour_is_grey_whatever_is_beside_it(pair):
     grey, colour = torch.rand(1, 1, 20, 24), torch.rand(1, 3, 20, 24)
-    alone = restored(pair.grey, grey)
-    torch.testing.assert_close(restored(pair, grey.expand(-1, 3, -1, -1)), alone.expand(-1, 3, -1, -1), rtol=0, atol=0)
-    both = restored(pair, torch.cat([colour, grey.expand(-1, 3, -1, -1)]))
+    alone = apply_restorer(pair.grey, grey)
+    torch.testing.assert_close(apply_restorer(pair, grey.expand(-1, 3, -1, -1)), alone.expand(-1, 3, -1, -1), rtol=0, atol=0)
+    both = apply_restorer(pair, torch.cat([colour, grey.expand(-1, 3, -1, -1)]))
     torch.testing.assert_close(both[1:], alone.expand(-1, 3, -1, -1), rtol=0, atol=0)
-    torch.testing.assert_close(both[:1], restored(pair.colour, colour), rtol=0, atol=0)
+    torch.testing.assert_close(both[:1], apply_restorer(pair.colour, colour), rtol=0, atol=0)
 
 
 def test_the_memory_of_the_larger_network_is_counted(pair):
@@ -66,9 +66,9 @@ def test_a_pair_that_deblurs_shares_its_filters(tmp_path):
     pair, kernels = weights.load(one), torch.full((2, 3, 3), 1 / 9)
     for channels, name in ((1, "grey"), (3, "colour")):
         images, alone = torch.rand(2, channels, 45, 70), weights.load(paths[name])
-        expected = restored(alone, images, noise=0.01, kernels=kernels)
-        torch.testing.assert_close(restored(pair, images, noise=0.01, kernels=kernels), expected, rtol=0, atol=0)
-        torch.testing.assert_close(restored(pair, images, noise=0.01, kernels=kernels, tile=24), expected, rtol=0, atol=1e-4)
+        expected = apply_restorer(alone, images, noise=0.01, kernels=kernels)
+        torch.testing.assert_close(apply_restorer(pair, images, noise=0.01, kernels=kernels), expected, rtol=0, atol=0)
+        torch.testing.assert_close(apply_restorer(pair, images, noise=0.01, kernels=kernels, tile=24), expected, rtol=0, atol=1e-4)
         model = kinds[name].build()
         begin(model, str(one))
         assert all(torch.equal(w, model.state_dict()[key]) for key, w in alone.state_dict().items())

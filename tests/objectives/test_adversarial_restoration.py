@@ -18,7 +18,7 @@ from sfumato.models.roles.restorer import AdversarialRestorer, Restorer
 from sfumato.objectives import OBJECTIVES, restoration
 from sfumato.objectives.adversarial_restoration import Config
 from sfumato.objectives.base import Batch
-from sfumato.restoration.tiles import restored
+from sfumato.restoration.tiles import apply_restorer
 from sfumato.store import checkpoint, weights
 from sfumato.train.loop import fit
 from sfumato.train.settings import TrainSettings
@@ -174,7 +174,7 @@ def test_training_brings_the_restored_image_nearer(trained):
     for i, picture in enumerate(held_out):
         clean = picture[None] / 255
         noisy = degrade(DEGRADATIONS["noise"](sigma=(0.25, 0.25)), clean, rng=seeded_generator(5, i)).images
-        before, after = ((image - clean).abs().mean().item() for image in (noisy.clamp(0, 1), restored(model, noisy)))
+        before, after = ((image - clean).abs().mean().item() for image in (noisy.clamp(0, 1), apply_restorer(model, noisy)))
         assert after < 0.8 * before
 
 
@@ -188,5 +188,5 @@ def test_the_restorer_is_shipped_alone(trained, tmp_path):
     assert not any("discriminator" in name for name in loaded.state_dict())
     assert loaded.card["images_seen"] == 1200
     noisy = held_out[0][None] / 255
-    assert torch.equal(restored(loaded, noisy), restored(whole, noisy))
+    assert torch.equal(apply_restorer(loaded, noisy), apply_restorer(whole, noisy))
     assert sampling(loaded) is loaded

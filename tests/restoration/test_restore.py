@@ -13,7 +13,7 @@ from sfumato.core.errors import ImageError, SettingError
 from sfumato.io.files import Picture, save_animation, write
 from sfumato.models import MODELS
 from sfumato.restoration.plan import make_plan
-from sfumato.restoration.tiles import restored
+from sfumato.restoration.tiles import apply_restorer
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_picture_may_be_seen_in_eight_ways():
     torch.nn.init.normal_(network.tail.weight, std=0.05)
     images = torch.rand(1, 3, 20, 26)
     made = sf.restore(images, network, task="denoise", ensemble=8)
-    torch.testing.assert_close(made, restored(network.self_ensemble(8), images))
+    torch.testing.assert_close(made, apply_restorer(network.self_ensemble(8), images))
     assert not torch.allclose(made, sf.restore(images, network, task="denoise"))
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sfumato.core.errors import SettingError
 from sfumato.models import MODELS
-from sfumato.restoration.tiles import restored
+from sfumato.restoration.tiles import apply_restorer
 
 NETWORKS = {
     "dncnn": {"width": 6, "depth": 4},
@@ -56,7 +56,7 @@ def test_tiles_are_the_whole(which, h, w, tile):
     assume(h * w <= 150 * tile**2)  # thousands of tiles take long and tell no more
     net = network(which)
     images = torch.rand(1, net.channels, h, w, generator=torch.Generator().manual_seed(h * 100 + w))
-    whole, tiled = restored(net, images, **extra(net)), restored(net, images, tile=tile, **extra(net))
+    whole, tiled = apply_restorer(net, images, **extra(net)), apply_restorer(net, images, tile=tile, **extra(net))
     assert whole.shape == (1, net.channels, h * net.scale, w * net.scale)
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
 
@@ -72,7 +72,7 @@ def test_tiles_are_the_whole(which, h, w, tile):
 def test_tiles_are_the_whole_in_every_way_round(which, h, w, tile, ways):
     net = network(which).self_ensemble(ways)
     images = torch.rand(1, net.channels, h, w, generator=torch.Generator().manual_seed(h * 100 + w))
-    whole, tiled = restored(net, images, **extra(net)), restored(net, images, tile=tile, **extra(net))
+    whole, tiled = apply_restorer(net, images, **extra(net)), apply_restorer(net, images, tile=tile, **extra(net))
     assert whole.shape == (1, net.channels, h * net.scale, w * net.scale)
     torch.testing.assert_close(tiled, whole, rtol=0, atol=1e-4)
 
@@ -99,7 +99,7 @@ def test_no_tile_sees_more_than_it_needs(monkeypatch):
     net, seen = network("dncnn"), []
     original = net.restore
     monkeypatch.setattr(net, "restore", lambda x, planes=None: seen.append(x.shape[2:]) or original(x, planes))
-    restored(net, torch.rand(1, 1, 100, 90), tile=32)
+    apply_restorer(net, torch.rand(1, 1, 100, 90), tile=32)
     assert len(seen) == 12
     assert max(max(shape) for shape in seen) <= 32 + 2 * net.receptive_radius
 
@@ -108,29 +108,29 @@ def test_a_whole_image_is_computed_once(monkeypatch):
     net, seen = network("gated, folded U-Net"), []
     original = net.restore
     monkeypatch.setattr(net, "restore", lambda x, planes=None: seen.append(x.shape[2:]) or original(x, planes))
-    restored(net, torch.rand(1, 3, 33, 47), noise=0.1)
+    apply_restorer(net, torch.rand(1, 3, 33, 47), noise=0.1)
     assert len(seen) == 1
 
 
 def test_a_grey_network_repairs_each_channel_of_a_colour_image():
     net, images = network("dncnn"), torch.rand(2, 3, 9, 11)
-    together = restored(net, images)
+    together = apply_restorer(net, images)
     for i in range(3):
-        torch.testing.assert_close(together[:, i : i + 1], restored(net, images[:, i : i + 1]), rtol=0, atol=1e-6)
+        torch.testing.assert_close(together[:, i : i + 1], apply_restorer(net, images[:, i : i + 1]), rtol=0, atol=1e-6)
 
 
 def test_a_colour_network_is_shown_a_grey_image_in_all_channels():
     net, images = network("compact"), torch.rand(2, 1, 9, 11)
     with torch.no_grad():
         expected = net.restore(images.expand(2, 3, 9, 11)).mean(1, keepdim=True).clamp(0, 1)
-    torch.testing.assert_close(restored(net, images), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(apply_restorer(net, images), expected, rtol=0, atol=1e-5)
     assert expected.shape == (2, 1, 27, 33)
 
 
 def test_the_result_is_in_range():
     net = network("dncnn")
     torch.nn.init.constant_(net.layers[-1].bias, 0.6)
-    made = restored(net, torch.rand(1, 1, 8, 8))
+    made = apply_restorer(net, torch.rand(1, 1, 8, 8))
     assert made.min() == 0
     assert made.max() <= 1
 
@@ -138,25 +138,25 @@ def test_the_result_is_in_range():
 def test_noise_may_differ_from_pixel_to_pixel():
     net, images = network("ffdnet"), torch.rand(1, 3, 16, 16)
     plane = torch.full((1, 1, 16, 16), 0.1)
-    assert torch.equal(restored(net, images, noise=plane), restored(net, images, noise=0.1))
+    assert torch.equal(apply_restorer(net, images, noise=plane), apply_restorer(net, images, noise=0.1))
     plane[:, :, :, 8:] = 0.5
-    assert not torch.equal(restored(net, images, noise=plane), restored(net, images, noise=0.1))
+    assert not torch.equal(apply_restorer(net, images, noise=plane), apply_restorer(net, images, noise=0.1))
 
 
 def test_what_cannot_be_is_told():
     images = torch.rand(1, 3, 16, 16)
     with pytest.raises(SettingError, match="wants to know noise"):
-        restored(network("ffdnet"), images)
+        apply_restorer(network("ffdnet"), images)
     deconvolving = MODELS["deconvolving"](corrector=MODELS["gated"](width=4, middle=1)).build().eval()
     with pytest.raises(SettingError, match="noise differs from pixel to pixel; the filters"):
-        restored(deconvolving, torch.rand(1, 3, 40, 40), noise=torch.linspace(0, 0.1, 1600).reshape(1, 1, 40, 40))
+        apply_restorer(deconvolving, torch.rand(1, 3, 40, 40), noise=torch.linspace(0, 0.1, 1600).reshape(1, 1, 40, 40))
     with pytest.raises(SettingError, match="noise has shape"):
-        restored(network("ffdnet"), images, noise=torch.zeros(1, 1, 8, 8))
+        apply_restorer(network("ffdnet"), images, noise=torch.zeros(1, 1, 8, 8))
     with pytest.raises(SettingError, match="2 channels, the network takes 3"):
-        restored(network("compact"), torch.rand(1, 2, 8, 8))
+        apply_restorer(network("compact"), torch.rand(1, 2, 8, 8))
     with pytest.raises(SettingError, match="looks at the whole image"):
-        restored(MODELS["imdn"](width=8, blocks=1, scale=2).build().eval(), images, tile=8)
+        apply_restorer(MODELS["imdn"](width=8, blocks=1, scale=2).build().eval(), images, tile=8)
     with pytest.raises(SettingError, match="repairs nothing"):
-        restored("digits", images)
+        apply_restorer("digits", images)
     with pytest.raises(SettingError, match="tile = 0"):
-        restored(network("dncnn"), images, tile=0)
+        apply_restorer(network("dncnn"), images, tile=0)
