@@ -15,7 +15,7 @@ import torch
 from sfumato.core.errors import DivergenceError
 from sfumato.objectives.base import Memory
 from sfumato.train.distributed import World
-from sfumato.train.log import Figures, Row
+from sfumato.train.figures import Figures, Row
 from sfumato.train.verdict import Verdict
 
 PATIENCE = 3

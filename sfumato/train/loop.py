@@ -25,8 +25,9 @@ from sfumato.train import plan, speeds
 from sfumato.train.care import Recovery
 from sfumato.train.deadline import Deadline
 from sfumato.train.distributed import World
+from sfumato.train.figures import Figures
 from sfumato.train.folder import refuse_lost, state_file
-from sfumato.train.log import Callback, Figures, RunLog
+from sfumato.train.log import Callback, RunLog
 from sfumato.train.prepare import about, begun_afresh, prepared
 from sfumato.train.request import TrainingRequest
 from sfumato.train.samples import health, measure, sheet, sheet_cost

@@ -12,7 +12,8 @@ from torch import nn
 
 from sfumato.core.progress import clock
 from sfumato.core.tensors import size_text
-from sfumato.train.log import Callback, Row
+from sfumato.train.figures import Row
+from sfumato.train.log import Callback
 from sfumato.train.settings import TrainSettings, repairs
 from sfumato.train.verdict import Verdict
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sfumato.train.log import Row
+from sfumato.train.figures import Row
 from sfumato.train.settings import TrainSettings, seconds
 
 FAULTS = {

@@ -9,7 +9,8 @@ from sfumato.core.errors import StorageError
 from sfumato.train.distributed import World
 from sfumato.train.doctor import PATIENCE, SYMPTOMS, Doctor
 from sfumato.train.events import Events
-from sfumato.train.log import Figures, RunLog
+from sfumato.train.figures import Figures
+from sfumato.train.log import RunLog
 
 
 def test_a_figure_is_averaged_over_the_times_it_came():
