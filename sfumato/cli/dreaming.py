@@ -186,7 +186,7 @@ def list_layers(seeing: Any) -> None:
     table = Table("layer", "channels", "stride", "looks at", title=f"{seeing.name}: --layer", title_justify="left")
     for each in seeing.listed():
         usual = " (if none is named)" if each.name == seeing.usual else ""
-        table.add_row(f"{each.name}{usual}", str(each.width), f"{each.stride} px", f"{each.field} x {each.field} px")
+        table.add_row(f"{each.name}{usual}", str(each.width), f"{each.stride} px", f"{each.receptive_field} x {each.receptive_field} px")
     console.print(table)
     if seeing.classes:
         console.print(f"{len(seeing.classes)} classes for --label", highlight=False)

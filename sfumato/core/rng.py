@@ -12,7 +12,7 @@ from torch import Tensor
 def derive_seed(seed: int, *path: int | str) -> int:
     """A 63-bit seed that depends on all of `seed` and `path`, and on nothing else.
 
-    >>> derive(0, "latents", 64) == derive(0, "latents", 64) != derive(0, "latents", 65)
+    >>> derive_seed(0, "latents", 64) == derive_seed(0, "latents", 64) != derive_seed(0, "latents", 65)
     True
     """
     text = "/".join(map(str, (seed, *path)))
@@ -20,7 +20,7 @@ def derive_seed(seed: int, *path: int | str) -> int:
 
 
 def seeded_generator(seed: int, *path: int | str) -> torch.Generator:
-    """A CPU generator seeded with `derive(seed, *path)`; draw on the CPU and move, so that every device sees the same numbers."""
+    """A CPU generator seeded with `derive_seed(seed, *path)`; draw on the CPU and move, so that every device sees the same numbers."""
     return torch.Generator().manual_seed(derive_seed(seed, *path))
 
 

@@ -447,7 +447,7 @@ def test_published_networks_dream(trunk):
 
 def test_a_picture_that_does_not_fit_into_the_machine_is_refused_unread(tmp_path, seeing, monkeypatch):
     save_image(tmp_path / "x.png", to_pixels(picture()))
-    monkeypatch.setattr("sfumato.core.device.physical_memory", lambda: 1000.0)
+    monkeypatch.setattr("sfumato.dreaming.files.physical_memory", lambda: 1000.0)
     monkeypatch.setattr("sfumato.io.files.read", lambda *_, **__: pytest.fail("it was read"))
     (done,) = files.dream_pictures([tmp_path / "x.png"], tmp_path / "out", seeing, QUICK)
     assert done.out is None

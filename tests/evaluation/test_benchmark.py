@@ -84,7 +84,7 @@ def test_photons_are_as_noisy_as_their_number_says():
 
 
 def test_the_deep_image_prior_is_judged_too(scenes, monkeypatch):
-    monkeypatch.setattr("sfumato.evaluation.benchmark.deep_prior", lambda images, known, device: images.clamp(0.1, 0.9))
+    monkeypatch.setattr("sfumato.evaluation.benchmark.deep_prior", lambda images, observed, device: images.clamp(0.1, 0.9))
     report = {m.name: m for m in judge("deep-image-prior", "noise:25", scenes)}
     assert "psnr" in report
     assert report["psnr"].value != {m.name: m for m in judge("median", "noise:25", scenes)}["psnr"].value

@@ -79,7 +79,7 @@ def test_the_objective_mixes_and_measures_paths_of_half_a_batch(monkeypatch):
     painted = []
     model = MODELS["stylegan"](size=(16, 16), channels=1, classes=2, width=4, discriminator_width=4, max_width=8, group=2).build()
     paint = model.synthesize
-    monkeypatch.setattr(model, "paint", lambda styles, labels=None, steering=None: painted.append(styles) or paint(styles, labels))
+    monkeypatch.setattr(model, "synthesize", lambda styles, labels=None, options=None: painted.append(styles) or paint(styles, labels))
     phases = {p.name: p for p in styled.Config(mixing=1.0, path=2.0, path_every=3).phases(model)}
     images = torch.rand(6, 1, 16, 16, generator=seeded_generator(3))
     data = Batch(clean=images, degraded=images, labels=torch.arange(6) % 2, rng=seeded_generator(0), images_seen=0, progress=0.0)

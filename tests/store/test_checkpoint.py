@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from sfumato.core import config as settings
 from sfumato.core.config import parse
 from sfumato.core.errors import CheckpointError, StorageError
 from sfumato.models import MODELS
@@ -173,7 +172,7 @@ def test_what_is_computed_when_a_network_is_made_is_there_once_it_is_loaded(kind
     if kind == "tied":
         tensors, header = checkpoint.read_tensors(tmp_path / "odd.safetensors")
         checkpoint.write_tensors(tmp_path / "odd.safetensors", {**tensors, "same": tensors["weight"].clone()}, header)
-    monkeypatch.setattr(settings, "parse", lambda _: odd)
+    monkeypatch.setattr("sfumato.store.checkpoint.parse", lambda _: odd)
     loaded = checkpoint.load(tmp_path / "odd.safetensors")
     assert torch.equal(loaded.weight, model.weight)
     if kind == "tied":

@@ -47,8 +47,8 @@ def foreign(elsewhere, tiny):
             "model": ("models", "classifier", "mine"),
             "objective": ("objectives", "cross_entropy", "mine"),
             "augment": ("data", "augment", "mine"),
-            "degrade": ("degrade", "noise", "mine"),
-            "degrade.links[1]": ("degrade", "noise", "mine"),
+            "degrade": ("degradations", "noise", "mine"),
+            "degrade.links[1]": ("degradations", "noise", "mine"),
         }
         config = elsewhere(*rooms[part])
         same = {"model": kept.model, "objective": kept.objective}.get(part)
