@@ -32,7 +32,7 @@ def main(damages: list[str]) -> None:
                 return deconvolve.wiener(seen.images, kernels=kernels, noise=float(seen.noise), balance=balance)
 
             print(
-                f"{damage}: wiener, balance {balance:g}: {psnr(benchmark.judge_restorer('wiener', damage, 'bsd68', other=wiener)):.2f} dB",
+                f"{damage}: wiener, balance {balance:g}: {psnr(benchmark.judge_restorer('wiener', damage, 'bsd68', method=wiener)):.2f} dB",
                 flush=True,
             )
         for steps in STEPS:
@@ -41,7 +41,7 @@ def main(damages: list[str]) -> None:
                 return deconvolve.richardson_lucy(seen.images, kernels=kernels, steps=steps)
 
             print(
-                f"{damage}: richardson-lucy, {steps} steps: {psnr(benchmark.judge_restorer('lucy', damage, 'bsd68', other=lucy)):.2f} dB",
+                f"{damage}: richardson-lucy, {steps} steps: {psnr(benchmark.judge_restorer('lucy', damage, 'bsd68', method=lucy)):.2f} dB",
                 flush=True,
             )
         for model in ("deblur", "auto"):

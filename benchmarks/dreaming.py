@@ -31,7 +31,7 @@ from sfumato.core.device import instructions, keep_memory
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import to_images, to_pixels
 from sfumato.data.scenes import load_scenes
-from sfumato.dreaming.dream import Dream, dream, wanted
+from sfumato.dreaming.dream import Dream, dream, layer_ascent
 from sfumato.dreaming.feature_extractor import dream_network
 from sfumato.dreaming.gradient import tiles
 from sfumato.io.files import save_image
@@ -55,7 +55,7 @@ def rise() -> None:
             change = found.images - picture
             other = torch.randn(picture.shape, generator=seeded_generator(i, "change"))
             other = (picture + other * (change.norm() / other.norm())).clamp(0, 1)
-            ascent = wanted(seeing, how, tuple(picture.shape[2:]))
+            ascent = layer_ascent(seeing, how, tuple(picture.shape[2:]))
             dreamt.append(found.after[0] / found.before[0])
             chance_of.append(ascent.amount(other) / found.before[0])
         print(
@@ -86,13 +86,13 @@ def in_tiles() -> None:
         how = Dream(layers=(layer,), octaves=octaves, jitter=0, tile=tile, precision=precision)
         parts, whole = dream(picture, seeing, how).images, dream(picture, seeing, dataclasses.replace(how, tile=4096)).images
         psnr = -10 * (parts - whole).square().mean().log10().item()
-        found = list(tiles(tuple(picture.shape[2:]), tile, wanted(seeing, how, tuple(picture.shape[2:])).objectives))
+        found = list(tiles(tuple(picture.shape[2:]), tile, layer_ascent(seeing, how, tuple(picture.shape[2:])).objectives))
         ratios = {}
         for name, made in (("in tiles", parts), ("whole", whole)):
             change = made - picture
             across = []
             for axis in (2, 3):
-                edges = sorted({each.own[axis - 2][0] for each in found} - {0})
+                edges = sorted({each.inner[axis - 2][0] for each in found} - {0})
                 steps = change.diff(dim=axis).abs().mean(dim=(0, 1, 5 - axis))
                 at = torch.tensor([edge - 1 for edge in edges])
                 rest = torch.ones(len(steps), dtype=torch.bool).index_fill_(0, at, value=False)
@@ -146,7 +146,7 @@ def speed() -> None:
     seeing = dream_network(MODELS["features"](trunk="vgg16").build().eval().requires_grad_(False))
     last = seeing.names[-1]
     x = torch.rand(1, 3, 512, 512)
-    ascent = wanted(seeing, Dream(layers=(last,), precision="bf16"), (512, 512))
+    ascent = layer_ascent(seeing, Dream(layers=(last,), precision="bf16"), (512, 512))
     # Forward, and back to the pixels: twice the convolutions but for the first, whose own inputs need no more than the image's.
     work, side, inputs = 0.0, 512, 3
     for outputs in (64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512):

@@ -138,14 +138,14 @@ def _ours(folder: Path) -> dict[str, Kind]:
     def known(path: Path) -> None:
         manifest = Manifest(path, request_facts(RestorationRequest(task="denoise", method="median")))  # whose request asks for no weights
         manifest.earlier(path, path.parent / "b.png", {})
-        manifest.mine(path, path.parent / "b.png")
+        manifest.is_own(path, path.parent / "b.png")
 
     return {
         "model headers": Kind("run/model.safetensors", [model], spoil_header, loaded),
         "model bytes": Kind("run/model.safetensors", [model], spoil_bytes, loaded),
         "directions": Kind("a.safetensors", [ways], _either(spoil_header), lambda path: directions.load(path, net)),
         "latents": Kind(
-            "a.safetensors", [styles], _either(spoil_header), lambda path: latent_image.shown(net, latent_image.load(path, net))
+            "a.safetensors", [styles], _either(spoil_header), lambda path: latent_image.render(net, latent_image.load(path, net))
         ),
         "edits": Kind("edit.json", [json.dumps(told).encode()], spoil_json, lambda path: edit.replay(net, path)),
         "dreams": Kind("dream.json", [json.dumps(recipe).encode()], spoil_json, replayed),

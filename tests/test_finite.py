@@ -142,7 +142,7 @@ def test_a_restored_picture_that_is_none_is_an_error_and_the_folder_goes_on(rest
     request = RestorationRequest(task="denoise", model=restorer, precision=precision, tile=tile or None)
     entries = restore_pictures([tmp_path / "in"], tmp_path / "out", request)
     assert [entry.status for entry in entries] == ["failed", "done", "failed"]
-    assert all(f"{restorer} made" in entry.words and "NaN or infinite" in entry.words for entry in entries[::2])
+    assert all(f"{restorer} made" in entry.message and "NaN or infinite" in entry.message for entry in entries[::2])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["b.png", "manifest.jsonl"]
 
 

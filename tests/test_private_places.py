@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import sfumato as sf
 from sfumato.batch.manifest import NAME as MANIFEST
 from sfumato.cli import main
-from sfumato.core.places import inside, last_name, without_places
+from sfumato.core.paths import inside, last_name, without_places
 from sfumato.dreaming import atlas, feature_extractor
 from sfumato.dreaming import files as dream_files
 from sfumato.dreaming.dream import Dream
@@ -151,7 +151,7 @@ def test_what_the_verbs_write_tells_no_places(home, untrained):
     directions.save(axes, out / "axes.safetensors", network)
     seen = from_examples(model, pictures(home / "less", 3), pictures(home / "more", 3, seed=1), samples=64)
     directions.save(seen, out / "seen.safetensors", network)
-    moves = edit.asked(axes, ["0=1"])
+    moves = edit.parse_moves(axes, ["0=1"])
     for place in (out / "found.safetensors", home / "photos" / "far.safetensors"):
         latent_image.save(place, found.subject, network)
         done = sf.edit(model, latent_image.load(place, network), moves)
@@ -215,7 +215,7 @@ def test_a_manifest_tells_names_and_still_knows_its_own(home, same):
     (photos / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     first = restore_pictures([photos], out, same)
     assert [entry.status for entry in first] == ["done", "done", "failed"], first
-    assert str(home) in first[2].words  # a person is told where
+    assert str(home) in first[2].message  # a person is told where
     assert secretive(out) == 3
     assert [entry.status for entry in restore_pictures([photos], out, same)] == ["skipped", "skipped", "failed"]
     # Asked for something else, what is its own is made anew; of a namesake it is not.
@@ -224,7 +224,7 @@ def test_a_manifest_tells_names_and_still_knows_its_own(home, same):
     namesake = pictures(home / "others", 1, (24, 24), seed=1) / "0.png"
     (entry,) = restore_pictures([namesake], out, softer)
     assert entry.status == "failed"
-    assert "is there already" in entry.words
+    assert "is there already" in entry.message
 
 
 def test_older_manifests_that_tell_paths_are_honoured(home, same):

@@ -137,7 +137,7 @@ def diagnose(images: Images, *, source: Source | None = None, scratches: bool = 
     """
     if len(images) != 1 or images.shape[1] not in (1, 3):
         raise ImageError(f"images of shape {tuple(images.shape)} must be one picture with 1 or 3 channels")
-    told = _told(source) if source is not None else None
+    told = _stated_quality(source) if source is not None else None
     images, grey = images.detach().float().cpu().clamp(0, 1), images.shape[1] == 1
     scratched = float(1 - flaws.scratches(images).mean()) if scratches else None
     if min(images.shape[2:]) < _SMALLEST:
@@ -164,7 +164,7 @@ def diagnose(images: Images, *, source: Source | None = None, scratches: bool = 
     )
 
 
-def _told(source: Source) -> int | None:
+def _stated_quality(source: Source) -> int | None:
     return source.quality if source.quality is not None or not source.tables else tables_quality(source.tables)
 
 

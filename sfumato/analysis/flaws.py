@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.tensors import Images, Planes
-from sfumato.nn.blurs import way
+from sfumato.nn.blurs import turned_kernel
 from sfumato.nn.resample import correlate, mirror
 
 _END = 0.5 / 255
@@ -186,12 +186,15 @@ def _top_hat(images: Images) -> Images:
     return images - F.max_pool2d(mirror(least, reach), _WIDEST, stride=1)
 
 
-def _lines(seen: Images) -> tuple[Bool[Tensor, "n 1 h w"], Bool[Tensor, "n 1 h w"]]:
-    """Where a line in one direction is nearly all `seen` and lines in the others are hardly, and where that is so by half."""
-    n = len(seen)
+def _lines(images: Images) -> tuple[Bool[Tensor, "n 1 h w"], Bool[Tensor, "n 1 h w"]]:
+    """Where a line in one direction is nearly all `images` and lines in the others are hardly, and where that is so by half."""
+    n = len(images)
     lengths = torch.full((n,), float(_LINE))
     along = torch.stack(
-        [correlate(seen, way(lengths, torch.full((n,), math.pi * i / _DIRECTIONS), reach=_LINE // 2)) for i in range(_DIRECTIONS)]
+        [
+            correlate(images, turned_kernel(lengths, torch.full((n,), math.pi * i / _DIRECTIONS), reach=_LINE // 2))
+            for i in range(_DIRECTIONS)
+        ]
     )
     best, others = along.amax(dim=0), along.median(dim=0).values
     return (best > 0.85) & (others < 0.16), (best > 0.5) & (others < 0.3)

@@ -20,7 +20,7 @@ from typing import Any, NotRequired, TypedDict
 from sfumato.core import atomic_io, outputs, schema
 from sfumato.core.atomic_io import digest
 from sfumato.core.errors import FormatError
-from sfumato.core.places import last_name, without_places
+from sfumato.core.paths import last_name, without_places
 
 NAME = "manifest.jsonl"
 
@@ -47,7 +47,7 @@ class Entry:
     out: str = ""
     status: str
     """`done`, `failed`, `skipped` because it was done before, or `writing`."""
-    words: str
+    message: str
     """What was found and done, or why it failed."""
     nothing: bool = False
     """Whether it was done by leaving the picture as it was."""
@@ -95,23 +95,25 @@ class Manifest:
         same = row.get("made") == digest(target)
         if row["status"] == "writing" and not same:  # a run was killed before it was there
             return None
-        return Entry(source=str(path), out=str(target), status="skipped", words=DONE if same else _CHANGED)
+        return Entry(source=str(path), out=str(target), status="skipped", message=DONE if same else _CHANGED)
 
-    def mine(self, path: Path, target: Path) -> bool:
+    def is_own(self, path: Path, target: Path) -> bool:
         """Whether the file at `target` was made from `path` by an earlier run, and is as that run left it."""
         return (_identity(path), digest(target)) in self._made.get(self._place(target), set())
 
-    def add(self, entry: Entry, path: Path, target: Path, facts: Facts, *, made: str = "") -> None:
-        """One more line, unless nothing was done; `made` is the digest of the result, if there is one.
+    def add(self, entry: Entry, path: Path, target: Path, facts: Facts, *, output_digest: str = "") -> None:
+        """One more line, unless nothing was done; `output_digest` is the digest of the result, if there is one.
 
         A picture that failed is tried again by every run: it has one more line only if it, the request or the reason is another.
         """
         if self.path is None or entry.status == "skipped":
             return
-        place, words = self._place(target), without_places(entry.words, path, target)
-        row = {**dataclasses.asdict(entry), "source": path.name, "from": _identity(path), "out": place, "place": place, "words": words}
-        row |= {**facts, "made": made} if made else facts if entry.status == "failed" else {}
-        if entry.status == "failed" and _same(self._last.get(place, {}), row):
+        place, known = self._place(target), dataclasses.asdict(entry)
+        del known["message"]  # which may hold whole paths
+        words = without_places(entry.message, path, target)
+        row = {**known, "source": path.name, "from": _identity(path), "out": place, "place": place, "words": words}
+        row |= {**facts, "made": output_digest} if output_digest else facts if entry.status == "failed" else {}
+        if entry.status == "failed" and _equal_rows(self._last.get(place, {}), row):
             return
         self._note(row)
         atomic_io.append_line(self.path, json.dumps(row))
@@ -134,6 +136,6 @@ def _identity(path: str | Path) -> str:
     return hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]
 
 
-def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def _equal_rows(one: dict[str, Any], other: dict[str, Any]) -> bool:
     """Whether two lines say the same, however long it took."""
     return one.keys() == other.keys() and all(value == other[name] for name, value in one.items() if name != "seconds")

@@ -58,7 +58,9 @@ def passed_over(sources: Sequence[str | Path], *, taken: Collection[Path] = ()) 
     return {path: kind for path in inside if path not in taken and (kind := formats.passed_over(path)) is not None}
 
 
-def told_apart(found: Iterator[tuple[Path, Path]], *, ending: str | None = None, headers: Headers | None = None) -> list[tuple[Path, Path]]:
+def unique_names(
+    pictures_and_names: Iterator[tuple[Path, Path]], *, ending: str | None = None, headers: Headers | None = None
+) -> list[tuple[Path, Path]]:
     """Each picture once, with a name to be written under that no other has: if need be with its ending, its folder's name, or a number.
 
     A name that can be written keeps its ending, unless all are to have the same `ending`. `headers` are those of the run.
@@ -71,7 +73,7 @@ def told_apart(found: Iterator[tuple[Path, Path]], *, ending: str | None = None,
         # The name itself if its format can be written, else with the ending that suits the file.
         return name if name.suffix.lower() in files.FORMATS else formats.output_name(headers.kind(path), name)
 
-    pictures = list({os.path.abspath(path): (path, name) for path, name in found}.values())
+    pictures = list({os.path.abspath(path): (path, name) for path, name in pictures_and_names}.values())
     names: dict[Path, Path] = {}
     taken = set[Path]()
     # Those that can keep their name choose first.

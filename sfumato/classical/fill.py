@@ -26,7 +26,7 @@ def laplace(images: Images, *, observed: Maps, tolerance: float = 1e-5) -> Image
     """
     if not 1e-6 <= tolerance <= 1:
         raise SettingError(f"tolerance = {tolerance:g} is outside [1e-6, 1] of full scale")
-    return _relaxed(images, _seen(images, observed), tolerance).clamp(0, 1)
+    return _relaxed(images, _observed_pixels(images, observed), tolerance).clamp(0, 1)
 
 
 @torch.no_grad()
@@ -40,7 +40,7 @@ def biharmonic(images: Images, *, observed: Maps) -> Images:
         from skimage.restoration import inpaint_biharmonic
     except ImportError as error:
         raise MissingExtraError('biharmonic needs scikit-image; install it with: pip install "sfumato[classical]"') from error
-    seen, made = _seen(images, observed), images.clone()
+    seen, made = _observed_pixels(images, observed), images.clone()
     for i, j in (~seen).flatten(2).any(dim=2).nonzero().tolist():
         filled = inpaint_biharmonic(images[i, j].double().cpu().numpy(), (~seen[i, j]).cpu().numpy())
         made[i, j] = torch.from_numpy(filled).to(images)
@@ -60,7 +60,7 @@ def telea(images: Images, *, observed: Maps, radius: float = 3.0) -> Images:
         import cv2
     except ImportError as error:
         raise MissingExtraError('telea needs OpenCV; install it with: pip install "sfumato[classical]"') from error
-    seen, made, stored = _seen(images, observed), images.clone(), to_bytes(images).cpu()
+    seen, made, stored = _observed_pixels(images, observed), images.clone(), to_bytes(images).cpu()
     for i, j in (~seen).flatten(2).any(dim=2).nonzero().tolist():
         hole = (~seen[i, j]).to(torch.uint8).cpu().numpy()
         # OpenCV looks a little at what stands in the hole: let that be nothing in particular.
@@ -69,7 +69,7 @@ def telea(images: Images, *, observed: Maps, radius: float = 3.0) -> Images:
     return made.where(~seen, images)
 
 
-def _seen(images: Images, observed: Float[Tensor, "..."]) -> Bool[Tensor, "n c h w"]:
+def _observed_pixels(images: Images, observed: Float[Tensor, "..."]) -> Bool[Tensor, "n c h w"]:
     """Which values are known. Raises ImageError if that does not fit the images, or nothing in a channel is known."""
     n, c, h, w = images.shape
     if tuple(observed.shape) not in ((n, 1, h, w), (n, c, h, w)):
@@ -80,11 +80,11 @@ def _seen(images: Images, observed: Float[Tensor, "..."]) -> Bool[Tensor, "n c h
     return seen
 
 
-def _relaxed(images: Images, seen: Bool[Tensor, "n c h w"], tolerance: float) -> Images:
+def _relaxed(images: Images, observed: Bool[Tensor, "n c h w"], tolerance: float) -> Images:
     """The harmonic fill, found for half the size first: there a hole is half as wide, and far borders are near."""
-    if seen.all():
+    if observed.all():
         return images
-    weight = seen.float()
+    weight = observed.float()
     start = images
     if max(images.shape[2:]) > _COARSEST:
         halves, share = (F.avg_pool2d(x, 2, ceil_mode=True) for x in (images * weight, weight))
@@ -92,7 +92,7 @@ def _relaxed(images: Images, seen: Bool[Tensor, "n c h w"], tolerance: float) ->
         start = F.interpolate(coarse, size=images.shape[2:], mode="bilinear", align_corners=False)
     else:
         start = ((images * weight).sum(dim=(2, 3)) / weight.sum(dim=(2, 3)))[:, :, None, None].expand_as(images)
-    return _conjugate_gradients(images.where(seen, start), (~seen).float(), tolerance)
+    return _conjugate_gradients(images.where(observed, start), (~observed).float(), tolerance)
 
 
 def _conjugate_gradients(x: Images, free: Images, tolerance: float) -> Images:

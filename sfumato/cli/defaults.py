@@ -107,7 +107,7 @@ def inherited(settings: TrainSettings, default: TrainSettings, arguments: Sequen
     """
     decided = {"--data", "--keep-paths"} | ({"--images"} if settings.budget else set())
     flags = {name: words for name, words in _changed(settings, default).items() if name not in decided}
-    return [word for name, words in flags.items() if not given(arguments, name.removeprefix("--")) for word in words]
+    return [word for name, words in flags.items() if not sets_flag(arguments, name.removeprefix("--")) for word in words]
 
 
 def _changed(settings: Any, default: Any, prefix: str = "--") -> dict[str, list[str]]:
@@ -146,7 +146,7 @@ def flag(arguments: Sequence[str], name: str) -> str:
     return ""
 
 
-def given(arguments: Sequence[str], setting: str) -> bool:
+def sets_flag(arguments: Sequence[str], setting: str) -> bool:
     """Whether the arguments say anything of the setting `path.to.field`."""
     names = _both(f"--{setting.replace('_', '-')}")
     return any(_flag_name(word) in names for word in arguments)

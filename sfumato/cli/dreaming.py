@@ -114,7 +114,7 @@ def dream(
             if replay is not None:
                 files.complete(told, seeing, pictures, guide=guide, mask=mask)
             if through is not None or not pictures:
-                options: Any = {"overwrite": overwrite, "watch": watch, "on_progress": _tell}
+                options: Any = {"overwrite": overwrite, "watch": watch, "on_progress": _report_step}
                 if through is not None:
                     seeds.dream_styles(through, seeing, how, targets, held, shows=shows, **options)
                 else:
@@ -200,7 +200,7 @@ def _progress(preview: Path | None) -> Iterator[Any]:
     look = Preview(preview) if preview else None
 
     def watch(moment: Any) -> None:
-        reached(f"dreaming ({moment.amount:.3g}), step", moment.done, moment.steps)
+        reached(f"dreaming ({moment.amount:.3g}), step", moment.step, moment.steps)
         if look is not None:
             look(moment)
 
@@ -209,46 +209,46 @@ def _progress(preview: Path | None) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _reserved(given: dict[str, Any], how: Any, network: str | None, through: str | None) -> Iterator[Any]:
+def _reserved(flags: dict[str, Any], settings: Any, network: str | None, through: str | None) -> Iterator[Any]:
     """The files that the dream goes to, checked before a network is loaded, and their reservation; pictures have theirs one by one."""
     from sfumato.core import outputs
     from sfumato.dreaming import files
     from sfumato.store import inputs
 
-    pictures, out, preview = given["pictures"], given["out"], given["preview"]
+    pictures, out, preview = flags["pictures"], flags["out"], flags["preview"]
     by_seed = through is not None or not pictures
-    reads = [inputs.file(given[name]) for name in ("guide", "mask", "replay")] + [inputs.model(through), inputs.model(network)]
+    reads = [inputs.file(flags[name]) for name in ("guide", "mask", "replay")] + [inputs.model(through), inputs.model(network)]
     if by_seed:
-        targets = _targets(out or Path("dream.png"), given["n"], how.seed)
+        targets = _targets(out or Path("dream.png"), flags["n"], settings.seed)
         paths = [path for target in targets for path in files.output_files(target)]
-    elif given["zoom"] or _is_film(pictures):
+    elif flags["zoom"] or _is_film(pictures):
         inputs.file(pictures[0])
-        paths = targets = [_film_target(given)]
+        paths = targets = [_film_target(flags)]
     else:
-        files.planned(pictures, _pictures_target(pictures, out), overwrite=given["overwrite"], reads=reads)
+        files.planned(pictures, _pictures_target(pictures, out), overwrite=flags["overwrite"], reads=reads)
         paths = targets = []
     looks = [] if preview is None else [preview]
     for look in looks:
         files.output_files(look)
-    options: Any = {"overwrite": given["overwrite"], "reads": (*pictures, *reads)}
+    options: Any = {"overwrite": flags["overwrite"], "reads": (*pictures, *reads)}
     # What begins with a seed is known again, and goes on where it stopped.
     with outputs.reserved(paths, by="dream", replaces=by_seed, **options) as held, outputs.reserved(looks, by="dream preview", **options):
         yield targets, held
 
 
-def _film_target(given: dict[str, Any]) -> Path:
+def _film_target(flags: dict[str, Any]) -> Path:
     """Where a fall into a picture or a film goes to. Raises SettingError for a name or a rate that cannot be."""
     from sfumato.core import outputs
     from sfumato.dreaming.films import MOVING
     from sfumato.io.files import check_animation
 
-    path = Path(given["pictures"][0])
-    if given["zoom"]:
-        target = given["out"] or Path(f"{path.stem}-dream.gif")
-        check_animation(target, given["fps"])
+    path = Path(flags["pictures"][0])
+    if flags["zoom"]:
+        target = flags["out"] or Path(f"{path.stem}-dream.gif")
+        check_animation(target, flags["fps"])
         return target
     ending = path.suffix if path.suffix in (".gif", ".webp", ".mkv") else ".mp4"
-    target = given["out"] or Path(f"{path.stem}-dream{ending}")
+    target = flags["out"] or Path(f"{path.stem}-dream{ending}")
     if path.suffix.lower() in MOVING:
         check_animation(target, 1.0)
     else:
@@ -267,19 +267,19 @@ def _pictures(
     from sfumato.core.errors import ImageError
     from sfumato.dreaming.files import dream_pictures
 
-    def tell(done: Any, number: int, count: int) -> None:
+    def report(done: Any, number: int, count: int) -> None:
         if count > 1 or done.out is not None:
             place = f"[{number}/{count}] " if count > 1 else ""
-            words = f"{done.source}: {done.words} -> {done.out}" if done.out else f"failed: {done.words}"
+            words = f"{done.source}: {done.message} -> {done.out}" if done.out else f"failed: {done.message}"
             console.print(place + words, markup=False, highlight=False, soft_wrap=True)
 
     target = _pictures_target(pictures, out)
-    made = dream_pictures(pictures, target, seeing, options, guide=guide, mask=mask, overwrite=overwrite, on_progress=tell, watch=watch)
+    made = dream_pictures(pictures, target, seeing, options, guide=guide, mask=mask, overwrite=overwrite, on_progress=report, watch=watch)
     if failed := [done for done in made if done.out is None]:
-        raise ImageError(failed[0].words if len(made) == 1 else f"{len(failed)} of {len(made)} pictures failed")
+        raise ImageError(failed[0].message if len(made) == 1 else f"{len(failed)} of {len(made)} pictures failed")
 
 
-def _tell(target: Path, words: str) -> None:
+def _report_step(target: Path, words: str) -> None:
     console.print(f"{words} -> {target}", highlight=False)
 
 
@@ -346,38 +346,38 @@ USED = {
 """Which flags have an effect, by what is done."""
 
 
-def _check(given: dict[str, Any]) -> None:
+def _check(flags: dict[str, Any]) -> None:
     """Raises SettingError for flags that have no effect on what is done, and for files that would be lost."""
-    mode = _mode(given)
+    mode = _mode(flags)
     usual = {name: parameter.default for name, parameter in inspect.signature(dream).parameters.items()}
-    idle = [name for name, value in given.items() if value != usual[name] and name not in USED[mode] | ALWAYS]
-    if given["pictures"] and given["through"]:
+    idle = [name for name, value in flags.items() if value != usual[name] and name not in USED[mode] | ALWAYS]
+    if flags["pictures"] and flags["through"]:
         raise SettingError(
             "--through begins with an image of the generator; leave the pictures out (`sfumato project` finds one for a picture)"
         )
     if idle:
         raise SettingError(f"--{idle[0]} has no effect {mode}; leave it out")
-    if given["zoom"] and len(given["pictures"]) != 1:
+    if flags["zoom"] and len(flags["pictures"]) != 1:
         raise SettingError("--zoom falls into one picture; give one")
-    if given["n"] < 1:
-        raise SettingError(f"n = {given['n']} must be at least 1")
-    look: Path | None = given["preview"]
+    if flags["n"] < 1:
+        raise SettingError(f"n = {flags['n']} must be at least 1")
+    look: Path | None = flags["preview"]
     if look is not None and look.resolve() in {
-        Path(each).resolve() for each in (*given["pictures"], given["guide"], given["mask"]) if each
+        Path(each).resolve() for each in (*flags["pictures"], flags["guide"], flags["mask"]) if each
     }:
         raise SettingError(f"--preview {look} would be written over a picture that is read; choose another name")
 
 
-def _mode(given: dict[str, Any]) -> str:
+def _mode(flags: dict[str, Any]) -> str:
     """What is done, as a key of USED."""
     for flag, mode in zip(("layers", "replay", "through", "zoom"), USED, strict=False):
-        if given[flag]:
+        if flags[flag]:
             return mode
-    if not given["pictures"]:
-        return "from noise" if given["space"] == "pixels" else "from noise in a spectrum"
-    if _is_film(given["pictures"]):
+    if not flags["pictures"]:
+        return "from noise" if flags["space"] == "pixels" else "from noise in a spectrum"
+    if _is_film(flags["pictures"]):
         return "on a film"
-    return "on pictures in a spectrum" if given["space"] == "fourier" else "on pictures"
+    return "on pictures in a spectrum" if flags["space"] == "fourier" else "on pictures"
 
 
 def _size(text: str) -> tuple[int, int]:

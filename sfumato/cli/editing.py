@@ -192,7 +192,7 @@ def directions(
         if examples is None and (name or features):
             raise SettingError("--name and --features have no effect without --examples")
         if examples is not None:
-            _idle("with --examples", how=how != "principal", count=count != COUNT)
+            _refuse_unused("with --examples", how=how != "principal", count=count != COUNT)
         options: Any = {"layers": None if layers is None else flags.span(layers), "label": label, "seed": seed, "device": device}
         reads = (inputs.model(model), inputs.model(features), *(inputs.data(each) for each in examples or ()))
         with outputs.reserved(job.output_files(out), by="directions", overwrite=overwrite, reads=reads):
@@ -250,7 +250,7 @@ def edit(
         if replay is not None:
             drawn = {"seed": seed != 0, "label": label is not None, "truncation": truncation != 1}
             found_in = {"moves": bool(moves), "directions": directions != DIRECTIONS}
-            _idle("with --replay, which does what the file says", **drawn, **found_in)
+            _refuse_unused("with --replay, which does what the file says", **drawn, **found_in)
         elif not moves:
             raise SettingError("nothing to do; give --moves, such as brighter=2, or --replay an edit")
         start = _start(seed, styles, label, truncation) if replay is None else {}
@@ -262,7 +262,7 @@ def edit(
             if replay is not None:
                 done, start = job.replay(network, replay, styles=styles, device=device)
             else:
-                asked = job.asked(found.load(directions, network), moves)
+                asked = job.parse_moves(found.load(directions, network), moves)
                 done = job.edit(network, job.begun(network, start), asked, device=device)
             console.print(f"edit: {', '.join(map(str, job.save(done, out, network, start=start)))}", highlight=False)
 
@@ -309,7 +309,7 @@ def drag(
         from sfumato.store import inputs
 
         start = _start(seed, styles, label, truncation)
-        begin, ends = job.asked(points)
+        begin, ends = job.parse_moves(points)
         span = None if layers is None else flags.span(layers)
         reads = (inputs.model(model), inputs.file(styles, made_by="project"), inputs.file(mask))
         with outputs.reserved(job.output_files(out), by="drag", overwrite=overwrite, reads=reads):
@@ -324,17 +324,17 @@ def _start(seed: int, styles: Path | None, label: str | None, truncation: float)
     """What an edit begins with."""
     if styles is None:
         return {"seed": seed, "label": label, "truncation": truncation}
-    _idle("with --styles, which are an image already", seed=seed != 0, label=label is not None, truncation=truncation != 1)
+    _refuse_unused("with --styles, which are an image already", seed=seed != 0, label=label is not None, truncation=truncation != 1)
     return {"styles": str(styles)}
 
 
-def _idle(where: str, **given: bool) -> None:
+def _refuse_unused(condition: str, **given: bool) -> None:
     """Raises SettingError for flags that were given and would have no effect `where` they were."""
     from sfumato.core.errors import SettingError
 
     names = [f"--{name}" for name, there in given.items() if there]
     if names:
-        raise SettingError(f"{' and '.join(names)}: no effect {where}")
+        raise SettingError(f"{' and '.join(names)}: no effect {condition}")
 
 
 VERBS = (interpolate, mix, project, directions, edit, drag)

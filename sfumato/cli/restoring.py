@@ -29,16 +29,16 @@ def restore_pictures(
         _film(Path(pictures[0]), out, request, console, overwrite=overwrite)
         return
 
-    def tell(entry: Entry, number: int, count: int) -> None:
+    def report(entry: Entry, number: int, count: int) -> None:
         if count == 1 and entry.status == "failed":
             return  # it is the error, and is told as one
         place = f"[{number}/{count}] " if count > 1 else ""
         arrow = f" -> {entry.out} ({entry.seconds:.1f} s)" if entry.status == "done" else ""
-        text = blamed(entry) if entry.status == "failed" else f"{entry.source}: {entry.words}{arrow}"
+        text = blamed(entry) if entry.status == "failed" else f"{entry.source}: {entry.message}{arrow}"
         say(f"{place}{'failed: ' if entry.status == 'failed' else ''}{text}")
 
     with progress():
-        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, on_progress=tell)
+        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, on_progress=report)
     if others := passed_over(pictures, taken={Path(entry.source) for entry in entries}):
         films = "; a film is given alone" if formats.FILM in others.values() else ""
         say(f"{formats.summary(others.values())}, such as {next(iter(others))}{films}")
@@ -57,7 +57,7 @@ def restore_pictures(
 
 def blamed(entry: Entry) -> str:
     """Why a picture failed, and which it was."""
-    return entry.words if entry.source in entry.words else f"{entry.source}: {entry.words}"
+    return entry.message if entry.source in entry.message else f"{entry.source}: {entry.message}"
 
 
 def _film(path: Path, out: Path, request: RestorationRequest, console: Console, *, overwrite: bool) -> None:

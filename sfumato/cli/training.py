@@ -63,12 +63,12 @@ def _checked(
 
     Raises SettingError for a number of images beside a budget.
     """
-    if settings.budget and defaults.given(arguments, "images"):
+    if settings.budget and defaults.sets_flag(arguments, "images"):
         raise SettingError(
             f"images = {settings.images:,} has no effect: the run has a budget of {settings.budget}, which decides how long it is; "
             "leave out --images, or give no --budget and a new folder"
         )
-    others = [each for each in defaults.differing(begun, usual) if not defaults.given(arguments, each)]
+    others = [each for each in defaults.differing(begun, usual) if not defaults.sets_flag(arguments, each)]
     if others:
         shown = f"{', '.join(others[:4])}{' and others' if len(others) > 4 else ''}"
         console.print(f"{folder} goes on with the settings it was begun with, which are not the recipe's: {shown}", highlight=False)

@@ -75,10 +75,10 @@ def progress() -> Iterator[None]:
     """
     remarks = set[str]()
 
-    def remark(words: str) -> None:
-        if words not in remarks:
-            remarks.add(words)
-            console.print(words, style="yellow", markup=False, highlight=False, soft_wrap=True)
+    def remark(text: str) -> None:
+        if text not in remarks:
+            remarks.add(text)
+            console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
 
     if not console.is_terminal:
         with heard(LogLines(lambda line: console.print(line, highlight=False, soft_wrap=True)), remark=remark):

@@ -62,11 +62,11 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
+def suggest(name: str, names: Iterable[str]) -> str:
     """`` (did you mean 'x'?)`` for the known name nearest to `name`, or nothing if none is near.
 
     >>> suggest("widht", ["width", "depth"])
     " (did you mean 'width'?)"
     """
-    near = difflib.get_close_matches(name[:100], list(known), n=1)
+    near = difflib.get_close_matches(name[:100], list(names), n=1)
     return f" (did you mean {near[0]!r}?)" if near else ""

@@ -126,7 +126,7 @@ def parse(tree: Any) -> Any:
         raise SettingError(f"{tree['is']}: these settings cannot be together ({' '.join(str(error).split())[:200]})") from error
 
 
-def lost(value: Any, place: str = "settings") -> str:
+def unregistered(value: Any, place: str = "settings") -> str:
     """The first setting of a tree, the deepest first, that would not come back from a file as it is, and what it is; nothing if all would.
 
     So are those of a class outside of the package, which no file may name, and values that JSON has not.
@@ -134,7 +134,7 @@ def lost(value: Any, place: str = "settings") -> str:
     parts = {f"{place}[{i}]": part for i, part in enumerate(value)} if isinstance(value, tuple) else {}
     if dataclasses.is_dataclass(value):
         parts = {f"{place}.{field.name}": getattr(value, field.name) for field in dataclasses.fields(value)}
-    if inner := next(filter(None, (lost(part, name) for name, part in parts.items())), ""):
+    if inner := next(filter(None, (unregistered(part, name) for name, part in parts.items())), ""):
         return inner
     try:
         same = bool(parse(json.loads(json.dumps(_plain(value)))) == value)

@@ -10,14 +10,14 @@ from sfumato.core.finite import nonfinite
 Made = TypeVar("Made", bound=Tensor)
 
 
-def finite(made: Made, maker: object) -> Made:
-    """`made`, before it is clamped, if all of it is finite. Raises ImageError, naming its `maker`, a network or a name, if it is not."""
-    if count := nonfinite(made):
+def finite(output: Made, maker: object) -> Made:
+    """`output`, before it is clamped, if all of it is finite. Raises ImageError, naming its `maker`, a network or a name, if it is not."""
+    if count := nonfinite(output):
         raise ImageError(
-            f"{name_of(maker)} made no image: {count:,} of {made.numel():,} numbers are NaN or infinite; its weights are too large, at "
+            f"{name_of(maker)} made no image: {count:,} of {output.numel():,} numbers are NaN or infinite; its weights are too large, at "
             "least for bf16; try precision fp32, or another model"
         )
-    return made
+    return output
 
 
 def name_of(maker: object) -> str:

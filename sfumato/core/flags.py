@@ -71,11 +71,11 @@ def parsed(parse: Callable[[], Callable[[], None]], flags: Sequence[str]) -> Cal
         raise SettingError(_condensed(said.getvalue(), flags)) from None
 
 
-def _condensed(said: str, flags: Sequence[str]) -> str:
+def _condensed(message: str, flags: Sequence[str]) -> str:
     """The mistake, and what would be right, out of what the parser said: a box of sections, the first of them a title or a frame."""
-    lines = [line.strip("│ ") for line in said.splitlines() if not re.match("[╭╰]", line)]
+    lines = [line.strip("│ ") for line in message.splitlines() if not re.match("[╭╰]", line)]
     rule = [bool(re.fullmatch("[─-]{3,}", line)) for line in lines]
-    if "╭" not in said:  # no frame to hold the title: it stands alone
+    if "╭" not in message:  # no frame to hold the title: it stands alone
         lines, rule = lines[2:], rule[2:]
     sections = " ".join("\0" if ruled else line for line, ruled in zip(lines, rule, strict=True)).split("\0")
     what, *more = [" ".join(section.split()) for section in sections]

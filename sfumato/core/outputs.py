@@ -135,10 +135,10 @@ def _names_a_file(out: Path) -> bool:
     return out.suffix.lower() in FILE_ENDINGS and not out.is_dir()
 
 
-def check_ending(path: Path, formats: Collection[str], what: str) -> None:
-    """Raises SettingError if `what`, such as `pictures`, cannot be written under this name."""
+def check_ending(path: Path, formats: Collection[str], noun: str) -> None:
+    """Raises SettingError if `noun`, such as `pictures`, cannot be written under this name."""
     if path.suffix.lower() not in formats:
-        raise SettingError(f"{path}: {what} are written as {', '.join(formats)}; choose another --out")
+        raise SettingError(f"{path}: {noun} are written as {', '.join(formats)}; choose another --out")
 
 
 class Reservation:
@@ -150,7 +150,7 @@ class Reservation:
         self._states = {place: state(place) for place in self._paths}
         self._ledgers = {folder: Ledger(folder) for folder in dict.fromkeys(place.parent for place in self._paths)}
 
-    def own(self, path: Path) -> bool:
+    def is_own(self, path: Path) -> bool:
         """Whether an earlier call of the same command wrote the file at `path`, and nobody has changed it since."""
         place = Path(os.path.abspath(path))
         return self._ledgers[place.parent].wrote(place, self._by)
@@ -158,7 +158,7 @@ class Reservation:
     def check(self, *, replaces: bool) -> None:
         """Raises SettingError for the first path where there is a file, unless with `replaces` it is the command's own."""
         for place, state in self._states.items():
-            if state is not None and not self._overwrite and not (replaces and self.own(place)):
+            if state is not None and not self._overwrite and not (replaces and self.is_own(place)):
                 raise SettingError(f"{self._paths[place]} is there already; choose another --out, or say --overwrite")
 
     def placing(self, finished: Path, path: Path) -> None:

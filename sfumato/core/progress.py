@@ -29,14 +29,14 @@ class Moment:
     """Of the seconds, those for what is done once, such as loading a network: they say nothing about the rest."""
 
     @property
-    def left(self) -> float | None:
+    def seconds_left(self) -> float | None:
         """Seconds that the rest takes at the speed so far; None as long as nothing is done."""
         return (self.seconds - self.once) * (1 - self.share) / self.share if self.share > 0 else None
 
     def __str__(self) -> str:
         """What is done, and the time left once there is an estimate worth something: after two seconds of the work itself."""
-        sure = self.left is not None and self.seconds - self.once >= _SURE
-        return f"{self.text}, {clock(self.left)} left" if sure and self.left is not None else self.text
+        sure = self.seconds_left is not None and self.seconds - self.once >= _SURE
+        return f"{self.text}, {clock(self.seconds_left)} left" if sure and self.seconds_left is not None else self.text
 
 
 _SURE = 2.0
@@ -88,7 +88,7 @@ class Job:
     def finish(self, weight: float = 1.0) -> None:
         """One part, of this weight, is done."""
         self.done, self.number = self.done + weight, self.number + 1
-        self._tell()
+        self._report()
 
     def advance(self, weight: float = 1.0) -> None:
         """The work of parts that together weigh so much is done, but they are not finished: `finish` each of them with a weight of 0."""
@@ -97,12 +97,12 @@ class Job:
     def without(self, weight: float = 1.0) -> None:
         """One part takes no work: what the others take says nothing about it."""
         self._total, self.number = self._total - weight, self.number + 1
-        self._tell()
+        self._report()
 
     def reach(self, done: int, count: int) -> None:
         """So many of so many parts of equal weight are done; `count` is 0 if nobody knows how many there are."""
         self.number, self.count, self.done, self._total = done, count, float(done), float(count)
-        self._tell()
+        self._report()
 
     def share(self, inner: float) -> float:
         """Of the work that is done, if of the part under way the share `inner` is."""
@@ -111,7 +111,7 @@ class Job:
     def __str__(self) -> str:
         return f"{self.what} {self.number} of {self.count}" if self.count else f"{self.what} {self.number}"
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         if self._audience is not None:
             self._audience.tell()
 

@@ -80,31 +80,31 @@ def _misfit(value: Any, kind: Any, place: str) -> str:
         return _first(value, list, "a list", place, lambda: [(v, inner[0], f"{place}[{i}]") for i, v in enumerate(value)])
     if origin is tuple:
         if not isinstance(value, list) or len(value) != len(inner):
-            return f"{_shown(value, place)} must be a list of {len(inner)}"
+            return f"{_quoted(value, place)} must be a list of {len(inner)}"
         return _first(
             value, list, "", place, lambda: [(v, each, f"{place}[{i}]") for i, (v, each) in enumerate(zip(value, inner, strict=True))]
         )
     wrong = problem(value, kind)
-    return f"{_shown(value, place)} {wrong}" if wrong else ""
+    return f"{_quoted(value, place)} {wrong}" if wrong else ""
 
 
 def _misfit_of_object(value: Any, kind: Any, place: str) -> str:
     if not isinstance(value, dict):
-        return f"{_shown(value, place)} must be an object"
+        return f"{_quoted(value, place)} must be an object"
     for key in kind.__required_keys__:
         if key not in value:
             return f"{place.lstrip('.') or 'it'} has no {key!r}"
     return next(filter(None, (_misfit(value[key], hint, f"{place}.{key}") for key, hint in _hints(kind).items() if key in value)), "")
 
 
-def _first(value: Any, kind: type, words: str, place: str, members: Any) -> str:
+def _first(value: Any, kind: type, noun: str, place: str, members: Any) -> str:
     """The first misfit among the members of a list or an object."""
     if not isinstance(value, kind):
-        return f"{_shown(value, place)} must be {words}"
+        return f"{_quoted(value, place)} must be {noun}"
     return next(filter(None, (_misfit(*member) for member in members())), "")
 
 
-def _shown(value: Any, place: str) -> str:
+def _quoted(value: Any, place: str) -> str:
     return f"{quoted(place.lstrip('.'))[1:-1] or 'it'} = {quoted(value)}"
 
 

@@ -146,12 +146,12 @@ class _Gates:
         return torch.where(self.open[:, self.place[name]], value, otherwise)
 
 
-def _changed(images: Images, chosen: Bool[Tensor, " n"], how: Tensor, change: Callable[[Images, Tensor], Images]) -> Images:
+def _changed(images: Images, chosen: Bool[Tensor, " n"], matrix: Tensor, change: Callable[[Images, Tensor], Images]) -> Images:
     """`images`, and `change` of the `chosen` ones: work is done, and rounding, for those alone."""
     which = chosen.nonzero().squeeze(1)
     if not len(which):
         return images
-    return images.index_copy(0, which, change(images[which], how[which]))
+    return images.index_copy(0, which, change(images[which], matrix[which]))
 
 
 def _source(images: Images, on: _Gates, u: tuple[PerImage, ...]) -> Int64[Tensor, "n p"]:

@@ -18,8 +18,8 @@ from sfumato.core.tensors import Bytes, size_text
 from sfumato.data import content, layout, listing
 from sfumato.data import table as tables
 from sfumato.data.dataset import PURPOSES, Dataset, SplitBy
-from sfumato.data.known import Part
 from sfumato.data.listing import Entry
+from sfumato.data.public_sets import Part
 from sfumato.io import decode
 from sfumato.io.decode import Crop, Facts
 
@@ -185,11 +185,11 @@ def look(entry: Entry) -> Facts | str:
         return str(error)
 
 
-def _policy(seen: Sequence[Facts], size: tuple[int, int] | None, channels: int | None) -> tuple[tuple[int, int], int]:
+def _policy(headers: Sequence[Facts], size: tuple[int, int] | None, channels: int | None) -> tuple[tuple[int, int], int]:
     """The size and channels that None stands for."""
-    sizes = {fact.size for fact in seen}
+    sizes = {fact.size for fact in headers}
     own = sizes.pop() if len(sizes) == 1 else DEFAULT
-    return size or (own if max(own) <= LARGEST_OWN else DEFAULT), channels or (1 if all(fact.grey for fact in seen) else 3)
+    return size or (own if max(own) <= LARGEST_OWN else DEFAULT), channels or (1 if all(fact.grey for fact in headers) else 3)
 
 
 def judge(source: Path, broken: dict[int, str], count: int, tolerance: float) -> None:

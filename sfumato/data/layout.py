@@ -55,7 +55,7 @@ def layout(names: Sequence[str], table: Table | None, *, labelled: bool = True) 
     marks = parts(paths)
     if marks is not None:
         if stray := [names[i] for i in places if not marks[i]]:
-            odd.append(f"{_told(stray)}: outside the folders of training and test pictures")
+            odd.append(f"{_class_summary(stray)}: outside the folders of training and test pictures")
         places = [i for i in places if marks[i]]
         inner = unwrap(["/".join(paths[i][1:]) for i in places])
         marks = [marks[i] for i in places]
@@ -64,7 +64,7 @@ def layout(names: Sequence[str], table: Table | None, *, labelled: bool = True) 
     mine = [names[i] for i in places]
     classes, named, why = ((), [], "") if not labelled else _by_table(mine, table) if table is not None else _by_folders(inner)
     if classes and (stray := [name for name, label in zip(mine, named, strict=True) if label is None]):
-        odd.append(f"{_told(stray)}: in no class")
+        odd.append(f"{_class_summary(stray)}: in no class")
     used = [i for i in range(len(places)) if not classes or named[i] is not None]
     number = {name: i for i, name in enumerate(classes)}
     return Layout(
@@ -140,5 +140,5 @@ def _is_shard(path: Path) -> bool:
     return match is not None and match[1] == match[2]
 
 
-def _told(names: Sequence[str]) -> str:
+def _class_summary(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more"

@@ -85,7 +85,7 @@ def listed(source: Path) -> Iterator[Listing]:
         yield found
 
 
-def _walk(folder: Path, found: Listing) -> None:
+def _walk(folder: Path, listing: Listing) -> None:
     """Lists every file below `folder`, but for what the runs in it have drawn; links to folders are followed, once each."""
 
     def complain(error: OSError) -> None:
@@ -103,7 +103,7 @@ def _walk(folder: Path, found: Listing) -> None:
             path = Path(here, file)
             # A pipe or a device would be waited for; a link that leads nowhere is told of when it is opened.
             if path.is_file() or not path.exists():
-                found.add(path.relative_to(folder).as_posix(), lambda path=path: path.open("rb"), lambda path=path: _beginning(path))
+                listing.add(path.relative_to(folder).as_posix(), lambda path=path: path.open("rb"), lambda path=path: _beginning(path))
 
 
 def _beginning(path: Path) -> bytes:
@@ -117,10 +117,10 @@ def _beginning(path: Path) -> bytes:
         return b""
 
 
-def _unpack(stack: contextlib.ExitStack, source: Path, found: Listing) -> None:
+def _unpack(stack: contextlib.ExitStack, source: Path, listing: Listing) -> None:
     """Lists every file in the zip, which is read in place."""
     held = stack.enter_context(archive.opened(source))
-    infos, found.odd = archive.members(held)
+    infos, listing.odd = archive.members(held)
     for name, info in infos.items():
 
         def content(info: archive.ZipInfo = info) -> io.BytesIO:
@@ -129,5 +129,5 @@ def _unpack(stack: contextlib.ExitStack, source: Path, found: Listing) -> None:
         def beginning(info: archive.ZipInfo = info) -> bytes:
             return archive.beginning(held, info, formats.START)
 
-        found.add(name, content, beginning)
-    archive.check_total(source, [infos[entry.name] for entry in (*found.pictures, *found.tables)])
+        listing.add(name, content, beginning)
+    archive.check_total(source, [infos[entry.name] for entry in (*listing.pictures, *listing.tables)])

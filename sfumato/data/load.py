@@ -26,7 +26,7 @@ from sfumato.data import idx
 from sfumato.data.collection import collection, each
 from sfumato.data.dataset import Dataset, Scenes, SplitBy, positions_of
 from sfumato.data.glyphs import glyphs
-from sfumato.data.known import ARCHIVES, NAMES, Part, known, provided
+from sfumato.data.public_sets import ARCHIVES, NAMES, Part, provided, published
 from sfumato.io import archive, decode
 from sfumato.io.decode import Crop
 
@@ -98,7 +98,7 @@ def _check(size: tuple[int, int] | None, channels: int | None, tolerance: float)
 
 def _named(name: str, *, size: tuple[int, int] | None, channels: int | None, part: Part, crop: Crop, seed: int) -> Dataset:
     if name != "glyphs":
-        return _conform(known(name, part), size, channels, crop)
+        return _conform(published(name, part), size, channels, crop)
     which = _GLYPHS[part]
     drawn = glyphs(len(which), size or (32, 32), channels=3 if channels in (3, 4) else 1, seed=seed, first=which.start)
     return _conform(drawn, size, channels, crop)

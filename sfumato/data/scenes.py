@@ -18,9 +18,9 @@ from sfumato.data.collection import called, chosen, each, judge, look
 from sfumato.data.content import Place
 from sfumato.data.dataset import PURPOSES, Dataset, Scenes, SplitBy
 from sfumato.data.drawings import drawings
-from sfumato.data.known import NAMES, Part, provided
 from sfumato.data.listing import Entry
 from sfumato.data.load import load, part_of
+from sfumato.data.public_sets import NAMES, Part, provided
 from sfumato.io import archive, decode
 from sfumato.io.decode import Facts
 

@@ -31,11 +31,11 @@ class Stream:
         seed: int,
         device: torch.device | str = "cpu",
         patch: int = 0,
-        together: int = 1,
+        run_length: int = 1,
     ) -> None:
         self.data, self.batch, self.seed, self.device, self.patch = data, batch, seed, torch.device(device), patch
         self.labels = None if data.labels is None else data.labels.to(device)
-        self.order = Order(len(data), seed) if data.labels is None or together == 1 else ClassRuns(data.labels, seed, together)
+        self.order = Order(len(data), seed) if data.labels is None or run_length == 1 else ClassRuns(data.labels, seed, run_length)
         if isinstance(data, Dataset) and not patch:
             self.pixels = data.pixels.to(device)
             return

@@ -47,9 +47,9 @@ def intact(clean: Images) -> Degraded:
     return Degraded(images=clean, noise=0 * ones, observed=clean.new_ones(n, 1, h, w), quality=ones, blur=clean.new_ones(n, 1, 1))
 
 
-def degrade(how: Degradation, clean: Images, *, rng: torch.Generator) -> Degraded:
-    """`clean`, damaged by `how` with numbers from `rng`."""
-    return how(intact(clean), Draws(rng=rng, count=len(clean), device=clean.device))
+def degrade(degradation: Degradation, clean: Images, *, rng: torch.Generator) -> Degraded:
+    """`clean`, damaged by `degradation` with numbers from `rng`."""
+    return degradation(intact(clean), Draws(rng=rng, count=len(clean), device=clean.device))
 
 
 def blurred(degraded: Degraded, kernels: Kernels) -> Degraded:

@@ -37,11 +37,11 @@ class Config:
             hit = draws.uniform() < chances[i]
             lot = draws.among(hit)
             if hit.any():
-                degraded = _joined(degraded, hit, self.links[i](_some(degraded, hit), lot))
+                degraded = _joined(degraded, hit, self.links[i](_apply_to(degraded, hit), lot))
         return degraded
 
 
-def _some(degraded: Degraded, hit: torch.Tensor) -> Degraded:
+def _apply_to(degraded: Degraded, hit: torch.Tensor) -> Degraded:
     return Degraded(**{field.name: getattr(degraded, field.name)[hit] for field in dataclasses.fields(Degraded)})
 
 

@@ -56,7 +56,7 @@ def _demo(out: Path, budget: str, watch: Callback) -> dict[str, Path]:
     walking.save(walk, out / "walk.gif", fps=16, enlarge=4)
     picture = out / "sfumato.png"
     save_image(picture, sheet([(samples_of(data, len(WORD) * 4), 14), (written, 2 * len(WORD))]))
-    sections = [*told(model, data, run, written, out), *others()]
+    sections = [*console_lines(model, data, run, written, out), *others()]
     atomic_io.write(out / "index.html", page("Sfumato", sections))
     return {"picture": picture, "page": out / "index.html", "model": run / "model.safetensors"}
 
@@ -66,7 +66,7 @@ def write(model: Any, word: str, *, styles: int) -> Images:
     names = generating.class_names(model)
     labels = torch.tensor([names.index(letter) for letter in word])
     one = torch.cat([generating.latent(model, seed) for seed in range(styles)])
-    return generating.paint(model, one.repeat_interleave(len(word), dim=0), labels.repeat(styles))
+    return generating.synthesize(model, one.repeat_interleave(len(word), dim=0), labels.repeat(styles))
 
 
 def samples_of(data: Dataset, count: int) -> Images:
@@ -74,7 +74,7 @@ def samples_of(data: Dataset, count: int) -> Images:
     return to_images(data.pixels[:count])
 
 
-def told(model: Any, data: Dataset, run: Path, written: Images, out: Path) -> list[Section]:
+def console_lines(model: Any, data: Dataset, run: Path, written: Images, out: Path) -> list[Section]:
     """The story of the run: what it saw, how it got on, what it made."""
     card = model.card
     sheets = sorted((run / "samples").glob("*.png"))

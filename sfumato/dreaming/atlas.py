@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from sfumato.core import atomic_io, outputs
 from sfumato.core.errors import SettingError
-from sfumato.core.places import inside
+from sfumato.core.paths import inside
 from sfumato.core.tensors import Images, to_pixels
 from sfumato.dreaming.dream import Dream, dream
 from sfumato.dreaming.feature_extractor import DreamNetwork

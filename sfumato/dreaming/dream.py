@@ -28,7 +28,7 @@ from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Other, Planes, Scalar, size_text
 from sfumato.dreaming.feature_extractor import DreamNetwork, dream_network
 from sfumato.dreaming.gradient import Ascent
-from sfumato.dreaming.objective import WHOLE, fits, guided, wish
+from sfumato.dreaming.objective import WHOLE, check_fits, guided, parse_objective
 from sfumato.nn.bands import evened_
 from sfumato.nn.resample import resize
 from sfumato.nn.spectrum import Spectrum
@@ -82,7 +82,7 @@ class Dream:
 class Moment(NamedTuple):
     """Where a dream is."""
 
-    done: int
+    step: int
     steps: int
     amount: float
     """How far the wishes are fulfilled."""
@@ -141,7 +141,7 @@ def dream(
         raise ImageError(f"the mask is {tuple(mask.shape)}, the picture {size_text(size)} pixels; they must be the same")
     if options.space == "fourier" and (options.variation or options.alpha):
         raise SettingError("variation and alpha have no effect on a spectrum; leave them at 0, or take space = 'pixels'")
-    ascent = wanted(seeing, options, size, guide)
+    ascent = layer_ascent(seeing, options, size, guide)
     where, made, before, after = seeing.device, [], [], []
     for start, seed in counted(list(zip(starts, seeds, strict=True)), "images"):
         x = start.to(where)
@@ -162,15 +162,15 @@ def resolved(options: Dream, seeing: DreamNetwork, *, fresh: bool) -> Dream:
     return dataclasses.replace(options, space=space, precision=select_precision(options.precision, seeing.device))
 
 
-def wanted(seeing: DreamNetwork, options: Dream, size: tuple[int, int], guide: Other | None = None) -> Ascent:
+def layer_ascent(seeing: DreamNetwork, options: Dream, size: tuple[int, int], guide: Other | None = None) -> Ascent:
     """What a dream of images of `size` climbs.
 
     Raises SettingError for what the network cannot see, ImageError for what the size cannot show.
     """
     label = seeing.class_number(options.label) if options.label else None
     named = options.layers or (() if options.label else (seeing.usual,))
-    wishes = [wish(each, seeing) for each in named]
-    fits(wishes, size, seeing)
+    wishes = [parse_objective(each, seeing) for each in named]
+    check_fits(wishes, size, seeing)
     if guide is not None:
         if guide.shape[1] not in (1, seeing.channels) or (seeing.channels == 1 and guide.shape[1] != 1):
             raise ImageError(f"the guide has {guide.shape[1]} channels, {seeing.name} looks at {seeing.channels}; convert it first")
@@ -178,7 +178,7 @@ def wanted(seeing: DreamNetwork, options: Dream, size: tuple[int, int], guide: O
             raise SettingError("a guide is compared in a layer; name one beside the class")
         if len(guide) != 1:
             raise ImageError(f"one guide is compared with, not {len(guide)}")
-        fits(wishes, (guide.shape[2], guide.shape[3]), seeing, what="the guide")
+        check_fits(wishes, (guide.shape[2], guide.shape[3]), seeing, noun="the guide")
         wishes = guided(wishes, guide.to(seeing.device), seeing)
     # So that 12 megapixels fit into 2 GB with SqueezeNet; a layer that sees all is shown all.
     pieces = max(size) > WHOLE and all(each.layer.start is not None for each in wishes)

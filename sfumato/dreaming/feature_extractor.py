@@ -22,7 +22,7 @@ from sfumato.core.tensors import Images, Maps, Vectors, size_text
 from sfumato.models.roles.classifier import Classifier
 from sfumato.models.roles.feature_extractor import Backbone, Layer
 from sfumato.models.roles.style_generator import AdversarialGenerator
-from sfumato.nn import watch
+from sfumato.nn import hooks
 from sfumato.nn.norm import folded
 from sfumato.store import weights
 
@@ -66,10 +66,10 @@ class DreamNetwork:
     def layers(self, images: Images, names: Sequence[str]) -> list[Maps]:
         """The maps of the layers called `names`. What lies behind the last of them is not computed."""
         if isinstance(self.network, Backbone):
-            return self.network.layers(self.shown(images), names)
-        return watch.seen(self.network, self.run, self.shown(images), names)
+            return self.network.layers(self.preprocessed(images), names)
+        return hooks.layer_outputs(self.network, self.run, self.preprocessed(images), names)
 
-    def shown(self, images: Images) -> Maps:
+    def preprocessed(self, images: Images) -> Maps:
         """Grey images in all channels of a network of colours, of coloured ones the mean to one of grey."""
         if images.shape[1] == self.channels:
             return images
@@ -77,14 +77,14 @@ class DreamNetwork:
 
     def layer(self, name: str) -> Layer:
         """What the layer called `name` looks at. Raises SettingError, naming the nearest ones, if there is none."""
-        return self.measure([self._known(name)])[name]
+        return self.measure([self._layer(name)])[name]
 
     def listed(self) -> list[Layer]:
         """Every layer."""
         found = self.measure(self.names)
         return [found[name] for name in self.names]
 
-    def _known(self, name: str) -> str:
+    def _layer(self, name: str) -> str:
         if name not in self.names:
             few = f"; this network has {', '.join(self.names)}" if len(self.names) <= 20 else ""
             listed = few if few else f"; `sfumato dream --layers {self.name}` lists them"
@@ -192,7 +192,7 @@ def _of_module(network: nn.Module, name: str, device: torch.device, *, foreign: 
     size = getattr(network, "size", None) or (SIDE, SIDE)
     grey = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
     try:
-        maps = watch.visible(looking, run, grey.to(_place(network)))
+        maps = hooks.visible(looking, run, grey.to(_place(network)))
     except SettingError as error:
         raise SettingError(f"{name} sees no images: {error}") from error
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
@@ -228,11 +228,11 @@ def _of_module(network: nn.Module, name: str, device: torch.device, *, foreign: 
 
 
 def _measured(
-    network: nn.Module, run: watch.Run, channels: int, shapes: dict[str, tuple[int, int]], asked: Sequence[str]
+    network: nn.Module, run: hooks.Run, channels: int, shapes: dict[str, tuple[int, int]], asked: Sequence[str]
 ) -> dict[str, Layer]:
     """Each layer as an image that the network was not made for shows it, which its head need not take: it never comes so far."""
     images = torch.zeros(1, channels, SIDE, SIDE, device=_place(network))
-    return {name: Layer(name, shapes[name][0], *seen) for name, seen in watch.sights(network, run, images, asked).items()}
+    return {name: Layer(name, shapes[name][0], *seen) for name, seen in hooks.sights(network, run, images, asked).items()}
 
 
 def _class_names(count: int) -> tuple[str, ...]:

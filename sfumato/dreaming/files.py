@@ -12,18 +12,18 @@ import torch
 
 from sfumato import __version__
 from sfumato.batch.manifest import DONE, NAME, Entry, Facts, Manifest
-from sfumato.batch.sources import gather, told_apart
+from sfumato.batch.sources import gather, unique_names
 from sfumato.core import atomic_io, outputs, schema
 from sfumato.core.config import Range
 from sfumato.core.device import physical_memory
 from sfumato.core.errors import CheckpointError, DataError, ImageError, SettingError, SfumatoError, StorageError
-from sfumato.core.places import inside
+from sfumato.core.paths import inside
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Planes, size_text, to_pixels
 from sfumato.core.text import inner_path, quoted
 from sfumato.dreaming.dream import Dream, Moment, Tell, dream, resolved
 from sfumato.dreaming.feature_extractor import DreamNetwork
-from sfumato.dreaming.objective import wish
+from sfumato.dreaming.objective import parse_objective
 from sfumato.io import files, streaming
 from sfumato.io.channels import as_images, as_pixels
 from sfumato.io.embedded import KEY, recipe_text
@@ -62,7 +62,7 @@ class Done:
     source: str
     out: Path | None
     """None where it failed."""
-    words: str
+    message: str
 
 
 def planned(
@@ -74,7 +74,7 @@ def planned(
     replaced or is one of the other files that the dream `reads`, StorageError if it cannot be written.
     """
     alone = outputs.is_file_name(out, files.FORMATS)
-    found = told_apart(gather(sources, leaving_out=None if alone else out), ending=".png")
+    found = unique_names(gather(sources, leaving_out=None if alone else out), ending=".png")
     if not found:
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read")
     if not alone:
@@ -114,15 +114,15 @@ def dream_pictures(
     """
     pairs = planned(sources, out, overwrite=overwrite)
     for text in options.layers:
-        wish(text, seeing)
+        parse_objective(text, seeing)
     if options.label:
         seeing.class_number(options.label)
     work = _Work(seeing, options, None if guide is None else picture_of(guide), guide, mask, watch, overwrite=overwrite)
-    work.kept = {path.resolve() for path in (*(path for path, _ in pairs), guide, mask) if path is not None}
+    work.originals = {path.resolve() for path in (*(path for path, _ in pairs), guide, mask) if path is not None}
     # Where only originals lie nothing will be written, and no manifest.
-    noted, made = pairs[0][1] != out and any(target.resolve() not in work.kept for _, target in pairs), []
+    noted, made = pairs[0][1] != out and any(target.resolve() not in work.originals for _, target in pairs), []
     with atomic_io.alone(out) if noted else contextlib.nullcontext():
-        manifest = Manifest(out / NAME if noted else None, work.asked())
+        manifest = Manifest(out / NAME if noted else None, work.request_facts())
         for place in {target.parent for _, target in pairs if target.parent.is_dir()}:
             atomic_io.sweep(place, below=False)
         for number, (path, target) in enumerate(counted(pairs, "pictures"), 1):
@@ -138,15 +138,15 @@ class _Work:
 
     seeing: DreamNetwork
     options: Dream
-    shown: Images | None
+    preview: Images | None
     guide: Path | None
     mask: Path | None
     watch: Tell
     overwrite: bool = dataclasses.field(kw_only=True)
-    kept: set[Path] = dataclasses.field(default_factory=set)
+    originals: set[Path] = dataclasses.field(default_factory=set)
     """Files that are never replaced."""
 
-    def asked(self) -> Facts:
+    def request_facts(self) -> Facts:
         """What is asked for, by which a dream is known again: settings, network, guide and version."""
         told = recipe(self.seeing, resolved(self.options, self.seeing, fresh=False), 0.0, 0.0) | named(guide=self.guide)
         return json.loads(json.dumps({"verb": "dream", **told}))
@@ -155,22 +155,22 @@ class _Work:
         """The dream of one picture, unless it was done before. Raises StorageError, after which the next one would fail too."""
         facts: Facts = {}
         try:
-            if target.resolve() in self.kept:
+            if target.resolve() in self.originals:
                 raise ImageError(f"{path}: {target} is an original and would be written over; choose another --out")
             facts = manifest.facts(path, self.mask)
-            if (earlier := manifest.earlier(path, target, facts)) and (not self.overwrite or earlier.words == DONE):
-                return Done(source=str(path), out=target, words=earlier.words)
+            if (earlier := manifest.earlier(path, target, facts)) and (not self.overwrite or earlier.message == DONE):
+                return Done(source=str(path), out=target, message=earlier.message)
             for each in output_files(target):
                 outputs.check_place(each)
-                if os.path.lexists(each) and not self.overwrite and not manifest.mine(path, each):
+                if os.path.lexists(each) and not self.overwrite and not manifest.is_own(path, each):
                     raise ImageError(f"{each} is there already; choose another --out, or say --overwrite")
             return self._dream(path, target, manifest, facts)
         except StorageError:
             raise
         except SfumatoError as error:
             words = _naming(path, error)
-            manifest.add(Entry(source=str(path), out=str(target), status="failed", words=words), path, target, facts)
-            return Done(source=str(path), out=None, words=words)
+            manifest.add(Entry(source=str(path), out=str(target), status="failed", message=words), path, target, facts)
+            return Done(source=str(path), out=None, message=words)
 
     def _dream(self, path: Path, target: Path, manifest: Manifest, facts: Facts) -> Done:
         need, there = streaming.megapixels(path) * 1e6 * _BYTES, physical_memory()
@@ -181,22 +181,22 @@ class _Work:
             raise ImageError(f"{path} has 16 bits, which {target.suffix} cannot hold; choose a .png or .tif with --out")
         images = as_images(picture.pixels)
         where = None if self.mask is None else mask_of(self.mask, images)
-        done = dream(images, self.seeing, self.options, guide=self.shown, mask=where, on_progress=self.watch)
+        done = dream(images, self.seeing, self.options, guide=self.preview, mask=where, on_progress=self.watch)
         before, after, pixels = done.before[0], done.after[0], as_pixels(done.images, picture.pixels.dtype)
         del images, done  # of a large picture they are large, and writing it takes more
         told = recipe(self.seeing, resolved(self.options, self.seeing, fresh=False), before, after)
         told |= {"picture": path.name, "sha256": atomic_io.digest(path)}
         told |= named(guide=self.guide, mask=self.mask)
-        entry, made = Entry(source=str(path), out=str(target), status="writing", words=rise(before, after)), ""
+        entry, made = Entry(source=str(path), out=str(target), status="writing", message=rise(before, after)), ""
 
         def settled(place: Path, result: Path) -> None:
             nonlocal made
             made = atomic_io.digest(result)
-            manifest.add(entry, path, place, facts, made=made)
+            manifest.add(entry, path, place, facts, output_digest=made)
 
         keep(target, dataclasses.replace(picture, pixels=pixels, layout="samples"), told, check=settled)
-        manifest.add(dataclasses.replace(entry, status="done"), path, target, facts, made=made)
-        return Done(source=str(path), out=target, words=entry.words)
+        manifest.add(dataclasses.replace(entry, status="done"), path, target, facts, output_digest=made)
+        return Done(source=str(path), out=target, message=entry.message)
 
 
 def _naming(path: Path, error: SfumatoError) -> str:
@@ -218,12 +218,12 @@ def named(**given: Path | None) -> dict[str, Any]:
     return {key: {"file": path.name, "sha256": atomic_io.digest(path)} for key, path in given.items() if path is not None}
 
 
-def keep(target: Path, picture: files.Picture, told: dict[str, Any], *, check: Callable[[Path, Path], None] = lambda *_: None) -> None:
-    """Writes the recipe `told` beside the picture as .json, and then the picture, with the recipe inside where it is a PNG.
+def keep(target: Path, picture: files.Picture, record: dict[str, Any], *, check: Callable[[Path, Path], None] = lambda *_: None) -> None:
+    """Writes the recipe `record` beside the picture as .json, and then the picture, with the recipe inside where it is a PNG.
 
     `check` is called with the path and the finished file of each, before that takes its place.
     """
-    text, beside = json.dumps({"format": FORMAT, **told}, indent=2), target.with_suffix(".json")
+    text, beside = json.dumps({"format": FORMAT, **record}, indent=2), target.with_suffix(".json")
     # The picture last: where it is, its recipe is.
     atomic_io.write(beside, text + "\n", check=lambda made: check(beside, made))
     files.write(target, dataclasses.replace(picture, text={**picture.text, KEY: text}), check=lambda made: check(target, made))
@@ -268,29 +268,29 @@ def near(name: str, flag: str) -> str:
     return name
 
 
-def complete(told: dict[str, Any], seeing: DreamNetwork, pictures: Sequence[str], **given: Path | None) -> None:
+def complete(record: dict[str, Any], seeing: DreamNetwork, pictures: Sequence[str], **given: Path | None) -> None:
     """Raises SettingError if the network has other weights than a recipe tells, or a guide or a mask was not given or is another one.
 
     Also if the dream began with a picture and there is none, or the other way round. Which picture is open: the same may be done to others.
     """
-    if bool(pictures) != ("picture" in told):
+    if bool(pictures) != ("picture" in record):
         raise SettingError("that dream began with a picture; name one" if not pictures else "that dream began without a picture; name none")
-    if told.get("weights", weights_hash(seeing.network)) != weights_hash(seeing.network):
+    if record.get("weights", weights_hash(seeing.network)) != weights_hash(seeing.network):
         raise SettingError(f"{seeing.name} has other weights now than it had in that dream")
     for key, path in given.items():
-        was = told.get(key)
+        was = record.get(key)
         if was and path is None:
             raise SettingError(f"that dream had a {key}, {was['file']}; give it with --{key}")
         if was and path is not None and path.is_file() and atomic_io.digest(path) != was["sha256"]:
             raise SettingError(f"{path} is not the {key} of that dream, {was['file']}: its bytes are others")
 
 
-def known_again(target: Path, told: dict[str, Any]) -> bool:
+def is_same_dream(target: Path, record: dict[str, Any]) -> bool:
     """Whether the recipe in the PNG at `target` is `told`, whatever came of it."""
     open_ = ("before", "after", "made_with")
     try:
         there = upgraded_tree(schema.parsed(recipe_text(target), Tree, str(target)))
-        wanted = json.loads(json.dumps(told))
+        wanted = json.loads(json.dumps(record))
         return {k: v for k, v in there.items() if k not in open_} == {k: v for k, v in wanted.items() if k not in open_}
     except SfumatoError:
         return False
@@ -319,7 +319,7 @@ class Preview:
         self.path, self.every = path, every
 
     def __call__(self, moment: Moment) -> None:
-        if moment.done % self.every == 0 or moment.done == moment.steps:
+        if moment.step % self.every == 0 or moment.step == moment.steps:
             files.save_image(self.path, to_pixels(moment.image.cpu()))
 
 

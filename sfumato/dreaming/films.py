@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.tensors import Images, Other, size_text, to_images, to_pixels
-from sfumato.dreaming.dream import Dream, in_octaves, wanted
+from sfumato.dreaming.dream import Dream, in_octaves, layer_ascent
 from sfumato.dreaming.feature_extractor import DreamNetwork
 from sfumato.io import decode, files
 from sfumato.nn.motion import moved, shifts
@@ -51,7 +51,7 @@ class Dreamer:
         if self.frame is not None and self.added is not None and self.frame.shape == x.shape:
             carried = KEPT * moved(self.added, shifts(self.frame, x))
         how = self.how if carried is None else self.later
-        ascent = wanted(self.seeing, how, (x.shape[2], x.shape[3]), self.guide)
+        ascent = layer_ascent(self.seeing, how, (x.shape[2], x.shape[3]), self.guide)
         made = in_octaves(x, ascent, how, self.how.seed, carried=carried)
         self.frame, self.added = x, made - x
         return made.cpu()
@@ -67,7 +67,7 @@ def falling(picture: Images, seeing: DreamNetwork, options: Dream, *, frames: in
     if options.alpha:
         raise SettingError("alpha keeps a picture near to what it was, and a fall leaves it; leave alpha at 0")
     options = _in_pixels(options)
-    first = wanted(seeing, options, (picture.shape[2], picture.shape[3]), guide)
+    first = layer_ascent(seeing, options, (picture.shape[2], picture.shape[3]), guide)
     later = dataclasses.replace(options, steps=min(options.steps or AGAIN, AGAIN), octaves=min(options.octaves, SIZES))
     x = picture.to(seeing.device)
     for i in range(frames):

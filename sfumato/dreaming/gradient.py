@@ -19,7 +19,7 @@ from sfumato.core.finite_output import finite
 from sfumato.core.tensors import Images, Maps
 from sfumato.dreaming.feature_extractor import DreamNetwork
 from sfumato.dreaming.objective import LayerObjective
-from sfumato.nn import watch
+from sfumato.nn import hooks
 from sfumato.restoration.tiles import Span, spans
 
 
@@ -33,8 +33,8 @@ class Slope(NamedTuple):
 class Tile(NamedTuple):
     """What one tile owns, and what it shows the network to know it: rows, then columns."""
 
-    own: tuple[Span, Span]
-    shown: tuple[Span, Span]
+    inner: tuple[Span, Span]
+    outer: tuple[Span, Span]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ class Ascent:
         if not math.isfinite(found.amount):
             raise SettingError(f"{self.network.name} answers {found.amount}: its weights are no use")
         while not found.gradient.any():
-            with watch.awake(self.network.network, last) as ran:
+            with hooks.awake(self.network.network, last) as ran:
                 found = self._slope(image)
             if last >= ran[0]:
                 break
@@ -69,7 +69,7 @@ class Ascent:
     def _slope(self, image: Images) -> Slope:
         gradient, amount = torch.zeros_like(image), 0.0
         for tile in tiles(tuple(image.shape[2:]), self.tile, self.objectives):
-            (top, bottom), (left, right) = tile.shown
+            (top, bottom), (left, right) = tile.outer
             part = image[:, :, top:bottom, left:right].detach().clone().requires_grad_()
             with torch.enable_grad(), autocast(select_precision(self.precision, image.device), image.device):
                 found = self._amount(part, tile, tuple(image.shape[2:]))
@@ -85,7 +85,7 @@ class Ascent:
         total = 0.0
         with torch.no_grad(), autocast(select_precision(self.precision, image.device), image.device):
             for tile in tiles(tuple(image.shape[2:]), self.tile, self.objectives):
-                (top, bottom), (left, right) = tile.shown
+                (top, bottom), (left, right) = tile.outer
                 total += self._amount(image[:, :, top:bottom, left:right], tile, tuple(image.shape[2:])).item()
         return total
 
@@ -110,14 +110,14 @@ class Ascent:
             by_name = dict(zip(dict.fromkeys(wish.layer.name for wish in self.objectives), made, strict=True))
             for wish in self.objectives:
                 rows, columns = (
-                    _places(own, shown, side, wish.layer.stride) for own, shown, side in zip(tile.own, tile.shown, whole, strict=True)
+                    _places(own, shown, side, wish.layer.stride) for own, shown, side in zip(tile.inner, tile.outer, whole, strict=True)
                 )
-                first = tile.own[0][0] // wish.layer.stride, tile.own[1][0] // wish.layer.stride
+                first = tile.inner[0][0] // wish.layer.stride, tile.inner[1][0] // wish.layer.stride
                 total = total + wish.amount(by_name[wish.layer.name][:, :, rows, columns], (h, w), first)
         if self.label is not None:
             assert self.network.scores is not None
-            share = math.prod(stop - start for start, stop in tile.own) / (h * w)
-            total = total + share * self.network.scores(self.network.shown(part))[0, self.label]
+            share = math.prod(stop - start for start, stop in tile.inner) / (h * w)
+            total = total + share * self.network.scores(self.network.preprocessed(part))[0, self.label]
         return total
 
 
@@ -153,7 +153,7 @@ def _back(start: int, by: int, grid: int) -> int:
     return max(0, start - math.ceil(max(0, by) / grid) * grid)
 
 
-def _places(own: Span, shown: Span, length: int, stride: int) -> slice:
+def _places(inner: Span, outer: Span, length: int, stride: int) -> slice:
     """Which places of a map of what is shown a tile owns; the last tile owns all to the end."""
-    first = (own[0] - shown[0]) // stride
-    return slice(first, None if own[1] >= length else first + (own[1] - own[0]) // stride)
+    first = (inner[0] - outer[0]) // stride
+    return slice(first, None if inner[1] >= length else first + (inner[1] - inner[0]) // stride)

@@ -16,11 +16,11 @@ from torch.nn import functional as F
 from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images
-from sfumato.dreaming.dream import Dream, Dreamt, Moment, Tell, wanted
+from sfumato.dreaming.dream import Dream, Dreamt, Moment, Tell, layer_ascent
 from sfumato.dreaming.feature_extractor import DreamNetwork, dream_network
 from sfumato.dreaming.gradient import Ascent
 from sfumato.editing.inversion import DRAWS, spread_of
-from sfumato.editing.latent_image import LatentImage, drawn, shown
+from sfumato.editing.latent_image import LatentImage, drawn, render
 from sfumato.generation.generate import sampler, styled
 from sfumato.models.roles.generator import latents
 from sfumato.models.roles.style_generator import SynthesisOptions
@@ -59,13 +59,13 @@ def dream_through(
     making = sampler(generator).to(where)
     h, w = making.size
     scale = max(1, -(-seeing.side // min(h, w)))
-    ascent = wanted(seeing, options, (h * scale, w * scale))
+    ascent = layer_ascent(seeing, options, (h * scale, w * scale))
     made, before, after, subjects = [], [], [], []
     for seed in range(options.seed, options.seed + n):
         begun = drawn(making, seed, label=shows)
-        before.append(ascent.amount(enlarged(shown(making, begun), scale).to(where)))
+        before.append(ascent.amount(enlarged(render(making, begun), scale).to(where)))
         found = _moved(making, begun, ascent, options, scale, where, on_progress)
-        image = shown(making, found)
+        image = render(making, found)
         after.append(ascent.amount(enlarged(image, scale).to(where)))
         made.append(image)
         subjects.append(found)

@@ -56,7 +56,7 @@ class LayerObjective:
 _FORM = re.compile(r"(?P<layer>[^:=@\s]+)(:(?P<channels>\d+(,\d+)*))?(@(?P<row>\d+),(?P<column>\d+))?(=(?P<weight>-?\d+(\.\d+)?))?")
 
 
-def wish(text: str, network: DreamNetwork) -> LayerObjective:
+def parse_objective(text: str, network: DreamNetwork) -> LayerObjective:
     """`fire7`, `fire7=0.5`, `fire8:12,40` or `fire8:12@3,4`: layer, channels, row and column of a place, weight.
 
     Raises SettingError for another form, an unknown layer, or a channel that it does not have.
@@ -84,7 +84,7 @@ def guided(objectives: Sequence[LayerObjective], guide: Other, network: DreamNet
     return [LayerObjective(layer=each.layer, weight=each.weight, guide=row) for each, row in zip(objectives, rows, strict=True)]
 
 
-def fits(objectives: Sequence[LayerObjective], size: tuple[int, int], network: DreamNetwork, *, what: str = "the picture") -> None:
+def check_fits(objectives: Sequence[LayerObjective], size: tuple[int, int], network: DreamNetwork, *, noun: str = "the picture") -> None:
     """Raises ImageError, naming `what` it is, if an image of `size` has no such place, or is smaller than what a place looks at.
 
     Unless it is as large as those that the network was trained on: deep layers look farther than these reach.
@@ -94,7 +94,7 @@ def fits(objectives: Sequence[LayerObjective], size: tuple[int, int], network: D
             near = [name for name in network.names if network.layer(name).receptive_field <= min(size)]
             advice = f"take the layer {near[-1]} or an earlier one, or enlarge it" if near else "enlarge it"
             raise ImageError(
-                f"{what} of {size_text(size)} pixels is too small for the layer {each.layer.name}, "
+                f"{noun} of {size_text(size)} pixels is too small for the layer {each.layer.name}, "
                 f"which looks at {each.layer.receptive_field} pixels either way; {advice}"
             )
         if each.place is None:
@@ -108,5 +108,5 @@ def fits(objectives: Sequence[LayerObjective], size: tuple[int, int], network: D
                 ]
         if each.place[0] >= rows or each.place[1] >= columns:
             raise ImageError(
-                f"layer {each.layer.name} has {rows} rows and {columns} columns of places for {what}; {each.place} is beyond them"
+                f"layer {each.layer.name} has {rows} rows and {columns} columns of places for {noun}; {each.place} is beyond them"
             )

@@ -9,11 +9,11 @@ from typing import Any
 from sfumato.batch.manifest import DONE
 from sfumato.core import outputs
 from sfumato.core.errors import SettingError
-from sfumato.core.places import inside
+from sfumato.core.paths import inside
 from sfumato.core.tensors import Images, to_pixels
 from sfumato.dreaming.dream import Dream, Tell, dream, resolved
 from sfumato.dreaming.feature_extractor import DreamNetwork
-from sfumato.dreaming.files import keep, known_again, named, picture_of, recipe, rise
+from sfumato.dreaming.files import is_same_dream, keep, named, picture_of, recipe, rise
 from sfumato.dreaming.latent import dream_through
 from sfumato.editing.latent_image import drawn
 from sfumato.generation.generate import sampler
@@ -86,7 +86,7 @@ def _seeded(options: Dream, count: int) -> list[Dream]:
 
 def _written(
     targets: Sequence[Path],
-    told: Sequence[dict[str, Any]],
+    records: Sequence[dict[str, Any]],
     make: Callable[[int], Dreamed],
     held: outputs.Reservation,
     *,
@@ -94,11 +94,11 @@ def _written(
     on_progress: Said,
 ) -> None:
     """Makes the images whose files do not tell the same already, and writes each with what is told of it."""
-    done = [held.own(target) and known_again(target, each) for target, each in zip(targets, told, strict=True)]
+    done = [held.is_own(target) and is_same_dream(target, each) for target, each in zip(targets, records, strict=True)]
     for target, there in zip(targets, done, strict=True):
         if os.path.lexists(target) and not there and not overwrite:
             raise SettingError(f"{target} is there already, and is another dream; choose another --out, or say --overwrite")
-    for i, (target, each, there) in enumerate(zip(targets, told, done, strict=True)):
+    for i, (target, each, there) in enumerate(zip(targets, records, done, strict=True)):
         if there:
             on_progress(target, DONE)
             continue

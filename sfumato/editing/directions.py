@@ -85,7 +85,7 @@ class Directions:
 
 def directions(
     model: str | Path | nn.Module,
-    how: How = "principal",
+    method: How = "principal",
     *,
     count: int = 8,
     layers: Span | None = None,
@@ -103,12 +103,12 @@ def directions(
     if not 1 <= count <= network.style_dim:
         raise SettingError(f"count = {count} is outside [1, {network.style_dim}], the length of a style")
     styles = many_styles(network, label, seed)
-    if how == "principal":
+    if method == "principal":
         vectors, shares = principal(styles)
     else:
-        vectors, shares = closed_form(network, chosen) if how == "closed-form" else jacobian(network, chosen, label=label, seed=seed)
-    origin = {"how": how, "count": count, "layers": list(chosen), "label": label, "seed": seed}
-    return finished(network, vectors[:count], shares[:count], styles, how, chosen, label, seed, origin)
+        vectors, shares = closed_form(network, chosen) if method == "closed-form" else jacobian(network, chosen, label=label, seed=seed)
+    origin = {"how": method, "count": count, "layers": list(chosen), "label": label, "seed": seed}
+    return finished(network, vectors[:count], shares[:count], styles, method, chosen, label, seed, origin)
 
 
 def principal(styles: Vectors) -> tuple[Axes, Shares]:
@@ -153,11 +153,11 @@ def jacobian(network: Any, layers: Span, *, label: str | int | None = None, seed
     return _sorted(total)
 
 
-def contact_sheet(network: Any, found: Directions, *, seed: int = 0, label: str | int | None = None, reach: float = 3.0) -> Images:
+def contact_sheet(network: Any, directions: Directions, *, seed: int = 0, label: str | int | None = None, reach: float = 3.0) -> Images:
     """For each direction a row of 7: the seed's image from `reach` deviations less to as many more."""
     steps = torch.linspace(-reach, reach, 7)
     styles, labels = _bases(network, 1, label, seed)
-    rows = [moved(styles, vector, step, found.layers) for vector in found.vectors for step in steps]
+    rows = [moved(styles, vector, step, directions.layers) for vector in directions.vectors for step in steps]
     return show(network, torch.cat(rows), None if labels is None else labels.expand(len(rows)), grain(network, [seed]))
 
 
@@ -168,12 +168,12 @@ def moved(styles: Styles, vector: Tensor, strength: float | Tensor, layers: Span
     return result
 
 
-def save(found: Directions, out: Path, network: Any, *, seed: int = 0, label: str | int | None = None) -> list[Path]:
+def save(directions: Directions, out: Path, network: Any, *, seed: int = 0, label: str | int | None = None) -> list[Path]:
     """Writes the directions to `out`, and beside it a contact sheet as .png and what they are as .json. Returns the paths."""
     _, sheet, told = output_files(out)
-    about = {key: value for key, value in vars(found).items() if key != "vectors"}
-    checkpoint.write_tensors(out, {"vectors": found.vectors}, {ENTRY: about | {"weights": weights_hash(network)}})
-    files.save_image(sheet, to_pixels(contact_sheet(network, found, seed=seed, label=label), columns=7))
+    about = {key: value for key, value in vars(directions).items() if key != "vectors"}
+    checkpoint.write_tensors(out, {"vectors": directions.vectors}, {ENTRY: about | {"weights": weights_hash(network)}})
+    files.save_image(sheet, to_pixels(contact_sheet(network, directions, seed=seed, label=label), columns=7))
     atomic_io.write(told, json.dumps(about, indent=2) + "\n")
     return [out, sheet, told]
 
@@ -186,7 +186,7 @@ def output_files(out: Path) -> list[Path]:
 
 def load(path: Path, network: Any) -> Directions:
     """What `save` wrote. Raises CheckpointError for another file, SettingError if it was made with another network."""
-    tensors, about = subjects.owned(path, network, entry=ENTRY, kind=Told, key="vectors", what="directions", verb="directions")
+    tensors, about = subjects.owned(path, network, entry=ENTRY, kind=Told, key="vectors", noun="directions", verb="directions")
     names, strengths, (first, last) = tuple(about["names"]), tuple(about["strengths"]), about["layers"]
     vectors = tensors["vectors"]
     if vectors.ndim != 2 or len({len(vectors), len(names), len(strengths)}) > 1 or vectors.shape[1] != network.style_dim:
@@ -216,7 +216,7 @@ def finished(
     vectors: Axes,
     shares: Shares,
     styles: Vectors,
-    how: str,
+    method: str,
     layers: Span,
     label: str | int | None,
     seed: int,
@@ -234,7 +234,7 @@ def finished(
         words = named(less, more, usual)
         names.append("-and-".join(words))
     return Directions(
-        vectors=scaled, names=tuple(_told_apart(names)), strengths=tuple(shares.tolist()), how=how, layers=layers, origin=origin
+        vectors=scaled, names=tuple(_told_apart(names)), strengths=tuple(shares.tolist()), how=method, layers=layers, origin=origin
     )
 
 

@@ -25,7 +25,7 @@ from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Labels, Maps, Planes, Styles, size_text, to_pixels
 from sfumato.editing import latent_image as subjects
 from sfumato.editing.inversion import Spread, spread_of
-from sfumato.editing.latent_image import LatentImage, shown
+from sfumato.editing.latent_image import LatentImage, render
 from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import sampler, styled
 from sfumato.io import decode, files
@@ -80,7 +80,7 @@ def drag(
     """
     network = sampler(model).to(select_device(device))
     _check(network, points, targets, mask, steps)
-    before = shown(network, subject)
+    before = render(network, subject)
     chosen = span(network, layers or (0, max(0, network.styles // 2 - 1)))
     pull = _Pull(network, subject, chosen, mask)
     at, goal = (torch.tensor(pairs, dtype=torch.float32) for pairs in (list(points), list(targets)))
@@ -98,16 +98,16 @@ def drag(
         loss.backward()
         optimiser.step()
     after = dataclasses.replace(subject, styles=pull.styles().detach().cpu())
-    images = torch.cat([before, shown(network, after)])
+    images = torch.cat([before, render(network, after)])
     ends = tuple((float(x), float(y)) for x, y in at)
     return Dragged(subject=after, images=images, points=ends, distance=far, steps=done)
 
 
-def asked(words: Sequence[str]) -> tuple[list[Point], list[Point]]:
+def parse_moves(texts: Sequence[str]) -> tuple[list[Point], list[Point]]:
     """The points and targets that `20,30:30,30` asks for. Raises SettingError for other words."""
     number = r"\s*(\d+(?:\.\d+)?)\s*"
-    found = [re.fullmatch(f"{number},{number}:{number},{number}", word) for word in words]
-    for word, match in zip(words, found, strict=True):
+    found = [re.fullmatch(f"{number},{number}:{number},{number}", word) for word in texts]
+    for word, match in zip(texts, found, strict=True):
         if match is None:
             raise SettingError(
                 f"{word!r} cannot be read as a point and its target; write 20,30:30,30 to bring column 20 of row 30 to column 30"
@@ -122,11 +122,11 @@ def mask_of(path: Path, network: Any) -> Planes:
     return (torch.from_numpy(pixels[None, None, :, :, 0].copy()) > 127).float()
 
 
-def save(done: Dragged, out: Path, network: Any) -> list[Path]:
+def save(result: Dragged, out: Path, network: Any) -> list[Path]:
     """Writes a picture of before and after to `out`, and the styles after beside it. Returns the paths."""
     _, styles = output_files(out)
-    files.save_image(out, to_pixels(done.images, columns=2))
-    return [out, subjects.save(styles, done.subject, network)]
+    files.save_image(out, to_pixels(result.images, columns=2))
+    return [out, subjects.save(styles, result.subject, network)]
 
 
 def output_files(out: Path) -> list[Path]:
@@ -219,9 +219,9 @@ def sampled(maps: Maps, places: Points) -> Float[Tensor, "points _c"]:
     return F.grid_sample(maps, grid[None, None].to(maps), padding_mode="border", align_corners=False)[0, :, 0].T
 
 
-def _spread(network: Any, subject: LatentImage, where: torch.device) -> Spread:
+def _spread(network: Any, subject: LatentImage, device: torch.device) -> Spread:
     z = latents(network, DRAWS, seeded_generator(0, "drag"))
-    return spread_of(styled(network, z, None if subject.labels is None else subject.labels.expand(DRAWS))[:, :1], where)
+    return spread_of(styled(network, z, None if subject.labels is None else subject.labels.expand(DRAWS))[:, :1], device)
 
 
 def _check(network: Any, points: Sequence[Point], targets: Sequence[Point], mask: Planes | None, steps: int) -> None:

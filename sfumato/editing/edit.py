@@ -13,12 +13,12 @@ from torch import nn
 from sfumato.core import atomic_io, outputs, schema
 from sfumato.core.device import select_device
 from sfumato.core.errors import FormatError, SettingError
-from sfumato.core.places import inside
+from sfumato.core.paths import inside
 from sfumato.core.tensors import Images, to_pixels
 from sfumato.core.text import inner_path, last_part, quoted
 from sfumato.editing import latent_image as subjects
 from sfumato.editing.directions import Directions, moved
-from sfumato.editing.latent_image import LatentImage, shown
+from sfumato.editing.latent_image import LatentImage, render
 from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import sampler
 from sfumato.io import files
@@ -58,22 +58,27 @@ def edit(model: str | Path | nn.Module, subject: LatentImage, moves: Sequence[Mo
             )
         styles = moved(styles, torch.tensor(move.vector), move.strength, span(network, move.layers))
     after = LatentImage(styles=styles, label=subject.label, noise=subject.noise, origin=subject.origin)
-    images = torch.cat([shown(network, subject), shown(network, after)])
+    images = torch.cat([render(network, subject), render(network, after)])
     return Edited(subject=after, images=images, moves=tuple(moves))
 
 
-def asked(found: Directions, words: Sequence[str]) -> list[Move]:
+def parse_moves(directions: Directions, texts: Sequence[str]) -> list[Move]:
     """The moves that `name=strength` or `number=strength@layers` ask for. Raises SettingError for other words and unknown names."""
     moves = []
-    for word in words:
+    for word in texts:
         which, _, rest = word.rpartition("=")
         strength, _, layers = rest.partition("@")
         try:
             if not which:
                 raise ValueError("no name")
-            index, first, last = found.find(which), *(found.layers if not layers else _pair(layers))
+            index, first, last = directions.find(which), *(directions.layers if not layers else _pair(layers))
             moves.append(
-                Move(vector=tuple(found.vectors[index].tolist()), strength=float(strength), layers=(first, last), name=found.names[index])
+                Move(
+                    vector=tuple(directions.vectors[index].tolist()),
+                    strength=float(strength),
+                    layers=(first, last),
+                    name=directions.names[index],
+                )
             )
         except ValueError as error:
             if isinstance(error, SettingError):
@@ -84,7 +89,7 @@ def asked(found: Directions, words: Sequence[str]) -> list[Move]:
     return moves
 
 
-def save(done: Edited, out: Path, network: Any, *, start: dict[str, Any]) -> list[Path]:
+def save(result: Edited, out: Path, network: Any, *, start: dict[str, Any]) -> list[Path]:
     """Writes the image after to `out`, and beside it, as .json, all that `replay` needs: the `start` and the moves. Returns the paths.
 
     Of a file of styles that lies elsewhere than below the working folder or beside `out` only the name is kept: `replay` looks beside.
@@ -92,8 +97,8 @@ def save(done: Edited, out: Path, network: Any, *, start: dict[str, Any]) -> lis
     if "styles" in start:
         start = start | {"styles": _seen_from(Path(start["styles"]), out.parent)}
     _, told = output_files(out)
-    files.save_image(out, to_pixels(done.images[1:]))
-    moves = [vars(move) | {"layers": list(move.layers), "vector": list(move.vector)} for move in done.moves]
+    files.save_image(out, to_pixels(result.images[1:]))
+    moves = [vars(move) | {"layers": list(move.layers), "vector": list(move.vector)} for move in result.moves]
     atomic_io.write(
         told, json.dumps({"is": KIND, "format": FORMAT, "weights": weights_hash(network), "start": start, "moves": moves}, indent=1) + "\n"
     )

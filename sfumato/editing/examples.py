@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sfumato.core.device import select_device
 from sfumato.core.errors import DataError
-from sfumato.core.places import inside
+from sfumato.core.paths import inside
 from sfumato.core.tensors import PerImage, Vectors, to_images
 from sfumato.data.load import load as load_data
 from sfumato.editing.directions import DRAWS, Directions, finished, many_styles

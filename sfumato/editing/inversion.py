@@ -26,7 +26,7 @@ from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Labels, Maps, PerImage, Scalar, Styles, to_pixels
 from sfumato.editing import latent_image as subjects
-from sfumato.editing.latent_image import LatentImage, shown
+from sfumato.editing.latent_image import LatentImage, render
 from sfumato.editing.similarity import Similarity, eyes_of
 from sfumato.generation.generate import class_names, labels_of, sampler, show, styled
 from sfumato.io import decode, files
@@ -125,20 +125,20 @@ def project(
         "seed": seed,
     }
     subject = LatentImage(styles=found.expand(-1, network.styles, -1).cpu(), label=which, noise=search.noise_found(), origin=origin)
-    image = shown(network, subject)
+    image = render(network, subject)
     psnr = -10 * math.log10(max(1e-10, (image - target.cpu()).square().mean().item()))
     return Projection(subject=subject, image=image, picture=target.cpu(), psnr=psnr, source=source)
 
 
-def save(found: Projection, out: Path, network: Any) -> list[Path]:
+def save(projection: Projection, out: Path, network: Any) -> list[Path]:
     """Writes the styles to `out`, and beside it a picture of what was asked for and what was found, and a .json. Returns the paths.
 
     Raises SettingError if that would be written over the picture itself, StorageError if it cannot be written.
     """
-    _, sheet, told = output_files(out, found.source or "")
-    subjects.save(out, found.subject, network)
-    files.save_image(sheet, to_pixels(torch.cat([found.picture, found.image]), columns=2))
-    atomic_io.write(told, json.dumps({**found.subject.origin, "psnr": round(found.psnr, 3)}, indent=2) + "\n")
+    _, sheet, told = output_files(out, projection.source or "")
+    subjects.save(out, projection.subject, network)
+    files.save_image(sheet, to_pixels(torch.cat([projection.picture, projection.image]), columns=2))
+    atomic_io.write(told, json.dumps({**projection.subject.origin, "psnr": round(projection.psnr, 3)}, indent=2) + "\n")
     return [out, sheet, told]
 
 
@@ -178,7 +178,7 @@ def fitted(picture: Picture, network: Any) -> Images:
 
 @torch.no_grad()
 def start(
-    network: StyleGenerator, target: Images, likeness: Similarity, label: str | int | None, rng: torch.Generator
+    network: StyleGenerator, target: Images, similarity: Similarity, label: str | int | None, rng: torch.Generator
 ) -> tuple[Styles, Whose | None, Spread]:
     """Where to begin, in deviations: the nearest of some random images, the mean and, for an encoder, what it says; nearest first."""
     z = latents(network, DRAWS, rng)
@@ -197,22 +197,22 @@ def start(
     tried = torch.cat([mean, tried])
     whose = None if whose is None else torch.cat([whose[:1], whose])
     images = show(network, tried.expand(-1, network.styles, -1), whose).to(target.device)
-    best = torch.cat([likeness(part) for part in images.split(16)]).topk(together, largest=False).indices.cpu()
+    best = torch.cat([similarity(part) for part in images.split(16)]).topk(together, largest=False).indices.cpu()
     own = (tried[best].to(target.device) - spread.mean) / spread.deviation
     return own, None if whose is None else whose[best].to(target.device), spread
 
 
-def spread_of(styles: Styles, where: torch.device) -> Spread:
+def spread_of(styles: Styles, device: torch.device) -> Spread:
     """Mean and deviations of many styles; what hardly varies counts as a tenth of what varies in the mean."""
     deviation = styles.std(dim=0, keepdim=True)
-    return Spread(styles.mean(dim=0, keepdim=True).to(where), deviation.clamp_min(float(deviation.mean()) / 10 + 1e-8).to(where))
+    return Spread(styles.mean(dim=0, keepdim=True).to(device), deviation.clamp_min(float(deviation.mean()) / 10 + 1e-8).to(device))
 
 
 class _Search:
     """Styles (in deviations), one or several at once, and noise on their way to a picture."""
 
-    def __init__(self, network: Any, likeness: Similarity, spread: Spread, labels: Labels | None, rng: torch.Generator) -> None:
-        self.network, self.likeness, self.spread, self.labels, self.rng = network, likeness, spread, labels, rng
+    def __init__(self, network: Any, similarity: Similarity, spread: Spread, labels: Labels | None, rng: torch.Generator) -> None:
+        self.network, self.likeness, self.spread, self.labels, self.rng = network, similarity, spread, labels, rng
         self.planes: list[Tensor] = []
         self.levels: list[tuple[Tensor, Tensor]] = []
         self.steps = 0
@@ -231,7 +231,7 @@ class _Search:
             blur = 0.0 if many else BLUR * max(0.0, 1 - step / steps / 0.75) ** 2
             shaken = x + blur * torch.randn(x.shape, generator=self.rng).to(x) if blur else x
             far = self._far(shaken)
-            loss = far.sum() + PULL * apart(x) if many else far.sum()
+            loss = far.sum() + PULL * psnr_of(x) if many else far.sum()
             loss = loss + STILL * stillness(self.planes) if self.planes else loss
             optimiser.zero_grad()
             loss.backward()
@@ -273,7 +273,7 @@ def rates(steps: int) -> Iterator[float]:
         yield RATE * (0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - t) / FALL))) * min(1.0, t / RISE)
 
 
-def apart(styles: Styles) -> Scalar:
+def psnr_of(styles: Styles) -> Scalar:
     """Mean squared distance of the layers' styles from their mean, in squared deviations."""
     return (styles - styles.mean(dim=1, keepdim=True)).square().mean()
 

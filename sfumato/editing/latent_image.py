@@ -53,25 +53,25 @@ def drawn(network: Any, seed: int, *, label: str | int | None = None, truncation
     return LatentImage(styles=styles, label=which, noise=tuple(grain(network, [seed])) or None, origin=origin)
 
 
-def shown(network: Any, subject: LatentImage, styles: Styles | None = None) -> Images:
+def render(network: Any, subject: LatentImage, styles: Styles | None = None) -> Images:
     """Its image in [0, 1], on the CPU; or those of other `styles` with its class and noise."""
     styles = subject.styles if styles is None else styles
     labels = None if subject.labels is None else subject.labels.expand(len(styles))
     return show(network, styles, labels, subject.noise)
 
 
-def owned(path: Path, network: Any, *, entry: str, kind: Any, key: str, what: str, verb: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors of a file that holds `what` of `network`, all finite, and what its header tells under `entry`, of the shape `kind`.
+def owned(path: Path, network: Any, *, entry: str, kind: Any, key: str, noun: str, verb: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a file that holds `noun` of `network`, all finite, and what its header tells under `entry`, of the shape `kind`.
 
     Raises CheckpointError for a file without it or the tensor `key`, saying which `verb` makes such files, and SettingError if it was
     made with another network.
     """
     if not path.exists():
-        raise CheckpointError(f"there is no file {path} of {what}; `sfumato {verb}` makes such files")
+        raise CheckpointError(f"there is no file {path} of {noun}; `sfumato {verb}` makes such files")
     tensors, header = checkpoint.read_tensors(path)
     about = header.get(entry)
     if not isinstance(about, dict) or key not in tensors:
-        raise CheckpointError(f"{path} holds no {what}; `sfumato {verb}` makes such files")
+        raise CheckpointError(f"{path} holds no {noun}; `sfumato {verb}` makes such files")
     try:
         schema.checked(about, kind, str(path))
     except FormatError as error:
@@ -79,7 +79,7 @@ def owned(path: Path, network: Any, *, entry: str, kind: Any, key: str, what: st
     if broken := next((name for name, t in tensors.items() if t.dtype != torch.float32 or not t.isfinite().all()), None):
         raise CheckpointError(f"{path}: {quoted(broken)} holds something else than finite numbers; make it again with `sfumato {verb}`")
     if about["weights"] != weights_hash(network):
-        raise SettingError(f"{path} holds {what} of another model than this; make them again with `sfumato {verb}`")
+        raise SettingError(f"{path} holds {noun} of another model than this; make them again with `sfumato {verb}`")
     return tensors, about
 
 
@@ -93,7 +93,7 @@ def save(path: Path, subject: LatentImage, network: Any) -> Path:
 
 def load(path: Path, network: Any) -> LatentImage:
     """What `save` wrote. Raises CheckpointError for another file, SettingError if it was made with another network."""
-    tensors, about = owned(path, network, entry=ENTRY, kind=Told, key="styles", what="styles", verb="project")
+    tensors, about = owned(path, network, entry=ENTRY, kind=Told, key="styles", noun="styles", verb="project")
     planes = [] if len(tensors) == 1 else [(f"noise.{i}", (1, 1, *size)) for i, size in enumerate(network.noise_shapes())]
     label, wanted = about.get("label"), {"styles": (1, network.styles, network.style_dim), **dict(planes)}
     if {name: tuple(t.shape) for name, t in tensors.items()} != wanted:

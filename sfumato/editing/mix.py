@@ -64,9 +64,9 @@ def span(network: Any, layers: Span | None) -> Span:
     return first, last
 
 
-def replaced(styles: Styles, others: Styles, layers: Span) -> Styles:
-    """`styles` with those of a range of layers from `others`."""
-    return torch.cat([styles[:, : layers[0]], others[:, layers[0] : layers[1] + 1], styles[:, layers[1] + 1 :]], dim=1)
+def replaced(styles: Styles, source: Styles, layers: Span) -> Styles:
+    """`styles` with those of a range of layers from `source`."""
+    return torch.cat([styles[:, : layers[0]], source[:, layers[0] : layers[1] + 1], styles[:, layers[1] + 1 :]], dim=1)
 
 
 def save(images: Images, out: Path, *, columns: int) -> Path:

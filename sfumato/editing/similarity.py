@@ -20,18 +20,20 @@ SEEN = 0.1
 class Similarity:
     """Mean absolute difference from one picture, of values and of their slopes, meant over its sizes; and of the layers of `eyes`."""
 
-    def __init__(self, picture: Images, eyes: Sequence[FeaturePyramid] = ()) -> None:
-        self.eyes = [eye for eye in eyes if min(picture.shape[2:]) >= eye.reduction]
+    def __init__(self, picture: Images, pyramids: Sequence[FeaturePyramid] = ()) -> None:
+        self.eyes = [eye for eye in pyramids if min(picture.shape[2:]) >= eye.reduction]
         with torch.no_grad():
             self.sizes, self.seen = _halved(picture), [_layers(eye, picture) for eye in self.eyes]
 
     def __call__(self, images: Images) -> PerImage:
         """The distance of each image."""
         pairs = zip(_halved(images), self.sizes, strict=True)
-        total = torch.stack([_apart(a, b) + sum(_apart(x, y) for x, y in zip(_slopes(a), _slopes(b), strict=True)) for a, b in pairs])
+        total = torch.stack(
+            [_difference(a, b) + sum(_difference(x, y) for x, y in zip(_slopes(a), _slopes(b), strict=True)) for a, b in pairs]
+        )
         far = total.mean(dim=0)
         for eye, seen in zip(self.eyes, self.seen, strict=True):
-            layers = [_apart(a, b) / b.abs().mean().clamp_min(1e-6) for a, b in zip(_layers(eye, images), seen, strict=True)]
+            layers = [_difference(a, b) / b.abs().mean().clamp_min(1e-6) for a, b in zip(_layers(eye, images), seen, strict=True)]
             far = far + SEEN * torch.stack(layers).mean(dim=0)
         return far
 
@@ -64,5 +66,5 @@ def _slopes(x: Maps) -> tuple[Maps, Maps]:
     return x.diff(dim=2), x.diff(dim=3)
 
 
-def _apart(a: Tensor, b: Tensor) -> Tensor:
+def _difference(a: Tensor, b: Tensor) -> Tensor:
     return (a - b).abs().mean(dim=(1, 2, 3))

@@ -63,7 +63,7 @@ class Threshold(NamedTuple):
     limit: float
     by_chance: float
     """The share of other real images expected below it."""
-    words: str
+    summary: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,18 +91,18 @@ class Audit:
     """For `copied` and `duplicated`, the share that a generator without fault may show: with many images little over one in a hundred."""
     verdicts: dict[str, Verdict]
     """For the same two."""
-    made: Images
+    images: Images
     """The generated images, by seed."""
     train: Dataset
     first_seed: int
 
     def sheets(self) -> dict[str, Images]:
         """Pairs side by side, nearest first: generated and training images as `nearest`, two generated ones as `duplicates`."""
-        copied = [(self.made[n.seed - self.first_seed], to_images(self.train.pixels[n.other, None])[0]) for n in self.copies[:SHOWN]]
+        copied = [(self.images[n.seed - self.first_seed], to_images(self.train.pixels[n.other, None])[0]) for n in self.copies[:SHOWN]]
         seen: dict[tuple[int, ...], Neighbour] = {}
         for n in self.duplicates:
             seen.setdefault(tuple(sorted((n.seed, n.other))), n)
-        pairs = [(self.made[n.seed - self.first_seed], self.made[n.other - self.first_seed]) for n in list(seen.values())[:SHOWN]]
+        pairs = [(self.images[n.seed - self.first_seed], self.images[n.other - self.first_seed]) for n in list(seen.values())[:SHOWN]]
         return {
             name: torch.stack([image for pair in some for image in pair]) for name, some in (("nearest", copied), ("duplicates", pairs))
         }
@@ -140,14 +140,14 @@ def audit(
     usual, among = _usual(observer, real, train, test, rng)
     distance, index = _nearest_either_way(observer, to_bytes(made), ours, real)
     near = threshold(usual, among)
-    unit = dataclasses.replace(protocol, real=len(usual), settings=near.words)
+    unit = dataclasses.replace(protocol, real=len(usual), settings=near.summary)
     report = [_share("copied", distance < near.limit, near, unit), _ratio("closeness", distance, usual, unit)]
 
     some = real[torch.randperm(len(real), generator=rng)[: len(made)]]
-    apart, other = nearest(ours[: len(some)], ours[: len(some)], others=True)
-    between = nearest(some, some, others=True)[0]
+    apart, other = nearest(ours[: len(some)], ours[: len(some)], exclude_self=True)
+    between = nearest(some, some, exclude_self=True)[0]
     twins = threshold(between, f"{len(some)} training images, measured to each other,")
-    unit = dataclasses.replace(protocol, generated=len(apart), real=len(some), settings=twins.words)
+    unit = dataclasses.replace(protocol, generated=len(apart), real=len(some), settings=twins.summary)
     report.append(_share("duplicated", apart < twins.limit, twins, unit, together=2))
     by_chance = {"copied": _innocent(usual, near.limit), "duplicated": _innocent(between, twins.limit, together=2)}
     fewest = {"copied": min(len(usual), len(made)), "duplicated": len(some)}
@@ -158,7 +158,7 @@ def audit(
         duplicates=_listed(apart, (other + seed).tolist(), twins.limit, seed),
         by_chance=by_chance,
         verdicts={name: verdict(shares[name], most, fewest[name]) for name, most in by_chance.items()},
-        made=made,
+        images=made,
         train=train,
         first_seed=seed,
     )
@@ -170,16 +170,16 @@ def output_files(out: Path) -> list[Path]:
     return [out / "nearest.png", out / "duplicates.png", out / "audit.json"]
 
 
-def save(found: Audit, out: Path) -> list[Path]:
+def save(result: Audit, out: Path) -> list[Path]:
     """Writes the sheets and `audit.json`, with the figures and every flagged image, into the folder `out`. Returns the paths."""
     paths = output_files(out)
-    for path, images in zip(paths, found.sheets().values(), strict=False):
+    for path, images in zip(paths, result.sheets().values(), strict=False):
         files.save_image(path, to_pixels(images, columns=8))
     flagged = {
         name: [dataclasses.asdict(n) for n in some if n.flagged]
-        for name, some in (("copied", found.copies), ("duplicated", found.duplicates))
+        for name, some in (("copied", result.copies), ("duplicated", result.duplicates))
     }
-    told = {"report": [m.as_dict() for m in found.report], "by_chance": found.by_chance, "verdicts": found.verdicts}
+    told = {"report": [m.as_dict() for m in result.report], "by_chance": result.by_chance, "verdicts": result.verdicts}
     atomic_io.write(paths[-1], json.dumps({**told, **flagged}, indent=2) + "\n")
     return paths
 
@@ -257,18 +257,18 @@ def _ratio(name: str, ours: PerImage, usual: Float[Tensor, " _k"], protocol: Pro
     return Measurement(name=name, value=value, interval=None, higher_is_better=True, protocol=protocol)
 
 
-def told(found: Audit) -> str:
+def summary_lines(result: Audit) -> str:
     """The verdict in one line."""
-    shares: dict[str, Any] = {m.name: m for m in found.report}
+    shares: dict[str, Any] = {m.name: m for m in result.report}
     words = []
     for name, verb in (("copied", "copies training images"), ("duplicated", "repeats itself")):
-        m, most = shares[name], found.by_chance[name]
+        m, most = shares[name], result.by_chance[name]
         compared_with = f"{m.protocol.generated} generated and {m.protocol.real} real images"
         words.append(
             {
                 Verdict.FOUND: f"{verb}: {m.value:.1%} against at most {most:.1%} by chance",
                 Verdict.NO_SIGN: f"no sign that it {verb} ({m.value:.1%})",
                 Verdict.TOO_FEW: f"too few images to tell whether it {verb}: {compared_with}, and {ENOUGH} of each are the least",
-            }[found.verdicts[name]]
+            }[result.verdicts[name]]
         )
     return "; ".join(words)

@@ -17,7 +17,7 @@ from torch import nn
 from sfumato.classical import methods as classical
 from sfumato.core.device import Precision
 from sfumato.core.errors import SettingError
-from sfumato.core.places import inside
+from sfumato.core.paths import inside
 from sfumato.core.progress import counted
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Kernels, Maps, Resized, to_bytes, to_images
@@ -68,7 +68,7 @@ def judge(
             plan = make_plan(request, seen.images, observed=None if bool((seen.observed == 1).all()) else seen.observed, networks=networks)
             return seen.images if plan.nothing else repaired(seen.images, plan, request, networks)
 
-        return judge_restorer(model, damage, data, **how, other=chosen)
+        return judge_restorer(model, damage, data, **how, method=chosen)
     if model not in METHODS:
         return judge_restorer(model, damage, data, **how)
     needs = classical.METHODS[model].needs if model != PRIOR else ()
@@ -78,13 +78,13 @@ def judge(
         raise SettingError(f"{damage} is to be enlarged, and {model} does not enlarge; the method for it is bicubic")
     if model == PRIOR:
         fitted = partial(deep_prior, device=device)
-        return judge_restorer(model, damage, data, **how, other=lambda seen, _: fitted(seen.images, observed=seen.observed))
+        return judge_restorer(model, damage, data, **how, method=lambda seen, _: fitted(seen.images, observed=seen.observed))
 
-    def other(seen: Degraded, kernels: Kernels | None) -> Resized:
-        told = {"noise": float(seen.noise), "observed": seen.observed, "kernels": kernels, "scale": trial(damage).scale}
-        return classical.apply(model, seen.images, **{name: told[name] for name in needs if told[name] is not None})
+    def other(degraded: Degraded, kernels: Kernels | None) -> Resized:
+        told = {"noise": float(degraded.noise), "observed": degraded.observed, "kernels": kernels, "scale": trial(damage).scale}
+        return classical.apply(model, degraded.images, **{name: told[name] for name in needs if told[name] is not None})
 
-    return judge_restorer(model, damage, data, **how, other=other)
+    return judge_restorer(model, damage, data, **how, method=other)
 
 
 def judge_restorer(
@@ -96,31 +96,31 @@ def judge_restorer(
     precision: Precision = "fp32",
     ensemble: Ways = 1,
     device: str = "auto",
-    other: Callable[[Degraded, Kernels | None], Resized] | None = None,
+    method: Callable[[Degraded, Kernels | None], Resized] | None = None,
 ) -> list[Measurement]:
     """PSNR and SSIM of what `model` makes of the pictures of `data` after `damage`, and PSNR under the other common protocols.
 
-    `other` repairs in the place of the model: a classical method. `compare` names a network, such as lpips-squeeze, that says how far the
+    `method` repairs in the place of the model: a classical method. `compare` names a network, such as lpips-squeeze, that says how far the
     results look from the clean pictures. Raises SettingError if the model repairs nothing or enlarges
     by another factor.
     """
     kind = trial(damage)
-    network: Restorer | None = None if other else weights.opened(model, Restorer, otherwise="repairs nothing")
+    network: Restorer | None = None if method else weights.opened(model, Restorer, otherwise="repairs nothing")
     if network is not None and network.scale != kind.scale:
         raise SettingError(f"{damage} wants a network that enlarges by {kind.scale}, this one does by {network.scale}")
     if network is not None and ensemble != 1:
         network = network.self_ensemble(ensemble)
     pictures = data if isinstance(data, Dataset | Scenes) else _pictures(data)
 
-    def repair(seen: Degraded, i: int) -> Resized:
-        if other is not None:
-            return other(seen, kind.kernels(i) if kind.kernels else None).clamp(0, 1)
+    def repair(degraded: Degraded, i: int) -> Resized:
+        if method is not None:
+            return method(degraded, kind.kernels(i) if kind.kernels else None).clamp(0, 1)
         assert network is not None
-        told = {"noise": float(seen.noise), "quality": float(seen.quality), "observed": seen.observed}
+        told = {"noise": float(degraded.noise), "quality": float(degraded.quality), "observed": degraded.observed}
         mine: Any = {name: value for name, value in told.items() if name in network.conditioning}
         if isinstance(network, Deblurrer):
-            mine["kernels"] = kind.kernels(i) if kind.kernels else seen.blur
-        return apply_restorer(network, seen.images, precision=precision, device=device, **mine)
+            mine["kernels"] = kind.kernels(i) if kind.kernels else degraded.blur
+        return apply_restorer(network, degraded.images, precision=precision, device=device, **mine)
 
     looker = comparer(compare) if compare is not None else None
     rows: dict[str, list[float]] = {}
@@ -141,7 +141,7 @@ def _pictures(data: str | Path) -> Dataset | Scenes:
 
 
 def _figures(
-    kind: BenchmarkDegradation, clean: Images, i: int, repair: Callable[[Degraded, int], Resized], looker: PerceptualMetric | None
+    kind: BenchmarkDegradation, clean: Images, i: int, repair: Callable[[Degraded, int], Resized], perceptual: PerceptualMetric | None
 ) -> dict[str, float]:
     """Everything that is said of one picture; the first is the figure of the protocol itself."""
     seen = kind.spoil(clean, i)
@@ -162,9 +162,9 @@ def _figures(
         figures["psnr_luma_full_range"] = _psnr(rounded, clean, True, cut, full=True)
     if cut:
         figures["psnr_no_border_cut"] = _psnr(rounded, clean, judged, 0)
-    if looker is not None:
-        figures["lpips"] = lpips(looker, coloured(rounded, looker), coloured(clean, looker)).item()
-        figures["lpips_before"] = lpips(looker, coloured(start, looker), coloured(clean, looker)).item()
+    if perceptual is not None:
+        figures["lpips"] = lpips(perceptual, coloured(rounded, perceptual), coloured(clean, perceptual)).item()
+        figures["lpips_before"] = lpips(perceptual, coloured(start, perceptual), coloured(clean, perceptual)).item()
     return figures
 
 
@@ -199,7 +199,7 @@ def _measurement(
     protocol = Protocol(
         reference=f"{pictures.name} {pictures.fingerprint[:8]}",
         generated=len(values),
-        settings=f"{kind.how}; {judged}; border cut {kind.scale if kind.scale > 1 else 0}; range 255; mean over pictures{turns}",
+        settings=f"{kind.protocol}; {judged}; border cut {kind.scale if kind.scale > 1 else 0}; range 255; mean over pictures{turns}",
         dtype={"bf16": "bfloat16", "fp32": "float32"}.get(precision, precision),
         interval="95 %, other pictures of the same kind, bootstrap",
         notes=_NOTES[name],

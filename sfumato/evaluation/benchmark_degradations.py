@@ -50,7 +50,7 @@ class BenchmarkDegradation:
 
     name: str
     spoil: Spoil
-    how: str
+    protocol: str
     kernels: Callable[[int], Kernels] | None = None
     """Of a blur: how it spreads a point, for those who are told; from the place of the picture in the set."""
     scale: int = 1
@@ -85,7 +85,7 @@ def _noise(name: str, amount: float) -> BenchmarkDegradation:
     def spoil(clean: Images, i: int) -> Degraded:
         return dataclasses.replace(intact(clean), images=_noisy(clean, amount / 255), noise=torch.tensor([amount / 255]))
 
-    return BenchmarkDegradation(name=name, spoil=spoil, how=f"Gaussian noise {amount:g}/255, not clipped, numpy seed 0 each picture")
+    return BenchmarkDegradation(name=name, spoil=spoil, protocol=f"Gaussian noise {amount:g}/255, not clipped, numpy seed 0 each picture")
 
 
 def _photons(name: str, amount: float) -> BenchmarkDegradation:
@@ -96,7 +96,7 @@ def _photons(name: str, amount: float) -> BenchmarkDegradation:
         return dataclasses.replace(intact(clean), images=images, noise=(clean.mean() / amount).sqrt().reshape(1))
 
     return BenchmarkDegradation(
-        name=name, spoil=spoil, how=f"photon noise of {amount:g} photons for white, not clipped, numpy seed 0 each picture"
+        name=name, spoil=spoil, protocol=f"photon noise of {amount:g} photons for white, not clipped, numpy seed 0 each picture"
     )
 
 
@@ -107,7 +107,7 @@ def _salt(name: str, amount: float) -> BenchmarkDegradation:
         return dataclasses.replace(intact(clean), images=images)
 
     return BenchmarkDegradation(
-        name=name, spoil=spoil, how=f"salt and pepper on {amount:g} % of the pixels, default_rng(0) each picture", stored=True
+        name=name, spoil=spoil, protocol=f"salt and pepper on {amount:g} % of the pixels, default_rng(0) each picture", stored=True
     )
 
 
@@ -118,7 +118,7 @@ def _missing(name: str, amount: float) -> BenchmarkDegradation:
         return dataclasses.replace(intact(clean), images=clean.masked_fill(hole, 0.0), observed=known)
 
     return BenchmarkDegradation(
-        name=name, spoil=spoil, how=f"{amount:g} % of the pixels unknown, default_rng(0) each picture, mask told", stored=True
+        name=name, spoil=spoil, protocol=f"{amount:g} % of the pixels unknown, default_rng(0) each picture, mask told", stored=True
     )
 
 
@@ -128,7 +128,7 @@ def _text(name: str, amount: float) -> BenchmarkDegradation:
     def spoil(clean: Images, i: int) -> Degraded:
         return degrade(letters, clean, rng=seeded_generator(0, "text", i))
 
-    return BenchmarkDegradation(name=name, spoil=spoil, how="letters over 15 % of the picture, mask told", stored=True)
+    return BenchmarkDegradation(name=name, spoil=spoil, protocol="letters over 15 % of the picture, mask told", stored=True)
 
 
 def _blur(name: str, amount: float) -> BenchmarkDegradation:
@@ -144,13 +144,13 @@ def _motion(name: str, amount: float) -> BenchmarkDegradation:
     return _blurred(name, ways, kernels, f"motion of {amount:g} pixels at 0, 45, 90, 135 degrees in turn")
 
 
-def _blurred(name: str, ways: Sequence[Degradation], kernels: Sequence[Kernels], words: str) -> BenchmarkDegradation:
+def _blurred(name: str, degradations: Sequence[Degradation], kernels: Sequence[Kernels], protocol: str) -> BenchmarkDegradation:
     def spoil(clean: Images, i: int) -> Degraded:
-        seen = degrade(ways[i % len(ways)], clean, rng=seeded_generator(0))
+        seen = degrade(degradations[i % len(degradations)], clean, rng=seeded_generator(0))
         return dataclasses.replace(seen, images=_noisy(seen.images, BLUR_NOISE), noise=torch.tensor([BLUR_NOISE]))
 
-    how = f"{words}, border mirrored, then noise 2/255, not clipped, numpy seed 0 each picture"
-    return BenchmarkDegradation(name=name, spoil=spoil, how=how, kernels=lambda i: kernels[i % len(kernels)])
+    how = f"{protocol}, border mirrored, then noise 2/255, not clipped, numpy seed 0 each picture"
+    return BenchmarkDegradation(name=name, spoil=spoil, protocol=how, kernels=lambda i: kernels[i % len(kernels)])
 
 
 def _jpeg(name: str, amount: float) -> BenchmarkDegradation:
@@ -159,7 +159,7 @@ def _jpeg(name: str, amount: float) -> BenchmarkDegradation:
     def spoil(clean: Images, i: int) -> Degraded:
         return degrade(compress, clean, rng=seeded_generator(0))
 
-    return BenchmarkDegradation(name=name, spoil=spoil, how=f"libjpeg quality {amount:g}, 4:2:0", luma=True, stored=True)
+    return BenchmarkDegradation(name=name, spoil=spoil, protocol=f"libjpeg quality {amount:g}, 4:2:0", luma=True, stored=True)
 
 
 def _enlarged(scale: int) -> BenchmarkDegradation:
@@ -167,7 +167,7 @@ def _enlarged(scale: int) -> BenchmarkDegradation:
         return intact(to_images(to_bytes(shrink(clean, scale))))
 
     return BenchmarkDegradation(
-        name=f"x{scale}", spoil=spoil, how=f"shrunk {scale} times, MATLAB's bicubic, 8 bits", scale=scale, luma=True, stored=True
+        name=f"x{scale}", spoil=spoil, protocol=f"shrunk {scale} times, MATLAB's bicubic, 8 bits", scale=scale, luma=True, stored=True
     )
 
 

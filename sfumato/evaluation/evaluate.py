@@ -17,7 +17,7 @@ from torch import nn
 from sfumato.core import atomic_io, outputs
 from sfumato.core.device import Precision, autocast, select_device, select_precision
 from sfumato.core.errors import DataError, SettingError
-from sfumato.core.places import inside
+from sfumato.core.paths import inside
 from sfumato.core.progress import counted
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Bytes, Vectors, to_bytes, to_images
@@ -249,14 +249,14 @@ def judge_images(
     return floor_of_halves(real, {**facts(observer), "reference": reference(data)}, count=count, seed=seed)
 
 
-def floor_of_halves(real: Vectors, known: dict[str, Any], *, count: int, seed: int) -> list[Measurement]:
-    """Distances of a random half of `real`, at most `count`, to as many others. `known` goes into the protocol. None for too few."""
+def floor_of_halves(real: Vectors, facts: dict[str, Any], *, count: int, seed: int) -> list[Measurement]:
+    """Distances of a random half of `real`, at most `count`, to as many others. `facts` goes into the protocol. None for too few."""
     half = min(count, len(real) // 2)
     if half < LEAST:
         return []
     first, second = real[torch.randperm(len(real), generator=seeded_generator(seed, "halves"))[: 2 * half]].chunk(2)
     notes = "one half of the images against the other, drawn at random"
-    floor = distribution_report(first, second, rng=seeded_generator(seed, "report"), notes=notes, **known)
+    floor = distribution_report(first, second, rng=seeded_generator(seed, "report"), notes=notes, **facts)
     return [_renamed(m, f"floor_{m.name}") for m in floor]
 
 

@@ -55,7 +55,7 @@ def generate_files(
     sheet, *targets = output_files(out, file_names(network, seeds, label))
     recipes = dict(zip(targets, _recipes(network, seeds, label, truncation), strict=True))
     with outputs.reserved([sheet, *recipes], by="generate", overwrite=overwrite, reads=reads) as held:
-        left = [path for path in recipes if not (held.own(path) and _told(path) == recipes[path])]
+        left = [path for path in recipes if not (held.is_own(path) and _comment(path) == recipes[path])]
         for start in range(0, len(left), CHUNK):
             part = left[start : start + CHUNK]
             own = [int(recipes[path]["seed"]) for path in part]
@@ -85,7 +85,7 @@ def _save(path: Path, pixels: Pixels, recipe: dict[str, Any]) -> None:
     files.write(path, files.Picture(pixels=shown, alpha=alpha, text={KEY: json.dumps(recipe)}))
 
 
-def _told(path: Path) -> Any:
+def _comment(path: Path) -> Any:
     """The recipe inside a PNG; None if there is none."""
     try:
         return schema.parsed(recipe_text(path), dict[str, Any], str(path))

@@ -116,7 +116,7 @@ def file_names(network: Any, seeds: Sequence[int], label: str | int | None) -> l
     return [f"{seed:05d}{each}" for seed, each in zip(seeds, shown, strict=True)]
 
 
-def paint(network: Any, z: Vectors, labels: Labels | None) -> Images:
+def synthesize(network: Any, z: Vectors, labels: Labels | None) -> Images:
     """Images in [0, 1], on the CPU, from latents; each independent of the others to the last bit."""
     return show(network, styled(network, z, labels), labels)
 

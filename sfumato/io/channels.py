@@ -45,9 +45,9 @@ def bleeding(start: int, stop: int, length: int) -> tuple[int, int]:
     return max(0, start - reach) // step * step, min(length, -(-(stop + reach) // step) * step)
 
 
-def hidden(made: Maps, before: Images, alpha: Planes) -> Maps:
-    """`made` with the colours that were there where nobody sees them, unless it has become larger."""
-    return torch.where(alpha > 0, made, before) if made.shape[2:] == before.shape[2:] else made
+def hidden(output: Maps, before: Images, alpha: Planes) -> Maps:
+    """`output` with the colours that were there where nobody sees them, unless it has become larger."""
+    return torch.where(alpha > 0, output, before) if output.shape[2:] == before.shape[2:] else output
 
 
 def enlarged(opacity: Maps, scale: int) -> Maps:

@@ -219,7 +219,7 @@ def _sink(path: Path, picture: Picture, check: atomic_io.Check | None) -> None:
     """Writes what Pillow cannot."""
     h, w, c = picture.pixels.shape
     layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
-    with streaming.Sink(path, (h, w), c, alpha=len(layers) > 1, depth=16, said=picture) as sink:
+    with streaming.Sink(path, (h, w), c, alpha=len(layers) > 1, depth=16, notes=picture) as sink:
         sink.write(torch.cat(layers, dim=-1))
         sink.finish(check)
 

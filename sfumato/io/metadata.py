@@ -116,7 +116,7 @@ def of_file(path: Path, *, file: Opened | None = None, image: Image.Image | None
             return _of_tiff(opened, tiff.checked(opened).left_out)
         if kind is not None and kind.reader == "raw" and start[:4] in (b"II*\0", b"MM\0*"):
             tiff.guard(opened)
-            told = _told(opened)
+            told = _exif_tags(opened)
             return Notes(exif=_exif_of(told)), 1
         with decode.opened(opened, str(path), limit=None) if image is None else contextlib.nullcontext(image) as header:
             return _of_image(header)
@@ -190,7 +190,7 @@ def tiff_notes(notes: Notes, head: bytes) -> ImageFileDirectory_v2:
     tags = ImageFileDirectory_v2(head)
     if notes.exif:
         with decode.reading("the EXIF"):
-            tags.update(_told(io.BytesIO(notes.exif.removeprefix(EXIF))))
+            tags.update(_exif_tags(io.BytesIO(notes.exif.removeprefix(EXIF))))
     if notes.dpi:
         tags[282], tags[283], tags[296] = *notes.dpi, 2
     for tag, content, kind in ((34675, notes.icc, 7), (700, notes.xmp, 1)):
@@ -246,7 +246,7 @@ def _of_image(image: Image.Image) -> tuple[Notes, int]:
 
 
 def _of_tiff(file: File, left_out: int) -> tuple[Notes, int]:
-    tags, exif = tiff_tags(file), _exif_of(_told(file))
+    tags, exif = tiff_tags(file), _exif_of(_exif_tags(file))
     dpi = None
     if {282, 283} <= set(tags) and tags.get(296, 2) in (2, 3):
         inch = 2.54 if tags.get(296, 2) == 3 else 1
@@ -258,13 +258,13 @@ def _of_tiff(file: File, left_out: int) -> tuple[Notes, int]:
     return notes, decode.turn(tags, xmp)
 
 
-def _exif_of(told: dict[int, Any]) -> bytes:
+def _exif_of(tags: dict[int, Any]) -> bytes:
     said = Image.Exif()
-    said.update(told)
-    return said.tobytes() if told else b""
+    said.update(tags)
+    return said.tobytes() if tags else b""
 
 
-def _told(file: File) -> dict[int, Any]:
+def _exif_tags(file: File) -> dict[int, Any]:
     """What the tags of a TIFF or of a block of EXIF, and the folders in it, say about the picture."""
     tags = tiff_tags(file)
     told = _sound(tags, _WORDS)

@@ -71,23 +71,23 @@ def _pixels_of(file: decode.Opened, name: str) -> int:
         return math.prod(image.size)
 
 
-def refuse_whole(*paths: Path | None, wants: str, memory: float) -> None:
+def refuse_whole(*paths: Path | None, option: str, memory: float) -> None:
     """Raises ImageError for a file that cannot be read some rows at a time, and does not fit into so many bytes of `memory` otherwise.
 
-    It `wants` something, in words, or another format.
+    It `option` something, in words, or another format.
     """
     for path in paths:
         kind = formats.identify_file(path) if path else None
         if path is None or kind is None:
             continue
         if kind.format not in _STREAMED:
-            raise ImageError(f"{path}: a {kind.name} can only be read whole; wants {wants}to be converted to PNG or TIFF")
-        if kind.format != "TIFF" and (need := _kept(path)) > memory:
+            raise ImageError(f"{path}: a {kind.name} can only be read whole; wants {option}to be converted to PNG or TIFF")
+        if kind.format != "TIFF" and (need := _lossless(path)) > memory:
             lies = "a WebP" if kind.format == "WEBP" else f"an interlaced or progressive {kind.name}"
-            raise ImageError(f"{path}: {lies} is decoded as a whole, which takes {need / 1e9:.1f} GB; wants {wants}to be saved as TIFF")
+            raise ImageError(f"{path}: {lies} is decoded as a whole, which takes {need / 1e9:.1f} GB; wants {option}to be saved as TIFF")
 
 
-def _kept(path: Path) -> float:
+def _lossless(path: Path) -> float:
     """Bytes that the decoder of a PNG, JPEG or WebP keeps at once; 0 if it keeps some rows only."""
     with decode.opened(path, str(path), limit=None) as image:
         pixels = math.prod(image.size)
@@ -101,9 +101,9 @@ def _kept(path: Path) -> float:
 class Source:
     """An upright picture whose rows can be asked for in any order. Made by `open_strips`."""
 
-    def __init__(self, raw: Path, size: tuple[int, int], channels: int, *, alpha: bool, depth: int, bit: bool, said: Notes) -> None:
+    def __init__(self, raw: Path, size: tuple[int, int], channels: int, *, alpha: bool, depth: int, bit: bool, notes: Notes) -> None:
         self.size, self.channels, self.alpha, self.depth, self.bit = size, channels, alpha, depth, bit
-        self.notes = said
+        self.notes = notes
         self._raw = raw
 
     def rows(self, start: int, stop: int) -> Rows:
@@ -132,13 +132,13 @@ def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
             with atomic_io.storing(raw), raw.open("wb") as file:
                 largest = _unpack(vips, image, file, orientation)
         except vips.Error as error:
-            raise ImageError(f"{path}: cannot be read ({_said(error)})") from error
+            raise ImageError(f"{path}: cannot be read ({_notes_of(error)})") from error
         size = (image.width, image.height) if orientation > 4 else (image.height, image.width)
         alpha = image.bands in (2, 4)
         depth = 16 if image.format == "ushort" else 8
         bit = found.bits == 1 and image.bands == 1
         said = dataclasses.replace(said, white=bit_depth.white(largest)) if depth == 16 else said
-        yield Source(raw, size, image.bands - alpha, alpha=alpha, depth=depth, bit=bit, said=said)
+        yield Source(raw, size, image.bands - alpha, alpha=alpha, depth=depth, bit=bit, notes=said)
 
 
 def pixels(path: Path, orientation: int) -> UInt8[Tensor, "h w c"]:
@@ -154,7 +154,7 @@ def pixels(path: Path, orientation: int) -> UInt8[Tensor, "h w c"]:
         memory = mmap.mmap(-1, image.height * image.width * image.bands)
         _unpack(vips, image, memory, orientation)
     except vips.Error as error:
-        raise ImageError(f"{path}: cannot be read ({_said(error)})") from error
+        raise ImageError(f"{path}: cannot be read ({_notes_of(error)})") from error
     shape = (image.width, image.height) if orientation > 4 else (image.height, image.width)
     return torch.frombuffer(memory, dtype=torch.uint8).reshape(*shape, image.bands)
 
@@ -166,7 +166,7 @@ class Sink:
     """
 
     def __init__(
-        self, path: Path, size: tuple[int, int], channels: int, *, alpha: bool = False, depth: int = 8, bit: bool = False, said: Notes
+        self, path: Path, size: tuple[int, int], channels: int, *, alpha: bool = False, depth: int = 8, bit: bool = False, notes: Notes
     ) -> None:
         self._kind = FORMATS.get(path.suffix.lower(), "")
         if not self._kind:
@@ -177,7 +177,7 @@ class Sink:
         if side and max(size) > side:
             raise ImageError(f"{path}: {size_text(size)} pixels, but this format has at most {side} a side; write a .png or .tif")
         self._vips = _pyvips()
-        self.path, self.size, self.channels, self.alpha, self.depth, self.notes = path, size, channels, alpha, depth, said
+        self.path, self.size, self.channels, self.alpha, self.depth, self.notes = path, size, channels, alpha, depth, notes
         self._written, self._bit = 0, bit and channels + alpha == 1 and depth == 8
         self._open = contextlib.ExitStack()
 
@@ -225,7 +225,7 @@ class Sink:
                 self._encode(encoded)
             except self._vips.Error as error:
                 full = os.strerror(errno.ENOSPC) in str(error)
-                raise OSError(errno.ENOSPC if full else errno.EIO, _said(error)) from error
+                raise OSError(errno.ENOSPC if full else errno.EIO, _notes_of(error)) from error
             try:
                 graft(encoded, partial, self._kind, self.notes, channels=self.channels, alpha=self.alpha, size=self.size)
             except (ValueError, ImageError) as error:  # of notes that are too long or damaged
@@ -345,7 +345,7 @@ def _scratch(folder: Path, name: str) -> Iterator[Path]:
         yield place
 
 
-def _said(error: Exception) -> str:
+def _notes_of(error: Exception) -> str:
     return " ".join(str(error).split())
 
 

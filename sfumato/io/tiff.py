@@ -57,13 +57,13 @@ class Entry(NamedTuple):
     """One tag, whose values lie within the file."""
 
     kind: int
-    many: int
+    number: int
     place: int
 
     @property
     def length(self) -> int:
         """In bytes."""
-        return _UNITS[self.kind] * self.many
+        return _UNITS[self.kind] * self.number
 
 
 class Directory(NamedTuple):
@@ -79,10 +79,10 @@ class Directory(NamedTuple):
         """The whole numbers of a tag. Raises ImageError for another type, or none at all."""
         if (entry := self.tags.get(tag)) is None:
             return (default,)
-        if entry.kind not in _WHOLE or not entry.many:
-            raise ImageError(_WRONG.format(tag, "whole numbers", entry.many, entry.kind))
+        if entry.kind not in _WHOLE or not entry.number:
+            raise ImageError(_WRONG.format(tag, "whole numbers", entry.number, entry.kind))
         file.seek(entry.place)
-        return struct.unpack(f"{self.order}{entry.many}{_WHOLE[entry.kind]}", file.read(entry.length))
+        return struct.unpack(f"{self.order}{entry.number}{_WHOLE[entry.kind]}", file.read(entry.length))
 
     def number(self, file: File, tag: int, default: int) -> int:
         """The first of them."""
@@ -229,10 +229,10 @@ def _layout(page: Directory, file: File) -> Layout:
 def _bounded(page: Directory, file: File, layout: Layout) -> None:
     """Raises ImageError for tags of a type that is not theirs, and if the tags, or a tile, take more memory than the picture does."""
     for tag, entry in page.tags.items():
-        if tag in _COUNTED and (entry.kind not in _WHOLE or not entry.many):
-            raise ImageError(_WRONG.format(tag, "whole numbers", entry.many, entry.kind))
+        if tag in _COUNTED and (entry.kind not in _WHOLE or not entry.number):
+            raise ImageError(_WRONG.format(tag, "whole numbers", entry.number, entry.kind))
         if tag in _BLOCKS and entry.kind not in _BYTES:
-            raise ImageError(_WRONG.format(tag, "bytes", entry.many, entry.kind))
+            raise ImageError(_WRONG.format(tag, "bytes", entry.number, entry.kind))
     pixels, end, bits = layout.size[0] * layout.size[1], _head(file).end, min(layout.channels, 4) * layout.bits
     _taken(page, file, _head(file), max(LARGEST, min(pixels * bits // 8, 8 * LARGEST)))
     high, wide = page.number(file, _TILE_HEIGHT, 16), page.number(file, _TILE_WIDTH, 16)
@@ -240,8 +240,8 @@ def _bounded(page: Directory, file: File, layout: Layout) -> None:
         raise ImageError(f"is damaged (tiles of {size_text((high, wide))} pixels in a picture of {size_text(layout.size)})")
     most = min(max(_PLACES, pixels // _LEAST), _NUMBERS)
     for tag in page.tags.keys() & set(_LISTS):
-        if page.tags[tag].many > most:
-            raise ImageError(f"is cut into {page.tags[tag].many} strips or tiles, more than the {most} that are read")
+        if page.tags[tag].number > most:
+            raise ImageError(f"is cut into {page.tags[tag].number} strips or tiles, more than the {most} that are read")
     stored = min(end, sum(page.numbers(file, 325 if 324 in page.tags else 279, end))) or end  # some programs leave it at 0
     ratio = _RATIOS.get(page.number(file, _COMPRESSION, 1))
     if ratio and page.number(file, _PHOTOMETRIC, 0) != _YCBCR and stored * ratio < pixels * layout.bits // 8:
@@ -255,10 +255,10 @@ def _taken(directory: Directory, file: File, head: _Head, largest: int) -> None:
     while left:
         page = left.pop()
         for tag, entry in page.tags.items():
-            if entry.kind not in _BYTES and entry.many > _NUMBERS and tag not in _LISTS:
-                raise ImageError(f"is damaged (TIFF tag {tag} has {entry.many} numbers; at most {_NUMBERS} are read)")
+            if entry.kind not in _BYTES and entry.number > _NUMBERS and tag not in _LISTS:
+                raise ImageError(f"is damaged (TIFF tag {tag} has {entry.number} numbers; at most {_NUMBERS} are read)")
             total += entry.length
-            if tag in _FOLDERS and entry.kind in _WHOLE and entry.many == 1:
+            if tag in _FOLDERS and entry.kind in _WHOLE and entry.number == 1:
                 place = page.number(file, tag, 0)
                 if place not in seen and place < head.end - 2:
                     seen.add(place)

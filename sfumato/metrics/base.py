@@ -61,15 +61,15 @@ class Protocol:
 
     def beside(self, other: "Protocol") -> str | None:
         """What it says otherwise than `other`, in words; None if `other` says what it is silent about. An interval may be missing."""
-        mine, theirs = self._known(), other._known()
+        mine, theirs = self._facts(), other._facts()
         if any(mine[name] in ("", None) for name in theirs if theirs[name] not in ("", None, mine[name]) and name != "interval:"):
             return None
-        return _said({name: value for name, value in mine.items() if value != theirs[name]})
+        return _in_words({name: value for name, value in mine.items() if value != theirs[name]})
 
     def __str__(self) -> str:
-        return _said(self._known())
+        return _in_words(self._facts())
 
-    def _known(self) -> dict[str, Any]:
+    def _facts(self) -> dict[str, Any]:
         network = ", ".join(filter(None, [self.weights[:8], f"{self.dimension}-d" if self.dimension else ""]))
         return {
             "features": f"{self.features} ({network})" if self.features and network else self.features,
@@ -84,8 +84,8 @@ class Protocol:
         }
 
 
-def _said(known: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}".strip() for name, value in known.items() if value not in ("", None))
+def _in_words(facts: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}".strip() for name, value in facts.items() if value not in ("", None))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,12 +58,12 @@ def classification_report(scores: Vectors, labels: Labels, *, classes: tuple[str
     return [_share(name, int(right), int(seen), protocol) for name, right, seen in rows if seen]
 
 
-def _share(name: str, right: int, seen: int, protocol: Protocol) -> Measurement:
+def _share(name: str, right: int, count: int, protocol: Protocol) -> Measurement:
     how = "95 %, other images of the same kind, Wilson"
     return Measurement(
         name=name,
-        value=right / seen,
-        interval=wilson(right, seen),
+        value=right / count,
+        interval=wilson(right, count),
         higher_is_better=True,
-        protocol=dataclasses.replace(protocol, generated=seen, interval=how),
+        protocol=dataclasses.replace(protocol, generated=count, interval=how),
     )

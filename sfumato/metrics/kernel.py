@@ -26,7 +26,7 @@ def kid(real: Vectors, generated: Generated, *, rng: torch.Generator, subsets: i
             f"subsets = {subsets}, subset_size = {subset_size} do not suit {len(real)} real and {len(generated)} generated images; "
             "take 1 subset or more, each of 2 images up to the smaller of the two sets"
         )
-    values = [discrepancy(_some(real, subset_size, rng), _some(generated, subset_size, rng)) for _ in range(subsets)]
+    values = [discrepancy(_subset(real, subset_size, rng), _subset(generated, subset_size, rng)) for _ in range(subsets)]
     spread, mean = torch.std_mean(torch.tensor(values, dtype=torch.float64), correction=0)
     return mean.item(), spread.item()
 
@@ -53,7 +53,7 @@ def kid_deletions(real: Vectors, generated: Generated, *, rng: torch.Generator, 
     return (_within(real) + among - 2 * (kept @ cross) / (counts * len(real))).tolist()
 
 
-def _some(vectors: Vectors, count: int, rng: torch.Generator) -> Generated:
+def _subset(vectors: Vectors, count: int, rng: torch.Generator) -> Generated:
     return vectors[torch.randperm(len(vectors), generator=rng)[:count].to(vectors.device)]
 
 

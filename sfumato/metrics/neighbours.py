@@ -66,16 +66,16 @@ def radii(vectors: Vectors, *, k: int) -> PerImage:
     return torch.cat(nearest)
 
 
-def nearest(points: Generated, centres: Vectors, *, others: bool = False) -> tuple[Float[Tensor, " m"], Int64[Tensor, " m"]]:
+def nearest(points: Generated, centres: Vectors, *, exclude_self: bool = False) -> tuple[Float[Tensor, " m"], Int64[Tensor, " m"]]:
     """Distance of each point to its nearest centre, in float64, and which that is; the first of equals.
 
-    With `others`, points and centres are the same, and none is its own neighbour. Raises DataError for NaN or too few.
+    With `exclude_self`, points and centres are the same, and none is its own neighbour. Raises DataError for NaN or too few.
     """
-    points, centres = exact(points, least=1), exact(centres, least=2 if others else 1)
+    points, centres = exact(points, least=1), exact(centres, least=2 if exclude_self else 1)
     distances, indices = [], []
     for start in range(0, len(points), _rows(centres)):
         squared = _squared_distances(points[start : start + _rows(centres)], centres)
-        if others:
+        if exclude_self:
             rows = torch.arange(len(squared), device=squared.device)
             squared[rows, rows + start] = torch.inf
         least = squared.min(dim=1)

@@ -39,17 +39,17 @@ def mind_deletions(
     return _costs(exact(real), generated, kept.to(generated.device), rng, directions)
 
 
-def _costs(real: Vectors, generated: Generated, kept: Bool[Tensor, "g m"], rng: torch.Generator, directions: int) -> list[float]:
+def _costs(real: Vectors, generated: Generated, selected: Bool[Tensor, "g m"], rng: torch.Generator, directions: int) -> list[float]:
     """The distance from `real` to each selection of the generated images."""
     if directions < 1:
         raise SettingError(f"directions = {directions} must be at least 1")
     dimension = real.shape[1]
     axes = F.normalize(torch.randn(directions, dimension, generator=rng, dtype=torch.float64)).to(real.device)
-    total = [0.0] * len(kept)
+    total = [0.0] * len(selected)
     for some in axes.split(AT_ONCE):
         target = (some @ real.T).sort(dim=1).values
         found, order = (some @ generated.T).sort(dim=1)
-        for i, chosen in enumerate(kept):
+        for i, chosen in enumerate(selected):
             left = found[chosen[order]].view(len(some), -1)
             total[i] += (left - _quantiles(target, left.shape[1])).square().mean(dim=1).sum().item()
     return [3 * dimension / directions * cost for cost in total]

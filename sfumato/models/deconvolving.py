@@ -54,7 +54,7 @@ class Config:
 class Deconvolving(Deblurrer):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        network: Restorer = _told(config.corrector).build(len(config.balances))
+        network: Restorer = _with_noise_plane(config.corrector).build(len(config.balances))
         self.corrector, self.has_grey_path = network, network.has_grey_path
         self.channels, self.scale, self.pad_multiple, self.conditioning = network.channels, 1, 1, network.conditioning
         # The last filter, and a blur of what comes before it.
@@ -92,10 +92,10 @@ class Deconvolving(Deblurrer):
             return x.float() + filtered(degraded - filtered(x, kernels.float()), last)
 
 
-def _told(config: Any) -> Any:
+def _with_noise_plane(config: Any) -> Any:
     """The settings of a corrector that is told the noise. Raises SettingError for a network of another kind."""
     if isinstance(config, MODELS["paired"]):
-        return dataclasses.replace(config, grey=_told(config.grey), colour=_told(config.colour))
+        return dataclasses.replace(config, grey=_with_noise_plane(config.grey), colour=_with_noise_plane(config.colour))
     if not isinstance(config, MODELS["gated"]) or config.scale != 1:
         raise SettingError(f"deconvolving: corrector = {config!r} must be the settings of a gated network of scale 1")
     return dataclasses.replace(config, planes=("noise",))

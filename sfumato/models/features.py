@@ -20,9 +20,9 @@ from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
 from sfumato.models.roles.feature_extractor import Backbone, FeatureExtractor, Layer
+from sfumato.nn.backbones import TRUNKS
 from sfumato.nn.branches import Sight, sight, width_of
 from sfumato.nn.resample import bilinear_from_corner
-from sfumato.nn.trunks import TRUNKS
 
 RESIZING = {"bicubic": "bicubic, antialiased, {0}", "tf1": "bilinear of TensorFlow 1, not antialiased, {0}", "none": "none"}
 
@@ -83,7 +83,7 @@ class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibl
         return self.smallest
 
     def layers(self, images: Images, names: Sequence[str] = ()) -> list[Maps]:
-        wanted = [self.ends[self.known(name)] for name in names or self.usual]
+        wanted = [self.ends[self._checked_name(name)] for name in names or self.usual]
         x, found = self._levelled(images, self.min_side), {}
         for name, step in self.steps.named_children():
             x = step(x)
@@ -115,7 +115,7 @@ class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibl
         with torch.autocast(images.device.type, enabled=False):
             return F.interpolate(images.float(), self.size, mode="bicubic", antialias=True).clamp(0, 1)
 
-    def known(self, name: str) -> str:
+    def _checked_name(self, name: str) -> str:
         """`name`, if a layer is called so. Raises SettingError, naming the layers."""
         if name not in self.named:
             raise SettingError(f"no layer {name!r}{suggest(name, self.named)}; this network has {', '.join(self.named)}")

@@ -26,7 +26,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models.roles.restorer import Plane, Restorer
 from sfumato.nn import fill
-from sfumato.nn.gates import ChannelGate, ChannelKind, PixelGate, PixelKind, Split
+from sfumato.nn.attention import ChannelGate, ChannelKind, PixelGate, PixelKind, Split
 from sfumato.nn.norm import LayerNorm
 from sfumato.nn.resample import resize
 
@@ -117,7 +117,7 @@ class Gated(Restorer):
             assert planes is not None
             which = self.channels * self.guides + self.conditioning.index("observed")
             degraded = fill.push_pull(degraded, planes[:, which : which + 1], levels=self.fill)
-        x = self.head(F.pixel_unshuffle(self._seen(degraded, planes), self.fold).contiguous(memory_format=torch.channels_last))
+        x = self.head(F.pixel_unshuffle(self._filled(degraded, planes), self.fold).contiguous(memory_format=torch.channels_last))
         skips: list[torch.Tensor] = []
         for stage, down in zip(self.encoder, self.down, strict=True):
             x = stage(x)
@@ -132,7 +132,7 @@ class Gated(Restorer):
         h, w = found.shape[2:]
         return found + (degraded if self.scale == 1 else resize(degraded, (h, w)))
 
-    def _seen(self, degraded: Images, planes: Planes | None) -> Maps:
+    def _filled(self, degraded: Images, planes: Planes | None) -> Maps:
         parts = [degraded]
         if self.extremes:
             parts.append(((degraded <= 0) | (degraded >= 1)).to(degraded.dtype))

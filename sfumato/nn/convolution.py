@@ -175,18 +175,18 @@ class _Weight(torch.autograd.Function):
         return to_x, to_gradient, None, None, None
 
 
-def _slopes(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, wanted: tuple[bool, bool, bool]) -> Any:
-    """The gradients of maps, weight and bias from that of a convolution's result; None where not `wanted`."""
+def _slopes(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, needed: tuple[bool, bool, bool]) -> Any:
+    """The gradients of maps, weight and bias from that of a convolution's result; None where not `needed`."""
     if not torch.is_grad_enabled():
-        return _gradients(gradient, x, weight, stride, padding, wanted)
-    to_x = _Transposed.apply(gradient, weight, stride, padding, x.shape[2:]) if wanted[0] else None
-    to_weight = _Weight.apply(x, gradient, stride, padding, weight.shape[2:]) if wanted[1] else None
-    return to_x, to_weight, gradient.sum(dim=(0, 2, 3)) if wanted[2] else None
+        return _gradients(gradient, x, weight, stride, padding, needed)
+    to_x = _Transposed.apply(gradient, weight, stride, padding, x.shape[2:]) if needed[0] else None
+    to_weight = _Weight.apply(x, gradient, stride, padding, weight.shape[2:]) if needed[1] else None
+    return to_x, to_weight, gradient.sum(dim=(0, 2, 3)) if needed[2] else None
 
 
-def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, wanted: tuple[bool, bool, bool]) -> Any:
+def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, needed: tuple[bool, bool, bool]) -> Any:
     how = [stride, stride], [padding, padding], [1, 1], False, [0, 0], 1
-    return _backward(gradient, x, weight, [len(weight)] if wanted[2] else None, *how, list(wanted))
+    return _backward(gradient, x, weight, [len(weight)] if needed[2] else None, *how, list(needed))
 
 
 def _transposed(gradient: Tensor, weight: Tensor, stride: int, padding: int, size: Pair) -> Tensor:

@@ -27,17 +27,17 @@ WIDEST = 2
 """Maps that shrink by more than this alias a little."""
 
 
-def linear(images: Maps, there: Callable[[Maps], Maps], back: Callable[[Maps], Maps]) -> Maps:
+def linear(images: Maps, forward_map: Callable[[Maps], Maps], back: Callable[[Maps], Maps]) -> Maps:
     """`there(images)`, for a linear map and its transpose `back`: gradients of any order go through both. Computed outside autocast."""
-    return _Linear.apply(images, there, back)
+    return _Linear.apply(images, forward_map, back)
 
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Maps, there: Callable[[Maps], Maps], back: Callable[[Maps], Maps]) -> Maps:
-        ctx.there, ctx.back = there, back
+    def forward(ctx: Any, images: Maps, forward_map: Callable[[Maps], Maps], back: Callable[[Maps], Maps]) -> Maps:
+        ctx.there, ctx.back = forward_map, back
         with torch.autocast(images.device.type, enabled=False):
-            return there(images)
+            return forward_map(images)
 
     @staticmethod
     def backward(ctx: Any, slope: Maps) -> tuple[Maps, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]

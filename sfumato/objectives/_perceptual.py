@@ -34,22 +34,22 @@ class Perception:
     def distances(self, output: Maps, clean: Images, *, texture: bool, content: bool) -> dict[str, Scalar]:
         """The asked ones of `perceptual` and `gram`. Raises SettingError for images too small for the network."""
         with torch.no_grad():
-            theirs = self.seen(clean)
-        ours = self.seen(output)
+            theirs = self.feature_maps(clean)
+        ours = self.feature_maps(output)
         found = {}
         if content:
-            found["perceptual"] = self._weighted([_apart(a, b) for a, b in zip(ours, theirs, strict=True)])
+            found["perceptual"] = self._weighted([_difference(a, b) for a, b in zip(ours, theirs, strict=True)])
         if texture:
-            found["gram"] = self._weighted([_apart(gram_matrix(a), gram_matrix(b)) for a, b in zip(ours, theirs, strict=True)])
+            found["gram"] = self._weighted([_difference(gram_matrix(a), gram_matrix(b)) for a, b in zip(ours, theirs, strict=True)])
         return found
 
     def apart_on_average(self, output: Maps, real: Images) -> Scalar:
         """How far the mean maps of a batch are from those of another. Raises SettingError for images too small for the network."""
         with torch.no_grad():
-            theirs = self.seen(real)
-        return self._weighted([_apart(a.mean(dim=0), b.mean(dim=0)) for a, b in zip(self.seen(output), theirs, strict=True)])
+            theirs = self.feature_maps(real)
+        return self._weighted([_difference(a.mean(dim=0), b.mean(dim=0)) for a, b in zip(self.feature_maps(output), theirs, strict=True)])
 
-    def seen(self, images: Maps) -> list[Float[Tensor, "_m _c _h _w"]]:
+    def feature_maps(self, images: Maps) -> list[Float[Tensor, "_m _c _h _w"]]:
         """The layers for `images`: a network of grey images is shown each channel for itself, one of colours a grey image in all."""
         n, c, h, w = images.shape
         if min(h, w) < self.least:
@@ -73,5 +73,5 @@ def device_of(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def _apart(a: Float[Tensor, "..."], b: Float[Tensor, "..."]) -> Scalar:
+def _difference(a: Float[Tensor, "..."], b: Float[Tensor, "..."]) -> Scalar:
     return (a.float() - b.float()).abs().mean()

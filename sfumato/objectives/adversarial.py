@@ -229,8 +229,8 @@ class Duel:
 class Shown:
     """The generated images of a step, made once by `paint`."""
 
-    def __init__(self, paint: Callable[[Batch], Maps]) -> None:
-        self._paint = paint
+    def __init__(self, generate: Callable[[Batch], Maps]) -> None:
+        self._paint = generate
         self._batch: Batch | None = None
         self._images = torch.empty(0)
 

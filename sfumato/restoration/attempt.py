@@ -57,16 +57,16 @@ def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run,
     facts: Facts = {}
     file: io.BufferedReader | None = None
 
-    def entry(status: str, words: str, *, nothing: bool = False) -> Entry:
+    def entry(status: str, message: str, *, nothing: bool = False) -> Entry:
         seconds = round(time.perf_counter() - began, 2)
-        return Entry(source=str(path), out=str(target), status=status, words=words, nothing=nothing, seconds=seconds)
+        return Entry(source=str(path), out=str(target), status=status, message=message, nothing=nothing, seconds=seconds)
 
     def settled(result: Path) -> None:
         nonlocal made
         if not run.overwrite and outputs.state(target) != before:
             raise ImageError(f"{target} has come to be there meanwhile; choose another --out, or say --overwrite")
         made = digest(result)
-        run.manifest.add(entry("writing", ""), path, target, facts, made=made)
+        run.manifest.add(entry("writing", ""), path, target, facts, output_digest=made)
 
     opened = contextlib.ExitStack()
     try:
@@ -74,7 +74,7 @@ def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run,
         with contextlib.suppress(OSError):  # of which its repair will tell
             file = opened.enter_context(path.open("rb"))
         facts = run.manifest.facts(file or path, own)
-        if (earlier := run.manifest.earlier(path, target, facts)) and (not run.overwrite or earlier.words == DONE):
+        if (earlier := run.manifest.earlier(path, target, facts)) and (not run.overwrite or earlier.message == DONE):
             return earlier
         before = _claimed(path, target, run)
         steps = repairing(path, target, run.request, mask=own, check=settled, networks=run.networks, pixels=pixels, file=file)
@@ -99,7 +99,7 @@ def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run,
             raise
     finally:
         opened.close()
-    run.manifest.add(ended, path, target, facts, made=made)
+    run.manifest.add(ended, path, target, facts, output_digest=made)
     return ended
 
 
@@ -110,7 +110,7 @@ def _claimed(path: Path, target: Path, run: Run) -> tuple[int, int, int] | None:
     if target.is_dir():
         raise ImageError(f"{path}: {target} is a folder; choose another --out")
     before = outputs.state(target)
-    if before and not run.overwrite and not run.manifest.mine(path, target):
+    if before and not run.overwrite and not run.manifest.is_own(path, target):
         raise ImageError(f"{target} is there already; choose another --out, or say --overwrite")
     return before
 

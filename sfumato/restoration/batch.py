@@ -23,7 +23,7 @@ from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan
 from sfumato.restoration.request import PRIOR, RestorationRequest
-from sfumato.restoration.tiles import applied, colourless
+from sfumato.restoration.tiles import colourless, run_network
 
 TOGETHER = 1 << 18
 """Pixels that a network is shown at once of several pictures: more of them are no quicker."""
@@ -38,12 +38,12 @@ class Work:
     request: RestorationRequest
 
 
-class _Shown(NamedTuple):
+class _NetworkInput(NamedTuple):
     """A picture as the network of its plan is shown it."""
 
     network: Restorer
     images: Images
-    told: dict[str, Any]
+    conditioning: dict[str, Any]
     """What the network wants to know beside it."""
     key: tuple[Any, ...]
     """The same for those that can be shown together."""
@@ -54,10 +54,10 @@ def repaired(images: Images, plan: RestorationPlan, request: RestorationRequest,
 
     `networks` are those of a run of many pictures. Raises ImageError if it takes more than the memory of the request.
     """
-    return together([Work(images=images, plan=plan, request=request)], networks or Networks())[0]
+    return run_together([Work(images=images, plan=plan, request=request)], networks or Networks())[0]
 
 
-def together(works: Sequence[Work], networks: Networks) -> list[Maps]:
+def run_together(works: Sequence[Work], networks: Networks) -> list[Maps]:
     """`repaired` of each of one of the `groups`."""
     first = works[0]
     made = _by_method(first).split(1) if first.plan.network is None else _by_network(works, networks)
@@ -71,7 +71,7 @@ def groups(works: Sequence[Work], networks: Networks) -> list[list[int]]:
         if work.plan.network is None or work.plan.network.receptive_radius is None or work.request.tile is not None:
             found[i,] = [[i]]
             continue
-        shown, pixels = _shown(work), math.prod(work.images.shape[2:])
+        shown, pixels = _network_input(work), math.prod(work.images.shape[2:])
         left = work.request.memory - BASE - sum(each.images.numel() * 12 for each in works)
         most = min(TOGETHER, left / networks.footprint(shown.network)) // pixels
         rows = found.setdefault(shown.key, [[]])
@@ -81,7 +81,7 @@ def groups(works: Sequence[Work], networks: Networks) -> list[list[int]]:
     return [group for rows in found.values() for group in rows]
 
 
-def _shown(work: Work) -> _Shown:
+def _network_input(work: Work) -> _NetworkInput:
     plan, images = work.plan, work.images
     assert plan.network is not None
     network, told = plan.network, {"noise": plan.noise or 0.0, "quality": plan.quality, "observed": plan.observed}
@@ -92,12 +92,12 @@ def _shown(work: Work) -> _Shown:
         images = images[:, :1]
     mine = {name: told[name] for name in network.conditioning}
     who = (network.network, network.kernels.numpy().tobytes()) if isinstance(network, WithKernel) else (network,)
-    return _Shown(network, images, mine, (*who, images.shape, work.images.shape))
+    return _NetworkInput(network, images, mine, (*who, images.shape, work.images.shape))
 
 
 def _by_network(works: Sequence[Work], networks: Networks) -> list[Maps]:
     """What the network of the first, which is that of all, makes of each. Raises ImageError if it does not fit."""
-    shown, request = [_shown(work) for work in works], works[0].request
+    shown, request = [_network_input(work) for work in works], works[0].request
     network, where = shown[0].network, select_device(request.device)
     h, w = works[0].images.shape[2:]
     taken = BASE + sum(work.images.numel() for work in works) * 12
@@ -106,9 +106,9 @@ def _by_network(works: Sequence[Work], networks: Networks) -> list[Maps]:
     tile = None
     if network.receptive_radius is not None and len(works) == 1:
         tile = request.tile or networks.tile(network, (h, w), request.memory, lambda allowed: allowed - taken)
-    told = {name: _joined([each.told[name] for each in shown], h, w) for name in shown[0].told}
+    told = {name: _joined([each.conditioning[name] for each in shown], h, w) for name in shown[0].conditioning}
     images = torch.cat([each.images for each in shown]) if len(works) > 1 else shown[0].images
-    made = applied(networks.ready(network, where), images, where, tile=tile, precision=request.precision, **told)
+    made = run_network(networks.ready(network, where), images, where, tile=tile, precision=request.precision, **told)
     return [each.expand(-1, works[0].images.shape[1], -1, -1) for each in made.split(1)]
 
 

@@ -37,7 +37,7 @@ _CONTAINERS = ("major_brand", "minor_version", "compatible_brands", "encoder")
 class Change(NamedTuple):
     """What is done to a film."""
 
-    words: str
+    summary: str
     size: tuple[int, int]
     """Height and width of what comes out."""
     frame: Callable[[Images], Images]
@@ -121,7 +121,7 @@ def rewritten(
         if atomic_io.LEFTOVER.rpartition("*")[2] in str(error):  # the source may bear the target's name
             raise ImageError(f"{target}: cannot be written as a film ({error})") from error
         raise ImageError(f"{path}: cannot be read as a film ({error})") from error
-    return change.words, count
+    return change.summary, count
 
 
 def _first(source: Any, path: Path) -> Images:

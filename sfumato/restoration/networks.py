@@ -10,7 +10,7 @@ from sfumato.core.progress import once, remark
 from sfumato.models.roles.restorer import Restorer, WithKernel
 from sfumato.restoration import memory
 from sfumato.restoration.memory import Tiling
-from sfumato.restoration.tiles import ready
+from sfumato.restoration.tiles import optimized
 from sfumato.store import weights
 
 
@@ -44,30 +44,30 @@ class Networks:
             return WithKernel(self.ready(network.network, device), network.kernels)  # type: ignore[arg-type]
         if (network, device) not in self._ready:
             with once():
-                self._ready[network, device] = ready(network, device)
+                self._ready[network, device] = optimized(network, device)
         return self._ready[network, device]
 
     def footprint(self, network: Restorer) -> float:
         """Bytes that repairing one pixel takes, as `memory.footprint` measures it."""
-        kept = _kept(network)
+        kept = _cached(network)
         if kept not in self._footprints:
             with once():
                 self._footprints[kept] = memory.footprint(network)
         return self._footprints[kept]
 
     def tile(
-        self, network: Restorer, size: tuple[int, int], allowed: float, left: Callable[[float], float], *, row: float = 0.0
+        self, network: Restorer, size: tuple[int, int], allowed: float, remaining: Callable[[float], float], *, row: float = 0.0
     ) -> tuple[int, int]:
         """Rows and columns of the tiles in which `network` repairs a picture of this `size`; its context must be known.
 
-        `left` says how many of the bytes that are `allowed` in all are left for it, of which each row of a tile takes `row` beside its
+        `remaining` says how many of the bytes that are `allowed` in all are left for it, of which each row of a tile takes `row` beside its
         pixels. Whoever listens is told once if there is so little memory that most of the work is done for nothing.
         """
 
         def within(allowed: float) -> Tiling:
-            return memory.tiling(network, size, left(allowed), pixel=self.footprint(network), row=row)
+            return memory.tiling(network, size, remaining(allowed), pixel=self.footprint(network), row=row)
 
-        key = (kept := _kept(network), size, left(allowed), row)
+        key = (kept := _cached(network), size, remaining(allowed), row)
         if key not in self._tilings:
             self._tilings[key] = within(allowed)
             if kept not in self._remarks and (words := memory.cost(self._tilings[key], network, allowed, within)):
@@ -76,6 +76,6 @@ class Networks:
         return self._tilings[key].tile
 
 
-def _kept(network: Restorer) -> Restorer:
+def _cached(network: Restorer) -> Restorer:
     """What stays from picture to picture of a network that is told a blur."""
     return network.network if isinstance(network, WithKernel) else network

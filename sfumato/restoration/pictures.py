@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sfumato.batch.manifest import NAME, Entry, Manifest
-from sfumato.batch.sources import gather, passed_over, told_apart
+from sfumato.batch.sources import gather, passed_over, unique_names
 from sfumato.core import atomic_io, outputs
 from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.errors import DataError, ImageError, SettingError
@@ -48,7 +48,7 @@ def restore_pictures(
         raise SettingError("no picture was named; give files, folders or globs")
     alone = outputs.is_file_name(out, files.FORMATS)
     headers = Headers()
-    found = told_apart(gather(sources, leaving_out=None if alone else out, headers=headers), headers=headers)
+    found = unique_names(gather(sources, leaving_out=None if alone else out, headers=headers), headers=headers)
     if not found:
         others = formats.summary(passed_over(sources).values())
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")

@@ -142,15 +142,15 @@ def make_plan(
     return _chosen(request, found, networks, default="restore" if blur is None else "deblur", blur=blur)
 
 
-def _salted(images: Images, found: _Examined, task: Task) -> bool:
+def _salted(images: Images, examined: _Examined, task: Task) -> bool:
     """Whether salt and pepper is all that is wrong."""
-    share = found.diagnosis.salt_and_pepper if task == "auto" else salt_and_pepper(images)
-    return (share or 0) >= IMPULSES and (found.diagnosis.noise or 0) < QUIET
+    share = examined.diagnosis.salt_and_pepper if task == "auto" else salt_and_pepper(images)
+    return (share or 0) >= IMPULSES and (examined.diagnosis.noise or 0) < QUIET
 
 
 def _chosen(
     request: RestorationRequest,
-    found: _Examined,
+    examined: _Examined,
     networks: Networks,
     *,
     default: str,
@@ -159,78 +159,85 @@ def _chosen(
 ) -> RestorationPlan:
     """The network or the method that is asked for, or the bundled network called `default`."""
     if request.method is not None:
-        return _by_method(request.method, request, found, observed, blur)
+        return _by_method(request.method, request, examined, observed, blur)
     which = request.model if request.model is not None else default
     network = networks.opened(which, request.ensemble)
     if network.scale != 1:
         raise SettingError(f"{_called(which)} enlarges {network.scale} times; it is for the task upscale")
     if request.noise is not None and "noise" not in network.conditioning:
         raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
-    noise = _noise(request, found) if "noise" in network.conditioning else 0.0
-    quality = found.diagnosis.quality if "quality" in network.conditioning else None
+    noise = _noise(request, examined) if "noise" in network.conditioning else 0.0
+    quality = examined.diagnosis.quality if "quality" in network.conditioning else None
     if isinstance(network, Deblurrer):
-        blur = _wanted(_called(which), blur or found.diagnosis.spread)
-        noise = _heard(noise, request, found)
-        words, network = _named(found.sentence(request.task), _called(which), request, blur), WithKernel(network, blur.kernels())
+        blur = _required_blur(_called(which), blur or examined.diagnosis.spread)
+        noise = _noise_level(noise, request, examined)
+        words, network = _named(examined.sentence(request.task), _called(which), request, blur), WithKernel(network, blur.kernels())
     elif request.blur is not None:
         raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
     else:
-        words = f"{found.sentence(request.task)}: {_called(which)}"
+        words = f"{examined.sentence(request.task)}: {_called(which)}"
     return RestorationPlan(
         summary=words, network=network, noise=noise, quality=1.0 if quality is None else quality / 100, observed=observed
     )
 
 
-def _by_method(method: str, request: RestorationRequest, found: _Examined, observed: Planes | None, blur: Blur | None) -> RestorationPlan:
+def _by_method(
+    method: str, request: RestorationRequest, examined: _Examined, observed: Planes | None, blur: Blur | None
+) -> RestorationPlan:
     """The classical method, told what it needs."""
     needs, noise = needs_of(method), None
     if "noise" in needs:
-        noise = request.noise if request.noise is not None else max(_noise(request, found), ROUNDING)
+        noise = request.noise if request.noise is not None else max(_noise(request, examined), ROUNDING)
     if "kernels" not in needs:
-        return RestorationPlan(summary=f"{found.sentence(request.task)}: {method}", method=method, noise=noise, observed=observed)
-    blur, noise = _wanted(method, blur or found.diagnosis.spread), None if noise is None else _heard(noise, request, found)
-    words = _named(found.sentence(request.task), method, request, blur)
+        return RestorationPlan(summary=f"{examined.sentence(request.task)}: {method}", method=method, noise=noise, observed=observed)
+    blur, noise = (
+        _required_blur(method, blur or examined.diagnosis.spread),
+        None if noise is None else _noise_level(noise, request, examined),
+    )
+    words = _named(examined.sentence(request.task), method, request, blur)
     return RestorationPlan(summary=words, method=method, noise=noise, kernels=blur.kernels())
 
 
-def _noise(request: RestorationRequest, found: _Examined) -> float:
+def _noise(request: RestorationRequest, examined: _Examined) -> float:
     """Standard deviation of the noise, as a share of full scale: that which is told, or else found."""
-    return request.noise if request.noise is not None else found.diagnosis.noise or 0.0
+    return request.noise if request.noise is not None else examined.diagnosis.noise or 0.0
 
 
-def _wanted(who: str, blur: Blur | None) -> Blur:
+def _required_blur(who: str, blur: Blur | None) -> Blur:
     """The blur. Raises SettingError if there is none."""
     if blur is None:
         raise SettingError(f"no blur is found, and {who} wants to know it: --blur gaussian:1.6, motion:9@30 or defocus:3")
     return blur
 
 
-def _named(what: str, who: str, request: RestorationRequest, blur: Blur) -> str:
+def _named(verb: str, name: str, request: RestorationRequest, blur: Blur) -> str:
     """The words; they name a blur that was found, for a person to try another beside it."""
-    return f"{what}: {who}" if request.blur is not None else f"{what}: {who}, told {blur}"
+    return f"{verb}: {name}" if request.blur is not None else f"{verb}: {name}, told {blur}"
 
 
-def _heard(noise: float, request: RestorationRequest, found: _Examined) -> float:
+def _noise_level(noise: float, request: RestorationRequest, examined: _Examined) -> float:
     """The noise that what undoes a blur is told."""
-    if request.noise is not None or found.diagnosis.quality is None:
+    if request.noise is not None or examined.diagnosis.quality is None:
         return noise
-    return max(noise, _QUANTISED, coarseness(found.diagnosis.quality))
+    return max(noise, _QUANTISED, coarseness(examined.diagnosis.quality))
 
 
-def _filling(request: RestorationRequest, images: Images, observed: Planes | None, found: _Examined, networks: Networks) -> RestorationPlan:
+def _filling(
+    request: RestorationRequest, images: Images, observed: Planes | None, examined: _Examined, networks: Networks
+) -> RestorationPlan:
     h, w = images.shape[2:]
     mask: Planes = images.new_ones(1, 1, h, w) if observed is None else observed
     told = [f"{1 - _FLAWS[name](images).mean().item():.2%} {name.replace('-', ' ')}" for name in request.find]
 
-    def look(seen: Images) -> Planes:
-        found_by = [_FLAWS[name](seen) for name in request.find]
-        return torch.stack([*found_by, seen.new_ones(1, 1, *seen.shape[2:])]).amin(dim=0)
+    def look(images: Images) -> Planes:
+        found_by = [_FLAWS[name](images) for name in request.find]
+        return torch.stack([*found_by, images.new_ones(1, 1, *images.shape[2:])]).amin(dim=0)
 
     mask = mask * look(images)
     if not told and bool((mask == 1).all()):
         raise SettingError("inpaint wants to know where: give --mask FILE, or --find scratches or dead-pixels")
     # Whatever else is wrong with the picture is no matter here.
-    chosen = _chosen(dataclasses.replace(request, task="inpaint"), found, networks, default="inpaint", observed=mask)
+    chosen = _chosen(dataclasses.replace(request, task="inpaint"), examined, networks, default="inpaint", observed=mask)
     if chosen.nothing:  # in this frame of a film, that is; there may be something in the next
         return dataclasses.replace(chosen, summary=f"{', '.join(told)}: {NOTHING_MISSING}", look=look)
     told.append(f"{1 - mask.mean().item():.1%} to fill in")

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sfumato.batch.manifest import Entry
 from sfumato.core.progress import Job, job
 from sfumato.restoration.attempt import Attempt, Run, Worked
-from sfumato.restoration.batch import TOGETHER, Work, groups, together
+from sfumato.restoration.batch import TOGETHER, Work, groups, run_together
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.repair import held
 
@@ -94,7 +94,7 @@ class Queue:
     def _do(self, members: list[tuple[_Started, Work]]) -> None:
         began = time.perf_counter()
         try:
-            made = together([work for _, work in members], self.run.networks)
+            made = run_together([work for _, work in members], self.run.networks)
         except Exception as error:
             if len(members) == 1:
                 members[0][0].result = error

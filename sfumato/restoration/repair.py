@@ -20,7 +20,7 @@ from sfumato.core.tensors import Maps, Planes, size_text
 from sfumato.io import decode, files, streaming
 from sfumato.io.channels import as_images, as_pixels, bled, dark, enlarged, hidden
 from sfumato.io.files import Picture
-from sfumato.restoration.batch import Work, together
+from sfumato.restoration.batch import Work, run_together
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan, make_plan
@@ -54,7 +54,7 @@ def repair(
     networks = networks or Networks()
     steps = repairing(path, target, request, mask=mask, check=check, networks=networks)
     try:
-        (made,) = together([next(steps)], networks)
+        (made,) = run_together([next(steps)], networks)
         steps.send(made)
     except StopIteration as end:
         plan: RestorationPlan = end.value
@@ -81,7 +81,7 @@ def repairing(
     need = BASE + held(pixels, request)
     if pixels > decode.MAX_PIXELS or need > request.memory:
         enough = "" if pixels > decode.MAX_PIXELS else f"{math.ceil(need / 1e8) / 10:.1f}GB of --memory, or "
-        streaming.refuse_whole(path, mask, wants=enough, memory=request.memory - BASE)
+        streaming.refuse_whole(path, mask, option=enough, memory=request.memory - BASE)
         try:
             return repair_rows(path, target, request, mask, check, networks)
         except MissingExtraError as error:
@@ -90,7 +90,7 @@ def repairing(
     images = as_images(picture.pixels)
     if picture.alpha is not None:
         images = bled(images, as_images(picture.alpha))
-    known, quality = None if mask is None else _known(mask, picture), picture.jpeg.quality() if picture.jpeg else None
+    known, quality = None if mask is None else _observed(mask, picture), picture.jpeg.quality() if picture.jpeg else None
     plan = make_plan(request, images, observed=known, quality=quality, networks=networks)
     if plan.nothing:
         if files.same_format(path, target, file=file):
@@ -131,7 +131,7 @@ def _opacity(picture: Picture, output: Maps) -> Any:
     return as_pixels(enlarged(as_images(picture.alpha), output.shape[2] // picture.alpha.shape[0]), picture.alpha.dtype)
 
 
-def _known(mask: Path, picture: Picture) -> Planes:
+def _observed(mask: Path, picture: Picture) -> Planes:
     """1 where the mask is dark or clear. Raises ImageError if it is of another size, or bright nowhere or everywhere."""
     drawn = files.read(mask)
     h, w = picture.pixels.shape[:2]

@@ -68,7 +68,7 @@ def repair_rows(
             raise ImageError(f"{path}: this network looks at the whole picture at once, which does not fit; give more --memory")
         sizes = (source.size[0] * plan.scale, source.size[1] * plan.scale)
         said = source.notes if plan.nothing else dataclasses.replace(source.notes, jpeg=source.notes.fine_jpeg)
-        with streaming.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, said=said) as sink:
+        with streaming.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, notes=said) as sink:
             for rows in _repaired_rows(source, known, plan, request, networks):
                 sink.write(rows)
             sink.finish(check)
@@ -76,7 +76,7 @@ def repair_rows(
     return dataclasses.replace(plan, summary=f"{plan.summary} ({left_out})") if left_out else plan
 
 
-def _shown(source: streaming.Source, start: int, stop: int) -> Images:
+def _input_rows(source: streaming.Source, start: int, stop: int) -> Images:
     """The colours of those rows, with means of what is around where nobody sees any: as `bled` has them that sees the whole picture."""
     (h, w), c = source.size, source.channels
     if not source.alpha:
@@ -96,9 +96,9 @@ def _sample(source: streaming.Source) -> Images:
     h, w = source.size
     if min(h, w) < _PIECE:
         top, left = max(0, h // 2 - 512), max(0, w // 2 - 512)
-        return _shown(source, top, min(h, top + 1024))[..., left : left + 1024]
+        return _input_rows(source, top, min(h, top + 1024))[..., left : left + 1024]
     tops, lefts = ([(side - _PIECE) * i // 16 * 8 for i in range(3)] for side in (h, w))
-    bands = [_shown(source, top, top + _PIECE) for top in tops]
+    bands = [_input_rows(source, top, top + _PIECE) for top in tops]
     return torch.cat([torch.cat([band[..., left : left + _PIECE] for left in lefts], dim=3) for band in bands], dim=2)
 
 
@@ -113,24 +113,24 @@ def _drawn(mask: Path | None, source: streaming.Source, folder: Path | None) -> 
             (own, whole) = (size_text(size) for size in (drawn.size, source.size))
             raise ImageError(f"{mask}: the mask is {own} pixels, the picture {whole}; they must be the same")
 
-        def known(start: int, stop: int) -> Planes:
+        def observed(start: int, stop: int) -> Planes:
             layers = as_images(drawn.rows(start, stop))
             bright = layers[:, : drawn.channels].amax(dim=1, keepdim=True)
             return ((bright * layers[:, drawn.channels :] if drawn.alpha else bright) < 0.5).float()
 
-        yield known
+        yield observed
 
 
 def _wrong(source: streaming.Source, *, hit: bool | None) -> Known:
     """Where single pixels are wrong: in a picture that is known to be `hit` by salt and pepper, or each time as some rows look."""
     h, _ = source.size
 
-    def known(start: int, stop: int) -> Planes:
+    def observed(start: int, stop: int) -> Planes:
         first, last = max(0, start - flaws.REACH), min(h, stop + flaws.REACH)
-        found = flaws.impulses(_shown(source, first, last), hit=hit)
+        found = flaws.impulses(_input_rows(source, first, last), hit=hit)
         return found[:, :, start - first : stop - first]
 
-    return known
+    return observed
 
 
 def _believed(parts: list[Known]) -> Known | None:
@@ -163,7 +163,7 @@ def _repaired_rows(
     constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "observed": 1.0}
 
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
-        images = _shown(source, start, stop)[:, : 1 if colourless else c]
+        images = _input_rows(source, start, stop)[:, : 1 if colourless else c]
         planes = {name: torch.full((1, 1, stop - start, w), constants[name]) for name in network.conditioning}
         if observed is not None and "observed" in planes:
             planes["observed"] = observed(start, stop)
@@ -194,5 +194,5 @@ def _repaired_rows(
 def _colourless(source: streaming.Source) -> bool:
     """Whether all channels of all pixels are the same: a network with a way of its own for grey pictures then takes that."""
     h = source.size[0]
-    parts = (_shown(source, start, min(h, start + _STEP)) for start in range(0, h, _STEP))
+    parts = (_input_rows(source, start, min(h, start + _STEP)) for start in range(0, h, _STEP))
     return all(bool((rows == rows[:, :1]).all()) for rows in parts)

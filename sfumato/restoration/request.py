@@ -14,7 +14,7 @@ from sfumato.core.atomic_io import digest
 from sfumato.core.catalog import suggest
 from sfumato.core.device import Precision
 from sfumato.core.errors import SettingError, UnknownNameError
-from sfumato.core.places import last_name
+from sfumato.core.paths import last_name
 from sfumato.metrics.features import weights_hash
 from sfumato.nn.blurs import named
 from sfumato.store import weights

@@ -68,7 +68,7 @@ def restore(
         device=device,
     )
     request.check()
-    known = None if mask is None else _known(mask)
+    known = None if mask is None else _observed(mask)
     if isinstance(picture, Tensor):
         if picture.ndim not in (3, 4) or not picture.is_floating_point():
             raise ImageError(
@@ -184,7 +184,7 @@ def _layers(image: Image.Image, observed: Planes | None, request: RestorationReq
     return whole.convert("LA") if grey else whole
 
 
-def _known(mask: Tensor | Image.Image | str | Path) -> Planes:
+def _observed(mask: Tensor | Image.Image | str | Path) -> Planes:
     """For all images, or for each of them."""
     if isinstance(mask, Tensor):
         if mask.ndim > 4 or mask.ndim < 2 or not mask.numel():

@@ -71,11 +71,11 @@ def apply_restorer(
     """
     network, where = weights.opened(model, Restorer, otherwise="repairs nothing"), select_device(device)
     told: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
-    return applied(ready(network, where), images, where, tile=tile, precision=precision, **told)
+    return run_network(optimized(network, where), images, where, tile=tile, precision=precision, **told)
 
 
 @torch.no_grad()
-def applied(
+def run_network(
     network: Restorer,
     images: Images,
     device: torch.device,
@@ -87,12 +87,13 @@ def applied(
     tile: Tile | None = None,
     precision: Precision = "fp32",
 ) -> Maps:
-    """As `apply_restorer`, for a network that is `ready` on the device `device`."""
+    """As `apply_restorer`, for a network that is `optimized` on the device `device`."""
     if network.has_grey_path and images.shape[1] > 1 and bool((grey := colourless(images)).any()):
         told: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
         how: dict[str, Any] = {"tile": tile, "precision": precision}
         made = [
-            applied(network, _alone(images, i)[:, : 1 if grey[i] else None], device, **_each(told, i), **how) for i in range(len(images))
+            run_network(network, _alone(images, i)[:, : 1 if grey[i] else None], device, **_each(told, i), **how)
+            for i in range(len(images))
         ]
         return torch.cat([part.expand(-1, images.shape[1], -1, -1) for part in made])
     if images.shape[1] != network.channels and 1 not in (images.shape[1], network.channels):
@@ -116,7 +117,7 @@ def applied(
     return torch.cat(list(strips(network, canvas, tile=tile, precision=precision, device=device)), dim=2)
 
 
-def ready(network: Restorer, device: torch.device) -> Restorer:
+def optimized(network: Restorer, device: torch.device) -> Restorer:
     """`network` at its fastest: on the device, its weights in the order that convolutions like best, with what follows them folded in."""
     moved: Any = network
     return fused(folded(moved.to(device=device, memory_format=torch.channels_last)))
@@ -164,7 +165,7 @@ def pieces(network: Restorer, size: tuple[int, int], tile: Tile | None) -> tuple
     if network.receptive_radius is None:
         raise SettingError("this network looks at the whole image at once, so that tiles would not fit together; leave tile unset")
     down, across = (
-        [((start, stop), _around(start, stop, network, length)) for start, stop in spans(length, side, network.tile_multiple)]
+        [((start, stop), _surroundings(start, stop, network, length)) for start, stop in spans(length, side, network.tile_multiple)]
         for length, side in zip(size, (tall, wide), strict=True)
     )
     return down, across
@@ -201,9 +202,9 @@ def _alone(x: Tensor, i: int) -> Tensor:
     return x[i : i + 1] if len(x) > 1 else x
 
 
-def _each(told: dict[str, Any], i: int) -> dict[str, Any]:
+def _each(conditioning: dict[str, Any], i: int) -> dict[str, Any]:
     """What is told of image `i`."""
-    return {name: _alone(value, i) if isinstance(value, Tensor) else value for name, value in told.items()}
+    return {name: _alone(value, i) if isinstance(value, Tensor) else value for name, value in conditioning.items()}
 
 
 def _plane(name: str, value: float | Maps | None, images: Images, *, even: bool) -> Planes:
@@ -236,7 +237,7 @@ def spans(length: int, tile: int, grid: int) -> Iterator[Span]:
     return ((start, min(start + step, length)) for start in range(0, length, step))
 
 
-def _around(start: int, stop: int, network: Restorer, length: int) -> Span:
+def _surroundings(start: int, stop: int, network: Restorer, length: int) -> Span:
     """The piece with its context, as far as the image goes."""
     assert network.receptive_radius is not None
     reach = math.ceil(network.receptive_radius / network.tile_multiple) * network.tile_multiple

@@ -16,7 +16,7 @@ from sfumato.core.errors import CheckpointError, DownloadError
 from sfumato.data.download import fetch
 from sfumato.models import MODELS
 from sfumato.store import checkpoint
-from sfumato.store.foreign.base import Found, Tensors, read
+from sfumato.store.foreign.base import RecognizedWeights, Tensors, read
 from sfumato.store.foreign.features import claim, headless
 
 
@@ -146,7 +146,7 @@ def load(name: str) -> Any:
     return network
 
 
-def _trunk(trunk: str) -> tuple[Found, str]:
+def _trunk(trunk: str) -> tuple[RecognizedWeights, str]:
     path = TRUNKS[trunk].path()
     tensors, digest = read(path)
     found = claim(tensors)

@@ -15,8 +15,8 @@ import torch
 from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.core.tensors import size_text
 from sfumato.models import MODELS
-from sfumato.store.found import Found, built
 from sfumato.store.pickles import Network, Snapshot
+from sfumato.store.recognized import RecognizedWeights, built
 
 _FILTER = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8] * 2)
 _RATE = 0.01
@@ -34,7 +34,7 @@ _PARTS = (
 """Every name that the tensors of a StyleGAN2 have; with others beside them it computes something else."""
 
 
-def converted(snapshot: Snapshot, path: Path) -> Found:
+def converted(snapshot: Snapshot, path: Path) -> RecognizedWeights:
     """The network of ours that computes what the averaged generator (and the discriminator) of `snapshot` do.
 
     Raises CheckpointError, saying what stands in the way, for networks of another kind, and for variants that ours does not have.
@@ -49,7 +49,7 @@ def converted(snapshot: Snapshot, path: Path) -> Found:
         raise CheckpointError(f"{path}: not a whole StyleGAN2 ({type(error).__name__}: {' '.join(str(error).split())[:200]})") from error
 
 
-def _converted(snapshot: Snapshot, path: Path) -> Found:
+def _converted(snapshot: Snapshot, path: Path) -> RecognizedWeights:
     nets = {name: _named(net, snapshot) for name, net in snapshot.networks.items() if name in ("G", "D", "G_ema")}
     painter = nets.get("G_ema") or nets.get("G")
     if painter is None:
@@ -61,7 +61,7 @@ def _converted(snapshot: Snapshot, path: Path) -> Found:
         config, state = dataclasses.replace(config, **facts), state | weights
     size, labels = size_text(config.size), f", {config.classes} classes" if config.classes else ""
     parts = f"{'generator and discriminator' if judge else 'generator'}, {size}, {config.channels} channels{labels}"
-    found = Found(layout=f"StyleGAN2 ({snapshot.kind}), {parts}", config=config, state=state)
+    found = RecognizedWeights(layout=f"StyleGAN2 ({snapshot.kind}), {parts}", config=config, state=state)
     if "mapping.w_avg" in painter.tensors:
         return found
     means = {"generator.means": _mean(found, path)}
@@ -69,9 +69,9 @@ def _converted(snapshot: Snapshot, path: Path) -> Found:
 
 
 @torch.no_grad()
-def _mean(found: Found, path: Path) -> torch.Tensor:
+def _mean(recognized: RecognizedWeights, path: Path) -> torch.Tensor:
     """The mean style of ten thousand latents."""
-    network = built(found, path).eval()
+    network = built(recognized, path).eval()
     z = torch.randn(10_000, network.latent_dim, generator=torch.Generator().manual_seed(0))
     return network.map_latent(z)[:, 0].mean(dim=0, keepdim=True)
 
@@ -87,7 +87,7 @@ class Named:
     def shape(self, name: str) -> tuple[int, ...]:
         return tuple(self.tensors[name].shape)
 
-    def said(self, name: str) -> dict[str, Any]:
+    def setting(self, name: str) -> dict[str, Any]:
         """The value of the attribute `name` of each layer that has it, by the layer's name; without such, what it was made with."""
         own = {layer: value for fact, value in self.facts.items() for layer, _, end in [fact.rpartition(".")] if end == name}
         return own or dict(_nested(self.settings, name))
@@ -118,7 +118,7 @@ def _named(network: Network, snapshot: Snapshot) -> Named:
     if more := next((name for name in tensors if not any(re.fullmatch(part, name) for part in _PARTS)), None):
         raise CheckpointError(f"{network.name} has {more}, which a StyleGAN2 has not: it is another network, built on one")
     net = Named(tensors=tensors, settings=network.settings, facts=network.facts)
-    for layer, name in net.said("activation").items():
+    for layer, name in net.setting("activation").items():
         if name != (usual := _ACTIVATIONS.get(layer.rpartition(".")[2], "lrelu")):
             raise CheckpointError(f"{network.name}: {layer or 'it'} has activation = {name}, where ours has {usual} alone")
     return net
@@ -241,8 +241,8 @@ def _complete(sides: list[int], path: Path) -> None:
 
 def _rate(net: Named) -> float:
     """How fast the mapping moves, compared with the other weights; it scales what the layers compute."""
-    own = {value for layer, value in net.said("bias_gain").items() if re.fullmatch(r"mapping\.fc\d+", layer)}
-    told = own or set(net.said("lr_multiplier").values()) or {_RATE}
+    own = {value for layer, value in net.setting("bias_gain").items() if re.fullmatch(r"mapping\.fc\d+", layer)}
+    told = own or set(net.setting("lr_multiplier").values()) or {_RATE}
     if len(told) > 1:
         raise SettingError(f"its mapping's layers have {len(told)} different lr_multiplier")
     return float(told.pop())
@@ -250,7 +250,7 @@ def _rate(net: Named) -> float:
 
 def _clamp(net: Named, path: Path) -> float:
     """What all maps are held within; 0 if they are not."""
-    told = {value for layer, value in net.said("conv_clamp").items() if layer.rpartition(".")[2] not in _UNCLAMPED}
+    told = {value for layer, value in net.setting("conv_clamp").items() if layer.rpartition(".")[2] not in _UNCLAMPED}
     limits = {0.0 if value is None or value < 0 else float(value) for value in told} or {0.0}
     if len(limits) > 1:
         raise CheckpointError(f"{path}: its layers have conv_clamp = {', '.join(map(str, sorted(told, key=str)))}; ours have one limit")

@@ -26,7 +26,7 @@ class Transfer:
     """Classes that the weights were trained on; 0 for none."""
     after: int
     """Classes of the network that they are for."""
-    kept: int
+    kept_classes: int
     """Classes of it that were among the former, by their names."""
 
     def __str__(self) -> str:
@@ -34,10 +34,11 @@ class Transfer:
             return f"the tables of {self.after} classes begin afresh: the weights knew none (--model.classes 0 ignores those of the data)"
         if not self.after:
             return f"the tables of {self.before} classes are left out: the data has none, or they are ignored"
-        if not self.kept:
+        if not self.kept_classes:
             return f"the tables of {self.before} classes begin afresh: the data has {self.after} others"
-        if self.kept < self.after:
-            return f"{self.kept} of the {self.after} classes keep their tables; those of the other {self.after - self.kept} begin afresh"
+        if self.kept_classes < self.after:
+            kept, fresh = self.kept_classes, self.after - self.kept_classes
+            return f"{kept} of the {self.after} classes keep their tables; the other {fresh} begin afresh"
         return ""
 
     def dump(self) -> dict[str, int]:
@@ -46,58 +47,62 @@ class Transfer:
 
 
 def transferred(
-    given: dict[str, Tensor], config: Any, model: nn.Module, *, there: Sequence[str], here: Sequence[str]
+    source: dict[str, Tensor], config: Any, model: nn.Module, *, source_classes: Sequence[str], target_classes: Sequence[str]
 ) -> tuple[dict[str, Tensor], Transfer | None]:
-    """The weights `given`, of the network of `config`, for the classes of `model`, and what became of theirs; None if nothing did.
+    """The weights `source`, of the network of `config`, for the classes of `model`, and what became of theirs; None if nothing did.
 
-    `there` names the classes of the weights and `here` those of `model`, which is fresh; unnamed, equally many are taken for the same.
-    A tensor that fits for no other reason either is left as it is.
+    `source_classes` names the classes of the weights and `target_classes` those of `model`, which is fresh. Without
+    names, classes of equal number are taken for the same. A tensor that fits for no other reason either is left as it is.
     """
     before, after = int(config.classes or 0), int(getattr(model, "classes", 0))
-    named = len(there) == before and len(here) == after
-    if before == after and (not named or list(there) == list(here)):
-        return given, None
-    rows = {i: list(there).index(name) for i, name in enumerate(here) if name in there} if named and before and after else {}
+    named = len(source_classes) == before and len(target_classes) == after
+    if before == after and (not named or list(source_classes) == list(target_classes)):
+        return source, None
+    rows = (
+        {i: list(source_classes).index(name) for i, name in enumerate(target_classes) if name in source_classes}
+        if named and before and after
+        else {}
+    )
     old, new = _shapes(config, before), _shapes(config, after)
-    tables, parts = _tables(config, after or before), {name.split(".")[0] for name in given}
-    made = {name: value for name, value in given.items() if name in new or name not in old}
+    tables, parts = _tables(config, after or before), {name.split(".")[0] for name in source}
+    made = {name: value for name, value in source.items() if name in new or name not in old}
     for name, fresh in model.state_dict().items():
         if name not in new or name.split(".")[0] not in parts or tuple(fresh.shape) != new[name]:
             continue
-        if name not in given or name not in old:
+        if name not in source or name not in old:
             made[name] = fresh
-        elif tuple(given[name].shape) != old[name]:
+        elif tuple(source[name].shape) != old[name]:
             continue
         elif name in tables and before and after:
-            made[name] = _rows(given[name] * _gain(given[name], fresh, model, name), fresh, tables[name], rows)
+            made[name] = _rows(source[name] * _gain(source[name], fresh, model, name), fresh, tables[name], rows)
         elif name in tables:  # without classes it has one row, for all images
-            made[name] = given[name].mean(dim=tables[name], keepdim=True).expand_as(fresh).clone()
+            made[name] = source[name].mean(dim=tables[name], keepdim=True).expand_as(fresh).clone()
         elif old[name] != new[name]:
-            made[name] = _columns(given[name] * _gain(given[name], fresh, model, name), fresh)
-    return made, Transfer(before=before, after=after, kept=len(rows))
+            made[name] = _columns(source[name] * _gain(source[name], fresh, model, name), fresh)
+    return made, Transfer(before=before, after=after, kept_classes=len(rows))
 
 
-def _rows(given: Tensor, fresh: Tensor, axis: int, rows: dict[int, int]) -> Tensor:
+def _rows(source: Tensor, fresh: Tensor, axis: int, rows: dict[int, int]) -> Tensor:
     """`fresh` with the rows of classes that both have."""
     made = fresh.clone()
     for here, there in rows.items():
-        made.select(axis, here).copy_(given.select(axis, there))
+        made.select(axis, here).copy_(source.select(axis, there))
     return made
 
 
-def _columns(given: Tensor, fresh: Tensor) -> Tensor:
-    """`given` with as many input columns as `fresh`, the first being those that both have; fresh weights if the outputs differ too."""
-    if given.ndim != 2 or len(given) != len(fresh):
+def _columns(source: Tensor, fresh: Tensor) -> Tensor:
+    """`source` with as many input columns as `fresh`, the first being those that both have; fresh weights if the outputs differ too."""
+    if source.ndim != 2 or len(source) != len(fresh):
         return fresh
-    made, common = torch.zeros_like(fresh), min(given.shape[1], fresh.shape[1])
-    made[:, :common] = given[:, :common]
+    made, common = torch.zeros_like(fresh), min(source.shape[1], fresh.shape[1])
+    made[:, :common] = source[:, :common]
     return made
 
 
-def _gain(given: Tensor, fresh: Tensor, model: nn.Module, name: str) -> float:
+def _gain(source: Tensor, fresh: Tensor, model: nn.Module, name: str) -> float:
     """The factor that keeps the effect of weights among more or fewer inputs: an equalised layer divides by the root of their number."""
-    equalised = isinstance(model.get_submodule(name.rpartition(".")[0]), Dense) and given.ndim == 2
-    return math.sqrt(fresh.shape[1] / given.shape[1]) if equalised else 1.0
+    equalised = isinstance(model.get_submodule(name.rpartition(".")[0]), Dense) and source.ndim == 2
+    return math.sqrt(fresh.shape[1] / source.shape[1]) if equalised else 1.0
 
 
 def _tables(config: Any, classes: int) -> dict[str, int]:

@@ -93,20 +93,20 @@ class Deadline:
         self._rehearsed = bool(costs.finish)
 
     @contextlib.contextmanager
-    def timed(self, what: Part) -> Iterator[None]:
+    def timed(self, part: Part) -> Iterator[None]:
         """Notes how long it takes what is done inside."""
         began = self.clock()
         yield
         took = self.clock() - began
         self._paused += took
         self._last_step += took
-        self.costs = dataclasses.replace(self.costs, **{what: took})
-        self._taken[what] = [*self._taken.get(what, []), (took, self._times.typical)][-RECENT:]
-        self._rehearsed |= what == "finish"
-        self._settling[what] = LEAST
+        self.costs = dataclasses.replace(self.costs, **{part: took})
+        self._taken[part] = [*self._taken.get(part, []), (took, self._times.typical)][-RECENT:]
+        self._rehearsed |= part == "finish"
+        self._settling[part] = LEAST
 
     @contextlib.contextmanager
-    def apart(self) -> Iterator[None]:
+    def excluded(self) -> Iterator[None]:
         """Keeps the time of what is done inside from making the next step look long; it still counts for the speed of the run."""
         began = self.clock()
         yield
@@ -148,7 +148,7 @@ class Deadline:
         """The change of plan that is due after `images_seen` images, the same in all processes: that of the one which leads."""
         if math.isinf(self.budget) or not images_seen or images_seen >= schedule.images:
             return None
-        images = int(world.agree(float(self._wanted(images_seen, schedule) if world.leads else 0)))
+        images = int(world.agree(float(self._planned_images(images_seen, schedule) if world.leads else 0)))
         if not images or images == schedule.images:
             return None
         self._looks.clear()
@@ -182,7 +182,7 @@ class Deadline:
         known = self._taken.get(part) or [(guess, 0.0)]
         return max(took * max(1.0, now / then if then else 1.0) for took, then in known)
 
-    def _wanted(self, images_seen: int, schedule: Schedule) -> int:
+    def _planned_images(self, images_seen: int, schedule: Schedule) -> int:
         """The length that the run should have, in images; 0 to leave it as it is."""
         left, batch = (1 - LEAVING) * self.budget - self.clock() - self.end, self.settings.batch
         due = self._due(images_seen)

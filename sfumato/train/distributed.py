@@ -113,6 +113,6 @@ class World:
             distributed.barrier()
 
 
-def _reason(said: str) -> str:
+def _reason(output: str) -> str:
     """The first sentence of a backend's message, without the place in the backend's source."""
-    return said.partition("] ")[2].partition(". ")[0][:120] if said.startswith("[") else said.partition(". ")[0][:120]
+    return output.partition("] ")[2].partition(". ")[0][:120] if output.startswith("[") else output.partition(". ")[0][:120]

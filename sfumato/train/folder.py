@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.core import atomic_io, schema
-from sfumato.core.config import dump, lost, parse
+from sfumato.core.config import dump, parse, unregistered
 from sfumato.core.errors import CheckpointError, FormatError, SettingError
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.store import checkpoint
 from sfumato.store.migrate import FORMAT, upgraded_tree
-from sfumato.train.care import Recovery
+from sfumato.train.recovery import Recovery
 from sfumato.train.settings import TrainSettings, named
 from sfumato.train.stored import State
 
@@ -76,7 +76,7 @@ def check_same(earlier: TrainSettings | None, settings: TrainSettings, run: Path
 
 def refuse_lost(requested: TrainSettings, run: Path) -> None:
     """Raises SettingError if what training would write could not be loaded again: a file names registered families alone."""
-    if told := lost(requested):
+    if told := unregistered(requested):
         raise SettingError(
             f"{told}, which is no part of sfumato, so that nothing could load what would be written to {run}; give it an id and "
             "a file in the room of its kind, as CONTRIBUTING.md shows, or train without a run folder (run=None), in memory alone"

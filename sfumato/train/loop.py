@@ -22,13 +22,13 @@ from sfumato.core.device import select_device
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.store import checkpoint
 from sfumato.train import plan, speeds
-from sfumato.train.care import Recovery
 from sfumato.train.deadline import Deadline
 from sfumato.train.distributed import World
 from sfumato.train.figures import Figures
 from sfumato.train.folder import refuse_lost, state_file
 from sfumato.train.log import Callback, RunLog
 from sfumato.train.prepare import about, begun_afresh, prepared
+from sfumato.train.recovery import Recovery
 from sfumato.train.request import TrainingRequest
 from sfumato.train.samples import health, measure, sheet, sheet_cost
 from sfumato.train.schedule import Schedule
@@ -78,7 +78,7 @@ def _train(request: TrainingRequest) -> nn.Module:  # noqa: PLR0915  the loop is
     model: Any = None
 
     def say(lines: Iterable[str]) -> None:
-        _tell(lines, seen, watch, log)
+        _report(lines, seen, watch, log)
 
     with Interrupts() as interrupts, log:
         watch.start(trainee.settings, trainee.model, seen, request.device, trainee.precision)
@@ -115,7 +115,7 @@ def _train(request: TrainingRequest) -> nn.Module:  # noqa: PLR0915  the loop is
                 with deadline.timed("sample"):
                     figures.add(_sample(care, job.held_out, log, seen))
             elif fresh and not omitted and _due(often(settings.sample_every, settings), seen, settings):
-                with deadline.apart():
+                with deadline.excluded():
                     figures.add(care.look())
 
             # Log.
@@ -173,20 +173,20 @@ def _rehearse(recovery: Recovery, deadline: Deadline, held_out: Dataset | Scenes
         measure(trainee.settings, trainee.best(), held_out, trainee.device)
         health(trainee)
     with deadline.timed("finish"):
-        finished(trainee, done=True)
+        finished(trainee, complete=True)
 
 
-def _told(trainee: Trainee) -> dict[str, Any]:
+def _facts(trainee: Trainee) -> dict[str, Any]:
     """With whose weights training began, as it is written down."""
     model = trainee.origin.get("model")
     return trainee.origin | ({} if model is None or trainee.settings.keep_paths else {"model": named(model)})
 
 
-def finished(trainee: Trainee, done: bool) -> nn.Module:
+def finished(trainee: Trainee, complete: bool) -> nn.Module:
     """The network to use. At the end of a run the objective may add what only a trained network can have, such as a latent prior."""
     model = trainee.best()
     finish = getattr(trainee.settings.objective, "finish", None)
-    if done and finish is not None:
+    if complete and finish is not None:
         finish(model, trainee.stream)
     return model
 
@@ -219,14 +219,14 @@ def describe(
     }
 
 
-def _greet(known: Iterable[str], new: Iterable[str], watch: Callback, log: RunLog) -> None:
-    """Says what is `known` of the data at every start, which the log does not keep, and what is `new`, which it does."""
-    for line in known:
+def _greet(remarks: Iterable[str], new: Iterable[str], watch: Callback, log: RunLog) -> None:
+    """Says what is `remarks` of the data at every start, which the log does not keep, and what is `new`, which it does."""
+    for line in remarks:
         watch.note(line)
-    _tell(new, 0, watch, log)
+    _report(new, 0, watch, log)
 
 
-def _tell(lines: Iterable[str], images_seen: int, watch: Callback, log: RunLog) -> None:
+def _report(lines: Iterable[str], images_seen: int, watch: Callback, log: RunLog) -> None:
     """Says `lines` to whoever watches, and keeps them in the log."""
     for line in lines:
         watch.note(line)
@@ -239,16 +239,16 @@ def _due(every: int, images_seen: int, settings: TrainSettings) -> bool:
 
 
 def _save(
-    recovery: Recovery, deadline: Deadline, run: Path | None, data: Dataset | Scenes, images_seen: int, elapsed: float, done: bool
+    recovery: Recovery, deadline: Deadline, run: Path | None, data: Dataset | Scenes, images_seen: int, elapsed: float, complete: bool
 ) -> Any:
     """The network to use, with its settings and its card; with a `run` folder it is written there, and the state to go on from."""
     trainee = recovery.trainee
-    with deadline.timed("finish") if done else contextlib.nullcontext():
-        model: Any = finished(trainee, done)
+    with deadline.timed("finish") if complete else contextlib.nullcontext():
+        model: Any = finished(trainee, complete)
     # What stays in memory may tell where the images lie.
-    settings, origin = (trainee.settings, trainee.origin) if run is None else (shareable(trainee.settings), _told(trainee))
+    settings, origin = (trainee.settings, trainee.origin) if run is None else (shareable(trainee.settings), _facts(trainee))
     card = describe(settings, data, images_seen, elapsed, origin=origin, schedule=trainee.schedule)
-    model.config, model.card, model.interrupted = trainee.settings.model, card, not done
+    model.config, model.card, model.interrupted = trainee.settings.model, card, not complete
     if run is not None and trainee.world.leads:
         info = {"seen": images_seen, "elapsed": elapsed, "data": data.fingerprint, "split_by": data.split_by, "origin": origin}
         with deadline.timed("save"):

@@ -12,11 +12,11 @@ from sfumato.data.load import load
 from sfumato.data.scenes import load_scenes
 from sfumato.data.stream import middles
 from sfumato.train import plan
-from sfumato.train.care import Recovery
 from sfumato.train.class_tables import Transfer
 from sfumato.train.deadline import Costs
 from sfumato.train.folder import check_same, earlier_settings, go_on, state_file
 from sfumato.train.held_out import split_rule
+from sfumato.train.recovery import Recovery
 from sfumato.train.request import TrainingRequest
 from sfumato.train.settings import TrainSettings, repairs, resolve, shareable
 from sfumato.train.step import Trainee

@@ -86,8 +86,8 @@ class ProgressLine(Callback):
             kept = "saved; the same command goes on from here" if run else "nothing was kept, for there is no run folder"
             self.console.print(f"stopped after {images_seen:,} images; {kept}", style="yellow", highlight=False, soft_wrap=True)
 
-    def _show(self, images: float, total: int, speed: float, left: float) -> None:
-        line = f"{images:,.0f} images  {speed:,.{int(speed < 10)}f}/s  {clock(left)} left{self._figures}"
+    def _show(self, images: float, total: int, speed: float, seconds_left: float) -> None:
+        line = f"{images:,.0f} images  {speed:,.{int(speed < 10)}f}/s  {clock(seconds_left)} left{self._figures}"
         if self.console.is_terminal and self._task is not None:
             self._bar.update(self._task, total=total, completed=images, description=line)
         else:

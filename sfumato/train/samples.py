@@ -14,8 +14,8 @@ from sfumato.models.roles.style_generator import AdversarialGenerator, StyleGene
 from sfumato.nn.resample import resize
 from sfumato.objectives.base import Batch
 from sfumato.objectives.restoration import repaired
-from sfumato.train.pulse import COUNT as PULSE
-from sfumato.train.pulse import portions, proxy_metrics
+from sfumato.train.proxy_metrics import COUNT as PULSE
+from sfumato.train.proxy_metrics import portions, proxy_metrics
 from sfumato.train.settings import TrainSettings
 from sfumato.train.step import Trainee, damaged
 

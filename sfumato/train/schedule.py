@@ -92,6 +92,6 @@ class Schedule:
         return Schedule(tree["images"], changes)
 
 
-def _between(images_seen: int, start: int, done: float, end: int) -> float:
-    """Progress on the straight line from `done` at `start` to 1 at `end`."""
-    return min(1.0, done + (1 - done) * (images_seen - start) / (end - start)) if end > start else 1.0
+def _between(images_seen: int, start: int, share: float, end: int) -> float:
+    """Progress on the straight line from `share` at `start` to 1 at `end`."""
+    return min(1.0, share + (1 - share) * (images_seen - start) / (end - start)) if end > start else 1.0

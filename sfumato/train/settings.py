@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from sfumato.core.config import Range, family, settings
 from sfumato.core.device import Precision
 from sfumato.core.errors import DataError, SettingError
-from sfumato.core.places import last_name
+from sfumato.core.paths import last_name
 from sfumato.core.tensors import size_text
 from sfumato.data.augment import Config as Augmentation
 from sfumato.data.dataset import Dataset, Scenes

@@ -66,7 +66,7 @@ class Trainee:
         self.movers = optimizers(self.phases, settings)
         self.memories = {phase.name: phase.memory.to(device) for phase in self.phases if phase.memory is not None}
         self.stream = Stream(
-            data, batch=settings.batch, seed=settings.seed, device=device, patch=settings.patch, together=neighbours(settings)
+            data, batch=settings.batch, seed=settings.seed, device=device, patch=settings.patch, run_length=neighbours(settings)
         )
         self._fits()
 

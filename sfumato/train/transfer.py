@@ -50,7 +50,7 @@ def _with_classes(
     names = (header.get("card", {}).get("data") or {}).get("classes") or ()
     try:
         config = parse(header["model"])
-        return transferred(tensors, config, model, there=list(map(str, names)), here=classes)
+        return transferred(tensors, config, model, source_classes=list(map(str, names)), target_classes=classes)
     except (SfumatoError, KeyError, TypeError, AttributeError):
         return tensors, None  # what does not fit is told by name
 
@@ -69,12 +69,12 @@ def _member(tensors: dict[str, torch.Tensor], *, grey: bool) -> dict[str, torch.
     return {f".{name}".replace(mine, ".", 1)[1:]: value for name, value in tensors.items() if other not in f".{name}"}
 
 
-def _difference(wanted: dict[str, torch.Tensor], given: dict[str, torch.Tensor]) -> str:
+def _difference(target: dict[str, torch.Tensor], source: dict[str, torch.Tensor]) -> str:
     """The first weight in which two networks differ, in words; nothing if they agree."""
-    for name in dict.fromkeys([*wanted, *given]):
-        if name not in given or name not in wanted:
-            return f"{name} is {'missing there' if name in wanted else 'of no use here'}"
-        if wanted[name].shape != given[name].shape:
-            there, here = ("x".join(map(str, t.shape)) or "a number" for t in (given[name], wanted[name]))
+    for name in dict.fromkeys([*target, *source]):
+        if name not in source or name not in target:
+            return f"{name} is {'missing there' if name in target else 'of no use here'}"
+        if target[name].shape != source[name].shape:
+            there, here = ("x".join(map(str, t.shape)) or "a number" for t in (source[name], target[name]))
             return f"{name} is {there} there, {here} here"
     return ""

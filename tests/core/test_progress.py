@@ -74,7 +74,7 @@ def test_the_time_left_is_estimated_from_the_share_done_since_the_work_began():
             pictures.finish(1.0)
             clock.seconds = 140.0
             pictures.finish(3.0)
-    assert [each.left for each in told] == [30.0, 0.0]
+    assert [each.seconds_left for each in told] == [30.0, 0.0]
     assert str(told[0]) == "pictures 1 of 2, 0:30 left"
 
 
@@ -88,12 +88,12 @@ def test_what_is_done_once_does_not_count_for_the_rest():
                     clock.seconds += 60.0
             clock.seconds += 2.0
             pictures.finish()
-    assert [each.left for each in told] == pytest.approx([18 - 2 * i for i in range(10)])
+    assert [each.seconds_left for each in told] == pytest.approx([18 - 2 * i for i in range(10)])
     assert str(told[0]) == "pictures 1 of 10, 0:18 left"
     with heard(told.append, now=clock), job("others", [1.0] * 2) as others:
         clock.seconds += 1.0
         others.finish()
-    assert told[-1].left == 1.0, "what other work did once"
+    assert told[-1].seconds_left == 1.0, "what other work did once"
     assert str(told[-1]) == "others 1 of 2", "too early to tell"
 
 
@@ -105,7 +105,7 @@ def test_work_that_is_done_for_several_at_once_counts_for_all_of_them_at_once():
         pictures.advance(8.0)
         for _ in range(4):
             pictures.finish(0.0)
-    assert [(each.text, each.left) for each in told] == [(f"pictures {i} of 8", 8.0) for i in range(1, 5)]
+    assert [(each.text, each.seconds_left) for each in told] == [(f"pictures {i} of 8", 8.0) for i in range(1, 5)]
 
 
 @pytest.mark.parametrize(("done", "count", "share"), [(0, 10, 0.0), (5, 10, 0.5), (7, 0, 0.0)])

@@ -150,7 +150,7 @@ def classed(labels):
 
 @given(labels=st.lists(st.integers(0, 7), min_size=1, max_size=70), length=st.sampled_from([1, 2, 4]), seed=st.integers(0, 9))
 def test_runs_are_of_one_class_as_far_as_its_images_go_and_an_epoch_has_every_image(labels, length, seed):
-    stream = Stream(classed(labels), batch=8, seed=seed, together=length)
+    stream = Stream(classed(labels), batch=8, seed=seed, run_length=length)
     epoch = -(-len(labels) // length) * length
     shown = [numbers(stream.at(start)[0]) for start in range(0, 2 * epoch, 8)]
     order = [n for batch in shown for n in batch]
@@ -165,7 +165,7 @@ def test_runs_are_of_one_class_as_far_as_its_images_go_and_an_epoch_has_every_im
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_the_shares_of_the_ranks_are_whole_runs(ranks):
     labels = [n % 4 for n in range(32)]
-    stream = Stream(classed(labels), batch=16, seed=1, together=4)
+    stream = Stream(classed(labels), batch=16, seed=1, run_length=4)
     shares = [stream.at(16, slice(rank * 16 // ranks, (rank + 1) * 16 // ranks)) for rank in range(ranks)]
     images, told = (torch.cat(parts) for parts in zip(*shares, strict=True))
     assert [labels[n] for n in numbers(images)] == told.tolist()

@@ -12,8 +12,8 @@ import pytest
 
 from sfumato.core.errors import DownloadError, StorageError
 from sfumato.data.download import checksum, fetch
-from sfumato.data.known import PUBLIC, File, Known
 from sfumato.data.load import load
+from sfumato.data.public_sets import PUBLIC, File, Known
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()

@@ -11,12 +11,12 @@ from sfumato.core.errors import CheckpointError, ImageError, SettingError
 from sfumato.core.tensors import to_pixels
 from sfumato.dreaming import files
 from sfumato.dreaming.atlas import atlas
-from sfumato.dreaming.dream import Dream, dream, octaves, roughness, wanted
+from sfumato.dreaming.dream import Dream, dream, layer_ascent, octaves, roughness
 from sfumato.dreaming.feature_extractor import dream_network
 from sfumato.dreaming.films import Dreamer, falling, nearer
 from sfumato.dreaming.gradient import Ascent, tiles
 from sfumato.dreaming.latent import dream_through
-from sfumato.dreaming.objective import wish
+from sfumato.dreaming.objective import parse_objective
 from sfumato.io.files import save_image
 from sfumato.models import MODELS
 
@@ -81,7 +81,7 @@ def test_tiles_add_up_to_the_whole(squeezenet, layers, size):
     image = picture(*size)
     image = nn.functional.interpolate(image, size)
     how = Dream(layers=layers, precision="fp32")
-    ascent = wanted(squeezenet, how, size)
+    ascent = layer_ascent(squeezenet, how, size)
     whole, parts = ascent.slope(image), dataclasses.replace(ascent, tile=48).slope(image)
     assert len(list(tiles(size, 48, ascent.objectives))) > 4
     assert parts.amount == pytest.approx(whole.amount, rel=1e-4)
@@ -123,7 +123,7 @@ def test_single_neurons_and_channels(seeing):
         done = dream(image, seeing, dataclasses.replace(QUICK, layers=(text,)))
         assert done.after[0] > done.before[0], text
     # A neuron has a slope only within what it looks at.
-    ascent = wanted(seeing, dataclasses.replace(QUICK, layers=("6:1@5,6",)), (64, 80))
+    ascent = layer_ascent(seeing, dataclasses.replace(QUICK, layers=("6:1@5,6",)), (64, 80))
     rows, columns = ascent.slope(image).gradient.abs().sum(dim=(0, 1)).nonzero().T
     layer = seeing.layer("6")
     for where, place in ((rows, 5), (columns, 6)):
@@ -137,7 +137,7 @@ def test_a_silent_channel_is_woken():
     with torch.no_grad():
         network[3].bias[2] = -50.0
     sleeping = dream_network(network)
-    ascent = wanted(sleeping, dataclasses.replace(QUICK, layers=("4:2",)), (64, 80))
+    ascent = layer_ascent(sleeping, dataclasses.replace(QUICK, layers=("4:2",)), (64, 80))
     found = ascent.slope(picture())
     assert found.amount == 0
     assert found.gradient.any()
@@ -172,7 +172,7 @@ def test_classes_of_a_classifier():
 
 
 def test_layers_are_measured_as_they_are(squeezenet):
-    from sfumato.nn.watch import sights
+    from sfumato.nn.hooks import sights
 
     table = {layer.name: layer for layer in squeezenet.listed()}
     network = squeezenet.network
@@ -189,7 +189,7 @@ def test_a_network_that_loses_its_borders_is_measured_and_tiled():
     mine = dream_network(network)
     assert mine.layer("4")[2:] == (4, 41, 0)
     image = torch.rand(1, 3, 160, 192)
-    ascent = wanted(mine, Dream(layers=("4",), precision="fp32"), (160, 192))
+    ascent = layer_ascent(mine, Dream(layers=("4",), precision="fp32"), (160, 192))
     whole, parts = ascent.slope(image), dataclasses.replace(ascent, tile=48).slope(image)
     assert parts.amount == pytest.approx(whole.amount, rel=1e-4)
     assert (parts.gradient - whole.gradient).abs().max() < 1e-4 * whole.gradient.abs().max()
@@ -420,7 +420,7 @@ def _nothing(*_, **__):
 
 
 def test_wishes_by_text(seeing):
-    found = wish("4:1,2@3,4=-0.5", seeing)
+    found = parse_objective("4:1,2@3,4=-0.5", seeing)
     assert (found.layer.name, found.channels, found.place, found.weight) == ("4", (1, 2), (3, 4), -0.5)
     assert isinstance(Ascent(network=seeing, objectives=[found]).slope(picture()).amount, float)
 
@@ -451,7 +451,7 @@ def test_a_picture_that_does_not_fit_into_the_machine_is_refused_unread(tmp_path
     monkeypatch.setattr("sfumato.io.files.read", lambda *_, **__: pytest.fail("it was read"))
     (done,) = files.dream_pictures([tmp_path / "x.png"], tmp_path / "out", seeing, QUICK)
     assert done.out is None
-    assert "this process can have" in done.words
+    assert "this process can have" in done.message
 
 
 def test_a_picture_too_small_for_the_layer_is_named_and_its_width_comes_first(tmp_path, seeing):
@@ -460,7 +460,7 @@ def test_a_picture_too_small_for_the_layer_is_named_and_its_width_comes_first(tm
     how = dataclasses.replace(QUICK, layers=("6",))
     tiny, whole = files.dream_pictures([tmp_path / "tiny.png", tmp_path / "x.png"], tmp_path / "out", seeing, how)
     assert tiny.out is None
-    assert f"{tmp_path / 'tiny.png'}: the picture of 16 x 12 pixels is too small" in tiny.words
+    assert f"{tmp_path / 'tiny.png'}: the picture of 16 x 12 pixels is too small" in tiny.message
     assert whole.out is not None
     with pytest.raises(ImageError, match=r"tiny\.png: of another kind"), files.about(tmp_path / "tiny.png"):
         raise ImageError("of another kind")
@@ -481,5 +481,5 @@ def test_a_folder_in_the_place_of_one_dream_keeps_no_other_from_being_dreamed(ta
     (tmp_path / "out" / taken).mkdir(parents=True)
     x, y = files.dream_pictures([tmp_path / "x.png", tmp_path / "y.png"], tmp_path / "out", seeing, QUICK, overwrite=True)
     assert (x.out, y.out) == (None, tmp_path / "out" / "y.png")
-    assert f"{tmp_path / 'out' / taken} is a folder" in x.words
+    assert f"{tmp_path / 'out' / taken} is a folder" in x.message
     assert (tmp_path / "out" / taken).is_dir()

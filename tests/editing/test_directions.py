@@ -15,7 +15,7 @@ from sfumato.editing.attributes import named
 from sfumato.editing.directions import closed_form, directions, jacobian, moved, principal
 from sfumato.editing.examples import from_examples, ridge
 from sfumato.editing.inversion import project
-from sfumato.editing.latent_image import drawn, shown
+from sfumato.editing.latent_image import drawn, render
 
 
 @pytest.mark.parametrize(("name", "share"), [("digits-vae", 0.9), ("fashion", 0.85), ("digits", 0.85)])
@@ -41,7 +41,7 @@ def test_jacobian_directions_are_those_of_the_layers_asked(untrained):
 
     def change(vector, layer):
         styles = moved(subject.styles, vector, 0.1, (layer, layer))
-        return (shown(network, subject, styles) - shown(network, subject, subject.styles)).square().mean()
+        return (render(network, subject, styles) - render(network, subject, subject.styles)).square().mean()
 
     assert change(first, 0) > change(last, 0)
     assert change(last, network.styles - 1) > change(first, network.styles - 1)
@@ -98,7 +98,7 @@ def test_two_folders_give_the_direction_between_them(untrained, tmp_path, kind):
     assert found.names == ("light",)
     for seed in range(3):
         subject = drawn(network, seed)
-        levels = [shown(network, subject, moved(subject.styles, found.vectors[0], s, found.layers)).mean() for s in (-2.0, 0.0, 2.0)]
+        levels = [render(network, subject, moved(subject.styles, found.vectors[0], s, found.layers)).mean() for s in (-2.0, 0.0, 2.0)]
         assert levels[0] < levels[2]
     with pytest.raises(DataError, match="look the same"):
         from_examples(network, tmp_path / "dark", tmp_path / "dark", samples=100)
@@ -137,7 +137,7 @@ def test_an_edit_is_done_again_to_the_bit(untrained, tmp_path, kind, projected):
 
         paths = projecting.save(project(network, sf.generate(network, 1), steps=4), tmp_path / "it.safetensors", network)
         start = {"styles": str(paths[0])}
-    moves = editing.asked(found, [f"{found.names[1]}=1.7", f"2=-0.3@0-{network.styles - 1}"])
+    moves = editing.parse_moves(found, [f"{found.names[1]}=1.7", f"2=-0.3@0-{network.styles - 1}"])
     done = editing.edit(network, editing.begun(network, start), moves)
     assert not torch.equal(done.images[0], done.images[1])
     _, told = editing.save(done, tmp_path / "edit.png", network, start=start)
@@ -160,12 +160,12 @@ def test_what_cannot_be_found_or_edited_is_one_line(untrained, tmp_path):
     with pytest.raises(SettingError, match=r"count = 99 is outside \[1, 16\]"):
         directions(network, count=99)
     with pytest.raises(SettingError, match="no direction 'nicer'; there are 0 "):
-        editing.asked(found, ["nicer=1"])
+        editing.parse_moves(found, ["nicer=1"])
     for words in ("0", "0=much", "0=1@x"):
         with pytest.raises(SettingError, match="cannot be read as a move"):
-            editing.asked(found, [words])
+            editing.parse_moves(found, [words])
     with pytest.raises(SettingError, match="layers 1-2 are not among 0-0"):
-        editing.edit(network, drawn(network, 0), editing.asked(found, ["0=1@1-2"]))
+        editing.edit(network, drawn(network, 0), editing.parse_moves(found, ["0=1@1-2"]))
     (tmp_path / "e.json").write_text("{}")
     with pytest.raises(SettingError, match="no edit that can be done again"):
         editing.replay(network, tmp_path / "e.json")

@@ -8,7 +8,7 @@ import sfumato as sf
 from sfumato.core.errors import CheckpointError, ImageError, SettingError
 from sfumato.editing import inversion as projecting
 from sfumato.editing import latent_image as subjects
-from sfumato.editing.inversion import apart, fitted, project, stillness
+from sfumato.editing.inversion import fitted, project, psnr_of, stillness
 from sfumato.generation.generate import labels_of, latent, show, styled
 from sfumato.store import checkpoint
 
@@ -22,7 +22,7 @@ def test_a_generated_image_is_found_again(untrained, kind):
     )  # with the network's own noise: random weights hear little else
     found = project(network, image, steps=300)
     assert found.psnr >= 30
-    assert torch.equal(found.image, subjects.shown(network, found.subject))
+    assert torch.equal(found.image, subjects.render(network, found.subject))
 
 
 def test_what_a_single_start_does_not_find_is_found_from_several():
@@ -35,10 +35,10 @@ def test_fitting_one_style_alone_leaves_noise_and_layers_as_they_are(untrained):
     found = project(network, sf.generate(network, 1, seed=2), steps=4, layers=False, noise=False).subject
     assert found.noise is None
     assert project(network, sf.generate(network, 1, seed=2), steps=4, layers=False).subject.noise is not None
-    assert apart(found.styles).item() < 1e-10
+    assert psnr_of(found.styles).item() < 1e-10
     found = project(network, sf.generate(network, 1, seed=2), steps=10, noise=False).subject
     assert found.noise is None
-    assert apart(found.styles).item() > 0
+    assert psnr_of(found.styles).item() > 0
 
 
 def test_noise_that_was_fitted_keeps_its_mean_and_deviation(untrained):
@@ -62,7 +62,7 @@ def test_what_was_found_is_kept_with_its_model(untrained, tmp_path):
     paths = projecting.save(found, tmp_path / "it.safetensors", network)
     assert [p.suffix for p in paths] == [".safetensors", ".png", ".json"]
     again = subjects.load(paths[0], network)
-    assert torch.equal(subjects.shown(network, again), found.image)
+    assert torch.equal(subjects.render(network, again), found.image)
     assert again.origin == found.subject.origin
     with pytest.raises(SettingError, match="styles of another model"):
         subjects.load(paths[0], untrained("stylegan", seed=1))

@@ -5,10 +5,10 @@ import torch
 
 import sfumato as sf
 from sfumato.core.errors import SettingError
-from sfumato.editing.latent_image import drawn, shown
+from sfumato.editing.latent_image import drawn, render
 from sfumato.editing.mix import mix
 from sfumato.generation import interpolate as walking
-from sfumato.generation.generate import grain, latent, paint, show, styled
+from sfumato.generation.generate import grain, latent, show, styled, synthesize
 
 KINDS = ("stylegan", "dcgan", "vae")
 
@@ -29,7 +29,7 @@ def test_truncation_goes_from_the_mean_image_to_the_image(untrained, kind):
     torch.testing.assert_close(mean, network.mean_style().expand_as(whole))
     torch.testing.assert_close(half, (mean + whole) / 2)
     with torch.no_grad():
-        torch.testing.assert_close(paint(network, z, None), network.sample(z).clamp(0, 1), atol=1e-5, rtol=0)
+        torch.testing.assert_close(synthesize(network, z, None), network.sample(z).clamp(0, 1), atol=1e-5, rtol=0)
     still = show(network, mean, None)
     assert torch.equal(still[0], still[1])
 
@@ -39,7 +39,7 @@ def test_each_seed_has_its_own_noise(untrained):
     many = sf.generate(network, 19, truncation=0)
     assert not torch.equal(many[0], many[1]), "of one style, noise alone tells them apart"
     assert torch.equal(sf.generate(network, seeds=[18, 3], truncation=0), many[[18, 3]])
-    assert torch.equal(shown(network, drawn(network, 18, truncation=0))[0], many[18])
+    assert torch.equal(render(network, drawn(network, 18, truncation=0))[0], many[18])
     planes = grain(network, [4, 5])
     assert [plane.shape[2:] for plane in planes] == network.noise_shapes()
     assert all(len(plane) == 2 and not torch.equal(*plane) for plane in planes)

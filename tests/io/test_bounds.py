@@ -134,11 +134,11 @@ def test_a_file_that_is_decoded_as_a_whole_needs_room_for_it(tmp_path, form, opt
         pyvips.Image.black(100, 100, bands=3).pngsave(str(path), interlace=True)
     else:
         Image.new("RGB", (100, 100)).save(path, form, **options)
-    streaming.refuse_whole(path, wants="", memory=100_000)
+    streaming.refuse_whole(path, option="", memory=100_000)
     with pytest.raises(ImageError, match="is decoded as a whole"):
-        streaming.refuse_whole(path, wants="", memory=20_000)
+        streaming.refuse_whole(path, option="", memory=20_000)
     Image.new("RGB", (100, 100)).save(path, "JPEG")
-    streaming.refuse_whole(path, wants="", memory=0)
+    streaming.refuse_whole(path, option="", memory=0)
 
 
 def test_an_animation_is_read_frame_by_frame_and_not_without_end(tmp_path, monkeypatch):

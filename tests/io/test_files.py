@@ -336,7 +336,7 @@ def test_a_makers_notes_stay_where_they_are(tmp_path, exif):
 def through_strips(path, target):
     said, _ = metadata.of_file(path)
     pixels = read(path).pixels
-    with streaming.Sink(target, tuple(pixels.shape[:2]), pixels.shape[2], said=said) as sink:
+    with streaming.Sink(target, tuple(pixels.shape[:2]), pixels.shape[2], notes=said) as sink:
         sink.write(pixels)
         sink.finish()
 

@@ -40,7 +40,7 @@ def exif():
 def test_written_in_strips_and_read_whole(tmp_path, exif, ending, alpha, channels, depth):
     path, given = tmp_path / f"x{ending}", pixels(channels + alpha, depth)
     said = Notes(**{**vars(SAID), "exif": exif.tobytes()})
-    with Sink(path, (37, 23), channels, alpha=alpha, depth=depth, said=said) as sink:
+    with Sink(path, (37, 23), channels, alpha=alpha, depth=depth, notes=said) as sink:
         for start in range(0, 37, 10):
             sink.write(given[start : start + 10])
         sink.finish()
@@ -151,12 +151,12 @@ def test_jpeg_keeps_about_its_quality_and_its_subsampling(tmp_path):
     smooth = torch.from_numpy(np.linspace(0, 255, 64 * 64 * 3).astype(np.uint8).reshape(64, 64, 3))
     for quality, subsampling in ((60, 2), (90, 0)):
         Image.fromarray(smooth.numpy()).save(tmp_path / "x.jpg", quality=quality, subsampling=subsampling)
-        with open_strips(tmp_path / "x.jpg") as source, Sink(tmp_path / "y.jpg", (64, 64), 3, said=source.notes) as sink:
+        with open_strips(tmp_path / "x.jpg") as source, Sink(tmp_path / "y.jpg", (64, 64), 3, notes=source.notes) as sink:
             assert source.notes.jpeg.quality() == quality
             sink.write(source.rows(0, 64))
             sink.finish()
         assert metadata.of_file(tmp_path / "y.jpg")[0].jpeg == source.notes.jpeg
-    with Sink(tmp_path / "z.jpg", (64, 64), 3, alpha=True, said=SAID) as sink:
+    with Sink(tmp_path / "z.jpg", (64, 64), 3, alpha=True, notes=SAID) as sink:
         sink.write(torch.zeros(64, 64, 4, dtype=torch.uint8))
         sink.finish()
     back = read(tmp_path / "z.jpg")
@@ -166,7 +166,7 @@ def test_jpeg_keeps_about_its_quality_and_its_subsampling(tmp_path):
 
 def test_a_large_tiff_has_wide_places(tmp_path, monkeypatch, exif):
     monkeypatch.setattr(streaming, "_CLASSIC", 100)
-    with Sink(tmp_path / "x.tif", (37, 23), 3, said=Notes(**{**vars(SAID), "exif": exif.tobytes()})) as sink:
+    with Sink(tmp_path / "x.tif", (37, 23), 3, notes=Notes(**{**vars(SAID), "exif": exif.tobytes()})) as sink:
         sink.write(pixels(3))
         sink.finish()
     assert (tmp_path / "x.tif").read_bytes()[2] == 43
@@ -232,10 +232,10 @@ def test_what_cannot_be_written(tmp_path):
         ("x.jpg", {"depth": 16}, "16-bit pixels can be written as .png or .tif"),
     ):
         with pytest.raises(ImageError, match=message):
-            Sink(tmp_path / name, (37, 23), 3, said=SAID, **options)
+            Sink(tmp_path / name, (37, 23), 3, notes=SAID, **options)
     with pytest.raises(ImageError, match="at most 16383 a side"):
-        Sink(tmp_path / "x.webp", (16384, 8), 3, said=SAID)
-    with Sink(tmp_path / "x.png", (37, 23), 3, said=SAID) as sink:
+        Sink(tmp_path / "x.webp", (16384, 8), 3, notes=SAID)
+    with Sink(tmp_path / "x.png", (37, 23), 3, notes=SAID) as sink:
         sink.write(pixels(3)[:30])
         with pytest.raises(ImageError, match=r"rows of shape \(8, 23, 3\), torch.uint8, do not fit after 30 of 37 rows"):
             sink.write(pixels(3)[:8])
@@ -245,7 +245,7 @@ def test_what_cannot_be_written(tmp_path):
 
 
 def copy(source, target):
-    with open_strips(source, folder=target.parent) as picture, Sink(target, picture.size, 3, said=picture.notes) as sink:
+    with open_strips(source, folder=target.parent) as picture, Sink(target, picture.size, 3, notes=picture.notes) as sink:
         sink.write(picture.rows(0, 37))
         sink.finish()
 
@@ -283,5 +283,5 @@ def test_without_the_extra(tmp_path, monkeypatch):
     with pytest.raises(MissingExtraError, match=r'pip install "sfumato\[vips\]"'), open_strips(tmp_path / "x.png"):
         pass
     with pytest.raises(MissingExtraError, match=r'pip install "sfumato\[vips\]"'):
-        Sink(tmp_path / "y.png", (37, 23), 3, said=SAID)
+        Sink(tmp_path / "y.png", (37, 23), 3, notes=SAID)
     assert megapixels(tmp_path / "x.png") > 0

@@ -137,7 +137,7 @@ def test_the_nearest_is_found_whatever_the_blocks(monkeypatch):
         distance, index = nearest(points, centres)
         torch.testing.assert_close(distance, apart.min(1).values)
         assert torch.equal(index, apart.argmin(1))
-        distance, index = nearest(points, points, others=True)
+        distance, index = nearest(points, points, exclude_self=True)
         own = torch.cdist(points, points).fill_diagonal_(math.inf)
         torch.testing.assert_close(distance, own.min(1).values)
         assert torch.equal(index, own.argmin(1))

@@ -193,7 +193,7 @@ def test_textures_are_compared_by_gram_matrices(perception):
 
 def test_a_network_of_colours_sees_a_grey_image_in_all_channels(perception):
     eyes = perception(channels=1, eyes=3)
-    assert eyes.seen(CLEAN[:, :1])[0].shape == (3, 3, 12, 14)
+    assert eyes.feature_maps(CLEAN[:, :1])[0].shape == (3, 3, 12, 14)
     with pytest.raises(SettingError, match="looks at 3 channels and cannot compare images of 2"):
         perception(channels=2, eyes=3)
 
@@ -202,7 +202,7 @@ def test_what_cannot_be_compared_is_told(perception):
     with pytest.raises(SettingError, match="layers has 3 weights, eyes 2 layers"):
         perception((1.0, 1.0, 1.0))
     with pytest.raises(SettingError, match="needs images of at least 2 pixels; these are 14 x 1"):
-        perception().seen(CLEAN[:, :, :1])
+        perception().feature_maps(CLEAN[:, :, :1])
     with pytest.raises(SettingError, match="perceptual and gram need features"):
         Config(gram=1.0)
     with pytest.raises(SettingError, match="features = 'digits-classifier' has no effect"):

@@ -42,7 +42,7 @@ from sfumato.models.roles.perceptual_metric import PerceptualMetric
 from sfumato.models.roles.restorer import AdversarialRestorer, Deblurrer, Restorer
 from sfumato.models.roles.style_generator import AdversarialGenerator, StyleGenerator
 from sfumato.store import checkpoint
-from sfumato.train.care import Recovery
+from sfumato.train.recovery import Recovery
 
 GATED = {"width": 4, "middle": 1, "encoder": (1,), "decoder": (1,)}
 STYLES = {"latent_dim": 6, "style_dim": 6, "mapping": 2, "width": 4, "discriminator_width": 4, "max_width": 8}

@@ -17,7 +17,7 @@ from sfumato.io import files
 from sfumato.models import MODELS
 from sfumato.restoration import batch, queue, tiles
 from sfumato.restoration import plan as planning
-from sfumato.restoration.batch import Work, groups, together
+from sfumato.restoration.batch import Work, groups, run_together
 from sfumato.restoration.memory import BASE, cost, footprint, tiling
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.pictures import restore_pictures
@@ -55,7 +55,7 @@ def request_(tmp_path):
 def shapes(monkeypatch):
     """The shapes of all that networks of this test are shown, in order."""
     seen = []
-    real = batch.applied
+    real = batch.run_network
     monkeypatch.setattr(
         batch, "applied", lambda network, images, *rest, **how: (seen.append(tuple(images.shape)), real(network, images, *rest, **how))[1]
     )
@@ -69,7 +69,7 @@ def test_pictures_of_one_size_go_together_and_each_is_as_if_it_were_alone(tmp_pa
     for path in sorted(folder.iterdir()):
         alone += restore_pictures([path], tmp_path / "alone", request_)
     assert [entry.status for entry in entries] == [entry.status for entry in alone]
-    assert [entry.words for entry in entries] == [entry.words for entry in alone]
+    assert [entry.message for entry in entries] == [entry.message for entry in alone]
     for path in (tmp_path / "alone").glob("*.png"):
         mine, own = (files.read(place / path.name).pixels.int() for place in (tmp_path / "out", tmp_path / "alone"))
         assert (mine - own).abs().max() <= 1, "rounding alone may differ"
@@ -86,8 +86,8 @@ def test_bundled_networks_make_the_same_of_several_pictures_as_of_each(which):
     plans = [planning.make_plan(request, image, observed=mask, networks=networks) for image, mask in zip(pictures, masks, strict=True)]
     works = [Work(images=image, plan=plan, request=request) for image, plan in zip(pictures, plans, strict=True)]
     assert groups(works, networks) == [[0, 1, 2]]
-    for mine, work in zip(together(works, networks), works, strict=True):
-        torch.testing.assert_close(mine, together([work], networks)[0], rtol=0, atol=1e-4)
+    for mine, work in zip(run_together(works, networks), works, strict=True):
+        torch.testing.assert_close(mine, run_together([work], networks)[0], rtol=0, atol=1e-4)
 
 
 def test_what_cannot_be_together_is_apart():
@@ -120,7 +120,7 @@ def test_no_more_go_together_than_the_memory_allows(monkeypatch):
 
 
 def test_a_picture_that_fails_in_company_costs_no_other(tmp_path, folder, request_, monkeypatch):
-    real, marked = batch.applied, files.read(folder / "1.png").pixels[0, 0].float().div(255)
+    real, marked = batch.run_network, files.read(folder / "1.png").pixels[0, 0].float().div(255)
 
     def stumbles(network, images, *rest, **how):
         if any(torch.equal(image[:, 0, 0], marked) for image in images if len(image) == 3):
@@ -131,14 +131,14 @@ def test_a_picture_that_fails_in_company_costs_no_other(tmp_path, folder, reques
     entries = restore_pictures([folder], tmp_path / "out", request_)
     failed = [entry for entry in entries if entry.status == "failed"]
     assert [entry.source.rpartition("/")[2] for entry in failed] == ["1.png", "4b.png"]
-    assert "something nobody foresaw" in failed[0].words
+    assert "something nobody foresaw" in failed[0].message
     monkeypatch.undo()
     again = restore_pictures([folder], tmp_path / "out", request_)
     assert [entry.status for entry in again].count("done") == 1, "and the same command does what failed"
 
 
 def test_an_interruption_keeps_what_is_done_and_is_noted_of_whom_it_met(tmp_path, folder, request_, monkeypatch):
-    real, calls = batch.applied, []
+    real, calls = batch.run_network, []
 
     def interrupted(*given, **how):
         calls.append(1)
@@ -240,7 +240,7 @@ def test_little_memory_is_told_once_and_the_result_is_the_same(tmp_path, request
     plan, taken = RestorationPlan(summary="", network=network), BASE + image.numel() * 12
     tight = RestorationRequest(memory=taken + networks.footprint(network) * 2000)
     with heard(lambda _: None, remark=said.append):
-        made = [together([Work(images=image, plan=plan, request=each)], networks)[0] for each in (tight, tight, RestorationRequest())]
+        made = [run_together([Work(images=image, plan=plan, request=each)], networks)[0] for each in (tight, tight, RestorationRequest())]
     assert len(said) <= 1
     for other in made[:2]:
         torch.testing.assert_close(other, made[2], rtol=0, atol=1e-4)
@@ -259,7 +259,7 @@ def test_what_little_memory_costs_is_told_before_the_work(rows, tmp_path, monkey
     request = RestorationRequest(task="denoise", model=config.build().eval(), memory=7.1e8)
     with heard(lambda _: None, remark=lambda words: events.append(words)):
         (entry,) = restore_pictures([tmp_path / "a.png"], tmp_path / "out", request)
-    assert entry.status == "done", entry.words
+    assert entry.status == "done", entry.message
     assert "times slower" in events[0]
     assert set(events[1:]) == {"tile"}
 
@@ -279,14 +279,14 @@ def test_the_first_estimate_leaves_out_loading_and_counts_all_that_went_together
     seconds, told = [0.0], []
     for i in range(8):
         Image.fromarray(np.full((20, 20, 3), 90 + i, np.uint8)).save(tmp_path / f"{i}.png")
-    load, work = weights.load, queue.together
+    load, work = weights.load, queue.run_together
     monkeypatch.setattr(weights, "load", lambda which: (seconds.__setitem__(0, seconds[0] + 60), load(which))[1])
     monkeypatch.setattr(queue, "together", lambda works, *rest: (seconds.__setitem__(0, seconds[0] + len(works)), work(works, *rest))[1])
     monkeypatch.setattr(queue, "groups", lambda works, _: [list(range(i, min(i + 4, len(works)))) for i in range(0, len(works), 4)])
     with heard(told.append, now=lambda: seconds[0]):
         restore_pictures([tmp_path / f"{i}.png" for i in range(8)], tmp_path / "out", request_)
     finished = [each for each in told if each.text.startswith("pictures")]
-    assert [each.left for each in finished] == pytest.approx([4.0] * 4 + [0.0] * 4, abs=1e-6)
+    assert [each.seconds_left for each in finished] == pytest.approx([4.0] * 4 + [0.0] * 4, abs=1e-6)
 
 
 def test_progress_counts_tiles_inside_a_picture(tmp_path, request_):

@@ -19,7 +19,7 @@ from PIL import Image, PngImagePlugin
 import sfumato as sf
 from sfumato.batch.manifest import NAME as MANIFEST
 from sfumato.batch.manifest import Manifest
-from sfumato.batch.sources import passed_over, told_apart
+from sfumato.batch.sources import passed_over, unique_names
 from sfumato.core import atomic_io
 from sfumato.core.errors import DataError, ImageError, SettingError, StorageError
 from sfumato.io import files, formats
@@ -205,7 +205,7 @@ def test_masks_are_no_place_to_write_to(tmp_path, photo, brighter):
     request = dataclasses.replace(brighter, task="inpaint")
     (entry,) = restore_pictures([photo], masks, request, mask=masks, overwrite=True)
     assert entry.status == "failed"
-    assert "is an original" in entry.words
+    assert "is an original" in entry.message
     assert (masks / "photo.png").read_bytes() == before
 
 
@@ -255,7 +255,7 @@ def test_a_folder_keeps_its_shape_and_a_bad_file_stops_nobody(tmp_path, photo, b
     )
     assert [e.status for e in entries] == ["failed", "done", "done"]
     assert told == [("failed", 1, 3), ("done", 2, 3), ("done", 3, 3)]
-    assert "c.png" in entries[0].words
+    assert "c.png" in entries[0].message
     assert (tmp_path / "out" / "deep" / "b.png").exists()
     rows = [json.loads(line) for line in (tmp_path / "out" / MANIFEST).read_text().splitlines()]
     assert [row["status"] for row in rows] == ["failed", "writing", "done", "writing", "done"]
@@ -319,7 +319,7 @@ def test_what_is_saved_where_a_killed_run_would_have_written_stays(tmp_path, pho
     lines = (out / MANIFEST).read_text().splitlines()
     (out / MANIFEST).write_text(lines[0] + "\n")
     (out / "photo.png").write_bytes(b"by hand")
-    assert "is there already" in restore_pictures([photo], out, brighter)[0].words
+    assert "is there already" in restore_pictures([photo], out, brighter)[0].message
     assert (out / "photo.png").read_bytes() == b"by hand"
 
 
@@ -330,10 +330,10 @@ def test_what_was_changed_since_it_was_made_is_told_and_made_anew_if_wished(tmp_
     (out / "photo.png").write_bytes(b"")
     (entry,) = restore_pictures([photo], out, brighter)
     assert (entry.status, (out / "photo.png").read_bytes()) == ("skipped", b"")
-    assert "changed since: left as it is; --overwrite makes it anew" in entry.words
+    assert "changed since: left as it is; --overwrite makes it anew" in entry.message
     assert restore_pictures([photo], out, brighter, overwrite=True)[0].status == "done"
     assert (out / "photo.png").read_bytes() == made
-    assert restore_pictures([photo], out, brighter, overwrite=True)[0].words == "done before"
+    assert restore_pictures([photo], out, brighter, overwrite=True)[0].message == "done before"
 
 
 def test_a_source_saved_anew_while_it_is_repaired_is_repaired_again(tmp_path, photo, brighter, monkeypatch):
@@ -361,7 +361,7 @@ def test_what_nobody_foresaw_stops_no_folder(tmp_path, photo, brighter, monkeypa
     monkeypatch.setattr("sfumato.restoration.attempt.repairing", stumbles)
     entries = restore_pictures([photo.parent], tmp_path / "out", brighter)
     assert [entry.status for entry in entries] == ["failed", "done"]
-    assert entries[0].words.endswith("a.png: ValueError: two lines")
+    assert entries[0].message.endswith("a.png: ValueError: two lines")
 
 
 def test_a_name_of_nothing_is_not_the_folder_one_is_in(tmp_path, photo, brighter, monkeypatch):
@@ -380,7 +380,7 @@ def test_what_is_drawn_where_a_run_that_ended_would_have_written_stays(stop, tmp
         with pytest.raises(type(stop)):
             restore_pictures([photo], tmp_path / "out", brighter)
     (tmp_path / "out" / "photo.png").write_bytes(b"by hand")
-    assert "is there already" in restore_pictures([photo], tmp_path / "out", brighter)[0].words
+    assert "is there already" in restore_pictures([photo], tmp_path / "out", brighter)[0].message
     assert (tmp_path / "out" / "photo.png").read_bytes() == b"by hand"
 
 
@@ -388,15 +388,15 @@ def test_nothing_is_overwritten(tmp_path, photo, brighter):
     before = photo.read_bytes()
     for out in (photo.parent, photo):
         for _ in range(2):
-            assert "is an original" in restore_pictures([photo], out, brighter, overwrite=True)[0].words
+            assert "is an original" in restore_pictures([photo], out, brighter, overwrite=True)[0].message
     other = tmp_path / "other" / "photo.png"
     other.parent.mkdir()
     other.write_bytes(before[:-1] + b"x")
     for _ in range(2):
-        assert "is there already" in restore_pictures([photo], other.parent, brighter)[0].words, "what failed is not ours"
+        assert "is there already" in restore_pictures([photo], other.parent, brighter)[0].message, "what failed is not ours"
     assert photo.read_bytes() == before
     (tmp_path / "there.png").write_text("precious")
-    assert "is there already" in restore_pictures([photo], tmp_path / "there.png", brighter)[0].words
+    assert "is there already" in restore_pictures([photo], tmp_path / "there.png", brighter)[0].message
     assert (tmp_path / "there.png").read_text() == "precious"
     assert restore_pictures([photo], tmp_path / "there.png", brighter, overwrite=True)[0].status == "done"
 
@@ -425,7 +425,7 @@ def test_what_comes_in_between_is_not_overwritten(where, tmp_path, photo, bright
     monkeypatch.setattr("sfumato.restoration.attempt.repairing", slowly)
     (entry,) = restore_pictures([photo], tmp_path / where, request)
     assert (entry.status, target.read_bytes()) == ("failed", b"by hand")
-    assert "has come to be there meanwhile" in entry.words
+    assert "has come to be there meanwhile" in entry.message
     (entry,) = restore_pictures([photo], tmp_path / where, request, overwrite=True)
     assert entry.status == "done"
 
@@ -519,7 +519,7 @@ def test_masks_that_cannot_be_are_told(tmp_path, photo, brighter):
     ask = dataclasses.replace(brighter, task="inpaint")
 
     def why(mask):
-        return restore_pictures([photo], tmp_path / "out", ask, mask=mask)[0].words
+        return restore_pictures([photo], tmp_path / "out", ask, mask=mask)[0].message
 
     Image.fromarray(np.zeros((33, 45), np.uint8)).save(tmp_path / "empty.png")
     Image.fromarray(np.full((45, 33), 255, np.uint8)).save(tmp_path / "other.png")
@@ -558,13 +558,13 @@ def test_masks_are_found_by_folder_name_and_ending(tmp_path, photo, brighter):
     (masks / "b" / "x.tif").rename(masks / "b" / "x.bmp")
     assert {e.status for e in restore_pictures([sources / "b"], tmp_path / "c", ask, mask=masks / "b")} == {"done"}, "x.png is another's"
     draw("b/x.webp", 0)
-    said = {Path(e.source).name: e.words for e in restore_pictures([sources / "b"], tmp_path / "d", ask, mask=masks / "b")}
+    said = {Path(e.source).name: e.message for e in restore_pictures([sources / "b"], tmp_path / "d", ask, mask=masks / "b")}
     assert "x.bmp and" in said["x.tif"]
     assert "could both be its mask" in said["x.tif"]
     by_hand = [sources / "a" / "x.png", sources / "b" / "x.png"]
     assert [e.status for e in restore_pictures(by_hand, tmp_path / "e", ask, mask=masks)] == ["done", "done"]
     (masks / "a" / "x.png").rename(masks / "x.png")
-    assert "holds no mask" in restore_pictures([sources], tmp_path / "f", ask, mask=masks)[0].words, "at the top it may be anyone's"
+    assert "holds no mask" in restore_pictures([sources], tmp_path / "f", ask, mask=masks)[0].message, "at the top it may be anyone's"
 
 
 def test_a_file_that_somebody_changed_is_theirs(tmp_path, photo, brighter):
@@ -577,7 +577,7 @@ def test_a_file_that_somebody_changed_is_theirs(tmp_path, photo, brighter):
         image.transpose(Image.Transpose.FLIP_TOP_BOTTOM).save(second.out)
     theirs = Path(second.out).read_bytes()
     (third,) = restore_pictures([photo], tmp_path / "out", brighter)
-    assert "is there already" in third.words
+    assert "is there already" in third.message
     assert Path(second.out).read_bytes() == theirs
 
 
@@ -585,7 +585,7 @@ def test_a_method_that_wants_more_memory_says_how_much(tmp_path, brighter):
     Image.fromarray(np.zeros((1200, 1200, 3), np.uint8)).save(tmp_path / "large.png")
     ask = RestorationRequest(method="deep-image-prior", memory=2e9)
     (entry,) = restore_pictures([tmp_path / "large.png"], tmp_path / "out", ask)
-    assert "deep-image-prior would take 17.9GB for it; give more --memory" in entry.words
+    assert "deep-image-prior would take 17.9GB for it; give more --memory" in entry.message
 
 
 @pytest.mark.parametrize(
@@ -607,10 +607,10 @@ def test_what_cannot_be_read_without_loss_is_one_line(tmp_path, same):
     Image.fromarray(RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(whole)
     whole.write_bytes(whole.read_bytes()[:900])
     entries = {e.source.rpartition("/")[2]: e for e in restore_pictures([tmp_path], tmp_path / "out", same) if e.status == "failed"}
-    assert "floating-point pixels" in entries["nan.tif"].words
-    assert "frames" in entries["moving.gif"].words
-    assert "cut.jpg" in entries["cut.jpg"].words
-    assert all("\n" not in entry.words for entry in entries.values())
+    assert "floating-point pixels" in entries["nan.tif"].message
+    assert "frames" in entries["moving.gif"].message
+    assert "cut.jpg" in entries["cut.jpg"].message
+    assert all("\n" not in entry.message for entry in entries.values())
 
 
 @pytest.mark.parametrize("scale", [1, 2])
@@ -705,7 +705,7 @@ def test_without_pyvips_a_large_picture_says_what_would_help(tmp_path, photo, mo
     monkeypatch.setitem(sys.modules, "pyvips", None)
     monkeypatch.setattr(repairs, "_WHOLE", 1e7)
     entry = restore_pictures([photo], tmp_path / "out", same)[0]
-    assert re.search(r"wants 15\.\dGB of --memory, or strips, and those pip install", entry.words)
+    assert re.search(r"wants 15\.\dGB of --memory, or strips, and those pip install", entry.message)
 
 
 def test_a_large_bmp_says_what_would_help(tmp_path, photo, monkeypatch, same):
@@ -782,7 +782,7 @@ def test_a_network_does_its_own_task(tmp_path, photo, brighter):
         (dataclasses.replace(brighter, task="upscale"), "does not enlarge"),
         (dataclasses.replace(brighter, noise=0.1), "is blind"),
     ):
-        assert words in restore_pictures([photo], tmp_path / "out", request)[0].words
+        assert words in restore_pictures([photo], tmp_path / "out", request)[0].message
     assert restore_pictures([photo], tmp_path / "out", RestorationRequest(task="upscale", model=large))[0].status == "done"
 
 
@@ -871,7 +871,7 @@ def test_out_at_or_above_the_folder_is_no_reason_to_find_nothing(tmp_path, same)
     assert (entry.status, entry.out) == ("done", str(tmp_path / "a.png"))
     (entry,) = restore_pictures([scans], scans, same)
     assert entry.status == "failed"
-    assert "is an original and would be written over" in entry.words
+    assert "is an original and would be written over" in entry.message
     assert (scans / "a.png").read_bytes() == before
 
 
@@ -912,7 +912,7 @@ def test_one_bit_stays_one_bit_in_strips(ending, tmp_path, monkeypatch):
 
 def test_names_that_all_end_alike_are_told_apart_too(tmp_path):
     found = [(tmp_path / name, Path(name)) for name in ("a.jpg", "a.png", "a.webp", "b.jpg")]
-    names = dict(told_apart(iter(found), ending=".png"))
+    names = dict(unique_names(iter(found), ending=".png"))
     assert [str(names[path]) for path, _ in found] == ["a.jpg.png", "a.png", "a.webp.png", "b.png"]
 
 
@@ -995,7 +995,7 @@ def test_a_picture_is_opened_to_be_looked_at_and_to_be_repaired_and_no_more(name
         openings.clear()
         headers.clear()
         (entry,) = restore_pictures([tmp_path / "in"], tmp_path / "out", request)
-        assert entry.status in ("done", "skipped"), entry.words
+        assert entry.status in ("done", "skipped"), entry.message
         assert 1 <= openings[str(source)] <= 2
         # Once for its size and once for its pixels: of PNG and TIFF the size is read without Pillow.
         assert headers.total() <= 2

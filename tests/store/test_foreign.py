@@ -17,7 +17,7 @@ from sfumato.core.errors import CheckpointError
 from sfumato.models import MODELS
 from sfumato.nn.resample import shrink
 from sfumato.store import checkpoint, foreign
-from sfumato.store.foreign.base import Found
+from sfumato.store.foreign.base import RecognizedWeights
 
 
 def ours(name, **settings):
@@ -354,7 +354,7 @@ def test_seven_plain_convolutions_may_be_dilated_and_are_not_guessed(tmp_path):
 
 
 def test_two_claims_are_none(tmp_path, monkeypatch):
-    monkeypatch.setattr("sfumato.store.foreign.compact.claim", lambda _: Found(layout="another", config=None, state={}))
+    monkeypatch.setattr("sfumato.store.foreign.compact.claim", lambda _: RecognizedWeights(layout="another", config=None, state={}))
     torch.save(chain(shaken(ours("dncnn", **SMALL)), "model", lambda i: 2 * i), tmp_path / "net.pth")
     refused(tmp_path / "net.pth", "fits several layouts.*another.*DnCNN of 5 convolutions")
 

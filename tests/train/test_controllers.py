@@ -87,7 +87,7 @@ def notes(run):
 
 def test_doses_and_all_that_the_doctor_knows_go_on_where_they_stopped(cared_for, bars, tmp_path, told_apart, monkeypatch):
     told_apart(0.99)
-    monkeypatch.setattr("sfumato.train.care.health", lambda trainee: {})  # no pulse: so small a network makes copies
+    monkeypatch.setattr("sfumato.train.recovery.health", lambda trainee: {})  # no pulse: so small a network makes copies
     straight, stopped = tmp_path / "straight", tmp_path / "stopped"
     fit(cared_for, data=bars, run=straight, device="cpu")
     for images in (32, 100):

@@ -13,7 +13,7 @@ from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.objectives._controller import Controller
 from sfumato.train.distributed import World
 from sfumato.train.doctor import BACK, DOSES, PATIENCE, RETURNS, SYMPTOMS, Doctor
-from sfumato.train.pulse import proxy_metrics
+from sfumato.train.proxy_metrics import proxy_metrics
 
 FINE = {"generator/diversity": 0.8, "discriminator/told_apart": 0.8, "discriminator/real_logit": 2.0, "penalty/share": 0.3}
 

@@ -10,7 +10,7 @@ import pytest
 
 import sfumato
 from sfumato.core.catalog import from_file
-from sfumato.core.config import dump, lost, parse
+from sfumato.core.config import dump, parse, unregistered
 from sfumato.core.errors import SettingError
 from sfumato.models import MODELS
 from sfumato.recipes import RECIPES, recipe
@@ -33,7 +33,7 @@ def elsewhere(tmp_path):
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_comes_back_from_a_file(name):
-    assert lost(recipe(name)) == ""
+    assert unregistered(recipe(name)) == ""
     assert parse(json.loads(json.dumps(dump(recipe(name))))) == recipe(name)
 
 
@@ -77,7 +77,7 @@ def test_a_namesake_of_a_family_of_ours_is_refused_too(elsewhere, tiny, tmp_path
     config = elsewhere("models", "classifier")
     monkeypatch.setattr(config, "__module__", "theirs.models.classifier")  # would be read as our own
     settings = dataclasses.replace(tiny("classifier"), model=config(widths=(4, 8), hidden=(8,)))
-    assert lost(settings) == "settings.model is a theirs.models.classifier.Config"
+    assert unregistered(settings) == "settings.model is a theirs.models.classifier.Config"
     with pytest.raises(SettingError, match=r"settings\.model is a theirs"):
         fit(settings, run=tmp_path / "run")
 
@@ -95,5 +95,5 @@ class Holder:
 
 @pytest.mark.parametrize("what", [[1, 2], {"a": 1}, {1, 2}, float("nan"), object(), (1, [2]), b"x"])
 def test_values_that_a_file_does_not_give_back_are_named(what):
-    assert lost(dataclasses.replace(MODELS["classifier"](), hidden=(3,))) == ""
-    assert lost(Holder(what)).startswith("settings.what")
+    assert unregistered(dataclasses.replace(MODELS["classifier"](), hidden=(3,))) == ""
+    assert unregistered(Holder(what)).startswith("settings.what")

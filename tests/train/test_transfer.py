@@ -235,7 +235,7 @@ def test_a_classifier_keeps_what_it_sees_for_other_classes(tiny, bars, tmp_path)
     old, new = source.state_dict(), model.state_dict()
     assert torch.equal(new["scores.1.weight"][1], old["scores.1.weight"][1])
     assert torch.equal(new["hidden.3.weight"], old["hidden.3.weight"])
-    assert listener.said == [f"{tmp_path.name}: 1 of the 5 classes keep their tables; those of the other 4 begin afresh"]
+    assert listener.said == [f"{tmp_path.name}: 1 of the 5 classes keep their tables; the other 4 begin afresh"]
 
 
 @pytest.mark.parametrize(
@@ -248,7 +248,7 @@ def test_a_classifier_keeps_what_it_sees_for_other_classes(tiny, bars, tmp_path)
     ],
 )
 def test_what_became_of_classes_is_told_in_one_line(before, after, kept, said):
-    assert str(Transfer(before=before, after=after, kept=kept)) == said
+    assert str(Transfer(before=before, after=after, kept_classes=kept)) == said
 
 
 def test_a_network_that_fits_for_no_other_reason_is_still_refused(conditional, tiny, bars):

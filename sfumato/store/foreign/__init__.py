@@ -16,8 +16,8 @@ from sfumato.core.errors import CheckpointError
 from sfumato.models.roles.restorer import Restorer
 from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store import pickles, unsupported
-from sfumato.store.foreign.base import Found, Tensors, read
-from sfumato.store.found import built
+from sfumato.store.foreign.base import RecognizedWeights, Tensors, read
+from sfumato.store.recognized import built
 from sfumato.store.snapshots import converted
 
 LAYOUTS = Catalog(__name__, entry="claim")
@@ -60,7 +60,7 @@ def snapshot_kind(path: Path) -> str | None:
         return None  # a table of tensors; or else `read` says what is wrong
 
 
-def recognise(tensors: Tensors, path: Path) -> Found:
+def recognise(tensors: Tensors, path: Path) -> RecognizedWeights:
     """What `tensors` are. Raises CheckpointError, naming those that claim them, unless exactly one family does."""
     claims = [found for name in LAYOUTS for found in [_claimed(name, tensors)] if found is not None]
     if len(claims) == 1:
@@ -73,7 +73,7 @@ def recognise(tensors: Tensors, path: Path) -> Found:
     raise CheckpointError(f"{path}: no known layout; known are {', '.join(LAYOUTS)}; it begins with {first}")
 
 
-def _claimed(name: str, tensors: Tensors) -> Found | None:
+def _claimed(name: str, tensors: Tensors) -> RecognizedWeights | None:
     """What a layout says of `tensors`. Names of a family in shapes that none of it has are none of it."""
     try:
         return LAYOUTS[name](tensors)
@@ -82,12 +82,12 @@ def _claimed(name: str, tensors: Tensors) -> Found | None:
 
 
 @torch.no_grad()
-def _try(network: Any, found: Found, path: Path) -> None:
+def _try(network: Any, recognized: RecognizedWeights, path: Path) -> None:
     """A generator's image must be finite; a constant and an edge must come back from a restorer finite and, if it keeps the size, alike."""
     if isinstance(network, StyleGenerator):
         made = network.sample(torch.zeros(1, network.latent_dim), torch.zeros(1, dtype=torch.long) if network.classes else None)
         if not torch.isfinite(made).all():
-            raise CheckpointError(f"{path}: loads as {found.layout}, but the image of its mean latent is not finite")
+            raise CheckpointError(f"{path}: loads as {recognized.layout}, but the image of its mean latent is not finite")
     if not isinstance(network, Restorer):
         return
     image = torch.full((1, network.channels, 32, 32), 0.5)
@@ -96,4 +96,4 @@ def _try(network: Any, found: Found, path: Path) -> None:
     made = network.restore(image, planes)
     far = (made - image).abs().mean().item() if network.scale == 1 else 0.0
     if not torch.isfinite(made).all() or far > 0.25:
-        raise CheckpointError(f"{path}: loads as {found.layout}, but an edge comes back as something else; it is another network")
+        raise CheckpointError(f"{path}: loads as {recognized.layout}, but an edge comes back as something else; it is another network")

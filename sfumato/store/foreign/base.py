@@ -9,9 +9,9 @@ from safetensors.torch import load_file
 
 from sfumato.core.errors import CheckpointError
 from sfumato.store import pickles, unsupported
-from sfumato.store.found import Found, Tensors
+from sfumato.store.recognized import RecognizedWeights, Tensors
 
-__all__ = ["Found", "Tensors", "count", "read", "renamed"]
+__all__ = ["RecognizedWeights", "Tensors", "count", "read", "renamed"]
 
 _CONTAINERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net", "ema")
 _PREFIXES = ("module.", "netG.", "generator.", "model.module.")

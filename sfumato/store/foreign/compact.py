@@ -3,10 +3,10 @@
 import math
 
 from sfumato.models import MODELS
-from sfumato.store.foreign.base import Found, Tensors, count, renamed
+from sfumato.store.foreign.base import RecognizedWeights, Tensors, count, renamed
 
 
-def claim(tensors: Tensors) -> Found | None:
+def claim(tensors: Tensors) -> RecognizedWeights | None:
     """Convolutions and PReLUs in turn, and a last convolution for the pixel shuffle."""
     layers, state = count(tensors, r"body\.(\d+)\."), renamed(tensors, (r"body\.(\d+)\.(weight|bias)", r"layers.\1.\2"))
     if state is None or layers < 3 or layers % 2 == 0:
@@ -22,7 +22,7 @@ def claim(tensors: Tensors) -> Found | None:
     if last.shape[0] != channels * scale**2:
         return None
     depth = layers // 2
-    return Found(
+    return RecognizedWeights(
         layout=f"compact network (SRVGGNetCompact) of {depth} convolutions and {width} channels, x{scale}",
         config=MODELS["compact"](channels=channels, width=width, depth=depth, scale=scale),
         state=state,

@@ -8,7 +8,7 @@ import re
 import torch
 
 from sfumato.models import MODELS
-from sfumato.store.foreign.base import Found, Tensors
+from sfumato.store.foreign.base import RecognizedWeights, Tensors
 
 _EPS = {"model": 1e-4, "dncnn": 1e-5}
 """Of batch normalisation; the file does not say."""
@@ -18,7 +18,7 @@ _IRCNN = 7
 Layer = dict[str, torch.Tensor]
 
 
-def claim(tensors: Tensors) -> Found | None:
+def claim(tensors: Tensors) -> RecognizedWeights | None:
     """A chain of 3x3 convolutions whose first and last agree on the channels."""
     names = [re.fullmatch(r"(model|dncnn)\.(\d+)\.(weight|bias|running_mean|running_var|num_batches_tracked)", name) for name in tensors]
     if not names or not all(names) or len({n[1] for n in names if n}) != 1:
@@ -39,7 +39,7 @@ def claim(tensors: Tensors) -> Found | None:
     state = {f"layers.{2 * i}.{part}": value for i, conv in enumerate(convs) for part, value in zip(("weight", "bias"), conv, strict=True)}
     author = "KAIR" if owner == "model" else "SaoYan"
     folded = ", batch normalisation folded in" if len(layers) > len(convs) else ""
-    return Found(
+    return RecognizedWeights(
         layout=f"{name} of {len(convs)} convolutions and {width} channels, {author}'s layout{folded}",
         config=MODELS["dncnn"](width=width, depth=len(convs), **settings),
         state=state,

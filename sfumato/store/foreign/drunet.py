@@ -1,10 +1,10 @@
 """DRUNet as DPIR, KAIR and deepinv keep it (`m_head`, `m_down1.0.res.0` ...)."""
 
 from sfumato.models import MODELS
-from sfumato.store.foreign.base import Found, Tensors, count, renamed
+from sfumato.store.foreign.base import RecognizedWeights, Tensors, count, renamed
 
 
-def claim(tensors: Tensors) -> Found | None:
+def claim(tensors: Tensors) -> RecognizedWeights | None:
     """Three times down and up, without biases; FBCNN, which has more keys, is another network."""
     blocks = count(tensors, r"m_body\.(\d+)\.res")
     if not blocks:
@@ -34,7 +34,7 @@ def claim(tensors: Tensors) -> Found | None:
     if inputs != channels + 1:
         return None
     widths = (first, *(state[f"down.{i}.{blocks}.weight"].shape[0] for i in range(3)))
-    return Found(
+    return RecognizedWeights(
         layout=f"DRUNet of {channels} channels, widths {', '.join(map(str, widths))}, {blocks} blocks each",
         config=MODELS["drunet"](channels=channels, widths=widths, blocks=blocks),
         state=state,

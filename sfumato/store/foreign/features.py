@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from sfumato.models import MODELS
-from sfumato.store.foreign.base import Found, Tensors, renamed
+from sfumato.store.foreign.base import RecognizedWeights, Tensors, renamed
 
 _SIGNS = {
     "squeezenet": "features.12.squeeze.weight",
@@ -22,7 +22,7 @@ _FID_CLASSES = 1008
 """With any other number it is a later Inception, whose blocks pool otherwise under the same names."""
 
 
-def claim(tensors: Tensors) -> Found | None:
+def claim(tensors: Tensors) -> RecognizedWeights | None:
     """Exactly the names and shapes of one of the five, with or without its head."""
     kept = {name: value for name, value in tensors.items() if not re.fullmatch(_TRAINING_ONLY, name)}
     # VGG16 has AlexNet's names among its own, so the longest sign that is there decides.
@@ -50,14 +50,14 @@ def claim(tensors: Tensors) -> Found | None:
     return (
         None
         if whole is None
-        else Found(layout=f"{names[trunk]}, {head}", config=config, state=whole, notes="trained on ImageNet by others")
+        else RecognizedWeights(layout=f"{names[trunk]}, {head}", config=config, state=whole, notes="trained on ImageNet by others")
     )
 
 
-def headless(found: Found) -> Found:
+def headless(recognized: RecognizedWeights) -> RecognizedWeights:
     """The same without what gives scores."""
-    state = {name: value for name, value in found.state.items() if not name.startswith("head.")}
-    return dataclasses.replace(found, config=dataclasses.replace(found.config, classes=0), state=state)
+    state = {name: value for name, value in recognized.state.items() if not name.startswith("head.")}
+    return dataclasses.replace(recognized, config=dataclasses.replace(recognized.config, classes=0), state=state)
 
 
 def _completed(state: Tensors, config: Any) -> Tensors | None:

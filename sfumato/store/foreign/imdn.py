@@ -3,10 +3,10 @@
 import math
 
 from sfumato.models import MODELS
-from sfumato.store.foreign.base import Found, Tensors, renamed
+from sfumato.store.foreign.base import RecognizedWeights, Tensors, renamed
 
 
-def claim(tensors: Tensors) -> Found | None:
+def claim(tensors: Tensors) -> RecognizedWeights | None:
     """Six or so distillation blocks between a head and a pixel shuffle."""
     state = renamed(
         {_zero_based(name): value for name, value in tensors.items()},
@@ -26,7 +26,7 @@ def claim(tensors: Tensors) -> Found | None:
     blocks, scale = state["gather.weight"].shape[1] // width, math.isqrt(state["tail.weight"].shape[0] // channels)
     if blocks * width != state["gather.weight"].shape[1] or channels * scale**2 != state["tail.weight"].shape[0]:
         return None
-    return Found(
+    return RecognizedWeights(
         layout=f"IMDN, {blocks} blocks of {width} channels, x{scale}",
         config=MODELS["imdn"](channels=channels, width=width, blocks=blocks, scale=scale),
         state=state,

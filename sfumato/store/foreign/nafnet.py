@@ -1,7 +1,7 @@
 """NAFNet as its authors keep it (`intro`, `encoders.0.0.conv1`, `middle_blks.0.sca.1` ...); NAFNetLocal has the same names."""
 
 from sfumato.models import MODELS
-from sfumato.store.foreign.base import Found, Tensors, count, renamed
+from sfumato.store.foreign.base import RecognizedWeights, Tensors, count, renamed
 
 _BLOCK = {
     "norm1": "mix.0",
@@ -18,7 +18,7 @@ _STAGES = {r"encoders\.(\d+)\.(\d+)": r"encoder.\1.\2", r"decoders\.(\d+)\.(\d+)
 _PLACES = {r"intro\.": "head.", r"ending\.": "tail.", r"downs\.(\d+)\.": r"down.\1.", r"ups\.(\d+)\.": r"up.\1."}
 
 
-def claim(tensors: Tensors) -> Found | None:
+def claim(tensors: Tensors) -> RecognizedWeights | None:
     """As many ways down as up between a head and a tail of 3x3; a stage may be without blocks, but not all."""
     state = renamed(tensors, *_rules())
     if state is None or not {"head.weight", "tail.weight"} <= state.keys() or not any(name.endswith(".beta") for name in state):
@@ -28,8 +28,8 @@ def claim(tensors: Tensors) -> Found | None:
     if tuple(state["tail.weight"].shape) != (channels, width, 3, 3) or kernel != [3, 3] or count(tensors, r"ups\.(\d+)\.") != levels:
         return None
     encoder, decoder = (tuple(count(tensors, rf"{way}\.{i}\.(\d+)\.") for i in range(levels)) for way in ("encoders", "decoders"))
-    return Found(
-        layout=f"NAFNet of {channels} channels, width {width}, blocks {_told(encoder)} down, {middle} in the middle, {_told(decoder)} up",
+    return RecognizedWeights(
+        layout=f"NAFNet of {channels} channels, width {width}, blocks {_list(encoder)} down, {middle} in the middle, {_list(decoder)} up",
         config=MODELS["gated"](
             channels=channels,
             width=width,
@@ -56,5 +56,5 @@ def _rules() -> list[tuple[str, str]]:
     return [*places, *inside]
 
 
-def _told(blocks: tuple[int, ...]) -> str:
+def _list(blocks: tuple[int, ...]) -> str:
     return "-".join(map(str, blocks)) or "none"

@@ -3,7 +3,7 @@
 import math
 
 from sfumato.models import MODELS
-from sfumato.store.foreign.base import Found, Tensors, count, renamed
+from sfumato.store.foreign.base import RecognizedWeights, Tensors, count, renamed
 
 _PLACES = ("head", "trunk", "ups.0", "ups.1", "wide", "tail")
 
@@ -19,7 +19,7 @@ _NAMES = {
 """Whose names: how a dense block begins, what follows the number of its convolution, and what the other places are called."""
 
 
-def claim(tensors: Tensors) -> Found | None:
+def claim(tensors: Tensors) -> RecognizedWeights | None:
     """Blocks of three dense blocks; how the image is folded first tells the scale."""
     for whose, (block, end, places) in _NAMES.items():
         rules = [(rf"{theirs}\.(weight|bias)", rf"{ours}.\1") for theirs, ours in zip(places, _PLACES, strict=True)]
@@ -32,7 +32,7 @@ def claim(tensors: Tensors) -> Found | None:
         fold = math.isqrt(inputs // channels)
         if inputs != channels * fold**2 or fold not in (1, 2, 4):
             continue
-        return Found(
+        return RecognizedWeights(
             layout=f"RRDBNet, {blocks} blocks of {width} channels, x{4 // fold}, {whose} names",
             config=MODELS["rrdb"](channels=channels, width=width, growth=growth, blocks=blocks, scale=4 // fold),
             state={_zero_based(name): value for name, value in state.items()},

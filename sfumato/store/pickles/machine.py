@@ -35,13 +35,13 @@ class Buildable:
         raise NotImplementedError
 
 
-def run(stream: Stream, known: Known, fetch: Callable[[Any], Any] | None = None) -> Any:
+def run(stream: Stream, table: Known, fetch: Callable[[Any], Any] | None = None) -> Any:
     """What the pickle makes; `stream` is left behind its end. Bytes come as Span, unread.
 
-    `fetch` answers persistent ids. Raises CheckpointError for a name that is not in `known`, for steps that no writer of weights
+    `fetch` answers persistent ids. Raises CheckpointError for a name that is not in `table`, for steps that no writer of weights
     takes, and for damage.
     """
-    machine = _Machine(stream, known, fetch)
+    machine = _Machine(stream, table, fetch)
     while True:
         stream.source.spend(OBJECT)
         place, code = stream.at, chr(stream.number(1))
@@ -56,8 +56,8 @@ def run(stream: Stream, known: Known, fetch: Callable[[Any], Any] | None = None)
 
 
 class _Machine:
-    def __init__(self, stream: Stream, known: Known, fetch: Callable[[Any], Any] | None) -> None:
-        self.stream, self.source, self.known, self.fetch = stream, stream.source, known, fetch
+    def __init__(self, stream: Stream, table: Known, fetch: Callable[[Any], Any] | None) -> None:
+        self.stream, self.source, self.known, self.fetch = stream, stream.source, table, fetch
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}

@@ -19,23 +19,23 @@ ARCHIVE = b"PK\x03\x04"
 _FAR = 0xFFFFFFFF
 
 
-def root(source: Source, known: Known) -> dict[Any, Any]:
+def root(source: Source, table: Known) -> dict[Any, Any]:
     """The dictionary that a file of either form, or a plain pickle, holds. Tensors are checked, not loaded."""
     stream = Stream(source, 0, source.size)
     head = stream.take(min(source.size, len(LEGACY)))
     stream = Stream(source, 0, source.size)
     if head.startswith(ARCHIVE):
-        tree = archive(source, known)
+        tree = archive(source, table)
     elif head == LEGACY:
-        tree = legacy(stream, known)
+        tree = legacy(stream, table)
     else:
-        tree = _ended(stream, run(stream, known))
+        tree = _ended(stream, run(stream, table))
     if not isinstance(tree, dict):
         raise source.refuse(f"it holds a {type(tree).__name__}, no dictionary of networks or tensors")
     return tree
 
 
-def legacy(stream: Stream, known: Known) -> Any:
+def legacy(stream: Stream, table: Known) -> Any:
     """The tree in a legacy stream, which must reach to the end of `stream`."""
     source, storages = stream.source, dict[str, Storage]()
     if run(stream, {}) != MAGIC or run(stream, {}) != 1001:
@@ -43,7 +43,7 @@ def legacy(stream: Stream, known: Known) -> Any:
     system = run(stream, {})
     if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise source.refuse("its numbers lie highest byte first")
-    tree = run(stream, known, lambda entry: _kept(source, storages, entry))
+    tree = run(stream, table, lambda entry: _storage(source, storages, entry))
     keys = run(stream, {})
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys) or sorted(keys) != sorted(storages):
         raise source.damaged("its storages are not those that it lists")
@@ -57,7 +57,7 @@ def legacy(stream: Stream, known: Known) -> Any:
     return tree
 
 
-def archive(source: Source, known: Known) -> Any:
+def archive(source: Source, table: Known) -> Any:
     """The tree in a zip that `torch.save` wrote."""
     files = _entries(source)
     roots = [name.removesuffix("data.pkl") for name in files if name.endswith("/data.pkl")]
@@ -76,7 +76,7 @@ def archive(source: Source, known: Known) -> Any:
         return storage
 
     stream = _content(source, files[f"{roots[0]}data.pkl"])
-    return _ended(stream, run(stream, known, fetch))
+    return _ended(stream, run(stream, table, fetch))
 
 
 def _ended(stream: Stream, tree: Any) -> Any:
@@ -86,7 +86,7 @@ def _ended(stream: Stream, tree: Any) -> Any:
     return tree
 
 
-def _kept(source: Source, storages: dict[str, Storage], entry: Any) -> Storage:
+def _storage(source: Source, storages: dict[str, Storage], entry: Any) -> Storage:
     key, storage = record(source, entry)
     held = storages.setdefault(key, storage)
     if (held.dtype, held.count) != (storage.dtype, storage.count):

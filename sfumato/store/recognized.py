@@ -13,7 +13,7 @@ Tensors: TypeAlias = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class RecognizedWeights:
     """A family that knows the tensors."""
 
     layout: str
@@ -25,15 +25,15 @@ class Found:
     notes: str = ""
 
 
-def built(found: Found, path: Path) -> Any:
+def built(recognized: RecognizedWeights, path: Path) -> Any:
     """The network, with its weights.
 
     Raises CheckpointError if they are not finite, or do not fit it, before any memory is taken: a small file must not ask for a large
     network.
     """
-    checkpoint.check_finite(found.state, path)
-    if reason := checkpoint.misfit(found.config, found.state):
-        raise CheckpointError(f"{path}: looks like {found.layout}, but does not fit: {reason}")
-    network = found.config.build()
-    network.load_state_dict(found.state)
+    checkpoint.check_finite(recognized.state, path)
+    if reason := checkpoint.misfit(recognized.config, recognized.state):
+        raise CheckpointError(f"{path}: looks like {recognized.layout}, but does not fit: {reason}")
+    network = recognized.config.build()
+    network.load_state_dict(recognized.state)
     return network

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from sfumato.nn.gates import ChannelGate, PixelGate, Split
+from sfumato.nn.attention import ChannelGate, PixelGate, Split
 
 KINDS = ("mean", "mean+max", "mean+std", "linear")
 

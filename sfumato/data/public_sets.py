@@ -45,7 +45,7 @@ class Known:
     """From the paths of `files`, and whether the official test part is meant: its images and labels."""
 
 
-def known(name: str, part: Part = "train") -> Dataset:
+def published(name: str, part: Part = "train") -> Dataset:
     """The official `part` of the data set called `name`, at its own size and channels.
 
     Raises UnknownNameError for a name that is not one of `NAMES`, DownloadError if the files are not here and cannot be fetched,

@@ -24,7 +24,7 @@ class _EnoughError(Exception):
     """All that was asked for has been seen: the rest of the network need not run."""
 
 
-def seen(network: nn.Module, run: Run, images: Images, names: Sequence[str]) -> list[Maps]:
+def layer_outputs(network: nn.Module, run: Run, images: Images, names: Sequence[str]) -> list[Maps]:
     """The maps that the modules called `names` make of `images`. What lies behind the last of them is not computed.
 
     Raises KeyError for a module that makes none.
@@ -65,24 +65,24 @@ def sights(network: nn.Module, run: Run, images: Images, names: Sequence[str]) -
     """
     known: dict[tuple[int, bool], dict[str, bool]] = {}
     plain, side = torch.zeros_like(images), images.shape[3]
-    shapes = {name: made.shape for name, made in zip(names, seen(network, run, plain, names), strict=True)}
+    shapes = {name: made.shape for name, made in zip(names, layer_outputs(network, run, plain, names), strict=True)}
     # How many more places there are in a wider image does not depend on what is lost at its borders.
-    wide = seen(network, run, torch.cat([plain, plain], dim=3), names)
+    wide = layer_outputs(network, run, torch.cat([plain, plain], dim=3), names)
     more = {name: made.shape[3] - shapes[name][3] for name, made in zip(names, wide, strict=True)}
 
-    def spoilt(count: int, *, left: bool) -> dict[str, bool]:
+    def spoilt(count: int, *, left_side: bool) -> dict[str, bool]:
         """Of each layer whether the first or the last `count` columns of the image count for the place in its middle."""
-        if (count, left) not in known:
+        if (count, left_side) not in known:
             images = plain.clone()
-            (images[..., :count] if left else images[..., side - count :]).fill_(float("nan"))
-            made = zip(names, seen(network, run, images, names), strict=True)
-            known[count, left] = {name: bool(maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2].isnan().any()) for name, maps in made}
-        return known[count, left]
+            (images[..., :count] if left_side else images[..., side - count :]).fill_(float("nan"))
+            made = zip(names, layer_outputs(network, run, images, names), strict=True)
+            known[count, left_side] = {name: bool(maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2].isnan().any()) for name, maps in made}
+        return known[count, left_side]
 
     found = {}
     for name in names:
         # The fewest columns from either end that reach the place in the middle.
-        ends = [_least(side, lambda count, left=left, name=name: spoilt(count, left=left)[name]) for left in (True, False)]
+        ends = [_least(side, lambda count, left=left, name=name: spoilt(count, left_side=left)[name]) for left in (True, False)]
         first, last = ends[0] - 1, side - ends[1]
         across = shapes[name][3]
         stride = max(1, round(side / more[name])) if more[name] > 0 else max(1, side // across)
@@ -113,8 +113,8 @@ def _hooked(network: nn.Module, names: Sequence[str], keep: Callable[[str, Any],
             each.remove()
 
 
-def _is_map(made: Any) -> bool:
-    return isinstance(made, Tensor) and made.ndim == 4 and made.is_floating_point()
+def _is_map(output: Any) -> bool:
+    return isinstance(output, Tensor) and output.ndim == 4 and output.is_floating_point()
 
 
 @contextmanager

@@ -63,14 +63,16 @@ class _Glances:
         self.spectrum = torch.cat([spectra for _, spectra in pairs]).mean(dim=0)
 
 
-def _within_classes(apart: torch.Tensor, usual: torch.Tensor, labels: Labels) -> dict[str, torch.Tensor]:
+def _within_classes(distances: torch.Tensor, usual: torch.Tensor, labels: Labels) -> dict[str, torch.Tensor]:
     """Mean distance between generated images of one class over that between real ones; nothing if no class has enough of them."""
     ratios = []
     for label in labels.unique():
         own = labels == label
         pairs = int(own.sum()) * (int(own.sum()) - 1)
         if pairs >= LEAST * (LEAST - 1):
-            here, there = (each[own][:, own].masked_fill(torch.eye(int(own.sum()), dtype=torch.bool), 0).sum() for each in (apart, usual))
+            here, there = (
+                each[own][:, own].masked_fill(torch.eye(int(own.sum()), dtype=torch.bool), 0).sum() for each in (distances, usual)
+            )
             ratios.append(here / there.clamp(min=1e-9))
     if not ratios:
         return {}

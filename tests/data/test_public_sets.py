@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from sfumato.core.errors import DataError, UnknownNameError
-from sfumato.data.known import NAMES, PUBLIC, File, known, locate
 from sfumato.data.load import load
+from sfumato.data.public_sets import NAMES, PUBLIC, File, locate, published
 
 
 def test_archives_are_looked_for_in_the_data_folder(tmp_path, monkeypatch):
@@ -40,7 +40,7 @@ def test_the_list():
         assert all(len(file.sha256) == 64 for file in kind.files)
         assert all(mirror.endswith("/") for mirror in kind.mirrors)
     with pytest.raises(UnknownNameError, match="did you mean 'cifar10'"):
-        known("cifar100")
+        published("cifar100")
 
 
 def test_mnist_is_mnist(real_data):
