@@ -26,7 +26,7 @@ class Transfer:
     """Classes that the weights were trained on; 0 for none."""
     after: int
     """Classes of the network that they are for."""
-    kept_classes: int
+    kept: int
     """Classes of it that were among the former, by their names."""
 
     def __str__(self) -> str:
@@ -34,10 +34,10 @@ class Transfer:
             return f"the tables of {self.after} classes begin afresh: the weights knew none (--model.classes 0 ignores those of the data)"
         if not self.after:
             return f"the tables of {self.before} classes are left out: the data has none, or they are ignored"
-        if not self.kept_classes:
+        if not self.kept:
             return f"the tables of {self.before} classes begin afresh: the data has {self.after} others"
-        if self.kept_classes < self.after:
-            kept, fresh = self.kept_classes, self.after - self.kept_classes
+        if self.kept < self.after:
+            kept, fresh = self.kept, self.after - self.kept
             return f"{kept} of the {self.after} classes keep their tables; the other {fresh} begin afresh"
         return ""
 
@@ -79,7 +79,7 @@ def transferred(
             made[name] = source[name].mean(dim=tables[name], keepdim=True).expand_as(fresh).clone()
         elif old[name] != new[name]:
             made[name] = _columns(source[name] * _gain(source[name], fresh, model, name), fresh)
-    return made, Transfer(before=before, after=after, kept_classes=len(rows))
+    return made, Transfer(before=before, after=after, kept=len(rows))
 
 
 def _rows(source: Tensor, fresh: Tensor, axis: int, rows: dict[int, int]) -> Tensor:

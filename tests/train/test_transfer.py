@@ -248,7 +248,7 @@ def test_a_classifier_keeps_what_it_sees_for_other_classes(tiny, bars, tmp_path)
     ],
 )
 def test_what_became_of_classes_is_told_in_one_line(before, after, kept, said):
-    assert str(Transfer(before=before, after=after, kept_classes=kept)) == said
+    assert str(Transfer(before=before, after=after, kept=kept)) == said
 
 
 def test_a_network_that_fits_for_no_other_reason_is_still_refused(conditional, tiny, bars):
