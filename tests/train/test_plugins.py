@@ -1,4 +1,4 @@
-"""The examples of the pages as plug-ins in processes of their own: trained, killed, continued, loaded; and missed where they are not named."""
+"""The examples of the pages as plug-ins, in processes of their own: trained, killed, continued, loaded; missed where they are not named."""
 
 import json
 import os
@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 import sfumato
+from sfumato.cli import main
+from sfumato.core.errors import SettingError
 from sfumato.core.tensors import to_pixels
 from sfumato.io.files import save_image
 
@@ -76,7 +78,7 @@ def modules(page, folder):
 TRAIN = "train letter-patterns --data images --images 64 --batch 8 --save-every 16 --device cpu --out "
 
 
-def test_the_example_trains_is_killed_goes_on_and_loads_in_other_processes(folder):
+def test_the_example_trains_is_killed_goes_on_and_loads_in_other_processes(folder, monkeypatch, capsys):
     assert modules("docs/plugins.md", folder) == ["patterns"]
     (folder / "dies.py").write_text(DIES)
     killed = sfumato_runs(folder, f"{TRAIN}run", plugins="patterns,dies", path=[folder])
@@ -94,15 +96,17 @@ def test_the_example_trains_is_killed_goes_on_and_loads_in_other_processes(folde
     assert "patterns, " in used.stdout
     assert "passed over" not in used.stdout
 
-    without = sfumato_runs(folder, "models --runs .", "generate run --out none")
-    assert without.returncode == 2
-    assert "passed over: run/model.safetensors: 'patterns' is no family of this version of sfumato" in without.stdout
-    assert "'patterns' is no family" in without.stderr
-    assert "SFUMATO_PLUGINS=MODULE" in without.stderr
+    monkeypatch.chdir(folder)  # in this process nothing has it
+    main(["models", "--runs", "."])
+    assert "passed over: run/model.safetensors: 'patterns' is no family of this version of sfumato" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["generate", "run", "--out", "none"])
+    assert "'patterns' is no family" in (said := capsys.readouterr().err)
+    assert "SFUMATO_PLUGINS=MODULE" in said
 
 
 def test_the_examples_of_contributing_train_as_an_installed_package(folder):
-    names = modules("CONTRIBUTING.md", folder / "images" / "..")
+    names = modules("CONTRIBUTING.md", folder)
     assert names == ["linear", "reconstruct", "fade", "recipes_of_mine"]
     info = folder / "mine-1.0.dist-info"
     info.mkdir()
@@ -123,19 +127,13 @@ def test_the_examples_of_contributing_train_as_an_installed_package(folder):
     assert (folder / "restored.png").is_file()
 
 
+@pytest.mark.usefixtures("apart")
 def test_a_network_of_a_script_is_refused_before_anything_is_written(folder):
     modules("docs/plugins.md", folder)
-    script = (folder / "patterns.py").read_text() + (
-        "\nfrom pathlib import Path\nsf.fit(sf.override(letter_patterns(), 'images=64', 'data=images'), run=Path('run'), device='cpu')\n"
-    )
-    (folder / "script.py").write_text(script)
-    run = subprocess.run(
-        [sys.executable, "script.py"],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "SettingError: settings.model is a __main__.Patterns, which only this script registers" in run.stderr
+    script = {"__name__": "__main__"}
+    exec((folder / "patterns.py").read_text(), script)
+    with pytest.raises(
+        SettingError, match=r"settings\.model is a __main__\.Patterns, which only this script registers: move it to a module"
+    ):
+        sfumato.fit(script["letter_patterns"](), run=folder / "run", device="cpu")
     assert not (folder / "run").exists()
