@@ -12,7 +12,7 @@ had in files stays as an alias of its id for ever.
 
 import dataclasses
 import importlib
-import sys
+import inspect
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar, final
 
@@ -51,7 +51,8 @@ class Registry:
         Adding it again changes nothing. Raises SettingError if it is no class of settings, if it has no id, or if another family has that
         id or one of those names.
         """
-        if not isinstance(family, type) or not dataclasses.is_dataclass(family):
+        given: object = family
+        if not isinstance(given, type) or not dataclasses.is_dataclass(given):
             raise SettingError(f"{quoted(family)} is no class of settings; write @settings above the class, and register the class itself")
         name = getattr(family, "id", None)
         if not isinstance(name, str) or not name:
@@ -172,10 +173,10 @@ class Room(Catalog):
 
 def _module_that_runs() -> str:
     """The name of the module whose body is being executed, by its import or as a script."""
-    frame = sys._getframe()
-    while frame.f_code.co_name != "<module>" and frame.f_back is not None:
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_name != "<module>":
         frame = frame.f_back
-    return str(frame.f_globals.get("__name__", "__main__")) if frame.f_code.co_name == "<module>" else "__main__"
+    return "__main__" if frame is None else str(frame.f_globals.get("__name__", "__main__"))
 
 
 def _taken(name: str, family: type) -> SettingError:
