@@ -19,6 +19,7 @@ from sfumato.core.openmp import shorten_waits
 if TYPE_CHECKING:
     from sfumato.core.config import override
     from sfumato.core.errors import SfumatoError
+    from sfumato.core.registry import register
     from sfumato.demonstration.demo import demo
     from sfumato.dreaming.dream import Dream, dream
     from sfumato.dreaming.latent import dream_through
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from sfumato.generation.generate import generate
     from sfumato.generation.interpolate import interpolate
     from sfumato.io.files import read, write
-    from sfumato.recipes import recipe
+    from sfumato.recipes import recipe, register_recipe
     from sfumato.restoration.pictures import restore_pictures
     from sfumato.restoration.restore import restore
     from sfumato.restoration.tiles import apply_restorer
@@ -67,6 +68,8 @@ _HOMES = {
     "project": "editing.inversion",
     "read": "io.files",
     "recipe": "recipes",
+    "register": "core.registry",
+    "register_recipe": "recipes",
     "restore": "restoration.restore",
     "restore_pictures": "restoration.pictures",
     "write": "io.files",
@@ -99,6 +102,8 @@ __all__ = [
     "project",
     "read",
     "recipe",
+    "register",
+    "register_recipe",
     "restore",
     "restore_pictures",
     "write",

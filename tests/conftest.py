@@ -18,6 +18,8 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 from PIL import ImageFile  # noqa: E402
 
+from sfumato.core.plugins import Plugins  # noqa: E402
+from sfumato.core.registry import FAMILIES  # noqa: E402
 from sfumato.data import augment  # noqa: E402
 from sfumato.data.dataset import Dataset  # noqa: E402
 from sfumato.degradations import chain, impulse, noise  # noqa: E402
@@ -54,6 +56,15 @@ def forgetful(monkeypatch, tmp_path_factory):
 
 
 _tests = itertools.count()
+
+
+@pytest.fixture
+def apart(monkeypatch):
+    """What the test registers is forgotten after it, and plug-ins are loaded once more in it."""
+    for name in ("_classes", "aliases", "_registrars"):
+        monkeypatch.setattr(FAMILIES, name, dict(getattr(FAMILIES, name)))
+    monkeypatch.setattr(FAMILIES, "_plugins", Plugins())
+    monkeypatch.setattr("sfumato.recipes._REGISTERED", {})
 
 
 @pytest.fixture

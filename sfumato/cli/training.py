@@ -13,7 +13,7 @@ from sfumato.cli import defaults
 from sfumato.core import flags
 from sfumato.core.device import set_threads
 from sfumato.core.errors import SettingError
-from sfumato.recipes import RECIPES, recipe, summary
+from sfumato.recipes import recipe, recipes, summary
 from sfumato.train.loop import fit
 from sfumato.train.progress import ProgressLine
 from sfumato.train.settings import TrainSettings
@@ -24,7 +24,7 @@ Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")]
 def train_recipe(arguments: list[str], console: Console, began: float) -> None:
     """Trains the recipe that the first argument names, with the settings that the others change; a budget counts from `began`."""
     if not arguments or arguments[0].startswith("-"):
-        lines = "\n".join(f"  {name:20} {summary(name)}" for name in RECIPES)
+        lines = "\n".join(f"  {name:20} {summary(name)}" for name in recipes())
         raise SettingError(f"train needs a recipe first: sfumato train RECIPE [--data IMAGES] [--budget 30min]\n{lines}")
     name, *rest = arguments
     usual = recipe(name)

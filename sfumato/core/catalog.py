@@ -24,12 +24,16 @@ class Catalog:
         self.room, self.entry = room, entry
 
     def __iter__(self) -> Iterator[str]:
+        return iter(self.files())
+
+    def files(self) -> list[str]:
+        """The names of the files of the room that are entries, sorted."""
         package = importlib.import_module(self.room)
         names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg)
-        return iter([n for n in names if n != "base" and not n.startswith("_")])
+        return [n for n in names if n != "base" and not n.startswith("_")]
 
     def __getitem__(self, name: str) -> Any:
-        if name not in list(self):
+        if name not in self.files():
             raise UnknownNameError(f"{self.room} has no {quoted(name)}{suggest(name, self)}; it has {', '.join(self)}")
         module = importlib.import_module(f"{self.room}.{name}")
         if not hasattr(module, self.entry):

@@ -127,20 +127,28 @@ def parse(tree: Any) -> Any:
 
 
 def unregistered(value: Any, place: str = "settings") -> str:
-    """The first setting of a tree, the deepest first, that would not come back from a file as it is, and what it is; nothing if all would.
+    """The first setting of a tree, the deepest first, that a new process would not read from a file as it is, and why; empty if none.
 
-    So are those of a class outside of the package, which no file may name, and values that JSON has not.
+    Such are settings of a class that neither the package nor a plug-in has, and values that JSON does not have.
     """
     parts = {f"{place}[{i}]": part for i, part in enumerate(value)} if isinstance(value, tuple) else {}
     if dataclasses.is_dataclass(value):
         parts = {f"{place}.{field.name}": getattr(value, field.name) for field in dataclasses.fields(value)}
     if inner := next(filter(None, (unregistered(part, name) for name, part in parts.items())), ""):
         return inner
+    reason = FAMILIES.reason_lost(type(value)) if dataclasses.is_dataclass(value) else ""
+    return f"{place} is a {type(value).__module__}.{type(value).__qualname__}, {reason or _CHANGED}" if reason or not _same(value) else ""
+
+
+_CHANGED = "which a file does not give back as it is: use numbers, text, tuples of them, or settings"
+
+
+def _same(value: Any) -> bool:
+    """Whether a value equals what a file gives back of it."""
     try:
-        same = bool(parse(json.loads(json.dumps(_plain(value)))) == value)
+        return bool(parse(json.loads(json.dumps(_plain(value)))) == value)
     except (SfumatoError, TypeError, ValueError):
-        same = False
-    return "" if same else f"{place} is a {type(value).__module__}.{type(value).__qualname__}"
+        return False
 
 
 @functools.cache

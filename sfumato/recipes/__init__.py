@@ -2,9 +2,12 @@
 
 import importlib
 from collections.abc import Callable
+from typing import TypeVar
 
 from sfumato.core.catalog import suggest
-from sfumato.core.errors import UnknownNameError
+from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.core.registry import FAMILIES
+from sfumato.core.text import quoted
 from sfumato.train.settings import TrainSettings
 
 RECIPES = {
@@ -37,15 +40,51 @@ RECIPES = {
 """Each recipe and the file of this room in which the function of that name is."""
 
 
+_REGISTERED: dict[str, Callable[[], TrainSettings]] = {}
+"""Recipes of plug-ins by name."""
+R = TypeVar("R", bound=Callable[[], TrainSettings])
+
+
+def register_recipe(function: R) -> R:
+    """Adds a recipe from outside of the package; `sfumato train` knows it by the name of the function, with hyphens for underscores.
+
+    Returns the function, as a decorator does. Adding it again changes nothing. Raises SettingError if it has no name of its own, or if
+    another recipe has that name.
+    """
+    plain = getattr(function, "__name__", "")
+    name = plain.replace("_", "-")
+    if not plain.isidentifier() or plain.startswith("_"):
+        raise SettingError(f"a recipe is a function with a name, such as def portraits(); {quoted(plain)} is none")
+    if name in RECIPES or _REGISTERED.get(name, function) is not function:
+        raise SettingError(f"the name of the recipe {name} is taken; choose another")
+    _REGISTERED[name] = function
+    return function
+
+
+def recipes() -> list[str]:
+    """The names of all recipes: those of the package, then those of plug-ins."""
+    FAMILIES.load_plugins()
+    return [*RECIPES, *_REGISTERED]
+
+
 def recipe(name: str) -> TrainSettings:
-    """The settings called `name`. Raises UnknownNameError, naming those that exist."""
-    if name not in RECIPES:
-        raise UnknownNameError(f"no recipe {name!r}{suggest(name, RECIPES)}; there are {', '.join(RECIPES)}")
-    function: Callable[[], TrainSettings] = getattr(importlib.import_module(f"sfumato.recipes.{RECIPES[name]}"), name.replace("-", "_"))
-    return function()
+    """The settings called `name`. Raises UnknownNameError, naming those that exist, and SettingError if a plug-in gives no settings."""
+    settings: object = _function(name)()
+    if not isinstance(settings, TrainSettings):
+        raise SettingError(f"the recipe {name} returns a {type(settings).__qualname__}; a recipe returns TrainSettings")
+    return settings
 
 
 def summary(name: str) -> str:
     """One line about the recipe called `name`."""
-    module = importlib.import_module(f"sfumato.recipes.{RECIPES[name]}")
-    return str(getattr(module, name.replace("-", "_")).__doc__).splitlines()[0]
+    return next(iter((_function(name).__doc__ or "").strip().splitlines()), "")
+
+
+def _function(name: str) -> Callable[[], TrainSettings]:
+    if name in RECIPES:
+        return getattr(importlib.import_module(f"sfumato.recipes.{RECIPES[name]}"), name.replace("-", "_"))
+    if name not in recipes():
+        raise UnknownNameError(
+            f"no recipe {name!r}{suggest(name, recipes())}; there are {', '.join(recipes())} (others come from plug-ins: docs/plugins.md)"
+        )
+    return _REGISTERED[name]

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from sfumato.core import schema
-from sfumato.core.errors import CheckpointError, FormatError
+from sfumato.core.errors import CheckpointError, FormatError, UnknownNameError
+from sfumato.core.registry import FAMILIES
 from sfumato.store import checkpoint, weights
 
 HEADLINES = {
@@ -41,7 +42,7 @@ class Entry:
     family: str
     card: dict[str, Any]
     problem: str = ""
-    """Why the file cannot be read; the family and the card are then empty."""
+    """Why the file cannot be read, or its network not built; the family and the card are then empty."""
 
     @property
     def headline(self) -> str:
@@ -65,6 +66,9 @@ def listed(name: str, path: Path) -> Entry:
     try:
         header = checkpoint.read_header(path)
         family = schema.checked(header.get("model"), Kind, f"{path}: its settings")["is"]
+        FAMILIES.find(family)
+    except UnknownNameError as error:
+        return Entry(name=name, path=path, megabytes=megabytes, family="", card={}, problem=f"{path}: {error}")
     except (CheckpointError, FormatError) as error:
         return Entry(name=name, path=path, megabytes=megabytes, family="", card={}, problem=str(error))
     return Entry(name=name, path=path, megabytes=megabytes, family=family, card=header.get("card", {}))

@@ -75,11 +75,11 @@ def check_same(earlier: TrainSettings | None, settings: TrainSettings, run: Path
 
 
 def refuse_lost(requested: TrainSettings, run: Path) -> None:
-    """Raises SettingError if what training would write could not be loaded again: a file names registered families alone."""
-    if told := unregistered(requested):
+    """Raises SettingError if a new process could not load what training would write: files name families of the package and of plug-ins."""
+    if reason := unregistered(requested):
         raise SettingError(
-            f"{told}, which is no part of sfumato, so that nothing could load what would be written to {run}; give it an id and "
-            "a file in the room of its kind, as CONTRIBUTING.md shows, or train without a run folder (run=None), in memory alone"
+            f"{reason}; otherwise nothing could load what would be written to {run} (docs/plugins.md). "
+            "Without a run folder (run=None) it is trained in memory"
         )
 
 

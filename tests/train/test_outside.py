@@ -67,8 +67,8 @@ def test_it_is_refused_before_anything_is_read_or_written(part, foreign, tmp_pat
     settings = foreign(part)
     with pytest.raises(SettingError) as told:
         fit(settings, run=tmp_path / "run")
-    assert str(told.value).startswith(f"settings.{part} is a mine.Config, which is no part of sfumato")
-    assert "CONTRIBUTING.md" in str(told.value)
+    assert str(told.value).startswith(f"settings.{part} is a mine.Config, which is no part of sfumato or of a plug-in: ")
+    assert "docs/plugins.md" in str(told.value)
     assert "\n" not in str(told.value)
     assert not (tmp_path / "run").exists()
 
@@ -77,7 +77,7 @@ def test_a_namesake_of_a_family_of_ours_is_refused_too(elsewhere, tiny, tmp_path
     config = elsewhere("models", "classifier")
     monkeypatch.setattr(config, "__module__", "theirs.models.classifier")  # would be read as our own
     settings = dataclasses.replace(tiny("classifier"), model=config(widths=(4, 8), hidden=(8,)))
-    assert unregistered(settings) == "settings.model is a theirs.models.classifier.Config"
+    assert unregistered(settings).startswith("settings.model is a theirs.models.classifier.Config, which is no part of sfumato")
     with pytest.raises(SettingError, match=r"settings\.model is a theirs"):
         fit(settings, run=tmp_path / "run")
 
