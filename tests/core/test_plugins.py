@@ -6,7 +6,7 @@ import sys
 import pytest
 
 import sfumato as sf
-from sfumato.core.config import lost, settings
+from sfumato.core.config import settings, unregistered
 from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.core.registry import FAMILIES
 from sfumato.degradations import DEGRADATIONS
@@ -94,7 +94,7 @@ def test_an_entry_point_names_a_module_or_a_class(module, folder):
     )
     install(folder, "one", "a = second", "b = third:Config")
     assert [name for name in MODELS if name in ("second_network", "third")] == ["second_network", "third"]
-    assert lost(FAMILIES.find("third")()) == ""
+    assert unregistered(FAMILIES.find("third")()) == ""
 
 
 def test_several_are_named_with_commas(module, monkeypatch):
@@ -170,14 +170,14 @@ def test_what_a_module_registers_is_lost_until_the_module_is_named(module, monke
     import ninth  # as a script does
 
     assert FAMILIES.find("ninth_network") is ninth.Network
-    assert "set SFUMATO_PLUGINS=ninth" in lost(ninth.Network())
+    assert "set SFUMATO_PLUGINS=ninth" in unregistered(ninth.Network())
 
 
 def test_it_is_not_lost_if_a_script_imports_it_before_it_is_loaded(module):
     module("tenth")
     import tenth
 
-    assert lost(tenth.Network()) == ""
+    assert unregistered(tenth.Network()) == ""
     assert FAMILIES.find("tenth_network") is tenth.Network
 
 
@@ -186,7 +186,7 @@ def test_what_a_script_registers_is_lost_even_if_its_module_is_a_plug_in(folder,
     monkeypatch.setenv("SFUMATO_PLUGINS", "eleventh")
     script = {"__name__": "__main__"}
     exec("import sfumato as sf, eleventh; sf.register(eleventh.Config)", script)
-    assert "only this script registers" in lost(script["eleventh"].Config())
+    assert "only this script registers" in unregistered(script["eleventh"].Config())
 
 
 def test_a_class_that_nobody_registers_is_lost():
@@ -194,7 +194,7 @@ def test_a_class_that_nobody_registers_is_lost():
     class Config:
         id = "nobodys"
 
-    assert "register it in a module" in lost(Config())
+    assert "register it in a module" in unregistered(Config())
 
 
 def _hidden(): ...
