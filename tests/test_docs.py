@@ -34,7 +34,7 @@ def test_commands_name_what_exists(page):
     commands += re.findall(r"`(sfumato [a-z][^`\n]*)`", text)
     for command in commands:
         verb, *rest = shlex.split(command.split("#")[0])[1:]
-        assert verb in VERBS or verb.startswith("-"), command
+        assert verb in cli.verbs or verb.startswith("-"), command
         if verb == "train" and rest and not rest[0].startswith("-") and rest[0] != "RECIPE":
             assert rest[0] in RECIPES, command
             known = set(_flags(recipe(rest[0])))
@@ -47,13 +47,6 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
-
-
-VERBS = {
-    name.rstrip("_")
-    for name in vars(cli)
-    if callable(getattr(cli, name)) and getattr(getattr(cli, name), "__module__", "") == "sfumato.cli"
-} | {verb.__name__ for verb in (*cli.editing.VERBS, *cli.dreaming.VERBS)}
 
 
 def _flags(config, prefix=""):
