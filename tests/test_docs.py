@@ -57,6 +57,21 @@ def _flags(config, prefix=""):
             yield f"{prefix}{name}"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_the_named_version_of_torch_is_the_tested_one(page):
+    (tested,) = re.findall(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)
+    assert set(re.findall(r"torch==([^\s`]+)", page.read_text(encoding="utf-8"))) <= {tested}
+
+
+def test_who_installs_is_not_given_cuda_unasked():
+    """PyTorch for the processor comes first, in a line of its own: the line after it takes the PyTorch that is there."""
+    first, second = blocks(ROOT / "README.md", "")[0].splitlines()
+    assert re.fullmatch(r"pip install torch==\S+ --index-url https://download\.pytorch\.org/whl/cpu", first)
+    assert second.startswith("pip install -c constraints.txt -e .")
+    (constrained,) = re.findall(r"^torch==.*", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)
+    assert "+" not in constrained, "either build fulfils it"
+
+
 @pytest.mark.parametrize("name", ["README.md", "docs/models.md"])
 def test_the_tables_are_the_cards(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
