@@ -35,7 +35,7 @@ def test_commands_name_what_exists(page):
     commands += re.findall(r"`(sfumato [a-z][^`\n]*)`", text)
     for command in commands:
         verb, *rest = shlex.split(command.split("#")[0])[1:]
-        assert verb in VERBS or verb.startswith("-"), command
+        assert verb in cli.verbs or verb.startswith("-"), command
         if verb == "train" and rest and not rest[0].startswith("-") and rest[0] != "RECIPE":
             if rest[0].replace("-", "_") in re.findall(r"^def (\w+)\(\) -> TrainSettings", text, re.M):  # a plug-in's
                 continue
@@ -52,19 +52,27 @@ def test_links_lead_somewhere(page):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
-VERBS = {
-    name.rstrip("_")
-    for name in vars(cli)
-    if callable(getattr(cli, name)) and getattr(getattr(cli, name), "__module__", "") == "sfumato.cli"
-} | {verb.__name__ for verb in (*cli.editing.VERBS, *cli.dreaming.VERBS)}
-
-
 def _flags(config, prefix=""):
     for name, value in vars(config).items():
         if hasattr(value, "__dataclass_fields__"):
             yield from _flags(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_the_named_version_of_torch_is_the_tested_one(page):
+    (tested,) = re.findall(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)
+    assert set(re.findall(r"torch==([^\s`]+)", page.read_text(encoding="utf-8"))) <= {tested}
+
+
+def test_who_installs_is_not_given_cuda_unasked():
+    """PyTorch for the processor comes first, in a line of its own: the line after it takes the PyTorch that is there."""
+    first, second = blocks(ROOT / "README.md", "")[0].splitlines()
+    assert re.fullmatch(r"pip install torch==\S+ --index-url https://download\.pytorch\.org/whl/cpu", first)
+    assert second.startswith("pip install -c constraints.txt -e .")
+    (constrained,) = re.findall(r"^torch==.*", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)
+    assert "+" not in constrained, "either build fulfils it"
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/models.md"])

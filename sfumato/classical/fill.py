@@ -9,7 +9,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.core.errors import ImageError, MissingExtraError, SettingError
+from sfumato.core.errors import ImageError, SettingError
+from sfumato.core.extras import missing
 from sfumato.core.tensors import Images, Maps, to_bytes
 
 _COARSEST = 8
@@ -39,7 +40,7 @@ def biharmonic(images: Images, *, observed: Maps) -> Images:
     try:
         from skimage.restoration import inpaint_biharmonic
     except ImportError as error:
-        raise MissingExtraError('biharmonic needs scikit-image; install it with: pip install "sfumato[classical]"') from error
+        raise missing("biharmonic needs", "scikit-image") from error
     seen, made = _observed_pixels(images, observed), images.clone()
     for i, j in (~seen).flatten(2).any(dim=2).nonzero().tolist():
         filled = inpaint_biharmonic(images[i, j].double().cpu().numpy(), (~seen[i, j]).cpu().numpy())
@@ -59,7 +60,7 @@ def telea(images: Images, *, observed: Maps, radius: float = 3.0) -> Images:
     try:
         import cv2
     except ImportError as error:
-        raise MissingExtraError('telea needs OpenCV; install it with: pip install "sfumato[classical]"') from error
+        raise missing("telea needs", "OpenCV") from error
     seen, made, stored = _observed_pixels(images, observed), images.clone(), to_bytes(images).cpu()
     for i, j in (~seen).flatten(2).any(dim=2).nonzero().tolist():
         hole = (~seen[i, j]).to(torch.uint8).cpu().numpy()

@@ -11,7 +11,8 @@ import torch
 from sfumato.classical.deconvolve import richardson_lucy, wiener
 from sfumato.classical.fill import biharmonic, laplace, telea
 from sfumato.core.catalog import suggest
-from sfumato.core.errors import MissingExtraError, SettingError, UnknownNameError
+from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.core.extras import missing
 from sfumato.core.tensors import Images, Kernels, Maps, Resized
 from sfumato.nn import resample
 
@@ -47,7 +48,7 @@ def non_local_means(images: Images, *, noise: float) -> Images:
     try:
         from skimage.restoration import denoise_nl_means
     except ImportError as error:
-        raise MissingExtraError('non_local_means needs scikit-image; install it with: pip install "sfumato[classical]"') from error
+        raise missing("non_local_means needs", "scikit-image") from error
     h, w = images.shape[2:]
     reach = _PATCH + _DISTANCE  # of our own, for the library cannot go round images smaller than its patch
     made = torch.empty_like(images)

@@ -12,10 +12,10 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.cli import dreaming, editing
+from sfumato.cli import completion, dreaming, editing
 from sfumato.cli.tables import show
 from sfumato.cli.terminal import complain, console, say
-from sfumato.cli.verbs import Device, File, Model, Pictures, Recipe, app, machine, progress, verb, verbs
+from sfumato.cli.verbs import Device, File, Model, Pictures, Recipe, machine, overview, progress, verb, verbs
 from sfumato.core import flags
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, SfumatoError
@@ -344,6 +344,9 @@ def models(*, runs: Path = Path("runs")) -> None:
                 say(printable(f"passed over: {entry.problem}"))
 
 
+verb(completion.completion)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the `sfumato` command. Exits with 2 after one clear line for a mistake of the user's, 130 after an interruption."""
     # The time of a command includes what Python took to load this file: at least the time of the processor so far.
@@ -351,16 +354,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         if arguments[:1] in (["--version"], ["-V"]):
             console.print(f"sfumato {__version__}", highlight=False)
+        elif arguments[:1] == ["complete"]:  # no verb: the script of a shell says it at each press of Tab
+            completion.complete(arguments[1:])
         elif arguments[:1] == ["train"] and arguments[1:2] not in (["-h"], ["--help"]):
             with machine(None):
                 from sfumato.cli.training import train_recipe
 
                 train_recipe(arguments[1:], console, began)
         else:
-            words = arguments or ["--help"]
-            if not words[0].startswith("-") and words[0] not in verbs:
-                raise SettingError(f"no verb {words[0]!r}{suggest(words[0], verbs)}; there are {', '.join(verbs)}")
-            flags.parsed(lambda: app.cli(prog="sfumato", args=words, description=DESCRIPTION, use_underscores=False), [])()
+            _call(*arguments)
     except SfumatoError as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
@@ -375,6 +377,19 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 DESCRIPTION = "Generate, edit and restore images with neural networks you can train on a laptop."
+
+
+def _call(first: str = "--help", *others: str) -> None:
+    """Runs a verb. Its parser alone is built: those of all the verbs take half a second."""
+    if first in ("--help", "-h"):
+        say(f"usage: sfumato VERB [OPTIONS]\n\n{DESCRIPTION} `sfumato VERB --help` lists the options of a verb.\n")
+        console.print(overview())
+    elif first in verbs:
+        flags.parsed(lambda: tyro.cli(verbs[first], prog=f"sfumato {first}", args=others, use_underscores=False), [])()
+    elif first.startswith("-"):
+        raise SettingError(f"no option {first}; --help lists them all")
+    else:
+        raise SettingError(f"no verb {first!r}{suggest(first, verbs)}; there are {', '.join(verbs)}")
 
 
 def _fail(message: str, code: int) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
 import tyro
 from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column, Table
 
 from sfumato.cli.terminal import complain, console
 from sfumato.core.progress import LogLines, Moment, heard
@@ -23,9 +24,8 @@ Model = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
 File = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
 Pictures = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PICTURE ...")]
 
-app = tyro.extras.SubcommandApp()
-verbs = list[str]()
-"""Their names."""
+verbs = dict[str, Callable[..., Callable[[], None]]]()
+"""The verbs by name; a call of one checks nothing and gives the work that is ready to be done."""
 _WORDS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH", tuple[int, ...]: "INT ...", tuple[str, str]: "STR STR"}
 Verb = TypeVar("Verb", bound=Callable[..., None])
 
@@ -43,9 +43,21 @@ def verb(function: Verb) -> Verb:
     def ready(*values: Any, **named: Any) -> Callable[[], None]:
         return functools.partial(function, *values, **named)
 
-    verbs.append(function.__name__.rstrip("_"))
-    app.command(name=verbs[-1])(ready)
+    verbs[function.__name__.rstrip("_")] = ready
     return function
+
+
+def about(name: str) -> str:
+    """The first line of the help of the verb called `name`."""
+    return (verbs[name].__doc__ or "").partition("\n")[0]
+
+
+def overview() -> Table:
+    """Every verb and what it does."""
+    table = Table.grid(Column(no_wrap=True, style="bold"), Column(), padding=(0, 2, 0, 0))
+    for name in verbs:
+        table.add_row(name, about(name))
+    return table
 
 
 @contextlib.contextmanager

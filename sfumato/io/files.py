@@ -26,6 +26,7 @@ from torch import Tensor
 
 from sfumato.core import atomic_io
 from sfumato.core.errors import ImageError, MissingExtraError, SettingError
+from sfumato.core.extras import install, missing
 from sfumato.core.tensors import Pixels
 from sfumato.io import bit_depth, decode, formats, metadata, streaming
 from sfumato.io.metadata import Notes
@@ -197,7 +198,7 @@ def check_animation(path: Path, fps: float) -> None:
     if not 0 < fps <= _FASTEST[ending]:
         raise SettingError(f"fps = {fps!r} is outside (0, {_FASTEST[ending]:g}] for {ending}")
     if ending == ".mp4" and not importlib.util.find_spec("av"):
-        raise MissingExtraError('films need PyAV; install it with: pip install "sfumato[video]"')
+        raise missing("films need", "PyAV")
 
 
 def _through_strips(path: Path) -> Picture:
@@ -211,7 +212,7 @@ def _through_strips(path: Path) -> Picture:
             return Picture(pixels=pixels[..., :c].contiguous(), alpha=alpha, bit_depth=source.depth, **vars(source.notes))
     except MissingExtraError as error:
         raise ImageError(
-            f'{path}: its 16 bits per sample can only be read as 8 without pyvips; install it with: pip install "sfumato[vips]"'
+            f"{path}: its 16 bits per sample can only be read as 8 without pyvips; install it with: {install('pyvips')}"
         ) from error
 
 
@@ -304,7 +305,7 @@ def _mp4(frames: Sequence[Pixels], fps: float) -> bytes:
     try:
         import av
     except ImportError as error:
-        raise MissingExtraError('writing .mp4 needs PyAV; install it with: pip install "sfumato[video]"') from error
+        raise missing("writing .mp4 needs", "PyAV") from error
     encoded = io.BytesIO()
     height, width, _ = frames[0].shape
     with av.open(encoded, "w", format="mp4") as container:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from sfumato.core.extras import install
+
 START = 4096
 """Bytes of the beginning of a file that `identify` wants; a shorter file is given whole."""
 
@@ -46,7 +48,8 @@ class Kind:
         if self.read:
             return ""
         if self.reader in _PACKAGES:
-            return f'needs {_PACKAGES[self.reader][1]}; install it with: pip install "sfumato[{self.reader}]"'
+            package = _PACKAGES[self.reader][1]
+            return f"needs {package}; install it with: {install(package)}"
         if self is BROKEN:
             return "leads nowhere"
         return "is no picture" if self is FILM else "is not read; save it as PNG, JPEG or TIFF"

@@ -26,7 +26,8 @@ from jaxtyping import UInt8, UInt16
 from torch import Tensor
 
 from sfumato.core import atomic_io
-from sfumato.core.errors import ImageError, MissingExtraError
+from sfumato.core.errors import ImageError
+from sfumato.core.extras import missing
 from sfumato.core.tensors import size_text
 from sfumato.io import bit_depth, decode, formats, metadata, tiff
 from sfumato.io.metadata import Notes
@@ -353,8 +354,6 @@ def _pyvips() -> Any:
     try:
         import pyvips
     except (ImportError, OSError) as error:
-        raise MissingExtraError(
-            'pictures of 16-bit colour or larger than memory need pyvips; install it with: pip install "sfumato[vips]"'
-        ) from error
+        raise missing("pictures of 16-bit colour or larger than memory need", "pyvips") from error
     pyvips.cache_set_max(0)  # it would keep files open, and so on the disk, that are removed here
     return pyvips

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 
 from sfumato.core import atomic_io, outputs
-from sfumato.core.errors import ImageError, MissingExtraError, SettingError
+from sfumato.core.errors import ImageError, SettingError
+from sfumato.core.extras import missing
 from sfumato.core.tensors import Images, to_bytes, to_images
 from sfumato.io import decode
 from sfumato.restoration.batch import repaired
@@ -109,7 +110,7 @@ def rewritten(
         import av
         from av.error import FFmpegError
     except ImportError as error:
-        raise MissingExtraError('films need PyAV; install it with: pip install "sfumato[video]"') from error
+        raise missing("films need", "PyAV") from error
     try:
         with av.open(str(path)) as source:
             change = begin(_first(source, path))

@@ -16,6 +16,7 @@ import torch
 
 from sfumato.core import atomic_io
 from sfumato.core.errors import ImageError, MissingExtraError
+from sfumato.core.extras import install
 from sfumato.core.tensors import Maps, Planes, size_text
 from sfumato.io import decode, files, streaming
 from sfumato.io.channels import as_images, as_pixels, bled, dark, enlarged, hidden
@@ -85,7 +86,7 @@ def repairing(
         try:
             return repair_rows(path, target, request, mask, check, networks)
         except MissingExtraError as error:
-            raise MissingExtraError(f'{path}: wants {enough}strips, and those pip install "sfumato[vips]"') from error
+            raise MissingExtraError(f"{path}: needs {enough}pyvips, to be read in strips; install it with: {install('pyvips')}") from error
     picture = files.read(path, lossless=True, file=file)
     images = as_images(picture.pixels)
     if picture.alpha is not None:

@@ -65,7 +65,7 @@ def test_a_picture_just_small_enough_is_read_without_a_word(tmp_path):
 
 def test_the_recorded_commands_are_of_every_verb_and_every_recipe():
     begun = [command.split() for command in COMMANDS]
-    assert set(verbs) - {words[0] for words in begun} == {"demo"}
+    assert set(verbs) - {words[0] for words in begun} == {"demo", "completion"}
     assert set(RECIPES) - {words[1] for words in begun if words[0] == "train"} == set()
 
 
@@ -112,7 +112,7 @@ def test_the_data_says_which_classes_there_are_and_not_what_training_starts_from
 
 def test_help_is_quick_and_light():
     code = "import sys; sys.argv = ['sfumato', '--help']\nfrom sfumato.cli import main\ntry: main()\nexcept SystemExit: pass\n"
-    code += "print([m for m in ('torch', 'tensorboard', 'PIL', 'av', 'safetensors') if m in sys.modules])"
+    code += "print([m for m in ('torch', 'numpy', 'tensorboard', 'PIL', 'av', 'safetensors', 'typeguard') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "[]"
     for verb in ("demo", "train", "generate", "interpolate", "restore", "evaluate", "audit", "import", "models"):

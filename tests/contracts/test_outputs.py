@@ -45,7 +45,7 @@ CALLS = {
     "import": [("import", "weights.pth")],
 }
 """For each verb that writes, calls that are right but for their --out."""
-WRITES_NOTHING = {"models"}
+WRITES_NOTHING = {"models", "completion"}
 MEANT = {"generate": "sheet.png", "restore": "sheet.png", "dream": "sheet.png", "audit": "sheet", "demo": "sheet", "train": "sheet"}
 """Names that a verb can write to, where it is not told by the default."""
 

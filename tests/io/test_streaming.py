@@ -280,8 +280,8 @@ def test_an_interruption_leaves_nothing_behind(tmp_path, monkeypatch):
 def test_without_the_extra(tmp_path, monkeypatch):
     write(tmp_path / "x.png", Picture(pixels=pixels(3)))
     monkeypatch.setitem(sys.modules, "pyvips", None)
-    with pytest.raises(MissingExtraError, match=r'pip install "sfumato\[vips\]"'), open_strips(tmp_path / "x.png"):
+    with pytest.raises(MissingExtraError, match=r'pip install "pyvips\[binary\]"'), open_strips(tmp_path / "x.png"):
         pass
-    with pytest.raises(MissingExtraError, match=r'pip install "sfumato\[vips\]"'):
+    with pytest.raises(MissingExtraError, match=r'pip install "pyvips\[binary\]"'):
         Sink(tmp_path / "y.png", (37, 23), 3, notes=SAID)
     assert megapixels(tmp_path / "x.png") > 0

@@ -705,7 +705,7 @@ def test_without_pyvips_a_large_picture_says_what_would_help(tmp_path, photo, mo
     monkeypatch.setitem(sys.modules, "pyvips", None)
     monkeypatch.setattr(repairs, "_WHOLE", 1e7)
     entry = restore_pictures([photo], tmp_path / "out", same)[0]
-    assert re.search(r"wants 15\.\dGB of --memory, or strips, and those pip install", entry.message)
+    assert re.search(r"needs 15\.\dGB of --memory, or pyvips, to be read in strips; install it with: pip install", entry.message)
 
 
 def test_a_large_bmp_says_what_would_help(tmp_path, photo, monkeypatch, same):

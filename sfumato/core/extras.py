@@ -1,0 +1,35 @@
+"""Optional packages: what each is called where it is installed from.
+
+The package itself is named and not an extra of this one: `pip install av` is right beside a checkout and beside a wheel, where
+`pip install "sfumato[video]"` would look for a package of that name in an index.
+"""
+
+from sfumato.core.errors import MissingExtraError
+
+PACKAGES = {
+    "OpenCV": "opencv-python-headless",
+    "PyAV": "av",
+    "pillow-heif": "pillow-heif",
+    "pyvips": '"pyvips[binary]"',
+    "rawpy": "rawpy",
+    "scikit-image": "scikit-image",
+}
+"""The name of each optional package, and what `pip install` takes for it."""
+
+
+def install(package: str) -> str:
+    """The command that installs `package`.
+
+    >>> install("PyAV")
+    'pip install av'
+    """
+    return f"pip install {PACKAGES[package]}"
+
+
+def missing(thing: str, package: str) -> MissingExtraError:
+    """The error to raise where `thing`, a plural or a name with its verb, needs a package that is not there.
+
+    >>> str(missing("films need", "PyAV"))
+    'films need PyAV; install it with: pip install av'
+    """
+    return MissingExtraError(f"{thing} {package}; install it with: {install(package)}")
