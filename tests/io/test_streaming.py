@@ -199,7 +199,7 @@ from pathlib import Path
 from sfumato.io.streaming import Sink, open_strips
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 path = Path(sys.argv[1])
-with open_strips(path, folder=path.parent) as source, Sink(path.with_name("y.tif"), source.size, 3, said=source.notes) as sink:
+with open_strips(path, folder=path.parent) as source, Sink(path.with_name("y.tif"), source.size, 3, notes=source.notes) as sink:
     for start in range(0, 8000, 100):
         sink.write(source.rows(start, start + 100))
     sink.finish()

@@ -57,7 +57,9 @@ def shapes(monkeypatch):
     seen = []
     real = batch.run_network
     monkeypatch.setattr(
-        batch, "applied", lambda network, images, *rest, **how: (seen.append(tuple(images.shape)), real(network, images, *rest, **how))[1]
+        batch,
+        "run_network",
+        lambda network, images, *rest, **how: (seen.append(tuple(images.shape)), real(network, images, *rest, **how))[1],
     )
     return seen
 
@@ -127,7 +129,7 @@ def test_a_picture_that_fails_in_company_costs_no_other(tmp_path, folder, reques
             raise RuntimeError("something nobody foresaw")
         return real(network, images, *rest, **how)
 
-    monkeypatch.setattr(batch, "applied", stumbles)
+    monkeypatch.setattr(batch, "run_network", stumbles)
     entries = restore_pictures([folder], tmp_path / "out", request_)
     failed = [entry for entry in entries if entry.status == "failed"]
     assert [entry.source.rpartition("/")[2] for entry in failed] == ["1.png", "4b.png"]
@@ -146,7 +148,7 @@ def test_an_interruption_keeps_what_is_done_and_is_noted_of_whom_it_met(tmp_path
             raise KeyboardInterrupt
         return real(*given, **how)
 
-    monkeypatch.setattr(batch, "applied", interrupted)
+    monkeypatch.setattr(batch, "run_network", interrupted)
     monkeypatch.setattr(queue, "_AHEAD", 0)  # each by itself
     with pytest.raises(KeyboardInterrupt):
         restore_pictures([folder], tmp_path / "out", request_)
@@ -281,7 +283,9 @@ def test_the_first_estimate_leaves_out_loading_and_counts_all_that_went_together
         Image.fromarray(np.full((20, 20, 3), 90 + i, np.uint8)).save(tmp_path / f"{i}.png")
     load, work = weights.load, queue.run_together
     monkeypatch.setattr(weights, "load", lambda which: (seconds.__setitem__(0, seconds[0] + 60), load(which))[1])
-    monkeypatch.setattr(queue, "together", lambda works, *rest: (seconds.__setitem__(0, seconds[0] + len(works)), work(works, *rest))[1])
+    monkeypatch.setattr(
+        queue, "run_together", lambda works, *rest: (seconds.__setitem__(0, seconds[0] + len(works)), work(works, *rest))[1]
+    )
     monkeypatch.setattr(queue, "groups", lambda works, _: [list(range(i, min(i + 4, len(works)))) for i in range(0, len(works), 4)])
     with heard(told.append, now=lambda: seconds[0]):
         restore_pictures([tmp_path / f"{i}.png" for i in range(8)], tmp_path / "out", request_)

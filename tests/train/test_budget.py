@@ -42,9 +42,9 @@ def clock(monkeypatch):
         clock.spend(SECONDS_A_SHEET)
         return sheet(model, stream, settings)
 
-    def soon_finished(trainee, done):
+    def soon_finished(trainee, complete):
         clock.spend(0.001)
-        return finished(trainee, done)
+        return finished(trainee, complete)
 
     monkeypatch.setattr(loop, "finished", soon_finished)
     monkeypatch.setattr(Trainee, "step", slow_step)
