@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.tensors import Images, Planes
-from sfumato.nn.blurs import turned_kernel
+from sfumato.nn.blurs import motion_kernels
 from sfumato.nn.resample import correlate, mirror
 
 _END = 0.5 / 255
@@ -192,7 +192,7 @@ def _lines(images: Images) -> tuple[Bool[Tensor, "n 1 h w"], Bool[Tensor, "n 1 h
     lengths = torch.full((n,), float(_LINE))
     along = torch.stack(
         [
-            correlate(images, turned_kernel(lengths, torch.full((n,), math.pi * i / _DIRECTIONS), reach=_LINE // 2))
+            correlate(images, motion_kernels(lengths, torch.full((n,), math.pi * i / _DIRECTIONS), reach=_LINE // 2))
             for i in range(_DIRECTIONS)
         ]
     )

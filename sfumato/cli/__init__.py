@@ -228,7 +228,7 @@ def audit(
             with progress():
                 found = job.audit(model, data, features=features, count=count, seed=seed, device=device)
             show(console, found.report, title=model)
-            console.print(f"{job.summary_lines(found)}\npairs to look at: {', '.join(map(str, job.save(found, target)))}", highlight=False)
+            console.print(f"{job.verdict_line(found)}\npairs to look at: {', '.join(map(str, job.save(found, target)))}", highlight=False)
 
 
 @verb

@@ -96,15 +96,15 @@ class Dataset:
         held = places < share
         if self.split_by == "original" and self.labels is not None and self.classes:
             held = _spared(held, places, self.labels)
-        return self._location(~held), self._location(held)
+        return self._selected(~held), self._selected(held)
 
     def places(self, purpose: Purpose) -> Places:
         """Where in [0, 1) each image falls for this purpose: as is known of its original, or as its pixels decide."""
         return _places(self, purpose, lambda: self.pixels.flatten(1).contiguous().numpy())
 
-    def _location(self, chosen: Bool[Tensor, " n"]) -> "Dataset":
+    def _selected(self, chosen: Bool[Tensor, " n"]) -> "Dataset":
         labels = None if self.labels is None else self.labels[chosen]
-        known = _location_of(self)
+        known = _usable_positions(self)
         return dataclasses.replace(self, pixels=self.pixels[chosen], labels=labels, positions=None if known is None else known[chosen])
 
 
@@ -144,15 +144,15 @@ class Scenes:
     def split(self, share: float, *, purpose: Purpose) -> tuple["Scenes", "Scenes"]:
         """What to train on, and about `share` of the pictures held out; the original of a picture decides, as in `Dataset.split`."""
         held = self.places(purpose) < share
-        return self._location(~held), self._location(held)
+        return self._selected(~held), self._selected(held)
 
     def places(self, purpose: Purpose) -> Places:
         """Where each picture falls, as in `Dataset.places`."""
         return _places(self, purpose, lambda: (picture.numpy() for picture in self.pictures))
 
-    def _location(self, chosen: Bool[Tensor, " n"]) -> "Scenes":
+    def _selected(self, chosen: Bool[Tensor, " n"]) -> "Scenes":
         pictures = tuple(picture for picture, taken in zip(self.pictures, chosen.tolist(), strict=True) if taken)
-        known = _location_of(self)
+        known = _usable_positions(self)
         return dataclasses.replace(self, pictures=pictures, positions=None if known is None else known[chosen])
 
 
@@ -169,7 +169,7 @@ def positions_of(contents: Iterable[np.ndarray | bytes]) -> Positions:
     return torch.tensor(rows, dtype=torch.float64).reshape(-1, len(PURPOSES))
 
 
-def _location_of(data: Dataset | Scenes) -> Positions | None:
+def _usable_positions(data: Dataset | Scenes) -> Positions | None:
     """What is known of the originals; None if nothing is, if it is of no use, or if there are now other images than it was said of."""
     useful = data.split_by == "original" and data.positions is not None and len(data.positions) == len(data)
     return data.positions if useful else None
@@ -179,7 +179,7 @@ def _places(data: Dataset | Scenes, purpose: Purpose, rows: Callable[[], Iterabl
     """Where images fall for one purpose; their `rows` of pixels decide where nothing else is known. Raises SettingError for another."""
     if purpose not in PURPOSES:
         raise SettingError(f"purpose = {purpose!r} is none of {', '.join(PURPOSES)}")
-    known = _location_of(data)
+    known = _usable_positions(data)
     if known is None:
         return torch.tensor([position(row, purpose) for row in rows()], dtype=torch.float64)
     return known[:, PURPOSES.index(purpose)]

@@ -6,7 +6,7 @@ from typing import Annotated
 from sfumato.core.config import Range, settings
 from sfumato.core.rng import Draws
 from sfumato.degradations.base import Degraded, Span, blurred, ordered
-from sfumato.nn.blurs import turned_kernel
+from sfumato.nn.blurs import motion_kernels
 
 
 @settings
@@ -22,4 +22,4 @@ class Config:
 
     def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
         length, angle = draws.within(*self.length), draws.within(*self.angle) * (math.pi / 180)
-        return blurred(degraded, turned_kernel(length, angle, reach=math.ceil(self.length[1] / 2)))
+        return blurred(degraded, motion_kernels(length, angle, reach=math.ceil(self.length[1] / 2)))

@@ -56,7 +56,7 @@ def _demo(out: Path, budget: str, watch: Callback) -> dict[str, Path]:
     walking.save(walk, out / "walk.gif", fps=16, enlarge=4)
     picture = out / "sfumato.png"
     save_image(picture, sheet([(samples_of(data, len(WORD) * 4), 14), (written, 2 * len(WORD))]))
-    sections = [*console_lines(model, data, run, written, out), *others()]
+    sections = [*page_sections(model, data, run, written, out), *others()]
     atomic_io.write(out / "index.html", page("Sfumato", sections))
     return {"picture": picture, "page": out / "index.html", "model": run / "model.safetensors"}
 
@@ -74,7 +74,7 @@ def samples_of(data: Dataset, count: int) -> Images:
     return to_images(data.pixels[:count])
 
 
-def console_lines(model: Any, data: Dataset, run: Path, written: Images, out: Path) -> list[Section]:
+def page_sections(model: Any, data: Dataset, run: Path, written: Images, out: Path) -> list[Section]:
     """The story of the run: what it saw, how it got on, what it made."""
     card = model.card
     sheets = sorted((run / "samples").glob("*.png"))

@@ -286,7 +286,7 @@ def complete(record: dict[str, Any], seeing: DreamNetwork, pictures: Sequence[st
 
 
 def is_same_dream(target: Path, record: dict[str, Any]) -> bool:
-    """Whether the recipe in the PNG at `target` is `told`, whatever came of it."""
+    """Whether the recipe in the PNG at `target` is `record`, whatever came of it."""
     open_ = ("before", "after", "made_with")
     try:
         there = upgraded_tree(schema.parsed(recipe_text(target), Tree, str(target)))

@@ -85,7 +85,7 @@ def guided(objectives: Sequence[LayerObjective], guide: Other, network: DreamNet
 
 
 def check_fits(objectives: Sequence[LayerObjective], size: tuple[int, int], network: DreamNetwork, *, noun: str = "the picture") -> None:
-    """Raises ImageError, naming `what` it is, if an image of `size` has no such place, or is smaller than what a place looks at.
+    """Raises ImageError, naming it as `noun`, if an image of `size` has no such place, or is smaller than what a place looks at.
 
     Unless it is as large as those that the network was trained on: deep layers look farther than these reach.
     """

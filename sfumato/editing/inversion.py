@@ -231,7 +231,7 @@ class _Search:
             blur = 0.0 if many else BLUR * max(0.0, 1 - step / steps / 0.75) ** 2
             shaken = x + blur * torch.randn(x.shape, generator=self.rng).to(x) if blur else x
             far = self._far(shaken)
-            loss = far.sum() + PULL * psnr_of(x) if many else far.sum()
+            loss = far.sum() + PULL * style_spread(x) if many else far.sum()
             loss = loss + STILL * stillness(self.planes) if self.planes else loss
             optimiser.zero_grad()
             loss.backward()
@@ -273,7 +273,7 @@ def rates(steps: int) -> Iterator[float]:
         yield RATE * (0.5 - 0.5 * math.cos(math.pi * min(1.0, (1 - t) / FALL))) * min(1.0, t / RISE)
 
 
-def psnr_of(styles: Styles) -> Scalar:
+def style_spread(styles: Styles) -> Scalar:
     """Mean squared distance of the layers' styles from their mean, in squared deviations."""
     return (styles - styles.mean(dim=1, keepdim=True)).square().mean()
 

@@ -257,7 +257,7 @@ def _ratio(name: str, ours: PerImage, usual: Float[Tensor, " _k"], protocol: Pro
     return Measurement(name=name, value=value, interval=None, higher_is_better=True, protocol=protocol)
 
 
-def summary_lines(result: Audit) -> str:
+def verdict_line(result: Audit) -> str:
     """The verdict in one line."""
     shares: dict[str, Any] = {m.name: m for m in result.report}
     words = []

@@ -83,12 +83,12 @@ def refuse_whole(*paths: Path | None, option: str, memory: float) -> None:
             continue
         if kind.format not in _STREAMED:
             raise ImageError(f"{path}: a {kind.name} can only be read whole; wants {option}to be converted to PNG or TIFF")
-        if kind.format != "TIFF" and (need := _lossless(path)) > memory:
+        if kind.format != "TIFF" and (need := _decoder_memory(path)) > memory:
             lies = "a WebP" if kind.format == "WEBP" else f"an interlaced or progressive {kind.name}"
             raise ImageError(f"{path}: {lies} is decoded as a whole, which takes {need / 1e9:.1f} GB; wants {option}to be saved as TIFF")
 
 
-def _lossless(path: Path) -> float:
+def _decoder_memory(path: Path) -> float:
     """Bytes that the decoder of a PNG, JPEG or WebP keeps at once; 0 if it keeps some rows only."""
     with decode.opened(path, str(path), limit=None) as image:
         pixels = math.prod(image.size)
@@ -133,7 +133,7 @@ def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
             with atomic_io.storing(raw), raw.open("wb") as file:
                 largest = _unpack(vips, image, file, orientation)
         except vips.Error as error:
-            raise ImageError(f"{path}: cannot be read ({_notes_of(error)})") from error
+            raise ImageError(f"{path}: cannot be read ({_one_line(error)})") from error
         size = (image.width, image.height) if orientation > 4 else (image.height, image.width)
         alpha = image.bands in (2, 4)
         depth = 16 if image.format == "ushort" else 8
@@ -155,7 +155,7 @@ def pixels(path: Path, orientation: int) -> UInt8[Tensor, "h w c"]:
         memory = mmap.mmap(-1, image.height * image.width * image.bands)
         _unpack(vips, image, memory, orientation)
     except vips.Error as error:
-        raise ImageError(f"{path}: cannot be read ({_notes_of(error)})") from error
+        raise ImageError(f"{path}: cannot be read ({_one_line(error)})") from error
     shape = (image.width, image.height) if orientation > 4 else (image.height, image.width)
     return torch.frombuffer(memory, dtype=torch.uint8).reshape(*shape, image.bands)
 
@@ -226,7 +226,7 @@ class Sink:
                 self._encode(encoded)
             except self._vips.Error as error:
                 full = os.strerror(errno.ENOSPC) in str(error)
-                raise OSError(errno.ENOSPC if full else errno.EIO, _notes_of(error)) from error
+                raise OSError(errno.ENOSPC if full else errno.EIO, _one_line(error)) from error
             try:
                 graft(encoded, partial, self._kind, self.notes, channels=self.channels, alpha=self.alpha, size=self.size)
             except (ValueError, ImageError) as error:  # of notes that are too long or damaged
@@ -346,7 +346,7 @@ def _scratch(folder: Path, name: str) -> Iterator[Path]:
         yield place
 
 
-def _notes_of(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 

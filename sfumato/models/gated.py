@@ -117,7 +117,7 @@ class Gated(Restorer):
             assert planes is not None
             which = self.channels * self.guides + self.conditioning.index("observed")
             degraded = fill.push_pull(degraded, planes[:, which : which + 1], levels=self.fill)
-        x = self.head(F.pixel_unshuffle(self._filled(degraded, planes), self.fold).contiguous(memory_format=torch.channels_last))
+        x = self.head(F.pixel_unshuffle(self._head_input(degraded, planes), self.fold).contiguous(memory_format=torch.channels_last))
         skips: list[torch.Tensor] = []
         for stage, down in zip(self.encoder, self.down, strict=True):
             x = stage(x)
@@ -132,7 +132,7 @@ class Gated(Restorer):
         h, w = found.shape[2:]
         return found + (degraded if self.scale == 1 else resize(degraded, (h, w)))
 
-    def _filled(self, degraded: Images, planes: Planes | None) -> Maps:
+    def _head_input(self, degraded: Images, planes: Planes | None) -> Maps:
         parts = [degraded]
         if self.extremes:
             parts.append(((degraded <= 0) | (degraded >= 1)).to(degraded.dtype))

@@ -78,7 +78,7 @@ def point_spread(kind: Kind, size: float, *, angle: float = 0.0, count: int = 1)
         return gaussian(sizes, sizes, angles, reach=math.ceil(3.5 * size))
     if kind == "defocus":
         return disk(sizes, reach=math.ceil(size))
-    return turned_kernel(sizes, angles, reach=math.ceil(size / 2))
+    return motion_kernels(sizes, angles, reach=math.ceil(size / 2))
 
 
 def gaussian(long: Tensor, short: Tensor, angle: Tensor, *, reach: int) -> Kernels:
@@ -102,7 +102,7 @@ def disk(radius: PerImage, *, reach: int, fine: int = 8) -> Kernels:
     return weights / weights.sum(dim=(1, 2), keepdim=True)
 
 
-def turned_kernel(length: PerImage, angle: PerImage, *, reach: int) -> Kernels:
+def motion_kernels(length: PerImage, angle: PerImage, *, reach: int) -> Kernels:
     """Kernels of a camera on a straight way of `length` pixels at `angle` (radians).
 
     Each place on the way lights the pixel that it lies in: a way of n pixels along a row is n equal weights.

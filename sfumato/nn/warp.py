@@ -28,7 +28,7 @@ WIDEST = 2
 
 
 def linear(images: Maps, forward_map: Callable[[Maps], Maps], back: Callable[[Maps], Maps]) -> Maps:
-    """`there(images)`, for a linear map and its transpose `back`: gradients of any order go through both. Computed outside autocast."""
+    """`forward_map(images)`, for a linear map and its transpose `back`: gradients of any order go through both. Outside autocast."""
     return _Linear.apply(images, forward_map, back)
 
 

@@ -49,7 +49,7 @@ class Networks:
 
     def footprint(self, network: Restorer) -> float:
         """Bytes that repairing one pixel takes, as `memory.footprint` measures it."""
-        kept = _cached(network)
+        kept = _base_network(network)
         if kept not in self._footprints:
             with once():
                 self._footprints[kept] = memory.footprint(network)
@@ -67,7 +67,7 @@ class Networks:
         def within(allowed: float) -> Tiling:
             return memory.tiling(network, size, remaining(allowed), pixel=self.footprint(network), row=row)
 
-        key = (kept := _cached(network), size, remaining(allowed), row)
+        key = (kept := _base_network(network), size, remaining(allowed), row)
         if key not in self._tilings:
             self._tilings[key] = within(allowed)
             if kept not in self._remarks and (words := memory.cost(self._tilings[key], network, allowed, within)):
@@ -76,6 +76,6 @@ class Networks:
         return self._tilings[key].tile
 
 
-def _cached(network: Restorer) -> Restorer:
+def _base_network(network: Restorer) -> Restorer:
     """What stays from picture to picture of a network that is told a blur."""
     return network.network if isinstance(network, WithKernel) else network

@@ -176,7 +176,7 @@ def _rehearse(recovery: Recovery, deadline: Deadline, held_out: Dataset | Scenes
         finished(trainee, complete=True)
 
 
-def _facts(trainee: Trainee) -> dict[str, Any]:
+def _origin_facts(trainee: Trainee) -> dict[str, Any]:
     """With whose weights training began, as it is written down."""
     model = trainee.origin.get("model")
     return trainee.origin | ({} if model is None or trainee.settings.keep_paths else {"model": named(model)})
@@ -246,7 +246,7 @@ def _save(
     with deadline.timed("finish") if complete else contextlib.nullcontext():
         model: Any = finished(trainee, complete)
     # What stays in memory may tell where the images lie.
-    settings, origin = (trainee.settings, trainee.origin) if run is None else (shareable(trainee.settings), _facts(trainee))
+    settings, origin = (trainee.settings, trainee.origin) if run is None else (shareable(trainee.settings), _origin_facts(trainee))
     card = describe(settings, data, images_seen, elapsed, origin=origin, schedule=trainee.schedule)
     model.config, model.card, model.interrupted = trainee.settings.model, card, not complete
     if run is not None and trainee.world.leads:

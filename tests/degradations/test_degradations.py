@@ -12,7 +12,7 @@ from sfumato.core.config import dump, parse
 from sfumato.core.errors import SettingError
 from sfumato.degradations import DEGRADATIONS
 from sfumato.degradations.base import degrade
-from sfumato.nn.blurs import disk, gaussian, turned_kernel
+from sfumato.nn.blurs import disk, gaussian, motion_kernels
 from sfumato.nn.resample import correlate
 
 
@@ -112,11 +112,11 @@ def test_a_lens_out_of_focus_makes_disks():
 
 
 def test_motion_along_a_row_is_a_moving_average():
-    weights = turned_kernel(torch.tensor([9.0]), torch.tensor([0.0]), reach=5)[0]
+    weights = motion_kernels(torch.tensor([9.0]), torch.tensor([0.0]), reach=5)[0]
     expected = torch.zeros(11, 11)
     expected[5, 1:10] = 1 / 9
     torch.testing.assert_close(weights, expected, rtol=0, atol=5e-3)
-    upright = turned_kernel(torch.tensor([9.0]), torch.tensor([torch.pi / 2]), reach=5)[0]
+    upright = motion_kernels(torch.tensor([9.0]), torch.tensor([torch.pi / 2]), reach=5)[0]
     torch.testing.assert_close(upright, expected.T, rtol=0, atol=5e-3)
 
 

@@ -8,7 +8,7 @@ import sfumato as sf
 from sfumato.core.errors import CheckpointError, ImageError, SettingError
 from sfumato.editing import inversion as projecting
 from sfumato.editing import latent_image as subjects
-from sfumato.editing.inversion import fitted, project, psnr_of, stillness
+from sfumato.editing.inversion import fitted, project, stillness, style_spread
 from sfumato.generation.generate import labels_of, latent, show, styled
 from sfumato.store import checkpoint
 
@@ -35,10 +35,10 @@ def test_fitting_one_style_alone_leaves_noise_and_layers_as_they_are(untrained):
     found = project(network, sf.generate(network, 1, seed=2), steps=4, layers=False, noise=False).subject
     assert found.noise is None
     assert project(network, sf.generate(network, 1, seed=2), steps=4, layers=False).subject.noise is not None
-    assert psnr_of(found.styles).item() < 1e-10
+    assert style_spread(found.styles).item() < 1e-10
     found = project(network, sf.generate(network, 1, seed=2), steps=10, noise=False).subject
     assert found.noise is None
-    assert psnr_of(found.styles).item() > 0
+    assert style_spread(found.styles).item() > 0
 
 
 def test_noise_that_was_fitted_keeps_its_mean_and_deviation(untrained):

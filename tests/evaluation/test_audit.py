@@ -11,7 +11,7 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import to_images
 from sfumato.data.dataset import Dataset
-from sfumato.evaluation.audit import Verdict, audit, save, summary_lines, threshold, verdict
+from sfumato.evaluation.audit import Verdict, audit, save, threshold, verdict, verdict_line
 from sfumato.evaluation.evaluate import judge_images
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import Pixels
@@ -63,7 +63,7 @@ def test_copies_and_their_mirror_images_are_found(parts):
         shown = found.images[best.seed]
         twin = to_images(train.pixels[best.other, None])[0]
         assert torch.equal(shown, twin) or torch.equal(shown, twin.flip(2))
-        assert "copies training images: 100.0% against at most 2.9% by chance" in summary_lines(found)
+        assert "copies training images: 100.0% against at most 2.9% by chance" in verdict_line(found)
 
 
 def test_new_images_are_not_accused(parts):
@@ -71,7 +71,7 @@ def test_new_images_are_not_accused(parts):
     assert figures(found)["copied"].value < 0.05
     assert 0.9 < figures(found)["closeness"].value < 1.1
     assert figures(found)["duplicated"].value < 0.1
-    assert "no sign that it copies" in summary_lines(found)
+    assert "no sign that it copies" in verdict_line(found)
     assert "300 real images that were not trained on are nearer" in figures(found)["copied"].protocol.settings
 
 
@@ -80,7 +80,7 @@ def test_few_images_accuse_nobody(monkeypatch):
     for seed in range(0, 15, 3):
         train, test = (Dataset(name="smooth", pixels=smooth(count, seed + i)) for i, count in enumerate((100, 25)))
         monkeypatch.setattr("sfumato.evaluation.audit.compared", lambda *_, parts=(train, test): parts)
-        verdict_told = summary_lines(found := of(smooth(5000, seed + 2)))
+        verdict_told = verdict_line(found := of(smooth(5000, seed + 2)))
         assert "too few images to tell whether it copies training images: 200 generated and 25 real images, and 100 of each" in verdict_told
         assert found.verdicts == {"copied": Verdict.TOO_FEW, "duplicated": Verdict.NO_SIGN}
         assert len(found.duplicates) == 100
@@ -103,7 +103,7 @@ def test_a_collapsed_generator_repeats_itself(parts):
     found = of(smooth(5, 3))
     assert figures(found)["duplicated"].value == 1
     assert figures(found)["copied"].value == 0
-    assert "repeats itself: 100.0%" in summary_lines(found)
+    assert "repeats itself: 100.0%" in verdict_line(found)
 
 
 @pytest.mark.parametrize("count", [201, 202, 203])
