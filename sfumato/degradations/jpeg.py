@@ -10,8 +10,10 @@ from PIL import Image
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.rng import Draws
-from sfumato.core.tensors import Pixels, to_bytes, to_images
+from sfumato.core.tensors import Images, PerImage, Pixels, to_bytes, to_images
 from sfumato.degradations.base import Degraded, Span, ordered
+
+Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
 
 
 @settings
@@ -19,7 +21,7 @@ class Config:
     id = "jpeg"
     quality: Annotated[Span, Range(1, 100)] = (10.0, 95.0)
     """libjpeg's quality, drawn uniformly and rounded."""
-    subsampling: Literal["4:2:0", "4:2:2", "4:4:4"] = "4:2:0"
+    subsampling: Subsampling = "4:2:0"
     """At which resolution colour is kept."""
 
     def check(self) -> None:
@@ -30,10 +32,15 @@ class Config:
         if degraded.images.shape[1] not in (1, 3):
             raise SettingError(f"JPEG holds grey or RGB images, not {degraded.images.shape[1]} channels")
         quality = draws.within(*self.quality).round()
-        stored = to_bytes(degraded.images).cpu().permute(0, 2, 3, 1)
-        again = [_through(pixels, int(q), self.subsampling) for pixels, q in zip(stored, quality.tolist(), strict=True)]
-        images = to_images(torch.stack(again).permute(0, 3, 1, 2)).to(degraded.images)
+        images = recompressed(degraded.images, quality, self.subsampling)
         return dataclasses.replace(degraded, images=images, quality=torch.minimum(degraded.quality, quality / 100))
+
+
+def recompressed(images: Images, quality: PerImage, subsampling: Subsampling = "4:2:0") -> Images:
+    """Grey or RGB `images` as they come out of JPEG files of such a `quality` (whole numbers from 1 to 100), one for each image."""
+    stored = to_bytes(images).cpu().permute(0, 2, 3, 1)
+    read = [_through(pixels, int(q), subsampling) for pixels, q in zip(stored, quality.tolist(), strict=True)]
+    return to_images(torch.stack(read).permute(0, 3, 1, 2)).to(images)
 
 
 def _through(pixels: Pixels, quality: int, subsampling: str) -> Pixels:

@@ -26,6 +26,8 @@ RECIPES = {
     "cats": "gan",
     "eurosat": "gan",
     "denoise": "restore",
+    "denoise-colour": "restore",
+    "denoise-grey": "restore",
     "dncnn": "restore",
     "restore": "restore",
     "restore-grey": "restore",

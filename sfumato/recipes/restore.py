@@ -3,7 +3,7 @@
 import dataclasses
 
 from sfumato.data import augment
-from sfumato.degradations import chain, defocus, downsample, gaussian_blur, impulse, jpeg, missing, motion, noise, quantise
+from sfumato.degradations import camera, chain, defocus, downsample, gaussian_blur, grain, impulse, jpeg, missing, motion, noise, quantise
 from sfumato.models import deconvolving, gated
 from sfumato.models import dncnn as plain
 from sfumato.objectives import restoration
@@ -49,6 +49,41 @@ def dncnn() -> TrainSettings:
         batch=128,
         optimiser="adam",
         clip=0.0,
+    )
+
+
+def denoise_colour() -> TrainSettings:
+    """The colour half of the bundled `denoise`: camera noise, white noise, grain and JPEG blocks, of unknown kind and strength.
+
+    A fifth of the pictures are left as they are, so that a clean picture comes out unchanged.
+    """
+    return dataclasses.replace(
+        denoise(),
+        model=gated.Config(channels=3, width=64, encoder=(2,), middle=4, decoder=(2,), fold=2),
+        objective=restoration.Config(charbonnier=0.0, psnr=0.01, psnr_top=40.0),
+        data="bsds500+drawings",
+        degrade=chain.Config(
+            links=(
+                camera.Config(),
+                noise.Config(sigma=(0.0, 0.22), grey=0.1),
+                grain.Config(),
+                jpeg.Config(quality=(5.0, 95.0)),
+                jpeg.Config(quality=(10.0, 95.0), subsampling="4:4:4"),
+                quantise.Config(),
+            ),
+            chances=(0.35, 0.4, 0.1, 0.2, 0.08, 0.8),
+        ),
+        images=1_000_000,
+        batch=8,
+    )
+
+
+def denoise_grey() -> TrainSettings:
+    """The grey half of the bundled `denoise`: the same kinds of noise, for pictures without colour."""
+    return dataclasses.replace(
+        denoise_colour(),
+        model=gated.Config(channels=1, width=64, encoder=(2,), middle=4, decoder=(2,), fold=2),
+        augment=SYMMETRIES,
     )
 
 
