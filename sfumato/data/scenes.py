@@ -17,12 +17,14 @@ from sfumato.data import content, idx
 from sfumato.data.collection import called, chosen, each, judge, look
 from sfumato.data.content import Place
 from sfumato.data.dataset import PURPOSES, Dataset, Scenes, SplitBy
+from sfumato.core.tensors import to_bytes, to_images
 from sfumato.data.drawings import drawings
 from sfumato.data.listing import Entry
 from sfumato.data.load import load, part_of
 from sfumato.data.public_sets import NAMES, Part, provided
 from sfumato.io import archive, decode
 from sfumato.io.decode import Facts
+from sfumato.nn.resample import shrink
 
 LARGEST = 1024
 """Pixels of the longer side that are kept."""
@@ -30,6 +32,8 @@ LARGEST = 1024
 
 TERMS = {
     "bsds500": "Berkeley segmentation data (BSDS500): non-commercial research and education",
+    "bsds500-half": "Berkeley segmentation data (BSDS500) at half size: non-commercial research and education",
+    "photos": "24 photographs of Debian's wallpaper packages: CC BY 4.0, CC BY-SA 4.0, CC0 and GPL-2+, by their authors",
     "bsd68": "BSD68, a grey part of BSDS500 (val): non-commercial research and education",
     "cbsd68": "CBSD68, the same pictures in colour: non-commercial research and education",
     "set12": "Set12: customary research use",
@@ -46,6 +50,7 @@ KNOWN = (*NAMES, *TERMS, "drawings")
 _PARTS: dict[str, dict[Part, tuple[str, ...]]] = {
     "bsds500": {"train": ("train", "test"), "test": ("val",), "all": ("train", "test", "val")},
 }
+_PARTS["bsds500-half"] = _PARTS["bsds500"]
 """BSD68 and BSD100 are taken from val: it is the part that nobody should train on."""
 
 
@@ -102,10 +107,23 @@ def _joined(name: str, pieces: list[Dataset | Scenes]) -> Scenes:
 def _standard(name: str, channels: int, part: Part, largest: int | None) -> Scenes:
     if name == "cbsd68":
         return _chosen_from_bsds(channels)
+    if name == "bsds500-half":
+        # Means of four pixels: of film grain and JPEG blocks hardly anything is left.
+        whole = _standard("bsds500", channels, part, largest)
+        halves = tuple(to_bytes(shrink(to_images(picture[None]), 2, method="area"))[0] for picture in whole.pictures)
+        return dataclasses.replace(whole, name=name, pictures=halves, terms=TERMS[name])
     place = provided(name, name)
     parts = [place / piece for piece in _PARTS[name][part]] if name in _PARTS else [place]
     pieces: list[Dataset | Scenes] = [_read(each_part, channels, "all", 0.0, largest)[0] for each_part in parts]
-    return dataclasses.replace(_joined(name, pieces), terms=TERMS[name])
+    scenes = dataclasses.replace(_joined(name, pieces), terms=TERMS[name])
+    return _in_ninths(scenes) if name == "photos" else scenes
+
+
+def _in_ninths(scenes: Scenes) -> Scenes:
+    """Each picture as nine, so that patches are drawn from large pictures as often as from as much area of small ones."""
+    pieces = [piece for picture in scenes.pictures for rows in picture.tensor_split(3, dim=1) for piece in rows.tensor_split(3, dim=2)]
+    places = torch.stack([scenes.places(purpose) for purpose in PURPOSES], dim=1)
+    return dataclasses.replace(scenes, pictures=tuple(pieces), positions=places.repeat_interleave(9, dim=0))
 
 
 def _chosen_from_bsds(channels: int) -> Scenes:

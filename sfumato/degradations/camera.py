@@ -65,9 +65,9 @@ class Config:
     """Method that computes three colours from the one measured at each pixel; "either" draws one of the two for each image."""
     contrast: Annotated[Span, Range(1, 3)] = (1.0, 1.5)
     """Exponent of the tone curve x^a / (x^a + (1 - x)^a); 1 is a straight line."""
-    luma_smoothing: Annotated[Span, Range(0, _WIDEST_BLUR, "pixels")] = (0.0, 0.7)
+    luma_smoothing: Annotated[Span, Range(0, _WIDEST_BLUR, "pixels")] = (0.0, 1.0)
     """Noise reduction of the camera: standard deviation of a Gaussian blur of the brightness of the noise."""
-    chroma_smoothing: Annotated[Span, Range(0, _WIDEST_BLUR, "pixels")] = (0.0, 2.5)
+    chroma_smoothing: Annotated[Span, Range(0, _WIDEST_BLUR, "pixels")] = (0.0, 4.0)
     """The same for the colour of the noise."""
     sharpening: Annotated[Span, Range(0, 3)] = (0.0, 0.8)
     """Amount of unsharp masking with a blur of one pixel."""

@@ -61,7 +61,7 @@ def denoise_colour() -> TrainSettings:
         denoise(),
         model=gated.Config(channels=3, width=64, encoder=(2,), middle=4, decoder=(2,), fold=2),
         objective=restoration.Config(charbonnier=0.0, psnr=0.01, psnr_top=40.0),
-        data="bsds500+drawings",
+        data="bsds500-half+photos+drawings",
         degrade=chain.Config(
             links=(
                 camera.Config(),
