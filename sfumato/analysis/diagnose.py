@@ -137,15 +137,15 @@ def diagnose(images: Images, *, source: Source | None = None, scratches: bool = 
     """
     if len(images) != 1 or images.shape[1] not in (1, 3):
         raise ImageError(f"images of shape {tuple(images.shape)} must be one picture with 1 or 3 channels")
-    told = _stated_quality(source) if source is not None else None
+    stated = _stated_quality(source) if source is not None else None
     images, grey = images.detach().float().cpu().clamp(0, 1), images.shape[1] == 1
     scratched = float(1 - flaws.scratches(images).mean()) if scratches else None
     if min(images.shape[2:]) < _SMALLEST:
-        return Diagnosis(noise=None, salt_and_pepper=None, quality=told, blur=None, scratched=scratched, grey=grey)
+        return Diagnosis(noise=None, salt_and_pepper=None, quality=stated, blur=None, scratched=scratched, grey=grey)
     pieces = _pieces(images)
     noise, hit = noise_level(pieces), flaws.density(pieces)
-    found = grid(pieces) if told is None else None
-    quality = told if found is None else found.quality
+    jpeg = grid(pieces) if stated is None else None
+    quality = stated if jpeg is None else jpeg.quality
     # Every wrong pixel has edges of its own.
     blur = None if noise is None or hit >= _HIT else blur_level(pieces, noise=noise)
     spread = likeliest(pieces, noise=noise, quality=quality) if blur and noise is not None else None

@@ -70,8 +70,8 @@ def impulses(images: Images, *, each: bool = False, hit: bool | None = None) -> 
     wrong = torch.cat([_wrong_in(image, hit) for image in images.split(1)])
     # Something must be left to fill from.
     wrong &= ~wrong.flatten(2).all(dim=2)[:, :, None, None]
-    known = (~wrong).to(images)
-    return known if each else known.amin(dim=1, keepdim=True)
+    mask = (~wrong).to(images)
+    return mask if each else mask.amin(dim=1, keepdim=True)
 
 
 def _wrong_in(image: Images, hit: bool | None) -> Bool[Tensor, "1 c h w"]:
@@ -85,13 +85,13 @@ def _wrong_in(image: Images, hit: bool | None) -> Bool[Tensor, "1 c h w"]:
 
 def _wrong_between(image: Images, top: int, end: int, hit: bool) -> Bool[Tensor, "1 c _rows w"]:
     first = max(0, top - REACH)
-    seen = image[:, :, first : end + REACH]
-    ends = _ends(seen)
+    band = image[:, :, first : end + REACH]
+    ends = _ends(band)
     either = ends.any(dim=0)
-    _, spread, enough = _surroundings(seen, either)
+    _, spread, enough = _surroundings(band, either)
     # Among 8 neighbours, of those that are not black or white themselves.
-    low, high = _nearest(seen, either)
-    out = torch.maximum(low - seen, seen - high)
+    low, high = _nearest(band, either)
+    out = torch.maximum(low - band, band - high)
     # As far again from the next one as these are from each other, and clearly visible.
     wrong = enough & (out > torch.maximum(4 * spread, high - low).clamp_min(0.12))
     if hit:
@@ -110,7 +110,7 @@ def scratches(images: Images) -> Float[Tensor, "n 1 h w"]:
     n, _, h, w = images.shape
     if min(h, w) < 48:
         return images.new_ones(n, 1, h, w)
-    grey, found = images.mean(dim=1, keepdim=True), torch.zeros(n, 1, h, w, dtype=torch.bool)
+    grey, damaged = images.mean(dim=1, keepdim=True), torch.zeros(n, 1, h, w, dtype=torch.bool)
     for sign in (1, -1):
         hat = _top_hat(sign * grey)
         centre = hat.flatten(1).median(dim=1).values[:, None, None, None]
@@ -118,8 +118,8 @@ def scratches(images: Images) -> Float[Tensor, "n 1 h w"]:
         visible = (centre + 6 * usual).clamp_min(_FAINTEST)
         half = _lines(F.max_pool2d((hat > visible).float(), 2, ceil_mode=True))
         seeds, lines = (some.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :h, :w] for some in half)
-        found |= _followed(seeds & (hat > visible), lines & (hat > visible))
-    return (~_grown(found, 1)).to(images)
+        damaged |= _followed(seeds & (hat > visible), lines & (hat > visible))
+    return (~_grown(damaged, 1)).to(images)
 
 
 def _ends(images: Images) -> Bool[Tensor, "2 n c h w"]:
@@ -202,10 +202,10 @@ def _lines(images: Images) -> tuple[Bool[Tensor, "n 1 h w"], Bool[Tensor, "n 1 h
 
 def _followed(seeds: Bool[Tensor, "n 1 h w"], visible: Bool[Tensor, "n 1 h w"]) -> Bool[Tensor, "n 1 h w"]:
     """What of `visible` hangs together with `seeds`, at most 64 pixels further."""
-    found = seeds & visible
+    connected = seeds & visible
     for _ in range(64):
-        more = _grown(found, 1) & visible
-        if torch.equal(more, found):
+        more = _grown(connected, 1) & visible
+        if torch.equal(more, connected):
             break
-        found = more
-    return found
+        connected = more
+    return connected

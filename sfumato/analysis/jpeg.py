@@ -70,8 +70,8 @@ def grid(crops: Images) -> Grid | None:
         return None
     luma = crops[:, 0] if crops.shape[1] != 3 else crops[:, 0] * 0.299 + crops[:, 1] * 0.587 + crops[:, 2] * 0.114
     places = {(0, 0), (_phase(luma, 1), _phase(luma, 2))}
-    found = max((_best(luma, place) for place in sorted(places)), key=lambda some: some[0])
-    return Grid(found[1], found[2]) if found[0] > _SURE else None
+    best = max((_best(luma, place) for place in sorted(places)), key=lambda some: some[0])
+    return Grid(best[1], best[2]) if best[0] > _SURE else None
 
 
 def _phase(luma: Float[Tensor, "n h w"], dim: int) -> int:
@@ -114,13 +114,13 @@ def _likelihoods(numbers: Float[Tensor, "m p"]) -> Float[Tensor, "_spreads 100"]
     x, step = numbers.T[place], steps[:, None]
     off = (x - step * (x / step).round()).square_()
     beyond = (x.abs() > step / 2).float()
-    found = []
+    scores = []
     for spread in _ROUNDING:
         near = (off / (-2 * spread**2)).clamp_min_(-80).exp_()  # what is less is nothing beside _STRAY, and slow to compute with
         peak = (step / (spread * math.sqrt(2 * math.pi))).clamp_min(1)
         each = (beyond * (peak - 1)).add_(1).mul_(near).mul_(1 - _STRAY).add_(_STRAY).log_()
-        found.append(each.sum(dim=1)[which].sum(dim=1))
-    return torch.stack(found)
+        scores.append(each.sum(dim=1)[which].sum(dim=1))
+    return torch.stack(scores)
 
 
 @functools.cache

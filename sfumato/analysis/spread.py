@@ -52,10 +52,10 @@ def likeliest(crops: Images, *, noise: float, quality: int | None = None) -> Blu
     side = next((side for side in _SIDES if min(crops.shape[2:]) >= side), None)
     if side is None:
         return None
-    seen = _power(crops, side)
+    spectrum = _power(crops, side)
     share = sum(weight**2 for weight in _LUMA) if crops.shape[1] == 3 else 1.0
-    steps = torch.zeros_like(seen) if quality is None else _quantisation(quality, side)
-    heard = (seen > _SPENT * steps).float()
+    steps = torch.zeros_like(spectrum) if quality is None else _quantisation(quality, side)
+    heard = (spectrum > _SPENT * steps).float()
     hidden = [level**2 for level in _HIDDEN if quality is not None and level > noise]
     floors = torch.tensor([max(noise**2 * share, _ROUNDING**2), *hidden])[:, None, None, None] + steps
     if not heard.any():
@@ -66,7 +66,7 @@ def likeliest(crops: Images, *, noise: float, quality: int | None = None) -> Blu
         """Minus the logarithm of how likely the spectrum is, as if it were that of a single window: the model is never quite right."""
         power = _model(side) * _passed(blur, side)
         expected = _CONTRASTS[:, None, None] * power + floors
-        each = (expected.log() + seen / expected) * (heard * _bins(side)[1] / 2)
+        each = (expected.log() + spectrum / expected) * (heard * _bins(side)[1] / 2)
         return each.sum(dim=-1).min().item()
 
     def best(blurs: Iterable[Blur]) -> Blur:

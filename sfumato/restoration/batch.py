@@ -60,45 +60,48 @@ def repaired(images: Images, plan: RestorationPlan, request: RestorationRequest,
 def run_together(works: Sequence[Work], networks: Networks) -> list[Maps]:
     """`repaired` of each of one of the `groups`."""
     first = works[0]
-    made = _by_method(first).split(1) if first.plan.network is None else _by_network(works, networks)
-    return [blended(w.images, m, strength=w.request.strength, observed=w.plan.observed) for w, m in zip(works, made, strict=True)]
+    outputs = _by_method(first).split(1) if first.plan.network is None else _by_network(works, networks)
+    return [
+        blended(work.images, output, strength=work.request.strength, observed=work.plan.observed)
+        for work, output in zip(works, outputs, strict=True)
+    ]
 
 
 def groups(works: Sequence[Work], networks: Networks) -> list[list[int]]:
     """The numbers of `works`, those together that a network can be shown at once within the memory of the request; the rest alone."""
-    found: dict[tuple[Any, ...], list[list[int]]] = {}
+    rows_by_key: dict[tuple[Any, ...], list[list[int]]] = {}
     for i, work in enumerate(works):
         if work.plan.network is None or work.plan.network.receptive_radius is None or work.request.tile is not None:
-            found[i,] = [[i]]
+            rows_by_key[i,] = [[i]]
             continue
         shown, pixels = _network_input(work), math.prod(work.images.shape[2:])
         left = work.request.memory - BASE - sum(each.images.numel() * 12 for each in works)
         most = min(TOGETHER, left / networks.footprint(shown.network)) // pixels
-        rows = found.setdefault(shown.key, [[]])
+        rows = rows_by_key.setdefault(shown.key, [[]])
         if len(rows[-1]) >= max(1, most):
             rows.append([])
         rows[-1].append(i)
-    return [group for rows in found.values() for group in rows]
+    return [group for rows in rows_by_key.values() for group in rows]
 
 
 def _network_input(work: Work) -> _NetworkInput:
     plan, images = work.plan, work.images
     assert plan.network is not None
-    network, told = plan.network, {"noise": plan.noise or 0.0, "quality": plan.quality, "observed": plan.observed}
+    network, values = plan.network, {"noise": plan.noise or 0.0, "quality": plan.quality, "observed": plan.observed}
     if "observed" in network.conditioning:
-        told["observed"] = torch.ones_like(images[:, :1]) if plan.observed is None else plan.observed
+        values["observed"] = torch.ones_like(images[:, :1]) if plan.observed is None else plan.observed
         images = images if plan.observed is None else images * plan.observed
     if network.has_grey_path and images.shape[1] > 1 and bool(colourless(images).all()):
         images = images[:, :1]
-    mine = {name: told[name] for name in network.conditioning}
-    who = (network.network, network.kernels.numpy().tobytes()) if isinstance(network, WithKernel) else (network,)
-    return _NetworkInput(network, images, mine, (*who, images.shape, work.images.shape))
+    conditioning = {name: values[name] for name in network.conditioning}
+    weights = (network.network, network.kernels.numpy().tobytes()) if isinstance(network, WithKernel) else (network,)
+    return _NetworkInput(network, images, conditioning, (*weights, images.shape, work.images.shape))
 
 
 def _by_network(works: Sequence[Work], networks: Networks) -> list[Maps]:
     """What the network of the first, which is that of all, makes of each. Raises ImageError if it does not fit."""
     shown, request = [_network_input(work) for work in works], works[0].request
-    network, where = shown[0].network, select_device(request.device)
+    network, device = shown[0].network, select_device(request.device)
     h, w = works[0].images.shape[2:]
     taken = BASE + sum(work.images.numel() for work in works) * 12
     if network.receptive_radius is None and (need := networks.footprint(network) * h * w + taken) > request.memory:
@@ -106,10 +109,10 @@ def _by_network(works: Sequence[Work], networks: Networks) -> list[Maps]:
     tile = None
     if network.receptive_radius is not None and len(works) == 1:
         tile = request.tile or networks.tile(network, (h, w), request.memory, lambda allowed: allowed - taken)
-    told = {name: _joined([each.conditioning[name] for each in shown], h, w) for name in shown[0].conditioning}
+    conditioning = {name: _joined([each.conditioning[name] for each in shown], h, w) for name in shown[0].conditioning}
     images = torch.cat([each.images for each in shown]) if len(works) > 1 else shown[0].images
-    made = run_network(networks.ready(network, where), images, where, tile=tile, precision=request.precision, **told)
-    return [each.expand(-1, works[0].images.shape[1], -1, -1) for each in made.split(1)]
+    outputs = run_network(networks.ready(network, device), images, device, tile=tile, precision=request.precision, **conditioning)
+    return [each.expand(-1, works[0].images.shape[1], -1, -1) for each in outputs.split(1)]
 
 
 def _joined(values: Sequence[Any], h: int, w: int) -> Any:
@@ -128,8 +131,8 @@ def _by_method(work: Work) -> Maps:
         return finite(deep_prior(work.images, observed=plan.observed, device=request.device), PRIOR)
     needs = classical.METHODS[plan.method].needs
     options = {"noise": plan.noise, "kernels": plan.kernels, "observed": plan.observed, "scale": plan.times}
-    told = {name: value for name, value in options.items() if name in needs and value is not None}
-    return finite(classical.apply(plan.method, work.images, **told), plan.method)
+    arguments = {name: value for name, value in options.items() if name in needs and value is not None}
+    return finite(classical.apply(plan.method, work.images, **arguments), plan.method)
 
 
 def _method_memory(plan: RestorationPlan, name: str, images: Images) -> float:

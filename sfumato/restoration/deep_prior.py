@@ -48,9 +48,9 @@ def deep_prior(
     observed = torch.ones_like(images[:, :1]) if observed is None else observed
     if bool((observed.flatten(1).amax(dim=1) == 0).any()):
         raise SettingError("no pixel of the picture is known; there is nothing to go by")
-    where = select_device(device)
+    chosen_device = select_device(device)
     pairs = zip(images.split(1), observed.expand(len(images), -1, -1, -1).split(1), strict=True)
-    return torch.cat([_fitted(x, seen, steps, seed, where, on_progress) for x, seen in pairs])
+    return torch.cat([_fitted(x, mask, steps, seed, chosen_device, on_progress) for x, mask in pairs])
 
 
 def _fitted(
@@ -61,27 +61,27 @@ def _fitted(
     rng = seeded_generator(seed, "deep prior")
     padded = mirror(image, reach)
     size = [side // reach * reach for side in padded.shape[2:]]
-    target, seen = (mirror(x, reach)[:, :, : size[0], : size[1]].to(device) for x in (image, observed))
+    target, mask = (mirror(x, reach)[:, :, : size[0], : size[1]].to(device) for x in (image, observed))
     noise = torch.rand(1, image.shape[1], *size, generator=rng).to(device)
-    held = (torch.rand(1, 1, *size, generator=rng) < HELD).to(device) & (seen > 0)
-    train = (seen > 0) & ~held
+    held = (torch.rand(1, 1, *size, generator=rng) < HELD).to(device) & (mask > 0)
+    train = (mask > 0) & ~held
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
-    average, best, found, since = None, float("inf"), target.clamp(0, 1), 0
+    average, best, best_average, since = None, float("inf"), target.clamp(0, 1), 0
     for step in range(steps):
-        made = network.restore(noise + 0.03 * torch.randn(noise.shape, generator=rng).to(device)).sigmoid()
-        loss = ((made - target).square() * train).sum() / train.sum().clamp_min(1)
+        output = network.restore(noise + 0.03 * torch.randn(noise.shape, generator=rng).to(device)).sigmoid()
+        loss = ((output - target).square() * train).sum() / train.sum().clamp_min(1)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        average = made.detach() if average is None else average.lerp(made.detach(), 1 - _MEMORY)
+        average = output.detach() if average is None else average.lerp(output.detach(), 1 - _MEMORY)
         error = (((average - target).square() * held).sum() / held.sum().clamp_min(1)).item() if held.any() else loss.item()
         on_progress(step, error)
         since += 1
         if error < best:
-            best, found, since = error, average, 0
+            best, best_average, since = error, average, 0
         elif since > _PATIENCE * steps:
             break
-    return found[:, :, reach : reach + h, reach : reach + w].float().cpu().clamp(0, 1)
+    return best_average[:, :, reach : reach + h, reach : reach + w].float().cpu().clamp(0, 1)
 
 
 def _network(channels: int, seed: int) -> Restorer:

@@ -116,8 +116,8 @@ def rewritten(
             change = begin(_first(source, path))
         with atomic_io.whole(target) as partial, av.open(str(path)) as source:
             form = {".mp4": "mp4", ".mkv": "matroska"}[target.suffix.lower()]
-            with av.open(str(partial), "w", format=form) as made:
-                count = _copy(av, source, made, change, on_progress)
+            with av.open(str(partial), "w", format=form) as output:
+                count = _copy(av, source, output, change, on_progress)
     except FFmpegError as error:
         if atomic_io.LEFTOVER.rpartition("*")[2] in str(error):  # the source may bear the target's name
             raise ImageError(f"{target}: cannot be written as a film ({error})") from error

@@ -61,8 +61,8 @@ def tiling(network: Restorer, size: tuple[int, int], memory: float, *, pixel: fl
         rows = int(memory / (pixel * min(size[1], wide + 2 * reach) + row))
         tall = size[0] if rows >= size[0] else rows - 2 * reach
         if tall >= min(_LEAST, size[0]):
-            found = Tiling((tall, wide), usage(network, size, (tall, wide)))
-            best = max(best, found, key=lambda each: each.usage)
+            candidate = Tiling((tall, wide), usage(network, size, (tall, wide)))
+            best = max(best, candidate, key=lambda each: each.usage)
     return best
 
 
@@ -84,11 +84,11 @@ def cost(chosen: Tiling, network: Restorer, memory: float, needed: Callable[[flo
 @torch.no_grad()
 def footprint(network: Restorer) -> float:
     """Bytes that repairing one pixel takes at the height of the work, by what its steps read and write on a small image."""
-    side, seen = math.ceil(64 / network.pad_multiple) * network.pad_multiple, [0]
+    side, sizes = math.ceil(64 / network.pad_multiple) * network.pad_multiple, [0]
     device = next(network.parameters()).device
 
     def note(module: Any, inputs: Any, output: Any) -> None:
-        seen.append(sum(t.numel() for t in (*inputs, output) if isinstance(t, torch.Tensor)))
+        sizes.append(sum(t.numel() for t in (*inputs, output) if isinstance(t, torch.Tensor)))
 
     hooks = [module.register_forward_hook(note) for module in network.modules() if not list(module.children())]
     try:
@@ -98,4 +98,4 @@ def footprint(network: Restorer) -> float:
     finally:
         for hook in hooks:
             hook.remove()
-    return 4 * _SPARE * max(seen) / side**2
+    return 4 * _SPARE * max(sizes) / side**2

@@ -48,28 +48,28 @@ def restore_pictures(
         raise SettingError("no picture was named; give files, folders or globs")
     alone = outputs.is_file_name(out, files.FORMATS)
     headers = Headers()
-    found = unique_names(gather(sources, leaving_out=None if alone else out, headers=headers), headers=headers)
-    if not found:
+    pictures = unique_names(gather(sources, leaving_out=None if alone else out, headers=headers), headers=headers)
+    if not pictures:
         others = formats.summary(passed_over(sources).values())
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
-    if alone and len(found) > 1:
-        raise SettingError(f"{out} is one picture and there are {len(found)} to repair; give a folder with --out")
+    if alone and len(pictures) > 1:
+        raise SettingError(f"{out} is one picture and there are {len(pictures)} to repair; give a folder with --out")
     if alone:
         outputs.check(out)
     folder = out.parent if alone else out
     masks = [] if mask is None else [mask] if mask.is_file() else mask.rglob("*")
-    originals = frozenset({path.resolve() for path, _ in found} | {path.resolve() for path in masks})
+    originals = frozenset({path.resolve() for path, _ in pictures} | {path.resolve() for path in masks})
     # Where only originals lie nothing will be written, no manifest either.
-    writes = not alone and any((folder / name).resolve() not in originals for _, name in found)
+    writes = not alone and any((folder / name).resolve() not in originals for _, name in pictures)
     # Two runs would take each other's names, and each go by a manifest that does not know of the other.
     with atomic_io.alone(folder) if writes else contextlib.nullcontext():
         manifest = Manifest(folder / NAME if writes else None, request_facts(request))
         run = Run(request=request, manifest=manifest, originals=originals, overwrite=overwrite, networks=Networks())
-        for place in {(folder / name).parent for _, name in found}:
+        for place in {(folder / name).parent for _, name in pictures}:
             atomic_io.sweep(place, below=False)
-        beside = [path for path, _ in found]
+        beside = [path for path, _ in pictures]
         waiting = []
-        for path, name in found:
+        for path, name in pictures:
             own = functools.partial(_mask_of, mask, path, name.parent, beside)
             pixels, target = headers.pixels(path), out if alone else folder / name
             waiting.append(Waiting(pixels, functools.partial(attempt, path, target, own, run, pixels)))

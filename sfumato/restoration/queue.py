@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from sfumato.batch.manifest import Entry
+from sfumato.batch.manifest import Entry, Status
 from sfumato.core.progress import Job, job
 from sfumato.restoration.attempt import Attempt, Run, Worked
 from sfumato.restoration.batch import TOGETHER, Work, groups, run_together
@@ -94,7 +94,7 @@ class Queue:
     def _do(self, members: list[tuple[_Started, Work]]) -> None:
         began = time.perf_counter()
         try:
-            made = run_together([work for _, work in members], self.run.networks)
+            outputs = run_together([work for _, work in members], self.run.networks)
         except Exception as error:
             if len(members) == 1:
                 members[0][0].result = error
@@ -107,7 +107,7 @@ class Queue:
             members[0][0].attempt.throw(error)
             raise
         share = (time.perf_counter() - began) / len(members)
-        for (each, _), images in zip(members, made, strict=True):
+        for (each, _), images in zip(members, outputs, strict=True):
             each.result, each.counted = Worked(images, share), True
         self._job.advance(sum(each.weight for each, _ in members))
 
@@ -133,7 +133,7 @@ class Queue:
             started.entry, started.work, started.result = entry, None, None
             if started.counted:
                 self._job.finish(0.0)
-            elif entry.status == "done" and not entry.nothing:
+            elif entry.status is Status.DONE and not entry.nothing:
                 self._job.finish(started.weight)
             else:
                 self._job.without(started.weight)

@@ -55,8 +55,8 @@ def repair(
     networks = networks or Networks()
     steps = repairing(path, target, request, mask=mask, check=check, networks=networks)
     try:
-        (made,) = run_together([next(steps)], networks)
-        steps.send(made)
+        (output,) = run_together([next(steps)], networks)
+        steps.send(output)
     except StopIteration as end:
         plan: RestorationPlan = end.value
         return plan
@@ -91,8 +91,8 @@ def repairing(
     images = as_images(picture.pixels)
     if picture.alpha is not None:
         images = bled(images, as_images(picture.alpha))
-    known, quality = None if mask is None else _observed(mask, picture), picture.jpeg.quality() if picture.jpeg else None
-    plan = make_plan(request, images, observed=known, quality=quality, networks=networks)
+    observed, quality = None if mask is None else _observed(mask, picture), picture.jpeg.quality() if picture.jpeg else None
+    plan = make_plan(request, images, observed=observed, quality=quality, networks=networks)
     if plan.nothing:
         if files.same_format(path, target, file=file):
             files.copy(path, target, file=file, check=check)
@@ -100,8 +100,8 @@ def repairing(
             files.write(target, picture, check=check)
             plan = _noted(plan, picture)
         return plan
-    made = yield Work(images=images, plan=plan, request=request)
-    files.write(target, _finished(picture, made), check=check)
+    output = yield Work(images=images, plan=plan, request=request)
+    files.write(target, _finished(picture, output), check=check)
     return _noted(plan, picture)
 
 

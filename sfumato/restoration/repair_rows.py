@@ -48,28 +48,28 @@ def repair_rows(
     folder = target.parent if target.parent.is_dir() else None
     with streaming.open_strips(path, folder=folder) as source, _drawn(mask, source, folder) as drawn:
         sample = _sample(source)
-        known = _believed([*([drawn] if drawn else []), *([_wrong(source, hit=None)] if request.find else [])])
-        share = 0.0 if known is None else _filled(known, source.size)
+        observed = _believed([*([drawn] if drawn else []), *([_wrong(source, hit=None)] if request.find else [])])
+        share = 0.0 if observed is None else _filled(observed, source.size)
         if drawn is not None:
             _refuse(share, str(mask))
         # Of a mask remedies tell no more than how much is to be filled in.
-        stand_in = (torch.linspace(0, 1, sample[0, 0].numel()) >= share).float().reshape(1, 1, *sample.shape[2:]) if known else None
+        stand_in = (torch.linspace(0, 1, sample[0, 0].numel()) >= share).float().reshape(1, 1, *sample.shape[2:]) if observed else None
         quality = source.notes.jpeg.quality() if source.notes.jpeg else None
         if request.find and share == 0:
             plan = RestorationPlan(summary=f"no dead pixels: {NOTHING_MISSING}")
         else:
             plan = make_plan(dataclasses.replace(request, find=()), sample, observed=stand_in, quality=quality, networks=networks)
-        if plan.observed is not None and known is None:
-            known = _wrong(source, hit=True)
+        if plan.observed is not None and observed is None:
+            observed = _wrong(source, hit=True)
         if plan.nothing and files.same_format(path, target):
             files.copy(path, target, check=check)
             return plan
         if plan.network is not None and plan.network.receptive_radius is None:
             raise ImageError(f"{path}: this network looks at the whole picture at once, which does not fit; give more --memory")
         sizes = (source.size[0] * plan.scale, source.size[1] * plan.scale)
-        said = source.notes if plan.nothing else dataclasses.replace(source.notes, jpeg=source.notes.fine_jpeg)
-        with streaming.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, notes=said) as sink:
-            for rows in _repaired_rows(source, known, plan, request, networks):
+        notes = source.notes if plan.nothing else dataclasses.replace(source.notes, jpeg=source.notes.fine_jpeg)
+        with streaming.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, notes=notes) as sink:
+            for rows in _repaired_rows(source, observed, plan, request, networks):
                 sink.write(rows)
             sink.finish(check)
         left_out = source.notes.left_out
@@ -85,9 +85,9 @@ def _input_rows(source: streaming.Source, start: int, stop: int) -> Images:
     stored, parts = source.rows(first, last), []
     for left in range(0, w, _WIDE):
         begin, end = bleeding(left, min(w, left + _WIDE), w)
-        some = stored[:, begin:end]
-        made = bled(as_images(some[..., :c].contiguous()), as_images(some[..., c:].contiguous()))
-        parts.append(made[:, :, start - first : stop - first, left - begin : left - begin + _WIDE])
+        piece = stored[:, begin:end]
+        filled = bled(as_images(piece[..., :c].contiguous()), as_images(piece[..., c:].contiguous()))
+        parts.append(filled[:, :, start - first : stop - first, left - begin : left - begin + _WIDE])
     return torch.cat(parts, dim=3)
 
 
@@ -127,8 +127,8 @@ def _wrong(source: streaming.Source, *, hit: bool | None) -> Known:
 
     def observed(start: int, stop: int) -> Planes:
         first, last = max(0, start - flaws.REACH), min(h, stop + flaws.REACH)
-        found = flaws.impulses(_input_rows(source, first, last), hit=hit)
-        return found[:, :, start - first : stop - first]
+        mask = flaws.impulses(_input_rows(source, first, last), hit=hit)
+        return mask[:, :, start - first : stop - first]
 
     return observed
 
@@ -157,8 +157,8 @@ def _repaired_rows(
     if plan.network is None:
         yield from (source.rows(start, min(h, start + _STEP)) for start in range(0, h, _STEP))
         return
-    where = select_device(request.device)
-    network, done = networks.ready(plan.network, where), 0
+    device = select_device(request.device)
+    network, done = networks.ready(plan.network, device), 0
     colourless = network.has_grey_path and c > 1 and _colourless(source)
     constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "observed": 1.0}
 
@@ -173,12 +173,12 @@ def _repaired_rows(
     row = w * (c + len(network.conditioning)) * 12 * (1 + network.scale**2)
     tile = request.tile or networks.tile(plan.network, (h, w), request.memory, lambda allowed: (allowed - BASE) * _SHARE, row=row)
     kind = torch.uint16 if source.depth == 16 else torch.uint8
-    for made in repaired_strips(network, Canvas(size=(h, w), rows=rows), tile=tile, precision=request.precision, device=where):
-        count, s = made.shape[2] // network.scale, network.scale
+    for output in repaired_strips(network, Canvas(size=(h, w), rows=rows), tile=tile, precision=request.precision, device=device):
+        count, s = output.shape[2] // network.scale, network.scale
         before = source.rows(done, done + count)
         images: Images = as_images(before[..., :c].contiguous())
         own = None if observed is None else observed(done, done + count)
-        whole = blended(images, made.expand(-1, c, -1, -1), strength=request.strength, observed=own)
+        whole = blended(images, output.expand(-1, c, -1, -1), strength=request.strength, observed=own)
         if source.alpha:
             whole = hidden(whole, images, as_images(before[..., c:].contiguous()))
         pixels = as_pixels(whole, kind)
