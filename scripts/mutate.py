@@ -6,13 +6,15 @@ The tests of `tests/ROOM` and the examples in the docstrings of `sfumato/ROOM` r
 For each mutant (`scripts/mutants.py`) the tests that run its line are run until one fails: first those of the file that mirrors the module,
 then the quickest. Of a mutant inside a function only the function's code is exchanged, in a fork of the process that has collected the
 tests, so that nothing is imported again. A mutant whose tests take much longer than they did counts as killed. Which mutants are drawn
-depends only on the seed and on the source around them, not on line numbers. A row is written after each, and the same command goes on from
-the rows of an earlier one; `--again` repeats the mutants that survived. The tree itself is never changed: all happens in a copy.
+depends only on the seed and on the source around them, not on line numbers. A row is written after each, as are the traces of tests, and the
+same command goes on from the rows of an earlier one; `--again` repeats the mutants that survived. The tree itself is never changed: all happens in a copy.
 """
 
 import argparse
 import contextlib
+import functools
 import gc
+import hashlib
 import json
 import os
 import re
@@ -61,12 +63,12 @@ class Judge:
         done = {row["key"] for row in self.rows}
         for mutant in self.chosen:
             if mutant.key not in done:
-                self._note(mutant, selected(mutant, self.tree, answer["lines"], answer["seconds"]), items, answer["seconds"])
+                self._note(mutant, selected(mutant, answer["traces"]), items, answer["traces"])
         return True
 
-    def _note(self, mutant: Mutant, tests: list[str], items: dict[str, pytest.Item], seconds: dict[str, float]) -> None:
+    def _note(self, mutant: Mutant, tests: list[str], items: dict[str, pytest.Item], traces: dict[str, Any]) -> None:
         """Judges a mutant, and adds its row."""
-        began, limit = time.monotonic(), LIMIT[0] * sum(seconds[test] for test in tests) + LIMIT[1]
+        began, limit = time.monotonic(), LIMIT[0] * sum(traces[test]["seconds"] for test in tests) + LIMIT[1]
         killer = self._killer(mutant, [items[test] for test in tests], limit) if tests else None
         row = {"key": mutant.key, "path": mutant.path, "line": mutant.line, "before": mutant.before, "after": mutant.after}
         self.rows.append(row | {"killed_by": killer, "tests": len(tests), "seconds": round(time.monotonic() - began, 1)})
@@ -105,7 +107,8 @@ class Judge:
 
     def _traced(self, items: list[pytest.Item]) -> dict[str, Any]:
         """Which lines of the files of mutants each test runs, in how many seconds, and which tests fail."""
-        files, lines, seconds = {str(self.tree / mutant.path) for mutant in self.chosen}, {}, {}
+        files, traces = {str(self.tree / mutant.path) for mutant in self.chosen}, self._traces(items)
+        items = [item for item in items if item.nodeid not in traces]
         for item, following in zip(items, [*items[1:], None], strict=True):
             own: set[tuple[str, int]] = set()
 
@@ -122,8 +125,33 @@ class Judge:
             sys.settrace(called)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             sys.settrace(None)
-            lines[item.nodeid], seconds[item.nodeid] = sorted(own), time.perf_counter() - began
-        return {"lines": lines, "seconds": seconds, "failed": self.failed}
+            lines = sorted((str(Path(file).relative_to(self.tree)), line) for file, line in own)
+            trace = {"test": item.nodeid, "state": self._state(item), "lines": lines, "seconds": time.perf_counter() - began}
+            if self.failed:
+                break
+            traces[item.nodeid] = trace
+            with self._trace_file.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(trace) + "\n")
+        return {"traces": traces, "failed": self.failed}
+
+    @property
+    def _trace_file(self) -> Path:
+        return self.out.with_suffix(".trace.jsonl")
+
+    def _traces(self, items: list[pytest.Item]) -> dict[str, Any]:
+        """Traces of an earlier run of tests that have not changed since, nor has what they test."""
+        if not self._trace_file.is_file():
+            return {}
+        traces = {row["test"]: row for row in map(json.loads, self._trace_file.read_text(encoding="utf-8").splitlines())}
+        return {item.nodeid: traces[item.nodeid] for item in items if traces.get(item.nodeid, {}).get("state") == self._state(item)}
+
+    @functools.cached_property
+    def _sources(self) -> bytes:
+        return b"".join((self.tree / path).read_bytes() for path in sorted({mutant.path for mutant in self.chosen}))
+
+    def _state(self, item: pytest.Item) -> str:
+        """A digest of a test's file and of the files whose mutants are judged."""
+        return hashlib.sha256(item.path.read_bytes() + self._sources).hexdigest()
 
 
 def forget() -> None:
@@ -198,17 +226,16 @@ def forked(tree: Path, work: Callable[[], Any], limit: float | None = None) -> A
     return json.loads(answer.read_text(encoding="utf-8")) if answer.is_file() else None
 
 
-def selected(mutant: Mutant, tree: Path, lines: dict[str, list[list[Any]]], seconds: dict[str, float]) -> list[str]:
+def selected(mutant: Mutant, traces: dict[str, Any]) -> list[str]:
     """The tests that run the mutant's line; of a line that runs on import those that use its file.
 
     A later line of a statement may be folded into the first one: then those count that run the nearest line before.
     """
-    name = str(tree / mutant.path)
-    here = {test: {line for file, line in each if file == name} for test, each in lines.items()}
+    here = {test: {line for file, line in each["lines"] if file == mutant.path} for test, each in traces.items()}
     before = [line for each in here.values() for line in each if line <= mutant.line]
     tests = [test for test, each in here.items() if each and (mutant.imported or (before and max(before) in each))]
     mirror = f"test_{Path(mutant.path).stem}.py"
-    return sorted(tests, key=lambda test: (mirror not in test, seconds[test]))
+    return sorted(tests, key=lambda test: (mirror not in test, traces[test]["seconds"]))
 
 
 def copy(root: Path, tree: Path) -> None:
