@@ -37,7 +37,7 @@ _SOFT = {"gaussian": 0.5, "defocus": 0.5, "motion": 1.0}
 _AGREE = 2.0
 """Greatest ratio of the blur by the spectrum to the blur by the edges, which is too small by up to 1.8 for motion of 15 pixels."""
 _BEST, _BEST_GREY = 40, 60
-"""Highest qualities of JPEGs in colour and in grey that are repaired: above, `restore` loses as much as it gains (`benchmarks/jpegs.py`)."""
+"""Highest qualities of JPEGs in colour and in grey worth repair: above, `restore` loses as much as it gains (`benchmarks/jpegs.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,11 +94,7 @@ class Diagnosis:
             return "no estimate: the picture is too small"
         hit = self.salt_and_pepper or 0.0
         parts = [
-            "noise unknown"
-            if self.noise is None
-            else f"noise of {self.noise * 255:.1f}/255"
-            if self.noise >= _NOISE
-            else "no noise",
+            "noise unknown" if self.noise is None else f"noise of {self.noise * 255:.1f}/255" if self.noise >= _NOISE else "no noise",
             f"salt and pepper on {hit:.1%}" if hit >= _HIT else "no salt and pepper",
             "no JPEG grid" if self.quality is None else f"JPEG of quality {self.quality}",
             "sharpness unknown" if self.blur is None else self._blurred() if self.blur >= _BLUR else "sharp",

@@ -1,8 +1,8 @@
-"""The deep image prior: a network fitted to the one picture, with no other picture ever seen (Ulyanov et al. 2018, arXiv:1711.10925).
+"""The deep image prior: a network fitted to one picture, without training on others (Ulyanov et al. 2018, arXiv:1711.10925).
 
-A convolutional network that has to make the picture out of fixed noise makes what is natural in it first and its damage last. So the fit
-is stopped in between: some known pixels are held back, and what counts is the mean of the results around the step at which those were
-met best (stopping by held-out pixels: self-validation, Yeh et al. 2021, arXiv:2112.04693).
+A convolutional network that learns to map fixed noise to the picture fits natural structure first and damage last. So the fit stops early:
+some observed pixels are held out, and the result is a running average of the outputs at the step with the least error on them
+(self-validation, Yeh et al. 2021, arXiv:2112.04693).
 """
 
 from collections.abc import Callable
@@ -19,14 +19,12 @@ from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.resample import mirror
 
 HELD = 0.03
-"""Share of the known pixels that is held back to tell when to stop."""
+"""Share of the observed pixels that is held out, for early stopping."""
 _WIDTH, _LEVELS, _MEMORY = 24, 4, 0.98
 _PATIENCE = 0.35
 """Share of the steps without improvement after which the fit ends."""
-
-
 MEMORY = 12e3
-"""Bytes for each pixel, measured."""
+"""Bytes of memory for each pixel, measured."""
 
 
 def deep_prior(
@@ -38,16 +36,16 @@ def deep_prior(
     device: str = "auto",
     on_progress: Callable[[int, float], None] = lambda *_: None,
 ) -> Images:
-    """The images in [0, 1] as a network makes them that was fitted to the `observed` pixels (1) of each alone; one after another.
+    """The images, in [0, 1], each as the output of a network that was fitted to its `observed` pixels (1); one after another.
 
-    Needs no weights and minutes a megapixel. `on_progress` is called with the step and its error on pixels held back. Raises SettingError
-    for steps below 1, or if no pixel is known.
+    Needs no weights, and some minutes for each megapixel. `on_progress` is called with the step and the error on the pixels held out.
+    Raises SettingError for steps below 1, and if no pixel is observed.
     """
     if steps < 1:
         raise SettingError(f"steps = {steps} must be at least 1")
     observed = torch.ones_like(images[:, :1]) if observed is None else observed
     if bool((observed.flatten(1).amax(dim=1) == 0).any()):
-        raise SettingError("no pixel of the picture is known; there is nothing to go by")
+        raise SettingError("no pixel of the picture is observed, so there is nothing to fit; give a mask that is dark somewhere")
     chosen_device = select_device(device)
     pairs = zip(images.split(1), observed.expand(len(images), -1, -1, -1).split(1), strict=True)
     return torch.cat([_fitted(x, mask, steps, seed, chosen_device, on_progress) for x, mask in pairs])
@@ -85,7 +83,7 @@ def _fitted(
 
 
 def _network(channels: int, seed: int) -> Restorer:
-    """An hourglass without a way around it for the noise that goes in."""
+    """An hourglass network without a skip from input to output, with weights of the seed."""
     blocks = (1,) * _LEVELS
     config = MODELS["gated"](
         channels=channels, width=_WIDTH, encoder=blocks, middle=1, decoder=blocks, residual=False, convolution="depthwise", between="split"
@@ -94,6 +92,6 @@ def _network(channels: int, seed: int) -> Restorer:
         torch.manual_seed(derive_seed(seed, "weights"))
         network: Restorer = config.build()
     for name, weight in network.named_parameters():
-        if name.endswith(("beta", "gamma")):  # as the identity, every level would wait for the one outside
+        if name.endswith(("beta", "gamma")):  # with gates at 0 only the outermost level would learn at first
             nn.init.constant_(weight, 0.5)
     return network.to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
