@@ -102,7 +102,7 @@ def _wrong_between(image: Images, top: int, end: int, hit: bool) -> Bool[Tensor,
 
 @torch.no_grad()
 def scratches(images: Images) -> Float[Tensor, "n 1 h w"]:
-    """A mask of scratches (0; elsewhere 1): thin bright or dark lines, about 40 pixels long or more and at most 6 wide.
+    """A mask of scratches (0; elsewhere 1): thin bright or dark lines, about 40 pixels long or more and at most 4 wide.
 
     The top hat (the image minus its 7 x 7 opening) is summed along lines in 24 directions: a line has a large sum in one direction and
     small sums in the others, texture has equal sums in all. From such places the line is followed as far as it is visible. Faint and
