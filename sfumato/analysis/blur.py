@@ -1,8 +1,8 @@
 """How blurred a picture is, from its strongest edges.
 
-Blurred a little and a little more, an edge becomes flatter, a sharp one much more so than a soft one: a step blurred with s has the slope
-1 / sqrt(s^2 + a^2) after one more blur with a (Zhuo & Sim 2011, https://doi.org/10.1016/j.patcog.2011.03.009), so that two of them tell s.
-A camera that moved makes those edges alone soft that lie across its way, so that edges are asked by their direction.
+One more blur flattens a sharp edge much more than a soft one: a step that was blurred with sigma s has the slope 1 / sqrt(s^2 + a^2)
+after a blur with sigma a (Zhuo & Sim 2011, https://doi.org/10.1016/j.patcog.2011.03.009), so the slopes after two such blurs determine s.
+A moving camera softens only the edges across its path, so edges are grouped by direction.
 """
 
 import math
@@ -16,21 +16,21 @@ from sfumato.nn.blurs import gaussian
 from sfumato.nn.resample import correlate
 
 _LEAST = 30
-"""How many edges are needed."""
+"""Fewest edges for an estimate."""
 _WEAKEST = 0.01
-"""Slope of an edge per pixel, as a share of full scale."""
+"""Least slope of an edge per pixel, as a share of full scale."""
 _RAYS, _IN_RAY, _FEW = 8, 20, 5
-"""Directions, the edges that one needs to have a say, and how many of them are needed to tell one from another."""
+"""Number of directions; fewest edges with which a direction counts; fewest such directions for an estimate by direction."""
 _THIN = 1.1
-"""By how much edges of photographs look sharper than steps do, for some are thin lines: measured on BSD68."""
+"""Correction: edges of photographs look sharper than steps by this factor, since some are thin lines (measured on BSD68)."""
 
 
 @torch.no_grad()
 def blur_level(crops: Images, *, noise: float) -> float | None:
-    """Sigma in pixels of the Gaussian blur that would make a sharp photograph as soft, in the direction in which it is softest; 0 if sharp.
+    """Sigma in pixels of the Gaussian blur that would make a sharp photograph equally soft, in its softest direction; 0 if it is sharp.
 
-    `noise` is its standard deviation as a share of full scale: more noise asks for more smoothing first and for stronger edges, and
-    makes the estimate smaller than the truth. None if there are too few edges to tell.
+    `noise` is the standard deviation of the noise as a share of full scale. With more noise the crops are smoothed more, only stronger
+    edges count, and the estimate becomes smaller than the truth. None if there are too few edges.
     """
     grey = crops.mean(dim=1, keepdim=True)
     if min(grey.shape[2:]) < 16:
@@ -38,8 +38,8 @@ def blur_level(crops: Images, *, noise: float) -> float | None:
     fine = 1.0 + 12 * noise
     coarse = 2 * fine
     one, two = (_slope(grey, sigma) for sigma in (fine, coarse))
-    unsure = noise / math.sqrt(8 * math.pi) / fine**2  # of the slope, in one direction
-    edges = _ridges(one) & (one[2] > max(_WEAKEST, 6 * unsure))
+    deviation = noise / math.sqrt(8 * math.pi) / fine**2  # of the slope in one direction, after the fine blur
+    edges = _ridges(one) & (one[2] > max(_WEAKEST, 6 * deviation))
     strengths = one[2][edges]
     if len(strengths) < _LEAST:
         return None
@@ -51,7 +51,7 @@ def blur_level(crops: Images, *, noise: float) -> float | None:
 
 
 def _most(squares: Float[Tensor, "m"], strengths: Float[Tensor, "m"], rays: Int[Tensor, "m"]) -> float:
-    """The median of the stronger edges' `squares` in the direction where it is largest, by an ellipse through those of all."""
+    """The largest median of `squares` over all directions, of an ellipse that is fitted to the medians; only stronger edges count."""
     there = [ray for ray in range(_RAYS) if (rays == ray).sum() >= _IN_RAY]
     if len(there) < _FEW:
         return _strong(squares, strengths)
@@ -62,6 +62,7 @@ def _most(squares: Float[Tensor, "m"], strengths: Float[Tensor, "m"], rays: Int[
 
 
 def _strong(squares: Float[Tensor, "m"], strengths: Float[Tensor, "m"]) -> float:
+    """The median of `squares` over the stronger half of the edges."""
     return squares[strengths >= strengths.median()].median().item()
 
 
@@ -69,7 +70,7 @@ Slope = tuple[Float[Tensor, "n 1 h w"], Float[Tensor, "n 1 h w"], Float[Tensor, 
 
 
 def _slope(grey: Images, sigma: float) -> Slope:
-    """Down, right, and the length of both, after a Gaussian blur; 0 on the border."""
+    """Derivatives downwards and to the right, and their length, after a Gaussian blur; 0 on the border."""
     wide = torch.full((len(grey),), sigma)
     smooth = correlate(grey, gaussian(wide, wide, 0 * wide, reach=math.ceil(3 * sigma)))
     down, right = torch.zeros_like(smooth), torch.zeros_like(smooth)
@@ -79,7 +80,7 @@ def _slope(grey: Images, sigma: float) -> Slope:
 
 
 def _ridges(slope: Slope) -> Bool[Tensor, "n 1 h w"]:
-    """Where the slope is at its steepest, along the axis that it rather follows, 4 pixels or more from the border."""
+    """Where the slope is largest along its main axis, 4 pixels or more from the border."""
     down, right, length = slope
     best = torch.zeros_like(length, dtype=torch.bool)
     for dim, this, other in ((2, down, right), (3, right, down)):

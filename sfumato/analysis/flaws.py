@@ -1,7 +1,7 @@
-"""Single wrong pixels and scratches: how many there are, and where.
+"""Single wrong pixels and scratches: their share, and masks of their places.
 
-`density` is an estimate for a report. `impulses` and `scratches` make masks (1 where a pixel is to be believed, 0 where it is not) for the
-fills and the networks that take what is `known`; stars and wires in photographs look like both, so they wait to be asked.
+`density` estimates a share. `impulses` and `scratches` return masks (1 where a pixel is valid, 0 where it is damaged) for methods and
+networks that take `observed`. Stars and wires in photographs look like both, so masks are made on request only.
 """
 
 import math
@@ -18,26 +18,26 @@ from sfumato.nn.resample import correlate, mirror
 _END = 0.5 / 255
 """Within this of 0 or 1 a value is black or white."""
 _REACH = 3
-"""Of the surroundings of a pixel."""
+"""Radius of the surroundings of a pixel, in pixels."""
 REACH = _REACH + 1
-"""How far `impulses` looks, in pixels, with the border's mirror."""
+"""Receptive radius of `impulses`, in pixels; the border is mirrored."""
 _TOGETHER = 1 << 20
-"""Values in which wrong ones are looked for at once."""
+"""Values that are examined at once."""
 _WIDEST = 7
-"""A scratch is thinner than this, in pixels."""
+"""Scratches are thinner, in pixels."""
 _LINE = 21
 """Length over which a scratch must be straight, in pixels of the half-sized picture."""
 _DIRECTIONS = 24
 _FAINTEST = 0.04
-"""By how much a scratch is brighter or darker than what is beside it, as a share of full scale."""
+"""Least difference of a scratch from the pixels beside it, as a share of full scale."""
 
 
 @torch.no_grad()
 def density(images: Images) -> float:
-    """Share of the values hit by salt and pepper, in [0, 1]; 0 where nothing can be told.
+    """Share of the values that are salt or pepper, in [0, 1]; 0 where there is no estimate.
 
-    Counted where the rest of the surroundings is clearly neither black nor white, so that clipped skies and dark corners do not count. If
-    the values hit keep company, as those of letters and frames do, only the lonely ones among them are counted.
+    Values count where the other values around them are clearly neither black nor white, so that clipped skies and dark corners do not. If
+    black or white values lie side by side more often than by chance, as in letters and frames, only those without such a neighbour count.
     """
     ends = _ends(images)
     if not ends.any():
@@ -54,28 +54,28 @@ def density(images: Images) -> float:
         hit = end & clear
         alone = float(hit.sum()) / count
         beside = _beside(end)[hit].mean().item() if alone else 0.0
-        # Of random hits, a neighbour is one as often as any other value.
+        # Beside a random hit, another hit is as likely as anywhere.
         share += alone if beside <= 1.5 * alone + 0.05 else (hit & (_beside(end) == 0)).sum().item() / count
     return min(1.0, share)
 
 
 @torch.no_grad()
 def impulses(images: Images, *, each: bool = False, hit: bool | None = None) -> Planes:
-    """Where single pixels are right (1) and wrong (0): salt, pepper, and those that stand out from all that are around them.
+    """A mask of single pixels, valid (1) or wrong (0): salt, pepper, and pixels that stand out from all pixels around them.
 
-    A plane for all channels, in which a pixel is wrong if one of its channels is, or with `each` one for every channel. Black and white
-    areas of 3 x 3 pixels and more are believed; in a picture that is hit by salt and pepper no other black or white is, and whether it is
-    so `hit` is asked of the picture if it is not told. No pixel farther away than `REACH` matters otherwise.
+    One plane, in which a pixel is wrong if one of its channels is, or with `each` a plane for every channel. Black and white areas of
+    3 x 3 pixels and more are valid. In a picture with salt and pepper (`hit`; None to estimate it) all other black and white values are
+    wrong. Apart from that estimate, a value of the mask depends on pixels within `REACH` only.
     """
     wrong = torch.cat([_wrong_in(image, hit) for image in images.split(1)])
-    # Something must be left to fill from.
+    # A channel without any valid value could not be filled.
     wrong &= ~wrong.flatten(2).all(dim=2)[:, :, None, None]
-    known = (~wrong).to(images)
-    return known if each else known.amin(dim=1, keepdim=True)
+    mask = (~wrong).to(images)
+    return mask if each else mask.amin(dim=1, keepdim=True)
 
 
 def _wrong_in(image: Images, hit: bool | None) -> Bool[Tensor, "1 c h w"]:
-    """Which values of one picture are wrong. Some rows are looked at together: what is found on the way takes twenty times the memory."""
+    """Which values of one picture are wrong. Bands of rows are examined one after another: intermediate values take 20 times the memory."""
     h, rows = image.shape[2], max(64, _TOGETHER // (image.shape[1] * image.shape[3]))
     bands = [(top, min(h, top + rows)) for top in range(0, h, rows)]
     if hit is None:
@@ -84,15 +84,16 @@ def _wrong_in(image: Images, hit: bool | None) -> Bool[Tensor, "1 c h w"]:
 
 
 def _wrong_between(image: Images, top: int, end: int, hit: bool) -> Bool[Tensor, "1 c _rows w"]:
+    """Which values are wrong in the rows from `top` to `end`, in a picture with salt and pepper (`hit`) or without."""
     first = max(0, top - REACH)
-    seen = image[:, :, first : end + REACH]
-    ends = _ends(seen)
+    band = image[:, :, first : end + REACH]
+    ends = _ends(band)
     either = ends.any(dim=0)
-    _, spread, enough = _surroundings(seen, either)
-    # Among 8 neighbours, of those that are not black or white themselves.
-    low, high = _nearest(seen, either)
-    out = torch.maximum(low - seen, seen - high)
-    # As far again from the next one as these are from each other, and clearly visible.
+    _, spread, enough = _surroundings(band, either)
+    # Of the 8 neighbours that are neither black nor white.
+    low, high = _nearest(band, either)
+    out = torch.maximum(low - band, band - high)
+    # Farther from the nearest neighbour than the neighbours are from each other, and clearly visible.
     wrong = enough & (out > torch.maximum(4 * spread, high - low).clamp_min(0.12))
     if hit:
         wrong |= either & ~torch.stack([_solid(each) for each in ends]).any(dim=0)
@@ -101,16 +102,17 @@ def _wrong_between(image: Images, top: int, end: int, hit: bool) -> Bool[Tensor,
 
 @torch.no_grad()
 def scratches(images: Images) -> Float[Tensor, "n 1 h w"]:
-    """Where a picture is whole (1) and where thin bright or dark lines cross it (0), about 40 pixels long or more and at most 6 wide.
+    """A mask of scratches (0; elsewhere 1): thin bright or dark lines, about 40 pixels long or more and at most 4 wide.
 
-    What a 7 x 7 opening takes away (the top hat) is summed along lines in 24 directions: a line has much in one of them and little in the
-    others, texture the same in all. From there it is followed as far as it stands out. Careful: it misses faint and winding scratches
-    sooner than it takes a picture's own lines for some, but wires and masts it takes. Pictures under 48 pixels have none.
+    The top hat (the image minus its 7 x 7 opening) is summed along lines in 24 directions: a line has a large sum in one direction and
+    small sums in the others, texture has equal sums in all. From such places the line is followed as far as it is visible. Faint and
+    winding scratches are missed; lines of the picture such as wires and masts are taken for scratches. With a side under 48 pixels the
+    mask is all 1.
     """
     n, _, h, w = images.shape
     if min(h, w) < 48:
         return images.new_ones(n, 1, h, w)
-    grey, found = images.mean(dim=1, keepdim=True), torch.zeros(n, 1, h, w, dtype=torch.bool)
+    grey, damaged = images.mean(dim=1, keepdim=True), torch.zeros(n, 1, h, w, dtype=torch.bool)
     for sign in (1, -1):
         hat = _top_hat(sign * grey)
         centre = hat.flatten(1).median(dim=1).values[:, None, None, None]
@@ -118,8 +120,8 @@ def scratches(images: Images) -> Float[Tensor, "n 1 h w"]:
         visible = (centre + 6 * usual).clamp_min(_FAINTEST)
         half = _lines(F.max_pool2d((hat > visible).float(), 2, ceil_mode=True))
         seeds, lines = (some.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :h, :w] for some in half)
-        found |= _followed(seeds & (hat > visible), lines & (hat > visible))
-    return (~_grown(found, 1)).to(images)
+        damaged |= _followed(seeds & (hat > visible), lines & (hat > visible))
+    return (~_grown(damaged, 1)).to(images)
 
 
 def _ends(images: Images) -> Bool[Tensor, "2 n c h w"]:
@@ -129,13 +131,13 @@ def _ends(images: Images) -> Bool[Tensor, "2 n c h w"]:
 
 def _sums(values: Images, reach: int) -> Images:
     """Means over (2 reach + 1)^2 values with the middle; the border is mirrored."""
-    # With the channels innermost the processor takes several at once.
+    # With the channels innermost the processor handles several at once.
     around, side = mirror(values, reach).contiguous(memory_format=torch.channels_last), 2 * reach + 1
     return F.avg_pool2d(F.avg_pool2d(around, (side, 1), stride=1), (1, side), stride=1)
 
 
 def _surroundings(images: Images, left_out: Bool[Tensor, "n c h w"]) -> tuple[Images, Images, Bool[Tensor, "n c h w"]]:
-    """Mean and standard deviation around each value without those `left_out`, and whether there are three or more."""
+    """Mean and standard deviation around each value without the values `left_out`, and whether three or more are left."""
     weight = (~left_out).float()
     share, total, squares = (
         _sums(torch.cat([weight, images * weight, images.square() * weight], dim=1), _REACH).contiguous().chunk(3, dim=1)
@@ -156,13 +158,13 @@ def _solid(end: Bool[Tensor, "n c h w"]) -> Bool[Tensor, "n c h w"]:
 
 
 def _beside(end: Bool[Tensor, "n c h w"]) -> Images:
-    """Share of the 4 neighbours that are of the same kind; those outside count as in the mirror."""
+    """Share of the 4 neighbours that are in `end` too; the border is mirrored."""
     x = mirror(end.float(), 1)
     return (x[:, :, 1:-1, :-2] + x[:, :, 1:-1, 2:] + x[:, :, :-2, 1:-1] + x[:, :, 2:, 1:-1]) / 4
 
 
 def _nearest(images: Images, left_out: Bool[Tensor, "n c h w"]) -> tuple[Images, Images]:
-    """The least and the greatest of each value's 8 neighbours without those `left_out`; the value itself if there are none."""
+    """The least and the greatest of each value's 8 neighbours without the values `left_out`; the value itself if none is left."""
     low, high = torch.full_like(images, math.inf), torch.full_like(images, -math.inf)
     h, w = images.shape[2:]
     least, most = mirror(images.masked_fill(left_out, math.inf), 1), mirror(images.masked_fill(left_out, -math.inf), 1)
@@ -175,19 +177,19 @@ def _nearest(images: Images, left_out: Bool[Tensor, "n c h w"]) -> tuple[Images,
 
 
 def _grown(mask: Bool[Tensor, "n c h w"], reach: int) -> Bool[Tensor, "n c h w"]:
-    """`mask` and all within `reach` of it."""
+    """`mask` and all places within `reach` of it, in a square."""
     return F.max_pool2d(mask.float(), 2 * reach + 1, stride=1, padding=reach) > 0.5
 
 
 def _top_hat(images: Images) -> Images:
-    """What of `images` is brighter than any square of `_WIDEST` pixels that fits under it: 0 or more."""
+    """`images` minus their opening by a square of `_WIDEST` pixels: 0 or more."""
     reach = _WIDEST // 2
     least = -F.max_pool2d(mirror(-images, reach), _WIDEST, stride=1)
     return images - F.max_pool2d(mirror(least, reach), _WIDEST, stride=1)
 
 
 def _lines(images: Images) -> tuple[Bool[Tensor, "n 1 h w"], Bool[Tensor, "n 1 h w"]]:
-    """Where a line in one direction is nearly all `images` and lines in the others are hardly, and where that is so by half."""
+    """Where a line in one direction lies nearly all inside `images` and lines in the others hardly, and where it lies inside by half."""
     n = len(images)
     lengths = torch.full((n,), float(_LINE))
     along = torch.stack(
@@ -201,11 +203,11 @@ def _lines(images: Images) -> tuple[Bool[Tensor, "n 1 h w"], Bool[Tensor, "n 1 h
 
 
 def _followed(seeds: Bool[Tensor, "n 1 h w"], visible: Bool[Tensor, "n 1 h w"]) -> Bool[Tensor, "n 1 h w"]:
-    """What of `visible` hangs together with `seeds`, at most 64 pixels further."""
-    found = seeds & visible
+    """The part of `visible` that is connected with `seeds` by paths of at most 64 pixels."""
+    connected = seeds & visible
     for _ in range(64):
-        more = _grown(found, 1) & visible
-        if torch.equal(more, found):
+        more = _grown(connected, 1) & visible
+        if torch.equal(more, connected):
             break
-        found = more
-    return found
+        connected = more
+    return connected

@@ -1,8 +1,8 @@
-"""Whether a picture has been a JPEG, and of which quality: from the tables in the file, or from the pixels.
+"""Whether a picture has been a JPEG, and its quality: from the tables in the file, or from the pixels.
 
-JPEG rounds what the discrete cosine transform makes of 8 x 8 pixels to multiples of a table's entries. Years later, in a PNG, these numbers
-are still near multiples of the same table (Fan & de Queiroz 2003, https://doi.org/10.1109/TIP.2002.807361), and libjpeg has a table for
-every quality from 1 to 100.
+JPEG rounds the discrete cosine transform of 8 x 8 pixels to multiples of the entries of a table. Saved as PNG, the picture still has
+coefficients near multiples of the same table (Fan & de Queiroz 2003, https://doi.org/10.1109/TIP.2002.807361), and libjpeg has a table
+for every quality from 1 to 100.
 """
 
 import functools
@@ -29,22 +29,22 @@ _TABLE = (
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
 _BLOCKS = 600
-"""How many blocks are looked at."""
+"""Most blocks that are examined."""
 _CORNER = 5
-"""Of the transform, the numbers whose row and column together are less: higher ones are mostly 0, and say nothing."""
+"""Coefficients count whose row plus column is less: higher frequencies are mostly rounded to 0."""
 _ROUNDING = (0.4, 0.8, 2.0)
-"""Standard deviation of what has happened since, /255: rounding to bytes, conversion of colours, a little noise."""
+"""Standard deviations of changes after the JPEG, /255: rounding to bytes, conversion of colours, a little noise."""
 _STRAY = 0.05
-"""Share of numbers that something else has changed, such as clipping."""
+"""Share of coefficients that were changed otherwise, such as by clipping."""
 _LIVELY, _SEVERAL = 0.01, 4
-"""In so many places of the transform at least that share of numbers must be more than rounding: a ramp has but one or two, all alike."""
+"""At least so large a share of coefficients must exceed rounding, at so many frequencies or more: a ramp has one or two, all alike."""
 _SURE = 0.1
-"""Log-likelihood for each block, over that of numbers that were never rounded, from which there is a grid."""
+"""Least log-likelihood ratio for each block, rounded against never rounded, at which there is a grid."""
 
 
 class Grid(NamedTuple):
     quality: int
-    """libjpeg's, 1 to 100."""
+    """Quality by libjpeg's scale, 1 to 100."""
     offset: tuple[int, int]
     """Row and column of the first pixel that begins a block."""
 
@@ -57,25 +57,25 @@ def tables_quality(tables: Sequence[Sequence[int]]) -> int:
     if not tables or len(tables[0]) != 64:
         raise ImageError(f"{len(tables[0]) if tables else 'no'} entries are not a quantisation table; a JPEG has 64 in each")
     off = (luminance_tables() - torch.tensor(tables[0], dtype=torch.float32).reshape(8, 8)).abs().sum(dim=(1, 2))
-    return 100 - int(off.flip(0).argmin())  # of several the best: at high qualities tables repeat
+    return 100 - int(off.flip(0).argmin())  # the highest of several: at high qualities tables repeat
 
 
 @torch.no_grad()
 def grid(crops: Images) -> Grid | None:
-    """The grid of a JPEG in `crops` of one picture whose corners are 8 pixels apart or a multiple; None if none is seen.
+    """The grid of a JPEG in `crops` of one picture, whose corners are a multiple of 8 pixels apart; None if there is no trace of one.
 
-    Above a quality of about 95 nothing is left to see.
+    Above a quality of about 95 there is no trace.
     """
     if min(crops.shape[2:]) < 24:
         return None
     luma = crops[:, 0] if crops.shape[1] != 3 else crops[:, 0] * 0.299 + crops[:, 1] * 0.587 + crops[:, 2] * 0.114
     places = {(0, 0), (_phase(luma, 1), _phase(luma, 2))}
-    found = max((_best(luma, place) for place in sorted(places)), key=lambda some: some[0])
-    return Grid(found[1], found[2]) if found[0] > _SURE else None
+    best = max((_best(luma, place) for place in sorted(places)), key=lambda some: some[0])
+    return Grid(best[1], best[2]) if best[0] > _SURE else None
 
 
 def _phase(luma: Float[Tensor, "n h w"], dim: int) -> int:
-    """Where along an axis, modulo 8, jumps are larger than beside them."""
+    """The place along an axis, modulo 8, at which jumps are largest compared with those beside them."""
     step = luma.diff(dim=dim).abs()
     inner = step.shape[dim] - 2
     jump = step.narrow(dim, 1, inner) - (step.narrow(dim, 0, inner) + step.narrow(dim, 2, inner)) / 2
@@ -87,11 +87,11 @@ def _phase(luma: Float[Tensor, "n h w"], dim: int) -> int:
 def _best(luma: Float[Tensor, "n h w"], offset: tuple[int, int]) -> tuple[float, int, tuple[int, int]]:
     """The likeliest quality for a grid at this offset, with its log-likelihood for each block."""
     blocks = luma[:, offset[0] :, offset[1] :].unfold(1, 8, 8).unfold(2, 8, 8).reshape(-1, 8, 8)
-    # What was cut off at black or white is no multiple any more.
+    # Coefficients of clipped blocks are no multiples any more.
     blocks = blocks[(blocks.amin(dim=(1, 2)) > 0.5 / 255) & (blocks.amax(dim=(1, 2)) < 1 - 0.5 / 255)]
     if len(blocks) < 4:
         return -math.inf, 100, offset
-    # Blocks without texture are 0 after any rounding: the liveliest say most.
+    # Blocks without texture are 0 after any rounding: those with the largest variance hold most evidence.
     blocks = blocks[blocks.var(dim=(1, 2)).argsort(descending=True)[:_BLOCKS]] * 255
     cosine = _cosine()
     row, column = _places()
@@ -106,33 +106,33 @@ def _best(luma: Float[Tensor, "n h w"], offset: tuple[int, int]) -> tuple[float,
 
 
 def _likelihoods(numbers: Float[Tensor, "m p"]) -> Float[Tensor, "_spreads 100"]:
-    """For each `_ROUNDING` and each quality: log-likelihood that `numbers` are multiples of its steps, over that they are anything.
+    """For each `_ROUNDING` and each quality: log-likelihood ratio of `numbers` as multiples of its steps, against any numbers.
 
-    A number near 0 is near a multiple of every step and counts for none; near 0 but not at it, it counts against.
+    A number at 0 is a multiple of every step and counts for none; a number near 0 but not at 0 counts against.
     """
     place, steps, which = _steps()
     x, step = numbers.T[place], steps[:, None]
     off = (x - step * (x / step).round()).square_()
     beyond = (x.abs() > step / 2).float()
-    found = []
+    scores = []
     for spread in _ROUNDING:
-        near = (off / (-2 * spread**2)).clamp_min_(-80).exp_()  # what is less is nothing beside _STRAY, and slow to compute with
+        near = (off / (-2 * spread**2)).clamp_min_(-80).exp_()  # smaller numbers vanish beside _STRAY, and are slow to compute with
         peak = (step / (spread * math.sqrt(2 * math.pi))).clamp_min(1)
         each = (beyond * (peak - 1)).add_(1).mul_(near).mul_(1 - _STRAY).add_(_STRAY).log_()
-        found.append(each.sum(dim=1)[which].sum(dim=1))
-    return torch.stack(found)
+        scores.append(each.sum(dim=1)[which].sum(dim=1))
+    return torch.stack(scores)
 
 
 @functools.cache
 def _places() -> tuple[Int[Tensor, " _p"], Int[Tensor, " _p"]]:
-    """Row and column of the numbers of the transform that are looked at."""
+    """Row and column of the coefficients that count."""
     row, column = torch.tensor([(i, j) for i in range(8) for j in range(8) if 0 < i + j < _CORNER]).T
     return row, column
 
 
 @functools.cache
 def _steps() -> tuple[Int[Tensor, " _s"], Float[Tensor, " _s"], Int[Tensor, "100 _p"]]:
-    """The steps of all tables, each of a place once: its place, itself, and which of them a quality has at each place.
+    """The distinct pairs of a place and a step in all tables: the places, the steps, and the number of the pair of each quality and place.
 
     At low and at high qualities tables repeat.
     """
@@ -152,12 +152,12 @@ def luminance_tables() -> Float[Tensor, "100 8 8"]:
 
 
 def coarseness(quality: int) -> float:
-    """Standard deviation, as a share of full scale, of what rounding at this quality does to low frequencies, those that a blur leaves."""
+    """Standard deviation, as a share of full scale, of the rounding error of a JPEG of this quality at the low frequencies."""
     return luminance_tables()[quality - 1, :3, :3].mean().item() / math.sqrt(12) / 255
 
 
 @functools.cache
 def _cosine() -> Float[Tensor, "8 8"]:
-    """The orthonormal discrete cosine transform of 8 numbers."""
+    """The orthonormal discrete cosine transform of 8 numbers, as a matrix."""
     k, x = torch.arange(8.0)[:, None], torch.arange(8.0)
     return torch.cos(math.pi * (2 * x + 1) * k / 16) * torch.where(k == 0, math.sqrt(1 / 8), 0.5)

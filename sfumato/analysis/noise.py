@@ -1,9 +1,9 @@
-"""How strong the noise of a picture is, from the picture alone.
+"""Standard deviation of the noise of a picture, from the picture alone.
 
-Where there is no texture, patches differ by noise alone, as much in every direction; texture adds to a few directions only. So the small
-eigenvalues of the patches' covariance are the noise's variance (Chen, Zhu & Heng 2015, https://doi.org/10.1109/ICCV.2015.62), and the more
-surely so if patches with more gradient than that noise explains are left out, again and again (Liu, Tanaka & Okutomi 2013,
-https://doi.org/10.1109/TIP.2013.2283400).
+Patches without texture differ by noise alone, equally in every direction of the space of patches; texture adds to a few directions only.
+So the small eigenvalues of the covariance of patches are the variance of the noise (Chen, Zhu & Heng 2015,
+https://doi.org/10.1109/ICCV.2015.62). The estimate is better if patches with more gradient than such noise explains are left out, which is
+repeated with each new estimate (Liu, Tanaka & Okutomi 2013, https://doi.org/10.1109/TIP.2013.2283400).
 """
 
 import bisect
@@ -20,27 +20,27 @@ from sfumato.core.tensors import Images, Resized
 Patches = Float[Tensor, "_m _p"]
 
 _SIDES = (7, 5, 3)
-"""Of a patch, in pixels; the first with enough of them that are not clipped."""
+"""Sides of patches, in pixels; the first with enough patches without clipped pixels is used."""
 _LEAST, _MOST = 500, 20_000
-"""How many patches of a channel are needed, and are used."""
+"""Fewest and most patches of a channel for an estimate."""
 _ROUNDS = 4
 _UNEVEN = 1.5
-"""How much more than the least eigenvalue the mean of the small ones is for white noise, at the most."""
+"""Greatest ratio of the mean of the small eigenvalues to the least one for white noise."""
 _FEW, _EVEN = 0.05, 0.05
-"""Patches that are not clipped, and squares of 3 x 3 pixels that are all one value, as shares: with fewer of those and more of these the
-picture is a drawing, and what differs are its edges."""
+"""Shares of patches that are not clipped, and of squares of 3 x 3 pixels of one value: a picture with fewer of the first and more of the
+second is a drawing, whose patches differ by edges."""
 _LOUD = 0.25
-"""What is louder on paper is salt and pepper."""
+"""Stronger noise on paper is salt and pepper."""
 _CLIPPED = 1.5 / 255
-"""Within this of black or white a value may have been cut off, and says too little of noise."""
+"""Values within this of black or white may have been clipped, and do not count."""
 
 
 @torch.no_grad()
 def noise_level(crops: Images) -> float | None:
     """Standard deviation of white noise as a share of full scale, the mean over channels; `crops` are of one picture.
 
-    Of noise with neighbours alike (a scan that was enlarged, a JPEG) it sees only the least part. None where too little is neither black
-    nor white, as in a drawing on white paper, unless all is one colour, which is without noise.
+    Of noise that is correlated between pixels (in an enlarged scan, in a JPEG) the estimate holds only the least part. 0 for a picture of
+    one colour; None if too few pixels are neither black nor white, as in a drawing on white paper.
     """
     if all(channel.amin() == channel.amax() for channel in crops.unbind(1)):
         return 0.0
@@ -49,6 +49,7 @@ def noise_level(crops: Images) -> float | None:
 
 
 def _channel(crops: Float[Tensor, "n h w"]) -> float | None:
+    """The estimate for one channel."""
     clipped = ((crops < _CLIPPED) | (crops > 1 - _CLIPPED)).float()[:, None]
     if (_highest(clipped, 3) == 0).float().mean() < _FEW:
         if _even(crops) > _EVEN:
@@ -61,7 +62,7 @@ def _channel(crops: Float[Tensor, "n h w"]) -> float | None:
         windows = crops.unfold(1, side, 1).unfold(2, side, 1)
         chosen = (_highest(clipped, side)[:, 0] == 0).flatten().nonzero()[:, 0]
         if len(chosen) > _MOST:
-            # An even step might meet the columns of the picture: the golden ratio does not.
+            # Equal steps might coincide with the columns of the picture: steps by the golden ratio do not.
             chosen = chosen[((torch.arange(_MOST, dtype=torch.float64) * 0.6180339887498949) % 1 * len(chosen)).long()]
         if len(chosen) >= _LEAST:
             count, tall, wide = windows.shape[:3]
@@ -78,19 +79,20 @@ def _highest(x: Images, side: int) -> Resized:
 
 
 def _gradient(crops: Float[Tensor, "n h w"], side: int) -> Float[Tensor, "n _h _w"]:
-    """For each patch of `side` x `side` the sum of the squared differences between neighbours in it."""
+    """For each patch of `side` x `side` the sum of the squared differences between its neighbouring pixels."""
     down, right = crops.diff(dim=1).square()[:, None], crops.diff(dim=2).square()[:, None]
     return (_total(down, side - 1, side) + _total(right, side, side - 1))[:, 0]
 
 
 def _total(x: Images, tall: int, wide: int) -> Resized:
+    """The sum over each rectangle of `tall` x `wide` values."""
     return F.avg_pool2d(F.avg_pool2d(x, (tall, 1), stride=1), (1, wide), stride=1) * (tall * wide)
 
 
 def _of_paper(crops: Float[Tensor, "n h w"]) -> float | None:
-    """The standard deviation of noise on white or black, of which half is cut off: what is left of it has the mean sigma / sqrt(2 pi).
+    """The standard deviation of noise on white or black, of which half is clipped: the other half has the mean sigma / sqrt(2 pi).
 
-    None where no paper is seen.
+    None if the picture shows no paper.
     """
     means, peaks = [], []
     for away in (1 - crops[:, None], crops[:, None]):
@@ -103,7 +105,7 @@ def _of_paper(crops: Float[Tensor, "n h w"]) -> float | None:
         return None
     level = mean.sort().values[len(mean) // 10].item() * math.sqrt(2 * math.pi)
     for _ in range(_ROUNDS):
-        alone = mean[peak < 4.5 * level]  # no letter reaches in
+        alone = mean[peak < 4.5 * level]  # squares without a letter
         level = (alone.mean().item() if len(alone) else mean.min().item()) * math.sqrt(2 * math.pi)
     return level if level < _LOUD else None
 
@@ -115,7 +117,7 @@ def _even(crops: Float[Tensor, "n h w"]) -> float:
 
 
 def _of(patches: Patches, gradient: Float[Tensor, " _m"], side: int) -> float:
-    """The standard deviation in patches of `side` x `side`, each of which has so much `gradient`."""
+    """The standard deviation of noise in patches of `side` x `side` pixels with the given `gradient`."""
     bound = _bound(side)
     patches = patches - patches.mean()
     variance, before = max(0.0, torch.linalg.eigvalsh(_covariance(patches))[0].item()), -1.0
@@ -126,20 +128,20 @@ def _of(patches: Patches, gradient: Float[Tensor, " _m"], side: int) -> float:
         before = variance
         eigenvalues = torch.linalg.eigvalsh(_covariance(patches.index_select(0, flat))).clamp_min(0)
         least, variance = eigenvalues[0].item(), _white(eigenvalues)
-        # Much more than the least of them is texture in every direction: the truth is in between.
+        # A mean far above the least eigenvalue holds texture in every direction: the truth lies between them.
         if variance > _UNEVEN * least:
             variance = math.sqrt(variance * least)
     return math.sqrt(variance)
 
 
 def _covariance(patches: Patches) -> Float64[Tensor, "_p _p"]:
-    """That of the pixels of patches. Of patches about 0: their mean is taken off last, where it costs nothing."""
+    """The covariance of the pixels of patches, whose values lie about 0: the mean is subtracted last, from the small matrix."""
     count, mean = len(patches), patches.mean(dim=0).double()
     return ((patches.T @ patches).double() - count * mean[:, None] * mean) / (count - 1)
 
 
 def _white(eigenvalues: Float[Tensor, " _p"]) -> float:
-    """The mean of the eigenvalues (ascending) once the largest are left out until it is their median: Chen's algorithm 1."""
+    """The mean of the eigenvalues (ascending) after the largest are dropped until mean and median agree (Chen et al., algorithm 1)."""
     values = eigenvalues.tolist()
     for count in range(len(values), 1, -1):
         mean = math.fsum(values[:count]) / count
@@ -151,7 +153,7 @@ def _white(eigenvalues: Float[Tensor, " _p"]) -> float:
 
 @functools.cache
 def _bound(side: int) -> float:
-    """What the sum of the squared differences between neighbours stays under in 99 % of patches of unit noise.
+    """The 99 % quantile of the sum of squared differences between neighbours in patches of unit noise.
 
     The sum is nearly gamma distributed with the mean and variance of the quadratic form; its quantile is Wilson and Hilferty's (1931).
     """

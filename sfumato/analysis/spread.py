@@ -1,9 +1,9 @@
-"""Which blur a picture has, from its spectrum.
+"""Kind and size of the blur of a picture, from its spectrum.
 
-A blur multiplies the power of each frequency by a share that it alone decides: a lens out of focus leaves rings, a camera that moved
-leaves stripes, where nothing is left (Gennery 1973, https://doi.org/10.1364/JOSA.63.001571; Cannon 1976,
-https://doi.org/10.1109/TASSP.1976.1162770). Photographs' own power falls with frequency f as f^-a. So each blur, with an a and a
-contrast, says how much power is to be expected, and noise adds its own; told is the blur by which what is seen is likeliest (Whittle 1953).
+A blur multiplies the power at each frequency by a factor that depends on the blur alone: a lens out of focus removes rings of
+frequencies, a moving camera removes stripes (Gennery 1973, https://doi.org/10.1364/JOSA.63.001571; Cannon 1976,
+https://doi.org/10.1109/TASSP.1976.1162770). The power of sharp photographs falls with frequency f as f^-a. So a blur, an exponent a and a
+contrast predict the power spectrum, to which noise adds its own. The estimate is the blur of largest likelihood (Whittle 1953).
 """
 
 import functools
@@ -20,53 +20,53 @@ from sfumato.nn.blurs import Blur
 from sfumato.nn.wiener import centred
 
 _SIDES = (128, 64)
-"""Of the windows whose spectra are averaged, in pixels; the first that fits into the picture."""
+"""Sides of the windows whose spectra are averaged, in pixels; the first that fits into the picture is used."""
 _RINGS, _RAYS = 32, 24
-"""Frequencies are averaged over the parts of a target: so many rings out to half a cycle for each pixel, and rays over half a turn."""
+"""Frequencies are averaged over bins in polar coordinates: rings up to half a cycle for each pixel, and rays over half a turn."""
 _SLOPES = torch.linspace(1.6, 3.4, 6)
-"""Powers a by which photographs' spectra fall."""
+"""Exponents a of the spectra of photographs."""
 _CONTRASTS = torch.logspace(-8, -1, 40)
-"""Power of photographs at one cycle for each pixel, were they not blurred."""
+"""Power of sharp photographs at one cycle for each pixel."""
 _LUMA = (0.299, 0.587, 0.114)
 _ROUNDING = 0.3 / 255
-"""Noise of 8 bits."""
+"""Standard deviation of the rounding error of 8 bits."""
 _HIDDEN = (1 / 255, 2 / 255)
-"""Noise that a JPEG may have had where it keeps something, and nobody sees where it keeps nothing."""
+"""Noise that a picture may have had before it became a JPEG: the JPEG keeps it only at frequencies that are not rounded to 0."""
 _SPENT = 1.5
-"""A JPEG keeps nothing of a frequency that has little more power than its quantisation."""
+"""Frequencies with less power than so many times the quantisation noise of a JPEG do not count."""
 _ROUND, _STRAIGHT = 8.0, 50.0
-"""By how much likelier, as a logarithm, a disk and a way must be than a Gaussian to be told. What is a way is so by hundreds, what is a
-disk by tens; Gaussians come within 7 of either."""
+"""Least log-likelihood ratio against a Gaussian at which a disk and a motion are reported. For true motion it is hundreds, for true disks
+tens; for true Gaussians at most 7."""
 
 _Bins = Float[Tensor, "_bins"]
 
 
 @torch.no_grad()
 def likeliest(crops: Images, *, noise: float, quality: int | None = None) -> Blur | None:
-    """The blur of a picture that is blurred; `crops` are of that one picture.
+    """The blur of a blurred picture, of which all `crops` are.
 
-    `noise` is its standard deviation as a share of full scale, `quality` libjpeg's if the picture is or has been a JPEG. Gaussians of 0.3
-    to 3.3 pixels are told from disks of a radius of 1 to 6 and ways of 3 to 20 pixels; of what no JPEG harmed, in nearly all photographs.
-    None if the picture is less than 64 pixels high or wide, or if nothing stands above its noise.
+    `noise` is the standard deviation of the noise as a share of full scale, `quality` the quality by libjpeg's scale if the picture is or
+    has been a JPEG. Candidates are Gaussians of 0.3 to 3.3 pixels, disks with radii of 1 to 6 pixels and motion of 3 to 20 pixels; without
+    JPEG the right kind is reported for nearly all photographs. None if a side is under 64 pixels, or if no frequency exceeds the noise.
     """
     side = next((side for side in _SIDES if min(crops.shape[2:]) >= side), None)
     if side is None:
         return None
-    seen = _power(crops, side)
+    spectrum = _power(crops, side)
     share = sum(weight**2 for weight in _LUMA) if crops.shape[1] == 3 else 1.0
-    steps = torch.zeros_like(seen) if quality is None else _quantisation(quality, side)
-    heard = (seen > _SPENT * steps).float()
+    steps = torch.zeros_like(spectrum) if quality is None else _quantisation(quality, side)
+    usable = (spectrum > _SPENT * steps).float()
     hidden = [level**2 for level in _HIDDEN if quality is not None and level > noise]
     floors = torch.tensor([max(noise**2 * share, _ROUNDING**2), *hidden])[:, None, None, None] + steps
-    if not heard.any():
+    if not usable.any():
         return None
 
     @functools.cache
     def loss(blur: Blur) -> float:
-        """Minus the logarithm of how likely the spectrum is, as if it were that of a single window: the model is never quite right."""
+        """Negative log-likelihood of the spectrum, as of a single window, since the model is never exact."""
         power = _model(side) * _passed(blur, side)
         expected = _CONTRASTS[:, None, None] * power + floors
-        each = (expected.log() + seen / expected) * (heard * _bins(side)[1] / 2)
+        each = (expected.log() + spectrum / expected) * (usable * _bins(side)[1] / 2)
         return each.sum(dim=-1).min().item()
 
     def best(blurs: Iterable[Blur]) -> Blur:
@@ -99,7 +99,7 @@ def _power(crops: Images, side: int) -> _Bins:
 
 @functools.lru_cache(4096)
 def _passed(blur: Blur, side: int) -> _Bins:
-    """The share of the power that the blur leaves."""
+    """The factor by which the blur multiplies the power."""
     return _binned(torch.fft.rfft2(centred(blur.kernels(), side, side))[0].abs().square(), side)
 
 
@@ -112,7 +112,7 @@ def _model(side: int) -> Float[Tensor, "_a _bins"]:
 
 @functools.lru_cache(200)
 def _quantisation(quality: int, side: int) -> _Bins:
-    """Variance of what a JPEG's rounding takes or adds."""
+    """Variance of the rounding error of a JPEG."""
     down, right = (16 * torch.fft.fftfreq(side).abs(), 16 * torch.fft.rfftfreq(side))
     steps = luminance_tables()[quality - 1] / 255
     near = [places.round().clamp_max(7).long() for places in (down, right)]
@@ -121,12 +121,12 @@ def _quantisation(quality: int, side: int) -> _Bins:
 
 @functools.cache
 def _bins(side: int) -> tuple[Tensor, _Bins]:
-    """The bin of each frequency, -1 of none, and how many fall into each."""
+    """The number of the bin of each frequency, -1 for none, and the count of frequencies in each bin."""
     down, right = torch.fft.fftfreq(side)[:, None], torch.fft.rfftfreq(side)
     far = (down.square() + right.square()).sqrt()
     ring = (far * 2 * _RINGS).long()
     ray = (torch.atan2(down, right) % math.pi / math.pi * _RAYS).round().long() % _RAYS
-    # The lowest ones are as the subject will have it, and those in the corners are few.
+    # The lowest frequencies depend on the subject, and those in the corners are few.
     which = torch.where((far >= 2.5 / side) & (ring < _RINGS), ring * _RAYS + ray, -1)
     taken, which = which.unique(return_inverse=True)
     counts = which.flatten().bincount().float()
@@ -136,6 +136,7 @@ def _bins(side: int) -> tuple[Tensor, _Bins]:
 
 
 def _binned(spectrum: Float[Tensor, "h w"], side: int) -> _Bins:
+    """The mean of `spectrum` in each bin."""
     which, counts = _bins(side)
     inside = which >= 0
     return torch.zeros_like(counts).index_add_(0, which[inside], spectrum[inside]) / counts

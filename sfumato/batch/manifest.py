@@ -7,6 +7,7 @@ more than the last names: a folder of results is shared as it is.
 """
 
 import dataclasses
+import enum
 import functools
 import hashlib
 import io
@@ -39,18 +40,30 @@ class Row(TypedDict):
     made: NotRequired[str]
 
 
+class Status(enum.StrEnum):
+    """What became of a picture; the manifest holds the value."""
+
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    """An earlier run has done it."""
+    WRITING = "writing"
+    """The result is about to take its place."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """What became of one picture."""
 
     source: str
     out: str = ""
-    status: str
-    """`done`, `failed`, `skipped` because it was done before, or `writing`."""
+    status: Status
     message: str
     """What was found and done, or why it failed."""
     nothing: bool = False
     """Whether it was done by leaving the picture as it was."""
+    changed: bool = False
+    """Whether somebody changed the result of the earlier run, for which the picture was skipped."""
     seconds: float = 0.0
 
 
@@ -88,14 +101,15 @@ class Manifest:
     def earlier(self, path: Path, target: Path, facts: Facts) -> Entry | None:
         """The entry of this picture if it was done before, from the same bytes and in the same way, and something is still there."""
         row = self._last.get(self._place(target))
-        if row is None or row["status"] not in ("done", "writing") or not target.exists():
+        if row is None or row["status"] not in (Status.DONE, Status.WRITING) or not target.exists():
             return None
         if any(row.get(name) != value for name, value in facts.items()):
             return None
         same = row.get("made") == digest(target)
-        if row["status"] == "writing" and not same:  # a run was killed before it was there
+        if row["status"] == Status.WRITING and not same:  # a run was killed before it was there
             return None
-        return Entry(source=str(path), out=str(target), status="skipped", message=DONE if same else _CHANGED)
+        words = DONE if same else _CHANGED
+        return Entry(source=str(path), out=str(target), status=Status.SKIPPED, message=words, changed=not same)
 
     def is_own(self, path: Path, target: Path) -> bool:
         """Whether the file at `target` was made from `path` by an earlier run, and is as that run left it."""
@@ -106,14 +120,14 @@ class Manifest:
 
         A picture that failed is tried again by every run: it has one more line only if it, the request or the reason is another.
         """
-        if self.path is None or entry.status == "skipped":
+        if self.path is None or entry.status == Status.SKIPPED:
             return
         place, known = self._place(target), dataclasses.asdict(entry)
-        del known["message"]  # which may hold whole paths
+        del known["message"], known["changed"]  # a message may hold whole paths; no picture that was skipped has a line
         words = without_places(entry.message, path, target)
         row = {**known, "source": path.name, "from": _identity(path), "out": place, "place": place, "words": words}
-        row |= {**facts, "made": output_digest} if output_digest else facts if entry.status == "failed" else {}
-        if entry.status == "failed" and _equal_rows(self._last.get(place, {}), row):
+        row |= {**facts, "made": output_digest} if output_digest else facts if entry.status == Status.FAILED else {}
+        if entry.status == Status.FAILED and _equal_rows(self._last.get(place, {}), row):
             return
         self._note(row)
         atomic_io.append_line(self.path, json.dumps(row))

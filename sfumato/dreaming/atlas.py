@@ -35,19 +35,19 @@ def atlas(
     Each is dreamed from noise of the same seed, large enough for a place of the layer to see all it can; the middle is shown. Raises
     SettingError for an unknown layer or channel.
     """
-    seen = seeing.layer(layer or seeing.usual)
-    chosen = list(channels) or list(range(seen.width))
-    if beyond := [channel for channel in chosen if not 0 <= channel < seen.width]:
-        raise SettingError(f"layer {seen.name} has channels 0 to {seen.width - 1}; there is no {beyond[0]}")
-    side = min(max(LEAST, seen.receptive_field), max(LEAST, seeing.side))
-    made = []
+    measured = seeing.layer(layer or seeing.usual)
+    chosen = list(channels) or list(range(measured.width))
+    if beyond := [channel for channel in chosen if not 0 <= channel < measured.width]:
+        raise SettingError(f"layer {measured.name} has channels 0 to {measured.width - 1}; there is no {beyond[0]}")
+    side = min(max(LEAST, measured.receptive_field), max(LEAST, seeing.side))
+    images_of_channels = []
     for number, channel in enumerate(chosen, 1):
-        how = Dream(layers=(f"{seen.name}:{channel}",), steps=steps, seed=seed)
-        images = dream(None, seeing, how, size=(side, side)).images
+        options = Dream(layers=(f"{measured.name}:{channel}",), steps=steps, seed=seed)
+        images = dream(None, seeing, options, size=(side, side)).images
         edge = (side - SIDE) // 2
-        made.append(images[:, :, edge : edge + SIDE, edge : edge + SIDE])
+        images_of_channels.append(images[:, :, edge : edge + SIDE, edge : edge + SIDE])
         on_progress(number, len(chosen))
-    return torch.cat(made), chosen
+    return torch.cat(images_of_channels), chosen
 
 
 def save(images: Images, channels: Sequence[int], out: Path, seeing: DreamNetwork, layer: str | None) -> list[Path]:
@@ -58,16 +58,16 @@ def save(images: Images, channels: Sequence[int], out: Path, seeing: DreamNetwor
     for i, channel in enumerate(channels):
         at = (i % columns * step + 2, i // columns * step + 1)
         pen.text(at, str(channel), fill=(255, 255, 255), stroke_width=1, stroke_fill=(0, 0, 0))
-    _, told_in = output_files(out)
+    _, record_path = output_files(out)
     files.save_image(out, torch.frombuffer(bytearray(sheet.tobytes()), dtype=torch.uint8).reshape(sheet.height, sheet.width, 3))
-    told = {
+    record = {
         "network": inside(seeing.name),
         "layer": seeing.layer(layer or seeing.usual)._asdict(),
         "channels": list(channels),
         "columns": columns,
     }
-    atomic_io.write(told_in, json.dumps(told, indent=2) + "\n")
-    return [out, told_in]
+    atomic_io.write(record_path, json.dumps(record, indent=2) + "\n")
+    return [out, record_path]
 
 
 def output_files(out: Path) -> list[Path]:

@@ -126,34 +126,43 @@ def dream(
     """
     options = options or Dream()
     seeing = network if isinstance(network, DreamNetwork) else dream_network(network, device=device)
-    if pictures is None:
-        if mask is not None or options.alpha:
-            raise SettingError("mask and alpha are about a picture; give one")
-        if n < 1:
-            raise SettingError(f"n = {n} dreams must be at least 1")
-        starts = [noise(size, seeing.channels, options.seed + i) for i in range(n)]
-        seeds = [options.seed + i for i in range(n)]
-    else:
-        starts, seeds = list(_checked(pictures).split(1)), [options.seed] * len(pictures)
-        size = (pictures.shape[2], pictures.shape[3])
+    starts, seeds = _starts(pictures, seeing, options, size, n, masked=mask is not None)
+    size = (starts[0].shape[2], starts[0].shape[3])
     options = resolved(options, seeing, fresh=pictures is None)
     if mask is not None and (mask.shape[-2:] != size or mask.numel() != math.prod(size)):
         raise ImageError(f"the mask is {tuple(mask.shape)}, the picture {size_text(size)} pixels; they must be the same")
     if options.space == "fourier" and (options.variation or options.alpha):
         raise SettingError("variation and alpha have no effect on a spectrum; leave them at 0, or take space = 'pixels'")
     ascent = layer_ascent(seeing, options, size, guide)
-    where, made, before, after = seeing.device, [], [], []
+    own = None if mask is None else mask.reshape(1, 1, *size).float().to(seeing.device)
+    images, before, after = [], [], []
     for start, seed in counted(list(zip(starts, seeds, strict=True)), "images"):
-        x = start.to(where)
-        own = None if mask is None else mask.reshape(1, 1, *size).float().to(where)
+        x = start.to(seeing.device)
         before.append(ascent.amount(x))
         if options.space == "fourier":
-            done = _in_waves(x, ascent, options, seed, own, fresh=pictures is None, on_progress=on_progress)
+            x = _in_waves(x, ascent, options, seed, own, fresh=pictures is None, on_progress=on_progress)
         else:
-            done = in_octaves(x, ascent, options, seed, mask=own, on_progress=on_progress)
-        after.append(ascent.amount(done))
-        made.append(finite(done.cpu(), seeing.name))
-    return Dreamt(images=torch.cat(made) if len(made) > 1 else made[0], before=tuple(before), after=tuple(after))
+            x = in_octaves(x, ascent, options, seed, mask=own, on_progress=on_progress)
+        after.append(ascent.amount(x))
+        images.append(finite(x.cpu(), seeing.name))
+    return Dreamt(images=torch.cat(images) if len(images) > 1 else images[0], before=tuple(before), after=tuple(after))
+
+
+def _starts(
+    pictures: Images | None, seeing: DreamNetwork, options: Dream, size: tuple[int, int], n: int, *, masked: bool
+) -> tuple[list[Images], list[int]]:
+    """The images that dreams begin with, one in each batch, and their seeds: the pictures, or `n` times noise of `size`.
+
+    Raises ImageError for a tensor that holds no pictures, SettingError for n below 1, and for settings that need a picture.
+    """
+    if pictures is not None:
+        return list(_checked(pictures).split(1)), [options.seed] * len(pictures)
+    if masked or options.alpha:
+        raise SettingError("mask and alpha are about a picture; give one")
+    if n < 1:
+        raise SettingError(f"n = {n} dreams must be at least 1")
+    seeds = [options.seed + i for i in range(n)]
+    return [noise(size, seeing.channels, seed) for seed in seeds], seeds
 
 
 def resolved(options: Dream, seeing: DreamNetwork, *, fresh: bool) -> Dream:
@@ -215,34 +224,45 @@ def in_octaves(
         options = dataclasses.replace(options, octaves=1, jitter=0)
     if options.alpha and (there := ascent.amount(picture)) <= 0:
         raise SettingError(f"alpha asks for {options.alpha:g} times what is there, and that is {there:.3g}; leave it at 0")
-    rng, steps, done = seeded_generator(seed, "jitter"), options.steps or 10, 0
+    rng, steps = seeded_generator(seed, "jitter"), options.steps or 10
     sizes = list(octaves((picture.shape[2], picture.shape[3]), options, lambda small: not ascent.refused(small)))
     detail, x = None, picture
-    for size in sizes:
+    for number, size in enumerate(sizes):
         whole = size == tuple(picture.shape[2:])
         base = picture if whole else resize(picture, size).clamp_(0, 1)
         begun = base if carried is None else base + (carried if whole else resize(carried, size))
         x = (begun.clone() if detail is None else resize(detail, size).add_(begun)).clamp_(0, 1)
-        where = None if mask is None else mask if whole else resize(mask, size).clamp_(0, 1)
-        if detail is not None and where is not None:
-            x = begun + (x - begun) * where
-        detail = None
-        enough = options.alpha * ascent.amount(base) if options.alpha else math.inf
-        nearest: tuple[float, Images] | None = None
-        for _ in range(steps):
-            amount, step = _step(x, ascent, options, rng, where)
-            if options.alpha:
-                if amount >= enough and (nearest is None or _far(x, base) < nearest[0]):
-                    nearest = _far(x, base), x.clone()
-                # The slope of a penalty on distance, and that of one on falling short: the second vanishes where there is enough.
-                x.lerp_(base, PULL)
-            if amount < enough:
-                x.add_(step).clamp_(0, 1)
-            done += 1
-            on_progress(Moment(done, steps * len(sizes), amount, x))
-        x = nearest[1] if nearest else x
+        own = None if mask is None else mask if whole else resize(mask, size).clamp_(0, 1)
+        if detail is not None and own is not None:
+            x = begun + (x - begun) * own
+        detail = None  # of a large picture it is large
+        for step, amount in enumerate(_climb(x, base, ascent, options, rng, own, steps), number * steps + 1):
+            on_progress(Moment(step, steps * len(sizes), amount, x))
         detail = None if whole else x - begun
     return x
+
+
+def _climb(
+    x: Images, base: Images, ascent: Ascent, options: Dream, rng: torch.Generator, mask: Planes | None, steps: int
+) -> Iterator[float]:
+    """Changes `x` in place by so many steps, and yields after each how far the wishes were fulfilled before it.
+
+    With `alpha`, `x` ends as the image nearest to `base` that has enough, if there was one.
+    """
+    enough = options.alpha * ascent.amount(base) if options.alpha else math.inf
+    nearest: tuple[float, Images] | None = None
+    for _ in range(steps):
+        amount, step = _step(x, ascent, options, rng, mask)
+        if options.alpha:
+            if amount >= enough and (nearest is None or _distance(x, base) < nearest[0]):
+                nearest = _distance(x, base), x.clone()
+            # The slope of a penalty on distance, and that of one on falling short: the second vanishes where there is enough.
+            x.lerp_(base, PULL)
+        if amount < enough:
+            x.add_(step).clamp_(0, 1)
+        yield amount
+    if nearest:
+        x.copy_(nearest[1])
 
 
 def octaves(size: tuple[int, int], options: Dream, possible: Callable[[tuple[int, int]], bool]) -> Iterator[tuple[int, int]]:
@@ -337,5 +357,6 @@ def _checked(pictures: Any) -> Images:
     return pictures.detach().float()
 
 
-def _far(x: Images, base: Images) -> float:
+def _distance(x: Images, base: Images) -> float:
+    """Mean squared difference."""
     return (x - base).square().mean().item()

@@ -81,8 +81,8 @@ class DreamNetwork:
 
     def listed(self) -> list[Layer]:
         """Every layer."""
-        found = self.measure(self.names)
-        return [found[name] for name in self.names]
+        layers = self.measure(self.names)
+        return [layers[name] for name in self.names]
 
     def _layer(self, name: str) -> str:
         if name not in self.names:
@@ -160,7 +160,7 @@ def _of_named(network: Backbone, name: str, device: torch.device) -> DreamNetwor
         channels=network.channels,
         names=names,
         usual=usual,
-        measure=lambda asked: {each: network.named[each] for each in asked},
+        measure=lambda names_asked: {each: network.named[each] for each in names_asked},
         least=network.min_side,
         side=min(getattr(network, "size", (USUAL, USUAL))),
         classes=_class_names(network.classes),
@@ -168,71 +168,94 @@ def _of_named(network: Backbone, name: str, device: torch.device) -> DreamNetwor
     )
 
 
-def _of_module(network: nn.Module, name: str, device: torch.device, *, foreign: bool) -> DreamNetwork:
-    moved: Any = network
-    network = moved if foreign else moved.to(device=device, memory_format=torch.channels_last)
+@dataclass(frozen=True, kw_only=True)
+class _View:
+    """The part of a module that looks at images, and the way in which images are shown to it."""
+
+    network: nn.Module
+    run: hooks.Run
+    channels: int
+    classes: tuple[str, ...] | None
+    """Names of the classes; None if only a result can say how many there are."""
+
+
+def _view(network: nn.Module) -> _View:
+    """The view of a module of one's own, or of a network of the package."""
     if isinstance(network, AdversarialGenerator):
-        looking: nn.Module = network.discriminator
 
         def run(images: Images) -> Any:
             labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if network.classes else None
             return network.discriminate(images, labels)
 
-        channels, classes = network.channels, ()
-    elif isinstance(network, Classifier):
-        looking, run, channels = network, network.classify, network.channels
-        said = [str(each) for each in getattr(network, "card", {}).get("data", {}).get("classes", [])]
-        classes = tuple(said) if len(said) == network.classes else tuple(map(str, range(network.classes)))
-    else:
-        looking, run, classes = network, network, ()
-        convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-        channels = convolutions[0].in_channels if convolutions else 3
-    if channels not in (1, 3):
-        raise SettingError(f"{name} looks at images of {channels} channels; dreams are grey or coloured")
-    size = getattr(network, "size", None) or (SIDE, SIDE)
-    grey = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
-    try:
-        maps = hooks.visible(looking, run, grey.to(_place(network)))
-    except SettingError as error:
-        raise SettingError(f"{name} sees no images: {error}") from error
-    except (RuntimeError, AttributeError, TypeError, ValueError) as error:
-        raise SettingError(f"{name} cannot be shown an image of {size_text(size)} pixels ({' '.join(str(error).split())[:120]})") from error
-    if not maps:
-        raise SettingError(f"{name} has no convolution: no layer of it makes maps of an image, so that there is nothing to dream of")
-    if not isinstance(network, AdversarialGenerator | Classifier):
-        with torch.no_grad():
-            out = run(grey.to(_place(network)))
-        classes = tuple(map(str, range(out.shape[1]))) if isinstance(out, Tensor) and out.ndim == 2 else ()
-    shapes = {each: (int(made.shape[1]), max(1, round(size[1] / made.shape[3]))) for each, made in maps.items()}
-    coarsest = max(stride for _, stride in shapes.values())
-    known: dict[str, Layer] = {}
+        return _View(network=network.discriminator, run=run, channels=network.channels, classes=())
+    if isinstance(network, Classifier):
+        stated = [str(each) for each in getattr(network, "card", {}).get("data", {}).get("classes", [])]
+        classes = tuple(stated) if len(stated) == network.classes else _numbers(network.classes)
+        return _View(network=network, run=network.classify, channels=network.channels, classes=classes)
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    return _View(network=network, run=network, channels=convolutions[0].in_channels if convolutions else 3, classes=None)
 
-    def measured(asked: Sequence[str]) -> dict[str, Layer]:
-        if new := [each for each in asked if each not in known]:
-            known.update(_measured(looking, run, channels, shapes, new))
-        return known
+
+def _of_module(network: nn.Module, name: str, device: torch.device, *, foreign: bool) -> DreamNetwork:
+    placed: Any = network
+    network = placed if foreign else placed.to(device=device, memory_format=torch.channels_last)
+    view = _view(network)
+    if view.channels not in (1, 3):
+        raise SettingError(f"{name} looks at images of {view.channels} channels; dreams are grey or coloured")
+    size = getattr(network, "size", None)
+    images = torch.rand(1, view.channels, *(size or (SIDE, SIDE)), generator=torch.Generator().manual_seed(0)).to(_place(network))
+    maps = _maps(view, name, images)
+    classes = view.classes
+    if classes is None:
+        with torch.no_grad():
+            output = view.run(images)
+        classes = _numbers(output.shape[1]) if isinstance(output, Tensor) and output.ndim == 2 else ()
+    shapes = {layer: (int(each.shape[1]), max(1, round(images.shape[3] / each.shape[3]))) for layer, each in maps.items()}
+    cache: dict[str, Layer] = {}
+
+    def measure(names: Sequence[str]) -> dict[str, Layer]:
+        if new := [each for each in names if each not in cache]:
+            cache.update(_measured(view, shapes, new))
+        return cache
 
     return DreamNetwork(
         name=name,
-        network=looking,
-        run=run,
-        channels=channels,
+        network=view.network,
+        run=view.run,
+        channels=view.channels,
         names=tuple(maps),
         usual=list(maps)[len(maps) * 2 // 3],
-        measure=measured,
-        least=coarsest,
-        side=min(getattr(network, "size", None) or (USUAL, USUAL)),
+        measure=measure,
+        least=max(stride for _, stride in shapes.values()),
+        side=min(size or (USUAL, USUAL)),
         classes=classes,
-        scores=(lambda images: run(images).float()) if classes else None,
+        scores=(lambda images: view.run(images).float()) if classes else None,
     )
 
 
-def _measured(
-    network: nn.Module, run: hooks.Run, channels: int, shapes: dict[str, tuple[int, int]], asked: Sequence[str]
-) -> dict[str, Layer]:
-    """Each layer as an image that the network was not made for shows it, which its head need not take: it never comes so far."""
-    images = torch.zeros(1, channels, SIDE, SIDE, device=_place(network))
-    return {name: Layer(name, shapes[name][0], *seen) for name, seen in hooks.sights(network, run, images, asked).items()}
+def _maps(view: _View, name: str, images: Images) -> dict[str, Maps]:
+    """The maps of all layers. Raises SettingError if the network cannot be shown these images, or has no layer that makes maps."""
+    try:
+        maps = hooks.visible(view.network, view.run, images)
+    except SettingError as error:
+        raise SettingError(f"{name} sees no images: {error}") from error
+    except (RuntimeError, AttributeError, TypeError, ValueError) as error:
+        size, reason = size_text(images.shape[2:]), " ".join(str(error).split())[:120]
+        raise SettingError(f"{name} cannot be shown an image of {size} pixels ({reason})") from error
+    if not maps:
+        raise SettingError(f"{name} has no convolution: no layer of it makes maps of an image, so that there is nothing to dream of")
+    return maps
+
+
+def _measured(view: _View, shapes: dict[str, tuple[int, int]], names: Sequence[str]) -> dict[str, Layer]:
+    """Each layer, measured on an image of `SIDE` pixels. The head need not take images of that size: it is not computed."""
+    images = torch.zeros(1, view.channels, SIDE, SIDE, device=_place(view.network))
+    return {name: Layer(name, shapes[name][0], *sight) for name, sight in hooks.sights(view.network, view.run, images, names).items()}
+
+
+def _numbers(count: int) -> tuple[str, ...]:
+    """Names of classes without names."""
+    return tuple(map(str, range(count)))
 
 
 def _class_names(count: int) -> tuple[str, ...]:
@@ -242,7 +265,7 @@ def _class_names(count: int) -> tuple[str, ...]:
         lines = path.read_text(encoding="utf-8").splitlines()
         if len(lines) == count:
             return tuple(line.partition(" ")[2] for line in lines)
-    return tuple(map(str, range(count)))
+    return _numbers(count)
 
 
 def _place(network: nn.Module) -> torch.device:

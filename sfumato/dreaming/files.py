@@ -11,7 +11,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 import torch
 
 from sfumato import __version__
-from sfumato.batch.manifest import DONE, NAME, Entry, Facts, Manifest
+from sfumato.batch.manifest import NAME, Entry, Facts, Manifest, Status
 from sfumato.batch.sources import gather, unique_names
 from sfumato.core import atomic_io, outputs, schema
 from sfumato.core.config import Range
@@ -74,16 +74,16 @@ def planned(
     replaced or is one of the other files that the dream `reads`, StorageError if it cannot be written.
     """
     alone = outputs.is_file_name(out, files.FORMATS)
-    found = unique_names(gather(sources, leaving_out=None if alone else out), ending=".png")
-    if not found:
+    pictures = unique_names(gather(sources, leaving_out=None if alone else out), ending=".png")
+    if not pictures:
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read")
     if not alone:
         outputs.check_folder(out / "dreams")
-        return [(path, out / name) for path, name in found]
-    if len(found) > 1:
-        raise SettingError(f"{out} is one picture and there are {len(found)} to dream; give a folder with --out")
-    with outputs.reserved(output_files(out), by="dream", overwrite=overwrite, reads=(found[0][0], *reads), replaces=False):
-        return [(found[0][0], out)]
+        return [(path, out / name) for path, name in pictures]
+    if len(pictures) > 1:
+        raise SettingError(f"{out} is one picture and there are {len(pictures)} to dream; give a folder with --out")
+    with outputs.reserved(output_files(out), by="dream", overwrite=overwrite, reads=(pictures[0][0], *reads), replaces=False):
+        return [(pictures[0][0], out)]
 
 
 def output_files(target: Path) -> list[Path]:
@@ -120,16 +120,16 @@ def dream_pictures(
     work = _Work(seeing, options, None if guide is None else picture_of(guide), guide, mask, watch, overwrite=overwrite)
     work.originals = {path.resolve() for path in (*(path for path, _ in pairs), guide, mask) if path is not None}
     # Where only originals lie nothing will be written, and no manifest.
-    noted, made = pairs[0][1] != out and any(target.resolve() not in work.originals for _, target in pairs), []
+    noted, results = pairs[0][1] != out and any(target.resolve() not in work.originals for _, target in pairs), []
     with atomic_io.alone(out) if noted else contextlib.nullcontext():
         manifest = Manifest(out / NAME if noted else None, work.request_facts())
         for place in {target.parent for _, target in pairs if target.parent.is_dir()}:
             atomic_io.sweep(place, below=False)
         for number, (path, target) in enumerate(counted(pairs, "pictures"), 1):
             done = work.attempt(path, target, manifest)
-            made.append(done)
+            results.append(done)
             on_progress(done, number, len(pairs))
-    return made
+    return results
 
 
 @dataclasses.dataclass
@@ -148,8 +148,8 @@ class _Work:
 
     def request_facts(self) -> Facts:
         """What is asked for, by which a dream is known again: settings, network, guide and version."""
-        told = recipe(self.seeing, resolved(self.options, self.seeing, fresh=False), 0.0, 0.0) | named(guide=self.guide)
-        return json.loads(json.dumps({"verb": "dream", **told}))
+        facts = recipe(self.seeing, resolved(self.options, self.seeing, fresh=False), 0.0, 0.0) | named(guide=self.guide)
+        return json.loads(json.dumps({"verb": "dream", **facts}))
 
     def attempt(self, path: Path, target: Path, manifest: Manifest) -> Done:
         """The dream of one picture, unless it was done before. Raises StorageError, after which the next one would fail too."""
@@ -158,7 +158,7 @@ class _Work:
             if target.resolve() in self.originals:
                 raise ImageError(f"{path}: {target} is an original and would be written over; choose another --out")
             facts = manifest.facts(path, self.mask)
-            if (earlier := manifest.earlier(path, target, facts)) and (not self.overwrite or earlier.message == DONE):
+            if (earlier := manifest.earlier(path, target, facts)) and not (self.overwrite and earlier.changed):
                 return Done(source=str(path), out=target, message=earlier.message)
             for each in output_files(target):
                 outputs.check_place(each)
@@ -169,7 +169,7 @@ class _Work:
             raise
         except SfumatoError as error:
             words = _naming(path, error)
-            manifest.add(Entry(source=str(path), out=str(target), status="failed", message=words), path, target, facts)
+            manifest.add(Entry(source=str(path), out=str(target), status=Status.FAILED, message=words), path, target, facts)
             return Done(source=str(path), out=None, message=words)
 
     def _dream(self, path: Path, target: Path, manifest: Manifest, facts: Facts) -> Done:
@@ -184,18 +184,18 @@ class _Work:
         done = dream(images, self.seeing, self.options, guide=self.preview, mask=where, on_progress=self.watch)
         before, after, pixels = done.before[0], done.after[0], as_pixels(done.images, picture.pixels.dtype)
         del images, done  # of a large picture they are large, and writing it takes more
-        told = recipe(self.seeing, resolved(self.options, self.seeing, fresh=False), before, after)
-        told |= {"picture": path.name, "sha256": atomic_io.digest(path)}
-        told |= named(guide=self.guide, mask=self.mask)
-        entry, made = Entry(source=str(path), out=str(target), status="writing", message=rise(before, after)), ""
+        record = recipe(self.seeing, resolved(self.options, self.seeing, fresh=False), before, after)
+        record |= {"picture": path.name, "sha256": atomic_io.digest(path)}
+        record |= named(guide=self.guide, mask=self.mask)
+        entry, output_digest = Entry(source=str(path), out=str(target), status=Status.WRITING, message=rise(before, after)), ""
 
         def settled(place: Path, result: Path) -> None:
-            nonlocal made
-            made = atomic_io.digest(result)
-            manifest.add(entry, path, place, facts, output_digest=made)
+            nonlocal output_digest
+            output_digest = atomic_io.digest(result)
+            manifest.add(entry, path, place, facts, output_digest=output_digest)
 
-        keep(target, dataclasses.replace(picture, pixels=pixels, layout="samples"), told, check=settled)
-        manifest.add(dataclasses.replace(entry, status="done"), path, target, facts, output_digest=made)
+        keep(target, dataclasses.replace(picture, pixels=pixels, layout="samples"), record, check=settled)
+        manifest.add(dataclasses.replace(entry, status=Status.DONE), path, target, facts, output_digest=output_digest)
         return Done(source=str(path), out=target, message=entry.message)
 
 
@@ -213,9 +213,9 @@ def about(path: Path) -> Iterator[None]:
         raise ImageError(_naming(path, error)) from error
 
 
-def named(**given: Path | None) -> dict[str, Any]:
+def named(**paths: Path | None) -> dict[str, Any]:
     """The names and hashes of files, for a recipe."""
-    return {key: {"file": path.name, "sha256": atomic_io.digest(path)} for key, path in given.items() if path is not None}
+    return {key: {"file": path.name, "sha256": atomic_io.digest(path)} for key, path in paths.items() if path is not None}
 
 
 def keep(target: Path, picture: files.Picture, record: dict[str, Any], *, check: Callable[[Path, Path], None] = lambda *_: None) -> None:
@@ -225,8 +225,8 @@ def keep(target: Path, picture: files.Picture, record: dict[str, Any], *, check:
     """
     text, beside = json.dumps({"format": FORMAT, **record}, indent=2), target.with_suffix(".json")
     # The picture last: where it is, its recipe is.
-    atomic_io.write(beside, text + "\n", check=lambda made: check(beside, made))
-    files.write(target, dataclasses.replace(picture, text={**picture.text, KEY: text}), check=lambda made: check(target, made))
+    atomic_io.write(beside, text + "\n", check=lambda result: check(beside, result))
+    files.write(target, dataclasses.replace(picture, text={**picture.text, KEY: text}), check=lambda result: check(target, result))
 
 
 def recipe(seeing: DreamNetwork, options: Dream, before: float, after: float) -> dict[str, Any]:
@@ -249,9 +249,9 @@ def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
     """
     try:
         tree = schema.parsed(recipe_text(path), Tree, str(path)) if path.suffix.lower() == ".png" else schema.read(path, Tree)
-        told = schema.checked(upgraded_tree(tree), Told, str(path))
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told["dream"].items()}
-        return told["network"], Dream(**values), told
+        record = schema.checked(upgraded_tree(tree), Told, str(path))
+        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in record["dream"].items()}
+        return record["network"], Dream(**values), record
     except (SfumatoError, TypeError) as error:
         reason = " ".join(str(error).removeprefix(f"{path}: ").split())[:200]
         raise CheckpointError(f"{path} tells no dream that could be repeated ({reason})") from error
@@ -268,7 +268,7 @@ def near(name: str, flag: str) -> str:
     return name
 
 
-def complete(record: dict[str, Any], seeing: DreamNetwork, pictures: Sequence[str], **given: Path | None) -> None:
+def complete(record: dict[str, Any], seeing: DreamNetwork, pictures: Sequence[str], **paths: Path | None) -> None:
     """Raises SettingError if the network has other weights than a recipe tells, or a guide or a mask was not given or is another one.
 
     Also if the dream began with a picture and there is none, or the other way round. Which picture is open: the same may be done to others.
@@ -277,7 +277,7 @@ def complete(record: dict[str, Any], seeing: DreamNetwork, pictures: Sequence[st
         raise SettingError("that dream began with a picture; name one" if not pictures else "that dream began without a picture; name none")
     if record.get("weights", weights_hash(seeing.network)) != weights_hash(seeing.network):
         raise SettingError(f"{seeing.name} has other weights now than it had in that dream")
-    for key, path in given.items():
+    for key, path in paths.items():
         was = record.get(key)
         if was and path is None:
             raise SettingError(f"that dream had a {key}, {was['file']}; give it with --{key}")

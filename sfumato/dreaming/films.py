@@ -50,11 +50,11 @@ class Dreamer:
         carried = None
         if self.frame is not None and self.added is not None and self.frame.shape == x.shape:
             carried = KEPT * moved(self.added, shifts(self.frame, x))
-        how = self.how if carried is None else self.later
-        ascent = layer_ascent(self.seeing, how, (x.shape[2], x.shape[3]), self.guide)
-        made = in_octaves(x, ascent, how, self.how.seed, carried=carried)
-        self.frame, self.added = x, made - x
-        return made.cpu()
+        options = self.how if carried is None else self.later
+        ascent = layer_ascent(self.seeing, options, (x.shape[2], x.shape[3]), self.guide)
+        output = in_octaves(x, ascent, options, self.how.seed, carried=carried)
+        self.frame, self.added = x, output - x
+        return output.cpu()
 
 
 def falling(picture: Images, seeing: DreamNetwork, options: Dream, *, frames: int, guide: Other | None = None) -> Iterator[Images]:
@@ -117,12 +117,12 @@ def dream_film(
         raise ImageError(f"{path}: would be written over itself; choose another --out")
     count, rate = timing(path)
     files.check_animation(target, rate)
-    made = []
+    frames = []
     for i, frame in enumerate(still_frames(path), 1):
-        made.append(to_pixels(dreamer(frame)))
+        frames.append(to_pixels(dreamer(frame)))
         on_progress(i, count)
-    files.save_animation(target, made, fps=rate)
-    return len(made)
+    files.save_animation(target, frames, fps=rate)
+    return len(frames)
 
 
 def moving(path: Path) -> bool:

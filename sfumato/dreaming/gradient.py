@@ -54,17 +54,17 @@ class Ascent:
 
         Raises SettingError for an answer, ImageError for a slope, that is not finite.
         """
-        found, last = self._slope(image), 1
-        if not math.isfinite(found.amount):
-            raise SettingError(f"{self.network.name} answers {found.amount}: its weights are no use")
-        while not found.gradient.any():
+        slope, last = self._slope(image), 1
+        if not math.isfinite(slope.amount):
+            raise SettingError(f"{self.network.name} answers {slope.amount}: its weights are no use")
+        while not slope.gradient.any():
             with hooks.awake(self.network.network, last) as ran:
-                found = self._slope(image)
+                slope = self._slope(image)
             if last >= ran[0]:
                 break
             last *= 2
-        finite(found.gradient, self.network.name)
-        return found
+        finite(slope.gradient, self.network.name)
+        return slope
 
     def _slope(self, image: Images) -> Slope:
         gradient, amount = torch.zeros_like(image), 0.0
@@ -72,10 +72,10 @@ class Ascent:
             (top, bottom), (left, right) = tile.outer
             part = image[:, :, top:bottom, left:right].detach().clone().requires_grad_()
             with torch.enable_grad(), autocast(select_precision(self.precision, image.device), image.device):
-                found = self._amount(part, tile, tuple(image.shape[2:]))
-            amount += found.item()
+                total = self._amount(part, tile, tuple(image.shape[2:]))
+            amount += total.item()
             # A picture in which nothing is seen has no slope.
-            (rise,) = torch.autograd.grad(found, part, allow_unused=True) if found.requires_grad else (None,)
+            (rise,) = torch.autograd.grad(total, part, allow_unused=True) if total.requires_grad else (None,)
             if rise is not None:
                 gradient[:, :, top:bottom, left:right] += rise
         return Slope(amount, gradient)
@@ -106,8 +106,8 @@ class Ascent:
         h, w = whole
         total = part.new_zeros(())
         if self.objectives:
-            made = self.network.layers(part, list(dict.fromkeys(wish.layer.name for wish in self.objectives)))
-            by_name = dict(zip(dict.fromkeys(wish.layer.name for wish in self.objectives), made, strict=True))
+            maps = self.network.layers(part, list(dict.fromkeys(wish.layer.name for wish in self.objectives)))
+            by_name = dict(zip(dict.fromkeys(wish.layer.name for wish in self.objectives), maps, strict=True))
             for wish in self.objectives:
                 rows, columns = (
                     _places(own, shown, side, wish.layer.stride) for own, shown, side in zip(tile.inner, tile.outer, whole, strict=True)

@@ -60,16 +60,16 @@ def dream_through(
     h, w = making.size
     scale = max(1, -(-seeing.side // min(h, w)))
     ascent = layer_ascent(seeing, options, (h * scale, w * scale))
-    made, before, after, subjects = [], [], [], []
+    images, before, after, subjects = [], [], [], []
     for seed in range(options.seed, options.seed + n):
         begun = drawn(making, seed, label=shows)
         before.append(ascent.amount(enlarged(render(making, begun), scale).to(where)))
-        found = _moved(making, begun, ascent, options, scale, where, on_progress)
-        image = render(making, found)
+        moved = _moved(making, begun, ascent, options, scale, where, on_progress)
+        image = render(making, moved)
         after.append(ascent.amount(enlarged(image, scale).to(where)))
-        made.append(image)
-        subjects.append(found)
-    return Found(dreamt=Dreamt(images=torch.cat(made), before=tuple(before), after=tuple(after)), subjects=tuple(subjects))
+        images.append(image)
+        subjects.append(moved)
+    return Found(dreamt=Dreamt(images=torch.cat(images), before=tuple(before), after=tuple(after)), subjects=tuple(subjects))
 
 
 def enlarged(images: Images, scale: int) -> Images:

@@ -61,17 +61,17 @@ def parse_objective(text: str, network: DreamNetwork) -> LayerObjective:
 
     Raises SettingError for another form, an unknown layer, or a channel that it does not have.
     """
-    found = _FORM.fullmatch(text.strip())
-    if not found:
+    match = _FORM.fullmatch(text.strip())
+    if not match:
         raise SettingError(
             f"layer = {text!r} cannot be read; write fire7, fire7=0.5 (a weight), fire8:12,40 (channels) or fire8:12@3,4 (a place)"
         )
-    layer = network.layer(found["layer"])
-    channels = tuple(map(int, found["channels"].split(","))) if found["channels"] else ()
+    layer = network.layer(match["layer"])
+    channels = tuple(map(int, match["channels"].split(","))) if match["channels"] else ()
     if beyond := [channel for channel in channels if channel >= layer.width]:
         raise SettingError(f"layer {layer.name} has channels 0 to {layer.width - 1}; there is no {beyond[0]}")
-    place = (int(found["row"]), int(found["column"])) if found["row"] else None
-    return LayerObjective(layer=layer, weight=float(found["weight"] or 1), channels=channels, place=place)
+    place = (int(match["row"]), int(match["column"])) if match["row"] else None
+    return LayerObjective(layer=layer, weight=float(match["weight"] or 1), channels=channels, place=place)
 
 
 def guided(objectives: Sequence[LayerObjective], guide: Other, network: DreamNetwork) -> list[LayerObjective]:
@@ -79,8 +79,8 @@ def guided(objectives: Sequence[LayerObjective], guide: Other, network: DreamNet
     if any(each.channels or each.place for each in objectives):
         raise SettingError("a guide says which channels and where; name whole layers with it")
     with torch.no_grad():
-        made = network.layers(guide, [each.layer.name for each in objectives])
-    rows = [maps.float().flatten(2)[0].T.contiguous() for maps in made]
+        maps_of_guide = network.layers(guide, [each.layer.name for each in objectives])
+    rows = [maps.float().flatten(2)[0].T.contiguous() for maps in maps_of_guide]
     return [LayerObjective(layer=each.layer, weight=each.weight, guide=row) for each, row in zip(objectives, rows, strict=True)]
 
 

@@ -43,13 +43,13 @@ def dream_noise(
     """
     shown = None if guide is None else picture_of(guide)
     settled = resolved(options, seeing, fresh=True)
-    told = [recipe(seeing, each, 0.0, 0.0) | {"size": size} | named(guide=guide) for each in _seeded(settled, len(targets))]
+    records = [recipe(seeing, each, 0.0, 0.0) | {"size": size} | named(guide=guide) for each in _seeded(settled, len(targets))]
 
     def make(i: int) -> Dreamed:
         done = dream(None, seeing, dataclasses.replace(options, seed=options.seed + i), size=size, guide=shown, on_progress=watch)
         return done.images, done.before[0], done.after[0]
 
-    _written(targets, told, make, held, overwrite=overwrite, on_progress=on_progress)
+    _written(targets, records, make, held, overwrite=overwrite, on_progress=on_progress)
 
 
 def dream_styles(
@@ -67,7 +67,7 @@ def dream_styles(
     """Dreams through a generator of the seeds from `how.seed` on; the rest is as in `dream_noise`."""
     network = sampler(generator).to(seeing.device)
     settled = resolved(options, seeing, fresh=False)
-    told = [
+    records = [
         recipe(seeing, each, 0.0, 0.0) | {"through": inside(generator), "shows": drawn(network, each.seed, label=shows).origin["label"]}
         for each in _seeded(settled, len(targets))
     ]
@@ -76,7 +76,7 @@ def dream_styles(
         done = dream_through(network, seeing, dataclasses.replace(options, seed=options.seed + i), shows=shows, on_progress=watch).dreamt
         return done.images, done.before[0], done.after[0]
 
-    _written(targets, told, make, held, overwrite=overwrite, on_progress=on_progress)
+    _written(targets, records, make, held, overwrite=overwrite, on_progress=on_progress)
 
 
 def _seeded(options: Dream, count: int) -> list[Dream]:

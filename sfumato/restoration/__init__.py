@@ -1,1 +1,1 @@
-"""Repairing pictures: from what is wrong with one to a plan, from the plan to a repaired file."""
+"""Restoration of pictures: from the damage to a plan, from the plan to a repaired file."""

@@ -1,20 +1,19 @@
-"""One picture of a run of many: whether it is to be repaired, what becomes of it, and what the manifest says of it.
+"""One picture of a run of many: whether it needs repair, the repair, and its entry in the manifest.
 
-claim the place ─ repairing ─ Work, done together with others' ─ write, if the place is still ours ─> Entry
+claim the place ─ repairing ─ Work, done together with that of others ─ write, if the place is unchanged ─> Entry
 """
 
 import contextlib
 import errno
-import io
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from sfumato.batch.manifest import DONE, Entry, Facts, Manifest, digest
+from sfumato.batch.manifest import Entry, Facts, Manifest, Status, digest
 from sfumato.core import outputs
 from sfumato.core.errors import ImageError, SfumatoError, StorageError
 from sfumato.core.tensors import Maps
@@ -25,113 +24,135 @@ from sfumato.restoration.request import RestorationRequest
 
 
 class Worked(NamedTuple):
-    """What was made of a picture, and in how many seconds: of work for several at once, its share."""
+    """The repaired picture, and the seconds of its work: its share of the time of a group."""
 
     images: Maps
     seconds: float
 
 
 Attempt = Generator[Work, Worked, Entry]
-"""The repair of one picture: asks for its `Work` if there is any, is sent what was made of it, or the error, and ends with its entry."""
+"""The repair of one picture: yields its `Work` if there is any, is sent the result or thrown the error, and returns its entry."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What all pictures of a run have in common."""
+    """The settings that all pictures of a run share."""
 
     request: RestorationRequest
     manifest: Manifest
     originals: frozenset[Path]
-    """What must not be written over."""
+    """Files that must not be replaced."""
     overwrite: bool
     networks: Networks
 
 
-def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run, pixels: float | None) -> Attempt:
-    """One picture, unless it was done before. A file at `target` is replaced only if it is of an earlier run, or to be overwritten.
+@dataclass(kw_only=True)
+class _Picture:
+    """One picture and its place, and what the manifest says of them."""
 
-    `pixels` is how many it has, if that is known. What goes wrong is in the entry. Only what would go wrong with the next picture too is
-    raised, after it was noted.
-    """
-    began, made = time.perf_counter(), ""
-    facts: Facts = {}
-    file: io.BufferedReader | None = None
+    path: Path
+    target: Path
+    run: Run
+    began: float = field(default_factory=time.perf_counter)
+    facts: Facts = field(default_factory=dict)
+    """Digests of the picture, its mask and the request; empty until they have been read."""
+    claimed: tuple[int, int, int] | None = None
+    """State of the file at `target` when the work began."""
+    output_digest: str = ""
 
-    def entry(status: str, message: str, *, nothing: bool = False) -> Entry:
-        seconds = round(time.perf_counter() - began, 2)
-        return Entry(source=str(path), out=str(target), status=status, message=message, nothing=nothing, seconds=seconds)
+    def entry(self, status: Status, message: str, *, nothing: bool = False) -> Entry:
+        seconds = round(time.perf_counter() - self.began, 2)
+        return Entry(source=str(self.path), out=str(self.target), status=status, message=message, nothing=nothing, seconds=seconds)
 
-    def settled(result: Path) -> None:
-        nonlocal made
-        if not run.overwrite and outputs.state(target) != before:
-            raise ImageError(f"{target} has come to be there meanwhile; choose another --out, or say --overwrite")
-        made = digest(result)
-        run.manifest.add(entry("writing", ""), path, target, facts, output_digest=made)
+    def earlier(self) -> Entry | None:
+        """The entry of an earlier run that makes this one unnecessary."""
+        earlier = self.run.manifest.earlier(self.path, self.target, self.facts)
+        return None if earlier is None or (self.run.overwrite and earlier.changed) else earlier
 
-    opened = contextlib.ExitStack()
-    try:
-        own = mask()
-        with contextlib.suppress(OSError):  # of which its repair will tell
-            file = opened.enter_context(path.open("rb"))
-        facts = run.manifest.facts(file or path, own)
-        if (earlier := run.manifest.earlier(path, target, facts)) and (not run.overwrite or earlier.message == DONE):
-            return earlier
-        before = _claimed(path, target, run)
-        steps = repairing(path, target, run.request, mask=own, check=settled, networks=run.networks, pixels=pixels, file=file)
-        try:
-            work = next(steps)
-            opened.close()  # many wait for each other's work
-            spent = time.perf_counter() - began
-            images, seconds = yield work
-            began = time.perf_counter() - spent - seconds
-            steps.send(images)
-            raise AssertionError("a repair ends after its work")
-        except StopIteration as end:
-            plan = end.value
-        ended = entry("done", plan.summary, nothing=plan.nothing)
-    except GeneratorExit:  # it was not come to
-        raise
-    except BaseException as error:
-        ended, made = entry("failed", _why(path, error)), ""
+    def claim(self) -> None:
+        """Remembers the file at `target`. Raises ImageError if this run may not replace it."""
+        if self.target.resolve() in self.run.originals:
+            raise ImageError(f"{self.path}: {self.target} is an original and would be written over; choose another --out")
+        if self.target.is_dir():
+            raise ImageError(f"{self.path}: {self.target} is a folder; choose another --out")
+        self.claimed = outputs.state(self.target)
+        if self.claimed and not self.run.overwrite and not self.run.manifest.is_own(self.path, self.target):
+            raise ImageError(f"{self.target} is there already; choose another --out, or say --overwrite")
+
+    def settle(self, result: Path) -> None:
+        """Notes the finished file `result`, right before it takes its place. Raises ImageError if another file has come there."""
+        if not self.run.overwrite and outputs.state(self.target) != self.claimed:
+            raise ImageError(f"{self.target} has come to be there meanwhile; choose another --out, or say --overwrite")
+        self.output_digest = digest(result)
+        self.record(self.entry(Status.WRITING, ""))
+
+    def record(self, entry: Entry) -> None:
+        self.run.manifest.add(entry, self.path, self.target, self.facts, output_digest=self.output_digest)
+
+    def failed(self, error: BaseException) -> Entry:
+        """The entry for `error`. An error that the next picture would meet too is noted and raised again."""
+        self.output_digest = ""
+        entry = self.entry(Status.FAILED, _reason(self.path, error))
         if _ends_all(error):
             with contextlib.suppress(StorageError):
-                run.manifest.add(ended, path, target, facts)
-            raise
-    finally:
-        opened.close()
-    run.manifest.add(ended, path, target, facts, output_digest=made)
-    return ended
+                self.record(entry)
+            raise error
+        return entry
 
 
-def _claimed(path: Path, target: Path, run: Run) -> tuple[int, int, int] | None:
-    """The `_state` of the place to write to. Raises ImageError if what is there is not ours to replace."""
-    if target.resolve() in run.originals:
-        raise ImageError(f"{path}: {target} is an original and would be written over; choose another --out")
-    if target.is_dir():
-        raise ImageError(f"{path}: {target} is a folder; choose another --out")
-    before = outputs.state(target)
-    if before and not run.overwrite and not run.manifest.is_own(path, target):
-        raise ImageError(f"{target} is there already; choose another --out, or say --overwrite")
-    return before
+def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run, pixels: float | None) -> Attempt:
+    """Repairs one picture, unless an earlier run did. A file at `target` is replaced only if an earlier run wrote it, or with `overwrite`.
+
+    `pixels` is the number of pixels, if known. An error is in the entry; an error that the next picture would meet too is raised, after
+    it was noted in the manifest.
+    """
+    picture = _Picture(path=path, target=target, run=run)
+    try:
+        with contextlib.ExitStack() as opened:
+            own, file = mask(), None
+            with contextlib.suppress(OSError):  # the repair reports the error
+                file = opened.enter_context(path.open("rb"))
+            picture.facts = run.manifest.facts(file or path, own)
+            if earlier := picture.earlier():
+                return earlier
+            picture.claim()
+            steps = repairing(path, target, run.request, mask=own, check=picture.settle, networks=run.networks, pixels=pixels, file=file)
+            try:
+                work = next(steps)
+                opened.close()  # many pictures wait for each other's work
+                spent = time.perf_counter() - picture.began
+                images, seconds = yield work
+                picture.began = time.perf_counter() - spent - seconds
+                steps.send(images)
+                raise AssertionError("a repair ends after its work")
+            except StopIteration as end:
+                plan = end.value
+        entry = picture.entry(Status.DONE, plan.summary, nothing=plan.nothing)
+    except GeneratorExit:  # the run ended before this picture's work
+        raise
+    except BaseException as error:
+        entry = picture.failed(error)
+    picture.record(entry)
+    return entry
 
 
-def _why(path: Path, error: BaseException) -> str:
-    """What is told of a picture that failed."""
+def _reason(path: Path, error: BaseException) -> str:
+    """The message of a picture that failed."""
     if isinstance(error, SfumatoError):
         return str(error)
-    if _short(error):
+    if _out_of_memory(error):
         return f"{path}: not enough memory; give less --memory"
-    what = " ".join(f"{type(error).__name__}: {error}".split())
-    return f"{path}: {what}" if isinstance(error, Exception) else f"{path}: interrupted"
+    description = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{path}: {description}" if isinstance(error, Exception) else f"{path}: interrupted"
 
 
 def _ends_all(error: BaseException) -> bool:
-    """Whether the next picture would fail too, or was not wanted any more."""
+    """Whether the next picture would fail too, or a person stopped the run."""
     if isinstance(error, StorageError):
         return getattr(error.__cause__, "errno", None) != errno.ENAMETOOLONG
     return not isinstance(error, Exception) or isinstance(error, torch.AcceleratorError)
 
 
-def _short(error: BaseException) -> bool:
-    """Whether memory ran out; torch says so in words."""
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out. On the CPU torch raises a plain RuntimeError for that, which only its text tells from others."""
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "memory" in str(error))

@@ -1,4 +1,4 @@
-"""Films, repaired frame by frame: pictures out of the file, through the network, back into a file with the same rate and sound (PyAV)."""
+"""Films, repaired frame by frame: frames from a file, through the network, into a file with the same rate and sound (PyAV)."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -20,33 +20,33 @@ from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import RestorationRequest
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
-"""What the names of films end in."""
+"""Endings of the names of films."""
 
 _COLOURS = ("colorspace", "color_range", "color_primaries", "color_trc")
-"""What a film says of its colours."""
+"""Fields in which a film states its colours."""
 _STANDARDS = (1, 4, 5, 6, 7, 9)
-"""BT.709, FCC, BT.470BG, SMPTE 170M and 240M, BT.2020: numbers of ITU-T H.273 for the matrices that the converter knows."""
+"""BT.709, FCC, BT.470BG, SMPTE 170M and 240M, BT.2020: numbers by ITU-T H.273 of the matrices that the converter supports."""
 
 _FORMATS = ("yuv420p", "yuv420p10le")
-"""Of up to 8 bits a sample, and of more."""
+"""Pixel formats for up to 8 bits a sample, and for more."""
 _SUBTITLES = {"mp4": ("mov_text",), "matroska": ("subrip", "ass", "ssa", "webvtt", "hdmv_pgs_subtitle", "dvd_subtitle")}
-"""Those that a file of this kind can hold."""
+"""Codecs of subtitles that each container can hold."""
 _CONTAINERS = ("major_brand", "minor_version", "compatible_brands", "encoder")
-"""What a file says of itself, and not of its film."""
+"""Metadata of the file, not of the film."""
 
 
 class Change(NamedTuple):
-    """What is done to a film."""
+    """The change of a film."""
 
     summary: str
     size: tuple[int, int]
-    """Height and width of what comes out."""
+    """Height and width of the changed frames."""
     frame: Callable[[Images], Images]
-    """From each frame, one after another, to what is written instead."""
+    """Maps each frame, in order, to its replacement."""
 
 
 def is_film(sources: Sequence[str]) -> bool:
-    """Whether this is one film. Raises SettingError if it is several things of which one is."""
+    """Whether `sources` is one film. Raises SettingError for a film beside other sources."""
     films = [source for source in sources if Path(source).suffix.lower() in SUFFIXES]
     if films and len(sources) > 1:
         raise SettingError(f"{films[0]} is a film: give it alone")
@@ -61,13 +61,13 @@ def restore_film(
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> str:
-    """Writes the film at `path` to `target` (.mp4 or .mkv) with every frame repaired, and says what was done.
+    """Writes the film at `path` to `target` (.mp4 or .mkv) with every frame repaired, and returns a summary in one line.
 
-    What to do is decided on the first frame that is not of one colour, so that the film does not flicker between choices. Rate, title,
-    place and the like are kept; sound is copied, and subtitles that the file can hold. Pictures have 8 bits a sample, or 10 if there were
-    more. `on_progress` is called with the frames done and how many there are. Raises MissingExtraError without PyAV, ImageError for a file
-    that is no film or a target that is there already and not to be replaced, SettingError for a target that cannot be, StorageError as
-    `disk.write` does.
+    The plan is made for the first frame that is not of one colour, so that the film does not flicker between plans. Rate, title, place and
+    other metadata are kept; sound is copied, as are subtitles that the container can hold. Frames have 8 bits a sample, or 10 if the film
+    has more. `on_progress` is called with the number of frames done and their count. Raises MissingExtraError without PyAV, ImageError for
+    a file that is no film and for a target that exists without `overwrite`, SettingError for a target with another ending, StorageError as
+    `atomic_io.write` does.
     """
     request.check()
     networks = Networks()
@@ -76,7 +76,7 @@ def restore_film(
         plan = make_plan(request, first, networks=networks)
 
         def change(images: Images) -> Images:
-            # What repairs is the same for all frames; where is looked for in each.
+            # All frames share the network or method; the mask is computed for each.
             mine = dataclasses.replace(plan, observed=plan.look(images)) if plan.look else plan
             return images if mine.nothing else repaired(images, mine, request, networks)
 
@@ -95,9 +95,9 @@ def rewritten(
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[str, int]:
-    """Writes the film at `path` to `target`, changed as `begin` says of its first frame; returns its words and how many frames there are.
+    """Writes the film at `path` to `target` with the change that `begin` returns for its first frame; returns its summary and frame count.
 
-    The first frame is the first on which there is something. The rest is as in `restore_film`.
+    The first frame is the first one that is not of one colour. The rest is as in `restore_film`.
     """
     if target.suffix.lower() not in (".mp4", ".mkv"):
         raise SettingError(f"{target}: a film is written as .mp4 or .mkv; choose another --out")
@@ -116,17 +116,17 @@ def rewritten(
             change = begin(_first(source, path))
         with atomic_io.whole(target) as partial, av.open(str(path)) as source:
             form = {".mp4": "mp4", ".mkv": "matroska"}[target.suffix.lower()]
-            with av.open(str(partial), "w", format=form) as made:
-                count = _copy(av, source, made, change, on_progress)
+            with av.open(str(partial), "w", format=form) as output:
+                count = _copy(av, source, output, change, on_progress)
     except FFmpegError as error:
-        if atomic_io.LEFTOVER.rpartition("*")[2] in str(error):  # the source may bear the target's name
+        if error.filename and Path(error.filename) != path:
             raise ImageError(f"{target}: cannot be written as a film ({error})") from error
         raise ImageError(f"{path}: cannot be read as a film ({error})") from error
     return change.summary, count
 
 
 def _first(source: Any, path: Path) -> Images:
-    """The first frame on which there is something, or the first of all."""
+    """The first frame that is not of one colour, or else the first frame."""
     first = None
     if source.streams.video:
         _refuse_large(source.streams.video[0], path)
@@ -153,7 +153,7 @@ def _wide(form: Any) -> bool:
 
 
 def _image(frame: Any) -> Images:
-    """Upright, as a player shows it: telephones store films on their side, and say by how much."""
+    """The frame as a player shows it, upright: telephones store films turned, with the angle in the metadata."""
     wide = _wide(frame.format)
     turned = np.rot90(frame.to_ndarray(format="rgb48le" if wide else "rgb24"), round(frame.rotation / 90))
     if wide:
@@ -162,7 +162,7 @@ def _image(frame: Any) -> Images:
 
 
 def _as_stored(av: Any, images: Images, odd: list[tuple[int, int]], frame: Any) -> Any:
-    """The picture in the luma and colour differences of the film's own standard and range, which it goes on naming, in 8 or 10 bits."""
+    """The frame in the colour matrix and range of the film, in 8 or 10 bits."""
     wide = _wide(frame.format)
     stored = (images.clamp(0, 1) * 65535).round().numpy().astype(np.uint16) if wide else to_bytes(images).numpy()
     pixels = stored[0].transpose(1, 2, 0)
@@ -172,21 +172,21 @@ def _as_stored(av: Any, images: Images, odd: list[tuple[int, int]], frame: Any) 
 
 
 def _copy(av: Any, source: Any, output: Any, change: Change, on_progress: Callable[[int, int], None]) -> int:
-    """Every packet of the source in its order, sound and subtitles as they are and pictures changed; says how many frames there were."""
+    """Copies every packet of the source in order, with frames changed; returns the count of frames."""
     pictures, count, size = source.streams.video[0], 0, change.size
     kept = [*source.streams.audio, *(s for s in source.streams.subtitles if s.codec_context.name in _SUBTITLES[output.format.name])]
     output.metadata.update({name: value for name, value in source.metadata.items() if name not in _CONTAINERS})
     out = output.add_stream("libx264", rate=pictures.average_rate or Fraction(25), options={"crf": "16"})
-    odd = [(0, size[0] % 2), (0, size[1] % 2), (0, 0)]  # H.264 has even sides only: the last row or column is repeated
+    odd = [(0, size[0] % 2), (0, size[1] % 2), (0, 0)]  # H.264 needs even sides: the last row or column is repeated
     out.width, out.height, out.pix_fmt = size[1] + size[1] % 2, size[0] + size[0] % 2, _FORMATS[_wide(pictures.codec_context.format)]
-    # Not one frame each 1 / rate: frames keep their own times, however uneven.
+    # Frames keep their own times, even if these are uneven.
     out.codec_context.time_base = pictures.time_base
     for name in _COLOURS if pictures.codec_context.colorspace in _STANDARDS else _COLOURS[1:]:
         setattr(out.codec_context, name, getattr(pictures.codec_context, name))
     try:
         copies = {stream.index: output.add_stream_from_template(stream) for stream in kept}
     except ValueError as error:
-        raise SettingError(f"its sound cannot be copied into such a file ({error}); choose an --out that ends in .mkv") from error
+        raise SettingError(f"the film's sound cannot be copied into such a file ({error}); choose an --out that ends in .mkv") from error
     for stream in kept:
         copies[stream.index].metadata.update(stream.metadata)
     for packet in source.demux([pictures, *kept]):

@@ -1,4 +1,4 @@
-"""How much memory repairing takes, and so how large a tile may be, and what small ones cost."""
+"""Memory of a repair: the size of tiles that fit, and the cost of small tiles."""
 
 import math
 from collections.abc import Callable
@@ -11,22 +11,22 @@ from sfumato.models.roles.restorer import Restorer
 from sfumato.restoration.tiles import usage
 
 BASE = 6e8
-"""Bytes that Python, torch and the image libraries take for themselves."""
+"""Bytes that Python, torch and the image libraries take."""
 _SIDES = (4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64)
 _LEAST = 32
-"""No side of a tile is smaller, however little memory there is."""
+"""Least side of a tile, for any memory."""
 _WASTEFUL = 1 / 3
-"""Share of use below which the squares of `tile_for` give way to strips, and if these are no better, a person is told."""
+"""Least `usage` of square tiles; below it other shapes are tried, and if none reaches it, a remark is made."""
 _MOST = 64
-"""Tiles beside each other in what else is tried than squares."""
+"""Most tiles side by side in the other shapes."""
 _SPARE = 4.5
-"""What is held at once, as a multiple of what the largest step reads and writes: skips, the image, results on their way; measured."""
+"""Memory at the peak, as a multiple of the tensors of the largest layer: skips, image and results included; measured."""
 
 
 def tile_for(network: Restorer, memory: float, *, row: float = 0.0, pixel: float | None = None) -> int:
-    """The side of the largest tile that `network` repairs in so many bytes, its context included; at least 32 pixels.
+    """The side in pixels, at least 32, of the largest square tile that `network` repairs, with its context, in `memory` bytes.
 
-    `row` is what each row of the picture takes beside that, and `pixel` what each pixel of a tile takes, if its `footprint` is known.
+    `row` is the number of further bytes for each row of the picture, and `pixel` that for each pixel of a tile (`footprint` if None).
     """
     reach, each = network.receptive_radius or 0, footprint(network) if pixel is None else pixel
     for tile in _SIDES:
@@ -37,19 +37,18 @@ def tile_for(network: Restorer, memory: float, *, row: float = 0.0, pixel: float
 
 
 class Tiling(NamedTuple):
-    """How a picture is taken apart."""
+    """Tiles of a picture."""
 
     tile: tuple[int, int]
-    """Rows and columns of what is computed at once, without its context."""
+    """Rows and columns of a tile, without its context."""
     usage: float
-    """Pixels of the picture over all that are computed for it."""
+    """Pixels of the picture divided by all pixels that are computed, contexts included."""
 
 
 def tiling(network: Restorer, size: tuple[int, int], memory: float, *, pixel: float, row: float = 0.0) -> Tiling:
-    """The tiles in which `network` repairs a picture of this size in so many bytes; `pixel` and `row` are as for `tile_for`.
+    """The tiles in which `network` repairs a picture of this size in `memory` bytes; `pixel` and `row` are as for `tile_for`.
 
-    They are square, unless less than a third of what is computed would be of use: then of strips down, strips across and rectangles
-    those that waste least.
+    Tiles are square, unless their usage would be less than a third: then the shape of largest usage among squares, strips and rectangles.
     """
     side = tile_for(network, memory, row=row, pixel=pixel)
     best = Tiling((side, side), usage(network, size, side))
@@ -61,15 +60,15 @@ def tiling(network: Restorer, size: tuple[int, int], memory: float, *, pixel: fl
         rows = int(memory / (pixel * min(size[1], wide + 2 * reach) + row))
         tall = size[0] if rows >= size[0] else rows - 2 * reach
         if tall >= min(_LEAST, size[0]):
-            found = Tiling((tall, wide), usage(network, size, (tall, wide)))
-            best = max(best, found, key=lambda each: each.usage)
+            candidate = Tiling((tall, wide), usage(network, size, (tall, wide)))
+            best = max(best, candidate, key=lambda each: each.usage)
     return best
 
 
 def cost(chosen: Tiling, network: Restorer, memory: float, needed: Callable[[float], Tiling]) -> str:
-    """What to tell a person whose `memory` leaves such tiles, and how much of it would do; nothing if a third of the work is of use.
+    """A remark on slow tiles, with the memory that would avoid them; empty if their usage is a third or more.
 
-    `needed` gives the tiles for another amount of memory, both in bytes.
+    `needed` returns the tiles for another amount of memory, in bytes.
     """
     if chosen.usage >= _WASTEFUL:
         return ""
@@ -83,12 +82,12 @@ def cost(chosen: Tiling, network: Restorer, memory: float, needed: Callable[[flo
 
 @torch.no_grad()
 def footprint(network: Restorer) -> float:
-    """Bytes that repairing one pixel takes at the height of the work, by what its steps read and write on a small image."""
-    side, seen = math.ceil(64 / network.pad_multiple) * network.pad_multiple, [0]
+    """Bytes of memory for each pixel at the peak of a repair, from the tensors of the layers on a small image."""
+    side, sizes = math.ceil(64 / network.pad_multiple) * network.pad_multiple, [0]
     device = next(network.parameters()).device
 
     def note(module: Any, inputs: Any, output: Any) -> None:
-        seen.append(sum(t.numel() for t in (*inputs, output) if isinstance(t, torch.Tensor)))
+        sizes.append(sum(t.numel() for t in (*inputs, output) if isinstance(t, torch.Tensor)))
 
     hooks = [module.register_forward_hook(note) for module in network.modules() if not list(module.children())]
     try:
@@ -98,4 +97,4 @@ def footprint(network: Restorer) -> float:
     finally:
         for hook in hooks:
             hook.remove()
-    return 4 * _SPARE * max(seen) / side**2
+    return 4 * _SPARE * max(sizes) / side**2

@@ -1,4 +1,4 @@
-"""The networks of one run: each is loaded once, and what depends on it alone is worked out once."""
+"""The networks of one run: each is loaded once, and values that depend on the network alone are computed once."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +15,9 @@ from sfumato.store import weights
 
 
 class Networks:
-    """Networks that repair, kept for as long as this object is: make one for a run, and hand it down.
+    """A cache of restorers for one run.
 
-    A model file that is changed meanwhile is not read again.
+    A model file that changes during the run is not read again.
     """
 
     def __init__(self) -> None:
@@ -28,9 +28,9 @@ class Networks:
         self._remarks = set[Restorer]()
 
     def opened(self, which: str | Path | nn.Module, views: int = 1) -> Restorer:
-        """The network called `which`, or `which` itself, that sees a picture in so many `views`; each time the same one.
+        """The restorer with the name or path `which`, or `which` itself, as an ensemble over `views`; the same object for each call.
 
-        Raises SettingError if it repairs nothing, and whatever `weights.load` raises.
+        Raises SettingError if it is no restorer, and the errors of `weights.load`.
         """
         if (which, views) not in self._opened:
             with once():
@@ -39,8 +39,8 @@ class Networks:
         return self._opened[which, views]
 
     def ready(self, network: Restorer, device: torch.device) -> Restorer:
-        """`network` as `tiles.ready` makes it: on the device `device`, and at its fastest."""
-        if isinstance(network, WithKernel):  # made for one picture, of a network that is there for all
+        """`network` after `tiles.optimized`, on the device `device`."""
+        if isinstance(network, WithKernel):  # the kernel belongs to one picture, the network to all
             return WithKernel(self.ready(network.network, device), network.kernels)  # type: ignore[arg-type]
         if (network, device) not in self._ready:
             with once():
@@ -48,7 +48,7 @@ class Networks:
         return self._ready[network, device]
 
     def footprint(self, network: Restorer) -> float:
-        """Bytes that repairing one pixel takes, as `memory.footprint` measures it."""
+        """Bytes of memory for each pixel by `memory.footprint`."""
         kept = _base_network(network)
         if kept not in self._footprints:
             with once():
@@ -58,10 +58,10 @@ class Networks:
     def tile(
         self, network: Restorer, size: tuple[int, int], allowed: float, remaining: Callable[[float], float], *, row: float = 0.0
     ) -> tuple[int, int]:
-        """Rows and columns of the tiles in which `network` repairs a picture of this `size`; its context must be known.
+        """Rows and columns of the tiles in which `network`, whose receptive radius must be known, repairs a picture of this `size`.
 
-        `remaining` says how many of the bytes that are `allowed` in all are left for it, of which each row of a tile takes `row` beside its
-        pixels. Whoever listens is told once if there is so little memory that most of the work is done for nothing.
+        `remaining` maps the `allowed` bytes of the run to the bytes left for the network; each row of a tile takes `row` of them beside its
+        pixels. One remark is made for each network if the memory is so small that most of the computation is for contexts.
         """
 
         def within(allowed: float) -> Tiling:
@@ -77,5 +77,5 @@ class Networks:
 
 
 def _base_network(network: Restorer) -> Restorer:
-    """What stays from picture to picture of a network that is told a blur."""
+    """The network without the kernel of a picture."""
     return network.network if isinstance(network, WithKernel) else network

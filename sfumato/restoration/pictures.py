@@ -1,10 +1,10 @@
-"""Pictures in files, repaired: one, many, a folder or a glob, each written beside nothing and over nothing, with a manifest.
+"""Restoration of picture files: one file, many, a folder or a glob, with a manifest; no other file is replaced.
 
     sources ─ gather ─> [file, name] ─ attempt ─> out/name, and a line in out/manifest.jsonl
                                        └ Work of some, together
 
-A run that was stopped goes on with the same command: what the manifest says is done, from the same bytes and with the same request,
-is left alone. A picture that fails is named with the reason, and the rest goes on.
+The same command continues a run that was stopped: pictures that are done by the manifest, from the same bytes and with the same request,
+are skipped. A picture that fails has its reason in the manifest, and the run goes on.
 """
 
 import contextlib
@@ -35,41 +35,41 @@ def restore_pictures(
     overwrite: bool = False,
     on_progress: Callable[[Entry, int, int], None] = lambda *_: None,
 ) -> list[Entry]:
-    """Repairs every picture of `sources` into the folder `out`, or into the file `out` if it is one picture and `out` is a picture's name.
+    """Repairs every picture of `sources` into the folder `out`; or one picture into the file `out`, if `out` is the name of a picture.
 
-    `mask` is a picture of the same size, white where to fill in, or a folder of such under the pictures' names and folders. `on_progress`
-    is called after each with its entry, its number and how many there are. A file that is there already and was not made by an earlier run
-    into the same folder, or was changed since, stays, unless `overwrite`; an original, and a mask, stays in any case. Raises SettingError
-    for a request that cannot be, DataError if there is no picture, StorageError if `out` cannot be written or another run is at work there;
-    whatever else is wrong with a picture is in its entry.
+    `mask` is a picture of the same size, white where to fill in, or a folder of masks with the names and folders of the pictures.
+    `on_progress` is called after each picture with its entry, its number and the count of pictures. Without `overwrite`, a file is replaced
+    only if an earlier run into the same folder made it and nobody changed it since; originals and masks are never replaced. Raises
+    SettingError for an invalid request, DataError if there is no picture, StorageError if `out` cannot be written or another run writes
+    there; all other errors are in the entry of their picture.
     """
     request.check()
     if not sources:
-        raise SettingError("no picture was named; give files, folders or globs")
+        raise SettingError("no picture is given; give files, folders or globs")
     alone = outputs.is_file_name(out, files.FORMATS)
     headers = Headers()
-    found = unique_names(gather(sources, leaving_out=None if alone else out, headers=headers), headers=headers)
-    if not found:
+    pictures = unique_names(gather(sources, leaving_out=None if alone else out, headers=headers), headers=headers)
+    if not pictures:
         others = formats.summary(passed_over(sources).values())
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
-    if alone and len(found) > 1:
-        raise SettingError(f"{out} is one picture and there are {len(found)} to repair; give a folder with --out")
+    if alone and len(pictures) > 1:
+        raise SettingError(f"{out} is one picture and there are {len(pictures)} to repair; give a folder with --out")
     if alone:
         outputs.check(out)
     folder = out.parent if alone else out
     masks = [] if mask is None else [mask] if mask.is_file() else mask.rglob("*")
-    originals = frozenset({path.resolve() for path, _ in found} | {path.resolve() for path in masks})
-    # Where only originals lie nothing will be written, no manifest either.
-    writes = not alone and any((folder / name).resolve() not in originals for _, name in found)
-    # Two runs would take each other's names, and each go by a manifest that does not know of the other.
+    originals = frozenset({path.resolve() for path, _ in pictures} | {path.resolve() for path in masks})
+    # If every target is an original, nothing is written, and no manifest.
+    writes = not alone and any((folder / name).resolve() not in originals for _, name in pictures)
+    # Two runs at once would take each other's names, each with a manifest that lacks the lines of the other.
     with atomic_io.alone(folder) if writes else contextlib.nullcontext():
         manifest = Manifest(folder / NAME if writes else None, request_facts(request))
         run = Run(request=request, manifest=manifest, originals=originals, overwrite=overwrite, networks=Networks())
-        for place in {(folder / name).parent for _, name in found}:
+        for place in {(folder / name).parent for _, name in pictures}:
             atomic_io.sweep(place, below=False)
-        beside = [path for path, _ in found]
+        beside = [path for path, _ in pictures]
         waiting = []
-        for path, name in found:
+        for path, name in pictures:
             own = functools.partial(_mask_of, mask, path, name.parent, beside)
             pixels, target = headers.pixels(path), out if alone else folder / name
             waiting.append(Waiting(pixels, functools.partial(attempt, path, target, own, run, pixels)))
@@ -77,11 +77,11 @@ def restore_pictures(
 
 
 def _mask_of(mask: Path | None, path: Path, below: Path, pictures: Sequence[Path]) -> Path | None:
-    """The mask of a picture: `mask` itself, or what has the picture's name in this folder.
+    """The mask of a picture: the file `mask`, or the file with the picture's name in the folder `mask`.
 
-    It is looked for in its folder `below` and in one called like the picture's own; in the folder itself only if no other of the
-    `pictures`, from elsewhere, is called so. With its ending too, before or instead of the mask's own, is nearer than without. Raises
-    ImageError for none, or several as near.
+    The folder `below` inside `mask` is searched, then a folder with the name of the picture's own; `mask` itself only if no other of the
+    `pictures` from another folder has the same name. A name with the ending of the picture, before or instead of the mask's own, comes
+    before a name without. Raises ImageError for no mask, and for several that match equally.
     """
     if mask is None or not mask.is_dir():
         return mask

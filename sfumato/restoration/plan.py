@@ -125,21 +125,21 @@ def make_plan(
         raise SettingError(f"find = {', '.join(request.find)} has no use for the task {task}; it is for inpaint")
     if task == "upscale":
         return _enlarging(request, networks)
-    found = _Examined(images, quality)
+    examined = _Examined(images, quality)
     if observed is not None and request.blur is not None:
         raise SettingError(f"blur = {request.blur} and a mask: one at a time; fill in first, then undo the blur")
     if observed is not None or request.find or task == "inpaint" or "observed" in needs_of(request.method):
-        return _filling(request, images, observed, found, networks)
+        return _filling(request, images, observed, examined, networks)
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
-    if free and task in ("auto", "denoise") and _salted(images, found, task):
+    if free and task in ("auto", "denoise") and _salted(images, examined, task):
         wrong = flaws.impulses(images)
-        words = f"{found.diagnosis.sentence()}: fill in the wrong pixels"
+        words = f"{examined.diagnosis.sentence()}: fill in the wrong pixels"
         return RestorationPlan(summary=words, network=networks.opened("inpaint", request.ensemble), observed=wrong, look=flaws.impulses)
-    if task == "auto" and found.diagnosis.task == "none" and free:
-        return RestorationPlan(summary=f"{found.diagnosis.sentence()}: {NOTHING}")
-    blurred = request.blur is None and (task == "deblur" or (task == "auto" and found.diagnosis.task == "deblur"))
-    blur = named(request.blur) if request.blur is not None else found.diagnosis.spread if blurred else None
-    return _chosen(request, found, networks, default="restore" if blur is None else "deblur", blur=blur)
+    if task == "auto" and examined.diagnosis.task == "none" and free:
+        return RestorationPlan(summary=f"{examined.diagnosis.sentence()}: {NOTHING}")
+    blurred = request.blur is None and (task == "deblur" or (task == "auto" and examined.diagnosis.task == "deblur"))
+    blur = named(request.blur) if request.blur is not None else examined.diagnosis.spread if blurred else None
+    return _chosen(request, examined, networks, default="restore" if blur is None else "deblur", blur=blur)
 
 
 def _salted(images: Images, examined: _Examined, task: Task) -> bool:
@@ -227,21 +227,21 @@ def _filling(
 ) -> RestorationPlan:
     h, w = images.shape[2:]
     mask: Planes = images.new_ones(1, 1, h, w) if observed is None else observed
-    told = [f"{1 - _FLAWS[name](images).mean().item():.2%} {name.replace('-', ' ')}" for name in request.find]
+    parts = [f"{1 - _FLAWS[name](images).mean().item():.2%} {name.replace('-', ' ')}" for name in request.find]
 
     def look(images: Images) -> Planes:
         found_by = [_FLAWS[name](images) for name in request.find]
         return torch.stack([*found_by, images.new_ones(1, 1, *images.shape[2:])]).amin(dim=0)
 
     mask = mask * look(images)
-    if not told and bool((mask == 1).all()):
+    if not parts and bool((mask == 1).all()):
         raise SettingError("inpaint wants to know where: give --mask FILE, or --find scratches or dead-pixels")
     # Whatever else is wrong with the picture is no matter here.
     chosen = _chosen(dataclasses.replace(request, task="inpaint"), examined, networks, default="inpaint", observed=mask)
     if chosen.nothing:  # in this frame of a film, that is; there may be something in the next
-        return dataclasses.replace(chosen, summary=f"{', '.join(told)}: {NOTHING_MISSING}", look=look)
-    told.append(f"{1 - mask.mean().item():.1%} to fill in")
-    words = f"{', '.join(told)}: {chosen.summary.rpartition(': ')[2]}"
+        return dataclasses.replace(chosen, summary=f"{', '.join(parts)}: {NOTHING_MISSING}", look=look)
+    parts.append(f"{1 - mask.mean().item():.1%} to fill in")
+    words = f"{', '.join(parts)}: {chosen.summary.rpartition(': ')[2]}"
     return dataclasses.replace(chosen, summary=words, look=look if request.find else None)
 
 

@@ -1,6 +1,6 @@
-"""Many pictures, one after another, of which small ones wait for each other: those of one size go through the network together.
+"""Many pictures in order, of which small ones of one size go through the network in one batch.
 
-Waiting ─ start ─> Work ... Work ─ groups ─ together ─ send ─> Entry, told in the order of the pictures
+Waiting ─ start ─> Work ... Work ─ groups ─ together ─ send ─> Entry, reported in the order of the pictures
 """
 
 import time
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
-from sfumato.batch.manifest import Entry
+from sfumato.batch.manifest import Entry, Status
 from sfumato.core.progress import Job, job
 from sfumato.restoration.attempt import Attempt, Run, Worked
 from sfumato.restoration.batch import TOGETHER, Work, groups, run_together
@@ -17,25 +17,25 @@ from sfumato.restoration.memory import BASE
 from sfumato.restoration.repair import held
 
 _AHEAD = 1.3e8
-"""Bytes that pictures which wait for each other may take."""
+"""Most bytes of pictures that wait for a common batch."""
 _AT_LEAST = 4096
-"""Pixels whose repair takes as long as the reading and writing of a file."""
+"""Pixels whose repair takes as long as reading and writing a file."""
 
 Tell = Callable[[Entry, int, int], None]
-"""Is called with what became of a picture, its number and how many there are."""
+"""Is called with the entry of a picture, its number and the count of pictures."""
 
 
 class Waiting(NamedTuple):
-    """A picture whose turn has not come."""
+    """A picture that is not started."""
 
     pixels: float | None
-    """How many it has; None for what cannot be read, of which its turn will tell."""
+    """Number of pixels; None for a file that cannot be read, which fails when it is started."""
     begin: Callable[[], Attempt]
 
 
 @dataclass(kw_only=True)
 class _Started:
-    """A picture whose turn has come: it has an entry, or work that is still to be done."""
+    """A picture that is started: it has an entry, or work to do."""
 
     attempt: Attempt
     weight: float
@@ -43,7 +43,7 @@ class _Started:
     work: Work | None = None
     result: Worked | Exception | None = None
     counted: bool = False
-    """Whether its work is counted as done."""
+    """Whether the progress counts its work as done."""
     entry: Entry | None = None
 
 
@@ -57,7 +57,7 @@ class Queue:
         self._count, self._job = 0, Job("pictures")
 
     def repaired(self, waiting: Sequence[Waiting]) -> list[Entry]:
-        """Repairs them all, and returns what became of each, in their order."""
+        """Repairs all pictures, and returns their entries in order."""
         self._count = len(waiting)
         most = min(_AHEAD, self.run.request.memory - BASE)
         with job("pictures", [_weight(each.pixels) for each in waiting]) as self._job:
@@ -75,14 +75,14 @@ class Queue:
         return self._entries
 
     def _waits(self, started: _Started) -> bool:
-        """Whether another picture may come that can be repaired together with those that were started."""
+        """Whether a later picture may share a batch with the pictures that are started."""
         if started.work is None:
             return any(other.work is not None for other in self._started)
         h, w = started.work.images.shape[2:]
         return started.work.plan.network is not None and 2 * h * w <= TOGETHER
 
     def _settle(self) -> None:
-        """Does the work of all that were started; results are written in their order, each as soon as all before it are."""
+        """Does the work of all pictures that are started; writes each result as soon as all before it are written."""
         todo = [(each, each.work) for each in self._started if each.work is not None]
         for group in groups([work for _, work in todo], self.run.networks):
             members = [todo[i] for i in group]
@@ -94,12 +94,12 @@ class Queue:
     def _do(self, members: list[tuple[_Started, Work]]) -> None:
         began = time.perf_counter()
         try:
-            made = run_together([work for _, work in members], self.run.networks)
+            outputs = run_together([work for _, work in members], self.run.networks)
         except Exception as error:
             if len(members) == 1:
                 members[0][0].result = error
                 return
-            # It may be the fault of one of them, or of all at once.
+            # One picture may be the cause, or the size of the batch.
             for each in members:
                 self._do([each])
             return
@@ -107,12 +107,12 @@ class Queue:
             members[0][0].attempt.throw(error)
             raise
         share = (time.perf_counter() - began) / len(members)
-        for (each, _), images in zip(members, made, strict=True):
+        for (each, _), images in zip(members, outputs, strict=True):
             each.result, each.counted = Worked(images, share), True
         self._job.advance(sum(each.weight for each, _ in members))
 
     def _finish(self) -> None:
-        """Writes what is ready, up to the first picture that is not."""
+        """Writes results in order, up to the first picture without one."""
         while self._started and (self._started[0].entry is not None or self._started[0].result is not None):
             first, result = self._started[0], self._started[0].result
             if isinstance(result, Exception):
@@ -125,7 +125,7 @@ class Queue:
             self._tell(first.entry, len(self._entries), self._count)
 
     def _step(self, started: _Started, advance: Callable[[], Work]) -> None:
-        """Goes on with a picture, to its work or to its end."""
+        """Advances a picture to its work or to its entry."""
         try:
             started.work = advance()
         except StopIteration as end:
@@ -133,11 +133,12 @@ class Queue:
             started.entry, started.work, started.result = entry, None, None
             if started.counted:
                 self._job.finish(0.0)
-            elif entry.status == "done" and not entry.nothing:
+            elif entry.status is Status.DONE and not entry.nothing:
                 self._job.finish(started.weight)
             else:
                 self._job.without(started.weight)
 
 
 def _weight(pixels: float | None) -> float:
+    """The share of a picture in the progress, in pixels."""
     return (pixels or 0) + _AT_LEAST

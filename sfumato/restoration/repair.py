@@ -1,9 +1,9 @@
-"""One picture file, repaired into another, with all that the file says beside its pixels.
+"""Restoration of one picture file into another, with its metadata.
 
-    file ─ read ─ remedy ─ Work ─ write ─> file
+    file ─ read ─ plan ─ Work ─ write ─> file
 
-The work between reading and writing may be done for several pictures together (`batch.py`). What does not fit into memory goes through
-`repair_rows.py`.
+The work between reading and writing may be done for several pictures in one batch (`batch.py`). Pictures that do not fit into memory go
+through `repair_rows.py`.
 """
 
 import dataclasses
@@ -29,11 +29,11 @@ from sfumato.restoration.repair_rows import repair_rows
 from sfumato.restoration.request import RestorationRequest
 
 _WHOLE = 120
-"""Bytes for each pixel, before and after, of a picture that is held whole: stored, as numbers, repaired, and copies on the way."""
+"""Bytes for each pixel of a picture that is held whole, input and output, with all copies."""
 
 
 Repairing = Generator[Work, Maps, RestorationPlan]
-"""The repair of one file: asks for its `Work` if there is any, is sent what `together` makes of it, and ends with what was done."""
+"""The repair of one file: yields its `Work` if there is any, is sent the result of `run_together`, and returns its plan."""
 
 
 def repair(
@@ -45,18 +45,17 @@ def repair(
     check: atomic_io.Check | None = None,
     networks: Networks | None = None,
 ) -> RestorationPlan:
-    """Repairs the picture at `path` into `target` and returns what was found and done, `words` of which are one line.
+    """Repairs the picture at `path` into `target` and returns the plan, whose `summary` is one line.
 
-    Size, bit depth, opacity, colour profile and all that the file says beside its pixels are kept. A picture that would not fit
-    into the memory of the request is repaired some rows at a time. `check` is called with the finished file right before it takes its
-    place, and what it raises leaves `target` as it is. `networks` are those of a run of many pictures. Raises ImageError for a picture
-    or a mask that cannot be used.
+    Size, bit depth, opacity, colour profile and other metadata are kept. A picture that would not fit into the memory of the request is
+    repaired some rows at a time. `check` is called with the finished file right before it replaces `target`; if it raises, `target` stays.
+    `networks` are those of a run of many pictures. Raises ImageError for a picture or a mask that cannot be used.
     """
     networks = networks or Networks()
     steps = repairing(path, target, request, mask=mask, check=check, networks=networks)
     try:
-        (made,) = run_together([next(steps)], networks)
-        steps.send(made)
+        (output,) = run_together([next(steps)], networks)
+        steps.send(output)
     except StopIteration as end:
         plan: RestorationPlan = end.value
         return plan
@@ -74,9 +73,9 @@ def repairing(
     pixels: float | None = None,
     file: decode.Opened | None = None,
 ) -> Repairing:
-    """`repair` in two steps, between which somebody else does the work; `pixels` is how many there are, if that is known.
+    """`repair` in two steps, between which the caller does the work; `pixels` is the number of pixels, if known.
 
-    `file` is the open file at `path`, from whoever has it; it is read before there is any work, and not after.
+    `file` is the open file at `path`, if the caller has opened it; it is not read after the work is yielded.
     """
     pixels = streaming.megapixels(path, file=file) * 1e6 if pixels is None else pixels
     need = BASE + held(pixels, request)
@@ -91,8 +90,8 @@ def repairing(
     images = as_images(picture.pixels)
     if picture.alpha is not None:
         images = bled(images, as_images(picture.alpha))
-    known, quality = None if mask is None else _observed(mask, picture), picture.jpeg.quality() if picture.jpeg else None
-    plan = make_plan(request, images, observed=known, quality=quality, networks=networks)
+    observed, quality = None if mask is None else _observed(mask, picture), picture.jpeg.quality() if picture.jpeg else None
+    plan = make_plan(request, images, observed=observed, quality=quality, networks=networks)
     if plan.nothing:
         if files.same_format(path, target, file=file):
             files.copy(path, target, file=file, check=check)
@@ -100,19 +99,19 @@ def repairing(
             files.write(target, picture, check=check)
             plan = _noted(plan, picture)
         return plan
-    made = yield Work(images=images, plan=plan, request=request)
-    files.write(target, _finished(picture, made), check=check)
+    output = yield Work(images=images, plan=plan, request=request)
+    files.write(target, _finished(picture, output), check=check)
     return _noted(plan, picture)
 
 
 def held(pixels: float, request: RestorationRequest) -> float:
-    """Bytes that a picture of so many pixels takes that is held whole while it is repaired, beside what a network takes."""
+    """Bytes of memory for a picture of so many pixels that is held whole during its repair, without those of the network."""
     enlarged = (request.scale or 4) ** 2 if request.task == "upscale" else 1
     return pixels * (1 + enlarged) * _WHOLE / 2
 
 
 def _finished(picture: Picture, output: Maps) -> Picture:
-    """The picture with what was made of its pixels, and all else that it says."""
+    """The picture with repaired pixels, and all metadata."""
     if picture.alpha is not None:
         output = hidden(output, as_images(picture.pixels), as_images(picture.alpha))
     pixels, alpha = as_pixels(output, picture.pixels.dtype), _opacity(picture, output)
@@ -121,12 +120,12 @@ def _finished(picture: Picture, output: Maps) -> Picture:
 
 
 def _noted(plan: RestorationPlan, picture: Picture) -> RestorationPlan:
-    """The plan, whose words say too what of the file is not in the result."""
+    """The plan, with a summary that names metadata which the result lacks."""
     return dataclasses.replace(plan, summary=f"{plan.summary} ({picture.left_out})") if picture.left_out else plan
 
 
 def _opacity(picture: Picture, output: Maps) -> Any:
-    """Opacity at the size of the result."""
+    """The opacity at the size of the result."""
     if picture.alpha is None or tuple(picture.alpha.shape[:2]) == tuple(output.shape[2:]):
         return picture.alpha
     return as_pixels(enlarged(as_images(picture.alpha), output.shape[2] // picture.alpha.shape[0]), picture.alpha.dtype)

@@ -1,6 +1,6 @@
 """A picture larger than memory, repaired some rows at a time.
 
-file ─ open_strips ─ remedy, by nine pieces ─ strip by strip ─ Sink ─> file
+file ─ open_strips ─ plan, by nine pieces ─ strip by strip ─ Sink ─> file
 mask ─ open_strips ──────────────────────────┘
 """
 
@@ -27,49 +27,49 @@ from sfumato.restoration.tiles import Canvas
 from sfumato.restoration.tiles import strips as repaired_strips
 
 _PIECE = 136
-"""Side of the nine pieces by which the picture is judged: those that `diagnose` looks at."""
+"""Side of the nine pieces by which the picture is judged: those of `diagnose`."""
 _STEP = 256
-"""Rows that are looked at together, where it does not matter how many."""
+"""Rows that are read at once where their number does not matter."""
 _SHARE = 0.6
-"""Of the memory, for the network and its tiles; the rest is for what is read, decided and written."""
+"""Share of the memory for the network and its tiles; the rest is for reading, planning and writing."""
 _WIDE = 2048
 """Columns in which hidden colours are replaced at once."""
 
-Known = Callable[[int, int], Planes]
-"""From the first row and the one after the last: 1 where they are to be believed."""
+MaskRows = Callable[[int, int], Planes]
+"""Maps the first row and the one after the last to a mask: 1 where pixels are valid."""
 
 
 def repair_rows(
     path: Path, target: Path, request: RestorationRequest, mask: Path | None, check: atomic_io.Check | None, networks: Networks
 ) -> RestorationPlan:
-    """`repair` for a picture that does not fit. Raises ImageError for what would have to see the whole of it."""
+    """`repair` for a picture that does not fit into memory. Raises ImageError for networks and methods that need the whole picture."""
     if "scratches" in request.find or request.method is not None:
         raise ImageError(f"{path}: too large for {request.memory / 1e9:g} GB with --find scratches or --method; give more --memory")
     folder = target.parent if target.parent.is_dir() else None
     with streaming.open_strips(path, folder=folder) as source, _drawn(mask, source, folder) as drawn:
         sample = _sample(source)
-        known = _believed([*([drawn] if drawn else []), *([_wrong(source, hit=None)] if request.find else [])])
-        share = 0.0 if known is None else _filled(known, source.size)
+        observed = _valid_in_all([*([drawn] if drawn else []), *([_wrong(source, hit=None)] if request.find else [])])
+        share = 0.0 if observed is None else _filled(observed, source.size)
         if drawn is not None:
             _refuse(share, str(mask))
-        # Of a mask remedies tell no more than how much is to be filled in.
-        stand_in = (torch.linspace(0, 1, sample[0, 0].numel()) >= share).float().reshape(1, 1, *sample.shape[2:]) if known else None
+        # A plan depends on the share of the mask only, not on its places.
+        stand_in = (torch.linspace(0, 1, sample[0, 0].numel()) >= share).float().reshape(1, 1, *sample.shape[2:]) if observed else None
         quality = source.notes.jpeg.quality() if source.notes.jpeg else None
         if request.find and share == 0:
             plan = RestorationPlan(summary=f"no dead pixels: {NOTHING_MISSING}")
         else:
             plan = make_plan(dataclasses.replace(request, find=()), sample, observed=stand_in, quality=quality, networks=networks)
-        if plan.observed is not None and known is None:
-            known = _wrong(source, hit=True)
+        if plan.observed is not None and observed is None:
+            observed = _wrong(source, hit=True)
         if plan.nothing and files.same_format(path, target):
             files.copy(path, target, check=check)
             return plan
         if plan.network is not None and plan.network.receptive_radius is None:
-            raise ImageError(f"{path}: this network looks at the whole picture at once, which does not fit; give more --memory")
+            raise ImageError(f"{path}: this network takes the whole picture at once, which does not fit into memory; give more --memory")
         sizes = (source.size[0] * plan.scale, source.size[1] * plan.scale)
-        said = source.notes if plan.nothing else dataclasses.replace(source.notes, jpeg=source.notes.fine_jpeg)
-        with streaming.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, notes=said) as sink:
-            for rows in _repaired_rows(source, known, plan, request, networks):
+        notes = source.notes if plan.nothing else dataclasses.replace(source.notes, jpeg=source.notes.fine_jpeg)
+        with streaming.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, notes=notes) as sink:
+            for rows in _repaired_rows(source, observed, plan, request, networks):
                 sink.write(rows)
             sink.finish(check)
         left_out = source.notes.left_out
@@ -77,7 +77,7 @@ def repair_rows(
 
 
 def _input_rows(source: streaming.Source, start: int, stop: int) -> Images:
-    """The colours of those rows, with means of what is around where nobody sees any: as `bled` has them that sees the whole picture."""
+    """The colours of these rows, with transparent pixels filled from their surroundings, as `bled` fills them in a whole picture."""
     (h, w), c = source.size, source.channels
     if not source.alpha:
         return as_images(source.rows(start, stop))
@@ -85,14 +85,14 @@ def _input_rows(source: streaming.Source, start: int, stop: int) -> Images:
     stored, parts = source.rows(first, last), []
     for left in range(0, w, _WIDE):
         begin, end = bleeding(left, min(w, left + _WIDE), w)
-        some = stored[:, begin:end]
-        made = bled(as_images(some[..., :c].contiguous()), as_images(some[..., c:].contiguous()))
-        parts.append(made[:, :, start - first : stop - first, left - begin : left - begin + _WIDE])
+        piece = stored[:, begin:end]
+        filled = bled(as_images(piece[..., :c].contiguous()), as_images(piece[..., c:].contiguous()))
+        parts.append(filled[:, :, start - first : stop - first, left - begin : left - begin + _WIDE])
     return torch.cat(parts, dim=3)
 
 
 def _sample(source: streaming.Source) -> Images:
-    """Nine pieces of the picture in three rows; of one that is too narrow for them, the middle."""
+    """Nine pieces of the picture in three rows; the middle of a picture that is too narrow for them."""
     h, w = source.size
     if min(h, w) < _PIECE:
         top, left = max(0, h // 2 - 512), max(0, w // 2 - 512)
@@ -103,8 +103,8 @@ def _sample(source: streaming.Source) -> Images:
 
 
 @contextlib.contextmanager
-def _drawn(mask: Path | None, source: streaming.Source, folder: Path | None) -> Iterator[Known | None]:
-    """What the mask says of some rows. Raises ImageError if it is of another size."""
+def _drawn(mask: Path | None, source: streaming.Source, folder: Path | None) -> Iterator[MaskRows | None]:
+    """The rows of the mask file; None without one. Raises ImageError if the sizes differ."""
     if mask is None:
         yield None
         return
@@ -121,44 +121,44 @@ def _drawn(mask: Path | None, source: streaming.Source, folder: Path | None) -> 
         yield observed
 
 
-def _wrong(source: streaming.Source, *, hit: bool | None) -> Known:
-    """Where single pixels are wrong: in a picture that is known to be `hit` by salt and pepper, or each time as some rows look."""
+def _wrong(source: streaming.Source, *, hit: bool | None) -> MaskRows:
+    """A mask of single wrong pixels, of a picture with salt and pepper (`hit`) or without; None to estimate that from the rows."""
     h, _ = source.size
 
     def observed(start: int, stop: int) -> Planes:
         first, last = max(0, start - flaws.REACH), min(h, stop + flaws.REACH)
-        found = flaws.impulses(_input_rows(source, first, last), hit=hit)
-        return found[:, :, start - first : stop - first]
+        mask = flaws.impulses(_input_rows(source, first, last), hit=hit)
+        return mask[:, :, start - first : stop - first]
 
     return observed
 
 
-def _believed(parts: list[Known]) -> Known | None:
-    """What all of `parts` believe; None if there are none."""
+def _valid_in_all(parts: list[MaskRows]) -> MaskRows | None:
+    """The mask of pixels that are valid in all of `parts`; None without parts."""
     return (lambda start, stop: torch.stack([part(start, stop) for part in parts]).amin(dim=0)) if parts else None
 
 
-def _filled(observed: Known, size: tuple[int, int]) -> float:
-    """Share of what is to be filled in."""
+def _filled(observed: MaskRows, size: tuple[int, int]) -> float:
+    """Share of the pixels to fill in."""
     h, w = size
     return 1 - sum(observed(start, min(h, start + _STEP)).sum().item() for start in range(0, h, _STEP)) / (h * w)
 
 
 def _refuse(share: float, mask: str) -> None:
-    """Raises ImageError for a mask of everything or nothing."""
+    """Raises ImageError for a mask that is all bright or all dark."""
     dark(torch.tensor([float(share > 0), float(share == 1)]).reshape(1, 1, 1, 2), mask)
 
 
 def _repaired_rows(
-    source: streaming.Source, observed: Known | None, plan: RestorationPlan, request: RestorationRequest, networks: Networks
+    source: streaming.Source, observed: MaskRows | None, plan: RestorationPlan, request: RestorationRequest, networks: Networks
 ) -> Iterator[Any]:
-    """Rows of the result as they are stored, top to bottom."""
+    """Rows of the result, as stored, top to bottom."""
     (h, w), c = source.size, source.channels
     if plan.network is None:
         yield from (source.rows(start, min(h, start + _STEP)) for start in range(0, h, _STEP))
         return
-    where = select_device(request.device)
-    network, done = networks.ready(plan.network, where), 0
+    device = select_device(request.device)
+    network, done = networks.ready(plan.network, device), 0
     colourless = network.has_grey_path and c > 1 and _colourless(source)
     constants = {"noise": plan.noise or 0.0, "quality": plan.quality, "observed": 1.0}
 
@@ -173,12 +173,12 @@ def _repaired_rows(
     row = w * (c + len(network.conditioning)) * 12 * (1 + network.scale**2)
     tile = request.tile or networks.tile(plan.network, (h, w), request.memory, lambda allowed: (allowed - BASE) * _SHARE, row=row)
     kind = torch.uint16 if source.depth == 16 else torch.uint8
-    for made in repaired_strips(network, Canvas(size=(h, w), rows=rows), tile=tile, precision=request.precision, device=where):
-        count, s = made.shape[2] // network.scale, network.scale
+    for output in repaired_strips(network, Canvas(size=(h, w), rows=rows), tile=tile, precision=request.precision, device=device):
+        count, s = output.shape[2] // network.scale, network.scale
         before = source.rows(done, done + count)
         images: Images = as_images(before[..., :c].contiguous())
         own = None if observed is None else observed(done, done + count)
-        whole = blended(images, made.expand(-1, c, -1, -1), strength=request.strength, observed=own)
+        whole = blended(images, output.expand(-1, c, -1, -1), strength=request.strength, observed=own)
         if source.alpha:
             whole = hidden(whole, images, as_images(before[..., c:].contiguous()))
         pixels = as_pixels(whole, kind)
@@ -192,7 +192,7 @@ def _repaired_rows(
 
 
 def _colourless(source: streaming.Source) -> bool:
-    """Whether all channels of all pixels are the same: a network with a way of its own for grey pictures then takes that."""
+    """Whether all channels of all pixels are equal, so that a network with a path for grey pictures takes that path."""
     h = source.size[0]
     parts = (_input_rows(source, start, min(h, start + _STEP)) for start in range(0, h, _STEP))
     return all(bool((rows == rows[:, :1]).all()) for rows in parts)

@@ -76,13 +76,24 @@ class RestorationRequest:
     device: str = "auto"
 
     def check(self) -> None:
-        """Raises SettingError for what cannot be, or would have no effect."""
+        """Raises SettingError for a setting outside its range, for settings that exclude each other, and for one without effect."""
+        self._check_choices()
+        self._check_task()
+        self._check_numbers()
+        if self.method is not None:
+            self._check_method(self.method)
+
+    def _check_choices(self) -> None:
+        """Raises SettingError for a word that is none of the words allowed."""
         if isinstance(self.find, str):
             raise SettingError(f"find = {self.find!r} is one text; give several, as in find=({self.find!r},)")
         for name, choices in _CHOICES.items():
             for value in self.find if name == "find" else (getattr(self, name),):
                 if value not in choices:
                     raise SettingError(f"{name} = {value!r} is none of {', '.join(map(str, choices))}")
+
+    def _check_task(self) -> None:
+        """Raises SettingError for settings that do not belong to the task, or exclude each other."""
         if not 0 <= self.strength <= 2:
             raise SettingError(f"strength = {self.strength:g} is outside [0, 2]")
         if self.strength != 1 and self.task == "upscale":
@@ -97,6 +108,9 @@ class RestorationRequest:
             raise SettingError(f"model = {self.model} and method = {self.method}: give one of them")
         if self.ensemble != 1 and self.method is not None:
             raise SettingError(f"ensemble = {self.ensemble} has no effect on {self.method}; leave it out")
+
+    def _check_numbers(self) -> None:
+        """Raises SettingError for numbers outside their range, and for a blur beside a task that ignores it."""
         if self.memory < _LEAST_MEMORY:
             raise SettingError(
                 f"memory = {self.memory / 1e9:.1f} GB is less than torch itself needs; give at least {_LEAST_MEMORY / 1e9:g}GB, with which "
@@ -112,19 +126,20 @@ class RestorationRequest:
             named(self.blur)
         if self.scale is not None and self.scale < 1:
             raise SettingError(f"scale = {self.scale} is less than 1")
-        if self.method is None:
-            return
-        if self.method not in METHODS:
-            raise UnknownNameError(f"no method {self.method!r}{suggest(self.method, METHODS)}; there are {', '.join(METHODS)}")
+
+    def _check_method(self, method: str) -> None:
+        """Raises SettingError for an unknown method, and for settings that the method ignores."""
+        if method not in METHODS:
+            raise UnknownNameError(f"no method {method!r}{suggest(method, METHODS)}; there are {', '.join(METHODS)}")
         if self.precision != "fp32":
-            raise SettingError(f"precision = {self.precision} has no effect on {self.method}; leave it out")
-        needs = needs_of(self.method)
+            raise SettingError(f"precision = {self.precision} has no effect on {method}; leave it out")
+        needs = needs_of(method)
         if "kernels" not in needs and self.blur is not None:
-            raise SettingError(f"blur = {self.blur} has no effect on {self.method}; leave it out")
+            raise SettingError(f"blur = {self.blur} has no effect on {method}; leave it out")
         if "noise" not in needs and self.noise is not None:
-            raise SettingError(f"noise = {self.noise * 255:g} has no effect on {self.method}; leave it out")
+            raise SettingError(f"noise = {self.noise * 255:g} has no effect on {method}; leave it out")
         if "observed" in needs and self.task not in ("auto", "inpaint"):
-            raise SettingError(f"{self.method} fills in; it has no use for the task {self.task}")
+            raise SettingError(f"{method} fills in; it has no use for the task {self.task}")
 
 
 def needs_of(method: str | None) -> tuple[str, ...]:

@@ -68,27 +68,35 @@ def restore(
         device=device,
     )
     request.check()
-    known = None if mask is None else _observed(mask)
+    observed = None if mask is None else _observed(mask)
     if isinstance(picture, Tensor):
-        if picture.ndim not in (3, 4) or not picture.is_floating_point():
-            raise ImageError(
-                f"a tensor of shape {tuple(picture.shape)} and {picture.dtype} is not images (n, c, h, w) or (c, h, w) in [0, 1]"
-            )
-        if not picture.numel():
-            raise ImageError(f"a tensor of shape {tuple(picture.shape)} has no pixels; images are (n, c, h, w) or (c, h, w)")
-        images = picture if picture.ndim == 4 else picture[None]
-        if not torch.isfinite(images).all():
-            raise ImageError("the tensor holds NaN or infinite numbers; images are in [0, 1]")
-        if images.abs().max() > _LARGEST:
-            raise ImageError(f"the tensor holds numbers up to {images.abs().max().item():.4g}; images are in [0, 1]")
-        _refuse_large("the tensor", images.shape[2] * images.shape[3], request)
-        masks = [known] * len(images) if known is None or len(known) == 1 else list(known.split(1))
-        if len(masks) != len(images):
-            raise ImageError(f"{len(masks)} masks for {len(images)} images; give one, or one for each")
-        networks = Networks()
-        made = torch.cat([_one(image[None].float().cpu(), own, request, networks) for image, own in zip(images, masks, strict=True)])
-        return (made if picture.ndim == 4 else made[0]).to(picture.device)
-    return _pil(*_opened(picture, request), known, request)
+        return _restored_tensor(picture, observed, request)
+    return _pil(*_opened(picture, request), observed, request)
+
+
+def _restored_tensor(picture: Tensor, observed: Planes | None, request: RestorationRequest) -> Tensor:
+    """The images of a tensor, each repaired alone, on the device of the tensor. Raises ImageError for a tensor that holds no images."""
+    images = _images_of(picture)
+    _refuse_large("the tensor", images.shape[2] * images.shape[3], request)
+    masks = [observed] * len(images) if observed is None or len(observed) == 1 else list(observed.split(1))
+    if len(masks) != len(images):
+        raise ImageError(f"{len(masks)} masks for {len(images)} images; give one, or one for each")
+    networks = Networks()
+    output = torch.cat([_one(image[None].float().cpu(), own, request, networks) for image, own in zip(images, masks, strict=True)])
+    return (output if picture.ndim == 4 else output[0]).to(picture.device)
+
+
+def _images_of(picture: Tensor) -> Tensor:
+    """`picture` as images (n, c, h, w). Raises ImageError for another shape or type, and for numbers far outside [0, 1]."""
+    if picture.ndim not in (3, 4) or not picture.is_floating_point():
+        raise ImageError(f"a tensor of shape {tuple(picture.shape)} and {picture.dtype} is not images (n, c, h, w) or (c, h, w) in [0, 1]")
+    if not picture.numel():
+        raise ImageError(f"a tensor of shape {tuple(picture.shape)} has no pixels; images are (n, c, h, w) or (c, h, w)")
+    if not torch.isfinite(picture).all():
+        raise ImageError("the tensor holds NaN or infinite numbers; images are in [0, 1]")
+    if picture.abs().max() > _LARGEST:
+        raise ImageError(f"the tensor holds numbers up to {picture.abs().max().item():.4g}; images are in [0, 1]")
+    return picture if picture.ndim == 4 else picture[None]
 
 
 def _refuse_large(name: str, pixels: float, request: RestorationRequest) -> None:
@@ -124,8 +132,8 @@ def _opened(picture: Image.Image | str | Path, request: RestorationRequest | Non
         return _upright(picture), quality
     path = Path(picture)
     with decode.reading(str(path)), path.open("rb") as file:
-        found = metadata.samples(path, file=file)
-        if found.bits == 16 and found.channels > 1:
+        samples = metadata.samples(path, file=file)
+        if samples.bits == 16 and samples.channels > 1:
             raise ImageError("no PIL image holds 16 bits of colour; restore_pictures repairs it from file to file")
         with decode.opened(file, str(path)) as image:
             if request is not None:
@@ -157,11 +165,11 @@ def _pil(image: Image.Image, quality: int | None, observed: Planes | None, reque
 
     Colour profile, resolution, EXIF and comment are in its `info`, for whoever saves it.
     """
-    made = _wide(image, observed, request) if image.mode in decode.WIDE else _layers(image, observed, request, quality)
+    output = _wide(image, observed, request) if image.mode in decode.WIDE else _layers(image, observed, request, quality)
     # The profile of CMYK would say nothing about the RGB that it becomes.
     kept = ("dpi", "exif", "comment") if image.mode in ("CMYK", "LAB") else ("icc_profile", "dpi", "exif", "comment")
-    made.info = {name: image.info[name] for name in kept if name in image.info}
-    return made
+    output.info = {name: image.info[name] for name in kept if name in image.info}
+    return output
 
 
 def _wide(image: Image.Image, observed: Planes | None, request: RestorationRequest) -> Image.Image:
@@ -175,11 +183,11 @@ def _layers(image: Image.Image, observed: Planes | None, request: RestorationReq
     pixels = torch.from_numpy(np.array(decode.convert(image, 4 if clear else 1 if grey else 3)).reshape(image.height, image.width, -1))
     images = as_images(pixels[..., : 1 if grey else 3].contiguous())
     if not clear:
-        made = _one(images, observed, request, quality=quality)
-        return Image.fromarray(as_pixels(made, torch.uint8).squeeze(-1).numpy())
+        output = _one(images, observed, request, quality=quality)
+        return Image.fromarray(as_pixels(output, torch.uint8).squeeze(-1).numpy())
     alpha = as_images(pixels[..., 3:].contiguous())
-    made = hidden(_one(bled(images, alpha), observed, request), images, alpha)
-    layers = [as_pixels(made, torch.uint8).expand(-1, -1, 3), as_pixels(enlarged(alpha, made.shape[2] // images.shape[2]), torch.uint8)]
+    output = hidden(_one(bled(images, alpha), observed, request), images, alpha)
+    layers = [as_pixels(output, torch.uint8).expand(-1, -1, 3), as_pixels(enlarged(alpha, output.shape[2] // images.shape[2]), torch.uint8)]
     whole = Image.fromarray(torch.cat(layers, dim=-1).numpy())
     return whole.convert("LA") if grey else whole
 

@@ -69,9 +69,9 @@ def apply_restorer(
     not told, for kernels that do not fit, or for tiles with a network that looks at the whole image; ImageError, naming the model, for a
     result that is not finite.
     """
-    network, where = weights.opened(model, Restorer, otherwise="repairs nothing"), select_device(device)
-    told: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
-    return run_network(optimized(network, where), images, where, tile=tile, precision=precision, **told)
+    network, chosen_device = weights.opened(model, Restorer, otherwise="repairs nothing"), select_device(device)
+    conditioning: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
+    return run_network(optimized(network, chosen_device), images, chosen_device, tile=tile, precision=precision, **conditioning)
 
 
 @torch.no_grad()
@@ -89,13 +89,13 @@ def run_network(
 ) -> Maps:
     """As `apply_restorer`, for a network that is `optimized` on the device `device`."""
     if network.has_grey_path and images.shape[1] > 1 and bool((grey := colourless(images)).any()):
-        told: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
-        how: dict[str, Any] = {"tile": tile, "precision": precision}
-        made = [
-            run_network(network, _alone(images, i)[:, : 1 if grey[i] else None], device, **_each(told, i), **how)
+        conditioning: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
+        options: dict[str, Any] = {"tile": tile, "precision": precision}
+        parts = [
+            run_network(network, _alone(images, i)[:, : 1 if grey[i] else None], device, **_each(conditioning, i), **options)
             for i in range(len(images))
         ]
-        return torch.cat([part.expand(-1, images.shape[1], -1, -1) for part in made])
+        return torch.cat([part.expand(-1, images.shape[1], -1, -1) for part in parts])
     if images.shape[1] != network.channels and 1 not in (images.shape[1], network.channels):
         raise SettingError(f"images have {images.shape[1]} channels, the network takes {network.channels}; convert them first")
     if isinstance(network, Deblurrer) and kernels is not None:
@@ -103,10 +103,12 @@ def run_network(
         network = WithKernel(network, kernels if images.shape[1] == network.channels else kernels.repeat_interleave(images.shape[1], dim=0))
     elif kernels is not None:
         raise SettingError("kernels have no effect on this network, which sees a blur for itself; leave them out")
-    told = {"noise": noise, "observed": observed, "quality": quality}
+    conditioning = {"noise": noise, "observed": observed, "quality": quality}
     even = isinstance(network, Deblurrer | WithKernel)
     planes = (
-        torch.cat([_plane(name, told[name], images, even=even) for name in network.conditioning], dim=1) if network.conditioning else None
+        torch.cat([_plane(name, conditioning[name], images, even=even) for name in network.conditioning], dim=1)
+        if network.conditioning
+        else None
     )
 
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
@@ -141,12 +143,12 @@ def strips(
         for (left, right), (begin, end) in across:
             next(done)
             x = images[..., begin:end]
-            some = None if planes is None else planes[..., begin:end]
+            part_planes = None if planes is None else planes[..., begin:end]
             with autocast(chosen, device):
-                made = _repaired(network, x.to(device), None if some is None else some.to(device)).cpu()
-            finite(made, network)
+                output = _repaired(network, x.to(device), None if part_planes is None else part_planes.to(device)).cpu()
+            finite(output, network)
             s = network.scale
-            inner = made[:, :, (top - first) * s : (bottom - first) * s, (left - begin) * s : (right - begin) * s]
+            inner = output[:, :, (top - first) * s : (bottom - first) * s, (left - begin) * s : (right - begin) * s]
             parts.append(inner.clamp(0, 1))
         yield torch.cat(parts, dim=3) if len(parts) > 1 else parts[0]
     next(done, None)  # the last one is done too
@@ -185,11 +187,11 @@ def _repaired(network: Restorer, images: Maps, planes: Planes | None) -> Maps:
         x, planes = images.reshape(n * c, 1, h, w), None if planes is None else planes.repeat_interleave(c, dim=0)
     elif c != network.channels and not network.has_grey_path:
         x = images.expand(n, network.channels, h, w)
-    made = network.restore(_extended(x, network.pad_multiple), None if planes is None else _extended(planes, network.pad_multiple))
-    made = made[:, :, : h * network.scale, : w * network.scale]
-    if made.shape[:2] == images.shape[:2]:
-        return made
-    return made.reshape(n, c, *made.shape[2:]) if network.channels == 1 else made.mean(dim=1, keepdim=True)
+    output = network.restore(_extended(x, network.pad_multiple), None if planes is None else _extended(planes, network.pad_multiple))
+    output = output[:, :, : h * network.scale, : w * network.scale]
+    if output.shape[:2] == images.shape[:2]:
+        return output
+    return output.reshape(n, c, *output.shape[2:]) if network.channels == 1 else output.mean(dim=1, keepdim=True)
 
 
 def colourless(images: Images) -> Bool[Tensor, " n"]:
