@@ -3,6 +3,8 @@
 Large pictures are judged by nine pieces. `noise.py`, `jpeg.py`, `blur.py`, `spread.py` and `flaws.py` describe the methods.
 """
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +17,7 @@ from sfumato.analysis import flaws
 from sfumato.analysis.blur import blur_level
 from sfumato.analysis.jpeg import grid, tables_quality
 from sfumato.analysis.noise import noise_level
+from sfumato.analysis.residual import NoiseProfile, noise_profile
 from sfumato.analysis.spread import likeliest
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images
@@ -66,23 +69,39 @@ class Diagnosis:
     """Share of the pixels on scratches; None without a search for scratches."""
     grey: bool = False
     """Whether the picture has one channel."""
+    profile: NoiseProfile | None = None
+    """Noise of any kind, by a network; None if no network was asked."""
 
     @property
     def task(self) -> Task:
         """The damage to repair first: the one with the largest squared error on a typical photograph. Salt and pepper counts as noise."""
         costs: dict[Task, float] = {"denoise": 0.0, "deblur": 0.0, "jpeg": 0.0, "inpaint": 0.0}
-        if self.noise is not None and self.noise >= _NOISE:
-            costs["denoise"] += self.noise**2
+        if self.noisy:
+            costs["denoise"] += max(self.noise or 0.0, self.profile.level if self.profile else 0.0) ** 2
         if self.salt_and_pepper is not None and self.salt_and_pepper >= _HIT:
             costs["denoise"] += 0.25 * self.salt_and_pepper
         if self.scratched is not None and self.scratched >= _SCRATCHED:
             costs["inpaint"] = 0.25 * self.scratched
-        if self.blur is not None and self.blur >= _BLUR:
+        if self.blur is not None and self.blur >= _BLUR and not self._soft_by_noise:
             costs["deblur"] = 1e-3 * self.blur
         if self.quality is not None and self.quality <= (_BEST_GREY if self.grey else _BEST):
             costs["jpeg"] = 1.5e-2 / (self.quality + 1)
         worst = max(costs, key=lambda task: costs[task])
         return worst if costs[worst] > 0 else "none"
+
+    @property
+    def noisy(self) -> bool:
+        """Whether there is noise, white or of any other kind."""
+        return (self.noise is not None and self.noise >= _NOISE) or self._coarsely_noisy
+
+    @property
+    def _coarsely_noisy(self) -> bool:
+        return self.profile is not None and self.profile.noisy
+
+    @property
+    def _soft_by_noise(self) -> bool:
+        """Whether noise whose neighbours are alike may be the reason why the picture looks soft."""
+        return self._coarsely_noisy and (self.noise is None or self.noise < _NOISE)
 
     def sentence(self) -> str:
         """All estimates in one line of text.
@@ -94,14 +113,21 @@ class Diagnosis:
             return "no estimate: the picture is too small"
         hit = self.salt_and_pepper or 0.0
         parts = [
-            "noise unknown" if self.noise is None else f"noise of {self.noise * 255:.1f}/255" if self.noise >= _NOISE else "no noise",
+            self._noise_words(),
             f"salt and pepper on {hit:.1%}" if hit >= _HIT else "no salt and pepper",
             "no JPEG grid" if self.quality is None else f"JPEG of quality {self.quality}",
-            "sharpness unknown" if self.blur is None else self._blurred() if self.blur >= _BLUR else "sharp",
+            "sharpness unknown" if self.blur is None or self._soft_by_noise else self._blurred() if self.blur >= _BLUR else "sharp",
         ]
         if self.scratched is not None:
             parts.append(f"scratches on {self.scratched:.1%}" if self.scratched >= _SCRATCHED else "no scratches")
         return ", ".join(parts)
+
+    def _noise_words(self) -> str:
+        if self.noise is not None and self.noise >= _NOISE:
+            return f"noise of {self.noise * 255:.1f}/255"
+        if self.profile is not None:
+            return self.profile.sentence()
+        return "noise unknown" if self.noise is None else "no white noise"
 
     def _blurred(self) -> str:
         if self.spread is None or self.spread.kind == "gaussian":
@@ -158,6 +184,14 @@ def diagnose(images: Images, *, source: Source | None = None, scratches: bool = 
         scratched=scratched,
         grey=grey,
     )
+
+
+def with_profile(diagnosis: Diagnosis, images: Images, denoise: Callable[[Images], Images]) -> Diagnosis:
+    """`diagnosis` of the one picture in `images`, with the noise that the blind denoiser `denoise` takes away from pieces of the picture."""
+    if min(images.shape[2:]) < _SMALLEST:
+        return diagnosis
+    pieces = _pieces(images.detach().float().cpu().clamp(0, 1))
+    return dataclasses.replace(diagnosis, profile=noise_profile(pieces, denoise(pieces)))
 
 
 def _stated_quality(source: Source) -> int | None:

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, ImageError, MissingExtraError
+from sfumato.core.tensors import to_bytes, to_images
 from sfumato.data import content, idx
 from sfumato.data.collection import called, chosen, each, judge, look
 from sfumato.data.content import Place
 from sfumato.data.dataset import PURPOSES, Dataset, Scenes, SplitBy
-from sfumato.core.tensors import to_bytes, to_images
 from sfumato.data.drawings import drawings
 from sfumato.data.listing import Entry
 from sfumato.data.load import load, part_of

@@ -212,7 +212,7 @@ def _noise(raw: Float[Tensor, "1 1 h w"], shot: Shots, rng: torch.Generator) -> 
 
 
 def _sensor_values(images: Images, shots: Shots) -> Images:
-    """sRGB in [0, 1] as linear values of the sensor's three colours, in [0, 1]."""
+    """SRGB in [0, 1] as linear values of the sensor's three colours, in [0, 1]."""
     linear = _linear(_curved(images, 1 / shots.contrast))
     return (_mixed(linear, shots.matrix) / shots.balance[:, :, None, None]).clamp(0, 1)
 
@@ -249,7 +249,7 @@ def _mixed(images: Images, matrices: Matrices) -> Images:
 
 
 def _linear(images: Images) -> Images:
-    """sRGB to linear light, both in [0, 1]."""
+    """SRGB to linear light, both in [0, 1]."""
     return torch.where(images <= 0.04045, images / 12.92, ((images + 0.055) / 1.055).clamp_min(0) ** 2.4)
 
 

@@ -21,14 +21,16 @@ import torch
 from torch import nn
 
 from sfumato.analysis import flaws
-from sfumato.analysis.diagnose import Diagnosis, Source, diagnose, salt_and_pepper
+from sfumato.analysis.diagnose import Diagnosis, Source, diagnose, salt_and_pepper, with_profile
 from sfumato.analysis.jpeg import coarseness
+from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Planes
 from sfumato.models.roles.restorer import Deblurrer, Restorer, WithKernel
 from sfumato.nn.blurs import Blur, named
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.request import Find, RestorationRequest, Task, needs_of
+from sfumato.restoration.tiles import run_network
 
 NOTHING = "nothing to repair"
 """How the words end of a picture that is left as it is."""
@@ -89,14 +91,18 @@ class RestorationPlan:
 class _Examined:
     """One picture, which is diagnosed when its diagnosis is first asked for, and not if nobody asks: that takes longer than a network."""
 
-    def __init__(self, images: Images, quality: int | None) -> None:
-        self._images, self._source = images, None if quality is None else Source(quality=quality)
+    def __init__(self, images: Images, quality: int | None, denoise: Callable[[Images], Images] | None = None) -> None:
+        """With a blind denoiser `denoise`, noise that is not white is looked for too."""
+        self._images, self._source, self._denoise = images, None if quality is None else Source(quality=quality), denoise
         self.looked = False
 
     @functools.cached_property
     def diagnosis(self) -> Diagnosis:
         self.looked = True
-        return diagnose(self._images, source=self._source)
+        diagnosis = diagnose(self._images, source=self._source)
+        if self._denoise is None or diagnosis.noisy or diagnosis.task in ("jpeg", "denoise"):
+            return diagnosis
+        return with_profile(diagnosis, self._images, self._denoise)
 
     def sentence(self, task: Task) -> str:
         """What is found, or if nothing had to be looked for, the `task`."""
@@ -125,12 +131,12 @@ def make_plan(
         raise SettingError(f"find = {', '.join(request.find)} has no use for the task {task}; it is for inpaint")
     if task == "upscale":
         return _enlarging(request, networks)
-    examined = _Examined(images, quality)
+    free = request.model is None and request.method is None and request.blur is None and request.noise is None
+    examined = _Examined(images, quality, functools.partial(_denoised, networks, request) if task == "auto" and free else None)
     if observed is not None and request.blur is not None:
         raise SettingError(f"blur = {request.blur} and a mask: one at a time; fill in first, then undo the blur")
     if observed is not None or request.find or task == "inpaint" or "observed" in needs_of(request.method):
         return _filling(request, images, observed, examined, networks)
-    free = request.model is None and request.method is None and request.blur is None and request.noise is None
     if free and task in ("auto", "denoise") and _salted(images, examined, task):
         wrong = flaws.impulses(images)
         words = f"{examined.diagnosis.sentence()}: fill in the wrong pixels"
@@ -140,6 +146,12 @@ def make_plan(
     blurred = request.blur is None and (task == "deblur" or (task == "auto" and examined.diagnosis.task == "deblur"))
     blur = named(request.blur) if request.blur is not None else examined.diagnosis.spread if blurred else None
     return _chosen(request, examined, networks, default="restore" if blur is None else "deblur", blur=blur)
+
+
+def _denoised(networks: Networks, request: RestorationRequest, crops: Images) -> Images:
+    """`crops` of a picture, without noise of any kind."""
+    device = select_device(request.device)
+    return run_network(networks.ready(networks.opened("restore"), device), crops, device, precision=request.precision)
 
 
 def _salted(images: Images, examined: _Examined, task: Task) -> bool:

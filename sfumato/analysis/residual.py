@@ -1,0 +1,101 @@
+"""Noise of any kind, from the difference between a picture and the same picture denoised by a blind network.
+
+An estimate from patches (`noise.py`) measures white noise. In the picture of a camera, neighbours are alike after demosaicing, noise reduction
+and JPEG, and patches cannot tell such noise from texture; a network that was trained on both can. It takes away less than there is, so the
+level is a lower bound.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from sfumato.core.tensors import Images
+
+_LUMA = (0.299, 0.587, 0.114)
+"""Rec. 601."""
+_SQUARE = 8
+"""Side in pixels of the squares in which the noise is measured."""
+_TYPICAL = 0.5 / 255
+"""Least noise in half of the squares that counts as noise. Of sharp photographs without noise 98 of 100 stay below 0.26/255 with the bundled
+network; details that it smooths lie in fewer squares."""
+_SHADOW, _LIGHT = 0.25, 0.6
+"""Brightness below which a square is shadow and above which it is light, as a share of full scale."""
+_FEW = 20
+"""Squares from which on a mean of them says something."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseProfile:
+    """Noise that a network took away. Standard deviations are shares of full scale."""
+
+    level: float
+    """Standard deviation over all pixels and channels: of the noise that there is, a lower bound."""
+    typical: float
+    """Median over squares of 8 x 8 pixels of the standard deviation of their brightness."""
+    shadows: float | None
+    """Standard deviation in dark squares, and None if there are few of them."""
+    lights: float | None
+    """The same in bright squares."""
+    coloured: float
+    """Variance of the colour of the noise over that of its brightness; of independent noise in three channels it is 3.5."""
+    alike: float
+    """Correlation of the noise with that of the next pixel, in [-1, 1]: 0 of white noise."""
+
+    @property
+    def noisy(self) -> bool:
+        """Whether there is noise in most of the picture."""
+        return self.typical >= _TYPICAL
+
+    def sentence(self) -> str:
+        """The profile in plain words.
+
+        >>> NoiseProfile(level=0.01, typical=0.008, shadows=0.02, lights=0.01, coloured=0.1, alike=0.5).sentence()
+        'noise of at least 2.6/255, coarse, stronger in shadows'
+        """
+        if not self.noisy:
+            return "no noise seen"
+        parts = [f"noise of at least {self.level * 255:.1f}/255"]
+        if self.alike > 0.3:
+            parts.append("coarse")
+        if self.coloured > 5:
+            parts.append("mostly of colour")
+        if self.shadows and self.lights and self.shadows > 1.5 * self.lights:
+            parts.append("stronger in shadows")
+        return ", ".join(parts)
+
+
+@torch.no_grad()
+def noise_profile(crops: Images, denoised: Images) -> NoiseProfile:
+    """The noise in `crops` of one picture, of which `denoised` is what a blind denoiser made; both in [0, 1], grey or colour."""
+    noise = crops - denoised
+    brightness, luma = _luma(denoised), _luma(noise)
+    levels = _means(luma.square()).sqrt().flatten()
+    lit = _means(brightness).flatten()
+    variance = noise.square().mean().item()
+    around = (luma[..., 1:] * luma[..., :-1]).mean() + (luma[..., 1:, :] * luma[..., :-1, :]).mean()
+    power = luma.square().mean().clamp_min(1e-12)
+    return NoiseProfile(
+        level=variance**0.5,
+        typical=levels.median().item(),
+        shadows=_level(levels[lit < _SHADOW]),
+        lights=_level(levels[lit > _LIGHT]),
+        coloured=((noise - luma).square().sum(dim=1).mean() / power).item(),
+        alike=(around / 2 / power).item(),
+    )
+
+
+def _luma(images: Images) -> Float[Tensor, "n 1 h w"]:
+    if images.shape[1] == 1:
+        return images
+    return (images * torch.tensor(_LUMA)[:, None, None].to(images)).sum(dim=1, keepdim=True)
+
+
+def _means(plane: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 _h _w"]:
+    return F.avg_pool2d(plane, min(_SQUARE, *plane.shape[2:]))
+
+
+def _level(levels: Float[Tensor, " _m"]) -> float | None:
+    return levels.square().mean().sqrt().item() if len(levels) >= _FEW else None
