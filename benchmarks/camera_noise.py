@@ -1,8 +1,8 @@
 """How much nearer to the truth does `restore` bring photographs with the noise of a camera, beside filters that everybody has?
 
-PolyU (Xu et al. 2018, https://arxiv.org/abs/1804.02603): 100 crops of photographs at ISO 800 to 12,800, and the mean of hundreds of shots of
-each scene as truth. Nobody trains on them here. OpenCV's filters run at each setting of a grid, of which the best for all crops is named;
-`best of all` lets OpenCV have another setting for each crop, as nobody could choose it.
+PolyU (Xu et al. 2018, https://arxiv.org/abs/1804.02603): 100 crops of photographs at ISO 800 to 12,800, and the mean of hundreds of shots
+of each scene as truth. Nothing here was trained on them. OpenCV's filters run at each setting of a grid, and the best setting for all crops
+is printed; "best of all" is the mean with the best setting for each crop, which nobody can know without the truth.
 
 Four night shots: photographs darkened to a quarter of their light, through `degradations.camera` at ISO 6400 with demosaicing and JPEG 85.
 

@@ -1,8 +1,8 @@
 """Does `restore` leave pictures alone that nothing is wrong with?
 
 Photographs of BSDS500 as they are and shrunk to half, grey ones of BSD68, wallpaper photographs, drawings with letters, and the clean
-pictures of `SFUMATO_DATA/../cases`, through `--task auto`. Printed are the number that come out changed and what the worst of them loses: its
-PSNR against itself, where 50 dB is a difference that nobody sees.
+pictures of `SFUMATO_DATA/../cases` go through `--task auto`. The number of changed pictures is printed, and the least PSNR of a changed
+picture against the original.
 
     python -m benchmarks.clean_pictures [every n-th picture]
 """

@@ -187,7 +187,7 @@ def diagnose(images: Images, *, source: Source | None = None, scratches: bool = 
 
 
 def with_profile(diagnosis: Diagnosis, images: Images, denoise: Callable[[Images], Images]) -> Diagnosis:
-    """`diagnosis` of the one picture in `images`, with the noise that the blind denoiser `denoise` takes away from pieces of the picture."""
+    """`diagnosis` of the one picture in `images`, with the noise that the blind denoiser `denoise` takes away from pieces of it."""
     if min(images.shape[2:]) < _SMALLEST:
         return diagnosis
     pieces = _pieces(images.detach().float().cpu().clamp(0, 1))

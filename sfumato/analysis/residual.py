@@ -1,8 +1,8 @@
 """Noise of any kind, from the difference between a picture and the same picture denoised by a blind network.
 
-An estimate from patches (`noise.py`) measures white noise. In the picture of a camera, neighbours are alike after demosaicing, noise reduction
-and JPEG, and patches cannot tell such noise from texture; a network that was trained on both can. It takes away less than there is, so the
-level is a lower bound.
+An estimate from patches (`noise.py`) measures white noise. In the noise of a camera neighbours are alike, after demosaicing, noise
+reduction and JPEG, and an estimate from patches takes such noise for texture. A network that was trained on both can tell one from the other.
+A network takes away less noise than there is, so the level is a lower bound.
 """
 
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ _LUMA = (0.299, 0.587, 0.114)
 _SQUARE = 8
 """Side in pixels of the squares in which the noise is measured."""
 _TYPICAL = 0.5 / 255
-"""Least noise in half of the squares that counts as noise. Of sharp photographs without noise 98 of 100 stay below 0.26/255 with the bundled
-network; details that it smooths lie in fewer squares."""
+"""Least noise in half of the squares that counts as noise. With the bundled network, 98 of 100 sharp photographs without noise stay below
+0.26/255: the details that the network smooths lie in fewer squares."""
 _SHADOW, _LIGHT = 0.25, 0.6
 """Brightness below which a square is shadow and above which it is light, as a share of full scale."""
 _FEW = 20
@@ -40,7 +40,7 @@ class NoiseProfile:
     lights: float | None
     """The same in bright squares."""
     coloured: float
-    """Variance of the colour of the noise over that of its brightness; of independent noise in three channels it is 3.5."""
+    """Variance of the colour of the noise over that of its brightness; of independent noise in three channels it is 5.2."""
     alike: float
     """Correlation of the noise with that of the next pixel, in [-1, 1]: 0 of white noise."""
 
@@ -60,7 +60,7 @@ class NoiseProfile:
         parts = [f"noise of at least {self.level * 255:.1f}/255"]
         if self.alike > 0.3:
             parts.append("coarse")
-        if self.coloured > 5:
+        if self.coloured > 8:
             parts.append("mostly of colour")
         if self.shadows and self.lights and self.shadows > 1.5 * self.lights:
             parts.append("stronger in shadows")

@@ -82,7 +82,7 @@ class Config:
     again: Annotated[float, Range(0, 1, "probability")] = 0.2
     """Probability that a JPEG is saved a second time, with a quality of its own from the same range."""
     detail: Literal["kept", "lost"] = "kept"
-    """"kept": only the noise goes through demosaicing, noise reduction, sharpening and scaling, so that the clean image shows the picture that
+    """"kept": only the noise goes through demosaicing, noise reduction, sharpening and scaling, so that the clean image is the picture that
     the camera would have saved without noise. "lost": the picture goes through them too and comes out softer or sharper."""
 
     def check(self) -> None:

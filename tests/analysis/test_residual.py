@@ -1,0 +1,85 @@
+"""Noise of any kind by what a denoiser takes away: how strong, where, of which colour, how coarse."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from sfumato.analysis.diagnose import diagnose, with_profile
+from sfumato.analysis.residual import noise_profile
+from sfumato.nn.blurs import gaussian
+from sfumato.nn.resample import correlate
+
+
+def noise(channels=3, side=160, seed=0):
+    return torch.randn(1, channels, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def ramp(channels=3, side=160):
+    return torch.linspace(0, 1, side).expand(1, channels, side, side)
+
+
+def wide(images, sigma=1.0):
+    size = torch.tensor([sigma])
+    return correlate(images, gaussian(size, size, torch.zeros(1), reach=4))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_white_noise_is_measured_as_it_is(channels):
+    clean = ramp(channels)
+    profile = noise_profile(clean + 0.03 * noise(channels), clean)
+    assert profile.level == pytest.approx(0.03, rel=0.02)
+    assert profile.alike == pytest.approx(0, abs=0.03)
+    assert profile.noisy
+    assert profile.shadows == pytest.approx(profile.lights, rel=0.1)
+    assert profile.coloured == pytest.approx(5.24 if channels == 3 else 0, abs=0.3)
+
+
+def test_noise_of_shadows_is_told_apart():
+    clean = ramp()
+    profile = noise_profile(clean + 0.04 * (1 - clean) * noise(), clean)
+    assert profile.shadows > 2 * profile.lights
+    assert profile.sentence().endswith("stronger in shadows")
+
+
+def test_coarse_noise_and_noise_of_colour_are_named():
+    clean = ramp()
+    assert noise_profile(clean + 0.1 * wide(noise()), clean).alike > 0.7
+    grey_free = noise() - noise().mean(1, keepdim=True)
+    words = noise_profile(clean + 0.03 * grey_free, clean).sentence()
+    assert "mostly of colour" in words
+    assert "coarse" not in words
+
+
+def test_details_in_few_places_are_no_noise():
+    clean = ramp()
+    changed = clean.clone()
+    changed[..., 40:60, 40:60] += 0.2 * noise()[..., 40:60, 40:60]
+    profile = noise_profile(changed, clean)
+    assert profile.level > 0.01
+    assert not profile.noisy
+    assert profile.sentence() == "no noise seen"
+
+
+def test_a_picture_with_coarse_noise_is_denoised_and_not_deblurred():
+    """Soft edges and noise in most squares: without a network the picture counts as blurred, with one as noisy."""
+    clean = wide((ramp() * 9).floor() / 9, 1.6)
+    noisy = clean + 0.05 * wide(noise(1).expand(-1, 3, -1, -1), 1.2)
+    without = dataclasses.replace(diagnose(noisy), noise=0.001, blur=1.6)
+    assert without.task == "deblur"
+    told = with_profile(without, noisy, lambda pieces: clean)
+    assert told.task == "denoise"
+    assert told.sentence().startswith("noise of at least")
+    assert "sharpness unknown" in told.sentence()
+
+
+def test_a_clean_picture_stays_as_it_was_judged():
+    clean = ramp()
+    told = with_profile(diagnose(clean), clean, lambda pieces: pieces)
+    assert told.task == "none"
+    assert "no noise seen" in told.sentence()
+
+
+def test_tiny_pictures_are_not_shown_to_the_network():
+    tiny = torch.rand(1, 3, 8, 8)
+    assert with_profile(diagnose(tiny), tiny, lambda pieces: pytest.fail("asked")).profile is None
