@@ -1,7 +1,7 @@
 """Noise of any kind, from the difference between a picture and the same picture denoised by a blind network.
 
 An estimate from patches (`noise.py`) measures white noise. In the noise of a camera neighbours are alike, after demosaicing, noise
-reduction and JPEG, and an estimate from patches takes such noise for texture. A network that was trained on both can tell one from the other.
+reduction and JPEG, and an estimate from patches takes such noise for texture. A network that was trained on both can tell them apart.
 A network takes away less noise than there is, so the level is a lower bound.
 """
 
