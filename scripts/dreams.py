@@ -15,7 +15,7 @@ from sfumato.core.device import keep_memory, set_threads
 from sfumato.core.tensors import Images, to_images, to_pixels
 from sfumato.dreaming.atlas import atlas
 from sfumato.dreaming.dream import Dream, dream
-from sfumato.dreaming.feature_extractor import eyes
+from sfumato.dreaming.feature_extractor import dream_network
 from sfumato.dreaming.films import falling
 from sfumato.dreaming.latent import dream_through, enlarged
 from sfumato.nn.resample import resize
@@ -111,6 +111,6 @@ JOBS = {
 if __name__ == "__main__":
     set_threads()
     keep_memory()
-    network = eyes("squeezenet")
+    network = dream_network("squeezenet")
     for each in sys.argv[1:] or JOBS:
         JOBS[each](network)

@@ -1,4 +1,4 @@
-"""An atlas of a layer: for each channel the image that it responds to most, on one sheet."""
+"""An atlas of a layer: for each channel the image with the largest activation, on one sheet."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -16,9 +16,9 @@ from sfumato.dreaming.feature_extractor import DreamNetwork
 from sfumato.io import files
 
 STEPS, LEAST = 96, 96
-"""Steps of each image, and the smallest side that shows something."""
+"""Steps of each image, and the least side of a dream in pixels."""
 SIDE = 64
-"""Side of an image on the sheet, of which the middle is shown."""
+"""Side in pixels of the middle of each image, which the sheet shows."""
 
 
 def atlas(
@@ -30,9 +30,9 @@ def atlas(
     seed: int = 0,
     on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[Images, list[int]]:
-    """One image for each of the `channels` of a layer, or for all, and which these are. `on_progress` is called after each.
+    """One image for each of the `channels` of a layer, or for all channels, and their numbers. `on_progress` is called after each.
 
-    Each is dreamed from noise of the same seed, large enough for a place of the layer to see all it can; the middle is shown. Raises
+    Each is dreamed from noise of the same seed, at least as large as the receptive field of the layer; the middle is returned. Raises
     SettingError for an unknown layer or channel.
     """
     measured = seeing.layer(layer or seeing.usual)
@@ -51,7 +51,7 @@ def atlas(
 
 
 def save(images: Images, channels: Sequence[int], out: Path, seeing: DreamNetwork, layer: str | None) -> list[Path]:
-    """Writes the sheet to `out`, a number at each image, and a .json beside it. Returns the paths."""
+    """Writes the sheet to `out`, with a number at each image, and a .json beside it. Returns both paths."""
     columns = min(len(images), 16)
     sheet = Image.fromarray(to_pixels(images.expand(-1, 3, -1, -1), columns=columns).numpy())
     pen, step = ImageDraw.Draw(sheet), images.shape[3] + 2

@@ -1,11 +1,11 @@
-"""DeepDream and feature visualisation: a picture, or noise, made to show more of what a network's layers respond to.
+"""DeepDream and feature visualisation: a picture, or noise, is changed to raise the activation of a network's layers.
 
-pixels    picture ─ octaves, small to large ─ [jitter ─ slope ─ bands evened ─ step] x steps ─ what was added is carried to the next
+pixels    picture ─ octaves, small to large ─ [jitter ─ slope ─ bands evened ─ step] x steps ─ the change is carried to the next
           (Mordvintsev et al. 2015, https://research.google/blog/inceptionism-going-deeper-into-neural-networks/)
 fourier   spectrum ─ image ─ turned, enlarged and shifted at random ─ slope ─ Adam on the spectrum
           (Olah et al. 2017, https://doi.org/10.23915/distill.00007)
 
-Every image is dreamed by itself, so it is the same in any company.
+Every image is dreamed alone, so it does not depend on the others of a batch.
 """
 
 import dataclasses
@@ -34,17 +34,17 @@ from sfumato.nn.resample import resize
 from sfumato.nn.spectrum import Spectrum
 
 RATE = 1.5 / 255
-"""Mean change of a pixel in a step, as a share of full scale: the first DeepDream's."""
+"""Mean change of a pixel in a step, as a share of full scale: that of the first DeepDream."""
 LEARN = 0.05
-"""Adam's step on a spectrum."""
+"""Learning rate of Adam on a spectrum."""
 PIECE = 384
-"""Side of the pieces in which large pictures are taken."""
+"""Side of the tiles of large pictures, in pixels."""
 SMALLEST = 32
-"""Shortest side that is dreamed in, but for pictures that are smaller."""
+"""Least side of an octave, in pixels, unless the picture itself is smaller."""
 PULL = 0.05
-"""Share of the way back to the picture that is gone in each step of a dream that is to stay near it."""
+"""Share of the distance to the picture by which each step returns to it, with `alpha`."""
 TURN, GROW, SHIFT = 10.0, 0.1, 8.0
-"""Degrees, share and pixels by which an image that is made from its spectrum is turned, enlarged and shifted at most."""
+"""Greatest angle in degrees, enlargement and shift in pixels of the random transformations of an image from its spectrum."""
 
 
 @settings
@@ -80,14 +80,14 @@ class Dream:
 
 
 class Moment(NamedTuple):
-    """Where a dream is."""
+    """The state of a dream after a step."""
 
     step: int
     steps: int
     amount: float
-    """How far the wishes are fulfilled."""
+    """Value of the objectives before the step."""
     image: Images
-    """As it is now; the next step may change it in place."""
+    """The image after the step; the next step may change it in place."""
 
 
 Tell = Callable[[Moment], None]
@@ -95,13 +95,14 @@ Tell = Callable[[Moment], None]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dreamt:
-    """What came of it."""
+    """The result of dreams."""
 
     images: Images
     """In [0, 1], on the CPU."""
     before: tuple[float, ...]
-    """Of each image, how far the wishes were fulfilled at the start."""
+    """Value of the objectives for each image at the start."""
     after: tuple[float, ...]
+    """Value of the objectives for each image at the end."""
 
 
 @renamed_arguments(tell="on_progress")
@@ -117,12 +118,12 @@ def dream(
     device: str = "auto",
     on_progress: Tell = lambda _: None,
 ) -> Dreamt:
-    """Dreams of pictures (n, c, h, w) in [0, 1], each by itself, or of `n` images of `size` from noise of the seeds from `how.seed` on.
+    """Dreams of pictures (n, c, h, w) in [0, 1], each alone, or of `n` images of `size` from noise, with seeds from `options.seed` on.
 
-    `network` is a name such as squeezenet or vgg16, a model file, or a module that takes images in [0, 1]. With a `guide` picture its
-    layers decide what is shown; with a `mask`, 1 where to dream, the rest stays. `on_progress` is called after each step. Raises
-    SettingError for a wish that the network cannot see, ImageError for pictures, guides or masks that do not fit. `device` is for a network
-    that is named; others are asked where they are.
+    `network` is a name such as squeezenet or vgg16, a model file, or a module that takes images in [0, 1]. With a `guide`, the activations
+    of that picture are the goal; with a `mask`, only places with 1 change. `on_progress` is called after each step. `device` is for a
+    network given by name; a module stays where it is. Raises SettingError for an unknown layer, channel or class, ImageError for pictures,
+    guides or masks that do not fit.
     """
     options = options or Dream()
     seeing = network if isinstance(network, DreamNetwork) else dream_network(network, device=device)
@@ -166,15 +167,15 @@ def _starts(
 
 
 def resolved(options: Dream, seeing: DreamNetwork, *, fresh: bool) -> Dream:
-    """`options` with what it leaves open decided, for dreams from noise if `fresh`."""
+    """`options` with all automatic choices made, for dreams from noise (`fresh`) or from pictures."""
     space = ("fourier" if fresh else "pixels") if options.space == "auto" else options.space
     return dataclasses.replace(options, space=space, precision=select_precision(options.precision, seeing.device))
 
 
 def layer_ascent(seeing: DreamNetwork, options: Dream, size: tuple[int, int], guide: Other | None = None) -> Ascent:
-    """What a dream of images of `size` climbs.
+    """The objectives of a dream of images of `size`, with their gradient.
 
-    Raises SettingError for what the network cannot see, ImageError for what the size cannot show.
+    Raises SettingError for an unknown layer, channel or class, ImageError for a size that a layer cannot take.
     """
     label = seeing.class_number(options.label) if options.label else None
     named = options.layers or (() if options.label else (seeing.usual,))
@@ -189,7 +190,7 @@ def layer_ascent(seeing: DreamNetwork, options: Dream, size: tuple[int, int], gu
             raise ImageError(f"one guide is compared with, not {len(guide)}")
         check_fits(wishes, (guide.shape[2], guide.shape[3]), seeing, noun="the guide")
         wishes = guided(wishes, guide.to(seeing.device), seeing)
-    # So that 12 megapixels fit into 2 GB with SqueezeNet; a layer that sees all is shown all.
+    # Tiles let 12 megapixels fit into 2 GB with SqueezeNet; a layer that depends on the whole image takes it whole.
     pieces = max(size) > WHOLE and all(each.layer.start is not None for each in wishes)
     ascent = Ascent(
         network=seeing, objectives=wishes, label=label, tile=options.tile or (PIECE if pieces else None), precision=options.precision
@@ -201,7 +202,7 @@ def layer_ascent(seeing: DreamNetwork, options: Dream, size: tuple[int, int], gu
 
 
 def noise(size: tuple[int, int], channels: int, seed: int) -> Images:
-    """What a dream begins with where there is no picture: faint noise with the spectrum of photographs."""
+    """The start of a dream without a picture: faint noise with the spectrum of photographs."""
     return Spectrum(size, channels, seeded_generator(seed, "dream"))().detach()
 
 
@@ -215,15 +216,15 @@ def in_octaves(
     carried: Images | None = None,
     on_progress: Tell = lambda _: None,
 ) -> Images:
-    """The picture after a dream in pixels. `carried` is what an earlier dream has added to it, from which this one goes on.
+    """The picture after a dream in pixels. `carried` is the change by an earlier dream, from which this one continues.
 
-    Raises SettingError where `alpha` asks for a multiple of what is not there.
+    Raises SettingError for an `alpha` with a picture that has no activation.
     """
     if any(each.place is not None for each in ascent.objectives):
-        # A place is where it is: in another size, or shifted, another part of the picture would lie there.
+        # A place has fixed coordinates: in another size, or shifted, another part of the picture would lie there.
         options = dataclasses.replace(options, octaves=1, jitter=0)
     if options.alpha and (there := ascent.amount(picture)) <= 0:
-        raise SettingError(f"alpha asks for {options.alpha:g} times what is there, and that is {there:.3g}; leave it at 0")
+        raise SettingError(f"alpha = {options.alpha:g} multiplies the activation of the picture, which is {there:.3g}; leave alpha at 0")
     rng, steps = seeded_generator(seed, "jitter"), options.steps or 10
     sizes = list(octaves((picture.shape[2], picture.shape[3]), options, lambda small: not ascent.refused(small)))
     detail, x = None, picture
@@ -245,9 +246,9 @@ def in_octaves(
 def _climb(
     x: Images, base: Images, ascent: Ascent, options: Dream, rng: torch.Generator, mask: Planes | None, steps: int
 ) -> Iterator[float]:
-    """Changes `x` in place by so many steps, and yields after each how far the wishes were fulfilled before it.
+    """Changes `x` in place in so many steps, and yields after each the value of the objectives before it.
 
-    With `alpha`, `x` ends as the image nearest to `base` that has enough, if there was one.
+    With `alpha`, `x` ends as the image nearest to `base` whose value is high enough, if there was one.
     """
     enough = options.alpha * ascent.amount(base) if options.alpha else math.inf
     nearest: tuple[float, Images] | None = None
@@ -266,7 +267,7 @@ def _climb(
 
 
 def octaves(size: tuple[int, int], options: Dream, possible: Callable[[tuple[int, int]], bool]) -> Iterator[tuple[int, int]]:
-    """The sizes that are dreamed in, small to large; those that are tiny, or not possible, are left out."""
+    """The sizes of the octaves, small to large, without those that are tiny or that the network cannot take."""
     begun = False
     for i in reversed(range(options.octaves)):
         small = max(1, round(size[0] / options.ratio**i)), max(1, round(size[1] / options.ratio**i))
@@ -276,12 +277,12 @@ def octaves(size: tuple[int, int], options: Dream, possible: Callable[[tuple[int
 
 
 def _step(x: Images, ascent: Ascent, options: Dream, rng: torch.Generator, mask: Planes | None) -> tuple[float, Images]:
-    """How far the wishes are fulfilled, and the change of the pixels that leads farther."""
+    """The value of the objectives, and the change of the pixels that raises it."""
     shift = torch.randint(-options.jitter, options.jitter + 1, (2,), generator=rng).tolist() if options.jitter else [0, 0]
     amount, slope = ascent.slope(x.roll(shift, (2, 3)) if any(shift) else x)
     if not slope.any():
         return amount, slope
-    # From here on in place where it can be: of a large picture each copy is large.
+    # In place where possible: each copy of a large picture is large.
     slope = evened_(slope, options.bands) if options.bands > 1 else slope
     slope /= _size(slope)
     if any(shift):
@@ -314,7 +315,7 @@ def _in_waves(start: Images, ascent: Ascent, options: Dream, seed: int, mask: Pl
     spectrum = Spectrum(size, start.shape[1], seeded_generator(seed, "dream")).to(start.device)
     if not fresh:
         spectrum = spectrum.become(start)
-    # Adam's step is a share of the size of a weight, which of a picture's spectrum is another for each.
+    # Adam's step is relative to the size of a weight, and the weights of a picture's spectrum differ in size.
     optimiser = torch.optim.Adam(spectrum.parameters(), lr=LEARN * options.strength * (1.0 if fresh else 0.2))
     x = start
     for done in range(1, steps + 1):
@@ -334,7 +335,7 @@ def _in_waves(start: Images, ascent: Ascent, options: Dream, seed: int, mask: Pl
 
 
 def shaken(images: Images, rng: torch.Generator) -> Images:
-    """Turned, enlarged and shifted a little, at random and all the same: what stays then is no trick of single pixels."""
+    """All images turned, enlarged and shifted by one random transformation, so that no pattern of single pixels survives."""
     turn, grow, dx, dy = (torch.rand(4, generator=rng) * 2 - 1).tolist()
     angle, scale = math.radians(TURN * turn), 1 + GROW * grow
     h, w = images.shape[2:]
@@ -345,6 +346,7 @@ def shaken(images: Images, rng: torch.Generator) -> Images:
 
 
 def _checked(pictures: Any) -> Images:
+    """`pictures` in float32. Raises ImageError for anything but images (n, c, h, w), grey or coloured."""
     if (
         not isinstance(pictures, Tensor)
         or pictures.ndim != 4

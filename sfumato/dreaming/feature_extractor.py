@@ -1,4 +1,4 @@
-"""Networks to dream with: whatever has layers, asked by their names.
+"""Networks to dream with: the layers of any network, by their names.
 
 which ─ opened ─┬─ Named: its own layers and scores
                 ├─ Classifies, Adversarial: all its modules, and the scores of the one, the logit of the other
@@ -28,9 +28,9 @@ from sfumato.store import weights
 
 PREFERRED = "squeezenet"
 BUNDLED = ("eurosat-classifier", "fashion-classifier", "digits-classifier")
-"""What is looked through where the preferred network is not here and cannot be fetched."""
+"""Networks that replace the preferred one if it is missing and cannot be fetched."""
 SIDE = 256
-"""Side of the images by which a foreign network's layers are measured."""
+"""Side of the images on which the layers of any other network are measured."""
 USUAL = 224
 """Side of the images of most networks for photographs."""
 NAMES = "imagenet_synset_words.txt"
@@ -38,45 +38,46 @@ NAMES = "imagenet_synset_words.txt"
 
 @dataclass(frozen=True, kw_only=True)
 class DreamNetwork:
-    """A network as that which sees."""
+    """A network with its layers and scores."""
 
     name: str
     network: nn.Module
     run: Callable[[Images], Any]
-    """Shows it images in [0, 1]."""
+    """Runs the network on images in [0, 1]."""
     channels: int
     names: tuple[str, ...]
-    """Every layer that can be asked for, in the order in which they are computed."""
+    """Names of all layers, in the order of computation."""
     usual: str
-    """The layer that is taken if none is named."""
+    """The default layer."""
     measure: Callable[[Sequence[str]], dict[str, Layer]]
+    """Maps names to layers with their stride and receptive field."""
     least: int
-    """No side of what it is shown may be shorter."""
+    """Least side of an image, in pixels."""
     side: int
-    """The shorter side of the images that it was trained on, or is taken to have been."""
+    """The shorter side of the training images, or an assumption about it."""
     classes: tuple[str, ...]
-    """What its scores are of; empty if it gives none."""
+    """Names of the classes of its scores; empty without scores."""
     scores: Callable[[Images], Vectors] | None = None
 
     @property
     def device(self) -> torch.device:
-        """Where it is."""
+        """The device of the network."""
         return _place(self.network)
 
     def layers(self, images: Images, names: Sequence[str]) -> list[Maps]:
-        """The maps of the layers called `names`. What lies behind the last of them is not computed."""
+        """The maps of the layers called `names`. Later layers are not computed."""
         if isinstance(self.network, Backbone):
             return self.network.layers(self.preprocessed(images), names)
         return hooks.layer_outputs(self.network, self.run, self.preprocessed(images), names)
 
     def preprocessed(self, images: Images) -> Maps:
-        """Grey images in all channels of a network of colours, of coloured ones the mean to one of grey."""
+        """Images with the channels of the network: grey ones repeated, or the mean of coloured ones."""
         if images.shape[1] == self.channels:
             return images
         return images.mean(dim=1, keepdim=True) if self.channels == 1 else images.expand(-1, self.channels, -1, -1)
 
     def layer(self, name: str) -> Layer:
-        """What the layer called `name` looks at. Raises SettingError, naming the nearest ones, if there is none."""
+        """The layer called `name`. Raises SettingError, with the most similar names, if there is none."""
         return self.measure([self._layer(name)])[name]
 
     def listed(self) -> list[Layer]:
@@ -92,9 +93,9 @@ class DreamNetwork:
         return name
 
     def class_number(self, name: str) -> int:
-        """The number of the class called `name`, or so numbered. Raises SettingError, naming the nearest, if there is none."""
+        """The number of a class by its name or number. Raises SettingError, with the most similar names, if there is none."""
         if not self.classes or self.scores is None:
-            raise SettingError(f"{self.name} tells no classes apart; name a layer instead")
+            raise SettingError(f"{self.name} has no classes; give a layer instead")
         if name.isdecimal() and int(name) < len(self.classes):
             return int(name)
         name = composed(name)
@@ -111,12 +112,11 @@ class DreamNetwork:
 def dream_network(
     which: str | Path | nn.Module | None = None, *, device: str = "auto", on_progress: Callable[[str], None] = lambda _: None
 ) -> DreamNetwork:
-    """The network called `which`, or a module of one's own that takes images in [0, 1], in evaluation mode and ready to be asked.
+    """The network called `which`, or a given module that takes images in [0, 1], in evaluation mode.
 
-    A module of one's own stays where it is; others go to `device`.
-
-    Without one it is SqueezeNet, or where its weights cannot be had a bundled classifier, of which `on_progress` is told. Raises
-    UnknownNameError or CheckpointError if there is no such model, SettingError for one without a layer that makes maps.
+    A given module stays on its device; others go to `device`. By default the network is SqueezeNet, or, without its weights, a bundled
+    classifier, in which case `on_progress` is called with a remark. Raises UnknownNameError or CheckpointError if there is no such model,
+    SettingError for a network without a layer that makes maps.
     """
     where = select_device(device)
     if which is None:
@@ -130,28 +130,30 @@ def dream_network(
 
 
 def _preferred(on_progress: Callable[[str], None]) -> str:
+    """The name of the default network."""
     try:
         weights.load(PREFERRED)
     except DataError:
         name = next(name for name in BUNDLED if name in weights.bundled())
         on_progress(
-            f"{PREFERRED} is not here and cannot be fetched (see SFUMATO_WEIGHTS); this dream is {name}'s, which has seen much less"
+            f"{PREFERRED} is missing and cannot be fetched (see SFUMATO_WEIGHTS); this dream uses {name}, which was trained on much less"
         )
         return name
     return PREFERRED
 
 
 def _of_named(network: Backbone, name: str, device: torch.device) -> DreamNetwork:
+    """A network with named layers."""
     config: Any = getattr(network, "config", None)
     if getattr(config, "resize", "none") != "none":
-        # A dream is looked at in its own size; a network that makes all images small first would see it blurred.
+        # A network that resizes all images first would see a large dream blurred.
         whole = dataclasses.replace(config, resize="none").build()
         whole.load_state_dict(network.state_dict())
         network = whole.eval().requires_grad_(False)
     moved: Any = network
     network = folded(moved.to(device=device, memory_format=torch.channels_last))
     names = tuple(network.named)
-    # In the middle a network has left edges behind and does not yet see whole things.
+    # Layers in the middle respond to more than edges and to less than whole objects.
     usual = names[len(names) * 2 // 3]
     return DreamNetwork(
         name=name,
@@ -197,11 +199,12 @@ def _view(network: nn.Module) -> _View:
 
 
 def _of_module(network: nn.Module, name: str, device: torch.device, *, foreign: bool) -> DreamNetwork:
+    """Any other network, whose layers are its modules. Raises SettingError for one that takes no images or makes no maps."""
     placed: Any = network
     network = placed if foreign else placed.to(device=device, memory_format=torch.channels_last)
     view = _view(network)
     if view.channels not in (1, 3):
-        raise SettingError(f"{name} looks at images of {view.channels} channels; dreams are grey or coloured")
+        raise SettingError(f"{name} takes images of {view.channels} channels; dreams have 1 or 3")
     size = getattr(network, "size", None)
     images = torch.rand(1, view.channels, *(size or (SIDE, SIDE)), generator=torch.Generator().manual_seed(0)).to(_place(network))
     maps = _maps(view, name, images)
@@ -238,12 +241,14 @@ def _maps(view: _View, name: str, images: Images) -> dict[str, Maps]:
     try:
         maps = hooks.visible(view.network, view.run, images)
     except SettingError as error:
-        raise SettingError(f"{name} sees no images: {error}") from error
+        raise SettingError(f"{name} takes no images: {error}") from error
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
         size, reason = size_text(images.shape[2:]), " ".join(str(error).split())[:120]
-        raise SettingError(f"{name} cannot be shown an image of {size} pixels ({reason})") from error
+        raise SettingError(f"{name} cannot take an image of {size} pixels ({reason})") from error
     if not maps:
-        raise SettingError(f"{name} has no convolution: no layer of it makes maps of an image, so that there is nothing to dream of")
+        raise SettingError(
+            f"{name} has no layer that makes maps of an image, so there is nothing to dream of; give a convolutional network"
+        )
     return maps
 
 
@@ -259,7 +264,7 @@ def _numbers(count: int) -> tuple[str, ...]:
 
 
 def _class_names(count: int) -> tuple[str, ...]:
-    """What the thousand classes of ImageNet are called, if the list of them lies beside the weights; else their numbers."""
+    """Names of the classes of ImageNet, for a network of a thousand classes with the list beside the weights; else numbers."""
     path = Path(os.environ.get("SFUMATO_WEIGHTS", "")).expanduser() / NAMES
     if count == 1000 and path.is_file():
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -269,5 +274,6 @@ def _class_names(count: int) -> tuple[str, ...]:
 
 
 def _place(network: nn.Module) -> torch.device:
+    """The device of the weights."""
     first = next(network.parameters(), None)
     return torch.device("cpu") if first is None else first.device

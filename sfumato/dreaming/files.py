@@ -1,4 +1,4 @@
-"""Dreams in files: pictures, folders or noise to pictures that tell how they were made, each with a .json from which it can be repeated."""
+"""Dreams in files: from pictures or folders to pictures with a record of their settings, by which a dream can be repeated."""
 
 import contextlib
 import dataclasses
@@ -31,19 +31,19 @@ from sfumato.metrics.features import weights_hash
 from sfumato.store.migrate import FORMAT, Tree, upgraded_tree
 
 _BYTES = 85
-"""For each pixel of a picture that is dreamed in tiles: stored, as numbers, in octaves, and what was added to it; measured."""
+"""Bytes of memory for each pixel of a picture that is dreamed in tiles, with all copies; measured."""
 Side = Annotated[int, Range(1, 16384, "pixels")]
 
 
 class Named(TypedDict):
-    """Another picture that a dream needed."""
+    """A further picture of a dream: its guide or mask."""
 
     file: str
     sha256: str
 
 
-class Told(TypedDict):
-    """A recipe."""
+class DreamRecord(TypedDict):
+    """The record of a dream."""
 
     network: str
     dream: dict[str, Any]
@@ -57,11 +57,11 @@ class Told(TypedDict):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Done:
-    """One picture that was asked for."""
+    """The result for one picture."""
 
     source: str
     out: Path | None
-    """None where it failed."""
+    """The file; None for a picture that failed."""
     message: str
 
 
@@ -119,7 +119,7 @@ def dream_pictures(
         seeing.class_number(options.label)
     work = _Work(seeing, options, None if guide is None else picture_of(guide), guide, mask, watch, overwrite=overwrite)
     work.originals = {path.resolve() for path in (*(path for path, _ in pairs), guide, mask) if path is not None}
-    # Where only originals lie nothing will be written, and no manifest.
+    # If every target is an original, nothing is written, and no manifest.
     noted, results = pairs[0][1] != out and any(target.resolve() not in work.originals for _, target in pairs), []
     with atomic_io.alone(out) if noted else contextlib.nullcontext():
         manifest = Manifest(out / NAME if noted else None, work.request_facts())
@@ -134,7 +134,7 @@ def dream_pictures(
 
 @dataclasses.dataclass
 class _Work:
-    """What is done to every picture."""
+    """The settings that all pictures share."""
 
     seeing: DreamNetwork
     options: Dream
@@ -147,12 +147,12 @@ class _Work:
     """Files that are never replaced."""
 
     def request_facts(self) -> Facts:
-        """What is asked for, by which a dream is known again: settings, network, guide and version."""
+        """Settings, network, guide and version, by which a manifest compares two runs."""
         facts = recipe(self.seeing, resolved(self.options, self.seeing, fresh=False), 0.0, 0.0) | named(guide=self.guide)
         return json.loads(json.dumps({"verb": "dream", **facts}))
 
     def attempt(self, path: Path, target: Path, manifest: Manifest) -> Done:
-        """The dream of one picture, unless it was done before. Raises StorageError, after which the next one would fail too."""
+        """The dream of one picture, unless an earlier run did it. Raises StorageError, which the next picture would meet too."""
         facts: Facts = {}
         try:
             if target.resolve() in self.originals:
@@ -200,13 +200,13 @@ class _Work:
 
 
 def _naming(path: Path, error: SfumatoError) -> str:
-    """The error in words that name the file at `path`."""
+    """The text of an error, with the name of the file at `path`."""
     return str(error) if str(path) in str(error) else f"{path}: {error}"
 
 
 @contextlib.contextmanager
 def about(path: Path) -> Iterator[None]:
-    """Raises every ImageError from inside with the name of the file at `path` in it."""
+    """Adds the name of the file at `path` to every ImageError from inside."""
     try:
         yield
     except ImageError as error:
@@ -224,13 +224,13 @@ def keep(target: Path, picture: files.Picture, record: dict[str, Any], *, check:
     `check` is called with the path and the finished file of each, before that takes its place.
     """
     text, beside = json.dumps({"format": FORMAT, **record}, indent=2), target.with_suffix(".json")
-    # The picture last: where it is, its recipe is.
+    # The picture last: a picture without its record would not be repeatable.
     atomic_io.write(beside, text + "\n", check=lambda result: check(beside, result))
     files.write(target, dataclasses.replace(picture, text={**picture.text, KEY: text}), check=lambda result: check(target, result))
 
 
 def recipe(seeing: DreamNetwork, options: Dream, before: float, after: float) -> dict[str, Any]:
-    """What is needed to repeat a dream, but for its picture: the settings, the network, and what came of it."""
+    """The record of a dream, without its picture: the settings, the network, and the value of the objectives before and after."""
     settings = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     return {
         "made_with": f"sfumato {__version__}, torch {torch.__version__}",
@@ -243,13 +243,13 @@ def recipe(seeing: DreamNetwork, options: Dream, before: float, after: float) ->
 
 
 def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
-    """The network's name, the settings and all else that the recipe at `path` tells, a .json or a .png of ours.
+    """The name of the network, the settings and the whole record of the dream in the file at `path`, a .json or a .png.
 
-    Raises CheckpointError for a file that tells none.
+    Raises CheckpointError for a file without such a record.
     """
     try:
         tree = schema.parsed(recipe_text(path), Tree, str(path)) if path.suffix.lower() == ".png" else schema.read(path, Tree)
-        record = schema.checked(upgraded_tree(tree), Told, str(path))
+        record = schema.checked(upgraded_tree(tree), DreamRecord, str(path))
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in record["dream"].items()}
         return record["network"], Dream(**values), record
     except (SfumatoError, TypeError) as error:
@@ -258,9 +258,9 @@ def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
 
 
 def near(name: str, flag: str) -> str:
-    """The network that a recipe names, if it is known by name or lies below the folder where one is: a recipe may come from anywhere.
+    """The network of a record, if it is a name or lies below the current folder: a record may come from anyone.
 
-    Raises SettingError for any other, which must be named with `flag`.
+    Raises SettingError for any other, which must be given with `flag`.
     """
     path = inner_path(name)
     if path is None:
@@ -269,9 +269,9 @@ def near(name: str, flag: str) -> str:
 
 
 def complete(record: dict[str, Any], seeing: DreamNetwork, pictures: Sequence[str], **paths: Path | None) -> None:
-    """Raises SettingError if the network has other weights than a recipe tells, or a guide or a mask was not given or is another one.
+    """Raises SettingError if the network has other weights than those of a record, or if a guide or mask is missing or another one.
 
-    Also if the dream began with a picture and there is none, or the other way round. Which picture is open: the same may be done to others.
+    Also for no picture if the dream began with one, and the reverse. The picture itself may be another one.
     """
     if bool(pictures) != ("picture" in record):
         raise SettingError("that dream began with a picture; name one" if not pictures else "that dream began without a picture; name none")
@@ -286,7 +286,7 @@ def complete(record: dict[str, Any], seeing: DreamNetwork, pictures: Sequence[st
 
 
 def is_same_dream(target: Path, record: dict[str, Any]) -> bool:
-    """Whether the recipe in the PNG at `target` is `record`, whatever came of it."""
+    """Whether the PNG at `target` holds `record`, apart from its result and version."""
     open_ = ("before", "after", "made_with")
     try:
         there = upgraded_tree(schema.parsed(recipe_text(target), Tree, str(target)))
@@ -313,7 +313,7 @@ def mask_of(path: Path, images: Images) -> Planes:
 
 
 class Preview:
-    """Writes what a dream looks like so far into a file, now and then."""
+    """Writes the state of a dream into a file, every few steps."""
 
     def __init__(self, path: Path, *, every: int = 5) -> None:
         self.path, self.every = path, every
@@ -324,7 +324,7 @@ class Preview:
 
 
 def rise(before: float, after: float) -> str:
-    """In words how the activation of the layers that were asked for has changed.
+    """The change of the activation, in text.
 
     >>> rise(2.0, 9.0), rise(0.0, 9.0), rise(-3.0, 9.0)
     ('activation from 2 to 9 (4.5 times)', 'activation from 0 to 9', 'activation from -3 to 9')

@@ -1,7 +1,6 @@
 """Dreams that move: falling into a picture, and a film dreamed frame by frame.
 
-What a dream added to one frame is carried along with the motion of the film to the next, where a few steps bring it to life again: so
-what was dreamed stays on what it was dreamed on.
+The change by a dream moves with the film to the next frame, where a few steps renew it: so dreamed structures stay on their objects.
 """
 
 import dataclasses
@@ -24,21 +23,21 @@ from sfumato.restoration import film
 ZOOM = 0.05
 """Share of a frame's sides by which it is enlarged for the next one."""
 KEPT = 0.9
-"""Share of what was dreamed that is carried to the next frame."""
+"""Share of the change that is carried to the next frame."""
 AGAIN, SIZES = 4, 2
 """Steps and octaves of every frame but the first."""
 MOST_PIXELS = 500_000_000
-"""Of all frames of a GIF or WebP together, which are in memory when they are written."""
+"""Most pixels of all frames of a GIF or WebP together, which are held in memory."""
 MOVING = (".gif", ".webp")
 """Films that need no PyAV."""
 
 
 class Dreamer:
-    """Dreams frame after frame, going on from one to the next."""
+    """Dreams frame after frame, each one from the change of the last."""
 
     def __init__(self, seeing: DreamNetwork, options: Dream, *, guide: Other | None = None) -> None:
         """Raises SettingError for a dream in a spectrum."""
-        self.seeing, self.how, self.guide, self.where = seeing, _in_pixels(options), guide, seeing.device
+        self.seeing, self.options, self.guide = seeing, _in_pixels(options), guide
         self.later = dataclasses.replace(options, steps=min(options.steps or AGAIN, AGAIN), octaves=min(options.octaves, SIZES))
         self.frame: Images | None = None
         self.added: Images | None = None
@@ -46,26 +45,26 @@ class Dreamer:
     @torch.no_grad()
     def __call__(self, frame: Images) -> Images:
         """The next frame, dreamed."""
-        x = frame.to(self.where)
+        x = frame.to(self.seeing.device)
         carried = None
         if self.frame is not None and self.added is not None and self.frame.shape == x.shape:
             carried = KEPT * moved(self.added, shifts(self.frame, x))
-        options = self.how if carried is None else self.later
+        options = self.options if carried is None else self.later
         ascent = layer_ascent(self.seeing, options, (x.shape[2], x.shape[3]), self.guide)
-        output = in_octaves(x, ascent, options, self.how.seed, carried=carried)
+        output = in_octaves(x, ascent, options, self.options.seed, carried=carried)
         self.frame, self.added = x, output - x
         return output.cpu()
 
 
 def falling(picture: Images, seeing: DreamNetwork, options: Dream, *, frames: int, guide: Other | None = None) -> Iterator[Images]:
-    """The dream of a picture, then what one sees falling into it: enlarged and dreamed again, frame by frame.
+    """The dream of a picture, then frames of a fall into it: each the last one, enlarged and dreamed again.
 
-    Raises SettingError for a dream in a spectrum, and for `alpha`, since a frame that was dreamed is no picture to stay near to.
+    Raises SettingError for a dream in a spectrum, for `alpha`, since later frames leave the picture, and for frames below 1.
     """
     if frames < 1:
         raise SettingError(f"zoom = {frames} frames must be at least 1")
     if options.alpha:
-        raise SettingError("alpha keeps a picture near to what it was, and a fall leaves it; leave alpha at 0")
+        raise SettingError("alpha keeps a dream near its picture, and a fall leaves it; leave alpha at 0")
     options = _in_pixels(options)
     first = layer_ascent(seeing, options, (picture.shape[2], picture.shape[3]), guide)
     later = dataclasses.replace(options, steps=min(options.steps or AGAIN, AGAIN), octaves=min(options.octaves, SIZES))
@@ -78,6 +77,7 @@ def falling(picture: Images, seeing: DreamNetwork, options: Dream, *, frames: in
 
 
 def _in_pixels(options: Dream) -> Dream:
+    """`options`. Raises SettingError for a dream in a spectrum."""
     if options.space == "fourier":
         raise SettingError("films are dreamed in pixels; leave space at auto")
     return options
@@ -102,10 +102,9 @@ def dream_film(
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> int:
-    """Writes the film at `path`, dreamed, to `target`, and says how many frames it has.
+    """Writes the film at `path`, dreamed, to `target`, and returns the count of its frames.
 
-    Of a GIF or WebP all frames are shown equally long; other films need PyAV and keep their sound (see
-    `film.rewritten`).
+    All frames of a GIF or WebP are shown equally long; other films need PyAV and keep their sound (see `film.rewritten`).
     """
     if path.suffix.lower() not in MOVING:
 
@@ -126,7 +125,7 @@ def dream_film(
 
 
 def moving(path: Path) -> bool:
-    """Whether the file is a GIF or WebP of several frames. What is no picture at all is none."""
+    """Whether the file is a GIF or WebP of several frames."""
     if path.suffix.lower() not in MOVING or not path.is_file():
         return False
     try:
@@ -137,7 +136,7 @@ def moving(path: Path) -> bool:
 
 
 def timing(path: Path) -> tuple[int, float]:
-    """How many frames a GIF or WebP has, and how many of them are shown a second.
+    """The count of frames of a GIF or WebP, and their rate in frames a second.
 
     Raises ImageError for a file that is none, or whose frames have more than `MOST_PIXELS` together.
     """
@@ -148,7 +147,7 @@ def timing(path: Path) -> tuple[int, float]:
             raise ImageError(f"has {size}, more than the {MOST_PIXELS // 1_000_000} megapixels that are dreamed together; cut it shorter")
         lasts = []
         for frame in ImageSequence.Iterator(image):
-            frame.load()  # how long it lasts is known only then
+            frame.load()  # its duration is known only then
             lasts.append(float(frame.info.get("duration", 100)) or 100.0)
     return count, min(50.0, 1000 * len(lasts) / sum(lasts))
 

@@ -1,9 +1,9 @@
-"""How a wish changes with every pixel of a picture of any size, whole or in tiles.
+"""The gradient of objectives with respect to a picture of any size, whole or in tiles.
 
-    picture ─ tile with its context ─ network ─ the tile's own places ─ their wish ─ slope ─ added up into one of the whole picture
+    picture ─ tile with its context ─ network ─ the tile's own places ─ objective ─ gradient ─ sum over the tiles
 
-Every place of a map belongs to one tile, which shows the network all that the place depends on; so the tiles add up to what the whole
-picture would have given, and whoever brings the sum to size does so once.
+Every place of a map belongs to one tile, whose context holds all pixels that the place depends on. So the sum over the tiles equals the
+gradient for the whole picture, and it is normalised once.
 """
 
 import math
@@ -24,14 +24,14 @@ from sfumato.restoration.tiles import Span, spans
 
 
 class Slope(NamedTuple):
-    """How far wishes are fulfilled, and how that changes with each pixel."""
+    """The value of objectives, and its gradient."""
 
     amount: float
     gradient: Images
 
 
 class Tile(NamedTuple):
-    """What one tile owns, and what it shows the network to know it: rows, then columns."""
+    """The spans of rows and columns that a tile owns, and these with its context."""
 
     inner: tuple[Span, Span]
     outer: tuple[Span, Span]
@@ -39,24 +39,24 @@ class Tile(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Ascent:
-    """Wishes of a network's layers, of a class of its scores, or of both."""
+    """Objectives of a network's layers, of a class of its scores, or of both."""
 
     network: DreamNetwork
     objectives: Sequence[LayerObjective]
     label: int | None = None
-    """Number of a class; in tiles it is each tile that is to show it."""
+    """Number of a class; with tiles, the objective holds for each tile."""
     tile: int | None = None
-    """About how many pixels a side are computed at once; all if None."""
+    """Side of tiles, in pixels; None for the whole image."""
     precision: Precision = "auto"
 
     def slope(self, image: Images) -> Slope:
-        """Of one image, on the device where the network is. Where nothing speaks yet, the slope is that towards speaking.
+        """The value and gradient for one image on the device of the network. Where all units are inactive, the gradient activates them.
 
-        Raises SettingError for an answer, ImageError for a slope, that is not finite.
+        Raises SettingError for a value, ImageError for a gradient, that is not finite.
         """
         slope, last = self._slope(image), 1
         if not math.isfinite(slope.amount):
-            raise SettingError(f"{self.network.name} answers {slope.amount}: its weights are no use")
+            raise SettingError(f"the activation of {self.network.name} is {slope.amount}; its weights cannot be used")
         while not slope.gradient.any():
             with hooks.awake(self.network.network, last) as ran:
                 slope = self._slope(image)
@@ -74,14 +74,14 @@ class Ascent:
             with torch.enable_grad(), autocast(select_precision(self.precision, image.device), image.device):
                 total = self._amount(part, tile, tuple(image.shape[2:]))
             amount += total.item()
-            # A picture in which nothing is seen has no slope.
+            # Without any active unit there is no gradient.
             (rise,) = torch.autograd.grad(total, part, allow_unused=True) if total.requires_grad else (None,)
             if rise is not None:
                 gradient[:, :, top:bottom, left:right] += rise
         return Slope(amount, gradient)
 
     def amount(self, image: Images) -> float:
-        """How far the wishes are fulfilled by one image."""
+        """The value of the objectives for one image."""
         total = 0.0
         with torch.no_grad(), autocast(select_precision(self.precision, image.device), image.device):
             for tile in tiles(tuple(image.shape[2:]), self.tile, self.objectives):
@@ -90,12 +90,12 @@ class Ascent:
         return total
 
     def check(self, size: tuple[int, int]) -> None:
-        """Raises SettingError if an image of `size` cannot be taken in such tiles."""
+        """Raises SettingError if an image of `size` cannot be computed in such tiles."""
         for _ in tiles(size, self.tile, self.objectives):
             pass
 
     def refused(self, size: tuple[int, int]) -> str:
-        """Why no image of `size` can be shown; empty if one can."""
+        """The reason why the network cannot take an image of `size`; empty if it can."""
         try:
             self.amount(torch.zeros(1, self.network.channels, *size, device=self.network.device))
         except (RuntimeError, SettingError) as error:
@@ -122,9 +122,9 @@ class Ascent:
 
 
 def tiles(size: tuple[int, ...], tile: int | None, objectives: Sequence[LayerObjective]) -> Iterator[Tile]:
-    """What covers an image of `size`, each pixel owned once; tiles begin where a place of every layer does.
+    """Tiles that cover an image of `size`, each pixel owned once; they begin at multiples of the strides of all layers.
 
-    Raises SettingError for tiles too small to be, and for layers that see farther than is known.
+    Raises SettingError for tiles under 32 pixels, and for layers whose receptive field is unknown.
     """
     h, w = size
     if tile is None or max(h, w) <= tile:
@@ -133,10 +133,10 @@ def tiles(size: tuple[int, ...], tile: int | None, objectives: Sequence[LayerObj
     if tile < 32:
         raise SettingError(f"tile = {tile} must be at least 32 pixels")
     if unknown := [wish.layer.name for wish in objectives if wish.layer.start is None]:
-        raise SettingError(f"{unknown[0]} sees all of a picture, as far as is known: it cannot be taken in tiles; leave tile at 0")
+        raise SettingError(f"layer {unknown[0]} may depend on the whole picture, which excludes tiles; leave tile at 0")
     grid = math.lcm(*(wish.layer.stride for wish in objectives)) if objectives else 1
     before = max((-(wish.layer.start or 0) for wish in objectives), default=0)
-    # A network that does not pad shows nothing of a piece smaller than what one place sees.
+    # A network without padding gives no output for a piece smaller than its receptive field.
     field = max((wish.layer.receptive_field for wish in objectives), default=0)
     behind = max([0, *((wish.layer.start or 0) + wish.layer.receptive_field - wish.layer.stride for wish in objectives)])
     for rows in spans(h, tile, grid):
@@ -149,11 +149,11 @@ def tiles(size: tuple[int, ...], tile: int | None, objectives: Sequence[LayerObj
 
 
 def _back(start: int, by: int, grid: int) -> int:
-    """The last place on the grid that lies at least so far before `start`, or 0."""
+    """The last multiple of `grid` that lies at least `by` before `start`, or 0."""
     return max(0, start - math.ceil(max(0, by) / grid) * grid)
 
 
 def _places(inner: Span, outer: Span, length: int, stride: int) -> slice:
-    """Which places of a map of what is shown a tile owns; the last tile owns all to the end."""
+    """The places of a tile in the map of the tile with its context; the last tile owns all to the end."""
     first = (inner[0] - outer[0]) // stride
     return slice(first, None if inner[1] >= length else first + (inner[1] - inner[0]) // stride)

@@ -1,8 +1,8 @@
-"""Dreaming through a generator: what moves is a style of a trained network and not the pixels, so that the dream stays one of its images.
+"""Dreaming through a generator: the style of a trained generator moves, not the pixels, so that the dream stays one of its images.
 
-    style ─ generator ─ image ─ as large as the eyes are used to ─ slope ─ Adam on the style, held near where it began
+    style ─ generator ─ image ─ at the size of the network's training images ─ slope ─ Adam on the style, held near its start
 
-After Nguyen et al. 2016 (https://arxiv.org/abs/1605.09304), in whose words the generator is a prior on images.
+After Nguyen et al. 2016 (https://arxiv.org/abs/1605.09304), where the generator is a prior on images.
 """
 
 import dataclasses
@@ -26,12 +26,12 @@ from sfumato.models.roles.generator import latents
 from sfumato.models.roles.style_generator import SynthesisOptions
 
 RATE, HOLD = 0.05, 0.02
-"""Adam's step, in deviations of the generator's own styles, and the weight of what holds the style, a share of the first slope."""
+"""Learning rate of Adam, in standard deviations of the generator's styles; weight of the pull to the start, relative to the first slope."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Found:
-    """The dream, and the styles that make it."""
+class LatentDream:
+    """Dreams through a generator, with their styles."""
 
     dreamt: Dreamt
     subjects: tuple[LatentImage, ...]
@@ -47,11 +47,11 @@ def dream_through(
     shows: str | None = None,
     device: str = "auto",
     on_progress: Tell = lambda _: None,
-) -> Found:
-    """`n` images of a generator, of the seeds from `how.seed` on, moved to where the network sees more of what is wished.
+) -> LatentDream:
+    """`n` images of a generator, with seeds from `options.seed` on, moved to raise the objectives of the network.
 
-    `shows` is the generator's own class, where it knows such. Octaves, jitter and all else that is about pixels has no part in it. Raises
-    SettingError as `dream` and `generate` do.
+    `shows` is a class of the generator, if it has classes. Octaves, jitter and other settings of pixels are ignored. Raises SettingError as
+    `dream` and `generate` do.
     """
     options = options or Dream()
     seeing = network if isinstance(network, DreamNetwork) else dream_network(network, device=device)
@@ -69,11 +69,11 @@ def dream_through(
         after.append(ascent.amount(enlarged(image, scale).to(where)))
         images.append(image)
         subjects.append(moved)
-    return Found(dreamt=Dreamt(images=torch.cat(images), before=tuple(before), after=tuple(after)), subjects=tuple(subjects))
+    return LatentDream(dreamt=Dreamt(images=torch.cat(images), before=tuple(before), after=tuple(after)), subjects=tuple(subjects))
 
 
 def enlarged(images: Images, scale: int) -> Images:
-    """`images` with sides `scale` times as long, as eyes for larger ones want them."""
+    """`images` with sides `scale` times as long, by bicubic interpolation."""
     return images if scale == 1 else F.interpolate(images, scale_factor=scale, mode="bicubic").clamp(0, 1)
 
 

@@ -1,6 +1,6 @@
-"""What a dream is to show more of: layers, channels of them, single neurons, a class, or what a guide shows.
+"""Objectives of a dream: activations of layers, channels or single neurons, or similarity to the activations of a guide.
 
-Each wish says of a network's maps how far it is fulfilled, place by place, so that tiles add up to the whole.
+An objective is a sum over the places of a map, so that tiles add up to the whole.
 """
 
 import math
@@ -18,26 +18,26 @@ from sfumato.dreaming.feature_extractor import DreamNetwork
 from sfumato.models.roles.feature_extractor import Layer
 
 WHOLE = 1024
-"""Longest side of a picture that is shown to a network whole."""
+"""Longest side of a picture that a network takes whole, in pixels."""
 TABLE = 1 << 24
-"""Most places of a picture times places of a guide that are compared at once."""
+"""Most pairs of a place of a picture and a place of a guide that are compared at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LayerObjective:
-    """More of a layer: half the mean square of what it says (the first DeepDream), or of some channels the mean of what they say."""
+    """The objective of a layer: half the mean square of its activations (the first DeepDream), or the mean activation of some channels."""
 
     layer: Layer
     weight: float = 1.0
     channels: tuple[int, ...] = ()
-    """All if none."""
+    """Numbers of the channels; all if empty."""
     place: tuple[int, int] | None = None
     """Row and column of the one place that counts; all if None."""
     guide: Float[Tensor, "_places _c"] | None = None
-    """What the layer says of a guide: each place is to become more like that place of it which it resembles most."""
+    """Activations of the layer for a guide: each place becomes more similar to the most similar place of the guide."""
 
     def amount(self, maps: Maps, whole: tuple[int, int], first: tuple[int, int]) -> Scalar:
-        """How much of it is in `maps`, places of an image of `whole` pixels of which the top left one is number `first`."""
+        """The share of `maps` in the value for an image of `whole` pixels; `first` is the row and column of their top left place."""
         x = maps.float()
         if self.place is not None:
             row, column = self.place[0] - first[0], self.place[1] - first[1]
@@ -75,9 +75,9 @@ def parse_objective(text: str, network: DreamNetwork) -> LayerObjective:
 
 
 def guided(objectives: Sequence[LayerObjective], guide: Other, network: DreamNetwork) -> list[LayerObjective]:
-    """The same wishes, of whole layers, for what `guide` shows. Raises SettingError for wishes for channels or places of their own."""
+    """Objectives of whole layers with the activations of `guide`. Raises SettingError for objectives of channels or places."""
     if any(each.channels or each.place for each in objectives):
-        raise SettingError("a guide says which channels and where; name whole layers with it")
+        raise SettingError("a guide decides channels and places; give whole layers with it")
     with torch.no_grad():
         maps_of_guide = network.layers(guide, [each.layer.name for each in objectives])
     rows = [maps.float().flatten(2)[0].T.contiguous() for maps in maps_of_guide]
@@ -85,9 +85,9 @@ def guided(objectives: Sequence[LayerObjective], guide: Other, network: DreamNet
 
 
 def check_fits(objectives: Sequence[LayerObjective], size: tuple[int, int], network: DreamNetwork, *, noun: str = "the picture") -> None:
-    """Raises ImageError, naming it as `noun`, if an image of `size` has no such place, or is smaller than what a place looks at.
+    """Raises ImageError, with `noun` for the image, if an image of `size` lacks a place, or is smaller than a receptive field.
 
-    Unless it is as large as those that the network was trained on: deep layers look farther than these reach.
+    An image as large as the training images of the network is large enough for any layer.
     """
     for each in objectives:
         if each.layer.start is not None and min(size) < min(each.layer.receptive_field, network.side):
@@ -99,7 +99,7 @@ def check_fits(objectives: Sequence[LayerObjective], size: tuple[int, int], netw
             )
         if each.place is None:
             continue
-        # Of a picture too large to be shown whole: its borders may hold a place less.
+        # An estimate for a picture too large for the network: the map may have a place less at its borders.
         rows, columns = (math.ceil(side / each.layer.stride) for side in size)
         if max(size) <= WHOLE:
             with torch.no_grad():

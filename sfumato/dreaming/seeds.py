@@ -1,4 +1,4 @@
-"""Dreams that begin with a seed, in files: each is written as soon as it is dreamed, and one that was dreamed before is left alone."""
+"""Dreams that begin with a seed, in files: each is written as soon as it is done, and files of the same dream are skipped."""
 
 import dataclasses
 import os
@@ -20,9 +20,9 @@ from sfumato.generation.generate import sampler
 from sfumato.io import files
 
 Dreamed = tuple[Images, float, float]
-"""One image, and how far the wishes were fulfilled before and after."""
-Said = Callable[[Path, str], None]
-"""Is told of each file, and in words what came of it."""
+"""One image, and the value of its objectives before and after."""
+OnFile = Callable[[Path, str], None]
+"""Is called with each file and a remark on it."""
 
 
 def dream_noise(
@@ -34,12 +34,12 @@ def dream_noise(
     size: tuple[int, int],
     guide: Path | None = None,
     overwrite: bool = False,
-    on_progress: Said = lambda *_: None,
+    on_progress: OnFile = lambda *_: None,
     watch: Tell = lambda _: None,
 ) -> None:
-    """Dreams from noise of the seeds from `how.seed` on, one for each of the `targets`, which are `held` for them.
+    """Dreams from noise, with seeds from `options.seed` on, one for each of the `targets`, which are reserved in `held`.
 
-    Raises SettingError for a file that is there and is another dream, unless `overwrite`; and like `dream`.
+    Raises SettingError for a file that exists and is another dream, unless `overwrite`, and the errors of `dream`.
     """
     shown = None if guide is None else picture_of(guide)
     settled = resolved(options, seeing, fresh=True)
@@ -61,10 +61,10 @@ def dream_styles(
     *,
     shows: str | None = None,
     overwrite: bool = False,
-    on_progress: Said = lambda *_: None,
+    on_progress: OnFile = lambda *_: None,
     watch: Tell = lambda _: None,
 ) -> None:
-    """Dreams through a generator of the seeds from `how.seed` on; the rest is as in `dream_noise`."""
+    """Dreams through a generator, with seeds from `options.seed` on; the rest is as in `dream_noise`."""
     network = sampler(generator).to(seeing.device)
     settled = resolved(options, seeing, fresh=False)
     records = [
@@ -91,9 +91,9 @@ def _written(
     held: outputs.Reservation,
     *,
     overwrite: bool,
-    on_progress: Said,
+    on_progress: OnFile,
 ) -> None:
-    """Makes the images whose files do not tell the same already, and writes each with what is told of it."""
+    """Makes the images whose files do not hold the same dream, and writes each with its record."""
     done = [held.is_own(target) and is_same_dream(target, each) for target, each in zip(targets, records, strict=True)]
     for target, there in zip(targets, done, strict=True):
         if os.path.lexists(target) and not there and not overwrite:

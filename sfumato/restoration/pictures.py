@@ -45,7 +45,7 @@ def restore_pictures(
     """
     request.check()
     if not sources:
-        raise SettingError("no picture is given; give files, folders or globs")
+        raise SettingError("no picture was named; give files, folders or globs")
     alone = outputs.is_file_name(out, files.FORMATS)
     headers = Headers()
     pictures = unique_names(gather(sources, leaving_out=None if alone else out, headers=headers), headers=headers)

@@ -1,14 +1,14 @@
-"""What is to be done about a picture: from a task, or from what is found in it, to a network or a classical method.
+"""The plan for a picture: from a task, or from the damage that is estimated, to a network or a classical method.
 
-    request, picture ─ diagnose, if it matters ─ choose ─> Remedy (words, network or method, what it is told)
+    request, picture ─ diagnose, if needed ─ choose ─> RestorationPlan (summary, network or method, its conditioning)
 
-| task | what repairs |
+| task | network |
 |---|---|
-| denoise, jpeg | `restore`, blind: it is told nothing |
-| deblur | `deblur`, told the blur by the person, or by what is found; `restore` where none is found |
-| inpaint | `inpaint`, told by a mask, or by scratches and dead pixels that are looked for, where to fill |
+| denoise, jpeg | `restore`, blind |
+| deblur | `deblur` with the blur of the request, or the estimated one; `restore` if none is estimated |
+| inpaint | `inpaint` with a mask, or with a mask of scratches and dead pixels |
 | upscale | `upscale-x2` or `upscale-x4` |
-| auto | what dominates; salt and pepper without other noise is a matter of filling in |
+| auto | the one for the dominant damage; salt and pepper without other noise is filled in |
 """
 
 import dataclasses
@@ -33,49 +33,40 @@ from sfumato.restoration.request import Find, RestorationRequest, Task, needs_of
 from sfumato.restoration.tiles import run_network
 
 NOTHING = "nothing to repair"
-"""How the words end of a picture that is left as it is."""
-
-
+"""End of the summary for a picture that stays as it is."""
 NOTHING_MISSING = "nothing to fill in"
-
-
 IMPULSES = 0.005
-"""Share of wrong black and white pixels from which on they are a matter of filling in, if there is little other noise."""
-
-
+"""Least share of wrong black and white values that are filled in, if there is little other noise."""
 _FLAWS: dict[Find, Callable[[Images], Planes]] = {"scratches": flaws.scratches, "dead-pixels": flaws.impulses}
-
-
 ROUNDING = 0.3 / 255
-"""Noise that 8 bits add, and so the least that methods are told where none is found."""
-
-
+"""Standard deviation of the rounding error of 8 bits: the least noise given to a method."""
 _QUANTISED = 2 / 255
-"""Noise that `deblur` is told at least of a JPEG, and of a coarse one its coarseness: what an inverse filter makes of its rounding is as
-bad as that of noise (best of 2, 4, 7 and 12 for qualities of 85, 60, 40 and 25: 2, 4, 4 and 7)."""
-
-
+"""Least noise given to `deblur` for a JPEG, or else the coarseness of the JPEG: an inverse filter amplifies its rounding error like noise
+(best of 2, 4, 7 and 12 for qualities of 85, 60, 40 and 25: 2, 4, 4 and 7)."""
 QUIET = 4 / 255
-"""Noise below which it is left alone by filling in."""
+"""Noise below which a picture with salt and pepper is filled in."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestorationPlan:
-    """What is done, in words and in deed."""
+    """The network or method for a picture, with its conditioning; neither of a picture that stays as it is."""
 
     summary: str
+    """The estimates and the repair in one line of text."""
+    repair: str = ""
+    """The part of the summary that names the network or method, with a blur that was estimated."""
     network: Restorer | None = None
     method: str | None = None
     noise: float | None = None
-    """What a network or method is told of the noise."""
+    """Standard deviation of the noise that a network or method is given, as a share of full scale."""
     quality: float = 1.0
     times: int = 1
-    """How many times longer a method is to make the sides."""
+    """Factor by which a method enlarges the sides."""
     kernels: Kernels | None = None
     observed: Planes | None = None
-    """1 where the picture is to be believed; elsewhere alone is it changed, if there is such a mask."""
+    """1 where pixels are valid. With such a mask, only the other pixels are changed."""
     look: Callable[[Images], Planes] | None = None
-    """What found `observed`, for the next frame of a film."""
+    """The function that computed `observed`, for the next frame of a film."""
 
     @property
     def nothing(self) -> bool:
@@ -84,12 +75,12 @@ class RestorationPlan:
 
     @property
     def scale(self) -> int:
-        """How many times longer the sides become."""
+        """Factor by which the sides grow."""
         return self.network.scale if self.network else self.times
 
 
 class _Examined:
-    """One picture, which is diagnosed when its diagnosis is first asked for, and not if nobody asks: that takes longer than a network."""
+    """One picture with its diagnosis, which is computed on first use only: it takes longer than a network."""
 
     def __init__(self, images: Images, quality: int | None, denoise: Callable[[Images], Images] | None = None) -> None:
         """With a blind denoiser `denoise`, noise that is not white is looked for too."""
@@ -105,7 +96,7 @@ class _Examined:
         return with_profile(diagnosis, self._images, self._denoise)
 
     def sentence(self, task: Task) -> str:
-        """What is found, or if nothing had to be looked for, the `task`."""
+        """The diagnosis in text, or the `task` if no diagnosis was needed."""
         return self.diagnosis.sentence() if self.looked or task == "auto" else task
 
 
@@ -117,10 +108,10 @@ def make_plan(
     quality: int | None = None,
     networks: Networks | None = None,
 ) -> RestorationPlan:
-    """What to do about the one picture in `images`, of which `observed` is the mask and `quality` that of its JPEG, if there are any.
+    """The plan for the one picture in `images`; `observed` is its mask and `quality` that of its JPEG, if there are any.
 
-    The network is one of `networks`, which may be those of many pictures. Of a task that is named, the picture is diagnosed only if
-    something depends on it. Raises SettingError for what does not go together, such as a mask with a task that has no use for it.
+    The network is one of `networks`, which may be those of many pictures. With a task other than auto, the picture is diagnosed only if
+    the plan depends on it. Raises SettingError for settings that exclude each other, such as a mask with a task that ignores it.
     """
     task, networks = request.task, networks or Networks()
     if request.strength == 0:
@@ -155,7 +146,7 @@ def _denoised(networks: Networks, request: RestorationRequest, crops: Images) ->
 
 
 def _salted(images: Images, examined: _Examined, task: Task) -> bool:
-    """Whether salt and pepper is all that is wrong."""
+    """Whether salt and pepper is the only noise."""
     share = examined.diagnosis.salt_and_pepper if task == "auto" else salt_and_pepper(images)
     return (share or 0) >= IMPULSES and (examined.diagnosis.noise or 0) < QUIET
 
@@ -169,66 +160,66 @@ def _chosen(
     observed: Planes | None = None,
     blur: Blur | None = None,
 ) -> RestorationPlan:
-    """The network or the method that is asked for, or the bundled network called `default`."""
+    """The plan with the network or method of the request, or with the bundled network `default`."""
     if request.method is not None:
         return _by_method(request.method, request, examined, observed, blur)
     which = request.model if request.model is not None else default
     network = networks.opened(which, request.ensemble)
     if network.scale != 1:
         raise SettingError(f"{_called(which)} enlarges {network.scale} times; it is for the task upscale")
-    if request.noise is not None and "noise" not in network.conditioning:
-        raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
+    _check_noise(request, network, _called(which))
     noise = _noise(request, examined) if "noise" in network.conditioning else 0.0
     quality = examined.diagnosis.quality if "quality" in network.conditioning else None
     if isinstance(network, Deblurrer):
         blur = _required_blur(_called(which), blur or examined.diagnosis.spread)
         noise = _noise_level(noise, request, examined)
-        words, network = _named(examined.sentence(request.task), _called(which), request, blur), WithKernel(network, blur.kernels())
+        repair, network = _with_blur(_called(which), request, blur), WithKernel(network, blur.kernels())
     elif request.blur is not None:
         raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
     else:
-        words = f"{examined.sentence(request.task)}: {_called(which)}"
-    return RestorationPlan(
-        summary=words, network=network, noise=noise, quality=1.0 if quality is None else quality / 100, observed=observed
-    )
+        repair = _called(which)
+    summary, quality = f"{examined.sentence(request.task)}: {repair}", 1.0 if quality is None else quality / 100
+    return RestorationPlan(summary=summary, repair=repair, network=network, noise=noise, quality=quality, observed=observed)
 
 
 def _by_method(
     method: str, request: RestorationRequest, examined: _Examined, observed: Planes | None, blur: Blur | None
 ) -> RestorationPlan:
-    """The classical method, told what it needs."""
+    """The plan with a classical method and the conditioning that it needs."""
     needs, noise = needs_of(method), None
     if "noise" in needs:
         noise = request.noise if request.noise is not None else max(_noise(request, examined), ROUNDING)
     if "kernels" not in needs:
-        return RestorationPlan(summary=f"{examined.sentence(request.task)}: {method}", method=method, noise=noise, observed=observed)
+        summary = f"{examined.sentence(request.task)}: {method}"
+        return RestorationPlan(summary=summary, repair=method, method=method, noise=noise, observed=observed)
     blur, noise = (
         _required_blur(method, blur or examined.diagnosis.spread),
         None if noise is None else _noise_level(noise, request, examined),
     )
-    words = _named(examined.sentence(request.task), method, request, blur)
-    return RestorationPlan(summary=words, method=method, noise=noise, kernels=blur.kernels())
+    repair = _with_blur(method, request, blur)
+    summary = f"{examined.sentence(request.task)}: {repair}"
+    return RestorationPlan(summary=summary, repair=repair, method=method, noise=noise, kernels=blur.kernels())
 
 
 def _noise(request: RestorationRequest, examined: _Examined) -> float:
-    """Standard deviation of the noise, as a share of full scale: that which is told, or else found."""
+    """Standard deviation of the noise as a share of full scale: of the request, or else estimated."""
     return request.noise if request.noise is not None else examined.diagnosis.noise or 0.0
 
 
-def _required_blur(who: str, blur: Blur | None) -> Blur:
-    """The blur. Raises SettingError if there is none."""
+def _required_blur(name: str, blur: Blur | None) -> Blur:
+    """The blur. Raises SettingError, with the name of the network or method, if there is none."""
     if blur is None:
-        raise SettingError(f"no blur is found, and {who} wants to know it: --blur gaussian:1.6, motion:9@30 or defocus:3")
+        raise SettingError(f"no blur is found, and {name} needs one; give --blur gaussian:1.6, motion:9@30 or defocus:3")
     return blur
 
 
-def _named(verb: str, name: str, request: RestorationRequest, blur: Blur) -> str:
-    """The words; they name a blur that was found, for a person to try another beside it."""
-    return f"{verb}: {name}" if request.blur is not None else f"{verb}: {name}, told {blur}"
+def _with_blur(name: str, request: RestorationRequest, blur: Blur) -> str:
+    """The name of a network or method, with a blur that was estimated, so that a person can try another one."""
+    return name if request.blur is not None else f"{name}, told {blur}"
 
 
 def _noise_level(noise: float, request: RestorationRequest, examined: _Examined) -> float:
-    """The noise that what undoes a blur is told."""
+    """The noise that a deblurring network or method is given."""
     if request.noise is not None or examined.diagnosis.quality is None:
         return noise
     return max(noise, _QUANTISED, coarseness(examined.diagnosis.quality))
@@ -237,27 +228,28 @@ def _noise_level(noise: float, request: RestorationRequest, examined: _Examined)
 def _filling(
     request: RestorationRequest, images: Images, observed: Planes | None, examined: _Examined, networks: Networks
 ) -> RestorationPlan:
+    """The plan that fills in where a mask, or a search for damage, says so."""
     h, w = images.shape[2:]
     mask: Planes = images.new_ones(1, 1, h, w) if observed is None else observed
     parts = [f"{1 - _FLAWS[name](images).mean().item():.2%} {name.replace('-', ' ')}" for name in request.find]
 
     def look(images: Images) -> Planes:
-        found_by = [_FLAWS[name](images) for name in request.find]
-        return torch.stack([*found_by, images.new_ones(1, 1, *images.shape[2:])]).amin(dim=0)
+        masks = [_FLAWS[name](images) for name in request.find]
+        return torch.stack([*masks, images.new_ones(1, 1, *images.shape[2:])]).amin(dim=0)
 
     mask = mask * look(images)
     if not parts and bool((mask == 1).all()):
-        raise SettingError("inpaint wants to know where: give --mask FILE, or --find scratches or dead-pixels")
-    # Whatever else is wrong with the picture is no matter here.
+        raise SettingError("inpaint needs a mask; give --mask FILE, or --find scratches or dead-pixels")
+    # Other damage of the picture stays.
     chosen = _chosen(dataclasses.replace(request, task="inpaint"), examined, networks, default="inpaint", observed=mask)
-    if chosen.nothing:  # in this frame of a film, that is; there may be something in the next
+    if chosen.nothing:  # the next frame of a film may have damage
         return dataclasses.replace(chosen, summary=f"{', '.join(parts)}: {NOTHING_MISSING}", look=look)
     parts.append(f"{1 - mask.mean().item():.1%} to fill in")
-    words = f"{', '.join(parts)}: {chosen.summary.rpartition(': ')[2]}"
-    return dataclasses.replace(chosen, summary=words, look=look if request.find else None)
+    return dataclasses.replace(chosen, summary=f"{', '.join(parts)}: {chosen.repair}", look=look if request.find else None)
 
 
 def _enlarging(request: RestorationRequest, networks: Networks) -> RestorationPlan:
+    """The plan of the task upscale."""
     scale = request.scale or 2
     if request.method is not None:
         return RestorationPlan(summary=f"{scale} times: {request.method}", method=request.method, times=scale)
@@ -265,8 +257,7 @@ def _enlarging(request: RestorationRequest, networks: Networks) -> RestorationPl
         raise SettingError(f"scale = {scale} is none of 2, 4; for another use --method bicubic, or a model of your own")
     which = request.model if request.model is not None else f"upscale-x{scale}"
     network = networks.opened(which, request.ensemble)
-    if request.noise is not None and "noise" not in network.conditioning:
-        raise SettingError(f"noise = {request.noise * 255:g} has no effect: {_called(which)} is blind; leave it out")
+    _check_noise(request, network, _called(which))
     if network.scale == 1:
         raise SettingError(f"{_called(which)} does not enlarge; it repairs at the same size")
     if request.scale not in (None, network.scale):
@@ -274,5 +265,12 @@ def _enlarging(request: RestorationRequest, networks: Networks) -> RestorationPl
     return RestorationPlan(summary=f"{network.scale} times: {_called(which)}", network=network, noise=request.noise or 0.0)
 
 
+def _check_noise(request: RestorationRequest, network: Restorer, name: str) -> None:
+    """Raises SettingError for a noise that a network ignores."""
+    if request.noise is not None and "noise" not in network.conditioning:
+        raise SettingError(f"noise = {request.noise * 255:g} has no effect: {name} is blind; leave it out")
+
+
 def _called(which: str | Path | nn.Module) -> str:
+    """The name of a network in texts."""
     return type(which).__name__ if isinstance(which, nn.Module) else str(which)

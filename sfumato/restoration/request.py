@@ -1,4 +1,4 @@
-"""What a person asks for when a picture is restored, checked before any picture is opened."""
+"""The request of a restoration, checked before any picture is opened."""
 
 import dataclasses
 import json
@@ -20,34 +20,20 @@ from sfumato.nn.blurs import named
 from sfumato.store import weights
 
 Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
-
-
 Find = Literal["scratches", "dead-pixels"]
-
-
 Ways = Literal[1, 4, 8]
-
-
 _CHOICES = {"task": get_args(Task), "find": get_args(Find), "precision": get_args(Precision), "ensemble": get_args(Ways)}
-
-
 PRIOR = "deep-image-prior"
 """The method that fits a network to the one picture."""
-
-
 METHODS = (*classical.METHODS, PRIOR)
-
-
 ENOUGH = 2.2e9
 """Bytes of memory in which each bundled network repairs 12 megapixels at a third of its speed or more."""
-
-
 _LEAST_MEMORY = 7e8
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestorationRequest:
-    """What a person asks for."""
+    """The settings of a restoration."""
 
     task: Task = "auto"
     model: str | Path | nn.Module | None = None
@@ -55,24 +41,23 @@ class RestorationRequest:
     method: str | None = None
     """A classical method, or deep-image-prior, instead of a network."""
     scale: int | None = None
-    """How many times longer the sides become when the task is to upscale: the model's own, or 2."""
+    """Factor by which the task upscale enlarges the sides; None for the factor of the model, or 2."""
     strength: float = 1.0
-    """0 leaves the picture as it is, 1 is what the network thinks right, up to 2 goes beyond it."""
+    """0 keeps the picture, 1 takes the output of the network, values up to 2 extrapolate beyond it."""
     noise: float | None = None
-    """Standard deviation of the noise as a share of full scale, for networks and methods that want to know; else it is estimated."""
+    """Standard deviation of the noise as a share of full scale, for networks and methods that take it; None to estimate it."""
     blur: str | None = None
-    """The blur, for networks and methods that want to know: gaussian:1.6, motion:9@30 (degrees) or defocus:3, in pixels; else that which
-    is found."""
+    """The blur in pixels, for networks and methods that take it: gaussian:1.6, motion:9@30 (degrees) or defocus:3; None to estimate it."""
     find: tuple[Find, ...] = ()
-    """What is looked for and filled in."""
+    """Damage that is searched and filled in."""
     tile: int | None = None
-    """Side of what is computed at once; from the memory if not given."""
+    """Side in pixels of the tiles that are computed at once; None to choose it by the memory."""
     memory: float = 2e9
-    """Bytes that may be used."""
+    """Bytes of memory that may be used."""
     precision: Precision = "fp32"
     """Number format of the network."""
     ensemble: Ways = 1
-    """In how many ways, mirrored (4) and turned (8), the network sees a picture, to be averaged."""
+    """Number of orientations, mirrored (4) and also transposed (8), over which outputs are averaged."""
     device: str = "auto"
 
     def check(self) -> None:
@@ -143,14 +128,14 @@ class RestorationRequest:
 
 
 def needs_of(method: str | None) -> tuple[str, ...]:
-    """Names of the arguments that a classical method must have beside the images; none for a network."""
+    """Names of the arguments that a classical method takes beside the images; none for a network."""
     return classical.METHODS[method].needs if method in classical.METHODS else ()
 
 
 def request_facts(request: RestorationRequest) -> dict[str, Any]:
-    """A request as it comes back from JSON, with hashes of the models' files: what a manifest compares a later run with.
+    """A request as JSON values, with hashes of the files of models, by which a manifest compares two runs.
 
-    The device, the memory and the tile size are left out: they change no pixel that matters.
+    Device, memory and tile size are left out, since results do not depend on them.
     """
     kept = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name not in ("device", "memory", "tile")}
     if isinstance(request.model, str | Path):

@@ -24,7 +24,7 @@ from sfumato.restoration.request import Find, RestorationRequest, Task, Ways
 from sfumato.store import weights
 
 _LARGEST = 8.0
-"""Beyond what noise does to images in [0, 1]; where there is more, they were meant otherwise."""
+"""Greatest absolute value of a tensor of images: noise on images in [0, 1] stays below."""
 
 
 def restore(
@@ -44,13 +44,13 @@ def restore(
     memory: float | None = None,
     device: str = "auto",
 ) -> Any:
-    """The picture, repaired: a tensor for a tensor, a PIL image for a PIL image or a path.
+    """The repaired picture: a tensor for a tensor, a PIL image for a PIL image or a path.
 
-    Tensors are images in [0, 1], (n, c, h, w) or (c, h, w), each looked at for itself. `model` is a bundled name, a run folder, a file
-    or a network, by default the bundled one for the `task`; `mask` is bright where to fill in, of the picture's size; `memory` is in
-    bytes, by default what the command takes: a third of the machine's. The other arguments are as in `Request`. For files, with all that
-    they say beside their pixels, and for those larger than memory, there is `restore_pictures`. Raises SettingError for a request that
-    cannot be, ImageError for a picture or a mask that cannot be used, or a picture that takes more than the memory.
+    Tensors are images in [0, 1], (n, c, h, w) or (c, h, w); each gets a plan of its own. `model` is a bundled name, a run folder, a file
+    or a network, by default the bundled one for the `task`; `mask` has the size of the picture and is bright where to fill in; `memory` is
+    in bytes, by default that of the command: a third of the machine's. The other arguments are as in `RestorationRequest`. For files with
+    their metadata, and for pictures larger than memory, use `restore_pictures`. Raises SettingError for an invalid request, ImageError for
+    a picture or a mask that cannot be used, and for a picture that takes more than the memory.
     """
     network = weights.load(model) if isinstance(model, str | Path) else model
     request = RestorationRequest(
@@ -100,7 +100,7 @@ def _images_of(picture: Tensor) -> Tensor:
 
 
 def _refuse_large(name: str, pixels: float, request: RestorationRequest) -> None:
-    """Raises ImageError for a picture whose repair takes more than the memory of the request, before it is decoded."""
+    """Raises ImageError for a picture whose repair takes more than the memory of the request; called before decoding."""
     if (need := BASE + held(pixels, request)) > request.memory:
         raise ImageError(
             f"{name}: {pixels / 1e6:.1f} megapixels take {need / 1e9:.1f} GB, more than memory = {request.memory / 1e9:.1f} GB; give more, "
@@ -111,6 +111,7 @@ def _refuse_large(name: str, pixels: float, request: RestorationRequest) -> None
 def _one(
     images: Tensor, observed: Planes | None, request: RestorationRequest, networks: Networks | None = None, *, quality: int | None = None
 ) -> Tensor:
+    """One image, (1, c, h, w), repaired by a plan of its own. Raises ImageError for a mask of another size."""
     if observed is not None and observed.shape[2:] != images.shape[2:]:
         mine, its = (size_text(x.shape[2:]) for x in (observed, images))
         raise ImageError(f"the mask is {mine} pixels, the picture {its}; they must be the same")
@@ -122,8 +123,8 @@ def _one(
 def _opened(picture: Image.Image | str | Path, request: RestorationRequest | None = None) -> tuple[Image.Image, int | None]:
     """The picture, upright, and the quality of its JPEG if it is one.
 
-    Raises ImageError for a file that is no picture, or is more than an image of this kind can hold, and for what takes more than the
-    memory of a `request`.
+    Raises ImageError for a file that is no picture, for 16 bits of colour, which no PIL image holds, and for a picture that takes more than
+    the memory of a `request`.
     """
     if isinstance(picture, Image.Image):
         if request is not None:
@@ -144,6 +145,7 @@ def _opened(picture: Image.Image | str | Path, request: RestorationRequest | Non
 
 
 def _upright(image: Image.Image) -> Image.Image:
+    """The decoded image, turned by its EXIF orientation. Raises ImageError for no pixels, and for 16 bits with opacity."""
     if not min(image.size):
         raise ImageError(f"an image of {size_text((image.height, image.width))} pixels has no pixels")
     if image.mode in decode.WIDE and "transparency" in image.info:
@@ -154,30 +156,32 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _quality(image: Image.Image) -> int | None:
-    """That of a JPEG; nothing of what is none, or of an image that has been loaded: its pixels may be others by now."""
+    """The quality of a JPEG; None for other images, and for an image that is decoded, whose pixels may have changed."""
     if isinstance(image, JpegImagePlugin.JpegImageFile) and image.tile and not image.decoderconfig and image.quantization:
         return tables_quality([table for _, table in sorted(image.quantization.items())])
     return None
 
 
 def _pil(image: Image.Image, quality: int | None, observed: Planes | None, request: RestorationRequest) -> Image.Image:
-    """In the same mode, but for palettes and the like, which become colour. Opacity is kept, at the size of the result.
+    """The repaired image in the same mode (palettes become colour), with its opacity at the size of the result.
 
-    Colour profile, resolution, EXIF and comment are in its `info`, for whoever saves it.
+    Colour profile, resolution, EXIF and comment are in its `info`, from which Pillow saves them.
     """
     output = _wide(image, observed, request) if image.mode in decode.WIDE else _layers(image, observed, request, quality)
-    # The profile of CMYK would say nothing about the RGB that it becomes.
+    # A profile of CMYK does not apply to the RGB result.
     kept = ("dpi", "exif", "comment") if image.mode in ("CMYK", "LAB") else ("icc_profile", "dpi", "exif", "comment")
     output.info = {name: image.info[name] for name in kept if name in image.info}
     return output
 
 
 def _wide(image: Image.Image, observed: Planes | None, request: RestorationRequest) -> Image.Image:
+    """A grey image of 16 bits, repaired."""
     wide = torch.from_numpy(decode.sixteen(image)[..., None])
     return Image.fromarray(as_pixels(_one(as_images(wide), observed, request), torch.uint16)[..., 0].numpy())
 
 
 def _layers(image: Image.Image, observed: Planes | None, request: RestorationRequest, quality: int | None) -> Image.Image:
+    """An image of 8 bits, repaired; with its opacity if it has any."""
     clear = image.has_transparency_data
     grey = image.mode in ("1", "L", "LA", "La")
     pixels = torch.from_numpy(np.array(decode.convert(image, 4 if clear else 1 if grey else 3)).reshape(image.height, image.width, -1))
@@ -193,7 +197,7 @@ def _layers(image: Image.Image, observed: Planes | None, request: RestorationReq
 
 
 def _observed(mask: Tensor | Image.Image | str | Path) -> Planes:
-    """For all images, or for each of them."""
+    """The mask as planes: 1 where dark. One for all images, or one for each. Raises ImageError for a mask that cannot be used."""
     if isinstance(mask, Tensor):
         if mask.ndim > 4 or mask.ndim < 2 or not mask.numel():
             raise ImageError(f"a mask of shape {tuple(mask.shape)} is none of (h, w), (1, h, w), (n, 1, h, w)")

@@ -1,10 +1,9 @@
-"""Repair images of any size with any network that repairs, whole or in tiles.
+"""Restorers on images of any size, whole or in tiles.
 
     canvas ─ tile with its context ─ extend to the network's multiple ─ channels ─ network ─ cut ─ clamp ─ rows of the clean image
 
-A tile is given as much of what surrounds it as its result depends on (the network's `receptive_radius`) and is never continued beyond the
-image's own border, so the tiles together are what the whole image would have given. A canvas hands out rows when they are asked for:
-it may be a tensor, or a file that is larger than memory.
+A tile is computed with a context of the network's `receptive_radius`, and never beyond the border of the image, so that the tiles together
+equal the output for the whole image. A canvas reads rows on request: it may be a tensor, or a file larger than memory.
 """
 
 import math
@@ -32,16 +31,16 @@ from sfumato.store import weights
 
 Span = tuple[int, int]
 Tile = int | tuple[int, int]
-"""Pixels a side that are computed at once, without their context; or how many from top to bottom, and how many across."""
+"""Side in pixels of the square that is computed at once, without its context; or its height and width."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Canvas:
-    """Images that are handed out a few rows at a time."""
+    """Images that are read a few rows at a time."""
 
     size: tuple[int, int]
     rows: Callable[[int, int], tuple[Maps, Planes | None]]
-    """From the first row and the one after the last: those rows, in [0, 1], and a channel for each plane that the network takes."""
+    """Maps the first row and the one after the last to these rows, in [0, 1], and to the planes that the network takes."""
 
 
 @renamed_arguments(known="observed")
@@ -60,14 +59,14 @@ def apply_restorer(
 ) -> Maps:
     """Clean images in [0, 1], on the CPU, `scale` times as large as `images`.
 
-    `noise` (standard deviation, as a share of full scale), `observed` (1 where a pixel is seen, 0 where it is missing) and `quality` (of
-    the JPEG, over 100) are for networks that want to know them, and `kernels`, the blur of each image, for those that undo it and want one
-    number for the noise of an image. A network of grey images repairs each channel of colour ones for itself; one of colour images is shown
-    grey ones in all three; one that has a way for either takes it by what an image shows. With `tile`, no more than about that many pixels
-    a side are computed at once: slower, in little memory, with the same result. `precision` bf16 takes about half the time where the
-    hardware has it, for some thousandths of a dB. Raises SettingError for a network that repairs nothing, for what it wants to know and is
-    not told, for kernels that do not fit, or for tiles with a network that looks at the whole image; ImageError, naming the model, for a
-    result that is not finite.
+    `noise` (standard deviation as a share of full scale), `observed` (1 where a pixel is valid, 0 where it is missing) and `quality` (of
+    the JPEG, over 100) are for networks with this conditioning; `kernels`, the blur of each image, are for deblurrers; these take one
+    number for the noise of an image. A network for grey images repairs each channel of a colour image alone; a network for colour images
+    takes a grey image in all three channels; a network with a path for either chooses by the values of the image. With `tile`, squares of
+    about that side are computed at once: slower, with less memory and the same result. `precision` bf16 takes about half the time on
+    hardware that supports it, and costs some thousandths of a dB. Raises SettingError for a network that is no restorer, for conditioning
+    that is missing, for kernels that do not fit, and for tiles with a network that takes the whole image; ImageError, naming the model,
+    for a result that is not finite.
     """
     network, chosen_device = weights.opened(model, Restorer, otherwise="repairs nothing"), select_device(device)
     conditioning: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
@@ -87,7 +86,7 @@ def run_network(
     tile: Tile | None = None,
     precision: Precision = "fp32",
 ) -> Maps:
-    """As `apply_restorer`, for a network that is `optimized` on the device `device`."""
+    """`apply_restorer` with a network that is `optimized` on the device `device`."""
     if network.has_grey_path and images.shape[1] > 1 and bool((grey := colourless(images)).any()):
         conditioning: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
         options: dict[str, Any] = {"tile": tile, "precision": precision}
@@ -102,7 +101,7 @@ def run_network(
         fitting(kernels, images)
         network = WithKernel(network, kernels if images.shape[1] == network.channels else kernels.repeat_interleave(images.shape[1], dim=0))
     elif kernels is not None:
-        raise SettingError("kernels have no effect on this network, which sees a blur for itself; leave them out")
+        raise SettingError("kernels have no effect on this network, which takes none; leave them out")
     conditioning = {"noise": noise, "observed": observed, "quality": quality}
     even = isinstance(network, Deblurrer | WithKernel)
     planes = (
@@ -120,7 +119,7 @@ def run_network(
 
 
 def optimized(network: Restorer, device: torch.device) -> Restorer:
-    """`network` at its fastest: on the device, its weights in the order that convolutions like best, with what follows them folded in."""
+    """`network` on the device, with channels-last weights and normalisations folded into convolutions, for speed."""
     moved: Any = network
     return fused(folded(moved.to(device=device, memory_format=torch.channels_last)))
 
@@ -129,10 +128,10 @@ def optimized(network: Restorer, device: torch.device) -> Restorer:
 def strips(
     network: Restorer, canvas: Canvas, *, tile: Tile | None, precision: Precision = "fp32", device: torch.device
 ) -> Iterator[Resized]:
-    """The clean image, top to bottom, some rows at a time; the network is asked for no more than about `tile` pixels at once.
+    """The clean image, top to bottom, some rows at a time, computed in tiles of about `tile` pixels a side.
 
-    Whoever listens (`core/progress.py`) is told of every tile. Raises SettingError for tiles with a network that looks at the whole image,
-    ImageError, naming the model, for a result that is not finite.
+    Progress counts the tiles. Raises SettingError for tiles with a network that takes the whole image; ImageError, naming the model, for a
+    result that is not finite.
     """
     (h, w), chosen = canvas.size, select_precision(precision, device)
     down, across = pieces(network, (h, w), tile)
@@ -151,13 +150,13 @@ def strips(
             inner = output[:, :, (top - first) * s : (bottom - first) * s, (left - begin) * s : (right - begin) * s]
             parts.append(inner.clamp(0, 1))
         yield torch.cat(parts, dim=3) if len(parts) > 1 else parts[0]
-    next(done, None)  # the last one is done too
+    next(done, None)  # counts the last tile
 
 
 def pieces(network: Restorer, size: tuple[int, int], tile: Tile | None) -> tuple[list[tuple[Span, Span]], list[tuple[Span, Span]]]:
-    """From top to bottom and across: the spans of an image that are computed at once, each with the span that is computed for it.
+    """The tiles of an image as spans of rows and spans of columns, each with the span that is computed for it, context included.
 
-    Raises SettingError for tiles below one pixel, or with a network that looks at the whole image.
+    Raises SettingError for tiles below one pixel, and for tiles with a network that takes the whole image.
     """
     tall, wide = (max(size), max(size)) if tile is None else (tile, tile) if isinstance(tile, int) else tile
     if min(tall, wide) < 1:
@@ -165,7 +164,7 @@ def pieces(network: Restorer, size: tuple[int, int], tile: Tile | None) -> tuple
     if tall >= size[0] and wide >= size[1]:
         return tuple([((0, length), (0, length))] for length in size)  # type: ignore[return-value]
     if network.receptive_radius is None:
-        raise SettingError("this network looks at the whole image at once, so that tiles would not fit together; leave tile unset")
+        raise SettingError("this network takes the whole image at once, so that tiles would not fit together; leave tile unset")
     down, across = (
         [((start, stop), _surroundings(start, stop, network, length)) for start, stop in spans(length, side, network.tile_multiple)]
         for length, side in zip(size, (tall, wide), strict=True)
@@ -174,13 +173,13 @@ def pieces(network: Restorer, size: tuple[int, int], tile: Tile | None) -> tuple
 
 
 def usage(network: Restorer, size: tuple[int, int], tile: Tile | None) -> float:
-    """Pixels of an image over all that are computed for it in such tiles, with their contexts: 1 for an image taken as a whole."""
+    """Pixels of an image divided by all pixels that are computed in such tiles, contexts included: 1 for an image in one piece."""
     computed = [sum(last - first for _, (first, last) in each) for each in pieces(network, size, tile)]
     return math.prod(size) / math.prod(computed)
 
 
 def _repaired(network: Restorer, images: Maps, planes: Planes | None) -> Maps:
-    """What the network makes of images of any size and of one channel, or as many as it takes."""
+    """The output for images of any size, with one channel or the channels of the network."""
     n, c, h, w = images.shape
     x = images
     if c != network.channels and network.channels == 1:
@@ -195,29 +194,30 @@ def _repaired(network: Restorer, images: Maps, planes: Planes | None) -> Maps:
 
 
 def colourless(images: Images) -> Bool[Tensor, " n"]:
-    """Of each image whether all its channels are the same."""
+    """Whether all channels of each image are equal."""
     return (images == images[:, :1]).flatten(1).all(dim=1)
 
 
 def _alone(x: Tensor, i: int) -> Tensor:
-    """Number `i` of a batch; of a batch of one it is that one."""
+    """Element `i` of a batch, as a batch; a batch of one stands for all."""
     return x[i : i + 1] if len(x) > 1 else x
 
 
 def _each(conditioning: dict[str, Any], i: int) -> dict[str, Any]:
-    """What is told of image `i`."""
+    """The conditioning of image `i`."""
     return {name: _alone(value, i) if isinstance(value, Tensor) else value for name, value in conditioning.items()}
 
 
 def _plane(name: str, value: float | Maps | None, images: Images, *, even: bool) -> Planes:
+    """The conditioning `name` as planes. Raises SettingError if it is missing, of another shape, or not constant despite `even`."""
     if value is None:
-        raise SettingError(f"this network wants to know {name}: a number in [0, 1], or a plane with {name} of each pixel")
+        raise SettingError(f"this network needs {name}; give a number in [0, 1], or a plane with {name} of each pixel")
     n, _, h, w = images.shape
     plane = value if isinstance(value, torch.Tensor) else torch.full((n, 1, h, w), float(value))
     if plane.shape != (n, 1, h, w):
-        raise SettingError(f"{name} has shape {tuple(plane.shape)}, the images want {(n, 1, h, w)}")
+        raise SettingError(f"{name} has shape {tuple(plane.shape)}; for these images it must be {(n, 1, h, w)}")
     if even and bool((plane != plane[:, :, :1, :1]).any()):
-        raise SettingError(f"{name} differs from pixel to pixel; the filters that undo a blur want one number for an image")
+        raise SettingError(f"{name} differs from pixel to pixel; deblurring filters take one number for an image")
     return plane
 
 
@@ -232,7 +232,7 @@ def _extended(images: Maps, multiple: int) -> Maps:
 
 
 def spans(length: int, tile: int, grid: int) -> Iterator[Span]:
-    """Pieces of about `tile` pixels that begin and end at multiples of `grid`."""
+    """Spans of about `tile` pixels that cover `length` and begin at multiples of `grid`."""
     step = max(1, tile // grid) * grid
     count = math.ceil(length / step)
     step = math.ceil(length / count / grid) * grid
@@ -240,7 +240,7 @@ def spans(length: int, tile: int, grid: int) -> Iterator[Span]:
 
 
 def _surroundings(start: int, stop: int, network: Restorer, length: int) -> Span:
-    """The piece with its context, as far as the image goes."""
+    """The span with its context, inside the image."""
     assert network.receptive_radius is not None
     reach = math.ceil(network.receptive_radius / network.tile_multiple) * network.tile_multiple
     return max(0, start - reach), min(length, stop + reach)

@@ -222,7 +222,7 @@ def test_a_neuron_is_dreamed_where_it_is(seeing):
         (Dream(layers=("44",)), "no layer '44'"),
         (Dream(layers=("4:8",)), "channels 0 to 7; there is no 8"),
         (Dream(layers=("4:x",)), "cannot be read; write"),
-        (Dream(label="3"), "tells no classes apart"),
+        (Dream(label="3"), "has no classes"),
         (Dream(layers=("4",), space="fourier", alpha=2.0), "no effect on a spectrum"),
         (Dream(layers=("4=-1",), alpha=2.0), "times what is there, and that is -"),
     ],

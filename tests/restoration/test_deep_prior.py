@@ -46,7 +46,7 @@ def test_small_and_several_pictures_are_welcome():
 def test_what_cannot_be_is_told(picture):
     with pytest.raises(SettingError, match="steps = 0"):
         deep_prior(picture, steps=0)
-    with pytest.raises(SettingError, match="no pixel of the picture is known"):
+    with pytest.raises(SettingError, match="no pixel of the picture is observed"):
         deep_prior(picture, observed=torch.zeros_like(picture), steps=2)
 
 

@@ -69,7 +69,7 @@ def test_methods_are_told_what_is_found():
     assert "wiener, told gaussian:" in make_plan(RestorationRequest(method="wiener"), noisy).summary, "though noise is worse"
     assert "deblur, told gaussian:" in make_plan(RestorationRequest(model="deblur"), noisy).summary
     assert make_plan(RestorationRequest(), noisy).summary.endswith(": restore")
-    with pytest.raises(SettingError, match="no blur is found, and wiener wants to know it: --blur"):
+    with pytest.raises(SettingError, match="no blur is found, and wiener needs one; give --blur"):
         make_plan(RestorationRequest(method="wiener", task="deblur"), SHARP)
 
 
@@ -91,7 +91,7 @@ def test_an_inverse_filter_is_told_of_the_rounding_of_a_jpeg():
 
 
 def test_a_method_that_fills_in_asks_where():
-    with pytest.raises(SettingError, match="wants to know where: give --mask FILE"):
+    with pytest.raises(SettingError, match="inpaint needs a mask; give --mask FILE"):
         make_plan(RestorationRequest(method="laplace"), SHARP)
 
 

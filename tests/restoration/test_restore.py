@@ -185,7 +185,7 @@ def test_what_cannot_be_is_told(brighter):
         sf.restore(torch.zeros(1, 3, 16, 16), brighter, mask=torch.eye(16), task="deblur")
     with pytest.raises(SettingError, match="less than torch itself needs"):
         sf.restore(torch.zeros(1, 3, 16, 16), brighter, memory=1e6)
-    with pytest.raises(ImageError, match=r"deep-image-prior would take 17\.9GB for it; give more --memory"):
+    with pytest.raises(ImageError, match=r"deep-image-prior would take 17\.9GB; give more --memory"):
         sf.restore(torch.full((1, 3, 1200, 1200), 0.5), task="denoise", method="deep-image-prior")
 
 

@@ -145,16 +145,16 @@ def test_noise_may_differ_from_pixel_to_pixel():
 
 def test_what_cannot_be_is_told():
     images = torch.rand(1, 3, 16, 16)
-    with pytest.raises(SettingError, match="wants to know noise"):
+    with pytest.raises(SettingError, match="this network needs noise"):
         apply_restorer(network("ffdnet"), images)
     deconvolving = MODELS["deconvolving"](corrector=MODELS["gated"](width=4, middle=1)).build().eval()
-    with pytest.raises(SettingError, match="noise differs from pixel to pixel; the filters"):
+    with pytest.raises(SettingError, match="noise differs from pixel to pixel; deblurring filters"):
         apply_restorer(deconvolving, torch.rand(1, 3, 40, 40), noise=torch.linspace(0, 0.1, 1600).reshape(1, 1, 40, 40))
     with pytest.raises(SettingError, match="noise has shape"):
         apply_restorer(network("ffdnet"), images, noise=torch.zeros(1, 1, 8, 8))
     with pytest.raises(SettingError, match="2 channels, the network takes 3"):
         apply_restorer(network("compact"), torch.rand(1, 2, 8, 8))
-    with pytest.raises(SettingError, match="looks at the whole image"):
+    with pytest.raises(SettingError, match="takes the whole image"):
         apply_restorer(MODELS["imdn"](width=8, blocks=1, scale=2).build().eval(), images, tile=8)
     with pytest.raises(SettingError, match="repairs nothing"):
         apply_restorer("digits", images)
