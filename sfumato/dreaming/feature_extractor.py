@@ -1,8 +1,7 @@
 """Networks to dream with: whatever has layers, asked by their names.
 
-which ─ opened ─┬─ Named: its own layers and scores
-                ├─ Classifies, Adversarial: all its modules, and the scores of the one, the logit of the other
-                └─ any module: all its modules, and what it returns
+which ─ opened ─ feature_source ─┬─ with named layers: these, and its scores
+                                 └─ others: all modules, and the scores if there are any
 """
 
 import dataclasses
@@ -19,9 +18,7 @@ from sfumato.core.catalog import composed, suggest
 from sfumato.core.device import select_device
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
-from sfumato.models.roles.classifier import Classifier
-from sfumato.models.roles.feature_extractor import Backbone, Layer
-from sfumato.models.roles.style_generator import AdversarialGenerator
+from sfumato.models.roles.base import FeatureSource, Layer, feature_source
 from sfumato.nn import hooks
 from sfumato.nn.norm import folded
 from sfumato.store import weights
@@ -50,6 +47,8 @@ class DreamNetwork:
     usual: str
     """The layer that is taken if none is named."""
     measure: Callable[[Sequence[str]], dict[str, Layer]]
+    read: Callable[[Maps, Sequence[str]], list[Maps]]
+    """The maps of some layers for preprocessed images, without running later layers."""
     least: int
     """No side of what it is shown may be shorter."""
     side: int
@@ -65,9 +64,7 @@ class DreamNetwork:
 
     def layers(self, images: Images, names: Sequence[str]) -> list[Maps]:
         """The maps of the layers called `names`. What lies behind the last of them is not computed."""
-        if isinstance(self.network, Backbone):
-            return self.network.layers(self.preprocessed(images), names)
-        return hooks.layer_outputs(self.network, self.run, self.preprocessed(images), names)
+        return self.read(self.preprocessed(images), names)
 
     def preprocessed(self, images: Images) -> Maps:
         """Grey images in all channels of a network of colours, of coloured ones the mean to one of grey."""
@@ -123,10 +120,10 @@ def dream_network(
         which = _preferred(on_progress)
     network = weights.opened(which)
     name = str(which) if isinstance(which, str | Path) else type(which).__name__
-    if isinstance(network, Backbone):
+    if feature_source(network).named:
         return _of_named(network, name, where)
     network.eval()
-    return _of_module(network, name, where, foreign=isinstance(which, nn.Module))
+    return _of_modules(network, name, where, foreign=isinstance(which, nn.Module))
 
 
 def _preferred(on_progress: Callable[[str], None]) -> str:
@@ -141,15 +138,14 @@ def _preferred(on_progress: Callable[[str], None]) -> str:
     return PREFERRED
 
 
-def _of_named(network: Backbone, name: str, device: torch.device) -> DreamNetwork:
+def _of_named(network: Any, name: str, device: torch.device) -> DreamNetwork:
     config: Any = getattr(network, "config", None)
     if getattr(config, "resize", "none") != "none":
         # A dream is looked at in its own size; a network that makes all images small first would see it blurred.
         whole = dataclasses.replace(config, resize="none").build()
         whole.load_state_dict(network.state_dict())
         network = whole.eval().requires_grad_(False)
-    moved: Any = network
-    network = folded(moved.to(device=device, memory_format=torch.channels_last))
+    network = folded(network.to(device=device, memory_format=torch.channels_last))
     names = tuple(network.named)
     # In the middle a network has left edges behind and does not yet see whole things.
     usual = names[len(names) * 2 // 3]
@@ -161,6 +157,7 @@ def _of_named(network: Backbone, name: str, device: torch.device) -> DreamNetwor
         names=names,
         usual=usual,
         measure=lambda asked: {each: network.named[each] for each in asked},
+        read=network.layers,
         least=network.min_side,
         side=min(getattr(network, "size", (USUAL, USUAL))),
         classes=_class_names(network.classes),
@@ -168,63 +165,71 @@ def _of_named(network: Backbone, name: str, device: torch.device) -> DreamNetwor
     )
 
 
-def _of_module(network: nn.Module, name: str, device: torch.device, *, foreign: bool) -> DreamNetwork:
+def _of_modules(network: nn.Module, name: str, device: torch.device, *, foreign: bool) -> DreamNetwork:
     moved: Any = network
     network = moved if foreign else moved.to(device=device, memory_format=torch.channels_last)
-    if isinstance(network, AdversarialGenerator):
-        looking: nn.Module = network.discriminator
+    source = feature_source(network)
+    layers, run, channels, size = source.network, source.run, _channels(source, name), source.size or (SIDE, SIDE)
+    probe = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0)).to(_place(network))
+    maps = _visible(source, probe, name)
+    classes = _classes(network, source, probe)
+    shapes = {each: (int(output.shape[1]), max(1, round(size[1] / output.shape[3]))) for each, output in maps.items()}
+    measurements: dict[str, Layer] = {}
 
-        def run(images: Images) -> Any:
-            labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if network.classes else None
-            return network.discriminate(images, labels)
-
-        channels, classes = network.channels, ()
-    elif isinstance(network, Classifier):
-        looking, run, channels = network, network.classify, network.channels
-        said = [str(each) for each in getattr(network, "card", {}).get("data", {}).get("classes", [])]
-        classes = tuple(said) if len(said) == network.classes else tuple(map(str, range(network.classes)))
-    else:
-        looking, run, classes = network, network, ()
-        convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-        channels = convolutions[0].in_channels if convolutions else 3
-    if channels not in (1, 3):
-        raise SettingError(f"{name} looks at images of {channels} channels; dreams are grey or coloured")
-    size = getattr(network, "size", None) or (SIDE, SIDE)
-    grey = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
-    try:
-        maps = hooks.visible(looking, run, grey.to(_place(network)))
-    except SettingError as error:
-        raise SettingError(f"{name} sees no images: {error}") from error
-    except (RuntimeError, AttributeError, TypeError, ValueError) as error:
-        raise SettingError(f"{name} cannot be shown an image of {size_text(size)} pixels ({' '.join(str(error).split())[:120]})") from error
-    if not maps:
-        raise SettingError(f"{name} has no convolution: no layer of it makes maps of an image, so that there is nothing to dream of")
-    if not isinstance(network, AdversarialGenerator | Classifier):
-        with torch.no_grad():
-            out = run(grey.to(_place(network)))
-        classes = tuple(map(str, range(out.shape[1]))) if isinstance(out, Tensor) and out.ndim == 2 else ()
-    shapes = {each: (int(made.shape[1]), max(1, round(size[1] / made.shape[3]))) for each, made in maps.items()}
-    coarsest = max(stride for _, stride in shapes.values())
-    known: dict[str, Layer] = {}
-
-    def measured(asked: Sequence[str]) -> dict[str, Layer]:
-        if new := [each for each in asked if each not in known]:
-            known.update(_measured(looking, run, channels, shapes, new))
-        return known
+    def measure(asked: Sequence[str]) -> dict[str, Layer]:
+        if new := [each for each in asked if each not in measurements]:
+            measurements.update(_measured(layers, run, channels, shapes, new))
+        return measurements
 
     return DreamNetwork(
         name=name,
-        network=looking,
+        network=layers,
         run=run,
         channels=channels,
         names=tuple(maps),
         usual=list(maps)[len(maps) * 2 // 3],
-        measure=measured,
-        least=coarsest,
-        side=min(getattr(network, "size", None) or (USUAL, USUAL)),
+        measure=measure,
+        read=lambda images, names: hooks.layer_outputs(layers, run, images, names),
+        least=max(stride for _, stride in shapes.values()),
+        side=min(source.size or (USUAL, USUAL)),
         classes=classes,
         scores=(lambda images: run(images).float()) if classes else None,
     )
+
+
+def _channels(source: FeatureSource, name: str) -> int:
+    """Channels of the images that a network takes. Raises SettingError unless they are grey or coloured."""
+    channels = source.channels
+    if channels is None:
+        convolutions = [module for module in source.network.modules() if isinstance(module, nn.Conv2d)]
+        channels = convolutions[0].in_channels if convolutions else 3
+    if channels not in (1, 3):
+        raise SettingError(f"{name} takes images of {channels} channels; dreams are grey or coloured")
+    return channels
+
+
+def _visible(source: FeatureSource, probe: Images, name: str) -> dict[str, Maps]:
+    """The layers that make maps of an image, with those of `probe`. Raises SettingError if there is none or the network takes no images."""
+    try:
+        maps = hooks.visible(source.network, source.run, probe)
+    except SettingError as error:
+        raise SettingError(f"{name} sees no images: {error}") from error
+    except (RuntimeError, AttributeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise SettingError(f"{name} cannot be shown an image of {size_text(probe.shape[2:])} pixels ({reason})") from error
+    if not maps:
+        raise SettingError(f"{name} has no convolution: no layer of it makes maps of an image, so that there is nothing to dream of")
+    return maps
+
+
+def _classes(network: nn.Module, source: FeatureSource, probe: Images) -> tuple[str, ...]:
+    """The names of the classes of a network's scores: those of its card, else numbers; none without scores."""
+    if source.classes is not None:
+        names = [str(each) for each in getattr(network, "card", {}).get("data", {}).get("classes", [])]
+        return tuple(names) if len(names) == source.classes else tuple(map(str, range(source.classes)))
+    with torch.no_grad():
+        output = source.run(probe)
+    return tuple(map(str, range(output.shape[1]))) if isinstance(output, Tensor) and output.ndim == 2 else ()
 
 
 def _measured(

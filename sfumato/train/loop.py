@@ -85,7 +85,9 @@ def _train(request: TrainingRequest) -> nn.Module:  # noqa: PLR0915  the loop is
         known = about(trainee.settings, data, job.training) + job.remarks
         _greet(known, begun_afresh(trainee) if not start else [], watch, log)
         say(job.notes)
-        deadline = Deadline(trainee.settings, job.costs, lambda: log.elapsed, cycle=trainee.cycle, sheet=sheet_cost(trainee.model))
+        deadline = Deadline(
+            trainee.settings, job.costs, lambda: log.elapsed, cycle=trainee.cycle, sheet=sheet_cost(trainee.model, trainee.settings)
+        )
         while True:
             # Was it sent back? What is said of it is said of where it is then, for a run that goes on forgets what came after.
             if care.sent_back:
@@ -185,9 +187,8 @@ def _origin_facts(trainee: Trainee) -> dict[str, Any]:
 def finished(trainee: Trainee, complete: bool) -> nn.Module:
     """The network to use. At the end of a run the objective may add what only a trained network can have, such as a latent prior."""
     model = trainee.best()
-    finish = getattr(trainee.settings.objective, "finish", None)
-    if complete and finish is not None:
-        finish(model, trainee.stream)
+    if complete:
+        trainee.settings.objective.finish(model, trainee.stream)
     return model
 
 

@@ -198,7 +198,7 @@ def _measured(settings: TrainSettings, data: Dataset | Scenes, world: World, dev
     image = world.agree(spent / seen if seen else took / images)
 
     # A sheet of samples now and then is part of the price.
-    sample = image * sheet_cost(trial.model)
+    sample = image * sheet_cost(trial.model, settings)
     if world.agree(time.perf_counter() + sample - until) < 0:
         began = time.perf_counter()
         sheet(trial.best(), trial.stream, settings)

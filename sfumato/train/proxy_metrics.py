@@ -11,8 +11,8 @@ from sfumato.core.tensors import Images, Labels, Vectors, to_images
 from sfumato.data.stream import Stream
 from sfumato.metrics.frechet import frechet
 from sfumato.metrics.grid import power, stands_out
-from sfumato.models.roles.generator import latents
-from sfumato.models.roles.style_generator import StyleGenerator
+from sfumato.models.roles.generator import Generator, latents
+from sfumato.objectives.base import portions
 
 COUNT = 256
 """Real images, and as many generated ones of the same classes."""
@@ -23,7 +23,7 @@ NEAR = 0.25
 
 
 @torch.no_grad()
-def proxy_metrics(model: StyleGenerator, stream: Stream, *, batch: int = COUNT) -> dict[str, torch.Tensor]:
+def proxy_metrics(model: Generator, stream: Stream, *, batch: int = COUNT) -> dict[str, torch.Tensor]:
     """Figures of the images that `model` makes of the same latents at every call, `batch` at once, against the same real ones.
 
     `frechet` is the distance of the two clouds of features, `unlike` that over the distance of a single average image, `diversity` the
@@ -77,11 +77,6 @@ def _within_classes(distances: torch.Tensor, usual: torch.Tensor, labels: Labels
     if not ratios:
         return {}
     return {"diversity_within": torch.stack(ratios).mean(), "diversity_least": torch.stack(ratios).amin()}
-
-
-def portions(count: int, most: int) -> list[slice]:
-    """0 to `count`, at most so many at once: whoever made the batch smaller has no memory for more."""
-    return [slice(start, start + most) for start in range(0, count, most)]
 
 
 def glance(images: Images) -> Vectors:

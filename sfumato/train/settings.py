@@ -8,10 +8,10 @@ from sfumato.core.config import Range, family, settings
 from sfumato.core.device import Precision
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.paths import last_name
-from sfumato.core.tensors import size_text
 from sfumato.data.augment import Config as Augmentation
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.degradations.chain import Config as Chain
+from sfumato.objectives.base import Objective
 
 
 @settings
@@ -19,7 +19,7 @@ class TrainSettings:
     id = "training"
     model: Any
     """The network."""
-    objective: Any
+    objective: Objective
     """What it is trained for."""
     data: str = "glyphs"
     """A folder, a zip or an IDX file of images, or a known name: glyphs, mnist, fashion-mnist, cifar10, cats64, eurosat;
@@ -123,13 +123,13 @@ def named(value: Any) -> Any:
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
     new = {field.name: named(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    changed = {name: made for name, made in new.items() if made != getattr(value, name)}
+    changed = {name: part for name, part in new.items() if part != getattr(value, name)}
     return dataclasses.replace(value, **changed) if changed else value
 
 
-def repairs(requested: TrainSettings) -> bool:
-    """Whether the network repairs images of any size, and so learns from squares cut out of pictures."""
-    return not hasattr(requested.model, "size")
+def class_count(settings: TrainSettings) -> int:
+    """Number of classes of the network; 0 if it takes no labels."""
+    return getattr(settings.model, "classes", 0) or 0
 
 
 def often(every: int, settings: TrainSettings) -> int:
@@ -137,57 +137,30 @@ def often(every: int, settings: TrainSettings) -> int:
     return min(every, max(10 * settings.batch, settings.images // 20))
 
 
-def neighbours(settings: TrainSettings) -> int:
-    """Images of one class that lie side by side in a batch: as many as the discriminator compares, 1 if it compares none."""
-    compared = getattr(settings.model, "group", 0) if settings.by_class and getattr(settings.model, "classes", 0) else 0
-    return max(1, compared)
+def class_run(settings: TrainSettings) -> int:
+    """Number of images of one class that lie side by side in a batch; 1 for any order."""
+    return settings.objective.class_run(settings.model) if settings.by_class and class_count(settings) else 1
 
 
 def resolve(requested: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
-    """`requested` with what the network left open (size, channels, classes) taken from `data`.
+    """`requested` with open settings of the network and of the objective taken from `data`.
 
-    Raises SettingError if a setting has no effect on this network, if its classes are not those of the data, or if images would be
-    held out and nothing measured on them; DataError if there are too few images.
+    Raises SettingError if a setting has no effect, if the network is for other images than those of `data`, or if images would be
+    held out without being measured; DataError if there are too few images.
     """
-    if requested.validation and not hasattr(requested.objective, "validate"):
+    objective = requested.objective
+    if requested.validation and not objective.validates:
         raise SettingError(
-            f"validation = {requested.validation:g} has no effect: {family(requested.objective)} measures nothing on held-out images; "
-            "leave it at 0"
+            f"validation = {requested.validation:g} has no effect: {family(objective)} measures nothing on held-out images; leave it at 0"
         )
     if requested.grow and not hasattr(requested.model, "larger"):
-        raise SettingError(f"grow = {requested.grow} has no effect: {family(requested.model)} comes in no sizes; leave it at 0")
-    if getattr(requested.objective, "freeze", 0) and not requested.start:
-        raise SettingError(
-            f"objective.freeze = {requested.objective.freeze} would keep random weights as they are; say what to start from (start)"
-        )
+        raise SettingError(f"grow = {requested.grow} has no effect: {family(requested.model)} has only one size; leave it at 0")
+    objective.check_start(requested.start)
     if len(data) < 2:
         raise DataError(f"{data.name} has {len(data)} image; training needs at least 2")
-    if repairs(requested):
-        if requested.crop != "centre":
-            raise SettingError(f"crop = {requested.crop} has no effect: squares are cut out of pictures (patch); leave it unset")
-        return requested
-    for name, unset in (("patch", 0), ("degrade", Chain())):
-        if getattr(requested, name) != unset:
-            raise SettingError(f"{name} has no effect: {family(requested.model)} repairs nothing; leave it unset")
-    if not isinstance(data, Dataset):
-        raise SettingError(f"{family(requested.model)} wants images of one size: load them with sfumato.data.load")
-    model = _fitted(requested.model, data)
-    suited = getattr(requested.objective, "suited", None)
-    objective = requested.objective if suited is None else suited(channels=model.channels, size=model.size)
-    return dataclasses.replace(requested, model=model, objective=objective)
-
-
-def _fitted(model: Any, data: Dataset) -> Any:
-    """`model` with size, channels and classes of `data`. Raises SettingError if it is made for others."""
-    channels, height, width = data.pixels.shape[1:]
-    if model.size not in (None, (height, width)):
-        raise SettingError(
-            f"model.size is for images of {size_text(model.size)} pixels, but those of {data.name} have {size_text((height, width))}; "
-            "leave it unset to take the data's"
-        )
-    if model.channels not in (None, channels):
-        raise SettingError(f"model.channels = {model.channels}, but {data.name} has {channels}; leave it unset to take the data's")
-    classes = len(data.classes) if model.classes is None else model.classes
-    if classes not in (0, len(data.classes)):
-        raise SettingError(f"model.classes = {classes}, but {data.name} has {len(data.classes)}; leave it unset, or 0 to ignore labels")
-    return dataclasses.replace(model, size=(height, width), channels=channels, classes=classes)
+    default = {field.name: field.default for field in dataclasses.fields(TrainSettings)}
+    for name, reason in objective.ignored().items():
+        if getattr(requested, name) != default[name]:
+            raise SettingError(f"{name} has no effect with the objective {family(objective)}: {reason}; leave it unset")
+    model = objective.complete_model(requested.model, data)
+    return dataclasses.replace(requested, model=model, objective=objective.complete(model))
