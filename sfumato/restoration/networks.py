@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sfumato.core.progress import once, remark
-from sfumato.models.roles.restorer import Restorer, WithKernel
+from sfumato.models.roles.restorer import Restorer
 from sfumato.restoration import memory
 from sfumato.restoration.memory import Tiling
 from sfumato.restoration.tiles import optimized
@@ -40,8 +40,8 @@ class Networks:
 
     def ready(self, network: Restorer, device: torch.device) -> Restorer:
         """`network` as `tiles.ready` makes it: on the device `device`, and at its fastest."""
-        if isinstance(network, WithKernel):  # made for one picture, of a network that is there for all
-            return WithKernel(self.ready(network.network, device), network.kernels)  # type: ignore[arg-type]
+        if network.kernels is not None:  # for one picture, of a network that is there for all
+            return self.ready(network.base, device).with_kernels(network.kernels)
         if (network, device) not in self._ready:
             with once():
                 self._ready[network, device] = optimized(network, device)
@@ -49,7 +49,7 @@ class Networks:
 
     def footprint(self, network: Restorer) -> float:
         """Bytes that repairing one pixel takes, as `memory.footprint` measures it."""
-        kept = _base_network(network)
+        kept = network.base
         if kept not in self._footprints:
             with once():
                 self._footprints[kept] = memory.footprint(network)
@@ -67,15 +67,10 @@ class Networks:
         def within(allowed: float) -> Tiling:
             return memory.tiling(network, size, remaining(allowed), pixel=self.footprint(network), row=row)
 
-        key = (kept := _base_network(network), size, remaining(allowed), row)
+        key = (kept := network.base, size, remaining(allowed), row)
         if key not in self._tilings:
             self._tilings[key] = within(allowed)
             if kept not in self._remarks and (words := memory.cost(self._tilings[key], network, allowed, within)):
                 self._remarks.add(kept)
                 remark(words)
         return self._tilings[key].tile
-
-
-def _base_network(network: Restorer) -> Restorer:
-    """What stays from picture to picture of a network that is told a blur."""
-    return network.network if isinstance(network, WithKernel) else network

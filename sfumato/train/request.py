@@ -1,4 +1,4 @@
-"""One call of `fit`, as everything that prepares and runs a training is told of it."""
+"""The arguments of one call of `fit`, for the functions that prepare and run the training."""
 
 import time
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The last word on a run: how various its images are, what is wrong with them, and which settings would mend that."""
+"""The verdict on a complete run: the diversity of its images, its faults, and the settings that would correct them."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,18 +19,18 @@ FAULTS = {
     "posterior": "the latents carry nothing",
     "unlike": "the images are farther from the data than a single average image would be",
 }
-"""What each symptom of the doctor means at the end of a run, and that its images are not like the data yet."""
+"""For each symptom of the doctor its meaning at the end of a run; `unlike` is of the verdict alone."""
 WITHIN = "pulse/diversity_within"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the doctor's last look showed."""
+    """The result of the doctor's last look."""
 
     figures: Row
-    """Figures of generated images, as `pulse` gives them."""
+    """Figures of generated images, from `proxy_metrics`."""
     faults: tuple[str, ...]
-    """Symptoms, by the names that the doctor has for them."""
+    """Names of symptoms of the doctor."""
 
     def __str__(self) -> str:
         """One sentence, such as `at the end: images 0.93 times as various as real ones; no grid; the run looks fine`."""
@@ -44,7 +44,7 @@ class Verdict:
         return f"at the end: {'; '.join(parts)}"
 
     def changes(self, settings: TrainSettings) -> tuple[str, ...]:
-        """Flags that would mend the faults in another run of these settings."""
+        """Flags that would correct the faults in another run of these settings."""
         changes = dict.fromkeys(flag for fault in self.faults for flag in _mended(fault, settings))
         return tuple(changes) or ((_longer(settings),) if self.faults else ())
 

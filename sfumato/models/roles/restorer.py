@@ -30,8 +30,17 @@ class Restorer(Role):
     """Planes that the network takes beside the image, in the order of their channels."""
     has_grey_path: bool = False
     """Whether the network also takes images of one channel, and restores them by a path of its own."""
+    takes_kernels: bool = False
+    """Whether the network deblurs with kernels that it is given (`with_kernels`)."""
+    kernels: Kernels | None = None
+    """The kernels that the network was given; None without."""
     has_discriminator: bool = False
     """Whether the network has a discriminator, which only an adversarial objective trains."""
+
+    @property
+    def base(self) -> "Restorer":
+        """The network without kernels, which stays the same from picture to picture."""
+        return self
 
     @property
     def tile_multiple(self) -> int:
@@ -100,6 +109,8 @@ class Deblurrer(Restorer):
     def deblur(self, degraded: Images, planes: Planes | None, kernels: Kernels) -> Maps:
         """Clean images, like `restore`, of images that were blurred with `kernels`, one for each image."""
 
+    takes_kernels = True
+
     def with_kernels(self, kernels: Kernels) -> "WithKernel":
         return WithKernel(self, kernels)
 
@@ -120,6 +131,10 @@ class WithKernel(Restorer):
         self.network, self.kernels = network, kernels
         self.channels, self.scale, self.pad_multiple = network.channels, network.scale, network.pad_multiple
         self.receptive_radius, self.conditioning, self.has_grey_path = network.receptive_radius, network.conditioning, network.has_grey_path
+
+    @property
+    def base(self) -> Deblurrer:
+        return self.network
 
     @property
     def tile_multiple(self) -> int:
