@@ -36,8 +36,9 @@ from sfumato.nn.convolution import map_gradients_only
 from sfumato.objectives._controller import Controller
 from sfumato.objectives._freeze import trainable_weights
 from sfumato.objectives._perceptual import Perception, device_of
+from sfumato.objectives._remedies import remedies
 from sfumato.objectives._styles import PathLength, mixed_styles
-from sfumato.objectives.base import Batch, GeneratorObjective, Losses, Phase
+from sfumato.objectives.base import Batch, GeneratorObjective, Losses, Phase, RunSettings
 
 Kind = Literal["non-saturating", "least-squares", "hinge", "wasserstein", "relativistic"]
 
@@ -116,6 +117,9 @@ class Config(GeneratorObjective):
     def monitored(self, model: AdversarialGenerator) -> AdversarialGenerator:
         """`model`: its losses do not show how good the images are."""
         return model
+
+    def remedies(self, fault: str, settings: RunSettings) -> list[str]:
+        return remedies(fault, settings)
 
     def phases(self, model: AdversarialGenerator) -> list[Phase]:
         """Generator, discriminator, and the lazy penalties. The generator comes first: the discriminator and its penalty use its images.

@@ -35,7 +35,7 @@ class Config(restoration.RestorationObjective):
     """R1 is taken on every k-th step, k times as strong."""
 
     def phases(self, model: AdversarialRestorer) -> list[Phase]:
-        """Generator, discriminator, and the lazy penalty if there is one. Raises what `distance` may raise."""
+        """Generator, discriminator, and the lazy penalty if there is one. Raises the errors of `distance`."""
         distance = self.distance.distance(model)
         step_images = StepImages(lambda batch: restoration.restored(model, batch))
 

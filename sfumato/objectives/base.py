@@ -1,7 +1,7 @@
-"""The base of objectives: what a network is trained for, as phases, and all else of a training that depends on the task.
+"""Base classes of objectives. An objective is the task of a training: its phases, its data, its previews and its figures.
 
-An objective is a list of phases. A phase is a group of weights and the loss that moves them: one network and one loss is one phase, a GAN
-has two, and a third for a lazy penalty. The loop asks an objective, and never a network, for what differs between tasks:
+A phase is a group of weights and the loss that moves them: one network and one loss is one phase, a GAN has two, and a third for a lazy
+penalty. Everything that differs between tasks is a hook of the objective; the loop knows neither tasks nor roles:
 
 | hook | called | default |
 |---|---|---|
@@ -11,7 +11,7 @@ has two, and a third for a lazy penalty. The loop asks an objective, and never a
 | `prepare` | on each batch, also of a preview or a validation | the batch as it is |
 | `phases` | once; their losses at each step | none: every objective has its own |
 | `preview`, `validate`, `monitored` | at each sheet of samples | nothing |
-| `finish` | at the end of the run | nothing |
+| `finish`, `remedies` | at the end of the run | nothing |
 """
 
 from abc import ABC, abstractmethod
@@ -112,11 +112,17 @@ class RunSettings(Protocol):
     @property
     def model(self) -> Any: ...
     @property
+    def objective(self) -> Any: ...
+    @property
     def patch(self) -> int: ...
     @property
     def degrade(self) -> Any: ...
     @property
     def batch(self) -> int: ...
+    @property
+    def by_class(self) -> bool: ...
+    @property
+    def lr(self) -> float: ...
     @property
     def seed(self) -> int: ...
 
@@ -143,7 +149,7 @@ class ImageSource(Protocol):
 
 
 class Objective(ABC):
-    """What a network for images of one size is trained for. A subclass is a class of settings; only `phases` must be defined."""
+    """The task of a training on images of one size. A subclass is a class of settings; only `phases` must be defined."""
 
     @abstractmethod
     def phases(self, model: Any) -> list[Phase]:
@@ -154,7 +160,7 @@ class Objective(ABC):
 
     @classmethod
     def role(cls) -> type[nn.Module]:
-        """The role of the networks that the objective trains: the type of `model` in `phases`; any network if that says nothing."""
+        """The role of the networks that the objective trains: the type of `model` in `phases`; any network for a type that is no role."""
         try:
             hint = get_type_hints(cls.phases).get("model")
         except NameError:  # a name that only type checkers import
@@ -181,7 +187,7 @@ class Objective(ABC):
         return _with_shape_of(data, model)
 
     def complete(self: SomeObjective, model: Any) -> SomeObjective:
-        """The objective with what its settings leave open taken from `model`, the complete settings of the network."""
+        """The objective with its open settings taken from `model`, the complete settings of the network."""
         return self
 
     def class_run(self, model: Any) -> int:
@@ -229,14 +235,18 @@ class Objective(ABC):
         """The generator whose images the training monitor measures against those of the data; None for none."""
         return None
 
+    def remedies(self, fault: str, settings: RunSettings) -> list[str]:
+        """Flags of the command line that correct `fault`, a symptom of the training monitor, in another run of `settings`."""
+        return []
+
     def finish(self, model: Any, stream: Stream) -> None:  # noqa: B027  a hook
         """Completes `model`, the trained network, once at the end of the run, such as by fitting a prior."""
 
 
 class GeneratorObjective(Objective):
-    """What a generator is trained for. Its preview is a sheet of samples."""
+    """The task of a generator. Its preview is a sheet of samples."""
 
-    def preview(self, model: Generator, stream: Stream, settings: RunSettings) -> Images:
+    def preview(self, model: Any, stream: Stream, settings: RunSettings) -> Images:
         """The same 64 samples at every call, each of the next class."""
         z = latents(model, SHEET, seeded_generator(0, "sheet")).to(stream.device)
         labels = labels_in_turn(model.classes, SHEET, stream.device)
@@ -248,7 +258,7 @@ class GeneratorObjective(Objective):
 
 
 class PictureObjective(Objective):
-    """What a network for images of any size is trained for, on pictures of many sizes: squares of `patch` pixels, or whole pictures."""
+    """The task of a network for images of any size: training on squares of `patch` pixels out of pictures, or on whole pictures."""
 
     def load(self, source: ImageSource) -> Dataset | Scenes:
         """Pictures, each of its own size."""
@@ -263,7 +273,7 @@ class PictureObjective(Objective):
 
 
 def portions(count: int, most: int) -> list[slice]:
-    """Slices of at most `most` that cover 0 to `count`: whoever made the batch smaller has no memory for more at once."""
+    """Slices of at most `most` that cover 0 to `count`. With `most` the batch size, a preview needs no more memory than training."""
     return [slice(start, start + most) for start in range(0, count, most)]
 
 

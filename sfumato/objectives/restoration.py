@@ -35,7 +35,7 @@ TERMS = ("l1", "charbonnier", "psnr", "edge", "fourier", "amplitude", "ssim", "p
 
 
 class RestorationObjective(PictureObjective):
-    """What a restorer is trained for: the degradation of the settings is undone."""
+    """The task of a restorer: to undo the degradation of the settings."""
 
     def ignored(self) -> dict[str, str]:
         return {"crop": "squares are cut out of pictures (patch)"}
@@ -67,7 +67,8 @@ class RestorationObjective(PictureObjective):
     def preview(self, model: Restorer, stream: Stream, settings: RunSettings) -> Images:
         """The same 16 images at every call, each degraded, restored and clean."""
         batch = self.prepare(still_batch(to_images(stream.pixels[: SHEET // 4]), seeded_generator(0, "sheet")), settings)
-        degraded = resize(batch.degraded, batch.clean.shape[2:], method="nearest")
+        h, w = batch.clean.shape[2:]
+        degraded = resize(batch.degraded, (h, w), method="nearest")
         return torch.stack([degraded, restored(model, batch), batch.clean], dim=1).flatten(0, 1)
 
     def validate(self, model: Restorer, batch: Batch) -> Losses:
@@ -122,7 +123,7 @@ class Config(RestorationObjective):
             raise SettingError(f"restoration: layers = {self.layers} has no effect without features")
 
     def phases(self, model: Restorer) -> list[Phase]:
-        """One phase. Raises what opening the network of `features` may raise, and SettingError if it cannot compare these images.
+        """One phase. Raises the errors of opening the network of `features`, and SettingError if it cannot compare these images.
 
         Raises SettingError also for a network with a discriminator, which this objective does not train, and for a pair of networks, of
         which only one would be trained.
@@ -143,7 +144,7 @@ class Config(RestorationObjective):
         return [Phase(name="restore", weights=list(model.parameters()), loss=loss)]
 
     def distance(self, model: Restorer) -> Callable[[Maps, Images], Losses]:
-        """A function of repaired and clean images: their weighted distance as `total`, each term, and the PSNR as `decibels`."""
+        """A function of restored and clean images: their weighted distance as `total`, each term, and the PSNR as `decibels`."""
         terms = [term for term in TERMS if getattr(self, term)]
         perception = Perception(self.features, self.layers, model.channels, device_of(model)) if self.features else None
 

@@ -1,6 +1,6 @@
 """Compares a run with its budget of time, and changes its plan where the two disagree.
 
-A look every hundredth of the budget takes the speed of the last few looks, reserves the time of what is still to be sampled and saved,
+A look every hundredth of the budget measures the speed since the last few looks, reserves the time for the remaining samples and saves,
 and forecasts the end. Where the forecast is far off, the length of the run changes (`Schedule`). After each step the time left is compared
 with the longest recent step and with the end of the run: last samples, saving, and the objective's last work. The time of that end is
 measured early, by a rehearsal where no earlier run has measured it, and grows with the time of the steps: a machine on which steps take
@@ -35,7 +35,7 @@ REHEARSED = 0.5
 RECENT = 3
 """A part of the end is expected to take the longest of its last so many times."""
 SHARE = 0.98
-"""Share of the time left that is planned for; the rest is for what slows a machine down meanwhile."""
+"""Share of the time left that is planned for. The rest is a reserve for a machine that becomes slower."""
 LOOK = 0.01
 """Time between two looks, as a share of the budget."""
 LOOKS = 5

@@ -70,7 +70,7 @@ class World:
         if isinstance(error, RuntimeError) and not isinstance(error, SfumatoError) and any(word in message.lower() for word in _CONNECTION):
             raise ProcessError(
                 f"process {self.rank} of {self.size}: another process of this run has ended or cannot be reached "
-                f"({_reason(message)}). Look at what that process printed; the same command goes on from the last saved state"
+                f"({_reason(message)}). Read the output of that process; the same command goes on from the last saved state"
             ) from error
 
     @property

@@ -38,7 +38,7 @@ SYMPTOMS = {
     "them from generated ones. Use a lower probability",
     "divergence": "the discriminator's logits have grown to {discriminator/real_logit:.0f}: the run is diverging. "
     "Use a smaller lr or a stronger r1",
-    "smothered": "the gradient penalty is {penalty/share:.0%} of what the discriminator minimises, so it hardly learns. "
+    "smothered": "the gradient penalty is {penalty/share:.0%} of the loss of the discriminator, which hardly learns. "
     "Use a weaker r1 and r2",
     "decline": "images are {pulse/decline:.1f} times as far from the data as they have been: the run gets worse. Use a smaller lr, a "
     "stronger r1, or the model that was saved before",

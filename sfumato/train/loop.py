@@ -100,7 +100,7 @@ def _train(request: TrainingRequest) -> nn.Module:  # noqa: PLR0915  the loop is
             say(plan.replanned(deadline, trainee, run, images_seen, repeats=images_seen > start))
             settings = trainee.settings
 
-            # What is due? At the start everything that was due has been done before the interruption.
+            # Due at this point? A resumed run has done everything that was due at its start before it was stopped.
             done, fresh = images_seen >= settings.images, images_seen > start
             late = log.elapsed > saved + deadline.save_interval and deadline.affords_save
             alarm = world.agree(STOP if interrupts.caught else REHEARSE if deadline.rehearses else SAVE if late else 0.0)

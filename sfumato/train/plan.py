@@ -1,4 +1,4 @@
-"""A wall-clock budget becomes a number of images: take the speed of the last run, or measure it, and fit the schedule to what is left."""
+"""The length of a run from a wall-clock budget: the speed of the last run, or a measured one, and a schedule for the time left."""
 
 import dataclasses
 import json

@@ -85,8 +85,7 @@ class Schedule:
     def parse(tree: Any) -> "Schedule":
         """The schedule that `dump` wrote. Raises ValueError for anything else."""
         try:
-            names = {key: name for name, key in _KEYS.items()}
-            changes = tuple(Change(**{names.get(key, key): value for key, value in change.items()}) for change in tree["changes"])
+            changes = tuple(map(_change, tree["changes"]))
             numbers = [tree["images"], *(n for c in changes for n in (c.images_seen, c.images, c.before))]
             whole = all(type(n) is int and n >= 0 for n in numbers) and all(c.reason in SENTENCES for c in changes)
             ordered = all(a.images_seen <= b.images_seen for a, b in itertools.pairwise(changes)) and all(
@@ -102,3 +101,10 @@ class Schedule:
 def _between(images_seen: int, start: int, share: float, end: int) -> float:
     """Progress on the straight line from `share` at `start` to 1 at `end`."""
     return min(1.0, share + (1 - share) * (images_seen - start) / (end - start)) if end > start else 1.0
+
+
+def _change(entry: dict[str, Any]) -> Change:
+    """The change of an entry in the file of a plan. Raises TypeError or AttributeError for anything else."""
+    names = {key: name for name, key in _KEYS.items()}
+    fields: dict[str, Any] = {names.get(key, key): value for key, value in entry.items()}
+    return Change(**fields)

@@ -1,7 +1,6 @@
 """The verdict on a complete run: the diversity of its images, its faults, and the settings that would correct them."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from sfumato.train.figures import Row
 from sfumato.train.settings import TrainSettings, seconds
@@ -45,35 +44,10 @@ class Verdict:
 
     def changes(self, settings: TrainSettings) -> tuple[str, ...]:
         """Flags that would correct the faults in another run of these settings."""
-        changes = dict.fromkeys(flag for fault in self.faults for flag in _mended(fault, settings))
+        changes = dict.fromkeys(flag for fault in self.faults for flag in settings.objective.remedies(fault, settings))
         return tuple(changes) or ((_longer(settings),) if self.faults else ())
 
 
-def _mended(fault: str, settings: TrainSettings) -> list[str]:
-    model, objective = settings.model, settings.objective
-    labelled = getattr(model, "classes", None) != 0
-    if fault in ("alike", "collapse", "copies") and labelled and not settings.by_class and getattr(model, "group", 0):
-        return ["--by-class"]
-    if fault == "alike":
-        classify = getattr(objective, "classify", 0.0)
-        return [f"--objective.classify {classify / 3:.1g}"] if classify > 0.05 else ["--model.classes 0"]
-    if fault == "grid":
-        changes = ["--model.upsample nearest"] if getattr(model, "upsample", "") == "transposed" else []
-        changes += ["--model.downsample mean"] if getattr(model, "downsample", "") == "strided" else []
-        return changes if getattr(model, "filtered", True) else ["--model.filtered"]
-    if fault in ("collapse", "copies") and not getattr(model, "group", 1):
-        return ["--model.minibatch-deviation"]
-    if fault in ("collapse", "copies", "overpowered", "smothered"):
-        return _penalties(objective, 0.25 if fault == "smothered" else 4)
-    return [f"--lr {settings.lr / 2:g}"] if fault in ("divergence", "decline") else []
-
-
 def _longer(settings: TrainSettings) -> str:
-    """Four times the length."""
+    """The flag for a run that is four times as long."""
     return f"--budget {4 * seconds(settings.budget) / 60:g}min" if settings.budget else f"--images {4 * settings.images}"
-
-
-def _penalties(objective: Any, factor: float) -> list[str]:
-    """Both gradient penalties, so many times as strong."""
-    named = {"--objective.r1": getattr(objective, "r1", None), "--objective.r2": getattr(objective, "r2", None)}
-    return [f"{flag} {factor * value:g}" for flag, value in named.items() if value]

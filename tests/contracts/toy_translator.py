@@ -28,7 +28,7 @@ class Translator(nn.Module, ABC):
         """The same images of the other kind."""
 
     def forward(self, images: Images) -> Maps:
-        """The main answer of the role: `translate`."""
+        """The main method of the role: `translate`."""
         return self.translate(images)
 
 

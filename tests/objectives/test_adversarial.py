@@ -301,7 +301,7 @@ def test_a_penalty_on_a_discriminator_with_batch_norm_is_refused(toy):
 @pytest.mark.parametrize(
     ("settings", "model", "says"),
     [
-        ({"layers": (1.0, 2.0)}, {"dcgan": {}}, "layers are those of features"),
+        ({"layers": (1.0, 2.0)}, {"dcgan": {}}, "layers are weights of the layers of features"),
         ({"mixing": 0.9}, {"dcgan": {}}, "mixing = 0.9 has no effect"),
         ({}, {"stylegan": {"judging": "added", "judging_layers": 2}}, "judging_layers = 2 has no effect"),
     ],

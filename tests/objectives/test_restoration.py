@@ -194,7 +194,7 @@ def test_textures_are_compared_by_gram_matrices(perception):
 def test_a_network_of_colours_sees_a_grey_image_in_all_channels(perception):
     eyes = perception(channels=1, eyes=3)
     assert eyes.feature_maps(CLEAN[:, :1])[0].shape == (3, 3, 12, 14)
-    with pytest.raises(SettingError, match="looks at 3 channels and cannot compare images of 2"):
+    with pytest.raises(SettingError, match="takes images of 3 channels and cannot compare images of 2"):
         perception(channels=2, eyes=3)
 
 

@@ -37,7 +37,7 @@ class FeatureSource:
     size: tuple[int, int] | None = None
     """Height and width of the images that the network was trained on; None for any."""
     classes: int | None = None
-    """Number of classes whose scores `run` returns, 0 if it returns none; None to count what it returns."""
+    """Number of classes whose scores `run` returns, 0 if it returns none; None to count the columns of its output."""
     named: Mapping[str, Layer] = field(default_factory=dict)
     """Layers that the network names itself; none for its modules."""
 

@@ -28,5 +28,5 @@ class Classifier(FeatureExtractor):
         """Unnormalised log-probabilities, one column per class."""
 
     def forward(self, images: Images) -> Vectors:
-        """The main answer of this role: `classify`."""
+        """The main method of this role: `classify`."""
         return self.classify(images)

@@ -28,7 +28,7 @@ class FeatureExtractor(Role):
         """One vector of `feature_dim` numbers per image."""
 
     def forward(self, images: Images) -> Vectors:
-        """The main answer of this role: `features`."""
+        """The main method of this role: `features`."""
         return self.features(images)
 
 
@@ -52,7 +52,7 @@ class FeaturePyramid(Role):
         """Feature maps of each layer, finest first."""
 
     def forward(self, images: Images) -> list[Maps]:
-        """The main answer of this role: `layers`."""
+        """The main method of this role: `layers`."""
         return self.layers(images)
 
 

@@ -35,7 +35,7 @@ class Generator(Role):
         return "" if torch.isfinite(images).all() else "the image of its mean latent is not finite"
 
     def forward(self, z: Vectors, labels: Labels | None = None) -> Images:
-        """The main answer of this role: `sample`."""
+        """The main method of this role: `sample`."""
         return self.sample(z, labels)
 
 

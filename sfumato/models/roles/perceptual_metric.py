@@ -18,5 +18,5 @@ class PerceptualMetric(Role):
         """Distance of each pair of images: 0 for equal ones, larger for others; differentiable in both."""
 
     def forward(self, images: Images, reference: Images) -> PerImage:
-        """The main answer of this role: `distance`."""
+        """The main method of this role: `distance`."""
         return self.distance(images, reference)

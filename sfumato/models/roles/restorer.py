@@ -32,10 +32,13 @@ class Restorer(Role):
     """Whether the network also takes images of one channel, and restores them by a path of its own."""
     takes_kernels: bool = False
     """Whether the network deblurs with kernels that it is given (`with_kernels`)."""
-    kernels: Kernels | None = None
-    """The kernels that the network was given; None without."""
     has_discriminator: bool = False
     """Whether the network has a discriminator, which only an adversarial objective trains."""
+
+    @property
+    def kernels(self) -> Kernels | None:
+        """The kernels that the network was given; None without."""
+        return None
 
     @property
     def base(self) -> "Restorer":
@@ -61,7 +64,7 @@ class Restorer(Role):
         return "" if finite and difference <= 0.25 else "an edge comes back as something else; it is another network"
 
     def forward(self, degraded: Images, planes: Planes | None = None) -> Maps:
-        """The main answer of this role: `restore`."""
+        """The main method of this role: `restore`."""
         return self.restore(degraded, planes)
 
     def with_kernels(self, kernels: Kernels) -> "Restorer":
@@ -105,11 +108,11 @@ class SelfEnsemble(Restorer):
 class Deblurrer(Restorer):
     """Restores images whose blur is given as kernels. Without kernels it takes images for sharp."""
 
+    takes_kernels = True
+
     @abstractmethod
     def deblur(self, degraded: Images, planes: Planes | None, kernels: Kernels) -> Maps:
         """Clean images, like `restore`, of images that were blurred with `kernels`, one for each image."""
-
-    takes_kernels = True
 
     def with_kernels(self, kernels: Kernels) -> "WithKernel":
         return WithKernel(self, kernels)
@@ -128,9 +131,13 @@ class WithKernel(Restorer):
 
     def __init__(self, network: Deblurrer, kernels: Kernels) -> None:
         super().__init__()
-        self.network, self.kernels = network, kernels
+        self.network, self._kernels = network, kernels
         self.channels, self.scale, self.pad_multiple = network.channels, network.scale, network.pad_multiple
         self.receptive_radius, self.conditioning, self.has_grey_path = network.receptive_radius, network.conditioning, network.has_grey_path
+
+    @property
+    def kernels(self) -> Kernels:
+        return self._kernels
 
     @property
     def base(self) -> Deblurrer:

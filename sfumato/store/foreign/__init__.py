@@ -9,6 +9,8 @@ Each file of this room knows one family's layouts: its `claim` gives what the te
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from sfumato.core.catalog import Catalog
 from sfumato.core.errors import CheckpointError
 from sfumato.models.roles.base import Role
