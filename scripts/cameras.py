@@ -1,6 +1,6 @@
 """Draws docs/pictures/camera-noise.jpg: crops of scikit-image's photographs as cameras show them at three ISO speeds.
 
-    python -m scripts.cameras
+python -m scripts.cameras
 """
 
 from pathlib import Path

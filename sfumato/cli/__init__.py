@@ -94,7 +94,7 @@ def generate(
         chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
         options: Any = {"label": label, "truncation": truncation, "device": device}
         with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=(inputs.model(model),)), progress():
-            network, before = job.sampler(model), 0
+            network, before = job.opened_generator(model), 0
             if job.output_files(out) == [out]:
                 job.save(job.generate(network, n, seeds=chosen, **options), out, names=(), columns=columns)
             else:

@@ -1,8 +1,7 @@
 """Networks to dream with: the layers of any network, by their names.
 
-which ─ opened ─┬─ Named: its own layers and scores
-                ├─ Classifies, Adversarial: all its modules, and the scores of the one, the logit of the other
-                └─ any module: all its modules, and what it returns
+which ─ opened ─ feature_source ─┬─ with named layers: these, and its scores
+                                 └─ others: all modules, and the scores if there are any
 """
 
 import dataclasses
@@ -19,9 +18,7 @@ from sfumato.core.catalog import composed, suggest
 from sfumato.core.device import select_device
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
-from sfumato.models.roles.classifier import Classifier
-from sfumato.models.roles.feature_extractor import Backbone, Layer
-from sfumato.models.roles.style_generator import AdversarialGenerator
+from sfumato.models.roles.base import FeatureSource, Layer, feature_source
 from sfumato.nn import hooks
 from sfumato.nn.norm import folded
 from sfumato.store import weights
@@ -51,6 +48,8 @@ class DreamNetwork:
     """The default layer."""
     measure: Callable[[Sequence[str]], dict[str, Layer]]
     """Maps names to layers with their stride and receptive field."""
+    read: Callable[[Maps, Sequence[str]], list[Maps]]
+    """The maps of some layers for preprocessed images, without running later layers."""
     least: int
     """Least side of an image, in pixels."""
     side: int
@@ -66,9 +65,7 @@ class DreamNetwork:
 
     def layers(self, images: Images, names: Sequence[str]) -> list[Maps]:
         """The maps of the layers called `names`. Later layers are not computed."""
-        if isinstance(self.network, Backbone):
-            return self.network.layers(self.preprocessed(images), names)
-        return hooks.layer_outputs(self.network, self.run, self.preprocessed(images), names)
+        return self.read(self.preprocessed(images), names)
 
     def preprocessed(self, images: Images) -> Maps:
         """Images with the channels of the network: grey ones repeated, or the mean of coloured ones."""
@@ -123,10 +120,10 @@ def dream_network(
         which = _preferred(on_progress)
     network = weights.opened(which)
     name = str(which) if isinstance(which, str | Path) else type(which).__name__
-    if isinstance(network, Backbone):
+    if feature_source(network).named:
         return _of_named(network, name, where)
     network.eval()
-    return _of_module(network, name, where, foreign=isinstance(which, nn.Module))
+    return _of_modules(network, name, where, foreign=isinstance(which, nn.Module))
 
 
 def _preferred(on_progress: Callable[[str], None]) -> str:
@@ -142,16 +139,14 @@ def _preferred(on_progress: Callable[[str], None]) -> str:
     return PREFERRED
 
 
-def _of_named(network: Backbone, name: str, device: torch.device) -> DreamNetwork:
-    """A network with named layers."""
+def _of_named(network: Any, name: str, device: torch.device) -> DreamNetwork:
     config: Any = getattr(network, "config", None)
     if getattr(config, "resize", "none") != "none":
         # A network that resizes all images first would see a large dream blurred.
         whole = dataclasses.replace(config, resize="none").build()
         whole.load_state_dict(network.state_dict())
         network = whole.eval().requires_grad_(False)
-    moved: Any = network
-    network = folded(moved.to(device=device, memory_format=torch.channels_last))
+    network = folded(network.to(device=device, memory_format=torch.channels_last))
     names = tuple(network.named)
     # Layers in the middle respond to more than edges and to less than whole objects.
     usual = names[len(names) * 2 // 3]
@@ -162,7 +157,8 @@ def _of_named(network: Backbone, name: str, device: torch.device) -> DreamNetwor
         channels=network.channels,
         names=names,
         usual=usual,
-        measure=lambda names_asked: {each: network.named[each] for each in names_asked},
+        measure=lambda layers: {each: network.named[each] for each in layers},
+        read=network.layers,
         least=network.min_side,
         side=min(getattr(network, "size", (USUAL, USUAL))),
         classes=_class_names(network.classes),
@@ -170,81 +166,58 @@ def _of_named(network: Backbone, name: str, device: torch.device) -> DreamNetwor
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class _View:
-    """The part of a module that looks at images, and the way in which images are shown to it."""
-
-    network: nn.Module
-    run: hooks.Run
-    channels: int
-    classes: tuple[str, ...] | None
-    """Names of the classes; None if only a result can say how many there are."""
-
-
-def _view(network: nn.Module) -> _View:
-    """The view of a module of one's own, or of a network of the package."""
-    if isinstance(network, AdversarialGenerator):
-
-        def run(images: Images) -> Any:
-            labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if network.classes else None
-            return network.discriminate(images, labels)
-
-        return _View(network=network.discriminator, run=run, channels=network.channels, classes=())
-    if isinstance(network, Classifier):
-        stated = [str(each) for each in getattr(network, "card", {}).get("data", {}).get("classes", [])]
-        classes = tuple(stated) if len(stated) == network.classes else _numbers(network.classes)
-        return _View(network=network, run=network.classify, channels=network.channels, classes=classes)
-    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
-    return _View(network=network, run=network, channels=convolutions[0].in_channels if convolutions else 3, classes=None)
-
-
-def _of_module(network: nn.Module, name: str, device: torch.device, *, foreign: bool) -> DreamNetwork:
-    """Any other network, whose layers are its modules. Raises SettingError for one that takes no images or makes no maps."""
-    placed: Any = network
-    network = placed if foreign else placed.to(device=device, memory_format=torch.channels_last)
-    view = _view(network)
-    if view.channels not in (1, 3):
-        raise SettingError(f"{name} takes images of {view.channels} channels; dreams have 1 or 3")
-    size = getattr(network, "size", None)
-    images = torch.rand(1, view.channels, *(size or (SIDE, SIDE)), generator=torch.Generator().manual_seed(0)).to(_place(network))
-    maps = _maps(view, name, images)
-    classes = view.classes
-    if classes is None:
-        with torch.no_grad():
-            output = view.run(images)
-        classes = _numbers(output.shape[1]) if isinstance(output, Tensor) and output.ndim == 2 else ()
-    shapes = {layer: (int(each.shape[1]), max(1, round(images.shape[3] / each.shape[3]))) for layer, each in maps.items()}
-    cache: dict[str, Layer] = {}
+def _of_modules(network: nn.Module, name: str, device: torch.device, *, foreign: bool) -> DreamNetwork:
+    moved: Any = network
+    network = moved if foreign else moved.to(device=device, memory_format=torch.channels_last)
+    source = feature_source(network)
+    layers, run, channels, size = source.network, source.run, _channels(source, name), source.size or (SIDE, SIDE)
+    probe = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0)).to(_place(network))
+    maps = _visible(source, probe, name)
+    classes = _classes(network, source, probe)
+    shapes = {each: (int(output.shape[1]), max(1, round(size[1] / output.shape[3]))) for each, output in maps.items()}
+    measurements: dict[str, Layer] = {}
 
     def measure(names: Sequence[str]) -> dict[str, Layer]:
-        if new := [each for each in names if each not in cache]:
-            cache.update(_measured(view, shapes, new))
-        return cache
+        if new := [each for each in names if each not in measurements]:
+            measurements.update(_measured(layers, run, channels, shapes, new))
+        return measurements
 
     return DreamNetwork(
         name=name,
-        network=view.network,
-        run=view.run,
-        channels=view.channels,
+        network=layers,
+        run=run,
+        channels=channels,
         names=tuple(maps),
         usual=list(maps)[len(maps) * 2 // 3],
         measure=measure,
+        read=lambda images, names: hooks.layer_outputs(layers, run, images, names),
         least=max(stride for _, stride in shapes.values()),
-        side=min(size or (USUAL, USUAL)),
+        side=min(source.size or (USUAL, USUAL)),
         classes=classes,
         scores=(lambda images: view.run(images).float()) if classes else None,
     )
 
 
-def _maps(view: _View, name: str, images: Images) -> dict[str, Maps]:
-    """The maps of all layers. Raises SettingError if the network cannot be shown these images, or has no layer that makes maps."""
+def _channels(source: FeatureSource, name: str) -> int:
+    """Channels of the images that a network takes. Raises SettingError unless they are grey or coloured."""
+    channels = source.channels
+    if channels is None:
+        convolutions = [module for module in source.network.modules() if isinstance(module, nn.Conv2d)]
+        channels = convolutions[0].in_channels if convolutions else 3
+    if channels not in (1, 3):
+        raise SettingError(f"{name} takes images of {channels} channels; dreams have 1 or 3")
+    return channels
+
+
+def _visible(source: FeatureSource, probe: Images, name: str) -> dict[str, Maps]:
+    """The layers that make maps of an image, with those of `probe`. Raises SettingError if there is none or the network takes no images."""
     try:
-        maps = hooks.visible(view.network, view.run, images)
+        maps = hooks.visible(source.network, source.run, probe)
     except SettingError as error:
         raise SettingError(f"{name} takes no images: {error}") from error
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
-        size, reason = size_text(images.shape[2:]), " ".join(str(error).split())[:120]
-        raise SettingError(f"{name} cannot take an image of {size} pixels ({reason})") from error
+        reason = " ".join(str(error).split())[:120]
+        raise SettingError(f"{name} cannot take an image of {size_text(probe.shape[2:])} pixels ({reason})") from error
     if not maps:
         raise SettingError(
             f"{name} has no layer that makes maps of an image, so there is nothing to dream of; give a convolutional network"
@@ -252,15 +225,22 @@ def _maps(view: _View, name: str, images: Images) -> dict[str, Maps]:
     return maps
 
 
-def _measured(view: _View, shapes: dict[str, tuple[int, int]], names: Sequence[str]) -> dict[str, Layer]:
+def _classes(network: nn.Module, source: FeatureSource, probe: Images) -> tuple[str, ...]:
+    """The names of the classes of a network's scores: those of its card, else numbers; none without scores."""
+    if source.classes is not None:
+        names = [str(each) for each in getattr(network, "card", {}).get("data", {}).get("classes", [])]
+        return tuple(names) if len(names) == source.classes else tuple(map(str, range(source.classes)))
+    with torch.no_grad():
+        output = source.run(probe)
+    return tuple(map(str, range(output.shape[1]))) if isinstance(output, Tensor) and output.ndim == 2 else ()
+
+
+def _measured(
+    network: nn.Module, run: hooks.Run, channels: int, shapes: dict[str, tuple[int, int]], names: Sequence[str]
+) -> dict[str, Layer]:
     """Each layer, measured on an image of `SIDE` pixels. The head need not take images of that size: it is not computed."""
-    images = torch.zeros(1, view.channels, SIDE, SIDE, device=_place(view.network))
-    return {name: Layer(name, shapes[name][0], *sight) for name, sight in hooks.sights(view.network, view.run, images, names).items()}
-
-
-def _numbers(count: int) -> tuple[str, ...]:
-    """Names of classes without names."""
-    return tuple(map(str, range(count)))
+    images = torch.zeros(1, channels, SIDE, SIDE, device=_place(network))
+    return {name: Layer(name, shapes[name][0], *sight) for name, sight in hooks.sights(network, run, images, names).items()}
 
 
 def _class_names(count: int) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.tensors import Maps, Other, Scalar, size_text
 from sfumato.dreaming.feature_extractor import DreamNetwork
-from sfumato.models.roles.feature_extractor import Layer
+from sfumato.models.roles.base import Layer
 
 WHOLE = 1024
 """Longest side of a picture that a network takes whole, in pixels."""

@@ -32,7 +32,6 @@ from sfumato.generation.generate import class_names, labels_of, sampler, show, s
 from sfumato.io import decode, files
 from sfumato.models.roles.feature_extractor import FeaturePyramid
 from sfumato.models.roles.generator import latents
-from sfumato.models.roles.latent_variable_model import LatentVariableModel
 from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
 from sfumato.nn.resample import resize
 from sfumato.store import weights
@@ -189,11 +188,12 @@ def start(
     starts = max(STARTS, 16 * together)
     mean, tried = spread.mean.cpu(), styles[:starts]
     whose = None if labels is None else labels[:starts]
-    if isinstance(network, LatentVariableModel):
-        names = None if labels is None else labels[: max(1, network.classes if label is None else 1)]
-        shots = target.expand(1 if names is None else len(names), -1, -1, -1)
-        posterior = network.posterior(shots, None if names is None else names.to(target.device))[0][:, None].cpu()
-        tried, whose = torch.cat([posterior, tried]), None if whose is None or names is None else torch.cat([names, whose])
+    names = None if labels is None else labels[: max(1, network.classes if label is None else 1)]
+    shots = target.expand(1 if names is None else len(names), -1, -1, -1)
+    inferred = network.infer_latents(shots, None if names is None else names.to(target.device))
+    if inferred is not None:
+        tried = torch.cat([inferred[:, None].cpu(), tried])
+        whose = None if whose is None or names is None else torch.cat([names, whose])
     tried = torch.cat([mean, tried])
     whose = None if whose is None else torch.cat([whose[:1], whose])
     images = show(network, tried.expand(-1, network.styles, -1), whose).to(target.device)

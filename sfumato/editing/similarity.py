@@ -39,13 +39,11 @@ class Similarity:
 
 
 def eyes_of(network: Any, *others: FeaturePyramid) -> list[FeaturePyramid]:
-    """The network's own discriminator, if it shows what it sees, and `others`. Raises SettingError for one that cannot see its images."""
-    own = getattr(network, "discriminator", None)
-    found = [eye for eye in (own, *others) if isinstance(eye, FeaturePyramid)]
-    for eye in found:
+    """The feature networks `others`. Raises SettingError for one that does not take images of the channels of `network`."""
+    for eye in others:
         if eye.channels != network.channels and 1 not in (eye.channels, network.channels):
             raise SettingError(f"the features look at {eye.channels} channels and cannot compare images of {network.channels}")
-    return found
+    return list(others)
 
 
 def _layers(eye: FeaturePyramid, images: Images) -> list[Maps]:

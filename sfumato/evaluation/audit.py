@@ -30,14 +30,13 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Bytes, Images, PerImage, Vectors, to_bytes, to_images, to_pixels
 from sfumato.data.dataset import Dataset
-from sfumato.evaluation.evaluate import LEAST, compared, described, facts, matching_features, reference, suited
-from sfumato.generation.generate import generate, sampler
+from sfumato.evaluation.evaluate import LEAST, compared, described, facts, matching_features, opened_features, reference
+from sfumato.generation.generate import generate, opened_generator
 from sfumato.io import files
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.interval import wilson
 from sfumato.metrics.neighbours import nearest
 from sfumato.models.roles.feature_extractor import FeatureExtractor
-from sfumato.store import weights
 
 BY_CHANCE = 0.01
 """Share of real images that fall below a threshold."""
@@ -125,11 +124,11 @@ def audit(
     """
     if count < LEAST:
         raise SettingError(f"count = {count} is below {LEAST}: of so few images nothing can be said; give a larger --count")
-    network, where = sampler(model).to(select_device(device)), select_device(device)
+    network, where = opened_generator(model).to(select_device(device)), select_device(device)
     train, test = compared(network, data)
     if len(train) < 2 * LEAST:
         raise DataError(f"{train.name} has {len(train)} images to compare with; an audit wants at least {2 * LEAST}; name more with --data")
-    observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
+    observer = opened_features(features, network) if features is not None else matching_features(network, train)
     observer = observer.to(where)
     made = generate(network, count, seed=seed, device=device)
     real, ours = described(observer, train.pixels), described(observer, to_bytes(made))

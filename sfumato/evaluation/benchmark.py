@@ -32,7 +32,7 @@ from sfumato.metrics.fidelity import WINDOW, psnr, ssim
 from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.perceptual import lpips
 from sfumato.models.roles.perceptual_metric import PerceptualMetric
-from sfumato.models.roles.restorer import Deblurrer, Restorer
+from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.resample import resize
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.deep_prior import deep_prior
@@ -118,7 +118,7 @@ def judge_restorer(
         assert network is not None
         told = {"noise": float(degraded.noise), "quality": float(degraded.quality), "observed": degraded.observed}
         mine: Any = {name: value for name, value in told.items() if name in network.conditioning}
-        if isinstance(network, Deblurrer):
+        if network.takes_kernels:
             mine["kernels"] = kind.kernels(i) if kind.kernels else degraded.blur
         return apply_restorer(network, degraded.images, precision=precision, device=device, **mine)
 

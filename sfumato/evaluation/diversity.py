@@ -16,8 +16,8 @@ from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import weights_hash
 from sfumato.metrics.interval import average
 from sfumato.metrics.perceptual import lpips, path_lengths, smoothness
+from sfumato.models.roles.generator import Generator
 from sfumato.models.roles.perceptual_metric import PerceptualMetric
-from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store import weights
 
 MOST = 2000
@@ -80,7 +80,7 @@ def partners(labels: Labels, rng: torch.Generator) -> Int64[Tensor, " _even"]:
 
 
 @torch.no_grad()
-def paths(network: StyleGenerator, compare: PerceptualMetric, *, space: Any, count: int, rng: torch.Generator) -> PerImage:
+def paths(network: Any, compare: PerceptualMetric, *, space: Any, count: int, rng: torch.Generator) -> PerImage:
     """What `path_lengths` finds between random latents, as many of each class as can be."""
     found, where = [], next(network.parameters()).device
     for kind in range(max(1, network.classes)):
@@ -112,5 +112,5 @@ def coloured(images: Tensor, compare: PerceptualMetric) -> Maps:
     return images.expand(-1, compare.channels, -1, -1)
 
 
-def _all(kind: int, like: Tensor, network: StyleGenerator) -> Labels | None:
+def _all(kind: int, like: Tensor, network: Generator) -> Labels | None:
     return torch.full((len(like),), kind, device=like.device) if network.classes else None

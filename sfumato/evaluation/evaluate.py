@@ -9,7 +9,7 @@ import dataclasses
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -33,10 +33,10 @@ from sfumato.metrics.features import Pixels, describe, weights_hash
 from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.likelihood import bits_per_dimension, importance_sampled
 from sfumato.models.roles.classifier import Classifier
-from sfumato.models.roles.feature_extractor import Backbone, FeatureExtractor
+from sfumato.models.roles.feature_extractor import FeatureExtractor
+from sfumato.models.roles.generator import Generator
 from sfumato.models.roles.latent_variable_model import LatentVariableModel
 from sfumato.models.roles.restorer import Restorer
-from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store import checkpoint, weights
 from sfumato.train.held_out import recorded
 
@@ -75,31 +75,55 @@ def evaluate(
         return judge_images(
             load(_named_data(data), part="all") if not isinstance(data, Dataset) else data, features, where, count=count, seed=seed
         )
-    network = weights.opened(model)
-    if isinstance(network, Restorer):
-        raise SettingError(
-            "this model repairs images: name a damage with --restore, such as noise:25 or x2 (evaluation/benchmark.py in Python)"
-        )
-    if not isinstance(network, Classifier | StyleGenerator):
-        raise SettingError(f"nothing is known to measure about a {type(network).__name__}")
-    network = network.to(where)
-    # Names that are not known are told before the work.
-    generates = isinstance(network, StyleGenerator)
-    observer = suited(weights.opened(features), network) if features is not None and generates else None
-    looker = comparer(compare, count) if compare is not None and generates else None
+    network = weights.opened(model).to(where)
+    roles = _measurable_roles(network)
+    # Wrong names are refused before the work.
+    observer = opened_features(features, network) if features is not None and roles.generator is not None else None
+    comparing = comparer(compare, count) if compare is not None and roles.generator is not None else None
     train, test = compared(network, data, whole=whole)
     measured_on = seen_or_not(train, test, whole=whole, handed_in=isinstance(data, Dataset))
     report: list[Measurement] = []
-    if isinstance(network, Classifier):
-        report += judge_classifier(network, test, notes=measured_on)
-    if isinstance(network, LatentVariableModel):
-        report += judge_likelihood(network, test, samples=samples, images=images, seed=seed, precision=precision, notes=measured_on)
-    if isinstance(network, StyleGenerator):
+    if roles.classifier is not None:
+        report += judge_classifier(roles.classifier, test, notes=measured_on)
+    if (latent_model := roles.latent_variable_model) is not None:
+        report += judge_likelihood(latent_model, test, samples=samples, images=images, seed=seed, precision=precision, notes=measured_on)
+    if roles.generator is not None:
         observer = observer or matching_features(network, train)
         report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed, halves=whole)
-        if compare is not None and looker is not None:
-            report += perceptual_diversity(network, train, looker.to(where), name=inside(compare), count=count, seed=seed)
+        if compare is not None and comparing is not None:
+            report += perceptual_diversity(network, train, comparing.to(where), name=inside(compare), count=count, seed=seed)
     return report
+
+
+class Roles(NamedTuple):
+    """A network in each of the roles in which it can be measured; None for a role that it does not fill."""
+
+    classifier: Classifier | None
+    latent_variable_model: LatentVariableModel | None
+    generator: Generator | None
+    restorer: Restorer | None
+
+
+def roles_of(network: nn.Module) -> Roles:
+    """The roles of `network`, each of which is measured in its own way."""
+    return Roles(
+        classifier=network if isinstance(network, Classifier) else None,
+        latent_variable_model=network if isinstance(network, LatentVariableModel) else None,
+        generator=network if isinstance(network, Generator) else None,
+        restorer=network if isinstance(network, Restorer) else None,
+    )
+
+
+def _measurable_roles(network: nn.Module) -> Roles:
+    """The roles of `network`. Raises SettingError if it fills none that is measured here."""
+    roles = roles_of(network)
+    if roles.restorer is not None:
+        raise SettingError(
+            "this model restores images: name a degradation with --restore, such as noise:25 or x2 (evaluation/benchmark.py in Python)"
+        )
+    if roles.classifier is None and roles.generator is None:
+        raise SettingError(f"a {type(network).__name__} cannot be measured: classifiers, generators and restorers can")
+    return roles
 
 
 def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = False) -> tuple[Dataset, Dataset]:
@@ -225,11 +249,12 @@ def judge_generator(
             real, described(observer, test.pixels[:count]), rng=seeded_generator(seed, "report"), notes=fewer, **known
         )
         report += [_renamed(m, f"floor_{m.name}") for m in floor]
-    if isinstance(observer, Classifier) and network.classes and class_names(network) == class_names(observer):
+    classifier = roles_of(observer).classifier
+    if classifier is not None and network.classes and class_names(network) == class_names(classifier):
         asked: Any = labels_of(network, range(seed, seed + count), None)
         notes = "share of images in which the classifier sees the class asked for"
         protocol = Protocol(features=known["features"], weights=known["weights"], seed=seed, notes=notes)
-        shown = classification_report(scores(observer, made), asked, classes=tuple(class_names(network)), protocol=protocol)
+        shown = classification_report(scores(classifier, made), asked, classes=tuple(class_names(network)), protocol=protocol)
         report += [_renamed(m, m.name.replace("accuracy", "shows_asked_class")) for m in shown]
     return report
 
@@ -244,7 +269,7 @@ def judge_images(
     if len(data) < 2 * LEAST:
         raise DataError(f"{data.name} has {len(data)} images; for the distance of one half to the other {2 * LEAST} are the least")
     shape = SimpleNamespace(size=tuple(data.pixels.shape[2:]), channels=data.pixels.shape[1])
-    observer = suited(weights.opened(features), shape) if features is not None else matching_features(shape, data)
+    observer = opened_features(features, shape) if features is not None else matching_features(shape, data)
     real = described(observer.to(device), data.pixels)
     return floor_of_halves(real, {**facts(observer), "reference": reference(data)}, count=count, seed=seed)
 
@@ -262,33 +287,24 @@ def floor_of_halves(real: Vectors, facts: dict[str, Any], *, count: int, seed: i
 
 def described(observer: FeatureExtractor, pixels: Bytes) -> Vectors:
     """The features of all images, on the CPU."""
-    return describe(observer, pixels, batch=32 if isinstance(observer, Backbone) else 500)
+    return describe(observer, pixels, batch=observer.batch)
 
 
 def facts(observer: FeatureExtractor) -> dict[str, str]:
     """What a protocol says about the network whose features are compared."""
-    kind = "" if isinstance(observer, Backbone) else type(observer).__name__.lower()
-    name = f"{kind} {getattr(observer, 'card', {}).get('data', {}).get('name', '')}".strip() or "features"
+    name = f"{observer.kind} {getattr(observer, 'card', {}).get('data', {}).get('name', '')}".strip() or "features"
     return {"features": name, "weights": weights_hash(observer), "resize": getattr(observer, "resizing", "none")}
 
 
-def suited(observer: Any, network: Any) -> FeatureExtractor:
-    """`observer`, if it can look at the images of `network`. Raises SettingError if it makes no features, or takes other images."""
-    if not isinstance(observer, FeatureExtractor):
-        raise SettingError(
-            f"features: a {type(observer).__name__} gives no feature vectors; name a classifier, squeezenet or inception with --features"
-        )
-    if isinstance(observer, Backbone) and network.channels not in (1, observer.channels):
-        raise SettingError(
-            f"features: that network looks at grey or coloured images, the model's have {network.channels} channels; "
-            "name another with --features"
-        )
-    takes, makes = ((getattr(n, "size", None), getattr(n, "channels", None)) for n in (observer, network))
-    if isinstance(observer, Classifier) and takes != makes:
-        raise SettingError(
-            f"features: that network takes images of size {takes[0]} and {takes[1]} channels, the model's have {makes[0]} and {makes[1]}; "
-            "name another with --features"
-        )
+def opened_features(features: str | Path | nn.Module, network: Any) -> FeatureExtractor:
+    """The network called `features`, for images of the size and channels of `network`.
+
+    Raises SettingError if it gives no feature vectors or takes other images.
+    """
+    otherwise = "gives no feature vectors; name a classifier, squeezenet or inception with --features"
+    observer: FeatureExtractor = weights.opened(features, FeatureExtractor, otherwise=otherwise)
+    if reason := observer.misfit(tuple(network.size), network.channels):
+        raise SettingError(f"features: that network {reason}; name another with --features")
     return observer
 
 

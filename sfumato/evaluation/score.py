@@ -13,7 +13,7 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.tensors import to_bytes
 from sfumato.data.dataset import Dataset
 from sfumato.evaluation.evaluate import compared, judge_classifier
-from sfumato.generation.generate import class_names, generate, labels_of, sampler
+from sfumato.generation.generate import class_names, generate, labels_of, opened_generator
 from sfumato.metrics.base import Measurement
 from sfumato.recipes import recipe
 from sfumato.train.log import Callback
@@ -23,7 +23,7 @@ from sfumato.train.settings import TrainSettings
 
 def generated(model: str | Path | nn.Module, count: int, *, seed: int = 0, device: str = "auto") -> Dataset:
     """`count` generated images with the labels that were asked for, as a data set."""
-    network = sampler(model)
+    network = opened_generator(model)
     names = tuple(class_names(network))
     labels = labels_of(network, range(seed, seed + count), None)
     made = generate(network, count, seed=seed, device=device)
@@ -46,7 +46,7 @@ def accuracy_score(
     `fashion-classifier`'s, without anything tuned to the result. Raises SettingError if the classes of `data` are not the model's.
     """
     test = check(model, data)
-    network = sampler(model)
+    network = opened_generator(model)
     made = generated(network, count, seed=seed, device=device)
     asked = settings or recipe("fashion-classifier")
     pupil: Any = fit(dataclasses.replace(asked, data="generated"), data=made, watch=watch, device=device)
@@ -59,7 +59,7 @@ def accuracy_score(
 
 def check(model: str | Path | nn.Module, data: str | Path | Dataset | None = None) -> Dataset:
     """The test images that `accuracy_score` measures with. Raises DataError if none is held out, SettingError for other classes."""
-    network = sampler(model)
+    network = opened_generator(model)
     train, test = compared(network, data)
     if test is train and not isinstance(data, Dataset):
         raise DataError(f"no image of {test.name} is held out, and an accuracy score needs some that were not trained on; add images")

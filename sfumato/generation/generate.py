@@ -23,7 +23,7 @@ from sfumato.core.text import file_names as file_names_of
 from sfumato.core.text import printable, quoted
 from sfumato.io import files
 from sfumato.metrics.base import measuring
-from sfumato.models.roles.generator import latents
+from sfumato.models.roles.generator import Generator, latents
 from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
 from sfumato.store import weights
 
@@ -54,14 +54,13 @@ def generate(
     Raises UnknownNameError for a model that is not there, SettingError for a label, number or truncation that cannot be, ImageError,
     naming the model, if an image is not finite.
     """
-    network, where = sampler(model), select_device(device)
+    network, where = opened_generator(model), select_device(device)
     chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
     if not chosen or (seeds is None and n < 1):
         raise SettingError(f"n = {n} images cannot be generated; ask for at least 1")
     z = torch.cat([latent(network, s) for s in chosen])
     labels = labels_of(network, chosen, label)
-    styles = styled(network.to(where), z, labels, truncation=truncation)
-    return show(network, styles, labels, seeds=chosen)
+    return synthesize(network.to(where), z, labels, truncation=truncation, seeds=chosen)
 
 
 def save(images: Images, out: Path, *, names: Sequence[str], columns: int | None = None) -> list[Path]:
@@ -80,13 +79,22 @@ def output_files(out: Path, names: Sequence[str] = ()) -> list[Path]:
     return [out / "grid.png", *(out / f"{name}.png" for name in names)]
 
 
+def opened_generator(model: str | Path | nn.Module) -> Any:
+    """The generator called `model`, with styles or without. Raises SettingError if that model makes no images."""
+    return weights.opened(model, Generator, otherwise="makes no images")
+
+
 def sampler(model: str | Path | nn.Module) -> Any:
-    """The generator called `model`. Raises SettingError if that model makes no images."""
-    return weights.opened(model, StyleGenerator, otherwise="makes no images")
+    """The generator with styles called `model`. Raises SettingError if that model makes no images, or makes them without styles."""
+    network = opened_generator(model)
+    if not network.styles:
+        name = model if isinstance(model, str | Path) else type(model).__name__
+        raise SettingError(f"{name} has no styles, so that its images cannot be edited; generate, interpolate and evaluate take it")
+    return network
 
 
-def latent(network: StyleGenerator, seed: int) -> Vectors:
-    """The one latent of `seed`."""
+def latent(network: Generator, seed: int) -> Vectors:
+    """The latent of `seed`."""
     return latents(network, 1, seeded_generator(seed, "latent"))
 
 
@@ -116,9 +124,27 @@ def file_names(network: Any, seeds: Sequence[int], label: str | int | None) -> l
     return [f"{seed:05d}{each}" for seed, each in zip(seeds, shown, strict=True)]
 
 
-def synthesize(network: Any, z: Vectors, labels: Labels | None) -> Images:
-    """Images in [0, 1], on the CPU, from latents; each independent of the others to the last bit."""
-    return show(network, styled(network, z, labels), labels)
+def synthesize(
+    network: Any,
+    z: Vectors,
+    labels: Labels | None,
+    *,
+    truncation: float = 1.0,
+    noise: Sequence[Grain] | None = None,
+    seeds: Sequence[int] | None = None,
+) -> Images:
+    """Images in [0, 1], on the CPU, from latents; each independent of the others to the last bit.
+
+    `truncation` is as in `styled`, `noise` and `seeds` are as in `show`; a network without styles has no noise either. Raises SettingError
+    for a truncation other than 1 of a network without styles.
+    """
+    if network.styles:
+        return show(network, styled(network, z, labels, truncation=truncation), labels, noise, seeds=seeds)
+    if truncation != 1:
+        raise SettingError(
+            f"truncation = {truncation:g} needs a network with styles, and a {type(network).__name__} has none; leave it at 1"
+        )
+    return _in_chunks(network, lambda part, own, _: network.sample(part, own), z, labels).clamp(0, 1)
 
 
 def styled(network: Any, z: Vectors, labels: Labels | None, *, truncation: float = 1.0) -> Styles:

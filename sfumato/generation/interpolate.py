@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
-from sfumato.core.tensors import Images, Styles, Vectors, to_pixels
-from sfumato.generation.generate import grain, labels_of, latent, sampler, show, styled
+from sfumato.core.tensors import Images, Labels, Styles, Vectors, to_pixels
+from sfumato.generation.generate import grain, labels_of, latent, opened_generator, show, styled, synthesize
 from sfumato.io import files
 
 Space = Literal["z", "w"]
@@ -51,19 +51,22 @@ def interpolate(
         raise SettingError(f"{len(seeds)} seeds and {steps} steps make no walk; give at least 2 seeds and 1 step")
     if space not in ("z", "w"):
         raise SettingError(f"space = {space!r} is none of z (great circles), w (straight lines)")
-    network = sampler(model).to(select_device(device))
+    network = opened_generator(model).to(select_device(device))
+    if space == "w" and not network.styles:
+        raise SettingError(f"space = w needs a network with styles, and a {type(network).__name__} has none; use z")
     first = labels_of(network, seeds[:1], label)
     stops = torch.cat([latent(network, s) for s in [*seeds, *(seeds[:1] if loop else [])]])
 
-    def styles(z: Vectors) -> Styles:
-        return styled(network, z, None if first is None else first.expand(len(z)), truncation=truncation)
+    def labels(count: int) -> Labels | None:
+        return None if first is None else first.expand(count)
 
-    still = grain(network, seeds[:1])
-    corners = styles(stops) if space == "w" else None
+    noise = grain(network, seeds[:1]) if network.styles else None
+    corners = styled(network, stops, labels(len(stops)), truncation=truncation) if space == "w" else None
 
     def frames(places: Places) -> Images:
-        found = styles(_along(stops, places, slerp)) if corners is None else _along(corners, places, _lerp)
-        return show(network, found, None if first is None else first.expand(len(found)), still)
+        if corners is not None:
+            return show(network, _along(corners, places, _lerp), labels(len(places)), noise)
+        return synthesize(network, _along(stops, places, slerp), labels(len(places)), truncation=truncation, noise=noise)
 
     legs = len(stops) - 1
     places = torch.arange(legs * steps + 1, dtype=torch.float64) / steps
@@ -86,11 +89,11 @@ def evened(places: Places, distance: Callable[[Places], Gaps]) -> Places:
 
 def distances(frames: Images) -> Gaps:
     """How far each frame but the first is from the one before: root mean squared difference, meant over sizes halved down to 8 pixels."""
-    found, x = [], frames
+    differences, x = [], frames
     while True:
-        found.append((x[1:] - x[:-1]).square().mean(dim=(1, 2, 3)).sqrt())
+        differences.append((x[1:] - x[:-1]).square().mean(dim=(1, 2, 3)).sqrt())
         if min(x.shape[2:]) < 16:
-            return torch.stack(found).mean(dim=0)
+            return torch.stack(differences).mean(dim=0)
         x = F.avg_pool2d(x, 2)
 
 

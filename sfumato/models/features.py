@@ -19,7 +19,8 @@ from sfumato.core.catalog import suggest
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
-from sfumato.models.roles.feature_extractor import Backbone, FeatureExtractor, Layer
+from sfumato.models.roles.base import Layer
+from sfumato.models.roles.feature_extractor import Backbone, FeatureExtractor
 from sfumato.nn.backbones import TRUNKS
 from sfumato.nn.branches import Sight, sight, width_of
 from sfumato.nn.resample import bilinear_from_corner
@@ -53,6 +54,7 @@ class Config:
 
 @final
 class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibleMethodOverride] - forward is the first role's
+    batch = 32
     mean: torch.Tensor
     spread: torch.Tensor
 
@@ -81,6 +83,15 @@ class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibl
     @property
     def min_side(self) -> int:
         return self.smallest
+
+    @property
+    def kind(self) -> str:
+        return ""  # protocols name the network by its data and its weights
+
+    def misfit(self, size: tuple[int, int], channels: int) -> str:
+        if channels in (1, self.channels):
+            return ""
+        return f"takes grey or coloured images, the model's have {channels} channels"
 
     def layers(self, images: Images, names: Sequence[str] = ()) -> list[Maps]:
         wanted = [self.ends[self._checked_name(name)] for name in names or self.usual]

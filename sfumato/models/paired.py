@@ -12,6 +12,7 @@ from sfumato.core.config import settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models import MODELS
+from sfumato.models.base import build_as
 from sfumato.models.roles.restorer import Restorer
 
 
@@ -29,7 +30,7 @@ class Config:
         return self.colour.channels
 
     def build(self, guides: int = 0) -> "Paired":
-        """With `guides`, both are shown as many more images, as `models/gated.py` has it."""
+        """With `guides`, both networks take as many further images, as in `models/gated.py`."""
         return Paired(self, guides)
 
 
@@ -42,11 +43,11 @@ class Paired(Restorer):
         self.grey, self.colour = (_built(part, guides) for part in (dataclasses.replace(config.grey, channels=1), config.colour))
         parts = (self.grey, self.colour)
         if len({(part.scale, part.conditioning) for part in parts}) > 1:
-            raise SettingError("paired: both networks must enlarge as many times and be told the same")
+            raise SettingError("paired: both networks must have one scale and one conditioning")
         self.channels, self.scale, self.conditioning = self.colour.channels, self.colour.scale, self.colour.conditioning
         self.pad_multiple = math.lcm(*(part.pad_multiple for part in parts))
-        contexts = [part.receptive_radius for part in parts if part.receptive_radius is not None]
-        self.receptive_radius = max(contexts) if len(contexts) == len(parts) else None
+        radii = [part.receptive_radius for part in parts if part.receptive_radius is not None]
+        self.receptive_radius = max(radii) if len(radii) == len(parts) else None
 
     @property
     def tile_multiple(self) -> int:
@@ -57,7 +58,4 @@ class Paired(Restorer):
 
 
 def _built(config: Any, guides: int) -> Restorer:
-    network = config.build(guides) if guides else config.build()
-    if not isinstance(network, Restorer):
-        raise SettingError(f"paired: {config!r} builds a network that repairs nothing")
-    return network
+    return build_as(Restorer, config, *([guides] if guides else []), name="paired: a part")

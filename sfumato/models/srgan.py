@@ -18,6 +18,7 @@ from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, PerImage, Planes
 from sfumato.models import MODELS
+from sfumato.models.base import build_as
 from sfumato.models.roles.restorer import AdversarialRestorer, Restorer
 from sfumato.nn.blocks import Down, activation
 
@@ -26,7 +27,7 @@ from sfumato.nn.blocks import Down, activation
 class Config:
     id = "srgan"
     restorer: Any = MODELS["gated"]()
-    """Settings of the network that repairs, of any family that does."""
+    """Settings of the restorer, of any family."""
     discriminator_width: Annotated[int, Range(1, 1024, "channels")] = 32
     """Channels of the discriminator's finest hidden maps; doubles with every halving of the size, up to eight times."""
     discriminator_depth: Annotated[int, Range(1, 8, "halvings")] = 3
@@ -45,9 +46,9 @@ class Config:
 class Srgan(AdversarialRestorer):
     def __init__(self, config: Config) -> None:
         super().__init__()
-        restorer = config.restorer.build() if hasattr(config.restorer, "build") else None
-        if not isinstance(restorer, Restorer) or isinstance(restorer, AdversarialRestorer):
-            raise SettingError(f"srgan: restorer = {config.restorer!r} must be the settings of a network that repairs, such as gated")
+        restorer = build_as(Restorer, config.restorer, name="srgan: restorer")
+        if restorer.has_discriminator:
+            raise SettingError("srgan: restorer has a discriminator of its own; give the settings of a restorer without one, such as gated")
         self.channels, self.scale, self.pad_multiple = restorer.channels, restorer.scale, restorer.pad_multiple
         self.receptive_radius, self.conditioning = restorer.receptive_radius, restorer.conditioning
         self.restorer = restorer

@@ -13,7 +13,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Annotated, Literal, final
+from typing import Annotated, Literal, cast, final
 
 import torch
 from jaxtyping import Float
@@ -111,8 +111,7 @@ class StyleGan(AdversarialGenerator):
 
     @property
     def _painter(self) -> "Generator":
-        assert isinstance(self.generator, Generator)
-        return self.generator
+        return cast("Generator", self.generator)
 
     def map_latent(self, z: Vectors, labels: Labels | None = None) -> Styles:
         w = self._painter.mapping(z, labels)

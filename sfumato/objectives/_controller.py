@@ -1,11 +1,12 @@
-"""What an adversarial objective steers while it trains: augmentation, the weight of penalties, and that of classes for the generator.
+"""Quantities that an adversarial objective controls in training: augmentation, weight of penalties, weight of classes for the generator.
 
-The heuristic is that of Karras et al. 2020 (https://arxiv.org/abs/2006.06676, section 3.1): a discriminator that learns few images by
-heart grows ever surer of them. r = E[sign D(real)] is 0 while it guesses and 1 when it is never in doubt; where r is above its target,
-images are changed a little more often, else a little less.
+The heuristic is that of Karras et al. 2020 (https://arxiv.org/abs/2006.06676, section 3.1): a discriminator that memorises few images
+grows ever surer of them. r = E[sign D(real)] is 0 while the discriminator guesses and 1 when it takes every real image for real. Where r
+is above its target, images are augmented a little more often, else a little less.
 """
 
 import math
+from types import MappingProxyType
 
 import torch
 
@@ -16,11 +17,13 @@ from sfumato.objectives.base import Memory
 RECENT = 1 / 16
 """Weight of a batch in the running mean."""
 MOST = 0.8
-"""The probability is steered no higher: beyond this, changes begin to show in generated images."""
+"""Highest probability: above it, generated images begin to look augmented."""
 
 
 class Controller(Memory):
-    """The probability, and how sure of real images the discriminator was since it last moved."""
+    """The probability of augmentation, and the certainty of the discriminator since the probability last changed."""
+
+    earlier_names = MappingProxyType({"known": "class_information"})
 
     probability: torch.Tensor
     target: torch.Tensor
@@ -29,8 +32,8 @@ class Controller(Memory):
     certainty: torch.Tensor
     """Sum over batches of r."""
     batches: torch.Tensor
-    known: torch.Tensor
-    """What the discriminator has learned of the classes, as a share of all there is to know: a running mean."""
+    class_information: torch.Tensor
+    """Share of the information on the classes that the discriminator has learned, in [0, 1]: a running mean."""
 
     def __init__(self, adaptive: Adaptive, *, penalised: bool) -> None:
         super().__init__()
@@ -41,7 +44,7 @@ class Controller(Memory):
             "gamma": 1.0,
             "certainty": 0.0,
             "batches": 0.0,
-            "known": 0.0,
+            "class_information": 0.0,
         }
         for name, value in start.items():
             self.register_buffer(name, torch.tensor(value))
@@ -51,7 +54,7 @@ class Controller(Memory):
 
     @torch.no_grad()
     def steer(self, images: int) -> None:
-        """Moves the probability if it is time, for batches of so many `images`."""
+        """Changes the probability if that is due, for batches of `images` images."""
         if not self.adaptive.target:
             return
         due = self.batches >= self.adaptive.every
@@ -63,14 +66,14 @@ class Controller(Memory):
 
     @torch.no_grad()
     def note(self, signs: PerImage) -> None:
-        """Takes in the signs of a batch."""
+        """Adds the signs of a batch to the certainty."""
         self.certainty += signs.mean()
         self.batches += 1
 
     @torch.no_grad()
-    def learn(self, missed: torch.Tensor, classes: int) -> None:
-        """Takes in the cross-entropy of the classes of a batch of real images.
+    def learn(self, cross_entropy: torch.Tensor, classes: int) -> None:
+        """Moves `class_information` towards that of a batch of real images.
 
         1 - cross-entropy / log(classes) is 0 for a discriminator that guesses and 1 for one that is never wrong.
         """
-        self.known.lerp_(1 - missed.float() / math.log(max(2, classes)), RECENT)
+        self.class_information.lerp_(1 - cross_entropy.float() / math.log(max(2, classes)), RECENT)

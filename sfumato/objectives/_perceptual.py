@@ -1,7 +1,7 @@
-"""How far two images are from each other in the eyes of a trained network.
+"""Distances between two images in the features of a trained network.
 
-perceptual   L1 between its feature maps, layer by layer (Johnson et al. 2016, https://arxiv.org/abs/1603.08155, eq. 2, with L1)
-gram         L1 between how their channels go together, wherever in the image: texture (Gatys et al. 2015, 1505.07376; Johnson, eq. 4)
+perceptual   L1 between feature maps, layer by layer (Johnson et al. 2016, https://arxiv.org/abs/1603.08155, eq. 2, with L1)
+gram         L1 between their Gram matrices: texture, wherever in the image (Gatys et al. 2015, 1505.07376; Johnson, eq. 4)
 """
 
 import torch
@@ -15,61 +15,62 @@ from sfumato.store import weights
 
 
 class Perception:
-    """The layers of a trained network, each with its weight. It is no part of what is trained and never changes."""
+    """The layers of a trained network, each with its weight. The network is not trained and never changes."""
 
-    def __init__(self, which: str, shares: tuple[float, ...], channels: int, device: torch.device) -> None:
-        """Opens the model called `which`; `shares` are the weights of its layers, finest first, or none for one each.
+    def __init__(self, name: str, shares: tuple[float, ...], channels: int, device: torch.device) -> None:
+        """Opens the model called `name`; `shares` are the weights of its layers, finest first, or empty for 1 each.
 
-        Raises UnknownNameError or CheckpointError if there is no such model, SettingError if it has no layers, as many others, or
-        cannot be shown images of `channels` channels.
+        Raises UnknownNameError or CheckpointError if there is no such model, SettingError if it has no layers, another number of layers
+        than `shares`, or takes no images of `channels` channels.
         """
-        network: FeaturePyramid = weights.opened(which, FeaturePyramid, otherwise="has no layers in which images could be compared")
+        network: FeaturePyramid = weights.opened(name, FeaturePyramid, otherwise="has no layers in which images could be compared")
         if shares and len(shares) != len(network.layer_widths):
-            raise SettingError(f"layers has {len(shares)} weights, {which} {len(network.layer_widths)} layers; give as many, or none")
+            raise SettingError(f"layers has {len(shares)} weights, {name} {len(network.layer_widths)} layers; give as many, or none")
         if channels != network.channels and 1 not in (channels, network.channels):
-            raise SettingError(f"features = {which!r} looks at {network.channels} channels and cannot compare images of {channels}")
-        self.name, self.network, self.least = which, network.to(device), network.min_side
+            raise SettingError(f"features = {name!r} takes images of {network.channels} channels and cannot compare images of {channels}")
+        self.name, self.network, self.min_side = name, network.to(device), network.min_side
         self.shares = shares or (1.0,) * len(network.layer_widths)
 
     def distances(self, output: Maps, clean: Images, *, texture: bool, content: bool) -> dict[str, Scalar]:
-        """The asked ones of `perceptual` and `gram`. Raises SettingError for images too small for the network."""
+        """`perceptual` if `content`, `gram` if `texture`. Raises SettingError for images too small for the network."""
         with torch.no_grad():
-            theirs = self.feature_maps(clean)
-        ours = self.feature_maps(output)
-        found = {}
+            target = self.feature_maps(clean)
+        layers = list(zip(self.feature_maps(output), target, strict=True))
+        distances = {}
         if content:
-            found["perceptual"] = self._weighted([_difference(a, b) for a, b in zip(ours, theirs, strict=True)])
+            distances["perceptual"] = self._weighted([_difference(a, b) for a, b in layers])
         if texture:
-            found["gram"] = self._weighted([_difference(gram_matrix(a), gram_matrix(b)) for a, b in zip(ours, theirs, strict=True)])
-        return found
+            distances["gram"] = self._weighted([_difference(gram_matrix(a), gram_matrix(b)) for a, b in layers])
+        return distances
 
-    def apart_on_average(self, output: Maps, real: Images) -> Scalar:
-        """How far the mean maps of a batch are from those of another. Raises SettingError for images too small for the network."""
+    def mean_distance(self, output: Maps, real: Images) -> Scalar:
+        """Distance between the mean feature maps of two batches. Raises SettingError for images too small for the network."""
         with torch.no_grad():
-            theirs = self.feature_maps(real)
-        return self._weighted([_difference(a.mean(dim=0), b.mean(dim=0)) for a, b in zip(self.feature_maps(output), theirs, strict=True)])
+            target = self.feature_maps(real)
+        layers = zip(self.feature_maps(output), target, strict=True)
+        return self._weighted([_difference(a.mean(dim=0), b.mean(dim=0)) for a, b in layers])
 
     def feature_maps(self, images: Maps) -> list[Float[Tensor, "_m _c _h _w"]]:
-        """The layers for `images`: a network of grey images is shown each channel for itself, one of colours a grey image in all."""
+        """The layers of `images`. A network of grey images takes each channel alone, one of colour images a grey one in all channels."""
         n, c, h, w = images.shape
-        if min(h, w) < self.least:
-            raise SettingError(f"features = {self.name!r} needs images of at least {self.least} pixels; these are {size_text((h, w))}")
-        shown = images.reshape(n * c, 1, h, w) if self.network.channels == 1 else images.expand(n, self.network.channels, h, w)
-        return self.network.layers(shown)
+        if min(h, w) < self.min_side:
+            raise SettingError(f"features = {self.name!r} needs images of at least {self.min_side} pixels; these are {size_text((h, w))}")
+        inputs = images.reshape(n * c, 1, h, w) if self.network.channels == 1 else images.expand(n, self.network.channels, h, w)
+        return self.network.layers(inputs)
 
     def _weighted(self, parts: list[Scalar]) -> Scalar:
         return torch.stack([share * part for share, part in zip(self.shares, parts, strict=True)]).sum()
 
 
 def gram_matrix(maps: Maps) -> Float[Tensor, "n _c _c"]:
-    """Of each image, the mean over its pixels of the product of every two channels, in float32."""
+    """For each image, the mean over its pixels of the product of every two channels, in float32."""
     with torch.autocast(maps.device.type, enabled=False):
         rows = maps.float().flatten(2)
         return rows @ rows.mT / rows.shape[2]
 
 
 def device_of(model: nn.Module) -> torch.device:
-    """Where the weights of `model` are."""
+    """The device of the weights of `model`."""
     return next(model.parameters()).device
 
 

@@ -1,4 +1,4 @@
-"""What is particular to training a generator that styles steer: mixing them, and keeping steps of equal length."""
+"""Style mixing and the path length penalty, for generators with styles."""
 
 import math
 
@@ -10,11 +10,11 @@ from sfumato.nn.convolution import map_gradients_only
 from sfumato.objectives.base import Batch, Memory
 
 FORGET = 0.01
-"""How far the mean length moves towards that of a batch."""
+"""Share by which the mean length moves towards that of a batch."""
 
 
-def mixed(model: StyleGenerator, batch: Batch, chance: float) -> Styles:
-    """Styles of fresh latents; of each image, with probability `chance`, those from a random layer on belong to another latent.
+def mixed_styles(model: StyleGenerator, batch: Batch, chance: float) -> Styles:
+    """Styles of new latents; for each image, with probability `chance`, those from a random layer on belong to another latent.
 
     Karras et al. 2019, https://arxiv.org/abs/1812.04948, section 3.1.
     """
@@ -30,9 +30,9 @@ def mixed(model: StyleGenerator, batch: Batch, chance: float) -> Styles:
 
 
 class PathLength(Memory):
-    """How uneven the generator's steps are (Karras et al. 2020, https://arxiv.org/abs/1912.04958, section 3.2).
+    """The path length penalty (Karras et al. 2020, https://arxiv.org/abs/1912.04958, section 3.2).
 
-    That is, the squared difference between how much an image changes with its styles and how much images do on average.
+    It is the squared difference between the change of an image with its styles and the mean change over images.
     """
 
     def __init__(self) -> None:
@@ -42,11 +42,11 @@ class PathLength(Memory):
 
     def forward(self, model: StyleGenerator, styles: Styles, labels: Labels | None, noise: torch.Tensor) -> tuple[Scalar, Scalar]:
         """The penalty, and the mean length of this batch; `noise` is normal, of the images' shape."""
-        if not styles.requires_grad:  # a generator without a mapping: its styles are the latents themselves
+        if not styles.requires_grad:  # without a mapping, styles are the latents
             styles = styles.detach().requires_grad_()
         images = model.synthesize(styles, labels)
         h, w = images.shape[2:]
-        # Images of papers lie in [-1, 1]: twice as steep.
+        # Images in papers lie in [-1, 1]: their slope is twice as large.
         with map_gradients_only():
             (slope,) = torch.autograd.grad(2 * (images * noise / math.sqrt(h * w)).sum(), styles, create_graph=True)
         lengths = slope.square().sum(dim=2).mean(dim=1).sqrt()

@@ -7,20 +7,20 @@
     relativistic     each real image against one generated image (Jolicoeur-Martineau 2018, 1807.00734), stable with R1 and R2
                      together (Huang et al. 2024, https://arxiv.org/abs/2501.05441)
 
-With labels, the discriminator also tells classes apart, and generated images must show the asked one (Odena et al. 2017,
+With labels, the discriminator also tells classes apart, and a generated image must show the class of its label (Odena et al. 2017,
 https://arxiv.org/abs/1610.09585).
 
 R1 and R2 are the squared gradients of the discriminator on real and on generated images (Mescheder et al. 2018,
 https://arxiv.org/abs/1801.04406), taken on every step or, lazily, on every k-th with k times the weight (Karras et al. 2020).
-Path length keeps a generator's steps even, mixing its layers apart: `objectives/_styles.py`. Images that are not paired can still be
-compared by the eyes of a trained network, on average (feature matching, Salimans et al. 2016, https://arxiv.org/abs/1606.03498, 3.1).
-Adaptive augmentation (Karras et al. 2020, https://arxiv.org/abs/2006.06676) keeps a discriminator from learning few images by heart.
+The path length penalty and style mixing are in `objectives/_styles.py`. Images that are not paired can still be compared by the features
+of a trained network, on average (feature matching, Salimans et al. 2016, https://arxiv.org/abs/1606.03498, section 3.1).
+Adaptive augmentation (Karras et al. 2020, https://arxiv.org/abs/2006.06676) keeps a discriminator from memorising few images.
 """
 
 import dataclasses
 import math
-from collections.abc import Callable
-from typing import Annotated, Literal
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal
 
 import torch
 from torch import nn
@@ -34,22 +34,24 @@ from sfumato.data.augment import Config as Augmentation
 from sfumato.models.roles.style_generator import AdversarialGenerator, DiscriminatorOutput
 from sfumato.nn.convolution import map_gradients_only
 from sfumato.objectives._controller import Controller
-from sfumato.objectives._freeze import trained
+from sfumato.objectives._freeze import trainable_weights
 from sfumato.objectives._perceptual import Perception, device_of
-from sfumato.objectives._styles import PathLength, mixed
-from sfumato.objectives.base import Batch, Losses, Phase
+from sfumato.objectives._remedies import remedies
+from sfumato.objectives._styles import PathLength, mixed_styles
+from sfumato.objectives.base import Batch, GeneratorObjective, Losses, Phase, RunSettings
 
 Kind = Literal["non-saturating", "least-squares", "hinge", "wasserstein", "relativistic"]
 
 
 @settings
-class Config:
+class Config(GeneratorObjective):
     id = "adversarial"
     loss: Kind = "relativistic"
-    """What either side minimises."""
+    """Loss of the generator and of the discriminator."""
     r1: Annotated[float | None, Range(0, 10_000)] = 0.25
     """Weight gamma of the gradient penalty on real images, gamma / 2 * E|grad D|^2, for images in [0, 1]: a quarter of what papers
-    with images in [-1, 1] write. None takes it from the size of the images: 0.25 at 64 x 64 in colour, in proportion to their numbers."""
+    with images in [-1, 1] write. None takes it from the size of the images: 0.25 at 64 x 64 in colour, in proportion to the number of
+    values of an image."""
     r2: Annotated[float | None, Range(0, 10_000)] = 0.25
     """The same on generated images."""
     penalty_end: Annotated[float, Range(0, 1, "of the start")] = 0.3
@@ -70,16 +72,15 @@ class Config:
     path_every: Annotated[int, Range(1, 64, "steps")] = 4
     """It is taken on every k-th step, of half a batch, k times as strong."""
     perceptual: Annotated[float, Range(0, 1000)] = 0.0
-    """Weight of the L1 distance between what a trained network sees, on average, in generated and in real images, layer by layer."""
+    """Weight of the L1 distance between the mean feature maps of generated and of real images in a trained network, layer by layer."""
     features: str = ""
-    """The network that looks: a bundled model, a file, or a public name such as vgg16."""
+    """The network that gives the features: a bundled model, a file, or a public name such as vgg16."""
     layers: Annotated[tuple[float, ...], Range(0, 1000)] = ()
     """Weights of its layers, finest first; none for one each."""
     augment: Augmentation = Augmentation()
     """Differentiable augmentation of all that the discriminator sees."""
     adaptive: Adaptive = Adaptive()
-    """More of it, each change with a small probability that grows as the discriminator learns images by heart: for few images."""
-
+    """More augmentation, each change with a small probability that grows as the discriminator memorises images: for few images."""
     freeze: Annotated[int, Range(0, 64, "sizes")] = 0
     """The discriminator's layers at this many of its finest sizes are not trained. For few images, with weights to start from."""
 
@@ -87,38 +88,64 @@ class Config:
         if self.loss == "wasserstein" and self.gradient_penalty == 0 and self.r1 == 0:
             raise SettingError("adversarial: loss = 'wasserstein' needs gradient_penalty (10 is usual) or r1 above 0")
 
-    def suited(self, *, channels: int, size: tuple[int, int]) -> "Config":
-        """The same with what was left open taken from the shape of the images."""
-        # What a sum over pixels weighs grows with their number: published weights of tuned runs go up about as fast.
-        gamma = 0.25 * channels * size[0] * size[1] / (3 * 64 * 64)
-        open_ones = [name for name in ("r1", "r2") if getattr(self, name) is None]
-        return dataclasses.replace(self, **dict.fromkeys(open_ones, gamma))
+    def complete(self, model: Any) -> "Config":
+        """The objective with the weights of the penalties that are None taken from the shape of the images.
+
+        `model` is the network or its complete settings.
+        """
+        # A squared gradient is a sum over pixels and grows with their number; published weights of tuned runs grow about as fast.
+        gamma = 0.25 * model.channels * model.size[0] * model.size[1] / (3 * 64 * 64)
+        unset = [name for name in ("r1", "r2") if getattr(self, name) is None]
+        return dataclasses.replace(self, **dict.fromkeys(unset, gamma))
+
+    def class_run(self, model: Any) -> int:
+        """As many images of one class as the discriminator compares with one another (its minibatch deviation); 1 if it compares none."""
+        return max(1, getattr(model, "group", 0))
+
+    def check_start(self, start: str, missing: Sequence[str] = ()) -> None:
+        """Raises SettingError if `freeze` would keep weights of the discriminator that were never trained."""
+        if self.freeze and not start:
+            raise SettingError(
+                f"objective.freeze = {self.freeze} would keep random weights as they are; name weights to start from (start)"
+            )
+        if self.freeze and "discriminator" in missing:
+            raise SettingError(
+                f"objective.freeze = {self.freeze} would keep random weights as they are: {start} has no discriminator; "
+                "start from a run's folder, or leave freeze at 0"
+            )
+
+    def monitored(self, model: AdversarialGenerator) -> AdversarialGenerator:
+        """`model`: its losses do not show how good the images are."""
+        return model
+
+    def remedies(self, fault: str, settings: RunSettings) -> list[str]:
+        return remedies(fault, settings)
 
     def phases(self, model: AdversarialGenerator) -> list[Phase]:
-        """Generator, discriminator, and the lazy penalties. The generator comes first: its images serve all but the last.
+        """Generator, discriminator, and the lazy penalties. The generator comes first: the discriminator and its penalty use its images.
 
         Raises SettingError for a penalty on a discriminator with batch normalisation, where no image has a slope of its own, for
         `perceptual` without `features` or the other way round, and if `freeze` leaves nothing to train.
         """
         if self.r1 is None or self.r2 is None:
-            return self.suited(channels=model.channels, size=model.size).phases(model)
+            return self.complete(model).phases(model)
         self._refuse_batch_norm(model)
         if bool(self.perceptual) != bool(self.features):
-            raise SettingError("adversarial: perceptual is the weight of what features names; give both or neither")
+            raise SettingError("adversarial: perceptual is the weight of the distance in features; give both or neither")
         if self.layers and not self.features:
-            raise SettingError("adversarial: layers are those of features, and there are none; give both or neither")
+            raise SettingError("adversarial: layers are weights of the layers of features, which is empty; give both or neither")
         if self.mixing and model.styles == 1:
             raise SettingError(f"objective.mixing = {self.mixing:g} has no effect: this network has one style for the whole image")
-        duel = Duel(self, model)
-        judge, paint = trained(model, self.freeze), list(model.generator.parameters())
+        losses = AdversarialLosses(self, model)
+        discriminator, generator = trainable_weights(model, self.freeze), list(model.generator.parameters())
         phases = [
-            Phase(name="generator", weights=paint, loss=duel.generator, every=self.generator_every),
-            Phase(name="discriminator", weights=judge, loss=duel.discriminator, memory=duel.controller),
+            Phase(name="generator", weights=generator, loss=losses.generator, every=self.generator_every),
+            Phase(name="discriminator", weights=discriminator, loss=losses.discriminator, memory=losses.controller),
         ]
         if self.r1 or self.r2:
-            phases.append(Phase(name="penalty", weights=judge, loss=duel.penalty, every=self.penalty_every))
+            phases.append(Phase(name="penalty", weights=discriminator, loss=losses.penalty, every=self.penalty_every))
         if self.path:
-            phases.append(Phase(name="path", weights=paint, loss=duel.path, every=self.path_every, memory=duel.length))
+            phases.append(Phase(name="path", weights=generator, loss=losses.path, every=self.path_every, memory=losses.length))
         return phases
 
     def _refuse_batch_norm(self, model: AdversarialGenerator) -> None:
@@ -130,44 +157,44 @@ class Config:
             )
 
 
-class Duel:
-    """The losses of both sides, and what they share: the images of a step, the controller, the mean path."""
+class AdversarialLosses:
+    """The losses of generator and discriminator, and their common state: the images of a step, the controller, the mean path length."""
 
     def __init__(self, config: Config, model: AdversarialGenerator) -> None:
         self.config, self.model = config, model
         self.gammas = config.r1 or 0.0, config.r2 or 0.0
         self.controller = Controller(config.adaptive, penalised=any(self.gammas))
         self.length = PathLength()
-        self.eyes = Perception(config.features, config.layers, model.channels, device_of(model)) if config.perceptual else None
-        self.shown = Shown(lambda batch: model.synthesize(mixed(model, batch, config.mixing), batch.labels))
+        self.perception = Perception(config.features, config.layers, model.channels, device_of(model)) if config.perceptual else None
+        self.step_images = StepImages(lambda batch: model.synthesize(mixed_styles(model, batch, config.mixing), batch.labels))
 
     def generator(self, batch: Batch) -> Losses:
-        """What the generator minimises, with new images."""
-        fake = self.shown.make(batch)
-        on_fake = self._judged(fake, batch)
-        on_real = self._judged(batch.clean, batch).logit.detach() if self.config.loss == "relativistic" else None
-        # What a discriminator that does not know the classes says of them tells nothing of what images should look like.
-        weight = self.controller.known.clamp(0, 1)
+        """The loss of the generator, on new images."""
+        fake = self.step_images.generate(batch)
+        on_fake = self._discriminate(fake, batch)
+        on_real = self._discriminate(batch.clean, batch).logit.detach() if self.config.loss == "relativistic" else None
+        # A discriminator that has not learned the classes gives the generator no useful gradient for them.
+        weight = self.controller.class_information.clamp(0, 1)
         losses = self._with_classes(generator_loss(self.config.loss, on_fake.logit, on_real), on_fake, batch, weight=weight)
-        if self.eyes is not None:
-            losses["perceptual"] = self.eyes.apart_on_average(fake, batch.clean)
+        if self.perception is not None:
+            losses["perceptual"] = self.perception.mean_distance(fake, batch.clean)
             losses["total"] = losses["total"] + self.config.perceptual * losses["perceptual"]
         return losses | {"diversity": _spread(fake) / _spread(batch.clean)}
 
     def discriminator(self, batch: Batch) -> Losses:
-        """What the discriminator minimises, and how it fares, with the same images."""
-        fake = self.shown.take(batch)
+        """The loss of the discriminator on the same images, and figures of its state."""
+        fake = self.step_images.detached(batch)
         self.controller.steer(len(batch.clean) * batch.parts)
-        verdict = self._judged(batch.clean, batch)
-        on_real, on_fake = verdict.logit, self._judged(fake, batch).logit
-        sure = signs(self.config.loss, on_real.detach(), on_fake.detach())
-        self.controller.note(sure)
+        output = self._discriminate(batch.clean, batch)
+        on_real, on_fake = output.logit, self._discriminate(fake, batch).logit
+        certainty = signs(self.config.loss, on_real.detach(), on_fake.detach())
+        self.controller.note(certainty)
         total = discriminator_loss(self.config.loss, on_real, on_fake)
-        losses = self._with_classes(total, verdict, batch)
+        losses = self._with_classes(total, output, batch)
         if "classes" in losses:
             self.controller.learn(losses["classes"].detach(), self.model.classes)
         losses |= {"real_logit": on_real.mean(), "fake_logit": on_fake.mean(), "told_apart": told_apart(on_real, on_fake)}
-        losses["certainty"] = sure.mean()
+        losses["certainty"] = certainty.mean()
         if self.config.adaptive.active:
             losses["probability"] = self.controller.probability.clone()
         if self.config.adaptive.target:
@@ -182,74 +209,74 @@ class Duel:
 
     def penalty(self, batch: Batch) -> Losses:
         """R1 and R2."""
-        fake, end = self.shown.take(batch), self.config.penalty_end
+        fake, end = self.step_images.detached(batch), self.config.penalty_end
         fade = end + (1 - end) * (1 + math.cos(math.pi * batch.progress)) / 2
         r1, r2 = (
-            squared_slope(lambda x: self._judged(x, batch).logit, images) if weight else batch.clean.new_zeros(())
+            squared_slope(lambda x: self._discriminate(x, batch).logit, images) if weight else batch.clean.new_zeros(())
             for weight, images in zip(self.gammas, (batch.clean, fake), strict=True)
         )
         weighted = fade * self.controller.gamma * (self.gammas[0] * r1 + self.gammas[1] * r2) / 2
-        # A discriminator that knows nothing pays log 2, whatever the loss: a yardstick that does not vanish with it.
+        # The loss of a discriminator that guesses is log 2, of whatever kind: a yardstick that does not vanish as the loss does.
         share = weighted / (weighted + math.log(2))
         return {"total": self.config.penalty_every * weighted, "r1": r1, "r2": r2, "share": share}
 
     def path(self, batch: Batch) -> Losses:
-        """The path length, of every second image of the batch: of a batch in order, all classes, in however many processes."""
+        """The path length penalty, on every second image of the batch, so that a batch in order of classes keeps all classes."""
         z, noise = batch.normal(self.model.latent_dim)[::2], batch.normal(self.model.channels, *self.model.size)[::2]
         labels = None if batch.labels is None else batch.labels[::2]
         uneven, mean = self.length(self.model, self.model.map_latent(z, labels), labels, noise)
         return {"total": self.config.path_every * self.config.path * uneven, "uneven": uneven, "length": mean}
 
-    def _judged(self, images: Images, batch: Batch) -> DiscriminatorOutput:
-        """What the discriminator says of `images`, changed as it is to see them."""
+    def _discriminate(self, images: Images, batch: Batch) -> DiscriminatorOutput:
+        """The output of the discriminator for augmented `images`."""
         if self.config.augment.active:
             images = self.config.augment(images, batch.uniform(self.config.augment.draws))
         if self.config.adaptive.active:
             images = self.config.adaptive(images, batch.uniform(self.config.adaptive.draws), self.controller.probability)
         return self.model.discriminate(images, batch.labels)
 
-    def _with_classes(self, total: Scalar, verdict: DiscriminatorOutput, batch: Batch, *, weight: Scalar | float = 1.0) -> Losses:
-        """`total`, plus what missing the classes of `batch` costs, `weight` times."""
-        if not self.config.classify or verdict.scores is None:
+    def _with_classes(self, total: Scalar, output: DiscriminatorOutput, batch: Batch, *, weight: Scalar | float = 1.0) -> Losses:
+        """`total` plus `weight` times the cross-entropy of the classes of `batch`."""
+        if not self.config.classify or output.scores is None:
             return {"total": total}
         assert batch.labels is not None
-        missed = F.cross_entropy(verdict.scores, batch.labels)
-        return {"total": total + self.config.classify * weight * missed, "classes": missed}
+        cross_entropy = F.cross_entropy(output.scores, batch.labels)
+        return {"total": total + self.config.classify * weight * cross_entropy, "classes": cross_entropy}
 
     def _slope_between(self, fake: Images, batch: Batch) -> Scalar:
         mix = batch.uniform(1, 1, 1)
         x = (batch.clean * mix + fake * (1 - mix)).detach().requires_grad_()
-        judged = self.model.discriminate(x, batch.labels).logit.sum()
+        logits = self.model.discriminate(x, batch.labels).logit.sum()
         with map_gradients_only():
-            (slope,) = torch.autograd.grad(judged, x, create_graph=True)
-        # Where there is no slope, the square root has none either.
+            (slope,) = torch.autograd.grad(logits, x, create_graph=True)
+        # The square root has no gradient at 0.
         return ((slope.float().square().sum(dim=(1, 2, 3)) + 1e-12).sqrt() - 1).square().mean()
 
 
-class Shown:
-    """The generated images of a step, made once by `paint`."""
+class StepImages:
+    """The generated images of a step: the phases of the step share them."""
 
-    def __init__(self, generate: Callable[[Batch], Maps]) -> None:
-        self._paint = generate
+    def __init__(self, generator: Callable[[Batch], Maps]) -> None:
+        self._generator = generator
         self._batch: Batch | None = None
         self._images = torch.empty(0)
 
-    def make(self, batch: Batch) -> Maps:
-        """New images, with the way back to the weights."""
-        images = self._paint(batch)
+    def generate(self, batch: Batch) -> Maps:
+        """New images, with gradients to the weights."""
+        images = self._generator(batch)
         self._batch, self._images = batch, images.detach()
         return images
 
-    def take(self, batch: Batch) -> Maps:
-        """The images of this step, without a way back."""
+    def detached(self, batch: Batch) -> Maps:
+        """The images of this step, without gradients."""
         if self._batch is not batch:
             with torch.no_grad():
-                self.make(batch)
+                self.generate(batch)
         return self._images
 
 
 def discriminator_loss(kind: Kind, real: PerImage, fake: PerImage) -> Scalar:
-    """What the discriminator minimises, from its logits."""
+    """The loss of the discriminator, from its logits."""
     if kind == "non-saturating":
         return (F.softplus(-real) + F.softplus(fake)).mean()
     if kind == "least-squares":
@@ -262,7 +289,7 @@ def discriminator_loss(kind: Kind, real: PerImage, fake: PerImage) -> Scalar:
 
 
 def generator_loss(kind: Kind, fake: PerImage, real: PerImage | None) -> Scalar:
-    """What the generator minimises; `real` is needed by the relativistic kind alone."""
+    """The loss of the generator, from the logits; `real` is needed by the relativistic kind alone."""
     if kind == "non-saturating":
         return F.softplus(-fake).mean()
     if kind == "least-squares":
@@ -273,23 +300,26 @@ def generator_loss(kind: Kind, fake: PerImage, real: PerImage | None) -> Scalar:
     return -fake.mean()
 
 
-def squared_slope(judge: Callable[[Images], PerImage], images: Images) -> Scalar:
+def squared_slope(discriminate: Callable[[Images], PerImage], images: Images) -> Scalar:
     """Mean over images of the squared length of the gradient of `discriminate`: R1 on real images, R2 on generated ones, without weight."""
     x = images.detach().requires_grad_()
-    judged = judge(x).sum()
+    logits = discriminate(x).sum()
     with map_gradients_only():
-        (slope,) = torch.autograd.grad(judged, x, create_graph=True)
+        (slope,) = torch.autograd.grad(logits, x, create_graph=True)
     return slope.float().square().sum(dim=(1, 2, 3)).mean()
 
 
 def signs(kind: Kind, real: PerImage, fake: PerImage) -> PerImage:
-    """Of each real image 1 if it is taken for real, else -1: by its logit where that has a border, else against a generated image."""
-    border = {"non-saturating": torch.zeros_like(real), "hinge": torch.zeros_like(real), "least-squares": torch.full_like(real, 0.5)}
-    return torch.sign(real - border.get(kind, fake))
+    """For each real image 1 if the discriminator takes it for real, else -1.
+
+    The logit is compared with a fixed limit, or for the other kinds of loss with the logit of a generated image.
+    """
+    limits = {"non-saturating": torch.zeros_like(real), "hinge": torch.zeros_like(real), "least-squares": torch.full_like(real, 0.5)}
+    return torch.sign(real - limits.get(kind, fake))
 
 
 def told_apart(real: PerImage, fake: PerImage) -> Scalar:
-    """Share of pairs in which the real image has the higher logit: 0.5 is a draw, 1 a discriminator that sees through everything."""
+    """Share of pairs in which the real image has the higher logit: 0.5 for a discriminator that guesses, 1 for one that is always right."""
     return (real > fake).float().mean()
 
 

@@ -1,30 +1,52 @@
-"""An objective is a list of phases; a phase is some weights and the loss that moves them.
+"""Base classes of objectives. An objective is the task of a training: its phases, its data, its previews and its figures.
 
-One network and one loss is one phase. A GAN is two, and a third for a lazy penalty. The loop knows nothing else about what
-it trains.
+A phase is a group of weights and the loss that moves them: one network and one loss is one phase, a GAN has two, and a third for a lazy
+penalty. Everything that differs between tasks is a hook of the objective; the loop knows neither tasks nor roles:
+
+| hook | called | default |
+|---|---|---|
+| `load` | before the run | images of one size |
+| `complete_model`, `complete` | before the network is built | size, channels and classes of the data |
+| `check_start`, `check_images` | before the first step | no check |
+| `prepare` | on each batch, also of a preview or a validation | the batch as it is |
+| `phases` | once; their losses at each step | none: every objective has its own |
+| `preview`, `validate`, `monitored` | at each sheet of samples | nothing |
+| `finish`, `remedies` | at the end of the run | nothing |
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar, get_type_hints, runtime_checkable
 
 import torch
 from torch import nn
 
-from sfumato.core.rng import Draws
-from sfumato.core.tensors import Images, Labels, Resized, Scalar
+from sfumato.core.config import family
+from sfumato.core.errors import SettingError
+from sfumato.core.rng import Draws, seeded_generator
+from sfumato.core.tensors import Images, Labels, Maps, Scalar, size_text
+from sfumato.data.dataset import Dataset, Scenes
+from sfumato.data.stream import Stream
 from sfumato.degradations.base import Degraded
+from sfumato.models.base import ModelConfig
+from sfumato.models.roles.generator import Generator, latents
 
 Losses = dict[str, Scalar]
 """Named scalars for the log; "total" is the one that is differentiated."""
+SomeObjective = TypeVar("SomeObjective", bound="Objective")
+SHEET = 64
+"""Images on a sheet of samples."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """What a phase sees. `degraded` is `clean` itself unless the recipe has a degradation."""
+    """The input of a loss. `degraded` is `clean` itself unless the objective prepares another."""
 
     clean: Images
-    degraded: Resized
+    degraded: Maps
+    """The images that the network is given: degraded ones for a restorer, those of the other kind for a translator."""
     labels: Labels | None
     rng: torch.Generator
     images_seen: int
@@ -32,10 +54,11 @@ class Batch:
     progress: float
     """`images_seen` as a share of the whole run, in [0, 1]."""
     damage: Degraded | None = None
-    """What was done to `clean`, if anything."""
+    """The degradation of `clean`; None without one."""
     part: int = 0
+    """Number of the process that has this part of the batch."""
     parts: int = 1
-    """How many processes share the batch, and which of them this is."""
+    """Number of processes that share the batch."""
 
     @property
     def draws(self) -> Draws:
@@ -51,38 +74,225 @@ class Batch:
         return self.draws.uniform(*shape)
 
 
-class Memory(nn.Module):
-    """What an objective remembers from step to step, as buffers of float32: a part of the state from which a killed run goes on.
+def still_batch(clean: Images, rng: torch.Generator, labels: Labels | None = None) -> Batch:
+    """A batch of images for a preview or a validation, as after the whole run. `rng` draws its random numbers."""
+    return Batch(clean=clean, degraded=clean, labels=labels, rng=rng, images_seen=0, progress=1.0)
 
-    After each step of its phase every buffer becomes its mean over the processes that share the batch. So a loss may add to a buffer
-    only what is a mean over its own images, and decide by what it finds there, which is then the same in all processes.
+
+class Memory(nn.Module):
+    """The state of an objective from step to step, as buffers of float32: a part of the state from which a killed run is resumed.
+
+    After each step of its phase every buffer becomes its mean over the processes that share the batch. A loss may therefore add to a
+    buffer only a mean over its own images. Decisions that depend on a buffer are then the same in all processes.
     """
 
     dials: dict[str, tuple[float, float]]
-    """Buffers that whoever watches the run may set, and between which values."""
+    """Buffers that the training monitor may change, each with its lowest and highest value."""
+    earlier_names: Mapping[str, str] = MappingProxyType({})
+    """Names of buffers in states of earlier releases, each with its present name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """Some weights, the loss that moves them, and how often."""
+    """A group of weights, the loss that moves them, and how often."""
 
     name: str
     weights: list[nn.Parameter]
     loss: Callable[[Batch], Losses]
     every: int = 1
-    """Runs on every k-th step only; for costly penalties."""
+    """The phase runs on every k-th step only; for costly penalties."""
     memory: Memory | None = None
-    """What the loss remembers, in the one phase that changes it."""
+    """The state of the loss, in the one phase that changes it."""
 
 
 @runtime_checkable
-class Objective(Protocol):
-    """Settings that know how to turn a network into phases.
+class RunSettings(Protocol):
+    """The settings of a training that objectives read; `TrainSettings` documents them."""
 
-    May also have `validate(model, batch) -> Losses`, figures on held-out images, and `finish(model, stream)`, what is done once to
-    the trained network, such as fitting a prior.
-    """
+    @property
+    def model(self) -> Any: ...
+    @property
+    def objective(self) -> Any: ...
+    @property
+    def patch(self) -> int: ...
+    @property
+    def degrade(self) -> Any: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def by_class(self) -> bool: ...
+    @property
+    def lr(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
 
-    def phases(self, model: Any) -> list[Phase]:
-        """The phases that train `model`; their weights are disjoint or equal, and cover what is to be trained."""
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """The images that the settings of a training name. An objective chooses in which form it loads them."""
+
+    @property
+    def path(self) -> str:
+        """The name of a data set, or the path of a folder, a zip or an IDX file."""
         ...
+
+    def images(self, folder: str = "", *, whole: bool = False) -> Dataset:
+        """Images of one size, with the size and channels of the network's settings, or the data's own where these are open.
+
+        `folder` is a folder inside of the source. The test images are left out, unless `whole` asks for all. Raises DataError.
+        """
+        ...
+
+    def pictures(self, folder: str = "", *, whole: bool = False) -> Dataset | Scenes:
+        """Pictures, each of its own size, with the channels of the network's settings, or 3 where these are open. Raises DataError."""
+        ...
+
+
+class Objective(ABC):
+    """The task of a training on images of one size. A subclass is a class of settings; only `phases` must be defined."""
+
+    @abstractmethod
+    def phases(self, model: Any) -> list[Phase]:
+        """The phases that train `model`; their weights are disjoint or equal, and cover all that is to be trained.
+
+        The type of `model` is the role of the networks that the objective trains.
+        """
+
+    @classmethod
+    def role(cls) -> type[nn.Module]:
+        """The role of the networks that the objective trains: the type of `model` in `phases`; any network for a type that is no role."""
+        try:
+            hint = get_type_hints(cls.phases).get("model")
+        except NameError:  # a name that only type checkers import
+            return nn.Module
+        return hint if isinstance(hint, type) and issubclass(hint, nn.Module) else nn.Module
+
+    def load(self, source: ImageSource) -> Dataset | Scenes:
+        """The data to train on."""
+        return source.images()
+
+    def ignored(self) -> dict[str, str]:
+        """Settings of a training without effect on this objective, each with the reason. Training refuses them."""
+        return {"patch": "images are taken whole", "degrade": "it restores nothing"}
+
+    def complete_model(self, model: Any, data: Dataset | Scenes) -> Any:
+        """The settings `model` of a network, with size, channels and classes of `data` where they are open.
+
+        Raises SettingError if the network is for other images than those of `data`.
+        """
+        if not isinstance(model, ModelConfig):
+            raise SettingError(f"objective = {family(self)} trains networks for images of one size, and {family(model)} has no size")
+        if not isinstance(data, Dataset):
+            raise SettingError(f"{family(model)} wants images of one size: load them with sfumato.data.load")
+        return _with_shape_of(data, model)
+
+    def complete(self: SomeObjective, model: Any) -> SomeObjective:
+        """The objective with its open settings taken from `model`, the complete settings of the network."""
+        return self
+
+    def class_run(self, model: Any) -> int:
+        """Number of images of one class that lie side by side in a batch, for the network with the settings `model`; 1 for any order."""
+        return 1
+
+    def check_start(self, start: str, missing: Sequence[str] = ()) -> None:  # noqa: B027  a hook
+        """Raises SettingError if training cannot begin with the weights that `start` names; empty for random ones.
+
+        `missing` lists the parts of the network that these weights do not have.
+        """
+
+    def check_images(self, model: Any, stream: Stream, settings: RunSettings) -> None:  # noqa: B027  a hook
+        """Raises SettingError if `model` cannot be trained on the images of `stream`."""
+
+    def prepare(self, batch: Batch, settings: RunSettings) -> Batch:
+        """The input of the losses and of `validate`, from a batch of augmented images of the data."""
+        return batch
+
+    def preview(self, model: Any, stream: Stream, settings: RunSettings) -> Images | None:
+        """A sheet of images that shows the state of `model`, in [0, 1] up to a small overshoot; None for no sheet.
+
+        The inputs are the same at every call. It is called without gradients, on the averaged weights, in evaluation mode.
+        """
+        return None
+
+    def preview_count(self) -> int:
+        """Number of images that `preview` generates, from which the time of the first one is guessed; 0 if it takes hardly any time."""
+        return 0
+
+    def validate(self, model: Any, batch: Batch) -> Losses:
+        """Figures of the prepared `batch` of held-out images, each a mean over its images. None by default."""
+        return {}
+
+    @property
+    def validates(self) -> bool:
+        """Whether `validate` measures anything."""
+        return type(self).validate is not Objective.validate
+
+    def validation_batch(self) -> int:
+        """The largest number of images that `validate` takes at once."""
+        return 512
+
+    def monitored(self, model: Any) -> Generator | None:
+        """The generator whose images the training monitor measures against those of the data; None for none."""
+        return None
+
+    def remedies(self, fault: str, settings: RunSettings) -> list[str]:
+        """Flags of the command line that correct `fault`, a symptom of the training monitor, in another run of `settings`."""
+        return []
+
+    def finish(self, model: Any, stream: Stream) -> None:  # noqa: B027  a hook
+        """Completes `model`, the trained network, once at the end of the run, such as by fitting a prior."""
+
+
+class GeneratorObjective(Objective):
+    """The task of a generator. Its preview is a sheet of samples."""
+
+    def preview(self, model: Any, stream: Stream, settings: RunSettings) -> Images:
+        """The same 64 samples at every call, each of the next class."""
+        z = latents(model, SHEET, seeded_generator(0, "sheet")).to(stream.device)
+        labels = labels_in_turn(model.classes, SHEET, stream.device)
+        parts = portions(SHEET, settings.batch)
+        return torch.cat([model.sample(z[part], None if labels is None else labels[part]) for part in parts])
+
+    def preview_count(self) -> int:
+        return SHEET
+
+
+class PictureObjective(Objective):
+    """The task of a network for images of any size: training on squares of `patch` pixels out of pictures, or on whole pictures."""
+
+    def load(self, source: ImageSource) -> Dataset | Scenes:
+        """Pictures, each of its own size."""
+        return source.pictures()
+
+    def ignored(self) -> dict[str, str]:
+        return {"crop": "squares are cut out of pictures (patch)", "degrade": "it restores nothing"}
+
+    def complete_model(self, model: Any, data: Dataset | Scenes) -> Any:
+        """`model` as it is: a network for images of any size takes nothing from the data."""
+        return model
+
+
+def portions(count: int, most: int) -> list[slice]:
+    """Slices of at most `most` that cover 0 to `count`. With `most` the batch size, a preview needs no more memory than training."""
+    return [slice(start, start + most) for start in range(0, count, most)]
+
+
+def labels_in_turn(classes: int, count: int, device: torch.device) -> Labels | None:
+    """`count` labels 0, 1, 2, ... over and over; None without classes."""
+    return torch.arange(count, device=device) % classes if classes else None
+
+
+def _with_shape_of(data: Dataset, model: Any) -> Any:
+    """The settings `model` of a network with size, channels and classes of `data`. Raises SettingError if they are for others."""
+    channels, height, width = data.pixels.shape[1:]
+    if model.size not in (None, (height, width)):
+        raise SettingError(
+            f"model.size is for images of {size_text(model.size)} pixels, but those of {data.name} have {size_text((height, width))}; "
+            "leave it unset to take the data's"
+        )
+    if model.channels not in (None, channels):
+        raise SettingError(f"model.channels = {model.channels}, but {data.name} has {channels}; leave it unset to take the data's")
+    classes = len(data.classes) if model.classes is None else model.classes
+    if classes not in (0, len(data.classes)):
+        raise SettingError(f"model.classes = {classes}, but {data.name} has {len(data.classes)}; leave it unset, or 0 to ignore labels")
+    return replace(model, size=(height, width), channels=channels, classes=classes)

@@ -7,21 +7,23 @@ from torch.nn import functional as F
 
 from sfumato.core.config import Range, settings
 from sfumato.models.roles.classifier import Classifier
-from sfumato.objectives.base import Batch, Losses, Phase
+from sfumato.objectives.base import Batch, Losses, Objective, Phase
 
 
 @settings
-class Config:
+class Config(Objective):
     id = "cross_entropy"
     smoothing: Annotated[float, Range(0, 0.9)] = 0.0
     """Share of the target spread evenly over all classes."""
 
     def phases(self, model: Classifier) -> list[Phase]:
+        """One phase, which also reports the accuracy in [0, 1]."""
+
         def classify(batch: Batch) -> Losses:
             assert batch.labels is not None
             scores = model.classify(batch.degraded)
-            right = (scores.argmax(1) == batch.labels).float().mean()
-            return {"total": F.cross_entropy(scores, batch.labels, label_smoothing=self.smoothing), "accuracy": right}
+            accuracy = (scores.argmax(1) == batch.labels).float().mean()
+            return {"total": F.cross_entropy(scores, batch.labels, label_smoothing=self.smoothing), "accuracy": accuracy}
 
         return [Phase(name="classify", weights=list(model.parameters()), loss=classify)]
 
@@ -30,5 +32,5 @@ class Config:
         assert batch.labels is not None
         with torch.no_grad():
             scores = model.classify(batch.clean)
-        right = (scores.argmax(1) == batch.labels).float().mean()
-        return {"cross_entropy": F.cross_entropy(scores, batch.labels), "accuracy": right}
+        accuracy = (scores.argmax(1) == batch.labels).float().mean()
+        return {"cross_entropy": F.cross_entropy(scores, batch.labels), "accuracy": accuracy}

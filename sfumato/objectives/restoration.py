@@ -1,4 +1,4 @@
-"""How far a repaired image is from the clean one: a weighted sum of distances, each alone or together.
+"""Distance between restored and clean images: a weighted sum of terms.
 
 l1            |x - y|
 charbonnier   sqrt((x - y)^2 + eps^2), an L1 that is smooth at zero (Charbonnier et al. 1994, https://doi.org/10.1109/ICIP.1994.413553)
@@ -7,10 +7,11 @@ edge          L1 of the gradient by Sobel: keeps edges where they are
 fourier       L1 of the spectrum (real and imaginary part): keeps fine texture (Cho et al. 2021, https://arxiv.org/abs/2108.05054)
 amplitude     L1 of the spectrum's amplitudes alone: as much texture of every kind, wherever it lies
 ssim          1 - SSIM: local contrast and structure (Zhao et al. 2017, https://arxiv.org/abs/1511.08861, eq. 7)
-perceptual    L1 between what a trained network sees of both, layer by layer
-gram          L1 between which of its features go together, wherever in the image: texture
+perceptual    L1 between feature maps of a trained network, layer by layer
+gram          L1 between the Gram matrices of these feature maps: texture, wherever in the image
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Annotated
@@ -18,20 +19,69 @@ from typing import Annotated
 import torch
 from torch.nn import functional as F
 
-from sfumato.core.config import Range, settings
+from sfumato.core.config import Range, family, settings
 from sfumato.core.errors import SettingError
-from sfumato.core.tensors import Images, Maps, Planes, Scalar, size_text
-from sfumato.models.roles.restorer import AdversarialRestorer, Deblurrer, Restorer, WithKernel
-from sfumato.nn.resample import mirror
+from sfumato.core.rng import Draws, seeded_generator
+from sfumato.core.tensors import Images, Maps, Planes, Scalar, size_text, to_images
+from sfumato.data.stream import Stream
+from sfumato.degradations.base import intact
+from sfumato.models.roles.restorer import Restorer
+from sfumato.nn.resample import mirror, resize
 from sfumato.nn.ssim import WINDOW, similarity
 from sfumato.objectives._perceptual import Perception, device_of
-from sfumato.objectives.base import Batch, Losses, Phase
+from sfumato.objectives.base import SHEET, Batch, Losses, Phase, PictureObjective, RunSettings, still_batch
 
 TERMS = ("l1", "charbonnier", "psnr", "edge", "fourier", "amplitude", "ssim", "perceptual", "gram")
 
 
+class RestorationObjective(PictureObjective):
+    """The task of a restorer: to undo the degradation of the settings."""
+
+    def ignored(self) -> dict[str, str]:
+        return {"crop": "squares are cut out of pictures (patch)"}
+
+    def check_images(self, model: Restorer, stream: Stream, settings: RunSettings) -> None:
+        """Raises SettingError if `model` takes no images of this size, or if the degraded ones are not as many times smaller."""
+        h, w = stream.pixels.shape[2:]
+        step = model.pad_multiple * model.scale
+        if h % step or w % step:
+            raise SettingError(
+                f"patch: images of {size_text((h, w))} pixels cannot be used, the network wants sides that are multiples of {step}"
+            )
+        clean = to_images(stream.pixels[:1])
+        try:
+            degraded = settings.degrade(intact(clean), Draws(rng=seeded_generator(0), count=1, device=stream.device)).images
+        except TypeError as error:
+            raise SettingError(f"degrade: {family(settings.degrade)} is no degradation") from error
+        if degraded.shape[1] != clean.shape[1] or (degraded.shape[2] * model.scale, degraded.shape[3] * model.scale) != (h, w):
+            raise SettingError(
+                f"degrade gives images of {size_text(degraded.shape[2:])} for {size_text((h, w))} pixels, and the network enlarges by "
+                f"{model.scale}; let downsample and the model's scale agree"
+            )
+
+    def prepare(self, batch: Batch, settings: RunSettings) -> Batch:
+        """`batch` with degraded images."""
+        damage = settings.degrade(intact(batch.clean), batch.draws)
+        return dataclasses.replace(batch, degraded=damage.images, damage=damage)
+
+    def preview(self, model: Restorer, stream: Stream, settings: RunSettings) -> Images:
+        """The same 16 images at every call, each degraded, restored and clean."""
+        batch = self.prepare(still_batch(to_images(stream.pixels[: SHEET // 4]), seeded_generator(0, "sheet")), settings)
+        h, w = batch.clean.shape[2:]
+        degraded = resize(batch.degraded, (h, w), method="nearest")
+        return torch.stack([degraded, restored(model, batch), batch.clean], dim=1).flatten(0, 1)
+
+    def validate(self, model: Restorer, batch: Batch) -> Losses:
+        """PSNR of held-out images in dB, clamped to [0, 1], mean over images."""
+        with torch.no_grad():
+            return {"decibels": -minus_psnr(restored(model, batch).clamp(0, 1), batch.clean)}
+
+    def validation_batch(self) -> int:
+        return 32
+
+
 @settings
-class Config:
+class Config(RestorationObjective):
     id = "restoration"
     l1: Annotated[float, Range(0, 1000)] = 0.0
     """Weight of the mean absolute error."""
@@ -73,27 +123,28 @@ class Config:
             raise SettingError(f"restoration: layers = {self.layers} has no effect without features")
 
     def phases(self, model: Restorer) -> list[Phase]:
-        """One phase. Raises what opening the network of `features` may raise, and SettingError if it cannot compare these images.
+        """One phase. Raises the errors of opening the network of `features`, and SettingError if it cannot compare these images.
 
-        A network with a discriminator is refused too, as nothing here would train it, and a pair, of which one would be.
+        Raises SettingError also for a network with a discriminator, which this objective does not train, and for a pair of networks, of
+        which only one would be trained.
         """
         if model.has_grey_path:
             raise SettingError(
-                "a network with a way of its own for grey images is trained in two runs, one with channels = 1, and then joined"
+                "a network with a path of its own for grey images is trained in two runs, one with channels = 1, and then joined"
             )
-        if isinstance(model, AdversarialRestorer):
+        if model.has_discriminator:
             raise SettingError(
-                "restoration trains no discriminator; let model be the settings of the restorer alone, or take adversarial_restoration"
+                "restoration trains no discriminator; let model be the settings of the restorer alone, or use adversarial_restoration"
             )
         distance = self.distance(model)
 
         def loss(batch: Batch) -> Losses:
-            return distance(repaired(model, batch), batch.clean)
+            return distance(restored(model, batch), batch.clean)
 
         return [Phase(name="restore", weights=list(model.parameters()), loss=loss)]
 
     def distance(self, model: Restorer) -> Callable[[Maps, Images], Losses]:
-        """A function of repaired and clean images: their weighted distance as `total`, each term, and the PSNR as `decibels`."""
+        """A function of restored and clean images: their weighted distance as `total`, each term, and the PSNR as `decibels`."""
         terms = [term for term in TERMS if getattr(self, term)]
         perception = Perception(self.features, self.layers, model.channels, device_of(model)) if self.features else None
 
@@ -108,39 +159,33 @@ class Config:
 
         return distance
 
-    def validate(self, model: Restorer, batch: Batch) -> Losses:
-        """PSNR of held-out images in dB, clamped to [0, 1], mean over images."""
-        with torch.no_grad():
-            made = repaired(model, batch).clamp(0, 1)
-            return {"decibels": -minus_psnr(made, batch.clean)}
+
+def restored(model: Restorer, batch: Batch) -> Maps:
+    """The output of `model` for the degraded images, with the conditioning that it takes: planes, and kernels of the blur."""
+    network = model if batch.damage is None else model.with_kernels(batch.damage.blur)
+    return network.restore(batch.degraded, condition_planes(model, batch))
 
 
-def repaired(model: Restorer, batch: Batch) -> Maps:
-    """What `model` makes of the degraded images, told what it wants to know of the damage to them."""
-    told = WithKernel(model, batch.damage.blur) if isinstance(model, Deblurrer) and batch.damage is not None else model
-    return told.restore(batch.degraded, planes(model, batch))
-
-
-def planes(model: Restorer, batch: Batch) -> Planes | None:
-    """What `model` wants to know of the damage to `batch`, a channel each; without a damage, that there is none."""
+def condition_planes(model: Restorer, batch: Batch) -> Planes | None:
+    """The planes of the degradation that `model` takes, a channel each; without a degradation, those of intact images."""
     if not model.conditioning:
         return None
     n, _, h, w = batch.degraded.shape
     none = {"noise": 0.0, "observed": 1.0, "quality": 1.0}
-    told = []
+    planes = []
     for name in model.conditioning:
         value = getattr(batch.damage, name) if batch.damage is not None else batch.degraded.new_full((n,), none[name])
-        told.append(value if value.ndim == 4 else value[:, None, None, None].expand(n, 1, h, w))
-    return torch.cat(told, dim=1)
+        planes.append(value if value.ndim == 4 else value[:, None, None, None].expand(n, 1, h, w))
+    return torch.cat(planes, dim=1)
 
 
 def mean_absolute(output: Maps, clean: Images) -> Scalar:
-    """Mean of |made - clean|."""
+    """Mean of |output - clean|."""
     return (output - clean).abs().mean()
 
 
 def charbonnier(output: Maps, clean: Images, *, eps: float = 1e-3) -> Scalar:
-    """Mean of sqrt((made - clean)^2 + eps^2)."""
+    """Mean of sqrt((output - clean)^2 + eps^2)."""
     return ((output - clean).square() + eps**2).sqrt().mean()
 
 
@@ -167,7 +212,7 @@ def amplitude(output: Maps, clean: Images) -> Scalar:
     return (a - b).abs().mean()
 
 
-def unlike(output: Maps, clean: Images) -> Scalar:
+def dissimilarity(output: Maps, clean: Images) -> Scalar:
     """1 - SSIM, mean over images, in [0, 2]. Raises SettingError for images under 11 pixels."""
     if min(clean.shape[2:]) < WINDOW:
         raise SettingError(f"ssim needs images of at least {WINDOW} pixels; these are {size_text(clean.shape[2:])}")
@@ -183,5 +228,12 @@ def _sobel(images: Maps) -> Maps:
     return F.conv2d(mirror(images.float(), 1).reshape(n * c, 1, h + 2, w + 2), kernels).reshape(n, 2 * c, h, w)
 
 
-_DISTANCES = {"l1": mean_absolute, "charbonnier": charbonnier, "edge": edge, "fourier": fourier, "amplitude": amplitude, "ssim": unlike}
+_DISTANCES = {
+    "l1": mean_absolute,
+    "charbonnier": charbonnier,
+    "edge": edge,
+    "fourier": fourier,
+    "amplitude": amplitude,
+    "ssim": dissimilarity,
+}
 """The terms that need nothing but the two images."""

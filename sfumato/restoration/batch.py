@@ -17,7 +17,7 @@ from sfumato.core.errors import ImageError
 from sfumato.core.finite_output import finite
 from sfumato.core.tensors import Images, Maps
 from sfumato.io.channels import blended
-from sfumato.models.roles.restorer import Restorer, WithKernel
+from sfumato.models.roles.restorer import Restorer
 from sfumato.restoration.deep_prior import MEMORY, deep_prior
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
@@ -94,7 +94,7 @@ def _network_input(work: Work) -> _NetworkInput:
     if network.has_grey_path and images.shape[1] > 1 and bool(colourless(images).all()):
         images = images[:, :1]
     conditioning = {name: values[name] for name in network.conditioning}
-    weights = (network.network, network.kernels.numpy().tobytes()) if isinstance(network, WithKernel) else (network,)
+    weights = (network,) if network.kernels is None else (network.base, network.kernels.numpy().tobytes())
     return _NetworkInput(network, images, conditioning, (*weights, images.shape, work.images.shape))
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sfumato.core.progress import once, remark
-from sfumato.models.roles.restorer import Restorer, WithKernel
+from sfumato.models.roles.restorer import Restorer
 from sfumato.restoration import memory
 from sfumato.restoration.memory import Tiling
 from sfumato.restoration.tiles import optimized
@@ -40,8 +40,8 @@ class Networks:
 
     def ready(self, network: Restorer, device: torch.device) -> Restorer:
         """`network` after `tiles.optimized`, on the device `device`."""
-        if isinstance(network, WithKernel):  # the kernel belongs to one picture, the network to all
-            return WithKernel(self.ready(network.network, device), network.kernels)  # type: ignore[arg-type]
+        if network.kernels is not None:  # the kernels belong to one picture, the network to all
+            return self.ready(network.base, device).with_kernels(network.kernels)
         if (network, device) not in self._ready:
             with once():
                 self._ready[network, device] = optimized(network, device)
@@ -49,7 +49,7 @@ class Networks:
 
     def footprint(self, network: Restorer) -> float:
         """Bytes of memory for each pixel by `memory.footprint`."""
-        kept = _base_network(network)
+        kept = network.base
         if kept not in self._footprints:
             with once():
                 self._footprints[kept] = memory.footprint(network)
@@ -67,15 +67,10 @@ class Networks:
         def within(allowed: float) -> Tiling:
             return memory.tiling(network, size, remaining(allowed), pixel=self.footprint(network), row=row)
 
-        key = (kept := _base_network(network), size, remaining(allowed), row)
+        key = (kept := network.base, size, remaining(allowed), row)
         if key not in self._tilings:
             self._tilings[key] = within(allowed)
             if kept not in self._remarks and (words := memory.cost(self._tilings[key], network, allowed, within)):
                 self._remarks.add(kept)
                 remark(words)
         return self._tilings[key].tile
-
-
-def _base_network(network: Restorer) -> Restorer:
-    """The network without the kernel of a picture."""
-    return network.network if isinstance(network, WithKernel) else network

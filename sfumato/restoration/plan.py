@@ -26,7 +26,7 @@ from sfumato.analysis.jpeg import coarseness
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Planes
-from sfumato.models.roles.restorer import Deblurrer, Restorer, WithKernel
+from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.blurs import Blur, named
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.request import Find, RestorationRequest, Task, needs_of
@@ -170,10 +170,10 @@ def _chosen(
     _check_noise(request, network, _called(which))
     noise = _noise(request, examined) if "noise" in network.conditioning else 0.0
     quality = examined.diagnosis.quality if "quality" in network.conditioning else None
-    if isinstance(network, Deblurrer):
+    if network.takes_kernels:
         blur = _required_blur(_called(which), blur or examined.diagnosis.spread)
         noise = _noise_level(noise, request, examined)
-        repair, network = _with_blur(_called(which), request, blur), WithKernel(network, blur.kernels())
+        repair, network = _with_blur(_called(which), request, blur), network.with_kernels(blur.kernels())
     elif request.blur is not None:
         raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
     else:

@@ -23,7 +23,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import finite
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Kernels, Maps, Planes, Resized
-from sfumato.models.roles.restorer import Deblurrer, Restorer, WithKernel
+from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.convolution import fused
 from sfumato.nn.norm import folded
 from sfumato.nn.resample import mirrored
@@ -97,13 +97,15 @@ def run_network(
         return torch.cat([part.expand(-1, images.shape[1], -1, -1) for part in parts])
     if images.shape[1] != network.channels and 1 not in (images.shape[1], network.channels):
         raise SettingError(f"images have {images.shape[1]} channels, the network takes {network.channels}; convert them first")
-    if isinstance(network, Deblurrer) and kernels is not None:
+    if network.takes_kernels and kernels is not None:
         fitting(kernels, images)
-        network = WithKernel(network, kernels if images.shape[1] == network.channels else kernels.repeat_interleave(images.shape[1], dim=0))
+        network = network.with_kernels(
+            kernels if images.shape[1] == network.channels else kernels.repeat_interleave(images.shape[1], dim=0)
+        )
     elif kernels is not None:
         raise SettingError("kernels have no effect on this network, which takes none; leave them out")
     conditioning = {"noise": noise, "observed": observed, "quality": quality}
-    even = isinstance(network, Deblurrer | WithKernel)
+    even = network.takes_kernels or network.kernels is not None
     planes = (
         torch.cat([_plane(name, conditioning[name], images, even=even) for name in network.conditioning], dim=1)
         if network.conditioning

@@ -1,8 +1,8 @@
-"""The weights of a network that was trained on some classes, for a network of the same family on others, or on none.
+"""The weights of a network for some classes, converted for a network of the same family with other classes, or without.
 
-Which weights belong to classes is read from the shapes that the family takes with one class more and with none. Tables with a row for
-each class keep the rows of classes of the same name; the rows of others begin afresh. A layer that takes a latent and a label loses
-or gains the columns of the label: they begin at zero, so that at first a network draws for every label what it drew without any.
+The weights that belong to classes are those whose shapes change with the number of classes. Tables with a row for each class keep the
+rows of classes of the same name; other rows begin afresh. A layer that takes a latent and a label loses or gains the columns of the
+label. New columns are zero: at first the network generates for every label the images that it generated without labels.
 """
 
 import math
@@ -20,18 +20,18 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """What became of the classes."""
+    """The change of classes."""
 
     before: int
-    """Classes that the weights were trained on; 0 for none."""
+    """Number of classes of the source weights; 0 for none."""
     after: int
-    """Classes of the network that they are for."""
+    """Number of classes of the new network."""
     kept: int
-    """Classes of it that were among the former, by their names."""
+    """Number of its classes that the source weights have too, by name."""
 
     def __str__(self) -> str:
         if not self.before:
-            return f"the tables of {self.after} classes begin afresh: the weights knew none (--model.classes 0 ignores those of the data)"
+            return f"the tables of {self.after} classes begin afresh: the weights have none (--model.classes 0 ignores those of the data)"
         if not self.after:
             return f"the tables of {self.before} classes are left out: the data has none, or they are ignored"
         if not self.kept:
@@ -49,10 +49,10 @@ class Transfer:
 def transferred(
     source: dict[str, Tensor], config: Any, model: nn.Module, *, source_classes: Sequence[str], target_classes: Sequence[str]
 ) -> tuple[dict[str, Tensor], Transfer | None]:
-    """The weights `source`, of the network of `config`, for the classes of `model`, and what became of theirs; None if nothing did.
+    """The weights `source` of the network of `config`, for the classes of `model`, and the change of classes; None without a change.
 
-    `source_classes` names the classes of the weights and `target_classes` those of `model`, which is fresh. Without
-    names, classes of equal number are taken for the same. A tensor that fits for no other reason either is left as it is.
+    `source_classes` names the classes of the weights and `target_classes` those of `model`, whose weights are random. Without names,
+    classes are the same if their number is. A tensor that differs for another reason is left as it is.
     """
     before, after = int(config.classes or 0), int(getattr(model, "classes", 0))
     named = len(source_classes) == before and len(target_classes) == after
@@ -65,38 +65,38 @@ def transferred(
     )
     old, new = _shapes(config, before), _shapes(config, after)
     tables, parts = _tables(config, after or before), {name.split(".")[0] for name in source}
-    made = {name: value for name, value in source.items() if name in new or name not in old}
+    converted = {name: value for name, value in source.items() if name in new or name not in old}
     for name, fresh in model.state_dict().items():
         if name not in new or name.split(".")[0] not in parts or tuple(fresh.shape) != new[name]:
             continue
         if name not in source or name not in old:
-            made[name] = fresh
+            converted[name] = fresh
         elif tuple(source[name].shape) != old[name]:
             continue
         elif name in tables and before and after:
-            made[name] = _rows(source[name] * _gain(source[name], fresh, model, name), fresh, tables[name], rows)
+            converted[name] = _rows(source[name] * _gain(source[name], fresh, model, name), fresh, tables[name], rows)
         elif name in tables:  # without classes it has one row, for all images
-            made[name] = source[name].mean(dim=tables[name], keepdim=True).expand_as(fresh).clone()
+            converted[name] = source[name].mean(dim=tables[name], keepdim=True).expand_as(fresh).clone()
         elif old[name] != new[name]:
-            made[name] = _columns(source[name] * _gain(source[name], fresh, model, name), fresh)
-    return made, Transfer(before=before, after=after, kept=len(rows))
+            converted[name] = _columns(source[name] * _gain(source[name], fresh, model, name), fresh)
+    return converted, Transfer(before=before, after=after, kept=len(rows))
 
 
 def _rows(source: Tensor, fresh: Tensor, axis: int, rows: dict[int, int]) -> Tensor:
     """`fresh` with the rows of classes that both have."""
-    made = fresh.clone()
+    table = fresh.clone()
     for here, there in rows.items():
-        made.select(axis, here).copy_(source.select(axis, there))
-    return made
+        table.select(axis, here).copy_(source.select(axis, there))
+    return table
 
 
 def _columns(source: Tensor, fresh: Tensor) -> Tensor:
     """`source` with as many input columns as `fresh`, the first being those that both have; fresh weights if the outputs differ too."""
     if source.ndim != 2 or len(source) != len(fresh):
         return fresh
-    made, common = torch.zeros_like(fresh), min(source.shape[1], fresh.shape[1])
-    made[:, :common] = source[:, :common]
-    return made
+    matrix, common = torch.zeros_like(fresh), min(source.shape[1], fresh.shape[1])
+    matrix[:, :common] = source[:, :common]
+    return matrix
 
 
 def _gain(source: Tensor, fresh: Tensor, model: nn.Module, name: str) -> float:

@@ -1,6 +1,6 @@
 """Compares a run with its budget of time, and changes its plan where the two disagree.
 
-A look every hundredth of the budget takes the speed of the last few looks, reserves the time of what is still to be sampled and saved,
+A look every hundredth of the budget measures the speed since the last few looks, reserves the time for the remaining samples and saves,
 and forecasts the end. Where the forecast is far off, the length of the run changes (`Schedule`). After each step the time left is compared
 with the longest recent step and with the end of the run: last samples, saving, and the objective's last work. The time of that end is
 measured early, by a rehearsal where no earlier run has measured it, and grows with the time of the steps: a machine on which steps take
@@ -35,7 +35,7 @@ REHEARSED = 0.5
 RECENT = 3
 """A part of the end is expected to take the longest of its last so many times."""
 SHARE = 0.98
-"""Share of the time left that is planned for; the rest is for what slows a machine down meanwhile."""
+"""Share of the time left that is planned for. The rest is a reserve for a machine that becomes slower."""
 LOOK = 0.01
 """Time between two looks, as a share of the budget."""
 LOOKS = 5
@@ -47,16 +47,16 @@ and in either case by more than the share NOISE of the time left."""
 
 @dataclass(frozen=True, kw_only=True)
 class Costs:
-    """What a run takes, in seconds; 0 for what nobody has measured yet."""
+    """Times of the parts of a run, in seconds; 0 for a part that was not measured yet."""
 
     image: float = 0.0
-    """Training on one image."""
+    """Time of training on one image."""
     sample: float = 0.0
-    """A sheet of samples, and all that is measured with it."""
+    """Time of a sheet of samples and of the figures that come with it."""
     save: float = 0.0
-    """Writing model and state."""
+    """Time of writing model and state."""
     finish: float = 0.0
-    """The work of the objective at the end, such as fitting a mixture."""
+    """Time of the work of the objective at the end, such as fitting a mixture."""
 
     def each(self, settings: TrainSettings) -> float:
         """Seconds an image takes, with its part of the samples and of the saving on the way."""
@@ -69,12 +69,12 @@ class Costs:
 
 
 class Deadline:
-    """The clock of a run beside its budget. Without a budget it lets every plan be."""
+    """Compares the clock of a run with its budget. Without a budget no plan changes."""
 
     def __init__(self, settings: TrainSettings, costs: Costs, clock: Callable[[], float], *, cycle: int, sheet: float = 0.0) -> None:
-        """`clock` says how many seconds of training are over, `cycle` after how many steps every phase has been due.
+        """`clock` gives the seconds of training until now; `cycle` is the number of steps in which every phase is due.
 
-        `sheet` is the time of a sheet of samples as it is guessed, in units of the time of training on one image.
+        `sheet` is a guess of the time of a sheet of samples, in units of the time of training on one image.
         """
         self.sheet = sheet
         self.budget = seconds(settings.budget) if settings.budget else math.inf
@@ -94,7 +94,7 @@ class Deadline:
 
     @contextlib.contextmanager
     def timed(self, part: Part) -> Iterator[None]:
-        """Notes how long it takes what is done inside."""
+        """Measures the time of the code inside."""
         began = self.clock()
         yield
         took = self.clock() - began
@@ -107,16 +107,16 @@ class Deadline:
 
     @contextlib.contextmanager
     def excluded(self) -> Iterator[None]:
-        """Keeps the time of what is done inside from making the next step look long; it still counts for the speed of the run."""
+        """Excludes the time of the code inside from the next step. It still counts for the speed of the run."""
         began = self.clock()
         yield
         self._last_step += self.clock() - began
 
     def step(self) -> None:
-        """One more step was made."""
+        """Records the end of a step."""
         now = self.clock()
         self._times.add(now - self._last_step)
-        # A machine that became slower during a part of the end shows it in the steps after that.
+        # A machine that became slower during a part of the end shows that in the steps after it.
         for part in self._settling:
             cost, typical = self._taken[part].pop()
             self._taken[part].append((cost, max(typical, self._times.typical)))
@@ -125,7 +125,7 @@ class Deadline:
 
     @property
     def rehearses(self) -> bool:
-        """Whether the parts of the end are to be done once now, to know their time: no run has measured them, and there is time for it."""
+        """Whether to rehearse the parts of the end now: no run has measured their times, and there is time for it."""
         return self._warm and not self._rehearsed and self.clock() < REHEARSED * self.budget < math.inf
 
     @property
@@ -153,7 +153,7 @@ class Deadline:
             return None
         self._looks.clear()
         reason = "over" if images == images_seen else "slower" if images < schedule.images else "faster"
-        return Change(seen=images_seen, images=images, before=schedule.images, seconds=round(self.clock(), 2), reason=reason)
+        return Change(images_seen=images_seen, images=images, before=schedule.images, seconds=round(self.clock(), 2), reason=reason)
 
     def measured(self) -> Costs:
         """The costs of this run, as far as they were measured, for the plan of the next."""
@@ -179,43 +179,45 @@ class Deadline:
         now, guess = self._times.typical, getattr(self.costs, part)
         if part == "sample" and not guess:
             guess = self.sheet * now / self.settings.batch
-        known = self._taken.get(part) or [(guess, 0.0)]
-        return max(took * max(1.0, now / then if then else 1.0) for took, then in known)
+        measurements = self._taken.get(part) or [(guess, 0.0)]
+        return max(took * max(1.0, now / then if then else 1.0) for took, then in measurements)
 
     def _planned_images(self, images_seen: int, schedule: Schedule) -> int:
         """The length that the run should have, in images; 0 to leave it as it is."""
         left, batch = (1 - LEAVING) * self.budget - self.clock() - self.end, self.settings.batch
         due = self._due(images_seen)
-        # Steps of this process alone end the run, and a run that was prolonged makes one.
-        prolonged = bool(schedule.changes) and schedule.changes[-1].reason == "prolonged" and schedule.changes[-1].seen == images_seen
+        # Only steps of this process end the run, and a run that was prolonged makes at least one.
+        prolonged = (
+            bool(schedule.changes) and schedule.changes[-1].reason == "prolonged" and schedule.changes[-1].images_seen == images_seen
+        )
         if (left < due + self._times.longest or self._last_chance(due)) and not prolonged:
             return images_seen
         sure = self._measure() and 2 * len(self._looks) > LOOKS
-        # Up to its last recorded change, a run that goes on repeats what was planned.
-        if schedule.changes and images_seen <= schedule.changes[-1].seen:
+        # Up to its last recorded change, a resumed run repeats the recorded plan.
+        if schedule.changes and images_seen <= schedule.changes[-1].images_seen:
             return 0
         step = (self.clock() - self._began - self._paused) / self._steps if self._steps else 0.0
         costs = self.costs if self._looks else dataclasses.replace(self.costs, image=step / batch)
         each = max(costs.each(self.settings), 1e-9)
-        # The saves that the clock will ask for, as far as they can be afforded.
+        # The time of saves between the intervals of images, as far as the budget affords them.
         save = self._expected("save")
         left = max(0.0, left - save * max(0, int((left - save) / self.save_interval)))
         spare = left - (schedule.images - images_seen) * each
         late, early = spare < -max(LATE * self.budget, NOISE * left), spare > max(EARLY * self.budget, NOISE * left)
-        # A plan that was far too short must not end before its speed is sure.
+        # A plan that is far too short must not end before its speed is known.
         ending = schedule.images - images_seen <= 2 * self.cycle * batch
         if (sure and (late or early)) or (ending and early and each > 1e-9):
             return images_seen + max(1, int(SHARE * left / each / batch)) * batch
         return 0
 
     def _measure(self) -> bool:
-        """Takes the speed, if it is time for a look and every phase has been due since the last; says whether it was."""
+        """Measures the speed if a look is due and every phase has been due since the last. Returns whether it did."""
         now = self.clock()
         if self._steps < self.cycle or now - self._began < LOOK * self.budget * self._warm:
             return False
         spent, images = now - self._began - self._paused, self._steps * self.settings.batch
         self._began, self._steps, self._paused = now, 0, 0.0
-        # The first steps of a process pay for memory and kernels that later ones find ready.
+        # The first steps of a process are slower: they allocate memory and load kernels.
         if not self._warm:
             self._warm = True
             return False
@@ -227,7 +229,7 @@ class Deadline:
         return True
 
     def _adapt(self, image: float) -> None:
-        """Lets costs that an earlier run or the plan gave count as measured now, on a machine where an image takes so many seconds."""
+        """Takes the times of an earlier run or of the plan for measured, scaled to a machine where an image takes `image` seconds."""
         slower = max(1.0, image / self._planned_with) if self._planned_with else 1.0
         for part in ("sample", "save", "finish"):
             if cost := getattr(self.costs, part):

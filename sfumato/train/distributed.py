@@ -36,7 +36,7 @@ class World:
             if self.device.type == "cuda":
                 torch.cuda.set_device(self.device)
             try:
-                # Each group of a process meets under its own name: the addresses of the one before are still on the board.
+                # Each group has a name of its own: the store still holds the addresses of the one before.
                 store, rank, size = next(distributed.rendezvous("env://"))  # pyright: ignore[reportPrivateImportUsage]
                 board = distributed.PrefixStore(f"run {next(_openings)}", store)  # pyright: ignore[reportPrivateImportUsage]
                 backend = "nccl" if self.device.type == "cuda" else "gloo"
@@ -49,7 +49,7 @@ class World:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Ends the group. Without an error all processes leave together; after one no process is waited for, so that the others fail too.
 
-        Raises ProcessError in the place of what the backend says when another process has ended.
+        Raises ProcessError in the place of the backend's error if another process has ended.
         """
         if not self._ours:
             return
@@ -65,17 +65,17 @@ class World:
             self._explain(error)
 
     def _explain(self, error: BaseException | None) -> None:
-        """Raises ProcessError if `error` is the backend's way to say that another process has ended."""
-        said = " ".join(str(error).split())
-        if isinstance(error, RuntimeError) and not isinstance(error, SfumatoError) and any(word in said.lower() for word in _CONNECTION):
+        """Raises ProcessError if `error` is an error of the backend because another process has ended."""
+        message = " ".join(str(error).split())
+        if isinstance(error, RuntimeError) and not isinstance(error, SfumatoError) and any(word in message.lower() for word in _CONNECTION):
             raise ProcessError(
                 f"process {self.rank} of {self.size}: another process of this run has ended or cannot be reached "
-                f"({_reason(said)}). Look at what that process printed; the same command goes on from the last saved state"
+                f"({_reason(message)}). Read the output of that process; the same command goes on from the last saved state"
             ) from error
 
     @property
     def leads(self) -> bool:
-        """Whether this is the process that writes files and talks."""
+        """Whether this process writes the files and the messages."""
         return self.rank == 0
 
     def share(self, batch: int) -> slice:
@@ -108,7 +108,7 @@ class World:
         return value.item()
 
     def wait(self) -> None:
-        """Until every process is here."""
+        """Waits until every process has come to this call."""
         if self.joined:
             distributed.barrier()
 

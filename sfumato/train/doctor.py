@@ -1,8 +1,8 @@
-"""Says in plain words when a run looks ill and, if it may, gives what is safe to give and says so.
+"""The doctor, a training monitor: names faults of a run in plain words and, if it may, corrects them.
 
-It hears every figure of the run and looks at their means at each line of the log, wherever the run was interrupted meanwhile. What it
-may change are the dials of an objective's memory (`objectives/base.py`), and the way: back to the last state in which the run was
-well, with smaller steps. All that it knows goes into the state of the run.
+It collects every figure of the run and examines their means at each line of the log. It may change the dials of an objective's memory
+(`objectives/base.py`), and it may send the run back to the last state without a fault, with smaller steps. Its own state is a part of
+the state of the run.
 """
 
 from collections import deque
@@ -19,9 +19,9 @@ from sfumato.train.figures import Figures, Row
 from sfumato.train.verdict import Verdict
 
 PATIENCE = 3
-"""Looks in a row that must show a symptom, before it is named and before each dose."""
+"""Number of consecutive looks that must show a symptom before it is named, and before each dose."""
 RETURNS = 4
-"""How often a run goes back; then it stops with what was found."""
+"""Number of times that a run goes back; then it stops with the fault."""
 SYMPTOMS = {
     "collapse": "the generator makes nearly the same image for every latent (diversity {generator/diversity:.2f} of the data's): "
     "mode collapse. Use minibatch_deviation, a stronger r1 and r2, or a smaller lr",
@@ -38,7 +38,7 @@ SYMPTOMS = {
     "them from generated ones. Use a lower probability",
     "divergence": "the discriminator's logits have grown to {discriminator/real_logit:.0f}: the run is diverging. "
     "Use a smaller lr or a stronger r1",
-    "smothered": "the gradient penalty is {penalty/share:.0%} of what the discriminator minimises, so it hardly learns. "
+    "smothered": "the gradient penalty is {penalty/share:.0%} of the loss of the discriminator, which hardly learns. "
     "Use a weaker r1 and r2",
     "decline": "images are {pulse/decline:.1f} times as far from the data as they have been: the run gets worse. Use a smaller lr, a "
     "stronger r1, or the model that was saved before",
@@ -51,19 +51,19 @@ AGREED: dict[str, Callable[[Iterable[float]], float]] = {
     "pulse/grid": min,
     "pulse/unlike": min,
 }
-"""Of two pulses, which value both bear out."""
+"""For each figure of two measurements, the function that gives the value that both support."""
 USUAL = 0.6
-"""How sure of real images the discriminator is to be, where the run does not aim at another certainty."""
+"""Certainty of the discriminator about real images that is usual, where the run has no target of its own."""
 YOUNG, VARIOUS = 0.25, 0.25
-"""Until this share of the run is over, images that have never been so various may be alike: that is how a generator begins."""
+"""Until the share YOUNG of the run, images whose diversity was never above VARIOUS may be alike: so a generator begins."""
 RECENT = 3
-"""Pulses in which images that still learn come nearer."""
+"""Number of last measurements in which the images of a generator that still learns come nearer to the data."""
 WELL = "the run looks fine"
 
 
 @dataclass(frozen=True)
 class Dose:
-    """What to do with a dial: times `factor`, plus `more`."""
+    """The change of a dial: times `factor`, plus `more`."""
 
     dial: str
     factor: float = 1.0
@@ -78,55 +78,55 @@ DOSES = {
     "smothered": (Dose("gamma", factor=0.5),),
 }
 BACK = {"divergence": 0, "decline": 0, "collapse": 2, "copies": 2}
-"""Doses of no avail after which the run goes back."""
+"""Number of doses without effect after which the run goes back."""
 
 
 class Doctor:
-    """Remembers the last looks; each complaint is made once until it goes away."""
+    """Keeps the last looks; each symptom is named once until it goes away."""
 
     def __init__(self, *, acts: bool = False) -> None:
         self.acts, self.pace, self.returns = acts, 1.0, 0
         self.figures = Figures()
         self._rows: deque[Row] = deque(maxlen=PATIENCE)
-        self._said: set[str] = set()
+        self._symptoms: set[str] = set()
         self._doses: dict[str, int] = {}
         self._distances: list[float] = []
         self._pulses: list[Row] = []
         self._widest = 0.0
 
     def look(self, row: Row) -> list[str]:
-        """What is wrong, one sentence each; nothing while all is well or the last lines disagree."""
+        """A sentence for each new symptom; none without one, or while the last lines disagree."""
         self._rows.append(row)
         if len(self._rows) < PATIENCE:
             return []
-        found = {name for name in SYMPTOMS if all(_shows(name, r) for r in self._rows)}
-        new, self._said = sorted(found - self._said), found
+        present = {name for name in SYMPTOMS if all(_shows(name, r) for r in self._rows)}
+        new, self._symptoms = sorted(present - self._symptoms), present
         return [SYMPTOMS[name].format_map(row) for name in new]
 
     def visit(self, memories: dict[str, Memory], world: World, *, progress: float = 1.0) -> tuple[list[str], bool]:
-        """Looks at what was heard since the last visit: what there is to say, and whether to go back.
+        """Examines the figures since the last visit. Returns sentences on faults and changes, and whether the run is to go back.
 
-        `progress` is the share of the run that is over. Turns dials if it may. Raises DivergenceError if the run would have to go back
-        once too often.
+        `progress` is the share of the run that is over. The doctor changes dials if it may act. Raises DivergenceError if the run would go
+        back more than RETURNS times.
         """
         row = self._with_pulses(self.figures.take(world))
         row["young"] = float(progress < YOUNG and self._widest < VARIOUS)
-        ill = bool(self._said)
-        said = self.look(row)
+        faulty = bool(self._symptoms)
+        sentences = self.look(row)
         if not self.acts or len(self._rows) < PATIENCE:
-            return said, False
-        if ill and not self._said:
-            said.append(WELL + " again")
+            return sentences, False
+        if faulty and not self._symptoms:
+            sentences.append(WELL + " again")
             self._doses = {}
-        for name in sorted(self._said):
+        for name in sorted(self._symptoms):
             if name in BACK and self._doses.get(name, 0) >= BACK[name]:
-                return [*said, self.send_back(SYMPTOMS[name].format_map(row))], True
-        for name in sorted(self._said & DOSES.keys()):
-            said += self._treat(name, memories)
-        return said, False
+                return [*sentences, self.send_back(SYMPTOMS[name].format_map(row))], True
+        for name in sorted(self._symptoms & DOSES.keys()):
+            sentences += self._treat(name, memories)
+        return sentences, False
 
     def send_back(self, why: str) -> str:
-        """Halves the steps, and forgets what was seen on the way that is given up. Raises DivergenceError if it happened too often."""
+        """Halves the steps, and drops the figures since the state that the run goes back to. Raises DivergenceError after RETURNS times."""
         if self.returns >= RETURNS:
             raise DivergenceError(f"stopped, having gone back {self.returns} times: {why}")
         self.returns, self.pace = self.returns + 1, self.pace / 2
@@ -137,24 +137,26 @@ class Doctor:
 
     @property
     def well(self) -> bool:
-        """Whether nothing is wrong."""
-        return not self._said
+        """Whether the last looks show no symptom."""
+        return not self._symptoms
 
     def verdict(self) -> Verdict | None:
-        """What the last look showed; None for a run without anything wrong whose images nobody measured and that nobody asked to mend.
+        """The verdict of the last look; None for a run without a fault, without measured images, and whose doctor may not act.
 
-        Unlike during the run, a single look at generated images is enough.
+        Unlike during the run, a single measurement of generated images is enough.
         """
         last = self._pulses[-1] if self._pulses else {}
-        faults = sorted(self._said | {name for name in ("alike", "copies", "grid") if _shows(name, last)})
+        faults = sorted(self._symptoms | {name for name in ("alike", "copies", "grid") if _shows(name, last)})
         faults += ["unlike"] if last.get("pulse/unlike", 0.0) > 1 else []
         return Verdict(last, tuple(faults)) if faults or last or self.acts else None
 
     def state(self) -> dict[str, Any]:
-        """All it knows, as JSON."""
-        known = {"pace": self.pace, "returns": self.returns, "rows": list(self._rows), "said": sorted(self._said)}
+        """The state of the doctor, as JSON."""
         return {
-            **known,
+            "pace": self.pace,
+            "returns": self.returns,
+            "rows": list(self._rows),
+            "said": sorted(self._symptoms),
             "doses": self._doses,
             "distances": self._distances,
             "pulses": self._pulses,
@@ -163,25 +165,25 @@ class Doctor:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Takes back what `state` gave."""
-        self.pace, self.returns, self._said = state["pace"], state["returns"], set(state["said"])
+        """Restores the state that `state` returned."""
+        self.pace, self.returns, self._symptoms = state["pace"], state["returns"], set(state["said"])
         self._rows = deque(state["rows"], maxlen=PATIENCE)
         self._doses, self._distances, self._pulses = state["doses"], state["distances"], state.get("pulses", [])
         self._widest = state.get("widest", 0.0)
         self.figures.restore(state["figures"])
 
     def _with_pulses(self, row: Row) -> Row:
-        """`row`, with what the last two pulses agree on, taken less often than lines are written, and with their trend.
+        """`row` with the figures that the last two measurements of generated images support, and with their trend.
 
-        `pulse/decline` is how far images are from the data over how near they have been, `pulse/gain` the share by which they came
-        nearer in the last pulses: all of it while there are no earlier ones.
+        `pulse/decline` is the distance of images from the data over the smallest distance so far, `pulse/gain` the share by which they
+        came nearer in the last measurements: 1 while there are no earlier ones.
         """
         if "pulse/frechet" in row:
             self._pulses = [*self._pulses[-1:], {name: row[name] for name in AGREED if name in row}]
         if len(self._pulses) == 2:
             both = {name for name in AGREED if all(name in each for each in self._pulses)}
             row = {**row, **{name: AGREED[name](each[name] for each in self._pulses) for name in both}}
-        # Images that are not various yet are no collapse.
+        # Images without diversity at the beginning are no collapse.
         self._widest = max(self._widest, row.get("pulse/diversity", 0.0))
         row["pulse/narrowed"] = row.get("pulse/diversity", self._widest) / self._widest if self._widest else 1.0
         if "pulse/frechet" in row:
@@ -195,24 +197,24 @@ class Doctor:
         return row
 
     def _treat(self, name: str, memories: dict[str, Memory]) -> list[str]:
-        done = []
+        sentences = []
         for dose in DOSES[name]:
             for memory in memories.values():
                 if dose.dial in memory.dials:
                     value = getattr(memory, dose.dial)
                     before, (low, high) = value.item(), memory.dials[dose.dial]
                     with torch.no_grad():
-                        # Who set it beyond the limits is not brought back to them, for that may be the wrong way.
+                        # A value that settings put beyond the limits is not brought back to them: that may be the wrong direction.
                         value.mul_(dose.factor).add_(dose.more).clamp_(min(low, before), max(high, before))
                     if value.item() != before:
-                        done.append(f"doctor: {name}: {dose.dial} from {before:.3g} to {value.item():.3g}")
+                        sentences.append(f"doctor: {name}: {dose.dial} from {before:.3g} to {value.item():.3g}")
         self._doses[name] = self._doses.get(name, 0) + 1
         self._rows.clear()
-        return done
+        return sentences
 
 
 def _shows(symptom: str, row: Row) -> bool:
-    """Whether one line of the log shows it; a figure that the run does not have never does."""
+    """Whether one line of the log shows the symptom; a figure that the run does not have shows none."""
     return {
         "collapse": row.get("generator/diversity", 1.0) < 0.25 and not row.get("young"),
         "copies": (not row.get("young") and row.get("pulse/copies", 0.0) > 0.5) or row.get("pulse/narrowed", 1.0) < 1 / 3,

@@ -10,9 +10,9 @@ from torch import Tensor
 
 
 class Events:
-    """A new file of events in a folder, which is made if there is none; `tensorboard --logdir` finds it below any folder above.
+    """A new file of events in a folder, which is created if needed; `tensorboard --logdir` finds it from any folder above.
 
-    With `purge`, TensorBoard forgets what earlier files of the folder tell from that step on.
+    With `purge`, TensorBoard drops the events of earlier files of the folder from that step on.
     """
 
     def __init__(self, folder: Path, *, purge: int | None = None) -> None:
@@ -33,19 +33,19 @@ class Events:
             self._add(step=purge, session_log=protocol.SessionLog(status=protocol.SessionLog.START))
 
     def scalar(self, name: str, value: float, step: int) -> None:
-        """One more point of the curve `name`."""
+        """Adds a point to the curve `name`."""
         self._add(step=step, summary=self._summary.scalar(name, value))
 
     def image(self, name: str, pixels: UInt8[Tensor, "h w c"], step: int) -> None:
-        """One more picture under `name`."""
+        """Adds a picture under `name`."""
         self._add(step=step, summary=self._summary.image(name, pixels.numpy(), dataformats="HWC"))
 
     def flush(self) -> None:
-        """Everything so far is in the file."""
+        """Writes all events so far to the file."""
         self._records.flush()
 
     def close(self) -> None:
-        """Ends the file."""
+        """Closes the file."""
         self._records.close()
 
     def _add(self, **content: Any) -> None:

@@ -8,7 +8,7 @@ Row = dict[str, float]
 
 
 class Figures:
-    """Sums of scalars until somebody takes their means; a figure that came less often is averaged over the times it came."""
+    """Running means of scalars, each over the number of its values: a figure of a phase that runs rarely has fewer."""
 
     def __init__(self) -> None:
         self._sums: dict[str, torch.Tensor] = {}
@@ -18,13 +18,13 @@ class Figures:
         return bool(self._sums)
 
     def add(self, figures: dict[str, torch.Tensor]) -> None:
-        """One more value of each."""
+        """Adds one value of each figure."""
         for name, value in figures.items():
             self._sums[name] = self._sums[name] + value.float() if name in self._sums else value.float()
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def take(self, world: World) -> Row:
-        """The means over all processes, and forgets them."""
+        """The means over all processes; the next interval begins."""
         means = {name: total / self._counts[name] for name, total in sorted(self._sums.items())}
         world.average(list(means.values()))
         self._sums, self._counts = {}, {}
@@ -35,6 +35,6 @@ class Figures:
         return {name: [float(total), self._counts[name]] for name, total in self._sums.items()}
 
     def restore(self, state: dict[str, list[float]]) -> None:
-        """Takes back what `state` gave."""
+        """Restores the sums and counts that `state` returned."""
         self._sums = {name: torch.tensor(total) for name, (total, _) in state.items()}
         self._counts = {name: int(count) for name, (_, count) in state.items()}

@@ -1,4 +1,4 @@
-"""The folder of a run: what it may hold, the settings that it was begun with, and the state to go on from."""
+"""The folder of a run: its files, the settings that it was begun with, and the state from which it goes on."""
 
 import dataclasses
 import json
@@ -17,7 +17,7 @@ from sfumato.train.stored import State
 
 
 def state_file(run: Path, name: str = "state") -> Path:
-    """Where the state of a run lies, or with another `name` what belongs to it."""
+    """The file of the state of a run, or with another `name` a file beside it."""
     return run / "state" / f"{name}.safetensors"
 
 
@@ -30,17 +30,16 @@ def read_settings(path: Path) -> TrainSettings:
 
 
 def write_settings(path: Path, settings: TrainSettings) -> None:
-    """Writes what `read_settings` reads, unless it is there already. Raises StorageError."""
+    """Writes the settings for `read_settings`, unless the file has them already. Raises StorageError."""
     text = json.dumps({"format": FORMAT, **dump(settings)}, indent=2) + "\n"
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         atomic_io.write(path, text)
 
 
 def earlier_settings(run: Path | None) -> TrainSettings | None:
-    """The settings of the run that is already in the folder.
+    """The settings of the run in the folder; None for an empty or new folder.
 
-    Raises CheckpointError if there are none, but files that training would write over; and if there is a model that it could not go on
-    from.
+    Raises CheckpointError if the folder has no settings and files that training would write over, or a model without a state.
     """
     if run is None:
         return None
@@ -60,7 +59,7 @@ def earlier_settings(run: Path | None) -> TrainSettings | None:
 def check_same(earlier: TrainSettings | None, settings: TrainSettings, run: Path | None) -> None:
     """Raises CheckpointError, naming the first difference, if the folder holds a run of other settings.
 
-    Where the images lie makes no difference: a folder tells names alone, and by their content it is known whether they are the same.
+    The place of the images makes no difference: a run folder has their names alone, and their fingerprint shows whether they are the same.
     """
     if earlier is None:
         return
@@ -75,22 +74,22 @@ def check_same(earlier: TrainSettings | None, settings: TrainSettings, run: Path
 
 
 def refuse_lost(requested: TrainSettings, run: Path) -> None:
-    """Raises SettingError if a new process could not load what training would write: files name families of the package and of plug-ins."""
+    """Raises SettingError if a new process could not load the files of a run: files name families of the package and of plug-ins alone."""
     if reason := unregistered(requested):
         raise SettingError(
-            f"{reason}; otherwise nothing could load what would be written to {run} (docs/plugins.md). "
+            f"{reason}; otherwise no process could load the files in {run} (docs/plugins.md). "
             "Without a run folder (run=None) it is trained in memory"
         )
 
 
 def go_on(recovery: Recovery, run: Path | None, data: Dataset | Scenes) -> tuple[int, float]:
-    """Gives trainee and doctor the state that is in the folder, if there is one; says after how many images and seconds that was."""
+    """Restores the state in the folder, if there is one. Returns the images seen and the seconds of training until then."""
     path = state_file(run) if run else None
     if run is None or path is None or not path.exists():
         recovery.keep(0)
         return 0, 0.0
     tensors, info = checkpoint.read_tensors(path)
-    if isinstance(known := info.get("data", data.fingerprint), str) and known != data.fingerprint:
+    if isinstance(fingerprint := info.get("data", data.fingerprint), str) and fingerprint != data.fingerprint:
         raise CheckpointError(
             f"{run} was trained on other images, or with other labels, than {data.name} now holds; choose another folder with --out"
         )

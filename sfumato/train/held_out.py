@@ -1,4 +1,4 @@
-"""By which rule a run divides its images: a run that has begun, and one that goes on from another's weights, keeps to what was held out."""
+"""The rule by which a run divides its images: a resumed run, and one that starts from weights of another, keep its held-out images."""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,10 @@ from sfumato.train.settings import TrainSettings
 
 
 def split_rule(settings: TrainSettings, state: Path | None) -> SplitBy:
-    """What decides on an image's side in a run with this `state`, if there is one.
+    """The rule of the run with this `state`, if there is one.
 
-    Otherwise, if the weights that it starts with were trained on data of the same name, what decided there; else the original of an
-    image, also where a file cannot be read: whoever needs the whole of it says so.
+    Otherwise the rule of the weights that it starts with, if they were trained on data of the same name; else the original of an image,
+    also where a file cannot be read: its reader raises the error later.
     """
     try:
         if state is not None and state.exists():
@@ -26,5 +26,5 @@ def split_rule(settings: TrainSettings, state: Path | None) -> SplitBy:
 
 
 def recorded(about: dict[str, Any]) -> SplitBy:
-    """What the header of a state, or what a card says of its data, names as the rule; before there were two, nothing was named."""
+    """The rule that the header of a state, or the data of a card, names; files of the time before there were two name none."""
     return "original" if about.get("split_by") == "original" else "resized"

@@ -1,4 +1,4 @@
-"""The log of a run: log.jsonl and TensorBoard events, and the callbacks that listen to it."""
+"""The log of a run: log.jsonl and TensorBoard events, and the callbacks of a training."""
 
 import contextlib
 import json
@@ -23,19 +23,19 @@ from sfumato.train.figures import Row
 
 
 class Line(TypedDict):
-    """A line of log.jsonl, as far as it is read again."""
+    """The part of a line of log.jsonl that is read again."""
 
     images: schema.Finite
 
 
 class Callback:
-    """Somebody who wants to know how a run goes. This one does not; the command line's draws a progress line."""
+    """Listener of a training, whose methods do nothing. The command line has one that draws a progress line."""
 
     def start(self, settings: TrainSettings, model: nn.Module, images_seen: int, device: torch.device, precision: str) -> None:
         """Training begins, or goes on after `images_seen` images."""
 
     def step(self, images_seen: int, settings: TrainSettings) -> None:
-        """One more step; so many images have been seen."""
+        """A step has ended; `images_seen` images have been seen."""
 
     def row(self, row: Row, settings: TrainSettings) -> None:
         """A line of the log: `images`, `seconds`, `images_per_second`, `seconds_left`, and the phases' figures."""
@@ -44,20 +44,20 @@ class Callback:
         """A sentence for a person."""
 
     def verdict(self, verdict: "Verdict", settings: TrainSettings) -> None:
-        """The last word on a run that is complete."""
+        """The verdict of the training monitor on a complete run."""
 
     def finish(self, images_seen: int, settings: TrainSettings, run: Path | None, *, interrupted: bool) -> None:
-        """Training is over, or was interrupted and saved."""
+        """Training has ended, or was interrupted and saved."""
 
 
 class RunLog:
-    """log.jsonl, TensorBoard events and sample sheets in `run`, while it is open; keeps the time.
+    """log.jsonl, TensorBoard events and sample sheets in `run`, while it is open, and the clock of the run.
 
     On resume, lines past `images_seen` images are cut off.
     """
 
     def __init__(self, run: Path | None, *, images_seen: int, elapsed: float) -> None:
-        self.run, self._seen, self._start, self._before, self._tensorboard = run, images_seen, time.perf_counter(), elapsed, None
+        self.run, self._images_seen, self._start, self._before, self._tensorboard = run, images_seen, time.perf_counter(), elapsed, None
         self._last = (images_seen, self.elapsed)
 
     def __enter__(self) -> "RunLog":
@@ -66,13 +66,13 @@ class RunLog:
         self._path = self.run / "log.jsonl"
         with atomic_io.storing(self._path):
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines() if self._path.exists() else []
-            atomic_io.write(self._path, "".join(f"{line}\n" for line in lines if _images(line) <= self._seen))
+            atomic_io.write(self._path, "".join(f"{line}\n" for line in lines if _images(line) <= self._images_seen))
         with atomic_io.storing(self.run / "tensorboard"):
-            self._tensorboard = Events(self.run / "tensorboard", purge=self._seen + 1 if self._seen else None)
+            self._tensorboard = Events(self.run / "tensorboard", purge=self._images_seen + 1 if self._images_seen else None)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        """Flushes TensorBoard; after an error, as far as that still goes."""
+        """Closes the events of TensorBoard; after an error, failures of that are ignored."""
         if self.run is not None and self._tensorboard is not None:
             with contextlib.suppress(OSError) if exception[0] else atomic_io.storing(self.run / "tensorboard"):
                 self._tensorboard.close()
@@ -83,7 +83,7 @@ class RunLog:
         return self._before + time.perf_counter() - self._start
 
     def rewind(self, images_seen: int) -> None:
-        """The run goes back to where it had seen so many images."""
+        """Notes that the run goes back to the state after `images_seen` images."""
         self._last = (images_seen, self.elapsed)
 
     def row(self, figures: Row, images_seen: int, settings: TrainSettings) -> Row:
@@ -108,11 +108,11 @@ class RunLog:
         return row
 
     def note(self, text: str, images_seen: int) -> None:
-        """A sentence, with the number of images after which it was said."""
+        """Writes a sentence, with the number of images seen."""
         self._append({"images": images_seen, "note": text})
 
     def picture(self, images: Images | None, images_seen: int) -> None:
-        """A sheet in samples/ and in TensorBoard."""
+        """Writes a sheet in samples/ and in TensorBoard."""
         if self.run is None or images is None or self._tensorboard is None:
             return
         pixels = to_pixels(images, columns=8 if len(images) < 64 else 16)
@@ -128,7 +128,7 @@ class RunLog:
 
 
 def _images(line: str) -> float:
-    """How many images a line of the log speaks of; infinity if it was cut short by a crash, or is not ours."""
+    """Images seen of a line of the log; infinity if the line was cut short by a crash, or is no line of a log."""
     try:
         return schema.parsed(line, Line, "a line of the log")["images"]
     except FormatError:

@@ -37,7 +37,7 @@ from sfumato.train.signals import Interrupts
 from sfumato.train.step import Trainee
 
 SAVE, REHEARSE, STOP = 1.0, 2.0, 3.0
-"""Alarms, of which each includes those before it but the rehearsal, which a run that stops leaves out."""
+"""Alarms. A larger one includes the smaller ones, except that a run that stops makes no rehearsal."""
 
 
 def fit(
@@ -51,121 +51,123 @@ def fit(
 ) -> nn.Module:
     """Trains the network of `requested` and returns it: the average of its weights, with `config` and `card` attached.
 
-    With a `run` folder, settings, log, samples, model and state are kept there, and the same call goes on where it stopped. On
-    SIGINT or SIGTERM it saves and returns early, with `interrupted` set on the network. `data` replaces what `asked.data` names.
-    With more images or a longer budget than the run in the folder was given, that run is prolonged. A budget counts from this call, or
-    from when `time.perf_counter()` said `began`.
+    With a `run` folder, settings, log, samples, model and state are written there, and the same call resumes a stopped run. On SIGINT or
+    SIGTERM it saves and returns early, with `interrupted` set on the network. `data` replaces the images that `requested.data` names.
+    With more images or a longer budget than the run in the folder has, that run is prolonged. A budget counts from this call, or from
+    the value `began` of `time.perf_counter()`.
     Raises SettingError for a `run` folder with settings that no file could give back; CheckpointError if `run` belongs to other settings
-    or images, or holds what is no run's; DivergenceError if a loss is no longer finite; StorageError if the disk does not take the files,
+    or images, or holds files of no run; DivergenceError if a loss is no longer finite; StorageError if the disk does not take the files,
     or another process trains in `run`. The last state stays whole in each case.
     """
     if run is not None:
         refuse_lost(requested, run)
-    where = select_device(device)
-    with World(where) as world:
+    chosen = select_device(device)
+    with World(chosen) as world:
         listener = watch if watch and world.leads else Callback()
         with atomic_io.alone(run) if run is not None and world.leads else contextlib.nullcontext():
             begun = time.perf_counter() if began is None else began
-            return _train(TrainingRequest(settings=requested, run=run, data=data, watch=listener, world=world, device=where, began=begun))
+            return _train(TrainingRequest(settings=requested, run=run, data=data, watch=listener, world=world, device=chosen, began=begun))
 
 
 def _train(request: TrainingRequest) -> nn.Module:  # noqa: PLR0915  the loop is one story
-    """`fit`, in a world that is open."""
+    """`fit`, within an open world of processes."""
     job, run, watch, world = prepared(request), request.run, request.watch, request.world
-    care, trainee, data, start = job.recovery, job.recovery.trainee, job.data, job.start
+    recovery, trainee, data, start = job.recovery, job.recovery.trainee, job.data, job.start
     log = RunLog(run if world.leads else None, images_seen=start, elapsed=job.elapsed + time.perf_counter() - request.began)
-    figures, seen, trained, saved = Figures(), start, False, log.elapsed
+    figures, images_seen, trained, saved = Figures(), start, False, log.elapsed
     model: Any = None
 
     def say(lines: Iterable[str]) -> None:
-        _report(lines, seen, watch, log)
+        _report(lines, images_seen, watch, log)
 
     with Interrupts() as interrupts, log:
-        watch.start(trainee.settings, trainee.model, seen, request.device, trainee.precision)
-        known = about(trainee.settings, data, job.training) + job.remarks
-        _greet(known, begun_afresh(trainee) if not start else [], watch, log)
+        watch.start(trainee.settings, trainee.model, images_seen, request.device, trainee.precision)
+        remarks = about(trainee.settings, data, job.training) + job.remarks
+        _greet(remarks, begun_afresh(trainee) if not start else [], watch, log)
         say(job.notes)
-        deadline = Deadline(trainee.settings, job.costs, lambda: log.elapsed, cycle=trainee.cycle, sheet=sheet_cost(trainee.model))
+        deadline = Deadline(
+            trainee.settings, job.costs, lambda: log.elapsed, cycle=trainee.cycle, sheet=sheet_cost(trainee.model, trainee.settings)
+        )
         while True:
-            # Was it sent back? What is said of it is said of where it is then, for a run that goes on forgets what came after.
-            if care.sent_back:
-                lost, start = seen, care.go_back()
-                seen, figures = start, Figures()
-                log.rewind(seen)
-                say([f"{care.why}, {lost - seen:,} images back"])
+            # Was the run sent back? Then the log goes on from the state that it went back to.
+            if recovery.sent_back:
+                lost, start = images_seen, recovery.go_back()
+                images_seen, figures = start, Figures()
+                log.rewind(images_seen)
+                say([f"{recovery.why}, {lost - images_seen:,} images back"])
 
             # Does the plan still hold?
-            say(plan.replanned(deadline, trainee, run, seen, repeats=seen > start))
+            say(plan.replanned(deadline, trainee, run, images_seen, repeats=images_seen > start))
             settings = trainee.settings
 
-            # Where are we? What is due at the start was done before the interruption.
-            done, fresh = seen >= settings.images, seen > start
+            # Due at this point? A resumed run has done everything that was due at its start before it was stopped.
+            done, fresh = images_seen >= settings.images, images_seen > start
             late = log.elapsed > saved + deadline.save_interval and deadline.affords_save
             alarm = world.agree(STOP if interrupts.caught else REHEARSE if deadline.rehearses else SAVE if late else 0.0)
             stop = done or alarm == STOP
 
-            # How long will the end take? Measured once, for a budget.
+            # Rehearsal: the time of the end is measured once, for a budget.
             if alarm == REHEARSE and not stop:
-                _rehearse(care, deadline, job.held_out)
+                _rehearse(recovery, deadline, job.held_out)
 
             # Samples and validation.
             omitted = done and fresh and world.agree(float(deadline.omits_samples)) > 0
             say(["no time is left in the budget for the last samples"] * omitted)
-            if fresh and not omitted and (done or _due(settings.sample_every, seen, settings)):
+            if fresh and not omitted and (done or _due(settings.sample_every, images_seen, settings)):
                 with deadline.timed("sample"):
-                    figures.add(_sample(care, job.held_out, log, seen))
-            elif fresh and not omitted and _due(often(settings.sample_every, settings), seen, settings):
+                    figures.add(_sample(recovery, job.held_out, log, images_seen))
+            elif fresh and not omitted and _due(often(settings.sample_every, settings), images_seen, settings):
                 with deadline.excluded():
-                    figures.add(care.look())
+                    figures.add(recovery.look())
 
             # Log.
             lines = often(settings.log_every, settings)
-            if figures and (stop or _due(lines, seen, settings)):
-                row = log.row(figures.take(world), seen, settings)
+            if figures and (stop or _due(lines, images_seen, settings)):
+                row = log.row(figures.take(world), images_seen, settings)
                 watch.row(row, settings)
 
             # Doctor.
-            if fresh and (done or _due(lines, seen, settings)):
-                care.visit(say, images_seen=seen)
-                if care.sent_back:
+            if fresh and (done or _due(lines, images_seen, settings)):
+                recovery.visit(say, images_seen=images_seen)
+                if recovery.sent_back:
                     continue
-                if done and (verdict := care.doctor.verdict()) is not None:
-                    log.note(str(verdict), seen)
+                if done and (verdict := recovery.doctor.verdict()) is not None:
+                    log.note(str(verdict), images_seen)
                     watch.verdict(verdict, settings)
 
             # Save.
-            good = fresh and _due(settings.save_every, seen, settings)
+            good = fresh and _due(settings.save_every, images_seen, settings)
             if good:
-                care.keep(seen)
+                recovery.keep(images_seen)
             if stop or (run is not None and (good or (fresh and alarm))):
                 # If the run was complete before this call, `minutes` keeps the training time and excludes the call.
-                model = _save(care, deadline, run, data, seen, log.elapsed if trained else job.elapsed, done)
+                model = _save(recovery, deadline, run, data, images_seen, log.elapsed if trained else job.elapsed, done)
                 saved = log.elapsed
             if stop:
                 break
 
             # Step.
-            figures.add(care.step(seen))
+            figures.add(recovery.step(images_seen))
             deadline.step()
             trained = True
-            seen += 0 if care.sent_back else settings.batch
-            watch.step(seen, settings)
+            images_seen += 0 if recovery.sent_back else settings.batch
+            watch.step(images_seen, settings)
 
     if trained and world.leads:
         speeds.remember(speeds.key(settings, request.device, world.size), deadline.measured())
-    watch.finish(seen, settings, run, interrupted=not done)
+    watch.finish(images_seen, settings, run, interrupted=not done)
     return model
 
 
 def _sample(recovery: Recovery, held_out: Dataset | Scenes | None, log: RunLog, images_seen: int) -> dict[str, torch.Tensor]:
-    """Draws a sheet of samples; returns the figures of held-out images, and those of generated ones, which the doctor hears too."""
+    """Writes a sheet of samples. Returns the figures of held-out images, and of generated ones, which the doctor gets too."""
     trainee = recovery.trainee
     log.picture(sheet(trainee.best(), trainee.stream, trainee.settings) if trainee.world.leads else None, images_seen)
     return measure(trainee.settings, trainee.best(), held_out, trainee.device) | recovery.look()
 
 
 def _rehearse(recovery: Recovery, deadline: Deadline, held_out: Dataset | Scenes | None) -> None:
-    """Measures the parts of the end of the run, saving apart. Neither the weights nor the doctor notice."""
+    """Measures the times of the parts of the end of the run, except for saving. Weights and doctor stay as they are."""
     trainee = recovery.trainee
     with deadline.timed("sample"):
         if trainee.world.leads:
@@ -177,17 +179,16 @@ def _rehearse(recovery: Recovery, deadline: Deadline, held_out: Dataset | Scenes
 
 
 def _origin_facts(trainee: Trainee) -> dict[str, Any]:
-    """With whose weights training began, as it is written down."""
+    """The model with whose weights training began, in the form for files."""
     model = trainee.origin.get("model")
     return trainee.origin | ({} if model is None or trainee.settings.keep_paths else {"model": named(model)})
 
 
 def finished(trainee: Trainee, complete: bool) -> nn.Module:
-    """The network to use. At the end of a run the objective may add what only a trained network can have, such as a latent prior."""
+    """The network for use. At the end of a run the objective completes it, such as by fitting a latent prior."""
     model = trainee.best()
-    finish = getattr(trainee.settings.objective, "finish", None)
-    if complete and finish is not None:
-        finish(model, trainee.stream)
+    if complete:
+        trainee.settings.objective.finish(model, trainee.stream)
     return model
 
 
@@ -196,10 +197,10 @@ def describe(
 ) -> dict[str, Any]:
     """The card that travels inside the model file.
 
-    `origin` says with whose weights training began, if with any, and `schedule` how its plan changed, if it did. Changes that were to
-    come after `images_seen` images are left out.
+    `origin` describes the model with whose weights training began, and `schedule` the changes of the plan. Changes after `images_seen`
+    images are left out.
     """
-    changes = [change for change in schedule.changes if change.seen <= images_seen]
+    changes = [change for change in schedule.changes if change.images_seen <= images_seen]
     return {
         "made_with": f"sfumato {__version__}, torch {torch.__version__}",
         "data": {
@@ -215,19 +216,23 @@ def describe(
         "minutes": round(elapsed / 60, 2),
         "metrics": [],
         **({"started_from": origin} if origin else {}),
-        **({"plan": [{"images_seen": c.seen, "minutes": round(c.seconds / 60, 2), "note": str(c)} for c in changes]} if changes else {}),
+        **(
+            {"plan": [{"images_seen": c.images_seen, "minutes": round(c.seconds / 60, 2), "note": str(c)} for c in changes]}
+            if changes
+            else {}
+        ),
     }
 
 
 def _greet(remarks: Iterable[str], new: Iterable[str], watch: Callback, log: RunLog) -> None:
-    """Says what is `remarks` of the data at every start, which the log does not keep, and what is `new`, which it does."""
+    """Reports `remarks` on the data, which the log does not keep, and `new` sentences, which it keeps."""
     for line in remarks:
         watch.note(line)
     _report(new, 0, watch, log)
 
 
 def _report(lines: Iterable[str], images_seen: int, watch: Callback, log: RunLog) -> None:
-    """Says `lines` to whoever watches, and keeps them in the log."""
+    """Gives `lines` to the callback, and writes them to the log."""
     for line in lines:
         watch.note(line)
         log.note(line, images_seen)
@@ -245,7 +250,7 @@ def _save(
     trainee = recovery.trainee
     with deadline.timed("finish") if complete else contextlib.nullcontext():
         model: Any = finished(trainee, complete)
-    # What stays in memory may tell where the images lie.
+    # A network in memory keeps the paths of its images.
     settings, origin = (trainee.settings, trainee.origin) if run is None else (shareable(trainee.settings), _origin_facts(trainee))
     card = describe(settings, data, images_seen, elapsed, origin=origin, schedule=trainee.schedule)
     model.config, model.card, model.interrupted = trainee.settings.model, card, not complete

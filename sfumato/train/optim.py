@@ -1,4 +1,4 @@
-"""What moves weights, and what remembers where they were."""
+"""Optimizers of the phases, the learning rate, and the moving average of the weights."""
 
 import copy
 import math
@@ -13,11 +13,11 @@ from sfumato.train.schedule import Schedule
 from sfumato.train.settings import TrainSettings
 
 _MATRIX = 32
-"""Rows and columns that a kernel has at least, to be moved by Muon: what is narrower, as most last layers are, is Adam's."""
+"""Smallest number of rows and columns of a kernel for Muon. Narrower ones, as most last layers are, are left to Adam."""
 
 
 class PhaseOptimizer:
-    """The optimisers of one group of weights, with their schedule."""
+    """The optimizers of one group of weights: Adam, and Muon for wide kernels if the settings say so."""
 
     def __init__(self, name: str, weights: list[nn.Parameter], settings: TrainSettings) -> None:
         self.name, self.weights, self.settings = name, weights, settings
@@ -39,7 +39,7 @@ class PhaseOptimizer:
             )
 
     def step(self, lr: float) -> None:
-        """Moves the weights along their gradients."""
+        """Takes a step of length `lr` along the gradients."""
         if self.settings.clip:
             nn.utils.clip_grad_norm_(self.weights, self.settings.clip)
         for weight, matrix in self.matrices:
@@ -50,19 +50,19 @@ class PhaseOptimizer:
             optimiser.step()
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The optimisers' memory, by name."""
+        """The state of the optimizers, by name."""
         states = {name: optimiser.state_dict()["state"] for name, optimiser in self.optimisers.items()}
         return {f"{name}.{i}.{key}": value for name, state in states.items() for i, slots in state.items() for key, value in slots.items()}
 
     def restore(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Takes back what `tensors` gave."""
+        """Restores the state that `tensors` returned."""
         for name, optimiser in self.optimisers.items():
             whole, state = optimiser.state_dict(), {}
             weights = [w for group in optimiser.param_groups for w in group["params"]]
             for path, value in tensors.items():
                 owner, index, key = path.rsplit(".", 2)
                 if owner == name:
-                    # The fused step walks through memory, so each slot must lie there in the order of its weight; and it writes there.
+                    # The fused step needs each tensor of the state in the memory layout of its weight, and writes to it.
                     like = weights[int(index)]
                     slot = torch.empty_like(like).copy_(value) if value.shape == like.shape else value.clone()
                     state.setdefault(int(index), {})[key] = slot
@@ -70,28 +70,28 @@ class PhaseOptimizer:
 
 
 def optimizers(phases: list[Phase], settings: TrainSettings) -> dict[str, PhaseOptimizer]:
-    """The mover of each phase; phases over the same weights share one.
+    """The optimizer of each phase; phases over the same weights share one.
 
-    Raises SettingError if two phases overlap without being the same, or a phase moves nothing.
+    Raises SettingError if the weights of two phases overlap without being the same, or if a phase has none.
     """
-    known: list[PhaseOptimizer] = []
+    distinct: list[PhaseOptimizer] = []
     result = {}
     for phase in phases:
         mine = set(map(id, phase.weights))
         if not mine:
-            raise SettingError(f"phase {phase.name!r} moves no weights")
-        same = [m for m in known if set(map(id, m.weights)) == mine]
+            raise SettingError(f"phase {phase.name!r} moves no weights; let its weights be parameters of the network")
+        same = [m for m in distinct if set(map(id, m.weights)) == mine]
         if not same:
-            if any(mine & set(map(id, m.weights)) for m in known):
+            if any(mine & set(map(id, m.weights)) for m in distinct):
                 raise SettingError(f"phase {phase.name!r} shares some of its weights with another; groups must be equal or disjoint")
-            known.append(PhaseOptimizer(phase.name, phase.weights, settings))
-            same = known[-1:]
+            distinct.append(PhaseOptimizer(phase.name, phase.weights, settings))
+            same = distinct[-1:]
         result[phase.name] = same[0]
     return result
 
 
 def learning_rate(settings: TrainSettings, images_seen: int, schedule: Schedule | None = None) -> float:
-    """The step size after `images_seen` images: a linear rise, then a cosine from the peak to its end, as `settings` or `schedule` plan."""
+    """The learning rate after `images_seen` images: a linear warmup, then a cosine from the peak to its end, over `schedule`."""
     schedule = schedule or Schedule(settings.images)
     rise = min(1.0, (images_seen - schedule.restart(images_seen) + settings.batch) / settings.lr_warmup) if settings.lr_warmup else 1.0
     fall = (1 + math.cos(math.pi * schedule.progress(images_seen))) / 2
@@ -106,7 +106,7 @@ class Average:
 
     @torch.no_grad()
     def follow(self, model: nn.Module, images_seen: int) -> None:
-        """Moves towards `model` by the share that one batch after `images_seen` images is worth."""
+        """Moves the average towards `model` by the share of one batch, `images_seen` images after the start."""
         half_life = min(self.settings.ema, self.settings.ema_rampup * images_seen) if self.settings.ema_rampup else self.settings.ema
         keep = 0.5 ** (self.settings.batch / half_life) if half_life else 0.0
         lerp_all = torch._foreach_lerp_  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
@@ -124,7 +124,7 @@ def _hidden(weight: nn.Parameter) -> bool:
 
 
 def _matrix(weight: nn.Parameter) -> nn.Parameter:
-    """The same numbers in the same memory, a row for each output."""
+    """The kernel as a matrix with a row for each output, in the same memory."""
     rows = _rows(weight.detach())
     assert rows.data_ptr() == weight.data_ptr(), "kernels lie in memory channels last"
     return nn.Parameter(rows)

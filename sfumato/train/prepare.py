@@ -1,8 +1,9 @@
-"""What comes before the first step: the data and its parts, the settings that were left open, the network and the state it goes on from."""
+"""Before the first step: the data and its parts, complete settings, the network, and the state from which a stopped run goes on."""
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, final
 
 import torch
 
@@ -10,7 +11,6 @@ from sfumato.core import atomic_io
 from sfumato.data.dataset import Dataset, Scenes, SplitBy
 from sfumato.data.load import load
 from sfumato.data.scenes import load_scenes
-from sfumato.data.stream import middles
 from sfumato.train import plan
 from sfumato.train.class_tables import Transfer
 from sfumato.train.deadline import Costs
@@ -18,13 +18,14 @@ from sfumato.train.folder import check_same, earlier_settings, go_on, state_file
 from sfumato.train.held_out import split_rule
 from sfumato.train.recovery import Recovery
 from sfumato.train.request import TrainingRequest
-from sfumato.train.settings import TrainSettings, repairs, resolve, shareable
+from sfumato.train.samples import held_out_pixels
+from sfumato.train.settings import TrainSettings, class_count, resolve, shareable
 from sfumato.train.step import Trainee
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """All that a run has when its first step is due."""
+    """A run that is ready for its first step."""
 
     recovery: Recovery
     data: Dataset | Scenes
@@ -32,31 +33,31 @@ class Job:
     held_out: Dataset | Scenes | None
     costs: Costs
     start: int
-    """Images that the run had seen when it was stopped."""
+    """Images seen when the run was stopped; 0 for a new run."""
     elapsed: float
-    """Seconds that it had taken until then."""
+    """Seconds of training until then."""
     notes: list[str]
-    """What is new of its plan, for the log too."""
+    """Sentences on changes of its plan, also for the log."""
     remarks: list[str]
-    """What a repeated call is told of a run that is complete; not for the log."""
+    """Sentences for a repeated call of a complete run, not for the log."""
 
 
 def prepared(request: TrainingRequest) -> Job:
-    """Data, network and optimisers, and the state and the plan that they had when the run in the folder stopped."""
+    """Data, network and optimizers, with the state and the plan of the run in the folder if there is one."""
     run, world = request.run, request.world
-    data = _gathered(request)
+    data = _load(request)
     training, held_out = _parts(data, request.settings)
     settings, costs = _resolved(request, training)
     fresh, schedule = run is None or not state_file(run).exists(), plan.recorded(run, settings)
-    care = Recovery(Trainee(settings, training, world, request.device, fresh=fresh, schedule=schedule))
-    start, elapsed = go_on(care, run, data)
-    remarks = plan.longer_than_asked(care.trainee, request, start)
-    notes = plan.prolong(care.trainee, request, costs, start, elapsed)
+    recovery = Recovery(Trainee(settings, training, world, request.device, fresh=fresh, schedule=schedule))
+    start, elapsed = go_on(recovery, run, data)
+    remarks = plan.longer_than_asked(recovery.trainee, request, start)
+    notes = plan.prolong(recovery.trainee, request, costs, start, elapsed)
     if run is not None and world.leads:
         atomic_io.sweep(run)
-        plan.record(run, care.trainee)
+        plan.record(run, recovery.trainee)
     return Job(
-        recovery=care,
+        recovery=recovery,
         data=data,
         training=training,
         held_out=held_out,
@@ -68,36 +69,57 @@ def prepared(request: TrainingRequest) -> Job:
     )
 
 
-def _gathered(request: TrainingRequest) -> Dataset | Scenes:
+def _load(request: TrainingRequest) -> Dataset | Scenes:
     """The images to train on, divided as they are in the run that is in the folder."""
     rule = split_rule(request.settings, state_file(request.run) if request.run else None)
-    return gather(request.settings, rule) if request.data is None else dataclasses.replace(request.data, split_by=rule)
+    if request.data is not None:
+        return dataclasses.replace(request.data, split_by=rule)
+    return request.settings.objective.load(Source(request.settings, rule))
 
 
-def gather(requested: TrainSettings, split_by: SplitBy = "original") -> Dataset | Scenes:
-    """The images to train on: all of one size, or as they are for a network that repairs."""
-    options: Any = {"channels": requested.model.channels, "tolerance": requested.tolerance, "split_by": split_by}
-    return (
-        load_scenes(requested.data, **options)
-        if repairs(requested)
-        else load(requested.data, size=requested.model.size, crop=requested.crop, **options)
-    )
+@final
+class Source:
+    """The images that `TrainSettings.data` names, as `objectives.base.ImageSource`."""
+
+    def __init__(self, settings: TrainSettings, split_by: SplitBy = "original") -> None:
+        self._settings, self._split_by = settings, split_by
+
+    @property
+    def path(self) -> str:
+        return self._settings.data
+
+    def images(self, folder: str = "", *, whole: bool = False) -> Dataset:
+        size, crop = getattr(self._settings.model, "size", None), self._settings.crop
+        return load(self._inside(folder), size=size, crop=crop, **self._options(whole))
+
+    def pictures(self, folder: str = "", *, whole: bool = False) -> Dataset | Scenes:
+        options = self._options(whole)
+        return load_scenes(self._inside(folder), **{**options, "channels": options["channels"] or 3})
+
+    def _inside(self, folder: str) -> str | Path:
+        # As a text the name of a data set wins over a folder; below it there are only folders.
+        return Path(self.path) / folder if folder else self.path
+
+    def _options(self, whole: bool) -> dict[str, Any]:
+        channels = getattr(self._settings.model, "channels", None)
+        part = "all" if whole else "train"
+        return {"channels": channels, "part": part, "tolerance": self._settings.tolerance, "split_by": self._split_by}
 
 
 def _parts(data: Dataset | Scenes, requested: TrainSettings) -> tuple[Any, Any]:
-    """What is trained on, and what is held out, if anything."""
+    """The images to train on, and those held out; None for the latter if `validation` is 0."""
     if not requested.validation:
         return data, None
     training, held_out = data.split(requested.validation, purpose="validation")
-    if repairs(requested) and len(held_out):
-        middles(held_out, requested.patch, most=1)  # what cannot be measured is told now and not at the first sample
+    if len(held_out):
+        held_out_pixels(held_out, requested, most=1)  # an image that is too small is refused now and not at the first sample
     return training, held_out
 
 
 def _resolved(request: TrainingRequest, training: Dataset | Scenes) -> tuple[TrainSettings, Costs]:
-    """The settings of the run, and what it will take as far as that is known.
+    """The settings of the run, and the time that its parts take as far as it was measured.
 
-    What was left open is taken from the data and the budget, or from the run that is in the folder.
+    Open settings are taken from the data and the budget, or from the run that is in the folder.
     """
     settings, earlier = resolve(request.settings, training), earlier_settings(request.run)
     if earlier is None:
@@ -108,34 +130,34 @@ def _resolved(request: TrainingRequest, training: Dataset | Scenes) -> tuple[Tra
 
 
 def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | Scenes) -> list[str]:
-    """What a person should know of the images: their classes, which files were skipped, and which images are not trained on."""
+    """Sentences on the images: skipped files, classes, and images that are not trained on."""
     lines = [f"skipped {line}" for line in data.skipped] + [data.passed_over] * bool(data.passed_over)
     if isinstance(training, Dataset) and hasattr(settings.model, "classes"):
         unused = bool(training.classes) and settings.model.classes == 0
-        said = [
+        clauses = [
             training.labelling or (f"{len(training.classes)} classes" if unused else ""),
             "not used: model.classes = 0" if unused else "",
         ]
-        lines += ["; ".join(filter(None, said))] * any(said)
+        lines += ["; ".join(filter(None, clauses))] * any(clauses)
     held = len(data) - len(training)
     if data.kept_back or held:
         everything = len(data) + data.kept_back
         parts = [f"{held:,} held out", f"{data.kept_back:,} kept for evaluate"]
-        told = " and ".join(part for part, count in zip(parts, (held, data.kept_back), strict=True) if count)
-        lines.append(f"training on {len(training):,} of {everything:,} images; {told}")
+        others = " and ".join(part for part, count in zip(parts, (held, data.kept_back), strict=True) if count)
+        lines.append(f"training on {len(training):,} of {everything:,} images; {others}")
     if settings.validation and not held:
         lines.append(f"validation = {settings.validation:g} holds out none of {len(data):,} images: there are no figures of held-out ones")
-    if getattr(settings.model, "classes", 0) and isinstance(training, Dataset) and training.labels is not None:
+    if class_count(settings) and isinstance(training, Dataset) and training.labels is not None:
         counts = torch.bincount(training.labels.cpu(), minlength=len(data.classes)).tolist()
-        if bare := [name for name, count in zip(data.classes, counts, strict=True) if not count]:
+        if empty := [name for name, count in zip(data.classes, counts, strict=True) if not count]:
             lines.append(
-                f"no image of {', '.join(bare[:5])}{' and others' if len(bare) > 5 else ''} is trained on: add images of each class"
+                f"no image of {', '.join(empty[:5])}{' and others' if len(empty) > 5 else ''} is trained on: add images of each class"
             )
     return lines
 
 
 def begun_afresh(trainee: Trainee) -> list[str]:
-    """What the weights that training began with did not include."""
+    """Sentences on the weights that `start` does not have and that begin afresh."""
     start, origin = shareable(trainee.settings).start, trainee.origin
     lines = [f"{start} has no {part}: it begins afresh" for part in origin.get("missing", [])]
     if (transfer := origin.get("classes")) and (sentence := str(Transfer(**transfer))):

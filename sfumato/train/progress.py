@@ -14,7 +14,7 @@ from sfumato.core.progress import clock
 from sfumato.core.tensors import size_text
 from sfumato.train.figures import Row
 from sfumato.train.log import Callback
-from sfumato.train.settings import TrainSettings, repairs
+from sfumato.train.settings import TrainSettings
 from sfumato.train.verdict import Verdict
 
 SHOWN = (
@@ -44,12 +44,13 @@ class ProgressLine(Callback):
 
     def start(self, settings: TrainSettings, model: nn.Module, images_seen: int, device: torch.device, precision: str) -> None:
         weights = sum(w.numel() for w in model.parameters())
-        repairs_any = repairs(settings)
-        size = f"squares of {settings.patch}" if settings.patch else "pictures" if repairs_any else size_text(settings.model.size)
-        classes = "" if repairs_any else f", {settings.model.classes or 'no'} classes"
+        of_one_size = getattr(settings.model, "size", None)
+        size = f"squares of {settings.patch}" if settings.patch else size_text(of_one_size) if of_one_size else "pictures"
+        classes = f", {settings.model.classes or 'no'} classes" if hasattr(settings.model, "classes") else ""
+        channels = f", {settings.model.channels} channels" if getattr(settings.model, "channels", None) else ""
         going_on = ", complete" if images_seen >= settings.images else f", going on after {images_seen:,}" if images_seen else ""
         self.console.print(
-            f"{settings.data}: {size} px, {settings.model.channels} channels{classes}; "
+            f"{settings.data}: {size} px{channels}{classes}; "
             f"{weights / 1e6:.2f} M weights on {device.type} in {precision}; {settings.images:,} images{going_on}",
             highlight=False,
             soft_wrap=True,

@@ -1,4 +1,4 @@
-"""How generated images fare, in features that need no training: cheap enough to take at every sheet, and good for a trend only."""
+"""Proxy metrics of generated images, in features that need no training: cheap enough for every sheet, and good for a trend only."""
 
 import math
 from collections.abc import Iterable
@@ -11,20 +11,20 @@ from sfumato.core.tensors import Images, Labels, Vectors, to_images
 from sfumato.data.stream import Stream
 from sfumato.metrics.frechet import frechet
 from sfumato.metrics.grid import power, stands_out
-from sfumato.models.roles.generator import latents
-from sfumato.models.roles.style_generator import StyleGenerator
+from sfumato.models.roles.generator import Generator, latents
+from sfumato.objectives.base import portions
 
 COUNT = 256
 """Real images, and as many generated ones of the same classes."""
 LEAST = 4
 """Images that a class must have among the real ones, for its diversity to be taken."""
 NEAR = 0.25
-"""Generated images are copies if they are nearer than this share of the usual distance between real neighbours."""
+"""Generated images are copies if they are nearer than this share of the median distance between real neighbours."""
 
 
 @torch.no_grad()
-def proxy_metrics(model: StyleGenerator, stream: Stream, *, batch: int = COUNT) -> dict[str, torch.Tensor]:
-    """Figures of the images that `model` makes of the same latents at every call, `batch` at once, against the same real ones.
+def proxy_metrics(model: Generator, stream: Stream, *, batch: int = COUNT) -> dict[str, torch.Tensor]:
+    """Figures of the images that `model` generates from the same latents at every call, `batch` at once, against the same real images.
 
     `frechet` is the distance of the two clouds of features, `unlike` that over the distance of a single average image, `diversity` the
     mean distance between generated images over that between real ones, `copies` the share of generated images that are nearly another
@@ -34,31 +34,31 @@ def proxy_metrics(model: StyleGenerator, stream: Stream, *, batch: int = COUNT) 
     """
     if len(stream.pixels) < 2:
         return {}
-    which = torch.randperm(len(stream.pixels), generator=seeded_generator(0, "pulse, real"))[:COUNT].to(stream.device)
-    z = latents(model, len(which), seeded_generator(0, "pulse")).to(stream.device)
-    labels = stream.labels[which] if model.classes and stream.labels is not None else None
-    parts = portions(len(which), batch)
+    chosen = torch.randperm(len(stream.pixels), generator=seeded_generator(0, "pulse, real"))[:COUNT].to(stream.device)
+    z = latents(model, len(chosen), seeded_generator(0, "pulse")).to(stream.device)
+    labels = stream.labels[chosen] if model.classes and stream.labels is not None else None
+    parts = portions(len(chosen), batch)
     generated = _Glances(model.sample(z[part], None if labels is None else labels[part]).clamp(0, 1) for part in parts)
-    truth = _Glances(to_images(stream.pixels[which[part]]) for part in parts)
-    made, real = generated.features, truth.features
-    apart, usual = _distances(made), _distances(real)
+    truth = _Glances(to_images(stream.pixels[chosen[part]]) for part in parts)
+    fake, real = generated.features, truth.features
+    apart, usual = _distances(fake), _distances(real)
     near = NEAR * usual.amin(dim=1).median()
     figures = {"grid": torch.tensor(stands_out(truth.spectrum, generated.spectrum))}
     if (among_real := usual[usual.isfinite()]).any():
         figures["diversity"] = apart[apart.isfinite()].mean() / among_real.mean()
         figures["copies"] = (apart.amin(dim=1) < near).double().mean()
         figures |= {} if labels is None else _within_classes(apart, usual, labels)
-    distance = frechet(real, made) if torch.isfinite(made).all() else math.inf
+    distance = frechet(real, fake) if torch.isfinite(fake).all() else math.inf
     figures["frechet"] = torch.tensor(distance)
     figures["unlike"] = torch.tensor(distance / max(1e-9, float(real.var(dim=0, correction=0).sum())))
     return {f"pulse/{name}": value.float().to(stream.device) for name, value in figures.items()}
 
 
 class _Glances:
-    """Features of many images, and the mean of their spectra, taken a few images at a time."""
+    """Features of many images, and the mean of their spectra, from a few images at a time."""
 
-    def __init__(self, some: Iterable[Images]) -> None:
-        pairs = [(glance(images), power(images)) for images in some]
+    def __init__(self, batches: Iterable[Images]) -> None:
+        pairs = [(glance(images), power(images)) for images in batches]
         self.features: Vectors = torch.cat([features for features, _ in pairs])
         self.spectrum = torch.cat([spectra for _, spectra in pairs]).mean(dim=0)
 
@@ -79,17 +79,12 @@ def _within_classes(distances: torch.Tensor, usual: torch.Tensor, labels: Labels
     return {"diversity_within": torch.stack(ratios).mean(), "diversity_least": torch.stack(ratios).amin()}
 
 
-def portions(count: int, most: int) -> list[slice]:
-    """0 to `count`, at most so many at once: whoever made the batch smaller has no memory for more."""
-    return [slice(start, start + most) for start in range(0, count, most)]
-
-
 def glance(images: Images) -> Vectors:
-    """What a glance takes in: colours on a 6 x 6 grid, and on a 4 x 4 grid how much fine detail there is."""
+    """Features of each image: mean colours on a 6 x 6 grid, and the amount of fine detail on a 4 x 4 grid."""
     detail = (images - F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)).abs()
     return torch.cat([F.adaptive_avg_pool2d(images, 6).flatten(1), 4 * F.adaptive_avg_pool2d(detail, 4).flatten(1)], dim=1)
 
 
 def _distances(vectors: Vectors) -> torch.Tensor:
-    """Between any two of them, infinite from each to itself."""
+    """Distances between any two vectors; infinity from each to itself."""
     return torch.cdist(vectors, vectors).fill_diagonal_(torch.inf)

@@ -1,4 +1,4 @@
-"""One call of `fit`, as everything that prepares and runs a training is told of it."""
+"""The arguments of one call of `fit`, for the functions that prepare and run the training."""
 
 import time
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from sfumato.train.settings import TrainSettings
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRequest:
-    """The arguments of a call of `fit`, with what follows from them."""
+    """The arguments of a call of `fit`, and the processes and the device of the training."""
 
     settings: TrainSettings
-    """The settings as they were given: what they leave open is still open."""
+    """The settings as the caller gave them, with open ones still open."""
     run: Path | None
     """The run folder; None keeps nothing on disk."""
     data: Dataset | Scenes | None
@@ -26,8 +26,8 @@ class TrainingRequest:
     world: World
     device: torch.device
     began: float
-    """The value of time.perf_counter() when the time of the budget began to count."""
+    """Value of time.perf_counter() at the start of the budget."""
 
     def spent(self) -> float:
-        """Seconds since `began`, the most that any process has: the same in all of them."""
+        """Seconds since `began`, the largest number of all processes."""
         return self.world.agree(time.perf_counter() - self.began)

@@ -1,4 +1,4 @@
-"""How far a run has come, by a plan that may change on the way.
+"""The progress of a run, by a plan that may change on the way.
 
 A plan is a number of images. Progress goes from 0 to 1 and is a function of the images seen and of the recorded changes alone, so
 that a run that goes on replays it exactly. Where the machine turns out slower or faster than planned, progress goes on from where it
@@ -16,15 +16,18 @@ SENTENCES = {
     "slower": "the machine is slower than planned: {images:,} images instead of {before:,}",
     "faster": "the machine is faster than planned: {images:,} images instead of {before:,}",
     "over": "the budget is used up: the run ends after {images:,} images instead of {before:,}",
-    "prolonged": "prolonged at {seen:,} of {before:,} images: it goes on to {images:,}",
+    "prolonged": "prolonged at {images_seen:,} of {before:,} images: it goes on to {images:,}",
 }
+
+_KEYS = {"images_seen": "seen"}
+"""Names of fields of a change that the file of a plan calls otherwise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """One change of plan."""
 
-    seen: int
+    images_seen: int
     """Images seen when the plan changed."""
     images: int
     """Length of the run from then on, in images."""
@@ -59,32 +62,35 @@ class Schedule:
         """
         start, done, end = 0, 0.0, self.first
         for change in self.changes:
-            if change.seen > images_seen:
+            if change.images_seen > images_seen:
                 break
-            done = change.seen / change.images if change.reason == "prolonged" else _between(change.seen, start, done, end)
-            start, end = change.seen, change.images
+            done = change.images_seen / change.images if change.reason == "prolonged" else _between(change.images_seen, start, done, end)
+            start, end = change.images_seen, change.images
         return _between(images_seen, start, done, end)
 
     def restart(self, images_seen: int) -> int:
         """Images after which the step size last began to rise from zero: 0, or where the run was prolonged."""
-        return max((c.seen for c in self.changes if c.reason == "prolonged" and c.seen <= images_seen), default=0)
+        return max((c.images_seen for c in self.changes if c.reason == "prolonged" and c.images_seen <= images_seen), default=0)
 
     def changed(self, change: Change) -> "Schedule":
         """The schedule with one more change; changes that were to come after it are forgotten."""
-        return Schedule(self.first, (*(c for c in self.changes if c.seen <= change.seen), change))
+        return Schedule(self.first, (*(c for c in self.changes if c.images_seen <= change.images_seen), change))
 
     def dump(self) -> dict[str, Any]:
         """The schedule as JSON; `Schedule.parse(schedule.dump()) == schedule`."""
-        return {"images": self.first, "changes": [dataclasses.asdict(change) for change in self.changes]}
+        changes = [{_KEYS.get(name, name): value for name, value in dataclasses.asdict(change).items()} for change in self.changes]
+        return {"images": self.first, "changes": changes}
 
     @staticmethod
     def parse(tree: Any) -> "Schedule":
         """The schedule that `dump` wrote. Raises ValueError for anything else."""
         try:
-            changes = tuple(Change(**change) for change in tree["changes"])
-            numbers = [tree["images"], *(n for c in changes for n in (c.seen, c.images, c.before))]
+            changes = tuple(map(_change, tree["changes"]))
+            numbers = [tree["images"], *(n for c in changes for n in (c.images_seen, c.images, c.before))]
             whole = all(type(n) is int and n >= 0 for n in numbers) and all(c.reason in SENTENCES for c in changes)
-            ordered = all(a.seen <= b.seen for a, b in itertools.pairwise(changes)) and all(c.seen <= c.images for c in changes)
+            ordered = all(a.images_seen <= b.images_seen for a, b in itertools.pairwise(changes)) and all(
+                c.images_seen <= c.images for c in changes
+            )
         except (TypeError, KeyError, AttributeError) as error:
             raise ValueError("no record of a plan") from error
         if not (whole and ordered and tree["images"] and all(isinstance(c.seconds, int | float) for c in changes)):
@@ -95,3 +101,10 @@ class Schedule:
 def _between(images_seen: int, start: int, share: float, end: int) -> float:
     """Progress on the straight line from `share` at `start` to 1 at `end`."""
     return min(1.0, share + (1 - share) * (images_seen - start) / (end - start)) if end > start else 1.0
+
+
+def _change(entry: dict[str, Any]) -> Change:
+    """The change of an entry in the file of a plan. Raises TypeError or AttributeError for anything else."""
+    names = {key: name for name, key in _KEYS.items()}
+    fields: dict[str, Any] = {names.get(key, key): value for key, value in entry.items()}
+    return Change(**fields)

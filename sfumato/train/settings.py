@@ -1,4 +1,4 @@
-"""Everything a training run is, as data. All durations are counted in images, so that nothing changes meaning with the batch."""
+"""The settings of a training. All durations are counted in images, so that none depends on the batch size."""
 
 import dataclasses
 import re
@@ -8,10 +8,10 @@ from sfumato.core.config import Range, family, settings
 from sfumato.core.device import Precision
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.paths import last_name
-from sfumato.core.tensors import size_text
 from sfumato.data.augment import Config as Augmentation
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.degradations.chain import Config as Chain
+from sfumato.objectives.base import Objective
 
 
 @settings
@@ -19,25 +19,25 @@ class TrainSettings:
     id = "training"
     model: Any
     """The network."""
-    objective: Any
-    """What it is trained for."""
+    objective: Objective
+    """The objective."""
     data: str = "glyphs"
     """A folder, a zip or an IDX file of images, or a known name: glyphs, mnist, fashion-mnist, cifar10, cats64, eurosat;
-    for networks that repair also bsds500, drawings and others, and several as one: bsds500+drawings."""
+    for restorers also bsds500, drawings and others, and several as one: bsds500+drawings."""
     start: str = ""
     """A bundled model, a run folder or a model file whose weights training begins with; without it they are drawn at random."""
     crop: Literal["centre", "stretch"] = "centre"
-    """How images of another shape are brought to the network's: cut to the middle, or stretched."""
+    """Way to give images the shape that the network takes: cut to the middle, or stretched."""
     tolerance: Annotated[float, Range(0, 1, "of the files")] = 0.05
     """Share of the files that may turn out to be unreadable; with more, the run does not begin."""
     validation: Annotated[float, Range(0, 0.9, "of the images")] = 0.0
-    """Share held out and measured at every sample, for objectives that can. Which images it is depends on their content alone."""
+    """Share held out and measured at every sample, for objectives that measure. The choice of images depends on their content alone."""
     patch: Annotated[int, Range(0, 4096, "pixels")] = 0
-    """Side of the squares cut out of pictures at random, for networks that repair images of any size; 0 takes pictures whole."""
+    """Side of the squares cut out of pictures at random, for networks that take images of any size; 0 takes pictures whole."""
     augment: Augmentation = Augmentation()
     """Random changes to the training images."""
     degrade: Any = Chain()
-    """What is done to the images that a network is to repair."""
+    """The degradation that a restorer learns to undo."""
     images: Annotated[int, Range(1, 10**12, "images")] = 1_000_000
     """Length of the run. Planned from the budget if there is one. More than a run in the folder was given prolongs that run."""
     budget: str = ""
@@ -52,8 +52,8 @@ class TrainSettings:
     deviation), if the data has classes. Images of different classes differ in any case: without this, a generator may make a single
     image of each class, and the comparison does not show it."""
     optimiser: Literal["adam", "muon"] = "adam"
-    """What moves the weights. Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) makes all singular values of a
-    kernel's step alike, Adam moves what is no wide kernel: fewer images for the same quality, each of them somewhat slower."""
+    """The optimizer. Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/) makes all singular values of a
+    kernel's step alike; Adam moves all other weights. Fewer images for the same quality, each of them somewhat slower."""
     lr: Annotated[float, Range(0, 1)] = 1e-3
     """Peak step size."""
     lr_end: Annotated[float, Range(0, 1, "of the peak")] = 0.0
@@ -61,33 +61,33 @@ class TrainSettings:
     lr_warmup: Annotated[int, Range(0, 10**12, "images")] = 0
     """The step size rises linearly from zero over this many images."""
     beta1: Annotated[float, Range(0, 0.9999)] = 0.9
-    """Adam's memory of the gradient."""
+    """Decay of Adam's mean of the gradient."""
     beta2: Annotated[float, Range(0, 0.99999)] = 0.99
-    """Adam's memory of the squared gradient."""
+    """Decay of Adam's mean of the squared gradient."""
     weight_decay: Annotated[float, Range(0, 10)] = 0.0
     """Decoupled weight decay of matrices and kernels (AdamW)."""
     clip: Annotated[float, Range(0, 1e6)] = 0.0
     """Gradients longer than this are scaled down to it; 0 leaves them."""
     ema: Annotated[int, Range(0, 10**12, "images")] = 10_000
-    """Half-life of the average over weights that is sampled and kept; 0 keeps the raw weights."""
+    """Half-life of the moving average of the weights, which is sampled and saved; 0 uses the weights themselves."""
     ema_rampup: Annotated[float, Range(0, 1, "of the images seen")] = 0.05
-    """The half-life is never more than this share of what was seen, so that the first weights are forgotten early."""
+    """The half-life is never more than this share of the images seen, so that the first weights are forgotten early."""
     precision: Precision = "auto"
     """bf16 runs convolutions and matrix products in half the bits; auto does so where the hardware is made for it."""
     seed: Annotated[int, Range(0, 2**31)] = 0
     """The same seed, settings and data give the same weights."""
     doctor: Literal["watch", "act"] = "watch"
-    """Whether the doctor only says what looks ill, or also acts: turns gamma and augmentation up or down, and after a divergence goes
-    back to the last good state with half the step."""
+    """Whether the doctor only names faults, or also acts: it changes gamma and augmentation, and after a divergence goes back to the last
+    good state with half the step."""
     log_every: Annotated[int, Range(1, 10**12, "images")] = 5_000
     """A line in log.jsonl and TensorBoard; in a short run, every twentieth of it."""
     sample_every: Annotated[int, Range(1, 10**12, "images")] = 50_000
-    """A sheet of samples, and the validation. How various images are is looked at every twentieth of a short run too."""
+    """A sheet of samples, and the validation. The diversity of images is also measured every twentieth of a short run."""
     save_every: Annotated[int, Range(1, 10**12, "images")] = 50_000
     """The state from which a killed run goes on."""
     keep_paths: bool = False
-    """Whether the model file and the run folder tell where on this machine the images and the weights that training began with lie;
-    without it they tell the last name of a path alone."""
+    """Whether the model file and the run folder keep the whole paths of the images and of the weights that training began with; without it
+    they keep the last name of a path alone."""
 
     def check(self) -> None:
         if self.budget:
@@ -110,12 +110,12 @@ def seconds(budget: str) -> float:
 
 
 def shareable(settings: TrainSettings) -> TrainSettings:
-    """`settings` as they are written down: of paths the last names alone, unless `keep_paths` says otherwise."""
+    """`settings` in the form for files: only the last names of paths, unless `keep_paths` is set."""
     return settings if settings.keep_paths else named(settings)
 
 
 def named(value: Any) -> Any:
-    """`value`, a text or settings of any depth, with the last names alone of all paths in it."""
+    """`value`, a text or settings of any depth, with only the last names of paths."""
     if isinstance(value, str):
         return last_name(value)
     if isinstance(value, tuple):
@@ -123,71 +123,44 @@ def named(value: Any) -> Any:
     if not dataclasses.is_dataclass(value) or isinstance(value, type):
         return value
     new = {field.name: named(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    changed = {name: made for name, made in new.items() if made != getattr(value, name)}
+    changed = {name: part for name, part in new.items() if part != getattr(value, name)}
     return dataclasses.replace(value, **changed) if changed else value
 
 
-def repairs(requested: TrainSettings) -> bool:
-    """Whether the network repairs images of any size, and so learns from squares cut out of pictures."""
-    return not hasattr(requested.model, "size")
+def class_count(settings: TrainSettings) -> int:
+    """Number of classes of the network; 0 if it takes no labels."""
+    return getattr(settings.model, "classes", 0) or 0
 
 
 def often(every: int, settings: TrainSettings) -> int:
-    """`every` images, or a twentieth of the run if that is less but ten steps at least: a short run is looked at as often as a long one."""
+    """`every` images, or a twentieth of the run if that is less, and ten steps at least: short runs are logged as often as long ones."""
     return min(every, max(10 * settings.batch, settings.images // 20))
 
 
-def neighbours(settings: TrainSettings) -> int:
-    """Images of one class that lie side by side in a batch: as many as the discriminator compares, 1 if it compares none."""
-    compared = getattr(settings.model, "group", 0) if settings.by_class and getattr(settings.model, "classes", 0) else 0
-    return max(1, compared)
+def class_run(settings: TrainSettings) -> int:
+    """Number of images of one class that lie side by side in a batch; 1 for any order."""
+    return settings.objective.class_run(settings.model) if settings.by_class and class_count(settings) else 1
 
 
 def resolve(requested: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
-    """`requested` with what the network left open (size, channels, classes) taken from `data`.
+    """`requested` with open settings of the network and of the objective taken from `data`.
 
-    Raises SettingError if a setting has no effect on this network, if its classes are not those of the data, or if images would be
-    held out and nothing measured on them; DataError if there are too few images.
+    Raises SettingError if a setting has no effect, if the network is for other images than those of `data`, or if images would be
+    held out without being measured; DataError if there are too few images.
     """
-    if requested.validation and not hasattr(requested.objective, "validate"):
+    objective = requested.objective
+    if requested.validation and not objective.validates:
         raise SettingError(
-            f"validation = {requested.validation:g} has no effect: {family(requested.objective)} measures nothing on held-out images; "
-            "leave it at 0"
+            f"validation = {requested.validation:g} has no effect: {family(objective)} measures nothing on held-out images; leave it at 0"
         )
     if requested.grow and not hasattr(requested.model, "larger"):
-        raise SettingError(f"grow = {requested.grow} has no effect: {family(requested.model)} comes in no sizes; leave it at 0")
-    if getattr(requested.objective, "freeze", 0) and not requested.start:
-        raise SettingError(
-            f"objective.freeze = {requested.objective.freeze} would keep random weights as they are; say what to start from (start)"
-        )
+        raise SettingError(f"grow = {requested.grow} has no effect: {family(requested.model)} has only one size; leave it at 0")
+    objective.check_start(requested.start)
     if len(data) < 2:
         raise DataError(f"{data.name} has {len(data)} image; training needs at least 2")
-    if repairs(requested):
-        if requested.crop != "centre":
-            raise SettingError(f"crop = {requested.crop} has no effect: squares are cut out of pictures (patch); leave it unset")
-        return requested
-    for name, unset in (("patch", 0), ("degrade", Chain())):
-        if getattr(requested, name) != unset:
-            raise SettingError(f"{name} has no effect: {family(requested.model)} repairs nothing; leave it unset")
-    if not isinstance(data, Dataset):
-        raise SettingError(f"{family(requested.model)} wants images of one size: load them with sfumato.data.load")
-    model = _fitted(requested.model, data)
-    suited = getattr(requested.objective, "suited", None)
-    objective = requested.objective if suited is None else suited(channels=model.channels, size=model.size)
-    return dataclasses.replace(requested, model=model, objective=objective)
-
-
-def _fitted(model: Any, data: Dataset) -> Any:
-    """`model` with size, channels and classes of `data`. Raises SettingError if it is made for others."""
-    channels, height, width = data.pixels.shape[1:]
-    if model.size not in (None, (height, width)):
-        raise SettingError(
-            f"model.size is for images of {size_text(model.size)} pixels, but those of {data.name} have {size_text((height, width))}; "
-            "leave it unset to take the data's"
-        )
-    if model.channels not in (None, channels):
-        raise SettingError(f"model.channels = {model.channels}, but {data.name} has {channels}; leave it unset to take the data's")
-    classes = len(data.classes) if model.classes is None else model.classes
-    if classes not in (0, len(data.classes)):
-        raise SettingError(f"model.classes = {classes}, but {data.name} has {len(data.classes)}; leave it unset, or 0 to ignore labels")
-    return dataclasses.replace(model, size=(height, width), channels=channels, classes=classes)
+    default = {field.name: field.default for field in dataclasses.fields(TrainSettings)}
+    for name, reason in objective.ignored().items():
+        if getattr(requested, name) != default[name]:
+            raise SettingError(f"{name} has no effect with the objective {family(objective)}: {reason}; leave it unset")
+    model = objective.complete_model(requested.model, data)
+    return dataclasses.replace(requested, model=model, objective=objective.complete(model))

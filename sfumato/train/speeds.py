@@ -1,7 +1,7 @@
-"""How fast training was the last time, kept between runs: the next with the same settings on this machine need not measure.
+"""Speeds of trainings, kept between runs: the next run with the same settings on this machine need not measure its speed.
 
-It is one small file, `speeds.json` in the cache (`SFUMATO_CACHE`, or ~/.cache/sfumato). Nothing depends on it but how good the first
-plan of a budget is: a file that cannot be read is as none, and one that cannot be written is left.
+They are in one small file, `speeds.json` in the cache (`SFUMATO_CACHE`, or ~/.cache/sfumato). Only the first plan of a budget depends on
+it: a file that cannot be read is ignored, and one that cannot be written is left.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ def key(settings: TrainSettings, device: torch.device, processes: int) -> str:
 
 
 def recall(name: str) -> Costs | None:
-    """What such a run took the last time; None if there was none."""
+    """The times of the last run of that name; None if there was none."""
     entry = _read().get(name)
     names = {field.name for field in dataclasses.fields(Costs)}
     if not isinstance(entry, dict) or entry.keys() != names:
@@ -51,7 +51,7 @@ def recall(name: str) -> Costs | None:
 
 
 def remember(name: str, costs: Costs) -> None:
-    """Keeps what such a run took."""
+    """Keeps the times of a run."""
     if costs.image:
         entries = {key: value for key, value in _read().items() if key != name} | {name: dataclasses.asdict(costs)}
         newest = dict(list(entries.items())[-KEPT:])

@@ -1,4 +1,4 @@
-"""What stands in the header of a run's state, as far as a resumed run reads it."""
+"""The header of the state of a run, as far as a resumed run reads it. The fields are keys of a file and keep their names."""
 
 from typing import Annotated, NotRequired, TypedDict
 
@@ -7,7 +7,7 @@ from sfumato.core.schema import Whole
 
 
 class DoctorState(TypedDict):
-    """What the doctor knows; see train/doctor.py. Figures of an ill run need not be finite."""
+    """State of the doctor; see train/doctor.py. Figures of a diverging run need not be finite."""
 
     pace: Annotated[float, Range(0, 1)]
     returns: Whole
@@ -21,7 +21,7 @@ class DoctorState(TypedDict):
 
 
 class Classes(TypedDict):
-    """What became of its classes; see train/class_tables.py."""
+    """The change of classes; see train/class_tables.py."""
 
     before: Whole
     after: Whole
@@ -29,14 +29,14 @@ class Classes(TypedDict):
 
 
 class Origin(TypedDict, total=False):
-    """With whose weights training began."""
+    """The model with whose weights training began."""
 
     missing: list[str]
     classes: Classes
 
 
 class State(TypedDict):
-    """A run after so many images and seconds."""
+    """State of a run after `seen` images and `elapsed` seconds."""
 
     seen: Whole
     elapsed: Annotated[float, Range(0, 1e12, "seconds")]

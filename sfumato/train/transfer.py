@@ -1,4 +1,4 @@
-"""Training that begins with the weights of another network."""
+"""Training that begins with the weights of another network (transfer learning)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,19 +8,17 @@ from torch import nn
 
 from sfumato.core.config import parse
 from sfumato.core.errors import SettingError, SfumatoError
-from sfumato.models.roles.classifier import Classifier
-from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store import checkpoint, weights
 from sfumato.train.class_tables import Transfer, transferred
 
 
 def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> dict[str, Any]:
-    """Gives `model`, trained to tell `classes` apart, the weights of the model that `start` names; says for the card what that was.
+    """Gives `model`, a network for the classes `classes`, the weights of the model that `start` names. Returns their origin for the card.
 
-    What `start` lacks as a whole, such as a discriminator, begins afresh and is listed as `missing`; what belongs to classes that it does
-    not have begins afresh too, and `classes` says so (`class_tables`). Of a pair of networks for grey and
-    for colour images it is the one that takes as many channels. Raises UnknownNameError or
-    CheckpointError if there is no such model, SettingError, naming the first difference, if its weights do not fit.
+    Parts that `start` does not have, such as a discriminator, keep their random weights and are listed as `missing`. Weights of classes
+    that it does not have are random too, and `classes` describes them (`class_tables`). Of a pair of networks for grey and for colour
+    images, the one with the number of channels of `model` is used. Raises UnknownNameError or CheckpointError if there is no such model,
+    SettingError, naming the first difference, if its weights do not fit.
     """
     tensors, header = checkpoint.read_tensors(weights.find(start))
     own = model.state_dict()
@@ -37,22 +35,22 @@ def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> dict[str
         raise SettingError(f"start = {start!r} does not fit this network: {problem}; give its settings to model, or leave start unset")
     model.load_state_dict({**own, **tensors})
     data = {key: card.get("data", {}).get(key) for key in ("name", "sha256", "terms")}
-    told = {"classes": transfer.dump()} if transfer else {}
-    return {"model": start, "data": data, **spent(card), "missing": missing, **told}
+    classes_kept = {"classes": transfer.dump()} if transfer else {}
+    return {"model": start, "data": data, **spent(card), "missing": missing, **classes_kept}
 
 
 def _with_classes(
     tensors: dict[str, torch.Tensor], header: dict[str, Any], model: nn.Module, classes: Sequence[str]
 ) -> tuple[dict[str, torch.Tensor], Transfer | None]:
-    """`tensors` for the classes of `model`, and what became of those that they were trained on, if they are others."""
-    if not isinstance(model, StyleGenerator | Classifier):
+    """`tensors` for the classes of `model`, and the change of classes if those that they were trained on are others."""
+    if not hasattr(model, "classes"):
         return tensors, None
     names = (header.get("card", {}).get("data") or {}).get("classes") or ()
     try:
         config = parse(header["model"])
         return transferred(tensors, config, model, source_classes=list(map(str, names)), target_classes=classes)
     except (SfumatoError, KeyError, TypeError, AttributeError):
-        return tensors, None  # what does not fit is told by name
+        return tensors, None  # the caller names the first difference
 
 
 def spent(card: dict[str, Any]) -> dict[str, float]:
@@ -62,7 +60,7 @@ def spent(card: dict[str, Any]) -> dict[str, float]:
 
 
 def _member(tensors: dict[str, torch.Tensor], *, grey: bool) -> dict[str, torch.Tensor]:
-    """The weights of one of a pair of networks, by the names they have alone; all of what is no pair."""
+    """The weights of one of a pair of networks, by the names that they have outside of the pair; all weights if it is no pair."""
     other, mine = (".colour.", ".grey.") if grey else (".grey.", ".colour.")
     if not any(other in f".{name}" for name in tensors):
         return tensors
@@ -70,7 +68,7 @@ def _member(tensors: dict[str, torch.Tensor], *, grey: bool) -> dict[str, torch.
 
 
 def _difference(target: dict[str, torch.Tensor], source: dict[str, torch.Tensor]) -> str:
-    """The first weight in which two networks differ, in words; nothing if they agree."""
+    """The first weight in which two networks differ, as a clause; empty if they agree."""
     for name in dict.fromkeys([*target, *source]):
         if name not in source or name not in target:
             return f"{name} is {'missing there' if name in target else 'of no use here'}"

@@ -1,7 +1,6 @@
-"""The last word on a run: how various its images are, what is wrong with them, and which settings would mend that."""
+"""The verdict on a complete run: the diversity of its images, its faults, and the settings that would correct them."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from sfumato.train.figures import Row
 from sfumato.train.settings import TrainSettings, seconds
@@ -19,18 +18,18 @@ FAULTS = {
     "posterior": "the latents carry nothing",
     "unlike": "the images are farther from the data than a single average image would be",
 }
-"""What each symptom of the doctor means at the end of a run, and that its images are not like the data yet."""
+"""For each symptom of the doctor its meaning at the end of a run; `unlike` is of the verdict alone."""
 WITHIN = "pulse/diversity_within"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the doctor's last look showed."""
+    """The result of the doctor's last look."""
 
     figures: Row
-    """Figures of generated images, as `pulse` gives them."""
+    """Figures of generated images, from `proxy_metrics`."""
     faults: tuple[str, ...]
-    """Symptoms, by the names that the doctor has for them."""
+    """Names of symptoms of the doctor."""
 
     def __str__(self) -> str:
         """One sentence, such as `at the end: images 0.93 times as various as real ones; no grid; the run looks fine`."""
@@ -44,36 +43,11 @@ class Verdict:
         return f"at the end: {'; '.join(parts)}"
 
     def changes(self, settings: TrainSettings) -> tuple[str, ...]:
-        """Flags that would mend the faults in another run of these settings."""
-        changes = dict.fromkeys(flag for fault in self.faults for flag in _mended(fault, settings))
+        """Flags that would correct the faults in another run of these settings."""
+        changes = dict.fromkeys(flag for fault in self.faults for flag in settings.objective.remedies(fault, settings))
         return tuple(changes) or ((_longer(settings),) if self.faults else ())
 
 
-def _mended(fault: str, settings: TrainSettings) -> list[str]:
-    model, objective = settings.model, settings.objective
-    labelled = getattr(model, "classes", None) != 0
-    if fault in ("alike", "collapse", "copies") and labelled and not settings.by_class and getattr(model, "group", 0):
-        return ["--by-class"]
-    if fault == "alike":
-        classify = getattr(objective, "classify", 0.0)
-        return [f"--objective.classify {classify / 3:.1g}"] if classify > 0.05 else ["--model.classes 0"]
-    if fault == "grid":
-        changes = ["--model.upsample nearest"] if getattr(model, "upsample", "") == "transposed" else []
-        changes += ["--model.downsample mean"] if getattr(model, "downsample", "") == "strided" else []
-        return changes if getattr(model, "filtered", True) else ["--model.filtered"]
-    if fault in ("collapse", "copies") and not getattr(model, "group", 1):
-        return ["--model.minibatch-deviation"]
-    if fault in ("collapse", "copies", "overpowered", "smothered"):
-        return _penalties(objective, 0.25 if fault == "smothered" else 4)
-    return [f"--lr {settings.lr / 2:g}"] if fault in ("divergence", "decline") else []
-
-
 def _longer(settings: TrainSettings) -> str:
-    """Four times the length."""
+    """The flag for a run that is four times as long."""
     return f"--budget {4 * seconds(settings.budget) / 60:g}min" if settings.budget else f"--images {4 * settings.images}"
-
-
-def _penalties(objective: Any, factor: float) -> list[str]:
-    """Both gradient penalties, so many times as strong."""
-    named = {"--objective.r1": getattr(objective, "r1", None), "--objective.r2": getattr(objective, "r2", None)}
-    return [f"{flag} {factor * value:g}" for flag, value in named.items() if value]

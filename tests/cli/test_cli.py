@@ -97,7 +97,7 @@ def test_the_data_says_which_classes_there_are_and_not_what_training_starts_from
     for name, network in (("none", untrained("dcgan", **size)), ("three", untrained("dcgan", classes=3, **size))):
         checkpoint.save(tmp_path / f"{name}.safetensors", network, network.config, {"data": {"classes": ["x", "y", "z"]}})
     for start, data, classes, said in (
-        ("none", "classes", 2, "the tables of 2 classes begin afresh: the weights knew none"),
+        ("none", "classes", 2, "the tables of 2 classes begin afresh: the weights have none"),
         ("three", "classes", 2, "the tables of 3 classes begin afresh: the data has 2 others"),
         ("three", "photos", 0, "the tables of 3 classes are left out"),
     ):

@@ -42,8 +42,8 @@ PLAIN = Config(loss="non-saturating", r1=0.0, r2=0.0)
 
 def test_a_penalty_left_open_is_as_strong_as_the_size_of_the_images_wants():
     open_one = Config(r1=None, r2=0.0)
-    assert open_one.suited(channels=3, size=(64, 64)) == Config(r1=0.25, r2=0.0)
-    assert open_one.suited(channels=1, size=(32, 32)).r1 == pytest.approx(0.25 / 12)
+    assert open_one.complete(MODELS["dcgan"](channels=3, size=(64, 64))) == Config(r1=0.25, r2=0.0)
+    assert open_one.complete(MODELS["dcgan"](channels=1, size=(32, 32))).r1 == pytest.approx(0.25 / 12)
     assert [phase.name for phase in open_one.phases(Toy())] == ["generator", "discriminator", "penalty"]
 
 
@@ -263,7 +263,7 @@ def test_the_discriminator_learns_classes_from_real_images_and_the_generator_mus
     shown = dataclasses.replace(batch(), labels=labels)
     phases = Config(classify=0.5, r1=0.0, r2=0.0).phases(toy)
     plain = Config(classify=0.0, r1=0.0, r2=0.0).phases(toy)
-    phases[1].memory.known.fill_(0.25)
+    phases[1].memory.class_information.fill_(0.25)
     shares = (0.25, 1.0)
     for each, without, images, share in zip(phases, plain, (toy.sample(batch().normal(3)), shown.clean), shares, strict=True):
         losses = each.loss(dataclasses.replace(shown, rng=torch.Generator().manual_seed(2)))
@@ -277,13 +277,13 @@ def test_the_discriminator_learns_classes_from_real_images_and_the_generator_mus
 def test_the_generator_is_held_to_classes_as_far_as_the_discriminator_has_learned_them():
     controller = Controller(Adaptive(), penalised=False)
     controller.learn(torch.tensor(math.log(4)), 4)
-    assert controller.known == 0, "it guesses"
+    assert controller.class_information == 0, "it guesses"
     for _ in range(200):
         controller.learn(torch.tensor(math.log(2)), 4)
-    assert controller.known.item() == pytest.approx(0.5, abs=0.01), "it knows one bit of two"
+    assert controller.class_information.item() == pytest.approx(0.5, abs=0.01), "it knows one bit of two"
     for _ in range(200):
         controller.learn(torch.tensor(0.0), 4)
-    assert controller.known.item() == pytest.approx(1, abs=0.01)
+    assert controller.class_information.item() == pytest.approx(1, abs=0.01)
 
 
 def test_without_labels_there_are_no_classes_to_miss(toy):
@@ -301,7 +301,7 @@ def test_a_penalty_on_a_discriminator_with_batch_norm_is_refused(toy):
 @pytest.mark.parametrize(
     ("settings", "model", "says"),
     [
-        ({"layers": (1.0, 2.0)}, {"dcgan": {}}, "layers are those of features"),
+        ({"layers": (1.0, 2.0)}, {"dcgan": {}}, "layers are weights of the layers of features"),
         ({"mixing": 0.9}, {"dcgan": {}}, "mixing = 0.9 has no effect"),
         ({}, {"stylegan": {"judging": "added", "judging_layers": 2}}, "judging_layers = 2 has no effect"),
     ],

@@ -16,7 +16,7 @@ from sfumato.models.roles.feature_extractor import FeaturePyramid
 from sfumato.models.roles.restorer import Restorer
 from sfumato.objectives._perceptual import Perception, gram_matrix
 from sfumato.objectives.base import Batch
-from sfumato.objectives.restoration import TERMS, Config, amplitude, charbonnier, edge, fourier, mean_absolute, minus_psnr, unlike
+from sfumato.objectives.restoration import TERMS, Config, amplitude, charbonnier, dissimilarity, edge, fourier, mean_absolute, minus_psnr
 from sfumato.store import checkpoint
 
 CLEAN = torch.rand(3, 2, 12, 14, generator=torch.Generator().manual_seed(0))
@@ -126,10 +126,10 @@ def test_ssim_is_scikit_images_inside_the_border():
 
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1.0, "channel_axis": 0, "full": True}
     maps = [structural_similarity(a.double().numpy(), b.double().numpy(), **options)[1] for a, b in zip(MADE, CLEAN, strict=True)]
-    assert unlike(MADE, CLEAN).item() == pytest.approx(1 - np.mean([m[:, 5:-5, 5:-5].mean() for m in maps]), abs=1e-5)
-    assert unlike(CLEAN, CLEAN).item() == pytest.approx(0, abs=1e-6)
+    assert dissimilarity(MADE, CLEAN).item() == pytest.approx(1 - np.mean([m[:, 5:-5, 5:-5].mean() for m in maps]), abs=1e-5)
+    assert dissimilarity(CLEAN, CLEAN).item() == pytest.approx(0, abs=1e-6)
     with pytest.raises(SettingError, match="at least 11 pixels; these are 14 x 10"):
-        unlike(MADE[:, :, :10], CLEAN[:, :, :10])
+        dissimilarity(MADE[:, :, :10], CLEAN[:, :, :10])
 
 
 def test_the_slope_of_ssim_is_that_of_finite_differences():
@@ -194,7 +194,7 @@ def test_textures_are_compared_by_gram_matrices(perception):
 def test_a_network_of_colours_sees_a_grey_image_in_all_channels(perception):
     eyes = perception(channels=1, eyes=3)
     assert eyes.feature_maps(CLEAN[:, :1])[0].shape == (3, 3, 12, 14)
-    with pytest.raises(SettingError, match="looks at 3 channels and cannot compare images of 2"):
+    with pytest.raises(SettingError, match="takes images of 3 channels and cannot compare images of 2"):
         perception(channels=2, eyes=3)
 
 

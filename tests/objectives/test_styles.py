@@ -12,7 +12,7 @@ from sfumato.core.rng import seeded_generator
 from sfumato.models import MODELS
 from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.objectives import adversarial as styled
-from sfumato.objectives._styles import PathLength, mixed
+from sfumato.objectives._styles import PathLength, mixed_styles
 from sfumato.objectives.base import Batch
 from sfumato.store import weights
 
@@ -39,7 +39,7 @@ def batch(n):
 
 
 def test_as_many_are_mixed_as_asked_and_from_any_layer_on():
-    styles = mixed(Linear(torch.eye(4, 8)), batch(4000), 0.75)
+    styles = mixed_styles(Linear(torch.eye(4, 8)), batch(4000), 0.75)
     changes = (styles[:, 1:] != styles[:, :-1]).any(dim=2)
     assert changes.sum(dim=1).max() == 1, "there is one border between two latents"
     assert changes.any(dim=1).float().mean().item() == pytest.approx(0.75, abs=0.03)
@@ -47,7 +47,7 @@ def test_as_many_are_mixed_as_asked_and_from_any_layer_on():
 
 
 def test_unmixed_every_layer_has_the_one_style():
-    styles = mixed(Linear(torch.eye(4, 8)), batch(8), 0.0)
+    styles = mixed_styles(Linear(torch.eye(4, 8)), batch(8), 0.0)
     assert torch.equal(styles, styles[:, :1].expand_as(styles))
 
 
@@ -75,7 +75,7 @@ def test_a_generator_whose_styles_are_its_latents_has_a_length_too():
 
 def test_the_objective_mixes_and_measures_paths_of_half_a_batch(monkeypatch):
     seen = []
-    monkeypatch.setattr(styled, "mixed", lambda model, batch, chance: seen.append(chance) or mixed(model, batch, chance))
+    monkeypatch.setattr(styled, "mixed", lambda model, batch, chance: seen.append(chance) or mixed_styles(model, batch, chance))
     painted = []
     model = MODELS["stylegan"](size=(16, 16), channels=1, classes=2, width=4, discriminator_width=4, max_width=8, group=2).build()
     paint = model.synthesize

@@ -132,7 +132,7 @@ def test_with_time_for_it_the_network_grows_and_the_run_goes_on_with_that_one(cl
     other = dataclasses.replace(settings, grow=100, model=dataclasses.replace(small, width=3))
     with pytest.raises(CheckpointError, match="layers"):
         fit(other, data=bars, device="cpu", run=tmp_path / "100")
-    with pytest.raises(SettingError, match="comes in no sizes"):
+    with pytest.raises(SettingError, match="has only one size"):
         fit(tiny("gan", grow=100), data=bars, device="cpu")
 
 

@@ -212,9 +212,9 @@ def test_a_change_of_plan_is_told_logged_recorded_and_in_the_card(idle, settings
     sentence = f"the machine is slower than planned: {first.images:,} images instead of {schedule.first:,}"
     assert sentence in listener.notes
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [row["images"] for row in rows if row.get("note") == sentence] == [first.seen]
+    assert [row["images"] for row in rows if row.get("note") == sentence] == [first.images_seen]
     told = model.card["plan"]
-    assert [(each["images_seen"], each["note"]) for each in told] == [(c.seen, str(c)) for c in schedule.changes]
+    assert [(each["images_seen"], each["note"]) for each in told] == [(c.images_seen, str(c)) for c in schedule.changes]
     kept = json.loads((tmp_path / "settings.json").read_text())
     assert upgraded_tree(kept) == json.loads(json.dumps(model.card["training"]))
     assert (kept["budget"], kept["images"]) == ("100s", model.card["images_seen"])
@@ -363,16 +363,18 @@ def test_progress_is_continuous_and_rises_to_one_whatever_the_changes(first, cha
     schedule, at = Schedule(first), 0
     for where, longer, reason in changes:
         at += int(where * (schedule.images - at))
-        schedule = schedule.changed(Change(seen=at, images=max(at + 1, int(at * longer)), before=1, seconds=0.0, reason=reason))
+        schedule = schedule.changed(Change(images_seen=at, images=max(at + 1, int(at * longer)), before=1, seconds=0.0, reason=reason))
     assert Schedule.parse(json.loads(json.dumps(schedule.dump()))) == schedule
-    points = sorted({*range(0, schedule.images, max(1, schedule.images // 20)), *(c.seen for c in schedule.changes), schedule.images})
+    points = sorted(
+        {*range(0, schedule.images, max(1, schedule.images // 20)), *(c.images_seen for c in schedule.changes), schedule.images}
+    )
     values = [schedule.progress(seen) for seen in points]
     assert values == sorted(values)
     assert values[0] == 0.0
     assert values[-1] == pytest.approx(1.0)
     for change in schedule.changes:
-        earlier = Schedule(first, tuple(c for c in schedule.changes if c.seen < change.seen))
-        assert schedule.progress(change.seen) == pytest.approx(earlier.progress(change.seen)), "nothing jumps"
+        earlier = Schedule(first, tuple(c for c in schedule.changes if c.images_seen < change.images_seen))
+        assert schedule.progress(change.images_seen) == pytest.approx(earlier.progress(change.images_seen)), "nothing jumps"
 
 
 def test_a_plan_that_never_changes_is_the_old_schedule(settings):
@@ -382,5 +384,5 @@ def test_a_plan_that_never_changes_is_the_old_schedule(settings):
 
 
 def test_what_was_to_come_after_a_change_is_forgotten():
-    early, late, now = (Change(seen=n, images=900, before=1, seconds=0.0, reason="slower") for n in (100, 300, 200))
+    early, late, now = (Change(images_seen=n, images=900, before=1, seconds=0.0, reason="slower") for n in (100, 300, 200))
     assert Schedule(800, (early, late)).changed(now) == Schedule(800, (early, now))

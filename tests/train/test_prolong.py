@@ -71,7 +71,7 @@ def test_it_can_be_prolonged_again_and_before_its_end(tiny, bars, tmp_path):
 
 def test_it_trains_on_as_a_run_of_the_new_length_and_rises_once_more(tiny):
     settings = dataclasses.replace(tiny("classifier"), images=400, batch=10, lr=1.0, lr_warmup=50, lr_end=0.0)
-    schedule = Schedule(400, (Change(seen=400, images=800, before=400, seconds=1.0, reason="prolonged"),))
+    schedule = Schedule(400, (Change(images_seen=400, images=800, before=400, seconds=1.0, reason="prolonged"),))
     whole = Schedule(800)
     assert schedule.progress(390) == 0.975
     assert [schedule.progress(seen) for seen in (400, 600, 800)] == [whole.progress(seen) for seen in (400, 600, 800)]

@@ -243,7 +243,7 @@ def test_a_classifier_keeps_what_it_sees_for_other_classes(tiny, bars, tmp_path)
     [
         (10, 3, 0, "the tables of 10 classes begin afresh: the data has 3 others"),
         (10, 0, 0, "the tables of 10 classes are left out: the data has none, or they are ignored"),
-        (0, 3, 0, "the tables of 3 classes begin afresh: the weights knew none (--model.classes 0 ignores those of the data)"),
+        (0, 3, 0, "the tables of 3 classes begin afresh: the weights have none (--model.classes 0 ignores those of the data)"),
         (3, 3, 3, ""),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from sfumato.cli import defaults
 from sfumato.recipes import recipe
 from sfumato.train.doctor import SYMPTOMS
-from sfumato.train.settings import neighbours, often
+from sfumato.train.settings import class_run, often
 from sfumato.train.verdict import FAULTS, Verdict
 
 
@@ -76,8 +76,8 @@ def test_short_runs_are_looked_at_as_often_as_long_ones():
 def test_neighbours_are_of_one_class_where_a_discriminator_compares_them():
     labelled = dcgan()
     labelled = dataclasses.replace(labelled, model=dataclasses.replace(labelled.model, classes=3))
-    assert neighbours(labelled) == 4
-    assert neighbours(dataclasses.replace(labelled, by_class=False)) == 1
-    assert neighbours(dataclasses.replace(labelled, model=dataclasses.replace(labelled.model, classes=0))) == 1
-    assert neighbours(dataclasses.replace(labelled, model=dataclasses.replace(labelled.model, minibatch_deviation=False))) == 1
-    assert neighbours(recipe("classifier")) == 1
+    assert class_run(labelled) == 4
+    assert class_run(dataclasses.replace(labelled, by_class=False)) == 1
+    assert class_run(dataclasses.replace(labelled, model=dataclasses.replace(labelled.model, classes=0))) == 1
+    assert class_run(dataclasses.replace(labelled, model=dataclasses.replace(labelled.model, minibatch_deviation=False))) == 1
+    assert class_run(recipe("classifier")) == 1

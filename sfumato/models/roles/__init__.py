@@ -1,4 +1,4 @@
-"""Roles: what a network can be asked to do. Every concrete network is final and fills one or more of them.
+"""Roles: the jobs of networks. Every concrete network is final and fills one role or several.
 
 | role | input to output | `forward` |
 |---|---|---|
@@ -14,5 +14,5 @@
 | FeaturePyramid, Backbone | images to maps of features, by scale or by name | `layers` |
 | PerceptualMetric | two images to their distance | `distance` |
 
-A role defines `forward` once, as its main answer, so that `network(x)`, hooks, `torch.compile` and `torch.export` work with every network.
+A role defines `forward` once, as its main method, so that `network(x)`, hooks, `torch.compile` and `torch.export` work with every network.
 """

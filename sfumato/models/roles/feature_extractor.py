@@ -1,41 +1,50 @@
 """Images to feature vectors, and to maps of features."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
-
-from torch import nn
 
 from sfumato.core.tensors import Images, Maps, Vectors
+from sfumato.models.roles.base import FeatureSource, Layer, Role
 
 
-class FeatureExtractor(nn.Module, ABC):
-    """Turns images into feature vectors in which distances mean something."""
+class FeatureExtractor(Role):
+    """Turns images into feature vectors, whose distances tell how alike images are."""
 
     feature_dim: int
+    batch: int = 500
+    """Number of images that it takes at once in a measurement."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the kind of network, for protocols of measurements."""
+        return type(self).__name__.lower()
+
+    def misfit(self, size: tuple[int, int], channels: int) -> str:
+        """Why the network takes no images of this `size`, (height, width), and `channels`, as a clause; empty if it takes them."""
+        return ""
 
     @abstractmethod
     def features(self, images: Images) -> Vectors:
         """One vector of `feature_dim` numbers per image."""
 
     def forward(self, images: Images) -> Vectors:
-        """The main answer of this role: `features`."""
+        """The main method of this role: `features`."""
         return self.features(images)
 
 
-class FeaturePyramid(nn.Module, ABC):
+class FeaturePyramid(Role):
     """Feature maps at several scales, of images of any size."""
 
     channels: int
-    """1 for a network of grey images, 3 of RGB."""
+    """1 for a network of grey images, 3 for RGB."""
     layer_widths: tuple[int, ...]
     """Channels of each layer, finest first."""
     reduction: int
-    """How many times smaller the coarsest maps are than the images; no side may be shorter."""
+    """Sides of the images over sides of the coarsest maps."""
 
     @property
     def min_side(self) -> int:
-        """No side of an image may be shorter."""
+        """Shortest side of an image, in pixels, that the network takes."""
         return self.reduction
 
     @abstractmethod
@@ -43,26 +52,12 @@ class FeaturePyramid(nn.Module, ABC):
         """Feature maps of each layer, finest first."""
 
     def forward(self, images: Images) -> list[Maps]:
-        """The main answer of this role: `layers`."""
+        """The main method of this role: `layers`."""
         return self.layers(images)
 
 
-class Layer(NamedTuple):
-    """Geometry of one layer of a network."""
-
-    name: str
-    width: int
-    """Channels of its maps."""
-    stride: int
-    """Pixels of the image from one place of its maps to the next."""
-    receptive_field: int
-    """Side of the square of pixels that one place depends on."""
-    start: int | None = 0
-    """First pixel of the first place's square; below 0 where the image is padded. None if a place sees more than was looked for."""
-
-
 class Backbone(FeaturePyramid):
-    """A classification network all of whose layers can be read by name."""
+    """A classification network whose layers can be read by name."""
 
     named: dict[str, Layer]
     """Every layer, finest first."""
@@ -79,3 +74,7 @@ class Backbone(FeaturePyramid):
     @abstractmethod
     def scores(self, images: Images) -> Vectors:
         """Unnormalised log-probabilities, a column a class. Raises SettingError without classes."""
+
+    def feature_source(self) -> FeatureSource:
+        """The network itself, with the layers that it names."""
+        return FeatureSource(network=self, run=self.scores, channels=self.channels, classes=self.classes, named=self.named)

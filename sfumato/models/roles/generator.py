@@ -1,15 +1,15 @@
 """Generators: latents to images."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
-from torch import nn
 
 from sfumato.core.tensors import Images, Labels, Vectors
+from sfumato.models.roles.base import Role
 
 
-class Generator(nn.Module, ABC):
-    """Makes images from latents."""
+class Generator(Role):
+    """Generates images from latents."""
 
     latent_dim: int
     """Length of a latent."""
@@ -18,13 +18,24 @@ class Generator(nn.Module, ABC):
     """Height and width of the images."""
     classes: int
     """Number of classes that the network was trained with; 0 if it takes no labels."""
+    styles: int = 0
+    """Number of styles of an image; 0 for a network that makes images of latents in one step, without styles."""
 
     @abstractmethod
     def sample(self, z: Vectors, labels: Labels | None = None) -> Images:
         """Images, in [0, 1] up to a small overshoot, from latents of unit variance. `labels` are needed exactly if `classes` > 0."""
 
+    def infer_latents(self, images: Images, labels: Labels | None = None) -> Vectors | None:
+        """A guess of the latents of images; None for a network without an encoder."""
+        return None
+
+    @torch.no_grad()
+    def implausible(self) -> str:
+        images = self.sample(torch.zeros(1, self.latent_dim), torch.zeros(1, dtype=torch.long) if self.classes else None)
+        return "" if torch.isfinite(images).all() else "the image of its mean latent is not finite"
+
     def forward(self, z: Vectors, labels: Labels | None = None) -> Images:
-        """The main answer of this role: `sample`."""
+        """The main method of this role: `sample`."""
         return self.sample(z, labels)
 
 

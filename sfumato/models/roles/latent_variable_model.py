@@ -12,11 +12,15 @@ class LatentVariableModel(Generator):
     """A generator that also infers the latents of images, and has a likelihood."""
 
     discrete: bool
-    """Whether the likelihood is a probability (of bits, of grey levels) and not a density, so that it can be given in bits."""
+    """Whether the likelihood is a probability (of bits, of grey levels), which can be given in bits, and not a density."""
 
     @abstractmethod
     def posterior(self, images: Images, labels: Labels | None = None) -> tuple[Vectors, Vectors]:
         """Mean and log-variance of q(z|x)."""
+
+    def infer_latents(self, images: Images, labels: Labels | None = None) -> Vectors:
+        """The mean of the posterior of each image."""
+        return self.posterior(images, labels)[0]
 
     @abstractmethod
     def log_likelihood(self, images: Images, z: Vectors, labels: Labels | None = None) -> PerImage:
@@ -24,11 +28,11 @@ class LatentVariableModel(Generator):
 
     @abstractmethod
     def decode(self, z: Vectors, labels: Labels | None = None) -> Images:
-        """The most likely image of each latent, in [0, 1]. `sample` may warp z towards a better prior first; this never does."""
+        """The most likely image of each latent, in [0, 1]. Unlike `sample`, it never maps z to another prior first."""
 
     def fit_prior(self, z: Vectors, rng: torch.Generator) -> None:
-        """Called once after training with latents of real images; a network with a prior of its own fits it to them."""
+        """Fits the prior of the network, if it has one of its own, to latents of real images. Called once, after training."""
 
     @abstractmethod
     def observe(self, images: Images, uniform: Images) -> Images:
-        """`images` as the likelihood sees them: bits drawn with the help of `uniform` in [0, 1), or grey levels, or unchanged."""
+        """`images` in the form that the likelihood takes: bits drawn by `uniform` in [0, 1), or grey levels, or unchanged."""

@@ -1,13 +1,12 @@
-"""Two images to how different they look."""
+"""Two images to their perceptual distance."""
 
-from abc import ABC, abstractmethod
-
-from torch import nn
+from abc import abstractmethod
 
 from sfumato.core.tensors import Images, PerImage
+from sfumato.models.roles.base import Role
 
 
-class PerceptualMetric(nn.Module, ABC):
+class PerceptualMetric(Role):
     """A perceptual distance between two images."""
 
     channels: int
@@ -16,8 +15,8 @@ class PerceptualMetric(nn.Module, ABC):
 
     @abstractmethod
     def distance(self, images: Images, reference: Images) -> PerImage:
-        """0 for equal images and more for others, differentiable in both."""
+        """Distance of each pair of images: 0 for equal ones, larger for others; differentiable in both."""
 
     def forward(self, images: Images, reference: Images) -> PerImage:
-        """The main answer of this role: `distance`."""
+        """The main method of this role: `distance`."""
         return self.distance(images, reference)

@@ -1,33 +1,49 @@
 """Degraded images to clean ones."""
 
 import itertools
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Literal, final
 
+import torch
 from torch import nn
 
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Maps, PerImage, Planes
+from sfumato.models.roles.base import Role
 
 Plane = Literal["noise", "observed", "quality"]
-"""Standard deviation of the noise as a share of full scale; 1 where a pixel is seen and 0 where it is missing; JPEG quality over 100."""
+"""Standard deviation of the noise, as a share of full scale; 1 for an observed pixel and 0 for a missing one; JPEG quality over 100."""
 
 
-class Restorer(nn.Module, ABC):
-    """Repairs images of any size."""
+class Restorer(Role):
+    """Restores images of any size."""
 
     channels: int
     """1 for a network of grey images, 3 of RGB."""
     scale: int
     """Sides of the output over sides of the input."""
     pad_multiple: int
-    """The sides of the input must be multiples of this. The caller pads the input and crops the output."""
+    """The sides of the input must be multiples of this number of pixels. The caller pads the input and crops the output."""
     receptive_radius: int | None
     """Distance, in pixels of the input, beyond which no pixel changes the output at a pixel; None if every pixel can."""
     conditioning: tuple[Plane, ...]
     """Planes that the network takes beside the image, in the order of their channels."""
     has_grey_path: bool = False
-    """Whether the network also takes images of one channel, and repairs them by a path of its own."""
+    """Whether the network also takes images of one channel, and restores them by a path of its own."""
+    takes_kernels: bool = False
+    """Whether the network deblurs with kernels that it is given (`with_kernels`)."""
+    has_discriminator: bool = False
+    """Whether the network has a discriminator, which only an adversarial objective trains."""
+
+    @property
+    def kernels(self) -> Kernels | None:
+        """The kernels that the network was given; None without."""
+        return None
+
+    @property
+    def base(self) -> "Restorer":
+        """The network without kernels, which stays the same from picture to picture."""
+        return self
 
     @property
     def tile_multiple(self) -> int:
@@ -38,9 +54,22 @@ class Restorer(nn.Module, ABC):
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         """Clean images, in [0, 1] up to a small overshoot. `planes` holds a channel for each name in `conditioning`."""
 
+    @torch.no_grad()
+    def implausible(self) -> str:
+        image = torch.full((1, self.channels, 32, 32), 0.5)
+        image[:, :, :, 16:] = 0.8
+        output = self.restore(image, image.new_zeros(1, len(self.conditioning), 32, 32))
+        difference = (output - image).abs().mean().item() if self.scale == 1 else 0.0
+        finite = bool(torch.isfinite(output).all())
+        return "" if finite and difference <= 0.25 else "an edge comes back as something else; it is another network"
+
     def forward(self, degraded: Images, planes: Planes | None = None) -> Maps:
-        """The main answer of this role: `restore`."""
+        """The main method of this role: `restore`."""
         return self.restore(degraded, planes)
+
+    def with_kernels(self, kernels: Kernels) -> "Restorer":
+        """The network with kernels of the blur, one for each image or one for all; itself if it takes none."""
+        return self
 
     def self_ensemble(self, views: int) -> "Restorer":
         """A network that averages the output over `views` orientations of the input, 4 or 8, for as many times the work."""
@@ -49,7 +78,7 @@ class Restorer(nn.Module, ABC):
 
 @final
 class SelfEnsemble(Restorer):
-    """The geometric self-ensemble: outputs for mirrored (4 views) and also transposed inputs (8 views), turned back and averaged.
+    """The geometric self-ensemble: outputs for mirrored (4 views) and also transposed inputs (8 views), undone and averaged.
 
     Timofte et al. 2016, https://arxiv.org/abs/1511.02228, section 4.2.
     """
@@ -66,26 +95,31 @@ class SelfEnsemble(Restorer):
         self.pad_multiple = network.tile_multiple
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
-        def turned(x: Maps) -> Maps:
+        def oriented(x: Maps) -> Maps:
             return (x.transpose(2, 3) if transposed else x).flip(flips)
 
         total = degraded.new_zeros(())
         for transposed, flips in self.orientations:
-            output = self.network(turned(degraded), None if planes is None else turned(planes)).float().flip(flips)
+            output = self.network(oriented(degraded), None if planes is None else oriented(planes)).float().flip(flips)
             total = total + (output.transpose(2, 3) if transposed else output)
         return total / len(self.orientations)
 
 
 class Deblurrer(Restorer):
-    """Repairs images whose blur is given as kernels. Without kernels it takes images for sharp."""
+    """Restores images whose blur is given as kernels. Without kernels it takes images for sharp."""
+
+    takes_kernels = True
 
     @abstractmethod
     def deblur(self, degraded: Images, planes: Planes | None, kernels: Kernels) -> Maps:
-        """As `restore`, for images that were blurred with `kernels`, one for each image."""
+        """Clean images, like `restore`, of images that were blurred with `kernels`, one for each image."""
+
+    def with_kernels(self, kernels: Kernels) -> "WithKernel":
+        return WithKernel(self, kernels)
 
     @abstractmethod
     def self_ensemble(self, views: int) -> "Deblurrer":
-        """As of any restorer; the kernels are turned with the images."""
+        """The self-ensemble of any restorer; the kernels are mirrored and transposed with the images."""
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         return self.deblur(degraded, planes, degraded.new_ones(len(degraded), 1, 1))
@@ -93,13 +127,21 @@ class Deblurrer(Restorer):
 
 @final
 class WithKernel(Restorer):
-    """A deblurrer and the kernels to give it: one for all images, or one for each."""
+    """A deblurrer with its kernels: one for all images, or one for each."""
 
     def __init__(self, network: Deblurrer, kernels: Kernels) -> None:
         super().__init__()
-        self.network, self.kernels = network, kernels
+        self.network, self._kernels = network, kernels
         self.channels, self.scale, self.pad_multiple = network.channels, network.scale, network.pad_multiple
         self.receptive_radius, self.conditioning, self.has_grey_path = network.receptive_radius, network.conditioning, network.has_grey_path
+
+    @property
+    def kernels(self) -> Kernels:
+        return self._kernels
+
+    @property
+    def base(self) -> Deblurrer:
+        return self.network
 
     @property
     def tile_multiple(self) -> int:
@@ -114,10 +156,11 @@ class WithKernel(Restorer):
 
 
 class AdversarialRestorer(Restorer):
-    """A restorer with a discriminator to train it against, which is not needed afterwards."""
+    """A restorer with a discriminator, which is needed in training alone."""
 
     restorer: Restorer
     discriminator: nn.Module
+    has_discriminator = True
 
     @abstractmethod
     def discriminate(self, images: Images) -> PerImage:

@@ -1,4 +1,4 @@
-"""Generators with styles: latents to styles, styles to images, so that one can edit in between."""
+"""Generators with styles: latents to styles, which can be edited, and styles to images."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from sfumato.core.tensors import Images, Labels, Maps, PerImage, Styles, Vectors
+from sfumato.models.roles.base import FeatureSource
 from sfumato.models.roles.generator import Generator
 
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesisOptions:
-    """Inputs of a synthesis beside its styles, and outputs beside its images."""
+    """Further inputs of a synthesis, and further outputs."""
 
     noise: list[Maps] | None = None
     """A plane for each of the `noise_shapes`, instead of the network's own."""
@@ -22,13 +23,13 @@ class SynthesisOptions:
 
 
 class StyleGenerator(Generator):
-    """Makes images in two steps: latents to styles, styles to images.
+    """Generates images in two steps: latents to styles, styles to images.
 
-    A network without styles of its own has one style, the latent itself.
+    A network without a mapping may take the latent itself as its one style.
     """
 
     styles: int = 1
-    """Styles of an image."""
+    """Number of styles of an image."""
     style_dim: int
     """Length of a style."""
 
@@ -53,7 +54,7 @@ class StyleGenerator(Generator):
         return []
 
     def noise(self) -> list[Maps]:
-        """The planes of noise that the network adds by itself, one of each of the `noise_shapes`, for one image."""
+        """The planes of noise of the network itself, one for each of the `noise_shapes`, for one image."""
         return []
 
     def style_affines(self) -> list[tuple[int, torch.Tensor]]:
@@ -71,11 +72,20 @@ class DiscriminatorOutput(NamedTuple):
 
 
 class AdversarialGenerator(StyleGenerator):
-    """A generator with a discriminator to train it against."""
+    """A generator with a discriminator, which is needed in training alone."""
 
     generator: nn.Module
     discriminator: nn.Module
 
     @abstractmethod
     def discriminate(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
-        """Whether each image is real (and of its class), and which class it shows."""
+        """The logit that each image is real (and of its class), and the scores of its class."""
+
+    def feature_source(self) -> FeatureSource:
+        """The discriminator; with classes it is given images of the first class."""
+
+        def run(images: Images) -> DiscriminatorOutput:
+            labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if self.classes else None
+            return self.discriminate(images, labels)
+
+        return FeatureSource(network=self.discriminator, run=run, channels=self.channels, size=self.size, classes=0)

@@ -1,6 +1,6 @@
 """Other people's weights: read without running anything, recognised by the names and shapes of their tensors, loaded strictly.
 
-    file ─ read ─ tensors ─ recognise ─ settings and state ─ build, load, try ─ network
+    file ─ read ─ tensors ─ recognise ─ settings and state ─ build, load, check ─ network
     snapshot of a GAN ─ pickles.read ─ networks by name ─ converted ─┘
 
 Each file of this room knows one family's layouts: its `claim` gives what the tensors are, or None. Exactly one must.
@@ -13,8 +13,7 @@ import torch
 
 from sfumato.core.catalog import Catalog
 from sfumato.core.errors import CheckpointError
-from sfumato.models.roles.restorer import Restorer
-from sfumato.models.roles.style_generator import StyleGenerator
+from sfumato.models.roles.base import Role
 from sfumato.store import pickles, unsupported
 from sfumato.store.foreign.base import RecognizedWeights, Tensors, read
 from sfumato.store.recognized import built
@@ -37,7 +36,7 @@ def load(path: Path) -> Any:
         snapshot = pickles.read(path)
         found, digest, licence = converted(snapshot, path), snapshot.sha256, snapshot.licence
     network = built(found, path).to(memory_format=torch.channels_last).requires_grad_(False).eval()
-    _try(network, found, path)
+    _check_output(network, found, path)
     network.config = found.config
     about = {"file": path.name, "sha256": digest, "layout": found.layout, "notes": found.notes, "licence": licence}
     network.card = {"imported": about, "metrics": []}
@@ -81,19 +80,7 @@ def _claimed(name: str, tensors: Tensors) -> RecognizedWeights | None:
         return None
 
 
-@torch.no_grad()
-def _try(network: Any, recognized: RecognizedWeights, path: Path) -> None:
-    """A generator's image must be finite; a constant and an edge must come back from a restorer finite and, if it keeps the size, alike."""
-    if isinstance(network, StyleGenerator):
-        made = network.sample(torch.zeros(1, network.latent_dim), torch.zeros(1, dtype=torch.long) if network.classes else None)
-        if not torch.isfinite(made).all():
-            raise CheckpointError(f"{path}: loads as {recognized.layout}, but the image of its mean latent is not finite")
-    if not isinstance(network, Restorer):
-        return
-    image = torch.full((1, network.channels, 32, 32), 0.5)
-    image[:, :, :, 16:] = 0.8
-    planes = image.new_zeros(1, len(network.conditioning), 32, 32)
-    made = network.restore(image, planes)
-    far = (made - image).abs().mean().item() if network.scale == 1 else 0.0
-    if not torch.isfinite(made).all() or far > 0.25:
-        raise CheckpointError(f"{path}: loads as {recognized.layout}, but an edge comes back as something else; it is another network")
+def _check_output(network: Role, recognized: RecognizedWeights, path: Path) -> None:
+    """Raises CheckpointError if the output for a simple input shows that these are the weights of another network."""
+    if reason := network.implausible():
+        raise CheckpointError(f"{path}: loads as {recognized.layout}, but {reason}")

@@ -1,0 +1,64 @@
+"""The base of all roles: the part of a network whose layers can be read, and a check of weights by one simple input."""
+
+from abc import ABC
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from sfumato.core.tensors import Images
+
+
+class Layer(NamedTuple):
+    """Geometry of one layer of a network."""
+
+    name: str
+    width: int
+    """Channels of its maps."""
+    stride: int
+    """Pixels of the image from one position of its maps to the next."""
+    receptive_field: int
+    """Side of the square of pixels that one position depends on."""
+    start: int | None = 0
+    """First pixel of the square of the first position; below 0 where the image is padded. None for a field larger than was measured."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSource:
+    """The part of a network that takes images, and whose layers can be read."""
+
+    network: nn.Module
+    """The modules of this network are the layers."""
+    run: Callable[[Images], Any]
+    """Runs the network on images in [0, 1]."""
+    channels: int | None = None
+    """Channels of the images; None for as many as the first convolution takes."""
+    size: tuple[int, int] | None = None
+    """Height and width of the images that the network was trained on; None for any."""
+    classes: int | None = None
+    """Number of classes whose scores `run` returns, 0 if it returns none; None to count the columns of its output."""
+    named: Mapping[str, Layer] = field(default_factory=dict)
+    """Layers that the network names itself; none for its modules."""
+
+
+class Role(nn.Module, ABC):
+    """A network that does the job of one role or of several."""
+
+    def feature_source(self) -> FeatureSource:
+        """The part of the network whose layers show features of images: by default the network itself."""
+        return FeatureSource(network=self, run=self, size=getattr(self, "size", None))
+
+    def implausible(self) -> str:
+        """Why the output for a simple input shows that the weights are those of another network, as a clause; empty if nothing shows it.
+
+        Importing asks it of weights that others published. The network must be in evaluation mode.
+        """
+        return ""
+
+
+def feature_source(network: nn.Module) -> FeatureSource:
+    """The part of `network` whose layers show features of images; a module that fills no role is that part itself."""
+    if isinstance(network, Role):
+        return network.feature_source()
+    return FeatureSource(network=network, run=network, size=getattr(network, "size", None))
