@@ -62,9 +62,9 @@ class Manifest:
 
         Raises SettingError if something other than a file stands at `path`, StorageError if the file cannot be read.
         """
-        self.path, self.asked = path, request
+        self.path, self.request = path, request
         self._last: dict[str, dict[str, Any]] = {}
-        self._made: dict[str, set[tuple[str, str]]] = {}
+        self._output_digests: dict[str, set[tuple[str, str]]] = {}
         if path is None:
             return
         outputs.check_place(path)
@@ -83,7 +83,7 @@ class Manifest:
 
     def facts(self, picture: Path | io.BufferedReader, mask: Path | None) -> Facts:
         """What a picture, a file or an open one, its mask and the request are now, by which it is known again."""
-        return {"sha256": digest(picture), "mask": digest(mask) if mask else None, "asked": self.asked}
+        return {"sha256": digest(picture), "mask": digest(mask) if mask else None, "asked": self.request}
 
     def earlier(self, path: Path, target: Path, facts: Facts) -> Entry | None:
         """The entry of this picture if it was done before, from the same bytes and in the same way, and something is still there."""
@@ -99,7 +99,7 @@ class Manifest:
 
     def is_own(self, path: Path, target: Path) -> bool:
         """Whether the file at `target` was made from `path` by an earlier run, and is as that run left it."""
-        return (_identity(path), digest(target)) in self._made.get(self._place(target), set())
+        return (_identity(path), digest(target)) in self._output_digests.get(self._place(target), set())
 
     def add(self, entry: Entry, path: Path, target: Path, facts: Facts, *, output_digest: str = "") -> None:
         """One more line, unless nothing was done; `output_digest` is the digest of the result, if there is one.
@@ -108,10 +108,10 @@ class Manifest:
         """
         if self.path is None or entry.status == "skipped":
             return
-        place, known = self._place(target), dataclasses.asdict(entry)
-        del known["message"]  # which may hold whole paths
+        place, fields = self._place(target), dataclasses.asdict(entry)
+        del fields["message"]  # which may hold whole paths
         words = without_places(entry.message, path, target)
-        row = {**known, "source": path.name, "from": _identity(path), "out": place, "place": place, "words": words}
+        row = {**fields, "source": path.name, "from": _identity(path), "out": place, "place": place, "words": words}
         row |= {**facts, "made": output_digest} if output_digest else facts if entry.status == "failed" else {}
         if entry.status == "failed" and _equal_rows(self._last.get(place, {}), row):
             return
@@ -120,12 +120,12 @@ class Manifest:
 
     def _note(self, row: Any) -> None:
         # Before there was `from`, `source` was the whole path; and the model was named with its own.
-        asked = row.get("asked")
-        if isinstance(asked, dict) and isinstance(asked.get("model"), str):
-            row["asked"] = asked | {"model": last_name(asked["model"])}
+        request = row.get("asked")
+        if isinstance(request, dict) and isinstance(request.get("model"), str):
+            row["asked"] = request | {"model": last_name(request["model"])}
         self._last[row["place"]] = row
-        if made := row.get("made"):
-            self._made.setdefault(row["place"], set()).add((str(row.get("from") or _identity(row["source"])), made))
+        if output_digest := row.get("made"):
+            self._output_digests.setdefault(row["place"], set()).add((str(row.get("from") or _identity(row["source"])), output_digest))
 
     def _place(self, target: Path) -> str:
         return os.path.relpath(target, self.path.parent) if self.path else str(target)

@@ -12,15 +12,13 @@ from sfumato.io.formats import Kind
 from sfumato.io.headers import Headers
 
 
-def gather(
-    sources: Sequence[str | Path], *, leaving_out: Path | None = None, headers: Headers | None = None
-) -> Iterator[tuple[Path, Path]]:
+def gather(sources: Sequence[str | Path], *, exclude: Path | None = None, headers: Headers | None = None) -> Iterator[tuple[Path, Path]]:
     """Every picture file, and the name it will have below the output folder: its own, or its path below the folder that was given.
 
     What lies below the folder `leaving_out`, beside others, was written there by us. `headers` are those of the run. Raises DataError for
     what is neither a file nor a folder nor a glob that matches anything.
     """
-    away, headers = leaving_out.resolve() if leaving_out else None, headers or Headers()
+    away, headers = exclude.resolve() if exclude else None, headers or Headers()
     for source in sources:
         if not str(source):
             raise DataError("no picture was named, but nothing ('')")

@@ -45,11 +45,11 @@ def wiener(images: Images, *, kernels: Kernels, noise: float, balance: float = 2
     inverse = blur.conj() / (kept + balance * noise**2 * roughness(high, wide).to(images) / power)
 
     inside = F.pad(torch.ones(h, w), (reach,) * 4).to(images)
-    seen = _tapered(around, blur, reach)
+    extended = _tapered(around, blur, reach)
     for _ in range(rounds):
-        again = torch.fft.irfft2(torch.fft.rfft2(seen) * inverse * blur, s=(high, wide))
-        seen = around * inside + again * (1 - inside)
-    estimate = torch.fft.irfft2(torch.fft.rfft2(seen) * inverse, s=(high, wide))
+        again = torch.fft.irfft2(torch.fft.rfft2(extended) * inverse * blur, s=(high, wide))
+        extended = around * inside + again * (1 - inside)
+    estimate = torch.fft.irfft2(torch.fft.rfft2(extended) * inverse, s=(high, wide))
     return (estimate[:, :, reach : reach + h, reach : reach + w] + mean).clamp(0, 1)
 
 
@@ -64,10 +64,10 @@ def richardson_lucy(images: Images, *, kernels: Kernels, steps: int = 30) -> Ima
     fitting(kernels, images)
     if not 1 <= steps <= 10_000:
         raise SettingError(f"steps = {steps} is outside [1, 10000]")
-    seen = images.clamp_min(0)
-    estimate, back = seen.clamp_min(1e-3), kernels.flip(1, 2)
+    observed = images.clamp_min(0)
+    estimate, back = observed.clamp_min(1e-3), kernels.flip(1, 2)
     for _ in range(steps):
-        estimate = estimate * correlate(seen / correlate(estimate, kernels).clamp_min(1e-6), back)
+        estimate = estimate * correlate(observed / correlate(estimate, kernels).clamp_min(1e-6), back)
     return estimate.clamp(0, 1)
 
 
@@ -86,10 +86,10 @@ def _tapered(images: Maps, blur: Complex[Tensor, "n 1 _h _w"], reach: int) -> Ma
     rows, columns = (torch.arange(side, dtype=torch.float32) + 0.5 for side in sides)
     near = [(torch.minimum(t, side - t) / reach).clamp_max(1) for t, side in zip((rows, columns), sides, strict=True)]
     rows, columns = (0.5 - 0.5 * (math.pi * t).cos() for t in near)
-    weight, made = (rows[:, None] * columns).to(images), images
+    weight, tapered = (rows[:, None] * columns).to(images), images
     for _ in range(3):
-        made = weight * images + (1 - weight) * torch.fft.irfft2(torch.fft.rfft2(made) * blur, s=tuple(sides))
-    return made
+        tapered = weight * images + (1 - weight) * torch.fft.irfft2(torch.fft.rfft2(tapered) * blur, s=tuple(sides))
+    return tapered
 
 
 def _gradients(images: Images) -> Float[Tensor, "n c 1 1"]:

@@ -41,11 +41,11 @@ def biharmonic(images: Images, *, observed: Maps) -> Images:
         from skimage.restoration import inpaint_biharmonic
     except ImportError as error:
         raise missing("biharmonic needs", "scikit-image") from error
-    seen, made = _observed_pixels(images, observed), images.clone()
-    for i, j in (~seen).flatten(2).any(dim=2).nonzero().tolist():
-        filled = inpaint_biharmonic(images[i, j].double().cpu().numpy(), (~seen[i, j]).cpu().numpy())
-        made[i, j] = torch.from_numpy(filled).to(images)
-    return made.where(~seen, images).clamp(0, 1)
+    is_observed, filled = _observed_pixels(images, observed), images.clone()
+    for i, j in (~is_observed).flatten(2).any(dim=2).nonzero().tolist():
+        filled = inpaint_biharmonic(images[i, j].double().cpu().numpy(), (~is_observed[i, j]).cpu().numpy())
+        filled[i, j] = torch.from_numpy(filled).to(images)
+    return filled.where(~is_observed, images).clamp(0, 1)
 
 
 @torch.no_grad()
@@ -61,13 +61,13 @@ def telea(images: Images, *, observed: Maps, radius: float = 3.0) -> Images:
         import cv2
     except ImportError as error:
         raise missing("telea needs", "OpenCV") from error
-    seen, made, stored = _observed_pixels(images, observed), images.clone(), to_bytes(images).cpu()
-    for i, j in (~seen).flatten(2).any(dim=2).nonzero().tolist():
-        hole = (~seen[i, j]).to(torch.uint8).cpu().numpy()
+    is_observed, filled, stored = _observed_pixels(images, observed), images.clone(), to_bytes(images).cpu()
+    for i, j in (~is_observed).flatten(2).any(dim=2).nonzero().tolist():
+        hole = (~is_observed[i, j]).to(torch.uint8).cpu().numpy()
         # OpenCV looks a little at what stands in the hole: let that be nothing in particular.
-        stored[i, j][~seen[i, j].cpu()] = stored[i, j][seen[i, j].cpu()].float().mean().round().to(torch.uint8)
-        made[i, j] = torch.from_numpy(cv2.inpaint(stored[i, j].numpy(), hole, radius, cv2.INPAINT_TELEA)).to(images) / 255
-    return made.where(~seen, images)
+        stored[i, j][~is_observed[i, j].cpu()] = stored[i, j][is_observed[i, j].cpu()].float().mean().round().to(torch.uint8)
+        filled[i, j] = torch.from_numpy(cv2.inpaint(stored[i, j].numpy(), hole, radius, cv2.INPAINT_TELEA)).to(images) / 255
+    return filled.where(~is_observed, images)
 
 
 def _observed_pixels(images: Images, observed: Float[Tensor, "..."]) -> Bool[Tensor, "n c h w"]:
@@ -75,10 +75,10 @@ def _observed_pixels(images: Images, observed: Float[Tensor, "..."]) -> Bool[Ten
     n, c, h, w = images.shape
     if tuple(observed.shape) not in ((n, 1, h, w), (n, c, h, w)):
         raise ImageError(f"known of shape {tuple(observed.shape)} must be {(n, 1, h, w)} or {(n, c, h, w)}, as the images are")
-    seen = (observed > 0.5).expand_as(images)
-    if not seen.flatten(2).any(dim=2).all():
+    is_observed = (observed > 0.5).expand_as(images)
+    if not is_observed.flatten(2).any(dim=2).all():
         raise ImageError("nothing of an image is known: there is nothing to fill it from; check that known is 1 where a pixel is seen")
-    return seen
+    return is_observed
 
 
 def _relaxed(images: Images, observed: Bool[Tensor, "n c h w"], tolerance: float) -> Images:
@@ -117,12 +117,12 @@ def _conjugate_gradients(x: Images, free: Images, tolerance: float) -> Images:
 
 def _excess(x: Images) -> Images:
     """How much each pixel exceeds its neighbours inside the image, summed over them."""
-    made = torch.zeros_like(x)
+    excess = torch.zeros_like(x)
     for dim in (2, 3):
         step = x.diff(dim=dim)
-        made.narrow(dim, 1, step.shape[dim]).add_(step)
-        made.narrow(dim, 0, step.shape[dim]).sub_(step)
-    return made
+        excess.narrow(dim, 1, step.shape[dim]).add_(step)
+        excess.narrow(dim, 0, step.shape[dim]).sub_(step)
+    return excess
 
 
 def _neighbours(x: Images) -> Float[Tensor, "1 1 h w"]:

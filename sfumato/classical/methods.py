@@ -28,11 +28,11 @@ def median(images: Images, *, size: int = 3) -> Images:
     """
     if size % 2 == 0 or not 1 <= size <= 15:
         raise SettingError(f"size = {size} must be odd and in [1, 15] pixels")
-    made = torch.empty_like(images)
-    for image, place in zip(images, made, strict=True):  # one after another: every pixel becomes size^2
+    output = torch.empty_like(images)
+    for image, place in zip(images, output, strict=True):  # one after another: every pixel becomes size^2
         around = resample.mirror(image[None], size // 2)[0].unfold(1, size, 1).unfold(2, size, 1)
         place.copy_(around.flatten(3).median(dim=3).values)
-    return made.clamp(0, 1)
+    return output.clamp(0, 1)
 
 
 @torch.no_grad()
@@ -51,8 +51,8 @@ def non_local_means(images: Images, *, noise: float) -> Images:
         raise missing("non_local_means needs", "scikit-image") from error
     h, w = images.shape[2:]
     reach = _PATCH + _DISTANCE  # of our own, for the library cannot go round images smaller than its patch
-    made = torch.empty_like(images)
-    for image, place in zip(resample.mirror(images, reach).cpu(), made, strict=True):
+    output = torch.empty_like(images)
+    for image, place in zip(resample.mirror(images, reach).cpu(), output, strict=True):
         clean = denoise_nl_means(
             image.permute(1, 2, 0).numpy(),
             patch_size=_PATCH,
@@ -65,7 +65,7 @@ def non_local_means(images: Images, *, noise: float) -> Images:
         # The library drops the axis of a single channel.
         whole = torch.from_numpy(clean).reshape(h + 2 * reach, w + 2 * reach, -1).permute(2, 0, 1)
         place.copy_(whole[:, reach : reach + h, reach : reach + w])
-    return made.clamp(0, 1)
+    return output.clamp(0, 1)
 
 
 @torch.no_grad()
@@ -86,7 +86,7 @@ class Method:
     """Takes the images, and what it needs by name."""
     needs: tuple[str, ...] = ()
     """What it must be told: some of noise, kernels, known and scale."""
-    does: str
+    summary: str
     """In a few words, for people who choose."""
     memory: float
     """Bytes for each pixel of the result in colour at the height of the work, measured."""
@@ -95,14 +95,14 @@ class Method:
 
 
 METHODS = {
-    "median": Method(apply=median, does="takes out single wrong pixels", memory=200),
-    "non-local-means": Method(apply=non_local_means, needs=("noise",), does="takes out even noise", memory=150),
-    "wiener": Method(apply=wiener, needs=("kernels", "noise"), does="undoes a known blur, weighed against the noise", memory=200),
-    "richardson-lucy": Method(apply=richardson_lucy, needs=("kernels",), does="undoes a known blur, step by step", memory=230),
-    "laplace": Method(apply=laplace, needs=("observed",), does="fills in with a soap film", memory=380),
-    "biharmonic": Method(apply=biharmonic, needs=("observed",), does="fills in with slopes that go on", memory=110, memory_missing=1800),
-    "telea": Method(apply=telea, needs=("observed",), does="fills in from the border of the hole, in 8 bits", memory=75),
-    "bicubic": Method(apply=bicubic, needs=("scale",), does="enlarges by cubic interpolation", memory=30),
+    "median": Method(apply=median, summary="takes out single wrong pixels", memory=200),
+    "non-local-means": Method(apply=non_local_means, needs=("noise",), summary="takes out even noise", memory=150),
+    "wiener": Method(apply=wiener, needs=("kernels", "noise"), summary="undoes a known blur, weighed against the noise", memory=200),
+    "richardson-lucy": Method(apply=richardson_lucy, needs=("kernels",), summary="undoes a known blur, step by step", memory=230),
+    "laplace": Method(apply=laplace, needs=("observed",), summary="fills in with a soap film", memory=380),
+    "biharmonic": Method(apply=biharmonic, needs=("observed",), summary="fills in with slopes that go on", memory=110, memory_missing=1800),
+    "telea": Method(apply=telea, needs=("observed",), summary="fills in from the border of the hole, in 8 bits", memory=75),
+    "bicubic": Method(apply=bicubic, needs=("scale",), summary="enlarges by cubic interpolation", memory=30),
 }
 """What there is, by the name that users type."""
 
@@ -123,12 +123,12 @@ def apply(
     """
     if name not in METHODS:
         raise UnknownNameError(f"no classical method is called {name!r}{suggest(name, METHODS)}; there are {', '.join(METHODS)}")
-    method, told = METHODS[name], {"noise": noise, "kernels": kernels, "observed": observed, "scale": scale}
-    given = {key: value for key, value in told.items() if value is not None}
+    method, options = METHODS[name], {"noise": noise, "kernels": kernels, "observed": observed, "scale": scale}
+    arguments = {key: value for key, value in options.items() if value is not None}
     for key in method.needs:
-        if key not in given:
+        if key not in arguments:
             raise SettingError(f"{name} needs {key}; it takes {', '.join(method.needs)}")
-    for key in given:
+    for key in arguments:
         if key not in method.needs:
             raise SettingError(f"{name} has no use for {key}; it takes {', '.join(method.needs) or 'nothing but the images'}")
-    return method.apply(images, **given)
+    return method.apply(images, **arguments)

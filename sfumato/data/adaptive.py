@@ -23,7 +23,7 @@ from sfumato.core.config import Range, family, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, PerImage, Scalar
 from sfumato.nn.resample import mirrored
-from sfumato.nn.warp import linear, warp
+from sfumato.nn.warp import linear_map, warp
 
 EXACT = ("flip", "turn", "shift")
 WARPED = ("scale", "rotate", "stretch", "rotate again", "slide")
@@ -210,7 +210,7 @@ def _colours(images: Images, on: _Gates, u: tuple[PerImage, ...]) -> Float[Tenso
 def _recolour(images: Images, colours: Float[Tensor, "n k _k"]) -> Images:
     matrix, offset = colours[:, :, :-1], colours[:, :, -1:, None]
     count = len(matrix[0])
-    painted = linear(
+    painted = linear_map(
         images[:, :count],
         lambda x: (matrix @ x.flatten(2)).reshape(x.shape),
         lambda x: (matrix.mT @ x.flatten(2)).reshape(x.shape),

@@ -40,28 +40,28 @@ def collection(
 
     The arguments are those of `load`. Where the names tell no parts, all images come back. Raises DataError as `load` does.
     """
-    with chosen(source, part) as found:
-        read = _Reading(source, found.pictures, crop, placed=split_by == "original")
+    with open_part(source, part) as contents:
+        read = _Reading(source, contents.pictures, crop, placed=split_by == "original")
         pixels, broken = read.pixels(size, channels, tolerance)
-    whole = [i for i in range(len(found.pictures)) if i not in broken]
-    labels = torch.tensor([found.labels[i] for i in whole], dtype=torch.int64) if found.classes else None
+    whole = [i for i in range(len(contents.pictures)) if i not in broken]
+    labels = torch.tensor([contents.labels[i] for i in whole], dtype=torch.int64) if contents.classes else None
     data = Dataset(
-        name=called(source),
+        name=source_name(source),
         pixels=pixels,
         labels=labels,
-        classes=found.classes,
-        labels_from=found.why,
-        skipped=(*found.odd, *broken.values()),
-        passed_over=found.passed_over,
-        kept_back=found.elsewhere,
+        classes=contents.classes,
+        labels_from=contents.labels_from,
+        skipped=(*contents.left_out, *broken.values()),
+        passed_over=contents.passed_over,
+        kept_back=contents.other_parts,
         positions=torch.from_numpy(read.places[whole]) if split_by == "original" else None,
         split_by=split_by,
     )
-    return data, found.parted
+    return data, contents.has_parts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
+class PartListing:
     """The pictures of one part of a folder or a zip, and what is known of them without a look at one."""
 
     pictures: list[Entry]
@@ -69,56 +69,56 @@ class Chosen:
     """Of all parts."""
     labels: list[int]
     """Empty without classes."""
-    why: str
+    labels_from: str
     """Where the classes come from, or why there are none."""
-    parted: bool
+    has_parts: bool
     """Whether the names tell the parts."""
-    elsewhere: int
+    other_parts: int
     """Pictures of other parts."""
-    odd: list[str]
+    left_out: list[str]
     """A line for each kind of picture that was left out."""
     passed_over: str
     """One line on the files that are no pictures."""
 
 
 @contextlib.contextmanager
-def chosen(source: Path, part: Part, *, labelled: bool = True) -> Iterator[Chosen]:
+def open_part(source: Path, part: Part, *, labelled: bool = True) -> Iterator[PartListing]:
     """The pictures of `part`; they can be opened inside the `with` only. Where the names tell no parts it is all of them.
 
     Without `labelled` nobody asks for classes, and pictures beside the folders of the others are as good as any.
     Raises DataError if the source holds less than two pictures, or a table of classes that cannot be read.
     """
-    with listing.listed(source) as found:
-        names, passed_over = [entry.name for entry in found.pictures], found.passed_over()
+    with listing.listed(source) as contents:
+        names, passed_over = [entry.name for entry in contents.pictures], contents.passed_over()
         if len(names) < 2:
             held = f"holds {'one picture' if names else 'no picture that can be read'}, and 2 are the least"
             raise DataError("; ".join(filter(None, (f"{source}: {held}", passed_over))))
-        seen = layout.layout(names, _table(found.tables, source) if labelled else None, labelled=labelled)
-        mine = [i for i in range(len(seen.places)) if seen.parts is None or part in ("all", seen.parts[i])]
-        yield Chosen(
-            pictures=[found.pictures[seen.places[i]] for i in mine],
-            classes=seen.classes,
-            labels=[seen.labels[i] for i in mine] if seen.classes else [],
-            why=seen.why,
-            parted=seen.parts is not None,
-            elsewhere=len(seen.places) - len(mine),
-            odd=found.odd + seen.odd,
+        assigned = layout.layout(names, _table(contents.tables, source) if labelled else None, labelled=labelled)
+        mine = [i for i in range(len(assigned.places)) if assigned.parts is None or part in ("all", assigned.parts[i])]
+        yield PartListing(
+            pictures=[contents.pictures[assigned.places[i]] for i in mine],
+            classes=assigned.classes,
+            labels=[assigned.labels[i] for i in mine] if assigned.classes else [],
+            labels_from=assigned.labels_from,
+            has_parts=assigned.parts is not None,
+            other_parts=len(assigned.places) - len(mine),
+            left_out=contents.left_out + assigned.left_out,
             passed_over=passed_over,
         )
 
 
 def _table(files: Sequence[Entry], source: Path) -> tables.Table | None:
     """What the tables in a folder or a zip say together; None if there is none."""
-    found = [said for file in files if (said := tables.read(file.open, file.name, str(source))) is not None]
-    return {name: label for said in found for name, label in said.items()} if found else None
+    read = [table for file in files if (table := tables.read(file.open, file.name, str(source))) is not None]
+    return {name: label for table in read for name, label in table.items()} if read else None
 
 
-def called(source: Path) -> str:
+def source_name(source: Path) -> str:
     """The name of a folder or a zip, without the zip's ending."""
     return source.resolve().name.removesuffix(source.suffix if source.is_file() else "")
 
 
-def each(do: Callable[[T], R], items: Sequence[T]) -> list[R]:
+def map_in_threads(do: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """`do` of every item, in order; in threads if the first few are slow.
 
     The image library works outside Python's lock, but for small images handing the lock around costs more than the work.
@@ -145,9 +145,9 @@ class _Reading:
         broken: dict[int, str] = {}
         facts: list[Facts | str] = []
         if size is None or channels is None or self.placed:
-            facts = each(look, self.files)
+            facts = map_in_threads(read_facts, self.files)
             broken = {i: fact for i, fact in enumerate(facts) if isinstance(fact, str)}
-            judge(self.source, broken, len(self.files), tolerance)
+            check_broken(self.source, broken, len(self.files), tolerance)
             size, channels = _policy([fact for fact in facts if isinstance(fact, Facts)], size, channels)
         pixels = _room(self.source, (len(self.files), channels, *size))
         rows = pixels.numpy()
@@ -158,13 +158,13 @@ class _Reading:
                 image = decode.decode(file.open, file.name, channels=channels, size=size, crop=self.crop)
                 rows[i] = image.transpose(2, 0, 1)
                 if self.placed and isinstance(fact := facts[i], Facts):
-                    self.places[i] = content.place(file, fact, image)
+                    self.places[i] = content.split_positions(file, fact, image)
             except (ImageError, MissingExtraError) as error:
                 return i, str(error)
             return i, ""
 
-        broken |= {i: problem for i, problem in each(read, [i for i in range(len(self.files)) if i not in broken]) if problem}
-        judge(self.source, broken, len(self.files), tolerance)
+        broken |= {i: problem for i, problem in map_in_threads(read, [i for i in range(len(self.files)) if i not in broken]) if problem}
+        check_broken(self.source, broken, len(self.files), tolerance)
         whole = [i for i in range(len(self.files)) if i not in broken]
         return pixels if not broken else pixels[whole], dict(sorted(broken.items()))
 
@@ -177,7 +177,7 @@ def _room(source: Path, shape: tuple[int, int, int, int]) -> Bytes:
         raise DataError(f"{source}: {need}, more than there is; ask for a smaller size") from error
 
 
-def look(entry: Entry) -> Facts | str:
+def read_facts(entry: Entry) -> Facts | str:
     """What the header says, or why it cannot be read."""
     try:
         return decode.facts(entry.open, entry.name)
@@ -192,7 +192,7 @@ def _policy(headers: Sequence[Facts], size: tuple[int, int] | None, channels: in
     return size or (own if max(own) <= LARGEST_OWN else DEFAULT), channels or (1 if all(fact.grey for fact in headers) else 3)
 
 
-def judge(source: Path, broken: dict[int, str], count: int, tolerance: float) -> None:
+def check_broken(source: Path, broken: dict[int, str], count: int, tolerance: float) -> None:
     """Raises DataError if too many files are broken, or too few images left."""
     if broken and (len(broken) > tolerance * count or count - len(broken) < 2):
         allowed = f"at most {tolerance:.0%} may be so, and 2 images are the least that can be used"

@@ -16,11 +16,11 @@ from sfumato.io.decode import EightBit, Facts
 LARGEST = 256
 """Pixels of the longer side up to which an original is told by its pixels."""
 
-Place = tuple[float, ...]
+SplitPositions = tuple[float, ...]
 """Where in [0, 1) one image falls, for each of `PURPOSES`."""
 
 
-def place(entry: Entry, fact: Facts, pixels: EightBit) -> Place:
+def split_positions(entry: Entry, fact: Facts, pixels: EightBit) -> SplitPositions:
     """Where the file falls of which `fact` are the facts and `pixels` has been made. Raises ImageError if it can no longer be read."""
     if max(fact.size) > LARGEST:
         with decode.reading(entry.name), entry.open() as file:

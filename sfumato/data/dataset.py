@@ -27,7 +27,7 @@ SplitBy = Literal["original", "resized"]
 Positions: TypeAlias = Float64[Tensor, "n 2"]
 """Where in [0, 1) each image falls, for each of `PURPOSES`."""
 
-Places: TypeAlias = Float64[Tensor, " n"]
+PurposePositions: TypeAlias = Float64[Tensor, " n"]
 """The same for one purpose."""
 
 _NAMED = 5
@@ -92,20 +92,22 @@ class Dataset:
         other images. Duplicates stay together; what is held out for one purpose says nothing about another. Only a class of which
         nothing would be left to train on keeps the image that is furthest from being held out.
         """
-        places = self.places(purpose)
+        places = self.positions_for(purpose)
         held = places < share
         if self.split_by == "original" and self.labels is not None and self.classes:
-            held = _spared(held, places, self.labels)
+            held = _keep_one_per_class(held, places, self.labels)
         return self._selected(~held), self._selected(held)
 
-    def places(self, purpose: Purpose) -> Places:
+    def positions_for(self, purpose: Purpose) -> PurposePositions:
         """Where in [0, 1) each image falls for this purpose: as is known of its original, or as its pixels decide."""
-        return _places(self, purpose, lambda: self.pixels.flatten(1).contiguous().numpy())
+        return _positions_for(self, purpose, lambda: self.pixels.flatten(1).contiguous().numpy())
 
     def _selected(self, chosen: Bool[Tensor, " n"]) -> "Dataset":
         labels = None if self.labels is None else self.labels[chosen]
-        known = _usable_positions(self)
-        return dataclasses.replace(self, pixels=self.pixels[chosen], labels=labels, positions=None if known is None else known[chosen])
+        positions = _usable_positions(self)
+        return dataclasses.replace(
+            self, pixels=self.pixels[chosen], labels=labels, positions=None if positions is None else positions[chosen]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,17 +145,17 @@ class Scenes:
 
     def split(self, share: float, *, purpose: Purpose) -> tuple["Scenes", "Scenes"]:
         """What to train on, and about `share` of the pictures held out; the original of a picture decides, as in `Dataset.split`."""
-        held = self.places(purpose) < share
+        held = self.positions_for(purpose) < share
         return self._selected(~held), self._selected(held)
 
-    def places(self, purpose: Purpose) -> Places:
+    def positions_for(self, purpose: Purpose) -> PurposePositions:
         """Where each picture falls, as in `Dataset.places`."""
-        return _places(self, purpose, lambda: (picture.numpy() for picture in self.pictures))
+        return _positions_for(self, purpose, lambda: (picture.numpy() for picture in self.pictures))
 
     def _selected(self, chosen: Bool[Tensor, " n"]) -> "Scenes":
         pictures = tuple(picture for picture, taken in zip(self.pictures, chosen.tolist(), strict=True) if taken)
-        known = _usable_positions(self)
-        return dataclasses.replace(self, pictures=pictures, positions=None if known is None else known[chosen])
+        positions = _usable_positions(self)
+        return dataclasses.replace(self, pictures=pictures, positions=None if positions is None else positions[chosen])
 
 
 def position(content: np.ndarray | bytes, purpose: str) -> float:
@@ -175,17 +177,17 @@ def _usable_positions(data: Dataset | Scenes) -> Positions | None:
     return data.positions if useful else None
 
 
-def _places(data: Dataset | Scenes, purpose: Purpose, rows: Callable[[], Iterable[np.ndarray]]) -> Places:
+def _positions_for(data: Dataset | Scenes, purpose: Purpose, rows: Callable[[], Iterable[np.ndarray]]) -> PurposePositions:
     """Where images fall for one purpose; their `rows` of pixels decide where nothing else is known. Raises SettingError for another."""
     if purpose not in PURPOSES:
         raise SettingError(f"purpose = {purpose!r} is none of {', '.join(PURPOSES)}")
-    known = _usable_positions(data)
-    if known is None:
+    positions = _usable_positions(data)
+    if positions is None:
         return torch.tensor([position(row, purpose) for row in rows()], dtype=torch.float64)
-    return known[:, PURPOSES.index(purpose)]
+    return positions[:, PURPOSES.index(purpose)]
 
 
-def _spared(held: Bool[Tensor, " n"], places: Places, labels: Labels) -> Bool[Tensor, " n"]:
+def _keep_one_per_class(held: Bool[Tensor, " n"], places: PurposePositions, labels: Labels) -> Bool[Tensor, " n"]:
     """`held`, but of each class that would be held out whole one image, and its duplicates, are not."""
     counts = torch.bincount(labels, minlength=1)
     left = torch.bincount(labels[~held], minlength=len(counts))

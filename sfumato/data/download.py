@@ -126,10 +126,10 @@ def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def _check(part: Path, sha256: str) -> None:
-    found = checksum(part)
-    if found != sha256:
+    actual = checksum(part)
+    if actual != sha256:
         part.unlink()
-        raise _BrokenError(f"wrong content, expected SHA-256 {sha256}, got {found}", final=True)
+        raise _BrokenError(f"wrong content, expected SHA-256 {sha256}, got {actual}", final=True)
 
 
 @contextlib.contextmanager

@@ -34,8 +34,8 @@ def drawings(count: int = 100, size: tuple[int, int] = (256, 256), *, channels: 
     `size` is (height, width), from 16 to 4096 pixels; `channels` is 1 or 3. Raises SettingError for anything else.
     """
     if count < 1 or first < 0 or channels not in (1, 3) or not all(16 <= side <= 4096 for side in size):
-        asked = f"{count} pictures from {first} of size {size} with {channels} channels"
-        raise SettingError(f"drawings: cannot draw {asked}; count must be positive, sizes 16 to 4096, channels 1 or 3")
+        request = f"{count} pictures from {first} of size {size} with {channels} channels"
+        raise SettingError(f"drawings: cannot draw {request}; count must be positive, sizes 16 to 4096, channels 1 or 3")
     pictures = tuple(_picture(seed, i, size, channels) for i in range(first, first + count))
     # What is drawn in grey, or at another size, is the same picture to a split.
     places = positions_of(f"drawing {seed} {i}".encode() for i in range(first, first + count))

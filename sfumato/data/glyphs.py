@@ -52,8 +52,8 @@ def glyphs(
     Raises SettingError for anything else, and for characters that the font lacks or that occur twice.
     """
     if count < 1 or first < 0 or channels not in (1, 3) or not all(8 <= side <= 1024 for side in size):
-        asked = f"{count} images from {first} of size {size} with {channels} channels"
-        raise SettingError(f"glyphs: cannot draw {asked}; count must be positive, sizes 8 to 1024, channels 1 or 3")
+        request = f"{count} images from {first} of size {size} with {channels} channels"
+        raise SettingError(f"glyphs: cannot draw {request}; count must be positive, sizes 8 to 1024, channels 1 or 3")
     shapes = _shapes(characters)
     pixels = torch.empty(count, channels, *size, dtype=torch.uint8)
     labels = torch.empty(count, dtype=torch.int64)

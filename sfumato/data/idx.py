@@ -46,8 +46,8 @@ def read_labels(path: Path) -> Labels:
 def labels_beside(path: Path) -> Path | None:
     """The labels that belong to an images file by the usual naming (`x-images-idx3-ubyte.gz`, `x-labels-idx1-ubyte`), if there."""
     name = path.name.removesuffix(".gz").replace("images", "labels").replace("idx3", "idx1")
-    found = (path.with_name(name + ending) for ending in ("", ".gz"))
-    return next((file for file in found if file.is_file() and file.name != path.name), None)
+    candidates = (path.with_name(name + ending) for ending in ("", ".gz"))
+    return next((file for file in candidates if file.is_file() and file.name != path.name), None)
 
 
 def is_idx(path: Path) -> bool:

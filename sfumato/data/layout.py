@@ -14,7 +14,7 @@ from sfumato.core.catalog import composed
 from sfumato.data import table as tables
 from sfumato.data.table import Table
 
-Path = tuple[str, ...]
+NameParts = tuple[str, ...]
 """The parts of a picture's name, without the folders that all pictures lie in."""
 
 Classes = tuple[tuple[str, ...], list[str | None], str]
@@ -40,9 +40,9 @@ class Layout:
     classes: tuple[str, ...]
     labels: list[int]
     """The number of the class of each picture; empty without classes."""
-    why: str
+    labels_from: str
     """Where the classes come from or, if there are none, why not."""
-    odd: list[str]
+    left_out: list[str]
     """A line for each kind of picture that was left out."""
 
 
@@ -55,7 +55,7 @@ def layout(names: Sequence[str], table: Table | None, *, labelled: bool = True) 
     marks = parts(paths)
     if marks is not None:
         if stray := [names[i] for i in places if not marks[i]]:
-            odd.append(f"{_class_summary(stray)}: outside the folders of training and test pictures")
+            odd.append(f"{_first_and_count(stray)}: outside the folders of training and test pictures")
         places = [i for i in places if marks[i]]
         inner = unwrap(["/".join(paths[i][1:]) for i in places])
         marks = [marks[i] for i in places]
@@ -64,7 +64,7 @@ def layout(names: Sequence[str], table: Table | None, *, labelled: bool = True) 
     mine = [names[i] for i in places]
     classes, named, why = ((), [], "") if not labelled else _by_table(mine, table) if table is not None else _by_folders(inner)
     if classes and (stray := [name for name, label in zip(mine, named, strict=True) if label is None]):
-        odd.append(f"{_class_summary(stray)}: in no class")
+        odd.append(f"{_first_and_count(stray)}: in no class")
     used = [i for i in range(len(places)) if not classes or named[i] is not None]
     number = {name: i for i, name in enumerate(classes)}
     return Layout(
@@ -72,12 +72,12 @@ def layout(names: Sequence[str], table: Table | None, *, labelled: bool = True) 
         parts=None if marks is None else [marks[i] for i in used],
         classes=classes,
         labels=[number[label] for label in named if label is not None] if classes else [],
-        why=why,
-        odd=odd,
+        labels_from=why,
+        left_out=odd,
     )
 
 
-def unwrap(names: Sequence[str]) -> list[Path]:
+def unwrap(names: Sequence[str]) -> list[NameParts]:
     """The names as path parts, without the folders that all of them lie in.
 
     >>> unwrap(["photos/cat/1.png", "photos/dog/1.png"])
@@ -90,7 +90,7 @@ def unwrap(names: Sequence[str]) -> list[Path]:
     return [path[depth:] for path in paths]
 
 
-def parts(paths: Sequence[Path]) -> list[str] | None:
+def parts(paths: Sequence[NameParts]) -> list[str] | None:
     """`train` or `test` for each image, if some lie in a folder called train (or training) and some in one called test (or val).
 
     Images in a val folder belong to neither part where there is a test folder too, and are marked `val`; what lies in no such folder
@@ -112,33 +112,33 @@ def _by_table(names: Sequence[str], table: Table) -> Classes:
     missing = [name for name, label in zip(names, named, strict=True) if label is None]
     if len(missing) > max(1, len(names) // _STRAY):
         return (), [], f"{tables.NAME} does not name {len(missing):,} of {len(names):,} pictures, such as {missing[0]}"
-    found = tables.classes({name: label for name, label in zip(names, named, strict=True) if label is not None})
-    if len(found) < 2:
+    classes = tables.classes({name: label for name, label in zip(names, named, strict=True) if label is not None})
+    if len(classes) < 2:
         return (), [], f"{tables.NAME} puts all pictures into one"
-    return found, named, tables.NAME
+    return classes, named, tables.NAME
 
 
-def _by_folders(paths: Sequence[Path]) -> Classes:
+def _by_folders(paths: Sequence[NameParts]) -> Classes:
     """Classes are the outermost folders that differ."""
     named = [composed(path[0]) if len(path) > 1 else None for path in paths]
-    found = sorted({name for name in named if name is not None})
+    classes = sorted({name for name in named if name is not None})
     loose = ["/".join(path) for path, name in zip(paths, named, strict=True) if name is None]
-    if not found:
+    if not classes:
         return (), [], "the pictures lie in one folder"
     if all(_is_shard(path) for path in paths):
-        return (), [], f"folders such as {found[0]} are numbered, and there is no {tables.NAME}"
+        return (), [], f"folders such as {classes[0]} are numbered, and there is no {tables.NAME}"
     if len(loose) > max(1, len(paths) // _STRAY):
         return (), [], f"{len(loose):,} of {len(paths):,} pictures lie beside the folders, such as {loose[0]}"
-    if len(found) < 2:
-        return (), [], f"there is one folder, {found[0]}, and two classes are the least"
-    return tuple(found), named, "the names of folders"
+    if len(classes) < 2:
+        return (), [], f"there is one folder, {classes[0]}, and two classes are the least"
+    return tuple(classes), named, "the names of folders"
 
 
-def _is_shard(path: Path) -> bool:
+def _is_shard(path: NameParts) -> bool:
     """Whether StyleGAN's tools number folders so: the thousands of the pictures in them."""
     match = _SHARD.fullmatch("/".join(path))
     return match is not None and match[1] == match[2]
 
 
-def _class_summary(names: Sequence[str]) -> str:
+def _first_and_count(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1:,} more"

@@ -37,7 +37,7 @@ class Listing:
     """Sorted by name."""
     tables: list[Entry] = field(default_factory=list)
     """Files that may say which picture is of which class."""
-    odd: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     """A line for each entry of a zip that is left out for its name."""
     unread: list[Kind] = field(default_factory=list)
     """The formats of pictures and films that cannot be read here."""
@@ -76,13 +76,13 @@ def listed(source: Path) -> Iterator[Listing]:
     zip that would unpack to much more than zips of pictures do.
     """
     with contextlib.ExitStack() as stack:
-        found = Listing()
+        listing = Listing()
         if source.is_dir():
-            _walk(source, found)
+            _walk(source, listing)
         else:
-            _unpack(stack, source, found)
-        found.pictures.sort(key=lambda entry: entry.name)
-        yield found
+            _unpack(stack, source, listing)
+        listing.pictures.sort(key=lambda entry: entry.name)
+        yield listing
 
 
 def _walk(folder: Path, listing: Listing) -> None:
@@ -91,13 +91,13 @@ def _walk(folder: Path, listing: Listing) -> None:
     def complain(error: OSError) -> None:
         raise DataError(f"{error.filename or folder}: the folder cannot be read ({error.strerror or error})") from error
 
-    seen = set()
+    visited = set()
     for here, folders, files in os.walk(folder, followlinks=True, onerror=complain):
         place = os.path.realpath(here)
-        if place in seen or (Path(here) != folder and {*folders, *files} >= _RUN):
+        if place in visited or (Path(here) != folder and {*folders, *files} >= _RUN):
             folders.clear()
             continue
-        seen.add(place)
+        visited.add(place)
         folders.sort()  # of two links to one folder it is always the same that is followed
         for file in files:
             path = Path(here, file)
@@ -120,7 +120,7 @@ def _beginning(path: Path) -> bytes:
 def _unpack(stack: contextlib.ExitStack, source: Path, listing: Listing) -> None:
     """Lists every file in the zip, which is read in place."""
     held = stack.enter_context(archive.opened(source))
-    infos, listing.odd = archive.members(held)
+    infos, listing.left_out = archive.members(held)
     for name, info in infos.items():
 
         def content(info: archive.ZipInfo = info) -> io.BytesIO:

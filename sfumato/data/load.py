@@ -23,7 +23,7 @@ from PIL import Image
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, SettingError
 from sfumato.data import idx
-from sfumato.data.collection import collection, each
+from sfumato.data.collection import collection, map_in_threads
 from sfumato.data.dataset import Dataset, Scenes, SplitBy, positions_of
 from sfumato.data.glyphs import glyphs
 from sfumato.data.public_sets import ARCHIVES, NAMES, Part, provided, published
@@ -71,8 +71,8 @@ def load(
         return data if parted else part_of(data, part)
     if path.is_file() and idx.is_idx(path):
         return part_of(_conform(dataclasses.replace(_idx(path), split_by=split_by), size, channels, crop), part)
-    what = "one image is not a data set" if path.suffix.lower() in decode.SUFFIXES else "neither a zip nor an IDX file"
-    raise DataError(f"{path}: {what}; give a folder or a .zip of at least 2 images, an IDX file, or one of {', '.join(NAMES)}")
+    problem = "one image is not a data set" if path.suffix.lower() in decode.SUFFIXES else "neither a zip nor an IDX file"
+    raise DataError(f"{path}: {problem}; give a folder or a .zip of at least 2 images, an IDX file, or one of {', '.join(NAMES)}")
 
 
 def _path(source: str | Path) -> Path:
@@ -146,5 +146,5 @@ def _conform(data: Dataset, size: tuple[int, int] | None, channels: int | None, 
         image = Image.fromarray(old[i].squeeze(-1) if now == 1 else np.ascontiguousarray(old[i]))
         new[i] = decode.prepare(image, channels=channels, size=(height, width), crop=crop).transpose(2, 0, 1)
 
-    each(convert, range(count))
+    map_in_threads(convert, range(count))
     return dataclasses.replace(data, pixels=pixels)

@@ -33,7 +33,7 @@ class File:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class PublicSet:
     """A public data set."""
 
     classes: tuple[str, ...]
@@ -79,8 +79,8 @@ def provided(name: str, entry: str) -> Path:
     folder = os.environ.get("SFUMATO_DATA")
     place = Path(folder).expanduser() / entry if folder else None
     if place is None or not place.exists():
-        where = f"there is no {place}" if place else "SFUMATO_DATA is not set"
-        raise DataError(f"{name} is looked for in SFUMATO_DATA/{entry}, and {where}; it is not fetched")
+        reason = f"there is no {place}" if place else "SFUMATO_DATA is not set"
+        raise DataError(f"{name} is looked for in SFUMATO_DATA/{entry}, and {reason}; it is not fetched")
     return place
 
 
@@ -92,12 +92,12 @@ def _read_idx(paths: list[Path], test: bool) -> tuple[Bytes, Labels]:
 def _read_cifar(paths: list[Path], test: bool) -> tuple[Bytes, Labels]:
     """From the binary version: records of a label byte and 3 x 32 x 32 colour bytes. Nothing is unpacked to disk."""
     wanted = [f"cifar-10-batches-bin/{f}.bin" for f in (["test_batch"] if test else [f"data_batch_{i}" for i in range(1, 6)])]
-    found: dict[str, torch.Tensor] = {}
+    batches: dict[str, torch.Tensor] = {}
     with tarfile.open(paths[0], "r|gz") as archive:
         for member in archive:
             if member.name in wanted and (content := archive.extractfile(member)):
-                found[member.name] = torch.frombuffer(bytearray(content.read()), dtype=torch.uint8).reshape(-1, 1 + 3 * 32 * 32)
-    records = torch.cat([found[name] for name in wanted])
+                batches[member.name] = torch.frombuffer(bytearray(content.read()), dtype=torch.uint8).reshape(-1, 1 + 3 * 32 * 32)
+    records = torch.cat([batches[name] for name in wanted])
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()
 
 
@@ -109,7 +109,7 @@ def _idx_files(*facts: tuple[int, str]) -> tuple[File, ...]:
 
 
 PUBLIC = {
-    "mnist": Known(
+    "mnist": PublicSet(
         classes=tuple("0123456789"),
         terms="MNIST, Y. LeCun, C. Cortes and C. Burges; usually given as CC BY-SA 3.0",
         mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
@@ -121,7 +121,7 @@ PUBLIC = {
         ),
         read=_read_idx,
     ),
-    "fashion-mnist": Known(
+    "fashion-mnist": PublicSet(
         classes=("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
         terms="Fashion-MNIST, Zalando SE, MIT licence",
         mirrors=(
@@ -136,7 +136,7 @@ PUBLIC = {
         ),
         read=_read_idx,
     ),
-    "cifar10": Known(
+    "cifar10": PublicSet(
         classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         terms="CIFAR-10, A. Krizhevsky, 2009; no licence stated",
         mirrors=("https://www.cs.toronto.edu/~kriz/",),

@@ -14,8 +14,8 @@ from torch import Tensor
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, ImageError, MissingExtraError
 from sfumato.data import content, idx
-from sfumato.data.collection import called, chosen, each, judge, look
-from sfumato.data.content import Place
+from sfumato.data.collection import check_broken, map_in_threads, open_part, read_facts, source_name
+from sfumato.data.content import SplitPositions
 from sfumato.data.dataset import PURPOSES, Dataset, Scenes, SplitBy
 from sfumato.data.drawings import drawings
 from sfumato.data.listing import Entry
@@ -40,7 +40,7 @@ TERMS = {
 
 _DRAWN = {"train": range(100), "test": range(100, 120), "all": range(120)}
 
-KNOWN = (*NAMES, *TERMS, "drawings")
+SCENE_NAMES = (*NAMES, *TERMS, "drawings")
 """Every name that `load_scenes` knows."""
 
 _PARTS: dict[str, dict[Part, tuple[str, ...]]] = {
@@ -76,14 +76,16 @@ def load_scenes(
     if isinstance(source, str) and source in NAMES:
         return load(source, channels=channels, part=part, tolerance=tolerance, split_by=split_by)
     if not path.exists():
-        raise DataError(f"no file or folder {str(source)!r}{suggest(str(source), KNOWN)}; known data sets are {', '.join(KNOWN)}")
+        raise DataError(
+            f"no file or folder {str(source)!r}{suggest(str(source), SCENE_NAMES)}; known data sets are {', '.join(SCENE_NAMES)}"
+        )
     if path.is_dir() or (path.is_file() and archive.is_zip(path)):
-        found, parted = _read(path, channels, part, tolerance, largest)
-        found = dataclasses.replace(found, split_by=split_by)
-        return found if parted else part_of(found, part)
+        scenes, parted = _read(path, channels, part, tolerance, largest)
+        scenes = dataclasses.replace(scenes, split_by=split_by)
+        return scenes if parted else part_of(scenes, part)
     if path.is_file() and idx.is_idx(path):
         return load(source, channels=channels, part=part, tolerance=tolerance, split_by=split_by)
-    raise DataError(f"{path}: neither a folder, a zip nor an IDX file; give pictures, or one of {', '.join(KNOWN)}")
+    raise DataError(f"{path}: neither a folder, a zip nor an IDX file; give pictures, or one of {', '.join(SCENE_NAMES)}")
 
 
 def _joined(name: str, pieces: list[Dataset | Scenes]) -> Scenes:
@@ -94,7 +96,7 @@ def _joined(name: str, pieces: list[Dataset | Scenes]) -> Scenes:
         skipped=tuple(line for piece in pieces for line in piece.skipped),
         passed_over="; ".join(piece.passed_over for piece in pieces if piece.passed_over),
         kept_back=sum(piece.kept_back for piece in pieces),
-        positions=torch.cat([torch.stack([piece.places(purpose) for purpose in PURPOSES], dim=1) for piece in pieces]),
+        positions=torch.cat([torch.stack([piece.positions_for(purpose) for purpose in PURPOSES], dim=1) for piece in pieces]),
         split_by=pieces[0].split_by,
     )
 
@@ -126,34 +128,34 @@ def _jpeg(folder: Path, number: str) -> Path:
 
 
 def _read(path: Path, channels: int, part: Part, tolerance: float, largest: int | None) -> tuple[Scenes, bool]:
-    with chosen(path, part, labelled=False) as found:
-        read = each(lambda entry: _picture(entry, channels, largest), found.pictures)
+    with open_part(path, part, labelled=False) as part_listing:
+        read = map_in_threads(lambda entry: _picture(entry, channels, largest), part_listing.pictures)
     broken = {i: picture for i, picture in enumerate(read) if isinstance(picture, str)}
-    judge(path, broken, len(read), tolerance)
+    check_broken(path, broken, len(read), tolerance)
     scenes = Scenes(
-        name=called(path),
-        skipped=(*found.odd, *broken.values()),
-        passed_over=found.passed_over,
-        kept_back=found.elsewhere,
+        name=source_name(path),
+        skipped=(*part_listing.left_out, *broken.values()),
+        passed_over=part_listing.passed_over,
+        kept_back=part_listing.other_parts,
         **_placed([pair for pair in read if not isinstance(pair, str)]),
     )
-    return scenes, found.parted
+    return scenes, part_listing.has_parts
 
 
-def _placed(read: list[tuple[Tensor, Place]]) -> Any:
+def _placed(read: list[tuple[Tensor, SplitPositions]]) -> Any:
     """Pictures and where their originals fall, as `Scenes` takes them."""
     places = torch.tensor([place for _, place in read], dtype=torch.float64).reshape(-1, len(PURPOSES))
     return {"pictures": tuple(picture for picture, _ in read), "positions": places}
 
 
-def _picture(entry: Entry, channels: int, largest: int | None) -> tuple[Tensor, Place] | str:
+def _picture(entry: Entry, channels: int, largest: int | None) -> tuple[Tensor, SplitPositions] | str:
     """The picture and where its original falls when pictures are split, or why it cannot be read."""
-    fact = look(entry)
+    fact = read_facts(entry)
     if not isinstance(fact, Facts):
         return fact
     try:
         pixels = decode.decode(entry.open, entry.name, channels=channels, size=_shrunk(fact.size, largest))
-        place = content.place(entry, fact, pixels)
+        place = content.split_positions(entry, fact, pixels)
     except (ImageError, MissingExtraError) as error:
         return str(error)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), place

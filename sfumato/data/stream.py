@@ -42,7 +42,7 @@ class Stream:
         _check(data, patch)
         self.pictures = [picture.to(device) for picture in data.pictures]
         # What a sheet shows, and figures on a few images are of: the middle of the first ones.
-        self.pixels = middles(data, patch, most=64).to(device)
+        self.pixels = center_crops(data, patch, most=64).to(device)
 
     def at(self, images_seen: int, share: slice = slice(None)) -> tuple[Images, Labels | None]:
         """Images and labels number `images_seen` to `seen + batch` of the stream, or `share` of them."""
@@ -110,7 +110,7 @@ class ClassRuns(Order):
         return runs[torch.randperm(len(runs), generator=rng)].flatten()
 
 
-def middles(data: Dataset | Scenes, patch: int, *, most: int | None = None) -> Tensor:
+def center_crops(data: Dataset | Scenes, patch: int, *, most: int | None = None) -> Tensor:
     """The middle square of side `patch` of each of the first `most` pictures, or of all; whole pictures if `patch` is 0.
 
     Raises SettingError if one is smaller, or if pictures differ in size and no patch is given.

@@ -20,5 +20,5 @@ class Config:
     def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
         """A new pixel is `observed` if all of those that it was made from were, as far as the nearest `factor` x `factor` go."""
         images = shrink(degraded.images, self.factor, method=self.method)
-        known = (shrink(degraded.observed, self.factor, method="area") > 1 - 1e-4).to(images.dtype)
-        return dataclasses.replace(degraded, images=images, observed=known)
+        observed = (shrink(degraded.observed, self.factor, method="area") > 1 - 1e-4).to(images.dtype)
+        return dataclasses.replace(degraded, images=images, observed=observed)

@@ -25,6 +25,6 @@ class Config:
         photons = draws.within(*map(math.log, self.photons)).exp().tolist()
         rates = degraded.images.float().cpu().clamp_min(0)
         counted = [torch.poisson(x * k, generator=rng) / k for x, k, rng in zip(rates, photons, draws.generators(), strict=True)]
-        made = torch.stack(counted).to(degraded.images)
-        made = made.where(~spread(colourless(degraded.images)), made[:, :1])
-        return dataclasses.replace(degraded, images=made)
+        noisy = torch.stack(counted).to(degraded.images)
+        noisy = noisy.where(~spread(colourless(degraded.images)), noisy[:, :1])
+        return dataclasses.replace(degraded, images=noisy)

@@ -23,7 +23,7 @@ from sfumato.models.roles.classifier import Classifier
 from sfumato.models.roles.feature_extractor import Backbone, Layer
 from sfumato.models.roles.style_generator import AdversarialGenerator
 from sfumato.nn import hooks
-from sfumato.nn.norm import folded
+from sfumato.nn.norm import fold_batch_norm
 from sfumato.store import weights
 
 PREFERRED = "squeezenet"
@@ -149,7 +149,7 @@ def _of_named(network: Backbone, name: str, device: torch.device) -> DreamNetwor
         whole.load_state_dict(network.state_dict())
         network = whole.eval().requires_grad_(False)
     moved: Any = network
-    network = folded(moved.to(device=device, memory_format=torch.channels_last))
+    network = fold_batch_norm(moved.to(device=device, memory_format=torch.channels_last))
     names = tuple(network.named)
     # In the middle a network has left edges behind and does not yet see whole things.
     usual = names[len(names) * 2 // 3]
@@ -192,7 +192,7 @@ def _of_module(network: nn.Module, name: str, device: torch.device, *, foreign: 
     size = getattr(network, "size", None) or (SIDE, SIDE)
     grey = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0))
     try:
-        maps = hooks.visible(looking, run, grey.to(_place(network)))
+        maps = hooks.spatial_outputs(looking, run, grey.to(_place(network)))
     except SettingError as error:
         raise SettingError(f"{name} sees no images: {error}") from error
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
@@ -232,7 +232,7 @@ def _measured(
 ) -> dict[str, Layer]:
     """Each layer as an image that the network was not made for shows it, which its head need not take: it never comes so far."""
     images = torch.zeros(1, channels, SIDE, SIDE, device=_place(network))
-    return {name: Layer(name, shapes[name][0], *seen) for name, seen in hooks.sights(network, run, images, asked).items()}
+    return {name: Layer(name, shapes[name][0], *seen) for name, seen in hooks.receptive_fields(network, run, images, asked).items()}
 
 
 def _class_names(count: int) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def planned(
     replaced or is one of the other files that the dream `reads`, StorageError if it cannot be written.
     """
     alone = outputs.is_file_name(out, files.FORMATS)
-    found = unique_names(gather(sources, leaving_out=None if alone else out), ending=".png")
+    found = unique_names(gather(sources, exclude=None if alone else out), ending=".png")
     if not found:
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read")
     if not alone:

@@ -58,7 +58,7 @@ class Ascent:
         if not math.isfinite(found.amount):
             raise SettingError(f"{self.network.name} answers {found.amount}: its weights are no use")
         while not found.gradient.any():
-            with hooks.awake(self.network.network, last) as ran:
+            with hooks.redirected_relus(self.network.network, last) as ran:
                 found = self._slope(image)
             if last >= ran[0]:
                 break

@@ -66,22 +66,22 @@ def members(archive: zipfile.ZipFile) -> tuple[dict[str, ZipInfo], list[str]]:
 
     Of several files of one name the last counts, as when the zip is unpacked. Names have forward slashes and no `..`, `.` or root.
     """
-    found: dict[str, ZipInfo] = {}
+    entries: dict[str, ZipInfo] = {}
     odd = []
     for number, info in enumerate(archive.infolist(), 1):
-        name = named(info)
+        name = entry_name(info)
         if info.filename.endswith(("/", "\\")):
             continue
         if not name:
             odd.append(f"entry {number} of the zip: has no name")
             continue
-        if name in found:
+        if name in entries:
             odd.append(f"{name}: is in the zip more than once; the last of them is taken")
-        found[name] = info
-    return found, odd
+        entries[name] = info
+    return entries, odd
 
 
-def named(info: ZipInfo) -> str:
+def entry_name(info: ZipInfo) -> str:
     """The name of an entry as a path below the zip; empty if nothing is left of it.
 
     A name that is not marked as UTF-8 is read as UTF-8 all the same if it can be: the zips of a Mac do not mark theirs.

@@ -148,12 +148,12 @@ def _boxes(file: File) -> None:
     """AVIF and HEIC: EXIF lies in some item of theirs, so that every place which looks like one is judged."""
     _whole(file)
     file.seek(0)
-    content, found = file.read(), 0
+    content, blocks = file.read(), 0
     for beginning in (b"II*\0", b"MM\0*"):
         place = content.find(beginning)
         while place >= 0:
-            found += 1
-            if found > _BLOCKS:  # chance makes less than one in a file of this length
+            blocks += 1
+            if blocks > _BLOCKS:  # chance makes less than one in a file of this length
                 raise ImageError(f"is damaged (more than {_BLOCKS} blocks of EXIF)")
             _exif(content[place : place + tiff.LARGEST])
             place = content.find(beginning, place + len(beginning))

@@ -28,48 +28,48 @@ def as_pixels(images: Maps, kind: torch.dtype) -> Any:
     return torch.stack([plane.clamp(0, 1).mul_(full).round_().to(torch.int32).to(kind) for plane in images[0]], dim=2)
 
 
-def bled(images: Images, alpha: Planes) -> Images:
+def fill_transparent(images: Images, alpha: Planes) -> Images:
     """`images` with means of what is around in the place of colours that nobody sees, where `alpha` is 0: else they would bleed out."""
-    seen = (alpha > 0).to(images)
-    if bool(seen.all()):
+    visible = (alpha > 0).to(images)
+    if bool(visible.all()):
         return images
     h, w = images.shape[2:]
     more = (0, -w % (1 << _BLEED), 0, -h % (1 << _BLEED))
-    made = fill.push_pull(F.pad(images, more), F.pad(seen, more), levels=_BLEED)
-    return made[:, :, :h, :w]
+    filled = fill.push_pull(F.pad(images, more), F.pad(visible, more), levels=_BLEED)
+    return filled[:, :, :h, :w]
 
 
-def bleeding(start: int, stop: int, length: int) -> tuple[int, int]:
+def fill_transparent_span(start: int, stop: int, length: int) -> tuple[int, int]:
     """The rows, or columns, of `length` that `bled` has to be given for those to be as if it had been given all."""
-    reach, step = fill.reach(_BLEED), 1 << _BLEED
+    reach, step = fill.receptive_radius(_BLEED), 1 << _BLEED
     return max(0, start - reach) // step * step, min(length, -(-(stop + reach) // step) * step)
 
 
-def hidden(output: Maps, before: Images, alpha: Planes) -> Maps:
+def keep_transparent(output: Maps, before: Images, alpha: Planes) -> Maps:
     """`output` with the colours that were there where nobody sees them, unless it has become larger."""
     return torch.where(alpha > 0, output, before) if output.shape[2:] == before.shape[2:] else output
 
 
-def enlarged(opacity: Maps, scale: int) -> Maps:
+def enlarge_opacity(opacity: Maps, scale: int) -> Maps:
     """Cubic interpolation that looks `AROUND` pixels far, so that strips agree with the whole."""
     return opacity if scale == 1 else F.interpolate(opacity, scale_factor=scale, mode="bicubic")
 
 
 def dark(brightness: Planes, name: str) -> Planes:
     """1 where a mask is below a half; raises ImageError, naming it, if that is everywhere or nowhere."""
-    known = (brightness < 0.5).float()
-    if bool((known == 0).all()):
+    observed = (brightness < 0.5).float()
+    if bool((observed == 0).all()):
         raise ImageError(f"{name}: the mask is white everywhere, so nothing is left to fill in from; paint black what is to stay")
-    if bool((known == 1).all()):
+    if bool((observed == 1).all()):
         largest = float(brightness.max())
         hint = f" (its brightest pixel is {largest:.1%} of white: multiply a mask of 0 and 1 by 255)" if 0 < largest < 1.5 / 255 else ""
         raise ImageError(f"{name}: the mask is black everywhere, so there is nothing to fill in; paint white where to fill in{hint}")
-    return known
+    return observed
 
 
 def blended(before: Images, after: Maps, *, strength: float, observed: Planes | None) -> Maps:
     """`after` as strong as asked for, and where there is a mask, only there; as it is if it is larger than `before`."""
     if before.shape != after.shape:
         return after
-    made = (before + strength * (after - before)).clamp(0, 1) if strength != 1 else after
-    return made if observed is None else torch.where(observed > 0, before, made)
+    mixed = (before + strength * (after - before)).clamp(0, 1) if strength != 1 else after
+    return mixed if observed is None else torch.where(observed > 0, before, mixed)

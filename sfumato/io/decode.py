@@ -39,7 +39,7 @@ _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 WIDE = ("I", "I;16", "I;16L", "I;16B")
 """Pillow's modes for grey of more than 8 bits."""
 ORIENTATION = int(ExifTags.Base.Orientation)
-_TURNS = {
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -125,7 +125,7 @@ def facts(source: Source, name: str) -> Facts:
     """Size and colour of an image file, from its header; raises ImageError if it is none."""
     with opened(source, name) as image:
         width, height = image.size
-        return Facts((width, height) if _turned(image) else (height, width), _is_grey(image))
+        return Facts((width, height) if _is_transposed(image) else (height, width), _is_grey(image))
 
 
 def decode(source: Source, name: str, *, channels: int, size: tuple[int, int] | None = None, crop: Crop = "centre") -> EightBit:
@@ -141,11 +141,11 @@ def decode(source: Source, name: str, *, channels: int, size: tuple[int, int] | 
         return _resized(_gathered(image, channels), size, crop)
 
 
-def turn(tags: Mapping[int, Any], xmp: bytes = b"") -> int:
+def orientation(tags: Mapping[int, Any], xmp: bytes = b"") -> int:
     """How the pixels lie in the file, as EXIF counts from 1 (upright) to 8: as `tags` say or, where they are silent, the `xmp`."""
-    told = _TURN_IN_XMP.search(xmp)
-    found = tags.get(ORIENTATION, int(told[1]) if told else 1)
-    return found if found in range(1, 9) else 1
+    tag = _TURN_IN_XMP.search(xmp)
+    value = tags.get(ORIENTATION, int(tag[1]) if tag else 1)
+    return value if value in range(1, 9) else 1
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -153,50 +153,50 @@ def upright(image: Image.Image) -> Image.Image:
 
     Grey of 12 or 16 bits in a TIFF comes from Pillow as the numbers stand there: not over the whole range, and a negative where 0 is white.
     """
-    return _bright(ImageOps.exif_transpose(image), image)
+    return _full_range(ImageOps.exif_transpose(image), image)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Height and width that an open image has once it is upright; it is decoded for that."""
     image.load()
     width, height = image.size
-    return (width, height) if turn(image.getexif()) > 4 else (height, width)
+    return (width, height) if orientation(image.getexif()) > 4 else (height, width)
 
 
-def pieces(image: Image.Image) -> Iterator[tuple[int, int, Image.Image]]:
+def upright_pieces(image: Image.Image) -> Iterator[tuple[int, int, Image.Image]]:
     """An open image, decoded, as `upright` has it, a piece at a time: its top, its left, and some rows or columns of the picture."""
     image.load()
     if (count := math.prod(image.size)) > MAX_PIXELS:  # some decoders find out late
         raise Image.DecompressionBombError(f"{count} pixels")
     width, height = image.size
-    how, step = turn(image.getexif()), max(1, _PIECE // width)
+    turn, step = orientation(image.getexif()), max(1, _PIECE // width)
     for top in range(0, height, step):
         bottom = min(height, top + step)
         piece = image.crop((0, top, width, bottom))
-        first = height - bottom if how in (3, 4, 6, 7) else top
-        turned = piece.transpose(_TURNS[how]) if how > 1 else piece
-        yield (0, first, _bright(turned, image)) if how > 4 else (first, 0, _bright(turned, image))
+        first = height - bottom if turn in (3, 4, 6, 7) else top
+        turned = piece.transpose(_TRANSPOSES[turn]) if turn > 1 else piece
+        yield (0, first, _full_range(turned, image)) if turn > 4 else (first, 0, _full_range(turned, image))
 
 
 def pixels(image: Image.Image, channels: int) -> EightBit:
     """The pixels of an open image, upright, with 1 to 4 channels as `decode` has them; no copy is made on the way."""
-    made = np.empty((*upright_size(image), channels), np.uint8)
-    for top, left, piece in pieces(image):
+    output = np.empty((*upright_size(image), channels), np.uint8)
+    for top, left, piece in upright_pieces(image):
         some = np.asarray(convert(piece, channels)).reshape(piece.height, piece.width, channels)
-        made[top : top + piece.height, left : left + piece.width] = some
-    return made
+        output[top : top + piece.height, left : left + piece.width] = some
+    return output
 
 
 def _gathered(image: Image.Image, channels: int) -> Image.Image:
     """An open image, upright, in mode L, LA, RGB or RGBA: itself if it is so already."""
     mode = _MODES[channels]
     height, width = upright_size(image)
-    if image.mode == mode and not (image.has_transparency_data and channels in (1, 3)) and turn(image.getexif()) == 1:
+    if image.mode == mode and not (image.has_transparency_data and channels in (1, 3)) and orientation(image.getexif()) == 1:
         return image
-    made = Image.new(mode, (width, height))
-    for top, left, piece in pieces(image):
-        made.paste(convert(piece, channels), (left, top))
-    return made
+    output = Image.new(mode, (width, height))
+    for top, left, piece in upright_pieces(image):
+        output.paste(convert(piece, channels), (left, top))
+    return output
 
 
 def prepare(image: Image.Image, *, channels: int, size: tuple[int, int] | None, crop: Crop) -> EightBit:
@@ -212,8 +212,8 @@ def prepare(image: Image.Image, *, channels: int, size: tuple[int, int] | None, 
 
 def _resized(image: Image.Image, size: tuple[int, int], crop: Crop) -> EightBit:
     """The image, in mode L, LA, RGB or RGBA, at this height and width."""
-    made = image.resize((size[1], size[0]), Image.Resampling.LANCZOS, box=_box(image, size, crop), reducing_gap=3.0)
-    return np.array(made).reshape(*size, len(made.getbands()))
+    resized = image.resize((size[1], size[0]), Image.Resampling.LANCZOS, box=_box(image, size, crop), reducing_gap=3.0)
+    return np.array(resized).reshape(*size, len(resized.getbands()))
 
 
 def convert(image: Image.Image, channels: int) -> Image.Image:
@@ -230,7 +230,7 @@ def convert(image: Image.Image, channels: int) -> Image.Image:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def sixteen(image: Image.Image) -> UInt16[np.ndarray, "h w"]:
+def sixteen_bit(image: Image.Image) -> UInt16[np.ndarray, "h w"]:
     """The pixels of a grey image in one of the `WIDE` modes; raises ImageError if they need more than 16 bits."""
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0:
@@ -247,7 +247,7 @@ def _header(file: Opened, name: str) -> Image.Image:
     if kind is None:
         raise UnidentifiedImageError("no known beginning")
     if kind.reader in ("heif", "raw"):
-        return optional_formats.image_of(kind, file, name)
+        return optional_formats.open_image(kind, file, name)
     if not kind.read:
         raise ImageError(f"{kind.name} {kind.advice}")
     bounds.check(file, kind.format)
@@ -255,7 +255,7 @@ def _header(file: Opened, name: str) -> Image.Image:
     return Image.OPEN[kind.format][0](file, "")
 
 
-def _bright(turned: Image.Image, image: Image.Image) -> Image.Image:
+def _full_range(turned: Image.Image, image: Image.Image) -> Image.Image:
     """`turned`, a part of the open `image`, with the whole range of its bits, and black where its file means black."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile) or turned.mode != "I;16":
         return turned
@@ -267,7 +267,7 @@ def _bright(turned: Image.Image, image: Image.Image) -> Image.Image:
 
 def _narrow(image: Image.Image) -> Image.Image:
     """16-bit grey to 8 bits: the whole range onto the whole range, to nearest. A value that stands for transparency becomes alpha."""
-    values = sixteen(image)
+    values = sixteen_bit(image)
     grey = Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
     clear = image.info.get("transparency")
     if isinstance(clear, int):
@@ -290,21 +290,21 @@ def _draft(image: Image.Image, size: tuple[int, int]) -> None:
     """Lets a JPEG be decoded at a half, a quarter or an eighth where that is still twice as large as needed."""
     if image.format != "JPEG":
         return
-    height, width = size[::-1] if _turned(image) else size
+    height, width = size[::-1] if _is_transposed(image) else size
     scale = 2 * max(width / image.width, height / image.height)
     if scale <= 0.5:
         image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
 
 
-def _turned(image: Image.Image) -> bool:
+def _is_transposed(image: Image.Image) -> bool:
     """Whether the rows of an image that is not decoded yet are columns of the upright one."""
     if isinstance(image, TiffImagePlugin.TiffImageFile) and ORIENTATION in image.tag_v2:  # Pillow has already turned its size
         return False
     if isinstance(image, PngImagePlugin.PngImageFile):  # which may say so behind the pixels
         assert isinstance(image.fp, File)
         with Image.open(without_pixels(image.fp), formats=["PNG"]) as small:
-            return turn(small.getexif()) > 4
-    return turn(image.getexif()) > 4
+            return orientation(small.getexif()) > 4
+    return orientation(image.getexif()) > 4
 
 
 def _is_grey(image: Image.Image) -> bool:

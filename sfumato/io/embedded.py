@@ -14,7 +14,7 @@ def recipe_text(path: Path) -> str:
 
     Raises ImageError if the file at `path` is no picture, FormatError if there is no recipe in it.
     """
-    text = metadata.of_file(path)[0].text.get(KEY)
+    text = metadata.read(path)[0].text.get(KEY)
     if text is None:
         raise FormatError(f"{path}: there is no recipe in it")
     return text

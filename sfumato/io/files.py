@@ -29,8 +29,8 @@ from sfumato.core.errors import ImageError, MissingExtraError, SettingError
 from sfumato.core.extras import install, missing
 from sfumato.core.tensors import Pixels
 from sfumato.io import bit_depth, decode, formats, metadata, streaming
-from sfumato.io.metadata import Notes
-from sfumato.io.metadata_embed import annotate
+from sfumato.io.metadata import Metadata
+from sfumato.io.metadata_embed import embed_in_tiff
 
 Layout = Literal["samples", "palette", "bit"]
 
@@ -48,7 +48,7 @@ _FASTEST = {".gif": 50.0, ".webp": 60.0, ".mp4": 120.0}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture(Notes):
+class Picture(Metadata):
     """An upright image and what its file says about it: all that is needed to write it back as it was."""
 
     pixels: UInt8[Tensor, "h w c"] | UInt16[Tensor, "h w c"]
@@ -74,32 +74,32 @@ def read(path: Path, *, lossless: bool = False, file: decode.Opened | None = Non
 
 
 def _read(path: Path, file: decode.Opened, *, lossless: bool) -> Picture:
-    found = metadata.samples(path, file=file)
-    if found.floating:
+    stored = metadata.sample_format(path, file=file)
+    if stored.floating:
         raise ImageError(f"{path}: has floating-point pixels, of no stated range; save it with 8 or 16 bits")
-    if lossless and found.bits == 16 and found.channels > 1:
-        return _through_strips(path)
+    if lossless and stored.bits == 16 and stored.channels > 1:
+        return _read_with_vips(path)
     with decode.opened(file, str(path)) as image:
         if lossless:
             decode.refuse_several(image)
-        depth = found.bits if image.format in ("PNG", "TIFF") else 1 if image.mode == "1" else 8
+        depth = stored.bits if image.format in ("PNG", "TIFF") else 1 if image.mode == "1" else 8
         layout = _LAYOUTS.get(image.mode, "samples")
         if image.format == "JPEG" and image.mode == "RGB" and math.prod(image.size) >= _LARGE:
-            said, orientation = metadata.of_file(path, file=file, image=image)
+            notes, orientation = metadata.read(path, file=file, image=image)
             with contextlib.suppress(MissingExtraError):
-                return Picture(pixels=streaming.pixels(path, orientation), **vars(said))
+                return Picture(pixels=streaming.pixels(path, orientation), **vars(notes))
         image.load()
         wide = image.mode in decode.WIDE
         if lossless and wide and "transparency" in image.info:
-            return _through_strips(path)
+            return _read_with_vips(path)
         if lossless and depth > (16 if wide else 8):
             raise ImageError(f"its {depth} bits per sample can only be read as {16 if wide else 8}; save it as 16-bit grey or 8 bits")
         pixels, alpha = (_wide(image), None) if wide else _layers(image)
-        said, _ = metadata.of_file(path, file=file, image=image)
+        notes, _ = metadata.read(path, file=file, image=image)
         if wide:
-            said = dataclasses.replace(said, white=bit_depth.white(bit_depth.largest_of(pixels)))
-            bit_depth.widened(pixels, said.white)
-        return Picture(pixels=pixels, alpha=alpha, bit_depth=depth, layout=layout, **vars(said))
+            notes = dataclasses.replace(notes, white=bit_depth.white(bit_depth.largest_of(pixels)))
+            bit_depth.widened(pixels, notes.white)
+        return Picture(pixels=pixels, alpha=alpha, bit_depth=depth, layout=layout, **vars(notes))
 
 
 def write(path: Path, picture: Picture, *, check: atomic_io.Check | None = None) -> None:
@@ -119,14 +119,14 @@ def write(path: Path, picture: Picture, *, check: atomic_io.Check | None = None)
         if kind not in ("PNG", "TIFF"):
             raise ImageError(f"{path}: 16-bit pixels can be written as .png or .tif; reduce them to 8 bits first")
         if picture.pixels.shape[-1] > 1 or picture.alpha is not None:
-            _sink(path, picture, check)
+            _write_with_vips(path, picture, check)
             return
     image, encoded = _image(picture, kind), io.BytesIO()
     try:
-        said = metadata.options(picture, kind, len(image.getbands()), (image.height, image.width))
-        image.save(encoded, kind, **_OPTIONS.get(kind, {}), **said)
+        options = metadata.save_options(picture, kind, len(image.getbands()), (image.height, image.width))
+        image.save(encoded, kind, **_OPTIONS.get(kind, {}), **options)
         if kind == "TIFF":
-            annotate(encoded, picture)
+            embed_in_tiff(encoded, picture)
     except (ValueError, OSError, ImageError) as error:
         raise ImageError(f"{path}: cannot be written as {kind} ({error})") from error
     atomic_io.write(path, encoded.getvalue(), check=check)
@@ -141,11 +141,11 @@ def same_format(one: Path, other: Path, *, file: decode.Opened | None = None) ->
     if wanted is None or wanted == FORMATS.get(one.suffix.lower()):
         return wanted is not None
     if file is None:
-        found = formats.identify_file(one)
+        kind = formats.identify_file(one)
     else:
         file.seek(0)
-        found = formats.identify(file.read(formats.START), one.name)
-    return found is not None and wanted == found.format
+        kind = formats.identify(file.read(formats.START), one.name)
+    return kind is not None and wanted == kind.format
 
 
 def copy(path: Path, target: Path, *, file: decode.Opened | None = None, check: atomic_io.Check | None = None) -> None:
@@ -201,37 +201,37 @@ def check_animation(path: Path, fps: float) -> None:
         raise missing("films need", "PyAV")
 
 
-def _through_strips(path: Path) -> Picture:
+def _read_with_vips(path: Path) -> Picture:
     """A picture that Pillow cannot hold."""
     if (size := streaming.megapixels(path) * 1e6) > decode.MAX_PIXELS:
         raise ImageError(f"{path}: {size / 1e6:.0f} megapixels, larger than the {decode.MAX_PIXELS // 1_000_000} megapixels allowed")
     try:
-        with streaming.open_strips(path) as source:
+        with streaming.open_rows(path) as source:
             pixels, c = source.rows(0, source.size[0]), source.channels
             alpha = pixels[..., c:].contiguous() if source.alpha else None
-            return Picture(pixels=pixels[..., :c].contiguous(), alpha=alpha, bit_depth=source.depth, **vars(source.notes))
+            return Picture(pixels=pixels[..., :c].contiguous(), alpha=alpha, bit_depth=source.depth, **vars(source.metadata))
     except MissingExtraError as error:
         raise ImageError(
             f"{path}: its 16 bits per sample can only be read as 8 without pyvips; install it with: {install('pyvips')}"
         ) from error
 
 
-def _sink(path: Path, picture: Picture, check: atomic_io.Check | None) -> None:
+def _write_with_vips(path: Path, picture: Picture, check: atomic_io.Check | None) -> None:
     """Writes what Pillow cannot."""
     h, w, c = picture.pixels.shape
     layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
-    with streaming.Sink(path, (h, w), c, alpha=len(layers) > 1, depth=16, notes=picture) as sink:
+    with streaming.Sink(path, (h, w), c, alpha=len(layers) > 1, depth=16, metadata=picture) as sink:
         sink.write(torch.cat(layers, dim=-1))
         sink.finish(check)
 
 
 def _wide(image: Image.Image) -> Tensor:
     """The 16-bit grey of an open image."""
-    made = torch.empty(*decode.upright_size(image), 1, dtype=torch.uint16)
-    rows = made.numpy()
-    for top, left, piece in decode.pieces(image):
-        rows[top : top + piece.height, left : left + piece.width, 0] = decode.sixteen(piece)
-    return made
+    samples = torch.empty(*decode.upright_size(image), 1, dtype=torch.uint16)
+    rows = samples.numpy()
+    for top, left, piece in decode.upright_pieces(image):
+        rows[top : top + piece.height, left : left + piece.width, 0] = decode.sixteen_bit(piece)
+    return samples
 
 
 def _layers(image: Image.Image) -> tuple[Tensor, Tensor | None]:
@@ -240,7 +240,7 @@ def _layers(image: Image.Image) -> tuple[Tensor, Tensor | None]:
     clear = image.has_transparency_data
     size = decode.upright_size(image)
     colours, alpha = torch.empty(*size, c, dtype=torch.uint8), torch.empty(*size, 1, dtype=torch.uint8) if clear else None
-    for top, left, piece in decode.pieces(image):
+    for top, left, piece in decode.upright_pieces(image):
         whole = np.asarray(decode.convert(piece, 4 if clear else c)).reshape(piece.height, piece.width, -1)
         place = (slice(top, top + piece.height), slice(left, left + piece.width))
         colours.numpy()[place] = whole[..., :c]

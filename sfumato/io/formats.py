@@ -124,8 +124,8 @@ def by_content(start: bytes, name: str) -> Kind | None:
         if start.startswith(beginning):
             return kind
     for recognise in (_riff, _boxes, _bitmap, _portable, _tiff, _targa, _drawing):
-        if found := recognise(start, ending):
-            return found
+        if kind := recognise(start, ending):
+            return kind
     return None
 
 
@@ -174,8 +174,8 @@ def output_name(kind: Kind | None, name: Path) -> Path:
     ('x.jpg', 'scan.v2.png')
     """
     ending = ".png" if kind is None else kind.ending
-    known = name.suffix.lower() in ENDINGS
-    return name.with_suffix(ending) if known else name.with_name(name.name + ending)
+    is_picture_ending = name.suffix.lower() in ENDINGS
+    return name.with_suffix(ending) if is_picture_ending else name.with_name(name.name + ending)
 
 
 def summary(kinds: Iterable[Kind]) -> str:
@@ -214,8 +214,8 @@ def _bitmap(start: bytes, ending: str) -> Kind | None:
 
 
 def _portable(start: bytes, ending: str) -> Kind | None:
-    known = start[:1] == b"P" and start[1:2] in b"123456" and start[2:3] in b" \t\r\n"
-    return _PPM if known and start[3:4] in b"0123456789# \t\r\n" and len(start) > 7 else None
+    has_signature = start[:1] == b"P" and start[1:2] in b"123456" and start[2:3] in b" \t\r\n"
+    return _PPM if has_signature and start[3:4] in b"0123456789# \t\r\n" and len(start) > 7 else None
 
 
 def _tiff(start: bytes, ending: str) -> Kind | None:

@@ -17,7 +17,7 @@ class Header(NamedTuple):
 
     kind: Kind | None
     """As `kinds.identify_file` has it; None for what is no picture and no film, and for a folder, a pipe or a device."""
-    pixels: float | None
+    pixel_count: float | None
     """How many there are; None for what cannot be read."""
 
 
@@ -41,9 +41,9 @@ class Headers:
         """The kind of the file at `path`."""
         return self.of(path).kind
 
-    def pixels(self, path: Path) -> float | None:
+    def pixel_count(self, path: Path) -> float | None:
         """How many pixels the file at `path` has; None for what cannot be read, of which its turn will tell."""
-        return self.of(path).pixels
+        return self.of(path).pixel_count
 
 
 def _read(path: Path) -> Header:

@@ -62,7 +62,7 @@ class Jpeg(NamedTuple):
         return min(range(1, 101), key=lambda quality: sum(abs(a - b) for a, b in zip(self.tables[0], _standard(quality), strict=True)))
 
 
-class Samples(NamedTuple):
+class SampleFormat(NamedTuple):
     """What one pixel is made of in the file."""
 
     bits: int
@@ -71,7 +71,7 @@ class Samples(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notes:
+class Metadata:
     """All that is not pixels. Everything may be missing."""
 
     exif: bytes = b""
@@ -101,7 +101,7 @@ class Notes:
         return self.jpeg if self.jpeg and self.jpeg.quality() >= _FINE else None
 
 
-def of_file(path: Path, *, file: Opened | None = None, image: Image.Image | None = None) -> tuple[Notes, int]:
+def read(path: Path, *, file: Opened | None = None, image: Image.Image | None = None) -> tuple[Metadata, int]:
     """What the file says once the picture is upright, and the orientation (EXIF's number, 1 to 8) in which it is stored.
 
     `file` is the open file and `image` what `decode.opened` made of it, from whoever has them. Raises ImageError if the file is no image.
@@ -116,13 +116,13 @@ def of_file(path: Path, *, file: Opened | None = None, image: Image.Image | None
             return _of_tiff(opened, tiff.checked(opened).left_out)
         if kind is not None and kind.reader == "raw" and start[:4] in (b"II*\0", b"MM\0*"):
             tiff.guard(opened)
-            told = _exif_tags(opened)
-            return Notes(exif=_exif_of(told)), 1
+            tags = _exif_tags(opened)
+            return Metadata(exif=_exif_of(tags)), 1
         with decode.opened(opened, str(path), limit=None) if image is None else contextlib.nullcontext(image) as header:
             return _of_image(header)
 
 
-def samples(path: Path, *, file: Opened | None = None) -> Samples:
+def sample_format(path: Path, *, file: Opened | None = None) -> SampleFormat:
     """Bits and samples of a pixel, from the header of a PNG or TIFF; 8 bits in 3 for anything else. Raises ImageError as `of_file`.
 
     `file` is the open file, from whoever has it.
@@ -130,13 +130,13 @@ def samples(path: Path, *, file: Opened | None = None) -> Samples:
     with decode.reading(str(path)), decode.opening(file or path) as opened:
         start = opened.read(26)
         if start[:8] == PNG:
-            return Samples(start[24], _PNG_SAMPLES.get(start[25], 1), floating=False)
+            return SampleFormat(start[24], _PNG_SAMPLES.get(start[25], 1), floating=False)
         opened.seek(0)
         kind = formats.by_content(opened.read(formats.START), path.name)
         if kind is not None and kind.name == "TIFF":
-            found = tiff.checked(opened)
-            return Samples(found.bits, found.channels, floating=found.floating)
-        return Samples(8, 3, floating=False)
+            layout = tiff.checked(opened)
+            return SampleFormat(layout.bits, layout.channels, floating=layout.floating)
+        return SampleFormat(8, 3, floating=False)
 
 
 def tiff_tags(file: File) -> ImageFileDirectory_v2:
@@ -155,45 +155,45 @@ def tiff_head(file: File) -> bytes:
     return head + file.read(8) if 43 in head[2:4] else head
 
 
-def options(notes: Notes, kind: str, channels: int, size: tuple[int, int]) -> dict[str, Any]:
+def save_options(metadata: Metadata, kind: str, channels: int, size: tuple[int, int]) -> dict[str, Any]:
     """What Pillow's `save` is told to put these notes into a PNG, JPEG, WebP or BMP of so many channels; a TIFF needs `annotate`.
 
     `size` is the picture's height and width, which its EXIF may tell too.
     """
-    given: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if kind in ("PNG", "JPEG", "WEBP"):
-        given |= {"exif": _sized(notes.exif, size), "icc_profile": notes.icc}
+        options |= {"exif": _sized(metadata.exif, size), "icc_profile": metadata.icc}
     if kind in ("PNG", "JPEG", "BMP"):
-        given["dpi"] = notes.dpi
+        options["dpi"] = metadata.dpi
     if kind in ("JPEG", "WEBP"):
-        given["xmp"] = notes.xmp
-    if kind == "PNG" and (notes.text or notes.xmp or notes.chunks):
-        given["pnginfo"] = PngInfo()
-        for name, content in notes.chunks:
-            given["pnginfo"].add(name, content)
-        for key, value in notes.text.items():
-            given["pnginfo"].add_text(key, value)
-        if notes.xmp:
-            given["pnginfo"].add_itxt(_XMP, notes.xmp.decode(errors="replace"))
+        options["xmp"] = metadata.xmp
+    if kind == "PNG" and (metadata.text or metadata.xmp or metadata.chunks):
+        options["pnginfo"] = PngInfo()
+        for name, content in metadata.chunks:
+            options["pnginfo"].add(name, content)
+        for key, value in metadata.text.items():
+            options["pnginfo"].add_text(key, value)
+        if metadata.xmp:
+            options["pnginfo"].add_itxt(_XMP, metadata.xmp.decode(errors="replace"))
     if kind == "JPEG":
-        given["comment"] = notes.text.get(_COMMENT, "").encode()
-        given["extra"] = b"".join(b"\xff\xed" + struct.pack(">H", len(block) + 2) + block for block in notes.photoshop)
-    given = {name: value for name, value in given.items() if value}
-    return given | (_compression(notes.jpeg, channels) if kind == "JPEG" else {})
+        options["comment"] = metadata.text.get(_COMMENT, "").encode()
+        options["extra"] = b"".join(b"\xff\xed" + struct.pack(">H", len(block) + 2) + block for block in metadata.photoshop)
+    options = {name: value for name, value in options.items() if value}
+    return options | (_compression(metadata.jpeg, channels) if kind == "JPEG" else {})
 
 
-def tiff_notes(notes: Notes, head: bytes) -> ImageFileDirectory_v2:
+def tiff_directory(metadata: Metadata, head: bytes) -> ImageFileDirectory_v2:
     """The notes as TIFF tags, in the byte order and width that `head`, the first bytes of a TIFF, says.
 
     Raises ImageError if the EXIF is damaged.
     """
     tags = ImageFileDirectory_v2(head)
-    if notes.exif:
+    if metadata.exif:
         with decode.reading("the EXIF"):
-            tags.update(_exif_tags(io.BytesIO(notes.exif.removeprefix(EXIF))))
-    if notes.dpi:
-        tags[282], tags[283], tags[296] = *notes.dpi, 2
-    for tag, content, kind in ((34675, notes.icc, 7), (700, notes.xmp, 1)):
+            tags.update(_exif_tags(io.BytesIO(metadata.exif.removeprefix(EXIF))))
+    if metadata.dpi:
+        tags[282], tags[283], tags[296] = *metadata.dpi, 2
+    for tag, content, kind in ((34675, metadata.icc, 7), (700, metadata.xmp, 1)):
         if content:
             tags.tagtype[tag] = kind
             tags[tag] = content
@@ -217,23 +217,23 @@ def _standard(quality: int) -> tuple[int, ...]:
         return tuple(image.quantization[0])
 
 
-def _of_png(file: File, *, checked: bool) -> tuple[Notes, int]:
+def _of_png(file: File, *, checked: bool) -> tuple[Metadata, int]:
     if not checked:
         bounds.check(file, "PNG")
     small = without_pixels(file)
     with Image.open(small, formats=["PNG"]) as image:
-        said, orientation = _of_image(image)
-    return dataclasses.replace(said, chunks=tuple(_chunks(small.getvalue()))), orientation
+        metadata, orientation = _of_image(image)
+    return dataclasses.replace(metadata, chunks=tuple(_chunks(small.getvalue()))), orientation
 
 
-def _of_image(image: Image.Image) -> tuple[Notes, int]:
-    orientation = decode.turn(image.getexif())
+def _of_image(image: Image.Image) -> tuple[Metadata, int]:
+    orientation = decode.orientation(image.getexif())
     exif = image.info.get("exif") or bytes.fromhex("".join(image.info.get(_OLD_EXIF, "").split("\n")[3:]))
     exif = exif if not exif or exif.startswith(EXIF) else EXIF + exif
     text = {key: value for key, value in getattr(image, "text", {}).items() if key not in (_XMP, _OLD_EXIF)}
     if comments := _comments(image):
         text[_COMMENT] = "\n".join(map(_plain, comments))
-    notes = Notes(
+    notes = Metadata(
         exif=_upright(exif) if orientation > 1 else exif,
         icc=b"" if image.mode == "CMYK" else image.info.get("icc_profile") or b"",  # its profile would say nothing about RGB
         dpi=_dpi(*image.info["dpi"]) if image.info.get("dpi") else None,
@@ -245,7 +245,7 @@ def _of_image(image: Image.Image) -> tuple[Notes, int]:
     return notes, orientation
 
 
-def _of_tiff(file: File, left_out: int) -> tuple[Notes, int]:
+def _of_tiff(file: File, left_out: int) -> tuple[Metadata, int]:
     tags, exif = tiff_tags(file), _exif_of(_exif_tags(file))
     dpi = None
     if {282, 283} <= set(tags) and tags.get(296, 2) in (2, 3):
@@ -254,40 +254,40 @@ def _of_tiff(file: File, left_out: int) -> tuple[Notes, int]:
     icc = b"" if tags.get(262) in _NOT_RGB else tags.get(34675, b"")
     xmp = _bytes(tags.get(700, b""))
     words = f"without {left_out} {'thumbnail or mask' if left_out == 1 else 'thumbnails or masks'} of its file" if left_out else ""
-    notes = Notes(exif=exif, icc=_bytes(icc), dpi=dpi, xmp=_TURN_IN_XMP.sub(rb"\g<1>1", xmp), left_out=words)
-    return notes, decode.turn(tags, xmp)
+    notes = Metadata(exif=exif, icc=_bytes(icc), dpi=dpi, xmp=_TURN_IN_XMP.sub(rb"\g<1>1", xmp), left_out=words)
+    return notes, decode.orientation(tags, xmp)
 
 
 def _exif_of(tags: dict[int, Any]) -> bytes:
-    said = Image.Exif()
-    said.update(tags)
-    return said.tobytes() if tags else b""
+    exif = Image.Exif()
+    exif.update(tags)
+    return exif.tobytes() if tags else b""
 
 
 def _exif_tags(file: File) -> dict[int, Any]:
     """What the tags of a TIFF or of a block of EXIF, and the folders in it, say about the picture."""
     tags = tiff_tags(file)
-    told = _sound(tags, _WORDS)
+    kept_tags = _sound(tags, _WORDS)
     for folder in _FOLDERS:
         if isinstance(place := tags.get(folder), int):
             inner = ImageFileDirectory_v2(tiff_head(file), group=folder)
             file.seek(place)
             inner.load(file)
             if kept := _sound(inner, set(inner) - {_INTEROP}):
-                told[folder] = kept
-    return told
+                kept_tags[folder] = kept
+    return kept_tags
 
 
 def _sound(tags: ImageFileDirectory_v2, wanted: Iterable[int]) -> dict[int, Any]:
     """The values of those of the `wanted` tags that are there and can be written: others have a type that is not theirs."""
-    found: dict[int, Any] = {}
+    sound: dict[int, Any] = {}
     for tag in wanted:
         alone = ImageFileDirectory_v2(group=tags.group)
         with contextlib.suppress(Exception):  # Pillow raises whatever it stumbles over
             alone[tag] = tags[tag]
             alone.tobytes()
-            found[tag] = tags[tag]
-    return found
+            sound[tag] = tags[tag]
+    return sound
 
 
 def _jpeg(image: Image.Image) -> Jpeg | None:
@@ -355,9 +355,9 @@ def _sized(exif: bytes, size: tuple[int, int]) -> bytes:
     (first,) = struct.unpack_from(f"{order}I", block, 4)
     for tag, _, place in entries(first):
         if tag == _FOLDERS[0]:
-            for inner, kind, where in entries(*struct.unpack_from(f"{order}I", block, place)):
+            for inner, kind, value_place in entries(*struct.unpack_from(f"{order}I", block, place)):
                 if inner in _SIDES and kind in (3, 4) and (kind == 4 or max(size) < 1 << 16):
-                    struct.pack_into(f"{order}{'HI'[kind - 3]}", block, where, size[_SIDES.index(inner)])
+                    struct.pack_into(f"{order}{'HI'[kind - 3]}", block, value_place, size[_SIDES.index(inner)])
     return EXIF + bytes(block)
 
 
@@ -369,13 +369,13 @@ def _comments(image: Image.Image) -> list[bytes | str]:
 
 def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Those that are kept as they are; of comments with the same keyword all but the last are."""
-    found, place = [], len(PNG)
+    chunks, place = [], len(PNG)
     while place + 8 <= len(png):
         length, kind = struct.unpack_from(">I4s", png, place)
-        found.append((kind, png[place + 8 : place + 8 + length]))
+        chunks.append((kind, png[place + 8 : place + 8 + length]))
         place += length + 12
-    last = {content.partition(b"\0")[0]: i for i, (kind, content) in enumerate(found) if kind in _TEXTS}
-    for i, (kind, content) in enumerate(found):
+    last = {content.partition(b"\0")[0]: i for i, (kind, content) in enumerate(chunks) if kind in _TEXTS}
+    for i, (kind, content) in enumerate(chunks):
         again = kind in _TEXTS and last[content.partition(b"\0")[0]] != i
         if kind in _CHUNKS or again:
             yield kind, content

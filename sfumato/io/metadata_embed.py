@@ -13,22 +13,22 @@ from pathlib import Path
 
 from PIL import Image
 
-from sfumato.io.metadata import Notes, options, tiff_head, tiff_notes
+from sfumato.io.metadata import Metadata, save_options, tiff_directory, tiff_head
 from sfumato.io.png import PNG, File
 
 _LAYOUT = {282, 283, 296, 274}
 """Tags of a TIFF that only the notes may say: resolution and orientation."""
 
 
-def graft(encoded: Path, target: Path, kind: str, notes: Notes, *, channels: int, alpha: bool, size: tuple[int, int]) -> None:
+def embed(encoded: Path, target: Path, kind: str, metadata: Metadata, *, channels: int, alpha: bool, size: tuple[int, int]) -> None:
     """Makes `target` of the file `encoded`, which is a `kind` ("PNG", "JPEG", "WEBP" or "TIFF") and is used up by it."""
     if kind == "TIFF":
         os.replace(encoded, target)
         with target.open("r+b") as file:
-            annotate(file, notes)
+            embed_in_tiff(file, metadata)
         return
     donor = io.BytesIO()
-    Image.new("RGB" if channels == 3 else "L", (1, 1)).save(donor, kind, **options(notes, kind, channels, size))
+    Image.new("RGB" if channels == 3 else "L", (1, 1)).save(donor, kind, **save_options(metadata, kind, channels, size))
     with encoded.open("rb") as source, target.open("wb") as file:
         if kind == "PNG":
             file.write(source.read(33))  # the signature and the header chunk
@@ -46,14 +46,14 @@ def graft(encoded: Path, target: Path, kind: str, notes: Notes, *, channels: int
         shutil.copyfileobj(source, file, 1 << 20)
 
 
-def annotate(file: File, notes: Notes) -> None:
+def embed_in_tiff(file: File, metadata: Metadata) -> None:
     """Adds the notes to the TIFF or BigTIFF in `file`, instead of what it said before about resolution and orientation."""
     head = tiff_head(file)
     order, big = ("<" if head[:2] == b"II" else ">"), len(head) == 16
     start = struct.unpack_from(f"{order}Q", head, 8)[0] if big else struct.unpack_from(f"{order}I", head, 4)[0]
     entries = {tag: entry for tag, entry in _entries(file, start, order, big=big).items() if tag not in _LAYOUT}
     end = _even(file)
-    file.write(tiff_notes(notes, head).tobytes(end))
+    file.write(tiff_directory(metadata, head).tobytes(end))
     entries |= _entries(file, end, order, big=big)
     place = _even(file)
     count = struct.pack(f"{order}{'Q' if big else 'H'}", len(entries))
@@ -122,9 +122,9 @@ def _webp(source: File, file: io.BufferedWriter, donor: bytes, *, alpha: bool, s
 def _webp_pixels(source: File) -> bytes:
     """The pieces that hold opacity and pixels. The encoder had them in memory as well."""
     source.seek(12)
-    found = b""
+    pixels = b""
     while len(head := source.read(8)) == 8:
         kind, length = struct.unpack("<4sI", head)
         content = source.read(length + length % 2)
-        found += head + content if kind in (b"ALPH", b"VP8 ", b"VP8L") else b""
-    return found
+        pixels += head + content if kind in (b"ALPH", b"VP8 ", b"VP8L") else b""
+    return pixels

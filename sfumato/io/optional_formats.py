@@ -13,7 +13,7 @@ from sfumato.io.formats import Kind
 from sfumato.io.png import File
 
 
-def image_of(kind: Kind, file: File, name: str) -> Image.Image:
+def open_image(kind: Kind, file: File, name: str) -> Image.Image:
     """The image in `file`, of which only the header is read: upright, 8-bit grey or colour, and of a HEIC with its opacity.
 
     Raises MissingExtraError without the package, ImageError for a file that is too large to be read as a whole.
@@ -48,8 +48,8 @@ class _Developed(Image.Image):
         if self._raw is not None:
             raw, self._raw = self._raw, None
             with raw:
-                made = Image.fromarray(raw.postprocess(use_camera_wb=True, output_bps=8))
-            self._size, self.im = made.size, made.im
+                developed = Image.fromarray(raw.postprocess(use_camera_wb=True, output_bps=8))
+            self._size, self.im = developed.size, developed.im
         return super().load()
 
     def close(self) -> None:

@@ -30,8 +30,8 @@ from sfumato.core.errors import ImageError
 from sfumato.core.extras import missing
 from sfumato.core.tensors import size_text
 from sfumato.io import bit_depth, decode, formats, metadata, tiff
-from sfumato.io.metadata import Notes
-from sfumato.io.metadata_embed import graft
+from sfumato.io.metadata import Metadata
+from sfumato.io.metadata_embed import embed
 from sfumato.io.png import PNG
 
 Rows = UInt8[Tensor, "h w c"] | UInt16[Tensor, "h w c"]
@@ -57,10 +57,10 @@ def megapixels(path: Path, *, file: decode.Opened | None = None) -> float:
     `file` is the open file, from whoever has it.
     """
     with decode.reading(str(path)), decode.opening(file or path) as opened:
-        return _pixels_of(opened, str(path)) / 1e6
+        return _pixel_count(opened, str(path)) / 1e6
 
 
-def _pixels_of(file: decode.Opened, name: str) -> int:
+def _pixel_count(file: decode.Opened, name: str) -> int:
     """How many pixels the open file called `name` has, from its header."""
     file.seek(0)
     start = file.read(formats.START)
@@ -95,16 +95,16 @@ def _decoder_memory(path: Path) -> float:
         if image.format == "WEBP":
             return 8.0 * pixels
         if image.info.get("interlace"):
-            return 4.0 * pixels * (2 if metadata.samples(path).bits == 16 else 1)
+            return 4.0 * pixels * (2 if metadata.sample_format(path).bits == 16 else 1)
         return 6.0 * pixels if image.info.get("progressive") else 0.0  # two bytes for each coefficient of three colours
 
 
 class Source:
     """An upright picture whose rows can be asked for in any order. Made by `open_strips`."""
 
-    def __init__(self, raw: Path, size: tuple[int, int], channels: int, *, alpha: bool, depth: int, bit: bool, notes: Notes) -> None:
+    def __init__(self, raw: Path, size: tuple[int, int], channels: int, *, alpha: bool, depth: int, bit: bool, metadata: Metadata) -> None:
         self.size, self.channels, self.alpha, self.depth, self.bit = size, channels, alpha, depth, bit
-        self.notes = notes
+        self.metadata = metadata
         self._raw = raw
 
     def rows(self, start: int, stop: int) -> Rows:
@@ -115,18 +115,18 @@ class Source:
         kind, shape = _kind(self.depth), (stop - start, width, self.channels + self.alpha)
         values = np.fromfile(self._raw, kind, math.prod(shape), offset=start * width * shape[2] * kind.itemsize)
         rows = torch.from_numpy(values.reshape(shape))
-        return bit_depth.widened(rows, self.notes.white) if self.depth == 16 else rows
+        return bit_depth.widened(rows, self.metadata.white) if self.depth == 16 else rows
 
 
 @contextlib.contextmanager
-def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
+def open_rows(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
     """The picture in a PNG, JPEG, WebP or TIFF of any size: its pixels are unpacked into `folder` (or where temporary files go) meanwhile.
 
     CMYK becomes RGB, a palette colour, one bit 0 or 255. Raises ImageError for a file that is no such image, is damaged, has several
     frames or pages or floating-point pixels; MissingExtraError without pyvips; StorageError if `folder` cannot hold the pixels.
     """
     vips = _pyvips()
-    said, orientation, found = _judged(path)
+    notes, orientation, samples = _checked(path)
     with _scratch(folder or Path(tempfile.gettempdir()), "strips") as raw:
         try:
             image = _plain(vips.Image.new_from_file(str(path), access="sequential", fail_on="error"), path)
@@ -137,9 +137,9 @@ def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
         size = (image.width, image.height) if orientation > 4 else (image.height, image.width)
         alpha = image.bands in (2, 4)
         depth = 16 if image.format == "ushort" else 8
-        bit = found.bits == 1 and image.bands == 1
-        said = dataclasses.replace(said, white=bit_depth.white(largest)) if depth == 16 else said
-        yield Source(raw, size, image.bands - alpha, alpha=alpha, depth=depth, bit=bit, notes=said)
+        bit = samples.bits == 1 and image.bands == 1
+        notes = dataclasses.replace(notes, white=bit_depth.white(largest)) if depth == 16 else notes
+        yield Source(raw, size, image.bands - alpha, alpha=alpha, depth=depth, bit=bit, metadata=notes)
 
 
 def pixels(path: Path, orientation: int) -> UInt8[Tensor, "h w c"]:
@@ -167,7 +167,15 @@ class Sink:
     """
 
     def __init__(
-        self, path: Path, size: tuple[int, int], channels: int, *, alpha: bool = False, depth: int = 8, bit: bool = False, notes: Notes
+        self,
+        path: Path,
+        size: tuple[int, int],
+        channels: int,
+        *,
+        alpha: bool = False,
+        depth: int = 8,
+        bit: bool = False,
+        metadata: Metadata,
     ) -> None:
         self._kind = FORMATS.get(path.suffix.lower(), "")
         if not self._kind:
@@ -178,7 +186,7 @@ class Sink:
         if side and max(size) > side:
             raise ImageError(f"{path}: {size_text(size)} pixels, but this format has at most {side} a side; write a .png or .tif")
         self._vips = _pyvips()
-        self.path, self.size, self.channels, self.alpha, self.depth, self.notes = path, size, channels, alpha, depth, notes
+        self.path, self.size, self.channels, self.alpha, self.depth, self.metadata = path, size, channels, alpha, depth, metadata
         self._written, self._bit = 0, bit and channels + alpha == 1 and depth == 8
         self._open = contextlib.ExitStack()
 
@@ -203,7 +211,7 @@ class Sink:
             )
         with atomic_io.storing(self.path):
             plain = rows.detach().cpu().contiguous()
-            (bit_depth.narrowed(plain, self.notes.white) if self.depth == 16 else plain).numpy().tofile(self._file)
+            (bit_depth.narrowed(plain, self.metadata.white) if self.depth == 16 else plain).numpy().tofile(self._file)
         self._written += h
         self._bit = self._bit and bool(((rows == 0) | (rows == 255)).all())
 
@@ -228,7 +236,7 @@ class Sink:
                 full = os.strerror(errno.ENOSPC) in str(error)
                 raise OSError(errno.ENOSPC if full else errno.EIO, _one_line(error)) from error
             try:
-                graft(encoded, partial, self._kind, self.notes, channels=self.channels, alpha=self.alpha, size=self.size)
+                embed(encoded, partial, self._kind, self.metadata, channels=self.channels, alpha=self.alpha, size=self.size)
             except (ValueError, ImageError) as error:  # of notes that are too long or damaged
                 raise ImageError(f"{self.path}: cannot hold what the source says beside its pixels ({error})") from error
 
@@ -246,7 +254,7 @@ class Sink:
         elif self._kind == "WEBP":
             image.webpsave(place, lossless=True, exact=True, keep="none")
         else:
-            jpeg = self.notes.jpeg
+            jpeg = self.metadata.jpeg
             thinned = "on" if jpeg and jpeg.subsampling > 0 else "off"
             image.jpegsave(place, Q=jpeg.quality() if jpeg else 95, subsample_mode=thinned, background=[255], keep="none")
 
@@ -298,21 +306,21 @@ def _directory(size: tuple[int, int], channels: int, *, alpha: bool, depth: int,
     return struct.pack("<Q", len(tags)) + entries + bytes(8) + beyond
 
 
-def _judged(path: Path) -> tuple[Notes, int, metadata.Samples]:
+def _checked(path: Path) -> tuple[Metadata, int, metadata.SampleFormat]:
     """What the file says, how it lies, and its samples. Raises ImageError for several frames or pages, and floating-point pixels."""
     with decode.reading(str(path)), path.open("rb") as file:
         kind = formats.by_content(file.read(formats.START), path.name)
         if kind is not None and kind.name == "TIFF":  # of 16 bits a sample, some of which Pillow does not open
-            said, orientation = metadata.of_file(path, file=file)
+            notes, orientation = metadata.read(path, file=file)
             decode.refuse_pages(tiff.checked(file).pages)
         else:
             with decode.opened(file, str(path), limit=None) as image:
                 decode.refuse_several(image)
-                said, orientation = metadata.of_file(path, file=file, image=image)
-        found = metadata.samples(path, file=file)
-        if found.floating:
+                notes, orientation = metadata.read(path, file=file, image=image)
+        samples = metadata.sample_format(path, file=file)
+        if samples.floating:
             raise ImageError("has floating-point pixels, of no stated range; save it with 8 or 16 bits")
-    return said, orientation, found
+    return notes, orientation, samples
 
 
 def _plain(image: Any, path: Path) -> Any:

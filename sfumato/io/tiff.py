@@ -132,9 +132,9 @@ def checked(file: File) -> Layout:
 def directories(file: File) -> Iterator[Directory]:
     """The directories of the pages one after another, each once. Raises ImageError for one that is damaged or too large."""
     head = _head(file)
-    place, seen, total = head.first, set(), 0
-    while place and place not in seen:
-        seen.add(place)
+    place, visited, total = head.first, set(), 0
+    while place and place not in visited:
+        visited.add(place)
         directory = _directory(file, place, head)
         total += directory.length
         if total > head.end:  # else a small file could keep its reader busy for hours
@@ -196,14 +196,14 @@ def _directory(file: File, place: int, head: _Head, *, strict: bool = True) -> D
         tag, kind, many = struct.unpack_from(f"{head.order}{form}", content, i * size)
         if kind not in _UNITS:
             continue  # as everybody does
-        where = place + length + (i + 1) * size - inline
+        value_place = place + length + (i + 1) * size - inline
         if _UNITS[kind] * many > inline:
-            (where,) = struct.unpack_from(f"{head.order}{'Q' if head.big else 'I'}", content, (i + 1) * size - inline)
-        if where + _UNITS[kind] * many > head.end:
+            (value_place,) = struct.unpack_from(f"{head.order}{'Q' if head.big else 'I'}", content, (i + 1) * size - inline)
+        if value_place + _UNITS[kind] * many > head.end:
             if strict:
                 raise ImageError(f"is damaged (TIFF tag {tag} lies outside the file)")
             continue
-        tags[tag] = Entry(kind, many, where)
+        tags[tag] = Entry(kind, many, value_place)
     rest = content[size * count :]
     following = struct.unpack(f"{head.order}{'Q' if head.big else 'I'}", rest)[0] if len(rest) == (8 if head.big else 4) else 0
     return Directory(tags, head.order, following if following < head.end else 0, length + len(content))
@@ -250,7 +250,7 @@ def _bounded(page: Directory, file: File, layout: Layout) -> None:
 
 def _taken(directory: Directory, file: File, head: _Head, largest: int) -> None:
     """Raises ImageError if this directory and those that it points to hold more than `largest` bytes, or too many numbers in one tag."""
-    left, seen = [directory], set()
+    left, visited = [directory], set()
     total = 0
     while left:
         page = left.pop()
@@ -260,8 +260,8 @@ def _taken(directory: Directory, file: File, head: _Head, largest: int) -> None:
             total += entry.length
             if tag in _FOLDERS and entry.kind in _WHOLE and entry.number == 1:
                 place = page.number(file, tag, 0)
-                if place not in seen and place < head.end - 2:
-                    seen.add(place)
+                if place not in visited and place < head.end - 2:
+                    visited.add(place)
                     left.append(_directory(file, place, head, strict=False))
     if total > largest:
         raise ImageError(

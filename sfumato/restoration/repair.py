@@ -19,7 +19,7 @@ from sfumato.core.errors import ImageError, MissingExtraError
 from sfumato.core.extras import install
 from sfumato.core.tensors import Maps, Planes, size_text
 from sfumato.io import decode, files, streaming
-from sfumato.io.channels import as_images, as_pixels, bled, dark, enlarged, hidden
+from sfumato.io.channels import as_images, as_pixels, dark, enlarge_opacity, fill_transparent, keep_transparent
 from sfumato.io.files import Picture
 from sfumato.restoration.batch import Work, run_together
 from sfumato.restoration.memory import BASE
@@ -90,7 +90,7 @@ def repairing(
     picture = files.read(path, lossless=True, file=file)
     images = as_images(picture.pixels)
     if picture.alpha is not None:
-        images = bled(images, as_images(picture.alpha))
+        images = fill_transparent(images, as_images(picture.alpha))
     known, quality = None if mask is None else _observed(mask, picture), picture.jpeg.quality() if picture.jpeg else None
     plan = make_plan(request, images, observed=known, quality=quality, networks=networks)
     if plan.nothing:
@@ -114,7 +114,7 @@ def held(pixels: float, request: RestorationRequest) -> float:
 def _finished(picture: Picture, output: Maps) -> Picture:
     """The picture with what was made of its pixels, and all else that it says."""
     if picture.alpha is not None:
-        output = hidden(output, as_images(picture.pixels), as_images(picture.alpha))
+        output = keep_transparent(output, as_images(picture.pixels), as_images(picture.alpha))
     pixels, alpha = as_pixels(output, picture.pixels.dtype), _opacity(picture, output)
     jpeg = picture.jpeg if torch.equal(pixels, picture.pixels) else picture.fine_jpeg
     return dataclasses.replace(picture, pixels=pixels, alpha=alpha, jpeg=jpeg)
@@ -129,7 +129,7 @@ def _opacity(picture: Picture, output: Maps) -> Any:
     """Opacity at the size of the result."""
     if picture.alpha is None or tuple(picture.alpha.shape[:2]) == tuple(output.shape[2:]):
         return picture.alpha
-    return as_pixels(enlarged(as_images(picture.alpha), output.shape[2] // picture.alpha.shape[0]), picture.alpha.dtype)
+    return as_pixels(enlarge_opacity(as_images(picture.alpha), output.shape[2] // picture.alpha.shape[0]), picture.alpha.dtype)
 
 
 def _observed(mask: Path, picture: Picture) -> Planes:

@@ -18,7 +18,17 @@ from sfumato.core.device import select_device
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images, Maps, Planes, size_text
 from sfumato.io import files, streaming
-from sfumato.io.channels import AROUND, as_images, as_pixels, bled, bleeding, blended, dark, enlarged, hidden
+from sfumato.io.channels import (
+    AROUND,
+    as_images,
+    as_pixels,
+    blended,
+    dark,
+    enlarge_opacity,
+    fill_transparent,
+    fill_transparent_span,
+    keep_transparent,
+)
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import NOTHING_MISSING, RestorationPlan, make_plan
@@ -46,7 +56,7 @@ def repair_rows(
     if "scratches" in request.find or request.method is not None:
         raise ImageError(f"{path}: too large for {request.memory / 1e9:g} GB with --find scratches or --method; give more --memory")
     folder = target.parent if target.parent.is_dir() else None
-    with streaming.open_strips(path, folder=folder) as source, _drawn(mask, source, folder) as drawn:
+    with streaming.open_rows(path, folder=folder) as source, _drawn(mask, source, folder) as drawn:
         sample = _sample(source)
         known = _believed([*([drawn] if drawn else []), *([_wrong(source, hit=None)] if request.find else [])])
         share = 0.0 if known is None else _filled(known, source.size)
@@ -54,7 +64,7 @@ def repair_rows(
             _refuse(share, str(mask))
         # Of a mask remedies tell no more than how much is to be filled in.
         stand_in = (torch.linspace(0, 1, sample[0, 0].numel()) >= share).float().reshape(1, 1, *sample.shape[2:]) if known else None
-        quality = source.notes.jpeg.quality() if source.notes.jpeg else None
+        quality = source.metadata.jpeg.quality() if source.metadata.jpeg else None
         if request.find and share == 0:
             plan = RestorationPlan(summary=f"no dead pixels: {NOTHING_MISSING}")
         else:
@@ -67,12 +77,12 @@ def repair_rows(
         if plan.network is not None and plan.network.receptive_radius is None:
             raise ImageError(f"{path}: this network looks at the whole picture at once, which does not fit; give more --memory")
         sizes = (source.size[0] * plan.scale, source.size[1] * plan.scale)
-        said = source.notes if plan.nothing else dataclasses.replace(source.notes, jpeg=source.notes.fine_jpeg)
-        with streaming.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, notes=said) as sink:
+        said = source.metadata if plan.nothing else dataclasses.replace(source.metadata, jpeg=source.metadata.fine_jpeg)
+        with streaming.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, metadata=said) as sink:
             for rows in _repaired_rows(source, known, plan, request, networks):
                 sink.write(rows)
             sink.finish(check)
-        left_out = source.notes.left_out
+        left_out = source.metadata.left_out
     return dataclasses.replace(plan, summary=f"{plan.summary} ({left_out})") if left_out else plan
 
 
@@ -81,12 +91,12 @@ def _input_rows(source: streaming.Source, start: int, stop: int) -> Images:
     (h, w), c = source.size, source.channels
     if not source.alpha:
         return as_images(source.rows(start, stop))
-    first, last = bleeding(start, stop, h)
+    first, last = fill_transparent_span(start, stop, h)
     stored, parts = source.rows(first, last), []
     for left in range(0, w, _WIDE):
-        begin, end = bleeding(left, min(w, left + _WIDE), w)
+        begin, end = fill_transparent_span(left, min(w, left + _WIDE), w)
         some = stored[:, begin:end]
-        made = bled(as_images(some[..., :c].contiguous()), as_images(some[..., c:].contiguous()))
+        made = fill_transparent(as_images(some[..., :c].contiguous()), as_images(some[..., c:].contiguous()))
         parts.append(made[:, :, start - first : stop - first, left - begin : left - begin + _WIDE])
     return torch.cat(parts, dim=3)
 
@@ -108,7 +118,7 @@ def _drawn(mask: Path | None, source: streaming.Source, folder: Path | None) -> 
     if mask is None:
         yield None
         return
-    with streaming.open_strips(mask, folder=folder) as drawn:
+    with streaming.open_rows(mask, folder=folder) as drawn:
         if drawn.size != source.size:
             (own, whole) = (size_text(size) for size in (drawn.size, source.size))
             raise ImageError(f"{mask}: the mask is {own} pixels, the picture {whole}; they must be the same")
@@ -180,11 +190,11 @@ def _repaired_rows(
         own = None if observed is None else observed(done, done + count)
         whole = blended(images, made.expand(-1, c, -1, -1), strength=request.strength, observed=own)
         if source.alpha:
-            whole = hidden(whole, images, as_images(before[..., c:].contiguous()))
+            whole = keep_transparent(whole, images, as_images(before[..., c:].contiguous()))
         pixels = as_pixels(whole, kind)
         if source.alpha:
             first, last = max(0, done - AROUND), min(h, done + count + AROUND)
-            alpha = enlarged(as_images(source.rows(first, last)[..., c:].contiguous()), s)
+            alpha = enlarge_opacity(as_images(source.rows(first, last)[..., c:].contiguous()), s)
             inner = alpha[:, :, (done - first) * s : (done - first + count) * s]
             pixels = torch.cat([pixels, as_pixels(inner, kind)], dim=-1)
         yield pixels

@@ -14,7 +14,7 @@ from sfumato.core.device import Precision, default_memory
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Planes, size_text
 from sfumato.io import decode, metadata
-from sfumato.io.channels import as_images, as_pixels, bled, dark, enlarged, hidden
+from sfumato.io.channels import as_images, as_pixels, dark, enlarge_opacity, fill_transparent, keep_transparent
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
@@ -124,14 +124,14 @@ def _opened(picture: Image.Image | str | Path, request: RestorationRequest | Non
         return _upright(picture), quality
     path = Path(picture)
     with decode.reading(str(path)), path.open("rb") as file:
-        found = metadata.samples(path, file=file)
+        found = metadata.sample_format(path, file=file)
         if found.bits == 16 and found.channels > 1:
             raise ImageError("no PIL image holds 16 bits of colour; restore_pictures repairs it from file to file")
         with decode.opened(file, str(path)) as image:
             if request is not None:
                 _refuse_large(str(path), math.prod(image.size), request)
             decode.refuse_several(image)
-            jpeg = metadata.of_file(path, file=file, image=image)[0].jpeg
+            jpeg = metadata.read(path, file=file, image=image)[0].jpeg
             return _upright(image), jpeg.quality() if jpeg else None
 
 
@@ -165,7 +165,7 @@ def _pil(image: Image.Image, quality: int | None, observed: Planes | None, reque
 
 
 def _wide(image: Image.Image, observed: Planes | None, request: RestorationRequest) -> Image.Image:
-    wide = torch.from_numpy(decode.sixteen(image)[..., None])
+    wide = torch.from_numpy(decode.sixteen_bit(image)[..., None])
     return Image.fromarray(as_pixels(_one(as_images(wide), observed, request), torch.uint16)[..., 0].numpy())
 
 
@@ -178,8 +178,11 @@ def _layers(image: Image.Image, observed: Planes | None, request: RestorationReq
         made = _one(images, observed, request, quality=quality)
         return Image.fromarray(as_pixels(made, torch.uint8).squeeze(-1).numpy())
     alpha = as_images(pixels[..., 3:].contiguous())
-    made = hidden(_one(bled(images, alpha), observed, request), images, alpha)
-    layers = [as_pixels(made, torch.uint8).expand(-1, -1, 3), as_pixels(enlarged(alpha, made.shape[2] // images.shape[2]), torch.uint8)]
+    made = keep_transparent(_one(fill_transparent(images, alpha), observed, request), images, alpha)
+    layers = [
+        as_pixels(made, torch.uint8).expand(-1, -1, 3),
+        as_pixels(enlarge_opacity(alpha, made.shape[2] // images.shape[2]), torch.uint8),
+    ]
     whole = Image.fromarray(torch.cat(layers, dim=-1).numpy())
     return whole.convert("LA") if grey else whole
 

@@ -25,8 +25,8 @@ from sfumato.core.finite_output import finite
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Kernels, Maps, Planes, Resized
 from sfumato.models.roles.restorer import Deblurrer, Restorer, WithKernel
-from sfumato.nn.convolution import fused
-from sfumato.nn.norm import folded
+from sfumato.nn.convolution import fuse_relu
+from sfumato.nn.norm import fold_batch_norm
 from sfumato.nn.resample import mirrored
 from sfumato.store import weights
 
@@ -120,7 +120,7 @@ def run_network(
 def optimized(network: Restorer, device: torch.device) -> Restorer:
     """`network` at its fastest: on the device, its weights in the order that convolutions like best, with what follows them folded in."""
     moved: Any = network
-    return fused(folded(moved.to(device=device, memory_format=torch.channels_last)))
+    return fuse_relu(fold_batch_norm(moved.to(device=device, memory_format=torch.channels_last)))
 
 
 @torch.no_grad()

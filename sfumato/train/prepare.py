@@ -10,7 +10,7 @@ from sfumato.core import atomic_io
 from sfumato.data.dataset import Dataset, Scenes, SplitBy
 from sfumato.data.load import load
 from sfumato.data.scenes import load_scenes
-from sfumato.data.stream import middles
+from sfumato.data.stream import center_crops
 from sfumato.train import plan
 from sfumato.train.class_tables import Transfer
 from sfumato.train.deadline import Costs
@@ -90,7 +90,7 @@ def _parts(data: Dataset | Scenes, requested: TrainSettings) -> tuple[Any, Any]:
         return data, None
     training, held_out = data.split(requested.validation, purpose="validation")
     if repairs(requested) and len(held_out):
-        middles(held_out, requested.patch, most=1)  # what cannot be measured is told now and not at the first sample
+        center_crops(held_out, requested.patch, most=1)  # what cannot be measured is told now and not at the first sample
     return training, held_out
 
 

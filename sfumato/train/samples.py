@@ -6,7 +6,7 @@ from torch import nn
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Labels, to_images
 from sfumato.data.dataset import Dataset, Scenes
-from sfumato.data.stream import Stream, middles
+from sfumato.data.stream import Stream, center_crops
 from sfumato.models.roles.generator import latents
 from sfumato.models.roles.latent_variable_model import LatentVariableModel
 from sfumato.models.roles.restorer import Restorer
@@ -83,7 +83,7 @@ def measure(settings: TrainSettings, model: nn.Module, held_out: Dataset | Scene
     validate = getattr(settings.objective, "validate", None)
     if held_out is None or validate is None or not len(held_out):
         return {}
-    pixels = held_out.pixels if isinstance(held_out, Dataset) and not settings.patch else middles(held_out, settings.patch)
+    pixels = held_out.pixels if isinstance(held_out, Dataset) and not settings.patch else center_crops(held_out, settings.patch)
     sums: dict[str, torch.Tensor] = {}
     for part in portions(len(held_out), min(settings.batch, 32 if isinstance(model, Restorer) else 512)):
         clean = to_images(pixels[part].to(device))

@@ -13,7 +13,7 @@ import pytest
 from sfumato.core.errors import DownloadError, StorageError
 from sfumato.data.download import checksum, fetch
 from sfumato.data.load import load
-from sfumato.data.public_sets import PUBLIC, File, Known
+from sfumato.data.public_sets import PUBLIC, File, PublicSet
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -178,7 +178,7 @@ def test_a_download_end_to_end(tmp_path, monkeypatch, serve):
     files = {f"{n}.gz": gzip.compress(c) for n, c in {"a": images, "b": labels, "c": images, "d": labels}.items()}
     server = serve(files)
     facts = tuple(File(name=n, bytes=len(c), sha256=hashlib.sha256(c).hexdigest()) for n, c in files.items())
-    tiny = Known(classes=("x", "y"), terms="none", mirrors=(server.url,), files=facts, read=PUBLIC["mnist"].read)
+    tiny = PublicSet(classes=("x", "y"), terms="none", mirrors=(server.url,), files=facts, read=PUBLIC["mnist"].read)
     monkeypatch.setitem(PUBLIC, "mnist", tiny)
     monkeypatch.delenv("SFUMATO_DATA", raising=False)
     monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path))

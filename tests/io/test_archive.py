@@ -142,7 +142,7 @@ def test_entries_without_a_name_or_with_anothers_are_named(put):
 def test_a_name_is_a_path_below_the_zip(raw, name):
     info = zipfile.ZipInfo("x")
     info.filename = raw
-    assert archive.named(info) == name
+    assert archive.entry_name(info) == name
 
 
 def test_a_zip_inside_a_zip_is_counted_and_not_opened(put):

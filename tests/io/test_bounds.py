@@ -31,7 +31,7 @@ def png(*between, size=(4, 4), pixels=None):
 
 def refusals(path):
     """What each way of reading says of the file."""
-    ways = (lambda: files.read(path), lambda: decode.facts(path, path.name), lambda: metadata.of_file(path))
+    ways = (lambda: files.read(path), lambda: decode.facts(path, path.name), lambda: metadata.read(path))
     for read in ways:
         with pytest.raises(ImageError) as caught:
             read()

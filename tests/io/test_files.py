@@ -99,7 +99,7 @@ def test_a_tiff_whose_zero_is_white(tmp_path, bits, way):
     bright = torch.from_numpy(2**bits - 1 - values.astype(np.int64))[..., None]
     if way == "strips":
         pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
-        with streaming.open_strips(tmp_path / "x.tif") as source:
+        with streaming.open_rows(tmp_path / "x.tif") as source:
             assert torch.equal(source.rows(0, 8).long(), bright)
     elif way == "training":
         got = torch.from_numpy(decode.decode(tmp_path / "x.tif", "x.tif", channels=1)).long()
@@ -334,9 +334,9 @@ def test_a_makers_notes_stay_where_they_are(tmp_path, exif):
 
 
 def through_strips(path, target):
-    said, _ = metadata.of_file(path)
+    said, _ = metadata.read(path)
     pixels = read(path).pixels
-    with streaming.Sink(target, tuple(pixels.shape[:2]), pixels.shape[2], notes=said) as sink:
+    with streaming.Sink(target, tuple(pixels.shape[:2]), pixels.shape[2], metadata=said) as sink:
         sink.write(pixels)
         sink.finish()
 

@@ -97,8 +97,8 @@ def test_what_cannot_be_read_is_refused_in_true_words(tmp_path, content, words):
         "whole": lambda path: files.read(path, lossless=True),
         "training": lambda path: decode.decode(path, path.name, channels=3),
         "size": streaming.megapixels,
-        "notes": metadata.of_file,
-        "strips": lambda path: streaming.open_strips(path).__enter__(),
+        "notes": metadata.read,
+        "strips": lambda path: streaming.open_rows(path).__enter__(),
     }
     for way, read in ways.items():
         if way == "strips":
@@ -124,9 +124,9 @@ def test_a_thumbnail_is_left_out_of_strips(tmp_path):
     pytest.importorskip("pyvips", reason="pictures larger than memory go through pyvips")
     path = tmp_path / "x.tif"
     path.write_bytes(built([page(), page(GREY[:4, :4].copy(), t254=(4, (1,)))]))
-    with streaming.open_strips(path) as source:
+    with streaming.open_rows(path) as source:
         assert np.array_equal(source.rows(0, 12)[..., 0], GREY)
-        assert source.notes.left_out
+        assert source.metadata.left_out
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
@@ -199,7 +199,7 @@ def test_tags_that_all_hold_the_same_bytes_take_no_memory(tmp_path, kind):
     path = tmp_path / "x"
     path.write_bytes(content)
     with at_most(100 << 20):
-        for read in (lambda: decode.decode(path, "x", channels=3), lambda: decode.facts(path, "x"), lambda: metadata.of_file(path)):
+        for read in (lambda: decode.decode(path, "x", channels=3), lambda: decode.facts(path, "x"), lambda: metadata.read(path)):
             with pytest.raises(ImageError, match="beside its pixels"):
                 read()
 
@@ -271,7 +271,7 @@ def test_whatever_the_tags_say_it_is_a_picture_or_one_line(tmp_path, number):
             path.write_bytes(mutant(good, rng))
             ways = (
                 lambda: files.read(path),
-                lambda: metadata.of_file(path),
+                lambda: metadata.read(path),
                 lambda: streaming.megapixels(path),
                 lambda: decode.facts(path, "x"),
             )

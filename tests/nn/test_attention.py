@@ -102,7 +102,7 @@ def test_a_pixel_gate_is_its_formula():
         for j in range(7):
             sums += (padded[:, :, i : i + 9, j : j + 7] * pooled.weigh.weight[0, :, i, j, None, None]).sum(1, keepdim=True)
     torch.testing.assert_close(pooled(x), x * sums.sigmoid(), rtol=1e-4, atol=1e-5)
-    assert (pointwise.reach, pooled.reach) == (0, 3)
+    assert (pointwise.receptive_radius, pooled.receptive_radius) == (0, 3)
 
 
 def test_a_split_is_the_product_of_the_halves():

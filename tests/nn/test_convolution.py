@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sfumato.nn.binomial import blurred, doubled, halved
-from sfumato.nn.convolution import ActiveConv, active_conv, conv, fused, map_gradients_only, transposed_conv
+from sfumato.nn.convolution import ActiveConv, active_conv, conv, fuse_relu, map_gradients_only, transposed_conv
 
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64) / 8
 KERNEL = torch.outer(TAPS, TAPS)
@@ -104,8 +104,8 @@ def test_a_network_at_work_gets_its_relus_into_its_convolutions():
     network = nn.Sequential(
         nn.Conv2d(1, 4, 3, 1, 1, bias=False), nn.Identity(), nn.ReLU(inplace=True), odd, nn.ReLU(), nn.Conv2d(4, 1, 3, 2, 1)
     )
-    assert fused(network) is network  # in training, all stays
-    made = fused(network.eval())
+    assert fuse_relu(network) is network  # in training, all stays
+    made = fuse_relu(network.eval())
     assert [type(layer) for layer in made] == [ActiveConv, nn.Identity, nn.Identity, nn.Conv2d, nn.ReLU, nn.Conv2d]
     x = torch.randn(2, 1, 8, 8).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sfumato.nn.fill import push_pull, reach
+from sfumato.nn.fill import push_pull, receptive_radius
 
 
 @pytest.fixture
@@ -35,4 +35,4 @@ def test_it_looks_no_farther_than_it_says(slope):
     known[..., 0] = known[..., 63] = 1
     image = slope.clone().requires_grad_()
     push_pull(image, known, levels=2)[0, 0, 32, 5].backward()
-    assert image.grad.nonzero()[:, 3].max() - 5 <= reach(2)
+    assert image.grad.nonzero()[:, 3].max() - 5 <= receptive_radius(2)

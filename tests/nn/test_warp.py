@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sfumato.nn.warp import linear, warp
+from sfumato.nn.warp import linear_map, warp
 
 
 def plane(maps, h, w):
@@ -105,4 +105,4 @@ def test_autocast_does_not_reach_it_in_either_direction(maps):
 def test_any_linear_map_can_have_its_transpose_as_derivative():
     matrix = torch.rand(3, 3, dtype=torch.float64)
     x = torch.rand(2, 1, 3, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: linear(x, lambda y: matrix @ y, lambda y: matrix.T @ y), x)
+    assert torch.autograd.gradcheck(lambda x: linear_map(x, lambda y: matrix @ y, lambda y: matrix.T @ y), x)

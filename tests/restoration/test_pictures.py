@@ -432,11 +432,11 @@ def test_what_comes_in_between_is_not_overwritten(where, tmp_path, photo, bright
 
 def test_a_better_bundled_model_is_another_request(tmp_path, monkeypatch):
     asked = [RestorationRequest(task="denoise"), RestorationRequest(task="upscale"), RestorationRequest(method="median")]
-    before = [Manifest(None, request_facts(request)).asked for request in asked]
-    assert before == [Manifest(None, request_facts(request)).asked for request in asked]
+    before = [Manifest(None, request_facts(request)).request for request in asked]
+    assert before == [Manifest(None, request_facts(request)).request for request in asked]
     bundled = weights.bundled()
     monkeypatch.setattr(weights, "bundled", lambda: {**bundled, "restore": bundled["inpaint"]})
-    after = [Manifest(None, request_facts(request)).asked for request in asked]
+    after = [Manifest(None, request_facts(request)).request for request in asked]
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, True, True]
 
 
