@@ -1,7 +1,7 @@
-"""The data sets that can be asked for by name: what they are, where they come from, and how to tell that they are whole.
+"""Public data sets by name: files, addresses, checksums, classes and terms.
 
-A file is looked for in `SFUMATO_DATA/<name>/` first and then in the cache (`SFUMATO_CACHE`, or ~/.cache/sfumato), to which it
-is downloaded if it is in neither. Its checksum is compared wherever it was found.
+Files are read from `SFUMATO_DATA/<name>/` or from the cache (`SFUMATO_CACHE`, by default ~/.cache/sfumato), to which they are downloaded if
+they are in neither. The SHA-256 of each file is checked in all cases.
 """
 
 import os
@@ -13,43 +13,50 @@ from typing import Literal
 
 import torch
 
+from sfumato.core.atomic_io import digest
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, UnknownNameError
 from sfumato.core.tensors import Bytes, Labels
 from sfumato.data import idx
 from sfumato.data.dataset import Dataset
-from sfumato.data.download import checksum, fetch
+from sfumato.data.download import fetch
 
 Part = Literal["train", "test", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """One file of a data set."""
+    """A file of a data set."""
 
     name: str
+    """Name of the file on its server and on disk."""
     bytes: int
+    """Length of the file."""
     sha256: str
+    """SHA-256 of the content, in hexadecimal."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PublicSet:
-    """A public data set."""
+    """A public data set with official training and test parts."""
 
     classes: tuple[str, ...]
+    """Names of the classes, in the order of the labels."""
     terms: str
+    """Authors and licence."""
     mirrors: tuple[str, ...]
-    """Addresses of folders that hold the files, the best first."""
+    """Addresses of folders with the files, in the order in which they are tried."""
     files: tuple[File, ...]
+    """Files to download."""
     read: Callable[[list[Path], bool], tuple[Bytes, Labels]]
-    """From the paths of `files`, and whether the official test part is meant: its images and labels."""
+    """Reads images and labels from the paths of `files`: the test part if the second argument is true, else the training part."""
 
 
 def published(name: str, part: Part = "train") -> Dataset:
-    """The official `part` of the data set called `name`, at its own size and channels.
+    """The official `part` of the data set called `name`, with its own size and channels.
 
-    Raises UnknownNameError for a name that is not one of `NAMES`, DownloadError if the files are not here and cannot be fetched,
-    DataError if a file in SFUMATO_DATA is not the official one.
+    Raises UnknownNameError for a name outside of `PUBLIC`, DownloadError if files are missing and cannot be downloaded, DataError if a file
+    in SFUMATO_DATA is not the official one.
     """
     if name not in PUBLIC:
         raise UnknownNameError(f"no data set is called {name!r}{suggest(name, PUBLIC)}; known are {', '.join(PUBLIC)}")
@@ -61,11 +68,11 @@ def published(name: str, part: Part = "train") -> Dataset:
 
 
 def locate(name: str, file: File, mirrors: tuple[str, ...]) -> Path:
-    """Where `file` of data set `name` lies on this machine, whole; fetched first if need be."""
+    """The path of `file` of the data set `name` on this machine; downloaded if missing. Raises DataError and DownloadError."""
     if folder := os.environ.get("SFUMATO_DATA"):
         own = Path(folder).expanduser() / name / file.name
         if own.is_file():
-            if own.stat().st_size != file.bytes or checksum(own) != file.sha256:
+            if own.stat().st_size != file.bytes or digest(own) != file.sha256:
                 raise DataError(f"{own}: not the official file of {name} (its SHA-256 differs); remove it, or load it by its path")
             return own
     cache = Path(os.environ.get("SFUMATO_CACHE") or "~/.cache/sfumato").expanduser()
@@ -75,12 +82,12 @@ def locate(name: str, file: File, mirrors: tuple[str, ...]) -> Path:
 
 
 def provided(name: str, entry: str) -> Path:
-    """Where `entry`, the folder or file of the data set called `name`, lies in SFUMATO_DATA. Raises DataError if it does not."""
+    """The path of `entry`, a folder or file of the data set called `name`, in SFUMATO_DATA. Raises DataError if it is missing."""
     folder = os.environ.get("SFUMATO_DATA")
     place = Path(folder).expanduser() / entry if folder else None
     if place is None or not place.exists():
         reason = f"there is no {place}" if place else "SFUMATO_DATA is not set"
-        raise DataError(f"{name} is looked for in SFUMATO_DATA/{entry}, and {reason}; it is not fetched")
+        raise DataError(f"{name} is read from SFUMATO_DATA/{entry}, and {reason}; set SFUMATO_DATA to a folder with this data set")
     return place
 
 
@@ -90,7 +97,7 @@ def _read_idx(paths: list[Path], test: bool) -> tuple[Bytes, Labels]:
 
 
 def _read_cifar(paths: list[Path], test: bool) -> tuple[Bytes, Labels]:
-    """From the binary version: records of a label byte and 3 x 32 x 32 colour bytes. Nothing is unpacked to disk."""
+    """Images and labels of the binary version: records of a label byte and 3 x 32 x 32 colour bytes. Nothing is unpacked to disk."""
     wanted = [f"cifar-10-batches-bin/{f}.bin" for f in (["test_batch"] if test else [f"data_batch_{i}" for i in range(1, 6)])]
     batches: dict[str, torch.Tensor] = {}
     with tarfile.open(paths[0], "r|gz") as archive:
@@ -150,13 +157,13 @@ PUBLIC = {
         read=_read_cifar,
     ),
 }
-"""Every data set on the net that has a name here. The first two are IDX files, images then labels, training then test."""
+"""Data sets that are downloaded, by name."""
 
 ARCHIVES = {
     "cats64": "6,000 cat faces from Oxford-IIIT Pet, COCO, Pixabay and Kaggle: research use",
     "eurosat": "12,000 tiles of EuroSAT, P. Helber et al., MIT licence",
 }
-"""Zips that are looked for in SFUMATO_DATA under these names, and their terms."""
+"""Name to terms of zips that are read from SFUMATO_DATA."""
 
 NAMES = ("glyphs", *PUBLIC, *ARCHIVES)
-"""Every name that `load` knows; glyphs are drawn, not fetched."""
+"""Names of all data sets of `load`; glyphs are drawn."""

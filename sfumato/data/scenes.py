@@ -1,7 +1,7 @@
-"""Pictures of any size, for networks that repair: whole in memory, cut to squares only when they are seen.
+"""Loads pictures of different sizes for training restorers; they are kept whole in memory and cropped for each batch.
 
-Pictures whose longer side has more than `LARGEST` pixels are shrunk to that: a camera's pictures are sharper afterwards and without
-most of their noise, which is what a clean example should be.
+Pictures with a longer side of more than `LARGEST` pixels are shrunk: this sharpens camera pictures and removes most of their noise, so that
+they are suitable as clean targets.
 """
 
 import dataclasses
@@ -25,8 +25,7 @@ from sfumato.io import archive, decode
 from sfumato.io.decode import Facts
 
 LARGEST = 1024
-"""Pixels of the longer side that are kept."""
-
+"""Longest side of pictures in pixels; larger ones are shrunk."""
 
 TERMS = {
     "bsds500": "Berkeley segmentation data (BSDS500): non-commercial research and education",
@@ -36,17 +35,17 @@ TERMS = {
     "set5": "Set5: customary research use",
     "train400": "the 400 grey crops that DnCNN was trained on, from BSDS500: non-commercial research and education",
 }
-"""The standard sets that are looked for in SFUMATO_DATA under these names, and their terms."""
+"""Name to terms of the standard sets, which are read from SFUMATO_DATA."""
 
 _DRAWN = {"train": range(100), "test": range(100, 120), "all": range(120)}
 
 SCENE_NAMES = (*NAMES, *TERMS, "drawings")
-"""Every name that `load_scenes` knows."""
+"""Names of all data sets of `load_scenes`."""
 
 _PARTS: dict[str, dict[Part, tuple[str, ...]]] = {
     "bsds500": {"train": ("train", "test"), "test": ("val",), "all": ("train", "test", "val")},
 }
-"""BSD68 and BSD100 are taken from val: it is the part that nobody should train on."""
+"""Name and part to folders. BSD68 and BSD100 are subsets of val, which therefore is the test part."""
 
 
 def load_scenes(
@@ -58,11 +57,10 @@ def load_scenes(
     largest: int | None = LARGEST,
     split_by: SplitBy = "original",
 ) -> Dataset | Scenes:
-    """The pictures of a standard set, a known name, a folder, a zip or an IDX file, or of several with + between them.
+    """The pictures of a standard set, a named data set, a folder, a zip or an IDX file, or of several joined by +.
 
-    A longer side of more than `largest` pixels is shrunk to that. Of a set that has no parts of its own the original of each picture
-    decides, as in `load`; the standard test sets are always given whole. Raises DataError for a source that is no such thing or cannot
-    be used.
+    Pictures with a longer side of more than `largest` pixels are shrunk. Sources without parts are split by originals, as in `load`;
+    standard test sets are always whole. Other arguments are those of `load`. Raises DataError for a source that cannot be used.
     """
     if isinstance(source, str) and source in TERMS:
         return dataclasses.replace(_standard(source, channels, part, largest), split_by=split_by)
@@ -111,10 +109,10 @@ def _standard(name: str, channels: int, part: Part, largest: int | None) -> Scen
 
 
 def _chosen_from_bsds(channels: int) -> Scenes:
-    """Those of BSDS500 that bsd68_ids.txt beside them names."""
+    """The pictures of BSDS500 that are listed in its bsd68_ids.txt."""
     whole, names = provided("bsds500", "bsds500"), provided("bsds500", "bsds500") / "bsd68_ids.txt"
     if not names.is_file():
-        raise DataError(f"cbsd68 wants {names}, a line with the number of each of its 68 pictures in bsds500/val")
+        raise DataError(f"cbsd68 needs {names}; write a line with the number of each of its 68 pictures in bsds500/val")
     entries = [Entry(path.name, lambda path=path: path.open("rb")) for path in (_jpeg(whole, line) for line in names.read_text().split())]
     read = [_picture(entry, channels, None) for entry in entries]
     broken = [picture for picture in read if isinstance(picture, str)]
@@ -143,13 +141,13 @@ def _read(path: Path, channels: int, part: Part, tolerance: float, largest: int 
 
 
 def _placed(read: list[tuple[Tensor, SplitPositions]]) -> Any:
-    """Pictures and where their originals fall, as `Scenes` takes them."""
+    """Pictures and split positions as arguments of `Scenes`."""
     places = torch.tensor([place for _, place in read], dtype=torch.float64).reshape(-1, len(PURPOSES))
     return {"pictures": tuple(picture for picture, _ in read), "positions": places}
 
 
 def _picture(entry: Entry, channels: int, largest: int | None) -> tuple[Tensor, SplitPositions] | str:
-    """The picture and where its original falls when pictures are split, or why it cannot be read."""
+    """The picture and the split positions of its original, or the reason why it cannot be read."""
     fact = read_facts(entry)
     if not isinstance(fact, Facts):
         return fact
@@ -162,7 +160,7 @@ def _picture(entry: Entry, channels: int, largest: int | None) -> tuple[Tensor, 
 
 
 def _shrunk(size: tuple[int, int], largest: int | None) -> tuple[int, int] | None:
-    """The size at which a picture is kept; None for its own."""
+    """The size to which a picture is shrunk; None if it keeps its own."""
     longer = max(size)
     if largest is None or longer <= largest:
         return None

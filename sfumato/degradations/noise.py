@@ -10,11 +10,13 @@ from sfumato.degradations.base import Degraded, Span, colourless, ordered, sprea
 
 @settings
 class Config:
+    """Settings of Gaussian noise."""
+
     id = "noise"
     sigma: Annotated[Span, Range(0, 1, "of full scale")] = (0.098, 0.098)
-    """Standard deviation, drawn uniformly; 25/255 is 0.098."""
+    """Standard deviation of the noise, drawn uniformly; 25/255 is 0.098."""
     grey: Annotated[float, Range(0, 1, "probability")] = 0.0
-    """How often all channels get the same noise, as film grain does. Those of an image without colour always do: it stays grey."""
+    """Probability that all channels of an image get the same noise, as film grain does. An image with equal channels always stays grey."""
 
     def check(self) -> None:
         ordered(self, "sigma")

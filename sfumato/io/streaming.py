@@ -1,10 +1,9 @@
-"""Pictures larger than memory, a few rows at a time, through pyvips; and those of 16 bits that Pillow cannot hold.
+"""Streaming of pictures larger than memory, some rows at a time, through pyvips; also for colour of 16 bits, which Pillow cannot hold.
 
-    file ─ open_strips ─> Source.rows ─ (a network) ─> Sink.write ─ Sink.finish ─> file
+    file ─ open_rows ─> Source.rows ─ (a network) ─> Sink.write ─ Sink.finish ─> file
 
-Either side keeps the pixels uncompressed in a file beside what it reads for or writes, and removes it at the end. What memory is
-needed depends on the width and not on the height, except for interlaced PNG, progressive JPEG and WebP, whose decoders or encoders
-want the whole.
+Source and Sink keep the pixels uncompressed in a temporary file, which they remove at the end. Memory depends on the width and not on the
+height of the picture, except for interlaced PNG, progressive JPEG and WebP, whose codecs process whole pictures.
 """
 
 import contextlib
@@ -36,32 +35,30 @@ from sfumato.io.png import PNG
 
 Rows = UInt8[Tensor, "h w c"] | UInt16[Tensor, "h w c"]
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
-"""What can be written, by the ending of the file's name."""
+FORMATS = {ending: kind for ending, kind in formats.WRITABLE.items() if kind != "BMP"}
+"""Formats that can be streamed, by the ending of the file name."""
 
-_STREAMED = ("PNG", "JPEG", "WEBP", "TIFF")
-"""Formats, by Pillow's names, that are read here."""
-_WEBP_SIDE = 16383
-_JPEG_SIDE = 65535
+_LARGEST_SIDE = {"WEBP": 16383, "JPEG": 65535}
+"""Format to its longest side in pixels."""
 _BLOCK = 16 << 20
-"""Bytes that are turned at once."""
+"""Number of bytes that are turned at once."""
 _STEP = 16
-"""Rows that are decoded at once: libvips keeps several times as many."""
+"""Number of rows that are decoded at once; libvips keeps several times as many."""
 _CLASSIC = 3_500_000_000
-"""Bytes of pixels above which a TIFF has 64-bit places, as 32 bits might not reach."""
+"""Bytes of pixels above which a TIFF is written with 64-bit offsets (BigTIFF)."""
 
 
 def megapixels(path: Path, *, file: decode.Opened | None = None) -> float:
-    """Millions of pixels, from the header, however many they are; raises ImageError if the file is no image.
+    """Millions of pixels by the header, without a limit. Raises ImageError if the file is no image.
 
-    `file` is the open file, from whoever has it.
+    `file` is the file at `path` if it is open already.
     """
     with decode.reading(str(path)), decode.opening(file or path) as opened:
         return _pixel_count(opened, str(path)) / 1e6
 
 
 def _pixel_count(file: decode.Opened, name: str) -> int:
-    """How many pixels the open file called `name` has, from its header."""
+    """Number of pixels of the open file called `name`, by its header."""
     file.seek(0)
     start = file.read(formats.START)
     if start[:8] == PNG:
@@ -73,15 +70,15 @@ def _pixel_count(file: decode.Opened, name: str) -> int:
 
 
 def refuse_whole(*paths: Path | None, option: str, memory: float) -> None:
-    """Raises ImageError for a file that cannot be read some rows at a time, and does not fit into so many bytes of `memory` otherwise.
+    """Raises ImageError for a file that can only be read as a whole, if its decoder takes more than `memory` bytes.
 
-    It `option` something, in words, or another format.
+    `option` names an alternative to conversion in the error, such as `more --memory, or `; it may be empty.
     """
     for path in paths:
         kind = formats.identify_file(path) if path else None
         if path is None or kind is None:
             continue
-        if kind.format not in _STREAMED:
+        if kind.format not in FORMATS.values():
             raise ImageError(f"{path}: a {kind.name} can only be read whole; wants {option}to be converted to PNG or TIFF")
         if kind.format != "TIFF" and (need := _decoder_memory(path)) > memory:
             lies = "a WebP" if kind.format == "WEBP" else f"an interlaced or progressive {kind.name}"
@@ -89,7 +86,7 @@ def refuse_whole(*paths: Path | None, option: str, memory: float) -> None:
 
 
 def _decoder_memory(path: Path) -> float:
-    """Bytes that the decoder of a PNG, JPEG or WebP keeps at once; 0 if it keeps some rows only."""
+    """Bytes that the decoder of a PNG, JPEG or WebP takes for the whole picture; 0 for a decoder that keeps some rows only."""
     with decode.opened(path, str(path), limit=None) as image:
         pixels = math.prod(image.size)
         if image.format == "WEBP":
@@ -100,7 +97,7 @@ def _decoder_memory(path: Path) -> float:
 
 
 class Source:
-    """An upright picture whose rows can be asked for in any order. Made by `open_strips`."""
+    """An upright picture whose rows can be read in any order; opened by `open_rows`."""
 
     def __init__(self, raw: Path, size: tuple[int, int], channels: int, *, alpha: bool, depth: int, bit: bool, metadata: Metadata) -> None:
         self.size, self.channels, self.alpha, self.depth, self.bit = size, channels, alpha, depth, bit
@@ -108,10 +105,13 @@ class Source:
         self._raw = raw
 
     def rows(self, start: int, stop: int) -> Rows:
-        """Rows `start` to `stop`, without the latter, grey (1) or colour (3); opacity, if there is any, is one more channel."""
+        """Rows `start` to `stop` (exclusive) as pixels (h, w, c): grey or colour, followed by opacity if there is any.
+
+        Raises ImageError for rows outside the picture.
+        """
         height, width = self.size
         if not 0 <= start <= stop <= height:
-            raise ImageError(f"rows {start} to {stop} were asked of a picture of {height} rows")
+            raise ImageError(f"rows {start} to {stop} lie outside a picture of {height} rows")
         kind, shape = _kind(self.depth), (stop - start, width, self.channels + self.alpha)
         values = np.fromfile(self._raw, kind, math.prod(shape), offset=start * width * shape[2] * kind.itemsize)
         rows = torch.from_numpy(values.reshape(shape))
@@ -120,13 +120,14 @@ class Source:
 
 @contextlib.contextmanager
 def open_rows(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
-    """The picture in a PNG, JPEG, WebP or TIFF of any size: its pixels are unpacked into `folder` (or where temporary files go) meanwhile.
+    """Yields the picture in a PNG, JPEG, WebP or TIFF of any size; inside the `with`, its pixels lie uncompressed in `folder`.
 
-    CMYK becomes RGB, a palette colour, one bit 0 or 255. Raises ImageError for a file that is no such image, is damaged, has several
-    frames or pages or floating-point pixels; MissingExtraError without pyvips; StorageError if `folder` cannot hold the pixels.
+    The default of `folder` is the system's folder for temporary files. CMYK becomes RGB, a palette becomes colour, one bit becomes 0 or
+    255. Raises ImageError for a file that is no such image, is damaged, or has several frames or pages or floating-point pixels;
+    MissingExtraError without pyvips; StorageError if `folder` cannot hold the pixels.
     """
     vips = _pyvips()
-    notes, orientation, samples = _checked(path)
+    file_metadata, orientation, samples = _checked(path)
     with _scratch(folder or Path(tempfile.gettempdir()), "strips") as raw:
         try:
             image = _plain(vips.Image.new_from_file(str(path), access="sequential", fail_on="error"), path)
@@ -138,14 +139,14 @@ def open_rows(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
         alpha = image.bands in (2, 4)
         depth = 16 if image.format == "ushort" else 8
         bit = samples.bits == 1 and image.bands == 1
-        notes = dataclasses.replace(notes, white=bit_depth.white(largest)) if depth == 16 else notes
-        yield Source(raw, size, image.bands - alpha, alpha=alpha, depth=depth, bit=bit, metadata=notes)
+        file_metadata = dataclasses.replace(file_metadata, white=bit_depth.white(largest)) if depth == 16 else file_metadata
+        yield Source(raw, size, image.bands - alpha, alpha=alpha, depth=depth, bit=bit, metadata=file_metadata)
 
 
 def pixels(path: Path, orientation: int) -> UInt8[Tensor, "h w c"]:
-    """The upright pixels of a file of 8 bits a sample, of which Pillow would hold four bytes for each and the result beside them.
+    """The upright pixels (h, w, c) of a file of 8 bits a sample, in less memory than Pillow needs.
 
-    Of the same bytes libvips and Pillow make the same. Raises ImageError for what cannot be read, MissingExtraError without pyvips.
+    Results equal those of Pillow. Raises ImageError if the file cannot be read, MissingExtraError without pyvips.
     """
     vips = _pyvips()
     try:
@@ -161,9 +162,10 @@ def pixels(path: Path, orientation: int) -> UInt8[Tensor, "h w c"]:
 
 
 class Sink:
-    """A picture that is given row by row, top to bottom, and is a file at the end: of one bit a pixel if it may be (`bit`) and can.
+    """Writes a picture row by row, from top to bottom. With `bit`, stores one bit a pixel if all pixels are 0 or 255.
 
-    Use it in a `with`: what it keeps on disk meanwhile, beside `path`, goes when the block is left.
+    A context manager: the temporary file beside `path` is removed when the `with` ends. `size` is height and width, `channels` excludes
+    opacity (`alpha`). Raises ImageError for an ending, depth or size that cannot be written, MissingExtraError without pyvips.
     """
 
     def __init__(
@@ -179,10 +181,12 @@ class Sink:
     ) -> None:
         self._kind = FORMATS.get(path.suffix.lower(), "")
         if not self._kind:
-            raise ImageError(f"{path}: a picture of this size can be written as {', '.join(FORMATS)}")
+            raise ImageError(
+                f"{path}: cannot be written in rows as {path.suffix or 'a name without ending'!r}; use one of {', '.join(FORMATS)}"
+            )
         if depth == 16 and self._kind not in ("PNG", "TIFF"):
             raise ImageError(f"{path}: 16-bit pixels can be written as .png or .tif; reduce them to 8 bits first")
-        side = {"WEBP": _WEBP_SIDE, "JPEG": _JPEG_SIDE}.get(self._kind)
+        side = _LARGEST_SIDE.get(self._kind)
         if side and max(size) > side:
             raise ImageError(f"{path}: {size_text(size)} pixels, but this format has at most {side} a side; write a .png or .tif")
         self._vips = _pyvips()
@@ -202,7 +206,7 @@ class Sink:
         self._open.close()
 
     def write(self, rows: Rows) -> None:
-        """The next rows. Raises ImageError if they do not fit, StorageError if the disk is full."""
+        """Appends rows (h, w, c). Raises ImageError if their shape or dtype does not fit, StorageError if the disk is full."""
         h, w, c = rows.shape
         wanted = torch.uint16 if self.depth == 16 else torch.uint8
         if (w, c, rows.dtype) != (self.size[1], self.channels + self.alpha, wanted) or self._written + h > self.size[0]:
@@ -216,14 +220,14 @@ class Sink:
         self._bit = self._bit and bool(((rows == 0) | (rows == 255)).all())
 
     def finish(self, check: atomic_io.Check | None = None) -> None:
-        """Writes the file, whole or not at all, with the notes, after `check`.
+        """Encodes the rows and writes the file atomically with its metadata, after `check`.
 
-        Raises ImageError if rows are missing, StorageError as `disk.write`.
-        JPEG is written at about the quality of the notes, otherwise 95, and opacity goes over white there. A large TIFF is a BigTIFF.
+        JPEG has about the quality in `metadata.jpeg`, otherwise 95, and transparency laid over white. A large TIFF is a BigTIFF. Raises
+        ImageError if rows are missing or the format cannot hold the metadata, StorageError as `atomic_io.write`.
         """
         if self._written != self.size[0]:
             raise ImageError(f"{self.path}: only {self._written} of {self.size[0]} rows were written")
-        with atomic_io.storing(self.path):  # libvips would map raw pixels into memory, and reads those of a TIFF
+        with atomic_io.storing(self.path):  # libvips maps raw pixels into memory, but streams those of a TIFF
             place = self._file.tell()
             self._file.write(_directory(self.size, self.channels, alpha=self.alpha, depth=self.depth, place=place))
             self._file.seek(0)
@@ -237,8 +241,8 @@ class Sink:
                 raise OSError(errno.ENOSPC if full else errno.EIO, _one_line(error)) from error
             try:
                 embed(encoded, partial, self._kind, self.metadata, channels=self.channels, alpha=self.alpha, size=self.size)
-            except (ValueError, ImageError) as error:  # of notes that are too long or damaged
-                raise ImageError(f"{self.path}: cannot hold what the source says beside its pixels ({error})") from error
+            except (ValueError, ImageError) as error:  # metadata that is too long or damaged
+                raise ImageError(f"{self.path}: cannot hold the metadata of the source ({error}); choose another format") from error
 
     def _encode(self, target: Path) -> None:
         place = str(target)
@@ -260,7 +264,7 @@ class Sink:
 
 
 def _unpack(vips: Any, image: Any, file: Any, orientation: int) -> int:
-    """Writes the pixels in the order of the upright picture, some rows at a time; returns the largest sample."""
+    """Writes the pixels to `file` in the order of the upright picture, some rows at a time, and returns the largest sample."""
     kind, height, width, bands = (
         np.dtype(image.format.replace("uchar", "u1").replace("ushort", "u2")),
         image.height,
@@ -288,7 +292,7 @@ def _unpack(vips: Any, image: Any, file: Any, orientation: int) -> int:
 
 
 def _directory(size: tuple[int, int], channels: int, *, alpha: bool, depth: int, place: int) -> bytes:
-    """The BigTIFF directory at `place` of pixels that lie uncompressed behind the 16 bytes of the head."""
+    """The BigTIFF directory, to be stored at `place`, of uncompressed pixels that follow the 16 bytes of the header."""
     (height, width), bands = size, channels + alpha
     length, strips = _STEP * width * bands * depth // 8, math.ceil(height / _STEP)
     tags = {256: [width], 257: [height], 258: [depth] * bands, 259: [1], 262: [2 if channels == 3 else 1], 277: [bands], 278: [_STEP]}
@@ -307,24 +311,24 @@ def _directory(size: tuple[int, int], channels: int, *, alpha: bool, depth: int,
 
 
 def _checked(path: Path) -> tuple[Metadata, int, metadata.SampleFormat]:
-    """What the file says, how it lies, and its samples. Raises ImageError for several frames or pages, and floating-point pixels."""
+    """Metadata, orientation and sample format of the file. Raises ImageError for several frames or pages, or floating-point pixels."""
     with decode.reading(str(path)), path.open("rb") as file:
         kind = formats.by_content(file.read(formats.START), path.name)
-        if kind is not None and kind.name == "TIFF":  # of 16 bits a sample, some of which Pillow does not open
-            notes, orientation = metadata.read(path, file=file)
+        if kind is not None and kind.name == "TIFF":  # Pillow does not open all TIFFs of 16 bits a sample
+            file_metadata, orientation = metadata.read(path, file=file)
             decode.refuse_pages(tiff.checked(file).pages)
         else:
             with decode.opened(file, str(path), limit=None) as image:
                 decode.refuse_several(image)
-                notes, orientation = metadata.read(path, file=file, image=image)
+                file_metadata, orientation = metadata.read(path, file=file, image=image)
         samples = metadata.sample_format(path, file=file)
         if samples.floating:
             raise ImageError("has floating-point pixels, of no stated range; save it with 8 or 16 bits")
-    return notes, orientation, samples
+    return file_metadata, orientation, samples
 
 
 def _plain(image: Any, path: Path) -> Any:
-    """The opened picture as grey or sRGB of 8 or 16 bits, with or without opacity."""
+    """The vips image as grey or sRGB of 8 or 16 bits, with or without opacity. Raises ImageError for other samples."""
     if image.interpretation == "cmyk":
         image = _without_ink(image)
     if image.interpretation not in ("b-w", "grey16", "srgb", "rgb", "rgb16", "multiband"):
@@ -335,7 +339,7 @@ def _plain(image: Any, path: Path) -> Any:
 
 
 def _without_ink(image: Any) -> Any:
-    """CMYK as RGB, as Pillow has it: with no thought of what ink on paper looks like, but of 16 bits where there are 16."""
+    """A CMYK image as RGB by the formula of Pillow, without colour management; 16 bits stay 16 bits."""
     full, form = (65535, "ushort") if image.format == "ushort" else (255, "uchar")
     light = full - image.cast("double")
     colour = (light[:3] * light[3] / full).rint().cast(form)
@@ -349,7 +353,7 @@ def _kind(depth: int) -> np.dtype[Any]:
 
 @contextlib.contextmanager
 def _scratch(folder: Path, name: str) -> Iterator[Path]:
-    """A place for a file that is gone afterwards."""
+    """Yields the path of a temporary file, which is removed afterwards."""
     with atomic_io.partial(folder / name) as place:
         yield place
 
@@ -363,5 +367,5 @@ def _pyvips() -> Any:
         import pyvips
     except (ImportError, OSError) as error:
         raise missing("pictures of 16-bit colour or larger than memory need", "pyvips") from error
-    pyvips.cache_set_max(0)  # it would keep files open, and so on the disk, that are removed here
+    pyvips.cache_set_max(0)  # the cache would keep removed files open, and their space on the disk
     return pyvips

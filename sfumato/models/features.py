@@ -131,9 +131,7 @@ class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibl
     def _normalized(self, images: Maps, least: int) -> Maps:
         channels, h, w = images.shape[1:]
         if min(h, w) < least:
-            raise SettingError(
-                f"images of {size_text((h, w))} pixels are too small for this network; height and width must be {least} or more"
-            )
+            raise SettingError(f"images of {size_text((h, w))} pixels are too small for this network; both sides must be {least} or more")
         if channels not in (1, 3):
             raise SettingError(f"images have {channels} channels; this network takes 1 (grey) or 3 (RGB), without opacity")
         return ((images - self.mean) / self.spread).contiguous(memory_format=torch.channels_last)

@@ -80,4 +80,4 @@ def warp(images: Images, maps: Affine) -> Images:
         sampled = torch.ops.aten.grid_sampler_2d_backward(slope, like, grid, bilinear, reflection, True, (True, False))[0]
         return rows.mT @ sampled @ columns
 
-    return linear_map(images, there, back)
+    return linear_map(images, forward_map, back)

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from sfumato.core import atomic_io
-from sfumato.core.errors import ImageError, MissingExtraError
+from sfumato.core.errors import MissingExtraError
 from sfumato.core.extras import install
-from sfumato.core.tensors import Maps, Planes, size_text
-from sfumato.io import decode, files, streaming
-from sfumato.io.channels import as_images, as_pixels, dark, enlarge_opacity, fill_transparent, keep_transparent
+from sfumato.core.tensors import Maps, Planes
+from sfumato.io import decode, files, masks, streaming
+from sfumato.io.channels import as_images, as_pixels, enlarge_opacity, fill_transparent, keep_transparent
 from sfumato.io.files import Picture
 from sfumato.restoration.batch import Work, run_together
 from sfumato.restoration.memory import BASE
@@ -134,10 +134,4 @@ def _opacity(picture: Picture, output: Maps) -> Any:
 
 def _observed(mask: Path, picture: Picture) -> Planes:
     """1 where the mask is dark or clear. Raises ImageError if it is of another size, or bright nowhere or everywhere."""
-    drawn = files.read(mask)
-    h, w = picture.pixels.shape[:2]
-    if tuple(drawn.pixels.shape[:2]) != (h, w):
-        own = size_text(drawn.pixels.shape[:2])
-        raise ImageError(f"{mask}: the mask is {own} pixels, the picture {size_text((h, w))}; they must be the same")
-    bright = as_images(drawn.pixels).amax(dim=1, keepdim=True)
-    return dark(bright if drawn.alpha is None else bright * as_images(drawn.alpha), str(mask))
+    return masks.observed(masks.read(mask, picture.pixels.shape[:2]), str(mask))

@@ -16,14 +16,13 @@ from sfumato.analysis import flaws
 from sfumato.core import atomic_io
 from sfumato.core.device import select_device
 from sfumato.core.errors import ImageError
-from sfumato.core.tensors import Images, Maps, Planes, size_text
-from sfumato.io import files, streaming
+from sfumato.core.tensors import Images, Maps, Planes
+from sfumato.io import files, masks, streaming
 from sfumato.io.channels import (
     AROUND,
     as_images,
     as_pixels,
     blended,
-    dark,
     enlarge_opacity,
     fill_transparent,
     fill_transparent_span,
@@ -119,14 +118,12 @@ def _drawn(mask: Path | None, source: streaming.Source, folder: Path | None) -> 
         yield None
         return
     with streaming.open_rows(mask, folder=folder) as drawn:
-        if drawn.size != source.size:
-            (own, whole) = (size_text(size) for size in (drawn.size, source.size))
-            raise ImageError(f"{mask}: the mask is {own} pixels, the picture {whole}; they must be the same")
+        masks.check_size(mask, drawn.size, source.size)
 
         def observed(start: int, stop: int) -> Planes:
             layers = as_images(drawn.rows(start, stop))
-            bright = layers[:, : drawn.channels].amax(dim=1, keepdim=True)
-            return ((bright * layers[:, drawn.channels :] if drawn.alpha else bright) < 0.5).float()
+            opacity = layers[:, drawn.channels :] if drawn.alpha else None
+            return masks.dark(masks.brightness(layers[:, : drawn.channels], opacity))
 
         yield observed
 
@@ -156,7 +153,7 @@ def _filled(observed: Known, size: tuple[int, int]) -> float:
 
 def _refuse(share: float, mask: str) -> None:
     """Raises ImageError for a mask of everything or nothing."""
-    dark(torch.tensor([float(share > 0), float(share == 1)]).reshape(1, 1, 1, 2), mask)
+    masks.observed(torch.tensor([float(share > 0), float(share == 1)]).reshape(1, 1, 1, 2), mask)
 
 
 def _repaired_rows(

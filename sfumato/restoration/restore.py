@@ -13,8 +13,8 @@ from sfumato.analysis.jpeg import tables_quality
 from sfumato.core.device import Precision, default_memory
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Planes, size_text
-from sfumato.io import decode, metadata
-from sfumato.io.channels import as_images, as_pixels, dark, enlarge_opacity, fill_transparent, keep_transparent
+from sfumato.io import decode, masks, metadata
+from sfumato.io.channels import as_images, as_pixels, enlarge_opacity, fill_transparent, keep_transparent
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
@@ -194,6 +194,6 @@ def _observed(mask: Tensor | Image.Image | str | Path) -> Planes:
             raise ImageError(f"a mask of shape {tuple(mask.shape)} is none of (h, w), (1, h, w), (n, 1, h, w)")
         bright = mask.float().reshape(-1 if mask.ndim == 4 else 1, mask.shape[-3] if mask.ndim > 2 else 1, *mask.shape[-2:])
         names = ["the mask"] if len(bright) == 1 else [f"mask {i} of {len(bright)}" for i in range(1, len(bright) + 1)]
-        return torch.cat([dark(one, name) for one, name in zip(bright.amax(dim=1, keepdim=True).split(1), names, strict=True)])
+        return torch.cat([masks.observed(one, name) for one, name in zip(masks.brightness(bright).split(1), names, strict=True)])
     layers = as_images(torch.from_numpy(np.array(decode.convert(_opened(mask)[0], 4))))
-    return dark(layers[:, :3].amax(dim=1, keepdim=True) * layers[:, 3:], "the mask")
+    return masks.observed(masks.brightness(layers[:, :3], layers[:, 3:]), "the mask")

@@ -140,8 +140,8 @@ def test_mistakes_are_told():
         (lambda: deconvolve.richardson_lucy(images, kernels=2 * kernels), SettingError, "must sum to 1"),
         (lambda: deconvolve.richardson_lucy(images, kernels=kernels, steps=0), SettingError, "steps = 0"),
         (lambda: point_spread("defocus", 0), SettingError, "defocus of size 0"),
-        (lambda: fill.laplace(images, observed=ones[:, :, :4]), ImageError, "known of shape"),
-        (lambda: fill.telea(images, observed=0 * ones), ImageError, "nothing of an image is known"),
+        (lambda: fill.laplace(images, observed=ones[:, :, :4]), ImageError, "observed has the shape"),
+        (lambda: fill.telea(images, observed=0 * ones), ImageError, "observed is 0 for every pixel"),
         (lambda: fill.telea(images, observed=ones, radius=0.0), SettingError, "radius = 0"),
         (lambda: fill.laplace(images, observed=ones, tolerance=0.0), SettingError, "tolerance = 0"),
     ]:

@@ -196,9 +196,9 @@ def test_it_stays_in_full_precision_under_autocast(images):
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"flip": 0.0}, "flip = 0.0 has no effect, for target and probability are 0"),
-        ({"probability": 0.3, "over": 1000}, "over = 1000 has no effect, for target is 0"),
-        ({"target": 0.6, **dict.fromkeys(NAMES, 0.0)}, "no change is left; give one of flip, turn"),
+        ({"flip": 0.0}, "flip = 0.0 has no effect, because target and probability are 0"),
+        ({"probability": 0.3, "over": 1000}, "over = 1000 has no effect, because target is 0"),
+        ({"target": 0.6, **dict.fromkeys(NAMES, 0.0)}, "all transforms are 0; set at least one above 0: flip, turn"),
     ],
 )
 def test_what_has_no_effect_is_refused(values, told):

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from sfumato.core.atomic_io import digest
 from sfumato.core.errors import DownloadError, StorageError
-from sfumato.data.download import checksum, fetch
+from sfumato.data.download import fetch
 from sfumato.data.load import load
 from sfumato.data.public_sets import PUBLIC, File, PublicSet
 
@@ -88,7 +89,7 @@ def test_whole(tmp_path, serve):
     server, seen = serve({"x": CONTENT}), []
     target = get(tmp_path / "deep" / "x", server.url + "x", progress=lambda have, total: seen.append((have, total)))
     assert target.read_bytes() == CONTENT
-    assert checksum(target) == DIGEST
+    assert digest(target) == DIGEST
     assert seen[-1] == (len(CONTENT), len(CONTENT))
     assert left(target.parent) == ["x"]
     get(target, server.url + "x")
@@ -155,7 +156,7 @@ def test_absent_here_present_there(tmp_path, serve):
 
 def test_all_mirrors_dead(tmp_path, serve):
     closed = serve({}, closed=True)
-    with pytest.raises(DownloadError, match=r"x could not be fetched .*404 Not Found.*refused.*run the same command again") as caught:
+    with pytest.raises(DownloadError, match=r"x could not be downloaded .*404 Not Found.*refused.*run the same command again") as caught:
         get(tmp_path / "x", serve({}).url + "x", closed.url + "x")
     assert "\n" not in str(caught.value)
     assert left(tmp_path) == []
@@ -190,5 +191,5 @@ def test_a_download_end_to_end(tmp_path, monkeypatch, serve):
     assert len(server.requests) == asked == 4
     (tmp_path / "mnist" / "a.gz").unlink()
     server.files.clear()
-    with pytest.raises(DownloadError, match=r"a\.gz could not be fetched"):
+    with pytest.raises(DownloadError, match=r"a\.gz could not be downloaded"):
         load("mnist")

@@ -48,7 +48,7 @@ def test_images_and_labels_come_out_as_they_went_in(put):
         (packed(IMAGES, kind=0x0D), "type 0x0d"),
         (packed(IMAGES)[:9], "header"),
         (packed(IMAGES)[:-1], "ends after 59 of 60|too short"),
-        (packed(IMAGES) + b"x", "goes on after"),
+        (packed(IMAGES) + b"x", "continues after"),
         (packed(IMAGES[:0]), "is empty"),
         (struct.pack(">4B3I", 0, 0, 8, 3, 2**31, 2**31, 2**31), "too short"),
         (packed(LABELS), "1 dimensions"),
@@ -66,7 +66,7 @@ def test_a_wrong_file_is_named_with_what_is_wrong(put, content, said):
 def test_broken_gzip_and_missing_file(tmp_path):
     path = tmp_path / "cut.gz"
     path.write_bytes(gzip.compress(packed(np.random.default_rng(0).integers(0, 256, (9, 9, 9))))[:-40])
-    with pytest.raises(DataError, match=r"cut\.gz: the gzip data is broken"):
+    with pytest.raises(DataError, match=r"cut\.gz: the gzip data is damaged"):
         idx.read_images(path)
     with pytest.raises(DataError, match="cannot be read"):
         idx.read_images(tmp_path / "absent")

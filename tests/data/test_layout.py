@@ -97,7 +97,7 @@ def test_the_table_of_stylegan_decides(source, wrapped):
 
 def test_a_table_without_labels_means_that_there_are_none(source):
     data = load(source(["a/1.png", "b/2.png"], table(None)), part="all")
-    assert data.labelling == "no classes: dataset.json says that there are none"
+    assert data.labelling == "no classes: dataset.json contains no labels"
 
 
 def test_pictures_that_the_table_does_not_name(source):
@@ -120,7 +120,7 @@ def test_another_dataset_json_decides_nothing(source):
      b"\xff\xfe\x00", b'{"labels": [["a", ' + b"9" * 5000 + b"]]}"],
 )  # fmt: skip
 def test_a_table_that_cannot_be_read_is_one_line(source, content):
-    with pytest.raises(DataError, match=r"dataset\.json.*mend it, or take it away to train without its labels") as caught:
+    with pytest.raises(DataError, match=r"dataset\.json.*repair it, or remove it to train without its labels") as caught:
         load(source(["a/1.png", "b/2.png"], {"dataset.json": content}))
     assert "\n" not in str(caught.value)
 

@@ -78,7 +78,7 @@ def test_squares_reach_every_place():
 
 def test_pictures_of_several_sizes_want_a_patch(folder):
     scenes = load_scenes(folder, channels=1, part="all")
-    with pytest.raises(SettingError, match=r"patch = 0 wants pictures of one size, and .* has 40"):
+    with pytest.raises(SettingError, match=r"patch = 0 needs pictures of one size, and .* has 40"):
         Stream(scenes, batch=2, seed=0)
     with pytest.raises(SettingError, match="patch = 64 is more than the shortest side"):
         Stream(scenes, batch=2, seed=0, patch=64)
@@ -92,7 +92,7 @@ def test_a_data_set_of_one_size_is_also_a_source_of_squares():
 
 def test_standard_sets_are_looked_for_in_one_place(monkeypatch, tmp_path):
     monkeypatch.delenv("SFUMATO_DATA", raising=False)
-    with pytest.raises(DataError, match="bsds500 is looked for in SFUMATO_DATA/bsds500, and SFUMATO_DATA is not set"):
+    with pytest.raises(DataError, match="bsds500 is read from SFUMATO_DATA/bsds500, and SFUMATO_DATA is not set"):
         load_scenes("bsds500", channels=3)
     monkeypatch.setenv("SFUMATO_DATA", str(tmp_path))
     with pytest.raises(DataError, match="and there is no /"):

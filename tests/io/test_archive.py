@@ -110,8 +110,8 @@ def test_encrypted_entries_and_those_of_unknown_methods_are_named(put):
     assert len(data) == 5
     assert data.skipped == (
         "2.png: is encrypted; unpack the zip with its password and give the folder",
-        "4.png: is packed by method 99, which is not read; pack it again with Deflate",
-        "5.png: is packed by Deflate64, which is not read; pack it again with Deflate",
+        "4.png: is compressed by method 99, which is not supported; pack it again with Deflate",
+        "5.png: is compressed by Deflate64, which is not supported; pack it again with Deflate",
     )
 
 

@@ -77,7 +77,7 @@ def test_a_header_that_its_pixels_cannot_fill_is_refused_unread(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(png(size=(9000, 9000), pixels=zlib.compress(bytes(1000))))
     for said in refusals(path):
-        assert "promises 324000000 bytes of pixels, for which" in said
+        assert "declares 324000000 bytes of pixels, too many for" in said
     black = np.zeros((1000, 1000, 4), np.uint8)
     Image.fromarray(black).save(path, compress_level=9)  # as strongly as can be
     assert files.read(path).pixels.shape == (1000, 1000, 3)

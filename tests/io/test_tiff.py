@@ -68,7 +68,7 @@ COLOURS = np.random.default_rng(0).integers(0, 256, (12, 16, 5), dtype=np.uint8)
     ("content", "words"),
     [
         (built([page(t256=(2, b"a\0"), t257=(4, (0xFFFFFFFF,)))]), r"TIFF tag 256 must hold whole numbers"),
-        (built([page(t257=(4, (0xFFFFFFFF,)))]), "promises .* megapixels, for which its 192 bytes are too few"),
+        (built([page(t257=(4, (0xFFFFFFFF,)))]), "declares .* megapixels, too many for 192 stored bytes"),
         (built([page(t256=(4, (0,)))]), "width is 0"),
         (built([page(t257=None)]), "without a height"),
         (built([page(t257=(12, (12.0,)))]), "TIFF tag 257 must hold whole numbers"),
@@ -76,7 +76,7 @@ COLOURS = np.random.default_rng(0).integers(0, 256, (12, 16, 5), dtype=np.uint8)
         (built([page(GREY.astype("<i2"), t339=(3, (2,)))]), "signed samples, of no stated range"),
         (built([page(t339=(3, (6,)))]), "no plain numbers"),
         (built([page(COLOURS, t338=(3, (0, 0)))]), "has 5 samples a pixel"),
-        (built([page(COLOURS[..., :4], t338=(3, (0,)))]), "the last of which is not said to be opacity"),
+        (built([page(COLOURS[..., :4], t338=(3, (0,)))]), "the last one is not declared as opacity"),
         (built([page(COLOURS[..., :3], t262=(3, (6,)))]), "YCbCr without compression"),
         (built([page(COLOURS[..., :2], t262=(3, (2,)))]), "too few for its colours"),
         (built([page(COLOURS[..., :3], t258=(3, (5, 6, 5)))]), "samples of 5, 6, 5 bits"),

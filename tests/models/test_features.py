@@ -88,7 +88,7 @@ def test_layers_come_as_they_are_asked_for_and_unknown_ones_are_refused():
     assert torch.equal(early, net.layers(images)[0])
     with pytest.raises(SettingError, match=r"no layer 'fir4' \(did you mean 'fire4'\?\)"):
         net.layers(images, ["fir4"])
-    with pytest.raises(SettingError, match="40 x 16 pixels are too small for this network; it needs 17"):
+    with pytest.raises(SettingError, match="40 x 16 pixels are too small for this network; both sides must be 17"):
         net.layers(torch.rand(1, 3, 16, 40))
     with pytest.raises(SettingError, match="4 channels"):
         net.layers(torch.rand(1, 4, 40, 40))

@@ -247,7 +247,7 @@ def test_the_mean_style_is_followed_in_training_alone(build):
     assert not net.mean_style().any()
     net.train()
     for _ in range(1500):
-        net.generator.follow(torch.tensor([[1.0], [3.0], [3.0]]).expand(3, 10), torch.tensor([0, 1, 1]))
+        net.generator.update_means(torch.tensor([[1.0], [3.0], [3.0]]).expand(3, 10), torch.tensor([0, 1, 1]))
     torch.testing.assert_close(net.mean_style(torch.tensor([1, 0]))[:, 0, 0], torch.tensor([3.0, 1.0]), rtol=0.01, atol=0)
     assert net.mean_style().shape == (1, 1, 10)
 

@@ -330,7 +330,7 @@ def test_what_was_changed_since_it_was_made_is_told_and_made_anew_if_wished(tmp_
     (out / "photo.png").write_bytes(b"")
     (entry,) = restore_pictures([photo], out, brighter)
     assert (entry.status, (out / "photo.png").read_bytes()) == ("skipped", b"")
-    assert "changed since: left as it is; --overwrite makes it anew" in entry.message
+    assert "changed since: kept; add --overwrite to replace the file" in entry.message
     assert restore_pictures([photo], out, brighter, overwrite=True)[0].status == "done"
     assert (out / "photo.png").read_bytes() == made
     assert restore_pictures([photo], out, brighter, overwrite=True)[0].message == "done before"
@@ -366,7 +366,7 @@ def test_what_nobody_foresaw_stops_no_folder(tmp_path, photo, brighter, monkeypa
 
 def test_a_name_of_nothing_is_not_the_folder_one_is_in(tmp_path, photo, brighter, monkeypatch):
     monkeypatch.chdir(photo.parent)
-    with pytest.raises(DataError, match="no picture was named, but nothing"):
+    with pytest.raises(DataError, match="the name of a picture is empty"):
         restore_pictures([""], tmp_path / "out", brighter)
 
 
