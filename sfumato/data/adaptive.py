@@ -193,7 +193,7 @@ def _rotation(angle: PerImage) -> Float[Tensor, "n 2 2"]:
 
 
 def _colours(images: Images, on: _Gates, u: tuple[PerImage, ...]) -> Float[Tensor, "n k _k"]:
-    """Matrix and offset of each image's colours; those of a grey image are one, and opacity is none.
+    """Colour matrix and offset of each image, over 3 channels or 1 for grey; opacity is unchanged.
 
     With v the grey axis: contrast * (invert v vT + saturation (cos hue (1 - v vT) + sin hue [v]x)), around mid-grey.
     """

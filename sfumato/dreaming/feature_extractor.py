@@ -23,6 +23,7 @@ from sfumato.models.roles.classifier import Classifier
 from sfumato.models.roles.feature_extractor import Backbone, Layer
 from sfumato.models.roles.style_generator import AdversarialGenerator
 from sfumato.nn import hooks
+from sfumato.nn.channels import average_channels
 from sfumato.nn.norm import fold_batch_norm
 from sfumato.store import weights
 
@@ -71,9 +72,7 @@ class DreamNetwork:
 
     def preprocessed(self, images: Images) -> Maps:
         """Grey images in all channels of a network of colours, of coloured ones the mean to one of grey."""
-        if images.shape[1] == self.channels:
-            return images
-        return images.mean(dim=1, keepdim=True) if self.channels == 1 else images.expand(-1, self.channels, -1, -1)
+        return average_channels(images, self.channels)
 
     def layer(self, name: str) -> Layer:
         """What the layer called `name` looks at. Raises SettingError, naming the nearest ones, if there is none."""

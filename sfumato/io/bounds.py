@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from sfumato.core.errors import ImageError
 from sfumato.io import tiff
 from sfumato.io.png import PNG, PNG_SAMPLES, File
+from sfumato.io.sizes import NO_LENGTH
 
 LARGEST_FILE = 1 << 29
 """Largest file, in bytes, of the formats that must be read into memory as a whole before the first pixel."""
@@ -22,12 +23,12 @@ _DEFLATED = 1032
 """Largest compression ratio of Deflate."""
 _BLOCKS = 32
 """Largest number of EXIF blocks in one file."""
+_SKIPPED = 1 << 20
+"""Bytes of padding between segments of a JPEG that are skipped at most, because skipping takes time."""
 _EXIF = b"Exif\0\0"
 _OLD_EXIF = b"Raw profile type exif\0"
 _OTHERS = b"MPF\0"
 """Prefix of the directory of further pictures in a JPEG (Multi-Picture Format), which has the structure of EXIF."""
-_NO_LENGTH = (0x01, *range(0xD0, 0xD9))
-"""Markers of a JPEG without a length."""
 
 
 def check(file: File, form: str) -> None:
@@ -109,12 +110,15 @@ def _from_hex(text: bytes) -> bytes:
 
 def _jpeg(file: File) -> None:
     """Checks the segments before the pixels; EXIF segments are joined to one block."""
-    end, place, total, blocks = file.seek(0, io.SEEK_END), 2, 0, []
+    end, place, total, blocks, skipped = file.seek(0, io.SEEK_END), 2, 0, [], 0
     while place + 4 <= end:
         file.seek(place)
         head = file.read(4)
-        if head[0] != 0xFF or head[1] == 0xFF or head[1] in _NO_LENGTH:
+        if head[0] != 0xFF or head[1] == 0xFF or head[1] in NO_LENGTH:
             place += 1 if head[0] != 0xFF or head[1] == 0xFF else 2
+            skipped += 1
+            if skipped > _SKIPPED:
+                raise ImageError(f"is damaged (more than {_SKIPPED} bytes between the segments of its header)")
             continue
         if head[1] == 0xDA:
             break

@@ -28,10 +28,9 @@ from sfumato.core import atomic_io
 from sfumato.core.errors import ImageError
 from sfumato.core.extras import missing
 from sfumato.core.tensors import size_text
-from sfumato.io import bit_depth, decode, formats, metadata, tiff
+from sfumato.io import bit_depth, decode, formats, metadata, sizes, tiff
 from sfumato.io.metadata import Metadata
 from sfumato.io.metadata_embed import embed
-from sfumato.io.png import PNG
 
 Rows = UInt8[Tensor, "h w c"] | UInt16[Tensor, "h w c"]
 
@@ -60,11 +59,9 @@ def megapixels(path: Path, *, file: decode.Opened | None = None) -> float:
 def _pixel_count(file: decode.Opened, name: str) -> int:
     """Number of pixels of the open file called `name`, by its header."""
     file.seek(0)
-    start = file.read(formats.START)
-    if start[:8] == PNG:
-        return int.from_bytes(start[16:20]) * int.from_bytes(start[20:24])
-    if (kind := formats.by_content(start, name)) is not None and kind.name == "TIFF":
-        return math.prod(tiff.checked(file).size)
+    kind = formats.by_content(file.read(formats.START), name)
+    if kind is not None and (size := sizes.stored_size(file, kind.format)) is not None:
+        return math.prod(size)
     with decode.opened(file, name, limit=None) as image:
         return math.prod(image.size)
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Scalar, size_text
 from sfumato.models.roles.feature_extractor import FeaturePyramid
+from sfumato.nn.channels import separate_channels
 from sfumato.store import weights
 
 
@@ -51,11 +52,10 @@ class Perception:
 
     def feature_maps(self, images: Maps) -> list[Float[Tensor, "_m _c _h _w"]]:
         """The layers for `images`: a network of grey images is shown each channel for itself, one of colours a grey image in all."""
-        n, c, h, w = images.shape
+        h, w = images.shape[2:]
         if min(h, w) < self.least:
             raise SettingError(f"features = {self.name!r} needs images of at least {self.least} pixels; these are {size_text((h, w))}")
-        shown = images.reshape(n * c, 1, h, w) if self.network.channels == 1 else images.expand(n, self.network.channels, h, w)
-        return self.network.layers(shown)
+        return self.network.layers(separate_channels(images, self.network.channels))
 
     def _weighted(self, parts: list[Scalar]) -> Scalar:
         return torch.stack([share * part for share, part in zip(self.shares, parts, strict=True)]).sum()

@@ -25,6 +25,7 @@ from sfumato.core.finite_output import finite
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Kernels, Maps, Planes, Resized
 from sfumato.models.roles.restorer import Deblurrer, Restorer, WithKernel
+from sfumato.nn.channels import separate_channels
 from sfumato.nn.convolution import fuse_relu
 from sfumato.nn.norm import fold_batch_norm
 from sfumato.nn.resample import mirrored
@@ -181,10 +182,9 @@ def _repaired(network: Restorer, images: Maps, planes: Planes | None) -> Maps:
     """What the network makes of images of any size and of one channel, or as many as it takes."""
     n, c, h, w = images.shape
     x = images
-    if c != network.channels and network.channels == 1:
-        x, planes = images.reshape(n * c, 1, h, w), None if planes is None else planes.repeat_interleave(c, dim=0)
-    elif c != network.channels and not network.has_grey_path:
-        x = images.expand(n, network.channels, h, w)
+    if network.channels == 1 or not network.has_grey_path:
+        x = separate_channels(images, network.channels)
+        planes = planes if planes is None or len(x) == n else planes.repeat_interleave(c, dim=0)
     made = network.restore(_extended(x, network.pad_multiple), None if planes is None else _extended(planes, network.pad_multiple))
     made = made[:, :, : h * network.scale, : w * network.scale]
     if made.shape[:2] == images.shape[:2]:

@@ -129,7 +129,7 @@ def test_mistakes_are_told():
     for call, error, says in [
         (lambda: classical.apply("medain", images), UnknownNameError, "did you mean 'median'"),
         (lambda: classical.apply("wiener", images, kernels=kernels), SettingError, "wiener needs noise"),
-        (lambda: classical.apply("median", images, noise=0.1), SettingError, "no use for noise"),
+        (lambda: classical.apply("median", images, noise=0.1), SettingError, "has no option noise"),
         (lambda: classical.median(images, size=4), SettingError, "size = 4"),
         (lambda: classical.bicubic(images, scale=0), SettingError, "scale = 0"),
         (lambda: classical.non_local_means(images, noise=0.0), SettingError, "noise = 0"),

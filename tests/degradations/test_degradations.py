@@ -151,7 +151,7 @@ def test_jpeg_is_the_file_that_pillow_writes(channels, quality):
 
 
 def test_jpeg_does_not_hold_four_channels():
-    with pytest.raises(SettingError, match="not 4 channels"):
+    with pytest.raises(SettingError, match="images have 4 channels"):
         damage("jpeg", torch.rand(1, 4, 16, 16))
 
 

@@ -119,8 +119,8 @@ def test_entries_without_a_name_or_with_anothers_are_named(put):
     content = packed({name: png(i) for i, name in enumerate(["a.png", "..", "b.png", "A.png", "/", "c.png"])}, zipfile.ZIP_STORED)
     data = load(put(content.replace(b"A.png", b"a.png")), part="all")
     assert data.skipped == (
-        "entry 2 of the zip: has no name",
-        "a.png: is in the zip more than once; the last of them is taken",
+        "entry 2 of the zip: has no name; left out",
+        "a.png: is in the zip more than once; the last one is used",
     )
     assert len(data) == 3
     assert data.pixels[0].permute(1, 2, 0).numpy().tobytes() == np.asarray(Image.open(io.BytesIO(png(3)))).tobytes()
@@ -166,7 +166,7 @@ def test_odd_zips_from_elsewhere(name, count):
     if count is not None:
         assert len(load(CASES / name, part="all")) == count
         return
-    with pytest.raises(DataError, match=r"dataset-1\.zip: its directory cannot be read \(zip file version 24\.9\)"):
+    with pytest.raises(DataError, match=r"dataset-1\.zip: the directory of the zip cannot be read \(zip file version 24\.9\)"):
         load(CASES / name)
 
 

@@ -196,10 +196,10 @@ def test_memory_does_not_grow_with_height(tmp_path):
     program = """
 import resource, sys
 from pathlib import Path
-from sfumato.io.streaming import Sink, open_strips
+from sfumato.io.streaming import Sink, open_rows
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 path = Path(sys.argv[1])
-with open_strips(path, folder=path.parent) as source, Sink(path.with_name("y.tif"), source.size, 3, notes=source.notes) as sink:
+with open_rows(path, folder=path.parent) as source, Sink(path.with_name("y.tif"), source.size, 3, metadata=source.metadata) as sink:
     for start in range(0, 8000, 100):
         sink.write(source.rows(start, start + 100))
     sink.finish()

@@ -47,7 +47,7 @@ def test_the_memory_of_the_larger_network_is_counted(pair):
 def test_networks_that_do_not_belong_together_are_refused():
     with pytest.raises(SettingError, match="must have the same scale"):
         MODELS["paired"](grey=GREY, colour=MODELS["gated"](scale=2)).build()
-    with pytest.raises(SettingError, match="repairs nothing"):
+    with pytest.raises(SettingError, match="is no restorer"):
         MODELS["paired"](grey=MODELS["vae"](size=(8, 8), channels=1, classes=0)).build()
 
 
