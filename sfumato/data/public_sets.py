@@ -111,37 +111,33 @@ def _read_cifar(paths: list[Path], test: bool) -> tuple[Bytes, Labels]:
 _IDX_NAMES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
 
 
-def _idx_files(*facts: tuple[int, str]) -> tuple[File, ...]:
-    return tuple(File(name=n, bytes=size, sha256=digest) for n, (size, digest) in zip(_IDX_NAMES, facts, strict=True))
+def _idx_set(classes: tuple[str, ...], terms: str, mirrors: tuple[str, ...], *facts: tuple[int, str]) -> PublicSet:
+    """A data set in the four IDX files of MNIST, with length and SHA-256 of each: images and labels for training, then for testing."""
+    files = tuple(File(name=name, bytes=size, sha256=content) for name, (size, content) in zip(_IDX_NAMES, facts, strict=True))
+    return PublicSet(classes=classes, terms=terms, mirrors=mirrors, files=files, read=_read_idx)
 
 
 PUBLIC = {
-    "mnist": PublicSet(
-        classes=tuple("0123456789"),
-        terms="MNIST, Y. LeCun, C. Cortes and C. Burges; usually given as CC BY-SA 3.0",
-        mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
-        files=_idx_files(
-            (9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
-            (28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
-            (1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
-            (4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
-        ),
-        read=_read_idx,
+    "mnist": _idx_set(
+        tuple("0123456789"),
+        "MNIST, Y. LeCun, C. Cortes and C. Burges; usually given as CC BY-SA 3.0",
+        ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+        (9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+        (28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+        (1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+        (4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
     ),
-    "fashion-mnist": PublicSet(
-        classes=("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
-        terms="Fashion-MNIST, Zalando SE, MIT licence",
-        mirrors=(
+    "fashion-mnist": _idx_set(
+        ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        "Fashion-MNIST, Zalando SE, MIT licence",
+        (
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         ),
-        files=_idx_files(
-            (26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
-            (29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
-            (4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
-            (5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
-        ),
-        read=_read_idx,
+        (26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+        (29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+        (4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+        (5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
     ),
     "cifar10": PublicSet(
         classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -75,8 +75,3 @@ def ordered(config: Any, *names: str) -> None:
 def spread(values: Shaped[Tensor, " n"]) -> Shaped[Tensor, "n 1 1 1"]:
     """One value for each image, in a shape that broadcasts over images."""
     return values[:, None, None, None]
-
-
-def colourless(images: Images) -> Bool[Tensor, " n"]:
-    """For each image, whether all its channels are equal. A degradation must not add colour to such an image."""
-    return (images == images[:, :1]).flatten(1).all(dim=1)

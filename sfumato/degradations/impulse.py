@@ -5,7 +5,8 @@ from typing import Annotated
 
 from sfumato.core.config import Range, settings
 from sfumato.core.rng import Draws
-from sfumato.degradations.base import Degraded, Span, colourless, ordered, spread
+from sfumato.degradations.base import Degraded, Span, ordered, spread
+from sfumato.nn.channels import colourless
 
 
 @settings

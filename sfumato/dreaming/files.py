@@ -2,8 +2,8 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
@@ -162,8 +162,7 @@ class _Work:
                 return Done(source=str(path), out=target, message=earlier.message)
             for each in output_files(target):
                 outputs.check_place(each)
-                if os.path.lexists(each) and not self.overwrite and not manifest.is_own(path, each):
-                    raise ImageError(f"{each} is there already; choose another --out, or say --overwrite")
+                outputs.check_free(each, overwrite=self.overwrite, is_own=functools.partial(manifest.is_own, path))
             return self._dream(path, target, manifest, facts)
         except StorageError:
             raise

@@ -1,4 +1,7 @@
-"""Images adapted to the number of channels that a network takes."""
+"""Images adapted to the number of channels that a network takes, and whether their channels differ."""
+
+from jaxtyping import Bool
+from torch import Tensor
 
 from sfumato.core.tensors import Images, Maps
 
@@ -23,3 +26,8 @@ def separate_channels(images: Images, channels: int) -> Maps:
     if c == channels:
         return images
     return images.reshape(n * c, 1, h, w) if channels == 1 else images.expand(n, channels, h, w)
+
+
+def colourless(images: Images) -> Bool[Tensor, " n"]:
+    """For each image, whether all its channels are equal: a grey image stored in colour."""
+    return (images == images[:, :1]).flatten(1).all(dim=1)

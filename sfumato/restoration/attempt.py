@@ -5,6 +5,7 @@ claim the place ─ repairing ─ Work, done together with others' ─ write, if
 
 import contextlib
 import errno
+import functools
 import io
 import time
 from collections.abc import Callable, Generator
@@ -63,8 +64,7 @@ def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run,
 
     def settled(result: Path) -> None:
         nonlocal made
-        if not run.overwrite and outputs.state(target) != before:
-            raise ImageError(f"{target} has come to be there meanwhile; choose another --out, or say --overwrite")
+        outputs.check_unchanged(target, before, overwrite=run.overwrite)
         made = digest(result)
         run.manifest.add(entry("writing", ""), path, target, facts, output_digest=made)
 
@@ -104,14 +104,13 @@ def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run,
 
 
 def _claimed(path: Path, target: Path, run: Run) -> tuple[int, int, int] | None:
-    """The `_state` of the place to write to. Raises ImageError if what is there is not ours to replace."""
+    """The `outputs.state` of the place to write to. Raises ImageError or SettingError if the file there must not be replaced."""
     if target.resolve() in run.originals:
         raise ImageError(f"{path}: {target} is an original and would be written over; choose another --out")
     if target.is_dir():
         raise ImageError(f"{path}: {target} is a folder; choose another --out")
     before = outputs.state(target)
-    if before and not run.overwrite and not run.manifest.is_own(path, target):
-        raise ImageError(f"{target} is there already; choose another --out, or say --overwrite")
+    outputs.check_free(target, overwrite=run.overwrite, is_own=functools.partial(run.manifest.is_own, path))
     return before
 
 

@@ -66,8 +66,7 @@ def restore_film(
     What to do is decided on the first frame that is not of one colour, so that the film does not flicker between choices. Rate, title,
     place and the like are kept; sound is copied, and subtitles that the file can hold. Pictures have 8 bits a sample, or 10 if there were
     more. `on_progress` is called with the frames done and how many there are. Raises MissingExtraError without PyAV, ImageError for a file
-    that is no film or a target that is there already and not to be replaced, SettingError for a target that cannot be, StorageError as
-    `disk.write` does.
+    that is no film, SettingError for a target that is no film or exists and must not be replaced, StorageError as `atomic_io.write` does.
     """
     request.check()
     networks = Networks()
@@ -103,8 +102,7 @@ def rewritten(
         raise SettingError(f"{target}: a film is written as .mp4 or .mkv; choose another --out")
     if target.exists() and target.resolve() == path.resolve():
         raise ImageError(f"{path}: would be written over itself; choose another --out")
-    if target.exists() and not overwrite:
-        raise ImageError(f"{target} is there already; choose another --out, or say --overwrite")
+    outputs.check_free(target, overwrite=overwrite)
     outputs.check(target)
     try:
         import av

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool
 from torch import Tensor, nn
 
 from sfumato.classical.deconvolve import fitting
@@ -25,7 +24,7 @@ from sfumato.core.finite_output import finite
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Kernels, Maps, Planes, Resized
 from sfumato.models.roles.restorer import Deblurrer, Restorer, WithKernel
-from sfumato.nn.channels import separate_channels
+from sfumato.nn.channels import colourless, separate_channels
 from sfumato.nn.convolution import fuse_relu
 from sfumato.nn.norm import fold_batch_norm
 from sfumato.nn.resample import mirrored
@@ -190,11 +189,6 @@ def _repaired(network: Restorer, images: Maps, planes: Planes | None) -> Maps:
     if made.shape[:2] == images.shape[:2]:
         return made
     return made.reshape(n, c, *made.shape[2:]) if network.channels == 1 else made.mean(dim=1, keepdim=True)
-
-
-def colourless(images: Images) -> Bool[Tensor, " n"]:
-    """Of each image whether all its channels are the same."""
-    return (images == images[:, :1]).flatten(1).all(dim=1)
 
 
 def _alone(x: Tensor, i: int) -> Tensor:
