@@ -69,17 +69,17 @@ def _pixel_count(file: decode.Opened, name: str) -> int:
 def refuse_whole(*paths: Path | None, option: str, memory: float) -> None:
     """Raises ImageError for a file that can only be read as a whole, if its decoder takes more than `memory` bytes.
 
-    `option` names an alternative to conversion in the error, such as `more --memory, or `; it may be empty.
+    `option` names an alternative to conversion in the error, such as `2GB of --memory, or `; it may be empty.
     """
     for path in paths:
         kind = formats.identify_file(path) if path else None
         if path is None or kind is None:
             continue
         if kind.format not in FORMATS.values():
-            raise ImageError(f"{path}: a {kind.name} can only be read whole; wants {option}to be converted to PNG or TIFF")
+            raise ImageError(f"{path}: a {kind.name} can only be read whole; give {option}a PNG or TIFF")
         if kind.format != "TIFF" and (need := _decoder_memory(path)) > memory:
             lies = "a WebP" if kind.format == "WEBP" else f"an interlaced or progressive {kind.name}"
-            raise ImageError(f"{path}: {lies} is decoded as a whole, which takes {need / 1e9:.1f} GB; wants {option}to be saved as TIFF")
+            raise ImageError(f"{path}: {lies} is decoded as a whole, which takes {need / 1e9:.1f} GB; give {option}a TIFF")
 
 
 def _decoder_memory(path: Path) -> float:

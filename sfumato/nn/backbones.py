@@ -168,7 +168,7 @@ def inception() -> BackboneSpec:
         "Mixed_7b": _threes(1280, nn.AvgPool2d(3, 1, 1, count_include_pad=False)),
         "Mixed_7c": _threes(2048, nn.MaxPool2d(3, 1, 1)),
     }
-    layers = {name: name for name in steps if not name.startswith("maxpool")}
+    layers = {name: name for name in steps if "maxpool" not in name}
     usual = ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_6e", "Mixed_7c")
     return BackboneSpec(
         steps=steps, layers=layers, default_layers=usual, head=_linear(2048), side=299, min_side=75, normalization=BYTES_SIGNED

@@ -46,8 +46,8 @@ def test_releases_before_went_by_the_pixels_at_the_size_asked_for(tmp_path):
     small, same = (held_out(load(folder, part="all", size=size, split_by="resized")) for size in ((8, 8), (12, 12)))
     assert small != same
     assert same == held_out(load(folder, part="all")), "colour pictures that keep their size fall where they fell"
-    made = load(folder, part="all", size=(8, 8), split_by="resized")
-    assert small == held_out(Dataset(name="by hand", pixels=made.pixels))
+    resized = load(folder, part="all", size=(8, 8), split_by="resized")
+    assert small == held_out(Dataset(name="by hand", pixels=resized.pixels))
 
 
 def test_a_copy_under_another_name_or_in_another_lossless_format_falls_on_the_same_side(tmp_path):

@@ -86,11 +86,11 @@ def left(tmp_path):
 
 
 def test_whole(tmp_path, serve):
-    server, seen = serve({"x": CONTENT}), []
-    target = get(tmp_path / "deep" / "x", server.url + "x", progress=lambda have, total: seen.append((have, total)))
+    server, reports = serve({"x": CONTENT}), []
+    target = get(tmp_path / "deep" / "x", server.url + "x", progress=lambda have, total: reports.append((have, total)))
     assert target.read_bytes() == CONTENT
     assert digest(target) == DIGEST
-    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert reports[-1] == (len(CONTENT), len(CONTENT))
     assert left(target.parent) == ["x"]
     get(target, server.url + "x")
     assert len(server.requests) == 1
@@ -119,7 +119,7 @@ def test_broken_off_and_resumed(tmp_path, serve):
 
 def test_broken_for_good_keeps_what_came_and_the_next_call_goes_on(tmp_path, serve):
     server = serve({"x": CONTENT}, breaks=[100_000] * 3)
-    with pytest.raises(DownloadError, match=r"broke off after 300000 of 1024000 bytes.*300000 bytes are kept, the same command goes on"):
+    with pytest.raises(DownloadError, match=r"broke off after 300000 of 1024000 bytes.*300000 bytes are kept, run the command again"):
         get(tmp_path / "x", server.url + "x")
     assert left(tmp_path) == ["x.part"]
     assert get(tmp_path / "x", server.url + "x").read_bytes() == CONTENT
@@ -186,9 +186,9 @@ def test_a_download_end_to_end(tmp_path, monkeypatch, serve):
     data = load("mnist")
     assert data.pixels.flatten().tolist() == list(range(32))
     assert data.labels.tolist() == [1, 0]
-    asked = len(server.requests)
+    requests_before = len(server.requests)
     assert load("mnist", part="test").fingerprint == data.fingerprint
-    assert len(server.requests) == asked == 4
+    assert len(server.requests) == requests_before == 4
     (tmp_path / "mnist" / "a.gz").unlink()
     server.files.clear()
     with pytest.raises(DownloadError, match=r"a\.gz could not be downloaded"):

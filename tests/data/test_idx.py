@@ -41,7 +41,7 @@ def test_images_and_labels_come_out_as_they_went_in(put):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "not an IDX file"),
         (b"hello, world", "not an IDX file"),
@@ -55,9 +55,9 @@ def test_images_and_labels_come_out_as_they_went_in(put):
         (packed(IMAGES[None]), "4 dimensions"),
     ],
 )
-def test_a_wrong_file_is_named_with_what_is_wrong(put, content, said):
+def test_a_wrong_file_is_named_with_what_is_wrong(put, content, message):
     path = put("wrong-file", content)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         idx.read_images(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -114,5 +114,5 @@ def test_more_values_than_memory_holds_are_refused(put, monkeypatch):
 
     path = put("images", packed(IMAGES))
     monkeypatch.setattr(idx.torch, "empty", empty)
-    with pytest.raises(DataError, match=r"its 60 values need 0\.0 GB of memory, more than there is"):
+    with pytest.raises(DataError, match=r"its 60 values need 0\.0 GB of memory, more than is available"):
         idx.read_images(path)

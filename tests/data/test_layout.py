@@ -147,8 +147,8 @@ def test_what_lies_outside_of_the_parts_is_left_out_and_named(source):
 
 
 def test_classes_below_a_folder_that_parts_share():
-    found = layout([f"{part}/images/{kind}/{part}.png" for part in ("train", "test") for kind in ("cat", "dog")], None)
-    assert (found.classes, found.parts) == (("cat", "dog"), ["train", "train", "test", "test"])
+    result = layout([f"{part}/images/{kind}/{part}.png" for part in ("train", "test") for kind in ("cat", "dog")], None)
+    assert (result.classes, result.parts) == (("cat", "dog"), ["train", "train", "test", "test"])
 
 
 def test_names_in_decomposed_unicode_are_the_same_classes(source):
@@ -191,5 +191,5 @@ def test_a_data_set_of_stylegan_from_elsewhere():
 
 
 def test_a_folder_of_a_hundred_thousand_names_is_laid_out_at_once():
-    found = layout([f"{i % 10}/{i}.png" for i in range(100_000)], None)
-    assert (len(found.places), len(found.classes)) == (100_000, 10)
+    result = layout([f"{i % 10}/{i}.png" for i in range(100_000)], None)
+    assert (len(result.places), len(result.classes)) == (100_000, 10)

@@ -235,7 +235,7 @@ def test_more_than_memory_holds(tmp_path):
     real = torch.empty
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(torch, "empty", lambda shape, **rest: real((1 << 62,)) if len(shape) == 4 else real(shape, **rest))
-        with pytest.raises(DataError, match=r"2 images of 12 x 12 need 0\.0 GB of memory, more than there is"):
+        with pytest.raises(DataError, match=r"2 images of 12 x 12 need 0\.0 GB of memory, more than is available"):
             load(tmp_path)
 
 

@@ -54,9 +54,9 @@ def put(tmp_path):
 def test_every_method_gives_what_was_packed(method, put):
     contents = {"1.png": png(1, 90), "2.png": png(2, 90), "empty.txt": b"", "zeros.bin": bytes(300_000)}
     with archive.opened(put(packed(contents, METHODS[method]))) as zipped:
-        found, odd = archive.members(zipped)
-        assert {name: archive.content(zipped, info).read() for name, info in found.items()} == contents
-        assert {name: archive.beginning(zipped, info, 50) for name, info in found.items()} == {n: c[:50] for n, c in contents.items()}
+        entries, odd = archive.members(zipped)
+        assert {name: archive.content(zipped, info).read() for name, info in entries.items()} == contents
+        assert {name: archive.beginning(zipped, info, 50) for name, info in entries.items()} == {n: c[:50] for n, c in contents.items()}
     assert odd == []
 
 

@@ -52,13 +52,13 @@ def page(pixels=GREY, **changes):
     return {tag: value for tag, value in tags.items() if value is not None}
 
 
-def asked(content, name="x.tif"):
+def error_of(content, name="x.tif"):
     return decode.decode(lambda: io.BytesIO(content), name, channels=1)
 
 
 def test_a_plain_one_is_read():
     for order in "<>":
-        assert np.array_equal(asked(built([page()], order=order))[..., 0], GREY)
+        assert np.array_equal(error_of(built([page()], order=order))[..., 0], GREY)
 
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (12, 16, 5), dtype=np.uint8)
@@ -241,17 +241,17 @@ def mutant(good, rng):
     for _ in range(rng.integers(1, 4)):
         entry = start + (8 + 20 * rng.integers(count) if big else 2 + 12 * rng.integers(count))
         value = int(numbers[rng.integers(len(numbers))])
-        what = rng.integers(6)
-        if what == 0:
+        choice = rng.integers(6)
+        if choice == 0:
             struct.pack_into(f"{order}H", content, entry + 2, int(rng.integers(20)))
-        elif what == 1:
+        elif choice == 1:
             struct.pack_into(f"{order}{'Q' if big else 'I'}", content, entry + 4, value)
-        elif what == 2:
+        elif choice == 2:
             struct.pack_into(f"{order}{'Q' if big else 'I'}", content, entry + (12 if big else 8), value)
-        elif what == 3:
+        elif choice == 3:
             tags = (254, 256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 330, 338, 339, 530, 34665, 700)
             struct.pack_into(f"{order}H", content, entry, int(tags[rng.integers(len(tags))]))
-        elif what == 4:
+        elif choice == 4:
             content[rng.integers(len(content))] = rng.integers(256)
         else:
             del content[rng.integers(8, len(content)) :]
@@ -264,7 +264,7 @@ def mutant(good, rng):
 def test_whatever_the_tags_say_it_is_a_picture_or_one_line(tmp_path, number):
     good, rng = list(good_ones())[number], np.random.default_rng(number)
     path = tmp_path / "x.tif"
-    asked(good)
+    error_of(good)
     outcomes = {"read": 0, "refused": 0}
     with at_most(1500 << 20):  # 100 megapixels of colour may be promised and compressed well
         for i in range(160):

@@ -20,13 +20,13 @@ def test_bands_come_out_equally_strong():
     waves = torch.arange(64)[None, None, None] * torch.pi
     fine, coarse = torch.cos(waves * 0.75), torch.cos(waves / 32)
     x = (0.05 * fine + coarse).expand(1, 1, 64, 64) + 1e-4 * torch.randn(1, 1, 64, 64, generator=rng)
-    made = equalize_bands_(x.clone(), 4)
+    equalized = equalize_bands_(x.clone(), 4)
 
     def strength(y, wave):
         wave = wave.expand_as(y)
         return ((y - y.mean()) * wave).mean() / wave.square().mean()
 
-    assert strength(made, fine) / strength(made, coarse) > 4 * strength(x, fine) / strength(x, coarse)
+    assert strength(equalized, fine) / strength(equalized, coarse) > 4 * strength(x, fine) / strength(x, coarse)
     assert equalize_bands_(x.clone(), 1).std() == pytest.approx(1, rel=1e-4)
 
 
@@ -55,9 +55,9 @@ def test_motion_is_found_and_followed():
     small = torch.rand(1, 3, 20, 24, generator=rng)
     before = torch.nn.functional.interpolate(small, (80, 96), mode="bicubic").clamp(0, 1)
     after = before.roll((3, -2), (2, 3))
-    found = estimate_motion(before, after)
-    middle = found[:, :, 16:64, 16:80]
+    motion = estimate_motion(before, after)
+    middle = motion[:, :, 16:64, 16:80]
     torch.testing.assert_close(middle.mean(dim=(0, 2, 3)), torch.tensor([2.0, -3.0]), atol=0.2, rtol=0)
     inner = (slice(None), slice(None), slice(16, 64), slice(16, 80))
-    assert (apply_motion(before, found)[inner] - after[inner]).abs().mean() < 0.2 * (before[inner] - after[inner]).abs().mean()
+    assert (apply_motion(before, motion)[inner] - after[inner]).abs().mean() < 0.2 * (before[inner] - after[inner]).abs().mean()
     assert not estimate_motion(before, before).any()

@@ -34,12 +34,12 @@ def maps():
 @pytest.mark.parametrize("size", [(40, 40), (33, 48)])
 def test_a_smooth_picture_moves_as_the_plane_does(maps, size):
     still, expected = plane(identity(6).double(), *size), plane(maps, *size)
-    made = warp(still, maps.double())
+    warped = warp(still, maps.double())
     y, x = torch.meshgrid(torch.arange(size[0]) - (size[0] - 1) / 2, torch.arange(size[1]) - (size[1] - 1) / 2, indexing="ij")
     source = [maps[:, i, 0, None, None] * x + maps[:, i, 1, None, None] * y + maps[:, i, 2, None, None] for i in (0, 1)]
     inside = (source[0].abs() < size[1] / 2 - 4) & (source[1].abs() < size[0] / 2 - 4)
     assert inside.float().mean() > 0.3
-    wrong = ((made - expected) * inside[:, None]).abs()
+    wrong = ((warped - expected) * inside[:, None]).abs()
     assert wrong.max() < 0.02
     assert wrong.square().mean().sqrt() < 0.005
 

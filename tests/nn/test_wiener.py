@@ -25,9 +25,9 @@ def test_the_inverse_of_nothing_is_nearly_nothing():
 def test_it_undoes_most_of_a_blur(kind, size, angle, drawn):
     kernels = point_spread(kind, size, angle=angle)
     clean = drawn(1, 128, 128)
-    seen = correlate(clean, kernels)
-    made = apply_filters(seen, inverse_filters(kernels, torch.tensor([1 / 255]), balance=1.0, reach=48))
-    assert (made - clean).square().mean() < 0.5 * (seen - clean).square().mean()
+    blurred = correlate(clean, kernels)
+    restored = apply_filters(blurred, inverse_filters(kernels, torch.tensor([1 / 255]), balance=1.0, reach=48))
+    assert (restored - clean).square().mean() < 0.5 * (blurred - clean).square().mean()
 
 
 def test_the_stronger_the_noise_the_more_careful():
@@ -40,5 +40,5 @@ def test_the_orientation_is_that_of_the_blur():
     """A kernel to one side is undone by a filter to the other."""
     kernels = torch.zeros(1, 5, 5)
     kernels[0, 1, 4] = 1
-    made = apply_filters(correlate(IMAGE[:1], kernels), inverse_filters(kernels, torch.zeros(1), balance=0.01, reach=12))
-    torch.testing.assert_close(made[..., 8:-8, 8:-8], IMAGE[:1, :, 8:-8, 8:-8], rtol=0, atol=0.02)
+    restored = apply_filters(correlate(IMAGE[:1], kernels), inverse_filters(kernels, torch.zeros(1), balance=0.01, reach=12))
+    torch.testing.assert_close(restored[..., 8:-8, 8:-8], IMAGE[:1, :, 8:-8, 8:-8], rtol=0, atol=0.02)

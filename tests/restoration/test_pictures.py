@@ -713,10 +713,10 @@ def test_a_large_bmp_says_what_would_help(tmp_path, photo, monkeypatch, same):
         image.save(tmp_path / "a.bmp")
     monkeypatch.setattr(repairs, "_WHOLE", 1e7)
     for path, mask in ((tmp_path / "a.bmp", None), (photo, tmp_path / "a.bmp")):
-        with pytest.raises(ImageError, match=r"a\.bmp: a BMP can only be read whole; wants 15\.5GB of --memory, or to be converted to PNG"):
+        with pytest.raises(ImageError, match=r"a\.bmp: a BMP can only be read whole; give 15\.5GB of --memory, or a PNG"):
             repair(path, tmp_path / "out.png", same, mask=mask)
     monkeypatch.setattr("sfumato.io.decode.MAX_PIXELS", 1000)
-    with pytest.raises(ImageError, match="read whole; wants to be converted to PNG or TIFF"):
+    with pytest.raises(ImageError, match="read whole; give a PNG or TIFF"):
         repair(tmp_path / "a.bmp", tmp_path / "out.png", same)
 
 
