@@ -21,10 +21,10 @@ import numpy as np
 import pyvips
 
 WAYS = {
-    "whole, for repair": "from sfumato.data import files; files.read(path, lossless=True)",
-    "whole, for training": "from sfumato.data import decode; decode.decode(path, path.name, channels=3)",
-    "reduced, for training": "from sfumato.data import decode; decode.decode(path, path.name, channels=3, size=(64, 64))",
-    "strip by strip": "from sfumato.data import strips\nwith strips.open_strips(path) as source: source.rows(0, 16)",
+    "whole, for repair": "from sfumato.io import files; files.read(path, lossless=True)",
+    "whole, for training": "from sfumato.io import decode; decode.decode(path, path.name, channels=3)",
+    "reduced, for training": "from sfumato.io import decode; decode.decode(path, path.name, channels=3, size=(64, 64))",
+    "strip by strip": "from sfumato.io import streaming\nwith streaming.open_rows(path) as source: source.rows(0, 16)",
 }
 
 

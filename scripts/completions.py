@@ -85,7 +85,7 @@ def table() -> dict[str, Any]:
         "recipes": {name: {"about": summary(name), "settings": settings.index(each)} for name, each in by_recipe.items()},
         "settings": settings,
         "networks": list(public.NAMES),
-        "data": list(scenes.KNOWN),
+        "data": list(scenes.SCENE_NAMES),
     }
 
 

@@ -1,1 +1,1 @@
-"""Many files: which there are, what each result is called, what was done to each. Knows no task."""
+"""Batches of files: sources, names of results, and a manifest of results. Independent of the task."""

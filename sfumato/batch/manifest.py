@@ -1,9 +1,9 @@
-"""What was done to which picture, a line each in a file that grows: by it a run goes on where it stopped, and knows its own files.
+"""Manifest of a batch: a file with a line for each picture, by which a run continues after a stop and recognises its own results.
 
-A line is written right before a result takes its place and another when it has or when a picture has failed; the last one of a picture
-counts. A picture is known by where it is written, seen from the manifest, so that it does not matter from where the command is given; and
-what was written there by its bytes, so that a file that somebody changed since is theirs. Of where pictures and models lie it tells no
-more than the last names: a folder of results is shared as it is.
+A line is written right before a result is moved to its place, and another when the move is done or the picture has failed; the last line of
+a picture counts. A picture is identified by the path of its result relative to the manifest, so that the working directory does not
+matter. A result is identified by the hash of its bytes, so that a file which a person has changed is not replaced. Lines contain the last
+names of pictures and models only and not their folders, because folders of results are shared.
 """
 
 import dataclasses
@@ -24,15 +24,17 @@ from sfumato.core.errors import FormatError
 from sfumato.core.paths import last_name, without_places
 
 NAME = "manifest.jsonl"
+"""File name of the manifest in the output folder."""
 
 DONE = "done before"
-_CHANGED = f"{DONE}, and changed since: left as it is; --overwrite makes it anew"
+"""Message of an entry whose result an earlier run has written."""
+_CHANGED = f"{DONE}, and changed since: kept; add --overwrite to replace the file"
 
 Facts = dict[str, Any]
 
 
 class Row(TypedDict):
-    """A line, as far as it is read again; what else stands there is compared and nothing more."""
+    """The fields of a line that are read again; further fields are compared only."""
 
     place: str
     status: str
@@ -53,31 +55,35 @@ class Status(enum.StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What became of one picture."""
+    """The outcome for one picture."""
 
     source: str
+    """Path of the picture."""
     out: str = ""
+    """Path of the result; empty without one."""
     status: Status
     message: str
-    """What was found and done, or why it failed."""
+    """Diagnosis and treatment, or the reason of the failure."""
     nothing: bool = False
-    """Whether it was done by leaving the picture as it was."""
+    """Whether the picture needed no change and was copied."""
     changed: bool = False
     """Whether somebody changed the result of the earlier run, for which the picture was skipped."""
     seconds: float = 0.0
+    """Time of the work in seconds."""
 
 
 class Manifest:
-    """The lines of one output folder; without a path, of none."""
+    """The lines of the manifest of one output folder; without a path, nothing is read or written."""
 
     def __init__(self, path: Path | None, request: Facts) -> None:
-        """`request` is all that the results depend on beside the pictures, as it comes back from JSON.
+        """`request` holds everything beside the pictures that results depend on, as JSON values.
 
-        Raises SettingError if something other than a file stands at `path`, StorageError if the file cannot be read.
+        Lines that are damaged are ignored with a warning. Raises SettingError if `path` is not a file, StorageError if the file cannot be
+        read.
         """
-        self.path, self.asked = path, request
+        self.path, self.request = path, request
         self._last: dict[str, dict[str, Any]] = {}
-        self._made: dict[str, set[tuple[str, str]]] = {}
+        self._output_digests: dict[str, set[tuple[str, str]]] = {}
         if path is None:
             return
         outputs.check_place(path)
@@ -89,43 +95,44 @@ class Manifest:
                 try:
                     self._note(schema.parsed(line, Row, f"line {number}"))
                 except FormatError as error:
-                    wrong += [str(error)] if line.endswith("}\n") else []  # others were cut short by a crash
+                    wrong += [str(error)] if line.endswith("}\n") else []  # an incomplete line is the trace of a crash
         if wrong:
             more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-            warnings.warn(f"{path}: {wrong[0]}{more}: passed over, as if they were not there", stacklevel=2)
+            warnings.warn(f"{path}: {wrong[0]}{more}: damaged lines are ignored", stacklevel=2)
 
     def facts(self, picture: Path | io.BufferedReader, mask: Path | None) -> Facts:
-        """What a picture, a file or an open one, its mask and the request are now, by which it is known again."""
-        return {"sha256": digest(picture), "mask": digest(mask) if mask else None, "asked": self.asked}
+        """The content hashes of a picture (a path or an open file) and its mask, and the request: equal facts give equal results."""
+        return {"sha256": digest(picture), "mask": digest(mask) if mask else None, "asked": self.request}
 
     def earlier(self, path: Path, target: Path, facts: Facts) -> Entry | None:
-        """The entry of this picture if it was done before, from the same bytes and in the same way, and something is still there."""
+        """A `skipped` entry if an earlier run has done the picture with equal `facts` and a file exists at `target`; None otherwise."""
         row = self._last.get(self._place(target))
         if row is None or row["status"] not in (Status.DONE, Status.WRITING) or not target.exists():
             return None
         if any(row.get(name) != value for name, value in facts.items()):
             return None
         same = row.get("made") == digest(target)
-        if row["status"] == Status.WRITING and not same:  # a run was killed before it was there
+        if row["status"] == Status.WRITING and not same:  # the run was killed before the move
             return None
         words = DONE if same else _CHANGED
         return Entry(source=str(path), out=str(target), status=Status.SKIPPED, message=words, changed=not same)
 
     def is_own(self, path: Path, target: Path) -> bool:
-        """Whether the file at `target` was made from `path` by an earlier run, and is as that run left it."""
-        return (_identity(path), digest(target)) in self._made.get(self._place(target), set())
+        """Whether an earlier run has written the file at `target` from the picture `path`, and nobody has changed the file since."""
+        return (_identity(path), digest(target)) in self._output_digests.get(self._place(target), set())
 
     def add(self, entry: Entry, path: Path, target: Path, facts: Facts, *, output_digest: str = "") -> None:
-        """One more line, unless nothing was done; `output_digest` is the digest of the result, if there is one.
+        """Appends a line for `entry`, unless the picture was skipped; `output_digest` is the content hash of the result, if there is one.
 
-        A picture that failed is tried again by every run: it has one more line only if it, the request or the reason is another.
+        Every run tries a failed picture again; a line is appended only if the picture, the request or the reason has changed. Raises
+        StorageError if the manifest cannot be written.
         """
         if self.path is None or entry.status == Status.SKIPPED:
             return
-        place, known = self._place(target), dataclasses.asdict(entry)
-        del known["message"], known["changed"]  # a message may hold whole paths; no picture that was skipped has a line
+        place, fields = self._place(target), dataclasses.asdict(entry)
+        del fields["message"], fields["changed"]  # a message may hold whole paths; no picture that was skipped has a line
         words = without_places(entry.message, path, target)
-        row = {**known, "source": path.name, "from": _identity(path), "out": place, "place": place, "words": words}
+        row = {**fields, "source": path.name, "from": _identity(path), "out": place, "place": place, "words": words}
         row |= {**facts, "made": output_digest} if output_digest else facts if entry.status == Status.FAILED else {}
         if entry.status == Status.FAILED and _equal_rows(self._last.get(place, {}), row):
             return
@@ -133,23 +140,23 @@ class Manifest:
         atomic_io.append_line(self.path, json.dumps(row))
 
     def _note(self, row: Any) -> None:
-        # Before there was `from`, `source` was the whole path; and the model was named with its own.
-        asked = row.get("asked")
-        if isinstance(asked, dict) and isinstance(asked.get("model"), str):
-            row["asked"] = asked | {"model": last_name(asked["model"])}
+        # In manifests of earlier releases, `source` and the model are whole paths, and `from` is missing.
+        request = row.get("asked")
+        if isinstance(request, dict) and isinstance(request.get("model"), str):
+            row["asked"] = request | {"model": last_name(request["model"])}
         self._last[row["place"]] = row
-        if made := row.get("made"):
-            self._made.setdefault(row["place"], set()).add((str(row.get("from") or _identity(row["source"])), made))
+        if output_digest := row.get("made"):
+            self._output_digests.setdefault(row["place"], set()).add((str(row.get("from") or _identity(row["source"])), output_digest))
 
     def _place(self, target: Path) -> str:
         return os.path.relpath(target, self.path.parent) if self.path else str(target)
 
 
 def _identity(path: str | Path) -> str:
-    """What a picture is known by without telling where it lies: a hash of its whole path."""
+    """The hash of a picture's whole path: identifies the picture without revealing its folder."""
     return hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]
 
 
 def _equal_rows(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether two lines say the same, however long it took."""
+    """Whether two lines are equal in all fields except the time."""
     return one.keys() == other.keys() and all(value == other[name] for name, value in one.items() if name != "seconds")

@@ -1,4 +1,4 @@
-"""Which picture files are meant by files, folders and globs, and what the result of each is called."""
+"""Picture files in files, folders and globs, and the name of each result."""
 
 import glob
 import itertools
@@ -12,42 +12,40 @@ from sfumato.io.formats import Kind
 from sfumato.io.headers import Headers
 
 
-def gather(
-    sources: Sequence[str | Path], *, leaving_out: Path | None = None, headers: Headers | None = None
-) -> Iterator[tuple[Path, Path]]:
-    """Every picture file, and the name it will have below the output folder: its own, or its path below the folder that was given.
+def gather(sources: Sequence[str | Path], *, exclude: Path | None = None, headers: Headers | None = None) -> Iterator[tuple[Path, Path]]:
+    """Yields each picture file with its name relative to the output folder: the file's name, or its path below the source folder.
 
-    What lies below the folder `leaving_out`, beside others, was written there by us. `headers` are those of the run. Raises DataError for
-    what is neither a file nor a folder nor a glob that matches anything.
+    Files below the folder `exclude` are results of earlier runs and left out, unless a source has no others. `headers` is the cache of
+    the run. Raises DataError for a source that is neither a file nor a folder, nor a glob with a match.
     """
-    away, headers = leaving_out.resolve() if leaving_out else None, headers or Headers()
+    excluded, headers = exclude.resolve() if exclude else None, headers or Headers()
     for source in sources:
         if not str(source):
-            raise DataError("no picture was named, but nothing ('')")
+            raise DataError("the name of a picture is empty (''); give a file, a folder or a pattern")
         try:
             path = Path(source).expanduser()
             if path.is_dir():
                 inside = (p for p in sorted(path.rglob("*")) if not _hidden(p.relative_to(path)))
                 pairs = [(p, p.relative_to(path)) for p in inside if headers.readable(p)]
             elif path.is_file():
-                yield path, Path(path.name)  # wherever it lies: it was named by hand
+                yield path, Path(path.name)  # also below `exclude`: the file was named explicitly
                 continue
             else:
                 matches = [Path(m) for m in sorted(glob.glob(str(path), recursive=True))]
                 if not matches:
-                    raise DataError(f"no file or folder {str(source)!r}")
+                    raise DataError(f"no file or folder {str(source)!r}; check the name")
                 pairs = [(p, Path(p.name)) for p in matches if headers.readable(p)]
         except (OSError, RuntimeError) as error:
-            raise DataError(f"{str(source)[:200]!r} cannot be looked for ({error})") from error
-        # If all that was named lies there, it was meant.
-        kept = [pair for pair in pairs if away is None or not pair[0].resolve().is_relative_to(away)]
+            raise DataError(f"{str(source)[:200]!r} cannot be looked for ({error}); check the name") from error
+        # A source whose files all lie below `exclude` was given on purpose.
+        kept = [pair for pair in pairs if excluded is None or not pair[0].resolve().is_relative_to(excluded)]
         yield from kept or pairs
 
 
 def passed_over(sources: Sequence[str | Path], *, taken: Collection[Path] = ()) -> dict[Path, Kind]:
-    """Each picture, film and broken link in the folders and globs among `sources` that `gather` does not give, with its kind.
+    """Path to kind of each picture, film and broken link in the folders and globs among `sources` that cannot be read.
 
-    What `gather` gave and is `taken` is not looked at again.
+    Files in `taken`, such as those that `gather` has yielded, are not opened again.
     """
     inside: list[Path] = []
     for source in sources:
@@ -61,22 +59,22 @@ def passed_over(sources: Sequence[str | Path], *, taken: Collection[Path] = ()) 
 def unique_names(
     pictures_and_names: Iterator[tuple[Path, Path]], *, ending: str | None = None, headers: Headers | None = None
 ) -> list[tuple[Path, Path]]:
-    """Each picture once, with a name to be written under that no other has: if need be with its ending, its folder's name, or a number.
+    """Each picture once, with a unique name for its result. Equal names are extended by their old ending, their folder or a number.
 
-    A name that can be written keeps its ending, unless all are to have the same `ending`. `headers` are those of the run.
+    A name keeps its ending if pictures can be written in that format, unless `ending` is given for all. `headers` is the cache of the run.
     """
     headers = headers or Headers()
 
     def written(path: Path, name: Path) -> Path:
         if ending:
             return name.with_suffix(ending)
-        # The name itself if its format can be written, else with the ending that suits the file.
+        # An ending of a format that cannot be written is replaced by the one for the format of the content.
         return name if name.suffix.lower() in files.FORMATS else formats.output_name(headers.kind(path), name)
 
     pictures = list({os.path.abspath(path): (path, name) for path, name in pictures_and_names}.values())
     names: dict[Path, Path] = {}
     taken = set[Path]()
-    # Those that can keep their name choose first.
+    # Pictures that can keep their names choose first.
     for path, name in sorted(pictures, key=lambda pair: pair[1] != written(*pair)):
         simple = written(path, name)
         choices = [simple, *([simple.with_name(f"{name.name}{simple.suffix}")] if name != simple else [])]

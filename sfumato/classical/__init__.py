@@ -1,1 +1,1 @@
-"""Methods from before networks, images to images, so that anyone can compare."""
+"""Classical restoration methods, images to images, as baselines for networks."""

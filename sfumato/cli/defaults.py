@@ -9,7 +9,7 @@ from typing import Any
 from sfumato.core import outputs
 from sfumato.core.config import parse
 from sfumato.core.errors import SfumatoError
-from sfumato.data.scenes import KNOWN
+from sfumato.data.scenes import SCENE_NAMES
 from sfumato.store import checkpoint, weights
 from sfumato.train.folder import read_settings
 from sfumato.train.settings import TrainSettings
@@ -23,7 +23,7 @@ def run_folder(recipe: str, default: TrainSettings, arguments: Sequence[str]) ->
     source = flag(arguments, "--data") or default.data
     path = Path(source).expanduser().resolve()
     called = path.name.removesuffix(path.suffix) or "images"
-    return Path("runs") / (recipe if source == default.data else f"{source}-{recipe}" if source in KNOWN else called)
+    return Path("runs") / (recipe if source == default.data else f"{source}-{recipe}" if source in SCENE_NAMES else called)
 
 
 def continued(default: TrainSettings, folder: Path) -> TrainSettings:

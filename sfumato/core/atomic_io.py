@@ -86,12 +86,17 @@ def append_line(path: Path, line: str) -> None:
             file.write(line.encode() + b"\n")
 
 
+def sha256(file: io.BufferedReader | io.BytesIO) -> str:
+    """SHA-256 of an open file from its beginning, in hexadecimal. Raises OSError."""
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def digest(source: Path | io.BufferedReader) -> str:
     """SHA-256 of a file, or of an open one from its beginning, in hexadecimal; empty if it cannot be read."""
     try:
         with source.open("rb") if isinstance(source, Path) else contextlib.nullcontext(source) as file:
-            file.seek(0)
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256(file)
     except OSError:
         return ""
 

@@ -9,7 +9,7 @@ and a result of another command, are not replaced without --overwrite.
 import contextlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -82,6 +82,21 @@ def check(path: Path) -> None:
     check_folder(path.parent)
     if len(os.fsencode(path.name)) > _LONGEST:
         raise StorageError(f"{path}: cannot be written (the name is longer than {_LONGEST} bytes); choose another place")
+
+
+def check_free(path: Path, *, overwrite: bool, is_own: Callable[[Path], bool] | None = None) -> None:
+    """Raises SettingError if a file exists at `path` and must not be replaced.
+
+    A file is replaced with `overwrite`, and if `is_own` tells that an earlier call of the same command wrote it.
+    """
+    if os.path.lexists(path) and not overwrite and not (is_own is not None and is_own(path)):
+        raise SettingError(f"{path} is there already; choose another --out, or say --overwrite")
+
+
+def check_unchanged(path: Path, before: tuple[int, int, int] | None, *, overwrite: bool) -> None:
+    """Raises SettingError if the file at `path` is another than that whose `state` was `before`, unless with `overwrite`."""
+    if not overwrite and state(path) != before:
+        raise SettingError(f"{path} has come to be there meanwhile; choose another --out, or say --overwrite")
 
 
 def check_place(path: Path) -> None:
@@ -157,17 +172,15 @@ class Reservation:
 
     def check(self, *, replaces: bool) -> None:
         """Raises SettingError for the first path where there is a file, unless with `replaces` it is the command's own."""
-        for place, state in self._states.items():
-            if state is not None and not self._overwrite and not (replaces and self.is_own(place)):
-                raise SettingError(f"{self._paths[place]} is there already; choose another --out, or say --overwrite")
+        for path in self._paths.values():
+            check_free(path, overwrite=self._overwrite, is_own=self.is_own if replaces else None)
 
     def placing(self, finished: Path, path: Path) -> None:
         """Notes whose the file at `path` will be. Raises SettingError if another file has come to be there since the check."""
         place = Path(os.path.abspath(path))
         if place not in self._states:
             return
-        if not self._overwrite and state(place) != self._states[place]:
-            raise SettingError(f"{path} has come to be there meanwhile; choose another --out, or say --overwrite")
+        check_unchanged(path, self._states[place], overwrite=self._overwrite)
         self._ledgers[place.parent].note(place, self._by, atomic_io.digest(finished))
         # A command may write to one path several times, as a preview is.
         self._states[place] = state(finished)

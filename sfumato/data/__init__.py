@@ -1,1 +1,1 @@
-"""Files to batches: reading, preparing, ordering and augmenting images. Knows core only."""
+"""Files to batches: reading, preparing, ordering and augmenting images."""

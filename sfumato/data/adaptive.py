@@ -1,13 +1,13 @@
-"""Changes for all that a discriminator sees, each with a small probability, so that few images last longer and none leaks.
+"""Adaptive discriminator augmentation (ADA; Karras et al. 2020, https://arxiv.org/abs/2006.06676, section 2 and appendix B).
 
-Adaptive discriminator augmentation (Karras et al. 2020, https://arxiv.org/abs/2006.06676, section 2 and appendix B): as long as most
-images stay as they are, a generator that matches the changed images matches the unchanged ones. The probability is steered by
-`objectives/adversarial.py`; here is what is done with it, for each image by itself, in this order:
+Real and generated images are transformed with a probability below 1 before the discriminator. As long as most images stay unchanged, a
+generator that matches the transformed distribution matches the original one, and the transforms do not appear in generated images. The
+probability is controlled by `objectives/adversarial.py`. Each image is transformed independently, in this order:
 
     flip, turn, shift              exact, by whole pixels         scale, rotate, stretch, rotate, slide   one warp (nn/warp.py)
     brightness, contrast, invert, hue, saturation   one matrix    cutout
 
-Differentiable as often as one likes, so that gradient penalties go through it.
+Differentiable to any order, for gradient penalties.
 """
 
 import dataclasses
@@ -23,53 +23,55 @@ from sfumato.core.config import Range, family, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, PerImage, Scalar
 from sfumato.nn.resample import mirrored
-from sfumato.nn.warp import linear, warp
+from sfumato.nn.warp import linear_map, warp
 
 EXACT = ("flip", "turn", "shift")
 WARPED = ("scale", "rotate", "stretch", "rotate again", "slide")
 COLOURED = ("brightness", "contrast", "invert", "hue", "saturation")
 GATES = (*EXACT, *WARPED, *COLOURED, "cutout")
-"""What happens or does not, in the order of the numbers that decide it."""
+"""Names of the transforms that are switched on or off for each image, in the order of their random numbers."""
 AMOUNTS = 17
-"""Numbers that say how much of it happens."""
+"""Random numbers for the strengths of the transforms of one image."""
 Share = Range(0, 1, "of the probability")
 
 
 @settings
 class Config:
+    """Settings of adaptive discriminator augmentation."""
+
     id = "adaptive"
     target: Annotated[float, Range(0, 1)] = 0.0
-    """How sure of real images the discriminator should be: their mean sign of the logit, between 0 (guesses) and 1 (never in doubt).
-    The probability of the changes is steered there, up to 0.8, beyond which they begin to show in generated images; 0.6 is usual, 0
-    keeps the probability."""
+    """Target of the mean sign of the discriminator's logits for real images, from 0 (random guesses) to 1 (always right). The probability
+    is controlled to reach the target, up to 0.8, beyond which transforms leak into generated images. 0.6 is usual; 0 keeps the probability
+    constant."""
     probability: Annotated[float, Range(0, 1)] = 0.0
-    """Probability of each change, at the start if it is steered."""
+    """Probability of each transform; the initial value if target is set."""
     over: Annotated[int, Range(1, 10**12, "images")] = 500_000
-    """Images in which the probability can go from 0 to 1."""
+    """Number of images in which the controller can raise the probability from 0 to 1."""
     every: Annotated[int, Range(1, 1024, "steps")] = 4
-    """The probability moves on every k-th step."""
+    """Interval between updates of the probability."""
     flip: Annotated[float, Share] = 1.0
-    """Mirrors left and right, half of the time."""
+    """Mirrors the image horizontally in half of the cases."""
     turn: Annotated[float, Share] = 1.0
-    """Turns by a multiple of a quarter of a circle; of half a circle if the image is not square."""
+    """Rotates by a random multiple of 90 degrees; of 180 degrees if the image is not square."""
     shift: Annotated[float, Share] = 1.0
-    """Moves by up to an eighth of each side, in whole pixels."""
+    """Translates by up to an eighth of each side, in whole pixels."""
     scale: Annotated[float, Share] = 1.0
-    """Makes larger or smaller, by 2^(0.2 N)."""
+    """Scales by 2^(0.2 N), with N a standard normal number."""
     rotate: Annotated[float, Share] = 1.0
-    """Turns by any angle, before or after the stretching or both."""
+    """Rotates by a random angle, before the stretching, after the stretching or both."""
     stretch: Annotated[float, Share] = 1.0
-    """Makes wider and less tall by 2^(0.2 N), or the other way round."""
+    """Scales the width by 2^(0.2 N) and the height by the inverse."""
     slide: Annotated[float, Share] = 1.0
-    """Moves by N eighths of each side, in fractions of a pixel."""
+    """Translates by N eighths of each side, in fractions of a pixel."""
     brightness: Annotated[float, Share] = 1.0
-    """Adds 0.1 N."""
+    """Adds 0.1 N to all channels."""
     contrast: Annotated[float, Share] = 1.0
     """Multiplies the distance from mid-grey by 2^(0.5 N)."""
     invert: Annotated[float, Share] = 1.0
-    """Mirrors the mean of the colours at mid-grey and leaves how they differ, half of the time; of a grey image, its negative."""
+    """Mirrors the brightness at mid-grey and keeps the colour, in half of the cases; inverts a grey image."""
     hue: Annotated[float, Share] = 1.0
-    """Turns the colours around grey by any angle. Colour images only."""
+    """Rotates the hue by a random angle. Colour images only."""
     saturation: Annotated[float, Share] = 1.0
     """Multiplies the distance from grey by 2^N. Colour images only."""
     cutout: Annotated[float, Share] = 0.0
@@ -81,24 +83,25 @@ class Config:
         for field in dataclasses.fields(self):
             if field.name in unused and getattr(self, field.name) != field.default:
                 missing = "target is 0" if self.active else "target and probability are 0"
-                raise SettingError(f"{family(self)}: {field.name} = {getattr(self, field.name)} has no effect, for {missing}")
+                raise SettingError(f"{family(self)}: {field.name} = {getattr(self, field.name)} has no effect, because {missing}")
         if not self._has(GATES):
-            raise SettingError(f"{family(self)}: no change is left; give one of {', '.join(dict.fromkeys(map(_field, GATES)))} a share")
+            names = ", ".join(dict.fromkeys(map(_field, GATES)))
+            raise SettingError(f"{family(self)}: all transforms are 0; set at least one above 0: {names}")
 
     @property
     def active(self) -> bool:
-        """Whether anything can change at all."""
+        """Whether images can be changed: target or probability is above 0."""
         return bool(self.target or self.probability)
 
     @property
     def draws(self) -> int:
-        """Uniform numbers that one image takes."""
+        """Number of uniform random numbers for one image."""
         return len(GATES) + AMOUNTS
 
     def __call__(self, images: Images, uniform: Float[Tensor, "n u"], probability: Scalar) -> Images:
-        """`images` changed as their rows of `uniform` numbers in [0, 1) say, in float32; needs `draws` of them.
+        """`images` transformed by their rows of `uniform` numbers in [0, 1), `draws` in each row; in float32.
 
-        With `probability` 0 these are the images themselves. Raises SettingError for colours of images with more than 4 channels.
+        With a `probability` of 0, images are unchanged. Raises SettingError for colour transforms of images with more than 4 channels.
         """
         with torch.autocast(images.device.type, enabled=False):
             x = images if images.dtype == torch.float64 else images.float()
@@ -114,7 +117,7 @@ class Config:
             return torch.where(_hole(x, on, amounts[15:]), 0.5, x) if self.cutout else x
 
     def _chances(self, probability: Scalar) -> Float[Tensor, " g"]:
-        """The probability of each gate. Each of two rotations comes as often as makes either of them as likely as anything else."""
+        """The probability of each transform. The two rotations are scaled so that at least one has the probability of other transforms."""
         chances = probability * probability.new_tensor([self._share(gate) for gate in GATES])
         twice = torch.tensor([_field(gate) == "rotate" for gate in GATES], device=chances.device)
         return torch.where(twice, 1 - (1 - chances).clamp_min(0).sqrt(), chances)
@@ -127,27 +130,28 @@ class Config:
 
 
 def _field(gate: str) -> str:
-    """The setting that a gate belongs to."""
+    """Name of the setting of a transform."""
     return gate.removesuffix(" again")
 
 
 @dataclasses.dataclass(frozen=True)
 class _Gates:
-    """Which changes happen to which image."""
+    """The transforms that are applied to each image."""
 
     open: Bool[Tensor, "n g"]
     place: dict[str, int]
 
     def any(self, names: tuple[str, ...]) -> Bool[Tensor, " n"]:
+        """For each image, whether any of the transforms called `names` is applied."""
         return self.open[:, [self.place[name] for name in names]].any(dim=1)
 
     def __call__(self, name: str, value: PerImage, *, otherwise: float = 0.0) -> PerImage:
-        """`value` where the change called `name` happens, else what leaves the image alone."""
+        """`value` for images to which the transform called `name` is applied, the neutral value `otherwise` for others."""
         return torch.where(self.open[:, self.place[name]], value, otherwise)
 
 
 def _changed(images: Images, chosen: Bool[Tensor, " n"], matrix: Tensor, change: Callable[[Images, Tensor], Images]) -> Images:
-    """`images`, and `change` of the `chosen` ones: work is done, and rounding, for those alone."""
+    """`images` with `change` applied to the `chosen` ones; the others are not computed and stay bit-identical."""
     which = chosen.nonzero().squeeze(1)
     if not len(which):
         return images
@@ -155,7 +159,7 @@ def _changed(images: Images, chosen: Bool[Tensor, " n"], matrix: Tensor, change:
 
 
 def _source(images: Images, on: _Gates, u: tuple[PerImage, ...]) -> Int64[Tensor, "n p"]:
-    """For each pixel of the result the number of the pixel that it is: mirrored, turned by quarters, moved."""
+    """For each output pixel, the index of its source pixel after flip, rotation by multiples of 90 degrees and shift."""
     h, w = images.shape[2:]
     quarters = on("turn", (4 * u[1]).floor() if h == w else 2 * (2 * u[1]).floor()).long()[:, None, None]
     down, right = (on("shift", ((2 * v - 1) * side / 8).round()).long() for v, side in ((u[2], h), (u[3], w)))
@@ -173,7 +177,7 @@ def _gather(images: Images, source: Int64[Tensor, "n p"]) -> Images:
 
 
 def _maps(images: Images, on: _Gates, u: tuple[PerImage, ...]) -> Float[Tensor, "n 2 3"]:
-    """The way back from a pixel to where it was before the image was scaled, rotated, stretched, rotated and moved."""
+    """The inverse affine maps of scaling, rotating, stretching, rotating and sliding: output pixel to source pixel."""
     h, w = images.shape[2:]
     scale, wide = (on(gate, 2 ** (0.2 * _normal(v)), otherwise=1.0) for gate, v in (("scale", u[0]), ("stretch", u[2])))
     first, second = (on(gate, math.pi * (2 * v - 1)) for gate, v in (("rotate", u[1]), ("rotate again", u[3])))
@@ -189,7 +193,7 @@ def _rotation(angle: PerImage) -> Float[Tensor, "n 2 2"]:
 
 
 def _colours(images: Images, on: _Gates, u: tuple[PerImage, ...]) -> Float[Tensor, "n k _k"]:
-    """Matrix and offset of each image's colours; those of a grey image are one, and opacity is none.
+    """Colour matrix and offset of each image, over 3 channels or 1 for grey; opacity is unchanged.
 
     With v the grey axis: contrast * (invert v vT + saturation (cos hue (1 - v vT) + sin hue [v]x)), around mid-grey.
     """
@@ -210,7 +214,7 @@ def _colours(images: Images, on: _Gates, u: tuple[PerImage, ...]) -> Float[Tenso
 def _recolour(images: Images, colours: Float[Tensor, "n k _k"]) -> Images:
     matrix, offset = colours[:, :, :-1], colours[:, :, -1:, None]
     count = len(matrix[0])
-    painted = linear(
+    painted = linear_map(
         images[:, :count],
         lambda x: (matrix @ x.flatten(2)).reshape(x.shape),
         lambda x: (matrix.mT @ x.flatten(2)).reshape(x.shape),
@@ -219,17 +223,17 @@ def _recolour(images: Images, colours: Float[Tensor, "n k _k"]) -> Images:
 
 
 def _coloured(images: Images) -> int:
-    """How many channels are colours. Raises SettingError for more than 4 channels."""
+    """Number of colour channels, without opacity. Raises SettingError for more than 4 channels."""
     channels = images.shape[1]
     if channels > 4:
         raise SettingError(
-            f"adaptive: colours of images with {channels} channels are not known; set brightness, contrast, invert, hue and saturation to 0"
+            f"adaptive: the colours of {channels} channels are unknown; set brightness, contrast, invert, hue and saturation to 0"
         )
     return 3 if channels >= 3 else 1
 
 
 def _hole(images: Images, on: _Gates, u: tuple[PerImage, ...]) -> Bool[Tensor, "n 1 h w"]:
-    """Where the image is cut out."""
+    """Mask of the pixels that cutout replaces."""
     inside = []
     for centre, length in zip(u, images.shape[2:], strict=True):
         place = (torch.arange(length).to(images) + 0.5) / length
@@ -238,5 +242,5 @@ def _hole(images: Images, on: _Gates, u: tuple[PerImage, ...]) -> Bool[Tensor, "
 
 
 def _normal(uniform: PerImage) -> PerImage:
-    """Standard normal numbers from uniform ones, within 5 standard deviations."""
+    """Standard normal numbers from uniform ones, limited to 5 standard deviations."""
     return math.sqrt(2) * torch.erfinv((2 * uniform - 1).clamp(-1 + 1e-6, 1 - 1e-6))

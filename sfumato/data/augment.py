@@ -1,8 +1,8 @@
-"""Clean to clean: random flips, shifts, zooms, colours and holes, drawn for each image, differentiable as often as one likes.
+"""Augmentation: random flips, shifts, zooms, colours and cutouts of each image, differentiable to any order.
 
-For discriminators this is differentiable augmentation (Zhao et al. 2020, https://arxiv.org/abs/2006.10738). Flip, shift and
-zoom act on rows and columns alone, so each is a small matrix of interpolation weights on either side of the image,
-A @ image @ B^T: exact for whole pixels, batched, and its second derivative is that of a matrix product.
+For discriminators, this is differentiable augmentation (Zhao et al. 2020, https://arxiv.org/abs/2006.10738). Flip, shift and zoom act on
+rows and columns separately, as matrices of interpolation weights on both sides of the image, A @ image @ B^T: exact for whole pixels,
+batched, and with the second derivative of a matrix product.
 """
 
 import dataclasses
@@ -19,39 +19,41 @@ from sfumato.core.tensors import Images, PerImage, size_text
 
 @settings
 class Config:
+    """Settings of augmentation."""
+
     id = "augment"
     flip: Annotated[float, Range(0, 1, "probability")] = 0.0
-    """Mirrors left and right. Not for digits or text."""
+    """Probability of a horizontal mirroring. Not for digits or text."""
     turn: Annotated[float, Range(0, 1, "probability")] = 0.0
-    """Turns by a quarter of a circle, and mirrors top and bottom half of the time: with flip 0.5 and turn 0.5, all eight symmetries of
-    a square. Square images only."""
+    """Probability of a transposition; a vertical mirroring follows in half of the images. Flip 0.5 and turn 0.5 give all eight symmetries
+    of a square. Square images only."""
     shift: Annotated[float, Range(0, 0.5, "of the side")] = 0.0
-    """Moves by up to this much in each direction, in whole pixels; what was outside repeats the border."""
+    """Largest translation in each direction, in whole pixels; border pixels are repeated."""
     zoom: Annotated[float, Range(0, 0.9)] = 0.0
-    """Scales by a factor between 1 / (1 + zoom) and 1 + zoom, each side for itself."""
+    """Scales by a factor between 1 / (1 + zoom) and 1 + zoom, independently for height and width."""
     grey: Annotated[float, Range(0, 1, "probability")] = 0.0
-    """Takes the colour away: every channel becomes the luma of ITU-R BT.601. Images of three channels only."""
+    """Probability that every channel becomes the luma of ITU-R BT.601. Images of three channels only."""
     colour: Annotated[float, Range(0, 1)] = 0.0
-    """Strength of random brightness, contrast and saturation."""
+    """Strength of random changes of brightness, contrast and saturation."""
     cutout: Annotated[float, Range(0, 1, "of the side")] = 0.0
     """Side of a rectangle that is set to mid-grey."""
     probability: Annotated[float, Range(0, 1)] = 1.0
-    """Share of the images that are changed at all."""
+    """Share of the images that are augmented."""
 
     @property
     def active(self) -> bool:
-        """Whether anything can change at all."""
+        """Whether images can be changed by these settings."""
         return self.probability > 0 and any(getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "probability")
 
     @property
     def draws(self) -> int:
-        """Uniform numbers that one image's augmentation takes."""
+        """Number of uniform random numbers for one image."""
         return 13 if self.turn or self.grey else 10
 
     def __call__(self, images: Images, uniform: Float[Tensor, "n u"]) -> Images:
-        """`images` with each changed as its row of `uniform` numbers in [0, 1) says; needs `draws` of them.
+        """`images` augmented by their rows of `uniform` numbers in [0, 1), `draws` in each row; in float32.
 
-        Raises SettingError for a quarter turn of images that are not square.
+        Raises SettingError for turn with images that are not square, or grey with images that have not 3 channels.
         """
         u = uniform.to(images.device).unbind(1)
         active = (u[0] < self.probability).float()
@@ -71,7 +73,7 @@ class Config:
 
     def _turn(self, images: Images, active: PerImage, u: tuple[Tensor, ...]) -> Images:
         if images.shape[2] != images.shape[3]:
-            raise SettingError(f"augment.turn = {self.turn:g} wants square images, not {size_text(images.shape[2:])}; leave it at 0")
+            raise SettingError(f"augment.turn = {self.turn:g} needs square images, these are {size_text(images.shape[2:])}; set turn to 0")
         across, over = (
             (u[k] < chance)[:, None, None, None] & (active > 0)[:, None, None, None] for k, chance in ((10, self.turn), (11, 0.5))
         )
@@ -80,7 +82,7 @@ class Config:
 
     def _fade(self, images: Images, active: PerImage, u: tuple[Tensor, ...]) -> Images:
         if images.shape[1] != 3:
-            raise SettingError(f"augment.grey = {self.grey:g} wants images of 3 channels, not {images.shape[1]}; leave it at 0")
+            raise SettingError(f"augment.grey = {self.grey:g} needs images of 3 channels, these have {images.shape[1]}; set grey to 0")
         luma = (images * images.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
         return torch.where(((u[12] < self.grey) & (active > 0))[:, None, None, None], luma, images)
 
@@ -93,7 +95,7 @@ class Config:
 
 
 def _weights(side: int, step: PerImage, offset: PerImage) -> Float[Tensor, "n 1 a a"]:
-    """Linear interpolation along one axis: row i holds the weights of the pixels around `step * i + offset`, seen from the middle."""
+    """Matrices of linear interpolation along one axis: row i has the weights for position `step * i + offset`, counted from the centre."""
     place = torch.arange(side, device=step.device)
     middle = (side - 1) / 2
     source = (step[:, None] * (place - middle) + middle + offset[:, None]).clamp(0, side - 1)
@@ -109,7 +111,7 @@ def _recolour(images: Images, brightness: PerImage, contrast: PerImage, saturati
 
 
 def _cut_out(images: Images, side: PerImage, row: PerImage, column: PerImage) -> Images:
-    """A rectangle of `side` (a share of height and width) around (row, column) becomes mid-grey."""
+    """`images` with a rectangle of `side` (a share of height and width) around (`row`, `column`) set to mid-grey."""
     inside = []
     for centre, length in ((row, images.shape[2]), (column, images.shape[3])):
         place = (torch.arange(length, device=images.device) + 0.5) / length

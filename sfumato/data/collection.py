@@ -1,4 +1,4 @@
-"""The images of a folder or a zip as one data set: choose, look at the headers, decode in threads, leave out what is broken."""
+"""Images of a folder or a zip as a data set: selects a part, reads headers, decodes in threads and leaves out damaged files."""
 
 import contextlib
 import math
@@ -27,101 +27,102 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 LARGEST_OWN, DEFAULT = 256, (64, 64)
-"""Images that agree on a size up to the first, in pixels, keep it; all others become the second."""
+"""Images of one common size keep that size if its longer side is at most `LARGEST_OWN` pixels; others are resized to `DEFAULT`."""
 
 _FEW, _SLOW = 16, 1e-3
-"""Threads are used if this many items take more than this many seconds each."""
+"""Threads are used if the first `_FEW` items take more than `_SLOW` seconds each."""
 
 
 def collection(
     source: Path, *, size: tuple[int, int] | None, channels: int | None, part: Part, crop: Crop, tolerance: float, split_by: SplitBy
 ) -> tuple[Dataset, bool]:
-    """The images of a folder or zip, in the order of their names, and whether the names told `part` from the rest.
+    """The images of a folder or zip in the order of their names, and whether folder names determined the `part`.
 
-    The arguments are those of `load`. Where the names tell no parts, all images come back. Raises DataError as `load` does.
+    The arguments are those of `load`. Without folders for parts, all images are returned. Raises DataError as `load` does.
     """
-    with chosen(source, part) as found:
-        read = _Reading(source, found.pictures, crop, placed=split_by == "original")
+    with open_part(source, part) as contents:
+        read = _Reading(source, contents.pictures, crop, placed=split_by == "original")
         pixels, broken = read.pixels(size, channels, tolerance)
-    whole = [i for i in range(len(found.pictures)) if i not in broken]
-    labels = torch.tensor([found.labels[i] for i in whole], dtype=torch.int64) if found.classes else None
+    whole = [i for i in range(len(contents.pictures)) if i not in broken]
+    labels = torch.tensor([contents.labels[i] for i in whole], dtype=torch.int64) if contents.classes else None
     data = Dataset(
-        name=called(source),
+        name=source_name(source),
         pixels=pixels,
         labels=labels,
-        classes=found.classes,
-        labels_from=found.why,
-        skipped=(*found.odd, *broken.values()),
-        passed_over=found.passed_over,
-        kept_back=found.elsewhere,
+        classes=contents.classes,
+        labels_from=contents.labels_from,
+        skipped=(*contents.left_out, *broken.values()),
+        passed_over=contents.passed_over,
+        kept_back=contents.other_parts,
         positions=torch.from_numpy(read.places[whole]) if split_by == "original" else None,
         split_by=split_by,
     )
-    return data, found.parted
+    return data, contents.has_parts
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chosen:
-    """The pictures of one part of a folder or a zip, and what is known of them without a look at one."""
+class PartListing:
+    """The picture files of one part of a folder or a zip, with their labels, before any is read."""
 
     pictures: list[Entry]
+    """Files of the pictures, sorted by name."""
     classes: tuple[str, ...]
-    """Of all parts."""
+    """Names of the classes of all parts."""
     labels: list[int]
-    """Empty without classes."""
-    why: str
-    """Where the classes come from, or why there are none."""
-    parted: bool
-    """Whether the names tell the parts."""
-    elsewhere: int
-    """Pictures of other parts."""
-    odd: list[str]
+    """Index of the class of each picture; empty without classes."""
+    labels_from: str
+    """Source of the classes, or the reason why there are none."""
+    has_parts: bool
+    """Whether folder names determine the parts."""
+    other_parts: int
+    """Number of pictures in other parts."""
+    left_out: list[str]
     """A line for each kind of picture that was left out."""
     passed_over: str
-    """One line on the files that are no pictures."""
+    """One line on ignored files that are no readable pictures."""
 
 
 @contextlib.contextmanager
-def chosen(source: Path, part: Part, *, labelled: bool = True) -> Iterator[Chosen]:
-    """The pictures of `part`; they can be opened inside the `with` only. Where the names tell no parts it is all of them.
+def open_part(source: Path, part: Part, *, labelled: bool = True) -> Iterator[PartListing]:
+    """Yields the pictures of `part`, which can be opened inside the `with` only; without folders for parts, all pictures.
 
-    Without `labelled` nobody asks for classes, and pictures beside the folders of the others are as good as any.
-    Raises DataError if the source holds less than two pictures, or a table of classes that cannot be read.
+    Without `labelled`, classes are not determined, and pictures outside of class folders are included. Raises DataError for a source with
+    less than two pictures, or with a table of classes that cannot be read.
     """
-    with listing.listed(source) as found:
-        names, passed_over = [entry.name for entry in found.pictures], found.passed_over()
+    with listing.listed(source) as contents:
+        names, passed_over = [entry.name for entry in contents.pictures], contents.passed_over()
         if len(names) < 2:
-            held = f"holds {'one picture' if names else 'no picture that can be read'}, and 2 are the least"
+            held = f"holds {'one picture' if names else 'no picture that can be read'}, and 2 are the least; add pictures"
             raise DataError("; ".join(filter(None, (f"{source}: {held}", passed_over))))
-        seen = layout.layout(names, _table(found.tables, source) if labelled else None, labelled=labelled)
-        mine = [i for i in range(len(seen.places)) if seen.parts is None or part in ("all", seen.parts[i])]
-        yield Chosen(
-            pictures=[found.pictures[seen.places[i]] for i in mine],
-            classes=seen.classes,
-            labels=[seen.labels[i] for i in mine] if seen.classes else [],
-            why=seen.why,
-            parted=seen.parts is not None,
-            elsewhere=len(seen.places) - len(mine),
-            odd=found.odd + seen.odd,
+        assigned = layout.layout(names, _table(contents.tables, source) if labelled else None, labelled=labelled)
+        mine = [i for i in range(len(assigned.places)) if assigned.parts is None or part in ("all", assigned.parts[i])]
+        yield PartListing(
+            pictures=[contents.pictures[assigned.places[i]] for i in mine],
+            classes=assigned.classes,
+            labels=[assigned.labels[i] for i in mine] if assigned.classes else [],
+            labels_from=assigned.labels_from,
+            has_parts=assigned.parts is not None,
+            other_parts=len(assigned.places) - len(mine),
+            left_out=contents.left_out + assigned.left_out,
             passed_over=passed_over,
         )
 
 
 def _table(files: Sequence[Entry], source: Path) -> tables.Table | None:
-    """What the tables in a folder or a zip say together; None if there is none."""
-    found = [said for file in files if (said := tables.read(file.open, file.name, str(source))) is not None]
-    return {name: label for said in found for name, label in said.items()} if found else None
+    """The tables of classes in a folder or a zip, merged; None if there is no table."""
+    read = [table for file in files if (table := tables.read(file.open, file.name, str(source))) is not None]
+    return {name: label for table in read for name, label in table.items()} if read else None
 
 
-def called(source: Path) -> str:
-    """The name of a folder or a zip, without the zip's ending."""
+def source_name(source: Path) -> str:
+    """The name of a folder, or that of a zip without its ending."""
     return source.resolve().name.removesuffix(source.suffix if source.is_file() else "")
 
 
-def each(do: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """`do` of every item, in order; in threads if the first few are slow.
+def map_in_threads(do: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """The results of `do` for all items, in order; computed in threads if the first few items are slow.
 
-    The image library works outside Python's lock, but for small images handing the lock around costs more than the work.
+    Image decoding releases Python's global lock, but for small images passing the lock costs more than the work.
     """
     start = time.perf_counter()
     first = [do(item) for item in items[:_FEW]]
@@ -132,22 +133,22 @@ def each(do: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
 
 class _Reading:
-    """The pictures of a folder or zip, on their way into one tensor."""
+    """Reads the pictures of a folder or zip into one tensor."""
 
     def __init__(self, source: Path, files: Sequence[Entry], crop: Crop, *, placed: bool) -> None:
         self.source, self.files, self.placed = source, files, placed
         self.crop: Crop = crop
         self.places = np.zeros((len(files), len(PURPOSES)))
-        """Where each original falls when the data is split, if `placed`."""
+        """Split positions of the originals for each purpose, if `placed`."""
 
     def pixels(self, size: tuple[int, int] | None, channels: int | None, tolerance: float) -> tuple[Bytes, dict[int, str]]:
-        """The images that can be read, and for the place of each that cannot: its name and why."""
+        """The images that can be read, and for the index of each that cannot, its name and the reason."""
         broken: dict[int, str] = {}
         facts: list[Facts | str] = []
         if size is None or channels is None or self.placed:
-            facts = each(look, self.files)
+            facts = map_in_threads(read_facts, self.files)
             broken = {i: fact for i, fact in enumerate(facts) if isinstance(fact, str)}
-            judge(self.source, broken, len(self.files), tolerance)
+            check_broken(self.source, broken, len(self.files), tolerance)
             size, channels = _policy([fact for fact in facts if isinstance(fact, Facts)], size, channels)
         pixels = _room(self.source, (len(self.files), channels, *size))
         rows = pixels.numpy()
@@ -158,13 +159,13 @@ class _Reading:
                 image = decode.decode(file.open, file.name, channels=channels, size=size, crop=self.crop)
                 rows[i] = image.transpose(2, 0, 1)
                 if self.placed and isinstance(fact := facts[i], Facts):
-                    self.places[i] = content.place(file, fact, image)
+                    self.places[i] = content.split_positions(file, fact, image)
             except (ImageError, MissingExtraError) as error:
                 return i, str(error)
             return i, ""
 
-        broken |= {i: problem for i, problem in each(read, [i for i in range(len(self.files)) if i not in broken]) if problem}
-        judge(self.source, broken, len(self.files), tolerance)
+        broken |= {i: problem for i, problem in map_in_threads(read, [i for i in range(len(self.files)) if i not in broken]) if problem}
+        check_broken(self.source, broken, len(self.files), tolerance)
         whole = [i for i in range(len(self.files)) if i not in broken]
         return pixels if not broken else pixels[whole], dict(sorted(broken.items()))
 
@@ -174,11 +175,11 @@ def _room(source: Path, shape: tuple[int, int, int, int]) -> Bytes:
         return torch.empty(shape, dtype=torch.uint8)
     except RuntimeError as error:
         need = f"{shape[0]} images of {size_text(shape[2:])} need {math.prod(shape) / 1e9:.1f} GB of memory"
-        raise DataError(f"{source}: {need}, more than there is; ask for a smaller size") from error
+        raise DataError(f"{source}: {need}, more than is available; give a smaller size") from error
 
 
-def look(entry: Entry) -> Facts | str:
-    """What the header says, or why it cannot be read."""
+def read_facts(entry: Entry) -> Facts | str:
+    """Size and colour of an image from its header, or the reason why the header cannot be read."""
     try:
         return decode.facts(entry.open, entry.name)
     except (ImageError, MissingExtraError) as error:
@@ -186,17 +187,17 @@ def look(entry: Entry) -> Facts | str:
 
 
 def _policy(headers: Sequence[Facts], size: tuple[int, int] | None, channels: int | None) -> tuple[tuple[int, int], int]:
-    """The size and channels that None stands for."""
+    """Size and number of channels of the data set, chosen from the headers where they are None."""
     sizes = {fact.size for fact in headers}
     own = sizes.pop() if len(sizes) == 1 else DEFAULT
     return size or (own if max(own) <= LARGEST_OWN else DEFAULT), channels or (1 if all(fact.grey for fact in headers) else 3)
 
 
-def judge(source: Path, broken: dict[int, str], count: int, tolerance: float) -> None:
-    """Raises DataError if too many files are broken, or too few images left."""
+def check_broken(source: Path, broken: dict[int, str], count: int, tolerance: float) -> None:
+    """Raises DataError if more than the share `tolerance` of `count` files is broken, or less than two images remain."""
     if broken and (len(broken) > tolerance * count or count - len(broken) < 2):
-        allowed = f"at most {tolerance:.0%} may be so, and 2 images are the least that can be used"
+        allowed = f"at most {tolerance:.0%} may be damaged, and 2 images must remain"
         first = "; ".join([broken[i] for i in sorted(broken)][:3])
         raise DataError(f"{source}: {len(broken)} of {count} images cannot be read; {allowed}; the first are: {first}")
     if count < 2:
-        raise DataError(f"{source}: one image is not a data set; 2 are the least")
+        raise DataError(f"{source}: one image is not a data set; add images, 2 are the least")

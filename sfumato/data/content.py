@@ -1,30 +1,29 @@
-"""Where the original of an image falls when the data is split, whatever size the image is brought to.
+"""Split positions of images, computed from the content of their originals and independent of the size at which they are loaded.
 
-A small original is told by its pixels in colour, so that copies in several formats fall together; a larger one by the bytes of its
-file, for to decode it whole would take several times as long as to decode it at the size asked for.
+A small original is identified by its pixels in colour, so that copies in several formats stay together. A larger original is identified by
+the bytes of its file, because decoding at full size takes several times as long as decoding at the requested size.
 """
-
-import hashlib
 
 import numpy as np
 
+from sfumato.core.atomic_io import sha256
 from sfumato.data.dataset import PURPOSES, position
 from sfumato.data.listing import Entry
 from sfumato.io import decode
 from sfumato.io.decode import EightBit, Facts
 
 LARGEST = 256
-"""Pixels of the longer side up to which an original is told by its pixels."""
+"""Longest side in pixels of an original that is identified by its pixels."""
 
-Place = tuple[float, ...]
-"""Where in [0, 1) one image falls, for each of `PURPOSES`."""
+SplitPositions = tuple[float, ...]
+"""Positions in [0, 1) of one image, one for each of `PURPOSES`."""
 
 
-def place(entry: Entry, fact: Facts, pixels: EightBit) -> Place:
-    """Where the file falls of which `fact` are the facts and `pixels` has been made. Raises ImageError if it can no longer be read."""
+def split_positions(entry: Entry, fact: Facts, pixels: EightBit) -> SplitPositions:
+    """The split positions of an image file with the header `fact` and the decoded `pixels`. Raises ImageError if the file is gone."""
     if max(fact.size) > LARGEST:
         with decode.reading(entry.name), entry.open() as file:
-            content = hashlib.file_digest(file, "sha256").digest()
+            content = bytes.fromhex(sha256(file))
         return tuple(position(content, purpose) for purpose in PURPOSES)
     same = pixels.shape == (*fact.size, 3)
     original = pixels if same else decode.decode(entry.open, entry.name, channels=3)

@@ -1,4 +1,4 @@
-"""Collections of images in memory, with a name and a fingerprint: one tensor of images of one size, or pictures each of its own."""
+"""Data sets in memory, with names and fingerprints: images of one size in one tensor, or pictures of different sizes."""
 
 import dataclasses
 import hashlib
@@ -18,52 +18,55 @@ from sfumato.core.tensors import Bytes, Labels
 Scene: TypeAlias = UInt8[Tensor, "c _h _w"]
 
 Purpose = Literal["test", "validation"]
-"""What images can be held out for."""
+"""Purposes for which images are held out."""
 PURPOSES: tuple[Purpose, ...] = ("test", "validation")
 
 SplitBy = Literal["original", "resized"]
-"""Whether the original of an image decides on its side, or its pixels at the size that it was brought to, as in releases before this."""
+"""Content that decides on the side of an image in a split: its original, or its resized pixels, as in earlier releases."""
 
 Positions: TypeAlias = Float64[Tensor, "n 2"]
-"""Where in [0, 1) each image falls, for each of `PURPOSES`."""
+"""Split positions in [0, 1) of each image, one for each of `PURPOSES`; images below the held-out share are held out."""
 
-Places: TypeAlias = Float64[Tensor, " n"]
-"""The same for one purpose."""
+PurposePositions: TypeAlias = Float64[Tensor, " n"]
+"""Split positions in [0, 1) of each image for one purpose."""
 
 _NAMED = 5
-"""So many classes are named, with their counts."""
+"""Number of classes that are listed with their counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Images of one size, ready to train on."""
+    """Images of one size, with labels if there are classes."""
 
     name: str
+    """Name of the data set or its source."""
     pixels: Bytes
+    """Images (n, c, h, w), uint8."""
     labels: Labels | None = None
+    """Index of the class of each image; None without classes."""
     classes: tuple[str, ...] = ()
     """Class names, in the order of the labels; empty without labels."""
     terms: str = "not stated"
     """Licence or terms of use of the images."""
     skipped: tuple[str, ...] = ()
-    """One line for each file that could not be read, naming it and saying why."""
+    """A line for each file that could not be read, with its name and the reason."""
     kept_back: int = 0
-    """Images of the same source that belong to another part."""
+    """Number of images of the source that belong to another part."""
     labels_from: str = ""
-    """Where the labels come from or, without labels, why there are none."""
+    """Source of the labels or, without labels, the reason why there are none."""
     passed_over: str = ""
-    """One line on the files of the source that are no pictures or cannot be read here."""
+    """One line on files of the source that are no pictures or cannot be read."""
     positions: Positions | None = None
-    """Where the originals of the images fall when the data is split; None if the pixels are the originals."""
+    """Split positions of the originals of the images; None if the pixels are the originals."""
     split_by: SplitBy = "original"
-    """What decides on an image's side when the data is split."""
+    """Content that decides on the side of an image in a split."""
 
     def __len__(self) -> int:
         return len(self.pixels)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over shape, pixels and labels."""
+        """SHA-256 over shape, pixels and labels, in hexadecimal."""
         digest = hashlib.sha256(str(tuple(self.pixels.shape)).encode())
         digest.update(self.pixels.contiguous().numpy().data)
         if self.labels is not None:
@@ -72,12 +75,12 @@ class Dataset:
 
     @property
     def pictures(self) -> tuple[Tensor, ...]:
-        """The images one by one."""
+        """The images as a tuple of tensors (c, h, w)."""
         return self.pixels.unbind(0)
 
     @property
     def labelling(self) -> str:
-        """One line: which classes there are and where they come from, or why there are none; empty if nobody said."""
+        """The classes with their counts and their source in one line, or the reason why there are none; empty if unknown."""
         if not self.labels_from or self.labels is None:
             return self.labels_from and f"no classes: {self.labels_from}"
         counts = torch.bincount(self.labels.cpu(), minlength=len(self.classes)).tolist()
@@ -86,55 +89,61 @@ class Dataset:
         return f"{len(self.classes):,} classes from {self.labels_from}: {named}{more}"
 
     def split(self, share: float, *, purpose: Purpose) -> tuple["Dataset", "Dataset"]:
-        """What to train on, and about `share` of the images held out.
+        """The images to train on, and about `share` of the images held out.
 
-        An image's side depends on `purpose` and the content of its original alone: not on its size here, its name, its place, or the
-        other images. Duplicates stay together; what is held out for one purpose says nothing about another. Only a class of which
-        nothing would be left to train on keeps the image that is furthest from being held out.
+        The side of an image depends on `purpose` and the content of its original only: not on its size, name, order, or other images.
+        Duplicates stay on one side; splits for different purposes are independent. A class that would be held out entirely keeps the image
+        with the largest split position, and its duplicates, for training.
         """
-        places = self.places(purpose)
+        places = self.positions_for(purpose)
         held = places < share
         if self.split_by == "original" and self.labels is not None and self.classes:
-            held = _spared(held, places, self.labels)
+            held = _keep_one_per_class(held, places, self.labels)
         return self._selected(~held), self._selected(held)
 
-    def places(self, purpose: Purpose) -> Places:
-        """Where in [0, 1) each image falls for this purpose: as is known of its original, or as its pixels decide."""
-        return _places(self, purpose, lambda: self.pixels.flatten(1).contiguous().numpy())
+    def positions_for(self, purpose: Purpose) -> PurposePositions:
+        """Split position in [0, 1) of each image for `purpose`: that of its original, or of its pixels if `positions` is not usable."""
+        return _positions_for(self, purpose, lambda: self.pixels.flatten(1).contiguous().numpy())
 
     def _selected(self, chosen: Bool[Tensor, " n"]) -> "Dataset":
         labels = None if self.labels is None else self.labels[chosen]
-        known = _usable_positions(self)
-        return dataclasses.replace(self, pixels=self.pixels[chosen], labels=labels, positions=None if known is None else known[chosen])
+        positions = _usable_positions(self)
+        return dataclasses.replace(
+            self, pixels=self.pixels[chosen], labels=labels, positions=None if positions is None else positions[chosen]
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scenes:
-    """Pictures, each of its own size."""
+    """Pictures of different sizes, without labels."""
 
     name: str
+    """Name of the data set or its source."""
     pictures: tuple[Scene, ...]
+    """Pictures (c, h, w), uint8."""
     terms: str = "not stated"
     """Licence or terms of use of the pictures."""
     skipped: tuple[str, ...] = ()
-    """One line for each file that could not be read, naming it and saying why."""
+    """A line for each file that could not be read, with its name and the reason."""
     kept_back: int = 0
-    """Pictures of the same source that belong to another part."""
+    """Number of pictures of the source that belong to another part."""
     passed_over: str = ""
-    """One line on the files of the source that are no pictures or cannot be read here."""
+    """One line on files of the source that are no pictures or cannot be read."""
     positions: Positions | None = None
-    """Where the originals of the pictures fall when the data is split; None if these are the originals."""
+    """Split positions of the originals of the pictures; None if the pictures are the originals."""
     split_by: SplitBy = "original"
-    """What decides on a picture's side when the data is split."""
+    """Content that decides on the side of a picture in a split."""
     labels: None = None
+    """None: pictures have no labels."""
     classes: tuple[str, ...] = ()
+    """Empty: pictures have no classes."""
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over shapes and pixels."""
+        """SHA-256 over shapes and pixels, in hexadecimal."""
         digest = hashlib.sha256()
         for picture in self.pictures:
             digest.update(str(tuple(picture.shape)).encode())
@@ -142,22 +151,22 @@ class Scenes:
         return digest.hexdigest()
 
     def split(self, share: float, *, purpose: Purpose) -> tuple["Scenes", "Scenes"]:
-        """What to train on, and about `share` of the pictures held out; the original of a picture decides, as in `Dataset.split`."""
-        held = self.places(purpose) < share
+        """The pictures to train on, and about `share` of the pictures held out, decided by their originals as in `Dataset.split`."""
+        held = self.positions_for(purpose) < share
         return self._selected(~held), self._selected(held)
 
-    def places(self, purpose: Purpose) -> Places:
-        """Where each picture falls, as in `Dataset.places`."""
-        return _places(self, purpose, lambda: (picture.numpy() for picture in self.pictures))
+    def positions_for(self, purpose: Purpose) -> PurposePositions:
+        """Split position in [0, 1) of each picture for `purpose`, as in `Dataset.positions_for`."""
+        return _positions_for(self, purpose, lambda: (picture.numpy() for picture in self.pictures))
 
     def _selected(self, chosen: Bool[Tensor, " n"]) -> "Scenes":
         pictures = tuple(picture for picture, taken in zip(self.pictures, chosen.tolist(), strict=True) if taken)
-        known = _usable_positions(self)
-        return dataclasses.replace(self, pictures=pictures, positions=None if known is None else known[chosen])
+        positions = _usable_positions(self)
+        return dataclasses.replace(self, pictures=pictures, positions=None if positions is None else positions[chosen])
 
 
 def position(content: np.ndarray | bytes, purpose: str) -> float:
-    """Where in [0, 1) the content of an image falls for this purpose: the first 48 bits of a SHA-256, as a fraction."""
+    """The split position in [0, 1) of an image's content for `purpose`: the first 48 bits of a SHA-256, as a fraction."""
     digest = hashlib.sha256(purpose.encode())
     digest.update(content if isinstance(content, bytes) else np.ascontiguousarray(content).data)
     return int.from_bytes(digest.digest()[:6], "little") / 2**48
@@ -170,23 +179,23 @@ def positions_of(contents: Iterable[np.ndarray | bytes]) -> Positions:
 
 
 def _usable_positions(data: Dataset | Scenes) -> Positions | None:
-    """What is known of the originals; None if nothing is, if it is of no use, or if there are now other images than it was said of."""
+    """The split positions of the originals; None if there are none, if `split_by` does not use them, or if their number does not fit."""
     useful = data.split_by == "original" and data.positions is not None and len(data.positions) == len(data)
     return data.positions if useful else None
 
 
-def _places(data: Dataset | Scenes, purpose: Purpose, rows: Callable[[], Iterable[np.ndarray]]) -> Places:
-    """Where images fall for one purpose; their `rows` of pixels decide where nothing else is known. Raises SettingError for another."""
+def _positions_for(data: Dataset | Scenes, purpose: Purpose, rows: Callable[[], Iterable[np.ndarray]]) -> PurposePositions:
+    """Split positions for one purpose: usable `positions` of the data, else those of the pixels in `rows`. Raises SettingError."""
     if purpose not in PURPOSES:
-        raise SettingError(f"purpose = {purpose!r} is none of {', '.join(PURPOSES)}")
-    known = _usable_positions(data)
-    if known is None:
+        raise SettingError(f"purpose = {purpose!r} is unknown; give one of {', '.join(PURPOSES)}")
+    positions = _usable_positions(data)
+    if positions is None:
         return torch.tensor([position(row, purpose) for row in rows()], dtype=torch.float64)
-    return known[:, PURPOSES.index(purpose)]
+    return positions[:, PURPOSES.index(purpose)]
 
 
-def _spared(held: Bool[Tensor, " n"], places: Places, labels: Labels) -> Bool[Tensor, " n"]:
-    """`held`, but of each class that would be held out whole one image, and its duplicates, are not."""
+def _keep_one_per_class(held: Bool[Tensor, " n"], places: PurposePositions, labels: Labels) -> Bool[Tensor, " n"]:
+    """`held`, changed so that each class that would be held out entirely keeps one image and its duplicates."""
     counts = torch.bincount(labels, minlength=1)
     left = torch.bincount(labels[~held], minlength=len(counts))
     for label in ((left == 0) & (counts > 0)).nonzero().flatten():

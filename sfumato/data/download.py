@@ -1,7 +1,6 @@
-"""Fetching a file whole, or not at all: resumed after a break, checked before it gets its name."""
+"""Downloads of files: resumed after an interruption, checked by SHA-256 before the file gets its name."""
 
 import contextlib
-import hashlib
 import http
 import http.client
 import os
@@ -11,17 +10,18 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from sfumato.core.atomic_io import digest
 from sfumato.core.errors import DownloadError, StorageError
 
 Progress = Callable[[int, int | None], None]
-"""Called with how many bytes are here and how many there will be, None if the server did not say."""
+"""Called with the number of bytes received and the total, None if the server does not send one."""
 
 _BLOCK = 1 << 18
 _LATER = (http.HTTPStatus.REQUEST_TIMEOUT, http.HTTPStatus.TOO_MANY_REQUESTS)
 
 
 class _BrokenError(Exception):
-    """One try failed; `final` if another at the same address would fail alike."""
+    """One attempt failed; `final` if another attempt at the same address would fail as well."""
 
     def __init__(self, reason: str, *, final: bool = False) -> None:
         super().__init__(reason)
@@ -38,16 +38,16 @@ def fetch(
     pause: float = 1.0,
     progress: Progress | None = None,
 ) -> Path:
-    """`target`, fetched from the first of `urls` that serves it whole; nothing is fetched if it is there with this SHA-256.
+    """`target`, downloaded from the first of `urls` that serves it completely; no download if it exists with this SHA-256.
 
-    What arrives is kept in `target.part`, and the next try, address or call goes on from there. Each address gets `tries` tries,
-    `pause` seconds apart, then twice that, and so on; a silence of `timeout` seconds ends a try. Processes take turns.
-    Raises DownloadError if no address serves the right content, StorageError if the disk refuses the file.
+    Received bytes are kept in `target.part`, and the next attempt, address or call resumes from there. Each address gets `tries` attempts,
+    with pauses of `pause` seconds, twice that, and so on; `timeout` seconds without data end an attempt. A lock lets one process download
+    at a time. Raises DownloadError if no address serves the right content, StorageError if the file cannot be written.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _turn(target.with_name(f".{target.name}.lock")):
-            if not (target.is_file() and checksum(target) == sha256):
+            if not (target.is_file() and digest(target) == sha256):
                 part = target.with_name(f"{target.name}.part")
                 _fill(part, urls, sha256, tries=tries, timeout=timeout, pause=pause, progress=progress)
                 os.replace(part, target)
@@ -56,14 +56,8 @@ def fetch(
     return target
 
 
-def checksum(path: Path) -> str:
-    """The SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _fill(part: Path, urls: Sequence[str], sha256: str, *, tries: int, timeout: float, pause: float, progress: Progress | None) -> None:
-    """Fills `part` with the right content, from whichever address has it."""
+    """Downloads the right content into `part`, from the first address that serves it."""
     problems = []
     for url in urls:
         reason = ""
@@ -71,7 +65,7 @@ def _fill(part: Path, urls: Sequence[str], sha256: str, *, tries: int, timeout: 
             if attempt:
                 time.sleep(pause * 2 ** (attempt - 1))
             try:
-                if not (part.is_file() and checksum(part) == sha256):  # killed between the last byte and the new name
+                if not (part.is_file() and digest(part) == sha256):  # killed between the last byte and the new name
                     _transfer(url, part, timeout, progress)
                     _check(part, sha256)
             except _BrokenError as broken:
@@ -81,12 +75,12 @@ def _fill(part: Path, urls: Sequence[str], sha256: str, *, tries: int, timeout: 
             else:
                 return
         problems.append(f"{url}: {reason}")
-    kept = f"{part.stat().st_size} bytes are kept, the same command goes on from there" if part.is_file() else "run the same command again"
-    raise DownloadError(f"{part.stem} could not be fetched ({'; '.join(problems)}); {kept}")
+    kept = f"{part.stat().st_size} bytes are kept, run the command again to resume" if part.is_file() else "run the same command again"
+    raise DownloadError(f"{part.stem} could not be downloaded ({'; '.join(problems)}); {kept}")
 
 
 def _transfer(url: str, part: Path, timeout: float, progress: Progress | None) -> None:
-    """Appends to `part` what is missing, or writes it anew if the server sends everything."""
+    """Appends the missing bytes to `part`, or writes the whole file if the server sends everything."""
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "sfumato"} | ({"Range": f"bytes={have}-"} if have else {}))
     try:
@@ -95,7 +89,7 @@ def _transfer(url: str, part: Path, timeout: float, progress: Progress | None) -
         error.close()
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
             part.unlink(missing_ok=True)
-            raise _BrokenError("what was kept is longer than the file") from error
+            raise _BrokenError("the partial file was longer than the file") from error
         raise _BrokenError(f"{error.code} {error.reason}", final=error.code < 500 and error.code not in _LATER) from error
     except (OSError, http.client.HTTPException) as error:
         raise _BrokenError(str(getattr(error, "reason", "") or error or type(error).__name__)) from error
@@ -114,7 +108,7 @@ def _transfer(url: str, part: Path, timeout: float, progress: Progress | None) -
 
 
 def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    """The content in pieces; only errors of the network become `_BrokenError`, not those of whoever writes the pieces."""
+    """Yields the content in pieces. Errors of the network become `_BrokenError`; errors of the caller do not."""
     while True:
         try:
             block = answer.read(_BLOCK)
@@ -126,15 +120,15 @@ def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def _check(part: Path, sha256: str) -> None:
-    found = checksum(part)
-    if found != sha256:
+    actual = digest(part)
+    if actual != sha256:
         part.unlink()
-        raise _BrokenError(f"wrong content, expected SHA-256 {sha256}, got {found}", final=True)
+        raise _BrokenError(f"wrong content, expected SHA-256 {sha256}, got {actual}", final=True)
 
 
 @contextlib.contextmanager
 def _turn(lock: Path) -> Iterator[None]:
-    """Waits until no other process is inside; on systems without file locks it does not wait."""
+    """Waits until no other process is inside the `with`; does not wait on systems without file locks."""
     try:
         import fcntl
     except ImportError:

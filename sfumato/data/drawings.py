@@ -1,9 +1,7 @@
-"""Pictures that no camera takes, drawn here: pages, screens, outlines, mosaics and ramps, for networks that must leave such things whole.
+"""Synthetic pictures for restorers: text pages, screens, outlines, mosaics and gradients.
 
-A network that has seen photographs alone takes pure blue for a wrong pixel and the edge of a letter for noise. Drawing i depends on
-(seed, i) and nothing else.
-
-The font is Pillow's, Aileron, which its author gave to the public domain (CC0).
+A network trained on photographs only mistakes pure blue for a wrong pixel and edges of letters for noise. Drawing i depends on (seed, i)
+only. The font is Pillow's Aileron, which its author released to the public domain (CC0).
 """
 
 import functools
@@ -22,22 +20,22 @@ from sfumato.data.dataset import Scene, Scenes, positions_of
 
 TERMS = "drawn by Sfumato, letters from the Aileron font (CC0); free of any terms"
 _FINE = 3
-"""How many times larger a drawing with soft edges is drawn, and then shrunk."""
+"""Factor of supersampling for drawings with soft edges."""
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]
 
 
 def drawings(count: int = 100, size: tuple[int, int] = (256, 256), *, channels: int = 3, seed: int = 0, first: int = 0) -> Scenes:
-    """Drawings number `first` to `first + count` of the set that belongs to `seed`, each (channels, height, width).
+    """Drawings number `first` to `first + count` (exclusive) of the set of `seed`, each (channels, height, width), uint8.
 
-    `size` is (height, width), from 16 to 4096 pixels; `channels` is 1 or 3. Raises SettingError for anything else.
+    `size` is (height, width), from 16 to 4096 pixels; `channels` is 1 or 3. Raises SettingError for other values.
     """
     if count < 1 or first < 0 or channels not in (1, 3) or not all(16 <= side <= 4096 for side in size):
-        asked = f"{count} pictures from {first} of size {size} with {channels} channels"
-        raise SettingError(f"drawings: cannot draw {asked}; count must be positive, sizes 16 to 4096, channels 1 or 3")
+        request = f"{count} pictures from {first} of size {size} with {channels} channels"
+        raise SettingError(f"drawings: cannot draw {request}; count must be positive, sizes 16 to 4096, channels 1 or 3")
     pictures = tuple(_picture(seed, i, size, channels) for i in range(first, first + count))
-    # What is drawn in grey, or at another size, is the same picture to a split.
+    # The split position depends on seed and index: a drawing in grey or at another size stays on the same side.
     places = positions_of(f"drawing {seed} {i}".encode() for i in range(first, first + count))
     return Scenes(name="drawings", pictures=pictures, terms=TERMS, positions=places)
 
@@ -50,7 +48,7 @@ def _picture(seed: int, i: int, size: tuple[int, int], channels: int) -> Scene:
 
 
 def _page(dice: random.Random, width: int, height: int) -> Image.Image:
-    """Lines of words on paper, with rules between them."""
+    """A page with lines of words and rules."""
     paper = dice.choice([(255, 255, 255), (255, 255, 255), (240, 230, 210), _pale(dice), (0, 0, 0), _dark(dice)])
     image = Image.new("RGB", (width, height), paper)
     draw = ImageDraw.Draw(image)
@@ -69,7 +67,7 @@ def _page(dice: random.Random, width: int, height: int) -> Image.Image:
 
 
 def _screen(dice: random.Random, width: int, height: int) -> Image.Image:
-    """Panels, buttons and icons in flat colours, with letters on them."""
+    """A screen with panels, buttons and icons in flat colours, and text."""
     image = Image.new("RGB", (width, height), dice.choice([_pale, _dark, _any])(dice))
     draw = ImageDraw.Draw(image)
     for _ in range(dice.randint(10, 40)):
@@ -105,7 +103,7 @@ def _outlines(dice: random.Random, width: int, height: int) -> Image.Image:
 
 
 def _mosaic(dice: random.Random, width: int, height: int) -> Image.Image:
-    """Cells of a few colours."""
+    """A mosaic of square cells in a few colours."""
     cell, colours = dice.choice([4, 6, 8, 12, 16]), [_any(dice) for _ in range(dice.randint(2, 6))]  # smaller cells are noise
     small = Image.new("RGB", (width // cell + 1, height // cell + 1))
     small.putdata([dice.choice(colours) for _ in range(small.width * small.height)])
@@ -113,7 +111,7 @@ def _mosaic(dice: random.Random, width: int, height: int) -> Image.Image:
 
 
 def _ramps(dice: random.Random, width: int, height: int) -> Image.Image:
-    """Fields that pass from one colour to another, with flat shapes on them."""
+    """Colour gradients, linear and radial, in overlapping shapes."""
     image = Image.new("RGB", (width, height))
     rows, columns = np.mgrid[0:height, 0:width]
     for _ in range(dice.randint(1, 6)):
@@ -135,7 +133,7 @@ _KINDS: tuple[Callable[[random.Random, int, int], Image.Image], ...] = (_page, _
 
 
 def _any(dice: random.Random) -> Colour:
-    """Any colour; a third of them with nothing but ends of the range."""
+    """A random colour; in a third of the cases every channel is 0 or 255."""
     levels = (0, 255) if dice.random() < 1 / 3 else tuple(range(256))
     return dice.choice(levels), dice.choice(levels), dice.choice(levels)
 
@@ -149,7 +147,7 @@ def _dark(dice: random.Random) -> Colour:
 
 
 def _against(dice: random.Random, ground: Colour) -> Colour:
-    """A colour that can be read on `ground`."""
+    """A random colour with enough contrast to `ground` for text."""
     light = sum(ground) > 384
     if dice.random() < 0.5:
         return (0, 0, 0) if light else (255, 255, 255)

@@ -1,13 +1,13 @@
-"""The data set that is always there: letters and digits, drawn here, no two alike, in 36 classes.
+"""Glyphs: a synthetic data set of letters and digits in 36 classes, which needs no download.
 
-A character is stored once, as the signed distance of every point from its outline. A random affine map bends that field and a
-random level of it is the new outline, so thick and thin come for free; the same field shades the halo around and the rim inside.
+Each character is stored once as a signed distance field of its outline. A random affine map transforms the field, and a random level of
+the field is the new outline, thicker or thinner; the field also shades the halo outside and the rim inside.
 
     built-in font ─► mask ─► distance ─► affine map ─► level ─► coverage ─┐
                                              paper: ramp, clouds, halo ───┼─► blend ─► Y, or Y Cb Cr ─► RGB
                                        ink: ramp, stripes, clouds, rim ───┘
 
-The font is Pillow's, Aileron, which its author gave to the public domain (CC0). Image i depends on (seed, i) and nothing else.
+The font is Pillow's Aileron, which its author released to the public domain (CC0). Image i depends on (seed, i) only.
 """
 
 import functools
@@ -28,13 +28,13 @@ from sfumato.data.dataset import Dataset, positions_of
 CHARACTERS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 _CANVAS, _CAPITAL, _REACH = 128, 84, 24
-"""Side of the drawing board, height of a capital on it, and how far from the outline distances are told apart; in pixels."""
+"""Side of the canvas, height of a capital on it, and largest distance in the distance field; in pixels."""
 
 _DRAWS, _CELLS, _CHUNK = 96, 5, 1024
-"""Random numbers per image, cells along one side of a cloud, images drawn at a time."""
+"""Random numbers for each image, cells along one side of the noise of a cloud, images drawn at once."""
 
 _BLUE, _RED = torch.tensor([0.0, -0.344136, 1.772]), torch.tensor([1.402, -0.714136, 0.0])
-"""What Cb and Cr add to R, G and B (ITU-R BT.601)."""
+"""Contributions of Cb and Cr to R, G and B (ITU-R BT.601)."""
 
 
 def glyphs(
@@ -46,14 +46,14 @@ def glyphs(
     characters: str = CHARACTERS,
     first: int = 0,
 ) -> Dataset:
-    """Images number `first` to `first + count` of the set that belongs to `seed`, labelled with their characters.
+    """Images number `first` to `first + count` (exclusive) of the set of `seed`, labelled with their characters.
 
-    `size` is (height, width), from 8 to 1024 pixels; `channels` is 1 or 3, and the grey image is the luma of the colour one.
-    Raises SettingError for anything else, and for characters that the font lacks or that occur twice.
+    `size` is (height, width), from 8 to 1024 pixels; `channels` is 1 or 3, and a grey image is the luma of the colour image. Raises
+    SettingError for other values, and for characters that the font lacks or that occur twice.
     """
     if count < 1 or first < 0 or channels not in (1, 3) or not all(8 <= side <= 1024 for side in size):
-        asked = f"{count} images from {first} of size {size} with {channels} channels"
-        raise SettingError(f"glyphs: cannot draw {asked}; count must be positive, sizes 8 to 1024, channels 1 or 3")
+        request = f"{count} images from {first} of size {size} with {channels} channels"
+        raise SettingError(f"glyphs: cannot draw {request}; count must be positive, sizes 8 to 1024, channels 1 or 3")
     shapes = _shapes(characters)
     pixels = torch.empty(count, channels, *size, dtype=torch.uint8)
     labels = torch.empty(count, dtype=torch.int64)
@@ -62,35 +62,35 @@ def glyphs(
         draws = [torch.rand(_DRAWS, generator=seeded_generator(seed, "glyph", first + i)) for i in range(start, stop)]
         pixels[start:stop], labels[start:stop] = _draw(shapes, _Dice(torch.stack(draws)), size, channels)
     terms = "drawn by Sfumato from the Aileron font (CC0); free of any terms"
-    # What is drawn at another size is the same image to a split.
+    # The split position depends on seed and index: an image at another size stays on the same side.
     places = positions_of(f"glyph {seed} {i}".encode() for i in range(first, first + count))
     return Dataset(name="glyphs", pixels=pixels, labels=labels, classes=tuple(characters), terms=terms, positions=places)
 
 
 class _Dice:
-    """The random numbers of some images, handed out in turn; the order of the calls is part of the data set."""
+    """Random numbers of several images, consumed in order; the order of the calls defines the data set."""
 
     def __init__(self, draws: Float[Tensor, "n k"]) -> None:
         self.draws, self.next = draws, 0
 
     def between(self, low: float, high: float) -> PerImage:
-        """Uniform in [low, high)."""
+        """One uniform number in [`low`, `high`) for each image."""
         self.next += 1
         return low + (high - low) * self.draws[:, self.next - 1]
 
     def often(self, share: float) -> PerImage:
-        """1 for that share of the images, else 0."""
+        """1 with probability `share`, else 0, for each image."""
         return (self.between(0, 1) < share).float()
 
     def clouds(self, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
-        """Soft noise about 0, mostly in [-1, 1]."""
+        """Smooth noise of mean 0, mostly in [-1, 1], for each image at `size`."""
         cells = self.draws[:, self.next : self.next + _CELLS**2].reshape(-1, 1, _CELLS, _CELLS)
         self.next += _CELLS**2
         return F.interpolate(cells * 2 - 1, size, mode="bicubic", align_corners=True)[:, 0]
 
 
 def _draw(shapes: Float[Tensor, "m k k"], dice: _Dice, size: tuple[int, int], channels: int) -> tuple[Bytes, Int64[Tensor, " n"]]:
-    """One chunk: the images and which shape each shows."""
+    """The images of one chunk, and the index of the character that each shows."""
     which = dice.between(0, len(shapes)).long().clamp(max=len(shapes) - 1)
     distance = _bend(shapes[which], dice, size)
     coverage = (0.5 - distance).clamp(0, 1)
@@ -113,13 +113,13 @@ def _draw(shapes: Float[Tensor, "m k k"], dice: _Dice, size: tuple[int, int], ch
 
 
 def _bend(shapes: Float[Tensor, "n k k"], dice: _Dice, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
-    """Distance from the outline of the turned, slanted, stretched, shifted and thickened shape, in pixels; negative inside."""
+    """Signed distance in pixels from the outline of the rotated, sheared, scaled, shifted and thickened shape; negative inside."""
     angle = dice.between(-0.12, 0.12) + dice.between(-0.12, 0.12)
     slant, height = dice.between(-0.25, 0.25), dice.between(0.85, 1.1)
     width = height * dice.between(0.74, 1.0)
     height, width = (side * min(size) for side in (height, width))
     cos, sin = angle.cos(), angle.sin()
-    # rows of the inverse map: from a pixel of the image to the place on the board that it shows, both in [-1, 1]
+    # rows of the inverse map: from image coordinates to canvas coordinates, both in [-1, 1]
     across = torch.stack([cos + slant * sin, sin - slant * cos]) / width
     down = torch.stack([-sin, cos]) / height
     aspect = torch.tensor([size[1], size[0]], dtype=torch.float32)[:, None]
@@ -131,7 +131,7 @@ def _bend(shapes: Float[Tensor, "n k k"], dice: _Dice, size: tuple[int, int]) ->
 
 
 def _paper(paper: PerImage, ink: PerImage, distance: Float[Tensor, "n h w"], dice: _Dice, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
-    """Luma of the ground: a ramp, faint clouds, and sometimes a halo that blends the glyph into it."""
+    """Luma of the background: a gradient, faint clouds, and for some images a halo around the glyph."""
     ground = _wide(paper) + _wide(dice.between(0, 0.1)) * _ramp(dice, size) + _wide(dice.between(0, 0.08)) * dice.clouds(size)
     halo = dice.often(0.35) * dice.between(0.15, 0.45) * (ink - paper)
     reach = dice.between(0.06, 0.14) * min(size)
@@ -139,7 +139,7 @@ def _paper(paper: PerImage, ink: PerImage, distance: Float[Tensor, "n h w"], dic
 
 
 def _ink(paper: PerImage, ink: PerImage, distance: Float[Tensor, "n h w"], dice: _Dice, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
-    """Luma of the glyph: plain, a ramp, stripes, clouds or a bright rim, moved towards the paper's by no more than a half."""
+    """Luma of the glyph: plain, gradient, stripes, clouds or rim, blended with that of the paper by at most a half."""
     kind = dice.between(0, 1)
     ramp = 0.5 + 0.5 * _ramp(dice, size)
     angle, period = dice.between(0, math.pi), dice.between(0.12, 0.22) * min(size)
@@ -153,12 +153,12 @@ def _ink(paper: PerImage, ink: PerImage, distance: Float[Tensor, "n h w"], dice:
 
 
 def _ramp(dice: _Dice, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
-    """From about -1 to about 1 across the image, in a random direction."""
+    """A linear gradient from about -1 to about 1 across the image, in a random direction."""
     return _along(dice.between(0, 2 * math.pi), size) * (1.6 / math.hypot(*size))
 
 
 def _along(angle: PerImage, size: tuple[int, int]) -> Float[Tensor, "n h w"]:
-    """How far each pixel lies from the middle in the direction of `angle`, in pixels."""
+    """Distance in pixels of each pixel from the centre along the direction `angle`, in radians."""
     rows, columns = (torch.arange(side) - (side - 1) / 2 for side in size)
     return _wide(angle.cos()) * columns + _wide(angle.sin()) * rows[:, None]
 
@@ -169,19 +169,19 @@ def _wide(values: PerImage) -> Float[Tensor, "n 1 1"]:
 
 @functools.lru_cache(maxsize=8)
 def _shapes(characters: str) -> Float[Tensor, "m k k"]:
-    """Signed distance from each character's outline, as a share of the board's side; negative inside."""
+    """Signed distance field of each character's outline, as a share of the canvas side; negative inside."""
     font = ImageFont.load_default(round(_CAPITAL / 0.72))
     missing = _mask("\uffff", font)
     masks = [_mask(character, font) for character in characters]
     if not masks or len(set(characters)) < len(characters) or not all(mask.any() and (mask != missing).any() for mask in masks):
-        raise SettingError(f"glyphs: characters = {characters!r} must be some that the font has, each once")
+        raise SettingError(f"glyphs: characters = {characters!r} must be characters of the font, each once")
     inside = torch.stack(masks)
     distance = _away(inside) - _away(~inside)
     return F.avg_pool2d(distance[:, None], 2)[:, 0] / _CANVAS
 
 
 def _mask(character: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Tensor:
-    """Where the character is, in the middle of the board."""
+    """Mask of the character, centred on the canvas."""
     board = Image.new("L", (_CANVAS, _CANVAS))
     left, top, right, bottom = font.getbbox(character)
     place = (_CANVAS - left - right) / 2, (_CANVAS - top - bottom) / 2
@@ -190,7 +190,7 @@ def _mask(character: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) ->
 
 
 def _away(masks: Tensor) -> Float[Tensor, "m k k"]:
-    """Distance of every pixel to the nearest of the mask, at most `_REACH`: one pass along rows, one along columns."""
+    """Distance of every pixel to the nearest pixel of the mask, at most `_REACH`, by one pass along rows and one along columns."""
     squares = torch.arange(-_REACH, _REACH + 1).float() ** 2
     squared = torch.where(masks, 0.0, float(_REACH**2))
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Which pictures a folder or a zip holds: the content of a file decides, its name only saves the look at it."""
+"""Picture files in a folder or a zip, recognised by content; a usual ending of the name saves opening the file."""
 
 import contextlib
 import io
@@ -16,43 +16,44 @@ from sfumato.io.decode import SUFFIXES, Opened
 from sfumato.io.formats import Kind
 
 _RUN = {"settings.json", "log.jsonl", "samples"}
-"""What lies in the folder of a training run, whose sheets of samples are nobody's data."""
+"""Files by which the folder of a training run is recognised; its sheets of samples are not data."""
 _LITTER = {"thumbs.db", "desktop.ini", "icon\r"}
-"""What systems leave in folders of pictures."""
+"""Files that operating systems create in folders of pictures."""
 
 
 class Entry(NamedTuple):
-    """One file that is yet to be read."""
+    """A file of a folder or zip that has not been read."""
 
     name: str
-    """Its path below the folder or in the zip, with forward slashes."""
+    """Path below the folder or in the zip, with forward slashes."""
     open: Callable[[], Opened]
+    """Opens the file for reading."""
 
 
 @dataclass
 class Listing:
-    """What a folder or a zip holds; files can be opened as long as it is open."""
+    """Files of a folder or a zip; they can be opened as long as the source is open."""
 
     pictures: list[Entry] = field(default_factory=list)
-    """Sorted by name."""
+    """Picture files, sorted by name."""
     tables: list[Entry] = field(default_factory=list)
-    """Files that may say which picture is of which class."""
-    odd: list[str] = field(default_factory=list)
-    """A line for each entry of a zip that is left out for its name."""
+    """Files that may hold the classes of pictures."""
+    left_out: list[str] = field(default_factory=list)
+    """A line for each entry of a zip without a name or with a repeated one."""
     unread: list[Kind] = field(default_factory=list)
-    """The formats of pictures and films that cannot be read here."""
+    """Formats of the pictures and films that cannot be read."""
     others: Counter[str] = field(default_factory=Counter)
-    """How many files of each ending are no pictures."""
+    """Ending to the number of files that are no pictures."""
 
     def passed_over(self) -> str:
-        """How many files of which kind were passed over, in one line; empty if there are none."""
+        """Numbers and kinds of the ignored files in one line; empty if there are none."""
         count = self.others.total()
         endings = ", ".join(f"{n:,} {ending or 'without an ending'}" for ending, n in self.others.most_common(8))
         no_pictures = f"passed over {count:,} {'file' if count == 1 else 'files'} with no picture in: {endings}" if count else ""
         return "; ".join(filter(None, (formats.summary(self.unread), no_pictures)))
 
     def add(self, name: str, open_file: Callable[[], Opened], beginning: Callable[[], bytes]) -> None:
-        """Puts a file where it belongs; `beginning` is its first bytes, asked for where the name is not that of a picture."""
+        """Adds a file to the list of its kind; `beginning` returns its first bytes and is called if the name has no picture ending."""
         path = PurePosixPath(name)
         if any(part.startswith(".") or part == "__MACOSX" for part in path.parts) or path.name.lower() in _LITTER:
             return
@@ -70,44 +71,44 @@ class Listing:
 
 @contextlib.contextmanager
 def listed(source: Path) -> Iterator[Listing]:
-    """The files of a folder or zip; they can be opened inside the `with` only.
+    """Yields the files of a folder or zip, which can be opened inside the `with` only.
 
-    Hidden files, `__MACOSX` and the folders of training runs are passed over. Raises DataError if the source cannot be listed, or is a
-    zip that would unpack to much more than zips of pictures do.
+    Hidden files, `__MACOSX` and folders of training runs are ignored. Raises DataError if the source cannot be listed, or is a zip whose
+    declared sizes are out of proportion.
     """
     with contextlib.ExitStack() as stack:
-        found = Listing()
+        listing = Listing()
         if source.is_dir():
-            _walk(source, found)
+            _walk(source, listing)
         else:
-            _unpack(stack, source, found)
-        found.pictures.sort(key=lambda entry: entry.name)
-        yield found
+            _unpack(stack, source, listing)
+        listing.pictures.sort(key=lambda entry: entry.name)
+        yield listing
 
 
 def _walk(folder: Path, listing: Listing) -> None:
-    """Lists every file below `folder`, but for what the runs in it have drawn; links to folders are followed, once each."""
+    """Adds every file below `folder` to `listing`, except those of training runs. Links to folders are followed once each."""
 
     def complain(error: OSError) -> None:
         raise DataError(f"{error.filename or folder}: the folder cannot be read ({error.strerror or error})") from error
 
-    seen = set()
+    visited = set()
     for here, folders, files in os.walk(folder, followlinks=True, onerror=complain):
         place = os.path.realpath(here)
-        if place in seen or (Path(here) != folder and {*folders, *files} >= _RUN):
+        if place in visited or (Path(here) != folder and {*folders, *files} >= _RUN):
             folders.clear()
             continue
-        seen.add(place)
-        folders.sort()  # of two links to one folder it is always the same that is followed
+        visited.add(place)
+        folders.sort()  # of two links to one folder, always the same one is followed
         for file in files:
             path = Path(here, file)
-            # A pipe or a device would be waited for; a link that leads nowhere is told of when it is opened.
+            # Opening a pipe or device would block. A broken link is added, so that opening it reports the error.
             if path.is_file() or not path.exists():
                 listing.add(path.relative_to(folder).as_posix(), lambda path=path: path.open("rb"), lambda path=path: _beginning(path))
 
 
 def _beginning(path: Path) -> bytes:
-    """The first bytes; none of what has no length, for of what a system makes up in files like these some would be waited for."""
+    """The first bytes of a file; none of a file with length 0, because reading some virtual files of the system blocks."""
     try:
         if not path.stat().st_size:
             return b""
@@ -118,9 +119,9 @@ def _beginning(path: Path) -> bytes:
 
 
 def _unpack(stack: contextlib.ExitStack, source: Path, listing: Listing) -> None:
-    """Lists every file in the zip, which is read in place."""
+    """Adds every file in the zip, which is read in place, to `listing`."""
     held = stack.enter_context(archive.opened(source))
-    infos, listing.odd = archive.members(held)
+    infos, listing.left_out = archive.members(held)
     for name, info in infos.items():
 
         def content(info: archive.ZipInfo = info) -> io.BytesIO:

@@ -1,15 +1,15 @@
-"""One call from a name, a folder, a zip or an IDX file to a data set: one uint8 tensor in memory.
+"""Loads a data set from a name, a folder, a zip or an IDX file into one uint8 tensor.
 
-Size. Asked for none, images keep their own if all agree on it and the longer side is at most 256 pixels; otherwise they become
-64 x 64. A larger or smaller image is cut in the middle to the shape asked for (`crop="stretch"`: it is not) and resized with an
+Size. Without a size, images keep their own if all have the same and the longer side is at most 256 pixels; otherwise they become 64 x 64.
+Images of another size are cropped in the centre to the aspect ratio of the size (not with `crop="stretch"`) and resized with an
 antialiased Lanczos filter.
 
-Channels. Asked for none, 1 if every image is grey and otherwise 3. Transparency is laid over white unless 2 or 4 channels are asked for.
+Channels. Without a number of channels, 1 if every image is grey, otherwise 3. Transparency is laid over white unless channels is 2 or 4.
 
-Part. Named sets have their official training and test images; so have folders and zips with train/ and test/ (or val/) inside.
-Anywhere else the original of each image decides, whatever size is asked for, and about one in ten is for testing.
+Part. Named sets have official training and test images; folders and zips may have train/ and test/ (or val/) inside. For other sources
+the content of each image's original decides, independent of the size, and about one in ten is for testing.
 
-Labels. The outermost sub-folders that differ are the classes, if there are at least two, or a `dataset.json` says what is in which.
+Labels. Classes are the outermost sub-folders that differ, if there are at least two, or come from a `dataset.json`.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ from PIL import Image
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, SettingError
 from sfumato.data import idx
-from sfumato.data.collection import collection, each
+from sfumato.data.collection import collection, map_in_threads
 from sfumato.data.dataset import Dataset, Scenes, SplitBy, positions_of
 from sfumato.data.glyphs import glyphs
 from sfumato.data.public_sets import ARCHIVES, NAMES, Part, provided, published
@@ -33,7 +33,7 @@ from sfumato.io.decode import Crop
 Collection = TypeVar("Collection", Dataset, Scenes)
 
 TEST_SHARE = 0.1
-"""Of the images of a source that has no parts of its own."""
+"""Share of test images in a source without parts."""
 
 _GLYPHS = {"train": range(20_000), "test": range(20_000, 22_000), "all": range(22_000)}
 
@@ -49,13 +49,13 @@ def load(
     seed: int = 0,
     split_by: SplitBy = "original",
 ) -> Dataset:
-    """The images of a known name, a folder, a zip or an IDX file, and their labels where there are any.
+    """The images of a named data set, a folder, a zip or an IDX file, with labels if there are any.
 
-    `size` is (height, width) in pixels and `channels` 1 to 4; see above for what None means. Files that cannot be read are left out
-    and listed in `skipped`; `tolerance` is the share of them that is let pass. `seed` matters to drawn images (glyphs) only. As a
-    string, a known name wins over a folder of that name: write ./mnist for the folder. With `split_by` "resized" the parts are those of
-    releases before this one, in which the pixels at the size asked for decided.
-    Raises DataError for a source that is no such thing or cannot be used, SettingError for a size or channels that cannot be.
+    `size` is (height, width) in pixels and `channels` 1 to 4; None is explained above. Files that cannot be read are left out and listed in
+    `skipped`, up to the share `tolerance`. `seed` applies to drawn images (glyphs) only. A string that is the name of a data set takes
+    precedence over a folder of that name: write ./mnist for the folder. `split_by="resized"` gives the parts of earlier releases, in which
+    the resized pixels decided. Raises DataError for a source that cannot be used, SettingError for a size, channels or tolerance out of
+    range.
     """
     _check(size, channels, tolerance)
     if isinstance(source, str) and source in ARCHIVES:
@@ -71,12 +71,12 @@ def load(
         return data if parted else part_of(data, part)
     if path.is_file() and idx.is_idx(path):
         return part_of(_conform(dataclasses.replace(_idx(path), split_by=split_by), size, channels, crop), part)
-    what = "one image is not a data set" if path.suffix.lower() in decode.SUFFIXES else "neither a zip nor an IDX file"
-    raise DataError(f"{path}: {what}; give a folder or a .zip of at least 2 images, an IDX file, or one of {', '.join(NAMES)}")
+    problem = "one image is not a data set" if path.suffix.lower() in decode.SUFFIXES else "neither a zip nor an IDX file"
+    raise DataError(f"{path}: {problem}; give a folder or a .zip of at least 2 images, an IDX file, or one of {', '.join(NAMES)}")
 
 
 def _path(source: str | Path) -> Path:
-    """Where the source lies. Raises DataError if it is not there."""
+    """The path of a source. Raises DataError if nothing exists there."""
     path = Path(source).expanduser()
     try:
         path.stat()
@@ -91,7 +91,7 @@ def _check(size: tuple[int, int] | None, channels: int | None, tolerance: float)
     if size is not None and not all(1 <= side <= 4096 for side in size):
         raise SettingError(f"size = {size!r} must be (height, width), each from 1 to 4096 pixels")
     if channels not in (None, 1, 2, 3, 4):
-        raise SettingError(f"channels = {channels!r} is none of 1 (grey), 2 (grey and alpha), 3 (colour), 4 (colour and alpha)")
+        raise SettingError(f"channels = {channels!r} must be 1 (grey), 2 (grey and alpha), 3 (colour) or 4 (colour and alpha)")
     if not 0 <= tolerance <= 1:
         raise SettingError(f"tolerance = {tolerance!r} is outside [0, 1]")
 
@@ -105,7 +105,7 @@ def _named(name: str, *, size: tuple[int, int] | None, channels: int | None, par
 
 
 def _idx(path: Path) -> Dataset:
-    """The images of one IDX file, with the labels of the file that lies beside it, if one does."""
+    """The images of an IDX file, with the labels in the file beside it, if there is one."""
     pixels, beside = idx.read_images(path), idx.labels_beside(path)
     name = path.name.split(".")[0]
     if beside is None:
@@ -118,7 +118,7 @@ def _idx(path: Path) -> Dataset:
 
 
 def part_of(data: Collection, part: Part) -> Collection:
-    """The part of the data that the originals of its images decide. Raises DataError if none of them falls into it."""
+    """The `part` of the data, split by the originals of its images. Raises DataError if the part is empty."""
     if part == "all":
         return data
     train, test = data.split(TEST_SHARE, purpose="test")
@@ -129,7 +129,7 @@ def part_of(data: Collection, part: Part) -> Collection:
 
 
 def _conform(data: Dataset, size: tuple[int, int] | None, channels: int | None, crop: Crop) -> Dataset:
-    """The same images at another size or with other channels, where asked for."""
+    """The same images at `size` and with `channels`, where these are not None."""
     count, now, *own = data.pixels.shape
     height, width = size or own
     channels = channels or now
@@ -146,5 +146,5 @@ def _conform(data: Dataset, size: tuple[int, int] | None, channels: int | None, 
         image = Image.fromarray(old[i].squeeze(-1) if now == 1 else np.ascontiguousarray(old[i]))
         new[i] = decode.prepare(image, channels=channels, size=(height, width), crop=crop).transpose(2, 0, 1)
 
-    each(convert, range(count))
+    map_in_threads(convert, range(count))
     return dataclasses.replace(data, pixels=pixels)

@@ -1,7 +1,7 @@
-"""The data sets that can be asked for by name: what they are, where they come from, and how to tell that they are whole.
+"""Public data sets by name: files, addresses, checksums, classes and terms.
 
-A file is looked for in `SFUMATO_DATA/<name>/` first and then in the cache (`SFUMATO_CACHE`, or ~/.cache/sfumato), to which it
-is downloaded if it is in neither. Its checksum is compared wherever it was found.
+Files are read from `SFUMATO_DATA/<name>/` or from the cache (`SFUMATO_CACHE`, by default ~/.cache/sfumato), to which they are downloaded if
+they are in neither. The SHA-256 of each file is checked in all cases.
 """
 
 import os
@@ -13,43 +13,50 @@ from typing import Literal
 
 import torch
 
+from sfumato.core.atomic_io import digest
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, UnknownNameError
 from sfumato.core.tensors import Bytes, Labels
 from sfumato.data import idx
 from sfumato.data.dataset import Dataset
-from sfumato.data.download import checksum, fetch
+from sfumato.data.download import fetch
 
 Part = Literal["train", "test", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class File:
-    """One file of a data set."""
+    """A file of a data set."""
 
     name: str
+    """Name of the file on its server and on disk."""
     bytes: int
+    """Length of the file."""
     sha256: str
+    """SHA-256 of the content, in hexadecimal."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """A public data set."""
+class PublicSet:
+    """A public data set with official training and test parts."""
 
     classes: tuple[str, ...]
+    """Names of the classes, in the order of the labels."""
     terms: str
+    """Authors and licence."""
     mirrors: tuple[str, ...]
-    """Addresses of folders that hold the files, the best first."""
+    """Addresses of folders with the files, in the order in which they are tried."""
     files: tuple[File, ...]
+    """Files to download."""
     read: Callable[[list[Path], bool], tuple[Bytes, Labels]]
-    """From the paths of `files`, and whether the official test part is meant: its images and labels."""
+    """Reads images and labels from the paths of `files`: the test part if the second argument is true, else the training part."""
 
 
 def published(name: str, part: Part = "train") -> Dataset:
-    """The official `part` of the data set called `name`, at its own size and channels.
+    """The official `part` of the data set called `name`, with its own size and channels.
 
-    Raises UnknownNameError for a name that is not one of `NAMES`, DownloadError if the files are not here and cannot be fetched,
-    DataError if a file in SFUMATO_DATA is not the official one.
+    Raises UnknownNameError for a name outside of `PUBLIC`, DownloadError if files are missing and cannot be downloaded, DataError if a file
+    in SFUMATO_DATA is not the official one.
     """
     if name not in PUBLIC:
         raise UnknownNameError(f"no data set is called {name!r}{suggest(name, PUBLIC)}; known are {', '.join(PUBLIC)}")
@@ -61,11 +68,11 @@ def published(name: str, part: Part = "train") -> Dataset:
 
 
 def locate(name: str, file: File, mirrors: tuple[str, ...]) -> Path:
-    """Where `file` of data set `name` lies on this machine, whole; fetched first if need be."""
+    """The path of `file` of the data set `name` on this machine; downloaded if missing. Raises DataError and DownloadError."""
     if folder := os.environ.get("SFUMATO_DATA"):
         own = Path(folder).expanduser() / name / file.name
         if own.is_file():
-            if own.stat().st_size != file.bytes or checksum(own) != file.sha256:
+            if own.stat().st_size != file.bytes or digest(own) != file.sha256:
                 raise DataError(f"{own}: not the official file of {name} (its SHA-256 differs); remove it, or load it by its path")
             return own
     cache = Path(os.environ.get("SFUMATO_CACHE") or "~/.cache/sfumato").expanduser()
@@ -75,12 +82,12 @@ def locate(name: str, file: File, mirrors: tuple[str, ...]) -> Path:
 
 
 def provided(name: str, entry: str) -> Path:
-    """Where `entry`, the folder or file of the data set called `name`, lies in SFUMATO_DATA. Raises DataError if it does not."""
+    """The path of `entry`, a folder or file of the data set called `name`, in SFUMATO_DATA. Raises DataError if it is missing."""
     folder = os.environ.get("SFUMATO_DATA")
     place = Path(folder).expanduser() / entry if folder else None
     if place is None or not place.exists():
-        where = f"there is no {place}" if place else "SFUMATO_DATA is not set"
-        raise DataError(f"{name} is looked for in SFUMATO_DATA/{entry}, and {where}; it is not fetched")
+        reason = f"there is no {place}" if place else "SFUMATO_DATA is not set"
+        raise DataError(f"{name} is read from SFUMATO_DATA/{entry}, and {reason}; set SFUMATO_DATA to a folder with this data set")
     return place
 
 
@@ -90,53 +97,49 @@ def _read_idx(paths: list[Path], test: bool) -> tuple[Bytes, Labels]:
 
 
 def _read_cifar(paths: list[Path], test: bool) -> tuple[Bytes, Labels]:
-    """From the binary version: records of a label byte and 3 x 32 x 32 colour bytes. Nothing is unpacked to disk."""
+    """Images and labels of the binary version: records of a label byte and 3 x 32 x 32 colour bytes. Nothing is unpacked to disk."""
     wanted = [f"cifar-10-batches-bin/{f}.bin" for f in (["test_batch"] if test else [f"data_batch_{i}" for i in range(1, 6)])]
-    found: dict[str, torch.Tensor] = {}
+    batches: dict[str, torch.Tensor] = {}
     with tarfile.open(paths[0], "r|gz") as archive:
         for member in archive:
             if member.name in wanted and (content := archive.extractfile(member)):
-                found[member.name] = torch.frombuffer(bytearray(content.read()), dtype=torch.uint8).reshape(-1, 1 + 3 * 32 * 32)
-    records = torch.cat([found[name] for name in wanted])
+                batches[member.name] = torch.frombuffer(bytearray(content.read()), dtype=torch.uint8).reshape(-1, 1 + 3 * 32 * 32)
+    records = torch.cat([batches[name] for name in wanted])
     return records[:, 1:].reshape(-1, 3, 32, 32), records[:, 0].long()
 
 
 _IDX_NAMES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")
 
 
-def _idx_files(*facts: tuple[int, str]) -> tuple[File, ...]:
-    return tuple(File(name=n, bytes=size, sha256=digest) for n, (size, digest) in zip(_IDX_NAMES, facts, strict=True))
+def _idx_set(classes: tuple[str, ...], terms: str, mirrors: tuple[str, ...], *facts: tuple[int, str]) -> PublicSet:
+    """A data set in the four IDX files of MNIST, with length and SHA-256 of each: images and labels for training, then for testing."""
+    files = tuple(File(name=name, bytes=size, sha256=content) for name, (size, content) in zip(_IDX_NAMES, facts, strict=True))
+    return PublicSet(classes=classes, terms=terms, mirrors=mirrors, files=files, read=_read_idx)
 
 
 PUBLIC = {
-    "mnist": Known(
-        classes=tuple("0123456789"),
-        terms="MNIST, Y. LeCun, C. Cortes and C. Burges; usually given as CC BY-SA 3.0",
-        mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
-        files=_idx_files(
-            (9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
-            (28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
-            (1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
-            (4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
-        ),
-        read=_read_idx,
+    "mnist": _idx_set(
+        tuple("0123456789"),
+        "MNIST, Y. LeCun, C. Cortes and C. Burges; usually given as CC BY-SA 3.0",
+        ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+        (9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+        (28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+        (1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+        (4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
     ),
-    "fashion-mnist": Known(
-        classes=("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
-        terms="Fashion-MNIST, Zalando SE, MIT licence",
-        mirrors=(
+    "fashion-mnist": _idx_set(
+        ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"),
+        "Fashion-MNIST, Zalando SE, MIT licence",
+        (
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         ),
-        files=_idx_files(
-            (26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
-            (29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
-            (4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
-            (5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
-        ),
-        read=_read_idx,
+        (26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+        (29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+        (4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+        (5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
     ),
-    "cifar10": Known(
+    "cifar10": PublicSet(
         classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
         terms="CIFAR-10, A. Krizhevsky, 2009; no licence stated",
         mirrors=("https://www.cs.toronto.edu/~kriz/",),
@@ -150,13 +153,13 @@ PUBLIC = {
         read=_read_cifar,
     ),
 }
-"""Every data set on the net that has a name here. The first two are IDX files, images then labels, training then test."""
+"""Data sets that are downloaded, by name."""
 
 ARCHIVES = {
     "cats64": "6,000 cat faces from Oxford-IIIT Pet, COCO, Pixabay and Kaggle: research use",
     "eurosat": "12,000 tiles of EuroSAT, P. Helber et al., MIT licence",
 }
-"""Zips that are looked for in SFUMATO_DATA under these names, and their terms."""
+"""Name to terms of zips that are read from SFUMATO_DATA."""
 
 NAMES = ("glyphs", *PUBLIC, *ARCHIVES)
-"""Every name that `load` knows; glyphs are drawn, not fetched."""
+"""Names of all data sets of `load`; glyphs are drawn."""

@@ -1,7 +1,7 @@
-"""Pictures of any size, for networks that repair: whole in memory, cut to squares only when they are seen.
+"""Loads pictures of different sizes for training restorers; they are kept whole in memory and cropped for each batch.
 
-Pictures whose longer side has more than `LARGEST` pixels are shrunk to that: a camera's pictures are sharper afterwards and without
-most of their noise, which is what a clean example should be.
+Pictures with a longer side of more than `LARGEST` pixels are shrunk: this sharpens camera pictures and removes most of their noise, so that
+they are suitable as clean targets.
 """
 
 import dataclasses
@@ -15,8 +15,8 @@ from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, ImageError, MissingExtraError
 from sfumato.core.tensors import to_bytes, to_images
 from sfumato.data import content, idx
-from sfumato.data.collection import called, chosen, each, judge, look
-from sfumato.data.content import Place
+from sfumato.data.collection import check_broken, map_in_threads, open_part, read_facts, source_name
+from sfumato.data.content import SplitPositions
 from sfumato.data.dataset import PURPOSES, Dataset, Scenes, SplitBy
 from sfumato.data.drawings import drawings
 from sfumato.data.listing import Entry
@@ -27,8 +27,7 @@ from sfumato.io.decode import Facts
 from sfumato.nn.resample import shrink
 
 LARGEST = 1024
-"""Pixels of the longer side that are kept."""
-
+"""Longest side of pictures in pixels; larger ones are shrunk."""
 
 TERMS = {
     "bsds500": "Berkeley segmentation data (BSDS500): non-commercial research and education",
@@ -40,18 +39,18 @@ TERMS = {
     "set5": "Set5: customary research use",
     "train400": "the 400 grey crops that DnCNN was trained on, from BSDS500: non-commercial research and education",
 }
-"""The standard sets that are looked for in SFUMATO_DATA under these names, and their terms."""
+"""Name to terms of the standard sets, which are read from SFUMATO_DATA."""
 
 _DRAWN = {"train": range(100), "test": range(100, 120), "all": range(120)}
 
-KNOWN = (*NAMES, *TERMS, "drawings")
-"""Every name that `load_scenes` knows."""
+SCENE_NAMES = (*NAMES, *TERMS, "drawings")
+"""Names of all data sets of `load_scenes`."""
 
 _PARTS: dict[str, dict[Part, tuple[str, ...]]] = {
     "bsds500": {"train": ("train", "test"), "test": ("val",), "all": ("train", "test", "val")},
 }
 _PARTS["bsds500-half"] = _PARTS["bsds500"]
-"""BSD68 and BSD100 are taken from val: it is the part that nobody should train on."""
+"""Name and part to folders. BSD68 and BSD100 are subsets of val, which therefore is the test part."""
 
 
 def load_scenes(
@@ -63,11 +62,10 @@ def load_scenes(
     largest: int | None = LARGEST,
     split_by: SplitBy = "original",
 ) -> Dataset | Scenes:
-    """The pictures of a standard set, a known name, a folder, a zip or an IDX file, or of several with + between them.
+    """The pictures of a standard set, a named data set, a folder, a zip or an IDX file, or of several joined by +.
 
-    A longer side of more than `largest` pixels is shrunk to that. Of a set that has no parts of its own the original of each picture
-    decides, as in `load`; the standard test sets are always given whole. Raises DataError for a source that is no such thing or cannot
-    be used.
+    Pictures with a longer side of more than `largest` pixels are shrunk. Sources without parts are split by originals, as in `load`;
+    standard test sets are always whole. Other arguments are those of `load`. Raises DataError for a source that cannot be used.
     """
     if isinstance(source, str) and source in TERMS:
         return dataclasses.replace(_standard(source, channels, part, largest), split_by=split_by)
@@ -81,14 +79,16 @@ def load_scenes(
     if isinstance(source, str) and source in NAMES:
         return load(source, channels=channels, part=part, tolerance=tolerance, split_by=split_by)
     if not path.exists():
-        raise DataError(f"no file or folder {str(source)!r}{suggest(str(source), KNOWN)}; known data sets are {', '.join(KNOWN)}")
+        raise DataError(
+            f"no file or folder {str(source)!r}{suggest(str(source), SCENE_NAMES)}; known data sets are {', '.join(SCENE_NAMES)}"
+        )
     if path.is_dir() or (path.is_file() and archive.is_zip(path)):
-        found, parted = _read(path, channels, part, tolerance, largest)
-        found = dataclasses.replace(found, split_by=split_by)
-        return found if parted else part_of(found, part)
+        scenes, parted = _read(path, channels, part, tolerance, largest)
+        scenes = dataclasses.replace(scenes, split_by=split_by)
+        return scenes if parted else part_of(scenes, part)
     if path.is_file() and idx.is_idx(path):
         return load(source, channels=channels, part=part, tolerance=tolerance, split_by=split_by)
-    raise DataError(f"{path}: neither a folder, a zip nor an IDX file; give pictures, or one of {', '.join(KNOWN)}")
+    raise DataError(f"{path}: neither a folder, a zip nor an IDX file; give pictures, or one of {', '.join(SCENE_NAMES)}")
 
 
 def _joined(name: str, pieces: list[Dataset | Scenes]) -> Scenes:
@@ -99,7 +99,7 @@ def _joined(name: str, pieces: list[Dataset | Scenes]) -> Scenes:
         skipped=tuple(line for piece in pieces for line in piece.skipped),
         passed_over="; ".join(piece.passed_over for piece in pieces if piece.passed_over),
         kept_back=sum(piece.kept_back for piece in pieces),
-        positions=torch.cat([torch.stack([piece.places(purpose) for purpose in PURPOSES], dim=1) for piece in pieces]),
+        positions=torch.cat([torch.stack([piece.positions_for(purpose) for purpose in PURPOSES], dim=1) for piece in pieces]),
         split_by=pieces[0].split_by,
     )
 
@@ -122,15 +122,15 @@ def _standard(name: str, channels: int, part: Part, largest: int | None) -> Scen
 def _in_ninths(scenes: Scenes) -> Scenes:
     """Each picture as nine, so that patches are drawn from large pictures as often as from as much area of small ones."""
     pieces = [piece for picture in scenes.pictures for rows in picture.tensor_split(3, dim=1) for piece in rows.tensor_split(3, dim=2)]
-    places = torch.stack([scenes.places(purpose) for purpose in PURPOSES], dim=1)
+    places = torch.stack([scenes.positions_for(purpose) for purpose in PURPOSES], dim=1)
     return dataclasses.replace(scenes, pictures=tuple(pieces), positions=places.repeat_interleave(9, dim=0))
 
 
 def _chosen_from_bsds(channels: int) -> Scenes:
-    """Those of BSDS500 that bsd68_ids.txt beside them names."""
+    """The pictures of BSDS500 that are listed in its bsd68_ids.txt."""
     whole, names = provided("bsds500", "bsds500"), provided("bsds500", "bsds500") / "bsd68_ids.txt"
     if not names.is_file():
-        raise DataError(f"cbsd68 wants {names}, a line with the number of each of its 68 pictures in bsds500/val")
+        raise DataError(f"cbsd68 needs {names}; write a line with the number of each of its 68 pictures in bsds500/val")
     entries = [Entry(path.name, lambda path=path: path.open("rb")) for path in (_jpeg(whole, line) for line in names.read_text().split())]
     read = [_picture(entry, channels, None) for entry in entries]
     broken = [picture for picture in read if isinstance(picture, str)]
@@ -144,41 +144,41 @@ def _jpeg(folder: Path, number: str) -> Path:
 
 
 def _read(path: Path, channels: int, part: Part, tolerance: float, largest: int | None) -> tuple[Scenes, bool]:
-    with chosen(path, part, labelled=False) as found:
-        read = each(lambda entry: _picture(entry, channels, largest), found.pictures)
+    with open_part(path, part, labelled=False) as part_listing:
+        read = map_in_threads(lambda entry: _picture(entry, channels, largest), part_listing.pictures)
     broken = {i: picture for i, picture in enumerate(read) if isinstance(picture, str)}
-    judge(path, broken, len(read), tolerance)
+    check_broken(path, broken, len(read), tolerance)
     scenes = Scenes(
-        name=called(path),
-        skipped=(*found.odd, *broken.values()),
-        passed_over=found.passed_over,
-        kept_back=found.elsewhere,
+        name=source_name(path),
+        skipped=(*part_listing.left_out, *broken.values()),
+        passed_over=part_listing.passed_over,
+        kept_back=part_listing.other_parts,
         **_placed([pair for pair in read if not isinstance(pair, str)]),
     )
-    return scenes, found.parted
+    return scenes, part_listing.has_parts
 
 
-def _placed(read: list[tuple[Tensor, Place]]) -> Any:
-    """Pictures and where their originals fall, as `Scenes` takes them."""
+def _placed(read: list[tuple[Tensor, SplitPositions]]) -> Any:
+    """Pictures and split positions as arguments of `Scenes`."""
     places = torch.tensor([place for _, place in read], dtype=torch.float64).reshape(-1, len(PURPOSES))
     return {"pictures": tuple(picture for picture, _ in read), "positions": places}
 
 
-def _picture(entry: Entry, channels: int, largest: int | None) -> tuple[Tensor, Place] | str:
-    """The picture and where its original falls when pictures are split, or why it cannot be read."""
-    fact = look(entry)
+def _picture(entry: Entry, channels: int, largest: int | None) -> tuple[Tensor, SplitPositions] | str:
+    """The picture and the split positions of its original, or the reason why it cannot be read."""
+    fact = read_facts(entry)
     if not isinstance(fact, Facts):
         return fact
     try:
         pixels = decode.decode(entry.open, entry.name, channels=channels, size=_shrunk(fact.size, largest))
-        place = content.place(entry, fact, pixels)
+        place = content.split_positions(entry, fact, pixels)
     except (ImageError, MissingExtraError) as error:
         return str(error)
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), place
 
 
 def _shrunk(size: tuple[int, int], largest: int | None) -> tuple[int, int] | None:
-    """The size at which a picture is kept; None for its own."""
+    """The size to which a picture is shrunk; None if it keeps its own."""
     longer = max(size)
     if largest is None or longer <= largest:
         return None

@@ -1,6 +1,6 @@
-"""An endless stream of batches whose order is a pure function of (seed, images seen): nothing to save, nothing to restore.
+"""Endless stream of batches whose order is a pure function of the seed and the number of images seen, so that no state is saved.
 
-Each epoch is a fresh permutation; a batch may straddle two of them.
+Each epoch is a new permutation; a batch may span two epochs.
 """
 
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from sfumato.data.dataset import Dataset, Scenes
 
 
 class Stream:
-    """Batches of `data`: `at(images_seen)` is the batch that follows after `images_seen` images, whoever asks and whenever.
+    """Batches of `data`: `at(images_seen)` returns the batch after `images_seen` images, independent of earlier calls.
 
-    With `patch`, each image is a square of that side cut out of its picture at a random place. With `together` above 1, so many
-    neighbours in a row are of one class, where the data has classes. Raises SettingError if a picture is smaller, or if pictures differ
-    in size and no patch is given.
+    With `patch`, each image is a random square of that side in pixels from its picture. With a `run_length` above 1, runs of that many
+    consecutive images have one class, if the data has classes. Raises SettingError if a picture is smaller than `patch`, or if pictures
+    differ in size and `patch` is 0.
     """
 
     def __init__(
@@ -41,11 +41,11 @@ class Stream:
             return
         _check(data, patch)
         self.pictures = [picture.to(device) for picture in data.pictures]
-        # What a sheet shows, and figures on a few images are of: the middle of the first ones.
-        self.pixels = middles(data, patch, most=64).to(device)
+        # Images for sheets of samples and for quick metrics: central squares of the first pictures.
+        self.pixels = center_crops(data, patch, most=64).to(device)
 
     def at(self, images_seen: int, share: slice = slice(None)) -> tuple[Images, Labels | None]:
-        """Images and labels number `images_seen` to `seen + batch` of the stream, or `share` of them."""
+        """Images and labels number `images_seen` to `images_seen` + `batch` of the stream, or the `share` of them for one process."""
         which = self.order.between(images_seen, images_seen + self.batch)[share]
         if isinstance(self.data, Dataset) and not self.patch:
             which = which.to(self.device)
@@ -62,14 +62,14 @@ class Stream:
 
 
 class Order:
-    """The order in which `count` things are seen, epoch after epoch, each a permutation of its own."""
+    """The order of `count` items over epochs, each of which is an independent permutation."""
 
     def __init__(self, count: int, seed: int) -> None:
         self.count, self.seed = count, seed
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.int64)
 
     def between(self, start: int, stop: int) -> Int64[Tensor, " _n"]:
-        """Which things are seen as number `start` to `stop`."""
+        """Indices of the items number `start` to `stop` (exclusive) of the sequence."""
         parts, position = [], start
         while position < stop:
             epoch, first = divmod(position, self.count)
@@ -89,9 +89,9 @@ class Order:
 
 
 class ClassRuns(Order):
-    """An order in which runs of `length` neighbours are of one class; images left over of the classes share runs.
+    """An order in which runs of `length` consecutive images have one class; the images left over of all classes share runs.
 
-    A run begins at every multiple of `length`: the last run of an epoch is filled up with images that the epoch has shown.
+    A run starts at every multiple of `length`; the last run of an epoch is filled with images of the same epoch.
     """
 
     def __init__(self, labels: Int64[Tensor, " n"], seed: int, length: int) -> None:
@@ -110,10 +110,10 @@ class ClassRuns(Order):
         return runs[torch.randperm(len(runs), generator=rng)].flatten()
 
 
-def middles(data: Dataset | Scenes, patch: int, *, most: int | None = None) -> Tensor:
-    """The middle square of side `patch` of each of the first `most` pictures, or of all; whole pictures if `patch` is 0.
+def center_crops(data: Dataset | Scenes, patch: int, *, most: int | None = None) -> Tensor:
+    """The central square of side `patch` of each of the first `most` pictures, or of all: (n, c, h, w); whole pictures if `patch` is 0.
 
-    Raises SettingError if one is smaller, or if pictures differ in size and no patch is given.
+    Raises SettingError if a picture is smaller than `patch`, or if pictures differ in size and `patch` is 0.
     """
     _check(data, patch)
     pieces = []
@@ -127,7 +127,7 @@ def middles(data: Dataset | Scenes, patch: int, *, most: int | None = None) -> T
 def _check(data: Dataset | Scenes, patch: int) -> None:
     sizes = {tuple(picture.shape[1:]) for picture in data.pictures}
     if not patch and len(sizes) > 1:
-        raise SettingError(f"patch = 0 wants pictures of one size, and {data.name} has {len(sizes)}; give a side in pixels, such as 64")
+        raise SettingError(f"patch = 0 needs pictures of one size, and {data.name} has {len(sizes)}; give a side in pixels, such as 64")
     least = min(min(size) for size in sizes)
     if patch > least:
-        raise SettingError(f"patch = {patch} is more than the shortest side in {data.name}, {least} pixels; make it smaller")
+        raise SettingError(f"patch = {patch} is more than the shortest side in {data.name}, {least} pixels; give {least} or less")

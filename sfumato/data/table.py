@@ -1,4 +1,4 @@
-"""`dataset.json`: which picture is of which class, as the data sets of StyleGAN say it.
+"""`dataset.json`: the table of classes in data sets of StyleGAN.
 
     {"labels": [["00000/img00000000.png", 3], ["00000/img00000001.png", 0]]}   or   {"labels": null}
 
@@ -18,7 +18,7 @@ from sfumato.io.decode import Opened, reading
 NAME = "dataset.json"
 
 _LARGEST = 1 << 28
-"""Bytes; a million pictures take a fifth of it."""
+"""Largest table in bytes; a million pictures take a fifth of this."""
 
 _NUMBER = re.compile("-?[0-9]{1,18}")
 
@@ -27,21 +27,22 @@ Table = dict[str, str]
 
 
 def read(open_file: Callable[[], Opened], name: str, source: str) -> Table | None:
-    """What the file called `name` says of the pictures of `source`, named from there; None if it is another kind of JSON file.
+    """Picture to class from the file called `name` of `source`; None if it is another kind of JSON file.
 
-    Empty if it says that there are no classes. Raises DataError if it is damaged, or says something else than classes.
+    Names of pictures are relative to `source`. Empty if the table has no labels. Raises DataError if the file is damaged, or its labels are
+    no classes.
     """
     try:
         with reading(name), open_file() as file:
             content = file.read(_LARGEST + 1)
         if len(content) > _LARGEST:
-            raise DataError(f"{source}: {name} is larger than {_LARGEST >> 20} MiB; take it away, and put each class into a folder")
+            raise DataError(f"{source}: {name} is larger than {_LARGEST >> 20} MiB; remove it, and put each class into a folder")
         value = json.loads(content)
     except ImageError as error:
         raise DataError(f"{source}: {error}") from error
     except (ValueError, RecursionError) as error:
         why = "nested too deep" if isinstance(error, RecursionError) else error
-        raise DataError(f"{source}: {name} is no JSON ({why}); mend it, or take it away to train without its labels") from error
+        raise DataError(f"{source}: {name} is no JSON ({why}); repair it, or remove it to train without its labels") from error
     if not isinstance(value, dict) or "labels" not in value:
         return None
     rows, folder = value["labels"], PurePosixPath(name).parent
@@ -49,13 +50,13 @@ def read(open_file: Callable[[], Opened], name: str, source: str) -> Table | Non
     if not isinstance(pairs, list) or not all(_is_row(row) for row in pairs):
         raise DataError(
             f"{source}: the labels in {name} must be pairs of a picture's name and its class, a whole number or a name; "
-            "mend it, or take it away to train without its labels"
+            "repair it, or remove it to train without its labels"
         )
     return {composed((folder / row[0]).as_posix()): composed(str(row[1])) for row in pairs}
 
 
 def classes(table: Table) -> tuple[str, ...]:
-    """The classes that occur: numbers in their order, then names in theirs."""
+    """The classes in the table: numbers in numeric order, then names in alphabetical order."""
     return tuple(sorted(set(table.values()), key=lambda label: (0, int(label), "") if _NUMBER.fullmatch(label) else (1, 0, label)))
 
 

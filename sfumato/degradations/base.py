@@ -1,11 +1,11 @@
-"""What a damaged image is: its pixels, and what is known of the damage. A degradation turns one into another."""
+"""Degraded images with the parameters of their degradation. A degradation maps one `Degraded` to another."""
 
 import dataclasses
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Float, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -16,63 +16,62 @@ from sfumato.nn.resample import correlate
 
 Plane: TypeAlias = Float[Tensor, "n 1 _h _w"]
 Span: TypeAlias = tuple[float, float]
-"""The smallest and the largest value of something that each image draws for itself."""
+"""Smallest and largest value of a parameter; each image draws its own value in between."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Degraded:
+    """Degraded images, and the parameters of their degradation as targets and conditions of a network."""
+
     images: Resized
-    """Not clamped, so that noise keeps its mean."""
+    """Degraded images; not clamped, so that noise keeps its mean."""
     noise: PerImage
-    """Standard deviation of the Gaussian noise that was added, as a share of full scale."""
+    """Standard deviation of the added Gaussian noise, as a share of full scale."""
     observed: Plane
-    """1 where the image is to be believed, 0 where it is missing."""
+    """Mask: 1 for observed pixels, 0 for missing ones."""
     quality: PerImage
-    """JPEG quality over 100; 1 if there was no compression."""
+    """JPEG quality over 100; 1 without compression."""
     blur: Kernels
-    """What every point was spread to, as `nn.resample.correlate` takes it; a single 1 if there was no blur."""
+    """Blur kernels, as `nn.resample.correlate` takes them; a single 1 without blur."""
 
 
 @runtime_checkable
 class Degradation(Protocol):
+    """Settings that degrade images when called."""
+
     def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
-        """`degraded`, damaged once more. Depends on the image, the settings and the draws, and not on the other images."""
+        """`degraded` after one more degradation. Each image depends on itself, the settings and its draws, not on other images."""
         ...
 
 
 def intact(clean: Images) -> Degraded:
-    """`clean`, with no damage to it yet."""
+    """`clean` without any degradation."""
     n, _, h, w = clean.shape
     ones = clean.new_ones(n)
     return Degraded(images=clean, noise=0 * ones, observed=clean.new_ones(n, 1, h, w), quality=ones, blur=clean.new_ones(n, 1, 1))
 
 
 def degrade(degradation: Degradation, clean: Images, *, rng: torch.Generator) -> Degraded:
-    """`clean`, damaged by `degradation` with numbers from `rng`."""
+    """`clean` degraded by `degradation`, with random numbers from `rng`."""
     return degradation(intact(clean), Draws(rng=rng, count=len(clean), device=clean.device))
 
 
 def blurred(degraded: Degraded, kernels: Kernels) -> Degraded:
-    """`degraded`, each image blurred with its own kernel."""
+    """`degraded` with each image blurred by its own kernel."""
     n, k, _ = kernels.shape
-    # One blur after another is a wider one: their convolution.
+    # The kernel of two blurs is the convolution of their kernels.
     wide = F.conv2d(F.pad(degraded.blur, (k - 1,) * 4)[None], kernels.flip(1, 2)[:, None], groups=n)[0]
     return dataclasses.replace(degraded, images=correlate(degraded.images, kernels), blur=wide)
 
 
 def ordered(config: Any, *names: str) -> None:
-    """Raises SettingError if one of the spans called `names` ends before it begins."""
+    """Raises SettingError if one of the spans called `names` has its larger value first."""
     for name in names:
         low, high = getattr(config, name)
         if low > high:
-            raise SettingError(f"{name} = ({low:g}, {high:g}) ends before it begins; write the smaller one first")
+            raise SettingError(f"{name} = ({low:g}, {high:g}) has the larger value first; write ({high:g}, {low:g})")
 
 
 def spread(values: Shaped[Tensor, " n"]) -> Shaped[Tensor, "n 1 1 1"]:
-    """`values` in a shape that goes with images."""
+    """One value for each image, in a shape that broadcasts over images."""
     return values[:, None, None, None]
-
-
-def colourless(images: Images) -> Bool[Tensor, " n"]:
-    """Whether all channels of an image are the same; damage to one that is without colour must not bring it any."""
-    return (images == images[:, :1]).flatten(1).all(dim=1)

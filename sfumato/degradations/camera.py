@@ -23,9 +23,10 @@ from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.rng import Draws
 from sfumato.core.tensors import Images, PerImage, Resized
-from sfumato.degradations.base import Degraded, Span, colourless, ordered, spread
+from sfumato.degradations.base import Degraded, Span, ordered, spread
 from sfumato.degradations.jpeg import recompressed
 from sfumato.nn.blurs import gaussian
+from sfumato.nn.channels import colourless
 from sfumato.nn.mosaic import SMALLEST, Kind, colour_masks, demosaic
 from sfumato.nn.resample import correlate, mirrored, resize
 
@@ -141,10 +142,8 @@ class Config:
 
     def _signals(self, clean: Images, shots: "Shots", rngs: list[torch.Generator]) -> tuple[Images, PerImage]:
         """Of each image the noise alone, or with `detail` "lost" the whole picture; and the standard deviation of the noise."""
-        parts: list[Images] = []
-        for i, rng in enumerate(rngs):
-            parts.append(_signal(clean[i : i + 1], shots.of(i), rng, whole=self.detail == "lost"))
-        signal, noise = (torch.cat(part) for part in zip(*parts, strict=True)) if parts else (clean, clean)
+        parts = [_signal(clean[i : i + 1], shots.of(i), rng, whole=self.detail == "lost") for i, rng in enumerate(rngs)]
+        signal, noise = (torch.cat(part) for part in zip(*parts, strict=True))
         return signal, noise.square().mean(dim=(1, 2, 3)).sqrt()
 
     def _saved(self, images: Images, draws: Draws) -> tuple[Images, PerImage]:

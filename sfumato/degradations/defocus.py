@@ -1,4 +1,4 @@
-"""Blur of a lens out of focus: every point becomes a disk."""
+"""Defocus blur: every point becomes a disk."""
 
 import math
 from typing import Annotated
@@ -11,9 +11,11 @@ from sfumato.nn.blurs import disk
 
 @settings
 class Config:
+    """Settings of defocus blur."""
+
     id = "defocus"
     radius: Annotated[Span, Range(0, 30, "pixels")] = (2.0, 2.0)
-    """Radius of the disk; below half a pixel the image stays as it is."""
+    """Radius of the disk, drawn uniformly; half a pixel or less leaves the image unchanged."""
 
     def check(self) -> None:
         ordered(self, "radius")

@@ -1,4 +1,4 @@
-"""Fewer pixels: MATLAB's bicubic, the mean of an area, or every n-th pixel."""
+"""Downsampling by MATLAB's bicubic, by the mean of an area, or to every n-th pixel."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -11,14 +11,16 @@ from sfumato.nn.resample import shrink
 
 @settings
 class Config:
+    """Settings of downsampling."""
+
     id = "downsample"
     factor: Annotated[int, Range(1, 16, "pixels become one, per side")] = 2
-    """How much shorter the sides become; they are rounded up."""
+    """Factor by which height and width shrink; results are rounded up."""
     method: Literal["bicubic", "area", "nearest"] = "bicubic"
-    """How pixels are brought together."""
+    """Interpolation: bicubic as in MATLAB, mean of an area, or nearest pixel."""
 
     def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
-        """A new pixel is `observed` if all of those that it was made from were, as far as the nearest `factor` x `factor` go."""
+        """A new pixel is observed if the nearest `factor` x `factor` pixels were all observed."""
         images = shrink(degraded.images, self.factor, method=self.method)
-        known = (shrink(degraded.observed, self.factor, method="area") > 1 - 1e-4).to(images.dtype)
-        return dataclasses.replace(degraded, images=images, observed=known)
+        observed = (shrink(degraded.observed, self.factor, method="area") > 1 - 1e-4).to(images.dtype)
+        return dataclasses.replace(degraded, images=images, observed=observed)

@@ -1,4 +1,4 @@
-"""Gaussian blur, round or stretched along a random direction."""
+"""Gaussian blur, isotropic or with a longer axis in a random direction."""
 
 import math
 from typing import Annotated
@@ -11,11 +11,13 @@ from sfumato.nn.blurs import gaussian
 
 @settings
 class Config:
+    """Settings of Gaussian blur."""
+
     id = "gaussian_blur"
     sigma: Annotated[Span, Range(0, 20, "pixels")] = (1.6, 1.6)
-    """Standard deviation; 0 leaves the image as it is."""
+    """Standard deviation along the longer axis, drawn uniformly; 0 leaves the image unchanged."""
     stretch: Annotated[Span, Range(1, 10)] = (1.0, 1.0)
-    """How much shorter the blur is across its long direction; 1 is round."""
+    """Ratio of the longer to the shorter axis, drawn uniformly; 1 is isotropic."""
 
     def check(self) -> None:
         ordered(self, "sigma", "stretch")

@@ -8,8 +8,9 @@ import torch
 
 from sfumato.core.config import Range, settings
 from sfumato.core.rng import Draws
-from sfumato.degradations.base import Degraded, Span, colourless, ordered, spread
+from sfumato.degradations.base import Degraded, Span, ordered, spread
 from sfumato.nn.blurs import gaussian
+from sfumato.nn.channels import colourless
 from sfumato.nn.resample import correlate
 
 

@@ -1,4 +1,4 @@
-"""JPEG compression, by the encoder that everybody uses (libjpeg, through Pillow)."""
+"""JPEG compression by libjpeg, through Pillow."""
 
 import dataclasses
 import io
@@ -18,19 +18,21 @@ Subsampling = Literal["4:2:0", "4:2:2", "4:4:4"]
 
 @settings
 class Config:
+    """Settings of JPEG compression."""
+
     id = "jpeg"
     quality: Annotated[Span, Range(1, 100)] = (10.0, 95.0)
-    """libjpeg's quality, drawn uniformly and rounded."""
+    """Quality of libjpeg, drawn uniformly and rounded."""
     subsampling: Subsampling = "4:2:0"
-    """At which resolution colour is kept."""
+    """Chroma subsampling: resolution of the colour channels."""
 
     def check(self) -> None:
         ordered(self, "quality")
 
     def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:
-        """Clamped and rounded to bytes first, as a file would be. Raises SettingError for images that are neither grey nor RGB."""
+        """Images are clamped and rounded to bytes before compression. Raises SettingError for images that are neither grey nor RGB."""
         if degraded.images.shape[1] not in (1, 3):
-            raise SettingError(f"JPEG holds grey or RGB images, not {degraded.images.shape[1]} channels")
+            raise SettingError(f"jpeg: images have {degraded.images.shape[1]} channels; JPEG stores 1 (grey) or 3 (RGB)")
         quality = draws.within(*self.quality).round()
         images = recompressed(degraded.images, quality, self.subsampling)
         return dataclasses.replace(degraded, images=images, quality=torch.minimum(degraded.quality, quality / 100))
@@ -39,11 +41,12 @@ class Config:
 def recompressed(images: Images, quality: PerImage, subsampling: Subsampling = "4:2:0") -> Images:
     """Grey or RGB `images` as they come out of JPEG files of such a `quality` (whole numbers from 1 to 100), one for each image."""
     stored = to_bytes(images).cpu().permute(0, 2, 3, 1)
-    read = [_through(pixels, int(q), subsampling) for pixels, q in zip(stored, quality.tolist(), strict=True)]
+    read = [_compressed(pixels, int(q), subsampling) for pixels, q in zip(stored, quality.tolist(), strict=True)]
     return to_images(torch.stack(read).permute(0, 3, 1, 2)).to(images)
 
 
-def _through(pixels: Pixels, quality: int, subsampling: str) -> Pixels:
+def _compressed(pixels: Pixels, quality: int, subsampling: str) -> Pixels:
+    """`pixels` after encoding and decoding."""
     grey = pixels.shape[2] == 1
     picture = Image.fromarray(pixels[:, :, 0].numpy() if grey else pixels.contiguous().numpy())
     file = io.BytesIO()

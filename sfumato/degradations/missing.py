@@ -1,4 +1,4 @@
-"""Parts of the image are gone: random pixels, boxes, brush strokes, scratches, or text written over it."""
+"""Missing parts of an image: random pixels, boxes, brush strokes, scratches or overlaid text."""
 
 import dataclasses
 import math
@@ -18,20 +18,22 @@ from sfumato.degradations.base import Degraded, Span, ordered
 Kind = Literal["pixels", "boxes", "strokes", "scratches", "text"]
 
 _ATTEMPTS = 400
-"""Shapes drawn at the most before a mask is left with less than its share."""
+"""Largest number of shapes drawn for one mask, even if its share of missing pixels is not reached."""
 
 
 @settings
 class Config:
+    """Settings of missing pixels."""
+
     id = "missing"
     kind: Kind = "pixels"
-    """What is missing."""
+    """Shape of the missing parts."""
     share: Annotated[Span, Range(0, 0.99, "of the pixels")] = (0.5, 0.5)
-    """How much of the image, drawn uniformly: on average for pixels, otherwise shapes are added until it is reached."""
+    """Share of missing pixels, drawn uniformly: the expected share for pixels; other shapes are added until the share is reached."""
     thickness: Annotated[Span, Range(0.001, 0.5, "of the shorter side")] = (0.01, 0.06)
-    """Width of strokes and scratches, height of letters, and a tenth of the side of boxes."""
+    """Width of strokes, three times that of scratches, half of the height of letters, and a tenth of the side of boxes; drawn uniformly."""
     fill: Annotated[float, Range(0, 1)] = 0.0
-    """What stands in the place of what is missing."""
+    """Value of missing pixels."""
 
     def check(self) -> None:
         ordered(self, "share", "thickness")
@@ -65,7 +67,7 @@ def _box(draw: ImageDraw.ImageDraw, w: int, h: int, size: float, dice: np.random
 
 
 def _stroke(draw: ImageDraw.ImageDraw, w: int, h: int, size: float, dice: np.random.Generator) -> None:
-    """A brush that turns as it goes, with round ends and corners."""
+    """Draws a brush stroke of random turns, with round ends and corners."""
     at, angle = np.array([dice.uniform(0, w), dice.uniform(0, h)]), dice.uniform(0, 2 * math.pi)
     for _ in range(dice.integers(2, 8)):
         angle += dice.normal(0, 0.8)
@@ -77,7 +79,7 @@ def _stroke(draw: ImageDraw.ImageDraw, w: int, h: int, size: float, dice: np.ran
 
 
 def _scratch(draw: ImageDraw.ImageDraw, w: int, h: int, size: float, dice: np.random.Generator) -> None:
-    """A thin line across much of the image that wavers a little, upright more often than not, as film has them."""
+    """Draws a thin, slightly wavering line across much of the image, mostly upright, as scratches of film are."""
     angle = dice.normal(math.pi / 2, 0.3) if dice.random() < 0.7 else dice.uniform(0, math.pi)
     length = dice.uniform(0.3, 1.2) * math.hypot(w, h)
     along = np.linspace(-0.5, 0.5, 24)[:, None] * length * np.array([[math.cos(angle), math.sin(angle)]])
@@ -87,7 +89,7 @@ def _scratch(draw: ImageDraw.ImageDraw, w: int, h: int, size: float, dice: np.ra
 
 
 def _text(draw: ImageDraw.ImageDraw, w: int, h: int, size: float, dice: np.random.Generator) -> None:
-    """A line of letters somewhere."""
+    """Draws a line of letters at a random position."""
     letters = [chr(ord("A") + i) if i < 26 else " " for i in dice.integers(0, 31, dice.integers(3, 30))]
     height = max(6.0, 2 * size)
     place = dice.uniform(-w / 4, w * 3 / 4), dice.uniform(-height / 2, h - height / 2)

@@ -1,4 +1,4 @@
-"""Blur of a camera that moved evenly along a line."""
+"""Motion blur of a camera that moves uniformly along a straight line."""
 
 import math
 from typing import Annotated
@@ -11,11 +11,13 @@ from sfumato.nn.blurs import motion_kernels
 
 @settings
 class Config:
+    """Settings of motion blur."""
+
     id = "motion"
     length: Annotated[Span, Range(1, 60, "pixels")] = (9.0, 9.0)
-    """Length of the way; 1 leaves the image as it is."""
+    """Length of the motion, drawn uniformly; 1 leaves the image unchanged."""
     angle: Annotated[Span, Range(0, 180, "degrees")] = (0.0, 180.0)
-    """Direction of the way, from the horizontal towards the bottom."""
+    """Direction of the motion, from the horizontal towards the bottom, drawn uniformly."""
 
     def check(self) -> None:
         ordered(self, "length", "angle")

@@ -5,16 +5,19 @@ from typing import Annotated
 
 from sfumato.core.config import Range, settings
 from sfumato.core.rng import Draws
-from sfumato.degradations.base import Degraded, Span, colourless, ordered, spread
+from sfumato.degradations.base import Degraded, Span, ordered, spread
+from sfumato.nn.channels import colourless
 
 
 @settings
 class Config:
+    """Settings of Gaussian noise."""
+
     id = "noise"
     sigma: Annotated[Span, Range(0, 1, "of full scale")] = (0.098, 0.098)
-    """Standard deviation, drawn uniformly; 25/255 is 0.098."""
+    """Standard deviation of the noise, drawn uniformly; 25/255 is 0.098."""
     grey: Annotated[float, Range(0, 1, "probability")] = 0.0
-    """How often all channels get the same noise, as film grain does. Those of an image without colour always do: it stays grey."""
+    """Probability that all channels of an image get the same noise, as film grain does. An image with equal channels always stays grey."""
 
     def check(self) -> None:
         ordered(self, "sigma")

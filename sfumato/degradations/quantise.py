@@ -1,4 +1,4 @@
-"""Clamped and rounded to 8 bits, as every damaged image was when it was stored."""
+"""Quantisation to 8 bits: images are clamped and rounded, as when a file is stored."""
 
 import dataclasses
 
@@ -10,6 +10,8 @@ from sfumato.degradations.base import Degraded
 
 @settings
 class Config:
+    """Settings of quantisation to 8 bits; there are none to choose."""
+
     id = "quantise"
 
     def __call__(self, degraded: Degraded, draws: Draws) -> Degraded:

@@ -29,7 +29,7 @@ from sfumato.core.tensors import Images, Other, Planes, Scalar, size_text
 from sfumato.dreaming.feature_extractor import DreamNetwork, dream_network
 from sfumato.dreaming.gradient import Ascent
 from sfumato.dreaming.objective import WHOLE, check_fits, guided, parse_objective
-from sfumato.nn.bands import evened_
+from sfumato.nn.bands import equalize_bands_
 from sfumato.nn.resample import resize
 from sfumato.nn.spectrum import Spectrum
 
@@ -283,7 +283,7 @@ def _step(x: Images, ascent: Ascent, options: Dream, rng: torch.Generator, mask:
     if not slope.any():
         return amount, slope
     # In place where possible: each copy of a large picture is large.
-    slope = evened_(slope, options.bands) if options.bands > 1 else slope
+    slope = equalize_bands_(slope, options.bands) if options.bands > 1 else slope
     slope /= _size(slope)
     if any(shift):
         for plane in slope.unbind(dim=1):
@@ -314,7 +314,7 @@ def _in_waves(start: Images, ascent: Ascent, options: Dream, seed: int, mask: Pl
     size = (start.shape[2], start.shape[3])
     spectrum = Spectrum(size, start.shape[1], seeded_generator(seed, "dream")).to(start.device)
     if not fresh:
-        spectrum = spectrum.become(start)
+        spectrum = spectrum.set_image(start)
     # Adam's step is relative to the size of a weight, and the weights of a picture's spectrum differ in size.
     optimiser = torch.optim.Adam(spectrum.parameters(), lr=LEARN * options.strength * (1.0 if fresh else 0.2))
     x = start

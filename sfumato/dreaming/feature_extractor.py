@@ -20,7 +20,8 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
 from sfumato.models.roles.base import FeatureSource, Layer, feature_source
 from sfumato.nn import hooks
-from sfumato.nn.norm import folded
+from sfumato.nn.channels import average_channels
+from sfumato.nn.norm import fold_batch_norm
 from sfumato.store import weights
 
 PREFERRED = "squeezenet"
@@ -69,9 +70,7 @@ class DreamNetwork:
 
     def preprocessed(self, images: Images) -> Maps:
         """Images with the channels of the network: grey ones repeated, or the mean of coloured ones."""
-        if images.shape[1] == self.channels:
-            return images
-        return images.mean(dim=1, keepdim=True) if self.channels == 1 else images.expand(-1, self.channels, -1, -1)
+        return average_channels(images, self.channels)
 
     def layer(self, name: str) -> Layer:
         """The layer called `name`. Raises SettingError, with the most similar names, if there is none."""
@@ -146,7 +145,7 @@ def _of_named(network: Any, name: str, device: torch.device) -> DreamNetwork:
         whole = dataclasses.replace(config, resize="none").build()
         whole.load_state_dict(network.state_dict())
         network = whole.eval().requires_grad_(False)
-    network = folded(network.to(device=device, memory_format=torch.channels_last))
+    network = fold_batch_norm(network.to(device=device, memory_format=torch.channels_last))
     names = tuple(network.named)
     # Layers in the middle respond to more than edges and to less than whole objects.
     usual = names[len(names) * 2 // 3]
@@ -194,7 +193,7 @@ def _of_modules(network: nn.Module, name: str, device: torch.device, *, foreign:
         least=max(stride for _, stride in shapes.values()),
         side=min(source.size or (USUAL, USUAL)),
         classes=classes,
-        scores=(lambda images: view.run(images).float()) if classes else None,
+        scores=(lambda images: run(images).float()) if classes else None,
     )
 
 
@@ -212,7 +211,7 @@ def _channels(source: FeatureSource, name: str) -> int:
 def _visible(source: FeatureSource, probe: Images, name: str) -> dict[str, Maps]:
     """The layers that make maps of an image, with those of `probe`. Raises SettingError if there is none or the network takes no images."""
     try:
-        maps = hooks.visible(source.network, source.run, probe)
+        maps = hooks.spatial_outputs(source.network, source.run, probe)
     except SettingError as error:
         raise SettingError(f"{name} takes no images: {error}") from error
     except (RuntimeError, AttributeError, TypeError, ValueError) as error:
@@ -240,7 +239,7 @@ def _measured(
 ) -> dict[str, Layer]:
     """Each layer, measured on an image of `SIDE` pixels. The head need not take images of that size: it is not computed."""
     images = torch.zeros(1, channels, SIDE, SIDE, device=_place(network))
-    return {name: Layer(name, shapes[name][0], *sight) for name, sight in hooks.sights(network, run, images, names).items()}
+    return {name: Layer(name, shapes[name][0], *field) for name, field in hooks.receptive_fields(network, run, images, names).items()}
 
 
 def _class_names(count: int) -> tuple[str, ...]:
@@ -250,7 +249,7 @@ def _class_names(count: int) -> tuple[str, ...]:
         lines = path.read_text(encoding="utf-8").splitlines()
         if len(lines) == count:
             return tuple(line.partition(" ")[2] for line in lines)
-    return _numbers(count)
+    return tuple(map(str, range(count)))
 
 
 def _place(network: nn.Module) -> torch.device:

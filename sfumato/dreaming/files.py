@@ -2,8 +2,8 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NotRequired, TypedDict
@@ -19,12 +19,12 @@ from sfumato.core.device import physical_memory
 from sfumato.core.errors import CheckpointError, DataError, ImageError, SettingError, SfumatoError, StorageError
 from sfumato.core.paths import inside
 from sfumato.core.progress import counted
-from sfumato.core.tensors import Images, Planes, size_text, to_pixels
+from sfumato.core.tensors import Images, Planes, to_pixels
 from sfumato.core.text import inner_path, quoted
 from sfumato.dreaming.dream import Dream, Moment, Tell, dream, resolved
 from sfumato.dreaming.feature_extractor import DreamNetwork
 from sfumato.dreaming.objective import parse_objective
-from sfumato.io import files, streaming
+from sfumato.io import files, masks, streaming
 from sfumato.io.channels import as_images, as_pixels
 from sfumato.io.embedded import KEY, recipe_text
 from sfumato.metrics.features import weights_hash
@@ -74,7 +74,7 @@ def planned(
     replaced or is one of the other files that the dream `reads`, StorageError if it cannot be written.
     """
     alone = outputs.is_file_name(out, files.FORMATS)
-    pictures = unique_names(gather(sources, leaving_out=None if alone else out), ending=".png")
+    pictures = unique_names(gather(sources, exclude=None if alone else out), ending=".png")
     if not pictures:
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read")
     if not alone:
@@ -162,8 +162,7 @@ class _Work:
                 return Done(source=str(path), out=target, message=earlier.message)
             for each in output_files(target):
                 outputs.check_place(each)
-                if os.path.lexists(each) and not self.overwrite and not manifest.is_own(path, each):
-                    raise ImageError(f"{each} is there already; choose another --out, or say --overwrite")
+                outputs.check_free(each, overwrite=self.overwrite, is_own=functools.partial(manifest.is_own, path))
             return self._dream(path, target, manifest, facts)
         except StorageError:
             raise
@@ -303,10 +302,7 @@ def picture_of(path: Path) -> Images:
 
 def mask_of(path: Path, images: Images) -> Planes:
     """1 where the picture at `path` is white. Raises ImageError if it is of another size than `images`, or black."""
-    drawn = picture_of(path).amax(dim=1, keepdim=True)
-    if drawn.shape[2:] != images.shape[2:]:
-        mine, its = (size_text(x.shape[2:]) for x in (drawn, images))
-        raise ImageError(f"{path}: the mask is {mine} pixels, the picture {its}; they must be the same")
+    drawn = masks.read(path, images.shape[2:])
     if not drawn.any():
         raise ImageError(f"{path}: the mask is black everywhere; paint white where to dream")
     return drawn

@@ -17,7 +17,7 @@ from sfumato.core.tensors import Images, Other, size_text, to_images, to_pixels
 from sfumato.dreaming.dream import Dream, in_octaves, layer_ascent
 from sfumato.dreaming.feature_extractor import DreamNetwork
 from sfumato.io import decode, files
-from sfumato.nn.motion import moved, shifts
+from sfumato.nn.motion import apply_motion, estimate_motion
 from sfumato.restoration import film
 
 ZOOM = 0.05
@@ -48,7 +48,7 @@ class Dreamer:
         x = frame.to(self.seeing.device)
         carried = None
         if self.frame is not None and self.added is not None and self.frame.shape == x.shape:
-            carried = KEPT * moved(self.added, shifts(self.frame, x))
+            carried = KEPT * apply_motion(self.added, estimate_motion(self.frame, x))
         options = self.options if carried is None else self.later
         ascent = layer_ascent(self.seeing, options, (x.shape[2], x.shape[3]), self.guide)
         output = in_octaves(x, ascent, options, self.options.seed, carried=carried)

@@ -58,7 +58,7 @@ class Ascent:
         if not math.isfinite(slope.amount):
             raise SettingError(f"the activation of {self.network.name} is {slope.amount}; its weights cannot be used")
         while not slope.gradient.any():
-            with hooks.awake(self.network.network, last) as ran:
+            with hooks.redirected_relus(self.network.network, last) as ran:
                 slope = self._slope(image)
             if last >= ran[0]:
                 break

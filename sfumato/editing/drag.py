@@ -28,7 +28,7 @@ from sfumato.editing.inversion import Spread, spread_of
 from sfumato.editing.latent_image import LatentImage, render
 from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import sampler, styled
-from sfumato.io import decode, files
+from sfumato.io import files, masks
 from sfumato.models.roles.generator import latents
 from sfumato.models.roles.style_generator import SynthesisOptions
 
@@ -117,9 +117,8 @@ def parse_moves(texts: Sequence[str]) -> tuple[list[Point], list[Point]]:
 
 
 def mask_of(path: Path, network: Any) -> Planes:
-    """The picture at `path` as a mask of the network's size. Raises ImageError."""
-    pixels = decode.decode(path, str(path), channels=1, size=network.size)
-    return (torch.from_numpy(pixels[None, None, :, :, 0].copy()) > 127).float()
+    """The mask at `path` at the network's size: 1 where it is white. Raises ImageError if it is no picture."""
+    return masks.read_resized(path, network.size)
 
 
 def save(result: Dragged, out: Path, network: Any) -> list[Path]:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, PerImage
 from sfumato.models.roles.feature_extractor import FeaturePyramid
+from sfumato.nn.channels import average_channels
 
 SMALLEST = 8
 """Sizes are halved for as long as both sides stay at least this."""
@@ -48,9 +49,7 @@ def eyes_of(network: Any, *others: FeaturePyramid) -> list[FeaturePyramid]:
 
 def _layers(eye: FeaturePyramid, images: Images) -> list[Maps]:
     """A network of grey images is shown the mean of the channels, one of colours a grey image in all."""
-    if eye.channels == images.shape[1]:
-        return eye.layers(images)
-    return eye.layers(images.mean(dim=1, keepdim=True) if eye.channels == 1 else images.expand(-1, eye.channels, -1, -1))
+    return eye.layers(average_channels(images, eye.channels))
 
 
 def _halved(images: Images) -> list[Maps]:

@@ -22,7 +22,7 @@ from sfumato.core.progress import counted
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Kernels, Maps, Resized, to_bytes, to_images
 from sfumato.data.dataset import Dataset, Scenes
-from sfumato.data.scenes import KNOWN, load_scenes
+from sfumato.data.scenes import SCENE_NAMES, load_scenes
 from sfumato.degradations.base import Degraded
 from sfumato.evaluation.benchmark_degradations import BenchmarkDegradation, trial
 from sfumato.evaluation.diversity import coloured, comparer
@@ -137,7 +137,7 @@ def judge_restorer(
 
 def _pictures(data: str | Path) -> Dataset | Scenes:
     """The test part of what has one by name, all of a folder or zip; as large as they are."""
-    return load_scenes(data, channels=3, part="test" if isinstance(data, str) and data in KNOWN else "all", largest=None)
+    return load_scenes(data, channels=3, part="test" if isinstance(data, str) and data in SCENE_NAMES else "all", largest=None)
 
 
 def _figures(

@@ -1,8 +1,8 @@
-"""Limits on the memory that the header of a picture file may take, checked before any library reads it: a small file can unpack to much.
+"""Limits on the memory that metadata of a picture file may take, checked before any library parses the file.
 
     file ─ check(file, format) ─> nothing, or ImageError in one line
 
-Pillow unpacks texts and profiles with a limit of its own; what it takes on trust are the tags of EXIF and the lengths of chunks.
+A small file can declare large metadata. Pillow limits unpacked texts and profiles, but trusts the tags of EXIF and the lengths of chunks.
 """
 
 import io
@@ -12,31 +12,27 @@ from collections.abc import Callable, Iterator
 
 from sfumato.core.errors import ImageError
 from sfumato.io import tiff
-from sfumato.io.png import PNG, File
+from sfumato.io.png import PNG, PNG_SAMPLES, File
+from sfumato.io.sizes import NO_LENGTH
 
 LARGEST_FILE = 1 << 29
-"""Bytes of a file of those formats that have to be in memory as a whole before the first pixel can be read."""
+"""Largest file, in bytes, of the formats that must be read into memory as a whole before the first pixel."""
 _TEXT = 1 << 20
-"""Bytes that a compressed text or a colour profile of a PNG may unpack to: Pillow's own limit."""
+"""Largest unpacked size, in bytes, of a text or colour profile of a PNG: Pillow's own limit."""
 _DEFLATED = 1032
-"""How many times as large as its compressed form something can be, at most."""
-_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Samples of a pixel, by the type of colour in the header of a PNG."""
+"""Largest compression ratio of Deflate."""
 _BLOCKS = 32
-"""Blocks of EXIF that one file may have."""
+"""Largest number of EXIF blocks in one file."""
+_SKIPPED = 1 << 20
+"""Bytes of padding between segments of a JPEG that are skipped at most, because skipping takes time."""
 _EXIF = b"Exif\0\0"
 _OLD_EXIF = b"Raw profile type exif\0"
 _OTHERS = b"MPF\0"
-"""Before the list of the other pictures in a JPEG, which is laid out as EXIF is."""
-_NO_LENGTH = (0x01, *range(0xD0, 0xD9))
-"""Markers of a JPEG that stand alone."""
+"""Prefix of the directory of further pictures in a JPEG (Multi-Picture Format), which has the structure of EXIF."""
 
 
 def check(file: File, form: str) -> None:
-    """Raises ImageError for a file of Pillow's format `form` whose header would take more memory than a header may.
-
-    It is read from its beginning, and left there.
-    """
+    """Raises ImageError if metadata of a file of Pillow's format `form` would take more memory than allowed. Rewinds the file."""
     judge = _JUDGES.get(form)
     if judge is not None:
         judge(file)
@@ -46,8 +42,8 @@ def check(file: File, form: str) -> None:
 def _png(file: File) -> None:
     total, pixels, promised = 0, 0, 0
     for kind, claimed, left in _chunks(file):
-        if claimed > left + _TEXT:  # Pillow asks for a buffer of that length before it reads; what is cut off by less, it may still read
-            raise ImageError(f"is cut off or damaged (a part of it claims {claimed} bytes, and the file has {left} left)")
+        if claimed > left + _TEXT:  # Pillow allocates the claimed length before reading; a smaller cut may still be readable
+            raise ImageError(f"is cut off or damaged (a chunk claims {claimed} bytes, and the file has {left} left)")
         length = min(claimed, left)
         if kind == b"IDAT":
             pixels += length
@@ -64,15 +60,15 @@ def _png(file: File) -> None:
             _exif(_from_hex(content))
         elif kind == b"IHDR" and len(content) > 9:
             width, height, bits, colour = struct.unpack_from(">IIBB", content)
-            promised = width * height * bits * _PNG_SAMPLES.get(colour, 1) // 8
+            promised = width * height * bits * PNG_SAMPLES.get(colour, 1) // 8
     if pixels * _DEFLATED + 64 < promised:
-        raise ImageError(f"is damaged (its header promises {promised} bytes of pixels, for which {pixels} compressed ones are too few)")
+        raise ImageError(f"is damaged (the header declares {promised} bytes of pixels, too many for {pixels} compressed bytes)")
 
 
 def _chunks(file: File) -> Iterator[tuple[bytes, int, int]]:
-    """Kind and length of each chunk of a PNG, and the bytes that the file has left for it; frames after the first are left out.
+    """Yields type and declared length of each chunk of a PNG, and the bytes left in the file, with the file at the chunk's content.
 
-    The file stands at the content of the chunk.
+    Later frames of an animation are left out.
     """
     end, place = file.seek(0, io.SEEK_END), len(PNG)
     while place + 8 <= end:
@@ -84,7 +80,7 @@ def _chunks(file: File) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _unpacked(kind: bytes, content: bytes) -> bytes:
-    """The keyword and the text, unpacked. Raises ImageError if that is longer than `_TEXT`."""
+    """The content of a text or profile chunk, decompressed. Raises ImageError if the result is longer than `_TEXT`."""
     keyword, _, rest = content.partition(b"\0")
     if kind == b"iTXt":
         if rest[:1] != b"\1":
@@ -96,14 +92,16 @@ def _unpacked(kind: bytes, content: bytes) -> bytes:
     try:
         text = unpacking.decompress(rest, _TEXT)
     except zlib.error:
-        return content  # whoever reads it will see that it is damaged
+        return content  # the reader of the text reports the damage
     if unpacking.unconsumed_tail:
-        raise ImageError(f"has a text or profile ({kind.decode()}) that unpacks to more than {_TEXT >> 20} MiB; save it without")
+        raise ImageError(
+            f"has a text or profile ({kind.decode()}) that unpacks to more than {_TEXT >> 20} MiB; save the picture without it"
+        )
     return keyword + b"\0" + text
 
 
 def _from_hex(text: bytes) -> bytes:
-    """The EXIF that old programs wrote as lines of hexadecimal numbers; nothing if it is none."""
+    """The EXIF block in a text of hexadecimal numbers, as old programs wrote it; empty if the text has another form."""
     try:
         return bytes.fromhex("".join(text.split(b"\0", 1)[1].decode("latin-1").split("\n")[3:]))
     except ValueError:
@@ -111,13 +109,16 @@ def _from_hex(text: bytes) -> bytes:
 
 
 def _jpeg(file: File) -> None:
-    """The segments before the pixels: together they are one block of EXIF."""
-    end, place, total, blocks = file.seek(0, io.SEEK_END), 2, 0, []
+    """Checks the segments before the pixels; EXIF segments are joined to one block."""
+    end, place, total, blocks, skipped = file.seek(0, io.SEEK_END), 2, 0, [], 0
     while place + 4 <= end:
         file.seek(place)
         head = file.read(4)
-        if head[0] != 0xFF or head[1] == 0xFF or head[1] in _NO_LENGTH:
+        if head[0] != 0xFF or head[1] == 0xFF or head[1] in NO_LENGTH:
             place += 1 if head[0] != 0xFF or head[1] == 0xFF else 2
+            skipped += 1
+            if skipped > _SKIPPED:
+                raise ImageError(f"is damaged (more than {_SKIPPED} bytes between the segments of its header)")
             continue
         if head[1] == 0xDA:
             break
@@ -145,15 +146,15 @@ def _webp(file: File) -> None:
 
 
 def _boxes(file: File) -> None:
-    """AVIF and HEIC: EXIF lies in some item of theirs, so that every place which looks like one is judged."""
+    """Checks an AVIF or HEIC. EXIF may lie in any item, so that every occurrence of a TIFF header is checked."""
     _whole(file)
     file.seek(0)
-    content, found = file.read(), 0
+    content, blocks = file.read(), 0
     for beginning in (b"II*\0", b"MM\0*"):
         place = content.find(beginning)
         while place >= 0:
-            found += 1
-            if found > _BLOCKS:  # chance makes less than one in a file of this length
+            blocks += 1
+            if blocks > _BLOCKS:  # random bytes of this length have less than one on average
                 raise ImageError(f"is damaged (more than {_BLOCKS} blocks of EXIF)")
             _exif(content[place : place + tiff.LARGEST])
             place = content.find(beginning, place + len(beginning))
@@ -166,7 +167,7 @@ def _exif(block: bytes) -> None:
 
 
 def _whole(file: File) -> int:
-    """The length of a file. Raises ImageError if that is too large to be read as a whole."""
+    """The length of the file in bytes. Raises ImageError if the file is too large for a format that is read as a whole."""
     if (length := file.seek(0, io.SEEK_END)) > LARGEST_FILE:
         raise ImageError(f"is a file of {length / 1e6:.0f} MB, and this format is read as a whole; save it as PNG or TIFF")
     return length

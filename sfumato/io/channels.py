@@ -1,75 +1,71 @@
-"""Between pixels as they are stored and images as networks take them: numbers, opacity, masks."""
+"""Conversion between stored pixels and images in [0, 1], and the treatment of opacity."""
 
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
-from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.nn import fill
 
 AROUND = 3
-"""Pixels around each that enlarging opacity looks at."""
-_BLEED = 5
-"""How often the picture is halved for colours to put where nobody sees any."""
+"""Receptive radius in pixels of `enlarge_opacity`."""
+_HALVINGS = 5
+"""Halvings of the size for the colours of transparent pixels."""
 
 
 def as_images(pixels: Any) -> Images:
-    """Stored pixels (8 or 16 bits, h w c) as one image in [0, 1]."""
+    """Stored pixels (h, w, c) of 8 or 16 bits as one image (1, c, h, w) in [0, 1]."""
     full = 65535 if pixels.dtype == torch.uint16 else 255
     return pixels.to(torch.float32).div_(full).permute(2, 0, 1)[None]
 
 
 def as_pixels(images: Maps, kind: torch.dtype) -> Any:
-    """One image as it is stored, clamped and rounded to nearest; the way back from `as_images` changes nothing."""
+    """One image (1, c, h, w) as pixels (h, w, c) of dtype `kind`, clamped and rounded to nearest; the exact inverse of `as_images`."""
     full = 65535 if kind == torch.uint16 else 255
-    # Channel by channel: of a large picture each copy is large.
+    # Channel by channel, because each copy of a large picture is large.
     return torch.stack([plane.clamp(0, 1).mul_(full).round_().to(torch.int32).to(kind) for plane in images[0]], dim=2)
 
 
-def bled(images: Images, alpha: Planes) -> Images:
-    """`images` with means of what is around in the place of colours that nobody sees, where `alpha` is 0: else they would bleed out."""
-    seen = (alpha > 0).to(images)
-    if bool(seen.all()):
+def fill_transparent(images: Images, alpha: Planes) -> Images:
+    """`images` with the colours of transparent pixels (`alpha` = 0) replaced by averages of visible ones around.
+
+    A network would otherwise spread these arbitrary colours to visible pixels.
+    """
+    visible = (alpha > 0).to(images)
+    if bool(visible.all()):
         return images
     h, w = images.shape[2:]
-    more = (0, -w % (1 << _BLEED), 0, -h % (1 << _BLEED))
-    made = fill.push_pull(F.pad(images, more), F.pad(seen, more), levels=_BLEED)
-    return made[:, :, :h, :w]
+    padding = (0, -w % (1 << _HALVINGS), 0, -h % (1 << _HALVINGS))
+    filled = fill.push_pull(F.pad(images, padding), F.pad(visible, padding), levels=_HALVINGS)
+    return filled[:, :, :h, :w]
 
 
-def bleeding(start: int, stop: int, length: int) -> tuple[int, int]:
-    """The rows, or columns, of `length` that `bled` has to be given for those to be as if it had been given all."""
-    reach, step = fill.reach(_BLEED), 1 << _BLEED
+def fill_transparent_span(start: int, stop: int, length: int) -> tuple[int, int]:
+    """The span of rows (or columns) that `fill_transparent` needs so that rows `start` to `stop` equal those of the whole picture.
+
+    `length` is the number of all rows (or columns).
+    """
+    reach, step = fill.receptive_radius(_HALVINGS), 1 << _HALVINGS
     return max(0, start - reach) // step * step, min(length, -(-(stop + reach) // step) * step)
 
 
-def hidden(output: Maps, before: Images, alpha: Planes) -> Maps:
-    """`output` with the colours that were there where nobody sees them, unless it has become larger."""
+def keep_transparent(output: Maps, before: Images, alpha: Planes) -> Maps:
+    """`output` with the original colours of transparent pixels from `before`; `output` unchanged if its size is another."""
     return torch.where(alpha > 0, output, before) if output.shape[2:] == before.shape[2:] else output
 
 
-def enlarged(opacity: Maps, scale: int) -> Maps:
-    """Cubic interpolation that looks `AROUND` pixels far, so that strips agree with the whole."""
+def enlarge_opacity(opacity: Maps, scale: int) -> Maps:
+    """`opacity` enlarged `scale` times by cubic interpolation, with a radius of `AROUND` pixels, so that rows agree with the whole."""
     return opacity if scale == 1 else F.interpolate(opacity, scale_factor=scale, mode="bicubic")
 
 
-def dark(brightness: Planes, name: str) -> Planes:
-    """1 where a mask is below a half; raises ImageError, naming it, if that is everywhere or nowhere."""
-    known = (brightness < 0.5).float()
-    if bool((known == 0).all()):
-        raise ImageError(f"{name}: the mask is white everywhere, so nothing is left to fill in from; paint black what is to stay")
-    if bool((known == 1).all()):
-        largest = float(brightness.max())
-        hint = f" (its brightest pixel is {largest:.1%} of white: multiply a mask of 0 and 1 by 255)" if 0 < largest < 1.5 / 255 else ""
-        raise ImageError(f"{name}: the mask is black everywhere, so there is nothing to fill in; paint white where to fill in{hint}")
-    return known
-
-
 def blended(before: Images, after: Maps, *, strength: float, observed: Planes | None) -> Maps:
-    """`after` as strong as asked for, and where there is a mask, only there; as it is if it is larger than `before`."""
+    """`before` blended with `after` by `strength`, in [0, 1], and only at missing pixels (`observed` = 0) if there is a mask.
+
+    `after` unchanged if its size is another than that of `before`.
+    """
     if before.shape != after.shape:
         return after
-    made = (before + strength * (after - before)).clamp(0, 1) if strength != 1 else after
-    return made if observed is None else torch.where(observed > 0, before, made)
+    mixed = (before + strength * (after - before)).clamp(0, 1) if strength != 1 else after
+    return mixed if observed is None else torch.where(observed > 0, before, mixed)

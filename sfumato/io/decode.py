@@ -1,8 +1,8 @@
-"""One image file, from anywhere, to upright 8-bit pixels of the size and channels asked for; nothing else gets in.
+"""Decoding of untrusted image files to upright 8-bit pixels of a given size and number of channels.
 
-Reads PNG, JPEG, WebP, BMP, GIF, TIFF, AVIF, PPM, TGA and JPEG 2000, and with extras HEIC and camera raw; of several frames or pages the
-first. The content tells the format, and the header is judged before any pixel is decoded. A decoded picture is turned and converted a few
-rows at a time, so that reading it takes what Pillow holds and what comes out, and no third copy.
+Reads PNG, JPEG, WebP, BMP, GIF, TIFF, AVIF, PPM, TGA and JPEG 2000, and with extras HEIC and camera raw; the first of several frames or
+pages. The format is identified by content, and the header is checked before any pixel is decoded. A decoded picture is turned and converted
+some rows at a time, so that memory holds Pillow's copy and the result, and no third copy.
 """
 
 import contextlib
@@ -25,21 +25,22 @@ Crop = Literal["centre", "stretch"]
 EightBit = UInt8[np.ndarray, "h w c"]
 Opened = io.BufferedReader | io.BytesIO
 Source = Path | Callable[[], Opened] | Opened
-"""Where the bytes of a file come from: its path, what opens it, or the open file, which stays open."""
+"""Source of the bytes of a file: a path, a function that opens the file, or the open file, which stays open."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM", "TGA", "JPEG 2000")
+"""Names of the formats that are read without extras."""
 SUFFIXES = formats.SUFFIXES
-"""What the names of image files that can be read without extras end in, in lower case."""
+"""Endings, in lower case, of the names of image files that are read without extras."""
 
 MAX_PIXELS = 100_000_000
-"""A file whose header promises more is refused unread."""
+"""Largest number of pixels of a file, by its header."""
 
 _GREY = ("1", "L", "LA", "La", "I", "I;16", "I;16L", "I;16B", "F")
 _MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 WIDE = ("I", "I;16", "I;16L", "I;16B")
 """Pillow's modes for grey of more than 8 bits."""
 ORIENTATION = int(ExifTags.Base.Orientation)
-_TURNS = {
+_TRANSPOSES = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -49,23 +50,24 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _PIECE = 1 << 18
-"""Pixels that are turned and converted at once."""
+"""Number of pixels that are turned and converted at once."""
 _TURN_IN_XMP = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
 
 
 class Facts(NamedTuple):
-    """What can be known without decoding."""
+    """Properties of an image file that are read without decoding pixels."""
 
     size: tuple[int, int]
-    """Height and width once upright."""
+    """Height and width of the upright picture."""
     grey: bool
+    """Whether the picture has no colour."""
 
 
 @contextlib.contextmanager
 def opened(source: Source, name: str, *, limit: int | None = MAX_PIXELS) -> Iterator[Image.Image]:
-    """The image with only its header read. Whatever goes wrong inside becomes an ImageError that begins with `name`.
+    """Yields the image with only its header read. Every error inside the `with` becomes an ImageError that begins with `name`.
 
-    Without a `limit` of pixels there is none: do not decode what comes.
+    Raises ImageError for more than `limit` pixels; with a `limit` of None the caller must not decode the pixels.
     """
     with reading(name), opening(source) as file, _header(file, name) as image:
         if limit and math.prod(image.size) > limit:
@@ -74,7 +76,7 @@ def opened(source: Source, name: str, *, limit: int | None = MAX_PIXELS) -> Iter
 
 
 def opening(source: Source) -> contextlib.AbstractContextManager[Opened]:
-    """The open file at its beginning, closed at the end of the `with` if it was opened for that. Raises OSError."""
+    """A context manager of the open file, at its beginning; closes the file unless `source` is an open file. Raises OSError."""
     if isinstance(source, Path):
         return source.open("rb")
     if not isinstance(source, Opened):
@@ -84,8 +86,8 @@ def opening(source: Source) -> contextlib.AbstractContextManager[Opened]:
 
 
 def refuse_several(image: Image.Image) -> None:
-    """Raises ImageError for an open image whose file has more frames or pages than one picture can keep."""
-    frames = getattr(image, "n_frames", 1) if image.format not in ("MPO", "TIFF") else 1  # the others of an MPO are previews
+    """Raises ImageError for an open image with more than one frame or page."""
+    frames = getattr(image, "n_frames", 1) if image.format not in ("MPO", "TIFF") else 1  # further pictures of an MPO are previews
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         assert isinstance(image.fp, File)
         place = image.fp.tell()
@@ -97,12 +99,12 @@ def refuse_several(image: Image.Image) -> None:
 def refuse_pages(count: int) -> None:
     """Raises ImageError for more than one frame or page."""
     if count > 1:
-        raise ImageError(f"has {count} frames or pages, of which only the first could be kept: take it apart first")
+        raise ImageError(f"has {count} frames or pages, of which only the first could be kept; save each as a file of its own")
 
 
 @contextlib.contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Turns whatever goes wrong while the file `name` is read into an ImageError that begins with it."""
+    """Turns every error inside the `with`, except missing memory or extras, into an ImageError that begins with `name`."""
     try:
         yield
     except ImageError as error:
@@ -110,7 +112,7 @@ def reading(name: str) -> Iterator[None]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         pixels = re.search(r"\d+", str(error))
         size = f"{int(pixels[0]) / 1e6:.0f} megapixels, " if pixels else ""
-        raise ImageError(f"{name}: {size}larger than the {MAX_PIXELS // 1_000_000} megapixels allowed; make it smaller") from error
+        raise ImageError(f"{name}: {size}larger than the {MAX_PIXELS // 1_000_000} megapixels allowed; make the picture smaller") from error
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: is not an image of a known kind ({', '.join(FORMATS)})") from error
     except OSError as error:
@@ -122,16 +124,17 @@ def reading(name: str) -> Iterator[None]:
 
 
 def facts(source: Source, name: str) -> Facts:
-    """Size and colour of an image file, from its header; raises ImageError if it is none."""
+    """Size and colour of an image file, from its header. Raises ImageError if the file is no image."""
     with opened(source, name) as image:
         width, height = image.size
-        return Facts((width, height) if _turned(image) else (height, width), _is_grey(image))
+        return Facts((width, height) if _is_transposed(image) else (height, width), _is_grey(image))
 
 
 def decode(source: Source, name: str, *, channels: int, size: tuple[int, int] | None = None, crop: Crop = "centre") -> EightBit:
-    """The pixels, upright, with 1 (grey), 2 (and alpha), 3 (sRGB) or 4 (and alpha) channels; at `size` (height, width) if given.
+    """The upright pixels with 1 (grey), 2 (grey, alpha), 3 (sRGB) or 4 (sRGB, alpha) channels.
 
-    Raises ImageError, beginning with `name`, for anything that is not a whole image of at most `MAX_PIXELS`.
+    A `size` (height, width) other than None resizes them, as `prepare` does with `crop`.
+    Raises ImageError, beginning with `name`, for a file that is not a complete image of at most `MAX_PIXELS`.
     """
     with opened(source, name) as image:
         if size:
@@ -141,68 +144,69 @@ def decode(source: Source, name: str, *, channels: int, size: tuple[int, int] | 
         return _resized(_gathered(image, channels), size, crop)
 
 
-def turn(tags: Mapping[int, Any], xmp: bytes = b"") -> int:
-    """How the pixels lie in the file, as EXIF counts from 1 (upright) to 8: as `tags` say or, where they are silent, the `xmp`."""
-    told = _TURN_IN_XMP.search(xmp)
-    found = tags.get(ORIENTATION, int(told[1]) if told else 1)
-    return found if found in range(1, 9) else 1
+def orientation(tags: Mapping[int, Any], xmp: bytes = b"") -> int:
+    """The orientation of the stored pixels, from 1 (upright) to 8 as in EXIF: from the EXIF `tags` or, if missing there, from `xmp`."""
+    tag = _TURN_IN_XMP.search(xmp)
+    value = tags.get(ORIENTATION, int(tag[1]) if tag else 1)
+    return value if value in range(1, 9) else 1
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """An open image, decoded and turned as its file says, and of the right brightness.
+    """An open image, decoded, turned upright and scaled to the full range of brightness.
 
-    Grey of 12 or 16 bits in a TIFF comes from Pillow as the numbers stand there: not over the whole range, and a negative where 0 is white.
+    Pillow returns grey TIFF samples of 12 or 16 bits as stored: not scaled to the full range, and inverted where 0 is white.
     """
-    return _bright(ImageOps.exif_transpose(image), image)
+    return _full_range(ImageOps.exif_transpose(image), image)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
-    """Height and width that an open image has once it is upright; it is decoded for that."""
+    """Height and width of an open image when upright. Decodes the image."""
     image.load()
     width, height = image.size
-    return (width, height) if turn(image.getexif()) > 4 else (height, width)
+    return (width, height) if orientation(image.getexif()) > 4 else (height, width)
 
 
-def pieces(image: Image.Image) -> Iterator[tuple[int, int, Image.Image]]:
-    """An open image, decoded, as `upright` has it, a piece at a time: its top, its left, and some rows or columns of the picture."""
+def upright_pieces(image: Image.Image) -> Iterator[tuple[int, int, Image.Image]]:
+    """Yields an open image as of `upright` in pieces of some rows or columns, each with its top and left. Decodes the image."""
     image.load()
-    if (count := math.prod(image.size)) > MAX_PIXELS:  # some decoders find out late
+    if (count := math.prod(image.size)) > MAX_PIXELS:  # some decoders know the size only now
         raise Image.DecompressionBombError(f"{count} pixels")
     width, height = image.size
-    how, step = turn(image.getexif()), max(1, _PIECE // width)
+    turn, step = orientation(image.getexif()), max(1, _PIECE // width)
     for top in range(0, height, step):
         bottom = min(height, top + step)
         piece = image.crop((0, top, width, bottom))
-        first = height - bottom if how in (3, 4, 6, 7) else top
-        turned = piece.transpose(_TURNS[how]) if how > 1 else piece
-        yield (0, first, _bright(turned, image)) if how > 4 else (first, 0, _bright(turned, image))
+        first = height - bottom if turn in (3, 4, 6, 7) else top
+        turned = piece.transpose(_TRANSPOSES[turn]) if turn > 1 else piece
+        yield (0, first, _full_range(turned, image)) if turn > 4 else (first, 0, _full_range(turned, image))
 
 
 def pixels(image: Image.Image, channels: int) -> EightBit:
-    """The pixels of an open image, upright, with 1 to 4 channels as `decode` has them; no copy is made on the way."""
-    made = np.empty((*upright_size(image), channels), np.uint8)
-    for top, left, piece in pieces(image):
+    """The upright pixels of an open image with 1 to 4 channels as in `decode`, without an intermediate copy."""
+    output = np.empty((*upright_size(image), channels), np.uint8)
+    for top, left, piece in upright_pieces(image):
         some = np.asarray(convert(piece, channels)).reshape(piece.height, piece.width, channels)
-        made[top : top + piece.height, left : left + piece.width] = some
-    return made
+        output[top : top + piece.height, left : left + piece.width] = some
+    return output
 
 
 def _gathered(image: Image.Image, channels: int) -> Image.Image:
-    """An open image, upright, in mode L, LA, RGB or RGBA: itself if it is so already."""
+    """An open image, upright, in mode L, LA, RGB or RGBA; the same object if nothing has to change."""
     mode = _MODES[channels]
     height, width = upright_size(image)
-    if image.mode == mode and not (image.has_transparency_data and channels in (1, 3)) and turn(image.getexif()) == 1:
+    if image.mode == mode and not (image.has_transparency_data and channels in (1, 3)) and orientation(image.getexif()) == 1:
         return image
-    made = Image.new(mode, (width, height))
-    for top, left, piece in pieces(image):
-        made.paste(convert(piece, channels), (left, top))
-    return made
+    output = Image.new(mode, (width, height))
+    for top, left, piece in upright_pieces(image):
+        output.paste(convert(piece, channels), (left, top))
+    return output
 
 
 def prepare(image: Image.Image, *, channels: int, size: tuple[int, int] | None, crop: Crop) -> EightBit:
-    """Pixels of an upright image. Alpha goes over white unless it is asked for; grey is the luma of ITU-R BT.601.
+    """Pixels of an upright image with `channels` channels as in `decode`, resized to `size` (height, width) unless that is None.
 
-    `centre` cuts the largest middle piece of the shape of `size`, `stretch` takes all; either is resized with Lanczos' filter.
+    The filter is Lanczos'. Without an alpha channel, transparency is laid over white; grey is the luma of ITU-R BT.601. The crop `centre`
+    takes the largest central part with the aspect ratio of `size`, `stretch` the whole image.
     """
     image = convert(image, channels)
     if size and image.size != (size[1], size[0]):
@@ -211,13 +215,13 @@ def prepare(image: Image.Image, *, channels: int, size: tuple[int, int] | None, 
 
 
 def _resized(image: Image.Image, size: tuple[int, int], crop: Crop) -> EightBit:
-    """The image, in mode L, LA, RGB or RGBA, at this height and width."""
-    made = image.resize((size[1], size[0]), Image.Resampling.LANCZOS, box=_box(image, size, crop), reducing_gap=3.0)
-    return np.array(made).reshape(*size, len(made.getbands()))
+    """The pixels of an image in mode L, LA, RGB or RGBA, resized to `size` (height, width)."""
+    resized = image.resize((size[1], size[0]), Image.Resampling.LANCZOS, box=_box(image, size, crop), reducing_gap=3.0)
+    return np.array(resized).reshape(*size, len(resized.getbands()))
 
 
 def convert(image: Image.Image, channels: int) -> Image.Image:
-    """The image in mode L, LA, RGB or RGBA, whatever it was in: palette, CMYK, one bit, sixteen bits, with transparency."""
+    """The image in mode L, LA, RGB or RGBA, from any mode. Raises ImageError for floating-point pixels."""
     if image.mode in WIDE:
         image = _narrow(image)
     if image.mode == "F":
@@ -230,8 +234,8 @@ def convert(image: Image.Image, channels: int) -> Image.Image:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def sixteen(image: Image.Image) -> UInt16[np.ndarray, "h w"]:
-    """The pixels of a grey image in one of the `WIDE` modes; raises ImageError if they need more than 16 bits."""
+def sixteen_bit(image: Image.Image) -> UInt16[np.ndarray, "h w"]:
+    """The pixels of a grey image in one of the `WIDE` modes. Raises ImageError for negative samples or more than 16 bits."""
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0:
         raise ImageError("has negative samples, of no stated range; save it with unsigned samples of 8 or 16 bits")
@@ -241,13 +245,13 @@ def sixteen(image: Image.Image) -> UInt16[np.ndarray, "h w"]:
 
 
 def _header(file: Opened, name: str) -> Image.Image:
-    """The image whatever its size, of which `Image.open` refuses some. Raises ImageError for a format that is not read."""
+    """The image with only its header read, of any size, while `Image.open` limits the size. Raises ImageError for unsupported formats."""
     kind = formats.by_content(file.read(formats.START), name)
     file.seek(0)
     if kind is None:
         raise UnidentifiedImageError("no known beginning")
     if kind.reader in ("heif", "raw"):
-        return optional_formats.image_of(kind, file, name)
+        return optional_formats.open_image(kind, file, name)
     if not kind.read:
         raise ImageError(f"{kind.name} {kind.advice}")
     bounds.check(file, kind.format)
@@ -255,8 +259,8 @@ def _header(file: Opened, name: str) -> Image.Image:
     return Image.OPEN[kind.format][0](file, "")
 
 
-def _bright(turned: Image.Image, image: Image.Image) -> Image.Image:
-    """`turned`, a part of the open `image`, with the whole range of its bits, and black where its file means black."""
+def _full_range(turned: Image.Image, image: Image.Image) -> Image.Image:
+    """`turned`, a part of the open `image`, with samples scaled to 16 bits and inverted if 0 is white in the file."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile) or turned.mode != "I;16":
         return turned
     scale = 65535 / (2 ** image.tag_v2[TiffImagePlugin.BITSPERSAMPLE][0] - 1)
@@ -266,8 +270,8 @@ def _bright(turned: Image.Image, image: Image.Image) -> Image.Image:
 
 
 def _narrow(image: Image.Image) -> Image.Image:
-    """16-bit grey to 8 bits: the whole range onto the whole range, to nearest. A value that stands for transparency becomes alpha."""
-    values = sixteen(image)
+    """16-bit grey scaled to 8 bits, rounded to nearest. The value that marks transparency becomes alpha."""
+    values = sixteen_bit(image)
     grey = Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
     clear = image.info.get("transparency")
     if isinstance(clear, int):
@@ -276,7 +280,7 @@ def _narrow(image: Image.Image) -> Image.Image:
 
 
 def _box(image: Image.Image, size: tuple[int, int], crop: Crop) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of what is kept."""
+    """Left, top, right and bottom of the part that is kept."""
     width, height = image.size
     if crop == "stretch":
         return 0, 0, width, height
@@ -287,24 +291,24 @@ def _box(image: Image.Image, size: tuple[int, int], crop: Crop) -> tuple[float, 
 
 
 def _draft(image: Image.Image, size: tuple[int, int]) -> None:
-    """Lets a JPEG be decoded at a half, a quarter or an eighth where that is still twice as large as needed."""
+    """Makes Pillow decode a JPEG at 1/2, 1/4 or 1/8 of its size where that is at least twice the needed size."""
     if image.format != "JPEG":
         return
-    height, width = size[::-1] if _turned(image) else size
+    height, width = size[::-1] if _is_transposed(image) else size
     scale = 2 * max(width / image.width, height / image.height)
     if scale <= 0.5:
         image.draft(None, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
 
 
-def _turned(image: Image.Image) -> bool:
-    """Whether the rows of an image that is not decoded yet are columns of the upright one."""
-    if isinstance(image, TiffImagePlugin.TiffImageFile) and ORIENTATION in image.tag_v2:  # Pillow has already turned its size
+def _is_transposed(image: Image.Image) -> bool:
+    """Whether rows of an image that is not decoded yet become columns of the upright one."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and ORIENTATION in image.tag_v2:  # Pillow has already swapped the size
         return False
-    if isinstance(image, PngImagePlugin.PngImageFile):  # which may say so behind the pixels
+    if isinstance(image, PngImagePlugin.PngImageFile):  # whose orientation may follow the pixels
         assert isinstance(image.fp, File)
         with Image.open(without_pixels(image.fp), formats=["PNG"]) as small:
-            return turn(small.getexif()) > 4
-    return turn(image.getexif()) > 4
+            return orientation(small.getexif()) > 4
+    return orientation(image.getexif()) > 4
 
 
 def _is_grey(image: Image.Image) -> bool:

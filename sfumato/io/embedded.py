@@ -1,4 +1,4 @@
-"""The recipe inside a PNG that we wrote: the comment that tells how the image was made."""
+"""The recipe in a PNG that Sfumato wrote: a comment with the settings of the image."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ KEY = "sfumato"
 
 
 def recipe_text(path: Path) -> str:
-    """The recipe as JSON text, read from the header alone, however many pixels that promises.
+    """The recipe as JSON text. Pixels are not decoded, so that pictures of any size are read.
 
-    Raises ImageError if the file at `path` is no picture, FormatError if there is no recipe in it.
+    Raises ImageError if the file at `path` is no picture, FormatError if the picture contains no recipe.
     """
-    text = metadata.of_file(path)[0].text.get(KEY)
+    text = metadata.read(path)[0].text.get(KEY)
     if text is None:
-        raise FormatError(f"{path}: there is no recipe in it")
+        raise FormatError(f"{path}: contains no recipe; give a PNG that sfumato generate wrote")
     return text

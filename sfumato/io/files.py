@@ -1,9 +1,9 @@
-"""Picture files with all that is in them, and writing them whole or not at all.
+"""Reading picture files with their metadata, and writing them atomically.
 
-    read ─> Picture (pixels, opacity, notes) ─> write
+    read ─> Picture (pixels, opacity, metadata) ─> write
 
-Everything is first encoded in memory, then written by `core/atomic_io.py`. Pillow holds 16 bits per sample in grey images only: a colour
-image's come as 8, and `bit_depth` tells what the file had, or go through `io/streaming.py` where nothing may be lost.
+Files are encoded in memory, then written by `core/atomic_io.py`. Pillow holds 16 bits per sample for grey images only: colour images of 16
+bits are read with 8, and `bit_depth` is that of the file; lossless reading uses `io/streaming.py` for them.
 """
 
 import contextlib
@@ -29,129 +29,130 @@ from sfumato.core.errors import ImageError, MissingExtraError, SettingError
 from sfumato.core.extras import install, missing
 from sfumato.core.tensors import Pixels
 from sfumato.io import bit_depth, decode, formats, metadata, streaming
-from sfumato.io.metadata import Notes
-from sfumato.io.metadata_embed import annotate
+from sfumato.io.metadata import Metadata
+from sfumato.io.metadata_embed import embed_in_tiff
 
 Layout = Literal["samples", "palette", "bit"]
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
-"""What can be written, by the ending of the file's name."""
+FORMATS = formats.WRITABLE
+"""Formats that can be written, by the ending of the file name."""
 
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "WEBP": {"lossless": True, "exact": True},  # with the colours of what is fully transparent
+    "WEBP": {"lossless": True, "exact": True},  # exact keeps the colours of transparent pixels
     "TIFF": {"compression": "tiff_deflate"},
 }
 _LAYOUTS: dict[str, Layout] = {"P": "palette", "PA": "palette", "1": "bit"}
 _LARGE = 16_000_000
-"""Pixels of a JPEG of colours from which on it is decoded some rows at a time if it can be: Pillow holds four bytes for each."""
+"""Number of pixels from which on a colour JPEG is decoded by pyvips, if installed: Pillow takes four bytes for each pixel."""
 _FASTEST = {".gif": 50.0, ".webp": 60.0, ".mp4": 120.0}
+"""Ending of an animation to the highest frame rate."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Picture(Notes):
-    """An upright image and what its file says about it: all that is needed to write it back as it was."""
+class Picture(Metadata):
+    """An upright picture with the metadata of its file: everything needed to write the file again."""
 
     pixels: UInt8[Tensor, "h w c"] | UInt16[Tensor, "h w c"]
-    """Grey (c = 1) or sRGB-like colour (c = 3), to be read with `icc`; uint16 spans 0 to 65535."""
+    """Grey (c = 1) or colour (c = 3) in the colour space of `icc`, by default sRGB; uint16 spans 0 to 65535."""
     alpha: UInt8[Tensor, "h w 1"] | UInt16[Tensor, "h w 1"] | None = None
-    """Opacity, of the same kind as `pixels`, at its largest where opaque."""
+    """Opacity, of the dtype of `pixels`; 0 is transparent, the largest value opaque."""
     bit_depth: int = 8
-    """Bits per sample in the file, which may be more than `pixels` hold."""
+    """Bits per sample in the file; may exceed those of `pixels`."""
     layout: Layout = "samples"
-    """Whether the file had a palette or one bit a pixel, and should have again if the pixels allow it."""
+    """Storage in the file: samples, a palette or one bit a pixel; used again for writing if the pixels allow."""
 
 
 def read(path: Path, *, lossless: bool = False, file: decode.Opened | None = None) -> Picture:
-    """The picture in a file of any format that `decode` reads, upright. CMYK becomes RGB and loses its profile.
+    """The upright picture in a file of any format that `decode` reads. CMYK becomes RGB and loses its profile.
 
-    Without `lossless` it is the first frame or page, and colour has 8 bits. With it, nothing is left out: 16 bits of colour are read
-    through pyvips, and several frames or more than 16 bits raise ImageError. That is also raised if the file is no image, is damaged,
-    has floating-point pixels or more than `decode.MAX_PIXELS`, or would need pyvips where there is none. `file` is the open file, from
-    whoever has it; it stays open.
+    Without `lossless`, the first frame or page is read, and colour has 8 bits. With `lossless`, colour of 16 bits is read through pyvips,
+    and several frames or more than 16 bits raise ImageError. ImageError is also raised if the file is no image, is damaged, has
+    floating-point pixels or more than `decode.MAX_PIXELS`, or if pyvips is needed and missing. `file` is the file at `path` if it is open
+    already; it stays open.
     """
     with decode.reading(str(path)), decode.opening(file or path) as opened:
         return _read(path, opened, lossless=lossless)
 
 
 def _read(path: Path, file: decode.Opened, *, lossless: bool) -> Picture:
-    found = metadata.samples(path, file=file)
-    if found.floating:
+    stored = metadata.sample_format(path, file=file)
+    if stored.floating:
         raise ImageError(f"{path}: has floating-point pixels, of no stated range; save it with 8 or 16 bits")
-    if lossless and found.bits == 16 and found.channels > 1:
-        return _through_strips(path)
+    if lossless and stored.bits == 16 and stored.channels > 1:
+        return _read_with_vips(path)
     with decode.opened(file, str(path)) as image:
         if lossless:
             decode.refuse_several(image)
-        depth = found.bits if image.format in ("PNG", "TIFF") else 1 if image.mode == "1" else 8
+        depth = stored.bits if image.format in ("PNG", "TIFF") else 1 if image.mode == "1" else 8
         layout = _LAYOUTS.get(image.mode, "samples")
         if image.format == "JPEG" and image.mode == "RGB" and math.prod(image.size) >= _LARGE:
-            said, orientation = metadata.of_file(path, file=file, image=image)
+            file_metadata, orientation = metadata.read(path, file=file, image=image)
             with contextlib.suppress(MissingExtraError):
-                return Picture(pixels=streaming.pixels(path, orientation), **vars(said))
+                return Picture(pixels=streaming.pixels(path, orientation), **vars(file_metadata))
         image.load()
         wide = image.mode in decode.WIDE
         if lossless and wide and "transparency" in image.info:
-            return _through_strips(path)
+            return _read_with_vips(path)
         if lossless and depth > (16 if wide else 8):
             raise ImageError(f"its {depth} bits per sample can only be read as {16 if wide else 8}; save it as 16-bit grey or 8 bits")
         pixels, alpha = (_wide(image), None) if wide else _layers(image)
-        said, _ = metadata.of_file(path, file=file, image=image)
+        file_metadata, _ = metadata.read(path, file=file, image=image)
         if wide:
-            said = dataclasses.replace(said, white=bit_depth.white(bit_depth.largest_of(pixels)))
-            bit_depth.widened(pixels, said.white)
-        return Picture(pixels=pixels, alpha=alpha, bit_depth=depth, layout=layout, **vars(said))
+            file_metadata = dataclasses.replace(file_metadata, white=bit_depth.white(bit_depth.largest_of(pixels)))
+            bit_depth.widened(pixels, file_metadata.white)
+        return Picture(pixels=pixels, alpha=alpha, bit_depth=depth, layout=layout, **vars(file_metadata))
 
 
 def write(path: Path, picture: Picture, *, check: atomic_io.Check | None = None) -> None:
-    """Writes the picture in the format of the name's ending (see `FORMATS`), with all of it that the format can hold, after `check`.
+    """Writes the picture in the format of the name's ending (see `FORMATS`), with all metadata that the format can hold, after `check`.
 
-    What was read with `lossless` comes back as it was: palette and one bit too, if the pixels still have few enough values. JPEG is
-    compressed as the picture's own JPEG was, otherwise at quality 95; it and BMP have no opacity, which goes over white. Comments go
-    into PNG only. 16 bits go into PNG and TIFF, those of colour or with opacity through pyvips; anything else raises ImageError.
-    Raises MissingExtraError without pyvips, StorageError as `disk.write` does.
+    A picture read with `lossless` keeps palette and one bit a pixel, if its pixels have few enough values. JPEG uses the tables of the
+    picture's own JPEG, otherwise quality 95. JPEG and BMP have no opacity; transparency is laid over white. Comments are written to PNG
+    only. 16 bits are written to PNG and TIFF, through pyvips for colour or opacity. Raises ImageError for a picture that the format cannot
+    hold, MissingExtraError without pyvips, StorageError as `atomic_io.write` does.
     """
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise ImageError(f"{path}: cannot write a picture as {path.suffix or 'a name without ending'!r}; use one of {', '.join(FORMATS)}")
     if picture.alpha is not None and picture.alpha.dtype != picture.pixels.dtype:
-        raise ImageError(f"{path}: opacity is {picture.alpha.dtype}, the pixels are {picture.pixels.dtype}; make them the same")
+        raise ImageError(f"{path}: opacity is {picture.alpha.dtype}, the pixels are {picture.pixels.dtype}; both must have one dtype")
     if picture.pixels.dtype == torch.uint16:
         if kind not in ("PNG", "TIFF"):
             raise ImageError(f"{path}: 16-bit pixels can be written as .png or .tif; reduce them to 8 bits first")
         if picture.pixels.shape[-1] > 1 or picture.alpha is not None:
-            _sink(path, picture, check)
+            _write_with_vips(path, picture, check)
             return
     image, encoded = _image(picture, kind), io.BytesIO()
     try:
-        said = metadata.options(picture, kind, len(image.getbands()), (image.height, image.width))
-        image.save(encoded, kind, **_OPTIONS.get(kind, {}), **said)
+        options = metadata.save_options(picture, kind, len(image.getbands()), (image.height, image.width))
+        image.save(encoded, kind, **_OPTIONS.get(kind, {}), **options)
         if kind == "TIFF":
-            annotate(encoded, picture)
+            embed_in_tiff(encoded, picture)
     except (ValueError, OSError, ImageError) as error:
         raise ImageError(f"{path}: cannot be written as {kind} ({error})") from error
     atomic_io.write(path, encoded.getvalue(), check=check)
 
 
 def same_format(one: Path, other: Path, *, file: decode.Opened | None = None) -> bool:
-    """Whether the file `one` has the format, of those that can be written, in which a file named `other` is: by its name or its content.
+    """Whether the file `one` has, by name or content, the format in which a file named `other` would be written.
 
-    `file` is the open file `one`, from whoever has it.
+    `file` is the file `one` if it is open already.
     """
     wanted = FORMATS.get(other.suffix.lower())
     if wanted is None or wanted == FORMATS.get(one.suffix.lower()):
         return wanted is not None
     if file is None:
-        found = formats.identify_file(one)
+        kind = formats.identify_file(one)
     else:
         file.seek(0)
-        found = formats.identify(file.read(formats.START), one.name)
-    return found is not None and wanted == found.format
+        kind = formats.identify(file.read(formats.START), one.name)
+    return kind is not None and wanted == kind.format
 
 
 def copy(path: Path, target: Path, *, file: decode.Opened | None = None, check: atomic_io.Check | None = None) -> None:
-    """The file itself, to the byte, however large, after `check`; `file` is the open file, from whoever has it.
+    """Copies the bytes of a file of any size to `target`, after `check`; `file` is the file at `path` if it is open already.
 
-    Raises ImageError if it cannot be read, StorageError if `target` cannot be written.
+    Raises ImageError if the file cannot be read, StorageError if `target` cannot be written.
     """
     with contextlib.ExitStack() as held:
         with decode.reading(str(path)):
@@ -161,7 +162,7 @@ def copy(path: Path, target: Path, *, file: decode.Opened | None = None, check: 
 
 
 def save_image(path: Path, pixels: Pixels) -> None:
-    """Writes grey (c = 1) or colour (3), with opacity behind it (2 or 4), as `write` does."""
+    """Writes pixels (h, w, c) as `write` does: grey (c = 1), grey and opacity (2), colour (3) or colour and opacity (4)."""
     if (c := pixels.shape[-1]) in (2, 4):
         write(path, Picture(pixels=pixels[..., : c - 1], alpha=pixels[..., c - 1 :]))
     else:
@@ -169,11 +170,11 @@ def save_image(path: Path, pixels: Pixels) -> None:
 
 
 def save_animation(path: Path, frames: Sequence[Pixels], *, fps: float) -> None:
-    """Writes frames of one size as an endless .gif or .webp, or as an .mp4 (H.264), at `fps` frames a second; opacity is laid over white.
+    """Writes frames of one size as a looping .gif or .webp, or as an .mp4 (H.264), at `fps` frames a second.
 
-    A GIF keeps time in hundredths of a second and at most 256 colours a frame; an .mp4 of odd size repeats its last row or column.
-    Raises SettingError for a rate or ending that cannot be, ImageError for frames that do not match, MissingExtraError for an .mp4
-    without PyAV, StorageError as `disk.write` does.
+    Transparency is laid over white. A GIF has at most 256 colours a frame and durations in hundredths of a second; an .mp4 of odd size
+    repeats its last row or column. Raises SettingError for an ending or rate that is not supported, ImageError for frames of different
+    sizes or channels, MissingExtraError for an .mp4 without PyAV, StorageError as `atomic_io.write` does.
     """
     check_animation(path, fps)
     ending = path.suffix.lower()
@@ -191,7 +192,7 @@ def save_animation(path: Path, frames: Sequence[Pixels], *, fps: float) -> None:
 
 
 def check_animation(path: Path, fps: float) -> None:
-    """Raises what `save_animation` would raise for a name or a rate that cannot be, before there is a frame."""
+    """Raises SettingError or MissingExtraError as `save_animation` would for this name and rate, before frames exist."""
     ending = path.suffix.lower()
     if ending not in _FASTEST:
         raise SettingError(f"{path}: cannot write an animation as {ending!r}; use one of {', '.join(_FASTEST)}")
@@ -201,46 +202,46 @@ def check_animation(path: Path, fps: float) -> None:
         raise missing("films need", "PyAV")
 
 
-def _through_strips(path: Path) -> Picture:
-    """A picture that Pillow cannot hold."""
+def _read_with_vips(path: Path) -> Picture:
+    """A picture that Pillow cannot hold, read by pyvips. Raises ImageError if the picture is too large or pyvips is missing."""
     if (size := streaming.megapixels(path) * 1e6) > decode.MAX_PIXELS:
         raise ImageError(f"{path}: {size / 1e6:.0f} megapixels, larger than the {decode.MAX_PIXELS // 1_000_000} megapixels allowed")
     try:
-        with streaming.open_strips(path) as source:
+        with streaming.open_rows(path) as source:
             pixels, c = source.rows(0, source.size[0]), source.channels
             alpha = pixels[..., c:].contiguous() if source.alpha else None
-            return Picture(pixels=pixels[..., :c].contiguous(), alpha=alpha, bit_depth=source.depth, **vars(source.notes))
+            return Picture(pixels=pixels[..., :c].contiguous(), alpha=alpha, bit_depth=source.depth, **vars(source.metadata))
     except MissingExtraError as error:
         raise ImageError(
             f"{path}: its 16 bits per sample can only be read as 8 without pyvips; install it with: {install('pyvips')}"
         ) from error
 
 
-def _sink(path: Path, picture: Picture, check: atomic_io.Check | None) -> None:
-    """Writes what Pillow cannot."""
+def _write_with_vips(path: Path, picture: Picture, check: atomic_io.Check | None) -> None:
+    """Writes a picture that Pillow cannot, by pyvips."""
     h, w, c = picture.pixels.shape
     layers = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
-    with streaming.Sink(path, (h, w), c, alpha=len(layers) > 1, depth=16, notes=picture) as sink:
+    with streaming.Sink(path, (h, w), c, alpha=len(layers) > 1, depth=16, metadata=picture) as sink:
         sink.write(torch.cat(layers, dim=-1))
         sink.finish(check)
 
 
 def _wide(image: Image.Image) -> Tensor:
-    """The 16-bit grey of an open image."""
-    made = torch.empty(*decode.upright_size(image), 1, dtype=torch.uint16)
-    rows = made.numpy()
-    for top, left, piece in decode.pieces(image):
-        rows[top : top + piece.height, left : left + piece.width, 0] = decode.sixteen(piece)
-    return made
+    """The 16-bit grey samples (h, w, 1) of an open image."""
+    samples = torch.empty(*decode.upright_size(image), 1, dtype=torch.uint16)
+    rows = samples.numpy()
+    for top, left, piece in decode.upright_pieces(image):
+        rows[top : top + piece.height, left : left + piece.width, 0] = decode.sixteen_bit(piece)
+    return samples
 
 
 def _layers(image: Image.Image) -> tuple[Tensor, Tensor | None]:
-    """Colour or grey of an open image, and opacity if there is any."""
+    """The colour or grey pixels of an open image, and its opacity, if the image has any."""
     c = 1 if image.mode in ("1", "L", "LA", "La") else 3
     clear = image.has_transparency_data
     size = decode.upright_size(image)
     colours, alpha = torch.empty(*size, c, dtype=torch.uint8), torch.empty(*size, 1, dtype=torch.uint8) if clear else None
-    for top, left, piece in decode.pieces(image):
+    for top, left, piece in decode.upright_pieces(image):
         whole = np.asarray(decode.convert(piece, 4 if clear else c)).reshape(piece.height, piece.width, -1)
         place = (slice(top, top + piece.height), slice(left, left + piece.width))
         colours.numpy()[place] = whole[..., :c]
@@ -271,10 +272,10 @@ def _image(picture: Picture, kind: str) -> Image.Image:
 
 
 def _palette(pixels: Pixels, alpha: UInt8[Tensor, "h w 1"] | None) -> Image.Image | None:
-    """The picture with a palette of its own colours, or None if these are more than 256."""
+    """The picture with a palette of its colours; None if there are more than 256."""
     opaque = torch.full_like(pixels[..., :1], 255) if alpha is None else alpha
     packed = torch.cat([pixels.expand(-1, -1, 3), opaque], dim=-1).cpu().contiguous().numpy().view(np.uint32)[..., 0]
-    if len(np.unique(packed[:: max(1, len(packed) // 16)])) > 256:  # some rows are enough to tell a photograph
+    if len(np.unique(packed[:: max(1, len(packed) // 16)])) > 256:  # some rows are enough to recognise a photograph
         return None
     colours, index = np.unique(packed, return_inverse=True)
     if len(colours) > 256:
@@ -288,7 +289,7 @@ def _palette(pixels: Pixels, alpha: UInt8[Tensor, "h w 1"] | None) -> Image.Imag
 
 
 def _opaque(frame: Pixels) -> UInt8[Tensor, "h w _shown"]:
-    """Grey or colour, laid over white where it is clear."""
+    """The frame without opacity, laid over white where it is transparent."""
     if (c := frame.shape[-1]) in (1, 3):
         return frame
     return torch.from_numpy(decode.prepare(_from_pixels(frame), channels=c - 1, size=None, crop="centre"))
@@ -301,7 +302,7 @@ def _from_pixels(pixels: Pixels) -> Image.Image:
 
 
 def _mp4(frames: Sequence[Pixels], fps: float) -> bytes:
-    """The frames as H.264 in an MP4, at a quality where the loss is hard to see."""
+    """The frames as H.264 in an MP4, at a constant rate factor of 18 (visually nearly lossless)."""
     try:
         import av
     except ImportError as error:

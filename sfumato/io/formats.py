@@ -1,8 +1,8 @@
-"""The format of a picture file: its first bytes decide, and its name only where they cannot.
+"""Formats of picture files, identified by their first bytes, and by the ending of the name only where bytes are ambiguous.
 
-    first bytes, name ─ by_content ─> Kind (or None: no picture) ─ identify ─> the same, or the format that the name's ending claims
+    first bytes, name ─ by_content ─> Kind (or None: no picture) ─ identify ─> the same, or the format of the name's ending
 
-`Kind.read` says whether pictures of this format can be read here. `summary` names in one line the files that were passed over.
+`Kind.read` tells whether pictures of a format can be read with the installed packages. `summary` lists ignored files in one line.
 """
 
 import importlib.util
@@ -16,35 +16,35 @@ from typing import Literal
 from sfumato.core.extras import install
 
 START = 4096
-"""Bytes of the beginning of a file that `identify` wants; a shorter file is given whole."""
+"""Number of first bytes of a file that `identify` takes; a shorter file is passed whole."""
 
 Reader = Literal["pillow", "heif", "raw", "none"]
 
 _PACKAGES = {"heif": ("pillow_heif", "pillow-heif"), "raw": ("rawpy", "rawpy")}
-"""Extra to the module that it brings and to what that is called in a package registry."""
+"""Name of each extra to the module that it installs and to the name of the package."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One format of files that hold pictures or films."""
+    """A format of files that contain pictures or films."""
 
     name: str
-    """As a person would call it: `PNG`, `HEIC`, `camera raw (Canon CR2)`, `film`."""
+    """Name for people: `PNG`, `HEIC`, `camera raw (Canon CR2)`, `film`."""
     reader: Reader = "none"
-    """Who reads it: Pillow, the package of an extra (`heif`, `raw`), or nobody."""
+    """Package that reads the format: Pillow, that of an extra (`heif`, `raw`), or none."""
     format: str = ""
-    """Pillow's name for it, where Pillow reads it."""
+    """Pillow's name of the format; empty if Pillow does not read the format."""
     ending: str = ".png"
-    """The ending of the file that a picture of this format is written to where its own name has none that can be written."""
+    """Ending of results for a picture of this format whose own ending cannot be written."""
 
     @property
     def read(self) -> bool:
-        """Whether such a picture can be read here, with the extras that are installed."""
+        """Whether pictures of this format can be read with the installed packages."""
         return self.reader == "pillow" or (self.reader in _PACKAGES and importlib.util.find_spec(_PACKAGES[self.reader][0]) is not None)
 
     @property
     def advice(self) -> str:
-        """Why it cannot be read and what to do about it, to be said behind `name`; empty if it can be read."""
+        """Reason why the format cannot be read and what to do, as a clause after `name`; empty if the format can be read."""
         if self.read:
             return ""
         if self.reader in _PACKAGES:
@@ -56,7 +56,9 @@ class Kind:
 
 
 FILM = Kind("film")
+"""Files of moving pictures."""
 BROKEN = Kind("broken link")
+"""Symbolic links to files that do not exist."""
 _RAW_NAMES = {
     ".dng": "DNG", ".cr2": "Canon CR2", ".cr3": "Canon CR3", ".crw": "Canon CRW", ".nef": "Nikon NEF", ".nrw": "Nikon NRW",
     ".arw": "Sony ARW", ".sr2": "Sony SR2", ".srf": "Sony SRF", ".raf": "Fujifilm RAF", ".orf": "Olympus ORF", ".rw2": "Panasonic RW2",
@@ -79,10 +81,13 @@ ENDINGS = _RAW | {
     ".psd": _PSD, ".psb": _PSD, ".jxl": _JXL, ".exr": _EXR, ".hdr": _HDR, ".svg": _SVG, ".xcf": _XCF, ".qoi": _QOI, ".dds": _DDS,
     ".ico": _ICO, ".mp4": FILM, ".mov": FILM, ".mkv": FILM, ".webm": FILM, ".avi": FILM, ".m4v": FILM,
 }  # fmt: skip
-"""Ending of a name, in lower case, to the format that it claims."""
+"""Ending of a file name, in lower case, to format."""
 
 SUFFIXES = frozenset(ending for ending, kind in ENDINGS.items() if kind.reader == "pillow")
-"""The endings, in lower case, of pictures that are read without an extra."""
+"""Endings, in lower case, of pictures that can be read without an extra."""
+
+WRITABLE = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".bmp": "BMP", ".tif": "TIFF", ".tiff": "TIFF"}
+"""Endings, in lower case, of pictures that can be written, to Pillow's name of the format."""
 
 _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
     (b"\x89PNG\r\n\x1a\n", _PNG),
@@ -110,38 +115,38 @@ _BEGINNINGS: tuple[tuple[bytes, Kind], ...] = (
 _TIFF_HEADS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _DNG_VERSION = 50706
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
-"""Lengths that the header behind the first 14 bytes of a BMP can have."""
+"""Possible lengths of the header after the first 14 bytes of a BMP."""
 
 
 def by_content(start: bytes, name: str) -> Kind | None:
-    """The format of a file that begins with `start` (`START` bytes are enough); None if it is no picture and no film.
+    """The format of a file with the first bytes `start` (at most `START` are read); None if the file is no picture and no film.
 
-    The ending of `name` is asked only where bytes cannot tell: for TGA, which has no signature, for camera raw that is laid out as a
-    TIFF, and for SVG, which is text.
+    The ending of `name` is used where bytes are ambiguous: for TGA, which has no signature, for camera raw with the structure of a TIFF,
+    and for SVG, which is text.
     """
     ending = PurePosixPath(name.replace("\\", "/")).suffix.lower()
     for beginning, kind in _BEGINNINGS:
         if start.startswith(beginning):
             return kind
     for recognise in (_riff, _boxes, _bitmap, _portable, _tiff, _targa, _drawing):
-        if found := recognise(start, ending):
-            return found
+        if kind := recognise(start, ending):
+            return kind
     return None
 
 
 def identify(start: bytes, name: str) -> Kind | None:
-    """The format by the content or, where that is unknown, by the ending of the name: such a file is a damaged picture, to be told of.
+    """The format by content or, if the content is unknown, by the ending of the name: such a file is a damaged picture.
 
-    None if neither the content nor the name is that of a picture or a film.
+    None if neither content nor name belong to a picture or a film.
     """
     ending = PurePosixPath(name.replace("\\", "/")).suffix.lower()
     return by_content(start, name) or ENDINGS.get(ending)
 
 
 def identify_file(path: Path) -> Kind | None:
-    """`identify` for a file on disk; for one that cannot be opened, and for a broken link, what its name claims.
+    """The format of the file at `path`, as of `identify`; for an unreadable file or a broken link, the format of its name.
 
-    None for a folder, and for a pipe or a device, which would be waited for.
+    None for a folder, and for a pipe or a device, whose opening would block.
     """
     try:
         if path.exists() and not path.is_file():
@@ -154,12 +159,12 @@ def identify_file(path: Path) -> Kind | None:
 
 
 def readable(path: Path) -> bool:
-    """Whether there is a file at `path` that is a picture which can be read here, or is called like one and damaged."""
+    """Whether the file at `path` is a picture that can be read, or a damaged file with the name of one."""
     return path.is_file() and (kind := identify_file(path)) is not None and kind.read
 
 
 def passed_over(path: Path) -> Kind | None:
-    """The kind of a picture, film or broken link that cannot be read here; None for anything else."""
+    """The kind of a picture, film or broken link that cannot be read; None for a readable picture and for other files."""
     if (kind := identify_file(path)) is None or path.is_dir():
         return None
     return BROKEN if not path.exists() else None if kind.read else kind
@@ -168,18 +173,18 @@ def passed_over(path: Path) -> Kind | None:
 def output_name(kind: Kind | None, name: Path) -> Path:
     """`name` with the ending in which a picture of this kind is written.
 
-    The ending of another picture format is replaced; any other ending is part of the name and stays.
+    An ending of a picture format is replaced; any other ending is part of the name and stays.
 
     >>> str(output_name(_JPEG, Path("x.jfif"))), str(output_name(_PNG, Path("scan.v2")))
     ('x.jpg', 'scan.v2.png')
     """
     ending = ".png" if kind is None else kind.ending
-    known = name.suffix.lower() in ENDINGS
-    return name.with_suffix(ending) if known else name.with_name(name.name + ending)
+    is_picture_ending = name.suffix.lower() in ENDINGS
+    return name.with_suffix(ending) if is_picture_ending else name.with_name(name.name + ending)
 
 
 def summary(kinds: Iterable[Kind]) -> str:
-    """How many files of which kind were passed over and why, in one line; empty if there are none.
+    """Numbers, kinds and reasons of ignored files in one line; empty if `kinds` is empty.
 
     >>> print(summary([_SVG, FILM, _SVG]))
     passed over 3 files: 2 SVG (is not read; save it as PNG, JPEG or TIFF), 1 film (is no picture)
@@ -197,7 +202,7 @@ def _riff(start: bytes, ending: str) -> Kind | None:
 
 
 def _boxes(start: bytes, ending: str) -> Kind | None:
-    """The files that are made of boxes, as MP4 is: their first box lists the brands that they conform to."""
+    """Formats with the box structure of MP4, recognised by the brands in the first box."""
     if start[4:8] != b"ftyp":
         return None
     brands = start[8 : min(int.from_bytes(start[:4]), 256)]
@@ -214,12 +219,12 @@ def _bitmap(start: bytes, ending: str) -> Kind | None:
 
 
 def _portable(start: bytes, ending: str) -> Kind | None:
-    known = start[:1] == b"P" and start[1:2] in b"123456" and start[2:3] in b" \t\r\n"
-    return _PPM if known and start[3:4] in b"0123456789# \t\r\n" and len(start) > 7 else None
+    has_signature = start[:1] == b"P" and start[1:2] in b"123456" and start[2:3] in b" \t\r\n"
+    return _PPM if has_signature and start[3:4] in b"0123456789# \t\r\n" and len(start) > 7 else None
 
 
 def _tiff(start: bytes, ending: str) -> Kind | None:
-    """TIFF, or camera raw that is laid out as one: Canon's by its mark, DNG by its version, others by the ending of their names."""
+    """TIFF, or camera raw with the structure of a TIFF: CR2 by its mark, DNG by its version tag, others by the ending of the name."""
     if start[:4] not in _TIFF_HEADS:
         return None
     if start[8:10] == b"CR":

@@ -1,6 +1,6 @@
-"""What kind of picture each file of a run is and how many pixels it has: every file is looked at once, however often that is asked.
+"""Format and number of pixels of the picture files of a run, read once for each file and cached.
 
-path ─ Headers.of ─> Header (kind, pixels), from one opening of the file
+path ─ Headers.of ─> Header (kind, pixel_count), from one opening of the file
 """
 
 import contextlib
@@ -13,43 +13,43 @@ from sfumato.io.formats import Kind
 
 
 class Header(NamedTuple):
-    """What the beginning of a file says."""
+    """Format and number of pixels of a file."""
 
     kind: Kind | None
-    """As `kinds.identify_file` has it; None for what is no picture and no film, and for a folder, a pipe or a device."""
-    pixels: float | None
-    """How many there are; None for what cannot be read."""
+    """The format, as of `formats.identify_file`; None if the file is no picture and no film, and for a folder, a pipe or a device."""
+    pixel_count: float | None
+    """Number of pixels; None for a file that cannot be read."""
 
 
 class Headers:
-    """The headers of the files of one run, kept from the first question on."""
+    """Cache of the headers of the files of one run."""
 
     def __init__(self) -> None:
         self._kept: dict[Path, Header] = {}
 
     def of(self, path: Path) -> Header:
-        """The header of the file at `path`. A file that cannot be opened has the kind that its name claims, and no pixels."""
+        """The header of the file at `path`. For a file that cannot be opened, the format of its name and no number of pixels."""
         if path not in self._kept:
             self._kept[path] = _read(path)
         return self._kept[path]
 
     def readable(self, path: Path) -> bool:
-        """As `kinds.readable`: whether there is a file that is a picture which can be read here, or is called like one and damaged."""
+        """Whether the file at `path` is a picture that can be read, or a damaged file with the name of one; as `formats.readable`."""
         return path.is_file() and (kind := self.of(path).kind) is not None and kind.read
 
     def kind(self, path: Path) -> Kind | None:
-        """The kind of the file at `path`."""
+        """The format of the file at `path`, as in `Header`."""
         return self.of(path).kind
 
-    def pixels(self, path: Path) -> float | None:
-        """How many pixels the file at `path` has; None for what cannot be read, of which its turn will tell."""
-        return self.of(path).pixels
+    def pixel_count(self, path: Path) -> float | None:
+        """Number of pixels of the file at `path`; None for a file that cannot be read, whose processing reports the error."""
+        return self.of(path).pixel_count
 
 
 def _read(path: Path) -> Header:
     kind = formats.identify(b"", path.name)
     with contextlib.suppress(OSError, SfumatoError):
-        if path.exists() and not path.is_file():  # a pipe would be waited for
+        if path.exists() and not path.is_file():  # opening a pipe would block
             return Header(None, None)
         with path.open("rb") as file:
             kind = formats.identify(file.read(formats.START), path.name)

@@ -1,9 +1,9 @@
-"""What a picture's file says beside its pixels: EXIF, colour profile, resolution, XMP, comments, how strongly it was compressed.
+"""Metadata of picture files: EXIF, colour profile, resolution, XMP, comments and JPEG compression.
 
-    file ─ of_file ─> Notes ─ options ─> what Pillow writes at once
-                            └ donor, annotate ─> what `io/metadata_embed.py` puts into a file that somebody else has encoded
+    file ─ read ─> Metadata ─ save_options ─> options of Pillow's `save`
+                            └ embed ─> `io/metadata_embed.py`, for a file that another library has encoded
 
-Reading looks at headers only, so that the size of the picture does not matter.
+Only headers are read, so that pictures may have any size.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from sfumato.io import bounds, decode, formats, tiff
 from sfumato.io.decode import Opened
-from sfumato.io.png import PNG, File, without_pixels
+from sfumato.io.png import PNG, PNG_SAMPLES, File, chunks, without_pixels
 
 EXIF = b"Exif\0\0"
 _XMP = "XML:com.adobe.xmp"
@@ -31,80 +31,83 @@ _OLD_EXIF = "Raw profile type exif"
 _COMMENT = "Comment"
 
 _WORDS = (269, 270, 271, 272, 285, 305, 306, 315, 316, 18246, 18249, 33432, 33723, 34377, 40091, 40092, 40093, 40094, 40095)
-"""TIFF tags about the picture and not about the layout of its file: description, maker, model, software, date, artist, copyright..."""
+"""TIFF tags about the picture, not about the storage of its pixels: description, maker, model, software, date, artist, copyright..."""
 _PACKED = (33723, 34377)
-"""Of these, captions (IPTC) and Photoshop's blocks: bytes, which some programs count as numbers of four."""
+"""Tags of captions (IPTC) and Photoshop blocks: bytes, which some programs store as numbers of four bytes."""
 _CHUNKS = (b"cICP", b"gAMA", b"cHRM", b"sRGB", b"tIME")
-"""Of a PNG: how its numbers are to be seen, and when it was last changed."""
+"""Chunks of a PNG that are kept: colour space and time of the last change."""
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _FOLDERS = (int(ExifTags.IFD.Exif), int(ExifTags.IFD.GPSInfo))
 _NOT_RGB = (5, 8, 9, 10)
-"""TIFF's photometric interpretations whose profile says nothing about the RGB that they become: CMYK and three kinds of Lab."""
+"""Photometric interpretations of a TIFF whose colour profile does not apply after conversion to RGB: CMYK and three kinds of Lab."""
 _INTEROP = int(ExifTags.IFD.Interop)
 _SIDES = (0xA003, 0xA002)
-"""EXIF's height and width."""
+"""EXIF tags of height and width."""
 _TURN_IN_XMP = re.compile(rb"""(tiff:Orientation(?:=["']|>))([2-8])""")
 _FINE = 95
-"""Quality from which on a JPEG's tables take nothing that anybody would see."""
-_PNG_SAMPLES = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""JPEG quality whose losses are invisible: the default, and the lowest that is reused for repaired pictures."""
 
 
 class Jpeg(NamedTuple):
-    """How a JPEG was compressed."""
+    """Compression parameters of a JPEG."""
 
     tables: tuple[tuple[int, ...], ...]
-    """Quantisation of brightness and of colour."""
+    """Quantisation tables of brightness and of colour."""
     subsampling: int
-    """Of colour, as Pillow counts it: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0, -1 is something else."""
+    """Chroma subsampling in Pillow's numbering: 0 is 4:4:4, 1 is 4:2:2, 2 is 4:2:0, -1 is another."""
 
     def quality(self) -> int:
-        """The quality in [1, 100] whose standard table for brightness is nearest."""
+        """The quality in [1, 100] of libjpeg whose standard table for brightness is nearest."""
         return min(range(1, 101), key=lambda quality: sum(abs(a - b) for a, b in zip(self.tables[0], _standard(quality), strict=True)))
 
 
-class Samples(NamedTuple):
-    """What one pixel is made of in the file."""
+class SampleFormat(NamedTuple):
+    """Samples of one pixel in a file."""
 
     bits: int
+    """Bits of each sample."""
     channels: int
+    """Samples of a pixel, including opacity."""
     floating: bool
+    """Whether samples are floating-point numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notes:
-    """All that is not pixels. Everything may be missing."""
+class Metadata:
+    """Metadata of a picture, valid for upright pixels. Every field may be empty."""
 
     exif: bytes = b""
-    """Begins with `Exif`, two zeros; the turn it asked for is taken out where it has been carried out."""
+    """EXIF block with the prefix `Exif` and two zeros; its orientation is upright."""
     icc: bytes = b""
-    """The colour profile of the pixels."""
+    """ICC colour profile of the pixels."""
     dpi: tuple[float, float] | None = None
-    """Across, down."""
+    """Horizontal and vertical resolution in dots per inch."""
     xmp: bytes = b""
-    """An XML packet."""
+    """XMP packet (XML)."""
     text: dict[str, str] = field(default_factory=dict)
-    """The comments of a PNG by keyword, the last of each; those of a JPEG or GIF are `Comment`, a line each."""
+    """Comments: keyword to text of a PNG, the last of each keyword; `Comment` to the lines of a JPEG or GIF."""
     jpeg: Jpeg | None = None
-    """Of a JPEG, grey or colour."""
+    """Compression of a grey or colour JPEG; None for other files."""
     photoshop: tuple[bytes, ...] = ()
-    """Of a JPEG: Photoshop's blocks, in which captions and keywords are (IPTC)."""
+    """Photoshop blocks of a JPEG, which contain captions and keywords (IPTC)."""
     chunks: tuple[tuple[bytes, bytes], ...] = ()
-    """Of a PNG: other chunks that are kept, by their type; comments whose keyword comes again are among them."""
+    """Type and content of further chunks of a PNG that are kept, including comments with a repeated keyword."""
     white: int = 65535
-    """The sample that is white in a file of 16 bits: less where fewer bits were put into 16. Pixels span the whole range nevertheless."""
+    """Stored value of white in a file of 16 bits: smaller for 10, 12 or 14 bits stored in 16. Pixels are scaled to the full range."""
     left_out: str = ""
-    """A part of the file that is not read and so not kept, in words; empty if there is none."""
+    """Description of a part of the file that is not read and not kept; empty if there is none."""
 
     @property
     def fine_jpeg(self) -> Jpeg | None:
-        """`jpeg` beside pixels that were repaired: coarse tables, which would take the repair away again, are left out."""
+        """`jpeg` if its quality is 95 or more, None otherwise: coarse tables would undo the repair of a picture."""
         return self.jpeg if self.jpeg and self.jpeg.quality() >= _FINE else None
 
 
-def of_file(path: Path, *, file: Opened | None = None, image: Image.Image | None = None) -> tuple[Notes, int]:
-    """What the file says once the picture is upright, and the orientation (EXIF's number, 1 to 8) in which it is stored.
+def read(path: Path, *, file: Opened | None = None, image: Image.Image | None = None) -> tuple[Metadata, int]:
+    """The metadata of the upright picture, and the orientation of the stored pixels (1 to 8 as in EXIF).
 
-    `file` is the open file and `image` what `decode.opened` made of it, from whoever has them. Raises ImageError if the file is no image.
+    `file` is the file at `path`, and `image` its image from `decode.opened`, if they are open already. Raises ImageError if the file is no
+    image.
     """
     with decode.reading(str(path)), decode.opening(file or path) as opened:
         start = opened.read(8)
@@ -116,31 +119,31 @@ def of_file(path: Path, *, file: Opened | None = None, image: Image.Image | None
             return _of_tiff(opened, tiff.checked(opened).left_out)
         if kind is not None and kind.reader == "raw" and start[:4] in (b"II*\0", b"MM\0*"):
             tiff.guard(opened)
-            told = _exif_tags(opened)
-            return Notes(exif=_exif_of(told)), 1
+            tags = _exif_tags(opened)
+            return Metadata(exif=_exif_of(tags)), 1
         with decode.opened(opened, str(path), limit=None) if image is None else contextlib.nullcontext(image) as header:
             return _of_image(header)
 
 
-def samples(path: Path, *, file: Opened | None = None) -> Samples:
-    """Bits and samples of a pixel, from the header of a PNG or TIFF; 8 bits in 3 for anything else. Raises ImageError as `of_file`.
+def sample_format(path: Path, *, file: Opened | None = None) -> SampleFormat:
+    """Bits and samples of a pixel, from the header of a PNG or TIFF; 3 samples of 8 bits for other formats. Raises ImageError as `read`.
 
-    `file` is the open file, from whoever has it.
+    `file` is the file at `path` if it is open already.
     """
     with decode.reading(str(path)), decode.opening(file or path) as opened:
         start = opened.read(26)
         if start[:8] == PNG:
-            return Samples(start[24], _PNG_SAMPLES.get(start[25], 1), floating=False)
+            return SampleFormat(start[24], PNG_SAMPLES.get(start[25], 1), floating=False)
         opened.seek(0)
         kind = formats.by_content(opened.read(formats.START), path.name)
         if kind is not None and kind.name == "TIFF":
-            found = tiff.checked(opened)
-            return Samples(found.bits, found.channels, floating=found.floating)
-        return Samples(8, 3, floating=False)
+            layout = tiff.checked(opened)
+            return SampleFormat(layout.bits, layout.channels, floating=layout.floating)
+        return SampleFormat(8, 3, floating=False)
 
 
 def tiff_tags(file: File) -> ImageFileDirectory_v2:
-    """What stands in the first directory of a TIFF or BigTIFF."""
+    """The tags in the first directory of a TIFF or BigTIFF."""
     tags = ImageFileDirectory_v2(tiff_head(file))
     file.seek(tags.next)
     tags.load(file)
@@ -149,51 +152,51 @@ def tiff_tags(file: File) -> ImageFileDirectory_v2:
 
 
 def tiff_head(file: File) -> bytes:
-    """The first 8 bytes of a TIFF, or the first 16 of a BigTIFF: byte order, width, and where the directory is."""
+    """The first 8 bytes of a TIFF, or the first 16 of a BigTIFF: byte order, width of offsets, and offset of the directory."""
     file.seek(0)
     head = file.read(8)
     return head + file.read(8) if 43 in head[2:4] else head
 
 
-def options(notes: Notes, kind: str, channels: int, size: tuple[int, int]) -> dict[str, Any]:
-    """What Pillow's `save` is told to put these notes into a PNG, JPEG, WebP or BMP of so many channels; a TIFF needs `annotate`.
+def save_options(metadata: Metadata, kind: str, channels: int, size: tuple[int, int]) -> dict[str, Any]:
+    """Options of Pillow's `save` that write `metadata` into a PNG, JPEG, WebP or BMP with `channels` channels.
 
-    `size` is the picture's height and width, which its EXIF may tell too.
+    For TIFF use `embed_in_tiff`. `size` is the height and width of the picture, which replace those in its EXIF.
     """
-    given: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     if kind in ("PNG", "JPEG", "WEBP"):
-        given |= {"exif": _sized(notes.exif, size), "icc_profile": notes.icc}
+        options |= {"exif": _sized(metadata.exif, size), "icc_profile": metadata.icc}
     if kind in ("PNG", "JPEG", "BMP"):
-        given["dpi"] = notes.dpi
+        options["dpi"] = metadata.dpi
     if kind in ("JPEG", "WEBP"):
-        given["xmp"] = notes.xmp
-    if kind == "PNG" and (notes.text or notes.xmp or notes.chunks):
-        given["pnginfo"] = PngInfo()
-        for name, content in notes.chunks:
-            given["pnginfo"].add(name, content)
-        for key, value in notes.text.items():
-            given["pnginfo"].add_text(key, value)
-        if notes.xmp:
-            given["pnginfo"].add_itxt(_XMP, notes.xmp.decode(errors="replace"))
+        options["xmp"] = metadata.xmp
+    if kind == "PNG" and (metadata.text or metadata.xmp or metadata.chunks):
+        options["pnginfo"] = PngInfo()
+        for name, content in metadata.chunks:
+            options["pnginfo"].add(name, content)
+        for key, value in metadata.text.items():
+            options["pnginfo"].add_text(key, value)
+        if metadata.xmp:
+            options["pnginfo"].add_itxt(_XMP, metadata.xmp.decode(errors="replace"))
     if kind == "JPEG":
-        given["comment"] = notes.text.get(_COMMENT, "").encode()
-        given["extra"] = b"".join(b"\xff\xed" + struct.pack(">H", len(block) + 2) + block for block in notes.photoshop)
-    given = {name: value for name, value in given.items() if value}
-    return given | (_compression(notes.jpeg, channels) if kind == "JPEG" else {})
+        options["comment"] = metadata.text.get(_COMMENT, "").encode()
+        options["extra"] = b"".join(b"\xff\xed" + struct.pack(">H", len(block) + 2) + block for block in metadata.photoshop)
+    options = {name: value for name, value in options.items() if value}
+    return options | (_compression(metadata.jpeg, channels) if kind == "JPEG" else {})
 
 
-def tiff_notes(notes: Notes, head: bytes) -> ImageFileDirectory_v2:
-    """The notes as TIFF tags, in the byte order and width that `head`, the first bytes of a TIFF, says.
+def tiff_directory(metadata: Metadata, head: bytes) -> ImageFileDirectory_v2:
+    """The metadata as TIFF tags, with the byte order and offset width of `head`, the result of `tiff_head`.
 
     Raises ImageError if the EXIF is damaged.
     """
     tags = ImageFileDirectory_v2(head)
-    if notes.exif:
+    if metadata.exif:
         with decode.reading("the EXIF"):
-            tags.update(_exif_tags(io.BytesIO(notes.exif.removeprefix(EXIF))))
-    if notes.dpi:
-        tags[282], tags[283], tags[296] = *notes.dpi, 2
-    for tag, content, kind in ((34675, notes.icc, 7), (700, notes.xmp, 1)):
+            tags.update(_exif_tags(io.BytesIO(metadata.exif.removeprefix(EXIF))))
+    if metadata.dpi:
+        tags[282], tags[283], tags[296] = *metadata.dpi, 2
+    for tag, content, kind in ((34675, metadata.icc, 7), (700, metadata.xmp, 1)):
         if content:
             tags.tagtype[tag] = kind
             tags[tag] = content
@@ -201,7 +204,7 @@ def tiff_notes(notes: Notes, head: bytes) -> ImageFileDirectory_v2:
 
 
 def _compression(jpeg: Jpeg | None, channels: int) -> dict[str, Any]:
-    """That of the source where it is known and fits, otherwise quality 95 with all of its colour."""
+    """Options of Pillow's `save` for the compression `jpeg`, or for quality 95 without chroma subsampling if `jpeg` does not apply."""
     if jpeg is None or max(map(max, jpeg.tables)) > 255:
         return {"quality": _FINE, "subsampling": 0}
     return {"qtables": [list(table) for table in jpeg.tables], "subsampling": max(jpeg.subsampling, 0) if channels == 3 else -1}
@@ -209,7 +212,7 @@ def _compression(jpeg: Jpeg | None, channels: int) -> dict[str, Any]:
 
 @functools.cache
 def _standard(quality: int) -> tuple[int, ...]:
-    """The table for brightness that everyone's JPEG library uses at this quality."""
+    """The quantisation table for brightness of libjpeg at this quality."""
     encoded = io.BytesIO()
     Image.new("L", (1, 1)).save(encoded, "JPEG", quality=quality)
     with Image.open(encoded) as image:
@@ -217,25 +220,25 @@ def _standard(quality: int) -> tuple[int, ...]:
         return tuple(image.quantization[0])
 
 
-def _of_png(file: File, *, checked: bool) -> tuple[Notes, int]:
+def _of_png(file: File, *, checked: bool) -> tuple[Metadata, int]:
     if not checked:
         bounds.check(file, "PNG")
     small = without_pixels(file)
     with Image.open(small, formats=["PNG"]) as image:
-        said, orientation = _of_image(image)
-    return dataclasses.replace(said, chunks=tuple(_chunks(small.getvalue()))), orientation
+        metadata, orientation = _of_image(image)
+    return dataclasses.replace(metadata, chunks=tuple(_kept_chunks(small.getvalue()))), orientation
 
 
-def _of_image(image: Image.Image) -> tuple[Notes, int]:
-    orientation = decode.turn(image.getexif())
+def _of_image(image: Image.Image) -> tuple[Metadata, int]:
+    orientation = decode.orientation(image.getexif())
     exif = image.info.get("exif") or bytes.fromhex("".join(image.info.get(_OLD_EXIF, "").split("\n")[3:]))
     exif = exif if not exif or exif.startswith(EXIF) else EXIF + exif
     text = {key: value for key, value in getattr(image, "text", {}).items() if key not in (_XMP, _OLD_EXIF)}
     if comments := _comments(image):
         text[_COMMENT] = "\n".join(map(_plain, comments))
-    notes = Notes(
+    notes = Metadata(
         exif=_upright(exif) if orientation > 1 else exif,
-        icc=b"" if image.mode == "CMYK" else image.info.get("icc_profile") or b"",  # its profile would say nothing about RGB
+        icc=b"" if image.mode == "CMYK" else image.info.get("icc_profile") or b"",  # the profile of CMYK does not apply to RGB
         dpi=_dpi(*image.info["dpi"]) if image.info.get("dpi") else None,
         xmp=_TURN_IN_XMP.sub(rb"\g<1>1", image.info.get("xmp") or b""),
         text=text,
@@ -245,7 +248,7 @@ def _of_image(image: Image.Image) -> tuple[Notes, int]:
     return notes, orientation
 
 
-def _of_tiff(file: File, left_out: int) -> tuple[Notes, int]:
+def _of_tiff(file: File, left_out: int) -> tuple[Metadata, int]:
     tags, exif = tiff_tags(file), _exif_of(_exif_tags(file))
     dpi = None
     if {282, 283} <= set(tags) and tags.get(296, 2) in (2, 3):
@@ -254,40 +257,40 @@ def _of_tiff(file: File, left_out: int) -> tuple[Notes, int]:
     icc = b"" if tags.get(262) in _NOT_RGB else tags.get(34675, b"")
     xmp = _bytes(tags.get(700, b""))
     words = f"without {left_out} {'thumbnail or mask' if left_out == 1 else 'thumbnails or masks'} of its file" if left_out else ""
-    notes = Notes(exif=exif, icc=_bytes(icc), dpi=dpi, xmp=_TURN_IN_XMP.sub(rb"\g<1>1", xmp), left_out=words)
-    return notes, decode.turn(tags, xmp)
+    notes = Metadata(exif=exif, icc=_bytes(icc), dpi=dpi, xmp=_TURN_IN_XMP.sub(rb"\g<1>1", xmp), left_out=words)
+    return notes, decode.orientation(tags, xmp)
 
 
 def _exif_of(tags: dict[int, Any]) -> bytes:
-    said = Image.Exif()
-    said.update(tags)
-    return said.tobytes() if tags else b""
+    exif = Image.Exif()
+    exif.update(tags)
+    return exif.tobytes() if tags else b""
 
 
 def _exif_tags(file: File) -> dict[int, Any]:
-    """What the tags of a TIFF or of a block of EXIF, and the folders in it, say about the picture."""
+    """The tags about the picture in a TIFF or an EXIF block, including the directories of EXIF and GPS."""
     tags = tiff_tags(file)
-    told = _sound(tags, _WORDS)
+    kept_tags = _sound(tags, _WORDS)
     for folder in _FOLDERS:
         if isinstance(place := tags.get(folder), int):
             inner = ImageFileDirectory_v2(tiff_head(file), group=folder)
             file.seek(place)
             inner.load(file)
             if kept := _sound(inner, set(inner) - {_INTEROP}):
-                told[folder] = kept
-    return told
+                kept_tags[folder] = kept
+    return kept_tags
 
 
 def _sound(tags: ImageFileDirectory_v2, wanted: Iterable[int]) -> dict[int, Any]:
-    """The values of those of the `wanted` tags that are there and can be written: others have a type that is not theirs."""
-    found: dict[int, Any] = {}
+    """Tag to value of the `wanted` tags that exist and can be written; tags of a wrong type are left out."""
+    sound: dict[int, Any] = {}
     for tag in wanted:
         alone = ImageFileDirectory_v2(group=tags.group)
-        with contextlib.suppress(Exception):  # Pillow raises whatever it stumbles over
+        with contextlib.suppress(Exception):  # damaged tags make Pillow raise various exceptions
             alone[tag] = tags[tag]
             alone.tobytes()
-            found[tag] = tags[tag]
-    return found
+            sound[tag] = tags[tag]
+    return sound
 
 
 def _jpeg(image: Image.Image) -> Jpeg | None:
@@ -319,9 +322,9 @@ def _several(value: Any) -> tuple[Any, ...]:
 
 
 def _upright(exif: bytes) -> bytes:
-    """The same bytes with the orientation set to 1, in place, as a maker's notes may point into the block.
+    """The EXIF block with orientation 1 and without the link to its thumbnail, which has the old orientation.
 
-    The thumbnail is no longer pointed to, as it lies as the picture did.
+    Bytes are replaced in place, because maker notes may contain offsets into the block.
     """
     block = bytearray(exif[len(EXIF) :])
     order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
@@ -333,21 +336,21 @@ def _upright(exif: bytes) -> bytes:
     (count,) = struct.unpack_from(f"{order}H", block, start)
     for entry in range(start + 2, min(start + 2 + 12 * count, len(block) - 11), 12):
         if struct.unpack_from(f"{order}H", block, entry)[0] == decode.ORIENTATION:
-            struct.pack_into(f"{order}HHIHH", block, entry, decode.ORIENTATION, 3, 1, 1, 0)  # of whatever type it was
+            struct.pack_into(f"{order}HHIHH", block, entry, decode.ORIENTATION, 3, 1, 1, 0)  # also where the entry had another type
     if start + 6 + 12 * count <= len(block):
         struct.pack_into(f"{order}I", block, start + 2 + 12 * count, 0)
     return EXIF + bytes(block)
 
 
 def _sized(exif: bytes, size: tuple[int, int]) -> bytes:
-    """The same bytes with this height and width where they tell any, in place."""
+    """The EXIF block with height and width set to `size` where it has these tags; bytes are replaced in place."""
     block = bytearray(exif[len(EXIF) :])
     order = {b"II": "<", b"MM": ">"}.get(bytes(block[:2]))
     if order is None or len(block) < 14:
         return exif
 
     def entries(start: int) -> Iterator[tuple[int, int, int]]:
-        """Tag, type and place of the value of each entry of a directory."""
+        """Yields tag, type and offset of the value of each entry of a directory."""
         count = struct.unpack_from(f"{order}H", block, start)[0] if start + 2 <= len(block) else 0
         for place in range(start + 2, min(start + 2 + 12 * count, len(block) - 11), 12):
             yield (*struct.unpack_from(f"{order}HH", block, place), place + 8)
@@ -355,9 +358,9 @@ def _sized(exif: bytes, size: tuple[int, int]) -> bytes:
     (first,) = struct.unpack_from(f"{order}I", block, 4)
     for tag, _, place in entries(first):
         if tag == _FOLDERS[0]:
-            for inner, kind, where in entries(*struct.unpack_from(f"{order}I", block, place)):
+            for inner, kind, value_place in entries(*struct.unpack_from(f"{order}I", block, place)):
                 if inner in _SIDES and kind in (3, 4) and (kind == 4 or max(size) < 1 << 16):
-                    struct.pack_into(f"{order}{'HI'[kind - 3]}", block, where, size[_SIDES.index(inner)])
+                    struct.pack_into(f"{order}{'HI'[kind - 3]}", block, value_place, size[_SIDES.index(inner)])
     return EXIF + bytes(block)
 
 
@@ -367,15 +370,11 @@ def _comments(image: Image.Image) -> list[bytes | str]:
     return [image.info["comment"]] if image.format == "GIF" and image.info.get("comment") else []
 
 
-def _chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Those that are kept as they are; of comments with the same keyword all but the last are."""
-    found, place = [], len(PNG)
-    while place + 8 <= len(png):
-        length, kind = struct.unpack_from(">I4s", png, place)
-        found.append((kind, png[place + 8 : place + 8 + length]))
-        place += length + 12
-    last = {content.partition(b"\0")[0]: i for i, (kind, content) in enumerate(found) if kind in _TEXTS}
-    for i, (kind, content) in enumerate(found):
-        again = kind in _TEXTS and last[content.partition(b"\0")[0]] != i
-        if kind in _CHUNKS or again:
+def _kept_chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yields the chunks that are kept unchanged: those in `_CHUNKS`, and comments before the last one with the same keyword."""
+    pieces = list(chunks(png))
+    last = {content.partition(b"\0")[0]: i for i, (kind, content) in enumerate(pieces) if kind in _TEXTS}
+    for i, (kind, content) in enumerate(pieces):
+        repeated = kind in _TEXTS and last[content.partition(b"\0")[0]] != i
+        if kind in _CHUNKS or repeated:
             yield kind, content

@@ -1,7 +1,7 @@
-"""Puts notes into a picture file that was encoded without any, in constant memory, and byte for byte as Pillow would write them.
+"""Embeds metadata into a picture file that was encoded without any, in constant memory, with the bytes that Pillow would write.
 
-A one-pixel file of the same format with these notes is the donor; its pieces that are not pixels go in front of the pixels. A TIFF is
-not copied: a new directory that knows more goes to its end, and its first bytes then point there.
+Pillow writes the metadata into a donor file of one pixel in the same format; the parts of the donor that are not pixels are copied in front
+of the pixels. A TIFF is not copied: an extended directory is appended, and the first bytes of the file point to the new directory.
 """
 
 import io
@@ -13,22 +13,26 @@ from pathlib import Path
 
 from PIL import Image
 
-from sfumato.io.metadata import Notes, options, tiff_head, tiff_notes
-from sfumato.io.png import PNG, File
+from sfumato.io.metadata import Metadata, save_options, tiff_directory, tiff_head
+from sfumato.io.png import File, chunk, chunks
 
 _LAYOUT = {282, 283, 296, 274}
-"""Tags of a TIFF that only the notes may say: resolution and orientation."""
+"""Tags of a TIFF that are taken from the metadata only: resolution and orientation."""
 
 
-def graft(encoded: Path, target: Path, kind: str, notes: Notes, *, channels: int, alpha: bool, size: tuple[int, int]) -> None:
-    """Makes `target` of the file `encoded`, which is a `kind` ("PNG", "JPEG", "WEBP" or "TIFF") and is used up by it."""
+def embed(encoded: Path, target: Path, kind: str, metadata: Metadata, *, channels: int, alpha: bool, size: tuple[int, int]) -> None:
+    """Writes the file `encoded` of format `kind` ("PNG", "JPEG", "WEBP" or "TIFF") to `target` with `metadata` embedded.
+
+    `size` is height and width. A TIFF is moved, so that `encoded` no longer exists afterwards. Raises ValueError or ImageError for metadata
+    that the format cannot hold.
+    """
     if kind == "TIFF":
         os.replace(encoded, target)
         with target.open("r+b") as file:
-            annotate(file, notes)
+            embed_in_tiff(file, metadata)
         return
     donor = io.BytesIO()
-    Image.new("RGB" if channels == 3 else "L", (1, 1)).save(donor, kind, **options(notes, kind, channels, size))
+    Image.new("RGB" if channels == 3 else "L", (1, 1)).save(donor, kind, **save_options(metadata, kind, channels, size))
     with encoded.open("rb") as source, target.open("wb") as file:
         if kind == "PNG":
             file.write(source.read(33))  # the signature and the header chunk
@@ -46,14 +50,14 @@ def graft(encoded: Path, target: Path, kind: str, notes: Notes, *, channels: int
         shutil.copyfileobj(source, file, 1 << 20)
 
 
-def annotate(file: File, notes: Notes) -> None:
-    """Adds the notes to the TIFF or BigTIFF in `file`, instead of what it said before about resolution and orientation."""
+def embed_in_tiff(file: File, metadata: Metadata) -> None:
+    """Adds `metadata` to the TIFF or BigTIFF in `file`, and replaces its resolution and orientation."""
     head = tiff_head(file)
     order, big = ("<" if head[:2] == b"II" else ">"), len(head) == 16
     start = struct.unpack_from(f"{order}Q", head, 8)[0] if big else struct.unpack_from(f"{order}I", head, 4)[0]
     entries = {tag: entry for tag, entry in _entries(file, start, order, big=big).items() if tag not in _LAYOUT}
     end = _even(file)
-    file.write(tiff_notes(notes, head).tobytes(end))
+    file.write(tiff_directory(metadata, head).tobytes(end))
     entries |= _entries(file, end, order, big=big)
     place = _even(file)
     count = struct.pack(f"{order}{'Q' if big else 'H'}", len(entries))
@@ -63,7 +67,7 @@ def annotate(file: File, notes: Notes) -> None:
 
 
 def _entries(file: File, start: int, order: str, *, big: bool) -> dict[int, bytes]:
-    """The entries of the directory at `start` by tag, as they stand there."""
+    """Tag to raw bytes of each entry of the directory at `start`."""
     file.seek(start)
     (count,) = struct.unpack(f"{order}{'Q' if big else 'H'}", file.read(8 if big else 2))
     entries = (file.read(20 if big else 12) for _ in range(count))
@@ -71,23 +75,18 @@ def _entries(file: File, start: int, order: str, *, big: bool) -> dict[int, byte
 
 
 def _even(file: File) -> int:
-    """Goes to the end of the file, made even as TIFF wants it."""
+    """Seeks to the end of the file, extended to an even length as TIFF requires, and returns the position."""
     if end := file.seek(0, io.SEEK_END) % 2:
         file.write(bytes(end))
     return file.tell()
 
 
 def _png_pieces(content: bytes) -> Iterator[bytes]:
-    place = len(PNG)
-    while place < len(content):
-        length, kind = struct.unpack_from(">I4s", content, place)
-        if kind not in (b"IHDR", b"IDAT", b"IEND"):
-            yield content[place : place + length + 12]
-        place += length + 12
+    return (chunk(kind, piece) for kind, piece in chunks(content) if kind not in (b"IHDR", b"IDAT", b"IEND"))
 
 
 def _to_pixels(source: File) -> None:
-    """Goes on to the first chunk of pixels."""
+    """Seeks to the first chunk of pixels."""
     while len(head := source.read(8)) == 8 and head[4:] != b"IDAT":
         source.seek(int.from_bytes(head[:4]) + 4, io.SEEK_CUR)
     source.seek(-8, io.SEEK_CUR)
@@ -102,7 +101,7 @@ def _jpeg_pieces(content: bytes) -> Iterator[bytes]:
 
 
 def _webp(source: File, file: io.BufferedWriter, donor: bytes, *, alpha: bool, size: tuple[int, int]) -> None:
-    """Profile, then pixels, then the rest, behind a header that says what is there; nothing of it if there are no notes."""
+    """Writes a WebP: extended header and profile, pixels, then EXIF and XMP; only pixels if the donor has no metadata."""
     pieces, place = {}, 12
     while place < len(donor):
         kind, length = struct.unpack_from("<4sI", donor, place)
@@ -120,11 +119,11 @@ def _webp(source: File, file: io.BufferedWriter, donor: bytes, *, alpha: bool, s
 
 
 def _webp_pixels(source: File) -> bytes:
-    """The pieces that hold opacity and pixels. The encoder had them in memory as well."""
+    """The chunks of opacity and pixels, in memory, where the encoder had them as well."""
     source.seek(12)
-    found = b""
+    pixels = b""
     while len(head := source.read(8)) == 8:
         kind, length = struct.unpack("<4sI", head)
         content = source.read(length + length % 2)
-        found += head + content if kind in (b"ALPH", b"VP8 ", b"VP8L") else b""
-    return found
+        pixels += head + content if kind in (b"ALPH", b"VP8 ", b"VP8L") else b""
+    return pixels

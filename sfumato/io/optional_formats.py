@@ -1,6 +1,6 @@
-"""Pictures that need a package of their own: HEIC through pillow-heif (extra `heif`), camera raw through LibRaw (extra `raw`).
+"""Formats of optional packages: HEIC through pillow-heif (extra `heif`), camera raw through LibRaw (extra `raw`).
 
-Both come as images of Pillow whose pixels are decoded when they are asked for, and the package is imported when there is such a file.
+Both are returned as Pillow images whose pixels are decoded on demand. The package is imported when the first such file is opened.
 """
 
 from typing import Any
@@ -13,8 +13,8 @@ from sfumato.io.formats import Kind
 from sfumato.io.png import File
 
 
-def image_of(kind: Kind, file: File, name: str) -> Image.Image:
-    """The image in `file`, of which only the header is read: upright, 8-bit grey or colour, and of a HEIC with its opacity.
+def open_image(kind: Kind, file: File, name: str) -> Image.Image:
+    """The image in `file` with only the header read: upright, 8-bit grey or colour, with opacity for a HEIC that has any.
 
     Raises MissingExtraError without the package, ImageError for a file that is too large to be read as a whole.
     """
@@ -32,7 +32,7 @@ def image_of(kind: Kind, file: File, name: str) -> Image.Image:
 
 
 class _Developed(Image.Image):
-    """A raw picture, developed as the camera would: its white balance, sRGB, 8 bits, upright."""
+    """A raw picture, developed on loading with the white balance of the camera to upright 8-bit sRGB."""
 
     format = "RAW"
     format_description = "camera raw"
@@ -48,8 +48,8 @@ class _Developed(Image.Image):
         if self._raw is not None:
             raw, self._raw = self._raw, None
             with raw:
-                made = Image.fromarray(raw.postprocess(use_camera_wb=True, output_bps=8))
-            self._size, self.im = made.size, made.im
+                developed = Image.fromarray(raw.postprocess(use_camera_wb=True, output_bps=8))
+            self._size, self.im = developed.size, developed.im
         return super().load()
 
     def close(self) -> None:

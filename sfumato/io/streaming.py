@@ -1,10 +1,9 @@
-"""Pictures larger than memory, a few rows at a time, through pyvips; and those of 16 bits that Pillow cannot hold.
+"""Streaming of pictures larger than memory, some rows at a time, through pyvips; also for colour of 16 bits, which Pillow cannot hold.
 
-    file ─ open_strips ─> Source.rows ─ (a network) ─> Sink.write ─ Sink.finish ─> file
+    file ─ open_rows ─> Source.rows ─ (a network) ─> Sink.write ─ Sink.finish ─> file
 
-Either side keeps the pixels uncompressed in a file beside what it reads for or writes, and removes it at the end. What memory is
-needed depends on the width and not on the height, except for interlaced PNG, progressive JPEG and WebP, whose decoders or encoders
-want the whole.
+Source and Sink keep the pixels uncompressed in a temporary file, which they remove at the end. Memory depends on the width and not on the
+height of the picture, except for interlaced PNG, progressive JPEG and WebP, whose codecs process whole pictures.
 """
 
 import contextlib
@@ -29,104 +28,103 @@ from sfumato.core import atomic_io
 from sfumato.core.errors import ImageError
 from sfumato.core.extras import missing
 from sfumato.core.tensors import size_text
-from sfumato.io import bit_depth, decode, formats, metadata, tiff
-from sfumato.io.metadata import Notes
-from sfumato.io.metadata_embed import graft
-from sfumato.io.png import PNG
+from sfumato.io import bit_depth, decode, formats, metadata, sizes, tiff
+from sfumato.io.metadata import Metadata
+from sfumato.io.metadata_embed import embed
 
 Rows = UInt8[Tensor, "h w c"] | UInt16[Tensor, "h w c"]
 
-FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"}
-"""What can be written, by the ending of the file's name."""
+FORMATS = {ending: kind for ending, kind in formats.WRITABLE.items() if kind != "BMP"}
+"""Formats that can be streamed, by the ending of the file name."""
 
-_STREAMED = ("PNG", "JPEG", "WEBP", "TIFF")
-"""Formats, by Pillow's names, that are read here."""
-_WEBP_SIDE = 16383
-_JPEG_SIDE = 65535
+_LARGEST_SIDE = {"WEBP": 16383, "JPEG": 65535}
+"""Format to its longest side in pixels."""
 _BLOCK = 16 << 20
-"""Bytes that are turned at once."""
+"""Number of bytes that are turned at once."""
 _STEP = 16
-"""Rows that are decoded at once: libvips keeps several times as many."""
+"""Number of rows that are decoded at once; libvips keeps several times as many."""
 _CLASSIC = 3_500_000_000
-"""Bytes of pixels above which a TIFF has 64-bit places, as 32 bits might not reach."""
+"""Bytes of pixels above which a TIFF is written with 64-bit offsets (BigTIFF)."""
 
 
 def megapixels(path: Path, *, file: decode.Opened | None = None) -> float:
-    """Millions of pixels, from the header, however many they are; raises ImageError if the file is no image.
+    """Millions of pixels by the header, without a limit. Raises ImageError if the file is no image.
 
-    `file` is the open file, from whoever has it.
+    `file` is the file at `path` if it is open already.
     """
     with decode.reading(str(path)), decode.opening(file or path) as opened:
-        return _pixels_of(opened, str(path)) / 1e6
+        return _pixel_count(opened, str(path)) / 1e6
 
 
-def _pixels_of(file: decode.Opened, name: str) -> int:
-    """How many pixels the open file called `name` has, from its header."""
+def _pixel_count(file: decode.Opened, name: str) -> int:
+    """Number of pixels of the open file called `name`, by its header."""
     file.seek(0)
-    start = file.read(formats.START)
-    if start[:8] == PNG:
-        return int.from_bytes(start[16:20]) * int.from_bytes(start[20:24])
-    if (kind := formats.by_content(start, name)) is not None and kind.name == "TIFF":
-        return math.prod(tiff.checked(file).size)
+    kind = formats.by_content(file.read(formats.START), name)
+    if kind is not None and (size := sizes.stored_size(file, kind.format)) is not None:
+        return math.prod(size)
     with decode.opened(file, name, limit=None) as image:
         return math.prod(image.size)
 
 
 def refuse_whole(*paths: Path | None, option: str, memory: float) -> None:
-    """Raises ImageError for a file that cannot be read some rows at a time, and does not fit into so many bytes of `memory` otherwise.
+    """Raises ImageError for a file that can only be read as a whole, if its decoder takes more than `memory` bytes.
 
-    It `option` something, in words, or another format.
+    `option` names an alternative to conversion in the error, such as `2GB of --memory, or `; it may be empty.
     """
     for path in paths:
         kind = formats.identify_file(path) if path else None
         if path is None or kind is None:
             continue
-        if kind.format not in _STREAMED:
-            raise ImageError(f"{path}: a {kind.name} can only be read whole; wants {option}to be converted to PNG or TIFF")
+        if kind.format not in FORMATS.values():
+            raise ImageError(f"{path}: a {kind.name} can only be read whole; give {option}a PNG or TIFF")
         if kind.format != "TIFF" and (need := _decoder_memory(path)) > memory:
             lies = "a WebP" if kind.format == "WEBP" else f"an interlaced or progressive {kind.name}"
-            raise ImageError(f"{path}: {lies} is decoded as a whole, which takes {need / 1e9:.1f} GB; wants {option}to be saved as TIFF")
+            raise ImageError(f"{path}: {lies} is decoded as a whole, which takes {need / 1e9:.1f} GB; give {option}a TIFF")
 
 
 def _decoder_memory(path: Path) -> float:
-    """Bytes that the decoder of a PNG, JPEG or WebP keeps at once; 0 if it keeps some rows only."""
+    """Bytes that the decoder of a PNG, JPEG or WebP takes for the whole picture; 0 for a decoder that keeps some rows only."""
     with decode.opened(path, str(path), limit=None) as image:
         pixels = math.prod(image.size)
         if image.format == "WEBP":
             return 8.0 * pixels
         if image.info.get("interlace"):
-            return 4.0 * pixels * (2 if metadata.samples(path).bits == 16 else 1)
+            return 4.0 * pixels * (2 if metadata.sample_format(path).bits == 16 else 1)
         return 6.0 * pixels if image.info.get("progressive") else 0.0  # two bytes for each coefficient of three colours
 
 
 class Source:
-    """An upright picture whose rows can be asked for in any order. Made by `open_strips`."""
+    """An upright picture whose rows can be read in any order; opened by `open_rows`."""
 
-    def __init__(self, raw: Path, size: tuple[int, int], channels: int, *, alpha: bool, depth: int, bit: bool, notes: Notes) -> None:
+    def __init__(self, raw: Path, size: tuple[int, int], channels: int, *, alpha: bool, depth: int, bit: bool, metadata: Metadata) -> None:
         self.size, self.channels, self.alpha, self.depth, self.bit = size, channels, alpha, depth, bit
-        self.notes = notes
+        self.metadata = metadata
         self._raw = raw
 
     def rows(self, start: int, stop: int) -> Rows:
-        """Rows `start` to `stop`, without the latter, grey (1) or colour (3); opacity, if there is any, is one more channel."""
+        """Rows `start` to `stop` (exclusive) as pixels (h, w, c): grey or colour, followed by opacity if there is any.
+
+        Raises ImageError for rows outside the picture.
+        """
         height, width = self.size
         if not 0 <= start <= stop <= height:
-            raise ImageError(f"rows {start} to {stop} were asked of a picture of {height} rows")
+            raise ImageError(f"rows {start} to {stop} lie outside a picture of {height} rows")
         kind, shape = _kind(self.depth), (stop - start, width, self.channels + self.alpha)
         values = np.fromfile(self._raw, kind, math.prod(shape), offset=start * width * shape[2] * kind.itemsize)
         rows = torch.from_numpy(values.reshape(shape))
-        return bit_depth.widened(rows, self.notes.white) if self.depth == 16 else rows
+        return bit_depth.widened(rows, self.metadata.white) if self.depth == 16 else rows
 
 
 @contextlib.contextmanager
-def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
-    """The picture in a PNG, JPEG, WebP or TIFF of any size: its pixels are unpacked into `folder` (or where temporary files go) meanwhile.
+def open_rows(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
+    """Yields the picture in a PNG, JPEG, WebP or TIFF of any size; inside the `with`, its pixels lie uncompressed in `folder`.
 
-    CMYK becomes RGB, a palette colour, one bit 0 or 255. Raises ImageError for a file that is no such image, is damaged, has several
-    frames or pages or floating-point pixels; MissingExtraError without pyvips; StorageError if `folder` cannot hold the pixels.
+    The default of `folder` is the system's folder for temporary files. CMYK becomes RGB, a palette becomes colour, one bit becomes 0 or
+    255. Raises ImageError for a file that is no such image, is damaged, or has several frames or pages or floating-point pixels;
+    MissingExtraError without pyvips; StorageError if `folder` cannot hold the pixels.
     """
     vips = _pyvips()
-    said, orientation, found = _judged(path)
+    file_metadata, orientation, samples = _checked(path)
     with _scratch(folder or Path(tempfile.gettempdir()), "strips") as raw:
         try:
             image = _plain(vips.Image.new_from_file(str(path), access="sequential", fail_on="error"), path)
@@ -137,15 +135,15 @@ def open_strips(path: Path, *, folder: Path | None = None) -> Iterator[Source]:
         size = (image.width, image.height) if orientation > 4 else (image.height, image.width)
         alpha = image.bands in (2, 4)
         depth = 16 if image.format == "ushort" else 8
-        bit = found.bits == 1 and image.bands == 1
-        said = dataclasses.replace(said, white=bit_depth.white(largest)) if depth == 16 else said
-        yield Source(raw, size, image.bands - alpha, alpha=alpha, depth=depth, bit=bit, notes=said)
+        bit = samples.bits == 1 and image.bands == 1
+        file_metadata = dataclasses.replace(file_metadata, white=bit_depth.white(largest)) if depth == 16 else file_metadata
+        yield Source(raw, size, image.bands - alpha, alpha=alpha, depth=depth, bit=bit, metadata=file_metadata)
 
 
 def pixels(path: Path, orientation: int) -> UInt8[Tensor, "h w c"]:
-    """The upright pixels of a file of 8 bits a sample, of which Pillow would hold four bytes for each and the result beside them.
+    """The upright pixels (h, w, c) of a file of 8 bits a sample, in less memory than Pillow needs.
 
-    Of the same bytes libvips and Pillow make the same. Raises ImageError for what cannot be read, MissingExtraError without pyvips.
+    Results equal those of Pillow. Raises ImageError if the file cannot be read, MissingExtraError without pyvips.
     """
     vips = _pyvips()
     try:
@@ -161,24 +159,35 @@ def pixels(path: Path, orientation: int) -> UInt8[Tensor, "h w c"]:
 
 
 class Sink:
-    """A picture that is given row by row, top to bottom, and is a file at the end: of one bit a pixel if it may be (`bit`) and can.
+    """Writes a picture row by row, from top to bottom. With `bit`, stores one bit a pixel if all pixels are 0 or 255.
 
-    Use it in a `with`: what it keeps on disk meanwhile, beside `path`, goes when the block is left.
+    A context manager: the temporary file beside `path` is removed when the `with` ends. `size` is height and width, `channels` excludes
+    opacity (`alpha`). Raises ImageError for an ending, depth or size that cannot be written, MissingExtraError without pyvips.
     """
 
     def __init__(
-        self, path: Path, size: tuple[int, int], channels: int, *, alpha: bool = False, depth: int = 8, bit: bool = False, notes: Notes
+        self,
+        path: Path,
+        size: tuple[int, int],
+        channels: int,
+        *,
+        alpha: bool = False,
+        depth: int = 8,
+        bit: bool = False,
+        metadata: Metadata,
     ) -> None:
         self._kind = FORMATS.get(path.suffix.lower(), "")
         if not self._kind:
-            raise ImageError(f"{path}: a picture of this size can be written as {', '.join(FORMATS)}")
+            raise ImageError(
+                f"{path}: cannot be written in rows as {path.suffix or 'a name without ending'!r}; use one of {', '.join(FORMATS)}"
+            )
         if depth == 16 and self._kind not in ("PNG", "TIFF"):
             raise ImageError(f"{path}: 16-bit pixels can be written as .png or .tif; reduce them to 8 bits first")
-        side = {"WEBP": _WEBP_SIDE, "JPEG": _JPEG_SIDE}.get(self._kind)
+        side = _LARGEST_SIDE.get(self._kind)
         if side and max(size) > side:
             raise ImageError(f"{path}: {size_text(size)} pixels, but this format has at most {side} a side; write a .png or .tif")
         self._vips = _pyvips()
-        self.path, self.size, self.channels, self.alpha, self.depth, self.notes = path, size, channels, alpha, depth, notes
+        self.path, self.size, self.channels, self.alpha, self.depth, self.metadata = path, size, channels, alpha, depth, metadata
         self._written, self._bit = 0, bit and channels + alpha == 1 and depth == 8
         self._open = contextlib.ExitStack()
 
@@ -194,7 +203,7 @@ class Sink:
         self._open.close()
 
     def write(self, rows: Rows) -> None:
-        """The next rows. Raises ImageError if they do not fit, StorageError if the disk is full."""
+        """Appends rows (h, w, c). Raises ImageError if their shape or dtype does not fit, StorageError if the disk is full."""
         h, w, c = rows.shape
         wanted = torch.uint16 if self.depth == 16 else torch.uint8
         if (w, c, rows.dtype) != (self.size[1], self.channels + self.alpha, wanted) or self._written + h > self.size[0]:
@@ -203,19 +212,19 @@ class Sink:
             )
         with atomic_io.storing(self.path):
             plain = rows.detach().cpu().contiguous()
-            (bit_depth.narrowed(plain, self.notes.white) if self.depth == 16 else plain).numpy().tofile(self._file)
+            (bit_depth.narrowed(plain, self.metadata.white) if self.depth == 16 else plain).numpy().tofile(self._file)
         self._written += h
         self._bit = self._bit and bool(((rows == 0) | (rows == 255)).all())
 
     def finish(self, check: atomic_io.Check | None = None) -> None:
-        """Writes the file, whole or not at all, with the notes, after `check`.
+        """Encodes the rows and writes the file atomically with its metadata, after `check`.
 
-        Raises ImageError if rows are missing, StorageError as `disk.write`.
-        JPEG is written at about the quality of the notes, otherwise 95, and opacity goes over white there. A large TIFF is a BigTIFF.
+        JPEG has about the quality in `metadata.jpeg`, otherwise 95, and transparency laid over white. A large TIFF is a BigTIFF. Raises
+        ImageError if rows are missing or the format cannot hold the metadata, StorageError as `atomic_io.write`.
         """
         if self._written != self.size[0]:
             raise ImageError(f"{self.path}: only {self._written} of {self.size[0]} rows were written")
-        with atomic_io.storing(self.path):  # libvips would map raw pixels into memory, and reads those of a TIFF
+        with atomic_io.storing(self.path):  # libvips maps raw pixels into memory, but streams those of a TIFF
             place = self._file.tell()
             self._file.write(_directory(self.size, self.channels, alpha=self.alpha, depth=self.depth, place=place))
             self._file.seek(0)
@@ -228,9 +237,9 @@ class Sink:
                 full = os.strerror(errno.ENOSPC) in str(error)
                 raise OSError(errno.ENOSPC if full else errno.EIO, _one_line(error)) from error
             try:
-                graft(encoded, partial, self._kind, self.notes, channels=self.channels, alpha=self.alpha, size=self.size)
-            except (ValueError, ImageError) as error:  # of notes that are too long or damaged
-                raise ImageError(f"{self.path}: cannot hold what the source says beside its pixels ({error})") from error
+                embed(encoded, partial, self._kind, self.metadata, channels=self.channels, alpha=self.alpha, size=self.size)
+            except (ValueError, ImageError) as error:  # metadata that is too long or damaged
+                raise ImageError(f"{self.path}: cannot hold the metadata of the source ({error}); choose another format") from error
 
     def _encode(self, target: Path) -> None:
         place = str(target)
@@ -246,13 +255,13 @@ class Sink:
         elif self._kind == "WEBP":
             image.webpsave(place, lossless=True, exact=True, keep="none")
         else:
-            jpeg = self.notes.jpeg
+            jpeg = self.metadata.jpeg
             thinned = "on" if jpeg and jpeg.subsampling > 0 else "off"
             image.jpegsave(place, Q=jpeg.quality() if jpeg else 95, subsample_mode=thinned, background=[255], keep="none")
 
 
 def _unpack(vips: Any, image: Any, file: Any, orientation: int) -> int:
-    """Writes the pixels in the order of the upright picture, some rows at a time; returns the largest sample."""
+    """Writes the pixels to `file` in the order of the upright picture, some rows at a time, and returns the largest sample."""
     kind, height, width, bands = (
         np.dtype(image.format.replace("uchar", "u1").replace("ushort", "u2")),
         image.height,
@@ -280,7 +289,7 @@ def _unpack(vips: Any, image: Any, file: Any, orientation: int) -> int:
 
 
 def _directory(size: tuple[int, int], channels: int, *, alpha: bool, depth: int, place: int) -> bytes:
-    """The BigTIFF directory at `place` of pixels that lie uncompressed behind the 16 bytes of the head."""
+    """The BigTIFF directory, to be stored at `place`, of uncompressed pixels that follow the 16 bytes of the header."""
     (height, width), bands = size, channels + alpha
     length, strips = _STEP * width * bands * depth // 8, math.ceil(height / _STEP)
     tags = {256: [width], 257: [height], 258: [depth] * bands, 259: [1], 262: [2 if channels == 3 else 1], 277: [bands], 278: [_STEP]}
@@ -298,25 +307,25 @@ def _directory(size: tuple[int, int], channels: int, *, alpha: bool, depth: int,
     return struct.pack("<Q", len(tags)) + entries + bytes(8) + beyond
 
 
-def _judged(path: Path) -> tuple[Notes, int, metadata.Samples]:
-    """What the file says, how it lies, and its samples. Raises ImageError for several frames or pages, and floating-point pixels."""
+def _checked(path: Path) -> tuple[Metadata, int, metadata.SampleFormat]:
+    """Metadata, orientation and sample format of the file. Raises ImageError for several frames or pages, or floating-point pixels."""
     with decode.reading(str(path)), path.open("rb") as file:
         kind = formats.by_content(file.read(formats.START), path.name)
-        if kind is not None and kind.name == "TIFF":  # of 16 bits a sample, some of which Pillow does not open
-            said, orientation = metadata.of_file(path, file=file)
+        if kind is not None and kind.name == "TIFF":  # Pillow does not open all TIFFs of 16 bits a sample
+            file_metadata, orientation = metadata.read(path, file=file)
             decode.refuse_pages(tiff.checked(file).pages)
         else:
             with decode.opened(file, str(path), limit=None) as image:
                 decode.refuse_several(image)
-                said, orientation = metadata.of_file(path, file=file, image=image)
-        found = metadata.samples(path, file=file)
-        if found.floating:
+                file_metadata, orientation = metadata.read(path, file=file, image=image)
+        samples = metadata.sample_format(path, file=file)
+        if samples.floating:
             raise ImageError("has floating-point pixels, of no stated range; save it with 8 or 16 bits")
-    return said, orientation, found
+    return file_metadata, orientation, samples
 
 
 def _plain(image: Any, path: Path) -> Any:
-    """The opened picture as grey or sRGB of 8 or 16 bits, with or without opacity."""
+    """The vips image as grey or sRGB of 8 or 16 bits, with or without opacity. Raises ImageError for other samples."""
     if image.interpretation == "cmyk":
         image = _without_ink(image)
     if image.interpretation not in ("b-w", "grey16", "srgb", "rgb", "rgb16", "multiband"):
@@ -327,7 +336,7 @@ def _plain(image: Any, path: Path) -> Any:
 
 
 def _without_ink(image: Any) -> Any:
-    """CMYK as RGB, as Pillow has it: with no thought of what ink on paper looks like, but of 16 bits where there are 16."""
+    """A CMYK image as RGB by the formula of Pillow, without colour management; 16 bits stay 16 bits."""
     full, form = (65535, "ushort") if image.format == "ushort" else (255, "uchar")
     light = full - image.cast("double")
     colour = (light[:3] * light[3] / full).rint().cast(form)
@@ -341,7 +350,7 @@ def _kind(depth: int) -> np.dtype[Any]:
 
 @contextlib.contextmanager
 def _scratch(folder: Path, name: str) -> Iterator[Path]:
-    """A place for a file that is gone afterwards."""
+    """Yields the path of a temporary file, which is removed afterwards."""
     with atomic_io.partial(folder / name) as place:
         yield place
 
@@ -355,5 +364,5 @@ def _pyvips() -> Any:
         import pyvips
     except (ImportError, OSError) as error:
         raise missing("pictures of 16-bit colour or larger than memory need", "pyvips") from error
-    pyvips.cache_set_max(0)  # it would keep files open, and so on the disk, that are removed here
+    pyvips.cache_set_max(0)  # the cache would keep removed files open, and their space on the disk
     return pyvips

@@ -1,8 +1,8 @@
-"""The directories of a TIFF, read with distrust: type, count and place of each tag are checked before anything is read or computed.
+"""Directories of untrusted TIFF files: type, count and offset of each tag are checked before values are read.
 
-    file ─ directories ─> [Directory] ─ checked ─> Layout: size, samples, pages; or ImageError, which says what cannot be read
+    file ─ directories ─> [Directory] ─ checked ─> Layout: size, samples, pages; or ImageError with the reason
 
-Pillow and libtiff read what was checked here. The block of EXIF in another file is laid out as a TIFF too, and checked by `guard`.
+Pillow and libtiff read files only after these checks. EXIF blocks of other formats have the structure of a TIFF and are checked by `guard`.
 """
 
 import io
@@ -17,44 +17,45 @@ from sfumato.core.tensors import size_text
 from sfumato.io.png import File
 
 LARGEST = 64 << 20
-"""Bytes that all tags of a picture may hold together; a picture that is larger than that may have as much again."""
+"""Largest size in bytes of all tags of a picture; for a larger picture, the size of its pixels, up to eight times this number."""
 _TAGS = 4096
-"""Tags that one directory may have."""
+"""Largest number of tags in one directory."""
 _NUMBERS = 1 << 20
-"""Numbers that one tag may have."""
+"""Largest number of values in one tag."""
 _PLACES, _LEAST = 1 << 16, 64
-"""Strips or tiles that any picture may have, and pixels that each has to hold where there are more."""
+"""Strips or tiles that any picture may have; a picture with more needs at least `_LEAST` pixels for each."""
 _PAGES = 10_000
-"""Pages that are counted."""
+"""Largest number of pages that are counted."""
 
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-"""Bytes of one value, by the number of its type."""
+"""Type number to bytes of one value."""
 _WHOLE = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
-"""Types of whole numbers that are not negative, as `struct` has them."""
+"""Type number of unsigned integers to their code in `struct`."""
 _BYTES = (1, 2, 6, 7)
-"""Types whose values stay bytes."""
+"""Type numbers whose values are read as bytes."""
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _CHANNELS, _PLANES, _EXTRA, _FORMAT = 256, 257, 258, 259, 262, 277, 284, 338, 339
 _SUBFILE, _OLD_SUBFILE, _TILE_WIDTH, _TILE_HEIGHT = 254, 255, 322, 323
 _LISTS = (273, 279, 324, 325)
-"""Tags that list the places and lengths of strips and tiles."""
+"""Tags with the offsets and lengths of strips and tiles."""
 _COUNTED = (*_LISTS, 266, 278, 317, 320, 530)
-"""These, and the order of bits, rows of a strip, predictor, palette and subsampling: tags that whoever decodes computes with."""
+"""Tags whose numbers decoders compute with: `_LISTS`, bit order, rows of a strip, predictor, palette and subsampling."""
 _BLOCKS = (700, 34675)
-"""XMP and the colour profile."""
+"""Tags of XMP and of the colour profile."""
 _WRONG = "is damaged (TIFF tag {} must hold {}; it has {} of type {})"
 _FOLDERS = (34665, 34853, 40965)
-"""Tags that point to further directories, in which EXIF, GPS and the interoperability of EXIF are."""
+"""Tags that point to further directories: EXIF, GPS and interoperability."""
 _YCBCR, _OLD_JPEG = 6, 6
+"""Photometric interpretation YCbCr; the obsolete JPEG compression."""
 _COLOURS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3, 9: 3, 10: 3}
-"""Samples that a photometric interpretation has without extra ones."""
+"""Photometric interpretation to samples of a pixel, without extra samples."""
 _RATIOS = {1: 1, 5: 4096, 8: 1032, 32946: 1032, 32773: 64}
-"""How many times as large as a strip its pixels can be, by compression, where that is known."""
+"""Compression to the largest possible ratio of pixels to stored bytes."""
 _TILE = 4096
-"""A side that a tile may have, however small the picture is."""
+"""Side of a tile in pixels that is allowed for pictures of any size."""
 
 
 class Entry(NamedTuple):
-    """One tag, whose values lie within the file."""
+    """Type, number and offset of the values of one tag, all within the file."""
 
     kind: int
     number: int
@@ -62,21 +63,21 @@ class Entry(NamedTuple):
 
     @property
     def length(self) -> int:
-        """In bytes."""
+        """Length of the values in bytes."""
         return _UNITS[self.kind] * self.number
 
 
 class Directory(NamedTuple):
-    """The tags of one page, by number, and where the next directory is (0: nowhere)."""
+    """The tags of one page by number, and the offset of the next directory (0 if there is none)."""
 
     tags: dict[int, Entry]
     order: str
     next: int
     length: int
-    """Bytes that it takes in the file, without the values that do not fit into it."""
+    """Length of the directory in bytes, without values stored elsewhere."""
 
     def numbers(self, file: File, tag: int, default: int) -> tuple[int, ...]:
-        """The whole numbers of a tag. Raises ImageError for another type, or none at all."""
+        """The unsigned integers of a tag, or `default` if the tag is missing. Raises ImageError for another type or no values."""
         if (entry := self.tags.get(tag)) is None:
             return (default,)
         if entry.kind not in _WHOLE or not entry.number:
@@ -85,31 +86,32 @@ class Directory(NamedTuple):
         return struct.unpack(f"{self.order}{entry.number}{_WHOLE[entry.kind]}", file.read(entry.length))
 
     def number(self, file: File, tag: int, default: int) -> int:
-        """The first of them."""
+        """The first unsigned integer of a tag, as in `numbers`."""
         return self.numbers(file, tag, default)[0]
 
 
 class Layout(NamedTuple):
-    """Size, samples and pages of a TIFF, known before its pixels are read."""
+    """Size, samples and pages of a TIFF, from its directories."""
 
     size: tuple[int, int]
-    """Height and width as stored."""
+    """Height and width in pixels, as stored."""
     bits: int
-    """Of each sample."""
+    """Bits of each sample."""
     channels: int
-    """Samples of a pixel, with opacity."""
+    """Samples of a pixel, including opacity."""
     floating: bool
+    """Whether samples are floating-point numbers."""
     pages: int
-    """Those that are pictures of their own, up to `_PAGES`: thumbnails and masks are not counted."""
+    """Number of pages, up to `_PAGES`, without thumbnails and masks."""
     left_out: int
-    """Thumbnails and masks that belong to the page."""
+    """Number of thumbnails and masks."""
 
 
 def checked(file: File) -> Layout:
-    """The layout of the first page. Raises ImageError, in one line, for a TIFF that is damaged or that cannot be read as it is meant.
+    """The layout of the first page. Raises ImageError for a TIFF that is damaged or not supported.
 
-    That is: signed or complex samples, samples whose meaning is not said, unknown compression or colour, YCbCr without compression, a
-    thumbnail in the place of the picture, and tags that would take more memory than the picture.
+    Not supported are: signed or complex samples, samples of undeclared meaning, unknown compression or colour, YCbCr without compression, a
+    thumbnail as the first page, and tags that would take more memory than the picture.
     """
     first, layout, pages, left_out = None, None, 0, 0
     for directory in directories(file):
@@ -125,28 +127,28 @@ def checked(file: File) -> Layout:
     if first is None or layout is None:
         raise ImageError("is damaged (a TIFF without a directory)")
     if pages and bool(first.number(file, _SUBFILE, 0) & 1):
-        raise ImageError("begins with a thumbnail, and the picture is a later page: take it apart first")
+        raise ImageError("begins with a thumbnail, and the picture is a later page; save the picture as a file of its own")
     return layout._replace(pages=max(1, pages), left_out=left_out if pages else left_out - 1)
 
 
 def directories(file: File) -> Iterator[Directory]:
-    """The directories of the pages one after another, each once. Raises ImageError for one that is damaged or too large."""
+    """Yields the directory of each page once, in order. Raises ImageError for a directory that is damaged or too large."""
     head = _head(file)
-    place, seen, total = head.first, set(), 0
-    while place and place not in seen:
-        seen.add(place)
+    place, visited, total = head.first, set(), 0
+    while place and place not in visited:
+        visited.add(place)
         directory = _directory(file, place, head)
         total += directory.length
-        if total > head.end:  # else a small file could keep its reader busy for hours
+        if total > head.end:  # without this check, a small file could take hours
             raise ImageError("is damaged (directories of the TIFF overlap)")
         yield directory
         place = directory.next
 
 
 def guard(file: File, largest: int = LARGEST) -> None:
-    """Raises ImageError if the tags of the first directory and of those that it points to would take more than `largest` bytes.
+    """Raises ImageError if the tags of the first directory, and of those that its tags point to, would take more than `largest` bytes.
 
-    Everything else that may be wrong with them is left to whoever reads them.
+    Other damage is ignored here and reported by the reader of the tags.
     """
     try:
         head = _head(file)
@@ -176,7 +178,7 @@ def _head(file: File) -> _Head:
 
 
 def _directory(file: File, place: int, head: _Head, *, strict: bool = True) -> Directory:
-    """The directory at `place`. If `strict` is not set, what lies outside the file is left out instead of refused."""
+    """The directory at offset `place`. Tags with values outside the file raise ImageError if `strict`, and are left out otherwise."""
     size, form, inline = (20, "HHQ", 8) if head.big else (12, "HHI", 4)
     length = 8 if head.big else 2
     file.seek(min(place, head.end))
@@ -195,15 +197,15 @@ def _directory(file: File, place: int, head: _Head, *, strict: bool = True) -> D
     for i in range(count):
         tag, kind, many = struct.unpack_from(f"{head.order}{form}", content, i * size)
         if kind not in _UNITS:
-            continue  # as everybody does
-        where = place + length + (i + 1) * size - inline
+            continue  # unknown types are ignored, as by other readers
+        value_place = place + length + (i + 1) * size - inline
         if _UNITS[kind] * many > inline:
-            (where,) = struct.unpack_from(f"{head.order}{'Q' if head.big else 'I'}", content, (i + 1) * size - inline)
-        if where + _UNITS[kind] * many > head.end:
+            (value_place,) = struct.unpack_from(f"{head.order}{'Q' if head.big else 'I'}", content, (i + 1) * size - inline)
+        if value_place + _UNITS[kind] * many > head.end:
             if strict:
                 raise ImageError(f"is damaged (TIFF tag {tag} lies outside the file)")
             continue
-        tags[tag] = Entry(kind, many, where)
+        tags[tag] = Entry(kind, many, value_place)
     rest = content[size * count :]
     following = struct.unpack(f"{head.order}{'Q' if head.big else 'I'}", rest)[0] if len(rest) == (8 if head.big else 4) else 0
     return Directory(tags, head.order, following if following < head.end else 0, length + len(content))
@@ -227,7 +229,7 @@ def _layout(page: Directory, file: File) -> Layout:
 
 
 def _bounded(page: Directory, file: File, layout: Layout) -> None:
-    """Raises ImageError for tags of a type that is not theirs, and if the tags, or a tile, take more memory than the picture does."""
+    """Raises ImageError for tags of a wrong type, and if tags, or a tile, would take more memory than the picture."""
     for tag, entry in page.tags.items():
         if tag in _COUNTED and (entry.kind not in _WHOLE or not entry.number):
             raise ImageError(_WRONG.format(tag, "whole numbers", entry.number, entry.kind))
@@ -241,16 +243,16 @@ def _bounded(page: Directory, file: File, layout: Layout) -> None:
     most = min(max(_PLACES, pixels // _LEAST), _NUMBERS)
     for tag in page.tags.keys() & set(_LISTS):
         if page.tags[tag].number > most:
-            raise ImageError(f"is cut into {page.tags[tag].number} strips or tiles, more than the {most} that are read")
-    stored = min(end, sum(page.numbers(file, 325 if 324 in page.tags else 279, end))) or end  # some programs leave it at 0
+            raise ImageError(f"has {page.tags[tag].number} strips or tiles, more than the {most} allowed; save it with fewer")
+    stored = min(end, sum(page.numbers(file, 325 if 324 in page.tags else 279, end))) or end  # some programs store 0
     ratio = _RATIOS.get(page.number(file, _COMPRESSION, 1))
     if ratio and page.number(file, _PHOTOMETRIC, 0) != _YCBCR and stored * ratio < pixels * layout.bits // 8:
-        raise ImageError(f"is damaged (its header promises {pixels / 1e6:.1f} megapixels, for which its {stored} bytes are too few)")
+        raise ImageError(f"is damaged (the header declares {pixels / 1e6:.1f} megapixels, too many for {stored} stored bytes)")
 
 
 def _taken(directory: Directory, file: File, head: _Head, largest: int) -> None:
-    """Raises ImageError if this directory and those that it points to hold more than `largest` bytes, or too many numbers in one tag."""
-    left, seen = [directory], set()
+    """Raises ImageError if a directory, and those that its tags point to, hold more than `largest` bytes or too many values in one tag."""
+    left, visited = [directory], set()
     total = 0
     while left:
         page = left.pop()
@@ -260,8 +262,8 @@ def _taken(directory: Directory, file: File, head: _Head, largest: int) -> None:
             total += entry.length
             if tag in _FOLDERS and entry.kind in _WHOLE and entry.number == 1:
                 place = page.number(file, tag, 0)
-                if place not in seen and place < head.end - 2:
-                    seen.add(place)
+                if place not in visited and place < head.end - 2:
+                    visited.add(place)
                     left.append(_directory(file, place, head, strict=False))
     if total > largest:
         raise ImageError(
@@ -270,26 +272,25 @@ def _taken(directory: Directory, file: File, head: _Head, largest: int) -> None:
 
 
 def _samples(page: Directory, file: File, layout: Layout) -> None:
-    """Raises ImageError for samples that cannot be read as what they are."""
+    """Raises ImageError for samples that are not supported."""
     forms = set(page.numbers(file, _FORMAT, 1))
-    if 2 in forms and layout.bits <= 16:  # 32 bits with a sign are how some programs write 16 without
+    if 2 in forms and layout.bits <= 16:  # some programs declare unsigned samples of 16 bits as signed ones of 32
         raise ImageError("has signed samples, of no stated range; save it with unsigned samples of 8 or 16 bits")
     if forms - {1, 2, 3, 4}:
         raise ImageError(f"has samples that are no plain numbers (SampleFormat {max(forms)}); save it with 8 or 16 bits")
     compression, colours = page.number(file, _COMPRESSION, 1), page.number(file, _PHOTOMETRIC, 0)
     if compression not in TiffImagePlugin.COMPRESSION_INFO:
-        raise ImageError(f"is compressed in a way that is not read (Compression {compression}); save it with LZW or Deflate")
+        raise ImageError(f"has an unsupported compression (Compression {compression}); save it with LZW or Deflate")
     if colours not in _COLOURS:
-        raise ImageError(f"has colours that are not read (PhotometricInterpretation {colours}); save it as grey or RGB")
+        raise ImageError(f"has unsupported colours (PhotometricInterpretation {colours}); save it as grey or RGB")
     if colours == _YCBCR and compression == 1:
-        raise ImageError("is stored as YCbCr without compression, which is not read; save it as RGB")
+        raise ImageError("is stored as YCbCr without compression, which is not supported; save it as RGB")
     if page.number(file, _PLANES, 1) not in (1, 2):
         raise ImageError(f"is damaged (PlanarConfiguration {page.number(file, _PLANES, 1)} is neither 1 nor 2)")
     extra, meanings = layout.channels - _COLOURS[colours], page.numbers(file, _EXTRA, 2)
     if extra < 0:
         raise ImageError(f"is damaged ({layout.channels} samples a pixel are too few for its colours)")
     if extra > 1:
-        kept = "grey or RGB with or without opacity"
-        raise ImageError(f"has {layout.channels} samples a pixel, of which only {kept} could be kept; save it so")
+        raise ImageError(f"has {layout.channels} samples a pixel; save it as grey or RGB, with or without opacity")
     if extra and meanings[0] not in (1, 2):
-        raise ImageError(f"has {layout.channels} samples a pixel, the last of which is not said to be opacity; save it as RGB or RGBA")
+        raise ImageError(f"has {layout.channels} samples a pixel, and the last one is not declared as opacity; save it as RGB or RGBA")

@@ -1,4 +1,4 @@
-"""Settings that every network family has."""
+"""Settings that every family of networks has."""
 
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
@@ -12,24 +12,33 @@ Network = TypeVar("Network", bound=nn.Module)
 
 @runtime_checkable
 class ModelConfig(Protocol):
-    """Settings of a network family. `size`, `channels` and `classes` left at None are taken from the data."""
+    """Settings of a family of networks. `size`, `channels` and `classes` are taken from the data if None."""
 
     @property
-    def size(self) -> tuple[int, int] | None: ...
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the images in pixels; None until the data sets it, or for networks that take every size."""
+        ...
+
     @property
-    def channels(self) -> int | None: ...
+    def channels(self) -> int | None:
+        """Channels of the images."""
+        ...
+
     @property
-    def classes(self) -> int | None: ...
+    def classes(self) -> int | None:
+        """Number of classes; 0 for networks without labels."""
+        ...
 
     def build(self) -> nn.Module:
-        """A fresh network; the same settings and seed give the same weights."""
+        """A new network; the same settings and seed give the same weights."""
         ...
 
 
 def data_shape(config: ModelConfig) -> tuple[tuple[int, int], int, int]:
-    """Size, channels and classes of `config`. Raises SettingError if the data has not filled them in yet."""
+    """Size (height, width), channels and classes of `config`. Raises SettingError if one of them is still None."""
     if config.size is None or config.channels is None or config.classes is None:
-        raise SettingError("size, channels and classes must be known before a network is built; set them or let the data fill them in")
+        missing = ", ".join(name for name in ("size", "channels", "classes") if getattr(config, name) is None)
+        raise SettingError(f"{missing} must be set before a network is built; give a value, or resolve the settings with the data")
     return config.size, config.channels, config.classes
 
 

@@ -1,4 +1,4 @@
-"""A convolutional classifier: stages of convolutions, pooling between them, a fully connected head (LeCun et al. 1998).
+"""Convolutional classifier: stages of convolutions with pooling between them, and a fully connected head (LeCun et al. 1998).
 
 image ─ [convolve x depth ─ pool] x stages ─ (average) ─ hidden ─ features ─ scores
 """
@@ -6,7 +6,6 @@ image ─ [convolve x depth ─ pool] x stages ─ (average) ─ hidden ─ feat
 import itertools
 from typing import Annotated, Literal, final
 
-import torch
 from torch import nn
 
 from sfumato.core.config import Range, settings
@@ -15,12 +14,14 @@ from sfumato.core.tensors import Images, Maps, Vectors, size_text
 from sfumato.models.base import data_shape
 from sfumato.models.roles.classifier import Classifier
 from sfumato.models.roles.feature_extractor import FeaturePyramid
-from sfumato.nn.blocks import Activation, activation
+from sfumato.nn.blocks import Activation, activation, signed
 from sfumato.nn.norm import BatchNorm
 
 
 @settings
 class Config:
+    """Settings of a convolutional classifier."""
+
     id = "classifier"
     size: Annotated[tuple[int, int] | None, Range(1, 1024, "pixels")] = None
     """Height and width of the images; taken from the data if not set."""
@@ -29,29 +30,29 @@ class Config:
     classes: Annotated[int | None, Range(0, 100_000, "classes")] = None
     """Number of classes; taken from the data if not set."""
     widths: Annotated[tuple[int, ...], Range(1, 4096, "channels")] = (32, 64, 128)
-    """Channels of each stage; there is a pooling after every one but the last."""
+    """Channels of each stage; pooling follows every stage but the last."""
     depth: Annotated[int, Range(1, 16, "convolutions")] = 2
     """Convolutions per stage."""
     kernel: Annotated[int, Range(1, 15, "pixels, odd")] = 3
     """Side of the convolution kernels."""
     activation: Activation = "relu"
-    """Nonlinearity after every convolution and hidden layer."""
+    """Activation function after every convolution and hidden layer."""
     batch_norm: bool = True
-    """Normalises over the batch after every convolution."""
+    """Applies batch normalisation after every convolution."""
     pooling: Literal["max", "average"] = "max"
-    """How 2x2 pixels become one between stages."""
+    """Pooling of 2x2 pixels between stages."""
     global_pooling: bool = True
-    """Averages each map of the last stage to one number, instead of flattening it."""
+    """Averages each map of the last stage to one number, instead of flattening the map."""
     hidden: Annotated[tuple[int, ...], Range(1, 65536, "units")] = (128,)
-    """Units of the fully connected layers before the scores; the last of them are the features."""
+    """Units of each fully connected layer before the scores; the last layer gives the features."""
     dropout: Annotated[float, Range(0, 0.95)] = 0.0
-    """Share of units dropped before every fully connected layer in training."""
+    """Dropout rate before every fully connected layer in training."""
 
     def check(self) -> None:
         if self.kernel % 2 == 0:
-            raise SettingError(f"classifier: kernel = {self.kernel} must be odd")
+            raise SettingError(f"classifier: kernel = {self.kernel} must be odd; give {self.kernel + 1} or {self.kernel - 1}")
         if not self.widths or not self.hidden:
-            raise SettingError("classifier: widths and hidden need at least one number each")
+            raise SettingError(f"classifier: widths = {self.widths} and hidden = {self.hidden} need at least one number each")
 
     def build(self) -> "ConvClassifier":
         return ConvClassifier(self)
@@ -59,6 +60,8 @@ class Config:
 
 @final
 class ConvClassifier(Classifier, FeaturePyramid):  # pyright: ignore[reportIncompatibleMethodOverride] - forward is the first role's
+    """Convolutional classifier whose stages are also a feature pyramid."""
+
     hashed_as = "Classifier"
 
     def __init__(self, config: Config) -> None:
@@ -90,24 +93,19 @@ class ConvClassifier(Classifier, FeaturePyramid):  # pyright: ignore[reportIncom
         self.scores = nn.Sequential(nn.Dropout(config.dropout), nn.Linear(units[-1], self.classes))
 
     def layers(self, images: Images) -> list[Maps]:
-        """What each stage ends with, before the pooling."""
-        x, found = _signed(images), []
+        """The output of each stage before the pooling, finest first."""
+        x, maps = signed(images), []
         for part in self.stages:
             if isinstance(part, nn.MaxPool2d | nn.AvgPool2d):
-                found.append(x)
+                maps.append(x)
             x = part(x)
-        return [*found, x]
+        return [*maps, x]
 
     def features(self, images: Images) -> Vectors:
-        return self.hidden(self.stages(_signed(images))).float()
+        return self.hidden(self.stages(signed(images))).float()
 
     def classify(self, images: Images) -> Vectors:
         return self.scores(self.features(images)).float()
-
-
-def _signed(images: Images) -> Images:
-    """Images in [-1, 1], as the convolutions want them."""
-    return (images * 2 - 1).contiguous(memory_format=torch.channels_last)
 
 
 def _convolve(inputs: int, outputs: int, config: Config) -> list[nn.Module]:

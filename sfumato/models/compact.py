@@ -1,7 +1,7 @@
-"""A plain chain of convolutions at the small size, then pixel shuffle: super-resolution for slow machines.
+"""Compact super-resolution network: a chain of convolutions at the small size, then pixel shuffle.
 
-The layout is that of Real-ESRGAN's compact networks (Wang et al. 2021, https://arxiv.org/abs/2107.10833): PReLU between the
-convolutions, and the nearest-neighbour enlargement of the image added at the end.
+The layout of Real-ESRGAN's compact networks (Wang et al. 2021, https://arxiv.org/abs/2107.10833): PReLU between the convolutions, and
+the nearest-neighbour enlargement of the image added at the end.
 
     images ─┬─ [conv ─ prelu] x depth ─ conv ─ shuffle ─ + ─ enlarged
             └──────────────── nearest ────────────────────┘
@@ -20,15 +20,17 @@ from sfumato.models.roles.restorer import Plane, Restorer
 
 @settings
 class Config:
+    """Settings of a compact super-resolution network."""
+
     id = "compact"
     channels: Annotated[int, Range(1, 16, "channels")] = 3
     """1 for grey, 3 for RGB."""
     width: Annotated[int, Range(1, 1024, "channels")] = 64
     """Channels of the hidden maps."""
     depth: Annotated[int, Range(1, 64, "convolutions")] = 17
-    """Convolutions with a nonlinearity after them."""
+    """Convolutions that are followed by PReLU."""
     scale: Annotated[int, Range(1, 8, "times")] = 4
-    """How much longer the sides become."""
+    """Enlargement of height and width."""
 
     def build(self) -> "Compact":
         return Compact(self)
@@ -36,6 +38,8 @@ class Config:
 
 @final
 class Compact(Restorer):
+    """Compact super-resolution network."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.channels, self.scale, self.pad_multiple, self.receptive_radius = config.channels, config.scale, 1, config.depth + 1

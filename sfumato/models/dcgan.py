@@ -1,8 +1,8 @@
-"""Deep convolutional GAN (Radford et al. 2016, https://arxiv.org/abs/1511.06434), from the paper's form to one that trains today.
+"""Deep convolutional GAN (Radford et al. 2016, https://arxiv.org/abs/1511.06434), in the paper's form and in later ones.
 
-The classic form normalises over the batch, ends in tanh and starts from a projected latent. Pixel normalisation, a linear
-output, residual blocks, the minibatch deviation (Karras et al. 2018, https://arxiv.org/abs/1710.10196) and the projection of
-labels (Miyato & Koyama 2018, https://arxiv.org/abs/1802.05637) are settings.
+The paper's form has batch normalisation, a tanh output and a projected latent. Pixel normalisation, a linear output, residual blocks,
+the minibatch standard deviation (Karras et al. 2018, https://arxiv.org/abs/1710.10196) and the projection of labels (Miyato & Koyama
+2018, https://arxiv.org/abs/1802.05637) are settings.
 
     z, label ─ start ─ [blocks ─ up] x stages ─ image
     image ─ stem ─ [down ─ blocks] x stages ─ (deviation) ─ head ─ logit (+ <projection(label), features>)
@@ -30,12 +30,15 @@ from sfumato.nn.blocks import (
     activation,
     ladder,
     norm,
-    through,
+    run_stages,
+    signed,
 )
 
 
 @settings
 class Config:
+    """Settings of a DCGAN: generator and discriminator."""
+
     id = "dcgan"
     size: Annotated[tuple[int, int] | None, Range(8, 1024, "pixels")] = None
     """Height and width of the images; taken from the data if not set."""
@@ -48,35 +51,36 @@ class Config:
     width: Annotated[int, Range(1, 1024, "channels")] = 48
     """Channels of the generator's finest hidden maps; doubles with every halving of the size."""
     discriminator_width: Annotated[int, Range(0, 1024, "channels")] = 48
-    """Channels of the discriminator's finest hidden maps; doubles likewise. 0 leaves it out, in a network only to sample from."""
+    """Channels of the discriminator's finest hidden maps; doubles with every halving of the size. 0 builds no discriminator, for a network
+    that only samples."""
     max_width: Annotated[int, Range(1, 4096, "channels")] = 512
-    """No map has more channels than this."""
+    """Largest number of channels of any map."""
     blocks: Annotated[int, Range(0, 16, "blocks")] = 0
-    """Residual blocks at each size of the generator but the finest."""
+    """Residual blocks at each size of the generator except the finest."""
     discriminator_blocks: Annotated[int, Range(0, 16, "blocks")] = 0
-    """Residual blocks at each size of the discriminator but the finest."""
+    """Residual blocks at each size of the discriminator except the finest."""
     normalise: Norm = "layer"
     """Normalisation in the generator."""
     discriminator_normalise: Norm = "none"
-    """Normalisation in the discriminator; with R1 or a gradient penalty it must be none."""
+    """Normalisation in the discriminator; must be none with R1 or a gradient penalty."""
     generator_activation: Activation = "leaky-relu"
-    """Nonlinearity in the generator."""
+    """Activation function in the generator."""
     upsample: Literal["transposed", "nearest", "bilinear"] = "nearest"
-    """How the generator doubles the size. Transposed convolutions, the paper's way, leave a grid of 2 and 4 pixels in short trainings."""
+    """Upsampling in the generator. Transposed convolutions, as in the paper, leave a grid of 2 and 4 pixels in short trainings."""
     downsample: Literal["strided", "mean"] = "mean"
-    """How the discriminator halves the size. Strided convolutions, the paper's way, teach the generator a grid of 2 and 4 pixels."""
+    """Downsampling in the discriminator. Strided convolutions, as in the paper, teach the generator a grid of 2 and 4 pixels."""
     output: Literal["conv", "up", "up-tanh"] = "conv"
-    """The generator's last step: a 3x3 convolution at full size, or the last doubling itself, with tanh in the classic form."""
+    """Last step of the generator: a 3x3 convolution at full size, or the last upsampling, in the paper's form followed by tanh."""
     lowest: Annotated[int, Range(2, 64, "pixels")] = 4
-    """Sizes are halved for as long as both sides stay at least this."""
+    """Smallest height and width of the maps: sizes are halved as long as both sides stay at least this."""
     minibatch_deviation: bool = True
-    """Shows the discriminator how much the images of a group differ, against collapse."""
+    """Adds the standard deviation over a group of images to the discriminator's maps, against mode collapse."""
     init: Literal["default", "normal"] = "default"
-    """Torch's initial weights, or the paper's N(0, 0.02)."""
+    """Initial weights: torch's default, or N(0, 0.02) as in the paper."""
 
     @property
     def group(self) -> int:
-        """Images of a batch that the discriminator compares with one another; 0 if it sees each alone."""
+        """Images in one group of the minibatch standard deviation; 0 if the discriminator judges each image alone."""
         return GROUP if self.minibatch_deviation else 0
 
     def build(self) -> "Dcgan":
@@ -85,6 +89,8 @@ class Config:
 
 @final
 class Dcgan(AdversarialGenerator):
+    """DCGAN: generator and discriminator in one module."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.size, self.channels, self.classes = data_shape(config)
@@ -103,11 +109,13 @@ class Dcgan(AdversarialGenerator):
 
     def discriminate(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
         if not isinstance(self.discriminator, Discriminator):
-            raise SettingError("this network has no discriminator (model.discriminator_width = 0): it makes images and cannot be trained")
+            raise SettingError("dcgan: no discriminator (discriminator_width = 0), the network only samples; give 1 or more to train")
         return self.discriminator(images, labels)
 
 
 class Generator(nn.Module):
+    """Maps a latent, and a label if there are classes, to an image."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         size, channels, classes = data_shape(config)
@@ -124,7 +132,7 @@ class Generator(nn.Module):
         for i in reversed(range(len(finer))):
             stages += [Residual(widths[i + 1], normalise=config.normalise, act=config.generator_activation) for _ in range(config.blocks)]
             stages += [norm(config.normalise, widths[i + 1]), activation(config.generator_activation)]
-            stages += [Up(widths[i + 1], widths[i], finer[i], how=config.upsample, bias=biased)]
+            stages += [Up(widths[i + 1], widths[i], finer[i], method=config.upsample, bias=biased)]
         if config.output == "conv" or not finer:
             stages += [norm(config.normalise, widths[0]), activation(config.generator_activation)]
             stages += [nn.Conv2d(widths[0], channels, 3, 1, 1)]
@@ -135,10 +143,12 @@ class Generator(nn.Module):
             assert labels is not None
             z = torch.cat([z, self.embedding(labels)], dim=1)
         start = self.start(z).contiguous(memory_format=torch.channels_last)
-        return through(self.stages, start, feature_maps).float() / 2 + 0.5
+        return run_stages(self.stages, start, feature_maps).float() / 2 + 0.5
 
 
 class Discriminator(nn.Module):
+    """Maps an image, and a label if there are classes, to a logit and class scores."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         size, channels, classes = data_shape(config)
@@ -148,7 +158,7 @@ class Discriminator(nn.Module):
         stages: list[nn.Module] = [] if finer else [nn.Conv2d(channels, widths[0], 3, 1, 1), activation("leaky-relu")]
         for i in range(len(finer)):
             first = i == 0
-            stages += [Down(channels if first else widths[i - 1], widths[i], how=config.downsample, bias=first or kind != "batch")]
+            stages += [Down(channels if first else widths[i - 1], widths[i], method=config.downsample, bias=first or kind != "batch")]
             stages += [Residual(widths[i], normalise=kind, act="leaky-relu") for _ in range(config.discriminator_blocks)]
             stages += [*([] if first else [norm(kind, widths[i])]), activation("leaky-relu")]
         self.stages = nn.Sequential(*stages)
@@ -164,9 +174,8 @@ class Discriminator(nn.Module):
             nn.init.zeros_(self.projection.weight)
 
     def forward(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
-        x = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
-        features = self.head(self.deviation(self.stages(x))).float()
-        # Logits may wander far from zero while what counts is a small difference between them: bf16 would round it away.
+        features = self.head(self.deviation(self.stages(signed(images)))).float()
+        # Losses depend on small differences between logits that can be far from zero: bf16 would round them away.
         with torch.autocast(features.device.type, enabled=False):
             logit = self.score(features).squeeze(1)
             if self.projection is None or self.classifier is None:

@@ -1,8 +1,8 @@
-"""Plain chains of convolutions that denoise.
+"""Denoising networks that are plain chains of convolutions.
 
-dncnn     Zhang et al. 2017, https://arxiv.org/abs/1608.03981: the last convolution gives the noise, which is subtracted
-fdncnn    takes the noise level as a plane and gives the clean image
-ffdnet    Zhang et al. 2018, https://arxiv.org/abs/1710.04026: the same on the image folded 2x2, four times as quick
+dncnn     Zhang et al. 2017, https://arxiv.org/abs/1608.03981: predicts the noise, which is subtracted
+fdncnn    takes the noise level as a plane and predicts the clean image
+ffdnet    Zhang et al. 2018, https://arxiv.org/abs/1710.04026: as fdncnn on the image folded 2x2, four times as fast
 
 images ─ fold ─┬─ head ─ act ─ [body ─ (norm) ─ act] x depth - 2 ─ tail ─ unfold ─ (images - ...) ─ clean
 noise ─────────┘
@@ -22,21 +22,23 @@ from sfumato.nn.norm import BatchNorm
 
 @settings
 class Config:
+    """Settings of a DnCNN or FFDNet."""
+
     id = "dncnn"
     channels: Annotated[int, Range(1, 16, "channels")] = 1
     """1 for grey, 3 for RGB."""
     width: Annotated[int, Range(1, 1024, "channels")] = 64
     """Channels of the hidden maps."""
     depth: Annotated[int, Range(2, 64, "convolutions")] = 17
-    """Convolutions from end to end."""
+    """Number of convolutions."""
     residual: bool = True
-    """Whether the network finds the noise, to be subtracted, or the clean image itself."""
+    """Predicts the noise, which is subtracted, instead of the clean image."""
     noise_plane: bool = False
-    """Whether it is told how strong the noise is."""
+    """Adds the noise level as an input plane."""
     fold: Annotated[int, Range(1, 8, "pixels")] = 1
-    """Squares of this side become one pixel of many channels first."""
+    """Side of the squares that are folded into channels (pixel unshuffle) before the first convolution."""
     normalise: bool = False
-    """Batch normalisation in the body, which helps training; a network at work has it folded into its convolutions."""
+    """Applies batch normalisation in the body, which helps training; folded into the convolutions for inference."""
 
     def build(self) -> "DnCnn":
         return DnCnn(self)
@@ -44,6 +46,8 @@ class Config:
 
 @final
 class DnCnn(Restorer):
+    """Denoising network: a chain of convolutions with ReLU."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.channels, self.scale, self.pad_multiple = config.channels, 1, config.fold
@@ -62,5 +66,5 @@ class DnCnn(Restorer):
         if self.conditioning:
             assert planes is not None
             x = torch.cat([x, F.avg_pool2d(planes, self.fold)], dim=1)
-        found = F.pixel_shuffle(self.layers(x.contiguous(memory_format=torch.channels_last)).float(), self.fold)
-        return degraded - found if self.residual else found
+        output = F.pixel_shuffle(self.layers(x.contiguous(memory_format=torch.channels_last)).float(), self.fold)
+        return degraded - output if self.residual else output

@@ -1,11 +1,11 @@
-"""U-Net of residual blocks without biases, told the noise level (Zhang et al. 2021, https://arxiv.org/abs/2008.13751).
+"""DRUNet: a U-Net of residual blocks without biases, conditioned on the noise level (Zhang et al. 2021, https://arxiv.org/abs/2008.13751).
 
     images, noise ─ head ─┬─ down ─┬─ down ─┬─ down ─ body ─ up ─ + ─ up ─ + ─ up ─ + ─ tail ─ clean
                           │        │        └───────────────────┘      │        │
                           │        └───────────────────────────────────┘        │
                           └─────────────────────────────────────────────────────┘
 
-Without biases the network scales with its input, and works beyond the noise levels that it was trained on.
+Without biases the output scales with the input, and the network generalises beyond the noise levels of its training.
 """
 
 from itertools import pairwise
@@ -21,13 +21,15 @@ from sfumato.models.roles.restorer import Plane, Restorer
 
 @settings
 class Config:
+    """Settings of a DRUNet."""
+
     id = "drunet"
     channels: Annotated[int, Range(1, 16, "channels")] = 3
     """1 for grey, 3 for RGB."""
     widths: Annotated[tuple[int, ...], Range(1, 2048, "channels")] = (64, 128, 256, 512)
-    """Channels of the hidden maps, finest first; each further one halves the size."""
+    """Channels of the hidden maps at each size, finest first; each size is half of the one before."""
     blocks: Annotated[int, Range(1, 64, "blocks")] = 4
-    """Residual blocks at each size, on either side."""
+    """Residual blocks at each size, in the encoder and in the decoder."""
 
     def build(self) -> "DruNet":
         return DruNet(self)
@@ -35,11 +37,13 @@ class Config:
 
 @final
 class DruNet(Restorer):
+    """Denoising U-Net that takes the noise level as a plane."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.channels, self.scale, self.conditioning = config.channels, 1, _NOISE
         self.pad_multiple = 2 ** (len(config.widths) - 1)
-        # Two pixels for each block, of its own size, down and up, once at the bottom; then head, tail, and what folding cuts off.
+        # Each block adds 2 pixels of its own size, in encoder and decoder, once at the coarsest size; head, tail and strides add the rest.
         sides = [2] * (len(config.widths) - 1) + [1]
         each = sum(2 * config.blocks * times << i for i, times in enumerate(sides))
         self.receptive_radius = each + 2 * self.pad_multiple + 2

@@ -1,11 +1,11 @@
-"""Networks that others trained to name what photographs show, for the eyes of metrics, losses and dreams (nn/trunks.py has them).
+"""Feature extractors: ImageNet classification networks for metrics, losses and feature visualisation (layers in `nn/backbones.py`).
 
-    images ─ resize ─ levels ─ steps ─┬─ mean ─ features
-                                      └─ head ─ scores
-    images ─────────── levels ─ steps, one by one ─ layers, of images of any size
+    images ─ resize ─ normalise ─ steps ─┬─ mean ─ features
+                                         └─ head ─ scores
+    images of any size ── normalise ─ steps, one by one ─ layers
 
-Feature vectors are what the field compares: 2048 means of the last maps of `inception` for the FID (Heusel et al. 2017), the second
-hidden layer of `vgg16` for precision and recall (Kynkäänniemi et al. 2019), the means of the last maps of the others.
+Feature vectors are those of the literature: 2048 means of the last maps of `inception` for the FID (Heusel et al. 2017), the second
+hidden layer of `vgg16` for precision and recall (Kynkäänniemi et al. 2019), and the means of the last maps for the other networks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,31 +21,33 @@ from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
 from sfumato.models.roles.base import Layer
 from sfumato.models.roles.feature_extractor import Backbone, FeatureExtractor
-from sfumato.nn.backbones import TRUNKS
-from sfumato.nn.branches import Sight, sight, width_of
+from sfumato.nn.backbones import BACKBONES
+from sfumato.nn.branches import ReceptiveField, output_channels, receptive_field
 from sfumato.nn.resample import bilinear_from_corner
 
-RESIZING = {"bicubic": "bicubic, antialiased, {0}", "tf1": "bilinear of TensorFlow 1, not antialiased, {0}", "none": "none"}
+RESIZING: dict[str, str] = {"bicubic": "bicubic, antialiased, {0}", "tf1": "bilinear of TensorFlow 1, not antialiased, {0}", "none": "none"}
 
 
 @settings
 class Config:
+    """Settings of a feature extractor."""
+
     id = "features"
     trunk: Literal["squeezenet", "alexnet", "vgg16", "googlenet", "inception"] = "squeezenet"
-    """Which network."""
+    """Backbone network."""
     classes: Annotated[int, Range(0, 100_000, "classes")] = 1000
-    """How many its head tells apart; 0 leaves the head away."""
+    """Classes of the classification head; 0 builds no head."""
     resize: Literal["bicubic", "tf1", "none"] = "bicubic"
-    """How images come to the size that it was trained on before they are described: as Pillow does in float and then cut to [0, 1], as
-    the first FID did, or not at all."""
+    """Resizing to the size of the training images before features and scores are computed: antialiased bicubic as in Pillow, clamped to
+    [0, 1]; bilinear as in TensorFlow 1 and the original FID; or none."""
 
     @property
     def size(self) -> None:
-        """It looks at images of every size."""
+        """None: images may have any size."""
 
     @property
     def channels(self) -> int:
-        """Colour; a grey image is shown as one."""
+        """3: RGB; grey images are repeated over the channels."""
         return 3
 
     def build(self) -> "Features":
@@ -54,6 +56,8 @@ class Config:
 
 @final
 class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibleMethodOverride] - forward is the first role's
+    """ImageNet backbone as a feature extractor, with layers that are read by name."""
+
     batch = 32
     mean: torch.Tensor
     spread: torch.Tensor
@@ -61,7 +65,7 @@ class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibl
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        trunk = TRUNKS[config.trunk]()
+        trunk = BACKBONES[config.trunk]()
         self.channels, self.classes, self.size = 3, config.classes, (trunk.side, trunk.side)
         self.steps = nn.Sequential()
         for name, step in trunk.steps.items():
@@ -69,14 +73,14 @@ class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibl
         self.head = trunk.head(config.classes) if config.classes else None
         self.grid, self.resize = trunk.grid, config.resize
         self.resizing = RESIZING[config.resize].format(trunk.side)
-        self.ends, self.usual = dict(trunk.layers), trunk.usual
-        self.smallest, self.smallest_whole = trunk.least, trunk.least_whole or trunk.least
-        self.named = {layer.name: layer for layer in _described(trunk.layers, self.steps)}
-        self.layer_widths = tuple(self.named[name].width for name in self.usual)
-        self.reduction = self.named[self.usual[-1]].stride
+        self.ends, self.default_layers = dict(trunk.layers), trunk.default_layers
+        self.smallest, self.smallest_whole = trunk.min_side, trunk.min_side_whole or trunk.min_side
+        self.named = {layer.name: layer for layer in _layer_table(trunk.layers, self.steps)}
+        self.layer_widths = tuple(self.named[name].width for name in self.default_layers)
+        self.reduction = self.named[self.default_layers[-1]].stride
         hidden = [step.out_features for step in self.head or () if isinstance(step, nn.Linear)][:-1]
         self.feature_dim = hidden[-1] if hidden else list(self.named.values())[-1].width
-        mean, spread = (torch.tensor(values).view(3, 1, 1) for values in trunk.levels)
+        mean, spread = (torch.tensor(values).view(3, 1, 1) for values in trunk.normalization)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("spread", spread, persistent=False)
 
@@ -94,15 +98,15 @@ class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibl
         return f"takes grey or coloured images, the model's have {channels} channels"
 
     def layers(self, images: Images, names: Sequence[str] = ()) -> list[Maps]:
-        wanted = [self.ends[self._checked_name(name)] for name in names or self.usual]
-        x, found = self._levelled(images, self.min_side), {}
+        wanted = [self.ends[self._checked_name(name)] for name in names or self.default_layers]
+        x, maps = self._normalized(images, self.min_side), {}
         for name, step in self.steps.named_children():
             x = step(x)
             if name in wanted:
-                found[name] = x
-            if len(found) == len(set(wanted)):
+                maps[name] = x
+            if len(maps) == len(set(wanted)):
                 break
-        return [found[name] for name in wanted]
+        return [maps[name] for name in wanted]
 
     def features(self, images: Images) -> Vectors:
         x = self._last(images)
@@ -113,12 +117,12 @@ class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibl
 
     def scores(self, images: Images) -> Vectors:
         if self.head is None:
-            raise SettingError("features: classes = 0 left the head away, so there are no scores; build it with the classes")
+            raise SettingError("features: classes = 0, so the network has no head and no scores; set classes to those of the weights")
         x = self._last(images)
         return self.head(F.adaptive_avg_pool2d(x, self.grid).flatten(1) if self.grid else x).float()
 
     def resized(self, images: Images) -> Maps:
-        """`images` at the size at which they are described."""
+        """`images` at the size at which features and scores are computed."""
         if self.resize == "none" or tuple(images.shape[2:]) == self.size:
             return images
         if self.resize == "tf1":
@@ -127,29 +131,29 @@ class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibl
             return F.interpolate(images.float(), self.size, mode="bicubic", antialias=True).clamp(0, 1)
 
     def _checked_name(self, name: str) -> str:
-        """`name`, if a layer is called so. Raises SettingError, naming the layers."""
+        """`name`, if a layer has that name. Raises SettingError with the names of the layers otherwise."""
         if name not in self.named:
             raise SettingError(f"no layer {name!r}{suggest(name, self.named)}; this network has {', '.join(self.named)}")
         return name
 
     def _last(self, images: Images) -> Maps:
-        return self.steps(self._levelled(self.resized(images), self.smallest_whole))
+        return self.steps(self._normalized(self.resized(images), self.smallest_whole))
 
-    def _levelled(self, images: Maps, least: int) -> Maps:
+    def _normalized(self, images: Maps, least: int) -> Maps:
         channels, h, w = images.shape[1:]
         if min(h, w) < least:
-            raise SettingError(f"images of {size_text((h, w))} pixels are too small for this network; it needs {least} either way")
+            raise SettingError(f"images of {size_text((h, w))} pixels are too small for this network; both sides must be {least} or more")
         if channels not in (1, 3):
-            raise SettingError(f"images have {channels} channels; this network looks at grey or coloured ones without opacity")
+            raise SettingError(f"images have {channels} channels; this network takes 1 (grey) or 3 (RGB), without opacity")
         return ((images - self.mean) / self.spread).contiguous(memory_format=torch.channels_last)
 
 
-def _described(ends: Mapping[str, str], steps: nn.Sequential) -> list[Layer]:
-    """Each layer with its width, stride and receptive field, found by looking at the steps."""
-    names, seen, width = {end: name for name, end in ends.items()}, Sight(), 0
-    found = []
+def _layer_table(ends: Mapping[str, str], steps: nn.Sequential) -> list[Layer]:
+    """Each layer with its width, stride and receptive field, computed from the steps."""
+    names, geometry, width = {end: name for name, end in ends.items()}, ReceptiveField(), 0
+    layers = []
     for number, step in steps.named_children():
-        seen, width = sight(step, seen), width_of(step, width)
+        geometry, width = receptive_field(step, geometry), output_channels(step, width)
         if number in names:
-            found.append(Layer(names[number], width, *seen))
-    return found
+            layers.append(Layer(names[number], width, *geometry))
+    return layers

@@ -1,4 +1,4 @@
-"""Gated convolutions, flat or as a U-Net: one block whose settings are the attention networks of the literature.
+"""Convolutional networks with attention gates, flat or as a U-Net. Settings reproduce several attention networks of the literature.
 
     images, planes ─ fold ─ head ─┬─ encoder.0 ─ down.0 ─┬─ ... ─ middle ─ ... ─ up.0 ─ + ─ decoder.0 ─ tail ─ unfold ─ + ─ clean
                                   │                      └───────────────────────────── │ ──────────────────────────────│
@@ -33,70 +33,76 @@ from sfumato.nn.resample import resize
 
 @settings
 class Config:
+    """Settings of a network with attention gates."""
+
     id = "gated"
     channels: Annotated[int, Range(1, 16, "channels")] = 3
     """1 for grey, 3 for RGB."""
     width: Annotated[int, Range(1, 1024, "channels")] = 32
     """Channels of the finest hidden maps; each halving of the size doubles them."""
     encoder: Annotated[tuple[int, ...], Range(0, 64, "blocks")] = ()
-    """Blocks at each size on the way down, finest first; none for a flat network."""
+    """Blocks at each size of the encoder, finest first; empty for a flat network."""
     middle: Annotated[int, Range(0, 256, "blocks")] = 8
     """Blocks at the coarsest size."""
     decoder: Annotated[tuple[int, ...], Range(0, 64, "blocks")] = ()
-    """Blocks at each size on the way up, coarsest first."""
+    """Blocks at each size of the decoder, coarsest first; as many sizes as the encoder."""
     convolution: Literal["full", "depthwise"] = "full"
-    """A block is two 3x3 convolutions, or NAFNet's: 1x1, 3x3 channel by channel and 1x1, then 1x1 and 1x1."""
+    """Type of block: two 3x3 convolutions, or that of NAFNet: 1x1, depthwise 3x3 and 1x1, then 1x1 and 1x1."""
     between: Literal["relu", "split"] = "relu"
-    """What is between convolutions: ReLU, or the product of two halves of twice as many channels."""
+    """Nonlinearity between convolutions: ReLU, or the product of the two halves of twice as many channels."""
     channel_gate: ChannelKind = "none"
-    """How channels are weighed."""
+    """Attention over channels."""
     pixel_gate: PixelKind = "none"
-    """How pixels are weighed."""
+    """Attention over pixels."""
     reduction: Annotated[int, Range(1, 64)] = 4
-    """How many times fewer channels there are inside a gate."""
+    """Factor by which the channels are reduced inside a gate."""
     window: Annotated[int, Range(0, 1024, "pixels")] = 0
-    """Channels are weighed by what is in a cell of this side and its neighbours, so that tiles agree with the whole; 0: in the image."""
+    """Side of the cells for the statistics of channel attention, which cover a cell and its neighbours, so that tiles agree with the whole
+    image; 0 takes statistics over the whole image."""
     fold: Annotated[int, Range(1, 8, "pixels")] = 1
-    """Squares of this side become one pixel of many channels first."""
+    """Side of the squares that are folded into channels (pixel unshuffle) before the first convolution."""
     scale: Annotated[int, Range(1, 8)] = 1
-    """How many times longer the sides of the result are."""
+    """Enlargement of height and width."""
     planes: tuple[Plane, ...] = ()
-    """What it is told beside the image."""
+    """Planes that condition the network beside the image: noise level, mask of observed pixels, JPEG quality."""
     residual: bool = True
-    """Whether the image is added to what the network finds, so that it begins with leaving it as it is."""
+    """Adds the input image to the output, so that training starts near the identity."""
     fill: Annotated[int, Range(0, 8)] = 0
-    """Holes are begun with means of what is known around them, taken from images halved this often; 0 leaves in them what there is."""
+    """Fills missing pixels before the network with averages of observed ones, over this many halvings of the size; 0 does not fill.
+    Needs the plane observed."""
     extremes: bool = False
-    """Whether it is shown which samples are exactly black or white, or beyond: salt and pepper."""
+    """Adds channels that mark samples at or beyond 0 and 1 (salt and pepper noise)."""
 
     def check(self) -> None:
         if len(self.encoder) != len(self.decoder):
-            raise SettingError(f"gated: encoder has {len(self.encoder)} sizes, decoder {len(self.decoder)}; give both as many")
+            raise SettingError(f"gated: encoder has {len(self.encoder)} sizes, decoder {len(self.decoder)}; both must have the same number")
         if self.fill and "observed" not in self.planes:
-            raise SettingError(f"gated: fill = {self.fill} wants to know what is missing; add known to planes")
+            raise SettingError(f"gated: fill = {self.fill} needs the mask of observed pixels; add observed to planes, or set fill to 0")
         if self.window % self.multiple:
-            raise SettingError(f"window = {self.window} must be a multiple of {self.multiple}, the side of one pixel of the coarsest map")
+            raise SettingError(f"gated: window = {self.window} must be a multiple of {self.multiple}, the coarsest map's pixel side")
 
     @property
     def multiple(self) -> int:
-        """Side in pixels of the image of one pixel of the coarsest map."""
+        """Side in image pixels of one pixel of the coarsest map."""
         return max(self.fold << len(self.encoder), 1 << self.fill)
 
     def build(self, guides: int = 0) -> "Gated":
-        """With `guides`, one that is shown as many more images beside the one it repairs; their channels come first among the planes."""
+        """A new network. It takes `guides` further images of the same size; their channels are the first of its planes."""
         return Gated(self, guides)
 
 
 @final
 class Gated(Restorer):
+    """Restoration network with attention gates, flat or as a U-Net."""
+
     def __init__(self, config: Config, guides: int = 0) -> None:
         super().__init__()
         self.channels, self.scale, self.fold, self.conditioning = config.channels, config.scale, config.fold, config.planes
         self.extremes, self.pad_multiple, self.residual = config.extremes, config.multiple, config.residual
         self.window, self.fill, self.guides = config.window, config.fill, guides
         depth = len(config.encoder)
-        seen = config.channels * (1 + config.extremes + guides) + len(config.planes)
-        self.head = nn.Conv2d(seen * config.fold**2, config.width, 3, 1, 1)
+        head_channels = config.channels * (1 + config.extremes + guides) + len(config.planes)
+        self.head = nn.Conv2d(head_channels * config.fold**2, config.width, 3, 1, 1)
         self.encoder, self.down, self.up, self.decoder = (nn.ModuleList() for _ in range(4))
         for i in range(depth):
             width = config.width << i
@@ -106,7 +112,7 @@ class Gated(Restorer):
             self.decoder.append(_stage(config, depth - 1 - i, config.decoder[i]))
         self.middle = _stage(config, depth, config.middle)
         self.tail = nn.Conv2d(config.width, config.channels * (config.fold * config.scale) ** 2, 3, 1, 1)
-        self.receptive_radius = _context(self, config)
+        self.receptive_radius = _receptive_radius(self, config)
 
     @property
     def tile_multiple(self) -> int:
@@ -126,11 +132,11 @@ class Gated(Restorer):
         x = self.middle(x)
         for up, stage in zip(self.up, self.decoder, strict=True):
             x = stage(up(x) + skips.pop())
-        found = F.pixel_shuffle(self.tail(x).float(), self.fold * self.scale)
+        output = F.pixel_shuffle(self.tail(x).float(), self.fold * self.scale)
         if not self.residual:
-            return found
-        h, w = found.shape[2:]
-        return found + (degraded if self.scale == 1 else resize(degraded, (h, w)))
+            return output
+        h, w = output.shape[2:]
+        return output + (degraded if self.scale == 1 else resize(degraded, (h, w)))
 
     def _head_input(self, degraded: Images, planes: Planes | None) -> Maps:
         parts = [degraded]
@@ -143,9 +149,9 @@ class Gated(Restorer):
 
 
 class Block(nn.Module):
-    """x plus two 3x3 convolutions, with gates behind them."""
+    """Residual block: x plus two 3x3 convolutions, followed by gates. The weights of the last convolution start at zero."""
 
-    reach = 2
+    receptive_radius = 2
 
     def __init__(self, config: Config, width: int, cell: int) -> None:
         super().__init__()
@@ -159,9 +165,9 @@ class Block(nn.Module):
 
 
 class DepthwiseBlock(nn.Module):
-    """x plus 1x1, 3x3 channel by channel, gates and 1x1; then x plus 1x1 and 1x1. Both begin as the identity."""
+    """Block of NAFNet: x plus 1x1, depthwise 3x3, gates and 1x1; then x plus 1x1 and 1x1. Both start as the identity."""
 
-    reach = 1
+    receptive_radius = 1
 
     def __init__(self, config: Config, width: int, cell: int) -> None:
         super().__init__()
@@ -202,19 +208,20 @@ def _gates(config: Config, width: int, cell: int) -> list[nn.Module]:
     return gates
 
 
-def _context(network: Gated, config: Config) -> int | None:
-    """The sum of all reaches, each in pixels of its own size; that of a window is two cells wherever its pixel lies.
+def _receptive_radius(network: Gated, config: Config) -> int | None:
+    """Receptive radius of `network` in image pixels; None if channel attention covers the whole image.
 
-    A pixel also sees all of the coarsest one that it is part of. The enlarged image itself reaches two pixels, which is less.
+    The sum of the radii of all blocks and gates, each scaled by the size of its maps. A windowed gate adds two cells. Each pixel also
+    depends on the whole of its pixel in the coarsest map. The radius of the enlarged input image, two pixels, is smaller.
     """
     if config.channel_gate != "none" and not config.window:
         return None
     stages = [*enumerate(network.encoder), (len(config.encoder), network.middle), *enumerate(reversed(network.decoder))]
-    reach = config.fold * 2 + config.multiple + (fill.reach(config.fill) if config.fill else 0)
+    reach = config.fold * 2 + config.multiple + (fill.receptive_radius(config.fill) if config.fill else 0)
     for level, stage in stages:
         for part in stage.modules():
             if isinstance(part, Block | DepthwiseBlock | PixelGate):
-                reach += part.reach * config.fold << level
+                reach += part.receptive_radius * config.fold << level
             elif isinstance(part, ChannelGate):
                 reach += 2 * config.window
     return reach

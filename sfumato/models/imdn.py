@@ -1,10 +1,10 @@
-"""Information multi-distillation network for super-resolution (Hui et al. 2019, https://arxiv.org/abs/1909.11856).
+"""IMDN: information multi-distillation network for super-resolution (Hui et al. 2019, https://arxiv.org/abs/1909.11856).
 
     images ─ head ─┬─ [block x blocks, all kept] ─ gather ─ trunk ─ + ─ tail ─ shuffle ─ enlarged
                    └────────────────────────────────────────────────┘
 
-A block keeps a quarter of its channels at each of three steps and hands the rest on; what was kept is weighed by the contrast
-of each channel (mean plus standard deviation over the whole image), so that a tile is not quite the same as its part of the whole.
+A block keeps a quarter of its channels at each of three steps and passes the rest on. The kept channels are weighted by their contrast,
+mean plus standard deviation over the whole image; the result for a tile therefore differs a little from that for the whole image.
 """
 
 from typing import Annotated, final
@@ -23,6 +23,8 @@ _SLOPE = 0.05
 
 @settings
 class Config:
+    """Settings of an IMDN."""
+
     id = "imdn"
     channels: Annotated[int, Range(1, 16, "channels")] = 3
     """1 for grey, 3 for RGB."""
@@ -31,11 +33,11 @@ class Config:
     blocks: Annotated[int, Range(1, 64, "blocks")] = 6
     """Distillation blocks."""
     scale: Annotated[int, Range(1, 8, "times")] = 4
-    """How much longer the sides become."""
+    """Enlargement of height and width."""
 
     def check(self) -> None:
         if self.width % 4:
-            raise SettingError(f"imdn: width = {self.width} is not a multiple of 4")
+            raise SettingError(f"imdn: width = {self.width} is not a multiple of 4; give {self.width + 4 - self.width % 4}")
 
     def build(self) -> "Imdn":
         return Imdn(self)
@@ -43,6 +45,8 @@ class Config:
 
 @final
 class Imdn(Restorer):
+    """Super-resolution network of distillation blocks."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.channels, self.scale, self.pad_multiple, self.receptive_radius = config.channels, config.scale, 1, None
@@ -65,6 +69,8 @@ class Imdn(Restorer):
 
 
 class Distillation(nn.Module):
+    """Distillation block: keeps a quarter of the channels at each of four convolutions and weights them by contrast."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.keep, rest = width // 4, width - width // 4

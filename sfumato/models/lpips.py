@@ -1,10 +1,10 @@
-"""How different two images look to people, learned from their judgements: LPIPS v0.1 (Zhang et al. 2018, https://arxiv.org/abs/1801.03924).
+"""LPIPS v0.1: perceptual distance of two images, learned from human judgements (Zhang et al. 2018, https://arxiv.org/abs/1801.03924).
 
     images ──── trunk ─ layers ─ each place to length 1 ─┐
                                                          ├─ difference² ─ weights ─ mean over places ─ sum over layers
     reference ─ trunk ─ layers ─ each place to length 1 ─┘                                           (eq. 1)
 
-Images are compared at their own size: another size is another distance.
+Images are compared at their own size; the distance depends on the size.
 """
 
 from typing import Literal, final
@@ -19,26 +19,29 @@ from sfumato.models.roles.feature_extractor import Backbone
 from sfumato.models.roles.perceptual_metric import PerceptualMetric
 
 EPS = 1e-10
+"""Added to the length of each feature vector before the division."""
 
 
 @settings
 class Config:
+    """Settings of an LPIPS metric."""
+
     id = "lpips"
     trunk: Literal["squeezenet", "alexnet", "vgg16"] = "squeezenet"
-    """Whose layers are compared: alexnet agrees best with people, vgg16 serves best as a loss."""
+    """Backbone whose layers are compared: alexnet agrees best with people, vgg16 is best as a loss."""
 
     @property
     def size(self) -> None:
-        """It looks at images of every size."""
+        """None: images may have any size."""
 
     @property
     def channels(self) -> int:
-        """Colour; a grey image is shown as one."""
+        """3: RGB; grey images are repeated over the channels."""
         return 3
 
     @property
     def classes(self) -> int:
-        """It tells none apart."""
+        """0: no classification head."""
         return 0
 
     def build(self) -> "Lpips":
@@ -47,6 +50,8 @@ class Config:
 
 @final
 class Lpips(PerceptualMetric):
+    """LPIPS: weighted squared difference of normalised feature maps."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.trunk: Backbone = MODELS["features"](trunk=config.trunk, classes=0).build()
@@ -62,6 +67,6 @@ class Lpips(PerceptualMetric):
 
 
 def _of_length_one(maps: torch.Tensor) -> torch.Tensor:
-    """Each place's channels over their length, in float32; a place of zeros stays one, and has no gradient that is infinite."""
+    """The channels of each position divided by their length, in float32; zeros stay zeros with a finite gradient."""
     maps = maps.float()
     return maps / (torch.linalg.vector_norm(maps, dim=1, keepdim=True) + EPS)

@@ -1,7 +1,7 @@
-"""Two restorers in one file: one for grey images, one for all others.
+"""Two restorers in one model file: one for grey images, one for colour images.
 
-In a colour image, one channel says much about the noise of another; in a grey one the pixels around are all there is. One network for
-both gives half its maps to either. Trained apart, each by a recipe of its own, and joined by `scripts/pair.py`.
+The channels of a colour image carry information about each other's noise; a grey image has only its neighbouring pixels. One network for
+both would divide its maps between them. The two are trained separately, each by its own recipe, and joined by `scripts/pair.py`.
 """
 
 import dataclasses
@@ -18,24 +18,28 @@ from sfumato.models.roles.restorer import Restorer
 
 @settings
 class Config:
+    """Settings of a pair of restorers, for grey and for colour images."""
+
     id = "paired"
     grey: Any = MODELS["gated"](channels=1)
-    """Settings of the network for grey images. It takes one channel, whatever they say."""
+    """Settings of the network for grey images; channels is set to 1."""
     colour: Any = MODELS["gated"]()
-    """Settings of the network for all others."""
+    """Settings of the network for colour images."""
 
     @property
     def channels(self) -> int:
-        """3 for RGB: what the network for colour takes."""
+        """Channels of the network for colour images: 3 for RGB."""
         return self.colour.channels
 
     def build(self, guides: int = 0) -> "Paired":
-        """With `guides`, both networks take as many further images, as in `models/gated.py`."""
+        """A new pair of networks, each of which takes `guides` further images, as in `models/gated.py`."""
         return Paired(self, guides)
 
 
 @final
 class Paired(Restorer):
+    """Restorer that passes grey images to one network and colour images to another."""
+
     has_grey_path = True
 
     def __init__(self, config: Config, guides: int = 0) -> None:
@@ -43,7 +47,8 @@ class Paired(Restorer):
         self.grey, self.colour = (_built(part, guides) for part in (dataclasses.replace(config.grey, channels=1), config.colour))
         parts = (self.grey, self.colour)
         if len({(part.scale, part.conditioning) for part in parts}) > 1:
-            raise SettingError("paired: both networks must have one scale and one conditioning")
+            facts = " and ".join(f"scale {part.scale} with planes {part.conditioning or 'none'}" for part in parts)
+            raise SettingError(f"paired: the networks for grey and colour have {facts}; both must have the same scale and planes")
         self.channels, self.scale, self.conditioning = self.colour.channels, self.colour.scale, self.colour.conditioning
         self.pad_multiple = math.lcm(*(part.pad_multiple for part in parts))
         radii = [part.receptive_radius for part in parts if part.receptive_radius is not None]

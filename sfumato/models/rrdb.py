@@ -1,9 +1,10 @@
-"""Residual-in-residual dense blocks for super-resolution (Wang et al. 2018, https://arxiv.org/abs/1809.00219).
+"""RRDB: residual-in-residual dense blocks for super-resolution (Wang et al. 2018, https://arxiv.org/abs/1809.00219).
 
     images ─ fold ─ head ─┬─ [block x blocks] ─ trunk ─ + ─ [x2 ─ conv] x 2 ─ wide ─ tail ─ enlarged
                           └──────────────────────────────┘
 
-The network always enlarges four times; at scale 2 or 1 the image is folded 2x2 or 4x4 first (Wang et al. 2021, 2107.10833).
+The network always enlarges four times; for scale 2 or 1 the image is folded 2x2 or 4x4 first (Wang et al. 2021,
+https://arxiv.org/abs/2107.10833).
 """
 
 from typing import Annotated, Literal, final
@@ -17,11 +18,13 @@ from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models.roles.restorer import Plane, Restorer
 
 _SLOPE, _SHARE = 0.2, 0.2
-"""Of the leaky ReLU; of what a block adds to its input."""
+"""Slope of the leaky ReLU; factor of the residual that a block adds to its input."""
 
 
 @settings
 class Config:
+    """Settings of an RRDB network."""
+
     id = "rrdb"
     channels: Annotated[int, Range(1, 16, "channels")] = 3
     """1 for grey, 3 for RGB."""
@@ -32,7 +35,7 @@ class Config:
     blocks: Annotated[int, Range(1, 64, "blocks")] = 23
     """Blocks of three dense blocks each."""
     scale: Literal[1, 2, 4] = 4
-    """How much longer the sides become."""
+    """Enlargement of height and width."""
 
     def build(self) -> "Rrdb":
         return Rrdb(self)
@@ -40,6 +43,8 @@ class Config:
 
 @final
 class Rrdb(Restorer):
+    """Super-resolution network of residual-in-residual dense blocks."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.channels, self.scale = config.channels, config.scale
@@ -68,7 +73,7 @@ class Rrdb(Restorer):
 
 
 class Dense(nn.Module):
-    """Five convolutions, each of which sees all that came before it."""
+    """Dense block: five convolutions, each of which takes the outputs of all before."""
 
     def __init__(self, width: int, growth: int) -> None:
         super().__init__()
@@ -76,7 +81,7 @@ class Dense(nn.Module):
         self.convs = nn.ModuleList([nn.Conv2d(width + i * growth, out, 3, 1, 1) for i, out in enumerate(outputs)])
 
     def forward(self, x: Images) -> Images:
-        seen = x
+        features = x
         for conv in list(self.convs)[:-1]:
-            seen = torch.cat([seen, F.leaky_relu(conv(seen), _SLOPE)], dim=1)
-        return x + _SHARE * self.convs[-1](seen)
+            features = torch.cat([features, F.leaky_relu(conv(features), _SLOPE)], dim=1)
+        return x + _SHARE * self.convs[-1](features)

@@ -1,11 +1,11 @@
-"""A restorer and a discriminator that it is trained against.
+"""A restorer and a patch discriminator for adversarial training.
 
-With a network that enlarges it is SRGAN (Ledig et al. 2017, https://arxiv.org/abs/1609.04802); with one that fills holes, a context
-encoder (Pathak et al. 2016, https://arxiv.org/abs/1604.07379). The discriminator judges places of the image, each by what lies
-around it, and gives the mean (Isola et al. 2017, https://arxiv.org/abs/1611.07004, section 3.2.2): it takes images of any size.
+With a super-resolution network this is SRGAN (Ledig et al. 2017, https://arxiv.org/abs/1609.04802); with an inpainting network, a context
+encoder (Pathak et al. 2016, https://arxiv.org/abs/1604.07379). The discriminator scores overlapping patches and returns the mean score
+(Isola et al. 2017, https://arxiv.org/abs/1611.07004, section 3.2.2), so that images may have any size.
 
     degraded ─ restorer ─ images
-    images ─ conv ─ [down] x depth ─ conv ─ score of each place ─ mean ─ logit
+    images ─ conv ─ [down] x depth ─ conv ─ score of each patch ─ mean ─ logit
 """
 
 import itertools
@@ -20,22 +20,24 @@ from sfumato.core.tensors import Images, Maps, PerImage, Planes
 from sfumato.models import MODELS
 from sfumato.models.base import build_as
 from sfumato.models.roles.restorer import AdversarialRestorer, Restorer
-from sfumato.nn.blocks import Down, activation
+from sfumato.nn.blocks import Down, activation, signed
 
 
 @settings
 class Config:
+    """Settings of a restorer with a discriminator."""
+
     id = "srgan"
     restorer: Any = MODELS["gated"]()
-    """Settings of the restorer, of any family."""
+    """Settings of the restorer, of any family of restorers."""
     discriminator_width: Annotated[int, Range(1, 1024, "channels")] = 32
-    """Channels of the discriminator's finest hidden maps; doubles with every halving of the size, up to eight times."""
+    """Channels of the discriminator's finest hidden maps; doubles with every halving of the size, up to eight times this number."""
     discriminator_depth: Annotated[int, Range(1, 8, "halvings")] = 3
-    """How often the discriminator halves the size: with 3 it judges places by squares of 40 pixels."""
+    """Halvings of the size in the discriminator: 3 give patches of 40 pixels a side."""
 
     @property
     def channels(self) -> int:
-        """1 for grey, 3 for RGB: what the restorer takes."""
+        """Channels of the restorer: 1 for grey, 3 for RGB."""
         return self.restorer.channels
 
     def build(self) -> "Srgan":
@@ -44,6 +46,8 @@ class Config:
 
 @final
 class Srgan(AdversarialRestorer):
+    """A restorer of any family and a patch discriminator."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         restorer = build_as(Restorer, config.restorer, name="srgan: restorer")
@@ -66,6 +70,8 @@ class Srgan(AdversarialRestorer):
 
 
 class Discriminator(nn.Module):
+    """Maps images of any size to the mean score of their patches."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         widths = [config.discriminator_width << min(i, 3) for i in range(config.discriminator_depth + 1)]
@@ -76,7 +82,7 @@ class Discriminator(nn.Module):
         self.score = nn.Conv2d(widths[-1], 1, 1)
 
     def forward(self, images: Images) -> PerImage:
-        x = self.layers((images * 2 - 1).contiguous(memory_format=torch.channels_last)).float()
-        # What counts is a small difference between logits: bf16 would round it away.
+        x = self.layers(signed(images)).float()
+        # Losses depend on small differences between logits: bf16 would round them away.
         with torch.autocast(x.device.type, enabled=False):
             return self.score(x).mean(dim=(1, 2, 3))

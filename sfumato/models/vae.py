@@ -1,10 +1,10 @@
 """Variational auto-encoder (Kingma & Welling 2014, https://arxiv.org/abs/1312.6114), convolutional, with residual blocks.
 
     image ─ encoder ─ mean, log-variance ─ z ─ decoder ─ parameters of p(x|z)
-    unit normal ─ (warp to a Gaussian mixture fitted to the latents) ─ z ─ decoder ─ image
+    standard normal ─ (map to a Gaussian mixture fitted to the latents) ─ z ─ decoder ─ image
 
-Pixels are bits (Bernoulli), grey levels (discretised logistic, Salimans et al. 2017, https://arxiv.org/abs/1701.05517) or real
-numbers (Gaussian with one learned scale per channel, Rybkin et al. 2021, https://arxiv.org/abs/2006.13202).
+Pixels are modelled as bits (Bernoulli), as 256 levels (discretised logistic, Salimans et al. 2017, https://arxiv.org/abs/1701.05517) or
+as real numbers (Gaussian with one learned scale per channel, Rybkin et al. 2021, https://arxiv.org/abs/2006.13202).
 """
 
 import math
@@ -19,12 +19,26 @@ from sfumato.core.tensors import Images, Labels, Maps, PerImage, Styles, Vectors
 from sfumato.models.base import data_shape
 from sfumato.models.roles.latent_variable_model import LatentVariableModel
 from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
-from sfumato.nn.blocks import Activation, Down, LabelEmbedding, Norm, Residual, Up, activation, ladder, norm, through
+from sfumato.nn.blocks import (
+    Activation,
+    Down,
+    LabelEmbedding,
+    Norm,
+    Residual,
+    Up,
+    activation,
+    ladder,
+    norm,
+    run_stages,
+    signed,
+)
 from sfumato.nn.mixture import Mixture
 
 
 @settings
 class Config:
+    """Settings of a variational auto-encoder."""
+
     id = "vae"
     size: Annotated[tuple[int, int] | None, Range(8, 1024, "pixels")] = None
     """Height and width of the images; taken from the data if not set."""
@@ -37,19 +51,19 @@ class Config:
     width: Annotated[int, Range(1, 1024, "channels")] = 32
     """Channels of the finest hidden maps; doubles with every halving of the size."""
     max_width: Annotated[int, Range(1, 4096, "channels")] = 128
-    """No map has more channels than this."""
+    """Largest number of channels of any map."""
     blocks: Annotated[int, Range(0, 16, "blocks")] = 1
-    """Residual blocks at each size but the finest, in encoder and decoder."""
+    """Residual blocks at each size except the finest, in encoder and decoder."""
     normalise: Norm = "none"
     """Normalisation inside the residual blocks."""
     activation: Activation = "silu"
-    """Nonlinearity."""
+    """Activation function."""
     likelihood: Literal["bernoulli", "gaussian", "logistic"] = "gaussian"
-    """What a pixel is, given z: a bit, a real number, or one of 256 levels."""
+    """Distribution of a pixel given z: bernoulli for bits, gaussian for real numbers, logistic for 256 levels."""
     lowest: Annotated[int, Range(2, 64, "pixels")] = 4
-    """Sizes are halved for as long as both sides stay at least this."""
+    """Smallest height and width of the maps: sizes are halved as long as both sides stay at least this."""
     mixture: Annotated[int, Range(0, 1000, "components")] = 0
-    """Samples come from a Gaussian mixture with this many components, fitted to the latents after training; 0 for N(0, 1)."""
+    """Components of the Gaussian mixture that latents are sampled from, fitted after training; 0 for N(0, 1)."""
 
     def build(self) -> "Vae":
         return Vae(self)
@@ -57,6 +71,8 @@ class Config:
 
 @final
 class Vae(LatentVariableModel, StyleGenerator):
+    """Convolutional variational auto-encoder."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.size, self.channels, self.classes = data_shape(config)
@@ -106,6 +122,8 @@ class Vae(LatentVariableModel, StyleGenerator):
 
 
 class Encoder(nn.Module):
+    """Maps an image, and a label if there are classes, to mean and log-variance of z."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         size, channels, classes = data_shape(config)
@@ -121,7 +139,7 @@ class Encoder(nn.Module):
         self.stages = nn.Sequential(*stages, activation(config.activation), nn.Flatten(), nn.Linear(flat, 2 * config.latent_dim))
 
     def forward(self, images: Images, labels: Labels | None = None) -> Vectors:
-        x = self.stem((images * 2 - 1).contiguous(memory_format=torch.channels_last))
+        x = self.stem(signed(images))
         if self.embedding is not None:
             assert labels is not None
             x = x + self.embedding(labels)[:, :, None, None]
@@ -129,6 +147,8 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
+    """Maps z, and a label if there are classes, to the parameters of the distribution of each pixel."""
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         size, channels, classes = data_shape(config)
@@ -150,13 +170,13 @@ class Decoder(nn.Module):
             assert labels is not None
             z = torch.cat([z, self.embedding(labels)], dim=1)
         start = self.start(z).contiguous(memory_format=torch.channels_last)
-        return through(self.stages, start, feature_maps).float()
+        return run_stages(self.stages, start, feature_maps).float()
 
 
 def _log_logistic_mass(images: Images, mean: Images, log_scale: torch.Tensor) -> Images:
-    """Log of the logistic mass of each pixel's level, 1/255 wide; the outermost levels take the tails.
+    """Log-probability of each pixel's level under a logistic distribution; levels are 1/255 wide, the outermost include the tails.
 
-    Inside it is log s(a) + log s(-b) + log(1 - exp(b - a)), which is log(s(a) - s(b)) without a difference of nearly equal numbers.
+    Inside, log(s(a) - s(b)) is computed as log s(a) + log s(-b) + log(1 - exp(b - a)), without a difference of nearly equal numbers.
     """
     inverse = (-log_scale).exp()
     above, below = (images - mean + 0.5 / 255) * inverse, (images - mean - 0.5 / 255) * inverse

@@ -1,7 +1,7 @@
-"""The filter [1, 3, 3, 1] / 8 both ways, on maps as they are, halved or doubled.
+"""Binomial filter [1, 3, 3, 1] / 8 along both axes: blurs maps, halves them or doubles them.
 
-It is symmetric, so that blurring is its own adjoint and halving that of doubling: their gradients of any order are each other, without
-one for the filter, which is the same for ever.
+The filter is symmetric: blurring is its own adjoint, and halving is the adjoint of doubling. Gradients of any order are therefore these
+operations themselves, and no gradient of the constant filter is computed.
 """
 
 from typing import Any
@@ -17,29 +17,29 @@ _SIDE = 4
 
 
 def blurred(x: Maps, padding: int, *, gain: float = 1.0) -> Maps:
-    """Filtered, zeros beyond the border."""
+    """`x` filtered and multiplied by `gain`, with `padding` zeros at each border; each side grows by 2 `padding` - 3."""
     return _Blurred.apply(x, padding, gain)
 
 
 def halved(x: Maps) -> Maps:
-    """Half as large, rounded down."""
+    """`x` filtered, then every other row and column: half the size, rounded down."""
     return _Halved.apply(x)
 
 
 def doubled(x: Maps) -> Maps:
-    """Twice as large, in float32."""
+    """`x` at twice the size, interpolated with the filter, in float32."""
     return 4 * _Doubled.apply(x.float(), (0, 0))
 
 
 class _Blurred(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, padding: int, gain: float) -> Tensor:
-        ctx.how = padding, gain
+        ctx.options = padding, gain
         return _filtered(x, padding, gain=gain)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        padding, gain = ctx.how
+        padding, gain = ctx.options
         return _Blurred.apply(gradients[0], _SIDE - 1 - padding, gain), None, None
 
 
@@ -55,7 +55,7 @@ class _Halved(torch.autograd.Function):
 
 
 class _Doubled(torch.autograd.Function):
-    """The adjoint of `_Halved`, for maps that had an `odd` row or column more than twice as many."""
+    """The adjoint of `_Halved`; `odd` is 1 where the map before halving had an odd number of rows or columns."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, odd: Pair) -> Tensor:
@@ -63,7 +63,7 @@ class _Doubled(torch.autograd.Function):
             with torch.autocast(x.device.type, enabled=False):
                 taps = _taps(x)
                 return F.conv_transpose2d(x, taps, stride=2, padding=1, output_padding=odd, groups=x.shape[1])
-        # In bf16 a transposed depthwise convolution takes twenty times as long on a CPU as one of maps with zeros between the pixels.
+        # In bf16 on a CPU, a transposed depthwise convolution takes twenty times as long as a convolution of maps with zeros inserted.
         n, c, h, w = x.shape
         wide = x.new_zeros(n, 2 * h + 1 + odd[0], 2 * w + 1 + odd[1], c)
         wide[:, 1 : 2 * h : 2, 1 : 2 * w : 2] = x.permute(0, 2, 3, 1)

@@ -1,4 +1,4 @@
-"""Blocks from which encoders, decoders, generators and discriminators are stacked."""
+"""Building blocks of encoders, decoders, generators and discriminators."""
 
 from typing import Literal, final
 
@@ -12,17 +12,17 @@ from sfumato.nn.norm import BatchNorm, LayerNorm, PixelNorm
 Activation = Literal["relu", "leaky-relu", "silu", "sigmoid", "tanh"]
 Norm = Literal["batch", "layer", "pixel", "none"]
 GROUP = 4
-"""Images that a minibatch deviation compares with one another, where nothing else is said."""
+"""Images in one group of a minibatch standard deviation, by default."""
 
 
 def activation(name: Activation) -> nn.Module:
-    """The elementwise function called `name`; leaky ReLU has slope 0.2."""
+    """A new module of the activation function called `name`; leaky ReLU has slope 0.2."""
     kinds = {"relu": nn.ReLU, "silu": nn.SiLU, "sigmoid": nn.Sigmoid, "tanh": nn.Tanh}
     return nn.LeakyReLU(0.2) if name == "leaky-relu" else kinds[name]()
 
 
 def norm(name: Norm, channels: int) -> nn.Module:
-    """The normalisation called `name` for maps of `channels` channels."""
+    """A new module of the normalisation called `name`, for maps of `channels` channels."""
     return {"batch": lambda: BatchNorm(channels), "layer": lambda: LayerNorm(channels), "pixel": PixelNorm, "none": nn.Identity}[name]()
 
 
@@ -38,28 +38,37 @@ def ladder(size: tuple[int, int], *, lowest: int = 4) -> list[tuple[int, int]]:
     return sizes
 
 
-class Down(nn.Module):
-    """Halves the size: a 4x4 convolution of stride 2, or the mean of the 2 x 2 neighbours in a 3x3 convolution, for the same work.
+def signed(images: Images) -> Images:
+    """`images` from [0, 1] scaled to [-1, 1], in channels_last memory format, as input of a convolutional network."""
+    return (images * 2 - 1).contiguous(memory_format=torch.channels_last)
 
-    A discriminator that is trained with the first looks at some places more than at others, and a generator answers with a grid of 2 and
+
+def even_sides(x: Maps) -> Maps:
+    """`x` with an odd height or width extended by its last row or column."""
+    h, w = x.shape[2:]
+    return F.pad(x, (0, w % 2, 0, h % 2), mode="replicate") if h % 2 or w % 2 else x
+
+
+class Down(nn.Module):
+    """Halves the size by a 4x4 convolution of stride 2 (`strided`), or by a 3x3 convolution and the mean of 2 x 2 pixels (`mean`).
+
+    Both cost the same. A discriminator with `strided` weighs some positions more than others, and its generator learns a grid of 2 and
     4 pixels. An odd side is first extended by its last row or column, so that h becomes ceil(h / 2).
     """
 
-    def __init__(self, inputs: int, outputs: int, *, how: Literal["strided", "mean"] = "strided", bias: bool = True) -> None:
+    def __init__(self, inputs: int, outputs: int, *, method: Literal["strided", "mean"] = "strided", bias: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=bias) if how == "strided" else HalvedConv(inputs, outputs, bias=bias)
+        self.conv = nn.Conv2d(inputs, outputs, 4, 2, 1, bias=bias) if method == "strided" else HalvedConv(inputs, outputs, bias=bias)
 
     def forward(self, x: Images) -> Maps:
-        if x.shape[2] % 2 or x.shape[3] % 2:
-            x = F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2), mode="replicate")
-        return self.conv(x)
+        return self.conv(even_sides(x))
 
 
 class Up(nn.Module):
-    """Doubles the size, then cuts to `size`: one 4x4 transposed convolution, or an interpolation and a 3x3 convolution.
+    """Doubles the size and cuts to `size`: by a 4x4 transposed convolution, or by an interpolation and a 3x3 convolution.
 
-    The first leaves a grid of 2 and 4 pixels in what it makes, from which a short training does not recover: `nearest` costs as much
-    and leaves none.
+    The transposed convolution leaves a grid of 2 and 4 pixels, from which a short training does not recover; `nearest` costs as much
+    and leaves no grid.
     """
 
     def __init__(
@@ -68,32 +77,32 @@ class Up(nn.Module):
         outputs: int,
         size: tuple[int, int],
         *,
-        how: Literal["transposed", "nearest", "bilinear"] = "transposed",
+        method: Literal["transposed", "nearest", "bilinear"] = "transposed",
         bias: bool = True,
     ) -> None:
         super().__init__()
-        self.size, self.how = size, how
-        if how == "transposed":
+        self.size, self.method = size, method
+        if method == "transposed":
             self.conv: nn.Conv2d | nn.ConvTranspose2d = nn.ConvTranspose2d(inputs, outputs, 4, 2, 1, bias=bias)
-        elif how == "nearest":
+        elif method == "nearest":
             self.conv = DoubledConv(inputs, outputs, bias=bias)
         else:
             self.conv = nn.Conv2d(inputs, outputs, 3, 1, 1, bias=bias)
 
     def forward(self, x: Images) -> Maps:
-        y = self.conv(F.interpolate(x, scale_factor=2, mode="bilinear") if self.how == "bilinear" else x)
+        y = self.conv(F.interpolate(x, scale_factor=2, mode="bilinear") if self.method == "bilinear" else x)
         return y if y.shape[2:] == self.size else y[:, :, : self.size[0], : self.size[1]]
 
 
 def doubled_conv(x: Maps, weight: torch.Tensor, bias: torch.Tensor | None = None) -> Maps:
-    """A 3x3 convolution of `x` with every pixel repeated 2 x 2 times: a transposed convolution with sums of the taps, 4 / 9 of the work."""
-    # Transposed, a kernel lies the other way round.
+    """A 3x3 convolution of `x` enlarged twice by nearest neighbours, computed as one transposed convolution: 4 / 9 of the work."""
+    # A transposed convolution flips the kernel.
     return F.conv_transpose2d(x, _shifted(weight.flip(2, 3)).transpose(0, 1), bias, stride=2, padding=1)
 
 
 @final
 class HalvedConv(nn.Conv2d):
-    """The mean of 2 x 2 pixels of a 3x3 convolution, of maps with even sides: one 4x4 convolution of stride 2, 4 / 9 of the work."""
+    """A 3x3 convolution and the mean of 2 x 2 pixels, computed as one 4x4 convolution: 4 / 9 of the work. Sides must be even."""
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
         super().__init__(inputs, outputs, 3, 1, 1, bias=bias)
@@ -104,7 +113,7 @@ class HalvedConv(nn.Conv2d):
 
 @final
 class DoubledConv(nn.Conv2d):
-    """A 3x3 convolution of maps with every pixel repeated 2 x 2 times: see `doubled_conv`."""
+    """A 3x3 convolution of maps enlarged twice by nearest neighbours, computed by `doubled_conv`."""
 
     def __init__(self, inputs: int, outputs: int, *, bias: bool = True) -> None:
         super().__init__(inputs, outputs, 3, 1, 1, bias=bias)
@@ -114,12 +123,12 @@ class DoubledConv(nn.Conv2d):
 
 
 def _shifted(weight: torch.Tensor) -> torch.Tensor:
-    """The sum of 3x3 kernels in the four corners of 4x4 ones."""
+    """4x4 kernels: the sum of the 3x3 kernels placed in each of the four corners."""
     return torch.stack([F.pad(weight, (i, 1 - i, j, 1 - j)) for i in (0, 1) for j in (0, 1)]).sum(dim=0)
 
 
 class Residual(nn.Module):
-    """x + conv(act(norm(conv(act(norm(x)))))), the identity at first: the last convolution starts at zero."""
+    """Residual block x + conv(act(norm(conv(act(norm(x)))))). The weights of the last convolution start at zero."""
 
     def __init__(self, channels: int, *, normalise: Norm, act: Activation) -> None:
         super().__init__()
@@ -139,10 +148,10 @@ class Residual(nn.Module):
 
 
 class MinibatchDeviation(nn.Module):
-    """One more channel: how much the images of a group of `group` neighbours differ (Karras et al. 2018, arXiv:1710.10196, section 3).
+    """Adds a channel: the standard deviation over the images of a group (Karras et al. 2018, arXiv:1710.10196, section 3).
 
-    Groups are runs of neighbours, so that processes that share a batch form the groups that one process would. The published code takes
-    every (n / group)-th image instead; of images in random order it is all one. A `group` of 0 is the whole batch.
+    A group is `group` consecutive images of the batch, so that processes which share a batch form the groups that one process would; 0 is
+    the whole batch. The published code takes every (n / group)-th image instead, which is equivalent for images in random order.
     """
 
     def __init__(self, group: int = GROUP) -> None:
@@ -155,13 +164,13 @@ class MinibatchDeviation(nn.Module):
         y = x.float().reshape(n // group, group, c, h, w)
         spread = ((y - y.mean(dim=1, keepdim=True)).square().mean(dim=1) + 1e-8).sqrt().mean(dim=(1, 2, 3))
         plane = spread.repeat_interleave(group).reshape(n, 1, 1, 1).expand(n, 1, h, w)
-        # In the memory order of the maps, which the next convolution likes best.
+        # channels_last as the maps are: the next convolution is fastest with that memory format.
         plane = plane.to(x.dtype).contiguous(memory_format=torch.channels_last)
         return torch.cat([x, plane], dim=1)
 
 
-def through(stages: nn.Sequential, x: Maps, feature_maps: list[Maps] | None = None) -> Maps:
-    """What `stages` make of `x`; what each `Up` makes goes into `feature_maps`, if there is one."""
+def run_stages(stages: nn.Sequential, x: Maps, feature_maps: list[Maps] | None = None) -> Maps:
+    """The output of `stages` for `x`. The output of each `Up` stage is appended to `feature_maps`, if a list is passed."""
     for stage in stages:
         x = stage(x)
         if feature_maps is not None and isinstance(stage, Up):
@@ -170,7 +179,7 @@ def through(stages: nn.Sequential, x: Maps, feature_maps: list[Maps] | None = No
 
 
 class LabelEmbedding(nn.Module):
-    """A learned vector of unit mean square for each class."""
+    """Looks up a learned vector of unit mean square for each label."""
 
     def __init__(self, classes: int, dim: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Blurs as kernels: Gaussians, the disks of a lens out of focus, the ways of a camera that moved. And as what a person calls them.
+"""Blur kernels: Gaussian, defocus (a disk) and linear motion, and their names such as `motion:9@30`.
 
-Kernels come as a stack, one for each image, which is what `nn.resample.correlate` takes; their weights sum to 1.
+Kernels are stacked, one for each image, as `nn.resample.correlate` takes them; the weights of each sum to 1.
 """
 
 import math
@@ -17,12 +17,12 @@ from sfumato.core.tensors import Kernels, PerImage
 Kind = Literal["gaussian", "defocus", "motion"]
 
 _STEPS = 16
-"""Places of the camera for each pixel of the way."""
+"""Sampled camera positions for each pixel of the path."""
 
 
 @dataclass(frozen=True)
 class Blur:
-    """What a blur is called: its kind, its size and, of motion alone, its direction.
+    """Kind, size and, for motion, direction of a blur. `str` gives its name.
 
     >>> str(Blur("motion", 9.0, 30.0)), str(Blur("gaussian", 1.6))
     ('motion:9@30', 'gaussian:1.6')
@@ -30,22 +30,22 @@ class Blur:
 
     kind: Kind
     size: float
-    """In pixels: the standard deviation of a Gaussian, the radius of a lens out of focus, the length of a camera's way."""
+    """In pixels: the standard deviation of a Gaussian, the radius of a defocus disk, the length of a camera's path."""
     angle: float = 0.0
-    """In degrees from the horizontal towards the bottom."""
+    """Direction of motion in degrees, from the horizontal towards the bottom; 0 for other kinds."""
 
     @property
     def sigma(self) -> float:
-        """Standard deviation of the Gaussian that spreads a point as far, in pixels; of motion, the mean over the directions."""
+        """Standard deviation in pixels of the Gaussian of the same spread; for motion, averaged over the directions."""
         return self.size * {"gaussian": 1.0, "defocus": 0.5, "motion": math.sqrt(1 / 24)}[self.kind]
 
     @property
     def widest(self) -> float:
-        """The same in the direction in which it spreads a point farthest."""
+        """Standard deviation in pixels along the direction of the largest spread."""
         return self.sigma * (math.sqrt(2) if self.kind == "motion" else 1.0)
 
     def kernels(self, count: int = 1) -> Kernels:
-        """`count` times its kernel."""
+        """The kernel of this blur, repeated `count` times: (count, side, side)."""
         return point_spread(self.kind, self.size, angle=self.angle, count=count)
 
     def __str__(self) -> str:
@@ -53,12 +53,12 @@ class Blur:
 
 
 def named(text: str) -> Blur:
-    """The blur called gaussian:1.6, motion:9@30 or defocus:3, in pixels and degrees. Raises SettingError for anything else."""
+    """The blur with a name such as gaussian:1.6, motion:9@30 or defocus:3, in pixels and degrees. Raises SettingError for other text."""
     match = re.fullmatch(r"(gaussian|motion|defocus):(\d+(?:\.\d+)?)(?:@(\d+(?:\.\d+)?))?", text)
     if not match or (match[3] and match[1] != "motion"):
         raise SettingError(
-            f"blur = {text!r} is not a blur; write gaussian:1.6 (standard deviation in pixels), motion:9@30 (length in pixels, angle in "
-            "degrees) or defocus:3 (radius in pixels)"
+            f"blur = {text!r} is not a blur; write gaussian:1.6 (standard deviation in pixels), "
+            "motion:9@30 (length in pixels, angle in degrees) or defocus:3 (radius in pixels)"
         )
     kind: Any = match[1]
     if not 0 < float(match[2]) <= 100:
@@ -67,9 +67,9 @@ def named(text: str) -> Blur:
 
 
 def point_spread(kind: Kind, size: float, *, angle: float = 0.0, count: int = 1) -> Kernels:
-    """`count` times the kernel of a blur, as small as holds it.
+    """The kernel of a blur, of the smallest side that holds it, repeated `count` times: (count, side, side).
 
-    `size` and `angle` are those of a `Blur`. Raises SettingError for a size that is not in (0, 100].
+    `size` and `angle` are as in `Blur`. Raises SettingError for a size outside (0, 100].
     """
     if not 0 < size <= 100:
         raise SettingError(f"{kind} of size {size:g} is outside (0, 100] pixels")
@@ -82,7 +82,10 @@ def point_spread(kind: Kind, size: float, *, angle: float = 0.0, count: int = 1)
 
 
 def gaussian(long: Tensor, short: Tensor, angle: Tensor, *, reach: int) -> Kernels:
-    """Gaussian kernels with these standard deviations along and across `angle` (radians, from the row), sampled at pixels."""
+    """Gaussian kernels of 2 `reach` + 1 pixels a side, sampled at pixels.
+
+    `long` and `short` are the standard deviations in pixels along and across `angle` (radians from the row), one for each kernel.
+    """
     place = torch.arange(-reach, reach + 1, dtype=torch.float32, device=long.device)
     y, x = torch.meshgrid(place, place, indexing="ij")
     a, long, short = (v[:, None, None] for v in (angle, long.clamp_min(1e-3), short.clamp_min(1e-3)))
@@ -92,10 +95,10 @@ def gaussian(long: Tensor, short: Tensor, angle: Tensor, *, reach: int) -> Kerne
 
 
 def disk(radius: PerImage, *, reach: int, fine: int = 8) -> Kernels:
-    """Disks; a pixel on the rim counts by how many of its `fine` x `fine` points lie inside."""
+    """Disk kernels of 2 `reach` + 1 pixels a side; a pixel on the rim is weighted by the share of its `fine` x `fine` points inside."""
     place = (torch.arange((2 * reach + 1) * fine, device=radius.device) + 0.5) / fine - 0.5 - reach
     far = (place[:, None].square() + place.square()).sqrt()
-    # Never smaller than half a pixel: the middle pixel alone, which changes nothing.
+    # A radius of half a pixel is the smallest: the middle pixel alone, which leaves an image unchanged.
     inside = (far <= radius[:, None, None].clamp_min(0.5)).float()
     k = 2 * reach + 1
     weights = inside.reshape(-1, k, fine, k, fine).sum(dim=(2, 4))
@@ -103,9 +106,9 @@ def disk(radius: PerImage, *, reach: int, fine: int = 8) -> Kernels:
 
 
 def motion_kernels(length: PerImage, angle: PerImage, *, reach: int) -> Kernels:
-    """Kernels of a camera on a straight way of `length` pixels at `angle` (radians).
+    """Kernels, 2 `reach` + 1 pixels a side, of a camera on a straight path of `length` pixels at `angle` (radians from the row).
 
-    Each place on the way lights the pixel that it lies in: a way of n pixels along a row is n equal weights.
+    Each sampled position on the path adds to the pixel that contains it: a path of n pixels along a row gives n equal weights.
     """
     count = (2 * reach + 1) * _STEPS
     t = (torch.arange(count, device=length.device) + 0.5) / count - 0.5

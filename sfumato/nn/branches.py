@@ -1,4 +1,4 @@
-"""Blocks whose branches lie side by side, chains of named steps, and how far each step of a chain sees.
+"""Blocks of parallel branches, each a chain of named steps, and the receptive field of each step.
 
     x ─┬─ step ─┬─ step ─ step ─┐
        │        └─ step ────────┼─ concatenated channels
@@ -17,19 +17,19 @@ from torch import nn
 Chain = Mapping[str, nn.Module]
 
 
-class Sight(NamedTuple):
-    """What a place of a map is made of."""
+class ReceptiveField(NamedTuple):
+    """Pixels of the input image that one position of a map depends on."""
 
     stride: int = 1
-    """Pixels from one place to the next."""
+    """Pixels from one position to the next."""
     field: int = 1
-    """Side of the square of pixels that one place depends on, those outside the image included."""
+    """Side in pixels of the square that one position depends on, padding included."""
     start: int = 0
-    """First pixel of the first place's square; below 0 where the image is padded."""
+    """First pixel of the first position's square; below 0 where the image is padded."""
 
 
 class Branches(nn.Module):
-    """Chains side by side on the same input; their channels one after the other."""
+    """Runs several chains of steps on the same input and concatenates their channels."""
 
     def __init__(self, *chains: Chain) -> None:
         super().__init__()
@@ -38,55 +38,58 @@ class Branches(nn.Module):
             self.add_module(name, step)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        seen: dict[tuple[str, ...], torch.Tensor] = {(): x}
+        outputs: dict[tuple[str, ...], torch.Tensor] = {(): x}
         for chain in self.chains:
             for end in range(1, len(chain) + 1):
-                if chain[:end] not in seen:
-                    seen[chain[:end]] = self.get_submodule(chain[end - 1])(seen[chain[: end - 1]])
-        return torch.cat([seen[chain] for chain in self.chains], dim=1)
+                if chain[:end] not in outputs:
+                    outputs[chain[:end]] = self.get_submodule(chain[end - 1])(outputs[chain[: end - 1]])
+        return torch.cat([outputs[chain] for chain in self.chains], dim=1)
 
 
-def unit(inputs: int, outputs: int, kernel: int | tuple[int, int], *, stride: int = 1, padded: bool = True) -> nn.Sequential:
-    """Convolution, batch normalisation, ReLU; `padded` keeps the size (but for the stride)."""
+def conv_norm_relu(inputs: int, outputs: int, kernel: int | tuple[int, int], *, stride: int = 1, padded: bool = True) -> nn.Sequential:
+    """Convolution, batch normalisation and ReLU; with `padded` and stride 1 the size stays the same."""
     sides = (kernel, kernel) if isinstance(kernel, int) else kernel
     padding = (sides[0] // 2, sides[1] // 2) if padded else (0, 0)
     conv = nn.Conv2d(inputs, outputs, sides, stride, padding, bias=False)
     return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(outputs, eps=1e-3), relu=nn.ReLU()))
 
 
-def sight(step: nn.Module, before: Sight) -> Sight:
-    """What `step` sees after steps that saw `before`; of branches, what they see together. Looks at rows: kernels come in both ways."""
+def receptive_field(step: nn.Module, before: ReceptiveField) -> ReceptiveField:
+    """The receptive field after `step`, if that of its input is `before`; of branches, the union of theirs.
+
+    Only rows are measured: every network with oblong kernels has each of them in both orientations.
+    """
     if isinstance(step, Branches):
         ends = []
         for chain in step.chains:
             end = before
             for name in chain:
-                end = sight(step.get_submodule(name), end)
+                end = receptive_field(step.get_submodule(name), end)
             ends.append(end)
         first, last = min(end.start for end in ends), max(end.start + end.field for end in ends)
-        return Sight(ends[0].stride, last - first, first)
+        return ReceptiveField(ends[0].stride, last - first, first)
     if isinstance(step, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
         kernel, stride, padding = (
             int(side if isinstance(side, int) else side[0]) for side in (step.kernel_size, step.stride, step.padding)
         )
-        return Sight(before.stride * stride, before.field + (kernel - 1) * before.stride, before.start - padding * before.stride)
+        return ReceptiveField(before.stride * stride, before.field + (kernel - 1) * before.stride, before.start - padding * before.stride)
     for child in step.children():
-        before = sight(child, before)
+        before = receptive_field(child, before)
     return before
 
 
-def width_of(step: nn.Module, before: int) -> int:
-    """Channels of what `step` makes of `before` channels."""
+def output_channels(step: nn.Module, before: int) -> int:
+    """Number of output channels of `step` for an input of `before` channels."""
     if isinstance(step, Branches):
         return sum(_end_of(step, chain, before) for chain in step.chains)
     if isinstance(step, nn.Conv2d):
         return step.out_channels
     for child in step.children():
-        before = width_of(child, before)
+        before = output_channels(child, before)
     return before
 
 
 def _end_of(block: Branches, chain: tuple[str, ...], before: int) -> int:
     for name in chain:
-        before = width_of(block.get_submodule(name), before)
+        before = output_channels(block.get_submodule(name), before)
     return before

@@ -1,14 +1,14 @@
-"""Convolutions whose second derivatives cost what their first ones do, with bias and leaky ReLU in the same pass over memory.
+"""Convolutions whose second derivatives cost as much as their first, and convolutions fused with bias and leaky ReLU.
 
 A convolution C(x, w), its adjoint T(g, w) (the transposed convolution, or the gradient of x) and W(x, g) (the gradient of w) are bilinear,
 and the derivatives of each are the other two:
 
     C(x, w):  dx = T(g, w)    dw = W(x, g)
-    T(g, w):  dg = C(h, w)    dw = W(h, g)        h: the gradient of what T gave
-    W(x, g):  dx = T(g, v)    dg = C(x, v)        v: the gradient of what W gave
+    T(g, w):  dg = C(h, w)    dw = W(h, g)        h: the gradient of the output of T
+    W(x, g):  dx = T(g, v)    dg = C(x, v)        v: the gradient of the output of W
 
-torch differentiates a gradient of w by a convolution with kernels as large as maps, and that of depthwise filters channel by channel,
-also where nobody wants it; penalties on slopes (R1, path length) took most of their time there.
+torch differentiates a gradient of w by a convolution with kernels as large as maps, and the gradient of depthwise filters channel by
+channel, also where the result is not needed. Gradient penalties (R1, path length) took most of their time there.
 """
 
 import contextlib
@@ -31,12 +31,12 @@ _maps_only = False
 
 @contextlib.contextmanager
 def map_gradients_only() -> Iterator[None]:
-    """Gradients taken inside are those of maps and not of weights, which a slope of images or styles does without.
+    """Inside the `with`, backward passes compute gradients of maps and skip gradients of weights.
 
-    torch does not tell a function of Python which of its gradients are wanted; they would be computed and thrown away. A gradient with
-    a graph can be differentiated outside as any other.
+    Gradients with respect to images or styles do not need those of weights, and torch does not tell a Python function which gradients are
+    needed. A gradient that was computed inside with a graph can be differentiated outside as any other.
     """
-    global _maps_only  # noqa: PLW0603 - backward may run in a thread of its own, which sees no context variable
+    global _maps_only  # noqa: PLW0603 - backward may run in another thread, which has no access to a context variable
     before, _maps_only = _maps_only, True
     try:
         yield
@@ -45,20 +45,20 @@ def map_gradients_only() -> Iterator[None]:
 
 
 def conv(x: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 0) -> Tensor:
-    """The convolution of maps (n, c, h, w) with a weight (outputs, c, k, k), in bf16 under autocast."""
+    """The convolution of maps (n, c, h, w) with a weight (outputs, c, k, k), in the dtype of autocast."""
     x, weight = _cast(x, weight)
     return _Conv.apply(x, weight, stride, padding) if _tracked(x, weight) else F.conv2d(x, weight, stride=stride, padding=padding)
 
 
 def transposed_conv(x: Tensor, weight: Tensor, *, stride: int) -> Tensor:
-    """Its adjoint, from maps of `outputs` channels to larger ones of c, for the same weight (outputs, c, k, k), without padding."""
+    """The adjoint of `conv` without padding: maps (n, outputs, h, w) and a weight (outputs, c, k, k) to larger maps of c channels."""
     x, weight = _cast(x, weight)
     size = (_opened(x.shape[2], weight.shape[2], stride), _opened(x.shape[3], weight.shape[3], stride))
     return _Transposed.apply(x, weight, stride, 0, size) if _tracked(x, weight) else _transposed(x, weight, stride, 0, size)
 
 
 def active_conv(x: Tensor, weight: Tensor, bias: Tensor, slope: float, *, stride: int = 1, padding: int = 0) -> Tensor:
-    """The leaky ReLU of a convolution with a bias for each channel; `slope` is 0 or more."""
+    """The convolution of `x` plus a bias for each channel, then leaky ReLU with negative slope `slope` (0 or more)."""
     x, weight, bias = _cast(x, weight, bias)
     if not _tracked(x, weight, bias):
         return _active(x, weight, bias, slope, stride, padding)
@@ -66,7 +66,7 @@ def active_conv(x: Tensor, weight: Tensor, bias: Tensor, slope: float, *, stride
 
 
 class ActiveConv(nn.Module):
-    """A convolution and the ReLU after it, for networks at work: one pass over memory in bf16 on a processor."""
+    """A convolution fused with the ReLU after it, for inference: one pass over memory in bf16 on a CPU."""
 
     def __init__(self, layer: nn.Conv2d) -> None:
         super().__init__()
@@ -78,10 +78,10 @@ class ActiveConv(nn.Module):
         return active_conv(x, weight, bias, 0.0, stride=self.layer.stride[0], padding=int(self.layer.padding[0]))
 
 
-def fused(network: Network) -> Network:
-    """`network`, or a copy in which every ReLU that follows a convolution is part of it: the same, in less time.
+def fuse_relu(network: Network) -> Network:
+    """A copy of `network` in which each ReLU is fused with the convolution before it; `network` itself if there is none, or in training.
 
-    For networks at work only, whose layers nobody watches.
+    Outputs are the same in less time. For inference only, and not for networks whose layers are read by hooks.
     """
     pairs = [(at, names) for at, module in enumerate(network.modules()) if isinstance(module, nn.Sequential) for names in _followed(module)]
     if network.training or not pairs:
@@ -97,7 +97,7 @@ def fused(network: Network) -> Network:
 
 
 def _followed(sequence: nn.Sequential) -> list[tuple[str, str]]:
-    """The names of each plain convolution and of the ReLU after it."""
+    """Pairs of names: a plain convolution and the ReLU that follows."""
     layers = [(name, layer) for name, layer in sequence.named_children() if not isinstance(layer, nn.Identity)]
     return [(name, after) for (name, layer), (after, act) in pairwise(layers) if isinstance(act, nn.ReLU) and _plain(layer)]
 
@@ -112,14 +112,14 @@ class _Conv(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.how = stride, padding
+        ctx.geometry = stride, padding
         return F.conv2d(x, weight, stride=stride, padding=padding)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         (gradient,) = gradients
         wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[1] and not _maps_only, False
-        (x, weight), (stride, padding) = ctx.saved_tensors, ctx.how
+        (x, weight), (stride, padding) = ctx.saved_tensors, ctx.geometry
         return *_slopes(gradient, x, weight, stride, padding, wanted)[:2], None, None
 
 
@@ -128,17 +128,17 @@ class _ActiveConv(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, slope: float, stride: int, padding: int) -> Tensor:
         y = _active(x, weight, bias, slope, stride, padding)
         ctx.save_for_backward(x, weight, y)
-        ctx.slope, ctx.how = slope, (stride, padding)
+        ctx.slope, ctx.geometry = slope, (stride, padding)
         return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
         x, weight, y = ctx.saved_tensors
-        # Where the result is positive, what went in was; that border has no slope of its own.
+        # The output of a leaky ReLU has the sign of its input. Its derivative is constant on either side, so `y` needs no graph.
         gradient = torch.ops.aten.leaky_relu_backward(gradients[0], y.detach(), ctx.slope, True)
         to_x, to_weight, to_bias = ctx.needs_input_grad[:3]
         wanted = to_x, to_weight and not _maps_only, to_bias and not _maps_only
-        stride, padding = ctx.how
+        stride, padding = ctx.geometry
         return *_slopes(gradient, x, weight, stride, padding, wanted), None, None, None
 
 
@@ -146,15 +146,15 @@ class _Transposed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, gradient: Tensor, weight: Tensor, stride: int, padding: int, size: Pair) -> Tensor:
         ctx.save_for_backward(gradient, weight)
-        ctx.how = stride, padding
+        ctx.geometry = stride, padding
         return _transposed(gradient, weight, stride, padding, size)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        (h,), (gradient, weight), how = gradients, ctx.saved_tensors, ctx.how
+        (h,), (gradient, weight), geometry = gradients, ctx.saved_tensors, ctx.geometry
         h = h.to(weight.dtype)
-        to_gradient = _Conv.apply(h, weight, *how) if ctx.needs_input_grad[0] else None
-        to_weight = _Weight.apply(h, gradient, *how, weight.shape[2:]) if ctx.needs_input_grad[1] and not _maps_only else None
+        to_gradient = _Conv.apply(h, weight, *geometry) if ctx.needs_input_grad[0] else None
+        to_weight = _Weight.apply(h, gradient, *geometry, weight.shape[2:]) if ctx.needs_input_grad[1] and not _maps_only else None
         return to_gradient, to_weight, None, None, None
 
 
@@ -162,21 +162,21 @@ class _Weight(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, gradient: Tensor, stride: int, padding: int, sides: Pair) -> Tensor:
         ctx.save_for_backward(x, gradient)
-        ctx.how = stride, padding
+        ctx.geometry = stride, padding
         weight = _blank(x, gradient.shape[1], x.shape[1], sides)
         return _gradients(gradient, x, weight, stride, padding, (False, True, False))[1]
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        (v,), (x, gradient), how = gradients, ctx.saved_tensors, ctx.how
+        (v,), (x, gradient), geometry = gradients, ctx.saved_tensors, ctx.geometry
         v = v.contiguous(memory_format=torch.channels_last)
-        to_x = _Transposed.apply(gradient, v, *how, x.shape[2:]) if ctx.needs_input_grad[0] else None
-        to_gradient = _Conv.apply(x, v, *how) if ctx.needs_input_grad[1] else None
+        to_x = _Transposed.apply(gradient, v, *geometry, x.shape[2:]) if ctx.needs_input_grad[0] else None
+        to_gradient = _Conv.apply(x, v, *geometry) if ctx.needs_input_grad[1] else None
         return to_x, to_gradient, None, None, None
 
 
 def _slopes(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, needed: tuple[bool, bool, bool]) -> Any:
-    """The gradients of maps, weight and bias from that of a convolution's result; None where not `needed`."""
+    """The gradients of maps, weight and bias from the `gradient` of a convolution's output; None where not `needed`."""
     if not torch.is_grad_enabled():
         return _gradients(gradient, x, weight, stride, padding, needed)
     to_x = _Transposed.apply(gradient, weight, stride, padding, x.shape[2:]) if needed[0] else None
@@ -185,8 +185,8 @@ def _slopes(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: i
 
 
 def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, needed: tuple[bool, bool, bool]) -> Any:
-    how = [stride, stride], [padding, padding], [1, 1], False, [0, 0], 1
-    return _backward(gradient, x, weight, [len(weight)] if needed[2] else None, *how, list(needed))
+    geometry = [stride, stride], [padding, padding], [1, 1], False, [0, 0], 1
+    return _backward(gradient, x, weight, [len(weight)] if needed[2] else None, *geometry, list(needed))
 
 
 def _transposed(gradient: Tensor, weight: Tensor, stride: int, padding: int, size: Pair) -> Tensor:
@@ -202,7 +202,7 @@ def _active(x: Tensor, weight: Tensor, bias: Tensor, slope: float, stride: int, 
 
 
 def _blank(like: Tensor, first: int, second: int, sides: Pair) -> Tensor:
-    """A tensor whose shape alone counts."""
+    """An uninitialised tensor that passes a shape to `convolution_backward`; its values are not read."""
     return torch.empty(first, second, *sides, dtype=like.dtype, device=like.device, memory_format=torch.channels_last)
 
 
@@ -211,7 +211,7 @@ def _opened(length: int, side: int, stride: int) -> int:
 
 
 def _cast(*tensors: Tensor) -> list[Tensor]:
-    """In the type that autocast asks for, if it is on; the same tensors otherwise."""
+    """The tensors in the dtype of autocast if autocast is on; the same tensors otherwise."""
     kind = tensors[0].device.type
     return [x.to(torch.get_autocast_dtype(kind)) for x in tensors] if torch.is_autocast_enabled(kind) else list(tensors)
 

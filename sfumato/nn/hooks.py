@@ -1,7 +1,7 @@
-"""The layers of any network, seen through hooks while it runs, and how much of an image each of them sees.
+"""Outputs and receptive fields of the layers of any network, read through forward hooks.
 
-What a place of a map depends on is asked of the network itself: a pixel that is not a number makes every place not a number that it
-counts for, through convolutions, poolings, normalisations and activations of any make.
+Receptive fields are measured: a NaN pixel makes every position NaN that depends on the pixel, through convolutions, poolings,
+normalisations and activations of every kind.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,86 +13,87 @@ from torch import Tensor, nn
 
 from sfumato.core.tensors import Images, Maps
 
-Seen = tuple[int, int, int | None]
-"""Stride, field and start, as `branches.Sight` has them; no start where it is not known."""
+LayerGeometry = tuple[int, int, int | None]
+"""Stride, field and start as in `branches.ReceptiveField`; start is None if the field is wider than the image it was measured with."""
 
 Run = Callable[[Images], Any]
-"""Runs a network on images; what comes out at its end does not matter."""
+"""Runs a network on images; the result is ignored."""
 
 
 class _EnoughError(Exception):
-    """All that was asked for has been seen: the rest of the network need not run."""
+    """Ends a forward pass once every requested output has been read."""
 
 
 def layer_outputs(network: nn.Module, run: Run, images: Images, names: Sequence[str]) -> list[Maps]:
-    """The maps that the modules called `names` make of `images`. What lies behind the last of them is not computed.
+    """The output maps of the modules called `names` for `images`, in that order. Later modules of the network are not run.
 
-    Raises KeyError for a module that makes none.
+    Raises KeyError for a module that has no maps as output.
     """
-    found: dict[str, Tensor] = {}
+    outputs: dict[str, Tensor] = {}
 
-    def keep(name: str, made: Any) -> None:
-        if name not in found and _is_map(made):
-            # What runs on may work in place.
-            found[name] = made if len(found) + 1 == len(set(names)) else made.clone()
-        if len(found) == len(set(names)):
+    def keep(name: str, output: Any) -> None:
+        if name not in outputs and _is_map(output):
+            # Later modules may change the tensor in place, so that all outputs but the last are copied.
+            outputs[name] = output if len(outputs) + 1 == len(set(names)) else output.clone()
+        if len(outputs) == len(set(names)):
             raise _EnoughError
 
     with _hooked(network, names, keep), suppress(_EnoughError):
         run(images)
-    return [found[name] for name in names]
+    return [outputs[name] for name in names]
 
 
 @torch.no_grad()
-def visible(network: nn.Module, run: Run, images: Images) -> dict[str, Maps]:
-    """Every module that makes maps of `images`, in the order in which they do, with these."""
-    found: dict[str, Tensor] = {}
+def spatial_outputs(network: nn.Module, run: Run, images: Images) -> dict[str, Maps]:
+    """Name to output of every module whose output for `images` is maps of more than one pixel a side, in the order of their calls."""
+    outputs: dict[str, Tensor] = {}
 
-    def keep(name: str, made: Any) -> None:
-        if _is_map(made) and min(made.shape[2:]) > 1:
-            found.setdefault(name, made)
+    def keep(name: str, output: Any) -> None:
+        if _is_map(output) and min(output.shape[2:]) > 1:
+            outputs.setdefault(name, output)
 
     with _hooked(network, [name for name, _ in network.named_modules() if name], keep):
         run(images)
-    return found
+    return outputs
 
 
 @torch.no_grad()
-def sights(network: nn.Module, run: Run, images: Images, names: Sequence[str]) -> dict[str, Seen]:
-    """What a place of each layer sees, found with a square of the size of `images`.
+def receptive_fields(network: nn.Module, run: Run, images: Images, names: Sequence[str]) -> dict[str, LayerGeometry]:
+    """Name to stride, field and start of each layer called in `names`, measured on square images of the shape of `images`.
 
-    A layer that sees all of it has a field of twice its side and no start: how far it would look in a larger image is not known.
+    A layer whose field covers the whole image has a field of twice the image's side and no start, because the true extent is unknown.
     """
-    known: dict[tuple[int, bool], dict[str, bool]] = {}
+    cache: dict[tuple[int, bool], dict[str, bool]] = {}
     plain, side = torch.zeros_like(images), images.shape[3]
-    shapes = {name: made.shape for name, made in zip(names, layer_outputs(network, run, plain, names), strict=True)}
-    # How many more places there are in a wider image does not depend on what is lost at its borders.
+    shapes = {name: maps.shape for name, maps in zip(names, layer_outputs(network, run, plain, names), strict=True)}
+    # The number of positions that a wider image adds is independent of the positions lost at its borders.
     wide = layer_outputs(network, run, torch.cat([plain, plain], dim=3), names)
-    more = {name: made.shape[3] - shapes[name][3] for name, made in zip(names, wide, strict=True)}
+    added = {name: maps.shape[3] - shapes[name][3] for name, maps in zip(names, wide, strict=True)}
 
-    def spoilt(count: int, *, left_side: bool) -> dict[str, bool]:
-        """Of each layer whether the first or the last `count` columns of the image count for the place in its middle."""
-        if (count, left_side) not in known:
+    def reaches_middle(count: int, *, left_side: bool) -> dict[str, bool]:
+        """For each layer, whether its middle position depends on the first (`left_side`) or last `count` columns of the image."""
+        if (count, left_side) not in cache:
             images = plain.clone()
             (images[..., :count] if left_side else images[..., side - count :]).fill_(float("nan"))
-            made = zip(names, layer_outputs(network, run, images, names), strict=True)
-            known[count, left_side] = {name: bool(maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2].isnan().any()) for name, maps in made}
-        return known[count, left_side]
+            outputs = layer_outputs(network, run, images, names)
+            middles = [maps[0, :, maps.shape[2] // 2, maps.shape[3] // 2] for maps in outputs]
+            cache[count, left_side] = {name: bool(middle.isnan().any()) for name, middle in zip(names, middles, strict=True)}
+        return cache[count, left_side]
 
-    found = {}
+    geometry = {}
     for name in names:
-        # The fewest columns from either end that reach the place in the middle.
-        ends = [_least(side, lambda count, left=left, name=name: spoilt(count, left_side=left)[name]) for left in (True, False)]
+        # The smallest numbers of columns, from the left and from the right, that reach the middle position.
+        ends = [_least(side, lambda count, left=left, name=name: reaches_middle(count, left_side=left)[name]) for left in (True, False)]
         first, last = ends[0] - 1, side - ends[1]
         across = shapes[name][3]
-        stride = max(1, round(side / more[name])) if more[name] > 0 else max(1, side // across)
+        stride = max(1, round(side / added[name])) if added[name] > 0 else max(1, side // across)
         whole = first <= 0 or last >= side - 1
-        found[name] = (stride, 2 * side, None) if whole else (stride, last - first + 1, first - across // 2 * stride)
-    return found
+        geometry[name] = (stride, 2 * side, None) if whole else (stride, last - first + 1, first - across // 2 * stride)
+    return geometry
 
 
 def _least(most: int, enough: Callable[[int], bool]) -> int:
-    """The smallest number in [1, most] that is enough."""
+    """The smallest number in [1, `most`] for which `enough` is true, by bisection."""
     low, high = 1, most
     while low < high:
         middle = (low + high) // 2
@@ -103,7 +104,7 @@ def _least(most: int, enough: Callable[[int], bool]) -> int:
 @contextmanager
 def _hooked(network: nn.Module, names: Sequence[str], keep: Callable[[str, Any], None]) -> Iterator[None]:
     def hook(name: str) -> Callable[..., None]:
-        return lambda module, given, made: keep(name, made)
+        return lambda module, inputs, output: keep(name, output)
 
     hooks = [network.get_submodule(name).register_forward_hook(hook(name)) for name in dict.fromkeys(names)]
     try:
@@ -118,21 +119,22 @@ def _is_map(output: Any) -> bool:
 
 
 @contextmanager
-def awake(network: nn.Module, last: int) -> Iterator[list[int]]:
-    """Inside, a slope that wants to raise what one of the `last` ReLUs silenced goes through it, as if it had not.
+def redirected_relus(network: nn.Module, last: int) -> Iterator[list[int]]:
+    """Inside the `with`, positive gradients pass through the `last` ReLUs of the network where their inputs are negative.
 
-    Where nothing speaks nothing has a slope, and a search could not begin. Of more ReLUs than need be the slope would be further from the
-    true one. Yields a list of one number, how many have run. After Lucid's "redirected" ReLU; those that work in place are left alone.
+    Without this, an objective has no gradient where all activations are zero, and an optimisation cannot start. The more ReLUs are
+    redirected, the more the gradient differs from the true one. Yields a list of one number: ReLUs run so far. In-place ReLUs are left
+    unchanged. After the "redirected ReLU" of Lucid (https://github.com/tensorflow/lucid).
     """
-    ran = [0]
+    calls = [0]
 
-    def hook(module: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> Tensor | None:
-        ran[0] += 1
-        return _Redirected.apply(given[0], ran, last) if made.requires_grad else None
+    def hook(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
+        calls[0] += 1
+        return _Redirected.apply(inputs[0], calls, last) if output.requires_grad else None
 
     hooks = [module.register_forward_hook(hook) for module in network.modules() if isinstance(module, nn.ReLU) and not module.inplace]
     try:
-        yield ran
+        yield calls
     finally:
         for each in hooks:
             each.remove()
@@ -140,13 +142,13 @@ def awake(network: nn.Module, last: int) -> Iterator[list[int]]:
 
 class _Redirected(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, ran: list[int], last: int) -> Tensor:
+    def forward(ctx: Any, x: Tensor, calls: list[int], last: int) -> Tensor:
         ctx.save_for_backward(x)
-        ctx.ran, ctx.number, ctx.last = ran, ran[0], last
+        ctx.calls, ctx.number, ctx.last = calls, calls[0], last
         return x.relu()
 
     @staticmethod
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (x,) = ctx.saved_tensors
-        passes = x > 0 if ctx.ran[0] - ctx.number >= ctx.last else (x > 0) | (slope > 0)
+        passes = x > 0 if ctx.calls[0] - ctx.number >= ctx.last else (x > 0) | (slope > 0)
         return torch.where(passes, slope, torch.zeros_like(slope)), None, None

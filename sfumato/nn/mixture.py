@@ -1,4 +1,4 @@
-"""A Gaussian mixture that can be fitted to vectors and sampled as a smooth-by-parts function of standard normal ones."""
+"""Gaussian mixture: fitted to vectors by expectation-maximisation, sampled as a function of standard normal vectors."""
 
 import math
 
@@ -8,14 +8,14 @@ from torch import Tensor, nn
 
 from sfumato.core.tensors import Vectors
 
-_AT_ONCE = 1 << 22
-"""Numbers that one step looks at together: 32 MB, of which there are a few."""
+_CHUNK = 1 << 22
+"""Numbers in one block of the log-density computation: 32 MB, of which a few exist at once."""
 _FLOOR = 1e-3
-"""Added to the diagonal of each covariance, so that a component on few points stays a density."""
+"""Added to the diagonal of each covariance, so that the covariance of a component with few points stays invertible."""
 
 
 class Mixture(nn.Module):
-    """`components` Gaussians with full covariances; one standard normal until `fit` is called."""
+    """`components` Gaussians with full covariances in `dim` dimensions; all are standard normal until `fit` is called."""
 
     def __init__(self, components: int, dim: int) -> None:
         super().__init__()
@@ -27,10 +27,10 @@ class Mixture(nn.Module):
         self.factors: Tensor
 
     def forward(self, z: Vectors) -> Vectors:
-        """Standard normal vectors warped to the mixture.
+        """Samples of the mixture, one for each standard normal vector in `z`; a deterministic function of `z`.
 
-        The first coordinate picks the component: its normal quantile falls into one component's share of [0, 1), and where
-        it falls inside that share becomes the component's own first coordinate, standard normal again.
+        The first coordinate selects the component: its normal quantile lies in one component's share of [0, 1). The relative position
+        inside that share, mapped back to a standard normal number, becomes the first coordinate of the sample in that component.
         """
         quantile, weights = torch.special.ndtr(z[:, 0].cpu().double()), self.weights.cpu().double()  # not every device has float64
         edges = weights.cumsum(0)
@@ -43,10 +43,13 @@ class Mixture(nn.Module):
 
     @torch.no_grad()
     def fit(self, vectors: Vectors, *, rng: torch.Generator, steps: int = 50) -> float:
-        """Expectation-maximisation from random points of `vectors`; returns the mean log-density reached, in nats."""
+        """Fits the mixture to `vectors` by at most `steps` steps of expectation-maximisation, and returns the mean log-density in nats.
+
+        The initial means are random points of `vectors`, drawn with `rng`.
+        """
         x = vectors.cpu().double()
         count, k = len(x), len(self.weights)
-        means = x[torch.cat([torch.randperm(count, generator=rng) for _ in range(-(-k // count))])[:k]]  # some twice, if there are few
+        means = x[torch.cat([torch.randperm(count, generator=rng) for _ in range(-(-k // count))])[:k]]  # repeats if fewer than k
         factors = torch.linalg.cholesky(_covariance(x, torch.ones(count).double(), x.mean(0))).repeat(k, 1, 1)
         weights, reached = torch.full((k,), 1 / k).double(), -math.inf
         for _ in range(steps):
@@ -68,7 +71,7 @@ class Mixture(nn.Module):
 def _log_normal(x: Vectors, means: Float[Tensor, "k d"], factors: Float[Tensor, "k d d"]) -> Float[Tensor, "n k"]:
     log_volume = factors.diagonal(dim1=1, dim2=2).log().sum(1)[:, None] + x.shape[1] * math.log(2 * math.pi) / 2
     densities = []
-    for part in x.split(max(1, _AT_ONCE // means.numel())):
+    for part in x.split(max(1, _CHUNK // means.numel())):
         scaled = torch.linalg.solve_triangular(factors, (part[None] - means[:, None]).mT, upper=False)
         densities.append(-(scaled.square().sum(1) / 2 + log_volume).T)
     return torch.cat(densities)

@@ -1,7 +1,7 @@
-"""Where the parts of a picture went in the next one, by comparing blocks: motion without a trained network.
+"""Motion between two pictures by block matching, without a trained network.
 
-Of each block of one picture the shift is found at which the other resembles it most, among all up to a reach; a shift of nothing is
-preferred where others are no better, so that flat parts stand still.
+For each block, the shift with the smallest mean absolute difference is selected by exhaustive search. A small penalty on the length of the
+shift keeps flat regions still.
 """
 
 import torch
@@ -12,18 +12,18 @@ from sfumato.core.tensors import Images, Maps
 from sfumato.nn.resample import resize
 
 BLOCK = 8
-"""Side of a block, in pixels of the size that is compared."""
+"""Side of a block in pixels, at the resolution of the search."""
 LARGEST = 256
-"""Pictures are compared at a size whose longer side is at most this."""
-PREFER = 0.002
-"""What a shift as far as the reach must win, in mean difference of full scale; nearer ones in proportion."""
+"""Longer side in pixels of the resolution of the search; larger pictures are shrunk."""
+PENALTY = 0.002
+"""Penalty on a shift of `reach` pixels, added to the mean absolute difference (full scale is 1); proportionally less for shorter shifts."""
 
 
 @torch.no_grad()
-def shifts(before: Images, after: Images, *, reach: int = 6) -> Maps:
-    """For each pixel of `after`, how many pixels to the right and down of it in `before` lies what it shows: (n, 2, h, w).
+def estimate_motion(before: Images, after: Images, *, reach: int = 6) -> Maps:
+    """The displacement (right, down) in pixels from each pixel of `after` to the matching pixel of `before`: (n, 2, h, w).
 
-    Up to `reach` pixels of the size that is compared are looked for either way.
+    The search covers `reach` pixels in each direction, at the resolution of the search.
     """
     h, w = after.shape[2:]
     scale = min(1.0, LARGEST / max(h, w))
@@ -34,17 +34,17 @@ def shifts(before: Images, after: Images, *, reach: int = 6) -> Maps:
     for dy in range(-reach, reach + 1):
         for dx in range(-reach, reach + 1):
             other = wide[:, :, reach + dy : reach + dy + size[0], reach + dx : reach + dx + size[1]]
-            apart = F.avg_pool2d((b - other).abs(), BLOCK, ceil_mode=True, count_include_pad=False)
-            costs.append(apart + PREFER * (abs(dx) + abs(dy)) / reach)
+            difference = F.avg_pool2d((b - other).abs(), BLOCK, ceil_mode=True, count_include_pad=False)
+            costs.append(difference + PENALTY * (abs(dx) + abs(dy)) / reach)
             moves.append((dx, dy))
     best = torch.cat(costs, dim=1).argmin(dim=1)
-    found = torch.tensor(moves, dtype=torch.float32, device=after.device)[best].permute(0, 3, 1, 2)
-    smooth = F.interpolate(found, (h, w), mode="bilinear", align_corners=False)
+    motion = torch.tensor(moves, dtype=torch.float32, device=after.device)[best].permute(0, 3, 1, 2)
+    smooth = F.interpolate(motion, (h, w), mode="bilinear", align_corners=False)
     return smooth * torch.tensor([w / size[1], h / size[0]], device=after.device).view(1, 2, 1, 1)
 
 
-def moved(images: Images, shift: Maps) -> Images:
-    """`images` as they look after the motion: each pixel taken from where `shift` says it was."""
+def apply_motion(images: Images, shift: Maps) -> Images:
+    """`images` warped by a motion (n, 2, h, w): each pixel is sampled bilinearly at its own position plus `shift`."""
     h, w = images.shape[2:]
     y, x = torch.arange(h, device=images.device), torch.arange(w, device=images.device)
     grid: Tensor = torch.stack([x + shift[:, 0], y[:, None] + shift[:, 1]], dim=-1)

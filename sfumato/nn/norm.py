@@ -1,4 +1,4 @@
-"""Normalisations."""
+"""Normalisation layers, and batch normalisation folded into convolutions for inference."""
 
 import copy
 from itertools import pairwise
@@ -14,16 +14,16 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class PixelNorm(nn.Module):
-    """Each pixel's (or vector's) channels divided by their root mean square (Karras et al. 2018, arXiv:1710.10196, section 4.2)."""
+    """Divides the channels of each pixel (or vector) by their root mean square (Karras et al. 2018, arXiv:1710.10196, section 4.2)."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return x * (x.square().mean(dim=1, keepdim=True) + 1e-8).rsqrt()
 
 
 class LayerNorm(nn.Module):
-    """Each pixel's channels brought to mean 0 and variance 1; one native operator, four times as fast on a CPU as pixel normalisation.
+    """Normalises the channels of each pixel to mean 0 and variance 1; with `affine`, learned scales and shifts of each channel follow.
 
-    With `affine`, each channel is then scaled and shifted as training finds best.
+    One native operator: four times as fast on a CPU as `PixelNorm`.
     """
 
     def __init__(self, channels: int, *, affine: bool = False, eps: float = 1e-5) -> None:
@@ -38,7 +38,7 @@ class LayerNorm(nn.Module):
 
 
 class BatchNorm(nn.BatchNorm2d):
-    """Batch normalisation whose moments are those of the whole batch, also when several processes share it."""
+    """Batch normalisation with the moments of the whole batch, also when several processes share the batch."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         if not (self.training and distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1):
@@ -46,7 +46,7 @@ class BatchNorm(nn.BatchNorm2d):
         x = input.float()
         moments = torch.stack([x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))])
         mean, square = all_reduce(moments) / distributed.get_world_size()
-        variance = (square - mean.square()).clamp_min(0)  # rounding can take it below
+        variance = (square - mean.square()).clamp_min(0)  # rounding can make the difference negative
         self._track(mean, variance, count=x.numel() // x.shape[1] * distributed.get_world_size())
         shape = (1, -1, 1, 1)
         y = (x - mean.reshape(shape)) * (variance + self.eps).rsqrt().reshape(shape)
@@ -62,10 +62,10 @@ class BatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance * count / (count - 1), self.momentum or 0.1)
 
 
-def folded(network: Network) -> Network:
-    """`network` itself, or a copy in which every batch normalisation that follows a convolution is part of it: the same, in less time.
+def fold_batch_norm(network: Network) -> Network:
+    """A copy of `network` in which each batch normalisation is folded into the convolution before it; `network` itself if it has none.
 
-    For networks at work only: there is nothing left to train in what was folded.
+    Outputs are the same up to rounding, in less time. For inference only: a network in training mode is returned unchanged.
     """
     if network.training or not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return network

@@ -1,7 +1,7 @@
-"""Resizing and filtering with borders mirrored: each axis is a small matrix of weights, so all is batched and differentiable.
+"""Resizing and filtering with mirrored borders, batched and differentiable: each axis is multiplied by a small matrix of weights.
 
-`resize` weighs samples as MATLAB's imresize does, which is what the super-resolution literature calls bicubic: the cubic of
-Keys (1981, https://doi.org/10.1109/TASSP.1981.1163711) with a = -1/2, widened by the factor when it shrinks.
+`resize` uses the weights of MATLAB's imresize, the "bicubic" of the super-resolution literature: the cubic kernel of
+Keys (1981, https://doi.org/10.1109/TASSP.1981.1163711) with a = -1/2, widened by the scale factor when an image shrinks.
 """
 
 import math
@@ -17,14 +17,14 @@ from sfumato.core.tensors import Images, Resized
 Method = Literal["bicubic", "bilinear", "area", "nearest"]
 
 _SUPPORT = {"bicubic": 4.0, "bilinear": 2.0, "area": 1.0}
-"""Width of each kernel in samples."""
+"""Width of each interpolation kernel in samples."""
 
 
 def resize(images: Images, size: tuple[int, int], *, method: Method = "bicubic", scale: float | None = None) -> Resized:
-    """`images` at `size`, antialiased where that is smaller; computed in float32.
+    """`images` resized to `size` (height, width), antialiased where that is smaller; computed in float32.
 
-    `scale` says how much larger the result is where `size` was rounded (7 pixels halved are 4 at scale 1/2); by default it is the
-    ratio of the sides. Bicubic may overshoot [0, 1].
+    `scale` is the exact enlargement where `size` was rounded (7 pixels halved are 4 at scale 1/2); the default is the ratio of the sides.
+    Bicubic results may exceed [0, 1].
     """
     h, w = images.shape[2:]
     with torch.autocast(images.device.type, enabled=False):
@@ -34,20 +34,20 @@ def resize(images: Images, size: tuple[int, int], *, method: Method = "bicubic",
 
 
 def shrink(images: Images, factor: int, *, method: Method = "bicubic") -> Resized:
-    """`images` with sides divided by `factor` and rounded up."""
+    """`images` with height and width divided by `factor` and rounded up."""
     h, w = images.shape[2:]
     return resize(images, (math.ceil(h / factor), math.ceil(w / factor)), method=method, scale=1 / factor)
 
 
 def bilinear_from_corner(images: Images, size: tuple[int, int]) -> Resized:
-    """`images` at `size`, never antialiased, pixel 0 on pixel 0 and the last ones short of each other, as TensorFlow 1 resized."""
+    """`images` resized to `size` as TensorFlow 1 did: bilinear, never antialiased, with the centres of the first pixels aligned."""
     with torch.autocast(images.device.type, enabled=False):
         rows, columns = (_from_corner(old, new).to(images.device) for old, new in zip(images.shape[2:], size, strict=True))
         return rows @ images.float() @ columns.mT
 
 
 def correlate(images: Images, kernels: Float[Tensor, "n k k"]) -> Images:
-    """Each image correlated with its own odd-sided kernel, in float32; outside the border the image is mirrored."""
+    """Each image correlated with its own kernel of odd side, in float32; borders are mirrored."""
     n, c, h, w = images.shape
     reach = kernels.shape[1] // 2
     with torch.autocast(images.device.type, enabled=False):
@@ -57,7 +57,7 @@ def correlate(images: Images, kernels: Float[Tensor, "n k k"]) -> Images:
 
 
 def mirror(images: Images, reach: int) -> Resized:
-    """`images` continued by `reach` pixels on every side by their mirror image, border pixels repeated; any reach, any size."""
+    """`images` padded by `reach` pixels on every side with their mirror image, border pixels repeated; `reach` may exceed the sides."""
     h, w = images.shape[2:]
     rows = mirrored(torch.arange(-reach, h + reach), h)
     columns = mirrored(torch.arange(-reach, w + reach), w)
@@ -65,16 +65,16 @@ def mirror(images: Images, reach: int) -> Resized:
 
 
 def mirrored(index: Tensor, length: int) -> Tensor:
-    """Where in [0, length) a position outside is seen in the mirror: ... 1 0 | 0 1 2 ... n-1 | n-1 n-2 ..."""
+    """The index in [0, `length`) that a mirrored border shows at position `index`: ... 1 0 | 0 1 2 ... n-1 | n-1 n-2 ..."""
     place = index.remainder(2 * length)
     return torch.minimum(place, 2 * length - 1 - place)
 
 
 def _weights(length: int, out: int, scale: float, method: Method) -> Float[Tensor, "_out _length"]:
-    """How much each of `length` samples counts in each of `out` new ones."""
+    """The weight of each of `length` samples in each of `out` new samples."""
     centre = (torch.arange(out, dtype=torch.float64) + 0.5) / scale - 0.5
     if method == "nearest":
-        # Halfway between two samples the later one is taken; a whisker keeps float noise from deciding.
+        # Halfway between two samples the later one is taken; the small offset removes the effect of rounding.
         chosen = (centre + 0.5 + 1e-9).floor().long().clamp(0, length - 1)
         return F.one_hot(chosen, length).float()
     widen = max(1.0, 1 / scale)

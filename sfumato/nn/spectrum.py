@@ -1,7 +1,7 @@
-"""Images as spectra with colours that do not go together: what is optimised where a picture begins as noise and is to stay smooth.
+"""Images parametrised by their spectrum with decorrelated colours, for optimisation that starts from noise.
 
-Every frequency is given the amplitude that it has in photographs, 1 / f, and the three channels that vary independently are mixed into
-red, green and blue as photographs mix them (Olah et al. 2017, https://doi.org/10.23915/distill.00007, "preconditioning").
+Each frequency is scaled by 1 / f, its amplitude in photographs, and three independent channels are mixed into red, green and blue with the
+colour covariance of photographs (Olah et al. 2017, https://doi.org/10.23915/distill.00007, "preconditioning").
 """
 
 import torch
@@ -11,11 +11,14 @@ from torch import Tensor, nn
 from sfumato.core.tensors import Images, Maps
 
 MIX = ((0.26, 0.09, 0.02), (0.27, 0.0, -0.05), (0.27, -0.09, 0.03))
-"""Square root of the covariance of the colours of photographs: brightness, then blue against yellow, then red against green."""
+"""Square root of the colour covariance of photographs; columns: brightness, blue against yellow, red against green."""
 
 
 class Spectrum(nn.Module):
-    """One image of any size with 1 or 3 channels, as the spectrum that it is made from."""
+    """One image with 1 or 3 channels, whose trainable weights are its spectrum.
+
+    The initial spectrum is normal noise of standard deviation `deviation`, drawn with `rng`.
+    """
 
     def __init__(self, size: tuple[int, int], channels: int, rng: torch.Generator, *, deviation: float = 0.01) -> None:
         super().__init__()
@@ -27,15 +30,15 @@ class Spectrum(nn.Module):
         self.register_buffer("mix", mix, persistent=False)
 
     def forward(self) -> Images:
-        """The image, in (0, 1)."""
+        """The image (1, channels, height, width), in (0, 1)."""
         with torch.autocast(self.waves.device.type, enabled=False):
             spectrum: Complex[Tensor, "..."] = torch.view_as_complex(self.waves) * self.get_buffer("scale")
             planes = torch.fft.irfft2(spectrum, s=self.size, norm="ortho") / 4
             return torch.einsum("dc,nchw->ndhw", self.get_buffer("mix"), planes).sigmoid()
 
     @torch.no_grad()
-    def become(self, image: Images) -> "Spectrum":
-        """Makes this the spectrum of `image`, whose values are held 0.01 away from 0 and 1. Returns itself."""
+    def set_image(self, image: Images) -> "Spectrum":
+        """Sets the spectrum to that of `image`, clamped to [0.01, 0.99], and returns this module."""
         planes: Maps = torch.linalg.inv(self.get_buffer("mix")) @ image.clamp(0.01, 0.99).logit().flatten(2)
         waves = torch.fft.rfft2(planes.reshape(image.shape), norm="ortho") * 4 / self.get_buffer("scale")
         self.waves.copy_(torch.view_as_real(waves))

@@ -1,4 +1,4 @@
-"""Structural similarity, differentiable (Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861): what the metric and the loss share."""
+"""Structural similarity (Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861), differentiable, for the metric and the loss."""
 
 import math
 
@@ -15,9 +15,9 @@ C1, C2 = 0.01**2, 0.03**2
 
 
 def similarity(a: Images, b: Images) -> tuple[Float[Tensor, "n c"], Float[Tensor, "n c"]]:
-    """Mean over windows of SSIM, in [-1, 1], and of its contrast-and-structure factor, for each channel, in the precision of `a` and `b`.
+    """SSIM in [-1, 1] and its contrast-structure factor, each averaged over windows, for each image and channel, in the dtype of `a`.
 
-    Gaussian windows of 11x11 with sigma 1.5 that lie wholly inside the image: both sides must be at least 11 pixels.
+    Windows are Gaussian, 11x11 pixels with sigma 1.5, and lie inside the image: both sides must be at least 11 pixels.
     """
     mean_a, mean_b = _windows(a), _windows(b)
     both = mean_a * mean_b
@@ -28,7 +28,7 @@ def similarity(a: Images, b: Images) -> tuple[Float[Tensor, "n c"], Float[Tensor
 
 
 def _windows(x: Images) -> Float[Tensor, "n c _h _w"]:
-    """Gaussian-weighted mean of every window inside; sums of shifted images cost less in float64 than a convolution."""
+    """Gaussian-weighted mean of every window inside the image. Sums of shifted images are faster in float64 than a convolution."""
     raw = [math.exp(-((i - WINDOW // 2) ** 2) / (2 * SIGMA**2)) for i in range(WINDOW)]
     for dim in (2, 3):
         length = x.shape[dim] - WINDOW + 1

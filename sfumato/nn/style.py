@@ -1,7 +1,7 @@
-"""Layers of the style-based generators: convolutions whose every channel a style weighs, and their resampling.
+"""Layers of style-based generators: convolutions modulated by styles, with their resampling.
 
-Weights are drawn from N(0, 1) and scaled when used, so that one step size suits all ("equalised", Karras et al. 2018,
-https://arxiv.org/abs/1710.10196, section 4.1). Leaky ReLUs have slope 0.2 and are followed by sqrt(2), which keeps the variance.
+Weights are drawn from N(0, 1) and scaled at use ("equalised learning rate", Karras et al. 2018, https://arxiv.org/abs/1710.10196,
+section 4.1), so that one learning rate suits all layers. Leaky ReLUs have slope 0.2 and a gain of sqrt(2), which keeps the variance.
 """
 
 import math
@@ -23,7 +23,10 @@ _EPS = 1e-8
 
 
 class Dense(nn.Module):
-    """x W / sqrt(inputs) + b, then leaky ReLU and sqrt(2) if `active`. Its weights move `rate` times as fast as others."""
+    """Fully connected layer x W / sqrt(inputs) + b, followed by leaky ReLU and sqrt(2) if `active`.
+
+    `rate` multiplies the learning rate of the weights and bias; `bias` is the initial value of the bias.
+    """
 
     def __init__(self, inputs: int, outputs: int, *, rate: float = 1.0, bias: float = 0.0, active: bool = False) -> None:
         super().__init__()
@@ -32,7 +35,7 @@ class Dense(nn.Module):
         self.rate, self.active = rate, active
 
     def forward(self, x: Vectors) -> Float[Tensor, "n _outputs"]:
-        # In full precision: it is little work, and what comes out multiplies whole maps.
+        # Full precision: the work is small, and errors of a style would multiply whole maps.
         with torch.autocast(x.device.type, enabled=False):
             scale = self.rate / math.sqrt(self.weight.shape[1])
             y = F.linear(x.float(), self.weight * scale, self.bias * self.rate)
@@ -40,9 +43,10 @@ class Dense(nn.Module):
 
 
 class Conv(nn.Module):
-    """Convolution with equalised weights and, if `active`, bias and leaky ReLU; halves the size if `down`.
+    """Convolution with equalised weights, followed by bias and leaky ReLU if `active`; halves the size if `down`.
 
-    Behind a blur, that is; a kernel of side 4 does without one, for layers that are to see every pixel themselves.
+    Before halving, maps are blurred, except for kernels of side 4, whose layers read the pixels unfiltered. Outputs are multiplied by
+    `gain` and, with bias, clamped to `clamp` times `gain` if `clamp` is not 0.
     """
 
     def __init__(
@@ -65,21 +69,21 @@ class Conv(nn.Module):
             x, stride, padding = blurred(x, 2), 2, 0
         if self.bias is None:
             return conv(x, weight, stride=stride, padding=padding)
-        # sqrt(2) is in the weights already: a leaky ReLU keeps positive factors.
+        # The weights contain sqrt(2) already: positive factors commute with a leaky ReLU.
         y = active_conv(x, weight, self.bias * (self.gain * GAIN), SLOPE, stride=stride, padding=padding)
         return y.clamp(-self.clamp * self.gain, self.clamp * self.gain) if self.clamp else y
 
 
 class StyledConv(nn.Module):
-    """3x3 convolution steered by a style, with noise if `noisy`, bias and leaky ReLU; doubles the size first if `up`.
+    """3x3 convolution modulated by a style, followed by noise if `noisy`, bias and leaky ReLU; doubles the size first if `up`.
 
-    With zeros between the pixels and a blur after the convolution, that is, or by `nearest` neighbours and no blur: a layer that is the
-    only one of its size must be able to draw every pixel.
+    Doubling inserts zeros between the pixels and blurs after the convolution, or repeats `nearest` neighbours without a blur, for layers
+    that alone draw all details of their size. `size` is height and width of the output.
 
-    `modulate` scales the weights of each input channel by the style, then those of each output channel to unit length (Karras et al.
-    2020, https://arxiv.org/abs/1912.04958, section 2.2), computed on the maps before and after one convolution for the whole batch.
-    `adain` normalises each output channel over the image and gives it the style's mean and deviation (Karras et al. 2019,
-    https://arxiv.org/abs/1812.04948, eq. 1).
+    `modulation`: `modulate` scales the weights of each input channel by the style, then those of each output channel to unit length
+    (Karras et al. 2020, https://arxiv.org/abs/1912.04958, section 2.2), computed as scales of the maps before and after one convolution of
+    the whole batch. `adain` normalises each output channel over the image and sets its mean and standard deviation by the style (Karras
+    et al. 2019, https://arxiv.org/abs/1812.04948, eq. 1).
     """
 
     def __init__(
@@ -90,7 +94,7 @@ class StyledConv(nn.Module):
         size: tuple[int, int],
         *,
         up: bool = False,
-        how: Literal["modulate", "adain"] = "modulate",
+        modulation: Literal["modulate", "adain"] = "modulate",
         gain: float = 1.0,
         clamp: float = 0.0,
         noisy: bool = True,
@@ -103,25 +107,25 @@ class StyledConv(nn.Module):
         if noisy:
             self.strength = nn.Parameter(torch.zeros(()))
             self.register_buffer("noise", torch.randn(size))
-        self.affine = Dense(style_dim, inputs if how == "modulate" else 2 * outputs, bias=1.0)
-        if how == "adain":
+        self.affine = Dense(style_dim, inputs if modulation == "modulate" else 2 * outputs, bias=1.0)
+        if modulation == "adain":
             self.affine.bias.data[outputs:] = 0
-        self.up, self.how, self.gain, self.clamp, self.size = up, how, gain, clamp, size
+        self.up, self.modulation, self.gain, self.clamp, self.size = up, modulation, gain, clamp, size
 
     def forward(self, x: Maps, style: Vectors, noise: Maps | None = None) -> Maps:
         s = self.affine(style)
         grain = self._noise(x, noise) * self.strength if self.noisy else x.new_zeros(())
-        if self.how == "adain":
+        if self.modulation == "adain":
             y = self._convolved(x, self.weight / math.sqrt(self.weight[0].numel()))
             y = F.leaky_relu(y + grain.to(y.dtype) + self.bias.to(y.dtype)[:, None, None], SLOPE) * GAIN
             scale, mean = (s * self.gain).chunk(2, dim=1)
-            y = F.instance_norm(y.float(), eps=_EPS) * planes(scale) + planes(mean)
+            y = F.instance_norm(y.float(), eps=_EPS) * as_planes(scale) + as_planes(mean)
             return y.clamp(-self.clamp * self.gain, self.clamp * self.gain) if self.clamp else y
         length = (s.square() @ self.weight.square().sum(dim=(2, 3)).T + _EPS).rsqrt()
-        y = self._convolved(x * planes(s).to(x.dtype), self.weight)
-        # sqrt(2) goes in before the leaky ReLU, which keeps positive factors.
+        y = self._convolved(x * as_planes(s).to(x.dtype), self.weight)
+        # sqrt(2) is applied before the leaky ReLU: positive factors commute with it.
         factor = GAIN * self.gain
-        y = torch.addcmul((grain * factor).to(y.dtype), y, planes(length * factor).to(y.dtype))
+        y = torch.addcmul((grain * factor).to(y.dtype), y, as_planes(length * factor).to(y.dtype))
         y = F.leaky_relu_(y.add_((self.bias * factor).to(y.dtype)[:, None, None]), SLOPE)
         return y.clamp(-self.clamp * self.gain, self.clamp * self.gain) if self.clamp else y
 
@@ -141,7 +145,7 @@ class StyledConv(nn.Module):
 
 
 class ToImage(nn.Module):
-    """1x1 convolution to the image's channels, its inputs weighed by a style; not normalised."""
+    """1x1 convolution to the channels of the image, with input channels scaled by a style and weights not normalised."""
 
     def __init__(self, inputs: int, channels: int, style_dim: int, *, clamp: float = 0.0) -> None:
         super().__init__()
@@ -152,15 +156,15 @@ class ToImage(nn.Module):
 
     def forward(self, x: Maps, style: Vectors) -> Maps:
         s = self.affine(style) / math.sqrt(self.weight.shape[1])
-        y = conv(x * planes(s).to(x.dtype), self.weight).float() + self.bias[:, None, None]
+        y = conv(x * as_planes(s).to(x.dtype), self.weight).float() + self.bias[:, None, None]
         return y.clamp(-self.clamp, self.clamp) if self.clamp else y
 
 
-def unit(x: Vectors) -> Vectors:
-    """`x` with a mean square of 1."""
+def unit_mean_square(x: Vectors) -> Vectors:
+    """Each vector of `x` scaled to a mean square of 1."""
     return x * (x.square().mean(dim=1, keepdim=True) + _EPS).rsqrt()
 
 
-def planes(x: Vectors) -> Maps:
-    """A plane of one value for each number."""
+def as_planes(x: Vectors) -> Maps:
+    """Vectors (n, d) as maps (n, d, 1, 1)."""
     return x[:, :, None, None]

@@ -1,12 +1,12 @@
-"""Moves each image by an affine map of its own, without aliasing, and differentiable as often as one likes.
+"""Affine warps of images, one for each image, antialiased and differentiable to any order.
 
-    image ─ rows and columns at every half pixel ─ a bilinear sample where the map says ─ moved image
+    image ─ Lanczos interpolation at every half pixel ─ bilinear sampling at the mapped positions ─ warped image
 
-The half pixels are Lanczos-interpolated, so that two neighbours on a line are all that a sample needs: whole and half pixels come out
-exact. Where the map shrinks, the kernel widens and takes out what the result cannot hold. What lies outside is the mirror image.
+After the Lanczos step, bilinear sampling needs only neighbours half a pixel apart; shifts by whole and half pixels are exact. Where a map
+shrinks the image, the Lanczos kernel is widened to prevent aliasing. Borders are mirrored.
 
-All of it is linear in the image, so its derivative is its transpose, and the derivative of that is the map again. Torch has a
-derivative of its sampling, but none of the second order; `linear` needs no more than the first.
+The warp is linear in the image: its derivative is its transpose, and the derivative of the transpose is the warp. torch has only a first
+derivative of its sampling function; `linear_map` builds all higher ones from that.
 """
 
 from collections.abc import Callable
@@ -21,32 +21,33 @@ from sfumato.core.tensors import Images, Maps, PerImage
 from sfumato.nn.resample import mirrored
 
 Affine = Float[Tensor, "n 2 3"]
-"""For each image, where in it a pixel of the result is taken from: source (x, y) = A @ (x, y, 1), in pixels from the middle, y down."""
+"""For each image, the source position of each output pixel: (x, y) = A @ (x, y, 1), in pixels from the centre, y downwards."""
 LOBES = 3
+"""Lobes of the Lanczos kernel."""
 WIDEST = 2
-"""Maps that shrink by more than this alias a little."""
+"""Largest factor by which the kernel is widened; maps that shrink more leave some aliasing."""
 
 
-def linear(images: Maps, forward_map: Callable[[Maps], Maps], back: Callable[[Maps], Maps]) -> Maps:
-    """`forward_map(images)`, for a linear map and its transpose `back`: gradients of any order go through both. Outside autocast."""
+def linear_map(images: Maps, forward_map: Callable[[Maps], Maps], back: Callable[[Maps], Maps]) -> Maps:
+    """`forward_map(images)` for a linear map with the transpose `back`, differentiable to any order; computed outside of autocast."""
     return _Linear.apply(images, forward_map, back)
 
 
 class _Linear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Maps, forward_map: Callable[[Maps], Maps], back: Callable[[Maps], Maps]) -> Maps:
-        ctx.there, ctx.back = forward_map, back
+        ctx.forward_map, ctx.back = forward_map, back
         with torch.autocast(images.device.type, enabled=False):
             return forward_map(images)
 
     @staticmethod
     def backward(ctx: Any, slope: Maps) -> tuple[Maps, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return linear(slope, ctx.back, ctx.there), None, None
+        return linear_map(slope, ctx.back, ctx.forward_map), None, None
 
 
 @torch.no_grad()
 def _plan(maps: Affine, h: int, w: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The matrices that interpolate rows and columns of each image, and where its pixels are taken from, as `grid_sample` wants it."""
+    """Matrices that interpolate rows and columns of each image at half pixels, and the sampling grid for `grid_sample`."""
     square, area = maps[:, :, :2].square().sum(dim=(1, 2)), torch.linalg.det(maps[:, :, :2])
     shrinks = ((square + (square.square() - 4 * area.square()).clamp_min(0).sqrt()) / 2).sqrt().clamp(1, WIDEST)
     y, x = (torch.arange(side).to(maps) - (side - 1) / 2 for side in (h, w))
@@ -56,7 +57,7 @@ def _plan(maps: Affine, h: int, w: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _halves(side: int, widen: PerImage) -> Float[Tensor, "n _s _side"]:
-    """Along one axis: the weights of the pixels at -1/2, 0, 1/2, ... side - 1/2, by a kernel `widen` times as wide as it could be."""
+    """Along one axis: weights of the pixels for samples at -1/2, 0, 1/2, ... `side` - 1/2, with a Lanczos kernel widened by `widen`."""
     place = torch.arange(2 * side + 1).to(widen) / 2 - 0.5
     index = place.floor().long()[:, None] + torch.arange(1 - LOBES * WIDEST, LOBES * WIDEST + 1, device=widen.device)
     apart = (index - place[:, None]) / widen[:, None, None]
@@ -66,11 +67,11 @@ def _halves(side: int, widen: PerImage) -> Float[Tensor, "n _s _side"]:
 
 
 def warp(images: Images, maps: Affine) -> Images:
-    """Each image moved by its own of `maps`, in its own type; the derivatives are with respect to the images alone."""
+    """Each image warped by its own map in `maps`, in the dtype of the images; differentiable with respect to the images only."""
     n, c, h, w = images.shape
     rows, columns, grid = _plan(maps.to(images), h, w)
 
-    def there(x: Images) -> Images:
+    def forward_map(x: Images) -> Images:
         return F.grid_sample(rows @ x @ columns.mT, grid, mode="bilinear", padding_mode="reflection", align_corners=True)
 
     def back(slope: Images) -> Images:
@@ -79,4 +80,4 @@ def warp(images: Images, maps: Affine) -> Images:
         sampled = torch.ops.aten.grid_sampler_2d_backward(slope, like, grid, bilinear, reflection, True, (True, False))[0]
         return rows.mT @ sampled @ columns
 
-    return linear(images, there, back)
+    return linear_map(images, forward_map, back)

@@ -1,4 +1,4 @@
-"""Inverse filters of blurs that are known, short enough that what is far away does not matter."""
+"""Wiener filters of known blurs, with limited support."""
 
 import math
 
@@ -10,22 +10,22 @@ from sfumato.core.tensors import Images, Kernels, PerImage
 from sfumato.nn.resample import mirror
 
 GRADIENTS = 0.008
-"""Mean squared difference between neighbours, both directions together, of photographs in [0, 1]."""
+"""Mean squared difference between neighbouring pixels of photographs in [0, 1], summed over both directions."""
 _LEAST = 1 / 255
-"""Noise that is assumed at least: that of rounding, and some that an inverse cannot do without."""
+"""Lower bound of the assumed noise: rounding, and the regularisation that an inverse filter needs."""
 
 
-def inverse(kernels: Kernels, noise: PerImage, *, balance: float, reach: int) -> Kernels:
-    """The filter of 2 `reach` + 1 pixels a side that undoes each blur with least squared error (Wiener 1949); its weights sum to 1.
+def inverse_filters(kernels: Kernels, noise: PerImage, *, balance: float, reach: int) -> Kernels:
+    """The Wiener filters of each blur (Wiener 1949), 2 `reach` + 1 pixels a side, tapered at the ends; weights sum to 1.
 
-    `noise` is its standard deviation as a share of full scale; the image is taken for a photograph, whose gradients are alike at every
-    frequency. A larger `balance` is smoother. The ends of the filter fade out.
+    `noise` is the standard deviation of the noise as a share of full scale, one for each kernel. Images are assumed to have a gradient
+    power that is equal at all frequencies, as photographs approximately have. A larger `balance` gives smoother results.
     """
     side = 4 * reach
     blur = torch.fft.rfft2(centred(kernels, side, side))
     loss = balance * noise.clamp_min(_LEAST).square() / GRADIENTS
     ideal = blur.conj() / (blur.abs().square() + loss[:, None, None] * roughness(side, side).to(kernels))
-    # The blur is correlated, and so is its inverse: both turn the kernel round, which the conjugate undoes.
+    # Blur and inverse are correlations, which flip the kernel; the complex conjugate accounts for both flips.
     filters = torch.fft.irfft2(ideal, s=(side, side)).roll((reach, reach), dims=(1, 2))[:, : 2 * reach + 1, : 2 * reach + 1]
     place = torch.linspace(-1, 1, 2 * reach + 1, device=kernels.device)
     fade = (2 - 2 * place.abs()).clamp_max(1)
@@ -33,8 +33,8 @@ def inverse(kernels: Kernels, noise: PerImage, *, balance: float, reach: int) ->
     return filters / filters.sum(dim=(1, 2), keepdim=True)
 
 
-def filtered(images: Images, filters: Kernels) -> Images:
-    """Each image correlated with its own long filter, by way of the spectrum; outside the border the image is mirrored."""
+def apply_filters(images: Images, filters: Kernels) -> Images:
+    """Each image correlated with its own filter by FFT, in float32; borders are mirrored."""
     (h, w), reach = images.shape[2:], filters.shape[1] // 2
     around = mirror(images.float(), reach)
     sides = tuple(_smooth(side) for side in around.shape[2:])
@@ -43,7 +43,7 @@ def filtered(images: Images, filters: Kernels) -> Images:
 
 
 def centred(kernels: Kernels, h: int, w: int) -> Float[Tensor, "n _h _w"]:
-    """Kernels on an otherwise empty torus with their middle at the first pixel; one that is larger goes round it."""
+    """Kernels placed on zero images of (`h`, `w`) with their centres at pixel (0, 0), wrapped around the borders."""
     n, k, _ = kernels.shape
     rows, columns = ((torch.arange(k) - k // 2).remainder(side) for side in (h, w))
     place = (rows[:, None] * w + columns).flatten().to(kernels.device)
@@ -51,13 +51,13 @@ def centred(kernels: Kernels, h: int, w: int) -> Float[Tensor, "n _h _w"]:
 
 
 def roughness(h: int, w: int) -> Float[Tensor, "_h _w"]:
-    """Power of the two differences between neighbours at each frequency of `rfft2`: 0 to 8."""
+    """Squared magnitude of the horizontal and vertical difference filters at each frequency of `rfft2`: 0 to 8."""
     rows, columns = torch.fft.fftfreq(h), torch.fft.rfftfreq(w)
     return 4 * ((math.pi * rows).sin().square()[:, None] + (math.pi * columns).sin().square())
 
 
 def _smooth(length: int) -> int:
-    """The next length without prime factors above 5, for which the transform is fast."""
+    """The smallest length of at least `length` without prime factors above 5, for which the FFT is fast."""
     while True:
         rest = length
         for factor in (2, 3, 5):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Scalar, size_text
 from sfumato.models.roles.feature_extractor import FeaturePyramid
+from sfumato.nn.channels import separate_channels
 from sfumato.store import weights
 
 
@@ -52,11 +53,10 @@ class Perception:
 
     def feature_maps(self, images: Maps) -> list[Float[Tensor, "_m _c _h _w"]]:
         """The layers of `images`. A network of grey images takes each channel alone, one of colour images a grey one in all channels."""
-        n, c, h, w = images.shape
+        h, w = images.shape[2:]
         if min(h, w) < self.min_side:
             raise SettingError(f"features = {self.name!r} needs images of at least {self.min_side} pixels; these are {size_text((h, w))}")
-        inputs = images.reshape(n * c, 1, h, w) if self.network.channels == 1 else images.expand(n, self.network.channels, h, w)
-        return self.network.layers(inputs)
+        return self.network.layers(separate_channels(images, self.network.channels))
 
     def _weighted(self, parts: list[Scalar]) -> Scalar:
         return torch.stack([share * part for share, part in zip(self.shares, parts, strict=True)]).sum()

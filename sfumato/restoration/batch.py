@@ -18,12 +18,13 @@ from sfumato.core.finite_output import finite
 from sfumato.core.tensors import Images, Maps
 from sfumato.io.channels import blended
 from sfumato.models.roles.restorer import Restorer
+from sfumato.nn.channels import colourless
 from sfumato.restoration.deep_prior import MEMORY, deep_prior
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan
 from sfumato.restoration.request import PRIOR, RestorationRequest
-from sfumato.restoration.tiles import colourless, run_network
+from sfumato.restoration.tiles import run_network
 
 TOGETHER = 1 << 18
 """Most pixels of a batch of several pictures: larger batches are no faster."""

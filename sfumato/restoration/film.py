@@ -103,8 +103,7 @@ def rewritten(
         raise SettingError(f"{target}: a film is written as .mp4 or .mkv; choose another --out")
     if target.exists() and target.resolve() == path.resolve():
         raise ImageError(f"{path}: would be written over itself; choose another --out")
-    if target.exists() and not overwrite:
-        raise ImageError(f"{target} is there already; choose another --out, or say --overwrite")
+    outputs.check_free(target, overwrite=overwrite)
     outputs.check(target)
     try:
         import av

@@ -48,7 +48,7 @@ def restore_pictures(
         raise SettingError("no picture was named; give files, folders or globs")
     alone = outputs.is_file_name(out, files.FORMATS)
     headers = Headers()
-    pictures = unique_names(gather(sources, leaving_out=None if alone else out, headers=headers), headers=headers)
+    pictures = unique_names(gather(sources, exclude=None if alone else out, headers=headers), headers=headers)
     if not pictures:
         others = formats.summary(passed_over(sources).values())
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
@@ -71,7 +71,7 @@ def restore_pictures(
         waiting = []
         for path, name in pictures:
             own = functools.partial(_mask_of, mask, path, name.parent, beside)
-            pixels, target = headers.pixels(path), out if alone else folder / name
+            pixels, target = headers.pixel_count(path), out if alone else folder / name
             waiting.append(Waiting(pixels, functools.partial(attempt, path, target, own, run, pixels)))
         return Queue(run, on_progress).repaired(waiting)
 

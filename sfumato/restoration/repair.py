@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from sfumato.core import atomic_io
-from sfumato.core.errors import ImageError, MissingExtraError
+from sfumato.core.errors import MissingExtraError
 from sfumato.core.extras import install
-from sfumato.core.tensors import Maps, Planes, size_text
-from sfumato.io import decode, files, streaming
-from sfumato.io.channels import as_images, as_pixels, bled, dark, enlarged, hidden
+from sfumato.core.tensors import Maps, Planes
+from sfumato.io import decode, files, masks, streaming
+from sfumato.io.channels import as_images, as_pixels, enlarge_opacity, fill_transparent, keep_transparent
 from sfumato.io.files import Picture
 from sfumato.restoration.batch import Work, run_together
 from sfumato.restoration.memory import BASE
@@ -89,7 +89,7 @@ def repairing(
     picture = files.read(path, lossless=True, file=file)
     images = as_images(picture.pixels)
     if picture.alpha is not None:
-        images = bled(images, as_images(picture.alpha))
+        images = fill_transparent(images, as_images(picture.alpha))
     observed, quality = None if mask is None else _observed(mask, picture), picture.jpeg.quality() if picture.jpeg else None
     plan = make_plan(request, images, observed=observed, quality=quality, networks=networks)
     if plan.nothing:
@@ -113,7 +113,7 @@ def held(pixels: float, request: RestorationRequest) -> float:
 def _finished(picture: Picture, output: Maps) -> Picture:
     """The picture with repaired pixels, and all metadata."""
     if picture.alpha is not None:
-        output = hidden(output, as_images(picture.pixels), as_images(picture.alpha))
+        output = keep_transparent(output, as_images(picture.pixels), as_images(picture.alpha))
     pixels, alpha = as_pixels(output, picture.pixels.dtype), _opacity(picture, output)
     jpeg = picture.jpeg if torch.equal(pixels, picture.pixels) else picture.fine_jpeg
     return dataclasses.replace(picture, pixels=pixels, alpha=alpha, jpeg=jpeg)
@@ -128,15 +128,9 @@ def _opacity(picture: Picture, output: Maps) -> Any:
     """The opacity at the size of the result."""
     if picture.alpha is None or tuple(picture.alpha.shape[:2]) == tuple(output.shape[2:]):
         return picture.alpha
-    return as_pixels(enlarged(as_images(picture.alpha), output.shape[2] // picture.alpha.shape[0]), picture.alpha.dtype)
+    return as_pixels(enlarge_opacity(as_images(picture.alpha), output.shape[2] // picture.alpha.shape[0]), picture.alpha.dtype)
 
 
 def _observed(mask: Path, picture: Picture) -> Planes:
     """1 where the mask is dark or clear. Raises ImageError if it is of another size, or bright nowhere or everywhere."""
-    drawn = files.read(mask)
-    h, w = picture.pixels.shape[:2]
-    if tuple(drawn.pixels.shape[:2]) != (h, w):
-        own = size_text(drawn.pixels.shape[:2])
-        raise ImageError(f"{mask}: the mask is {own} pixels, the picture {size_text((h, w))}; they must be the same")
-    bright = as_images(drawn.pixels).amax(dim=1, keepdim=True)
-    return dark(bright if drawn.alpha is None else bright * as_images(drawn.alpha), str(mask))
+    return masks.observed(masks.read(mask, picture.pixels.shape[:2]), str(mask))

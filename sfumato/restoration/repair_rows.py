@@ -16,9 +16,18 @@ from sfumato.analysis import flaws
 from sfumato.core import atomic_io
 from sfumato.core.device import select_device
 from sfumato.core.errors import ImageError
-from sfumato.core.tensors import Images, Maps, Planes, size_text
-from sfumato.io import files, streaming
-from sfumato.io.channels import AROUND, as_images, as_pixels, bled, bleeding, blended, dark, enlarged, hidden
+from sfumato.core.tensors import Images, Maps, Planes
+from sfumato.io import files, masks, streaming
+from sfumato.io.channels import (
+    AROUND,
+    as_images,
+    as_pixels,
+    blended,
+    enlarge_opacity,
+    fill_transparent,
+    fill_transparent_span,
+    keep_transparent,
+)
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import NOTHING_MISSING, RestorationPlan, make_plan
@@ -46,7 +55,7 @@ def repair_rows(
     if "scratches" in request.find or request.method is not None:
         raise ImageError(f"{path}: too large for {request.memory / 1e9:g} GB with --find scratches or --method; give more --memory")
     folder = target.parent if target.parent.is_dir() else None
-    with streaming.open_strips(path, folder=folder) as source, _drawn(mask, source, folder) as drawn:
+    with streaming.open_rows(path, folder=folder) as source, _drawn(mask, source, folder) as drawn:
         sample = _sample(source)
         observed = _valid_in_all([*([drawn] if drawn else []), *([_wrong(source, hit=None)] if request.find else [])])
         share = 0.0 if observed is None else _filled(observed, source.size)
@@ -54,7 +63,7 @@ def repair_rows(
             _refuse(share, str(mask))
         # A plan depends on the share of the mask only, not on its places.
         stand_in = (torch.linspace(0, 1, sample[0, 0].numel()) >= share).float().reshape(1, 1, *sample.shape[2:]) if observed else None
-        quality = source.notes.jpeg.quality() if source.notes.jpeg else None
+        quality = source.metadata.jpeg.quality() if source.metadata.jpeg else None
         if request.find and share == 0:
             plan = RestorationPlan(summary=f"no dead pixels: {NOTHING_MISSING}")
         else:
@@ -67,26 +76,26 @@ def repair_rows(
         if plan.network is not None and plan.network.receptive_radius is None:
             raise ImageError(f"{path}: this network takes the whole picture at once, which does not fit into memory; give more --memory")
         sizes = (source.size[0] * plan.scale, source.size[1] * plan.scale)
-        notes = source.notes if plan.nothing else dataclasses.replace(source.notes, jpeg=source.notes.fine_jpeg)
-        with streaming.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, notes=notes) as sink:
+        kept = source.metadata if plan.nothing else dataclasses.replace(source.metadata, jpeg=source.metadata.fine_jpeg)
+        with streaming.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, metadata=kept) as sink:
             for rows in _repaired_rows(source, observed, plan, request, networks):
                 sink.write(rows)
             sink.finish(check)
-        left_out = source.notes.left_out
+        left_out = source.metadata.left_out
     return dataclasses.replace(plan, summary=f"{plan.summary} ({left_out})") if left_out else plan
 
 
 def _input_rows(source: streaming.Source, start: int, stop: int) -> Images:
-    """The colours of these rows, with transparent pixels filled from their surroundings, as `bled` fills them in a whole picture."""
+    """The colours of these rows, with transparent pixels filled from their surroundings, as `fill_transparent` fills them in a whole picture."""
     (h, w), c = source.size, source.channels
     if not source.alpha:
         return as_images(source.rows(start, stop))
-    first, last = bleeding(start, stop, h)
+    first, last = fill_transparent_span(start, stop, h)
     stored, parts = source.rows(first, last), []
     for left in range(0, w, _WIDE):
-        begin, end = bleeding(left, min(w, left + _WIDE), w)
+        begin, end = fill_transparent_span(left, min(w, left + _WIDE), w)
         piece = stored[:, begin:end]
-        filled = bled(as_images(piece[..., :c].contiguous()), as_images(piece[..., c:].contiguous()))
+        filled = fill_transparent(as_images(piece[..., :c].contiguous()), as_images(piece[..., c:].contiguous()))
         parts.append(filled[:, :, start - first : stop - first, left - begin : left - begin + _WIDE])
     return torch.cat(parts, dim=3)
 
@@ -108,15 +117,13 @@ def _drawn(mask: Path | None, source: streaming.Source, folder: Path | None) -> 
     if mask is None:
         yield None
         return
-    with streaming.open_strips(mask, folder=folder) as drawn:
-        if drawn.size != source.size:
-            (own, whole) = (size_text(size) for size in (drawn.size, source.size))
-            raise ImageError(f"{mask}: the mask is {own} pixels, the picture {whole}; they must be the same")
+    with streaming.open_rows(mask, folder=folder) as drawn:
+        masks.check_size(mask, drawn.size, source.size)
 
         def observed(start: int, stop: int) -> Planes:
             layers = as_images(drawn.rows(start, stop))
-            bright = layers[:, : drawn.channels].amax(dim=1, keepdim=True)
-            return ((bright * layers[:, drawn.channels :] if drawn.alpha else bright) < 0.5).float()
+            opacity = layers[:, drawn.channels :] if drawn.alpha else None
+            return masks.dark(masks.brightness(layers[:, : drawn.channels], opacity))
 
         yield observed
 
@@ -146,7 +153,7 @@ def _filled(observed: MaskRows, size: tuple[int, int]) -> float:
 
 def _refuse(share: float, mask: str) -> None:
     """Raises ImageError for a mask that is all bright or all dark."""
-    dark(torch.tensor([float(share > 0), float(share == 1)]).reshape(1, 1, 1, 2), mask)
+    masks.observed(torch.tensor([float(share > 0), float(share == 1)]).reshape(1, 1, 1, 2), mask)
 
 
 def _repaired_rows(
@@ -180,11 +187,11 @@ def _repaired_rows(
         own = None if observed is None else observed(done, done + count)
         whole = blended(images, output.expand(-1, c, -1, -1), strength=request.strength, observed=own)
         if source.alpha:
-            whole = hidden(whole, images, as_images(before[..., c:].contiguous()))
+            whole = keep_transparent(whole, images, as_images(before[..., c:].contiguous()))
         pixels = as_pixels(whole, kind)
         if source.alpha:
             first, last = max(0, done - AROUND), min(h, done + count + AROUND)
-            alpha = enlarged(as_images(source.rows(first, last)[..., c:].contiguous()), s)
+            alpha = enlarge_opacity(as_images(source.rows(first, last)[..., c:].contiguous()), s)
             inner = alpha[:, :, (done - first) * s : (done - first + count) * s]
             pixels = torch.cat([pixels, as_pixels(inner, kind)], dim=-1)
         yield pixels

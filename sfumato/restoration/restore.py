@@ -13,8 +13,8 @@ from sfumato.analysis.jpeg import tables_quality
 from sfumato.core.device import Precision, default_memory
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Planes, size_text
-from sfumato.io import decode, metadata
-from sfumato.io.channels import as_images, as_pixels, bled, dark, enlarged, hidden
+from sfumato.io import decode, masks, metadata
+from sfumato.io.channels import as_images, as_pixels, enlarge_opacity, fill_transparent, keep_transparent
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
@@ -133,14 +133,14 @@ def _opened(picture: Image.Image | str | Path, request: RestorationRequest | Non
         return _upright(picture), quality
     path = Path(picture)
     with decode.reading(str(path)), path.open("rb") as file:
-        samples = metadata.samples(path, file=file)
+        samples = metadata.sample_format(path, file=file)
         if samples.bits == 16 and samples.channels > 1:
             raise ImageError("no PIL image holds 16 bits of colour; restore_pictures repairs it from file to file")
         with decode.opened(file, str(path)) as image:
             if request is not None:
                 _refuse_large(str(path), math.prod(image.size), request)
             decode.refuse_several(image)
-            jpeg = metadata.of_file(path, file=file, image=image)[0].jpeg
+            jpeg = metadata.read(path, file=file, image=image)[0].jpeg
             return _upright(image), jpeg.quality() if jpeg else None
 
 
@@ -176,7 +176,7 @@ def _pil(image: Image.Image, quality: int | None, observed: Planes | None, reque
 
 def _wide(image: Image.Image, observed: Planes | None, request: RestorationRequest) -> Image.Image:
     """A grey image of 16 bits, repaired."""
-    wide = torch.from_numpy(decode.sixteen(image)[..., None])
+    wide = torch.from_numpy(decode.sixteen_bit(image)[..., None])
     return Image.fromarray(as_pixels(_one(as_images(wide), observed, request), torch.uint16)[..., 0].numpy())
 
 
@@ -190,8 +190,11 @@ def _layers(image: Image.Image, observed: Planes | None, request: RestorationReq
         output = _one(images, observed, request, quality=quality)
         return Image.fromarray(as_pixels(output, torch.uint8).squeeze(-1).numpy())
     alpha = as_images(pixels[..., 3:].contiguous())
-    output = hidden(_one(bled(images, alpha), observed, request), images, alpha)
-    layers = [as_pixels(output, torch.uint8).expand(-1, -1, 3), as_pixels(enlarged(alpha, output.shape[2] // images.shape[2]), torch.uint8)]
+    output = keep_transparent(_one(fill_transparent(images, alpha), observed, request), images, alpha)
+    layers = [
+        as_pixels(output, torch.uint8).expand(-1, -1, 3),
+        as_pixels(enlarge_opacity(alpha, output.shape[2] // images.shape[2]), torch.uint8),
+    ]
     whole = Image.fromarray(torch.cat(layers, dim=-1).numpy())
     return whole.convert("LA") if grey else whole
 
@@ -203,6 +206,6 @@ def _observed(mask: Tensor | Image.Image | str | Path) -> Planes:
             raise ImageError(f"a mask of shape {tuple(mask.shape)} is none of (h, w), (1, h, w), (n, 1, h, w)")
         bright = mask.float().reshape(-1 if mask.ndim == 4 else 1, mask.shape[-3] if mask.ndim > 2 else 1, *mask.shape[-2:])
         names = ["the mask"] if len(bright) == 1 else [f"mask {i} of {len(bright)}" for i in range(1, len(bright) + 1)]
-        return torch.cat([dark(one, name) for one, name in zip(bright.amax(dim=1, keepdim=True).split(1), names, strict=True)])
+        return torch.cat([masks.observed(one, name) for one, name in zip(masks.brightness(bright).split(1), names, strict=True)])
     layers = as_images(torch.from_numpy(np.array(decode.convert(_opened(mask)[0], 4))))
-    return dark(layers[:, :3].amax(dim=1, keepdim=True) * layers[:, 3:], "the mask")
+    return masks.observed(masks.brightness(layers[:, :3], layers[:, 3:]), "the mask")

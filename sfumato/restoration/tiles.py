@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Bool
 from torch import Tensor, nn
 
 from sfumato.classical.deconvolve import fitting
@@ -24,8 +23,9 @@ from sfumato.core.finite_output import finite
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Kernels, Maps, Planes, Resized
 from sfumato.models.roles.restorer import Restorer
-from sfumato.nn.convolution import fused
-from sfumato.nn.norm import folded
+from sfumato.nn.channels import colourless, separate_channels
+from sfumato.nn.convolution import fuse_relu
+from sfumato.nn.norm import fold_batch_norm
 from sfumato.nn.resample import mirrored
 from sfumato.store import weights
 
@@ -123,7 +123,7 @@ def run_network(
 def optimized(network: Restorer, device: torch.device) -> Restorer:
     """`network` on the device, with channels-last weights and normalisations folded into convolutions, for speed."""
     moved: Any = network
-    return fused(folded(moved.to(device=device, memory_format=torch.channels_last)))
+    return fuse_relu(fold_batch_norm(moved.to(device=device, memory_format=torch.channels_last)))
 
 
 @torch.no_grad()
@@ -184,20 +184,14 @@ def _repaired(network: Restorer, images: Maps, planes: Planes | None) -> Maps:
     """The output for images of any size, with one channel or the channels of the network."""
     n, c, h, w = images.shape
     x = images
-    if c != network.channels and network.channels == 1:
-        x, planes = images.reshape(n * c, 1, h, w), None if planes is None else planes.repeat_interleave(c, dim=0)
-    elif c != network.channels and not network.has_grey_path:
-        x = images.expand(n, network.channels, h, w)
+    if network.channels == 1 or not network.has_grey_path:
+        x = separate_channels(images, network.channels)
+        planes = planes if planes is None or len(x) == n else planes.repeat_interleave(c, dim=0)
     output = network.restore(_extended(x, network.pad_multiple), None if planes is None else _extended(planes, network.pad_multiple))
     output = output[:, :, : h * network.scale, : w * network.scale]
     if output.shape[:2] == images.shape[:2]:
         return output
     return output.reshape(n, c, *output.shape[2:]) if network.channels == 1 else output.mean(dim=1, keepdim=True)
-
-
-def colourless(images: Images) -> Bool[Tensor, " n"]:
-    """Whether all channels of each image are equal."""
-    return (images == images[:, :1]).flatten(1).all(dim=1)
 
 
 def _alone(x: Tensor, i: int) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, SettingError
-from sfumato.data.scenes import KNOWN
+from sfumato.data.scenes import SCENE_NAMES
 from sfumato.store import public, weights
 
 Named = TypeVar("Named", bound=str | Path | None)
@@ -47,6 +47,6 @@ def data(source: Named) -> Named:
     if source is None or os.path.lexists(Path(source).expanduser()):
         return source
     for piece in str(source).split("+"):
-        if piece not in KNOWN and ("\0" in piece or not os.path.lexists(Path(piece).expanduser())):
-            raise DataError(f"no file or folder {piece!r}{suggest(piece, KNOWN)}; known data sets are {', '.join(KNOWN)}")
+        if piece not in SCENE_NAMES and ("\0" in piece or not os.path.lexists(Path(piece).expanduser())):
+            raise DataError(f"no file or folder {piece!r}{suggest(piece, SCENE_NAMES)}; known data sets are {', '.join(SCENE_NAMES)}")
     return source

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.core.errors import CheckpointError, UnknownNameError
-from sfumato.data.collection import called
+from sfumato.data.collection import source_name
 from sfumato.data.dataset import SplitBy
 from sfumato.store import checkpoint, weights
 from sfumato.train.settings import TrainSettings
@@ -22,7 +22,7 @@ def split_rule(settings: TrainSettings, state: Path | None) -> SplitBy:
         data = checkpoint.read_header(weights.find(settings.start)).get("card", {}).get("data", {}) if settings.start else {}
     except (UnknownNameError, CheckpointError):
         return "original"
-    return recorded(data) if data.get("name") in (settings.data, called(Path(settings.data))) else "original"
+    return recorded(data) if data.get("name") in (settings.data, source_name(Path(settings.data))) else "original"
 
 
 def recorded(about: dict[str, Any]) -> SplitBy:

@@ -6,7 +6,7 @@ from torch import nn
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, to_images
 from sfumato.data.dataset import Dataset, Scenes
-from sfumato.data.stream import Stream, middles
+from sfumato.data.stream import Stream, center_crops
 from sfumato.objectives.base import portions, still_batch
 from sfumato.train.proxy_metrics import COUNT, proxy_metrics
 from sfumato.train.settings import TrainSettings, class_count
@@ -37,7 +37,7 @@ def sheet_cost(model: nn.Module, settings: TrainSettings) -> float:
 
 def held_out_pixels(held_out: Dataset | Scenes, settings: TrainSettings, *, most: int | None = None) -> torch.Tensor:
     """The pixels of held-out images, or of the first `most` of them where squares are cut out. Raises SettingError if one is too small."""
-    return held_out.pixels if isinstance(held_out, Dataset) and not settings.patch else middles(held_out, settings.patch, most=most)
+    return held_out.pixels if isinstance(held_out, Dataset) and not settings.patch else center_crops(held_out, settings.patch, most=most)
 
 
 @torch.no_grad()

@@ -188,7 +188,7 @@ def test_a_bomb_is_not_opened(capsys, tmp_path, decoded):
     (tmp_path / "bombs").mkdir()
     for name in ("a.png", "b.png"):
         (tmp_path / "bombs" / name).write_bytes(bomb)
-    refuses(capsys, "train", "dcgan", "--data", str(tmp_path / "bombs"), saying="its header promises 1200000000 bytes")
+    refuses(capsys, "train", "dcgan", "--data", str(tmp_path / "bombs"), saying="the header declares 1200000000 bytes")
     assert decoded() == set()
 
 
@@ -289,7 +289,7 @@ def test_names_that_are_no_text_are_told_as_well_as_can_be(capsys, photos, tmp_p
 
 def test_what_restore_cannot_do_is_one_line(capsys, photos, tmp_path):
     one, out = str(photos / "3.png"), ("--out", str(tmp_path / "m"), "--threads", "1")
-    refuses(capsys, "restore", *out, saying="no picture was named")
+    refuses(capsys, "restore", *out, saying="the name of a picture is empty")
     refuses(capsys, "restore", str(tmp_path / "absent.png"), *out, saying="no file or folder")
     refuses(capsys, "restore", one, "--method", "medien", *out, saying="did you mean 'median'")
     refuses(capsys, "restore", one, "--model", "digits", *out, saying="digits repairs nothing")

@@ -67,7 +67,7 @@ def test_every_setting_of_every_recipe_is_completed(name):
 
 def test_the_table_has_nothing_else():
     assert (table()["verbs"].keys(), table()["recipes"].keys()) == (verbs.keys(), RECIPES.keys())
-    assert (table()["networks"], table()["data"]) == (list(public.NAMES), list(scenes.KNOWN))
+    assert (table()["networks"], table()["data"]) == (list(public.NAMES), list(scenes.SCENE_NAMES))
 
 
 def test_the_help_names_the_values_that_are_completed(scripts):

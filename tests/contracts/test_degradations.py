@@ -97,5 +97,5 @@ def test_spans_begin_before_they_end(name, ranges):
     kind = DEGRADATIONS[name]
     for field, (plain, limits) in ranges(kind).items():
         if "float, float" in str(plain):
-            with pytest.raises(SettingError, match="ends before it begins"):
+            with pytest.raises(SettingError, match="has the larger value first"):
                 kind(**{field: (limits.high, limits.low)})

@@ -178,5 +178,5 @@ def test_settings_survive_a_file(name, small):
 
 @pytest.mark.parametrize("name", [name for name in MODELS if left_open(name)])
 def test_a_network_is_not_built_before_its_data_is_known(name):
-    with pytest.raises(SettingError, match="size, channels and classes must be known"):
+    with pytest.raises(SettingError, match="size, channels, classes must be set"):
         MODELS[name]().build()

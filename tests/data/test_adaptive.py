@@ -48,24 +48,24 @@ def test_with_probability_zero_it_is_the_identity_bit_for_bit(shape):
 
 def test_a_flip_is_a_flip_half_of_the_time(images):
     u = draws(48)
-    made = only("flip")(images, u, ONE)
-    for image, before, amount in zip(made, images, amounts(u, "flip"), strict=True):
+    changed = only("flip")(images, u, ONE)
+    for image, before, amount in zip(changed, images, amounts(u, "flip"), strict=True):
         assert torch.equal(image, before.flip(2) if amount >= 0.5 else before)
 
 
 @pytest.mark.parametrize("size", [(12, 12), (8, 12)])
 def test_a_turn_is_by_quarters_or_where_the_image_is_not_square_by_halves(size):
     images, u = torch.rand(48, 3, *size), draws(48)
-    made = only("turn")(images, u, ONE)
-    for image, before, amount in zip(made, images, amounts(u, "turn"), strict=True):
+    changed = only("turn")(images, u, ONE)
+    for image, before, amount in zip(changed, images, amounts(u, "turn"), strict=True):
         quarters = int(4 * amount) if size[0] == size[1] else 2 * int(2 * amount)
         assert torch.equal(image, torch.rot90(before, quarters, (1, 2)))
 
 
 def test_a_shift_is_by_whole_pixels_and_mirrors_at_the_border():
     images, u = torch.rand(48, 2, 16, 24), draws(48)
-    made = only("shift")(images, u, ONE)
-    for i, image in enumerate(made):
+    changed = only("shift")(images, u, ONE)
+    for i, image in enumerate(changed):
         down, right = (int(np.round((2 * amounts(u, "shift", k)[i] - 1) * side / 8)) for k, side in ((0, 16), (1, 24)))
         wide = np.pad(images[i].numpy(), ((0, 0), (3, 3), (3, 3)), mode="symmetric")
         expected = wide[:, 3 - down : 19 - down, 3 - right : 27 - right]
@@ -87,7 +87,7 @@ def test_the_warp_is_each_step_one_after_the_other():
     u = draws(n, seed=3)
     y, x = np.meshgrid(np.arange(h) - (h - 1) / 2, np.arange(w) - (w - 1) / 2, indexing="ij")
     still = torch.from_numpy(waves(x, y)).expand(n, -1, -1, -1)
-    made = only("scale", "rotate", "stretch", "slide")(still, u, ONE).numpy()
+    changed = only("scale", "rotate", "stretch", "slide")(still, u, ONE).numpy()
     turns = [2 * math.pi * amounts(u, "rotate", k) - math.pi for k in (0, 2)]
     for i in range(n):
         size, wide = (2 ** (0.2 * norm.ppf(amounts(u, name)[i])) for name in ("scale", "stretch"))
@@ -100,7 +100,7 @@ def test_the_warp_is_each_step_one_after_the_other():
             place = matrix @ (back @ place)
         inside = (np.abs(place[0]) < w / 2 - 4) & (np.abs(place[1]) < h / 2 - 4)
         expected = waves(*place).reshape(3, h, w)
-        assert np.abs((made[i] - expected) * inside.reshape(h, w)).max() < 0.02
+        assert np.abs((changed[i] - expected) * inside.reshape(h, w)).max() < 0.02
 
 
 def matrices(u, i):
@@ -123,7 +123,7 @@ def matrices(u, i):
 @pytest.mark.parametrize("channels", [1, 2, 3, 4])
 def test_colours_are_the_product_of_their_matrices(names, channels):
     images, u = torch.rand(24, channels, 4, 5, generator=torch.Generator().manual_seed(0)), draws(24)
-    made = only(*names)(images, u, ONE).numpy()
+    changed = only(*names)(images, u, ONE).numpy()
     for i, image in enumerate(images.numpy()):
         matrix = np.eye(4)
         for name in names:
@@ -131,14 +131,14 @@ def test_colours_are_the_product_of_their_matrices(names, channels):
         colours = image[:3] if channels >= 3 else image[:1].repeat(3, 0)
         expected = np.einsum("ab,bhw->ahw", matrix[:3, :3], 2 * colours - 1) + matrix[:3, 3, None, None]
         expected = (expected.mean(0, keepdims=True) if channels < 3 else expected) / 2 + 0.5
-        np.testing.assert_allclose(made[i, : len(expected)], expected, atol=2e-5)
-        assert np.array_equal(made[i, len(expected) :], image[len(expected) :]), "opacity stays"
+        np.testing.assert_allclose(changed[i, : len(expected)], expected, atol=2e-5)
+        assert np.array_equal(changed[i, len(expected) :], image[len(expected) :]), "opacity stays"
 
 
 def test_a_hole_is_half_of_each_side_around_its_centre():
     u = draws(48)
-    made = only("cutout")(torch.zeros(48, 3, 12, 20), u, ONE)
-    for i, image in enumerate(made):
+    changed = only("cutout")(torch.zeros(48, 3, 12, 20), u, ONE)
+    for i, image in enumerate(changed):
         y, x = (((np.arange(side) + 0.5) / side - amounts(u, "cutout", k)[i]) for k, side in ((0, 12), (1, 20)))
         expected = 0.5 * ((np.abs(y) < 0.25)[:, None] & (np.abs(x) < 0.25))
         np.testing.assert_array_equal(image.numpy(), np.broadcast_to(expected, (3, 12, 20)))
@@ -185,8 +185,8 @@ def test_it_stays_in_full_precision_under_autocast(images):
     x = images.clone().requires_grad_()
 
     def slope():
-        made = config(x, u, p)
-        return made, torch.autograd.grad(F.softplus(made).sum(), x, create_graph=True)[0]
+        changed = config(x, u, p)
+        return changed, torch.autograd.grad(F.softplus(changed).sum(), x, create_graph=True)[0]
 
     with torch.autocast("cpu", dtype=torch.bfloat16):
         half = slope()
@@ -194,20 +194,20 @@ def test_it_stays_in_full_precision_under_autocast(images):
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [
-        ({"flip": 0.0}, "flip = 0.0 has no effect, for target and probability are 0"),
-        ({"probability": 0.3, "over": 1000}, "over = 1000 has no effect, for target is 0"),
-        ({"target": 0.6, **dict.fromkeys(NAMES, 0.0)}, "no change is left; give one of flip, turn"),
+        ({"flip": 0.0}, "flip = 0.0 has no effect, because target and probability are 0"),
+        ({"probability": 0.3, "over": 1000}, "over = 1000 has no effect, because target is 0"),
+        ({"target": 0.6, **dict.fromkeys(NAMES, 0.0)}, "all transforms are 0; set at least one above 0: flip, turn"),
     ],
 )
-def test_what_has_no_effect_is_refused(values, told):
-    with pytest.raises(SettingError, match=told):
+def test_what_has_no_effect_is_refused(values, message):
+    with pytest.raises(SettingError, match=message):
         Config(**values)
 
 
 def test_colours_that_are_not_known_are_refused():
     many = torch.rand(2, 5, 4, 4)
     assert only("flip")(many, draws(2), ONE).shape == many.shape
-    with pytest.raises(SettingError, match="colours of images with 5 channels"):
+    with pytest.raises(SettingError, match="colours of 5 channels are unknown"):
         only("hue")(many, draws(2), ONE)

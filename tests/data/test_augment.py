@@ -49,9 +49,9 @@ def test_a_flip_is_exact(images):
 def test_flip_and_turn_give_all_eight_symmetries_of_a_square_equally_often():
     square = torch.rand(1, 2, 5, 5, generator=torch.Generator().manual_seed(0))
     config = Config(flip=0.5, turn=0.5)
-    made = config(square.expand(4000, -1, -1, -1), draws(4000))
+    augmented = config(square.expand(4000, -1, -1, -1), draws(4000))
     counts = [
-        int((made == each).flatten(1).all(1).sum())
+        int((augmented == each).flatten(1).all(1).sum())
         for turned in (square, square.mT)
         for each in (turned, turned.flip(2), turned.flip(3), turned.flip(2, 3))
     ]
@@ -69,9 +69,9 @@ def test_grey_takes_the_colour_of_as_many_as_asked_for(images):
 
 
 def test_what_cannot_be_turned_or_faded_is_refused(images):
-    with pytest.raises(SettingError, match="square images, not 9 x 12"):
+    with pytest.raises(SettingError, match="square images, these are 9 x 12"):
         Config(turn=0.5)(images, draws())
-    with pytest.raises(SettingError, match="3 channels, not 1"):
+    with pytest.raises(SettingError, match="3 channels, these have 1"):
         Config(grey=0.5)(images[:, :1], draws())
 
 
@@ -85,7 +85,7 @@ def test_a_shift_is_by_whole_pixels_and_repeats_the_border(images):
     most_down, most_right = round(0.25 * 12), round(0.25 * 9)
     moved = Config(shift=0.25)(images, draws())
     padded = F.pad(images, (most_right, most_right, most_down, most_down), mode="replicate")
-    seen = set()
+    hit = set()
     for i, image in enumerate(moved):
         places = [
             (down, right)
@@ -94,9 +94,9 @@ def test_a_shift_is_by_whole_pixels_and_repeats_the_border(images):
             if torch.equal(image, padded[i, :, down : down + 12, right : right + 9])
         ]
         assert len(places) == 1, f"image {i} is no shift by at most a quarter"
-        seen |= set(places)
-    assert {down for down, _ in seen} == set(range(2 * most_down + 1)), "all shifts come up, in both directions"
-    assert {right for _, right in seen} == set(range(2 * most_right + 1))
+        hit |= set(places)
+    assert {down for down, _ in hit} == set(range(2 * most_down + 1)), "all shifts come up, in both directions"
+    assert {right for _, right in hit} == set(range(2 * most_right + 1))
 
 
 def test_a_zoom_keeps_the_middle_and_changes_the_slopes_within_its_bounds():

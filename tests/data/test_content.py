@@ -46,8 +46,8 @@ def test_releases_before_went_by_the_pixels_at_the_size_asked_for(tmp_path):
     small, same = (held_out(load(folder, part="all", size=size, split_by="resized")) for size in ((8, 8), (12, 12)))
     assert small != same
     assert same == held_out(load(folder, part="all")), "colour pictures that keep their size fall where they fell"
-    made = load(folder, part="all", size=(8, 8), split_by="resized")
-    assert small == held_out(Dataset(name="by hand", pixels=made.pixels))
+    resized = load(folder, part="all", size=(8, 8), split_by="resized")
+    assert small == held_out(Dataset(name="by hand", pixels=resized.pixels))
 
 
 def test_a_copy_under_another_name_or_in_another_lossless_format_falls_on_the_same_side(tmp_path):
@@ -55,7 +55,7 @@ def test_a_copy_under_another_name_or_in_another_lossless_format_falls_on_the_sa
     for path in folder.glob("*.webp"):
         Image.open(folder / f"a{path.stem[1:]}.png").save(path, lossless=True)
     data = load(folder, part="all", size=(8, 8))
-    held = data.places("test") < 0.3
+    held = data.positions_for("test") < 0.3
     assert torch.equal(held[:30], held[30:])
     assert 0 < int(held.sum()) < 60
 
@@ -64,7 +64,7 @@ def test_large_pictures_are_told_by_their_files(tmp_path):
     folder = write(write(tmp_path / "x", 4, 257, prefix="a"), 4, 257, prefix="b")
     data = load(folder, part="all", size=(8, 8))
     assert torch.equal(data.positions[:4], data.positions[4:])
-    assert len(set(data.places("test").tolist())) == 4
+    assert len(set(data.positions_for("test").tolist())) == 4
 
 
 def test_what_is_drawn_falls_on_one_side_at_every_size():

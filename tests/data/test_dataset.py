@@ -89,14 +89,14 @@ class Operations(TorchDispatchMode):
 def test_hashing_asks_torch_as_much_for_many_images_as_for_few():
     """Image by image it would take a hundred times as long as all at once."""
 
-    def asked(count):
+    def operations(count):
         data = Dataset(name="x", pixels=torch.zeros(count, 1, 4, 4, dtype=torch.uint8))
         with Operations() as operations:
             data.split(0.1, purpose="test")
             assert len(data.fingerprint) == 64
         return operations.count
 
-    assert asked(1000) == asked(2) < 100
+    assert operations(1000) == operations(2) < 100
 
 
 def numbered(count):
@@ -110,23 +110,23 @@ def numbers(images):
 
 
 @settings(max_examples=40, deadline=None)
-@given(count=st.integers(1, 20), batch=st.integers(1, 50), asked=st.lists(st.integers(0, 200), max_size=5), seen=st.integers(0, 200))
-def test_a_batch_depends_on_its_place_alone(count, batch, asked, seen):
+@given(count=st.integers(1, 20), batch=st.integers(1, 50), earlier=st.lists(st.integers(0, 200), max_size=5), start=st.integers(0, 200))
+def test_a_batch_depends_on_its_place_alone(count, batch, earlier, start):
     used, fresh = (Stream(numbered(count), batch=batch, seed=3) for _ in range(2))
-    for place in asked:
+    for place in earlier:
         used.at(place)
-    images, labels = used.at(seen)
-    assert torch.equal(images, fresh.at(seen)[0])
+    images, labels = used.at(start)
+    assert torch.equal(images, fresh.at(start)[0])
     assert numbers(images) == labels.tolist()
     single = Stream(numbered(count), batch=1, seed=3)
-    assert labels.tolist() == [single.at(seen + i)[1].item() for i in range(batch)]
+    assert labels.tolist() == [single.at(start + i)[1].item() for i in range(batch)]
 
 
 @settings(max_examples=30, deadline=None)
 @given(count=st.integers(1, 30), batch=st.integers(1, 9), epoch=st.integers(0, 5))
 def test_every_epoch_shows_every_image_once(count, batch, epoch):
     stream = Stream(numbered(count), batch=batch, seed=0)
-    shown = [n for seen in range(epoch * count, (epoch + 1) * count, batch) for n in stream.at(seen)[1].tolist()][:count]
+    shown = [n for start in range(epoch * count, (epoch + 1) * count, batch) for n in stream.at(start)[1].tolist()][:count]
     assert sorted(shown) == list(range(count))
 
 
@@ -167,10 +167,10 @@ def test_the_shares_of_the_ranks_are_whole_runs(ranks):
     labels = [n % 4 for n in range(32)]
     stream = Stream(classed(labels), batch=16, seed=1, run_length=4)
     shares = [stream.at(16, slice(rank * 16 // ranks, (rank + 1) * 16 // ranks)) for rank in range(ranks)]
-    images, told = (torch.cat(parts) for parts in zip(*shares, strict=True))
-    assert [labels[n] for n in numbers(images)] == told.tolist()
-    assert all(len(set(told[i : i + 4].tolist())) == 1 for i in range(0, 16, 4))
-    assert len(set(told.tolist())) > 1
+    images, batch = (torch.cat(parts) for parts in zip(*shares, strict=True))
+    assert [labels[n] for n in numbers(images)] == batch.tolist()
+    assert all(len(set(batch[i : i + 4].tolist())) == 1 for i in range(0, 16, 4))
+    assert len(set(batch.tolist())) > 1
 
 
 def test_without_labels_there_are_none():

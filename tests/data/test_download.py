@@ -10,10 +10,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from sfumato.core.atomic_io import digest
 from sfumato.core.errors import DownloadError, StorageError
-from sfumato.data.download import checksum, fetch
+from sfumato.data.download import fetch
 from sfumato.data.load import load
-from sfumato.data.public_sets import PUBLIC, File, Known
+from sfumato.data.public_sets import PUBLIC, File, PublicSet
 
 CONTENT = bytes(range(256)) * 4000
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
@@ -85,11 +86,11 @@ def left(tmp_path):
 
 
 def test_whole(tmp_path, serve):
-    server, seen = serve({"x": CONTENT}), []
-    target = get(tmp_path / "deep" / "x", server.url + "x", progress=lambda have, total: seen.append((have, total)))
+    server, reports = serve({"x": CONTENT}), []
+    target = get(tmp_path / "deep" / "x", server.url + "x", progress=lambda have, total: reports.append((have, total)))
     assert target.read_bytes() == CONTENT
-    assert checksum(target) == DIGEST
-    assert seen[-1] == (len(CONTENT), len(CONTENT))
+    assert digest(target) == DIGEST
+    assert reports[-1] == (len(CONTENT), len(CONTENT))
     assert left(target.parent) == ["x"]
     get(target, server.url + "x")
     assert len(server.requests) == 1
@@ -118,7 +119,7 @@ def test_broken_off_and_resumed(tmp_path, serve):
 
 def test_broken_for_good_keeps_what_came_and_the_next_call_goes_on(tmp_path, serve):
     server = serve({"x": CONTENT}, breaks=[100_000] * 3)
-    with pytest.raises(DownloadError, match=r"broke off after 300000 of 1024000 bytes.*300000 bytes are kept, the same command goes on"):
+    with pytest.raises(DownloadError, match=r"broke off after 300000 of 1024000 bytes.*300000 bytes are kept, run the command again"):
         get(tmp_path / "x", server.url + "x")
     assert left(tmp_path) == ["x.part"]
     assert get(tmp_path / "x", server.url + "x").read_bytes() == CONTENT
@@ -155,7 +156,7 @@ def test_absent_here_present_there(tmp_path, serve):
 
 def test_all_mirrors_dead(tmp_path, serve):
     closed = serve({}, closed=True)
-    with pytest.raises(DownloadError, match=r"x could not be fetched .*404 Not Found.*refused.*run the same command again") as caught:
+    with pytest.raises(DownloadError, match=r"x could not be downloaded .*404 Not Found.*refused.*run the same command again") as caught:
         get(tmp_path / "x", serve({}).url + "x", closed.url + "x")
     assert "\n" not in str(caught.value)
     assert left(tmp_path) == []
@@ -178,17 +179,17 @@ def test_a_download_end_to_end(tmp_path, monkeypatch, serve):
     files = {f"{n}.gz": gzip.compress(c) for n, c in {"a": images, "b": labels, "c": images, "d": labels}.items()}
     server = serve(files)
     facts = tuple(File(name=n, bytes=len(c), sha256=hashlib.sha256(c).hexdigest()) for n, c in files.items())
-    tiny = Known(classes=("x", "y"), terms="none", mirrors=(server.url,), files=facts, read=PUBLIC["mnist"].read)
+    tiny = PublicSet(classes=("x", "y"), terms="none", mirrors=(server.url,), files=facts, read=PUBLIC["mnist"].read)
     monkeypatch.setitem(PUBLIC, "mnist", tiny)
     monkeypatch.delenv("SFUMATO_DATA", raising=False)
     monkeypatch.setenv("SFUMATO_CACHE", str(tmp_path))
     data = load("mnist")
     assert data.pixels.flatten().tolist() == list(range(32))
     assert data.labels.tolist() == [1, 0]
-    asked = len(server.requests)
+    requests_before = len(server.requests)
     assert load("mnist", part="test").fingerprint == data.fingerprint
-    assert len(server.requests) == asked == 4
+    assert len(server.requests) == requests_before == 4
     (tmp_path / "mnist" / "a.gz").unlink()
     server.files.clear()
-    with pytest.raises(DownloadError, match=r"a\.gz could not be fetched"):
+    with pytest.raises(DownloadError, match=r"a\.gz could not be downloaded"):
         load("mnist")

@@ -67,9 +67,9 @@ def test_a_simple_classifier_tells_them_apart():
         x = x * x.mean(dim=1, keepdim=True).sign()
         return torch.nn.functional.normalize(x, dim=1)
 
-    known, asked = glyphs(4000, (16, 16)), glyphs(200, (16, 16), first=4000)
-    nearest = (features(asked) @ features(known).T).argmax(dim=1)
-    assert (known.labels[nearest] == asked.labels).float().mean() > 0.4  # by chance 0.03
+    train, test = glyphs(4000, (16, 16)), glyphs(200, (16, 16), first=4000)
+    nearest = (features(test) @ features(train).T).argmax(dim=1)
+    assert (train.labels[nearest] == test.labels).float().mean() > 0.4  # by chance 0.03
 
 
 def test_load_draws_disjoint_parts(monkeypatch):

@@ -41,23 +41,23 @@ def test_images_and_labels_come_out_as_they_went_in(put):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b"", "not an IDX file"),
         (b"hello, world", "not an IDX file"),
         (packed(IMAGES, kind=0x0D), "type 0x0d"),
         (packed(IMAGES)[:9], "header"),
         (packed(IMAGES)[:-1], "ends after 59 of 60|too short"),
-        (packed(IMAGES) + b"x", "goes on after"),
+        (packed(IMAGES) + b"x", "continues after"),
         (packed(IMAGES[:0]), "is empty"),
         (struct.pack(">4B3I", 0, 0, 8, 3, 2**31, 2**31, 2**31), "too short"),
         (packed(LABELS), "1 dimensions"),
         (packed(IMAGES[None]), "4 dimensions"),
     ],
 )
-def test_a_wrong_file_is_named_with_what_is_wrong(put, content, said):
+def test_a_wrong_file_is_named_with_what_is_wrong(put, content, message):
     path = put("wrong-file", content)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=message) as caught:
         idx.read_images(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -66,7 +66,7 @@ def test_a_wrong_file_is_named_with_what_is_wrong(put, content, said):
 def test_broken_gzip_and_missing_file(tmp_path):
     path = tmp_path / "cut.gz"
     path.write_bytes(gzip.compress(packed(np.random.default_rng(0).integers(0, 256, (9, 9, 9))))[:-40])
-    with pytest.raises(DataError, match=r"cut\.gz: the gzip data is broken"):
+    with pytest.raises(DataError, match=r"cut\.gz: the gzip data is damaged"):
         idx.read_images(path)
     with pytest.raises(DataError, match="cannot be read"):
         idx.read_images(tmp_path / "absent")
@@ -114,5 +114,5 @@ def test_more_values_than_memory_holds_are_refused(put, monkeypatch):
 
     path = put("images", packed(IMAGES))
     monkeypatch.setattr(idx.torch, "empty", empty)
-    with pytest.raises(DataError, match=r"its 60 values need 0\.0 GB of memory, more than there is"):
+    with pytest.raises(DataError, match=r"its 60 values need 0\.0 GB of memory, more than is available"):
         idx.read_images(path)

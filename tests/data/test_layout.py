@@ -97,7 +97,7 @@ def test_the_table_of_stylegan_decides(source, wrapped):
 
 def test_a_table_without_labels_means_that_there_are_none(source):
     data = load(source(["a/1.png", "b/2.png"], table(None)), part="all")
-    assert data.labelling == "no classes: dataset.json says that there are none"
+    assert data.labelling == "no classes: dataset.json contains no labels"
 
 
 def test_pictures_that_the_table_does_not_name(source):
@@ -120,7 +120,7 @@ def test_another_dataset_json_decides_nothing(source):
      b"\xff\xfe\x00", b'{"labels": [["a", ' + b"9" * 5000 + b"]]}"],
 )  # fmt: skip
 def test_a_table_that_cannot_be_read_is_one_line(source, content):
-    with pytest.raises(DataError, match=r"dataset\.json.*mend it, or take it away to train without its labels") as caught:
+    with pytest.raises(DataError, match=r"dataset\.json.*repair it, or remove it to train without its labels") as caught:
         load(source(["a/1.png", "b/2.png"], {"dataset.json": content}))
     assert "\n" not in str(caught.value)
 
@@ -147,8 +147,8 @@ def test_what_lies_outside_of_the_parts_is_left_out_and_named(source):
 
 
 def test_classes_below_a_folder_that_parts_share():
-    found = layout([f"{part}/images/{kind}/{part}.png" for part in ("train", "test") for kind in ("cat", "dog")], None)
-    assert (found.classes, found.parts) == (("cat", "dog"), ["train", "train", "test", "test"])
+    result = layout([f"{part}/images/{kind}/{part}.png" for part in ("train", "test") for kind in ("cat", "dog")], None)
+    assert (result.classes, result.parts) == (("cat", "dog"), ["train", "train", "test", "test"])
 
 
 def test_names_in_decomposed_unicode_are_the_same_classes(source):
@@ -191,5 +191,5 @@ def test_a_data_set_of_stylegan_from_elsewhere():
 
 
 def test_a_folder_of_a_hundred_thousand_names_is_laid_out_at_once():
-    found = layout([f"{i % 10}/{i}.png" for i in range(100_000)], None)
-    assert (len(found.places), len(found.classes)) == (100_000, 10)
+    result = layout([f"{i % 10}/{i}.png" for i in range(100_000)], None)
+    assert (len(result.places), len(result.classes)) == (100_000, 10)

@@ -26,7 +26,7 @@ def test_archives_are_looked_for_in_the_data_folder(tmp_path, monkeypatch):
     assert (data.name, len(data), tuple(data.pixels.shape[1:])) == ("cats64", 40, (3, 8, 8))
     assert "research" in data.terms
     assert len(load("cats64", part="train")) + len(load("cats64", part="test")) == 40
-    with pytest.raises(DataError, match=r"eurosat is looked for in SFUMATO_DATA/eurosat.zip, and there is no /"):
+    with pytest.raises(DataError, match=r"eurosat is read from SFUMATO_DATA/eurosat.zip, and there is no /"):
         load("eurosat")
     monkeypatch.delenv("SFUMATO_DATA")
     with pytest.raises(DataError, match="SFUMATO_DATA is not set"):

@@ -59,12 +59,12 @@ def test_the_fingerprint_is_of_the_content(folder):
 def test_squares_are_cut_from_the_pictures_and_repeat_themselves(folder):
     scenes = load_scenes(folder, channels=1, part="all")
     stream, again = (Stream(scenes, batch=8, seed=0, patch=6) for _ in range(2))
-    for seen in (0, 8, 4000):
-        squares, labels = stream.at(seen)
+    for images_seen in (0, 8, 4000):
+        squares, labels = stream.at(images_seen)
         assert squares.shape == (8, 1, 6, 6)
         assert labels is None
-        assert torch.equal(squares, again.at(seen)[0])
-        assert torch.equal(squares[2:5], stream.at(seen, slice(2, 5))[0])
+        assert torch.equal(squares, again.at(images_seen)[0])
+        assert torch.equal(squares[2:5], stream.at(images_seen, slice(2, 5))[0])
         for square in (squares * 255).round().to(torch.uint8):
             assert any((p.unfold(1, 6, 1).unfold(2, 6, 1) == square[:, None, None]).flatten(3).all(3).any() for p in scenes.pictures)
 
@@ -72,13 +72,13 @@ def test_squares_are_cut_from_the_pictures_and_repeat_themselves(folder):
 def test_squares_reach_every_place():
     picture = torch.arange(7 * 9, dtype=torch.uint8).reshape(1, 7, 9)
     stream = Stream(Scenes(name="one", pictures=(picture, picture)), batch=64, seed=0, patch=4)
-    corners = {int(value) for seen in range(0, 640, 64) for value in (stream.at(seen)[0][:, 0, 0, 0] * 255).round()}
+    corners = {int(value) for images_seen in range(0, 640, 64) for value in (stream.at(images_seen)[0][:, 0, 0, 0] * 255).round()}
     assert corners == {9 * row + column for row in range(4) for column in range(6)}
 
 
 def test_pictures_of_several_sizes_want_a_patch(folder):
     scenes = load_scenes(folder, channels=1, part="all")
-    with pytest.raises(SettingError, match=r"patch = 0 wants pictures of one size, and .* has 40"):
+    with pytest.raises(SettingError, match=r"patch = 0 needs pictures of one size, and .* has 40"):
         Stream(scenes, batch=2, seed=0)
     with pytest.raises(SettingError, match="patch = 64 is more than the shortest side"):
         Stream(scenes, batch=2, seed=0, patch=64)
@@ -92,7 +92,7 @@ def test_a_data_set_of_one_size_is_also_a_source_of_squares():
 
 def test_standard_sets_are_looked_for_in_one_place(monkeypatch, tmp_path):
     monkeypatch.delenv("SFUMATO_DATA", raising=False)
-    with pytest.raises(DataError, match="bsds500 is looked for in SFUMATO_DATA/bsds500, and SFUMATO_DATA is not set"):
+    with pytest.raises(DataError, match="bsds500 is read from SFUMATO_DATA/bsds500, and SFUMATO_DATA is not set"):
         load_scenes("bsds500", channels=3)
     monkeypatch.setenv("SFUMATO_DATA", str(tmp_path))
     with pytest.raises(DataError, match="and there is no /"):

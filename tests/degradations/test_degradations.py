@@ -24,18 +24,18 @@ GREY = torch.full((2, 3, 200, 200), 0.4)
 
 
 def test_noise_has_its_standard_deviation_keeps_the_mean_and_says_how_strong_it_is():
-    seen = damage("noise", GREY, sigma=(0.2, 0.2))
-    off = seen.images - GREY
+    degraded = damage("noise", GREY, sigma=(0.2, 0.2))
+    off = degraded.images - GREY
     assert off.std().item() == pytest.approx(0.2, rel=0.01)
     assert off.mean().item() == pytest.approx(0, abs=0.002)
-    assert seen.images.min() < 0, "clipping would move the mean"
-    assert torch.equal(seen.noise, torch.tensor([0.2, 0.2]))
+    assert degraded.images.min() < 0, "clipping would move the mean"
+    assert torch.equal(degraded.noise, torch.tensor([0.2, 0.2]))
 
 
 def test_noise_is_drawn_within_the_span_for_each_image():
-    seen = damage("noise", torch.zeros(64, 1, 40, 40), sigma=(0.1, 0.4))
-    assert 0.1 <= seen.noise.min() < 0.15 < 0.35 < seen.noise.max() <= 0.4
-    torch.testing.assert_close(seen.images.std(dim=(1, 2, 3)), seen.noise, rtol=0.08, atol=0)
+    degraded = damage("noise", torch.zeros(64, 1, 40, 40), sigma=(0.1, 0.4))
+    assert 0.1 <= degraded.noise.min() < 0.15 < 0.35 < degraded.noise.max() <= 0.4
+    torch.testing.assert_close(degraded.images.std(dim=(1, 2, 3)), degraded.noise, rtol=0.08, atol=0)
 
 
 def test_grain_is_the_same_in_all_channels():
@@ -45,16 +45,16 @@ def test_grain_is_the_same_in_all_channels():
 
 def test_twice_noise_adds_up_in_squares():
     noise = DEGRADATIONS["noise"](sigma=(0.3, 0.3))
-    seen = damage("chain", GREY, links=(noise, DEGRADATIONS["noise"](sigma=(0.4, 0.4))))
-    torch.testing.assert_close(seen.noise, torch.tensor([0.5, 0.5]))
+    degraded = damage("chain", GREY, links=(noise, DEGRADATIONS["noise"](sigma=(0.4, 0.4))))
+    torch.testing.assert_close(degraded.noise, torch.tensor([0.5, 0.5]))
 
 
 def test_photon_noise_grows_with_the_light():
     clean = torch.linspace(0.1, 0.9, 5).reshape(1, 1, 5, 1).expand(1, 1, 5, 20_000).contiguous()
-    seen = damage("poisson", clean, photons=(100.0, 100.0)).images
-    torch.testing.assert_close(seen.mean(3), clean[:, :, :, 0], rtol=0.02, atol=0)
-    torch.testing.assert_close(seen.var(3), clean[:, :, :, 0] / 100, rtol=0.05, atol=0)
-    torch.testing.assert_close(seen * 100, (seen * 100).round(), rtol=0, atol=1e-4, msg="photons come whole")
+    degraded = damage("poisson", clean, photons=(100.0, 100.0)).images
+    torch.testing.assert_close(degraded.mean(3), clean[:, :, :, 0], rtol=0.02, atol=0)
+    torch.testing.assert_close(degraded.var(3), clean[:, :, :, 0] / 100, rtol=0.05, atol=0)
+    torch.testing.assert_close(degraded * 100, (degraded * 100).round(), rtol=0, atol=1e-4, msg="photons come whole")
 
 
 @pytest.mark.parametrize("salt", [0.5, 0.8])
@@ -93,13 +93,13 @@ def test_the_blur_that_is_told_is_the_one_that_was_done():
     """One after another, and only to some: the image is its clean one correlated with what `blur` says."""
     clean = torch.rand(6, 1, 60, 60, generator=torch.Generator().manual_seed(3))
     two = (DEGRADATIONS["gaussian_blur"](sigma=(0.5, 2.0), stretch=(1.0, 2.0)), DEGRADATIONS["motion"](length=(3.0, 9.0)))
-    seen = damage("chain", clean, links=two, chances=(0.5, 0.6))
-    torch.testing.assert_close(seen.blur.sum(dim=(1, 2)), torch.ones(6))
-    again, edge = correlate(clean, seen.blur), 16
-    torch.testing.assert_close(again[..., edge:-edge, edge:-edge], seen.images[..., edge:-edge, edge:-edge], rtol=0, atol=1e-5)
-    spared = [i for i in range(6) if torch.equal(seen.images[i], clean[i])]
+    degraded = damage("chain", clean, links=two, chances=(0.5, 0.6))
+    torch.testing.assert_close(degraded.blur.sum(dim=(1, 2)), torch.ones(6))
+    again, edge = correlate(clean, degraded.blur), 16
+    torch.testing.assert_close(again[..., edge:-edge, edge:-edge], degraded.images[..., edge:-edge, edge:-edge], rtol=0, atol=1e-5)
+    spared = [i for i in range(6) if torch.equal(degraded.images[i], clean[i])]
     assert 0 < len(spared) < 6
-    assert all(seen.blur[i].max() == 1 for i in spared)
+    assert all(degraded.blur[i].max() == 1 for i in spared)
 
 
 def test_a_lens_out_of_focus_makes_disks():
@@ -141,27 +141,27 @@ def test_no_damage_is_no_change(name, settings, photos):
 @pytest.mark.parametrize("quality", [10, 90])
 def test_jpeg_is_the_file_that_pillow_writes(channels, quality):
     stored = torch.randint(0, 256, (1, channels, 24, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    seen = damage("jpeg", stored / 255, quality=(quality, quality))
+    degraded = damage("jpeg", stored / 255, quality=(quality, quality))
     pixels = stored[0].permute(1, 2, 0).squeeze(2).numpy()
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality, **({"subsampling": 2} if channels == 3 else {}))
     theirs = np.asarray(Image.open(file))
-    assert np.array_equal((seen.images[0] * 255).round().permute(1, 2, 0).squeeze(2).numpy(), theirs)
-    assert seen.quality.item() == pytest.approx(quality / 100)
+    assert np.array_equal((degraded.images[0] * 255).round().permute(1, 2, 0).squeeze(2).numpy(), theirs)
+    assert degraded.quality.item() == pytest.approx(quality / 100)
 
 
 def test_jpeg_does_not_hold_four_channels():
-    with pytest.raises(SettingError, match="not 4 channels"):
+    with pytest.raises(SettingError, match="images have 4 channels"):
         damage("jpeg", torch.rand(1, 4, 16, 16))
 
 
 @pytest.mark.parametrize("kind", ["pixels", "boxes", "strokes", "scratches", "text"])
 def test_what_is_missing_is_filled_and_marked(kind):
     clean = torch.rand(6, 3, 64, 96, generator=torch.Generator().manual_seed(0)) * 0.5 + 0.25
-    seen = damage("missing", clean, kind=kind, share=(0.2, 0.3), fill=1.0, thickness=(0.02, 0.08))
-    hole = seen.observed == 0
-    assert ((seen.images == 1) == hole).all()
-    assert torch.equal(seen.images * ~hole, clean * ~hole)
+    degraded = damage("missing", clean, kind=kind, share=(0.2, 0.3), fill=1.0, thickness=(0.02, 0.08))
+    hole = degraded.observed == 0
+    assert ((degraded.images == 1) == hole).all()
+    assert torch.equal(degraded.images * ~hole, clean * ~hole)
     share = hole.float().mean(dim=(1, 2, 3))
     assert ((share > 0.17) & (share < 0.55)).all(), share
     if kind == "pixels":
@@ -170,9 +170,9 @@ def test_what_is_missing_is_filled_and_marked(kind):
 
 def test_a_pixel_made_from_a_missing_one_is_missing():
     holes = DEGRADATIONS["missing"](share=(0.1, 0.1))
-    seen = damage("chain", GREY, links=(holes, DEGRADATIONS["downsample"]()))
+    degraded = damage("chain", GREY, links=(holes, DEGRADATIONS["downsample"]()))
     before = damage("chain", GREY, links=(holes,))
-    assert torch.equal(seen.observed, -torch.nn.functional.max_pool2d(-before.observed, 2))
+    assert torch.equal(degraded.observed, -torch.nn.functional.max_pool2d(-before.observed, 2))
 
 
 def test_a_chain_takes_its_links_in_order_and_each_as_often_as_it_says():

@@ -172,12 +172,12 @@ def test_classes_of_a_classifier():
 
 
 def test_layers_are_measured_as_they_are(squeezenet):
-    from sfumato.nn.hooks import sights
+    from sfumato.nn.hooks import receptive_fields
 
     table = {layer.name: layer for layer in squeezenet.listed()}
     network = squeezenet.network
     names = {network.ends[name]: name for name in ("conv1", "fire2", "fire3", "fire5")}
-    found = sights(network.steps, network.steps, torch.zeros(1, 3, 160, 160), list(names))
+    found = receptive_fields(network.steps, network.steps, torch.zeros(1, 3, 160, 160), list(names))
     for number, name in names.items():
         assert found[number] == table[name][2:], name
 

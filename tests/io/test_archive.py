@@ -54,9 +54,9 @@ def put(tmp_path):
 def test_every_method_gives_what_was_packed(method, put):
     contents = {"1.png": png(1, 90), "2.png": png(2, 90), "empty.txt": b"", "zeros.bin": bytes(300_000)}
     with archive.opened(put(packed(contents, METHODS[method]))) as zipped:
-        found, odd = archive.members(zipped)
-        assert {name: archive.content(zipped, info).read() for name, info in found.items()} == contents
-        assert {name: archive.beginning(zipped, info, 50) for name, info in found.items()} == {n: c[:50] for n, c in contents.items()}
+        entries, odd = archive.members(zipped)
+        assert {name: archive.content(zipped, info).read() for name, info in entries.items()} == contents
+        assert {name: archive.beginning(zipped, info, 50) for name, info in entries.items()} == {n: c[:50] for n, c in contents.items()}
     assert odd == []
 
 
@@ -110,8 +110,8 @@ def test_encrypted_entries_and_those_of_unknown_methods_are_named(put):
     assert len(data) == 5
     assert data.skipped == (
         "2.png: is encrypted; unpack the zip with its password and give the folder",
-        "4.png: is packed by method 99, which is not read; pack it again with Deflate",
-        "5.png: is packed by Deflate64, which is not read; pack it again with Deflate",
+        "4.png: is compressed by method 99, which is not supported; pack it again with Deflate",
+        "5.png: is compressed by Deflate64, which is not supported; pack it again with Deflate",
     )
 
 
@@ -119,8 +119,8 @@ def test_entries_without_a_name_or_with_anothers_are_named(put):
     content = packed({name: png(i) for i, name in enumerate(["a.png", "..", "b.png", "A.png", "/", "c.png"])}, zipfile.ZIP_STORED)
     data = load(put(content.replace(b"A.png", b"a.png")), part="all")
     assert data.skipped == (
-        "entry 2 of the zip: has no name",
-        "a.png: is in the zip more than once; the last of them is taken",
+        "entry 2 of the zip: has no name; left out",
+        "a.png: is in the zip more than once; the last one is used",
     )
     assert len(data) == 3
     assert data.pixels[0].permute(1, 2, 0).numpy().tobytes() == np.asarray(Image.open(io.BytesIO(png(3)))).tobytes()
@@ -142,7 +142,7 @@ def test_entries_without_a_name_or_with_anothers_are_named(put):
 def test_a_name_is_a_path_below_the_zip(raw, name):
     info = zipfile.ZipInfo("x")
     info.filename = raw
-    assert archive.named(info) == name
+    assert archive.entry_name(info) == name
 
 
 def test_a_zip_inside_a_zip_is_counted_and_not_opened(put):
@@ -166,7 +166,7 @@ def test_odd_zips_from_elsewhere(name, count):
     if count is not None:
         assert len(load(CASES / name, part="all")) == count
         return
-    with pytest.raises(DataError, match=r"dataset-1\.zip: its directory cannot be read \(zip file version 24\.9\)"):
+    with pytest.raises(DataError, match=r"dataset-1\.zip: the directory of the zip cannot be read \(zip file version 24\.9\)"):
         load(CASES / name)
 
 

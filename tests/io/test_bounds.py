@@ -31,7 +31,7 @@ def png(*between, size=(4, 4), pixels=None):
 
 def refusals(path):
     """What each way of reading says of the file."""
-    ways = (lambda: files.read(path), lambda: decode.facts(path, path.name), lambda: metadata.of_file(path))
+    ways = (lambda: files.read(path), lambda: decode.facts(path, path.name), lambda: metadata.read(path))
     for read in ways:
         with pytest.raises(ImageError) as caught:
             read()
@@ -55,8 +55,8 @@ def test_what_unpacks_to_much_more_is_refused(tmp_path, piece, words):
     path.write_bytes(png(piece))
     tracemalloc.start()
     try:
-        for said in refusals(path):
-            assert re.search(words, said)
+        for message in refusals(path):
+            assert re.search(words, message)
         assert tracemalloc.get_traced_memory()[1] < 8 * MEGABYTE
     finally:
         tracemalloc.stop()
@@ -76,8 +76,8 @@ def test_chunks_that_lie_about_their_length_take_what_the_file_has(tmp_path):
 def test_a_header_that_its_pixels_cannot_fill_is_refused_unread(tmp_path):
     path = tmp_path / "x.png"
     path.write_bytes(png(size=(9000, 9000), pixels=zlib.compress(bytes(1000))))
-    for said in refusals(path):
-        assert "promises 324000000 bytes of pixels, for which" in said
+    for message in refusals(path):
+        assert "declares 324000000 bytes of pixels, too many for" in message
     black = np.zeros((1000, 1000, 4), np.uint8)
     Image.fromarray(black).save(path, compress_level=9)  # as strongly as can be
     assert files.read(path).pixels.shape == (1000, 1000, 3)

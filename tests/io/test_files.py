@@ -99,7 +99,7 @@ def test_a_tiff_whose_zero_is_white(tmp_path, bits, way):
     bright = torch.from_numpy(2**bits - 1 - values.astype(np.int64))[..., None]
     if way == "strips":
         pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
-        with streaming.open_strips(tmp_path / "x.tif") as source:
+        with streaming.open_rows(tmp_path / "x.tif") as source:
             assert torch.equal(source.rows(0, 8).long(), bright)
     elif way == "training":
         got = torch.from_numpy(decode.decode(tmp_path / "x.tif", "x.tif", channels=1)).long()
@@ -251,14 +251,14 @@ def test_sixteen_bits_come_back_as_they_were(tmp_path, exif, ending, alpha, chan
     layers = [
         torch.from_numpy(np.random.default_rng(i).integers(0, 65536, (9, 7, c), dtype=np.uint16)) for i, c in enumerate((channels, 1))
     ]
-    given = Picture(
+    picture = Picture(
         pixels=layers[0], alpha=layers[1] if alpha else None, bit_depth=16, icc=b"a profile", exif=exif.tobytes(), dpi=(300, 150)
     )
-    write(tmp_path / f"x{ending}", given)
+    write(tmp_path / f"x{ending}", picture)
     first, again = carried(tmp_path, ending)
     same(first, again)
-    assert torch.equal(first.pixels, given.pixels)
-    assert first.alpha is None or torch.equal(first.alpha, given.alpha)
+    assert torch.equal(first.pixels, picture.pixels)
+    assert first.alpha is None or torch.equal(first.alpha, picture.alpha)
     assert (first.alpha is not None, first.icc, first.bit_depth) == (alpha, b"a profile", 16)
     assert b"Camera" in first.exif
 
@@ -334,9 +334,9 @@ def test_a_makers_notes_stay_where_they_are(tmp_path, exif):
 
 
 def through_strips(path, target):
-    said, _ = metadata.of_file(path)
+    stored, _ = metadata.read(path)
     pixels = read(path).pixels
-    with streaming.Sink(target, tuple(pixels.shape[:2]), pixels.shape[2], notes=said) as sink:
+    with streaming.Sink(target, tuple(pixels.shape[:2]), pixels.shape[2], metadata=stored) as sink:
         sink.write(pixels)
         sink.finish()
 
@@ -349,19 +349,23 @@ def test_captions_and_how_numbers_are_to_be_seen_stay(tmp_path, way):
     caption = b"Photoshop 3.0\x008BIM\x04\x04\x00\x00\x00\x00\x00\x08\x1c\x02\x78\x00\x03sea"
     extra = b"\xff\xed" + struct.pack(">H", len(caption) + 2) + caption
     Image.fromarray(colours().numpy()).save(tmp_path / "a.jpg", extra=extra)
-    seen = {b"gAMA": struct.pack(">I", 100000), b"cHRM": struct.pack(">8I", *range(31270, 31278)), b"tIME": b"\x07\xea\x0b\x16\x0a\x00\x00"}
-    seen[b"cICP"] = b"\x09\x10\x00\x01"
+    pieces = {
+        b"gAMA": struct.pack(">I", 100000),
+        b"cHRM": struct.pack(">8I", *range(31270, 31278)),
+        b"tIME": b"\x07\xea\x0b\x16\x0a\x00\x00",
+    }
+    pieces[b"cICP"] = b"\x09\x10\x00\x01"
     whole = io.BytesIO()
     Image.fromarray(colours().numpy()).save(whole, "PNG")
     data = whole.getvalue()
-    (tmp_path / "a.png").write_bytes(data[:33] + b"".join(chunk(name, content) for name, content in seen.items()) + data[33:])
+    (tmp_path / "a.png").write_bytes(data[:33] + b"".join(chunk(name, content) for name, content in pieces.items()) + data[33:])
     for ending in (".jpg", ".png"):
         source, target = tmp_path / f"a{ending}", tmp_path / f"b{ending}"
         write(target, read(source)) if way == "whole" else through_strips(source, target)
     with Image.open(tmp_path / "b.jpg") as image:
         assert dict(image.applist)["APP13"] == caption
     content = (tmp_path / "b.png").read_bytes()
-    for name, value in seen.items():
+    for name, value in pieces.items():
         assert content.count(chunk(name, value)) == 1, name
         assert content.index(name) < content.index(b"IDAT")
 
@@ -377,9 +381,9 @@ def test_the_size_that_exif_tells_is_that_of_the_pixels(tmp_path, ending, order)
     picture = read(tmp_path / f"a{ending}")
     write(tmp_path / f"b{ending}", dataclasses.replace(picture, pixels=picture.pixels.repeat(2, 2, 1)))
     with Image.open(tmp_path / f"b{ending}") as image:
-        told = image.getexif().get_ifd(0x8769)
-        assert image.size == (told[0xA002], told[0xA003]) == (20, 28)
-        assert told[0x9003] == "2026:11:22 10:00:00"
+        exif = image.getexif().get_ifd(0x8769)
+        assert image.size == (exif[0xA002], exif[0xA003]) == (20, 28)
+        assert exif[0x9003] == "2026:11:22 10:00:00"
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
@@ -508,16 +512,16 @@ def test_save_image_makes_the_folder(tmp_path):
         assert np.asarray(Image.open(path)).reshape(10, 14, channels).tolist() == colours(channels=channels).tolist()
 
 
-@pytest.mark.parametrize("where", ["fsync", "replace"])
+@pytest.mark.parametrize("place", ["fsync", "replace"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
-def test_a_disk_that_refuses_leaves_what_was_there(tmp_path, monkeypatch, where, number):
+def test_a_disk_that_refuses_leaves_what_was_there(tmp_path, monkeypatch, place, number):
     path = tmp_path / "x.png"
     path.write_bytes(b"old")
 
     def refuse(*args):
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, where, refuse)
+    monkeypatch.setattr(os, place, refuse)
     with pytest.raises(StorageError, match=rf"x\.png: cannot be written \({os.strerror(number)}\)") as caught:
         save_image(path, colours())
     assert ("free some space" in str(caught.value)) == (number == errno.ENOSPC)
@@ -586,12 +590,12 @@ def test_a_file_that_is_not_there_is_the_one_to_blame(tmp_path):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("how", [{"quality": 60, "subsampling": 2}, {"quality": 93, "subsampling": 0, "progressive": True}])
-def test_a_large_jpeg_is_decoded_some_rows_at_a_time_and_is_the_same(orientation, how, tmp_path, monkeypatch):
+@pytest.mark.parametrize("options", [{"quality": 60, "subsampling": 2}, {"quality": 93, "subsampling": 0, "progressive": True}])
+def test_a_large_jpeg_is_decoded_some_rows_at_a_time_and_is_the_same(orientation, options, tmp_path, monkeypatch):
     exif = Image.Exif()
     exif[decode.ORIENTATION] = orientation
     smooth = Image.fromarray(colours(9, 7).numpy()).resize((119, 87), Image.Resampling.BICUBIC)
-    smooth.save(tmp_path / "x.jpg", exif=exif, dpi=(300, 300), **how)
+    smooth.save(tmp_path / "x.jpg", exif=exif, dpi=(300, 300), **options)
     one = read(tmp_path / "x.jpg", lossless=True)
     monkeypatch.setattr("sfumato.io.files._LARGE", 100)
     with monkeypatch.context() as patch:

@@ -80,8 +80,8 @@ def test_only_files_are_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     (tmp_path / "nowhere.png").symlink_to("absent")
     (tmp_path / "x").write_bytes(encoded("PNG"))
-    found = {name: formats.identify_file(tmp_path / name) for name in ("folder.png", "pipe.png", "nowhere.png", "x", "absent")}
-    assert {name: kind and kind.name for name, kind in found.items()} == {
+    kinds = {name: formats.identify_file(tmp_path / name) for name in ("folder.png", "pipe.png", "nowhere.png", "x", "absent")}
+    assert {name: kind and kind.name for name, kind in kinds.items()} == {
         "folder.png": None, "pipe.png": None, "nowhere.png": "PNG", "x": "PNG", "absent": None,
     }  # fmt: skip
 

@@ -67,7 +67,7 @@ def test_camera_raw_is_developed(tmp_path):
     assert (grey[10:90].diff() > -2).all()
     assert grey[85] > grey[10] + 50
     tags = Image.Exif()
-    tags.load(metadata.of_file(tmp_path / "x.tif")[0].exif)
+    tags.load(metadata.read(tmp_path / "x.tif")[0].exif)
     assert (tags[0x010F], tags[0x0110]) == ("Maker", "Model")
 
 

@@ -52,13 +52,13 @@ def page(pixels=GREY, **changes):
     return {tag: value for tag, value in tags.items() if value is not None}
 
 
-def asked(content, name="x.tif"):
+def error_of(content, name="x.tif"):
     return decode.decode(lambda: io.BytesIO(content), name, channels=1)
 
 
 def test_a_plain_one_is_read():
     for order in "<>":
-        assert np.array_equal(asked(built([page()], order=order))[..., 0], GREY)
+        assert np.array_equal(error_of(built([page()], order=order))[..., 0], GREY)
 
 
 COLOURS = np.random.default_rng(0).integers(0, 256, (12, 16, 5), dtype=np.uint8)
@@ -68,7 +68,7 @@ COLOURS = np.random.default_rng(0).integers(0, 256, (12, 16, 5), dtype=np.uint8)
     ("content", "words"),
     [
         (built([page(t256=(2, b"a\0"), t257=(4, (0xFFFFFFFF,)))]), r"TIFF tag 256 must hold whole numbers"),
-        (built([page(t257=(4, (0xFFFFFFFF,)))]), "promises .* megapixels, for which its 192 bytes are too few"),
+        (built([page(t257=(4, (0xFFFFFFFF,)))]), "declares .* megapixels, too many for 192 stored bytes"),
         (built([page(t256=(4, (0,)))]), "width is 0"),
         (built([page(t257=None)]), "without a height"),
         (built([page(t257=(12, (12.0,)))]), "TIFF tag 257 must hold whole numbers"),
@@ -76,7 +76,7 @@ COLOURS = np.random.default_rng(0).integers(0, 256, (12, 16, 5), dtype=np.uint8)
         (built([page(GREY.astype("<i2"), t339=(3, (2,)))]), "signed samples, of no stated range"),
         (built([page(t339=(3, (6,)))]), "no plain numbers"),
         (built([page(COLOURS, t338=(3, (0, 0)))]), "has 5 samples a pixel"),
-        (built([page(COLOURS[..., :4], t338=(3, (0,)))]), "the last of which is not said to be opacity"),
+        (built([page(COLOURS[..., :4], t338=(3, (0,)))]), "the last one is not declared as opacity"),
         (built([page(COLOURS[..., :3], t262=(3, (6,)))]), "YCbCr without compression"),
         (built([page(COLOURS[..., :2], t262=(3, (2,)))]), "too few for its colours"),
         (built([page(COLOURS[..., :3], t258=(3, (5, 6, 5)))]), "samples of 5, 6, 5 bits"),
@@ -97,8 +97,8 @@ def test_what_cannot_be_read_is_refused_in_true_words(tmp_path, content, words):
         "whole": lambda path: files.read(path, lossless=True),
         "training": lambda path: decode.decode(path, path.name, channels=3),
         "size": streaming.megapixels,
-        "notes": metadata.of_file,
-        "strips": lambda path: streaming.open_strips(path).__enter__(),
+        "notes": metadata.read,
+        "strips": lambda path: streaming.open_rows(path).__enter__(),
     }
     for way, read in ways.items():
         if way == "strips":
@@ -124,9 +124,9 @@ def test_a_thumbnail_is_left_out_of_strips(tmp_path):
     pytest.importorskip("pyvips", reason="pictures larger than memory go through pyvips")
     path = tmp_path / "x.tif"
     path.write_bytes(built([page(), page(GREY[:4, :4].copy(), t254=(4, (1,)))]))
-    with streaming.open_strips(path) as source:
+    with streaming.open_rows(path) as source:
         assert np.array_equal(source.rows(0, 12)[..., 0], GREY)
-        assert source.notes.left_out
+        assert source.metadata.left_out
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
@@ -199,7 +199,7 @@ def test_tags_that_all_hold_the_same_bytes_take_no_memory(tmp_path, kind):
     path = tmp_path / "x"
     path.write_bytes(content)
     with at_most(100 << 20):
-        for read in (lambda: decode.decode(path, "x", channels=3), lambda: decode.facts(path, "x"), lambda: metadata.of_file(path)):
+        for read in (lambda: decode.decode(path, "x", channels=3), lambda: decode.facts(path, "x"), lambda: metadata.read(path)):
             with pytest.raises(ImageError, match="beside its pixels"):
                 read()
 
@@ -241,17 +241,17 @@ def mutant(good, rng):
     for _ in range(rng.integers(1, 4)):
         entry = start + (8 + 20 * rng.integers(count) if big else 2 + 12 * rng.integers(count))
         value = int(numbers[rng.integers(len(numbers))])
-        what = rng.integers(6)
-        if what == 0:
+        choice = rng.integers(6)
+        if choice == 0:
             struct.pack_into(f"{order}H", content, entry + 2, int(rng.integers(20)))
-        elif what == 1:
+        elif choice == 1:
             struct.pack_into(f"{order}{'Q' if big else 'I'}", content, entry + 4, value)
-        elif what == 2:
+        elif choice == 2:
             struct.pack_into(f"{order}{'Q' if big else 'I'}", content, entry + (12 if big else 8), value)
-        elif what == 3:
+        elif choice == 3:
             tags = (254, 256, 257, 258, 259, 262, 273, 277, 278, 279, 284, 317, 320, 322, 323, 324, 330, 338, 339, 530, 34665, 700)
             struct.pack_into(f"{order}H", content, entry, int(tags[rng.integers(len(tags))]))
-        elif what == 4:
+        elif choice == 4:
             content[rng.integers(len(content))] = rng.integers(256)
         else:
             del content[rng.integers(8, len(content)) :]
@@ -264,14 +264,14 @@ def mutant(good, rng):
 def test_whatever_the_tags_say_it_is_a_picture_or_one_line(tmp_path, number):
     good, rng = list(good_ones())[number], np.random.default_rng(number)
     path = tmp_path / "x.tif"
-    asked(good)
+    error_of(good)
     outcomes = {"read": 0, "refused": 0}
     with at_most(1500 << 20):  # 100 megapixels of colour may be promised and compressed well
         for i in range(160):
             path.write_bytes(mutant(good, rng))
             ways = (
                 lambda: files.read(path),
-                lambda: metadata.of_file(path),
+                lambda: metadata.read(path),
                 lambda: streaming.megapixels(path),
                 lambda: decode.facts(path, "x"),
             )

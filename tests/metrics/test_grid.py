@@ -31,7 +31,7 @@ def test_a_grid_that_is_laid_over_images_is_found_and_else_there_is_none(size, p
 def test_transposed_convolutions_leave_a_grid_and_resized_ones_hardly_any():
     coarse, real = clouds(256, (16, 16), 2), clouds(256, (32, 32), 0)
     torch.manual_seed(0)
-    left = {how: [grid(real, Up(3, 3, (32, 32), how=how)(coarse)) for _ in range(5)] for how in ("transposed", "nearest", "bilinear")}
+    left = {how: [grid(real, Up(3, 3, (32, 32), method=how)(coarse)) for _ in range(5)] for how in ("transposed", "nearest", "bilinear")}
     assert min(left["transposed"]) > 5 * max(left["nearest"] + left["bilinear"])
 
 

@@ -24,21 +24,21 @@ def network():
 def test_untrained_it_is_a_wiener_filter_and_a_small_correction(network, drawn):
     kernels = point_spread("motion", 7)
     clean = drawn(3, 96, 96)
-    seen = correlate(clean, kernels)
+    blurred = correlate(clean, kernels)
     torch.nn.init.zeros_(network.corrector.tail.weight)
     torch.nn.init.zeros_(network.corrector.tail.bias)
-    made = apply_restorer(network, seen, noise=0.008, kernels=kernels)
-    assert (made - clean).square().mean() < 0.5 * (seen - clean).square().mean()
+    output = apply_restorer(network, blurred, noise=0.008, kernels=kernels)
+    assert (output - clean).square().mean() < 0.5 * (blurred - clean).square().mean()
 
 
 def test_its_answer_blurred_again_is_nearer_to_the_image_for_the_last_filter(network, drawn):
     kernels = point_spread("motion", 9)
-    seen = correlate(drawn(3, 96, 96), kernels)
+    blurred = correlate(drawn(3, 96, 96), kernels)
     apart = []
     for finish in (0.0, network.finish):
         network.finish = finish
-        made = network.deblur(seen, torch.full((1, 1, 96, 96), 0.008), kernels)
-        apart.append((correlate(made, kernels) - seen).square().mean().item())
+        output = network.deblur(blurred, torch.full((1, 1, 96, 96), 0.008), kernels)
+        apart.append((correlate(output, kernels) - blurred).square().mean().item())
     assert apart[1] < 0.5 * apart[0]
 
 
@@ -57,10 +57,10 @@ def test_seen_in_four_ways_it_is_the_mean_of_images_and_blurs_mirrored(network):
         with torch.no_grad():
             ways = ((), (-1,), (-2,), (-1, -2))
             single = [network.deblur(images.flip(way), planes, kernels.flip(way)).flip(way) for way in ways]
-            made = network.self_ensemble(4).deblur(images, planes, kernels)
-            torch.testing.assert_close(made, torch.stack(single).mean(dim=0), rtol=0, atol=1e-4)
-            assert not torch.allclose(made, single[0], atol=1e-3)
-            torch.testing.assert_close(WithKernel(network, kernels).self_ensemble(4).restore(images, planes), made, rtol=0, atol=1e-6)
+            output = network.self_ensemble(4).deblur(images, planes, kernels)
+            torch.testing.assert_close(output, torch.stack(single).mean(dim=0), rtol=0, atol=1e-4)
+            assert not torch.allclose(output, single[0], atol=1e-3)
+            torch.testing.assert_close(WithKernel(network, kernels).self_ensemble(4).restore(images, planes), output, rtol=0, atol=1e-6)
 
 
 def test_each_image_has_its_own_blur(network):

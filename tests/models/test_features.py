@@ -68,10 +68,10 @@ def test_a_place_sees_as_far_as_it_says(trunk, name):
     middle = maps.shape[2] // 2
     maps[0, :, middle, middle].sum().backward()
     rows = images.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
-    seen = int(rows[-1] - rows[0]) + 1
+    field = int(rows[-1] - rows[0]) + 1
     assert layer.width == maps.shape[1]
     # A maximum passes the gradient to one of its places, so that the ends may be missing.
-    assert layer.receptive_field - 2 * layer.stride <= seen <= layer.receptive_field
+    assert layer.receptive_field - 2 * layer.stride <= field <= layer.receptive_field
 
 
 def test_known_receptive_fields():
@@ -88,7 +88,7 @@ def test_layers_come_as_they_are_asked_for_and_unknown_ones_are_refused():
     assert torch.equal(early, net.layers(images)[0])
     with pytest.raises(SettingError, match=r"no layer 'fir4' \(did you mean 'fire4'\?\)"):
         net.layers(images, ["fir4"])
-    with pytest.raises(SettingError, match="40 x 16 pixels are too small for this network; it needs 17"):
+    with pytest.raises(SettingError, match="40 x 16 pixels are too small for this network; both sides must be 17"):
         net.layers(torch.rand(1, 3, 16, 40))
     with pytest.raises(SettingError, match="4 channels"):
         net.layers(torch.rand(1, 4, 40, 40))

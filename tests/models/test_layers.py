@@ -23,14 +23,14 @@ def test_the_way_down_and_the_way_up_meet_at_every_size(size):
     assert steps[0] == size
     assert min(steps[-1]) >= 4
     for large, small in itertools.pairwise(steps):
-        for how in ("strided", "mean"):
-            assert Down(1, 2, how=how)(torch.zeros(1, 1, *large)).shape[2:] == small
-        for how in ("transposed", "nearest", "bilinear"):
-            assert Up(1, 2, large, how=how)(torch.zeros(1, 1, *small)).shape == (1, 2, *large)
+        for method in ("strided", "mean"):
+            assert Down(1, 2, method=method)(torch.zeros(1, 1, *large)).shape[2:] == small
+        for method in ("transposed", "nearest", "bilinear"):
+            assert Up(1, 2, large, method=method)(torch.zeros(1, 1, *small)).shape == (1, 2, *large)
 
 
 def test_sizes_change_as_their_names_say(maps):
-    up, down = Up(4, 3, (10, 14), how="nearest"), Down(4, 3, how="mean")
+    up, down = Up(4, 3, (10, 14), method="nearest"), Down(4, 3, method="mean")
     usual = F.conv2d(F.interpolate(maps, scale_factor=2, mode="nearest"), up.conv.weight, up.conv.bias, padding=1)
     torch.testing.assert_close(up(maps), usual, atol=1e-5, rtol=0)
     even = maps[:, :, :4, :6]
@@ -40,15 +40,15 @@ def test_sizes_change_as_their_names_say(maps):
 def test_the_mean_of_a_convolution_looks_at_all_pixels_alike():
     """A discriminator with strides looks at some places more than at others, which is a grid in the gradient of a generator."""
 
-    def unevenness(how):
+    def unevenness(method):
         torch.manual_seed(0)
         image = torch.zeros(1, 4, 32, 32, requires_grad=True)
         # The gradient of all squares is how much each pixel counts, on average over what they see there.
-        outputs = Down(4, 64, how=how, bias=False)(image)
-        seen = torch.zeros(32, 32)
+        outputs = Down(4, 64, method=method, bias=False)(image)
+        power = torch.zeros(32, 32)
         for channel in outputs[0].flatten(1).sum(dim=1):
-            seen += torch.autograd.grad(channel, image, retain_graph=True)[0][0].square().sum(dim=0)
-        inner = seen[4:28, 4:28]
+            power += torch.autograd.grad(channel, image, retain_graph=True)[0][0].square().sum(dim=0)
+        inner = power[4:28, 4:28]
         return float((inner.max() - inner.min()) / inner.mean())
 
     assert unevenness("mean") < 1e-4

@@ -45,7 +45,7 @@ def test_the_memory_of_the_larger_network_is_counted(pair):
 
 
 def test_networks_that_do_not_belong_together_are_refused():
-    with pytest.raises(SettingError, match="one scale and one conditioning"):
+    with pytest.raises(SettingError, match="must have the same scale"):
         MODELS["paired"](grey=GREY, colour=MODELS["gated"](scale=2)).build()
     with pytest.raises(SettingError, match="must be the settings of a Restorer"):
         MODELS["paired"](grey=MODELS["vae"](size=(8, 8), channels=1, classes=0)).build()
@@ -84,15 +84,15 @@ def test_two_files_become_one_and_either_half_can_be_trained_further(tmp_path):
         paths[name] = tmp_path / f"{name}.safetensors"
         checkpoint.save(paths[name], config.build(), config, CARD | {"of": name})
     one = joined(str(paths["grey"]), str(paths["colour"]), tmp_path / "one.safetensors")
-    made = weights.load(one)
-    assert (made.card["images_seen"], made.card["minutes"]) == (20, 3.0)
-    assert made.card["grey"]["of"] == "grey"
+    pair = weights.load(one)
+    assert (pair.card["images_seen"], pair.card["minutes"]) == (20, 3.0)
+    assert pair.card["grey"]["of"] == "grey"
     for name, config in (("grey", GREY), ("colour", COLOUR)):
         part, model = weights.load(paths[name]), config.build()
         begin(model, str(one))
         for key, w in part.state_dict().items():
             assert torch.equal(w, model.state_dict()[key])
-            assert torch.equal(w, made.get_submodule(name).state_dict()[key])
+            assert torch.equal(w, pair.get_submodule(name).state_dict()[key])
     again = weights.load(joined(str(paths["grey"]), str(one), tmp_path / "again.safetensors"))
     assert again.card["colour"]["of"] == "colour"
-    assert all(torch.equal(w, again.state_dict()[key]) for key, w in made.state_dict().items())
+    assert all(torch.equal(w, again.state_dict()[key]) for key, w in pair.state_dict().items())

@@ -48,15 +48,15 @@ def fir(x, pad, up=1, gain=1.0):
 
 def styled(x, layer, w, gain=1.0):
     """Each sample with weights of its own."""
-    s, made = dense(w, layer.affine), []
+    s, output = dense(w, layer.affine), []
     for i in range(len(x)):
         weight = layer.weight.double() * s[i][None, :, None, None]
         weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
         if layer.up:
-            made.append(fir(F.conv_transpose2d(x[i : i + 1], weight.transpose(0, 1), stride=2), (1, 1), gain=4))
+            output.append(fir(F.conv_transpose2d(x[i : i + 1], weight.transpose(0, 1), stride=2), (1, 1), gain=4))
         else:
-            made.append(F.conv2d(x[i : i + 1], weight, padding=1))
-    y = torch.cat(made) + layer.noise.double() * layer.strength.double() + layer.bias.double()[:, None, None]
+            output.append(F.conv2d(x[i : i + 1], weight, padding=1))
+    y = torch.cat(output) + layer.noise.double() * layer.strength.double() + layer.bias.double()[:, None, None]
     return lrelu(y) * gain
 
 
@@ -126,8 +126,8 @@ def test_the_generator_is_the_published_one(build, kind, classes):
     z, labels = torch.randn(4, 12), torch.tensor([0, 2, 1, 1]) if classes else None
     expected = synthesised(net, mapped(net.generator.mapping, z.double(), labels, classes), kind)
     with torch.no_grad():
-        made = net.sample(z, labels)
-    assert (made - expected).abs().max() <= 1e-5 * expected.abs().max()
+        output = net.sample(z, labels)
+    assert (output - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize("classes", [0, 3])
@@ -137,32 +137,32 @@ def test_the_discriminator_is_the_published_one(build, kind, classes):
     images, labels = torch.rand(4, 3, 32, 32), torch.tensor([0, 2, 1, 1]) if classes else None
     expected = judged(net, images, labels, classes, kind == "residual")
     with torch.no_grad():
-        made = net.discriminate(images, labels).logit
-    assert (made - expected).abs().max() <= 1e-5 * expected.abs().max()
+        output = net.discriminate(images, labels).logit
+    assert (output - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 def test_a_class_may_add_to_a_score_that_all_classes_teach(build):
     net = build(classes=3, judging="added")
     images, kinds = torch.rand(4, 3, 32, 32), net.discriminator.kinds
-    told = [net.discriminate(images, torch.full((4,), label)).logit for label in range(3)]
-    torch.testing.assert_close(told[0] - told[2], (kinds.bias[0] - kinds.bias[2]).expand(4))  # not of what it sees, before training
+    logits = [net.discriminate(images, torch.full((4,), label)).logit for label in range(3)]
+    torch.testing.assert_close(logits[0] - logits[2], (kinds.bias[0] - kinds.bias[2]).expand(4))  # not of what it sees, before training
     torch.nn.init.normal_(kinds.weight)
-    seen = []
-    net.discriminator.score.register_forward_hook(lambda _, inputs, output: seen.append((inputs[0].double(), output.double())))
-    made = net.discriminate(images, torch.tensor([0, 2, 1, 1])).logit
-    features, score = seen[0]
+    captured = []
+    net.discriminator.score.register_forward_hook(lambda _, inputs, output: captured.append((inputs[0].double(), output.double())))
+    output = net.discriminate(images, torch.tensor([0, 2, 1, 1])).logit
+    features, score = captured[0]
     expected = score[:, 0] + dense(features, kinds)[range(4), [0, 2, 1, 1]]
-    torch.testing.assert_close(made.double(), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(output.double(), expected, rtol=1e-5, atol=1e-5)
 
 
 def test_it_tells_classes_apart_if_a_class_adds_to_the_score(build):
     net = build(classes=3, judging="added")
     images = torch.rand(4, 3, 32, 32)
-    seen = []
-    net.discriminator.classifier.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].double()))
+    captured = []
+    net.discriminator.classifier.register_forward_hook(lambda _, inputs, output: captured.append(inputs[0].double()))
     scores = [net.discriminate(images, torch.full((4,), label)).scores for label in (0, 2)]
     torch.testing.assert_close(scores[0], scores[1])  # what it sees does not depend on what was asked for
-    torch.testing.assert_close(scores[0].double(), dense(seen[0], net.discriminator.classifier), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(scores[0].double(), dense(captured[0], net.discriminator.classifier), rtol=1e-5, atol=1e-5)
     assert build(classes=3).discriminate(images, torch.zeros(4, dtype=torch.long)).scores is None
     assert build(judging="added").discriminate(images).scores is None
 
@@ -213,7 +213,7 @@ def test_a_gpu_makes_the_same_numbers(build, changes):
     """Images, logits, the gradient of a penalty, and augmentation with all of its changes."""
     net, z = build(**changes), torch.randn(4, 12)
     uniform = torch.rand(4, Adaptive(probability=1.0).draws)
-    found = []
+    steps = []
     for device in ("cpu", "cuda"):
         net = net.to(device)
         images = net.sample(z.to(device)).detach().requires_grad_()
@@ -222,9 +222,9 @@ def test_a_gpu_makes_the_same_numbers(build, changes):
         (slope,) = torch.autograd.grad(logit.sum(), images, create_graph=True)
         slope.square().sum().backward()
         gradient = torch.cat([p.grad.flatten() for p in net.discriminator.parameters() if p.grad is not None])
-        found.append([x.detach().cpu() for x in (images, changed, logit, slope, gradient)])
+        steps.append([x.detach().cpu() for x in (images, changed, logit, slope, gradient)])
         net.zero_grad(set_to_none=True)
-    for one, other in zip(*found, strict=True):
+    for one, other in zip(*steps, strict=True):
         assert (one - other).norm() <= 1e-3 * one.norm()
 
 
@@ -247,7 +247,7 @@ def test_the_mean_style_is_followed_in_training_alone(build):
     assert not net.mean_style().any()
     net.train()
     for _ in range(1500):
-        net.generator.follow(torch.tensor([[1.0], [3.0], [3.0]]).expand(3, 10), torch.tensor([0, 1, 1]))
+        net.generator.update_means(torch.tensor([[1.0], [3.0], [3.0]]).expand(3, 10), torch.tensor([0, 1, 1]))
     torch.testing.assert_close(net.mean_style(torch.tensor([1, 0]))[:, 0, 0], torch.tensor([3.0, 1.0]), rtol=0.01, atol=0)
     assert net.mean_style().shape == (1, 1, 10)
 
@@ -274,13 +274,13 @@ def compact(net, w, kind):
     g, half = net.generator.synthesis, math.sqrt(0.5)
 
     def layered(x, layer, gain):
-        s, made = dense(w, layer.affine), []
+        s, output = dense(w, layer.affine), []
         for i in range(len(x)):
             weight = layer.weight.double() * s[i][None, :, None, None]
             weight = weight / (weight.square().sum(dim=(1, 2, 3), keepdim=True) + 1e-8).sqrt()
             one = x[i : i + 1].repeat_interleave(2, dim=2).repeat_interleave(2, dim=3) if layer.up else x[i : i + 1]
-            made.append(F.conv2d(one, weight, padding=1))
-        return lrelu(torch.cat(made) + layer.bias.double()[:, None, None]) * gain
+            output.append(F.conv2d(one, weight, padding=1))
+        return lrelu(torch.cat(output) + layer.bias.double()[:, None, None]) * gain
 
     x = layered(g.start.double().expand(len(w), -1, -1, -1), g.second[0], 1.0)
     image = to_image(x, g.images[0], w) if kind == "skip" else None
@@ -302,8 +302,8 @@ def test_the_compact_generator_is_its_formula(build, kind):
     z = torch.randn(4, 12)
     expected = compact(net, mapped(net.generator.mapping, z.double()), kind)
     with torch.no_grad():
-        made = net.sample(z)
-    assert (made - expected).abs().max() <= 1e-5 * expected.abs().max()
+        output = net.sample(z)
+    assert (output - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize("kind", ["residual", "plain"])
@@ -319,8 +319,8 @@ def test_the_compact_discriminator_is_its_formula(build, kind):
     x = conv(torch.cat([x, spread.expand(len(x), 1, *x.shape[2:])], dim=1), d.conv)
     expected = dense(dense(x.flatten(1), d.dense, active=True), d.score)[:, 0]
     with torch.no_grad():
-        made = net.discriminate(images).logit
-    assert (made - expected).abs().max() <= 1e-5 * expected.abs().max()
+        output = net.discriminate(images).logit
+    assert (output - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize("size", [(16, 16), (28, 28), (48, 20), (17, 33)])
@@ -328,12 +328,12 @@ def test_the_compact_pair_takes_any_size_and_keeps_its_variance(build, size):
     torch.manual_seed(1)
     settings = {"width": 32, "discriminator_width": 32, "max_width": 64, "channels": 3, "classes": 0, "generator": "plain"}
     net = MODELS["stylegan"](size=size, latent_dim=16, style_dim=16, **settings, **COMPACT).build()
-    seen = SynthesisOptions(feature_maps=[])
-    images = net.synthesize(net.map_latent(torch.randn(8, 16)), None, seen)
+    options = SynthesisOptions(feature_maps=[])
+    images = net.synthesize(net.map_latent(torch.randn(8, 16)), None, options)
     assert images.shape == (8, 3, *size)
     assert net.discriminate(images).logit.shape == (8,)
-    assert all(0.6 < maps.square().mean().sqrt() < 1.6 for maps in seen.feature_maps), "of unit variance all the way"
-    assert [tuple(maps.shape[2:]) for maps in seen.feature_maps][-1] == size
+    assert all(0.6 < maps.square().mean().sqrt() < 1.6 for maps in options.feature_maps), "of unit variance all the way"
+    assert [tuple(maps.shape[2:]) for maps in options.feature_maps][-1] == size
 
 
 def test_the_sizes_of_the_network_grow_to_an_end():

@@ -57,13 +57,13 @@ def test_a_window_that_holds_the_image_is_the_image(kind):
 def test_each_window_is_its_cell_and_the_neighbours_as_far_as_the_image_goes(kind, cell, h, w):
     x = maps(h, w)
     whole, windowed = gate(kind), gate(kind, cell)
-    made = windowed(x)
+    gated = windowed(x)
     for top in range(0, h, cell):
         for left in range(0, w, cell):
             window = x[:, :, max(0, top - cell) : top + 2 * cell, max(0, left - cell) : left + 2 * cell]
             here = (slice(None), slice(None), slice(top, top + cell), slice(left, left + cell))
             expected = x[here] * plain(kind, whole, window)[:, :, None, None]
-            torch.testing.assert_close(made[here], expected, rtol=1e-3, atol=1e-4)
+            torch.testing.assert_close(gated[here], expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -102,7 +102,7 @@ def test_a_pixel_gate_is_its_formula():
         for j in range(7):
             sums += (padded[:, :, i : i + 9, j : j + 7] * pooled.weigh.weight[0, :, i, j, None, None]).sum(1, keepdim=True)
     torch.testing.assert_close(pooled(x), x * sums.sigmoid(), rtol=1e-4, atol=1e-5)
-    assert (pointwise.reach, pooled.reach) == (0, 3)
+    assert (pointwise.receptive_radius, pooled.receptive_radius) == (0, 3)
 
 
 def test_a_split_is_the_product_of_the_halves():

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sfumato.nn.binomial import blurred, doubled, halved
-from sfumato.nn.convolution import ActiveConv, active_conv, conv, fused, map_gradients_only, transposed_conv
+from sfumato.nn.convolution import ActiveConv, active_conv, conv, fuse_relu, map_gradients_only, transposed_conv
 
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64) / 8
 KERNEL = torch.outer(TAPS, TAPS)
@@ -79,9 +79,9 @@ def test_slopes_of_maps_leave_out_those_of_weights_and_keep_their_own_slopes():
             (slope,) = torch.autograd.grad(y.square().sum(), x, create_graph=True)
         return slope.square().sum()
 
-    asked = torch.autograd.grad(penalty(map_gradients_only), (weight, bias))
+    gradients = torch.autograd.grad(penalty(map_gradients_only), (weight, bias))
     plain = torch.autograd.grad(penalty(contextlib.nullcontext), (weight, bias))
-    assert all(torch.allclose(a, b) for a, b in zip(asked, plain, strict=True))
+    assert all(torch.allclose(a, b) for a, b in zip(gradients, plain, strict=True))
     with map_gradients_only():
         active_conv(x, weight, bias, 0.2, padding=1).sum().backward()
     assert weight.grad is None
@@ -104,12 +104,12 @@ def test_a_network_at_work_gets_its_relus_into_its_convolutions():
     network = nn.Sequential(
         nn.Conv2d(1, 4, 3, 1, 1, bias=False), nn.Identity(), nn.ReLU(inplace=True), odd, nn.ReLU(), nn.Conv2d(4, 1, 3, 2, 1)
     )
-    assert fused(network) is network  # in training, all stays
-    made = fused(network.eval())
-    assert [type(layer) for layer in made] == [ActiveConv, nn.Identity, nn.Identity, nn.Conv2d, nn.ReLU, nn.Conv2d]
+    assert fuse_relu(network) is network  # in training, all stays
+    fused = fuse_relu(network.eval())
+    assert [type(layer) for layer in fused] == [ActiveConv, nn.Identity, nn.Identity, nn.Conv2d, nn.ReLU, nn.Conv2d]
     x = torch.randn(2, 1, 8, 8).contiguous(memory_format=torch.channels_last)
     with torch.no_grad():
-        assert torch.allclose(made(x), network(x))
+        assert torch.allclose(fused(x), network(x))
         with torch.autocast("cpu", torch.bfloat16):
-            assert torch.allclose(made(x).float(), network(x).float(), atol=0.05)
+            assert torch.allclose(fused(x).float(), network(x).float(), atol=0.05)
     assert isinstance(network[2], nn.ReLU)

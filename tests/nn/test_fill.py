@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sfumato.nn.fill import push_pull, reach
+from sfumato.nn.fill import push_pull, receptive_radius
 
 
 @pytest.fixture
@@ -14,16 +14,16 @@ def slope():
 
 
 def test_what_is_known_stays_and_the_rest_is_near_it(slope):
-    known = (torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)) < 0.3).float()
-    made = push_pull(slope * known + 9 * (1 - known), known, levels=4)
-    assert torch.equal(made[known > 0], slope[known > 0])
-    assert (made - slope).abs().mean() < 0.01
+    observed = (torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0)) < 0.3).float()
+    filled = push_pull(slope * observed + 9 * (1 - observed), observed, levels=4)
+    assert torch.equal(filled[observed > 0], slope[observed > 0])
+    assert (filled - slope).abs().mean() < 0.01
 
 
 def test_a_constant_is_filled_exactly():
-    known = torch.ones(1, 1, 32, 32)
-    known[:, :, 8:20, 4:30] = 0
-    torch.testing.assert_close(push_pull(torch.full((1, 3, 32, 32), 0.7) * known, known, levels=4), torch.full((1, 3, 32, 32), 0.7))
+    observed = torch.ones(1, 1, 32, 32)
+    observed[:, :, 8:20, 4:30] = 0
+    torch.testing.assert_close(push_pull(torch.full((1, 3, 32, 32), 0.7) * observed, observed, levels=4), torch.full((1, 3, 32, 32), 0.7))
 
 
 def test_what_nothing_is_known_of_is_grey():
@@ -31,8 +31,8 @@ def test_what_nothing_is_known_of_is_grey():
 
 
 def test_it_looks_no_farther_than_it_says(slope):
-    known = torch.zeros(1, 1, 64, 64)
-    known[..., 0] = known[..., 63] = 1
+    observed = torch.zeros(1, 1, 64, 64)
+    observed[..., 0] = observed[..., 63] = 1
     image = slope.clone().requires_grad_()
-    push_pull(image, known, levels=2)[0, 0, 32, 5].backward()
-    assert image.grad.nonzero()[:, 3].max() - 5 <= reach(2)
+    push_pull(image, observed, levels=2)[0, 0, 32, 5].backward()
+    assert image.grad.nonzero()[:, 3].max() - 5 <= receptive_radius(2)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sfumato.nn.warp import linear, warp
+from sfumato.nn.warp import linear_map, warp
 
 
 def plane(maps, h, w):
@@ -34,12 +34,12 @@ def maps():
 @pytest.mark.parametrize("size", [(40, 40), (33, 48)])
 def test_a_smooth_picture_moves_as_the_plane_does(maps, size):
     still, expected = plane(identity(6).double(), *size), plane(maps, *size)
-    made = warp(still, maps.double())
+    warped = warp(still, maps.double())
     y, x = torch.meshgrid(torch.arange(size[0]) - (size[0] - 1) / 2, torch.arange(size[1]) - (size[1] - 1) / 2, indexing="ij")
     source = [maps[:, i, 0, None, None] * x + maps[:, i, 1, None, None] * y + maps[:, i, 2, None, None] for i in (0, 1)]
     inside = (source[0].abs() < size[1] / 2 - 4) & (source[1].abs() < size[0] / 2 - 4)
     assert inside.float().mean() > 0.3
-    wrong = ((made - expected) * inside[:, None]).abs()
+    wrong = ((warped - expected) * inside[:, None]).abs()
     assert wrong.max() < 0.02
     assert wrong.square().mean().sqrt() < 0.005
 
@@ -105,4 +105,4 @@ def test_autocast_does_not_reach_it_in_either_direction(maps):
 def test_any_linear_map_can_have_its_transpose_as_derivative():
     matrix = torch.rand(3, 3, dtype=torch.float64)
     x = torch.rand(2, 1, 3, 3, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda x: linear(x, lambda y: matrix @ y, lambda y: matrix.T @ y), x)
+    assert torch.autograd.gradcheck(lambda x: linear_map(x, lambda y: matrix @ y, lambda y: matrix.T @ y), x)

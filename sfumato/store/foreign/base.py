@@ -1,12 +1,12 @@
 """Tensors out of a foreign file, without running anything that is in it."""
 
-import hashlib
 import re
 from pathlib import Path
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from sfumato.core.atomic_io import sha256
 from sfumato.core.errors import CheckpointError
 from sfumato.store import pickles, unsupported
 from sfumato.store.recognized import RecognizedWeights, Tensors
@@ -31,7 +31,8 @@ def read(path: Path) -> tuple[Tensors, str]:
 
 def _safe(path: Path) -> tuple[Tensors, str]:
     try:
-        return load_file(path), hashlib.sha256(path.read_bytes()).hexdigest()
+        with path.open("rb") as file:
+            return load_file(path), sha256(file)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:

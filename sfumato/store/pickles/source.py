@@ -1,6 +1,5 @@
 """A file read piece by piece: never past its end, and never more of it in memory than its size allows."""
 
-import hashlib
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from sfumato.core.atomic_io import sha256
 from sfumato.core.errors import CheckpointError
 
 TIMES = 2
@@ -61,8 +61,7 @@ class Source:
 
     def digest(self) -> str:
         """The file's SHA-256."""
-        self.handle.seek(0)
-        return hashlib.file_digest(self.handle, "sha256").hexdigest()
+        return sha256(self.handle)
 
     def load(self, span: Span) -> torch.Tensor:
         """The bytes of `span` as a tensor of uint8; asked again, the same tensor."""
