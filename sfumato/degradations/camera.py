@@ -53,6 +53,8 @@ _WIDEST_BLUR = 4.0
 
 @settings
 class Config:
+    """Settings of the noise of a camera."""
+
     id = "camera"
     iso: Annotated[Span, Range(50, 204_800)] = (100.0, 6400.0)
     """ISO sensitivity, drawn uniformly in its logarithm."""

@@ -16,6 +16,8 @@ from sfumato.nn.resample import correlate
 
 @settings
 class Config:
+    """Settings of noise whose neighbours are alike."""
+
     id = "grain"
     sigma: Annotated[Span, Range(0, 1, "of full scale")] = (0.01, 0.1)
     """Standard deviation of the noise after filtering, drawn uniformly."""

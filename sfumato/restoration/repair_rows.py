@@ -86,7 +86,7 @@ def repair_rows(
 
 
 def _input_rows(source: streaming.Source, start: int, stop: int) -> Images:
-    """The colours of these rows, with transparent pixels filled from their surroundings, as `fill_transparent` fills them in a whole picture."""
+    """The colours of these rows, with transparent pixels filled from their surroundings by `fill_transparent`."""
     (h, w), c = source.size, source.channels
     if not source.alpha:
         return as_images(source.rows(start, stop))

@@ -61,9 +61,15 @@ def test_details_in_few_places_are_no_noise():
     assert profile.sentence() == "no noise seen"
 
 
+def test_what_is_taken_from_a_picture_full_of_texture_is_no_noise():
+    texture = ramp() / 2 + 0.25 + 0.1 * noise(1)
+    assert not noise_profile(texture, texture - 0.01 * noise(1, seed=1)).noisy
+    assert noise_profile(texture, texture - 0.08 * noise(1, seed=1)).noisy
+
+
 def test_a_picture_with_coarse_noise_is_denoised_and_not_deblurred():
     """Soft edges and noise in most squares: without a network the picture counts as blurred, with one as noisy."""
-    clean = wide((ramp() * 9).floor() / 9, 1.6)
+    clean = wide((ramp() * 5).floor() / 5, 1.6)
     noisy = clean + 0.05 * wide(noise(1).expand(-1, 3, -1, -1), 1.2)
     without = dataclasses.replace(diagnose(noisy), noise=0.001, blur=1.6)
     assert without.task == "deblur"
