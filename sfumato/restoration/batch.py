@@ -118,7 +118,7 @@ def _by_network(works: Sequence[Work], networks: Networks) -> list[Maps]:
 
 def _joined(values: Sequence[Any], h: int, w: int) -> Any:
     """The value that all share, or a plane for each."""
-    if all(value is values[0] or (not isinstance(value, Tensor) and value == values[0]) for value in values):
+    if all(value is values[0] for value in values) or (not any(isinstance(value, Tensor) for value in values) and len(set(values)) == 1):
         return values[0]
     return torch.cat([value if isinstance(value, Tensor) else torch.full((1, 1, h, w), value) for value in values])
 
