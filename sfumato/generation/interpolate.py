@@ -7,7 +7,7 @@ follows straight lines.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Labels, Styles, Vectors, to_pixels
-from sfumato.generation.generate import grain, labels_of, latent, opened_generator, show, styled, synthesize
+from sfumato.generation.generate import Grain, grain, labels_of, latent, opened_generator, show, styled, synthesize
 from sfumato.io import files
 
 Space = Literal["z", "w"]
@@ -54,25 +54,27 @@ def interpolate(
     network = opened_generator(model).to(select_device(device))
     if space == "w" and not network.styles:
         raise SettingError(f"space = w needs a network with styles, and a {type(network).__name__} has none; use z")
-    first = labels_of(network, seeds[:1], label)
+    noise = grain(network, seeds[:1]) if network.styles else None
     stops = torch.cat([latent(network, s) for s in [*seeds, *(seeds[:1] if loop else [])]])
+    frames = _walk(network, stops, labels_of(network, seeds[:1], label), space, truncation=truncation, noise=noise)
+    places = torch.arange((len(stops) - 1) * steps + 1, dtype=torch.float64) / steps
+    if even:
+        places = evened(places, lambda some: distances(frames(some)))
+    return frames(places[:-1] if loop else places)
+
+
+def _walk(
+    network: Any, stops: Vectors, label: Labels | None, space: Space, *, truncation: float, noise: list[Grain] | None
+) -> Callable[[Places], Images]:
+    """A function from places on the walk through `stops` to images of the class `label`, all with the same `noise`."""
 
     def labels(count: int) -> Labels | None:
-        return None if first is None else first.expand(count)
+        return None if label is None else label.expand(count)
 
-    noise = grain(network, seeds[:1]) if network.styles else None
-    corners = styled(network, stops, labels(len(stops)), truncation=truncation) if space == "w" else None
-
-    def frames(places: Places) -> Images:
-        if corners is not None:
-            return show(network, _along(corners, places, _lerp), labels(len(places)), noise)
-        return synthesize(network, _along(stops, places, slerp), labels(len(places)), truncation=truncation, noise=noise)
-
-    legs = len(stops) - 1
-    places = torch.arange(legs * steps + 1, dtype=torch.float64) / steps
-    if even:
-        places = evened(places, lambda where: distances(frames(where)))
-    return frames(places[:-1] if loop else places)
+    if space == "w":
+        corners = styled(network, stops, labels(len(stops)), truncation=truncation)
+        return lambda places: show(network, _along(corners, places, _lerp), labels(len(places)), noise)
+    return lambda places: synthesize(network, _along(stops, places, slerp), labels(len(places)), truncation=truncation, noise=noise)
 
 
 def evened(places: Places, distance: Callable[[Places], Gaps]) -> Places:

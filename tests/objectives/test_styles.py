@@ -75,7 +75,7 @@ def test_a_generator_whose_styles_are_its_latents_has_a_length_too():
 
 def test_the_objective_mixes_and_measures_paths_of_half_a_batch(monkeypatch):
     seen = []
-    monkeypatch.setattr(styled, "mixed", lambda model, batch, chance: seen.append(chance) or mixed_styles(model, batch, chance))
+    monkeypatch.setattr(styled, "mixed_styles", lambda model, batch, chance: seen.append(chance) or mixed_styles(model, batch, chance))
     painted = []
     model = MODELS["stylegan"](size=(16, 16), channels=1, classes=2, width=4, discriminator_width=4, max_width=8, group=2).build()
     paint = model.synthesize

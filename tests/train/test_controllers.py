@@ -68,6 +68,17 @@ def test_what_is_remembered_is_averaged_over_processes(adaptive, bars, monkeypat
     assert {id(t) for t in trainee.memories["discriminator"].buffers()} in averaged
 
 
+def test_a_state_of_an_earlier_release_is_taken_by_its_names(adaptive, bars):
+    from sfumato.train.distributed import World
+    from sfumato.train.settings import resolve
+
+    trainee = Trainee(resolve(adaptive, bars), bars, World(), torch.device("cpu"))
+    state = trainee.tensors()
+    state["memory.discriminator.known"] = torch.full_like(state.pop("memory.discriminator.class_information"), 0.75)
+    trainee.restore(state)
+    assert trainee.memories["discriminator"].class_information.item() == 0.75
+
+
 @pytest.fixture
 def cared_for(adaptive):
     """The same, in the hands of a doctor who may act, at every line of a log of few images."""

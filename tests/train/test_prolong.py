@@ -69,6 +69,13 @@ def test_it_can_be_prolonged_again_and_before_its_end(tiny, bars, tmp_path):
     assert model.card["images_seen"] == 320
 
 
+def test_the_file_of_a_plan_keeps_its_names():
+    schedule = Schedule(400, (Change(images_seen=400, images=800, before=400, seconds=1.0, reason="prolonged"),))
+    entry = {"seen": 400, "images": 800, "before": 400, "seconds": 1.0, "reason": "prolonged"}
+    assert schedule.dump() == {"images": 400, "changes": [entry]}
+    assert Schedule.parse(schedule.dump()) == schedule
+
+
 def test_it_trains_on_as_a_run_of_the_new_length_and_rises_once_more(tiny):
     settings = dataclasses.replace(tiny("classifier"), images=400, batch=10, lr=1.0, lr_warmup=50, lr_end=0.0)
     schedule = Schedule(400, (Change(images_seen=400, images=800, before=400, seconds=1.0, reason="prolonged"),))
