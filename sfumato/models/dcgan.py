@@ -109,7 +109,7 @@ class Dcgan(AdversarialGenerator):
 
     def discriminate(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
         if not isinstance(self.discriminator, Discriminator):
-            raise SettingError("dcgan: no discriminator (discriminator_width = 0), the network only samples; give 1 or more to train")
+            raise SettingError("dcgan: no discriminator (discriminator_width = 0), the network only makes images; give 1 or more to train")
         return self.discriminator(images, labels)
 
 

@@ -3,7 +3,7 @@
 from jaxtyping import Bool
 from torch import Tensor
 
-from sfumato.core.tensors import Images, Maps
+from sfumato.core.tensors import Images, Maps, Other
 
 
 def average_channels(images: Images, channels: int) -> Maps:
@@ -16,7 +16,7 @@ def average_channels(images: Images, channels: int) -> Maps:
     return images.mean(dim=1, keepdim=True) if channels == 1 else images.expand(-1, channels, -1, -1)
 
 
-def separate_channels(images: Images, channels: int) -> Maps:
+def separate_channels(images: Images, channels: int) -> Other:
     """`images` with `channels` channels: each channel as an image of its own for a network of grey images, else grey repeated.
 
     For networks whose results keep the channels apart: (n, c, h, w) becomes (n c, 1, h, w). A number of channels other than `channels` must
