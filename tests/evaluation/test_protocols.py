@@ -23,6 +23,7 @@ from sfumato.evaluation.score import check, generated
 from sfumato.metrics.base import Protocol
 from sfumato.metrics.features import Pixels
 from sfumato.metrics.fidelity import psnr
+from sfumato.models import MODELS
 from sfumato.models.roles.classifier import Classifier
 from sfumato.models.roles.perceptual_metric import PerceptualMetric
 from sfumato.store import weights
@@ -249,6 +250,15 @@ def test_a_bundled_classifier_serves_the_images_that_it_was_trained_on_and_no_ot
     assert suited(classifier, network(1, (28, 28))) is classifier
     with pytest.raises(SettingError, match=r"size \(28, 28\) with 1 channels, the model's have \(16, 16\) and 1"):
         suited(classifier, network(1))
+
+
+def test_a_published_network_takes_grey_and_colour_images():
+    published = MODELS["features"](classes=0).build()
+    for channels in (1, 3):
+        assert suited(published, network(channels)) is published
+    for channels in (2, 4):
+        with pytest.raises(SettingError, match=f"takes images with 1 or 3 channels, the model's have {channels} channels"):
+            suited(published, network(channels))
 
 
 def test_a_classifier_is_not_measured_on_other_classes():

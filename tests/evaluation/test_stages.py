@@ -142,6 +142,8 @@ def test_diversity_costs_two_images_a_path_and_one_comparison_a_pair(unit_costs,
     assert diversity.diversity_operations(NETWORK, real, Distance(), count=count) == paths + images + 4 * variety
     unlabelled = dataclasses.replace(real, labels=None, classes=())
     assert diversity.diversity_operations(NETWORK, unlabelled, Distance(), count=count) == paths + images + 2 * variety
+    plain = SimpleNamespace(classes=0, card={})
+    assert diversity.diversity_operations(plain, unlabelled, Distance(), count=count) == paths + images + 2 * variety
     few = dataclasses.replace(real, pixels=real.pixels[:20], labels=None, classes=())
     assert diversity.diversity_operations(NETWORK, few, Distance(), count=count) == paths + images + variety + 10 * 7
     most = diversity.diversity_operations(NETWORK, unlabelled, Distance(), count=10**6)

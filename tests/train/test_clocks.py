@@ -154,6 +154,21 @@ def test_nothing_is_planned_at_the_start_and_after_the_end(settings, clock):
     assert run.look(5000, Schedule(5000), World()) is None
 
 
+@pytest.mark.parametrize("cycle", [2, 4])
+def test_a_plan_that_is_far_too_short_is_longer_two_cycles_before_its_end(cycle, settings, clock):
+    two_cycles, changes = 2 * cycle * settings.batch, []
+    for images in (10 + two_cycles + 10, 10 + two_cycles):
+        clock.now = 0.0
+        run = deadline(settings, clock, cycle=cycle)
+        train(run, clock, 1, 1.0)
+        changes.append(run.look(10, Schedule(images), World()))
+    early, due = changes
+    assert early is None
+    assert due is not None
+    assert (due.reason, due.seen) == ("faster", 10)
+    assert due.images > 1000
+
+
 def test_the_end_is_rehearsed_once_in_the_first_half(settings, clock):
     run = deadline(settings, clock)
     assert not run.rehearses, "the first steps are not ready"
