@@ -63,7 +63,7 @@ def test_what_became_of_the_classes_is_said():
     assert str(Transfer(before=3, after=4, kept=1)) == "1 of the 4 classes keep their tables; the other 3 begin afresh"
     assert "begin afresh: the data has 4 others" in str(Transfer(before=3, after=4, kept=0))
     assert "left out" in str(Transfer(before=3, after=0, kept=0))
-    assert "the weights knew none" in str(Transfer(before=0, after=4, kept=0))
+    assert "4 classes begin afresh: the weights" in str(Transfer(before=0, after=4, kept=0))
     assert Transfer(before=3, after=4, kept=1).dump() == {"before": 3, "after": 4, "kept": 1}
 
 

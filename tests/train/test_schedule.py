@@ -1,14 +1,19 @@
 """The plan of a run: progress that never jumps, ends at 1, and survives a file."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sfumato.train.schedule import Change, Schedule
 
+PLACE = dataclasses.fields(Change)[0].name
+"""The field with the images after which the plan changed."""
+
 
 def change(after, images, before, reason="slower"):
-    return Change(seen=after, images=images, before=before, seconds=1.0, reason=reason)
+    return Change(**{PLACE: after}, images=images, before=before, seconds=1.0, reason=reason)
 
 
 def test_without_a_change_progress_is_the_share_of_the_images():
@@ -45,7 +50,7 @@ def test_the_step_size_rises_again_where_a_run_was_prolonged_and_nowhere_else():
 
 def test_a_new_change_replaces_those_that_were_to_come_after_it():
     plan = Schedule(100).changed(change(30, 200, 100)).changed(change(60, 90, 200)).changed(change(40, 300, 200, "faster"))
-    assert [c.seen for c in plan.changes] == [30, 40]
+    assert [getattr(c, PLACE) for c in plan.changes] == [30, 40]
     assert plan.images == 300
     same_place = plan.changed(change(40, 500, 300, "faster"))
     assert [c.images for c in same_place.changes] == [200, 300, 500]
@@ -65,11 +70,11 @@ def test_a_plan_comes_back_from_a_file():
         lambda tree: {**tree, "images": 0},
         lambda tree: {**tree, "images": -1},
         lambda tree: {**tree, "images": 10.5},
-        lambda tree: {**tree, "changes": [{"seen": 1}]},
+        lambda tree: {**tree, "changes": [{"images": 1}]},
         lambda tree: {**tree, "changes": tree["changes"][::-1]},
         lambda tree: {**tree, "changes": [{**tree["changes"][0], "reason": "bored"}]},
         lambda tree: {**tree, "changes": [{**tree["changes"][0], "images": 20}]},
-        lambda tree: {**tree, "changes": [{**tree["changes"][0], "seen": True}]},
+        lambda tree: {**tree, "changes": [{**tree["changes"][0], "images": True}]},
         lambda tree: {**tree, "changes": [{**tree["changes"][0], "seconds": "long"}]},
     ],
 )

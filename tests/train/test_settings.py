@@ -58,7 +58,7 @@ def test_settings_without_effect_are_refused(tiny, bars):
         resolve(tiny("gan", grow=7), bars)
     with pytest.raises(SettingError, match="patch has no effect"):
         resolve(tiny("gan", patch=8), bars)
-    with pytest.raises(SettingError, match="crop = stretch has no effect"):
+    with pytest.raises(SettingError, match=r"crop .*has no effect"):
         resolve(tiny("restorer", crop="stretch"), bars)
     one = dataclasses.replace(bars, pixels=bars.pixels[:1], labels=bars.labels[:1], positions=None)
     with pytest.raises(DataError, match="training needs at least 2"):

@@ -1,5 +1,7 @@
 """One step of a network in training, and what moves its weights."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -44,7 +46,7 @@ def test_a_trainee_comes_back_from_its_tensors_and_goes_on_alike(trainee, tiny, 
 
 
 def test_a_trainee_follows_another_plan(trainee):
-    trainee.follow(Change(seen=80, images=400, before=160, seconds=1.0, reason="faster"))
+    trainee.follow(Change(**{dataclasses.fields(Change)[0].name: 80}, images=400, before=160, seconds=1.0, reason="faster"))
     assert trainee.settings.images == trainee.schedule.images == 400
 
 
