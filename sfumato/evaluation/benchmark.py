@@ -1,15 +1,14 @@
-"""How well pictures are repaired after a damage of the literature (`damages.py`), and what the figure would be by other protocols.
+"""PSNR and SSIM of restored pictures after a degradation of the literature (`benchmark_degradations.py`), by several protocols.
 
-Luma is that of ITU-R BT.601 in studio range, not rounded, as MATLAB gives it for doubles. A result is clamped and rounded to 8 bits,
-PSNR is 10 log10(255^2 / MSE) of each picture, all channels together, and the figure is the mean over pictures.
+Luma is that of ITU-R BT.601 in studio range, not rounded, as MATLAB gives it for doubles. A result is clamped and rounded to 8 bits.
+PSNR is 10 log10(255^2 / MSE) of each picture over all channels together; the figure is the mean over pictures.
 """
 
 import dataclasses
 import math
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -22,9 +21,9 @@ from sfumato.core.progress import counted
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Kernels, Maps, Resized, to_bytes, to_images
 from sfumato.data.dataset import Dataset, Scenes
-from sfumato.data.scenes import SCENE_NAMES, load_scenes
+from sfumato.data.scenes import load_scenes
 from sfumato.degradations.base import Degraded
-from sfumato.evaluation.benchmark_degradations import BenchmarkDegradation, trial
+from sfumato.evaluation.benchmark_degradations import BenchmarkDegradation, benchmark_degradation
 from sfumato.evaluation.diversity import coloured, comparer
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import weights_hash
@@ -42,10 +41,15 @@ from sfumato.restoration.request import METHODS, PRIOR, RestorationRequest, Task
 from sfumato.restoration.tiles import apply_restorer
 from sfumato.store import weights
 
+Method: TypeAlias = Callable[[Degraded, Kernels | None], Resized]
+"""From a degraded picture and its blur kernel, if there is one, to the restored picture."""
+Restore: TypeAlias = Callable[[Degraded, int], Resized]
+"""From a degraded picture and its index in the set to the restored picture."""
+
 
 def judge(
     model: str,
-    damage: str,
+    degradation: str,
     data: str | Path | Dataset | Scenes,
     *,
     compare: str | None = None,
@@ -55,132 +59,152 @@ def judge(
 ) -> list[Measurement]:
     """`judge_restorer` of a model, of a classical method, of the deep image prior, or of `auto`, each by name.
 
-    A classical method is told the noise, the blur and the mask as they are. `auto` is what `sfumato restore` does: it looks at each
-    picture, is told the mask if there is one, and chooses for itself.
+    A classical method gets the noise, the blur kernel and the mask of the degradation. `auto` works as `sfumato restore`: it analyses
+    each picture, gets a mask if there is one, and makes its own plan. Raises SettingError like `judge_restorer`, for a method that does
+    not enlarge if the degradation shrinks, and for an `ensemble` of a method.
     """
-    how: Any = {"compare": compare, "precision": precision, "ensemble": ensemble, "device": device}
+    kind = benchmark_degradation(degradation)
+    options: Any = {"compare": compare, "precision": precision, "ensemble": ensemble, "device": device}
     if model == "auto":
-        networks = Networks()
-
-        def chosen(seen: Degraded, kernels: Kernels | None) -> Resized:
-            task: Task = "upscale" if trial(damage).scale > 1 else "auto"
-            request = RestorationRequest(task=task, scale=trial(damage).scale, precision=precision, ensemble=ensemble, device=device)
-            plan = make_plan(request, seen.images, observed=None if bool((seen.observed == 1).all()) else seen.observed, networks=networks)
-            return seen.images if plan.nothing else repaired(seen.images, plan, request, networks)
-
-        return judge_restorer(model, damage, data, **how, method=chosen)
+        return judge_restorer(model, degradation, data, **options, method=_automatic(kind, precision, ensemble, device))
     if model not in METHODS:
-        return judge_restorer(model, damage, data, **how)
+        return judge_restorer(model, degradation, data, **options)
     needs = classical.METHODS[model].needs if model != PRIOR else ()
     if ensemble != 1:
         raise SettingError(f"ensemble = {ensemble} has no effect on {model}; leave it out")
-    if trial(damage).scale > 1 and "scale" not in needs:
-        raise SettingError(f"{damage} is to be enlarged, and {model} does not enlarge; the method for it is bicubic")
-    if model == PRIOR:
-        fitted = partial(deep_prior, device=device)
-        return judge_restorer(model, damage, data, **how, method=lambda seen, _: fitted(seen.images, observed=seen.observed))
+    if kind.scale > 1 and "scale" not in needs:
+        raise SettingError(f"{degradation} is to be enlarged, and {model} does not enlarge; the method for it is bicubic")
 
-    def other(degraded: Degraded, kernels: Kernels | None) -> Resized:
-        told = {"noise": float(degraded.noise), "observed": degraded.observed, "kernels": kernels, "scale": trial(damage).scale}
-        return classical.apply(model, degraded.images, **{name: told[name] for name in needs if told[name] is not None})
+    def prior(degraded: Degraded, _: Kernels | None) -> Resized:
+        return deep_prior(degraded.images, observed=degraded.observed, device=device)
 
-    return judge_restorer(model, damage, data, **how, method=other)
+    def method(degraded: Degraded, kernels: Kernels | None) -> Resized:
+        facts = {"noise": float(degraded.noise), "observed": degraded.observed, "kernels": kernels, "scale": kind.scale}
+        return classical.apply(model, degraded.images, **{name: facts[name] for name in needs if facts[name] is not None})
+
+    return judge_restorer(model, degradation, data, **options, method=prior if model == PRIOR else method)
 
 
 def judge_restorer(
     model: str | Path | nn.Module,
-    damage: str,
+    degradation: str,
     data: str | Path | Dataset | Scenes,
     *,
     compare: str | None = None,
     precision: Precision = "fp32",
     ensemble: Ways = 1,
     device: str = "auto",
-    method: Callable[[Degraded, Kernels | None], Resized] | None = None,
+    method: Method | None = None,
 ) -> list[Measurement]:
-    """PSNR and SSIM of what `model` makes of the pictures of `data` after `damage`, and PSNR under the other common protocols.
+    """PSNR and SSIM of the pictures of `data` that `model` restores after `degradation`, and PSNR by the other common protocols.
 
-    `method` repairs in the place of the model: a classical method. `compare` names a network, such as lpips-squeeze, that says how far the
-    results look from the clean pictures. Raises SettingError if the model repairs nothing or enlarges
-    by another factor.
+    `method` restores in the place of the model: a classical method. `compare` names a perceptual metric, such as lpips-squeeze, for the
+    distance between results and clean pictures. Raises SettingError if the model is no restorer or enlarges by another factor.
     """
-    kind = trial(damage)
-    network: Restorer | None = None if method else weights.opened(model, Restorer, otherwise="repairs nothing")
-    if network is not None and network.scale != kind.scale:
-        raise SettingError(f"{damage} wants a network that enlarges by {kind.scale}, this one does by {network.scale}")
-    if network is not None and ensemble != 1:
-        network = network.self_ensemble(ensemble)
+    kind = benchmark_degradation(degradation)
+    if method is None:
+        network: Restorer = weights.opened(model, Restorer, otherwise="repairs nothing")
+        if network.scale != kind.scale:
+            raise SettingError(f"{degradation} wants a network that enlarges by {kind.scale}, this one does by {network.scale}")
+        restore = _restored_by(network if ensemble == 1 else network.self_ensemble(ensemble), kind, precision, device)
+    else:
+        restore = _clamped(method, kind)
     pictures = data if isinstance(data, Dataset | Scenes) else _pictures(data)
-
-    def repair(degraded: Degraded, i: int) -> Resized:
-        if method is not None:
-            return method(degraded, kind.kernels(i) if kind.kernels else None).clamp(0, 1)
-        assert network is not None
-        told = {"noise": float(degraded.noise), "quality": float(degraded.quality), "observed": degraded.observed}
-        mine: Any = {name: value for name, value in told.items() if name in network.conditioning}
-        if network.takes_kernels:
-            mine["kernels"] = kind.kernels(i) if kind.kernels else degraded.blur
-        return apply_restorer(network, degraded.images, precision=precision, device=device, **mine)
-
-    looker = comparer(compare) if compare is not None else None
+    perceptual = comparer(compare) if compare is not None else None
     rows: dict[str, list[float]] = {}
     for i, picture in enumerate(counted(pictures.pictures, "repairing")):
         clean = _whole(_as_stored(to_images(picture[None])), kind.scale)
-        for name, value in _figures(kind, clean, i, repair, looker).items():
+        for name, value in _figures(kind, clean, i, restore, perceptual).items():
             rows.setdefault(name, []).append(value)
-    seen_by = {"features": inside(compare), "digest": weights_hash(looker)} if compare is not None and looker is not None else {}
+    facts = {"features": inside(compare), "digest": weights_hash(perceptual)} if compare is not None and perceptual is not None else {}
     return [
-        _measurement(name, values, kind, pictures, precision, ensemble, **(seen_by if name.startswith("lpips") else {}))
+        _measurement(name, values, kind, pictures, precision, ensemble, **(facts if name.startswith("lpips") else {}))
         for name, values in rows.items()
     ]
 
 
+def _automatic(kind: BenchmarkDegradation, precision: Precision, ensemble: Ways, device: str) -> Method:
+    """The method of `sfumato restore`: a plan for each picture."""
+    networks = Networks()
+    task: Task = "upscale" if kind.scale > 1 else "auto"
+    request = RestorationRequest(task=task, scale=kind.scale, precision=precision, ensemble=ensemble, device=device)
+
+    def planned(degraded: Degraded, kernels: Kernels | None) -> Resized:
+        mask = None if bool((degraded.observed == 1).all()) else degraded.observed
+        plan = make_plan(request, degraded.images, observed=mask, networks=networks)
+        return degraded.images if plan.nothing else repaired(degraded.images, plan, request, networks)
+
+    return planned
+
+
+def _clamped(method: Method, kind: BenchmarkDegradation) -> Restore:
+    """`method` on a picture of `kind`, with its kernel; results in [0, 1]."""
+
+    def restore(degraded: Degraded, i: int) -> Resized:
+        return method(degraded, kind.kernels(i) if kind.kernels else None).clamp(0, 1)
+
+    return restore
+
+
+def _restored_by(network: Restorer, kind: BenchmarkDegradation, precision: Precision, device: str) -> Restore:
+    """`network` on a picture of `kind`, with the facts that it is conditioned on."""
+
+    def restore(degraded: Degraded, i: int) -> Resized:
+        facts = {"noise": float(degraded.noise), "quality": float(degraded.quality), "observed": degraded.observed}
+        conditioning: Any = {name: value for name, value in facts.items() if name in network.conditioning}
+        if network.takes_kernels:
+            conditioning["kernels"] = kind.kernels(i) if kind.kernels else degraded.blur
+        return apply_restorer(network, degraded.images, precision=precision, device=device, **conditioning)
+
+    return restore
+
+
 def _pictures(data: str | Path) -> Dataset | Scenes:
-    """The test part of what has one by name, all of a folder or zip; as large as they are."""
+    """The test part of a data set by name, or all pictures of a folder or zip, in their own sizes."""
     return load_scenes(data, channels=3, part="test" if isinstance(data, str) and data in SCENE_NAMES else "all", largest=None)
 
 
-def _figures(
-    kind: BenchmarkDegradation, clean: Images, i: int, repair: Callable[[Degraded, int], Resized], perceptual: PerceptualMetric | None
-) -> dict[str, float]:
-    """Everything that is said of one picture; the first is the figure of the protocol itself."""
-    seen = kind.spoil(clean, i)
-    made = repair(seen, i)
+def _figures(kind: BenchmarkDegradation, clean: Images, i: int, restore: Restore, perceptual: PerceptualMetric | None) -> dict[str, float]:
+    """All figures of one picture; the first is that of the protocol itself."""
+    degraded = kind.degrade(clean, i)
+    output = restore(degraded, i)
     cut = kind.scale if kind.scale > 1 else 0
-    judged = kind.luma and (clean.shape[1] == 3 or kind.scale > 1)  # enlarging is judged so for grey pictures too
-    start = seen.images if kind.scale == 1 else to_images(to_bytes(resize(seen.images, (clean.shape[2], clean.shape[3]))))
-    rounded = to_images(to_bytes(made))
-    figures = {"psnr": _psnr(rounded, clean, judged, cut), "ssim": _ssim(rounded, clean, judged, cut)}
-    figures["psnr_before"] = _psnr(start, clean, judged, cut)
-    figures["psnr_unrounded"] = _psnr(made, clean, judged, cut)
+    use_luma = kind.luma and (clean.shape[1] == 3 or kind.scale > 1)  # enlarged grey pictures are measured on luma too
+    size = (clean.shape[2], clean.shape[3])
+    before = degraded.images if kind.scale == 1 else to_images(to_bytes(resize(degraded.images, size)))
+    rounded = to_images(to_bytes(output))
+    figures = {"psnr": _psnr(rounded, clean, use_luma, cut), "ssim": _ssim(rounded, clean, use_luma, cut)}
+    figures["psnr_before"] = _psnr(before, clean, use_luma, cut)
+    figures["psnr_unrounded"] = _psnr(output, clean, use_luma, cut)
     if not kind.stored:
-        clipped = dataclasses.replace(seen, images=to_images(to_bytes(seen.images)))
-        figures["psnr_of_8_bit_input"] = _psnr(to_images(to_bytes(repair(clipped, i))), clean, judged, cut)
+        clipped = dataclasses.replace(degraded, images=to_images(to_bytes(degraded.images)))
+        figures["psnr_of_8_bit_input"] = _psnr(to_images(to_bytes(restore(clipped, i))), clean, use_luma, cut)
     if clean.shape[1] == 3:
-        figures["psnr_rgb" if judged else "psnr_luma"] = _psnr(rounded, clean, not judged, cut)
-    if judged:
+        figures["psnr_rgb" if use_luma else "psnr_luma"] = _psnr(rounded, clean, not use_luma, cut)
+    if use_luma:
         figures["psnr_luma_full_range"] = _psnr(rounded, clean, True, cut, full=True)
     if cut:
-        figures["psnr_no_border_cut"] = _psnr(rounded, clean, judged, 0)
+        figures["psnr_no_border_cut"] = _psnr(rounded, clean, use_luma, 0)
     if perceptual is not None:
         figures["lpips"] = lpips(perceptual, coloured(rounded, perceptual), coloured(clean, perceptual)).item()
-        figures["lpips_before"] = lpips(perceptual, coloured(start, perceptual), coloured(clean, perceptual)).item()
+        figures["lpips_before"] = lpips(perceptual, coloured(before, perceptual), coloured(clean, perceptual)).item()
     return figures
 
 
 _NOTES = {
     "psnr": "the protocol itself",
-    "psnr_before": "of the damaged picture; enlarged by bicubic where it is smaller",
+    "psnr_before": "of the degraded picture; enlarged by bicubic if it is smaller",
     "psnr_unrounded": "the result not rounded to 8 bits",
-    "psnr_of_8_bit_input": "the damaged picture clipped and rounded to 8 bits first, as a file is",
+    "psnr_of_8_bit_input": "the degraded picture clipped and rounded to 8 bits first, like a file",
     "psnr_rgb": "all three channels instead of luma",
     "psnr_luma": "luma instead of all three channels",
     "psnr_luma_full_range": "luma from 0 to 255 instead of 16 to 235",
     "psnr_no_border_cut": "border included",
-    "lpips": "how far it looks from the clean picture",
-    "lpips_before": "how far the damaged picture looks from it",
+    "lpips": "perceptual distance of the result to the clean picture",
+    "lpips_before": "perceptual distance of the degraded picture to the clean one",
     "ssim": "11 x 11 Gaussian windows of 1.5 pixels inside the picture, mean over channels",
 }
+"""The note of each figure for its protocol."""
 
 
 def _measurement(
@@ -194,12 +218,13 @@ def _measurement(
     features: str = "",
     digest: str = "",
 ) -> Measurement:
-    judged = "luma of colour" if kind.luma else "all channels"
+    """The mean of `values`, one for each picture, with its interval; none for a single picture."""
+    channels = "luma of colour" if kind.luma else "all channels"
     turns = "" if ensemble == 1 else f"; mean over {ensemble} ways to see a picture"
     protocol = Protocol(
         reference=f"{pictures.name} {pictures.fingerprint[:8]}",
         generated=len(values),
-        settings=f"{kind.protocol}; {judged}; border cut {kind.scale if kind.scale > 1 else 0}; range 255; mean over pictures{turns}",
+        settings=f"{kind.protocol}; {channels}; border cut {kind.scale if kind.scale > 1 else 0}; range 255; mean over pictures{turns}",
         dtype={"bf16": "bfloat16", "fp32": "float32"}.get(precision, precision),
         interval="95 %, other pictures of the same kind, bootstrap",
         notes=_NOTES[name],
@@ -213,12 +238,12 @@ def _measurement(
 
 
 def _as_stored(picture: Images) -> Maps:
-    """One channel if all three are the same."""
+    """One channel if all channels are the same, else all."""
     return picture[:, :1] if bool((picture == picture[:, :1]).all()) else picture
 
 
 def _whole(clean: Images, scale: int) -> Resized:
-    """Rows and columns at the end cut off until sides are multiples of `scale`."""
+    """`clean` without the last rows and columns, so that its sides are multiples of `scale`."""
     h, w = (side // scale * scale for side in clean.shape[2:])
     return clean[:, :, :h, :w]
 
@@ -231,7 +256,8 @@ def luma(images: Images, *, full: bool = False) -> Maps:
     return (images.double().expand(-1, 3, -1, -1) * weight).sum(dim=1, keepdim=True) + (0 if full else 16 / 255)
 
 
-def _judged(output: Maps, clean: Maps, use_luma: bool, cut: int, full: bool) -> tuple[Maps, Maps]:
+def _compared(output: Maps, clean: Maps, use_luma: bool, cut: int, full: bool) -> tuple[Maps, Maps]:
+    """Both pictures without a border of `cut` pixels, or their luma."""
     if use_luma:
         output, clean = luma(output, full=full), luma(clean, full=full)
     inner = slice(cut, -cut or None)
@@ -239,11 +265,11 @@ def _judged(output: Maps, clean: Maps, use_luma: bool, cut: int, full: bool) -> 
 
 
 def _psnr(output: Images, clean: Images, use_luma: bool, cut: int, *, full: bool = False) -> float:
-    """In dB, at most 100: of equal pictures it would be infinite."""
-    return min(100.0, psnr(*_judged(output, clean, use_luma, cut, full)).item())
+    """PSNR in dB, at most 100, because that of equal pictures is infinite."""
+    return min(100.0, psnr(*_compared(output, clean, use_luma, cut, full)).item())
 
 
 def _ssim(output: Images, clean: Images, use_luma: bool, cut: int) -> float:
-    """Not a number for a picture smaller than one window."""
-    a, b = _judged(output, clean, use_luma, cut, full=False)
+    """SSIM; NaN for a picture smaller than one window."""
+    a, b = _compared(output, clean, use_luma, cut, full=False)
     return ssim(a, b).item() if min(a.shape[2:]) >= WINDOW else math.nan

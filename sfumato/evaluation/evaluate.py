@@ -1,14 +1,14 @@
-"""How good a model is, in figures that carry their protocol.
+"""Figures of a model, each with its interval and its protocol.
 
-A classifier is asked about images it never saw. A generator is compared with the images it was trained on, in the features of
-a network it never met, beside the floor (real images against real ones) and, class by class, whether its images show what
-was asked for. A VAE also says how likely it finds images it never saw.
+A classifier is measured on images that it was not trained on. A generator is compared with its training images, in the features of
+another network, beside the floor (real images against real ones); a classifier of the same classes says whether its images show the class
+that was asked for. A latent variable model also gives the likelihood of images that it was not trained on.
 """
 
-import dataclasses
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import torch
@@ -20,30 +20,36 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.paths import inside
 from sfumato.core.progress import counted
 from sfumato.core.rng import seeded_generator
-from sfumato.core.tensors import Bytes, Vectors, to_bytes, to_images
+from sfumato.core.tensors import PerImage, to_images
 from sfumato.core.text import printable
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
-from sfumato.evaluation.diversity import comparer, perceptual_diversity
-from sfumato.generation.generate import class_names, generate, labels_of
+from sfumato.evaluation.diversity import comparer, diversity_operations, perceptual_diversity
+from sfumato.evaluation.features import class_scores, feature_operations, matching_features, suited
+from sfumato.evaluation.generators import LEAST, generator_operations, judge_generator, judge_images, reference
+from sfumato.evaluation.roles import measurable_roles
+from sfumato.evaluation.stages import image_operations, stages
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.classification import classification_report
-from sfumato.metrics.distribution import distribution_report
-from sfumato.metrics.features import Pixels, describe, weights_hash
 from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.likelihood import bits_per_dimension, importance_sampled
 from sfumato.models.roles.classifier import Classifier
 from sfumato.models.roles.feature_extractor import FeatureExtractor
-from sfumato.models.roles.generator import Generator
 from sfumato.models.roles.latent_variable_model import LatentVariableModel
-from sfumato.models.roles.restorer import Restorer
-from sfumato.store import checkpoint, weights
+from sfumato.models.roles.perceptual_metric import PerceptualMetric
+from sfumato.store import weights
 from sfumato.train.held_out import recorded
 
 REAL = "real"
-"""What is measured under this name is the images themselves, one half against the other: the floor alone."""
-LEAST = 20
-"""Images without which a distance between two sets says nothing."""
+"""In the place of a model: the images themselves, one half against the other. Of them there is the floor alone."""
+
+
+class Part(NamedTuple):
+    """A group of measurements."""
+
+    cost: float
+    """Arithmetic operations, roughly."""
+    measure: Callable[[], list[Measurement]]
 
 
 def evaluate(
@@ -60,77 +66,49 @@ def evaluate(
     precision: Precision = "fp32",
     device: str = "auto",
 ) -> list[Measurement]:
-    """Everything that can be measured of `model` on `data` (by default, what it was trained on).
+    """All measurements of `model` on `data`, by default on the images that it was trained on.
 
-    `count` images are generated from seeds `seed`, `seed` + 1, ...; `features` names the network in whose features they are
-    compared (by default a bundled classifier of the same data, else the pixels themselves), and `compare` one that compares two images,
-    such as lpips-squeeze, for the path length and the variety of what is generated. The floor is the test images against the
-    training images; with `whole`, generated images are compared with both together, and the floor is one half of them against the other.
-    Of the model `real`, which is the images themselves, there is that floor alone. For likelihoods, `samples` latents
-    are drawn for each of the first `images` test images (all by default), and the network computes in `precision`. Raises
-    SettingError if nothing of the model can be measured.
+    Classifiers: accuracy. Latent variable models: likelihood, from `samples` latents for each of the first `images` test images (all by
+    default), computed in `precision`. Generators: distances of `count` images, of seeds `seed`, `seed` + 1, ..., to the training images,
+    and of the test images to these as the floor. With `whole`, generated images are compared with training and test images together,
+    and the floor is one half of them against the other. `features` names the network in whose features images are compared (by
+    default a bundled classifier of the same data, else the pixels themselves), and `compare` a network that compares two images, such as
+    lpips-squeeze, for path length and variety. For the model `real`, which is the images themselves, there is the floor alone.
+
+    Raises SettingError for a restorer and for a network without measurements.
     """
-    where = select_device(device)
+    target = select_device(device)
     if model == REAL:
-        return judge_images(
-            load(_named_data(data), part="all") if not isinstance(data, Dataset) else data, features, where, count=count, seed=seed
-        )
-    network = weights.opened(model).to(where)
-    roles = _measurable_roles(network)
-    # Wrong names are refused before the work.
-    observer = opened_features(features, network) if features is not None and roles.generator is not None else None
-    comparing = comparer(compare, count) if compare is not None and roles.generator is not None else None
+        data = data if isinstance(data, Dataset) else load(_named_data(data), part="all")
+        return judge_images(data, features, target, count=count, seed=seed)
+    network: Any = weights.opened(model).to(target)
+    roles = measurable_roles(network)
+    # Names without a network are refused before the work.
+    generates = roles.generator is not None
+    extractor = suited(weights.opened(features), network) if features is not None and generates else None
+    perceptual = comparer(compare, count) if compare is not None and generates else None
     train, test = compared(network, data, whole=whole)
-    measured_on = seen_or_not(train, test, whole=whole, handed_in=isinstance(data, Dataset))
+    note = _test_note(train, test, whole=whole, handed_in=isinstance(data, Dataset))
+    draw: dict[str, Any] = {"count": count, "seed": seed}
+    parts = _classifier_parts(roles.classifier, test, note)
+    parts |= _likelihood_parts(roles.latent_variable_model, test, note, samples=samples, images=images, seed=seed, precision=precision)
+    if generates:
+        parts |= _generator_parts(network, train, test, extractor, target, **draw, whole=whole)
+    if perceptual is not None and compare is not None:
+        parts |= _diversity_parts(network, train, perceptual.to(target), inside(compare), **draw)
     report: list[Measurement] = []
-    if roles.classifier is not None:
-        report += judge_classifier(roles.classifier, test, notes=measured_on)
-    if (latent_model := roles.latent_variable_model) is not None:
-        report += judge_likelihood(latent_model, test, samples=samples, images=images, seed=seed, precision=precision, notes=measured_on)
-    if roles.generator is not None:
-        observer = observer or matching_features(network, train)
-        report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed, halves=whole)
-        if compare is not None and comparing is not None:
-            report += perceptual_diversity(network, train, comparing.to(where), name=inside(compare), count=count, seed=seed)
+    with stages("parts", {name: part.cost for name, part in parts.items()}) as stage:
+        for name, part in parts.items():
+            with stage(name):
+                report += part.measure()
     return report
 
 
-class Roles(NamedTuple):
-    """A network in each of the roles in which it can be measured; None for a role that it does not fill."""
-
-    classifier: Classifier | None
-    latent_variable_model: LatentVariableModel | None
-    generator: Generator | None
-    restorer: Restorer | None
-
-
-def roles_of(network: nn.Module) -> Roles:
-    """The roles of `network`, each of which is measured in its own way."""
-    return Roles(
-        classifier=network if isinstance(network, Classifier) else None,
-        latent_variable_model=network if isinstance(network, LatentVariableModel) else None,
-        generator=network if isinstance(network, Generator) else None,
-        restorer=network if isinstance(network, Restorer) else None,
-    )
-
-
-def _measurable_roles(network: nn.Module) -> Roles:
-    """The roles of `network`. Raises SettingError if it fills none that is measured here."""
-    roles = roles_of(network)
-    if roles.restorer is not None:
-        raise SettingError(
-            "this model restores images: name a degradation with --restore, such as noise:25 or x2 (evaluation/benchmark.py in Python)"
-        )
-    if roles.classifier is None and roles.generator is None:
-        raise SettingError(f"a {type(network).__name__} cannot be measured: classifiers, generators and restorers can")
-    return roles
-
-
 def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = False) -> tuple[Dataset, Dataset]:
-    """The training and the test images that `network` is measured with; a data set that is handed in is both, and so is a `whole` one.
+    """The training and the test images with which `network` is measured. A `Dataset` as `data` is both; with `whole`, all images are both.
 
-    Of a source so small that none of its images is held out, the training images are both too. Raises SettingError if none are named and
-    those that `network` was trained on are not to be found, or are no longer the same.
+    If a small source holds out no image, its training images are both. Without `data`, the source is the one of the training. Raises
+    SettingError if that source is not recorded, not here, or has other images now; DataError if `data` cannot be read.
     """
     if isinstance(data, Dataset):
         return data, data
@@ -148,9 +126,9 @@ def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = F
             raise
         raise SettingError(f"the images that this model was trained on, {source}, are not here; name their place with --data") from error
     if data is None and train.fingerprint != card["data"]["sha256"]:
-        raise SettingError(f"this model was not trained on the images that {source} holds now; name those to measure it with by --data")
+        raise SettingError(f"this model was not trained on the images that {source} holds now; name the images to use with --data")
     if whole:
-        return (both := load(source, part="all", **shape)), both
+        return (every := load(source, part="all", **shape)), every
     try:
         return train, load(source, part="test", **shape)
     except DataError:
@@ -159,23 +137,12 @@ def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = F
         return train, train
 
 
-def seen_or_not(train: Dataset, test: Dataset, *, whole: bool, handed_in: bool) -> str:
-    """Whether what is measured of single images is measured on images that the model may have seen, or on few; empty if on neither."""
-    if handed_in:
-        return ""
-    if whole:
-        return f"on all {len(test)} images, among which are those that the model was trained on"
-    if test is train:
-        return f"on the {len(train)} images of the training part, for of {train.name} no image is held out: of others it may be worse"
-    return f"on the {len(test)} images that are held out of {test.name}, which are few" if len(test) < LEAST else ""
-
-
 def judge_classifier(network: Classifier, test: Dataset, *, notes: str = "") -> list[Measurement]:
-    """Accuracy on `test`, and of each class; `notes` go into the protocol."""
+    """Accuracy on `test`, and of each class; `notes` go into the protocol. Raises SettingError if the classes of `test` are others."""
     if test.labels is None or len(test.classes) != network.classes:
         raise SettingError(f"{test.name} has {len(test.classes)} classes, the classifier {network.classes}; they must be the same")
     protocol = Protocol(reference=reference(test), notes="; ".join(filter(None, ["images as they are, float32", notes])))
-    return classification_report(scores(network, test.pixels), test.labels, classes=test.classes, protocol=protocol)
+    return classification_report(class_scores(network, test.pixels), test.labels, classes=test.classes, protocol=protocol)
 
 
 def judge_likelihood(
@@ -188,22 +155,17 @@ def judge_likelihood(
     precision: Precision = "fp32",
     notes: str = "",
 ) -> list[Measurement]:
-    """Minus log p(x) in nats per image, and in bits per dimension, on the first `images` of `test`.
+    """Minus log p(x) in nats per image, on the first `images` of `test`; for models of discrete values also in bits per dimension.
 
-    In bf16 it is the rounded network whose likelihood is measured: no approximation, for its distributions too sum to one.
+    In bf16 this is the likelihood of the rounded network: no approximation, because its distributions sum to one too. Raises
+    SettingError if the classes of `test` are not those of the model.
     """
     if network.classes and len(test.classes) != network.classes:
         raise SettingError(f"{test.name} has {len(test.classes)} classes, the model {network.classes}; they must be the same")
-    chosen, where = test.pixels[:images], next(network.parameters()).device
-    precision = select_precision(precision, where)
-    parts = []
-    for start in counted(range(0, len(chosen), 100), "likelihoods"):
-        some = to_images(chosen[start : start + 100])
-        labels = test.labels[start : start + len(some)] if network.classes and test.labels is not None else None
-        rng = seeded_generator(seed, "likelihood", start)
-        with autocast(precision, where):
-            parts.append(importance_sampled(network, some, labels, samples=samples, rng=rng, chunk=2000))
-    nats, rng = torch.cat(parts), seeded_generator(seed, "bootstrap")
+    precision = select_precision(precision, next(network.parameters()).device)
+    chosen = test.pixels[:images]
+    nats = _log_likelihoods(network, test, len(chosen), samples=samples, seed=seed, precision=precision)
+    rng = seeded_generator(seed, "bootstrap")
     protocol = Protocol(
         reference=reference(test),
         real=len(chosen),
@@ -222,112 +184,8 @@ def judge_likelihood(
     ]
 
 
-def judge_generator(
-    network: Any, train: Dataset, test: Dataset, observer: FeatureExtractor, *, count: int, seed: int, halves: bool = False
-) -> list[Measurement]:
-    """Distances of `count` generated images to `train`, the same of `test` as the floor, and whether images show their class.
-
-    There is no floor if `test` is `train` itself or is too small for one, and the protocols say so; with `halves` it is one half of
-    `train` against the other. Raises DataError for fewer than 20 images to compare with.
-    """
-    if len(train) < LEAST:
-        raise DataError(f"{train.name} has {len(train)} images to compare with, and {LEAST} are the least; name more with --data")
-    unseen = () if test is train else test.pixels[:count]
-    without = len(unseen) < LEAST and not halves
-    notes = f"no floor, for which {LEAST} held-out images are the least, and there are {len(unseen)}; --whole takes one half for it"
-    part = "images" if test is train else "images of the training part"
-    against = f"against the {len(train)} {part} of {train.name}{f'; {notes}' if without else ''}"
-    made = to_bytes(generate(network, count, seed=seed, device=str(next(network.parameters()).device)))
-    known: dict[str, Any] = {**facts(observer), "reference": reference(train)}
-    real = described(observer, train.pixels)
-    report = distribution_report(real, described(observer, made), rng=seeded_generator(seed, "report"), seed=seed, notes=against, **known)
-    if halves:
-        report += floor_of_halves(real, known, count=count, seed=seed)
-    elif not without:
-        fewer = f"only {len(unseen)} images: set it beside --count {len(unseen)}" if len(unseen) < count else ""
-        floor = distribution_report(
-            real, described(observer, test.pixels[:count]), rng=seeded_generator(seed, "report"), notes=fewer, **known
-        )
-        report += [_renamed(m, f"floor_{m.name}") for m in floor]
-    classifier = roles_of(observer).classifier
-    if classifier is not None and network.classes and class_names(network) == class_names(classifier):
-        asked: Any = labels_of(network, range(seed, seed + count), None)
-        notes = "share of images in which the classifier sees the class asked for"
-        protocol = Protocol(features=known["features"], weights=known["weights"], seed=seed, notes=notes)
-        shown = classification_report(scores(classifier, made), asked, classes=tuple(class_names(network)), protocol=protocol)
-        report += [_renamed(m, m.name.replace("accuracy", "shows_asked_class")) for m in shown]
-    return report
-
-
-def judge_images(
-    data: Dataset, features: str | Path | nn.Module | None, device: torch.device, *, count: int, seed: int
-) -> list[Measurement]:
-    """Distances of one half of `data`, at most `count` images, to as many others: what a generator cannot be expected to go below.
-
-    Raises DataError for fewer than 40 images.
-    """
-    if len(data) < 2 * LEAST:
-        raise DataError(f"{data.name} has {len(data)} images; for the distance of one half to the other {2 * LEAST} are the least")
-    shape = SimpleNamespace(size=tuple(data.pixels.shape[2:]), channels=data.pixels.shape[1])
-    observer = opened_features(features, shape) if features is not None else matching_features(shape, data)
-    real = described(observer.to(device), data.pixels)
-    return floor_of_halves(real, {**facts(observer), "reference": reference(data)}, count=count, seed=seed)
-
-
-def floor_of_halves(real: Vectors, facts: dict[str, Any], *, count: int, seed: int) -> list[Measurement]:
-    """Distances of a random half of `real`, at most `count`, to as many others. `facts` goes into the protocol. None for too few."""
-    half = min(count, len(real) // 2)
-    if half < LEAST:
-        return []
-    first, second = real[torch.randperm(len(real), generator=seeded_generator(seed, "halves"))[: 2 * half]].chunk(2)
-    notes = "one half of the images against the other, drawn at random"
-    floor = distribution_report(first, second, rng=seeded_generator(seed, "report"), notes=notes, **facts)
-    return [_renamed(m, f"floor_{m.name}") for m in floor]
-
-
-def described(observer: FeatureExtractor, pixels: Bytes) -> Vectors:
-    """The features of all images, on the CPU."""
-    return describe(observer, pixels, batch=observer.batch)
-
-
-def facts(observer: FeatureExtractor) -> dict[str, str]:
-    """What a protocol says about the network whose features are compared."""
-    name = f"{observer.kind} {getattr(observer, 'card', {}).get('data', {}).get('name', '')}".strip() or "features"
-    return {"features": name, "weights": weights_hash(observer), "resize": getattr(observer, "resizing", "none")}
-
-
-def opened_features(features: str | Path | nn.Module, network: Any) -> FeatureExtractor:
-    """The network called `features`, for images of the size and channels of `network`.
-
-    Raises SettingError if it gives no feature vectors or takes other images.
-    """
-    otherwise = "gives no feature vectors; name a classifier, squeezenet or inception with --features"
-    observer: FeatureExtractor = weights.opened(features, FeatureExtractor, otherwise=otherwise)
-    if reason := observer.misfit(tuple(network.size), network.channels):
-        raise SettingError(f"features: that network {reason}; name another with --features")
-    return observer
-
-
-def matching_features(network: Any, train: Dataset) -> FeatureExtractor:
-    """A bundled classifier of the same data, size and channels; failing that, the pixels themselves."""
-    for path in weights.bundled().values():
-        header = checkpoint.read_header(path)
-        if header["model"]["is"] == "classifier" and header["card"]["data"]["name"] == train.name:
-            observer: Any = checkpoint.load(path)
-            if (observer.size, observer.channels) == (network.size, network.channels):
-                return observer
-    return Pixels(channels=network.channels, side=min(8, *network.size))
-
-
-@torch.no_grad()
-def scores(network: Classifier, pixels: Bytes) -> Vectors:
-    """The classifier's scores of all images, on the CPU."""
-    where = next(network.parameters()).device
-    return torch.cat([network.classify(to_images(part.to(where))).cpu() for part in pixels.split(500)])
-
-
 def output_files(out: Path | None) -> list[Path]:
-    """The file that `save` will write, if any. Raises SettingError for the ending of another kind of file."""
+    """The file that `save` will write, if `out` names one. Raises SettingError for the ending of another kind of file."""
     if out is not None and out.suffix.lower() in outputs.FILE_ENDINGS - {".json"}:
         raise SettingError(f"{out}: figures are written as .json; choose another --out")
     return [] if out is None else [out]
@@ -339,16 +197,74 @@ def save(report: list[Measurement], out: Path) -> Path:
     return out
 
 
-def reference(data: Dataset) -> str:
-    """Name and fingerprint of a data set, for protocols."""
-    return f"{data.name} {data.fingerprint[:8]}"
+def _test_note(train: Dataset, test: Dataset, *, whole: bool, handed_in: bool) -> str:
+    """The images on which single images are measured, if these are not many held-out ones; else empty."""
+    if handed_in:
+        return ""
+    if whole:
+        return f"on all {len(test)} images, among which are those that the model was trained on"
+    if test is train:
+        return (
+            f"on the {len(train)} images of the training part, because no image of {train.name} is held out: others may give worse figures"
+        )
+    return f"on the {len(test)} images that are held out of {test.name}, which are few" if len(test) < LEAST else ""
+
+
+def _classifier_parts(network: Classifier | None, test: Dataset, note: str) -> dict[str, Part]:
+    """The accuracy, if the network is a classifier."""
+    if network is None:
+        return {}
+    return {"accuracy": Part(len(test) * feature_operations(network, test), partial(judge_classifier, network, test, notes=note))}
+
+
+def _likelihood_parts(
+    network: LatentVariableModel | None, test: Dataset, note: str, *, samples: int, images: int | None, seed: int, precision: Precision
+) -> dict[str, Part]:
+    """The likelihood, if the network has one: each of its samples is one image through the decoder."""
+    if network is None:
+        return {}
+    cost = len(test.pixels[:images]) * samples * image_operations(network)
+    options: dict[str, Any] = {"samples": samples, "images": images, "seed": seed, "precision": precision, "notes": note}
+    return {"likelihood": Part(cost, partial(judge_likelihood, network, test, **options))}
+
+
+def _generator_parts(
+    network: Any,
+    train: Dataset,
+    test: Dataset,
+    extractor: FeatureExtractor | None,
+    device: torch.device,
+    *,
+    count: int,
+    seed: int,
+    whole: bool,
+) -> dict[str, Part]:
+    """The distances of generated images to real ones."""
+    chosen = (extractor or matching_features(network, train)).to(device)
+    cost = generator_operations(network, train, test, chosen, count=count, halves=whole)
+    return {"distances": Part(cost, partial(judge_generator, network, train, test, chosen, count=count, seed=seed, halves=whole))}
+
+
+def _diversity_parts(network: Any, train: Dataset, compare: PerceptualMetric, name: str, *, count: int, seed: int) -> dict[str, Part]:
+    """Path length and variety."""
+    cost = diversity_operations(network, train, compare, count=count)
+    return {"diversity": Part(cost, partial(perceptual_diversity, network, train, compare, name=name, count=count, seed=seed))}
+
+
+def _log_likelihoods(network: LatentVariableModel, test: Dataset, count: int, *, samples: int, seed: int, precision: Precision) -> PerImage:
+    """The log-likelihood in nats of each of the first `count` images of `test`."""
+    device, parts = next(network.parameters()).device, []
+    for start in counted(range(0, count, 100), "batches of likelihoods"):
+        stop = min(start + 100, count)
+        labels = test.labels[start:stop] if network.classes and test.labels is not None else None
+        rng = seeded_generator(seed, "likelihood", start)
+        with autocast(precision, device):
+            images = to_images(test.pixels[start:stop])
+            parts.append(importance_sampled(network, images, labels, samples=samples, rng=rng, chunk=2000))
+    return torch.cat(parts)
 
 
 def _named_data(data: str | Path | None) -> str | Path:
     if data is None:
         raise SettingError("the model `real` is the images themselves; name them with --data")
     return data
-
-
-def _renamed(measurement: Measurement, name: str) -> Measurement:
-    return dataclasses.replace(measurement, name=name)

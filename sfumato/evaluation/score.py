@@ -1,6 +1,7 @@
-"""Classification accuracy score: what a classifier learns from generated images alone (Ravuri & Vinyals 2019, https://arxiv.org/abs/1905.10887).
+"""Classification accuracy score: the accuracy, on real images, of a classifier that is trained on generated images alone.
 
-It falls with every image that shows the wrong class, and with every kind of image that is never generated.
+The score falls with images that show the wrong class, and with kinds of images that are never generated (Ravuri & Vinyals 2019,
+https://arxiv.org/abs/1905.10887).
 """
 
 import dataclasses
@@ -13,7 +14,8 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.tensors import to_bytes
 from sfumato.data.dataset import Dataset
 from sfumato.evaluation.evaluate import compared, judge_classifier
-from sfumato.generation.generate import class_names, generate, labels_of, opened_generator
+from sfumato.evaluation.stages import generate_images
+from sfumato.generation.generate import class_names, labels_of, opened_generator
 from sfumato.metrics.base import Measurement
 from sfumato.recipes import recipe
 from sfumato.train.log import Callback
@@ -22,12 +24,12 @@ from sfumato.train.settings import TrainSettings
 
 
 def generated(model: str | Path | nn.Module, count: int, *, seed: int = 0, device: str = "auto") -> Dataset:
-    """`count` generated images with the labels that were asked for, as a data set."""
+    """A data set of `count` generated images with the labels that they were generated for."""
     network = opened_generator(model)
     names = tuple(class_names(network))
     labels = labels_of(network, range(seed, seed + count), None)
-    made = generate(network, count, seed=seed, device=device)
-    return Dataset(name="generated", pixels=to_bytes(made), labels=labels, classes=names, terms="generated")
+    images = generate_images(network, count, seed=seed, device=device)
+    return Dataset(name="generated", pixels=to_bytes(images), labels=labels, classes=names, terms="generated")
 
 
 def accuracy_score(
@@ -40,29 +42,30 @@ def accuracy_score(
     watch: Callback | None = None,
     device: str = "auto",
 ) -> Measurement:
-    """Accuracy of a classifier trained on `count` generated images and on nothing else, on the real test images of `data`.
+    """The accuracy, on the real test images of `data`, of a classifier that is trained on `count` generated images alone.
 
-    `data` is by default what `model` was trained on. `settings` are those of the classifier; by default the recipe
-    `fashion-classifier`'s, without anything tuned to the result. Raises SettingError if the classes of `data` are not the model's.
+    `data` is by default the data of the training. `settings` are those of the classifier, by default the recipe `fashion-classifier`.
+    `watch` follows the training. Raises SettingError if the classes of `data` are not those of the model, DataError if no test image is
+    held out, KeyboardInterrupt if the training is interrupted.
     """
     test = check(model, data)
     network = opened_generator(model)
-    made = generated(network, count, seed=seed, device=device)
-    asked = settings or recipe("fashion-classifier")
-    pupil: Any = fit(dataclasses.replace(asked, data="generated"), data=made, watch=watch, device=device)
-    if pupil.interrupted:
+    images = generated(network, count, seed=seed, device=device)
+    classifier_settings = settings or recipe("fashion-classifier")
+    classifier: Any = fit(dataclasses.replace(classifier_settings, data="generated"), data=images, watch=watch, device=device)
+    if classifier.interrupted:
         raise KeyboardInterrupt
-    overall = judge_classifier(pupil, dataclasses.replace(test, classes=made.classes))[0]
-    notes = f"classifier trained on {count:,} generated images alone, {asked.images:,} images seen"
+    overall = judge_classifier(classifier, dataclasses.replace(test, classes=images.classes))[0]
+    notes = f"classifier trained on {count:,} generated images alone, {classifier_settings.images:,} images seen"
     return dataclasses.replace(overall, name="accuracy_score", protocol=dataclasses.replace(overall.protocol, seed=seed, notes=notes))
 
 
 def check(model: str | Path | nn.Module, data: str | Path | Dataset | None = None) -> Dataset:
-    """The test images that `accuracy_score` measures with. Raises DataError if none is held out, SettingError for other classes."""
+    """The test images of `accuracy_score`. Raises DataError if no image is held out, SettingError for other classes."""
     network = opened_generator(model)
     train, test = compared(network, data)
     if test is train and not isinstance(data, Dataset):
-        raise DataError(f"no image of {test.name} is held out, and an accuracy score needs some that were not trained on; add images")
+        raise DataError(f"no image of {test.name} is held out, and an accuracy score needs images without training; add images")
     if not network.classes or len(test.classes) != network.classes:
         raise SettingError(f"{test.name} has {len(test.classes)} classes, the model {network.classes}; an accuracy score needs the same")
     return test

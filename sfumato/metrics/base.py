@@ -1,8 +1,8 @@
-"""What a measured number is: a value, how sure we are of it, and the protocol it was measured under.
+"""A measured number: its value, its confidence interval, and the protocol by which it was measured.
 
 Two numbers may be compared only if their protocols agree. A Fréchet distance on other features, after another resize or
-from another count of images is another quantity under the same name, and papers have been wrong by more than the gain
-they claimed for mixing them up (Parmar et al. 2022, https://arxiv.org/abs/2104.11222).
+from another number of images is another quantity under the same name. Papers that mixed such distances were wrong by more than
+the gain that they claimed (Parmar et al. 2022, https://arxiv.org/abs/2104.11222).
 """
 
 import contextlib
@@ -19,14 +19,16 @@ from torch import Tensor, nn
 from sfumato.core.errors import DataError, SettingError
 
 Generated: TypeAlias = Float[Tensor, "m d"]
-"""Feature vectors of as many generated images as there happen to be, beside `Vectors` of the real ones."""
+"""Feature vectors of generated images. Their number may differ from that of the real ones (`Vectors`)."""
 Vector: TypeAlias = Float[Tensor, " d"]
+"""One feature vector, such as a mean."""
 Matrix: TypeAlias = Float[Tensor, "d d"]
+"""One matrix over the features, such as a covariance."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How a number was measured. Fields that do not apply stay empty."""
+    """The conditions of a measurement. Fields that do not apply stay empty."""
 
     features: str = ""
     """Name of the network whose features were compared."""
@@ -35,39 +37,44 @@ class Protocol:
     dimension: int | None = None
     """Length of a feature vector."""
     resize: str = ""
-    """How images were brought to that network's size, such as `none` or `bicubic, antialiased, 299`."""
+    """The resize of the images to that network's size, such as `none` or `bicubic, antialiased, 299`."""
     reference: str = ""
     """Name and fingerprint of the real images."""
     real: int | None = None
     """Number of real images."""
     generated: int | None = None
-    """Number of generated (or restored, or classified) images."""
+    """Number of generated, restored or classified images."""
     settings: str = ""
     """The metric's own parameters, such as `k = 3`."""
     dtype: str = "float32"
-    """Precision the features were computed in; all later arithmetic is float64."""
+    """Number format of the network; all later arithmetic is float64."""
     seed: int | None = field(default=None, metadata={"compared": False})
     """Seed of the generated images."""
     interval: str = field(default="", metadata={"compared": False})
-    """What the interval covers and how it was found."""
+    """The level of the interval, the variation that it covers, and the method that gave it."""
     notes: str = field(default="", metadata={"compared": False})
-    """Anything else a reader should know."""
+    """Remarks for a reader."""
 
     def unlike(self, other: "Protocol") -> list[str]:
-        """One `name: mine / theirs` for each field in which the two differ; seed, interval and notes are free to."""
+        """One text `name: value / other value` for each field in which the two differ. Seed, interval and notes may differ."""
         compared = [f.name for f in dataclasses.fields(self) if f.metadata.get("compared", True)]
         pairs = {name: (getattr(self, name), getattr(other, name)) for name in compared}
-        return [f"{name}: {mine} / {theirs}" for name, (mine, theirs) in pairs.items() if mine != theirs]
+        return [f"{name}: {value} / {other_value}" for name, (value, other_value) in pairs.items() if value != other_value]
 
     def beside(self, other: "Protocol") -> str | None:
-        """What it says otherwise than `other`, in words; None if `other` says what it is silent about. An interval may be missing."""
-        mine, theirs = self._facts(), other._facts()
-        if any(mine[name] in ("", None) for name in theirs if theirs[name] not in ("", None, mine[name]) and name != "interval:"):
+        """The facts in which this protocol differs from `other`, as text; empty if there are none.
+
+        None if a fact of `other` is empty here: the text could not say so. Only an interval may be empty here.
+        """
+        facts, other_facts = self._facts(), other._facts()
+        differing = [name for name in facts if facts[name] != other_facts[name]]
+        if any(facts[name] in ("", None) and name != "interval:" for name in differing):
             return None
-        return _in_words({name: value for name, value in mine.items() if value != theirs[name]})
+        return _as_text({name: facts[name] for name in differing})
 
     def __str__(self) -> str:
-        return _in_words(self._facts())
+        """The facts that are not empty, as one line."""
+        return _as_text(self._facts())
 
     def _facts(self) -> dict[str, Any]:
         network = ", ".join(filter(None, [self.weights[:8], f"{self.dimension}-d" if self.dimension else ""]))
@@ -84,13 +91,13 @@ class Protocol:
         }
 
 
-def _in_words(facts: dict[str, Any]) -> str:
+def _as_text(facts: dict[str, Any]) -> str:
     return ", ".join(f"{name} {value}".strip() for name, value in facts.items() if value not in ("", None))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """One number, how sure we are of it, and how it was measured."""
+    """A number with its confidence interval and its protocol."""
 
     name: str
     value: float
@@ -101,20 +108,20 @@ class Measurement:
     protocol: Protocol
 
     def comparable(self, other: "Measurement") -> bool:
-        """Whether the two are the same quantity, measured in the same way."""
+        """Whether both are the same quantity, measured by the same protocol."""
         return not self._unlike(other)
 
     def difference(self, other: "Measurement") -> float:
         """`self.value - other.value`, in their unit.
 
-        Raises SettingError, naming what differs, if the two were not measured in the same way.
+        Raises SettingError, naming the differences, if the protocols differ.
         """
         if unlike := self._unlike(other):
-            raise SettingError(f"{self.name} and {other.name} cannot be compared; measure both the same way ({'; '.join(unlike)})")
+            raise SettingError(f"{self.name} and {other.name} cannot be compared ({'; '.join(unlike)}); measure both by the same protocol")
         return self.value - other.value
 
     def better(self, other: "Measurement") -> bool | None:
-        """Whether this is the better of the two; None if their intervals overlap, or one has none, so that neither can be said to be.
+        """Whether this measurement is better than `other`; None if their intervals overlap, or if one has no interval.
 
         Raises SettingError like `difference`.
         """
@@ -125,21 +132,22 @@ class Measurement:
         return gain > 0 if apart else None
 
     def as_dict(self) -> dict[str, Any]:
-        """All of it as plain values for a JSON file; `Measurement.from_dict` is the way back."""
+        """The measurement as plain values for a JSON file, from which `Measurement.from_dict` reads it."""
         return dataclasses.asdict(self) | {"interval": list(self.interval) if self.interval else None}
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> "Measurement":
-        """The measurement that `as_dict` stored. Raises SettingError for anything else."""
+        """The measurement that `as_dict` returned as `stored`. Raises SettingError for other values."""
         try:
             tree: dict[str, Any] = dict(stored)
             tree["interval"] = tuple(tree["interval"]) if tree["interval"] else None
             tree["protocol"] = Protocol(**tree["protocol"])
             return cls(**tree)
         except (TypeError, KeyError) as error:
-            raise SettingError(f"this is not a stored measurement ({error}); it must be what Measurement.as_dict gives") from error
+            raise SettingError(f"not a stored measurement ({error}); give the dictionary that Measurement.as_dict returned") from error
 
     def __str__(self) -> str:
+        """One line: name, value, interval, unit, direction and protocol."""
         unit = f" {self.unit}" if self.unit else ""
         span = f" [{self.interval[0]:.4g}, {self.interval[1]:.4g}]" if self.interval else ""
         return f"{self.name} {self.value:.4g}{span}{unit} ({'higher' if self.higher_is_better else 'lower'} is better; {self.protocol})"
@@ -150,28 +158,25 @@ class Measurement:
 
 
 def double(numbers: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """`numbers` in float64 and without gradient; on the CPU if their device knows no float64."""
+    """`numbers` in float64 and without gradient; on the CPU if their device has no float64."""
     numbers = numbers.detach()
     return (numbers.cpu() if numbers.device.type == "mps" else numbers).double()
 
 
 def exact(vectors: Float[Tensor, "_n _d"], *, least: int = 2) -> Float[Tensor, "_n _d"]:
-    """`vectors` in float64 and without gradient, all finite.
-
-    Raises DataError if there are fewer than `least`, or one is not finite.
-    """
+    """`vectors` in float64 and without gradient. Raises DataError for fewer than `least` vectors and for values that are not finite."""
     if len(vectors) < least:
         raise DataError(f"{len(vectors)} feature vectors are too few for this metric; it needs at least {least}")
     vectors = double(vectors)
     broken = int((~vectors.isfinite().all(dim=1)).sum())
     if broken:
-        raise DataError(f"{broken} of {len(vectors)} feature vectors hold NaN or infinity; look at the images and network they come from")
+        raise DataError(f"{broken} of {len(vectors)} feature vectors hold NaN or infinity; check the images and the network they come from")
     return vectors
 
 
 @contextlib.contextmanager
 def measuring(network: nn.Module) -> Iterator[None]:
-    """`network` in evaluation mode and without gradients inside; every module's own mode is put back after."""
+    """A context in which `network` is in evaluation mode and no gradients are kept; afterwards each module has its earlier mode."""
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
@@ -183,6 +188,6 @@ def measuring(network: nn.Module) -> Iterator[None]:
 
 
 def device_of(network: nn.Module, otherwise: torch.device) -> torch.device:
-    """The device that the weights of `network` are on; `otherwise` if it has none."""
+    """The device of the weights of `network`; `otherwise` if the network has no weights."""
     weights = next(itertools.chain(network.parameters(), network.buffers()), None)
     return otherwise if weights is None else weights.device

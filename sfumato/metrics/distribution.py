@@ -1,20 +1,22 @@
-"""How near a set of generated images is to a set of real ones: every answer from one pair of feature sets.
+"""Distances between a set of generated images and a set of real ones, all from one pair of sets of feature vectors.
 
-frechet            shift and spread, as Gaussians           biased by the number of images
-frechet_infinity   the same, extrapolated to no bias        given when there are enough images
-kid                any difference, unbiased                 the one to trust for small sets
+frechet            difference of two Gaussians              biased by the number of images
+frechet_infinity   the same, extrapolated to no bias        needs many images
+kid                any difference, unbiased                 the most reliable for small sets
 mind               any difference, along random lines       cheap in many dimensions
 precision, density        do generated images look real?
-recall, coverage          are all kinds of real images there?
+recall, coverage          do generated images cover all kinds of real images?
 
-No number here means anything without its features: small networks of one's own see less than large ones, so such numbers rank
-models measured alike and cannot be set beside published ones.
+Every number depends on the network that gives the features. Numbers from small networks rank models that are measured by the same
+protocol. Published numbers come from other networks: do not compare them with these.
 """
 
 import dataclasses
+from functools import partial
 
 import torch
 
+from sfumato.core.progress import counted
 from sfumato.core.tensors import Vectors
 from sfumato.metrics.base import Generated, Measurement, Protocol
 from sfumato.metrics.frechet import Moments, frechet, frechet_deletions, frechet_from_moments, frechet_infinity, frechet_parts
@@ -39,6 +41,8 @@ __all__ = [
 
 JACKKNIFE = "95 %, other images from the same generator, jackknife over 10 parts"
 WILSON = "95 %, other {} images against the same neighbourhoods, Wilson"
+FEWEST = 6
+"""Real images that the neighbourhoods of the density need: one more than their `k`."""
 
 
 def distribution_report(
@@ -56,9 +60,10 @@ def distribution_report(
 ) -> list[Measurement]:
     """Fréchet distance, KID, MIND, precision, recall, density and coverage, each with its interval and protocol.
 
-    Where there are more real images than generated ones, all but the Fréchet distance compare with a random choice of as many.
-    The keywords but `rng` are facts about how the vectors came to be, and go into the protocol: see `Protocol`. The Fréchet distance
-    extrapolated to infinitely many images is in the list if there are four times as many generated images as dimensions.
+    If there are more real images than generated ones, all but the Fréchet distance use a random choice of as many. If there are more
+    generated images than real ones, precision, recall, density and coverage use a random choice of as many. The Fréchet distance
+    extrapolated to infinitely many images is in the list if the number of generated images is at least four times the dimension.
+    The keywords except `rng` describe the vectors and go into the protocol: see `Protocol`.
     Raises DataError for fewer than 20 generated images or NaN, SettingError for fewer than 6 real ones.
     """
     protocol = Protocol(
@@ -73,23 +78,29 @@ def distribution_report(
         seed=seed,
         notes=notes,
     )
-    # Whatever compares all pairs sees no more real images than generated ones, for the time it takes; neighbourhoods no more generated
-    # ones than real ones either, for the more there are, the nearer is one of them.
-    some = real[torch.randperm(len(real), generator=rng)[: max(len(generated), 6)]] if len(real) > len(generated) else real
-    made = generated[torch.randperm(len(generated), generator=rng)[: len(real)]] if len(generated) > len(real) else generated
-    balanced = dataclasses.replace(protocol, real=len(some), generated=len(made))
-    return [
-        *_gaussians(real, generated, protocol, rng),
-        *_discrepancies(some, generated, dataclasses.replace(protocol, real=len(some)), rng),
-        *_neighbourhoods(some, made, balanced, rng),
-    ]
+    # A distance over all pairs takes time with every pair. And the more images there are, the nearer is the nearest one.
+    fewer_real, fewer_generated = _choice(real, max(len(generated), FEWEST), rng), _choice(generated, len(real), rng)
+    paired = dataclasses.replace(protocol, real=len(fewer_real))
+    balanced = dataclasses.replace(paired, generated=len(fewer_generated))
+    families = (
+        partial(_gaussians, real, generated, protocol, rng),
+        partial(_discrepancies, fewer_real, generated, paired, rng),
+        partial(_neighbourhoods, fewer_real, fewer_generated, balanced, rng),
+    )
+    return [measurement for family in counted(families, "distances") for measurement in family()]
+
+
+def _choice(vectors: Vectors, most: int, rng: torch.Generator) -> Generated:
+    """`vectors`, or a random choice of `most` of them if there are more."""
+    return vectors[torch.randperm(len(vectors), generator=rng)[:most]] if len(vectors) > most else vectors
 
 
 def _gaussians(real: Vectors, generated: Generated, protocol: Protocol, rng: torch.Generator) -> list[Measurement]:
+    """The Fréchet distance, and its extrapolation to infinitely many images if there are enough."""
     shift, spread = frechet_parts(real, generated)
     few = min(len(real), len(generated)) <= real.shape[1]
     remark = f"{shift:.4g} of it from the means, {spread:.4g} from the covariances"
-    remark += "; fewer images than dimensions, so the bias is large: look at kid" if few else ""
+    remark += "; fewer images than dimensions, so the bias is large: use kid" if few else ""
     remarked = dataclasses.replace(protocol, notes="; ".join(filter(None, [remark, protocol.notes])))
     interval = jackknife(shift + spread, frechet_deletions(real, generated, rng=rng), within=(0, torch.inf))
     report = [_distance("frechet", shift + spread, remarked, interval)]
@@ -100,6 +111,7 @@ def _gaussians(real: Vectors, generated: Generated, protocol: Protocol, rng: tor
 
 
 def _discrepancies(real: Vectors, generated: Generated, protocol: Protocol, rng: torch.Generator) -> list[Measurement]:
+    """KID and MIND."""
     pairs = dataclasses.replace(protocol, settings="all pairs")
     lines = dataclasses.replace(protocol, settings="1000 directions")
     kernel, sliced = discrepancy(real, generated), mind(real, generated, rng=rng)
@@ -115,6 +127,7 @@ def _distance(name: str, value: float, protocol: Protocol, interval: tuple[float
 
 
 def _neighbourhoods(real: Vectors, generated: Generated, protocol: Protocol, rng: torch.Generator) -> list[Measurement]:
+    """Precision, recall, density and coverage."""
     precision, recall = precision_recall(real, generated)
     density, coverage = density_coverage(real, generated)
     densities, coverages = density_coverage_deletions(real, generated, rng=rng)
@@ -130,7 +143,7 @@ def _neighbourhoods(real: Vectors, generated: Generated, protocol: Protocol, rng
             value=value,
             interval=interval,
             higher_is_better=True,
-            protocol=dataclasses.replace(protocol, settings=f"k = {k}", interval=how),
+            protocol=dataclasses.replace(protocol, settings=f"k = {k}", interval=method),
         )
-        for name, value, k, interval, how in rows
+        for name, value, k, interval, method in rows
     ]

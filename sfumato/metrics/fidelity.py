@@ -1,7 +1,7 @@
-"""Closeness to a reference, each image alone: PSNR, SSIM, MS-SSIM.
+"""Fidelity of each image to its reference: PSNR, SSIM, MS-SSIM.
 
-Images are taken as they are, in [0, 1], all channels alike: no border is cut off and no luma formed. A paper that reports the Y channel
-or cuts a border means another number. All sums are float64.
+Images are in [0, 1], and all channels count alike. No border is cut off, and luma is not formed: papers that report the luma channel or
+cut a border report other numbers. All sums are float64.
 """
 
 import torch
@@ -15,11 +15,11 @@ from sfumato.metrics.base import double
 from sfumato.nn.ssim import WINDOW, similarity
 
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Weight of each scale in MS-SSIM, finest first; they sum to 1."""
+"""The weight of each scale in MS-SSIM, finest first; the sum is 1."""
 
 
 def psnr(images: Images, reference: Images) -> PerImage:
-    """Peak signal-to-noise ratio in dB; higher is better, infinite when equal. Raises ImageError for unequal shapes.
+    """Peak signal-to-noise ratio in dB; higher is better, infinite for equal images. Raises ImageError for unequal shapes.
 
     >>> psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.1)).round().tolist()
     [20.0]
@@ -29,21 +29,21 @@ def psnr(images: Images, reference: Images) -> PerImage:
 
 
 def ssim(images: Images, reference: Images) -> PerImage:
-    """Structural similarity in [-1, 1], 1 when equal (Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861).
+    """Structural similarity in [-1, 1], 1 for equal images (Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861).
 
-    Gaussian windows of 11x11 with sigma 1.5 that lie wholly inside the image; the mean over windows, then over channels.
-    Raises ImageError for images under 11 pixels or of unequal shapes.
+    The mean over Gaussian windows of 11x11 pixels and sigma 1.5 that lie wholly inside the image, then over channels.
+    Raises ImageError for images with a side below 11 pixels, and for unequal shapes.
     """
     images, reference = _pair(images, reference, WINDOW, "SSIM")
     return similarity(images, reference)[0].mean(dim=1)
 
 
 def ms_ssim(images: Images, reference: Images) -> PerImage:
-    """Structural similarity over five scales, in [0, 1], 1 when equal (Wang et al. 2003, https://doi.org/10.1109/ACSSC.2003.1292216).
+    """Structural similarity over five scales, in [0, 1], 1 for equal images (Wang et al. 2003, https://doi.org/10.1109/ACSSC.2003.1292216).
 
-    Contrast and structure of every scale and the luminance of the coarsest, each to its weight, multiplied for each channel; then the mean
-    over channels. A negative term counts as 0. Each scale is the 2x2 mean of the one before; of an odd size the last row or column is
-    a mean of what is there. Raises ImageError unless both sides are over 160 pixels, and for unequal shapes.
+    For each channel the product of contrast and structure of every scale and the luminance of the coarsest, each to the power of its
+    weight; then the mean over channels. A negative factor counts as 0. Each scale is the 2x2 mean of the finer one; at an odd size the
+    last row or column is the mean of fewer pixels. Raises ImageError for a side below 161 pixels, and for unequal shapes.
     """
     images, reference = _pair(images, reference, (WINDOW - 1) * 2 ** (len(SCALES) - 1) + 1, "MS-SSIM")
     product = torch.ones(images.shape[:2], dtype=images.dtype, device=images.device)
@@ -56,6 +56,7 @@ def ms_ssim(images: Images, reference: Images) -> PerImage:
 
 
 def _pair(images: Images, reference: Float[Tensor, "..."], least: int, metric: str) -> tuple[Images, Images]:
+    """Both in float64. Raises ImageError for unequal shapes, and for a side below `least` pixels."""
     if images.shape != reference.shape:
         raise ImageError(f"images of shape {tuple(images.shape)} and reference of shape {tuple(reference.shape)} must be of one shape")
     if min(images.shape[-2:]) < least:

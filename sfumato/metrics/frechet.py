@@ -1,13 +1,13 @@
-"""Fréchet distance between two sets of feature vectors, each taken for a Gaussian (Heusel et al. 2017, https://arxiv.org/abs/1706.08500).
+"""Fréchet distance between the Gaussians of two sets of feature vectors (Heusel et al. 2017, https://arxiv.org/abs/1706.08500).
 
     |m1 - m2|² + tr(S1 + S2 - 2 (S1 S2)^½)                                          (6)
 
-Only the last trace is hard. It is the sum of the singular values of AᵀB for any A, B with AAᵀ = S1 and BBᵀ = S2, and those are found
-in float64 without the square root of a matrix:
+The last trace is the sum of the singular values of AᵀB for any A, B with AAᵀ = S1 and BBᵀ = S2. They are computed in float64 without the
+square root of a matrix:
 
     both covariances far from singular    A from Cholesky, then the roots of the eigenvalues of Aᵀ S2 A: the fastest
-    one nearer to it                      A and B from Cholesky: a tiny singular value is kept, where the root of a tiny
-                                          eigenvalue is lost in rounding (1e-16 becomes 1e-8)
+    one nearly singular                   A and B from Cholesky: tiny singular values stay exact. The root of a tiny
+                                          eigenvalue would be wrong by rounding (1e-16 becomes 1e-8)
     one singular                          A and B from eigenvectors, without the directions that hold only rounding
     fewer vectors than dimensions         A and B are the centred vectors themselves: exact, and smaller
 """
@@ -24,15 +24,15 @@ from sfumato.metrics.base import Generated, Matrix, Vector, exact
 from sfumato.metrics.interval import GROUPS, deal
 
 ACCURATE = 1e-9
-"""Share of the largest eigenvalue above which the root of another is right to many digits."""
+"""Share of the largest eigenvalue above which the root of a smaller one is exact to many digits."""
 ROUNDING = 1e-13
-"""Share of the largest eigenvalue (or pivot) below which another may be nothing but rounding."""
+"""Share of the largest eigenvalue (or pivot) below which a smaller one may be rounding alone."""
 
 
 class Moments:
-    """Mean and covariance of any number of vectors, a batch at a time.
+    """Mean and covariance of any number of vectors, which come in batches.
 
-    Held in float64 and always about the mean so far (Chan et al. 1979), so that a mean far from zero costs no accuracy.
+    Sums are float64 and taken about the mean of the vectors so far (Chan et al. 1979): a mean far from zero costs no accuracy.
     """
 
     def __init__(self, dimension: int, *, device: torch.device | str = "cpu") -> None:
@@ -42,12 +42,12 @@ class Moments:
 
     @classmethod
     def of(cls, vectors: Vectors) -> "Moments":
-        """The moments of one set. Raises DataError if a vector is not finite."""
+        """The moments of one set of vectors. Raises DataError if a vector is not finite."""
         vectors = exact(vectors, least=0)
         return cls(vectors.shape[1], device=vectors.device).update(vectors)
 
     def update(self, vectors: Vectors) -> "Moments":
-        """Takes in `vectors`. Raises DataError if one is not finite."""
+        """Adds `vectors`, and returns itself. Raises DataError if a vector is not finite."""
         vectors = exact(vectors, least=0).to(self.mean.device)
         if len(vectors):
             mean = vectors.mean(dim=0)
@@ -56,7 +56,7 @@ class Moments:
         return self
 
     def merge(self, other: "Moments") -> "Moments":
-        """Takes in everything `other` has seen."""
+        """Adds all vectors of `other`, and returns itself."""
         if other.count:
             self._scatter += other._scatter.to(self.mean.device)
             self._shift(other.count, other.mean.to(self.mean.device))
@@ -64,7 +64,7 @@ class Moments:
 
     @property
     def covariance(self) -> Matrix:
-        """Unbiased covariance. Raises DataError for fewer than two vectors."""
+        """The unbiased covariance. Raises DataError for fewer than two vectors."""
         if self.count < 2:
             raise DataError(f"{self.count} feature vectors have no covariance; at least 2 are needed")
         return self._scatter / (self.count - 1)
@@ -77,15 +77,16 @@ class Moments:
 
 
 def frechet(real: Vectors, generated: Generated) -> float:
-    """Fréchet distance, 0 or more, lower is better; any number of vectors from two up.
+    """Fréchet distance, 0 or more; lower is better.
 
-    It falls with the number of images, by about c / N: compare equal counts only. Raises DataError for fewer than two vectors or NaN.
+    The distance falls with the number N of images, by about c / N: compare equal numbers only. Raises DataError for fewer than two
+    vectors in a set, and for NaN.
     """
     return sum(frechet_parts(real, generated))
 
 
 def frechet_parts(real: Vectors, generated: Generated) -> tuple[float, float]:
-    """The two terms of the Fréchet distance: what the means contribute (a shift), and what the covariances do (spread and texture)."""
+    """The two terms of the Fréchet distance: that of the means (a shift), and that of the covariances (spread and texture)."""
     real, generated = exact(real), exact(generated)
     if min(len(real), len(generated)) > real.shape[1]:
         return _parts(Moments.of(real), Moments.of(generated))
@@ -95,13 +96,13 @@ def frechet_parts(real: Vectors, generated: Generated) -> tuple[float, float]:
 
 
 def frechet_from_moments(m1: Vector, s1: Matrix, m2: Vector, s2: Matrix) -> float:
-    """Fréchet distance of two Gaussians from their means and covariances, which may be singular."""
+    """Fréchet distance of two Gaussians from their means and covariances; the covariances may be singular."""
     m1, s1, m2, s2 = (t.detach().double() for t in (m1, s1, m2, s2))
     return (m1 - m2).square().sum().item() + _spread(s1, s2)
 
 
 def frechet_deletions(real: Vectors, generated: Generated, *, rng: torch.Generator, groups: int = GROUPS) -> list[float]:
-    """The distance with each of `groups` random parts of the generated images left out in turn, for `interval.jackknife`."""
+    """The distances without one of `groups` random parts of the generated images, each in turn, for `interval.jackknife`."""
     dealt = deal(exact(generated, least=2 * groups), rng=rng, groups=groups)
     if min(len(real), len(generated) - len(dealt[0])) <= real.shape[1]:
         return [frechet(real, torch.cat(dealt[:i] + dealt[i + 1 :])) for i in range(groups)]
@@ -116,16 +117,16 @@ def frechet_deletions(real: Vectors, generated: Generated, *, rng: torch.Generat
 
 
 def frechet_infinity(real: Vectors, generated: Generated, *, rng: torch.Generator, sizes: int = 15) -> float:
-    """The Fréchet distance that ever more generated images would lead to (Chong & Forsyth 2020, https://arxiv.org/abs/1911.07023).
+    """The Fréchet distance in the limit of infinitely many generated images (Chong & Forsyth 2020, https://arxiv.org/abs/1911.07023).
 
-    Intercept of a line through the distances at `sizes` numbers of images N, as a function of 1 / N, from a tenth of `generated` (but
-    not below twice the dimension, where the line bends) to all of it. The real images are all used every time, so the bias of their
-    number remains. May come out slightly below 0. Raises DataError for fewer generated images than four times the dimension,
-    SettingError for fewer than three sizes.
+    Intercept of a line through the distances at `sizes` numbers N of images, as a function of 1 / N. N goes from a tenth of `generated`
+    (at least twice the dimension, below which the distances leave the line) to all of it. All real images are used at every N, so the
+    bias from their number remains. The result may be slightly below 0. Raises DataError for fewer generated images than four times the
+    dimension, SettingError for fewer than three sizes.
     """
     generated, dimension = exact(generated), generated.shape[1]
     if sizes < 3:
-        raise SettingError(f"sizes = {sizes} are too few for a line; take at least 3")
+        raise SettingError(f"sizes = {sizes} is too small for a line; give at least 3")
     if len(generated) < 4 * dimension:
         raise DataError(f"{len(generated)} generated images are too few to extrapolate in {dimension} dimensions; give {4 * dimension}")
     counts = torch.linspace(max(len(generated) // 10, 2 * dimension), len(generated), sizes).round().long().tolist()
@@ -137,6 +138,7 @@ def frechet_infinity(real: Vectors, generated: Generated, *, rng: torch.Generato
 
 
 def _parts(first: Moments, second: Moments) -> tuple[float, float]:
+    """The terms of the means and of the covariances."""
     return (first.mean - second.mean).square().sum().item(), _spread(first.covariance, second.covariance)
 
 
@@ -146,6 +148,7 @@ def _spread(s1: Matrix, s2: Matrix) -> float:
 
 
 def _trace_of_root(s1: Matrix, s2: Matrix) -> Float[Tensor, ""]:
+    """The trace of (S1 S2)^½, by the way that keeps most digits (see above)."""
     a, first = _cholesky(s1)
     if first**2 > ACCURATE:
         eigenvalues = torch.linalg.eigvalsh(_lower(a, s2))
@@ -158,7 +161,7 @@ def _trace_of_root(s1: Matrix, s2: Matrix) -> Float[Tensor, ""]:
 
 
 def _lower(factor: Matrix, matrix: Matrix) -> Matrix:
-    """The lower triangle of Fᵀ M F, for a lower triangular F: a third of the work, and all that `eigvalsh` reads."""
+    """The lower triangle of Fᵀ M F for a lower triangular F. It takes a third of the work, and `eigvalsh` reads nothing else."""
     product, block = torch.zeros_like(matrix), 256
     for start in range(0, len(matrix), block):
         rest = factor[start:, start:]
@@ -167,20 +170,20 @@ def _lower(factor: Matrix, matrix: Matrix) -> Matrix:
 
 
 def _cholesky(covariance: Matrix) -> tuple[Matrix, float]:
-    """Its Cholesky factor, and the smallest pivot as a share of the largest: 0 if there is no factor."""
+    """The Cholesky factor, and the smallest pivot as a share of the largest: 0 if there is no factor."""
     factor, failed = torch.linalg.cholesky_ex(covariance)
     pivots = factor.diagonal().square()
     return factor, 0.0 if failed else (pivots.min() / pivots.max()).item()
 
 
 def _root(covariance: Matrix) -> Float[Tensor, "d _rank"]:
-    """R with R Rᵀ = `covariance`, without the directions in which there is only rounding."""
+    """R with R Rᵀ = `covariance`, without the directions that hold only rounding."""
     eigenvalues, directions = torch.linalg.eigh(covariance)
     kept = eigenvalues > ROUNDING * eigenvalues[-1].clamp(min=0)
     return directions[:, kept] * eigenvalues[kept].sqrt()
 
 
 def _factor(vectors: Vectors) -> Float[Tensor, "d _columns"]:
-    """F with F Fᵀ = the unbiased covariance of `vectors`, and no more columns than need be."""
+    """F with F Fᵀ = the unbiased covariance of `vectors`, with at most as many columns as vectors or dimensions."""
     centred = (vectors - vectors.mean(dim=0)) / (len(vectors) - 1) ** 0.5
     return (torch.linalg.qr(centred, mode="r").R if len(vectors) > vectors.shape[1] else centred).T

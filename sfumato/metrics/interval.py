@@ -1,12 +1,12 @@
-"""How sure a number is: 95 % confidence intervals, each with the one thing it covers.
+"""95 % confidence intervals, each for one kind of variation.
 
 bootstrap   a mean over images         other images of the same kind
 wilson      a share of images          other images of the same kind
-jackknife   any function of a set      other images from the same generator, the real ones kept
+jackknife   any function of a set      other images from the same generator, the same real ones
 
-Why not the bootstrap for a Fréchet distance: drawing images with replacement repeats some, which shrinks the spread of
-the set and moves the distance itself by about as much as halving the number of images would. Leaving out one tenth at a
-time repeats nothing, and the shift that comes from the smaller count is the same in all ten and cancels in their spread.
+A Fréchet distance has no bootstrap interval: drawing images with replacement repeats some, which reduces the spread of the set and
+moves the distance by about as much as half the number of images would. The jackknife leaves out one tenth at a time and repeats no
+image. The shift from the smaller number is the same in all ten, so it cancels in their spread.
 """
 
 import dataclasses
@@ -23,11 +23,13 @@ from sfumato.core.tensors import PerImage
 from sfumato.metrics.base import Measurement, Protocol, double
 
 LEVEL = 0.95
+"""The confidence level of all intervals."""
 GROUPS = 10
+"""Parts of a set for the jackknife."""
 
 
 def deal(vectors: Float[Tensor, "_n _d"], *, rng: torch.Generator, groups: int = GROUPS) -> list[Float[Tensor, "_m _d"]]:
-    """`vectors` dealt at random into `groups` parts of equal size, one more or less."""
+    """`vectors` dealt at random into `groups` parts, whose sizes differ by at most 1."""
     order = torch.randperm(len(vectors), generator=rng).to(vectors.device)
     return list(vectors[order].tensor_split(groups))
 
@@ -35,14 +37,14 @@ def deal(vectors: Float[Tensor, "_n _d"], *, rng: torch.Generator, groups: int =
 def jackknife(
     value: float, deletions: Sequence[float], *, within: tuple[float, float] = (-math.inf, math.inf), level: float = LEVEL
 ) -> tuple[float, float]:
-    """Interval around `value` from the values found with each part left out in turn (delete-a-group jackknife), cut to `within`.
+    """Interval around `value` from `deletions`, the values without each part in turn (delete-a-group jackknife), cut to `within`.
 
-    The standard error is sqrt((g - 1) / g * sum of squared deviations) over g parts, with g - 1 degrees of freedom. It measures
+    The standard error is sqrt((g - 1) / g * sum of squared deviations) over g parts, with g - 1 degrees of freedom. The interval covers
     scatter, not bias: a bias that depends on the number of images stays in `value`. Raises SettingError for fewer than two parts.
     """
     groups = len(deletions)
     if groups < 2:
-        raise SettingError(f"deletions = {groups} values; an interval needs at least 2")
+        raise SettingError(f"deletions holds {groups} values; an interval needs at least 2")
     mean = math.fsum(deletions) / groups
     error = math.sqrt((groups - 1) / groups * math.fsum((d - mean) ** 2 for d in deletions))
     reach = student_t(level, groups - 1) * error
@@ -50,7 +52,7 @@ def jackknife(
 
 
 def bootstrap(values: PerImage, *, rng: torch.Generator, resamples: int = 2000, level: float = LEVEL) -> tuple[float, float]:
-    """Percentile bootstrap interval of the mean of `values` (Efron 1979). Raises SettingError if there are none."""
+    """Percentile bootstrap interval of the mean of `values` (Efron 1979). Raises SettingError if there are no values."""
     count = len(values)
     if not count:
         raise SettingError("values is empty; an interval needs at least one image")
@@ -61,7 +63,9 @@ def bootstrap(values: PerImage, *, rng: torch.Generator, resamples: int = 2000, 
 
 
 def wilson(successes: int, trials: int, *, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson score interval (1927) of a proportion; sound for 0 % and 100 % too. Without trials it is [0, 1].
+    """Wilson score interval (1927) of a proportion, valid for 0 % and 100 % too; [0, 1] without trials.
+
+    Raises SettingError for `successes` outside [0, `trials`].
 
     >>> [round(end, 3) for end in wilson(10, 10)]
     [0.722, 1.0]
@@ -78,9 +82,9 @@ def wilson(successes: int, trials: int, *, level: float = LEVEL) -> tuple[float,
 
 
 def student_t(level: float, freedom: int) -> float:
-    """How many standard errors either side hold `level` of Student's t; right to 0.1 % from 5 degrees of freedom.
+    """The two-sided quantile of Student's t: the standard errors to each side that hold `level`, for `freedom` degrees of freedom.
 
-    Abramowitz & Stegun 26.7.5, an expansion around the normal distribution.
+    Abramowitz & Stegun 26.7.5, an expansion around the normal distribution; exact to 0.1 % from 5 degrees of freedom.
     """
     z = NormalDist().inv_cdf((1 + level) / 2)
     orders = (
@@ -95,13 +99,16 @@ def student_t(level: float, freedom: int) -> float:
 def average(
     name: str, values: PerImage, *, unit: str = "", higher_is_better: bool, protocol: Protocol, rng: torch.Generator
 ) -> Measurement:
-    """The mean of one number per image, such as a PSNR, with its bootstrap interval."""
-    how = "95 %, other images of the same kind, bootstrap"
+    """The measurement `name`: the mean of one value per image, such as a PSNR, with its bootstrap interval.
+
+    `rng` draws the resamples. Raises SettingError if there are no values.
+    """
+    method = "95 %, other images of the same kind, bootstrap"
     return Measurement(
         name=name,
         value=double(values).cpu().mean().item(),
         interval=bootstrap(values, rng=rng),
         unit=unit,
         higher_is_better=higher_is_better,
-        protocol=dataclasses.replace(protocol, interval=how),
+        protocol=dataclasses.replace(protocol, interval=method),
     )

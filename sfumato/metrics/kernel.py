@@ -1,6 +1,7 @@
-"""Kernel distance: squared maximum mean discrepancy under the kernel (x·y / d + 1)³, unbiased (Bińkowski et al. 2018, KID).
+"""Kernel distance (KID): squared maximum mean discrepancy under the kernel (x·y / d + 1)³, unbiased.
 
-https://arxiv.org/abs/1801.01401. Its expectation does not depend on the number of images, so it is the one to trust for small sets.
+Bińkowski et al. 2018, https://arxiv.org/abs/1801.01401. The expectation does not depend on the number of images, so the distance is the
+most reliable one for small sets.
 """
 
 import torch
@@ -11,20 +12,21 @@ from sfumato.metrics.base import Generated, exact
 from sfumato.metrics.interval import GROUPS, deal
 
 BLOCK = 1 << 22
-"""Kernel values held in memory at once, 32 MB of them."""
+"""Kernel values in memory at the same time: 32 MB."""
 
 
 def kid(real: Vectors, generated: Generated, *, rng: torch.Generator, subsets: int = 100, subset_size: int = 1000) -> tuple[float, float]:
-    """Mean and standard deviation of the squared discrepancy over random `subsets` of `subset_size` images of either set.
+    """Mean and standard deviation of the squared discrepancy over random `subsets` of `subset_size` images of each set.
 
-    Near 0 (and as often below as above) for sets from one source; lower is better. Often quoted times 1000. The deviation is that
-    between subsets, not the error of their mean. Raises SettingError if a set is smaller than a subset, DataError for NaN.
+    Lower is better. For two sets from one source the mean is near 0, as often below as above. Papers often report it times 1000. The
+    deviation is that between subsets, not the error of their mean. Raises SettingError if a set is smaller than a subset, DataError for
+    NaN.
     """
     real, generated = exact(real), exact(generated)
     if not 2 <= subset_size <= min(len(real), len(generated)) or subsets < 1:
         raise SettingError(
-            f"subsets = {subsets}, subset_size = {subset_size} do not suit {len(real)} real and {len(generated)} generated images; "
-            "take 1 subset or more, each of 2 images up to the smaller of the two sets"
+            f"subsets = {subsets}, subset_size = {subset_size} do not fit {len(real)} real and {len(generated)} generated images; "
+            f"give at least 1 subset, of 2 to {min(len(real), len(generated))} images"
         )
     values = [discrepancy(_subset(real, subset_size, rng), _subset(generated, subset_size, rng)) for _ in range(subsets)]
     spread, mean = torch.std_mean(torch.tensor(values, dtype=torch.float64), correction=0)
@@ -32,15 +34,15 @@ def kid(real: Vectors, generated: Generated, *, rng: torch.Generator, subsets: i
 
 
 def discrepancy(real: Vectors, generated: Generated) -> float:
-    """Unbiased squared maximum mean discrepancy of two whole sets, in bounded memory."""
+    """Unbiased squared maximum mean discrepancy of two whole sets, in bounded memory. Raises DataError for fewer than 2 vectors, or NaN."""
     real, generated = exact(real), exact(generated)
     return _within(real) + _within(generated) - 2 * _total(real, generated) / (len(real) * len(generated))
 
 
 def kid_deletions(real: Vectors, generated: Generated, *, rng: torch.Generator, groups: int = GROUPS) -> list[float]:
-    """`discrepancy` with each of `groups` random parts of the generated images left out in turn, for `interval.jackknife`.
+    """`discrepancy` without one of `groups` random parts of the generated images, each in turn, for `interval.jackknife`.
 
-    Every kernel value is computed once: leaving a part out leaves out a row and a column of sums.
+    Every kernel value is computed once: without a part, a row and a column of sums are left out.
     """
     real = exact(real)
     parts = deal(exact(generated, least=2 * groups), rng=rng, groups=groups)
@@ -54,6 +56,7 @@ def kid_deletions(real: Vectors, generated: Generated, *, rng: torch.Generator, 
 
 
 def _subset(vectors: Vectors, count: int, rng: torch.Generator) -> Generated:
+    """A random choice of `count` vectors."""
     return vectors[torch.randperm(len(vectors), generator=rng)[:count].to(vectors.device)]
 
 

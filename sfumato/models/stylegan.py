@@ -146,7 +146,9 @@ class StyleGan(AdversarialGenerator):
 
     def discriminate(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
         if not isinstance(self.discriminator, Discriminator):
-            raise SettingError("stylegan: no discriminator (discriminator_width = 0), the network only makes images; give 1 or more to train")
+            raise SettingError(
+                "stylegan: no discriminator (discriminator_width = 0), the network only makes images; give 1 or more to train"
+            )
         return self.discriminator(images, labels)
 
 

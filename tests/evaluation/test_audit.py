@@ -11,8 +11,10 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import to_images
 from sfumato.data.dataset import Dataset
-from sfumato.evaluation.audit import Verdict, audit, save, threshold, verdict, verdict_line
-from sfumato.evaluation.evaluate import judge_images
+from sfumato.evaluation.audit import Verdict, audit, save, verdict, verdict_line
+from sfumato.evaluation.audit_search import threshold
+from sfumato.evaluation.generators import judge_images
+from sfumato.generation.generate import generate
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import Pixels
 from sfumato.models.roles.style_generator import StyleGenerator
@@ -84,7 +86,7 @@ def test_few_images_accuse_nobody(monkeypatch):
         assert "too few images to tell whether it copies training images: 200 generated and 25 real images, and 100 of each" in verdict_told
         assert found.verdicts == {"copied": Verdict.TOO_FEW, "duplicated": Verdict.NO_SIGN}
         assert len(found.duplicates) == 100
-        assert of(train.pixels).verdicts["copied"] is Verdict.FOUND
+        assert of(train.pixels).verdicts["copied"] is Verdict.DETECTED
 
 
 @pytest.mark.parametrize(("count", "limit", "by_chance"), [(20, 1.0, 1 / 21), (99, 1.0, 0.01), (100, 1.99, 0.01), (1000, 10.99, 0.01)])
@@ -96,7 +98,7 @@ def test_of_fewer_than_a_hundred_images_the_threshold_is_the_nearest(count, limi
 def test_few_images_convict_and_do_not_acquit():
     share = Measurement(name="copied", value=0.0, interval=(0.0, 0.16), higher_is_better=False, protocol=Protocol())
     assert [verdict(share, 0.24, count) for count in (20, 99, 100)] == [Verdict.TOO_FEW, Verdict.TOO_FEW, Verdict.NO_SIGN]
-    assert verdict(dataclasses.replace(share, value=1.0, interval=(0.84, 1.0)), 0.24, 20) is Verdict.FOUND
+    assert verdict(dataclasses.replace(share, value=1.0, interval=(0.84, 1.0)), 0.24, 20) is Verdict.DETECTED
 
 
 def test_a_collapsed_generator_repeats_itself(parts):
@@ -151,3 +153,19 @@ def test_of_too_few_images_nothing_is_said(monkeypatch):
         audit(Pupil(few.pixels), features=eyes, count=20)
     with pytest.raises(DataError, match=r"few has 30 images; .* 40 are the least"):
         judge_images(few, eyes, torch.device("cpu"), count=10, seed=0)
+
+
+def test_a_sheet_shows_the_images_of_its_seeds_and_each_pair_once(parts):
+    train, _ = parts
+    network = Pupil(train.pixels[:40])
+    result = audit(network, features=Pixels(channels=1, side=8), count=40, seed=70)
+    sheets, nearest = result.sheets(), result.copies[0]
+    assert 70 <= nearest.seed < 110
+    assert torch.equal(sheets["nearest"][0], generate(network, seeds=[nearest.seed])[0])
+    assert torch.equal(sheets["nearest"][1], to_images(train.pixels[nearest.other, None])[0])
+    pairs = {frozenset((n.seed, n.other)) for n in result.duplicates}
+    assert len(pairs) < len(result.duplicates) == 40
+    assert len(sheets["duplicates"]) == 2 * min(32, len(pairs))
+    first = result.duplicates[0]
+    assert torch.equal(sheets["duplicates"][:2], generate(network, seeds=[first.seed, first.other]))
+    assert [n.distance for n in result.copies] == sorted(n.distance for n in result.copies)

@@ -11,7 +11,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.tensors import to_bytes, to_images
 from sfumato.data.dataset import Scenes
 from sfumato.evaluation.benchmark import judge, judge_restorer, luma
-from sfumato.evaluation.benchmark_degradations import trial
+from sfumato.evaluation.benchmark_degradations import benchmark_degradation
 from sfumato.models import MODELS
 from sfumato.nn.resample import shrink
 from sfumato.store import foreign
@@ -41,7 +41,7 @@ def test_noise_is_that_of_the_papers():
     clean = torch.full((1, 3, 5, 4), 0.5)
     np.random.seed(0)  # noqa: NPY002
     theirs = 0.5 + np.random.normal(0, 25 / 255, (5, 4, 3))  # noqa: NPY002
-    seen = trial("noise:25").spoil(clean, 7)
+    seen = benchmark_degradation("noise:25").degrade(clean, 7)
     np.testing.assert_allclose(seen.images[0].permute(1, 2, 0), theirs, atol=1e-6)
     assert seen.noise.item() == pytest.approx(25 / 255)
 
@@ -75,11 +75,11 @@ def test_an_ensemble_is_in_the_protocol_and_nothing_else_changes(scenes):
 
 def test_photons_are_as_noisy_as_their_number_says():
     grey = torch.full((1, 1, 100, 100), 0.5)
-    seen = trial("poisson:30").spoil(grey, 0)
+    seen = benchmark_degradation("poisson:30").degrade(grey, 0)
     assert seen.images.mean() == pytest.approx(0.5, abs=0.005)
     assert seen.images.var() == pytest.approx(0.5 / 30, rel=0.05)
     assert seen.noise.item() == pytest.approx((0.5 / 30) ** 0.5)
-    assert torch.equal(seen.images, trial("poisson:30").spoil(grey, 7).images), "the same for everybody"
+    assert torch.equal(seen.images, benchmark_degradation("poisson:30").degrade(grey, 7).images), "the same for everybody"
     assert torch.equal((seen.images * 30).round(), seen.images * 30)
 
 
@@ -92,13 +92,13 @@ def test_the_deep_image_prior_is_judged_too(scenes, monkeypatch):
 
 def test_how_many_are_hit():
     clean = torch.full((1, 1, 300, 300), 0.5)
-    salted = trial("salt-and-pepper:30").spoil(clean, 0).images
+    salted = benchmark_degradation("salt-and-pepper:30").degrade(clean, 0).images
     assert (salted == 0).float().mean().item() == pytest.approx(0.15, abs=0.01)
     assert (salted == 1).float().mean().item() == pytest.approx(0.15, abs=0.01)
-    holes = trial("missing:50").spoil(clean, 0)
+    holes = benchmark_degradation("missing:50").degrade(clean, 0)
     assert holes.observed.mean().item() == pytest.approx(0.5, abs=0.01)
     assert torch.equal(holes.images[holes.observed == 0].unique(), torch.zeros(1))
-    assert trial("text").spoil(clean, 0).observed.mean().item() == pytest.approx(0.85, abs=0.03)
+    assert benchmark_degradation("text").degrade(clean, 0).observed.mean().item() == pytest.approx(0.85, abs=0.03)
 
 
 def test_luma_is_matlabs():
@@ -109,7 +109,7 @@ def test_luma_is_matlabs():
 
 def test_small_pictures_are_shrunk_by_matlabs_bicubic_and_stored(scenes):
     clean = to_images(scenes.pictures[0][None])
-    assert torch.equal(trial("x4").spoil(clean, 0).images, to_images(to_bytes(shrink(clean, 4))))
+    assert torch.equal(benchmark_degradation("x4").degrade(clean, 0).images, to_images(to_bytes(shrink(clean, 4))))
 
 
 def test_a_classical_method_is_told_what_it_needs():
@@ -123,7 +123,7 @@ def test_a_classical_method_is_told_what_it_needs():
 def test_what_cannot_be_is_told(scenes):
     for wrong in ("rain:3", "noise", "noise:300", "x9", "jpeg:0", ""):
         with pytest.raises(SettingError):
-            trial(wrong)
+            benchmark_degradation(wrong)
     with pytest.raises(SettingError, match="enlarges by 2, this one does by 1"):
         judge_restorer(same(), "x2", scenes)
     for method in ("deep-image-prior", "median", "laplace"):

@@ -11,7 +11,7 @@ from sfumato.core.tensors import to_images
 from sfumato.data.dataset import Dataset
 from sfumato.evaluation import benchmark
 from sfumato.evaluation import diversity as job
-from sfumato.evaluation.benchmark_degradations import trial
+from sfumato.evaluation.benchmark_degradations import benchmark_degradation
 from sfumato.evaluation.diversity import paths, perceptual_diversity
 from sfumato.evaluation.evaluate import evaluate
 from sfumato.models.roles.perceptual_metric import PerceptualMetric
@@ -50,7 +50,7 @@ def test_a_generator_that_makes_one_image_of_each_class_is_found_out(untrained, 
     network = untrained("dcgan", classes=3, size=(16, 16))
     real = dataclasses.replace(real, labels=torch.arange(300) % 3, classes=tuple("012"))
     one = torch.rand(3, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    monkeypatch.setattr(job, "generate", lambda network, count, seed, device: one[torch.arange(seed, seed + count) % 3])
+    monkeypatch.setattr(job, "generate_images", lambda network, count, seed, device: one[torch.arange(seed, seed + count) % 3])
     report = {m.name: m.value for m in perceptual_diversity(network, real, Distance(), name="mean square", count=120, seed=4)}
     assert report["variety"] == pytest.approx(1 / 6 * 2 / 3, rel=0.15)
     assert report["variety_in_class"] == 0
@@ -83,13 +83,13 @@ def test_too_few_pairs_and_networks_that_compare_nothing_are_refused(untrained, 
         perceptual_diversity(untrained("vae", size=(16, 16)), real, Distance(), name="some", count=50, seed=0)
     with pytest.raises(SettingError, match="lpips-squeeze"):
         job.comparer("fashion")
-    with pytest.raises(SettingError, match="3 channels"):
+    with pytest.raises(SettingError, match="1 or 3 channels"):
         job.coloured(torch.zeros(1, 4, 16, 16), Distance())
 
 
 def test_evaluate_and_the_trials_of_restorers_report_it(untrained, real, monkeypatch):
     monkeypatch.setattr("sfumato.evaluation.evaluate.comparer", lambda name, count: Distance())
-    names = [m.name for m in evaluate(untrained("vae", size=(16, 16)), real, compare="some", count=120)]
+    names = [m.name for m in evaluate(untrained("vae", size=(16, 16)), real, compare="some", count=120, samples=2)]
     assert names[-3:] == ["path_length_z", "variety", "real_variety"]
     monkeypatch.setattr(benchmark, "comparer", lambda name: Distance())
     pictures = Dataset(name="some", pixels=real.pixels[:2])
@@ -98,5 +98,5 @@ def test_evaluate_and_the_trials_of_restorers_report_it(untrained, real, monkeyp
     assert report["lpips"].protocol.features == "some"
     assert not report["lpips"].higher_is_better
     clean = to_images(pictures.pixels)
-    spoiled = torch.cat([trial("salt-and-pepper:30").spoil(x[None], 0).images for x in clean])
+    spoiled = torch.cat([benchmark_degradation("salt-and-pepper:30").degrade(x[None], 0).images for x in clean])
     assert report["lpips_before"].value == pytest.approx((spoiled - clean).square().mean().item(), rel=1e-3)
