@@ -18,7 +18,7 @@ def interpolate(
     *,
     seeds: tuple[int, ...] = (0, 1, 2, 3),
     steps: Annotated[int, Range(1, 1e9, "frames")] = 24,
-    label: Label = None,
+    label: str | None = None,
     truncation: Truncation = 1.0,
     space: Literal["z", "w"] = "z",
     even: bool = False,
@@ -35,6 +35,7 @@ def interpolate(
     Args:
         seeds: Seeds of the images on the way; at least two.
         steps: Number of frames from one seed to the next.
+        label: Class of the images, by name. Default: the class of the first seed.
         space: Space of the walk: z for great circles between latents, w for straight lines between styles.
         even: Place the frames so that each differs equally from the one before. The images of the seeds then lie between frames.
         loop: Return to the first seed at the end.
@@ -61,7 +62,7 @@ def mix(
     rows: tuple[int, ...] = (0, 1, 2, 3),
     columns: tuple[int, ...] = (4, 5, 6, 7),
     layers: str | None = None,
-    label: Label = None,
+    label: str | None = None,
     truncation: Truncation = 1.0,
     out: Path = Path("mix.png"),
     overwrite: Overwrite = False,
@@ -77,6 +78,7 @@ def mix(
         rows: Seeds of the rows.
         columns: Seeds of the columns.
         layers: Layers that take the styles of the columns, from coarse to fine, such as 0-3 or 5. Default: the coarser half.
+        label: Class of the images, by name. Default: each seed has the class that it draws, and a mixture has the class of its row.
         out: The picture of all mixtures.
 
     """

@@ -134,5 +134,6 @@ def _allowed(sections: Sequence[Sequence[str]]) -> str:
     for title, *lines in sections[1:]:
         if title == "Argument helptext:" and lines:
             value = re.sub(r"^(?:-\w [^-]*, )?--\S+ ?", "", lines[0])
-            return _KINDS.get(value, value)
+            pair = "two numbers, " if value not in _KINDS and re.search("INT INT|FLOAT FLOAT", " ".join(sections[0])) else ""
+            return pair + _KINDS.get(value, value)
     return ""

@@ -1,4 +1,7 @@
-"""The verb `evaluate`: which flags go together, and the figures of one command. Only imported by that verb: all of torch comes with it."""
+"""The figures of the verb `evaluate`, and which of its flags go together.
+
+Only imported by that verb: all of torch comes with it.
+"""
 
 from typing import Any
 
@@ -9,6 +12,7 @@ from sfumato.evaluation import evaluate as job
 from sfumato.evaluation import score
 from sfumato.evaluation.benchmark import judge
 from sfumato.metrics.base import Measurement
+from sfumato.restoration.request import Ways
 from sfumato.train.progress import ProgressLine
 
 SET = "set12"
@@ -25,7 +29,7 @@ def check(restore: str | None, *, ensemble: int, accuracy_score: bool) -> None:
         )
 
 
-def restorer_report(model: str, degradation: str, data: str | None, *, ensemble: int, options: dict[str, Any]) -> list[Measurement]:
+def restorer_report(model: str, degradation: str, data: str | None, *, ensemble: Ways, options: dict[str, Any]) -> list[Measurement]:
     """The figures of a restorer, a classical method or `auto`, shown with progress."""
     with progress():
         return judge(model, degradation, data or SET, ensemble=ensemble, **options)
