@@ -106,7 +106,7 @@ def _mistake(sections: Sequence[Sequence[str]], flags: Sequence[str]) -> str:
         return _unknown(match[1], flags, advice, usage)
     if match := re.match(r"Missing from (sfumato.*?): (.*)", first):
         names = re.findall(r"(?:^|\(required\) )(\{\S+\}|[^\s{]+)", match[2])
-        return f"{match[1]} needs {' and '.join(names)}; `{usage}` tells more"
+        return f"{match[1].removeprefix('sfumato ')} needs {' and '.join(names)}; `{usage}` tells more"
     if match := re.match(r"Missing value for argument '(?:-\w/)?(\S+)'", first):
         return f"{match[1]} needs a value; `{usage}` tells which"
     if match := re.match(r"invalid choice (.*) for argument '(\S+)'\. Expected one of \((.*?),?\)", first):

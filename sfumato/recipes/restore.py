@@ -55,7 +55,7 @@ def dncnn() -> TrainSettings:
 def restore() -> TrainSettings:
     """The bundled `restore` for colour pictures: a blind restorer of noise, salt and pepper, mild blur and JPEG.
 
-    One of five pictures is a drawing. A network that sees photographs alone takes pure blue for a wrong pixel and edges of letters for noise.
+    One of five pictures is a drawing: from photographs alone, the network would take pure blue and the edges of letters for damage.
     """
     return dataclasses.replace(
         denoise(),

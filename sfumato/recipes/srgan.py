@@ -9,7 +9,7 @@ from sfumato.train.settings import TrainSettings
 
 
 def upscale_gan() -> TrainSettings:
-    """SRGAN: enlarges the sides four times and invents texture. The first sixth of the run trains without the full adversarial loss."""
+    """SRGAN: enlarges the sides four times and invents texture. The adversarial loss rises over the first sixth of the run."""
     base = upscale_x4()
     return dataclasses.replace(
         base,
