@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 
 from sfumato.cli import defaults
-from sfumato.cli.verbs import Device, Threads
+from sfumato.cli.verbs import Device, Threads, wrapped
 from sfumato.core import flags
 from sfumato.core.device import set_threads
 from sfumato.core.errors import SettingError
@@ -33,7 +33,7 @@ def train_recipe(arguments: list[str], console: Console, began: float) -> None:
     folder = defaults.run_folder(name, usual, rest)
     begun = defaults.continued(usual, folder)
     default = defaults.started(usual, rest) if begun is usual else begun
-    flags.tell_ranges(default)
+    flags.describe(default)
 
     def run(
         settings: Annotated[Any, tyro.conf.arg(name="")] = default,
@@ -53,7 +53,7 @@ def train_recipe(arguments: list[str], console: Console, began: float) -> None:
         line = ProgressLine(console, again=functools.partial(defaults.again, name, rest, folder=folder, inherited=inherited))
         return functools.partial(_fit, settings, line, folder=folder, device=device, threads=threads, began=began)
 
-    flags.parsed(lambda: tyro.cli(run, prog=f"sfumato train {name}", description=summary(name), args=rest), flags.names(default))()
+    flags.parsed(lambda: tyro.cli(run, prog=f"sfumato train {name}", description=wrapped(summary(name)), args=rest), flags.names(default))()
 
 
 def _checked(

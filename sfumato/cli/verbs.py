@@ -145,10 +145,13 @@ def about(name: str) -> str:
 
 def description(name: str) -> str:
     """What the help of the verb called `name` says above its options, in lines that fit the terminal."""
-    paragraphs = (verbs[name].__doc__ or "").partition("Args:")[0].strip().split("\n\n")
+    return wrapped((verbs[name].__doc__ or "").partition("Args:")[0])
+
+
+def wrapped(text: str) -> str:
+    """The paragraphs of a text in lines that fit the terminal; the parser would join lines that begin with a letter."""
     width = shutil.get_terminal_size().columns
-    # The parser joins lines that begin with a letter.
-    return "\n\n".join(textwrap.fill(" ".join(paragraph.split()), width, subsequent_indent="  ") for paragraph in paragraphs)
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), width, subsequent_indent="  ") for part in text.strip().split("\n\n"))
 
 
 def overview() -> Group:

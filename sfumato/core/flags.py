@@ -1,10 +1,14 @@
 """Settings as flags of the command line: their ranges in the help, and one line for a mistake."""
 
+import ast
 import contextlib
 import dataclasses
 import difflib
+import inspect
 import io
+import itertools
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
@@ -14,16 +18,47 @@ from sfumato.core.config import Range
 from sfumato.core.errors import SettingError
 
 
-def tell_ranges(config: Any) -> None:
-    """Puts each setting's range into the help, where it is read: the one place where the limits are stated stays the setting's own type."""
+def describe(config: Any) -> None:
+    """Gives the help of a tree of settings the range, the text and the default of each one, from the type that states them."""
     for field in dataclasses.fields(config):
         if dataclasses.is_dataclass(value := getattr(config, field.name)):
-            tell_ranges(value)
+            describe(value)
+    if type(config) in _DESCRIBED:
+        return
+    _DESCRIBED.add(type(config))
+    texts = _texts(type(config))
+    for field in dataclasses.fields(config):
         hint: Any = field.type
         limits = [a for a in get_args(hint)[1:] if isinstance(a, Range)] if get_origin(hint) is Annotated else []
-        if limits:
-            type(config).__annotations__[field.name] = Annotated[hint, tyro.conf.arg(metavar=str(limits[0]))]
-            field.type = type(config).__annotations__[field.name]
+        help_ = tyro.conf.arg(metavar=str(limits[0]) if limits else None, help=texts.get(field.name), help_behavior_hint=_default)
+        type(config).__annotations__[field.name] = field.type = Annotated[hint, help_]
+
+
+_DESCRIBED = set[type]()
+"""The types of settings that the help describes already."""
+
+
+def _default(value: str) -> str:
+    """How the help names a default that the parser writes as `value`.
+
+    >>> _default("True"), _default("''"), _default("0.5")
+    ('(default: on)', '(default: not set)', '(default: 0.5)')
+    """
+    words = {"True": "on", "False": "off", "None": "not set", "''": "not set", "": "none"}
+    return f"(default: {words.get(value, value)})"
+
+
+def _texts(kind: type) -> dict[str, str]:
+    """The docstring of each field of a class, in one line; nothing if its source is not at hand."""
+    try:
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    texts = {}
+    for field, text in itertools.pairwise(getattr(tree, "body", [])):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            texts[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return texts
 
 
 def size(text: str) -> float:
