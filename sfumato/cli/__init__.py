@@ -94,7 +94,7 @@ def generate(
     Args:
         n: Number of images.
         seed: Seed of the first image; the next images have the next seeds.
-        seeds: Seeds of the images, instead of --n and --seed.
+        seeds: Seeds of the images. Default: --n seeds, from --seed on.
         columns: Number of images in a row of the contact sheet. Default: the sheet is nearly square.
         out: A folder for the contact sheet and one file for each image, or a picture file for the sheet alone. Images that are in the
             folder already are not generated again.
@@ -274,7 +274,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-DESCRIPTION = "Generate, edit and restore images with neural networks you can train on a laptop."
+DESCRIPTION = "Generate, edit and restore images with neural networks trained on a laptop."
 
 
 def _call(first: str = "--help", *others: str) -> None:
