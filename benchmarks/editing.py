@@ -8,7 +8,7 @@ drag       of seeds 0 to 4, the pixel of the strongest corner in the middle half
            point, by normalised correlation
 closed     the share of the 5 strongest closed-form directions that lies in the span of the 5 that change images most: of the images'
            Jacobian with respect to one style for all layers, by central differences, over 24 seeds. Beside it the same of what
-           `--how jacobian` finds from other images, and of central differences at 24 other seeds, which nothing can be expected to pass
+           `--method jacobian` finds from other images, and of central differences at 24 other seeds, which nothing can be expected to pass
 
 Images too small to drag a point that far are not dragged.
 

@@ -1,5 +1,6 @@
-"""The command line: flags to calls. Torch and all that needs it are imported by the verb that runs, so that help is quick."""
+"""The command line: flags to calls. Torch, and every module that needs it, is imported by the verb that runs, so that help is quick."""
 
+import functools
 import os
 import sys
 import time
@@ -12,25 +13,44 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.cli import completion, dreaming, editing
-from sfumato.cli.tables import show
+from sfumato.cli import completion, dreaming, editing, measuring
 from sfumato.cli.terminal import complain, console, say
-from sfumato.cli.verbs import Device, File, Model, Pictures, Recipe, machine, overview, progress, verb, verbs
+from sfumato.cli.verbs import (
+    Device,
+    Ensemble,
+    File,
+    Label,
+    Model,
+    Overwrite,
+    Pictures,
+    Precision,
+    Recipe,
+    Threads,
+    Truncation,
+    description,
+    machine,
+    overview,
+    progress,
+    renamed,
+    verb,
+    verbs,
+)
 from sfumato.core import flags
 from sfumato.core.catalog import suggest
+from sfumato.core.config import Range
 from sfumato.core.errors import SettingError, SfumatoError
 from sfumato.core.text import printable
 
 
-@verb
-def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", overwrite: bool = False, threads: int | None = None) -> None:
-    """Two minutes on a CPU: draw letters, train a generator on them, look at it and at the bundled models.
+@verb("Training")
+def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", overwrite: Overwrite = False, threads: Threads = None) -> None:
+    """Train on drawn letters for about a minute, and show the results on a page.
+
+    The page also shows the bundled models. No files and no internet are needed; all takes about two minutes on a processor.
 
     Args:
         out: Folder for the picture, the page and the trained model.
         budget: Time for the training, such as 75s or 10min.
-        overwrite: Replace files that are there, even if no earlier `demo` wrote them.
-        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
     """
     with machine(threads):
@@ -41,46 +61,43 @@ def demo(*, out: Path = Path("sfumato-demo"), budget: str = "75s", overwrite: bo
         console.print(f"picture: {paths['picture']}\npage:    {paths['page']}\nmodel:   {paths['model']}", highlight=False)
 
 
-@verb
+@verb("Training")
 def train(recipe: Recipe) -> None:
-    """Train a network: sfumato train RECIPE [--data IMAGES] [--budget 30min] ... (sfumato train RECIPE --help lists every setting).
+    """Train a network on your images: sfumato train RECIPE --data IMAGES.
+
+    The settings of a recipe are listed by `sfumato train RECIPE --help`. The same command again continues an interrupted training.
 
     Args:
-        recipe: What to train; `sfumato train` alone lists the recipes.
+        recipe: The name of a recipe. `sfumato train` alone lists the recipes.
 
     """
     raise AssertionError(f"the recipe {recipe} has settings of its own; see cli/training.py")
 
 
-@verb
+@verb("Generating and editing")
 def generate(
     model: Model,
     *,
-    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 16,
+    n: Annotated[int, Range(1, 1e9, "images"), tyro.conf.arg(aliases=["-n"])] = 16,
     seed: int = 0,
     seeds: tuple[int, ...] | None = None,
-    label: str | None = None,
-    truncation: float = 1.0,
-    columns: int | None = None,
-    overwrite: bool = False,
+    label: Label = None,
+    truncation: Truncation = 1.0,
+    columns: Annotated[int | None, Range(1, 1e9, "images")] = None,
     out: Path = Path("out"),
+    overwrite: Overwrite = False,
     device: Device = "auto",
-    threads: int | None = None,
+    threads: Threads = None,
 ) -> None:
-    """Make images from seeds: the same seed is the same picture, however many are made.
+    """Generate images from seeds; one seed always gives the same image.
 
     Args:
-        model: A bundled model, a run folder or a model file.
-        n: How many images.
-        seed: Seed of the first; the others follow.
-        seeds: These seeds and no others.
-        label: Class to show, by name; without it each seed shows its own.
-        truncation: How far from the mean image: 0 is that image, 1 as trained; between them images are better and less various.
-        columns: Images per row of the sheet.
-        overwrite: Replace files that are there, even if no earlier `generate` wrote them.
-        out: A folder for a sheet and single files, or a picture file for the sheet alone. Files that are done are not made again.
-        device: Where to compute.
-        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
+        n: Number of images.
+        seed: Seed of the first image; the next images have the next seeds.
+        seeds: Seeds of the images. Default: --n seeds, from --seed on.
+        columns: Number of images in a row of the contact sheet. Default: the sheet is nearly square.
+        out: A folder for the contact sheet and one file for each image, or a picture file for the sheet alone. Images that are in the
+            folder already are not generated again.
 
     """
     with machine(threads):
@@ -89,191 +106,66 @@ def generate(
         from sfumato.generation.files import generate_files
         from sfumato.store import inputs
 
-        if columns is not None and columns < 1:
-            raise SettingError(f"columns = {columns} must be at least 1")
-        chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
+        every = list(seeds) if seeds is not None else list(range(seed, seed + n))
         options: Any = {"label": label, "truncation": truncation, "device": device}
         with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=(inputs.model(model),)), progress():
             network, before = job.opened_generator(model), 0
             if job.output_files(out) == [out]:
-                job.save(job.generate(network, n, seeds=chosen, **options), out, names=(), columns=columns)
+                job.save(job.generate(network, n, seeds=every, **options), out, names=(), columns=columns)
             else:
-                before = generate_files(network, chosen, out, columns=columns, overwrite=overwrite, reads=(model,), **options).done_before
-        console.print(f"{len(chosen)} images in {out}{f', {before} of them done before' if before else ''}", highlight=False)
+                before = generate_files(network, every, out, columns=columns, overwrite=overwrite, reads=(model,), **options).done_before
+        console.print(f"{len(every)} images in {out}{f', {before} of them done before' if before else ''}", highlight=False)
 
 
-for each in (*editing.VERBS, *dreaming.VERBS):
-    verb(each)
+for function in editing.VERBS:
+    verb("Generating and editing")(function)
+for function in dreaming.VERBS:
+    verb("Dreaming")(function)
 
 
-@verb
-def evaluate(
-    model: Model,
-    *,
-    data: str | None = None,
-    features: str | None = None,
-    compare: str | None = None,
-    count: int = 10_000,
-    whole: bool = False,
-    samples: int = 1000,
-    images: int | None = None,
-    seed: int = 0,
-    restore: str | None = None,
-    precision: Literal["auto", "fp32", "bf16"] = "fp32",
-    ensemble: Literal[1, 4, 8] = 1,
-    accuracy_score: bool = False,
-    overwrite: bool = False,
-    out: Path | None = None,
-    device: Device = "auto",
-    threads: int | None = None,
-) -> None:
-    """Measure a model; every figure comes with its interval and its protocol.
-
-    Args:
-        model: A bundled model, a run folder or a model file; or `real`, for the images of --data alone, one half against the other.
-        data: Images to compare with; by default those it was trained on.
-        features: The network in whose features images are compared: squeezenet, alexnet, vgg16, googlenet, inception, inception-clean, or a
-            classifier; by default a bundled one of the same data.
-        compare: A network that says how different two images look, for path lengths, variety and the likeness of repairs: lpips-squeeze,
-            lpips-alex or lpips-vgg.
-        count: Images to generate.
-        whole: Compare with all images, training and test together; the floor is then one half of them against the other.
-        samples: Importance samples per image, for likelihoods.
-        images: Test images for likelihoods; all if not given.
-        seed: Seed of the first generated image.
-        restore: For networks that repair, for classical methods by name, and for `auto`, which is what restore does: the damage, one of
-            noise:25, poisson:30, salt-and-pepper:30, missing:50, text, blur:1.6, motion:9, jpeg:10, x2, x4.
-        precision: Number format in which likelihoods and repairs are computed; bf16 takes about half the time where the hardware has it.
-        ensemble: For networks that repair: mean over so many ways to see a picture, mirrored (4) and turned as well (8).
-        accuracy_score: Also train a classifier on 60,000 generated images and test it on real ones (takes minutes).
-        overwrite: Replace files that are there, even if no earlier `evaluate` wrote them.
-        out: A JSON file for the figures and their protocols.
-        device: Where to compute.
-        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
-
-    """
-    with machine(threads):
-        from sfumato.core import outputs
-        from sfumato.evaluation import evaluate as job
-        from sfumato.store import inputs
-
-        if accuracy_score and restore is not None:
-            raise SettingError("--accuracy-score is for generators; it has no effect with --restore")
-        if ensemble != 1 and restore is None:
-            raise SettingError(f"ensemble = {ensemble} is for networks that repair; it has no effect without --restore")
-        measured: Any = {"compare": compare, "precision": precision, "device": device}
-        drawn: Any = {"features": features, "count": count, "whole": whole, "samples": samples, "images": images, "seed": seed}
-        named = restore is not None or model == job.REAL  # of methods and of the images themselves there is no file
-        models = (model if named else inputs.model(model), inputs.model(features), inputs.model(compare))
-        reads = (*models, inputs.data(data))
-        with outputs.reserved(job.output_files(out), by="evaluate", overwrite=overwrite, reads=reads):
-            if restore is not None:
-                from sfumato.evaluation.benchmark import judge
-
-                with progress():
-                    report = judge(model, restore, data or "set12", ensemble=ensemble, **measured)
-            else:
-                if accuracy_score:
-                    from sfumato.evaluation.score import check
-
-                    check(model, data)
-                with progress():
-                    report = job.evaluate(model, data, **measured, **drawn)
-            if accuracy_score:
-                from sfumato.evaluation.score import accuracy_score as score
-                from sfumato.train.progress import ProgressLine
-
-                report.append(score(model, data, seed=seed, watch=ProgressLine(console), device=device))
-            show(console, report, title=f"{model}, {restore}" if restore else model)
-            if out:
-                console.print(f"figures in {job.save(report, out)}", highlight=False)
-
-
-@verb
-def audit(
-    model: Model,
-    *,
-    data: str | None = None,
-    features: str | None = None,
-    count: int = 1000,
-    seed: int = 0,
-    overwrite: bool = False,
-    out: Path | None = None,
-    device: Device = "auto",
-    threads: int | None = None,
-) -> None:
-    """Does a generator copy what it was trained on, or repeat itself? Figures, and sheets of the nearest pairs to look at.
-
-    Args:
-        model: A bundled model, a run folder or a model file.
-        data: The images it was trained on; by default those that it says.
-        features: The network in whose features images are near, as for evaluate.
-        count: Images to generate.
-        seed: Seed of the first.
-        overwrite: Replace files that are there, even if no earlier `audit` wrote them.
-        out: Folder for the sheets and audit.json; by default named after the model, here: digits-audit.
-        device: Where to compute.
-        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
-
-    """
-    with machine(threads):
-        from sfumato.core import outputs
-        from sfumato.evaluation import audit as job
-        from sfumato.store import inputs
-        from sfumato.store.weights import short_name
-
-        target = out or Path(f"{short_name(model)}-audit")
-        reads = (inputs.model(model), inputs.model(features), inputs.data(data))
-        with outputs.reserved(job.output_files(target), by="audit", overwrite=overwrite, reads=reads):
-            with progress():
-                found = job.audit(model, data, features=features, count=count, seed=seed, device=device)
-            show(console, found.report, title=model)
-            console.print(f"{job.verdict_line(found)}\npairs to look at: {', '.join(map(str, job.save(found, target)))}", highlight=False)
-
-
-@verb
+@verb("Restoring")
 def restore(
     pictures: Pictures,
     *,
     task: Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"] = "auto",
-    out: Path = Path("restored"),
     model: str | None = None,
     method: str | None = None,
-    scale: int | None = None,
-    strength: float = 1.0,
-    overwrite: bool = False,
+    scale: Annotated[int | None, Range(1, 64)] = None,
+    strength: Annotated[float, Range(0, 2)] = 1.0,
     mask: Path | None = None,
     find: tuple[Literal["scratches", "dead-pixels"], ...] = (),
-    noise: float | None = None,
+    noise: Annotated[float | None, Range(0, 255, "grey levels")] = None,
     blur: str | None = None,
+    out: Path = Path("restored"),
+    overwrite: bool = False,
     memory: str = "auto",
-    precision: Literal["auto", "fp32", "bf16"] = "fp32",
-    ensemble: Literal[1, 4, 8] = 1,
+    precision: Precision = "fp32",
+    ensemble: Ensemble = 1,
     device: Device = "auto",
-    threads: int | None = None,
+    threads: Threads = None,
 ) -> None:
-    """Repair pictures: noise, blur, JPEG, holes, too few pixels. Originals are never touched; the same command goes on where it stopped.
+    """Repair pictures: noise, blur, JPEG artifacts, holes, low resolution.
+
+    The originals are never changed. The same command again continues an interrupted run.
 
     Args:
-        pictures: Picture files, folders, globs, or one film (.mp4, .mov, .mkv, .webm).
-        task: What to do; auto looks at each picture and says what it found.
-        out: A folder, or the name of the one picture.
-        model: A bundled model, a run folder or a model file instead of the bundled one for the task.
-        method: A classical method instead of a network: median, non-local-means, wiener, richardson-lucy, laplace, biharmonic, telea,
-            bicubic; or deep-image-prior.
-        scale: How many times longer the sides become with the task upscale: 2, 4, or the model's own.
-        strength: 0 leaves the picture as it is, 1 is what the network thinks right, up to 2.
-        overwrite: Replace files that are there already; originals stay in any case.
-        mask: For inpaint: a picture of the same size, white where to fill in, or a folder of such under the pictures' names.
-        find: For inpaint: what to look for and fill in.
-        noise: Standard deviation of the noise, of 255, for whoever wants to know; estimated if not given.
-        blur: The blur, if what is found is not it: gaussian:1.6, motion:9@30 or defocus:3, in pixels and degrees.
-        memory: What may be used, such as 2GB, or a third of the machine's; larger pictures are repaired strip by strip.
-        precision: Number format of the network; bf16 takes about half the time where the hardware has it.
-        ensemble: Let the network see the picture in so many ways, mirrored (4) and turned as well (8), and take the mean: a little better,
-            for so many times the work.
-        device: Where to compute.
-        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
+        pictures: Picture files, folders, glob patterns, or one film (.mp4, .mov, .mkv, .webm).
+        task: The repair. auto looks for damage in each picture, repairs it, and prints what it found.
+        model: Network for the repair: a bundled model by its name, a run folder or a model file. Default: the bundled model for the task.
+        method: Classical method instead of a network: median, non-local-means, wiener, richardson-lucy, laplace, biharmonic, telea or
+            bicubic; or deep-image-prior, which fits a network to the one picture. Default: a network.
+        scale: Factor by which --task upscale lengthens the sides; 2 or 4 with the bundled models. Default: the factor of --model, else 2.
+        strength: Strength of the repair: 0 keeps the picture, 1 is the result of the network.
+        mask: Mask of the area to fill in: a picture of the same size, white in that area, or a folder of masks with the names of the
+            pictures. It implies --task inpaint. Default: no mask.
+        find: Damage to look for and to fill in. It implies --task inpaint. Default: none.
+        noise: Standard deviation of the noise, for networks and methods that take it. Default: estimated from the picture.
+        blur: Kind and size of the blur: gaussian:1.6 (standard deviation in pixels), defocus:3 (radius in pixels) or motion:9@30 (length in
+            pixels, angle in degrees). Default: estimated from the picture.
+        out: A folder, or the file name of a single picture.
+        overwrite: Replace files that stand at --out already. The originals are never replaced.
+        memory: Limit of the memory, such as 2GB; larger pictures are repaired in strips. auto is a third of the machine's memory, from 2
+            to 8 GB.
 
     """
     with machine(threads):
@@ -300,15 +192,47 @@ def restore(
         restore_pictures(pictures, out, request, inputs.place(mask), console, overwrite=overwrite)
 
 
-@verb
-def import_(file: File, *, overwrite: bool = False, out: Path | None = None) -> None:
-    """Take over somebody's weights (.pth, .pt, .pkl, .safetensors): recognised by names and shapes, nothing in the file is run.
+for function in measuring.VERBS:
+    verb("Measuring")(function)
+
+
+@verb("Models and the shell")
+def models(*, runs: Path = Path("runs")) -> None:
+    """List the models at hand: quality, training data, licence.
 
     Args:
-        file: DnCNN, FDnCNN, FFDNet, DRUNet, IMDN, RRDBNet, SRVGGNetCompact or NAFNet, in their authors' layouts; StyleGAN2-ADA's
-            pickles and rosinality's files; StyleGAN3's and R3GAN's pickles, of which the tensors are taken.
-        overwrite: Replace a file that is there.
-        out: Where to write our file; by default beside the other, under the same name.
+        runs: Folder with your own runs.
+
+    """
+    with machine(1):
+        from sfumato.store.zoo import list_models
+
+        table = Table.grid(Column(no_wrap=True), Column(), padding=(0, 2, 0, 0))
+        entries = list_models(runs)
+        for entry in entries:
+            if entry.problem:
+                continue
+            data = entry.card.get("data", {})
+            origin = f"{entry.family}, {entry.megabytes:.1f} MB, trained on {data.get('name', '?')} ({data.get('terms', 'terms unknown')})"
+            table.add_row(Text(printable(entry.name), "bold"), Text(entry.headline or "nothing measured yet"))
+            table.add_row("", Text(printable(origin), "dim"))
+        console.print(table)
+        for entry in entries:
+            if entry.problem:
+                say(printable(f"passed over: {entry.problem}"))
+
+
+@verb("Models and the shell")
+def import_(file: File, *, out: Path | None = None, overwrite: bool = False) -> None:
+    """Convert weights of other projects (.pth, .pt, .pkl, .safetensors).
+
+    The architecture is recognised by the names and shapes of the tensors. Code in the file is never run.
+
+    Args:
+        file: Weights of DnCNN, FDnCNN, FFDNet, DRUNet, IMDN, RRDBNet, SRVGGNetCompact or NAFNet in the layout of their authors; of
+            StyleGAN2 as a pickle of NVIDIA or a file of rosinality. Of pickles of StyleGAN3 and R3GAN only the tensors are taken.
+        out: The new model file. Default: the name of FILE with .safetensors, beside FILE.
+        overwrite: Replace a file that stands at --out already.
 
     """
     with machine(1):
@@ -318,43 +242,17 @@ def import_(file: File, *, overwrite: bool = False, out: Path | None = None) -> 
             console.print(line, highlight=False)
 
 
-@verb
-def models(*, runs: Path = Path("runs")) -> None:
-    """List the models at hand: how good, trained on what, under which terms.
-
-    Args:
-        runs: Folder with runs of one's own.
-
-    """
-    with machine(1):
-        from sfumato.store.zoo import list_models as job
-
-        table = Table.grid(Column(no_wrap=True), Column(), padding=(0, 2, 0, 0))
-        entries = job(runs)
-        for entry in entries:
-            if entry.problem:
-                continue
-            data = entry.card.get("data", {})
-            made = f"{entry.family}, {entry.megabytes:.1f} MB, trained on {data.get('name', '?')} ({data.get('terms', 'terms unknown')})"
-            table.add_row(Text(printable(entry.name), "bold"), Text(entry.headline or "nothing measured yet"))
-            table.add_row("", Text(printable(made), "dim"))
-        console.print(table)
-        for entry in entries:
-            if entry.problem:
-                say(printable(f"passed over: {entry.problem}"))
-
-
-verb(completion.completion)
+verb("Models and the shell")(completion.completion)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Entry point of the `sfumato` command. Exits with 2 after one clear line for a mistake of the user's, 130 after an interruption."""
-    # The time of a command includes what Python took to load this file: at least the time of the processor so far.
+    """Entry point of the `sfumato` command. Exits with 2 after one line for a mistake of the user, with 130 after an interruption."""
+    # The time of a command includes the loading of this file: at least the processor time so far.
     began, arguments = time.perf_counter() - (time.process_time() if argv is None else 0.0), list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments[:1] in (["--version"], ["-V"]):
             console.print(f"sfumato {__version__}", highlight=False)
-        elif arguments[:1] == ["complete"]:  # no verb: the script of a shell says it at each press of Tab
+        elif arguments[:1] == ["complete"]:  # no verb: the script of a shell calls it at each press of Tab
             completion.complete(arguments[1:])
         elif arguments[:1] == ["train"] and arguments[1:2] not in (["-h"], ["--help"]):
             with machine(None):
@@ -366,26 +264,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     except SfumatoError as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:
-        _fail("interrupted; what was saved before is whole", 130)
+        _fail("interrupted; files that are saved already are complete; the same command continues", 130)
     except (MemoryError, RuntimeError) as error:
-        # Torch says it in words.
-        if not isinstance(error, MemoryError) and not any(said in str(error) for said in ("allocate memory", "out of memory")):
+        # Torch names the reason in its message alone.
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in ("allocate memory", "out of memory")):
             raise
         _fail("not enough memory; use smaller images, a smaller batch, or fewer at once", 2)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-DESCRIPTION = "Generate, edit and restore images with neural networks you can train on a laptop."
+DESCRIPTION = "Generate, edit and restore images with neural networks trained on a laptop."
 
 
 def _call(first: str = "--help", *others: str) -> None:
     """Runs a verb. Its parser alone is built: those of all the verbs take half a second."""
     if first in ("--help", "-h"):
-        say(f"usage: sfumato VERB [OPTIONS]\n\n{DESCRIPTION} `sfumato VERB --help` lists the options of a verb.\n")
+        say(f"usage: sfumato VERB [OPTIONS]\n\n{DESCRIPTION}\n`sfumato VERB --help` lists the options of a verb.")
         console.print(overview())
     elif first in verbs:
-        flags.parsed(lambda: tyro.cli(verbs[first], prog=f"sfumato {first}", args=others, use_underscores=False), [])()
+        words = renamed(first, others)
+        parse = functools.partial(tyro.cli, verbs[first], prog=f"sfumato {first}", args=words, use_underscores=False)
+        flags.parsed(lambda: parse(description=description(first)), [])()
     elif first.startswith("-"):
         raise SettingError(f"no option {first}; --help lists them all")
     else:

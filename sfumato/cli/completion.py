@@ -45,7 +45,9 @@ NOTHING, FILES = Completions({}), Completions({}, files=True)
 
 
 def completion(shell: tyro.conf.Positional[Literal["bash", "zsh", "fish"]]) -> None:
-    """Print the script with which a shell completes verbs, options, models, recipes and files at Tab: eval "$(sfumato completion bash)".
+    """Print the script for completion at Tab: eval "$(sfumato completion bash)".
+
+    The shell then completes verbs, options, models, recipes and files.
 
     Args:
         shell: The shell that reads the script.
@@ -75,18 +77,18 @@ def completions(words: Sequence[str]) -> Completions:
     before, last = [word for word in before if word != "="], "" if last == "=" else last
     if not before:
         return _starting(last, {name: about(name) for name in verbs} | (_WITHOUT_VERB if last.startswith("-") else {}))
-    options, positionals, given = _command(*before)
+    options, positionals, before = _command(*before)
     flag, equals, value = last.partition("=")
     if equals and flag in options:
         answer = _values(flag, options[flag], value)
         return Completions({f"{flag}={word}": text for word, text in answer.words.items()}, answer.files)
     if last.startswith("-"):
         return _starting(last, dict.fromkeys(options, ""))
-    asking = _asking(given, options)
+    asking = _asking(before, options)
     answer = _values(asking, options[asking], last) if asking else NOTHING
-    if asking and asking == given[-1]:
+    if asking and asking == before[-1]:
         return answer
-    return answer | _positional(given, options, positionals, last)
+    return answer | _positional(before, options, positionals, last)
 
 
 def models() -> dict[str, str]:
@@ -108,22 +110,20 @@ def _command(verb: str, *words: str) -> tuple[dict[str, str], list[str], list[st
         recipe = table()["recipes"].get(words[0])
         return (table()["settings"][recipe["settings"]] if recipe else {}), [], list(words[1:])
     command = table()["verbs"].get(verb, {"options": {}, "positionals": []})
-    # An atlas of features is drawn of published networks too; they generate nothing.
-    positionals = ["NETWORK"] if verb == "features" else command["positionals"]
-    return command["options"], positionals, list(words)
+    return command["options"], command["positionals"], list(words)
 
 
-def _asking(given: Sequence[str], options: Mapping[str, str]) -> str:
+def _asking(before: Sequence[str], options: Mapping[str, str]) -> str:
     """The option of which the next word may be a value; empty if there is none."""
-    for i, word in enumerate(reversed(given)):
+    for i, word in enumerate(reversed(before)):
         if word in options:
             return word if options[word] and (i == 0 or options[word].endswith(SEVERAL)) else ""
     return ""
 
 
-def _positional(given: Sequence[str], options: Mapping[str, str], positionals: Sequence[str], last: str) -> Completions:
+def _positional(before: Sequence[str], options: Mapping[str, str], positionals: Sequence[str], last: str) -> Completions:
     """The values of the positional that comes next; options if none does."""
-    count = sum(not word.startswith("-") and not _asking(given[:i], options) for i, word in enumerate(given))
+    count = sum(not word.startswith("-") and not _asking(before[:i], options) for i, word in enumerate(before))
     repeated = positionals[-1:] if positionals and positionals[-1].endswith(SEVERAL) else []
     following = positionals[count : count + 1] or repeated
     return _values(following[0], following[0], last) if following else _starting(last, dict.fromkeys(options, ""))

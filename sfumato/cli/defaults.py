@@ -1,4 +1,4 @@
-"""With which settings `train` begins: those of the recipe, of the model that `--start` names, or of the run that is in the folder."""
+"""The settings that `train` begins with: those of the recipe, of the model that `--start` names, or of the run in the folder."""
 
 import dataclasses
 import shlex
@@ -16,7 +16,7 @@ from sfumato.train.settings import TrainSettings
 
 
 def run_folder(recipe: str, default: TrainSettings, arguments: Sequence[str]) -> Path:
-    """Where the run of these arguments lies: --out, or runs/NAME, after the data or the recipe. Raises SettingError for a file's name."""
+    """The folder of the run of these arguments: --out, or runs/NAME after the data or the recipe. Raises SettingError for a file's name."""
     if out := flag(arguments, "--out"):
         outputs.check_folder_name(Path(out))
         return Path(out)
@@ -29,7 +29,7 @@ def run_folder(recipe: str, default: TrainSettings, arguments: Sequence[str]) ->
 def continued(default: TrainSettings, folder: Path) -> TrainSettings:
     """The settings of the run in `folder`, if there is one of this network and objective; `default` if there is none.
 
-    So a run goes on with what it was begun with, whatever the recipe says today; flags change that.
+    A run continues with its own settings, even if the recipe has changed since; flags change them.
     """
     path = folder / "settings.json"
     if not path.is_file():
@@ -37,10 +37,10 @@ def continued(default: TrainSettings, folder: Path) -> TrainSettings:
     try:
         begun = read_settings(path)
     except SfumatoError:
-        return default  # training says what is wrong
+        return default  # the training raises the error
     if any(type(getattr(begun, name)) is not type(getattr(default, name)) for name in PARTS):
         return default
-    # Where the images lie the folder does not say.
+    # The folder does not say where the images lie.
     return dataclasses.replace(begun, data=default.data, keep_paths=default.keep_paths)
 
 
@@ -48,19 +48,19 @@ PARTS = ("model", "objective")
 
 
 def differing(begun: TrainSettings, default: TrainSettings) -> list[str]:
-    """Names of settings that a run was begun with and the recipe has otherwise; what the data and the clock decide is left out."""
+    """Names of the settings in which a run differs from its recipe, except those that the data and the clock decide."""
     decided = {"images", "budget", "data", "start", "size", "channels", "classes", "r1", "r2"}
-    found = []
+    names = []
     for one, other, prefix in ((begun, default, ""), *((getattr(begun, p), getattr(default, p), f"{p}.") for p in PARTS)):
         pairs = ((f.name, getattr(one, f.name), getattr(other, f.name)) for f in dataclasses.fields(one))
-        found += [f"{prefix}{name}" for name, a, b in pairs if a != b and name not in decided and name not in PARTS]
-    return found
+        names += [f"{prefix}{name}" for name, a, b in pairs if a != b and name not in decided and name not in PARTS]
+    return names
 
 
 def started(default: TrainSettings, arguments: Sequence[str]) -> TrainSettings:
-    """`default` with the network of what --start names, if it is of the same family: other flags then change that one.
+    """`default` with the network of the model that --start names, if both are of one family; other flags then change that network.
 
-    Weights say nothing of what a network does with them, so that those of one would fit another which does something else.
+    The weights of one network could fit another network that computes something else, so the settings come with the weights.
     """
     start = flag(arguments, "--start")
     if not start:
@@ -68,13 +68,13 @@ def started(default: TrainSettings, arguments: Sequence[str]) -> TrainSettings:
     try:
         model = parse(checkpoint.read_header(weights.find(start))["model"])
     except (SfumatoError, KeyError):
-        return default  # training says what is wrong
+        return default  # the training raises the error
     if type(model) is not type(default.model) or len({model.channels, default.model.channels} - {None}) > 1:
         return default
     lacking = getattr(model, "discriminator_width", None) == 0
     names = [field.name for field in dataclasses.fields(model) if lacking and field.name.startswith("discriminator")]
-    own = {each: getattr(default.model, each) for each in names}
-    # The data says which classes there are, not the weights: tables of other classes are made anew.
+    own = {name: getattr(default.model, name) for name in names}
+    # The data decides the classes, not the weights: tables of other classes are made anew.
     own |= {"classes": None} if hasattr(model, "classes") else {}
     return dataclasses.replace(default, model=dataclasses.replace(model, **own))
 
@@ -102,8 +102,8 @@ def again(recipe: str, arguments: Sequence[str], changes: Sequence[str], folder:
 def inherited(settings: TrainSettings, default: TrainSettings, arguments: Sequence[str]) -> list[str]:
     """The flags that the `arguments` lack to make `settings` of `default`: those of settings that came from a run folder.
 
-    Where the images lie no folder says, and with a budget the number of images is planned anew. A part of another family than the
-    default's, for which there is no flag, is left out.
+    The folder does not say where the images lie, and with a budget the number of images is planned anew. A part of another family than
+    that of the default has no flag and is left out.
     """
     decided = {"--data", "--keep-paths"} | ({"--images"} if settings.budget else set())
     flags = {name: words for name, words in _changed(settings, default).items() if name not in decided}
@@ -112,7 +112,7 @@ def inherited(settings: TrainSettings, default: TrainSettings, arguments: Sequen
 
 def _changed(settings: Any, default: Any, prefix: str = "--") -> dict[str, list[str]]:
     """The name and the words of each flag that makes `settings` of `default`."""
-    found: dict[str, list[str]] = {}
+    flags: dict[str, list[str]] = {}
     for field in dataclasses.fields(settings):
         name, value, usual = prefix + field.name.replace("_", "-"), getattr(settings, field.name), getattr(default, field.name)
         parts = _parts(value)
@@ -121,12 +121,12 @@ def _changed(settings: Any, default: Any, prefix: str = "--") -> dict[str, list[
         if parts or _parts(usual):
             if [(key, type(part)) for key, part in parts] == [(key, type(part)) for key, part in _parts(usual)]:
                 for (key, part), (_, other) in zip(parts, _parts(usual), strict=True):
-                    found |= _changed(part, other, f"{name}{key}.")
+                    flags |= _changed(part, other, f"{name}{key}.")
         elif isinstance(value, bool):
-            found[name] = [name if value else _both(name)[1]]
+            flags[name] = [name if value else _both(name)[1]]
         else:
-            found[name] = [name, *map(str, value if isinstance(value, tuple) else (value,))]
-    return found
+            flags[name] = [name, *map(str, value if isinstance(value, tuple) else (value,))]
+    return flags
 
 
 def _parts(value: Any) -> list[tuple[str, Any]]:
@@ -137,7 +137,7 @@ def _parts(value: Any) -> list[tuple[str, Any]]:
 
 
 def flag(arguments: Sequence[str], name: str) -> str:
-    """What follows `name`; nothing if it is not there."""
+    """The word behind the flag `name`; empty if the flag is not there."""
     for i, word in enumerate(arguments):
         if word == name and i + 1 < len(arguments):
             return arguments[i + 1]
@@ -147,7 +147,7 @@ def flag(arguments: Sequence[str], name: str) -> str:
 
 
 def sets_flag(arguments: Sequence[str], setting: str) -> bool:
-    """Whether the arguments say anything of the setting `path.to.field`."""
+    """Whether the arguments set the setting `path.to.field`."""
     names = _both(f"--{setting.replace('_', '-')}")
     return any(_flag_name(word) in names for word in arguments)
 
@@ -158,6 +158,6 @@ def _flag_name(word: str) -> str:
 
 
 def _both(flag: str) -> tuple[str, str]:
-    """A flag, and the one that says the opposite."""
+    """A flag, and its opposite."""
     head, dot, last = flag.removeprefix("--").rpartition(".")
     return flag, f"--{head}{dot}{last.removeprefix('no-')}" if last.startswith("no-") else f"--{head}{dot}no-{last}"

@@ -1,11 +1,13 @@
-"""The verbs that edit: everything between two images of a generator, or between an image and what one would rather have."""
+"""The verbs that edit: walks and mixtures between images of a generator, projection of a picture, directions, edits and drags."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from sfumato.cli.terminal import console
-from sfumato.cli.verbs import Device, File, Model, machine
+from sfumato.cli.verbs import Device, File, Label, Model, Overwrite, Threads, Truncation, machine
 from sfumato.core import flags
+from sfumato.core.config import Range
+from sfumato.core.errors import SettingError
 
 DIRECTIONS = Path("directions.safetensors")
 COUNT = 8
@@ -15,36 +17,31 @@ def interpolate(
     model: Model,
     *,
     seeds: tuple[int, ...] = (0, 1, 2, 3),
-    steps: int = 24,
+    steps: Annotated[int, Range(1, 1e9, "frames")] = 24,
     label: str | None = None,
-    truncation: float = 1.0,
+    truncation: Truncation = 1.0,
     space: Literal["z", "w"] = "z",
     even: bool = False,
     loop: bool = True,
     fps: float = 24.0,
-    enlarge: int = 4,
-    overwrite: bool = False,
+    enlarge: Annotated[int, Range(1, 1e9)] = 4,
     out: Path = Path("walk.gif"),
+    overwrite: Overwrite = False,
     device: Device = "auto",
-    threads: int | None = None,
+    threads: Threads = None,
 ) -> None:
-    """Walk through latent space from seed to seed, as a .gif, .webp or .mp4.
+    """Make a film that walks through latent space from seed to seed.
 
     Args:
-        model: A bundled model, a run folder or a model file.
-        seeds: Where the walk passes.
-        steps: Frames from one seed to the next.
-        label: Class to show, by name.
-        truncation: How far from the mean image: 0 is that image, 1 as trained.
-        space: z for great circles among latents, w for straight lines among styles.
-        even: Change the picture by as much from each frame to the next; seeds are then passed between frames.
-        loop: Go back to the first seed at the end.
-        fps: Frames a second.
-        enlarge: Side of a pixel in the film.
-        overwrite: Replace files that are there, even if no earlier `interpolate` wrote them.
-        out: The film; .mp4 needs the extra `video`.
-        device: Where to compute.
-        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
+        seeds: Seeds of the images on the way; at least two.
+        steps: Number of frames from one seed to the next.
+        label: Class of the images, by name. Default: the class of the first seed.
+        space: Space of the walk: z for great circles between latents, w for straight lines between styles.
+        even: Place the frames so that each differs equally from the one before. The images of the seeds then lie between frames.
+        loop: Return to the first seed at the end.
+        fps: Frames per second; at most 50 for .gif.
+        enlarge: Factor that enlarges each pixel.
+        out: The film: .gif, .webp or .mp4. A .mp4 needs PyAV (pip install av).
 
     """
     with machine(threads):
@@ -66,25 +63,23 @@ def mix(
     columns: tuple[int, ...] = (4, 5, 6, 7),
     layers: str | None = None,
     label: str | None = None,
-    truncation: float = 1.0,
-    overwrite: bool = False,
+    truncation: Truncation = 1.0,
     out: Path = Path("mix.png"),
+    overwrite: Overwrite = False,
     device: Device = "auto",
-    threads: int | None = None,
+    threads: Threads = None,
 ) -> None:
-    """Mix styles: each picture is its row's, but for a range of layers, which are its column's.
+    """Mix the styles of two sets of images, layer by layer.
+
+    Each image of the sheet has the styles of its row, except in --layers, where it has the styles of its column. MODEL must be a network
+    with a style for each layer.
 
     Args:
-        model: A bundled model, a run folder or a model file, with a style for each layer.
-        rows: Seeds that the rows begin with.
-        columns: Seeds that the columns begin with.
-        layers: Which layers come from the columns, coarse to fine, such as 0-3 or 5; by default the coarser half.
-        label: Class to show, by name; without it each seed shows its own, and a mixture that of its row.
-        truncation: How far from the mean image: 0 is that image, 1 as trained.
-        overwrite: Replace files that are there, even if no earlier `mix` wrote them.
-        out: The picture of them all.
-        device: Where to compute.
-        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
+        rows: Seeds of the rows.
+        columns: Seeds of the columns.
+        layers: Layers that take the styles of the columns, from coarse to fine, such as 0-3 or 5. Default: the coarser half.
+        label: Class of the images, by name. Default: each seed has the class that it draws, and a mixture has the class of its row.
+        out: The picture of all mixtures.
 
     """
     with machine(threads):
@@ -102,32 +97,30 @@ def project(
     model: Model,
     picture: File,
     *,
-    steps: int = 300,
+    steps: Annotated[int, Range(1, 1e9, "steps")] = 300,
     label: str | None = None,
     layers: bool = True,
     noise: bool = True,
     features: str | None = None,
     seed: int = 0,
-    overwrite: bool = False,
     out: Path | None = None,
+    overwrite: Overwrite = False,
     device: Device = "auto",
-    threads: int | None = None,
+    threads: Threads = None,
 ) -> None:
-    """Find the styles with which a model comes nearest to a picture, to edit it: a .safetensors, a .png to look at, a .json.
+    """Find the styles with which a model comes nearest to a picture.
+
+    The result is a .safetensors file of styles for `sfumato edit` and `sfumato drag`, a .png to look at, and a .json with the figures.
 
     Args:
-        model: A bundled model, a run folder or a model file.
-        picture: Any picture; its middle is cut to the shape of the model's images.
-        steps: How long to search.
-        label: Class to look in, by name; by default the one whose images come nearest.
-        layers: Give each layer a style of its own in the end: nearer to the picture, harder to edit.
-        noise: Fit the noise as well, where the model has such.
-        features: A model in whose layers pictures are compared, beside their pixels.
+        picture: A picture file. Its middle is cut to the shape of the images of the model.
+        steps: Number of steps of the search.
+        label: Class of the image, by name. Default: the class whose images come nearest.
+        layers: Give each layer a style of its own at the end. The image comes nearer to the picture and is harder to edit.
+        noise: Fit the noise inputs too, if the model has noise inputs.
+        features: Network whose layers are compared, beside the pixels. Default: the pixels alone.
         seed: Seed of the search.
-        overwrite: Replace files that are there, even if no earlier `project` wrote them.
-        out: The styles' file; by default named after the picture, here: of shoe.png, shoe-projected.safetensors.
-        device: Where to compute.
-        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
+        out: The file of styles. Default: the name of the picture with -projected behind it, such as shoe-projected.safetensors.
 
     """
     with machine(threads):
@@ -141,15 +134,15 @@ def project(
         reads = (inputs.model(model), inputs.file(picture), inputs.model(features))
         with outputs.reserved(job.output_files(target, picture), by="project", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
-            found = job.project(network, picture, steps=steps, label=label, **options)
-            paths = job.save(found, target, network)
-        console.print(f"{found.psnr:.1f} dB from the picture: {', '.join(map(str, paths))}", highlight=False)
+            projection = job.project(network, picture, steps=steps, label=label, **options)
+            paths = job.save(projection, target, network)
+        console.print(f"{projection.psnr:.1f} dB from the picture: {', '.join(map(str, paths))}", highlight=False)
 
 
 def directions(
     model: Model,
     *,
-    how: Literal["principal", "closed-form", "jacobian"] = "principal",
+    method: Literal["principal", "closed-form", "jacobian"] = "principal",
     count: int = COUNT,
     examples: tuple[str, str] | None = None,
     name: str | None = None,
@@ -157,53 +150,51 @@ def directions(
     layers: str | None = None,
     label: str | None = None,
     seed: int = 0,
-    overwrite: bool = False,
     out: Path = DIRECTIONS,
+    overwrite: Overwrite = False,
     device: Device = "auto",
-    threads: int | None = None,
+    threads: Threads = None,
 ) -> None:
-    """Find directions along which a model's images change in one way: a .safetensors, a contact sheet, a .json with their names.
+    """Find latent directions, each of which changes images in one way.
+
+    The result is a .safetensors file for `sfumato edit`, a contact sheet, and a .json with the names of the directions.
 
     Args:
-        model: A bundled model, a run folder or a model file.
-        how: principal, those in which its styles vary most; closed-form, to which its layers listen most; jacobian, that change its
-            images most.
-        count: How many.
-        examples: Two folders of pictures instead: the one direction from what the first shows to what the second does.
-        name: What to call that one.
-        features: A classifier or the like in whose features the folders are told apart; by default the pixels, made small.
-        layers: Which layers to move, coarse to fine, such as 0-3 or 5; by default all.
-        label: Class to look in, by name; by default all.
-        seed: Seed of the images that are looked at.
-        overwrite: Replace files that are there, even if no earlier `directions` wrote them.
-        out: The directions' file.
-        device: Where to compute.
-        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
+        method: Method of the search: principal components of the styles; closed-form, from the weights of the layers; or jacobian, the
+            directions that change the images most.
+        count: Number of directions, from 1 to the length of a style.
+        examples: Two folders of pictures. The one direction then leads from the pictures of the first to those of the second folder.
+            Default: no examples; --method finds the directions.
+        name: Name of the direction of --examples. Default: a name from the measured change.
+        features: Network whose features tell the two folders of --examples apart. Default: the pixels, averaged to 8 x 8.
+        layers: Layers that the directions move, from coarse to fine, such as 0-3 or 5. Default: all.
+        label: Class of the images, by name. Default: all classes.
+        seed: Seed of the images that are measured.
+        out: The file of directions.
 
     """
+    if examples is None and (name or features):
+        raise SettingError("--name and --features have no effect without --examples; give two folders, or leave them out")
+    if examples is not None:
+        _refuse_unused("with --examples", method=method != "principal", count=count != COUNT)
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.core.errors import SettingError
         from sfumato.editing import directions as job
         from sfumato.editing.examples import from_examples
         from sfumato.generation import generate
         from sfumato.store import inputs
 
-        if examples is None and (name or features):
-            raise SettingError("--name and --features have no effect without --examples")
-        if examples is not None:
-            _refuse_unused("with --examples", how=how != "principal", count=count != COUNT)
         options: Any = {"layers": None if layers is None else flags.span(layers), "label": label, "seed": seed, "device": device}
-        reads = (inputs.model(model), inputs.model(features), *(inputs.data(each) for each in examples or ()))
+        reads = (inputs.model(model), inputs.model(features), *map(inputs.data, examples or ()))
         with outputs.reserved(job.output_files(out), by="directions", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
             if examples is None:
-                found = job.directions(network, how, count=count, **options)
+                axes = job.directions(network, method, count=count, **options)
             else:
-                found = from_examples(network, *examples, name=name, features=features, **options)
-            paths = job.save(found, out, network, seed=seed, label=label)
-        for i, (each, strength) in enumerate(zip(found.names, found.strengths, strict=True)):
-            console.print(f"{i:3} {each} ({strength:.1%})" if examples is None else each, highlight=False)
+                axes = from_examples(network, *examples, name=name, features=features, **options)
+            paths = job.save(axes, out, network, seed=seed, label=label)
+        for i, (axis, strength) in enumerate(zip(axes.names, axes.strengths, strict=True)):
+            console.print(f"{i:3} {axis} ({strength:.1%})" if examples is None else axis, highlight=False)
         console.print(f"directions: {', '.join(map(str, paths))}", highlight=False)
 
 
@@ -214,57 +205,54 @@ def edit(
     directions: Path = DIRECTIONS,
     seed: int = 0,
     styles: Path | None = None,
-    label: str | None = None,
-    truncation: float = 1.0,
+    label: Label = None,
+    truncation: Truncation = 1.0,
     replay: Path | None = None,
-    overwrite: bool = False,
     out: Path = Path("edit.png"),
+    overwrite: Overwrite = False,
     device: Device = "auto",
-    threads: int | None = None,
+    threads: Threads = None,
 ) -> None:
-    """Move an image along directions, and write down how in a .json that does it again to the bit.
+    """Move an image along latent directions.
+
+    The result is a picture, and a .json beside it with which --replay repeats the edit exactly.
 
     Args:
-        model: A bundled model, a run folder or a model file.
-        moves: Such as brighter=2, or 3=-1.5@0-4 for direction 3 in layers 0 to 4 only; in deviations of the model's own styles.
+        moves: Directions and how far to move along each: brighter=2, or 3=-1.5@0-4 for direction 3 in the layers 0 to 4 alone. The unit is
+            the standard deviation of the styles of the model. Default: none; --replay names an earlier edit.
         directions: The file that `sfumato directions` wrote.
-        seed: Which of the model's images to begin with.
-        styles: A picture that `sfumato project` found, instead of a seed.
-        label: Class of the seed's image, by name.
-        truncation: How far the seed's image is from the mean one.
-        replay: An edit's .json, to do that again instead; --styles says where its styles are now.
-        overwrite: Replace files that are there, even if no earlier `edit` wrote them.
-        out: The picture; the .json lies beside it.
-        device: Where to compute.
-        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
+        seed: Seed of the image to edit.
+        styles: Styles to edit instead of a seed: the file that `sfumato project` or `sfumato drag` wrote. Default: those of --seed.
+        replay: The .json of an earlier edit, to repeat it. --styles then tells where its file of styles is now. Default: none.
+        out: The picture.
 
     """
+    if replay is not None:
+        image = {"seed": seed != 0, "label": label is not None, "truncation": truncation != 1}
+        way = {"moves": bool(moves), "directions": directions != DIRECTIONS}
+        _refuse_unused("with --replay, which takes all of them from the file", **image, **way)
+    elif not moves:
+        raise SettingError(
+            "--moves is empty, so there is nothing to do; give --moves such as brighter=2, or --replay with a .json of an edit"
+        )
+    start = _start(seed, styles, label, truncation) if replay is None else {}
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.core.errors import SettingError
-        from sfumato.editing import directions as found
+        from sfumato.editing import directions as axes
         from sfumato.editing import edit as job
         from sfumato.generation import generate
         from sfumato.store import inputs
 
-        if replay is not None:
-            drawn = {"seed": seed != 0, "label": label is not None, "truncation": truncation != 1}
-            found_in = {"moves": bool(moves), "directions": directions != DIRECTIONS}
-            _refuse_unused("with --replay, which does what the file says", **drawn, **found_in)
-        elif not moves:
-            raise SettingError("nothing to do; give --moves, such as brighter=2, or --replay an edit")
-        start = _start(seed, styles, label, truncation) if replay is None else {}
-        moved_along = directions if replay is None else None
-        reads = [inputs.model(model), inputs.file(moved_along, made_by="directions")]
+        reads = [inputs.model(model), inputs.file(directions if replay is None else None, made_by="directions")]
         reads += [inputs.file(styles, made_by="project"), inputs.file(replay, made_by="edit")]
         with outputs.reserved(job.output_files(out), by="edit", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
             if replay is not None:
-                done, start = job.replay(network, replay, styles=styles, device=device)
+                result, start = job.replay(network, replay, styles=styles, device=device)
             else:
-                asked = job.parse_moves(found.load(directions, network), moves)
-                done = job.edit(network, job.begun(network, start), asked, device=device)
-            console.print(f"edit: {', '.join(map(str, job.save(done, out, network, start=start)))}", highlight=False)
+                parsed = job.parse_moves(axes.load(directions, network), moves)
+                result = job.edit(network, job.begun(network, start), parsed, device=device)
+            console.print(f"edit: {', '.join(map(str, job.save(result, out, network, start=start)))}", highlight=False)
 
 
 def drag(
@@ -273,34 +261,31 @@ def drag(
     points: tuple[str, ...],
     seed: int = 0,
     styles: Path | None = None,
-    label: str | None = None,
-    truncation: float = 1.0,
+    label: Label = None,
+    truncation: Truncation = 1.0,
     mask: Path | None = None,
     layers: str | None = None,
-    steps: int = 100,
-    overwrite: bool = False,
+    steps: Annotated[int, Range(1, 1e9, "steps")] = 100,
     out: Path = Path("drag.png"),
+    overwrite: Overwrite = False,
     device: Device = "auto",
-    threads: int | None = None,
+    threads: Threads = None,
 ) -> None:
-    """Drag points of an image to where they should be; it stays an image of the model: a picture of before and after, a .safetensors.
+    """Drag points of an image to other places.
+
+    The result stays an image of the model: a picture of before and after, and a .safetensors file of its styles.
 
     Args:
-        model: A bundled model, a run folder or a model file.
-        points: Such as 20,30:30,30 to bring what is in column 20 of row 30 to column 30.
-        seed: Which of the model's images to begin with.
-        styles: A picture that `sfumato project` found, or an earlier drag, instead of a seed.
-        label: Class of the seed's image, by name.
-        truncation: How far the seed's image is from the mean one.
-        mask: A picture, white where the image may change.
-        layers: Which styles move, coarse to fine, such as 0-3; by default the coarser half.
-        steps: At most so many.
-        overwrite: Replace files that are there, even if no earlier `drag` wrote them.
-        out: The picture; the styles lie beside it.
-        device: Where to compute.
-        threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
+        points: Points and their targets: 20,30:30,30 moves the pixel in column 20 of row 30 to column 30 of that row.
+        seed: Seed of the image to change.
+        styles: Styles to change instead of a seed: the file that `sfumato project` or `sfumato drag` wrote. Default: those of --seed.
+        mask: A picture, white where the image may change. Default: everywhere.
+        layers: Layers whose styles move, from coarse to fine, such as 0-3. Default: the coarser half.
+        steps: Largest number of steps.
+        out: The picture; the file of styles lies beside it.
 
     """
+    start = _start(seed, styles, label, truncation)
     with machine(threads):
         from sfumato.core import outputs
         from sfumato.editing import drag as job
@@ -308,33 +293,31 @@ def drag(
         from sfumato.generation import generate
         from sfumato.store import inputs
 
-        start = _start(seed, styles, label, truncation)
         begin, ends = job.parse_moves(points)
         span = None if layers is None else flags.span(layers)
         reads = (inputs.model(model), inputs.file(styles, made_by="project"), inputs.file(mask))
         with outputs.reserved(job.output_files(out), by="drag", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
-            where = None if mask is None else job.mask_of(mask, network)
-            done = job.drag(network, edit.begun(network, start), begin, ends, steps=steps, mask=where, layers=span, device=device)
-            paths = job.save(done, out, network)
-        console.print(f"{done.distance:.1f} px from the target after {done.steps} steps: {', '.join(map(str, paths))}", highlight=False)
+            area = None if mask is None else job.mask_of(mask, network)
+            result = job.drag(network, edit.begun(network, start), begin, ends, steps=steps, mask=area, layers=span, device=device)
+            paths = job.save(result, out, network)
+        console.print(f"{result.distance:.1f} px from the target after {result.steps} steps: {', '.join(map(str, paths))}", highlight=False)
 
 
 def _start(seed: int, styles: Path | None, label: str | None, truncation: float) -> dict[str, Any]:
-    """What an edit begins with."""
+    """The image that an edit begins with, as the edit writes it down. Raises SettingError for flags that --styles leaves no effect."""
     if styles is None:
         return {"seed": seed, "label": label, "truncation": truncation}
-    _refuse_unused("with --styles, which are an image already", seed=seed != 0, label=label is not None, truncation=truncation != 1)
+    _refuse_unused("with --styles, which names an image already", seed=seed != 0, label=label is not None, truncation=truncation != 1)
     return {"styles": str(styles)}
 
 
-def _refuse_unused(condition: str, **given: bool) -> None:
-    """Raises SettingError for flags that were given and would have no effect `where` they were."""
-    from sfumato.core.errors import SettingError
-
-    names = [f"--{name}" for name, there in given.items() if there]
+def _refuse_unused(condition: str, **is_set: bool) -> None:
+    """Raises SettingError for the flags that are set and have no effect under this `condition`."""
+    names = [f"--{name}" for name, value in is_set.items() if value]
     if names:
-        raise SettingError(f"{' and '.join(names)}: no effect {condition}")
+        verb, pronoun = ("has", "it") if len(names) == 1 else ("have", "them")
+        raise SettingError(f"{' and '.join(names)} {verb} no effect {condition}; leave {pronoun} out")
 
 
 VERBS = (interpolate, mix, project, directions, edit, drag)

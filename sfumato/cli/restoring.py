@@ -1,6 +1,7 @@
-"""The verb `restore`: progress of the pictures, and what is said at the end."""
+"""The verb `restore`: a line for each picture, and their counts at the end."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,45 +23,51 @@ from sfumato.restoration.request import RestorationRequest
 def restore_pictures(
     pictures: Sequence[str], out: Path, request: RestorationRequest, mask: Path | None, console: Console, *, overwrite: bool
 ) -> None:
-    """Repairs the pictures, or the one film, and says a line about each. Exits with 2 if one failed."""
+    """Repairs the pictures, or the one film, and prints a line about each. Exits with 2 if one failed."""
     if film.is_film(pictures):
         if mask is not None:
-            raise SettingError("a film takes no --mask; --find looks in every frame")
+            raise SettingError(f"--mask {mask} has no effect on a film; leave it out, or give --find, which looks in every frame")
         _film(Path(pictures[0]), out, request, console, overwrite=overwrite)
         return
 
-    def report(entry: Entry, number: int, count: int) -> None:
-        if count == 1 and entry.status == "failed":
-            return  # it is the error, and is told as one
-        place = f"[{number}/{count}] " if count > 1 else ""
-        arrow = f" -> {entry.out} ({entry.seconds:.1f} s)" if entry.status == "done" else ""
-        text = blamed(entry) if entry.status == "failed" else f"{entry.source}: {entry.message}{arrow}"
-        say(f"{place}{'failed: ' if entry.status == 'failed' else ''}{text}")
-
     with progress():
-        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, on_progress=report)
+        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, on_progress=_report)
     if others := passed_over(pictures, taken={Path(entry.source) for entry in entries}):
         films = "; a film is given alone" if formats.FILM in others.values() else ""
         say(f"{formats.summary(others.values())}, such as {next(iter(others))}{films}")
     failed = [entry for entry in entries if entry.status == "failed"]
     if len(entries) == 1 and failed:
-        complain(blamed(failed[0]))
+        complain(reason(failed[0]))
     elif len(entries) > 1:
-        done, skipped = (sum(entry.status == status for entry in entries) for status in ("done", "skipped"))
-        left = sum(entry.nothing for entry in entries)
-        counts = {"repaired": done - left, "left as they were": left, "done before": skipped, "failed": len(failed)}
-        told = ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == "repaired")
-        say(f"{told}; see {out / NAME}" if (out / NAME).exists() else told)
+        say(f"{_counts(entries)}; see {out / NAME}" if (out / NAME).exists() else _counts(entries))
     if failed:
         sys.exit(2)
 
 
-def blamed(entry: Entry) -> str:
-    """Why a picture failed, and which it was."""
+def reason(entry: Entry) -> str:
+    """Why a picture failed, with its name."""
     return entry.message if entry.source in entry.message else f"{entry.source}: {entry.message}"
 
 
+def _report(entry: Entry, number: int, count: int) -> None:
+    """Prints the line of one picture; a single picture that failed is the error of the command."""
+    if count == 1 and entry.status == "failed":
+        return
+    place = f"[{number}/{count}] " if count > 1 else ""
+    arrow = f" -> {entry.out} ({entry.seconds:.1f} s)" if entry.status == "done" else ""
+    say(place + (f"failed: {reason(entry)}" if entry.status == "failed" else f"{entry.source}: {entry.message}{arrow}"))
+
+
+def _counts(entries: Sequence[Entry]) -> str:
+    """How many pictures were repaired, left as they were, done before, and failed."""
+    of = Counter(entry.status for entry in entries)
+    unchanged = sum(entry.nothing for entry in entries)
+    counts = {"repaired": of["done"] - unchanged, "left as they were": unchanged, "done before": of["skipped"], "failed": of["failed"]}
+    return ", ".join(f"{count} {words}" for words, count in counts.items() if count or words == "repaired")
+
+
 def _film(path: Path, out: Path, request: RestorationRequest, console: Console, *, overwrite: bool) -> None:
+    """Repairs a film frame by frame."""
     ending = ".mkv" if path.suffix.lower() == ".mkv" else ".mp4"
     target = out if outputs.is_file_name(out, film.SUFFIXES) else out / path.with_suffix(ending).name
     with progress(), job("frames") as frames:

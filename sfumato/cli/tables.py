@@ -9,7 +9,7 @@ from rich.text import Text
 
 
 def show(console: Console, report: Sequence[Any], *, title: str) -> None:
-    """A table of figures, and below it how each was taken: a protocol is written out once, those like it say what is different."""
+    """Prints a table of figures and, below it, their protocols: one in full, and of similar ones only the differences."""
     numbers: dict[tuple[str, str], int] = {}
     protocols: dict[int, Any] = {}
     figure, span = Column("figure", overflow="fold"), Column("95 % interval", no_wrap=True)

@@ -1,4 +1,4 @@
-"""The terminal: all that the command line says goes through here, for what it says may hold text out of anybody's file."""
+"""The terminal. Every line of the command line goes through here, since a line may hold text from a file of anybody."""
 
 from collections.abc import Iterable
 from typing import final
@@ -11,13 +11,13 @@ from sfumato.core.text import printable
 
 @final
 class Terminal(Console):
-    """A console on which text can do nothing but stand: no control characters, no markup, no letters that the terminal has not."""
+    """A console that shows plain text: no control characters, no markup, and `?` for letters that the terminal does not have."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, soft_wrap=False, markup=False, emoji=False)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """The pieces that are written. Every way to the screen leads through here: lines, tables, live bars."""
+        """The segments of a renderable with safe text. Lines, tables and live bars all come through here."""
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=self._fit(segment.text))
 
@@ -31,10 +31,10 @@ _errors = Terminal(stderr=True)
 
 
 def say(line: str) -> None:
-    """A line to the letter, however long."""
+    """Prints a line as it is, without breaking it."""
     console.print(line, highlight=False, soft_wrap=True)
 
 
 def complain(message: str) -> None:
-    """What went wrong, on the other channel, after the name of the program."""
+    """Prints an error or a warning to standard error, behind the name of the program."""
     _errors.print(f"sfumato: {message}", highlight=False, soft_wrap=True)

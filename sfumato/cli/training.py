@@ -1,4 +1,4 @@
-"""The verb `train`: a recipe's settings as flags, and a run of it. Only imported by that verb, for all of torch comes with it."""
+"""The verb `train`: the settings of a recipe as flags, and a run. Only imported by that verb: all of torch comes with it."""
 
 import functools
 import sys
@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from sfumato.cli import defaults
+from sfumato.cli.verbs import Device, Threads, wrapped
 from sfumato.core import flags
 from sfumato.core.device import set_threads
 from sfumato.core.errors import SettingError
@@ -18,7 +19,8 @@ from sfumato.train.loop import fit
 from sfumato.train.progress import ProgressLine
 from sfumato.train.settings import TrainSettings
 
-Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")]
+Out = Annotated[Path | None, tyro.conf.arg(metavar="PATH", help_behavior_hint="")]
+Processors = Annotated[Threads, tyro.conf.arg(metavar="INT", help_behavior_hint="")]
 
 
 def train_recipe(arguments: list[str], console: Console, began: float) -> None:
@@ -31,35 +33,33 @@ def train_recipe(arguments: list[str], console: Console, began: float) -> None:
     folder = defaults.run_folder(name, usual, rest)
     begun = defaults.continued(usual, folder)
     default = defaults.started(usual, rest) if begun is usual else begun
-    flags.tell_ranges(default)
+    flags.describe(default)
 
     def run(
         settings: Annotated[Any, tyro.conf.arg(name="")] = default,
         *,
-        out: Path | None = None,
+        out: Out = None,
         device: Device = "auto",
-        threads: int | None = None,
+        threads: Processors = None,
     ) -> Callable[[], None]:
         """Trains.
 
         Args:
             settings: All settings of the recipe.
-            out: Run folder; by default runs/NAME, after the data or the recipe. The same command goes on with the run in it.
-            device: Where to compute.
-            threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
+            out: Run folder. The same command continues the run in it. Default: runs/NAME, after the data or the recipe.
 
         """
         inherited = _checked(settings, begun, usual, rest, folder, console)
         line = ProgressLine(console, again=functools.partial(defaults.again, name, rest, folder=folder, inherited=inherited))
         return functools.partial(_fit, settings, line, folder=folder, device=device, threads=threads, began=began)
 
-    flags.parsed(lambda: tyro.cli(run, prog=f"sfumato train {name}", description=summary(name), args=rest), flags.names(default))()
+    flags.parsed(lambda: tyro.cli(run, prog=f"sfumato train {name}", description=wrapped(summary(name)), args=rest), flags.names(default))()
 
 
 def _checked(
     settings: TrainSettings, begun: TrainSettings, usual: TrainSettings, arguments: list[str], folder: Path, console: Console
 ) -> list[str]:
-    """The flags that would give `settings` without the run folder; says which of them are not the recipe's.
+    """The flags that would give `settings` without the run folder; prints the settings in which the run differs from the recipe.
 
     Raises SettingError for a number of images beside a budget.
     """
@@ -68,10 +68,10 @@ def _checked(
             f"images = {settings.images:,} has no effect: the run has a budget of {settings.budget}, which decides how long it is; "
             "leave out --images, or give no --budget and a new folder"
         )
-    others = [each for each in defaults.differing(begun, usual) if not defaults.sets_flag(arguments, each)]
+    others = [name for name in defaults.differing(begun, usual) if not defaults.sets_flag(arguments, name)]
     if others:
-        shown = f"{', '.join(others[:4])}{' and others' if len(others) > 4 else ''}"
-        console.print(f"{folder} goes on with the settings it was begun with, which are not the recipe's: {shown}", highlight=False)
+        names = f"{', '.join(others[:4])}{' and others' if len(others) > 4 else ''}"
+        console.print(f"{folder} continues with its own settings, which differ from the recipe in {names}", highlight=False)
     return defaults.inherited(settings, defaults.started(usual, arguments), arguments)
 
 
@@ -83,5 +83,5 @@ def _fit(settings: Any, line: ProgressLine, *, folder: Path, device: str, thread
         line.close()
     if model.interrupted:
         sys.exit(130)
-    seen, minutes = model.card["images_seen"], model.card["minutes"]
-    line.console.print(f"model: {folder / 'model.safetensors'} ({seen:,} images, {minutes:.1f} min)", highlight=False)
+    count, minutes = model.card["images_seen"], model.card["minutes"]
+    line.console.print(f"model: {folder / 'model.safetensors'} ({count:,} images, {minutes:.1f} min)", highlight=False)

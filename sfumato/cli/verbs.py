@@ -1,50 +1,141 @@
-"""What verbs share: how one is added, the console, the flags that many have, the machine they run on. Nothing slow is imported."""
+"""What verbs share: how one is added, the flags that many have, the machine they run on. Nothing slow is imported."""
 
 import contextlib
 import functools
+import inspect
 import re
+import shutil
 import signal
 import sys
+import textwrap
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
+from rich.console import Group
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from sfumato.cli.terminal import complain, console
+from sfumato.core.config import Range, problem
+from sfumato.core.errors import SettingError
 from sfumato.core.progress import LogLines, Moment, heard
+from sfumato.core.text import quoted
 
-Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps")]
 Recipe = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
-Model = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+Model = Annotated[
+    tyro.conf.Positional[str],
+    tyro.conf.arg(metavar="MODEL", help="A bundled model by its name, a run folder, or a model file (.safetensors)."),
+]
 File = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
-Pictures = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PICTURE ...")]
+Pictures = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PICTURE ...", help_behavior_hint="")]
+Label = Annotated[str | None, tyro.conf.arg(help="Class of the images, by name. Default: each seed has the class that it draws.")]
+Truncation = Annotated[
+    float,
+    Range(-2, 2),
+    tyro.conf.arg(help="Truncation: 0 is the mean image, 1 is the image as trained. Values between give better images that vary less."),
+]
+Overwrite = Annotated[
+    bool,
+    tyro.conf.arg(help="Replace every file that stands at --out. Without it, only unchanged results of the same verb are replaced."),
+]
+Device = Annotated[str, tyro.conf.arg(metavar="auto|cpu|cuda|mps", help="Device that computes. auto takes a GPU if there is one.")]
+Threads = Annotated[
+    int | None, tyro.conf.arg(help="Number of processor threads. Default: the value of OMP_NUM_THREADS, else one for each core.")
+]
+Precision = Annotated[
+    Literal["auto", "fp32", "bf16"],
+    tyro.conf.arg(
+        help="Number format of the network. bf16 takes about half the time on a processor or GPU that supports it; auto chooses it there."
+    ),
+]
+Ensemble = Annotated[
+    Literal[1, 4, 8],
+    tyro.conf.arg(
+        help="Self-ensemble of a restorer: the mean over 4 mirrored, or 8 mirrored and turned, versions of the picture. "
+        "The result is a little better and takes 4 or 8 times as long."
+    ),
+]
 
 verbs = dict[str, Callable[..., Callable[[], None]]]()
-"""The verbs by name; a call of one checks nothing and gives the work that is ready to be done."""
+"""The verbs by name; a call of one checks the ranges of its values and gives the work that is ready to be done."""
+_HEADINGS: dict[str, list[str]] = {}
+"""The verbs of each heading of the overview."""
+_RENAMED = {"directions": {"how": "method"}}
+"""For each verb the present names of options that were renamed."""
 _WORDS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH", tuple[int, ...]: "INT ...", tuple[str, str]: "STR STR"}
 Verb = TypeVar("Verb", bound=Callable[..., None])
 
 
-def verb(function: Verb) -> Verb:
-    """Adds a verb to the command line. The parser's part ends with a call that is ready to be made."""
-    # For the help: it wraps lines itself, so what is broken in the source becomes one again; and INT says more than {None}|INT.
-    function.__doc__ = re.sub(r"\n {9,}", " ", function.__doc__ or "")
-    for name, kind in get_type_hints(function, include_extras=True).items():
-        plain, *other = get_args(kind) or (kind,)
-        if other == [type(None)] and plain in _WORDS:
-            function.__annotations__[name] = Annotated[kind, tyro.conf.arg(metavar=_WORDS[plain])]
+def verb(heading: str) -> Callable[[Verb], Verb]:
+    """Decorator that adds a verb to the command line, under a `heading` of the overview.
 
-    @functools.wraps(function)
-    def ready(*values: Any, **named: Any) -> Callable[[], None]:
-        return functools.partial(function, *values, **named)
+    The parser's part ends with a call that is ready to be made. Its values are checked against the `Range` in the type of each
+    argument: a SettingError names the flag.
+    """
 
-    verbs[function.__name__.rstrip("_")] = ready
-    return function
+    def add(function: Verb) -> Verb:
+        """Adds one verb and returns it unchanged."""
+        hints = get_type_hints(function, include_extras=True)
+        signature = inspect.signature(function)
+
+        def ready(*values: Any, **named: Any) -> Callable[[], None]:
+            """The call of the verb, with checked values."""
+            for name, value in signature.bind(*values, **named).arguments.items():
+                if wrong := problem(value, hints[name]):
+                    raise SettingError(f"--{name.replace('_', '-')} = {quoted(value)} {wrong}")
+            return functools.partial(function, *values, **named)
+
+        # The help wraps lines itself, so a line that is broken in the docstring becomes one again.
+        ready.__doc__ = re.sub(r"\n {9,}", " ", function.__doc__ or "")
+        kinds = {
+            name: Annotated[(hints[name], _described(hints[name], parameter.default))] for name, parameter in signature.parameters.items()
+        }
+        ready.__annotations__ = kinds
+        parameters = [parameter.replace(annotation=kinds[name]) for name, parameter in signature.parameters.items()]
+        # The parser reads these, and not those of a function inside, which a type checker of the tests may have wrapped.
+        vars(ready).pop("__wrapped__", None)
+        vars(ready)["__signature__"] = signature.replace(parameters=parameters)
+        name = function.__name__.rstrip("_")
+        verbs[name] = ready
+        _HEADINGS.setdefault(heading, []).append(name)
+        return function
+
+    return add
+
+
+def _described(kind: Any, default: object) -> Any:
+    """How the help names the value and the default of a flag, where the parser's own words say less."""
+    base, *extras = get_args(kind) if get_origin(kind) is Annotated else (kind,)
+    plain, *other = get_args(base) or (base,)
+    ranges = [str(extra) for extra in extras if isinstance(extra, Range)]
+    word = ranges[0] if ranges else _WORDS.get(plain) if other == [type(None)] else None
+    hint = None
+    if isinstance(default, bool):
+        hint = f"(default: {'on' if default else 'off'})"
+    elif default in (None, (), ""):
+        hint = ""  # the text of the flag names the default
+    return tyro.conf.arg(metavar=word, help_behavior_hint=hint)
+
+
+def renamed(name: str, words: Sequence[str]) -> list[str]:
+    """The words behind the verb called `name`, with the present names of its options; an earlier name brings a warning.
+
+    >>> renamed("directions", ["digits", "--how=jacobian"])
+    ['digits', '--method=jacobian']
+    """
+    present = list(words)
+    for i, word in enumerate(words):
+        option, equals, value = word.partition("=")
+        new = _RENAMED.get(name, {}).get(option.removeprefix("--")) if option.startswith("--") else None
+        if new is not None:
+            complain(f"the option {option} of {name} is now called --{new}; please write --{new}")
+            present[i] = f"--{new}{equals}{value}"
+    return present
 
 
 def about(name: str) -> str:
@@ -52,17 +143,32 @@ def about(name: str) -> str:
     return (verbs[name].__doc__ or "").partition("\n")[0]
 
 
-def overview() -> Table:
-    """Every verb and what it does."""
-    table = Table.grid(Column(no_wrap=True, style="bold"), Column(), padding=(0, 2, 0, 0))
-    for name in verbs:
-        table.add_row(name, about(name))
-    return table
+def description(name: str) -> str:
+    """What the help of the verb called `name` says above its options, in lines that fit the terminal."""
+    return wrapped((verbs[name].__doc__ or "").partition("Args:")[0])
+
+
+def wrapped(text: str) -> str:
+    """The paragraphs of a text in lines that fit the terminal; the parser would join lines that begin with a letter."""
+    width = shutil.get_terminal_size().columns
+    return "\n\n".join(textwrap.fill(" ".join(part.split()), width, subsequent_indent="  ") for part in text.strip().split("\n\n"))
+
+
+def overview() -> Group:
+    """Every verb and what it does, under headings."""
+    width = max(map(len, verbs))
+    parts: list[Text | Table] = []
+    for heading, names in _HEADINGS.items():
+        table = Table.grid(Column(no_wrap=True, style="bold", width=width), Column(), padding=(0, 2, 0, 0))
+        for name in names:
+            table.add_row(name, about(name))
+        parts += [Text(f"\n{heading}", "dim"), table]
+    return Group(*parts)
 
 
 @contextlib.contextmanager
 def machine(threads: int | None) -> Iterator[None]:
-    """Torch set up for this process: allocator first, then threads. Who asks it to end gets the tidy end of an interruption."""
+    """Sets torch up for this process: allocator first, then threads. A request to end (SIGTERM) ends the work inside tidily."""
     from sfumato.core.device import keep_memory, set_threads
 
     keep_memory()
@@ -81,13 +187,14 @@ def machine(threads: int | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def progress() -> Iterator[None]:
-    """How far the work inside is and how long it will still take: a bar in a terminal, of which nothing is left, and lines in a log.
+    """Shows the share of the work inside that is done, and the time left: a bar in a terminal, which disappears, or lines in a log.
 
-    What is remarked about the work is a line of its own, once.
+    A remark about the work is a line of its own and appears once.
     """
     remarks = set[str]()
 
     def remark(text: str) -> None:
+        """Shows a remark about the work, once."""
         if text not in remarks:
             remarks.add(text)
             console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
@@ -101,6 +208,7 @@ def progress() -> Iterator[None]:
         task = bar.add_task("", total=1.0, visible=False)
 
         def show(moment: Moment) -> None:
+            """Moves the bar."""
             bar.update(task, completed=moment.share, description=str(moment), visible=moment.share < 1)
 
         with heard(show, remark=remark):
@@ -108,7 +216,7 @@ def progress() -> Iterator[None]:
 
 
 def _ended(number: int, frame: object) -> None:
-    complain("told to end; what was saved before is whole")
+    complain("the process was asked to end; files that are saved already are complete")
     sys.exit(128 + number)
 
 

@@ -1,10 +1,14 @@
 """Settings as flags of the command line: their ranges in the help, and one line for a mistake."""
 
+import ast
 import contextlib
 import dataclasses
 import difflib
+import inspect
 import io
+import itertools
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, get_args, get_origin
 
@@ -14,16 +18,47 @@ from sfumato.core.config import Range
 from sfumato.core.errors import SettingError
 
 
-def tell_ranges(config: Any) -> None:
-    """Puts each setting's range into the help, where it is read: the one place where the limits are stated stays the setting's own type."""
+def describe(config: Any) -> None:
+    """Gives the help of a tree of settings the range, the text and the default of each one, from the type that states them."""
     for field in dataclasses.fields(config):
         if dataclasses.is_dataclass(value := getattr(config, field.name)):
-            tell_ranges(value)
+            describe(value)
+    if type(config) in _DESCRIBED:
+        return
+    _DESCRIBED.add(type(config))
+    texts = _texts(type(config))
+    for field in dataclasses.fields(config):
         hint: Any = field.type
         limits = [a for a in get_args(hint)[1:] if isinstance(a, Range)] if get_origin(hint) is Annotated else []
-        if limits:
-            type(config).__annotations__[field.name] = Annotated[hint, tyro.conf.arg(metavar=str(limits[0]))]
-            field.type = type(config).__annotations__[field.name]
+        help_ = tyro.conf.arg(metavar=str(limits[0]) if limits else None, help=texts.get(field.name), help_behavior_hint=_default)
+        type(config).__annotations__[field.name] = field.type = Annotated[hint, help_]
+
+
+_DESCRIBED = set[type]()
+"""The types of settings that the help describes already."""
+
+
+def _default(value: str) -> str:
+    """How the help names a default that the parser writes as `value`.
+
+    >>> _default("True"), _default("''"), _default("0.5")
+    ('(default: on)', '(default: not set)', '(default: 0.5)')
+    """
+    words = {"True": "on", "False": "off", "None": "not set", "''": "not set", "": "none"}
+    return f"(default: {words.get(value, value)})"
+
+
+def _texts(kind: type) -> dict[str, str]:
+    """The docstring of each field of a class, in one line; nothing if its source is not at hand."""
+    try:
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    except (OSError, TypeError, SyntaxError):
+        return {}
+    texts = {}
+    for field, text in itertools.pairwise(getattr(tree, "body", [])):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant):
+            texts[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return texts
 
 
 def size(text: str) -> float:
@@ -52,43 +87,88 @@ def span(text: str) -> tuple[int, int]:
 
 def names(config: Any, prefix: str = "--") -> list[str]:
     """Every flag of a tree of settings."""
-    found = []
+    flags = []
     for field in dataclasses.fields(config):
         flag, value = prefix + field.name.replace("_", "-"), getattr(config, field.name)
-        found += names(value, f"{flag}.") if dataclasses.is_dataclass(value) else [flag]
-    return found
+        flags += names(value, f"{flag}.") if dataclasses.is_dataclass(value) else [flag]
+    return flags
 
 
 def parsed(parse: Callable[[], Callable[[], None]], flags: Sequence[str]) -> Callable[[], None]:
-    """What `parse` gives. What the parser says of a mistake becomes one line, a SettingError; `flags` are those that there are."""
-    said = io.StringIO()
+    """The result of `parse`. The report of the parser about a mistake becomes one line, a SettingError; `flags` are those that exist."""
+    report = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(report):
             return parse()
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise SettingError(_condensed(said.getvalue(), flags)) from None
+        raise SettingError(_mistake(_sections(report.getvalue()), flags)) from None
 
 
-def _condensed(message: str, flags: Sequence[str]) -> str:
-    """The mistake, and what would be right, out of what the parser said: a box of sections, the first of them a title or a frame."""
-    lines = [line.strip("│ ") for line in message.splitlines() if not re.match("[╭╰]", line)]
-    rule = [bool(re.fullmatch("[─-]{3,}", line)) for line in lines]
-    if "╭" not in message:  # no frame to hold the title: it stands alone
-        lines, rule = lines[2:], rule[2:]
-    sections = " ".join("\0" if ruled else line for line, ruled in zip(lines, rule, strict=True)).split("\0")
-    what, *more = [" ".join(section.split()) for section in sections]
-    what = re.sub(r"^Error parsing (settings\S*: )?", "", what)
-    what = re.sub(r"invalid literal for int\(\) with base 10: (.*?)(?= \(|$)", r"\1 is no whole number", what)
-    what = re.sub(r"could not convert string to float: (.*?)(?= \(|$)", r"\1 is no number", what)
-    what = re.sub(r"Could not find valid parse for arguments: \[(.*?)\]", r"\1 cannot be read", what)
-    what = re.sub(r"no type matching (.*) could be instantiated from \[(.*?)\]\. .*", r"\2 is not one of \1", what)
-    if unknown := re.match(r"Unrecognized options: (--\S+?),? ", f"{what} "):
-        leaves = {re.split(r"--|\.", flag)[-1]: flag for flag in reversed(flags)}
-        near = [leaves[leaf] for leaf in difflib.get_close_matches(re.split(r"--|\.", unknown[1])[-1], leaves, n=1)]
-        near = near or re.findall(r"Perhaps you meant: (--\S+)", " ".join(more))
-        return f"no option {unknown[1]}{f' (did you mean {near[0]}?)' if near else ''}; --help lists them all"
-    allowed = re.search(r"Argument helptext: (.*?)(?= [A-Z]|$)", " ".join(more))
+_KINDS = {
+    "INT": "a whole number",
+    "INT ...": "whole numbers",
+    "[INT [INT ...]]": "whole numbers",
+    "INT INT": "two whole numbers",
+    "FLOAT": "a number",
+    "FLOAT FLOAT": "two numbers",
+    "STR STR": "two texts",
+}
+"""How an error names the value that an option takes, where the help has a word in capitals."""
+
+
+def _sections(report: str) -> list[list[str]]:
+    """The lines of each section of the report of the parser: a box of sections, with a title or in a frame."""
+    lines = [line.strip("│ ") for line in report.splitlines() if not re.match("[╭╰]", line)]
+    if "╭" not in report:  # no frame to hold the title: it stands alone
+        lines = lines[2:]
+    sections: list[list[str]] = [[]]
+    for line in lines:
+        if re.fullmatch("[─-]{3,}", line):
+            sections.append([])
+        else:
+            sections[-1].append(line)
+    return sections
+
+
+def _mistake(sections: Sequence[Sequence[str]], flags: Sequence[str]) -> str:
+    """The mistake and what is right, in one line, from the sections of the report of the parser."""
+    first, *more = (" ".join(" ".join(section).split()) for section in sections)
+    advice = " ".join(more)
+    usage = next(iter(re.findall(r"sfumato[\w -]* --help", advice)), "--help")
+    if match := re.match(r"Unrecognized options: ([^\s,]+)", first):
+        return _unknown(match[1], flags, advice, usage)
+    if match := re.match(r"Missing from (sfumato.*?): (.*)", first):
+        names = re.findall(r"(?:^|\(required\) )(\{\S+\}|[^\s{]+)", match[2])
+        return f"{match[1].removeprefix('sfumato ')} needs {' and '.join(names)}; `{usage}` tells more"
+    if match := re.match(r"Missing value for argument '(?:-\w/)?(\S+)'", first):
+        return f"{match[1]} needs a value; `{usage}` tells which"
+    if match := re.match(r"invalid choice (.*) for argument '(\S+)'\. Expected one of \((.*?),?\)", first):
+        return f"{match[2]} = {match[1]} is not allowed; give one of " + match[3].replace("'", "")
+    if match := re.match(r"Error parsing (?:settings\S*: )?(?:-\w/)?(\S+): (.*?)(?: Got errors|$)", first):
+        values = re.search(r"\[([^\[]*?)\]\.?$", match[2]) or re.search(r"('[^']*')$", match[2])
+        if values:
+            return f"{match[1]} = {values[1]} cannot be read; give {_allowed(sections) or 'what --help names'}"
     listed = re.search(r"Available subcommands: (.*?)$", more[0]) if more else None
-    return what + (f" ({allowed[1]})" if allowed else "") + (f"; there are {listed[1]}" if listed else "")
+    return first + (f"; there are {listed[1]}" if listed else "")
+
+
+def _unknown(option: str, flags: Sequence[str], advice: str, usage: str) -> str:
+    """The mistake of an option that does not exist, with the nearest one, or of a word where none is expected."""
+    if not option.startswith("-"):
+        return f"the word {option!r} is one too many; leave it out, or put a pattern with spaces in quotes (`{usage}` lists the options)"
+    leaves = {re.split(r"--|\.", flag)[-1]: flag for flag in reversed(flags)}
+    near = [leaves[leaf] for leaf in difflib.get_close_matches(re.split(r"--|\.", option)[-1], leaves, n=1)]
+    near = near or re.findall(r"Perhaps you meant: (?:-\w [\w ]*, )?(--\S+)", advice)
+    return f"no option {option}{f' (did you mean {near[0]}?)' if near else ''}; --help lists them all"
+
+
+def _allowed(sections: Sequence[Sequence[str]]) -> str:
+    """The values of an option, from the section of the report that describes it; empty if there is none."""
+    for title, *lines in sections[1:]:
+        if title == "Argument helptext:" and lines:
+            value = re.sub(r"^(?:-\w [^-]*, )?--\S+ ?", "", lines[0])
+            pair = "two numbers, " if value not in _KINDS and re.search("INT INT|FLOAT FLOAT", " ".join(sections[0])) else ""
+            return pair + _KINDS.get(value, value)
+    return ""

@@ -1,1 +1,1 @@
-"""Two minutes that show it all, and the page on which they are shown."""
+"""The demonstration of two minutes, and its page."""

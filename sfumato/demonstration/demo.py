@@ -1,6 +1,6 @@
-"""From nothing to new images in two minutes: draw letters, train a generator on them, sample from it, look.
+"""The demonstration: draws letters, trains a generator on them, generates images, and writes a picture and a page. Takes two minutes.
 
-Needs no files and no network. Leaves one picture, and one page that shows everything.
+No files and no internet are needed.
 """
 
 import dataclasses
@@ -23,16 +23,15 @@ from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 
 WORD = "SFUMATO"
-"""What the demo learns to write, and the names of its classes."""
+"""The word of the demonstration; its letters are the classes of the data."""
 DRAWN = 12_000
 
 
 def demo(out: Path, *, budget: str = "75s", overwrite: bool = False, watch: Callback | None = None) -> dict[str, Path]:
     """Trains on drawn letters for `budget`, samples, and writes `picture`, `page` and `model`; returns their paths.
 
-    Run again in the same folder, it finds the trained model there and goes straight to the pictures. Raises SettingError for an `out`
-    that ends like a file, and for files that are there and that no earlier demo wrote, unless `overwrite`; StorageError if the folder
-    cannot be written.
+    A second call with the same folder uses the trained model in it. Raises SettingError for an `out` that ends like a file, and for
+    existing files that no earlier demo wrote, unless `overwrite`; StorageError if the folder cannot be written.
     """
     outputs.check_folder_name(out)
     pages = [out / "walk.gif", out / "sfumato.png", out / "index.html"]
@@ -41,7 +40,7 @@ def demo(out: Path, *, budget: str = "75s", overwrite: bool = False, watch: Call
 
 
 def _demo(out: Path, budget: str, watch: Callback) -> dict[str, Path]:
-    """`demo`, once its files have a place."""
+    """The work of `demo`, once its files are reserved."""
     settings = dataclasses.replace(recipe("glyphs"), budget=budget)
     watch.note(f"drawing {DRAWN:,} letters")
     data = glyphs(DRAWN, (28, 28), characters=WORD)
@@ -56,13 +55,13 @@ def _demo(out: Path, budget: str, watch: Callback) -> dict[str, Path]:
     walking.save(walk, out / "walk.gif", fps=16, enlarge=4)
     picture = out / "sfumato.png"
     save_image(picture, sheet([(samples_of(data, len(WORD) * 4), 14), (written, 2 * len(WORD))]))
-    sections = [*page_sections(model, data, run, written, out), *others()]
+    sections = [*page_sections(model, data, run, written, out), *bundled_sections()]
     atomic_io.write(out / "index.html", page("Sfumato", sections))
     return {"picture": picture, "page": out / "index.html", "model": run / "model.safetensors"}
 
 
 def write(model: Any, word: str, *, styles: int) -> Images:
-    """`word` in generated letters, once for each of `styles` latents; one latent is one hand."""
+    """Generated letters of `word`, for each of `styles` latents: (styles * len(word), 1, h, w). One latent gives one handwriting."""
     names = generating.class_names(model)
     labels = torch.tensor([names.index(letter) for letter in word])
     one = torch.cat([generating.latent(model, seed) for seed in range(styles)])
@@ -70,45 +69,45 @@ def write(model: Any, word: str, *, styles: int) -> Images:
 
 
 def samples_of(data: Dataset, count: int) -> Images:
-    """The first `count` images."""
+    """The first `count` images of `data`, in [0, 1]."""
     return to_images(data.pixels[:count])
 
 
 def page_sections(model: Any, data: Dataset, run: Path, written: Images, out: Path) -> list[Section]:
-    """The story of the run: what it saw, how it got on, what it made."""
+    """The sections of the page about the run: result, training images, samples during the training, walk."""
     card = model.card
     sheets = sorted((run / "samples").glob("*.png"))
     stages = [sheets[0], sheets[len(sheets) // 3], sheets[-1]] if len(sheets) > 2 else sheets
     return [
         Section(
-            title="What it learned",
-            text=f"The word {WORD}, in eight hands: one latent each, one label a letter. "
+            title="Result",
+            text=f"The word {WORD} in eight handwritings: one latent for each handwriting, one class for each letter. "
             f"Trained for {card['minutes']:.1f} minutes on {card['images_seen']:,} images.",
             pictures=(sheet([(written, 2 * len(WORD))]),),
             scale=3,
         ),
         Section(
-            title="What it saw",
-            text=f"{len(data):,} letters that the toolkit draws itself, no two alike.",
+            title="Training images",
+            text=f"{len(data):,} letters that the toolkit draws; no two are the same.",
             pictures=(sheet([(samples_of(data, 56), 14)]),),
             scale=2,
         ),
-        # A run without time for a sheet has none to show.
+        # A very short run has no samples.
         *[
             Section(
-                title="How it got there",
-                text="The same latents, sampled while it trained: " + ", ".join(f"{int(s.stem):,}" for s in stages) + " images.",
+                title="Training",
+                text="Images of the same latents during the training: " + ", ".join(f"{int(s.stem):,}" for s in stages) + " images.",
                 pictures=tuple(stages),
                 scale=1,
             )
             for _ in stages[:1]
         ],
-        Section(title="Between two letters", text="A walk through latent space.", pictures=(out / "walk.gif",), scale=1),
+        Section(title="Walk", text="A walk through latent space from seed to seed.", pictures=(out / "walk.gif",), scale=1),
     ]
 
 
-def others() -> list[Section]:
-    """Samples of the bundled generators."""
+def bundled_sections() -> list[Section]:
+    """The sections of the page about the bundled generators."""
     sections = []
     for name in weights.bundled():
         network = weights.load(name)

@@ -1,4 +1,4 @@
-"""One page of pictures that needs nothing beside it: no script, no other file, no network."""
+"""A page of pictures in one HTML file: no script, no other file, no internet."""
 
 import base64
 import html
@@ -36,7 +36,7 @@ sfumato models"""
 
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A heading, a sentence and pictures: pixels, or files to take in."""
+    """A heading, a sentence and pictures: pixels, or files to embed."""
 
     title: str
     text: str
@@ -56,7 +56,7 @@ def page(title: str, sections: list[Section], *, following: str = NEXT) -> str:
 
 
 def sheet(groups: Sequence[tuple[Float[Tensor, "_n c h w"], int]]) -> Sheet:
-    """Groups of images, each with its number of columns, below one another on one white sheet."""
+    """Groups of images, each with its number of columns, below one another on one white sheet (uint8, height x width x channels)."""
     parts = [to_pixels(images, columns=columns) for images, columns in groups]
     width, channels = max(p.shape[1] for p in parts), max(p.shape[2] for p in parts)
     height = sum(p.shape[0] for p in parts) + GAP * (len(parts) - 1)
@@ -74,7 +74,7 @@ def _section(section: Section) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text that is nothing but text."""
+    """`text` escaped for HTML, without control characters."""
     return html.escape(printable(text, lines=True))
 
 

@@ -1,4 +1,4 @@
-"""Complete, named runs: a recipe is a function that returns every setting. Derive yours with `dataclasses.replace`."""
+"""Complete trainings by name: a recipe is a function that returns every setting. Derive your own with `dataclasses.replace`."""
 
 import importlib
 from collections.abc import Callable
@@ -39,9 +39,7 @@ RECIPES = {
     "upscale-x4": "restore",
     "upscale-gan": "srgan",
 }
-"""Each recipe and the file of this room in which the function of that name is."""
-
-
+"""Each recipe, and the file of this room with the function of that name."""
 _REGISTERED: dict[str, Callable[[], TrainSettings]] = {}
 """Recipes of plug-ins by name."""
 R = TypeVar("R", bound=Callable[[], TrainSettings])

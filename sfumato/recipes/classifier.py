@@ -9,7 +9,7 @@ from sfumato.train.settings import TrainSettings
 
 
 def classifier() -> TrainSettings:
-    """Images in one folder a class."""
+    """A classifier of images in one folder for each class."""
     return TrainSettings(
         model=networks.Config(dropout=0.2),
         objective=cross_entropy.Config(smoothing=0.05),
@@ -32,7 +32,7 @@ def digits_classifier() -> TrainSettings:
 
 
 def eurosat_classifier() -> TrainSettings:
-    """Satellite tiles of ten kinds of land."""
+    """The bundled `eurosat-classifier`: satellite tiles of ten kinds of land."""
     return dataclasses.replace(
         classifier(),
         data="eurosat",

@@ -10,10 +10,10 @@ from sfumato.train.settings import TrainSettings
 
 
 def dcgan() -> TrainSettings:
-    """Images of any size, with labels if there are any: relativistic loss, lazy R1 and R2, no batch normalisation."""
+    """A generator of images of any size, with or without classes. Relativistic loss, lazy R1 and R2, no batch normalisation."""
     return TrainSettings(
         model=networks.Config(normalise="pixel"),
-        # More weight on the classes shows the class that was asked for a little more often, and images of a class that are more alike.
+        # With more weight on the classes, a few more images show the wanted class, and the images of a class vary less.
         objective=adversarial.Config(classify=0.1, augment=augment.Config(shift=0.125)),
         images=1_000_000,
         batch=32,
@@ -27,7 +27,7 @@ def dcgan() -> TrainSettings:
 
 
 def dcgan_classic() -> TrainSettings:
-    """The paper's network and training, as every tutorial has it: the yardstick."""
+    """The DCGAN of the paper, network and training: the baseline of comparisons."""
     return TrainSettings(
         model=networks.Config(
             latent_dim=100,
@@ -55,7 +55,7 @@ def dcgan_classic() -> TrainSettings:
 
 
 def fashion() -> TrainSettings:
-    """The bundled `fashion`: Fashion-MNIST, class by class."""
+    """The bundled `fashion`: Fashion-MNIST with its classes."""
     return dataclasses.replace(
         dcgan(),
         data="fashion-mnist",
@@ -78,27 +78,19 @@ def fashion() -> TrainSettings:
 
 
 def digits() -> TrainSettings:
-    """The bundled `digits`: MNIST, class by class."""
+    """The bundled `digits`: MNIST with its classes."""
+    base = fashion()
     return dataclasses.replace(
-        fashion(),
+        base,
         data="mnist",
-        model=networks.Config(
-            latent_dim=48,
-            width=32,
-            blocks=1,
-            upsample="transposed",
-            downsample="strided",
-            discriminator_width=64,
-            discriminator_blocks=1,
-            lowest=7,
-        ),
+        model=dataclasses.replace(base.model, width=32),
         objective=adversarial.Config(classify=0.5),
         images=256_000,
     )
 
 
 def stylegan() -> TrainSettings:
-    """A generator with styles: as strong a penalty as the images' size wants, as large a network as the --budget is worth."""
+    """A style-based generator. The size of the images decides the penalty, and the --budget decides the size of the network."""
     return dataclasses.replace(
         dcgan(),
         model=styled.Config(
@@ -112,7 +104,7 @@ def stylegan() -> TrainSettings:
             discriminator="plain",
             judging="added",
         ),
-        # No shifts: they cost the discriminator so much of a short training that it stays blind to the grain of the images.
+        # No shifts: in a short training, shifts keep the discriminator from learning the fine texture of the images.
         objective=adversarial.Config(r1=None, r2=None, penalty_end=0.1, penalty_every=8),
         lr=1.2e-2,
         lr_warmup=10_000,
@@ -123,17 +115,17 @@ def stylegan() -> TrainSettings:
 
 
 def cats() -> TrainSettings:
-    """Faces of cats, 64 pixels."""
+    """The bundled `cats`: faces of cats of 64 pixels."""
     return dataclasses.replace(stylegan(), data="cats64", augment=augment.Config(flip=0.5), images=400_000)
 
 
 def eurosat() -> TrainSettings:
-    """Satellite tiles of ten kinds of land, 64 pixels."""
+    """The bundled `eurosat`: satellite tiles of ten kinds of land, 64 pixels."""
     return dataclasses.replace(stylegan(), data="eurosat", augment=augment.Config(flip=0.5, turn=0.5), images=400_000)
 
 
 def glyphs() -> TrainSettings:
-    """Letters and digits that the toolkit draws itself: the demo, small enough for two minutes."""
+    """Drawn letters and digits: the training of `sfumato demo`, which takes about a minute."""
     return dataclasses.replace(
         digits(),
         data="glyphs",

@@ -1,4 +1,4 @@
-"""Networks that repair images."""
+"""Restorers: networks that repair images."""
 
 import dataclasses
 
@@ -10,11 +10,11 @@ from sfumato.objectives import restoration
 from sfumato.train.settings import TrainSettings
 
 SYMMETRIES = augment.Config(flip=0.5, turn=0.5)
-"""All eight of a square."""
+"""The eight symmetries of a square."""
 
 
 def denoise() -> TrainSettings:
-    """Grey images with Gaussian noise of standard deviation 25/255: the usual first figure of a denoiser."""
+    """A denoiser of grey images with Gaussian noise of standard deviation 25/255, the common benchmark."""
     return TrainSettings(
         model=gated.Config(channels=1, width=32, encoder=(2, 2), middle=2, decoder=(2, 2), fold=2),
         objective=restoration.Config(),
@@ -39,7 +39,7 @@ def denoise() -> TrainSettings:
 
 
 def dncnn() -> TrainSettings:
-    """DnCNN as its authors train it: squares of 40 pixels, 128 at once, sigma 25/255, batch normalisation."""
+    """DnCNN as its authors train it: 128 squares of 40 pixels in a batch, sigma 25/255, batch normalisation."""
     return dataclasses.replace(
         denoise(),
         model=plain.Config(channels=1, normalise=True),
@@ -88,9 +88,9 @@ def denoise_grey() -> TrainSettings:
 
 
 def restore() -> TrainSettings:
-    """What the bundled `restore` does to colour pictures: noise, salt and pepper, mild blur, JPEG, none of it told.
+    """The bundled `restore` for colour pictures: a blind restorer of noise, salt and pepper, mild blur and JPEG.
 
-    Of every five pictures one is drawn: from photographs alone it learns that pure blue is a wrong pixel, and the edge of a letter noise.
+    One of five pictures is a drawing: from photographs alone, the network would take pure blue and the edges of letters for damage.
     """
     return dataclasses.replace(
         denoise(),
@@ -116,7 +116,7 @@ def restore() -> TrainSettings:
 
 
 def restore_grey() -> TrainSettings:
-    """What the bundled `restore` does to grey pictures: the same kinds of damage, noise above all, and wider maps."""
+    """The bundled `restore` for grey pictures: the same degradations with more noise, and a wider network."""
     return dataclasses.replace(
         restore(),
         model=gated.Config(channels=1, width=64, encoder=(3,), middle=3, decoder=(3,), fold=2, extremes=True),
@@ -128,7 +128,7 @@ def restore_grey() -> TrainSettings:
 
 
 def inpaint() -> TrainSettings:
-    """The bundled `inpaint`: what a mask says is missing, from single pixels to strokes and boxes."""
+    """The bundled `inpaint`: fills the area of a mask, from single pixels to strokes and boxes."""
     return dataclasses.replace(
         denoise(),
         model=gated.Config(channels=3, width=32, encoder=(2, 2), middle=4, decoder=(2, 2), fold=2, planes=("observed",), fill=4),
@@ -149,7 +149,7 @@ def inpaint() -> TrainSettings:
 
 
 def deblur() -> TrainSettings:
-    """The bundled `deblur`: blurs of lenses and of cameras in motion, with a little noise, all of it told."""
+    """The bundled `deblur`: removes a known blur of a lens or of camera motion, with a little noise of known strength."""
     return dataclasses.replace(
         denoise(),
         model=deconvolving.Config(corrector=gated.Config(channels=3, width=32, encoder=(2, 2), middle=4, decoder=(2, 2), fold=2)),
@@ -173,12 +173,12 @@ def deblur() -> TrainSettings:
 
 
 def deblur_grey() -> TrainSettings:
-    """`deblur` for grey pictures alone, with wider maps, to be paired with it."""
+    """`deblur` for grey pictures, with a wider network. The bundled `deblur` pairs both."""
     return dataclasses.replace(
         deblur(),
         model=deconvolving.Config(corrector=gated.Config(channels=1, width=64, encoder=(3,), middle=3, decoder=(3,), fold=2)),
         augment=SYMMETRIES,
-        # Twice the side, for an inverse filter reaches far, and what it makes of a border is not what it makes inside.
+        # Squares of 128 pixels: an inverse filter reaches far, and its result near a border differs from its result inside.
         patch=128,
         batch=2,
         images=38_000,
@@ -188,7 +188,7 @@ def deblur_grey() -> TrainSettings:
 
 
 def upscale_x2() -> TrainSettings:
-    """The bundled `upscale-x2`: twice as long sides, from images shrunk as MATLAB does."""
+    """The bundled `upscale-x2`: doubles the sides of images that were reduced with bicubic resampling as in MATLAB."""
     return dataclasses.replace(
         denoise(),
         model=gated.Config(channels=3, width=32, middle=8, scale=2),
@@ -199,7 +199,7 @@ def upscale_x2() -> TrainSettings:
 
 
 def upscale_x4() -> TrainSettings:
-    """The bundled `upscale-x4`: four times as long sides, from images shrunk as MATLAB does."""
+    """The bundled `upscale-x4`: enlarges the sides four times, from images reduced with bicubic resampling as in MATLAB."""
     return dataclasses.replace(
         upscale_x2(),
         model=gated.Config(channels=3, width=32, middle=10, scale=4),
@@ -210,7 +210,7 @@ def upscale_x4() -> TrainSettings:
 
 
 def deblur_digits() -> TrainSettings:
-    """Blurred MNIST digits made sharp: the worked example in docs/blurred-digits.md."""
+    """Sharpens blurred MNIST digits: the worked example in docs/blurred-digits.md."""
     return dataclasses.replace(
         denoise(),
         model=gated.Config(channels=1, width=24, encoder=(1, 1), middle=2, decoder=(1, 1), pixel_gate="pointwise"),

@@ -1,4 +1,4 @@
-"""Networks that repair images and are trained against a discriminator: less PSNR, more texture."""
+"""Restorers that are trained against a discriminator: less PSNR, more texture."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ from sfumato.train.settings import TrainSettings
 
 
 def upscale_gan() -> TrainSettings:
-    """Four times as long sides, with invented texture: SRGAN. A sixth of the run brings the discriminator in slowly."""
+    """SRGAN: enlarges the sides four times and invents texture. The adversarial loss rises over the first sixth of the run."""
     base = upscale_x4()
     return dataclasses.replace(
         base,

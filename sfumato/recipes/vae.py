@@ -8,7 +8,7 @@ from sfumato.train.settings import TrainSettings
 
 
 def vae() -> TrainSettings:
-    """Images of any size, with labels if there are any; samples from a mixture fitted to the latents."""
+    """A variational auto-encoder of images of any size, with or without classes. A mixture fitted to the latents gives the samples."""
     return TrainSettings(
         model=networks.Config(mixture=20),
         objective=elbo.Config(warmup=50_000),
@@ -23,7 +23,7 @@ def vae() -> TrainSettings:
 
 
 def digits_vae() -> TrainSettings:
-    """The bundled `digits-vae`: MNIST as bits, one 32-number latent."""
+    """The bundled `digits-vae`: MNIST as bits, with a latent of 32 numbers."""
     return dataclasses.replace(
         vae(),
         data="mnist",

@@ -294,7 +294,7 @@ def test_what_restore_cannot_do_is_one_line(capsys, photos, tmp_path):
     refuses(capsys, "restore", one, "--method", "medien", *out, saying="did you mean 'median'")
     refuses(capsys, "restore", one, "--model", "digits", *out, saying="digits repairs nothing")
     refuses(capsys, "restore", one, "--memory", "some", *out, saying="memory = 'some' is not a size")
-    refuses(capsys, "restore", one, "--strength", "7", *out, saying="strength = 7 is outside [0, 2]")
+    refuses(capsys, "restore", one, "--strength", "7", *out, saying="--strength = 7.0 is outside [0, 2]")
     refuses(capsys, "restore", one, "film.mp4", *out, saying="film.mp4 is a film: give it alone")
     refuses(capsys, "restore", one, "--method", "wiener", "--blur", "fog", *out, saying="blur = 'fog' is not a blur; write")
     refuses(capsys, "restore", one, "--method", "median", "--ensemble", "4", *out, saying="ensemble = 4 has no effect on median")

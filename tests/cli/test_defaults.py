@@ -59,10 +59,10 @@ def test_the_command_line_says_that_it_goes_on_with_other_settings(capsys, tmp_p
     monkeypatch.chdir(tmp_path)
     ask = ["train", "dcgan", "--data", "glyphs", "--model.size", "8", "8", *SMALL, "--out", "run"]
     main([*ask, "--no-by-class"])
-    assert "goes on" not in capsys.readouterr().out
+    assert "continues with" not in capsys.readouterr().out
     main(ask)
     said = capsys.readouterr().out
-    assert "run goes on with the settings it was begun with, which are not the recipe's" in said
+    assert "run continues with its own settings, which differ from the recipe in" in said
     assert "by_class" in said
     assert json.loads((tmp_path / "run" / "settings.json").read_text())["by_class"] is False
 

@@ -59,17 +59,17 @@ def test_directions_are_found_applied_and_applied_again(run, model, tmp_path):
     assert run("edit", model, "--moves", "0=2", "1=-1@0-2", "--seed", "3", "--truncation", "0.8")[0] == 0
     assert run("edit", model, "--replay", "edit.json", "--out", "again.png")[0] == 0
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / "edit.png").read_bytes()
-    assert "nothing to do" in run("edit", model)[1]
+    assert "--moves is empty" in run("edit", model)[1]
     assert "no direction 'nicer'" in run("edit", model, "--moves", "nicer=2")[1]
     assert "have no effect without --examples" in run("directions", model, "--name", "x")[1]
-    assert "--moves: no effect with --replay" in run("edit", model, "--replay", "edit.json", "--moves", "0=1")[1]
+    assert "--moves has no effect with --replay" in run("edit", model, "--replay", "edit.json", "--moves", "0=1")[1]
     again = ("--seed", "5", "--label", "4", "--truncation", "0.2", "--directions", "nowhere.safetensors")
-    said = "--seed and --label and --truncation and --directions: no effect with --replay"
+    said = "--seed and --label and --truncation and --directions have no effect with --replay"
     assert said in run("edit", model, "--replay", "edit.json", *again)[1]
-    assert "--seed and --label: no effect with --styles" in run("edit", model, "--styles", "x", "--moves", "0=1", *again[:4])[1]
-    assert "--seed: no effect with --styles" in run("drag", model, "--styles", "x", "--points", "1,1:2,2", "--seed", "9")[1]
+    assert "--seed and --label have no effect with --styles" in run("edit", model, "--styles", "x", "--moves", "0=1", *again[:4])[1]
+    assert "--seed has no effect with --styles" in run("drag", model, "--styles", "x", "--points", "1,1:2,2", "--seed", "9")[1]
     assert (
-        "--how and --count: no effect with --examples"
+        "--method and --count have no effect with --examples"
         in run("directions", model, "--examples", "a", "b", "--how", "closed-form", "--count", "7")[1]
     )
 
@@ -86,7 +86,7 @@ def test_a_point_is_dragged(run, model, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["generate", "digits", "--truncation", "5"], "truncation = 5 is outside [-2, 2]"),
+        (["generate", "digits", "--truncation", "5"], "truncation = 5.0 is outside [-2, 2]"),
         (["mix", "digits"], "one style for the whole image"),
         (["mix", "digits", "--layers", "coarse"], "layers = 'coarse' is no range"),
         (["project", "digits", "absent.png"], "absent.png"),

@@ -12,7 +12,7 @@ from torch import nn
 
 import sfumato as sf
 from sfumato import cli
-from sfumato.cli import dreaming, editing
+from sfumato.cli import dreaming, editing, measuring
 from sfumato.cli.verbs import File, Model, Pictures
 from sfumato.core import flags
 from sfumato.core.errors import SfumatoError
@@ -103,7 +103,7 @@ def test_every_verb_that_writes_is_in_the_list():
 
 
 def test_every_verb_that_writes_says_so_with_out_and_overwrite():
-    functions = [cli.demo, cli.generate, cli.evaluate, cli.audit, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS]
+    functions = [cli.demo, cli.generate, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS, *measuring.VERBS]
     assert {function.__name__.rstrip("_") for function in functions} | {"train"} == CALLS.keys()
     for function in functions:
         assert {"out", "overwrite"} <= inspect.signature(function).parameters.keys(), function.__name__
@@ -238,7 +238,7 @@ NAMED = {"data", "features", "compare", "network", "through", "examples"}
 
 
 def test_everything_that_verbs_read_is_in_the_list():
-    functions = [cli.demo, cli.generate, cli.evaluate, cli.audit, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS]
+    functions = [cli.demo, cli.generate, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS, *measuring.VERBS]
     for function in functions:
         hints = get_type_hints(function, include_extras=True)
         placed = {name for name, kind in hints.items() if kind in (Model, File, Pictures) or Path in (kind, *get_args(kind))}

@@ -1,0 +1,49 @@
+"""The figures of the verb `evaluate`, and which of its flags go together.
+
+Only imported by that verb: all of torch comes with it.
+"""
+
+from typing import Any
+
+from sfumato.cli.terminal import console
+from sfumato.cli.verbs import progress
+from sfumato.core.errors import SettingError
+from sfumato.evaluation import evaluate as job
+from sfumato.evaluation import score
+from sfumato.evaluation.benchmark import judge
+from sfumato.metrics.base import Measurement
+from sfumato.restoration.request import Ways
+from sfumato.train.progress import ProgressLine
+
+SET = "set12"
+"""The pictures on which a restorer is measured if none are named."""
+
+
+def check(restore: str | None, *, ensemble: int, accuracy_score: bool) -> None:
+    """Raises SettingError for flags of `evaluate` that have no effect together."""
+    if accuracy_score and restore is not None:
+        raise SettingError("--accuracy-score is for generators and has no effect with --restore; leave one of them out")
+    if ensemble != 1 and restore is None:
+        raise SettingError(
+            f"--ensemble {ensemble} is for restorers and has no effect without --restore; name a degradation, such as noise:25"
+        )
+
+
+def restorer_report(model: str, degradation: str, data: str | None, *, ensemble: Ways, options: dict[str, Any]) -> list[Measurement]:
+    """The figures of a restorer, a classical method or `auto`, shown with progress."""
+    with progress():
+        return judge(model, degradation, data or SET, ensemble=ensemble, **options)
+
+
+def model_report(
+    model: str, data: str | None, *, accuracy_score: bool, options: dict[str, Any], sampling: dict[str, Any]
+) -> list[Measurement]:
+    """The figures of a generator or a classifier, shown with progress; with `accuracy_score` also those of a classifier trained on it."""
+    if accuracy_score:
+        score.check(model, data)
+    with progress():
+        report = job.evaluate(model, data, **options, **sampling)
+    if accuracy_score:
+        watch = ProgressLine(console)
+        report.append(score.accuracy_score(model, data, seed=sampling["seed"], watch=watch, device=options["device"]))
+    return report
