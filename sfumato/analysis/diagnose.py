@@ -19,6 +19,7 @@ from sfumato.analysis.spread import likeliest
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images
 from sfumato.io import decode
+from sfumato.io.inputs import PictureInput, convert
 from sfumato.nn.blurs import Blur
 
 Task = Literal["denoise", "deblur", "inpaint", "jpeg", "none"]
@@ -128,13 +129,18 @@ def salt_and_pepper(images: Images) -> float | None:
 
 
 @torch.no_grad()
-def diagnose(images: Images, *, source: Source | None = None, scratches: bool = False) -> Diagnosis:
-    """What is wrong with the one picture in `images`, grey or colour.
+def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: bool = False) -> Diagnosis:
+    """What is wrong with one picture, grey or colour: a path, bytes, an open file, a PIL image, an array or a tensor in [0, 1].
 
-    `source` is what its file says, and is believed. Scratches are looked for only if asked, for wires look like them. Pictures under 16
-    pixels either way, and what cannot be told of others, answer None. Raises ImageError for more than one picture, or if it has neither
-    1 nor 3 channels.
+    `source` is what its file says, and is believed; for a file, it is read from there. Scratches are looked for only if asked, for wires
+    look like them. Pictures under 16 pixels either way, and what cannot be told of others, answer None. Raises ImageError for more than
+    one picture, if it has neither 1 nor 3 channels, and as `inputs.convert`.
     """
+    if isinstance(picture, Tensor) and picture.ndim == 4:
+        images = picture
+    else:
+        converted = convert(picture)
+        images, source = converted.images, source or Source(quality=converted.quality)
     if len(images) != 1 or images.shape[1] not in (1, 3):
         raise ImageError(f"images of shape {tuple(images.shape)} must be one picture with 1 or 3 channels")
     told = _stated_quality(source) if source is not None else None

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.cli import completion, dreaming, editing
+from sfumato.cli import completion, dreaming, editing, streams
 from sfumato.cli.tables import show
 from sfumato.cli.terminal import complain, console, say
 from sfumato.cli.verbs import Device, File, Model, Pictures, Recipe, machine, overview, progress, verb, verbs
@@ -345,6 +345,7 @@ def models(*, runs: Path = Path("runs")) -> None:
 
 
 verb(completion.completion)
+streams.explain(verbs)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -362,7 +363,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
                 train_recipe(arguments[1:], console, began)
         else:
-            _call(*arguments)
+            with streams.replaced(arguments) as words:
+                _call(*words)
     except SfumatoError as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:

@@ -201,7 +201,7 @@ def directions(
                 found = job.directions(network, how, count=count, **options)
             else:
                 found = from_examples(network, *examples, name=name, features=features, **options)
-            paths = job.save(found, out, network, seed=seed, label=label)
+            paths = job.save(found, out, network)
         for i, (each, strength) in enumerate(zip(found.names, found.strengths, strict=True)):
             console.print(f"{i:3} {each} ({strength:.1%})" if examples is None else each, highlight=False)
         console.print(f"directions: {', '.join(map(str, paths))}", highlight=False)

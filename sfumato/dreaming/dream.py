@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
+from sfumato.core import atomic_io
 from sfumato.core.config import Range, settings
 from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.device import Precision, select_precision
@@ -29,6 +30,7 @@ from sfumato.core.tensors import Images, Other, Planes, Scalar, size_text
 from sfumato.dreaming.feature_extractor import DreamNetwork, dream_network
 from sfumato.dreaming.gradient import Ascent
 from sfumato.dreaming.objective import WHOLE, check_fits, guided, parse_objective
+from sfumato.io.inputs import PictureInput, brightness, images_of, input_facts
 from sfumato.nn.bands import evened_
 from sfumato.nn.resample import resize
 from sfumato.nn.spectrum import Spectrum
@@ -95,48 +97,64 @@ Tell = Callable[[Moment], None]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Dreamt:
-    """What came of it."""
+    """Images after a dream."""
 
     images: Images
     """In [0, 1], on the CPU."""
     before: tuple[float, ...]
     """Of each image, how far the wishes were fulfilled at the start."""
     after: tuple[float, ...]
+    network: DreamNetwork | None = dataclasses.field(default=None, repr=False, compare=False)
+    options: Dream | None = None
+    """The settings, all of them decided; the seed is that of the first image."""
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """The inputs of the dream, for its recipe: picture, size, guide, mask, generator."""
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Writes one image as a picture, or each image into a folder, with its recipe as .json beside it. Returns the paths.
+
+        Raises SettingError for the ending of another kind of file, and for a file that is not to be replaced.
+        """
+        from sfumato.dreaming.saving import save_dreams  # which reads recipes that name the settings above
+
+        return save_dreams(self, Path(path), overwrite=overwrite)
 
 
 @renamed_arguments(tell="on_progress")
 def dream(
-    pictures: Images | None = None,
+    pictures: PictureInput | None = None,
     network: str | Path | nn.Module | DreamNetwork | None = None,
     options: Dream | None = None,
     *,
     size: tuple[int, int] = (224, 224),
     n: int = 1,
-    guide: Other | None = None,
-    mask: Other | None = None,
+    guide: PictureInput | None = None,
+    mask: PictureInput | None = None,
     device: str = "auto",
     on_progress: Tell = lambda _: None,
 ) -> Dreamt:
-    """Dreams of pictures (n, c, h, w) in [0, 1], each by itself, or of `n` images of `size` from noise of the seeds from `how.seed` on.
+    """Dreams of a picture, or of `n` images of `size` from noise of the seeds from `options.seed` on; the result has `save(path)`.
 
-    `network` is a name such as squeezenet or vgg16, a model file, or a module that takes images in [0, 1]. With a `guide` picture its
-    layers decide what is shown; with a `mask`, 1 where to dream, the rest stays. `on_progress` is called after each step. Raises
-    SettingError for a wish that the network cannot see, ImageError for pictures, guides or masks that do not fit. `device` is for a network
-    that is named; others are asked where they are.
+    `pictures` is a path, bytes, an open file, a PIL image, an array, or a tensor (c, h, w) or (n, c, h, w) in [0, 1], each image by itself;
+    `guide` and `mask` are pictures of any of these kinds. `network` is a name such as squeezenet or vgg16, a model file, or a module that
+    takes images in [0, 1]. With a `guide` picture its layers decide what is shown; with a `mask`, 1 where to dream, the rest stays.
+    `on_progress` is called after each step. `device` is for a network that is named; others are asked where they are. Raises SettingError
+    for a wish that the network cannot see, ImageError for pictures, guides or masks that do not fit.
     """
     options = options or Dream()
+    facts = _facts(pictures, size) | input_facts(guide=guide, mask=mask)
+    images = None if pictures is None else _checked(pictures)
+    guide = None if guide is None else images_of(guide, noun="guide")
+    mask = None if mask is None else brightness(mask)
     seeing = network if isinstance(network, DreamNetwork) else dream_network(network, device=device)
-    if pictures is None:
-        if mask is not None or options.alpha:
-            raise SettingError("mask and alpha are about a picture; give one")
-        if n < 1:
-            raise SettingError(f"n = {n} dreams must be at least 1")
-        starts = [noise(size, seeing.channels, options.seed + i) for i in range(n)]
-        seeds = [options.seed + i for i in range(n)]
-    else:
-        starts, seeds = list(_checked(pictures).split(1)), [options.seed] * len(pictures)
-        size = (pictures.shape[2], pictures.shape[3])
-    options = resolved(options, seeing, fresh=pictures is None)
+    if images is None and (mask is not None or options.alpha):
+        raise SettingError("mask and alpha are about a picture; give one")
+    if images is None and n < 1:
+        raise SettingError(f"n = {n} dreams must be at least 1")
+    seeds = [options.seed + i for i in range(n)] if images is None else [options.seed] * len(images)
+    starts = [noise(size, seeing.channels, seed) for seed in seeds] if images is None else list(images.split(1))
+    size = size if images is None else (images.shape[2], images.shape[3])
+    options = resolved(options, seeing, fresh=images is None)
     if mask is not None and (mask.shape[-2:] != size or mask.numel() != math.prod(size)):
         raise ImageError(f"the mask is {tuple(mask.shape)}, the picture {size_text(size)} pixels; they must be the same")
     if options.space == "fourier" and (options.variation or options.alpha):
@@ -148,12 +166,13 @@ def dream(
         own = None if mask is None else mask.reshape(1, 1, *size).float().to(where)
         before.append(ascent.amount(x))
         if options.space == "fourier":
-            done = _in_waves(x, ascent, options, seed, own, fresh=pictures is None, on_progress=on_progress)
+            done = _in_waves(x, ascent, options, seed, own, fresh=images is None, on_progress=on_progress)
         else:
             done = in_octaves(x, ascent, options, seed, mask=own, on_progress=on_progress)
         after.append(ascent.amount(done))
         made.append(finite(done.cpu(), seeing.name))
-    return Dreamt(images=torch.cat(made) if len(made) > 1 else made[0], before=tuple(before), after=tuple(after))
+    result = torch.cat(made) if len(made) > 1 else made[0]
+    return Dreamt(images=result, before=tuple(before), after=tuple(after), network=seeing, options=options, facts=facts)
 
 
 def resolved(options: Dream, seeing: DreamNetwork, *, fresh: bool) -> Dream:
@@ -324,17 +343,20 @@ def shaken(images: Images, rng: torch.Generator) -> Images:
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def _checked(pictures: Any) -> Images:
-    if (
-        not isinstance(pictures, Tensor)
-        or pictures.ndim != 4
-        or not pictures.numel()
-        or not pictures.is_floating_point()
-        or pictures.shape[1] not in (1, 3)
-    ):
-        shape = tuple(pictures.shape) if isinstance(pictures, Tensor) else type(pictures).__name__
-        raise ImageError(f"{shape} is not pictures (n, c, h, w) in [0, 1], grey or coloured; read files with sfumato.read")
-    return pictures.detach().float()
+def _facts(pictures: PictureInput | None, size: tuple[int, int]) -> dict[str, Any]:
+    """The start of a dream, for its recipe: a picture, with name and SHA-256 if it is a file, or the size of the noise."""
+    if pictures is None:
+        return {"size": size}
+    if not isinstance(pictures, str | Path):
+        return {"picture": ""}
+    return {"picture": Path(pictures).name, "sha256": atomic_io.digest(Path(pictures).expanduser())}
+
+
+def _checked(pictures: PictureInput) -> Images:
+    images = images_of(pictures)
+    if images.shape[1] not in (1, 3):
+        raise ImageError(f"{tuple(images.shape)} is not pictures (n, c, h, w) in [0, 1], grey or coloured")
+    return images
 
 
 def _far(x: Images, base: Images) -> float:

@@ -31,8 +31,10 @@ from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Bytes, Images, PerImage, Vectors, to_bytes, to_images, to_pixels
 from sfumato.data.dataset import Dataset
 from sfumato.evaluation.evaluate import LEAST, compared, described, facts, matching_features, reference, suited
+from sfumato.evaluation.report import Report
 from sfumato.generation.generate import generate, sampler
 from sfumato.io import files
+from sfumato.io.results import save_files
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.interval import wilson
 from sfumato.metrics.neighbours import nearest
@@ -82,7 +84,7 @@ class Neighbour:
 class Audit:
     """What was found, the nearest pairs first."""
 
-    report: list[Measurement]
+    report: Report
     copies: list[Neighbour]
     """Every generated image, by its nearest training image."""
     duplicates: list[Neighbour]
@@ -95,6 +97,14 @@ class Audit:
     """The generated images, by seed."""
     train: Dataset
     first_seed: int
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Writes the sheets and `audit.json` into the folder `path`; returns the paths.
+
+        Raises SettingError for a name that ends like a file, and for a file that is not to be replaced.
+        """
+        folder = Path(path)
+        return save_files(output_files(folder), lambda: save(self, folder), by="audit", overwrite=overwrite)
 
     def sheets(self) -> dict[str, Images]:
         """Pairs side by side, nearest first: generated and training images as `nearest`, two generated ones as `duplicates`."""
@@ -141,7 +151,7 @@ def audit(
     distance, index = _nearest_either_way(observer, to_bytes(made), ours, real)
     near = threshold(usual, among)
     unit = dataclasses.replace(protocol, real=len(usual), settings=near.summary)
-    report = [_share("copied", distance < near.limit, near, unit), _ratio("closeness", distance, usual, unit)]
+    report = Report([_share("copied", distance < near.limit, near, unit), _ratio("closeness", distance, usual, unit)])
 
     some = real[torch.randperm(len(real), generator=rng)[: len(made)]]
     apart, other = nearest(ours[: len(some)], ours[: len(some)], exclude_self=True)

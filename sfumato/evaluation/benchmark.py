@@ -6,7 +6,7 @@ PSNR is 10 log10(255^2 / MSE) of each picture, all channels together, and the fi
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from sfumato.data.scenes import KNOWN, load_scenes
 from sfumato.degradations.base import Degraded
 from sfumato.evaluation.benchmark_degradations import BenchmarkDegradation, trial
 from sfumato.evaluation.diversity import coloured, comparer
+from sfumato.evaluation.report import Report
+from sfumato.io.inputs import PictureInput, fit
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import weights_hash
 from sfumato.metrics.fidelity import WINDOW, psnr, ssim
@@ -43,17 +45,17 @@ from sfumato.restoration.tiles import apply_restorer
 from sfumato.store import weights
 
 
-def judge(
+def evaluate_restorer(
     model: str,
     damage: str,
-    data: str | Path | Dataset | Scenes,
+    data: str | Path | Dataset | Scenes | Sequence[PictureInput],
     *,
     compare: str | None = None,
     precision: Precision = "fp32",
     ensemble: Ways = 1,
     device: str = "auto",
-) -> list[Measurement]:
-    """`judge_restorer` of a model, of a classical method, of the deep image prior, or of `auto`, each by name.
+) -> Report:
+    """PSNR, SSIM and others of a model, of a classical method, of the deep image prior, or of `auto`, each by name; see `judge_restorer`.
 
     A classical method is told the noise, the blur and the mask as they are. `auto` is what `sfumato restore` does: it looks at each
     picture, is told the mask if there is one, and chooses for itself.
@@ -87,17 +89,21 @@ def judge(
     return judge_restorer(model, damage, data, **how, method=other)
 
 
+judge = evaluate_restorer
+"""Its earlier name."""
+
+
 def judge_restorer(
     model: str | Path | nn.Module,
     damage: str,
-    data: str | Path | Dataset | Scenes,
+    data: str | Path | Dataset | Scenes | Sequence[PictureInput],
     *,
     compare: str | None = None,
     precision: Precision = "fp32",
     ensemble: Ways = 1,
     device: str = "auto",
     method: Callable[[Degraded, Kernels | None], Resized] | None = None,
-) -> list[Measurement]:
+) -> Report:
     """PSNR and SSIM of what `model` makes of the pictures of `data` after `damage`, and PSNR under the other common protocols.
 
     `method` repairs in the place of the model: a classical method. `compare` names a network, such as lpips-squeeze, that says how far the
@@ -129,14 +135,16 @@ def judge_restorer(
         for name, value in _figures(kind, clean, i, repair, looker).items():
             rows.setdefault(name, []).append(value)
     seen_by = {"features": inside(compare), "digest": weights_hash(looker)} if compare is not None and looker is not None else {}
-    return [
+    return Report(
         _measurement(name, values, kind, pictures, precision, ensemble, **(seen_by if name.startswith("lpips") else {}))
         for name, values in rows.items()
-    ]
+    )
 
 
-def _pictures(data: str | Path) -> Dataset | Scenes:
-    """The test part of what has one by name, all of a folder or zip; as large as they are."""
+def _pictures(data: str | Path | Sequence[PictureInput]) -> Dataset | Scenes:
+    """The test part of what has one by name, all of a folder or zip, or the pictures of a list; as large as they are."""
+    if not isinstance(data, str | Path):
+        return Scenes(name="pictures", pictures=tuple(to_bytes(fit(picture, channels=3, size=None))[0] for picture in data))
     return load_scenes(data, channels=3, part="test" if isinstance(data, str) and data in KNOWN else "all", largest=None)
 
 

@@ -6,7 +6,6 @@ was asked for. A VAE also says how likely it finds images it never saw.
 """
 
 import dataclasses
-import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,7 +13,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from sfumato.core import atomic_io, outputs
 from sfumato.core.device import Precision, autocast, select_device, select_precision
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.paths import inside
@@ -25,6 +23,7 @@ from sfumato.core.text import printable
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.evaluation.diversity import comparer, perceptual_diversity
+from sfumato.evaluation.report import Report, output_files, save  # noqa: F401 (the verb finds them here)
 from sfumato.generation.generate import class_names, generate, labels_of
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.classification import classification_report
@@ -59,8 +58,8 @@ def evaluate(
     seed: int = 0,
     precision: Precision = "fp32",
     device: str = "auto",
-) -> list[Measurement]:
-    """Everything that can be measured of `model` on `data` (by default, what it was trained on).
+) -> Report:
+    """Everything that can be measured of `model` on `data` (by default, what it was trained on); the result has `save(path)`.
 
     `count` images are generated from seeds `seed`, `seed` + 1, ...; `features` names the network in whose features they are
     compared (by default a bundled classifier of the same data, else the pixels themselves), and `compare` one that compares two images,
@@ -72,9 +71,8 @@ def evaluate(
     """
     where = select_device(device)
     if model == REAL:
-        return judge_images(
-            load(_named_data(data), part="all") if not isinstance(data, Dataset) else data, features, where, count=count, seed=seed
-        )
+        images_only = load(_named_data(data), part="all") if not isinstance(data, Dataset) else data
+        return Report(judge_images(images_only, features, where, count=count, seed=seed))
     network = weights.opened(model)
     if isinstance(network, Restorer):
         raise SettingError(
@@ -89,7 +87,7 @@ def evaluate(
     looker = comparer(compare, count) if compare is not None and generates else None
     train, test = compared(network, data, whole=whole)
     measured_on = seen_or_not(train, test, whole=whole, handed_in=isinstance(data, Dataset))
-    report: list[Measurement] = []
+    report = Report()
     if isinstance(network, Classifier):
         report += judge_classifier(network, test, notes=measured_on)
     if isinstance(network, LatentVariableModel):
@@ -308,19 +306,6 @@ def scores(network: Classifier, pixels: Bytes) -> Vectors:
     """The classifier's scores of all images, on the CPU."""
     where = next(network.parameters()).device
     return torch.cat([network.classify(to_images(part.to(where))).cpu() for part in pixels.split(500)])
-
-
-def output_files(out: Path | None) -> list[Path]:
-    """The file that `save` will write, if any. Raises SettingError for the ending of another kind of file."""
-    if out is not None and out.suffix.lower() in outputs.FILE_ENDINGS - {".json"}:
-        raise SettingError(f"{out}: figures are written as .json; choose another --out")
-    return [] if out is None else [out]
-
-
-def save(report: list[Measurement], out: Path) -> Path:
-    """Writes the measurements as JSON. Returns the path."""
-    atomic_io.write(out, json.dumps([m.as_dict() for m in report], indent=2) + "\n")
-    return out
 
 
 def reference(data: Dataset) -> str:

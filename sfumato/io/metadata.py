@@ -122,6 +122,11 @@ def of_file(path: Path, *, file: Opened | None = None, image: Image.Image | None
             return _of_image(header)
 
 
+def of_image(image: Image.Image) -> Notes:
+    """What an image in memory says beside its pixels: profile, resolution, EXIF, comments."""
+    return _of_image(image)[0]
+
+
 def samples(path: Path, *, file: Opened | None = None) -> Samples:
     """Bits and samples of a pixel, from the header of a PNG or TIFF; 8 bits in 3 for anything else. Raises ImageError as `of_file`.
 
