@@ -78,6 +78,7 @@ if TYPE_CHECKING:
     from sfumato.store.weights import bundled, load
     from sfumato.store.zoo import Entry as ModelEntry
     from sfumato.store.zoo import list_models
+    from sfumato.train.log import Callback
     from sfumato.train.loop import fit
     from sfumato.train.settings import TrainSettings
 
@@ -86,6 +87,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Atlas": "dreaming.atlas",
     "Audit": "evaluation.audit",
+    "Callback": "train.log",
     "CheckpointError": "core.errors",
     "DEGRADATIONS": "degradations",
     "DataError": "core.errors",
@@ -183,6 +185,7 @@ __all__ = [
     "OBJECTIVES",
     "Atlas",
     "Audit",
+    "Callback",
     "CheckpointError",
     "DataError",
     "Dataset",

@@ -28,8 +28,8 @@ def test_every_verb_of_the_command_line_is_a_function():
         assert inspect.getdoc(function), name
 
 
-def test_every_public_name_is_sorted_documented_and_known_to_type_checkers():
-    assert sf.__all__ == sorted(sf.__all__)
+def test_every_public_name_is_known_to_type_checkers():
+    assert len(sf.__all__) == len(set(sf.__all__))
     tree = ast.parse((ROOT / "sfumato" / "__init__.py").read_text(encoding="utf-8"))
     (checked,) = [node for node in tree.body if isinstance(node, ast.If)]
     typed = {alias.asname or alias.name for node in checked.body if isinstance(node, ast.ImportFrom) for alias in node.names}

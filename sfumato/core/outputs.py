@@ -144,8 +144,8 @@ def check_ending(path: Path, formats: Collection[str], noun: str) -> None:
 class Reservation:
     """Paths that a command is about to write to."""
 
-    def __init__(self, paths: Iterable[Path], by: str, *, overwrite: bool) -> None:
-        self._by, self._overwrite = by, overwrite
+    def __init__(self, paths: Iterable[Path], by: str, *, overwrite: bool, advice: str) -> None:
+        self._by, self._overwrite, self._advice = by, overwrite, advice
         self._paths = {Path(os.path.abspath(path)): path for path in paths}
         self._states = {place: state(place) for place in self._paths}
         self._ledgers = {folder: Ledger(folder) for folder in dict.fromkeys(place.parent for place in self._paths)}
@@ -159,7 +159,7 @@ class Reservation:
         """Raises SettingError for the first path where there is a file, unless with `replaces` it is the command's own."""
         for place, state in self._states.items():
             if state is not None and not self._overwrite and not (replaces and self.is_own(place)):
-                raise SettingError(f"{self._paths[place]} is there already; choose another --out, or say --overwrite")
+                raise SettingError(f"{self._paths[place]} is there already; {self._advice}")
 
     def placing(self, finished: Path, path: Path) -> None:
         """Notes whose the file at `path` will be. Raises SettingError if another file has come to be there since the check."""
@@ -167,7 +167,7 @@ class Reservation:
         if place not in self._states:
             return
         if not self._overwrite and state(place) != self._states[place]:
-            raise SettingError(f"{path} has come to be there meanwhile; choose another --out, or say --overwrite")
+            raise SettingError(f"{path} has come to be there meanwhile; {self._advice}")
         self._ledgers[place.parent].note(place, self._by, atomic_io.digest(finished))
         # A command may write to one path several times, as a preview is.
         self._states[place] = state(finished)
@@ -175,13 +175,19 @@ class Reservation:
 
 @contextlib.contextmanager
 def reserved(
-    paths: Sequence[Path], *, by: str, overwrite: bool = False, reads: Iterable[str | Path | None] = (), replaces: bool = True
+    paths: Sequence[Path],
+    *,
+    by: str,
+    overwrite: bool = False,
+    reads: Iterable[str | Path | None] = (),
+    replaces: bool = True,
+    advice: str = "choose another --out, or say --overwrite",
 ) -> Iterator[Reservation]:
     """Inside, files may be written to `paths`; before, all of them are checked, and half-written files of killed runs are removed.
 
     `by` is the command. Its own earlier results are replaced, or with `replaces` off only where `overwrite` says so; files that it
-    `reads` are never replaced. Raises SettingError for a path that is no file's name, is read, or is not free; StorageError for one that
-    cannot be written.
+    `reads` are never replaced. `advice` ends the message about a path that is not free. Raises SettingError for a path that is no file's
+    name, is read, or is not free; StorageError for one that cannot be written.
     """
     read = {os.path.realpath(os.path.expanduser(each)) for each in reads if each is not None and "\0" not in str(each)}
     # Of the folder of a run the model is read.
@@ -190,7 +196,7 @@ def reserved(
         check(path)
         if os.path.realpath(path) in originals:
             raise SettingError(f"{path} is read and would be written over; choose another --out")
-    held = Reservation(paths, by, overwrite=overwrite)
+    held = Reservation(paths, by, overwrite=overwrite, advice=advice)
     held.check(replaces=replaces)
     for folder in dict.fromkeys(path.parent for path in paths):
         if folder.is_dir():

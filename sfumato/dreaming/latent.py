@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.paths import inside
 from sfumato.core.rng import seeded_generator
-from sfumato.core.tensors import Images
+from sfumato.core.tensors import Images, Resized
 from sfumato.dreaming.dream import Dream, Dreamt, Moment, Tell, layer_ascent, resolved
 from sfumato.dreaming.feature_extractor import DreamNetwork, dream_network
 from sfumato.dreaming.gradient import Ascent
@@ -81,7 +81,7 @@ def dream_through(
     return Found(dreamt=dreamt, subjects=tuple(subjects))
 
 
-def enlarged(images: Images, scale: int) -> Images:
+def enlarged(images: Images, scale: int) -> Resized:
     """`images` with sides `scale` times as long, as eyes for larger ones want them."""
     return images if scale == 1 else F.interpolate(images, scale_factor=scale, mode="bicubic").clamp(0, 1)
 

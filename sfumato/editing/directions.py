@@ -9,10 +9,11 @@ editing/examples.py has a fourth kind, from folders of pictures. One step is one
 direction.
 """
 
+import functools
 import itertools
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -79,8 +80,8 @@ class Directions:
     origin: dict[str, Any] = field(default_factory=dict)
     weights: str = ""
     """SHA-256 of the generator's weights."""
-    sheet: Images | None = field(default=None, repr=False, compare=False)
-    """Contact sheet, 7 images a direction; None for directions from a file."""
+    draw: Callable[["Directions"], Images] | None = field(default=None, repr=False, compare=False)
+    """Returns the contact sheet, 7 images a direction; None for directions from a file. It is drawn only to be saved."""
 
     how = renamed_attribute("how", "method")
 
@@ -99,9 +100,9 @@ class Directions:
         Raises SettingError for another ending and for a file that is not to be replaced.
         """
         paths = output_files(Path(path))
-        if self.sheet is None:
-            paths.remove(paths[1])
-        return save_files(paths, lambda: _write(self, self.sheet, Path(path), self.weights), by="directions", overwrite=overwrite)
+        if self.draw is None:
+            del paths[1]
+        return save_files(paths, lambda: _write(self, self.draw, Path(path), self.weights), by="directions", overwrite=overwrite)
 
 
 def directions(
@@ -192,22 +193,22 @@ def moved(styles: Styles, vector: Tensor, strength: float | Tensor, layers: Span
 def save(directions: Directions, out: Path, network: Any, *, seed: int | None = None, label: str | int | None = None) -> list[Path]:
     """Writes directions of `network` to `out`, and beside it a contact sheet as .png and the names as .json. Returns the paths.
 
-    The sheet is that of the directions, or of another `seed` and `label`.
+    The sheet shows the image that the directions were computed for, or that of another `seed` and `label`.
     """
-    sheet = directions.sheet
-    if sheet is None or seed is not None:
-        sheet = contact_sheet(network, directions, seed=seed or 0, label=label)
-    _write(directions, sheet, out, weights_hash(network))
+    draw = directions.draw
+    if draw is None or seed is not None:
+        draw = functools.partial(contact_sheet, network, seed=seed or 0, label=label)
+    _write(directions, draw, out, weights_hash(network))
     return output_files(out)
 
 
-def _write(directions: Directions, sheet: Images | None, out: Path, weights: str) -> None:
+def _write(directions: Directions, draw: Callable[[Directions], Images] | None, out: Path, weights: str) -> None:
     _, picture, record = output_files(out)
     facts = {name: getattr(directions, name) for name in ("names", "strengths", "layers", "origin")}
     facts = {"names": facts["names"], "strengths": facts["strengths"], "how": directions.method, **facts}
     checkpoint.write_tensors(out, {"vectors": directions.vectors}, {ENTRY: facts | {"weights": weights}})
-    if sheet is not None:
-        files.save_image(picture, to_pixels(sheet, columns=7))
+    if draw is not None:
+        files.save_image(picture, to_pixels(draw(directions), columns=7))
     atomic_io.write(record, json.dumps(facts, indent=2) + "\n")
 
 
@@ -256,7 +257,7 @@ def finished(
     seed: int,
     origin: dict[str, Any],
 ) -> Directions:
-    """Directions in steps of one standard deviation of `styles`, with names and a contact sheet."""
+    """Directions in steps of one standard deviation of `styles`, with names."""
     unit = vectors / vectors.norm(dim=1, keepdim=True).clamp_min(1e-12)
     scaled = unit * ((styles - styles.mean(dim=0)) @ unit.T).std(dim=0)[:, None]
     bases, labels = _bases(network, _USUAL, label, seed)
@@ -267,8 +268,8 @@ def finished(
         less, more = (show(network, moved(bases[:_BASES], vector, step, layers), few) for step in (-2.0, 2.0))
         names.append("-and-".join(names_of_change(less, more, usual)))
     facts: Any = {"method": method, "layers": layers, "origin": origin, "weights": weights_hash(network)}
-    result = Directions(vectors=scaled, names=tuple(_numbered(names)), strengths=tuple(shares.tolist()), **facts)
-    return replace(result, sheet=contact_sheet(network, result, seed=seed, label=label))
+    draw = functools.partial(contact_sheet, network, seed=seed, label=label)
+    return Directions(vectors=scaled, names=tuple(_numbered(names)), strengths=tuple(shares.tolist()), draw=draw, **facts)
 
 
 def _numbered(names: Sequence[str]) -> list[str]:

@@ -115,19 +115,24 @@ def project(
     similarity = Similarity(target, _extractors(network, features, device_used))
     options: Any = {"steps": steps, "label": label, "seed": seed, "layers": layers, "noise": noise}
     search, styles = _searched(network, target, similarity, **options, on_progress=on_progress)
-    number = None if search.labels is None else int(search.labels)
     source = Path(picture) if isinstance(picture, str | Path) else None
-    name = None if number is None else class_names(network)[number]
-    result = LatentImage(
-        styles=(search.spread.mean + search.spread.deviation * styles).expand(-1, network.styles, -1).cpu(),
-        label=number,
-        noise=search.fitted_noise(),
-        origin={"picture": "" if source is None else source.name, "label": name, "steps": steps, "seed": seed},
-        weights=weights_hash(network),
-    )
+    result = _latents(network, search, styles, picture="" if source is None else source.name, steps=steps, seed=seed)
     image = render(network, result)
     psnr = -10 * math.log10(max(1e-10, (image - target.cpu()).square().mean().item()))
     return Projection(latent_image=result, image=image, picture=target.cpu(), psnr=psnr, source=source)
+
+
+def _latents(network: Any, search: "_Search", styles: Styles, *, picture: str, steps: int, seed: int) -> LatentImage:
+    """The latents at the end of a search; `styles` are in deviations."""
+    number = None if search.labels is None else int(search.labels)
+    label = None if number is None else class_names(network)[number]
+    return LatentImage(
+        styles=(search.spread.mean + search.spread.deviation * styles).expand(-1, network.styles, -1).cpu(),
+        label=number,
+        noise=search.fitted_noise(),
+        origin={"picture": picture, "label": label, "steps": steps, "seed": seed},
+        weights=weights_hash(network),
+    )
 
 
 def _extractors(network: Any, features: str | None, device: torch.device) -> list[FeaturePyramid]:

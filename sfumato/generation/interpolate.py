@@ -47,10 +47,7 @@ def interpolate(
     model with classes shows one class: `label`, or the class of the first seed. All frames have the noise of the first seed. Raises
     SettingError for fewer than two seeds or one step, for another space, and as `generate`.
     """
-    if len(seeds) < 2 or steps < 1:
-        raise SettingError(f"{len(seeds)} seeds and {steps} steps make no walk; give at least 2 seeds and 1 step")
-    if space not in ("z", "w"):
-        raise SettingError(f"space = {space!r} is none of z (great circles), w (straight lines)")
+    _check(seeds, steps, space)
     network = sampler(model).to(select_device(device))
     first = labels_of(network, seeds[:1], label)
     stops = torch.cat([latent(network, s) for s in [*seeds, *(seeds[:1] if loop else [])]])
@@ -70,6 +67,13 @@ def interpolate(
     if even:
         places = evened(places, lambda where: distances(frames(where)))
     return frames(places[:-1] if loop else places).as_subclass(Frames)
+
+
+def _check(seeds: Sequence[int], steps: int, space: str) -> None:
+    if len(seeds) < 2 or steps < 1:
+        raise SettingError(f"{len(seeds)} seeds and {steps} steps make no walk; give at least 2 seeds and 1 step")
+    if space not in ("z", "w"):
+        raise SettingError(f"space = {space!r} is none of z (great circles), w (straight lines)")
 
 
 def evened(places: Places, distance: Callable[[Places], Gaps]) -> Places:

@@ -29,7 +29,8 @@ def save_files(
     paths: Sequence[Path], write: Callable[[], Any], *, by: str, overwrite: bool, reads: Sequence[str | Path | None] = ()
 ) -> list[Path]:
     """Calls `write` for the files at `paths` if the overwrite rule allows that; returns the paths. Raises as `outputs.reserved`."""
-    with outputs.reserved(paths, by=by, overwrite=overwrite, reads=reads):
+    advice = "choose another path, or give overwrite=True"
+    with outputs.reserved(paths, by=by, overwrite=overwrite, reads=reads, advice=advice):
         write()
     return list(paths)
 
