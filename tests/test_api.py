@@ -59,7 +59,7 @@ def classes_in(annotation):
         yield from classes_in(argument)
 
 
-INSIDE = {"Config", "DreamNetwork", "Found", "Reservation"}
+INSIDE = {"BinaryFile", "Config", "DreamNetwork", "Found", "Reservation"}
 """Classes that a caller gets and need not name."""
 
 

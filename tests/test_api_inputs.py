@@ -14,7 +14,8 @@ from PIL import Image
 import sfumato as sf
 from sfumato.core.tensors import to_bytes
 from sfumato.io import inputs
-from sfumato.io.inputs import brightness, convert, fit, opened
+from sfumato.io.fitting import fit
+from sfumato.io.inputs import brightness, convert, opened
 from sfumato.models import MODELS
 
 

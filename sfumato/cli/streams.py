@@ -12,9 +12,22 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from sfumato.core.errors import ImageError, SettingError
+
+
+@runtime_checkable
+class BinaryOutput(Protocol):
+    """A stream that takes bytes."""
+
+    def write(self, data: bytes, /) -> Any:
+        """Takes the next bytes."""
+        ...
+
+    def flush(self) -> None:
+        """Hands on what was written."""
+        ...
 
 
 class Verb(NamedTuple):
@@ -51,7 +64,7 @@ def explain(verbs: Mapping[str, Callable[..., Any]]) -> None:
         reads = "`-` reads a picture from standard input. " if "" in verb.reads else ""
         writes = f"`--out -` writes to standard output (--format {'|'.join(verb.writes)})." if verb.writes else ""
         first, _, rest = (verbs[name].__doc__ or "").partition("\n")
-        verbs[name].__doc__ = f"{first}\n\n    {reads}{writes}\n{rest}"
+        verbs[name].__doc__ = f"{first}\n    {reads}{writes}\n{rest}"
 
 
 @contextlib.contextmanager
@@ -161,7 +174,8 @@ def _spooled(folder: Path) -> Path:
     return path
 
 
-def _binary_output() -> BinaryIO:
+def _binary_output() -> BinaryOutput:
+    """Standard output for bytes. Raises SettingError for a terminal."""
     if sys.stdout.isatty():
         raise SettingError("standard output is a terminal; write `--out - > picture.png`, or a name with --out")
     return sys.stdout.buffer

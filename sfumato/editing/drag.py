@@ -29,7 +29,8 @@ from sfumato.editing.latent_image import LatentImage, render
 from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import sampler, styled
 from sfumato.io import files
-from sfumato.io.inputs import PictureInput, brightness, fit
+from sfumato.io.fitting import fit
+from sfumato.io.inputs import PictureInput, brightness
 from sfumato.io.results import save_files
 from sfumato.metrics.features import weights_hash
 from sfumato.models.roles.generator import latents

@@ -28,7 +28,8 @@ from sfumato.editing.latent_image import LatentImage, render
 from sfumato.editing.similarity import Similarity, feature_extractors
 from sfumato.generation.generate import class_names, labels_of, sampler, show, styled
 from sfumato.io import files
-from sfumato.io.inputs import PictureInput, fit
+from sfumato.io.fitting import fit
+from sfumato.io.inputs import PictureInput
 from sfumato.io.results import save_files
 from sfumato.metrics.features import weights_hash
 from sfumato.models.roles.feature_extractor import FeaturePyramid

@@ -27,7 +27,8 @@ from sfumato.degradations.base import Degraded
 from sfumato.evaluation.benchmark_degradations import BenchmarkDegradation, trial
 from sfumato.evaluation.diversity import coloured, comparer
 from sfumato.evaluation.report import Report
-from sfumato.io.inputs import PictureInput, fit
+from sfumato.io.fitting import fit
+from sfumato.io.inputs import PictureInput
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import weights_hash
 from sfumato.metrics.fidelity import WINDOW, psnr, ssim

@@ -34,7 +34,6 @@ from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images, Maps, Planes, size_text
 from sfumato.io import decode, files, formats, metadata
 from sfumato.io.channels import as_images, as_pixels
-from sfumato.nn.resample import resize
 
 
 @runtime_checkable
@@ -120,48 +119,6 @@ def brightness(mask: PictureInput) -> Planes:
     converted = convert(mask, noun="mask")
     bright = converted.images.amax(dim=1, keepdim=True)
     return bright if converted.alpha is None else bright * converted.alpha
-
-
-def fit(picture: PictureInput, *, channels: int, size: tuple[int, int] | None) -> Images:
-    """One picture with these channels and this size (height, width), (1, c, h, w): its largest middle piece; at its own size for None.
-
-    The picture is resized as 8-bit pixels with Lanczos' filter, its opacity laid over white; a tensor or an array that has the size and
-    the channels already keeps its numbers. Only a tensor has other channels than a file can have, 1 to 4; it is resized as it is. Raises
-    ImageError as `convert`, and for a tensor of other channels.
-    """
-    if channels > 4 and not isinstance(picture, Tensor):
-        raise ImageError(f"no picture file has the {channels} channels of this model's images; give a tensor")
-    if isinstance(picture, Image.Image):
-        with decode.reading("the picture"):
-            return _from_bytes(decode.prepare(decode.upright(picture), channels=channels, size=size, crop="centre"))
-    if not isinstance(picture, Tensor | np.ndarray | files.Picture):
-        with opened(picture) as (path, file):
-            return _from_bytes(decode.decode(file, str(path), channels=channels, size=size))
-    source = convert(picture)
-    own = source.images.shape[1]
-    if isinstance(picture, Tensor) and own not in (1, 3, channels):
-        raise ImageError(f"a tensor of shape {tuple(picture.shape)} and {picture.dtype} is not one image of {channels} channels in [0, 1]")
-    if own == channels in (2, 4) or channels > 4:
-        images = source.images.expand(-1, channels, -1, -1)
-        return images.clone() if size is None else _cropped(images, size)
-    if source.alpha is None and own in (1, channels) and size in (None, tuple(source.images.shape[2:])):
-        return source.images.expand(-1, channels, -1, -1).clone(memory_format=torch.contiguous_format)
-    alpha = None if source.alpha is None else as_pixels(source.alpha, torch.uint8)
-    image = _pil(as_pixels(source.images, torch.uint8), alpha, grey=own == 1)
-    return _from_bytes(decode.prepare(image, channels=channels, size=size, crop="centre"))
-
-
-def _from_bytes(pixels: decode.EightBit) -> Images:
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None] / 255
-
-
-def _cropped(images: Images, size: tuple[int, int]) -> Images:
-    (h, w), (tall, wide) = size, images.shape[2:]
-    scale = min(tall / h, wide / w)
-    high, broad = max(1, round(h * scale)), max(1, round(w * scale))
-    top, left = (tall - high) // 2, (wide - broad) // 2
-    middle = images[:, :, top : top + high, left : left + broad]
-    return middle.clone() if (high, broad) == (h, w) else resize(middle, (h, w)).clamp(0, 1)
 
 
 def input_facts(**pictures: PictureInput | None) -> dict[str, dict[str, Any]]:
@@ -274,14 +231,15 @@ def _of_image(image: Image.Image, name: str, quality: int | None) -> InputPictur
     info = {key: image.info[key] for key in kept if key in image.info}
 
     def output(images: Maps, alpha: Maps | None) -> Image.Image:
-        result = _pil(as_pixels(images, kind), None if alpha is None else as_pixels(alpha, torch.uint8), grey=grey)
+        result = pil_image(as_pixels(images, kind), None if alpha is None else as_pixels(alpha, torch.uint8), grey=grey)
         result.info = info
         return result
 
     return InputPicture(name=name, images=images, alpha=alpha, quality=quality, stored=kind, output=output)
 
 
-def _pil(pixels: Any, alpha: Any, *, grey: bool) -> Image.Image:
+def pil_image(pixels: Any, alpha: Any, *, grey: bool) -> Image.Image:
+    """Stored pixels (h, w, c) and their opacity, if there is any, as a PIL image of mode L, LA, RGB, RGBA or I;16."""
     if alpha is None:
         return Image.fromarray(pixels.squeeze(-1).numpy())
     image = Image.fromarray(torch.cat([pixels.expand(-1, -1, 3), alpha], dim=-1).numpy())

@@ -10,7 +10,10 @@ CATCH_ALL = {"seen", "found", "known", "made", "told", "what", "how"}
 LONGEST = 40
 FILES = [
     PACKAGE / "__init__.py",
-    *(PACKAGE / name for name in ("io/inputs.py", "io/results.py", "restoration/result.py", "cli/streams.py", "evaluation/report.py")),
+    *(
+        PACKAGE / name
+        for name in ("io/fitting.py", "io/inputs.py", "io/results.py", "restoration/result.py", "cli/streams.py", "evaluation/report.py")
+    ),
     *sorted((PACKAGE / "generation").glob("*.py")),
     *sorted((PACKAGE / "editing").glob("*.py")),
 ]
