@@ -18,6 +18,7 @@ from sfumato.core.openmp import shorten_waits
 
 if TYPE_CHECKING:
     from sfumato.analysis.diagnose import Diagnosis, diagnose
+    from sfumato.analysis.diagnose import Source as DiagnosisSource
     from sfumato.batch.manifest import Entry as PictureEntry
     from sfumato.core.config import override
     from sfumato.core.errors import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from sfumato.demonstration.demo import demo
     from sfumato.dreaming.atlas import Atlas, features
     from sfumato.dreaming.dream import Dream, Dreamt, dream
+    from sfumato.dreaming.dream import Moment as DreamMoment
     from sfumato.dreaming.latent import dream_through
     from sfumato.editing.directions import Directions, directions
     from sfumato.editing.directions import load as load_directions
@@ -95,12 +97,14 @@ _HOMES = {
     "Degradation": "degradations.base",
     "Degraded": "degradations.base",
     "Diagnosis": "analysis.diagnose",
+    "DiagnosisSource": "analysis.diagnose:Source",
     "Directions": "editing.directions",
     "DivergenceError": "core.errors",
     "DownloadError": "core.errors",
     "Dragged": "editing.drag",
     "Draws": "core.rng",
     "Dream": "dreaming.dream",
+    "DreamMoment": "dreaming.dream:Moment",
     "Dreamt": "dreaming.dream",
     "Edited": "editing.edit",
     "FormatError": "core.errors",
@@ -192,12 +196,14 @@ __all__ = [
     "Degradation",
     "Degraded",
     "Diagnosis",
+    "DiagnosisSource",
     "Directions",
     "DivergenceError",
     "DownloadError",
     "Dragged",
     "Draws",
     "Dream",
+    "DreamMoment",
     "Dreamt",
     "Edited",
     "FormatError",
