@@ -17,16 +17,17 @@ def save_dreams(dreamt: Dreamt, out: Path, *, overwrite: bool) -> list[Path]:
 
     Raises SettingError for a single name and several images, for a dream that does not know its network, and as `outputs.reserved`.
     """
-    if dreamt.network is None or dreamt.options is None:
+    network, settings = dreamt.network, dreamt.options
+    if network is None or settings is None:
         raise SettingError("this dream does not know its network and its settings; only what `dream` returns can be saved")
-    targets = _targets(out, len(dreamt.images), dreamt.options.seed)
+    targets = _targets(out, len(dreamt.images), settings.seed)
     paths = [path for target in targets for path in output_files(target)]
     fresh = "picture" not in dreamt.facts
 
     def write() -> None:
         for i, (target, image) in enumerate(zip(targets, dreamt.images.split(1), strict=True)):
-            options = dataclasses.replace(dreamt.options, seed=dreamt.options.seed + i) if fresh else dreamt.options
-            record = recipe(dreamt.network, options, dreamt.before[i], dreamt.after[i]) | dreamt.facts
+            options = dataclasses.replace(settings, seed=settings.seed + i) if fresh else settings
+            record = recipe(network, options, dreamt.before[i], dreamt.after[i]) | dreamt.facts
             keep(target, files.Picture(pixels=to_pixels(image)), record)
 
     return save_files(paths, write, by="dream", overwrite=overwrite)

@@ -228,7 +228,7 @@ def _of_image(image: Image.Image, name: str, quality: int | None) -> InputPictur
     alpha = as_images(pixels[..., 3:].contiguous()) if opacity else None
     # A profile of CMYK or LAB says nothing about the RGB that the pixels become.
     kept = ("dpi", "exif", "comment") if image.mode in ("CMYK", "LAB") else ("icc_profile", "dpi", "exif", "comment")
-    info = {key: image.info[key] for key in kept if key in image.info}
+    info: dict[Any, Any] = {key: image.info[key] for key in kept if key in image.info}
 
     def output(images: Maps, alpha: Maps | None) -> Image.Image:
         result = pil_image(as_pixels(images, kind), None if alpha is None else as_pixels(alpha, torch.uint8), grey=grey)

@@ -39,7 +39,7 @@ def save_picture(picture: Image.Image | np.ndarray, notes: Notes, path: Path, *,
     """Writes a picture with its `notes`, by the overwrite rule; returns its path. Raises SettingError, ImageError and StorageError."""
     outputs.check_ending(path, files.FORMATS, "pictures")
     source = convert(picture)
-    pixels, alpha = (None if plane is None else as_pixels(plane, source.stored) for plane in (source.images, source.alpha))
+    pixels, alpha = as_pixels(source.images, source.stored), None if source.alpha is None else as_pixels(source.alpha, source.stored)
     written = files.Picture(pixels=pixels, alpha=alpha, **vars(notes))
     return save_files([path], lambda: files.write(path, written), by=by, overwrite=overwrite)
 
@@ -50,12 +50,13 @@ class TensorResult(Tensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """As PyTorch's documentation has it for subclasses that are not to spread."""
-        with torch._C.DisableTorchFunctionSubclass():
+        with torch._C.DisableTorchFunctionSubclass():  # pyright: ignore[reportPrivateUsage]
             return func(*args, **(kwargs or {}))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "TensorResult":
         result = self.detach().clone().as_subclass(type(self))
-        result.__dict__.update(self.__dict__)
+        for name, value in vars(self).items():
+            setattr(result, name, value)
         return result
 
 
