@@ -87,6 +87,7 @@ def test_calculations_give_plain_tensors_and_arrays(network, restored):
     assert type(images * 2) is type(images[0]) is type(images.mean()) is torch.Tensor
     assert torch.equal(copy.deepcopy(images), images)
     assert copy.deepcopy(images).names == images.names
+    assert type(copy.copy(images)) is torch.Tensor, "as whatever is pickled: the network is not"
     array = restored(np.zeros((18, 20, 3)))
     assert type(array + 1) is np.ndarray
     assert isinstance(array.mean(), float)

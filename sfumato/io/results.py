@@ -59,6 +59,10 @@ class TensorResult(Tensor):
             setattr(result, name, value)
         return result
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickled as a plain tensor: the attributes may hold a network."""
+        return self.as_subclass(Tensor).__reduce_ex__(protocol)
+
 
 class ImageTensor(TensorResult):
     """Images (n, c, h, w) or one image (c, h, w) in [0, 1]."""
