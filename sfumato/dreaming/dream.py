@@ -138,8 +138,8 @@ def dream(
     `pictures` is a path, bytes, an open file, a PIL image, an array, or a tensor (c, h, w) or (n, c, h, w) in [0, 1], each image by itself;
     `guide` and `mask` are pictures of any of these kinds. `network` is a name such as squeezenet or vgg16, a model file, or a module that
     takes images in [0, 1]. With a `guide` picture its layers decide what is shown; with a `mask`, 1 where to dream, the rest stays.
-    `on_progress` is called after each step. `device` is for a network that is named; others are asked where they are. Raises SettingError
-    for a wish that the network cannot see, ImageError for pictures, guides or masks that do not fit.
+    `on_progress` is called after each step. `device` is for a network that is named. Raises SettingError for a wish that the network
+    cannot see, ImageError for pictures, guides or masks that do not fit.
     """
     options = options or Dream()
     facts = _facts(pictures, size) | input_facts(guide=guide, mask=mask)
@@ -147,32 +147,48 @@ def dream(
     guide = None if guide is None else images_of(guide, noun="guide")
     mask = None if mask is None else brightness(mask)
     seeing = network if isinstance(network, DreamNetwork) else dream_network(network, device=device)
-    if images is None and (mask is not None or options.alpha):
-        raise SettingError("mask and alpha are about a picture; give one")
-    if images is None and n < 1:
-        raise SettingError(f"n = {n} dreams must be at least 1")
+    _check_start(images, n, options, mask)
     seeds = [options.seed + i for i in range(n)] if images is None else [options.seed] * len(images)
     starts = [noise(size, seeing.channels, seed) for seed in seeds] if images is None else list(images.split(1))
     size = size if images is None else (images.shape[2], images.shape[3])
     options = resolved(options, seeing, fresh=images is None)
+    _check_mask(mask, size, options)
+    ascent = layer_ascent(seeing, options, size, guide)
+    plane = None if mask is None else mask.reshape(1, 1, *size).float().to(seeing.device)
+    pairs = counted(list(zip(starts, seeds, strict=True)), "images")
+    dreams = [_one(start, ascent, options, seed, plane, fresh=images is None, on_progress=on_progress) for start, seed in pairs]
+    results, before, after = zip(*dreams, strict=True)
+    whole = torch.cat(results) if len(results) > 1 else results[0]
+    return Dreamt(images=whole, before=before, after=after, network=seeing, options=options, facts=facts)
+
+
+def _check_start(images: Images | None, n: int, options: Dream, mask: Other | None) -> None:
+    """Raises SettingError for a dream from noise with a mask or `alpha`, or of no image."""
+    if images is None and (mask is not None or options.alpha):
+        raise SettingError("mask and alpha are about a picture; give one")
+    if images is None and n < 1:
+        raise SettingError(f"n = {n} dreams must be at least 1")
+
+
+def _check_mask(mask: Other | None, size: tuple[int, int], options: Dream) -> None:
+    """Raises ImageError for a mask of another size, SettingError for options that have no effect on a spectrum."""
     if mask is not None and (mask.shape[-2:] != size or mask.numel() != math.prod(size)):
         raise ImageError(f"the mask is {tuple(mask.shape)}, the picture {size_text(size)} pixels; they must be the same")
     if options.space == "fourier" and (options.variation or options.alpha):
         raise SettingError("variation and alpha have no effect on a spectrum; leave them at 0, or take space = 'pixels'")
-    ascent = layer_ascent(seeing, options, size, guide)
-    where, made, before, after = seeing.device, [], [], []
-    for start, seed in counted(list(zip(starts, seeds, strict=True)), "images"):
-        x = start.to(where)
-        own = None if mask is None else mask.reshape(1, 1, *size).float().to(where)
-        before.append(ascent.amount(x))
-        if options.space == "fourier":
-            done = _in_waves(x, ascent, options, seed, own, fresh=images is None, on_progress=on_progress)
-        else:
-            done = in_octaves(x, ascent, options, seed, mask=own, on_progress=on_progress)
-        after.append(ascent.amount(done))
-        made.append(finite(done.cpu(), seeing.name))
-    result = torch.cat(made) if len(made) > 1 else made[0]
-    return Dreamt(images=result, before=tuple(before), after=tuple(after), network=seeing, options=options, facts=facts)
+
+
+def _one(
+    start: Images, ascent: Ascent, options: Dream, seed: int, mask: Planes | None, *, fresh: bool, on_progress: Tell
+) -> tuple[Images, float, float]:
+    """The dream of one image, on the CPU, and the value of its objective before and after. Raises ImageError if it is not finite."""
+    x = start.to(ascent.network.device)
+    before = ascent.amount(x)
+    if options.space == "fourier":
+        image = _in_waves(x, ascent, options, seed, mask, fresh=fresh, on_progress=on_progress)
+    else:
+        image = in_octaves(x, ascent, options, seed, mask=mask, on_progress=on_progress)
+    return finite(image.cpu(), ascent.network.name), before, ascent.amount(image)
 
 
 def resolved(options: Dream, seeing: DreamNetwork, *, fresh: bool) -> Dream:

@@ -10,7 +10,7 @@ from sfumato.core.device import Precision, default_memory
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images, Maps, Planes, size_text
 from sfumato.io.channels import bled, dark, enlarged, hidden
-from sfumato.io.inputs import PictureInput, brightness, convert
+from sfumato.io.inputs import InputPicture, PictureInput, brightness, convert
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
@@ -49,34 +49,28 @@ def restore(
     picture that takes more than the memory.
     """
     network = weights.load(model) if isinstance(model, str | Path) else model
-    request = RestorationRequest(
-        task=task,
-        model=network,
-        method=method,
-        scale=scale,
-        strength=strength,
-        noise=noise,
-        blur=blur,
-        find=find,
-        precision=precision,
-        ensemble=ensemble,
-        memory=default_memory() if memory is None else memory,
-        device=device,
-    )
+    memory = default_memory() if memory is None else memory
+    options: Any = {"task": task, "method": method, "scale": scale, "strength": strength, "noise": noise, "blur": blur, "find": find}
+    request = RestorationRequest(model=network, **options, precision=precision, ensemble=ensemble, memory=memory, device=device)
     request.check()
     observed = None if mask is None else _observed(mask)
     source = convert(picture, several=True, lossless=True, check=functools.partial(_refuse_large, request=request))
+    return _restored(source, request, observed)
+
+
+def _restored(source: InputPicture, request: RestorationRequest, observed: Planes | None) -> Any:
+    """Every image repaired, as the kind of the source. Raises ImageError for another number of masks than of images."""
     images = source.images if source.alpha is None else bled(source.images, source.alpha)
     masks = [observed] * len(images) if observed is None or len(observed) == 1 else list(observed.split(1))
     if len(masks) != len(images):
         raise ImageError(f"{len(masks)} masks for {len(images)} images; give one, or one for each")
     networks = Networks()
     results = [_one(image, own, request, networks, quality=source.quality) for image, own in zip(images.split(1), masks, strict=True)]
-    repaired_images, plans = torch.cat([image for image, _ in results]), tuple(plan for _, plan in results)
+    output, plans = torch.cat([image for image, _ in results]), tuple(plan for _, plan in results)
     if source.alpha is None:
-        return as_restored(source.output(repaired_images, None), plans)
-    opacity = enlarged(source.alpha, repaired_images.shape[2] // images.shape[2])
-    return as_restored(source.output(hidden(repaired_images, source.images, source.alpha), opacity), plans)
+        return as_restored(source.output(output, None), plans)
+    opacity = enlarged(source.alpha, output.shape[2] // images.shape[2])
+    return as_restored(source.output(hidden(output, source.images, source.alpha), opacity), plans)
 
 
 def _refuse_large(name: str, pixels: int, *, request: RestorationRequest) -> None:
