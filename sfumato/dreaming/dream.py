@@ -158,7 +158,7 @@ def dream(
     pairs = counted(list(zip(starts, seeds, strict=True)), "images")
     dreams = [_one(start, ascent, options, seed, plane, fresh=images is None, on_progress=on_progress) for start, seed in pairs]
     results, before, after = zip(*dreams, strict=True)
-    whole = torch.cat(results) if len(results) > 1 else results[0]
+    whole = torch.cat(results) if len(dreams) > 1 else dreams[0][0]
     return Dreamt(images=whole, before=before, after=after, network=seeing, options=options, facts=facts)
 
 
