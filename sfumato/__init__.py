@@ -3,7 +3,7 @@
     import sfumato as sf
     sf.generate("fashion", n=16, seed=0, label="bag").save("bags.png")  # a tensor (16, 1, 28, 28) in [0, 1]
     sf.restore("scan.jpg").save("clean.png")                           # a path, bytes, a file, a PIL image, an array or a tensor
-    network = sf.fit(sf.recipe("dcgan"), run=Path("runs/photos"))      # the function of `sfumato train`
+    network = sf.fit(sf.recipe("dcgan"), run="runs/photos")            # the function of `sfumato train`
     sf.evaluate("runs/photos").save("figures.json")
 
 docs/python-api.md has an example of every verb and a table of the types. Each name is imported when it is first used. If sfumato is
@@ -62,8 +62,8 @@ if TYPE_CHECKING:
     from sfumato.generation.generate import generate
     from sfumato.generation.interpolate import interpolate
     from sfumato.generation.result import Frames, GeneratedImages
-    from sfumato.io.files import Picture, read, write
-    from sfumato.io.inputs import PictureInput
+    from sfumato.io.files import Picture, write
+    from sfumato.io.inputs import PictureInput, read
     from sfumato.metrics.base import Measurement, Protocol
     from sfumato.models import MODELS
     from sfumato.objectives import OBJECTIVES
@@ -167,7 +167,7 @@ _HOMES = {
     "mix": "editing.mix",
     "override": "core.config",
     "project": "editing.inversion",
-    "read": "io.files",
+    "read": "io.inputs",
     "recipe": "recipes",
     "register": "core.registry",
     "register_recipe": "recipes",

@@ -75,6 +75,16 @@ def test_every_type_that_a_verb_takes_or_returns_is_public():
                     assert kind in public, f"{name} names {kind.__module__}.{kind.__name__}"
 
 
+def test_whatever_takes_a_path_takes_its_text():
+    for name in sf.__all__:
+        function = getattr(sf, name)
+        if not inspect.isfunction(function):
+            continue
+        for parameter in inspect.signature(inspect.unwrap(function)).parameters.values():
+            kinds = set(classes_in(parameter.annotation))
+            assert Path not in kinds or str in kinds or parameter.name == "check", f"{name}: {parameter}"
+
+
 RESULTS = [
     sf.Audit, sf.Atlas, sf.Directions, sf.Dragged, sf.Dreamt, sf.Edited, sf.Frames, sf.GeneratedImages, sf.LatentImage, sf.Mixtures,
     sf.Projection, sf.Report, sf.RestoredArray, sf.RestoredImage, sf.RestoredTensor,

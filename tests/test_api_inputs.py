@@ -212,6 +212,21 @@ def test_no_picture_is_refused_by_name(given_picture, saying):
         convert(given_picture)
 
 
+def test_files_are_read_whole_from_a_path_bytes_or_a_file(tmp_path):
+    path = tmp_path / "a.png"
+    picture_file = sf.Picture(pixels=torch.from_numpy(picture((4, 5), 3)), dpi=(72, 72), text={"Title": "words"})
+    sf.write(str(path), picture_file)
+    for source in (path, str(path), path.read_bytes(), io.BytesIO(path.read_bytes()), Pipe(path.read_bytes())):
+        again = sf.read(source)
+        assert torch.equal(again.pixels, picture_file.pixels)
+        assert again.text == {"Title": "words"}
+    pytest.importorskip("pyvips")
+    sf.write(path, sf.Picture(pixels=torch.from_numpy(picture((4, 5), 3).astype(np.uint16))))
+    assert sf.read(path, lossless=True).pixels.dtype == torch.uint16
+    with pytest.raises(sf.ImageError, match="are read from a path only"):
+        sf.read(path.read_bytes(), lossless=True)
+
+
 def test_another_type_is_refused_by_its_name():
     with pytest.raises(sf.ImageError, match="a list is no picture; give a path, bytes, a binary file"), opened([1, 2]):
         pass

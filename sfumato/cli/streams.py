@@ -51,8 +51,8 @@ VERBS: Mapping[str, Verb] = {
     "features": Verb(writes=_PICTURES),
     "interpolate": Verb(writes=("gif", "webp", "mp4")),
 }
-_SWITCHES = ("--overwrite", "--even", "--loop", "--layers", "--noise")
-"""Flags that may stand before a picture, since they take no value there; so do those that begin with --no-."""
+_SWITCHES = ("overwrite", "even", "loop", "layers", "noise")
+"""Flags that take no value and may stand, negated too, before a picture."""
 _ENDINGS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
 _LONGEST = 1 << 30
 """Bytes of standard input at most."""
@@ -127,7 +127,7 @@ def _output(words: list[str]) -> int | None:
 def _flag_before(words: list[str], place: int) -> str:
     """The flag whose value stands at `place`; empty for a word without flag."""
     before = words[place - 1]
-    return before if before.startswith("--") and before not in _SWITCHES and not before.startswith("--no-") else ""
+    return before if before.startswith("--") and before[2:].removeprefix("no-") not in _SWITCHES else ""
 
 
 def _take_format(words: list[str], verb: Verb) -> str | None:

@@ -27,13 +27,14 @@ WORD = "SFUMATO"
 DRAWN = 12_000
 
 
-def demo(out: Path, *, budget: str = "75s", overwrite: bool = False, watch: Callback | None = None) -> dict[str, Path]:
+def demo(out: str | Path, *, budget: str = "75s", overwrite: bool = False, watch: Callback | None = None) -> dict[str, Path]:
     """Trains on drawn letters for `budget`, samples, and writes `picture`, `page` and `model`; returns their paths.
 
     Run again in the same folder, it finds the trained model there and goes straight to the pictures. Raises SettingError for an `out`
     that ends like a file, and for files that are there and that no earlier demo wrote, unless `overwrite`; StorageError if the folder
     cannot be written.
     """
+    out = Path(out)
     outputs.check_folder_name(out)
     pages = [out / "walk.gif", out / "sfumato.png", out / "index.html"]
     with outputs.reserved(pages, by="demo", overwrite=overwrite):

@@ -218,9 +218,9 @@ def output_files(out: Path) -> list[Path]:
     return [out, out.with_suffix(".png"), out.with_suffix(".json")]
 
 
-def load(path: Path, network: Any) -> Directions:
+def load(path: str | Path, network: Any) -> Directions:
     """The directions in a file that `save` wrote. Raises CheckpointError for another file, SettingError for a file of another network."""
-    tensors, header = read_own(path, network, entry=ENTRY, kind=Header, key="vectors", noun="directions", verb="directions")
+    tensors, header = read_own(Path(path), network, entry=ENTRY, kind=Header, key="vectors", noun="directions", verb="directions")
     names, strengths, (first, last) = tuple(header["names"]), tuple(header["strengths"]), header["layers"]
     vectors = tensors["vectors"]
     if vectors.ndim != 2 or len({len(vectors), len(names), len(strengths)}) > 1 or vectors.shape[1] != network.style_dim:

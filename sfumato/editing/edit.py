@@ -189,12 +189,14 @@ Record = TypedDict("Record", {"is": Literal["sfumato edit"], "weights": str, "st
 """An edit in a file."""
 
 
-def replay(model: str | Path | nn.Module, path: Path, *, styles: Path | None = None, device: str = "auto") -> tuple[Edited, dict[str, Any]]:
+def replay(
+    model: str | Path | nn.Module, path: str | Path, *, styles: str | Path | None = None, device: str = "auto"
+) -> tuple[Edited, dict[str, Any]]:
     """The edit saved at `path`, done again, and its start. Raises SettingError for an edit of another model and for another file.
 
     If the edit started at a file of styles, that file is looked for beside `path` and in the working folder, unless `styles` names it.
     """
-    network = sampler(model).to(select_device(device))
+    network, path = sampler(model).to(select_device(device)), Path(path)
     try:
         record: dict[str, Any] = schema.checked(upgraded_tree(schema.read(path, dict[str, Any])), Record, str(path))
         start: dict[str, Any] = record["start"]

@@ -78,20 +78,20 @@ def _read(path: Path, file: decode.Opened, *, lossless: bool) -> Picture:
     if found.floating:
         raise ImageError(f"{path}: has floating-point pixels, of no stated range; save it with 8 or 16 bits")
     if lossless and found.bits == 16 and found.channels > 1:
-        return _through_strips(path)
+        return _through_strips(path, file)
     with decode.opened(file, str(path)) as image:
         if lossless:
             decode.refuse_several(image)
         depth = found.bits if image.format in ("PNG", "TIFF") else 1 if image.mode == "1" else 8
         layout = _LAYOUTS.get(image.mode, "samples")
-        if image.format == "JPEG" and image.mode == "RGB" and math.prod(image.size) >= _LARGE:
+        if image.format == "JPEG" and image.mode == "RGB" and math.prod(image.size) >= _LARGE and not isinstance(file, io.BytesIO):
             said, orientation = metadata.of_file(path, file=file, image=image)
             with contextlib.suppress(MissingExtraError):
                 return Picture(pixels=streaming.pixels(path, orientation), **vars(said))
         image.load()
         wide = image.mode in decode.WIDE
         if lossless and wide and "transparency" in image.info:
-            return _through_strips(path)
+            return _through_strips(path, file)
         if lossless and depth > (16 if wide else 8):
             raise ImageError(f"its {depth} bits per sample can only be read as {16 if wide else 8}; save it as 16-bit grey or 8 bits")
         pixels, alpha = (_wide(image), None) if wide else _layers(image)
@@ -102,7 +102,7 @@ def _read(path: Path, file: decode.Opened, *, lossless: bool) -> Picture:
         return Picture(pixels=pixels, alpha=alpha, bit_depth=depth, layout=layout, **vars(said))
 
 
-def write(path: Path, picture: Picture, *, check: atomic_io.Check | None = None) -> None:
+def write(path: str | Path, picture: Picture, *, check: atomic_io.Check | None = None) -> None:
     """Writes the picture in the format of the name's ending (see `FORMATS`), with all of it that the format can hold, after `check`.
 
     What was read with `lossless` comes back as it was: palette and one bit too, if the pixels still have few enough values. JPEG is
@@ -110,6 +110,7 @@ def write(path: Path, picture: Picture, *, check: atomic_io.Check | None = None)
     into PNG only. 16 bits go into PNG and TIFF, those of colour or with opacity through pyvips; anything else raises ImageError.
     Raises MissingExtraError without pyvips, StorageError as `disk.write` does.
     """
+    path = Path(path)
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise ImageError(f"{path}: cannot write a picture as {path.suffix or 'a name without ending'!r}; use one of {', '.join(FORMATS)}")
@@ -201,8 +202,10 @@ def check_animation(path: Path, fps: float) -> None:
         raise missing("films need", "PyAV")
 
 
-def _through_strips(path: Path) -> Picture:
-    """A picture that Pillow cannot hold."""
+def _through_strips(path: Path, file: decode.Opened) -> Picture:
+    """A picture that Pillow cannot hold. Raises ImageError for an open `file` in memory, which libvips does not read."""
+    if isinstance(file, io.BytesIO):
+        raise ImageError(f"{path}: 16 bits of colour or with opacity are read from a path only; write the bytes to a file")
     if (size := streaming.megapixels(path) * 1e6) > decode.MAX_PIXELS:
         raise ImageError(f"{path}: {size / 1e6:.0f} megapixels, larger than the {decode.MAX_PIXELS // 1_000_000} megapixels allowed")
     try:

@@ -133,6 +133,14 @@ def _facts(key: str, picture: PictureInput) -> dict[str, Any]:
     return {"file": f"the {key}", "sha256": hashlib.sha256(values.contiguous().numpy().data).hexdigest()}
 
 
+def read(source: str | Path | bytes | bytearray | BinaryFile, *, lossless: bool = False) -> files.Picture:
+    """The picture in a file, in bytes or in an open file, with its metadata, as `files.read` reads it. Raises ImageError."""
+    if isinstance(source, str | Path):
+        return files.read(Path(source).expanduser(), lossless=lossless)
+    with opened(source) as (path, file):
+        return files.read(path, lossless=lossless, file=file)
+
+
 @contextlib.contextmanager
 def opened(source: Any, *, noun: str = "picture") -> Iterator[tuple[Path, decode.Opened]]:
     """The name and the open file of a path, of bytes or of an open file, at its beginning. Raises ImageError for anything else."""

@@ -54,8 +54,8 @@ def is_film(sources: Sequence[str]) -> bool:
 
 
 def restore_film(
-    path: Path,
-    target: Path,
+    path: str | Path,
+    target: str | Path,
     request: RestorationRequest,
     *,
     overwrite: bool = False,
@@ -69,6 +69,7 @@ def restore_film(
     that is no film or a target that is there already and not to be replaced, SettingError for a target that cannot be, StorageError as
     `disk.write` does.
     """
+    path, target = Path(path), Path(target)
     request.check()
     networks = Networks()
 
