@@ -1,13 +1,13 @@
-"""Generate, edit and restore images with neural networks you can train on a laptop.
+"""Generate, edit and restore images with neural networks that can be trained on a laptop.
 
     import sfumato as sf
-    images = sf.generate("fashion", n=16, seed=0, label="bag")     # float32, NCHW, in [0, 1]
-    clean = sf.restore("scan.jpg")                                 # a path, a PIL image or a tensor
-    network = sf.fit(sf.recipe("dcgan"), run=Path("runs/photos"))  # what `sfumato train` calls
-    report = sf.evaluate("runs/photos")
-    model = sf.load("runs/photos")
+    sf.generate("fashion", n=16, seed=0, label="bag").save("bags.png")  # a tensor (16, 1, 28, 28) in [0, 1]
+    sf.restore("scan.jpg").save("clean.png")                           # a path, bytes, a file, a PIL image, an array or a tensor
+    network = sf.fit(sf.recipe("dcgan"), run="runs/photos")            # the function of `sfumato train`
+    sf.evaluate("runs/photos").save("figures.json")
 
-Each verb is imported when it is first asked for. If sfumato is imported before torch, threads that wait for each other soon sleep.
+docs/python-api.md has an example of every verb and a table of the types. Each name is imported when it is first used. If sfumato is
+imported before torch, OpenMP threads that wait for each other go to sleep early.
 """
 
 import importlib
@@ -17,86 +17,250 @@ from typing import TYPE_CHECKING, Any
 from sfumato.core.openmp import shorten_waits
 
 if TYPE_CHECKING:
+    from sfumato.analysis.diagnose import Diagnosis, diagnose
+    from sfumato.analysis.diagnose import Source as DiagnosisSource
+    from sfumato.batch.manifest import Entry as PictureEntry
     from sfumato.core.config import override
-    from sfumato.core.errors import SfumatoError
+    from sfumato.core.errors import (
+        CheckpointError,
+        DataError,
+        DivergenceError,
+        DownloadError,
+        FormatError,
+        ImageError,
+        MissingExtraError,
+        ProcessError,
+        SettingError,
+        SfumatoError,
+        StorageError,
+        UnknownNameError,
+    )
     from sfumato.core.registry import register
+    from sfumato.core.rng import Draws
+    from sfumato.data.dataset import Dataset, Scenes
+    from sfumato.data.load import load as load_dataset
+    from sfumato.data.scenes import load_scenes
+    from sfumato.degradations import DEGRADATIONS
+    from sfumato.degradations.base import Degradation, Degraded, degrade
     from sfumato.demonstration.demo import demo
-    from sfumato.dreaming.dream import Dream, dream
+    from sfumato.dreaming.atlas import Atlas, features
+    from sfumato.dreaming.dream import Dream, Dreamt, dream
+    from sfumato.dreaming.dream import Moment as DreamMoment
     from sfumato.dreaming.latent import dream_through
-    from sfumato.editing.directions import directions
-    from sfumato.editing.drag import drag
-    from sfumato.editing.edit import edit
+    from sfumato.editing.directions import Directions, directions
+    from sfumato.editing.directions import load as load_directions
+    from sfumato.editing.drag import Dragged, drag
+    from sfumato.editing.edit import Edited, Move, edit, replay
     from sfumato.editing.examples import from_examples
-    from sfumato.editing.inversion import project
-    from sfumato.editing.mix import mix
-    from sfumato.evaluation.audit import audit
+    from sfumato.editing.inversion import Projection, project
+    from sfumato.editing.latent_image import LatentImage, latent_image, render
+    from sfumato.editing.mix import Mixtures, mix
+    from sfumato.evaluation.audit import Audit, Verdict, audit
+    from sfumato.evaluation.benchmark import evaluate_restorer
     from sfumato.evaluation.evaluate import evaluate
+    from sfumato.evaluation.report import Report
     from sfumato.generation.generate import generate
     from sfumato.generation.interpolate import interpolate
-    from sfumato.io.files import read, write
+    from sfumato.generation.result import Frames, GeneratedImages
+    from sfumato.io.files import Picture, write
+    from sfumato.io.inputs import PictureInput, read
+    from sfumato.metrics.base import Measurement, Protocol
+    from sfumato.models import MODELS
+    from sfumato.objectives import OBJECTIVES
     from sfumato.recipes import recipe, register_recipe
+    from sfumato.recipes import recipes as list_recipes
+    from sfumato.restoration.film import restore_film
     from sfumato.restoration.pictures import restore_pictures
+    from sfumato.restoration.plan import RestorationPlan
+    from sfumato.restoration.request import RestorationRequest
     from sfumato.restoration.restore import restore
+    from sfumato.restoration.result import RestoredArray, RestoredImage, RestoredTensor
     from sfumato.restoration.tiles import apply_restorer
+    from sfumato.store.importing import import_weights
     from sfumato.store.weights import bundled, load
+    from sfumato.store.zoo import Entry as ModelEntry
     from sfumato.store.zoo import list_models
+    from sfumato.train.log import Callback
     from sfumato.train.loop import fit
+    from sfumato.train.settings import TrainSettings
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Atlas": "dreaming.atlas",
+    "Audit": "evaluation.audit",
+    "Callback": "train.log",
+    "CheckpointError": "core.errors",
+    "DEGRADATIONS": "degradations",
+    "DataError": "core.errors",
+    "Dataset": "data.dataset",
+    "Degradation": "degradations.base",
+    "Degraded": "degradations.base",
+    "Diagnosis": "analysis.diagnose",
+    "DiagnosisSource": "analysis.diagnose:Source",
+    "Directions": "editing.directions",
+    "DivergenceError": "core.errors",
+    "DownloadError": "core.errors",
+    "Dragged": "editing.drag",
+    "Draws": "core.rng",
     "Dream": "dreaming.dream",
+    "DreamMoment": "dreaming.dream:Moment",
+    "Dreamt": "dreaming.dream",
+    "Edited": "editing.edit",
+    "FormatError": "core.errors",
+    "Frames": "generation.result",
+    "GeneratedImages": "generation.result",
+    "ImageError": "core.errors",
+    "LatentImage": "editing.latent_image",
+    "MODELS": "models",
+    "Measurement": "metrics.base",
+    "MissingExtraError": "core.errors",
+    "Mixtures": "editing.mix",
+    "ModelEntry": "store.zoo:Entry",
+    "Move": "editing.edit",
+    "OBJECTIVES": "objectives",
+    "Picture": "io.files",
+    "PictureEntry": "batch.manifest:Entry",
+    "PictureInput": "io.inputs",
+    "ProcessError": "core.errors",
+    "Projection": "editing.inversion",
+    "Protocol": "metrics.base",
+    "Report": "evaluation.report",
+    "RestorationPlan": "restoration.plan",
+    "RestorationRequest": "restoration.request",
+    "RestoredArray": "restoration.result",
+    "RestoredImage": "restoration.result",
+    "RestoredTensor": "restoration.result",
+    "Scenes": "data.dataset",
+    "SettingError": "core.errors",
     "SfumatoError": "core.errors",
+    "StorageError": "core.errors",
+    "TrainSettings": "train.settings",
+    "UnknownNameError": "core.errors",
+    "Verdict": "evaluation.audit",
     "apply_restorer": "restoration.tiles",
     "audit": "evaluation.audit",
     "bundled": "store.weights",
+    "degrade": "degradations.base",
     "demo": "demonstration.demo",
+    "diagnose": "analysis.diagnose",
     "directions": "editing.directions",
     "drag": "editing.drag",
     "dream": "dreaming.dream",
     "dream_through": "dreaming.latent",
     "edit": "editing.edit",
     "evaluate": "evaluation.evaluate",
+    "evaluate_restorer": "evaluation.benchmark",
+    "features": "dreaming.atlas",
     "fit": "train.loop",
     "from_examples": "editing.examples",
     "generate": "generation.generate",
+    "import_weights": "store.importing",
     "interpolate": "generation.interpolate",
+    "latent_image": "editing.latent_image",
     "list_models": "store.zoo",
+    "list_recipes": "recipes:recipes",
     "load": "store.weights",
+    "load_dataset": "data.load:load",
+    "load_directions": "editing.directions:load",
+    "load_scenes": "data.scenes",
     "mix": "editing.mix",
     "override": "core.config",
     "project": "editing.inversion",
-    "read": "io.files",
+    "read": "io.inputs",
     "recipe": "recipes",
     "register": "core.registry",
     "register_recipe": "recipes",
+    "render": "editing.latent_image",
+    "replay": "editing.edit",
     "restore": "restoration.restore",
+    "restore_film": "restoration.film",
     "restore_pictures": "restoration.pictures",
     "write": "io.files",
 }
+"""The module of each public name, and after a colon the name that it has there if that is another one."""
 
 _EARLIER = {"restored": "apply_restorer"}
-"""Names of earlier versions, which go on working with a warning."""
+"""Names of earlier versions; each warns and returns the object of the present name."""
 
 __all__ = [
+    "DEGRADATIONS",
+    "MODELS",
+    "OBJECTIVES",
+    "Atlas",
+    "Audit",
+    "Callback",
+    "CheckpointError",
+    "DataError",
+    "Dataset",
+    "Degradation",
+    "Degraded",
+    "Diagnosis",
+    "DiagnosisSource",
+    "Directions",
+    "DivergenceError",
+    "DownloadError",
+    "Dragged",
+    "Draws",
     "Dream",
+    "DreamMoment",
+    "Dreamt",
+    "Edited",
+    "FormatError",
+    "Frames",
+    "GeneratedImages",
+    "ImageError",
+    "LatentImage",
+    "Measurement",
+    "MissingExtraError",
+    "Mixtures",
+    "ModelEntry",
+    "Move",
+    "Picture",
+    "PictureEntry",
+    "PictureInput",
+    "ProcessError",
+    "Projection",
+    "Protocol",
+    "Report",
+    "RestorationPlan",
+    "RestorationRequest",
+    "RestoredArray",
+    "RestoredImage",
+    "RestoredTensor",
+    "Scenes",
+    "SettingError",
     "SfumatoError",
+    "StorageError",
+    "TrainSettings",
+    "UnknownNameError",
+    "Verdict",
     "apply_restorer",
     "audit",
     "bundled",
+    "degrade",
     "demo",
+    "diagnose",
     "directions",
     "drag",
     "dream",
     "dream_through",
     "edit",
     "evaluate",
+    "evaluate_restorer",
+    "features",
     "fit",
     "from_examples",
     "generate",
+    "import_weights",
     "interpolate",
+    "latent_image",
     "list_models",
+    "list_recipes",
     "load",
+    "load_dataset",
+    "load_directions",
+    "load_scenes",
     "mix",
     "override",
     "project",
@@ -104,7 +268,10 @@ __all__ = [
     "recipe",
     "register",
     "register_recipe",
+    "render",
+    "replay",
     "restore",
+    "restore_film",
     "restore_pictures",
     "write",
 ]
@@ -119,7 +286,8 @@ def __getattr__(name: str) -> Any:
         name = _EARLIER[name]
     if name not in _HOMES:
         raise AttributeError(f"module 'sfumato' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"sfumato.{_HOMES[name]}"), name)
+    module, _, attribute = _HOMES[name].partition(":")
+    return getattr(importlib.import_module(f"sfumato.{module}"), attribute or name)
 
 
 def __dir__() -> list[str]:

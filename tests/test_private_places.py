@@ -153,7 +153,7 @@ def test_what_the_verbs_write_tells_no_places(home, untrained):
     directions.save(seen, out / "seen.safetensors", network)
     moves = edit.parse_moves(axes, ["0=1"])
     for place in (out / "found.safetensors", home / "photos" / "far.safetensors"):
-        latent_image.save(place, found.subject, network)
+        latent_image.save(place, found.latent_image, network)
         done = sf.edit(model, latent_image.load(place, network), moves)
         edit.save(done, out / "edits" / f"{place.stem}.png", network, start={"styles": str(place)})
     assert secretive(out) >= 12

@@ -22,6 +22,7 @@ from sfumato.analysis.spread import likeliest
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images
 from sfumato.io import decode
+from sfumato.io.inputs import PictureInput, convert
 from sfumato.nn.blurs import Blur
 
 Task = Literal["denoise", "deblur", "inpaint", "jpeg", "none"]
@@ -150,13 +151,18 @@ def salt_and_pepper(images: Images) -> float | None:
 
 
 @torch.no_grad()
-def diagnose(images: Images, *, source: Source | None = None, scratches: bool = False) -> Diagnosis:
-    """Estimates of the damage of the one picture in `images`, grey or colour.
+def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: bool = False) -> Diagnosis:
+    """Estimates of the damage of one picture, grey or colour: a path, bytes, an open file, a PIL image, an array or a tensor in [0, 1].
 
-    `source` holds the facts of the file, which override the estimate of the quality. Scratches are searched only with `scratches`, since
-    wires look like scratches. Estimates that cannot be made, and all of a picture with a side under 16 pixels, are None. Raises ImageError
-    for more than one picture, and for a number of channels other than 1 and 3.
+    `source` holds the facts of the file, which override the estimate of the quality; for a file, they are read from it. Scratches are
+    searched only with `scratches`, since wires look like scratches. Estimates that cannot be made, and all of a picture with a side under
+    16 pixels, are None. Raises ImageError for more than one picture, for a number of channels other than 1 and 3, and as `inputs.convert`.
     """
+    if isinstance(picture, Tensor) and picture.ndim == 4:
+        images = picture
+    else:
+        converted = convert(picture)
+        images, source = converted.images, source or Source(quality=converted.quality)
     if len(images) != 1 or images.shape[1] not in (1, 3):
         raise ImageError(f"images of shape {tuple(images.shape)} must be one picture with 1 or 3 channels")
     stated = _stated_quality(source) if source is not None else None

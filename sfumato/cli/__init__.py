@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.cli import completion, dreaming, editing, measuring
+from sfumato.cli import completion, dreaming, editing, measuring, streams
 from sfumato.cli.terminal import complain, console, say
 from sfumato.cli.verbs import (
     Device,
@@ -243,6 +243,7 @@ def import_(file: File, *, out: Path | None = None, overwrite: bool = False) -> 
 
 
 verb("Models and the shell")(completion.completion)
+streams.explain(verbs)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -260,7 +261,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
                 train_recipe(arguments[1:], console, began)
         else:
-            _call(*arguments)
+            with streams.replaced(arguments) as words:
+                _call(*words)
     except SfumatoError as error:
         _fail(str(error), 2)
     except KeyboardInterrupt:

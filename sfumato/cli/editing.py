@@ -192,7 +192,7 @@ def directions(
                 axes = job.directions(network, method, count=count, **options)
             else:
                 axes = from_examples(network, *examples, name=name, features=features, **options)
-            paths = job.save(axes, out, network, seed=seed, label=label)
+            paths = job.save(axes, out, network)
         for i, (axis, strength) in enumerate(zip(axes.names, axes.strengths, strict=True)):
             console.print(f"{i:3} {axis} ({strength:.1%})" if examples is None else axis, highlight=False)
         console.print(f"directions: {', '.join(map(str, paths))}", highlight=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sfumato.batch.manifest import NAME, Entry
+from sfumato.batch.manifest import Entry, Status
 from sfumato.batch.sources import passed_over
 from sfumato.cli.terminal import complain, say
 from sfumato.cli.verbs import progress
@@ -35,7 +35,7 @@ def restore_pictures(
     if others := passed_over(pictures, taken={Path(entry.source) for entry in entries}):
         films = "; a film is given alone" if formats.FILM in others.values() else ""
         say(f"{formats.summary(others.values())}, such as {next(iter(others))}{films}")
-    failed = [entry for entry in entries if entry.status == "failed"]
+    failed = [entry for entry in entries if entry.status == Status.FAILED]
     if len(entries) == 1 and failed:
         complain(reason(failed[0]))
     elif len(entries) > 1:
@@ -51,18 +51,23 @@ def reason(entry: Entry) -> str:
 
 def _report(entry: Entry, number: int, count: int) -> None:
     """Prints the line of one picture; a single picture that failed is the error of the command."""
-    if count == 1 and entry.status == "failed":
+    if count == 1 and entry.status == Status.FAILED:
         return
     place = f"[{number}/{count}] " if count > 1 else ""
-    arrow = f" -> {entry.out} ({entry.seconds:.1f} s)" if entry.status == "done" else ""
-    say(place + (f"failed: {reason(entry)}" if entry.status == "failed" else f"{entry.source}: {entry.message}{arrow}"))
+    arrow = f" -> {entry.out} ({entry.seconds:.1f} s)" if entry.status == Status.DONE else ""
+    say(place + (f"failed: {reason(entry)}" if entry.status == Status.FAILED else f"{entry.source}: {entry.message}{arrow}"))
 
 
 def _counts(entries: Sequence[Entry]) -> str:
     """How many pictures were repaired, left as they were, done before, and failed."""
     of = Counter(entry.status for entry in entries)
     unchanged = sum(entry.nothing for entry in entries)
-    counts = {"repaired": of["done"] - unchanged, "left as they were": unchanged, "done before": of["skipped"], "failed": of["failed"]}
+    counts = {
+        "repaired": of[Status.DONE] - unchanged,
+        "left as they were": unchanged,
+        "done before": of[Status.SKIPPED],
+        "failed": of[Status.FAILED],
+    }
     return ", ".join(f"{count} {words}" for words, count in counts.items() if count or words == "repaired")
 
 

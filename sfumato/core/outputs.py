@@ -84,19 +84,23 @@ def check(path: Path) -> None:
         raise StorageError(f"{path}: cannot be written (the name is longer than {_LONGEST} bytes); choose another place")
 
 
-def check_free(path: Path, *, overwrite: bool, is_own: Callable[[Path], bool] | None = None) -> None:
+ADVICE = "choose another --out, or say --overwrite"
+"""How a message about a path that is not free ends on the command line."""
+
+
+def check_free(path: Path, *, overwrite: bool, is_own: Callable[[Path], bool] | None = None, advice: str = ADVICE) -> None:
     """Raises SettingError if a file exists at `path` and must not be replaced.
 
-    A file is replaced with `overwrite`, and if `is_own` tells that an earlier call of the same command wrote it.
+    A file is replaced with `overwrite`, and if `is_own` tells that an earlier call of the same command wrote it. `advice` ends the message.
     """
     if os.path.lexists(path) and not overwrite and not (is_own is not None and is_own(path)):
-        raise SettingError(f"{path} is there already; choose another --out, or say --overwrite")
+        raise SettingError(f"{path} is there already; {advice}")
 
 
-def check_unchanged(path: Path, before: tuple[int, int, int] | None, *, overwrite: bool) -> None:
+def check_unchanged(path: Path, before: tuple[int, int, int] | None, *, overwrite: bool, advice: str = ADVICE) -> None:
     """Raises SettingError if the file at `path` is another than that whose `state` was `before`, unless with `overwrite`."""
     if not overwrite and state(path) != before:
-        raise SettingError(f"{path} has come to be there meanwhile; choose another --out, or say --overwrite")
+        raise SettingError(f"{path} has come to be there meanwhile; {advice}")
 
 
 def check_place(path: Path) -> None:
@@ -159,8 +163,8 @@ def check_ending(path: Path, formats: Collection[str], noun: str) -> None:
 class Reservation:
     """Paths that a command is about to write to."""
 
-    def __init__(self, paths: Iterable[Path], by: str, *, overwrite: bool) -> None:
-        self._by, self._overwrite = by, overwrite
+    def __init__(self, paths: Iterable[Path], by: str, *, overwrite: bool, advice: str) -> None:
+        self._by, self._overwrite, self._advice = by, overwrite, advice
         self._paths = {Path(os.path.abspath(path)): path for path in paths}
         self._states = {place: state(place) for place in self._paths}
         self._ledgers = {folder: Ledger(folder) for folder in dict.fromkeys(place.parent for place in self._paths)}
@@ -173,14 +177,14 @@ class Reservation:
     def check(self, *, replaces: bool) -> None:
         """Raises SettingError for the first path where there is a file, unless with `replaces` it is the command's own."""
         for path in self._paths.values():
-            check_free(path, overwrite=self._overwrite, is_own=self.is_own if replaces else None)
+            check_free(path, overwrite=self._overwrite, is_own=self.is_own if replaces else None, advice=self._advice)
 
     def placing(self, finished: Path, path: Path) -> None:
         """Notes whose the file at `path` will be. Raises SettingError if another file has come to be there since the check."""
         place = Path(os.path.abspath(path))
         if place not in self._states:
             return
-        check_unchanged(path, self._states[place], overwrite=self._overwrite)
+        check_unchanged(path, self._states[place], overwrite=self._overwrite, advice=self._advice)
         self._ledgers[place.parent].note(place, self._by, atomic_io.digest(finished))
         # A command may write to one path several times, as a preview is.
         self._states[place] = state(finished)
@@ -188,13 +192,19 @@ class Reservation:
 
 @contextlib.contextmanager
 def reserved(
-    paths: Sequence[Path], *, by: str, overwrite: bool = False, reads: Iterable[str | Path | None] = (), replaces: bool = True
+    paths: Sequence[Path],
+    *,
+    by: str,
+    overwrite: bool = False,
+    reads: Iterable[str | Path | None] = (),
+    replaces: bool = True,
+    advice: str = ADVICE,
 ) -> Iterator[Reservation]:
     """Inside, files may be written to `paths`; before, all of them are checked, and half-written files of killed runs are removed.
 
     `by` is the command. Its own earlier results are replaced, or with `replaces` off only where `overwrite` says so; files that it
-    `reads` are never replaced. Raises SettingError for a path that is no file's name, is read, or is not free; StorageError for one that
-    cannot be written.
+    `reads` are never replaced. `advice` ends the message about a path that is not free. Raises SettingError for a path that is no file's
+    name, is read, or is not free; StorageError for one that cannot be written.
     """
     read = {os.path.realpath(os.path.expanduser(each)) for each in reads if each is not None and "\0" not in str(each)}
     # Of the folder of a run the model is read.
@@ -203,7 +213,7 @@ def reserved(
         check(path)
         if os.path.realpath(path) in originals:
             raise SettingError(f"{path} is read and would be written over; choose another --out")
-    held = Reservation(paths, by, overwrite=overwrite)
+    held = Reservation(paths, by, overwrite=overwrite, advice=advice)
     held.check(replaces=replaces)
     for folder in dict.fromkeys(path.parent for path in paths):
         if folder.is_dir():

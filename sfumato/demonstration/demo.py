@@ -27,12 +27,13 @@ WORD = "SFUMATO"
 DRAWN = 12_000
 
 
-def demo(out: Path, *, budget: str = "75s", overwrite: bool = False, watch: Callback | None = None) -> dict[str, Path]:
+def demo(out: str | Path, *, budget: str = "75s", overwrite: bool = False, watch: Callback | None = None) -> dict[str, Path]:
     """Trains on drawn letters for `budget`, samples, and writes `picture`, `page` and `model`; returns their paths.
 
     A second call with the same folder uses the trained model in it. Raises SettingError for an `out` that ends like a file, and for
     existing files that no earlier demo wrote, unless `overwrite`; StorageError if the folder cannot be written.
     """
+    out = Path(out)
     outputs.check_folder_name(out)
     pages = [out / "walk.gif", out / "sfumato.png", out / "index.html"]
     with outputs.reserved(pages, by="demo", overwrite=overwrite):

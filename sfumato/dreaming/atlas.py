@@ -6,19 +6,63 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageDraw
+from torch import Tensor, nn
 
 from sfumato.core import atomic_io, outputs
 from sfumato.core.errors import SettingError
 from sfumato.core.paths import inside
 from sfumato.core.tensors import Images, to_pixels
 from sfumato.dreaming.dream import Dream, dream
-from sfumato.dreaming.feature_extractor import DreamNetwork
+from sfumato.dreaming.feature_extractor import DreamNetwork, dream_network
 from sfumato.io import files
+from sfumato.io.results import ImageTensor, save_files
 
 STEPS, LEAST = 96, 96
 """Steps of each image, and the least side of a dream in pixels."""
 SIDE = 64
 """Side in pixels of the middle of each image, which the sheet shows."""
+
+
+class Atlas(ImageTensor):
+    """Images (n, c, h, w) in [0, 1], one for each channel of a layer."""
+
+    by = "features"
+    network: DreamNetwork
+    layer: str | None
+    """Name of the layer; None for the network's usual one."""
+    channels: tuple[int, ...]
+    """Number of the channel of each image."""
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Writes one sheet with a number at each image, and a .json beside it. Returns the paths.
+
+        Raises SettingError for the ending of another kind of file, and for a file that is not to be replaced.
+        """
+        out, images = Path(path), self.as_subclass(Tensor)
+        paths = output_files(out)
+        return save_files(paths, lambda: save(images, self.channels, out, self.network, self.layer), by=self.by, overwrite=overwrite)
+
+
+def features(
+    network: str | Path | nn.Module | DreamNetwork | None = None,
+    layer: str | None = None,
+    *,
+    channels: Sequence[int] = (),
+    steps: int = STEPS,
+    seed: int = 0,
+    device: str = "auto",
+    on_progress: Callable[[int, int], None] = lambda *_: None,
+) -> Atlas:
+    """One image for each of the `channels` of a layer, by default all: the image to which the channel responds most.
+
+    `network` is named as for `dream`, `layer` by default the network's usual one. The result is a tensor (n, c, h, w) in [0, 1] with
+    `save(path)`. `on_progress` is called after each image. Raises SettingError for an unknown layer or channel.
+    """
+    extractor = network if isinstance(network, DreamNetwork) else dream_network(network, device=device)
+    images, chosen = atlas(extractor, layer, channels=channels, steps=steps, seed=seed, on_progress=on_progress)
+    result = images.as_subclass(Atlas)
+    result.network, result.layer, result.channels = extractor, layer, tuple(chosen)
+    return result
 
 
 def atlas(

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
+from sfumato.core import atomic_io
 from sfumato.core.config import Range, settings
 from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.device import Precision, select_precision
@@ -29,6 +30,7 @@ from sfumato.core.tensors import Images, Other, Planes, Scalar, size_text
 from sfumato.dreaming.feature_extractor import DreamNetwork, dream_network
 from sfumato.dreaming.gradient import Ascent
 from sfumato.dreaming.objective import WHOLE, check_fits, guided, parse_objective
+from sfumato.io.inputs import PictureInput, brightness, images_of, input_facts
 from sfumato.nn.bands import equalize_bands_
 from sfumato.nn.resample import resize
 from sfumato.nn.spectrum import Spectrum
@@ -103,67 +105,91 @@ class Dreamt:
     """Value of the objectives for each image at the start."""
     after: tuple[float, ...]
     """Value of the objectives for each image at the end."""
+    network: DreamNetwork | None = dataclasses.field(default=None, repr=False, compare=False)
+    options: Dream | None = None
+    """The settings, all of them decided; the seed is that of the first image."""
+    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    """The inputs of the dream, for its recipe: picture, size, guide, mask, generator."""
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Writes one image as a picture, or each image into a folder, with its recipe as .json beside it. Returns the paths.
+
+        Raises SettingError for the ending of another kind of file, and for a file that is not to be replaced.
+        """
+        from sfumato.dreaming.saving import save_dreams  # which reads recipes that name the settings above
+
+        return save_dreams(self, Path(path), overwrite=overwrite)
 
 
 @renamed_arguments(tell="on_progress")
 def dream(
-    pictures: Images | None = None,
+    pictures: PictureInput | None = None,
     network: str | Path | nn.Module | DreamNetwork | None = None,
     options: Dream | None = None,
     *,
     size: tuple[int, int] = (224, 224),
     n: int = 1,
-    guide: Other | None = None,
-    mask: Other | None = None,
+    guide: PictureInput | None = None,
+    mask: PictureInput | None = None,
     device: str = "auto",
     on_progress: Tell = lambda _: None,
 ) -> Dreamt:
-    """Dreams of pictures (n, c, h, w) in [0, 1], each alone, or of `n` images of `size` from noise, with seeds from `options.seed` on.
+    """Dreams of pictures, each alone, or of `n` images of `size` from noise, with seeds from `options.seed` on.
 
-    `network` is a name such as squeezenet or vgg16, a model file, or a module that takes images in [0, 1]. With a `guide`, the activations
-    of that picture are the goal; with a `mask`, only places with 1 change. `on_progress` is called after each step. `device` is for a
-    network given by name; a module stays where it is. Raises SettingError for an unknown layer, channel or class, ImageError for pictures,
-    guides or masks that do not fit.
+    The result has `save(path)`. `pictures` is a path, bytes, an open file, a PIL image, an array, or a tensor (c, h, w) or (n, c, h, w) in
+    [0, 1]; `guide` and `mask` are pictures of any of these kinds. `network` is a name such as squeezenet or vgg16, a model file, or a module that takes images in [0, 1].
+    With a `guide`, the activations of that picture are the goal; with a `mask`, only bright places change. `on_progress` is called after
+    each step. `device` is for a network given by name; a module stays where it is. Raises SettingError for an unknown layer, channel or
+    class, ImageError for pictures, guides or masks that do not fit.
     """
     options = options or Dream()
+    facts = _facts(pictures, size) | input_facts(guide=guide, mask=mask)
+    images = None if pictures is None else _checked(pictures)
+    guide = None if guide is None else images_of(guide, noun="guide")
+    mask = None if mask is None else brightness(mask)
     seeing = network if isinstance(network, DreamNetwork) else dream_network(network, device=device)
-    starts, seeds = _starts(pictures, seeing, options, size, n, masked=mask is not None)
-    size = (starts[0].shape[2], starts[0].shape[3])
-    options = resolved(options, seeing, fresh=pictures is None)
+    _check_start(images, n, options, mask)
+    seeds = [options.seed + i for i in range(n)] if images is None else [options.seed] * len(images)
+    starts = [noise(size, seeing.channels, seed) for seed in seeds] if images is None else list(images.split(1))
+    size = size if images is None else (images.shape[2], images.shape[3])
+    options = resolved(options, seeing, fresh=images is None)
+    _check_mask(mask, size, options)
+    ascent = layer_ascent(seeing, options, size, guide)
+    plane = None if mask is None else mask.reshape(1, 1, *size).float().to(seeing.device)
+    pairs = counted(list(zip(starts, seeds, strict=True)), "images")
+    dreams = [_one(start, ascent, options, seed, plane, fresh=images is None, on_progress=on_progress) for start, seed in pairs]
+    results, before, after = zip(*dreams, strict=True)
+    whole = torch.cat(results) if len(dreams) > 1 else dreams[0][0]
+    return Dreamt(images=whole, before=before, after=after, network=seeing, options=options, facts=facts)
+
+
+def _check_start(images: Images | None, n: int, options: Dream, mask: Other | None) -> None:
+    """Raises SettingError for a dream from noise with a mask or `alpha`, or of no image."""
+    if images is None and (mask is not None or options.alpha):
+        raise SettingError("mask and alpha are about a picture; give one")
+    if images is None and n < 1:
+        raise SettingError(f"n = {n} dreams must be at least 1")
+
+
+def _check_mask(mask: Other | None, size: tuple[int, int], options: Dream) -> None:
+    """Raises ImageError for a mask of another size, SettingError for options that have no effect on a spectrum."""
     if mask is not None and (mask.shape[-2:] != size or mask.numel() != math.prod(size)):
         raise ImageError(f"the mask is {tuple(mask.shape)}, the picture {size_text(size)} pixels; they must be the same")
     if options.space == "fourier" and (options.variation or options.alpha):
         raise SettingError("variation and alpha have no effect on a spectrum; leave them at 0, or take space = 'pixels'")
-    ascent = layer_ascent(seeing, options, size, guide)
-    own = None if mask is None else mask.reshape(1, 1, *size).float().to(seeing.device)
-    images, before, after = [], [], []
-    for start, seed in counted(list(zip(starts, seeds, strict=True)), "images"):
-        x = start.to(seeing.device)
-        before.append(ascent.amount(x))
-        if options.space == "fourier":
-            x = _in_waves(x, ascent, options, seed, own, fresh=pictures is None, on_progress=on_progress)
-        else:
-            x = in_octaves(x, ascent, options, seed, mask=own, on_progress=on_progress)
-        after.append(ascent.amount(x))
-        images.append(finite(x.cpu(), seeing.name))
-    return Dreamt(images=torch.cat(images) if len(images) > 1 else images[0], before=tuple(before), after=tuple(after))
 
 
-def _starts(
-    pictures: Images | None, seeing: DreamNetwork, options: Dream, size: tuple[int, int], n: int, *, masked: bool
-) -> tuple[list[Images], list[int]]:
-    """The images that dreams begin with, one in each batch, and their seeds: the pictures, or `n` times noise of `size`.
-
-    Raises ImageError for a tensor that holds no pictures, SettingError for n below 1, and for settings that need a picture.
-    """
-    if pictures is not None:
-        return list(_checked(pictures).split(1)), [options.seed] * len(pictures)
-    if masked or options.alpha:
-        raise SettingError("mask and alpha are about a picture; give one")
-    if n < 1:
-        raise SettingError(f"n = {n} dreams must be at least 1")
-    seeds = [options.seed + i for i in range(n)]
-    return [noise(size, seeing.channels, seed) for seed in seeds], seeds
+def _one(
+    start: Images, ascent: Ascent, options: Dream, seed: int, mask: Planes | None, *, fresh: bool, on_progress: Tell
+) -> tuple[Images, float, float]:
+    """The dream of one image, on the CPU, and the value of its objective before and after. Raises ImageError if it is not finite."""
+    x = start.to(ascent.network.device)
+    before = ascent.amount(x)
+    if options.space == "fourier":
+        image = _in_waves(x, ascent, options, seed, mask, fresh=fresh, on_progress=on_progress)
+    else:
+        image = in_octaves(x, ascent, options, seed, mask=mask, on_progress=on_progress)
+    return finite(image.cpu(), ascent.network.name), before, ascent.amount(image)
 
 
 def resolved(options: Dream, seeing: DreamNetwork, *, fresh: bool) -> Dream:
@@ -345,18 +371,20 @@ def shaken(images: Images, rng: torch.Generator) -> Images:
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def _checked(pictures: Any) -> Images:
-    """`pictures` in float32. Raises ImageError for anything but images (n, c, h, w), grey or coloured."""
-    if (
-        not isinstance(pictures, Tensor)
-        or pictures.ndim != 4
-        or not pictures.numel()
-        or not pictures.is_floating_point()
-        or pictures.shape[1] not in (1, 3)
-    ):
-        shape = tuple(pictures.shape) if isinstance(pictures, Tensor) else type(pictures).__name__
-        raise ImageError(f"{shape} is not pictures (n, c, h, w) in [0, 1], grey or coloured; read files with sfumato.read")
-    return pictures.detach().float()
+def _facts(pictures: PictureInput | None, size: tuple[int, int]) -> dict[str, Any]:
+    """The start of a dream, for its recipe: a picture, with name and SHA-256 if it is a file, or the size of the noise."""
+    if pictures is None:
+        return {"size": size}
+    if not isinstance(pictures, str | Path):
+        return {"picture": ""}
+    return {"picture": Path(pictures).name, "sha256": atomic_io.digest(Path(pictures).expanduser())}
+
+
+def _checked(pictures: PictureInput) -> Images:
+    images = images_of(pictures)
+    if images.shape[1] not in (1, 3):
+        raise ImageError(f"{tuple(images.shape)} is not pictures (n, c, h, w) in [0, 1], grey or coloured")
+    return images
 
 
 def _distance(x: Images, base: Images) -> float:

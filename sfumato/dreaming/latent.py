@@ -14,9 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from sfumato.core.deprecation import renamed_arguments
+from sfumato.core.paths import inside
 from sfumato.core.rng import seeded_generator
-from sfumato.core.tensors import Images
-from sfumato.dreaming.dream import Dream, Dreamt, Moment, Tell, layer_ascent
+from sfumato.core.tensors import Images, Resized
+from sfumato.dreaming.dream import Dream, Dreamt, Moment, Tell, layer_ascent, resolved
 from sfumato.dreaming.feature_extractor import DreamNetwork, dream_network
 from sfumato.dreaming.gradient import Ascent
 from sfumato.editing.inversion import DRAWS, spread_of
@@ -35,6 +36,10 @@ class LatentDream:
 
     dreamt: Dreamt
     subjects: tuple[LatentImage, ...]
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Writes the images as `Dreamt.save` does. Returns the paths."""
+        return self.dreamt.save(path, overwrite=overwrite)
 
 
 @renamed_arguments(tell="on_progress")
@@ -69,10 +74,14 @@ def dream_through(
         after.append(ascent.amount(enlarged(image, scale).to(where)))
         images.append(image)
         subjects.append(moved)
-    return LatentDream(dreamt=Dreamt(images=torch.cat(images), before=tuple(before), after=tuple(after)), subjects=tuple(subjects))
+    facts = {"through": inside(generator) if isinstance(generator, str | Path) else type(generator).__name__}
+    facts |= {"shows": subjects[0].origin["label"] if subjects else None}
+    figures: Any = {"before": tuple(before), "after": tuple(after)}
+    dreamt = Dreamt(images=torch.cat(images), **figures, network=seeing, options=resolved(options, seeing, fresh=False), facts=facts)
+    return LatentDream(dreamt=dreamt, subjects=tuple(subjects))
 
 
-def enlarged(images: Images, scale: int) -> Images:
+def enlarged(images: Images, scale: int) -> Resized:
     """`images` with sides `scale` times as long, by bicubic interpolation."""
     return images if scale == 1 else F.interpolate(images, scale_factor=scale, mode="bicubic").clamp(0, 1)
 
@@ -100,4 +109,4 @@ def _moved(
         optimiser.step()
         on_progress(Moment(done, steps, amount, image.detach()))
     styles = (spread.mean + spread.deviation * x.detach()).cpu()
-    return dataclasses.replace(begun, styles=styles, origin={**begun.origin, "dreamed": steps})
+    return begun.moved(styles, dreamed=steps)

@@ -1,4 +1,4 @@
-"""What can be told of images without any network, to say in a word what a direction changes: colour, contrast, sharpness, place."""
+"""Attributes of images that need no network, to name a direction by the attribute that it changes: colour, contrast, sharpness, place."""
 
 from typing import NamedTuple
 
@@ -9,29 +9,29 @@ from torch import Tensor
 from sfumato.core.tensors import Images, PerImage
 
 
-class Trait(NamedTuple):
-    """Names of more of something, and of less."""
+class Attribute(NamedTuple):
+    """Names of an increase and of a decrease of one attribute."""
 
     more: str
     less: str
 
 
-TRAITS = (
-    Trait("brighter", "darker"),
-    Trait("more-contrast", "less-contrast"),
-    Trait("sharper", "softer"),
-    Trait("to-the-right", "to-the-left"),
-    Trait("lower", "higher"),
-    Trait("wider", "narrower"),
-    Trait("taller", "flatter"),
-    Trait("redder", "bluer"),
-    Trait("greener", "more-magenta"),
-    Trait("more-colourful", "paler"),
+ATTRIBUTES = (
+    Attribute("brighter", "darker"),
+    Attribute("more-contrast", "less-contrast"),
+    Attribute("sharper", "softer"),
+    Attribute("to-the-right", "to-the-left"),
+    Attribute("lower", "higher"),
+    Attribute("wider", "narrower"),
+    Attribute("taller", "flatter"),
+    Attribute("redder", "bluer"),
+    Attribute("greener", "more-magenta"),
+    Attribute("more-colourful", "paler"),
 )
 
 
-def attributes(images: Images) -> Float[Tensor, "n _traits"]:
-    """A number for each of `TRAITS` of each image; of what has no colours the last three are 0."""
+def attributes(images: Images) -> Float[Tensor, "n _attributes"]:
+    """A number for each of `ATTRIBUTES` of each image; the last three are 0 for images without colour."""
     grey = images.mean(dim=1)
     h, w = grey.shape[1:]
     mean = grey.mean(dim=(1, 2))
@@ -46,20 +46,20 @@ def attributes(images: Images) -> Float[Tensor, "n _traits"]:
     return torch.stack([mean, contrast, sharp, right, down, wide, tall, red - blue, green - (red + blue) / 2, colour], dim=1)
 
 
-def named(less: Images, more: Images, usual: Float[Tensor, "_usual c h w"]) -> list[str]:
-    """What has changed most from each image of `less` to that of `more`, compared with how much it varies among the `usual` ones.
+def names_of_change(less: Images, more: Images, usual: Float[Tensor, "_usual c h w"]) -> list[str]:
+    """Names of the attribute that changes most from `less` to `more`, relative to its standard deviation among the `usual` images.
 
-    One name for all: of the trait whose mean change is largest; with a second one in its train if that is nearly as large.
+    One name for all pairs of images, or two if the second largest change is nearly as large.
     """
     change = (attributes(more) - attributes(less)).mean(dim=0) / attributes(usual).std(dim=0).clamp_min(1e-3)
     order = change.abs().argsort(descending=True).tolist()
-    first, second = (TRAITS[i].more if change[i] > 0 else TRAITS[i].less for i in order[:2])
-    near = change[order[1]].abs() > 0.7 * change[order[0]].abs()
-    return [first, second] if near else [first]
+    first, second = (ATTRIBUTES[i].more if change[i] > 0 else ATTRIBUTES[i].less for i in order[:2])
+    close = change[order[1]].abs() > 0.7 * change[order[0]].abs()
+    return [first, second] if close else [first]
 
 
 def _place(mass: Float[Tensor, "n _length"], length: int) -> tuple[PerImage, PerImage]:
-    """Where the mass lies along a side, and how far it spreads, as shares of it."""
+    """Mean and standard deviation of the place of the mass along a side, as shares of the side."""
     at = torch.linspace(0, 1, length)
     share = mass / mass.sum(dim=1, keepdim=True).clamp_min(1e-6)
     centre = share @ at

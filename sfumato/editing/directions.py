@@ -1,16 +1,18 @@
-"""Directions among a generator's styles along which its images change in one way.
+"""Directions in a generator's style space along which its images change in one way.
 
-principal    those in which its own styles vary most (Härkönen et al. 2020, https://arxiv.org/abs/2004.02546, section 2.1)
-closed-form  those to which its layers listen most (Shen & Zhou 2021, https://arxiv.org/abs/2007.06600, eq. 7)
-jacobian     those that change the pixels most: leading right-singular vectors of the images' Jacobian, of many images at once
+principal    along which the network's own styles vary most (Härkönen et al. 2020, https://arxiv.org/abs/2004.02546, section 2.1)
+closed-form  to which the layers' affine maps respond most (Shen & Zhou 2021, https://arxiv.org/abs/2007.06600, eq. 7)
+jacobian     that change the pixels most: leading right-singular vectors of the images' Jacobian, over many images at once
              instead of one (Ramesh et al. 2018, https://arxiv.org/abs/1812.01161)
 
-editing/examples.py has a fourth kind, from folders of pictures. All are in steps of one deviation of the network's own styles along them.
+editing/examples.py has a fourth kind, from folders of pictures. One step is one standard deviation of the network's own styles along the
+direction.
 """
 
+import functools
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -20,17 +22,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.core import atomic_io, outputs, schema
+from sfumato.core.deprecation import renamed_attribute
 from sfumato.core.device import select_device
 from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.core.finite_output import finite
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Styles, Vectors, to_pixels
 from sfumato.core.text import printable, quoted
-from sfumato.editing import latent_image as subjects
-from sfumato.editing.attributes import named
+from sfumato.editing.attributes import names_of_change
+from sfumato.editing.latent_image import read_own
 from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import grain, labels_of, latent, sampler, show, styled
 from sfumato.io import files
+from sfumato.io.results import save_files
 from sfumato.metrics.features import weights_hash
 from sfumato.models.roles.generator import latents
 from sfumato.models.roles.style_generator import StyleGenerator
@@ -38,11 +42,11 @@ from sfumato.store import checkpoint
 
 Axes = Float[Tensor, "_k d"]
 Shares = Float[Tensor, " _k"]
-How = Literal["principal", "closed-form", "jacobian"]
+Method = Literal["principal", "closed-form", "jacobian"]
 
 
-class Told(TypedDict):
-    """What the header of a file of directions says of them."""
+class Header(TypedDict):
+    """The entry in the header of a file of directions."""
 
     names: list[str]
     strengths: list[schema.Finite]
@@ -54,38 +58,56 @@ class Told(TypedDict):
 
 ENTRY = "directions"
 DRAWS = 10_000
-"""Styles from which their own deviations are known."""
-_LOOKED_AT, _BASES = 32, 4
+"""Styles that the network's own standard deviations are estimated from."""
+_USUAL, _BASES = 32, 4
+"""Images whose attributes are the scale of a change, and images that are moved to name a direction."""
 _PROBES = 4
-"""Of each image, random sums of its pixels whose gradients are taken: of a few hundred images, as good as every pixel's."""
+"""Random sums of the pixels of each image whose gradients are computed; over a few hundred images as good as those of every pixel."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Directions:
     vectors: Axes
-    """A row each; one step is one deviation of the network's own styles along it."""
+    """(k, style_dim); one step is one standard deviation of the network's own styles along the row."""
     names: tuple[str, ...]
-    """What each changes, as far as can be told without looking."""
+    """Name of the attribute that changes most along each; a first guess."""
     strengths: tuple[float, ...]
-    """What they were sorted by: the share of the variance, of what the layers hear, or of how the pixels change."""
-    how: str
+    """Sorted by these: the share of the variance of the styles, of the affine maps' response, or of the change of the pixels."""
+    method: str
+    """principal, closed-form, jacobian or examples."""
     layers: Span
-    """The layers that they were found for, and are applied to if nothing else is said."""
+    """Layers that the directions were computed for, and that they move unless others are named."""
     origin: dict[str, Any] = field(default_factory=dict)
+    weights: str = ""
+    """SHA-256 of the generator's weights."""
+    draw: Callable[["Directions"], Images] | None = field(default=None, repr=False, compare=False)
+    """Returns the contact sheet, 7 images a direction; None for directions from a file. It is drawn only to be saved."""
 
-    def find(self, which: str | int) -> int:
-        """The number of the one called so. Raises SettingError, naming them."""
-        if str(which) in self.names:
-            return self.names.index(str(which))
-        if str(which).isdigit() and int(which) < len(self.names):
-            return int(which)
-        numbered = ", ".join(f"{i} {printable(name)}" for i, name in enumerate(self.names))
-        raise SettingError(f"no direction {quoted(str(which))}; there are {numbered}")
+    how = renamed_attribute("how", "method")
+
+    def find(self, name: str | int) -> int:
+        """The number of the direction of this name or number. Raises SettingError, listing all names."""
+        if str(name) in self.names:
+            return self.names.index(str(name))
+        if str(name).isdigit() and int(name) < len(self.names):
+            return int(name)
+        numbered = ", ".join(f"{i} {printable(each)}" for i, each in enumerate(self.names))
+        raise SettingError(f"no direction {quoted(str(name))}; there are {numbered}")
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Writes the directions as .safetensors, and beside it the contact sheet as .png and the names as .json. Returns the paths.
+
+        Raises SettingError for another ending and for a file that is not to be replaced.
+        """
+        paths = output_files(Path(path))
+        if self.draw is None:
+            del paths[1]
+        return save_files(paths, lambda: _write(self, self.draw, Path(path), self.weights), by="directions", overwrite=overwrite)
 
 
 def directions(
     model: str | Path | nn.Module,
-    method: How = "principal",
+    method: Method = "principal",
     *,
     count: int = 8,
     layers: Span | None = None,
@@ -93,10 +115,10 @@ def directions(
     seed: int = 0,
     device: str = "auto",
 ) -> Directions:
-    """The `count` strongest directions, strongest first. Each points to more of what its name says.
+    """The `count` strongest directions, strongest first; each points to more of the attribute in its name. The result has `save(path)`.
 
-    `layers` are those whose ears `closed-form` asks, whose styles `jacobian` moves, and that all are applied to; by default all. Raises
-    SettingError for a count that cannot be, layers that are not there, or a network that has no matrices to ask; and like `generate`.
+    `layers`, by default all, are those whose affine maps `closed-form` reads, whose styles `jacobian` moves, and that edits move. Raises
+    SettingError for a count out of range, layers that the network does not have, or a network without affine maps; and as `generate`.
     """
     network = sampler(model).to(select_device(device))
     chosen = span(network, layers)
@@ -108,7 +130,7 @@ def directions(
     else:
         vectors, shares = closed_form(network, chosen) if method == "closed-form" else jacobian(network, chosen, label=label, seed=seed)
     origin = {"how": method, "count": count, "layers": list(chosen), "label": label, "seed": seed}
-    return finished(network, vectors[:count], shares[:count], styles, method, chosen, label, seed, origin)
+    return finished(network, vectors[:count], shares[:count], styles, method=method, layers=chosen, label=label, seed=seed, origin=origin)
 
 
 def principal(styles: Vectors) -> tuple[Axes, Shares]:
@@ -118,21 +140,21 @@ def principal(styles: Vectors) -> tuple[Axes, Shares]:
 
 
 def closed_form(network: StyleGenerator, layers: Span) -> tuple[Axes, Shares]:
-    """The eigenvectors of A Aᵀ for the matrices A, all rows of unit length, by which the layers listen; and their share of the trace."""
-    heard = [matrix.detach().double().cpu() for place, matrix in network.style_affines() if layers[0] <= place <= layers[1]]
-    if not heard:
-        raise SettingError("this model tells no matrices by which its layers listen to styles; use principal directions")
-    rows = torch.cat(heard)
+    """The eigenvectors of A Aᵀ for the layers' affine maps A of styles, all rows of unit length; and their share of the trace."""
+    matrices = [matrix.detach().double().cpu() for place, matrix in network.style_affines() if layers[0] <= place <= layers[1]]
+    if not matrices:
+        raise SettingError("this model has no affine maps of styles in these layers; use principal directions")
+    rows = torch.cat(matrices)
     rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(1e-12)
     return _sorted(rows.T @ rows)
 
 
 @torch.enable_grad()
 def jacobian(network: Any, layers: Span, *, label: str | int | None = None, seed: int = 0) -> tuple[Axes, Shares]:
-    """The eigenvectors of JᵀJ, its mean over images, and their share of the trace; J are the pixels' derivatives by one style for `layers`.
+    """The eigenvectors of the mean of JᵀJ over images, and their share of the trace; J is the Jacobian by one style for `layers`.
 
-    For sums u·image with random signs u, the products of their gradients Jᵀu have JᵀJ for their mean. The images are 256 of `label`, or
-    of all classes, if they have 64 x 64 pixels, and fewer if they have more, but at least 16.
+    For sums u·image with random signs u, the products of their gradients Jᵀu have the mean JᵀJ. The images are 256 of `label`, or of all
+    classes, for 64 x 64 pixels; for more pixels in proportion fewer, but at least 16.
     """
     pixels = network.size[0] * network.size[1]
     count, batch = min(256, max(16, 2**20 // pixels)), min(64, max(1, 2**16 // pixels))
@@ -154,7 +176,7 @@ def jacobian(network: Any, layers: Span, *, label: str | int | None = None, seed
 
 
 def contact_sheet(network: Any, directions: Directions, *, seed: int = 0, label: str | int | None = None, reach: float = 3.0) -> Images:
-    """For each direction a row of 7: the seed's image from `reach` deviations less to as many more."""
+    """For each direction a row of 7 images: the seed's image, moved by -`reach` to +`reach` steps."""
     steps = torch.linspace(-reach, reach, 7)
     styles, labels = _bases(network, 1, label, seed)
     rows = [moved(styles, vector, step, directions.layers) for vector in directions.vectors for step in steps]
@@ -162,20 +184,32 @@ def contact_sheet(network: Any, directions: Directions, *, seed: int = 0, label:
 
 
 def moved(styles: Styles, vector: Tensor, strength: float | Tensor, layers: Span) -> Styles:
-    """`styles`, those of a range of layers `strength` steps further along `vector`."""
+    """`styles`, moved `strength` steps along `vector` in a range of layers."""
     result = styles.clone()
     result[:, layers[0] : layers[1] + 1] += strength * vector.to(styles)
     return result
 
 
-def save(directions: Directions, out: Path, network: Any, *, seed: int = 0, label: str | int | None = None) -> list[Path]:
-    """Writes the directions to `out`, and beside it a contact sheet as .png and what they are as .json. Returns the paths."""
-    _, sheet, told = output_files(out)
-    about = {key: value for key, value in vars(directions).items() if key != "vectors"}
-    checkpoint.write_tensors(out, {"vectors": directions.vectors}, {ENTRY: about | {"weights": weights_hash(network)}})
-    files.save_image(sheet, to_pixels(contact_sheet(network, directions, seed=seed, label=label), columns=7))
-    atomic_io.write(told, json.dumps(about, indent=2) + "\n")
-    return [out, sheet, told]
+def save(directions: Directions, out: Path, network: Any, *, seed: int | None = None, label: str | int | None = None) -> list[Path]:
+    """Writes directions of `network` to `out`, and beside it a contact sheet as .png and the names as .json. Returns the paths.
+
+    The sheet shows the image that the directions were computed for, or that of another `seed` and `label`.
+    """
+    draw = directions.draw
+    if draw is None or seed is not None:
+        draw = functools.partial(contact_sheet, network, seed=seed or 0, label=label)
+    _write(directions, draw, out, weights_hash(network))
+    return output_files(out)
+
+
+def _write(directions: Directions, draw: Callable[[Directions], Images] | None, out: Path, weights: str) -> None:
+    _, picture, record = output_files(out)
+    facts = {name: getattr(directions, name) for name in ("names", "strengths", "layers", "origin")}
+    facts = {"names": facts["names"], "strengths": facts["strengths"], "how": directions.method, **facts}
+    checkpoint.write_tensors(out, {"vectors": directions.vectors}, {ENTRY: facts | {"weights": weights}})
+    if draw is not None:
+        files.save_image(picture, to_pixels(draw(directions), columns=7))
+    atomic_io.write(record, json.dumps(facts, indent=2) + "\n")
 
 
 def output_files(out: Path) -> list[Path]:
@@ -184,22 +218,22 @@ def output_files(out: Path) -> list[Path]:
     return [out, out.with_suffix(".png"), out.with_suffix(".json")]
 
 
-def load(path: Path, network: Any) -> Directions:
-    """What `save` wrote. Raises CheckpointError for another file, SettingError if it was made with another network."""
-    tensors, about = subjects.owned(path, network, entry=ENTRY, kind=Told, key="vectors", noun="directions", verb="directions")
-    names, strengths, (first, last) = tuple(about["names"]), tuple(about["strengths"]), about["layers"]
+def load(path: str | Path, network: Any) -> Directions:
+    """The directions in a file that `save` wrote. Raises CheckpointError for another file, SettingError for a file of another network."""
+    tensors, header = read_own(Path(path), network, entry=ENTRY, kind=Header, key="vectors", noun="directions", verb="directions")
+    names, strengths, (first, last) = tuple(header["names"]), tuple(header["strengths"]), header["layers"]
     vectors = tensors["vectors"]
     if vectors.ndim != 2 or len({len(vectors), len(names), len(strengths)}) > 1 or vectors.shape[1] != network.style_dim:
         raise CheckpointError(
             f"{path}: a table of {tuple(vectors.shape)} with {len(names)} names and {len(strengths)} strengths is no directions among "
             f"styles of {network.style_dim}; make them again with `sfumato directions`"
         )
-    how, origin = about["how"], about["origin"]
-    return Directions(vectors=vectors, names=names, strengths=strengths, how=how, layers=span(network, (first, last)), origin=origin)
+    facts: Any = {"method": header["how"], "origin": header["origin"], "weights": header["weights"]}
+    return Directions(vectors=vectors, names=names, strengths=strengths, layers=span(network, (first, last)), **facts)
 
 
 def many_styles(network: Any, label: str | int | None, seed: int) -> Vectors:
-    """Many of the network's own, one for each latent."""
+    """The network's own styles for `DRAWS` latents, (n, style_dim)."""
     z = latents(network, DRAWS, seeded_generator(seed, "directions"))
     return styled(network, z, labels_of(network, range(DRAWS), label))[:, 0]
 
@@ -216,37 +250,37 @@ def finished(
     vectors: Axes,
     shares: Shares,
     styles: Vectors,
+    *,
     method: str,
     layers: Span,
     label: str | int | None,
     seed: int,
     origin: dict[str, Any],
 ) -> Directions:
-    """Scaled to deviations and named."""
+    """Directions in steps of one standard deviation of `styles`, with names."""
     unit = vectors / vectors.norm(dim=1, keepdim=True).clamp_min(1e-12)
     scaled = unit * ((styles - styles.mean(dim=0)) @ unit.T).std(dim=0)[:, None]
-    bases, labels = _bases(network, _LOOKED_AT, label, seed)
+    bases, labels = _bases(network, _USUAL, label, seed)
     usual = show(network, bases, labels)
     few = None if labels is None else labels[:_BASES]
     names: list[str] = []
     for vector in scaled:
         less, more = (show(network, moved(bases[:_BASES], vector, step, layers), few) for step in (-2.0, 2.0))
-        words = named(less, more, usual)
-        names.append("-and-".join(words))
-    return Directions(
-        vectors=scaled, names=tuple(_told_apart(names)), strengths=tuple(shares.tolist()), how=method, layers=layers, origin=origin
-    )
+        names.append("-and-".join(names_of_change(less, more, usual)))
+    facts: Any = {"method": method, "layers": layers, "origin": origin, "weights": weights_hash(network)}
+    draw = functools.partial(contact_sheet, network, seed=seed, label=label)
+    return Directions(vectors=scaled, names=tuple(_numbered(names)), strengths=tuple(shares.tolist()), draw=draw, **facts)
 
 
-def _told_apart(names: Sequence[str]) -> list[str]:
-    """The second of one name is called name-2."""
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Unique names: the second direction of one name is called name-2."""
     counts: dict[str, itertools.count[int]] = {}
     numbers = [next(counts.setdefault(name, itertools.count(1))) for name in names]
     return [name if number == 1 else f"{name}-{number}" for name, number in zip(names, numbers, strict=True)]
 
 
 def _sorted(square: Float[Tensor, "d d"]) -> tuple[Axes, Shares]:
-    """Eigenvectors as rows, the largest number of each positive, and their share of the trace, largest first."""
+    """Eigenvectors as rows, the largest entry of each positive, and their share of the trace, largest first."""
     values, vectors = torch.linalg.eigh(square)
     rows = vectors.T.flip(0)
     largest = rows.gather(1, rows.abs().argmax(dim=1, keepdim=True))

@@ -1,8 +1,8 @@
-"""Points of an image dragged to where they should be, by a search among the styles: what comes out is still an image of the generator.
+"""Points of an image dragged to targets by a search among the styles; the result is an image of the generator.
 
-Pan et al. 2023 (https://arxiv.org/abs/2305.10973): the features around each point are asked to be one step nearer to its target (eq. 1);
-then the point is looked for by its features in the first image (eq. 2). With many styles only the early ones move; all are pulled
-towards the start.
+Pan et al. 2023 (https://arxiv.org/abs/2305.10973): a loss moves the features around each point one step towards its target (eq. 1); then
+the point is tracked by its features in the first image (eq. 2). Of many styles only the coarse ones move; a penalty keeps the styles near
+the start.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.core import outputs
-from sfumato.core.deprecation import renamed_arguments
+from sfumato.core.deprecation import renamed_arguments, renamed_attribute
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.rng import seeded_generator
@@ -28,7 +28,11 @@ from sfumato.editing.inversion import Spread, spread_of
 from sfumato.editing.latent_image import LatentImage, render
 from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import sampler, styled
-from sfumato.io import files, masks
+from sfumato.io import files
+from sfumato.io.fitting import fit
+from sfumato.io.inputs import PictureInput, brightness
+from sfumato.io.results import save_files
+from sfumato.metrics.features import weights_hash
 from sfumato.models.roles.generator import latents
 from sfumato.models.roles.style_generator import SynthesisOptions
 
@@ -39,93 +43,121 @@ Points = Float[Tensor, "points 2"]
 RATE = 0.03
 """Step size, in deviations of the network's own styles."""
 NEAR = 1.0
-"""Points at most so many pixels from their targets have arrived."""
+"""A point has arrived if it is at most so many pixels from its target."""
 PULL, KEEP = 0.002, 10.0
-"""Weights of the distance from the start, and of changes outside the mask."""
+"""Weights of the penalties on the distance from the start and on changes outside the mask."""
 DRAWS = 1024
 PATCH = 2
-"""A point is known by the features at most so many pixels from it."""
+"""A point is tracked by the features at most so many pixels from it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Dragged:
-    subject: LatentImage
+    latent_image: LatentImage
+    """After the drag."""
     images: Images
-    """Before and after, in [0, 1]."""
+    """Before and after, in [0, 1], (2, c, h, w)."""
     points: tuple[Point, ...]
-    """Where the points are in the end."""
+    """The points after the drag."""
     distance: float
-    """Of the farthest point from its target, in pixels."""
+    """Distance of the farthest point from its target, in pixels."""
     steps: int
 
+    subject = renamed_attribute("subject", "latent_image")
 
-@renamed_arguments(tell="on_progress")
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Writes a picture of before and after, and the latents after beside it as .safetensors. Returns the paths.
+
+        Raises SettingError for the ending of another kind of file, and for a file that is not to be replaced.
+        """
+        paths = output_files(Path(path))
+        return save_files(paths, lambda: _write(self, self.latent_image, paths), by="drag", overwrite=overwrite)
+
+
+@renamed_arguments(tell="on_progress", subject="latent_image")
 def drag(
     model: str | Path | nn.Module,
-    subject: LatentImage,
+    latent_image: LatentImage | int | str | Path,
     points: Sequence[Point],
     targets: Sequence[Point],
     *,
-    mask: Planes | None = None,
+    mask: PictureInput | None = None,
     layers: Span | None = None,
     steps: int = 100,
     device: str = "auto",
     on_progress: Callable[[int, float], None] = lambda *_: None,
 ) -> Dragged:
-    """The image of `subject` with what is at each of the `points` moved to its target, as far as the network has such images.
+    """An image with the content at each of the `points` moved to its target, as far as the network has such images.
 
-    What is dark in `mask`, of the images' size, should stay as it is. `layers` are the styles that move, by default the coarser half.
-    `on_progress` is called with each step and the distance of the farthest point. Raises SettingError for points outside the image, or not
-    as many targets, a mask of another size, layers that are not there, or a network that shows no maps.
+    The result has `save(path)`. `latent_image` is latents, the file of such, or a seed. Dark parts of `mask`, a picture of any kind, should
+    stay unchanged. `layers` are the styles that move, by default the coarser half. `on_progress` is called with each step and the
+    distance of the farthest point. Raises SettingError for points outside the image, another number of targets, a tensor as mask of
+    another size, layers that the network does not have, or a network without feature maps.
     """
     network = sampler(model).to(select_device(device))
-    _check(network, points, targets, mask, steps)
-    before = render(network, subject)
-    chosen = span(network, layers or (0, max(0, network.styles // 2 - 1)))
-    pull = _Pull(network, subject, chosen, mask)
-    at, goal = (torch.tensor(pairs, dtype=torch.float32) for pairs in (list(points), list(targets)))
-    templates = patches(pull.first, at)
-    optimiser, far, done = torch.optim.Adam([pull.x], lr=RATE), float("inf"), 0
+    plane = mask if mask is None or (isinstance(mask, Tensor) and mask.ndim == 4) else mask_of(mask, network)
+    _check(network, points, targets, plane, steps)
+    start = subjects.latent_image(network, latent_image)
+    before = render(network, start)
+    pull = _Pull(network, start, span(network, layers or (0, max(0, network.styles // 2 - 1))), plane)
+    goal = torch.tensor(list(targets), dtype=torch.float32)
+    ends, distance, count = _moved(pull, torch.tensor(list(points), dtype=torch.float32), goal, steps, on_progress)
+    after = start.moved(pull.styles().detach().cpu())
+    images = torch.cat([before, render(network, after)])
+    places = tuple((float(x), float(y)) for x, y in ends)
+    return Dragged(latent_image=after, images=images, points=places, distance=distance, steps=count)
+
+
+def _moved(pull: "_Pull", points: Points, goal: Points, steps: int, on_progress: Callable[[int, float], None]) -> tuple[Points, float, int]:
+    """The points after at most `steps` steps, the distance of the farthest from its goal, and the number of steps."""
+    side = pull.network.size[0]
+    templates = patches(pull.first, points)
+    optimizer, distance = torch.optim.Adam([pull.x], lr=RATE), float("inf")
     for step in range(steps + 1):
         maps = pull.maps()
-        at = at if step == 0 else tracked(maps.detach(), templates, at, reach=max(3, round(network.size[0] * 12 / 512)))
-        far, done = float((goal - at).norm(dim=1).max()), step
-        on_progress(step, far)
-        if far <= NEAR or step == steps:
-            break
-        loss = motion(maps, at, goal, radius=max(3, round(network.size[0] * 3 / 512))) + pull.held(maps)
-        optimiser.zero_grad()
+        points = points if step == 0 else tracked(maps.detach(), templates, points, reach=max(3, round(side * 12 / 512)))
+        distance = float((goal - points).norm(dim=1).max())
+        on_progress(step, distance)
+        if distance <= NEAR or step == steps:
+            return points, distance, step
+        loss = motion(maps, points, goal, radius=max(3, round(side * 3 / 512))) + pull.penalty(maps)
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
-    after = dataclasses.replace(subject, styles=pull.styles().detach().cpu())
-    images = torch.cat([before, render(network, after)])
-    ends = tuple((float(x), float(y)) for x, y in at)
-    return Dragged(subject=after, images=images, points=ends, distance=far, steps=done)
+        optimizer.step()
+    return points, distance, steps
 
 
 def parse_moves(texts: Sequence[str]) -> tuple[list[Point], list[Point]]:
-    """The points and targets that `20,30:30,30` asks for. Raises SettingError for other words."""
+    """The points and targets of texts such as `20,30:30,30`. Raises SettingError for other texts."""
     number = r"\s*(\d+(?:\.\d+)?)\s*"
-    found = [re.fullmatch(f"{number},{number}:{number},{number}", word) for word in texts]
-    for word, match in zip(texts, found, strict=True):
+    matches = [re.fullmatch(f"{number},{number}:{number},{number}", word) for word in texts]
+    for word, match in zip(texts, matches, strict=True):
         if match is None:
             raise SettingError(
                 f"{word!r} cannot be read as a point and its target; write 20,30:30,30 to bring column 20 of row 30 to column 30"
             )
-    numbers = [tuple(map(float, match.groups())) for match in found if match]
+    numbers = [tuple(map(float, match.groups())) for match in matches if match]
     return [(x, y) for x, y, _, _ in numbers], [(x, y) for _, _, x, y in numbers]
 
 
-def mask_of(path: Path, network: Any) -> Planes:
-    """The mask at `path` at the network's size: 1 where it is white. Raises ImageError if it is no picture."""
-    return masks.read_resized(path, network.size)
+def mask_of(mask: PictureInput, network: Any) -> Planes:
+    """A picture as a mask of the network's size, 1 where it is bright. Raises ImageError for a picture that cannot be used."""
+    if isinstance(mask, Tensor):
+        mask = brightness(mask)
+    return (fit(mask, channels=1, size=network.size) * 255 > 127.5).float()
 
 
 def save(result: Dragged, out: Path, network: Any) -> list[Path]:
     """Writes a picture of before and after to `out`, and the styles after beside it. Returns the paths."""
-    _, styles = output_files(out)
+    paths = output_files(out)
+    _write(result, dataclasses.replace(result.latent_image, weights=weights_hash(network)), paths)
+    return paths
+
+
+def _write(result: Dragged, latents: LatentImage, paths: list[Path]) -> None:
+    out, styles = paths
     files.save_image(out, to_pixels(result.images, columns=2))
-    return [out, subjects.save(styles, result.subject, network)]
+    latents.write(styles)
 
 
 def output_files(out: Path) -> list[Path]:
@@ -135,42 +167,42 @@ def output_files(out: Path) -> list[Path]:
 
 
 class _Pull:
-    """Styles that move, in deviations, and what the network shows of them."""
+    """The styles that move, in deviations, and the network's feature maps for them."""
 
-    def __init__(self, network: Any, subject: LatentImage, layers: Span, mask: Planes | None) -> None:
-        where = next(network.parameters()).device
+    def __init__(self, network: Any, start: LatentImage, layers: Span, mask: Planes | None) -> None:
+        device = next(network.parameters()).device
         self.network, self.layers = network, layers
-        self.begin: Styles = subject.styles.to(where)
-        self.labels: Labels | None = None if subject.labels is None else subject.labels.to(where)
-        self.noise = None if subject.noise is None else [plane.to(where) for plane in subject.noise]
-        self.spread = _spread(network, subject, where)
-        self.mask = None if mask is None else mask.to(where)
+        self.begin: Styles = start.styles.to(device)
+        self.labels: Labels | None = None if start.labels is None else start.labels.to(device)
+        self.noise = None if start.noise is None else [plane.to(device) for plane in start.noise]
+        self.spread = _spread(network, start, device)
+        self.mask = None if mask is None else mask.to(device)
         self.x = torch.zeros_like(self.begin[:, layers[0] : layers[1] + 1]).requires_grad_()
         self.units: list[Tensor] | None = None
         with torch.no_grad():
             self.first = self.maps()
 
     def styles(self) -> Styles:
-        """All of them, with those that move where they are."""
+        """All styles, with those that move at their present place."""
         first, last = self.layers
         inner = self.begin[:, first : last + 1] + self.spread.deviation * self.x
         return torch.cat([self.begin[:, :first], inner, self.begin[:, last + 1 :]], dim=1)
 
     def maps(self) -> Maps:
-        """Features at the image's size, of all layers from a quarter of it to a half, each in units of its own mean size."""
+        """Feature maps of all layers with a quarter to a half of the image's size, resized to it, each in units of its own mean size."""
         options = SynthesisOptions(noise=self.noise, feature_maps=[])
         self.network.synthesize(self.styles(), self.labels, options)
-        seen, (h, w) = options.feature_maps or [], self.network.size
-        if not seen:
-            raise SettingError("this model shows no maps on the way to its image, so no point can be followed")
-        fit = [maps for maps in seen if maps.shape[2] <= (h + 1) // 2 and 4 * maps.shape[2] >= h] or seen[-1:]
-        large = [F.interpolate(maps.float(), (h, w), mode="bilinear", align_corners=False) for maps in fit]
+        layers, (h, w) = options.feature_maps or [], self.network.size
+        if not layers:
+            raise SettingError("this model returns no feature maps, so no point can be tracked")
+        chosen = [maps for maps in layers if maps.shape[2] <= (h + 1) // 2 and 4 * maps.shape[2] >= h] or layers[-1:]
+        large = [F.interpolate(maps.float(), (h, w), mode="bilinear", align_corners=False) for maps in chosen]
         units = [maps.abs().mean().detach().clamp_min(1e-6) for maps in large] if self.units is None else self.units
         self.units = units
         return torch.cat([maps / unit for maps, unit in zip(large, units, strict=True)], dim=1)
 
-    def held(self, maps: Maps) -> Tensor:
-        """What it costs to be away from the start, and to change where the mask is dark."""
+    def penalty(self, maps: Maps) -> Tensor:
+        """The penalty on the distance from the start, and on changes where the mask is dark."""
         cost = PULL * self.x.square().mean()
         if self.mask is None:
             return cost
@@ -178,7 +210,7 @@ class _Pull:
 
 
 def motion(maps: Maps, at: Points, goal: Points, *, radius: int) -> Tensor:
-    """How much the features one pixel nearer to each goal differ from those around its point, which stay as they are."""
+    """Mean difference of the features one pixel nearer to each goal from those around its point, which get no gradient."""
     side = torch.arange(-radius, radius + 1.0)
     disc = torch.cartesian_prod(side, side)
     disc = disc[disc.norm(dim=1) <= radius]
@@ -193,34 +225,34 @@ def motion(maps: Maps, at: Points, goal: Points, *, radius: int) -> Tensor:
 
 
 def patches(maps: Maps, places: Points) -> Float[Tensor, "points _c"]:
-    """The features at each place and around it, one after another."""
+    """The features at each place and around it, concatenated."""
     side = torch.arange(-PATCH, PATCH + 1.0)
     around = places[:, None] + torch.cartesian_prod(side, side)
     return sampled(maps, around.flatten(0, 1)).reshape(len(places), -1)
 
 
 def tracked(maps: Maps, templates: Float[Tensor, "points _c"], at: Points, *, reach: int) -> Points:
-    """The place near each point, at most `reach` pixels away either way, whose features are nearest to its template."""
+    """The place at most `reach` pixels away from each point along each axis whose features are nearest to its template."""
     h, w = maps.shape[2:]
     side = torch.arange(-reach, reach + 1.0)
-    square, found = torch.cartesian_prod(side, side), []
+    square, nearest = torch.cartesian_prod(side, side), []
     for here, template in zip(at, templates, strict=True):
         places = (here + square).clamp_min(0).minimum(torch.tensor([w - 1.0, h - 1.0]))
         apart = (patches(maps, places) - template).abs().sum(dim=1)
-        found.append(places[int(apart.argmin())])
-    return torch.stack(found)
+        nearest.append(places[int(apart.argmin())])
+    return torch.stack(nearest)
 
 
 def sampled(maps: Maps, places: Points) -> Float[Tensor, "points _c"]:
-    """The features at places of one image, between pixels by bilinear weights."""
+    """The features at places of one image, with bilinear interpolation between pixels."""
     h, w = maps.shape[2:]
     grid = (2 * places + 1) / torch.tensor([w, h], dtype=torch.float32) - 1
     return F.grid_sample(maps, grid[None, None].to(maps), padding_mode="border", align_corners=False)[0, :, 0].T
 
 
-def _spread(network: Any, subject: LatentImage, device: torch.device) -> Spread:
+def _spread(network: Any, start: LatentImage, device: torch.device) -> Spread:
     z = latents(network, DRAWS, seeded_generator(0, "drag"))
-    return spread_of(styled(network, z, None if subject.labels is None else subject.labels.expand(DRAWS))[:, :1], device)
+    return spread_of(styled(network, z, None if start.labels is None else start.labels.expand(DRAWS))[:, :1], device)
 
 
 def _check(network: Any, points: Sequence[Point], targets: Sequence[Point], mask: Planes | None, steps: int) -> None:

@@ -1,4 +1,4 @@
-"""An image moved along directions: what was done is a short JSON file, which does it again to the bit."""
+"""An image moved along directions. A short JSON file holds the edit; `replay` repeats it to the bit."""
 
 import json
 import math
@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sfumato.core import atomic_io, outputs, schema
+from sfumato.core.deprecation import renamed_arguments, renamed_attribute
 from sfumato.core.device import select_device
 from sfumato.core.errors import FormatError, SettingError
 from sfumato.core.paths import inside
@@ -18,10 +19,12 @@ from sfumato.core.tensors import Images, to_pixels
 from sfumato.core.text import inner_path, last_part, quoted
 from sfumato.editing import latent_image as subjects
 from sfumato.editing.directions import Directions, moved
+from sfumato.editing.directions import load as load_directions
 from sfumato.editing.latent_image import LatentImage, render
 from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import sampler
 from sfumato.io import files
+from sfumato.io.results import save_files
 from sfumato.metrics.features import weights_hash
 from sfumato.store.migrate import FORMAT, upgraded_tree
 
@@ -41,37 +44,86 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True)
 class Edited:
-    subject: LatentImage
+    latent_image: LatentImage
+    """After the moves."""
+    before: LatentImage
     images: Images
-    """Before and after, in [0, 1]."""
+    """Before and after, in [0, 1], (2, c, h, w)."""
     moves: tuple[Move, ...]
 
+    subject = renamed_attribute("subject", "latent_image")
 
-def edit(model: str | Path | nn.Module, subject: LatentImage, moves: Sequence[Move], *, device: str = "auto") -> Edited:
-    """The image of `subject` before and after all `moves`. Raises SettingError for layers or a length of vector that do not fit."""
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Writes the image after the moves as a picture, and beside it the .json with which `replay` repeats the edit.
+
+        If the edit began with latents that are in no file, they are written too, as PATH-start.safetensors. Returns the paths. Raises
+        SettingError for the ending of another kind of file, and for a file that is not to be replaced.
+        """
+        target, start = Path(path), self.before.start
+        paths = output_files(target)
+        if start is None:
+            paths.append(target.with_name(f"{target.stem}-start.safetensors"))
+
+        def write() -> None:
+            if start is None:
+                self.before.write(paths[-1])
+            _write(self, target, start or {"styles": str(paths[-1])}, self.before.weights)
+
+        return save_files(paths, write, by="edit", overwrite=overwrite)
+
+
+@renamed_arguments(subject="latent_image")
+def edit(
+    model: str | Path | nn.Module,
+    latent_image: LatentImage | int | str | Path,
+    moves: Sequence[Move | str],
+    *,
+    directions: Directions | str | Path | None = None,
+    device: str = "auto",
+) -> Edited:
+    """An image before and after all `moves`; the result has `save(path)`.
+
+    `latent_image` is latents, such as `project(...).latent_image`, the file of such, or a seed. A move is a `Move`, or a text such as
+    `brighter=2` about the `directions`, which may be a file. Raises SettingError for layers or a length of vector that do not fit.
+    """
     network = sampler(model).to(select_device(device))
-    styles = subject.styles
-    for move in moves:
+    before = subjects.latent_image(network, latent_image)
+    steps, styles = _as_moves(network, moves, directions), before.styles
+    for move in steps:
         if len(move.vector) != network.style_dim or not math.isfinite(move.strength):
             raise SettingError(
                 f"{len(move.vector)} numbers at strength {move.strength:g} are no direction for styles of {network.style_dim}"
             )
         styles = moved(styles, torch.tensor(move.vector), move.strength, span(network, move.layers))
-    after = LatentImage(styles=styles, label=subject.label, noise=subject.noise, origin=subject.origin)
-    images = torch.cat([render(network, subject), render(network, after)])
-    return Edited(subject=after, images=images, moves=tuple(moves))
+    after = before.moved(styles)
+    images = torch.cat([render(network, before), render(network, after)])
+    return Edited(latent_image=after, before=before, images=images, moves=tuple(steps))
+
+
+def _as_moves(network: Any, moves: Sequence[Move | str], directions: Directions | str | Path | None) -> list[Move]:
+    """Every move as a `Move`. Raises SettingError for a text without directions."""
+    axes = load_directions(Path(directions), network) if isinstance(directions, str | Path) else directions
+    result: list[Move] = []
+    for move in moves:
+        if isinstance(move, Move):
+            result.append(move)
+        elif axes is not None:
+            result += parse_moves(axes, [move])
+        else:
+            raise SettingError(f"the move {move!r} names a direction; give the directions, or the file that `sfumato directions` wrote")
+    return result
 
 
 def parse_moves(directions: Directions, texts: Sequence[str]) -> list[Move]:
-    """The moves that `name=strength` or `number=strength@layers` ask for. Raises SettingError for other words and unknown names."""
+    """The moves of texts such as `name=strength` or `number=strength@layers`. Raises SettingError for other texts and unknown names."""
     moves = []
     for word in texts:
-        which, _, rest = word.rpartition("=")
+        name, _, rest = word.rpartition("=")
         strength, _, layers = rest.partition("@")
         try:
-            if not which:
+            if not name:
                 raise ValueError("no name")
-            index, first, last = directions.find(which), *(directions.layers if not layers else _pair(layers))
+            index, first, last = directions.find(name), *(directions.layers if not layers else _pair(layers))
             moves.append(
                 Move(
                     vector=tuple(directions.vectors[index].tolist()),
@@ -90,19 +142,23 @@ def parse_moves(directions: Directions, texts: Sequence[str]) -> list[Move]:
 
 
 def save(result: Edited, out: Path, network: Any, *, start: dict[str, Any]) -> list[Path]:
-    """Writes the image after to `out`, and beside it, as .json, all that `replay` needs: the `start` and the moves. Returns the paths.
+    """Writes the image after the moves to `out`, and beside it, as .json, the `start` and the moves for `replay`. Returns the paths."""
+    return _write(result, out, start, weights_hash(network))
 
-    Of a file of styles that lies elsewhere than below the working folder or beside `out` only the name is kept: `replay` looks beside.
+
+def _write(result: Edited, out: Path, start: dict[str, Any], weights: str) -> list[Path]:
+    """The same for a network with these `weights`.
+
+    If a file of styles lies neither below the working folder nor beside `out`, only its name is kept: `replay` looks beside the .json.
     """
     if "styles" in start:
-        start = start | {"styles": _seen_from(Path(start["styles"]), out.parent)}
-    _, told = output_files(out)
+        start = start | {"styles": _relative(Path(start["styles"]), out.parent)}
+    _, record = output_files(out)
     files.save_image(out, to_pixels(result.images[1:]))
     moves = [vars(move) | {"layers": list(move.layers), "vector": list(move.vector)} for move in result.moves]
-    atomic_io.write(
-        told, json.dumps({"is": KIND, "format": FORMAT, "weights": weights_hash(network), "start": start, "moves": moves}, indent=1) + "\n"
-    )
-    return [out, told]
+    content = {"is": KIND, "format": FORMAT, "weights": weights, "start": start, "moves": moves}
+    atomic_io.write(record, json.dumps(content, indent=1) + "\n")
+    return [out, record]
 
 
 def output_files(out: Path) -> list[Path]:
@@ -121,7 +177,7 @@ class MoveRow(TypedDict):
 
 
 class StartRow(TypedDict, total=False):
-    """Where an edit in a file started: at a seed, or at a file of styles."""
+    """The start of an edit in a file: a seed, or a file of styles."""
 
     seed: schema.Whole
     label: str | int | None
@@ -129,29 +185,31 @@ class StartRow(TypedDict, total=False):
     styles: str
 
 
-Told = TypedDict("Told", {"is": Literal["sfumato edit"], "weights": str, "start": StartRow, "moves": list[MoveRow]})
+Record = TypedDict("Record", {"is": Literal["sfumato edit"], "weights": str, "start": StartRow, "moves": list[MoveRow]})
 """An edit in a file."""
 
 
-def replay(model: str | Path | nn.Module, path: Path, *, styles: Path | None = None, device: str = "auto") -> tuple[Edited, dict[str, Any]]:
-    """What the edit saved at `path` did, done again, and where it started. Raises SettingError if it is of another model or no edit.
+def replay(
+    model: str | Path | nn.Module, path: str | Path, *, styles: str | Path | None = None, device: str = "auto"
+) -> tuple[Edited, dict[str, Any]]:
+    """The edit saved at `path`, done again, and its start. Raises SettingError for an edit of another model and for another file.
 
-    An edit that started at a file of styles finds it, wherever it was then, beside `path` or here, unless `styles` says where it is.
+    If the edit started at a file of styles, that file is looked for beside `path` and in the working folder, unless `styles` names it.
     """
-    network = sampler(model).to(select_device(device))
+    network, path = sampler(model).to(select_device(device)), Path(path)
     try:
-        told: dict[str, Any] = schema.checked(upgraded_tree(schema.read(path, dict[str, Any])), Told, str(path))
-        start: dict[str, Any] = told["start"]
+        record: dict[str, Any] = schema.checked(upgraded_tree(schema.read(path, dict[str, Any])), Record, str(path))
+        start: dict[str, Any] = record["start"]
         if "styles" not in start and "seed" not in start:
             raise FormatError(f"{path}: its start has neither a seed nor styles")
     except FormatError as error:
         reason = str(error).removeprefix(f"{path}: ")
         raise SettingError(f"{path} is no edit that can be done again ({reason}); `sfumato edit` writes such files") from error
-    if told["weights"] != weights_hash(network):
+    if record["weights"] != weights_hash(network):
         raise SettingError(f"{path} is an edit with another model than this")
     if styles is not None and "styles" not in start:
         raise SettingError(f"{path} is an edit of a seed's image; leave --styles out")
-    moves = [_move(row) for row in told["moves"]]
+    moves = [_move(row) for row in record["moves"]]
     place = {"styles": str(styles or _near(start["styles"], path.parent))} if "styles" in start else {}
     return edit(network, begun(network, start | place), moves, device=device), start | place
 
@@ -162,25 +220,25 @@ def _move(row: MoveRow) -> Move:
 
 
 def _near(styles: str, folder: Path) -> Path:
-    """The file of styles that an edit in `folder` names: below this folder or that one, where the edit says, or else by its name alone."""
+    """The file of styles that an edit in `folder` names: below the working folder or `folder`, by its path or else by its name alone."""
     inner, name = inner_path(styles), last_part(styles)
     places = [base / place for place in (inner, name) if place for base in (Path(), folder)]
-    if found := next((path for path in places if path.is_file()), None):
-        return found
+    if place := next((path for path in places if path.is_file()), None):
+        return place
     raise SettingError(f"the edit started at {quoted(styles)}, which lies neither beside it nor here; name it with --styles")
 
 
 def begun(network: Any, start: dict[str, Any]) -> LatentImage:
-    """The subject that a start names: a seed with label and truncation, or a file of styles."""
+    """The latents that a start names: of a seed with label and truncation, or in a file of styles."""
     if "styles" in start:
         return subjects.load(Path(start["styles"]), network)
     return subjects.drawn(network, int(start["seed"]), label=start.get("label"), truncation=float(start.get("truncation", 1.0)))
 
 
-def _seen_from(path: Path, folder: Path) -> str:
-    """The path as it is written down: from `folder`, if it lies there, else as `inside` has it."""
-    whole, there = path.absolute(), folder.absolute()
-    return str(whole.relative_to(there)) if whole.is_relative_to(there) else inside(path)
+def _relative(path: Path, folder: Path) -> str:
+    """The path as a record holds it: relative to `folder` if it lies there, else as `inside` returns it."""
+    whole, base = path.absolute(), folder.absolute()
+    return str(whole.relative_to(base)) if whole.is_relative_to(base) else inside(path)
 
 
 def _pair(text: str) -> Span:

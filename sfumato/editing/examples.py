@@ -1,7 +1,8 @@
-"""The direction from what the pictures of one folder show to what those of another do.
+"""The direction from the content of one folder of pictures to the content of another.
 
-Pictures teach a regression what is what; it judges generated images; a second one finds the judgement in their styles (after Shen et al.
-2020, https://arxiv.org/abs/2005.09635, where a classifier judges and the boundary is a support vector machine's).
+A first regression learns from the features of the pictures which folder they are from, and rates generated images. A second regression
+predicts the ratings from the styles (after Shen et al. 2020, https://arxiv.org/abs/2005.09635, with a classifier and a support vector
+machine).
 """
 
 import dataclasses
@@ -37,54 +38,55 @@ def from_examples(
     seed: int = 0,
     device: str = "auto",
 ) -> Directions:
-    """The one direction from what the pictures of the folder `less` show to what those of `more` do.
+    """The one direction from the content of the pictures in the folder `less` to that in the folder `more`.
 
-    `features` describes images, by default by 8 x 8 means of their pixels. Raises SettingError for features that are none, DataError for
-    folders without pictures, or between which the features see no difference.
+    `features` is a network that returns feature vectors, by default 8 x 8 means of the pixels. Raises SettingError for a network without
+    feature vectors, DataError for folders without pictures, and if the features show no difference between the folders.
     """
     network = sampler(model).to(select_device(device))
     chosen = span(network, layers)
-    eyes = Pixels(channels=network.channels, side=min(8, *network.size)) if features is None else features
-    seer: Any = weights.opened(eyes, FeatureExtractor, otherwise="gives no feature vectors")
+    named = Pixels(channels=network.channels, side=min(8, *network.size)) if features is None else features
+    extractor: Any = weights.opened(named, FeatureExtractor, otherwise="gives no feature vectors")
     sets = [to_images(load_data(folder, size=network.size, channels=network.channels, part="all").pixels) for folder in (less, more)]
-    shown = torch.cat([describe(seer, images) for images in sets])
+    described = torch.cat([describe(extractor, images) for images in sets])
     truth = torch.cat([torch.full((len(images),), side) for images, side in zip(sets, (-1.0, 1.0), strict=True)])
     styles = many_styles(network, label, seed)
     some, labels = styles[:samples], labels_of(network, range(DRAWS), label)
     images = show(network, some[:, None].expand(-1, network.styles, -1), None if labels is None else labels[:samples])
-    judged = ridge(shown, truth)(describe(seer, images))
-    if float(judged.std()) < 1e-6:
+    ratings = ridge(described, truth)(describe(extractor, images))
+    if float(ratings.std()) < 1e-6:
         raise DataError(
             f"{less} and {more} look the same to these features, as far as this model's images go; give more, or other --features"
         )
-    vector = ridge(some, judged).weights[None]
+    vector = ridge(some, ratings).weights[None]
     origin = {"how": "examples", "less": inside(less), "more": inside(more), "samples": samples, "seed": seed}
-    found = finished(network, vector, torch.ones(1), styles, "examples", chosen, label, seed, origin)
-    return found if name is None else dataclasses.replace(found, names=(name,))
+    facts: Any = {"method": "examples", "layers": chosen, "label": label, "seed": seed, "origin": origin}
+    result = finished(network, vector, torch.ones(1), styles, **facts)
+    return result if name is None else dataclasses.replace(result, names=(name,))
 
 
 class Regression(NamedTuple):
-    """A number expected of each vector."""
+    """A linear prediction of one number from each vector."""
 
     weights: Tensor
     mean: Tensor
     middle: Tensor
 
     def __call__(self, x: Vectors) -> PerImage:
-        """What it expects."""
+        """The predictions."""
         return (x - self.mean) @ self.weights + self.middle
 
 
 def ridge(x: Vectors, y: PerImage) -> Regression:
-    """The regression of `y` on `x` whose penalty generalised cross-validation chose (Golub et al. 1979, Technometrics 21:2)."""
+    """Ridge regression of `y` on `x`, its penalty chosen by generalised cross-validation (Golub et al. 1979, Technometrics 21:2)."""
     mean, scale = x.mean(dim=0), x.std(dim=0).clamp_min(1e-6)
     left, values, right = torch.linalg.svd(((x - mean) / scale).double(), full_matrices=False)
     target = (y - y.mean()).double()
     shares = [values.square() / (values.square() + values[0].square() * 10.0**power) for power in range(-8, 3)]
 
-    def wrong(share: Tensor) -> float:
+    def error(share: Tensor) -> float:
         rest = target - left @ (share * (left.T @ target))
         return float(rest.square().mean() / (1 - (share.sum() + 1) / len(y)).clamp_min(1e-3).square())
 
-    best = min(shares, key=wrong)
+    best = min(shares, key=error)
     return Regression((right.T @ (best / values.clamp_min(1e-12) * (left.T @ target))).float() / scale, mean, y.mean())

@@ -1,74 +1,84 @@
-"""The styles with which a generator comes nearest to a picture: first one style for all layers, then one for each, then the noise.
+"""GAN inversion: the styles with which a generator comes nearest to a picture; one style for all layers, then one for each, then the noise.
 
-After Karras et al. 2020 (https://arxiv.org/abs/1912.04958, appendix D) with three differences: styles are counted in deviations of the
-network's own, so that one step size serves every generator; the layers' styles part in the second half and are pulled together (Tov et
-al. 2021, https://arxiv.org/abs/2102.02766, on why); and what is compared needs no trained weights (editing/similarity.py).
+After Karras et al. 2020 (https://arxiv.org/abs/1912.04958, appendix D) with three differences. Styles are measured in standard deviations
+of the network's own styles, so that one step size serves every generator. In the second half each layer has a style of its own, and a
+penalty keeps the styles together (Tov et al. 2021, https://arxiv.org/abs/2102.02766, say why). The comparison of images needs no trained
+weights (editing/similarity.py).
 """
 
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Int64
-from PIL import Image, ImageOps
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.core import atomic_io, outputs
-from sfumato.core.deprecation import renamed_arguments
+from sfumato.core.deprecation import renamed_arguments, renamed_attribute
 from sfumato.core.device import select_device
-from sfumato.core.errors import ImageError, SettingError
+from sfumato.core.errors import SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Labels, Maps, PerImage, Scalar, Styles, to_pixels
-from sfumato.editing import latent_image as subjects
 from sfumato.editing.latent_image import LatentImage, render
-from sfumato.editing.similarity import Similarity, eyes_of
+from sfumato.editing.similarity import Similarity, feature_extractors
 from sfumato.generation.generate import class_names, labels_of, sampler, show, styled
-from sfumato.io import decode, files
+from sfumato.io import files
+from sfumato.io.fitting import fit
+from sfumato.io.inputs import PictureInput
+from sfumato.io.results import save_files
+from sfumato.metrics.features import weights_hash
 from sfumato.models.roles.feature_extractor import FeaturePyramid
 from sfumato.models.roles.generator import latents
 from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
-from sfumato.nn.resample import resize
 from sfumato.store import weights
 
-Whose = Int64[Tensor, " _starts"]
-Picture = Tensor | Image.Image | str | Path
+StartLabels = Int64[Tensor, " _starts"]
 
 DRAWS, STARTS = 1024, 64
-"""Styles from which the network's own deviations are known, and how many of them, at least, are looked at for a start."""
+"""Styles that the network's own deviations are estimated from, and the least number of them that is tried as a start."""
 TOGETHER, ROUND = 16, 0.04
-"""The search begins at so many of the nearest starts at once, of images larger than 64 x 64 pixels at fewer in proportion; after each
-round, this share of the steps, the nearer half goes on. From a single start some generators do not find one image in three."""
+"""Number of nearest starts from which the search begins at once, in proportion fewer for images larger than 64 x 64 pixels. After each
+round, this share of the steps, the nearer half goes on. From a single start some generators do not reach one image in three."""
 RATE, RISE, FALL = 0.1, 0.05, 0.25
 """Step size in deviations, and the shares of the steps in which it rises and falls."""
 BLUR = 0.05
-"""Deviation of what is added to the style at first, so that the search does not stop in the first hollow."""
+"""Standard deviation of the noise that is added to the style at first, so that the search does not stop in the first local minimum."""
 PULL, STILL = 0.003, 1e-3
-"""Weights of what holds the layers' styles together and of what keeps the noise noise."""
+"""Weights of the penalty on the distance of the layers' styles from each other, and of the penalty that keeps the noise white."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Projection:
-    """What was found for a picture."""
+    """The latents that come nearest to a picture."""
 
-    subject: LatentImage
+    latent_image: LatentImage
     image: Images
-    """What the network makes of it, in [0, 1]."""
+    """Image of the latents, in [0, 1], (1, c, h, w)."""
     picture: Images
     """The picture at the network's size."""
     psnr: float
     """Between the two, in dB."""
     source: Path | None = None
-    """Where the picture lies, if it was a file; what is written tells its name alone."""
+    """Path of the picture, if it was a file; only its name is written."""
+
+    subject = renamed_attribute("subject", "latent_image")
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Writes the latents as .safetensors, and beside it a picture of `picture` and `image` and a .json. Returns the paths.
+
+        Raises SettingError for another ending, for a file that is not to be replaced, and if the picture itself would be replaced.
+        """
+        paths = output_files(Path(path), self.source or "")
+        return save_files(paths, lambda: _write(self, self.latent_image, paths), by="project", overwrite=overwrite, reads=[self.source])
 
 
 class Spread(NamedTuple):
-    """The network's own styles: their mean and the deviation of each number."""
+    """The network's own styles: their mean and the standard deviation of each number."""
 
     mean: Styles
     deviation: Styles
@@ -77,7 +87,7 @@ class Spread(NamedTuple):
 @renamed_arguments(tell="on_progress")
 def project(
     model: str | Path | nn.Module,
-    picture: Picture,
+    picture: PictureInput,
     *,
     steps: int = 300,
     label: str | int | None = None,
@@ -88,63 +98,97 @@ def project(
     device: str = "auto",
     on_progress: Callable[[int, float], None] = lambda *_: None,
 ) -> Projection:
-    """What comes nearest to the picture: a tensor (c, h, w) or (1, c, h, w) in [0, 1], a PIL image or a path, cut and resized to fit.
+    """The latents whose image comes nearest to a picture; the result has `save(path)`.
 
-    With `layers`, each layer has a style of its own in the second half of the steps. With `noise` the last half fits the noise too, or
-    all steps without `layers`, where the network has such: nearer to the picture, and harder to edit. `features` names a model in whose
-    layers images are compared beside their pixels. Without a `label`, a model that knows classes takes the one whose images come
-    nearest. `on_progress` is called with each step and its distance. Raises SettingError for steps below 1, and like `generate`; ImageError
-    for a picture that cannot be used.
+    `picture` is a path, bytes, an open file, a PIL image, an array or a tensor (c, h, w) or (1, c, h, w) in [0, 1]; its largest middle
+    piece of the network's shape is resized to fit. With `layers`, each layer has a style of its own in the second half of the steps. With
+    `noise`, the last half fits the noise too, where the network has noise; without `layers`, all steps do. Both come nearer to the
+    picture and are harder to edit. `features` names a model in whose layers images are compared beside their pixels. Without a `label`,
+    a model with classes takes the class whose images come nearest. `on_progress` is called with each step and its distance. Raises
+    SettingError for steps below 1, and as `generate`; ImageError for a picture that cannot be used.
     """
     if steps < 1:
         raise SettingError(f"steps = {steps} must be at least 1")
-    where = select_device(device)
-    network = sampler(model).to(where)
-    others = (
-        [] if features is None else [weights.opened(features, FeaturePyramid, otherwise="has no layers to compare images in").to(where)]
-    )
-    target = fitted(picture, network).to(where)
-    likeness = Similarity(target, eyes_of(network, *others))
-    rng = seeded_generator(seed, "project")
-    own, labels, spread = start(network, target, likeness, label, rng)
-    search = _Search(network, likeness, spread, labels, rng)
-    first = steps if not layers or network.styles == 1 else steps * 2 // 5
-    while len(own) > 1:
-        own = search.halve(search.run(own, round(ROUND * steps), on_progress=on_progress))
-    styles = search.run(own, first - search.steps, noise=noise and first == steps, on_progress=on_progress)
-    if first < steps:
-        styles = search.run(styles.expand(-1, network.styles, -1), steps - first, noise=noise, on_progress=on_progress)
-    found = spread.mean + spread.deviation * styles
-    which = None if search.labels is None else int(search.labels)
+    device_used = select_device(device)
+    network = sampler(model).to(device_used)
+    target = fitted(picture, network).to(device_used)
+    similarity = Similarity(target, _extractors(network, features, device_used))
+    options: Any = {"steps": steps, "label": label, "seed": seed, "layers": layers, "noise": noise}
+    search, styles = _searched(network, target, similarity, **options, on_progress=on_progress)
     source = Path(picture) if isinstance(picture, str | Path) else None
-    origin = {
-        "picture": "" if source is None else source.name,
-        "label": None if which is None else class_names(network)[which],
-        "steps": steps,
-        "seed": seed,
-    }
-    subject = LatentImage(styles=found.expand(-1, network.styles, -1).cpu(), label=which, noise=search.noise_found(), origin=origin)
-    image = render(network, subject)
+    result = _latents(network, search, styles, picture="" if source is None else source.name, steps=steps, seed=seed)
+    image = render(network, result)
     psnr = -10 * math.log10(max(1e-10, (image - target.cpu()).square().mean().item()))
-    return Projection(subject=subject, image=image, picture=target.cpu(), psnr=psnr, source=source)
+    return Projection(latent_image=result, image=image, picture=target.cpu(), psnr=psnr, source=source)
+
+
+def _latents(network: Any, search: "_Search", styles: Styles, *, picture: str, steps: int, seed: int) -> LatentImage:
+    """The latents at the end of a search; `styles` are in deviations."""
+    number = None if search.labels is None else int(search.labels)
+    label = None if number is None else class_names(network)[number]
+    return LatentImage(
+        styles=(search.spread.mean + search.spread.deviation * styles).expand(-1, network.styles, -1).cpu(),
+        label=number,
+        noise=search.fitted_noise(),
+        origin={"picture": picture, "label": label, "steps": steps, "seed": seed},
+        weights=weights_hash(network),
+    )
+
+
+def _extractors(network: Any, features: str | None, device: torch.device) -> list[FeaturePyramid]:
+    """The networks in whose layers images are compared. Raises SettingError for a model that has no such layers."""
+    if features is None:
+        return feature_extractors(network)
+    named = weights.opened(features, FeaturePyramid, otherwise="has no layers to compare images in").to(device)
+    return feature_extractors(network, named)
+
+
+def _searched(
+    network: Any,
+    target: Images,
+    similarity: Similarity,
+    *,
+    steps: int,
+    label: str | int | None,
+    seed: int,
+    layers: bool,
+    noise: bool,
+    on_progress: Callable[[int, float], None],
+) -> tuple["_Search", Styles]:
+    """The search for `target`, and the styles, in deviations, at its end."""
+    rng = seeded_generator(seed, "project")
+    styles, labels, spread = start(network, target, similarity, label, rng)
+    search = _Search(network, similarity, spread, labels, rng)
+    shared = steps if not layers or network.styles == 1 else steps * 2 // 5
+    while len(styles) > 1:
+        styles = search.halve(search.run(styles, round(ROUND * steps), on_progress=on_progress))
+    styles = search.run(styles, shared - search.steps, noise=noise and shared == steps, on_progress=on_progress)
+    if shared < steps:
+        styles = search.run(styles.expand(-1, network.styles, -1), steps - shared, noise=noise, on_progress=on_progress)
+    return search, styles
 
 
 def save(projection: Projection, out: Path, network: Any) -> list[Path]:
-    """Writes the styles to `out`, and beside it a picture of what was asked for and what was found, and a .json. Returns the paths.
+    """Writes a projection on `network` to `out`, and beside it a picture and a .json. Returns the paths.
 
-    Raises SettingError if that would be written over the picture itself, StorageError if it cannot be written.
+    Raises SettingError if the picture itself would be replaced, StorageError if a file cannot be written.
     """
-    _, sheet, told = output_files(out, projection.source or "")
-    subjects.save(out, projection.subject, network)
+    paths = output_files(out, projection.source or "")
+    _write(projection, replace(projection.latent_image, weights=weights_hash(network)), paths)
+    return paths
+
+
+def _write(projection: Projection, latents: LatentImage, paths: list[Path]) -> None:
+    out, sheet, record = paths
+    latents.write(out)
     files.save_image(sheet, to_pixels(torch.cat([projection.picture, projection.image]), columns=2))
-    atomic_io.write(told, json.dumps({**projection.subject.origin, "psnr": round(projection.psnr, 3)}, indent=2) + "\n")
-    return [out, sheet, told]
+    atomic_io.write(record, json.dumps({**latents.origin, "psnr": round(projection.psnr, 3)}, indent=2) + "\n")
 
 
 def output_files(out: Path, picture: str | Path = "") -> list[Path]:
-    """The files that `save` will write for what was found for `picture`.
+    """The files that `save` will write for the projection of `picture`.
 
-    Raises SettingError if `out` does not end in .safetensors, or if a file would be written over the picture itself.
+    Raises SettingError if `out` does not end in .safetensors, or if the picture itself would be replaced.
     """
     outputs.check_ending(out, (".safetensors",), "styles")
     sheet = out.with_suffix(".png")
@@ -153,114 +197,100 @@ def output_files(out: Path, picture: str | Path = "") -> list[Path]:
     return [out, sheet, out.with_suffix(".json")]
 
 
-def fitted(picture: Picture, network: Any) -> Images:
-    """The picture with the network's channels and size: its largest middle piece of that shape. Raises ImageError if it cannot be."""
-    (h, w), c = network.size, network.channels
-    if isinstance(picture, Tensor):
-        image = picture if picture.ndim == 4 else picture[None]
-        if image.ndim != 4 or len(image) != 1 or not image.is_floating_point() or image.shape[1] not in (1, c):
-            raise ImageError(f"a tensor of shape {tuple(picture.shape)} and {picture.dtype} is not one image of {c} channels in [0, 1]")
-        tall, wide = image.shape[2:]
-        scale = min(tall / h, wide / w)
-        high, broad = max(1, round(h * scale)), max(1, round(w * scale))
-        top, left = (tall - high) // 2, (wide - broad) // 2
-        cut = image[:, :, top : top + high, left : left + broad].float().expand(-1, c, -1, -1)
-        return cut.clone() if (high, broad) == (h, w) else resize(cut, (h, w)).clamp(0, 1)
-    if c > 4:
-        raise ImageError(f"no picture file has the {c} channels of this model's images; give a tensor")
-    if isinstance(picture, Image.Image):
-        pixels = decode.prepare(ImageOps.exif_transpose(picture), channels=c, size=(h, w), crop="centre")
-    else:
-        pixels = decode.decode(Path(picture), str(picture), channels=c, size=(h, w))
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None] / 255
+def fitted(picture: PictureInput, network: Any) -> Images:
+    """One picture with the network's channels and size: its largest middle piece of that shape. Raises ImageError for an unusable one."""
+    return fit(picture, channels=network.channels, size=network.size)
 
 
 @torch.no_grad()
 def start(
     network: StyleGenerator, target: Images, similarity: Similarity, label: str | int | None, rng: torch.Generator
-) -> tuple[Styles, Whose | None, Spread]:
-    """Where to begin, in deviations: the nearest of some random images, the mean and, for an encoder, what it says; nearest first."""
+) -> tuple[Styles, StartLabels | None, Spread]:
+    """The starts of the search, in deviations, nearest first, with their labels and the spread of the network's styles.
+
+    They are the nearest of some random styles, the mean style and, for a network with an encoder, the mean of its posterior.
+    """
     z = latents(network, DRAWS, rng)
     labels = labels_of(network, range(DRAWS), label)
     styles = styled(network, z, labels)[:, :1]
     spread = spread_of(styles, target.device)
     together = 2 ** int(math.log2(max(1, min(TOGETHER, TOGETHER * 64 * 64 // math.prod(network.size)))))
     starts = max(STARTS, 16 * together)
-    mean, tried = spread.mean.cpu(), styles[:starts]
-    whose = None if labels is None else labels[:starts]
+    mean, candidates = spread.mean.cpu(), styles[:starts]
+    classes = None if labels is None else labels[:starts]
     names = None if labels is None else labels[: max(1, network.classes if label is None else 1)]
     shots = target.expand(1 if names is None else len(names), -1, -1, -1)
     inferred = network.infer_latents(shots, None if names is None else names.to(target.device))
     if inferred is not None:
-        tried = torch.cat([inferred[:, None].cpu(), tried])
-        whose = None if whose is None or names is None else torch.cat([names, whose])
-    tried = torch.cat([mean, tried])
-    whose = None if whose is None else torch.cat([whose[:1], whose])
-    images = show(network, tried.expand(-1, network.styles, -1), whose).to(target.device)
+        candidates = torch.cat([inferred[:, None].cpu(), candidates])
+        classes = None if classes is None or names is None else torch.cat([names, classes])
+    candidates = torch.cat([mean, candidates])
+    classes = None if classes is None else torch.cat([classes[:1], classes])
+    images = show(network, candidates.expand(-1, network.styles, -1), classes).to(target.device)
     best = torch.cat([similarity(part) for part in images.split(16)]).topk(together, largest=False).indices.cpu()
-    own = (tried[best].to(target.device) - spread.mean) / spread.deviation
-    return own, None if whose is None else whose[best].to(target.device), spread
+    nearest = (candidates[best].to(target.device) - spread.mean) / spread.deviation
+    return nearest, None if classes is None else classes[best].to(target.device), spread
 
 
 def spread_of(styles: Styles, device: torch.device) -> Spread:
-    """Mean and deviations of many styles; what hardly varies counts as a tenth of what varies in the mean."""
+    """Mean and standard deviations of many styles; a deviation is at least a tenth of the mean deviation."""
     deviation = styles.std(dim=0, keepdim=True)
     return Spread(styles.mean(dim=0, keepdim=True).to(device), deviation.clamp_min(float(deviation.mean()) / 10 + 1e-8).to(device))
 
 
 class _Search:
-    """Styles (in deviations), one or several at once, and noise on their way to a picture."""
+    """A gradient search for styles, in deviations, one or several at once, and for noise."""
 
     def __init__(self, network: Any, similarity: Similarity, spread: Spread, labels: Labels | None, rng: torch.Generator) -> None:
-        self.network, self.likeness, self.spread, self.labels, self.rng = network, similarity, spread, labels, rng
+        self.network, self.similarity, self.spread, self.labels, self.rng = network, similarity, spread, labels, rng
         self.planes: list[Tensor] = []
         self.levels: list[tuple[Tensor, Tensor]] = []
         self.steps = 0
-        """Taken so far."""
+        """Number of steps so far."""
 
     def run(self, styles: Styles, steps: int, *, on_progress: Callable[[int, float], None], noise: bool = False) -> Styles:
-        """Where `steps` lead from `styles`; with `noise`, the network's noise is fitted beside them."""
+        """The styles after `steps` more steps from `styles`; with `noise`, the network's noise is fitted too."""
         x = styles.detach().clone().requires_grad_()
         many = x.shape[1] > 1
         if noise:
             self.planes = [plane.detach().clone().requires_grad_() for plane in self.network.noise()]
             self.levels = [(plane.detach().mean(), plane.detach().std(correction=0)) for plane in self.planes]
-        optimiser = torch.optim.Adam([x, *self.planes], lr=RATE)
+        optimizer = torch.optim.Adam([x, *self.planes], lr=RATE)
         for step, rate in enumerate(rates(steps)):
-            optimiser.param_groups[0]["lr"] = rate
+            optimizer.param_groups[0]["lr"] = rate
             blur = 0.0 if many else BLUR * max(0.0, 1 - step / steps / 0.75) ** 2
             shaken = x + blur * torch.randn(x.shape, generator=self.rng).to(x) if blur else x
-            far = self._far(shaken)
-            loss = far.sum() + PULL * style_spread(x) if many else far.sum()
+            distance = self._distance(shaken)
+            loss = distance.sum() + PULL * style_spread(x) if many else distance.sum()
             loss = loss + STILL * stillness(self.planes) if self.planes else loss
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
             self._level()
-            on_progress(self.steps, far.min().item())
+            on_progress(self.steps, distance.min().item())
             self.steps += 1
         return x.detach()
 
     @torch.no_grad()
     def halve(self, styles: Styles) -> Styles:
-        """The nearer half of them, whose labels are kept too."""
-        best = self._far(styles).topk(max(1, len(styles) // 2), largest=False).indices
+        """The nearer half of `styles`; the labels of the others are dropped."""
+        best = self._distance(styles).topk(max(1, len(styles) // 2), largest=False).indices
         self.labels = None if self.labels is None else self.labels[best]
         return styles[best]
 
-    def _far(self, styles: Styles) -> PerImage:
-        """How far the image of each is from the picture."""
+    def _distance(self, styles: Styles) -> PerImage:
+        """The distance of each image from the picture."""
         own = self.spread.mean + self.spread.deviation * styles
         options = SynthesisOptions(noise=self.planes) if self.planes else None
-        return self.likeness(self.network.synthesize(own.expand(-1, self.network.styles, -1), self.labels, options))
+        return self.similarity(self.network.synthesize(own.expand(-1, self.network.styles, -1), self.labels, options))
 
-    def noise_found(self) -> tuple[Maps, ...] | None:
-        """The noise that was fitted, on the CPU, if any."""
+    def fitted_noise(self) -> tuple[Maps, ...] | None:
+        """The noise after the search, on the CPU; None if no noise was fitted."""
         return tuple(plane.detach().cpu() for plane in self.planes) or None
 
     @torch.no_grad()
     def _level(self) -> None:
-        """Gives each plane of noise the mean and deviation back that it had."""
+        """Restores the mean and the standard deviation that each plane of noise had at the start."""
         for plane, (mean, deviation) in zip(self.planes, self.levels, strict=True):
             centred = plane - plane.mean()
             plane.copy_(centred * (deviation / centred.std(correction=0).clamp_min(1e-8)) + mean)
@@ -279,17 +309,17 @@ def style_spread(styles: Styles) -> Scalar:
 
 
 def stillness(planes: list[Tensor]) -> Scalar:
-    """How far planes of noise are from white noise, which has 1: their squared correlation with themselves one pixel further, times pixels.
+    """Autocorrelation of planes of noise: squared, at a shift of one pixel, times the number of pixels; 1 for white noise.
 
-    At their own size and halved down to 8 pixels (Karras et al. 2020, appendix D).
+    The mean over the planes' own size and sizes halved down to 8 pixels (Karras et al. 2020, appendix D).
     """
-    found = []
+    correlations = []
     for plane in planes:
         x = plane
         while True:
             x = (x - x.mean()) * (x.std(correction=0) + 1e-8).reciprocal()
-            found += [(x * x.roll(1, dims=axis)).mean().square() * x[0].numel() for axis in (2, 3)]
+            correlations += [(x * x.roll(1, dims=axis)).mean().square() * x[0].numel() for axis in (2, 3)]
             if min(x.shape[2:]) < 16:
                 break
             x = F.avg_pool2d(x, 2)
-    return torch.stack(found).mean()
+    return torch.stack(correlations).mean()

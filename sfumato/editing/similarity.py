@@ -1,4 +1,4 @@
-"""How far images are from a picture: colours and edges at all sizes, and what trained networks see in them."""
+"""The distance of images from a picture: colours and edges at all sizes, and the feature maps of trained networks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,17 +14,18 @@ from sfumato.nn.channels import average_channels
 
 SMALLEST = 8
 """Sizes are halved for as long as both sides stay at least this."""
-SEEN = 0.1
-"""Weight of what a network sees, as a share of what it sees in the picture."""
+FEATURES = 0.1
+"""Weight of the difference of feature maps, relative to the mean of the picture's own maps."""
 
 
 class Similarity:
-    """Mean absolute difference from one picture, of values and of their slopes, meant over its sizes; and of the layers of `eyes`."""
+    """Mean absolute difference from one picture, of values and of their slopes, averaged over its sizes; plus that of feature maps."""
 
-    def __init__(self, picture: Images, pyramids: Sequence[FeaturePyramid] = ()) -> None:
-        self.eyes = [eye for eye in pyramids if min(picture.shape[2:]) >= eye.reduction]
+    def __init__(self, picture: Images, extractors: Sequence[FeaturePyramid] = ()) -> None:
+        """An extractor that needs larger images than `picture` is left out."""
+        self.extractors = [each for each in extractors if min(picture.shape[2:]) >= each.reduction]
         with torch.no_grad():
-            self.sizes, self.seen = _halved(picture), [_layers(eye, picture) for eye in self.eyes]
+            self.sizes, self.features = _halved(picture), [_layers(each, picture) for each in self.extractors]
 
     def __call__(self, images: Images) -> PerImage:
         """The distance of each image."""
@@ -32,24 +33,24 @@ class Similarity:
         total = torch.stack(
             [_difference(a, b) + sum(_difference(x, y) for x, y in zip(_slopes(a), _slopes(b), strict=True)) for a, b in pairs]
         )
-        far = total.mean(dim=0)
-        for eye, seen in zip(self.eyes, self.seen, strict=True):
-            layers = [_difference(a, b) / b.abs().mean().clamp_min(1e-6) for a, b in zip(_layers(eye, images), seen, strict=True)]
-            far = far + SEEN * torch.stack(layers).mean(dim=0)
-        return far
+        distance = total.mean(dim=0)
+        for extractor, maps in zip(self.extractors, self.features, strict=True):
+            layers = [_difference(a, b) / b.abs().mean().clamp_min(1e-6) for a, b in zip(_layers(extractor, images), maps, strict=True)]
+            distance = distance + FEATURES * torch.stack(layers).mean(dim=0)
+        return distance
 
 
-def eyes_of(network: Any, *others: FeaturePyramid) -> list[FeaturePyramid]:
+def feature_extractors(network: Any, *others: FeaturePyramid) -> list[FeaturePyramid]:
     """The feature networks `others`. Raises SettingError for one that does not take images of the channels of `network`."""
-    for eye in others:
-        if eye.channels != network.channels and 1 not in (eye.channels, network.channels):
-            raise SettingError(f"the features look at {eye.channels} channels and cannot compare images of {network.channels}")
+    for each in others:
+        if each.channels != network.channels and 1 not in (each.channels, network.channels):
+            raise SettingError(f"the features take {each.channels} channels and cannot compare images of {network.channels}")
     return list(others)
 
 
-def _layers(eye: FeaturePyramid, images: Images) -> list[Maps]:
-    """A network of grey images is shown the mean of the channels, one of colours a grey image in all."""
-    return eye.layers(average_channels(images, eye.channels))
+def _layers(extractor: FeaturePyramid, images: Images) -> list[Maps]:
+    """The feature maps of images; a grey network gets the mean of the channels, a colour network gets grey images in all channels."""
+    return extractor.layers(average_channels(images, extractor.channels))
 
 
 def _halved(images: Images) -> list[Maps]:

@@ -33,8 +33,10 @@ from sfumato.evaluation.audit_search import ENOUGH, Neighbour, search
 from sfumato.evaluation.evaluate import compared
 from sfumato.evaluation.features import choose_features, feature_facts
 from sfumato.evaluation.generators import LEAST, reference
+from sfumato.evaluation.report import Report
 from sfumato.generation.generate import opened_generator
 from sfumato.io import files
+from sfumato.io.results import save_files
 from sfumato.metrics.base import Measurement, Protocol
 
 SHOWN = 32
@@ -53,7 +55,7 @@ class Verdict(enum.StrEnum):
 class Audit:
     """The figures of an audit and its pairs, the nearest first."""
 
-    report: list[Measurement]
+    report: Report
     copies: list[Neighbour]
     """Every generated image with its nearest training image."""
     duplicates: list[Neighbour]
@@ -66,6 +68,14 @@ class Audit:
     """The generated images, by seed."""
     train: Dataset
     first_seed: int
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Writes the sheets and `audit.json` into the folder `path`; returns the paths.
+
+        Raises SettingError for a name that ends like a file, and for a file that is not to be replaced.
+        """
+        folder = Path(path)
+        return save_files(output_files(folder), lambda: save(self, folder), by="audit", overwrite=overwrite)
 
     def sheets(self) -> dict[str, Images]:
         """Pairs side by side, nearest first: generated and training images as `nearest`, two generated images as `duplicates`."""
@@ -112,7 +122,7 @@ def audit(
     shares = {each.name: each.share(protocol) for each in (copies, duplicates)}
     by_chance = {each.name: each.by_chance for each in (copies, duplicates)}
     return Audit(
-        report=[shares["copied"], copies.closeness(protocol), shares["duplicated"]],
+        report=Report([shares["copied"], copies.closeness(protocol), shares["duplicated"]]),
         copies=copies.neighbours(seed),
         duplicates=duplicates.neighbours(seed),
         by_chance=by_chance,

@@ -6,7 +6,7 @@ PSNR is 10 log10(255^2 / MSE) of each picture over all channels together; the fi
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,10 +21,13 @@ from sfumato.core.progress import counted
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Kernels, Maps, Resized, to_bytes, to_images
 from sfumato.data.dataset import Dataset, Scenes
-from sfumato.data.scenes import load_scenes
+from sfumato.data.scenes import SCENE_NAMES, load_scenes
 from sfumato.degradations.base import Degraded
 from sfumato.evaluation.benchmark_degradations import BenchmarkDegradation, benchmark_degradation
 from sfumato.evaluation.diversity import coloured, comparer
+from sfumato.evaluation.report import Report
+from sfumato.io.fitting import fit
+from sfumato.io.inputs import PictureInput
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import weights_hash
 from sfumato.metrics.fidelity import WINDOW, psnr, ssim
@@ -47,17 +50,17 @@ Restore: TypeAlias = Callable[[Degraded, int], Resized]
 """From a degraded picture and its index in the set to the restored picture."""
 
 
-def judge(
+def evaluate_restorer(
     model: str,
     degradation: str,
-    data: str | Path | Dataset | Scenes,
+    data: str | Path | Dataset | Scenes | Sequence[PictureInput],
     *,
     compare: str | None = None,
     precision: Precision = "fp32",
     ensemble: Ways = 1,
     device: str = "auto",
-) -> list[Measurement]:
-    """`judge_restorer` of a model, of a classical method, of the deep image prior, or of `auto`, each by name.
+) -> Report:
+    """PSNR, SSIM and others of a model, of a classical method, of the deep image prior, or of `auto`, each by name; see `judge_restorer`.
 
     A classical method gets the noise, the blur kernel and the mask of the degradation. `auto` works as `sfumato restore`: it analyses
     each picture, gets a mask if there is one, and makes its own plan. Raises SettingError like `judge_restorer`, for a method that does
@@ -85,17 +88,21 @@ def judge(
     return judge_restorer(model, degradation, data, **options, method=prior if model == PRIOR else method)
 
 
+judge = evaluate_restorer
+"""Its earlier name."""
+
+
 def judge_restorer(
     model: str | Path | nn.Module,
     degradation: str,
-    data: str | Path | Dataset | Scenes,
+    data: str | Path | Dataset | Scenes | Sequence[PictureInput],
     *,
     compare: str | None = None,
     precision: Precision = "fp32",
     ensemble: Ways = 1,
     device: str = "auto",
     method: Method | None = None,
-) -> list[Measurement]:
+) -> Report:
     """PSNR and SSIM of the pictures of `data` that `model` restores after `degradation`, and PSNR by the other common protocols.
 
     `method` restores in the place of the model: a classical method. `compare` names a perceptual metric, such as lpips-squeeze, for the
@@ -117,10 +124,10 @@ def judge_restorer(
         for name, value in _figures(kind, clean, i, restore, perceptual).items():
             rows.setdefault(name, []).append(value)
     facts = {"features": inside(compare), "digest": weights_hash(perceptual)} if compare is not None and perceptual is not None else {}
-    return [
+    return Report(
         _measurement(name, values, kind, pictures, precision, ensemble, **(facts if name.startswith("lpips") else {}))
         for name, values in rows.items()
-    ]
+    )
 
 
 def _automatic(kind: BenchmarkDegradation, precision: Precision, ensemble: Ways, device: str) -> Method:
@@ -159,8 +166,10 @@ def _restored_by(network: Restorer, kind: BenchmarkDegradation, precision: Preci
     return restore
 
 
-def _pictures(data: str | Path) -> Dataset | Scenes:
-    """The test part of a data set by name, or all pictures of a folder or zip, in their own sizes."""
+def _pictures(data: str | Path | Sequence[PictureInput]) -> Dataset | Scenes:
+    """The test part of a data set by name, all pictures of a folder or zip, or the pictures of a list, in their own sizes."""
+    if not isinstance(data, str | Path):
+        return Scenes(name="pictures", pictures=tuple(to_bytes(fit(picture, channels=3, size=None))[0] for picture in data))
     return load_scenes(data, channels=3, part="test" if isinstance(data, str) and data in SCENE_NAMES else "all", largest=None)
 
 

@@ -5,7 +5,6 @@ another network, beside the floor (real images against real ones); a classifier 
 that was asked for. A latent variable model also gives the likelihood of images that it was not trained on.
 """
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from sfumato.core import atomic_io, outputs
 from sfumato.core.device import Precision, autocast, select_device, select_precision
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.paths import inside
@@ -27,6 +25,7 @@ from sfumato.data.load import load
 from sfumato.evaluation.diversity import comparer, diversity_operations, perceptual_diversity
 from sfumato.evaluation.features import class_scores, feature_operations, matching_features, suited
 from sfumato.evaluation.generators import LEAST, generator_operations, judge_generator, judge_images, reference
+from sfumato.evaluation.report import Report, output_files, save  # noqa: F401 (the verb finds them here)
 from sfumato.evaluation.roles import measurable_roles
 from sfumato.evaluation.stages import image_operations, stages
 from sfumato.metrics.base import Measurement, Protocol
@@ -65,8 +64,8 @@ def evaluate(
     seed: int = 0,
     precision: Precision = "fp32",
     device: str = "auto",
-) -> list[Measurement]:
-    """All measurements of `model` on `data`, by default on the images that it was trained on.
+) -> Report:
+    """All measurements of `model` on `data`, by default on the images that it was trained on; the result has `save(path)`.
 
     Classifiers: accuracy. Latent variable models: likelihood, from `samples` latents for each of the first `images` test images (all by
     default), computed in `precision`. Generators: distances of `count` images, of seeds `seed`, `seed` + 1, ..., to the training images,
@@ -80,7 +79,7 @@ def evaluate(
     target = select_device(device)
     if model == REAL:
         data = data if isinstance(data, Dataset) else load(_named_data(data), part="all")
-        return judge_images(data, features, target, count=count, seed=seed)
+        return Report(judge_images(data, features, target, count=count, seed=seed))
     network: Any = weights.opened(model).to(target)
     roles = measurable_roles(network)
     # Names without a network are refused before the work.
@@ -96,7 +95,7 @@ def evaluate(
         parts |= _generator_parts(network, train, test, extractor, target, **draw, whole=whole)
     if perceptual is not None and compare is not None:
         parts |= _diversity_parts(network, train, perceptual.to(target), inside(compare), **draw)
-    report: list[Measurement] = []
+    report = Report()
     with stages("parts", {name: part.cost for name, part in parts.items()}) as stage:
         for name, part in parts.items():
             with stage(name):
@@ -182,19 +181,6 @@ def judge_likelihood(
         Measurement(name=name, value=v.mean().item(), interval=bootstrap(v, rng=rng), unit=unit, higher_is_better=False, protocol=protocol)
         for name, unit, v in rows
     ]
-
-
-def output_files(out: Path | None) -> list[Path]:
-    """The file that `save` will write, if `out` names one. Raises SettingError for the ending of another kind of file."""
-    if out is not None and out.suffix.lower() in outputs.FILE_ENDINGS - {".json"}:
-        raise SettingError(f"{out}: figures are written as .json; choose another --out")
-    return [] if out is None else [out]
-
-
-def save(report: list[Measurement], out: Path) -> Path:
-    """Writes the measurements as JSON. Returns the path."""
-    atomic_io.write(out, json.dumps([m.as_dict() for m in report], indent=2) + "\n")
-    return out
 
 
 def _test_note(train: Dataset, test: Dataset, *, whole: bool, handed_in: bool) -> str:

@@ -1,10 +1,9 @@
-"""Generated images in a folder: each in a PNG that tells how it was made, written as soon as it is made, and one sheet of all.
+"""Generated images in a folder: a PNG of each image, written as soon as it is generated, and one sheet of all.
 
-A run that was stopped goes on with the same command: a file that it wrote, that nobody has changed since and that tells of the same
-weights, seed, class and truncation, is not made again.
+Each PNG holds a recipe: weights, seed, class and truncation. The same command continues a run that was stopped: an image is not generated
+again if an earlier run wrote its file with the same recipe and nobody has changed the file since.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,24 +11,23 @@ from typing import Any
 
 import torch
 
-from sfumato import __version__
 from sfumato.core import outputs, schema
 from sfumato.core.errors import ImageError, SettingError, SfumatoError
 from sfumato.core.tensors import Pixels, to_bytes, to_images, to_pixels
-from sfumato.generation.generate import CHUNK, class_names, file_names, generate, labels_of, output_files
+from sfumato.generation.generate import CHUNK, file_names, generate, shown_classes
+from sfumato.generation.result import image_recipes, output_files, save_generated
 from sfumato.io import files
-from sfumato.io.embedded import KEY, recipe_text
-from sfumato.metrics.features import weights_hash
+from sfumato.io.embedded import recipe_text
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generated:
-    """The files in a folder."""
+    """Generated images in files."""
 
     paths: list[Path]
     """The sheet, then a file for each seed."""
     done_before: int
-    """Files that an earlier run of the same command wrote."""
+    """Number of images whose files an earlier run had written."""
 
 
 def generate_files(
@@ -46,46 +44,29 @@ def generate_files(
 ) -> Generated:
     """Writes the image of each seed and a sheet of all into the folder `out`.
 
-    `overwrite` and `reads` are as in `outputs.reserved`. Raises SettingError for no seeds, and like `generate` and `outputs.reserved`.
+    `overwrite` and `reads` are as in `outputs.reserved`. Raises SettingError for no seeds, ImageError for more than 4 channels, and as
+    `generate` and `outputs.reserved`.
     """
     if not seeds:
         raise SettingError("no seeds; ask for at least one image")
     if network.channels > 4:
         raise ImageError(f"no picture file has the {network.channels} channels of this model's images; use sf.generate for tensors")
     sheet, *targets = output_files(out, file_names(network, seeds, label))
-    recipes = dict(zip(targets, _recipes(network, seeds, label, truncation), strict=True))
+    recipes = dict(zip(targets, image_recipes(network, seeds, shown_classes(network, seeds, label), truncation), strict=True))
     with outputs.reserved([sheet, *recipes], by="generate", overwrite=overwrite, reads=reads) as held:
-        left = [path for path in recipes if not (held.is_own(path) and _comment(path) == recipes[path])]
-        for start in range(0, len(left), CHUNK):
-            part = left[start : start + CHUNK]
+        missing = [path for path in recipes if not (held.is_own(path) and _stored_recipe(path) == recipes[path])]
+        for start in range(0, len(missing), CHUNK):
+            part = missing[start : start + CHUNK]
             own = [int(recipes[path]["seed"]) for path in part]
             images = generate(network, seeds=own, label=label, truncation=truncation, device=device)
             for path, pixels in zip(part, to_bytes(images), strict=True):
-                _save(path, pixels.permute(1, 2, 0).contiguous(), recipes[path])
+                save_generated(path, pixels.permute(1, 2, 0).contiguous(), recipes[path])
         every = torch.stack([_pixels(path).permute(2, 0, 1) for path in targets])
         files.save_image(sheet, to_pixels(to_images(every), columns=columns))
-    return Generated(paths=[sheet, *targets], done_before=len(recipes) - len(left))
+    return Generated(paths=[sheet, *targets], done_before=len(recipes) - len(missing))
 
 
-def _recipes(network: Any, seeds: Sequence[int], label: str | int | None, truncation: float) -> list[dict[str, Any]]:
-    """How the image of each seed is made, for JSON."""
-    names, labels, weights = class_names(network), labels_of(network, seeds, label), weights_hash(network)
-    shown = [None] * len(seeds) if labels is None else [names[i] for i in labels.tolist()]
-    made_with = f"sfumato {__version__}, torch {torch.__version__}"
-    return [
-        {"made_with": made_with, "weights": weights, "seed": seed, "label": each, "truncation": truncation}
-        for seed, each in zip(seeds, shown, strict=True)
-    ]
-
-
-def _save(path: Path, pixels: Pixels, recipe: dict[str, Any]) -> None:
-    """Writes a PNG with its recipe; two or four channels are grey or colour with opacity."""
-    c = pixels.shape[-1]
-    shown, alpha = (pixels[..., : c - 1], pixels[..., c - 1 :]) if c in (2, 4) else (pixels, None)
-    files.write(path, files.Picture(pixels=shown, alpha=alpha, text={KEY: json.dumps(recipe)}))
-
-
-def _comment(path: Path) -> Any:
+def _stored_recipe(path: Path) -> Any:
     """The recipe inside a PNG; None if there is none."""
     try:
         return schema.parsed(recipe_text(path), dict[str, Any], str(path))
@@ -94,6 +75,6 @@ def _comment(path: Path) -> Any:
 
 
 def _pixels(path: Path) -> Pixels:
-    """What `_save` wrote."""
+    """The pixels of a PNG, with its opacity as the last channel."""
     picture = files.read(path)
     return picture.pixels if picture.alpha is None else torch.cat([picture.pixels, picture.alpha], dim=-1)

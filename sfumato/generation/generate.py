@@ -1,8 +1,9 @@
 """Images from seeds.
 
-An image depends on the model, its seed and its label, and on nothing else: not on how many are made, nor on the others.
+An image depends on the model, its seed and its label, and on nothing else: not on the number of images, nor on the other images.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from sfumato.core import outputs
 from sfumato.core.catalog import composed, suggest
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
@@ -21,6 +21,7 @@ from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Labels, Styles, Vectors, to_bytes, to_pixels
 from sfumato.core.text import file_names as file_names_of
 from sfumato.core.text import printable, quoted
+from sfumato.generation.result import GeneratedImages, image_recipes, output_files
 from sfumato.io import files
 from sfumato.metrics.base import measuring
 from sfumato.models.roles.generator import Generator, latents
@@ -31,7 +32,7 @@ Grain = Float[Tensor, "_images 1 _h _w"]
 """A plane of noise for each image, or one for all."""
 
 CHUNK = 16
-"""The network always sees this many images at once, the last ones padded: arithmetic that never changes gives bits that never do."""
+"""Images that the network always computes at once; the last batch is padded. A fixed batch size keeps every image the same to the bit."""
 
 
 def generate(
@@ -43,15 +44,15 @@ def generate(
     label: str | int | None = None,
     truncation: float = 1.0,
     device: str = "auto",
-) -> Images:
+) -> GeneratedImages:
     """`n` images in [0, 1], of seeds `seed`, `seed` + 1, ...; or one for each of `seeds`.
 
-    A seed is one picture: its latent, and its noise in a network that has noise inputs. `label` is a class by name, or by number where
-    classes have no names. Without one, a model that knows classes shows number `seed` mod their count, so that a seed still names one
-    picture. `truncation` is how far styles keep from the mean style: 1 leaves them, 0 gives the mean image, between them images are
-    more usual and less various.
+    The result is a tensor (n, c, h, w) with `save(path)`. A seed stands for one picture: its latent, and its noise in a network with noise
+    inputs. `label` is a class by name, or by number where classes have no names. Without a label, a model with classes shows the class
+    number `seed` modulo their count, so that a seed still stands for one picture. `truncation` scales the distance of the styles from
+    the mean style: 1 leaves the styles unchanged, 0 gives the mean image, values between give more usual and less various images.
 
-    Raises UnknownNameError for a model that is not there, SettingError for a label, number or truncation that cannot be, ImageError,
+    Raises UnknownNameError for a model that does not exist, SettingError for a label, number or truncation out of range, ImageError,
     naming the model, if an image is not finite.
     """
     network, where = opened_generator(model), select_device(device)
@@ -60,7 +61,10 @@ def generate(
         raise SettingError(f"n = {n} images cannot be generated; ask for at least 1")
     z = torch.cat([latent(network, s) for s in chosen])
     labels = labels_of(network, chosen, label)
-    return synthesize(network.to(where), z, labels, truncation=truncation, seeds=chosen)
+    images = synthesize(network.to(where), z, labels, truncation=truncation, seeds=chosen).as_subclass(GeneratedImages)
+    images.names = tuple(file_names(network, chosen, label))
+    images.recipes = functools.partial(image_recipes, network, chosen, shown_classes(network, chosen, label), truncation)
+    return images
 
 
 def save(images: Images, out: Path, *, names: Sequence[str], columns: int | None = None) -> list[Path]:
@@ -70,13 +74,6 @@ def save(images: Images, out: Path, *, names: Sequence[str], columns: int | None
     for path, image in zip(paths[1:], to_bytes(images), strict=False):
         files.save_image(path, image.permute(1, 2, 0).contiguous())
     return paths
-
-
-def output_files(out: Path, names: Sequence[str] = ()) -> list[Path]:
-    """The files that `save` will write, the sheet first. Raises SettingError for the ending of a file that cannot be written."""
-    if outputs.is_file_name(out, files.FORMATS):
-        return [out]
-    return [out / "grid.png", *(out / f"{name}.png" for name in names)]
 
 
 def opened_generator(model: str | Path | nn.Module) -> Any:
@@ -99,13 +96,13 @@ def latent(network: Generator, seed: int) -> Vectors:
 
 
 def class_names(network: Any) -> list[str]:
-    """What the network calls its classes, in composed Unicode; their numbers if its card does not say."""
+    """Names of the network's classes, in composed Unicode; their numbers if its card has no names."""
     names = [composed(str(name)) for name in getattr(network, "card", {}).get("data", {}).get("classes", [])]
     return names if len(names) == network.classes else [str(i) for i in range(network.classes)]
 
 
 def labels_of(network: Any, seeds: Sequence[int], label: str | int | None) -> Labels | None:
-    """The class of each seed's image: `label` for all, or each seed's own. Raises SettingError for a label that does not exist."""
+    """The class of each seed's image: `label` for all, or each seed's own. Raises SettingError for an unknown label."""
     if label is None:
         return torch.tensor([s % network.classes for s in seeds]) if network.classes else None
     names = class_names(network)
@@ -113,15 +110,21 @@ def labels_of(network: Any, seeds: Sequence[int], label: str | int | None) -> La
         raise SettingError(f"label = {label!r}, but this model was trained without labels; leave it out")
     if composed(str(label)) in names:
         return torch.full((len(seeds),), names.index(composed(str(label))))
-    known = ", ".join(printable(name) for name in names)
-    raise SettingError(f"no label {quoted(str(label))}{suggest(str(label), names)}; this model has {known}")
+    listed = ", ".join(printable(name) for name in names)
+    raise SettingError(f"no label {quoted(str(label))}{suggest(str(label), names)}; this model has {listed}")
+
+
+def shown_classes(network: Any, seeds: Sequence[int], label: str | int | None) -> list[str | None]:
+    """The name of the class that each seed's image shows; None for a network without classes. Raises SettingError for an unknown label."""
+    names, labels = class_names(network), labels_of(network, seeds, label)
+    return [None] * len(seeds) if labels is None else [names[i] for i in labels.tolist()]
 
 
 def file_names(network: Any, seeds: Sequence[int], label: str | int | None) -> list[str]:
-    """What to call each seed's image: the seed, and its class where there are classes, in letters that every file system takes."""
+    """The file name of each seed's image: the seed, and its class where there are classes, in letters that every file system accepts."""
     names, labels = file_names_of(class_names(network)), labels_of(network, seeds, label)
-    shown = [""] * len(seeds) if labels is None else [f"-{names[i]}" for i in labels.tolist()]
-    return [f"{seed:05d}{each}" for seed, each in zip(seeds, shown, strict=True)]
+    endings = [""] * len(seeds) if labels is None else [f"-{names[i]}" for i in labels.tolist()]
+    return [f"{seed:05d}{ending}" for seed, ending in zip(seeds, endings, strict=True)]
 
 
 def synthesize(
@@ -148,22 +151,22 @@ def synthesize(
 
 
 def styled(network: Any, z: Vectors, labels: Labels | None, *, truncation: float = 1.0) -> Styles:
-    """The styles of latents, on the CPU, at `truncation` times their distance from the mean style; each independent of the others.
+    """The styles of latents, on the CPU, at `truncation` times their distance from the mean style.
 
-    Raises SettingError for a truncation outside [-2, 2].
+    The styles of a latent do not depend on the other latents. Raises SettingError for a truncation outside [-2, 2].
     """
     if not -2 <= truncation <= 2:
-        raise SettingError(f"truncation = {truncation:g} is outside [-2, 2]; 1 leaves images as they are, 0.5 makes them more usual")
+        raise SettingError(f"truncation = {truncation:g} is outside [-2, 2]; 1 leaves images unchanged, 0.5 makes them more usual")
 
-    def make(part: Vectors, own: Labels | None, _: slice) -> Styles:
+    def compute(part: Vectors, own: Labels | None, _: slice) -> Styles:
         styles = network.map_latent(part, own)
         return styles if truncation == 1 else torch.lerp(network.mean_style(own).to(styles), styles, truncation)
 
-    return _in_chunks(network, make, z, labels)
+    return _in_chunks(network, compute, z, labels)
 
 
 def grain(network: StyleGenerator, seeds: Sequence[int]) -> list[Grain]:
-    """The noise in the images of `seeds`, a plane each for each of the network's `noise_shapes`."""
+    """The noise in the images of `seeds`: for each of the network's `noise_shapes`, a plane for each seed."""
     sources = [seeded_generator(seed, "noise") for seed in seeds]
     return [torch.stack([torch.randn(1, *size, generator=source) for source in sources]) for size in network.noise_shapes()]
 
@@ -171,28 +174,29 @@ def grain(network: StyleGenerator, seeds: Sequence[int]) -> list[Grain]:
 def show(
     network: Any, styles: Styles, labels: Labels | None, noise: Sequence[Grain] | None = None, *, seeds: Sequence[int] | None = None
 ) -> Images:
-    """Images in [0, 1], on the CPU, from styles; each independent of the others to the last bit.
+    """Images in [0, 1], on the CPU, from styles. An image does not depend on the others, to the bit.
 
-    `noise` is one for all. With `seeds`, a seed for each, images have the noise of theirs; with neither, the network's own. Raises
-    ImageError, naming the model, if one of them is not finite.
+    `noise` is the noise of all images; with `seeds`, one for each image, each image has the noise of its seed; with neither, the network's
+    own noise. Raises ImageError, naming the model, if an image is not finite.
     """
     where = next(network.parameters()).device
 
-    def make(part: Styles, own: Labels | None, rows: slice) -> Images:
+    def compute(part: Styles, own: Labels | None, rows: slice) -> Images:
         planes = noise
         if seeds is not None:
-            # What fills a chunk up is thrown away.
+            # Seed 0 fills the batch up; those images are dropped.
             planes = grain(network, [*seeds[rows], *[0] * (CHUNK - len(seeds[rows]))])
         options = None if planes is None else SynthesisOptions(noise=[plane.to(where).expand(CHUNK, -1, -1, -1) for plane in planes])
         return network.synthesize(part, own, options)
 
-    return _in_chunks(network, make, styles, labels).clamp(0, 1)
+    return _in_chunks(network, compute, styles, labels).clamp(0, 1)
 
 
-def _in_chunks(network: Any, make: Callable[[Any, Any, slice], Any], x: Any, labels: Labels | None) -> Any:
+def _in_chunks(network: Any, compute: Callable[[Any, Any, slice], Any], x: Any, labels: Labels | None) -> Any:
+    """The results of `compute` for `CHUNK` rows of `x` at a time, on the CPU, without those of the padding."""
     where = next(network.parameters()).device
-    made = []
-    # A network in training would note what it makes, and normalise images by each other.
+    parts = []
+    # A network in training mode would update its statistics, and normalise images by each other.
     with measuring(network):
         for start in counted(range(0, len(x), CHUNK), "generating"):
             rows = slice(start, start + CHUNK)
@@ -200,5 +204,5 @@ def _in_chunks(network: Any, make: Callable[[Any, Any, slice], Any], x: Any, lab
             short = CHUNK - len(part)
             part = torch.cat([part, part.new_zeros(short, *part.shape[1:])])
             own = None if own is None else torch.cat([own, own.new_zeros(short)])
-            made.append(make(part.to(where), None if own is None else own.to(where), rows)[: CHUNK - short].float().cpu())
-    return finite(torch.cat(made), network)
+            parts.append(compute(part.to(where), None if own is None else own.to(where), rows)[: CHUNK - short].float().cpu())
+    return finite(torch.cat(parts), network)

@@ -1,7 +1,7 @@
 """A walk through latent space: from one seed's image to the next, and back to the first.
 
-Latents are normal, so nearly all of them lie on a sphere; among them the walk follows great circles (White 2016,
-https://arxiv.org/abs/1609.04468), where a straight line would pass through the washed-out middle. Styles lie on no sphere: among them it
+Latents are normally distributed, so nearly all of them lie close to a sphere. A walk among latents follows great circles (White 2016,
+https://arxiv.org/abs/1609.04468); a straight line would pass through the washed-out middle. Styles lie on no sphere: a walk among styles
 follows straight lines.
 """
 
@@ -16,16 +16,16 @@ from torch.nn import functional as F
 
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
-from sfumato.core.tensors import Images, Labels, Styles, Vectors, to_pixels
+from sfumato.core.tensors import Images, Labels, Styles, Vectors
 from sfumato.generation.generate import Grain, grain, labels_of, latent, opened_generator, show, styled, synthesize
-from sfumato.io import files
+from sfumato.generation.result import Frames, check_film, save_film
 
 Space = Literal["z", "w"]
 Places = Float[Tensor, " _n"]
 Gaps = Float[Tensor, " _gaps"]
 
 _ROUNDS = 8
-"""How often the places of an even walk are corrected; each time costs as much as the walk itself."""
+"""Number of corrections of the places of an even walk; each costs as much as the walk itself."""
 
 
 def interpolate(
@@ -39,18 +39,15 @@ def interpolate(
     even: bool = False,
     loop: bool = True,
     device: str = "auto",
-) -> Images:
-    """Frames in [0, 1]: `steps` from each seed to the next, and with `loop` from the last to the first.
+) -> Frames:
+    """Frames (n, c, h, w) in [0, 1]: `steps` from each seed to the next, and with `loop` from the last seed to the first.
 
-    `space` is z, where the walk follows great circles, or w, the styles, where it is straight. With `even` frames are so placed that
-    each differs from the one before by as much; seeds but the first (and the last) then lie between frames. A model that knows classes
-    keeps to one: `label`, or that of the first seed; noise is that of the first seed throughout. Raises SettingError for fewer than two
-    seeds or one step, for another space, and like `generate`.
+    The result is a tensor with `save(path)`. `space` is z, with great circles among latents, or w, with straight lines among styles.
+    With `even`, neighbouring frames all differ by the same distance; seeds other than the first and the last then lie between frames. A
+    model with classes shows one class: `label`, or the class of the first seed. All frames have the noise of the first seed. Raises
+    SettingError for fewer than two seeds or one step, for another space, and as `generate`.
     """
-    if len(seeds) < 2 or steps < 1:
-        raise SettingError(f"{len(seeds)} seeds and {steps} steps make no walk; give at least 2 seeds and 1 step")
-    if space not in ("z", "w"):
-        raise SettingError(f"space = {space!r} is none of z (great circles), w (straight lines)")
+    _check(seeds, steps, space)
     network = opened_generator(model).to(select_device(device))
     if space == "w" and not network.styles:
         raise SettingError(f"space = w needs a network with styles, and a {type(network).__name__} has none; use z")
@@ -59,8 +56,15 @@ def interpolate(
     frames = _walk(network, stops, labels_of(network, seeds[:1], label), space, truncation=truncation, noise=noise)
     places = torch.arange((len(stops) - 1) * steps + 1, dtype=torch.float64) / steps
     if even:
-        places = evened(places, lambda some: distances(frames(some)))
-    return frames(places[:-1] if loop else places)
+        places = evened(places, lambda positions: distances(frames(positions)))
+    return frames(places[:-1] if loop else places).as_subclass(Frames)
+
+
+def _check(seeds: Sequence[int], steps: int, space: str) -> None:
+    if len(seeds) < 2 or steps < 1:
+        raise SettingError(f"{len(seeds)} seeds and {steps} steps make no walk; give at least 2 seeds and 1 step")
+    if space not in ("z", "w"):
+        raise SettingError(f"space = {space!r} is none of z (great circles), w (straight lines)")
 
 
 def _walk(
@@ -78,29 +82,29 @@ def _walk(
 
 
 def evened(places: Places, distance: Callable[[Places], Gaps]) -> Places:
-    """As many places between the same ends, at which all steps have the same `distance`; that of some places is one fewer number."""
+    """As many places between the same ends, whose neighbours all have the same `distance`; for n places that returns n - 1 numbers."""
     for _ in range(_ROUNDS):
-        far = distance(places).double().clamp_min(1e-12)
-        gone = torch.cat([far.new_zeros(1), far.cumsum(0)])
-        wanted = torch.linspace(0, 1, len(places), dtype=torch.float64) * gone[-1]
-        after = torch.searchsorted(gone, wanted).clamp(1, len(places) - 1)
-        share = ((wanted - gone[after - 1]) / far[after - 1]).clamp(0, 1)
+        gaps = distance(places).double().clamp_min(1e-12)
+        covered = torch.cat([gaps.new_zeros(1), gaps.cumsum(0)])
+        target = torch.linspace(0, 1, len(places), dtype=torch.float64) * covered[-1]
+        after = torch.searchsorted(covered, target).clamp(1, len(places) - 1)
+        share = ((target - covered[after - 1]) / gaps[after - 1]).clamp(0, 1)
         places = torch.lerp(places[after - 1], places[after], share)
     return places
 
 
 def distances(frames: Images) -> Gaps:
-    """How far each frame but the first is from the one before: root mean squared difference, meant over sizes halved down to 8 pixels."""
-    differences, x = [], frames
+    """Root mean squared difference of each frame but the first from the one before: the mean over sizes halved down to 8 pixels."""
+    sizes, x = [], frames
     while True:
-        differences.append((x[1:] - x[:-1]).square().mean(dim=(1, 2, 3)).sqrt())
+        sizes.append((x[1:] - x[:-1]).square().mean(dim=(1, 2, 3)).sqrt())
         if min(x.shape[2:]) < 16:
-            return torch.stack(differences).mean(dim=0)
+            return torch.stack(sizes).mean(dim=0)
         x = F.avg_pool2d(x, 2)
 
 
 def slerp(a: Vectors, b: Vectors, t: float | Float[Tensor, "n 1"]) -> Vectors:
-    """The vector a share `t` of the way from `a` to `b` along the great circle through both; lengths go over geometrically.
+    """The vector a share `t` of the way from `a` to `b` along the great circle through both; its length changes geometrically.
 
     >>> a, b = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
     >>> [round(x, 3) for x in slerp(a, b, 0.5)[0].tolist()]
@@ -120,25 +124,18 @@ def _lerp(a: Styles, b: Styles, t: Float[Tensor, "n 1"]) -> Styles:
 
 
 def _along(stops: Tensor, places: Places, between: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Tensor:
-    """What lies at each of the `places`, of which number i is stop i."""
+    """The point at each of the `places`; the place i is stop number i."""
     leg = places.floor().long().clamp(0, len(stops) - 2)
     return between(stops[leg], stops[leg + 1], (places - leg)[:, None].float())
 
 
 def save(frames: Images, out: Path, *, fps: float = 24.0, enlarge: int = 1) -> Path:
     """Writes `frames` as a .gif, .webp or .mp4, each pixel `enlarge` pixels wide. Returns the path. Raises like `output_files`."""
-    (out,) = output_files(out, fps=fps, enlarge=enlarge)
-    big = frames.repeat_interleave(enlarge, dim=2).repeat_interleave(enlarge, dim=3)
-    files.save_animation(out, [to_pixels(frame[None]) for frame in big], fps=fps)
+    save_film(frames.as_subclass(Tensor), out, fps=fps, enlarge=enlarge)
     return out
 
 
 def output_files(out: Path, *, fps: float = 24.0, enlarge: int = 1) -> list[Path]:
-    """The file that `save` will write.
-
-    Raises SettingError for an `enlarge` below 1 and for an ending or a rate that cannot be, MissingExtraError for an .mp4 without PyAV.
-    """
-    if enlarge < 1:
-        raise SettingError(f"enlarge = {enlarge} must be at least 1")
-    files.check_animation(out, fps)
+    """The file that `save` will write. Raises as `check_film`."""
+    check_film(out, fps=fps, enlarge=enlarge)
     return [out]

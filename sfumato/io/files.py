@@ -79,20 +79,20 @@ def _read(path: Path, file: decode.Opened, *, lossless: bool) -> Picture:
     if stored.floating:
         raise ImageError(f"{path}: has floating-point pixels, of no stated range; save it with 8 or 16 bits")
     if lossless and stored.bits == 16 and stored.channels > 1:
-        return _read_with_vips(path)
+        return _read_with_vips(path, file)
     with decode.opened(file, str(path)) as image:
         if lossless:
             decode.refuse_several(image)
         depth = stored.bits if image.format in ("PNG", "TIFF") else 1 if image.mode == "1" else 8
         layout = _LAYOUTS.get(image.mode, "samples")
-        if image.format == "JPEG" and image.mode == "RGB" and math.prod(image.size) >= _LARGE:
+        if image.format == "JPEG" and image.mode == "RGB" and math.prod(image.size) >= _LARGE and not isinstance(file, io.BytesIO):
             file_metadata, orientation = metadata.read(path, file=file, image=image)
             with contextlib.suppress(MissingExtraError):
                 return Picture(pixels=streaming.pixels(path, orientation), **vars(file_metadata))
         image.load()
         wide = image.mode in decode.WIDE
         if lossless and wide and "transparency" in image.info:
-            return _read_with_vips(path)
+            return _read_with_vips(path, file)
         if lossless and depth > (16 if wide else 8):
             raise ImageError(f"its {depth} bits per sample can only be read as {16 if wide else 8}; save it as 16-bit grey or 8 bits")
         pixels, alpha = (_wide(image), None) if wide else _layers(image)
@@ -103,7 +103,7 @@ def _read(path: Path, file: decode.Opened, *, lossless: bool) -> Picture:
         return Picture(pixels=pixels, alpha=alpha, bit_depth=depth, layout=layout, **vars(file_metadata))
 
 
-def write(path: Path, picture: Picture, *, check: atomic_io.Check | None = None) -> None:
+def write(path: str | Path, picture: Picture, *, check: atomic_io.Check | None = None) -> None:
     """Writes the picture in the format of the name's ending (see `FORMATS`), with all metadata that the format can hold, after `check`.
 
     A picture read with `lossless` keeps palette and one bit a pixel, if its pixels have few enough values. JPEG uses the tables of the
@@ -111,6 +111,7 @@ def write(path: Path, picture: Picture, *, check: atomic_io.Check | None = None)
     only. 16 bits are written to PNG and TIFF, through pyvips for colour or opacity. Raises ImageError for a picture that the format cannot
     hold, MissingExtraError without pyvips, StorageError as `atomic_io.write` does.
     """
+    path = Path(path)
     kind = FORMATS.get(path.suffix.lower())
     if kind is None:
         raise ImageError(f"{path}: cannot write a picture as {path.suffix or 'a name without ending'!r}; use one of {', '.join(FORMATS)}")
@@ -202,8 +203,10 @@ def check_animation(path: Path, fps: float) -> None:
         raise missing("films need", "PyAV")
 
 
-def _read_with_vips(path: Path) -> Picture:
-    """A picture that Pillow cannot hold, read by pyvips. Raises ImageError if the picture is too large or pyvips is missing."""
+def _read_with_vips(path: Path, file: decode.Opened) -> Picture:
+    """A picture that Pillow cannot hold, read by pyvips. Raises ImageError if it is too large or in memory, or pyvips is missing."""
+    if isinstance(file, io.BytesIO):
+        raise ImageError(f"{path}: 16 bits of colour or with opacity are read from a path only; write the bytes to a file")
     if (size := streaming.megapixels(path) * 1e6) > decode.MAX_PIXELS:
         raise ImageError(f"{path}: {size / 1e6:.0f} megapixels, larger than the {decode.MAX_PIXELS // 1_000_000} megapixels allowed")
     try:

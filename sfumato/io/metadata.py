@@ -125,6 +125,11 @@ def read(path: Path, *, file: Opened | None = None, image: Image.Image | None = 
             return _of_image(header)
 
 
+def of_image(image: Image.Image) -> Metadata:
+    """The metadata of an image in memory: profile, resolution, EXIF, comments."""
+    return _of_image(image)[0]
+
+
 def sample_format(path: Path, *, file: Opened | None = None) -> SampleFormat:
     """Bits and samples of a pixel, from the header of a PNG or TIFF; 3 samples of 8 bits for other formats. Raises ImageError as `read`.
 

@@ -54,8 +54,8 @@ def is_film(sources: Sequence[str]) -> bool:
 
 
 def restore_film(
-    path: Path,
-    target: Path,
+    path: str | Path,
+    target: str | Path,
     request: RestorationRequest,
     *,
     overwrite: bool = False,
@@ -69,6 +69,7 @@ def restore_film(
     a file that is no film and for a target that exists without `overwrite`, SettingError for a target with another ending, StorageError as
     `atomic_io.write` does.
     """
+    path, target = Path(path), Path(target)
     request.check()
     networks = Networks()
 

@@ -28,10 +28,10 @@ from sfumato.restoration.request import RestorationRequest, request_facts
 @renamed_arguments(tell="on_progress")
 def restore_pictures(
     sources: Sequence[str | Path],
-    out: Path,
+    out: str | Path,
     request: RestorationRequest,
     *,
-    mask: Path | None = None,
+    mask: str | Path | None = None,
     overwrite: bool = False,
     on_progress: Callable[[Entry, int, int], None] = lambda *_: None,
 ) -> list[Entry]:
@@ -43,6 +43,7 @@ def restore_pictures(
     SettingError for an invalid request, DataError if there is no picture, StorageError if `out` cannot be written or another run writes
     there; all other errors are in the entry of their picture.
     """
+    out, mask = Path(out), None if mask is None else Path(mask)
     request.check()
     if not sources:
         raise SettingError("no picture was named; give files, folders or globs")

@@ -13,15 +13,15 @@ NAMED = ("stylegan3", "r3gan")
 """What is read, though there is no network here that runs it."""
 
 
-def import_weights(path: Path, out: Path | None = None, *, overwrite: bool = False) -> list[str]:
+def import_weights(path: str | Path, out: str | Path | None = None, *, overwrite: bool = False) -> list[str]:
     """Writes the network in `path` as a model file of ours, by default beside it; gives what to say about it, line by line.
 
     Nothing of the file is run. A snapshot of StyleGAN3 or R3GAN, which there is no network for, becomes a table of its tensors.
     Raises CheckpointError if the file is refused, damaged or unknown, SettingError if there is a file in the place of the result that
     is not to be replaced, or if that is the file itself.
     """
-    inputs.file(path)
-    target = out or path.with_suffix(".safetensors")
+    path = Path(inputs.file(path))
+    target = path.with_suffix(".safetensors") if out is None else Path(out)
     if path.suffix.lower() in SUFFIXES:
         raise CheckpointError(f"{path}: is a picture, and no file of weights")
     unsupported.check(path)  # before the place of the result: that the file is none is worth more to know

@@ -52,11 +52,11 @@ class Entry:
         return ", ".join(shown).replace(", (", " (")
 
 
-def list_models(folder: Path | None = None) -> list[Entry]:
+def list_models(folder: str | Path | None = None) -> list[Entry]:
     """The bundled models, then those in the run folders below `folder`. One that cannot be read has a `problem` and nothing else."""
     found = dict(weights.bundled())
-    if folder is not None and folder.is_dir():
-        found |= {str(path.parent): path for path in sorted(folder.glob("*/model.safetensors"))}
+    if folder is not None and Path(folder).is_dir():
+        found |= {str(path.parent): path for path in sorted(Path(folder).glob("*/model.safetensors"))}
     return [listed(name, path) for name, path in found.items()]
 
 

@@ -43,7 +43,7 @@ SAVE, REHEARSE, STOP = 1.0, 2.0, 3.0
 def fit(
     requested: TrainSettings,
     *,
-    run: Path | None = None,
+    run: str | Path | None = None,
     data: Dataset | Scenes | None = None,
     watch: Callback | None = None,
     device: str = "auto",
@@ -59,6 +59,7 @@ def fit(
     or images, or holds files of no run; DivergenceError if a loss is no longer finite; StorageError if the disk does not take the files,
     or another process trains in `run`. The last state stays whole in each case.
     """
+    run = None if run is None else Path(run)
     if run is not None:
         refuse_lost(requested, run)
     chosen = select_device(device)

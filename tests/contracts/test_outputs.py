@@ -276,6 +276,8 @@ def test_nothing_that_is_read_is_written_over_whatever_is_said(out, call, no_net
 FUNCTIONS = {
     "demo": lambda out: sf.demo(out),
     "fit": lambda out: sf.fit(sf.recipe("dcgan"), run=out),
+    "import_weights": lambda out: sf.import_weights("own.safetensors", out / "x.safetensors"),
+    "restore_film": lambda out: sf.restore_film("photo.png", out / "x.mp4", RestorationRequest()),
     "restore_pictures": lambda out: sf.restore_pictures(["photo.png"], out / "x.png", RestorationRequest()),
     "write": lambda out: sf.write(out / "x.png", sf.read(Path("photo.png"))),
 }
@@ -299,7 +301,7 @@ def test_a_function_that_cannot_write_says_so_first(name, no_network):
 def test_every_option_that_is_named_exists():
     """In help, errors and advice alike: what is said to be given with --name can be given to some verb, or is a setting of a recipe."""
     known = {name for recipe in RECIPES for name in flags.names(sf.recipe(recipe))}
-    known |= {"--help", "--version", "--logdir"}  # the last is TensorBoard's
+    known |= {"--help", "--version", "--logdir", "--format"}  # the last two are TensorBoard's and that of `--out -`
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(Path(sf.__file__).parent.rglob("*.py"))}
     for path, tree in trees.items():
         if path.parent.name == "cli":

@@ -11,7 +11,7 @@ from benchmarks.editing import strongest
 from sfumato.core.errors import CheckpointError, DataError, SettingError
 from sfumato.editing import directions as finding
 from sfumato.editing import edit as editing
-from sfumato.editing.attributes import named
+from sfumato.editing.attributes import names_of_change
 from sfumato.editing.directions import closed_form, directions, jacobian, moved, principal
 from sfumato.editing.examples import from_examples, ridge
 from sfumato.editing.inversion import project
@@ -109,7 +109,7 @@ def test_names_say_what_changes(drawn, change, name):
     blob = torch.zeros(6, 3, 32, 32)
     for i in range(6):
         blob[i, :, 10 + i % 2 : 18, 9 + i % 3 : 17] = 0.5 + 0.01 * i
-    assert named(blob, change(blob), blob)[0] == name
+    assert names_of_change(blob, change(blob), blob)[0] == name
 
 
 def test_directions_are_kept_with_their_model(untrained, tmp_path):
@@ -118,7 +118,7 @@ def test_directions_are_kept_with_their_model(untrained, tmp_path):
     paths = finding.save(found, tmp_path / "d.safetensors", network)
     again = finding.load(paths[0], network)
     assert torch.equal(again.vectors, found.vectors)
-    assert (again.names, again.layers, again.how) == (found.names, found.layers, found.how)
+    assert (again.names, again.layers, again.method) == (found.names, found.layers, found.method)
     with Image.open(paths[1]) as sheet:
         assert sheet.size == (7 * 32 + 6 * 2, 2 * 32 + 2)
     assert json.loads(paths[2].read_text())["names"] == list(found.names)

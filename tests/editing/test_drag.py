@@ -54,7 +54,7 @@ def test_a_point_arrives_in_every_family(untrained, name):
     done = drag(network, subject, [(14, 9)], [(14, 15)], on_progress=lambda _, far: told.append(far))
     assert told[0] == 6
     assert done.distance == told[-1] <= 2
-    assert torch.equal(done.subject.styles[:, network.styles // 2 + 1 :], subject.styles[:, network.styles // 2 + 1 :])
+    assert torch.equal(done.latent_image.styles[:, network.styles // 2 + 1 :], subject.styles[:, network.styles // 2 + 1 :])
 
 
 def test_what_the_mask_keeps_changes_less(untrained):

@@ -22,7 +22,7 @@ def test_a_generated_image_is_found_again(untrained, kind):
     )  # with the network's own noise: random weights hear little else
     found = project(network, image, steps=300)
     assert found.psnr >= 30
-    assert torch.equal(found.image, subjects.render(network, found.subject))
+    assert torch.equal(found.image, subjects.render(network, found.latent_image))
 
 
 def test_what_a_single_start_does_not_find_is_found_from_several():
@@ -32,18 +32,18 @@ def test_what_a_single_start_does_not_find_is_found_from_several():
 
 def test_fitting_one_style_alone_leaves_noise_and_layers_as_they_are(untrained):
     network = untrained("stylegan")
-    found = project(network, sf.generate(network, 1, seed=2), steps=4, layers=False, noise=False).subject
+    found = project(network, sf.generate(network, 1, seed=2), steps=4, layers=False, noise=False).latent_image
     assert found.noise is None
-    assert project(network, sf.generate(network, 1, seed=2), steps=4, layers=False).subject.noise is not None
+    assert project(network, sf.generate(network, 1, seed=2), steps=4, layers=False).latent_image.noise is not None
     assert style_spread(found.styles).item() < 1e-10
-    found = project(network, sf.generate(network, 1, seed=2), steps=10, noise=False).subject
+    found = project(network, sf.generate(network, 1, seed=2), steps=10, noise=False).latent_image
     assert found.noise is None
     assert style_spread(found.styles).item() > 0
 
 
 def test_noise_that_was_fitted_keeps_its_mean_and_deviation(untrained):
     network = untrained("stylegan")
-    found = project(network, sf.generate(network, 1, seed=2), steps=10).subject
+    found = project(network, sf.generate(network, 1, seed=2), steps=10).latent_image
     assert found.noise is not None
     for mine, own in zip(found.noise, network.noise(), strict=True):
         torch.testing.assert_close(torch.stack([mine.mean(), mine.std()]), torch.stack([own.mean(), own.std()]), rtol=1e-3, atol=1e-5)
@@ -63,7 +63,7 @@ def test_what_was_found_is_kept_with_its_model(untrained, tmp_path):
     assert [p.suffix for p in paths] == [".safetensors", ".png", ".json"]
     again = subjects.load(paths[0], network)
     assert torch.equal(subjects.render(network, again), found.image)
-    assert again.origin == found.subject.origin
+    assert again.origin == found.latent_image.origin
     with pytest.raises(SettingError, match="styles of another model"):
         subjects.load(paths[0], untrained("stylegan", seed=1))
     checkpoint.save(tmp_path / "model.safetensors", network, network.config, {})
@@ -76,7 +76,7 @@ def test_any_picture_is_cut_to_fit(untrained, tmp_path):
     Image.new("L", (100, 40), 51).save(tmp_path / "grey.png")
     for picture in (tmp_path / "grey.png", Image.open(tmp_path / "grey.png"), torch.full((1, 40, 100), 0.2)):
         torch.testing.assert_close(fitted(picture, network), torch.full((1, 3, 16, 24), 0.2))
-    with pytest.raises(ImageError, match="not one image of 3 channels"):
+    with pytest.raises(ImageError, match="holds 2 images; give one picture"):
         fitted(torch.zeros(2, 3, 9, 9), network)
     with pytest.raises(ImageError, match=r"absent\.png"):
         project(network, tmp_path / "absent.png")
