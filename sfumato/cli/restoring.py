@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sfumato.batch.manifest import Entry, Status
+from sfumato.batch.manifest import NAME, Entry, Status
 from sfumato.batch.sources import passed_over
 from sfumato.cli.terminal import complain, say
 from sfumato.cli.verbs import progress

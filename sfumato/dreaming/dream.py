@@ -137,7 +137,8 @@ def dream(
     """Dreams of pictures, each alone, or of `n` images of `size` from noise, with seeds from `options.seed` on.
 
     The result has `save(path)`. `pictures` is a path, bytes, an open file, a PIL image, an array, or a tensor (c, h, w) or (n, c, h, w) in
-    [0, 1]; `guide` and `mask` are pictures of any of these kinds. `network` is a name such as squeezenet or vgg16, a model file, or a module that takes images in [0, 1].
+    [0, 1]; `guide` and `mask` are pictures of any of these kinds. `network` is a name such as squeezenet or vgg16, a model file, or a
+    module that takes images in [0, 1].
     With a `guide`, the activations of that picture are the goal; with a `mask`, only bright places change. `on_progress` is called after
     each step. `device` is for a network given by name; a module stays where it is. Raises SettingError for an unknown layer, channel or
     class, ImageError for pictures, guides or masks that do not fit.
