@@ -151,7 +151,7 @@ def dream(
 
 def _starts(
     pictures: Images | None, seeing: DreamNetwork, options: Dream, size: tuple[int, int], n: int, *, masked: bool
-) -> tuple[list[Images], list[int]]:
+) -> tuple[list[Other], list[int]]:
     """The images that dreams begin with, one in each batch, and their seeds: the pictures, or `n` times noise of `size`.
 
     Raises ImageError for a tensor that holds no pictures, SettingError for n below 1, and for settings that need a picture.
