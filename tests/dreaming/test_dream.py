@@ -201,7 +201,7 @@ def test_a_layer_that_sees_everything_is_shown_it_whole():
     assert mine.layer("3").start is None
     image = picture(192, 224)
     assert dream(image, mine, Dream(layers=("3",), steps=2, octaves=1)).after > (0.0,)
-    with pytest.raises(SettingError, match="cannot be taken in tiles"):
+    with pytest.raises(SettingError, match="excludes tiles"):
         dream(image, mine, Dream(layers=("3",), steps=2, octaves=1, tile=64))
 
 
@@ -224,7 +224,7 @@ def test_a_neuron_is_dreamed_where_it_is(seeing):
         (Dream(layers=("4:x",)), "cannot be read; write"),
         (Dream(label="3"), "has no classes"),
         (Dream(layers=("4",), space="fourier", alpha=2.0), "no effect on a spectrum"),
-        (Dream(layers=("4=-1",), alpha=2.0), "times what is there, and that is -"),
+        (Dream(layers=("4=-1",), alpha=2.0), "multiplies the activation of the picture, which is -"),
     ],
 )
 def test_what_cannot_be_is_told(seeing, how, error):
@@ -235,7 +235,7 @@ def test_what_cannot_be_is_told(seeing, how, error):
 def test_small_pictures_and_flat_networks_are_told(seeing):
     with pytest.raises(ImageError, match=r"the picture of 16 x 16 pixels is too small for the layer \w+, which looks at \d+ pixels"):
         dream(picture(16, 16), seeing, dataclasses.replace(QUICK, layers=("6",)))
-    with pytest.raises(SettingError, match="no convolution"):
+    with pytest.raises(SettingError, match="no layer that makes maps"):
         dream_network(nn.Sequential(nn.Flatten(), nn.Linear(3 * 256 * 256, 2)))
     with pytest.raises(ImageError, match="is not pictures"):
         dream(torch.rand(1, 2, 64, 80), seeing, QUICK)
@@ -250,7 +250,7 @@ def test_small_pictures_and_flat_networks_are_told(seeing):
     spoilt = small()
     with torch.no_grad():
         spoilt[0].weight.fill_(float("nan"))
-    with pytest.raises(SettingError, match="weights are no use"):
+    with pytest.raises(SettingError, match="weights cannot be used"):
         dream(picture(), spoilt, QUICK)
 
 
@@ -410,7 +410,7 @@ def test_without_squeezenet_a_bundled_classifier_dreams(monkeypatch, tmp_path):
     said = []
     found = dream_network(on_progress=said.append)
     assert found.name in sf.bundled()
-    assert "squeezenet is not here" in said[0]
+    assert "squeezenet is missing" in said[0]
 
 
 def _nothing(*_, **__):
