@@ -145,6 +145,8 @@ def test_psnr_is_that_of_the_rounded_result_over_all_channels():
     assert report["psnr"] == pytest.approx(psnr(to_images(to_bytes(degraded)), CLEAN).item(), rel=1e-6)
     assert report["psnr_unrounded"] == pytest.approx(psnr(degraded, CLEAN).item(), rel=1e-6)
     assert report["psnr"] != report["psnr_unrounded"]
+    unclipped = benchmark_degradation("noise:25").degrade(CLEAN, 0).images
+    assert report["psnr_before"] == pytest.approx(psnr(unclipped, CLEAN).item(), rel=1e-6)
     assert report["psnr_luma"] == pytest.approx(psnr(luma(to_images(to_bytes(degraded))), luma(CLEAN)).item(), rel=1e-6)
 
 

@@ -50,6 +50,7 @@ def test_the_share_of_an_evaluation_only_grows_from_its_first_report_to_1(untrai
     told = shares(lambda: report.extend(evaluate(network, real, features=Pixels(side=2), count=64, samples=3, images=20)))
     assert [m.name for m in report[:2]] == ["negative_log_likelihood", "frechet"]
     assert [m.protocol.real for m in report[:2]] == [20, 120]
+    assert "against the 120 images of some" in report[1].protocol.notes
     parts = [moment.share for moment in told]
     assert parts == sorted(parts)
     assert 0 < parts[0] < 0.5
