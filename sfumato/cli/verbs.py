@@ -123,11 +123,7 @@ def _described(kind: Any, default: object) -> Any:
 
 
 def renamed(name: str, words: Sequence[str]) -> list[str]:
-    """The words behind the verb called `name`, with the present names of its options; an earlier name brings a warning.
-
-    >>> renamed("directions", ["digits", "--how=jacobian"])
-    ['digits', '--method=jacobian']
-    """
+    """The words behind the verb called `name`, with the present names of its options; an earlier name brings a warning."""
     present = list(words)
     for i, word in enumerate(words):
         option, equals, value = word.partition("=")

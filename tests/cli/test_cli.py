@@ -205,12 +205,21 @@ def test_misspelt_and_impossible_settings(capsys, photos):
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--model.widht", "3", saying="--model.width")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--widht", "3", saying="no option --widht (did you mean --model.width?)")
     refuses(
-        capsys, "train", "dcgan", "--data", str(photos), "--batch", "many", saying="'many' is no whole number (--batch 1 to 65536 images)"
+        capsys, "train", "dcgan", "--data", str(photos), "--batch", "many", saying="--batch = 'many' cannot be read; give 1 to 65536 images"
     )
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--images", "0", saying="images = 0 must be at least 1")
-    refuses(capsys, "train", "dcgan", "--data", str(photos), "--lr", "fast", saying="'fast' is no number (--lr 0 to 1)")
-    refuses(capsys, "interpolate", "digits", "--seeds", "1", "x", saying="'1', 'x' cannot be read (--seeds [INT [INT ...]])")
-    refuses(capsys, "train", "dcgan", "--data", str(photos), "--model.size", "32x32", saying="'32x32' is not one of {None}|{INT INT}")
+    refuses(capsys, "train", "dcgan", "--data", str(photos), "--lr", "fast", saying="--lr = 'fast' cannot be read; give 0 to 1")
+    refuses(capsys, "interpolate", "digits", "--seeds", "1", "x", saying="--seeds = '1', 'x' cannot be read; give whole numbers")
+    refuses(
+        capsys,
+        "train",
+        "dcgan",
+        "--data",
+        str(photos),
+        "--model.size",
+        "32x32",
+        saying="--model.size = '32x32' cannot be read; give two numbers, 8 to 1024 pixels",
+    )
     refuses(capsys, "generate", "digits", "--lable", "3", saying="no option --lable (did you mean --label?)")
     refuses(capsys, "generat", "digits", saying="there are demo, train, generate")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--validation", "0.1", *SMALL, saying="validation = 0.1 has no effect")
