@@ -168,7 +168,7 @@ def exchanged(path: Path, source: bytes, mutated: bytes) -> bool:
     before, after = (_codes(compile(text, str(path), "exec")) for text in (source, mutated))
     live: dict[str, dict[int, list[FunctionType]]] = {}
     for each in gc.get_objects():
-        if isinstance(each, FunctionType) and each.__code__.co_filename == str(path):
+        if type(each) is FunctionType and each.__code__.co_filename == str(path):
             live.setdefault(each.__code__.co_qualname, {}).setdefault(each.__code__.co_firstlineno, []).append(each)
     count = 0
     for name, codes in after.items():

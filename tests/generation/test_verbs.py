@@ -12,7 +12,8 @@ import sfumato as sf
 from sfumato.core.errors import DataError, SettingError, UnknownNameError
 from sfumato.data.glyphs import glyphs
 from sfumato.demonstration import demo as demos
-from sfumato.evaluation.evaluate import compared, evaluate, matching_features, opened_features
+from sfumato.evaluation.evaluate import compared, evaluate, matching_features
+from sfumato.evaluation.features import suited
 from sfumato.evaluation.score import accuracy_score, generated
 from sfumato.generation import generate as generating
 from sfumato.generation import interpolate as walking
@@ -311,4 +312,4 @@ def test_a_published_network_looks_at_grey_and_coloured_images_and_says_how(gan,
     assert figures["frechet"].protocol.resize == "bicubic, antialiased, 224"
     assert figures["frechet"].protocol.dimension == 512
     with pytest.raises(SettingError, match="the model's have 4 channels"):
-        opened_features(eyes, SimpleNamespace(channels=4, size=(16, 16)))
+        suited(eyes, SimpleNamespace(channels=4, size=(16, 16)))
