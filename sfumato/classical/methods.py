@@ -1,6 +1,6 @@
 """Methods from before networks under one roof, so that anyone can compare: each takes images and what it must be told by name.
 
-The deconvolutions are in `deconvolve.py`, the fills in `fill.py`; `METHODS` lists all that there are.
+The deconvolutions are in `deconvolve.py`, the fills in `fill.py` and `completion.py`; `METHODS` lists all that there are.
 """
 
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from sfumato.classical.completion import patches
 from sfumato.classical.deconvolve import richardson_lucy, wiener
 from sfumato.classical.fill import biharmonic, laplace, telea
 from sfumato.core.catalog import suggest
@@ -94,6 +95,9 @@ class Method:
     """Bytes more for each pixel that is to be filled in."""
 
 
+PATCHES = "patches"
+"""The method for large holes."""
+
 METHODS = {
     "median": Method(apply=median, does="takes out single wrong pixels", memory=200),
     "non-local-means": Method(apply=non_local_means, needs=("noise",), does="takes out even noise", memory=150),
@@ -102,6 +106,7 @@ METHODS = {
     "laplace": Method(apply=laplace, needs=("observed",), does="fills in with a soap film", memory=380),
     "biharmonic": Method(apply=biharmonic, needs=("observed",), does="fills in with slopes that go on", memory=110, memory_missing=1800),
     "telea": Method(apply=telea, needs=("observed",), does="fills in from the border of the hole, in 8 bits", memory=75),
+    PATCHES: Method(apply=patches, needs=("observed",), does="fills in with patches from elsewhere", memory=450, memory_missing=200),
     "bicubic": Method(apply=bicubic, needs=("scale",), does="enlarges by cubic interpolation", memory=30),
 }
 """What there is, by the name that users type."""

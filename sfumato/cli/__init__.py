@@ -243,6 +243,8 @@ def restore(
     strength: float = 1.0,
     overwrite: bool = False,
     mask: Path | None = None,
+    grow_mask: int = 0,
+    invert_mask: bool = False,
     find: tuple[Literal["scratches", "dead-pixels"], ...] = (),
     noise: float | None = None,
     blur: str | None = None,
@@ -260,11 +262,14 @@ def restore(
         out: A folder, or the name of the one picture.
         model: A bundled model, a run folder or a model file instead of the bundled one for the task.
         method: A classical method instead of a network: median, non-local-means, wiener, richardson-lucy, laplace, biharmonic, telea,
-            bicubic; or deep-image-prior.
+            patches, bicubic; or deep-image-prior.
         scale: How many times longer the sides become with the task upscale: 2, 4, or the model's own.
         strength: 0 leaves the picture as it is, 1 is what the network thinks right, up to 2.
         overwrite: Replace files that are there already; originals stay in any case.
-        mask: For inpaint: a picture of the same size, white where to fill in, or a folder of such under the pictures' names.
+        mask: For inpaint: a picture of the same size, white where to fill in, or a folder of such under the pictures' names; or alpha, for
+            all that is not opaque in the picture itself.
+        grow_mask: Make each hole of the mask larger by so many pixels, in every direction.
+        invert_mask: Fill in where the mask is black.
         find: For inpaint: what to look for and fill in.
         noise: Standard deviation of the noise, of 255, for whoever wants to know; estimated if not given.
         blur: The blur, if what is found is not it: gaussian:1.6, motion:9@30 or defocus:3, in pixels and degrees.
@@ -279,6 +284,7 @@ def restore(
     with machine(threads):
         from sfumato.cli.restoring import restore_pictures
         from sfumato.core.device import default_memory
+        from sfumato.io.masks import is_alpha
         from sfumato.restoration.request import RestorationRequest
         from sfumato.store import inputs
 
@@ -292,12 +298,14 @@ def restore(
             noise=share,
             blur=blur,
             find=find,
+            grow_mask=grow_mask,
+            invert_mask=invert_mask,
             memory=default_memory() if memory == "auto" else flags.size(memory),
             precision=precision,
             ensemble=ensemble,
             device=device,
         )
-        restore_pictures(pictures, out, request, inputs.place(mask), console, overwrite=overwrite)
+        restore_pictures(pictures, out, request, mask if is_alpha(mask) else inputs.place(mask), console, overwrite=overwrite)
 
 
 @verb

@@ -1,11 +1,10 @@
-"""Between pixels as they are stored and images as networks take them: numbers, opacity, masks."""
+"""Between pixels as they are stored and images as networks take them: numbers and opacity."""
 
 from typing import Any
 
 import torch
 from torch.nn import functional as F
 
-from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.nn import fill
 
@@ -53,18 +52,6 @@ def hidden(output: Maps, before: Images, alpha: Planes) -> Maps:
 def enlarged(opacity: Maps, scale: int) -> Maps:
     """Cubic interpolation that looks `AROUND` pixels far, so that strips agree with the whole."""
     return opacity if scale == 1 else F.interpolate(opacity, scale_factor=scale, mode="bicubic")
-
-
-def dark(brightness: Planes, name: str) -> Planes:
-    """1 where a mask is below a half; raises ImageError, naming it, if that is everywhere or nowhere."""
-    known = (brightness < 0.5).float()
-    if bool((known == 0).all()):
-        raise ImageError(f"{name}: the mask is white everywhere, so nothing is left to fill in from; paint black what is to stay")
-    if bool((known == 1).all()):
-        largest = float(brightness.max())
-        hint = f" (its brightest pixel is {largest:.1%} of white: multiply a mask of 0 and 1 by 255)" if 0 < largest < 1.5 / 255 else ""
-        raise ImageError(f"{name}: the mask is black everywhere, so there is nothing to fill in; paint white where to fill in{hint}")
-    return known
 
 
 def blended(before: Images, after: Maps, *, strength: float, observed: Planes | None) -> Maps:

@@ -18,6 +18,7 @@ from sfumato.core.finite_output import finite
 from sfumato.core.tensors import Images, Maps
 from sfumato.io.channels import blended
 from sfumato.models.roles.restorer import Restorer, WithKernel
+from sfumato.restoration import holes
 from sfumato.restoration.deep_prior import MEMORY, deep_prior
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
@@ -61,7 +62,16 @@ def run_together(works: Sequence[Work], networks: Networks) -> list[Maps]:
     """`repaired` of each of one of the `groups`."""
     first = works[0]
     made = _by_method(first).split(1) if first.plan.network is None else _by_network(works, networks)
+    made = [m if w.plan.patches is None else _with_patches(w, m) for w, m in zip(works, made, strict=True)]
     return [blended(w.images, m, strength=w.request.strength, observed=w.plan.observed) for w, m in zip(works, made, strict=True)]
+
+
+def _with_patches(work: Work, repaired: Maps) -> Maps:
+    """What the network made, with patches where the plan has them."""
+    plan = work.plan
+    assert plan.observed is not None
+    assert plan.patches is not None
+    return holes.filled(work.images, repaired, plan.observed, plan.patches)
 
 
 def groups(works: Sequence[Work], networks: Networks) -> list[list[int]]:

@@ -8,6 +8,7 @@ is left alone. A picture that fails is named with the reason, and the rest goes 
 """
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,9 +18,10 @@ from sfumato.batch.sources import gather, passed_over, unique_names
 from sfumato.core import atomic_io, outputs
 from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.errors import DataError, ImageError, SettingError
-from sfumato.io import files, formats
+from sfumato.io import files, formats, masks
 from sfumato.io.headers import Headers
 from sfumato.restoration.attempt import Run, attempt
+from sfumato.restoration.holes import check_mask
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.queue import Queue, Waiting
 from sfumato.restoration.request import RestorationRequest, request_facts
@@ -37,13 +39,17 @@ def restore_pictures(
 ) -> list[Entry]:
     """Repairs every picture of `sources` into the folder `out`, or into the file `out` if it is one picture and `out` is a picture's name.
 
-    `mask` is a picture of the same size, white where to fill in, or a folder of such under the pictures' names and folders. `on_progress`
+    `mask` is a picture of the same size, white where to fill in, or a folder of such under the pictures' names and folders; or "alpha",
+    where there is no such file: then all that is not opaque is filled in. `on_progress`
     is called after each with its entry, its number and how many there are. A file that is there already and was not made by an earlier run
     into the same folder, or was changed since, stays, unless `overwrite`; an original, and a mask, stays in any case. Raises SettingError
     for a request that cannot be, DataError if there is no picture, StorageError if `out` cannot be written or another run is at work there;
     whatever else is wrong with a picture is in its entry.
     """
     request.check()
+    check_mask(request, mask)
+    if masks.is_alpha(mask):
+        request, mask = dataclasses.replace(request, alpha_mask=True), None
     if not sources:
         raise SettingError("no picture was named; give files, folders or globs")
     alone = outputs.is_file_name(out, files.FORMATS)
@@ -57,8 +63,8 @@ def restore_pictures(
     if alone:
         outputs.check(out)
     folder = out.parent if alone else out
-    masks = [] if mask is None else [mask] if mask.is_file() else mask.rglob("*")
-    originals = frozenset({path.resolve() for path, _ in found} | {path.resolve() for path in masks})
+    drawn = [] if mask is None else [mask] if mask.is_file() else mask.rglob("*")
+    originals = frozenset({path.resolve() for path, _ in found} | {path.resolve() for path in drawn})
     # Where only originals lie nothing will be written, no manifest either.
     writes = not alone and any((folder / name).resolve() not in originals for _, name in found)
     # Two runs would take each other's names, and each go by a manifest that does not know of the other.

@@ -27,6 +27,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Planes
 from sfumato.models.roles.restorer import Deblurrer, Restorer, WithKernel
 from sfumato.nn.blurs import Blur, named
+from sfumato.restoration import holes
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.request import Find, RestorationRequest, Task, needs_of
 
@@ -72,6 +73,10 @@ class RestorationPlan:
     kernels: Kernels | None = None
     observed: Planes | None = None
     """1 where the picture is to be believed; elsewhere alone is it changed, if there is such a mask."""
+    patches: Planes | None = None
+    """1 where patches of the picture take the place of what the network makes."""
+    warning: str = ""
+    """What to tell a person who might expect too much."""
     look: Callable[[Images], Planes] | None = None
     """What found `observed`, for the next frame of a film."""
 
@@ -241,8 +246,17 @@ def _filling(
     if chosen.nothing:  # in this frame of a film, that is; there may be something in the next
         return dataclasses.replace(chosen, summary=f"{', '.join(told)}: {NOTHING_MISSING}", look=look)
     told.append(f"{1 - mask.mean().item():.1%} to fill in")
-    words = f"{', '.join(told)}: {chosen.summary.rpartition(': ')[2]}"
-    return dataclasses.replace(chosen, summary=words, look=look if request.find else None)
+    chosen = dataclasses.replace(chosen, summary=chosen.summary.rpartition(": ")[2], look=look if request.find else None)
+    if observed is not None and request.model is None and request.method is None:
+        chosen = _by_size(chosen, mask)
+    return dataclasses.replace(chosen, summary=f"{', '.join(told)}: {chosen.summary}")
+
+
+def _by_size(plan: RestorationPlan, observed: Planes) -> RestorationPlan:
+    """The plan of filling in by a network, with the wide holes left to patches."""
+    wide = holes.for_patches(observed)
+    words, warning = holes.summary(observed, wide, plan.summary), holes.warning(observed, wide)
+    return dataclasses.replace(plan, summary=f"{words}; {warning}" if warning else words, patches=wide, warning=warning)
 
 
 def _enlarging(request: RestorationRequest, networks: Networks) -> RestorationPlan:

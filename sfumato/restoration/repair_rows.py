@@ -16,9 +16,11 @@ from sfumato.analysis import flaws
 from sfumato.core import atomic_io
 from sfumato.core.device import select_device
 from sfumato.core.errors import ImageError
+from sfumato.core.progress import remark
 from sfumato.core.tensors import Images, Maps, Planes, size_text
-from sfumato.io import files, streaming
-from sfumato.io.channels import AROUND, as_images, as_pixels, bled, bleeding, blended, dark, enlarged, hidden
+from sfumato.io import files, masks, streaming
+from sfumato.io.channels import AROUND, as_images, as_pixels, bled, bleeding, blended, enlarged, hidden
+from sfumato.restoration import holes
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import NOTHING_MISSING, RestorationPlan, make_plan
@@ -32,6 +34,8 @@ _STEP = 256
 """Rows that are looked at together, where it does not matter how many."""
 _SHARE = 0.6
 """Of the memory, for the network and its tiles; the rest is for what is read, decided and written."""
+_GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it, less their whole parts, lie evenly in [0, 1)."""
 _WIDE = 2048
 """Columns in which hidden colours are replaced at once."""
 
@@ -46,14 +50,14 @@ def repair_rows(
     if "scratches" in request.find or request.method is not None:
         raise ImageError(f"{path}: too large for {request.memory / 1e9:g} GB with --find scratches or --method; give more --memory")
     folder = target.parent if target.parent.is_dir() else None
-    with streaming.open_strips(path, folder=folder) as source, _drawn(mask, source, folder) as drawn:
+    with streaming.open_strips(path, folder=folder) as source, _drawn(mask, path, source, folder, request) as drawn:
         sample = _sample(source)
         known = _believed([*([drawn] if drawn else []), *([_wrong(source, hit=None)] if request.find else [])])
         share = 0.0 if known is None else _filled(known, source.size)
         if drawn is not None:
-            _refuse(share, str(mask))
-        # Of a mask remedies tell no more than how much is to be filled in.
-        stand_in = (torch.linspace(0, 1, sample[0, 0].numel()) >= share).float().reshape(1, 1, *sample.shape[2:]) if known else None
+            masks.refuse(share, str(mask or path), holes.mask_options(request))
+            _remark_wide(drawn, source.size, path, request)
+        stand_in = _scattered(share, sample) if known else None
         quality = source.notes.jpeg.quality() if source.notes.jpeg else None
         if request.find and share == 0:
             plan = RestorationPlan(summary=f"no dead pixels: {NOTHING_MISSING}")
@@ -68,7 +72,9 @@ def repair_rows(
             raise ImageError(f"{path}: this network looks at the whole picture at once, which does not fit; give more --memory")
         sizes = (source.size[0] * plan.scale, source.size[1] * plan.scale)
         said = source.notes if plan.nothing else dataclasses.replace(source.notes, jpeg=source.notes.fine_jpeg)
-        with streaming.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, notes=said) as sink:
+        with streaming.Sink(
+            target, sizes, source.channels, alpha=_keeps_alpha(source, request), depth=source.depth, bit=source.bit, notes=said
+        ) as sink:
             for rows in _repaired_rows(source, known, plan, request, networks):
                 sink.write(rows)
             sink.finish(check)
@@ -102,9 +108,28 @@ def _sample(source: streaming.Source) -> Images:
     return torch.cat([torch.cat([band[..., left : left + _PIECE] for left in lefts], dim=3) for band in bands], dim=2)
 
 
+def _scattered(share: float, sample: Images) -> Planes:
+    """A mask for the sample of which so much is to be filled in: of a mask plans tell no more. Its pixels lie apart."""
+    at = torch.arange(sample[0, 0].numel(), dtype=torch.float64) * _GOLDEN % 1
+    return (at >= share).float().reshape(1, 1, *sample.shape[2:])
+
+
+def _remark_wide(observed: Known, size: tuple[int, int], path: Path, request: RestorationRequest) -> None:
+    """Remarks if there are holes for which there would be patches if the picture were held whole."""
+    if request.model is None and holes.any_wide(observed, size, _STEP):
+        remark(f"{path}: the picture is repaired strip by strip, and so the network fills its large holes too; more --memory does better")
+
+
 @contextlib.contextmanager
-def _drawn(mask: Path | None, source: streaming.Source, folder: Path | None) -> Iterator[Known | None]:
-    """What the mask says of some rows. Raises ImageError if it is of another size."""
+def _drawn(
+    mask: Path | None, path: Path, source: streaming.Source, folder: Path | None, request: RestorationRequest
+) -> Iterator[Known | None]:
+    """What the mask says of some rows. Raises ImageError if it is of another size, or there is no opacity that is to be it."""
+    if request.alpha_mask:
+        if not source.alpha:
+            raise ImageError(f"{path}: has no opacity that could be its mask; give a picture with --mask")
+        yield _read(lambda start, stop: masks.of_alpha(as_images(source.rows(start, stop)[..., -1:].contiguous())), source, path, request)
+        return
     if mask is None:
         yield None
         return
@@ -112,13 +137,21 @@ def _drawn(mask: Path | None, source: streaming.Source, folder: Path | None) -> 
         if drawn.size != source.size:
             (own, whole) = (size_text(size) for size in (drawn.size, source.size))
             raise ImageError(f"{mask}: the mask is {own} pixels, the picture {whole}; they must be the same")
+        yield _read(lambda start, stop: masks.brightness(as_images(drawn.rows(start, stop)), drawn.channels), source, mask, request)
 
-        def observed(start: int, stop: int) -> Planes:
-            layers = as_images(drawn.rows(start, stop))
-            bright = layers[:, : drawn.channels].amax(dim=1, keepdim=True)
-            return ((bright * layers[:, drawn.channels :] if drawn.alpha else bright) < 0.5).float()
 
-        yield observed
+def _read(bright: Known, source: streaming.Source, name: Path, request: RestorationRequest) -> Known:
+    """Of the brightness of some rows of a mask, where they are to be believed."""
+    h, options = source.size[0], holes.mask_options(request)
+    largest = max(float(bright(start, min(h, start + _STEP)).max()) for start in range(0, h, _STEP))
+    white = masks.white(largest, str(name))
+
+    def observed(start: int, stop: int) -> Planes:
+        first, last = max(0, start - options.grow), min(h, stop + options.grow)
+        made = masks.observed(bright(first, last), options, white=white)
+        return made[:, :, start - first : stop - first]
+
+    return observed
 
 
 def _wrong(source: streaming.Source, *, hit: bool | None) -> Known:
@@ -144,16 +177,11 @@ def _filled(observed: Known, size: tuple[int, int]) -> float:
     return 1 - sum(observed(start, min(h, start + _STEP)).sum().item() for start in range(0, h, _STEP)) / (h * w)
 
 
-def _refuse(share: float, mask: str) -> None:
-    """Raises ImageError for a mask of everything or nothing."""
-    dark(torch.tensor([float(share > 0), float(share == 1)]).reshape(1, 1, 1, 2), mask)
-
-
 def _repaired_rows(
     source: streaming.Source, observed: Known | None, plan: RestorationPlan, request: RestorationRequest, networks: Networks
 ) -> Iterator[Any]:
     """Rows of the result as they are stored, top to bottom."""
-    (h, w), c = source.size, source.channels
+    (h, w), c, alpha_kept = source.size, source.channels, _keeps_alpha(source, request)
     if plan.network is None:
         yield from (source.rows(start, min(h, start + _STEP)) for start in range(0, h, _STEP))
         return
@@ -179,16 +207,21 @@ def _repaired_rows(
         images: Images = as_images(before[..., :c].contiguous())
         own = None if observed is None else observed(done, done + count)
         whole = blended(images, made.expand(-1, c, -1, -1), strength=request.strength, observed=own)
-        if source.alpha:
+        if alpha_kept:
             whole = hidden(whole, images, as_images(before[..., c:].contiguous()))
         pixels = as_pixels(whole, kind)
-        if source.alpha:
+        if alpha_kept:
             first, last = max(0, done - AROUND), min(h, done + count + AROUND)
             alpha = enlarged(as_images(source.rows(first, last)[..., c:].contiguous()), s)
             inner = alpha[:, :, (done - first) * s : (done - first + count) * s]
             pixels = torch.cat([pixels, as_pixels(inner, kind)], dim=-1)
         yield pixels
         done += count
+
+
+def _keeps_alpha(source: streaming.Source, request: RestorationRequest) -> bool:
+    """Whether the result has the opacity of the picture; where that was its mask, it is filled in."""
+    return source.alpha and not request.alpha_mask
 
 
 def _colourless(source: streaming.Source) -> bool:

@@ -15,6 +15,7 @@ from sfumato.core.catalog import suggest
 from sfumato.core.device import Precision
 from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.core.paths import last_name
+from sfumato.io.masks import MaskOptions
 from sfumato.metrics.features import weights_hash
 from sfumato.nn.blurs import named
 from sfumato.store import weights
@@ -65,6 +66,12 @@ class RestorationRequest:
     is found."""
     find: tuple[Find, ...] = ()
     """What is looked for and filled in."""
+    grow_mask: int = 0
+    """Pixels by which each hole of a mask is made larger, in every direction."""
+    invert_mask: bool = False
+    """Whether the mask is dark where to fill in."""
+    alpha_mask: bool = False
+    """Whether the picture's own opacity is its mask; what is not opaque is filled in, and is opaque then."""
     tile: int | None = None
     """Side of what is computed at once; from the memory if not given."""
     memory: float = 2e9
@@ -83,6 +90,7 @@ class RestorationRequest:
             for value in self.find if name == "find" else (getattr(self, name),):
                 if value not in choices:
                     raise SettingError(f"{name} = {value!r} is none of {', '.join(map(str, choices))}")
+        MaskOptions(grow=self.grow_mask, invert=self.invert_mask).check()
         if not 0 <= self.strength <= 2:
             raise SettingError(f"strength = {self.strength:g} is outside [0, 2]")
         if self.strength != 1 and self.task == "upscale":
@@ -138,6 +146,8 @@ def request_facts(request: RestorationRequest) -> dict[str, Any]:
     The device, the memory and the tile size are left out: they change no pixel that matters.
     """
     kept = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name not in ("device", "memory", "tile")}
+    for name in ("grow_mask", "invert_mask", "alpha_mask"):  # manifests that were written before do not have them
+        kept = {key: value for key, value in kept.items() if key != name or value}
     if isinstance(request.model, str | Path):
         kept |= {"model": last_name(request.model), "weights": digest(weights.find(request.model))}
     elif request.model is not None:

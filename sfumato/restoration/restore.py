@@ -11,11 +11,13 @@ from torch import Tensor
 
 from sfumato.analysis.jpeg import tables_quality
 from sfumato.core.device import Precision, default_memory
-from sfumato.core.errors import ImageError
+from sfumato.core.errors import ImageError, SettingError
+from sfumato.core.progress import remark
 from sfumato.core.tensors import Planes, size_text
-from sfumato.io import decode, metadata
-from sfumato.io.channels import as_images, as_pixels, bled, dark, enlarged, hidden
+from sfumato.io import decode, masks, metadata
+from sfumato.io.channels import as_images, as_pixels, bled, enlarged, hidden
 from sfumato.restoration.batch import repaired
+from sfumato.restoration.holes import check_mask, mask_options
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import make_plan
@@ -39,6 +41,8 @@ def restore(
     noise: float | None = None,
     blur: str | None = None,
     find: tuple[Find, ...] = (),
+    grow_mask: int = 0,
+    invert_mask: bool = False,
     precision: Precision = "fp32",
     ensemble: Ways = 1,
     memory: float | None = None,
@@ -47,10 +51,11 @@ def restore(
     """The picture, repaired: a tensor for a tensor, a PIL image for a PIL image or a path.
 
     Tensors are images in [0, 1], (n, c, h, w) or (c, h, w), each looked at for itself. `model` is a bundled name, a run folder, a file
-    or a network, by default the bundled one for the `task`; `mask` is bright where to fill in, of the picture's size; `memory` is in
-    bytes, by default what the command takes: a third of the machine's. The other arguments are as in `Request`. For files, with all that
-    they say beside their pixels, and for those larger than memory, there is `restore_pictures`. Raises SettingError for a request that
-    cannot be, ImageError for a picture or a mask that cannot be used, or a picture that takes more than the memory.
+    or a network, by default the bundled one for the `task`; `mask` is bright where to fill in, of the picture's size, or "alpha": then
+    all that is not opaque is filled in, and the result has no opacity; `memory` is in bytes, by default what the command takes: a third
+    of the machine's. The other arguments are as in `RestorationRequest`. For files, with all that they say beside their pixels, and for
+    those larger than memory, there is `restore_pictures`. Raises SettingError for a request that cannot be, ImageError for a picture or
+    a mask that cannot be used, or a picture that takes more than the memory.
     """
     network = weights.load(model) if isinstance(model, str | Path) else model
     request = RestorationRequest(
@@ -62,14 +67,20 @@ def restore(
         noise=noise,
         blur=blur,
         find=find,
+        grow_mask=grow_mask,
+        invert_mask=invert_mask,
+        alpha_mask=masks.is_alpha(mask),
         precision=precision,
         ensemble=ensemble,
         memory=default_memory() if memory is None else memory,
         device=device,
     )
     request.check()
-    known = None if mask is None else _observed(mask)
+    check_mask(request, mask)
+    known = None if mask is None or request.alpha_mask else _observed(mask, request)
     if isinstance(picture, Tensor):
+        if request.alpha_mask:
+            raise SettingError("a tensor has no opacity that could be its mask; give the mask as a tensor")
         if picture.ndim not in (3, 4) or not picture.is_floating_point():
             raise ImageError(
                 f"a tensor of shape {tuple(picture.shape)} and {picture.dtype} is not images (n, c, h, w) or (c, h, w) in [0, 1]"
@@ -82,11 +93,11 @@ def restore(
         if images.abs().max() > _LARGEST:
             raise ImageError(f"the tensor holds numbers up to {images.abs().max().item():.4g}; images are in [0, 1]")
         _refuse_large("the tensor", images.shape[2] * images.shape[3], request)
-        masks = [known] * len(images) if known is None or len(known) == 1 else list(known.split(1))
-        if len(masks) != len(images):
-            raise ImageError(f"{len(masks)} masks for {len(images)} images; give one, or one for each")
+        own_masks = [known] * len(images) if known is None or len(known) == 1 else list(known.split(1))
+        if len(own_masks) != len(images):
+            raise ImageError(f"{len(own_masks)} masks for {len(images)} images; give one, or one for each")
         networks = Networks()
-        made = torch.cat([_one(image[None].float().cpu(), own, request, networks) for image, own in zip(images, masks, strict=True)])
+        made = torch.cat([_one(image[None].float().cpu(), own, request, networks) for image, own in zip(images, own_masks, strict=True)])
         return (made if picture.ndim == 4 else made[0]).to(picture.device)
     return _pil(*_opened(picture, request), known, request)
 
@@ -108,6 +119,8 @@ def _one(
         raise ImageError(f"the mask is {mine} pixels, the picture {its}; they must be the same")
     networks = networks or Networks()
     plan = make_plan(request, images, observed=observed, quality=quality, networks=networks)
+    if plan.warning:
+        remark(plan.warning)
     return images if plan.nothing else repaired(images, plan, request, networks)
 
 
@@ -157,6 +170,8 @@ def _pil(image: Image.Image, quality: int | None, observed: Planes | None, reque
 
     Colour profile, resolution, EXIF and comment are in its `info`, for whoever saves it.
     """
+    if request.alpha_mask and not image.has_transparency_data:
+        raise ImageError("the picture has no opacity that could be its mask; give a mask of its own")
     made = _wide(image, observed, request) if image.mode in decode.WIDE else _layers(image, observed, request, quality)
     # The profile of CMYK would say nothing about the RGB that it becomes.
     kept = ("dpi", "exif", "comment") if image.mode in ("CMYK", "LAB") else ("icc_profile", "dpi", "exif", "comment")
@@ -178,19 +193,26 @@ def _layers(image: Image.Image, observed: Planes | None, request: RestorationReq
         made = _one(images, observed, request, quality=quality)
         return Image.fromarray(as_pixels(made, torch.uint8).squeeze(-1).numpy())
     alpha = as_images(pixels[..., 3:].contiguous())
+    if request.alpha_mask:
+        made = _one(images, masks.read(masks.of_alpha(alpha), mask_options(request), "the picture"), request, quality=quality)
+        return Image.fromarray(as_pixels(made, torch.uint8).squeeze(-1).numpy())
     made = hidden(_one(bled(images, alpha), observed, request), images, alpha)
     layers = [as_pixels(made, torch.uint8).expand(-1, -1, 3), as_pixels(enlarged(alpha, made.shape[2] // images.shape[2]), torch.uint8)]
     whole = Image.fromarray(torch.cat(layers, dim=-1).numpy())
     return whole.convert("LA") if grey else whole
 
 
-def _observed(mask: Tensor | Image.Image | str | Path) -> Planes:
+def _observed(mask: Tensor | Image.Image | str | Path, request: RestorationRequest) -> Planes:
     """For all images, or for each of them."""
+    options = mask_options(request)
     if isinstance(mask, Tensor):
         if mask.ndim > 4 or mask.ndim < 2 or not mask.numel():
             raise ImageError(f"a mask of shape {tuple(mask.shape)} is none of (h, w), (1, h, w), (n, 1, h, w)")
-        bright = mask.float().reshape(-1 if mask.ndim == 4 else 1, mask.shape[-3] if mask.ndim > 2 else 1, *mask.shape[-2:])
+        # Whole numbers are bytes, unless there are no others than 0 and 1.
+        full = 255.0 if mask.dtype == torch.uint8 and mask.max() > 1 else 1.0
+        bright = (mask.float() / full).reshape(-1 if mask.ndim == 4 else 1, mask.shape[-3] if mask.ndim > 2 else 1, *mask.shape[-2:])
         names = ["the mask"] if len(bright) == 1 else [f"mask {i} of {len(bright)}" for i in range(1, len(bright) + 1)]
-        return torch.cat([dark(one, name) for one, name in zip(bright.amax(dim=1, keepdim=True).split(1), names, strict=True)])
+        each = zip(bright.amax(dim=1, keepdim=True).split(1), names, strict=True)
+        return torch.cat([masks.read(one, options, name) for one, name in each])
     layers = as_images(torch.from_numpy(np.array(decode.convert(_opened(mask)[0], 4))))
-    return dark(layers[:, :3].amax(dim=1, keepdim=True) * layers[:, 3:], "the mask")
+    return masks.read(masks.brightness(layers, 3), options, "the mask")
