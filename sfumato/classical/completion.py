@@ -66,13 +66,13 @@ def patches(images: Images, *, observed: Maps, seed: int = 0) -> Images:
 
 
 @torch.no_grad()
-def fill_with_patches(image: Image, *, hole: Plane, trusted: Plane, seed: int = 0) -> tuple[Image, Plane]:
+def fill_with_patches(image: Image, *, hole: Plane, trusted: Plane, rim: float = 1.5, seed: int = 0) -> tuple[Image, Plane]:
     """The image in [0, 1] with its `hole` filled hole by hole, and those pixels of it for which there was too little to copy from.
 
     What is copied is `trusted`. Pixels that are neither are not changed, and what is made fits to them. What stands in the hole is a
-    guess, which is good next to its border: there it stays, and the patches are made lighter or darker as they have to be to join it. The
-    same `seed` gives the same image on the same machine. The time grows with the pixels of the hole, about ten seconds for a hundred
-    thousand on one core; the memory, beside 0.3 GB, with those of what is around it, 200 bytes for each.
+    guess, which is good nearer to its border than `rim` pixels: there it stays, and the patches are made lighter or darker as they have to
+    be to join it. The same `seed` gives the same image on the same machine. Time grows with the pixels of the hole, memory with those of
+    its surroundings, by some 200 bytes each.
     """
     made, left = image.clone(), torch.zeros_like(hole)
     for i, one in enumerate(separate(hole)):
@@ -82,16 +82,16 @@ def fill_with_patches(image: Image, *, hole: Plane, trusted: Plane, seed: int = 
         if found is None:
             left |= one
         else:
-            made[:, *parts] = _joined(found, made[:, *parts], one[parts])
+            made[:, *parts] = _joined(found, made[:, *parts], one[parts], rim)
     return made, left
 
 
-def _joined(patched: Image, guess: Image, hole: Plane) -> Image:
-    """The patches after the smoothest change of colour that makes them the `guess` in those pixels of the hole that touch its border.
+def _joined(patched: Image, guess: Image, hole: Plane, rim: float) -> Image:
+    """The patches after the smoothest change of colour that makes them the `guess` nearer to the hole's border than `rim` pixels.
 
     It is Poisson's equation of Pérez, Gangnet & Blake 2003 (https://doi.org/10.1145/882262.882269) for the difference of the two.
     """
-    rim = hole & dilated(~hole, 1.5)
+    rim = hole & dilated(~hole, rim)
     parts = bounds(hole).expanded(1, hole.shape).parts
     wrong = ((patched - guess) * rim)[:, *parts]
     smooth = laplace((wrong[None] + 1) / 2, observed=(rim | ~hole)[parts][None, None].float(), tolerance=_TOLERANCE)[0] * 2 - 1

@@ -23,6 +23,8 @@ from sfumato.restoration.request import RestorationRequest
 
 DIAMETER = 16
 """Pixels across from which on a hole is filled with patches: there what they make looks nearer to the truth than what the network does."""
+RIM = 3.5
+"""Pixels from the border of a hole up to which the network is better than patches."""
 _LARGE = 0.2
 """Share of the picture from which on a hole is said to be too large for any method."""
 
@@ -88,7 +90,7 @@ def warning(observed: Planes, wide: Planes | None) -> str:
 def filled(images: Images, repaired: Maps, observed: Planes, wide: Planes) -> Maps:
     """`repaired` with patches of the picture in its `wide` parts; as the network has them where there is too little to copy from."""
     context = torch.where(observed > 0, images, repaired)[0]
-    made, left = fill_with_patches(context, hole=wide[0, 0] > 0.5, trusted=observed[0, 0] > 0.5)
+    made, left = fill_with_patches(context, hole=wide[0, 0] > 0.5, trusted=observed[0, 0] > 0.5, rim=RIM)
     return torch.where(left, repaired, made[None])
 
 
