@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.classical.fill import laplace, observed_pixels
-from sfumato.classical.holes import Plane, Window, bounds, dilated, separate
+from sfumato.classical.holes import Hole, Plane, Window, bounds, dilated, separate
 from sfumato.classical.patch_match import Field, Match, Patches, Search, searched
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Maps
@@ -76,13 +76,13 @@ def fill_with_patches(image: Image, *, hole: Plane, trusted: Plane, rim: float =
     """
     made, left = image.clone(), torch.zeros_like(hole)
     for i, one in enumerate(separate(hole)):
-        parts = _surroundings(one, trusted).parts
-        rng = seeded_generator(seed, "patches", i)
-        found = completed(made[:, *parts].contiguous(), hole=one[parts], trusted=trusted[parts], rng=rng)
+        around = _surroundings(one, trusted)
+        parts, mine, rng = around.parts, one.within(around), seeded_generator(seed, "patches", i)
+        found = completed(made[:, *parts].contiguous(), hole=mine, trusted=trusted[parts], rng=rng)
         if found is None:
-            left |= one
+            left[parts] |= mine
         else:
-            made[:, *parts] = _joined(found, made[:, *parts], one[parts], rim)
+            made[:, *parts] = _joined(found, made[:, *parts], mine, rim)
     return made, left
 
 
@@ -100,12 +100,11 @@ def _joined(patched: Image, guess: Image, hole: Plane, rim: float) -> Image:
     return torch.where(hole, made.clamp(0, 1), guess)
 
 
-def _surroundings(hole: Plane, trusted: Plane) -> Window:
+def _surroundings(hole: Hole, trusted: Plane) -> Window:
     """The part of the picture from which a hole is filled: all that is near, and the whole if little of that is trusted."""
-    around = bounds(hole)
-    h, w = hole.shape
-    near = around.expanded(max(_NEAR, around.bottom - around.top, around.right - around.left), (h, w))
-    return near if int(trusted[near.parts].sum()) >= int(hole.sum()) else Window(0, 0, h, w)
+    h, w = trusted.shape
+    near = hole.window.expanded(max(_NEAR, *hole.plane.shape), (h, w))
+    return near if int(trusted[near.parts].sum()) >= int(hole.plane.sum()) else Window(0, 0, h, w)
 
 
 class Level(NamedTuple):

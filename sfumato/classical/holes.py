@@ -67,9 +67,24 @@ def bounds(plane: Plane) -> Window:
     return Window(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
 
 
-def separate(hole: Plane) -> list[Plane]:
-    """The holes one by one, in reading order; those that are near each other, a square of 32 pixels or less apart, are one."""
-    h, w = hole.shape
+class Hole(NamedTuple):
+    """One hole of several: where it lies, and which pixels there are its own."""
+
+    window: Window
+    """The smallest rectangle around it."""
+    plane: Plane
+    """Of the size of the window."""
+
+    def within(self, window: Window) -> Plane:
+        """The hole in a larger `window`."""
+        made = torch.zeros(window.bottom - window.top, window.right - window.left, dtype=torch.bool)
+        down, across = self.window.top - window.top, self.window.left - window.left
+        made[down : down + self.plane.shape[0], across : across + self.plane.shape[1]] = self.plane
+        return made
+
+
+def separate(hole: Plane) -> list[Hole]:
+    """The holes one by one; those that are near each other, a square of 32 pixels or less apart, are one."""
     cells = F.max_pool2d(hole[None, None].float(), _CELL, ceil_mode=True)
     labels = torch.arange(1.0, cells.numel() + 1).reshape(cells.shape) * cells
     while True:
@@ -78,6 +93,15 @@ def separate(hole: Plane) -> list[Plane]:
         if torch.equal(spread, labels):
             break
         labels = spread
-    found = [int(label) for label in labels.unique() if label > 0]
-    whole = F.interpolate(labels, scale_factor=_CELL)[0, 0, :h, :w]
-    return [hole & (whole == label) for label in found]
+    return [_piece(hole, labels[0, 0] == label) for label in labels.unique() if label > 0]
+
+
+def _piece(hole: Plane, cells: Bool[Tensor, "_rows _columns"]) -> Hole:
+    """The part of the hole in these cells."""
+    top, left, bottom, right = (_CELL * edge for edge in bounds(cells))
+    inside = cells[top // _CELL : bottom // _CELL, left // _CELL : right // _CELL]
+    found = hole[top:bottom, left:right]
+    mine = inside.repeat_interleave(_CELL, dim=0).repeat_interleave(_CELL, dim=1)[: found.shape[0], : found.shape[1]] & found
+    tight = bounds(mine)
+    window = Window(top + tight.top, left + tight.left, top + tight.bottom, left + tight.right)
+    return Hole(window, mine[tight.parts])

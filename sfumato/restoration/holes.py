@@ -81,7 +81,7 @@ def warning(observed: Planes, wide: Planes | None) -> str:
     """What to tell a person of a hole that is too large for any method; nothing if there is none."""
     if wide is None:
         return ""
-    largest = max(one.float().mean().item() for one in separate(wide[0, 0] > 0.5))
+    largest = max(int(one.plane.sum()) for one in separate(wide[0, 0] > 0.5)) / wide.numel()
     if largest <= _LARGE and observed.mean() > wide.mean():
         return ""
     return f"a hole takes {largest:.0%} of the picture: what is made up there is seldom right"

@@ -65,12 +65,15 @@ def test_holes_are_told_apart_whole():
     hole[12:20, 45:60] = True  # near the first
     hole[150:199, 250:299] = True
     found = holes.separate(hole)
-    assert [int(one.sum()) for one in found] == [20 * 30 + 8 * 15, 49 * 49]
-    assert torch.equal(found[0] | found[1], hole)
+    assert [int(one.plane.sum()) for one in found] == [20 * 30 + 8 * 15, 49 * 49]
+    assert [one.window for one in found] == [(10, 10, 30, 60), (150, 250, 199, 299)]
     assert holes.separate(torch.zeros(5, 7, dtype=torch.bool)) == []
     for seed in range(4):
         hole = blobs(seed, (130, 170)) & blobs(seed + 9, (130, 170))
-        together = torch.stack(holes.separate(hole)).int().sum(dim=0)
+        whole, together = holes.Window(0, 0, 130, 170), torch.zeros(130, 170, dtype=torch.int)
+        for one in holes.separate(hole):
+            together += one.within(whole)
+            assert one.window == holes.bounds(one.within(whole))
         assert torch.equal(together, hole.int())
 
 
