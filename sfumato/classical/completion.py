@@ -91,10 +91,10 @@ def _joined(patched: Image, guess: Image, hole: Plane, rim: float) -> Image:
 
     It is Poisson's equation of Pérez, Gangnet & Blake 2003 (https://doi.org/10.1145/882262.882269) for the difference of the two.
     """
-    rim = hole & dilated(~hole, rim)
+    kept = hole & dilated(~hole, rim)
     parts = bounds(hole).expanded(1, hole.shape).parts
-    wrong = ((patched - guess) * rim)[:, *parts]
-    smooth = laplace((wrong[None] + 1) / 2, observed=(rim | ~hole)[parts][None, None].float(), tolerance=_TOLERANCE)[0] * 2 - 1
+    wrong = ((patched - guess) * kept)[:, *parts]
+    smooth = laplace((wrong[None] + 1) / 2, observed=(kept | ~hole)[parts][None, None].float(), tolerance=_TOLERANCE)[0] * 2 - 1
     made = patched.clone()
     made[:, *parts] -= smooth
     return torch.where(hole, made.clamp(0, 1), guess)

@@ -266,8 +266,7 @@ def restore(
         scale: How many times longer the sides become with the task upscale: 2, 4, or the model's own.
         strength: 0 leaves the picture as it is, 1 is what the network thinks right, up to 2.
         overwrite: Replace files that are there already; originals stay in any case.
-        mask: For inpaint: a picture of the same size, white where to fill in, or a folder of such under the pictures' names; or alpha, for
-            all that is not opaque in the picture itself.
+        mask: For inpaint: a picture, white where to fill in; a folder of such, named like the pictures; or alpha, their own opacity.
         grow_mask: Make each hole of the mask larger by so many pixels, in every direction.
         invert_mask: Fill in where the mask is black.
         find: For inpaint: what to look for and fill in.
@@ -275,8 +274,7 @@ def restore(
         blur: The blur, if what is found is not it: gaussian:1.6, motion:9@30 or defocus:3, in pixels and degrees.
         memory: What may be used, such as 2GB, or a third of the machine's; larger pictures are repaired strip by strip.
         precision: Number format of the network; bf16 takes about half the time where the hardware has it.
-        ensemble: Let the network see the picture in so many ways, mirrored (4) and turned as well (8), and take the mean: a little better,
-            for so many times the work.
+        ensemble: The mean of so many views of the picture, mirrored (4) and turned as well (8): a little better, for as much more work.
         device: Where to compute.
         threads: Threads to compute with; if not given, OMP_NUM_THREADS, or all cores.
 
@@ -284,18 +282,15 @@ def restore(
     with machine(threads):
         from sfumato.cli.restoring import restore_pictures
         from sfumato.core.device import default_memory
-        from sfumato.io.masks import is_alpha
         from sfumato.restoration.request import RestorationRequest
-        from sfumato.store import inputs
 
-        share = None if noise is None else noise / 255
         request = RestorationRequest(
             task=task,
             model=model,
             method=method,
             scale=scale,
             strength=strength,
-            noise=share,
+            noise=None if noise is None else noise / 255,
             blur=blur,
             find=find,
             grow_mask=grow_mask,
@@ -305,7 +300,7 @@ def restore(
             ensemble=ensemble,
             device=device,
         )
-        restore_pictures(pictures, out, request, mask if is_alpha(mask) else inputs.place(mask), console, overwrite=overwrite)
+        restore_pictures(pictures, out, request, mask, console, overwrite=overwrite)
 
 
 @verb

@@ -71,10 +71,12 @@ def for_patches(observed: Planes) -> Planes | None:
 
 def summary(observed: Planes, wide: Planes | None, network: str) -> str:
     """Which method fills how much of the picture."""
-    thin = 1 - observed.mean().item() - (0.0 if wide is None else wide.mean().item())
     if wide is None:
         return network
-    return PATCHES if thin <= 0 else f"{PATCHES} for {wide.mean().item():.1%}, {network} for {thin:.1%}"
+    large, all_holes = int(wide.sum()), int((observed == 0).sum())
+    if large == all_holes:
+        return PATCHES
+    return f"{PATCHES} for {large / observed.numel():.1%}, {network} for {(all_holes - large) / observed.numel():.1%}"
 
 
 def warning(observed: Planes, wide: Planes | None) -> str:
