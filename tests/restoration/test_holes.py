@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 import sfumato as sf
+from sfumato.cli import main
 from sfumato.core import progress
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.io import files
@@ -216,3 +217,26 @@ def test_manifests_from_before_there_were_these_options_are_still_good():
     assert not {"grow_mask", "invert_mask", "alpha_mask"} & set(plain)
     for how in ({"grow_mask": 2}, {"invert_mask": True}, {"alpha_mask": True}):
         assert request_facts(dataclasses.replace(INPAINT, **how)) == plain | how
+
+
+def test_the_options_of_the_command_reach_the_mask(tmp_path, photo):
+    with Image.open(photo) as image:
+        pixels = np.dstack([np.asarray(image), np.full((60, 70), 255, np.uint8)])
+    pixels[10:14, 20:30, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "clear.png")
+    dark = np.full((60, 70), 255)
+    dark[10:14, 20:30] = 0
+    mask = drawn(tmp_path, dark)
+    for options, where in (
+        (["clear.png", "--mask", "alpha"], (slice(10, 14), slice(20, 30))),
+        (["clear.png", "--mask", "alpha", "--grow-mask", "1"], (slice(9, 15), slice(19, 31))),
+        (["photo.png", "--mask", str(mask), "--invert-mask", "--grow-mask", "2"], (slice(8, 16), slice(18, 32))),
+    ):
+        out = tmp_path / "out.png"
+        main(["restore", str(tmp_path / options[0]), *options[1:], "--out", str(out), "--overwrite"])
+        with Image.open(out) as image:
+            assert image.mode == "RGB"
+            changed = (np.asarray(image) != pixels[..., :3]).any(-1)
+        expected = np.zeros_like(changed)
+        expected[where] = True
+        assert np.array_equal(changed, expected), options
