@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from PIL import Image
 
 from sfumato.classical import fill
 from sfumato.classical.completion import fill_with_patches
@@ -25,7 +26,6 @@ from sfumato.core.device import keep_memory
 from sfumato.core.tensors import Images, Planes, to_images, to_pixels
 from sfumato.data.scenes import load_scenes
 from sfumato.evaluation.diversity import comparer
-from sfumato.io.files import save_image
 from sfumato.metrics.perceptual import lpips
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.holes import RIM
@@ -139,7 +139,7 @@ def sheet(target: Path, folder: str | None, side: int = 64) -> None:
         )
         images = [clean * observed + (1 - observed), network(clean * observed, observed), restored(clean * observed, observed), clean]
         cells += [image[..., top : top + VIEW, left : left + VIEW] for image in images]
-    save_image(target, to_pixels(torch.cat(cells), columns=8))
+    Image.fromarray(to_pixels(torch.cat(cells), columns=8).numpy()).save(target, quality=80)
 
 
 def main(words: list[str]) -> None:

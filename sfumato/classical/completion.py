@@ -71,8 +71,8 @@ def fill_with_patches(image: Image, *, hole: Plane, trusted: Plane, rim: float =
 
     What is copied is `trusted`. Pixels that are neither are not changed, and what is made fits to them. What stands in the hole is a
     guess, which is good nearer to its border than `rim` pixels: there it stays, and the patches are made lighter or darker as they have to
-    be to join it. The same `seed` gives the same image on the same machine. Time grows with the pixels of the hole, memory with those of
-    its surroundings, by some 200 bytes each.
+    be to join it. The same `seed` gives the same image on the same machine. Time grows with the pixels of the hole, by some 8 seconds for
+    a hundred thousand on one core; memory with those of its surroundings, by some 500 bytes each.
     """
     made, left = image.clone(), torch.zeros_like(hole)
     for i, one in enumerate(separate(hole)):
@@ -92,7 +92,8 @@ def _joined(patched: Image, guess: Image, hole: Plane, rim: float) -> Image:
     It is Poisson's equation of Pérez, Gangnet & Blake 2003 (https://doi.org/10.1145/882262.882269) for the difference of the two.
     """
     kept = hole & dilated(~hole, rim)
-    parts = bounds(hole).expanded(1, hole.shape).parts
+    h, w = hole.shape
+    parts = bounds(hole).expanded(1, (h, w)).parts
     wrong = ((patched - guess) * kept)[:, *parts]
     smooth = laplace((wrong[None] + 1) / 2, observed=(kept | ~hole)[parts][None, None].float(), tolerance=_TOLERANCE)[0] * 2 - 1
     made = patched.clone()
@@ -131,19 +132,14 @@ def completed(image: Image, *, hole: Plane, trusted: Plane, rng: torch.Generator
     levels = pyramid(image, hole, trusted)
     if levels is None:
         return None
-    coarse = levels[-1]
-    search = coarse.search()
-    features, field, rounds = _ring_by_ring(coarse, search, rng), search.start(rng), _FIRST_ROUNDS
-    for i in reversed(range(len(levels))):
-        level = levels[i]
-        if i < len(levels) - 1:
-            finer = level.search()
-            field, search = _enlarged(field, search, levels[i + 1].size, finer, rng), finer
-            rough = _doubled(features, level)
-            features = _voted(level, search, search.compared(Patches(rough, RADIUS), field))
-            rounds = _ROUNDS
-        features, match = _settled(level._replace(features=features), search, field, rounds, rng)
-        field = match.field
+    search = levels[-1].search()
+    start = levels[-1]._replace(features=_ring_by_ring(levels[-1], search, rng))
+    features, match = _settled(start, search, search.start(rng), _FIRST_ROUNDS, rng)
+    for level, coarser in zip(levels[-2::-1], levels[:0:-1], strict=True):
+        finer = level.search()
+        field, search = _enlarged(match.field, search, coarser.size, finer, rng), finer
+        features = _voted(level, search, search.compared(Patches(_doubled(features, level), RADIUS), field))
+        features, match = _settled(level._replace(features=features), search, field, _ROUNDS, rng)
     best = _voted(levels[0]._replace(features=features), search, match, best=True)
     return torch.where(hole, best[..., : len(image)].permute(2, 0, 1), image)
 
