@@ -1,6 +1,7 @@
 """Holes of any size: thin ones to the network, wide ones to patches, by any kind of mask."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,6 @@ from sfumato.core import progress
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.io import files
 from sfumato.models import MODELS
-from sfumato.restoration import holes
 from sfumato.restoration import repair as repairs
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.networks import Networks
@@ -154,7 +154,7 @@ def test_the_pictures_own_opacity_is_a_mask(tmp_path, monkeypatch, mode, strips)
     pixels[30, 30:40, 3] = 200
     image = Image.fromarray(pixels).convert(mode)
     image.save(tmp_path / "clear.png")
-    (entry,) = restore_pictures([tmp_path / "clear.png"], tmp_path / "out", INPAINT, mask=holes.Path("alpha"))
+    (entry,) = restore_pictures([tmp_path / "clear.png"], tmp_path / "out", INPAINT, mask=Path("alpha"))
     assert entry.status == "done", entry.message
     made, opaque = files.read(tmp_path / "out" / "clear.png"), image.convert("RGB" if mode == "RGBA" else "L")
     assert made.alpha is None
@@ -173,7 +173,7 @@ def test_masks_that_cannot_be_are_told(tmp_path, photo, monkeypatch, strips):
     if strips:
         pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
         monkeypatch.setattr(repairs, "_WHOLE", 1e9)
-    (entry,) = restore_pictures([photo], tmp_path / "out", INPAINT, mask=holes.Path("alpha"))
+    (entry,) = restore_pictures([photo], tmp_path / "out", INPAINT, mask=Path("alpha"))
     assert entry.status == "failed"
     assert "no opacity" in entry.message
     monkeypatch.undo()
