@@ -27,7 +27,7 @@ def laplace(images: Images, *, observed: Maps, tolerance: float = 1e-5) -> Image
     """
     if not 1e-6 <= tolerance <= 1:
         raise SettingError(f"tolerance = {tolerance:g} is outside [1e-6, 1] of full scale")
-    return _relaxed(images, _observed_pixels(images, observed), tolerance).clamp(0, 1)
+    return _relaxed(images, observed_pixels(images, observed), tolerance).clamp(0, 1)
 
 
 @torch.no_grad()
@@ -41,7 +41,7 @@ def biharmonic(images: Images, *, observed: Maps) -> Images:
         from skimage.restoration import inpaint_biharmonic
     except ImportError as error:
         raise missing("biharmonic needs", "scikit-image") from error
-    is_observed, filled = _observed_pixels(images, observed), images.clone()
+    is_observed, filled = observed_pixels(images, observed), images.clone()
     for i, j in (~is_observed).flatten(2).any(dim=2).nonzero().tolist():
         channel = inpaint_biharmonic(images[i, j].double().cpu().numpy(), (~is_observed[i, j]).cpu().numpy())
         filled[i, j] = torch.from_numpy(channel).to(images)
@@ -61,7 +61,7 @@ def telea(images: Images, *, observed: Maps, radius: float = 3.0) -> Images:
         import cv2
     except ImportError as error:
         raise missing("telea needs", "OpenCV") from error
-    is_observed, filled, stored = _observed_pixels(images, observed), images.clone(), to_bytes(images).cpu()
+    is_observed, filled, stored = observed_pixels(images, observed), images.clone(), to_bytes(images).cpu()
     for i, j in (~is_observed).flatten(2).any(dim=2).nonzero().tolist():
         hole = (~is_observed[i, j]).to(torch.uint8).cpu().numpy()
         # OpenCV also reads the pixels inside the hole; the mean of the observed ones is neutral.
@@ -70,7 +70,7 @@ def telea(images: Images, *, observed: Maps, radius: float = 3.0) -> Images:
     return filled.where(~is_observed, images)
 
 
-def _observed_pixels(images: Images, observed: Float[Tensor, "..."]) -> Bool[Tensor, "n c h w"]:
+def observed_pixels(images: Images, observed: Float[Tensor, "..."]) -> Bool[Tensor, "n c h w"]:
     """The mask of observed values. Raises ImageError if its shape does not fit the images, or a channel has no observed pixel."""
     n, c, h, w = images.shape
     if tuple(observed.shape) not in ((n, 1, h, w), (n, c, h, w)):

@@ -1,6 +1,6 @@
 """Classical restoration methods with one interface: images, and options by name.
 
-Deconvolution is in `deconvolve.py`, inpainting in `fill.py`; `METHODS` lists all methods.
+Deconvolution is in `deconvolve.py`, inpainting in `fill.py` and `completion.py`; `METHODS` lists all methods.
 """
 
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from sfumato.classical.completion import patches
 from sfumato.classical.deconvolve import richardson_lucy, wiener
 from sfumato.classical.fill import biharmonic, laplace, telea
 from sfumato.core.catalog import suggest
@@ -96,6 +97,9 @@ class Method:
     """Additional bytes for each missing pixel."""
 
 
+PATCHES = "patches"
+"""The method for large holes."""
+
 METHODS = {
     "median": Method(apply=median, summary="removes single wrong pixels", memory=200),
     "non-local-means": Method(apply=non_local_means, needs=("noise",), summary="removes uniform noise", memory=150),
@@ -106,6 +110,9 @@ METHODS = {
         apply=biharmonic, needs=("observed",), summary="fills holes and continues slopes", memory=110, memory_missing=1800
     ),
     "telea": Method(apply=telea, needs=("observed",), summary="fills holes inwards from their borders, in 8 bits", memory=75),
+    PATCHES: Method(
+        apply=patches, needs=("observed",), summary="fills holes with patches from elsewhere in the picture", memory=450, memory_missing=200
+    ),
     "bicubic": Method(apply=bicubic, needs=("scale",), summary="enlarges by cubic interpolation", memory=30),
 }
 """The methods by the names of the command line."""

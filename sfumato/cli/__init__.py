@@ -133,6 +133,8 @@ def restore(
     scale: Annotated[int | None, Range(1, 64)] = None,
     strength: Annotated[float, Range(0, 2)] = 1.0,
     mask: Path | None = None,
+    grow_mask: Annotated[int, Range(0, 1000, "pixels")] = 0,
+    invert_mask: bool = False,
     find: tuple[Literal["scratches", "dead-pixels"], ...] = (),
     noise: Annotated[float | None, Range(0, 255, "grey levels")] = None,
     blur: str | None = None,
@@ -152,12 +154,14 @@ def restore(
         pictures: Picture files, folders, glob patterns, or one film (.mp4, .mov, .mkv, .webm).
         task: The repair. auto looks for damage in each picture, repairs it, and prints what it found.
         model: Network for the repair: a bundled model by its name, a run folder or a model file. Default: the bundled model for the task.
-        method: Classical method instead of a network: median, non-local-means, wiener, richardson-lucy, laplace, biharmonic, telea or
-            bicubic; or deep-image-prior, which fits a network to the one picture. Default: a network.
+        method: Classical method instead of a network: median, non-local-means, wiener, richardson-lucy, laplace, biharmonic, telea,
+            patches or bicubic; or deep-image-prior, which fits a network to the one picture. Default: a network.
         scale: Factor by which --task upscale lengthens the sides; 2 or 4 with the bundled models. Default: the factor of --model, else 2.
         strength: Strength of the repair: 0 keeps the picture, 1 is the result of the network.
-        mask: Mask of the area to fill in: a picture of the same size, white in that area, or a folder of masks with the names of the
-            pictures. It implies --task inpaint. Default: no mask.
+        mask: Mask of the area to fill in: a picture of the same size, white in that area; a folder of masks with the names of the pictures;
+            or alpha, for all pixels that are not opaque. It implies --task inpaint. Default: no mask.
+        grow_mask: Number of pixels by which each hole of the mask is enlarged in every direction.
+        invert_mask: Fill in where the mask is black, instead of white.
         find: Damage to look for and to fill in. It implies --task inpaint. Default: none.
         noise: Standard deviation of the noise, for networks and methods that take it. Default: estimated from the picture.
         blur: Kind and size of the blur: gaussian:1.6 (standard deviation in pixels), defocus:3 (radius in pixels) or motion:9@30 (length in
@@ -172,24 +176,24 @@ def restore(
         from sfumato.cli.restoring import restore_pictures
         from sfumato.core.device import default_memory
         from sfumato.restoration.request import RestorationRequest
-        from sfumato.store import inputs
 
-        share = None if noise is None else noise / 255
         request = RestorationRequest(
             task=task,
             model=model,
             method=method,
             scale=scale,
             strength=strength,
-            noise=share,
+            noise=None if noise is None else noise / 255,
             blur=blur,
             find=find,
+            grow_mask=grow_mask,
+            invert_mask=invert_mask,
             memory=default_memory() if memory == "auto" else flags.size(memory),
             precision=precision,
             ensemble=ensemble,
             device=device,
         )
-        restore_pictures(pictures, out, request, inputs.place(mask), console, overwrite=overwrite)
+        restore_pictures(pictures, out, request, mask, console, overwrite=overwrite)
 
 
 for function in measuring.VERBS:

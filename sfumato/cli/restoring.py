@@ -15,15 +15,18 @@ from sfumato.core import outputs
 from sfumato.core.errors import SettingError
 from sfumato.core.progress import job
 from sfumato.io import formats
+from sfumato.io.masks import is_alpha
 from sfumato.restoration import film
 from sfumato.restoration.pictures import restore_pictures as run
 from sfumato.restoration.request import RestorationRequest
+from sfumato.store import inputs
 
 
 def restore_pictures(
     pictures: Sequence[str], out: Path, request: RestorationRequest, mask: Path | None, console: Console, *, overwrite: bool
 ) -> None:
     """Repairs the pictures, or the one film, and prints a line about each. Exits with 2 if one failed."""
+    mask = mask if is_alpha(mask) else inputs.place(mask)
     if film.is_film(pictures):
         if mask is not None:
             raise SettingError(f"--mask {mask} has no effect on a film; leave it out, or give --find, which looks in every frame")

@@ -32,7 +32,7 @@ from torch import Tensor
 from sfumato.core import atomic_io
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images, Maps, Planes, size_text
-from sfumato.io import decode, files, formats, metadata
+from sfumato.io import decode, files, formats, masks, metadata
 from sfumato.io.channels import as_images, as_pixels
 
 
@@ -109,16 +109,18 @@ def images_of(picture: PictureInput, *, noun: str = "picture") -> Images:
 def brightness(mask: PictureInput) -> Planes:
     """The brightness of a mask in [0, 1], (n, 1, h, w): the largest channel, times opacity.
 
-    A tensor may also be (h, w). Raises ImageError as `convert`.
+    A tensor may also be (h, w), and of integers: 255 is white in it, or 65535 for uint16, or 1 if it has no larger value. Raises ImageError
+    as `convert`.
     """
     if isinstance(mask, Tensor):
         if mask.ndim not in (2, 3, 4) or not mask.numel():
             raise ImageError(f"a mask of shape {tuple(mask.shape)} is none of (h, w), (1, h, w), (n, 1, h, w)")
-        bright = mask.detach().float().cpu()
-        return bright.reshape(-1 if mask.ndim == 4 else 1, mask.shape[-3] if mask.ndim > 2 else 1, *mask.shape[-2:]).amax(1, keepdim=True)
+        values = mask.detach().float().cpu()
+        whole_numbers = not mask.is_floating_point() and bool(values.max() > 1)
+        layers = values / (65535 if mask.dtype == torch.uint16 else 255) if whole_numbers else values
+        return masks.brightness(layers.reshape(-1 if mask.ndim == 4 else 1, mask.shape[-3] if mask.ndim > 2 else 1, *mask.shape[-2:]))
     converted = convert(mask, noun="mask")
-    bright = converted.images.amax(dim=1, keepdim=True)
-    return bright if converted.alpha is None else bright * converted.alpha
+    return masks.brightness(converted.images, converted.alpha)
 
 
 def input_facts(**pictures: PictureInput | None) -> dict[str, dict[str, Any]]:

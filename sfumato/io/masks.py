@@ -1,32 +1,67 @@
-"""Masks of pictures, read from files or images in one way for all tasks: white marks where a task works, black what stays.
+"""Masks of pictures, read in one way for all tasks: white marks where a task works, black what stays.
 
-file ─ read ─┐
-layers ──────┴─ brightness, in [0, 1] ─ observed ─> 1 where the mask is dark or transparent, 0 where it is bright
+    file ─ read ─┐
+    layers ──────┼─ brightness, in [0, 1] ─ observed ─> 1 where a pixel is kept, 0 where it is to be filled in
+    opacity ─────┘
+
+Most programs draw the edge of a stroke softly, and the pixels under such an edge are damaged too. So each pixel that is not clearly dark is
+to be filled in. A task that weighs by a mask, such as dreaming, takes the brightness itself.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch.nn import functional as F
 
-from sfumato.core.errors import ImageError
+from sfumato.core.errors import ImageError, SettingError
+from sfumato.core.progress import remark
 from sfumato.core.tensors import Maps, Planes, size_text
-from sfumato.io import decode, files
+from sfumato.io import files
 from sfumato.io.channels import as_images
 
-THRESHOLD = 0.5
-"""Brightness from which on a pixel of a mask counts as white."""
+ALPHA = "alpha"
+"""The word that stands in the place of a mask for the opacity of the picture: all pixels that are not opaque are filled in."""
+DARK = 8 / 255
+"""Brightness up to which a pixel is clearly dark. A mask that was saved as a JPEG has some of it beside each edge."""
+LARGEST_GROWTH = 1000
+"""Most pixels by which holes may grow."""
+_ONE = 1.5 / 255
+"""A mask whose brightest pixel is below was written with the values 0 and 1."""
+_MOST = 0.6
+"""Share of a picture above which a mask was probably drawn the other way round."""
 
 
-def brightness(layers: Maps, opacity: Planes | None = None) -> Planes:
+@dataclass(frozen=True, kw_only=True)
+class MaskOptions:
+    """How a mask is read."""
+
+    grow: int = 0
+    """Pixels by which each hole is enlarged in every direction."""
+    invert: bool = False
+    """Whether the mask is dark where to fill in."""
+
+    def check(self) -> None:
+        """Raises SettingError for a growth outside its range."""
+        if not 0 <= self.grow <= LARGEST_GROWTH:
+            raise SettingError(f"grow_mask = {self.grow} is outside [0, {LARGEST_GROWTH}] pixels")
+
+
+def is_alpha(mask: object) -> bool:
+    """Whether `mask` is the word `ALPHA`; if a file or folder of that name exists, this is the mask."""
+    return isinstance(mask, str | Path) and str(mask) == ALPHA and not Path(mask).exists()
+
+
+def brightness(layers: Maps, opacity: Maps | None = None) -> Planes:
     """The brightest channel of each pixel times its opacity, in [0, 1]: (n, 1, h, w)."""
     brightest = layers.amax(dim=1, keepdim=True)
     return brightest if opacity is None else brightest * opacity
 
 
-def dark(brightness: Planes) -> Planes:
-    """1 where a mask of this brightness is dark, 0 where it is bright."""
-    return (brightness < THRESHOLD).float()
+def brightness_of_alpha(alpha: Planes) -> Planes:
+    """The brightness of the mask that an opacity stands for: 1 where it is below full opacity by more than `DARK`, 0 elsewhere."""
+    return (1 - alpha > DARK).to(alpha)
 
 
 def check_size(path: Path, mask: Sequence[int], picture: Sequence[int]) -> None:
@@ -42,19 +77,55 @@ def read(path: Path, size: Sequence[int]) -> Planes:
     return brightness(as_images(picture.pixels), None if picture.alpha is None else as_images(picture.alpha))
 
 
-def read_resized(path: Path, size: tuple[int, int]) -> Planes:
-    """1 where the mask at `path`, cut and resized to height and width `size`, is bright. Raises ImageError if it is no picture."""
-    pixels = decode.decode(path, str(path), channels=1, size=size)
-    return (torch.from_numpy(pixels[None, None, :, :, 0].copy()) > 127).float()
+def observed(brightness: Planes, name: str, options: MaskOptions = MaskOptions()) -> Planes:
+    """1 where a pixel is kept, 0 where it is to be filled in.
+
+    Raises ImageError, naming the mask, if nothing or everything is to be filled in; remarks on a mask of 0 and 1, and on one of most of the
+    picture.
+    """
+    mask = observed_rows(brightness, options, white=white_level(float(brightness.max()), name))
+    check_share(1 - mask.double().mean().item(), name, options)
+    return mask
 
 
-def observed(brightness: Planes, name: str) -> Planes:
-    """`dark` of a mask whose bright pixels are to be filled. Raises ImageError, naming the mask, if it is dark or bright everywhere."""
-    is_dark = dark(brightness)
-    if bool((is_dark == 0).all()):
-        raise ImageError(f"{name}: the mask is white everywhere, so nothing is left to fill in from; paint black what is to stay")
-    if bool((is_dark == 1).all()):
-        largest = float(brightness.max())
-        hint = f" (its brightest pixel is {largest:.1%} of white: multiply a mask of 0 and 1 by 255)" if 0 < largest < 1.5 / 255 else ""
-        raise ImageError(f"{name}: the mask is black everywhere, so there is nothing to fill in; paint white where to fill in{hint}")
-    return is_dark
+def observed_rows(brightness: Planes, options: MaskOptions, *, white: float = 1.0) -> Planes:
+    """`observed` for some rows of a mask, without its checks; `white` is the `white_level` of the whole mask.
+
+    Rows nearer than `options.grow` to the first and the last are right only if the mask ends there.
+    """
+    level = brightness / white
+    hole = ((1 - level if options.invert else level) > DARK).float()
+    return 1 - enlarged(hole, options.grow)
+
+
+def enlarged(hole: Planes, reach: int) -> Planes:
+    """`hole` and all pixels within `reach` rows and columns of it."""
+    if not reach:
+        return hole
+    wide = F.max_pool2d(hole, (1, 2 * reach + 1), 1, (0, reach))
+    return F.max_pool2d(wide, (2 * reach + 1, 1), 1, (reach, 0))
+
+
+def white_level(largest: float, name: str) -> float:
+    """The brightness that stands for white in a mask whose brightest pixel is `largest`; remarks if this is a mask of 0 and 1."""
+    if not 0 < largest < _ONE:
+        return 1.0
+    remark(f"{name}: the brightest pixel of the mask is {largest:.2%} of white: taken as a mask of 0 and 1")
+    return largest
+
+
+def check_share(share: float, name: str, options: MaskOptions) -> None:
+    """Raises ImageError, naming the mask, if the `share` of the picture to fill in is 0 or 1; remarks if it is most of the picture."""
+    dark, light = ("white", "black") if options.invert else ("black", "white")
+    if share >= 1:
+        if options.grow:
+            raise ImageError(
+                f"{name}: enlarged by {options.grow} pixels, the mask covers all, so nothing is left to fill in from; "
+                f"grow it by less than {options.grow} pixels"
+            )
+        raise ImageError(f"{name}: the mask is {light} everywhere, so nothing is left to fill in from; paint {dark} what is to stay")
+    if share <= 0:
+        raise ImageError(f"{name}: the mask is {dark} everywhere, so there is nothing to fill in; paint {light} where to fill in")
+    if share > _MOST:
+        advice = "leave --invert-mask out" if options.invert else "give --invert-mask"
+        remark(f"{name}: the mask covers {share:.1%} of the picture; if it is {light} where the picture is to stay, {advice}")

@@ -19,6 +19,7 @@ from sfumato.core.tensors import Images, Maps
 from sfumato.io.channels import blended
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.channels import colourless
+from sfumato.restoration import holes
 from sfumato.restoration.deep_prior import MEMORY, deep_prior
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
@@ -63,9 +64,17 @@ def run_together(works: Sequence[Work], networks: Networks) -> list[Maps]:
     first = works[0]
     outputs = _by_method(first).split(1) if first.plan.network is None else _by_network(works, networks)
     return [
-        blended(work.images, output, strength=work.request.strength, observed=work.plan.observed)
+        blended(work.images, _with_patches(work, output), strength=work.request.strength, observed=work.plan.observed)
         for work, output in zip(works, outputs, strict=True)
     ]
+
+
+def _with_patches(work: Work, output: Maps) -> Maps:
+    """The output of the network, with patches in the holes that the plan leaves to patches."""
+    plan = work.plan
+    if plan.patches is None or plan.observed is None:
+        return output
+    return holes.filled(work.images, output, plan.observed, plan.patches)
 
 
 def groups(works: Sequence[Work], networks: Networks) -> list[list[int]]:

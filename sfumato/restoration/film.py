@@ -15,6 +15,7 @@ from sfumato.core.extras import missing
 from sfumato.core.tensors import Images, to_bytes, to_images
 from sfumato.io import decode
 from sfumato.restoration.batch import repaired
+from sfumato.restoration.holes import check_mask
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import RestorationRequest
@@ -71,6 +72,7 @@ def restore_film(
     """
     path, target = Path(path), Path(target)
     request.check()
+    check_mask(request, None)
     networks = Networks()
 
     def begun(first: Images) -> Change:

@@ -8,6 +8,7 @@ are skipped. A picture that fails has its reason in the manifest, and the run go
 """
 
 import contextlib
+import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,9 +18,10 @@ from sfumato.batch.sources import gather, passed_over, unique_names
 from sfumato.core import atomic_io, outputs
 from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.errors import DataError, ImageError, SettingError
-from sfumato.io import files, formats
+from sfumato.io import files, formats, masks
 from sfumato.io.headers import Headers
 from sfumato.restoration.attempt import Run, attempt
+from sfumato.restoration.holes import check_mask
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.queue import Queue, Waiting
 from sfumato.restoration.request import RestorationRequest, request_facts
@@ -37,14 +39,17 @@ def restore_pictures(
 ) -> list[Entry]:
     """Repairs every picture of `sources` into the folder `out`; or one picture into the file `out`, if `out` is the name of a picture.
 
-    `mask` is a picture of the same size, white where to fill in, or a folder of masks with the names and folders of the pictures.
+    `mask` is a picture of the same size, white where to fill in, or a folder of masks with the names and folders of the pictures; or
+    "alpha", if there is no such file: then all pixels that are not opaque are filled in, and the results have no opacity.
     `on_progress` is called after each picture with its entry, its number and the count of pictures. Without `overwrite`, a file is replaced
     only if an earlier run into the same folder made it and nobody changed it since; originals and masks are never replaced. Raises
     SettingError for an invalid request, DataError if there is no picture, StorageError if `out` cannot be written or another run writes
     there; all other errors are in the entry of their picture.
     """
-    out, mask = Path(out), None if mask is None else Path(mask)
+    out = Path(out)
     request.check()
+    check_mask(request, mask)
+    request, mask = _by_alpha(request, None if mask is None else Path(mask))
     if not sources:
         raise SettingError("no picture was named; give files, folders or globs")
     alone = outputs.is_file_name(out, files.FORMATS)
@@ -58,8 +63,7 @@ def restore_pictures(
     if alone:
         outputs.check(out)
     folder = out.parent if alone else out
-    masks = [] if mask is None else [mask] if mask.is_file() else mask.rglob("*")
-    originals = frozenset({path.resolve() for path, _ in pictures} | {path.resolve() for path in masks})
+    originals = frozenset({path.resolve() for path, _ in pictures} | _mask_files(mask))
     # If every target is an original, nothing is written, and no manifest.
     writes = not alone and any((folder / name).resolve() not in originals for _, name in pictures)
     # Two runs at once would take each other's names, each with a manifest that lacks the lines of the other.
@@ -75,6 +79,16 @@ def restore_pictures(
             pixels, target = headers.pixel_count(path), out if alone else folder / name
             waiting.append(Waiting(pixels, functools.partial(attempt, path, target, own, run, pixels)))
         return Queue(run, on_progress).repaired(waiting)
+
+
+def _by_alpha(request: RestorationRequest, mask: Path | None) -> tuple[RestorationRequest, Path | None]:
+    """The request for the opacity as the mask, and no mask file, if `mask` is the word alpha; else both unchanged."""
+    return (dataclasses.replace(request, alpha_mask=True), None) if masks.is_alpha(mask) else (request, mask)
+
+
+def _mask_files(mask: Path | None) -> set[Path]:
+    """The file `mask`, or all files in the folder `mask`, with resolved paths."""
+    return set() if mask is None else {path.resolve() for path in ([mask] if mask.is_file() else mask.rglob("*"))}
 
 
 def _mask_of(mask: Path | None, path: Path, below: Path, pictures: Sequence[Path]) -> Path | None:

@@ -6,7 +6,7 @@
 |---|---|
 | denoise, jpeg | `restore`, blind |
 | deblur | `deblur` with the blur of the request, or the estimated one; `restore` if none is estimated |
-| inpaint | `inpaint` with a mask, or with a mask of scratches and dead pixels |
+| inpaint | `inpaint` with a mask, or with a mask of scratches and dead pixels; patches in the large holes of a mask |
 | upscale | `upscale-x2` or `upscale-x4` |
 | auto | the one for the dominant damage; salt and pepper without other noise is filled in |
 """
@@ -28,6 +28,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Planes
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.blurs import Blur, named
+from sfumato.restoration import holes
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.request import Find, RestorationRequest, Task, needs_of
 from sfumato.restoration.tiles import run_network
@@ -65,6 +66,10 @@ class RestorationPlan:
     kernels: Kernels | None = None
     observed: Planes | None = None
     """1 where pixels are valid. With such a mask, only the other pixels are changed."""
+    patches: Planes | None = None
+    """1 where patches of the picture replace the output of the network."""
+    warning: str = ""
+    """A sentence for people about a result that they should not expect too much of."""
     look: Callable[[Images], Planes] | None = None
     """The function that computed `observed`, for the next frame of a film."""
 
@@ -245,7 +250,17 @@ def _filling(
     if chosen.nothing:  # the next frame of a film may have damage
         return dataclasses.replace(chosen, summary=f"{', '.join(parts)}: {NOTHING_MISSING}", look=look)
     parts.append(f"{1 - mask.mean().item():.1%} to fill in")
-    return dataclasses.replace(chosen, summary=f"{', '.join(parts)}: {chosen.repair}", look=look if request.find else None)
+    if observed is not None and request.model is None and request.method is None:
+        chosen = _by_size(chosen, mask)
+    words = "; ".join(filter(None, [chosen.repair, chosen.warning]))
+    return dataclasses.replace(chosen, summary=f"{', '.join(parts)}: {words}", look=look if request.find else None)
+
+
+def _by_size(plan: RestorationPlan, observed: Planes) -> RestorationPlan:
+    """The plan of a network that fills in, with the wide holes left to patches."""
+    wide = holes.for_patches(observed)
+    repair = holes.summary(observed, wide, plan.repair)
+    return dataclasses.replace(plan, repair=repair, patches=wide, warning=holes.warning(observed, wide))
 
 
 def _enlarging(request: RestorationRequest, networks: Networks) -> RestorationPlan:

@@ -17,11 +17,12 @@ import torch
 from sfumato.core import atomic_io
 from sfumato.core.errors import MissingExtraError
 from sfumato.core.extras import install
-from sfumato.core.tensors import Maps, Planes
-from sfumato.io import decode, files, masks, streaming
+from sfumato.core.tensors import Maps
+from sfumato.io import decode, files, streaming
 from sfumato.io.channels import as_images, as_pixels, enlarge_opacity, fill_transparent, keep_transparent
 from sfumato.io.files import Picture
 from sfumato.restoration.batch import Work, run_together
+from sfumato.restoration.holes import masked
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan, make_plan
@@ -86,11 +87,11 @@ def repairing(
             return repair_rows(path, target, request, mask, check, networks)
         except MissingExtraError as error:
             raise MissingExtraError(f"{path}: needs {enough}pyvips, to be read in strips; install it with: {install('pyvips')}") from error
-    picture = files.read(path, lossless=True, file=file)
+    picture, observed = masked(files.read(path, lossless=True, file=file), mask, path, request)
     images = as_images(picture.pixels)
     if picture.alpha is not None:
         images = fill_transparent(images, as_images(picture.alpha))
-    observed, quality = None if mask is None else _observed(mask, picture), picture.jpeg.quality() if picture.jpeg else None
+    quality = picture.jpeg.quality() if picture.jpeg else None
     plan = make_plan(request, images, observed=observed, quality=quality, networks=networks)
     if plan.nothing:
         if files.same_format(path, target, file=file):
@@ -129,8 +130,3 @@ def _opacity(picture: Picture, output: Maps) -> Any:
     if picture.alpha is None or tuple(picture.alpha.shape[:2]) == tuple(output.shape[2:]):
         return picture.alpha
     return as_pixels(enlarge_opacity(as_images(picture.alpha), output.shape[2] // picture.alpha.shape[0]), picture.alpha.dtype)
-
-
-def _observed(mask: Path, picture: Picture) -> Planes:
-    """1 where the mask is dark or clear. Raises ImageError if it is of another size, or bright nowhere or everywhere."""
-    return masks.observed(masks.read(mask, picture.pixels.shape[:2]), str(mask))

@@ -16,6 +16,7 @@ from sfumato.analysis import flaws
 from sfumato.core import atomic_io
 from sfumato.core.device import select_device
 from sfumato.core.errors import ImageError
+from sfumato.core.progress import remark
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.io import files, masks, streaming
 from sfumato.io.channels import (
@@ -28,6 +29,7 @@ from sfumato.io.channels import (
     fill_transparent_span,
     keep_transparent,
 )
+from sfumato.restoration import holes
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import NOTHING_MISSING, RestorationPlan, make_plan
@@ -41,6 +43,8 @@ _STEP = 256
 """Rows that are read at once where their number does not matter."""
 _SHARE = 0.6
 """Share of the memory for the network and its tiles; the rest is for reading, planning and writing."""
+_GOLDEN = (5**0.5 - 1) / 2
+"""Golden ratio: the fractional parts of its multiples lie evenly in [0, 1)."""
 _WIDE = 2048
 """Columns in which hidden colours are replaced at once."""
 
@@ -55,14 +59,14 @@ def repair_rows(
     if "scratches" in request.find or request.method is not None:
         raise ImageError(f"{path}: too large for {request.memory / 1e9:g} GB with --find scratches or --method; give more --memory")
     folder = target.parent if target.parent.is_dir() else None
-    with streaming.open_rows(path, folder=folder) as source, _drawn(mask, source, folder) as drawn:
+    with streaming.open_rows(path, folder=folder) as source, _drawn(mask, path, source, folder, request) as drawn:
         sample = _sample(source)
         observed = _valid_in_all([*([drawn] if drawn else []), *([_wrong(source, hit=None)] if request.find else [])])
         share = 0.0 if observed is None else _filled(observed, source.size)
         if drawn is not None:
-            _refuse(share, str(mask))
-        # A plan depends on the share of the mask only, not on its places.
-        stand_in = (torch.linspace(0, 1, sample[0, 0].numel()) >= share).float().reshape(1, 1, *sample.shape[2:]) if observed else None
+            masks.check_share(share, str(mask or path), holes.mask_options(request))
+            _remark_wide(drawn, source.size, path, request)
+        stand_in = _scattered(share, sample) if observed else None
         quality = source.metadata.jpeg.quality() if source.metadata.jpeg else None
         if request.find and share == 0:
             plan = RestorationPlan(summary=f"no dead pixels: {NOTHING_MISSING}")
@@ -77,7 +81,8 @@ def repair_rows(
             raise ImageError(f"{path}: this network takes the whole picture at once, which does not fit into memory; give more --memory")
         sizes = (source.size[0] * plan.scale, source.size[1] * plan.scale)
         kept = source.metadata if plan.nothing else dataclasses.replace(source.metadata, jpeg=source.metadata.fine_jpeg)
-        with streaming.Sink(target, sizes, source.channels, alpha=source.alpha, depth=source.depth, bit=source.bit, metadata=kept) as sink:
+        alpha = _keeps_alpha(source, request)
+        with streaming.Sink(target, sizes, source.channels, alpha=alpha, depth=source.depth, bit=source.bit, metadata=kept) as sink:
             for rows in _repaired_rows(source, observed, plan, request, networks):
                 sink.write(rows)
             sink.finish(check)
@@ -111,21 +116,57 @@ def _sample(source: streaming.Source) -> Images:
     return torch.cat([torch.cat([band[..., left : left + _PIECE] for left in lefts], dim=3) for band in bands], dim=2)
 
 
+def _scattered(share: float, sample: Images) -> Planes:
+    """A mask for the sample with this share of pixels to fill in, far from each other: a plan depends on the share of a mask only."""
+    order = torch.arange(sample[0, 0].numel(), dtype=torch.float64) * _GOLDEN % 1
+    return (order >= share).float().reshape(1, 1, *sample.shape[2:])
+
+
+def _remark_wide(observed: MaskRows, size: tuple[int, int], path: Path, request: RestorationRequest) -> None:
+    """Remarks on holes that would be filled with patches if the picture were held whole."""
+    if request.model is None and holes.any_wide(observed, size, _STEP):
+        remark(f"{path}: the picture is repaired strip by strip, so the network fills its large holes too; with more --memory, patches do")
+
+
 @contextlib.contextmanager
-def _drawn(mask: Path | None, source: streaming.Source, folder: Path | None) -> Iterator[MaskRows | None]:
-    """The rows of the mask file; None without one. Raises ImageError if the sizes differ."""
+def _drawn(
+    mask: Path | None, path: Path, source: streaming.Source, folder: Path | None, request: RestorationRequest
+) -> Iterator[MaskRows | None]:
+    """The rows of the mask; None without one. Raises ImageError if the sizes differ, or the picture lacks the opacity that is its mask."""
+    if request.alpha_mask:
+        if not source.alpha:
+            raise holes.no_opacity(str(path))
+        yield _observed(lambda start, stop: masks.brightness_of_alpha(_opacity(source, start, stop)), source.size[0], path, request)
+        return
     if mask is None:
         yield None
         return
     with streaming.open_rows(mask, folder=folder) as drawn:
         masks.check_size(mask, drawn.size, source.size)
 
-        def observed(start: int, stop: int) -> Planes:
-            layers = as_images(drawn.rows(start, stop))
-            opacity = layers[:, drawn.channels :] if drawn.alpha else None
-            return masks.dark(masks.brightness(layers[:, : drawn.channels], opacity))
+        def brightness(start: int, stop: int) -> Planes:
+            colours = as_images(drawn.rows(start, stop)[..., : drawn.channels].contiguous())
+            return masks.brightness(colours, _opacity(drawn, start, stop) if drawn.alpha else None)
 
-        yield observed
+        yield _observed(brightness, source.size[0], mask, request)
+
+
+def _opacity(source: streaming.Source, start: int, stop: int) -> Planes:
+    """The opacity of these rows of a picture that has one."""
+    return as_images(source.rows(start, stop)[..., source.channels :].contiguous())
+
+
+def _observed(brightness: MaskRows, height: int, name: Path, request: RestorationRequest) -> MaskRows:
+    """`masks.observed_rows` for rows of a mask that is read in pieces."""
+    options = holes.mask_options(request)
+    largest = max(float(brightness(start, min(height, start + _STEP)).max()) for start in range(0, height, _STEP))
+    white = masks.white_level(largest, str(name))
+
+    def observed(start: int, stop: int) -> Planes:
+        first, last = max(0, start - options.grow), min(height, stop + options.grow)
+        return masks.observed_rows(brightness(first, last), options, white=white)[:, :, start - first : stop - first]
+
+    return observed
 
 
 def _wrong(source: streaming.Source, *, hit: bool | None) -> MaskRows:
@@ -151,16 +192,11 @@ def _filled(observed: MaskRows, size: tuple[int, int]) -> float:
     return 1 - sum(observed(start, min(h, start + _STEP)).sum().item() for start in range(0, h, _STEP)) / (h * w)
 
 
-def _refuse(share: float, mask: str) -> None:
-    """Raises ImageError for a mask that is all bright or all dark."""
-    masks.observed(torch.tensor([float(share > 0), float(share == 1)]).reshape(1, 1, 1, 2), mask)
-
-
 def _repaired_rows(
     source: streaming.Source, observed: MaskRows | None, plan: RestorationPlan, request: RestorationRequest, networks: Networks
 ) -> Iterator[Any]:
     """Rows of the result, as stored, top to bottom."""
-    (h, w), c = source.size, source.channels
+    (h, w), c, alpha_kept = source.size, source.channels, _keeps_alpha(source, request)
     if plan.network is None:
         yield from (source.rows(start, min(h, start + _STEP)) for start in range(0, h, _STEP))
         return
@@ -186,16 +222,21 @@ def _repaired_rows(
         images: Images = as_images(before[..., :c].contiguous())
         own = None if observed is None else observed(done, done + count)
         whole = blended(images, output.expand(-1, c, -1, -1), strength=request.strength, observed=own)
-        if source.alpha:
+        if alpha_kept:
             whole = keep_transparent(whole, images, as_images(before[..., c:].contiguous()))
         pixels = as_pixels(whole, kind)
-        if source.alpha:
+        if alpha_kept:
             first, last = max(0, done - AROUND), min(h, done + count + AROUND)
-            alpha = enlarge_opacity(as_images(source.rows(first, last)[..., c:].contiguous()), s)
+            alpha = enlarge_opacity(_opacity(source, first, last), s)
             inner = alpha[:, :, (done - first) * s : (done - first + count) * s]
             pixels = torch.cat([pixels, as_pixels(inner, kind)], dim=-1)
         yield pixels
         done += count
+
+
+def _keeps_alpha(source: streaming.Source, request: RestorationRequest) -> bool:
+    """Whether the result has the opacity of the picture. A result whose mask was that opacity is opaque."""
+    return source.alpha and not request.alpha_mask
 
 
 def _colourless(source: streaming.Source) -> bool:

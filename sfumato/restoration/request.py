@@ -15,6 +15,7 @@ from sfumato.core.catalog import suggest
 from sfumato.core.device import Precision
 from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.core.paths import last_name
+from sfumato.io.masks import MaskOptions
 from sfumato.metrics.features import weights_hash
 from sfumato.nn.blurs import named
 from sfumato.store import weights
@@ -50,6 +51,12 @@ class RestorationRequest:
     """The blur in pixels, for networks and methods that take it: gaussian:1.6, motion:9@30 (degrees) or defocus:3; None to estimate it."""
     find: tuple[Find, ...] = ()
     """Damage that is searched and filled in."""
+    grow_mask: int = 0
+    """Pixels by which each hole of a mask is enlarged in every direction."""
+    invert_mask: bool = False
+    """Whether the mask is dark where to fill in."""
+    alpha_mask: bool = False
+    """Whether the opacity of the picture is its mask: pixels that are not opaque are filled in, and become opaque."""
     tile: int | None = None
     """Side in pixels of the tiles that are computed at once; None to choose it by the memory."""
     memory: float = 2e9
@@ -96,6 +103,7 @@ class RestorationRequest:
 
     def _check_numbers(self) -> None:
         """Raises SettingError for numbers outside their range, and for a blur beside a task that ignores it."""
+        MaskOptions(grow=self.grow_mask, invert=self.invert_mask).check()
         if self.memory < _LEAST_MEMORY:
             raise SettingError(
                 f"memory = {self.memory / 1e9:.1f} GB is less than torch itself needs; give at least {_LEAST_MEMORY / 1e9:g}GB, with which "
@@ -138,6 +146,8 @@ def request_facts(request: RestorationRequest) -> dict[str, Any]:
     Device, memory and tile size are left out, since results do not depend on them.
     """
     kept = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name not in ("device", "memory", "tile")}
+    # Manifests of older releases lack these settings.
+    kept = {name: value for name, value in kept.items() if value or name not in ("grow_mask", "invert_mask", "alpha_mask")}
     if isinstance(request.model, str | Path):
         kept |= {"model": last_name(request.model), "weights": digest(weights.find(request.model))}
     elif request.model is not None:

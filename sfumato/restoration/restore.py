@@ -1,5 +1,6 @@
 """The verb `restore` in Python: a picture in, the repaired picture out, of the same kind."""
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,13 @@ import torch
 
 from sfumato.core.device import Precision, default_memory
 from sfumato.core.errors import ImageError
+from sfumato.core.progress import remark
 from sfumato.core.tensors import Images, Maps, Planes, size_text
 from sfumato.io import masks as mask_files
 from sfumato.io.channels import enlarge_opacity, fill_transparent, keep_transparent
 from sfumato.io.inputs import InputPicture, PictureInput, brightness, convert
 from sfumato.restoration.batch import repaired
+from sfumato.restoration.holes import check_mask, mask_options, observed_by_opacity
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan, make_plan
@@ -34,6 +37,8 @@ def restore(
     noise: float | None = None,
     blur: str | None = None,
     find: tuple[Find, ...] = (),
+    grow_mask: int = 0,
+    invert_mask: bool = False,
     precision: Precision = "fp32",
     ensemble: Ways = 1,
     memory: float | None = None,
@@ -44,23 +49,27 @@ def restore(
     `picture` is a path, bytes, an open binary file, a PIL image, an array or a tensor, as the table in `io/inputs.py` says; each image of
     a tensor is diagnosed for itself. The result has `save(path, overwrite=False)` and `plans`, one `RestorationPlan` for each image.
     `model` is a bundled name, a run folder, a file or a network, by default the bundled one for the `task`. `mask`, of any of these kinds
-    and of the picture's size, is bright where to fill in. `memory` is in bytes, by default a third of the machine's. The other arguments
-    are those of `RestorationRequest`. Files with their metadata, and pictures larger than memory, are repaired by `restore_pictures`.
-    Raises SettingError for a request that cannot be carried out, ImageError for a picture or a mask that cannot be used, or for a
-    picture that takes more than the memory.
+    and of the picture's size, is bright where to fill in; if it is "alpha", all pixels of the picture that are not opaque are filled in,
+    and the result has no opacity. `memory` is in bytes, by default a third of the machine's. The other arguments are those of
+    `RestorationRequest`. Files with their metadata, and pictures larger than memory, are repaired by `restore_pictures`. Raises
+    SettingError for a request that cannot be carried out, ImageError for a picture or a mask that cannot be used, or for a picture that
+    takes more than the memory.
     """
     network = weights.load(model) if isinstance(model, str | Path) else model
     memory = default_memory() if memory is None else memory
     options: Any = {"task": task, "method": method, "scale": scale, "strength": strength, "noise": noise, "blur": blur, "find": find}
+    options |= {"grow_mask": grow_mask, "invert_mask": invert_mask, "alpha_mask": mask_files.is_alpha(mask)}
     request = RestorationRequest(model=network, **options, precision=precision, ensemble=ensemble, memory=memory, device=device)
     request.check()
-    observed = None if mask is None else _observed(mask)
+    check_mask(request, mask)
     source = convert(picture, several=True, lossless=True, check=functools.partial(_refuse_large, request=request))
-    return _restored(source, request, observed)
+    return _restored(source, request, None if mask is None else _observed(mask, source, request))
 
 
 def _restored(source: InputPicture, request: RestorationRequest, observed: Planes | None) -> Any:
     """Every image repaired, as the kind of the source. Raises ImageError for another number of masks than of images."""
+    if request.alpha_mask:
+        source = dataclasses.replace(source, alpha=None)
     images = source.images if source.alpha is None else fill_transparent(source.images, source.alpha)
     masks = [observed] * len(images) if observed is None or len(observed) == 1 else list(observed.split(1))
     if len(masks) != len(images):
@@ -91,11 +100,15 @@ def _one(
         mine, its = (size_text(x.shape[2:]) for x in (observed, images))
         raise ImageError(f"the mask is {mine} pixels, the picture {its}; they must be the same")
     plan = make_plan(request, images, observed=observed, quality=quality, networks=networks)
+    if plan.warning:
+        remark(plan.warning)
     return (images if plan.nothing else repaired(images, plan, request, networks)), plan
 
 
-def _observed(mask: PictureInput) -> Planes:
-    """1 where the mask is dark, for all images or for each of them."""
+def _observed(mask: PictureInput, source: InputPicture, request: RestorationRequest) -> Planes:
+    """1 where pixels are kept, for all images or for each of them. Raises ImageError for a mask that cannot be used."""
+    if request.alpha_mask:
+        return observed_by_opacity(source.alpha, source.name, request)
     bright = brightness(mask).split(1)
     names = ["the mask"] if len(bright) == 1 else [f"mask {i} of {len(bright)}" for i in range(1, len(bright) + 1)]
-    return torch.cat([mask_files.observed(one, name) for one, name in zip(bright, names, strict=True)])
+    return torch.cat([mask_files.observed(one, name, mask_options(request)) for one, name in zip(bright, names, strict=True)])
