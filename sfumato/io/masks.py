@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch.nn import functional as F
 
 from sfumato.core.errors import ImageError, SettingError
