@@ -13,10 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.tensors import Images
+from sfumato.nn.channels import luma
 from sfumato.nn.resample import mirror
 
-_LUMA = (0.299, 0.587, 0.114)
-"""Rec. 601."""
 _SQUARE = 8
 """Side in pixels of the squares in which the noise is measured."""
 _AROUND = 5
@@ -78,29 +77,29 @@ class NoiseProfile:
 def noise_profile(crops: Images, denoised: Images) -> NoiseProfile:
     """The noise in `crops` of one picture, of which `denoised` is what a blind denoiser made; both in [0, 1], grey or colour."""
     noise = crops - denoised
-    brightness, luma = _luma(denoised), _luma(noise)
-    levels, lit = _means(luma.square()).sqrt().flatten(), _means(brightness).flatten()
+    brightness, bright_noise = luma(denoised), luma(noise)
+    levels, lit = _means(bright_noise.square()).sqrt().flatten(), _means(brightness).flatten()
     smooth = F.avg_pool2d(mirror(brightness, _AROUND // 2), _AROUND, stride=1)
     details = _means((brightness - smooth).square()).sqrt().flatten()
     last = details.quantile(_FLAT)
     variance = noise.square().mean().item()
-    around = (luma[..., 1:] * luma[..., :-1]).mean() + (luma[..., 1:, :] * luma[..., :-1, :]).mean()
-    power = luma.square().mean().clamp_min(1e-12)
+    around = _product(bright_noise, 3) + _product(bright_noise, 2)
+    power = bright_noise.square().mean().clamp_min(1e-12)
     return NoiseProfile(
         level=variance**0.5,
         flat=levels[details <= last].median().item(),
         details=last.item(),
         shadows=_level(levels[lit < _SHADOW]),
         lights=_level(levels[lit > _LIGHT]),
-        coloured=((noise - luma).square().sum(dim=1).mean() / power).item(),
+        coloured=((noise - bright_noise).square().sum(dim=1).mean() / power).item(),
         alike=(around / 2 / power).item(),
     )
 
 
-def _luma(images: Images) -> Float[Tensor, "n 1 h w"]:
-    if images.shape[1] == 1:
-        return images
-    return (images * torch.tensor(_LUMA)[:, None, None].to(images)).sum(dim=1, keepdim=True)
+def _product(plane: Float[Tensor, "n 1 h w"], axis: int) -> Tensor:
+    """Mean product of neighbours along `axis`."""
+    length = plane.shape[axis] - 1
+    return (plane.narrow(axis, 1, length) * plane.narrow(axis, 0, length)).mean()
 
 
 def _means(plane: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 _h _w"]:
