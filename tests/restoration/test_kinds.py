@@ -9,6 +9,7 @@ import sfumato as sf
 from sfumato.core.errors import ImageError
 from sfumato.restoration import restore
 from sfumato.restoration.pictures import restore_pictures
+from sfumato.restoration.repair import repair
 from sfumato.restoration.request import RestorationRequest
 
 VALUES = np.random.default_rng(0).integers(0, 256, (9, 7, 4), dtype=np.uint8)
@@ -109,3 +110,10 @@ def test_small_files_are_done_in_their_order(restorer, tmp_path):
     assert [(entry, number, count) for entry, number, count in calls] == [(entry, i, 4) for i, entry in enumerate(entries, 1)]
     for i in range(3):
         assert np.asarray(Image.open(tmp_path / "out" / f"{i}.png")).max() == 20 * i + 20
+
+
+def test_one_file_becomes_another(restorer, tmp_path):
+    Image.fromarray(VALUES[..., :3]).save(tmp_path / "a.png")
+    plan = repair(tmp_path / "a.png", tmp_path / "b.png", RestorationRequest(task="denoise", model=restorer(channels=3)))
+    assert plan.summary == "denoise: OneConvolution"
+    assert np.abs(np.asarray(Image.open(tmp_path / "b.png")).astype(int) - halved(VALUES[..., :3])).max() <= 1
