@@ -40,7 +40,7 @@ _SOFT = {"gaussian": 0.5, "defocus": 0.5, "motion": 1.0}
 """Least sigma of each kind of blur, in pixels: drawn strokes and furrows of fields look like short motion."""
 _AGREE = 2.0
 """Greatest ratio of the blur by the spectrum to the blur by the edges, which is too small by up to 1.8 for motion of 15 pixels."""
-_BEST, _BEST_GREY = 40, 60
+_BEST, _BEST_GREY = 60, 60
 """Highest qualities of JPEGs in colour and in grey worth repair: above, `restore` loses as much as it gains (`benchmarks/jpegs.py`)."""
 
 
@@ -56,6 +56,8 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
+    """Estimates of the damage of one picture."""
+
     noise: float | None
     """Standard deviation as a share of full scale; None if there is no estimate."""
     salt_and_pepper: float | None

@@ -26,7 +26,7 @@ from sfumato.core.tensors import Images, PerImage, Resized
 from sfumato.degradations.base import Degraded, Span, ordered, spread
 from sfumato.degradations.jpeg import recompressed
 from sfumato.nn.blurs import gaussian
-from sfumato.nn.channels import colourless
+from sfumato.nn.channels import colourless, luma
 from sfumato.nn.mosaic import SMALLEST, Kind, colour_masks, demosaic
 from sfumato.nn.resample import correlate, mirrored, resize
 
@@ -43,8 +43,6 @@ _XYZ_TO_CAMERA = torch.tensor(
 """Colour matrices of four cameras, as their DNG files give them."""
 _SRGB_TO_XYZ = torch.tensor([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
 """IEC 61966-2-1, white D65."""
-_LUMA = torch.tensor([0.299, 0.587, 0.114])
-"""Rec. 601."""
 _RED_GAIN, _BLUE_GAIN = (1.9, 2.4), (1.5, 1.9)
 """White balance: how much less light red and blue get through their filters than green does."""
 _WIDEST_BLUR = 4.0
@@ -111,8 +109,7 @@ class Config:
         shots = self._shots(draws)
         clean, grey = images.expand(-1, 3, -1, -1), spread(colourless(images))
         signal, level = self._signals(clean, shots, draws.generators())
-        luma = (signal * _LUMA.to(signal)[:, None, None]).sum(dim=1, keepdim=True)
-        signal = torch.where(grey, luma, signal)[:, : images.shape[1]]
+        signal = torch.where(grey, luma(signal), signal)[:, : images.shape[1]]
         noisy = signal if self.detail == "lost" else images + signal
         noisy, quality = self._saved(noisy, draws)
         return dataclasses.replace(
@@ -228,9 +225,8 @@ def _developed(raw: Float[Tensor, "n 1 h w"], shots: Shots) -> Float[Tensor, "n 
 
 def _finished(picture: Images, shot: Shots) -> Images:
     """`picture` after noise reduction and sharpening, both of which are linear here."""
-    luma = (picture * _LUMA.to(picture)[:, None, None]).sum(dim=1, keepdim=True)
-    chroma = picture - luma
-    picture = _blurred(luma, shot.luma_smoothing) + _blurred(chroma, shot.chroma_smoothing)
+    brightness = luma(picture)
+    picture = _blurred(brightness, shot.luma_smoothing) + _blurred(picture - brightness, shot.chroma_smoothing)
     return picture + spread(shot.sharpening) * (picture - _blurred(picture, torch.ones_like(shot.sharpening)))
 
 

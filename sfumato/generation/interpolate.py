@@ -68,7 +68,7 @@ def _check(seeds: Sequence[int], steps: int, space: str) -> None:
 
 
 def _walk(
-    network: Any, stops: Vectors, label: Labels | None, space: Space, *, truncation: float, noise: list[Grain] | None
+    network: Any, stops: Vectors, label: Tensor | None, space: Space, *, truncation: float, noise: list[Grain] | None
 ) -> Callable[[Places], Images]:
     """A function from places on the walk through `stops` to images of the class `label`, all with the same `noise`."""
 

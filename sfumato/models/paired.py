@@ -14,6 +14,7 @@ from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models import MODELS
 from sfumato.models.base import build_as
 from sfumato.models.roles.restorer import Restorer
+from sfumato.nn.channels import luma
 
 
 @settings
@@ -58,8 +59,38 @@ class Paired(Restorer):
     def tile_multiple(self) -> int:
         return math.lcm(self.grey.tile_multiple, self.colour.tile_multiple)
 
+    def with_luma_apart(self) -> Restorer:
+        return LumaApart(self) if self.channels == 3 else self
+
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         return (self.grey if degraded.shape[1] == 1 else self.colour).restore(degraded, planes)
+
+
+@final
+class LumaApart(Restorer):
+    """A pair in which the luma of colour images comes from the network for grey ones, and the rest from the network for colour.
+
+    A JPEG stores the luma by itself and most of its detail there, at the full resolution: for luma the network for grey images knows more.
+    """
+
+    channels, has_grey_path = 3, True
+
+    def __init__(self, pair: Paired) -> None:
+        super().__init__()
+        self.pair = pair
+        self.scale, self.pad_multiple, self.receptive_radius = pair.scale, pair.pad_multiple, pair.receptive_radius
+        self.conditioning = pair.conditioning
+
+    @property
+    def tile_multiple(self) -> int:
+        return self.pair.tile_multiple
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        output = self.pair.restore(degraded, planes)
+        if degraded.shape[1] == 1:
+            return output
+        # The same number added to all channels changes the luma alone.
+        return output + self.pair.grey.restore(luma(degraded), planes) - luma(output)
 
 
 def _built(config: Any, guides: int) -> Restorer:

@@ -1,6 +1,6 @@
-"""Images adapted to the number of channels that a network takes, and whether their channels differ."""
+"""Images adapted to the number of channels that a network takes, their luma, and whether their channels differ."""
 
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from sfumato.core.tensors import Images, Maps, Other
@@ -26,6 +26,13 @@ def separate_channels(images: Images, channels: int) -> Other:
     if c == channels:
         return images
     return images.reshape(n * c, 1, h, w) if channels == 1 else images.expand(n, channels, h, w)
+
+
+def luma(images: Images) -> Float[Tensor, "n 1 h w"]:
+    """The luma of RGB images by ITU-R BT.601, which JPEG uses too; grey images as they are."""
+    if images.shape[1] == 1:
+        return images
+    return (images * images.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def colourless(images: Images) -> Bool[Tensor, " n"]:

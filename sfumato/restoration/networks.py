@@ -21,22 +21,24 @@ class Networks:
     """
 
     def __init__(self) -> None:
-        self._opened: dict[tuple[str | Path | nn.Module, int], Restorer] = {}
+        self._opened: dict[tuple[str | Path | nn.Module, int, bool], Restorer] = {}
         self._ready: dict[tuple[Restorer, torch.device], Restorer] = {}
         self._footprints: dict[Restorer, float] = {}
         self._tilings: dict[tuple[Restorer, tuple[int, int], float, float], Tiling] = {}
         self._remarks = set[Restorer]()
 
-    def opened(self, which: str | Path | nn.Module, views: int = 1) -> Restorer:
+    def opened(self, which: str | Path | nn.Module, views: int = 1, *, luma_apart: bool = False) -> Restorer:
         """The restorer with the name or path `which`, or `which` itself, as an ensemble over `views`; the same object for each call.
 
+        With `luma_apart`, a pair restores the luma of colour images by its network for grey ones.
         Raises SettingError if it is no restorer, and the errors of `weights.load`.
         """
-        if (which, views) not in self._opened:
+        if (which, views, luma_apart) not in self._opened:
             with once():
                 network: Restorer = weights.opened(which, Restorer, otherwise="repairs nothing")
-                self._opened[which, views] = network if views == 1 else network.self_ensemble(views)
-        return self._opened[which, views]
+                network = network.with_luma_apart() if luma_apart else network
+                self._opened[which, views, luma_apart] = network if views == 1 else network.self_ensemble(views)
+        return self._opened[which, views, luma_apart]
 
     def ready(self, network: Restorer, device: torch.device) -> Restorer:
         """`network` after `tiles.optimized`, on the device `device`."""

@@ -169,7 +169,8 @@ def _chosen(
     if request.method is not None:
         return _by_method(request.method, request, examined, observed, blur)
     which = request.model if request.model is not None else default
-    network = networks.opened(which, request.ensemble)
+    of_jpeg = request.task == "jpeg" or (request.task == "auto" and examined.diagnosis.task == "jpeg")
+    network = networks.opened(which, request.ensemble, luma_apart=of_jpeg)
     if network.scale != 1:
         raise SettingError(f"{_called(which)} enlarges {network.scale} times; it is for the task upscale")
     _check_noise(request, network, _called(which))

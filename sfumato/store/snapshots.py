@@ -85,6 +85,7 @@ class Named:
     facts: dict[str, Any]
 
     def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of the tensor called `name`."""
         return tuple(self.tensors[name].shape)
 
     def setting(self, name: str) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def test_settings_that_do_not_fit_are_refused(name, change, message, recipe):
         ("dcgan", "elbo", "objective = elbo trains a LatentVariableModel, and model = dcgan is a Dcgan"),
         ("vae", "cross_entropy", "objective = cross_entropy trains a Classifier, and model = vae is a Vae"),
         ("dncnn", "cross_entropy", "objective = cross_entropy trains networks for images of one size, and dncnn has no size"),
-        ("dcgan", "restoration", "model = dcgan|must be known"),
+        ("dcgan", "restoration", "model = dcgan|must be set"),
     ],
 )
 def test_a_network_of_another_role_is_refused(model, objective, message, bars):

@@ -250,7 +250,7 @@ def test_a_bundled_classifier_serves_the_images_that_it_was_trained_on_and_no_ot
     assert matching_features(network(3, (28, 28)), other).feature_dim == 3 * 64
     classifier = weights.load("digits-classifier")
     assert suited(classifier, network(1, (28, 28))) is classifier
-    with pytest.raises(SettingError, match=r"size \(28, 28\) with 1 channels, the model's have \(16, 16\) and 1"):
+    with pytest.raises(SettingError, match=r"size \(28, 28\) and 1 channels, the model's have \(16, 16\) and 1"):
         suited(classifier, network(1))
 
 
@@ -259,7 +259,7 @@ def test_a_published_network_takes_grey_and_colour_images():
     for channels in (1, 3):
         assert suited(published, network(channels)) is published
     for channels in (2, 4):
-        with pytest.raises(SettingError, match=f"takes images with 1 or 3 channels, the model's have {channels} channels"):
+        with pytest.raises(SettingError, match=f"takes grey or coloured images, the model's have {channels} channels"):
             suited(published, network(channels))
 
 

@@ -7,8 +7,9 @@ from PIL import Image
 
 import sfumato as sf
 from sfumato.core.errors import ImageError
-from sfumato.restoration import restore
+from sfumato.io import inputs
 from sfumato.restoration.pictures import restore_pictures
+from sfumato.restoration.repair import repair
 from sfumato.restoration.request import RestorationRequest
 
 VALUES = np.random.default_rng(0).integers(0, 256, (9, 7, 4), dtype=np.uint8)
@@ -82,15 +83,15 @@ def test_the_quality_of_a_jpeg_counts_until_its_pixels_are_read(tmp_path):
     Image.fromarray(VALUES[..., :3]).save(tmp_path / "a.jpg", quality=30)
     Image.fromarray(VALUES[..., :3]).save(tmp_path / "a.png")
     with Image.open(tmp_path / "a.jpg") as image:
-        assert restore._quality(image) == 30
+        assert inputs._jpeg_quality(image) == 30
         image.load()
-        assert restore._quality(image) is None
+        assert inputs._jpeg_quality(image) is None
     with Image.open(tmp_path / "a.png") as image:
-        assert restore._quality(image) is None
-    opened, quality = restore._opened(tmp_path / "a.jpg")
-    assert (opened.size, quality) == ((7, 9), 30)
-    assert restore._opened(tmp_path / "a.png")[1] is None
-    assert restore._quality(Image.new("L", (4, 4))) is None
+        assert inputs._jpeg_quality(image) is None
+    picture = inputs.convert(tmp_path / "a.jpg", lossless=True)
+    assert (picture.images.shape[2:], picture.quality) == ((9, 7), 30)
+    assert inputs.convert(tmp_path / "a.png", lossless=True).quality is None
+    assert inputs._jpeg_quality(Image.new("L", (4, 4))) is None
 
 
 def test_small_files_are_done_in_their_order(restorer, tmp_path):
@@ -109,3 +110,10 @@ def test_small_files_are_done_in_their_order(restorer, tmp_path):
     assert [(entry, number, count) for entry, number, count in calls] == [(entry, i, 4) for i, entry in enumerate(entries, 1)]
     for i in range(3):
         assert np.asarray(Image.open(tmp_path / "out" / f"{i}.png")).max() == 20 * i + 20
+
+
+def test_one_file_becomes_another(restorer, tmp_path):
+    Image.fromarray(VALUES[..., :3]).save(tmp_path / "a.png")
+    plan = repair(tmp_path / "a.png", tmp_path / "b.png", RestorationRequest(task="denoise", model=restorer(channels=3)))
+    assert plan.summary == "denoise: OneConvolution"
+    assert np.abs(np.asarray(Image.open(tmp_path / "b.png")).astype(int) - halved(VALUES[..., :3])).max() <= 1

@@ -19,6 +19,7 @@ def test_the_largest_tile_that_fits(restorer, radius, row):
     assert tile_for(network, need, pixel=100.0, row=row) == 256
     assert tile_for(network, need - 1, pixel=100.0, row=row) == 192
     assert tile_for(network, 0.0, pixel=100.0, row=row) == 32, "however little there is"
+    assert tile_for(network, 100.0 * side**2 - 1, pixel=100.0) == 192, "rows take nothing if not told"
     assert tile_for(network, 1e18, pixel=100.0, row=row) == 4096
 
 

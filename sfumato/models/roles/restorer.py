@@ -71,6 +71,10 @@ class Restorer(Role):
         """The network with kernels of the blur, one for each image or one for all; itself if it takes none."""
         return self
 
+    def with_luma_apart(self) -> "Restorer":
+        """The network with the luma of colour images restored by its path for grey ones; itself if it has none."""
+        return self
+
     def self_ensemble(self, views: int) -> "Restorer":
         """A network that averages the output over `views` orientations of the input, 4 or 8, for as many times the work."""
         return SelfEnsemble(self, views)

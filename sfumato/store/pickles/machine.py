@@ -32,6 +32,7 @@ class Buildable:
     """Can be given a state after it was made."""
 
     def build(self, source: Source, state: Any) -> None:
+        """Takes the state that a pickle gives to the object. Raises what `source.refuse` makes for a state of another form."""
         raise NotImplementedError
 
 
