@@ -32,7 +32,7 @@ def quick(monkeypatch):
     net = MODELS["gated"](width=4, middle=1).build().eval()
     torch.nn.init.zeros_(net.tail.weight)
     torch.nn.init.constant_(net.tail.bias, 0.1)
-    monkeypatch.setattr(Networks, "opened", lambda self, which, views=1: net)
+    monkeypatch.setattr(Networks, "opened", lambda self, which, views=1, **_: net)
 
 
 def picture(h=64, w=80):
