@@ -94,11 +94,11 @@ def generate(
         chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
         options: Any = {"label": label, "truncation": truncation, "device": device}
         with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=(inputs.model(model),)), progress():
-            network, before = job.sampler(model), 0
+            source, before = job.sampler(model), 0
             if job.output_files(out) == [out]:
-                job.save(job.generate(network, n, seeds=chosen, **options), out, names=(), columns=columns)
+                job.save(job.generate(source, n, seeds=chosen, **options), out, names=(), columns=columns)
             else:
-                before = generate_files(network, chosen, out, columns=columns, overwrite=overwrite, reads=(model,), **options).done_before
+                before = generate_files(source, chosen, out, columns=columns, overwrite=overwrite, reads=(model,), **options).done_before
         console.print(f"{len(chosen)} images in {out}{f', {before} of them done before' if before else ''}", highlight=False)
 
 
@@ -334,8 +334,8 @@ def models(*, runs: Path = Path("runs")) -> None:
         for entry in entries:
             if entry.problem:
                 continue
-            data = entry.card.get("data", {})
-            made = f"{entry.family}, {entry.megabytes:.1f} MB, trained on {data.get('name', '?')} ({data.get('terms', 'terms unknown')})"
+            data = entry.card.data
+            made = f"{entry.family}, {entry.megabytes:.1f} MB, trained on {data.name or '?'} ({data.terms or 'terms unknown'})"
             table.add_row(Text(printable(entry.name), "bold"), Text(entry.headline or "nothing measured yet"))
             table.add_row("", Text(printable(made), "dim"))
         console.print(table)

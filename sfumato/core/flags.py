@@ -6,20 +6,20 @@ import difflib
 import io
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, get_args, get_origin
 
 import tyro
 
-from sfumato.core.config import Range
+from sfumato.core.config import Range, fields_of
 from sfumato.core.errors import SettingError
 
 
-def tell_ranges(config: Any) -> None:
+def tell_ranges(config: object) -> None:
     """Puts each setting's range into the help, where it is read: the one place where the limits are stated stays the setting's own type."""
-    for field in dataclasses.fields(config):
+    for field in fields_of(config):
         if dataclasses.is_dataclass(value := getattr(config, field.name)):
             tell_ranges(value)
-        hint: Any = field.type
+        hint = field.type
         limits = [a for a in get_args(hint)[1:] if isinstance(a, Range)] if get_origin(hint) is Annotated else []
         if limits:
             type(config).__annotations__[field.name] = Annotated[hint, tyro.conf.arg(metavar=str(limits[0]))]
@@ -50,13 +50,13 @@ def span(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def names(config: Any, prefix: str = "--") -> list[str]:
+def names(config: object, prefix: str = "--") -> list[str]:
     """Every flag of a tree of settings."""
-    found = []
-    for field in dataclasses.fields(config):
+    flags = []
+    for field in fields_of(config):
         flag, value = prefix + field.name.replace("_", "-"), getattr(config, field.name)
-        found += names(value, f"{flag}.") if dataclasses.is_dataclass(value) else [flag]
-    return found
+        flags += names(value, f"{flag}.") if dataclasses.is_dataclass(value) else [flag]
+    return flags
 
 
 def parsed(parse: Callable[[], Callable[[], None]], flags: Sequence[str]) -> Callable[[], None]:
@@ -78,17 +78,17 @@ def _condensed(message: str, flags: Sequence[str]) -> str:
     if "╭" not in message:  # no frame to hold the title: it stands alone
         lines, rule = lines[2:], rule[2:]
     sections = " ".join("\0" if ruled else line for line, ruled in zip(lines, rule, strict=True)).split("\0")
-    what, *more = [" ".join(section.split()) for section in sections]
-    what = re.sub(r"^Error parsing (settings\S*: )?", "", what)
-    what = re.sub(r"invalid literal for int\(\) with base 10: (.*?)(?= \(|$)", r"\1 is no whole number", what)
-    what = re.sub(r"could not convert string to float: (.*?)(?= \(|$)", r"\1 is no number", what)
-    what = re.sub(r"Could not find valid parse for arguments: \[(.*?)\]", r"\1 cannot be read", what)
-    what = re.sub(r"no type matching (.*) could be instantiated from \[(.*?)\]\. .*", r"\2 is not one of \1", what)
-    if unknown := re.match(r"Unrecognized options: (--\S+?),? ", f"{what} "):
+    mistake, *more = [" ".join(section.split()) for section in sections]
+    mistake = re.sub(r"^Error parsing (settings\S*: )?", "", mistake)
+    mistake = re.sub(r"invalid literal for int\(\) with base 10: (.*?)(?= \(|$)", r"\1 is no whole number", mistake)
+    mistake = re.sub(r"could not convert string to float: (.*?)(?= \(|$)", r"\1 is no number", mistake)
+    mistake = re.sub(r"Could not find valid parse for arguments: \[(.*?)\]", r"\1 cannot be read", mistake)
+    mistake = re.sub(r"no type matching (.*) could be instantiated from \[(.*?)\]\. .*", r"\2 is not one of \1", mistake)
+    if unknown := re.match(r"Unrecognized options: (--\S+?),? ", f"{mistake} "):
         leaves = {re.split(r"--|\.", flag)[-1]: flag for flag in reversed(flags)}
         near = [leaves[leaf] for leaf in difflib.get_close_matches(re.split(r"--|\.", unknown[1])[-1], leaves, n=1)]
         near = near or re.findall(r"Perhaps you meant: (--\S+)", " ".join(more))
         return f"no option {unknown[1]}{f' (did you mean {near[0]}?)' if near else ''}; --help lists them all"
     allowed = re.search(r"Argument helptext: (.*?)(?= [A-Z]|$)", " ".join(more))
     listed = re.search(r"Available subcommands: (.*?)$", more[0]) if more else None
-    return what + (f" ({allowed[1]})" if allowed else "") + (f"; there are {listed[1]}" if listed else "")
+    return mistake + (f" ({allowed[1]})" if allowed else "") + (f"; there are {listed[1]}" if listed else "")

@@ -11,11 +11,10 @@ Every image is dreamed by itself, so it is the same in any company.
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.config import Range, settings
@@ -32,6 +31,7 @@ from sfumato.dreaming.objective import WHOLE, check_fits, guided, parse_objectiv
 from sfumato.nn.bands import evened_
 from sfumato.nn.resample import resize
 from sfumato.nn.spectrum import Spectrum
+from sfumato.store.loaded import Model
 
 RATE = 1.5 / 255
 """Mean change of a pixel in a step, as a share of full scale: the first DeepDream's."""
@@ -107,7 +107,7 @@ class Dreamt:
 @renamed_arguments(tell="on_progress")
 def dream(
     pictures: Images | None = None,
-    network: str | Path | nn.Module | DreamNetwork | None = None,
+    network: Model | DreamNetwork | None = None,
     options: Dream | None = None,
     *,
     size: tuple[int, int] = (224, 224),
@@ -324,7 +324,7 @@ def shaken(images: Images, rng: torch.Generator) -> Images:
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def _checked(pictures: Any) -> Images:
+def _checked(pictures: object) -> Images:
     if (
         not isinstance(pictures, Tensor)
         or pictures.ndim != 4

@@ -5,26 +5,28 @@ which ─ opened ─┬─ Named: its own layers and scores
                 └─ any module: all its modules, and what it returns
 """
 
-import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from sfumato.core.catalog import composed, suggest
-from sfumato.core.device import select_device
+from sfumato.core.config import override
+from sfumato.core.device import channels_last, select_device
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
+from sfumato.models.base import NetworkSettings
 from sfumato.models.roles.classifier import Classifier
 from sfumato.models.roles.feature_extractor import Backbone, Layer
 from sfumato.models.roles.style_generator import AdversarialGenerator
 from sfumato.nn import hooks
 from sfumato.nn.norm import folded
 from sfumato.store import weights
+from sfumato.store.loaded import LoadedModel, Model
 
 PREFERRED = "squeezenet"
 BUNDLED = ("eurosat-classifier", "fashion-classifier", "digits-classifier")
@@ -42,7 +44,7 @@ class DreamNetwork:
 
     name: str
     network: nn.Module
-    run: Callable[[Images], Any]
+    run: hooks.Run
     """Shows it images in [0, 1]."""
     channels: int
     names: tuple[str, ...]
@@ -108,9 +110,7 @@ class DreamNetwork:
         return words[name.lower()]
 
 
-def dream_network(
-    which: str | Path | nn.Module | None = None, *, device: str = "auto", on_progress: Callable[[str], None] = lambda _: None
-) -> DreamNetwork:
+def dream_network(which: Model | None = None, *, device: str = "auto", on_progress: Callable[[str], None] = lambda _: None) -> DreamNetwork:
     """The network called `which`, or a module of one's own that takes images in [0, 1], in evaluation mode and ready to be asked.
 
     A module of one's own stays where it is; others go to `device`.
@@ -121,12 +121,12 @@ def dream_network(
     where = select_device(device)
     if which is None:
         which = _preferred(on_progress)
-    network = weights.opened(which)
-    name = str(which) if isinstance(which, str | Path) else type(which).__name__
-    if isinstance(network, Backbone):
-        return _of_named(network, name, where)
-    network.eval()
-    return _of_module(network, name, where, foreign=isinstance(which, nn.Module))
+    model = weights.model_of(which)
+    name = str(which) if isinstance(which, str | Path) else str(model)
+    if isinstance(model.network, Backbone):
+        return _of_named(model.network, model.config, name, where)
+    model.network.eval()
+    return _of_module(model, name, where, foreign=isinstance(which, nn.Module))
 
 
 def _preferred(on_progress: Callable[[str], None]) -> str:
@@ -141,15 +141,13 @@ def _preferred(on_progress: Callable[[str], None]) -> str:
     return PREFERRED
 
 
-def _of_named(network: Backbone, name: str, device: torch.device) -> DreamNetwork:
-    config: Any = getattr(network, "config", None)
-    if getattr(config, "resize", "none") != "none":
+def _of_named(network: Backbone, config: NetworkSettings | None, name: str, device: torch.device) -> DreamNetwork:
+    if config is not None and getattr(config, "resize", "none") != "none":
         # A dream is looked at in its own size; a network that makes all images small first would see it blurred.
-        whole = dataclasses.replace(config, resize="none").build()
+        whole = override(config, "resize=none").build()
         whole.load_state_dict(network.state_dict())
-        network = whole.eval().requires_grad_(False)
-    moved: Any = network
-    network = folded(moved.to(device=device, memory_format=torch.channels_last))
+        network = cast(Backbone, whole.eval().requires_grad_(False))
+    network = folded(channels_last(network, device))
     names = tuple(network.named)
     # In the middle a network has left edges behind and does not yet see whole things.
     usual = names[len(names) * 2 // 3]
@@ -168,21 +166,20 @@ def _of_named(network: Backbone, name: str, device: torch.device) -> DreamNetwor
     )
 
 
-def _of_module(network: nn.Module, name: str, device: torch.device, *, foreign: bool) -> DreamNetwork:
-    moved: Any = network
-    network = moved if foreign else moved.to(device=device, memory_format=torch.channels_last)
+def _of_module(model: LoadedModel[nn.Module], name: str, device: torch.device, *, foreign: bool) -> DreamNetwork:
+    network = model.network if foreign else channels_last(model.network, device)
     if isinstance(network, AdversarialGenerator):
         looking: nn.Module = network.discriminator
 
-        def run(images: Images) -> Any:
+        def run(images: Images) -> object:
             labels = torch.zeros(len(images), dtype=torch.long, device=images.device) if network.classes else None
             return network.discriminate(images, labels)
 
         channels, classes = network.channels, ()
     elif isinstance(network, Classifier):
         looking, run, channels = network, network.classify, network.channels
-        said = [str(each) for each in getattr(network, "card", {}).get("data", {}).get("classes", [])]
-        classes = tuple(said) if len(said) == network.classes else tuple(map(str, range(network.classes)))
+        names = model.card.data.class_names
+        classes = names if len(names) == network.classes else tuple(map(str, range(network.classes)))
     else:
         looking, run, classes = network, network, ()
         convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
@@ -223,7 +220,7 @@ def _of_module(network: nn.Module, name: str, device: torch.device, *, foreign: 
         least=coarsest,
         side=min(getattr(network, "size", None) or (USUAL, USUAL)),
         classes=classes,
-        scores=(lambda images: run(images).float()) if classes else None,
+        scores=(lambda images: cast(Tensor, run(images)).float()) if classes else None,
     )
 
 

@@ -28,7 +28,7 @@ from sfumato.io import files, streaming
 from sfumato.io.channels import as_images, as_pixels
 from sfumato.io.embedded import KEY, recipe_text
 from sfumato.metrics.features import weights_hash
-from sfumato.store.migrate import FORMAT, Tree, upgraded_tree
+from sfumato.store.migrate import FORMAT, upgraded_tree
 
 _BYTES = 85
 """For each pixel of a picture that is dreamed in tiles: stored, as numbers, in octaves, and what was added to it; measured."""
@@ -248,10 +248,10 @@ def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
     Raises CheckpointError for a file that tells none.
     """
     try:
-        tree = schema.parsed(recipe_text(path), Tree, str(path)) if path.suffix.lower() == ".png" else schema.read(path, Tree)
+        tree = schema.parsed_object(recipe_text(path), str(path)) if path.suffix.lower() == ".png" else schema.read_object(path)
         told = schema.checked(upgraded_tree(tree), Told, str(path))
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told["dream"].items()}
-        return told["network"], Dream(**values), told
+        return told["network"], Dream(**values), {**told}
     except (SfumatoError, TypeError) as error:
         reason = " ".join(str(error).removeprefix(f"{path}: ").split())[:200]
         raise CheckpointError(f"{path} tells no dream that could be repeated ({reason})") from error
@@ -289,7 +289,7 @@ def is_same_dream(target: Path, record: dict[str, Any]) -> bool:
     """Whether the recipe in the PNG at `target` is `record`, whatever came of it."""
     open_ = ("before", "after", "made_with")
     try:
-        there = upgraded_tree(schema.parsed(recipe_text(target), Tree, str(target)))
+        there = upgraded_tree(schema.parsed_object(recipe_text(target), str(target)))
         wanted = json.loads(json.dumps(record))
         return {k: v for k, v in there.items() if k not in open_} == {k: v for k, v in wanted.items() if k not in open_}
     except SfumatoError:

@@ -13,18 +13,19 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from sfumato.core import atomic_io, outputs, schema
 from sfumato.core.device import select_device
 from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.core.finite_output import finite
+from sfumato.core.json_value import JsonObject
 from sfumato.core.rng import seeded_generator
-from sfumato.core.tensors import Images, Styles, Vectors, to_pixels
+from sfumato.core.tensors import Images, Labels, Styles, Vectors, to_pixels
 from sfumato.core.text import printable, quoted
 from sfumato.editing import latent_image as subjects
 from sfumato.editing.attributes import named
@@ -35,6 +36,7 @@ from sfumato.metrics.features import weights_hash
 from sfumato.models.roles.generator import latents
 from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store import checkpoint
+from sfumato.store.loaded import LoadedModel, Model
 
 Axes = Float[Tensor, "_k d"]
 Shares = Float[Tensor, " _k"]
@@ -48,7 +50,7 @@ class Told(TypedDict):
     strengths: list[schema.Finite]
     how: str
     layers: tuple[schema.Whole, schema.Whole]
-    origin: dict[str, Any]
+    origin: JsonObject
     weights: str
 
 
@@ -71,7 +73,7 @@ class Directions:
     how: str
     layers: Span
     """The layers that they were found for, and are applied to if nothing else is said."""
-    origin: dict[str, Any] = field(default_factory=dict)
+    origin: JsonObject = field(default_factory=dict)
 
     def find(self, which: str | int) -> int:
         """The number of the one called so. Raises SettingError, naming them."""
@@ -84,7 +86,7 @@ class Directions:
 
 
 def directions(
-    model: str | Path | nn.Module,
+    model: Model,
     method: How = "principal",
     *,
     count: int = 8,
@@ -98,17 +100,18 @@ def directions(
     `layers` are those whose ears `closed-form` asks, whose styles `jacobian` moves, and that all are applied to; by default all. Raises
     SettingError for a count that cannot be, layers that are not there, or a network that has no matrices to ask; and like `generate`.
     """
-    network = sampler(model).to(select_device(device))
+    source = sampler(model).to(select_device(device))
+    network = source.network
     chosen = span(network, layers)
     if not 1 <= count <= network.style_dim:
         raise SettingError(f"count = {count} is outside [1, {network.style_dim}], the length of a style")
-    styles = many_styles(network, label, seed)
+    styles = many_styles(source, label, seed)
     if method == "principal":
         vectors, shares = principal(styles)
     else:
-        vectors, shares = closed_form(network, chosen) if method == "closed-form" else jacobian(network, chosen, label=label, seed=seed)
+        vectors, shares = closed_form(network, chosen) if method == "closed-form" else jacobian(source, chosen, label=label, seed=seed)
     origin = {"how": method, "count": count, "layers": list(chosen), "label": label, "seed": seed}
-    return finished(network, vectors[:count], shares[:count], styles, method, chosen, label, seed, origin)
+    return finished(source, vectors[:count], shares[:count], styles, method, chosen, label, seed, origin)
 
 
 def principal(styles: Vectors) -> tuple[Axes, Shares]:
@@ -128,23 +131,25 @@ def closed_form(network: StyleGenerator, layers: Span) -> tuple[Axes, Shares]:
 
 
 @torch.enable_grad()
-def jacobian(network: Any, layers: Span, *, label: str | int | None = None, seed: int = 0) -> tuple[Axes, Shares]:
+def jacobian(model: Model, layers: Span, *, label: str | int | None = None, seed: int = 0) -> tuple[Axes, Shares]:
     """The eigenvectors of JᵀJ, its mean over images, and their share of the trace; J are the pixels' derivatives by one style for `layers`.
 
     For sums u·image with random signs u, the products of their gradients Jᵀu have JᵀJ for their mean. The images are 256 of `label`, or
     of all classes, if they have 64 x 64 pixels, and fewer if they have more, but at least 16.
     """
+    source = sampler(model)
+    network = source.network
     pixels = network.size[0] * network.size[1]
     count, batch = min(256, max(16, 2**20 // pixels)), min(64, max(1, 2**16 // pixels))
     rng, total = seeded_generator(seed, "jacobian"), torch.zeros(network.style_dim, network.style_dim, dtype=torch.float64)
-    z, labels = latents(network, count, rng), labels_of(network, range(count), label)
+    z, labels = latents(network, count, rng), labels_of(source, range(count), label)
     where = next(network.parameters()).device
     for begin in range(0, count, batch):
         some = None if labels is None else labels[begin : begin + batch]
-        styles = styled(network, z[begin : begin + batch], some).to(where)
+        styles = styled(source, z[begin : begin + batch], some).to(where)
         step = styles.new_zeros(len(styles), 1, network.style_dim, requires_grad=True)
         images = network.synthesize(moved(styles, step, 1.0, layers), None if some is None else some.to(where))
-        finite(images, network)
+        finite(images, source)
         for left in reversed(range(_PROBES)):
             signs = 2.0 * torch.randint(0, 2, images.shape, generator=rng).to(images) - 1
             (slope,) = torch.autograd.grad(images, step, signs, retain_graph=left > 0)
@@ -153,12 +158,13 @@ def jacobian(network: Any, layers: Span, *, label: str | int | None = None, seed
     return _sorted(total)
 
 
-def contact_sheet(network: Any, directions: Directions, *, seed: int = 0, label: str | int | None = None, reach: float = 3.0) -> Images:
+def contact_sheet(model: Model, directions: Directions, *, seed: int = 0, label: str | int | None = None, reach: float = 3.0) -> Images:
     """For each direction a row of 7: the seed's image from `reach` deviations less to as many more."""
     steps = torch.linspace(-reach, reach, 7)
-    styles, labels = _bases(network, 1, label, seed)
+    source = sampler(model)
+    styles, labels = _bases(source, 1, label, seed)
     rows = [moved(styles, vector, step, directions.layers) for vector in directions.vectors for step in steps]
-    return show(network, torch.cat(rows), None if labels is None else labels.expand(len(rows)), grain(network, [seed]))
+    return show(source, torch.cat(rows), None if labels is None else labels.expand(len(rows)), grain(source.network, [seed]))
 
 
 def moved(styles: Styles, vector: Tensor, strength: float | Tensor, layers: Span) -> Styles:
@@ -168,12 +174,13 @@ def moved(styles: Styles, vector: Tensor, strength: float | Tensor, layers: Span
     return result
 
 
-def save(directions: Directions, out: Path, network: Any, *, seed: int = 0, label: str | int | None = None) -> list[Path]:
+def save(directions: Directions, out: Path, model: Model, *, seed: int = 0, label: str | int | None = None) -> list[Path]:
     """Writes the directions to `out`, and beside it a contact sheet as .png and what they are as .json. Returns the paths."""
+    source = sampler(model)
     _, sheet, told = output_files(out)
     about = {key: value for key, value in vars(directions).items() if key != "vectors"}
-    checkpoint.write_tensors(out, {"vectors": directions.vectors}, {ENTRY: about | {"weights": weights_hash(network)}})
-    files.save_image(sheet, to_pixels(contact_sheet(network, directions, seed=seed, label=label), columns=7))
+    checkpoint.write_tensors(out, {"vectors": directions.vectors}, {ENTRY: about | {"weights": weights_hash(source.network)}})
+    files.save_image(sheet, to_pixels(contact_sheet(source, directions, seed=seed, label=label), columns=7))
     atomic_io.write(told, json.dumps(about, indent=2) + "\n")
     return [out, sheet, told]
 
@@ -184,35 +191,37 @@ def output_files(out: Path) -> list[Path]:
     return [out, out.with_suffix(".png"), out.with_suffix(".json")]
 
 
-def load(path: Path, network: Any) -> Directions:
+def load(path: Path, model: Model) -> Directions:
     """What `save` wrote. Raises CheckpointError for another file, SettingError if it was made with another network."""
+    network = sampler(model).network
     tensors, about = subjects.owned(path, network, entry=ENTRY, kind=Told, key="vectors", noun="directions", verb="directions")
-    names, strengths, (first, last) = tuple(about["names"]), tuple(about["strengths"]), about["layers"]
+    stored = schema.checked(about, Told, str(path))
+    names, strengths, (first, last) = tuple(stored["names"]), tuple(stored["strengths"]), stored["layers"]
     vectors = tensors["vectors"]
     if vectors.ndim != 2 or len({len(vectors), len(names), len(strengths)}) > 1 or vectors.shape[1] != network.style_dim:
         raise CheckpointError(
             f"{path}: a table of {tuple(vectors.shape)} with {len(names)} names and {len(strengths)} strengths is no directions among "
             f"styles of {network.style_dim}; make them again with `sfumato directions`"
         )
-    how, origin = about["how"], about["origin"]
+    how, origin = stored["how"], stored["origin"]
     return Directions(vectors=vectors, names=names, strengths=strengths, how=how, layers=span(network, (first, last)), origin=origin)
 
 
-def many_styles(network: Any, label: str | int | None, seed: int) -> Vectors:
+def many_styles(source: LoadedModel[StyleGenerator], label: str | int | None, seed: int) -> Vectors:
     """Many of the network's own, one for each latent."""
-    z = latents(network, DRAWS, seeded_generator(seed, "directions"))
-    return styled(network, z, labels_of(network, range(DRAWS), label))[:, 0]
+    z = latents(source.network, DRAWS, seeded_generator(seed, "directions"))
+    return styled(source, z, labels_of(source, range(DRAWS), label))[:, 0]
 
 
-def _bases(network: Any, count: int, label: str | int | None, seed: int) -> tuple[Styles, Any]:
+def _bases(source: LoadedModel[StyleGenerator], count: int, label: str | int | None, seed: int) -> tuple[Styles, Labels | None]:
     seeds = range(seed, seed + count)
-    z = torch.cat([latent(network, s) for s in seeds])
-    labels = labels_of(network, seeds, label)
-    return styled(network, z, labels), labels
+    z = torch.cat([latent(source.network, s) for s in seeds])
+    labels = labels_of(source, seeds, label)
+    return styled(source, z, labels), labels
 
 
 def finished(
-    network: Any,
+    source: LoadedModel[StyleGenerator],
     vectors: Axes,
     shares: Shares,
     styles: Vectors,
@@ -220,17 +229,17 @@ def finished(
     layers: Span,
     label: str | int | None,
     seed: int,
-    origin: dict[str, Any],
+    origin: JsonObject,
 ) -> Directions:
     """Scaled to deviations and named."""
     unit = vectors / vectors.norm(dim=1, keepdim=True).clamp_min(1e-12)
     scaled = unit * ((styles - styles.mean(dim=0)) @ unit.T).std(dim=0)[:, None]
-    bases, labels = _bases(network, _LOOKED_AT, label, seed)
-    usual = show(network, bases, labels)
+    bases, labels = _bases(source, _LOOKED_AT, label, seed)
+    usual = show(source, bases, labels)
     few = None if labels is None else labels[:_BASES]
     names: list[str] = []
     for vector in scaled:
-        less, more = (show(network, moved(bases[:_BASES], vector, step, layers), few) for step in (-2.0, 2.0))
+        less, more = (show(source, moved(bases[:_BASES], vector, step, layers), few) for step in (-2.0, 2.0))
         words = named(less, more, usual)
         names.append("-and-".join(words))
     return Directions(

@@ -10,11 +10,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core import outputs
@@ -30,7 +29,8 @@ from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import sampler, styled
 from sfumato.io import decode, files
 from sfumato.models.roles.generator import latents
-from sfumato.models.roles.style_generator import SynthesisOptions
+from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
+from sfumato.store.loaded import LoadedModel, Model
 
 Point = tuple[float, float]
 """Column and row in pixels, from the middle of the upper left one."""
@@ -61,7 +61,7 @@ class Dragged:
 
 @renamed_arguments(tell="on_progress")
 def drag(
-    model: str | Path | nn.Module,
+    model: Model,
     subject: LatentImage,
     points: Sequence[Point],
     targets: Sequence[Point],
@@ -78,11 +78,12 @@ def drag(
     `on_progress` is called with each step and the distance of the farthest point. Raises SettingError for points outside the image, or not
     as many targets, a mask of another size, layers that are not there, or a network that shows no maps.
     """
-    network = sampler(model).to(select_device(device))
+    source = sampler(model).to(select_device(device))
+    network = source.network
     _check(network, points, targets, mask, steps)
-    before = render(network, subject)
+    before = render(source, subject)
     chosen = span(network, layers or (0, max(0, network.styles // 2 - 1)))
-    pull = _Pull(network, subject, chosen, mask)
+    pull = _Pull(source, subject, chosen, mask)
     at, goal = (torch.tensor(pairs, dtype=torch.float32) for pairs in (list(points), list(targets)))
     templates = patches(pull.first, at)
     optimiser, far, done = torch.optim.Adam([pull.x], lr=RATE), float("inf"), 0
@@ -98,7 +99,7 @@ def drag(
         loss.backward()
         optimiser.step()
     after = dataclasses.replace(subject, styles=pull.styles().detach().cpu())
-    images = torch.cat([before, render(network, after)])
+    images = torch.cat([before, render(source, after)])
     ends = tuple((float(x), float(y)) for x, y in at)
     return Dragged(subject=after, images=images, points=ends, distance=far, steps=done)
 
@@ -116,17 +117,17 @@ def parse_moves(texts: Sequence[str]) -> tuple[list[Point], list[Point]]:
     return [(x, y) for x, y, _, _ in numbers], [(x, y) for _, _, x, y in numbers]
 
 
-def mask_of(path: Path, network: Any) -> Planes:
+def mask_of(path: Path, model: Model) -> Planes:
     """The picture at `path` as a mask of the network's size. Raises ImageError."""
-    pixels = decode.decode(path, str(path), channels=1, size=network.size)
+    pixels = decode.decode(path, str(path), channels=1, size=sampler(model).network.size)
     return (torch.from_numpy(pixels[None, None, :, :, 0].copy()) > 127).float()
 
 
-def save(result: Dragged, out: Path, network: Any) -> list[Path]:
+def save(result: Dragged, out: Path, model: Model) -> list[Path]:
     """Writes a picture of before and after to `out`, and the styles after beside it. Returns the paths."""
     _, styles = output_files(out)
     files.save_image(out, to_pixels(result.images, columns=2))
-    return [out, subjects.save(styles, result.subject, network)]
+    return [out, subjects.save(styles, result.subject, model)]
 
 
 def output_files(out: Path) -> list[Path]:
@@ -138,13 +139,14 @@ def output_files(out: Path) -> list[Path]:
 class _Pull:
     """Styles that move, in deviations, and what the network shows of them."""
 
-    def __init__(self, network: Any, subject: LatentImage, layers: Span, mask: Planes | None) -> None:
+    def __init__(self, source: LoadedModel[StyleGenerator], subject: LatentImage, layers: Span, mask: Planes | None) -> None:
+        network = source.network
         where = next(network.parameters()).device
         self.network, self.layers = network, layers
         self.begin: Styles = subject.styles.to(where)
         self.labels: Labels | None = None if subject.labels is None else subject.labels.to(where)
         self.noise = None if subject.noise is None else [plane.to(where) for plane in subject.noise]
-        self.spread = _spread(network, subject, where)
+        self.spread = _spread(source, subject, where)
         self.mask = None if mask is None else mask.to(where)
         self.x = torch.zeros_like(self.begin[:, layers[0] : layers[1] + 1]).requires_grad_()
         self.units: list[Tensor] | None = None
@@ -219,12 +221,12 @@ def sampled(maps: Maps, places: Points) -> Float[Tensor, "points _c"]:
     return F.grid_sample(maps, grid[None, None].to(maps), padding_mode="border", align_corners=False)[0, :, 0].T
 
 
-def _spread(network: Any, subject: LatentImage, device: torch.device) -> Spread:
-    z = latents(network, DRAWS, seeded_generator(0, "drag"))
-    return spread_of(styled(network, z, None if subject.labels is None else subject.labels.expand(DRAWS))[:, :1], device)
+def _spread(source: LoadedModel[StyleGenerator], subject: LatentImage, device: torch.device) -> Spread:
+    z = latents(source.network, DRAWS, seeded_generator(0, "drag"))
+    return spread_of(styled(source, z, None if subject.labels is None else subject.labels.expand(DRAWS))[:, :1], device)
 
 
-def _check(network: Any, points: Sequence[Point], targets: Sequence[Point], mask: Planes | None, steps: int) -> None:
+def _check(network: StyleGenerator, points: Sequence[Point], targets: Sequence[Point], mask: Planes | None, steps: int) -> None:
     h, w = network.size
     if not points or len(points) != len(targets) or steps < 1:
         raise SettingError(f"{len(points)} points, {len(targets)} targets and {steps} steps: give a target for each of at least one point")

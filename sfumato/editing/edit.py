@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import torch
-from torch import nn
 
 from sfumato.core import atomic_io, outputs, schema
 from sfumato.core.device import select_device
@@ -23,6 +22,7 @@ from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import sampler
 from sfumato.io import files
 from sfumato.metrics.features import weights_hash
+from sfumato.store.loaded import Model
 from sfumato.store.migrate import FORMAT, upgraded_tree
 
 KIND = "sfumato edit"
@@ -47,9 +47,10 @@ class Edited:
     moves: tuple[Move, ...]
 
 
-def edit(model: str | Path | nn.Module, subject: LatentImage, moves: Sequence[Move], *, device: str = "auto") -> Edited:
+def edit(model: Model, subject: LatentImage, moves: Sequence[Move], *, device: str = "auto") -> Edited:
     """The image of `subject` before and after all `moves`. Raises SettingError for layers or a length of vector that do not fit."""
-    network = sampler(model).to(select_device(device))
+    source = sampler(model).to(select_device(device))
+    network = source.network
     styles = subject.styles
     for move in moves:
         if len(move.vector) != network.style_dim or not math.isfinite(move.strength):
@@ -58,7 +59,7 @@ def edit(model: str | Path | nn.Module, subject: LatentImage, moves: Sequence[Mo
             )
         styles = moved(styles, torch.tensor(move.vector), move.strength, span(network, move.layers))
     after = LatentImage(styles=styles, label=subject.label, noise=subject.noise, origin=subject.origin)
-    images = torch.cat([render(network, subject), render(network, after)])
+    images = torch.cat([render(source, subject), render(source, after)])
     return Edited(subject=after, images=images, moves=tuple(moves))
 
 
@@ -89,7 +90,7 @@ def parse_moves(directions: Directions, texts: Sequence[str]) -> list[Move]:
     return moves
 
 
-def save(result: Edited, out: Path, network: Any, *, start: dict[str, Any]) -> list[Path]:
+def save(result: Edited, out: Path, model: Model, *, start: dict[str, Any]) -> list[Path]:
     """Writes the image after to `out`, and beside it, as .json, all that `replay` needs: the `start` and the moves. Returns the paths.
 
     Of a file of styles that lies elsewhere than below the working folder or beside `out` only the name is kept: `replay` looks beside.
@@ -99,8 +100,10 @@ def save(result: Edited, out: Path, network: Any, *, start: dict[str, Any]) -> l
     _, told = output_files(out)
     files.save_image(out, to_pixels(result.images[1:]))
     moves = [vars(move) | {"layers": list(move.layers), "vector": list(move.vector)} for move in result.moves]
+    digest = weights_hash(sampler(model).network)
     atomic_io.write(
-        told, json.dumps({"is": KIND, "format": FORMAT, "weights": weights_hash(network), "start": start, "moves": moves}, indent=1) + "\n"
+        told,
+        json.dumps({"is": KIND, "format": FORMAT, "weights": digest, "start": start, "moves": moves}, indent=1) + "\n",
     )
     return [out, told]
 
@@ -133,15 +136,16 @@ Told = TypedDict("Told", {"is": Literal["sfumato edit"], "weights": str, "start"
 """An edit in a file."""
 
 
-def replay(model: str | Path | nn.Module, path: Path, *, styles: Path | None = None, device: str = "auto") -> tuple[Edited, dict[str, Any]]:
+def replay(model: Model, path: Path, *, styles: Path | None = None, device: str = "auto") -> tuple[Edited, dict[str, Any]]:
     """What the edit saved at `path` did, done again, and where it started. Raises SettingError if it is of another model or no edit.
 
     An edit that started at a file of styles finds it, wherever it was then, beside `path` or here, unless `styles` says where it is.
     """
-    network = sampler(model).to(select_device(device))
+    source = sampler(model).to(select_device(device))
+    network = source.network
     try:
-        told: dict[str, Any] = schema.checked(upgraded_tree(schema.read(path, dict[str, Any])), Told, str(path))
-        start: dict[str, Any] = told["start"]
+        told = schema.checked(upgraded_tree(schema.read_object(path)), Told, str(path))
+        start: dict[str, Any] = {**told["start"]}
         if "styles" not in start and "seed" not in start:
             raise FormatError(f"{path}: its start has neither a seed nor styles")
     except FormatError as error:
@@ -153,7 +157,7 @@ def replay(model: str | Path | nn.Module, path: Path, *, styles: Path | None = N
         raise SettingError(f"{path} is an edit of a seed's image; leave --styles out")
     moves = [_move(row) for row in told["moves"]]
     place = {"styles": str(styles or _near(start["styles"], path.parent))} if "styles" in start else {}
-    return edit(network, begun(network, start | place), moves, device=device), start | place
+    return edit(source, begun(source, start | place), moves, device=device), start | place
 
 
 def _move(row: MoveRow) -> Move:
@@ -170,11 +174,11 @@ def _near(styles: str, folder: Path) -> Path:
     raise SettingError(f"the edit started at {quoted(styles)}, which lies neither beside it nor here; name it with --styles")
 
 
-def begun(network: Any, start: dict[str, Any]) -> LatentImage:
+def begun(model: Model, start: dict[str, Any]) -> LatentImage:
     """The subject that a start names: a seed with label and truncation, or a file of styles."""
     if "styles" in start:
-        return subjects.load(Path(start["styles"]), network)
-    return subjects.drawn(network, int(start["seed"]), label=start.get("label"), truncation=float(start.get("truncation", 1.0)))
+        return subjects.load(Path(start["styles"]), model)
+    return subjects.drawn(model, int(start["seed"]), label=start.get("label"), truncation=float(start.get("truncation", 1.0)))
 
 
 def _seen_from(path: Path, folder: Path) -> str:

@@ -6,10 +6,10 @@ Pictures teach a regression what is what; it judges generated images; a second o
 
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sfumato.core.device import select_device
 from sfumato.core.errors import DataError
@@ -22,10 +22,11 @@ from sfumato.generation.generate import labels_of, sampler, show
 from sfumato.metrics.features import Pixels, describe
 from sfumato.models.roles.feature_extractor import FeatureExtractor
 from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 
 def from_examples(
-    model: str | Path | nn.Module,
+    model: Model,
     less: str | Path,
     more: str | Path,
     *,
@@ -42,16 +43,17 @@ def from_examples(
     `features` describes images, by default by 8 x 8 means of their pixels. Raises SettingError for features that are none, DataError for
     folders without pictures, or between which the features see no difference.
     """
-    network = sampler(model).to(select_device(device))
+    source = sampler(model).to(select_device(device))
+    network = source.network
     chosen = span(network, layers)
     eyes = Pixels(channels=network.channels, side=min(8, *network.size)) if features is None else features
-    seer: Any = weights.opened(eyes, FeatureExtractor, otherwise="gives no feature vectors")
+    seer = weights.opened(eyes, FeatureExtractor, otherwise="gives no feature vectors").network
     sets = [to_images(load_data(folder, size=network.size, channels=network.channels, part="all").pixels) for folder in (less, more)]
     shown = torch.cat([describe(seer, images) for images in sets])
     truth = torch.cat([torch.full((len(images),), side) for images, side in zip(sets, (-1.0, 1.0), strict=True)])
-    styles = many_styles(network, label, seed)
-    some, labels = styles[:samples], labels_of(network, range(DRAWS), label)
-    images = show(network, some[:, None].expand(-1, network.styles, -1), None if labels is None else labels[:samples])
+    styles = many_styles(source, label, seed)
+    some, labels = styles[:samples], labels_of(source, range(DRAWS), label)
+    images = show(source, some[:, None].expand(-1, network.styles, -1), None if labels is None else labels[:samples])
     judged = ridge(shown, truth)(describe(seer, images))
     if float(judged.std()) < 1e-6:
         raise DataError(
@@ -59,7 +61,7 @@ def from_examples(
         )
     vector = ridge(some, judged).weights[None]
     origin = {"how": "examples", "less": inside(less), "more": inside(more), "samples": samples, "seed": seed}
-    found = finished(network, vector, torch.ones(1), styles, "examples", chosen, label, seed, origin)
+    found = finished(source, vector, torch.ones(1), styles, "examples", chosen, label, seed, origin)
     return found if name is None else dataclasses.replace(found, names=(name,))
 
 

@@ -10,13 +10,13 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Int64
 from PIL import Image, ImageOps
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core import atomic_io, outputs
@@ -31,11 +31,12 @@ from sfumato.editing.similarity import Similarity, eyes_of
 from sfumato.generation.generate import class_names, labels_of, sampler, show, styled
 from sfumato.io import decode, files
 from sfumato.models.roles.feature_extractor import FeaturePyramid
-from sfumato.models.roles.generator import latents
+from sfumato.models.roles.generator import Generator, latents
 from sfumato.models.roles.latent_variable_model import LatentVariableModel
 from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
 from sfumato.nn.resample import resize
 from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 Whose = Int64[Tensor, " _starts"]
 Picture = Tensor | Image.Image | str | Path
@@ -77,7 +78,7 @@ class Spread(NamedTuple):
 
 @renamed_arguments(tell="on_progress")
 def project(
-    model: str | Path | nn.Module,
+    model: Model,
     picture: Picture,
     *,
     steps: int = 300,
@@ -100,14 +101,15 @@ def project(
     if steps < 1:
         raise SettingError(f"steps = {steps} must be at least 1")
     where = select_device(device)
-    network = sampler(model).to(where)
-    others = (
-        [] if features is None else [weights.opened(features, FeaturePyramid, otherwise="has no layers to compare images in").to(where)]
-    )
+    generator = sampler(model).to(where)
+    network = generator.network
+    others = []
+    if features is not None:
+        others = [weights.opened(features, FeaturePyramid, otherwise="has no layers to compare images in").network.to(where)]
     target = fitted(picture, network).to(where)
     likeness = Similarity(target, eyes_of(network, *others))
     rng = seeded_generator(seed, "project")
-    own, labels, spread = start(network, target, likeness, label, rng)
+    own, labels, spread = start(generator, target, likeness, label, rng)
     search = _Search(network, likeness, spread, labels, rng)
     first = steps if not layers or network.styles == 1 else steps * 2 // 5
     while len(own) > 1:
@@ -120,23 +122,23 @@ def project(
     source = Path(picture) if isinstance(picture, str | Path) else None
     origin = {
         "picture": "" if source is None else source.name,
-        "label": None if which is None else class_names(network)[which],
+        "label": None if which is None else class_names(generator)[which],
         "steps": steps,
         "seed": seed,
     }
     subject = LatentImage(styles=found.expand(-1, network.styles, -1).cpu(), label=which, noise=search.noise_found(), origin=origin)
-    image = render(network, subject)
+    image = render(generator, subject)
     psnr = -10 * math.log10(max(1e-10, (image - target.cpu()).square().mean().item()))
     return Projection(subject=subject, image=image, picture=target.cpu(), psnr=psnr, source=source)
 
 
-def save(projection: Projection, out: Path, network: Any) -> list[Path]:
+def save(projection: Projection, out: Path, model: Model) -> list[Path]:
     """Writes the styles to `out`, and beside it a picture of what was asked for and what was found, and a .json. Returns the paths.
 
     Raises SettingError if that would be written over the picture itself, StorageError if it cannot be written.
     """
     _, sheet, told = output_files(out, projection.source or "")
-    subjects.save(out, projection.subject, network)
+    subjects.save(out, projection.subject, model)
     files.save_image(sheet, to_pixels(torch.cat([projection.picture, projection.image]), columns=2))
     atomic_io.write(told, json.dumps({**projection.subject.origin, "psnr": round(projection.psnr, 3)}, indent=2) + "\n")
     return [out, sheet, told]
@@ -154,7 +156,7 @@ def output_files(out: Path, picture: str | Path = "") -> list[Path]:
     return [out, sheet, out.with_suffix(".json")]
 
 
-def fitted(picture: Picture, network: Any) -> Images:
+def fitted(picture: Picture, network: Generator) -> Images:
     """The picture with the network's channels and size: its largest middle piece of that shape. Raises ImageError if it cannot be."""
     (h, w), c = network.size, network.channels
     if isinstance(picture, Tensor):
@@ -178,12 +180,14 @@ def fitted(picture: Picture, network: Any) -> Images:
 
 @torch.no_grad()
 def start(
-    network: StyleGenerator, target: Images, similarity: Similarity, label: str | int | None, rng: torch.Generator
+    model: Model, target: Images, similarity: Similarity, label: str | int | None, rng: torch.Generator
 ) -> tuple[Styles, Whose | None, Spread]:
     """Where to begin, in deviations: the nearest of some random images, the mean and, for an encoder, what it says; nearest first."""
+    source = sampler(model)
+    network = source.network
     z = latents(network, DRAWS, rng)
-    labels = labels_of(network, range(DRAWS), label)
-    styles = styled(network, z, labels)[:, :1]
+    labels = labels_of(source, range(DRAWS), label)
+    styles = styled(source, z, labels)[:, :1]
     spread = spread_of(styles, target.device)
     together = 2 ** int(math.log2(max(1, min(TOGETHER, TOGETHER * 64 * 64 // math.prod(network.size)))))
     starts = max(STARTS, 16 * together)
@@ -196,7 +200,7 @@ def start(
         tried, whose = torch.cat([posterior, tried]), None if whose is None or names is None else torch.cat([names, whose])
     tried = torch.cat([mean, tried])
     whose = None if whose is None else torch.cat([whose[:1], whose])
-    images = show(network, tried.expand(-1, network.styles, -1), whose).to(target.device)
+    images = show(source, tried.expand(-1, network.styles, -1), whose).to(target.device)
     best = torch.cat([similarity(part) for part in images.split(16)]).topk(together, largest=False).indices.cpu()
     own = (tried[best].to(target.device) - spread.mean) / spread.deviation
     return own, None if whose is None else whose[best].to(target.device), spread
@@ -211,7 +215,9 @@ def spread_of(styles: Styles, device: torch.device) -> Spread:
 class _Search:
     """Styles (in deviations), one or several at once, and noise on their way to a picture."""
 
-    def __init__(self, network: Any, similarity: Similarity, spread: Spread, labels: Labels | None, rng: torch.Generator) -> None:
+    def __init__(
+        self, network: StyleGenerator, similarity: Similarity, spread: Spread, labels: Labels | None, rng: torch.Generator
+    ) -> None:
         self.network, self.likeness, self.spread, self.labels, self.rng = network, similarity, spread, labels, rng
         self.planes: list[Tensor] = []
         self.levels: list[tuple[Tensor, Tensor]] = []

@@ -5,10 +5,8 @@ Coarse layers hold pose and shape, fine ones colour and texture (Karras et al. 2
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 from sfumato.core import outputs
 from sfumato.core.device import select_device
@@ -16,13 +14,15 @@ from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Styles, to_pixels
 from sfumato.generation.generate import labels_of, latent, sampler, show, styled
 from sfumato.io import files
+from sfumato.models.roles.style_generator import StyleGenerator
+from sfumato.store.loaded import Model
 
 Span = tuple[int, int]
 """First and last of a range of layers."""
 
 
 def mix(
-    model: str | Path | nn.Module,
+    model: Model,
     rows: Sequence[int],
     columns: Sequence[int],
     *,
@@ -39,24 +39,25 @@ def mix(
     """
     if not rows or not columns:
         raise SettingError(f"{len(rows)} rows and {len(columns)} columns make no mixtures; give at least one seed of each")
-    network = sampler(model).to(select_device(device))
+    source = sampler(model).to(select_device(device))
+    network = source.network
     if network.styles == 1:
         raise SettingError(
             "this model has one style for the whole image, so there is nothing to mix; `interpolate` goes from one to another"
         )
-    own, others = (labels_of(network, seeds, label) for seeds in (rows, columns))
-    ours = styled(network, torch.cat([latent(network, s) for s in rows]), own, truncation=truncation)
-    theirs = styled(network, torch.cat([latent(network, s) for s in columns]), others, truncation=truncation)
+    own, others = (labels_of(source, seeds, label) for seeds in (rows, columns))
+    ours = styled(source, torch.cat([latent(network, s) for s in rows]), own, truncation=truncation)
+    theirs = styled(source, torch.cat([latent(network, s) for s in columns]), others, truncation=truncation)
     layers = span(network, layers or (0, network.styles // 2 - 1))
     mixed = replaced(ours.repeat_interleave(len(columns), dim=0), theirs.repeat(len(rows), 1, 1), layers)
-    top, left = show(network, theirs, others, seeds=columns), show(network, ours, own, seeds=rows)
+    top, left = show(source, theirs, others, seeds=columns), show(source, ours, own, seeds=rows)
     each = [row for row in rows for _ in columns]
-    inside = show(network, mixed, None if own is None else own.repeat_interleave(len(columns)), seeds=each)
+    inside = show(source, mixed, None if own is None else own.repeat_interleave(len(columns)), seeds=each)
     lines = zip(left.split(1), inside.split(len(columns)), strict=True)
     return torch.cat([torch.ones_like(top[:1]), top, *(image for line in lines for image in line)])
 
 
-def span(network: Any, layers: Span | None) -> Span:
+def span(network: StyleGenerator, layers: Span | None) -> Span:
     """`layers`, by default all. Raises SettingError if the network has not so many, or the first comes after the last."""
     first, last = layers or (0, network.styles - 1)
     if not 0 <= first <= last < network.styles:

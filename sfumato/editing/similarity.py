@@ -1,7 +1,6 @@
 """How far images are from a picture: colours and edges at all sizes, and what trained networks see in them."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch.nn import functional as F
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, PerImage
 from sfumato.models.roles.feature_extractor import FeaturePyramid
+from sfumato.models.roles.style_generator import StyleGenerator
 
 SMALLEST = 8
 """Sizes are halved for as long as both sides stay at least this."""
@@ -38,7 +38,7 @@ class Similarity:
         return far
 
 
-def eyes_of(network: Any, *others: FeaturePyramid) -> list[FeaturePyramid]:
+def eyes_of(network: StyleGenerator, *others: FeaturePyramid) -> list[FeaturePyramid]:
     """The network's own discriminator, if it shows what it sees, and `others`. Raises SettingError for one that cannot see its images."""
     own = getattr(network, "discriminator", None)
     found = [eye for eye in (own, *others) if isinstance(eye, FeaturePyramid)]

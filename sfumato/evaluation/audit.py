@@ -18,11 +18,11 @@ import enum
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from sfumato.core import atomic_io, outputs
 from sfumato.core.device import select_device
@@ -37,7 +37,7 @@ from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.interval import wilson
 from sfumato.metrics.neighbours import nearest
 from sfumato.models.roles.feature_extractor import FeatureExtractor
-from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 BY_CHANCE = 0.01
 """Share of real images that fall below a threshold."""
@@ -109,10 +109,10 @@ class Audit:
 
 
 def audit(
-    model: str | Path | nn.Module,
+    model: Model,
     data: str | Path | Dataset | None = None,
     *,
-    features: str | Path | nn.Module | None = None,
+    features: Model | None = None,
     count: int = 1000,
     seed: int = 0,
     device: str = "auto",
@@ -125,17 +125,27 @@ def audit(
     """
     if count < LEAST:
         raise SettingError(f"count = {count} is below {LEAST}: of so few images nothing can be said; give a larger --count")
-    network, where = sampler(model).to(select_device(device)), select_device(device)
-    train, test = compared(network, data)
+    where = select_device(device)
+    source = sampler(model).to(where)
+    train, test = compared(source, data)
     if len(train) < 2 * LEAST:
         raise DataError(f"{train.name} has {len(train)} images to compare with; an audit wants at least {2 * LEAST}; name more with --data")
-    observer = suited(weights.opened(features), network) if features is not None else matching_features(network, train)
-    observer = observer.to(where)
-    made = generate(network, count, seed=seed, device=device)
+    network = source.network
+    features_of = suited(features, network) if features is not None else matching_features(network, train)
+    observer = features_of.network.to(where)
+    made = generate(source, count, seed=seed, device=device)
     real, ours = described(observer, train.pixels), described(observer, to_bytes(made))
     rng = seeded_generator(seed, "audit")
-    known: dict[str, Any] = facts(observer)
-    protocol = Protocol(**known, dimension=real.shape[1], reference=reference(train), generated=len(made), seed=seed)
+    known = facts(features_of)
+    protocol = Protocol(
+        features=known["features"],
+        weights=known["weights"],
+        resize=known["resize"],
+        dimension=real.shape[1],
+        reference=reference(train),
+        generated=len(made),
+        seed=seed,
+    )
 
     usual, among = _usual(observer, real, train, test, rng)
     distance, index = _nearest_either_way(observer, to_bytes(made), ours, real)
@@ -259,7 +269,7 @@ def _ratio(name: str, ours: PerImage, usual: Float[Tensor, " _k"], protocol: Pro
 
 def verdict_line(result: Audit) -> str:
     """The verdict in one line."""
-    shares: dict[str, Any] = {m.name: m for m in result.report}
+    shares: dict[str, Measurement] = {m.name: m for m in result.report}
     words = []
     for name, verb in (("copied", "copies training images"), ("duplicated", "repeats itself")):
         m, most = shares[name], result.by_chance[name]

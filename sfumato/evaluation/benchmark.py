@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from sfumato.classical import methods as classical
 from sfumato.core.device import Precision
@@ -41,6 +40,7 @@ from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import METHODS, PRIOR, RestorationRequest, Task, Ways
 from sfumato.restoration.tiles import apply_restorer
 from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 
 def judge(
@@ -88,7 +88,7 @@ def judge(
 
 
 def judge_restorer(
-    model: str | Path | nn.Module,
+    model: Model,
     damage: str,
     data: str | Path | Dataset | Scenes,
     *,
@@ -105,22 +105,25 @@ def judge_restorer(
     by another factor.
     """
     kind = trial(damage)
-    network: Restorer | None = None if method else weights.opened(model, Restorer, otherwise="repairs nothing")
+    restorer = None if method else weights.opened(model, Restorer, otherwise="repairs nothing")
+    network = None if restorer is None else restorer.network
     if network is not None and network.scale != kind.scale:
         raise SettingError(f"{damage} wants a network that enlarges by {kind.scale}, this one does by {network.scale}")
-    if network is not None and ensemble != 1:
+    if restorer is not None and network is not None and ensemble != 1:
         network = network.self_ensemble(ensemble)
+        restorer = dataclasses.replace(restorer, network=network)
     pictures = data if isinstance(data, Dataset | Scenes) else _pictures(data)
 
     def repair(degraded: Degraded, i: int) -> Resized:
         if method is not None:
             return method(degraded, kind.kernels(i) if kind.kernels else None).clamp(0, 1)
-        assert network is not None
+        assert restorer is not None
+        network = restorer.network
         told = {"noise": float(degraded.noise), "quality": float(degraded.quality), "observed": degraded.observed}
         mine: Any = {name: value for name, value in told.items() if name in network.conditioning}
         if isinstance(network, Deblurrer):
             mine["kernels"] = kind.kernels(i) if kind.kernels else degraded.blur
-        return apply_restorer(network, degraded.images, precision=precision, device=device, **mine)
+        return apply_restorer(restorer, degraded.images, precision=precision, device=device, **mine)
 
     looker = comparer(compare) if compare is not None else None
     rows: dict[str, list[float]] = {}

@@ -1,7 +1,7 @@
 """What a network that learned from people says of a generator: how smoothly it moves, and how different its images look."""
 
 import dataclasses
-from typing import Any
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int64
@@ -11,7 +11,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Bytes, Images, Labels, Maps, PerImage, Vectors, to_images
 from sfumato.data.dataset import Dataset
-from sfumato.generation.generate import class_names, generate, labels_of
+from sfumato.generation.generate import class_names, generate, labels_of, sampler
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import weights_hash
 from sfumato.metrics.interval import average
@@ -19,6 +19,7 @@ from sfumato.metrics.perceptual import lpips, path_lengths, smoothness
 from sfumato.models.roles.perceptual_metric import PerceptualMetric
 from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 MOST = 2000
 """Pairs that are measured where more are asked for."""
@@ -29,7 +30,8 @@ LEAST = 100
 def comparer(name: str, count: int = MOST) -> PerceptualMetric:
     """The network called `name` that compares two images, for `count` pairs. Raises SettingError for one that does not, or too few."""
     _enough(count)
-    return weights.opened(name, PerceptualMetric, otherwise="does not compare two images; lpips-squeeze, lpips-alex and lpips-vgg do")
+    otherwise = "does not compare two images; lpips-squeeze, lpips-alex and lpips-vgg do"
+    return weights.opened(name, PerceptualMetric, otherwise=otherwise).network
 
 
 def _enough(count: int) -> None:
@@ -37,7 +39,7 @@ def _enough(count: int) -> None:
         raise SettingError(f"count = {count} pairs are too few for a path length; give at least {LEAST}")
 
 
-def perceptual_diversity(network: Any, real: Dataset, compare: PerceptualMetric, *, name: str, count: int, seed: int) -> list[Measurement]:
+def perceptual_diversity(model: Model, real: Dataset, compare: PerceptualMetric, *, name: str, count: int, seed: int) -> list[Measurement]:
     """Perceptual path length of `count` pairs of latents, and the mean distance of so many pairs of generated and of `real` images.
 
     2,000 pairs are the most that are measured. Where the network knows the classes of `real`, the same of pairs of one class: a generator
@@ -45,24 +47,25 @@ def perceptual_diversity(network: Any, real: Dataset, compare: PerceptualMetric,
     Paths lead through W, straight, where the network maps latents to styles, and through Z, on the sphere, where it does not; both ends
     are of one class. Raises SettingError for fewer than 100 pairs.
     """
-    count = min(count, MOST)
+    source = sampler(model)
+    network, count = source.network, min(count, MOST)
     _enough(count)
     rng = seeded_generator(seed, "looks")
     space = "w" if network.styles > 1 else "z"
     lengths = paths(network, compare, space=space, count=count, rng=rng)
     report = [smoothness(lengths, compare, space=space, rng=rng, name=name, notes="both ends of one class" if network.classes else "")]
-    made = generate(network, 2 * count, seed=seed, device=str(next(network.parameters()).device))
+    made = generate(source, 2 * count, seed=seed, device=str(next(network.parameters()).device))
     protocol = Protocol(features=name, weights=weights_hash(compare), settings="mean distance of two images", generated=2 * count)
     chosen = torch.randperm(len(real), generator=rng)[: 2 * count]
     known = dataclasses.replace(protocol, generated=None, real=len(chosen), reference=f"{real.name} {real.fingerprint[:8]}")
-    labels = labels_of(network, range(seed, seed + 2 * count), None)
+    labels = labels_of(source, range(seed, seed + 2 * count), None)
     ours = "", made, labels, protocol
     theirs = "real_", real.pixels[chosen], None if real.labels is None else real.labels[chosen], known
     for whose, images, _, how in (ours, theirs):
         # Generated in turn, classes would always meet their neighbours.
         found = pairs(compare, images[torch.randperm(len(images), generator=rng)])
         report.append(average(f"{whose}variety", found, higher_is_better=True, protocol=how, rng=rng))
-    if class_names(network) != list(real.classes):
+    if class_names(source) != list(real.classes):
         return report
     for whose, images, kinds, how in (ours, theirs):
         if kinds is not None:
@@ -80,7 +83,7 @@ def partners(labels: Labels, rng: torch.Generator) -> Int64[Tensor, " _even"]:
 
 
 @torch.no_grad()
-def paths(network: StyleGenerator, compare: PerceptualMetric, *, space: Any, count: int, rng: torch.Generator) -> PerImage:
+def paths(network: StyleGenerator, compare: PerceptualMetric, *, space: Literal["w", "z"], count: int, rng: torch.Generator) -> PerImage:
     """What `path_lengths` finds between random latents, as many of each class as can be."""
     found, where = [], next(network.parameters()).device
     for kind in range(max(1, network.classes)):

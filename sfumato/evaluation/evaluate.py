@@ -8,11 +8,10 @@ was asked for. A VAE also says how likely it finds images it never saw.
 import dataclasses
 import json
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple, cast, runtime_checkable
+from typing import Protocol as Interface
 
 import torch
-from torch import nn
 
 from sfumato.core import atomic_io, outputs
 from sfumato.core.device import Precision, autocast, select_device, select_precision
@@ -25,7 +24,7 @@ from sfumato.core.text import printable
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.evaluation.diversity import comparer, perceptual_diversity
-from sfumato.generation.generate import class_names, generate, labels_of
+from sfumato.generation.generate import class_names, generate, labels_of, sampler
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.classification import classification_report
 from sfumato.metrics.distribution import distribution_report
@@ -34,10 +33,13 @@ from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.likelihood import bits_per_dimension, importance_sampled
 from sfumato.models.roles.classifier import Classifier
 from sfumato.models.roles.feature_extractor import Backbone, FeatureExtractor
+from sfumato.models.roles.generator import Generator
 from sfumato.models.roles.latent_variable_model import LatentVariableModel
 from sfumato.models.roles.restorer import Restorer
 from sfumato.models.roles.style_generator import StyleGenerator
-from sfumato.store import checkpoint, weights
+from sfumato.store import weights
+from sfumato.store.loaded import LoadedModel, Model
+from sfumato.store.zoo import list_models
 from sfumato.train.held_out import recorded
 
 REAL = "real"
@@ -46,11 +48,29 @@ LEAST = 20
 """Images without which a distance between two sets says nothing."""
 
 
+@runtime_checkable
+class HasShape(Interface):
+    """Anything with the size and the channels of images, such as a network."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+    @property
+    def channels(self) -> int: ...
+
+
+class ImageShape(NamedTuple):
+    """The shape of images."""
+
+    size: tuple[int, int]
+    """Height and width."""
+    channels: int
+
+
 def evaluate(
-    model: str | Path | nn.Module,
+    model: Model,
     data: str | Path | Dataset | None = None,
     *,
-    features: str | Path | nn.Module | None = None,
+    features: Model | None = None,
     compare: str | None = None,
     count: int = 10_000,
     whole: bool = False,
@@ -75,19 +95,20 @@ def evaluate(
         return judge_images(
             load(_named_data(data), part="all") if not isinstance(data, Dataset) else data, features, where, count=count, seed=seed
         )
-    network = weights.opened(model)
+    measured = weights.model_of(model)
+    network = measured.network
     if isinstance(network, Restorer):
         raise SettingError(
             "this model repairs images: name a damage with --restore, such as noise:25 or x2 (evaluation/benchmark.py in Python)"
         )
     if not isinstance(network, Classifier | StyleGenerator):
         raise SettingError(f"nothing is known to measure about a {type(network).__name__}")
-    network = network.to(where)
+    measured.to(where)
     # Names that are not known are told before the work.
     generates = isinstance(network, StyleGenerator)
-    observer = suited(weights.opened(features), network) if features is not None and generates else None
+    observer = suited(features, network) if features is not None and generates else None
     looker = comparer(compare, count) if compare is not None and generates else None
-    train, test = compared(network, data, whole=whole)
+    train, test = compared(measured, data, whole=whole)
     measured_on = seen_or_not(train, test, whole=whole, handed_in=isinstance(data, Dataset))
     report: list[Measurement] = []
     if isinstance(network, Classifier):
@@ -96,13 +117,13 @@ def evaluate(
         report += judge_likelihood(network, test, samples=samples, images=images, seed=seed, precision=precision, notes=measured_on)
     if isinstance(network, StyleGenerator):
         observer = observer or matching_features(network, train)
-        report += judge_generator(network, train, test, observer.to(where), count=count, seed=seed, halves=whole)
+        report += judge_generator(measured, train, test, observer.to(where), count=count, seed=seed, halves=whole)
         if compare is not None and looker is not None:
-            report += perceptual_diversity(network, train, looker.to(where), name=inside(compare), count=count, seed=seed)
+            report += perceptual_diversity(measured, train, looker.to(where), name=inside(compare), count=count, seed=seed)
     return report
 
 
-def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = False) -> tuple[Dataset, Dataset]:
+def compared(model: Model, data: str | Path | Dataset | None, *, whole: bool = False) -> tuple[Dataset, Dataset]:
     """The training and the test images that `network` is measured with; a data set that is handed in is both, and so is a `whole` one.
 
     Of a source so small that none of its images is held out, the training images are both too. Raises SettingError if none are named and
@@ -110,20 +131,22 @@ def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = F
     """
     if isinstance(data, Dataset):
         return data, data
-    card: dict[str, Any] = getattr(network, "card", {})
-    training = card.get("training", {})
-    source = data if data is not None else training.get("data")
+    measured = weights.model_of(model)
+    network, card = measured.network, measured.card
+    if not isinstance(network, Generator | Classifier):
+        raise SettingError(f"nothing is known to measure about a {type(network).__name__}")
+    source = data if data is not None else card.training_data
     if source is None or (data is None and printable(str(source)) != str(source)):
         raise SettingError("this model does not say what it was trained on; name the images with --data")
-    shape: dict[str, Any] = {"size": network.size, "channels": network.channels, "crop": training.get("crop", "centre")}
-    shape["split_by"] = recorded(card.get("data", {})) if training else "original"
+    shape: dict[str, Any] = {"size": network.size, "channels": network.channels, "crop": card.crop}
+    shape["split_by"] = recorded(card.data.split_by) if card.training else "original"
     try:
         train = load(source, part="train", **shape)
     except DataError as error:
         if data is not None:
             raise
         raise SettingError(f"the images that this model was trained on, {source}, are not here; name their place with --data") from error
-    if data is None and train.fingerprint != card["data"]["sha256"]:
+    if data is None and train.fingerprint != card.data.sha256:
         raise SettingError(f"this model was not trained on the images that {source} holds now; name those to measure it with by --data")
     if whole:
         return (both := load(source, part="all", **shape)), both
@@ -199,7 +222,7 @@ def judge_likelihood(
 
 
 def judge_generator(
-    network: Any, train: Dataset, test: Dataset, observer: FeatureExtractor, *, count: int, seed: int, halves: bool = False
+    model: Model, train: Dataset, test: Dataset, observer: LoadedModel[FeatureExtractor], *, count: int, seed: int, halves: bool = False
 ) -> list[Measurement]:
     """Distances of `count` generated images to `train`, the same of `test` as the floor, and whether images show their class.
 
@@ -213,39 +236,42 @@ def judge_generator(
     notes = f"no floor, for which {LEAST} held-out images are the least, and there are {len(unseen)}; --whole takes one half for it"
     part = "images" if test is train else "images of the training part"
     against = f"against the {len(train)} {part} of {train.name}{f'; {notes}' if without else ''}"
-    made = to_bytes(generate(network, count, seed=seed, device=str(next(network.parameters()).device)))
+    source = sampler(model)
+    network = source.network
+    made = to_bytes(generate(source, count, seed=seed, device=str(next(network.parameters()).device)))
     known: dict[str, Any] = {**facts(observer), "reference": reference(train)}
-    real = described(observer, train.pixels)
-    report = distribution_report(real, described(observer, made), rng=seeded_generator(seed, "report"), seed=seed, notes=against, **known)
+    real = described(observer.network, train.pixels)
+    report = distribution_report(
+        real, described(observer.network, made), rng=seeded_generator(seed, "report"), seed=seed, notes=against, **known
+    )
     if halves:
         report += floor_of_halves(real, known, count=count, seed=seed)
     elif not without:
         fewer = f"only {len(unseen)} images: set it beside --count {len(unseen)}" if len(unseen) < count else ""
         floor = distribution_report(
-            real, described(observer, test.pixels[:count]), rng=seeded_generator(seed, "report"), notes=fewer, **known
+            real, described(observer.network, test.pixels[:count]), rng=seeded_generator(seed, "report"), notes=fewer, **known
         )
         report += [_renamed(m, f"floor_{m.name}") for m in floor]
-    if isinstance(observer, Classifier) and network.classes and class_names(network) == class_names(observer):
-        asked: Any = labels_of(network, range(seed, seed + count), None)
+    if isinstance(observer.network, Classifier) and network.classes and class_names(source) == class_names(observer):
+        asked = labels_of(source, range(seed, seed + count), None)
+        assert asked is not None, "a network with classes has labels"
         notes = "share of images in which the classifier sees the class asked for"
         protocol = Protocol(features=known["features"], weights=known["weights"], seed=seed, notes=notes)
-        shown = classification_report(scores(observer, made), asked, classes=tuple(class_names(network)), protocol=protocol)
+        shown = classification_report(scores(observer.network, made), asked, classes=tuple(class_names(source)), protocol=protocol)
         report += [_renamed(m, m.name.replace("accuracy", "shows_asked_class")) for m in shown]
     return report
 
 
-def judge_images(
-    data: Dataset, features: str | Path | nn.Module | None, device: torch.device, *, count: int, seed: int
-) -> list[Measurement]:
+def judge_images(data: Dataset, features: Model | None, device: torch.device, *, count: int, seed: int) -> list[Measurement]:
     """Distances of one half of `data`, at most `count` images, to as many others: what a generator cannot be expected to go below.
 
     Raises DataError for fewer than 40 images.
     """
     if len(data) < 2 * LEAST:
         raise DataError(f"{data.name} has {len(data)} images; for the distance of one half to the other {2 * LEAST} are the least")
-    shape = SimpleNamespace(size=tuple(data.pixels.shape[2:]), channels=data.pixels.shape[1])
-    observer = suited(weights.opened(features), shape) if features is not None else matching_features(shape, data)
-    real = described(observer.to(device), data.pixels)
+    shape = ImageShape(size=(data.pixels.shape[2], data.pixels.shape[3]), channels=data.pixels.shape[1])
+    observer = suited(features, shape) if features is not None else matching_features(shape, data)
+    real = described(observer.to(device).network, data.pixels)
     return floor_of_halves(real, {**facts(observer), "reference": reference(data)}, count=count, seed=seed)
 
 
@@ -265,15 +291,18 @@ def described(observer: FeatureExtractor, pixels: Bytes) -> Vectors:
     return describe(observer, pixels, batch=32 if isinstance(observer, Backbone) else 500)
 
 
-def facts(observer: FeatureExtractor) -> dict[str, str]:
+def facts(observer: LoadedModel[FeatureExtractor]) -> dict[str, str]:
     """What a protocol says about the network whose features are compared."""
-    kind = "" if isinstance(observer, Backbone) else type(observer).__name__.lower()
-    name = f"{kind} {getattr(observer, 'card', {}).get('data', {}).get('name', '')}".strip() or "features"
-    return {"features": name, "weights": weights_hash(observer), "resize": getattr(observer, "resizing", "none")}
+    network = observer.network
+    kind = "" if isinstance(network, Backbone) else type(network).__name__.lower()
+    name = f"{kind} {observer.card.data.name}".strip() or "features"
+    return {"features": name, "weights": weights_hash(network), "resize": getattr(network, "resizing", "none")}
 
 
-def suited(observer: Any, network: Any) -> FeatureExtractor:
-    """`observer`, if it can look at the images of `network`. Raises SettingError if it makes no features, or takes other images."""
+def suited(features: Model, network: HasShape) -> LoadedModel[FeatureExtractor]:
+    """The model `features`, if it can look at the images of `network`. Raises SettingError if it makes none, or takes other images."""
+    model = weights.model_of(features)
+    observer = model.network
     if not isinstance(observer, FeatureExtractor):
         raise SettingError(
             f"features: a {type(observer).__name__} gives no feature vectors; name a classifier, squeezenet or inception with --features"
@@ -289,18 +318,17 @@ def suited(observer: Any, network: Any) -> FeatureExtractor:
             f"features: that network takes images of size {takes[0]} and {takes[1]} channels, the model's have {makes[0]} and {makes[1]}; "
             "name another with --features"
         )
-    return observer
+    return cast(LoadedModel[FeatureExtractor], model)
 
 
-def matching_features(network: Any, train: Dataset) -> FeatureExtractor:
+def matching_features(network: HasShape, train: Dataset) -> LoadedModel[FeatureExtractor]:
     """A bundled classifier of the same data, size and channels; failing that, the pixels themselves."""
-    for path in weights.bundled().values():
-        header = checkpoint.read_header(path)
-        if header["model"]["is"] == "classifier" and header["card"]["data"]["name"] == train.name:
-            observer: Any = checkpoint.load(path)
-            if (observer.size, observer.channels) == (network.size, network.channels):
-                return observer
-    return Pixels(channels=network.channels, side=min(8, *network.size))
+    for entry in list_models():
+        if entry.family == "classifier" and entry.card.data.name == train.name:
+            model = weights.opened(entry.path, Classifier, otherwise="is no classifier")
+            if (model.network.size, model.network.channels) == (network.size, network.channels):
+                return model
+    return LoadedModel(network=Pixels(channels=network.channels, side=min(8, *network.size)))
 
 
 @torch.no_grad()

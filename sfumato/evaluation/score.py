@@ -5,9 +5,6 @@ It falls with every image that shows the wrong class, and with every kind of ima
 
 import dataclasses
 from pathlib import Path
-from typing import Any
-
-from torch import nn
 
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.tensors import to_bytes
@@ -15,23 +12,26 @@ from sfumato.data.dataset import Dataset
 from sfumato.evaluation.evaluate import compared, judge_classifier
 from sfumato.generation.generate import class_names, generate, labels_of, sampler
 from sfumato.metrics.base import Measurement
+from sfumato.models.roles.classifier import Classifier
 from sfumato.recipes import recipe
+from sfumato.store import weights
+from sfumato.store.loaded import Model
 from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 from sfumato.train.settings import TrainSettings
 
 
-def generated(model: str | Path | nn.Module, count: int, *, seed: int = 0, device: str = "auto") -> Dataset:
+def generated(model: Model, count: int, *, seed: int = 0, device: str = "auto") -> Dataset:
     """`count` generated images with the labels that were asked for, as a data set."""
-    network = sampler(model)
-    names = tuple(class_names(network))
-    labels = labels_of(network, range(seed, seed + count), None)
-    made = generate(network, count, seed=seed, device=device)
+    source = sampler(model)
+    names = tuple(class_names(source))
+    labels = labels_of(source, range(seed, seed + count), None)
+    made = generate(source, count, seed=seed, device=device)
     return Dataset(name="generated", pixels=to_bytes(made), labels=labels, classes=names, terms="generated")
 
 
 def accuracy_score(
-    model: str | Path | nn.Module,
+    model: Model,
     data: str | Path | Dataset | None = None,
     *,
     count: int = 60_000,
@@ -46,21 +46,23 @@ def accuracy_score(
     `fashion-classifier`'s, without anything tuned to the result. Raises SettingError if the classes of `data` are not the model's.
     """
     test = check(model, data)
-    network = sampler(model)
-    made = generated(network, count, seed=seed, device=device)
+    source = sampler(model)
+    made = generated(source, count, seed=seed, device=device)
     asked = settings or recipe("fashion-classifier")
-    pupil: Any = fit(dataclasses.replace(asked, data="generated"), data=made, watch=watch, device=device)
+    pupil = fit(dataclasses.replace(asked, data="generated"), data=made, watch=watch, device=device)
     if pupil.interrupted:
         raise KeyboardInterrupt
-    overall = judge_classifier(pupil, dataclasses.replace(test, classes=made.classes))[0]
+    network = weights.opened(pupil, Classifier, otherwise="is no classifier; give the settings of one").network
+    overall = judge_classifier(network, dataclasses.replace(test, classes=made.classes))[0]
     notes = f"classifier trained on {count:,} generated images alone, {asked.images:,} images seen"
     return dataclasses.replace(overall, name="accuracy_score", protocol=dataclasses.replace(overall.protocol, seed=seed, notes=notes))
 
 
-def check(model: str | Path | nn.Module, data: str | Path | Dataset | None = None) -> Dataset:
+def check(model: Model, data: str | Path | Dataset | None = None) -> Dataset:
     """The test images that `accuracy_score` measures with. Raises DataError if none is held out, SettingError for other classes."""
-    network = sampler(model)
-    train, test = compared(network, data)
+    source = sampler(model)
+    network = source.network
+    train, test = compared(source, data)
     if test is train and not isinstance(data, Dataset):
         raise DataError(f"no image of {test.name} is held out, and an accuracy score needs some that were not trained on; add images")
     if not network.classes or len(test.classes) != network.classes:

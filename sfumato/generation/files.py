@@ -8,18 +8,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 
 from sfumato import __version__
 from sfumato.core import outputs, schema
 from sfumato.core.errors import ImageError, SettingError, SfumatoError
+from sfumato.core.json_value import JsonObject
 from sfumato.core.tensors import Pixels, to_bytes, to_images, to_pixels
-from sfumato.generation.generate import CHUNK, class_names, file_names, generate, labels_of, output_files
+from sfumato.generation.generate import CHUNK, class_names, file_names, generate, labels_of, output_files, sampler
 from sfumato.io import files
 from sfumato.io.embedded import KEY, recipe_text
 from sfumato.metrics.features import weights_hash
+from sfumato.models.roles.style_generator import StyleGenerator
+from sfumato.store.loaded import LoadedModel, Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +35,18 @@ class Generated:
     """Files that an earlier run of the same command wrote."""
 
 
+class Recipe(TypedDict):
+    """How an image was made, in the text of its file."""
+
+    made_with: str
+    weights: str
+    seed: int
+    label: str | None
+    truncation: float
+
+
 def generate_files(
-    network: Any,
+    model: Model,
     seeds: Sequence[int],
     out: Path,
     *,
@@ -50,16 +63,17 @@ def generate_files(
     """
     if not seeds:
         raise SettingError("no seeds; ask for at least one image")
-    if network.channels > 4:
-        raise ImageError(f"no picture file has the {network.channels} channels of this model's images; use sf.generate for tensors")
-    sheet, *targets = output_files(out, file_names(network, seeds, label))
-    recipes = dict(zip(targets, _recipes(network, seeds, label, truncation), strict=True))
+    source = sampler(model)
+    if source.network.channels > 4:
+        raise ImageError(f"no picture file has the {source.network.channels} channels of this model's images; use sf.generate for tensors")
+    sheet, *targets = output_files(out, file_names(source, seeds, label))
+    recipes = dict(zip(targets, _recipes(source, seeds, label, truncation), strict=True))
     with outputs.reserved([sheet, *recipes], by="generate", overwrite=overwrite, reads=reads) as held:
         left = [path for path in recipes if not (held.is_own(path) and _comment(path) == recipes[path])]
         for start in range(0, len(left), CHUNK):
             part = left[start : start + CHUNK]
-            own = [int(recipes[path]["seed"]) for path in part]
-            images = generate(network, seeds=own, label=label, truncation=truncation, device=device)
+            own = [recipes[path]["seed"] for path in part]
+            images = generate(source, seeds=own, label=label, truncation=truncation, device=device)
             for path, pixels in zip(part, to_bytes(images), strict=True):
                 _save(path, pixels.permute(1, 2, 0).contiguous(), recipes[path])
         every = torch.stack([_pixels(path).permute(2, 0, 1) for path in targets])
@@ -67,9 +81,9 @@ def generate_files(
     return Generated(paths=[sheet, *targets], done_before=len(recipes) - len(left))
 
 
-def _recipes(network: Any, seeds: Sequence[int], label: str | int | None, truncation: float) -> list[dict[str, Any]]:
+def _recipes(source: LoadedModel[StyleGenerator], seeds: Sequence[int], label: str | int | None, truncation: float) -> list[Recipe]:
     """How the image of each seed is made, for JSON."""
-    names, labels, weights = class_names(network), labels_of(network, seeds, label), weights_hash(network)
+    names, labels, weights = class_names(source), labels_of(source, seeds, label), weights_hash(source.network)
     shown = [None] * len(seeds) if labels is None else [names[i] for i in labels.tolist()]
     made_with = f"sfumato {__version__}, torch {torch.__version__}"
     return [
@@ -78,17 +92,17 @@ def _recipes(network: Any, seeds: Sequence[int], label: str | int | None, trunca
     ]
 
 
-def _save(path: Path, pixels: Pixels, recipe: dict[str, Any]) -> None:
+def _save(path: Path, pixels: Pixels, recipe: Recipe) -> None:
     """Writes a PNG with its recipe; two or four channels are grey or colour with opacity."""
     c = pixels.shape[-1]
     shown, alpha = (pixels[..., : c - 1], pixels[..., c - 1 :]) if c in (2, 4) else (pixels, None)
     files.write(path, files.Picture(pixels=shown, alpha=alpha, text={KEY: json.dumps(recipe)}))
 
 
-def _comment(path: Path) -> Any:
+def _comment(path: Path) -> JsonObject | None:
     """The recipe inside a PNG; None if there is none."""
     try:
-        return schema.parsed(recipe_text(path), dict[str, Any], str(path))
+        return schema.parsed_object(recipe_text(path), str(path))
     except SfumatoError:
         return None
 

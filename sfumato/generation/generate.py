@@ -5,11 +5,10 @@ An image depends on the model, its seed and its label, and on nothing else: not 
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from sfumato.core import outputs
 from sfumato.core.catalog import composed, suggest
@@ -23,9 +22,11 @@ from sfumato.core.text import file_names as file_names_of
 from sfumato.core.text import printable, quoted
 from sfumato.io import files
 from sfumato.metrics.base import measuring
-from sfumato.models.roles.generator import latents
+from sfumato.models.roles.classifier import Classifier
+from sfumato.models.roles.generator import Generator, latents
 from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
 from sfumato.store import weights
+from sfumato.store.loaded import LoadedModel, Model
 
 Grain = Float[Tensor, "_images 1 _h _w"]
 """A plane of noise for each image, or one for all."""
@@ -35,7 +36,7 @@ CHUNK = 16
 
 
 def generate(
-    model: str | Path | nn.Module,
+    model: Model,
     n: int = 16,
     *,
     seed: int = 0,
@@ -54,14 +55,14 @@ def generate(
     Raises UnknownNameError for a model that is not there, SettingError for a label, number or truncation that cannot be, ImageError,
     naming the model, if an image is not finite.
     """
-    network, where = sampler(model), select_device(device)
+    source = sampler(model).to(select_device(device))
     chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
     if not chosen or (seeds is None and n < 1):
         raise SettingError(f"n = {n} images cannot be generated; ask for at least 1")
-    z = torch.cat([latent(network, s) for s in chosen])
-    labels = labels_of(network, chosen, label)
-    styles = styled(network.to(where), z, labels, truncation=truncation)
-    return show(network, styles, labels, seeds=chosen)
+    z = torch.cat([latent(source.network, s) for s in chosen])
+    labels = labels_of(source, chosen, label)
+    styles = styled(source, z, labels, truncation=truncation)
+    return show(source, styles, labels, seeds=chosen)
 
 
 def save(images: Images, out: Path, *, names: Sequence[str], columns: int | None = None) -> list[Path]:
@@ -80,8 +81,8 @@ def output_files(out: Path, names: Sequence[str] = ()) -> list[Path]:
     return [out / "grid.png", *(out / f"{name}.png" for name in names)]
 
 
-def sampler(model: str | Path | nn.Module) -> Any:
-    """The generator called `model`. Raises SettingError if that model makes no images."""
+def sampler(model: Model) -> LoadedModel[StyleGenerator]:
+    """The generator called `model`, or `model` itself. Raises SettingError if that model makes no images."""
     return weights.opened(model, StyleGenerator, otherwise="makes no images")
 
 
@@ -90,17 +91,19 @@ def latent(network: StyleGenerator, seed: int) -> Vectors:
     return latents(network, 1, seeded_generator(seed, "latent"))
 
 
-def class_names(network: Any) -> list[str]:
-    """What the network calls its classes, in composed Unicode; their numbers if its card does not say."""
-    names = [composed(str(name)) for name in getattr(network, "card", {}).get("data", {}).get("classes", [])]
-    return names if len(names) == network.classes else [str(i) for i in range(network.classes)]
+def class_names(model: Model) -> list[str]:
+    """The names of the classes of a generator or a classifier, in composed Unicode; their numbers if its card does not name them."""
+    loaded = weights.model_of(model)
+    count = loaded.network.classes if isinstance(loaded.network, Generator | Classifier) else 0
+    names = [composed(name) for name in loaded.card.data.class_names]
+    return names if len(names) == count else [str(i) for i in range(count)]
 
 
-def labels_of(network: Any, seeds: Sequence[int], label: str | int | None) -> Labels | None:
+def labels_of(model: Model, seeds: Sequence[int], label: str | int | None) -> Labels | None:
     """The class of each seed's image: `label` for all, or each seed's own. Raises SettingError for a label that does not exist."""
+    names = class_names(model)
     if label is None:
-        return torch.tensor([s % network.classes for s in seeds]) if network.classes else None
-    names = class_names(network)
+        return torch.tensor([s % len(names) for s in seeds]) if names else None
     if not names:
         raise SettingError(f"label = {label!r}, but this model was trained without labels; leave it out")
     if composed(str(label)) in names:
@@ -109,19 +112,20 @@ def labels_of(network: Any, seeds: Sequence[int], label: str | int | None) -> La
     raise SettingError(f"no label {quoted(str(label))}{suggest(str(label), names)}; this model has {known}")
 
 
-def file_names(network: Any, seeds: Sequence[int], label: str | int | None) -> list[str]:
+def file_names(model: Model, seeds: Sequence[int], label: str | int | None) -> list[str]:
     """What to call each seed's image: the seed, and its class where there are classes, in letters that every file system takes."""
-    names, labels = file_names_of(class_names(network)), labels_of(network, seeds, label)
+    names, labels = file_names_of(class_names(model)), labels_of(model, seeds, label)
     shown = [""] * len(seeds) if labels is None else [f"-{names[i]}" for i in labels.tolist()]
     return [f"{seed:05d}{each}" for seed, each in zip(seeds, shown, strict=True)]
 
 
-def synthesize(network: Any, z: Vectors, labels: Labels | None) -> Images:
+def synthesize(model: Model, z: Vectors, labels: Labels | None) -> Images:
     """Images in [0, 1], on the CPU, from latents; each independent of the others to the last bit."""
-    return show(network, styled(network, z, labels), labels)
+    source = sampler(model)
+    return show(source, styled(source, z, labels), labels)
 
 
-def styled(network: Any, z: Vectors, labels: Labels | None, *, truncation: float = 1.0) -> Styles:
+def styled(model: Model, z: Vectors, labels: Labels | None, *, truncation: float = 1.0) -> Styles:
     """The styles of latents, on the CPU, at `truncation` times their distance from the mean style; each independent of the others.
 
     Raises SettingError for a truncation outside [-2, 2].
@@ -129,11 +133,14 @@ def styled(network: Any, z: Vectors, labels: Labels | None, *, truncation: float
     if not -2 <= truncation <= 2:
         raise SettingError(f"truncation = {truncation:g} is outside [-2, 2]; 1 leaves images as they are, 0.5 makes them more usual")
 
+    source = sampler(model)
+    network = source.network
+
     def make(part: Vectors, own: Labels | None, _: slice) -> Styles:
         styles = network.map_latent(part, own)
         return styles if truncation == 1 else torch.lerp(network.mean_style(own).to(styles), styles, truncation)
 
-    return _in_chunks(network, make, z, labels)
+    return _in_chunks(source, make, z, labels)
 
 
 def grain(network: StyleGenerator, seeds: Sequence[int]) -> list[Grain]:
@@ -143,13 +150,15 @@ def grain(network: StyleGenerator, seeds: Sequence[int]) -> list[Grain]:
 
 
 def show(
-    network: Any, styles: Styles, labels: Labels | None, noise: Sequence[Grain] | None = None, *, seeds: Sequence[int] | None = None
+    model: Model, styles: Styles, labels: Labels | None, noise: Sequence[Grain] | None = None, *, seeds: Sequence[int] | None = None
 ) -> Images:
     """Images in [0, 1], on the CPU, from styles; each independent of the others to the last bit.
 
     `noise` is one for all. With `seeds`, a seed for each, images have the noise of theirs; with neither, the network's own. Raises
     ImageError, naming the model, if one of them is not finite.
     """
+    source = sampler(model)
+    network = source.network
     where = next(network.parameters()).device
 
     def make(part: Styles, own: Labels | None, rows: slice) -> Images:
@@ -160,10 +169,13 @@ def show(
         options = None if planes is None else SynthesisOptions(noise=[plane.to(where).expand(CHUNK, -1, -1, -1) for plane in planes])
         return network.synthesize(part, own, options)
 
-    return _in_chunks(network, make, styles, labels).clamp(0, 1)
+    return _in_chunks(source, make, styles, labels).clamp(0, 1)
 
 
-def _in_chunks(network: Any, make: Callable[[Any, Any, slice], Any], x: Any, labels: Labels | None) -> Any:
+def _in_chunks(
+    source: LoadedModel[StyleGenerator], make: Callable[[Tensor, Labels | None, slice], Tensor], x: Tensor, labels: Labels | None
+) -> Tensor:
+    network = source.network
     where = next(network.parameters()).device
     made = []
     # A network in training would note what it makes, and normalise images by each other.
@@ -175,4 +187,4 @@ def _in_chunks(network: Any, make: Callable[[Any, Any, slice], Any], x: Any, lab
             part = torch.cat([part, part.new_zeros(short, *part.shape[1:])])
             own = None if own is None else torch.cat([own, own.new_zeros(short)])
             made.append(make(part.to(where), None if own is None else own.to(where), rows)[: CHUNK - short].float().cpu())
-    return finite(torch.cat(made), network)
+    return finite(torch.cat(made), source)

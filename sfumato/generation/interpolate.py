@@ -11,7 +11,7 @@ from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.device import select_device
@@ -19,6 +19,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Styles, Vectors, to_pixels
 from sfumato.generation.generate import grain, labels_of, latent, sampler, show, styled
 from sfumato.io import files
+from sfumato.store.loaded import Model
 
 Space = Literal["z", "w"]
 Places = Float[Tensor, " _n"]
@@ -29,7 +30,7 @@ _ROUNDS = 8
 
 
 def interpolate(
-    model: str | Path | nn.Module,
+    model: Model,
     seeds: Sequence[int] = (0, 1, 2, 3),
     *,
     steps: int = 24,
@@ -51,19 +52,20 @@ def interpolate(
         raise SettingError(f"{len(seeds)} seeds and {steps} steps make no walk; give at least 2 seeds and 1 step")
     if space not in ("z", "w"):
         raise SettingError(f"space = {space!r} is none of z (great circles), w (straight lines)")
-    network = sampler(model).to(select_device(device))
-    first = labels_of(network, seeds[:1], label)
+    source = sampler(model).to(select_device(device))
+    network = source.network
+    first = labels_of(source, seeds[:1], label)
     stops = torch.cat([latent(network, s) for s in [*seeds, *(seeds[:1] if loop else [])]])
 
     def styles(z: Vectors) -> Styles:
-        return styled(network, z, None if first is None else first.expand(len(z)), truncation=truncation)
+        return styled(source, z, None if first is None else first.expand(len(z)), truncation=truncation)
 
     still = grain(network, seeds[:1])
     corners = styles(stops) if space == "w" else None
 
     def frames(places: Places) -> Images:
         found = styles(_along(stops, places, slerp)) if corners is None else _along(corners, places, _lerp)
-        return show(network, found, None if first is None else first.expand(len(found)), still)
+        return show(source, found, None if first is None else first.expand(len(found)), still)
 
     legs = len(stops) - 1
     places = torch.arange(legs * steps + 1, dtype=torch.float64) / steps

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.core.errors import DataError, SettingError
+from sfumato.core.json_value import Json, JsonObject
 
 Generated: TypeAlias = Float[Tensor, "m d"]
 """Feature vectors of as many generated images as there happen to be, beside `Vectors` of the real ones."""
@@ -69,7 +70,7 @@ class Protocol:
     def __str__(self) -> str:
         return _in_words(self._facts())
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> dict[str, str | int | None]:
         network = ", ".join(filter(None, [self.weights[:8], f"{self.dimension}-d" if self.dimension else ""]))
         return {
             "features": f"{self.features} ({network})" if self.features and network else self.features,
@@ -84,7 +85,7 @@ class Protocol:
         }
 
 
-def _in_words(facts: dict[str, Any]) -> str:
+def _in_words(facts: Mapping[str, str | int | None]) -> str:
     return ", ".join(f"{name} {value}".strip() for name, value in facts.items() if value not in ("", None))
 
 
@@ -124,12 +125,12 @@ class Measurement:
         apart = self.interval[0] > other.interval[1] or self.interval[1] < other.interval[0]
         return gain > 0 if apart else None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """All of it as plain values for a JSON file; `Measurement.from_dict` is the way back."""
-        return dataclasses.asdict(self) | {"interval": list(self.interval) if self.interval else None}
+        return {**dataclasses.asdict(self), "interval": list(self.interval) if self.interval else None}
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> "Measurement":
+    def from_dict(cls, stored: Mapping[str, Json]) -> "Measurement":
         """The measurement that `as_dict` stored. Raises SettingError for anything else."""
         try:
             tree: dict[str, Any] = dict(stored)

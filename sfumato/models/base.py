@@ -8,7 +8,16 @@ from sfumato.core.errors import SettingError
 
 
 @runtime_checkable
-class ModelConfig(Protocol):
+class NetworkSettings(Protocol):
+    """Settings that build a network."""
+
+    def build(self) -> nn.Module:
+        """A fresh network; the same settings and seed give the same weights."""
+        ...
+
+
+@runtime_checkable
+class ModelConfig(NetworkSettings, Protocol):
     """Settings of a network family. `size`, `channels` and `classes` left at None are taken from the data."""
 
     @property
@@ -17,10 +26,6 @@ class ModelConfig(Protocol):
     def channels(self) -> int | None: ...
     @property
     def classes(self) -> int | None: ...
-
-    def build(self) -> nn.Module:
-        """A fresh network; the same settings and seed give the same weights."""
-        ...
 
 
 def data_shape(config: ModelConfig) -> tuple[tuple[int, int], int, int]:

@@ -23,7 +23,7 @@ class Perception:
         Raises UnknownNameError or CheckpointError if there is no such model, SettingError if it has no layers, as many others, or
         cannot be shown images of `channels` channels.
         """
-        network: FeaturePyramid = weights.opened(which, FeaturePyramid, otherwise="has no layers in which images could be compared")
+        network = weights.opened(which, FeaturePyramid, otherwise="has no layers in which images could be compared").network
         if shares and len(shares) != len(network.layer_widths):
             raise SettingError(f"layers has {len(shares)} weights, {which} {len(network.layer_widths)} layers; give as many, or none")
         if channels != network.channels and 1 not in (channels, network.channels):

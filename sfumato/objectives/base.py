@@ -6,7 +6,7 @@ it trains.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import nn
@@ -83,6 +83,6 @@ class Objective(Protocol):
     the trained network, such as fitting a prior.
     """
 
-    def phases(self, model: Any) -> list[Phase]:
+    def phases(self, model: object) -> list[Phase]:
         """The phases that train `model`; their weights are disjoint or equal, and cover what is to be trained."""
         ...

@@ -108,7 +108,8 @@ def _by_network(works: Sequence[Work], networks: Networks) -> list[Maps]:
         tile = request.tile or networks.tile(network, (h, w), request.memory, lambda allowed: allowed - taken)
     told = {name: _joined([each.conditioning[name] for each in shown], h, w) for name in shown[0].conditioning}
     images = torch.cat([each.images for each in shown]) if len(works) > 1 else shown[0].images
-    made = run_network(networks.ready(network, where), images, where, tile=tile, precision=request.precision, **told)
+    name = networks.name(network)
+    made = run_network(networks.ready(network, where), images, where, name=name, tile=tile, precision=request.precision, **told)
     return [each.expand(-1, works[0].images.shape[1], -1, -1) for each in made.split(1)]
 
 

@@ -1,17 +1,17 @@
 """The networks of one run: each is loaded once, and what depends on it alone is worked out once."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from torch import nn
 
+from sfumato.core.finite_output import name_of
 from sfumato.core.progress import once, remark
 from sfumato.models.roles.restorer import Restorer, WithKernel
 from sfumato.restoration import memory
 from sfumato.restoration.memory import Tiling
 from sfumato.restoration.tiles import optimized
 from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 
 class Networks:
@@ -21,21 +21,23 @@ class Networks:
     """
 
     def __init__(self) -> None:
-        self._opened: dict[tuple[str | Path | nn.Module, int], Restorer] = {}
+        self._opened: dict[tuple[Model, int], Restorer] = {}
+        self._names: dict[Restorer, str] = {}
         self._ready: dict[tuple[Restorer, torch.device], Restorer] = {}
         self._footprints: dict[Restorer, float] = {}
         self._tilings: dict[tuple[Restorer, tuple[int, int], float, float], Tiling] = {}
         self._remarks = set[Restorer]()
 
-    def opened(self, which: str | Path | nn.Module, views: int = 1) -> Restorer:
+    def opened(self, which: Model, views: int = 1) -> Restorer:
         """The network called `which`, or `which` itself, that sees a picture in so many `views`; each time the same one.
 
         Raises SettingError if it repairs nothing, and whatever `weights.load` raises.
         """
         if (which, views) not in self._opened:
             with once():
-                network: Restorer = weights.opened(which, Restorer, otherwise="repairs nothing")
-                self._opened[which, views] = network if views == 1 else network.self_ensemble(views)
+                model = weights.opened(which, Restorer, otherwise="repairs nothing")
+                network = model.network if views == 1 else model.network.self_ensemble(views)
+                self._opened[which, views], self._names[network] = network, str(model)
         return self._opened[which, views]
 
     def ready(self, network: Restorer, device: torch.device) -> Restorer:
@@ -46,6 +48,10 @@ class Networks:
             with once():
                 self._ready[network, device] = optimized(network, device)
         return self._ready[network, device]
+
+    def name(self, network: Restorer) -> str:
+        """The name of a network in messages: the file that it was loaded from, or its class."""
+        return self._names.get(_base_network(network)) or name_of(network)
 
     def footprint(self, network: Restorer) -> float:
         """Bytes that repairing one pixel takes, as `memory.footprint` measures it."""

@@ -15,20 +15,20 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from torch import nn
 
 from sfumato.analysis import flaws
 from sfumato.analysis.diagnose import Diagnosis, Source, diagnose, salt_and_pepper
 from sfumato.analysis.jpeg import coarseness
 from sfumato.core.errors import SettingError
+from sfumato.core.finite_output import name_of
 from sfumato.core.tensors import Images, Kernels, Planes
 from sfumato.models.roles.restorer import Deblurrer, Restorer, WithKernel
 from sfumato.nn.blurs import Blur, named
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.request import Find, RestorationRequest, Task, needs_of
+from sfumato.store.loaded import Model
 
 NOTHING = "nothing to repair"
 """How the words end of a picture that is left as it is."""
@@ -262,5 +262,5 @@ def _enlarging(request: RestorationRequest, networks: Networks) -> RestorationPl
     return RestorationPlan(summary=f"{network.scale} times: {_called(which)}", network=network, noise=request.noise or 0.0)
 
 
-def _called(which: str | Path | nn.Module) -> str:
-    return type(which).__name__ if isinstance(which, nn.Module) else str(which)
+def _called(which: Model) -> str:
+    return name_of(which)

@@ -22,6 +22,7 @@ from sfumato.restoration.plan import make_plan
 from sfumato.restoration.repair import held
 from sfumato.restoration.request import Find, RestorationRequest, Task, Ways
 from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 _LARGEST = 8.0
 """Beyond what noise does to images in [0, 1]; where there is more, they were meant otherwise."""
@@ -29,7 +30,7 @@ _LARGEST = 8.0
 
 def restore(
     picture: Tensor | Image.Image | str | Path,
-    model: Any = None,
+    model: Model | None = None,
     *,
     task: Task = "auto",
     mask: Tensor | Image.Image | str | Path | None = None,
@@ -52,7 +53,7 @@ def restore(
     they say beside their pixels, and for those larger than memory, there is `restore_pictures`. Raises SettingError for a request that
     cannot be, ImageError for a picture or a mask that cannot be used, or a picture that takes more than the memory.
     """
-    network = weights.load(model) if isinstance(model, str | Path) else model
+    network = None if model is None else weights.model_of(model)
     request = RestorationRequest(
         task=task,
         model=network,

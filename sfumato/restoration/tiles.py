@@ -10,16 +10,15 @@ it may be a tensor, or a file that is larger than memory.
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Bool
-from torch import Tensor, nn
+from torch import Tensor
 
 from sfumato.classical.deconvolve import fitting
 from sfumato.core.deprecation import renamed_arguments
-from sfumato.core.device import Precision, autocast, select_device, select_precision
+from sfumato.core.device import Precision, autocast, channels_last, select_device, select_precision
 from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import finite
 from sfumato.core.progress import counted
@@ -29,6 +28,7 @@ from sfumato.nn.convolution import fused
 from sfumato.nn.norm import folded
 from sfumato.nn.resample import mirrored
 from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 Span = tuple[int, int]
 Tile = int | tuple[int, int]
@@ -47,7 +47,7 @@ class Canvas:
 @renamed_arguments(known="observed")
 @torch.no_grad()
 def apply_restorer(
-    model: str | Path | nn.Module,
+    model: Model,
     images: Images,
     *,
     noise: float | Maps | None = None,
@@ -69,9 +69,9 @@ def apply_restorer(
     not told, for kernels that do not fit, or for tiles with a network that looks at the whole image; ImageError, naming the model, for a
     result that is not finite.
     """
-    network, where = weights.opened(model, Restorer, otherwise="repairs nothing"), select_device(device)
+    restorer, where = weights.opened(model, Restorer, otherwise="repairs nothing"), select_device(device)
     told: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
-    return run_network(optimized(network, where), images, where, tile=tile, precision=precision, **told)
+    return run_network(optimized(restorer.network, where), images, where, name=str(restorer), tile=tile, precision=precision, **told)
 
 
 @torch.no_grad()
@@ -80,6 +80,7 @@ def run_network(
     images: Images,
     device: torch.device,
     *,
+    name: str,
     noise: float | Maps | None = None,
     observed: Maps | None = None,
     quality: float | Maps | None = None,
@@ -87,10 +88,10 @@ def run_network(
     tile: Tile | None = None,
     precision: Precision = "fp32",
 ) -> Maps:
-    """As `apply_restorer`, for a network that is `optimized` on the device `device`."""
+    """As `apply_restorer`, for a network that is `optimized` on the device `device`; errors call it `name`."""
     if network.has_grey_path and images.shape[1] > 1 and bool((grey := colourless(images)).any()):
         told: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
-        how: dict[str, Any] = {"tile": tile, "precision": precision}
+        how: dict[str, Any] = {"name": name, "tile": tile, "precision": precision}
         made = [
             run_network(network, _alone(images, i)[:, : 1 if grey[i] else None], device, **_each(told, i), **how)
             for i in range(len(images))
@@ -114,23 +115,22 @@ def run_network(
 
     h, w = images.shape[2:]
     canvas = Canvas(size=(h, w), rows=rows)
-    return torch.cat(list(strips(network, canvas, tile=tile, precision=precision, device=device)), dim=2)
+    return torch.cat(list(strips(network, canvas, name=name, tile=tile, precision=precision, device=device)), dim=2)
 
 
 def optimized(network: Restorer, device: torch.device) -> Restorer:
     """`network` at its fastest: on the device, its weights in the order that convolutions like best, with what follows them folded in."""
-    moved: Any = network
-    return fused(folded(moved.to(device=device, memory_format=torch.channels_last)))
+    return fused(folded(channels_last(network, device)))
 
 
 @torch.no_grad()
 def strips(
-    network: Restorer, canvas: Canvas, *, tile: Tile | None, precision: Precision = "fp32", device: torch.device
+    network: Restorer, canvas: Canvas, *, name: str, tile: Tile | None, precision: Precision = "fp32", device: torch.device
 ) -> Iterator[Resized]:
     """The clean image, top to bottom, some rows at a time; the network is asked for no more than about `tile` pixels at once.
 
     Whoever listens (`core/progress.py`) is told of every tile. Raises SettingError for tiles with a network that looks at the whole image,
-    ImageError, naming the model, for a result that is not finite.
+    ImageError, with the `name` of the model, for a result that is not finite.
     """
     (h, w), chosen = canvas.size, select_precision(precision, device)
     down, across = pieces(network, (h, w), tile)
@@ -144,7 +144,7 @@ def strips(
             some = None if planes is None else planes[..., begin:end]
             with autocast(chosen, device):
                 made = _repaired(network, x.to(device), None if some is None else some.to(device)).cpu()
-            finite(made, network)
+            finite(made, name)
             s = network.scale
             inner = made[:, :, (top - first) * s : (bottom - first) * s, (left - begin) * s : (right - begin) * s]
             parts.append(inner.clamp(0, 1))

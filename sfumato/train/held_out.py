@@ -1,12 +1,12 @@
 """By which rule a run divides its images: a run that has begun, and one that goes on from another's weights, keeps to what was held out."""
 
 from pathlib import Path
-from typing import Any
 
 from sfumato.core.errors import CheckpointError, UnknownNameError
 from sfumato.data.collection import called
 from sfumato.data.dataset import SplitBy
 from sfumato.store import checkpoint, weights
+from sfumato.store.cards import DataFacts
 from sfumato.train.settings import TrainSettings
 
 
@@ -18,13 +18,13 @@ def split_rule(settings: TrainSettings, state: Path | None) -> SplitBy:
     """
     try:
         if state is not None and state.exists():
-            return recorded(checkpoint.read_header(state))
-        data = checkpoint.read_header(weights.find(settings.start)).get("card", {}).get("data", {}) if settings.start else {}
+            return recorded(checkpoint.read_header(state).get("split_by"))
+        data = checkpoint.read_card(weights.find(settings.start)).data if settings.start else DataFacts()
     except (UnknownNameError, CheckpointError):
         return "original"
-    return recorded(data) if data.get("name") in (settings.data, called(Path(settings.data))) else "original"
+    return recorded(data.split_by) if data.name in (settings.data, called(Path(settings.data))) else "original"
 
 
-def recorded(about: dict[str, Any]) -> SplitBy:
-    """What the header of a state, or what a card says of its data, names as the rule; before there were two, nothing was named."""
-    return "original" if about.get("split_by") == "original" else "resized"
+def recorded(split_by: object) -> SplitBy:
+    """The rule that the header of a state or the card of a model names; `resized` for files of the first versions, which name none."""
+    return "original" if split_by == "original" else "resized"

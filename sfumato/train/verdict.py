@@ -1,7 +1,6 @@
 """The last word on a run: how various its images are, what is wrong with them, and which settings would mend that."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from sfumato.train.figures import Row
 from sfumato.train.settings import TrainSettings, seconds
@@ -73,7 +72,7 @@ def _longer(settings: TrainSettings) -> str:
     return f"--budget {4 * seconds(settings.budget) / 60:g}min" if settings.budget else f"--images {4 * settings.images}"
 
 
-def _penalties(objective: Any, factor: float) -> list[str]:
+def _penalties(objective: object, factor: float) -> list[str]:
     """Both gradient penalties, so many times as strong."""
     named = {"--objective.r1": getattr(objective, "r1", None), "--objective.r2": getattr(objective, "r2", None)}
     return [f"{flag} {factor * value:g}" for flag, value in named.items() if value]

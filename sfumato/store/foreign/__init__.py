@@ -7,24 +7,26 @@ Each file of this room knows one family's layouts: its `claim` gives what the te
 """
 
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import nn
 
 from sfumato.core.catalog import Catalog
 from sfumato.core.errors import CheckpointError
 from sfumato.models.roles.restorer import Restorer
 from sfumato.models.roles.style_generator import StyleGenerator
-from sfumato.store import pickles, unsupported
+from sfumato.store import checkpoint, pickles, unsupported
+from sfumato.store.cards import ImportedFrom, ModelCard
 from sfumato.store.foreign.base import RecognizedWeights, Tensors, read
+from sfumato.store.loaded import LoadedModel
 from sfumato.store.recognized import built
 from sfumato.store.snapshots import converted
 
 LAYOUTS = Catalog(__name__, entry="claim")
 
 
-def load(path: Path) -> Any:
-    """The network whose weights are in `path`, ready for use, with its settings in `config` and where it came from in `card`.
+def load(path: Path) -> LoadedModel[nn.Module]:
+    """The network whose weights are in `path`, ready for use, with its settings and a card that names the file.
 
     Raises CheckpointError if the file is damaged or holds anything but tensors, if no family knows its layout or several do, and if
     the weights do not fit.
@@ -32,16 +34,14 @@ def load(path: Path) -> Any:
     kind = snapshot_kind(path)
     if kind is None:
         tensors, digest = read(path)
-        found, licence = recognise(tensors, path), ""
+        recognized, licence = recognise(tensors, path), ""
     else:
         snapshot = pickles.read(path)
-        found, digest, licence = converted(snapshot, path), snapshot.sha256, snapshot.licence
-    network = built(found, path).to(memory_format=torch.channels_last).requires_grad_(False).eval()
-    _try(network, found, path)
-    network.config = found.config
-    about = {"file": path.name, "sha256": digest, "layout": found.layout, "notes": found.notes, "licence": licence}
-    network.card = {"imported": about, "metrics": []}
-    return network
+        recognized, digest, licence = converted(snapshot, path), snapshot.sha256, snapshot.licence
+    network = checkpoint.ready(built(recognized, path))
+    _try(network, recognized, path)
+    source = ImportedFrom(file=path.name, sha256=digest, layout=recognized.layout, notes=recognized.notes, licence=licence)
+    return LoadedModel(network=network, config=recognized.config, card=ModelCard(imported=source), path=path)
 
 
 def snapshot_kind(path: Path) -> str | None:
@@ -62,7 +62,7 @@ def snapshot_kind(path: Path) -> str | None:
 
 def recognise(tensors: Tensors, path: Path) -> RecognizedWeights:
     """What `tensors` are. Raises CheckpointError, naming those that claim them, unless exactly one family does."""
-    claims = [found for name in LAYOUTS for found in [_claimed(name, tensors)] if found is not None]
+    claims = [recognized for name in LAYOUTS for recognized in [_claimed(name, tensors)] if recognized is not None]
     if len(claims) == 1:
         return claims[0]
     if claims:
@@ -82,18 +82,18 @@ def _claimed(name: str, tensors: Tensors) -> RecognizedWeights | None:
 
 
 @torch.no_grad()
-def _try(network: Any, recognized: RecognizedWeights, path: Path) -> None:
+def _try(network: nn.Module, recognized: RecognizedWeights, path: Path) -> None:
     """A generator's image must be finite; a constant and an edge must come back from a restorer finite and, if it keeps the size, alike."""
     if isinstance(network, StyleGenerator):
-        made = network.sample(torch.zeros(1, network.latent_dim), torch.zeros(1, dtype=torch.long) if network.classes else None)
-        if not torch.isfinite(made).all():
+        output = network.sample(torch.zeros(1, network.latent_dim), torch.zeros(1, dtype=torch.long) if network.classes else None)
+        if not torch.isfinite(output).all():
             raise CheckpointError(f"{path}: loads as {recognized.layout}, but the image of its mean latent is not finite")
     if not isinstance(network, Restorer):
         return
     image = torch.full((1, network.channels, 32, 32), 0.5)
     image[:, :, :, 16:] = 0.8
     planes = image.new_zeros(1, len(network.conditioning), 32, 32)
-    made = network.restore(image, planes)
-    far = (made - image).abs().mean().item() if network.scale == 1 else 0.0
-    if not torch.isfinite(made).all() or far > 0.25:
+    output = network.restore(image, planes)
+    far = (output - image).abs().mean().item() if network.scale == 1 else 0.0
+    if not torch.isfinite(output).all() or far > 0.25:
         raise CheckpointError(f"{path}: loads as {recognized.layout}, but an edge comes back as something else; it is another network")
