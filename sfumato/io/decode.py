@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
@@ -141,11 +141,11 @@ def decode(source: Source, name: str, *, channels: int, size: tuple[int, int] | 
         return _resized(_gathered(image, channels), size, crop)
 
 
-def turn(tags: Mapping[int, Any], xmp: bytes = b"") -> int:
+def turn(tags: Mapping[int, object], xmp: bytes = b"") -> int:
     """How the pixels lie in the file, as EXIF counts from 1 (upright) to 8: as `tags` say or, where they are silent, the `xmp`."""
     told = _TURN_IN_XMP.search(xmp)
     found = tags.get(ORIENTATION, int(told[1]) if told else 1)
-    return found if found in range(1, 9) else 1
+    return next((number for number in range(1, 9) if number == found), 1)
 
 
 def upright(image: Image.Image) -> Image.Image:

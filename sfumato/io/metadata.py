@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, SupportsFloat
 
 from PIL import ExifTags, Image, JpegImagePlugin, TiffTags
 from PIL.PngImagePlugin import PngInfo
@@ -155,12 +155,12 @@ def tiff_head(file: File) -> bytes:
     return head + file.read(8) if 43 in head[2:4] else head
 
 
-def options(notes: Notes, kind: str, channels: int, size: tuple[int, int]) -> dict[str, Any]:
+def options(notes: Notes, kind: str, channels: int, size: tuple[int, int]) -> dict[str, object]:
     """What Pillow's `save` is told to put these notes into a PNG, JPEG, WebP or BMP of so many channels; a TIFF needs `annotate`.
 
     `size` is the picture's height and width, which its EXIF may tell too.
     """
-    given: dict[str, Any] = {}
+    given: dict[str, object] = {}
     if kind in ("PNG", "JPEG", "WEBP"):
         given |= {"exif": _sized(notes.exif, size), "icc_profile": notes.icc}
     if kind in ("PNG", "JPEG", "BMP"):
@@ -200,7 +200,7 @@ def tiff_notes(notes: Notes, head: bytes) -> ImageFileDirectory_v2:
     return tags
 
 
-def _compression(jpeg: Jpeg | None, channels: int) -> dict[str, Any]:
+def _compression(jpeg: Jpeg | None, channels: int) -> dict[str, object]:
     """That of the source where it is known and fits, otherwise quality 95 with all of its colour."""
     if jpeg is None or max(map(max, jpeg.tables)) > 255:
         return {"quality": _FINE, "subsampling": 0}
@@ -258,13 +258,13 @@ def _of_tiff(file: File, left_out: int) -> tuple[Notes, int]:
     return notes, decode.turn(tags, xmp)
 
 
-def _exif_of(tags: dict[int, Any]) -> bytes:
+def _exif_of(tags: dict[int, object]) -> bytes:
     said = Image.Exif()
     said.update(tags)
     return said.tobytes() if tags else b""
 
 
-def _exif_tags(file: File) -> dict[int, Any]:
+def _exif_tags(file: File) -> dict[int, object]:
     """What the tags of a TIFF or of a block of EXIF, and the folders in it, say about the picture."""
     tags = tiff_tags(file)
     told = _sound(tags, _WORDS)
@@ -278,9 +278,9 @@ def _exif_tags(file: File) -> dict[int, Any]:
     return told
 
 
-def _sound(tags: ImageFileDirectory_v2, wanted: Iterable[int]) -> dict[int, Any]:
+def _sound(tags: ImageFileDirectory_v2, wanted: Iterable[int]) -> dict[int, object]:
     """The values of those of the `wanted` tags that are there and can be written: others have a type that is not theirs."""
-    found: dict[int, Any] = {}
+    found: dict[int, object] = {}
     for tag in wanted:
         alone = ImageFileDirectory_v2(group=tags.group)
         with contextlib.suppress(Exception):  # Pillow raises whatever it stumbles over
@@ -296,7 +296,7 @@ def _jpeg(image: Image.Image) -> Jpeg | None:
     return Jpeg(tuple(tuple(table) for _, table in sorted(image.quantization.items())), JpegImagePlugin.get_sampling(image))
 
 
-def _dpi(across: Any, down: Any) -> tuple[float, float] | None:
+def _dpi(across: SupportsFloat | str | bytes, down: SupportsFloat | str | bytes) -> tuple[float, float] | None:
     across, down = float(across), float(down)
     return (across, down) if 0 < across < 1e6 and 0 < down < 1e6 else None
 
@@ -310,11 +310,11 @@ def _plain(comment: bytes | str) -> str:
         return comment.decode("latin-1")
 
 
-def _bytes(value: Any) -> bytes:
+def _bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else b"".join(part for part in _several(value) if isinstance(part, bytes))
 
 
-def _several(value: Any) -> tuple[Any, ...]:
+def _several(value: object) -> tuple[object, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 

@@ -6,17 +6,18 @@ counts for, through convolutions, poolings, normalisations and activations of an
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from sfumato.core.tensors import Images, Maps
+from sfumato.nn.autograd import Context
 
 Seen = tuple[int, int, int | None]
 """Stride, field and start, as `branches.Sight` has them; no start where it is not known."""
 
-Run = Callable[[Images], Any]
+Run = Callable[[Images], object]
 """Runs a network on images; what comes out at its end does not matter."""
 
 
@@ -31,7 +32,7 @@ def layer_outputs(network: nn.Module, run: Run, images: Images, names: Sequence[
     """
     found: dict[str, Tensor] = {}
 
-    def keep(name: str, made: Any) -> None:
+    def keep(name: str, made: object) -> None:
         if name not in found and _is_map(made):
             # What runs on may work in place.
             found[name] = made if len(found) + 1 == len(set(names)) else made.clone()
@@ -48,7 +49,7 @@ def visible(network: nn.Module, run: Run, images: Images) -> dict[str, Maps]:
     """Every module that makes maps of `images`, in the order in which they do, with these."""
     found: dict[str, Tensor] = {}
 
-    def keep(name: str, made: Any) -> None:
+    def keep(name: str, made: object) -> None:
         if _is_map(made) and min(made.shape[2:]) > 1:
             found.setdefault(name, made)
 
@@ -101,7 +102,7 @@ def _least(most: int, enough: Callable[[int], bool]) -> int:
 
 
 @contextmanager
-def _hooked(network: nn.Module, names: Sequence[str], keep: Callable[[str, Any], None]) -> Iterator[None]:
+def _hooked(network: nn.Module, names: Sequence[str], keep: Callable[[str, object], None]) -> Iterator[None]:
     def hook(name: str) -> Callable[..., None]:
         return lambda module, given, made: keep(name, made)
 
@@ -113,7 +114,7 @@ def _hooked(network: nn.Module, names: Sequence[str], keep: Callable[[str, Any],
             each.remove()
 
 
-def _is_map(output: Any) -> bool:
+def _is_map(output: object) -> TypeGuard[Tensor]:
     return isinstance(output, Tensor) and output.ndim == 4 and output.is_floating_point()
 
 
@@ -140,13 +141,13 @@ def awake(network: nn.Module, last: int) -> Iterator[list[int]]:
 
 class _Redirected(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, ran: list[int], last: int) -> Tensor:
+    def forward(ctx: Context, x: Tensor, ran: list[int], last: int) -> Tensor:
         ctx.save_for_backward(x)
         ctx.ran, ctx.number, ctx.last = ran, ran[0], last
         return x.relu()
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Context, slope: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (x,) = ctx.saved_tensors
         passes = x > 0 if ctx.ran[0] - ctx.number >= ctx.last else (x > 0) | (slope > 0)
         return torch.where(passes, slope, torch.zeros_like(slope)), None, None
