@@ -63,6 +63,6 @@ class FormerDictionary(ABC):
 
     def _dictionary(self, name: str) -> JsonObject:
         kind = type(self).__name__
-        message = f"a {kind} is no dictionary any more: write .{name} for a value, .dump() for the dictionary"
+        message = f"{kind} is no dictionary any more: write .{name} for a value, .dump() for the dictionary"
         warnings.warn(message, DeprecationWarning, stacklevel=3)
         return self.dump()

@@ -96,14 +96,13 @@ def evaluate(
             load(_named_data(data), part="all") if not isinstance(data, Dataset) else data, features, where, count=count, seed=seed
         )
     measured = weights.model_of(model)
-    network = measured.network
+    network = measured.to(where).network
     if isinstance(network, Restorer):
         raise SettingError(
             "this model repairs images: name a damage with --restore, such as noise:25 or x2 (evaluation/benchmark.py in Python)"
         )
     if not isinstance(network, Classifier | StyleGenerator):
         raise SettingError(f"nothing is known to measure about a {type(network).__name__}")
-    measured.to(where)
     # Names that are not known are told before the work.
     generates = isinstance(network, StyleGenerator)
     observer = suited(features, network) if features is not None and generates else None

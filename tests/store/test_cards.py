@@ -92,7 +92,7 @@ def test_the_facts_of_a_figure_and_of_the_data():
 
 def test_a_card_reads_as_the_dictionary_that_it_was_and_warns():
     card = ModelCard(data=DataFacts(name="cats"), images_seen=3)
-    with pytest.warns(DeprecationWarning, match="a ModelCard is no dictionary any more: write .images_seen for a value"):
+    with pytest.warns(DeprecationWarning, match="ModelCard is no dictionary any more: write .images_seen for a value"):
         assert card["images_seen"] == 3
     with pytest.warns(DeprecationWarning, match="no dictionary"):
         assert card["data"]["name"] == card.get("data")["name"] == "cats"

@@ -43,7 +43,7 @@ def test_it_begins_with_the_weights_of_the_other_and_says_so_in_the_card(source,
     assert not before.card.started_from.dump()
     third = fit(tiny("gan", images=8, start=str(tmp_path)), data=bars, device="cpu").card.started_from
     second = checkpoint.load(tmp_path / "model.safetensors").card
-    assert third["images_seen"] == 32 + 8, "of all trainings before"
+    assert third.images_seen == 32 + 8, "of all trainings before"
     assert third.minutes == pytest.approx(before.card.minutes + second.minutes, abs=0.01)
 
 
