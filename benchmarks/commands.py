@@ -52,6 +52,8 @@ COMMANDS = (
     f"train cats {COLOUR} {TINY} --grow 0 --by-class --out runs/cats",
     f"train eurosat {COLOUR} {TINY} --grow 0 --no-by-class --out runs/eurosat",
     f"train denoise {SCENES} --out runs/denoise",
+    f"train denoise-colour {SCENES} --out runs/denoise-colour",
+    f"train denoise-grey {SCENES} --out runs/denoise-grey",
     f"train dncnn {SCENES} --model.depth 5 --out runs/dncnn",
     f"train restore {SCENES} --out runs/restore",
     f"train restore-grey {SCENES} --out runs/restore-grey",

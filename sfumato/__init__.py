@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from sfumato.dreaming.atlas import Atlas, features
     from sfumato.dreaming.dream import Dream, Dreamt, dream
     from sfumato.dreaming.dream import Moment as DreamMoment
-    from sfumato.dreaming.latent import dream_through
+    from sfumato.dreaming.latent import LatentDream, dream_through
     from sfumato.editing.directions import Directions, directions
     from sfumato.editing.directions import load as load_directions
     from sfumato.editing.drag import Dragged, drag
@@ -106,6 +106,7 @@ _HOMES = {
     "Dream": "dreaming.dream",
     "DreamMoment": "dreaming.dream:Moment",
     "Dreamt": "dreaming.dream",
+    "LatentDream": "dreaming.latent",
     "Edited": "editing.edit",
     "FormatError": "core.errors",
     "Frames": "generation.result",
@@ -210,6 +211,7 @@ __all__ = [
     "Frames",
     "GeneratedImages",
     "ImageError",
+    "LatentDream",
     "LatentImage",
     "Measurement",
     "MissingExtraError",

@@ -56,6 +56,8 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True)
 class Diagnosis:
+    """Estimates of the damage of one picture."""
+
     noise: float | None
     """Standard deviation as a share of full scale; None if there is no estimate."""
     salt_and_pepper: float | None

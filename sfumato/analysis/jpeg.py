@@ -43,6 +43,8 @@ _SURE = 0.1
 
 
 class Grid(NamedTuple):
+    """Traces of a JPEG in pixels: its quality and the place of its blocks."""
+
     quality: int
     """Quality by libjpeg's scale, 1 to 100."""
     offset: tuple[int, int]

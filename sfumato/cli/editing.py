@@ -41,7 +41,7 @@ def interpolate(
         loop: Return to the first seed at the end.
         fps: Frames per second; at most 50 for .gif.
         enlarge: Factor that enlarges each pixel.
-        out: The film: .gif, .webp or .mp4. A .mp4 needs PyAV (pip install av).
+        out: The film: .gif, .webp or .mp4. A .mp4 needs the extra video.
 
     """
     with machine(threads):

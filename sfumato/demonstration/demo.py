@@ -14,10 +14,10 @@ from sfumato.core.tensors import Images, to_images
 from sfumato.data.dataset import Dataset
 from sfumato.data.glyphs import glyphs
 from sfumato.demonstration.page import Section, page, sheet
+from sfumato.evaluation.roles import roles_of
 from sfumato.generation import generate as generating
 from sfumato.generation import interpolate as walking
 from sfumato.io.files import save_image
-from sfumato.models.roles.generator import Generator
 from sfumato.recipes import recipe
 from sfumato.store import weights
 from sfumato.store.loaded import LoadedModel, Model
@@ -115,9 +115,10 @@ def bundled_sections() -> list[Section]:
     sections = []
     for name in weights.bundled():
         model = weights.load(name)
-        if not isinstance(model.network, Generator):
+        generator = roles_of(model.network).generator
+        if generator is None:
             continue
-        small = model.network.size[1] <= 32
+        small = generator.size[1] <= 32
         images = generating.generate(model, 40, device="cpu")
         terms = model.card.data.terms
         text = f"sfumato generate {name} -n 40. Trained on {terms}"

@@ -51,6 +51,8 @@ TURN, GROW, SHIFT = 10.0, 0.1, 8.0
 
 @settings
 class Dream:
+    """Settings of a dream."""
+
     layers: tuple[str, ...] = ()
     """What to show more of: fire7, fire7=0.5 (a weight), fire8:12,40 (channels), fire8:12@3,4 (a place); by default one in the middle."""
     label: str = ""

@@ -121,8 +121,8 @@ def dream_network(which: Model | None = None, *, device: str = "auto", on_progre
         which = _preferred(on_progress)
     model = weights.model_of(which)
     name = str(which) if isinstance(which, str | Path) else str(model)
-    if isinstance(model.network, Backbone):
-        return _of_named(model.network, model.config, name, where)
+    if feature_source(model.network).named:
+        return _of_named(cast(Backbone, model.network), model.config, name, where)
     model.network.eval()
     return _of_modules(model, name, where, foreign=isinstance(which, nn.Module))
 

@@ -69,6 +69,8 @@ _PROBES = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Directions:
+    """Directions among the styles of a network, each with its name and strength."""
+
     vectors: Axes
     """(k, style_dim); one step is one standard deviation of the network's own styles along the row."""
     names: tuple[str, ...]

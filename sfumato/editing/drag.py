@@ -53,6 +53,8 @@ PATCH = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Dragged:
+    """The result of a drag."""
+
     latent_image: LatentImage
     """After the drag."""
     images: Images

@@ -44,6 +44,8 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True)
 class Edited:
+    """The result of an edit."""
+
     latent_image: LatentImage
     """After the moves."""
     before: LatentImage

@@ -32,6 +32,8 @@ class Header(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class LatentImage:
+    """An image as latents: styles, class and noise from which a network synthesizes it."""
+
     styles: Styles
     """Of one image, (1, styles, style_dim)."""
     label: int | None = None

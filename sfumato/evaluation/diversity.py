@@ -13,7 +13,7 @@ from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Bytes, Images, Labels, Maps, PerImage, Styles, Vectors, to_images
 from sfumato.data.dataset import Dataset
 from sfumato.evaluation.stages import generate_images, image_operations, operations, stages
-from sfumato.generation.generate import class_names, labels_of, opened_generator
+from sfumato.generation.generate import class_names, labels_of, opened_generator, sampler
 from sfumato.metrics.base import Measurement, Protocol, device_of
 from sfumato.metrics.features import weights_hash
 from sfumato.metrics.interval import average
@@ -86,9 +86,9 @@ def perceptual_diversity(model: Model, real: Dataset, compare: PerceptualMetric,
     return report
 
 
-def diversity_operations(model: Model, real: Dataset, compare: PerceptualMetric, *, count: int) -> float:
+def diversity_operations(source: LoadedModel[Generator], real: Dataset, compare: PerceptualMetric, *, count: int) -> float:
     """The arithmetic operations of `perceptual_diversity`, roughly."""
-    return sum(_costs(opened_generator(model), real, compare, count=min(count, MOST)).values())
+    return sum(_costs(source, real, compare, count=min(count, MOST)).values())
 
 
 def _costs(source: LoadedModel[Generator], real: Dataset, compare: PerceptualMetric, *, count: int) -> dict[str, float]:
@@ -135,7 +135,7 @@ def paths(network: Generator, compare: PerceptualMetric, *, space: Literal["w", 
     for label in counted(range(max(1, network.classes)), "classes"):
         n = len(range(label, count, max(1, network.classes)))
         ends = [torch.randn(n, network.latent_dim, generator=rng).to(device) for _ in range(2)]
-        styled = network if space == "w" and isinstance(network, StyleGenerator) else None
+        styled = sampler(network).network if space == "w" else None
         if styled is not None:
             ends = [styled.map_latent(z, _all(label, z, network))[:, 0] for z in ends]
 

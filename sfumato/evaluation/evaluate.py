@@ -22,7 +22,7 @@ from sfumato.core.text import printable
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.evaluation.diversity import comparer, diversity_operations, perceptual_diversity
-from sfumato.evaluation.features import class_scores, feature_operations, matching_features, suited
+from sfumato.evaluation.features import HasShape, class_scores, feature_operations, matching_features, suited
 from sfumato.evaluation.generators import LEAST, generator_operations, judge_generator, judge_images, reference
 from sfumato.evaluation.report import Report, output_files, save  # noqa: F401 (the verb finds them here)
 from sfumato.evaluation.roles import measurable_roles
@@ -114,7 +114,7 @@ def compared(model: Model, data: str | Path | Dataset | None, *, whole: bool = F
         return data, data
     measured = weights.model_of(model)
     network, card = measured.network, measured.card
-    if not isinstance(network, Generator | Classifier):
+    if not isinstance(network, HasShape):
         raise SettingError(f"there is no measurement for a {type(network).__name__}; name a generator, a classifier or a restorer")
     source = data if data is not None else card.training_data
     if source is None or (data is None and printable(str(source)) != str(source)):

@@ -22,9 +22,14 @@ class HasShape(Protocol):
     """Anything with the size and the channels of images, such as a network."""
 
     @property
-    def size(self) -> tuple[int, int]: ...
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        ...
+
     @property
-    def channels(self) -> int: ...
+    def channels(self) -> int:
+        """Channels of the images."""
+        ...
 
 
 class ImageShape(NamedTuple):

@@ -60,11 +60,17 @@ def judge_generator(
 
 
 def generator_operations(
-    model: Model, train: Dataset, test: Dataset, extractor: LoadedModel[FeatureExtractor], *, count: int, halves: bool = False
+    source: LoadedModel[Generator],
+    train: Dataset,
+    test: Dataset,
+    extractor: LoadedModel[FeatureExtractor],
+    *,
+    count: int,
+    halves: bool = False,
 ) -> float:
     """The arithmetic operations of `judge_generator`, roughly."""
     unseen = 0 if test is train or halves else min(count, len(test))
-    return sum(_costs(opened_generator(model), train, extractor, count=count, unseen=unseen, halves=halves).values())
+    return sum(_costs(source, train, extractor, count=count, unseen=unseen, halves=halves).values())
 
 
 def judge_images(data: Dataset, features: Model | None, device: torch.device, *, count: int, seed: int) -> list[Measurement]:

@@ -24,7 +24,6 @@ from sfumato.core.text import printable, quoted
 from sfumato.generation.result import GeneratedImages, image_recipes, output_files
 from sfumato.io import files
 from sfumato.metrics.base import measuring
-from sfumato.models.roles.classifier import Classifier
 from sfumato.models.roles.generator import Generator, latents
 from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
 from sfumato.store import weights
@@ -89,7 +88,7 @@ def sampler(model: Model) -> LoadedModel[StyleGenerator]:
     Raises SettingError if that model makes no images, or makes them without styles.
     """
     source = opened_generator(model)
-    if not isinstance(source.network, StyleGenerator):
+    if not source.network.styles:
         name = model if isinstance(model, str | Path) else source
         raise SettingError(f"{name} has no styles, so that its images cannot be edited; generate, interpolate and evaluate take it")
     return cast(LoadedModel[StyleGenerator], source)
@@ -103,7 +102,7 @@ def latent(network: Generator, seed: int) -> Vectors:
 def class_names(model: Model) -> list[str]:
     """Names of the classes of a generator or a classifier, in composed Unicode; their numbers if its card has no names."""
     loaded = weights.model_of(model)
-    count = loaded.network.classes if isinstance(loaded.network, Generator | Classifier) else 0
+    count: int = getattr(loaded.network, "classes", 0)
     names = [composed(name) for name in loaded.card.data.class_names]
     return names if len(names) == count else [str(i) for i in range(count)]
 

@@ -17,10 +17,9 @@ from torch.nn import functional as F
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Labels, Styles, Vectors
-from sfumato.generation.generate import Grain, grain, labels_of, latent, opened_generator, show, styled, synthesize
+from sfumato.generation.generate import Grain, grain, labels_of, latent, opened_generator, sampler, show, styled, synthesize
 from sfumato.generation.result import Frames, check_film, save_film
 from sfumato.models.roles.generator import Generator
-from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store.loaded import LoadedModel, Model
 
 Space = Literal["z", "w"]
@@ -55,7 +54,7 @@ def interpolate(
     network = source.network
     if space == "w" and not network.styles:
         raise SettingError(f"space = w needs a network with styles, and a {type(network).__name__} has none; use z")
-    noise = grain(network, seeds[:1]) if isinstance(network, StyleGenerator) else None
+    noise = grain(sampler(source).network, seeds[:1]) if network.styles else None
     stops = torch.cat([latent(network, s) for s in [*seeds, *(seeds[:1] if loop else [])]])
     frames = _walk(source, stops, labels_of(source, seeds[:1], label), space, truncation=truncation, noise=noise)
     places = torch.arange((len(stops) - 1) * steps + 1, dtype=torch.float64) / steps
@@ -74,7 +73,7 @@ def _check(seeds: Sequence[int], steps: int, space: str) -> None:
 def _walk(
     source: LoadedModel[Generator],
     stops: Vectors,
-    label: Labels | None,
+    label: Tensor | None,
     space: Space,
     *,
     truncation: float,

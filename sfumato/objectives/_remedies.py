@@ -20,8 +20,8 @@ def remedies(fault: str, settings: RunSettings) -> list[str]:
         return ["--model.minibatch-deviation"]
     if fault in ("collapse", "copies", "overpowered", "smothered"):
         factor = 0.25 if fault == "smothered" else 4
-        penalties = {"r1": settings.objective.r1, "r2": settings.objective.r2}
-        return [f"--objective.{name} {factor * weight:g}" for name, weight in penalties.items() if weight]
+        penalties = {"--objective.r1": settings.objective.r1, "--objective.r2": settings.objective.r2}
+        return [f"{name} {factor * weight:g}" for name, weight in penalties.items() if weight]
     return [f"--lr {settings.lr / 2:g}"] if fault in ("divergence", "decline") else []
 
 

@@ -45,6 +45,8 @@ Kind = Literal["non-saturating", "least-squares", "hinge", "wasserstein", "relat
 
 @settings
 class Config(GeneratorObjective):
+    """Settings of adversarial training of a generator and its discriminator."""
+
     id = "adversarial"
     loss: Kind = "relativistic"
     """Loss of the generator and of the discriminator."""

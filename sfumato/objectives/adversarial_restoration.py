@@ -20,6 +20,8 @@ from sfumato.objectives.base import Batch, Losses, Phase
 
 @settings
 class Config(restoration.RestorationObjective):
+    """Settings of adversarial training of a restorer."""
+
     id = "adversarial_restoration"
     distance: restoration.Config = restoration.Config(charbonnier=0.0, l1=1.0)
     """Distance of the restored image from the clean one."""

@@ -107,24 +107,47 @@ class Phase:
 
 @runtime_checkable
 class RunSettings(Protocol):
-    """The settings of a training that objectives read; `TrainSettings` documents them."""
+    """The settings of a training that objectives read, of those in `TrainSettings`."""
 
     @property
-    def model(self) -> Any: ...
+    def model(self) -> Any:
+        """Settings of the network."""
+        ...
+
     @property
-    def objective(self) -> Any: ...
+    def objective(self) -> Any:
+        """Settings of the objective."""
+        ...
+
     @property
-    def patch(self) -> int: ...
+    def patch(self) -> int:
+        """Side of the squares cut out of pictures, in pixels; 0 for whole images."""
+        ...
+
     @property
-    def degrade(self) -> Any: ...
+    def degrade(self) -> Any:
+        """The degradation of clean images."""
+        ...
+
     @property
-    def batch(self) -> int: ...
+    def batch(self) -> int:
+        """Images of a step."""
+        ...
+
     @property
-    def by_class(self) -> bool: ...
+    def by_class(self) -> bool:
+        """Whether a batch holds as many images of each class."""
+        ...
+
     @property
-    def lr(self) -> float: ...
+    def lr(self) -> float:
+        """Learning rate at the start."""
+        ...
+
     @property
-    def seed(self) -> int: ...
+    def seed(self) -> int:
+        """Seed of all random numbers."""
+        ...
 
 
 @runtime_checkable

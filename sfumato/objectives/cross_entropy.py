@@ -12,6 +12,8 @@ from sfumato.objectives.base import Batch, Losses, Objective, Phase
 
 @settings
 class Config(Objective):
+    """Settings of the training of a classifier by cross entropy."""
+
     id = "cross_entropy"
     smoothing: Annotated[float, Range(0, 0.9)] = 0.0
     """Share of the target spread evenly over all classes."""

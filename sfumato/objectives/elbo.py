@@ -27,6 +27,8 @@ PRIOR_IMAGES = 20_000
 
 @settings
 class Config(GeneratorObjective):
+    """Settings of the training of a latent variable model by its evidence lower bound."""
+
     id = "elbo"
     beta: Annotated[float, Range(0, 1000)] = 1.0
     """Weight of the KL term; one is the true bound."""

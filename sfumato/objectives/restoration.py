@@ -82,6 +82,8 @@ class RestorationObjective(PictureObjective):
 
 @settings
 class Config(RestorationObjective):
+    """Settings of the training of a restorer: weights of the distances."""
+
     id = "restoration"
     l1: Annotated[float, Range(0, 1000)] = 0.0
     """Weight of the mean absolute error."""

@@ -101,9 +101,8 @@ def run_network(
         raise SettingError(f"images have {images.shape[1]} channels, the network takes {network.channels}; convert them first")
     if network.takes_kernels and kernels is not None:
         fitting(kernels, images)
-        network = network.with_kernels(
-            kernels if images.shape[1] == network.channels else kernels.repeat_interleave(images.shape[1], dim=0)
-        )
+        repeats = 1 if images.shape[1] == network.channels else images.shape[1]
+        network = network.with_kernels(kernels.repeat_interleave(repeats, dim=0))
     elif kernels is not None:
         raise SettingError("kernels have no effect on this network, which takes none; leave them out")
     conditioning = {"noise": noise, "observed": observed, "quality": quality}

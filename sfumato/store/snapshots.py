@@ -8,7 +8,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -73,8 +73,7 @@ def _converted(snapshot: Snapshot, path: Path) -> RecognizedWeights:
 @torch.no_grad()
 def _mean(recognized: RecognizedWeights, path: Path) -> torch.Tensor:
     """The mean style of ten thousand latents."""
-    network = built(recognized, path).eval()
-    assert isinstance(network, StyleGenerator)
+    network = cast(StyleGenerator, built(recognized, path).eval())
     z = torch.randn(10_000, network.latent_dim, generator=torch.Generator().manual_seed(0))
     return network.map_latent(z)[:, 0].mean(dim=0, keepdim=True)
 
@@ -88,6 +87,7 @@ class Named:
     facts: dict[str, object]
 
     def shape(self, name: str) -> tuple[int, ...]:
+        """The shape of the tensor called `name`."""
         return tuple(self.tensors[name].shape)
 
     def setting(self, name: str) -> dict[str, object]:

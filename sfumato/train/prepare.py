@@ -86,13 +86,16 @@ class Source:
 
     @property
     def path(self) -> str:
+        """The name of a data set, or the path of a folder, a zip or an IDX file."""
         return self._settings.data
 
     def images(self, folder: str = "", *, whole: bool = False) -> Dataset:
+        """The images of one size of the network, or of the data, in `folder` of the source; the training part unless `whole`."""
         size, crop = getattr(self._settings.model, "size", None), self._settings.crop
         return load(self._inside(folder), size=size, crop=crop, **self._options(whole))
 
     def pictures(self, folder: str = "", *, whole: bool = False) -> Dataset | Scenes:
+        """Pictures in their own sizes in `folder` of the source; the training part unless `whole`."""
         options = self._options(whole)
         return load_scenes(self._inside(folder), **{**options, "channels": options["channels"] or 3})
 

@@ -16,6 +16,8 @@ from sfumato.objectives.base import Objective
 
 @settings
 class TrainSettings:
+    """All settings of a training."""
+
     id = "training"
     model: Any
     """The network."""

@@ -53,11 +53,11 @@ def test_the_costliest_damage_is_repaired_first(damage, task):
 
 
 def test_sentences():
-    assert diagnosis().sentence() == "no noise, no salt and pepper, no JPEG grid, sharp"
+    assert diagnosis().sentence() == "no white noise, no salt and pepper, no JPEG grid, sharp"
     assert diagnosis(noise=None).sentence() == "noise unknown, no salt and pepper, no JPEG grid, sharp"
     assert diagnosis(noise=None, salt_and_pepper=None).sentence() == "no estimate: the picture is too small"
     assert diagnosis(salt_and_pepper=0.125, quality=30, blur=None).sentence() == (
-        "no noise, salt and pepper on 12.5%, JPEG of quality 30, sharpness unknown"
+        "no white noise, salt and pepper on 12.5%, JPEG of quality 30, sharpness unknown"
     )
     assert diagnosis(scratched=0.0).sentence().endswith("sharp, no scratches")
     assert diagnosis(scratched=0.015).sentence().endswith("sharp, scratches on 1.5%")

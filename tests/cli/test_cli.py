@@ -260,7 +260,7 @@ def test_version(capsys):
 def test_restore_says_what_it_found_and_did(capsys, photos, tmp_path):
     code, out, _ = run(capsys, "restore", str(photos / "3.png"), "--method", "median", "--out", str(tmp_path / "m"), "--threads", "1")
     assert code == 0
-    assert "no noise" in out
+    assert "no white noise" in out
     assert "median" in out
     assert (tmp_path / "m" / "3.png").exists()
 
@@ -298,7 +298,7 @@ def test_names_that_are_no_text_are_told_as_well_as_can_be(capsys, photos, tmp_p
 
 def test_what_restore_cannot_do_is_one_line(capsys, photos, tmp_path):
     one, out = str(photos / "3.png"), ("--out", str(tmp_path / "m"), "--threads", "1")
-    refuses(capsys, "restore", *out, saying="the name of a picture is empty")
+    refuses(capsys, "restore", *out, saying="no picture was named")
     refuses(capsys, "restore", str(tmp_path / "absent.png"), *out, saying="no file or folder")
     refuses(capsys, "restore", one, "--method", "medien", *out, saying="did you mean 'median'")
     refuses(capsys, "restore", one, "--model", "digits", *out, saying="digits repairs nothing")

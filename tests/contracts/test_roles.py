@@ -6,7 +6,7 @@ from pathlib import Path
 import sfumato
 
 ROOT = Path(sfumato.__file__).parent
-DISPATCH = {"models/roles/base.py", "evaluation/evaluate.py"}
+DISPATCH = {"models/roles/base.py", "evaluation/features.py", "evaluation/roles.py"}
 """The layers of a network or of any module; how each kind of network is measured."""
 
 

@@ -104,7 +104,7 @@ def test_a_row_of_a_manifest_that_is_not_ours_is_passed_over_and_told(tmp_path):
     rows = [good, {"place": ["x"], "status": "done", "source": "a"}, good | {"made": 7}, [1]]
     text = "\n".join(map(json.dumps, rows)) + '\n{"place": "c.p'
     (tmp_path / "manifest.jsonl").write_text(text)
-    with pytest.warns(UserWarning, match=r"line 2: place = \['x'\] must be of type str, and 1 more: passed over"):
+    with pytest.warns(UserWarning, match=r"line 2: place = \['x'\] must be of type str, and 1 more: damaged lines are ignored"):
         manifest = Manifest(tmp_path / "manifest.jsonl", request_facts(RestorationRequest(task="denoise", method="median")))
     assert set(manifest._last) == {"b.png"}
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 import sfumato as sf
 from sfumato.core.errors import ImageError
-from sfumato.restoration import restore
+from sfumato.io import inputs
 from sfumato.restoration.pictures import restore_pictures
 from sfumato.restoration.repair import repair
 from sfumato.restoration.request import RestorationRequest
@@ -83,15 +83,15 @@ def test_the_quality_of_a_jpeg_counts_until_its_pixels_are_read(tmp_path):
     Image.fromarray(VALUES[..., :3]).save(tmp_path / "a.jpg", quality=30)
     Image.fromarray(VALUES[..., :3]).save(tmp_path / "a.png")
     with Image.open(tmp_path / "a.jpg") as image:
-        assert restore._quality(image) == 30
+        assert inputs._jpeg_quality(image) == 30
         image.load()
-        assert restore._quality(image) is None
+        assert inputs._jpeg_quality(image) is None
     with Image.open(tmp_path / "a.png") as image:
-        assert restore._quality(image) is None
-    opened, quality = restore._opened(tmp_path / "a.jpg")
-    assert (opened.size, quality) == ((7, 9), 30)
-    assert restore._opened(tmp_path / "a.png")[1] is None
-    assert restore._quality(Image.new("L", (4, 4))) is None
+        assert inputs._jpeg_quality(image) is None
+    picture = inputs.convert(tmp_path / "a.jpg", lossless=True)
+    assert (picture.images.shape[2:], picture.quality) == ((9, 7), 30)
+    assert inputs.convert(tmp_path / "a.png", lossless=True).quality is None
+    assert inputs._jpeg_quality(Image.new("L", (4, 4))) is None
 
 
 def test_small_files_are_done_in_their_order(restorer, tmp_path):

@@ -12,7 +12,7 @@ from torch import nn
 
 from sfumato.core.catalog import Catalog
 from sfumato.core.errors import CheckpointError
-from sfumato.models.roles.base import Role
+from sfumato.models.roles.base import implausible
 from sfumato.store import checkpoint, pickles, unsupported
 from sfumato.store.cards import ImportedFrom, ModelCard
 from sfumato.store.foreign.base import RecognizedWeights, Tensors, read
@@ -81,5 +81,5 @@ def _claimed(name: str, tensors: Tensors) -> RecognizedWeights | None:
 
 def _check_output(network: nn.Module, recognized: RecognizedWeights, path: Path) -> None:
     """Raises CheckpointError if the output for a simple input shows that these are the weights of another network."""
-    if isinstance(network, Role) and (reason := network.implausible()):
+    if reason := implausible(network):
         raise CheckpointError(f"{path}: loads as {recognized.layout}, but {reason}")

@@ -35,6 +35,7 @@ class Buildable:
     """Can be given a state after it was made."""
 
     def build(self, source: Source, state: object) -> None:
+        """Takes the state that a pickle gives to the object. Raises what `source.refuse` makes for a state of another form."""
         raise NotImplementedError
 
 

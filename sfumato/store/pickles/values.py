@@ -37,6 +37,7 @@ class Namespace(dict[str, object], Buildable):
     """An argparse.Namespace: a dictionary."""
 
     def build(self, source: Source, state: object) -> None:
+        """Takes the attributes of the namespace."""
         if not isinstance(state, dict):
             raise source.refuse(f"an argparse.Namespace gets a {type(state).__name__} for a state")
         self.update(state)
