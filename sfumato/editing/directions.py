@@ -249,8 +249,9 @@ def load(path: str | Path, model: Model) -> Directions:
     )
 
 
-def many_styles(source: LoadedModel[StyleGenerator], label: str | int | None, seed: int) -> Vectors:
+def many_styles(model: Model, label: str | int | None, seed: int) -> Vectors:
     """The network's own styles for `DRAWS` latents, (n, style_dim)."""
+    source = sampler(model)
     z = latents(source.network, DRAWS, seeded_generator(seed, "directions"))
     return styled(source, z, labels_of(source, range(DRAWS), label))[:, 0]
 

@@ -1,10 +1,10 @@
 """One share and one estimate for a whole evaluation, and costs in proportion to the work."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from sfumato.core.progress import heard
 from sfumato.core.rng import seeded_generator
@@ -125,7 +125,13 @@ def unit_costs(monkeypatch):
                 monkeypatch.setattr(module, name, lambda *_, cost=cost: cost)
 
 
-NETWORK = LoadedModel(network=SimpleNamespace(classes=3))
+def with_classes(count):
+    network = nn.Identity()
+    network.classes = count
+    return LoadedModel(network=network)
+
+
+NETWORK = with_classes(3)
 
 
 def test_a_generator_costs_its_images_their_features_and_the_distances(unit_costs, real):
@@ -144,7 +150,7 @@ def test_diversity_costs_two_images_a_path_and_one_comparison_a_pair(unit_costs,
     assert diversity.diversity_operations(NETWORK, real, Distance(), count=count) == paths + images + 4 * variety
     unlabelled = dataclasses.replace(real, labels=None, classes=())
     assert diversity.diversity_operations(NETWORK, unlabelled, Distance(), count=count) == paths + images + 2 * variety
-    plain = LoadedModel(network=SimpleNamespace(classes=0))
+    plain = with_classes(0)
     assert diversity.diversity_operations(plain, unlabelled, Distance(), count=count) == paths + images + 2 * variety
     few = dataclasses.replace(real, pixels=real.pixels[:20], labels=None, classes=())
     assert diversity.diversity_operations(NETWORK, few, Distance(), count=count) == paths + images + variety + 10 * 7
