@@ -62,7 +62,7 @@ def main(images: int, seeds: list[int]) -> None:
     for gate in GATES:
         runs = [trained(gate, images, seed) for seed in seeds]
         spent[gate] = sum(seconds for _, seconds in runs) / len(runs)
-        rows[gate] = (sum(w.numel() for w in runs[0][0].parameters()), [figure(network) for network, _ in runs])
+        rows[gate] = (sum(w.numel() for w in runs[0][0].network.parameters()), [figure(network) for network, _ in runs])
         print(gate, rows[gate], f"{spent[gate]:.0f} s", flush=True)
     print(f"\n| gates | parameters | seconds | PSNR after {images:,} images | images in {max(spent.values()):.0f} s | PSNR |")
     print("|---|---|---|---|---|---|")

@@ -34,7 +34,7 @@ def main(which: str, picture: str | None) -> None:
     made = torch.cat([apply_restorer(network, part) for part in blurred.split(500)])
     kernels = point_spread("gaussian", 2.0, count=500)
     old = torch.cat([wiener(part, kernels=kernels, noise=0.05) for part in blurred.split(500)])
-    print(f"{network.card['images_seen']:,} images in {network.card['minutes']:.1f} minutes")
+    print(f"{network.card.images_seen:,} images in {network.card.minutes:.1f} minutes")
     print("| digits | PSNR | accuracy |\n|---|---|---|")
     for name, images in (
         ("blurred", blurred.clamp(0, 1)),
@@ -43,7 +43,7 @@ def main(which: str, picture: str | None) -> None:
         ("sharp", clean),
     ):
         with torch.no_grad():
-            right = torch.cat([classifier.classify(part).argmax(1) for part in images.split(500)]) == test.labels
+            right = torch.cat([classifier.network.classify(part).argmax(1) for part in images.split(500)]) == test.labels
         value = psnr(images, clean)
         shown = "-" if name == "sharp" else f"{value.mean():.2f} dB"
         print(f"| {name} | {shown} | {right.float().mean():.2%} |")

@@ -11,7 +11,6 @@ the floor, the same of real test images. Cats are measured in the features of Sq
 import dataclasses
 import sys
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
@@ -30,11 +29,11 @@ def main(name: str, minutes: float | None = None, threads: int | None = None) ->
     keep_memory()
     set_threads(threads)
     card = weights.load(name).card
-    minutes = minutes or card["minutes"]
+    minutes = minutes or card.minutes
     ours = {m.name: m for m in evaluate(name, **COMPARED.get(name, {}))}
     for rival in RIVALS.get(name, ("dcgan-classic",)):
-        settings = dataclasses.replace(recipe(rival), data=card["data"]["name"], budget=f"{minutes:.1f}min")
-        network: Any = fit(settings, run=Path("runs") / f"{rival}-{name}", watch=ProgressLine(Console()))
+        settings = dataclasses.replace(recipe(rival), data=card.data.name, budget=f"{minutes:.1f}min")
+        network = fit(settings, run=Path("runs") / f"{rival}-{name}", watch=ProgressLine(Console()))
         if network.interrupted:
             raise KeyboardInterrupt
         theirs = {m.name: m for m in evaluate(network, **COMPARED.get(name, {}))}

@@ -27,8 +27,7 @@ from sfumato.editing.directions import closed_form, jacobian
 from sfumato.editing.drag import drag
 from sfumato.editing.inversion import project
 from sfumato.editing.latent_image import drawn
-from sfumato.generation.generate import generate, labels_of, latent, styled
-from sfumato.store import weights
+from sfumato.generation.generate import generate, labels_of, latent, sampler, styled
 
 K, SEEDS, SMALL_SEEDS = 5, 5, 24
 
@@ -105,7 +104,7 @@ def strongest(network, step=1e-2, seeds=24, first=0):
 def main(model: str, far: int = 10) -> None:
     keep_memory()
     set_threads(1)
-    network = weights.load(model)
+    network = sampler(model).network
     projected(network)
     if min(network.size) > 2 * (far + 4):
         dragged(network, far)

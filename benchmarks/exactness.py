@@ -31,10 +31,10 @@ TRIALS = {
 def difference(model: str, seed: int) -> float:
     """The largest between tiles and the whole, of one picture of noise."""
     net, rng = sf.load(model), random.Random(seed)
-    long, tile = 2 * net.receptive_radius + rng.randrange(100, 300), rng.randrange(16, 100)
+    long, tile = 2 * net.network.receptive_radius + rng.randrange(100, 300), rng.randrange(16, 100)
     h, w = rng.sample((long, rng.randrange(8, 60)), 2)
     images, known = torch.rand(1, rng.choice((1, 3)), h, w), (torch.rand(1, 1, h, w) > 0.4).float()
-    told = {name: value for name, value in {"observed": known, "noise": 0.01}.items() if name in net.conditioning}
+    told = {name: value for name, value in {"observed": known, "noise": 0.01}.items() if name in net.network.conditioning}
     if isinstance(net, Deblurrer):
         told["kernels"] = point_spread("motion", 7, angle=30)
     return (apply_restorer(net, images, **told) - apply_restorer(net, images, tile=tile, **told)).abs().max().item()

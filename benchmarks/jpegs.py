@@ -33,7 +33,7 @@ def stored(images: Maps, quality: float, subsampling: Literal["4:2:0", "4:4:4"])
 
 def main(photographs: int) -> None:
     keep_memory()
-    network = weights.load("restore").with_luma_apart()
+    network = weights.load("restore").network.with_luma_apart()
     print(f"| pictures | {' | '.join(map(str, QUALITIES))} |\n|---|{'---|' * len(QUALITIES)}")
     for channels, name in ((1, "grey"), (3, "colour")):
         pictures = load_scenes("bsds500", channels=channels, part="test", largest=None).pictures[:photographs]

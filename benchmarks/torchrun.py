@@ -25,7 +25,7 @@ SHORT = ("images=640", "batch=16", "log_every=160", "save_every=320", "model.wid
 def work(folder: Path) -> None:
     """What each process does: trains, then leaves a word."""
     model = fit(override(recipe("dcgan"), *SHORT), run=folder / "run", data=glyphs(500, (16, 16)), device="cpu")
-    weights = b"".join(w.contiguous().numpy().tobytes() for w in model.state_dict().values())
+    weights = b"".join(w.contiguous().numpy().tobytes() for w in model.network.state_dict().values())
     (folder / os.environ["RANK"]).write_text(hashlib.sha256(weights).hexdigest())
 
 

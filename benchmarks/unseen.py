@@ -16,7 +16,6 @@ by the clock, then 64 images a class are compared with the real ones.
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -111,14 +110,14 @@ def main() -> None:
     for name in asked.sets:
         data = SETS[name]()
         settings = override(recipe(asked.recipe), f"data={name}", length, *asked.changes)
-        network: Any = fit(settings, data=data)
-        made, labels = samples(network, len(data.classes))
+        model = fit(settings, data=data)
+        made, labels = samples(model.network, len(data.classes))
         assert data.labels is not None
         real = to_images(data.pixels)
         within = spread(made, labels) / spread(real, data.labels)
-        card = network.card
+        card = model.card
         print(
-            f"{name:12} {card['images_seen']:8,} {card['minutes']:8.1f} {within.mean():7.2f} {within.min():7.2f} {grid(real, made):6.2f}",
+            f"{name:12} {card.images_seen:8,} {card.minutes:8.1f} {within.mean():7.2f} {within.min():7.2f} {grid(real, made):6.2f}",
             flush=True,
         )
         if asked.sheets:

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from sfumato.core.device import keep_memory, set_threads
 from sfumato.evaluation.benchmark import judge_restorer
 from sfumato.evaluation.evaluate import evaluate
@@ -17,6 +19,8 @@ from sfumato.metrics.base import Measurement
 from sfumato.models.roles.restorer import AdversarialRestorer, Restorer
 from sfumato.models.roles.style_generator import AdversarialGenerator
 from sfumato.store import checkpoint, weights
+from sfumato.store.cards import Figure
+from sfumato.store.loaded import LoadedModel
 
 LIMIT = 3_900_000
 """Bytes above which weights are kept in 16 bits."""
@@ -26,21 +30,21 @@ def main(run: Path, name: str, *, score: bool = False, images: int | None = None
     keep_memory()
     set_threads()
     target = Path("sfumato/weights") / f"{name}.safetensors"
-    network = sampling(weights.load(run))
-    card = {**network.card, "name": name, "licence": "Apache-2.0 (weights); see the terms of the data", "metrics": []}
-    half = sum(4 * w.numel() for w in network.parameters()) > LIMIT
-    checkpoint.save(target, network, network.config, card, half=half)
+    model = sampling(weights.load(run))
+    card = dataclasses.replace(model.card, name=name, licence="Apache-2.0 (weights); see the terms of the data", metrics=())
+    network, half = model.network, sum(4 * w.numel() for w in model.network.parameters()) > LIMIT
+    checkpoint.save_model(target, dataclasses.replace(model, card=card), half=half)
     report = tried(target, name) if isinstance(network, Restorer) else evaluate(target, images=images, **COMPARED.get(name, {}))
     if name in ALSO:
         report += [dataclasses.replace(m, name=f"{m.name} {ALSO[name]['features']}") for m in evaluate(target, **ALSO[name])]
     if score:
         report.append(accuracy_score(target))
-    card["metrics"] = [m.as_dict() for m in report]
-    checkpoint.save(target, network, network.config, card, half=half)
+    card = dataclasses.replace(card, metrics=tuple(Figure.read(m.as_dict(), m.name) for m in report))
+    checkpoint.save_model(target, dataclasses.replace(model, card=card), half=half)
     print("\n".join(map(str, report)))
     print(f"{target}: {target.stat().st_size / 1e6:.2f} MB")
     (Path("docs") / "cards").mkdir(exist_ok=True)
-    (Path("docs") / "cards" / f"{name}.json").write_text(json.dumps(card, indent=2) + "\n")
+    (Path("docs") / "cards" / f"{name}.json").write_text(json.dumps(card.dump(), indent=2) + "\n")
 
 
 COMPARED = {"cats": {"features": "squeezenet", "count": 6_000, "whole": True}}
@@ -75,23 +79,22 @@ def tried(model: Path, name: str) -> list[Measurement]:
     return report
 
 
-def sampling(network: Any) -> Any:
-    """`network` as it is shipped: without a discriminator, which only training needs and which is a third of the file.
+def sampling(model: LoadedModel[nn.Module]) -> LoadedModel[nn.Module]:
+    """`model` as it is shipped: without a discriminator, which only training needs and which is a third of the file.
 
     A restorer that was trained against one is a file of its own family.
     """
+    network = model.network
     if not isinstance(network, AdversarialGenerator | AdversarialRestorer):
-        return network
-    config: Any = network.config
+        return model
+    config: Any = model.config
     if isinstance(network, AdversarialRestorer):
         config, slim = config.restorer, network.restorer
     else:
         config = dataclasses.replace(config, discriminator_width=0)
         slim = config.build()
         slim.load_state_dict({name: w for name, w in network.state_dict().items() if not name.startswith("discriminator.")})
-    shipped: Any = slim
-    shipped.config, shipped.card = config, network.card
-    return shipped
+    return dataclasses.replace(model, network=slim, config=config)
 
 
 if __name__ == "__main__":

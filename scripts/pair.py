@@ -13,15 +13,15 @@ from scripts.bundle import main as bundle
 from sfumato.models import MODELS
 from sfumato.models.roles.restorer import Deblurrer
 from sfumato.store import checkpoint, weights
-from sfumato.train.transfer import spent
+from sfumato.store.cards import Origin
 
 
 def joined(grey: str, colour: str, target: Path) -> Path:
     """Writes both networks as one model to `target`, with a card that says where either comes from. Returns `target`."""
     parts = {"grey": weights.load(grey), "colour": weights.load(colour)}
     # Of those that deblur, the correctors are paired: what is before them has no weights.
-    place = "corrector" if isinstance(parts["colour"], Deblurrer) else ""
-    networks = {name: getattr(inner := part.get_submodule(place), name, inner) for name, part in parts.items()}
+    place = "corrector" if isinstance(parts["colour"].network, Deblurrer) else ""
+    networks = {name: getattr(inner := part.network.get_submodule(place), name, inner) for name, part in parts.items()}
     inside = {name: getattr(part.config, place) if place else part.config for name, part in parts.items()}
     config = MODELS["paired"](**{name: getattr(part, name, part) for name, part in inside.items()})
     if place:
@@ -29,10 +29,17 @@ def joined(grey: str, colour: str, target: Path) -> Path:
     model = config.build()
     pair: torch.nn.Module = model.get_submodule(place)
     pair.load_state_dict({f"{name}.{key}": w for name, network in networks.items() for key, w in network.state_dict().items()})
-    cards = {name: {k: v for k, v in part.card.get(name, part.card).items() if k != "metrics"} for name, part in parts.items()}
-    sums = {name: round(sum(spent(card)[name] for card in cards.values()), 2) for name in ("images_seen", "minutes")}
-    both = {k: v for k, v in cards["colour"].items() if k != "started_from"}
-    checkpoint.save(target, model, config, {**both, **cards, **sums})
+    grey_card, colour_card = (dataclasses.replace(getattr(part.card, name) or part.card, metrics=()) for name, part in parts.items())
+    totals = [card.total_training() for card in (grey_card, colour_card)]
+    card = dataclasses.replace(
+        colour_card,
+        started_from=Origin(),
+        grey=grey_card,
+        colour=colour_card,
+        images_seen=int(sum(total["images_seen"] for total in totals)),
+        minutes=round(sum(total["minutes"] for total in totals), 2),
+    )
+    checkpoint.save(target, model, config, card)
     return target
 
 

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 from sfumato.store.zoo import list_models
-from sfumato.train.transfer import spent
 
 PAGES = ("README.md", "docs/models.md")
 
@@ -17,7 +16,9 @@ def table() -> str:
     lines = ["| model | what it is | measured |", "|---|---|---|"]
     for entry in list_models():
         card = entry.card
-        what = f"{entry.family} on {card['data']['name']}, {spent(card)['images_seen'] / 1e6:.2f} M images seen, {entry.megabytes:.1f} MB"
+        what = (
+            f"{entry.family} on {card.data.name}, {card.total_training()['images_seen'] / 1e6:.2f} M images seen, {entry.megabytes:.1f} MB"
+        )
         lines.append(f"| `{entry.name}` | {what} | {entry.headline} |")
     return "\n".join(lines)
 

@@ -29,6 +29,8 @@ from sfumato.models import MODELS
 from sfumato.restoration.repair import repair
 from sfumato.restoration.request import RestorationRequest, request_facts
 from sfumato.store import checkpoint, foreign, weights
+from sfumato.store.cards import ModelCard
+from sfumato.store.loaded import LoadedModel
 from sfumato.store.zoo import listed
 from sfumato.train import log
 from tests.mutants import spoil_bytes, spoil_header, spoil_json, spoil_lines
@@ -80,8 +82,7 @@ def network():
     sizes = {"latent_dim": 4, "style_dim": 4, "mapping": 1, "width": 4, "discriminator_width": 4, "max_width": 4}
     config = MODELS["stylegan"](size=(8, 8), channels=3, classes=2, **sizes)
     built = config.build().eval().requires_grad_(False)
-    built.config, built.card = config, CARD
-    return built
+    return LoadedModel(network=built, config=config, card=ModelCard.read(CARD, "the card"))
 
 
 def attack(kind: Kind, count: int, *, seed: int = 0, guard: Callable | None = None) -> Tally:
@@ -117,14 +118,15 @@ def kinds() -> dict[str, Kind]:
 def _ours(folder: Path) -> dict[str, Kind]:
     """Models, directions, styles, edits, recipes of dreams, manifests."""
     net = network()
-    checkpoint.save(folder / "model.safetensors", net, net.config, CARD)
+    checkpoint.save_model(folder / "model.safetensors", net)
     model = (folder / "model.safetensors").read_bytes()
     found = directions.directions(net, "closed-form", count=2)
     named = directions.Directions(**vars(found) | {"names": ("wider", "redder")})
     ways = directions.save(named, folder / "ways.safetensors", net)[0].read_bytes()
     styles = latent_image.save(folder / "it.safetensors", latent_image.drawn(net, 3), net).read_bytes()
     move = {"vector": [0.5] * 4, "strength": 1.0, "layers": [0, 1], "name": "wider"}
-    told = {"is": edit.KIND, "weights": weights_hash(net), "start": {"seed": 4, "label": "cat", "truncation": 0.7}, "moves": [move, move]}
+    digest = weights_hash(net.network)
+    told = {"is": edit.KIND, "weights": digest, "start": {"seed": 4, "label": "cat", "truncation": 0.7}, "moves": [move, move]}
     recipe = {"network": "squeezenet", "weights": "0", "dream": vars(Dream()), "size": [64, 64], "guide": {"file": "a.png", "sha256": "0"}}
     comment = PngImagePlugin.PngInfo()
     comment.add_text("sfumato", json.dumps(recipe))

@@ -173,7 +173,7 @@ def untrained():
         torch.manual_seed(seed)
         config = MODELS[kind](size=size, channels=channels, classes=classes, **sizes | changes)
         network = config.build().eval()
-        network.config, network.card = config, {}
+        network.config = config
         for name, weight in network.named_parameters():
             if kind == "stylegan" and name.endswith("strength"):
                 torch.nn.init.constant_(weight, 0.1)

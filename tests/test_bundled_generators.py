@@ -24,10 +24,10 @@ def test_it_is_small_and_says_where_it_comes_from(name):
     path = weights.bundled()[name]
     assert path.stat().st_size <= 12e6
     card = sf.load(name).card
-    assert card["name"] == name
+    assert card.name == name
     assert {"licence", "training", "minutes", "images_seen"} <= card.keys()
-    assert card["data"]["terms"]
-    assert {"frechet", "kid", "floor_frechet"} <= {m["name"] for m in card["metrics"]}
+    assert card.data.terms
+    assert {"frechet", "kid", "floor_frechet"} <= {m.name for m in card.metrics}
 
 
 @each
@@ -41,7 +41,7 @@ def test_cats_are_nearer_to_photographs_than_blurred_photographs_are(real_data):
     folder = os.environ.get("SFUMATO_WEIGHTS")
     if not folder or not any(Path(folder).glob("squeezenet*")):
         pytest.skip("SFUMATO_WEIGHTS does not hold SqueezeNet")
-    eyes = weights.opened("squeezenet")
+    eyes = weights.load("squeezenet").network
     real = to_images(load("cats64", part="all").pixels[::45])
     half, rest = real[0::2], real[1::2]
     blurred = F.interpolate(F.avg_pool2d(half, 4), scale_factor=4, mode="bilinear")

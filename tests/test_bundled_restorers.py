@@ -42,10 +42,10 @@ def test_it_is_small_and_says_where_it_comes_from(name):
     path = weights.bundled()[name]
     assert path.stat().st_size <= 8e6
     card = sf.load(name).card
-    assert card["name"] == name
-    assert "BSDS500" in card["data"]["terms"]
-    assert "licence" in card
-    assert {m["protocol"]["reference"].split()[0] for m in card["metrics"]} <= {"set12", "bsd68", "set5", "bsds500", "drawings"}
+    assert card.name == name
+    assert "BSDS500" in card.data.terms
+    assert card.licence
+    assert {str(m.protocol["reference"]).split()[0] for m in card.metrics} <= {"set12", "bsd68", "set5", "bsds500", "drawings"}
 
 
 @each
@@ -59,7 +59,7 @@ def test_tiles_are_the_whole(name, h, w, tile, colour):
 @pytest.mark.parametrize("colour", [False, True])
 def test_tiles_that_see_a_part_of_the_picture_are_the_whole(name, colour):
     """Networks look up to 256 pixels far: only of a longer picture do tiles leave out anything."""
-    context = sf.load(name).receptive_radius
+    context = sf.load(name).network.receptive_radius
     h, w = (24, 2 * context + 160) if colour else (2 * context + 160, 24)
     assert _apart(name, h, w, 64, colour) <= 1e-4
 
@@ -69,7 +69,7 @@ def _apart(name: str, h: int, w: int, tile: int, colour: bool) -> float:
     net = sf.load(name)
     images = torch.rand(1, 3 if colour else 1, h, w, generator=torch.Generator().manual_seed(h * 200 + w))
     known = (torch.rand(1, 1, h, w, generator=torch.Generator().manual_seed(1)) > 0.4).float()
-    told = {name: value for name, value in {"observed": known, "noise": 0.01}.items() if name in net.conditioning}
+    told = {name: value for name, value in {"observed": known, "noise": 0.01}.items() if name in net.network.conditioning}
     if isinstance(net, Deblurrer):
         told["kernels"] = point_spread("motion", 7, angle=30)
     return (apply_restorer(net, images, **told) - apply_restorer(net, images, tile=tile, **told)).abs().max().item()

@@ -71,26 +71,26 @@ def test_a_run_tells_the_last_name_of_its_folder_alone(home, tiny):
     settings, network = trained(home, tiny)
     run = home / "runs" / "people"
     assert secretive(run) >= 6
-    assert network.card["training"]["data"] == network.card["data"]["name"] == "people"
+    assert network.card.training["data"] == network.card.data.name == "people"
     assert json.loads((run / "settings.json").read_text())["data"] == "people"
     again = fit(settings, run=run)
     assert again.card == network.card
 
     begun = dataclasses.replace(settings, start=str(run / "model.safetensors"), images=16)
     second = fit(begun, run=home / "runs" / "more")
-    assert second.card["started_from"]["model"] == second.card["training"]["start"] == "model.safetensors"
+    assert second.card.started_from.model == second.card.training["start"] == "model.safetensors"
     fit(begun, run=home / "runs" / "more")
     assert secretive(home / "runs" / "more") >= 6
 
 
 def test_a_network_that_is_written_nowhere_knows_where_its_images_lie(home, tiny):
     data = str(pictures(home / "archive" / "people", 24))
-    assert fit(tiny("gan", data=data, images=16)).card["training"]["data"] == data
+    assert fit(tiny("gan", data=data, images=16)).card.training["data"] == data
 
 
 def test_paths_are_kept_where_that_is_asked_for(home, tiny):
     settings, network = trained(home, tiny, keep_paths=True)
-    assert network.card["training"]["data"] == settings.data == str(home / "archive" / "people")
+    assert network.card.training["data"] == settings.data == str(home / "archive" / "people")
     assert json.loads((home / "runs" / "people" / "settings.json").read_text())["data"] == settings.data
     fit(dataclasses.replace(settings, keep_paths=False), run=home / "runs" / "people")
     assert not [path.name for path in (home / "runs").rglob("*") if HOST in path.name]
@@ -104,7 +104,7 @@ def test_an_older_run_that_tells_its_paths_goes_on_and_other_images_of_that_name
     del told["keep_paths"]
     for older in (told | {"data": settings.data}, told):
         (run / "settings.json").write_text(json.dumps(older))
-        assert fit(settings, run=run).card["images_seen"] == 32
+        assert fit(settings, run=run).card.images_seen == 32
     other = pictures(home / "elsewhere" / "people", 24, seed=1)
     with pytest.raises(sf.SfumatoError, match="was trained on other images, or with other labels, than people now holds"):
         fit(dataclasses.replace(settings, data=str(other)), run=run)

@@ -216,7 +216,7 @@ def models(*, runs: Path = Path("runs")) -> None:
         for entry in entries:
             if entry.problem:
                 continue
-            data = entry.card.get("data", {})
+            data = entry.card.data
             origin = f"{entry.family}, {entry.megabytes:.1f} MB, trained on {data.get('name', '?')} ({data.get('terms', 'terms unknown')})"
             table.add_row(Text(printable(entry.name), "bold"), Text(entry.headline or "nothing measured yet"))
             table.add_row("", Text(printable(origin), "dim"))

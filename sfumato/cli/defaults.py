@@ -4,10 +4,9 @@ import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from sfumato.core import outputs
-from sfumato.core.config import parse
+from sfumato.core.config import fields_of, parse
 from sfumato.core.errors import SfumatoError
 from sfumato.data.scenes import SCENE_NAMES
 from sfumato.store import checkpoint, weights
@@ -110,10 +109,10 @@ def inherited(settings: TrainSettings, default: TrainSettings, arguments: Sequen
     return [word for name, words in flags.items() if not sets_flag(arguments, name.removeprefix("--")) for word in words]
 
 
-def _changed(settings: Any, default: Any, prefix: str = "--") -> dict[str, list[str]]:
+def _changed(settings: object, default: object, prefix: str = "--") -> dict[str, list[str]]:
     """The name and the words of each flag that makes `settings` of `default`."""
     flags: dict[str, list[str]] = {}
-    for field in dataclasses.fields(settings):
+    for field in fields_of(settings):
         name, value, usual = prefix + field.name.replace("_", "-"), getattr(settings, field.name), getattr(default, field.name)
         parts = _parts(value)
         if value == usual:
@@ -129,7 +128,7 @@ def _changed(settings: Any, default: Any, prefix: str = "--") -> dict[str, list[
     return flags
 
 
-def _parts(value: Any) -> list[tuple[str, Any]]:
+def _parts(value: object) -> list[tuple[str, object]]:
     """The settings in the place of one setting, each with the end of its name: one of them, several, or none."""
     if isinstance(value, tuple):
         return [(f".{i}", part) for i, part in enumerate(value) if dataclasses.is_dataclass(part)]

@@ -78,10 +78,11 @@ def _checked(
 def _fit(settings: Any, line: ProgressLine, *, folder: Path, device: str, threads: int | None, began: float) -> None:
     set_threads(threads)
     try:
-        model: Any = fit(settings, run=folder, watch=line, device=device, began=began)
+        model = fit(settings, run=folder, watch=line, device=device, began=began)
     finally:
         line.close()
     if model.interrupted:
         sys.exit(130)
-    count, minutes = model.card["images_seen"], model.card["minutes"]
-    line.console.print(f"model: {folder / 'model.safetensors'} ({count:,} images, {minutes:.1f} min)", highlight=False)
+    card = model.card
+    length = f"{card.images_seen or 0:,} images, {card.minutes or 0:.1f} min"
+    line.console.print(f"model: {folder / 'model.safetensors'} ({length})", highlight=False)

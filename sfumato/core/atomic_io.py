@@ -144,10 +144,10 @@ def alone(folder: Path) -> Iterator[None]:
 
     Raises StorageError if another has it, or if it cannot be made. On Windows and on disks without locks it holds nothing.
     """
-    made = not folder.exists()
+    created = not folder.exists()
     with storing(folder), contextlib.ExitStack() as held:
         folder.mkdir(parents=True, exist_ok=True)
-        if made:
+        if created:
             held.callback(_given_up, folder)
         if fcntl is not None:
             descriptor = os.open(folder, os.O_RDONLY)

@@ -15,10 +15,11 @@ import inspect
 import json
 import types
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypeVar, Union, dataclass_transform, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, dataclass_transform, get_args, get_origin, get_type_hints
 
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, SfumatoError
+from sfumato.core.json_value import Json, JsonObject
 from sfumato.core.registry import FAMILIES
 from sfumato.core.text import quoted
 
@@ -60,18 +61,18 @@ def _digits(number: float) -> str:
 def settings(cls: type[C]) -> type[C]:
     """Class decorator: a frozen keyword-only dataclass whose types, ranges and choices are checked on creation."""
 
-    def check(self: Any) -> None:
+    def check(self: object) -> None:
         for name, hint in _hints(type(self)).items():
             if wrong := problem(getattr(self, name), hint):
                 raise SettingError(f"{family(self)}: {name} = {quoted(getattr(self, name))} {wrong}")
-        if hasattr(self, "check"):
-            self.check()
+        if (own := getattr(self, "check", None)) is not None:
+            own()
 
     cls.__post_init__ = check  # type: ignore[attr-defined]
     return dataclass(frozen=True, kw_only=True)(cls)
 
 
-def family(config: Any) -> str:
+def family(config: object) -> str:
     """The id of the family that settings belong to, such as `vae`; of settings without one, which no file may name, the module."""
     return getattr(type(config), "id", "") or type(config).__module__
 
@@ -88,21 +89,28 @@ def override(config: C, *assignments: str) -> C:
     return _replace(config, [(path.strip("-").split("."), text) for path, _, text in pairs])
 
 
-def dump(config: Any) -> dict[str, Any]:
+def dump(config: object) -> JsonObject:
     """Settings as JSON-ready values; `parse(dump(config))` equals `config`."""
-    tree: dict[str, Any] = {"is": family(config)}
-    for field in dataclasses.fields(config):
-        tree[field.name] = _plain(getattr(config, field.name))
-    return tree
+    return {"is": family(config), **{name: _plain(value) for name, value in _fields(config).items()}}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> Json:
     if isinstance(value, tuple):
-        return tuple(map(_plain, value))
-    return dump(value) if dataclasses.is_dataclass(value) else value
+        return [_plain(each) for each in value]
+    return dump(value) if dataclasses.is_dataclass(value) else cast(Json, value)
 
 
-def parse(tree: Any) -> Any:
+def _fields(config: object) -> dict[str, object]:
+    """The values of the fields of settings by name; nothing for what has no fields."""
+    return {field.name: getattr(config, field.name) for field in fields_of(config)}
+
+
+def fields_of(config: object) -> tuple[dataclasses.Field[object], ...]:
+    """The fields of settings, or of a class of settings; none for anything else."""
+    return dataclasses.fields(config) if dataclasses.is_dataclass(config) else ()
+
+
+def parse(tree: object) -> Any:
     """The settings that `dump` wrote.
 
     Only registered families can be named. Raises UnknownNameError for any other, SettingError for an unknown field, and for values that
@@ -113,11 +121,11 @@ def parse(tree: Any) -> Any:
     if not isinstance(tree, dict):
         return tree
     kind = FAMILIES.find(tree.get("is"))
-    values = {key: parse(value) for key, value in tree.items() if key != "is"}
-    known = [field.name for field in dataclasses.fields(kind)]
+    values = {str(key): parse(value) for key, value in tree.items() if key != "is"}
+    names = [field.name for field in dataclasses.fields(kind)]
     for key in values:
-        if key not in known:
-            raise SettingError(f"{tree['is']} has no setting {quoted(key)}{suggest(key, known)}; it has {', '.join(known)}")
+        if key not in names:
+            raise SettingError(f"{tree['is']} has no setting {quoted(key)}{suggest(key, names)}; it has {', '.join(names)}")
     try:
         return kind(**values)
     except SettingError:
@@ -126,14 +134,13 @@ def parse(tree: Any) -> Any:
         raise SettingError(f"{tree['is']}: these settings cannot be together ({' '.join(str(error).split())[:200]})") from error
 
 
-def unregistered(value: Any, place: str = "settings") -> str:
+def unregistered(value: object, place: str = "settings") -> str:
     """The first setting of a tree, the deepest first, that a new process would not read from a file as it is, and why; empty if none.
 
     Such are settings of a class that neither the package nor a plug-in has, and values that JSON does not have.
     """
     parts = {f"{place}[{i}]": part for i, part in enumerate(value)} if isinstance(value, tuple) else {}
-    if dataclasses.is_dataclass(value):
-        parts = {f"{place}.{field.name}": getattr(value, field.name) for field in dataclasses.fields(value)}
+    parts |= {f"{place}.{name}": part for name, part in _fields(value).items()}
     if inner := next(filter(None, (unregistered(part, name) for name, part in parts.items())), ""):
         return inner
     reason = FAMILIES.reason_lost(type(value)) if dataclasses.is_dataclass(value) else ""
@@ -143,7 +150,7 @@ def unregistered(value: Any, place: str = "settings") -> str:
 _CHANGED = "which a file does not give back as it is: use numbers, text, tuples of them, or settings"
 
 
-def _same(value: Any) -> bool:
+def _same(value: object) -> bool:
     """Whether a value equals what a file gives back of it."""
     try:
         return bool(parse(json.loads(json.dumps(_plain(value)))) == value)
@@ -152,11 +159,11 @@ def _same(value: Any) -> bool:
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: type) -> dict[str, object]:
     return get_type_hints(cls, include_extras=True)
 
 
-def problem(value: Any, hint: Any) -> str:
+def problem(value: object, hint: object) -> str:
     """Why `value` is not of the type `hint`, or outside its range, as a clause without a subject; empty if it is."""
     if get_origin(hint) is Annotated:
         hint, *extras = get_args(hint)
@@ -164,7 +171,7 @@ def problem(value: Any, hint: Any) -> str:
             return wrong
         for limit in (e for e in extras if isinstance(e, Range)):
             for number in value if isinstance(value, tuple) else (value,):
-                if number is not None and not limit.low <= number <= limit.high:
+                if isinstance(number, int | float) and not limit.low <= number <= limit.high:
                     return limit.broken(number)
         return ""
     if get_origin(hint) is Literal:
@@ -186,9 +193,9 @@ def problem(value: Any, hint: Any) -> str:
     return ""
 
 
-def _replace(config: Any, changes: list[tuple[list[str], str]]) -> Any:
-    names = [f.name for f in dataclasses.fields(config)] if dataclasses.is_dataclass(config) else []
-    new: dict[str, Any] = {}
+def _replace(config: C, changes: list[tuple[list[str], str]]) -> C:
+    names = list(_fields(config))
+    new: dict[str, object] = {}
     for (head, *rest), text in changes:
         if head not in names:
             raise SettingError(f"{family(config)} has no setting {head!r}{suggest(head, names)}; it has {', '.join(names)}")
@@ -198,8 +205,7 @@ def _replace(config: Any, changes: list[tuple[list[str], str]]) -> Any:
         deeper = [(path[1:], text) for path, text in changes if path[0] == head and path[1:]]
         if deeper:
             new[head] = _replace(new.get(head, getattr(config, head)), deeper)
-    whole: Any = config
-    return dataclasses.replace(whole, **new) if new else config
+    return type(config)(**{**_fields(config), **new}) if new else config
 
 
 def _value(text: str, old: object) -> object:

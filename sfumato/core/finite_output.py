@@ -21,9 +21,8 @@ def finite(output: Made, maker: object) -> Made:
 
 
 def name_of(maker: object) -> str:
-    """What to call a network: the file it was loaded from, or its class; of a network that goes with another, what it goes with."""
+    """The name of a network: its class, or the class of the network that it wraps. The text of anything else, such as a loaded model."""
     if not isinstance(maker, nn.Module):
         return str(maker)
     inner = getattr(maker, "network", None)
-    path = getattr(maker, "path", None)
-    return name_of(inner) if path is None and isinstance(inner, nn.Module) else str(path or type(maker).__name__)
+    return name_of(inner) if isinstance(inner, nn.Module) else type(maker).__name__

@@ -10,25 +10,25 @@ import itertools
 import re
 import textwrap
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, get_args, get_origin
 
 import tyro
 
-from sfumato.core.config import Range
+from sfumato.core.config import Range, fields_of
 from sfumato.core.errors import SettingError
 
 
-def describe(config: Any) -> None:
+def describe(config: object) -> None:
     """Gives the help of a tree of settings the range, the text and the default of each one, from the type that states them."""
-    for field in dataclasses.fields(config):
+    for field in fields_of(config):
         if dataclasses.is_dataclass(value := getattr(config, field.name)):
             describe(value)
     if type(config) in _DESCRIBED:
         return
     _DESCRIBED.add(type(config))
     texts = _texts(type(config))
-    for field in dataclasses.fields(config):
-        hint: Any = field.type
+    for field in fields_of(config):
+        hint = field.type
         limits = [a for a in get_args(hint)[1:] if isinstance(a, Range)] if get_origin(hint) is Annotated else []
         help_ = tyro.conf.arg(metavar=str(limits[0]) if limits else None, help=texts.get(field.name), help_behavior_hint=_default)
         type(config).__annotations__[field.name] = field.type = Annotated[hint, help_]
@@ -85,10 +85,10 @@ def span(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or match[1])
 
 
-def names(config: Any, prefix: str = "--") -> list[str]:
+def names(config: object, prefix: str = "--") -> list[str]:
     """Every flag of a tree of settings."""
     flags = []
-    for field in dataclasses.fields(config):
+    for field in fields_of(config):
         flag, value = prefix + field.name.replace("_", "-"), getattr(config, field.name)
         flags += names(value, f"{flag}.") if dataclasses.is_dataclass(value) else [flag]
     return flags

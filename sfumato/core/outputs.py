@@ -226,5 +226,5 @@ def state(path: Path) -> tuple[int, int, int] | None:
     """Inode, size and time of change of the file at `path`; None if there is none."""
     if not os.path.lexists(path):
         return None
-    found = os.lstat(path)
-    return found.st_ino, found.st_size, found.st_mtime_ns
+    status = os.lstat(path)
+    return status.st_ino, status.st_size, status.st_mtime_ns

@@ -35,13 +35,13 @@ def inside(place: str | Path) -> str:
     return last_name(text) if outside else text
 
 
-def without_places(sentence: str, *known: str | Path) -> str:
+def without_places(sentence: str, *places: str | Path) -> str:
     """`sentence` with the last names alone of the `known` paths, and of all others that begin at the root and have no spaces.
 
     >>> without_places("/home/me/a b/x.png: not what /home/me/model says", "/home/me/a b/x.png")
     'x.png: not what model says'
     """
-    for place in sorted({form for each in known for form in (os.path.abspath(each), str(each))}, key=len, reverse=True):
+    for place in sorted({form for each in places for form in (os.path.abspath(each), str(each))}, key=len, reverse=True):
         if _IS_PATH.search(place):
             sentence = sentence.replace(place, last_name(place))
     return _ABSOLUTE.sub(r"\1", sentence)

@@ -72,7 +72,7 @@ class Job:
     """Work in parts, each of which weighs something: pixels, or one of whatever is counted. Made by `job`."""
 
     def __init__(self, label: str, weights: Sequence[float] = (), audience: "_Audience | None" = None) -> None:
-        self.what, self.count, self.number = label, len(weights), 0
+        self.label, self.count, self.number = label, len(weights), 0
         self._total, self.done, self._under_way = float(sum(weights)), 0.0, 0.0
         self._audience = audience
 
@@ -109,7 +109,7 @@ class Job:
         return min(1.0, (self.done + self._under_way * inner) / self._total) if self._total > 0 else 0.0
 
     def __str__(self) -> str:
-        return f"{self.what} {self.number} of {self.count}" if self.count else f"{self.what} {self.number}"
+        return f"{self.label} {self.number} of {self.count}" if self.count else f"{self.label} {self.number}"
 
     def _report(self) -> None:
         if self._audience is not None:

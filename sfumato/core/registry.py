@@ -71,18 +71,18 @@ class Registry:
             self._registrars[name] = _module_that_runs()
         return family
 
-    def find(self, name: object) -> type[Any]:
+    def find(self, name: object) -> type:
         """The class whose id, or one of whose other names, is `name`. Raises UnknownNameError, with the id nearest to it."""
-        found = self._get(name)
-        if found is None:
+        family = self._get(name)
+        if family is None:
             near = suggest(name, self) if isinstance(name, str) else ""
             raise UnknownNameError(
                 f"{quoted(name)} is no family of this version of sfumato{near}; "
                 f"if it comes from a plug-in, install the plug-in, or name its module: {VARIABLE}=MODULE (docs/plugins.md)"
             )
-        return found
+        return family
 
-    def registered(self) -> dict[str, type[Any]]:
+    def registered(self) -> dict[str, type]:
         """The families from outside of the package by their ids. Loads the plug-ins."""
         self.load_plugins()
         return {name: self._classes[name] for name in self._registrars}
@@ -94,7 +94,7 @@ class Registry:
 
     def reason_lost(self, family: type) -> str:
         """Why a new process would not find `family` by its id, as a clause that says what to do; empty if it would."""
-        name: Any = getattr(family, "id", None)
+        name = str(getattr(family, "id", ""))
         if self._get(name) is not family:
             return f"which is no part of sfumato or of a plug-in: register it in a module, and name that module in {VARIABLE}"
         registrar = self._registrars.get(name, "")
@@ -114,15 +114,15 @@ class Registry:
         self.load_plugins()
         return iter(list(self._classes))
 
-    def _get(self, name: object) -> type[Any] | None:
+    def _get(self, name: object) -> type | None:
         if not isinstance(name, str):
             return None
-        if (found := self._of_package(name)) is None:
+        if (family := self._of_package(name)) is None:
             self.load_plugins()
-            found = self._classes.get(self.aliases.get(name, name))
-        return found
+            family = self._classes.get(self.aliases.get(name, name))
+        return family
 
-    def _of_package(self, name: str) -> type[Any] | None:
+    def _of_package(self, name: str) -> type | None:
         """The class called `name` of the package, or one that is registered by now."""
         name = self.aliases.get(name, name)
         if name in self._classes:
@@ -141,7 +141,7 @@ class Registry:
         yield from self.modules
 
     def _add(self, module: str, entry: str) -> None:
-        family: Any = getattr(importlib.import_module(module), entry, None)
+        family = getattr(importlib.import_module(module), entry, type(None))
         if (name := getattr(family, "id", None)) is not None and self._classes.setdefault(name, family) is not family:
             raise _taken(name, self._classes[name])
 
@@ -165,7 +165,7 @@ class Room(Catalog):
             return family
         return super().__getitem__(name)
 
-    def _registered(self) -> dict[str, type[Any]]:
+    def _registered(self) -> dict[str, type]:
         # Not by hasattr: every class can itself be called.
         families = FAMILIES.registered().items()
         return {name: family for name, family in families if any(self.method in vars(base) for base in family.__mro__)}

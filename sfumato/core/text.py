@@ -64,7 +64,7 @@ def file_names(texts: Sequence[str]) -> list[str]:
     ['a_b-3', 'a_b', 'A_B-2']
     """
     wanted = [file_name(text) for text in texts]
-    found: dict[int, str] = {}
+    renamed: dict[int, str] = {}
     taken: set[str] = set()
     counts: dict[str, itertools.count[int]] = {}
     for i in sorted(range(len(texts)), key=lambda i: wanted[i] != texts[i]):
@@ -72,8 +72,8 @@ def file_names(texts: Sequence[str]) -> list[str]:
         while (key := _alike(name)) in taken:
             name = f"{wanted[i]}-{next(counts.setdefault(_alike(wanted[i]), itertools.count(2)))}"
         taken.add(key)
-        found[i] = name
-    return [found[i] for i in range(len(texts))]
+        renamed[i] = name
+    return [renamed[i] for i in range(len(texts))]
 
 
 def inner_path(text: str) -> Path | None:

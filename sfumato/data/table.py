@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import PurePosixPath
-from typing import Any
 
 from sfumato.core.catalog import composed
 from sfumato.core.errors import DataError, ImageError
@@ -60,7 +59,7 @@ def classes(table: Table) -> tuple[str, ...]:
     return tuple(sorted(set(table.values()), key=lambda label: (0, int(label), "") if _NUMBER.fullmatch(label) else (1, 0, label)))
 
 
-def _is_row(row: Any) -> bool:
+def _is_row(row: object) -> bool:
     if not isinstance(row, list | tuple) or len(row) != 2:
         return False
     return isinstance(row[0], str) and isinstance(row[1], int | str) and not isinstance(row[1], bool)

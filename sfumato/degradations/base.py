@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import torch
 from jaxtyping import Float, Shaped
@@ -64,7 +64,7 @@ def blurred(degraded: Degraded, kernels: Kernels) -> Degraded:
     return dataclasses.replace(degraded, images=correlate(degraded.images, kernels), blur=wide)
 
 
-def ordered(config: Any, *names: str) -> None:
+def ordered(config: object, *names: str) -> None:
     """Raises SettingError if one of the spans called `names` has its larger value first."""
     for name in names:
         low, high = getattr(config, name)

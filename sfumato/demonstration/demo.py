@@ -5,20 +5,22 @@ No files and no internet are needed.
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import nn
 
 from sfumato.core import atomic_io, outputs
 from sfumato.core.tensors import Images, to_images
 from sfumato.data.dataset import Dataset
 from sfumato.data.glyphs import glyphs
 from sfumato.demonstration.page import Section, page, sheet
+from sfumato.evaluation.roles import roles_of
 from sfumato.generation import generate as generating
 from sfumato.generation import interpolate as walking
 from sfumato.io.files import save_image
 from sfumato.recipes import recipe
 from sfumato.store import weights
+from sfumato.store.loaded import LoadedModel, Model
 from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 
@@ -46,7 +48,7 @@ def _demo(out: Path, budget: str, watch: Callback) -> dict[str, Path]:
     watch.note(f"drawing {DRAWN:,} letters")
     data = glyphs(DRAWN, (28, 28), characters=WORD)
     run = out / "run"
-    model: Any = fit(settings, run=run, data=data, watch=watch)
+    model = fit(settings, run=run, data=data, watch=watch)
     if model.interrupted:
         raise KeyboardInterrupt
 
@@ -61,12 +63,13 @@ def _demo(out: Path, budget: str, watch: Callback) -> dict[str, Path]:
     return {"picture": picture, "page": out / "index.html", "model": run / "model.safetensors"}
 
 
-def write(model: Any, word: str, *, styles: int) -> Images:
+def write(model: Model, word: str, *, styles: int) -> Images:
     """Generated letters of `word`, for each of `styles` latents: (styles * len(word), 1, h, w). One latent gives one handwriting."""
     names = generating.class_names(model)
     labels = torch.tensor([names.index(letter) for letter in word])
-    one = torch.cat([generating.latent(model, seed) for seed in range(styles)])
-    return generating.synthesize(model, one.repeat_interleave(len(word), dim=0), labels.repeat(styles))
+    source = generating.sampler(model)
+    one = torch.cat([generating.latent(source.network, seed) for seed in range(styles)])
+    return generating.synthesize(source, one.repeat_interleave(len(word), dim=0), labels.repeat(styles))
 
 
 def samples_of(data: Dataset, count: int) -> Images:
@@ -74,7 +77,7 @@ def samples_of(data: Dataset, count: int) -> Images:
     return to_images(data.pixels[:count])
 
 
-def page_sections(model: Any, data: Dataset, run: Path, written: Images, out: Path) -> list[Section]:
+def page_sections(model: LoadedModel[nn.Module], data: Dataset, run: Path, written: Images, out: Path) -> list[Section]:
     """The sections of the page about the run: result, training images, samples during the training, walk."""
     card = model.card
     sheets = sorted((run / "samples").glob("*.png"))
@@ -83,7 +86,7 @@ def page_sections(model: Any, data: Dataset, run: Path, written: Images, out: Pa
         Section(
             title="Result",
             text=f"The word {WORD} in eight handwritings: one latent for each handwriting, one class for each letter. "
-            f"Trained for {card['minutes']:.1f} minutes on {card['images_seen']:,} images.",
+            f"Trained for {card.minutes or 0:.1f} minutes on {card.images_seen or 0:,} images.",
             pictures=(sheet([(written, 2 * len(WORD))]),),
             scale=3,
         ),
@@ -111,12 +114,13 @@ def bundled_sections() -> list[Section]:
     """The sections of the page about the bundled generators."""
     sections = []
     for name in weights.bundled():
-        network = weights.load(name)
-        if not hasattr(network, "sample"):
+        model = weights.load(name)
+        generator = roles_of(model.network).generator
+        if generator is None:
             continue
-        small = network.size[1] <= 32
-        images = generating.generate(network, 40, device="cpu")
-        terms = network.card.get("data", {}).get("terms", "")
+        small = generator.size[1] <= 32
+        images = generating.generate(model, 40, device="cpu")
+        terms = model.card.data.terms
         text = f"sfumato generate {name} -n 40. Trained on {terms}"
         picture = sheet([(images, 20 if small else 10)])
         sections.append(Section(title=f"Bundled: {name}", text=text, pictures=(picture,), scale=2 if small else 1))

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from sfumato.core import atomic_io
@@ -34,6 +33,7 @@ from sfumato.io.inputs import PictureInput, brightness, images_of, input_facts
 from sfumato.nn.bands import equalize_bands_
 from sfumato.nn.resample import resize
 from sfumato.nn.spectrum import Spectrum
+from sfumato.store.loaded import Model
 
 RATE = 1.5 / 255
 """Mean change of a pixel in a step, as a share of full scale: that of the first DeepDream."""
@@ -126,7 +126,7 @@ class Dreamt:
 @renamed_arguments(tell="on_progress")
 def dream(
     pictures: PictureInput | None = None,
-    network: str | Path | nn.Module | DreamNetwork | None = None,
+    network: Model | DreamNetwork | None = None,
     options: Dream | None = None,
     *,
     size: tuple[int, int] = (224, 224),

@@ -4,25 +4,29 @@ which ─ opened ─ feature_source ─┬─ with named layers: these, and its 
                                  └─ others: all modules, and the scores if there are any
 """
 
-import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from sfumato.core.catalog import composed, suggest
-from sfumato.core.device import select_device
+from sfumato.core.config import override
+from sfumato.core.device import channels_last, select_device
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
+from sfumato.models.base import NetworkSettings
 from sfumato.models.roles.base import FeatureSource, Layer, feature_source
+from sfumato.models.roles.feature_extractor import Backbone
 from sfumato.nn import hooks
 from sfumato.nn.channels import average_channels
 from sfumato.nn.norm import fold_batch_norm
 from sfumato.store import weights
+from sfumato.store.cards import ModelCard
+from sfumato.store.loaded import LoadedModel, Model
 
 PREFERRED = "squeezenet"
 BUNDLED = ("eurosat-classifier", "fashion-classifier", "digits-classifier")
@@ -40,7 +44,7 @@ class DreamNetwork:
 
     name: str
     network: nn.Module
-    run: Callable[[Images], Any]
+    run: hooks.Run
     """Runs the network on images in [0, 1]."""
     channels: int
     names: tuple[str, ...]
@@ -105,9 +109,7 @@ class DreamNetwork:
         return words[name.lower()]
 
 
-def dream_network(
-    which: str | Path | nn.Module | None = None, *, device: str = "auto", on_progress: Callable[[str], None] = lambda _: None
-) -> DreamNetwork:
+def dream_network(which: Model | None = None, *, device: str = "auto", on_progress: Callable[[str], None] = lambda _: None) -> DreamNetwork:
     """The network called `which`, or a given module that takes images in [0, 1], in evaluation mode.
 
     A given module stays on its device; others go to `device`. By default the network is SqueezeNet, or, without its weights, a bundled
@@ -117,12 +119,12 @@ def dream_network(
     where = select_device(device)
     if which is None:
         which = _preferred(on_progress)
-    network = weights.opened(which)
-    name = str(which) if isinstance(which, str | Path) else type(which).__name__
-    if feature_source(network).named:
-        return _of_named(network, name, where)
-    network.eval()
-    return _of_modules(network, name, where, foreign=isinstance(which, nn.Module))
+    model = weights.model_of(which)
+    name = str(which) if isinstance(which, str | Path) else str(model)
+    if feature_source(model.network).named:
+        return _of_named(cast(Backbone, model.network), model.config, name, where)
+    model.network.eval()
+    return _of_modules(model, name, where, foreign=isinstance(which, nn.Module))
 
 
 def _preferred(on_progress: Callable[[str], None]) -> str:
@@ -138,14 +140,13 @@ def _preferred(on_progress: Callable[[str], None]) -> str:
     return PREFERRED
 
 
-def _of_named(network: Any, name: str, device: torch.device) -> DreamNetwork:
-    config: Any = getattr(network, "config", None)
-    if getattr(config, "resize", "none") != "none":
+def _of_named(network: Backbone, config: NetworkSettings | None, name: str, device: torch.device) -> DreamNetwork:
+    if config is not None and getattr(config, "resize", "none") != "none":
         # A network that resizes all images first would see a large dream blurred.
-        whole = dataclasses.replace(config, resize="none").build()
+        whole = override(config, "resize=none").build()
         whole.load_state_dict(network.state_dict())
-        network = whole.eval().requires_grad_(False)
-    network = fold_batch_norm(network.to(device=device, memory_format=torch.channels_last))
+        network = cast(Backbone, whole.eval().requires_grad_(False))
+    network = fold_batch_norm(channels_last(network, device))
     names = tuple(network.named)
     # Layers in the middle respond to more than edges and to less than whole objects.
     usual = names[len(names) * 2 // 3]
@@ -165,14 +166,13 @@ def _of_named(network: Any, name: str, device: torch.device) -> DreamNetwork:
     )
 
 
-def _of_modules(network: nn.Module, name: str, device: torch.device, *, foreign: bool) -> DreamNetwork:
-    moved: Any = network
-    network = moved if foreign else moved.to(device=device, memory_format=torch.channels_last)
+def _of_modules(model: LoadedModel[nn.Module], name: str, device: torch.device, *, foreign: bool) -> DreamNetwork:
+    network = model.network if foreign else channels_last(model.network, device)
     source = feature_source(network)
     layers, run, channels, size = source.network, source.run, _channels(source, name), source.size or (SIDE, SIDE)
     probe = torch.rand(1, channels, *size, generator=torch.Generator().manual_seed(0)).to(_place(network))
     maps = _visible(source, probe, name)
-    classes = _classes(network, source, probe)
+    classes = _classes(model.card, source, probe)
     shapes = {each: (int(output.shape[1]), max(1, round(size[1] / output.shape[3]))) for each, output in maps.items()}
     measurements: dict[str, Layer] = {}
 
@@ -193,7 +193,7 @@ def _of_modules(network: nn.Module, name: str, device: torch.device, *, foreign:
         least=max(stride for _, stride in shapes.values()),
         side=min(source.size or (USUAL, USUAL)),
         classes=classes,
-        scores=(lambda images: run(images).float()) if classes else None,
+        scores=(lambda images: cast(Tensor, run(images)).float()) if classes else None,
     )
 
 
@@ -224,11 +224,11 @@ def _visible(source: FeatureSource, probe: Images, name: str) -> dict[str, Maps]
     return maps
 
 
-def _classes(network: nn.Module, source: FeatureSource, probe: Images) -> tuple[str, ...]:
+def _classes(card: ModelCard, source: FeatureSource, probe: Images) -> tuple[str, ...]:
     """The names of the classes of a network's scores: those of its card, else numbers; none without scores."""
     if source.classes is not None:
-        names = [str(each) for each in getattr(network, "card", {}).get("data", {}).get("classes", [])]
-        return tuple(names) if len(names) == source.classes else tuple(map(str, range(source.classes)))
+        names = card.data.class_names
+        return names if len(names) == source.classes else tuple(map(str, range(source.classes)))
     with torch.no_grad():
         output = source.run(probe)
     return tuple(map(str, range(output.shape[1]))) if isinstance(output, Tensor) and output.ndim == 2 else ()

@@ -28,7 +28,7 @@ from sfumato.io import files, masks, streaming
 from sfumato.io.channels import as_images, as_pixels
 from sfumato.io.embedded import KEY, recipe_text
 from sfumato.metrics.features import weights_hash
-from sfumato.store.migrate import FORMAT, Tree, upgraded_tree
+from sfumato.store.migrate import FORMAT, upgraded_tree
 
 _BYTES = 85
 """Bytes of memory for each pixel of a picture that is dreamed in tiles, with all copies; measured."""
@@ -247,10 +247,10 @@ def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
     Raises CheckpointError for a file without such a record.
     """
     try:
-        tree = schema.parsed(recipe_text(path), Tree, str(path)) if path.suffix.lower() == ".png" else schema.read(path, Tree)
+        tree = schema.parsed_object(recipe_text(path), str(path)) if path.suffix.lower() == ".png" else schema.read_object(path)
         record = schema.checked(upgraded_tree(tree), DreamRecord, str(path))
         values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in record["dream"].items()}
-        return record["network"], Dream(**values), record
+        return record["network"], Dream(**values), {**record}
     except (SfumatoError, TypeError) as error:
         reason = " ".join(str(error).removeprefix(f"{path}: ").split())[:200]
         raise CheckpointError(f"{path} tells no dream that could be repeated ({reason})") from error
@@ -288,7 +288,7 @@ def is_same_dream(target: Path, record: dict[str, Any]) -> bool:
     """Whether the PNG at `target` holds `record`, apart from its result and version."""
     open_ = ("before", "after", "made_with")
     try:
-        there = upgraded_tree(schema.parsed(recipe_text(target), Tree, str(target)))
+        there = upgraded_tree(schema.parsed_object(recipe_text(target), str(target)))
         wanted = json.loads(json.dumps(record))
         return {k: v for k, v in there.items() if k not in open_} == {k: v for k, v in wanted.items() if k not in open_}
     except SfumatoError:

@@ -7,10 +7,8 @@ After Nguyen et al. 2016 (https://arxiv.org/abs/1605.09304), where the generator
 
 import dataclasses
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from sfumato.core.deprecation import renamed_arguments
@@ -24,7 +22,8 @@ from sfumato.editing.inversion import DRAWS, spread_of
 from sfumato.editing.latent_image import LatentImage, drawn, render
 from sfumato.generation.generate import sampler, styled
 from sfumato.models.roles.generator import latents
-from sfumato.models.roles.style_generator import SynthesisOptions
+from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
+from sfumato.store.loaded import LoadedModel, Model
 
 RATE, HOLD = 0.05, 0.02
 """Learning rate of Adam, in standard deviations of the generator's styles; weight of the pull to the start, relative to the first slope."""
@@ -44,8 +43,8 @@ class LatentDream:
 
 @renamed_arguments(tell="on_progress")
 def dream_through(
-    generator: str | Path | nn.Module,
-    network: str | Path | nn.Module | DreamNetwork | None = None,
+    generator: Model,
+    network: Model | DreamNetwork | None = None,
     options: Dream | None = None,
     *,
     n: int = 1,
@@ -62,7 +61,7 @@ def dream_through(
     seeing = network if isinstance(network, DreamNetwork) else dream_network(network, device=device)
     where = seeing.device
     making = sampler(generator).to(where)
-    h, w = making.size
+    h, w = making.network.size
     scale = max(1, -(-seeing.side // min(h, w)))
     ascent = layer_ascent(seeing, options, (h * scale, w * scale))
     images, before, after, subjects = [], [], [], []
@@ -74,10 +73,17 @@ def dream_through(
         after.append(ascent.amount(enlarged(image, scale).to(where)))
         images.append(image)
         subjects.append(moved)
-    facts = {"through": inside(generator) if isinstance(generator, str | Path) else type(generator).__name__}
+    place = generator if isinstance(generator, str | Path) else making.path
+    facts = {"through": str(making) if place is None else inside(place)}
     facts |= {"shows": subjects[0].origin["label"] if subjects else None}
-    figures: Any = {"before": tuple(before), "after": tuple(after)}
-    dreamt = Dreamt(images=torch.cat(images), **figures, network=seeing, options=resolved(options, seeing, fresh=False), facts=facts)
+    dreamt = Dreamt(
+        images=torch.cat(images),
+        before=tuple(before),
+        after=tuple(after),
+        network=seeing,
+        options=resolved(options, seeing, fresh=False),
+        facts=facts,
+    )
     return LatentDream(dreamt=dreamt, subjects=tuple(subjects))
 
 
@@ -87,10 +93,16 @@ def enlarged(images: Images, scale: int) -> Resized:
 
 
 def _moved(
-    making: Any, begun: LatentImage, ascent: Ascent, options: Dream, scale: int, device: torch.device, on_progress: Tell
+    making: LoadedModel[StyleGenerator],
+    begun: LatentImage,
+    ascent: Ascent,
+    options: Dream,
+    scale: int,
+    device: torch.device,
+    on_progress: Tell,
 ) -> LatentImage:
     labels = None if begun.labels is None else begun.labels.to(device)
-    z = latents(making, DRAWS, seeded_generator(0, "dream"))
+    z = latents(making.network, DRAWS, seeded_generator(0, "dream"))
     spread = spread_of(styled(making, z, None if labels is None else labels.cpu().expand(DRAWS))[:, :1], device)
     start = ((begun.styles.to(device) - spread.mean) / spread.deviation).detach()
     x = start.clone().requires_grad_()
@@ -99,7 +111,7 @@ def _moved(
     optimiser = torch.optim.Adam([x], lr=RATE * options.strength)
     for done in range(1, steps + 1):
         with torch.enable_grad():
-            image = enlarged(making.synthesize(spread.mean + spread.deviation * x, labels, synthesis), scale)
+            image = enlarged(making.network.synthesize(spread.mean + spread.deviation * x, labels, synthesis), scale)
             amount, slope = ascent.slope(image.detach())
             optimiser.zero_grad()
             image.backward(-slope)

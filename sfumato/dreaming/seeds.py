@@ -65,15 +65,15 @@ def dream_styles(
     watch: Tell = lambda _: None,
 ) -> None:
     """Dreams through a generator, with seeds from `options.seed` on; the rest is as in `dream_noise`."""
-    network = sampler(generator).to(seeing.device)
+    making = sampler(generator).to(seeing.device)
     settled = resolved(options, seeing, fresh=False)
     records = [
-        recipe(seeing, each, 0.0, 0.0) | {"through": inside(generator), "shows": drawn(network, each.seed, label=shows).origin["label"]}
+        recipe(seeing, each, 0.0, 0.0) | {"through": inside(generator), "shows": drawn(making, each.seed, label=shows).origin["label"]}
         for each in _seeded(settled, len(targets))
     ]
 
     def make(i: int) -> Dreamed:
-        done = dream_through(network, seeing, dataclasses.replace(options, seed=options.seed + i), shows=shows, on_progress=watch).dreamt
+        done = dream_through(making, seeing, dataclasses.replace(options, seed=options.seed + i), shows=shows, on_progress=watch).dreamt
         return done.images, done.before[0], done.after[0]
 
     _written(targets, records, make, held, overwrite=overwrite, on_progress=on_progress)

@@ -15,19 +15,20 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from sfumato.core import atomic_io, outputs, schema
 from sfumato.core.deprecation import renamed_attribute
 from sfumato.core.device import select_device
 from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.core.finite_output import finite
+from sfumato.core.json_value import JsonObject
 from sfumato.core.rng import seeded_generator
-from sfumato.core.tensors import Images, Styles, Vectors, to_pixels
+from sfumato.core.tensors import Images, Labels, Styles, Vectors, to_pixels
 from sfumato.core.text import printable, quoted
 from sfumato.editing.attributes import names_of_change
 from sfumato.editing.latent_image import read_own
@@ -39,6 +40,7 @@ from sfumato.metrics.features import weights_hash
 from sfumato.models.roles.generator import latents
 from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store import checkpoint
+from sfumato.store.loaded import LoadedModel, Model
 
 Axes = Float[Tensor, "_k d"]
 Shares = Float[Tensor, " _k"]
@@ -52,7 +54,7 @@ class Header(TypedDict):
     strengths: list[schema.Finite]
     how: str
     layers: tuple[schema.Whole, schema.Whole]
-    origin: dict[str, Any]
+    origin: JsonObject
     weights: str
 
 
@@ -79,7 +81,7 @@ class Directions:
     """principal, closed-form, jacobian or examples."""
     layers: Span
     """Layers that the directions were computed for, and that they move unless others are named."""
-    origin: dict[str, Any] = field(default_factory=dict)
+    origin: JsonObject = field(default_factory=dict)
     weights: str = ""
     """SHA-256 of the generator's weights."""
     draw: Callable[["Directions"], Images] | None = field(default=None, repr=False, compare=False)
@@ -108,7 +110,7 @@ class Directions:
 
 
 def directions(
-    model: str | Path | nn.Module,
+    model: Model,
     method: Method = "principal",
     *,
     count: int = 8,
@@ -122,17 +124,18 @@ def directions(
     `layers`, by default all, are those whose affine maps `closed-form` reads, whose styles `jacobian` moves, and that edits move. Raises
     SettingError for a count out of range, layers that the network does not have, or a network without affine maps; and as `generate`.
     """
-    network = sampler(model).to(select_device(device))
+    source = sampler(model).to(select_device(device))
+    network = source.network
     chosen = span(network, layers)
     if not 1 <= count <= network.style_dim:
         raise SettingError(f"count = {count} is outside [1, {network.style_dim}], the length of a style")
-    styles = many_styles(network, label, seed)
+    styles = many_styles(source, label, seed)
     if method == "principal":
         vectors, shares = principal(styles)
     else:
-        vectors, shares = closed_form(network, chosen) if method == "closed-form" else jacobian(network, chosen, label=label, seed=seed)
+        vectors, shares = closed_form(network, chosen) if method == "closed-form" else jacobian(source, chosen, label=label, seed=seed)
     origin = {"how": method, "count": count, "layers": list(chosen), "label": label, "seed": seed}
-    return finished(network, vectors[:count], shares[:count], styles, method=method, layers=chosen, label=label, seed=seed, origin=origin)
+    return finished(source, vectors[:count], shares[:count], styles, method=method, layers=chosen, label=label, seed=seed, origin=origin)
 
 
 def principal(styles: Vectors) -> tuple[Axes, Shares]:
@@ -152,23 +155,25 @@ def closed_form(network: StyleGenerator, layers: Span) -> tuple[Axes, Shares]:
 
 
 @torch.enable_grad()
-def jacobian(network: Any, layers: Span, *, label: str | int | None = None, seed: int = 0) -> tuple[Axes, Shares]:
+def jacobian(model: Model, layers: Span, *, label: str | int | None = None, seed: int = 0) -> tuple[Axes, Shares]:
     """The eigenvectors of the mean of JᵀJ over images, and their share of the trace; J is the Jacobian by one style for `layers`.
 
     For sums u·image with random signs u, the products of their gradients Jᵀu have the mean JᵀJ. The images are 256 of `label`, or of all
     classes, for 64 x 64 pixels; for more pixels in proportion fewer, but at least 16.
     """
+    source = sampler(model)
+    network = source.network
     pixels = network.size[0] * network.size[1]
     count, batch = min(256, max(16, 2**20 // pixels)), min(64, max(1, 2**16 // pixels))
     rng, total = seeded_generator(seed, "jacobian"), torch.zeros(network.style_dim, network.style_dim, dtype=torch.float64)
-    z, labels = latents(network, count, rng), labels_of(network, range(count), label)
+    z, labels = latents(network, count, rng), labels_of(source, range(count), label)
     where = next(network.parameters()).device
     for begin in range(0, count, batch):
         some = None if labels is None else labels[begin : begin + batch]
-        styles = styled(network, z[begin : begin + batch], some).to(where)
+        styles = styled(source, z[begin : begin + batch], some).to(where)
         step = styles.new_zeros(len(styles), 1, network.style_dim, requires_grad=True)
         images = network.synthesize(moved(styles, step, 1.0, layers), None if some is None else some.to(where))
-        finite(images, network)
+        finite(images, source)
         for left in reversed(range(_PROBES)):
             signs = 2.0 * torch.randint(0, 2, images.shape, generator=rng).to(images) - 1
             (slope,) = torch.autograd.grad(images, step, signs, retain_graph=left > 0)
@@ -177,12 +182,13 @@ def jacobian(network: Any, layers: Span, *, label: str | int | None = None, seed
     return _sorted(total)
 
 
-def contact_sheet(network: Any, directions: Directions, *, seed: int = 0, label: str | int | None = None, reach: float = 3.0) -> Images:
+def contact_sheet(model: Model, directions: Directions, *, seed: int = 0, label: str | int | None = None, reach: float = 3.0) -> Images:
     """For each direction a row of 7 images: the seed's image, moved by -`reach` to +`reach` steps."""
     steps = torch.linspace(-reach, reach, 7)
-    styles, labels = _bases(network, 1, label, seed)
+    source = sampler(model)
+    styles, labels = _bases(source, 1, label, seed)
     rows = [moved(styles, vector, step, directions.layers) for vector in directions.vectors for step in steps]
-    return show(network, torch.cat(rows), None if labels is None else labels.expand(len(rows)), grain(network, [seed]))
+    return show(source, torch.cat(rows), None if labels is None else labels.expand(len(rows)), grain(source.network, [seed]))
 
 
 def moved(styles: Styles, vector: Tensor, strength: float | Tensor, layers: Span) -> Styles:
@@ -192,15 +198,15 @@ def moved(styles: Styles, vector: Tensor, strength: float | Tensor, layers: Span
     return result
 
 
-def save(directions: Directions, out: Path, network: Any, *, seed: int | None = None, label: str | int | None = None) -> list[Path]:
-    """Writes directions of `network` to `out`, and beside it a contact sheet as .png and the names as .json. Returns the paths.
+def save(directions: Directions, out: Path, model: Model, *, seed: int | None = None, label: str | int | None = None) -> list[Path]:
+    """Writes directions of `model` to `out`, and beside it a contact sheet as .png and the names as .json. Returns the paths.
 
     The sheet shows the image that the directions were computed for, or that of another `seed` and `label`.
     """
-    draw = directions.draw
+    source, draw = sampler(model), directions.draw
     if draw is None or seed is not None:
-        draw = functools.partial(contact_sheet, network, seed=seed or 0, label=label)
-    _write(directions, draw, out, weights_hash(network))
+        draw = functools.partial(contact_sheet, source, seed=seed or 0, label=label)
+    _write(directions, draw, out, weights_hash(source.network))
     return output_files(out)
 
 
@@ -220,9 +226,11 @@ def output_files(out: Path) -> list[Path]:
     return [out, out.with_suffix(".png"), out.with_suffix(".json")]
 
 
-def load(path: str | Path, network: Any) -> Directions:
+def load(path: str | Path, model: Model) -> Directions:
     """The directions in a file that `save` wrote. Raises CheckpointError for another file, SettingError for a file of another network."""
-    tensors, header = read_own(Path(path), network, entry=ENTRY, kind=Header, key="vectors", noun="directions", verb="directions")
+    network = sampler(model).network
+    tensors, content = read_own(Path(path), network, entry=ENTRY, kind=Header, key="vectors", noun="directions", verb="directions")
+    header = schema.checked(content, Header, str(path))
     names, strengths, (first, last) = tuple(header["names"]), tuple(header["strengths"]), header["layers"]
     vectors = tensors["vectors"]
     if vectors.ndim != 2 or len({len(vectors), len(names), len(strengths)}) > 1 or vectors.shape[1] != network.style_dim:
@@ -230,25 +238,33 @@ def load(path: str | Path, network: Any) -> Directions:
             f"{path}: a table of {tuple(vectors.shape)} with {len(names)} names and {len(strengths)} strengths is no directions among "
             f"styles of {network.style_dim}; make them again with `sfumato directions`"
         )
-    facts: Any = {"method": header["how"], "origin": header["origin"], "weights": header["weights"]}
-    return Directions(vectors=vectors, names=names, strengths=strengths, layers=span(network, (first, last)), **facts)
+    return Directions(
+        vectors=vectors,
+        names=names,
+        strengths=strengths,
+        method=header["how"],
+        layers=span(network, (first, last)),
+        origin=header["origin"],
+        weights=header["weights"],
+    )
 
 
-def many_styles(network: Any, label: str | int | None, seed: int) -> Vectors:
+def many_styles(model: Model, label: str | int | None, seed: int) -> Vectors:
     """The network's own styles for `DRAWS` latents, (n, style_dim)."""
-    z = latents(network, DRAWS, seeded_generator(seed, "directions"))
-    return styled(network, z, labels_of(network, range(DRAWS), label))[:, 0]
+    source = sampler(model)
+    z = latents(source.network, DRAWS, seeded_generator(seed, "directions"))
+    return styled(source, z, labels_of(source, range(DRAWS), label))[:, 0]
 
 
-def _bases(network: Any, count: int, label: str | int | None, seed: int) -> tuple[Styles, Any]:
+def _bases(source: LoadedModel[StyleGenerator], count: int, label: str | int | None, seed: int) -> tuple[Styles, Labels | None]:
     seeds = range(seed, seed + count)
-    z = torch.cat([latent(network, s) for s in seeds])
-    labels = labels_of(network, seeds, label)
-    return styled(network, z, labels), labels
+    z = torch.cat([latent(source.network, s) for s in seeds])
+    labels = labels_of(source, seeds, label)
+    return styled(source, z, labels), labels
 
 
 def finished(
-    network: Any,
+    source: LoadedModel[StyleGenerator],
     vectors: Axes,
     shares: Shares,
     styles: Vectors,
@@ -257,21 +273,28 @@ def finished(
     layers: Span,
     label: str | int | None,
     seed: int,
-    origin: dict[str, Any],
+    origin: JsonObject,
 ) -> Directions:
     """Directions in steps of one standard deviation of `styles`, with names."""
     unit = vectors / vectors.norm(dim=1, keepdim=True).clamp_min(1e-12)
     scaled = unit * ((styles - styles.mean(dim=0)) @ unit.T).std(dim=0)[:, None]
-    bases, labels = _bases(network, _USUAL, label, seed)
-    usual = show(network, bases, labels)
+    bases, labels = _bases(source, _USUAL, label, seed)
+    usual = show(source, bases, labels)
     few = None if labels is None else labels[:_BASES]
     names: list[str] = []
     for vector in scaled:
-        less, more = (show(network, moved(bases[:_BASES], vector, step, layers), few) for step in (-2.0, 2.0))
+        less, more = (show(source, moved(bases[:_BASES], vector, step, layers), few) for step in (-2.0, 2.0))
         names.append("-and-".join(names_of_change(less, more, usual)))
-    facts: Any = {"method": method, "layers": layers, "origin": origin, "weights": weights_hash(network)}
-    draw = functools.partial(contact_sheet, network, seed=seed, label=label)
-    return Directions(vectors=scaled, names=tuple(_numbered(names)), strengths=tuple(shares.tolist()), draw=draw, **facts)
+    return Directions(
+        vectors=scaled,
+        names=tuple(_numbered(names)),
+        strengths=tuple(shares.tolist()),
+        method=method,
+        layers=layers,
+        origin=origin,
+        weights=weights_hash(source.network),
+        draw=functools.partial(contact_sheet, source, seed=seed, label=label),
+    )
 
 
 def _numbered(names: Sequence[str]) -> list[str]:

@@ -10,11 +10,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core import outputs
@@ -34,7 +33,8 @@ from sfumato.io.inputs import PictureInput, brightness
 from sfumato.io.results import save_files
 from sfumato.metrics.features import weights_hash
 from sfumato.models.roles.generator import latents
-from sfumato.models.roles.style_generator import SynthesisOptions
+from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
+from sfumato.store.loaded import LoadedModel, Model
 
 Point = tuple[float, float]
 """Column and row in pixels, from the middle of the upper left one."""
@@ -78,7 +78,7 @@ class Dragged:
 
 @renamed_arguments(tell="on_progress", subject="latent_image")
 def drag(
-    model: str | Path | nn.Module,
+    model: Model,
     latent_image: LatentImage | int | str | Path,
     points: Sequence[Point],
     targets: Sequence[Point],
@@ -96,16 +96,17 @@ def drag(
     distance of the farthest point. Raises SettingError for points outside the image, another number of targets, a tensor as mask of
     another size, layers that the network does not have, or a network without feature maps.
     """
-    network = sampler(model).to(select_device(device))
-    plane = mask if mask is None or (isinstance(mask, Tensor) and mask.ndim == 4) else mask_of(mask, network)
+    source = sampler(model).to(select_device(device))
+    network = source.network
+    plane = mask if mask is None or (isinstance(mask, Tensor) and mask.ndim == 4) else mask_of(mask, source)
     _check(network, points, targets, plane, steps)
-    start = subjects.latent_image(network, latent_image)
-    before = render(network, start)
-    pull = _Pull(network, start, span(network, layers or (0, max(0, network.styles // 2 - 1))), plane)
+    start = subjects.latent_image(source, latent_image)
+    before = render(source, start)
+    pull = _Pull(source, start, span(network, layers or (0, max(0, network.styles // 2 - 1))), plane)
     goal = torch.tensor(list(targets), dtype=torch.float32)
     ends, distance, count = _moved(pull, torch.tensor(list(points), dtype=torch.float32), goal, steps, on_progress)
     after = start.moved(pull.styles().detach().cpu())
-    images = torch.cat([before, render(network, after)])
+    images = torch.cat([before, render(source, after)])
     places = tuple((float(x), float(y)) for x, y in ends)
     return Dragged(latent_image=after, images=images, points=places, distance=distance, steps=count)
 
@@ -142,17 +143,17 @@ def parse_moves(texts: Sequence[str]) -> tuple[list[Point], list[Point]]:
     return [(x, y) for x, y, _, _ in numbers], [(x, y) for _, _, x, y in numbers]
 
 
-def mask_of(mask: PictureInput, network: Any) -> Planes:
+def mask_of(mask: PictureInput, model: Model) -> Planes:
     """A picture as a mask of the network's size, 1 where it is bright. Raises ImageError for a picture that cannot be used."""
     if isinstance(mask, Tensor):
         mask = brightness(mask)
-    return (fit(mask, channels=1, size=network.size) * 255 > 127.5).float()
+    return (fit(mask, channels=1, size=sampler(model).network.size) * 255 > 127.5).float()
 
 
-def save(result: Dragged, out: Path, network: Any) -> list[Path]:
+def save(result: Dragged, out: Path, model: Model) -> list[Path]:
     """Writes a picture of before and after to `out`, and the styles after beside it. Returns the paths."""
     paths = output_files(out)
-    _write(result, dataclasses.replace(result.latent_image, weights=weights_hash(network)), paths)
+    _write(result, dataclasses.replace(result.latent_image, weights=weights_hash(sampler(model).network)), paths)
     return paths
 
 
@@ -171,13 +172,14 @@ def output_files(out: Path) -> list[Path]:
 class _Pull:
     """The styles that move, in deviations, and the network's feature maps for them."""
 
-    def __init__(self, network: Any, start: LatentImage, layers: Span, mask: Planes | None) -> None:
+    def __init__(self, source: LoadedModel[StyleGenerator], start: LatentImage, layers: Span, mask: Planes | None) -> None:
+        network = source.network
         device = next(network.parameters()).device
         self.network, self.layers = network, layers
         self.begin: Styles = start.styles.to(device)
         self.labels: Labels | None = None if start.labels is None else start.labels.to(device)
         self.noise = None if start.noise is None else [plane.to(device) for plane in start.noise]
-        self.spread = _spread(network, start, device)
+        self.spread = _spread(source, start, device)
         self.mask = None if mask is None else mask.to(device)
         self.x = torch.zeros_like(self.begin[:, layers[0] : layers[1] + 1]).requires_grad_()
         self.units: list[Tensor] | None = None
@@ -252,12 +254,12 @@ def sampled(maps: Maps, places: Points) -> Float[Tensor, "points _c"]:
     return F.grid_sample(maps, grid[None, None].to(maps), padding_mode="border", align_corners=False)[0, :, 0].T
 
 
-def _spread(network: Any, start: LatentImage, device: torch.device) -> Spread:
-    z = latents(network, DRAWS, seeded_generator(0, "drag"))
-    return spread_of(styled(network, z, None if start.labels is None else start.labels.expand(DRAWS))[:, :1], device)
+def _spread(source: LoadedModel[StyleGenerator], start: LatentImage, device: torch.device) -> Spread:
+    z = latents(source.network, DRAWS, seeded_generator(0, "drag"))
+    return spread_of(styled(source, z, None if start.labels is None else start.labels.expand(DRAWS))[:, :1], device)
 
 
-def _check(network: Any, points: Sequence[Point], targets: Sequence[Point], mask: Planes | None, steps: int) -> None:
+def _check(network: StyleGenerator, points: Sequence[Point], targets: Sequence[Point], mask: Planes | None, steps: int) -> None:
     h, w = network.size
     if not points or len(points) != len(targets) or steps < 1:
         raise SettingError(f"{len(points)} points, {len(targets)} targets and {steps} steps: give a target for each of at least one point")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import torch
-from torch import nn
 
 from sfumato.core import atomic_io, outputs, schema
 from sfumato.core.deprecation import renamed_arguments, renamed_attribute
@@ -26,6 +25,7 @@ from sfumato.generation.generate import sampler
 from sfumato.io import files
 from sfumato.io.results import save_files
 from sfumato.metrics.features import weights_hash
+from sfumato.store.loaded import Model
 from sfumato.store.migrate import FORMAT, upgraded_tree
 
 KIND = "sfumato edit"
@@ -76,7 +76,7 @@ class Edited:
 
 @renamed_arguments(subject="latent_image")
 def edit(
-    model: str | Path | nn.Module,
+    model: Model,
     latent_image: LatentImage | int | str | Path,
     moves: Sequence[Move | str],
     *,
@@ -88,9 +88,10 @@ def edit(
     `latent_image` is latents, such as `project(...).latent_image`, the file of such, or a seed. A move is a `Move`, or a text such as
     `brighter=2` about the `directions`, which may be a file. Raises SettingError for layers or a length of vector that do not fit.
     """
-    network = sampler(model).to(select_device(device))
-    before = subjects.latent_image(network, latent_image)
-    steps, styles = _as_moves(network, moves, directions), before.styles
+    source = sampler(model).to(select_device(device))
+    network = source.network
+    before = subjects.latent_image(source, latent_image)
+    steps, styles = _as_moves(source, moves, directions), before.styles
     for move in steps:
         if len(move.vector) != network.style_dim or not math.isfinite(move.strength):
             raise SettingError(
@@ -98,13 +99,13 @@ def edit(
             )
         styles = moved(styles, torch.tensor(move.vector), move.strength, span(network, move.layers))
     after = before.moved(styles)
-    images = torch.cat([render(network, before), render(network, after)])
+    images = torch.cat([render(source, before), render(source, after)])
     return Edited(latent_image=after, before=before, images=images, moves=tuple(steps))
 
 
-def _as_moves(network: Any, moves: Sequence[Move | str], directions: Directions | str | Path | None) -> list[Move]:
+def _as_moves(model: Model, moves: Sequence[Move | str], directions: Directions | str | Path | None) -> list[Move]:
     """Every move as a `Move`. Raises SettingError for a text without directions."""
-    axes = load_directions(Path(directions), network) if isinstance(directions, str | Path) else directions
+    axes = load_directions(Path(directions), model) if isinstance(directions, str | Path) else directions
     result: list[Move] = []
     for move in moves:
         if isinstance(move, Move):
@@ -143,9 +144,9 @@ def parse_moves(directions: Directions, texts: Sequence[str]) -> list[Move]:
     return moves
 
 
-def save(result: Edited, out: Path, network: Any, *, start: dict[str, Any]) -> list[Path]:
+def save(result: Edited, out: Path, model: Model, *, start: dict[str, Any]) -> list[Path]:
     """Writes the image after the moves to `out`, and beside it, as .json, the `start` and the moves for `replay`. Returns the paths."""
-    return _write(result, out, start, weights_hash(network))
+    return _write(result, out, start, weights_hash(sampler(model).network))
 
 
 def _write(result: Edited, out: Path, start: dict[str, Any], weights: str) -> list[Path]:
@@ -191,29 +192,27 @@ Record = TypedDict("Record", {"is": Literal["sfumato edit"], "weights": str, "st
 """An edit in a file."""
 
 
-def replay(
-    model: str | Path | nn.Module, path: str | Path, *, styles: str | Path | None = None, device: str = "auto"
-) -> tuple[Edited, dict[str, Any]]:
+def replay(model: Model, path: str | Path, *, styles: str | Path | None = None, device: str = "auto") -> tuple[Edited, dict[str, Any]]:
     """The edit saved at `path`, done again, and its start. Raises SettingError for an edit of another model and for another file.
 
     If the edit started at a file of styles, that file is looked for beside `path` and in the working folder, unless `styles` names it.
     """
-    network, path = sampler(model).to(select_device(device)), Path(path)
+    source, path = sampler(model).to(select_device(device)), Path(path)
     try:
-        record: dict[str, Any] = schema.checked(upgraded_tree(schema.read(path, dict[str, Any])), Record, str(path))
-        start: dict[str, Any] = record["start"]
+        record = schema.checked(upgraded_tree(schema.read_object(path)), Record, str(path))
+        start: dict[str, Any] = {**record["start"]}
         if "styles" not in start and "seed" not in start:
             raise FormatError(f"{path}: its start has neither a seed nor styles")
     except FormatError as error:
         reason = str(error).removeprefix(f"{path}: ")
         raise SettingError(f"{path} is no edit that can be done again ({reason}); `sfumato edit` writes such files") from error
-    if record["weights"] != weights_hash(network):
+    if record["weights"] != weights_hash(source.network):
         raise SettingError(f"{path} is an edit with another model than this")
     if styles is not None and "styles" not in start:
         raise SettingError(f"{path} is an edit of a seed's image; leave --styles out")
     moves = [_move(row) for row in record["moves"]]
     place = {"styles": str(styles or _near(start["styles"], path.parent))} if "styles" in start else {}
-    return edit(network, begun(network, start | place), moves, device=device), start | place
+    return edit(source, begun(source, start | place), moves, device=device), start | place
 
 
 def _move(row: MoveRow) -> Move:
@@ -230,11 +229,11 @@ def _near(styles: str, folder: Path) -> Path:
     raise SettingError(f"the edit started at {quoted(styles)}, which lies neither beside it nor here; name it with --styles")
 
 
-def begun(network: Any, start: dict[str, Any]) -> LatentImage:
+def begun(model: Model, start: dict[str, Any]) -> LatentImage:
     """The latents that a start names: of a seed with label and truncation, or in a file of styles."""
     if "styles" in start:
-        return subjects.load(Path(start["styles"]), network)
-    return subjects.drawn(network, int(start["seed"]), label=start.get("label"), truncation=float(start.get("truncation", 1.0)))
+        return subjects.load(Path(start["styles"]), model)
+    return subjects.drawn(model, int(start["seed"]), label=start.get("label"), truncation=float(start.get("truncation", 1.0)))
 
 
 def _relative(path: Path, folder: Path) -> str:

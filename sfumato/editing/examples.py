@@ -7,10 +7,10 @@ machine).
 
 import dataclasses
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sfumato.core.device import select_device
 from sfumato.core.errors import DataError
@@ -23,10 +23,11 @@ from sfumato.generation.generate import labels_of, sampler, show
 from sfumato.metrics.features import Pixels, describe
 from sfumato.models.roles.feature_extractor import FeatureExtractor
 from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 
 def from_examples(
-    model: str | Path | nn.Module,
+    model: Model,
     less: str | Path,
     more: str | Path,
     *,
@@ -43,16 +44,17 @@ def from_examples(
     `features` is a network that returns feature vectors, by default 8 x 8 means of the pixels. Raises SettingError for a network without
     feature vectors, DataError for folders without pictures, and if the features show no difference between the folders.
     """
-    network = sampler(model).to(select_device(device))
+    source = sampler(model).to(select_device(device))
+    network = source.network
     chosen = span(network, layers)
     named = Pixels(channels=network.channels, side=min(8, *network.size)) if features is None else features
-    extractor: Any = weights.opened(named, FeatureExtractor, otherwise="gives no feature vectors")
+    extractor = weights.opened(named, FeatureExtractor, otherwise="gives no feature vectors").network
     sets = [to_images(load_data(folder, size=network.size, channels=network.channels, part="all").pixels) for folder in (less, more)]
     described = torch.cat([describe(extractor, images) for images in sets])
     truth = torch.cat([torch.full((len(images),), side) for images, side in zip(sets, (-1.0, 1.0), strict=True)])
-    styles = many_styles(network, label, seed)
-    some, labels = styles[:samples], labels_of(network, range(DRAWS), label)
-    images = show(network, some[:, None].expand(-1, network.styles, -1), None if labels is None else labels[:samples])
+    styles = many_styles(source, label, seed)
+    some, labels = styles[:samples], labels_of(source, range(DRAWS), label)
+    images = show(source, some[:, None].expand(-1, network.styles, -1), None if labels is None else labels[:samples])
     ratings = ridge(described, truth)(describe(extractor, images))
     if float(ratings.std()) < 1e-6:
         raise DataError(
@@ -60,8 +62,7 @@ def from_examples(
         )
     vector = ridge(some, ratings).weights[None]
     origin = {"how": "examples", "less": inside(less), "more": inside(more), "samples": samples, "seed": seed}
-    facts: Any = {"method": "examples", "layers": chosen, "label": label, "seed": seed, "origin": origin}
-    result = finished(network, vector, torch.ones(1), styles, **facts)
+    result = finished(source, vector, torch.ones(1), styles, method="examples", layers=chosen, label=label, seed=seed, origin=origin)
     return result if name is None else dataclasses.replace(result, names=(name,))
 
 

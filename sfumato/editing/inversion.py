@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Int64
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core import atomic_io, outputs
@@ -33,9 +33,10 @@ from sfumato.io.inputs import PictureInput
 from sfumato.io.results import save_files
 from sfumato.metrics.features import weights_hash
 from sfumato.models.roles.feature_extractor import FeaturePyramid
-from sfumato.models.roles.generator import latents
+from sfumato.models.roles.generator import Generator, latents
 from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
 from sfumato.store import weights
+from sfumato.store.loaded import LoadedModel, Model
 
 StartLabels = Int64[Tensor, " _starts"]
 
@@ -86,7 +87,7 @@ class Spread(NamedTuple):
 
 @renamed_arguments(tell="on_progress")
 def project(
-    model: str | Path | nn.Module,
+    model: Model,
     picture: PictureInput,
     *,
     steps: int = 300,
@@ -110,22 +111,25 @@ def project(
     if steps < 1:
         raise SettingError(f"steps = {steps} must be at least 1")
     device_used = select_device(device)
-    network = sampler(model).to(device_used)
-    target = fitted(picture, network).to(device_used)
-    similarity = Similarity(target, _extractors(network, features, device_used))
+    generator = sampler(model).to(device_used)
+    target = fitted(picture, generator.network).to(device_used)
+    similarity = Similarity(target, _extractors(generator.network, features, device_used))
     options: Any = {"steps": steps, "label": label, "seed": seed, "layers": layers, "noise": noise}
-    search, styles = _searched(network, target, similarity, **options, on_progress=on_progress)
+    search, styles = _searched(generator, target, similarity, **options, on_progress=on_progress)
     source = Path(picture) if isinstance(picture, str | Path) else None
-    result = _latents(network, search, styles, picture="" if source is None else source.name, steps=steps, seed=seed)
-    image = render(network, result)
+    result = _latents(generator, search, styles, picture="" if source is None else source.name, steps=steps, seed=seed)
+    image = render(generator, result)
     psnr = -10 * math.log10(max(1e-10, (image - target.cpu()).square().mean().item()))
     return Projection(latent_image=result, image=image, picture=target.cpu(), psnr=psnr, source=source)
 
 
-def _latents(network: Any, search: "_Search", styles: Styles, *, picture: str, steps: int, seed: int) -> LatentImage:
+def _latents(
+    generator: LoadedModel[StyleGenerator], search: "_Search", styles: Styles, *, picture: str, steps: int, seed: int
+) -> LatentImage:
     """The latents at the end of a search; `styles` are in deviations."""
     number = None if search.labels is None else int(search.labels)
-    label = None if number is None else class_names(network)[number]
+    label = None if number is None else class_names(generator)[number]
+    network = generator.network
     return LatentImage(
         styles=(search.spread.mean + search.spread.deviation * styles).expand(-1, network.styles, -1).cpu(),
         label=number,
@@ -135,16 +139,16 @@ def _latents(network: Any, search: "_Search", styles: Styles, *, picture: str, s
     )
 
 
-def _extractors(network: Any, features: str | None, device: torch.device) -> list[FeaturePyramid]:
+def _extractors(network: StyleGenerator, features: str | None, device: torch.device) -> list[FeaturePyramid]:
     """The networks in whose layers images are compared. Raises SettingError for a model that has no such layers."""
     if features is None:
         return feature_extractors(network)
-    named = weights.opened(features, FeaturePyramid, otherwise="has no layers to compare images in").to(device)
+    named = weights.opened(features, FeaturePyramid, otherwise="has no layers to compare images in").to(device).network
     return feature_extractors(network, named)
 
 
 def _searched(
-    network: Any,
+    generator: LoadedModel[StyleGenerator],
     target: Images,
     similarity: Similarity,
     *,
@@ -156,8 +160,8 @@ def _searched(
     on_progress: Callable[[int, float], None],
 ) -> tuple["_Search", Styles]:
     """The search for `target`, and the styles, in deviations, at its end."""
-    rng = seeded_generator(seed, "project")
-    styles, labels, spread = start(network, target, similarity, label, rng)
+    network, rng = generator.network, seeded_generator(seed, "project")
+    styles, labels, spread = start(generator, target, similarity, label, rng)
     search = _Search(network, similarity, spread, labels, rng)
     shared = steps if not layers or network.styles == 1 else steps * 2 // 5
     while len(styles) > 1:
@@ -168,13 +172,13 @@ def _searched(
     return search, styles
 
 
-def save(projection: Projection, out: Path, network: Any) -> list[Path]:
-    """Writes a projection on `network` to `out`, and beside it a picture and a .json. Returns the paths.
+def save(projection: Projection, out: Path, model: Model) -> list[Path]:
+    """Writes a projection on `model` to `out`, and beside it a picture and a .json. Returns the paths.
 
     Raises SettingError if the picture itself would be replaced, StorageError if a file cannot be written.
     """
     paths = output_files(out, projection.source or "")
-    _write(projection, replace(projection.latent_image, weights=weights_hash(network)), paths)
+    _write(projection, replace(projection.latent_image, weights=weights_hash(sampler(model).network)), paths)
     return paths
 
 
@@ -197,22 +201,24 @@ def output_files(out: Path, picture: str | Path = "") -> list[Path]:
     return [out, sheet, out.with_suffix(".json")]
 
 
-def fitted(picture: PictureInput, network: Any) -> Images:
+def fitted(picture: PictureInput, network: Generator) -> Images:
     """One picture with the network's channels and size: its largest middle piece of that shape. Raises ImageError for an unusable one."""
     return fit(picture, channels=network.channels, size=network.size)
 
 
 @torch.no_grad()
 def start(
-    network: StyleGenerator, target: Images, similarity: Similarity, label: str | int | None, rng: torch.Generator
+    model: Model, target: Images, similarity: Similarity, label: str | int | None, rng: torch.Generator
 ) -> tuple[Styles, StartLabels | None, Spread]:
     """The starts of the search, in deviations, nearest first, with their labels and the spread of the network's styles.
 
     They are the nearest of some random styles, the mean style and, for a network with an encoder, the mean of its posterior.
     """
+    source = sampler(model)
+    network = source.network
     z = latents(network, DRAWS, rng)
-    labels = labels_of(network, range(DRAWS), label)
-    styles = styled(network, z, labels)[:, :1]
+    labels = labels_of(source, range(DRAWS), label)
+    styles = styled(source, z, labels)[:, :1]
     spread = spread_of(styles, target.device)
     together = 2 ** int(math.log2(max(1, min(TOGETHER, TOGETHER * 64 * 64 // math.prod(network.size)))))
     starts = max(STARTS, 16 * together)
@@ -226,7 +232,7 @@ def start(
         classes = None if classes is None or names is None else torch.cat([names, classes])
     candidates = torch.cat([mean, candidates])
     classes = None if classes is None else torch.cat([classes[:1], classes])
-    images = show(network, candidates.expand(-1, network.styles, -1), classes).to(target.device)
+    images = show(source, candidates.expand(-1, network.styles, -1), classes).to(target.device)
     best = torch.cat([similarity(part) for part in images.split(16)]).topk(together, largest=False).indices.cpu()
     nearest = (candidates[best].to(target.device) - spread.mean) / spread.deviation
     return nearest, None if classes is None else classes[best].to(target.device), spread
@@ -241,7 +247,9 @@ def spread_of(styles: Styles, device: torch.device) -> Spread:
 class _Search:
     """A gradient search for styles, in deviations, one or several at once, and for noise."""
 
-    def __init__(self, network: Any, similarity: Similarity, spread: Spread, labels: Labels | None, rng: torch.Generator) -> None:
+    def __init__(
+        self, network: StyleGenerator, similarity: Similarity, spread: Spread, labels: Labels | None, rng: torch.Generator
+    ) -> None:
         self.network, self.similarity, self.spread, self.labels, self.rng = network, similarity, spread, labels, rng
         self.planes: list[Tensor] = []
         self.levels: list[tuple[Tensor, Tensor]] = []

@@ -5,10 +5,8 @@ Coarse layers hold pose and shape, fine ones colour and texture (Karras et al. 2
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
 
 from sfumato.core import outputs
 from sfumato.core.device import select_device
@@ -17,6 +15,8 @@ from sfumato.core.tensors import Images, Styles, to_pixels
 from sfumato.generation.generate import labels_of, latent, sampler, show, styled
 from sfumato.io import files
 from sfumato.io.results import ImageTensor
+from sfumato.models.roles.style_generator import StyleGenerator
+from sfumato.store.loaded import Model
 
 Span = tuple[int, int]
 """First and last of a range of layers."""
@@ -29,7 +29,7 @@ class Mixtures(ImageTensor):
 
 
 def mix(
-    model: str | Path | nn.Module,
+    model: Model,
     rows: Sequence[int],
     columns: Sequence[int],
     *,
@@ -46,26 +46,27 @@ def mix(
     """
     if not rows or not columns:
         raise SettingError(f"{len(rows)} rows and {len(columns)} columns make no mixtures; give at least one seed of each")
-    network = sampler(model).to(select_device(device))
+    source = sampler(model).to(select_device(device))
+    network = source.network
     if network.styles == 1:
         raise SettingError(
             "this model has one style for the whole image, so there is nothing to mix; `interpolate` goes from one image to another"
         )
-    row_labels, column_labels = (labels_of(network, seeds, label) for seeds in (rows, columns))
-    row_styles = styled(network, torch.cat([latent(network, s) for s in rows]), row_labels, truncation=truncation)
-    column_styles = styled(network, torch.cat([latent(network, s) for s in columns]), column_labels, truncation=truncation)
+    row_labels, column_labels = (labels_of(source, seeds, label) for seeds in (rows, columns))
+    row_styles = styled(source, torch.cat([latent(network, s) for s in rows]), row_labels, truncation=truncation)
+    column_styles = styled(source, torch.cat([latent(network, s) for s in columns]), column_labels, truncation=truncation)
     layers = span(network, layers or (0, network.styles // 2 - 1))
     mixed = replaced(row_styles.repeat_interleave(len(columns), dim=0), column_styles.repeat(len(rows), 1, 1), layers)
-    top, left = show(network, column_styles, column_labels, seeds=columns), show(network, row_styles, row_labels, seeds=rows)
+    top, left = show(source, column_styles, column_labels, seeds=columns), show(source, row_styles, row_labels, seeds=rows)
     each = [row for row in rows for _ in columns]
-    inside = show(network, mixed, None if row_labels is None else row_labels.repeat_interleave(len(columns)), seeds=each)
+    inside = show(source, mixed, None if row_labels is None else row_labels.repeat_interleave(len(columns)), seeds=each)
     lines = zip(left.split(1), inside.split(len(columns)), strict=True)
     grid = torch.cat([torch.ones_like(top[:1]), top, *(image for line in lines for image in line)]).as_subclass(Mixtures)
     grid.columns = len(columns) + 1
     return grid
 
 
-def span(network: Any, layers: Span | None) -> Span:
+def span(network: StyleGenerator, layers: Span | None) -> Span:
     """`layers`, by default all. Raises SettingError for layers that the network does not have, or a first layer after the last."""
     first, last = layers or (0, network.styles - 1)
     if not 0 <= first <= last < network.styles:

@@ -1,7 +1,6 @@
 """The distance of images from a picture: colours and edges at all sizes, and the feature maps of trained networks."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torch.nn import functional as F
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, PerImage
 from sfumato.models.roles.feature_extractor import FeaturePyramid
+from sfumato.models.roles.generator import Generator
 from sfumato.nn.channels import average_channels
 
 SMALLEST = 8
@@ -40,7 +40,7 @@ class Similarity:
         return distance
 
 
-def feature_extractors(network: Any, *others: FeaturePyramid) -> list[FeaturePyramid]:
+def feature_extractors(network: Generator, *others: FeaturePyramid) -> list[FeaturePyramid]:
     """The feature networks `others`. Raises SettingError for one that does not take images of the channels of `network`."""
     for each in others:
         if each.channels != network.channels and 1 not in (each.channels, network.channels):

@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from sfumato.core import atomic_io, outputs
 from sfumato.core.device import select_device
@@ -38,6 +38,7 @@ from sfumato.generation.generate import opened_generator
 from sfumato.io import files
 from sfumato.io.results import save_files
 from sfumato.metrics.base import Measurement, Protocol
+from sfumato.store.loaded import Model
 
 SHOWN = 32
 """Pairs on a sheet."""
@@ -94,10 +95,10 @@ class Audit:
 
 
 def audit(
-    model: str | Path | nn.Module,
+    model: Model,
     data: str | Path | Dataset | None = None,
     *,
-    features: str | Path | nn.Module | None = None,
+    features: Model | None = None,
     count: int = 1000,
     seed: int = 0,
     device: str = "auto",
@@ -111,14 +112,14 @@ def audit(
     if count < LEAST:
         raise SettingError(f"count = {count} is below {LEAST}, the fewest images for an audit; give a larger --count")
     target = select_device(device)
-    network = opened_generator(model).to(target)
-    train, test = compared(network, data)
+    source = opened_generator(model).to(target)
+    train, test = compared(source, data)
     if len(train) < 2 * LEAST:
         raise DataError(f"{train.name} has {len(train)} images to compare with; an audit wants at least {2 * LEAST}; name more with --data")
-    extractor = choose_features(features, network, train).to(target)
-    images, copies, duplicates = search(network, extractor, train, test, count=count, seed=seed, device=device)
+    extractor = choose_features(features, source.network, train).to(target)
+    images, copies, duplicates = search(source, extractor.network, train, test, count=count, seed=seed, device=device)
     facts: dict[str, Any] = feature_facts(extractor)
-    protocol = Protocol(**facts, dimension=extractor.feature_dim, reference=reference(train), seed=seed)
+    protocol = Protocol(**facts, dimension=extractor.network.feature_dim, reference=reference(train), seed=seed)
     shares = {each.name: each.share(protocol) for each in (copies, duplicates)}
     by_chance = {each.name: each.by_chance for each in (copies, duplicates)}
     return Audit(
@@ -162,7 +163,7 @@ def verdict(share: Measurement, most: float, fewest: int) -> Verdict:
 
 def verdict_line(result: Audit) -> str:
     """Both verdicts in one line."""
-    shares: dict[str, Any] = {m.name: m for m in result.report}
+    shares: dict[str, Measurement] = {m.name: m for m in result.report}
     clauses = []
     for name, verb in (("copied", "copies training images"), ("duplicated", "repeats itself")):
         m, most = shares[name], result.by_chance[name]

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64, UInt8
@@ -18,6 +18,7 @@ from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.interval import wilson
 from sfumato.metrics.neighbours import nearest
 from sfumato.models.roles.feature_extractor import FeatureExtractor
+from sfumato.store.loaded import Model
 
 BY_CHANCE = 0.01
 """Share of real images that fall below a threshold."""
@@ -128,13 +129,13 @@ def threshold(distances: PerImage, source: str) -> Threshold:
 
 
 def search(
-    network: Any, extractor: FeatureExtractor, train: Dataset, test: Dataset, *, count: int, seed: int, device: str
+    model: Model, extractor: FeatureExtractor, train: Dataset, test: Dataset, *, count: int, seed: int, device: str
 ) -> tuple[Images, Search, Search]:
     """The generated images, their search for copies of training images, and that for duplicates among themselves."""
     rng = seeded_generator(seed, "audit")
-    with stages("stages", _costs(network, extractor, train, test, count)) as stage:
+    with stages("stages", _costs(model, extractor, train, test, count)) as stage:
         with stage("images"):
-            images = generate_images(network, count, seed=seed, device=device)
+            images = generate_images(model, count, seed=seed, device=device)
         with stage("features of training images"):
             real = feature_vectors(extractor, train.pixels)
         with stage("features of generated images"):
@@ -164,13 +165,13 @@ def search(
     )
 
 
-def _costs(network: Any, extractor: FeatureExtractor, train: Dataset, test: Dataset, count: int) -> dict[str, float]:
+def _costs(model: Model, extractor: FeatureExtractor, train: Dataset, test: Dataset, count: int) -> dict[str, float]:
     """The arithmetic operations of each stage."""
     feature, pair = feature_operations(extractor, train), 4.0 * extractor.feature_dim
     held_out = _held_out(train, test)
     unseen, fewer = min(MOST, len(test)) if held_out else _stand_ins(train), min(count, len(train))
     return {
-        "images": count * image_operations(network),
+        "images": count * image_operations(model),
         "features of training images": len(train) * feature,
         "features of generated images": count * feature,
         "features of unseen images": unseen * feature * held_out,

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
-from torch import nn
 
 from sfumato.classical import methods as classical
 from sfumato.core.device import Precision
@@ -43,6 +42,7 @@ from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import METHODS, PRIOR, RestorationRequest, Task, Ways
 from sfumato.restoration.tiles import apply_restorer
 from sfumato.store import weights
+from sfumato.store.loaded import LoadedModel, Model
 
 Method: TypeAlias = Callable[[Degraded, Kernels | None], Resized]
 """From a degraded picture and its blur kernel, if there is one, to the restored picture."""
@@ -93,7 +93,7 @@ judge = evaluate_restorer
 
 
 def judge_restorer(
-    model: str | Path | nn.Module,
+    model: Model,
     degradation: str,
     data: str | Path | Dataset | Scenes | Sequence[PictureInput],
     *,
@@ -110,10 +110,13 @@ def judge_restorer(
     """
     kind = benchmark_degradation(degradation)
     if method is None:
-        network: Restorer = weights.opened(model, Restorer, otherwise="repairs nothing")
+        restorer = weights.opened(model, Restorer, otherwise="repairs nothing")
+        network = restorer.network
         if network.scale != kind.scale:
             raise SettingError(f"{degradation} wants a network that enlarges by {kind.scale}, this one does by {network.scale}")
-        restore = _restored_by(network if ensemble == 1 else network.self_ensemble(ensemble), kind, precision, device)
+        if ensemble != 1:
+            restorer = dataclasses.replace(restorer, network=network.self_ensemble(ensemble))
+        restore = _restored_by(restorer, kind, precision, device)
     else:
         restore = _clamped(method, kind)
     pictures = data if isinstance(data, Dataset | Scenes) else _pictures(data)
@@ -153,15 +156,16 @@ def _clamped(method: Method, kind: BenchmarkDegradation) -> Restore:
     return restore
 
 
-def _restored_by(network: Restorer, kind: BenchmarkDegradation, precision: Precision, device: str) -> Restore:
-    """`network` on a picture of `kind`, with the facts that it is conditioned on."""
+def _restored_by(restorer: LoadedModel[Restorer], kind: BenchmarkDegradation, precision: Precision, device: str) -> Restore:
+    """`restorer` on a picture of `kind`, with the facts that it is conditioned on."""
+    network = restorer.network
 
     def restore(degraded: Degraded, i: int) -> Resized:
         facts = {"noise": float(degraded.noise), "quality": float(degraded.quality), "observed": degraded.observed}
         conditioning: Any = {name: value for name, value in facts.items() if name in network.conditioning}
         if network.takes_kernels:
             conditioning["kernels"] = kind.kernels(i) if kind.kernels else degraded.blur
-        return apply_restorer(network, degraded.images, precision=precision, device=device, **conditioning)
+        return apply_restorer(restorer, degraded.images, precision=precision, device=device, **conditioning)
 
     return restore
 

@@ -8,10 +8,9 @@ that was asked for. A latent variable model also gives the likelihood of images 
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
-from torch import nn
 
 from sfumato.core.device import Precision, autocast, select_device, select_precision
 from sfumato.core.errors import DataError, SettingError
@@ -23,7 +22,7 @@ from sfumato.core.text import printable
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.evaluation.diversity import comparer, diversity_operations, perceptual_diversity
-from sfumato.evaluation.features import class_scores, feature_operations, matching_features, suited
+from sfumato.evaluation.features import HasShape, class_scores, feature_operations, matching_features, suited
 from sfumato.evaluation.generators import LEAST, generator_operations, judge_generator, judge_images, reference
 from sfumato.evaluation.report import Report, output_files, save  # noqa: F401 (the verb finds them here)
 from sfumato.evaluation.roles import measurable_roles
@@ -34,9 +33,11 @@ from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.likelihood import bits_per_dimension, importance_sampled
 from sfumato.models.roles.classifier import Classifier
 from sfumato.models.roles.feature_extractor import FeatureExtractor
+from sfumato.models.roles.generator import Generator
 from sfumato.models.roles.latent_variable_model import LatentVariableModel
 from sfumato.models.roles.perceptual_metric import PerceptualMetric
 from sfumato.store import weights
+from sfumato.store.loaded import LoadedModel, Model
 from sfumato.train.held_out import recorded
 
 REAL = "real"
@@ -52,10 +53,10 @@ class Part(NamedTuple):
 
 
 def evaluate(
-    model: str | Path | nn.Module,
+    model: Model,
     data: str | Path | Dataset | None = None,
     *,
-    features: str | Path | nn.Module | None = None,
+    features: Model | None = None,
     compare: str | None = None,
     count: int = 10_000,
     whole: bool = False,
@@ -80,21 +81,21 @@ def evaluate(
     if model == REAL:
         data = data if isinstance(data, Dataset) else load(_named_data(data), part="all")
         return Report(judge_images(data, features, target, count=count, seed=seed))
-    network: Any = weights.opened(model).to(target)
-    roles = measurable_roles(network)
+    measured = weights.model_of(model).to(target)
+    roles = measurable_roles(measured.network)
     # Names without a network are refused before the work.
-    generates = roles.generator is not None
-    extractor = suited(weights.opened(features), network) if features is not None and generates else None
-    perceptual = comparer(compare, count) if compare is not None and generates else None
-    train, test = compared(network, data, whole=whole)
+    generator = None if roles.generator is None else cast(LoadedModel[Generator], measured)
+    extractor = suited(features, generator.network) if features is not None and generator is not None else None
+    perceptual = comparer(compare, count) if compare is not None and generator is not None else None
+    train, test = compared(measured, data, whole=whole)
     note = _test_note(train, test, whole=whole, handed_in=isinstance(data, Dataset))
     draw: dict[str, Any] = {"count": count, "seed": seed}
     parts = _classifier_parts(roles.classifier, test, note)
     parts |= _likelihood_parts(roles.latent_variable_model, test, note, samples=samples, images=images, seed=seed, precision=precision)
-    if generates:
-        parts |= _generator_parts(network, train, test, extractor, target, **draw, whole=whole)
-    if perceptual is not None and compare is not None:
-        parts |= _diversity_parts(network, train, perceptual.to(target), inside(compare), **draw)
+    if generator is not None:
+        parts |= _generator_parts(generator, train, test, extractor, target, **draw, whole=whole)
+    if generator is not None and perceptual is not None and compare is not None:
+        parts |= _diversity_parts(generator, train, perceptual.to(target), inside(compare), **draw)
     report = Report()
     with stages("parts", {name: part.cost for name, part in parts.items()}) as stage:
         for name, part in parts.items():
@@ -103,28 +104,30 @@ def evaluate(
     return report
 
 
-def compared(network: Any, data: str | Path | Dataset | None, *, whole: bool = False) -> tuple[Dataset, Dataset]:
-    """The training and the test images with which `network` is measured. A `Dataset` as `data` is both; with `whole`, all images are both.
+def compared(model: Model, data: str | Path | Dataset | None, *, whole: bool = False) -> tuple[Dataset, Dataset]:
+    """The training and the test images with which `model` is measured. A `Dataset` as `data` is both; with `whole`, all images are both.
 
     If a small source holds out no image, its training images are both. Without `data`, the source is the one of the training. Raises
     SettingError if that source is not recorded, not here, or has other images now; DataError if `data` cannot be read.
     """
     if isinstance(data, Dataset):
         return data, data
-    card: dict[str, Any] = getattr(network, "card", {})
-    training = card.get("training", {})
-    source = data if data is not None else training.get("data")
+    measured = weights.model_of(model)
+    network, card = measured.network, measured.card
+    if not isinstance(network, HasShape):
+        raise SettingError(f"there is no measurement for a {type(network).__name__}; name a generator, a classifier or a restorer")
+    source = data if data is not None else card.training_data
     if source is None or (data is None and printable(str(source)) != str(source)):
         raise SettingError("this model does not say what it was trained on; name the images with --data")
-    shape: dict[str, Any] = {"size": network.size, "channels": network.channels, "crop": training.get("crop", "centre")}
-    shape["split_by"] = recorded(card.get("data", {})) if training else "original"
+    shape: dict[str, Any] = {"size": network.size, "channels": network.channels, "crop": card.crop}
+    shape["split_by"] = recorded(card.data.split_by) if card.training else "original"
     try:
         train = load(source, part="train", **shape)
     except DataError as error:
         if data is not None:
             raise
         raise SettingError(f"the images that this model was trained on, {source}, are not here; name their place with --data") from error
-    if data is None and train.fingerprint != card["data"]["sha256"]:
+    if data is None and train.fingerprint != card.data.sha256:
         raise SettingError(f"this model was not trained on the images that {source} holds now; name the images to use with --data")
     if whole:
         return (every := load(source, part="all", **shape)), every
@@ -215,10 +218,10 @@ def _likelihood_parts(
 
 
 def _generator_parts(
-    network: Any,
+    source: LoadedModel[Generator],
     train: Dataset,
     test: Dataset,
-    extractor: FeatureExtractor | None,
+    extractor: LoadedModel[FeatureExtractor] | None,
     device: torch.device,
     *,
     count: int,
@@ -226,15 +229,17 @@ def _generator_parts(
     whole: bool,
 ) -> dict[str, Part]:
     """The distances of generated images to real ones."""
-    chosen = (extractor or matching_features(network, train)).to(device)
-    cost = generator_operations(network, train, test, chosen, count=count, halves=whole)
-    return {"distances": Part(cost, partial(judge_generator, network, train, test, chosen, count=count, seed=seed, halves=whole))}
+    chosen = (extractor or matching_features(source.network, train)).to(device)
+    cost = generator_operations(source, train, test, chosen, count=count, halves=whole)
+    return {"distances": Part(cost, partial(judge_generator, source, train, test, chosen, count=count, seed=seed, halves=whole))}
 
 
-def _diversity_parts(network: Any, train: Dataset, compare: PerceptualMetric, name: str, *, count: int, seed: int) -> dict[str, Part]:
+def _diversity_parts(
+    source: LoadedModel[Generator], train: Dataset, compare: PerceptualMetric, name: str, *, count: int, seed: int
+) -> dict[str, Part]:
     """Path length and variety."""
-    cost = diversity_operations(network, train, compare, count=count)
-    return {"diversity": Part(cost, partial(perceptual_diversity, network, train, compare, name=name, count=count, seed=seed))}
+    cost = diversity_operations(source, train, compare, count=count)
+    return {"diversity": Part(cost, partial(perceptual_diversity, source, train, compare, name=name, count=count, seed=seed))}
 
 
 def _log_likelihoods(network: LatentVariableModel, test: Dataset, count: int, *, samples: int, seed: int, precision: Precision) -> PerImage:

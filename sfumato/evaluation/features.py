@@ -1,7 +1,6 @@
 """The network in whose features images are compared: the choice of it, its feature vectors, and its description in protocols."""
 
-from types import SimpleNamespace
-from typing import Any
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 import torch
 
@@ -13,42 +12,68 @@ from sfumato.metrics.base import device_of
 from sfumato.metrics.features import Pixels, describe, weights_hash
 from sfumato.models.roles.classifier import Classifier
 from sfumato.models.roles.feature_extractor import FeatureExtractor
-from sfumato.store import checkpoint, weights
+from sfumato.store import weights
+from sfumato.store.loaded import LoadedModel, Model
+from sfumato.store.zoo import list_models
 
 
-def choose_features(features: Any, network: Any, train: Dataset) -> FeatureExtractor:
-    """The network that `features` names, if that fits the images of `network`; if None, `matching_features`."""
-    return matching_features(network, train) if features is None else suited(weights.opened(features), network)
+@runtime_checkable
+class HasShape(Protocol):
+    """Anything with the size and the channels of images, such as a network."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        ...
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images."""
+        ...
 
 
-def shape_of(data: Dataset) -> SimpleNamespace:
-    """Size and channels of the images of `data`, under the names that networks have for them."""
-    return SimpleNamespace(size=tuple(data.pixels.shape[2:]), channels=data.pixels.shape[1])
+class ImageShape(NamedTuple):
+    """The shape of images, under the names that networks have for it."""
+
+    size: tuple[int, int]
+    """Height and width."""
+    channels: int
 
 
-def suited(extractor: Any, network: Any) -> FeatureExtractor:
-    """`extractor`, if it gives features of the images of `network`.
+def choose_features(features: Model | None, network: HasShape, train: Dataset) -> LoadedModel[FeatureExtractor]:
+    """The model that `features` names, if that fits the images of `network`; if None, `matching_features`."""
+    return matching_features(network, train) if features is None else suited(features, network)
+
+
+def shape_of(data: Dataset) -> ImageShape:
+    """Size and channels of the images of `data`."""
+    return ImageShape(size=(data.pixels.shape[2], data.pixels.shape[3]), channels=data.pixels.shape[1])
+
+
+def suited(features: Model, network: HasShape) -> LoadedModel[FeatureExtractor]:
+    """The model `features`, if it gives features of the images of `network`.
 
     Raises SettingError if it gives no feature vectors, or takes images of another size or with other channels.
     """
+    model = weights.model_of(features)
+    extractor = model.network
     if not isinstance(extractor, FeatureExtractor):
         raise SettingError(
             f"features: a {type(extractor).__name__} gives no feature vectors; name a classifier, squeezenet or inception with --features"
         )
-    if reason := extractor.misfit(tuple(network.size), network.channels):
+    if reason := extractor.misfit(network.size, network.channels):
         raise SettingError(f"features: this network {reason}; name another network with --features")
-    return extractor
+    return cast(LoadedModel[FeatureExtractor], model)
 
 
-def matching_features(network: Any, train: Dataset) -> FeatureExtractor:
+def matching_features(network: HasShape, train: Dataset) -> LoadedModel[FeatureExtractor]:
     """A bundled classifier of images of the same data, size and channels; if there is none, the pixels themselves."""
-    for path in weights.bundled().values():
-        header = checkpoint.read_header(path)
-        if header["model"]["is"] == "classifier" and header["card"]["data"]["name"] == train.name:
-            extractor: Any = checkpoint.load(path)
-            if (extractor.size, extractor.channels) == (network.size, network.channels):
-                return extractor
-    return Pixels(channels=network.channels, side=min(8, *network.size))
+    for entry in list_models():
+        if entry.family == "classifier" and entry.card.data.name == train.name:
+            model = weights.opened(entry.path, Classifier, otherwise="is no classifier")
+            if (model.network.size, model.network.channels) == (network.size, network.channels):
+                return model
+    return LoadedModel(network=Pixels(channels=network.channels, side=min(8, *network.size)))
 
 
 def feature_vectors(extractor: FeatureExtractor, pixels: Bytes) -> Vectors:
@@ -62,10 +87,11 @@ def feature_operations(extractor: FeatureExtractor, data: Dataset) -> float:
     return operations(extractor, lambda: extractor.features(image))
 
 
-def feature_facts(extractor: FeatureExtractor) -> dict[str, str]:
+def feature_facts(extractor: LoadedModel[FeatureExtractor]) -> dict[str, str]:
     """The fields `features`, `weights` and `resize` of a protocol, for this network."""
-    name = f"{extractor.kind} {getattr(extractor, 'card', {}).get('data', {}).get('name', '')}".strip() or "features"
-    return {"features": name, "weights": weights_hash(extractor), "resize": getattr(extractor, "resizing", "none")}
+    network = extractor.network
+    name = f"{network.kind} {extractor.card.data.name}".strip() or "features"
+    return {"features": name, "weights": weights_hash(network), "resize": getattr(network, "resizing", "none")}
 
 
 @torch.no_grad()

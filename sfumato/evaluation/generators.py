@@ -1,11 +1,9 @@
 """Distances of generated images to real ones, beside the floor: the same distances between real images."""
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from sfumato.core.errors import DataError
 from sfumato.core.rng import seeded_generator
@@ -14,18 +12,20 @@ from sfumato.data.dataset import Dataset
 from sfumato.evaluation.features import choose_features, class_scores, feature_facts, feature_operations, feature_vectors, shape_of
 from sfumato.evaluation.roles import roles_of
 from sfumato.evaluation.stages import distance_operations, generate_images, image_operations, stages
-from sfumato.generation.generate import class_names, labels_of
+from sfumato.generation.generate import class_names, labels_of, opened_generator
 from sfumato.metrics.base import Generated, Measurement, Protocol
 from sfumato.metrics.classification import classification_report
 from sfumato.metrics.distribution import distribution_report
 from sfumato.models.roles.feature_extractor import FeatureExtractor
+from sfumato.models.roles.generator import Generator
+from sfumato.store.loaded import LoadedModel, Model
 
 LEAST = 20
 """Fewest images for a distance between two sets."""
 
 
 def judge_generator(
-    network: Any, train: Dataset, test: Dataset, extractor: FeatureExtractor, *, count: int, seed: int, halves: bool = False
+    model: Model, train: Dataset, test: Dataset, extractor: LoadedModel[FeatureExtractor], *, count: int, seed: int, halves: bool = False
 ) -> list[Measurement]:
     """Distances of `count` generated images to `train`, those of `test` to `train` as the floor, and the accuracy of classes.
 
@@ -35,40 +35,45 @@ def judge_generator(
     """
     if len(train) < LEAST:
         raise DataError(f"{train.name} has {len(train)} images to compare with, and {LEAST} are the least; name more with --data")
+    source = opened_generator(model)
     unseen = train.pixels[:0] if test is train else test.pixels[:count]
     note = _reference_note(train, test, len(unseen), halves=halves)
     unseen = unseen if len(unseen) >= LEAST and not halves else unseen[:0]
     facts: dict[str, Any] = {**feature_facts(extractor), "reference": reference(train)}
-    with stages("stages", _costs(network, train, extractor, count=count, unseen=len(unseen), halves=halves)) as stage:
+    with stages("stages", _costs(source, train, extractor, count=count, unseen=len(unseen), halves=halves)) as stage:
         with stage("images"):
-            generated = to_bytes(generate_images(network, count, seed=seed, device=str(next(network.parameters()).device)))
+            generated = to_bytes(generate_images(source, count, seed=seed, device=str(next(source.network.parameters()).device)))
         with stage("features of real images"):
-            real = feature_vectors(extractor, train.pixels)
+            real = feature_vectors(extractor.network, train.pixels)
         with stage("features of generated images"):
-            vectors = feature_vectors(extractor, generated)
+            vectors = feature_vectors(extractor.network, generated)
         with stage("distances"):
             report = distribution_report(real, vectors, rng=seeded_generator(seed, "report"), seed=seed, notes=note, **facts)
         with stage("features of held-out images"):
-            unseen_vectors = feature_vectors(extractor, unseen) if len(unseen) else real[:0]
+            unseen_vectors = feature_vectors(extractor.network, unseen) if len(unseen) else real[:0]
         with stage("floor"):
             report += floor_of_halves(real, facts, count=count, seed=seed) if halves else []
             report += _floor(real, unseen_vectors, facts, count=count, seed=seed) if len(unseen) else []
         with stage("classes"):
-            report += _class_accuracy(network, generated, extractor, facts, seed=seed)
+            report += _class_accuracy(source, generated, extractor, facts, seed=seed)
     return report
 
 
 def generator_operations(
-    network: Any, train: Dataset, test: Dataset, extractor: FeatureExtractor, *, count: int, halves: bool = False
+    source: LoadedModel[Generator],
+    train: Dataset,
+    test: Dataset,
+    extractor: LoadedModel[FeatureExtractor],
+    *,
+    count: int,
+    halves: bool = False,
 ) -> float:
     """The arithmetic operations of `judge_generator`, roughly."""
     unseen = 0 if test is train or halves else min(count, len(test))
-    return sum(_costs(network, train, extractor, count=count, unseen=unseen, halves=halves).values())
+    return sum(_costs(source, train, extractor, count=count, unseen=unseen, halves=halves).values())
 
 
-def judge_images(
-    data: Dataset, features: str | Path | nn.Module | None, device: torch.device, *, count: int, seed: int
-) -> list[Measurement]:
+def judge_images(data: Dataset, features: Model | None, device: torch.device, *, count: int, seed: int) -> list[Measurement]:
     """Distances of one half of `data`, at most `count` images, to as many others: a generator is not expected to come below them.
 
     Raises DataError for fewer than 40 images.
@@ -78,12 +83,12 @@ def judge_images(
     extractor = choose_features(features, shape_of(data), data).to(device)
     half = min(count, len(data) // 2)
     costs = {
-        "features": len(data) * feature_operations(extractor, data),
-        "floor": distance_operations(half, half, extractor.feature_dim),
+        "features": len(data) * feature_operations(extractor.network, data),
+        "floor": distance_operations(half, half, extractor.network.feature_dim),
     }
     with stages("stages", costs) as stage:
         with stage("features"):
-            real = feature_vectors(extractor, data.pixels)
+            real = feature_vectors(extractor.network, data.pixels)
         with stage("floor"):
             return floor_of_halves(real, {**feature_facts(extractor), "reference": reference(data)}, count=count, seed=seed)
 
@@ -114,19 +119,21 @@ def _reference_note(train: Dataset, test: Dataset, unseen: int, *, halves: bool)
     return f"against the {len(train)} {part} of {train.name}{'' if halves or unseen >= LEAST else reason}"
 
 
-def _costs(network: Any, train: Dataset, extractor: FeatureExtractor, *, count: int, unseen: int, halves: bool) -> dict[str, float]:
+def _costs(
+    source: LoadedModel[Generator], train: Dataset, extractor: LoadedModel[FeatureExtractor], *, count: int, unseen: int, halves: bool
+) -> dict[str, float]:
     """The arithmetic operations of each stage."""
-    feature, dimension = feature_operations(extractor, train), extractor.feature_dim
+    feature, dimension = feature_operations(extractor.network, train), extractor.network.feature_dim
     first = min(count, len(train) // 2) if halves else len(train)
     second = first if halves else unseen
     return {
-        "images": count * image_operations(network),
+        "images": count * image_operations(source),
         "features of real images": len(train) * feature,
         "features of generated images": count * feature,
         "distances": distance_operations(len(train), count, dimension),
         "features of held-out images": unseen * feature,
         "floor": distance_operations(first, second, dimension) if second else 0.0,
-        "classes": count * feature if _shares_classes(network, extractor) else 0.0,
+        "classes": count * feature if _shares_classes(source, extractor) else 0.0,
     }
 
 
@@ -137,20 +144,22 @@ def _floor(real: Vectors, unseen: Generated, facts: dict[str, Any], *, count: in
     return [_renamed(m, f"floor_{m.name}") for m in floor]
 
 
-def _shares_classes(network: Any, extractor: FeatureExtractor) -> bool:
-    """Whether `extractor` is a classifier of the classes of `network`."""
-    return roles_of(extractor).classifier is not None and bool(network.classes) and class_names(network) == class_names(extractor)
+def _shares_classes(source: LoadedModel[Generator], extractor: LoadedModel[FeatureExtractor]) -> bool:
+    """Whether `extractor` is a classifier of the classes of the generator `source`."""
+    classifies = roles_of(extractor.network).classifier is not None
+    return classifies and bool(source.network.classes) and class_names(source) == class_names(extractor)
 
 
-def _class_accuracy(network: Any, generated: Bytes, extractor: FeatureExtractor, facts: dict[str, Any], *, seed: int) -> list[Measurement]:
+def _class_accuracy(
+    source: LoadedModel[Generator], generated: Bytes, extractor: LoadedModel[FeatureExtractor], facts: dict[str, Any], *, seed: int
+) -> list[Measurement]:
     """The share of generated images in which the classifier recognises the class that was asked for; none for other classes."""
-    classifier = roles_of(extractor).classifier
-    if classifier is None or not _shares_classes(network, extractor):
+    classifier, labels = roles_of(extractor.network).classifier, labels_of(source, range(seed, seed + len(generated)), None)
+    if classifier is None or labels is None or not _shares_classes(source, extractor):
         return []
-    labels: Any = labels_of(network, range(seed, seed + len(generated)), None)
     notes = "share of images in which the classifier sees the class asked for"
     protocol = Protocol(features=facts["features"], weights=facts["weights"], seed=seed, notes=notes)
-    report = classification_report(class_scores(classifier, generated), labels, classes=tuple(class_names(network)), protocol=protocol)
+    report = classification_report(class_scores(classifier, generated), labels, classes=tuple(class_names(source)), protocol=protocol)
     return [_renamed(m, m.name.replace("accuracy", "shows_asked_class")) for m in report]
 
 

@@ -6,9 +6,6 @@ https://arxiv.org/abs/1905.10887).
 
 import dataclasses
 from pathlib import Path
-from typing import Any
-
-from torch import nn
 
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.tensors import to_bytes
@@ -17,23 +14,26 @@ from sfumato.evaluation.evaluate import compared, judge_classifier
 from sfumato.evaluation.stages import generate_images
 from sfumato.generation.generate import class_names, labels_of, opened_generator
 from sfumato.metrics.base import Measurement
+from sfumato.models.roles.classifier import Classifier
 from sfumato.recipes import recipe
+from sfumato.store import weights
+from sfumato.store.loaded import Model
 from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 from sfumato.train.settings import TrainSettings
 
 
-def generated(model: str | Path | nn.Module, count: int, *, seed: int = 0, device: str = "auto") -> Dataset:
+def generated(model: Model, count: int, *, seed: int = 0, device: str = "auto") -> Dataset:
     """A data set of `count` generated images with the labels that they were generated for."""
-    network = opened_generator(model)
-    names = tuple(class_names(network))
-    labels = labels_of(network, range(seed, seed + count), None)
-    images = generate_images(network, count, seed=seed, device=device)
+    source = opened_generator(model)
+    names = tuple(class_names(source))
+    labels = labels_of(source, range(seed, seed + count), None)
+    images = generate_images(source, count, seed=seed, device=device)
     return Dataset(name="generated", pixels=to_bytes(images), labels=labels, classes=names, terms="generated")
 
 
 def accuracy_score(
-    model: str | Path | nn.Module,
+    model: Model,
     data: str | Path | Dataset | None = None,
     *,
     count: int = 60_000,
@@ -49,21 +49,23 @@ def accuracy_score(
     held out, KeyboardInterrupt if the training is interrupted.
     """
     test = check(model, data)
-    network = opened_generator(model)
-    images = generated(network, count, seed=seed, device=device)
+    source = opened_generator(model)
+    images = generated(source, count, seed=seed, device=device)
     classifier_settings = settings or recipe("fashion-classifier")
-    classifier: Any = fit(dataclasses.replace(classifier_settings, data="generated"), data=images, watch=watch, device=device)
+    classifier = fit(dataclasses.replace(classifier_settings, data="generated"), data=images, watch=watch, device=device)
     if classifier.interrupted:
         raise KeyboardInterrupt
-    overall = judge_classifier(classifier, dataclasses.replace(test, classes=images.classes))[0]
+    network = weights.opened(classifier, Classifier, otherwise="is no classifier; give the settings of one").network
+    overall = judge_classifier(network, dataclasses.replace(test, classes=images.classes))[0]
     notes = f"classifier trained on {count:,} generated images alone, {classifier_settings.images:,} images seen"
     return dataclasses.replace(overall, name="accuracy_score", protocol=dataclasses.replace(overall.protocol, seed=seed, notes=notes))
 
 
-def check(model: str | Path | nn.Module, data: str | Path | Dataset | None = None) -> Dataset:
+def check(model: Model, data: str | Path | Dataset | None = None) -> Dataset:
     """The test images of `accuracy_score`. Raises DataError if no image is held out, SettingError for other classes."""
-    network = opened_generator(model)
-    train, test = compared(network, data)
+    source = opened_generator(model)
+    network = source.network
+    train, test = compared(source, data)
     if test is train and not isinstance(data, Dataset):
         raise DataError(f"no image of {test.name} is held out, and an accuracy score needs images without training; add images")
     if not network.classes or len(test.classes) != network.classes:

@@ -5,7 +5,7 @@ Each stage counts for its share of the arithmetic. Networks are counted on one i
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import nn
@@ -13,8 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sfumato.core.progress import counted, job
 from sfumato.core.tensors import Images
-from sfumato.generation.generate import CHUNK, generate, labels_of, latent
+from sfumato.generation.generate import CHUNK, generate, labels_of, latent, opened_generator
 from sfumato.metrics.base import measuring
+from sfumato.store.loaded import Model
 
 Stage: TypeAlias = Callable[[str], contextlib.AbstractContextManager[None]]
 """Opens the stage of a name; its work is done inside."""
@@ -55,10 +56,11 @@ def operations(network: nn.Module, compute: Callable[[], object]) -> float:
     return counter.get_total_flops() + OVERHEAD
 
 
-def image_operations(network: Any) -> float:
-    """The arithmetic operations with which the generator `network` makes one image."""
+def image_operations(model: Model) -> float:
+    """The arithmetic operations with which the generator `model` makes one image."""
+    source = opened_generator(model)
+    network, labels = source.network, labels_of(source, [0], None)
     device = next(network.parameters()).device
-    labels = labels_of(network, [0], None)
     labels = None if labels is None else labels.to(device)
     return operations(network, lambda: network.sample(latent(network, 0).to(device), labels))
 
@@ -73,10 +75,8 @@ def distance_operations(first: int, second: int, dimension: int) -> float:
     return pairs * (9_500 + 45 * dimension) + vectors * (1.2e7 + 45_000 * dimension) + 100.0 * dimension**3
 
 
-def generate_images(network: Any, count: int, *, seed: int, device: str) -> Images:
+def generate_images(model: Model, count: int, *, seed: int, device: str) -> Images:
     """The images of seeds `seed`, `seed` + 1, ..., as from `generate`, with one progress for styles and images together."""
     starts = range(0, count, CHUNK)
-    parts = (
-        generate(network, min(CHUNK, count - start), seed=seed + start, device=device) for start in counted(starts, "batches of images")
-    )
+    parts = (generate(model, min(CHUNK, count - start), seed=seed + start, device=device) for start in counted(starts, "batches of images"))
     return torch.cat(list(parts))

@@ -7,17 +7,18 @@ again if an earlier run wrote its file with the same recipe and nobody has chang
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from sfumato.core import outputs, schema
 from sfumato.core.errors import ImageError, SettingError, SfumatoError
+from sfumato.core.json_value import JsonObject
 from sfumato.core.tensors import Pixels, to_bytes, to_images, to_pixels
-from sfumato.generation.generate import CHUNK, file_names, generate, shown_classes
+from sfumato.generation.generate import CHUNK, file_names, generate, opened_generator, shown_classes
 from sfumato.generation.result import image_recipes, output_files, save_generated
 from sfumato.io import files
 from sfumato.io.embedded import recipe_text
+from sfumato.store.loaded import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +32,7 @@ class Generated:
 
 
 def generate_files(
-    network: Any,
+    model: Model,
     seeds: Sequence[int],
     out: Path,
     *,
@@ -49,16 +50,18 @@ def generate_files(
     """
     if not seeds:
         raise SettingError("no seeds; ask for at least one image")
+    source = opened_generator(model)
+    network = source.network
     if network.channels > 4:
         raise ImageError(f"no picture file has the {network.channels} channels of this model's images; use sf.generate for tensors")
-    sheet, *targets = output_files(out, file_names(network, seeds, label))
-    recipes = dict(zip(targets, image_recipes(network, seeds, shown_classes(network, seeds, label), truncation), strict=True))
+    sheet, *targets = output_files(out, file_names(source, seeds, label))
+    recipes = dict(zip(targets, image_recipes(network, seeds, shown_classes(source, seeds, label), truncation), strict=True))
     with outputs.reserved([sheet, *recipes], by="generate", overwrite=overwrite, reads=reads) as held:
         missing = [path for path in recipes if not (held.is_own(path) and _stored_recipe(path) == recipes[path])]
         for start in range(0, len(missing), CHUNK):
             part = missing[start : start + CHUNK]
-            own = [int(recipes[path]["seed"]) for path in part]
-            images = generate(network, seeds=own, label=label, truncation=truncation, device=device)
+            own = [recipes[path]["seed"] for path in part]
+            images = generate(source, seeds=own, label=label, truncation=truncation, device=device)
             for path, pixels in zip(part, to_bytes(images), strict=True):
                 save_generated(path, pixels.permute(1, 2, 0).contiguous(), recipes[path])
         every = torch.stack([_pixels(path).permute(2, 0, 1) for path in targets])
@@ -66,10 +69,10 @@ def generate_files(
     return Generated(paths=[sheet, *targets], done_before=len(recipes) - len(missing))
 
 
-def _stored_recipe(path: Path) -> Any:
+def _stored_recipe(path: Path) -> JsonObject | None:
     """The recipe inside a PNG; None if there is none."""
     try:
-        return schema.parsed(recipe_text(path), dict[str, Any], str(path))
+        return schema.parsed_object(recipe_text(path), str(path))
     except SfumatoError:
         return None
 

@@ -6,11 +6,11 @@ An image depends on the model, its seed and its label, and on nothing else: not 
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from sfumato.core.catalog import composed, suggest
 from sfumato.core.device import select_device
@@ -27,6 +27,7 @@ from sfumato.metrics.base import measuring
 from sfumato.models.roles.generator import Generator, latents
 from sfumato.models.roles.style_generator import StyleGenerator, SynthesisOptions
 from sfumato.store import weights
+from sfumato.store.loaded import LoadedModel, Model
 
 Grain = Float[Tensor, "_images 1 _h _w"]
 """A plane of noise for each image, or one for all."""
@@ -36,7 +37,7 @@ CHUNK = 16
 
 
 def generate(
-    model: str | Path | nn.Module,
+    model: Model,
     n: int = 16,
     *,
     seed: int = 0,
@@ -55,15 +56,15 @@ def generate(
     Raises UnknownNameError for a model that does not exist, SettingError for a label, number or truncation out of range, ImageError,
     naming the model, if an image is not finite.
     """
-    network, where = opened_generator(model), select_device(device)
+    source = opened_generator(model).to(select_device(device))
     chosen = list(seeds) if seeds is not None else list(range(seed, seed + n))
     if not chosen or (seeds is None and n < 1):
         raise SettingError(f"n = {n} images cannot be generated; ask for at least 1")
-    z = torch.cat([latent(network, s) for s in chosen])
-    labels = labels_of(network, chosen, label)
-    images = synthesize(network.to(where), z, labels, truncation=truncation, seeds=chosen).as_subclass(GeneratedImages)
-    images.names = tuple(file_names(network, chosen, label))
-    images.recipes = functools.partial(image_recipes, network, chosen, shown_classes(network, chosen, label), truncation)
+    z = torch.cat([latent(source.network, s) for s in chosen])
+    labels = labels_of(source, chosen, label)
+    images = synthesize(source, z, labels, truncation=truncation, seeds=chosen).as_subclass(GeneratedImages)
+    images.names = tuple(file_names(source, chosen, label))
+    images.recipes = functools.partial(image_recipes, source.network, chosen, shown_classes(source, chosen, label), truncation)
     return images
 
 
@@ -76,18 +77,21 @@ def save(images: Images, out: Path, *, names: Sequence[str], columns: int | None
     return paths
 
 
-def opened_generator(model: str | Path | nn.Module) -> Any:
-    """The generator called `model`, with styles or without. Raises SettingError if that model makes no images."""
+def opened_generator(model: Model) -> LoadedModel[Generator]:
+    """The generator called `model`, or `model` itself, with styles or without. Raises SettingError if that model makes no images."""
     return weights.opened(model, Generator, otherwise="makes no images")
 
 
-def sampler(model: str | Path | nn.Module) -> Any:
-    """The generator with styles called `model`. Raises SettingError if that model makes no images, or makes them without styles."""
-    network = opened_generator(model)
-    if not network.styles:
-        name = model if isinstance(model, str | Path) else type(model).__name__
+def sampler(model: Model) -> LoadedModel[StyleGenerator]:
+    """The generator with styles called `model`, or `model` itself.
+
+    Raises SettingError if that model makes no images, or makes them without styles.
+    """
+    source = opened_generator(model)
+    if not source.network.styles:
+        name = model if isinstance(model, str | Path) else source
         raise SettingError(f"{name} has no styles, so that its images cannot be edited; generate, interpolate and evaluate take it")
-    return network
+    return cast(LoadedModel[StyleGenerator], source)
 
 
 def latent(network: Generator, seed: int) -> Vectors:
@@ -95,17 +99,19 @@ def latent(network: Generator, seed: int) -> Vectors:
     return latents(network, 1, seeded_generator(seed, "latent"))
 
 
-def class_names(network: Any) -> list[str]:
-    """Names of the network's classes, in composed Unicode; their numbers if its card has no names."""
-    names = [composed(str(name)) for name in getattr(network, "card", {}).get("data", {}).get("classes", [])]
-    return names if len(names) == network.classes else [str(i) for i in range(network.classes)]
+def class_names(model: Model) -> list[str]:
+    """Names of the classes of a generator or a classifier, in composed Unicode; their numbers if its card has no names."""
+    loaded = weights.model_of(model)
+    count: int = getattr(loaded.network, "classes", 0)
+    names = [composed(name) for name in loaded.card.data.class_names]
+    return names if len(names) == count else [str(i) for i in range(count)]
 
 
-def labels_of(network: Any, seeds: Sequence[int], label: str | int | None) -> Labels | None:
+def labels_of(model: Model, seeds: Sequence[int], label: str | int | None) -> Labels | None:
     """The class of each seed's image: `label` for all, or each seed's own. Raises SettingError for an unknown label."""
+    names = class_names(model)
     if label is None:
-        return torch.tensor([s % network.classes for s in seeds]) if network.classes else None
-    names = class_names(network)
+        return torch.tensor([s % len(names) for s in seeds]) if names else None
     if not names:
         raise SettingError(f"label = {label!r}, but this model was trained without labels; leave it out")
     if composed(str(label)) in names:
@@ -114,21 +120,21 @@ def labels_of(network: Any, seeds: Sequence[int], label: str | int | None) -> La
     raise SettingError(f"no label {quoted(str(label))}{suggest(str(label), names)}; this model has {listed}")
 
 
-def shown_classes(network: Any, seeds: Sequence[int], label: str | int | None) -> list[str | None]:
+def shown_classes(model: Model, seeds: Sequence[int], label: str | int | None) -> list[str | None]:
     """The name of the class that each seed's image shows; None for a network without classes. Raises SettingError for an unknown label."""
-    names, labels = class_names(network), labels_of(network, seeds, label)
+    names, labels = class_names(model), labels_of(model, seeds, label)
     return [None] * len(seeds) if labels is None else [names[i] for i in labels.tolist()]
 
 
-def file_names(network: Any, seeds: Sequence[int], label: str | int | None) -> list[str]:
+def file_names(model: Model, seeds: Sequence[int], label: str | int | None) -> list[str]:
     """The file name of each seed's image: the seed, and its class where there are classes, in letters that every file system accepts."""
-    names, labels = file_names_of(class_names(network)), labels_of(network, seeds, label)
+    names, labels = file_names_of(class_names(model)), labels_of(model, seeds, label)
     endings = [""] * len(seeds) if labels is None else [f"-{names[i]}" for i in labels.tolist()]
     return [f"{seed:05d}{ending}" for seed, ending in zip(seeds, endings, strict=True)]
 
 
 def synthesize(
-    network: Any,
+    model: Model,
     z: Vectors,
     labels: Labels | None,
     *,
@@ -141,28 +147,32 @@ def synthesize(
     `truncation` is as in `styled`, `noise` and `seeds` are as in `show`; a network without styles has no noise either. Raises SettingError
     for a truncation other than 1 of a network without styles.
     """
+    source = opened_generator(model)
+    network = source.network
     if network.styles:
-        return show(network, styled(network, z, labels, truncation=truncation), labels, noise, seeds=seeds)
+        return show(source, styled(source, z, labels, truncation=truncation), labels, noise, seeds=seeds)
     if truncation != 1:
         raise SettingError(
             f"truncation = {truncation:g} needs a network with styles, and a {type(network).__name__} has none; leave it at 1"
         )
-    return _in_chunks(network, lambda part, own, _: network.sample(part, own), z, labels).clamp(0, 1)
+    return _in_chunks(source, lambda part, own, _: network.sample(part, own), z, labels).clamp(0, 1)
 
 
-def styled(network: Any, z: Vectors, labels: Labels | None, *, truncation: float = 1.0) -> Styles:
+def styled(model: Model, z: Vectors, labels: Labels | None, *, truncation: float = 1.0) -> Styles:
     """The styles of latents, on the CPU, at `truncation` times their distance from the mean style.
 
     The styles of a latent do not depend on the other latents. Raises SettingError for a truncation outside [-2, 2].
     """
     if not -2 <= truncation <= 2:
         raise SettingError(f"truncation = {truncation:g} is outside [-2, 2]; 1 leaves images unchanged, 0.5 makes them more usual")
+    source = sampler(model)
+    network = source.network
 
     def compute(part: Vectors, own: Labels | None, _: slice) -> Styles:
         styles = network.map_latent(part, own)
         return styles if truncation == 1 else torch.lerp(network.mean_style(own).to(styles), styles, truncation)
 
-    return _in_chunks(network, compute, z, labels)
+    return _in_chunks(source, compute, z, labels)
 
 
 def grain(network: StyleGenerator, seeds: Sequence[int]) -> list[Grain]:
@@ -172,13 +182,15 @@ def grain(network: StyleGenerator, seeds: Sequence[int]) -> list[Grain]:
 
 
 def show(
-    network: Any, styles: Styles, labels: Labels | None, noise: Sequence[Grain] | None = None, *, seeds: Sequence[int] | None = None
+    model: Model, styles: Styles, labels: Labels | None, noise: Sequence[Grain] | None = None, *, seeds: Sequence[int] | None = None
 ) -> Images:
     """Images in [0, 1], on the CPU, from styles. An image does not depend on the others, to the bit.
 
     `noise` is the noise of all images; with `seeds`, one for each image, each image has the noise of its seed; with neither, the network's
     own noise. Raises ImageError, naming the model, if an image is not finite.
     """
+    source = sampler(model)
+    network = source.network
     where = next(network.parameters()).device
 
     def compute(part: Styles, own: Labels | None, rows: slice) -> Images:
@@ -189,11 +201,14 @@ def show(
         options = None if planes is None else SynthesisOptions(noise=[plane.to(where).expand(CHUNK, -1, -1, -1) for plane in planes])
         return network.synthesize(part, own, options)
 
-    return _in_chunks(network, compute, styles, labels).clamp(0, 1)
+    return _in_chunks(source, compute, styles, labels).clamp(0, 1)
 
 
-def _in_chunks(network: Any, compute: Callable[[Any, Any, slice], Any], x: Any, labels: Labels | None) -> Any:
+def _in_chunks(
+    source: LoadedModel[Generator], compute: Callable[[Tensor, Labels | None, slice], Tensor], x: Tensor, labels: Labels | None
+) -> Tensor:
     """The results of `compute` for `CHUNK` rows of `x` at a time, on the CPU, without those of the padding."""
+    network = source.network
     where = next(network.parameters()).device
     parts = []
     # A network in training mode would update its statistics, and normalise images by each other.
@@ -205,4 +220,4 @@ def _in_chunks(network: Any, compute: Callable[[Any, Any, slice], Any], x: Any, 
             part = torch.cat([part, part.new_zeros(short, *part.shape[1:])])
             own = None if own is None else torch.cat([own, own.new_zeros(short)])
             parts.append(compute(part.to(where), None if own is None else own.to(where), rows)[: CHUNK - short].float().cpu())
-    return finite(torch.cat(parts), network)
+    return finite(torch.cat(parts), source)

@@ -7,18 +7,20 @@ follows straight lines.
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Labels, Styles, Vectors
-from sfumato.generation.generate import Grain, grain, labels_of, latent, opened_generator, show, styled, synthesize
+from sfumato.generation.generate import Grain, grain, labels_of, latent, opened_generator, sampler, show, styled, synthesize
 from sfumato.generation.result import Frames, check_film, save_film
+from sfumato.models.roles.generator import Generator
+from sfumato.store.loaded import LoadedModel, Model
 
 Space = Literal["z", "w"]
 Places = Float[Tensor, " _n"]
@@ -29,7 +31,7 @@ _ROUNDS = 8
 
 
 def interpolate(
-    model: str | Path | nn.Module,
+    model: Model,
     seeds: Sequence[int] = (0, 1, 2, 3),
     *,
     steps: int = 24,
@@ -48,12 +50,13 @@ def interpolate(
     SettingError for fewer than two seeds or one step, for another space, and as `generate`.
     """
     _check(seeds, steps, space)
-    network = opened_generator(model).to(select_device(device))
+    source = opened_generator(model).to(select_device(device))
+    network = source.network
     if space == "w" and not network.styles:
         raise SettingError(f"space = w needs a network with styles, and a {type(network).__name__} has none; use z")
-    noise = grain(network, seeds[:1]) if network.styles else None
+    noise = grain(sampler(source).network, seeds[:1]) if network.styles else None
     stops = torch.cat([latent(network, s) for s in [*seeds, *(seeds[:1] if loop else [])]])
-    frames = _walk(network, stops, labels_of(network, seeds[:1], label), space, truncation=truncation, noise=noise)
+    frames = _walk(source, stops, labels_of(source, seeds[:1], label), space, truncation=truncation, noise=noise)
     places = torch.arange((len(stops) - 1) * steps + 1, dtype=torch.float64) / steps
     if even:
         places = evened(places, lambda positions: distances(frames(positions)))
@@ -68,7 +71,13 @@ def _check(seeds: Sequence[int], steps: int, space: str) -> None:
 
 
 def _walk(
-    network: Any, stops: Vectors, label: Tensor | None, space: Space, *, truncation: float, noise: list[Grain] | None
+    source: LoadedModel[Generator],
+    stops: Vectors,
+    label: Tensor | None,
+    space: Space,
+    *,
+    truncation: float,
+    noise: list[Grain] | None,
 ) -> Callable[[Places], Images]:
     """A function from places on the walk through `stops` to images of the class `label`, all with the same `noise`."""
 
@@ -76,9 +85,9 @@ def _walk(
         return None if label is None else label.expand(count)
 
     if space == "w":
-        corners = styled(network, stops, labels(len(stops)), truncation=truncation)
-        return lambda places: show(network, _along(corners, places, _lerp), labels(len(places)), noise)
-    return lambda places: synthesize(network, _along(stops, places, slerp), labels(len(places)), truncation=truncation, noise=noise)
+        corners = styled(source, stops, labels(len(stops)), truncation=truncation)
+        return lambda places: show(source, _along(corners, places, _lerp), labels(len(places)), noise)
+    return lambda places: synthesize(source, _along(stops, places, slerp), labels(len(places)), truncation=truncation, noise=noise)
 
 
 def evened(places: Places, distance: Callable[[Places], Gaps]) -> Places:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -18,13 +18,23 @@ from sfumato.io.results import ImageTensor, TensorResult, save_files
 from sfumato.metrics.features import weights_hash
 
 
+class Recipe(TypedDict):
+    """How an image was made, in the text of its file."""
+
+    made_with: str
+    weights: str
+    seed: int
+    label: str | None
+    truncation: float
+
+
 class GeneratedImages(ImageTensor):
     """Images (n, c, h, w) in [0, 1], as `generate` returns them."""
 
     by = "generate"
     names: tuple[str, ...] = ()
     """Name of the file of each image, without its ending."""
-    recipes: Callable[[], list[dict[str, Any]]] | None = None
+    recipes: Callable[[], list[Recipe]] | None = None
     """Returns the recipe of each image: weights, seed, class and truncation. The weights are hashed only if it is called."""
 
     def save(self, path: str | Path, *, columns: int | None = None, overwrite: bool = False) -> list[Path]:
@@ -73,7 +83,7 @@ def output_files(out: Path, names: Sequence[str] = ()) -> list[Path]:
     return [out / "grid.png", *(out / f"{name}.png" for name in names)]
 
 
-def image_recipes(network: nn.Module, seeds: Sequence[int], labels: Sequence[str | None], truncation: float) -> list[dict[str, Any]]:
+def image_recipes(network: nn.Module, seeds: Sequence[int], labels: Sequence[str | None], truncation: float) -> list[Recipe]:
     """How the image of each seed is made, for JSON; `labels` are the names of their classes."""
     weights = weights_hash(network)
     made_with = f"sfumato {__version__}, torch {torch.__version__}"
@@ -83,7 +93,7 @@ def image_recipes(network: nn.Module, seeds: Sequence[int], labels: Sequence[str
     ]
 
 
-def save_generated(path: Path, pixels: Pixels, recipe: dict[str, Any]) -> None:
+def save_generated(path: Path, pixels: Pixels, recipe: Recipe) -> None:
     """Writes a PNG with its recipe; two or four channels are grey or colour with opacity."""
     c = pixels.shape[-1]
     shown, alpha = (pixels[..., : c - 1], pixels[..., c - 1 :]) if c in (2, 4) else (pixels, None)

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
@@ -144,11 +144,11 @@ def decode(source: Source, name: str, *, channels: int, size: tuple[int, int] | 
         return _resized(_gathered(image, channels), size, crop)
 
 
-def orientation(tags: Mapping[int, Any], xmp: bytes = b"") -> int:
+def orientation(tags: Mapping[int, object], xmp: bytes = b"") -> int:
     """The orientation of the stored pixels, from 1 (upright) to 8 as in EXIF: from the EXIF `tags` or, if missing there, from `xmp`."""
     tag = _TURN_IN_XMP.search(xmp)
     value = tags.get(ORIENTATION, int(tag[1]) if tag else 1)
-    return value if value in range(1, 9) else 1
+    return next((number for number in range(1, 9) if number == value), 1)
 
 
 def upright(image: Image.Image) -> Image.Image:

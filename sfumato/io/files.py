@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ Layout = Literal["samples", "palette", "bit"]
 FORMATS = formats.WRITABLE
 """Formats that can be written, by the ending of the file name."""
 
-_OPTIONS: dict[str, dict[str, Any]] = {
+_OPTIONS: dict[str, dict[str, object]] = {
     "WEBP": {"lossless": True, "exact": True},  # exact keeps the colours of transparent pixels
     "TIFF": {"compression": "tiff_deflate"},
 }

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, SupportsFloat
 
 from PIL import ExifTags, Image, JpegImagePlugin, TiffTags
 from PIL.PngImagePlugin import PngInfo
@@ -163,12 +163,12 @@ def tiff_head(file: File) -> bytes:
     return head + file.read(8) if 43 in head[2:4] else head
 
 
-def save_options(metadata: Metadata, kind: str, channels: int, size: tuple[int, int]) -> dict[str, Any]:
+def save_options(metadata: Metadata, kind: str, channels: int, size: tuple[int, int]) -> dict[str, object]:
     """Options of Pillow's `save` that write `metadata` into a PNG, JPEG, WebP or BMP with `channels` channels.
 
     For TIFF use `embed_in_tiff`. `size` is the height and width of the picture, which replace those in its EXIF.
     """
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     if kind in ("PNG", "JPEG", "WEBP"):
         options |= {"exif": _sized(metadata.exif, size), "icc_profile": metadata.icc}
     if kind in ("PNG", "JPEG", "BMP"):
@@ -208,7 +208,7 @@ def tiff_directory(metadata: Metadata, head: bytes) -> ImageFileDirectory_v2:
     return tags
 
 
-def _compression(jpeg: Jpeg | None, channels: int) -> dict[str, Any]:
+def _compression(jpeg: Jpeg | None, channels: int) -> dict[str, object]:
     """Options of Pillow's `save` for the compression `jpeg`, or for quality 95 without chroma subsampling if `jpeg` does not apply."""
     if jpeg is None or max(map(max, jpeg.tables)) > 255:
         return {"quality": _FINE, "subsampling": 0}
@@ -266,13 +266,13 @@ def _of_tiff(file: File, left_out: int) -> tuple[Metadata, int]:
     return notes, decode.orientation(tags, xmp)
 
 
-def _exif_of(tags: dict[int, Any]) -> bytes:
+def _exif_of(tags: dict[int, object]) -> bytes:
     exif = Image.Exif()
     exif.update(tags)
     return exif.tobytes() if tags else b""
 
 
-def _exif_tags(file: File) -> dict[int, Any]:
+def _exif_tags(file: File) -> dict[int, object]:
     """The tags about the picture in a TIFF or an EXIF block, including the directories of EXIF and GPS."""
     tags = tiff_tags(file)
     kept_tags = _sound(tags, _WORDS)
@@ -286,9 +286,9 @@ def _exif_tags(file: File) -> dict[int, Any]:
     return kept_tags
 
 
-def _sound(tags: ImageFileDirectory_v2, wanted: Iterable[int]) -> dict[int, Any]:
+def _sound(tags: ImageFileDirectory_v2, wanted: Iterable[int]) -> dict[int, object]:
     """Tag to value of the `wanted` tags that exist and can be written; tags of a wrong type are left out."""
-    sound: dict[int, Any] = {}
+    sound: dict[int, object] = {}
     for tag in wanted:
         alone = ImageFileDirectory_v2(group=tags.group)
         with contextlib.suppress(Exception):  # damaged tags make Pillow raise various exceptions
@@ -304,7 +304,7 @@ def _jpeg(image: Image.Image) -> Jpeg | None:
     return Jpeg(tuple(tuple(table) for _, table in sorted(image.quantization.items())), JpegImagePlugin.get_sampling(image))
 
 
-def _dpi(across: Any, down: Any) -> tuple[float, float] | None:
+def _dpi(across: SupportsFloat | str | bytes, down: SupportsFloat | str | bytes) -> tuple[float, float] | None:
     across, down = float(across), float(down)
     return (across, down) if 0 < across < 1e6 and 0 < down < 1e6 else None
 
@@ -318,11 +318,11 @@ def _plain(comment: bytes | str) -> str:
         return comment.decode("latin-1")
 
 
-def _bytes(value: Any) -> bytes:
+def _bytes(value: object) -> bytes:
     return value if isinstance(value, bytes) else b"".join(part for part in _several(value) if isinstance(part, bytes))
 
 
-def _several(value: Any) -> tuple[Any, ...]:
+def _several(value: object) -> tuple[object, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.core.errors import DataError, SettingError
+from sfumato.core.json_value import Json, JsonObject
 
 Generated: TypeAlias = Float[Tensor, "m d"]
 """Feature vectors of generated images. Their number may differ from that of the real ones (`Vectors`)."""
@@ -76,7 +77,7 @@ class Protocol:
         """The facts that are not empty, as one line."""
         return _as_text(self._facts())
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self) -> dict[str, str | int | None]:
         network = ", ".join(filter(None, [self.weights[:8], f"{self.dimension}-d" if self.dimension else ""]))
         return {
             "features": f"{self.features} ({network})" if self.features and network else self.features,
@@ -91,7 +92,7 @@ class Protocol:
         }
 
 
-def _as_text(facts: dict[str, Any]) -> str:
+def _as_text(facts: Mapping[str, str | int | None]) -> str:
     return ", ".join(f"{name} {value}".strip() for name, value in facts.items() if value not in ("", None))
 
 
@@ -131,12 +132,12 @@ class Measurement:
         apart = self.interval[0] > other.interval[1] or self.interval[1] < other.interval[0]
         return gain > 0 if apart else None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> JsonObject:
         """The measurement as plain values for a JSON file, from which `Measurement.from_dict` reads it."""
-        return dataclasses.asdict(self) | {"interval": list(self.interval) if self.interval else None}
+        return {**dataclasses.asdict(self), "interval": list(self.interval) if self.interval else None}
 
     @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> "Measurement":
+    def from_dict(cls, stored: Mapping[str, Json]) -> "Measurement":
         """The measurement that `as_dict` returned as `stored`. Raises SettingError for other values."""
         try:
             tree: dict[str, Any] = dict(stored)

@@ -11,7 +11,16 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 @runtime_checkable
-class ModelConfig(Protocol):
+class NetworkSettings(Protocol):
+    """Settings that build a network."""
+
+    def build(self) -> nn.Module:
+        """A new network; the same settings and seed give the same weights."""
+        ...
+
+
+@runtime_checkable
+class ModelConfig(NetworkSettings, Protocol):
     """Settings of a family of networks. `size`, `channels` and `classes` are taken from the data if None."""
 
     @property

@@ -4,13 +4,12 @@ The filter is symmetric: blurring is its own adjoint, and halving is the adjoint
 operations themselves, and no gradient of the constant filter is computed.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.tensors import Maps
+from sfumato.nn.autograd import Context, Gradients
 
 Pair = tuple[int, int]
 _SIDE = 4
@@ -33,24 +32,24 @@ def doubled(x: Maps) -> Maps:
 
 class _Blurred(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, padding: int, gain: float) -> Tensor:
+    def forward(ctx: Context, x: Tensor, padding: int, gain: float) -> Tensor:
         ctx.options = padding, gain
         return _filtered(x, padding, gain=gain)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
+    def backward(ctx: Context, *gradients: Tensor) -> Gradients:
         padding, gain = ctx.options
         return _Blurred.apply(gradients[0], _SIDE - 1 - padding, gain), None, None
 
 
 class _Halved(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
+    def forward(ctx: Context, x: Tensor) -> Tensor:
         ctx.odd = x.shape[2] % 2, x.shape[3] % 2
         return _filtered(x, 1, stride=2)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
+    def backward(ctx: Context, *gradients: Tensor) -> Gradients:
         return _Doubled.apply(gradients[0], ctx.odd)
 
 
@@ -58,7 +57,7 @@ class _Doubled(torch.autograd.Function):
     """The adjoint of `_Halved`; `odd` is 1 where the map before halving had an odd number of rows or columns."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, odd: Pair) -> Tensor:
+    def forward(ctx: Context, x: Tensor, odd: Pair) -> Tensor:
         if x.dtype != torch.bfloat16:
             with torch.autocast(x.device.type, enabled=False):
                 taps = _taps(x)
@@ -70,7 +69,7 @@ class _Doubled(torch.autograd.Function):
         return _filtered(wide.permute(0, 3, 1, 2), 1)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
+    def backward(ctx: Context, *gradients: Tensor) -> Gradients:
         return _Halved.apply(gradients[0]), None
 
 

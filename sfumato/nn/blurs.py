@@ -6,7 +6,7 @@ Kernels are stacked, one for each image, as `nn.resample.correlate` takes them; 
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -60,7 +60,7 @@ def named(text: str) -> Blur:
             f"blur = {text!r} is not a blur; write gaussian:1.6 (standard deviation in pixels), "
             "motion:9@30 (length in pixels, angle in degrees) or defocus:3 (radius in pixels)"
         )
-    kind: Any = match[1]
+    kind = cast(Kind, match[1])
     if not 0 < float(match[2]) <= 100:
         raise SettingError(f"{kind} of size {match[2]} is outside (0, 100] pixels")
     return Blur(kind, float(match[2]), float(match[3] or 0))

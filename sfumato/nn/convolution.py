@@ -15,13 +15,14 @@ import contextlib
 import copy
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.core.device import fuses
+from sfumato.nn.autograd import Context, Gradients
 
 Network = TypeVar("Network", bound=nn.Module)
 Pair = tuple[int, int]
@@ -110,13 +111,13 @@ def _plain(layer: nn.Module) -> bool:
 
 class _Conv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
+    def forward(ctx: Context, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.geometry = stride, padding
         return F.conv2d(x, weight, stride=stride, padding=padding)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
+    def backward(ctx: Context, *gradients: Tensor) -> Gradients:
         (gradient,) = gradients
         wanted = ctx.needs_input_grad[0], ctx.needs_input_grad[1] and not _maps_only, False
         (x, weight), (stride, padding) = ctx.saved_tensors, ctx.geometry
@@ -125,14 +126,14 @@ class _Conv(torch.autograd.Function):
 
 class _ActiveConv(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, slope: float, stride: int, padding: int) -> Tensor:
+    def forward(ctx: Context, x: Tensor, weight: Tensor, bias: Tensor, slope: float, stride: int, padding: int) -> Tensor:
         y = _active(x, weight, bias, slope, stride, padding)
         ctx.save_for_backward(x, weight, y)
         ctx.slope, ctx.geometry = slope, (stride, padding)
         return y
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
+    def backward(ctx: Context, *gradients: Tensor) -> Gradients:
         x, weight, y = ctx.saved_tensors
         # The output of a leaky ReLU has the sign of its input. Its derivative is constant on either side, so `y` needs no graph.
         gradient = torch.ops.aten.leaky_relu_backward(gradients[0], y.detach(), ctx.slope, True)
@@ -144,13 +145,13 @@ class _ActiveConv(torch.autograd.Function):
 
 class _Transposed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, gradient: Tensor, weight: Tensor, stride: int, padding: int, size: Pair) -> Tensor:
+    def forward(ctx: Context, gradient: Tensor, weight: Tensor, stride: int, padding: int, size: Pair) -> Tensor:
         ctx.save_for_backward(gradient, weight)
         ctx.geometry = stride, padding
         return _transposed(gradient, weight, stride, padding, size)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
+    def backward(ctx: Context, *gradients: Tensor) -> Gradients:
         (h,), (gradient, weight), geometry = gradients, ctx.saved_tensors, ctx.geometry
         h = h.to(weight.dtype)
         to_gradient = _Conv.apply(h, weight, *geometry) if ctx.needs_input_grad[0] else None
@@ -160,14 +161,14 @@ class _Transposed(torch.autograd.Function):
 
 class _Weight(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gradient: Tensor, stride: int, padding: int, sides: Pair) -> Tensor:
+    def forward(ctx: Context, x: Tensor, gradient: Tensor, stride: int, padding: int, sides: Pair) -> Tensor:
         ctx.save_for_backward(x, gradient)
         ctx.geometry = stride, padding
         weight = _blank(x, gradient.shape[1], x.shape[1], sides)
-        return _gradients(gradient, x, weight, stride, padding, (False, True, False))[1]
+        return cast(Tensor, _gradients(gradient, x, weight, stride, padding, (False, True, False))[1])
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Any:
+    def backward(ctx: Context, *gradients: Tensor) -> Gradients:
         (v,), (x, gradient), geometry = gradients, ctx.saved_tensors, ctx.geometry
         v = v.contiguous(memory_format=torch.channels_last)
         to_x = _Transposed.apply(gradient, v, *geometry, x.shape[2:]) if ctx.needs_input_grad[0] else None
@@ -175,7 +176,11 @@ class _Weight(torch.autograd.Function):
         return to_x, to_gradient, None, None, None
 
 
-def _slopes(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, needed: tuple[bool, bool, bool]) -> Any:
+_Slopes: TypeAlias = tuple[Tensor | None, ...]
+"""The gradients of maps, weight and bias."""
+
+
+def _slopes(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, needed: tuple[bool, bool, bool]) -> _Slopes:
     """The gradients of maps, weight and bias from the `gradient` of a convolution's output; None where not `needed`."""
     if not torch.is_grad_enabled():
         return _gradients(gradient, x, weight, stride, padding, needed)
@@ -184,14 +189,16 @@ def _slopes(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: i
     return to_x, to_weight, gradient.sum(dim=(0, 2, 3)) if needed[2] else None
 
 
-def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, needed: tuple[bool, bool, bool]) -> Any:
+def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, needed: tuple[bool, bool, bool]) -> _Slopes:
     geometry = [stride, stride], [padding, padding], [1, 1], False, [0, 0], 1
     return _backward(gradient, x, weight, [len(weight)] if needed[2] else None, *geometry, list(needed))
 
 
 def _transposed(gradient: Tensor, weight: Tensor, stride: int, padding: int, size: Pair) -> Tensor:
     x = _blank(gradient, len(gradient), weight.shape[1], size)
-    return _gradients(gradient, x, weight.contiguous(memory_format=torch.channels_last), stride, padding, (True, False, False))[0]
+    return cast(
+        Tensor, _gradients(gradient, x, weight.contiguous(memory_format=torch.channels_last), stride, padding, (True, False, False))[0]
+    )
 
 
 def _active(x: Tensor, weight: Tensor, bias: Tensor, slope: float, stride: int, padding: int) -> Tensor:

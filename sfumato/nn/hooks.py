@@ -6,17 +6,18 @@ normalisations and activations of every kind.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
 
 from sfumato.core.tensors import Images, Maps
+from sfumato.nn.autograd import Context
 
 LayerGeometry = tuple[int, int, int | None]
 """Stride, field and start as in `branches.ReceptiveField`; start is None if the field is wider than the image it was measured with."""
 
-Run = Callable[[Images], Any]
+Run = Callable[[Images], object]
 """Runs a network on images; the result is ignored."""
 
 
@@ -31,7 +32,7 @@ def layer_outputs(network: nn.Module, run: Run, images: Images, names: Sequence[
     """
     outputs: dict[str, Tensor] = {}
 
-    def keep(name: str, output: Any) -> None:
+    def keep(name: str, output: object) -> None:
         if name not in outputs and _is_map(output):
             # Later modules may change the tensor in place, so that all outputs but the last are copied.
             outputs[name] = output if len(outputs) + 1 == len(set(names)) else output.clone()
@@ -48,7 +49,7 @@ def spatial_outputs(network: nn.Module, run: Run, images: Images) -> dict[str, M
     """Name to output of every module whose output for `images` is maps of more than one pixel a side, in the order of their calls."""
     outputs: dict[str, Tensor] = {}
 
-    def keep(name: str, output: Any) -> None:
+    def keep(name: str, output: object) -> None:
         if _is_map(output) and min(output.shape[2:]) > 1:
             outputs.setdefault(name, output)
 
@@ -102,7 +103,7 @@ def _least(most: int, enough: Callable[[int], bool]) -> int:
 
 
 @contextmanager
-def _hooked(network: nn.Module, names: Sequence[str], keep: Callable[[str, Any], None]) -> Iterator[None]:
+def _hooked(network: nn.Module, names: Sequence[str], keep: Callable[[str, object], None]) -> Iterator[None]:
     def hook(name: str) -> Callable[..., None]:
         return lambda module, inputs, output: keep(name, output)
 
@@ -114,7 +115,7 @@ def _hooked(network: nn.Module, names: Sequence[str], keep: Callable[[str, Any],
             each.remove()
 
 
-def _is_map(output: Any) -> bool:
+def _is_map(output: object) -> TypeGuard[Tensor]:
     return isinstance(output, Tensor) and output.ndim == 4 and output.is_floating_point()
 
 
@@ -142,13 +143,13 @@ def redirected_relus(network: nn.Module, last: int) -> Iterator[list[int]]:
 
 class _Redirected(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, calls: list[int], last: int) -> Tensor:
+    def forward(ctx: Context, x: Tensor, calls: list[int], last: int) -> Tensor:
         ctx.save_for_backward(x)
         ctx.calls, ctx.number, ctx.last = calls, calls[0], last
         return x.relu()
 
     @staticmethod
-    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Context, slope: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         (x,) = ctx.saved_tensors
         passes = x > 0 if ctx.calls[0] - ctx.number >= ctx.last else (x > 0) | (slope > 0)
         return torch.where(passes, slope, torch.zeros_like(slope)), None, None

@@ -10,7 +10,6 @@ derivative of its sampling function; `linear_map` builds all higher ones from th
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -18,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.tensors import Images, Maps, PerImage
+from sfumato.nn.autograd import Context
 from sfumato.nn.resample import mirrored
 
 Affine = Float[Tensor, "n 2 3"]
@@ -35,13 +35,13 @@ def linear_map(images: Maps, forward_map: Callable[[Maps], Maps], back: Callable
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, images: Maps, forward_map: Callable[[Maps], Maps], back: Callable[[Maps], Maps]) -> Maps:
+    def forward(ctx: Context, images: Maps, forward_map: Callable[[Maps], Maps], back: Callable[[Maps], Maps]) -> Maps:
         ctx.forward_map, ctx.back = forward_map, back
         with torch.autocast(images.device.type, enabled=False):
             return forward_map(images)
 
     @staticmethod
-    def backward(ctx: Any, slope: Maps) -> tuple[Maps, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def backward(ctx: Context, slope: Maps) -> tuple[Maps, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return linear_map(slope, ctx.back, ctx.forward_map), None, None
 
 

@@ -24,7 +24,7 @@ class Perception:
         Raises UnknownNameError or CheckpointError if there is no such model, SettingError if it has no layers, another number of layers
         than `shares`, or takes no images of `channels` channels.
         """
-        network: FeaturePyramid = weights.opened(name, FeaturePyramid, otherwise="has no layers in which images could be compared")
+        network = weights.opened(name, FeaturePyramid, otherwise="has no layers in which images could be compared").network
         if shares and len(shares) != len(network.layer_widths):
             raise SettingError(f"layers has {len(shares)} weights, {name} {len(network.layer_widths)} layers; give as many, or none")
         if channels != network.channels and 1 not in (channels, network.channels):

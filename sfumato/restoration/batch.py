@@ -121,7 +121,8 @@ def _by_network(works: Sequence[Work], networks: Networks) -> list[Maps]:
         tile = request.tile or networks.tile(network, (h, w), request.memory, lambda allowed: allowed - taken)
     conditioning = {name: _joined([each.conditioning[name] for each in shown], h, w) for name in shown[0].conditioning}
     images = torch.cat([each.images for each in shown]) if len(works) > 1 else shown[0].images
-    outputs = run_network(networks.ready(network, device), images, device, tile=tile, precision=request.precision, **conditioning)
+    ready, name = networks.ready(network, device), networks.name(network)
+    outputs = run_network(ready, images, device, name=name, tile=tile, precision=request.precision, **conditioning)
     return [each.expand(-1, works[0].images.shape[1], -1, -1) for each in outputs.split(1)]
 
 

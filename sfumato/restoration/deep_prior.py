@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from sfumato.core.device import select_device
+from sfumato.core.device import channels_last, select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.rng import derive_seed, seeded_generator
 from sfumato.core.tensors import Images, Planes
@@ -94,4 +94,4 @@ def _network(channels: int, seed: int) -> Restorer:
     for name, weight in network.named_parameters():
         if name.endswith(("beta", "gamma")):  # with gates at 0 only the outermost level would learn at first
             nn.init.constant_(weight, 0.5)
-    return network.to(memory_format=torch.channels_last).train()  # pyright: ignore[reportCallIssue]
+    return channels_last(network).train()

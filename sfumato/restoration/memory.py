@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from sfumato.core.tensors import size_text
 from sfumato.models.roles.restorer import Restorer
@@ -86,7 +87,7 @@ def footprint(network: Restorer) -> float:
     side, sizes = math.ceil(64 / network.pad_multiple) * network.pad_multiple, [0]
     device = next(network.parameters()).device
 
-    def note(module: Any, inputs: Any, output: Any) -> None:
+    def note(module: object, inputs: tuple[Tensor, ...], output: object) -> None:
         sizes.append(sum(t.numel() for t in (*inputs, output) if isinstance(t, torch.Tensor)))
 
     hooks = [module.register_forward_hook(note) for module in network.modules() if not list(module.children())]

@@ -1,17 +1,17 @@
 """The networks of one run: each is loaded once, and values that depend on the network alone are computed once."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
-from torch import nn
 
+from sfumato.core.finite_output import name_of
 from sfumato.core.progress import once, remark
 from sfumato.models.roles.restorer import Restorer
 from sfumato.restoration import memory
 from sfumato.restoration.memory import Tiling
 from sfumato.restoration.tiles import optimized
 from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 
 class Networks:
@@ -21,13 +21,14 @@ class Networks:
     """
 
     def __init__(self) -> None:
-        self._opened: dict[tuple[str | Path | nn.Module, int, bool], Restorer] = {}
+        self._opened: dict[tuple[Model, int, bool], Restorer] = {}
+        self._names: dict[Restorer, str] = {}
         self._ready: dict[tuple[Restorer, torch.device], Restorer] = {}
         self._footprints: dict[Restorer, float] = {}
         self._tilings: dict[tuple[Restorer, tuple[int, int], float, float], Tiling] = {}
         self._remarks = set[Restorer]()
 
-    def opened(self, which: str | Path | nn.Module, views: int = 1, *, luma_apart: bool = False) -> Restorer:
+    def opened(self, which: Model, views: int = 1, *, luma_apart: bool = False) -> Restorer:
         """The restorer with the name or path `which`, or `which` itself, as an ensemble over `views`; the same object for each call.
 
         With `luma_apart`, a pair restores the luma of colour images by its network for grey ones.
@@ -35,9 +36,10 @@ class Networks:
         """
         if (which, views, luma_apart) not in self._opened:
             with once():
-                network: Restorer = weights.opened(which, Restorer, otherwise="repairs nothing")
-                network = network.with_luma_apart() if luma_apart else network
-                self._opened[which, views, luma_apart] = network if views == 1 else network.self_ensemble(views)
+                model = weights.opened(which, Restorer, otherwise="repairs nothing")
+                network = model.network.with_luma_apart() if luma_apart else model.network
+                network = network if views == 1 else network.self_ensemble(views)
+                self._opened[which, views, luma_apart], self._names[network.base] = network, str(model)
         return self._opened[which, views, luma_apart]
 
     def ready(self, network: Restorer, device: torch.device) -> Restorer:
@@ -48,6 +50,10 @@ class Networks:
             with once():
                 self._ready[network, device] = optimized(network, device)
         return self._ready[network, device]
+
+    def name(self, network: Restorer) -> str:
+        """The name of a network in messages: the file that it was loaded from, or its class."""
+        return self._names.get(network.base) or name_of(network)
 
     def footprint(self, network: Restorer) -> float:
         """Bytes of memory for each pixel by `memory.footprint`."""

@@ -15,16 +15,15 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from torch import nn
 
 from sfumato.analysis import flaws
 from sfumato.analysis.diagnose import Diagnosis, Source, diagnose, salt_and_pepper, with_profile
 from sfumato.analysis.jpeg import coarseness
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
+from sfumato.core.finite_output import name_of
 from sfumato.core.tensors import Images, Kernels, Planes
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.blurs import Blur, named
@@ -32,6 +31,7 @@ from sfumato.restoration import holes
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.request import Find, RestorationRequest, Task, needs_of
 from sfumato.restoration.tiles import run_network
+from sfumato.store.loaded import Model
 
 NOTHING = "nothing to repair"
 """End of the summary for a picture that stays as it is."""
@@ -146,8 +146,8 @@ def make_plan(
 
 def _denoised(networks: Networks, request: RestorationRequest, crops: Images) -> Images:
     """`crops` of a picture, without noise of any kind."""
-    device = select_device(request.device)
-    return run_network(networks.ready(networks.opened("restore"), device), crops, device, precision=request.precision)
+    device, network = select_device(request.device), networks.opened("restore")
+    return run_network(networks.ready(network, device), crops, device, name=networks.name(network), precision=request.precision)
 
 
 def _salted(images: Images, examined: _Examined, task: Task) -> bool:
@@ -287,6 +287,6 @@ def _check_noise(request: RestorationRequest, network: Restorer, name: str) -> N
         raise SettingError(f"noise = {request.noise * 255:g} has no effect: {name} is blind; leave it out")
 
 
-def _called(which: str | Path | nn.Module) -> str:
-    """The name of a network in texts."""
-    return type(which).__name__ if isinstance(which, nn.Module) else str(which)
+def _called(which: Model) -> str:
+    """The name of a model in texts."""
+    return name_of(which)

@@ -216,7 +216,8 @@ def _repaired_rows(
     row = w * (c + len(network.conditioning)) * 12 * (1 + network.scale**2)
     tile = request.tile or networks.tile(plan.network, (h, w), request.memory, lambda allowed: (allowed - BASE) * _SHARE, row=row)
     kind = torch.uint16 if source.depth == 16 else torch.uint8
-    for output in repaired_strips(network, Canvas(size=(h, w), rows=rows), tile=tile, precision=request.precision, device=device):
+    name, canvas = networks.name(plan.network), Canvas(size=(h, w), rows=rows)
+    for output in repaired_strips(network, canvas, name=name, tile=tile, precision=request.precision, device=device):
         count, s = output.shape[2] // network.scale, network.scale
         before = source.rows(done, done + count)
         images: Images = as_images(before[..., :c].contiguous())

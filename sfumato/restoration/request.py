@@ -4,9 +4,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
-
-from torch import nn
+from typing import Literal, get_args
 
 from sfumato import __version__
 from sfumato.classical import methods as classical
@@ -14,11 +12,13 @@ from sfumato.core.atomic_io import digest
 from sfumato.core.catalog import suggest
 from sfumato.core.device import Precision
 from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.core.json_value import JsonObject
 from sfumato.core.paths import last_name
 from sfumato.io.masks import MaskOptions
 from sfumato.metrics.features import weights_hash
 from sfumato.nn.blurs import named
 from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
 Find = Literal["scratches", "dead-pixels"]
@@ -37,8 +37,8 @@ class RestorationRequest:
     """The settings of a restoration."""
 
     task: Task = "auto"
-    model: str | Path | nn.Module | None = None
-    """A bundled model, a run folder or a model file, instead of the bundled one for the task."""
+    model: Model | None = None
+    """A bundled model, a run folder, a model file or a loaded model, instead of the bundled one for the task."""
     method: str | None = None
     """A classical method, or deep-image-prior, instead of a network."""
     scale: int | None = None
@@ -140,8 +140,8 @@ def needs_of(method: str | None) -> tuple[str, ...]:
     return classical.METHODS[method].needs if method in classical.METHODS else ()
 
 
-def request_facts(request: RestorationRequest) -> dict[str, Any]:
-    """A request as JSON values, with hashes of the files of models, by which a manifest compares two runs.
+def request_facts(request: RestorationRequest) -> JsonObject:
+    """A request as it comes back from JSON, with hashes of the models' files: what a manifest compares a later run with.
 
     Device, memory and tile size are left out, since results do not depend on them.
     """
@@ -151,7 +151,8 @@ def request_facts(request: RestorationRequest) -> dict[str, Any]:
     if isinstance(request.model, str | Path):
         kept |= {"model": last_name(request.model), "weights": digest(weights.find(request.model))}
     elif request.model is not None:
-        kept |= {"model": type(request.model).__qualname__, "weights": weights_hash(request.model)}
+        network = weights.model_of(request.model).network
+        kept |= {"model": type(network).__qualname__, "weights": weights_hash(network)}
     elif request.method is None:  # a better bundled model is another one
         names = (f"upscale-x{request.scale or 2}",) if request.task == "upscale" else ("restore", "deblur", "inpaint")
         kept["weights"] = {name: digest(path) for name, path in weights.bundled().items() if name in names}

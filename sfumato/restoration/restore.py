@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,11 +22,12 @@ from sfumato.restoration.repair import held
 from sfumato.restoration.request import Find, RestorationRequest, Task, Ways
 from sfumato.restoration.result import as_restored
 from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 
 def restore(
     picture: PictureInput,
-    model: Any = None,
+    model: Model | None = None,
     *,
     task: Task = "auto",
     mask: PictureInput | None = None,
@@ -55,7 +55,7 @@ def restore(
     SettingError for a request that cannot be carried out, ImageError for a picture or a mask that cannot be used, or for a picture that
     takes more than the memory.
     """
-    network = weights.load(model) if isinstance(model, str | Path) else model
+    network = None if model is None else weights.model_of(model)
     memory = default_memory() if memory is None else memory
     options: Any = {"task": task, "method": method, "scale": scale, "strength": strength, "noise": noise, "blur": blur, "find": find}
     options |= {"grow_mask": grow_mask, "invert_mask": invert_mask, "alpha_mask": mask_files.is_alpha(mask)}

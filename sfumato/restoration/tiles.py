@@ -9,15 +9,14 @@ equal the output for the whole image. A canvas reads rows on request: it may be 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sfumato.classical.deconvolve import fitting
 from sfumato.core.deprecation import renamed_arguments
-from sfumato.core.device import Precision, autocast, select_device, select_precision
+from sfumato.core.device import Precision, autocast, channels_last, select_device, select_precision
 from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import finite
 from sfumato.core.progress import counted
@@ -28,6 +27,7 @@ from sfumato.nn.convolution import fuse_relu
 from sfumato.nn.norm import fold_batch_norm
 from sfumato.nn.resample import mirrored
 from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 Span = tuple[int, int]
 Tile = int | tuple[int, int]
@@ -46,7 +46,7 @@ class Canvas:
 @renamed_arguments(known="observed")
 @torch.no_grad()
 def apply_restorer(
-    model: str | Path | nn.Module,
+    model: Model,
     images: Images,
     *,
     noise: float | Maps | None = None,
@@ -68,9 +68,10 @@ def apply_restorer(
     that is missing, for kernels that do not fit, and for tiles with a network that takes the whole image; ImageError, naming the model,
     for a result that is not finite.
     """
-    network, chosen_device = weights.opened(model, Restorer, otherwise="repairs nothing"), select_device(device)
+    restorer, chosen_device = weights.opened(model, Restorer, otherwise="repairs nothing"), select_device(device)
+    network, name = optimized(restorer.network, chosen_device), str(restorer)
     conditioning: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
-    return run_network(optimized(network, chosen_device), images, chosen_device, tile=tile, precision=precision, **conditioning)
+    return run_network(network, images, chosen_device, name=name, tile=tile, precision=precision, **conditioning)
 
 
 @torch.no_grad()
@@ -79,6 +80,7 @@ def run_network(
     images: Images,
     device: torch.device,
     *,
+    name: str,
     noise: float | Maps | None = None,
     observed: Maps | None = None,
     quality: float | Maps | None = None,
@@ -86,10 +88,10 @@ def run_network(
     tile: Tile | None = None,
     precision: Precision = "fp32",
 ) -> Maps:
-    """`apply_restorer` with a network that is `optimized` on the device `device`."""
+    """`apply_restorer` with a network that is `optimized` on the device `device`; errors call it `name`."""
     if network.has_grey_path and images.shape[1] > 1 and bool((grey := colourless(images)).any()):
         conditioning: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
-        options: dict[str, Any] = {"tile": tile, "precision": precision}
+        options: dict[str, Any] = {"name": name, "tile": tile, "precision": precision}
         parts = [
             run_network(network, _alone(images, i)[:, : 1 if grey[i] else None], device, **_each(conditioning, i), **options)
             for i in range(len(images))
@@ -116,23 +118,22 @@ def run_network(
 
     h, w = images.shape[2:]
     canvas = Canvas(size=(h, w), rows=rows)
-    return torch.cat(list(strips(network, canvas, tile=tile, precision=precision, device=device)), dim=2)
+    return torch.cat(list(strips(network, canvas, name=name, tile=tile, precision=precision, device=device)), dim=2)
 
 
 def optimized(network: Restorer, device: torch.device) -> Restorer:
     """`network` on the device, with channels-last weights and normalisations folded into convolutions, for speed."""
-    moved: Any = network
-    return fuse_relu(fold_batch_norm(moved.to(device=device, memory_format=torch.channels_last)))
+    return fuse_relu(fold_batch_norm(channels_last(network, device)))
 
 
 @torch.no_grad()
 def strips(
-    network: Restorer, canvas: Canvas, *, tile: Tile | None, precision: Precision = "fp32", device: torch.device
+    network: Restorer, canvas: Canvas, *, name: str, tile: Tile | None, precision: Precision = "fp32", device: torch.device
 ) -> Iterator[Resized]:
     """The clean image, top to bottom, some rows at a time, computed in tiles of about `tile` pixels a side.
 
-    Progress counts the tiles. Raises SettingError for tiles with a network that takes the whole image; ImageError, naming the model, for a
-    result that is not finite.
+    Progress counts the tiles. Raises SettingError for tiles with a network that takes the whole image; ImageError, with the `name` of
+    the model, for a result that is not finite.
     """
     (h, w), chosen = canvas.size, select_precision(precision, device)
     down, across = pieces(network, (h, w), tile)
@@ -146,7 +147,7 @@ def strips(
             part_planes = None if planes is None else planes[..., begin:end]
             with autocast(chosen, device):
                 output = _repaired(network, x.to(device), None if part_planes is None else part_planes.to(device)).cpu()
-            finite(output, network)
+            finite(output, name)
             s = network.scale
             inner = output[:, :, (top - first) * s : (bottom - first) * s, (left - begin) * s : (right - begin) * s]
             parts.append(inner.clamp(0, 1))

@@ -4,7 +4,6 @@ import contextlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,10 +12,14 @@ from torch import nn
 
 from sfumato.core import atomic_io, schema
 from sfumato.core.config import dump, parse
-from sfumato.core.errors import CheckpointError, FormatError, SfumatoError
+from sfumato.core.device import channels_last
+from sfumato.core.errors import CheckpointError, FormatError, SettingError, SfumatoError
 from sfumato.core.finite import nonfinite
+from sfumato.core.json_value import Json, JsonObject
+from sfumato.models.base import NetworkSettings
 from sfumato.store import unsupported
-from sfumato.store.cards import Header
+from sfumato.store.cards import Header, ModelCard
+from sfumato.store.loaded import LoadedModel
 from sfumato.store.migrate import FORMAT, upgraded
 
 KEY = "sfumato"
@@ -25,41 +28,59 @@ _MODULE = frozenset(vars(nn.Module()))
 """What every module has beside its own values."""
 
 
-def save(path: Path, model: nn.Module, config: Any, card: dict[str, Any], *, half: bool = False) -> None:
-    """Writes `model`, built from `config`, with its `card`; with `half`, weights are kept in 16 bits.
+def save(path: Path, network: nn.Module, config: NetworkSettings, card: ModelCard | Mapping[str, Json], *, half: bool = False) -> None:
+    """Writes `network`, built from `config`, with its `card`; with `half`, weights are kept in 16 bits.
 
     An old file is replaced whole or not at all.
     """
-    header = {"model": dump(config), "card": card}
-    tensors = {k: v.half() if half and v.is_floating_point() and v.dim() else v for k, v in model.state_dict().items()}
-    write_tensors(path, tensors, header)
+    facts = card if isinstance(card, ModelCard) else ModelCard.read(card, "the card")
+    tensors = {k: v.half() if half and v.is_floating_point() and v.dim() else v for k, v in network.state_dict().items()}
+    write_tensors(path, tensors, {"model": dump(config), "card": facts.dump()})
 
 
-def load(path: Path) -> nn.Module:
-    """The network in `path`, ready for use, with its card as `model.card`, its settings as `model.config` and `path` as `model.path`.
+def save_model(path: Path, model: LoadedModel[nn.Module], *, half: bool = False) -> None:
+    """Writes `model` as `save` does. Raises SettingError for a model without settings, which no file could give back."""
+    if model.config is None:
+        raise SettingError(f"{model} has no settings, so that its file could not be loaded: give its network and its settings to `save`")
+    save(path, model.network, model.config, model.card, half=half)
+
+
+def load(path: Path) -> LoadedModel[nn.Module]:
+    """The model in `path`: its network, ready for use, its settings and its card.
 
     Raises CheckpointError if the file is not one of ours, is damaged, or its weights do not fit its settings or are not finite.
     """
     tensors, header = read_tensors(path)
     try:
         config = parse(header["model"])
-        model = _outline(config)
-        reason = _misfit(model, tensors)
+        if not isinstance(config, NetworkSettings):
+            raise SettingError(f"a {type(config).__name__} builds no network")
+        network = _outline(config)
+        reason = _misfit(network, tensors)
     except (SfumatoError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
         raise CheckpointError(f"{path}: its settings are not usable here: {error}") from error
     if reason:
         raise CheckpointError(f"{path}: its weights do not fit its settings: {reason}")
-    if _is_all_state(model):  # then nothing need be drawn at random first, to be written over
-        kinds = {name: value.dtype for name, value in model.state_dict().items()}
-        model.load_state_dict({name: value.to(kinds[name], copy=True) for name, value in tensors.items()}, assign=True)
+    if _is_all_state(network):  # then nothing need be drawn at random first, to be written over
+        kinds = {name: value.dtype for name, value in network.state_dict().items()}
+        network.load_state_dict({name: value.to(kinds[name], copy=True) for name, value in tensors.items()}, assign=True)
     else:
-        model = config.build()
-        model.load_state_dict(tensors)
-    model.config, model.card, model.path = config, header.get("card", {}), path
-    return model.to(memory_format=torch.channels_last).requires_grad_(False).eval()
+        network = config.build()
+        network.load_state_dict(tensors)
+    return LoadedModel(network=ready(network), config=config, card=card_of(header), path=path)
 
 
-def misfit(config: Any, tensors: dict[str, torch.Tensor]) -> str:
+def ready(network: nn.Module) -> nn.Module:
+    """`network` as it is used after training: without gradients, in evaluation mode, in the memory format that is fastest."""
+    return channels_last(network).requires_grad_(False).eval()
+
+
+def card_of(header: Mapping[str, Json]) -> ModelCard:
+    """The card in the header of a model file; an empty one if the header has none."""
+    return ModelCard.read(header.get("card", {}), "its card")
+
+
+def misfit(config: NetworkSettings, tensors: dict[str, torch.Tensor]) -> str:
     """The first of `tensors` that the network of `config` has not, or has of another shape, or lacks; nothing if they fit.
 
     No memory is taken for the network: a small file must not ask for a large one.
@@ -67,7 +88,7 @@ def misfit(config: Any, tensors: dict[str, torch.Tensor]) -> str:
     return _misfit(_outline(config), tensors)
 
 
-def _outline(config: Any) -> Any:
+def _outline(config: NetworkSettings) -> nn.Module:
     """The network of `config` with tensors that have shapes and take no memory."""
     with torch.device("meta"):
         return config.build()
@@ -97,13 +118,18 @@ def _plain(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float | str)
 
 
-def read_header(path: Path) -> dict[str, Any]:
+def read_card(path: Path) -> ModelCard:
+    """The card in `path`, without its weights. Raises CheckpointError like `load`."""
+    return card_of(read_header(path))
+
+
+def read_header(path: Path) -> JsonObject:
     """Settings and card of `path`, without its weights. Raises CheckpointError like `load`."""
     with _opened(path) as file:
         return _header(path, file)
 
 
-def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], JsonObject]:
     """All tensors of `path`, and its header. Raises CheckpointError if it is missing, damaged, not ours, or not finite."""
     with _opened(path) as file:
         header = _header(path, file)
@@ -123,7 +149,7 @@ def check_finite(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
         )
 
 
-def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str, Any]) -> None:
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: Mapping[str, Json]) -> None:
     """Writes a file, whole or not at all. Raises StorageError if that fails, with the old file untouched."""
     flat = {name: t.detach().cpu().contiguous(memory_format=torch.contiguous_format) for name, t in tensors.items()}
     # Not the library's own way to a file: it leaves a temporary one of another name behind where it is killed.
@@ -131,7 +157,7 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: dict[str
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Path) -> Iterator[safe_open]:
     if not path.is_file():
         raise CheckpointError(f"no model file {path}")
     try:
@@ -145,9 +171,9 @@ def _opened(path: Path) -> Iterator[Any]:
         raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _header(path: Path, file: Any) -> dict[str, Any]:
+def _header(path: Path, file: safe_open) -> JsonObject:
     try:
-        header = schema.parsed((file.metadata() or {})[KEY], dict[str, Any], "its header")
+        header = schema.parsed_object((file.metadata() or {})[KEY], "its header")
         header["format"]
     except (KeyError, FormatError) as error:
         raise CheckpointError(f"{path} holds tensors but was not written by Sfumato; import it first") from error
@@ -156,6 +182,7 @@ def _header(path: Path, file: Any) -> dict[str, Any]:
     except FormatError as error:
         raise CheckpointError(f"{path} {error}") from error
     try:
-        return schema.checked(header, Header, "its header")
+        schema.checked(header, Header, "its header")
     except FormatError as error:
         raise CheckpointError(f"{path} was not written by Sfumato, or was changed since: {error}") from error
+    return header

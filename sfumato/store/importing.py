@@ -40,13 +40,13 @@ def _import(path: Path, target: Path) -> list[str]:
             f"{name}.{key}": value.clone().contiguous() for name, net in snapshot.networks.items() for key, value in net.tensors.items()
         }
         checkpoint.check_finite(tensors, path)
-        known = {"kind": kind, "file": path.name, "sha256": snapshot.sha256, "licence": snapshot.licence}
-        atomic_io.write(target, serialised(tensors, metadata=known))
-        told = f"{kind}: {len(tensors)} tensors, which no network here runs"
-        return [told, f"licence: {snapshot.licence}", f"sha256 of {path.name}: {snapshot.sha256}", f"tensors: {target}"]
-    network = foreign.load(path)
-    checkpoint.save(target, network, network.config, network.card)
-    told = network.card["imported"]
-    lines = ["; ".join(filter(None, (told["layout"], told["notes"])))]
-    licence = told.get("licence") or "the weights remain under the licence of their authors"
-    return [*lines, f"licence: {licence}", f"sha256 of {path.name}: {told['sha256']}", f"model: {target}"]
+        facts = {"kind": kind, "file": path.name, "sha256": snapshot.sha256, "licence": snapshot.licence}
+        atomic_io.write(target, serialised(tensors, metadata=facts))
+        summary = f"{kind}: {len(tensors)} tensors, which no network here runs"
+        return [summary, f"licence: {snapshot.licence}", f"sha256 of {path.name}: {snapshot.sha256}", f"tensors: {target}"]
+    model = foreign.load(path)
+    checkpoint.save_model(target, model)
+    source = model.card.imported
+    recognised = "; ".join(filter(None, (source.layout, source.notes)))
+    licence = source.licence or "the weights remain under the licence of their authors"
+    return [recognised, f"licence: {licence}", f"sha256 of {path.name}: {source.sha256}", f"model: {target}"]

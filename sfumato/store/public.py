@@ -4,20 +4,20 @@ A file is looked for by its name in SFUMATO_WEIGHTS, the folder and its subfolde
 in the cache (`SFUMATO_CACHE/weights`, or ~/.cache/sfumato/weights), to which it is downloaded, and its SHA-256 is compared.
 """
 
-import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import torch
+from torch import nn
 
 from sfumato.core.errors import CheckpointError, DownloadError
 from sfumato.data.download import fetch
 from sfumato.models import MODELS
 from sfumato.store import checkpoint
+from sfumato.store.cards import DataFacts, ImportedFrom, ModelCard
 from sfumato.store.foreign.base import RecognizedWeights, Tensors, read
-from sfumato.store.foreign.features import claim, headless
+from sfumato.store.foreign.features import claim, headless, trunk_of
+from sfumato.store.loaded import LoadedModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,45 +116,42 @@ NAMES = (*TRUNKS, CLEAN, *COMPARERS)
 """Every name that `load` knows."""
 
 
-def load(name: str) -> Any:
-    """The network called `name`, one of NAMES, ready for use, with its settings in `config` and where it came from in `card`.
+def load(name: str) -> LoadedModel[nn.Module]:
+    """The network called `name`, one of NAMES, ready for use, with its settings and a card that names its source.
 
     Raises DownloadError if its weights are not here and cannot be fetched, CheckpointError if they are another network's.
     """
     trunk = COMPARERS.get(name, "inception" if name == CLEAN else name)
-    found, digest = _trunk(trunk)
-    source, config, state = TRUNKS[trunk], found.config, found.state
+    recognized, digest = _trunk(trunk)
+    source, config, state = TRUNKS[trunk], recognized.config, recognized.state
     if name in COMPARERS:
-        bare, linear = headless(found), LINEAR[trunk]
+        bare, linear = headless(recognized), LINEAR[trunk]
         config = MODELS["lpips"](trunk=trunk)
         state = {f"trunk.{key}": value for key, value in bare.state.items()} | _linear(linear.path())
     elif name == CLEAN:
-        config = dataclasses.replace(config, resize="bicubic")
+        config = MODELS["features"](trunk=trunk, classes=getattr(config, "classes", 0), resize="bicubic")
     checkpoint.check_finite(state, name)
-    network: Any = config.build()
+    network = config.build()
     try:
         network.load_state_dict(state)
     except RuntimeError as error:
         raise CheckpointError(f"{name}: its weights do not fit together: {' '.join(str(error).split())[:200]}") from error
-    network = network.to(memory_format=torch.channels_last).requires_grad_(False).eval()
-    network.config, network.path = config, Path(name)
-    network.card = {
-        "imported": {"file": source.name, "sha256": digest, "layout": found.layout, "notes": found.notes},
-        "data": {"name": name, "terms": source.terms},
-        "metrics": [],
-    }
-    return network
+    card = ModelCard(
+        imported=ImportedFrom(file=source.name, sha256=digest, layout=recognized.layout, notes=recognized.notes),
+        data=DataFacts(name=name, terms=source.terms),
+    )
+    return LoadedModel(network=checkpoint.ready(network), config=config, card=card, path=Path(name))
 
 
 def _trunk(trunk: str) -> tuple[RecognizedWeights, str]:
     path = TRUNKS[trunk].path()
     tensors, digest = read(path)
-    found = claim(tensors)
-    if found is None or found.config.trunk != trunk:
+    recognized = claim(tensors)
+    if recognized is None or trunk_of(recognized) != trunk:
         raise CheckpointError(
-            f"{path}: holds {found.layout if found else 'no network that is known'}, not {trunk}; put the right file there"
+            f"{path}: holds {recognized.layout if recognized else 'no network that is known'}, not {trunk}; put the right file there"
         )
-    return found, digest
+    return recognized, digest
 
 
 def _linear(path: Path) -> Tensors:

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
+from torch import nn
 
 from sfumato.core.errors import CheckpointError
+from sfumato.models.base import NetworkSettings
 from sfumato.store import checkpoint
 
 Tensors: TypeAlias = dict[str, torch.Tensor]
@@ -18,14 +20,14 @@ class RecognizedWeights:
 
     layout: str
     """For people: which network in whose layout, and what was read off the shapes."""
-    config: Any
+    config: NetworkSettings
     """Settings of the network of ours that computes the same."""
     state: Tensors
     """Its weights."""
     notes: str = ""
 
 
-def built(recognized: RecognizedWeights, path: Path) -> Any:
+def built(recognized: RecognizedWeights, path: Path) -> nn.Module:
     """The network, with its weights.
 
     Raises CheckpointError if they are not finite, or do not fit it, before any memory is taken: a small file must not ask for a large

@@ -6,15 +6,17 @@ classes become one network; a generator alone one without a discriminator.
 
 import dataclasses
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.core.tensors import size_text
+from sfumato.core.text import quoted
 from sfumato.models import MODELS
+from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.store.pickles import Network, Snapshot
 from sfumato.store.recognized import RecognizedWeights, built
 
@@ -61,17 +63,17 @@ def _converted(snapshot: Snapshot, path: Path) -> RecognizedWeights:
         config, state = dataclasses.replace(config, **facts), state | weights
     size, labels = size_text(config.size), f", {config.classes} classes" if config.classes else ""
     parts = f"{'generator and discriminator' if judge else 'generator'}, {size}, {config.channels} channels{labels}"
-    found = RecognizedWeights(layout=f"StyleGAN2 ({snapshot.kind}), {parts}", config=config, state=state)
+    recognized = RecognizedWeights(layout=f"StyleGAN2 ({snapshot.kind}), {parts}", config=config, state=state)
     if "mapping.w_avg" in painter.tensors:
-        return found
-    means = {"generator.means": _mean(found, path)}
-    return dataclasses.replace(found, state=state | means, notes="its mean style is not in the file; it was measured")
+        return recognized
+    means = {"generator.means": _mean(recognized, path)}
+    return dataclasses.replace(recognized, state=state | means, notes="its mean style is not in the file; it was measured")
 
 
 @torch.no_grad()
 def _mean(recognized: RecognizedWeights, path: Path) -> torch.Tensor:
     """The mean style of ten thousand latents."""
-    network = built(recognized, path).eval()
+    network = cast(StyleGenerator, built(recognized, path).eval())
     z = torch.randn(10_000, network.latent_dim, generator=torch.Generator().manual_seed(0))
     return network.map_latent(z)[:, 0].mean(dim=0, keepdim=True)
 
@@ -81,14 +83,14 @@ class Named:
     """A network's tensors under the names of StyleGAN2-ADA, those that are constants left out."""
 
     tensors: dict[str, torch.Tensor]
-    settings: dict[str, Any]
-    facts: dict[str, Any]
+    settings: dict[str, object]
+    facts: dict[str, object]
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of the tensor called `name`."""
         return tuple(self.tensors[name].shape)
 
-    def setting(self, name: str) -> dict[str, Any]:
+    def setting(self, name: str) -> dict[str, object]:
         """The value of the attribute `name` of each layer that has it, by the layer's name; without such, what it was made with."""
         own = {layer: value for fact, value in self.facts.items() for layer, _, end in [fact.rpartition(".")] if end == name}
         return own or dict(_nested(self.settings, name))
@@ -99,7 +101,7 @@ class Named:
         return sorted({int(match[1]) for name in self.tensors if (match := re.match(r"(?:synthesis\.)?b(\d+)\.", name))})
 
 
-def _nested(settings: dict[str, Any], name: str, place: str = "") -> Iterator[tuple[str, Any]]:
+def _nested(settings: dict[str, object], name: str, place: str = "") -> Iterator[tuple[str, object]]:
     """Each value of the setting `name`, at whatever depth, with the name of the group that it is in."""
     for key, value in settings.items():
         if key == name:
@@ -167,7 +169,7 @@ def _generator(net: Named, path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     return config, state
 
 
-def _discriminator(net: Named, config: Any, path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def _discriminator(net: Named, config: Any, path: Path) -> tuple[dict[str, object], dict[str, torch.Tensor]]:
     """What it adds to the settings, and its weights."""
     sides, t = net.sides[::-1], net.tensors
     _complete(sides[::-1], path)
@@ -201,24 +203,31 @@ def _discriminator(net: Named, config: Any, path: Path) -> tuple[dict[str, Any],
         state |= {f"discriminator.{ours}.{end}": t[f"b4.{theirs}.{end}"] for end in ("weight", "bias")}
     state |= {f"discriminator.mapping.{name}": value for name, value in _mapping(t, "mapping.").items()}
     layers = len({name for name in t if re.fullmatch(r"mapping\.fc\d+\.weight", name)})
-    facts = {"discriminator": "residual" if residual else "plain", "group": _group(net), **settings}
+    facts: dict[str, object] = {"discriminator": "residual" if residual else "plain", "group": _group(net), **settings}
     facts |= {"discriminator_clamp": clamp} if clamp != config.clamp else {}
     return facts | ({"judging_layers": layers} if config.classes else {}), state
 
 
 def _group(net: Named) -> int:
     """Images in a group of the minibatch deviation: 4 where the file says nothing, all of a batch (0) where it says None."""
-    told = net.facts.get("b4.mbstd.group_size", next(iter(dict(_nested(net.settings, "mbstd_group_size")).values()), 4))
-    return 0 if told is None else told
+    size = net.facts.get("b4.mbstd.group_size", next(iter(dict(_nested(net.settings, "mbstd_group_size")).values()), 4))
+    return 0 if size is None else int(_number(size, "mbstd_group_size"))
+
+
+def _number(value: object, name: str) -> float:
+    """`value`, if it is a number. Raises SettingError, with the `name` of the setting, if not."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise SettingError(f"{name} = {quoted(value)} is no number")
+    return value
 
 
 def _mapping(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    found = {}
+    renamed = {}
     for name, value in tensors.items():
         match = re.fullmatch(re.escape(prefix) + r"(embed|fc(\d+))\.(weight|bias)", name)
         if match:
-            found[f"embed.{match[3]}" if match[1] == "embed" else f"layers.{match[2]}.{match[3]}"] = value
-    return found
+            renamed[f"embed.{match[3]}" if match[1] == "embed" else f"layers.{match[2]}.{match[3]}"] = value
+    return renamed
 
 
 def _layer(tensors: dict[str, torch.Tensor], theirs: str, ours: str) -> dict[str, torch.Tensor]:
@@ -243,45 +252,45 @@ def _complete(sides: list[int], path: Path) -> None:
 def _rate(net: Named) -> float:
     """How fast the mapping moves, compared with the other weights; it scales what the layers compute."""
     own = {value for layer, value in net.setting("bias_gain").items() if re.fullmatch(r"mapping\.fc\d+", layer)}
-    told = own or set(net.setting("lr_multiplier").values()) or {_RATE}
-    if len(told) > 1:
-        raise SettingError(f"its mapping's layers have {len(told)} different lr_multiplier")
-    return float(told.pop())
+    rates = own or set(net.setting("lr_multiplier").values()) or {_RATE}
+    if len(rates) > 1:
+        raise SettingError(f"its mapping's layers have {len(rates)} different lr_multiplier")
+    return float(_number(rates.pop(), "lr_multiplier"))
 
 
 def _clamp(net: Named, path: Path) -> float:
     """What all maps are held within; 0 if they are not."""
-    told = {value for layer, value in net.setting("conv_clamp").items() if layer.rpartition(".")[2] not in _UNCLAMPED}
-    limits = {0.0 if value is None or value < 0 else float(value) for value in told} or {0.0}
+    clamps = {value for layer, value in net.setting("conv_clamp").items() if layer.rpartition(".")[2] not in _UNCLAMPED}
+    limits = {max(0.0, float(_number(0 if value is None else value, "conv_clamp"))) for value in clamps} or {0.0}
     if len(limits) > 1:
-        raise CheckpointError(f"{path}: its layers have conv_clamp = {', '.join(map(str, sorted(told, key=str)))}; ours have one limit")
-    if 0 in told:
+        raise CheckpointError(f"{path}: its layers have conv_clamp = {', '.join(map(str, sorted(clamps, key=str)))}; ours have one limit")
+    if 0 in clamps:
         raise CheckpointError(f"{path}: conv_clamp = 0 leaves nothing of its maps")
     return limits.pop()
 
 
 def _from_rosinality(tensors: dict[str, torch.Tensor], mean: torch.Tensor | None) -> dict[str, torch.Tensor]:
     """Under the names of StyleGAN2-ADA."""
-    found: dict[str, torch.Tensor] = {} if mean is None else {"mapping.w_avg": mean.float().reshape(-1)}
+    renamed: dict[str, torch.Tensor] = {} if mean is None else {"mapping.w_avg": mean.float().reshape(-1)}
     noises = {int(m[1]): v for name, v in tensors.items() if (m := re.fullmatch(r"noises\.noise_(\d+)", name))}
     for name, value in tensors.items():
         for pattern, to in _ROSINALITY:
             match = re.fullmatch(pattern, name)
             if match:
                 title, data = to(match, value)
-                found[title] = data
+                renamed[title] = data
                 break
         else:
             if not name.endswith(".kernel") and not name.startswith("noises."):
-                found[name] = value  # so that it is told that nobody knows it
+                renamed[name] = value  # so that it is told that nobody knows it
     for j, value in noises.items():
         r, conv = 4 << (j + 1) // 2, "conv1" if j % 2 == 0 else "conv0"
-        found[f"synthesis.b{r}.{conv}.noise_const"] = value[0, 0]
+        renamed[f"synthesis.b{r}.{conv}.noise_const"] = value[0, 0]
     count = max((int(m[1]) for name in tensors if (m := re.match(r"convs\.(\d+)\.conv1\.", name))), default=0)
-    return {re.sub(r"^level(\d+)\.", lambda m: f"b{8 << (count - int(m[1]))}.", name): value for name, value in found.items()}
+    return {re.sub(r"^level(\d+)\.", lambda m: f"b{8 << (count - int(m[1]))}.", name): value for name, value in renamed.items()}
 
 
-def _styled(block: Any, end: str, value: torch.Tensor) -> tuple[str, torch.Tensor]:
+def _styled(block: str, end: str, value: torch.Tensor) -> tuple[str, torch.Tensor]:
     ends = {
         "conv.weight": ("weight", lambda v: v[0]),
         "conv.modulation.weight": ("affine.weight", lambda v: v),
@@ -296,7 +305,7 @@ def _styled(block: Any, end: str, value: torch.Tensor) -> tuple[str, torch.Tenso
 
 _STYLED = r"(conv\.weight|conv\.modulation\.weight|conv\.modulation\.bias|noise\.weight|activate\.bias)"
 _IMAGE = r"(conv\.weight|conv\.modulation\.weight|conv\.modulation\.bias|bias)"
-_ROSINALITY: tuple[tuple[str, Any], ...] = (
+_ROSINALITY: tuple[tuple[str, Callable[[re.Match[str], torch.Tensor], tuple[str, torch.Tensor]]], ...] = (
     (r"style\.(\d+)\.(weight|bias)", lambda m, v: (f"mapping.fc{int(m[1]) - 1}.{m[2]}", v)),
     (r"input\.input", lambda m, v: ("synthesis.b4.const", v[0])),
     (rf"conv1\.{_STYLED}", lambda m, v: _styled("synthesis.b4.conv1", m[1], v)),

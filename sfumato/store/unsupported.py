@@ -122,8 +122,8 @@ def check(path: Path) -> None:
 
     A file that cannot be read passes: who reads it says why.
     """
-    if told := named(path):
-        raise CheckpointError(f"{path}: {told}")
+    if description := named(path):
+        raise CheckpointError(f"{path}: {description}")
 
 
 def named(path: Path) -> str:
@@ -142,14 +142,14 @@ def named(path: Path) -> str:
         return ""
     if head.startswith(b"PK\x03\x04"):
         rows = () if b"data.pkl" in head or b"data.pkl" in tail else _ZIPS
-        found = next(((what, todo) for pattern, what, todo in rows if re.search(pattern, head + tail)), None)
+        format_found = next(((kind, todo) for pattern, kind, todo in rows if re.search(pattern, head + tail)), None)
     elif tail.endswith(_TABLE_MAGIC):
-        found = _TENSORFLOW
+        format_found = _TENSORFLOW
     else:
-        fits = ((what, todo) for pattern, what, todo in FORMATS if re.match(pattern, head, re.DOTALL | re.IGNORECASE))
-        ends = ((what, todo) for pattern, what, todo in _ENDINGS if re.search(pattern, path.name))
-        found = next(fits, None) or next(ends, None) or _UNKNOWN
-    return f"is {found[0]}, and no weights that can be read; {found[1]}" if found else ""
+        fits = ((kind, todo) for pattern, kind, todo in FORMATS if re.match(pattern, head, re.DOTALL | re.IGNORECASE))
+        ends = ((kind, todo) for pattern, kind, todo in _ENDINGS if re.search(pattern, path.name))
+        format_found = next(fits, None) or next(ends, None) or _UNKNOWN
+    return f"is {format_found[0]}, and no weights that can be read; {format_found[1]}" if format_found else ""
 
 
 def is_safetensors(path: Path) -> bool:
@@ -163,8 +163,8 @@ def is_safetensors(path: Path) -> bool:
 
 def asked_for(title: str) -> str:
     """What a file is whose pickle asks for the dotted name `title`, and what to do; nothing if the name does not tell."""
-    if known := next((words for pattern, words in CODE if re.match(pattern, title)), ""):
-        return known
+    if description := next((words for pattern, words in CODE if re.match(pattern, title)), ""):
+        return description
     fits = _SAFE_TO_ADVISE.fullmatch(title)
     if fits is None or fits["package"] in _PYTHON:
         return ""

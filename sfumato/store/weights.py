@@ -3,13 +3,16 @@
 import os
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
 from torch import nn
 
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.store import checkpoint, public
+from sfumato.store.loaded import LoadedModel, Model
+
+Role = TypeVar("Role", bound=nn.Module)
 
 
 def bundled() -> dict[str, Path]:
@@ -24,16 +27,16 @@ def find(which: str | Path) -> Path:
     As a string, a bundled name wins over a file or folder of that name: write ./fashion for the folder. Raises UnknownNameError,
     naming the bundled models, if it is none of these.
     """
-    path, known = Path(which), bundled()
-    if isinstance(which, str) and which in known:
-        return known[which]
+    path, names = Path(which), bundled()
+    if isinstance(which, str) and which in names:
+        return names[which]
     if path.is_dir():
         if (path / "model.safetensors").is_file():
             return path / "model.safetensors"
-        raise UnknownNameError(f"{path} holds no model.safetensors; give a run folder, a model file, or one of {', '.join(known)}")
+        raise UnknownNameError(f"{path} holds no model.safetensors; give a run folder, a model file, or one of {', '.join(names)}")
     if path.is_file():
         return path
-    raise UnknownNameError(f"no model {str(which)!r}{suggest(str(which), known)}; give a run folder, a file, or one of {', '.join(known)}")
+    raise UnknownNameError(f"no model {str(which)!r}{suggest(str(which), names)}; give a run folder, a file, or one of {', '.join(names)}")
 
 
 def short_name(which: str | Path) -> str:
@@ -48,8 +51,8 @@ def short_name(which: str | Path) -> str:
     return path.name.removesuffix(".safetensors") or "model"
 
 
-def load(which: str | Path) -> Any:
-    """The network called `which` (see `find`), ready for use, with its settings in `config` and its card in `card`.
+def load(which: str | Path) -> LoadedModel[nn.Module]:
+    """The model called `which` (see `find`): its network, ready for use, its settings and its card.
 
     The networks of others that `public` names are found too, after bundled ones. Raises UnknownNameError if there is no such model,
     CheckpointError if its file is damaged or foreign, DownloadError if it is somebody else's and cannot be fetched.
@@ -59,13 +62,20 @@ def load(which: str | Path) -> Any:
     return checkpoint.load(find(which))
 
 
-def opened(which: str | Path | nn.Module, role: type[nn.Module] = nn.Module, *, otherwise: str = "") -> Any:
-    """`which` itself if it is a network already, else what `load` gives.
+def model_of(which: Model) -> LoadedModel[nn.Module]:
+    """The model that `which` names, or `which` itself. A network alone becomes a model without settings and with an empty card."""
+    if isinstance(which, LoadedModel):
+        return which
+    return LoadedModel(network=which) if isinstance(which, nn.Module) else load(which)
 
-    Raises SettingError, saying what the model `otherwise` cannot do, if it does not fill `role`.
+
+def opened(which: Model, role: type[Role], *, otherwise: str) -> LoadedModel[Role]:
+    """The model that `which` names, or `which` itself, as one of the kind `role`.
+
+    Raises SettingError, saying what the model `otherwise` cannot do, if its network does not fill that role.
     """
-    network = which if isinstance(which, nn.Module) else load(which)
-    if not isinstance(network, role):
-        name = which if isinstance(which, str | Path) else type(which).__name__
+    model = model_of(which)
+    if not isinstance(model.network, role):
+        name = which if isinstance(which, str | Path) else model
         raise SettingError(f"{name} {otherwise}; `sfumato models` tells which models there are")
-    return network
+    return cast(LoadedModel[Role], model)

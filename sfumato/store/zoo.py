@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from sfumato.core import schema
 from sfumato.core.errors import CheckpointError, FormatError, UnknownNameError
 from sfumato.core.registry import FAMILIES
 from sfumato.store import checkpoint, weights
+from sfumato.store.cards import ModelCard
 
 HEADLINES = {
     "accuracy": "test accuracy {:.2%}",
@@ -40,14 +41,14 @@ class Entry:
     path: Path
     megabytes: float
     family: str
-    card: dict[str, Any]
+    card: ModelCard
     problem: str = ""
     """Why the file cannot be read, or its network not built; the family and the card are then empty."""
 
     @property
     def headline(self) -> str:
         """What was measured, in one line; nothing if nothing was."""
-        figures = {m["name"]: (m["value"], m["protocol"].get("real") or 0) for m in self.card.get("metrics", [])}
+        figures = {figure.name: (figure.value, figure.real_images) for figure in self.card.metrics}
         shown = [text.format(*figures[name]) for name, text in HEADLINES.items() if name in figures]
         return ", ".join(shown).replace(", (", " (")
 
@@ -68,7 +69,7 @@ def listed(name: str, path: Path) -> Entry:
         family = schema.checked(header.get("model"), Kind, f"{path}: its settings")["is"]
         FAMILIES.find(family)
     except UnknownNameError as error:
-        return Entry(name=name, path=path, megabytes=megabytes, family="", card={}, problem=f"{path}: {error}")
+        return Entry(name=name, path=path, megabytes=megabytes, family="", card=ModelCard(), problem=f"{path}: {error}")
     except (CheckpointError, FormatError) as error:
-        return Entry(name=name, path=path, megabytes=megabytes, family="", card={}, problem=str(error))
-    return Entry(name=name, path=path, megabytes=megabytes, family=family, card=header.get("card", {}))
+        return Entry(name=name, path=path, megabytes=megabytes, family="", card=ModelCard(), problem=str(error))
+    return Entry(name=name, path=path, megabytes=megabytes, family=family, card=checkpoint.card_of(header))

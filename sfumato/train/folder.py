@@ -23,7 +23,7 @@ def state_file(run: Path, name: str = "state") -> Path:
 
 def read_settings(path: Path) -> TrainSettings:
     """The settings in the file of a run, of this version or an earlier one. Raises SettingError, UnknownNameError or FormatError."""
-    settings = parse(upgraded_tree(schema.read(path, dict[str, Any])))
+    settings = parse(upgraded_tree(schema.read_object(path)))
     if not isinstance(settings, TrainSettings):
         raise FormatError("these are not the settings of a run")
     return settings
@@ -94,11 +94,11 @@ def go_on(recovery: Recovery, run: Path | None, data: Dataset | Scenes) -> tuple
             f"{run} was trained on other images, or with other labels, than {data.name} now holds; choose another folder with --out"
         )
     try:
-        schema.checked(info, State, "its header")
+        state = schema.checked(info, State, "its header")
         recovery.trainee.restore(tensors)
         recovery.load(info, tensors, state_file(run, "well"))
-        recovery.trainee.origin = info["origin"]
-        return info["seen"], info["elapsed"]
+        recovery.trainee.origin = {**state["origin"]}
+        return state["seen"], state["elapsed"]
     except (KeyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} is not the state of this run ({reason}); choose another folder with --out") from error

@@ -4,8 +4,9 @@ import contextlib
 import json
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, TypedDict
 
 import torch
 from torch import nn
@@ -120,7 +121,7 @@ class RunLog:
         with atomic_io.storing(self.run / "tensorboard"):
             self._tensorboard.image("samples", pixels, images_seen)
 
-    def _append(self, row: dict[str, Any]) -> None:
+    def _append(self, row: Mapping[str, object]) -> None:
         if self.run is not None:
             plain = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()}
             with atomic_io.storing(self._path), self._path.open("a", encoding="utf-8") as file:

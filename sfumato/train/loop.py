@@ -21,6 +21,8 @@ from sfumato.core.config import dump
 from sfumato.core.device import select_device
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.store import checkpoint
+from sfumato.store.cards import DataFacts, ModelCard, Origin, PlanChange
+from sfumato.store.loaded import LoadedModel
 from sfumato.train import plan, speeds
 from sfumato.train.deadline import Deadline
 from sfumato.train.distributed import World
@@ -48,11 +50,11 @@ def fit(
     watch: Callback | None = None,
     device: str = "auto",
     began: float | None = None,
-) -> nn.Module:
-    """Trains the network of `requested` and returns it: the average of its weights, with `config` and `card` attached.
+) -> LoadedModel[nn.Module]:
+    """Trains the network of `requested` and returns the model: the average of the network's weights, its settings and its card.
 
     With a `run` folder, settings, log, samples, model and state are written there, and the same call resumes a stopped run. On SIGINT or
-    SIGTERM it saves and returns early, with `interrupted` set on the network. `data` replaces the images that `requested.data` names.
+    SIGTERM it saves and returns early, and `interrupted` of the model is true. `data` replaces the images that `requested.data` names.
     With more images or a longer budget than the run in the folder has, that run is prolonged. A budget counts from this call, or from
     the value `began` of `time.perf_counter()`.
     Raises SettingError for a `run` folder with settings that no file could give back; CheckpointError if `run` belongs to other settings
@@ -70,13 +72,13 @@ def fit(
             return _train(TrainingRequest(settings=requested, run=run, data=data, watch=listener, world=world, device=chosen, began=begun))
 
 
-def _train(request: TrainingRequest) -> nn.Module:  # noqa: PLR0915  the loop is one story
+def _train(request: TrainingRequest) -> LoadedModel[nn.Module]:  # noqa: PLR0915  the loop is one story
     """`fit`, within an open world of processes."""
     job, run, watch, world = prepared(request), request.run, request.watch, request.world
     recovery, trainee, data, start = job.recovery, job.recovery.trainee, job.data, job.start
     log = RunLog(run if world.leads else None, images_seen=start, elapsed=job.elapsed + time.perf_counter() - request.began)
     figures, images_seen, trained, saved = Figures(), start, False, log.elapsed
-    model: Any = None
+    model: LoadedModel[nn.Module] | None = None
 
     def say(lines: Iterable[str]) -> None:
         _report(lines, images_seen, watch, log)
@@ -157,6 +159,7 @@ def _train(request: TrainingRequest) -> nn.Module:  # noqa: PLR0915  the loop is
     if trained and world.leads:
         speeds.remember(speeds.key(settings, request.device, world.size), deadline.measured())
     watch.finish(images_seen, settings, run, interrupted=not done)
+    assert model is not None, "the loop saves before it stops"
     return model
 
 
@@ -195,34 +198,30 @@ def finished(trainee: Trainee, complete: bool) -> nn.Module:
 
 def describe(
     settings: TrainSettings, data: Dataset | Scenes, images_seen: int, elapsed: float, *, origin: dict[str, Any], schedule: Schedule
-) -> dict[str, Any]:
+) -> ModelCard:
     """The card that travels inside the model file.
 
     `origin` describes the model with whose weights training began, and `schedule` the changes of the plan. Changes after `images_seen`
     images are left out.
     """
     changes = [change for change in schedule.changes if change.images_seen <= images_seen]
-    return {
-        "made_with": f"sfumato {__version__}, torch {torch.__version__}",
-        "data": {
-            "name": data.name,
-            "images": len(data),
-            "classes": list(data.classes),
-            "terms": data.terms,
-            "sha256": data.fingerprint,
-            "split_by": data.split_by,
-        },
-        "training": dump(settings),
-        "images_seen": images_seen,
-        "minutes": round(elapsed / 60, 2),
-        "metrics": [],
-        **({"started_from": origin} if origin else {}),
-        **(
-            {"plan": [{"images_seen": c.images_seen, "minutes": round(c.seconds / 60, 2), "note": str(c)} for c in changes]}
-            if changes
-            else {}
-        ),
-    }
+    facts = DataFacts(
+        name=data.name,
+        images=len(data),
+        classes=tuple(data.classes),
+        terms=data.terms,
+        sha256=data.fingerprint,
+        split_by=data.split_by,
+    )
+    return ModelCard(
+        made_with=f"sfumato {__version__}, torch {torch.__version__}",
+        data=facts,
+        training=dump(settings),
+        images_seen=images_seen,
+        minutes=round(elapsed / 60, 2),
+        started_from=Origin.read(origin, "the origin of the weights"),
+        plan=tuple(PlanChange(images_seen=c.images_seen, minutes=round(c.seconds / 60, 2), note=str(c)) for c in changes),
+    )
 
 
 def _greet(remarks: Iterable[str], new: Iterable[str], watch: Callback, log: RunLog) -> None:
@@ -246,20 +245,21 @@ def _due(every: int, images_seen: int, settings: TrainSettings) -> bool:
 
 def _save(
     recovery: Recovery, deadline: Deadline, run: Path | None, data: Dataset | Scenes, images_seen: int, elapsed: float, complete: bool
-) -> Any:
+) -> LoadedModel[nn.Module]:
     """The network to use, with its settings and its card; with a `run` folder it is written there, and the state to go on from."""
     trainee = recovery.trainee
     with deadline.timed("finish") if complete else contextlib.nullcontext():
-        model: Any = finished(trainee, complete)
-    # A network in memory keeps the paths of its images.
+        network = finished(trainee, complete)
+    # A model in memory keeps the paths of its images.
     settings, origin = (trainee.settings, trainee.origin) if run is None else (shareable(trainee.settings), _origin_facts(trainee))
     card = describe(settings, data, images_seen, elapsed, origin=origin, schedule=trainee.schedule)
-    model.config, model.card, model.interrupted = trainee.settings.model, card, not complete
+    file = None if run is None else run / "model.safetensors"
+    model = LoadedModel(network=network, config=trainee.settings.model, card=card, path=file)
     if run is not None and trainee.world.leads:
         info = {"seen": images_seen, "elapsed": elapsed, "data": data.fingerprint, "split_by": data.split_by, "origin": origin}
         with deadline.timed("save"):
             info |= recovery.save(images_seen, state_file(run, "well"))
             checkpoint.write_tensors(state_file(run), trainee.tensors(), info)
-            checkpoint.save(run / "model.safetensors", model, model.config, card)
+            checkpoint.save_model(run / "model.safetensors", model)
     trainee.world.wait()
     return model

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import time
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -78,7 +77,7 @@ def recorded(run: Path | None, settings: TrainSettings) -> Schedule:
     if path is None or not path.exists():
         return Schedule(settings.images)
     try:
-        return Schedule.parse(schema.read(path, dict[str, Any]))
+        return Schedule.parse(schema.read_object(path))
     except (ValueError, SfumatoError) as error:
         raise CheckpointError(f"{path} cannot be read ({error}); choose another folder with --out") from error
 

@@ -3,8 +3,8 @@
 import contextlib
 import signal
 import threading
+from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 
 class Interrupts:
@@ -12,7 +12,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.caught = 0
-        self._before: dict[int, Any] = {}
+        self._before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
 
     def __enter__(self) -> "Interrupts":
         if threading.current_thread() is threading.main_thread():

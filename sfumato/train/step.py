@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sfumato.core.config import family
-from sfumato.core.device import autocast, select_precision
+from sfumato.core.device import autocast, channels_last, select_precision
 from sfumato.core.errors import DivergenceError, SettingError
 from sfumato.core.rng import derive_seed, seeded_generator
 from sfumato.data.dataset import Dataset, Scenes
@@ -45,7 +45,7 @@ class Trainee:
         self.share = world.share(settings.batch)
         self.precision = select_precision(settings.precision, device)
         torch.manual_seed(derive_seed(settings.seed, "weights"))
-        self.model: nn.Module = settings.model.build().to(device=device, memory_format=torch.channels_last).train()
+        self.model: nn.Module = channels_last(settings.model.build(), device).train()
         _refuse_other_role(self.model, settings)
         classes = data.classes if class_count(settings) else ()
         self.origin = begin(self.model, settings.start, classes) if settings.start and fresh else {}

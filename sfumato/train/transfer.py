@@ -9,6 +9,7 @@ from torch import nn
 from sfumato.core.config import parse
 from sfumato.core.errors import SettingError, SfumatoError
 from sfumato.store import checkpoint, weights
+from sfumato.store.cards import DataFacts
 from sfumato.train.class_tables import Transfer, transferred
 
 
@@ -22,10 +23,10 @@ def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> dict[str
     """
     tensors, header = checkpoint.read_tensors(weights.find(start))
     own = model.state_dict()
-    card = header.get("card", {})
+    card = checkpoint.card_of(header)
     if not getattr(model, "has_grey_path", False):
         grey = getattr(model, "channels", 3) == 1
-        tensors, card = _member(tensors, grey=grey), card.get("grey" if grey else "colour", card)
+        tensors, card = _member(tensors, grey=grey), (card.grey if grey else card.colour) or card
     tensors, transfer = _with_classes(tensors, header, model, classes)
     parts = {name.split(".")[0] for name in tensors}
     missing = sorted({name.split(".")[0] for name in own} - parts)
@@ -34,9 +35,9 @@ def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> dict[str
     if problem:
         raise SettingError(f"start = {start!r} does not fit this network: {problem}; give its settings to model, or leave start unset")
     model.load_state_dict({**own, **tensors})
-    data = {key: card.get("data", {}).get(key) for key in ("name", "sha256", "terms")}
+    data = DataFacts(name=card.data.name, sha256=card.data.sha256, terms=card.data.terms).dump()
     classes_kept = {"classes": transfer.dump()} if transfer else {}
-    return {"model": start, "data": data, **spent(card), "missing": missing, **classes_kept}
+    return {"model": start, "data": data, **card.total_training(), "missing": missing, **classes_kept}
 
 
 def _with_classes(
@@ -45,18 +46,12 @@ def _with_classes(
     """`tensors` for the classes of `model`, and the change of classes if those that they were trained on are others."""
     if not hasattr(model, "classes"):
         return tensors, None
-    names = (header.get("card", {}).get("data") or {}).get("classes") or ()
+    names = checkpoint.card_of(header).data.class_names
     try:
         config = parse(header["model"])
-        return transferred(tensors, config, model, source_classes=list(map(str, names)), target_classes=classes)
+        return transferred(tensors, config, model, source_classes=names, target_classes=classes)
     except (SfumatoError, KeyError, TypeError, AttributeError):
         return tensors, None  # the caller names the first difference
-
-
-def spent(card: dict[str, Any]) -> dict[str, float]:
-    """Images and minutes of a model with this card: those of its own training, and of those that it began with."""
-    trainings = (card, card.get("started_from", {}))
-    return {name: round(sum(each.get(name) or 0 for each in trainings), 2) for name in ("images_seen", "minutes")}
 
 
 def _member(tensors: dict[str, torch.Tensor], *, grey: bool) -> dict[str, torch.Tensor]:

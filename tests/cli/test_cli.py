@@ -106,7 +106,7 @@ def test_the_data_says_which_classes_there_are_and_not_what_training_starts_from
         code, out, _ = run(capsys, *train, "--images", "8", "--batch", "4", "--out", str(made))
         assert code == 0
         assert said in " ".join(out.split())
-        assert weights.load(made).classes == classes
+        assert weights.load(made).network.classes == classes
         assert run(capsys, *train, "--images", "16", "--batch", "4", "--out", str(made))[0] == 0, "and it can be prolonged"
 
 
@@ -156,7 +156,7 @@ def test_models_tells_how_good_each_is_and_under_which_terms(capsys, tmp_path):
     assert entries
     for entry in entries:
         assert f"{entry.name} {entry.headline} {entry.family}, {entry.megabytes:.1f} MB" in told
-        assert " ".join(entry.card["data"]["terms"].split()) in told
+        assert " ".join(entry.card.data.terms.split()) in told
 
 
 def test_no_images(capsys, tmp_path):

@@ -145,11 +145,11 @@ def test_a_model_file_gives_back_the_same_network(name, build, ask, tmp_path):
     checkpoint.save(tmp_path / "model.safetensors", net, config, {"note": "for a test"})
     loaded = checkpoint.load(tmp_path / "model.safetensors")
     assert loaded.config == config
-    assert loaded.card == {"note": "for a test"}
-    assert not loaded.training
+    assert loaded.card.dump() == {"metrics": [], "note": "for a test"}
+    assert not loaded.network.training
     for key, value in net.state_dict().items():
-        assert torch.equal(loaded.state_dict()[key], value), f"{key} is not bit for bit what was saved"
-    before, after = ask(net.to(memory_format=torch.channels_last)), ask(loaded)
+        assert torch.equal(loaded.network.state_dict()[key], value), f"{key} is not bit for bit what was saved"
+    before, after = ask(net.to(memory_format=torch.channels_last)), ask(loaded.network)
     for question in before:
         assert torch.equal(before[question], after[question]), question
 
@@ -163,9 +163,9 @@ def test_half_the_bits_cost_little(name, build, ask, tmp_path):
     assert half.stat().st_size < 0.8 * whole.stat().st_size
     loaded = checkpoint.load(half)
     for key, value in net.state_dict().items():
-        assert loaded.state_dict()[key].dtype == value.dtype, key
-        torch.testing.assert_close(loaded.state_dict()[key], value, rtol=1e-3, atol=1e-6, msg=lambda m, k=key: f"{k}: {m}")
-    before, after = ask(net), ask(loaded)
+        assert loaded.network.state_dict()[key].dtype == value.dtype, key
+        torch.testing.assert_close(loaded.network.state_dict()[key], value, rtol=1e-3, atol=1e-6, msg=lambda m, k=key: f"{k}: {m}")
+    before, after = ask(net), ask(loaded.network)
     for question in before:
         torch.testing.assert_close(after[question], before[question], rtol=2e-2, atol=2e-2, msg=lambda m, q=question: f"{q}: {m}")
 

@@ -74,12 +74,12 @@ def test_it_learns_crashes_goes_on_exactly_and_loads(name, recipe, folder):
     with pytest.raises(RuntimeError, match="the power failed"):
         sf.fit(recipe(name), run=folder / "run", device="cpu", watch=Crash(200))
     resumed = sf.fit(recipe(name), run=folder / "run", device="cpu")
-    weights, again = straight.state_dict(), resumed.state_dict()
+    weights, again = straight.network.state_dict(), resumed.network.state_dict()
     assert all(torch.equal(again[key], value) for key, value in weights.items())
     assert figures(folder / "run") == figures(folder / "straight")
 
     loaded = sf.load(folder / "run")
-    assert all(torch.equal(value, weights[key]) for key, value in loaded.state_dict().items())
+    assert all(torch.equal(value, weights[key]) for key, value in loaded.network.state_dict().items())
     images = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(1))
     assert torch.allclose(loaded(images), straight(images), atol=1e-6)
 
@@ -101,8 +101,8 @@ def test_it_has_its_own_preview_and_figures(name, recipe, folder):
 
 def test_what_only_training_ends_with_is_in_the_file(recipe, folder):
     model = sf.fit(recipe("toy-codec"), run=folder / "run", device="cpu")
-    assert model.largest > 0
-    assert sf.load(folder / "run").largest == model.largest
+    assert model.network.largest > 0
+    assert sf.load(folder / "run").network.largest == model.network.largest
 
 
 def test_pairs_stay_together_and_are_held_out_together(recipe, folder, monkeypatch):
@@ -111,7 +111,7 @@ def test_pairs_stay_together_and_are_held_out_together(recipe, folder, monkeypat
     prepare = objective.prepare
     monkeypatch.setattr(objective, "prepare", lambda self, batch, settings: batches.append(prepare(self, batch, settings)) or batches[-1])
     model = sf.fit(recipe("toy-translator"), device="cpu")
-    assert model.channels == 1
+    assert model.network.channels == 1
     assert batches
     for batch in batches:
         assert torch.allclose(batch.degraded + batch.clean, torch.ones_like(batch.clean), atol=0.01)
@@ -153,7 +153,7 @@ from sfumato.cli import main
 import sfumato as sf
 for name, data in (("toy-codec", "images"), ("toy-translator", "kinds")):
     main(["train", name, "--data", data, "--images", "32", "--out", name, "--device", "cpu"])
-    print(type(sf.load(name)).__name__)
+    print(type(sf.load(name).network).__name__)
 main(["models", "--runs", "."])
 """
     environment = {

@@ -21,7 +21,7 @@ from sfumato.editing.latent_image import drawn, render
 @pytest.mark.parametrize(("name", "share"), [("digits-vae", 0.9), ("fashion", 0.85), ("digits", 0.85)])
 def test_closed_form_directions_lie_in_what_changes_images_most(name, share):
     """Of five of 32 to 128; of networks with more layers between a matrix and the image less (docs/editing.md)."""
-    network = sf.load(name)
+    network = sf.load(name).network
     found = closed_form(network, (0, network.styles - 1))[0][:5].double()
     assert (found @ strongest(network, seeds=8)[:, :5]).square().sum() / 5 >= share
 
@@ -29,7 +29,7 @@ def test_closed_form_directions_lie_in_what_changes_images_most(name, share):
 @pytest.mark.parametrize("name", ["digits-vae", "fashion"])
 def test_jacobian_directions_are_what_changes_images_most(name):
     """As far as central differences, those of eight images, can tell: more seeds agree better (docs/editing.md)."""
-    network = sf.load(name)
+    network = sf.load(name).network
     found = jacobian(network, (0, network.styles - 1))[0][:10].double()
     assert (found @ strongest(network, seeds=8)[:, :10]).square().sum() / 10 >= 0.85
 

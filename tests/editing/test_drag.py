@@ -49,7 +49,7 @@ def test_a_disc_really_goes_where_its_middle_is_dragged(goal):
 
 @pytest.mark.parametrize("name", ["fashion", "digits-vae", "stylegan"])
 def test_a_point_arrives_in_every_family(untrained, name):
-    network = untrained("stylegan", classes=2) if name == "stylegan" else sf.load(name)
+    network = untrained("stylegan", classes=2) if name == "stylegan" else sf.load(name).network
     told, subject = [], drawn(network, 3)
     done = drag(network, subject, [(14, 9)], [(14, 15)], on_progress=lambda _, far: told.append(far))
     assert told[0] == 6

@@ -15,6 +15,7 @@ from sfumato.editing import latent_image as subjects
 from sfumato.metrics.features import weights_hash
 from sfumato.restoration.request import RestorationRequest, request_facts
 from sfumato.store import checkpoint, weights
+from sfumato.store.cards import ModelCard
 from sfumato.store.zoo import list_models
 
 
@@ -128,5 +129,5 @@ def test_a_card_of_wrong_types_is_refused_and_hides_no_other(card, place, networ
     with pytest.raises(CheckpointError, match=place):
         sf.load(tmp_path / "bad")
     bad, good = list_models(tmp_path)[len(weights.bundled()) :]
-    assert (bad.card, bad.headline, good.problem) == ({}, "", "")
+    assert (bad.card, bad.headline, good.problem) == (ModelCard(), "", "")
     assert "card" in bad.problem

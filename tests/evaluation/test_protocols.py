@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.rng import seeded_generator
@@ -27,6 +28,8 @@ from sfumato.models import MODELS
 from sfumato.models.roles.classifier import Classifier
 from sfumato.models.roles.perceptual_metric import PerceptualMetric
 from sfumato.store import weights
+from sfumato.store.cards import ModelCard
+from sfumato.store.loaded import LoadedModel
 
 
 def smooth(h, w, channels=3, seed=0):
@@ -222,8 +225,8 @@ def test_auto_repairs_by_its_plan(monkeypatch):
 def test_a_model_without_a_record_of_its_data_needs_their_name():
     for card in ({}, {"training": {}}, {"training": {"data": "two\nlines"}}):
         with pytest.raises(SettingError, match="does not say what it was trained on"):
-            compared(SimpleNamespace(card=card, size=(8, 8), channels=1), None)
-    away = SimpleNamespace(card={"training": {"data": "/no/such/folder"}}, size=(8, 8), channels=1)
+            compared(LoadedModel(network=network(1, (8, 8)), card=ModelCard.read(card, "the card")), None)
+    away = LoadedModel(network=network(1, (8, 8)), card=ModelCard(training={"data": "/no/such/folder"}))
     with pytest.raises(SettingError, match="/no/such/folder, are not here"):
         compared(away, None)
     with pytest.raises(DataError):
@@ -231,23 +234,25 @@ def test_a_model_without_a_record_of_its_data_needs_their_name():
 
 
 def test_a_data_set_that_is_handed_in_is_both_parts(bars):
-    assert compared(SimpleNamespace(card={}), bars) == (bars, bars)
+    assert compared(LoadedModel(network=network(1)), bars) == (bars, bars)
 
 
 def network(channels, size=(16, 16)):
-    return SimpleNamespace(channels=channels, size=size, classes=0, card={})
+    shape = nn.Identity()
+    shape.channels, shape.size, shape.classes = channels, size, 0
+    return shape
 
 
 def test_a_bundled_classifier_serves_the_images_that_it_was_trained_on_and_no_others():
-    card = weights.load("digits-classifier").card["data"]
-    digits = Dataset(name=card["name"], pixels=torch.zeros(2, 1, 28, 28, dtype=torch.uint8))
+    card = weights.load("digits-classifier").card.data
+    digits = Dataset(name=card.name, pixels=torch.zeros(2, 1, 28, 28, dtype=torch.uint8))
     chosen = matching_features(network(1, (28, 28)), digits)
-    assert isinstance(chosen, Classifier)
-    assert feature_facts(chosen)["features"].endswith(f"classifier {card['name']}")
-    assert isinstance(matching_features(network(3, (28, 28)), digits), Pixels)
+    assert isinstance(chosen.network, Classifier)
+    assert feature_facts(chosen)["features"].endswith(f"classifier {card.name}")
+    assert isinstance(matching_features(network(3, (28, 28)), digits).network, Pixels)
     other = Dataset(name="others", pixels=digits.pixels)
-    assert matching_features(network(1, (28, 6)), other).feature_dim == 36, "no side of the grid is longer than the image"
-    assert matching_features(network(3, (28, 28)), other).feature_dim == 3 * 64
+    assert matching_features(network(1, (28, 6)), other).network.feature_dim == 36, "no side of the grid is longer than the image"
+    assert matching_features(network(3, (28, 28)), other).network.feature_dim == 3 * 64
     classifier = weights.load("digits-classifier")
     assert suited(classifier, network(1, (28, 28))) is classifier
     with pytest.raises(SettingError, match=r"size \(28, 28\) and 1 channels, the model's have \(16, 16\) and 1"):
@@ -257,7 +262,7 @@ def test_a_bundled_classifier_serves_the_images_that_it_was_trained_on_and_no_ot
 def test_a_published_network_takes_grey_and_colour_images():
     published = MODELS["features"](classes=0).build()
     for channels in (1, 3):
-        assert suited(published, network(channels)) is published
+        assert suited(published, network(channels)).network is published
     for channels in (2, 4):
         with pytest.raises(SettingError, match=f"takes grey or coloured images, the model's have {channels} channels"):
             suited(published, network(channels))
@@ -266,7 +271,7 @@ def test_a_published_network_takes_grey_and_colour_images():
 def test_a_classifier_is_not_measured_on_other_classes():
     two = Dataset(name="two", pixels=torch.zeros(2, 1, 28, 28, dtype=torch.uint8), labels=torch.tensor([0, 1]), classes=("a", "b"))
     with pytest.raises(SettingError, match="two has 2 classes, the classifier 10"):
-        judge_classifier(weights.load("digits-classifier"), two)
+        judge_classifier(weights.load("digits-classifier").network, two)
 
 
 def test_generated_images_have_the_labels_of_their_seeds(untrained):

@@ -1,10 +1,10 @@
 """One share and one estimate for a whole evaluation, and costs in proportion to the work."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import pytest
 import torch
+from torch import nn
 
 from sfumato.core.progress import heard
 from sfumato.core.rng import seeded_generator
@@ -17,6 +17,7 @@ from sfumato.evaluation.stages import OVERHEAD, distance_operations, generate_im
 from sfumato.generation.generate import generate
 from sfumato.metrics.features import Pixels
 from sfumato.models.roles.perceptual_metric import PerceptualMetric
+from sfumato.store.loaded import LoadedModel
 
 
 class Distance(PerceptualMetric):
@@ -124,11 +125,17 @@ def unit_costs(monkeypatch):
                 monkeypatch.setattr(module, name, lambda *_, cost=cost: cost)
 
 
-NETWORK = SimpleNamespace(classes=3, card={})
+def with_classes(count):
+    network = nn.Identity()
+    network.classes = count
+    return LoadedModel(network=network)
+
+
+NETWORK = with_classes(3)
 
 
 def test_a_generator_costs_its_images_their_features_and_the_distances(unit_costs, real):
-    held_out, extractor = dataclasses.replace(real, pixels=pixels(50, seed=1), labels=None, classes=()), Pixels()
+    held_out, extractor = dataclasses.replace(real, pixels=pixels(50, seed=1), labels=None, classes=()), LoadedModel(network=Pixels())
     costs = generators.generator_operations
     base = 200 * 10 + 120 * 3 + 200 * 3 + 1e6
     assert costs(NETWORK, real, real, extractor, count=200) == base
@@ -143,7 +150,7 @@ def test_diversity_costs_two_images_a_path_and_one_comparison_a_pair(unit_costs,
     assert diversity.diversity_operations(NETWORK, real, Distance(), count=count) == paths + images + 4 * variety
     unlabelled = dataclasses.replace(real, labels=None, classes=())
     assert diversity.diversity_operations(NETWORK, unlabelled, Distance(), count=count) == paths + images + 2 * variety
-    plain = SimpleNamespace(classes=0, card={})
+    plain = with_classes(0)
     assert diversity.diversity_operations(plain, unlabelled, Distance(), count=count) == paths + images + 2 * variety
     few = dataclasses.replace(real, pixels=real.pixels[:20], labels=None, classes=())
     assert diversity.diversity_operations(NETWORK, few, Distance(), count=count) == paths + images + variety + 10 * 7

@@ -146,7 +146,7 @@ def test_a_model_is_measured_on_images_that_it_never_saw(pictures):
     changes = ("crop=stretch", "model.size=[16,16]", "images=32", "batch=16", "model.width=4", "model.discriminator_width=4")
     network = sf.fit(sf.override(recipe("dcgan"), f"data={pictures}", *changes))
     train, test = compared(network, None)
-    assert train.fingerprint == network.card["data"]["sha256"]
+    assert train.fingerprint == network.card.data.sha256
     assert len(test) == train.kept_back > 0
     assert not {p.numpy().tobytes() for p in train.pixels} & {p.numpy().tobytes() for p in test.pixels}
     figures = {m.name: m for m in evaluate(network, count=100)}
@@ -236,7 +236,7 @@ def test_a_bundled_name_wins_over_a_folder(tmp_path, monkeypatch):
 
 
 def test_features_fall_back_to_pixels(gan, letters):
-    assert matching_features(gan, letters).feature_dim == 64
+    assert matching_features(gan.network, letters).network.feature_dim == 64
 
 
 def test_accuracy_score(gan, letters):
@@ -253,7 +253,7 @@ def test_accuracy_score(gan, letters):
 
 
 def test_models_lists_bundled_and_own(gan, tmp_path):
-    checkpoint.save(tmp_path / "mine" / "model.safetensors", gan, gan.config, gan.card)
+    checkpoint.save_model(tmp_path / "mine" / "model.safetensors", gan)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "model.safetensors").write_bytes(b"no")
     entries = list_models(tmp_path)

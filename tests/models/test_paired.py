@@ -71,10 +71,10 @@ def test_a_pair_that_deblurs_shares_its_filters(tmp_path):
         torch.testing.assert_close(apply_restorer(pair, images, noise=0.01, kernels=kernels, tile=24), expected, rtol=0, atol=1e-4)
         model = kinds[name].build()
         begin(model, str(one))
-        assert all(torch.equal(w, model.state_dict()[key]) for key, w in alone.state_dict().items())
-    assert footprint(pair) == max(footprint(weights.load(path)) for path in paths.values())
+        assert all(torch.equal(w, model.state_dict()[key]) for key, w in alone.network.state_dict().items())
+    assert footprint(pair.network) == max(footprint(weights.load(path).network) for path in paths.values())
     with pytest.raises(SettingError, match="two runs"):
-        OBJECTIVES["restoration"]().phases(pair)
+        OBJECTIVES["restoration"]().phases(pair.network)
 
 
 def test_two_files_become_one_and_either_half_can_be_trained_further(tmp_path):
@@ -84,15 +84,15 @@ def test_two_files_become_one_and_either_half_can_be_trained_further(tmp_path):
         paths[name] = tmp_path / f"{name}.safetensors"
         checkpoint.save(paths[name], config.build(), config, CARD | {"of": name})
     one = joined(str(paths["grey"]), str(paths["colour"]), tmp_path / "one.safetensors")
-    pair = weights.load(one)
-    assert (pair.card["images_seen"], pair.card["minutes"]) == (20, 3.0)
-    assert pair.card["grey"]["of"] == "grey"
+    made = weights.load(one)
+    assert (made.card.images_seen, made.card.minutes) == (20, 3.0)
+    assert made.card.grey.extra["of"] == "grey"
     for name, config in (("grey", GREY), ("colour", COLOUR)):
         part, model = weights.load(paths[name]), config.build()
         begin(model, str(one))
-        for key, w in part.state_dict().items():
+        for key, w in part.network.state_dict().items():
             assert torch.equal(w, model.state_dict()[key])
-            assert torch.equal(w, pair.get_submodule(name).state_dict()[key])
+            assert torch.equal(w, made.network.get_submodule(name).state_dict()[key])
     again = weights.load(joined(str(paths["grey"]), str(one), tmp_path / "again.safetensors"))
-    assert again.card["colour"]["of"] == "colour"
-    assert all(torch.equal(w, again.state_dict()[key]) for key, w in pair.state_dict().items())
+    assert again.card.colour.extra["of"] == "colour"
+    assert all(torch.equal(w, again.network.state_dict()[key]) for key, w in made.network.state_dict().items())

@@ -182,11 +182,11 @@ def test_the_restorer_is_shipped_alone(trained, tmp_path):
     model, held_out, run = trained
     whole = weights.load(run)
     alone = sampling(whole)
-    checkpoint.save(tmp_path / "alone.safetensors", alone, alone.config, alone.card)
+    checkpoint.save_model(tmp_path / "alone.safetensors", alone)
     loaded = weights.load(tmp_path / "alone.safetensors")
     assert loaded.config == model.config.restorer
-    assert not any("discriminator" in name for name in loaded.state_dict())
-    assert loaded.card["images_seen"] == 1200
+    assert not any("discriminator" in name for name in loaded.network.state_dict())
+    assert loaded.card.images_seen == 1200
     noisy = held_out[0][None] / 255
     assert torch.equal(apply_restorer(loaded, noisy), apply_restorer(whole, noisy))
     assert sampling(loaded) is loaded

@@ -104,8 +104,8 @@ def write_models(folder: Path) -> None:
         card = {"made_with": "sfumato 0.1.0", "data": {"name": "drawn", "images": 8, "classes": ["round", "square"]}, "metrics": []}
         path = folder / f"{name}.safetensors"
         checkpoint.save(path, network, config, card)
-        hashes[name] = weights_hash(checkpoint.load(path))
-        given, said = questions(checkpoint.load(path))
+        hashes[name] = weights_hash(checkpoint.load(path).network)
+        given, said = questions(checkpoint.load(path).network)
         np.savez_compressed(
             path.with_suffix(".npz"), **{f"in.{k}": v for k, v in given.items()}, **{f"out.{k}": v for k, v in said.items()}
         )

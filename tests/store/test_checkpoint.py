@@ -33,7 +33,7 @@ def rewrite(path, **header):
 
 def test_the_header_can_be_read_without_the_weights(model):
     header = checkpoint.read_header(model)
-    assert header["card"] == {"note": "é"}
+    assert header["card"] == {"metrics": [], "note": "é"}
     assert header["model"]["is"] == "classifier"
     assert header["format"] == checkpoint.FORMAT
 
@@ -131,10 +131,10 @@ def test_a_bundled_network_is_loaded_bit_for_bit_and_nothing_is_drawn_for_it(nam
     built.load_state_dict(tensors)
     monkeypatch.setattr(type(built), "__init__", _only_outlines(type(built).__init__))
     loaded = checkpoint.load(path)
-    for (name, value), (other, expected) in zip(loaded.state_dict().items(), built.state_dict().items(), strict=True):
+    for (name, value), (other, expected) in zip(loaded.network.state_dict().items(), built.state_dict().items(), strict=True):
         assert (name, value.dtype, value.device) == (other, expected.dtype, expected.device)
         assert torch.equal(value, expected)
-    assert not any(weight.requires_grad for weight in loaded.parameters())
+    assert not any(weight.requires_grad for weight in loaded.network.parameters())
 
 
 def _only_outlines(build):
@@ -174,16 +174,16 @@ def test_what_is_computed_when_a_network_is_made_is_there_once_it_is_loaded(kind
         checkpoint.write_tensors(tmp_path / "odd.safetensors", {**tensors, "same": tensors["weight"].clone()}, header)
     monkeypatch.setattr("sfumato.store.checkpoint.parse", lambda _: odd)
     loaded = checkpoint.load(tmp_path / "odd.safetensors")
-    assert torch.equal(loaded.weight, model.weight)
+    assert torch.equal(loaded.network.weight, model.weight)
     if kind == "tied":
-        assert loaded.same is loaded.weight
+        assert loaded.network.same is loaded.network.weight
         return
-    fixed = loaded.value() if kind == "closure" else loaded.fixed["one"] if kind == "listed" else loaded.fixed
+    fixed = loaded.network.value() if kind == "closure" else loaded.network.fixed["one"] if kind == "listed" else loaded.network.fixed
     assert torch.equal(fixed, torch.ones(2))
 
 
 def test_weights_of_16_bits_are_loaded_as_the_network_has_them(tmp_path):
     checkpoint.save(tmp_path / "half.safetensors", made := CONFIG.build(), CONFIG, {}, half=True)
     loaded = checkpoint.load(tmp_path / "half.safetensors")
-    assert all(torch.equal(a, b.half().float()) for a, b in zip(loaded.parameters(), made.parameters(), strict=True) if a.dim())
-    assert {weight.dtype for weight in loaded.parameters()} == {torch.float32}
+    assert all(torch.equal(a, b.half().float()) for a, b in zip(loaded.network.parameters(), made.parameters(), strict=True) if a.dim())
+    assert {weight.dtype for weight in loaded.network.parameters()} == {torch.float32}

@@ -106,9 +106,9 @@ def test_each_layout_is_recognised_and_computes_the_same(which, tmp_path):
     loaded = foreign.load(tmp_path / "theirs.pth")
     assert loaded.config == MODELS[name](**settings)
     image, planes = torch.rand(1, net.channels, 24, 32), torch.rand(1, len(net.conditioning), 24, 32) if net.conditioning else None
-    assert torch.equal(loaded.restore(image, planes), net.to(memory_format=torch.channels_last).restore(image, planes))
-    checkpoint.save(tmp_path / "ours.safetensors", loaded, loaded.config, loaded.card)
-    assert torch.equal(checkpoint.load(tmp_path / "ours.safetensors").restore(image, planes), loaded.restore(image, planes))
+    assert torch.equal(loaded.network.restore(image, planes), net.to(memory_format=torch.channels_last).restore(image, planes))
+    checkpoint.save_model(tmp_path / "ours.safetensors", loaded)
+    assert torch.equal(checkpoint.load(tmp_path / "ours.safetensors").network.restore(image, planes), loaded.network.restore(image, planes))
 
 
 @pytest.mark.parametrize("which", LAYOUTS)
@@ -166,7 +166,7 @@ def test_batch_normalisation_is_folded_in(owner, eps, biased, tmp_path):
             x = F.batch_norm(x, w["running_mean"], w["running_var"], w["weight"], w["bias"], eps=eps)
     loaded = foreign.load(tmp_path / "net.pth")
     assert loaded.config.depth == 4
-    torch.testing.assert_close(loaded.restore(image), image - x, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(loaded.network.restore(image), image - x, rtol=1e-4, atol=1e-5)
 
 
 NAF = {"encoder": (1, 0, 2), "middle": 1, "decoder": (0, 1, 1)}
@@ -251,7 +251,7 @@ def test_nafnet_is_the_papers(shape, wrap, channels, tmp_path):
     naf = {"convolution": "depthwise", "between": "split", "channel_gate": "linear"}
     assert loaded.config == MODELS["gated"](channels=channels, width=4, **naf, **settings)
     image = torch.rand(2, channels, 24, 40, generator=torch.Generator().manual_seed(1))
-    made, expected = loaded.restore(image), paper(state, image, **shape)
+    made, expected = loaded.network.restore(image), paper(state, image, **shape)
     assert (expected - image).abs().mean() > 1e-3
     torch.testing.assert_close(made, expected, rtol=1e-4, atol=1e-5)
 
@@ -320,7 +320,7 @@ def test_the_weights_are_found_in_what_a_training_run_saved(tmp_path):
     (tmp_path / "older.pth").write_bytes(data)
     image = torch.rand(1, 1, 24, 24)
     for name in ("new.pth", "old.pth", "older.pth"):
-        assert torch.equal(foreign.load(tmp_path / name).restore(image), net.to(memory_format=torch.channels_last).restore(image))
+        assert torch.equal(foreign.load(tmp_path / name).network.restore(image), net.to(memory_format=torch.channels_last).restore(image))
 
 
 def test_damage_is_told(tmp_path):
@@ -354,7 +354,9 @@ def test_seven_plain_convolutions_may_be_dilated_and_are_not_guessed(tmp_path):
 
 
 def test_two_claims_are_none(tmp_path, monkeypatch):
-    monkeypatch.setattr("sfumato.store.foreign.compact.claim", lambda _: RecognizedWeights(layout="another", config=None, state={}))
+    monkeypatch.setattr(
+        "sfumato.store.foreign.compact.claim", lambda _: RecognizedWeights(layout="another", config=MODELS["dncnn"](), state={})
+    )
     torch.save(chain(shaken(ours("dncnn", **SMALL)), "model", lambda i: 2 * i), tmp_path / "net.pth")
     refused(tmp_path / "net.pth", "fits several layouts.*another.*DnCNN of 5 convolutions")
 
@@ -383,7 +385,7 @@ def test_imdn_reaches_its_published_figure(weights, real_data):
         h, w = (side // 4 * 4 for side in pixels.shape[:2])
         sharp = torch.from_numpy(pixels[:h, :w].copy()).permute(2, 0, 1)[None] / 255
         small = (shrink(sharp, 4).clamp(0, 1) * 255).round() / 255
-        made = (net.restore(small).clamp(0, 1) * 255).round() / 255
+        made = (net.network.restore(small).clamp(0, 1) * 255).round() / 255
         off = ((made - sharp).double() * luma).sum(1)[:, 4:-4, 4:-4]
         figures.append(10 * np.log10(255**2 / off.square().mean().item()))
     assert len(figures) == 5

@@ -44,9 +44,9 @@ def test_weights_are_found_by_their_name_and_mean_the_same(own):
     torch.save({name: value.half() for name, value in state.items()}, own / "squeezenet1_1.pth")
     loaded = weights.load("squeezenet")
     images = torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(loaded.features(images), net.features(images), rtol=2e-2, atol=2e-2)
-    assert loaded.card["imported"]["layout"] == "SqueezeNet 1.1, 1000 classes"
-    assert not loaded.training
+    torch.testing.assert_close(loaded.network.features(images), net.features(images), rtol=2e-2, atol=2e-2)
+    assert loaded.card.imported.layout == "SqueezeNet 1.1, 1000 classes"
+    assert not loaded.network.training
 
 
 def test_without_them_the_message_says_where_to_put_what(own):
@@ -79,8 +79,11 @@ def test_both_inceptions_are_the_same_weights_after_other_resizing(own):
     state = {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
     torch.save(state, own / "pt_inception-2015-12-05-6726825d.pth")
     first, clean = weights.load("inception"), weights.load("inception-clean")
-    assert (first.resizing, clean.resizing) == ("bilinear of TensorFlow 1, not antialiased, 299", "bicubic, antialiased, 299")
-    assert torch.equal(first.steps.Mixed_7c.branch1x1.conv.weight, clean.steps.Mixed_7c.branch1x1.conv.weight)
+    assert (first.network.resizing, clean.network.resizing) == (
+        "bilinear of TensorFlow 1, not antialiased, 299",
+        "bicubic, antialiased, 299",
+    )
+    assert torch.equal(first.network.steps.Mixed_7c.branch1x1.conv.weight, clean.network.steps.Mixed_7c.branch1x1.conv.weight)
     assert claim({**state, "fc.weight": torch.zeros(1000, 2048), "fc.bias": torch.zeros(1000)}) is None, "a later Inception pools otherwise"
     assert claim({**state, "extra.weight": torch.zeros(1)}) is None
 
@@ -90,7 +93,7 @@ def test_heads_that_only_training_needs_are_left_out(own):
     torch.save({**state, "aux1.fc1.weight": torch.zeros(3, 3)}, own / "googlenet.pth")
     loaded = foreign.load(own / "googlenet.pth")
     images = torch.rand(1, 3, 40, 40)
-    torch.testing.assert_close(loaded.scores(images), net.scores(images), rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(loaded.network.scores(images), net.scores(images), rtol=1e-3, atol=1e-4)
 
 
 def by_hand(net, trunk, images, reference):
@@ -110,8 +113,10 @@ def test_lpips_is_its_formula(own, trunk, name):
     torch.save(state, own / {"squeezenet": "squeezenet1_1.pth"}.get(trunk, f"{trunk}.pth"))
     lpips = weights.load(f"lpips-{name}")
     images, reference = torch.rand(2, 2, 3, 40, 36, generator=torch.Generator().manual_seed(0)).unbind(0)
-    torch.testing.assert_close(lpips.distance(images, reference).double(), by_hand(lpips, net, images, reference), rtol=1e-4, atol=1e-6)
-    assert lpips.distance(images, images).tolist() == [0, 0]
+    torch.testing.assert_close(
+        lpips.network.distance(images, reference).double(), by_hand(lpips.network, net, images, reference), rtol=1e-4, atol=1e-6
+    )
+    assert lpips.network.distance(images, images).tolist() == [0, 0]
 
 
 def test_its_levels_are_those_of_the_paper_for_images_in_minus_one_to_one():
@@ -141,7 +146,7 @@ def test_real_weights_see_what_people_see(real_data):
     net = weights.load("lpips-squeeze")
     noise = 0.02 * torch.randn(image.shape, generator=torch.Generator().manual_seed(0))
     blurred = F.interpolate(F.avg_pool2d(image, 4), scale_factor=4, mode="bilinear")
-    seen = [net.distance(image, other).item() for other in (image, image + noise, blurred, image.roll(64, 3))]
+    seen = [net.network.distance(image, other).item() for other in (image, image + noise, blurred, image.roll(64, 3))]
     assert seen[0] == 0
     assert seen == sorted(seen)
     assert 0.2 < seen[2] < 0.8

@@ -343,9 +343,9 @@ def test_a_training_file_comes_over_with_its_licence_and_a_measured_mean(tmp_pat
     assert "non-commercial" in lines[1]
     made = sf.load(tmp_path / "150000.safetensors")
     z = torch.randn(4, 6)
-    torch.testing.assert_close(made.sample(z), net.sample(z))
+    torch.testing.assert_close(made.network.sample(z), net.sample(z))
     w = net.map_latent(torch.randn(10_000, 6))[:, :1]
-    assert (made.mean_style() - w.mean(dim=0)).abs().max() < 5 * (w.std(dim=0) / 100).max()
+    assert (made.network.mean_style() - w.mean(dim=0)).abs().max() < 5 * (w.std(dim=0) / 100).max()
     assert sf.generate(path.with_suffix(".safetensors"), 2, seed=0).shape == (2, 3, 16, 16)
 
 

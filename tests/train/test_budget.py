@@ -102,8 +102,8 @@ def test_the_plan_is_told_and_kept(clock, tiny, bars, tmp_path):
 
 def test_the_measurement_leaves_no_trace_in_the_weights(clock, tiny, bars):
     watch = Remember()
-    planned = fit(tiny("classifier", budget="2min"), data=bars, device="cpu", watch=watch).state_dict()
-    asked = fit(tiny("classifier", images=watch.settings.images), data=bars, device="cpu").state_dict()
+    planned = fit(tiny("classifier", budget="2min"), data=bars, device="cpu", watch=watch).network.state_dict()
+    asked = fit(tiny("classifier", images=watch.settings.images), data=bars, device="cpu").network.state_dict()
     assert all(planned[name].equal(asked[name]) for name in planned)
 
 
@@ -148,7 +148,7 @@ def test_a_network_does_not_outgrow_the_weights_it_begins_with(clock, bars, tiny
 
 
 def test_a_budget_too_short_for_anything_makes_one_step(clock, tiny, bars):
-    assert fit(tiny("classifier", budget="1s"), data=bars, device="cpu").card["images_seen"] == 8
+    assert fit(tiny("classifier", budget="1s"), data=bars, device="cpu").card.images_seen == 8
 
 
 @pytest.mark.parametrize("budget", ["soon", "10", "-3s", "0s", "5 days", "1h30m"])

@@ -133,7 +133,7 @@ def test_a_step_that_diverges_sends_the_run_back_and_resume_is_still_exact(cared
     for images in (112, 220):
         assert fit(cared_for, data=bars, run=stopped, device="cpu", watch=Stop(images)).interrupted
     model = fit(cared_for, data=bars, run=stopped, device="cpu")
-    assert model.card["images_seen"] == 320
+    assert model.card.images_seen == 320
     same_state(straight, stopped)
     ((good, said),) = [(images, text) for images, text in notes(straight) if "images back" in text]
     assert good in (48, 96), "the last state in which it was well"

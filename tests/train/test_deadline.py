@@ -115,8 +115,8 @@ def test_the_budget_is_kept_and_used_and_the_schedule_runs_to_its_end(speed, idl
     idle.slowness = SPEEDS[speed]
     model = fit(settings, data=bars, run=tmp_path, device="cpu")
     assert 0.9 * BUDGET <= idle.now <= 1.05 * BUDGET
-    seen, schedule = model.card["images_seen"], record(tmp_path) or Schedule(model.card["training"]["images"])
-    assert schedule.images == model.card["training"]["images"] == seen
+    seen, schedule = model.card.images_seen, record(tmp_path) or Schedule(model.card.training["images"])
+    assert schedule.images == model.card.training["images"] == seen
     last = [c for c in schedule.changes if c.reason == "over"]
     reached = Schedule(schedule.first, tuple(c for c in schedule.changes if c.reason != "over")).progress(seen)
     assert reached > (0.9 if "near the end" in speed else 0.95), "the step size has fallen as far as it was to fall"
@@ -152,7 +152,7 @@ def test_the_end_of_a_run_becomes_slower_with_its_steps(speed, part, slow_end, i
     model = fit(dataclasses.replace(settings, sample_every=10**6, save_every=10**6), data=bars, run=tmp_path, device="cpu")
     assert idle.now <= 1.05 * BUDGET
     assert idle.now >= (0.9 if "half way" in speed else 0.8) * BUDGET, "and the budget is used"
-    assert model.card["training"]["images"] == model.card["images_seen"]
+    assert model.card.training["images"] == model.card.images_seen
 
 
 def test_saves_that_become_slow_alone_are_foreseen(slow_end, idle, settings, bars, tmp_path):
@@ -174,21 +174,21 @@ def test_last_samples_that_would_end_too_late_are_left_out_and_that_is_said(slow
     model = fit(dataclasses.replace(settings, sample_every=10**6), data=bars, run=tmp_path, device="cpu", watch=listener)
     assert idle.now <= 1.05 * BUDGET
     assert "no time is left in the budget for the last samples" in listener.notes
-    assert not (tmp_path / "samples" / f"{model.card['images_seen']:09d}.png").exists()
-    assert checkpoint.load(tmp_path / "model.safetensors").card["images_seen"] == model.card["images_seen"]
+    assert not (tmp_path / "samples" / f"{model.card.images_seen:09d}.png").exists()
+    assert checkpoint.load(tmp_path / "model.safetensors").card.images_seen == model.card.images_seen
 
 
 def test_the_rehearsal_of_the_end_changes_no_weight(clock, settings, bars, tmp_path):
     planned = fit(settings, data=bars, run=tmp_path, device="cpu")
-    straight = fit(dataclasses.replace(settings, budget="", images=planned.card["images_seen"]), data=bars, device="cpu")
-    assert "plan" not in planned.card
-    assert all(torch.equal(weight, straight.state_dict()[name]) for name, weight in planned.state_dict().items())
+    straight = fit(dataclasses.replace(settings, budget="", images=planned.card.images_seen), data=bars, device="cpu")
+    assert not planned.card.plan
+    assert all(torch.equal(weight, straight.network.state_dict()[name]) for name, weight in planned.network.state_dict().items())
 
 
 def test_a_budget_shorter_than_the_start_says_so_and_makes_one_step(idle, settings, bars):
     listener, short = Listener(), dataclasses.replace(settings, budget="1s")
     model = fit(short, data=bars, device="cpu", watch=listener, began=idle.now - 5)
-    assert model.card["images_seen"] == 8
+    assert model.card.images_seen == 8
     told = [note for note in listener.notes if "step" in note or "speed" in note or "budget" in note]
     assert told[0] == "budget = 1s is less than the 5.0 s that the start took: the run ends after one step"
     assert told[1:] == ["no time is left in the budget for the last samples"]
@@ -212,12 +212,12 @@ def test_a_change_of_plan_is_told_logged_recorded_and_in_the_card(idle, settings
     sentence = f"the machine is slower than planned: {first.images:,} images instead of {schedule.first:,}"
     assert sentence in listener.notes
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [row["images"] for row in rows if row.get("note") == sentence] == [first.images_seen]
-    told = model.card["plan"]
-    assert [(each["images_seen"], each["note"]) for each in told] == [(c.images_seen, str(c)) for c in schedule.changes]
+    assert [row["images"] for row in rows if row.get("note") == sentence] == [first.seen]
+    told = model.card.plan
+    assert [(each.images_seen, each.note) for each in told] == [(c.seen, str(c)) for c in schedule.changes]
     kept = json.loads((tmp_path / "settings.json").read_text())
-    assert upgraded_tree(kept) == json.loads(json.dumps(model.card["training"]))
-    assert (kept["budget"], kept["images"]) == ("100s", model.card["images_seen"])
+    assert upgraded_tree(kept) == json.loads(json.dumps(model.card.training))
+    assert (kept["budget"], kept["images"]) == ("100s", model.card.images_seen)
 
 
 def replay(run, folder, settings, bars, clock):
@@ -267,7 +267,7 @@ def test_a_run_that_goes_on_when_its_budget_is_used_up_ends_at_once(idle, settin
     listener = Listener()
     model = fit(settings, data=bars, run=tmp_path, device="cpu", watch=listener)
     assert not model.interrupted
-    assert model.card["images_seen"] == model.card["training"]["images"] == 800
+    assert model.card.images_seen == model.card.training["images"] == 800
     assert any(note.startswith("the budget is used up: the run ends after 800 images instead of") for note in listener.notes)
     again = Listener()
     assert not fit(settings, data=bars, run=tmp_path, device="cpu", watch=again).interrupted
@@ -304,7 +304,7 @@ def test_the_second_run_of_its_kind_measures_nothing(idle, settings, bars, tmp_p
     model = fit(settings, data=bars, run=tmp_path / "second", device="cpu", watch=second)
     assert second.notes == [note for note in second.notes if note.startswith("as fast as the last time, ")]
     assert 0.95 * BUDGET <= idle.now - began <= BUDGET
-    assert "plan" not in model.card, "nothing had to be changed"
+    assert not model.card.plan, "nothing had to be changed"
     fit(settings, data=bars, device="cpu", watch=other)
     fit(dataclasses.replace(settings, batch=16), data=bars, device="cpu", watch=other)
     assert sum("measuring the speed" in note for note in other.notes) == 1, "another batch is another kind"
@@ -316,7 +316,7 @@ def test_a_speed_remembered_wrongly_is_mended_and_ends_no_run(image, idle, setti
     model = fit(settings, data=bars, run=tmp_path, device="cpu")
     assert 0.9 * BUDGET <= idle.now <= BUDGET
     schedule = record(tmp_path)
-    reached = Schedule(schedule.first, tuple(c for c in schedule.changes if c.reason != "over")).progress(model.card["images_seen"])
+    reached = Schedule(schedule.first, tuple(c for c in schedule.changes if c.reason != "over")).progress(model.card.images_seen)
     assert reached > 0.95
 
 

@@ -46,8 +46,8 @@ def work(plan):
         except StorageError as error:
             results.write_text(json.dumps([*said, {"error": str(error)}]))
             sys.exit(1)
-        weights = b"".join(w.contiguous().numpy().tobytes() for w in model.state_dict().values())
-        said.append({"interrupted": model.interrupted, "seen": model.card["images_seen"], "weights": hashlib.sha256(weights).hexdigest()})
+        weights = b"".join(w.contiguous().numpy().tobytes() for w in model.network.state_dict().values())
+        said.append({"interrupted": model.interrupted, "seen": model.card.images_seen, "weights": hashlib.sha256(weights).hexdigest()})
         results.write_text(json.dumps(said))
 
 
@@ -132,7 +132,7 @@ def test_two_processes_report_the_losses_of_one(kind, together, alone):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["gan", "classifier"])
 def test_two_processes_reach_the_weights_of_one(kind, together, alone):
-    single, shared = (checkpoint.load(folder / kind / "model.safetensors").state_dict() for folder in (alone, together[0]))
+    single, shared = (checkpoint.load(folder / kind / "model.safetensors").network.state_dict() for folder in (alone, together[0]))
     for name, weight in single.items():
         moved = 96 / 8 * 3e-4  # as far as twelve steps of Adam carry
         torch.testing.assert_close(shared[name], weight, rtol=1e-2, atol=0.2 * moved, msg=lambda m, n=name: f"{n}: {m}")
@@ -141,7 +141,7 @@ def test_two_processes_reach_the_weights_of_one(kind, together, alone):
 @pytest.mark.slow
 def test_every_class_has_its_mean_style_whichever_process_saw_it(together, alone):
     """Batches lie in the order of their classes, so that a process sees few of them."""
-    single, shared = (checkpoint.load(folder / "styles" / "model.safetensors").generator.means for folder in (alone, together[0]))
+    single, shared = (checkpoint.load(folder / "styles" / "model.safetensors").network.generator.means for folder in (alone, together[0]))
     assert (single.norm(dim=1) > 0).all()
     torch.testing.assert_close(shared, single, rtol=0.1, atol=0.01)
 

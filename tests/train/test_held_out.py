@@ -11,6 +11,8 @@ from sfumato.data.load import load
 from sfumato.evaluation.evaluate import compared
 from sfumato.generation.generate import labels_of
 from sfumato.store import checkpoint
+from sfumato.store.cards import DataFacts, ModelCard
+from sfumato.store.loaded import LoadedModel
 from sfumato.train import prepare
 from sfumato.train.held_out import split_rule
 from sfumato.train.log import Callback
@@ -71,9 +73,9 @@ def test_a_new_run_records_what_decides(settings, folder, tmp_path):
 def test_an_old_run_goes_on_with_the_images_that_it_began_with(settings, folder, old):
     before = checkpoint.read_header(old / "model.safetensors")["card"]["data"]["sha256"]
     model = fit(settings, run=old, device="cpu")
-    assert model.card["data"]["sha256"] == before == load(folder, size=(8, 8), split_by="resized").fingerprint
+    assert model.card.data.sha256 == before == load(folder, size=(8, 8), split_by="resized").fingerprint
     by_hand = load(folder, size=(8, 8), split_by="resized")
-    assert fit(settings, run=old, data=by_hand, device="cpu").card["data"]["split_by"] == "resized"
+    assert fit(settings, run=old, data=by_hand, device="cpu").card.data.split_by == "resized"
 
 
 def test_an_old_model_is_measured_on_images_that_it_never_saw(folder, old, monkeypatch):
@@ -110,6 +112,6 @@ def test_a_run_says_why_there_are_no_classes_and_what_it_passed_over(settings, f
 @pytest.mark.parametrize("kept", [CAFE, "cafe\u0301"])
 @pytest.mark.parametrize("asked", [CAFE, "cafe\u0301"])
 def test_a_label_is_found_however_its_letters_are_composed(kept, asked, untrained):
-    network = untrained("stylegan", classes=3)
-    network.card = {"data": {"classes": ["bar", kept, "inn"]}}
-    assert labels_of(network, [0], asked).tolist() == [1]
+    card = ModelCard(data=DataFacts(classes=("bar", kept, "inn")))
+    model = LoadedModel(network=untrained("stylegan", classes=3), card=card)
+    assert labels_of(model, [0], asked).tolist() == [1]

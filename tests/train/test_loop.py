@@ -12,7 +12,7 @@ import torch
 from sfumato.core.errors import CheckpointError, DataError, SettingError
 from sfumato.data import augment
 from sfumato.data.dataset import Scenes
-from sfumato.store import checkpoint
+from sfumato.store import checkpoint, weights
 from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 
@@ -39,7 +39,7 @@ class Listener(Callback):
 
 
 def same_weights(one, other):
-    mine, theirs = one.state_dict(), other.state_dict()
+    mine, theirs = (weights.model_of(each).network.state_dict() for each in (one, other))
     return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
@@ -83,13 +83,13 @@ def test_a_vae_learns_the_bars(tiny, bars):
 
 def test_what_comes_back_is_ready_for_use(tiny, bars):
     model = fit(tiny("gan"), data=bars, device="cpu")
-    assert not model.training
-    assert not any(w.requires_grad for w in model.parameters())
+    assert not model.network.training
+    assert not any(w.requires_grad for w in model.network.parameters())
     assert model.config.size == (8, 8)
     assert model.config.classes == 3
     assert not model.interrupted
-    assert model.card["images_seen"] == 160
-    assert model.card["data"] == {
+    assert model.card.images_seen == 160
+    assert model.card.data.dump() == {
         "name": "bars",
         "images": 64,
         "classes": ["lying", "standing", "none"],
@@ -108,7 +108,7 @@ def test_a_run_folder_holds_all_that_belongs_to_the_run(tiny, bars, tmp_path):
     loaded = checkpoint.load(run / "model.safetensors")
     assert same_weights(loaded, model)
     assert loaded.config == model.config
-    assert {"format": checkpoint.FORMAT, **loaded.card["training"]} == json.loads((run / "settings.json").read_text())
+    assert {"format": checkpoint.FORMAT, **loaded.card.training} == json.loads((run / "settings.json").read_text())
 
 
 def test_the_log_has_a_line_at_every_multiple_and_one_at_the_end(tiny, bars, tmp_path):
@@ -197,7 +197,7 @@ def test_files_that_could_not_be_read_are_named(tiny, bars):
 
 def test_data_without_labels_trains_what_needs_none(tiny, bars):
     plain = dataclasses.replace(bars, labels=None, classes=())
-    assert fit(tiny("gan", images=16), data=plain, device="cpu").classes == 0
+    assert fit(tiny("gan", images=16), data=plain, device="cpu").network.classes == 0
     with pytest.raises(SettingError, match="one folder a class"):
         fit(tiny("classifier", images=16), data=plain, device="cpu")
 
@@ -205,13 +205,13 @@ def test_data_without_labels_trains_what_needs_none(tiny, bars):
 def test_labels_can_be_ignored(tiny, bars):
     settings = tiny("gan", images=16)
     settings = dataclasses.replace(settings, model=dataclasses.replace(settings.model, classes=0))
-    assert fit(settings, data=bars, device="cpu").classes == 0
+    assert fit(settings, data=bars, device="cpu").network.classes == 0
 
 
 def test_batches_by_class_of_data_without_classes_are_as_they_come(tiny, bars):
     nameless = dataclasses.replace(bars, labels=None, classes=())
     usual, ordered = (fit(dataclasses.replace(tiny("gan"), by_class=by), data=nameless, device="cpu") for by in (False, True))
-    assert all(torch.equal(a, b) for a, b in zip(usual.parameters(), ordered.parameters(), strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(usual.network.parameters(), ordered.network.parameters(), strict=True))
 
 
 @pytest.mark.parametrize(

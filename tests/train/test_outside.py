@@ -85,7 +85,7 @@ def test_a_namesake_of_a_family_of_ours_is_refused_too(elsewhere, tiny, tmp_path
 @pytest.mark.parametrize("part", ["model", "objective"])
 def test_in_memory_it_is_trained(part, foreign, bars):
     network = fit(foreign(part), data=bars)
-    assert network.card["images_seen"] == 16
+    assert network.card.images_seen == 16
 
 
 @dataclass

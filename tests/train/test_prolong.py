@@ -45,8 +45,8 @@ def test_a_finished_run_goes_on_exactly_and_says_so(kind, tiny, bars, tmp_path):
     model = fit(long, data=bars, run=tmp_path / "straight", device="cpu", watch=listener)
     sentence = "prolonged at 80 of 80 images: it goes on to 160"
     assert listener.notes == [sentence]
-    assert (model.card["images_seen"], model.card["training"]["images"]) == (160, 160)
-    assert [(each["images_seen"], each["note"]) for each in model.card["plan"]] == [(80, sentence)]
+    assert (model.card.images_seen, model.card.training["images"]) == (160, 160)
+    assert [(each.images_seen, each.note) for each in model.card.plan] == [(80, sentence)]
     assert json.loads((tmp_path / "straight" / "settings.json").read_text())["images"] == 160
     for after in (88, 136):
         with pytest.raises(MemoryError):
@@ -64,9 +64,9 @@ def test_it_can_be_prolonged_again_and_before_its_end(tiny, bars, tmp_path):
         fit(tiny("classifier", images=160), data=bars, run=tmp_path, device="cpu", watch=Listener(kill=104))
     model = fit(tiny("classifier", images=240), data=bars, run=tmp_path, device="cpu")
     model = fit(tiny("classifier", images=320), data=bars, run=tmp_path, device="cpu")
-    told = [each["note"] for each in model.card["plan"]]
+    told = [each.note for each in model.card.plan]
     assert told == ["prolonged at 96 of 160 images: it goes on to 240", "prolonged at 240 of 240 images: it goes on to 320"]
-    assert model.card["images_seen"] == 320
+    assert model.card.images_seen == 320
 
 
 def test_the_file_of_a_plan_keeps_its_names():
@@ -109,7 +109,7 @@ def test_the_first_command_of_a_run_that_was_prolonged_finds_it_complete(tiny, b
         listener = Listener()
         model = fit(tiny("classifier", images=80), data=bars, run=tmp_path, device="cpu", watch=listener)
         assert listener.notes == [f"the run in {tmp_path} is complete, and with 160 images longer than the 80 asked for"]
-        assert (model.interrupted, model.card["images_seen"], model.card["training"]["images"]) == (False, 160, 160)
+        assert (model.interrupted, model.card.images_seen, model.card.training["images"]) == (False, 160, 160)
     assert (tmp_path / "log.jsonl").read_bytes() == log
     after = checkpoint.read_tensors(tmp_path / "state" / "state.safetensors")[0]
     assert all(torch.equal(after[name], weight) for name, weight in weights.items())
@@ -119,15 +119,15 @@ def test_a_longer_budget_prolongs_a_run_and_a_shorter_one_does_not(tiny, bars, t
     """How fast the machine is does not matter: training is said to take a thousandth of a second an image, and stops after a step."""
     monkeypatch.setattr(plan, "_measured", lambda *arguments: Costs(image=1e-3))
     settings, run = tiny("classifier", budget="50min", sample_every=10**7, save_every=10**7), tmp_path / "run"
-    planned = fit(settings, data=bars, run=run, device="cpu", watch=Stop()).card["training"]["images"]
+    planned = fit(settings, data=bars, run=run, device="cpu", watch=Stop()).card.training["images"]
     same_time = fit(dataclasses.replace(settings, budget="3000s"), data=bars, run=run, device="cpu", watch=Stop())
-    assert "plan" not in same_time.card, "it is the same length of time"
-    assert same_time.card["training"]["images"] == planned > 2 * 10**6
+    assert not same_time.card.plan, "it is the same length of time"
+    assert same_time.card.training["images"] == planned > 2 * 10**6
     model = fit(dataclasses.replace(settings, budget="100min"), data=bars, run=run, device="cpu", watch=Stop())
-    assert model.card["training"]["budget"] == "100min"
-    assert model.card["training"]["images"] == pytest.approx(2 * planned, rel=0.05)
-    (told,) = model.card["plan"]
-    assert told["note"].startswith(f"prolonged at 16 of {planned:,} images: it goes on to")
+    assert model.card.training["budget"] == "100min"
+    assert model.card.training["images"] == pytest.approx(2 * planned, rel=0.05)
+    (told,) = model.card.plan
+    assert told.note.startswith(f"prolonged at 16 of {planned:,} images: it goes on to")
     with pytest.raises(
         CheckpointError, match=r"budget = 50min, and the run in .* was given 100min \(24 images seen\): a run can be prolonged"
     ):
@@ -177,7 +177,7 @@ def clock(monkeypatch):
 
 def test_a_longer_budget_either_trains_on_or_is_refused_and_says_one_of_the_two(clock, tiny, bars, tmp_path):
     settings = tiny("classifier", budget="30s", sample_every=10**6, save_every=10**6)
-    first = fit(settings, data=bars, run=tmp_path, device="cpu").card["images_seen"]
+    first = fit(settings, data=bars, run=tmp_path, device="cpu").card.images_seen
     assert 25 <= clock.now <= 30
     before, listener = content(tmp_path), Listener()
     with pytest.raises(CheckpointError, match=r"budget = 35s, and the run in .* has taken 3\d s already; give it more"):
@@ -186,8 +186,8 @@ def test_a_longer_budget_either_trains_on_or_is_refused_and_says_one_of_the_two(
     assert content(tmp_path) == before
     longer = dataclasses.replace(settings, budget="40s")
     model = fit(longer, data=bars, run=tmp_path, device="cpu", watch=listener, began=clock.now - 6)
-    assert model.card["images_seen"] > first
+    assert model.card.images_seen > first
     assert [note.split()[0] for note in listener.notes] == ["prolonged"]
     listener = Listener()
-    assert fit(settings, data=bars, run=tmp_path, device="cpu", watch=listener).card["images_seen"] == model.card["images_seen"]
+    assert fit(settings, data=bars, run=tmp_path, device="cpu", watch=listener).card.images_seen == model.card.images_seen
     assert listener.notes == [f"the run in {tmp_path} is complete, and with a budget of 40s longer than the 30s asked for"]

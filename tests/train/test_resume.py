@@ -158,7 +158,7 @@ def test_a_slow_run_is_saved_by_the_clock_as_well_and_ends_the_same(tiny, bars, 
 def test_without_a_folder_a_signal_hands_over_what_there_is(tiny, bars):
     model = fit(tiny("gan"), data=bars, device="cpu", watch=Sender(signal.SIGINT))
     assert model.interrupted
-    assert model.card["images_seen"] == 40
+    assert model.card.images_seen == 40
 
 
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
@@ -242,4 +242,4 @@ def test_the_clock_goes_on_where_it_stopped(tiny, bars, tmp_path):
     tensors, info = checkpoint.read_tensors(path)
     checkpoint.write_tensors(path, tensors, {**info, "elapsed": 1000.0})
     model = fit(tiny("gan"), data=bars, run=tmp_path, device="cpu")
-    assert model.card["minutes"] >= 1000 / 60 - 0.01
+    assert model.card.minutes >= 1000 / 60 - 0.01

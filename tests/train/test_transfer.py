@@ -35,16 +35,16 @@ def test_it_begins_with_the_weights_of_the_other_and_says_so_in_the_card(source,
     settings = tiny("gan", images=8, lr=0.0, start=str(source), seed=5)
     model = fit(settings, data=bars, run=tmp_path, device="cpu")
     before = checkpoint.load(source / "model.safetensors")
-    assert all(torch.equal(value, before.state_dict()[name]) for name, value in model.state_dict().items())
-    told = checkpoint.load(tmp_path / "model.safetensors").card["started_from"]
-    assert told["model"] == source.name
-    assert told["data"]["sha256"] == before.card["data"]["sha256"]
-    assert (told["images_seen"], told["minutes"]) == (32, before.card["minutes"])
-    assert "started_from" not in before.card
-    third = fit(tiny("gan", images=8, start=str(tmp_path)), data=bars, device="cpu").card["started_from"]
+    assert all(torch.equal(value, before.network.state_dict()[name]) for name, value in model.network.state_dict().items())
+    told = checkpoint.load(tmp_path / "model.safetensors").card.started_from
+    assert told.model == source.name
+    assert told.data.sha256 == before.card.data.sha256
+    assert (told.images_seen, told.minutes) == (32, before.card.minutes)
+    assert not before.card.started_from.dump()
+    third = fit(tiny("gan", images=8, start=str(tmp_path)), data=bars, device="cpu").card.started_from
     second = checkpoint.load(tmp_path / "model.safetensors").card
-    assert third["images_seen"] == 32 + 8, "of all trainings before"
-    assert third["minutes"] == pytest.approx(before.card["minutes"] + second["minutes"], abs=0.01)
+    assert third.images_seen == 32 + 8, "of all trainings before"
+    assert third.minutes == pytest.approx(before.card.minutes + second.minutes, abs=0.01)
 
 
 def test_once_begun_it_needs_the_other_no_longer(source, tiny, bars, tmp_path):
@@ -54,7 +54,7 @@ def test_once_begun_it_needs_the_other_no_longer(source, tiny, bars, tmp_path):
     whole = fit(settings, data=bars, run=tmp_path / "run", device="cpu")
     copy.unlink()
     again = fit(settings, data=bars, run=tmp_path / "run", device="cpu")
-    assert again.card["started_from"] == whole.card["started_from"]
+    assert again.card.started_from == whole.card.started_from
     with pytest.raises(UnknownNameError, match="copy"):
         fit(settings, data=bars, run=tmp_path / "other", device="cpu")
 
@@ -65,7 +65,7 @@ def test_a_network_without_a_discriminator_lends_its_generator(source, tiny, bar
     checkpoint.write_tensors(tmp_path / "lone.safetensors", lone, header)
     notes = Notes()
     model = fit(tiny("gan", images=8, lr=0.0, start=str(tmp_path / "lone.safetensors")), data=bars, device="cpu", watch=notes)
-    assert all(torch.equal(model.state_dict()[name], value) for name, value in lone.items())
+    assert all(torch.equal(model.network.state_dict()[name], value) for name, value in lone.items())
     assert any("has no discriminator: it begins afresh" in said for said in notes.said)
 
 
@@ -127,8 +127,8 @@ def test_freezing_random_weights_is_refused(tiny, bars):
 def test_frozen_layers_stay_while_the_rest_moves(source, tiny, bars):
     settings = override(tiny("gan", images=32, start=str(source)), "objective.freeze=1")
     model = fit(dataclasses.replace(settings, ema=0), data=bars, device="cpu")
-    before = checkpoint.load(source / "model.safetensors").state_dict()
-    same = [name for name, value in model.state_dict().items() if torch.equal(value, before[name])]
+    before = checkpoint.load(source / "model.safetensors").network.state_dict()
+    same = [name for name, value in model.network.state_dict().items() if torch.equal(value, before[name])]
     assert [name for name in same if "discriminator" in name and "projection" not in name and name != "discriminator.score.bias"] == [
         "discriminator.stages.0.conv.weight",
         "discriminator.stages.0.conv.bias",
@@ -183,15 +183,15 @@ def test_weights_serve_other_classes_and_all_that_belongs_to_none_stays(name, be
     settings = family(tiny, name, images=16, lr=0.0, start=str(conditional[name, before]), seed=7)
     listener, data = Notes(), relabelled(bars, after)
     model = fit(settings, data=data, device="cpu", watch=listener)
-    assert model.card["started_from"]["classes"] == {"before": len(before), "after": len(after), "kept": kept}
-    source = dict(checkpoint.load(conditional[name, before] / "model.safetensors").named_parameters())
-    made = dict(model.named_parameters())
+    assert model.card.started_from.classes == {"before": len(before), "after": len(after), "kept": kept}
+    source = dict(checkpoint.load(conditional[name, before] / "model.safetensors").network.named_parameters())
+    made = dict(model.network.named_parameters())
     rest = [key for key, value in made.items() if key in source and source[key].shape == value.shape and not belongs_to_classes(key)]
     assert len(rest) > len(made) / 2
     assert [key for key in rest if not torch.equal(made[key], source[key])] == []
     said = [note for note in listener.said if "classes" in note]
     assert len(said) == (kept < len(after) or not after)
-    trained = dict(fit(dataclasses.replace(settings, lr=3e-3), data=data, device="cpu").named_parameters())
+    trained = dict(fit(dataclasses.replace(settings, lr=3e-3), data=data, device="cpu").network.named_parameters())
     assert [key for key, value in trained.items() if not value.isfinite().all()] == []
     assert not all(torch.equal(trained[key], value) for key, value in made.items())
 
@@ -211,9 +211,9 @@ def test_classes_are_found_by_their_names(conditional, tiny, bars):
         source = checkpoint.load(conditional[name, KNOWN] / "model.safetensors")
         settings = family(tiny, name, images=8, lr=0.0, start=str(conditional[name, KNOWN]))
         model = fit(settings, data=relabelled(bars, ("none", "round", "lying", "standing")), device="cpu")
-        z = torch.randn(5, model.latent_dim, generator=torch.Generator().manual_seed(0))
+        z = torch.randn(5, model.network.latent_dim, generator=torch.Generator().manual_seed(0))
         for here, there in ((0, 2), (2, 0), (3, 1)):
-            new, old = (drawn(network, z, torch.full((5,), label)) for network, label in ((model, here), (source, there)))
+            new, old = (drawn(each.network, z, torch.full((5,), label)) for each, label in ((model, here), (source, there)))
             torch.testing.assert_close(new, old, atol=1e-5, rtol=0)
 
 
@@ -221,8 +221,8 @@ def test_classes_are_found_by_their_names(conditional, tiny, bars):
 def test_at_first_every_class_looks_as_images_did_without_any(name, conditional, tiny, bars):
     source = checkpoint.load(conditional[name, ()] / "model.safetensors")
     model = fit(family(tiny, name, images=8, lr=0.0, start=str(conditional[name, ()])), data=bars, device="cpu")
-    z = torch.randn(6, model.latent_dim, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(drawn(model, z, torch.arange(6) % 3), drawn(source, z, None), atol=1e-5, rtol=0)
+    z = torch.randn(6, model.network.latent_dim, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(drawn(model.network, z, torch.arange(6) % 3), drawn(source.network, z, None), atol=1e-5, rtol=0)
 
 
 def test_a_classifier_keeps_what_it_sees_for_other_classes(tiny, bars, tmp_path):
@@ -231,8 +231,8 @@ def test_a_classifier_keeps_what_it_sees_for_other_classes(tiny, bars, tmp_path)
     listener = Notes()
     settings = tiny("classifier", images=8, lr=0.0, start=str(tmp_path), seed=3)
     model = fit(settings, data=relabelled(bars, ("a", "standing", "b", "c", "d")), device="cpu", watch=listener)
-    assert model.classes == 5
-    old, new = source.state_dict(), model.state_dict()
+    assert model.network.classes == 5
+    old, new = source.network.state_dict(), model.network.state_dict()
     assert torch.equal(new["scores.1.weight"][1], old["scores.1.weight"][1])
     assert torch.equal(new["hidden.3.weight"], old["hidden.3.weight"])
     assert listener.said == [f"{tmp_path.name}: 1 of the 5 classes keep their tables; the other 4 begin afresh"]
@@ -265,9 +265,9 @@ def test_going_on_is_exact_after_a_change_of_classes(conditional, tiny, bars, tm
             if seen == 32:
                 raise MemoryError
 
-    straight = fit(settings, data=data, device="cpu").state_dict()
+    straight = fit(settings, data=data, device="cpu").network.state_dict()
     with pytest.raises(MemoryError):
         fit(settings, data=data, run=tmp_path, device="cpu", watch=Die())
     again = fit(settings, data=data, run=tmp_path, device="cpu")
-    assert again.card["started_from"]["classes"] == {"before": 3, "after": 2, "kept": 0}
-    assert all(torch.equal(value, straight[key]) for key, value in again.state_dict().items())
+    assert again.card.started_from.classes == {"before": 3, "after": 2, "kept": 0}
+    assert all(torch.equal(value, straight[key]) for key, value in again.network.state_dict().items())

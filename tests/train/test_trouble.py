@@ -15,7 +15,7 @@ from sfumato.core.errors import CheckpointError, DivergenceError, SettingError, 
 from sfumato.data.dataset import Dataset
 from sfumato.degradations import downsample, noise
 from sfumato.objectives import adversarial, cross_entropy, restoration
-from sfumato.store import checkpoint
+from sfumato.store import checkpoint, weights
 from sfumato.train.distributed import World
 from sfumato.train.log import Callback
 from sfumato.train.loop import fit
@@ -24,7 +24,7 @@ from sfumato.train.step import Trainee
 
 
 def same_weights(one, other):
-    mine, theirs = one.state_dict(), other.state_dict()
+    mine, theirs = (weights.model_of(each).network.state_dict() for each in (one, other))
     return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
 
@@ -71,7 +71,7 @@ def test_divergence_names_the_phase_and_the_term_and_leaves_the_last_state(how, 
     assert term in message
     assert "lr (now 0.003)" in message
     assert "\n" not in message
-    assert checkpoint.load(run / "model.safetensors").card["images_seen"] == 48
+    assert checkpoint.load(run / "model.safetensors").card.images_seen == 48
     healed = fit(settings, data=bars, run=run, device="cpu")
     assert same_weights(healed, fit(settings, data=bars, device="cpu")), "once healthy, it goes on to the very same weights"
 
@@ -259,7 +259,7 @@ def test_a_full_disk_is_named_and_room_is_all_it_needs(tiny, bars, little_disk):
     settings, run, ballast = tiny("classifier"), little_disk / "run", Ballast(little_disk)
     with pytest.raises(StorageError, match="free some space and run the same command again"):
         fit(settings, data=bars, run=run, device="cpu", watch=ballast)
-    assert checkpoint.load(run / "model.safetensors").card["images_seen"] == 48, "what was there is whole"
+    assert checkpoint.load(run / "model.safetensors").card.images_seen == 48, "what was there is whole"
     assert list(run.rglob("*.sfumato-part")) == []
     ballast.path.unlink()
     assert same_weights(fit(settings, data=bars, run=run, device="cpu"), fit(settings, data=bars, device="cpu"))

@@ -57,6 +57,11 @@ class Role(nn.Module, ABC):
         return ""
 
 
+def implausible(network: nn.Module) -> str:
+    """As `Role.implausible`; empty for a module that fills no role."""
+    return network.implausible() if isinstance(network, Role) else ""
+
+
 def feature_source(network: nn.Module) -> FeatureSource:
     """The part of `network` whose layers show features of images; a module that fills no role is that part itself."""
     if isinstance(network, Role):

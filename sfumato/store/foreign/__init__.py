@@ -7,23 +7,24 @@ Each file of this room knows one family's layouts: its `claim` gives what the te
 """
 
 from pathlib import Path
-from typing import Any
 
-import torch
+from torch import nn
 
 from sfumato.core.catalog import Catalog
 from sfumato.core.errors import CheckpointError
-from sfumato.models.roles.base import Role
-from sfumato.store import pickles, unsupported
+from sfumato.models.roles.base import implausible
+from sfumato.store import checkpoint, pickles, unsupported
+from sfumato.store.cards import ImportedFrom, ModelCard
 from sfumato.store.foreign.base import RecognizedWeights, Tensors, read
+from sfumato.store.loaded import LoadedModel
 from sfumato.store.recognized import built
 from sfumato.store.snapshots import converted
 
 LAYOUTS = Catalog(__name__, entry="claim")
 
 
-def load(path: Path) -> Any:
-    """The network whose weights are in `path`, ready for use, with its settings in `config` and where it came from in `card`.
+def load(path: Path) -> LoadedModel[nn.Module]:
+    """The network whose weights are in `path`, ready for use, with its settings and a card that names the file.
 
     Raises CheckpointError if the file is damaged or holds anything but tensors, if no family knows its layout or several do, and if
     the weights do not fit.
@@ -35,12 +36,10 @@ def load(path: Path) -> Any:
     else:
         snapshot = pickles.read(path)
         found, digest, licence = converted(snapshot, path), snapshot.sha256, snapshot.licence
-    network = built(found, path).to(memory_format=torch.channels_last).requires_grad_(False).eval()
+    network = checkpoint.ready(built(found, path))
     _check_output(network, found, path)
-    network.config = found.config
-    about = {"file": path.name, "sha256": digest, "layout": found.layout, "notes": found.notes, "licence": licence}
-    network.card = {"imported": about, "metrics": []}
-    return network
+    source = ImportedFrom(file=path.name, sha256=digest, layout=found.layout, notes=found.notes, licence=licence)
+    return LoadedModel(network=network, config=found.config, card=ModelCard(imported=source), path=path)
 
 
 def snapshot_kind(path: Path) -> str | None:
@@ -61,7 +60,7 @@ def snapshot_kind(path: Path) -> str | None:
 
 def recognise(tensors: Tensors, path: Path) -> RecognizedWeights:
     """What `tensors` are. Raises CheckpointError, naming those that claim them, unless exactly one family does."""
-    claims = [found for name in LAYOUTS for found in [_claimed(name, tensors)] if found is not None]
+    claims = [recognized for name in LAYOUTS for recognized in [_claimed(name, tensors)] if recognized is not None]
     if len(claims) == 1:
         return claims[0]
     if claims:
@@ -80,7 +79,7 @@ def _claimed(name: str, tensors: Tensors) -> RecognizedWeights | None:
         return None
 
 
-def _check_output(network: Role, recognized: RecognizedWeights, path: Path) -> None:
+def _check_output(network: nn.Module, recognized: RecognizedWeights, path: Path) -> None:
     """Raises CheckpointError if the output for a simple input shows that these are the weights of another network."""
-    if reason := network.implausible():
+    if reason := implausible(network):
         raise CheckpointError(f"{path}: loads as {recognized.layout}, but {reason}")

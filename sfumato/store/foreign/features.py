@@ -2,11 +2,11 @@
 
 import dataclasses
 import re
-from typing import Any
 
 import torch
 
 from sfumato.models import MODELS
+from sfumato.models.base import NetworkSettings
 from sfumato.store.foreign.base import RecognizedWeights, Tensors, renamed
 
 _SIGNS = {
@@ -54,13 +54,19 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
     )
 
 
+def trunk_of(recognized: RecognizedWeights) -> str:
+    """The name of the recognised trunk."""
+    return str(getattr(recognized.config, "trunk", ""))
+
+
 def headless(recognized: RecognizedWeights) -> RecognizedWeights:
-    """The same without what gives scores."""
+    """The same without the head, which gives scores."""
     state = {name: value for name, value in recognized.state.items() if not name.startswith("head.")}
-    return dataclasses.replace(recognized, config=dataclasses.replace(recognized.config, classes=0), state=state)
+    resize = getattr(recognized.config, "resize", "bicubic")
+    return dataclasses.replace(recognized, config=MODELS["features"](trunk=trunk_of(recognized), classes=0, resize=resize), state=state)
 
 
-def _completed(state: Tensors, config: Any) -> Tensors | None:
+def _completed(state: Tensors, config: NetworkSettings) -> Tensors | None:
     """`state` with the counters that only training needs, or None unless its names and shapes are those of the network."""
     with torch.device("meta"):
         expected = {name: value.shape for name, value in config.build().state_dict().items()}

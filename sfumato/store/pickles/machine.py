@@ -8,10 +8,13 @@ import pickletools
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias, TypeVar
 
 from sfumato.store import unsupported
 from sfumato.store.pickles.source import OBJECT, Source, Stream
+
+Call: TypeAlias = Callable[[Source, tuple[object, ...]], object]
+"""What a name of the file makes of a tuple of arguments."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +22,11 @@ class Name:
     """What stands for a callable of the file: what comes of calling it with a tuple, and of making one of it without arguments."""
 
     title: str
-    call: Callable[[Source, tuple[Any, ...]], Any] | None = None
-    new: Callable[[], Any] | None = None
+    call: Call | None = None
+    new: Callable[[], object] | None = None
 
 
-Known: TypeAlias = Mapping[str, Any]
+Known: TypeAlias = Mapping[str, object]
 """By dotted name: a Name, or a value that may stand wherever the file likes."""
 _NAMES = {step.code: step.name for step in pickletools.opcodes}
 
@@ -31,12 +34,12 @@ _NAMES = {step.code: step.name for step in pickletools.opcodes}
 class Buildable:
     """Can be given a state after it was made."""
 
-    def build(self, source: Source, state: Any) -> None:
+    def build(self, source: Source, state: object) -> None:
         """Takes the state that a pickle gives to the object. Raises what `source.refuse` makes for a state of another form."""
         raise NotImplementedError
 
 
-def run(stream: Stream, table: Known, fetch: Callable[[Any], Any] | None = None) -> Any:
+def run(stream: Stream, table: Known, fetch: Callable[[object], object] | None = None) -> object:
     """What the pickle makes; `stream` is left behind its end. Bytes come as Span, unread.
 
     `fetch` answers persistent ids. Raises CheckpointError for a name that is not in `table`, for steps that no writer of weights
@@ -56,32 +59,35 @@ def run(stream: Stream, table: Known, fetch: Callable[[Any], Any] | None = None)
         step(machine)
 
 
-class _Machine:
-    def __init__(self, stream: Stream, table: Known, fetch: Callable[[Any], Any] | None) -> None:
-        self.stream, self.source, self.known, self.fetch = stream, stream.source, table, fetch
-        self.stack: list[Any] = []
-        self.marks: list[int] = []
-        self.memo: dict[int, Any] = {}
+Container = TypeVar("Container")
 
-    def result(self) -> Any:
+
+class _Machine:
+    def __init__(self, stream: Stream, table: Known, fetch: Callable[[object], object] | None) -> None:
+        self.stream, self.source, self.table, self.fetch = stream, stream.source, table, fetch
+        self.stack: list[object] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, object] = {}
+
+    def result(self) -> object:
         value = self.pop()
         if self.stack or self.marks:
             raise self.source.damaged("a pickle ends with values left over")
         return value
 
-    def pop(self) -> Any:
+    def pop(self) -> object:
         if len(self.stack) <= (self.marks[-1] if self.marks else 0):
             raise self.source.damaged(f"at byte {self.stream.at} its pickle is broken: an instruction lacks its value")
         return self.stack.pop()
 
-    def top(self, kind: type) -> Any:
+    def top(self, kind: type[Container]) -> Container:
         value = self.pop()
         if not isinstance(value, kind):
             raise self.source.damaged(f"at byte {self.stream.at} a {type(value).__name__} stands for a {kind.__name__}")
         self.stack.append(value)
         return value
 
-    def since_mark(self) -> list[Any]:
+    def since_mark(self) -> list[object]:
         if not self.marks:
             raise self.source.damaged(f"at byte {self.stream.at} no mark was set")
         at = self.marks.pop()
@@ -90,7 +96,7 @@ class _Machine:
         return items
 
 
-def key(source: Source, value: Any) -> Any:
+def key(source: Source, value: object) -> object:
     """`value`, if it is quick to hash, as text and small numbers are. Raises CheckpointError if not."""
     if value is None or isinstance(value, str) or (isinstance(value, int) and abs(value) < 1 << 60):
         return value
@@ -177,10 +183,10 @@ def _set_items(m: _Machine) -> None:
 
 
 def _look_up(m: _Machine, title: str) -> None:
-    value = m.known.get(title)
+    value = m.table.get(title)
     if value is None:
-        told = unsupported.asked_for(title)
-        raise m.source.refuse(f"it asks for {ascii(title)[1:-1][:120]}, which is code" + (f": {told}" if told else ""))
+        advice = unsupported.asked_for(title)
+        raise m.source.refuse(f"it asks for {ascii(title)[1:-1][:120]}, which is code" + (f": {advice}" if advice else ""))
     m.stack.append(value)
 
 

@@ -8,7 +8,6 @@ rosinality .pt                   {g, d, g_ema}: tables of tensors; args: argpars
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -35,13 +34,13 @@ class Network:
 
     name: str
     """Its class's name; rosinality's files have none, and it is Generator or Discriminator."""
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, object] = field(default_factory=dict)
     """Keyword arguments that it was made with, as plain data; empty where the file does not say (R3GAN, rosinality)."""
     tensors: dict[str, torch.Tensor] = field(default_factory=dict)
     """Parameters and buffers by dotted name, as saved: dtype and strides are kept, a frozen layer's weights are buffers."""
     parameters: set[str] = field(default_factory=set)
     """Which of them were parameters."""
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, object] = field(default_factory=dict)
     """Plain attributes of it and of its modules, by dotted name: `z_dim`, `synthesis.b8.conv0.conv_clamp`."""
 
 
@@ -53,7 +52,7 @@ class Snapshot:
     """`stylegan2-ada`, `stylegan3`, `r3gan` or `rosinality`: whose names the tensors have."""
     networks: dict[str, Network]
     """`G`, `D`, `G_ema`, `augment_pipe`, as far as the file has them; rosinality's under these names too."""
-    settings: dict[str, Any]
+    settings: dict[str, object]
     """What else the file says in plain data: `training_set_kwargs`, `cur_nimg`, `args`."""
     tensors: dict[str, torch.Tensor]
     """Tensors beside the networks: `latent_avg`, the mean latent of rosinality's converted files."""
@@ -71,7 +70,7 @@ def read(path: Path) -> Snapshot:
     with opened(path) as source:
         tree = torchfile.root(source, _KNOWN)
         kind = _kind(source, tree)
-        networks = {_OURS.get(name, name): _network(source, name, tree[name]) for name in _places(tree)}
+        networks = {_OURS.get(name, name): _network(source, name, value) for name, value in _places(tree).items()}
         loose = {name: value.load(source) for name, value in tree.items() if isinstance(name, str) and isinstance(value, Strided)}
         rest = {name: value for name, value in tree.items() if name not in _places(tree)}
         digest, settings = source.digest(), _plain_entries(source, rest)
@@ -84,11 +83,13 @@ def kind(path: Path) -> str:
         return _kind(source, torchfile.root(source, _KNOWN))
 
 
-def _places(tree: dict[Any, Any]) -> list[str]:
-    return [name for name, value in tree.items() if isinstance(value, Module) or (name in _OURS and isinstance(value, dict))]
+def _places(tree: dict[object, object]) -> dict[str, Module | dict[object, object]]:
+    """The networks of a file by their names in it."""
+    named = {name: value for name, value in tree.items() if isinstance(name, str)}
+    return {name: value for name, value in named.items() if isinstance(value, Module) or (name in _OURS and isinstance(value, dict))}
 
 
-def _kind(source: Source, tree: dict[Any, Any]) -> str:
+def _kind(source: Source, tree: dict[object, object]) -> str:
     """Whose names the modules have: read off a generator, or off a discriminator that comes alone."""
     for name in ("G_ema", "G", "D", "g_ema", "g", "d"):
         held = tree.get(name)
@@ -114,7 +115,7 @@ def _modules(source: Source, module: Module) -> dict[str, Module]:
     return {name: inner for name, inner in held.items() if inner is not None}
 
 
-def _network(source: Source, name: str, held: Module | dict[Any, Any]) -> Network:
+def _network(source: Source, name: str, held: Module | dict[object, object]) -> Network:
     if isinstance(held, Module):
         network = Network(name=held.name, settings=_plain_entries(source, held.state.get("_init_kwargs", {})))
         _flatten(source, held, "", network, 0)
@@ -146,22 +147,22 @@ def _flatten(source: Source, module: Module, prefix: str, network: Network, dept
         _flatten(source, inner, f"{prefix}{name}.", network, depth + 1)
 
 
-def _name(source: Source, network: Network, title: Any, value: Any) -> None:
+def _name(source: Source, network: Network, title: object, value: object) -> None:
     if not isinstance(title, str) or not isinstance(value, Strided) or title in network.tensors:
         raise source.refuse(f"{ascii(title)[:80]} stands where a tensor with a name of its own should")
     network.tensors[title] = value.load(source)
 
 
-def _plain_entries(source: Source, table: Any) -> dict[str, Any]:
+def _plain_entries(source: Source, table: object) -> dict[str, object]:
     """Those entries of `table` that are plain data throughout."""
-    found = {}
+    entries = {}
     for name, value in table.items() if isinstance(table, dict) else ():
         with suppress(NotPlainError):
-            found[str(name)] = plain(source, value)
-    return found
+            entries[str(name)] = plain(source, value)
+    return entries
 
 
-def _persistent(source: Source, args: tuple[Any, ...]) -> Module:
+def _persistent(source: Source, args: tuple[object, ...]) -> Module:
     meta = args[0] if len(args) == 1 else None
     if not isinstance(meta, dict) or meta.get("type") != "class" or not isinstance(meta.get("state"), dict):
         raise source.refuse("a persistent class without a state")

@@ -1,6 +1,6 @@
 """A table of tensors by name, as `torch.save` writes it of most weights that people publish."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -24,14 +24,15 @@ def table(path: Path, wrappers: Sequence[str] = ()) -> tuple[dict[str, torch.Ten
     unread. Raises CheckpointError, naming what was asked for, if the file wants anything but plain data, and if it is damaged.
     """
     with opened(path) as source:
-        held = torchfile.root(source, TABLE)
+        held: Mapping[object, object] = torchfile.root(source, TABLE)
         for _ in range(DEEP):
-            inner = next((held[name] for name in wrappers if isinstance(held.get(name), dict)), None)
+            inner = next((value for name in wrappers if isinstance(value := held.get(name), dict)), None)
             if inner is None:
                 break
             held = inner
-        if not held or not all(isinstance(value, Strided) for value in held.values()):
+        tensors = {str(name): value for name, value in held.items() if isinstance(value, Strided)}
+        if not held or len(tensors) != len(held):
             raise CheckpointError(
                 f"{path}: holds no table of named tensors; a training checkpoint must keep its weights under state_dict or params"
             )
-        return {str(name): value.load(source) for name, value in held.items()}, source.digest()
+        return {name: value.load(source) for name, value in tensors.items()}, source.digest()

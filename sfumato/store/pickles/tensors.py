@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import TypeGuard
 
 import torch
 
@@ -61,7 +61,7 @@ class Strided:
         return torch.as_strided(self.storage.load(source), self.size, self.stride, self.offset)
 
 
-def record(source: Source, entry: Any) -> tuple[str, Storage]:
+def record(source: Source, entry: object) -> tuple[str, Storage]:
     """Key and storage of a torch file's persistent id. Raises CheckpointError if it claims more bytes than the file has."""
     if not isinstance(entry, tuple) or len(entry) not in (5, 6) or entry[0] != "storage" or entry[5:] not in ((), (None,)):
         raise source.refuse("its persistent id names no storage")
@@ -73,12 +73,12 @@ def record(source: Source, entry: Any) -> tuple[str, Storage]:
     return key, Storage(dtype, count)
 
 
-def _tensor(source: Source, args: tuple[Any, ...]) -> Strided:
+def _tensor(source: Source, args: tuple[object, ...]) -> Strided:
     if len(args) not in (4, 6, 7) or not isinstance(args[0], Storage):
         raise source.refuse("a tensor is made of something else than a storage")
-    storage, offset, size, stride = args[:4]
+    storage, (offset, size, stride) = args[0], args[1:4]
     shown = f"a tensor of size {_short(size)}, stride {_short(stride)} and offset {_short(offset)}"
-    if not all(_counts(part) for part in (size, stride, (offset,))) or len(size) != len(stride):
+    if not _is_count(offset) or not _are_counts(size) or not _are_counts(stride) or len(size) != len(stride):
         raise source.refuse(f"{shown}, which is none")
     number, last = prod(size), offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if number == 0:
@@ -88,16 +88,20 @@ def _tensor(source: Source, args: tuple[Any, ...]) -> Strided:
     return Strided(storage, offset, size, tuple(step if n > 1 else 1 for n, step in zip(size, stride, strict=True)))
 
 
-def _counts(value: Any) -> bool:
-    return isinstance(value, tuple) and len(value) <= 8 and all(type(n) is int and 0 <= n < 1 << 40 for n in value)
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and 0 <= value < 1 << 40
 
 
-def _short(value: Any) -> str:
+def _are_counts(value: object) -> TypeGuard[tuple[int, ...]]:
+    return isinstance(value, tuple) and len(value) <= 8 and all(map(_is_count, value))
+
+
+def _short(value: object) -> str:
     numbers = value[:9] if isinstance(value, tuple) else (value,)
     return str(value)[:60] if all(isinstance(n, int) for n in numbers) else "of no numbers"
 
 
-def _parameter(source: Source, args: tuple[Any, ...]) -> Strided:
+def _parameter(source: Source, args: tuple[object, ...]) -> Strided:
     if not args or not isinstance(args[0], Strided):
         raise source.refuse("a parameter is made of something else than a tensor")
     return replace(args[0])

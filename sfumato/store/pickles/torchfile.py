@@ -4,8 +4,6 @@ legacy:  magic ─ 1001 ─ system ─ tree ─ keys ─ (count ─ numbers) for
 archive: name/data.pkl  name/byteorder  name/data/0  name/data/1 ...                stored, never compressed
 """
 
-from typing import Any
-
 from sfumato.store.pickles.machine import Known, run
 from sfumato.store.pickles.source import OBJECT, Source, Span, Stream
 from sfumato.store.pickles.tensors import STORAGES, Storage, record
@@ -19,7 +17,7 @@ ARCHIVE = b"PK\x03\x04"
 _FAR = 0xFFFFFFFF
 
 
-def root(source: Source, table: Known) -> dict[Any, Any]:
+def root(source: Source, table: Known) -> dict[object, object]:
     """The dictionary that a file of either form, or a plain pickle, holds. Tensors are checked, not loaded."""
     stream = Stream(source, 0, source.size)
     head = stream.take(min(source.size, len(LEGACY)))
@@ -35,7 +33,7 @@ def root(source: Source, table: Known) -> dict[Any, Any]:
     return tree
 
 
-def legacy(stream: Stream, table: Known) -> Any:
+def legacy(stream: Stream, table: Known) -> object:
     """The tree in a legacy stream, which must reach to the end of `stream`."""
     source, storages = stream.source, dict[str, Storage]()
     if run(stream, {}) != MAGIC or run(stream, {}) != 1001:
@@ -57,7 +55,7 @@ def legacy(stream: Stream, table: Known) -> Any:
     return tree
 
 
-def archive(source: Source, table: Known) -> Any:
+def archive(source: Source, table: Known) -> object:
     """The tree in a zip that `torch.save` wrote."""
     files = _entries(source)
     roots = [name.removesuffix("data.pkl") for name in files if name.endswith("/data.pkl")]
@@ -67,7 +65,7 @@ def archive(source: Source, table: Known) -> Any:
     if order is not None and (order.length > 8 or _content(source, order).take(order.length) != b"little"):
         raise source.refuse("its numbers lie highest byte first")
 
-    def fetch(entry: Any) -> Storage:
+    def fetch(entry: object) -> Storage:
         key, storage = record(source, entry)
         held = files.get(f"{roots[0]}data/{key}")
         if held is None or held.length != storage.count * storage.dtype.itemsize:
@@ -79,14 +77,14 @@ def archive(source: Source, table: Known) -> Any:
     return _ended(stream, run(stream, table, fetch))
 
 
-def _ended(stream: Stream, tree: Any) -> Any:
+def _ended(stream: Stream, tree: object) -> object:
     """`tree`. Raises CheckpointError if anything follows in `stream`."""
     if stream.at != stream.end:
         raise stream.source.refuse(f"{stream.end - stream.at} bytes follow after the end of its pickle")
     return tree
 
 
-def _storage(source: Source, storages: dict[str, Storage], entry: Any) -> Storage:
+def _storage(source: Source, storages: dict[str, Storage], entry: object) -> Storage:
     key, storage = record(source, entry)
     held = storages.setdefault(key, storage)
     if (held.dtype, held.count) != (storage.dtype, storage.count):
@@ -94,7 +92,7 @@ def _storage(source: Source, storages: dict[str, Storage], entry: Any) -> Storag
     return held
 
 
-def _nested(source: Source, args: tuple[Any, ...]) -> Storage:
+def _nested(source: Source, args: tuple[object, ...]) -> Storage:
     if len(args) != 1 or not isinstance(args[0], Span):
         raise source.refuse("a storage is made of something else than bytes")
     storage = legacy(Stream(source, args[0].start, args[0].start + args[0].length), STORAGES)
@@ -116,14 +114,14 @@ def _entries(source: Source) -> dict[str, Span]:
     if start == _FAR or count == 0xFFFF:
         (place,) = _fields(source, source.size - 34, 8)
         count, length, start = _fields(source, place + 32, 8, 8, 8)
-    listed, found = _from(source, start).inner(length), dict[str, Span]()
+    listed, spans = _from(source, start).inner(length), dict[str, Span]()
     for _ in range(count):
         source.spend(4 * OBJECT)
         name, span = _entry(listed)
-        if name in found:
+        if name in spans:
             raise source.refuse(f"it holds {ascii(name)[:60]} twice")
-        found[name] = span
-    return found
+        spans[name] = span
+    return spans
 
 
 def _entry(listed: Stream) -> tuple[str, Span]:

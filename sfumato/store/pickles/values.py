@@ -1,13 +1,13 @@
 """What stands for the classes and functions that pickled networks name: plain values, and objects that hold what they were given."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
-from typing import Any
 
 import numpy as np
 import torch
 
-from sfumato.store.pickles.machine import Buildable, Known, Name, key
+from sfumato.store.pickles.machine import Buildable, Call, Known, Name, key
 from sfumato.store.pickles.source import OBJECT, Source, Span, Stream
 
 DEEP = 64
@@ -24,19 +24,19 @@ class Module(Buildable):
     """A module of a network: its class's name, everything that it held, and the source of its class where the file has it, as text."""
 
     name: str
-    state: dict[str, Any] = field(default_factory=dict)
+    state: dict[str, object] = field(default_factory=dict)
     source: str = ""
 
-    def build(self, source: Source, state: Any) -> None:
+    def build(self, source: Source, state: object) -> None:
         if not isinstance(state, dict):
             raise source.refuse(f"a {self.name} gets a {type(state).__name__} for a state")
         self.state = state
 
 
-class Namespace(dict[str, Any], Buildable):
+class Namespace(dict[str, object], Buildable):
     """An argparse.Namespace: a dictionary."""
 
-    def build(self, source: Source, state: Any) -> None:
+    def build(self, source: Source, state: object) -> None:
         """Takes the attributes of the namespace."""
         if not isinstance(state, dict):
             raise source.refuse(f"an argparse.Namespace gets a {type(state).__name__} for a state")
@@ -49,7 +49,7 @@ class Kind(Buildable):
 
     code: str
 
-    def build(self, source: Source, state: Any) -> None:
+    def build(self, source: Source, state: object) -> None:
         if not isinstance(state, tuple) or len(state) < 5 or state[1] not in ("<", "|", "=") or state[2:5] != (None, None, None):
             raise source.refuse(f"its numpy dtype {self.code} is not of plain numbers, lowest byte first")
 
@@ -58,16 +58,16 @@ class Kind(Buildable):
 class Array(Buildable):
     """A numpy array of plain numbers; empty until it is built."""
 
-    values: Any = None
+    values: object = None
 
-    def build(self, source: Source, state: Any) -> None:
+    def build(self, source: Source, state: object) -> None:
         if not isinstance(state, tuple) or len(state) != 5:
             raise source.refuse("its numpy array has a state that is not read")
         _, shape, kind, by_column, data = state
         self.values = _numbers(source, data, kind, shape, "F" if by_column else "C").tolist()
 
 
-def plain(source: Source, value: Any, depth: int = 0) -> Any:
+def plain(source: Source, value: object, depth: int = 0) -> object:
     """`value` as numbers, text, lists and dictionaries; tuples, sets and arrays become lists, dtypes their names.
 
     Raises NotPlainError if there is anything else in it, CheckpointError if it is nested too deep or grows beyond measure.
@@ -91,36 +91,37 @@ def plain(source: Source, value: Any, depth: int = 0) -> Any:
     raise NotPlainError
 
 
-def _numbers(source: Source, data: Any, kind: Any, shape: Any, order: str = "C") -> np.ndarray:
-    sizes = shape if isinstance(shape, tuple) else (shape,)
-    if not isinstance(kind, Kind) or not isinstance(data, Span) or not all(type(n) is int and n >= 0 for n in sizes) or len(sizes) > 8:
+def _numbers(source: Source, data: object, kind: object, shape: object, order: str = "C") -> np.ndarray:
+    sizes = [n for n in (shape if isinstance(shape, tuple) else (shape,)) if type(n) is int and n >= 0]
+    axes = len(shape) if isinstance(shape, tuple) else 1
+    if not isinstance(kind, Kind) or not isinstance(data, Span) or len(sizes) != axes or axes > 8:
         raise source.refuse("its numpy array is not of plain numbers")
     if prod(sizes) * int(kind.code[1:]) != data.length:
-        raise source.refuse(f"its numpy array of shape {sizes} has {data.length} bytes")
+        raise source.refuse(f"its numpy array of shape {tuple(sizes)} has {data.length} bytes")
     source.spend(data.length + OBJECT * prod(max(n, 1) for n in sizes))  # a list of a million empty lists has no numbers, but is large
     return np.frombuffer(
         Stream(source, data.start, data.start + data.length).take(data.length), "?" if kind.code == "b1" else f"<{kind.code}"
     ).reshape(sizes, order=order)  # pyright: ignore
 
 
-def _scalar(source: Source, args: tuple[Any, ...]) -> Any:
+def _scalar(source: Source, args: tuple[object, ...]) -> object:
     kind, data = args
     return _numbers(source, data, kind, ()).item()
 
 
-def _array(source: Source, args: tuple[Any, ...]) -> Array:
+def _array(source: Source, args: tuple[object, ...]) -> Array:
     data, kind, shape, *order = args
     return Array(_numbers(source, data, kind, shape, "F" if order == ["F"] else "C").tolist())
 
 
-def _kind(source: Source, args: tuple[Any, ...]) -> Kind:
+def _kind(source: Source, args: tuple[object, ...]) -> Kind:
     code = args[0] if args and isinstance(args[0], str) else ""  # what is no text may be endless to hash
     if code not in _NUMBERS:
         raise source.refuse(f"its numpy dtype {ascii(code)[:20]} is not of plain numbers")
     return Kind(code)
 
 
-def _ordered(source: Source, args: tuple[Any, ...]) -> dict[Any, Any]:
+def _ordered(source: Source, args: tuple[object, ...]) -> dict[object, object]:
     pairs = args[0] if len(args) == 1 else []  # Python 2 writes its items as a list of lists
     if len(args) > 1 or not isinstance(pairs, list) or not all(isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs):
         raise source.refuse("it makes a collections.OrderedDict in a way that is not read")
@@ -128,44 +129,46 @@ def _ordered(source: Source, args: tuple[Any, ...]) -> dict[Any, Any]:
     return {key(source, name): value for name, value in pairs}
 
 
-def _counter(source: Source, args: tuple[Any, ...]) -> dict[Any, Any]:
-    if len(args) > 1 or not all(isinstance(table, dict) for table in args):
+def _counter(source: Source, args: tuple[object, ...]) -> dict[object, object]:
+    counts = args[0] if args else {}
+    if len(args) > 1 or not isinstance(counts, dict):
         raise source.refuse("it makes a collections.Counter in a way that is not read")
-    return {} if not args else args[0]
+    return counts
 
 
-def _set(source: Source, args: tuple[Any, ...]) -> set[Any]:
-    if len(args) > 1 or not all(isinstance(items, list) for items in args):
+def _set(source: Source, args: tuple[object, ...]) -> set[object]:
+    items = args[0] if args else []
+    if len(args) > 1 or not isinstance(items, list):
         raise source.refuse("it makes a builtins.set in a way that is not read")
-    source.spend(OBJECT * (2 + sum(map(len, args))))
-    return {key(source, item) for items in args for item in items}
+    source.spend(OBJECT * (2 + len(items)))
+    return {key(source, item) for item in items}
 
 
-def _size(source: Source, args: tuple[Any, ...]) -> tuple[Any, ...]:
+def _size(source: Source, args: tuple[object, ...]) -> tuple[object, ...]:
     if len(args) != 1 or not isinstance(args[0], tuple | list):
         raise source.refuse("it makes a torch.Size in a way that is not read")
     source.spend(8 * len(args[0]))
     return tuple(args[0])
 
 
-def _device(source: Source, args: tuple[Any, ...]) -> str:
+def _device(source: Source, args: tuple[object, ...]) -> str:
     if not args or not isinstance(args[0], str):
         raise source.refuse("it makes a torch.device in a way that is not read")
     return args[0]
 
 
-def _encode(source: Source, args: tuple[Any, ...]) -> Any:
+def _encode(source: Source, args: tuple[object, ...]) -> object:
     raise source.refuse(
         "it keeps its numbers as text (_codecs.encode), as pickles of protocol 2 do; save it again with protocol 3 or later"
     )
 
 
-def named(*titles: str, call: Any = None, new: Any = None) -> dict[str, Name]:
+def named(*titles: str, call: Call | None = None, new: Callable[[], object] | None = None) -> dict[str, Name]:
     """A table in which each of `titles` stands for the same."""
     return {title: Name(title, call, new) for title in titles}
 
 
-def _numpy(*titles: str, call: Any = None) -> dict[str, Name]:
+def _numpy(*titles: str, call: Call | None = None) -> dict[str, Name]:
     return named(*(f"{place}.{title}" for title in titles for place in ("numpy.core", "numpy._core")), call=call)
 
 
