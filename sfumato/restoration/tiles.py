@@ -116,8 +116,7 @@ def run_network(
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
         return images[:, :, start:stop], None if planes is None else planes[:, :, start:stop]
 
-    h, w = images.shape[2:]
-    canvas = Canvas(size=(h, w), rows=rows)
+    canvas = Canvas(size=(images.shape[2], images.shape[3]), rows=rows)
     return torch.cat(list(strips(network, canvas, name=name, tile=tile, precision=precision, device=device)), dim=2)
 
 
