@@ -42,7 +42,8 @@ def ranges(config):
     for name, hint in get_type_hints(config, include_extras=True).items():
         if get_origin(hint) is Annotated:
             plain, *extras = get_args(hint)
-            found[name] = plain, next(e for e in extras if isinstance(e, Range))
+            limits = [each for each in extras if isinstance(each, Range)]  # the help of the command line annotates too
+            found |= {name: (plain, limits[0])} if limits else {}
     return found
 
 

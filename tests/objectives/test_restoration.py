@@ -18,6 +18,7 @@ from sfumato.objectives._perceptual import Perception, gram_matrix
 from sfumato.objectives.base import Batch
 from sfumato.objectives.restoration import TERMS, Config, amplitude, charbonnier, dissimilarity, edge, fourier, mean_absolute, minus_psnr
 from sfumato.store import checkpoint
+from sfumato.store.loaded import LoadedModel
 
 CLEAN = torch.rand(3, 2, 12, 14, generator=torch.Generator().manual_seed(0))
 MADE = torch.rand(3, 2, 12, 14, generator=torch.Generator().manual_seed(1))
@@ -164,7 +165,7 @@ class Eyes(FeaturePyramid):
 @pytest.fixture
 def perception(monkeypatch):
     def make(shares=(), channels=2, eyes=1):
-        monkeypatch.setattr("sfumato.store.weights.load", lambda which: Eyes(eyes))
+        monkeypatch.setattr("sfumato.store.weights.load", lambda which: LoadedModel(Eyes(eyes)))
         return Perception("eyes", shares, channels, torch.device("cpu"))
 
     return make

@@ -15,6 +15,7 @@ from sfumato.objectives import adversarial as styled
 from sfumato.objectives._styles import PathLength, mixed_styles
 from sfumato.objectives.base import Batch
 from sfumato.store import weights
+from sfumato.store.loaded import LoadedModel
 
 
 class Linear(StyleGenerator):
@@ -97,7 +98,7 @@ def test_the_objective_mixes_and_measures_paths_of_half_a_batch(monkeypatch):
 
 def test_a_trained_network_compares_batches_by_their_mean_maps(monkeypatch):
     eyes = MODELS["classifier"](size=(16, 16), channels=1, classes=2, widths=(4, 8)).build().eval()
-    monkeypatch.setattr(weights, "load", lambda which: eyes)
+    monkeypatch.setattr(weights, "load", lambda which: LoadedModel(eyes))
     model = MODELS["dcgan"](size=(16, 16), channels=1, classes=0, width=4, discriminator_width=4).build()
     images = torch.rand(6, 1, 16, 16, generator=seeded_generator(3))
     data = Batch(clean=images, degraded=images, labels=None, rng=seeded_generator(0), images_seen=0, progress=0.0)
