@@ -217,7 +217,7 @@ def models(*, runs: Path = Path("runs")) -> None:
             if entry.problem:
                 continue
             data = entry.card.data
-            origin = f"{entry.family}, {entry.megabytes:.1f} MB, trained on {data.get('name', '?')} ({data.get('terms', 'terms unknown')})"
+            origin = f"{entry.family}, {entry.megabytes:.1f} MB, trained on {data.name or '?'} ({data.terms or 'terms unknown'})"
             table.add_row(Text(printable(entry.name), "bold"), Text(entry.headline or "nothing measured yet"))
             table.add_row("", Text(printable(origin), "dim"))
         console.print(table)

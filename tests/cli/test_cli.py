@@ -309,7 +309,7 @@ def test_what_restore_cannot_do_is_one_line(capsys, photos, tmp_path):
     refuses(capsys, "restore", one, "--method", "median", "--ensemble", "4", *out, saying="ensemble = 4 has no effect on median")
     refuses(capsys, "evaluate", "median", "--restore", "text", "--ensemble", "4", saying="ensemble = 4 has no effect on median")
     refuses(capsys, "evaluate", "digits", "--ensemble", "8", saying="no effect without --restore")
-    refuses(capsys, "evaluate", "median", "--restore", "rain", saying="no damage 'rain'")
+    refuses(capsys, "evaluate", "median", "--restore", "rain", saying="no degradation 'rain'")
     refuses(capsys, "evaluate", "median", "--restore", "text", "--accuracy-score", saying="has no effect with --restore")
 
 

@@ -3,8 +3,8 @@
 import torch
 
 from sfumato.models import MODELS
+from sfumato.store.cards import ModelCard
 from sfumato.train.class_tables import Transfer, transferred
-from sfumato.train.transfer import spent
 
 
 def config(classes):
@@ -68,6 +68,6 @@ def test_what_became_of_the_classes_is_said():
 
 
 def test_a_model_has_cost_its_own_training_and_the_one_it_began_with():
-    card = {"images_seen": 100, "minutes": 1.5, "started_from": {"images_seen": 40, "minutes": 0.25}}
-    assert spent(card) == {"images_seen": 140, "minutes": 1.75}
-    assert spent({"images_seen": 7}) == {"images_seen": 7, "minutes": 0}
+    card = ModelCard.read({"images_seen": 100, "minutes": 1.5, "started_from": {"images_seen": 40, "minutes": 0.25}}, "a card")
+    assert card.total_training() == {"images_seen": 140, "minutes": 1.75}
+    assert ModelCard(images_seen=7).total_training() == {"images_seen": 7, "minutes": 0}

@@ -212,9 +212,9 @@ def test_a_change_of_plan_is_told_logged_recorded_and_in_the_card(idle, settings
     sentence = f"the machine is slower than planned: {first.images:,} images instead of {schedule.first:,}"
     assert sentence in listener.notes
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [row["images"] for row in rows if row.get("note") == sentence] == [first.seen]
+    assert [row["images"] for row in rows if row.get("note") == sentence] == [first.images_seen]
     told = model.card.plan
-    assert [(each.images_seen, each.note) for each in told] == [(c.seen, str(c)) for c in schedule.changes]
+    assert [(each.images_seen, each.note) for each in told] == [(c.images_seen, str(c)) for c in schedule.changes]
     kept = json.loads((tmp_path / "settings.json").read_text())
     assert upgraded_tree(kept) == json.loads(json.dumps(model.card.training))
     assert (kept["budget"], kept["images"]) == ("100s", model.card.images_seen)

@@ -69,8 +69,8 @@ def test_a_new_run_goes_by_the_originals_and_an_old_record_by_what_it_names(tiny
     assert split_rule(tiny("gan"), None) == "original"
     assert split_rule(tiny("gan"), tmp_path / "no state") == "original"
     assert split_rule(tiny("gan", start="no such model"), None) == "original"
-    assert recorded({}) == "resized", "before there were two rules, none was named"
-    assert recorded({"split_by": "original"}) == "original"
+    assert recorded("") == "resized", "before there were two rules, none was named"
+    assert recorded("original") == "original"
 
 
 def test_weights_of_the_same_data_bring_their_rule(tiny, monkeypatch):
