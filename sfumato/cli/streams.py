@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from sfumato.core.errors import ImageError, SettingError
 
@@ -21,7 +21,7 @@ from sfumato.core.errors import ImageError, SettingError
 class BinaryOutput(Protocol):
     """A stream that takes bytes."""
 
-    def write(self, data: bytes, /) -> Any:
+    def write(self, data: bytes, /) -> object:
         """Takes the next bytes."""
         ...
 
@@ -58,7 +58,7 @@ _LONGEST = 1 << 30
 """Bytes of standard input at most."""
 
 
-def explain(verbs: Mapping[str, Callable[..., Any]]) -> None:
+def explain(verbs: Mapping[str, Callable[..., object]]) -> None:
     """Adds a sentence about `-` to the help of each verb that takes it."""
     for name, verb in VERBS.items():
         reads = "`-` reads a picture from standard input. " if "" in verb.reads else ""

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +20,11 @@ from sfumato.restoration.holes import check_mask
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import RestorationRequest
+
+if TYPE_CHECKING:
+    from av import VideoFormat, VideoFrame
+    from av.container import InputContainer, OutputContainer
+    from av.video.stream import VideoStream
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 """Endings of the names of films."""
@@ -127,7 +133,7 @@ def rewritten(
     return change.summary, count
 
 
-def _first(source: Any, path: Path) -> Images:
+def _first(source: "InputContainer", path: Path) -> Images:
     """The first frame that is not of one colour, or else the first frame."""
     first = None
     if source.streams.video:
@@ -142,19 +148,19 @@ def _first(source: Any, path: Path) -> Images:
     raise ImageError(f"{path}: there is no picture in this film")
 
 
-def _refuse_large(stream: Any, path: Path) -> None:
+def _refuse_large(stream: "VideoStream", path: Path) -> None:
     """Raises ImageError for frames of more pixels than a picture may have."""
     if (pixels := stream.width * stream.height) > decode.MAX_PIXELS:
         most = decode.MAX_PIXELS // 1_000_000
         raise ImageError(f"{path}: has frames of {pixels / 1e6:.0f} megapixels, larger than the {most} megapixels allowed")
 
 
-def _wide(form: Any) -> bool:
+def _wide(form: "VideoFormat") -> bool:
     """Whether pictures of this format have more than 8 bits a sample."""
     return any(part.bits > 8 for part in form.components)
 
 
-def _image(frame: Any) -> Images:
+def _image(frame: "VideoFrame") -> Images:
     """The frame as a player shows it, upright: telephones store films turned, with the angle in the metadata."""
     wide = _wide(frame.format)
     turned = np.rot90(frame.to_ndarray(format="rgb48le" if wide else "rgb24"), round(frame.rotation / 90))
@@ -163,7 +169,7 @@ def _image(frame: Any) -> Images:
     return to_images(torch.from_numpy(turned.copy()).permute(2, 0, 1)[None])
 
 
-def _as_stored(av: Any, images: Images, odd: list[tuple[int, int]], frame: Any) -> Any:
+def _as_stored(av: ModuleType, images: Images, odd: list[tuple[int, int]], frame: "VideoFrame") -> "VideoFrame":
     """The frame in the colour matrix and range of the film, in 8 or 10 bits."""
     wide = _wide(frame.format)
     stored = (images.clamp(0, 1) * 65535).round().numpy().astype(np.uint16) if wide else to_bytes(images).numpy()
@@ -173,16 +179,18 @@ def _as_stored(av: Any, images: Images, odd: list[tuple[int, int]], frame: Any) 
     return shown.reformat(format=_FORMATS[wide], dst_colorspace=standard, dst_color_range=frame.color_range or None)
 
 
-def _copy(av: Any, source: Any, output: Any, change: Change, on_progress: Callable[[int, int], None]) -> int:
+def _copy(
+    av: ModuleType, source: "InputContainer", output: "OutputContainer", change: Change, on_progress: Callable[[int, int], None]
+) -> int:
     """Copies every packet of the source in order, with frames changed; returns the count of frames."""
     pictures, count, size = source.streams.video[0], 0, change.size
     kept = [*source.streams.audio, *(s for s in source.streams.subtitles if s.codec_context.name in _SUBTITLES[output.format.name])]
     output.metadata.update({name: value for name, value in source.metadata.items() if name not in _CONTAINERS})
     out = output.add_stream("libx264", rate=pictures.average_rate or Fraction(25), options={"crf": "16"})
     odd = [(0, size[0] % 2), (0, size[1] % 2), (0, 0)]  # H.264 needs even sides: the last row or column is repeated
-    out.width, out.height, out.pix_fmt = size[1] + size[1] % 2, size[0] + size[0] % 2, _FORMATS[_wide(pictures.codec_context.format)]
-    # Frames keep their own times, even if these are uneven.
-    out.codec_context.time_base = pictures.time_base
+    out.width, out.height, out.pix_fmt = size[1] + size[1] % 2, size[0] + size[0] % 2, _FORMATS[_wide(pictures.format)]
+    if pictures.time_base is not None:  # frames keep their own times, even if these are uneven
+        out.codec_context.time_base = pictures.time_base
     for name in _COLOURS if pictures.codec_context.colorspace in _STANDARDS else _COLOURS[1:]:
         setattr(out.codec_context, name, getattr(pictures.codec_context, name))
     try:
@@ -197,7 +205,7 @@ def _copy(av: Any, source: Any, output: Any, change: Change, on_progress: Callab
                 packet.stream = copies[packet.stream.index]
                 output.mux(packet)
             continue
-        for frame in packet.decode():
+        for frame in pictures.decode(packet):
             again = _as_stored(av, change.frame(_image(frame)), odd, frame)
             again.pts, again.time_base = frame.pts, frame.time_base
             output.mux(out.encode(again))

@@ -68,7 +68,7 @@ def restore_pictures(
     writes = not alone and any((folder / name).resolve() not in originals for _, name in pictures)
     # Two runs at once would take each other's names, each with a manifest that lacks the lines of the other.
     with atomic_io.alone(folder) if writes else contextlib.nullcontext():
-        manifest = Manifest(folder / NAME if writes else None, request_facts(request))
+        manifest = Manifest(folder / NAME if writes else None, {**request_facts(request)})
         run = Run(request=request, manifest=manifest, originals=originals, overwrite=overwrite, networks=Networks())
         for place in {(folder / name).parent for _, name in pictures}:
             atomic_io.sweep(place, below=False)
