@@ -1,7 +1,10 @@
 """Films, repaired frame by frame: frames from a file, through the network, into a file with the same rate and sound (PyAV)."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+import io
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -11,10 +14,12 @@ import numpy as np
 import torch
 
 from sfumato.core import atomic_io, outputs
-from sfumato.core.errors import ImageError, SettingError
+from sfumato.core.deprecation import renamed_arguments
+from sfumato.core.errors import ImageError, SettingError, SfumatoError
 from sfumato.core.extras import missing
 from sfumato.core.tensors import Images, to_bytes, to_images
 from sfumato.io import decode
+from sfumato.io.inputs import BinaryFile
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.holes import check_mask
 from sfumato.restoration.networks import Networks
@@ -60,15 +65,18 @@ def is_film(sources: Sequence[str]) -> bool:
     return bool(films)
 
 
+@renamed_arguments(path="film")
 def restore_film(
-    path: str | Path,
+    film: str | Path | bytes | bytearray | BinaryFile,
     target: str | Path,
     request: RestorationRequest,
     *,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> str:
-    """Writes the film at `path` to `target` (.mp4 or .mkv) with every frame repaired, and returns a summary in one line.
+    """Writes a film to `target` (.mp4 or .mkv) with every frame repaired, and returns a summary in one line.
+
+    `film` is a path, bytes or a file that is open for reading; the last two are kept in a temporary file while the film is repaired.
 
     The plan is made for the first frame that is not of one colour, so that the film does not flicker between plans. Rate, title, place and
     other metadata are kept; sound is copied, as are subtitles that the container can hold. Frames have 8 bits a sample, or 10 if the film
@@ -76,7 +84,7 @@ def restore_film(
     a file that is no film and for a target that exists without `overwrite`, SettingError for a target with another ending, StorageError as
     `atomic_io.write` does.
     """
-    path, target = Path(path), Path(target)
+    target = Path(target)
     request.check()
     check_mask(request, None)
     networks = Networks()
@@ -92,8 +100,27 @@ def restore_film(
         h, w = (first if plan.nothing else repaired(first, plan, request, networks)).shape[2:]
         return Change(f"at first {plan.summary}" if plan.look else plan.summary, (h, w), change)
 
-    words, count = rewritten(path, target, begun, overwrite=overwrite, on_progress=on_progress)
+    with _film_file(film) as path:
+        words, count = rewritten(path, target, begun, overwrite=overwrite, on_progress=on_progress)
     return f"{words}, {count} frames"
+
+
+@contextlib.contextmanager
+def _film_file(film: str | Path | bytes | bytearray | BinaryFile) -> Iterator[Path]:
+    """The path of a film; bytes and an open file are in a temporary file inside the `with`, which errors call `the film`."""
+    if isinstance(film, str | Path):
+        yield Path(film)
+        return
+    source = io.BytesIO(film) if isinstance(film, bytes | bytearray) else film
+    with tempfile.TemporaryDirectory(prefix="sfumato-") as folder:
+        path = Path(folder) / "film"
+        with path.open("wb") as file:
+            while block := source.read(1 << 20):
+                file.write(block)
+        try:
+            yield path
+        except SfumatoError as error:
+            raise type(error)(str(error).replace(str(path), "the film")) from error
 
 
 def rewritten(
