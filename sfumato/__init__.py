@@ -12,7 +12,7 @@ imported before torch, OpenMP threads that wait for each other go to sleep early
 
 import importlib
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sfumato.core.openmp import shorten_waits
 
@@ -282,7 +282,7 @@ __all__ = [
 shorten_waits()
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _EARLIER:
         warnings.warn(f"sfumato.{name} is now called sfumato.{_EARLIER[name]}", DeprecationWarning, stacklevel=2)
         name = _EARLIER[name]

@@ -16,7 +16,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from sfumato.core import atomic_io, outputs, schema
 from sfumato.core.atomic_io import digest
@@ -30,7 +30,7 @@ DONE = "done before"
 """Message of an entry whose result an earlier run has written."""
 _CHANGED = f"{DONE}, and changed since: kept; add --overwrite to replace the file"
 
-Facts = dict[str, Any]
+Facts = dict[str, object]
 
 
 class Row(TypedDict):
@@ -82,7 +82,7 @@ class Manifest:
         read.
         """
         self.path, self.request = path, request
-        self._last: dict[str, dict[str, Any]] = {}
+        self._last: dict[str, Facts] = {}
         self._output_digests: dict[str, set[tuple[str, str]]] = {}
         if path is None:
             return
@@ -93,7 +93,7 @@ class Manifest:
         with atomic_io.storing(path), path.open(encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(iter(functools.partial(file.readline, schema.LARGEST), ""), 1):
                 try:
-                    self._note(schema.parsed(line, Row, f"line {number}"))
+                    self._note({**schema.parsed(line, Row, f"line {number}")})
                 except FormatError as error:
                     wrong += [str(error)] if line.endswith("}\n") else []  # an incomplete line is the trace of a crash
         if wrong:
@@ -139,14 +139,16 @@ class Manifest:
         self._note(row)
         atomic_io.append_line(self.path, json.dumps(row))
 
-    def _note(self, row: Any) -> None:
+    def _note(self, row: Facts) -> None:
         # In manifests of earlier releases, `source` and the model are whole paths, and `from` is missing.
         request = row.get("asked")
         if isinstance(request, dict) and isinstance(request.get("model"), str):
             row["asked"] = request | {"model": last_name(request["model"])}
-        self._last[row["place"]] = row
+        place = str(row["place"])
+        self._last[place] = row
         if output_digest := row.get("made"):
-            self._output_digests.setdefault(row["place"], set()).add((str(row.get("from") or _identity(row["source"])), output_digest))
+            origin = str(row.get("from") or _identity(str(row["source"])))
+            self._output_digests.setdefault(place, set()).add((origin, str(output_digest)))
 
     def _place(self, target: Path) -> str:
         return os.path.relpath(target, self.path.parent) if self.path else str(target)
@@ -157,6 +159,6 @@ def _identity(path: str | Path) -> str:
     return hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]
 
 
-def _equal_rows(one: dict[str, Any], other: dict[str, Any]) -> bool:
+def _equal_rows(one: Facts, other: Facts) -> bool:
     """Whether two lines are equal in all fields except the time."""
     return one.keys() == other.keys() and all(value == other[name] for name, value in one.items() if name != "seconds")

@@ -59,10 +59,10 @@ def patches(images: Images, *, observed: Maps, seed: int = 0) -> Images:
     A pixel that misses one channel is a hole in all of them, but what is known of it comes back as it was. Raises ImageError as
     `laplace` does.
     """
-    seen, made = observed_pixels(images, observed), laplace(images, observed=observed)
-    for i, hole in enumerate(~seen.all(dim=1)):
-        made[i] = fill_with_patches(made[i], hole=hole, trusted=~hole, seed=seed)[0]
-    return made.where(~seen, images).clamp(0, 1)
+    valid, filled = observed_pixels(images, observed), laplace(images, observed=observed)
+    for i, hole in enumerate(~valid.all(dim=1)):
+        filled[i] = fill_with_patches(filled[i], hole=hole, trusted=~hole, seed=seed)[0]
+    return filled.where(~valid, images).clamp(0, 1)
 
 
 @torch.no_grad()
@@ -74,16 +74,16 @@ def fill_with_patches(image: Image, *, hole: Plane, trusted: Plane, rim: float =
     be to join it. The same `seed` gives the same image on the same machine. Time grows with the pixels of the hole, by some 8 seconds for
     a hundred thousand on one core; memory with those of its surroundings, by some 500 bytes each.
     """
-    made, left = image.clone(), torch.zeros_like(hole)
+    filled, left = image.clone(), torch.zeros_like(hole)
     for i, one in enumerate(separate(hole)):
         around = _surroundings(one, trusted)
         parts, mine, rng = around.parts, one.within(around), seeded_generator(seed, "patches", i)
-        found = completed(made[:, *parts].contiguous(), hole=mine, trusted=trusted[parts], rng=rng)
-        if found is None:
+        patched = completed(filled[:, *parts].contiguous(), hole=mine, trusted=trusted[parts], rng=rng)
+        if patched is None:
             left[parts] |= mine
         else:
-            made[:, *parts] = _joined(found, made[:, *parts], mine, rim)
-    return made, left
+            filled[:, *parts] = _joined(patched, filled[:, *parts], mine, rim)
+    return filled, left
 
 
 def _joined(patched: Image, guess: Image, hole: Plane, rim: float) -> Image:
@@ -96,9 +96,9 @@ def _joined(patched: Image, guess: Image, hole: Plane, rim: float) -> Image:
     parts = bounds(hole).expanded(1, (h, w)).parts
     wrong = ((patched - guess) * kept)[:, *parts]
     smooth = laplace((wrong[None] + 1) / 2, observed=(kept | ~hole)[parts][None, None].float(), tolerance=_TOLERANCE)[0] * 2 - 1
-    made = patched.clone()
-    made[:, *parts] -= smooth
-    return torch.where(hole, made.clamp(0, 1), guess)
+    corrected = patched.clone()
+    corrected[:, *parts] -= smooth
+    return torch.where(hole, corrected.clamp(0, 1), guess)
 
 
 def _surroundings(hole: Hole, trusted: Plane) -> Window:
@@ -174,10 +174,10 @@ def pyramid(image: Image, hole: Plane, trusted: Plane) -> list[Level] | None:
         levels.append(level)
         if not _wider(hole) or min(hole.shape) < 2 * _NARROW:
             break
-        share, known = (F.avg_pool2d(p[None, None].float(), 2, ceil_mode=True) for p in (~hole, trusted))
+        share, trust = (F.avg_pool2d(p[None, None].float(), 2, ceil_mode=True) for p in (~hole, trusted))
         x = F.avg_pool2d(x * ~hole, 2, ceil_mode=True) / share.clamp_min(0.25)
         hole = share[0, 0] <= 0.5
-        trusted = (known[0, 0] > 0.5) & ~hole
+        trusted = (trust[0, 0] > 0.5) & ~hole
     return levels or None
 
 
@@ -189,14 +189,14 @@ def _wider(hole: Plane) -> bool:
 
 def texture(image: Image, hole: Plane) -> Float[Tensor, "2 h w"]:
     """How much neighbours differ across and down, on average around each pixel; of those that are no hole."""
-    grey, known = image.mean(dim=0, keepdim=True)[None], (~hole)[None, None].float()
-    made = []
+    grey, valid = image.mean(dim=0, keepdim=True)[None], (~hole)[None, None].float()
+    textures = []
     for dim, pad in ((3, (0, 1, 0, 0)), (2, (0, 0, 0, 1))):
         n = grey.shape[dim] - 1
-        both = known.narrow(dim, 0, n) * known.narrow(dim, 1, n)
+        both = valid.narrow(dim, 0, n) * valid.narrow(dim, 1, n)
         sums, counts = (_mean(F.pad(each, pad)) for each in (grey.diff(dim=dim).abs() * both, both))
-        made.append(_TEXTURE * sums / counts.clamp_min(1e-4))
-    return torch.cat(made, dim=1)[0]
+        textures.append(_TEXTURE * sums / counts.clamp_min(1e-4))
+    return torch.cat(textures, dim=1)[0]
 
 
 def _mean(planes: Tensor) -> Tensor:
@@ -206,21 +206,21 @@ def _mean(planes: Tensor) -> Tensor:
 
 def _ring_by_ring(level: Level, search: Search, rng: torch.Generator) -> Features:
     """The hole filled from its border inwards: each pixel is that of the most similar patch, as far as its own is known by then."""
-    (h, w), f, known = level.size, level.features.shape[2], ~level.hole
+    (h, w), f, valid = level.size, level.features.shape[2], ~level.hole
     sources = search.allowed.flatten().nonzero()[:, 0]
     sources = sources[torch.randperm(len(sources), generator=rng)[:_MOST]]
     features = level.features.clone()
     bank = Patches(level.features, RADIUS).at(sources)
-    while not bool(known.all()):
-        ring = ((F.max_pool2d(known[None, None].float(), 3, 1, 1)[0, 0] > 0) & ~known).flatten().nonzero()[:, 0]
+    while not bool(valid.all()):
+        ring = ((F.max_pool2d(valid[None, None].float(), 3, 1, 1)[0, 0] > 0) & ~valid).flatten().nonzero()[:, 0]
         rows, columns = (ring // w).clamp(RADIUS, h - 1 - RADIUS), (ring % w).clamp(RADIUS, w - 1 - RADIUS)
         centres = rows * w + columns
-        weight = Patches(known[..., None].expand(-1, -1, f).float().contiguous(), RADIUS).at(centres)
+        weight = Patches(valid[..., None].expand(-1, -1, f).float().contiguous(), RADIUS).at(centres)
         mine = Patches(features, RADIUS).at(centres)
         # sum of weight (mine - theirs)^2, less what is the same for all
         nearest = (weight @ bank.square().T - 2 * (weight * mine) @ bank.T).argmin(dim=1)
         features.view(h * w, f)[ring] = level.features.view(h * w, f)[sources[nearest] + ring - centres]
-        known = known.flatten().index_fill(0, ring, True).reshape(h, w)
+        valid = valid.flatten().index_fill(0, ring, True).reshape(h, w)
     return features
 
 
@@ -248,16 +248,16 @@ def _voted(level: Level, search: Search, match: Match, *, best: bool = False) ->
     A patch at a distance d counts as exp(-d / 2s), where three of four that cover the pixel are nearer than s.
     """
     flat = level.features.flatten(0, 1)
-    made, place, around = flat.clone(), search.places(), Patches(level.features, RADIUS).offsets()
+    updated, place, around = flat.clone(), search.places(), Patches(level.features, RADIUS).offsets()
     for pixels in level.hole.flatten().nonzero()[:, 0].split(_PIXELS):
         which = place[(pixels[:, None] - around).clamp(0, len(place) - 1)]
         distances = match.distances[which.clamp_min(0)].masked_fill(which < 0, torch.inf)
         sources = (match.field[which.clamp_min(0)] + around).clamp(0, len(place) - 1)
         if best:
-            made[pixels] = flat[sources.gather(1, distances.argmin(dim=1, keepdim=True))[:, 0]]
+            updated[pixels] = flat[sources.gather(1, distances.argmin(dim=1, keepdim=True))[:, 0]]
             continue
         count = (which >= 0).sum(dim=1, keepdim=True)
         spread = distances.sort(dim=1).values.gather(1, (count - 1) * 3 // 4).clamp_min(1e-8)
         weight = torch.exp(-distances / (2 * spread))[..., None]
-        made[pixels] = (flat.index_select(0, sources.flatten()).reshape(*sources.shape, -1) * weight).sum(dim=1) / weight.sum(dim=1)
-    return made.reshape(level.features.shape)
+        updated[pixels] = (flat.index_select(0, sources.flatten()).reshape(*sources.shape, -1) * weight).sum(dim=1) / weight.sum(dim=1)
+    return updated.reshape(level.features.shape)

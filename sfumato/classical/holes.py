@@ -48,7 +48,7 @@ def dilated(plane: Plane, radius: float) -> Plane:
     """All pixels whose centres are nearer than `radius` to that of one of the `plane`."""
     h, w = plane.shape
     counts = F.pad(plane.to(torch.int32).cumsum(dim=1), (1, 0))
-    made, columns = torch.zeros_like(plane), torch.arange(w)
+    grown, columns = torch.zeros_like(plane), torch.arange(w)
     reach = min(h, int(radius))
     for shift in range(-reach, reach + 1):
         across = radius**2 - shift**2
@@ -57,8 +57,8 @@ def dilated(plane: Plane, radius: float) -> Plane:
         half = int(across**0.5) if int(across**0.5) ** 2 < across else int(across**0.5) - 1
         near = counts[:, (columns + half + 1).clamp(max=w)] > counts[:, (columns - half).clamp(min=0)]
         top, bottom = max(0, -shift), min(h, h - shift)
-        made[top:bottom] |= near[top + shift : bottom + shift]
-    return made
+        grown[top:bottom] |= near[top + shift : bottom + shift]
+    return grown
 
 
 def bounds(plane: Plane) -> Window:
@@ -77,10 +77,10 @@ class Hole(NamedTuple):
 
     def within(self, window: Window) -> Plane:
         """The hole in a larger `window`."""
-        made = torch.zeros(window.bottom - window.top, window.right - window.left, dtype=torch.bool)
+        placed = torch.zeros(window.bottom - window.top, window.right - window.left, dtype=torch.bool)
         down, across = self.window.top - window.top, self.window.left - window.left
-        made[down : down + self.plane.shape[0], across : across + self.plane.shape[1]] = self.plane
-        return made
+        placed[down : down + self.plane.shape[0], across : across + self.plane.shape[1]] = self.plane
+        return placed
 
 
 def separate(hole: Plane) -> list[Hole]:
@@ -100,8 +100,8 @@ def _piece(hole: Plane, cells: Bool[Tensor, "_rows _columns"]) -> Hole:
     """The part of the hole in these cells."""
     top, left, bottom, right = (_CELL * edge for edge in bounds(cells))
     inside = cells[top // _CELL : bottom // _CELL, left // _CELL : right // _CELL]
-    found = hole[top:bottom, left:right]
-    mine = inside.repeat_interleave(_CELL, dim=0).repeat_interleave(_CELL, dim=1)[: found.shape[0], : found.shape[1]] & found
+    piece = hole[top:bottom, left:right]
+    mine = inside.repeat_interleave(_CELL, dim=0).repeat_interleave(_CELL, dim=1)[: piece.shape[0], : piece.shape[1]] & piece
     tight = bounds(mine)
     window = Window(top + tight.top, left + tight.left, top + tight.bottom, left + tight.right)
     return Hole(window, mine[tight.parts])

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import tyro
 from rich.table import Column, Table
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sfumato import __version__
 from sfumato.cli import completion, dreaming, editing, measuring, streams
+from sfumato.cli.repair_flags import RepairFlags
 from sfumato.cli.terminal import complain, console, say
 from sfumato.cli.verbs import (
     Device,
@@ -107,13 +108,14 @@ def generate(
         from sfumato.store import inputs
 
         every = list(seeds) if seeds is not None else list(range(seed, seed + n))
-        options: Any = {"label": label, "truncation": truncation, "device": device}
         with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=(inputs.model(model),)), progress():
             network, before = job.opened_generator(model), 0
             if job.output_files(out) == [out]:
-                job.save(job.generate(network, n, seeds=every, **options), out, names=(), columns=columns)
+                images = job.generate(network, n, seeds=every, label=label, truncation=truncation, device=device)
+                job.save(images, out, names=(), columns=columns)
             else:
-                before = generate_files(network, every, out, columns=columns, overwrite=overwrite, reads=(model,), **options).done_before
+                write = functools.partial(generate_files, network, every, out, columns=columns, overwrite=overwrite, reads=(model,))
+                before = write(label=label, truncation=truncation, device=device).done_before
         console.print(f"{len(every)} images in {out}{f', {before} of them done before' if before else ''}", highlight=False)
 
 
@@ -127,17 +129,7 @@ for function in dreaming.VERBS:
 def restore(
     pictures: Pictures,
     *,
-    task: Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"] = "auto",
-    model: str | None = None,
-    method: str | None = None,
-    scale: Annotated[int | None, Range(1, 64)] = None,
-    strength: Annotated[float, Range(0, 2)] = 1.0,
-    mask: Path | None = None,
-    grow_mask: Annotated[int, Range(0, 1000, "pixels")] = 0,
-    invert_mask: bool = False,
-    find: tuple[Literal["scratches", "dead-pixels"], ...] = (),
-    noise: Annotated[float | None, Range(0, 255, "grey levels")] = None,
-    blur: str | None = None,
+    repair: RepairFlags,
     out: Path = Path("restored"),
     overwrite: bool = False,
     memory: str = "auto",
@@ -152,20 +144,6 @@ def restore(
 
     Args:
         pictures: Picture files, folders, glob patterns, or one film (.mp4, .mov, .mkv, .webm).
-        task: The repair. auto looks for damage in each picture, repairs it, and prints what it found.
-        model: Network for the repair: a bundled model by its name, a run folder or a model file. Default: the bundled model for the task.
-        method: Classical method instead of a network: median, non-local-means, wiener, richardson-lucy, laplace, biharmonic, telea,
-            patches or bicubic; or deep-image-prior, which fits a network to the one picture. Default: a network.
-        scale: Factor by which --task upscale lengthens the sides; 2 or 4 with the bundled models. Default: the factor of --model, else 2.
-        strength: Strength of the repair: 0 keeps the picture, 1 is the result of the network.
-        mask: Mask of the area to fill in: a picture of the same size, white in that area; a folder of masks with the names of the pictures;
-            or alpha, for all pixels that are not opaque. It implies --task inpaint. Default: no mask.
-        grow_mask: Number of pixels by which each hole of the mask is enlarged in every direction.
-        invert_mask: Fill in where the mask is black, instead of white.
-        find: Damage to look for and to fill in. It implies --task inpaint. Default: none.
-        noise: Standard deviation of the noise, for networks and methods that take it. Default: estimated from the picture.
-        blur: Kind and size of the blur: gaussian:1.6 (standard deviation in pixels), defocus:3 (radius in pixels) or motion:9@30 (length in
-            pixels, angle in degrees). Default: estimated from the picture.
         out: A folder, or the file name of a single picture.
         overwrite: Replace files that stand at --out already. The originals are never replaced.
         memory: Limit of the memory, such as 2GB; larger pictures are repaired in strips. auto is a third of the machine's memory, from 2
@@ -175,25 +153,10 @@ def restore(
     with machine(threads):
         from sfumato.cli.restoring import restore_pictures
         from sfumato.core.device import default_memory
-        from sfumato.restoration.request import RestorationRequest
 
-        request = RestorationRequest(
-            task=task,
-            model=model,
-            method=method,
-            scale=scale,
-            strength=strength,
-            noise=None if noise is None else noise / 255,
-            blur=blur,
-            find=find,
-            grow_mask=grow_mask,
-            invert_mask=invert_mask,
-            memory=default_memory() if memory == "auto" else flags.size(memory),
-            precision=precision,
-            ensemble=ensemble,
-            device=device,
-        )
-        restore_pictures(pictures, out, request, mask, console, overwrite=overwrite)
+        limit = default_memory() if memory == "auto" else flags.size(memory)
+        request = repair.request(memory=limit, precision=precision, ensemble=ensemble, device=device)
+        restore_pictures(pictures, out, request, repair.mask, console, overwrite=overwrite)
 
 
 for function in measuring.VERBS:

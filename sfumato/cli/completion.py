@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict
 
 import tyro
 
@@ -98,8 +98,32 @@ def models() -> dict[str, str]:
     return dict.fromkeys(runs, "run folder") | dict.fromkeys(bundled, "bundled model")
 
 
+class _Command(TypedDict):
+    """The options of a verb with the values of each, and the values of its positionals."""
+
+    options: dict[str, str]
+    positionals: list[str]
+
+
+class _Recipe(TypedDict):
+    """A recipe in one line, and the place of its options in `settings`."""
+
+    about: str
+    settings: int
+
+
+class Table(TypedDict):
+    """The content of `options.json`."""
+
+    verbs: dict[str, _Command]
+    recipes: dict[str, _Recipe]
+    settings: list[dict[str, str]]
+    networks: list[str]
+    data: list[str]
+
+
 @functools.cache
-def table() -> dict[str, Any]:
+def table() -> Table:
     """The options of every command, and names that commands take, as `scripts/completions.py` describes them."""
     return json.loads((SHELL / "options.json").read_text(encoding="utf-8"))
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sfumato.core import outputs
-from sfumato.core.config import fields_of, parse
+from sfumato.core.config import changed, fields_of, parse_as
 from sfumato.core.errors import SfumatoError
 from sfumato.data.scenes import SCENE_NAMES
+from sfumato.models.base import NetworkSettings
 from sfumato.store import checkpoint, weights
 from sfumato.train.folder import read_settings
 from sfumato.train.settings import TrainSettings
@@ -65,17 +66,17 @@ def started(default: TrainSettings, arguments: Sequence[str]) -> TrainSettings:
     if not start:
         return default
     try:
-        model = parse(checkpoint.read_header(weights.find(start))["model"])
+        model = parse_as(NetworkSettings, checkpoint.read_header(weights.find(start))["model"])
     except (SfumatoError, KeyError):
         return default  # the training raises the error
-    if type(model) is not type(default.model) or len({model.channels, default.model.channels} - {None}) > 1:
+    if type(model) is not type(default.model) or len({getattr(each, "channels", None) for each in (model, default.model)} - {None}) > 1:
         return default
     lacking = getattr(model, "discriminator_width", None) == 0
-    names = [field.name for field in dataclasses.fields(model) if lacking and field.name.startswith("discriminator")]
+    names = [field.name for field in fields_of(model) if lacking and field.name.startswith("discriminator")]
     own = {name: getattr(default.model, name) for name in names}
     # The data decides the classes, not the weights: tables of other classes are made anew.
     own |= {"classes": None} if hasattr(model, "classes") else {}
-    return dataclasses.replace(default, model=dataclasses.replace(model, **own))
+    return dataclasses.replace(default, model=changed(model, **own))
 
 
 def again(recipe: str, arguments: Sequence[str], changes: Sequence[str], folder: Path, *, inherited: Sequence[str] = ()) -> str:

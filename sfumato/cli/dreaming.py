@@ -2,18 +2,27 @@
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from sfumato.cli import dream_flags
+from sfumato.cli.dream_flags import DreamFlags
 from sfumato.cli.terminal import console, say
 from sfumato.cli.verbs import Device, Pictures, Precision, Threads, machine, progress
 from sfumato.core.config import Range
 from sfumato.core.errors import SettingError
 from sfumato.core.progress import job, reached
+
+if TYPE_CHECKING:
+    from sfumato.core.outputs import Reservation
+    from sfumato.dreaming.dream import Dream, Moment
+    from sfumato.dreaming.dream import Tell as OnStep
+    from sfumato.dreaming.feature_extractor import DreamNetwork
+    from sfumato.dreaming.files import Done, DreamRecord
 
 Names = tuple[str, ...]
 Network = Annotated[
@@ -25,30 +34,7 @@ Network = Annotated[
 def dream(
     pictures: Pictures = (),
     *,
-    network: str | None = None,
-    layer: Names = (),
-    label: str = "",
-    guide: Path | None = None,
-    mask: Path | None = None,
-    strength: Annotated[float, Range(0, 100)] = 1.0,
-    steps: Annotated[int, Range(0, 100_000, "steps")] = 0,
-    octaves: Annotated[int, Range(1, 16, "sizes")] = 4,
-    ratio: Annotated[float, Range(1.05, 4)] = 1.4,
-    jitter: Annotated[int, Range(0, 1024, "pixels")] = 32,
-    bands: Annotated[int, Range(1, 10, "octaves")] = 4,
-    variation: Annotated[float, Range(0, 10)] = 0.0,
-    alpha: Annotated[float, Range(0, 1000)] = 0.0,
-    space: Literal["auto", "pixels", "fourier"] = "auto",
-    size: str = "224x224",
-    n: Annotated[int, Range(1, 1e9, "images"), tyro.conf.arg(aliases=["-n"])] = 1,
-    seed: Annotated[int, Range(0, 2**31)] = 0,
-    through: str | None = None,
-    shows: str | None = None,
-    zoom: Annotated[int, Range(0, 1e9, "frames")] = 0,
-    fps: float = 12.0,
-    replay: Path | None = None,
-    layers: str | None = None,
-    preview: Path | None = None,
+    flags: DreamFlags,
     out: Path | None = None,
     overwrite: bool = False,
     tile: Annotated[int, Range(0, 100_000, "pixels")] = 0,
@@ -62,49 +48,21 @@ def dream(
 
     Args:
         pictures: Pictures, folders, glob patterns, or one film. Default: none; the dream begins with noise.
-        network: Network that looks at the picture: squeezenet, alexnet, vgg16, googlenet, inception, or a model of yours. Default:
-            squeezenet if its weights are at hand, else a bundled classifier.
-        layer: Layers to amplify: fire7, fire7=0.5 (with a weight), fire8:12,40 (two channels) or fire8:12@3,4 (one place of a channel).
-            Default: a layer in the middle of the network.
-        label: Class to show, by name or number. Default: none; --layer decides.
-        guide: A picture whose forms appear in the result. Default: none.
-        mask: A picture of the same size, white where the picture may change. Default: everywhere.
-        strength: Step size; 1 changes a pixel by 1.5 of 255 on average.
-        steps: Number of steps. 0 takes 10 for each octave, 256 with --space fourier, and 100 with --through.
-        octaves: Number of sizes, from small to large. More sizes give larger forms.
-        ratio: Ratio of one size to the size before.
-        jitter: Largest random shift of the picture before each step.
-        bands: Number of frequency bands of the gradient that get equal strength. 1 keeps the gradient, which is rough.
-        variation: Weight of the total variation, relative to the gradient. More gives smoother pictures.
-        alpha: Activation to reach, as a multiple of the activation of the picture. The result then stays as near to the picture as
-            possible; 0 has no such limit.
-        space: Space of the optimisation: pixels, in octaves; or fourier, the spectrum, which stays smooth. auto takes pixels for a picture
-            and fourier for noise.
-        size: Height and width of a dream from noise, in pixels.
-        n: Number of dreams from noise or through a generator; they have the seeds from --seed on.
-        seed: Seed of the noise and of the random shifts.
-        through: Generator whose styles move instead of pixels, so that the result stays one of its images. Default: none.
-        shows: Class of the image of that generator, by name. Default: each seed has the class that it draws.
-        zoom: Number of frames of a film that falls into the picture; 0 makes no film.
-        fps: Frames per second of that film; at most 50 for .gif.
-        replay: The .json or .png of an earlier dream, to repeat it. --network and --through tell where its models are now. Default: none.
-        layers: Only list the layers of this network. Default: none.
-        preview: A picture file that shows the dream while it grows. Default: none.
         out: A picture, a folder for several pictures, or a .gif, .webp or .mp4 for a film. Default: the name of the picture with -dream
             behind it; dream.png or the folder dreams for noise.
         overwrite: Replace files that stand at --out already.
         tile: Side of the tiles in which a picture is computed. 0 takes tiles only for large pictures.
 
     """
-    flags = dict(locals())
     with machine(threads):
         from sfumato.dreaming.feature_extractor import dream_network
 
-        dream_flags.check(flags, dream)
-        if layers is not None:
-            list_layers(dream_network(layers, device=device))
+        dream_flags.check(flags, pictures, tile=tile, precision=precision)
+        if flags.layers is not None:
+            list_layers(dream_network(flags.layers, device=device))
         else:
-            _dream(flags, _request(flags))
+            command = _Command(pictures=pictures, flags=flags, out=out, overwrite=overwrite, device=device)
+            _dream(command, _request(flags, tile=tile, precision=precision))
 
 
 def features(
@@ -159,61 +117,69 @@ def features(
         console.print(f"{len(numbers)} channels of {layer or extractor.usual}: {', '.join(map(str, paths))}", highlight=False)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Command:
+    """The flags of a command beside the settings of the dream."""
+
+    pictures: Names
+    flags: DreamFlags
+    out: Path | None
+    overwrite: bool
+    device: str
+
+
 @dataclasses.dataclass(frozen=True)
 class _Request:
-    """What a command dreams."""
+    """The dream of a command."""
 
-    options: Any
+    options: "Dream"
     network: str | None
     through: str | None
     shows: str | None
     size: tuple[int, int]
     """Height and width of a dream from noise."""
-    record: dict[str, Any]
-    """What the file of --replay says; empty without one."""
+    record: "DreamRecord | None"
+    """The record in the file of --replay; None without one."""
 
 
-def _request(flags: dict[str, Any]) -> _Request:
-    """What the flags ask for. Raises SettingError for a size or a setting that cannot be, CheckpointError for a file without a dream."""
-    from sfumato.dreaming import dream as dreams
+def _request(flags: DreamFlags, *, tile: int, precision: Precision) -> _Request:
+    """The dream of these flags. Raises SettingError for a size or a setting that cannot be, CheckpointError for a file without a dream."""
     from sfumato.dreaming import files
 
-    network, through, size = flags["network"], flags["through"], flags["size"]
-    if flags["replay"] is None:
-        names = [field.name for field in dataclasses.fields(dreams.Dream) if field.name != "layers"]
-        options = dreams.Dream(layers=flags["layer"], **{name: flags[name] for name in names})
-        return _Request(options, network, through, flags["shows"], dream_flags.size(size), {})
-    name, options, record = files.replayed(flags["replay"])
+    if flags.replay is None:
+        settings = flags.settings(tile=tile, precision=precision)
+        return _Request(settings, flags.network, flags.through, flags.shows, dream_flags.size(flags.size), None)
+    options, record = files.replayed(flags.replay)
     generator = record.get("through")
-    if through and generator is None:
-        raise SettingError(f"--through {through} has no effect on that dream, which went through no generator; leave it out")
-    through = through or (generator and files.near(generator, "--through"))
-    if "size" in record:
-        size = "x".join(map(str, record["size"]))
-    return _Request(options, network or files.near(name, "--network"), through, record.get("shows"), dream_flags.size(size), record)
+    if flags.through and generator is None:
+        raise SettingError(f"--through {flags.through} has no effect on that dream, which went through no generator; leave it out")
+    through = flags.through or (generator and files.near(generator, "--through"))
+    height, width = record["size"] if "size" in record else dream_flags.size(flags.size)
+    network = flags.network or files.near(record["network"], "--network")
+    return _Request(options, network, through, record.get("shows"), (height, width), record)
 
 
-def _dream(flags: dict[str, Any], request: _Request) -> None:
+def _dream(command: _Command, request: _Request) -> None:
     """Dreams, once the files that the dream goes to are reserved."""
     from sfumato.dreaming import files
     from sfumato.dreaming.feature_extractor import dream_network
 
-    pictures, guide, mask = flags["pictures"], flags["guide"], flags["mask"]
-    with _reserved(flags, request) as (targets, held), _progress(flags["preview"]) as watch:
-        extractor = dream_network(request.network, device=flags["device"], on_progress=lambda words: console.print(words, highlight=False))
-        if flags["replay"] is not None:
-            files.complete(request.record, extractor, pictures, guide=guide, mask=mask)
+    pictures, flags = command.pictures, command.flags
+    with _reserved(command, request) as (targets, held), _progress(flags.preview) as watch:
+        extractor = dream_network(request.network, device=command.device, on_progress=lambda words: console.print(words, highlight=False))
+        if request.record is not None:
+            files.complete(request.record, extractor, pictures, guide=flags.guide, mask=flags.mask)
         if request.through is not None or not pictures:
-            _seeds(extractor, request, targets, held, watch, guide=guide, overwrite=flags["overwrite"])
-        elif flags["zoom"]:
-            _zoom(pictures, extractor, request.options, flags["zoom"], flags["fps"], guide, targets[0])
+            _seeds(extractor, request, targets, held, watch, guide=flags.guide, overwrite=command.overwrite)
+        elif flags.zoom:
+            _zoom(pictures, extractor, request.options, flags.zoom, flags.fps, flags.guide, targets[0])
         elif dream_flags.is_film(pictures):
-            _film(Path(pictures[0]), extractor, request.options, guide, targets[0], overwrite=flags["overwrite"])
+            _film(Path(pictures[0]), extractor, request.options, flags.guide, targets[0], overwrite=command.overwrite)
         else:
-            _pictures(pictures, extractor, request.options, guide, mask, flags["out"], watch, overwrite=flags["overwrite"])
+            _pictures(command, extractor, request.options, watch)
 
 
-def list_layers(extractor: Any) -> None:
+def list_layers(extractor: "DreamNetwork") -> None:
     """Prints a table of the layers of a network."""
     from rich.table import Table
 
@@ -228,13 +194,13 @@ def list_layers(extractor: Any) -> None:
 
 
 @contextlib.contextmanager
-def _progress(preview: Path | None) -> Iterator[Any]:
+def _progress(preview: Path | None) -> "Iterator[OnStep]":
     """A callback that shows on the console how far a dream is, and in the file `preview` the image so far."""
     from sfumato.dreaming.files import Preview
 
     look = Preview(preview) if preview else None
 
-    def watch(moment: Any) -> None:
+    def watch(moment: "Moment") -> None:
         """Shows one step."""
         reached(f"dreaming ({moment.amount:.3g}), step", moment.step, moment.steps)
         if look is not None:
@@ -245,68 +211,81 @@ def _progress(preview: Path | None) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _reserved(flags: dict[str, Any], request: _Request) -> Iterator[Any]:
+def _reserved(command: _Command, request: _Request) -> "Iterator[tuple[list[Path], Reservation]]":
     """The files that the dream goes to, checked before a network is loaded, and their reservation; pictures have theirs one by one."""
     from sfumato.core import outputs
     from sfumato.dreaming import files
     from sfumato.store import inputs
 
-    pictures, out, zoom = flags["pictures"], flags["out"], flags["zoom"]
+    pictures, flags, out = command.pictures, command.flags, command.out
     by_seed = request.through is not None or not pictures
-    reads = [inputs.file(flags[name]) for name in ("guide", "mask", "replay")] + [
+    reads = [
+        *(inputs.file(path) for path in (flags.guide, flags.mask, flags.replay)),
         inputs.model(request.through),
         inputs.model(request.network),
     ]
     if by_seed:
-        targets = dream_flags.seed_targets(out, flags["n"], request.options.seed)
+        targets = dream_flags.seed_targets(out, flags.n, request.options.seed)
         paths = [path for target in targets for path in files.output_files(target)]
-    elif zoom or dream_flags.is_film(pictures):
+    elif flags.zoom or dream_flags.is_film(pictures):
         inputs.file(pictures[0])
-        paths = targets = [dream_flags.film_target(pictures, out, zoom=zoom, fps=flags["fps"])]
+        paths = targets = [dream_flags.film_target(pictures, out, zoom=flags.zoom, fps=flags.fps)]
     else:
-        files.planned(pictures, dream_flags.pictures_target(pictures, out), overwrite=flags["overwrite"], reads=reads)
+        files.planned(pictures, dream_flags.pictures_target(pictures, out), overwrite=command.overwrite, reads=reads)
         paths = targets = []
-    looks = [] if flags["preview"] is None else [flags["preview"]]
+    looks = [] if flags.preview is None else [flags.preview]
     for look in looks:
         files.output_files(look)
-    options: Any = {"overwrite": flags["overwrite"], "reads": (*pictures, *reads)}
+    reserve = functools.partial(outputs.reserved, overwrite=command.overwrite, reads=(*pictures, *reads))
     # A dream that begins with a seed is recognised by its record, and an interrupted command continues.
-    with outputs.reserved(paths, by="dream", replaces=by_seed, **options) as held, outputs.reserved(looks, by="dream preview", **options):
+    with reserve(paths, by="dream", replaces=by_seed) as held, reserve(looks, by="dream preview"):
         yield targets, held
 
 
-def _seeds(extractor: Any, request: _Request, targets: list[Path], held: Any, watch: Any, *, guide: Path | None, overwrite: bool) -> None:
+def _seeds(
+    extractor: "DreamNetwork",
+    request: _Request,
+    targets: list[Path],
+    held: "Reservation",
+    watch: "OnStep",
+    *,
+    guide: Path | None,
+    overwrite: bool,
+) -> None:
     """Dreams from noise or through a generator, one of the `targets` after another."""
     from sfumato.dreaming import seeds
 
-    options: Any = {"overwrite": overwrite, "watch": watch, "on_progress": lambda target, words: say(f"{words} -> {target}")}
-    if request.through is not None:
-        seeds.dream_styles(request.through, extractor, request.options, targets, held, shows=request.shows, **options)
+    def report(target: Path, words: str) -> None:
+        say(f"{words} -> {target}")
+
+    options = request.options
+    if request.through is None:
+        noise = functools.partial(seeds.dream_noise, extractor, options, targets, held, size=request.size, guide=guide)
+        noise(overwrite=overwrite, watch=watch, on_progress=report)
     else:
-        seeds.dream_noise(extractor, request.options, targets, held, size=request.size, guide=guide, **options)
+        styles = functools.partial(seeds.dream_styles, request.through, extractor, options, targets, held, shows=request.shows)
+        styles(overwrite=overwrite, watch=watch, on_progress=report)
 
 
-def _pictures(
-    pictures: Names, extractor: Any, options: Any, guide: Path | None, mask: Path | None, out: Path | None, watch: Any, *, overwrite: bool
-) -> None:
+def _pictures(command: _Command, extractor: "DreamNetwork", options: "Dream", watch: "OnStep") -> None:
     """Dreams the pictures one by one. Raises ImageError if one failed."""
     from sfumato.core.errors import ImageError
     from sfumato.dreaming.files import dream_pictures
 
-    def report(result: Any, number: int, count: int) -> None:
+    def report(result: "Done", number: int, count: int) -> None:
         """Prints the line of one picture; a single picture that failed is the error of the command."""
         if count > 1 or result.out is not None:
             place = f"[{number}/{count}] " if count > 1 else ""
             say(place + (f"{result.source}: {result.message} -> {result.out}" if result.out else f"failed: {result.message}"))
 
-    target = dream_flags.pictures_target(pictures, out)
-    others: Any = {"guide": guide, "mask": mask, "overwrite": overwrite}
-    results = dream_pictures(pictures, target, extractor, options, on_progress=report, watch=watch, **others)
+    flags, target = command.flags, dream_flags.pictures_target(command.pictures, command.out)
+    dream_all = functools.partial(dream_pictures, command.pictures, target, extractor, options, guide=flags.guide, mask=flags.mask)
+    results = dream_all(overwrite=command.overwrite, on_progress=report, watch=watch)
     if failed := [result for result in results if result.out is None]:
         raise ImageError(failed[0].message if len(results) == 1 else f"{len(failed)} of {len(results)} pictures failed")
 
 
-def _zoom(pictures: Names, extractor: Any, options: Any, count: int, fps: float, guide: Path | None, target: Path) -> None:
+def _zoom(pictures: Names, extractor: "DreamNetwork", options: "Dream", count: int, fps: float, guide: Path | None, target: Path) -> None:
     """Writes a film of `count` frames that falls into the one picture."""
     from sfumato.core.tensors import to_pixels
     from sfumato.dreaming.files import about, picture_of
@@ -323,7 +302,7 @@ def _zoom(pictures: Names, extractor: Any, options: Any, count: int, fps: float,
     console.print(f"{len(frames)} frames -> {target}", highlight=False)
 
 
-def _film(path: Path, extractor: Any, options: Any, guide: Path | None, target: Path, *, overwrite: bool) -> None:
+def _film(path: Path, extractor: "DreamNetwork", options: "Dream", guide: Path | None, target: Path, *, overwrite: bool) -> None:
     """Dreams a film frame by frame."""
     from sfumato.dreaming.files import about, picture_of
     from sfumato.dreaming.films import Dreamer, dream_film

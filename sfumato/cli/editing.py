@@ -1,13 +1,17 @@
 """The verbs that edit: walks and mixtures between images of a generator, projection of a picture, directions, edits and drags."""
 
+import functools
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from sfumato.cli.terminal import console
 from sfumato.cli.verbs import Device, File, Label, Model, Overwrite, Threads, Truncation, machine
 from sfumato.core import flags
 from sfumato.core.config import Range
 from sfumato.core.errors import SettingError
+
+if TYPE_CHECKING:
+    from sfumato.editing.latent_image import StartRow
 
 DIRECTIONS = Path("directions.safetensors")
 COUNT = 8
@@ -49,10 +53,10 @@ def interpolate(
         from sfumato.generation import interpolate as job
         from sfumato.store import inputs
 
-        options: Any = {"label": label, "truncation": truncation, "space": space, "even": even, "loop": loop, "device": device}
+        walk = functools.partial(job.interpolate, label=label, truncation=truncation, space=space, even=even, loop=loop, device=device)
         paths = job.output_files(out, fps=fps, enlarge=enlarge)
         with outputs.reserved(paths, by="interpolate", overwrite=overwrite, reads=(inputs.model(model),)):
-            frames = job.interpolate(model, seeds, steps=steps, **options)
+            frames = walk(model, seeds, steps=steps)
             console.print(f"{len(frames)} frames in {job.save(frames, out, fps=fps, enlarge=enlarge)}", highlight=False)
 
 
@@ -130,11 +134,11 @@ def project(
         from sfumato.store import inputs
 
         target = out or Path(Path(picture).stem + "-projected.safetensors")
-        options: Any = {"layers": layers, "noise": noise, "features": features, "seed": seed, "device": device}
+        search = functools.partial(job.project, layers=layers, noise=noise, features=features, seed=seed, device=device)
         reads = (inputs.model(model), inputs.file(picture), inputs.model(features))
         with outputs.reserved(job.output_files(target, picture), by="project", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
-            projection = job.project(network, picture, steps=steps, label=label, **options)
+            projection = search(network, picture, steps=steps, label=label)
             paths = job.save(projection, target, network)
         console.print(f"{projection.psnr:.1f} dB from the picture: {', '.join(map(str, paths))}", highlight=False)
 
@@ -184,14 +188,14 @@ def directions(
         from sfumato.generation import generate
         from sfumato.store import inputs
 
-        options: Any = {"layers": None if layers is None else flags.span(layers), "label": label, "seed": seed, "device": device}
+        span = None if layers is None else flags.span(layers)
         reads = (inputs.model(model), inputs.model(features), *map(inputs.data, examples or ()))
         with outputs.reserved(job.output_files(out), by="directions", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
             if examples is None:
-                axes = job.directions(network, method, count=count, **options)
+                axes = job.directions(network, method, count=count, layers=span, label=label, seed=seed, device=device)
             else:
-                axes = from_examples(network, *examples, name=name, features=features, **options)
+                axes = from_examples(network, *examples, name=name, features=features, layers=span, label=label, seed=seed, device=device)
             paths = job.save(axes, out, network)
         for i, (axis, strength) in enumerate(zip(axes.names, axes.strengths, strict=True)):
             console.print(f"{i:3} {axis} ({strength:.1%})" if examples is None else axis, highlight=False)
@@ -235,7 +239,7 @@ def edit(
         raise SettingError(
             "--moves is empty, so there is nothing to do; give --moves such as brighter=2, or --replay with a .json of an edit"
         )
-    start = _start(seed, styles, label, truncation) if replay is None else {}
+    start: StartRow = _start(seed, styles, label, truncation) if replay is None else {}
     with machine(threads):
         from sfumato.core import outputs
         from sfumato.editing import directions as axes
@@ -304,7 +308,7 @@ def drag(
         console.print(f"{result.distance:.1f} px from the target after {result.steps} steps: {', '.join(map(str, paths))}", highlight=False)
 
 
-def _start(seed: int, styles: Path | None, label: str | None, truncation: float) -> dict[str, Any]:
+def _start(seed: int, styles: Path | None, label: str | None, truncation: float) -> "StartRow":
     """The image that an edit begins with, as the edit writes it down. Raises SettingError for flags that --styles leaves no effect."""
     if styles is None:
         return {"seed": seed, "label": label, "truncation": truncation}

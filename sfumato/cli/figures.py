@@ -3,10 +3,11 @@
 Only imported by that verb: all of torch comes with it.
 """
 
-from typing import Any
+from typing import TypedDict
 
 from sfumato.cli.terminal import console
 from sfumato.cli.verbs import progress
+from sfumato.core.device import Precision
 from sfumato.core.errors import SettingError
 from sfumato.evaluation import evaluate as job
 from sfumato.evaluation import score
@@ -29,21 +30,39 @@ def check(restore: str | None, *, ensemble: int, accuracy_score: bool) -> None:
         )
 
 
-def restorer_report(model: str, degradation: str, data: str | None, *, ensemble: Ways, options: dict[str, Any]) -> list[Measurement]:
+class Options(TypedDict):
+    """The arguments that the measurements of restorers and of other models share."""
+
+    compare: str | None
+    precision: Precision
+    device: str
+
+
+class Sampling(TypedDict):
+    """The arguments of `evaluate` for generators and classifiers."""
+
+    features: str | None
+    count: int
+    whole: bool
+    samples: int
+    images: int | None
+    seed: int
+
+
+def restorer_report(model: str, degradation: str, data: str | None, *, ensemble: Ways, options: Options) -> list[Measurement]:
     """The figures of a restorer, a classical method or `auto`, shown with progress."""
     with progress():
         return judge(model, degradation, data or SET, ensemble=ensemble, **options)
 
 
-def model_report(
-    model: str, data: str | None, *, accuracy_score: bool, options: dict[str, Any], sampling: dict[str, Any]
-) -> list[Measurement]:
+def model_report(model: str, data: str | None, *, accuracy_score: bool, options: Options, sampling: Sampling) -> list[Measurement]:
     """The figures of a generator or a classifier, shown with progress; with `accuracy_score` also those of a classifier trained on it."""
     if accuracy_score:
         score.check(model, data)
     with progress():
         report = job.evaluate(model, data, **options, **sampling)
-    if accuracy_score:
-        watch = ProgressLine(console)
-        report.append(score.accuracy_score(model, data, seed=sampling["seed"], watch=watch, device=options["device"]))
+        images = score.generated(model, seed=sampling["seed"], device=options["device"]) if accuracy_score else None
+    if images is not None:
+        watch = ProgressLine(console)  # the training has a line of its own
+        report.append(score.accuracy_score(model, data, images=images, seed=sampling["seed"], watch=watch, device=options["device"]))
     return report

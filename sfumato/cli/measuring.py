@@ -1,7 +1,7 @@
 """The verbs that measure: `evaluate` and `audit`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from sfumato.cli.tables import show
 from sfumato.cli.terminal import console
@@ -57,8 +57,8 @@ def evaluate(
         from sfumato.store import inputs
 
         figures.check(restore, ensemble=ensemble, accuracy_score=accuracy_score)
-        options: Any = {"compare": compare, "precision": precision, "device": device}
-        sampling: Any = {"features": features, "count": count, "whole": whole, "samples": samples, "images": images, "seed": seed}
+        options = figures.Options(compare=compare, precision=precision, device=device)
+        sampling = figures.Sampling(features=features, count=count, whole=whole, samples=samples, images=images, seed=seed)
         # Methods, and the images themselves, have no file.
         models = (model if restore is not None or model == job.REAL else inputs.model(model), inputs.model(features), inputs.model(compare))
         reads = (*models, inputs.data(data))

@@ -12,8 +12,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from sfumato.cli.terminal import call
 from sfumato.core.errors import ImageError, SettingError
 
 
@@ -21,7 +22,7 @@ from sfumato.core.errors import ImageError, SettingError
 class BinaryOutput(Protocol):
     """A stream that takes bytes."""
 
-    def write(self, data: bytes, /) -> Any:
+    def write(self, data: bytes, /) -> object:
         """Takes the next bytes."""
         ...
 
@@ -58,11 +59,14 @@ _LONGEST = 1 << 30
 """Bytes of standard input at most."""
 
 
-def explain(verbs: Mapping[str, Callable[..., Any]]) -> None:
+def explain(verbs: Mapping[str, Callable[..., object]]) -> None:
     """Adds a sentence about `-` to the help of each verb that takes it."""
     for name, verb in VERBS.items():
         reads = "`-` reads a picture from standard input. " if "" in verb.reads else ""
-        writes = f"`--out -` writes to standard output (--format {'|'.join(verb.writes)})." if verb.writes else ""
+        writes = ""
+        if verb.writes:
+            usual = f"in the format of the picture, else as {verb.writes[0]}" if "" in verb.reads else f"as {verb.writes[0]}"
+            writes = f"`--out -` writes to standard output, {usual} (--format {'|'.join(verb.writes)})."
         first, _, rest = (verbs[name].__doc__ or "").partition("\n")
         verbs[name].__doc__ = f"{first}\n    {reads}{writes}\n{rest}"
 
@@ -85,12 +89,15 @@ def replaced(arguments: Sequence[str]) -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory(prefix="sfumato-") as folder, contextlib.ExitStack() as stack:
         stdout = None if output is None else _binary_output()
         if inputs:
-            words[inputs[0]] = str(_spooled(Path(folder)))
+            spooled = _spooled(Path(folder))
+            call(spooled, "standard input")
+            words[inputs[0]] = str(spooled)
         if output is None or stdout is None:
             yield words
             return
         ending = _take_format(words, verb) or _usual_format(words, verb)
         result = Path(folder) / f"out.{ending}"
+        call(result, "standard output")
         words[_output(words) or output] = str(result)  # --format, which may have stood before it, is gone
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         yield words

@@ -1,12 +1,21 @@
 """The terminal. Every line of the command line goes through here, since a line may hold text from a file of anybody."""
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import final
 
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from sfumato.core.text import printable
+
+_names: dict[str, str] = {}
+"""Paths of temporary files, each with the name that lines have in its place."""
+
+
+def call(path: Path, name: str) -> None:
+    """From now on, every line calls the temporary file at `path` by `name`."""
+    _names[str(path)] = name
 
 
 @final
@@ -22,6 +31,8 @@ class Terminal(Console):
             yield segment if segment.control else segment._replace(text=self._fit(segment.text))
 
     def _fit(self, text: str) -> str:
+        for path, name in _names.items():
+            text = text.replace(path, name)
         text = printable(text, lines=True)
         return text if text.isascii() else text.encode(self.encoding, "replace").decode(self.encoding)
 

@@ -4,7 +4,7 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -36,7 +36,7 @@ def train_recipe(arguments: list[str], console: Console, began: float) -> None:
     flags.describe(default)
 
     def run(
-        settings: Annotated[Any, tyro.conf.arg(name="")] = default,
+        settings: Annotated[TrainSettings, tyro.conf.arg(name="")] = default,
         *,
         out: Out = None,
         device: Device = "auto",
@@ -75,7 +75,7 @@ def _checked(
     return defaults.inherited(settings, defaults.started(usual, arguments), arguments)
 
 
-def _fit(settings: Any, line: ProgressLine, *, folder: Path, device: str, threads: int | None, began: float) -> None:
+def _fit(settings: TrainSettings, line: ProgressLine, *, folder: Path, device: str, threads: int | None, began: float) -> None:
     set_threads(threads)
     try:
         model = fit(settings, run=folder, watch=line, device=device, began=began)

@@ -1,6 +1,7 @@
 """What verbs share: how one is added, the flags that many have, the machine they run on. Nothing slow is imported."""
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 import re
@@ -12,7 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tyro
 from rich.console import Group
@@ -21,6 +22,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato.cli.terminal import complain, console
+from sfumato.core import flags
 from sfumato.core.config import Range, problem
 from sfumato.core.errors import SettingError
 from sfumato.core.progress import LogLines, Moment, heard
@@ -80,21 +82,24 @@ def verb(heading: str) -> Callable[[Verb], Verb]:
 
     def add(function: Verb) -> Verb:
         """Adds one verb and returns it unchanged."""
-        hints = get_type_hints(function, include_extras=True)
-        signature = inspect.signature(function)
+        signature, groups = _flat(function)
+        hints = {name: parameter.annotation for name, parameter in signature.parameters.items()}
 
-        def ready(*values: Any, **named: Any) -> Callable[[], None]:
+        def ready(*values: object, **named: object) -> Callable[[], None]:
             """The call of the verb, with checked values."""
-            for name, value in signature.bind(*values, **named).arguments.items():
+            arguments = signature.bind(*values, **named).arguments
+            for name, value in arguments.items():
                 if wrong := problem(value, hints[name]):
                     raise SettingError(f"--{name.replace('_', '-')} = {quoted(value)} {wrong}")
-            return functools.partial(function, *values, **named)
+            for name, kind in groups.items():
+                arguments[name] = kind(**{flag: arguments.pop(flag) for flag in flags.field_texts(kind) if flag in arguments})
+            return functools.partial(function, **arguments)
 
         # The help wraps lines itself, so a line that is broken in the docstring becomes one again.
-        ready.__doc__ = re.sub(r"\n {9,}", " ", function.__doc__ or "")
-        kinds = {
-            name: Annotated[(hints[name], _described(hints[name], parameter.default))] for name, parameter in signature.parameters.items()
-        }
+        texts = [f"        {flag}: {text}\n" for kind in groups.values() for flag, text in flags.field_texts(kind).items()]
+        doc = (function.__doc__ or "").replace("    Args:\n", f"    Args:\n{''.join(texts)}")
+        ready.__doc__ = re.sub(r"\n {9,}", " ", doc)
+        kinds = {name: Annotated[(hint, _described(hint, signature.parameters[name].default))] for name, hint in hints.items()}
         ready.__annotations__ = kinds
         parameters = [parameter.replace(annotation=kinds[name]) for name, parameter in signature.parameters.items()]
         # The parser reads these, and not those of a function inside, which a type checker of the tests may have wrapped.
@@ -108,7 +113,27 @@ def verb(heading: str) -> Callable[[Verb], Verb]:
     return add
 
 
-def _described(kind: Any, default: object) -> Any:
+def _flat(function: Callable[..., None]) -> tuple[inspect.Signature, dict[str, type]]:
+    """The signature of a verb on the command line, and the arguments that are a dataclass of flags, each with its class.
+
+    Such an argument stands for the fields of its class: in the signature they take its place.
+    """
+    signature, hints = inspect.signature(function), get_type_hints(function, include_extras=True)
+    groups = {name: kind for name, kind in hints.items() if dataclasses.is_dataclass(kind) and isinstance(kind, type)}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        if name not in groups:
+            parameters.append(parameter.replace(annotation=hints[name]))
+            continue
+        of_fields = get_type_hints(groups[name], include_extras=True)
+        parameters += [
+            inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=of_fields[field.name])
+            for field in dataclasses.fields(groups[name])
+        ]
+    return signature.replace(parameters=parameters), groups
+
+
+def _described(kind: object, default: object) -> object:
     """How the help names the value and the default of a flag, where the parser's own words say less."""
     base, *extras = get_args(kind) if get_origin(kind) is Annotated else (kind,)
     plain, *other = get_args(base) or (base,)

@@ -11,14 +11,19 @@ import pkgutil
 import unicodedata
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 from sfumato.core.errors import UnknownNameError
 from sfumato.core.text import quoted
 
+Entry = TypeVar("Entry")
 
-class Catalog:
-    """One room, looked up by file name; folders, `base` and names with a leading underscore are not entries."""
+
+class Catalog(Generic[Entry]):
+    """One room, looked up by file name; folders, `base` and names with a leading underscore are not entries.
+
+    `Entry` is the type that every file of the room has under the name `entry`: the room's own tests hold it.
+    """
 
     def __init__(self, room: str, entry: str = "Config") -> None:
         self.room, self.entry = room, entry
@@ -32,7 +37,7 @@ class Catalog:
         names = sorted(m.name for m in pkgutil.iter_modules(package.__path__) if not m.ispkg)
         return [n for n in names if n != "base" and not n.startswith("_")]
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Entry:
         if name not in self.files():
             raise UnknownNameError(f"{self.room} has no {quoted(name)}{suggest(name, self)}; it has {', '.join(self)}")
         module = importlib.import_module(f"{self.room}.{name}")
@@ -41,7 +46,7 @@ class Catalog:
         return getattr(module, self.entry)
 
 
-def from_file(path: Path, entry: str = "Config") -> Any:
+def from_file(path: Path, entry: str = "Config") -> object:
     """`entry` of a Python file of the user's own.
 
     Runs the file: only ever call this with a path that the user typed, never with one read from a checkpoint.

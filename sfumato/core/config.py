@@ -110,7 +110,7 @@ def fields_of(config: object) -> tuple[dataclasses.Field[object], ...]:
     return dataclasses.fields(config) if dataclasses.is_dataclass(config) else ()
 
 
-def parse(tree: object) -> Any:
+def parse(tree: object) -> object:
     """The settings that `dump` wrote.
 
     Only registered families can be named. Raises UnknownNameError for any other, SettingError for an unknown field, and for values that
@@ -132,6 +132,22 @@ def parse(tree: object) -> Any:
         raise
     except (TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:  # each value fits, and they do not fit together
         raise SettingError(f"{tree['is']}: these settings cannot be together ({' '.join(str(error).split())[:200]})") from error
+
+
+def parse_as(kind: type[C], tree: object) -> C:
+    """As `parse`, for settings that are a `kind`. Raises SettingError for others."""
+    config = parse(tree)
+    if wrong := problem(config, kind):
+        raise SettingError(f"the settings of {quoted(family(config))} {wrong}")
+    return cast(C, config)
+
+
+def changed(config: C, **values: object) -> C:
+    """The settings `config` with other `values`, for settings whose class is known only when the program runs.
+
+    Settings of a known class are changed by `dataclasses.replace`.
+    """
+    return type(config)(**{**_fields(config), **values})
 
 
 def unregistered(value: object, place: str = "settings") -> str:
@@ -185,6 +201,7 @@ def problem(value: object, hint: object) -> str:
         if not isinstance(value, tuple) or (Ellipsis not in rest and len(value) != 1 + len(rest)):
             return f"must be {hint}"
         return next(filter(None, (problem(v, inner) for v in value)), "")
+    hint = get_origin(hint) or hint  # of a generic class its instances do not say the type arguments
     if not inspect.isclass(hint) or hint is Any:
         return ""
     allowed = (int, float) if hint is float else hint
@@ -205,7 +222,7 @@ def _replace(config: C, changes: list[tuple[list[str], str]]) -> C:
         deeper = [(path[1:], text) for path, text in changes if path[0] == head and path[1:]]
         if deeper:
             new[head] = _replace(new.get(head, getattr(config, head)), deeper)
-    return type(config)(**{**_fields(config), **new}) if new else config
+    return changed(config, **new) if new else config
 
 
 def _value(text: str, old: object) -> object:

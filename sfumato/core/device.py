@@ -6,9 +6,9 @@ import functools
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import torch
 from torch import nn
@@ -46,8 +46,8 @@ def select_device(name: str = "auto") -> torch.device:
 
 def channels_last(network: Network, device: torch.device | None = None) -> Network:
     """`network`, on `device` if one is given, with its weights in the memory format in which convolutions are fastest."""
-    mover: Any = network  # the annotations of `Module.to` do not have a memory format alone
-    return mover.to(device=device, memory_format=torch.channels_last)
+    move: Callable[..., Network] = network.to  # the annotations of `Module.to` do not have a memory format alone
+    return move(device=device, memory_format=torch.channels_last)
 
 
 def select_precision(requested: Precision, device: torch.device) -> Literal["fp32", "bf16"]:

@@ -4,12 +4,13 @@ import ast
 import contextlib
 import dataclasses
 import difflib
+import functools
 import inspect
 import io
 import itertools
 import re
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, get_args, get_origin
 
 import tyro
@@ -26,7 +27,7 @@ def describe(config: object) -> None:
     if type(config) in _DESCRIBED:
         return
     _DESCRIBED.add(type(config))
-    texts = _texts(type(config))
+    texts = field_texts(type(config))
     for field in fields_of(config):
         hint = field.type
         limits = [a for a in get_args(hint)[1:] if isinstance(a, Range)] if get_origin(hint) is Annotated else []
@@ -48,7 +49,8 @@ def _default(value: str) -> str:
     return f"(default: {words.get(value, value)})"
 
 
-def _texts(kind: type) -> dict[str, str]:
+@functools.cache
+def field_texts(kind: type) -> Mapping[str, str]:
     """The docstring of each field of a class, in one line; nothing if its source is not at hand."""
     try:
         (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body

@@ -9,3 +9,5 @@ else:
 
 JsonObject: TypeAlias = dict[str, Json]
 """An object of JSON: values by name."""
+Facts: TypeAlias = dict[str, object]
+"""Values by name for a file: what `json.dumps` takes, which includes tuples and typed dictionaries."""

@@ -13,8 +13,8 @@ had in files stays as an alias of its id for ever.
 import dataclasses
 import importlib
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar, final
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Generic, TypeVar, final
 
 from sfumato.core.catalog import Catalog, suggest
 from sfumato.core.errors import SettingError, UnknownNameError
@@ -22,6 +22,7 @@ from sfumato.core.plugins import VARIABLE, Plugins
 from sfumato.core.text import quoted
 
 Family = TypeVar("Family", bound=type)
+Kind = TypeVar("Kind")
 
 
 class Registry:
@@ -137,7 +138,7 @@ class Registry:
     def _places(self) -> Iterator[tuple[str, str]]:
         """The module and the name in it of each class of the package."""
         for room in self.rooms:
-            yield from ((f"{room}.{name}", "Config") for name in Catalog(room))
+            yield from ((f"{room}.{name}", "Config") for name in Catalog[type](room))
         yield from self.modules
 
     def _add(self, module: str, entry: str) -> None:
@@ -147,8 +148,11 @@ class Registry:
 
 
 @final
-class Room(Catalog):
-    """One room of the package, by file name, and the registered families that do the same job, by id."""
+class Room(Catalog[Callable[..., Kind]], Generic[Kind]):
+    """One room of the package, by file name, and the registered families that do the same job, by id.
+
+    Each entry is a class of settings. Called with settings by name it gives a `Kind`, such as `NetworkSettings`.
+    """
 
     def __init__(self, room: str, method: str) -> None:
         """The families of the room are those with such a `method`."""
@@ -159,7 +163,7 @@ class Room(Catalog):
         """Every name. Loads the plug-ins."""
         return iter([*self.files(), *self._registered()])
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> Callable[..., Kind]:
         """The class called `name`. Loads the plug-ins only if no file is called so. Raises UnknownNameError."""
         if name not in self.files() and (family := self._registered().get(name)) is not None:
             return family

@@ -5,8 +5,8 @@ they are suitable as clean targets.
 """
 
 import dataclasses
+import functools
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -74,8 +74,8 @@ def load_scenes(
         return dataclasses.replace(drawings(len(which), channels=channels, first=which.start), split_by=split_by)
     path = Path(source).expanduser()
     if isinstance(source, str) and "+" in source and not path.exists():
-        options: Any = {"channels": channels, "part": part, "tolerance": tolerance, "largest": largest, "split_by": split_by}
-        return _joined(source, [load_scenes(piece, **options) for piece in source.split("+")])
+        load_piece = functools.partial(load_scenes, channels=channels, part=part, tolerance=tolerance, largest=largest, split_by=split_by)
+        return _joined(source, [load_piece(piece) for piece in source.split("+")])
     if isinstance(source, str) and source in NAMES:
         return load(source, channels=channels, part=part, tolerance=tolerance, split_by=split_by)
     if not path.exists():
@@ -136,7 +136,7 @@ def _chosen_from_bsds(channels: int) -> Scenes:
     broken = [picture for picture in read if isinstance(picture, str)]
     if broken:
         raise DataError(f"cbsd68: {broken[0]}")
-    return Scenes(name="cbsd68", terms=TERMS["cbsd68"], **_placed([pair for pair in read if not isinstance(pair, str)]))
+    return _scenes("cbsd68", [pair for pair in read if not isinstance(pair, str)], terms=TERMS["cbsd68"])
 
 
 def _jpeg(folder: Path, number: str) -> Path:
@@ -148,20 +148,19 @@ def _read(path: Path, channels: int, part: Part, tolerance: float, largest: int 
         read = map_in_threads(lambda entry: _picture(entry, channels, largest), part_listing.pictures)
     broken = {i: picture for i, picture in enumerate(read) if isinstance(picture, str)}
     check_broken(path, broken, len(read), tolerance)
-    scenes = Scenes(
-        name=source_name(path),
+    scenes = dataclasses.replace(
+        _scenes(source_name(path), [pair for pair in read if not isinstance(pair, str)]),
         skipped=(*part_listing.left_out, *broken.values()),
         passed_over=part_listing.passed_over,
         kept_back=part_listing.other_parts,
-        **_placed([pair for pair in read if not isinstance(pair, str)]),
     )
     return scenes, part_listing.has_parts
 
 
-def _placed(read: list[tuple[Tensor, SplitPositions]]) -> Any:
-    """Pictures and split positions as arguments of `Scenes`."""
-    places = torch.tensor([place for _, place in read], dtype=torch.float64).reshape(-1, len(PURPOSES))
-    return {"pictures": tuple(picture for picture, _ in read), "positions": places}
+def _scenes(name: str, pairs: list[tuple[Tensor, SplitPositions]], *, terms: str = "") -> Scenes:
+    """Pictures, each with its split positions."""
+    positions = torch.tensor([place for _, place in pairs], dtype=torch.float64).reshape(-1, len(PURPOSES))
+    return Scenes(name=name, terms=terms, pictures=tuple(picture for picture, _ in pairs), positions=positions)
 
 
 def _picture(entry: Entry, channels: int, largest: int | None) -> tuple[Tensor, SplitPositions] | str:

@@ -12,7 +12,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -23,6 +23,7 @@ from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.device import Precision, select_precision
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.finite_output import finite
+from sfumato.core.json_value import Facts
 from sfumato.core.progress import counted
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Other, Planes, Scalar, size_text
@@ -110,7 +111,7 @@ class Dreamt:
     network: DreamNetwork | None = dataclasses.field(default=None, repr=False, compare=False)
     options: Dream | None = None
     """The settings, all of them decided; the seed is that of the first image."""
-    facts: dict[str, Any] = dataclasses.field(default_factory=dict)
+    facts: Facts = dataclasses.field(default_factory=dict)
     """The inputs of the dream, for its recipe: picture, size, guide, mask, generator."""
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
@@ -374,7 +375,7 @@ def shaken(images: Images, rng: torch.Generator) -> Images:
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
-def _facts(pictures: PictureInput | None, size: tuple[int, int]) -> dict[str, Any]:
+def _facts(pictures: PictureInput | None, size: tuple[int, int]) -> Facts:
     """The start of a dream, for its recipe: a picture, with name and SHA-256 if it is a file, or the size of the noise."""
     if pictures is None:
         return {"size": size}

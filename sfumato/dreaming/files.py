@@ -6,17 +6,18 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 import torch
 
 from sfumato import __version__
-from sfumato.batch.manifest import NAME, Entry, Facts, Manifest, Status
+from sfumato.batch.manifest import NAME, Entry, Manifest, Status
 from sfumato.batch.sources import gather, unique_names
 from sfumato.core import atomic_io, outputs, schema
-from sfumato.core.config import Range
+from sfumato.core.config import Range, changed
 from sfumato.core.device import physical_memory
 from sfumato.core.errors import CheckpointError, DataError, ImageError, SettingError, SfumatoError, StorageError
+from sfumato.core.json_value import Facts, Json
 from sfumato.core.paths import inside
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Planes, to_pixels
@@ -46,7 +47,7 @@ class DreamRecord(TypedDict):
     """The record of a dream."""
 
     network: str
-    dream: dict[str, Any]
+    dream: dict[str, Json]
     weights: NotRequired[str]
     through: NotRequired[str | None]
     shows: NotRequired[str | None]
@@ -212,12 +213,12 @@ def about(path: Path) -> Iterator[None]:
         raise ImageError(_naming(path, error)) from error
 
 
-def named(**paths: Path | None) -> dict[str, Any]:
+def named(**paths: Path | None) -> Facts:
     """The names and hashes of files, for a recipe."""
     return {key: {"file": path.name, "sha256": atomic_io.digest(path)} for key, path in paths.items() if path is not None}
 
 
-def keep(target: Path, picture: files.Picture, record: dict[str, Any], *, check: Callable[[Path, Path], None] = lambda *_: None) -> None:
+def keep(target: Path, picture: files.Picture, record: Facts, *, check: Callable[[Path, Path], None] = lambda *_: None) -> None:
     """Writes the recipe `record` beside the picture as .json, and then the picture, with the recipe inside where it is a PNG.
 
     `check` is called with the path and the finished file of each, before that takes its place.
@@ -228,7 +229,7 @@ def keep(target: Path, picture: files.Picture, record: dict[str, Any], *, check:
     files.write(target, dataclasses.replace(picture, text={**picture.text, KEY: text}), check=lambda result: check(target, result))
 
 
-def recipe(seeing: DreamNetwork, options: Dream, before: float, after: float) -> dict[str, Any]:
+def recipe(seeing: DreamNetwork, options: Dream, before: float, after: float) -> Facts:
     """The record of a dream, without its picture: the settings, the network, and the value of the objectives before and after."""
     settings = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     return {
@@ -241,16 +242,16 @@ def recipe(seeing: DreamNetwork, options: Dream, before: float, after: float) ->
     }
 
 
-def replayed(path: Path) -> tuple[str, Dream, dict[str, Any]]:
-    """The name of the network, the settings and the whole record of the dream in the file at `path`, a .json or a .png.
+def replayed(path: Path) -> tuple[Dream, DreamRecord]:
+    """The settings and the whole record of the dream in the file at `path`, a .json or a .png.
 
     Raises CheckpointError for a file without such a record.
     """
     try:
         tree = schema.parsed_object(recipe_text(path), str(path)) if path.suffix.lower() == ".png" else schema.read_object(path)
         record = schema.checked(upgraded_tree(tree), DreamRecord, str(path))
-        values: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in record["dream"].items()}
-        return record["network"], Dream(**values), {**record}
+        values = {key: tuple(value) if isinstance(value, list) else value for key, value in record["dream"].items()}
+        return changed(Dream(), **values), record
     except (SfumatoError, TypeError) as error:
         reason = " ".join(str(error).removeprefix(f"{path}: ").split())[:200]
         raise CheckpointError(f"{path} tells no dream that could be repeated ({reason})") from error
@@ -267,7 +268,7 @@ def near(name: str, flag: str) -> str:
     return name
 
 
-def complete(record: dict[str, Any], seeing: DreamNetwork, pictures: Sequence[str], **paths: Path | None) -> None:
+def complete(record: DreamRecord, seeing: DreamNetwork, pictures: Sequence[str], **paths: Path | None) -> None:
     """Raises SettingError if the network has other weights than those of a record, or if a guide or mask is missing or another one.
 
     Also for no picture if the dream began with one, and the reverse. The picture itself may be another one.
@@ -284,7 +285,7 @@ def complete(record: dict[str, Any], seeing: DreamNetwork, pictures: Sequence[st
             raise SettingError(f"{path} is not the {key} of that dream, {was['file']}: its bytes are others")
 
 
-def is_same_dream(target: Path, record: dict[str, Any]) -> bool:
+def is_same_dream(target: Path, record: Facts) -> bool:
     """Whether the PNG at `target` holds `record`, apart from its result and version."""
     open_ = ("before", "after", "made_with")
     try:

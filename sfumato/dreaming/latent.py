@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from sfumato.core.deprecation import renamed_arguments
+from sfumato.core.json_value import Facts
 from sfumato.core.paths import inside
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Resized
@@ -74,7 +75,7 @@ def dream_through(
         images.append(image)
         subjects.append(moved)
     place = generator if isinstance(generator, str | Path) else making.path
-    facts = {"through": str(making) if place is None else inside(place)}
+    facts: Facts = {"through": str(making) if place is None else inside(place)}
     facts |= {"shows": subjects[0].origin["label"] if subjects else None}
     dreamt = Dreamt(
         images=torch.cat(images),

@@ -4,11 +4,11 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from sfumato.batch.manifest import DONE
 from sfumato.core import outputs
 from sfumato.core.errors import SettingError
+from sfumato.core.json_value import Facts
 from sfumato.core.paths import inside
 from sfumato.core.tensors import Images, to_pixels
 from sfumato.dreaming.dream import Dream, Tell, dream, resolved
@@ -86,7 +86,7 @@ def _seeded(options: Dream, count: int) -> list[Dream]:
 
 def _written(
     targets: Sequence[Path],
-    records: Sequence[dict[str, Any]],
+    records: Sequence[Facts],
     make: Callable[[int], Dreamed],
     held: outputs.Reservation,
     *,

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Literal, TypedDict
 
 import torch
 
@@ -19,7 +19,7 @@ from sfumato.core.text import inner_path, last_part, quoted
 from sfumato.editing import latent_image as subjects
 from sfumato.editing.directions import Directions, moved
 from sfumato.editing.directions import load as load_directions
-from sfumato.editing.latent_image import LatentImage, render
+from sfumato.editing.latent_image import LatentImage, StartRow, render
 from sfumato.editing.mix import Span, span
 from sfumato.generation.generate import sampler
 from sfumato.io import files
@@ -144,18 +144,18 @@ def parse_moves(directions: Directions, texts: Sequence[str]) -> list[Move]:
     return moves
 
 
-def save(result: Edited, out: Path, model: Model, *, start: dict[str, Any]) -> list[Path]:
+def save(result: Edited, out: Path, model: Model, *, start: StartRow) -> list[Path]:
     """Writes the image after the moves to `out`, and beside it, as .json, the `start` and the moves for `replay`. Returns the paths."""
     return _write(result, out, start, weights_hash(sampler(model).network))
 
 
-def _write(result: Edited, out: Path, start: dict[str, Any], weights: str) -> list[Path]:
+def _write(result: Edited, out: Path, start: StartRow, weights: str) -> list[Path]:
     """The same for a network with these `weights`.
 
     If a file of styles lies neither below the working folder nor beside `out`, only its name is kept: `replay` looks beside the .json.
     """
     if "styles" in start:
-        start = start | {"styles": _relative(Path(start["styles"]), out.parent)}
+        start = {**start, "styles": _relative(Path(start["styles"]), out.parent)}
     _, record = output_files(out)
     files.save_image(out, to_pixels(result.images[1:]))
     moves = [vars(move) | {"layers": list(move.layers), "vector": list(move.vector)} for move in result.moves]
@@ -179,20 +179,11 @@ class MoveRow(TypedDict):
     name: str
 
 
-class StartRow(TypedDict, total=False):
-    """The start of an edit in a file: a seed, or a file of styles."""
-
-    seed: schema.Whole
-    label: str | int | None
-    truncation: schema.Finite
-    styles: str
-
-
 Record = TypedDict("Record", {"is": Literal["sfumato edit"], "weights": str, "start": StartRow, "moves": list[MoveRow]})
 """An edit in a file."""
 
 
-def replay(model: Model, path: str | Path, *, styles: str | Path | None = None, device: str = "auto") -> tuple[Edited, dict[str, Any]]:
+def replay(model: Model, path: str | Path, *, styles: str | Path | None = None, device: str = "auto") -> tuple[Edited, StartRow]:
     """The edit saved at `path`, done again, and its start. Raises SettingError for an edit of another model and for another file.
 
     If the edit started at a file of styles, that file is looked for beside `path` and in the working folder, unless `styles` names it.
@@ -200,7 +191,7 @@ def replay(model: Model, path: str | Path, *, styles: str | Path | None = None, 
     source, path = sampler(model).to(select_device(device)), Path(path)
     try:
         record = schema.checked(upgraded_tree(schema.read_object(path)), Record, str(path))
-        start: dict[str, Any] = {**record["start"]}
+        start = record["start"]
         if "styles" not in start and "seed" not in start:
             raise FormatError(f"{path}: its start has neither a seed nor styles")
     except FormatError as error:
@@ -211,8 +202,9 @@ def replay(model: Model, path: str | Path, *, styles: str | Path | None = None, 
     if styles is not None and "styles" not in start:
         raise SettingError(f"{path} is an edit of a seed's image; leave --styles out")
     moves = [_move(row) for row in record["moves"]]
-    place = {"styles": str(styles or _near(start["styles"], path.parent))} if "styles" in start else {}
-    return edit(source, begun(source, start | place), moves, device=device), start | place
+    if "styles" in start:
+        start = StartRow(styles=str(styles or _near(start["styles"], path.parent)))
+    return edit(source, begun(source, start), moves, device=device), start
 
 
 def _move(row: MoveRow) -> Move:
@@ -229,11 +221,11 @@ def _near(styles: str, folder: Path) -> Path:
     raise SettingError(f"the edit started at {quoted(styles)}, which lies neither beside it nor here; name it with --styles")
 
 
-def begun(model: Model, start: dict[str, Any]) -> LatentImage:
+def begun(model: Model, start: StartRow) -> LatentImage:
     """The latents that a start names: of a seed with label and truncation, or in a file of styles."""
     if "styles" in start:
         return subjects.load(Path(start["styles"]), model)
-    return subjects.drawn(model, int(start["seed"]), label=start.get("label"), truncation=float(start.get("truncation", 1.0)))
+    return subjects.drawn(model, start.get("seed", 0), label=start.get("label"), truncation=float(start.get("truncation", 1.0)))
 
 
 def _relative(path: Path, folder: Path) -> str:

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Int64
@@ -114,8 +114,9 @@ def project(
     generator = sampler(model).to(device_used)
     target = fitted(picture, generator.network).to(device_used)
     similarity = Similarity(target, _extractors(generator.network, features, device_used))
-    options: Any = {"steps": steps, "label": label, "seed": seed, "layers": layers, "noise": noise}
-    search, styles = _searched(generator, target, similarity, **options, on_progress=on_progress)
+    search, styles = _searched(
+        generator, target, similarity, steps=steps, label=label, seed=seed, layers=layers, noise=noise, on_progress=on_progress
+    )
     source = Path(picture) if isinstance(picture, str | Path) else None
     result = _latents(generator, search, styles, picture="" if source is None else source.name, steps=steps, seed=seed)
     image = render(generator, result)

@@ -30,6 +30,15 @@ class Header(TypedDict):
     weights: str
 
 
+class StartRow(TypedDict, total=False):
+    """The start of an edit, as a file holds it: a seed, or a file of styles."""
+
+    seed: schema.Whole
+    label: str | int | None
+    truncation: schema.Finite
+    styles: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class LatentImage:
     """An image as latents: styles, class and noise from which a network synthesizes it."""
@@ -44,7 +53,7 @@ class LatentImage:
     """The seed or the picture that the image comes from, for JSON."""
     weights: str = ""
     """SHA-256 of the generator's weights."""
-    start: JsonObject | None = field(default=None, compare=False)
+    start: StartRow | None = field(default=None, compare=False)
     """How to get this very image again: `seed`, `label` and `truncation`, or `styles`, the path of its file; None if neither is enough."""
 
     @property
@@ -82,7 +91,7 @@ def drawn(model: Model, seed: int, *, label: str | int | None = None, truncation
     number = None if labels is None else int(labels)
     origin = {"seed": seed, "label": None if number is None else class_names(source)[number], "truncation": truncation}
     noise = tuple(grain(network, [seed])) or None
-    start: JsonObject = {"seed": seed, "label": label, "truncation": truncation}
+    start: StartRow = {"seed": seed, "label": label, "truncation": truncation}
     return LatentImage(styles=styles, label=number, noise=noise, origin=origin, weights=weights_hash(network), start=start)
 
 
@@ -150,6 +159,6 @@ def load(path: Path, model: Model) -> LatentImage:
     if (label is None) != (not network.classes) or (label or 0) >= max(1, network.classes):
         raise CheckpointError(f"{path}: label {label} is no class of this model, which has {network.classes}")
     noise = tuple(tensors[name] for name, _ in planes) or None
-    start: JsonObject = {"styles": str(path)}
+    start: StartRow = {"styles": str(path)}
     origin, weights = header.get("origin", {}), header["weights"]
     return LatentImage(styles=tensors["styles"], label=label, noise=noise, origin=origin, weights=weights, start=start)

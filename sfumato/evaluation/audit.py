@@ -18,7 +18,6 @@ import enum
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -118,8 +117,7 @@ def audit(
         raise DataError(f"{train.name} has {len(train)} images to compare with; an audit wants at least {2 * LEAST}; name more with --data")
     extractor = choose_features(features, source.network, train).to(target)
     images, copies, duplicates = search(source, extractor.network, train, test, count=count, seed=seed, device=device)
-    facts: dict[str, Any] = feature_facts(extractor)
-    protocol = Protocol(**facts, dimension=extractor.network.feature_dim, reference=reference(train), seed=seed)
+    protocol = Protocol(**feature_facts(extractor), dimension=extractor.network.feature_dim, reference=reference(train), seed=seed)
     shares = {each.name: each.share(protocol) for each in (copies, duplicates)}
     by_chance = {each.name: each.by_chance for each in (copies, duplicates)}
     return Audit(

@@ -5,10 +5,11 @@ PSNR is 10 log10(255^2 / MSE) of each picture over all channels together; the fi
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 
@@ -40,7 +41,7 @@ from sfumato.restoration.deep_prior import deep_prior
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import METHODS, PRIOR, RestorationRequest, Task, Ways
-from sfumato.restoration.tiles import apply_restorer
+from sfumato.restoration.tiles import Conditioning, apply_restorer
 from sfumato.store import weights
 from sfumato.store.loaded import LoadedModel, Model
 
@@ -67,11 +68,13 @@ def evaluate_restorer(
     not enlarge if the degradation shrinks, and for an `ensemble` of a method.
     """
     kind = benchmark_degradation(degradation)
-    options: Any = {"compare": compare, "precision": precision, "ensemble": ensemble, "device": device}
+    measure = functools.partial(
+        judge_restorer, model, degradation, data, compare=compare, precision=precision, ensemble=ensemble, device=device
+    )
     if model == "auto":
-        return judge_restorer(model, degradation, data, **options, method=_automatic(kind, precision, ensemble, device))
+        return measure(method=_automatic(kind, precision, ensemble, device))
     if model not in METHODS:
-        return judge_restorer(model, degradation, data, **options)
+        return measure()
     needs = classical.METHODS[model].needs if model != PRIOR else ()
     if ensemble != 1:
         raise SettingError(f"ensemble = {ensemble} has no effect on {model}; leave it out")
@@ -85,7 +88,7 @@ def evaluate_restorer(
         facts = {"noise": float(degraded.noise), "observed": degraded.observed, "kernels": kernels, "scale": kind.scale}
         return classical.apply(model, degraded.images, **{name: facts[name] for name in needs if facts[name] is not None})
 
-    return judge_restorer(model, degradation, data, **options, method=prior if model == PRIOR else method)
+    return measure(method=prior if model == PRIOR else method)
 
 
 judge = evaluate_restorer
@@ -162,7 +165,7 @@ def _restored_by(restorer: LoadedModel[Restorer], kind: BenchmarkDegradation, pr
 
     def restore(degraded: Degraded, i: int) -> Resized:
         facts = {"noise": float(degraded.noise), "quality": float(degraded.quality), "observed": degraded.observed}
-        conditioning: Any = {name: value for name, value in facts.items() if name in network.conditioning}
+        conditioning = cast(Conditioning, {name: value for name, value in facts.items() if name in network.conditioning})
         if network.takes_kernels:
             conditioning["kernels"] = kind.kernels(i) if kind.kernels else degraded.blur
         return apply_restorer(restorer, degraded.images, precision=precision, device=device, **conditioning)

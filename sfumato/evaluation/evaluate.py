@@ -5,10 +5,11 @@ another network, beside the floor (real images against real ones); a classifier 
 that was asked for. A latent variable model also gives the likelihood of images that it was not trained on.
 """
 
+import functools
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
 
@@ -89,7 +90,7 @@ def evaluate(
     perceptual = comparer(compare, count) if compare is not None and generator is not None else None
     train, test = compared(measured, data, whole=whole)
     note = _test_note(train, test, whole=whole, handed_in=isinstance(data, Dataset))
-    draw: dict[str, Any] = {"count": count, "seed": seed}
+    draw = {"count": count, "seed": seed}
     parts = _classifier_parts(roles.classifier, test, note)
     parts |= _likelihood_parts(roles.latent_variable_model, test, note, samples=samples, images=images, seed=seed, precision=precision)
     if generator is not None:
@@ -119,10 +120,10 @@ def compared(model: Model, data: str | Path | Dataset | None, *, whole: bool = F
     source = data if data is not None else card.training_data
     if source is None or (data is None and printable(str(source)) != str(source)):
         raise SettingError("this model does not say what it was trained on; name the images with --data")
-    shape: dict[str, Any] = {"size": network.size, "channels": network.channels, "crop": card.crop}
-    shape["split_by"] = recorded(card.data.split_by) if card.training else "original"
+    split_by = recorded(card.data.split_by) if card.training else "original"
+    part_of = functools.partial(load, source, size=network.size, channels=network.channels, crop=card.crop, split_by=split_by)
     try:
-        train = load(source, part="train", **shape)
+        train = part_of(part="train")
     except DataError as error:
         if data is not None:
             raise
@@ -130,9 +131,9 @@ def compared(model: Model, data: str | Path | Dataset | None, *, whole: bool = F
     if data is None and train.fingerprint != card.data.sha256:
         raise SettingError(f"this model was not trained on the images that {source} holds now; name the images to use with --data")
     if whole:
-        return (every := load(source, part="all", **shape)), every
+        return (every := part_of(part="all")), every
     try:
-        return train, load(source, part="test", **shape)
+        return train, part_of(part="test")
     except DataError:
         if train.kept_back:
             raise
@@ -213,8 +214,8 @@ def _likelihood_parts(
     if network is None:
         return {}
     cost = len(test.pixels[:images]) * samples * image_operations(network)
-    options: dict[str, Any] = {"samples": samples, "images": images, "seed": seed, "precision": precision, "notes": note}
-    return {"likelihood": Part(cost, partial(judge_likelihood, network, test, **options))}
+    measure = partial(judge_likelihood, network, test, samples=samples, images=images, seed=seed, precision=precision, notes=note)
+    return {"likelihood": Part(cost, measure)}
 
 
 def _generator_parts(

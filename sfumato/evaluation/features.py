@@ -1,6 +1,6 @@
 """The network in whose features images are compared: the choice of it, its feature vectors, and its description in protocols."""
 
-from typing import NamedTuple, Protocol, cast, runtime_checkable
+from typing import NamedTuple, Protocol, TypedDict, cast, runtime_checkable
 
 import torch
 
@@ -87,7 +87,21 @@ def feature_operations(extractor: FeatureExtractor, data: Dataset) -> float:
     return operations(extractor, lambda: extractor.features(image))
 
 
-def feature_facts(extractor: LoadedModel[FeatureExtractor]) -> dict[str, str]:
+class FeatureFacts(TypedDict):
+    """The fields of a protocol that name the network whose features are compared."""
+
+    features: str
+    weights: str
+    resize: str
+
+
+class ComparisonFacts(FeatureFacts):
+    """The fields of a protocol that name that network and the real images."""
+
+    reference: str
+
+
+def feature_facts(extractor: LoadedModel[FeatureExtractor]) -> FeatureFacts:
     """The fields `features`, `weights` and `resize` of a protocol, for this network."""
     network = extractor.network
     name = f"{network.kind} {extractor.card.data.name}".strip() or "features"

@@ -1,7 +1,6 @@
 """Distances of generated images to real ones, beside the floor: the same distances between real images."""
 
 import dataclasses
-from typing import Any
 
 import torch
 
@@ -9,7 +8,15 @@ from sfumato.core.errors import DataError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Bytes, Vectors, to_bytes
 from sfumato.data.dataset import Dataset
-from sfumato.evaluation.features import choose_features, class_scores, feature_facts, feature_operations, feature_vectors, shape_of
+from sfumato.evaluation.features import (
+    ComparisonFacts,
+    choose_features,
+    class_scores,
+    feature_facts,
+    feature_operations,
+    feature_vectors,
+    shape_of,
+)
 from sfumato.evaluation.roles import roles_of
 from sfumato.evaluation.stages import distance_operations, generate_images, image_operations, stages
 from sfumato.generation.generate import class_names, labels_of, opened_generator
@@ -39,7 +46,7 @@ def judge_generator(
     unseen = train.pixels[:0] if test is train else test.pixels[:count]
     note = _reference_note(train, test, len(unseen), halves=halves)
     unseen = unseen if len(unseen) >= LEAST and not halves else unseen[:0]
-    facts: dict[str, Any] = {**feature_facts(extractor), "reference": reference(train)}
+    facts = ComparisonFacts(**feature_facts(extractor), reference=reference(train))
     with stages("stages", _costs(source, train, extractor, count=count, unseen=len(unseen), halves=halves)) as stage:
         with stage("images"):
             generated = to_bytes(generate_images(source, count, seed=seed, device=str(next(source.network.parameters()).device)))
@@ -90,10 +97,11 @@ def judge_images(data: Dataset, features: Model | None, device: torch.device, *,
         with stage("features"):
             real = feature_vectors(extractor.network, data.pixels)
         with stage("floor"):
-            return floor_of_halves(real, {**feature_facts(extractor), "reference": reference(data)}, count=count, seed=seed)
+            facts = ComparisonFacts(**feature_facts(extractor), reference=reference(data))
+            return floor_of_halves(real, facts, count=count, seed=seed)
 
 
-def floor_of_halves(real: Vectors, facts: dict[str, Any], *, count: int, seed: int) -> list[Measurement]:
+def floor_of_halves(real: Vectors, facts: ComparisonFacts, *, count: int, seed: int) -> list[Measurement]:
     """Distances of a random half of `real`, at most `count` vectors, to as many others; none if a half has fewer than 20.
 
     `facts` goes into the protocol.
@@ -137,7 +145,7 @@ def _costs(
     }
 
 
-def _floor(real: Vectors, unseen: Generated, facts: dict[str, Any], *, count: int, seed: int) -> list[Measurement]:
+def _floor(real: Vectors, unseen: Generated, facts: ComparisonFacts, *, count: int, seed: int) -> list[Measurement]:
     """Distances of held-out images to the training images."""
     notes = f"only {len(unseen)} images: compare with --count {len(unseen)}" if len(unseen) < count else ""
     floor = distribution_report(real, unseen, rng=seeded_generator(seed, "report"), notes=notes, **facts)
@@ -151,7 +159,7 @@ def _shares_classes(source: LoadedModel[Generator], extractor: LoadedModel[Featu
 
 
 def _class_accuracy(
-    source: LoadedModel[Generator], generated: Bytes, extractor: LoadedModel[FeatureExtractor], facts: dict[str, Any], *, seed: int
+    source: LoadedModel[Generator], generated: Bytes, extractor: LoadedModel[FeatureExtractor], facts: ComparisonFacts, *, seed: int
 ) -> list[Measurement]:
     """The share of generated images in which the classifier recognises the class that was asked for; none for other classes."""
     classifier, labels = roles_of(extractor.network).classifier, labels_of(source, range(seed, seed + len(generated)), None)

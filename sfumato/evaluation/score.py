@@ -22,9 +22,12 @@ from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 from sfumato.train.settings import TrainSettings
 
+COUNT = 60_000
+"""Number of generated images that the classifier is trained on."""
 
-def generated(model: Model, count: int, *, seed: int = 0, device: str = "auto") -> Dataset:
-    """A data set of `count` generated images with the labels that they were generated for."""
+
+def generated(model: Model, count: int = COUNT, *, seed: int = 0, device: str = "auto") -> Dataset:
+    """A data set of `count` generated images with the labels that they were generated for. It reports its progress."""
     source = opened_generator(model)
     names = tuple(class_names(source))
     labels = labels_of(source, range(seed, seed + count), None)
@@ -36,7 +39,8 @@ def accuracy_score(
     model: Model,
     data: str | Path | Dataset | None = None,
     *,
-    count: int = 60_000,
+    count: int = COUNT,
+    images: Dataset | None = None,
     seed: int = 0,
     settings: TrainSettings | None = None,
     watch: Callback | None = None,
@@ -44,20 +48,20 @@ def accuracy_score(
 ) -> Measurement:
     """The accuracy, on the real test images of `data`, of a classifier that is trained on `count` generated images alone.
 
-    `data` is by default the data of the training. `settings` are those of the classifier, by default the recipe `fashion-classifier`.
-    `watch` follows the training. Raises SettingError if the classes of `data` are not those of the model, DataError if no test image is
-    held out, KeyboardInterrupt if the training is interrupted.
+    `data` is by default the data of the training. `images` are those that `generated` returned, if they are there already. `settings` are
+    those of the classifier, by default the recipe `fashion-classifier`. `watch` follows the training. Raises SettingError if the classes of
+    `data` are not those of the model, DataError if no test image is held out, KeyboardInterrupt if the training is interrupted.
     """
     test = check(model, data)
     source = opened_generator(model)
-    images = generated(source, count, seed=seed, device=device)
+    images = generated(source, count, seed=seed, device=device) if images is None else images
     classifier_settings = settings or recipe("fashion-classifier")
     classifier = fit(dataclasses.replace(classifier_settings, data="generated"), data=images, watch=watch, device=device)
     if classifier.interrupted:
         raise KeyboardInterrupt
     network = weights.opened(classifier, Classifier, otherwise="is no classifier; give the settings of one").network
     overall = judge_classifier(network, dataclasses.replace(test, classes=images.classes))[0]
-    notes = f"classifier trained on {count:,} generated images alone, {classifier_settings.images:,} images seen"
+    notes = f"classifier trained on {len(images):,} generated images alone, {classifier_settings.images:,} images seen"
     return dataclasses.replace(overall, name="accuracy_score", protocol=dataclasses.replace(overall.protocol, seed=seed, notes=notes))
 
 

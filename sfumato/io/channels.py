@@ -1,26 +1,28 @@
 """Conversion between stored pixels and images in [0, 1], and the treatment of opacity."""
 
-from typing import Any
-
 import torch
+from jaxtyping import UInt8, UInt16
+from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.nn import fill
 
+Pixels = UInt8[Tensor, "h w c"] | UInt16[Tensor, "h w c"]
+"""Stored pixels of 8 or 16 bits a sample."""
 AROUND = 3
 """Receptive radius in pixels of `enlarge_opacity`."""
 _HALVINGS = 5
 """Halvings of the size for the colours of transparent pixels."""
 
 
-def as_images(pixels: Any) -> Images:
+def as_images(pixels: Pixels) -> Images:
     """Stored pixels (h, w, c) of 8 or 16 bits as one image (1, c, h, w) in [0, 1]."""
     full = 65535 if pixels.dtype == torch.uint16 else 255
     return pixels.to(torch.float32).div_(full).permute(2, 0, 1)[None]
 
 
-def as_pixels(images: Maps, kind: torch.dtype) -> Any:
+def as_pixels(images: Maps, kind: torch.dtype) -> Tensor:
     """One image (1, c, h, w) as pixels (h, w, c) of dtype `kind`, clamped and rounded to nearest; the exact inverse of `as_images`."""
     full = 65535 if kind == torch.uint16 else 255
     # Channel by channel, because each copy of a large picture is large.

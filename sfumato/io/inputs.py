@@ -22,7 +22,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ from sfumato.io.channels import as_images, as_pixels
 class BinaryFile(Protocol):
     """A file that is open for reading, as `open(path, "rb")` returns it."""
 
-    def read(self, size: int = -1, /) -> Any:
+    def read(self, size: int = -1, /) -> bytes:
         """The next bytes, at most `size`."""
         ...
 
@@ -72,7 +72,7 @@ class InputPicture:
     """Quality of the JPEG, 1 to 100, for a file or an unchanged PIL image of one."""
     stored: torch.dtype = torch.uint8
     """How a file of the picture stores a sample: uint8 or uint16."""
-    output: Callable[[Maps, Maps | None], Any]
+    output: Callable[[Maps, Maps | None], Image.Image | np.ndarray | Tensor | files.Picture]
     """Images and their opacity, as the kind of the picture: a PIL image for files and PIL images."""
 
 
@@ -123,12 +123,12 @@ def brightness(mask: PictureInput) -> Planes:
     return masks.brightness(converted.images, converted.alpha)
 
 
-def input_facts(**pictures: PictureInput | None) -> dict[str, dict[str, Any]]:
+def input_facts(**pictures: PictureInput | None) -> dict[str, dict[str, str]]:
     """Name and SHA-256 of each picture that is not None, by the key that it has in a recipe: of a file its bytes, else of its images."""
     return {key: _facts(key, picture) for key, picture in pictures.items() if picture is not None}
 
 
-def _facts(key: str, picture: PictureInput) -> dict[str, Any]:
+def _facts(key: str, picture: PictureInput) -> dict[str, str]:
     if isinstance(picture, str | Path):
         return {"file": Path(picture).name, "sha256": atomic_io.digest(Path(picture).expanduser())}
     values = picture.detach().cpu() if isinstance(picture, Tensor) else images_of(picture, noun=key)
@@ -144,7 +144,7 @@ def read(source: str | Path | bytes | bytearray | BinaryFile, *, lossless: bool 
 
 
 @contextlib.contextmanager
-def opened(source: Any, *, noun: str = "picture") -> Iterator[tuple[Path, decode.Opened]]:
+def opened(source: object, *, noun: str = "picture") -> Iterator[tuple[Path, decode.Opened]]:
     """The name and the open file of a path, of bytes or of an open file, at its beginning. Raises ImageError for anything else."""
     if isinstance(source, str | Path):
         path = Path(source).expanduser()
@@ -165,9 +165,16 @@ def _file_name(file: BinaryFile, noun: str) -> Path:
     return Path(os.fsdecode(name)) if isinstance(name, str | bytes) and name else Path(f"the {noun}")
 
 
-def _buffered(file: Any) -> io.BytesIO:
+@runtime_checkable
+class _Seekable(Protocol):
+    def seekable(self) -> bool: ...
+
+    def seek(self, offset: int, /) -> object: ...
+
+
+def _buffered(file: BinaryFile) -> io.BytesIO:
     """All bytes of an open file, from its beginning if it can go back there. Raises ImageError for text, and for too many bytes."""
-    if callable(getattr(file, "seekable", None)) and file.seekable():
+    if isinstance(file, _Seekable) and file.seekable():
         file.seek(0)
     start = _beginning(file)
     if formats.by_content(start, str(getattr(file, "name", ""))) is None:
@@ -182,7 +189,7 @@ def _buffered(file: Any) -> io.BytesIO:
     return content
 
 
-def _beginning(file: Any) -> bytes:
+def _beginning(file: BinaryFile) -> bytes:
     """The first bytes, as many as tell the format; a pipe may hand them out in pieces."""
     start = b""
     while len(start) < formats.START and (block := file.read(formats.START - len(start))):
@@ -238,7 +245,7 @@ def _of_image(image: Image.Image, name: str, quality: int | None) -> InputPictur
     alpha = as_images(pixels[..., 3:].contiguous()) if opacity else None
     # A profile of CMYK or LAB says nothing about the RGB that the pixels become.
     kept = ("dpi", "exif", "comment") if image.mode in ("CMYK", "LAB") else ("icc_profile", "dpi", "exif", "comment")
-    info: dict[Any, Any] = {key: image.info[key] for key in kept if key in image.info}
+    info: dict[str | tuple[int, int], object] = {key: image.info[key] for key in kept if key in image.info}
 
     def output(images: Maps, alpha: Maps | None) -> Image.Image:
         result = pil_image(as_pixels(images, kind), None if alpha is None else as_pixels(alpha, torch.uint8), grey=grey)
@@ -248,7 +255,7 @@ def _of_image(image: Image.Image, name: str, quality: int | None) -> InputPictur
     return InputPicture(name=name, images=images, alpha=alpha, quality=quality, stored=kind, output=output)
 
 
-def pil_image(pixels: Any, alpha: Any, *, grey: bool) -> Image.Image:
+def pil_image(pixels: Tensor, alpha: Tensor | None, *, grey: bool) -> Image.Image:
     """Stored pixels (h, w, c) and their opacity, if there is any, as a PIL image of mode L, LA, RGB, RGBA or I;16."""
     if alpha is None:
         return Image.fromarray(pixels.squeeze(-1).numpy())

@@ -3,7 +3,7 @@
 Both are returned as Pillow images whose pixels are decoded on demand. The package is imported when the first such file is opened.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -11,6 +11,9 @@ from sfumato.core.errors import MissingExtraError
 from sfumato.io import bounds
 from sfumato.io.formats import Kind
 from sfumato.io.png import File
+
+if TYPE_CHECKING:
+    import rawpy
 
 
 def open_image(kind: Kind, file: File, name: str) -> Image.Image:
@@ -37,14 +40,14 @@ class _Developed(Image.Image):
     format = "RAW"
     format_description = "camera raw"
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: "rawpy.RawPy") -> None:
         super().__init__()
         self._raw = raw
         sizes = raw.sizes
         high, wide = (sizes.iwidth, sizes.iheight) if sizes.flip in (5, 6) else (sizes.iheight, sizes.iwidth)
         self._mode, self._size = "RGB", (wide, high)
 
-    def load(self) -> Any:
+    def load(self) -> "Image.core.PixelAccess | None":
         if self._raw is not None:
             raw, self._raw = self._raw, None
             with raw:

@@ -7,9 +7,9 @@ SettingError. The calculations that follow give plain tensors and arrays.
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, SupportsIndex, TypeVar
 
 import numpy as np
 import torch
@@ -24,9 +24,11 @@ from sfumato.io.channels import as_pixels
 from sfumato.io.inputs import convert
 from sfumato.io.metadata import Metadata
 
+T = TypeVar("T")
+
 
 def save_files(
-    paths: Sequence[Path], write: Callable[[], Any], *, by: str, overwrite: bool, reads: Sequence[str | Path | None] = ()
+    paths: Sequence[Path], write: Callable[[], object], *, by: str, overwrite: bool, reads: Sequence[str | Path | None] = ()
 ) -> list[Path]:
     """Calls `write` for the files at `paths` if the overwrite rule allows that; returns the paths. Raises as `outputs.reserved`."""
     advice = "choose another path, or give overwrite=True"
@@ -48,18 +50,20 @@ class TensorResult(Tensor):
     """A tensor with attributes of its own. Functions of PyTorch take it as a tensor and return plain tensors."""
 
     @classmethod
-    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_function__(
+        cls, func: Callable[..., T], types: Iterable[type], args: tuple[object, ...] = (), kwargs: Mapping[str, object] | None = None
+    ) -> T:
         """As PyTorch's documentation has it for subclasses that are not to spread."""
         with torch._C.DisableTorchFunctionSubclass():  # pyright: ignore[reportPrivateUsage]
             return func(*args, **(kwargs or {}))
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "TensorResult":
+    def __deepcopy__(self, memo: dict[int, object]) -> "TensorResult":
         result = self.detach().clone().as_subclass(type(self))
         for name, value in vars(self).items():
             setattr(result, name, value)
         return result
 
-    def __reduce_ex__(self, protocol: Any) -> Any:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[object, ...]:
         """Pickled as a plain tensor: the attributes may hold a network."""
         return self.as_subclass(Tensor).__reduce_ex__(protocol)
 
@@ -90,7 +94,9 @@ class ImageArray(np.ndarray):
         """Writes the picture, of uint16 with 16 bits, and returns its path. Raises SettingError for another ending."""
         return save_picture(np.asarray(self), Metadata(), Path(path), by=self.by, overwrite=overwrite)
 
-    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+    def __array_wrap__(  # pyright: ignore[reportIncompatibleMethodOverride]  # a plain array, not one of this class
+        self, array: np.ndarray, context: object = None, return_scalar: bool = False, /
+    ) -> object:
         """Results of calculations are plain arrays and numbers."""
         plain = np.asarray(array)
         return plain[()] if return_scalar or plain.ndim == 0 else plain
@@ -101,7 +107,9 @@ class SavableImage(Image.Image):
 
     by: str = "save"
 
-    def save(self, fp: Any, format: str | None = None, *, overwrite: bool = False, **params: Any) -> Any:
+    def save(  # pyright: ignore[reportIncompatibleMethodOverride]  # unlike Pillow's it returns the path
+        self, fp: str | Path | IO[bytes], format: str | None = None, *, overwrite: bool = False, **params: object
+    ) -> list[Path] | None:
         """Writes the picture with its profile, resolution and EXIF, as the command line does, and returns its path in a list.
 
         With a format or parameters of Pillow's, Pillow encodes it. To an open file Pillow writes as ever. Raises SettingError for a file

@@ -16,8 +16,8 @@ import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 import torch
@@ -31,6 +31,9 @@ from sfumato.core.tensors import size_text
 from sfumato.io import bit_depth, decode, formats, metadata, sizes, tiff
 from sfumato.io.metadata import Metadata
 from sfumato.io.metadata_embed import embed
+
+if TYPE_CHECKING:
+    import pyvips
 
 Rows = UInt8[Tensor, "h w c"] | UInt16[Tensor, "h w c"]
 
@@ -260,10 +263,10 @@ class Sink:
             image.jpegsave(place, Q=jpeg.quality() if jpeg else 95, subsample_mode=thinned, background=[255], keep="none")
 
 
-def _unpack(vips: Any, image: Any, file: Any, orientation: int) -> int:
+def _unpack(vips: ModuleType, image: "pyvips.Image", file: BinaryIO | mmap.mmap, orientation: int) -> int:
     """Writes the pixels to `file` in the order of the upright picture, some rows at a time, and returns the largest sample."""
     kind, height, width, bands = (
-        np.dtype(image.format.replace("uchar", "u1").replace("ushort", "u2")),
+        np.dtype(str(image.format).replace("uchar", "u1").replace("ushort", "u2")),
         image.height,
         image.width,
         image.bands,
@@ -324,7 +327,7 @@ def _checked(path: Path) -> tuple[Metadata, int, metadata.SampleFormat]:
     return file_metadata, orientation, samples
 
 
-def _plain(image: Any, path: Path) -> Any:
+def _plain(image: "pyvips.Image", path: Path) -> "pyvips.Image":
     """The vips image as grey or sRGB of 8 or 16 bits, with or without opacity. Raises ImageError for other samples."""
     if image.interpretation == "cmyk":
         image = _without_ink(image)
@@ -335,7 +338,7 @@ def _plain(image: Any, path: Path) -> Any:
     return image
 
 
-def _without_ink(image: Any) -> Any:
+def _without_ink(image: "pyvips.Image") -> "pyvips.Image":
     """A CMYK image as RGB by the formula of Pillow, without colour management; 16 bits stay 16 bits."""
     full, form = (65535, "ushort") if image.format == "ushort" else (255, "uchar")
     light = full - image.cast("double")
@@ -344,7 +347,7 @@ def _without_ink(image: Any) -> Any:
     return colour.copy(interpretation="rgb16" if full > 255 else "srgb")
 
 
-def _kind(depth: int) -> np.dtype[Any]:
+def _kind(depth: int) -> "np.dtype[np.uint8 | np.uint16]":
     return np.dtype(np.uint16 if depth == 16 else np.uint8)
 
 
@@ -359,7 +362,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _pyvips() -> Any:
+def _pyvips() -> ModuleType:
     try:
         import pyvips
     except (ImportError, OSError) as error:

@@ -7,15 +7,17 @@ the gain that they claimed (Parmar et al. 2022, https://arxiv.org/abs/2104.11222
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sfumato.core.config import changed
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.json_value import Json, JsonObject
 
@@ -140,10 +142,11 @@ class Measurement:
     def from_dict(cls, stored: Mapping[str, Json]) -> "Measurement":
         """The measurement that `as_dict` returned as `stored`. Raises SettingError for other values."""
         try:
-            tree: dict[str, Any] = dict(stored)
-            tree["interval"] = tuple(tree["interval"]) if tree["interval"] else None
-            tree["protocol"] = Protocol(**tree["protocol"])
-            return cls(**tree)
+            interval, protocol, read = stored["interval"], stored["protocol"], functools.partial[Measurement](cls)
+            if not isinstance(protocol, dict):
+                raise TypeError("its protocol is no dictionary")
+            pair = tuple(interval) if isinstance(interval, list | tuple) and interval else None
+            return read(**{**stored, "interval": pair, "protocol": changed(Protocol(), **protocol)})
         except (TypeError, KeyError) as error:
             raise SettingError(f"not a stored measurement ({error}); give the dictionary that Measurement.as_dict returned") from error
 

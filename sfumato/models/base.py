@@ -1,6 +1,7 @@
 """Settings that every family of networks has."""
 
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from torch import nn
 
@@ -51,12 +52,47 @@ def data_shape(config: ModelConfig) -> tuple[tuple[int, int], int, int]:
     return config.size, config.channels, config.classes
 
 
-def build_as(role: type[Network], config: Any, *arguments: Any, name: str) -> Network:
+@runtime_checkable
+class Growing(NetworkSettings, Protocol):
+    """Settings of a family whose networks come in several sizes."""
+
+    def larger(self) -> "Growing | None":
+        """The settings of the next larger network; None for the largest."""
+        ...
+
+
+@runtime_checkable
+class OfOneSize(Protocol):
+    """A network for images of one size, or its settings."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the images in pixels; None in settings until the data sets it."""
+        ...
+
+    @property
+    def channels(self) -> int | None:
+        """Channels of the images; None in settings until the data sets it."""
+        ...
+
+
+@runtime_checkable
+class RestorerSettings(NetworkSettings, Protocol):
+    """Settings of a network for images of a given number of channels and of any size."""
+
+    @property
+    def channels(self) -> int:
+        """Channels of the images: 1 for grey, 3 for RGB."""
+        ...
+
+
+def build_as(role: type[Network], config: NetworkSettings, *arguments: object, name: str) -> Network:
     """The network of the settings `config`, built with `arguments`, which is a part of another network.
 
     Raises SettingError, naming the setting `name`, if these are no settings of a network of that `role`.
     """
-    network = config.build(*arguments) if hasattr(config, "build") else None
+    build: Callable[..., nn.Module] = config.build
+    network = build(*arguments)
     if not isinstance(network, role):
         raise SettingError(f"{name} = {family(config)} must be the settings of a {role.__name__}, such as gated")
     return network

@@ -8,7 +8,7 @@ the minibatch standard deviation (Karras et al. 2018, https://arxiv.org/abs/1710
     image ─ stem ─ [down ─ blocks] x stages ─ (deviation) ─ head ─ logit (+ <projection(label), features>)
 """
 
-from typing import Annotated, Any, Literal, final
+from typing import Annotated, Literal, final
 
 import torch
 from torch import nn
@@ -104,8 +104,10 @@ class Dcgan(AdversarialGenerator):
         return self.generator(styles[:, 0], labels, options.feature_maps if options else None)
 
     def style_affines(self) -> list[tuple[int, torch.Tensor]]:
-        first: Any = self.generator.start
-        return [(0, first[0].weight[:, : self.latent_dim])]
+        assert isinstance(self.generator, Generator)
+        first = self.generator.start[0]
+        assert isinstance(first, nn.Linear)
+        return [(0, first.weight[:, : self.latent_dim])]
 
     def discriminate(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
         if not isinstance(self.discriminator, Discriminator):

@@ -11,15 +11,15 @@ is blurred again, and the residual to the image is added after a smooth inverse 
 """
 
 import copy
-import dataclasses
-from typing import Annotated, Any, final
+from typing import Annotated, cast, final
 
 import torch
 
-from sfumato.core.config import Range, settings
+from sfumato.core.config import Range, changed, family, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Maps, Planes
 from sfumato.models import MODELS
+from sfumato.models.base import RestorerSettings, build_as
 from sfumato.models.roles.restorer import Deblurrer, Restorer
 from sfumato.nn.resample import mirror
 from sfumato.nn.wiener import apply_filters, inverse_filters
@@ -30,7 +30,7 @@ class Config:
     """Settings of a deconvolution network for known blurs."""
 
     id = "deconvolving"
-    corrector: Any = MODELS["gated"]()
+    corrector: RestorerSettings = cast(RestorerSettings, MODELS["gated"]())
     """Settings of the correcting network: gated with scale 1, or paired of two of them. Its planes and guides are set here."""
     balances: Annotated[tuple[float, ...], Range(0.01, 100)] = (2.0, 0.5)
     """Smoothness of each Wiener estimate; 1 is optimal for photographs with equal gradient power at all frequencies. The network corrects
@@ -59,7 +59,7 @@ class Deconvolving(Deblurrer):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        network: Restorer = _with_noise_plane(config.corrector).build(len(config.balances))
+        network = build_as(Restorer, _with_noise_plane(config.corrector), len(config.balances), name="deconvolving: corrector")
         self.corrector, self.has_grey_path = network, network.has_grey_path
         self.channels, self.scale, self.pad_multiple, self.conditioning = network.channels, 1, 1, network.conditioning
         # Radius of the last filter and of the blur before that filter.
@@ -97,13 +97,14 @@ class Deconvolving(Deblurrer):
             return x.float() + apply_filters(degraded - apply_filters(x, kernels.float()), last)
 
 
-def _with_noise_plane(config: Any) -> Any:
+def _with_noise_plane(config: RestorerSettings) -> RestorerSettings:
     """`config` with the noise level as its only plane. Raises SettingError for a network of another family or scale."""
-    if isinstance(config, MODELS["paired"]):
-        return dataclasses.replace(config, grey=_with_noise_plane(config.grey), colour=_with_noise_plane(config.colour))
-    if not isinstance(config, MODELS["gated"]) or config.scale != 1:
+    if family(config) == "paired":
+        parts = {name: getattr(config, name) for name in ("grey", "colour")}
+        return changed(config, **{name: _with_noise_plane(part) for name, part in parts.items()})
+    if family(config) != "gated" or getattr(config, "scale", 0) != 1:
         raise SettingError(f"deconvolving: corrector = {config!r} must be the settings of a gated network of scale 1")
-    return dataclasses.replace(config, planes=("noise",))
+    return changed(config, planes=("noise",))
 
 
 def _extended(images: Maps, down: int, right: int) -> Maps:

@@ -15,6 +15,7 @@ from torch import nn
 from sfumato.core.config import settings
 from sfumato.core.tensors import Images, PerImage
 from sfumato.models import MODELS
+from sfumato.models.base import build_as
 from sfumato.models.roles.feature_extractor import Backbone
 from sfumato.models.roles.perceptual_metric import PerceptualMetric
 
@@ -54,7 +55,7 @@ class Lpips(PerceptualMetric):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.trunk: Backbone = MODELS["features"](trunk=config.trunk, classes=0).build()
+        self.trunk = build_as(Backbone, MODELS["features"](trunk=config.trunk, classes=0), name="lpips: trunk")
         self.weights = nn.ParameterList(torch.rand(width) / width for width in self.trunk.layer_widths)
         self.channels, self.min_side = self.trunk.channels, self.trunk.min_side
 

@@ -4,15 +4,14 @@ The channels of a colour image carry information about each other's noise; a gre
 both would divide its maps between them. The two are trained separately, each by its own recipe, and joined by `scripts/pair.py`.
 """
 
-import dataclasses
 import math
-from typing import Any, final
+from typing import cast, final
 
-from sfumato.core.config import settings
+from sfumato.core.config import changed, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models import MODELS
-from sfumato.models.base import build_as
+from sfumato.models.base import RestorerSettings, build_as
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.channels import luma
 
@@ -22,9 +21,9 @@ class Config:
     """Settings of a pair of restorers, for grey and for colour images."""
 
     id = "paired"
-    grey: Any = MODELS["gated"](channels=1)
+    grey: RestorerSettings = cast(RestorerSettings, MODELS["gated"](channels=1))
     """Settings of the network for grey images; channels is set to 1."""
-    colour: Any = MODELS["gated"]()
+    colour: RestorerSettings = cast(RestorerSettings, MODELS["gated"]())
     """Settings of the network for colour images."""
 
     @property
@@ -45,7 +44,7 @@ class Paired(Restorer):
 
     def __init__(self, config: Config, guides: int = 0) -> None:
         super().__init__()
-        self.grey, self.colour = (_built(part, guides) for part in (dataclasses.replace(config.grey, channels=1), config.colour))
+        self.grey, self.colour = (_built(part, guides) for part in (changed(config.grey, channels=1), config.colour))
         parts = (self.grey, self.colour)
         if len({(part.scale, part.conditioning) for part in parts}) > 1:
             facts = " and ".join(f"scale {part.scale} with planes {part.conditioning or 'none'}" for part in parts)
@@ -93,5 +92,5 @@ class LumaApart(Restorer):
         return output + self.pair.grey.restore(luma(degraded), planes) - luma(output)
 
 
-def _built(config: Any, guides: int) -> Restorer:
+def _built(config: RestorerSettings, guides: int) -> Restorer:
     return build_as(Restorer, config, *([guides] if guides else []), name="paired: a part")

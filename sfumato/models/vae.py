@@ -8,7 +8,7 @@ as real numbers (Gaussian with one learned scale per channel, Rybkin et al. 2021
 """
 
 import math
-from typing import Annotated, Any, Literal, final
+from typing import Annotated, Literal, final
 
 import torch
 from torch import nn
@@ -97,8 +97,9 @@ class Vae(LatentVariableModel, StyleGenerator):
         return self._pixels(self.decoder(styles[:, 0], labels, options.feature_maps if options else None))
 
     def style_affines(self) -> list[tuple[int, torch.Tensor]]:
-        first: Any = self.decoder.start
-        return [(0, first[0].weight[:, : self.latent_dim])]
+        first = self.decoder.start[0]
+        assert isinstance(first, nn.Linear)
+        return [(0, first.weight[:, : self.latent_dim])]
 
     def fit_prior(self, z: Vectors, rng: torch.Generator) -> None:
         if self.mixture is not None:

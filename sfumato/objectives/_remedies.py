@@ -1,18 +1,17 @@
 """Settings that correct the faults of an adversarial training, as flags of the command line."""
 
-from typing import Any
-
+from sfumato.models.base import NetworkSettings
 from sfumato.objectives.base import RunSettings
 
 
 def remedies(fault: str, settings: RunSettings) -> list[str]:
     """Flags that correct the symptom `fault` of the training monitor in another run of these settings; none for other symptoms."""
-    model: Any = settings.model
+    model, objective = settings.model, settings.objective
     group = getattr(model, "group", None)
     if fault in ("alike", "collapse", "copies") and getattr(model, "classes", None) != 0 and not settings.by_class and group:
         return ["--by-class"]
     if fault == "alike":
-        classify = settings.objective.classify
+        classify = getattr(objective, "classify", 0.0)
         return [f"--objective.classify {classify / 3:.1g}"] if classify > 0.05 else ["--model.classes 0"]
     if fault == "grid":
         return _smoother(model)
@@ -20,12 +19,12 @@ def remedies(fault: str, settings: RunSettings) -> list[str]:
         return ["--model.minibatch-deviation"]
     if fault in ("collapse", "copies", "overpowered", "smothered"):
         factor = 0.25 if fault == "smothered" else 4
-        penalties = {"--objective.r1": settings.objective.r1, "--objective.r2": settings.objective.r2}
-        return [f"{name} {factor * weight:g}" for name, weight in penalties.items() if weight]
+        weights = {name: getattr(objective, name, None) for name in ("r1", "r2")}
+        return [f"--objective.{name} {factor * weight:g}" for name, weight in weights.items() if weight]
     return [f"--lr {settings.lr / 2:g}"] if fault in ("divergence", "decline") else []
 
 
-def _smoother(model: Any) -> list[str]:
+def _smoother(model: NetworkSettings) -> list[str]:
     """Flags for changes of size without a grid, of the families that have a choice."""
     if not getattr(model, "filtered", True):
         return ["--model.filtered"]

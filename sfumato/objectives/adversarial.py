@@ -20,17 +20,18 @@ Adaptive augmentation (Karras et al. 2020, https://arxiv.org/abs/2006.06676) kee
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from sfumato.core.config import Range, settings
+from sfumato.core.config import Range, family, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, PerImage, Scalar
 from sfumato.data.adaptive import Config as Adaptive
 from sfumato.data.augment import Config as Augmentation
+from sfumato.models.base import OfOneSize
 from sfumato.models.roles.style_generator import AdversarialGenerator, DiscriminatorOutput
 from sfumato.nn.convolution import map_gradients_only
 from sfumato.objectives._controller import Controller
@@ -44,7 +45,7 @@ Kind = Literal["non-saturating", "least-squares", "hinge", "wasserstein", "relat
 
 
 @settings
-class Config(GeneratorObjective):
+class Config(GeneratorObjective[AdversarialGenerator]):
     """Settings of adversarial training of a generator and its discriminator."""
 
     id = "adversarial"
@@ -90,17 +91,19 @@ class Config(GeneratorObjective):
         if self.loss == "wasserstein" and self.gradient_penalty == 0 and self.r1 == 0:
             raise SettingError("adversarial: loss = 'wasserstein' needs gradient_penalty (10 is usual) or r1 above 0")
 
-    def complete(self, model: Any) -> "Config":
+    def complete(self, model: object) -> "Config":
         """The objective with the weights of the penalties that are None taken from the shape of the images.
 
         `model` is the network or its complete settings.
         """
+        if not isinstance(model, OfOneSize) or model.size is None or model.channels is None:
+            raise SettingError(f"adversarial: {family(model)} is no network for images of one size; give such settings to model")
         # A squared gradient is a sum over pixels and grows with their number; published weights of tuned runs grow about as fast.
         gamma = 0.25 * model.channels * model.size[0] * model.size[1] / (3 * 64 * 64)
         unset = [name for name in ("r1", "r2") if getattr(self, name) is None]
         return dataclasses.replace(self, **dict.fromkeys(unset, gamma))
 
-    def class_run(self, model: Any) -> int:
+    def class_run(self, model: object) -> int:
         """As many images of one class as the discriminator compares with one another (its minibatch deviation); 1 if it compares none."""
         return max(1, getattr(model, "group", 0))
 

@@ -19,7 +19,7 @@ from sfumato.objectives.base import Batch, Losses, Phase
 
 
 @settings
-class Config(restoration.RestorationObjective):
+class Config(restoration.RestorationObjective[AdversarialRestorer]):
     """Settings of adversarial training of a restorer."""
 
     id = "adversarial_restoration"

@@ -16,26 +16,28 @@ penalty. Everything that differs between tasks is a hook of the objective; the l
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Protocol, TypeVar, get_type_hints, runtime_checkable
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, get_type_hints, runtime_checkable
 
 import torch
 from torch import nn
 
-from sfumato.core.config import family
+from sfumato.core.config import changed, family
 from sfumato.core.errors import SettingError
 from sfumato.core.rng import Draws, seeded_generator
 from sfumato.core.tensors import Images, Labels, Maps, Scalar, size_text
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.stream import Stream
-from sfumato.degradations.base import Degraded
-from sfumato.models.base import ModelConfig
+from sfumato.degradations.base import Degradation, Degraded
+from sfumato.models.base import ModelConfig, NetworkSettings
 from sfumato.models.roles.generator import Generator, latents
 
 Losses = dict[str, Scalar]
 """Named scalars for the log; "total" is the one that is differentiated."""
-SomeObjective = TypeVar("SomeObjective", bound="Objective")
+SomeObjective = TypeVar("SomeObjective", bound="AnyObjective")
+Network = TypeVar("Network", bound=nn.Module)
+SomeGenerator = TypeVar("SomeGenerator", bound=Generator)
 SHEET = 64
 """Images on a sheet of samples."""
 
@@ -110,12 +112,12 @@ class RunSettings(Protocol):
     """The settings of a training that objectives read, of those in `TrainSettings`."""
 
     @property
-    def model(self) -> Any:
+    def model(self) -> NetworkSettings:
         """Settings of the network."""
         ...
 
     @property
-    def objective(self) -> Any:
+    def objective(self) -> "AnyObjective":
         """Settings of the objective."""
         ...
 
@@ -125,7 +127,7 @@ class RunSettings(Protocol):
         ...
 
     @property
-    def degrade(self) -> Any:
+    def degrade(self) -> Degradation:
         """The degradation of clean images."""
         ...
 
@@ -171,11 +173,14 @@ class ImageSource(Protocol):
         ...
 
 
-class Objective(ABC):
-    """The task of a training on images of one size. A subclass is a class of settings; only `phases` must be defined."""
+class Objective(ABC, Generic[Network]):
+    """The task of a training on images of one size. A subclass is a class of settings; only `phases` must be defined.
+
+    `Network` is the role of the networks that the objective trains.
+    """
 
     @abstractmethod
-    def phases(self, model: Any) -> list[Phase]:
+    def phases(self, model: Network) -> list[Phase]:
         """The phases that train `model`; their weights are disjoint or equal, and cover all that is to be trained.
 
         The type of `model` is the role of the networks that the objective trains.
@@ -198,7 +203,7 @@ class Objective(ABC):
         """Settings of a training without effect on this objective, each with the reason. Training refuses them."""
         return {"patch": "images are taken whole", "degrade": "it restores nothing"}
 
-    def complete_model(self, model: Any, data: Dataset | Scenes) -> Any:
+    def complete_model(self, model: NetworkSettings, data: Dataset | Scenes) -> NetworkSettings:
         """The settings `model` of a network, with size, channels and classes of `data` where they are open.
 
         Raises SettingError if the network is for other images than those of `data`.
@@ -209,28 +214,28 @@ class Objective(ABC):
             raise SettingError(f"{family(model)} wants images of one size: load them with sfumato.data.load")
         return _with_shape_of(data, model)
 
-    def complete(self: SomeObjective, model: Any) -> SomeObjective:
+    def complete(self: SomeObjective, model: object) -> SomeObjective:
         """The objective with its open settings taken from `model`, the complete settings of the network."""
         return self
 
-    def class_run(self, model: Any) -> int:
+    def class_run(self, model: object) -> int:
         """Number of images of one class that lie side by side in a batch, for the network with the settings `model`; 1 for any order."""
         return 1
 
-    def check_start(self, start: str, missing: Sequence[str] = ()) -> None:  # noqa: B027  a hook
+    def check_start(self, start: str, missing: Sequence[str] = ()) -> None:
         """Raises SettingError if training cannot begin with the weights that `start` names; empty for random ones.
 
         `missing` lists the parts of the network that these weights do not have.
         """
 
-    def check_images(self, model: Any, stream: Stream, settings: RunSettings) -> None:  # noqa: B027  a hook
+    def check_images(self, model: Network, stream: Stream, settings: RunSettings) -> None:
         """Raises SettingError if `model` cannot be trained on the images of `stream`."""
 
     def prepare(self, batch: Batch, settings: RunSettings) -> Batch:
         """The input of the losses and of `validate`, from a batch of augmented images of the data."""
         return batch
 
-    def preview(self, model: Any, stream: Stream, settings: RunSettings) -> Images | None:
+    def preview(self, model: Network, stream: Stream, settings: RunSettings) -> Images | None:
         """A sheet of images that shows the state of `model`, in [0, 1] up to a small overshoot; None for no sheet.
 
         The inputs are the same at every call. It is called without gradients, on the averaged weights, in evaluation mode.
@@ -241,7 +246,7 @@ class Objective(ABC):
         """Number of images that `preview` generates, from which the time of the first one is guessed; 0 if it takes hardly any time."""
         return 0
 
-    def validate(self, model: Any, batch: Batch) -> Losses:
+    def validate(self, model: Network, batch: Batch) -> Losses:
         """Figures of the prepared `batch` of held-out images, each a mean over its images. None by default."""
         return {}
 
@@ -254,7 +259,7 @@ class Objective(ABC):
         """The largest number of images that `validate` takes at once."""
         return 512
 
-    def monitored(self, model: Any) -> Generator | None:
+    def monitored(self, model: Network) -> Generator | None:
         """The generator whose images the training monitor measures against those of the data; None for none."""
         return None
 
@@ -262,14 +267,18 @@ class Objective(ABC):
         """Flags of the command line that correct `fault`, a symptom of the training monitor, in another run of `settings`."""
         return []
 
-    def finish(self, model: Any, stream: Stream) -> None:  # noqa: B027  a hook
+    def finish(self, model: Network, stream: Stream) -> None:
         """Completes `model`, the trained network, once at the end of the run, such as by fitting a prior."""
 
 
-class GeneratorObjective(Objective):
+AnyObjective: TypeAlias = Objective[Any]
+"""An objective whose network is known only when the program runs; `Trainee` compares the network with `role` before the first step."""
+
+
+class GeneratorObjective(Objective[SomeGenerator]):
     """The task of a generator. Its preview is a sheet of samples."""
 
-    def preview(self, model: Any, stream: Stream, settings: RunSettings) -> Images:
+    def preview(self, model: SomeGenerator, stream: Stream, settings: RunSettings) -> Images:
         """The same 64 samples at every call, each of the next class."""
         z = latents(model, SHEET, seeded_generator(0, "sheet")).to(stream.device)
         labels = labels_in_turn(model.classes, SHEET, stream.device)
@@ -280,7 +289,7 @@ class GeneratorObjective(Objective):
         return SHEET
 
 
-class PictureObjective(Objective):
+class PictureObjective(Objective[Network]):
     """The task of a network for images of any size: training on squares of `patch` pixels out of pictures, or on whole pictures."""
 
     def load(self, source: ImageSource) -> Dataset | Scenes:
@@ -290,7 +299,7 @@ class PictureObjective(Objective):
     def ignored(self) -> dict[str, str]:
         return {"crop": "squares are cut out of pictures (patch)", "degrade": "it restores nothing"}
 
-    def complete_model(self, model: Any, data: Dataset | Scenes) -> Any:
+    def complete_model(self, model: NetworkSettings, data: Dataset | Scenes) -> NetworkSettings:
         """`model` as it is: a network for images of any size takes nothing from the data."""
         return model
 
@@ -305,7 +314,7 @@ def labels_in_turn(classes: int, count: int, device: torch.device) -> Labels | N
     return torch.arange(count, device=device) % classes if classes else None
 
 
-def _with_shape_of(data: Dataset, model: Any) -> Any:
+def _with_shape_of(data: Dataset, model: ModelConfig) -> ModelConfig:
     """The settings `model` of a network with size, channels and classes of `data`. Raises SettingError if they are for others."""
     channels, height, width = data.pixels.shape[1:]
     if model.size not in (None, (height, width)):
@@ -318,4 +327,4 @@ def _with_shape_of(data: Dataset, model: Any) -> Any:
     classes = len(data.classes) if model.classes is None else model.classes
     if classes not in (0, len(data.classes)):
         raise SettingError(f"model.classes = {classes}, but {data.name} has {len(data.classes)}; leave it unset, or 0 to ignore labels")
-    return replace(model, size=(height, width), channels=channels, classes=classes)
+    return changed(model, size=(height, width), channels=channels, classes=classes)

@@ -11,7 +11,7 @@ from sfumato.objectives.base import Batch, Losses, Objective, Phase
 
 
 @settings
-class Config(Objective):
+class Config(Objective[Classifier]):
     """Settings of the training of a classifier by cross entropy."""
 
     id = "cross_entropy"

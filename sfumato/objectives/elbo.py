@@ -26,7 +26,7 @@ PRIOR_IMAGES = 20_000
 
 
 @settings
-class Config(GeneratorObjective):
+class Config(GeneratorObjective[LatentVariableModel]):
     """Settings of the training of a latent variable model by its evidence lower bound."""
 
     id = "elbo"

@@ -14,7 +14,7 @@ gram          L1 between the Gram matrices of these feature maps: texture, where
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import torch
 from torch.nn import functional as F
@@ -34,13 +34,16 @@ from sfumato.objectives.base import SHEET, Batch, Losses, Phase, PictureObjectiv
 TERMS = ("l1", "charbonnier", "psnr", "edge", "fourier", "amplitude", "ssim", "perceptual", "gram")
 
 
-class RestorationObjective(PictureObjective):
+RestorerRole = TypeVar("RestorerRole", bound=Restorer)
+
+
+class RestorationObjective(PictureObjective[RestorerRole]):
     """The task of a restorer: to undo the degradation of the settings."""
 
     def ignored(self) -> dict[str, str]:
         return {"crop": "squares are cut out of pictures (patch)"}
 
-    def check_images(self, model: Restorer, stream: Stream, settings: RunSettings) -> None:
+    def check_images(self, model: RestorerRole, stream: Stream, settings: RunSettings) -> None:
         """Raises SettingError if `model` takes no images of this size, or if the degraded ones are not as many times smaller."""
         h, w = stream.pixels.shape[2:]
         step = model.pad_multiple * model.scale
@@ -64,14 +67,14 @@ class RestorationObjective(PictureObjective):
         damage = settings.degrade(intact(batch.clean), batch.draws)
         return dataclasses.replace(batch, degraded=damage.images, damage=damage)
 
-    def preview(self, model: Restorer, stream: Stream, settings: RunSettings) -> Images:
+    def preview(self, model: RestorerRole, stream: Stream, settings: RunSettings) -> Images:
         """The same 16 images at every call, each degraded, restored and clean."""
         batch = self.prepare(still_batch(to_images(stream.pixels[: SHEET // 4]), seeded_generator(0, "sheet")), settings)
         h, w = batch.clean.shape[2:]
         degraded = resize(batch.degraded, (h, w), method="nearest")
         return torch.stack([degraded, restored(model, batch), batch.clean], dim=1).flatten(0, 1)
 
-    def validate(self, model: Restorer, batch: Batch) -> Losses:
+    def validate(self, model: RestorerRole, batch: Batch) -> Losses:
         """PSNR of held-out images in dB, clamped to [0, 1], mean over images."""
         with torch.no_grad():
             return {"decibels": -minus_psnr(restored(model, batch).clamp(0, 1), batch.clean)}
@@ -81,7 +84,7 @@ class RestorationObjective(PictureObjective):
 
 
 @settings
-class Config(RestorationObjective):
+class Config(RestorationObjective[Restorer]):
     """Settings of the training of a restorer: weights of the distances."""
 
     id = "restoration"

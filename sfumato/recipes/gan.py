@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from sfumato.core.config import changed
 from sfumato.data import augment
 from sfumato.models import dcgan as networks
 from sfumato.models import stylegan as styled
@@ -83,7 +84,7 @@ def digits() -> TrainSettings:
     return dataclasses.replace(
         base,
         data="mnist",
-        model=dataclasses.replace(base.model, width=32),
+        model=changed(base.model, width=32),
         objective=adversarial.Config(classify=0.5),
         images=256_000,
     )

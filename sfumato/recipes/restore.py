@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from sfumato.core.config import changed
 from sfumato.data import augment
 from sfumato.degradations import camera, chain, defocus, downsample, gaussian_blur, grain, impulse, jpeg, missing, motion, noise, quantise
 from sfumato.models import deconvolving, gated
@@ -121,7 +122,7 @@ def restore_grey() -> TrainSettings:
         restore(),
         model=gated.Config(channels=1, width=64, encoder=(3,), middle=3, decoder=(3,), fold=2, extremes=True),
         augment=SYMMETRIES,
-        degrade=dataclasses.replace(restore().degrade, chances=(0.03, 0.02, 0.01, 0.15, 0.85, 0.06, 0.07, 0.4)),
+        degrade=changed(restore().degrade, chances=(0.03, 0.02, 0.01, 0.15, 0.85, 0.06, 0.07, 0.4)),
         lr=1.3e-3,
         images=320_000,
     )
@@ -198,11 +199,15 @@ def upscale_x2() -> TrainSettings:
     )
 
 
+NETWORK_X4 = gated.Config(channels=3, width=32, middle=10, scale=4)
+"""The network of `upscale-x4`, which `upscale-gan` trains too."""
+
+
 def upscale_x4() -> TrainSettings:
     """The bundled `upscale-x4`: enlarges the sides four times, from images reduced with bicubic resampling as in MATLAB."""
     return dataclasses.replace(
         upscale_x2(),
-        model=gated.Config(channels=3, width=32, middle=10, scale=4),
+        model=NETWORK_X4,
         patch=160,
         images=50_000,
         degrade=chain.Config(links=(downsample.Config(factor=4), quantise.Config())),

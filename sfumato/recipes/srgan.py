@@ -4,7 +4,7 @@ import dataclasses
 
 from sfumato.models import srgan as networks
 from sfumato.objectives import adversarial_restoration, restoration
-from sfumato.recipes.restore import upscale_x4
+from sfumato.recipes.restore import NETWORK_X4, upscale_x4
 from sfumato.train.settings import TrainSettings
 
 
@@ -13,7 +13,7 @@ def upscale_gan() -> TrainSettings:
     base = upscale_x4()
     return dataclasses.replace(
         base,
-        model=networks.Config(restorer=base.model),
+        model=networks.Config(restorer=NETWORK_X4),
         objective=adversarial_restoration.Config(
             distance=restoration.Config(charbonnier=0.0, l1=1.0),
             warmup=base.images // 6,

@@ -6,7 +6,7 @@ Work (images, plan) ─ groups ─ a network, together ─> images, each as if i
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -25,7 +25,7 @@ from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan
 from sfumato.restoration.request import PRIOR, RestorationRequest
-from sfumato.restoration.tiles import run_network
+from sfumato.restoration.tiles import Conditioning, run_network
 
 TOGETHER = 1 << 18
 """Most pixels of a batch of several pictures: larger batches are no faster."""
@@ -45,9 +45,9 @@ class _NetworkInput(NamedTuple):
 
     network: Restorer
     images: Images
-    conditioning: dict[str, Any]
+    conditioning: Conditioning
     """What the network takes beside the picture, by name."""
-    key: tuple[Any, ...]
+    key: tuple[object, ...]
     """Equal for pictures that can be in one batch."""
 
 
@@ -79,7 +79,7 @@ def _with_patches(work: Work, output: Maps) -> Maps:
 
 def groups(works: Sequence[Work], networks: Networks) -> list[list[int]]:
     """Groups of indices into `works`: pictures for one batch of a network within the memory of the request; other pictures alone."""
-    rows_by_key: dict[tuple[Any, ...], list[list[int]]] = {}
+    rows_by_key: dict[tuple[object, ...], list[list[int]]] = {}
     for i, work in enumerate(works):
         if work.plan.network is None or work.plan.network.receptive_radius is None or work.request.tile is not None:
             rows_by_key[i,] = [[i]]
@@ -103,7 +103,7 @@ def _network_input(work: Work) -> _NetworkInput:
         images = images if plan.observed is None else images * plan.observed
     if network.has_grey_path and images.shape[1] > 1 and bool(colourless(images).all()):
         images = images[:, :1]
-    conditioning = {name: values[name] for name in network.conditioning}
+    conditioning = cast(Conditioning, {name: values[name] for name in network.conditioning})
     weights = (network,) if network.kernels is None else (network.base, network.kernels.numpy().tobytes())
     return _NetworkInput(network, images, conditioning, (*weights, images.shape, work.images.shape))
 
@@ -119,14 +119,14 @@ def _by_network(works: Sequence[Work], networks: Networks) -> list[Maps]:
     tile = None
     if network.receptive_radius is not None and len(works) == 1:
         tile = request.tile or networks.tile(network, (h, w), request.memory, lambda allowed: allowed - taken)
-    conditioning = {name: _joined([each.conditioning[name] for each in shown], h, w) for name in shown[0].conditioning}
+    conditioning = cast(Conditioning, {name: _joined([each.conditioning[name] for each in shown], h, w) for name in shown[0].conditioning})
     images = torch.cat([each.images for each in shown]) if len(works) > 1 else shown[0].images
     ready, name = networks.ready(network, device), networks.name(network)
     outputs = run_network(ready, images, device, name=name, tile=tile, precision=request.precision, **conditioning)
     return [each.expand(-1, works[0].images.shape[1], -1, -1) for each in outputs.split(1)]
 
 
-def _joined(values: Sequence[Any], h: int, w: int) -> Any:
+def _joined(values: Sequence[float | Tensor], h: int, w: int) -> float | Tensor:
     """The value that all share, or a plane for each."""
     if all(value is values[0] for value in values) or (not any(isinstance(value, Tensor) for value in values) and len(set(values)) == 1):
         return values[0]

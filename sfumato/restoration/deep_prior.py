@@ -15,6 +15,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.rng import derive_seed, seeded_generator
 from sfumato.core.tensors import Images, Planes
 from sfumato.models import MODELS
+from sfumato.models.base import build_as
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.resample import mirror
 
@@ -90,7 +91,7 @@ def _network(channels: int, seed: int) -> Restorer:
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "weights"))
-        network: Restorer = config.build()
+        network = build_as(Restorer, config, name="network")
     for name, weight in network.named_parameters():
         if name.endswith(("beta", "gamma")):  # with gates at 0 only the outermost level would learn at first
             nn.init.constant_(weight, 0.5)

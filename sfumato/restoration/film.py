@@ -1,24 +1,35 @@
 """Films, repaired frame by frame: frames from a file, through the network, into a file with the same rate and sound (PyAV)."""
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+import io
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, NamedTuple
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 
 from sfumato.core import atomic_io, outputs
-from sfumato.core.errors import ImageError, SettingError
+from sfumato.core.deprecation import renamed_arguments
+from sfumato.core.errors import ImageError, SettingError, SfumatoError
 from sfumato.core.extras import missing
 from sfumato.core.tensors import Images, to_bytes, to_images
 from sfumato.io import decode
+from sfumato.io.inputs import BinaryFile
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.holes import check_mask
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import RestorationRequest
+
+if TYPE_CHECKING:
+    from av import VideoFormat, VideoFrame
+    from av.container import InputContainer, OutputContainer
+    from av.video.stream import VideoStream
 
 SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v")
 """Endings of the names of films."""
@@ -54,15 +65,18 @@ def is_film(sources: Sequence[str]) -> bool:
     return bool(films)
 
 
+@renamed_arguments(path="film")
 def restore_film(
-    path: str | Path,
+    film: str | Path | bytes | bytearray | BinaryFile,
     target: str | Path,
     request: RestorationRequest,
     *,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> str:
-    """Writes the film at `path` to `target` (.mp4 or .mkv) with every frame repaired, and returns a summary in one line.
+    """Writes a film to `target` (.mp4 or .mkv) with every frame repaired, and returns a summary in one line.
+
+    `film` is a path, bytes or a file that is open for reading; the last two are kept in a temporary file while the film is repaired.
 
     The plan is made for the first frame that is not of one colour, so that the film does not flicker between plans. Rate, title, place and
     other metadata are kept; sound is copied, as are subtitles that the container can hold. Frames have 8 bits a sample, or 10 if the film
@@ -70,7 +84,7 @@ def restore_film(
     a file that is no film and for a target that exists without `overwrite`, SettingError for a target with another ending, StorageError as
     `atomic_io.write` does.
     """
-    path, target = Path(path), Path(target)
+    target = Path(target)
     request.check()
     check_mask(request, None)
     networks = Networks()
@@ -86,8 +100,27 @@ def restore_film(
         h, w = (first if plan.nothing else repaired(first, plan, request, networks)).shape[2:]
         return Change(f"at first {plan.summary}" if plan.look else plan.summary, (h, w), change)
 
-    words, count = rewritten(path, target, begun, overwrite=overwrite, on_progress=on_progress)
+    with _film_file(film) as path:
+        words, count = rewritten(path, target, begun, overwrite=overwrite, on_progress=on_progress)
     return f"{words}, {count} frames"
+
+
+@contextlib.contextmanager
+def _film_file(film: str | Path | bytes | bytearray | BinaryFile) -> Iterator[Path]:
+    """The path of a film; bytes and an open file are in a temporary file inside the `with`, which errors call `the film`."""
+    if isinstance(film, str | Path):
+        yield Path(film)
+        return
+    source = io.BytesIO(film) if isinstance(film, bytes | bytearray) else film
+    with tempfile.TemporaryDirectory(prefix="sfumato-") as folder:
+        path = Path(folder) / "film"
+        with path.open("wb") as file:
+            while block := source.read(1 << 20):
+                file.write(block)
+        try:
+            yield path
+        except SfumatoError as error:
+            raise type(error)(str(error).replace(str(path), "the film")) from error
 
 
 def rewritten(
@@ -127,7 +160,7 @@ def rewritten(
     return change.summary, count
 
 
-def _first(source: Any, path: Path) -> Images:
+def _first(source: "InputContainer", path: Path) -> Images:
     """The first frame that is not of one colour, or else the first frame."""
     first = None
     if source.streams.video:
@@ -142,19 +175,19 @@ def _first(source: Any, path: Path) -> Images:
     raise ImageError(f"{path}: there is no picture in this film")
 
 
-def _refuse_large(stream: Any, path: Path) -> None:
+def _refuse_large(stream: "VideoStream", path: Path) -> None:
     """Raises ImageError for frames of more pixels than a picture may have."""
     if (pixels := stream.width * stream.height) > decode.MAX_PIXELS:
         most = decode.MAX_PIXELS // 1_000_000
         raise ImageError(f"{path}: has frames of {pixels / 1e6:.0f} megapixels, larger than the {most} megapixels allowed")
 
 
-def _wide(form: Any) -> bool:
+def _wide(form: "VideoFormat") -> bool:
     """Whether pictures of this format have more than 8 bits a sample."""
     return any(part.bits > 8 for part in form.components)
 
 
-def _image(frame: Any) -> Images:
+def _image(frame: "VideoFrame") -> Images:
     """The frame as a player shows it, upright: telephones store films turned, with the angle in the metadata."""
     wide = _wide(frame.format)
     turned = np.rot90(frame.to_ndarray(format="rgb48le" if wide else "rgb24"), round(frame.rotation / 90))
@@ -163,7 +196,7 @@ def _image(frame: Any) -> Images:
     return to_images(torch.from_numpy(turned.copy()).permute(2, 0, 1)[None])
 
 
-def _as_stored(av: Any, images: Images, odd: list[tuple[int, int]], frame: Any) -> Any:
+def _as_stored(av: ModuleType, images: Images, odd: list[tuple[int, int]], frame: "VideoFrame") -> "VideoFrame":
     """The frame in the colour matrix and range of the film, in 8 or 10 bits."""
     wide = _wide(frame.format)
     stored = (images.clamp(0, 1) * 65535).round().numpy().astype(np.uint16) if wide else to_bytes(images).numpy()
@@ -173,16 +206,18 @@ def _as_stored(av: Any, images: Images, odd: list[tuple[int, int]], frame: Any) 
     return shown.reformat(format=_FORMATS[wide], dst_colorspace=standard, dst_color_range=frame.color_range or None)
 
 
-def _copy(av: Any, source: Any, output: Any, change: Change, on_progress: Callable[[int, int], None]) -> int:
+def _copy(
+    av: ModuleType, source: "InputContainer", output: "OutputContainer", change: Change, on_progress: Callable[[int, int], None]
+) -> int:
     """Copies every packet of the source in order, with frames changed; returns the count of frames."""
     pictures, count, size = source.streams.video[0], 0, change.size
     kept = [*source.streams.audio, *(s for s in source.streams.subtitles if s.codec_context.name in _SUBTITLES[output.format.name])]
     output.metadata.update({name: value for name, value in source.metadata.items() if name not in _CONTAINERS})
     out = output.add_stream("libx264", rate=pictures.average_rate or Fraction(25), options={"crf": "16"})
     odd = [(0, size[0] % 2), (0, size[1] % 2), (0, 0)]  # H.264 needs even sides: the last row or column is repeated
-    out.width, out.height, out.pix_fmt = size[1] + size[1] % 2, size[0] + size[0] % 2, _FORMATS[_wide(pictures.codec_context.format)]
-    # Frames keep their own times, even if these are uneven.
-    out.codec_context.time_base = pictures.time_base
+    out.width, out.height, out.pix_fmt = size[1] + size[1] % 2, size[0] + size[0] % 2, _FORMATS[_wide(pictures.format)]
+    if pictures.time_base is not None:  # frames keep their own times, even if these are uneven
+        out.codec_context.time_base = pictures.time_base
     for name in _COLOURS if pictures.codec_context.colorspace in _STANDARDS else _COLOURS[1:]:
         setattr(out.codec_context, name, getattr(pictures.codec_context, name))
     try:
@@ -197,7 +232,7 @@ def _copy(av: Any, source: Any, output: Any, change: Change, on_progress: Callab
                 packet.stream = copies[packet.stream.index]
                 output.mux(packet)
             continue
-        for frame in packet.decode():
+        for frame in pictures.decode(packet):
             again = _as_stored(av, change.frame(_image(frame)), odd, frame)
             again.pts, again.time_base = frame.pts, frame.time_base
             output.mux(out.encode(again))

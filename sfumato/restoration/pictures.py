@@ -20,6 +20,8 @@ from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.errors import DataError, ImageError, SettingError
 from sfumato.io import files, formats, masks
 from sfumato.io.headers import Headers
+from sfumato.io.inputs import PictureInput
+from sfumato.restoration.as_files import Sources, as_files
 from sfumato.restoration.attempt import Run, attempt
 from sfumato.restoration.holes import check_mask
 from sfumato.restoration.networks import Networks
@@ -27,8 +29,7 @@ from sfumato.restoration.queue import Queue, Waiting
 from sfumato.restoration.request import RestorationRequest, request_facts
 
 
-@renamed_arguments(tell="on_progress")
-def restore_pictures(
+def _restore_files(
     sources: Sequence[str | Path],
     out: str | Path,
     request: RestorationRequest,
@@ -37,15 +38,7 @@ def restore_pictures(
     overwrite: bool = False,
     on_progress: Callable[[Entry, int, int], None] = lambda *_: None,
 ) -> list[Entry]:
-    """Repairs every picture of `sources` into the folder `out`; or one picture into the file `out`, if `out` is the name of a picture.
-
-    `mask` is a picture of the same size, white where to fill in, or a folder of masks with the names and folders of the pictures; or
-    "alpha", if there is no such file: then all pixels that are not opaque are filled in, and the results have no opacity.
-    `on_progress` is called after each picture with its entry, its number and the count of pictures. Without `overwrite`, a file is replaced
-    only if an earlier run into the same folder made it and nobody changed it since; originals and masks are never replaced. Raises
-    SettingError for an invalid request, DataError if there is no picture, StorageError if `out` cannot be written or another run writes
-    there; all other errors are in the entry of their picture.
-    """
+    """As `restore_pictures`, for files."""
     out = Path(out)
     request.check()
     check_mask(request, mask)
@@ -68,7 +61,7 @@ def restore_pictures(
     writes = not alone and any((folder / name).resolve() not in originals for _, name in pictures)
     # Two runs at once would take each other's names, each with a manifest that lacks the lines of the other.
     with atomic_io.alone(folder) if writes else contextlib.nullcontext():
-        manifest = Manifest(folder / NAME if writes else None, request_facts(request))
+        manifest = Manifest(folder / NAME if writes else None, {**request_facts(request)})
         run = Run(request=request, manifest=manifest, originals=originals, overwrite=overwrite, networks=Networks())
         for place in {(folder / name).parent for _, name in pictures}:
             atomic_io.sweep(place, below=False)
@@ -113,3 +106,36 @@ def _mask_of(mask: Path | None, path: Path, below: Path, pictures: Sequence[Path
             if mine:
                 return mine[0]
     raise ImageError(f"{path}: {mask} holds no mask called {path.stem}")
+
+
+@renamed_arguments(tell="on_progress")
+def restore_pictures(
+    sources: Sources,
+    out: str | Path,
+    request: RestorationRequest,
+    *,
+    mask: PictureInput | None = None,
+    overwrite: bool = False,
+    on_progress: Callable[[Entry, int, int], None] = lambda *_: None,
+) -> list[Entry]:
+    """Repairs every picture of `sources` into the folder `out`; or one picture into the file `out`, if `out` is the name of a picture.
+
+    A source is a file, a folder or a glob, or a picture of any kind that `restore` takes; a picture that is no file is called `picture-1`,
+    `picture-2`, ..., by its place. `mask` is a picture of the same size, of any kind, white where to fill in, or a folder of masks with
+    the names and folders of the pictures; or "alpha", if there is no such file: then all pixels that are not opaque are filled in, and the
+    results have no opacity.
+    `on_progress` is called after each picture with its entry, its number and the count of pictures. Without `overwrite`, a file is replaced
+    only if an earlier run into the same folder made it and nobody changed it since; originals and masks are never replaced. Raises
+    SettingError for an invalid request, DataError if there is no picture, StorageError if `out` cannot be written or another run writes
+    there; all other errors are in the entry of their picture.
+    """
+    with as_files(sources) as paths, as_files([] if mask is None else mask, noun="mask") as mask_files:
+
+        def named(entry: Entry) -> Entry:
+            return dataclasses.replace(entry, source=paths.get(Path(entry.source), entry.source))
+
+        def report(entry: Entry, number: int, count: int) -> None:
+            on_progress(named(entry), number, count)
+
+        restore = functools.partial(_restore_files, list(paths), out, request, mask=next(iter(mask_files), None))
+        return [named(entry) for entry in restore(overwrite=overwrite, on_progress=report)]

@@ -10,9 +10,9 @@ import dataclasses
 import math
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from sfumato.core import atomic_io
 from sfumato.core.errors import MissingExtraError
@@ -125,7 +125,7 @@ def _noted(plan: RestorationPlan, picture: Picture) -> RestorationPlan:
     return dataclasses.replace(plan, summary=f"{plan.summary} ({picture.left_out})") if picture.left_out else plan
 
 
-def _opacity(picture: Picture, output: Maps) -> Any:
+def _opacity(picture: Picture, output: Maps) -> Tensor | None:
     """The opacity at the size of the result."""
     if picture.alpha is None or tuple(picture.alpha.shape[:2]) == tuple(output.shape[2:]):
         return picture.alpha

@@ -8,9 +8,9 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
+from torch import Tensor
 
 from sfumato.analysis import flaws
 from sfumato.core import atomic_io
@@ -194,7 +194,7 @@ def _filled(observed: MaskRows, size: tuple[int, int]) -> float:
 
 def _repaired_rows(
     source: streaming.Source, observed: MaskRows | None, plan: RestorationPlan, request: RestorationRequest, networks: Networks
-) -> Iterator[Any]:
+) -> Iterator[Tensor]:
     """Rows of the result, as stored, top to bottom."""
     (h, w), c, alpha_kept = source.size, source.channels, _keeps_alpha(source, request)
     if plan.network is None:

@@ -2,9 +2,13 @@
 
 import dataclasses
 import functools
-from typing import Any
+from pathlib import Path
+from typing import TypedDict, Unpack, overload
 
+import numpy as np
 import torch
+from PIL import Image
+from torch import Tensor
 
 from sfumato.core.device import Precision, default_memory
 from sfumato.core.errors import ImageError
@@ -12,7 +16,8 @@ from sfumato.core.progress import remark
 from sfumato.core.tensors import Images, Maps, Planes, size_text
 from sfumato.io import masks as mask_files
 from sfumato.io.channels import enlarge_opacity, fill_transparent, keep_transparent
-from sfumato.io.inputs import InputPicture, PictureInput, brightness, convert
+from sfumato.io.files import Picture
+from sfumato.io.inputs import BinaryFile, InputPicture, PictureInput, brightness, convert
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.holes import check_mask, mask_options, observed_by_opacity
 from sfumato.restoration.memory import BASE
@@ -20,11 +25,40 @@ from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan, make_plan
 from sfumato.restoration.repair import held
 from sfumato.restoration.request import Find, RestorationRequest, Task, Ways
-from sfumato.restoration.result import as_restored
+from sfumato.restoration.result import Restored, RestoredArray, RestoredImage, RestoredTensor, as_restored
 from sfumato.store import weights
 from sfumato.store.loaded import Model
 
 
+class RestoreOptions(TypedDict, total=False):
+    """The arguments of `restore` by name."""
+
+    task: Task
+    mask: PictureInput | None
+    scale: int | None
+    strength: float
+    method: str | None
+    noise: float | None
+    blur: str | None
+    find: tuple[Find, ...]
+    grow_mask: int
+    invert_mask: bool
+    precision: Precision
+    ensemble: Ways
+    memory: float | None
+    device: str
+
+
+@overload
+def restore(picture: Tensor, model: Model | None = None, **options: Unpack[RestoreOptions]) -> RestoredTensor: ...
+@overload
+def restore(picture: np.ndarray, model: Model | None = None, **options: Unpack[RestoreOptions]) -> RestoredArray: ...
+@overload
+def restore(picture: Picture, model: Model | None = None, **options: Unpack[RestoreOptions]) -> Picture: ...
+@overload
+def restore(
+    picture: str | Path | bytes | bytearray | BinaryFile | Image.Image, model: Model | None = None, **options: Unpack[RestoreOptions]
+) -> RestoredImage: ...
 def restore(
     picture: PictureInput,
     model: Model | None = None,
@@ -43,7 +77,7 @@ def restore(
     ensemble: Ways = 1,
     memory: float | None = None,
     device: str = "auto",
-) -> Any:
+) -> Restored:
     """The picture, repaired, in the same kind: a tensor for a tensor, an array for an array, a PIL image for a file or a PIL image.
 
     `picture` is a path, bytes, an open binary file, a PIL image, an array or a tensor, as the table in `io/inputs.py` says; each image of
@@ -55,18 +89,30 @@ def restore(
     SettingError for a request that cannot be carried out, ImageError for a picture or a mask that cannot be used, or for a picture that
     takes more than the memory.
     """
-    network = None if model is None else weights.model_of(model)
-    memory = default_memory() if memory is None else memory
-    options: Any = {"task": task, "method": method, "scale": scale, "strength": strength, "noise": noise, "blur": blur, "find": find}
-    options |= {"grow_mask": grow_mask, "invert_mask": invert_mask, "alpha_mask": mask_files.is_alpha(mask)}
-    request = RestorationRequest(model=network, **options, precision=precision, ensemble=ensemble, memory=memory, device=device)
+    request = RestorationRequest(
+        model=None if model is None else weights.model_of(model),
+        task=task,
+        method=method,
+        scale=scale,
+        strength=strength,
+        noise=noise,
+        blur=blur,
+        find=find,
+        grow_mask=grow_mask,
+        invert_mask=invert_mask,
+        alpha_mask=mask_files.is_alpha(mask),
+        precision=precision,
+        ensemble=ensemble,
+        memory=default_memory() if memory is None else memory,
+        device=device,
+    )
     request.check()
     check_mask(request, mask)
     source = convert(picture, several=True, lossless=True, check=functools.partial(_refuse_large, request=request))
     return _restored(source, request, None if mask is None else _observed(mask, source, request))
 
 
-def _restored(source: InputPicture, request: RestorationRequest, observed: Planes | None) -> Any:
+def _restored(source: InputPicture, request: RestorationRequest, observed: Planes | None) -> Restored:
     """Every image repaired, as the kind of the source. Raises ImageError for another number of masks than of images."""
     if request.alpha_mask:
         source = dataclasses.replace(source, alpha=None)

@@ -1,15 +1,14 @@
 """Restored pictures in Python: PIL images, arrays and tensors that can be saved and that know the plans carried out on them."""
 
-from typing import Any, TypeVar
+from typing import TypeAlias, cast
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from sfumato.io.files import Picture
 from sfumato.io.results import ImageArray, ImageTensor, SavableImage
 from sfumato.restoration.plan import RestorationPlan
-
-R = TypeVar("R")
 
 
 class RestoredImage(SavableImage):
@@ -35,16 +34,20 @@ class RestoredTensor(ImageTensor):
     """One for each image."""
 
 
-def as_restored(result: R, plans: tuple[RestorationPlan, ...]) -> R:
+Restored: TypeAlias = RestoredImage | RestoredArray | RestoredTensor | Picture
+"""A restored picture, of the kind of the input."""
+
+
+def as_restored(result: Image.Image | np.ndarray | Tensor | Picture, plans: tuple[RestorationPlan, ...]) -> Restored:
     """`result` as the class of its kind above; a `Picture` stays as it is, and `sfumato.write` writes it."""
-    restored: Any = result
+    if isinstance(result, Picture):
+        return result
     if isinstance(result, Tensor):
         restored = result.as_subclass(RestoredTensor)
     elif isinstance(result, np.ndarray):
         restored = result.view(RestoredArray)
-    elif isinstance(result, Image.Image):
-        restored.__class__ = RestoredImage  # the same fields, and no copy of the pixels
     else:
-        return result
+        result.__class__ = RestoredImage  # the same fields, and no copy of the pixels
+        restored = cast(RestoredImage, result)
     restored.plans = plans
     return restored

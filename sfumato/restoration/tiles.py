@@ -6,10 +6,11 @@ A tile is computed with a context of the network's `receptive_radius`, and never
 equal the output for the whole image. A canvas reads rows on request: it may be a tensor, or a file larger than memory.
 """
 
+import functools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict, cast
 
 import torch
 from torch import Tensor
@@ -43,6 +44,15 @@ class Canvas:
     """Maps the first row and the one after the last to these rows, in [0, 1], and to the planes that the network takes."""
 
 
+class Conditioning(TypedDict, total=False):
+    """The facts about images that a network takes beside them, one for all of them or one for each; see `apply_restorer`."""
+
+    noise: float | Maps | None
+    observed: Maps | None
+    quality: float | Maps | None
+    kernels: Kernels | None
+
+
 @renamed_arguments(known="observed")
 @torch.no_grad()
 def apply_restorer(
@@ -70,7 +80,7 @@ def apply_restorer(
     """
     restorer, chosen_device = weights.opened(model, Restorer, otherwise="repairs nothing"), select_device(device)
     network, name = optimized(restorer.network, chosen_device), str(restorer)
-    conditioning: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
+    conditioning = Conditioning(noise=noise, observed=observed, quality=quality, kernels=kernels)
     return run_network(network, images, chosen_device, name=name, tile=tile, precision=precision, **conditioning)
 
 
@@ -90,12 +100,9 @@ def run_network(
 ) -> Maps:
     """`apply_restorer` with a network that is `optimized` on the device `device`; errors call it `name`."""
     if network.has_grey_path and images.shape[1] > 1 and bool((grey := colourless(images)).any()):
-        conditioning: dict[str, Any] = {"noise": noise, "observed": observed, "quality": quality, "kernels": kernels}
-        options: dict[str, Any] = {"name": name, "tile": tile, "precision": precision}
-        parts = [
-            run_network(network, _alone(images, i)[:, : 1 if grey[i] else None], device, **_each(conditioning, i), **options)
-            for i in range(len(images))
-        ]
+        conditioning = Conditioning(noise=noise, observed=observed, quality=quality, kernels=kernels)
+        run = functools.partial(run_network, network, device=device, name=name, tile=tile, precision=precision)
+        parts = [run(_alone(images, i)[:, : 1 if grey[i] else None], **_each(conditioning, i)) for i in range(len(images))]
         return torch.cat([part.expand(-1, images.shape[1], -1, -1) for part in parts])
     if images.shape[1] != network.channels and 1 not in (images.shape[1], network.channels):
         raise SettingError(f"images have {images.shape[1]} channels, the network takes {network.channels}; convert them first")
@@ -105,12 +112,10 @@ def run_network(
         network = network.with_kernels(kernels.repeat_interleave(repeats, dim=0))
     elif kernels is not None:
         raise SettingError("kernels have no effect on this network, which takes none; leave them out")
-    conditioning = {"noise": noise, "observed": observed, "quality": quality}
+    values = {"noise": noise, "observed": observed, "quality": quality}
     even = network.takes_kernels or network.kernels is not None
     planes = (
-        torch.cat([_plane(name, conditioning[name], images, even=even) for name in network.conditioning], dim=1)
-        if network.conditioning
-        else None
+        torch.cat([_plane(name, values[name], images, even=even) for name in network.conditioning], dim=1) if network.conditioning else None
     )
 
     def rows(start: int, stop: int) -> tuple[Maps, Planes | None]:
@@ -198,9 +203,10 @@ def _alone(x: Tensor, i: int) -> Tensor:
     return x[i : i + 1] if len(x) > 1 else x
 
 
-def _each(conditioning: dict[str, Any], i: int) -> dict[str, Any]:
+def _each(conditioning: Conditioning, i: int) -> Conditioning:
     """The conditioning of image `i`."""
-    return {name: _alone(value, i) if isinstance(value, Tensor) else value for name, value in conditioning.items()}
+    values = {name: _alone(value, i) if isinstance(value, Tensor) else value for name, value in conditioning.items()}
+    return cast(Conditioning, values)
 
 
 def _plane(name: str, value: float | Maps | None, images: Images, *, even: bool) -> Planes:

@@ -13,6 +13,7 @@ from sfumato.core.config import Range
 from sfumato.core.json_value import Json
 from sfumato.core.record import Record
 from sfumato.core.schema import Finite, Whole
+from sfumato.io.decode import Crop
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,9 +130,9 @@ class ModelCard(Record):
         return self._training_text("data")
 
     @property
-    def crop(self) -> str:
+    def crop(self) -> Crop:
         """How images were cut to the size of the network."""
-        return self._training_text("crop") or "centre"
+        return "stretch" if self._training_text("crop") == "stretch" else "centre"
 
     def total_training(self) -> dict[str, float]:
         """`images_seen` and `minutes` of this training and of the training of the weights that it began with."""

@@ -11,7 +11,7 @@ from safetensors.torch import save as serialised
 from torch import nn
 
 from sfumato.core import atomic_io, schema
-from sfumato.core.config import dump, parse
+from sfumato.core.config import dump, parse_as
 from sfumato.core.device import channels_last
 from sfumato.core.errors import CheckpointError, FormatError, SettingError, SfumatoError
 from sfumato.core.finite import nonfinite
@@ -52,9 +52,7 @@ def load(path: Path) -> LoadedModel[nn.Module]:
     """
     tensors, header = read_tensors(path)
     try:
-        config = parse(header["model"])
-        if not isinstance(config, NetworkSettings):
-            raise SettingError(f"a {type(config).__name__} builds no network")
+        config = parse_as(NetworkSettings, header["model"])
         network = _outline(config)
         reason = _misfit(network, tensors)
     except (SfumatoError, LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, MemoryError) as error:
@@ -149,7 +147,7 @@ def check_finite(tensors: Mapping[str, torch.Tensor], path: str | Path) -> None:
         )
 
 
-def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: Mapping[str, Json]) -> None:
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], header: Mapping[str, object]) -> None:
     """Writes a file, whole or not at all. Raises StorageError if that fails, with the old file untouched."""
     flat = {name: t.detach().cpu().contiguous(memory_format=torch.contiguous_format) for name, t in tensors.items()}
     # Not the library's own way to a file: it leaves a temporary one of another name behind where it is killed.

@@ -29,7 +29,7 @@ class LoadedModel(Generic[Network_co]):
     path: Path | None = None
     """The file of the model, or the name of a published network; None for a network that was never in a file."""
 
-    def __call__(self, *inputs: Any, **options: Any) -> Any:
+    def __call__(self, *inputs: object, **options: object) -> Any:
         """The main answer of the network: that of its role's `forward`."""
         return self.network(*inputs, **options)
 
@@ -49,7 +49,7 @@ class LoadedModel(Generic[Network_co]):
 
     if not TYPE_CHECKING:  # the type checker refuses what warns
 
-        def __getattr__(self, name: str) -> Any:
+        def __getattr__(self, name: str) -> object:
             if name.startswith("__") or "network" not in vars(self):
                 raise AttributeError(name)
             value = getattr(self.network, name)

@@ -8,7 +8,7 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import TypedDict, cast
 
 import torch
 
@@ -56,13 +56,14 @@ def _converted(snapshot: Snapshot, path: Path) -> RecognizedWeights:
     painter = nets.get("G_ema") or nets.get("G")
     if painter is None:
         raise CheckpointError(f"{path}: holds no generator; without one there is nothing to make images with")
-    config, state = _generator(painter, path)
-    judge = nets.get("D")
+    settings, state = _generator(painter, path)
+    judge, of_judge = nets.get("D"), dict[str, object]()
     if judge is not None:
-        facts, weights = _discriminator(judge, config, path)
-        config, state = dataclasses.replace(config, **facts), state | weights
-    size, labels = size_text(config.size), f", {config.classes} classes" if config.classes else ""
-    parts = f"{'generator and discriminator' if judge else 'generator'}, {size}, {config.channels} channels{labels}"
+        of_judge, weights = _discriminator(judge, settings, path)
+        state |= weights
+    config = MODELS["stylegan"](**{**settings, **of_judge})
+    size, labels = size_text(settings["size"]), f", {settings['classes']} classes" if settings["classes"] else ""
+    parts = f"{'generator and discriminator' if judge else 'generator'}, {size}, {settings['channels']} channels{labels}"
     recognized = RecognizedWeights(layout=f"StyleGAN2 ({snapshot.kind}), {parts}", config=config, state=state)
     if "mapping.w_avg" in painter.tensors:
         return recognized
@@ -76,6 +77,23 @@ def _mean(recognized: RecognizedWeights, path: Path) -> torch.Tensor:
     network = cast(StyleGenerator, built(recognized, path).eval())
     z = torch.randn(10_000, network.latent_dim, generator=torch.Generator().manual_seed(0))
     return network.map_latent(z)[:, 0].mean(dim=0, keepdim=True)
+
+
+class GeneratorSettings(TypedDict):
+    """The settings of the network of ours that the weights of a generator say (`models/stylegan.py`)."""
+
+    size: tuple[int, int]
+    channels: int
+    classes: int
+    latent_dim: int
+    style_dim: int
+    mapping: int
+    mapping_rate: float
+    generator: str
+    width: int
+    max_width: int
+    discriminator_width: int
+    clamp: float
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -127,7 +145,7 @@ def _named(network: Network, snapshot: Snapshot) -> Named:
     return net
 
 
-def _generator(net: Named, path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
+def _generator(net: Named, path: Path) -> tuple[GeneratorSettings, dict[str, torch.Tensor]]:
     sides, t = net.sides, net.tensors
     _complete(sides, path)
     wide = [net.shape(f"synthesis.b{r}.conv1.weight")[0] for r in sides]
@@ -139,8 +157,9 @@ def _generator(net: Named, path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     if classes and net.shape("mapping.embed.weight")[0] != style_dim:
         raise CheckpointError(f"{path}: its labels become {net.shape('mapping.embed.weight')[0]} numbers, its styles have {style_dim}")
     latent_dim = net.shape("mapping.fc0.weight")[1] - (style_dim if classes else 0)
-    config = MODELS["stylegan"](
-        size=(sides[-1],) * 2,
+    widths = _widths("width", wide[::-1], path)
+    settings = GeneratorSettings(
+        size=(sides[-1], sides[-1]),
         channels=net.shape(f"synthesis.b{sides[-1]}.torgb.weight")[0],
         classes=classes,
         latent_dim=latent_dim,
@@ -148,46 +167,52 @@ def _generator(net: Named, path: Path) -> tuple[Any, dict[str, torch.Tensor]]:
         mapping=layers,
         mapping_rate=_rate(net),
         generator=kind,
-        **_widths("width", wide[::-1], path),
+        width=widths["width"],
+        max_width=widths["max_width"],
         discriminator_width=0,
         clamp=_clamp(net, path),
     )
-    state = {f"generator.mapping.{name}": value for name, value in _mapping(t, "mapping.").items()}
     mean = t.get("mapping.w_avg", torch.zeros(style_dim))
-    state["generator.means"] = mean.expand(max(1, classes), -1).clone()
-    state["generator.synthesis.start"] = t["synthesis.b4.const"][None]
+    state = {"generator.means": mean.expand(max(1, classes), -1).clone()}
+    state |= {f"generator.mapping.{name}": value for name, value in _mapping(t, "mapping.").items()}
+    return settings, state | _synthesis(t, sides, images, residual=kind == "residual")
+
+
+def _synthesis(t: dict[str, torch.Tensor], sides: list[int], images: list[int], *, residual: bool) -> dict[str, torch.Tensor]:
+    """The weights of the synthesis network, which has blocks of these `sides`, those of `images` with an image of their own."""
+    state = {"generator.synthesis.start": t["synthesis.b4.const"][None]}
     for i, r in enumerate(sides):
         here = f"synthesis.b{r}."
         if i:
             state |= _layer(t, f"{here}conv0.", f"generator.synthesis.first.{i - 1}.")
         state |= _layer(t, f"{here}conv1.", f"generator.synthesis.second.{i}.")
-        if i and kind == "residual":
+        if i and residual:
             state[f"generator.synthesis.shortcuts.{i - 1}.weight"] = t[f"{here}skip.weight"]
         if r in images:
             place = f"generator.synthesis.images.{images.index(r)}."
             state |= {f"{place}{end}": t[f"{here}torgb.{end}"] for end in ("weight", "bias", "affine.weight", "affine.bias")}
-    return config, state
+    return state
 
 
-def _discriminator(net: Named, config: Any, path: Path) -> tuple[dict[str, object], dict[str, torch.Tensor]]:
-    """What it adds to the settings, and its weights."""
+def _discriminator(net: Named, generator: GeneratorSettings, path: Path) -> tuple[dict[str, object], dict[str, torch.Tensor]]:
+    """The settings of a discriminator beside those of its generator, and its weights."""
     sides, t = net.sides[::-1], net.tensors
     _complete(sides[::-1], path)
-    if (sides[0],) * 2 != config.size or net.shape(f"b{sides[0]}.fromrgb.weight")[1] != config.channels:
+    if (sides[0],) * 2 != generator["size"] or net.shape(f"b{sides[0]}.fromrgb.weight")[1] != generator["channels"]:
         raise CheckpointError(f"{path}: its discriminator is for other images than its generator makes")
     if f"b{sides[1]}.fromrgb.weight" in t:
         raise CheckpointError(f"{path}: its discriminator looks at the image at every size (architecture skip), which ours does not")
-    if ("mapping.embed.weight" in t) != bool(config.classes):
+    if ("mapping.embed.weight" in t) != bool(generator["classes"]):
         raise CheckpointError(f"{path}: its discriminator and its generator do not agree on classes")
     residual = any(f"b{r}.skip.weight" in t for r in sides)
     wide = [net.shape(f"b{r}.conv0.weight")[1] for r in sides[:-1]] + [net.shape("b4.conv.weight")[0]]
     settings = _widths("discriminator_width", wide, path)
-    if settings.pop("max_width") != config.max_width:
+    if settings.pop("max_width") != generator["max_width"]:
         raise CheckpointError(
-            f"{path}: its discriminator is up to {max(wide)} channels wide, its generator {config.max_width}; ours has one limit"
+            f"{path}: its discriminator is up to {max(wide)} channels wide, its generator {generator['max_width']}; ours has one limit"
         )
-    if config.classes and _rate(net) != config.mapping_rate:
-        rates = f"{config.mapping_rate:g} in the generator, {_rate(net):g} in the discriminator"
+    if generator["classes"] and _rate(net) != generator["mapping_rate"]:
+        rates = f"{generator['mapping_rate']:g} in the generator, {_rate(net):g} in the discriminator"
         raise CheckpointError(f"{path}: its mapping learns at {rates}; ours have one rate")
     clamp = _clamp(net, path)
     state = {
@@ -204,8 +229,8 @@ def _discriminator(net: Named, config: Any, path: Path) -> tuple[dict[str, objec
     state |= {f"discriminator.mapping.{name}": value for name, value in _mapping(t, "mapping.").items()}
     layers = len({name for name in t if re.fullmatch(r"mapping\.fc\d+\.weight", name)})
     facts: dict[str, object] = {"discriminator": "residual" if residual else "plain", "group": _group(net), **settings}
-    facts |= {"discriminator_clamp": clamp} if clamp != config.clamp else {}
-    return facts | ({"judging_layers": layers} if config.classes else {}), state
+    facts |= {"discriminator_clamp": clamp} if clamp != generator["clamp"] else {}
+    return facts | ({"judging_layers": layers} if generator["classes"] else {}), state
 
 
 def _group(net: Named) -> int:

@@ -55,10 +55,10 @@ class Entry:
 
 def list_models(folder: str | Path | None = None) -> list[Entry]:
     """The bundled models, then those in the run folders below `folder`. One that cannot be read has a `problem` and nothing else."""
-    found = dict(weights.bundled())
+    files = dict(weights.bundled())
     if folder is not None and Path(folder).is_dir():
-        found |= {str(path.parent): path for path in sorted(Path(folder).glob("*/model.safetensors"))}
-    return [listed(name, path) for name, path in found.items()]
+        files |= {str(path.parent): path for path in sorted(Path(folder).glob("*/model.safetensors"))}
+    return [listed(name, path) for name, path in files.items()]
 
 
 def listed(name: str, path: Path) -> Entry:

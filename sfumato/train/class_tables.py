@@ -7,13 +7,15 @@ label. New columns are zero: at first the network generates for every label the 
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from sfumato.core.config import changed
+from sfumato.models.base import ModelConfig
 from sfumato.nn.style import Dense
+from sfumato.train.stored import Classes
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -41,13 +43,13 @@ class Transfer:
             return f"{kept} of the {self.after} classes keep their tables; the other {fresh} begin afresh"
         return ""
 
-    def dump(self) -> dict[str, int]:
+    def dump(self) -> Classes:
         """The numbers as JSON."""
-        return asdict(self)
+        return Classes(before=self.before, after=self.after, kept=self.kept)
 
 
 def transferred(
-    source: dict[str, Tensor], config: Any, model: nn.Module, *, source_classes: Sequence[str], target_classes: Sequence[str]
+    source: dict[str, Tensor], config: ModelConfig, model: nn.Module, *, source_classes: Sequence[str], target_classes: Sequence[str]
 ) -> tuple[dict[str, Tensor], Transfer | None]:
     """The weights `source` of the network of `config`, for the classes of `model`, and the change of classes; None without a change.
 
@@ -105,15 +107,15 @@ def _gain(source: Tensor, fresh: Tensor, model: nn.Module, name: str) -> float:
     return math.sqrt(fresh.shape[1] / source.shape[1]) if equalised else 1.0
 
 
-def _tables(config: Any, classes: int) -> dict[str, int]:
+def _tables(config: ModelConfig, classes: int) -> dict[str, int]:
     """The tensors with a row for each class, and along which of their axes."""
     shapes, wider = _shapes(config, classes), _shapes(config, classes + 1)
     grown = {name: [i for i, (a, b) in enumerate(zip(shape, wider[name], strict=True)) if b == a + 1] for name, shape in shapes.items()}
     return {name: axes[0] for name, axes in grown.items() if axes}
 
 
-def _shapes(config: Any, classes: int) -> Shapes:
+def _shapes(config: ModelConfig, classes: int) -> Shapes:
     """The shape of each tensor of a network of `config` with so many classes; no memory is taken for it."""
     with torch.device("meta"):
-        state = replace(config, classes=classes).build().state_dict()
+        state = changed(config, classes=classes).build().state_dict()
     return {name: tuple(value.shape) for name, value in state.items()}

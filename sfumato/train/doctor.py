@@ -8,7 +8,6 @@ the state of the run.
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -16,6 +15,7 @@ from sfumato.core.errors import DivergenceError
 from sfumato.objectives.base import Memory
 from sfumato.train.distributed import World
 from sfumato.train.figures import Figures, Row
+from sfumato.train.stored import DoctorState
 from sfumato.train.verdict import Verdict
 
 PATIENCE = 3
@@ -150,7 +150,7 @@ class Doctor:
         faults += ["unlike"] if last.get("pulse/unlike", 0.0) > 1 else []
         return Verdict(last, tuple(faults)) if faults or last or self.acts else None
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> DoctorState:
         """The state of the doctor, as JSON."""
         return {
             "pace": self.pace,
@@ -164,7 +164,7 @@ class Doctor:
             "figures": self.figures.state(),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: DoctorState) -> None:
         """Restores the state that `state` returned."""
         self.pace, self.returns, self._symptoms = state["pace"], state["returns"], set(state["said"])
         self._rows = deque(state["rows"], maxlen=PATIENCE)

@@ -1,9 +1,9 @@
 """Events for TensorBoard, in a file whose name does not say on which machine they were written."""
 
+import importlib
 import itertools
 import time
 from pathlib import Path
-from typing import Any
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -17,11 +17,10 @@ class Events:
 
     def __init__(self, folder: Path, *, purge: int | None = None) -> None:
         # Slow to import, and only runs with a folder need it.
-        from tensorboard.compat.proto import event_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
         from torch.utils.tensorboard import summary
 
-        protocol: Any = event_pb2  # whose classes are made when it is imported
+        protocol = importlib.import_module("tensorboard.compat.proto.event_pb2")  # its classes are made when it is imported
         self._event, self._summary = protocol.Event, summary
         folder.mkdir(parents=True, exist_ok=True)
         began = f"events.out.tfevents.{int(time.time()):010d}.sfumato"
@@ -48,5 +47,5 @@ class Events:
         """Closes the file."""
         self._records.close()
 
-    def _add(self, **content: Any) -> None:
+    def _add(self, **content: object) -> None:
         self._records.write(self._event(wall_time=time.time(), **content).SerializeToString())

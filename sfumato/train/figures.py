@@ -1,5 +1,7 @@
 """Figures of a training, gathered over an interval."""
 
+from collections.abc import Mapping, Sequence
+
 import torch
 
 from sfumato.train.distributed import World
@@ -30,11 +32,11 @@ class Figures:
         self._sums, self._counts = {}, {}
         return {name: float(value) for name, value in means.items()}
 
-    def state(self) -> dict[str, list[float]]:
+    def state(self) -> dict[str, tuple[float, int]]:
         """Sum and count of each, as JSON."""
-        return {name: [float(total), self._counts[name]] for name, total in self._sums.items()}
+        return {name: (float(total), self._counts[name]) for name, total in self._sums.items()}
 
-    def restore(self, state: dict[str, list[float]]) -> None:
+    def restore(self, state: Mapping[str, Sequence[float]]) -> None:
         """Restores the sums and counts that `state` returned."""
         self._sums = {name: torch.tensor(total) for name, (total, _) in state.items()}
         self._counts = {name: int(count) for name, (_, count) in state.items()}

@@ -3,11 +3,11 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
 
 from sfumato.core import atomic_io, schema
 from sfumato.core.config import dump, parse, unregistered
 from sfumato.core.errors import CheckpointError, FormatError, SettingError
+from sfumato.core.json_value import Json, JsonObject
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.store import checkpoint
 from sfumato.store.migrate import FORMAT, upgraded_tree
@@ -96,15 +96,15 @@ def go_on(recovery: Recovery, run: Path | None, data: Dataset | Scenes) -> tuple
     try:
         state = schema.checked(info, State, "its header")
         recovery.trainee.restore(tensors)
-        recovery.load(info, tensors, state_file(run, "well"))
-        recovery.trainee.origin = {**state["origin"]}
+        recovery.load(state, tensors, state_file(run, "well"))
+        recovery.trainee.origin = state["origin"]
         return state["seen"], state["elapsed"]
     except (KeyError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} is not the state of this run ({reason}); choose another folder with --out") from error
 
 
-def _flat(tree: Any, path: str = "") -> dict[str, Any]:
+def _flat(tree: Json, path: str = "") -> JsonObject:
     if not isinstance(tree, dict):
         return {path: tree}
     return {k: v for key, value in tree.items() for k, v in _flat(value, f"{path}.{key}".strip(".")).items()}

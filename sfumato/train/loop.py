@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
@@ -37,6 +36,7 @@ from sfumato.train.schedule import Schedule
 from sfumato.train.settings import TrainSettings, named, often, shareable
 from sfumato.train.signals import Interrupts
 from sfumato.train.step import Trainee
+from sfumato.train.stored import Origin as StoredOrigin
 
 SAVE, REHEARSE, STOP = 1.0, 2.0, 3.0
 """Alarms. A larger one includes the smaller ones, except that a run that stops makes no rehearsal."""
@@ -182,10 +182,10 @@ def _rehearse(recovery: Recovery, deadline: Deadline, held_out: Dataset | Scenes
         finished(trainee, complete=True)
 
 
-def _origin_facts(trainee: Trainee) -> dict[str, Any]:
+def _origin_facts(trainee: Trainee) -> StoredOrigin:
     """The model with whose weights training began, in the form for files."""
     model = trainee.origin.get("model")
-    return trainee.origin | ({} if model is None or trainee.settings.keep_paths else {"model": named(model)})
+    return trainee.origin if model is None or trainee.settings.keep_paths else {**trainee.origin, "model": named(model)}
 
 
 def finished(trainee: Trainee, complete: bool) -> nn.Module:
@@ -197,7 +197,7 @@ def finished(trainee: Trainee, complete: bool) -> nn.Module:
 
 
 def describe(
-    settings: TrainSettings, data: Dataset | Scenes, images_seen: int, elapsed: float, *, origin: dict[str, Any], schedule: Schedule
+    settings: TrainSettings, data: Dataset | Scenes, images_seen: int, elapsed: float, *, origin: StoredOrigin, schedule: Schedule
 ) -> ModelCard:
     """The card that travels inside the model file.
 

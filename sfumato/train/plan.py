@@ -10,6 +10,7 @@ import torch
 from sfumato.core import atomic_io, schema
 from sfumato.core.errors import CheckpointError, SfumatoError
 from sfumato.data.dataset import Dataset, Scenes
+from sfumato.models.base import Growing, NetworkSettings
 from sfumato.train import speeds
 from sfumato.train.deadline import LEAVING, SHARE, Costs, Deadline
 from sfumato.train.distributed import World
@@ -41,7 +42,7 @@ def fit_to_budget(settings: TrainSettings, data: Dataset | Scenes, request: Trai
     until = time.perf_counter() + MEASURED * (budget - spent)
     planned, costs = _planned(settings, data, request, until)
     grows = settings.grow and not settings.start  # given weights have one size
-    while grows and planned.images > settings.grow and (larger := settings.model.larger()) is not None:
+    while grows and planned.images > settings.grow and (larger := _larger(settings.model)) is not None:
         if request.world.agree(time.perf_counter() - until) > 0:
             break
         settings = dataclasses.replace(settings, model=larger)
@@ -52,9 +53,9 @@ def fit_to_budget(settings: TrainSettings, data: Dataset | Scenes, request: Trai
 
 def as_planned(settings: TrainSettings, earlier: TrainSettings) -> TrainSettings:
     """`settings` with the length and the size of the network that were planned when the run in the folder began."""
-    model = settings.model
+    model: NetworkSettings | None = settings.model
     while settings.budget and settings.grow and model is not None and model != earlier.model:
-        model = model.larger()
+        model = _larger(model)
     alike = bool(settings.budget) == bool(earlier.budget)
     return dataclasses.replace(
         settings,
@@ -62,6 +63,11 @@ def as_planned(settings: TrainSettings, earlier: TrainSettings) -> TrainSettings
         budget=earlier.budget if alike else settings.budget,
         model=settings.model if model is None else model,
     )
+
+
+def _larger(model: NetworkSettings) -> NetworkSettings | None:
+    """The settings of the next larger network; None for the largest, and for a family that has one size."""
+    return model.larger() if isinstance(model, Growing) else None
 
 
 def recalled(settings: TrainSettings, world: World, device: torch.device) -> Costs | None:

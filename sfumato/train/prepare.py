@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, final
+from typing import Literal, TypedDict, final
 
 import torch
 
@@ -77,12 +77,19 @@ def _load(request: TrainingRequest) -> Dataset | Scenes:
     return request.settings.objective.load(Source(request.settings, rule))
 
 
+class _Options(TypedDict):
+    part: Literal["train", "all"]
+    tolerance: float
+    split_by: SplitBy
+
+
 @final
 class Source:
     """The images that `TrainSettings.data` names, as `objectives.base.ImageSource`."""
 
     def __init__(self, settings: TrainSettings, split_by: SplitBy = "original") -> None:
-        self._settings, self._split_by = settings, split_by
+        self._settings = settings
+        self._split_by: SplitBy = split_by
 
     @property
     def path(self) -> str:
@@ -92,24 +99,25 @@ class Source:
     def images(self, folder: str = "", *, whole: bool = False) -> Dataset:
         """The images of one size of the network, or of the data, in `folder` of the source; the training part unless `whole`."""
         size, crop = getattr(self._settings.model, "size", None), self._settings.crop
-        return load(self._inside(folder), size=size, crop=crop, **self._options(whole))
+        return load(self._inside(folder), size=size, crop=crop, channels=self._channels, **self._options(whole))
 
     def pictures(self, folder: str = "", *, whole: bool = False) -> Dataset | Scenes:
         """Pictures in their own sizes in `folder` of the source; the training part unless `whole`."""
-        options = self._options(whole)
-        return load_scenes(self._inside(folder), **{**options, "channels": options["channels"] or 3})
+        return load_scenes(self._inside(folder), channels=self._channels or 3, **self._options(whole))
 
     def _inside(self, folder: str) -> str | Path:
         # As a text the name of a data set wins over a folder; below it there are only folders.
         return Path(self.path) / folder if folder else self.path
 
-    def _options(self, whole: bool) -> dict[str, Any]:
-        channels = getattr(self._settings.model, "channels", None)
-        part = "all" if whole else "train"
-        return {"channels": channels, "part": part, "tolerance": self._settings.tolerance, "split_by": self._split_by}
+    @property
+    def _channels(self) -> int | None:
+        return getattr(self._settings.model, "channels", None)
+
+    def _options(self, whole: bool) -> _Options:
+        return _Options(part="all" if whole else "train", tolerance=self._settings.tolerance, split_by=self._split_by)
 
 
-def _parts(data: Dataset | Scenes, requested: TrainSettings) -> tuple[Any, Any]:
+def _parts(data: Dataset | Scenes, requested: TrainSettings) -> tuple[Dataset | Scenes, Dataset | Scenes | None]:
     """The images to train on, and those held out; None for the latter if `validation` is 0."""
     if not requested.validation:
         return data, None
@@ -136,7 +144,7 @@ def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | S
     """Sentences on the images: skipped files, classes, and images that are not trained on."""
     lines = [f"skipped {line}" for line in data.skipped] + [data.passed_over] * bool(data.passed_over)
     if isinstance(training, Dataset) and hasattr(settings.model, "classes"):
-        unused = bool(training.classes) and settings.model.classes == 0
+        unused = bool(training.classes) and class_count(settings) == 0
         clauses = [
             training.labelling or (f"{len(training.classes)} classes" if unused else ""),
             "not used: model.classes = 0" if unused else "",

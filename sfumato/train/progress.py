@@ -14,7 +14,7 @@ from sfumato.core.progress import clock
 from sfumato.core.tensors import size_text
 from sfumato.train.figures import Row
 from sfumato.train.log import Callback
-from sfumato.train.settings import TrainSettings
+from sfumato.train.settings import TrainSettings, class_count
 from sfumato.train.verdict import Verdict
 
 SHOWN = (
@@ -46,8 +46,8 @@ class ProgressLine(Callback):
         weights = sum(w.numel() for w in model.parameters())
         of_one_size = getattr(settings.model, "size", None)
         size = f"squares of {settings.patch}" if settings.patch else size_text(of_one_size) if of_one_size else "pictures"
-        classes = f", {settings.model.classes or 'no'} classes" if hasattr(settings.model, "classes") else ""
-        channels = f", {settings.model.channels} channels" if getattr(settings.model, "channels", None) else ""
+        classes = f", {class_count(settings) or 'no'} classes" if hasattr(settings.model, "classes") else ""
+        channels = f", {count} channels" if (count := getattr(settings.model, "channels", None)) else ""
         going_on = ", complete" if images_seen >= settings.images else f", going on after {images_seen:,}" if images_seen else ""
         self.console.print(
             f"{settings.data}: {size} px{channels}{classes}; "

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from sfumato.core import schema
 from sfumato.core.errors import CheckpointError, DivergenceError
 from sfumato.store import checkpoint
 from sfumato.train.doctor import Doctor
 from sfumato.train.samples import health
 from sfumato.train.step import Trainee
+from sfumato.train.stored import KeptState, State
 
 
 class Recovery:
@@ -60,20 +61,21 @@ class Recovery:
         if self.doctor.acts and self.doctor.well:
             self._images_seen, self._tensors = images_seen, {name: t.detach().cpu().clone() for name, t in self.trainee.tensors().items()}
 
-    def save(self, images_seen: int, path: Path) -> dict[str, Any]:
+    def save(self, images_seen: int, path: Path) -> dict[str, object]:
         """Entries for the header of the state after `images_seen` images. Writes the kept state to `path` if it is an earlier one."""
         if self.doctor.acts and self._images_seen != images_seen:
             checkpoint.write_tensors(path, self._tensors, {"seen": self._images_seen})
         return {"doctor": self.doctor.state(), "well": self._images_seen}
 
-    def load(self, info: dict[str, Any], tensors: dict[str, torch.Tensor], path: Path) -> None:
+    def load(self, info: State, tensors: dict[str, torch.Tensor], path: Path) -> None:
         """Restores the entries that `save` returned, with the `tensors` of the state. Raises CheckpointError if a file is not whole."""
         self.doctor.restore(info["doctor"])
         self.trainee.pace = self.doctor.pace
         if self.doctor.acts:
-            self._images_seen, kept = info["well"], {"seen": info["seen"]}
+            self._images_seen, kept = info["well"], info["seen"]
             self._tensors = tensors
             if info["well"] != info["seen"]:
-                self._tensors, kept = checkpoint.read_tensors(path)
-            if kept["seen"] != info["well"]:
-                raise CheckpointError(f"{path} is of {kept['seen']:,} images, not of {info['well']:,}; choose another folder with --out")
+                self._tensors, header = checkpoint.read_tensors(path)
+                kept = schema.checked(header, KeptState, "its header")["seen"]
+            if kept != info["well"]:
+                raise CheckpointError(f"{path} is of {kept:,} images, not of {info['well']:,}; choose another folder with --out")

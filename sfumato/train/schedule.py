@@ -9,7 +9,11 @@ does after as many images.
 import dataclasses
 import itertools
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal, TypedDict
+
+from sfumato.core import schema
+from sfumato.core.json_value import Json, JsonObject
+from sfumato.core.schema import Finite, Whole
 
 Reason = Literal["slower", "faster", "over", "prolonged"]
 SENTENCES = {
@@ -76,26 +80,22 @@ class Schedule:
         """The schedule with one more change; changes that were to come after it are forgotten."""
         return Schedule(self.first, (*(c for c in self.changes if c.images_seen <= change.images_seen), change))
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> JsonObject:
         """The schedule as JSON; `Schedule.parse(schedule.dump()) == schedule`."""
-        changes = [{_KEYS.get(name, name): value for name, value in dataclasses.asdict(change).items()} for change in self.changes]
+        changes: list[Json] = [
+            {_KEYS.get(name, name): value for name, value in dataclasses.asdict(change).items()} for change in self.changes
+        ]
         return {"images": self.first, "changes": changes}
 
     @staticmethod
-    def parse(tree: Any) -> "Schedule":
+    def parse(tree: object) -> "Schedule":
         """The schedule that `dump` wrote. Raises ValueError for anything else."""
-        try:
-            changes = tuple(map(_change, tree["changes"]))
-            numbers = [tree["images"], *(n for c in changes for n in (c.images_seen, c.images, c.before))]
-            whole = all(type(n) is int and n >= 0 for n in numbers) and all(c.reason in SENTENCES for c in changes)
-            ordered = all(a.images_seen <= b.images_seen for a, b in itertools.pairwise(changes)) and all(
-                c.images_seen <= c.images for c in changes
-            )
-        except (TypeError, KeyError, AttributeError) as error:
-            raise ValueError("no record of a plan") from error
-        if not (whole and ordered and tree["images"] and all(isinstance(c.seconds, int | float) for c in changes)):
+        record = schema.checked(tree, _Record, "no record of a plan")
+        changes = tuple(map(_change, record["changes"]))
+        ordered = all(a.images_seen <= b.images_seen for a, b in itertools.pairwise(changes))
+        if not (record["images"] and ordered and all(c.images_seen <= c.images for c in changes)):
             raise ValueError("no record of a plan that a run can have had")
-        return Schedule(tree["images"], changes)
+        return Schedule(record["images"], changes)
 
 
 def _between(images_seen: int, start: int, share: float, end: int) -> float:
@@ -103,8 +103,24 @@ def _between(images_seen: int, start: int, share: float, end: int) -> float:
     return min(1.0, share + (1 - share) * (images_seen - start) / (end - start)) if end > start else 1.0
 
 
-def _change(entry: dict[str, Any]) -> Change:
-    """The change of an entry in the file of a plan. Raises TypeError or AttributeError for anything else."""
-    names = {key: name for name, key in _KEYS.items()}
-    fields: dict[str, Any] = {names.get(key, key): value for key, value in entry.items()}
-    return Change(**fields)
+class _Entry(TypedDict):
+    """A change in the file of a plan."""
+
+    seen: Whole
+    images: Whole
+    before: Whole
+    seconds: Finite
+    reason: Reason
+
+
+class _Record(TypedDict):
+    """The file of a plan."""
+
+    images: Whole
+    changes: list[_Entry]
+
+
+def _change(entry: _Entry) -> Change:
+    return Change(
+        images_seen=entry["seen"], images=entry["images"], before=entry["before"], seconds=entry["seconds"], reason=entry["reason"]
+    )

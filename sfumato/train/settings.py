@@ -2,16 +2,20 @@
 
 import dataclasses
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeVar, cast
 
-from sfumato.core.config import Range, family, settings
+from sfumato.core.config import Range, changed, family, fields_of, settings
 from sfumato.core.device import Precision
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.paths import last_name
 from sfumato.data.augment import Config as Augmentation
 from sfumato.data.dataset import Dataset, Scenes
+from sfumato.degradations.base import Degradation
 from sfumato.degradations.chain import Config as Chain
-from sfumato.objectives.base import Objective
+from sfumato.models.base import Growing, NetworkSettings
+from sfumato.objectives.base import AnyObjective
+
+Value = TypeVar("Value")
 
 
 @settings
@@ -19,9 +23,9 @@ class TrainSettings:
     """All settings of a training."""
 
     id = "training"
-    model: Any
+    model: NetworkSettings
     """The network."""
-    objective: Objective
+    objective: AnyObjective
     """The objective."""
     data: str = "glyphs"
     """A folder, a zip or an IDX file of images, or a known name: glyphs, mnist, fashion-mnist, cifar10, cats64, eurosat;
@@ -38,7 +42,7 @@ class TrainSettings:
     """Side of the squares cut out of pictures at random, for networks that take images of any size; 0 takes pictures whole."""
     augment: Augmentation = Augmentation()
     """Random changes to the training images."""
-    degrade: Any = Chain()
+    degrade: Degradation = Chain()
     """The degradation that a restorer learns to undo."""
     images: Annotated[int, Range(1, 10**12, "images")] = 1_000_000
     """Length of the run. Planned from the budget if there is one. More than a run in the folder was given prolongs that run."""
@@ -116,17 +120,15 @@ def shareable(settings: TrainSettings) -> TrainSettings:
     return settings if settings.keep_paths else named(settings)
 
 
-def named(value: Any) -> Any:
+def named(value: Value) -> Value:
     """`value`, a text or settings of any depth, with only the last names of paths."""
     if isinstance(value, str):
-        return last_name(value)
+        return cast(Value, last_name(value))
     if isinstance(value, tuple):
-        return tuple(map(named, value))
-    if not dataclasses.is_dataclass(value) or isinstance(value, type):
-        return value
-    new = {field.name: named(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    changed = {name: part for name, part in new.items() if part != getattr(value, name)}
-    return dataclasses.replace(value, **changed) if changed else value
+        return cast(Value, tuple(map(named, value)))
+    parts = {field.name: getattr(value, field.name) for field in fields_of(value)}
+    new = {name: shorter for name, part in parts.items() if (shorter := named(part)) != part}
+    return changed(value, **new) if new else value
 
 
 def class_count(settings: TrainSettings) -> int:
@@ -155,7 +157,7 @@ def resolve(requested: TrainSettings, data: Dataset | Scenes) -> TrainSettings:
         raise SettingError(
             f"validation = {requested.validation:g} has no effect: {family(objective)} measures nothing on held-out images; leave it at 0"
         )
-    if requested.grow and not hasattr(requested.model, "larger"):
+    if requested.grow and not isinstance(requested.model, Growing):
         raise SettingError(f"grow = {requested.grow} has no effect: {family(requested.model)} has only one size; leave it at 0")
     objective.check_start(requested.start)
     if len(data) < 2:

@@ -12,7 +12,6 @@ import math
 import os
 import platform
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -63,7 +62,7 @@ def _path() -> Path:
     return Path(os.environ.get("SFUMATO_CACHE") or "~/.cache/sfumato").expanduser() / "speeds.json"
 
 
-def _read() -> dict[str, Any]:
+def _read() -> dict[str, object]:
     try:
         entries = json.loads(_path().read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):

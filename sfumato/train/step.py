@@ -18,6 +18,7 @@ from sfumato.train.distributed import World
 from sfumato.train.optim import Average, learning_rate, optimizers
 from sfumato.train.schedule import Change, Schedule
 from sfumato.train.settings import TrainSettings, class_count, class_run
+from sfumato.train.stored import Origin
 from sfumato.train.transfer import begin
 
 
@@ -48,9 +49,9 @@ class Trainee:
         self.model: nn.Module = channels_last(settings.model.build(), device).train()
         _refuse_other_role(self.model, settings)
         classes = data.classes if class_count(settings) else ()
-        self.origin = begin(self.model, settings.start, classes) if settings.start and fresh else {}
+        self.origin: Origin = begin(self.model, settings.start, classes) if settings.start and fresh else {}
         if self.origin:
-            settings.objective.check_start(settings.start, self.origin["missing"])
+            settings.objective.check_start(settings.start, self.origin.get("missing", ()))
         self.average = Average(self.model, settings)
         self.phases: list[Phase] = settings.objective.phases(self.model)
         self.optimizers = optimizers(self.phases, settings)

@@ -3,7 +3,8 @@
 from typing import Annotated, NotRequired, TypedDict
 
 from sfumato.core.config import Range
-from sfumato.core.schema import Whole
+from sfumato.core.json_value import Json
+from sfumato.core.schema import Finite, Whole
 
 
 class DoctorState(TypedDict):
@@ -31,8 +32,18 @@ class Classes(TypedDict):
 class Origin(TypedDict, total=False):
     """The model with whose weights training began."""
 
+    model: str
+    data: dict[str, Json]
+    images_seen: Whole
+    minutes: Finite
     missing: list[str]
     classes: Classes
+
+
+class KeptState(TypedDict):
+    """The header of the last state without a fault, after `seen` images."""
+
+    seen: Whole
 
 
 class State(TypedDict):

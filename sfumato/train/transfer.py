@@ -1,19 +1,21 @@
 """Training that begins with the weights of another network (transfer learning)."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import nn
 
-from sfumato.core.config import parse
+from sfumato.core.config import parse_as
 from sfumato.core.errors import SettingError, SfumatoError
+from sfumato.core.json_value import JsonObject
+from sfumato.models.base import ModelConfig
 from sfumato.store import checkpoint, weights
 from sfumato.store.cards import DataFacts
 from sfumato.train.class_tables import Transfer, transferred
+from sfumato.train.stored import Origin
 
 
-def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> dict[str, Any]:
+def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> Origin:
     """Gives `model`, a network for the classes `classes`, the weights of the model that `start` names. Returns their origin for the card.
 
     Parts that `start` does not have, such as a discriminator, keep their random weights and are listed as `missing`. Weights of classes
@@ -36,19 +38,20 @@ def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> dict[str
         raise SettingError(f"start = {start!r} does not fit this network: {problem}; give its settings to model, or leave start unset")
     model.load_state_dict({**own, **tensors})
     data = DataFacts(name=card.data.name, sha256=card.data.sha256, terms=card.data.terms).dump()
-    classes_kept = {"classes": transfer.dump()} if transfer else {}
-    return {"model": start, "data": data, **card.total_training(), "missing": missing, **classes_kept}
+    totals = card.total_training()
+    origin = Origin(model=start, data=data, images_seen=int(totals["images_seen"]), minutes=totals["minutes"], missing=missing)
+    return {**origin, "classes": transfer.dump()} if transfer else origin
 
 
 def _with_classes(
-    tensors: dict[str, torch.Tensor], header: dict[str, Any], model: nn.Module, classes: Sequence[str]
+    tensors: dict[str, torch.Tensor], header: JsonObject, model: nn.Module, classes: Sequence[str]
 ) -> tuple[dict[str, torch.Tensor], Transfer | None]:
     """`tensors` for the classes of `model`, and the change of classes if those that they were trained on are others."""
     if not hasattr(model, "classes"):
         return tensors, None
     names = checkpoint.card_of(header).data.class_names
     try:
-        config = parse(header["model"])
+        config = parse_as(ModelConfig, header["model"])
         return transferred(tensors, config, model, source_classes=names, target_classes=classes)
     except (SfumatoError, KeyError, TypeError, AttributeError):
         return tensors, None  # the caller names the first difference

@@ -9,6 +9,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from sfumato.cli import dreaming, main
+from sfumato.cli.dream_flags import DreamFlags
 from sfumato.cli.verbs import verbs
 from sfumato.core.config import Range
 from sfumato.dreaming.dream import Dream
@@ -57,7 +58,7 @@ def test_every_argument_is_described_in_a_sentence(name):
 
 
 def test_the_flags_of_a_dream_have_the_ranges_of_its_settings():
-    hints = get_type_hints(dreaming.dream, include_extras=True)
+    hints = get_type_hints(dreaming.dream, include_extras=True) | get_type_hints(DreamFlags, include_extras=True)
     settings = {field.name: ranges(field.type) for field in dataclasses.fields(Dream) if field.name != "layers"}
     assert {name: ranges(hints[name]) for name in settings} == settings
 

@@ -78,7 +78,9 @@ def test_a_piped_picture_is_the_picture_of_the_file(piped, restorer, tmp_path, k
     code, output, words = piped("restore", "-", "--model", restorer, "--out", "-", *RESTORE, content=encoded(kind))
     assert code == 0, words
     assert output == file_out.read_bytes()
-    assert "stdin" in words, "the line about the picture goes to standard error"
+    assert "standard input: " in words, "the line about the picture goes to standard error"
+    assert "-> standard output" in words
+    assert "sfumato-" not in words, "the name of the temporary file is nobody's concern"
 
 
 def test_the_format_is_a_flag_or_that_of_the_input(piped, restorer, tmp_path):
@@ -101,7 +103,7 @@ def test_the_format_is_a_flag_or_that_of_the_input(piped, restorer, tmp_path):
 def test_a_picture_may_be_piped_into_files(piped, restorer, tmp_path):
     code, output, err = piped("restore", "-", "--model", restorer, "--out", str(tmp_path / "r"), *RESTORE, content=encoded("PNG"))
     assert code == 0, err
-    assert b"stdin" in output, "standard output is the terminal's as ever"
+    assert b"standard input: " in output, "standard output is the terminal's as ever"
     assert (tmp_path / "r" / "stdin.png").is_file()
 
 

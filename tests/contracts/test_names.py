@@ -1,4 +1,4 @@
-"""Names and lengths in rooms that have had their pass: no catch-all word names a value, and no function is longer than a page."""
+"""No catch-all word names a value, and in some rooms no function is longer than a page, its docstring counted (else see test_length.py)."""
 
 import ast
 from pathlib import Path
@@ -8,17 +8,24 @@ import pytest
 PACKAGE = Path(__file__).parent.parent.parent / "sfumato"
 CATCH_ALL = {"seen", "found", "known", "made", "told", "what", "how"}
 LONGEST = 40
-FILES = [
+FILES = sorted(PACKAGE.rglob("*.py"))
+SHORT = [
     PACKAGE / "__init__.py",
-    *(
-        PACKAGE / name
-        for name in ("io/fitting.py", "io/inputs.py", "io/results.py", "restoration/result.py", "cli/streams.py", "evaluation/report.py")
-    ),
+    *(PACKAGE / name for name in ("io/fitting.py", "io/inputs.py", "io/results.py", "restoration/result.py", "cli/streams.py")),
     *sorted((PACKAGE / "generation").glob("*.py")),
     *sorted((PACKAGE / "editing").glob("*.py")),
+    PACKAGE / "evaluation/report.py",
 ]
-EARLIER = {("editing/directions.py", "how")}
-"""Attributes of earlier versions, which warn."""
+"""Files in which functions are at most LONGEST lines long with their docstrings."""
+EARLIER = {
+    ("editing/directions.py", "how"),
+    ("batch/manifest.py", "made"),
+    ("train/schedule.py", "seen"),
+    ("train/stored.py", "seen"),
+}
+"""Attributes of earlier versions, which warn, and keys of files, which keep their names."""
+WAITING = {("store/foreign/__init__.py", "found")}
+"""Names that wait for another. The list only shrinks."""
 
 
 def bound(tree):
@@ -39,11 +46,11 @@ def bound(tree):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_names_say_what_they_hold(path):
     names = set(bound(ast.parse(path.read_text(encoding="utf-8")))) & CATCH_ALL
-    allowed = {name for file, name in EARLIER if file == path.relative_to(PACKAGE).as_posix()}
+    allowed = {name for file, name in EARLIER | WAITING if file == path.relative_to(PACKAGE).as_posix()}
     assert names <= allowed
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize("path", SHORT, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_functions_fit_on_a_page(path):
     functions = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)]
     assert {node.name: length for node in functions if (length := node.end_lineno - node.lineno + 1) > LONGEST} == {}

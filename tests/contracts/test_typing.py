@@ -16,7 +16,9 @@ import sfumato
 PACKAGE = Path(sfumato.__file__).parent
 SNIPPET = """
 from sfumato.core.config import settings
-from sfumato.models import dncnn
+from sfumato.models import MODELS, dncnn
+from sfumato.recipes import recipe
+from sfumato.restoration.restore import restore
 from sfumato.store.weights import load
 from sfumato.train.settings import TrainSettings
 
@@ -32,7 +34,20 @@ Own(widht=4)  # misspelt
 own.widht  # misspelt
 own.width = 5  # frozen
 dncnn.Config(depht=3)  # misspelt
-TrainSettings(model=None, objective=None, imagse=10)  # misspelt
+run = recipe("vae")
+run.imagse  # misspelt
+run.model.build()
+run.model.widht  # misspelt
+run.objective.role()
+run.objective.wieght  # misspelt
+run.degrade.lniks  # misspelt
+TrainSettings(model=run.model, objective=run.objective, imagse=10)  # misspelt
+TrainSettings(model=3, objective=run.objective)  # no settings of a network
+TrainSettings(model=dncnn.Config(), objective=dncnn.Config())  # no objective
+MODELS["dncnn"](depth=3).build()
+MODELS["dncnn"]().biuld()  # misspelt
+restore("photo.png", strength=0.5).plans
+restore("photo.png", strenght=0.5)  # misspelt
 model = load("digits")
 model.card.licence
 model.card.license  # misspelt

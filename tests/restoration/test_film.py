@@ -64,6 +64,16 @@ def test_every_frame_is_repaired_and_the_rest_is_kept(film, brighter, tmp_path):
         assert packets[0] == packets[1]
 
 
+def test_a_film_may_be_bytes_or_an_open_file(film, brighter, tmp_path):
+    words = restore_film(film, tmp_path / "path.mkv", brighter)
+    assert restore_film(film.read_bytes(), tmp_path / "bytes.mkv", brighter) == words
+    with film.open("rb") as file:
+        assert restore_film(file, tmp_path / "file.mkv", brighter) == words
+    assert frames(tmp_path / "bytes.mkv") == frames(tmp_path / "file.mkv") == frames(tmp_path / "path.mkv")
+    with pytest.raises(ImageError, match=r"^the film: cannot be read"):
+        restore_film(b"no film", tmp_path / "none.mkv", brighter)
+
+
 def test_scratches_are_looked_for_in_every_frame_though_the_first_has_none(tmp_path):
     squares = np.kron(np.random.default_rng(0).uniform(90, 150, (8, 8)), np.ones((16, 16))).astype(np.uint8)
     with av.open(str(tmp_path / "film.mkv"), "w") as made:

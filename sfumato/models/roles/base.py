@@ -3,7 +3,7 @@
 from abc import ABC
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import nn
 
@@ -30,7 +30,7 @@ class FeatureSource:
 
     network: nn.Module
     """The modules of this network are the layers."""
-    run: Callable[[Images], Any]
+    run: Callable[[Images], object]
     """Runs the network on images in [0, 1]."""
     channels: int | None = None
     """Channels of the images; None for as many as the first convolution takes."""
