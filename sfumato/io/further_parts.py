@@ -4,7 +4,6 @@ They are not read, and a file that is written from the picture does not have the
 """
 
 import re
-from collections.abc import Mapping
 
 from PIL import Image, JpegImagePlugin
 
@@ -14,8 +13,8 @@ _PIECE = 1 << 20
 """Number of bytes that are searched at once."""
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """A marker in the compressed data of a JPEG; a value of 255 is followed by 0 there, and 0xD0 to 0xD7 restart the decoder."""
-_ALONE = (0x01, *range(0xD0, 0xD9))
-"""Markers of a JPEG without a length."""
+_ALONE = (0x01, *range(0xD0, 0xD9), 0xFF)
+"""Markers of a JPEG without a length, and padding."""
 _START = b"\xff\xd8\xff"
 _START_OF_SCAN, _END = 0xDA, 0xD9
 _PADDING = b"\0\xff"
@@ -46,17 +45,17 @@ def behind_jpeg(file: File, xmp: bytes) -> str:
     return "without the video in its file" if rest[4:8] == b"ftyp" else "without the data behind the picture in its file"
 
 
-def beside_heif(facts: Mapping[str, object]) -> str:
-    """A description of the parts of a HEIC that are not read, from the facts that pillow-heif gives about it; empty if there are none."""
-    bits = facts.get("bit_depth")
-    aux = facts.get("aux")
-    gain_map = any("gainmap" in str(name).lower() for name in aux) if isinstance(aux, Mapping) else False
+def beside_heif(image: Image.Image) -> str:
+    """A description of the parts of a HEIC that are not read, by what pillow-heif says of it; empty if there are none."""
+    bits, auxiliary, depth = (image.info.get(name) for name in ("bit_depth", "aux", "depth_images"))
+    gain_map = any("gainmap" in str(name).lower() for name in auxiliary) if isinstance(auxiliary, dict) else False
     parts = [
         f"{bits - 8} of {bits} bits a sample" if isinstance(bits, int) and bits > 8 else "",
-        "the gain map" if gain_map else "the auxiliary pictures" if aux else "",
-        "the map of depth" if facts.get("depth_images") else "",
+        "the gain map" if gain_map else "the auxiliary pictures" if auxiliary else "",
+        "the map of depth" if depth else "",
     ]
-    return _sentence([part for part in parts if part])
+    named = " and ".join(part for part in parts if part)
+    return f"without {named} of its file" if named else ""
 
 
 def in_jpeg_segments(image: Image.Image) -> str:
@@ -76,28 +75,25 @@ def joined(*descriptions: str) -> str:
     return ", ".join(each for each in descriptions if each)
 
 
-def _sentence(parts: list[str]) -> str:
-    return f"without {' and '.join(parts)} of its file" if parts else ""
-
-
 def _end_of_picture(file: File) -> int:
     """The offset behind the first picture of an open JPEG, or the end of a damaged file."""
     file.seek(2)
     while len(head := file.read(2)) == 2 and head[0] == 0xFF:
         if head[1] == _END:
             return file.tell()
-        if head[1] == 0xFF:
+        if head[1] in _ALONE:
             file.seek(-1, 1)
-        elif head[1] not in _ALONE:
-            length = int.from_bytes(file.read(2), "big")
-            file.seek(max(0, length - 2), 1)
-            if head[1] == _START_OF_SCAN:
-                _skip_scan(file)
+            _skip_to_marker(file)
+            continue
+        length = int.from_bytes(file.read(2), "big")
+        file.seek(max(0, length - 2), 1)
+        if head[1] == _START_OF_SCAN:
+            _skip_to_marker(file)
     return file.seek(0, 2)
 
 
-def _skip_scan(file: File) -> None:
-    """Moves to the first marker behind the compressed data at the present place, or to the end of the file."""
+def _skip_to_marker(file: File) -> None:
+    """Moves to the next marker that has a length or ends the picture, or to the end of the file; compressed data are no marker."""
     place = file.tell()
     while len(piece := file.read(_PIECE)) > 1:
         if found := _MARKER.search(piece):

@@ -260,7 +260,7 @@ def _of_image(image: Image.Image) -> tuple[Metadata, int]:
         jpeg=_jpeg(image),
         photoshop=tuple(block for name, block in getattr(image, "applist", ()) if name == "APP13"),
         chunks=((b"cICP", colour),) if (colour := optional_formats.colour_space(image)) else (),
-        left_out=further_parts.beside_heif(image.info) if image.format == "HEIF" else further_parts.in_jpeg_segments(image),
+        left_out=further_parts.beside_heif(image) if image.format == "HEIF" else further_parts.in_jpeg_segments(image),
     )
     return notes, orientation
 

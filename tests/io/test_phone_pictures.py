@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageCms
 
 from sfumato.io import decode, files, metadata
-from sfumato.io.further_parts import behind_jpeg
+from sfumato.io.further_parts import behind_jpeg, beside_heif
 from sfumato.models import MODELS
 from sfumato.restoration.pictures import restore_pictures
 from sfumato.restoration.plan import RestorationPlan
@@ -167,6 +167,9 @@ def test_the_end_of_a_picture_is_found_in_every_jpeg(progressive):
         content = encoded(noise, quality=98, progressive=progressive, restart_marker_blocks=3, exif=exif(6, thumbnail=True))
         assert behind_jpeg(io.BytesIO(content), b"") == ""
         assert behind_jpeg(io.BytesIO(content[:-9]), b"") == "", "of a file that was cut"
+        padded = content[:-2] + b"\xff" * 99 + content[-2:]
+        assert behind_jpeg(io.BytesIO(padded), b"") == "", "padding before its end"
+        assert behind_jpeg(io.BytesIO(padded + VIDEO), b"") == LEFT_OUT["video"]
         assert behind_jpeg(io.BytesIO(content + bytes(side) + content), b"") == LEFT_OUT["several pictures"]
 
 
@@ -183,3 +186,23 @@ def test_bits_that_are_not_read_are_named(tmp_path):
     deep = np.random.default_rng(0).integers(0, 1 << 16, (24, 32, 3), dtype=np.uint16)
     pillow_heif.from_bytes("RGB;16", (32, 24), deep.tobytes()).save(tmp_path / "deep.heic", quality=95)
     assert files.read(tmp_path / "deep.heic", lossless=True).left_out == "without 2 of 10 bits a sample of its file"
+
+
+@pytest.mark.parametrize(
+    ("facts", "named"),
+    [
+        ({"aux": {}, "depth_images": [], "bit_depth": 8}, ""),
+        ({"aux": {"urn:com:apple:photo:2020:aux:hdrgainmap": [3]}}, "without the gain map of its file"),
+        ({"aux": {"urn:other": [3]}, "depth_images": [1]}, "without the auxiliary pictures and the map of depth of its file"),
+    ],
+)
+def test_the_parts_beside_a_heic_are_named(facts, named):
+    image = Image.new("RGB", (1, 1))
+    image.info |= facts
+    assert beside_heif(image) == named
+
+
+def test_extended_xmp_is_named(tmp_path):
+    segment = b"http://ns.adobe.com/xmp/extension/\0" + bytes(40)
+    (tmp_path / "x.jpg").write_bytes(encoded(photo(), extra=b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment))
+    assert metadata.read(tmp_path / "x.jpg")[0].left_out == "without the extended XMP of its file"
