@@ -14,7 +14,7 @@ import signal
 import time
 from pathlib import Path
 
-from sfumato.core.device import set_threads
+from sfumato.core.device import instructions, set_threads
 from tests.attacks import attack, described, kinds
 
 SECONDS, BYTES = 20, 2 << 30
@@ -72,6 +72,7 @@ def main() -> None:
     asked = parser.parse_args()
     set_threads(1)
     everything = kinds()
+    print(instructions())
     print(f"{'kind':20} {'tried':>6} {'refused':>8} {'read':>6} {'failed':>7} {'slowest':>9} {'memory':>9}")
     failed = 0
     for name in asked.kinds or everything:

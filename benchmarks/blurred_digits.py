@@ -14,7 +14,7 @@ import torch
 
 import sfumato as sf
 from sfumato.classical.deconvolve import wiener
-from sfumato.core.device import keep_memory
+from sfumato.core.device import instructions, keep_memory
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import to_images, to_pixels
 from sfumato.data.load import load
@@ -26,6 +26,7 @@ from sfumato.restoration.tiles import apply_restorer
 
 
 def main(which: str, picture: str | None) -> None:
+    print(instructions())
     keep_memory()
     network, classifier, test = sf.load(which), sf.load("digits-classifier"), load("mnist", part="test")
     how = sf.recipe("deblur-digits").degrade

@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from sfumato.core.device import available_cores
+from sfumato.core.device import available_cores, instructions
 from sfumato.train.settings import seconds
 
 MOST = 0.05
@@ -68,6 +68,7 @@ def report(budget: str, out: Path, took: float) -> float:
 
 
 def main() -> int:
+    print(instructions())
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--budget", default="1min")
     parser.add_argument("--busy", type=int, default=2 * available_cores(), help="processes that spin")

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 
+from sfumato.core.device import instructions
 from sfumato.core.tensors import to_pixels
 from sfumato.io.files import save_image
 
@@ -69,6 +70,7 @@ def company(count: int) -> Iterator[None]:
 
 
 def main(rounds: int) -> None:
+    print(instructions())
     with tempfile.TemporaryDirectory() as name:
         commands = jobs(Path(name))
         taken: dict[tuple[str, int, str], list[float]] = {}

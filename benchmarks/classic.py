@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from scripts.bundle import COMPARED
-from sfumato.core.device import keep_memory, set_threads
+from sfumato.core.device import instructions, keep_memory, set_threads
 from sfumato.evaluation.evaluate import evaluate
 from sfumato.recipes import recipe
 from sfumato.store import weights
@@ -26,6 +26,7 @@ RIVALS = {"cats": ("dcgan-classic", "vae")}
 
 
 def main(name: str, minutes: float | None = None, threads: int | None = None) -> None:
+    print(instructions())
     keep_memory()
     set_threads(threads)
     card = weights.load(name).card

@@ -22,7 +22,7 @@ import time
 import torch
 from torch.nn import functional as F
 
-from sfumato.core.device import keep_memory, set_threads
+from sfumato.core.device import instructions, keep_memory, set_threads
 from sfumato.editing.directions import closed_form, jacobian
 from sfumato.editing.drag import drag
 from sfumato.editing.inversion import project
@@ -102,6 +102,7 @@ def strongest(network, step=1e-2, seeds=24, first=0):
 
 
 def main(model: str, far: int = 10) -> None:
+    print(instructions())
     keep_memory()
     set_threads(1)
     network = sampler(model).network

@@ -12,6 +12,7 @@ import time
 
 import torch
 
+from sfumato.core.device import instructions
 from sfumato.metrics.frechet import Moments, frechet_from_moments
 
 DIMENSION, COUNT = 2048, 10_000
@@ -62,6 +63,7 @@ def compare(power):
 
 
 def main():
+    print(instructions())
     import scipy.linalg
     from threadpoolctl import threadpool_limits
 

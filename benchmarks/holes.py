@@ -22,7 +22,7 @@ from PIL import Image
 
 from sfumato.classical import fill
 from sfumato.classical.completion import fill_with_patches
-from sfumato.core.device import keep_memory
+from sfumato.core.device import instructions, keep_memory
 from sfumato.core.tensors import Images, Planes, to_images, to_pixels
 from sfumato.data.scenes import load_scenes
 from sfumato.evaluation.diversity import comparer
@@ -143,6 +143,7 @@ def sheet(target: Path, folder: str | None, side: int = 64) -> None:
 
 
 def main(words: list[str]) -> None:
+    print(instructions())
     keep_memory()
     if words[:1] == ["sheet"]:
         sheet(Path(words[1]), words[2] if len(words) > 2 else None)

@@ -11,7 +11,7 @@ import time
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from sfumato.core.device import keep_memory, set_threads
+from sfumato.core.device import instructions, keep_memory, set_threads
 from sfumato.core.rng import seeded_generator
 from sfumato.data import augment
 from sfumato.data.dataset import Dataset
@@ -21,6 +21,7 @@ BATCH, BATCHES = 256, 200
 
 
 def main() -> None:
+    print(instructions())
     keep_memory()
     set_threads(1)
     pixels = torch.randint(0, 256, (60_000, 1, 28, 28), dtype=torch.uint8)

@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 import pyvips
 
+from sfumato.core.device import instructions
+
 WAYS = {
     "whole, for repair": "from sfumato.io import files; files.read(path, lossless=True)",
     "whole, for training": "from sfumato.io import decode; decode.decode(path, path.name, channels=3)",
@@ -29,6 +31,7 @@ WAYS = {
 
 
 def main(model: str, side: int) -> None:
+    print(instructions())
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "large.png", Path(folder) / "clean.png"
         draw(source, side, 3)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sfumato.core.device import keep_memory
+from sfumato.core.device import instructions, keep_memory
 from sfumato.core.tensors import Images
 from sfumato.restoration.pictures import restore_pictures
 from sfumato.restoration.request import RestorationRequest
@@ -79,6 +79,7 @@ def whole(folder: Path, request: RestorationRequest) -> float:
 
 
 def main(count: int, side: int) -> None:
+    print(instructions())
     torch.set_num_threads(1)
     keep_memory()
     print(f"{count} pictures of {side} x {side}, one thread; seconds of the processor a picture")

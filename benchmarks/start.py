@@ -14,6 +14,8 @@ import sys
 import tempfile
 import time
 
+from sfumato.core.device import instructions
+
 STARTS = {
     "import sfumato": (["-c", "import sfumato"], 0.15),
     "sfumato --help": (["-m", "sfumato", "--help"], 0.5),
@@ -35,6 +37,7 @@ def processor_time(arguments: list[str], *, tries: int = 9) -> float:
 
 
 def main() -> None:
+    print(instructions())
     for name, (arguments, bar) in STARTS.items():
         print(f"{name}: {processor_time(arguments):.3f} s of processor time (bar: {bar:g} s)", flush=True)
     times = []

@@ -103,7 +103,8 @@ class Bench:
     def _discriminator(self):
         with torch.no_grad():
             images = self.model.sample(torch.randn(BATCH, 128))
-        return discriminator_loss("non-saturating", self.model.discriminate(self.real).logit, self.model.discriminate(images).logit)
+        on_real, on_fake = self.model.discriminate_both(self.real, images)
+        return discriminator_loss("non-saturating", on_real.logit, on_fake.logit)
 
     def _penalty(self):
         return 5 * squared_slope(lambda x: self.model.discriminate(x).logit, self.real)

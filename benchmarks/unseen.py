@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional as F
 
 from sfumato.core.config import override
-from sfumato.core.device import keep_memory, set_threads
+from sfumato.core.device import instructions, keep_memory, set_threads
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Labels, to_bytes, to_images, to_pixels
 from sfumato.data.dataset import Dataset
@@ -105,6 +105,7 @@ def main() -> None:
     keep_memory()
     threads = set_threads(None)
     length = f"images={asked.images}" if asked.images else f"budget={asked.minutes:g}min"
+    print(instructions())
     print(f"recipe {asked.recipe}, {length}, {threads} threads, {' '.join(asked.changes) or 'as it stands'}")
     print(f"{'':12} {'images':>8} {'minutes':>8} {'within':>7} {'least':>7} {'grid':>6}")
     for name in asked.sets:

@@ -1,8 +1,8 @@
 """Shapes and types are checked at run time in tests, and only there."""
 
-from jaxtyping import install_import_hook
+import jaxtyping
 
-install_import_hook("sfumato", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+jaxtyping.install_import_hook("sfumato", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 import dataclasses  # noqa: E402
 import itertools  # noqa: E402
@@ -107,6 +107,14 @@ def bars():
         if label < 2:
             (pixels[i, 0] if label else pixels[i, 0].T)[i % 8] += 150
     return Dataset(name="bars", pixels=pixels, labels=labels, classes=("lying", "standing", "none"), terms="drawn for tests")
+
+
+@pytest.fixture
+def unchecked():
+    """Leaves out the checks of types and shapes, a quarter of the time of tests that compare whole trainings. Other tests make them."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="session")

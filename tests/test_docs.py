@@ -14,6 +14,10 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
+UNTIMED = ("commands",)
+"""Benchmarks that speak of times and print none."""
+
+
 def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
 
@@ -50,6 +54,29 @@ def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://")):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+DURATION = re.compile(r"\d (?:ms|s|seconds|min|minutes|hours?)\b|/s\b|\bseconds\b")
+
+
+def sections(page: Path) -> list[str]:
+    """The text of a page from each heading to the next."""
+    return re.split(r"^(?=#+ )", page.read_text(encoding="utf-8"), flags=re.M)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_tables_of_speeds_name_the_instruction_set_of_the_processor(page):
+    """In their section, as `core.device.instructions` words it."""
+    for section in sections(page):
+        timed = [line for line in section.splitlines() if line.startswith("|") and DURATION.search(line)]
+        assert not timed or re.search(r"\bAVX-?512|\bAVX2", section), f"on what processor? {timed[0]}"
+
+
+def test_benchmarks_of_speeds_print_the_instruction_set_of_the_processor():
+    for program in (ROOT / "benchmarks").glob("*.py"):
+        source = program.read_text(encoding="utf-8")
+        timed = re.search(r"\b(?:perf_counter|process_time|monotonic)\(|\bminutes\b", source)
+        assert not timed or "print(instructions())" in source or program.stem in UNTIMED, program.name
 
 
 def anchors(page: Path) -> set[str]:

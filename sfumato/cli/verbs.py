@@ -191,8 +191,10 @@ def overview() -> Group:
 def machine(threads: int | None) -> Iterator[None]:
     """Sets torch up for this process: allocator first, then threads. A request to end (SIGTERM) ends the work inside tidily."""
     from sfumato.core.device import keep_memory, set_threads
+    from sfumato.io.tiff import silence_libtiff
 
     keep_memory()
+    silence_libtiff()
     set_threads(threads)
     before = signal.signal(signal.SIGTERM, _ended) if threading.current_thread() is threading.main_thread() else None
     try:

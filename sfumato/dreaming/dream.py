@@ -178,7 +178,9 @@ def _check_start(images: Images | None, n: int, options: Dream, mask: Other | No
 def _check_mask(mask: Other | None, size: tuple[int, int], options: Dream) -> None:
     """Raises ImageError for a mask of another size, SettingError for options that have no effect on a spectrum."""
     if mask is not None and (mask.shape[-2:] != size or mask.numel() != math.prod(size)):
-        raise ImageError(f"the mask is {tuple(mask.shape)}, the picture {size_text(size)} pixels; they must be the same")
+        planes = mask.numel() // max(1, math.prod(mask.shape[-2:]))
+        its = f"{size_text(mask.shape[-2:])} pixels{f' in {planes} planes' if planes != 1 else ''}"
+        raise ImageError(f"the mask is {its}, the picture {size_text(size)} pixels; they must be one plane of the same size")
     if options.space == "fourier" and (options.variation or options.alpha):
         raise SettingError("variation and alpha have no effect on a spectrum; leave them at 0, or take space = 'pixels'")
 

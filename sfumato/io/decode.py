@@ -116,6 +116,8 @@ def reading(name: str) -> Iterator[None]:
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: is not an image of a known kind ({', '.join(FORMATS)})") from error
     except OSError as error:
+        if str(error).startswith("decoder error"):  # a number, which tells nobody anything
+            raise ImageError(f"{name}: is damaged (its compressed pixels cannot be decoded)") from error
         raise ImageError(f"{name}: cannot be read ({error.strerror or error})") from error
     except (MemoryError, MissingExtraError):
         raise

@@ -21,7 +21,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, TiffTags
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from sfumato.io import bounds, decode, formats, tiff
+from sfumato.io import bounds, decode, formats, further_parts, optional_formats, tiff
 from sfumato.io.decode import Opened
 from sfumato.io.png import PNG, PNG_SAMPLES, File, chunks, without_pixels
 
@@ -122,7 +122,17 @@ def read(path: Path, *, file: Opened | None = None, image: Image.Image | None = 
             tags = _exif_tags(opened)
             return Metadata(exif=_exif_of(tags)), 1
         with decode.opened(opened, str(path), limit=None) if image is None else contextlib.nullcontext(image) as header:
-            return _of_image(header)
+            metadata, turn = _of_image(header)
+        return _without_further_parts(metadata, opened) if isinstance(header, JpegImagePlugin.JpegImageFile) else metadata, turn
+
+
+def _without_further_parts(metadata: Metadata, file: File) -> Metadata:
+    """The metadata of the open JPEG `file`, which name the parts behind its picture as left out, and say nothing else of them."""
+    behind = further_parts.behind_jpeg(file, metadata.xmp)
+    if not behind:
+        return metadata
+    left_out = further_parts.joined(behind, metadata.left_out)
+    return dataclasses.replace(metadata, xmp=further_parts.xmp_without_parts(metadata.xmp), left_out=left_out)
 
 
 def of_image(image: Image.Image) -> Metadata:
@@ -249,6 +259,8 @@ def _of_image(image: Image.Image) -> tuple[Metadata, int]:
         text=text,
         jpeg=_jpeg(image),
         photoshop=tuple(block for name, block in getattr(image, "applist", ()) if name == "APP13"),
+        chunks=((b"cICP", colour),) if (colour := optional_formats.colour_space(image)) else (),
+        left_out=further_parts.beside_heif(image) if image.format == "HEIF" else further_parts.in_jpeg_segments(image),
     )
     return notes, orientation
 

@@ -34,6 +34,19 @@ def open_image(kind: Kind, file: File, name: str) -> Image.Image:
     return _Developed(rawpy.imread(file))
 
 
+def colour_space(image: Image.Image) -> bytes:
+    """The colour space that a HEIC states in numbers of ITU-T H.273 instead of an ICC profile, as the content of a PNG's cICP chunk.
+
+    Empty for sRGB, for an unspecified colour space, and for other images.
+    """
+    stated = image.info.get("nclx_profile") if image.format == "HEIF" and not image.info.get("icc_profile") else None
+    if not isinstance(stated, dict):
+        return b""
+    primaries, transfer = (int(stated.get(name, 2)) for name in ("color_primaries", "transfer_characteristics"))
+    usual = primaries in (1, 2) and transfer in (1, 2, 6, 13)
+    return b"" if usual or not (0 <= primaries < 256 and 0 <= transfer < 256) else bytes((primaries, transfer, 0, 1))
+
+
 class _Developed(Image.Image):
     """A raw picture, developed on loading with the white balance of the camera to upright 8-bit sRGB."""
 

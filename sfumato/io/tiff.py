@@ -5,12 +5,14 @@
 Pillow and libtiff read files only after these checks. EXIF blocks of other formats have the structure of a TIFF and are checked by `guard`.
 """
 
+import contextlib
+import ctypes
 import io
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from PIL import TiffImagePlugin
+from PIL import Image, TiffImagePlugin
 
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import size_text
@@ -294,3 +296,15 @@ def _samples(page: Directory, file: File, layout: Layout) -> None:
         raise ImageError(f"has {layout.channels} samples a pixel; save it as grey or RGB, with or without opacity")
     if extra and meanings[0] not in (1, 2):
         raise ImageError(f"has {layout.channels} samples a pixel, and the last one is not declared as opacity; save it as RGB or RGBA")
+
+
+def silence_libtiff() -> bool:
+    """Stops libtiff, which decodes for Pillow, from printing lines of its own to stderr; says whether it is there to be told.
+
+    Every such line is followed by an error of Pillow's. This changes the whole process, so the command line calls it and the library never
+    does.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)  # of the copy that Pillow is linked to, wherever it is
+        return True
+    return False

@@ -151,6 +151,17 @@ class StyleGan(AdversarialGenerator):
             )
         return self.discriminator(images, labels)
 
+    def discriminate_both(
+        self, real: Images, fake: Images, labels: Labels | None = None
+    ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
+        group = self.discriminator.deviation.group if isinstance(self.discriminator, Discriminator) else 0
+        if not group or len(real) % group or real.shape != fake.shape:
+            return super().discriminate_both(real, fake, labels)
+        # One pass: no layer but the deviation compares images, and its groups are of one kind. The gradients of weights cost less.
+        both = self.discriminate(torch.cat([real, fake]), None if labels is None else labels.repeat(2))
+        logits, scores = both.logit.chunk(2), (None, None) if both.scores is None else both.scores.chunk(2)
+        return DiscriminatorOutput(logits[0], scores[0]), DiscriminatorOutput(logits[1], scores[1])
+
 
 class Generator(nn.Module):
     """Mapping network, synthesis network and the running mean of w for each class."""

@@ -28,6 +28,8 @@ Network = TypeVar("Network", bound=nn.Module)
 Pair = tuple[int, int]
 _backward = torch.ops.aten.convolution_backward.default
 _maps_only = False
+_FEW = 1024
+"""Positions of all maps of a batch up to which the gradient of a weight is computed as one matrix product."""
 
 
 @contextlib.contextmanager
@@ -191,7 +193,27 @@ def _slopes(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: i
 
 def _gradients(gradient: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, needed: tuple[bool, bool, bool]) -> _Slopes:
     geometry = [stride, stride], [padding, padding], [1, 1], False, [0, 0], 1
-    return _backward(gradient, x, weight, [len(weight)] if needed[2] else None, *geometry, list(needed))
+    if not (needed[1] and _few_positions(gradient)):
+        return _backward(gradient, x, weight, [len(weight)] if needed[2] else None, *geometry, list(needed))
+    to_x = _backward(gradient, x, weight, None, *geometry, [True, False, False])[0] if needed[0] else None
+    to_weight = _product_of_patches(gradient, x, (weight.shape[2], weight.shape[3]), stride, padding)
+    return to_x, to_weight, gradient.sum(dim=(0, 2, 3)) if needed[2] else None
+
+
+def _few_positions(gradient: Tensor) -> bool:
+    """Whether the gradient of a weight is faster as one matrix product: for small maps in bf16 on a CPU, up to eight times."""
+    n, _, h, w = gradient.shape
+    return gradient.dtype == torch.bfloat16 and gradient.device.type == "cpu" and n * h * w <= _FEW
+
+
+def _product_of_patches(gradient: Tensor, x: Tensor, sides: Pair, stride: int, padding: int) -> Tensor:
+    """The gradient (outputs, c, *sides) of a weight: the gradients of all positions times the patches of `x` that they see."""
+    (n, c, _, _), (outputs, h, w) = x.shape, gradient.shape[1:]
+    x = F.pad(x.permute(0, 2, 3, 1), (0, 0, padding, padding, padding, padding)).contiguous()
+    image, row, pixel, one = x.stride()
+    patches = x.as_strided((n, h, w, *sides, c), (image, row * stride, pixel * stride, row, pixel, one)).reshape(n * h * w, -1)
+    product = gradient.permute(0, 2, 3, 1).reshape(-1, outputs).t() @ patches
+    return product.reshape(outputs, *sides, c).permute(0, 3, 1, 2)
 
 
 def _transposed(gradient: Tensor, weight: Tensor, stride: int, padding: int, size: Pair) -> Tensor:

@@ -190,8 +190,9 @@ class AdversarialLosses:
         """The loss of the discriminator on the same images, and figures of its state."""
         fake = self.step_images.detached(batch)
         self.controller.steer(len(batch.clean) * batch.parts)
-        output = self._discriminate(batch.clean, batch)
-        on_real, on_fake = output.logit, self._discriminate(fake, batch).logit
+        shown = self._augmented(batch.clean, batch), self._augmented(fake, batch)
+        output, on_fakes = self.model.discriminate_both(*shown, batch.labels)
+        on_real, on_fake = output.logit, on_fakes.logit
         certainty = signs(self.config.loss, on_real.detach(), on_fake.detach())
         self.controller.note(certainty)
         total = discriminator_loss(self.config.loss, on_real, on_fake)
@@ -234,11 +235,15 @@ class AdversarialLosses:
 
     def _discriminate(self, images: Images, batch: Batch) -> DiscriminatorOutput:
         """The output of the discriminator for augmented `images`."""
+        return self.model.discriminate(self._augmented(images, batch), batch.labels)
+
+    def _augmented(self, images: Images, batch: Batch) -> Images:
+        """`images` as the discriminator sees them."""
         if self.config.augment.active:
             images = self.config.augment(images, batch.uniform(self.config.augment.draws))
         if self.config.adaptive.active:
             images = self.config.adaptive(images, batch.uniform(self.config.adaptive.draws), self.controller.probability)
-        return self.model.discriminate(images, batch.labels)
+        return images
 
     def _with_classes(self, total: Scalar, output: DiscriminatorOutput, batch: Batch, *, weight: Scalar | float = 1.0) -> Losses:
         """`total` plus `weight` times the cross-entropy of the classes of `batch`."""

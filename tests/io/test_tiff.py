@@ -1,5 +1,7 @@
 """A TIFF is read right, or refused in one line: whatever its tags say, however little it takes."""
 
+import contextlib
+import functools
 import io
 import resource
 import struct
@@ -11,6 +13,7 @@ import pytest
 import torch
 from PIL import Image, TiffImagePlugin
 
+from sfumato.cli.verbs import machine
 from sfumato.core.errors import ImageError
 from sfumato.io import decode, files, metadata, streaming, tiff
 
@@ -296,3 +299,20 @@ def test_directories_that_overlap_are_refused():
 def overlapping():
     """Two directories, the second of which lies in the first."""
     return struct.pack("<2sHIH", b"II", 42, 8, 40) + struct.pack("<HHII", 30, 0, 0, 0) * 40 + struct.pack("<I", 10)
+
+
+@pytest.mark.parametrize("compression", ["tiff_deflate", "tiff_lzw", "jpeg", "group4"])
+def test_a_damaged_one_is_one_line_of_ours_and_none_of_libtiffs(compression, capfd):
+    rng = np.random.default_rng(0)
+    noise, encoded = Image.fromarray(rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)), io.BytesIO()
+    (noise.convert("1") if compression == "group4" else noise).save(encoded, "TIFF", compression=compression)
+    with machine(1):
+        for _ in range(5):
+            content = bytearray(encoded.getvalue())
+            content[100:140] = rng.integers(0, 256, 40, dtype=np.uint8).tobytes()
+            with contextlib.suppress(ImageError):
+                decode.decode(functools.partial(io.BytesIO, bytes(content)), "x.tif", channels=3)
+            with pytest.raises(ImageError) as error:
+                decode.decode(functools.partial(io.BytesIO, bytes(content[:60] + bytes(len(content) - 60))), "x.tif", channels=3)
+            assert "decoder error" not in str(error.value)
+    assert capfd.readouterr().err == ""

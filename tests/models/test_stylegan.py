@@ -141,6 +141,19 @@ def test_the_discriminator_is_the_published_one(build, kind, classes):
     assert (output - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+@pytest.mark.parametrize(("count", "group"), [(8, 4), (6, 4), (4, 0)])
+@pytest.mark.parametrize("judging", ["mapped", "added"])
+def test_real_and_generated_images_are_judged_together_as_apart(build, judging, count, group):
+    net = build(classes=3, judging=judging, group=group)
+    real, fake, labels = torch.rand(count, 3, 32, 32), torch.rand(count, 3, 32, 32), torch.arange(count) % 3
+    apart = net.discriminate(real, labels), net.discriminate(fake, labels)
+    for one, other in zip(net.discriminate_both(real, fake, labels), apart, strict=True):
+        torch.testing.assert_close(one.logit, other.logit, rtol=1e-5, atol=1e-5)
+        assert (one.scores is None) == (other.scores is None) == (judging == "mapped")
+        if one.scores is not None:
+            torch.testing.assert_close(one.scores, other.scores, rtol=1e-5, atol=1e-5)
+
+
 def test_a_class_may_add_to_a_score_that_all_classes_teach(build):
     net = build(classes=3, judging="added")
     images, kinds = torch.rand(4, 3, 32, 32), net.discriminator.kinds

@@ -98,6 +98,21 @@ def test_under_autocast_all_is_bf16_and_near_float32():
     assert torch.allclose(near.float(), exact, atol=0.1)
 
 
+@pytest.mark.parametrize(("stride", "padding", "side", "length"), [(1, 1, 3, 4), (2, 0, 3, 9), (2, 1, 4, 8), (1, 0, 1, 5)])
+def test_the_gradient_of_a_weight_from_small_maps_in_bf16_is_that_of_float32(stride, padding, side, length):
+    rng = torch.Generator().manual_seed(length)
+    x = torch.randn(2, 5, length, length + 1, generator=rng).bfloat16().contiguous(memory_format=torch.channels_last)
+    weight, bias = (torch.randn(*shape, generator=rng).bfloat16() for shape in ((7, 5, side, side), (7,)))
+    exact = [each.float().requires_grad_() for each in (x, weight, bias)]
+    rounded = [each.requires_grad_() for each in (x, weight, bias)]
+    for each in (exact, rounded):
+        y = active_conv(*each, 1.0, stride=stride, padding=padding)
+        y.backward(torch.linspace(-1, 1, y.numel()).reshape(y.shape).to(y.dtype))
+    for name, one, other in zip(("maps", "weight", "bias"), rounded, exact, strict=True):
+        error = (one.grad.float() - other.grad).abs().max() / other.grad.abs().max()
+        assert error < 0.01, f"the gradient of the {name} is {error:.3f} off"
+
+
 def test_a_network_at_work_gets_its_relus_into_its_convolutions():
     torch.manual_seed(0)
     odd = nn.Conv2d(4, 4, (3, 1), padding=(1, 0))

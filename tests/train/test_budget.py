@@ -14,6 +14,8 @@ from sfumato.train.loop import fit
 from sfumato.train.optim import learning_rate
 from sfumato.train.step import Trainee
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 SECONDS_AN_IMAGE, SECONDS_A_SHEET, WARM_UP = 0.25, 2.0, 1.0
 
 

@@ -17,6 +17,8 @@ from sfumato.train.optim import learning_rate
 from sfumato.train.schedule import Change, Schedule
 from sfumato.train.step import Trainee
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 
 class Listener(Callback):
     """Remembers what it is told, and kills the run after so many images."""

@@ -18,6 +18,8 @@ from sfumato.train import deadline
 from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 
 def weights(run):
     tensors, header = checkpoint.read_tensors(run / "model.safetensors")

@@ -81,6 +81,12 @@ class AdversarialGenerator(StyleGenerator):
     def discriminate(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
         """The logit that each image is real (and of its class), and the scores of its class."""
 
+    def discriminate_both(
+        self, real: Images, fake: Images, labels: Labels | None = None
+    ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
+        """The outputs for real and for generated images of the same `labels`, each batch apart as in two calls of `discriminate`."""
+        return self.discriminate(real, labels), self.discriminate(fake, labels)
+
     def feature_source(self) -> FeatureSource:
         """The discriminator; with classes it is given images of the first class."""
 
