@@ -99,7 +99,7 @@ class _Examined:
     def diagnosis(self) -> Diagnosis:
         self.looked = True
         diagnosis = diagnose(self._images, source=self._source)
-        if self._denoise is None or diagnosis.noisy or diagnosis.task in ("jpeg", "denoise"):
+        if self._denoise is None or not diagnosis.uncertain:
             return diagnosis
         return with_profile(diagnosis, self._images, self._denoise)
 
@@ -194,6 +194,8 @@ def _chosen(
         raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
     else:
         repair = _called(which)
+    if request.task == "auto" and request.model is None and examined.diagnosis.coarsely_noisy:
+        repair, network = f"{repair}, then a bilateral filter", networks.smoothed(network)
     summary, quality = f"{examined.sentence(request.task)}: {repair}", 1.0 if quality is None else quality / 100
     return RestorationPlan(summary=summary, repair=repair, network=network, noise=noise, quality=quality, observed=observed)
 
