@@ -115,8 +115,8 @@ class Diagnosis:
 
     @property
     def coarsely_noisy(self) -> bool:
-        """Whether there is noise whose neighbours are alike, as in the picture of a camera."""
-        return self.profile is not None and self.profile.noisy
+        """Whether there is noise, and its neighbours are alike, as in the picture of a camera."""
+        return self.profile is not None and self.profile.noisy and not self._white_noisy
 
     @property
     def _soft_by_noise(self) -> bool:

@@ -26,8 +26,9 @@ _AROUND = 5
 """Side in pixels of the mean from which details are counted."""
 _FLAT = 0.3
 """Share of the squares that counts as flat: those with the least details."""
-_LEAST, _CLEAR = 1.1 / 255, 0.35
-"""Least noise in flat squares, and its least share of the details there, to count as noise."""
+_LEAST, _CLEAR = 1.1 / 255, 0.15
+"""Least noise in flat squares, and least product of its correlation and its share of the details there, to count as noise. The product is
+up to 0.11 of texture that was saved as a JPEG."""
 _COARSE = 0.2
 """Least correlation of neighbours in coarse noise. The network takes away some of the finest texture, too, and neighbours in that differ
 more than by chance, so that their correlation is below 0; of the grain of a photograph that was shrunk, it is 0 at most."""
@@ -58,7 +59,7 @@ class FlatParts:
 
         White noise is left to the estimate from patches, which knows its true level.
         """
-        return self.alike >= _COARSE and self.level >= max(_LEAST, _CLEAR * self.details)
+        return self.alike >= _COARSE and self.level >= _LEAST and self.alike * self.level >= _CLEAR * self.details
 
     @property
     def faintly_noisy(self) -> bool:
