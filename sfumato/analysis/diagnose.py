@@ -36,6 +36,10 @@ _PIECE = 136
 _NOISE, _HIT, _BLUR, _SCRATCHED = 2.5 / 255, 0.001, 0.8, 0.002
 """Least noise, salt and pepper, blur and scratches that count as damage. None of 380 sharp photographs (BSDS500, BSD68) is estimated at a
 blur of more than 0.75."""
+_CERTAIN = 6 / 255
+"""White noise from which on an estimate needs no confirmation: fine texture everywhere looks like noise of less."""
+_WHITE = 1.5 / 255
+"""White noise from which on a network also leaves some of it as coarse noise."""
 _SOFT = {"gaussian": 0.5, "defocus": 0.5, "motion": 1.0}
 """Least sigma of each kind of blur, in pixels: drawn strokes and furrows of fields look like short motion."""
 _AGREE = 2.0
@@ -95,16 +99,29 @@ class Diagnosis:
     @property
     def noisy(self) -> bool:
         """Whether there is noise, white or of any other kind."""
-        return (self.noise is not None and self.noise >= _NOISE) or self._coarsely_noisy
+        return self._white_noisy or self.coarsely_noisy
 
     @property
-    def _coarsely_noisy(self) -> bool:
-        return self.profile is not None and self.profile.noisy
+    def uncertain(self) -> bool:
+        """Whether the noise that a network takes away would change what is repaired."""
+        salted = self.salt_and_pepper is not None and self.salt_and_pepper >= _HIT
+        return (self.noise is None or self.noise < _CERTAIN) and self.task != "jpeg" and not (salted and self.task == "denoise")
+
+    @property
+    def _white_noisy(self) -> bool:
+        if self.noise is None or self.noise < _NOISE:
+            return False
+        return self.noise >= _CERTAIN or self.profile is None or self.profile.confirms(self.noise)
+
+    @property
+    def coarsely_noisy(self) -> bool:
+        """Whether there is noise, and its neighbours are alike, as in the picture of a camera."""
+        return self.profile is not None and self.profile.noisy and not self._white_noisy
 
     @property
     def _soft_by_noise(self) -> bool:
-        """Whether noise whose neighbours are alike may be the reason why the picture looks soft."""
-        return self._coarsely_noisy and (self.noise is None or self.noise < _NOISE)
+        """Whether noise whose neighbours are alike may be the reason why the picture looks soft: a deblurring filter would amplify it."""
+        return self.profile is not None and self.profile.faintly_noisy and (self.noise is None or self.noise < _WHITE)
 
     def sentence(self) -> str:
         """All estimates in one line of text.
@@ -126,7 +143,7 @@ class Diagnosis:
         return ", ".join(parts)
 
     def _noise_words(self) -> str:
-        if self.noise is not None and self.noise >= _NOISE:
+        if self.noise is not None and self._white_noisy:
             return f"noise of {self.noise * 255:.1f}/255"
         if self.profile is not None:
             return self.profile.sentence()

@@ -21,6 +21,9 @@ _REACH = 3
 """Radius of the surroundings of a pixel, in pixels."""
 REACH = _REACH + 1
 """Receptive radius of `impulses`, in pixels; the border is mirrored."""
+_EVERYWHERE, _ALONE_EVERYWHERE = 0.35, 0.15
+"""Least share of random hits in the whole picture, and of those without a neighbour, divided by their share where they are counted: salt is
+not seen on white paper."""
 _TOGETHER = 1 << 20
 """Values that are examined at once."""
 _WIDEST = 7
@@ -37,7 +40,8 @@ def density(images: Images) -> float:
     """Share of the values that are salt or pepper, in [0, 1]; 0 where there is no estimate.
 
     Values count where the other values around them are clearly neither black nor white, so that clipped skies and dark corners do not. If
-    black or white values lie side by side more often than by chance, as in letters and frames, only those without such a neighbour count.
+    black or white values lie side by side more often than by chance, as in letters and frames, or are rarer in the rest of the picture,
+    only those without such a neighbour count; none counts if these are rarer elsewhere, too.
     """
     ends = _ends(images)
     if not ends.any():
@@ -49,14 +53,25 @@ def density(images: Images) -> float:
     count = int(clear.sum())
     if count < 64 or count < 0.002 * images.numel():
         return 0.0
-    share = 0.0
-    for end in ends:
-        hit = end & clear
-        alone = float(hit.sum()) / count
-        beside = _beside(end)[hit].mean().item() if alone else 0.0
-        # Beside a random hit, another hit is as likely as anywhere.
-        share += alone if beside <= 1.5 * alone + 0.05 else (hit & (_beside(end) == 0)).sum().item() / count
+    share = sum(_random_hits(end, clear, loose=end & ~of_area) for end, of_area in zip(ends, solid, strict=True))
     return min(1.0, share)
+
+
+def _random_hits(end: Bool[Tensor, "n c h w"], clear: Bool[Tensor, "n c h w"], *, loose: Bool[Tensor, "n c h w"]) -> float:
+    """Share of the values in `clear` that are salt, or that are pepper, if `end` are all white or all black values.
+
+    Random hits are everywhere in the picture. `loose` are the values of `end` that are no part of an area.
+    """
+    hit, count = end & clear, int(clear.sum())
+    share = float(hit.sum()) / count
+    if share == 0:
+        return 0.0
+    # Beside a random hit, another hit is as likely as anywhere.
+    if _beside(end)[hit].mean().item() <= 1.5 * share + 0.05 and loose.float().mean().item() >= _EVERYWHERE * share:
+        return share
+    alone = _alone(end)
+    share = float((hit & alone).sum()) / count
+    return share if alone.float().mean().item() >= _ALONE_EVERYWHERE * share else 0.0
 
 
 @torch.no_grad()
@@ -161,6 +176,11 @@ def _beside(end: Bool[Tensor, "n c h w"]) -> Images:
     """Share of the 4 neighbours that are in `end` too; the border is mirrored."""
     x = mirror(end.float(), 1)
     return (x[:, :, 1:-1, :-2] + x[:, :, 1:-1, 2:] + x[:, :, :-2, 1:-1] + x[:, :, 2:, 1:-1]) / 4
+
+
+def _alone(end: Bool[Tensor, "n c h w"]) -> Bool[Tensor, "n c h w"]:
+    """Which values in `end` have none of `end` among their 8 neighbours; the border is mirrored."""
+    return end & (F.avg_pool2d(mirror(end.float(), 1), 3, stride=1) < 1.5 / 9)
 
 
 def _nearest(images: Images, left_out: Bool[Tensor, "n c h w"]) -> tuple[Images, Images]:

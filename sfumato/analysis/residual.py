@@ -5,6 +5,7 @@ reduction and JPEG, and an estimate from patches takes such noise for texture. A
 A network takes away less noise than there is, so the level is a lower bound.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -16,62 +17,96 @@ from sfumato.core.tensors import Images
 from sfumato.nn.channels import luma
 from sfumato.nn.resample import mirror
 
+Squares = Float[Tensor, " _m"]
+"""A number for each square of 8 x 8 pixels."""
+
 _SQUARE = 8
 """Side in pixels of the squares in which the noise is measured."""
 _AROUND = 5
 """Side in pixels of the mean from which details are counted."""
 _FLAT = 0.3
 """Share of the squares that counts as flat: those with the least details."""
-_LEAST, _CLEAR = 1.1 / 255, 0.5
-"""Least noise in flat squares, and its least share of the details there, to count as noise. Of 170 clean photographs and drawings three are
-above: what the network takes for noise in fine texture lies among stronger details."""
-_COARSE = 0.15
-"""Least correlation of neighbours in coarse noise."""
-_SHADOW, _LIGHT = 0.25, 0.6
-"""Brightness below which a square is shadow and above which it is light, as a share of full scale."""
-_FEW = 20
-"""Squares from which on a mean of them says something."""
+_LEAST, _CLEAR = 1.1 / 255, 0.15
+"""Least noise in flat squares, and least product of its correlation and its share of the details there, to count as noise. The product is
+up to 0.11 of texture that was saved as a JPEG."""
+_COARSE = 0.2
+"""Least correlation of neighbours in coarse noise. The network takes away some of the finest texture, too, and neighbours in that differ
+more than by chance, so that their correlation is below 0; of the grain of a photograph that was shrunk, it is 0 at most."""
+_FAINT, _FAINTLY_CLEAR, _FAINTLY_COARSE = 0.6 / 255, 1.0, 0.3
+"""The same for noise that is too faint to be worth denoising, and that a deblurring filter would amplify."""
+_CONFIRMED, _BESIDE_DETAILS = 0.3, 0.1
+"""Least noise in flat squares, as a share of an estimate of white noise and of the details there, that confirms the estimate."""
+_TONES = {"shadows": (0.0, 0.25), "midtones": (0.25, 0.6), "lights": (0.6, 1.01)}
+"""Ranges of brightness as shares of full scale."""
+_FEW, _PART = 40, 0.05
+"""Squares from which on a statistic of them says something, and their least share of the picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseProfile:
-    """Noise that a network took away. Standard deviations are shares of full scale."""
+class FlatParts:
+    """Noise that a network took away from the flat squares of a picture. Standard deviations are shares of full scale."""
 
     level: float
-    """Standard deviation over all pixels and channels: of the noise that there is, a lower bound."""
-    flat: float
-    """Median over flat squares of 8 x 8 pixels of the standard deviation of the brightness of the noise."""
+    """Median over the squares of the standard deviation of the brightness of the noise."""
     details: float
     """Standard deviation of the details of the denoised picture in the square that is the last to count as flat."""
-    shadows: float | None
-    """Standard deviation in dark squares, and None if there are few of them."""
-    lights: float | None
-    """The same in bright squares."""
-    coloured: float
-    """Variance of the colour of the noise over that of its brightness; of independent noise in three channels it is 5.2."""
     alike: float
     """Correlation of the noise with that of the next pixel, in [-1, 1]: 0 of white noise."""
 
     @property
     def noisy(self) -> bool:
-        """Whether there is coarse noise in flat parts of the picture, and more of it than could be texture.
+        """Whether this is coarse noise, and more of it than could be texture.
 
         White noise is left to the estimate from patches, which knows its true level.
         """
-        return self.alike >= _COARSE and self.flat >= max(_LEAST, _CLEAR * self.details)
+        return self.alike >= _COARSE and self.level >= _LEAST and self.alike * self.level >= _CLEAR * self.details
+
+    @property
+    def faintly_noisy(self) -> bool:
+        """Whether this may be coarse noise, so that softness is no sign of a blur."""
+        return self.noisy or (self.alike >= _FAINTLY_COARSE and self.level >= max(_FAINT, _FAINTLY_CLEAR * self.details))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseProfile:
+    """Noise that a network took away."""
+
+    level: float
+    """Standard deviation over all pixels and channels, as a share of full scale: of the noise that there is, a lower bound."""
+    coloured: float
+    """Variance of the colour of the noise over that of its brightness; of independent noise in three channels it is 5.2."""
+    tones: Mapping[str, FlatParts]
+    """The noise in the flat squares of the picture ("all"), and in those of "shadows", "midtones" and "lights" if there are enough."""
+
+    @property
+    def noisy(self) -> bool:
+        """Whether there is coarse noise at any brightness."""
+        return any(tone.noisy for tone in self.tones.values())
+
+    @property
+    def faintly_noisy(self) -> bool:
+        """Whether there may be coarse noise at any brightness, so that softness is no sign of a blur."""
+        return any(tone.faintly_noisy for tone in self.tones.values())
+
+    def confirms(self, noise: float) -> bool:
+        """Whether the estimate `noise` of white noise is confirmed in flat squares: in texture everywhere, patches differ as by noise."""
+        return any(tone.level >= max(_CONFIRMED * noise, _BESIDE_DETAILS * tone.details) for tone in self.tones.values())
 
     def sentence(self) -> str:
         """The profile in plain words.
 
-        >>> NoiseProfile(level=0.01, flat=0.008, details=0.001, shadows=0.02, lights=0.01, coloured=0.1, alike=0.5).sentence()
+        >>> flat = FlatParts(level=0.008, details=0.001, alike=0.5)
+        >>> shadows = FlatParts(level=0.016, details=0.001, alike=0.5)
+        >>> NoiseProfile(level=0.01, coloured=0.1, tones={"all": flat, "shadows": shadows, "lights": flat}).sentence()
         'coarse noise of at least 2.6/255, stronger in shadows'
         """
         if not self.noisy:
-            return "no noise seen"
+            return "no noise that could be told from details" if self.faintly_noisy or self.level >= _LEAST else "no noise seen"
         parts = [f"coarse noise of at least {self.level * 255:.1f}/255"]
         if self.coloured > 8:
             parts.append("mostly of colour")
-        if self.shadows and self.lights and self.shadows > 1.5 * self.lights:
+        shadows, lights = self.tones.get("shadows"), self.tones.get("lights")
+        if shadows and lights and shadows.level > 1.5 * lights.level:
             parts.append("stronger in shadows")
         return ", ".join(parts)
 
@@ -79,35 +114,40 @@ class NoiseProfile:
 @torch.no_grad()
 def noise_profile(crops: Images, denoised: Images) -> NoiseProfile:
     """The noise in `crops` of one picture, of which `denoised` is what a blind denoiser made; both in [0, 1], grey or colour."""
-    noise = crops - denoised
-    brightness, bright_noise = luma(denoised), luma(noise)
-    levels, lit = _means(bright_noise.square()).sqrt().flatten(), _means(brightness).flatten()
+    noise, brightness = crops - denoised, luma(denoised)
+    bright_noise = luma(noise)
     smooth = F.avg_pool2d(mirror(brightness, _AROUND // 2), _AROUND, stride=1)
-    details = _means((brightness - smooth).square()).sqrt().flatten()
-    last = details.quantile(_FLAT)
-    variance = noise.square().mean().item()
-    around = _product(bright_noise, 3) + _product(bright_noise, 2)
-    power = bright_noise.square().mean().clamp_min(1e-12)
+    planes = brightness, bright_noise.square(), _products(bright_noise), (brightness - smooth).square()
+    bright, power, products, details = (_means(plane).flatten() for plane in planes)
+    tones = {"all": _flat_parts(power, products, details)}
+    for name, (low, high) in _TONES.items():
+        inside = (bright >= low) & (bright < high)
+        if inside.sum() >= max(_FEW, _PART * len(inside)):
+            tones[name] = _flat_parts(power[inside], products[inside], details[inside])
+    variance = bright_noise.square().mean().clamp_min(1e-12)
     return NoiseProfile(
-        level=variance**0.5,
-        flat=levels[details <= last].median().item(),
-        details=last.item(),
-        shadows=_level(levels[lit < _SHADOW]),
-        lights=_level(levels[lit > _LIGHT]),
-        coloured=((noise - bright_noise).square().sum(dim=1).mean() / power).item(),
-        alike=(around / 2 / power).item(),
+        level=noise.square().mean().sqrt().item(),
+        coloured=((noise - bright_noise).square().sum(dim=1).mean() / variance).item(),
+        tones=tones,
     )
 
 
-def _product(plane: Float[Tensor, "n 1 h w"], axis: int) -> Tensor:
-    """Mean product of neighbours along `axis`."""
-    length = plane.shape[axis] - 1
-    return (plane.narrow(axis, 1, length) * plane.narrow(axis, 0, length)).mean()
+def _flat_parts(power: Squares, products: Squares, details: Squares) -> FlatParts:
+    """The noise in the flattest of some squares, of which each has a power of noise, a product of neighbours and a variance of details."""
+    last = details.quantile(_FLAT)
+    flat = details <= last
+    return FlatParts(
+        level=power[flat].median().sqrt().item(),
+        details=last.sqrt().item(),
+        alike=(products[flat].sum() / power[flat].sum().clamp_min(1e-12)).item(),
+    )
+
+
+def _products(plane: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 h w"]:
+    """Mean product of each pixel with its neighbours below and to the right; that of the border with itself beyond is 0."""
+    right, down = plane[..., 1:] * plane[..., :-1], plane[..., 1:, :] * plane[..., :-1, :]
+    return (F.pad(right, (0, 1)) + F.pad(down, (0, 0, 0, 1))) / 2
 
 
 def _means(plane: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 _h _w"]:
     return F.avg_pool2d(plane, min(_SQUARE, *plane.shape[2:]))
-
-
-def _level(levels: Float[Tensor, " _m"]) -> float | None:
-    return levels.square().mean().sqrt().item() if len(levels) >= _FEW else None

@@ -10,6 +10,7 @@ Wexler, Shechtman & Irani 2007 (https://doi.org/10.1109/TPAMI.2007.60), with the
 Newson et al. 2014 (https://doi.org/10.1137/140954933).
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -50,6 +51,8 @@ _MOST = 4096
 """Patches that each is compared with where all are."""
 _PIXELS = 1 << 14
 """Pixels that are made at once: of each, all patches that cover it are held."""
+_FIXED, _AROUND, _MISSING = 5e7, 500, 200
+"""Bytes of memory of any hole, of each pixel of its surroundings, and of each of its own; measured."""
 
 
 @torch.no_grad()
@@ -72,7 +75,7 @@ def fill_with_patches(image: Image, *, hole: Plane, trusted: Plane, rim: float =
     What is copied is `trusted`. Pixels that are neither are not changed, and what is made fits to them. What stands in the hole is a
     guess, which is good nearer to its border than `rim` pixels: there it stays, and the patches are made lighter or darker as they have to
     be to join it. The same `seed` gives the same image on the same machine. Time grows with the pixels of the hole, by some 8 seconds for
-    a hundred thousand on one core; memory with those of its surroundings, by some 500 bytes each.
+    a hundred thousand on one core; memory as `patches_memory` says.
     """
     filled, left = image.clone(), torch.zeros_like(hole)
     for i, one in enumerate(separate(hole)):
@@ -84,6 +87,12 @@ def fill_with_patches(image: Image, *, hole: Plane, trusted: Plane, rim: float =
         else:
             filled[:, *parts] = _joined(patched, filled[:, *parts], mine, rim)
     return filled, left
+
+
+def patches_memory(hole: Plane, trusted: Plane) -> float:
+    """Bytes of memory that `fill_with_patches` takes for this hole beside its image and its result."""
+    sizes = [(math.prod(_surroundings(one, trusted).size), int(one.plane.sum())) for one in separate(hole)]
+    return _FIXED + max((_AROUND * around + _MISSING * missing for around, missing in sizes), default=0.0)
 
 
 def _joined(patched: Image, guess: Image, hole: Plane, rim: float) -> Image:

@@ -26,6 +26,11 @@ class Window(NamedTuple):
         """What cuts it out of a plane."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.bottom - self.top, self.right - self.left
+
     def expanded(self, margin: int, size: tuple[int, int]) -> "Window":
         """The rectangle with `margin` pixels more on each side, inside a picture of this size."""
         h, w = size

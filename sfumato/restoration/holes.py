@@ -5,12 +5,13 @@ mask, or the picture's opacity ─ masks ─> observed ─ wide parts ─> patch
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from sfumato.classical.completion import fill_with_patches
+from sfumato.classical.completion import fill_with_patches, patches_memory
 from sfumato.classical.holes import separate, wide_parts
 from sfumato.classical.methods import PATCHES
 from sfumato.core.errors import ImageError, SettingError
@@ -80,6 +81,15 @@ def summary(observed: Planes, wide: Planes | None, network: str) -> str:
     if large == missing:
         return PATCHES
     return f"{PATCHES} for {large / observed.numel():.1%}, {network} for {(missing - large) / observed.numel():.1%}"
+
+
+def memory_warning(observed: Planes, wide: Planes, memory: float) -> str:
+    """The warning that patches in the `wide` parts would take more than `memory` bytes; empty if they take less."""
+    need = patches_memory(wide[0, 0] > 0.5, observed[0, 0] > 0.5)
+    if need <= memory:
+        return ""
+    more = math.ceil((need - memory) / 1e8) / 10
+    return f"patches for its large holes take {more:.1f}GB more --memory, so the network fills these, too"
 
 
 def warning(observed: Planes, wide: Planes | None) -> str:

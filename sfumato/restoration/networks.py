@@ -9,6 +9,7 @@ from sfumato.core.progress import once, remark
 from sfumato.models.roles.restorer import Restorer
 from sfumato.restoration import memory
 from sfumato.restoration.memory import Tiling
+from sfumato.restoration.smoothing import Smoothed
 from sfumato.restoration.tiles import optimized
 from sfumato.store import weights
 from sfumato.store.loaded import Model
@@ -22,6 +23,7 @@ class Networks:
 
     def __init__(self) -> None:
         self._opened: dict[tuple[Model, int, bool], Restorer] = {}
+        self._smoothed: dict[Restorer, Smoothed] = {}
         self._names: dict[Restorer, str] = {}
         self._ready: dict[tuple[Restorer, torch.device], Restorer] = {}
         self._footprints: dict[Restorer, float] = {}
@@ -41,6 +43,13 @@ class Networks:
                 network = network if views == 1 else network.self_ensemble(views)
                 self._opened[which, views, luma_apart], self._names[network.base] = network, str(model)
         return self._opened[which, views, luma_apart]
+
+    def smoothed(self, network: Restorer) -> Smoothed:
+        """`network`, which is one of this run, with its output smoothed; the same object for each call."""
+        if network not in self._smoothed:
+            self._smoothed[network] = smoothed = Smoothed(network)
+            self._names[smoothed] = self.name(network)
+        return self._smoothed[network]
 
     def ready(self, network: Restorer, device: torch.device) -> Restorer:
         """`network` after `tiles.optimized`, on the device `device`."""

@@ -28,6 +28,7 @@ from sfumato.core.tensors import Images, Kernels, Planes
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.blurs import Blur, named
 from sfumato.restoration import holes
+from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.request import Find, RestorationRequest, Task, needs_of
 from sfumato.restoration.tiles import run_network
@@ -44,6 +45,8 @@ ROUNDING = 0.3 / 255
 _QUANTISED = 2 / 255
 """Least noise given to `deblur` for a JPEG, or else the coarseness of the JPEG: an inverse filter amplifies its rounding error like noise
 (best of 2, 4, 7 and 12 for qualities of 85, 60, 40 and 25: 2, 4, 4 and 7)."""
+_TAKEN = 12
+"""Bytes of memory for each value of a picture: as it was, as it becomes, and a copy."""
 QUIET = 4 / 255
 """Noise below which a picture with salt and pepper is filled in."""
 
@@ -96,7 +99,7 @@ class _Examined:
     def diagnosis(self) -> Diagnosis:
         self.looked = True
         diagnosis = diagnose(self._images, source=self._source)
-        if self._denoise is None or diagnosis.noisy or diagnosis.task in ("jpeg", "denoise"):
+        if self._denoise is None or not diagnosis.uncertain:
             return diagnosis
         return with_profile(diagnosis, self._images, self._denoise)
 
@@ -128,7 +131,9 @@ def make_plan(
     if task == "upscale":
         return _enlarging(request, networks)
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
-    examined = _Examined(images, quality, functools.partial(_denoised, networks, request) if task == "auto" and free else None)
+    examined = _Examined(
+        images, quality, functools.partial(_denoised, networks, request, images.numel()) if task == "auto" and free else None
+    )
     if observed is not None and request.blur is not None:
         raise SettingError(f"blur = {request.blur} and a mask: one at a time; fill in first, then undo the blur")
     if observed is not None or request.find or task == "inpaint" or "observed" in needs_of(request.method):
@@ -144,10 +149,15 @@ def make_plan(
     return _chosen(request, examined, networks, default="restore" if blur is None else "deblur", blur=blur)
 
 
-def _denoised(networks: Networks, request: RestorationRequest, crops: Images) -> Images:
-    """`crops` of a picture, without noise of any kind."""
+def _denoised(networks: Networks, request: RestorationRequest, held: int, crops: Images) -> Images:
+    """`crops` of a picture of `held` values, without noise of any kind: one after another, within the memory of the request."""
     device, network = select_device(request.device), networks.opened("restore")
-    return run_network(networks.ready(network, device), crops, device, name=networks.name(network), precision=request.precision)
+    ready, name, size = networks.ready(network, device), networks.name(network), (crops.shape[2], crops.shape[3])
+    tile = None
+    if network.receptive_radius is not None:
+        tile = networks.tile(network, size, request.memory, lambda allowed: allowed - BASE - _TAKEN * held)
+    parts = [run_network(ready, crop, device, name=name, tile=tile, precision=request.precision) for crop in crops.split(1)]
+    return torch.cat(parts)
 
 
 def _salted(images: Images, examined: _Examined, task: Task) -> bool:
@@ -184,6 +194,8 @@ def _chosen(
         raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
     else:
         repair = _called(which)
+    if request.task == "auto" and request.model is None and examined.diagnosis.coarsely_noisy:
+        repair, network = f"{repair}, then a bilateral filter", networks.smoothed(network)
     summary, quality = f"{examined.sentence(request.task)}: {repair}", 1.0 if quality is None else quality / 100
     return RestorationPlan(summary=summary, repair=repair, network=network, noise=noise, quality=quality, observed=observed)
 
@@ -252,14 +264,16 @@ def _filling(
         return dataclasses.replace(chosen, summary=f"{', '.join(parts)}: {NOTHING_MISSING}", look=look)
     parts.append(f"{1 - mask.mean().item():.1%} to fill in")
     if observed is not None and request.model is None and request.method is None:
-        chosen = _by_size(chosen, mask)
+        chosen = _by_size(chosen, mask, request.memory - BASE - _TAKEN * images.numel())
     words = "; ".join(filter(None, [chosen.repair, chosen.warning]))
     return dataclasses.replace(chosen, summary=f"{', '.join(parts)}: {words}", look=look if request.find else None)
 
 
-def _by_size(plan: RestorationPlan, observed: Planes) -> RestorationPlan:
-    """The plan of a network that fills in, with the wide holes left to patches."""
+def _by_size(plan: RestorationPlan, observed: Planes, memory: float) -> RestorationPlan:
+    """The plan of a network that fills in, with the wide holes left to patches if these take at most so many bytes of memory."""
     wide = holes.for_patches(observed)
+    if wide is not None and (words := holes.memory_warning(observed, wide, memory)):
+        return dataclasses.replace(plan, warning=words)
     repair = holes.summary(observed, wide, plan.repair)
     return dataclasses.replace(plan, repair=repair, patches=wide, warning=holes.warning(observed, wide))
 

@@ -8,6 +8,8 @@ import torch
 from scipy import ndimage
 
 from sfumato.analysis import flaws
+from sfumato.core.tensors import to_images
+from sfumato.data.drawings import drawings
 
 GREY = 0.5
 
@@ -236,3 +238,31 @@ def test_what_is_visible_is_followed_for_64_pixels():
     seeds[0, 0, 1, 80] = True
     assert connected.sum() < flaws._followed(seeds, visible).sum() == 90
     assert math.isclose(float(flaws._followed(~visible, visible).sum()), 0)
+
+
+@pytest.mark.parametrize("number", [0, 96])
+def test_density_of_a_drawing_is_that_of_its_wrong_pixels(number):
+    """In the grey rims of letters, half of the values are black: as many as in noise, but there only."""
+    drawing = to_images(drawings(1, channels=3, first=number).pictures[0][None])
+    assert flaws.density(drawing) == 0.0
+    wrong = noise(1, 1, *drawing.shape[2:], seed=1) < 0.03
+    assert 0.003 < flaws.density(drawing.masked_fill(wrong, 0.0)) < 0.06
+
+
+@pytest.mark.parametrize("share", [0.01, 0.3, 0.7])
+def test_density_of_noise_on_any_ground(share):
+    """On a page, where salt is not seen, as much as on grey."""
+    for ground in (GREY, 1.0):
+        picture = torch.full((1, 1, 128, 128), ground)
+        picture[..., :64] = GREY
+        lots = noise(1, 1, 128, 128, seed=2)
+        picture = picture.masked_fill(lots < share, 0.0).masked_fill(lots < share / 2, 1.0)
+        assert flaws.density(picture) == pytest.approx(share, rel=0.3)
+
+
+def test_values_stand_alone_without_any_of_8_neighbours():
+    end = mask(1, 1, 24, 24)
+    padded = np.pad(end[0, 0].numpy(), 1, mode="symmetric").astype(float)
+    expected = end[0, 0].numpy() & (ndimage.convolve(padded, np.ones((3, 3)))[1:-1, 1:-1] < 1.5)
+    assert 0 < expected.sum() < end.sum()
+    assert np.array_equal(flaws._alone(end)[0, 0].numpy(), expected)

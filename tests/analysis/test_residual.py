@@ -29,22 +29,22 @@ def test_white_noise_is_measured_as_it_is(channels):
     clean = ramp(channels)
     profile = noise_profile(clean + 0.03 * noise(channels), clean)
     assert profile.level == pytest.approx(0.03, rel=0.02)
-    assert profile.alike == pytest.approx(0, abs=0.03)
+    assert all(tone.alike == pytest.approx(0, abs=0.06) for tone in profile.tones.values())
     assert not profile.noisy, "white noise has an estimate of its own"
-    assert profile.shadows == pytest.approx(profile.lights, rel=0.1)
+    assert profile.tones["shadows"].level == pytest.approx(profile.tones["lights"].level, rel=0.1)
     assert profile.coloured == pytest.approx(5.24 if channels == 3 else 0, abs=0.3)
 
 
 def test_noise_of_shadows_is_told_apart():
     clean = ramp()
     profile = noise_profile(clean + 0.08 * (1 - clean) * wide(noise()), clean)
-    assert profile.shadows > 2 * profile.lights
+    assert profile.tones["shadows"].level > 2 * profile.tones["lights"].level
     assert profile.sentence().endswith("stronger in shadows")
 
 
 def test_coarse_noise_and_noise_of_colour_are_named():
     clean = ramp()
-    assert noise_profile(clean + 0.1 * wide(noise()), clean).alike > 0.7
+    assert noise_profile(clean + 0.1 * wide(noise()), clean).tones["all"].alike > 0.7
     colour = wide(noise() - 0.9 * noise().mean(1, keepdim=True), 0.7)
     assert "mostly of colour" in noise_profile(clean + 0.2 * colour, clean).sentence()
 
@@ -56,7 +56,7 @@ def test_details_in_few_places_are_no_noise():
     profile = noise_profile(changed, clean)
     assert profile.level > 0.01
     assert not profile.noisy
-    assert profile.sentence() == "no noise seen"
+    assert profile.sentence() == "no noise that could be told from details"
 
 
 def test_what_is_taken_from_a_picture_full_of_texture_is_no_noise():
@@ -87,3 +87,60 @@ def test_a_clean_picture_stays_as_it_was_judged():
 def test_tiny_pictures_are_not_shown_to_the_network():
     tiny = torch.rand(1, 3, 8, 8)
     assert with_profile(diagnose(tiny), tiny, lambda pieces: pytest.fail("asked")).profile is None
+
+
+def test_noise_in_one_range_of_brightness_is_seen():
+    """Above a page of white paper, most flat squares are without noise; in the photograph on it, none is."""
+    page = torch.full((1, 3, 160, 160), 0.9)
+    page[..., 100:, :80] = 0.15
+    noisy = page.clone()
+    noisy[..., 100:, :80] += 0.03 * wide(noise(1))[..., 100:, :80]
+    profile = noise_profile(noisy, page)
+    assert profile.tones["all"].level == 0
+    assert profile.tones["lights"].level == 0
+    assert profile.tones["shadows"].noisy
+    assert profile.noisy
+
+
+def test_a_range_of_few_squares_says_nothing():
+    page = torch.full((1, 3, 160, 160), 0.9)
+    page[..., :24, :24] = 0.1
+    assert set(noise_profile(page, page).tones) == {"all", "lights"}
+
+
+def test_a_network_takes_away_the_finest_texture_too():
+    """Of which neighbours differ more than by chance, in noise of a camera less."""
+    clean = ramp() / 2 + 0.25
+    fine = noise(1) - wide(noise(1), 0.8)
+    assert not noise_profile(clean + 0.03 * fine, clean).noisy
+    assert noise_profile(clean + 0.06 * wide(noise(1), 0.8), clean).noisy
+
+
+def test_a_soft_picture_with_faint_coarse_noise_is_left_alone():
+    """Deblurring would amplify the noise, which is too faint to be removed."""
+    clean = wide((ramp() * 5).floor() / 5, 1.6)
+    noisy = clean + 0.015 * wide(noise(1).expand(-1, 3, -1, -1), 1.2)
+    soft = dataclasses.replace(diagnose(noisy), noise=0.001, blur=1.6)
+    assert soft.task == "deblur"
+    told = with_profile(soft, noisy, lambda pieces: clean)
+    assert told.task == "none"
+    assert told.sentence().startswith("no noise that could be told from details")
+    assert "sharpness unknown" in told.sentence()
+    white = with_profile(dataclasses.replace(soft, noise=0.009), noisy, lambda pieces: clean)
+    assert white.task == "deblur", "the filter is given the level of white noise"
+
+
+def test_white_noise_is_confirmed_by_flat_parts():
+    """Texture everywhere is taken for white noise by its patches, and left by the network; noise in flat parts is taken away."""
+    clean = ramp() / 2 + 0.25
+    noisy = dataclasses.replace(diagnose(clean), noise=0.012)
+    assert noisy.uncertain
+    assert with_profile(noisy, clean + 0.012 * noise(), lambda pieces: clean).task == "denoise"
+    texture = with_profile(noisy, clean + 0.012 * noise(), lambda pieces: pieces)
+    assert texture.task == "none"
+    assert texture.sentence().startswith("no noise")
+    everywhere = clean + 0.1 * noise(1)
+    assert not noise_profile(everywhere, everywhere - 0.005 * noise(1)).confirms(0.012)
+    loud = dataclasses.replace(noisy, noise=0.03)
+    assert not loud.uncertain
+    assert loud.task == "denoise"

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import sfumato as sf
+from sfumato.classical.completion import patches_memory
 from sfumato.cli import main
 from sfumato.core import progress
 from sfumato.core.errors import ImageError, SettingError
@@ -16,6 +17,7 @@ from sfumato.io import files
 from sfumato.models import MODELS
 from sfumato.restoration import repair as repairs
 from sfumato.restoration.batch import repaired
+from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.pictures import restore_pictures
 from sfumato.restoration.plan import make_plan
@@ -260,3 +262,24 @@ def test_the_options_of_the_command_reach_the_mask(tmp_path, photo):
         expected = np.zeros_like(changed)
         expected[where] = True
         assert np.array_equal(changed, expected), options
+
+
+def test_patches_that_do_not_fit_into_the_memory_are_left_to_the_network():
+    images, observed = picture(), line_and_box()
+    need = patches_memory(observed[0, 0, :, :] < 0.5, observed[0, 0] > 0.5)
+    held = BASE + 12 * images.numel()
+    assert make_plan(dataclasses.replace(INPAINT, memory=held + need), images, observed=observed).patches is not None
+    plan = make_plan(dataclasses.replace(INPAINT, memory=held + need / 2), images, observed=observed)
+    assert plan.patches is None
+    assert plan.network is not None
+    assert plan.summary.endswith("patches for its large holes take 0.1GB more --memory, so the network fills these, too")
+
+
+def test_the_memory_of_patches_is_that_of_the_largest_hole():
+    hole = torch.zeros(600, 600, dtype=torch.bool)
+    hole[10:20, 10:20] = True
+    one = patches_memory(hole, ~hole)
+    hole[300:310, 400:410] = True
+    assert patches_memory(hole, ~hole) == pytest.approx(one, rel=0.3)
+    hole[300:400, 400:500] = True
+    assert patches_memory(hole, ~hole) > 1.3 * one

@@ -6,8 +6,10 @@ import math
 import pytest
 import torch
 
-from sfumato.restoration.memory import Tiling, cost, footprint, tile_for, tiling
+from sfumato.restoration.memory import BASE, Tiling, cost, footprint, tile_for, tiling
 from sfumato.restoration.networks import Networks
+from sfumato.restoration.plan import make_plan
+from sfumato.restoration.request import RestorationRequest
 from sfumato.restoration.tiles import pieces, spans, usage
 
 
@@ -88,3 +90,18 @@ def test_networks_are_opened_measured_and_tiled_once(restorer, monkeypatch):
     for _ in range(2):
         assert networks.tile(network, (900, 900), 1e9, lambda allowed: allowed - 9.9e8) == tiling(network, (900, 900), 1e7, pixel=36.0).tile
     assert calls == [network]
+
+
+def test_the_search_for_noise_stays_within_the_memory(restorer, monkeypatch):
+    """Nine pieces of a picture go through the network one after another, in tiles if a piece does not fit."""
+    network, shown = restorer(channels=3, radius=4), []
+    monkeypatch.setattr(Networks, "opened", lambda self, which, views=1, **_: network)
+    monkeypatch.setattr(network, "restore", lambda x, planes=None: shown.append(x.shape) or x)
+    clean = torch.linspace(0, 1, 420).expand(1, 3, 420, 420)
+    pixel = 100.0
+    monkeypatch.setattr(Networks, "footprint", lambda self, network: pixel)
+    for allowed, pieces_shown in ((1e9, 9), (pixel * 80**2, 81)):
+        shown.clear()
+        make_plan(RestorationRequest(memory=BASE + 12 * clean.numel() + allowed), clean)
+        assert len(shown) == pieces_shown
+        assert all(n == 1 and pixel * h * w <= allowed for n, _, h, w in shown)
