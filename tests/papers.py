@@ -689,6 +689,15 @@ def matlab_norm(width, rng):
     return {"type": "bnorm", "weights": weights}
 
 
+RELU, LOSS = {"type": "relu", "leak": 0.0}, {"type": "loss"}
+
+
+def dncnn_layers(channels=1, *, normalised=False):
+    rng = np.random.default_rng(2)
+    middle = [matlab_conv(6, 6, rng)] + ([matlab_norm(6, rng)] if normalised else [])
+    return [matlab_conv(channels, 6, rng), RELU, *middle, RELU, matlab_conv(6, channels, rng), LOSS]
+
+
 def matlab_formula(layers, image, sigma=0.0):
     """What MatConvNet computes, layer by layer, of an image (h, w, channels)."""
     x = np.asarray(image, dtype=np.float64)

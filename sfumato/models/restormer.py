@@ -38,7 +38,7 @@ class Config:
     """Blocks at each size, the full one first: in the encoder, and but for the smallest also in the decoder."""
     refinement: Annotated[int, Range(0, 64, "blocks")] = 4
     """Blocks after the decoder."""
-    heads: Annotated[tuple[int, int, int, int], Range(1, 64, "heads")] = (1, 2, 4, 8)
+    heads: Annotated[tuple[int, int, int, int], Range(1, 16, "heads")] = (1, 2, 4, 8)
     """Heads of the attention at each size; channels of different heads are not compared."""
     expansion: Annotated[float, Range(0.1, 16, "times")] = 2.66
     """Channels inside the feed-forward part over those of the maps."""

@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 from sfumato.core.config import Range, settings
-from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models.roles.restorer import Plane, Restorer
 from sfumato.nn import reach
@@ -30,18 +29,14 @@ class Config:
     id = "scunet"
     channels: Annotated[int, Range(1, 16, "channels")] = 3
     """1 for grey, 3 for RGB."""
-    branch: Annotated[int, Range(1, 512, "channels")] = 32
-    """Channels of either half of a block at the full size; doubled at each smaller size."""
     head_width: Annotated[int, Range(1, 512, "channels")] = 32
-    """Channels of each head of the attention."""
+    """Channels of each head of the attention. Either half of a block has as many times the heads."""
+    heads: Annotated[int, Range(1, 16, "heads")] = 1
+    """Heads of the attention at the full size; doubled at each smaller size."""
     blocks: Annotated[tuple[int, int, int, int, int, int, int], Range(1, 64, "blocks")] = (4, 4, 4, 4, 4, 4, 4)
     """Blocks of each stage: three down, the body, three up."""
     window: Annotated[int, Range(2, 64, "pixels a side")] = 8
     """Side of the windows."""
-
-    def check(self) -> None:
-        if self.branch % self.head_width:
-            raise SettingError(f"scunet: branch = {self.branch} is not a multiple of head_width = {self.head_width}")
 
     def build(self) -> "ScuNet":
         return ScuNet(self)
@@ -55,7 +50,7 @@ class ScuNet(Restorer):
         super().__init__()
         self.channels, self.scale, self.pad_multiple = config.channels, 1, config.window << _LEVELS
         self.conditioning: tuple[Plane, ...] = ()
-        width = 2 * config.branch
+        width = 2 * config.head_width * config.heads
         self.head = nn.Conv2d(config.channels, width, 3, 1, 1, bias=False)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         for level in range(_LEVELS):
@@ -98,8 +93,8 @@ class Block(nn.Module):
 
 
 def _stage(config: Config, level: int, count: int) -> list[Block]:
-    half = config.branch << level
-    return [Block(half, half // config.head_width, config.window, config.window // 2 * (i % 2)) for i in range(count)]
+    heads = config.heads << level
+    return [Block(config.head_width * heads, heads, config.window, config.window // 2 * (i % 2)) for i in range(count)]
 
 
 def _receptive_radius(config: Config) -> int:

@@ -72,4 +72,4 @@ class FourierConv(nn.Module):
 def _sum(of_local: nn.Module | None, of_global: nn.Module | None, pair: Pair) -> Maps | None:
     """The sum of what the two layers make of the two kinds of maps; None if there are no layers."""
     parts = [layer(maps) for layer, maps in zip((of_local, of_global), pair, strict=True) if layer is not None and maps is not None]
-    return sum(parts[1:], parts[0]) if parts else None
+    return torch.stack(parts).sum(dim=0) if parts else None

@@ -8,7 +8,7 @@ Kernels are (height, width, inputs, outputs) there. The folding counts the four 
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 import torch
@@ -161,4 +161,4 @@ def _field(structure: Array, name: str) -> object:
     """The value of a field of a structure of one element; None if it has none."""
     if structure.dtype.names is None or name not in structure.dtype.names or structure.size != 1:
         return None
-    return structure[name].flatten()[0]
+    return cast(NDArray[np.void], structure)[name].flatten()[0]

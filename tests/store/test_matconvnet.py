@@ -17,13 +17,8 @@ from sfumato.store import foreign
 from sfumato.store.importing import import_weights
 from tests import papers
 
-RELU, LOSS = {"type": "relu", "leak": 0.0}, {"type": "loss"}
-
-
-def dncnn(channels=1, *, normalised=False):
-    rng = np.random.default_rng(2)
-    middle = [papers.matlab_conv(6, 6, rng)] + ([papers.matlab_norm(6, rng)] if normalised else [])
-    return [papers.matlab_conv(channels, 6, rng), RELU, *middle, RELU, papers.matlab_conv(6, channels, rng), LOSS]
+RELU, LOSS = papers.RELU, papers.LOSS
+dncnn = papers.dncnn_layers
 
 
 def ffdnet(channels=1):

@@ -68,6 +68,8 @@ def snapshot_kind(path: Path) -> str | None:
     Raises CheckpointError for what is no file of weights, and, naming what was asked for, for a .pkl that is no such snapshot.
     """
     unsupported.check_importable(path)
+    if unsupported.is_matlab(path):
+        return None
     if path.suffix == ".pkl":
         return pickles.kind(path)
     if path.suffix not in (".pt", ".pth"):

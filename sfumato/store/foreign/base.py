@@ -1,5 +1,6 @@
 """Tensors out of a foreign file, without running anything that is in it."""
 
+import functools
 import math
 import re
 from pathlib import Path
@@ -64,13 +65,19 @@ def _bare(tensors: Tensors) -> Tensors:
 
 def renamed(tensors: Tensors, *rules: tuple[str, str]) -> Tensors | None:
     """`tensors` with each name rewritten by the first rule (pattern, replacement) that fits it whole; None if one fits none."""
-    state = {}
+    state, compiled = {}, [(_compiled(pattern), to) for pattern, to in rules]
     for name, value in tensors.items():
-        new = next((re.sub(pattern, to, name) for pattern, to in rules if re.fullmatch(pattern, name)), None)
+        new = next((match.expand(to) for pattern, to in compiled if (match := pattern.fullmatch(name))), None)
         if new is None:
             return None
         state[new] = value
     return state
+
+
+@functools.lru_cache(maxsize=4096)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    """All families together have more patterns than `re` keeps."""
+    return re.compile(pattern)
 
 
 def count(tensors: Tensors, pattern: str) -> int:

@@ -9,7 +9,7 @@ import dataclasses
 import torch
 
 from sfumato.models import MODELS
-from sfumato.models.roles.restorer import Restorer
+from sfumato.store import checkpoint
 from sfumato.store.foreign.base import RecognizedWeights, Tensors, count, renamed
 
 _SCALES = (2, 3, 4)
@@ -26,7 +26,9 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
     narrow, depth = state["layers.2.weight"].shape[0], length // 2 - 2
     if channels != 1 or tuple(state["enlarge.weight"].shape) != (width, 1, 9, 9):
         return None
-    candidates = sorted((_network(state, width, narrow, depth, scale) for scale in _SCALES), key=_unevenness)
+    candidates = [_network(state, width, narrow, depth, scale) for scale in _SCALES]
+    if not checkpoint.misfit(candidates[0].config, state):  # else no network of that size is built
+        candidates.sort(key=_unevenness)
     return dataclasses.replace(candidates[0], others=tuple(candidates[1:]))
 
 
@@ -35,7 +37,7 @@ def _network(state: Tensors, width: int, narrow: int, depth: int, scale: int) ->
         layout=f"FSRCNN of {width} and {narrow} channels, {depth} convolutions in between, x{scale}",
         config=MODELS["fsrcnn"](width=width, narrow=narrow, depth=depth, scale=scale),
         state=state,
-        notes=f"the file does not say how many times it enlarges; a grey surface stays even at x{scale}",
+        notes="the file does not say how many times it enlarges; without --scale it is taken for what keeps a grey surface even",
         origin="https://github.com/yjn870/FSRCNN-pytorch",
     )
 
@@ -45,8 +47,6 @@ def _unevenness(recognized: RecognizedWeights) -> float:
     """Mean difference between a grey surface and the output for it."""
     network = recognized.config.build()
     network.load_state_dict(recognized.state)
-    assert isinstance(network, Restorer)
-    surface = torch.full((1, 1, 24, 24), 0.5)
-    output = network.restore(surface)
+    output = network(torch.full((1, 1, 24, 24), 0.5))
     border = output.shape[2] // 4
     return (output[:, :, border:-border, border:-border] - 0.5).abs().mean().item()

@@ -45,7 +45,7 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
     blocks = tuple(_blocks(tensors, stage) for stage in _STAGES)
     return RecognizedWeights(
         layout=f"SCUNet of {width} channels, blocks {'-'.join(map(str, blocks))}, windows of {window}",
-        config=MODELS["scunet"](channels=channels, branch=width // 2, head_width=4 * width // heads, blocks=blocks, window=window),
+        config=MODELS["scunet"](channels=channels, head_width=4 * width // heads, heads=heads // 8, blocks=blocks, window=window),
         state=state,
         notes="it was trained for one kind of noise, which the file does not say",
         origin="https://github.com/cszn/SCUNet",
