@@ -34,7 +34,7 @@ from sfumato.store.loaded import LoadedModel
 from sfumato.store.zoo import listed
 from sfumato.train import log
 from tests.mutants import spoil_bytes, spoil_header, spoil_json, spoil_lines
-from tests.papers import dncnn_layers, matlab
+from tests.papers.matconvnet import dncnn_layers, matlab
 
 Spoil = Callable[[bytes, random.Random], bytes]
 

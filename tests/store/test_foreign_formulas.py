@@ -13,46 +13,54 @@ from sfumato.nn.channels import luma
 from sfumato.nn.resample import resize
 from sfumato.restoration.tiles import apply_restorer
 from sfumato.store import checkpoint, foreign
-from tests import papers
+from tests.papers import lama, transformers, upscalers
 
 UPSCALERS = {
-    "rfdn": (papers.rfdn(), papers.rfdn_formula, {"width": 12, "blocks": 2, "scale": 3}),
-    "rlfn": (papers.rlfn(), papers.rlfn_formula, {"width": 10, "middle": 12, "attention": 6, "blocks": 2, "scale": 2, "white": 255}),
-    "pan": (papers.pan(), papers.pan_formula, {"width": 8, "upper": 6, "blocks": 2, "scale": 4}),
-    "pan x2": (papers.pan(scale=2), papers.pan_formula, {"width": 8, "upper": 6, "blocks": 2, "scale": 2}),
-    "safmn": (papers.safmn(), papers.safmn_formula, {"width": 8, "middle": 20, "blocks": 2, "scale": 2}),
-    "carn": (papers.carn(), papers.carn_formula, {"width": 8, "groups": 2, "scale": 4}),
-    "carn x3 alone": (papers.carn(scales=(3,)), papers.carn_formula, {"width": 8, "groups": 2, "scale": 3}),
-    "fsrcnn": (papers.fsrcnn(), papers.fsrcnn_formula, {"width": 6, "narrow": 3, "depth": 2, "scale": 3}),
+    "rfdn": (upscalers.rfdn(), upscalers.rfdn_formula, {"width": 12, "blocks": 2, "scale": 3}),
+    "rlfn": (upscalers.rlfn(), upscalers.rlfn_formula, {"width": 10, "middle": 12, "attention": 6, "blocks": 2, "scale": 2, "white": 255}),
+    "pan": (upscalers.pan(), upscalers.pan_formula, {"width": 8, "upper": 6, "blocks": 2, "scale": 4}),
+    "pan x2": (upscalers.pan(scale=2), upscalers.pan_formula, {"width": 8, "upper": 6, "blocks": 2, "scale": 2}),
+    "safmn": (upscalers.safmn(), upscalers.safmn_formula, {"width": 8, "middle": 20, "blocks": 2, "scale": 2}),
+    "carn": (upscalers.carn(), upscalers.carn_formula, {"width": 8, "groups": 2, "scale": 4}),
+    "carn x3 alone": (upscalers.carn(scales=(3,)), upscalers.carn_formula, {"width": 8, "groups": 2, "scale": 3}),
+    "fsrcnn": (upscalers.fsrcnn(), upscalers.fsrcnn_formula, {"width": 6, "narrow": 3, "depth": 2, "scale": 3}),
 }
 SWIN = {"head_width": 4, "heads": 2, "blocks": (2, 1), "hidden": 12, "window": 4}
 TRANSFORMERS = {
-    "swinir": (papers.swinir(), papers.swinir_formula, SWIN | {"scale": 1}),
+    "swinir": (transformers.swinir(), transformers.swinir_formula, SWIN | {"scale": 1}),
     "swinir for JPEG": (
-        papers.swinir(window=7, channels=1),
-        papers.swinir_formula,
+        transformers.swinir(window=7, channels=1),
+        transformers.swinir_formula,
         SWIN | {"window": 7, "channels": 1, "white": 255, "scale": 1},
     ),
-    "swinir x3": (papers.swinir(upsampler="shuffle", scale=3), papers.swinir_formula, SWIN | {"upsampler": "shuffle", "scale": 3}),
-    "swinir small": (papers.swinir(upsampler="direct", scale=2), papers.swinir_formula, SWIN | {"upsampler": "direct", "scale": 2}),
+    "swinir x3": (
+        transformers.swinir(upsampler="shuffle", scale=3),
+        transformers.swinir_formula,
+        SWIN | {"upsampler": "shuffle", "scale": 3},
+    ),
+    "swinir small": (
+        transformers.swinir(upsampler="direct", scale=2),
+        transformers.swinir_formula,
+        SWIN | {"upsampler": "direct", "scale": 2},
+    ),
     "swinir large": (
-        papers.swinir(upsampler="nearest", scale=4, convolutions=3),
-        papers.swinir_formula,
+        transformers.swinir(upsampler="nearest", scale=4, convolutions=3),
+        transformers.swinir_formula,
         SWIN | {"upsampler": "nearest", "scale": 4, "convolutions": 3},
     ),
     "scunet": (
-        papers.scunet(),
-        papers.scunet_formula,
+        transformers.scunet(),
+        transformers.scunet_formula,
         {"head_width": 4, "heads": 1, "blocks": (1, 2, 1, 1, 1, 1, 2), "window": 2, "scale": 1},
     ),
     "restormer": (
-        papers.restormer(),
-        papers.restormer_formula,
+        transformers.restormer(),
+        transformers.restormer_formula,
         {"width": 4, "blocks": (1, 1, 1, 2), "refinement": 1, "heads": (1, 2, 2, 4), "scale": 1},
     ),
     "restormer without centring": (
-        papers.restormer(bias=True, centre=False, expansion=3.0),
-        papers.restormer_formula,
+        transformers.restormer(bias=True, centre=False, expansion=3.0),
+        transformers.restormer_formula,
         {
             "width": 4,
             "blocks": (1, 1, 1, 2),
@@ -64,7 +72,7 @@ TRANSFORMERS = {
             "scale": 1,
         },
     ),
-    "lama": (papers.lama(), papers.lama_formula, {"width": 4, "down": 2, "blocks": 2, "scale": 1}),
+    "lama": (lama.lama(), lama.lama_formula, {"width": 4, "down": 2, "blocks": 2, "scale": 1}),
 }
 FAMILIES = {**UPSCALERS, **TRANSFORMERS}
 
@@ -156,12 +164,12 @@ def test_one_of_several_enlargements_is_chosen(which, scale, tmp_path):
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_the_enlargement_of_an_fsrcnn_shows_in_a_grey_surface(scale, tmp_path):
-    torch.save(dict(papers.fsrcnn(scale=scale)), tmp_path / "theirs.pth")
+    torch.save(dict(upscalers.fsrcnn(scale=scale)), tmp_path / "theirs.pth")
     assert foreign.load(tmp_path / "theirs.pth").network.scale == scale
 
 
 def test_an_fsrcnn_replaces_the_luma_of_an_enlarged_picture(tmp_path):
-    torch.save(dict(papers.fsrcnn()), tmp_path / "theirs.pth")
+    torch.save(dict(upscalers.fsrcnn()), tmp_path / "theirs.pth")
     network, image = foreign.load(tmp_path / "theirs.pth").network, torch.rand(1, 3, 12, 14)
     output, enlarged = network.restore(image), resize(image, (36, 42))
     torch.testing.assert_close(luma(output), network.restore(luma(image)), rtol=0, atol=1e-5)

@@ -15,7 +15,7 @@ from sfumato.core.errors import CheckpointError, MissingExtraError
 from sfumato.models import MODELS
 from sfumato.store import foreign
 from sfumato.store.importing import import_weights
-from tests import papers
+from tests.papers import matconvnet as papers
 
 RELU, LOSS = papers.RELU, papers.LOSS
 dncnn = papers.dncnn_layers
