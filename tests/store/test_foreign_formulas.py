@@ -77,11 +77,6 @@ TRANSFORMERS = {
 FAMILIES = {**UPSCALERS, **TRANSFORMERS}
 
 
-def flat(pair):
-    image, planes = pair
-    return [image.float(), *(each.float() for each in planes)]
-
-
 def image_for(network, height=1, width=2):
     """A random image whose sides are multiples of the network's grid, and the planes that the network takes: a mask."""
     rng, m = torch.Generator().manual_seed(1), network.pad_multiple
@@ -109,18 +104,11 @@ def test_a_network_of_others_is_recognised_and_computes_what_its_paper_says(whic
         image = image[:, :1]
     expected = formula(in_double(state), image, settings["scale"], *planes)
     assert expected.shape[2] == settings["scale"] * image.shape[2]
-    torch.testing.assert_close(model.network.double().restore(image, *planes).double(), expected, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("which", FAMILIES)
-def test_the_imported_file_gives_the_same_and_names_its_origin(which, tmp_path):
-    state, _, _ = FAMILIES[which]
-    torch.save(dict(state), tmp_path / "theirs.pth")
-    model = foreign.load(tmp_path / "theirs.pth")
     checkpoint.save_model(tmp_path / "ours.safetensors", model)
-    again, (image, *planes) = checkpoint.load(tmp_path / "ours.safetensors"), flat(image_for(model.network))
-    assert torch.equal(again.network.restore(image, *planes), model.network.restore(image, *planes))
-    assert again.card.imported.origin.startswith("https://github.com/")
+    for each in (model, checkpoint.load(tmp_path / "ours.safetensors")):
+        output = each.network.double().restore(image, *planes).double()
+        torch.testing.assert_close(output, expected, rtol=1e-5, atol=1e-5)
+        assert each.card.imported.origin.startswith("https://github.com/")
 
 
 @pytest.mark.parametrize("which", FAMILIES)
@@ -142,7 +130,7 @@ def test_tiles_are_the_whole_or_refused(which, tmp_path):
 def test_names_of_a_family_in_other_shapes_are_refused_in_a_line(which, tmp_path):
     state, _, _ = FAMILIES[which]
     names = [name for name in state if name.endswith("weight") and "mean" not in name]
-    for name in (names[0], names[len(names) // 2], names[-1]):
+    for name in (names[len(names) // 2], names[-1]):
         for wrong in (None, torch.zeros(5, 1, 3, 3)):
             bad = {key: value for key, value in state.items() if key != name} | ({} if wrong is None else {name: wrong})
             torch.save(bad, tmp_path / "bad.pth")
@@ -203,7 +191,8 @@ def test_a_file_is_imported_saved_and_restores_a_picture_in_a_new_process(tmp_pa
     mask.paste(255, (8, 4, 14, 9))
     mask.save(tmp_path / "mask.png")
     imports, repairs = [], []
-    for which, (state, _, settings) in FAMILIES.items():
+    families = {which: FAMILIES[which] for which in FAMILIES if " " not in which} | {"swinir x3": FAMILIES["swinir x3"]}
+    for which, (state, _, settings) in families.items():
         torch.save(dict(state), tmp_path / f"{which}.pth")
         imports.append(["import", f"{which}.pth"])
         more = ["--mask", "mask.png"] if which == "lama" else ["--task", "upscale"] if settings["scale"] > 1 else []
@@ -212,6 +201,6 @@ def test_a_file_is_imported_saved_and_restores_a_picture_in_a_new_process(tmp_pa
         code = f"from sfumato.cli import main\nfor each in {commands!r}: main(each)"
         done = subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    for which, (_, _, settings) in FAMILIES.items():
+    for which, (_, _, settings) in families.items():
         with Image.open(tmp_path / f"{which}.png") as picture:
             assert picture.size == (24 * settings["scale"], 16 * settings["scale"])
