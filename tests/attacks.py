@@ -34,6 +34,7 @@ from sfumato.store.loaded import LoadedModel
 from sfumato.store.zoo import listed
 from sfumato.train import log
 from tests.mutants import spoil_bytes, spoil_header, spoil_json, spoil_lines
+from tests.papers.matconvnet import dncnn_layers, matlab
 
 Spoil = Callable[[bytes, random.Random], bytes]
 
@@ -242,6 +243,7 @@ def _foreign(folder: Path) -> dict[str, Kind]:
     return {
         "pickles": Kind("net.pkl", pickled, spoil_bytes, foreign.load),
         "torch files": Kind("net.pth", torches, spoil_bytes, foreign.load),
+        "matlab files": Kind("net.mat", [matlab(dncnn_layers())], spoil_bytes, foreign.load),
         "safetensors": Kind("net.safetensors", [(folder / "net.safetensors").read_bytes()], _either(spoil_header), foreign.load),
     }
 

@@ -8,7 +8,7 @@ COUNT = 25
 NAMES = [
     "model headers", "model bytes", "directions", "latents", "edits", "dreams", "dreams in pictures", "manifests", "settings", "logs",
     "pictures: png", "pictures: jpg", "pictures: tif", "pictures: webp", "pictures: gif", "pictures: bmp", "masks", "zips", "idx",
-    "idx in gzip", "pickles", "torch files", "safetensors",
+    "idx in gzip", "pickles", "torch files", "matlab files", "safetensors",
 ]  # fmt: skip
 
 

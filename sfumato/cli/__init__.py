@@ -190,22 +190,26 @@ def models(*, runs: Path = Path("runs")) -> None:
 
 
 @verb("Models and the shell")
-def import_(file: File, *, out: Path | None = None, overwrite: bool = False) -> None:
-    """Convert weights of other projects (.pth, .pt, .pkl, .safetensors).
+def import_(
+    file: File, *, out: Path | None = None, scale: Annotated[int | None, Range(1, 8, "times")] = None, overwrite: bool = False
+) -> None:
+    """Convert weights of other projects (.pth, .pt, .pkl, .safetensors, .mat).
 
     The architecture is recognised by the names and shapes of the tensors. Code in the file is never run.
 
     Args:
-        file: Weights of DnCNN, FDnCNN, FFDNet, DRUNet, IMDN, RRDBNet, SRVGGNetCompact or NAFNet in the layout of their authors; of
-            StyleGAN2 as a pickle of NVIDIA or a file of rosinality. Of pickles of StyleGAN3 and R3GAN only the tensors are taken.
+        file: Weights in the layout of their authors. Denoising: DnCNN, FDnCNN and FFDNet (.mat too), DRUNet, NAFNet, SCUNet, SwinIR,
+            Restormer. Enlarging: FSRCNN, CARN-M, IMDN, RFDN, RLFN, PAN, SAFMN, SwinIR, RRDBNet, SRVGGNetCompact. Holes: LaMa.
+            Generators: StyleGAN2 as a pickle of NVIDIA or a file of rosinality; of pickles of StyleGAN3 and R3GAN only the tensors.
         out: The new model file. Default: the name of FILE with .safetensors, beside FILE.
+        scale: Which enlargement to take from a file that fits several (CARN-M, FSRCNN, PAN). Default: the best guess.
         overwrite: Replace a file that stands at --out already.
 
     """
     with machine(1):
         from sfumato.store.importing import import_weights
 
-        for line in import_weights(Path(file), out, overwrite=overwrite):
+        for line in import_weights(Path(file), out, scale=scale, overwrite=overwrite):
             console.print(line, highlight=False)
 
 

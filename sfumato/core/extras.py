@@ -12,6 +12,7 @@ PACKAGES = {
     "pillow-heif": "pillow-heif",
     "pyvips": '"pyvips[binary]"',
     "rawpy": "rawpy",
+    "SciPy": "scipy",
     "scikit-image": "scikit-image",
 }
 """The name of each optional package, and what `pip install` takes for it."""

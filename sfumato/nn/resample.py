@@ -64,6 +64,14 @@ def mirror(images: Images, reach: int) -> Resized:
     return images.index_select(2, rows.to(images.device)).index_select(3, columns.to(images.device))
 
 
+def at_least(images: Images, side: int) -> Resized:
+    """`images` continued below and to the right by their mirror image until height and width are at least `side` pixels."""
+    for axis in (2, 3):
+        if (length := images.shape[axis]) < side:
+            images = images.index_select(axis, mirrored(torch.arange(side), length).to(images.device))
+    return images
+
+
 def mirrored(index: Tensor, length: int) -> Tensor:
     """The index in [0, `length`) that a mirrored border shows at position `index`: ... 1 0 | 0 1 2 ... n-1 | n-1 n-2 ..."""
     place = index.remainder(2 * length)

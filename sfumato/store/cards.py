@@ -80,6 +80,8 @@ class ImportedFrom(Record):
     """Network and layout that were recognised."""
     notes: str = ""
     licence: str = ""
+    origin: str = ""
+    """Address at which the authors of the layout publish it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,12 @@ class RecognizedWeights:
     state: Tensors
     """Its weights."""
     notes: str = ""
+    origin: str = ""
+    """Address at which the authors of the layout publish it."""
+    terms: str = ""
+    """Licence that the authors state there for their own weights; empty if it is not known here."""
+    others: tuple["RecognizedWeights", ...] = ()
+    """Networks of other enlargements that the same tensors fit, the best guess being this one."""
 
 
 def built(recognized: RecognizedWeights, path: Path) -> nn.Module:

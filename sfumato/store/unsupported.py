@@ -19,6 +19,7 @@ _STATE_DICT = "if you trust it, load it where it was made and save model.state_d
 
 _SAFETENSORS = rb".{5}\x00{3}\{"
 """The length of the header in eight bytes, and the header, which is JSON."""
+_MATLAB = rb"MATLAB 5\."
 FORMATS: tuple[tuple[bytes, str, str], ...] = (
     (rb"\s*(<!doctype|<html|<head|<body|<script)", "a web page", f"its address led to a licence, a login or a warning; {_AGAIN}"),
     (rb"\s*<\?xml", "XML text, such as a server's refusal", _AGAIN),
@@ -33,7 +34,8 @@ FORMATS: tuple[tuple[bytes, str, str], ...] = (
         "a Git LFS pointer, which stands for the file in a repository",
         "run git lfs pull there, or download the file",
     ),
-    (rb"MATLAB [57]\.", "a MATLAB file", _RESAVE),
+    (_MATLAB, "a MATLAB file", "if it holds a network of MatConvNet, import it"),
+    (rb"MATLAB 7\.", "a MATLAB file of version 7.3, which is HDF5", "save it in MATLAB with -v7 and import that"),
     (rb"\x89HDF\r\n\x1a\n", "an HDF5 file, as Keras and MATLAB write them", _RESAVE),
     (rb".{4}TFL3", "a network of TensorFlow Lite", "import the PyTorch weights of the same network"),
     (rb"\x08\x01\x12", "a network of TensorFlow (SavedModel)", "import the PyTorch weights of the same network"),
@@ -83,14 +85,19 @@ _PYTHON = sys.stdlib_module_names | {"__builtin__", "commands", "copy_reg", "exc
 """The packages of Python itself, those of Python 2 included, which old pickles name."""
 
 FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("RFDN (Liu et al. 2020)", (r"B1\.c1_d\.weight", r"B1\.esa\..*")),
     ("BSRN (Li et al. 2022)", (r"B1\.c1_d\.(weight|bias|pw\..*)", r"B1\.c1_r\.pw\..*")),
     ("RCAN (Zhang et al. 2018)", (r"(body\.0\.body\.0\.body\.\d\.conv_du\.0|body\.0\.residual_group\.0\.rcab\.0)\.weight",)),
     ("EDSR (Lim et al. 2017)", (r"body\.0\.body\.0\.weight", r"tail\.0\.0\.weight")),
     ("EDSR or MSRResNet, in BasicSR's layout", (r"body\.0\.conv1\.weight", r"(conv_after_body|upconv1)\.weight")),
     ("HAT (Chen et al. 2023)", (r"layers\.0\.residual_group\.overlap_attn\..*",)),
-    ("SwinIR (Liang et al. 2021)", (r"layers\.0\.residual_group\.blocks\.0\.attn\..*",)),
-    ("Restormer (Zamir et al. 2022)", (r"encoder_level1\.0\.attn\.temperature",)),
+    ("Swin2SR (Conde et al. 2022)", (r"layers\.0\.residual_group\.blocks\.0\.attn\.logit_scale",)),
+    ("DAT (Chen et al. 2023)", (r"layers\.0\.blocks\.0\.attn\.attns\.0\.rpe_biases",)),
+    ("a form of SwinIR with absolute positions", (r"absolute_pos_embed", r"layers\.0\.residual_group\.blocks\.0\.attn\..*")),
+    ("Restormer for pairs of pictures of a dual-pixel camera", (r"encoder_level1\.0\.attn\.temperature", r"skip_conv\.weight")),
+    ("CARN (Ahn et al. 2018), of which only the mobile form is known", (r"b1\.b2\.body\.0\.weight", r"b1\.c1\.body\.0\.weight")),
+    ("SPAN (Wan et al. 2023)", (r"block_1\.c1_r\.eval_conv\.weight",)),
+    ("PLKSR (Lee et al. 2024)", (r"feats\.1\.lk\.conv\.weight",)),
+    ("OmniSR (Wang et al. 2023)", (r"residual_layer\.0\.residual_layer\.0\.layer\.0\.fn\.0\.weight",)),
     ("MPRNet (Zamir et al. 2021)", (r"stage1_encoder\..*",)),
     ("Uformer (Wang et al. 2022)", (r"encoderlayer_0\.blocks\.0\..*",)),
     ("FBCNN (Jiang et al. 2021)", (r"m_head\.weight", r"qf_pred\..*")),
@@ -100,7 +107,7 @@ FAMILIES: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("a diffusion network of diffusers", (r"down_blocks\.0\.resnets\.0\.conv1\.weight",)),
     ("a low-rank addition (LoRA) to another network", (r"lora_(unet|te)_.*|.*\.lora_(A|B|down|up)\..*",)),
     ("a diffusion network (Ho et al. 2020)", (r"down\.0\.block\.0\.norm1\.weight",)),
-    ("LaMa (Suvorov et al. 2022)", (r"(generator\.)?(model\.)?\d+\.(ffc|conv1\.ffc)\..*",)),
+    ("a form of LaMa with local Fourier units or gates", (r"(generator\.)?(model\.)*\d+\.(conv\d\.)?ffc\.(convg2g\.lfu|gate)\..*",)),
     ("CycleGAN or pix2pix", (r"model\.(\d+\.conv_block\.1|model\.0|model\.1\.model\.1)\.weight",)),
     ("a U-Net for segmentation", (r"inc\.double_conv\.0\.weight",)),
     ("CLIP", (r"(visual|vision_model)\..*", r"(text_projection|text_model\..*|text_projection\.weight)")),
@@ -124,6 +131,12 @@ def check(path: Path) -> None:
     """
     if description := named(path):
         raise CheckpointError(f"{path}: {description}")
+
+
+def check_importable(path: Path) -> None:
+    """Raises CheckpointError as `check` does, but passes MATLAB files, which may hold a network of MatConvNet."""
+    if not is_matlab(path):
+        check(path)
 
 
 def named(path: Path) -> str:
@@ -154,9 +167,18 @@ def named(path: Path) -> str:
 
 def is_safetensors(path: Path) -> bool:
     """Whether the file at `path` begins as safetensors do, whatever it is called; False if it cannot be read."""
+    return _begins(path, _SAFETENSORS)
+
+
+def is_matlab(path: Path) -> bool:
+    """Whether the file at `path` begins as MATLAB's of version 5 to 7 do, whatever it is called; False if it cannot be read."""
+    return _begins(path, _MATLAB)
+
+
+def _begins(path: Path, pattern: bytes) -> bool:
     try:
         with path.open("rb") as file:
-            return re.match(_SAFETENSORS, file.read(9), re.DOTALL) is not None
+            return re.match(pattern, file.read(_HEAD), re.DOTALL) is not None
     except OSError:
         return False
 

@@ -19,7 +19,7 @@ from sfumato.models.roles.style_generator import AdversarialGenerator, StyleGene
 collect_ignore = ["toy_codec.py", "toy_translator.py"]
 """Plug-ins for the tests of tasks, which claim ids as soon as they are imported."""
 
-SMALL = {"channels": 8, "units": 8, "numbers": 6, "convolutions": 4, "blocks": 2}
+SMALL = {"channels": 8, "units": 8, "numbers": 6, "convolutions": 4, "blocks": 2, "pixels a side": 2}
 """The largest number of each unit that a network in a test has."""
 
 TOGETHER = {

@@ -390,3 +390,16 @@ def test_imdn_reaches_its_published_figure(weights, real_data):
         figures.append(10 * np.log10(255**2 / off.square().mean().item()))
     assert len(figures) == 5
     assert np.mean(figures) == pytest.approx(32.21, abs=0.02)
+
+
+@pytest.mark.slow
+def test_dncnn_reaches_its_published_figure(weights, real_data):
+    """Set12 with noise of 25/255, not clipped; output clamped and not rounded: 30.404 dB (table of SaoYan/DnCNN-PyTorch)."""
+    net, figures = foreign.load(weights / "dncnn_s25_saoyan.pth"), []
+    for path in sorted((real_data / "set12").glob("*.png")):
+        clean = torch.from_numpy(np.asarray(Image.open(path).convert("L"), dtype=np.float32) / 255)[None, None]
+        noise = np.random.RandomState(0).normal(0, 25 / 255, clean.shape).astype(np.float32)
+        restored = net.network.restore(clean + torch.from_numpy(noise)).clamp(0, 1)
+        figures.append(-10 * np.log10((restored - clean).double().square().mean().item()))
+    assert len(figures) == 12
+    assert np.mean(figures) == pytest.approx(30.404, abs=0.02)

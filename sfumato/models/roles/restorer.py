@@ -1,6 +1,7 @@
 """Degraded images to clean ones."""
 
 import itertools
+import math
 from abc import abstractmethod
 from typing import Literal, final
 
@@ -56,9 +57,12 @@ class Restorer(Role):
 
     @torch.no_grad()
     def implausible(self) -> str:
-        image = torch.full((1, self.channels, 32, 32), 0.5)
-        image[:, :, :, 16:] = 0.8
-        output = self.restore(image, image.new_zeros(1, len(self.conditioning), 32, 32))
+        side = math.ceil(32 / self.pad_multiple) * self.pad_multiple
+        image = torch.full((1, self.channels, side, side), 0.5)
+        image[:, :, :, side // 2 :] = 0.8
+        # No noise, and nothing is missing.
+        planes = torch.tensor([float(name == "observed") for name in self.conditioning])[None, :, None, None]
+        output = self.restore(image, planes.expand(1, -1, side, side))
         difference = (output - image).abs().mean().item() if self.scale == 1 else 0.0
         finite = bool(torch.isfinite(output).all())
         return "" if finite and difference <= 0.25 else "an edge comes back as something else; it is another network"

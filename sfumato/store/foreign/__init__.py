@@ -23,23 +23,43 @@ from sfumato.store.snapshots import converted
 LAYOUTS = Catalog(__name__, entry="claim")
 
 
-def load(path: Path) -> LoadedModel[nn.Module]:
+def load(path: Path, scale: int | None = None) -> LoadedModel[nn.Module]:
     """The network whose weights are in `path`, ready for use, with its settings and a card that names the file.
 
-    Raises CheckpointError if the file is damaged or holds anything but tensors, if no family knows its layout or several do, and if
-    the weights do not fit.
+    `scale` chooses among networks of several enlargements in one file. Raises CheckpointError if the file is damaged or holds anything
+    but tensors, if no family knows its layout or several do, if none enlarges `scale` times, and if the weights do not fit.
     """
     kind = snapshot_kind(path)
     if kind is None:
         tensors, digest = read(path)
-        found, licence = recognise(tensors, path), ""
+        recognized = recognise(tensors, path)
+        licence = recognized.terms
     else:
         snapshot = pickles.read(path)
-        found, digest, licence = converted(snapshot, path), snapshot.sha256, snapshot.licence
-    network = checkpoint.ready(built(found, path))
-    _check_output(network, found, path)
-    source = ImportedFrom(file=path.name, sha256=digest, layout=found.layout, notes=found.notes, licence=licence)
-    return LoadedModel(network=network, config=found.config, card=ModelCard(imported=source), path=path)
+        recognized, digest, licence = converted(snapshot, path), snapshot.sha256, snapshot.licence
+    recognized = enlarging(recognized, scale, path)
+    network = checkpoint.ready(built(recognized, path))
+    _check_output(network, recognized, path)
+    source = ImportedFrom(
+        file=path.name,
+        sha256=digest,
+        layout=recognized.layout,
+        notes=recognized.notes,
+        licence=licence,
+        origin=recognized.origin,
+    )
+    return LoadedModel(network=network, config=recognized.config, card=ModelCard(imported=source), path=path)
+
+
+def enlarging(recognized: RecognizedWeights, scale: int | None, path: Path) -> RecognizedWeights:
+    """`recognized`, or the one of its `others` that enlarges `scale` times. Raises CheckpointError, with the choices, if none does."""
+    by_scale = {getattr(each.config, "scale", 1): each for each in (recognized, *recognized.others)}
+    if scale is None:
+        return recognized
+    if scale not in by_scale:
+        choices = ", ".join(f"x{each}" for each in sorted(by_scale))
+        raise CheckpointError(f"{path}: holds {recognized.layout}; it enlarges {choices}, and not x{scale}")
+    return by_scale[scale]
 
 
 def snapshot_kind(path: Path) -> str | None:
@@ -47,7 +67,9 @@ def snapshot_kind(path: Path) -> str | None:
 
     Raises CheckpointError for what is no file of weights, and, naming what was asked for, for a .pkl that is no such snapshot.
     """
-    unsupported.check(path)
+    unsupported.check_importable(path)
+    if unsupported.is_matlab(path):
+        return None
     if path.suffix == ".pkl":
         return pickles.kind(path)
     if path.suffix not in (".pt", ".pth"):

@@ -26,4 +26,6 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
         layout=f"compact network (SRVGGNetCompact) of {depth} convolutions and {width} channels, x{scale}",
         config=MODELS["compact"](channels=channels, width=width, depth=depth, scale=scale),
         state=state,
+        origin="https://github.com/xinntao/Real-ESRGAN",
+        terms="BSD-3-Clause",
     )

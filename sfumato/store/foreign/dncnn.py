@@ -1,5 +1,7 @@
 """DnCNN, FDnCNN and FFDNet as KAIR keeps them (`model.0.weight` ...), with or without batch normalisation; DnCNN as SaoYan does.
 
+Networks of MatConvNet come as such a chain too (`store/matconvnet.py`).
+
 Batch normalisation is folded into the convolutions: the same function, fewer steps.
 """
 
@@ -10,8 +12,14 @@ import torch
 from sfumato.models import MODELS
 from sfumato.store.foreign.base import RecognizedWeights, Tensors
 
-_EPS = {"model": 1e-4, "dncnn": 1e-5}
+_EPS = {"model": 1e-4, "dncnn": 1e-5, "matconvnet": 0.0}
 """Of batch normalisation; the file does not say."""
+_AUTHORS = {
+    "model": ("KAIR", "https://github.com/cszn/KAIR", "MIT"),
+    "dncnn": ("SaoYan", "https://github.com/SaoYan/DnCNN-PyTorch", "GPL-3.0"),
+    "matconvnet": ("MatConvNet", "https://github.com/cszn/DnCNN", ""),
+}
+"""Whose layout it is by the name of the chain, where it is published, and under which licence."""
 _IRCNN = 7
 """As many plain convolutions are an IRCNN, whose dilations the file does not tell."""
 
@@ -20,7 +28,10 @@ Layer = dict[str, torch.Tensor]
 
 def claim(tensors: Tensors) -> RecognizedWeights | None:
     """A chain of 3x3 convolutions whose first and last agree on the channels."""
-    names = [re.fullmatch(r"(model|dncnn)\.(\d+)\.(weight|bias|running_mean|running_var|num_batches_tracked)", name) for name in tensors]
+    names = [
+        re.fullmatch(r"(model|dncnn|matconvnet)\.(\d+)\.(weight|bias|running_mean|running_var|num_batches_tracked)", name)
+        for name in tensors
+    ]
     if not names or not all(names) or len({n[1] for n in names if n}) != 1:
         return None
     owner, layers = names[0][1] if names[0] else "", _layers(tensors)
@@ -33,16 +44,18 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
     if shapes != [(width, inputs, 3, 3), *inner, (outputs, width, 3, 3)]:
         return None
     kind = _kind(inputs, outputs)
-    if kind is None or (kind[0] == "DnCNN" and len(convs) == _IRCNN and len(layers) == _IRCNN):
+    if kind is None or (kind[0] == "DnCNN" and owner == "model" and len(convs) == len(layers) == _IRCNN):
         return None
     name, settings = kind
     state = {f"layers.{2 * i}.{part}": value for i, conv in enumerate(convs) for part, value in zip(("weight", "bias"), conv, strict=True)}
-    author = "KAIR" if owner == "model" else "SaoYan"
+    author, origin, terms = _AUTHORS[owner]
     folded = ", batch normalisation folded in" if len(layers) > len(convs) else ""
     return RecognizedWeights(
         layout=f"{name} of {len(convs)} convolutions and {width} channels, {author}'s layout{folded}",
         config=MODELS["dncnn"](width=width, depth=len(convs), **settings),
         state=state,
+        origin=origin,
+        terms=terms,
     )
 
 

@@ -38,4 +38,6 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
         layout=f"DRUNet of {channels} channels, widths {', '.join(map(str, widths))}, {blocks} blocks each",
         config=MODELS["drunet"](channels=channels, widths=widths, blocks=blocks),
         state=state,
+        origin="https://github.com/cszn/KAIR",
+        terms="MIT",
     )

@@ -30,7 +30,9 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
         layout=f"IMDN, {blocks} blocks of {width} channels, x{scale}",
         config=MODELS["imdn"](channels=channels, width=width, blocks=blocks, scale=scale),
         state=state,
-        notes="its gate looks at the whole image, so tiles differ a little from the whole",
+        notes="its gate looks at the whole image, so it takes no tiles",
+        origin="https://github.com/Zheng222/IMDN",
+        terms="none stated",
     )
 
 

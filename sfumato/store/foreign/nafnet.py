@@ -43,6 +43,8 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
         ),
         state=state,
         notes="its gate looks at the whole image, so it takes no tiles",
+        origin="https://github.com/megvii-research/NAFNet",
+        terms="MIT",
     )
 
 

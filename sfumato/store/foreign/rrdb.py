@@ -17,6 +17,12 @@ _NAMES = {
     "BasicSR's": (r"body\.(\d+)\.rdb", "", ("conv_first", "conv_body", "conv_up1", "conv_up2", "conv_hr", "conv_last")),
 }
 """Whose names: how a dense block begins, what follows the number of its convolution, and what the other places are called."""
+_ORIGINS = {
+    "the first ESRGAN's": "https://github.com/xinntao/ESRGAN",
+    "BSRGAN's": "https://github.com/cszn/BSRGAN",
+    "BasicSR's": "https://github.com/xinntao/Real-ESRGAN",
+}
+"""Where each is published."""
 
 
 def claim(tensors: Tensors) -> RecognizedWeights | None:
@@ -36,6 +42,8 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
             layout=f"RRDBNet, {blocks} blocks of {width} channels, x{4 // fold}, {whose} names",
             config=MODELS["rrdb"](channels=channels, width=width, growth=growth, blocks=blocks, scale=4 // fold),
             state={_zero_based(name): value for name, value in state.items()},
+            origin=_ORIGINS[whose],
+            terms="BSD-3-Clause" if whose == "BasicSR's" else "",
         )
     return None
 

@@ -1,0 +1,44 @@
+"""RFDN as its authors keep it (`fea_conv`, `B1.c1_d` ... `B1.esa.conv1` ...)."""
+
+from sfumato.models import MODELS
+from sfumato.store.foreign.base import RecognizedWeights, Tensors, enlargement, renamed, zero_based
+
+_ATTENTION = {
+    "conv1": "reduce",
+    "conv2": "shrink",
+    "conv_f": "direct",
+    "conv_max": "coarse.0",
+    "conv3": "coarse.2",
+    "conv3_": "coarse.4",
+    "conv4": "expand",
+}
+"""The layers of spatial attention under their names and under ours."""
+
+
+def claim(tensors: Tensors) -> RecognizedWeights | None:
+    """Distillation blocks that end in spatial attention, between a head and a pixel shuffle."""
+    state = renamed(
+        zero_based(tensors, r"B(\d+)\.(?:c(\d)_[dr]\.)?"),
+        (r"fea_conv\.(weight|bias)", r"head.\1"),
+        (r"B(\d+)\.c([0-2])_d\.(weight|bias)", r"blocks.\1.distil.\2.\3"),
+        (r"B(\d+)\.c([0-2])_r\.(weight|bias)", r"blocks.\1.refine.\2.\3"),
+        (r"B(\d+)\.c4\.(weight|bias)", r"blocks.\1.last.\2"),
+        (r"B(\d+)\.c5\.(weight|bias)", r"blocks.\1.join.\2"),
+        *((rf"B(\d+)\.esa\.{theirs}\.(weight|bias)", rf"blocks.\1.attention.{ours}.\2") for theirs, ours in _ATTENTION.items()),
+        (r"c\.0\.(weight|bias)", r"gather.\1"),
+        (r"LR_conv\.(weight|bias)", r"trunk.\1"),
+        (r"upsampler\.0\.(weight|bias)", r"tail.\1"),
+    )
+    if state is None or not {"head.weight", "gather.weight", "tail.weight"} <= state.keys():
+        return None
+    width, channels = state["head.weight"].shape[:2]
+    blocks, scale = state["gather.weight"].shape[1] // width, enlargement(state["tail.weight"], channels)
+    if blocks * width != state["gather.weight"].shape[1] or scale is None:
+        return None
+    return RecognizedWeights(
+        layout=f"RFDN, {blocks} blocks of {width} channels, x{scale}",
+        config=MODELS["rfdn"](channels=channels, width=width, blocks=blocks, scale=scale),
+        state=state,
+        notes="its attention depends on the size of the image, so it takes no tiles",
+        origin="https://github.com/njulj/RFDN",
+    )
