@@ -14,12 +14,18 @@ import importlib
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from sfumato.core.after_import import after_import
 from sfumato.core.openmp import shorten_waits
+from sfumato.core.pillow_format import register_with_pillow
 
 if TYPE_CHECKING:
     from sfumato.analysis.diagnose import Diagnosis, diagnose
     from sfumato.analysis.diagnose import Source as DiagnosisSource
     from sfumato.batch.manifest import Entry as PictureEntry
+    from sfumato.compression.compress import compress
+    from sfumato.compression.decompress import DecompressedImage, decompress
+    from sfumato.compression.files import compress_pictures, decompress_files
+    from sfumato.compression.request import CompressionRequest
     from sfumato.core.config import override
     from sfumato.core.errors import (
         CheckpointError,
@@ -92,8 +98,10 @@ _HOMES = {
     "Callback": "train.log",
     "CheckpointError": "core.errors",
     "DEGRADATIONS": "degradations",
+    "CompressionRequest": "compression.request",
     "DataError": "core.errors",
     "Dataset": "data.dataset",
+    "DecompressedImage": "compression.decompress",
     "Degradation": "degradations.base",
     "Degraded": "degradations.base",
     "Diagnosis": "analysis.diagnose",
@@ -142,6 +150,10 @@ _HOMES = {
     "apply_restorer": "restoration.tiles",
     "audit": "evaluation.audit",
     "bundled": "store.weights",
+    "compress": "compression.compress",
+    "compress_pictures": "compression.files",
+    "decompress": "compression.decompress",
+    "decompress_files": "compression.files",
     "degrade": "degradations.base",
     "demo": "demonstration.demo",
     "diagnose": "analysis.diagnose",
@@ -192,8 +204,10 @@ __all__ = [
     "Audit",
     "Callback",
     "CheckpointError",
+    "CompressionRequest",
     "DataError",
     "Dataset",
+    "DecompressedImage",
     "Degradation",
     "Degraded",
     "Diagnosis",
@@ -240,6 +254,10 @@ __all__ = [
     "apply_restorer",
     "audit",
     "bundled",
+    "compress",
+    "compress_pictures",
+    "decompress",
+    "decompress_files",
     "degrade",
     "demo",
     "diagnose",
@@ -280,6 +298,7 @@ __all__ = [
 
 
 shorten_waits()
+after_import("PIL.Image", register_with_pillow)
 
 
 def __getattr__(name: str) -> Any:
