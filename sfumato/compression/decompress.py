@@ -17,7 +17,7 @@ from torch import Tensor
 from sfumato.compression import container, planes
 from sfumato.compression.compress import joint_check, opened_codec
 from sfumato.compression.container import Chunk, Container, Header
-from sfumato.compression.planes import Area
+from sfumato.compression.planes import Area, Plane
 from sfumato.compression.request import DEFAULT_MODEL
 from sfumato.compression.symbols import Decoded, SymbolCoder
 from sfumato.core.errors import CheckpointError, FormatError, ImageError
@@ -96,7 +96,7 @@ def checked_header(data: bytes, network: Codec, name: str) -> Header:
     return header
 
 
-def _latent(parts: Container, coder: SymbolCoder) -> tuple[Symbols, list[str]]:
+def _latent(parts: Container, coder: SymbolCoder) -> tuple[Plane, list[str]]:
     """The latent of the whole picture, times 256, and what is wrong with it."""
     header, network = parts.header, coder.network
     whole = planes.latent_size(header.size, network.stride)

@@ -3,16 +3,20 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
 import torch
+from jaxtyping import Int32
 from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.tensors import Maps, PerImage, Pixels
-from sfumato.models.roles.codec import Codec, Symbols, level_of
+from sfumato.models.roles.codec import Codec, level_of
 
 PIECE = 64
 """Side of the pieces for which the network is run, in positions of the latent."""
+
+
+Plane = Int32[Tensor, "_c _h _w"]
+"""The latent of a whole image, times 256: in 32 bits, because that of a large image takes much memory."""
 
 
 class Area(NamedTuple):
@@ -65,7 +69,7 @@ def hyper_encoded(network: Codec, latent: Maps, quality: int) -> Maps:
     return network.hyper_encode(F.pad(latent, (0, -w % step, 0, -h % step), mode="replicate"), _level(quality))
 
 
-def decoded(network: Codec, latent: Symbols, size: tuple[int, int], quality: int) -> Pixels:
+def decoded(network: Codec, latent: Plane, size: tuple[int, int], quality: int) -> Pixels:
     """The image of `size` of a latent (c, h, w), times 256, as bytes (h, w, 3)."""
     step, whole = network.stride, (latent.shape[1], latent.shape[2])
     pixels = torch.empty(*size, 3, dtype=torch.uint8)
@@ -82,8 +86,3 @@ def decoded(network: Codec, latent: Symbols, size: tuple[int, int], quality: int
 
 def _level(quality: int) -> PerImage:
     return torch.tensor([level_of(quality)])
-
-
-def to_array(values: Tensor) -> np.ndarray:
-    """A tensor of bytes as an array, without a copy."""
-    return values.contiguous().numpy()

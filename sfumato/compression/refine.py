@@ -20,7 +20,7 @@ _HOT, _COLD = 0.5, 0.05
 """Temperature at the beginning and at the end."""
 
 
-def refined(network: Codec, latent: Maps, hyper: Symbols, pixels: Pixels, area: Area, quality: int, *, steps: int = STEPS) -> Maps:
+def refined(network: Codec, latent: Maps, hyper: Symbols, pixels: Pixels, area: Area, quality: int) -> Maps:
     """The latent of an `area`, before rounding, with fewer bits and smaller error than `latent`, which the encoder gave.
 
     Pixels beyond the area are not looked at, and neither are latents beyond.
@@ -35,8 +35,8 @@ def refined(network: Codec, latent: Maps, hyper: Symbols, pixels: Pixels, area: 
     values = latent.detach().clone().requires_grad_(True)
     optimizer = torch.optim.Adam([values], lr=RATE)
     with torch.enable_grad():
-        for number in counted(range(steps), "steps"):
-            temperature = _HOT * (_COLD / _HOT) ** (number / max(1, steps - 1))
+        for number in counted(range(STEPS), "steps"):
+            temperature = _HOT * (_COLD / _HOT) ** (number / max(1, STEPS - 1))
             coded = network.quantised(values, known, level, quantise=lambda x, t=temperature: annealed(x, t, rng))
             images = network.decode(coded.latent, level)[:, :, :rows, :columns]
             error = 255**2 * F.mse_loss(images, target)

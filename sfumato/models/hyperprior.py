@@ -15,7 +15,6 @@ training begins at a codec that works. The block transform stays in float32: bf1
 import math
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, final
 
 import torch
@@ -26,7 +25,7 @@ from torch.nn import functional as F
 from sfumato.core.config import Range, settings
 from sfumato.core.rng import Draws
 from sfumato.core.tensors import Images, Maps, PerImage
-from sfumato.models.roles.codec import QUALITIES, Codec, Estimate, Quantised, Symbols
+from sfumato.models.roles.codec import QUALITIES, Codec, Estimate, Prediction, Quantised, Symbols
 from sfumato.nn import entropy
 from sfumato.nn.entropy import FactorisedDensity, gaussian_bits, gaussian_tables, scale_of, straight_round
 from sfumato.nn.exact import MOST, ONE, ExactConvolution, Whole, settled, whole_weights
@@ -36,6 +35,8 @@ LEVELS = 8
 STRIDE, HYPER_STRIDE = 16, 4
 _MIDDLE = 18.0
 """Place in the row of scales at which training begins: a scale of 1."""
+_PIXEL = 0.125
+"""Pixels are the output of the synthesis times this: a step of an optimizer changes them by a fraction of a grey level."""
 _SCALE_SHIFT = 3
 """Scales are the output of the network times 8, so that weights stay small."""
 
@@ -151,7 +152,7 @@ class Synthesis(nn.Module):
         x = self.coarse(self.stem(latent.contiguous(memory_format=torch.channels_last)), shares)
         x = self.middle(F.pixel_shuffle(self.to_middle(x), 2), shares)
         x = self.fine(F.pixel_shuffle(self.to_fine(x), 2), shares)
-        return F.pixel_shuffle(self.output(F.relu(x)).float(), 4)
+        return F.pixel_shuffle(self.output(F.relu(x)).float() * _PIXEL, 4)
 
 
 class HyperAnalysis(nn.Module):
@@ -232,7 +233,8 @@ class Hyperprior(Codec):
         middle = math.sqrt(config.weights[0] * config.weights[1])
         unit = 255 / math.sqrt(26 / middle)
         self.block_analysis = nn.Parameter(basis * unit)
-        self.block_synthesis = nn.Parameter(basis / unit)
+        # Kept as large as the other: steps of an optimizer are as long for small weights, and would be too long for these.
+        self.block_synthesis, self.shrink = nn.Parameter(basis * unit), unit**-2
         self.analysis, self.synthesis = Analysis(config), Synthesis(config)
         start = torch.linspace(-0.25, 0.25, LEVELS) * math.log(config.weights[1] / config.weights[0])
         self.gain, self.inverse_gain = Gain(config.latent, start), Gain(config.latent, -start)
@@ -280,7 +282,7 @@ class Hyperprior(Codec):
         shares = level_shares(level)
         scaled = latent.float() * self.inverse_gain(shares)
         with torch.autocast(latent.device.type, enabled=False):
-            blocks = F.conv_transpose2d(scaled, self.block_synthesis, stride=STRIDE)
+            blocks = F.conv_transpose2d(scaled * self.shrink, self.block_synthesis, stride=STRIDE)
         return blocks + self.synthesis(scaled, shares) + 0.5
 
     def hyper_encode(self, latent: Maps, level: PerImage) -> Maps:
@@ -310,16 +312,6 @@ class Hyperprior(Codec):
         return crc.to_bytes(4, "little")
 
 
-@dataclass(frozen=True)
-class ExactPrediction:
-    """Means and scales at some positions of a latent, in whole numbers."""
-
-    mean: Int64[Tensor, "c k"]
-    """Predicted latent, times 256."""
-    scale: Int64[Tensor, "c k"]
-    """Index of the table of each symbol."""
-
-
 @final
 class ExactEntropyModel:
     """The hyper-decoder, the context and the prediction of a hyperprior codec, in whole numbers on the processor."""
@@ -339,14 +331,14 @@ class ExactEntropyModel:
             x = self.layers[layer](F.pixel_shuffle(self.layers[up](x), 2).clamp_min(0)).clamp_min(0)
         return x[:, : size[0], : size[1]]
 
-    def predict(self, features: Whole, at: Int64[Tensor, " k"], latent: Symbols | None = None) -> ExactPrediction:
+    def predict(self, features: Whole, at: Int64[Tensor, " k"], latent: Symbols | None = None) -> Prediction:
         here = features.flatten(1)[:, at]
         held = None if latent is None else latent.double().clamp(-MOST, MOST)
         context = torch.zeros_like(here) if held is None else settled(self.context.sums(held, at)).clamp_min(0)
         columns = torch.cat([here, context])[:, :, None]
         mean, scale = self.output(self.hidden(columns).clamp_min(0))[:, :, 0].split(self.latent)
         place = ((scale * (1 << _SCALE_SHIFT) + (_MIDDLE + 0.5) * ONE) / ONE).floor().clamp(0, entropy.SCALES - 1)
-        return ExactPrediction(mean=mean.long(), scale=place.long())
+        return Prediction(mean=mean.long(), scale=place.long())
 
 
 def _exact_level(learned: Tensor, quality: int) -> Float64[Tensor, " c"]:

@@ -57,7 +57,7 @@ class ExactConvolution:
 
     def __call__(self, x: Whole) -> Whole:
         """The convolution of `x`, rounded to 8 binary digits after the point and limited in size."""
-        return settled(self.sums(x)).reshape(-1, *x.shape[1:])
+        return settled(self.sums(x)).reshape(len(self.bias), *x.shape[1:])
 
 
 def whole_weights(weight: Tensor) -> Tensor:

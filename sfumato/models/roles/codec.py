@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int64
@@ -46,20 +46,17 @@ class Quantised:
     """Bits of each image's latent; those of the hyperlatent are not among them."""
 
 
-class Prediction(Protocol):
+@dataclass(frozen=True)
+class Prediction:
     """Means and scales of the symbols at some positions of a latent, in whole numbers: a row for each channel."""
 
-    @property
-    def mean(self) -> Int64[Tensor, "_c _k"]:
-        """Predicted latent, times 256."""
-        ...
-
-    @property
-    def scale(self) -> Int64[Tensor, "_c _k"]:
-        """Index of the table of each symbol."""
-        ...
+    mean: Int64[Tensor, "c k"]
+    """Predicted latent, times 256."""
+    scale: Int64[Tensor, "c k"]
+    """Index of the table of each symbol."""
 
 
+@runtime_checkable
 class EntropyModel(Protocol):
     """Predicts symbols in whole numbers alone, with the same result on every machine. One model belongs to one quality."""
 
