@@ -18,7 +18,8 @@ from sfumato.core.pillow_format import ENDING, MAGIC
 from sfumato.io import files, formats
 from sfumato.io.headers import Headers
 from sfumato.models.roles.codec import Codec
-from sfumato.store.loaded import LoadedModel, Model
+from sfumato.store import weights
+from sfumato.store.loaded import Model
 
 LARGEST_FILE = 1 << 30
 """Bytes of the largest file that is read."""
@@ -42,15 +43,13 @@ def compress_pictures(
     """
     request.check()
     headers = Headers()
-    alone = outputs.is_file_name(Path(out), (ENDING,))
-    pairs = unique_names(gather(sources, exclude=None if alone else Path(out), headers=headers), ending=ENDING, headers=headers)
-    if not pairs:
+    files_made = _Places(sources, Path(out), headers, endings=(ENDING,), ending=ENDING)
+    if not files_made.placed:
         others = formats.summary(passed_over(sources).values())
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
-    model = opened_codec(request.model)
-    facts = {name: value for name, value in vars(request).items() if name != "model"} | _model_facts(model)
-    work = functools.partial(_compress, request=request, network=model.network)
-    return _run(pairs, Path(out), work, facts, alone=alone, overwrite=overwrite, on_progress=on_progress)
+    facts = {name: value for name, value in vars(request).items() if name != "model"} | _model_facts(request.model)
+    work = functools.partial(_compress, request=request, network=_Network(request.model))
+    return files_made.run(work, facts, overwrite=overwrite, on_progress=on_progress)
 
 
 def decompress_files(
@@ -66,14 +65,12 @@ def decompress_files(
 
     As `compress_pictures`. `on_damage` is called with the path of a file that is not whole and with sentences that say what is missing.
     """
-    alone = outputs.is_file_name(Path(out), files.FORMATS)
-    headers = _CompressedFiles()
-    pairs = unique_names(gather(sources, exclude=None if alone else Path(out), headers=headers), ending=".png", headers=headers)
-    if not pairs:
+    files_made = _Places(sources, Path(out), _CompressedFiles(), endings=tuple(files.FORMATS), ending=".png")
+    if not files_made.placed:
         raise DataError(f"no {ENDING} file in {', '.join(map(str, sources))}; `sfumato compress` makes such files")
-    opened = opened_codec(model)
-    work = functools.partial(_decompress, network=opened.network, name=str(model), on_damage=on_damage)
-    return _run(pairs, Path(out), work, _model_facts(opened), alone=alone, overwrite=overwrite, on_progress=on_progress)
+    facts = _model_facts(model)
+    work = functools.partial(_decompress, network=_Network(model), name=str(model), on_damage=on_damage)
+    return files_made.run(work, facts, overwrite=overwrite, on_progress=on_progress)
 
 
 def read_file(path: Path) -> bytes:
@@ -102,37 +99,53 @@ class _CompressedFiles(Headers):
             return False
 
 
-def _run(
-    pairs: list[tuple[Path, Path]],
-    out: Path,
-    work: Work,
-    facts: dict[str, object],
-    *,
-    alone: bool,
-    overwrite: bool,
-    on_progress: OnProgress,
-) -> list[Entry]:
-    """The entries of all files. Raises SettingError for several files and the name of one."""
-    if alone and len(pairs) > 1:
-        raise SettingError(f"{out} is one file and there are {len(pairs)} to make; give a folder with --out")
-    if alone:
-        outputs.check(out)
-    placed = [(path, out if alone else out / name) for path, name in pairs]
-    return run_batch(placed, work, manifest=None if alone else out, request=facts, overwrite=overwrite, on_progress=on_progress)
+class _Places:
+    """The files of a batch with the places of their results."""
+
+    def __init__(self, sources: Sequence[str | Path], out: Path, headers: Headers, *, endings: tuple[str, ...], ending: str) -> None:
+        """Raises SettingError for several files and the name of one, and StorageError if nothing can be written at `out`."""
+        if not sources:
+            raise SettingError("no file was named; give files, folders or globs")
+        self.alone, self.out = outputs.is_file_name(out, endings), out
+        pairs = unique_names(gather(sources, exclude=None if self.alone else out, headers=headers), ending=ending, headers=headers)
+        if self.alone and len(pairs) > 1:
+            raise SettingError(f"{out} is one file and there are {len(pairs)} to make; give a folder with --out")
+        if self.alone:
+            outputs.check(out)
+        else:
+            outputs.check_folder(out)
+        self.placed = [(path, out if self.alone else out / name) for path, name in pairs]
+
+    def run(self, work: Work, facts: dict[str, object], *, overwrite: bool, on_progress: OnProgress) -> list[Entry]:
+        """The entries of all files after their work."""
+        manifest = None if self.alone else self.out
+        return run_batch(self.placed, work, manifest=manifest, request=facts, overwrite=overwrite, on_progress=on_progress)
 
 
-def _compress(path: Path, target: Path, check: atomic_io.Check, *, request: CompressionRequest, network: Codec) -> str:
+class _Network:
+    """A codec that is opened when the first file needs it."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    @functools.cached_property
+    def opened(self) -> Codec:
+        """Its network."""
+        return opened_codec(self.model).network
+
+
+def _compress(path: Path, target: Path, check: atomic_io.Check, *, request: CompressionRequest, network: _Network) -> str:
     source = source_of(path, keep_metadata=request.keep_metadata)
     with naming(path):
-        data = compressed(source, network, request)
+        data = compressed(source, network.opened, request)
     atomic_io.write(target, data, check=check)
     h, w = source.size
     return f"{w} x {h}, {len(data):,} bytes, {8 * len(data) / (h * w):.3f} bits per pixel"
 
 
-def _decompress(path: Path, target: Path, check: atomic_io.Check, *, network: Codec, name: str, on_damage: OnDamage) -> str:
+def _decompress(path: Path, target: Path, check: atomic_io.Check, *, network: _Network, name: str, on_damage: OnDamage) -> str:
     with naming(path):
-        result = decompressed(read_file(path), network, name=name)
+        result = decompressed(read_file(path), network.opened, name=name)
     files.write(target, result.picture, check=check)
     if result.damage:
         on_damage(path, result.damage)
@@ -151,6 +164,8 @@ def naming(path: Path) -> Iterator[None]:
         raise type(error)(f"{path}: {error}") from error
 
 
-def _model_facts(model: LoadedModel[Codec]) -> dict[str, object]:
-    """What results depend on of a codec."""
-    return {"codec": model.network.fingerprint.hex()}
+def _model_facts(model: Model) -> dict[str, object]:
+    """What results depend on of a codec. Raises UnknownNameError if there is none of that name."""
+    if isinstance(model, str | Path):
+        return {"codec": atomic_io.digest(weights.find(model))}
+    return {"codec": opened_codec(model).network.fingerprint.hex()}

@@ -251,7 +251,7 @@ class Hyperprior(Codec):
     def estimate(self, images: Images, level: PerImage, draws: Draws) -> Estimate:
         y = self.encode(images, level)
         with torch.autocast(images.device.type, enabled=False):
-            z = self.hyper_analysis(y)
+            z = self.hyper_analysis(F.pad(y, (0, -y.shape[3] % HYPER_STRIDE, 0, -y.shape[2] % HYPER_STRIDE), mode="replicate"))
             hyper_bits = self.density.bits(z + draws.uniform(*z.shape[1:]) - 0.5)
         noise = draws.uniform(*y.shape[1:]) - 0.5
         coded = self.quantised(y, straight_round(z), level, quantise=straight_round, noise=noise)

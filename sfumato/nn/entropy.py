@@ -18,6 +18,8 @@ from torch.nn import functional as F
 
 from sfumato.core.tensors import Maps
 
+Values = Float[Tensor, "..."]
+
 PRECISION = 16
 """Frequencies of a table add up to 2^16."""
 SCALES = 64
@@ -33,19 +35,19 @@ HYPER_REACH = 63
 _FLOOR = 1e-9
 
 
-def straight_round(x: Maps) -> Maps:
+def straight_round(x: Values) -> Values:
     """`x` rounded to whole numbers, with the gradient of `x` itself."""
     return x + (x.round() - x).detach()
 
 
-def scale_of(index: Maps) -> Maps:
+def scale_of(index: Values) -> Values:
     """The scale at a place between 0 and SCALES - 1 of the row of scales; places outside are moved to its ends."""
     held = index.clamp(0, SCALES - 1)
     # Outside of the row the gradient goes on, so that a scale can come back.
     return (math.log(SMALLEST) + STEP * (index + (held - index).detach())).exp()
 
 
-def gaussian_bits(distance: Maps, scale: Maps) -> Maps:
+def gaussian_bits(distance: Values, scale: Values) -> Values:
     """Bits of numbers at a `distance` from the mean of Gaussians of that `scale`, each of a bin of width 1."""
     distance = distance.abs()
     above = torch.special.ndtr((0.5 - distance) / scale)

@@ -53,7 +53,7 @@ class Config(PictureObjective):
         return [Phase(name="codec", weights=list(model.parameters()), loss=loss)]
 
     def check_images(self, model: Codec, stream: Stream, settings: RunSettings) -> None:
-        multiple, sides = model.stride * model.hyper_stride, tuple(stream.pixels.shape[2:])
+        multiple, sides = model.stride, tuple(stream.pixels.shape[2:])
         if any(side % multiple for side in sides):
             least = multiple * max(1, min(sides) // multiple)
             raise SettingError(f"patch = {settings.patch} must be a multiple of {multiple} pixels, such as {least}")

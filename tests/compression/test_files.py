@@ -20,16 +20,21 @@ from sfumato.store.loaded import LoadedModel
 
 @pytest.fixture
 def folder(tmp_path, photograph, monkeypatch):
-    for name, size in (("one.png", (20, 30)), ("below/two.jpg", (33, 18))):
+    for name, shape in (("one.png", (20, 30)), ("below/two.jpg", (33, 18))):
         (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(photograph(*size)).save(tmp_path / "in" / name)
+        Image.fromarray(photograph(*shape)).save(tmp_path / "in" / name)
     (tmp_path / "in" / "notes.txt").write_text("no picture")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
+def size(path):
+    with Image.open(path) as image:
+        return image.size
+
+
 def sizes(place):
-    return {path.relative_to(place).as_posix(): Image.open(path).size for path in sorted(place.rglob("*.png"))}
+    return {path.relative_to(place).as_posix(): size(path) for path in sorted(place.rglob("*.png"))}
 
 
 def test_a_folder_goes_there_and_back(folder, codec):
@@ -46,7 +51,7 @@ def test_one_picture_goes_to_a_file_by_name(folder, codec):
     compress_pictures(["in/one.png"], "a.sfm", CompressionRequest(model=codec, max_kb=1.0))
     assert (folder / "a.sfm").stat().st_size <= 1000
     decompress_files(["a.sfm"], "a.jpg", model=codec)
-    assert Image.open("a.jpg").size == (30, 20)
+    assert size("a.jpg") == (30, 20)
     assert not (folder / "manifest.jsonl").exists()
 
 
@@ -64,7 +69,7 @@ def test_damage_is_told_and_the_picture_written(folder, codec):
     damaged = {}
     decompress_files(["a.sfm"], "a.png", model=codec, on_damage=lambda path, faults: damaged.update({path.name: faults}))
     assert list(damaged) == ["a.sfm"]
-    assert Image.open("a.png").size == (30, 20)
+    assert size("a.png") == (30, 20)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +104,7 @@ def test_the_verbs(folder, codec, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["decompress", "small/one.sfm", "--model", "codec.safetensors", "--out", "one.png"])
     assert ended.value.code == 2
-    assert Image.open("one.png").size == (30, 20)
+    assert size("one.png") == (30, 20)
     assert "small/one.sfm: the picture" in capsys.readouterr().err.replace("\n", " ")
 
 

@@ -96,7 +96,7 @@ class Codec(Role):
 
     @abstractmethod
     def estimate(self, images: Images, level: PerImage, draws: Draws) -> Estimate:
-        """Images after compression and their bits, differentiable. Sides must be multiples of `stride * hyper_stride`."""
+        """Images after compression and their bits, differentiable. Sides must be multiples of `stride`."""
 
     @abstractmethod
     def quantised(
@@ -142,7 +142,7 @@ class Codec(Role):
         """Four bytes that tell apart models whose files are not exchangeable: of tables and weights of the entropy model."""
 
     def forward(self, images: Images, quality: int = 50) -> Maps:
-        """The images after compression at `quality`, without the entropy coder. Sides must be multiples of `stride * hyper_stride`."""
+        """The images after compression at `quality`, without the entropy coder. Sides must be multiples of `stride`."""
         level = images.new_full((len(images),), level_of(quality))
         noise = Draws(rng=torch.Generator().manual_seed(0), count=len(images), device=images.device)
         return self.estimate(images, level, noise).images
