@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from sfumato.editing.mix import Mixtures, mix
     from sfumato.evaluation.audit import Audit, Verdict, audit
     from sfumato.evaluation.benchmark import evaluate_restorer
+    from sfumato.evaluation.codecs import CodecComparison, evaluate_codec
     from sfumato.evaluation.evaluate import evaluate
     from sfumato.evaluation.report import Report
     from sfumato.generation.generate import generate
@@ -98,6 +99,7 @@ _HOMES = {
     "Callback": "train.log",
     "CheckpointError": "core.errors",
     "DEGRADATIONS": "degradations",
+    "CodecComparison": "evaluation.codecs",
     "CompressionRequest": "compression.request",
     "DataError": "core.errors",
     "Dataset": "data.dataset",
@@ -163,6 +165,7 @@ _HOMES = {
     "dream_through": "dreaming.latent",
     "edit": "editing.edit",
     "evaluate": "evaluation.evaluate",
+    "evaluate_codec": "evaluation.codecs",
     "evaluate_restorer": "evaluation.benchmark",
     "features": "dreaming.atlas",
     "fit": "train.loop",
@@ -204,6 +207,7 @@ __all__ = [
     "Audit",
     "Callback",
     "CheckpointError",
+    "CodecComparison",
     "CompressionRequest",
     "DataError",
     "Dataset",
@@ -267,6 +271,7 @@ __all__ = [
     "dream_through",
     "edit",
     "evaluate",
+    "evaluate_codec",
     "evaluate_restorer",
     "features",
     "fit",

@@ -3,9 +3,8 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-from sfumato.batch.manifest import NAME, Entry, Manifest, Status
+from sfumato.batch.manifest import NAME, Entry, Facts, Manifest, Status
 from sfumato.batch.place import Batch, Place
 from sfumato.core import atomic_io, outputs
 from sfumato.core.progress import counted
@@ -19,7 +18,7 @@ def run_batch(
     work: Work,
     *,
     manifest: Path | None,
-    request: dict[str, Any],
+    request: Facts,
     overwrite: bool,
     on_progress: Callable[[Entry, int, int], None] = lambda *_: None,
 ) -> list[Entry]:

@@ -7,7 +7,6 @@ within one. The network itself is run with a border around each piece: tiles hav
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 from sfumato.compression import container, planes
 from sfumato.compression.container import Chunk, Container, Header
 from sfumato.compression.refine import refined
-from sfumato.compression.request import DEFAULT_QUALITY, CompressionRequest
+from sfumato.compression.request import DEFAULT_MODEL, DEFAULT_QUALITY, CompressionRequest, Effort
 from sfumato.compression.source import Source, source_of
 from sfumato.compression.symbols import SymbolCoder, symbol_check
 from sfumato.core.errors import SettingError
@@ -31,13 +30,22 @@ TILE = 10
 """Logarithm of the side of a tile: 1024 pixels."""
 
 
-def compress(picture: PictureInput, **options: Any) -> bytes:
+def compress(
+    picture: PictureInput,
+    *,
+    quality: int | None = None,
+    bpp: float | None = None,
+    max_kb: float | None = None,
+    effort: Effort = "fast",
+    keep_metadata: bool = False,
+    model: Model = DEFAULT_MODEL,
+) -> bytes:
     """The file of `picture`: any picture that the other verbs take, of 1 x 1 to 100 megapixels.
 
-    `options` are the fields of `CompressionRequest`: quality, bpp or max_kb; effort; keep_metadata; model. Raises SettingError for wishes
-    that cannot be fulfilled, ImageError for no picture, UnknownNameError and CheckpointError for no model.
+    The options are those of `CompressionRequest`. Raises SettingError for wishes that cannot be fulfilled, ImageError for no picture,
+    UnknownNameError and CheckpointError for no model.
     """
-    request = CompressionRequest(**options)
+    request = CompressionRequest(quality=quality, bpp=bpp, max_kb=max_kb, effort=effort, keep_metadata=keep_metadata, model=model)
     request.check()
     return compressed(source_of(picture, keep_metadata=request.keep_metadata), opened_codec(request.model).network, request)
 

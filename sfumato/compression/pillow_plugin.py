@@ -1,9 +1,8 @@
 """The files of `compress` for `PIL.Image.open`: size and mode are read from the header, pixels when they are needed."""
 
 import warnings
-from typing import Any
 
-from PIL import ImageFile
+from PIL import Image, ImageFile
 
 from sfumato.compression import container
 from sfumato.compression.decompress import decompress
@@ -30,7 +29,7 @@ class CompressedImageFile(ImageFile.ImageFile):
         self._size = (header.size[1], header.size[0])
         self._mode = ("L" if header.grey else "RGB") if not has_opacity else "LA" if header.grey else "RGBA"
 
-    def load(self) -> Any:
+    def load(self) -> Image.core.PixelAccess | None:
         """Decodes the pixels. Raises OSError, as Pillow's own formats do, if that is not possible."""
         if self._data:
             data, self._data = self._data, b""

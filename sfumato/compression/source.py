@@ -52,7 +52,7 @@ def source_of(picture: PictureInput, *, keep_metadata: bool = False) -> Source:
 
 
 def _picture(picture: PictureInput) -> files.Picture:
-    """Any picture as pixels with metadata."""
+    """A picture of whatever kind as pixels with metadata."""
     if isinstance(picture, files.Picture):
         return picture
     if isinstance(picture, str | bytes | bytearray | BinaryFile) or hasattr(picture, "__fspath__"):

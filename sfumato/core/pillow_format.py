@@ -2,7 +2,6 @@
 
 import importlib
 from types import ModuleType
-from typing import Any
 
 MAGIC = b"\x8fSFM"
 """First bytes of the files."""
@@ -13,7 +12,7 @@ _READER = "sfumato.compression.pillow_plugin"
 def register_with_pillow(image: ModuleType) -> None:
     """Adds the format to Pillow's, whose module `PIL.Image` is given."""
 
-    def opened(file: Any, name: str) -> Any:
+    def opened(file: object, name: str) -> object:
         """The image in an open file."""
         return importlib.import_module(_READER).CompressedImageFile(file, name)
 

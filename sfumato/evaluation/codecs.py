@@ -8,11 +8,12 @@ over pictures; MS-SSIM is left out if a picture has a side below 161 pixels.
 """
 
 import io
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -166,32 +167,47 @@ def _curve(
 
 def _point(setting: int, encode: Encode, decode: Decode, pictures: Sequence[Pixels]) -> CodecPoint:
     """The means over pictures of one setting."""
-    rows = [list(_figures(encode, decode, pixels)) for pixels in pictures]
-    similarities = [row[2] for row in rows if row[2] is not None]
-    means = [float(np.mean([row[i] for row in rows])) for i in (0, 1, 3, 4)]
+    rows = [_figures(encode, decode, pixels) for pixels in pictures]
+    similarities = [row.ms_ssim for row in rows if row.ms_ssim is not None]
     return CodecPoint(
         setting=setting,
-        bits_per_pixel=means[0],
-        psnr=means[1],
-        ms_ssim=float(np.mean(similarities)) if len(similarities) == len(rows) else None,
-        encode_seconds=means[2],
-        decode_seconds=means[3],
+        bits_per_pixel=_mean([row.bits_per_pixel for row in rows]),
+        psnr=_mean([row.psnr for row in rows]),
+        ms_ssim=_mean(similarities) if len(similarities) == len(rows) else None,
+        encode_seconds=_mean([row.encode_seconds for row in rows]),
+        decode_seconds=_mean([row.decode_seconds for row in rows]),
     )
 
 
-def _figures(encode: Encode, decode: Decode, pixels: Pixels) -> Iterator[Any]:
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+class _Figures(NamedTuple):
+    """One picture at one setting."""
+
+    bits_per_pixel: float
+    psnr: float
+    ms_ssim: float | None
+    encode_seconds: float
+    decode_seconds: float
+
+
+def _figures(encode: Encode, decode: Decode, pixels: Pixels) -> _Figures:
     """Bits per pixel, PSNR, MS-SSIM, and the processor seconds of both ways, of one picture."""
     began = time.process_time()
     file = encode(pixels)
     encoded = time.process_time()
     output = decode(file)
     decoded = time.process_time()
-    yield 8 * len(file) / (pixels.shape[0] * pixels.shape[1])
     before, after = (to_images(_batch(each)) for each in (pixels, output))
-    yield float(psnr(after, before).clamp(max=100))
-    yield float(ms_ssim(after, before)) if min(pixels.shape[:2]) >= _LEAST else None
-    yield encoded - began
-    yield decoded - encoded
+    return _Figures(
+        bits_per_pixel=8 * len(file) / (pixels.shape[0] * pixels.shape[1]),
+        psnr=float(psnr(after, before).clamp(max=100)),
+        ms_ssim=float(ms_ssim(after, before)) if min(pixels.shape[:2]) >= _LEAST else None,
+        encode_seconds=encoded - began,
+        decode_seconds=decoded - encoded,
+    )
 
 
 def _batch(pixels: Pixels) -> Bytes:
@@ -227,7 +243,7 @@ def _anchors() -> tuple[Mapping[str, tuple[str, Callable[[int], tuple[Encode, De
     return formats, tuple(missing)
 
 
-def _pillow(kind: str, **options: Any) -> Callable[[int], tuple[Encode, Decode]]:
+def _pillow(kind: str, **options: object) -> Callable[[int], tuple[Encode, Decode]]:
     """Encoder and decoder of Pillow at a quality."""
 
     def coder(quality: int) -> tuple[Encode, Decode]:
