@@ -14,12 +14,18 @@ import importlib
 import warnings
 from typing import TYPE_CHECKING
 
+from sfumato.core.after_import import after_import
 from sfumato.core.openmp import shorten_waits
+from sfumato.core.pillow_format import register_with_pillow
 
 if TYPE_CHECKING:
     from sfumato.analysis.diagnose import Diagnosis, diagnose
     from sfumato.analysis.diagnose import Source as DiagnosisSource
     from sfumato.batch.manifest import Entry as PictureEntry
+    from sfumato.compression.compress import compress
+    from sfumato.compression.decompress import DecompressedImage, decompress
+    from sfumato.compression.files import compress_pictures, decompress_files
+    from sfumato.compression.request import CompressionRequest
     from sfumato.core.config import override
     from sfumato.core.errors import (
         CheckpointError,
@@ -57,6 +63,7 @@ if TYPE_CHECKING:
     from sfumato.editing.mix import Mixtures, mix
     from sfumato.evaluation.audit import Audit, Verdict, audit
     from sfumato.evaluation.benchmark import evaluate_restorer
+    from sfumato.evaluation.codecs import CodecComparison, evaluate_codec
     from sfumato.evaluation.evaluate import evaluate
     from sfumato.evaluation.report import Report
     from sfumato.generation.generate import generate
@@ -92,8 +99,11 @@ _HOMES = {
     "Callback": "train.log",
     "CheckpointError": "core.errors",
     "DEGRADATIONS": "degradations",
+    "CodecComparison": "evaluation.codecs",
+    "CompressionRequest": "compression.request",
     "DataError": "core.errors",
     "Dataset": "data.dataset",
+    "DecompressedImage": "compression.decompress",
     "Degradation": "degradations.base",
     "Degraded": "degradations.base",
     "Diagnosis": "analysis.diagnose",
@@ -142,6 +152,10 @@ _HOMES = {
     "apply_restorer": "restoration.tiles",
     "audit": "evaluation.audit",
     "bundled": "store.weights",
+    "compress": "compression.compress",
+    "compress_pictures": "compression.files",
+    "decompress": "compression.decompress",
+    "decompress_files": "compression.files",
     "degrade": "degradations.base",
     "demo": "demonstration.demo",
     "diagnose": "analysis.diagnose",
@@ -151,6 +165,7 @@ _HOMES = {
     "dream_through": "dreaming.latent",
     "edit": "editing.edit",
     "evaluate": "evaluation.evaluate",
+    "evaluate_codec": "evaluation.codecs",
     "evaluate_restorer": "evaluation.benchmark",
     "features": "dreaming.atlas",
     "fit": "train.loop",
@@ -192,8 +207,11 @@ __all__ = [
     "Audit",
     "Callback",
     "CheckpointError",
+    "CodecComparison",
+    "CompressionRequest",
     "DataError",
     "Dataset",
+    "DecompressedImage",
     "Degradation",
     "Degraded",
     "Diagnosis",
@@ -240,6 +258,10 @@ __all__ = [
     "apply_restorer",
     "audit",
     "bundled",
+    "compress",
+    "compress_pictures",
+    "decompress",
+    "decompress_files",
     "degrade",
     "demo",
     "diagnose",
@@ -249,6 +271,7 @@ __all__ = [
     "dream_through",
     "edit",
     "evaluate",
+    "evaluate_codec",
     "evaluate_restorer",
     "features",
     "fit",
@@ -280,6 +303,7 @@ __all__ = [
 
 
 shorten_waits()
+after_import("PIL.Image", register_with_pillow)
 
 
 def __getattr__(name: str) -> object:

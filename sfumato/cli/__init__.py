@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.cli import completion, dreaming, editing, measuring, streams
+from sfumato.cli import completion, compressing, dreaming, editing, measuring, streams
 from sfumato.cli.repair_flags import RepairFlags
 from sfumato.cli.terminal import complain, console, say
 from sfumato.cli.verbs import (
@@ -159,6 +159,8 @@ def restore(
         restore_pictures(pictures, out, request, repair.mask, console, overwrite=overwrite)
 
 
+for function in compressing.VERBS:
+    verb("Compressing")(function)
 for function in measuring.VERBS:
     verb("Measuring")(function)
 

@@ -14,6 +14,7 @@ def evaluate(
     *,
     data: str | None = None,
     restore: str | None = None,
+    compress: bool = False,
     features: str | None = None,
     compare: str | None = None,
     count: Annotated[int, Range(1, 1e9, "images")] = 10_000,
@@ -38,6 +39,7 @@ def evaluate(
         data: Images to compare with: a folder, an archive or the name of a data set. Default: the images that the model was trained on.
         restore: Degradation that a restorer has to undo: noise:25, poisson:30, salt-and-pepper:30, missing:50, text, blur:1.6, motion:9,
             jpeg:10, x2 or x4. Default: none; the model is measured as a generator or a classifier.
+        compress: Compare a codec with JPEG, WebP and AVIF on the pictures of --data, by real files.
         features: Network whose features are compared: squeezenet, alexnet, vgg16, googlenet, inception, inception-clean, or a classifier
             of yours. Default: a bundled classifier of the same data.
         compare: Perceptual metric that compares two images: lpips-squeeze, lpips-alex or lpips-vgg. Default: none.
@@ -47,7 +49,8 @@ def evaluate(
         images: Number of test images for likelihoods. Default: all.
         seed: Seed of the first generated image.
         accuracy_score: Also train a classifier on 60,000 generated images and test it on real images. This takes some minutes.
-        out: A .json file for the figures and their protocols. Default: the figures are printed only.
+        out: A .json file for the figures and their protocols; with --compress also a plot beside it, a .png. Default: the figures are
+            printed only.
 
     """
     with machine(threads):
@@ -57,6 +60,11 @@ def evaluate(
         from sfumato.store import inputs
 
         figures.check(restore, ensemble=ensemble, accuracy_score=accuracy_score)
+        if compress:
+            from sfumato.cli.rates import codec_figures
+
+            codec_figures(model, data, out, console, restore=restore, overwrite=overwrite)
+            return
         options = figures.Options(compare=compare, precision=precision, device=device)
         sampling = figures.Sampling(features=features, count=count, whole=whole, samples=samples, images=images, seed=seed)
         # Methods, and the images themselves, have no file.

@@ -6,6 +6,7 @@ from torch import nn
 
 from sfumato.core.errors import SettingError
 from sfumato.models.roles.classifier import Classifier
+from sfumato.models.roles.codec import Codec
 from sfumato.models.roles.generator import Generator
 from sfumato.models.roles.latent_variable_model import LatentVariableModel
 from sfumato.models.roles.restorer import Restorer
@@ -37,6 +38,8 @@ def measurable_roles(network: nn.Module) -> Roles:
         raise SettingError(
             "this model repairs images: name a degradation with --restore, such as noise:25 or x2 (evaluation/benchmark.py in Python)"
         )
+    if isinstance(network, Codec):
+        raise SettingError("this model compresses pictures: add --compress, and name pictures with --data (evaluation/codecs.py in Python)")
     if roles.classifier is None and roles.generator is None:
         raise SettingError(f"there is no measurement for a {type(network).__name__}; name a generator, a classifier or a restorer")
     return roles

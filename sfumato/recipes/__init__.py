@@ -38,6 +38,7 @@ RECIPES = {
     "upscale-x2": "restore",
     "upscale-x4": "restore",
     "upscale-gan": "srgan",
+    "codec": "codec",
 }
 """Each recipe, and the file of this room with the function of that name."""
 _REGISTERED: dict[str, Callable[[], TrainSettings]] = {}

@@ -10,6 +10,7 @@ from sfumato.core.config import Range
 from sfumato.core.tensors import to_images
 from sfumato.models import MODELS
 from sfumato.models.roles.classifier import Classifier
+from sfumato.models.roles.codec import Codec
 from sfumato.models.roles.feature_extractor import Backbone, FeatureExtractor, FeaturePyramid
 from sfumato.models.roles.latent_variable_model import LatentVariableModel
 from sfumato.models.roles.perceptual_metric import PerceptualMetric
@@ -114,6 +115,10 @@ def ask():
             said["restore"] = net.restore(images, planes)
         if isinstance(net, AdversarialRestorer):
             said["judge"] = net.discriminate(images)
+        if isinstance(net, Codec):
+            level, large = torch.tensor([0.1, 0.4, 0.7, 1.0])[which], images.repeat(1, 1, 4, 4)
+            said["latent"] = net.encode(large, level)
+            said["compressed"] = net.decode(said["latent"], level)
         if isinstance(net, StyleGenerator):
             z = torch.randn(4, net.latent_dim, generator=rng)[which]
             said["sample"] = net.sample(z, labels)

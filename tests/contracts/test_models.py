@@ -80,6 +80,8 @@ def test_roles_keep_their_word(name, shape, build, ask):
         "classify": (4, getattr(net, "classes", 0)),
         "scores": (4, getattr(net, "classes", 0)),
         "distance": (4,),
+        "latent": (4, getattr(net, "latent_channels", 0), 4, 6),
+        "compressed": (4, 3, 64, 96),
         "restore": (4, channels, 16 * getattr(net, "scale", 1), 24 * getattr(net, "scale", 1)),
     }
     for question, answer in ask(net).items():

@@ -57,7 +57,8 @@ def batch(photos, model):
     """A fresh batch at every call: the same images, the same numbers to draw."""
 
     def make():
-        clean, labels = photos.mean(1, keepdim=True), torch.arange(8) % 2
+        grey, labels = photos.mean(1, keepdim=True), torch.arange(8) % 2
+        clean = photos if model.channels == 3 else grey
         degraded = shrink(clean, model.scale) if isinstance(model, Restorer) else clean
         return Batch(clean=clean, degraded=degraded, labels=labels, rng=torch.Generator().manual_seed(1), images_seen=0, progress=0.0)
 

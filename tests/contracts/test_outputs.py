@@ -12,7 +12,7 @@ from torch import nn
 
 import sfumato as sf
 from sfumato import cli
-from sfumato.cli import dreaming, editing, measuring
+from sfumato.cli import compressing, dreaming, editing, measuring
 from sfumato.cli.verbs import File, Model, Pictures
 from sfumato.core import flags
 from sfumato.core.errors import SfumatoError
@@ -41,12 +41,23 @@ CALLS = {
     "features": [("features", "fashion-classifier")],
     "evaluate": [("evaluate", "digits"), ("evaluate", "restore", "--restore", "noise:25")],
     "audit": [("audit", "digits")],
+    "compress": [("compress", "photo.png", "--model", "own.safetensors")],
+    "decompress": [("decompress", "small.sfm", "--model", "own.safetensors")],
     "restore": [("restore", "photo.png"), ("restore", "photos"), ("restore", "film.mp4")],
     "import": [("import", "weights.pth")],
 }
 """For each verb that writes, calls that are right but for their --out."""
 WRITES_NOTHING = {"models", "completion"}
-MEANT = {"generate": "sheet.png", "restore": "sheet.png", "dream": "sheet.png", "audit": "sheet", "demo": "sheet", "train": "sheet"}
+MEANT = {
+    "compress": "sheet.sfm",
+    "decompress": "sheet.png",
+    "generate": "sheet.png",
+    "restore": "sheet.png",
+    "dream": "sheet.png",
+    "audit": "sheet",
+    "demo": "sheet",
+    "train": "sheet",
+}
 """Names that a verb can write to, where it is not told by the default."""
 
 
@@ -76,7 +87,7 @@ def no_network(monkeypatch, tmp_path):
         Image.new("RGB", (16, 16), (50 * i, 30, 60)).save(f"photos/{'abcd'[i]}.png")
     frames = [Image.new("RGB", (16, 16), (shade, 0, 0)) for shade in (0, 200)]
     frames[0].save("moving.gif", save_all=True, append_images=frames[1:])
-    for name in ("film.mp4", "weights.pth", "edit.json", "directions.safetensors", "own.safetensors", "own.json"):
+    for name in ("film.mp4", "weights.pth", "edit.json", "directions.safetensors", "own.safetensors", "own.json", "small.sfm"):
         Path(name).write_bytes(b"\x80never read")
 
     def never(*_, **__):
@@ -103,7 +114,7 @@ def test_every_verb_that_writes_is_in_the_list():
 
 
 def test_every_verb_that_writes_says_so_with_out_and_overwrite():
-    functions = [cli.demo, cli.generate, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS, *measuring.VERBS]
+    functions = [cli.demo, cli.generate, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS, *compressing.VERBS, *measuring.VERBS]
     assert {function.__name__.rstrip("_") for function in functions} | {"train"} == CALLS.keys()
     for function in functions:
         assert {"out", "overwrite"} <= inspect.signature(function).parameters.keys(), function.__name__
@@ -224,6 +235,8 @@ READS = {
         "compare": ("digits", "--compare", "gone"),
     },
     "audit": {"model": ("gone",), "data": ("digits", "--data", "gone"), "features": ("digits", "--features", "gone")},
+    "compress": {"pictures": ("gone",), "model": ("photo.png", "--model", "gone")},
+    "decompress": {"files": ("gone",), "model": ("small.sfm", "--model", "gone")},
     "restore": {
         "pictures": ("gone",),
         "model": ("photo.png", "--model", "gone"),
@@ -238,7 +251,7 @@ NAMED = {"data", "features", "compare", "network", "through", "examples"}
 
 
 def test_everything_that_verbs_read_is_in_the_list():
-    functions = [cli.demo, cli.generate, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS, *measuring.VERBS]
+    functions = [cli.demo, cli.generate, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS, *compressing.VERBS, *measuring.VERBS]
     for function in functions:
         hints = get_type_hints(function, include_extras=True)
         placed = {name for name, kind in hints.items() if kind in (Model, File, Pictures) or Path in (kind, *get_args(kind))}
@@ -274,6 +287,8 @@ def test_nothing_that_is_read_is_written_over_whatever_is_said(out, call, no_net
 
 
 FUNCTIONS = {
+    "compress_pictures": lambda out: sf.compress_pictures(["photo.png"], out / "x.sfm", sf.CompressionRequest(model="own.safetensors")),
+    "decompress_files": lambda out: sf.decompress_files(["small.sfm"], out / "x.png", model="own.safetensors"),
     "demo": lambda out: sf.demo(out),
     "fit": lambda out: sf.fit(sf.recipe("dcgan"), run=out),
     "import_weights": lambda out: sf.import_weights("own.safetensors", out / "x.safetensors"),

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from sfumato.batch import place
 from sfumato.core.errors import ImageError, StorageError
-from sfumato.restoration import attempt, pictures
+from sfumato.restoration import pictures
 
 PATH = Path("a.png")
 
@@ -34,8 +35,8 @@ def storing(number):
     ids=lambda value: type(value).__name__,
 )
 def test_reasons(error, reason, ends):
-    assert attempt._reason(PATH, error) == reason
-    assert attempt._ends_all(error) == ends
+    assert place._reason(PATH, error) == reason
+    assert place._ends_all(error) == ends
 
 
 @pytest.fixture

@@ -1,0 +1,118 @@
+"""The verbs `compress` and `decompress`: a line for each file, and their counts at the end."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import tyro
+
+from sfumato.cli.terminal import complain, say
+from sfumato.cli.verbs import Overwrite, Pictures, Threads, machine, progress
+from sfumato.core.config import Range
+
+if TYPE_CHECKING:
+    from sfumato.batch.manifest import Entry
+
+Codec = Annotated[str, tyro.conf.arg(metavar="MODEL", help="The codec: a bundled model by its name, a run folder or a model file.")]
+Files = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="FILE ...", help_behavior_hint="")]
+
+
+def compress(
+    pictures: Pictures,
+    *,
+    quality: Annotated[int | None, Range(1, 100)] = None,
+    bpp: Annotated[float | None, Range(0.01, 24, "bits per pixel")] = None,
+    max_kb: Annotated[float | None, Range(0.001, 1e6, "kilobytes")] = None,
+    effort: Literal["fast", "refine"] = "fast",
+    model: Codec = "codec",
+    keep_metadata: bool = False,
+    out: Path = Path("compressed"),
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+) -> None:
+    """Compress pictures to .sfm files, with a codec that was learnt from pictures.
+
+    A file holds colour, grey and opacity, and decodes to the same symbols on every machine. `sfumato decompress` reads it.
+
+    Args:
+        pictures: Picture files, folders or glob patterns.
+        quality: From 1, the smallest file, to 100, the best picture. Default: 50, or as high as --bpp or --max-kb allows.
+        bpp: Largest size of the file in bits for each pixel.
+        max_kb: Largest size of the file in kilobytes of 1,000 bytes.
+        effort: fast takes under a second for a small photograph. refine searches for a smaller file of a better picture, which takes
+            minutes; such a file decodes as fast as others.
+        keep_metadata: Keep the colour profile and the EXIF in the file. Without it, colours are converted to sRGB.
+        out: A folder, or the file name of a single picture, which ends in .sfm.
+
+    """
+    with machine(threads):
+        from sfumato.compression.files import compress_pictures
+        from sfumato.compression.request import CompressionRequest
+
+        request = CompressionRequest(quality=quality, bpp=bpp, max_kb=max_kb, effort=effort, model=model, keep_metadata=keep_metadata)
+        with progress():
+            entries = compress_pictures(pictures, out, request, overwrite=overwrite, on_progress=_report)
+        _finish(entries, out, "compressed")
+
+
+def decompress(
+    files: Files,
+    *,
+    model: Codec = "codec",
+    out: Path = Path("decompressed"),
+    overwrite: Overwrite = False,
+    threads: Threads = None,
+) -> None:
+    """Turn .sfm files back into pictures.
+
+    A damaged or unfinished file gives a picture too: its missing parts are predicted, and the command ends with an error.
+
+    Args:
+        files: Files that `sfumato compress` wrote, folders or glob patterns.
+        out: A folder for PNG files, or the file name of a single picture.
+
+    """
+    with machine(threads):
+        from sfumato.compression.files import decompress_files
+
+        damaged = list[Path]()
+
+        def damage(path: Path, faults: tuple[str, ...]) -> None:
+            damaged.append(path)
+            more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+            complain(f"{path}: {faults[0]}{more}")
+
+        with progress():
+            entries = decompress_files(files, out, model=model, overwrite=overwrite, on_progress=_report, on_damage=damage)
+        _finish(entries, out, "decompressed", damaged=len(damaged))
+
+
+def _report(entry: "Entry", number: int, count: int) -> None:
+    """Prints the line of one file; a single file that failed is the error of the command."""
+    from sfumato.batch.manifest import Status
+
+    if count == 1 and entry.status == Status.FAILED:
+        return
+    place = f"[{number}/{count}] " if count > 1 else ""
+    arrow = f" -> {entry.out} ({entry.seconds:.1f} s)" if entry.status == Status.DONE else ""
+    say(place + (f"failed: {entry.message}" if entry.status == Status.FAILED else f"{entry.source}: {entry.message}{arrow}"))
+
+
+def _finish(entries: "Sequence[Entry]", out: Path, done: str, *, damaged: int = 0) -> None:
+    """Prints how many files there were of each outcome. Exits with 2 if one failed or was damaged."""
+    from sfumato.batch.manifest import NAME, Status
+
+    of = Counter(entry.status for entry in entries)
+    if len(entries) == 1 and of[Status.FAILED]:
+        complain(entries[0].message)
+    elif len(entries) > 1:
+        counts = {done: of[Status.DONE], "done before": of[Status.SKIPPED], "damaged": damaged, "failed": of[Status.FAILED]}
+        words = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == done)
+        say(f"{words}; see {out / NAME}" if (out / NAME).exists() else words)
+    if of[Status.FAILED] or damaged:
+        sys.exit(2)
+
+
+VERBS = (compress, decompress)

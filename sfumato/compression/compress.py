@@ -1,0 +1,157 @@
+"""Pictures to files of few bytes.
+
+    picture ─ source_of ─ pixels ─ latent, piece by piece ─ (refine) ─ symbols of each tile ─ container ─ bytes
+
+A picture of at most 1024 pixels in both directions is one tile; a larger one has tiles that are coded apart, so that damage stays
+within one. The network itself is run with a border around each piece: tiles have no seams.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sfumato.compression import container, planes
+from sfumato.compression.container import Chunk, Container, Header
+from sfumato.compression.refine import refined
+from sfumato.compression.request import DEFAULT_MODEL, DEFAULT_QUALITY, CompressionRequest, Effort
+from sfumato.compression.source import Source, source_of
+from sfumato.compression.symbols import SymbolCoder, symbol_check
+from sfumato.core.errors import SettingError
+from sfumato.core.progress import counted
+from sfumato.core.tensors import Maps, size_text
+from sfumato.io.inputs import PictureInput
+from sfumato.models.roles.codec import QUALITIES, Codec, Symbols
+from sfumato.store import weights
+from sfumato.store.loaded import LoadedModel, Model
+
+TILE = 10
+"""Logarithm of the side of a tile: 1024 pixels."""
+
+
+def compress(
+    picture: PictureInput,
+    *,
+    quality: int | None = None,
+    bpp: float | None = None,
+    max_kb: float | None = None,
+    effort: Effort = "fast",
+    keep_metadata: bool = False,
+    model: Model = DEFAULT_MODEL,
+) -> bytes:
+    """The file of `picture`: any picture that the other verbs take, of 1 x 1 to 100 megapixels.
+
+    The options are those of `CompressionRequest`. Raises SettingError for wishes that cannot be fulfilled, ImageError for no picture,
+    UnknownNameError and CheckpointError for no model.
+    """
+    request = CompressionRequest(quality=quality, bpp=bpp, max_kb=max_kb, effort=effort, keep_metadata=keep_metadata, model=model)
+    request.check()
+    return compressed(source_of(picture, keep_metadata=request.keep_metadata), opened_codec(request.model).network, request)
+
+
+def opened_codec(model: Model) -> LoadedModel[Codec]:
+    """The model that is named, as a codec with tables. Raises SettingError for a model of another kind."""
+    opened = weights.opened(model, Codec, otherwise="compresses no pictures")
+    if not opened.network.tables()[1].any():  # of a run that is not complete
+        opened.network.fit_tables()
+    return opened
+
+
+def compressed(source: Source, network: Codec, request: CompressionRequest) -> bytes:
+    """The file of a picture by a network. Raises SettingError if no quality makes it as small as the request wants."""
+    largest = request.largest_bytes(source.pixels.shape[0] * source.pixels.shape[1])
+    if largest is None:
+        return encoded_at(source, network, request.quality or DEFAULT_QUALITY, request)
+    fast = CompressionRequest(keep_metadata=request.keep_metadata)
+    quality, data = _best_within(largest, lambda quality: encoded_at(source, network, quality, fast))
+    if data is None:
+        least = encoded_at(source, network, QUALITIES[0], fast)
+        raise SettingError(
+            f"a picture of {size_text(source.size)} pixels takes {len(least):,} bytes at quality {QUALITIES[0]}, and {largest:,} were "
+            "allowed; allow more, or make the picture smaller"
+        )
+    if request.effort == "fast":
+        return data
+    # Refined latents take fewer bits: the quality may rise.
+    best = data
+    for higher in range(quality, QUALITIES[-1] + 1):
+        data = encoded_at(source, network, higher, request)
+        if len(data) > largest:
+            break
+        best = data
+    return best
+
+
+def _best_within(largest: int, encode: Callable[[int], bytes]) -> tuple[int, bytes | None]:
+    """The highest quality whose file has at most `largest` bytes, and the file; None if there is no such quality."""
+    low, high, best = QUALITIES[0] - 1, QUALITIES[-1], None
+    while low < high:
+        middle = (low + high + 1) // 2
+        data = encode(middle)
+        if len(data) <= largest:
+            low, best = middle, data
+        else:
+            high = middle - 1
+    return low, best
+
+
+@torch.no_grad()
+def encoded_at(source: Source, network: Codec, quality: int, request: CompressionRequest) -> bytes:
+    """The file of a picture at one quality."""
+    coder = SymbolCoder(network, quality)
+    whole = planes.latent_size(source.size, network.stride)
+    tiled = max(source.size) > 1 << TILE
+    areas = list(planes.areas(whole, (1 << TILE) // network.stride))
+    hypers: list[Symbols] = []
+    chunks: list[Chunk] = []
+    for area in counted(areas, "tiles"):
+        latent = planes.encoded(network, source.pixels, area, quality)
+        hyper = coder.hyper_symbols(planes.hyper_encoded(network, latent, quality))
+        if request.effort == "refine":
+            latent = refined(network, latent, hyper, source.pixels, area, quality)
+        chunks.append(_chunk(coder, latent, hyper, alone=not tiled))
+        hypers.append(hyper)
+    header = Header(
+        quality=quality,
+        fingerprint=network.fingerprint,
+        size=source.size,
+        grey=source.grey,
+        tile=TILE if tiled else 0,
+        blocks=bool(_blocks(source)),
+    )
+    thumbnail = _thumbnail(coder, hypers) if tiled else None
+    return container.written(Container(header=header, thumbnail=thumbnail, tiles=tuple(chunks), blocks=_blocks(source)))
+
+
+def _chunk(coder: SymbolCoder, latent: Maps, hyper: Symbols, *, alone: bool) -> Chunk:
+    coded = coder.encode(latent, hyper, with_hyper=alone)
+    return Chunk(stream=coded.stream, lanes=coded.lanes, hyper_check=symbol_check(hyper) if alone else None, check=coded.check)
+
+
+def _thumbnail(coder: SymbolCoder, hypers: list[Symbols]) -> Chunk:
+    stream, lanes = coder.encode_hyper(hypers)
+    return Chunk(stream=stream, lanes=lanes, hyper_check=joint_check(hypers))
+
+
+def joint_check(hypers: list[Symbols]) -> int:
+    """The check of several hyperlatents."""
+    value = 0
+    for hyper in hypers:
+        value = symbol_check(hyper, value)
+    return value
+
+
+def _blocks(source: Source) -> dict[int, bytes]:
+    """The further blocks of a file."""
+    blocks = {} if source.alpha is None else {container.OPACITY: _filtered(source.alpha)}
+    named = {container.PROFILE: source.icc, container.EXIF: source.exif}
+    return blocks | {kind: content for kind, content in named.items() if content}
+
+
+def _filtered(alpha: Tensor) -> bytes:
+    """Opacity as the difference of each row from the row above."""
+    rows = alpha[:, :, 0].numpy()
+    above = np.zeros_like(rows)
+    above[1:] = rows[:-1]
+    return (rows - above).tobytes()

@@ -1,0 +1,53 @@
+"""The wishes of a compression: quality or size, effort, model."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sfumato.core.errors import SettingError
+from sfumato.models.roles.codec import QUALITIES
+from sfumato.store.loaded import Model
+
+DEFAULT_MODEL = "codec"
+"""The bundled model for photographs."""
+DEFAULT_QUALITY = 50
+Effort = Literal["fast", "refine"]
+SMALLEST_BPP, LARGEST_BPP = 0.01, 24.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompressionRequest:
+    """How pictures are compressed."""
+
+    quality: int | None = None
+    """1 (smallest file) to 100 (best picture); 50 if no other wish is given."""
+    bpp: float | None = None
+    """Largest number of bits for each pixel of the picture, of the whole file."""
+    max_kb: float | None = None
+    """Largest size of the file in kilobytes of 1,000 bytes."""
+    effort: Effort = "fast"
+    """`refine` searches for the latent with gradient steps, which takes minutes for a photograph; decoding is as fast as ever."""
+    keep_metadata: bool = False
+    """Keeps the colour profile and the EXIF in the file. Without it, colours are converted to sRGB."""
+    model: Model = DEFAULT_MODEL
+    """The codec."""
+
+    def check(self) -> None:
+        """Raises SettingError for wishes out of range, or of which one at most can be fulfilled."""
+        wishes = {"quality": self.quality, "bpp": self.bpp, "max_kb": self.max_kb}
+        given = [f"{name} = {value}" for name, value in wishes.items() if value is not None]
+        if len(given) > 1:
+            raise SettingError(f"{' and '.join(given)}: give one of quality, bpp and max_kb")
+        if self.quality is not None and self.quality not in QUALITIES:
+            raise SettingError(f"quality = {self.quality} is outside {QUALITIES[0]} to {QUALITIES[-1]}")
+        if self.bpp is not None and not SMALLEST_BPP <= self.bpp <= LARGEST_BPP:
+            raise SettingError(f"bpp = {self.bpp:g} is outside {SMALLEST_BPP:g} to {LARGEST_BPP:g} bits per pixel")
+        if self.max_kb is not None and not 0 < self.max_kb <= 1e6:
+            raise SettingError(f"max_kb = {self.max_kb:g} must be above 0 and at most 1,000,000 kilobytes")
+        if self.effort not in ("fast", "refine"):
+            raise SettingError(f"effort = {self.effort!r} is none of fast, refine")
+
+    def largest_bytes(self, pixels: int) -> int | None:
+        """The largest size of the file of a picture with so many pixels; None if the quality decides."""
+        if self.bpp is not None:
+            return int(self.bpp * pixels / 8)
+        return None if self.max_kb is None else int(self.max_kb * 1000)

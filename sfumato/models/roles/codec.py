@@ -1,0 +1,148 @@
+"""Images to few bits, and back."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from sfumato.core.rng import Draws
+from sfumato.core.tensors import Images, Maps, PerImage
+from sfumato.models.roles.base import Role
+
+QUALITIES = range(1, 101)
+"""Qualities that a file can have. Each is a fixed weight of the error against the bits."""
+
+Symbols = Int64[Tensor, "_c _h _w"]
+"""Whole numbers of one image."""
+
+
+def level_of(quality: int) -> float:
+    """The place of `quality` (1 to 100) between the lowest rate, 0, and the highest, 1."""
+    return (quality - QUALITIES[0]) / (len(QUALITIES) - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """The result of compressing images with noise in the place of rounding: differentiable."""
+
+    images: Maps
+    """The images after compression."""
+    latent_bits: PerImage
+    """Bits of the latent of each image."""
+    hyper_bits: PerImage
+    """Bits of the hyperlatent of each image."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantised:
+    """A latent after quantisation around its predicted mean."""
+
+    latent: Maps
+    bits: PerImage
+    """Bits of each image's latent; those of the hyperlatent are not among them."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Means and scales of the symbols at some positions of a latent, in whole numbers: a row for each channel."""
+
+    mean: Int64[Tensor, "c k"]
+    """Predicted latent, times 256."""
+    scale: Int64[Tensor, "c k"]
+    """Index of the table of each symbol."""
+
+
+@runtime_checkable
+class EntropyModel(Protocol):
+    """Predicts symbols in whole numbers alone, with the same result on every machine. One model belongs to one quality."""
+
+    def features(self, hyper: Symbols, size: tuple[int, int]) -> Tensor:
+        """Features of a latent of `size` (rows, columns), from the hyperlatent."""
+        ...
+
+    def predict(self, features: Tensor, at: Int64[Tensor, " k"], latent: Symbols | None = None) -> Prediction:
+        """The prediction at the positions `at` (numbers in reading order), from the features and, if given, from the `latent` times 256.
+
+        With a latent, `at` are positions of the second half, and the latent is zero there.
+        """
+        ...
+
+
+class Codec(Role):
+    """Compresses images of any size.
+
+    An image has a latent and a hyperlatent. The hyperlatent is coded with a table for each channel; from it the entropy model predicts the
+    first half of the latent's positions, and from both the second half.
+    """
+
+    channels: int
+    """Channels of the images."""
+    stride: int
+    """Side in pixels of the square that a position of the latent stands for."""
+    hyper_stride: int
+    """Side, in positions of the latent, of the square that a position of the hyperlatent stands for."""
+    latent_channels: int
+    hyper_channels: int
+    halo: int
+    """Positions of the latent beyond which nothing changes a pixel; the same number of positions in pixels for the latent."""
+
+    @abstractmethod
+    def weight(self, level: PerImage) -> PerImage:
+        """The weight of the mean squared error, in squared grey levels of 255, against bits per pixel."""
+
+    @abstractmethod
+    def estimate(self, images: Images, level: PerImage, draws: Draws) -> Estimate:
+        """Images after compression and their bits, differentiable. Sides must be multiples of `stride`."""
+
+    @abstractmethod
+    def quantised(
+        self, latent: Maps, hyper: Maps, level: PerImage, *, quantise: Callable[[Maps], Maps], noise: Maps | None = None
+    ) -> Quantised:
+        """The latent with its distance from the predicted mean quantised, and its bits; differentiable.
+
+        `hyper` is the hyperlatent after rounding. Bits are those of the quantised distances, or with `noise` those of the distances plus
+        noise.
+        """
+
+    @abstractmethod
+    def encode(self, images: Images, level: PerImage) -> Maps:
+        """The latent, before it is rounded. Sides must be multiples of `stride`."""
+
+    @abstractmethod
+    def decode(self, latent: Maps, level: PerImage) -> Maps:
+        """The images of a latent, in [0, 1] up to an overshoot."""
+
+    @abstractmethod
+    def hyper_encode(self, latent: Maps, level: PerImage) -> Maps:
+        """The hyperlatent, before it is rounded. Sides of the latent must be multiples of `hyper_stride`."""
+
+    @abstractmethod
+    def entropy_model(self, quality: int) -> EntropyModel:
+        """The entropy model of `quality` in whole numbers. Raises SettingError if the weights do not allow exact sums."""
+
+    @abstractmethod
+    def first_half(self, size: tuple[int, int]) -> Tensor:
+        """Whether each position of a latent of `size` is of the first half: booleans (rows, columns)."""
+
+    @abstractmethod
+    def tables(self) -> tuple[Tensor, Tensor]:
+        """Frequencies for each scale of the latent, and for each channel of the hyperlatent; rows add up to 2^16."""
+
+    @abstractmethod
+    def fit_tables(self) -> None:
+        """Computes the tables from the weights, once after training. From then on they are stored and never computed again."""
+
+    @property
+    @abstractmethod
+    def fingerprint(self) -> bytes:
+        """Four bytes that tell apart models whose files are not exchangeable: of tables and weights of the entropy model."""
+
+    def forward(self, images: Images, quality: int = 50) -> Maps:
+        """The images after compression at `quality`, without the entropy coder. Sides must be multiples of `stride`."""
+        level = images.new_full((len(images),), level_of(quality))
+        noise = Draws(rng=torch.Generator().manual_seed(0), count=len(images), device=images.device)
+        return self.estimate(images, level, noise).images

@@ -1,0 +1,69 @@
+"""Symbols of a tile: what the decoder has is what the encoder had, number for number."""
+
+import pytest
+import torch
+
+from sfumato.compression.symbols import SymbolCoder, symbol_check
+
+
+def latent_of(codec, size, seed=0, spread=2.0):
+    rng = torch.Generator().manual_seed(seed)
+    network = codec.network
+    latent = spread * torch.randn(1, network.latent_channels, *size, generator=rng)
+    hyper = torch.randint(-3, 4, (network.hyper_channels, -(-size[0] // 4), -(-size[1] // 4)), generator=rng)
+    return latent, hyper
+
+
+@pytest.mark.parametrize("quality", [1, 37, 100])
+@pytest.mark.parametrize("size", [(1, 1), (5, 3), (8, 12)])
+def test_a_tile_comes_back(codec, size, quality):
+    coder = SymbolCoder(codec.network, quality)
+    latent, hyper = latent_of(codec, size)
+    coded = coder.encode(latent, hyper, with_hyper=True)
+    decoded = coder.decode(coded.stream, coded.lanes, size, None)
+    assert torch.equal(decoded.latent, coded.latent)
+    assert torch.equal(decoded.hyper, hyper)
+    assert (decoded.check, decoded.hyper_check, decoded.share) == (coded.check, symbol_check(hyper), 1)
+    assert (decoded.latent[None] / 256 - latent).abs().quantile(0.5) <= 0.5
+
+
+def test_numbers_that_no_table_has_come_back(codec):
+    coder = SymbolCoder(codec.network, 50)
+    latent, hyper = latent_of(codec, (4, 4))
+    latent[0, ::3] += 700 * torch.randn(8, 4, 4, generator=torch.Generator().manual_seed(3))
+    coded = coder.encode(latent, hyper, with_hyper=False)
+    decoded = coder.decode(coded.stream, coded.lanes, (4, 4), hyper)
+    assert torch.equal(decoded.latent, coded.latent)
+    loud = coded.latent[::3].abs() > 256 * 300
+    assert loud.any()
+
+
+def test_the_beginning_of_a_stream_gives_the_first_symbols(codec):
+    coder = SymbolCoder(codec.network, 50)
+    latent, hyper = latent_of(codec, (8, 8))
+    coded = coder.encode(latent, hyper, with_hyper=True)
+    shares, errors = [], []
+    for tenth in range(3, 11):
+        decoded = coder.decode(coded.stream[: len(coded.stream) * tenth // 10], coded.lanes, (8, 8), None)
+        shares.append(decoded.share)
+        errors.append(float((decoded.latent - coded.latent).double().square().mean()))
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert errors[-1] == 0
+    assert errors[0] > errors[4] > 0
+
+
+def test_a_prediction_is_the_tile_without_symbols(codec):
+    coder = SymbolCoder(codec.network, 50)
+    _, hyper = latent_of(codec, (6, 5))
+    predicted = coder.predicted(hyper, (6, 5))
+    coded = coder.encode(predicted[None] / 256, hyper, with_hyper=False)
+    assert torch.equal(coded.latent, predicted)
+
+
+def test_hyperlatents_alone_come_back(codec):
+    coder = SymbolCoder(codec.network, 50)
+    hypers = [latent_of(codec, size, seed)[1] for seed, size in enumerate([(8, 8), (8, 3), (1, 8)])]
+    stream, lanes = coder.encode_hyper(hypers)
+    decoded = coder.decode_hyper(stream, lanes, [(2, 2), (2, 1), (1, 2)])
+    assert all(torch.equal(one, other) for one, other in zip(hypers, decoded, strict=True))
