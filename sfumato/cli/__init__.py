@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.cli import completion, dreaming, editing, measuring, streams
+from sfumato.cli import completion, dreaming, editing, embedding, measuring, streams
 from sfumato.cli.terminal import complain, console, say
 from sfumato.cli.verbs import (
     Device,
@@ -196,6 +196,8 @@ def restore(
         restore_pictures(pictures, out, request, mask, console, overwrite=overwrite)
 
 
+for function in embedding.VERBS:
+    verb("Searching and grouping")(function)
 for function in measuring.VERBS:
     verb("Measuring")(function)
 

@@ -10,6 +10,7 @@ from torch import nn
 from sfumato.core.tensors import Images, Labels, Maps, PerImage, Styles, Vectors
 from sfumato.models.roles.base import FeatureSource
 from sfumato.models.roles.generator import Generator
+from sfumato.nn.hooks import last_independent_layer, layer_outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +81,12 @@ class AdversarialGenerator(StyleGenerator):
     @abstractmethod
     def discriminate(self, images: Images, labels: Labels | None = None) -> DiscriminatorOutput:
         """The logit that each image is real (and of its class), and the scores of its class."""
+
+    def image_vectors(self, images: Images) -> Vectors:
+        """The means of the discriminator's last maps in which images do not depend on one another."""
+        source = self.feature_source()
+        name = last_independent_layer(source.network, source.run, images[:1])
+        return layer_outputs(source.network, source.run, images, [name])[0].float().mean(dim=(2, 3))
 
     def feature_source(self) -> FeatureSource:
         """The discriminator; with classes it is given images of the first class."""
