@@ -55,6 +55,13 @@ if TYPE_CHECKING:
     from sfumato.editing.inversion import Projection, project
     from sfumato.editing.latent_image import LatentImage, latent_image, render
     from sfumato.editing.mix import Mixtures, mix
+    from sfumato.embeddings.cluster import Clusters, cluster
+    from sfumato.embeddings.duplicates import Duplicates, duplicates
+    from sfumato.embeddings.embed import embed
+    from sfumato.embeddings.index import Index, load_index
+    from sfumato.embeddings.like import seeds_like
+    from sfumato.embeddings.search import Matches, search
+    from sfumato.embeddings.sorting import sort_into
     from sfumato.evaluation.audit import Audit, Verdict, audit
     from sfumato.evaluation.benchmark import evaluate_restorer
     from sfumato.evaluation.evaluate import evaluate
@@ -91,6 +98,7 @@ _HOMES = {
     "Audit": "evaluation.audit",
     "Callback": "train.log",
     "CheckpointError": "core.errors",
+    "Clusters": "embeddings.cluster",
     "DEGRADATIONS": "degradations",
     "DataError": "core.errors",
     "Dataset": "data.dataset",
@@ -106,6 +114,8 @@ _HOMES = {
     "Dream": "dreaming.dream",
     "DreamMoment": "dreaming.dream:Moment",
     "Dreamt": "dreaming.dream",
+    "Duplicates": "embeddings.duplicates",
+    "Index": "embeddings.index",
     "LatentDream": "dreaming.latent",
     "Edited": "editing.edit",
     "FormatError": "core.errors",
@@ -114,6 +124,7 @@ _HOMES = {
     "ImageError": "core.errors",
     "LatentImage": "editing.latent_image",
     "MODELS": "models",
+    "Matches": "embeddings.search",
     "Measurement": "metrics.base",
     "MissingExtraError": "core.errors",
     "Mixtures": "editing.mix",
@@ -142,6 +153,7 @@ _HOMES = {
     "apply_restorer": "restoration.tiles",
     "audit": "evaluation.audit",
     "bundled": "store.weights",
+    "cluster": "embeddings.cluster",
     "degrade": "degradations.base",
     "demo": "demonstration.demo",
     "diagnose": "analysis.diagnose",
@@ -149,7 +161,9 @@ _HOMES = {
     "drag": "editing.drag",
     "dream": "dreaming.dream",
     "dream_through": "dreaming.latent",
+    "duplicates": "embeddings.duplicates",
     "edit": "editing.edit",
+    "embed": "embeddings.embed",
     "evaluate": "evaluation.evaluate",
     "evaluate_restorer": "evaluation.benchmark",
     "features": "dreaming.atlas",
@@ -164,6 +178,7 @@ _HOMES = {
     "load": "store.weights",
     "load_dataset": "data.load:load",
     "load_directions": "editing.directions:load",
+    "load_index": "embeddings.index",
     "load_scenes": "data.scenes",
     "mix": "editing.mix",
     "override": "core.config",
@@ -177,6 +192,9 @@ _HOMES = {
     "restore": "restoration.restore",
     "restore_film": "restoration.film",
     "restore_pictures": "restoration.pictures",
+    "search": "embeddings.search",
+    "seeds_like": "embeddings.like",
+    "sort_into": "embeddings.sorting",
     "write": "io.files",
 }
 """The module of each public name, and after a colon the name that it has there if that is another one."""
@@ -192,6 +210,7 @@ __all__ = [
     "Audit",
     "Callback",
     "CheckpointError",
+    "Clusters",
     "DataError",
     "Dataset",
     "Degradation",
@@ -206,13 +225,16 @@ __all__ = [
     "Dream",
     "DreamMoment",
     "Dreamt",
+    "Duplicates",
     "Edited",
     "FormatError",
     "Frames",
     "GeneratedImages",
     "ImageError",
+    "Index",
     "LatentDream",
     "LatentImage",
+    "Matches",
     "Measurement",
     "MissingExtraError",
     "Mixtures",
@@ -240,6 +262,7 @@ __all__ = [
     "apply_restorer",
     "audit",
     "bundled",
+    "cluster",
     "degrade",
     "demo",
     "diagnose",
@@ -247,7 +270,9 @@ __all__ = [
     "drag",
     "dream",
     "dream_through",
+    "duplicates",
     "edit",
+    "embed",
     "evaluate",
     "evaluate_restorer",
     "features",
@@ -262,6 +287,7 @@ __all__ = [
     "load",
     "load_dataset",
     "load_directions",
+    "load_index",
     "load_scenes",
     "mix",
     "override",
@@ -275,6 +301,9 @@ __all__ = [
     "restore",
     "restore_film",
     "restore_pictures",
+    "search",
+    "seeds_like",
+    "sort_into",
     "write",
 ]
 

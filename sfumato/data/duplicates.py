@@ -7,16 +7,19 @@ Picture B may be a window of picture A, of at least 85 % of its sides, mirrored 
 and contrast, about 0 for unrelated pictures. Noise of two grey levels is allowed for, so that two plain pictures are not taken for copies.
 """
 
+import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
+from sfumato.core.errors import DataError
 from sfumato.core.progress import counted
+from sfumato.data.dataset import Dataset, Scenes
 
 Thumbnails = UInt8[Tensor, "n c 64 64"]
 Squares = Float[Tensor, "m c 64 64"]
@@ -80,6 +83,34 @@ def pairs_of(thumbnails: Thumbnails, *, least: float = NEAR) -> list[Pair]:
                 key = min(pair[:2]), max(pair[:2])
                 best[key] = max(best.get(key, pair), pair, key=lambda each: each.correlation)
     return sorted(best.values(), key=lambda pair: (-pair.correlation, pair.first, pair.second))
+
+
+Collection = TypeVar("Collection", Dataset, Scenes)
+
+
+def without_duplicates(data: Collection) -> Collection:
+    """The images of `data` without copies of earlier ones; `passed_over` says how many copies were left out.
+
+    Raises DataError if only copies of one image would be left.
+    """
+    thumbnails = torch.cat([_thumbnail(picture) for picture in counted(data.pictures, "pictures")])
+    copies = [i for group in components(len(data), pairs_of(thumbnails)) for i in group[1:]]
+    if not copies:
+        return data
+    if len(data) - len(copies) < 2:
+        raise DataError(f"{data.name}: its {len(data)} images are copies of one; add images, or train with their duplicates")
+    kept = torch.ones(len(data), dtype=torch.bool)
+    kept[copies] = False
+    words = f"left out {len(copies):,} {'copy' if len(copies) == 1 else 'copies'} of other images"
+    chosen = data.selected(kept)
+    return dataclasses.replace(chosen, passed_over="; ".join(filter(None, (data.passed_over, words))))
+
+
+def _thumbnail(picture: UInt8[Tensor, "c _h _w"]) -> UInt8[Tensor, "1 _c 64 64"]:
+    """A picture without its opacity as a thumbnail."""
+    shown = picture[: 3 if len(picture) > 2 else 1][None].float()
+    small = F.interpolate(shown, (SIDE, SIDE), mode="bilinear", antialias=True, align_corners=False)
+    return small.round().clamp(0, 255).to(torch.uint8)
 
 
 def components(count: int, pairs: Iterable[Pair]) -> list[list[int]]:

@@ -192,7 +192,7 @@ def test_results_of_one_model_are_not_called_as_those_of_another(call, named, no
 
 
 READS = {
-    "generate": {"model": ("gone",)},
+    "generate": {"model": ("gone",), "like": ("digits", "--like", "gone")},
     "interpolate": {"model": ("gone",)},
     "mix": {"model": ("gone",)},
     "project": {"model": ("gone", "photo.png"), "picture": ("digits", "gone"), "features": ("digits", "photo.png", "--features", "gone")},

@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from sfumato.data.duplicates import NEAR, Pair, components, pairs_of
+import sfumato as sf
+from sfumato.core.errors import DataError
+from sfumato.data.dataset import Dataset, Scenes
+from sfumato.data.duplicates import NEAR, Pair, components, pairs_of, without_duplicates
 
 
 def scene(seed, side=128):
@@ -66,3 +69,33 @@ def test_the_order_of_the_pictures_does_not_change_what_is_found():
 def test_pairs_that_share_a_picture_are_one_group():
     pairs = [Pair(1, 4, 1, False), Pair(4, 2, 1, False), Pair(0, 5, 1, False)]
     assert components(7, pairs) == [[0, 5], [1, 2, 4]]
+
+
+def test_data_without_duplicates_has_the_first_of_each_group():
+    pictures = [scene(0), scene(1), scene(0).flip(3), scene(2), scene(1)]
+    data = Dataset(name="five", pixels=torch.stack([thumbnail(each) for each in pictures]), labels=torch.arange(5), classes=tuple("abcde"))
+    less = without_duplicates(data)
+    assert less.labels.tolist() == [0, 1, 3]
+    assert torch.equal(less.pixels, data.pixels[[0, 1, 3]])
+    assert less.passed_over == "left out 2 copies of other images"
+    assert without_duplicates(less) is less
+
+
+def test_pictures_of_different_sizes_are_compared_too():
+    small = F.interpolate(scene(0), (50, 70), mode="bilinear", antialias=True)[0]
+    pictures = [(each * 255).clamp(0, 255).to(torch.uint8) for each in (scene(0)[0], scene(1)[0], small)]
+    assert len(without_duplicates(Scenes(name="three", pictures=tuple(pictures)))) == 2
+
+
+def test_data_that_is_one_image_is_refused():
+    with pytest.raises(DataError):
+        without_duplicates(Dataset(name="same", pixels=thumbnail(scene(0))[None].repeat(3, 1, 1, 1)))
+
+
+def test_training_leaves_copies_out(tmp_path):
+    pixels = torch.stack([thumbnail(scene(seed % 4))[:, ::4, ::4] for seed in range(8)])
+    settings = sf.override(
+        sf.recipe("dcgan"), "without_duplicates=true", "model.width=4", "model.discriminator_width=4", "images=16", "batch=8"
+    )
+    model = sf.fit(settings, data=Dataset(name="copies", pixels=pixels), run=tmp_path / "run")
+    assert model.card.data.images == 4
