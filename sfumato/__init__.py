@@ -61,6 +61,13 @@ if TYPE_CHECKING:
     from sfumato.editing.inversion import Projection, project
     from sfumato.editing.latent_image import LatentImage, latent_image, render
     from sfumato.editing.mix import Mixtures, mix
+    from sfumato.embeddings.cluster import Clusters, cluster
+    from sfumato.embeddings.duplicates import Duplicates, duplicates
+    from sfumato.embeddings.embed import embed
+    from sfumato.embeddings.index import Index, load_index
+    from sfumato.embeddings.like import seeds_like
+    from sfumato.embeddings.search import Matches, search
+    from sfumato.embeddings.sorting import sort_into
     from sfumato.evaluation.audit import Audit, Verdict, audit
     from sfumato.evaluation.benchmark import evaluate_restorer
     from sfumato.evaluation.codecs import CodecComparison, evaluate_codec
@@ -98,6 +105,7 @@ _HOMES = {
     "Audit": "evaluation.audit",
     "Callback": "train.log",
     "CheckpointError": "core.errors",
+    "Clusters": "embeddings.cluster",
     "DEGRADATIONS": "degradations",
     "CodecComparison": "evaluation.codecs",
     "CompressionRequest": "compression.request",
@@ -116,6 +124,8 @@ _HOMES = {
     "Dream": "dreaming.dream",
     "DreamMoment": "dreaming.dream:Moment",
     "Dreamt": "dreaming.dream",
+    "Duplicates": "embeddings.duplicates",
+    "Index": "embeddings.index",
     "LatentDream": "dreaming.latent",
     "Edited": "editing.edit",
     "FormatError": "core.errors",
@@ -124,6 +134,7 @@ _HOMES = {
     "ImageError": "core.errors",
     "LatentImage": "editing.latent_image",
     "MODELS": "models",
+    "Matches": "embeddings.search",
     "Measurement": "metrics.base",
     "MissingExtraError": "core.errors",
     "Mixtures": "editing.mix",
@@ -152,6 +163,7 @@ _HOMES = {
     "apply_restorer": "restoration.tiles",
     "audit": "evaluation.audit",
     "bundled": "store.weights",
+    "cluster": "embeddings.cluster",
     "compress": "compression.compress",
     "compress_pictures": "compression.files",
     "decompress": "compression.decompress",
@@ -163,7 +175,9 @@ _HOMES = {
     "drag": "editing.drag",
     "dream": "dreaming.dream",
     "dream_through": "dreaming.latent",
+    "duplicates": "embeddings.duplicates",
     "edit": "editing.edit",
+    "embed": "embeddings.embed",
     "evaluate": "evaluation.evaluate",
     "evaluate_codec": "evaluation.codecs",
     "evaluate_restorer": "evaluation.benchmark",
@@ -179,6 +193,7 @@ _HOMES = {
     "load": "store.weights",
     "load_dataset": "data.load:load",
     "load_directions": "editing.directions:load",
+    "load_index": "embeddings.index",
     "load_scenes": "data.scenes",
     "mix": "editing.mix",
     "override": "core.config",
@@ -192,6 +207,9 @@ _HOMES = {
     "restore": "restoration.restore",
     "restore_film": "restoration.film",
     "restore_pictures": "restoration.pictures",
+    "search": "embeddings.search",
+    "seeds_like": "embeddings.like",
+    "sort_into": "embeddings.sorting",
     "write": "io.files",
 }
 """The module of each public name, and after a colon the name that it has there if that is another one."""
@@ -207,6 +225,7 @@ __all__ = [
     "Audit",
     "Callback",
     "CheckpointError",
+    "Clusters",
     "CodecComparison",
     "CompressionRequest",
     "DataError",
@@ -224,13 +243,16 @@ __all__ = [
     "Dream",
     "DreamMoment",
     "Dreamt",
+    "Duplicates",
     "Edited",
     "FormatError",
     "Frames",
     "GeneratedImages",
     "ImageError",
+    "Index",
     "LatentDream",
     "LatentImage",
+    "Matches",
     "Measurement",
     "MissingExtraError",
     "Mixtures",
@@ -258,6 +280,7 @@ __all__ = [
     "apply_restorer",
     "audit",
     "bundled",
+    "cluster",
     "compress",
     "compress_pictures",
     "decompress",
@@ -269,7 +292,9 @@ __all__ = [
     "drag",
     "dream",
     "dream_through",
+    "duplicates",
     "edit",
+    "embed",
     "evaluate",
     "evaluate_codec",
     "evaluate_restorer",
@@ -285,6 +310,7 @@ __all__ = [
     "load",
     "load_dataset",
     "load_directions",
+    "load_index",
     "load_scenes",
     "mix",
     "override",
@@ -298,6 +324,9 @@ __all__ = [
     "restore",
     "restore_film",
     "restore_pictures",
+    "search",
+    "seeds_like",
+    "sort_into",
     "write",
 ]
 

@@ -18,10 +18,14 @@ from PIL import Image, PngImagePlugin
 
 from sfumato.batch.manifest import Manifest
 from sfumato.core.errors import SfumatoError
+from sfumato.data.dataset import Dataset
 from sfumato.data.load import load
 from sfumato.dreaming.dream import Dream
 from sfumato.dreaming.files import replayed
 from sfumato.editing import directions, edit, latent_image
+from sfumato.embeddings.embed import embed
+from sfumato.embeddings.index import load_index
+from sfumato.embeddings.search import search
 from sfumato.generation import generate
 from sfumato.io import files
 from sfumato.metrics.features import weights_hash
@@ -138,6 +142,10 @@ def _ours(folder: Path) -> dict[str, Kind]:
         made = weights.load(path)
         generate.file_names(made, [0, 1], None)
 
+    def searched(path: Path) -> None:
+        index = load_index(path)
+        search(index, vectors=index.vectors[:1].float(), k=1)
+
     def known(path: Path) -> None:
         manifest = Manifest(path, request_facts(RestorationRequest(task="denoise", method="median")))  # whose request asks for no weights
         manifest.earlier(path, path.parent / "b.png", {})
@@ -146,6 +154,7 @@ def _ours(folder: Path) -> dict[str, Kind]:
     return {
         "model headers": Kind("run/model.safetensors", [model], spoil_header, loaded),
         "model bytes": Kind("run/model.safetensors", [model], spoil_bytes, loaded),
+        "indexes": Kind("a.index", [_index(folder)], _either(spoil_header), searched),
         "directions": Kind("a.safetensors", [ways], _either(spoil_header), lambda path: directions.load(path, net)),
         "latents": Kind(
             "a.safetensors", [styles], _either(spoil_header), lambda path: latent_image.render(net, latent_image.load(path, net))
@@ -246,6 +255,13 @@ def _foreign(folder: Path) -> dict[str, Kind]:
         "matlab files": Kind("net.mat", [matlab(dncnn_layers())], spoil_bytes, foreign.load),
         "safetensors": Kind("net.safetensors", [(folder / "net.safetensors").read_bytes()], _either(spoil_header), foreign.load),
     }
+
+
+def _index(folder: Path) -> bytes:
+    """An index of four pictures."""
+    model = MODELS["vae"](size=(8, 8), channels=1, classes=0, latent_dim=4, width=4, max_width=4, blocks=0).build()
+    data = Dataset(name="four", pixels=torch.arange(256, dtype=torch.uint8).reshape(4, 1, 8, 8))
+    return embed(data, model).save(folder / "four.index")[0].read_bytes()
 
 
 def _either(spoil: Spoil) -> Spoil:

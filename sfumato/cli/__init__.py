@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.cli import completion, compressing, dreaming, editing, measuring, streams
+from sfumato.cli import completion, compressing, dreaming, editing, embedding, measuring, streams
 from sfumato.cli.repair_flags import RepairFlags
 from sfumato.cli.terminal import complain, console, say
 from sfumato.cli.verbs import (
@@ -84,6 +84,7 @@ def generate(
     seeds: tuple[int, ...] | None = None,
     label: Label = None,
     truncation: Truncation = 1.0,
+    like: Path | None = None,
     columns: Annotated[int | None, Range(1, 1e9, "images")] = None,
     out: Path = Path("out"),
     overwrite: Overwrite = False,
@@ -96,6 +97,8 @@ def generate(
         n: Number of images.
         seed: Seed of the first image; the next images have the next seeds.
         seeds: Seeds of the images. Default: --n seeds, from --seed on.
+        like: Index of pictures that the images should be like, such as of a group that `sfumato cluster --sort-into` made. 16 seeds are
+            tried for each image, and the nearest are kept. Default: none.
         columns: Number of images in a row of the contact sheet. Default: the sheet is nearly square.
         out: A folder for the contact sheet and one file for each image, or a picture file for the sheet alone. Images that are in the
             folder already are not generated again.
@@ -107,9 +110,16 @@ def generate(
         from sfumato.generation.files import generate_files
         from sfumato.store import inputs
 
+        if like is not None and seeds is not None:
+            raise SettingError("--like chooses the seeds, so that --seeds has no effect; leave one of them out")
         every = list(seeds) if seeds is not None else list(range(seed, seed + n))
-        with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=(inputs.model(model),)), progress():
+        reads = (inputs.model(model), inputs.file(like, made_by="embed"))
+        with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=reads), progress():
             network, before = job.opened_generator(model), 0
+            if like is not None:
+                from sfumato.embeddings.like import seeds_like
+
+                every = seeds_like(like, network, n, seed=seed, label=label, truncation=truncation, device=device)
             if job.output_files(out) == [out]:
                 images = job.generate(network, n, seeds=every, label=label, truncation=truncation, device=device)
                 job.save(images, out, names=(), columns=columns)
@@ -161,6 +171,8 @@ def restore(
 
 for function in compressing.VERBS:
     verb("Compressing")(function)
+for function in embedding.VERBS:
+    verb("Searching and grouping")(function)
 for function in measuring.VERBS:
     verb("Measuring")(function)
 

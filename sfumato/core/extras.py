@@ -9,11 +9,13 @@ from sfumato.core.errors import MissingExtraError
 PACKAGES = {
     "OpenCV": "opencv-python-headless",
     "PyAV": "av",
+    "faiss": "faiss-cpu",
     "pillow-heif": "pillow-heif",
     "pyvips": '"pyvips[binary]"',
     "rawpy": "rawpy",
     "SciPy": "scipy",
     "scikit-image": "scikit-image",
+    "scikit-learn": "scikit-learn",
 }
 """The name of each optional package, and what `pip install` takes for it."""
 

@@ -99,13 +99,14 @@ class Dataset:
         held = places < share
         if self.split_by == "original" and self.labels is not None and self.classes:
             held = _keep_one_per_class(held, places, self.labels)
-        return self._selected(~held), self._selected(held)
+        return self.selected(~held), self.selected(held)
 
     def positions_for(self, purpose: Purpose) -> PurposePositions:
         """Split position in [0, 1) of each image for `purpose`: that of its original, or of its pixels if `positions` is not usable."""
         return _positions_for(self, purpose, lambda: self.pixels.flatten(1).contiguous().numpy())
 
-    def _selected(self, chosen: Bool[Tensor, " n"]) -> "Dataset":
+    def selected(self, chosen: Bool[Tensor, " n"]) -> "Dataset":
+        """The images for which `chosen` is true, in their order."""
         labels = None if self.labels is None else self.labels[chosen]
         positions = _usable_positions(self)
         return dataclasses.replace(
@@ -153,13 +154,14 @@ class Scenes:
     def split(self, share: float, *, purpose: Purpose) -> tuple["Scenes", "Scenes"]:
         """The pictures to train on, and about `share` of the pictures held out, decided by their originals as in `Dataset.split`."""
         held = self.positions_for(purpose) < share
-        return self._selected(~held), self._selected(held)
+        return self.selected(~held), self.selected(held)
 
     def positions_for(self, purpose: Purpose) -> PurposePositions:
         """Split position in [0, 1) of each picture for `purpose`, as in `Dataset.positions_for`."""
         return _positions_for(self, purpose, lambda: (picture.numpy() for picture in self.pictures))
 
-    def _selected(self, chosen: Bool[Tensor, " n"]) -> "Scenes":
+    def selected(self, chosen: Bool[Tensor, " n"]) -> "Scenes":
+        """The pictures for which `chosen` is true, in their order."""
         pictures = tuple(picture for picture, taken in zip(self.pictures, chosen.tolist(), strict=True) if taken)
         positions = _usable_positions(self)
         return dataclasses.replace(self, pictures=pictures, positions=None if positions is None else positions[chosen])

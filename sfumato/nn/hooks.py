@@ -59,6 +59,20 @@ def spatial_outputs(network: nn.Module, run: Run, images: Images) -> dict[str, M
 
 
 @torch.no_grad()
+def last_independent_layer(network: nn.Module, run: Run, image: Images) -> str:
+    """The last module with maps whose output for `image`, (1, c, h, w), stays the same whatever image is beside it in the batch.
+
+    A layer that compares the images of a batch, such as the minibatch standard deviation, and all layers behind it, do not count. Raises
+    KeyError for a network without such a layer.
+    """
+    dark, bright = (spatial_outputs(network, run, torch.cat([image, torch.full_like(image, level)])) for level in (0.0, 1.0))
+    alike = [name for name, maps in dark.items() if torch.allclose(maps[0].float(), bright[name][0].float(), rtol=1e-3, atol=1e-5)]
+    if not alike:
+        raise KeyError("no layer of this network describes an image alone")
+    return alike[-1]
+
+
+@torch.no_grad()
 def receptive_fields(network: nn.Module, run: Run, images: Images, names: Sequence[str]) -> dict[str, LayerGeometry]:
     """Name to stride, field and start of each layer called in `names`, measured on square images of the shape of `images`.
 

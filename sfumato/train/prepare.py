@@ -9,6 +9,7 @@ import torch
 
 from sfumato.core import atomic_io
 from sfumato.data.dataset import Dataset, Scenes, SplitBy
+from sfumato.data.duplicates import without_duplicates
 from sfumato.data.load import load
 from sfumato.data.scenes import load_scenes
 from sfumato.train import plan
@@ -73,8 +74,10 @@ def _load(request: TrainingRequest) -> Dataset | Scenes:
     """The images to train on, divided as they are in the run that is in the folder."""
     rule = split_rule(request.settings, state_file(request.run) if request.run else None)
     if request.data is not None:
-        return dataclasses.replace(request.data, split_by=rule)
-    return request.settings.objective.load(Source(request.settings, rule))
+        data = dataclasses.replace(request.data, split_by=rule)
+    else:
+        data = request.settings.objective.load(Source(request.settings, rule))
+    return without_duplicates(data) if request.settings.without_duplicates else data
 
 
 class _Options(TypedDict):

@@ -36,6 +36,8 @@ class TrainSettings:
     """Way to give images the shape that the network takes: cut to the middle, or stretched."""
     tolerance: Annotated[float, Range(0, 1, "of the files")] = 0.05
     """Share of the files that may turn out to be unreadable; with more, the run does not begin."""
+    without_duplicates: bool = False
+    """Whether copies of other images (resized, compressed, mirrored, cropped a little) are left out; `sfumato duplicates` lists them."""
     validation: Annotated[float, Range(0, 0.9, "of the images")] = 0.0
     """Share held out and measured at every sample, for objectives that measure. The choice of images depends on their content alone."""
     patch: Annotated[int, Range(0, 4096, "pixels")] = 0

@@ -12,7 +12,7 @@ from torch import nn
 
 import sfumato as sf
 from sfumato import cli
-from sfumato.cli import compressing, dreaming, editing, measuring
+from sfumato.cli import compressing, dreaming, editing, embedding, measuring
 from sfumato.cli.verbs import File, Model, Pictures
 from sfumato.core import flags
 from sfumato.core.errors import SfumatoError
@@ -39,6 +39,10 @@ CALLS = {
         ("dream", "film.mp4"),
     ],
     "features": [("features", "fashion-classifier")],
+    "embed": [("embed", "photos", "--model", "digits-vae")],
+    "search": [("search", "own.index", "photo.png")],
+    "cluster": [("cluster", "own.index", "small.sfm")],
+    "duplicates": [("duplicates", "photos")],
     "evaluate": [("evaluate", "digits"), ("evaluate", "restore", "--restore", "noise:25")],
     "audit": [("audit", "digits")],
     "compress": [("compress", "photo.png", "--model", "own.safetensors")],
@@ -71,6 +75,7 @@ def ending(call):
             return "sheet.mp4"
         return "sheets" if "photos" in call or "--n" in call else MEANT[verb]
     named = {"interpolate": ".gif", "mix": ".png", "edit": ".png", "drag": ".png", "features": ".png", "evaluate": ".json"}
+    named |= {"embed": ".index", "search": ".png", "cluster": ".html", "duplicates": ".json"}
     return f"sheet{named.get(verb, '.safetensors')}"
 
 
@@ -87,7 +92,7 @@ def no_network(monkeypatch, tmp_path):
         Image.new("RGB", (16, 16), (50 * i, 30, 60)).save(f"photos/{'abcd'[i]}.png")
     frames = [Image.new("RGB", (16, 16), (shade, 0, 0)) for shade in (0, 200)]
     frames[0].save("moving.gif", save_all=True, append_images=frames[1:])
-    for name in ("film.mp4", "weights.pth", "edit.json", "directions.safetensors", "own.safetensors", "own.json", "small.sfm"):
+    for name in ("film.mp4", "weights.pth", "edit.json", "directions.safetensors", "own.safetensors", "own.json", "own.index", "small.sfm"):
         Path(name).write_bytes(b"\x80never read")
 
     def never(*_, **__):
@@ -114,7 +119,17 @@ def test_every_verb_that_writes_is_in_the_list():
 
 
 def test_every_verb_that_writes_says_so_with_out_and_overwrite():
-    functions = [cli.demo, cli.generate, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS, *compressing.VERBS, *measuring.VERBS]
+    functions = [
+        cli.demo,
+        cli.generate,
+        cli.restore,
+        cli.import_,
+        *editing.VERBS,
+        *dreaming.VERBS,
+        *compressing.VERBS,
+        *embedding.VERBS,
+        *measuring.VERBS,
+    ]
     assert {function.__name__.rstrip("_") for function in functions} | {"train"} == CALLS.keys()
     for function in functions:
         assert {"out", "overwrite"} <= inspect.signature(function).parameters.keys(), function.__name__
@@ -198,7 +213,7 @@ def test_results_of_one_model_are_not_called_as_those_of_another(call, named, no
 
 
 READS = {
-    "generate": {"model": ("gone",)},
+    "generate": {"model": ("gone",), "like": ("digits", "--like", "gone")},
     "interpolate": {"model": ("gone",)},
     "mix": {"model": ("gone",)},
     "project": {"model": ("gone", "photo.png"), "picture": ("digits", "gone"), "features": ("digits", "photo.png", "--features", "gone")},
@@ -228,6 +243,17 @@ READS = {
         "layers": ("--layers", "gone"),
     },
     "features": {"network": ("gone",)},
+    "embed": {"pictures": ("gone", "--model", "digits-vae"), "model": ("photos", "--model", "gone")},
+    "search": {
+        "index": ("gone", "photo.png"),
+        "pictures": ("own.index", "gone"),
+        "minus": ("own.index", "photo.png", "--minus", "gone"),
+        "generator": ("own.index", "--generator", "gone", "--seed", "1"),
+        "model": ("own.index", "photo.png", "--model", "gone"),
+        "place": ("own.index", "photo.png", "--place", "gone"),
+    },
+    "cluster": {"index": ("gone",), "model": ("own.index", "--model", "gone"), "place": ("own.index", "--place", "gone")},
+    "duplicates": {"pictures": ("gone",)},
     "evaluate": {
         "model": ("gone",),
         "data": ("digits", "--data", "gone"),
@@ -245,13 +271,23 @@ READS = {
     "import": {"file": ("gone",)},
 }
 """For each verb what it reads, by the name of the parameter, and a call in which that is the one thing that is not there."""
-WRITTEN = {"out", "preview", "runs"}
+WRITTEN = {"out", "preview", "runs", "sort_into"}
 NAMED = {"data", "features", "compare", "network", "through", "examples"}
 """Parameters whose values are texts, and name something that is read."""
 
 
 def test_everything_that_verbs_read_is_in_the_list():
-    functions = [cli.demo, cli.generate, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS, *compressing.VERBS, *measuring.VERBS]
+    functions = [
+        cli.demo,
+        cli.generate,
+        cli.restore,
+        cli.import_,
+        *editing.VERBS,
+        *dreaming.VERBS,
+        *compressing.VERBS,
+        *embedding.VERBS,
+        *measuring.VERBS,
+    ]
     for function in functions:
         hints = get_type_hints(function, include_extras=True)
         placed = {name for name, kind in hints.items() if kind in (Model, File, Pictures) or Path in (kind, *get_args(kind))}

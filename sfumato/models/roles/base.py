@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from sfumato.core.tensors import Images
+from sfumato.core.tensors import Images, Vectors
 
 
 class Layer(NamedTuple):
@@ -49,6 +49,14 @@ class Role(nn.Module, ABC):
         """The part of the network whose layers show features of images: by default the network itself."""
         return FeatureSource(network=self, run=self, size=getattr(self, "size", None))
 
+    def image_vectors(self, images: Images) -> Vectors | None:
+        """A vector for each image, whose distances tell how alike images are; None for a network that describes no images."""
+        return None
+
+    def decoded_vectors(self, vectors: Vectors) -> Images | None:
+        """The images, in [0, 1], that `image_vectors` would turn into these vectors; None for a network that cannot go back."""
+        return None
+
     def implausible(self) -> str:
         """Why the output for a simple input shows that the weights are those of another network, as a clause; empty if nothing shows it.
 
@@ -67,3 +75,13 @@ def feature_source(network: nn.Module) -> FeatureSource:
     if isinstance(network, Role):
         return network.feature_source()
     return FeatureSource(network=network, run=network, size=getattr(network, "size", None))
+
+
+def image_vectors(network: nn.Module, images: Images) -> Vectors | None:
+    """As `Role.image_vectors`; None for a module that fills no role."""
+    return network.image_vectors(images) if isinstance(network, Role) else None
+
+
+def decoded_vectors(network: nn.Module, vectors: Vectors) -> Images | None:
+    """As `Role.decoded_vectors`; None for a module that fills no role."""
+    return network.decoded_vectors(vectors) if isinstance(network, Role) else None

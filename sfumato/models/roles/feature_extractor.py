@@ -27,6 +27,9 @@ class FeatureExtractor(Role):
     def features(self, images: Images) -> Vectors:
         """One vector of `feature_dim` numbers per image."""
 
+    def image_vectors(self, images: Images) -> Vectors:
+        return self.features(images)
+
     def forward(self, images: Images) -> Vectors:
         """The main method of this role: `features`."""
         return self.features(images)

@@ -29,6 +29,10 @@ class Generator(Role):
         """A guess of the latents of images; None for a network without an encoder."""
         return None
 
+    def image_vectors(self, images: Images) -> Vectors | None:
+        """The latents of images; None without an encoder, and for a network with classes, whose encoder needs the class of each image."""
+        return None if self.classes else self.infer_latents(images)
+
     @torch.no_grad()
     def implausible(self) -> str:
         images = self.sample(torch.zeros(1, self.latent_dim), torch.zeros(1, dtype=torch.long) if self.classes else None)

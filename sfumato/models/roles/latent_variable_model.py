@@ -30,6 +30,9 @@ class LatentVariableModel(Generator):
     def decode(self, z: Vectors, labels: Labels | None = None) -> Images:
         """The most likely image of each latent, in [0, 1]. Unlike `sample`, it never maps z to another prior first."""
 
+    def decoded_vectors(self, vectors: Vectors) -> Images | None:
+        return None if self.classes else self.decode(vectors).clamp(0, 1)
+
     def fit_prior(self, z: Vectors, rng: torch.Generator) -> None:
         """Fits the prior of the network, if it has one of its own, to latents of real images. Called once, after training."""
 

@@ -10,6 +10,7 @@ from torch import nn
 from sfumato.core.tensors import Images, Labels, Maps, PerImage, Styles, Vectors
 from sfumato.models.roles.base import FeatureSource
 from sfumato.models.roles.generator import Generator
+from sfumato.nn.hooks import last_independent_layer, layer_outputs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +87,12 @@ class AdversarialGenerator(StyleGenerator):
     ) -> tuple[DiscriminatorOutput, DiscriminatorOutput]:
         """The outputs for real and for generated images of the same `labels`, each batch apart as in two calls of `discriminate`."""
         return self.discriminate(real, labels), self.discriminate(fake, labels)
+
+    def image_vectors(self, images: Images) -> Vectors:
+        """The means of the discriminator's last maps in which images do not depend on one another."""
+        source = self.feature_source()
+        name = last_independent_layer(source.network, source.run, images[:1])
+        return layer_outputs(source.network, source.run, images, [name])[0].float().mean(dim=(2, 3))
 
     def feature_source(self) -> FeatureSource:
         """The discriminator; with classes it is given images of the first class."""

@@ -1,0 +1,1 @@
+"""Images as vectors: indexes of folders, search, groups, and doubles."""
