@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from sfumato.restoration.restore import restore
     from sfumato.restoration.result import RestoredArray, RestoredImage, RestoredTensor
     from sfumato.restoration.tiles import apply_restorer
+    from sfumato.store.export.export import Exported, export, verify
     from sfumato.store.importing import import_weights
     from sfumato.store.weights import bundled, load
     from sfumato.store.zoo import Entry as ModelEntry
@@ -108,6 +109,7 @@ _HOMES = {
     "Dreamt": "dreaming.dream",
     "LatentDream": "dreaming.latent",
     "Edited": "editing.edit",
+    "Exported": "store.export.export",
     "FormatError": "core.errors",
     "Frames": "generation.result",
     "GeneratedImages": "generation.result",
@@ -151,6 +153,7 @@ _HOMES = {
     "dream_through": "dreaming.latent",
     "edit": "editing.edit",
     "evaluate": "evaluation.evaluate",
+    "export": "store.export.export",
     "evaluate_restorer": "evaluation.benchmark",
     "features": "dreaming.atlas",
     "fit": "train.loop",
@@ -177,6 +180,7 @@ _HOMES = {
     "restore": "restoration.restore",
     "restore_film": "restoration.film",
     "restore_pictures": "restoration.pictures",
+    "verify": "store.export.export",
     "write": "io.files",
 }
 """The module of each public name, and after a colon the name that it has there if that is another one."""
@@ -207,6 +211,7 @@ __all__ = [
     "DreamMoment",
     "Dreamt",
     "Edited",
+    "Exported",
     "FormatError",
     "Frames",
     "GeneratedImages",
@@ -250,6 +255,7 @@ __all__ = [
     "edit",
     "evaluate",
     "evaluate_restorer",
+    "export",
     "features",
     "fit",
     "from_examples",
@@ -275,6 +281,7 @@ __all__ = [
     "restore",
     "restore_film",
     "restore_pictures",
+    "verify",
     "write",
 ]
 

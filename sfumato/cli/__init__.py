@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.cli import completion, dreaming, editing, measuring, streams
+from sfumato.cli import completion, dreaming, editing, measuring, shipping, streams
 from sfumato.cli.terminal import complain, console, say
 from sfumato.cli.verbs import (
     Device,
@@ -246,6 +246,8 @@ def import_(file: File, *, out: Path | None = None, overwrite: bool = False) -> 
             console.print(line, highlight=False)
 
 
+for function in shipping.VERBS:
+    verb("Models and the shell")(function)
 verb("Models and the shell")(completion.completion)
 streams.explain(verbs)
 

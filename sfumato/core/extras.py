@@ -9,6 +9,9 @@ from sfumato.core.errors import MissingExtraError
 PACKAGES = {
     "OpenCV": "opencv-python-headless",
     "PyAV": "av",
+    "onnx": "onnx onnxscript onnxruntime",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
     "pillow-heif": "pillow-heif",
     "pyvips": '"pyvips[binary]"',
     "rawpy": "rawpy",

@@ -12,7 +12,7 @@ from torch import nn
 
 import sfumato as sf
 from sfumato import cli
-from sfumato.cli import dreaming, editing, measuring
+from sfumato.cli import dreaming, editing, measuring, shipping
 from sfumato.cli.verbs import File, Model, Pictures
 from sfumato.core import flags
 from sfumato.core.errors import SfumatoError
@@ -43,9 +43,10 @@ CALLS = {
     "audit": [("audit", "digits")],
     "restore": [("restore", "photo.png"), ("restore", "photos"), ("restore", "film.mp4")],
     "import": [("import", "weights.pth")],
+    "export": [("export", "digits")],
 }
 """For each verb that writes, calls that are right but for their --out."""
-WRITES_NOTHING = {"models", "completion"}
+WRITES_NOTHING = {"models", "completion", "verify"}
 MEANT = {"generate": "sheet.png", "restore": "sheet.png", "dream": "sheet.png", "audit": "sheet", "demo": "sheet", "train": "sheet"}
 """Names that a verb can write to, where it is not told by the default."""
 
@@ -59,7 +60,15 @@ def ending(call):
         if "film.mp4" in call:
             return "sheet.mp4"
         return "sheets" if "photos" in call or "--n" in call else MEANT[verb]
-    named = {"interpolate": ".gif", "mix": ".png", "edit": ".png", "drag": ".png", "features": ".png", "evaluate": ".json"}
+    named = {
+        "interpolate": ".gif",
+        "mix": ".png",
+        "edit": ".png",
+        "drag": ".png",
+        "features": ".png",
+        "evaluate": ".json",
+        "export": ".onnx",
+    }
     return f"sheet{named.get(verb, '.safetensors')}"
 
 
@@ -103,7 +112,7 @@ def test_every_verb_that_writes_is_in_the_list():
 
 
 def test_every_verb_that_writes_says_so_with_out_and_overwrite():
-    functions = [cli.demo, cli.generate, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS, *measuring.VERBS]
+    functions = [cli.demo, cli.generate, cli.restore, cli.import_, *editing.VERBS, *dreaming.VERBS, *measuring.VERBS, shipping.export]
     assert {function.__name__.rstrip("_") for function in functions} | {"train"} == CALLS.keys()
     for function in functions:
         assert {"out", "overwrite"} <= inspect.signature(function).parameters.keys(), function.__name__

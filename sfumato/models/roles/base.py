@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images
+from sfumato.models.roles.graph import ExportGraph
 
 
 class Layer(NamedTuple):
@@ -48,6 +50,13 @@ class Role(nn.Module, ABC):
     def feature_source(self) -> FeatureSource:
         """The part of the network whose layers show features of images: by default the network itself."""
         return FeatureSource(network=self, run=self, size=getattr(self, "size", None))
+
+    def export_graphs(self) -> dict[str, ExportGraph]:
+        """The computations of the network that can be exported, by name, the main one first. A file holds one of them.
+
+        Raises SettingError for a network that cannot be exported.
+        """
+        raise SettingError(f"a {type(self).__name__} cannot be exported: its role defines no graph (`export_graphs`)")
 
     def implausible(self) -> str:
         """Why the output for a simple input shows that the weights are those of another network, as a clause; empty if nothing shows it.
