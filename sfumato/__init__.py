@@ -90,6 +90,7 @@ if TYPE_CHECKING:
     from sfumato.restoration.restore import restore
     from sfumato.restoration.result import RestoredArray, RestoredImage, RestoredTensor
     from sfumato.restoration.tiles import apply_restorer
+    from sfumato.store.export.export import Exported, export, verify
     from sfumato.store.importing import import_weights
     from sfumato.store.weights import bundled, load
     from sfumato.store.zoo import Entry as ModelEntry
@@ -128,6 +129,7 @@ _HOMES = {
     "Index": "embeddings.index",
     "LatentDream": "dreaming.latent",
     "Edited": "editing.edit",
+    "Exported": "store.export.export",
     "FormatError": "core.errors",
     "Frames": "generation.result",
     "GeneratedImages": "generation.result",
@@ -180,6 +182,7 @@ _HOMES = {
     "embed": "embeddings.embed",
     "evaluate": "evaluation.evaluate",
     "evaluate_codec": "evaluation.codecs",
+    "export": "store.export.export",
     "evaluate_restorer": "evaluation.benchmark",
     "features": "dreaming.atlas",
     "fit": "train.loop",
@@ -210,6 +213,7 @@ _HOMES = {
     "search": "embeddings.search",
     "seeds_like": "embeddings.like",
     "sort_into": "embeddings.sorting",
+    "verify": "store.export.export",
     "write": "io.files",
 }
 """The module of each public name, and after a colon the name that it has there if that is another one."""
@@ -245,6 +249,7 @@ __all__ = [
     "Dreamt",
     "Duplicates",
     "Edited",
+    "Exported",
     "FormatError",
     "Frames",
     "GeneratedImages",
@@ -298,6 +303,7 @@ __all__ = [
     "evaluate",
     "evaluate_codec",
     "evaluate_restorer",
+    "export",
     "features",
     "fit",
     "from_examples",
@@ -327,6 +333,7 @@ __all__ = [
     "search",
     "seeds_like",
     "sort_into",
+    "verify",
     "write",
 ]
 

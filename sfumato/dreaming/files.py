@@ -10,7 +10,6 @@ from typing import Annotated, NotRequired, TypedDict
 
 import torch
 
-from sfumato import __version__
 from sfumato.batch.manifest import NAME, Entry, Manifest, Status
 from sfumato.batch.sources import gather, unique_names
 from sfumato.core import atomic_io, outputs, schema
@@ -22,6 +21,7 @@ from sfumato.core.paths import inside
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Planes, to_pixels
 from sfumato.core.text import inner_path, quoted
+from sfumato.core.versions import made_with
 from sfumato.dreaming.dream import Dream, Moment, Tell, dream, resolved
 from sfumato.dreaming.feature_extractor import DreamNetwork
 from sfumato.dreaming.objective import parse_objective
@@ -233,7 +233,7 @@ def recipe(seeing: DreamNetwork, options: Dream, before: float, after: float) ->
     """The record of a dream, without its picture: the settings, the network, and the value of the objectives before and after."""
     settings = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
     return {
-        "made_with": f"sfumato {__version__}, torch {torch.__version__}",
+        "made_with": made_with(),
         "network": inside(seeing.name),
         "weights": weights_hash(seeing.network),
         "dream": settings,

@@ -144,18 +144,19 @@ def synthesize(
 ) -> Images:
     """Images in [0, 1], on the CPU, from latents; each independent of the others to the last bit.
 
-    `truncation` is as in `styled`, `noise` and `seeds` are as in `show`; a network without styles has no noise either. Raises SettingError
-    for a truncation other than 1 of a network without styles.
+    `truncation` is as in `styled`, `noise` and `seeds` are as in `show`. Raises SettingError for a truncation other than 1 of a network
+    that takes none.
     """
     source = opened_generator(model)
     network = source.network
     if network.styles:
         return show(source, styled(source, z, labels, truncation=truncation), labels, noise, seeds=seeds)
-    if truncation != 1:
-        raise SettingError(
-            f"truncation = {truncation:g} needs a network with styles, and a {type(network).__name__} has none; leave it at 1"
-        )
-    return _in_chunks(source, lambda part, own, _: network.sample(part, own), z, labels).clamp(0, 1)
+
+    def compute(part: Vectors, own: Labels | None, rows: slice) -> Images:
+        planes = grain(network, _filled_up(seeds, rows)) if seeds is not None else list(noise or ())
+        return network.sample_with(part, own, truncation=truncation, noise=[plane.expand(CHUNK, -1, -1, -1) for plane in planes])
+
+    return _in_chunks(source, compute, z, labels).clamp(0, 1)
 
 
 def styled(model: Model, z: Vectors, labels: Labels | None, *, truncation: float = 1.0) -> Styles:
@@ -175,7 +176,12 @@ def styled(model: Model, z: Vectors, labels: Labels | None, *, truncation: float
     return _in_chunks(source, compute, z, labels)
 
 
-def grain(network: StyleGenerator, seeds: Sequence[int]) -> list[Grain]:
+def _filled_up(seeds: Sequence[int], rows: slice) -> list[int]:
+    """The seeds of a batch; seed 0 fills the batch up, whose images are dropped."""
+    return [*seeds[rows], *[0] * (CHUNK - len(seeds[rows]))]
+
+
+def grain(network: Generator, seeds: Sequence[int]) -> list[Grain]:
     """The noise in the images of `seeds`: for each of the network's `noise_shapes`, a plane for each seed."""
     sources = [seeded_generator(seed, "noise") for seed in seeds]
     return [torch.stack([torch.randn(1, *size, generator=source) for source in sources]) for size in network.noise_shapes()]
@@ -196,8 +202,7 @@ def show(
     def compute(part: Styles, own: Labels | None, rows: slice) -> Images:
         planes = noise
         if seeds is not None:
-            # Seed 0 fills the batch up; those images are dropped.
-            planes = grain(network, [*seeds[rows], *[0] * (CHUNK - len(seeds[rows]))])
+            planes = grain(network, _filled_up(seeds, rows))
         options = None if planes is None else SynthesisOptions(noise=[plane.to(where).expand(CHUNK, -1, -1, -1) for plane in planes])
         return network.synthesize(part, own, options)
 

@@ -5,13 +5,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-import torch
 from torch import Tensor, nn
 
-from sfumato import __version__
 from sfumato.core import outputs
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Pixels, to_bytes, to_pixels
+from sfumato.core.versions import made_with
 from sfumato.io import files
 from sfumato.io.embedded import KEY
 from sfumato.io.results import ImageTensor, TensorResult, save_files
@@ -86,9 +85,8 @@ def output_files(out: Path, names: Sequence[str] = ()) -> list[Path]:
 def image_recipes(network: nn.Module, seeds: Sequence[int], labels: Sequence[str | None], truncation: float) -> list[Recipe]:
     """How the image of each seed is made, for JSON; `labels` are the names of their classes."""
     weights = weights_hash(network)
-    made_with = f"sfumato {__version__}, torch {torch.__version__}"
     return [
-        {"made_with": made_with, "weights": weights, "seed": seed, "label": label, "truncation": truncation}
+        {"made_with": made_with(), "weights": weights, "seed": seed, "label": label, "truncation": truncation}
         for seed, label in zip(seeds, labels, strict=True)
     ]
 

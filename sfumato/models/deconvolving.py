@@ -20,6 +20,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Maps, Planes
 from sfumato.models import MODELS
 from sfumato.models.base import RestorerSettings, build_as
+from sfumato.models.roles.graph import ExportGraph
 from sfumato.models.roles.restorer import Deblurrer, Restorer
 from sfumato.nn.resample import mirror
 from sfumato.nn.wiener import apply_filters, inverse_filters
@@ -76,6 +77,10 @@ class Deconvolving(Deblurrer):
         ensemble = copy.copy(self)
         ensemble._modules = {**self._modules, "corrector": self.corrector.self_ensemble(views)}
         return ensemble
+
+    def export_graphs(self) -> dict[str, ExportGraph]:
+        # The Wiener filters depend on the size of the picture, and are no part of the graph: a reader computes its inputs with them.
+        return self.corrector.export_graphs()
 
     def deblur(self, degraded: Images, planes: Planes | None, kernels: Kernels) -> Maps:
         assert planes is not None

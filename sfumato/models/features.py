@@ -18,9 +18,11 @@ from torch.nn import functional as F
 from sfumato.core.catalog import suggest
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
+from sfumato.core.json_value import Json
 from sfumato.core.tensors import Images, Maps, Vectors, size_text
 from sfumato.models.roles.base import Layer
 from sfumato.models.roles.feature_extractor import Backbone, FeatureExtractor
+from sfumato.models.roles.graph import ExportGraph, GraphInput
 from sfumato.nn.backbones import BACKBONES
 from sfumato.nn.branches import ReceptiveField, output_channels, receptive_field
 from sfumato.nn.resample import bilinear_from_corner
@@ -114,6 +116,11 @@ class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibl
             return x.float().mean(dim=(2, 3))
         last = max(i for i, step in enumerate(self.head) if isinstance(step, nn.Linear))
         return self.head[:last](F.adaptive_avg_pool2d(x, self.grid).flatten(1)).float()
+
+    def export_graphs(self) -> dict[str, ExportGraph]:
+        images = GraphInput("images", torch.rand(2, self.channels, *self.size), {0: "n"}, about="images in [0, 1], sRGB")
+        facts: dict[str, Json] = {"channels": self.channels, "size": list(self.size), "feature_dim": self.feature_dim, "kind": self.kind}
+        return {"features": ExportGraph(role="feature_extractor", module=self, inputs=(images,), outputs=("features",), facts=facts)}
 
     def scores(self, images: Images) -> Vectors:
         if self.head is None:

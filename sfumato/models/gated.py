@@ -28,7 +28,7 @@ from sfumato.models.roles.restorer import Plane, Restorer
 from sfumato.nn import fill
 from sfumato.nn.attention import ChannelGate, ChannelKind, PixelGate, PixelKind, Split
 from sfumato.nn.norm import LayerNorm
-from sfumato.nn.resample import resize
+from sfumato.nn.resample import enlarge
 
 
 @settings
@@ -118,6 +118,10 @@ class Gated(Restorer):
     def tile_multiple(self) -> int:
         return self.window or self.pad_multiple
 
+    @property
+    def plane_channels(self) -> int:
+        return len(self.conditioning) + self.channels * self.guides
+
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         if self.fill:
             assert planes is not None
@@ -135,8 +139,7 @@ class Gated(Restorer):
         output = F.pixel_shuffle(self.tail(x).float(), self.fold * self.scale)
         if not self.residual:
             return output
-        h, w = output.shape[2:]
-        return output + (degraded if self.scale == 1 else resize(degraded, (h, w)))
+        return output + (degraded if self.scale == 1 else enlarge(degraded, self.scale))
 
     def _head_input(self, degraded: Images, planes: Planes | None) -> Maps:
         parts = [degraded]

@@ -12,6 +12,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models import MODELS
 from sfumato.models.base import RestorerSettings, build_as
+from sfumato.models.roles.graph import ExportGraph
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.channels import luma
 
@@ -60,6 +61,10 @@ class Paired(Restorer):
 
     def with_luma_apart(self) -> Restorer:
         return LumaApart(self) if self.channels == 3 else self
+
+    def export_graphs(self) -> dict[str, ExportGraph]:
+        parts = {"colour": self.colour, "grey": self.grey}
+        return {name: graph for name, part in parts.items() for graph in part.export_graphs().values()}
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         return (self.grey if degraded.shape[1] == 1 else self.colour).restore(degraded, planes)

@@ -56,6 +56,8 @@ def conv(x: Tensor, weight: Tensor, *, stride: int = 1, padding: int = 0) -> Ten
 def transposed_conv(x: Tensor, weight: Tensor, *, stride: int) -> Tensor:
     """The adjoint of `conv` without padding: maps (n, outputs, h, w) and a weight (outputs, c, k, k) to larger maps of c channels."""
     x, weight = _cast(x, weight)
+    if torch.compiler.is_exporting():  # the gradient of a convolution, which is faster here, is no operator of ONNX
+        return F.conv_transpose2d(x, weight, stride=stride)
     size = (_opened(x.shape[2], weight.shape[2], stride), _opened(x.shape[3], weight.shape[3], stride))
     return _Transposed.apply(x, weight, stride, 0, size) if _tracked(x, weight) else _transposed(x, weight, stride, 0, size)
 

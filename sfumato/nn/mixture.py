@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.core.tensors import Vectors
+from sfumato.nn import normal
 
 _CHUNK = 1 << 22
 """Numbers in one block of the log-density computation: 32 MB, of which a few exist at once."""
@@ -32,12 +33,12 @@ class Mixture(nn.Module):
         The first coordinate selects the component: its normal quantile lies in one component's share of [0, 1). The relative position
         inside that share, mapped back to a standard normal number, becomes the first coordinate of the sample in that component.
         """
-        quantile, weights = torch.special.ndtr(z[:, 0].cpu().double()), self.weights.cpu().double()  # not every device has float64
+        quantile, weights = normal.cumulative(z[:, 0].cpu().double()), self.weights.cpu().double()  # not every device has float64
         edges = weights.cumsum(0)
-        which = torch.searchsorted(edges, quantile, right=True).clamp_max(len(edges) - 1)
+        which = (edges <= quantile[:, None]).sum(dim=1).clamp_max(len(edges) - 1)
         share = weights[which]
         inside = (quantile - (edges[which] - share)) / share
-        first, which = torch.special.ndtri(inside.clamp(1e-9, 1 - 1e-9)).to(z), which.to(z.device)
+        first, which = normal.quantile(inside.clamp(1e-9, 1 - 1e-9)).to(z), which.to(z.device)
         own = torch.cat([first[:, None], z[:, 1:]], dim=1)
         return self.means[which] + (self.factors[which] @ own[:, :, None]).squeeze(2)
 

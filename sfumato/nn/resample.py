@@ -33,6 +33,28 @@ def resize(images: Images, size: tuple[int, int], *, method: Method = "bicubic",
         return rows @ images.float() @ columns.mT
 
 
+def enlarge(images: Images, factor: int) -> Resized:
+    """`images` enlarged by a whole `factor`, bicubic as by `resize`; computed in float32.
+
+    A graph that is exported has no fixed sizes, from which `resize` computes its weights: there the same weights, which are equal for all
+    pixels with the same place in the enlarged square, are those of a convolution. Sides are then at least 2 pixels.
+    """
+    h, w = images.shape[2:]
+    if not torch.compiler.is_exporting():
+        return resize(images, (h * factor, w * factor))
+    c = images.shape[1]
+    reach = 2  # samples beside the pixel that a cubic kernel covers
+    inside = 2 * reach + 1
+    taps = _weights(inside, factor * inside, factor, "bicubic")[factor * reach : factor * (reach + 1)].to(images.device)
+    x = images.float()
+    for axis in (2, 3):  # the mirror image, border pixels repeated
+        length = x.shape[axis]
+        before, after = x.narrow(axis, 0, reach).flip(axis), x.narrow(axis, length - reach, reach).flip(axis)
+        x = torch.cat([before, x, after], dim=axis)
+    kernels = (taps[:, None, :, None] * taps[None, :, None, :]).reshape(factor * factor, 1, inside, inside)
+    return F.pixel_shuffle(F.conv2d(x, kernels.repeat(c, 1, 1, 1), groups=c), factor)
+
+
 def shrink(images: Images, factor: int, *, method: Method = "bicubic") -> Resized:
     """`images` with height and width divided by `factor` and rounded up."""
     h, w = images.shape[2:]

@@ -4,9 +4,6 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
 from sfumato.core.tensors import size_text
 from sfumato.models.roles.restorer import Restorer
 from sfumato.restoration.tiles import usage
@@ -81,21 +78,6 @@ def cost(chosen: Tiling, network: Restorer, memory: float, needed: Callable[[flo
     )
 
 
-@torch.no_grad()
 def footprint(network: Restorer) -> float:
     """Bytes of memory for each pixel at the peak of a repair, from the tensors of the layers on a small image."""
-    side, sizes = math.ceil(64 / network.pad_multiple) * network.pad_multiple, [0]
-    device = next(network.parameters()).device
-
-    def note(module: object, inputs: tuple[Tensor, ...], output: object) -> None:
-        sizes.append(sum(t.numel() for t in (*inputs, output) if isinstance(t, torch.Tensor)))
-
-    hooks = [module.register_forward_hook(note) for module in network.modules() if not list(module.children())]
-    try:
-        planes = torch.zeros(1, len(network.conditioning), side, side, device=device) if network.conditioning else None
-        for channels in {network.channels, 1} if network.has_grey_path else {network.channels}:
-            network.restore(torch.zeros(1, channels, side, side, device=device), planes)
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return 4 * _SPARE * max(sizes) / side**2
+    return 4 * _SPARE * network.largest_tensors()

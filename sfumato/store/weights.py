@@ -10,6 +10,7 @@ from torch import nn
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.store import checkpoint, public
+from sfumato.store.export import read as exported
 from sfumato.store.loaded import LoadedModel, Model
 
 Role = TypeVar("Role", bound=nn.Module)
@@ -22,7 +23,7 @@ def bundled() -> dict[str, Path]:
 
 
 def find(which: str | Path) -> Path:
-    """The file of a model: a bundled name, a .safetensors file, or a run folder.
+    """The file of a model: a bundled name, a .safetensors file, an exported file (.onnx, .xml), or a run folder.
 
     As a string, a bundled name wins over a file or folder of that name: write ./fashion for the folder. Raises UnknownNameError,
     naming the bundled models, if it is none of these.
@@ -48,18 +49,22 @@ def short_name(which: str | Path) -> str:
     path = Path(os.path.abspath(Path(which).expanduser()))
     if path.name == "model.safetensors":
         path = path.parent
-    return path.name.removesuffix(".safetensors") or "model"
+    return path.name.removesuffix(".safetensors").removesuffix(".onnx") or "model"
 
 
 def load(which: str | Path) -> LoadedModel[nn.Module]:
     """The model called `which` (see `find`): its network, ready for use, its settings and its card.
 
     The networks of others that `public` names are found too, after bundled ones. Raises UnknownNameError if there is no such model,
-    CheckpointError if its file is damaged or foreign, DownloadError if it is somebody else's and cannot be fetched.
+    CheckpointError if its file is damaged or foreign, MissingExtraError if it is an exported file whose library is absent, DownloadError
+    if it is somebody else's and cannot be fetched.
     """
     if isinstance(which, str) and which in public.NAMES and which not in bundled():
         return public.load(which)
-    return checkpoint.load(find(which))
+    path = find(which)
+    if exported.is_exported(path):
+        return exported.load(path)
+    return checkpoint.load(path)
 
 
 def model_of(which: Model) -> LoadedModel[nn.Module]:

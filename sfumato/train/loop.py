@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from sfumato import __version__
 from sfumato.core import atomic_io
 from sfumato.core.config import dump
 from sfumato.core.device import select_device
+from sfumato.core.versions import made_with
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.store import checkpoint
 from sfumato.store.cards import DataFacts, ModelCard, Origin, PlanChange
@@ -214,7 +214,7 @@ def describe(
         split_by=data.split_by,
     )
     return ModelCard(
-        made_with=f"sfumato {__version__}, torch {torch.__version__}",
+        made_with=made_with(),
         data=facts,
         training=dump(settings),
         images_seen=images_seen,

@@ -12,7 +12,7 @@ from torch import nn
 
 import sfumato as sf
 from sfumato import cli
-from sfumato.cli import compressing, dreaming, editing, embedding, measuring
+from sfumato.cli import compressing, dreaming, editing, embedding, measuring, shipping
 from sfumato.cli.verbs import File, Model, Pictures
 from sfumato.core import flags
 from sfumato.core.errors import SfumatoError
@@ -49,9 +49,10 @@ CALLS = {
     "decompress": [("decompress", "small.sfm", "--model", "own.safetensors")],
     "restore": [("restore", "photo.png"), ("restore", "photos"), ("restore", "film.mp4")],
     "import": [("import", "weights.pth")],
+    "export": [("export", "digits")],
 }
 """For each verb that writes, calls that are right but for their --out."""
-WRITES_NOTHING = {"models", "completion"}
+WRITES_NOTHING = {"models", "completion", "verify"}
 MEANT = {
     "compress": "sheet.sfm",
     "decompress": "sheet.png",
@@ -75,7 +76,7 @@ def ending(call):
             return "sheet.mp4"
         return "sheets" if "photos" in call or "--n" in call else MEANT[verb]
     named = {"interpolate": ".gif", "mix": ".png", "edit": ".png", "drag": ".png", "features": ".png", "evaluate": ".json"}
-    named |= {"embed": ".index", "search": ".png", "cluster": ".html", "duplicates": ".json"}
+    named |= {"embed": ".index", "search": ".png", "cluster": ".html", "duplicates": ".json", "export": ".onnx"}
     return f"sheet{named.get(verb, '.safetensors')}"
 
 
@@ -129,6 +130,7 @@ def test_every_verb_that_writes_says_so_with_out_and_overwrite():
         *compressing.VERBS,
         *embedding.VERBS,
         *measuring.VERBS,
+        shipping.export,
     ]
     assert {function.__name__.rstrip("_") for function in functions} | {"train"} == CALLS.keys()
     for function in functions:

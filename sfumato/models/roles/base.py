@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from torch import nn
 
+from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Vectors
+from sfumato.models.roles.graph import ExportGraph
 
 
 class Layer(NamedTuple):
@@ -56,6 +58,13 @@ class Role(nn.Module, ABC):
     def decoded_vectors(self, vectors: Vectors) -> Images | None:
         """The images, in [0, 1], that `image_vectors` would turn into these vectors; None for a network that cannot go back."""
         return None
+
+    def export_graphs(self) -> dict[str, ExportGraph]:
+        """The computations of the network that can be exported, by name, the main one first. A file holds one of them.
+
+        Raises SettingError for a network that cannot be exported.
+        """
+        raise SettingError(f"a {type(self).__name__} cannot be exported: its role defines no graph (`export_graphs`)")
 
     def implausible(self) -> str:
         """Why the output for a simple input shows that the weights are those of another network, as a clause; empty if nothing shows it.

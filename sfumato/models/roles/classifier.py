@@ -2,9 +2,14 @@
 
 from abc import abstractmethod
 
+import torch
+from torch import nn
+
+from sfumato.core.json_value import Json
 from sfumato.core.tensors import Images, Vectors
 from sfumato.models.roles.base import FeatureSource
 from sfumato.models.roles.feature_extractor import FeatureExtractor
+from sfumato.models.roles.graph import ExportGraph, GraphInput
 
 
 class Classifier(FeatureExtractor):
@@ -23,6 +28,14 @@ class Classifier(FeatureExtractor):
         """The network itself, with its scores."""
         return FeatureSource(network=self, run=self.classify, channels=self.channels, size=self.size, classes=self.classes)
 
+    def export_graphs(self) -> dict[str, ExportGraph]:
+        images = GraphInput("images", torch.rand(2, self.channels, *self.size), {0: "n"}, about="images in [0, 1]")
+        facts: dict[str, Json] = {
+            "channels": self.channels, "size": list(self.size), "classes": self.classes, "feature_dim": self.feature_dim, "kind": self.kind
+        }  # fmt: skip
+        module = _ScoresAndFeatures(self)
+        return {"classifier": ExportGraph(role="classifier", module=module, inputs=(images,), outputs=("scores", "features"), facts=facts)}
+
     @abstractmethod
     def classify(self, images: Images) -> Vectors:
         """Unnormalised log-probabilities, one column per class."""
@@ -30,3 +43,15 @@ class Classifier(FeatureExtractor):
     def forward(self, images: Images) -> Vectors:
         """The main method of this role: `classify`."""
         return self.classify(images)
+
+
+class _ScoresAndFeatures(nn.Module):
+    """Both outputs of a classifier."""
+
+    def __init__(self, network: Classifier) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Images) -> tuple[Vectors, Vectors]:
+        """Scores and features of images."""
+        return self.network.classify(images), self.network.features(images)

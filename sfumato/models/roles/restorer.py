@@ -9,8 +9,10 @@ import torch
 from torch import nn
 
 from sfumato.core.errors import SettingError
+from sfumato.core.json_value import Json
 from sfumato.core.tensors import Images, Kernels, Maps, PerImage, Planes
 from sfumato.models.roles.base import Role
+from sfumato.models.roles.graph import ExportGraph, GraphInput
 
 Plane = Literal["noise", "observed", "quality"]
 """Standard deviation of the noise, as a share of full scale; 1 for an observed pixel and 0 for a missing one; JPEG quality over 100."""
@@ -50,6 +52,50 @@ class Restorer(Role):
     def tile_multiple(self) -> int:
         """Tiles must begin at multiples of this number of pixels, which is itself a multiple of `pad_multiple`."""
         return self.pad_multiple
+
+    @property
+    def plane_channels(self) -> int:
+        """Channels of the planes that `restore` takes: one for each name in `conditioning`, unless the network has further guides."""
+        return len(self.conditioning)
+
+    def export_graphs(self) -> dict[str, ExportGraph]:
+        multiple = self.pad_multiple
+        free, h, w = {0: "n", 2: "h", 3: "w"}, *(multiple * math.ceil(side / multiple) for side in (48, 64))
+        about = "picture in [0, 1], sRGB" if self.channels == 3 else "picture in [0, 1]"
+        inputs = [GraphInput("degraded", torch.rand(2, self.channels, h, w), free, multiple, about)]
+        if self.plane_channels:
+            named = self.conditioning if self.plane_channels == len(self.conditioning) else ("guides", *self.conditioning)
+            inputs.append(GraphInput("planes", torch.rand(2, self.plane_channels, h, w), free, multiple, ", ".join(named) + " in [0, 1]"))
+        facts: dict[str, Json] = {
+            "channels": self.channels,
+            "scale": self.scale,
+            "pad_multiple": multiple,
+            "tile_multiple": self.tile_multiple,
+            "receptive_radius": self.receptive_radius,
+            "conditioning": list(self.conditioning),
+            "plane_channels": self.plane_channels,
+            "bytes_per_pixel": self.largest_tensors() * 4,
+        }
+        return {"restorer": ExportGraph(role="restorer", module=self, inputs=tuple(inputs), outputs=("restored",), facts=facts)}
+
+    @torch.no_grad()
+    def largest_tensors(self) -> float:
+        """Numbers, for each pixel of the input, in the inputs and outputs of the layer that has most of them."""
+        side, sizes = math.ceil(64 / self.pad_multiple) * self.pad_multiple, [0]
+        device = next(self.parameters()).device
+
+        def note(module: object, inputs: tuple[object, ...], output: object) -> None:
+            sizes.append(sum(t.numel() for t in (*inputs, output) if isinstance(t, torch.Tensor)))
+
+        hooks = [module.register_forward_hook(note) for module in self.modules() if not list(module.children())]
+        try:
+            planes = torch.zeros(1, self.plane_channels, side, side, device=device) if self.plane_channels else None
+            for channels in {self.channels, 1} if self.has_grey_path else {self.channels}:
+                self.restore(torch.zeros(1, channels, side, side, device=device), planes)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return max(sizes) / side**2
 
     @abstractmethod
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:

@@ -7,9 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from sfumato.core.json_value import Json
 from sfumato.core.tensors import Images, Labels, Maps, PerImage, Styles, Vectors
 from sfumato.models.roles.base import FeatureSource
 from sfumato.models.roles.generator import Generator
+from sfumato.models.roles.graph import ExportGraph, GraphInput
 from sfumato.nn.hooks import last_independent_layer, layer_outputs
 
 
@@ -50,17 +52,51 @@ class StyleGenerator(Generator):
         """The mean style, to which truncation pulls: of each label, or one of all."""
         return torch.zeros(1 if labels is None else len(labels), 1, self.style_dim, device=next(self.parameters()).device)
 
-    def noise_shapes(self) -> list[tuple[int, int]]:
-        """Heights and widths of the planes of noise that the network adds to its maps, coarse to fine."""
-        return []
-
     def noise(self) -> list[Maps]:
         """The planes of noise of the network itself, one for each of the `noise_shapes`, for one image."""
         return []
 
+    def export_graphs(self) -> dict[str, ExportGraph]:
+        shapes = self.noise_shapes()
+        inputs = [
+            self._latent_input(),
+            *self._label_input(),
+            GraphInput("truncation", torch.ones(1), about="0 for the mean image, 1 as trained"),
+        ]
+        if shapes:
+            inputs.append(
+                GraphInput("own_noise", torch.ones(1), about="1 adds the network's own noise, 0 only that of the inputs noise_0, ...")
+            )
+        inputs += [
+            GraphInput(f"noise_{i}", torch.zeros(2, 1, *size), {0: "n"}, about="noise of unit variance, one plane an image")
+            for i, size in enumerate(shapes)
+        ]
+        facts: dict[str, Json] = {**self._export_facts(), "noise_shapes": [list(size) for size in shapes]}
+        return {
+            "generator": ExportGraph(role="style_generator", module=Sampler(self), inputs=tuple(inputs), outputs=("images",), facts=facts)
+        }
+
     def style_affines(self) -> list[tuple[int, torch.Tensor]]:
         """For each layer that a style modulates: the index of the style, and the matrix (outputs, style_dim) that is applied to it."""
         return []
+
+
+class Sampler(nn.Module):
+    """A generator with styles as one function: latents, labels if there are classes, truncation and noise to images."""
+
+    def __init__(self, network: StyleGenerator) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, z: Vectors, *inputs: torch.Tensor) -> Images:
+        """The images of latents; `inputs` are the others of `StyleGenerator.export_graphs`, in its order."""
+        labels, (truncation, *noise) = (inputs[0], inputs[1:]) if self.network.classes else (None, inputs)
+        styles, mean = self.network.map_latent(z, labels), self.network.mean_style(labels)
+        planes = [
+            share * own + given for share, own, given in zip(noise[:1] * (len(noise) - 1), self.network.noise(), noise[1:], strict=True)
+        ]
+        options = SynthesisOptions(noise=planes) if planes else None
+        return self.network.synthesize(mean + truncation * (styles - mean), labels, options)
 
 
 class DiscriminatorOutput(NamedTuple):
