@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sfumato.analysis.diagnose import Diagnosis, diagnose
     from sfumato.analysis.diagnose import Source as DiagnosisSource
     from sfumato.batch.manifest import Entry as PictureEntry
+    from sfumato.batch.workers import Workers
     from sfumato.core.config import override
     from sfumato.core.errors import (
         CheckpointError,
@@ -139,6 +140,7 @@ _HOMES = {
     "TrainSettings": "train.settings",
     "UnknownNameError": "core.errors",
     "Verdict": "evaluation.audit",
+    "Workers": "batch.workers",
     "apply_restorer": "restoration.tiles",
     "audit": "evaluation.audit",
     "bundled": "store.weights",
@@ -237,6 +239,7 @@ __all__ = [
     "TrainSettings",
     "UnknownNameError",
     "Verdict",
+    "Workers",
     "apply_restorer",
     "audit",
     "bundled",

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sfumato import __version__
 from sfumato.cli import completion, dreaming, editing, measuring, streams
+from sfumato.cli.batches import Jobs, On, Shard
 from sfumato.cli.terminal import complain, console, say
 from sfumato.cli.verbs import (
     Device,
@@ -143,6 +144,9 @@ def restore(
     memory: str = "auto",
     precision: Precision = "fp32",
     ensemble: Ensemble = 1,
+    jobs: Jobs = None,
+    shard: Shard = "",
+    on: On = "",
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -151,7 +155,8 @@ def restore(
     The originals are never changed. The same command again continues an interrupted run.
 
     Args:
-        pictures: Picture files, folders, glob patterns, or one film (.mp4, .mov, .mkv, .webm).
+        pictures: Picture files, folders, glob patterns, lists (@list.txt), tar shards, addresses (s3://bucket/folder), or one film (.mp4,
+            .mov, .mkv, .webm).
         task: The repair. auto looks for damage in each picture, repairs it, and prints what it found.
         model: Network for the repair: a bundled model by its name, a run folder or a model file. Default: the bundled model for the task.
         method: Classical method instead of a network: median, non-local-means, wiener, richardson-lucy, laplace, biharmonic, telea,
@@ -173,6 +178,7 @@ def restore(
 
     """
     with machine(threads):
+        from sfumato.batch.workers import Workers
         from sfumato.cli.restoring import restore_pictures
         from sfumato.core.device import default_memory
         from sfumato.restoration.request import RestorationRequest
@@ -193,7 +199,8 @@ def restore(
             ensemble=ensemble,
             device=device,
         )
-        restore_pictures(pictures, out, request, mask, console, overwrite=overwrite)
+        workers = Workers(jobs=jobs, shard=shard, on=on)
+        restore_pictures(pictures, out, request, mask, console, overwrite=overwrite, workers=workers)
 
 
 for function in measuring.VERBS:

@@ -9,6 +9,7 @@ from sfumato.core.errors import SettingError
 
 _OCTAVES = {"octaves", "ratio", "jitter", "bands", "variation"}
 _SETTINGS = {"network", "layer", "label", "strength", "steps", "seed", "tile", "precision"}
+_WORKERS = {"jobs", "shard", "on"}
 _ALWAYS = {"pictures", "overwrite", "out", "device", "threads"}
 _USED = {
     "with --layers, which only lists the layers": {"layers", "device", "threads"},
@@ -16,8 +17,8 @@ _USED = {
     "through a generator": {"through", "shows", "n", "preview", *_SETTINGS},
     "with --zoom": {"zoom", "fps", "guide", "space", *_SETTINGS, *_OCTAVES},
     "on a film": {"guide", "alpha", "space", *_SETTINGS, *_OCTAVES},
-    "on pictures": {"guide", "mask", "preview", "alpha", "space", *_SETTINGS, *_OCTAVES},
-    "on pictures with --space fourier": {"guide", "mask", "preview", "space", *_SETTINGS},
+    "on pictures": {*_WORKERS, "guide", "mask", "preview", "alpha", "space", *_SETTINGS, *_OCTAVES},
+    "on pictures with --space fourier": {*_WORKERS, "guide", "mask", "preview", "space", *_SETTINGS},
     "from noise with --space fourier": {"guide", "preview", "size", "n", "space", *_SETTINGS},
     "from noise": {"guide", "preview", "size", "n", "space", *_SETTINGS, *_OCTAVES},
 }
@@ -40,6 +41,10 @@ def check(flags: dict[str, Any], verb: Callable[..., None]) -> None:
         )
     if idle:
         raise SettingError(f"--{idle[0]} {text(flags[idle[0]])} has no effect {kind}; leave it out")
+    if flags["preview"] is not None and (flags["jobs"] not in (None, 1) or flags["on"]):
+        raise SettingError(
+            f"--preview {flags['preview']} has no effect on work in other processes; leave it out, or leave --jobs and --on out"
+        )
     if flags["zoom"] and len(flags["pictures"]) != 1:
         raise SettingError(f"--zoom {flags['zoom']} needs one picture, and {len(flags['pictures'])} are given; name one")
     preview: Path | None = flags["preview"]

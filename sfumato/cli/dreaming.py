@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from sfumato.cli import dream_flags
+from sfumato.cli.batches import Jobs, On, Shard, show_failures
 from sfumato.cli.terminal import console, say
 from sfumato.cli.verbs import Device, Pictures, Precision, Threads, machine, progress
 from sfumato.core.config import Range
@@ -53,6 +54,9 @@ def dream(
     overwrite: bool = False,
     tile: Annotated[int, Range(0, 100_000, "pixels")] = 0,
     precision: Precision = "auto",
+    jobs: Jobs = None,
+    shard: Shard = "",
+    on: On = "",
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -61,7 +65,8 @@ def dream(
     Without a picture, the dream begins with noise. The result is a .png, and a .json with all settings for --replay.
 
     Args:
-        pictures: Pictures, folders, glob patterns, or one film. Default: none; the dream begins with noise.
+        pictures: Pictures, folders, glob patterns, lists (@list.txt), tar shards, addresses (s3://bucket/folder), or one film. Default:
+            none; the dream begins with noise.
         network: Network that looks at the picture: squeezenet, alexnet, vgg16, googlenet, inception, or a model of yours. Default:
             squeezenet if its weights are at hand, else a bundled classifier.
         layer: Layers to amplify: fire7, fire7=0.5 (with a weight), fire8:12,40 (two channels) or fire8:12@3,4 (one place of a channel).
@@ -210,7 +215,7 @@ def _dream(flags: dict[str, Any], request: _Request) -> None:
         elif dream_flags.is_film(pictures):
             _film(Path(pictures[0]), extractor, request.options, guide, targets[0], overwrite=flags["overwrite"])
         else:
-            _pictures(pictures, extractor, request.options, guide, mask, flags["out"], watch, overwrite=flags["overwrite"])
+            _pictures(flags, extractor, request.options, watch)
 
 
 def list_layers(extractor: Any) -> None:
@@ -286,10 +291,9 @@ def _seeds(extractor: Any, request: _Request, targets: list[Path], held: Any, wa
         seeds.dream_noise(extractor, request.options, targets, held, size=request.size, guide=guide, **options)
 
 
-def _pictures(
-    pictures: Names, extractor: Any, options: Any, guide: Path | None, mask: Path | None, out: Path | None, watch: Any, *, overwrite: bool
-) -> None:
+def _pictures(flags: dict[str, Any], extractor: Any, options: Any, watch: Any) -> None:
     """Dreams the pictures one by one. Raises ImageError if one failed."""
+    from sfumato.batch.workers import Workers
     from sfumato.core.errors import ImageError
     from sfumato.dreaming.files import dream_pictures
 
@@ -299,10 +303,14 @@ def _pictures(
             place = f"[{number}/{count}] " if count > 1 else ""
             say(place + (f"{result.source}: {result.message} -> {result.out}" if result.out else f"failed: {result.message}"))
 
-    target = dream_flags.pictures_target(pictures, out)
-    others: Any = {"guide": guide, "mask": mask, "overwrite": overwrite}
-    results = dream_pictures(pictures, target, extractor, options, on_progress=report, watch=watch, **others)
+    target = dream_flags.pictures_target(flags["pictures"], flags["out"])
+    others: Any = {name: flags[name] for name in ("guide", "mask", "overwrite")}
+    workers = Workers(jobs=flags["jobs"], shard=flags["shard"], on=flags["on"])
+    results = dream_pictures(flags["pictures"], target, extractor, options, workers=workers, on_progress=report, watch=watch, **others)
+    if not results:
+        say("no picture belongs to this shard")
     if failed := [result for result in results if result.out is None]:
+        show_failures([(result.source, result.message) for result in failed])
         raise ImageError(failed[0].message if len(results) == 1 else f"{len(failed)} of {len(results)} pictures failed")
 
 

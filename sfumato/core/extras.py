@@ -7,10 +7,12 @@ The package itself is named and not an extra of this one: `pip install av` is ri
 from sfumato.core.errors import MissingExtraError
 
 PACKAGES = {
+    "fsspec": "fsspec",
     "OpenCV": "opencv-python-headless",
     "PyAV": "av",
     "pillow-heif": "pillow-heif",
     "pyvips": '"pyvips[binary]"',
+    "ray": '"ray[data]"',
     "rawpy": "rawpy",
     "scikit-image": "scikit-image",
 }

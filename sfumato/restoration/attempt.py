@@ -40,8 +40,6 @@ class Run:
 
     request: RestorationRequest
     manifest: Manifest
-    originals: frozenset[Path]
-    """Files that must not be replaced."""
     overwrite: bool
     networks: Networks
 
@@ -71,8 +69,6 @@ class _Picture:
 
     def claim(self) -> None:
         """Remembers the file at `target`. Raises ImageError if this run may not replace it."""
-        if self.target.resolve() in self.run.originals:
-            raise ImageError(f"{self.path}: {self.target} is an original and would be written over; choose another --out")
         if self.target.is_dir():
             raise ImageError(f"{self.path}: {self.target} is a folder; choose another --out")
         self.claimed = outputs.state(self.target)
