@@ -10,13 +10,13 @@ at any place in a shard; links, devices and folders are never unpacked.
 import contextlib
 import os
 import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from sfumato.batch import addresses
-from sfumato.core import atomic_io
+from sfumato.core import atomic_io, outputs
 from sfumato.core.errors import DataError, ImageError
 from sfumato.core.text import printable
 from sfumato.io import formats
@@ -91,6 +91,26 @@ def pack(shard: str, results: Mapping[str, Path], out: Path) -> int:
             elif (file := archive.extractfile(info)) is not None:
                 _add(packed, name, info.size, cast(BinaryIO, file))
     return count
+
+
+def pack_results(results: Iterable[tuple[str, Path]], folder: Path, *, by: str, overwrite: bool = False) -> list[Path]:
+    """Writes `NAME.tar` into `folder` for each shard `NAME.tar` that pictures came from, and returns the paths of the new shards.
+
+    `results` are pairs of a picture's source and the path of its result. A file that is there already is replaced only if the same verb,
+    `by`, has written it, or with `overwrite`. Raises SettingError for a shard that may not be replaced, and the errors of `pack`.
+    """
+    shards: dict[str, dict[str, Path]] = {}
+    for source, path in results:
+        if is_member(source):
+            shard, _, name = source.rpartition(MARK)
+            shards.setdefault(shard, {})[name] = path
+    outs = {shard: folder / f"{PurePosixPath(shard).stem}.tar" for shard in shards}
+    if len(set(outs.values())) < len(outs):
+        raise DataError("two tar shards have the same name, and their results would be one file; rename one of them")
+    with outputs.reserved(list(outs.values()), by=by, overwrite=overwrite, reads=[*shards]):
+        for shard, out in outs.items():
+            pack(shard, shards[shard], out)
+    return list(outs.values())
 
 
 def sample(name: str) -> str:

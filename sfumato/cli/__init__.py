@@ -14,7 +14,7 @@ from rich.text import Text
 
 from sfumato import __version__
 from sfumato.cli import completion, dreaming, editing, measuring, streams
-from sfumato.cli.batches import Jobs, On, Shard
+from sfumato.cli.batches import Jobs, On, Pack, Shard
 from sfumato.cli.terminal import complain, console, say
 from sfumato.cli.verbs import (
     Device,
@@ -147,6 +147,7 @@ def restore(
     jobs: Jobs = None,
     shard: Shard = "",
     on: On = "",
+    pack: Pack = False,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -200,7 +201,7 @@ def restore(
             device=device,
         )
         workers = Workers(jobs=jobs, shard=shard, on=on)
-        restore_pictures(pictures, out, request, mask, console, overwrite=overwrite, workers=workers)
+        restore_pictures(pictures, out, request, mask, console, overwrite=overwrite, workers=workers, packs=pack)
 
 
 for function in measuring.VERBS:
