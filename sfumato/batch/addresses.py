@@ -9,7 +9,7 @@ configuration files of that package, never from the address.
 import contextlib
 import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, Protocol, runtime_checkable
 
 from sfumato.core.errors import DataError, ImageError
 from sfumato.core.extras import missing
@@ -17,6 +17,15 @@ from sfumato.core.text import printable
 
 _ADDRESS = re.compile(r"^[a-zA-Z][a-zA-Z0-9+.\-]+://.")
 _PATTERN = re.compile(r"[*?\[]")
+
+
+@runtime_checkable
+class ByteSource(Protocol):
+    """An open file of bytes, of this machine, of a tar or of an address."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """The next bytes, at most `size`."""
+        ...
 
 
 def is_address(source: str) -> bool:
@@ -48,7 +57,7 @@ def listed(address: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def opened(address: str) -> Iterator[BinaryIO]:
+def opened(address: str) -> Iterator[ByteSource]:
     """The object at an address, open for reading. Raises ImageError if it cannot be read."""
     system, path = _system(address)
     with _told(address, ImageError):

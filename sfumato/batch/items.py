@@ -12,9 +12,10 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from sfumato.batch import addresses, tar_shards
+from sfumato.batch.addresses import ByteSource
 from sfumato.core.errors import ImageError
 from sfumato.core.text import printable
 from sfumato.io.archive import MAX_ENTRY
@@ -107,14 +108,14 @@ def fetched(source: str) -> Iterator[Path]:
         path = Path(folder, name)
         try:
             with opened(source) as file, path.open("wb") as copy:
-                shutil.copyfileobj(_Bounded(file, source), copy, _BLOCK)  # pyright: ignore[reportArgumentType]
+                shutil.copyfileobj(_Bounded(file, source), copy, _BLOCK)
         except OSError as error:
             raise ImageError(f"{printable(source)}: cannot be read ({error.strerror or error})") from error
         yield path
 
 
 @contextlib.contextmanager
-def opened(source: str) -> Iterator[BinaryIO]:
+def opened(source: str) -> Iterator[ByteSource]:
     """The bytes of a member of a tar, or of the object at an address. Raises ImageError if there is none, and OSError."""
     with tar_shards.opened(source) if tar_shards.is_member(source) else addresses.opened(source) as file:
         yield file
@@ -123,7 +124,7 @@ def opened(source: str) -> Iterator[BinaryIO]:
 class _Bounded:
     """A file that refuses to give more than `MAX_ENTRY` bytes."""
 
-    def __init__(self, file: BinaryIO, name: str) -> None:
+    def __init__(self, file: ByteSource, name: str) -> None:
         self._file, self._name, self._left = file, name, MAX_ENTRY
 
     def read(self, size: int) -> bytes:

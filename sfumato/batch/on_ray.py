@@ -94,7 +94,10 @@ class _Actor:
             done = units.finish(mine).name
         except SfumatoError as error:
             return [_row("error", message=str(error))]
-        rows = [{**_row("entry"), **vars(entry), "target": str(item.target)} for item, entry in zip(items, entries, strict=True)]
+        rows = [
+            {**_row("entry"), **vars(entry), "status": entry.status.value, "target": str(item.target)}
+            for item, entry in zip(items, entries, strict=True)
+        ]
         return [*rows, _row("done", message=done)]
 
     def _taken(self, path: Path) -> Path:
@@ -108,4 +111,4 @@ class _Actor:
 def _row(kind: str, *, message: str = "") -> dict[str, Any]:
     """A record with all columns."""
     blank = dataclasses.asdict(Entry(source="", status=Status.DONE, message=message))
-    return {**blank, "status": str(Status.DONE.value), "kind": kind, "target": ""}
+    return {**blank, "status": Status.DONE.value, "kind": kind, "target": ""}

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from sfumato.batch import addresses
+from sfumato.batch.addresses import ByteSource
 from sfumato.core import atomic_io, outputs
 from sfumato.core.errors import DataError, ImageError
 from sfumato.core.text import printable
@@ -55,7 +56,7 @@ def members(shard: str) -> Iterator[tuple[str, PurePosixPath]]:
 
 
 @contextlib.contextmanager
-def opened(source: str) -> Iterator[BinaryIO]:
+def opened(source: str) -> Iterator[ByteSource]:
     """The bytes of a member. Raises ImageError if there is no such ordinary file in the tar, or if the tar cannot be read."""
     shard, _, name = source.rpartition(MARK)
     try:
@@ -64,7 +65,7 @@ def opened(source: str) -> Iterator[BinaryIO]:
             file = None if info is None else archive.extractfile(info)
             if file is None:
                 raise ImageError(f"{printable(source)}: is not in the tar any more")
-            yield cast(BinaryIO, file)
+            yield file
     except (DataError, tarfile.TarError, EOFError) as error:
         raise ImageError(f"{printable(source)}: cannot be read ({error})") from error
 
@@ -89,7 +90,7 @@ def pack(shard: str, results: Mapping[str, Path], out: Path) -> int:
                     _add(packed, str(PurePosixPath(name).with_suffix(path.suffix)), os.fstat(file.fileno()).st_size, file)
                 count += 1
             elif (file := archive.extractfile(info)) is not None:
-                _add(packed, name, info.size, cast(BinaryIO, file))
+                _add(packed, name, info.size, file)
     return count
 
 
@@ -132,10 +133,10 @@ def clean_name(name: str) -> str:
     return "/".join(part for part in PurePosixPath(name.replace("\\", "/").replace("\0", "")).parts if part not in ("/", "//", ".", ".."))
 
 
-def _add(packed: tarfile.TarFile, name: str, size: int, file: BinaryIO) -> None:
+def _add(packed: tarfile.TarFile, name: str, size: int, file: ByteSource) -> None:
     info = tarfile.TarInfo(name)
     info.size = size
-    packed.addfile(info, file)
+    packed.addfile(info, cast(BinaryIO, file))
 
 
 def _files(archive: tarfile.TarFile, shard: str) -> Iterator[tarfile.TarInfo]:
@@ -156,7 +157,7 @@ def _archive(shard: str) -> Iterator[tarfile.TarFile]:
     with contextlib.ExitStack() as stack:
         try:
             opening = addresses.opened(shard) if addresses.is_address(shard) else Path(shard).open("rb")  # noqa: SIM115
-            file: BinaryIO = stack.enter_context(opening)
+            file = cast(BinaryIO, stack.enter_context(opening))
             archive = stack.enter_context(tarfile.open(fileobj=file, mode="r:"))
         except (tarfile.TarError, EOFError, OSError, ImageError) as error:
             raise DataError(f"{printable(shard)}: is no tar that can be read ({error})") from error
