@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sfumato.analysis.diagnose import Diagnosis, diagnose
     from sfumato.analysis.diagnose import Source as DiagnosisSource
     from sfumato.batch.manifest import Entry as PictureEntry
+    from sfumato.batch.workers import Workers
     from sfumato.compression.compress import compress
     from sfumato.compression.decompress import DecompressedImage, decompress
     from sfumato.compression.files import compress_pictures, decompress_files
@@ -162,6 +163,7 @@ _HOMES = {
     "TrainSettings": "train.settings",
     "UnknownNameError": "core.errors",
     "Verdict": "evaluation.audit",
+    "Workers": "batch.workers",
     "apply_restorer": "restoration.tiles",
     "audit": "evaluation.audit",
     "bundled": "store.weights",
@@ -282,6 +284,7 @@ __all__ = [
     "TrainSettings",
     "UnknownNameError",
     "Verdict",
+    "Workers",
     "apply_restorer",
     "audit",
     "bundled",

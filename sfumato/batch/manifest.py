@@ -4,8 +4,12 @@ A line is written right before a result is moved to its place, and another when 
 a picture counts. A picture is identified by the path of its result relative to the manifest, so that the working directory does not
 matter. A result is identified by the hash of its bytes, so that a file which a person has changed is not replaced. Lines contain the last
 names of pictures and models only and not their folders, because folders of results are shared.
+
+A run of several processes or machines has several files: each process appends to the file of its unit (`units.py`), each shard has a
+manifest of its own (`manifest-2-of-8.jsonl`), and all manifests of a folder are read.
 """
 
+import contextlib
 import dataclasses
 import enum
 import functools
@@ -16,7 +20,7 @@ import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 from sfumato.core import atomic_io, outputs, schema
 from sfumato.core.atomic_io import digest
@@ -25,6 +29,7 @@ from sfumato.core.paths import last_name, without_places
 
 NAME = "manifest.jsonl"
 """File name of the manifest in the output folder."""
+_ALL = "manifest*.jsonl"
 
 DONE = "done before"
 """Message of an entry whose result an earlier run has written."""
@@ -40,6 +45,20 @@ class Row(TypedDict):
     status: str
     source: str
     made: NotRequired[str]
+    own: NotRequired[list[str]]
+
+
+class _Last(NamedTuple):
+    """The fields of the last line of a picture that later runs need."""
+
+    status: str
+    sha256: object
+    mask: object
+    asked: object
+    """The request: one object for all lines with equal requests."""
+    made: str | None
+    failure: str
+    """Hash of the line of a picture that failed, without its time."""
 
 
 class Status(enum.StrEnum):
@@ -51,6 +70,8 @@ class Status(enum.StrEnum):
     """An earlier run has done it."""
     WRITING = "writing"
     """The result is about to take its place."""
+    TODO = "todo"
+    """A process has been asked for it; only in the files of units."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,20 +96,29 @@ class Entry:
 class Manifest:
     """The lines of the manifest of one output folder; without a path, nothing is read or written."""
 
-    def __init__(self, path: Path | None, request: Facts) -> None:
+    def __init__(self, path: Path | None, request: Facts, *, folder: Path | None = None) -> None:
         """`request` holds everything beside the pictures that results depend on, as JSON values.
 
-        Lines that are damaged are ignored with a warning. Raises SettingError if `path` is not a file, StorageError if the file cannot be
-        read.
+        Results lie in or below `folder`, by default the folder of `path`. The other manifests of that folder are read too. Lines that are
+        damaged are ignored with a warning. Raises SettingError if `path` is not a file, StorageError if a file cannot be read.
         """
         self.path, self.request = path, request
-        self._last: dict[str, Facts] = {}
-        self._output_digests: dict[str, set[tuple[str, str]]] = {}
+        self.folder = folder if folder is not None or path is None else path.parent
+        self._last: dict[str, _Last] = {}
+        self._own: dict[str, tuple[str, ...]] = {}
+        self._requests: dict[str, object] = {_canonical(request): request}
+        self._addresses: dict[Path, str] = {}
         if path is None:
             return
         outputs.check_place(path)
-        if not path.is_file():
-            return
+        if folder is None:
+            for other in sorted(path.parent.glob(_ALL)):
+                if other != path and other.is_file():
+                    self._read(other)
+        if path.is_file():
+            self._read(path)
+
+    def _read(self, path: Path) -> None:
         wrong = []
         with atomic_io.storing(path), path.open(encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(iter(functools.partial(file.readline, schema.LARGEST), ""), 1):
@@ -98,7 +128,11 @@ class Manifest:
                     wrong += [str(error)] if line.endswith("}\n") else []  # an incomplete line is the trace of a crash
         if wrong:
             more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-            warnings.warn(f"{path}: {wrong[0]}{more}: damaged lines are ignored", stacklevel=2)
+            warnings.warn(f"{path}: {wrong[0]}{more}: damaged lines are ignored", stacklevel=4)
+
+    def address(self, path: Path, address: str) -> None:
+        """Says that the file at `path` is a copy of the picture at `address`, by which the manifest identifies the picture."""
+        self._addresses[path] = address
 
     def facts(self, picture: Path | io.BufferedReader, mask: Path | None) -> Facts:
         """The content hashes of a picture (a path or an open file) and its mask, and the request: equal facts give equal results."""
@@ -106,20 +140,21 @@ class Manifest:
 
     def earlier(self, path: Path, target: Path, facts: Facts) -> Entry | None:
         """A `skipped` entry if an earlier run has done the picture with equal `facts` and a file exists at `target`; None otherwise."""
-        row = self._last.get(self._place(target))
-        if row is None or row["status"] not in (Status.DONE, Status.WRITING) or not target.exists():
+        last = self._last.get(self.place(target))
+        if last is None or last.status not in (Status.DONE, Status.WRITING) or not target.exists():
             return None
-        if any(row.get(name) != value for name, value in facts.items()):
+        if any(getattr(last, name, None) != value for name, value in facts.items()):
             return None
-        same = row.get("made") == digest(target)
-        if row["status"] == Status.WRITING and not same:  # the run was killed before the move
+        same = last.made == digest(target)
+        if last.status == Status.WRITING and not same:  # the run was killed before the move
             return None
         words = DONE if same else _CHANGED
         return Entry(source=str(path), out=str(target), status=Status.SKIPPED, message=words, changed=not same)
 
     def is_own(self, path: Path, target: Path) -> bool:
         """Whether an earlier run has written the file at `target` from the picture `path`, and nobody has changed the file since."""
-        return (_identity(path), digest(target)) in self._output_digests.get(self._place(target), set())
+        own = self._own.get(self.place(target), ())
+        return bool(own) and _mark(self._identity(path), digest(target)) in own
 
     def add(self, entry: Entry, path: Path, target: Path, facts: Facts, *, output_digest: str = "") -> None:
         """Appends a line for `entry`, unless the picture was skipped; `output_digest` is the content hash of the result, if there is one.
@@ -129,36 +164,86 @@ class Manifest:
         """
         if self.path is None or entry.status == Status.SKIPPED:
             return
-        place, fields = self._place(target), dataclasses.asdict(entry)
+        place, fields = self.place(target), dataclasses.asdict(entry)
         del fields["message"], fields["changed"]  # a message may hold whole paths; no picture that was skipped has a line
         words = without_places(entry.message, path, target)
-        row = {**fields, "source": path.name, "from": _identity(path), "out": place, "place": place, "words": words}
+        row = {**fields, "source": path.name, "from": self._identity(path), "out": place, "place": place, "words": words}
         row |= {**facts, "made": output_digest} if output_digest else facts if entry.status == Status.FAILED else {}
-        if entry.status == Status.FAILED and _equal_rows(self._last.get(place, {}), row):
+        last = self._last.get(place)
+        if entry.status == Status.FAILED and last is not None and last.failure == _failure(row):
             return
-        self._note(row)
         atomic_io.append_line(self.path, json.dumps(row))
+        self._note(row)
+
+    def carried(self, target: Path) -> Facts | None:
+        """The line that tells another manifest with the same request what this one knows of the picture with the result `target`."""
+        place = self.place(target)
+        last = self._last.get(place)
+        if last is None:
+            return None
+        row: Facts = {"place": place, "source": "", "status": last.status, "carried": True, "own": list(self._own.get(place, ()))}
+        # A line of another request does not make the work unnecessary, and needs no more than its status.
+        same = {"sha256": last.sha256, "mask": last.mask, "same": True, "made": last.made or ""} if last.asked == self.request else {}
+        return row | same
+
+    def merge(self, unit: Path) -> None:
+        """Appends the lines that a process has added to the file of a unit. Raises StorageError as `add` does."""
+        assert self.path is not None
+        with atomic_io.storing(unit), unit.open(encoding="utf-8", errors="replace") as file:
+            for line in iter(functools.partial(file.readline, schema.LARGEST), ""):
+                with contextlib.suppress(FormatError):  # the trace of a process that was killed
+                    row: Any = schema.parsed(line, Row, str(unit))
+                    if row["status"] != Status.TODO and not row.get("carried"):
+                        atomic_io.append_line(self.path, line.rstrip("\n"))
+                        self._note(row)
+
+    def place(self, target: Path) -> str:
+        """The name of a result in the lines: its path relative to the output folder."""
+        return str(target) if self.folder is None else os.path.relpath(target, self.folder)
 
     def _note(self, row: Facts) -> None:
         # In manifests of earlier releases, `source` and the model are whole paths, and `from` is missing.
-        request = row.get("asked")
-        if isinstance(request, dict) and isinstance(request.get("model"), str):
-            row["asked"] = request | {"model": last_name(request["model"])}
-        place = str(row["place"])
-        self._last[place] = row
-        if output_digest := row.get("made"):
-            origin = str(row.get("from") or _identity(str(row["source"])))
-            self._output_digests.setdefault(place, set()).add((origin, str(output_digest)))
+        if row["status"] == Status.TODO:
+            return
+        place, asked, made = row["place"], self.request if row.get("same") else row.get("asked"), row.get("made") or None
+        if isinstance(asked, dict) and not row.get("same"):
+            if isinstance(asked.get("model"), str):
+                asked = asked | {"model": last_name(asked["model"])}
+            asked = self._requests.setdefault(_canonical(asked), asked)
+        failure = _failure({**row, "asked": asked} if "asked" in row else row) if row["status"] == Status.FAILED else ""
+        self._last[place] = _Last(row["status"], row.get("sha256"), row.get("mask"), asked, made, failure)
+        own = row["own"] if "own" in row else [_mark(str(row.get("from") or _path_hash(row["source"])), made)] if made else []
+        if new := [mark for mark in own if mark not in self._own.get(place, ())]:
+            self._own[place] = (*self._own.get(place, ()), *new)
 
-    def _place(self, target: Path) -> str:
-        return os.path.relpath(target, self.path.parent) if self.path else str(target)
+    def _identity(self, path: Path) -> str:
+        address = self._addresses.get(path)
+        return _path_hash(path) if address is None else hashlib.sha256(address.encode()).hexdigest()[:32]
 
 
-def _identity(path: str | Path) -> str:
+def manifest_name(shard: tuple[int, int] | None = None) -> str:
+    """File name of the manifest in the output folder, or of the manifest of one shard.
+
+    >>> manifest_name(), manifest_name((2, 8))
+    ('manifest.jsonl', 'manifest-2-of-8.jsonl')
+    """
+    return NAME if shard is None else NAME.replace(".", f"-{shard[0]}-of-{shard[1]}.")
+
+
+def _path_hash(path: str | Path) -> str:
     """The hash of a picture's whole path: identifies the picture without revealing its folder."""
     return hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]
 
 
-def _equal_rows(one: Facts, other: Facts) -> bool:
-    """Whether two lines are equal in all fields except the time."""
-    return one.keys() == other.keys() and all(value == other[name] for name, value in one.items() if name != "seconds")
+def _mark(identity: str, output_digest: str) -> str:
+    """A short hash of a picture's identity and of its result, by which results of our own are recognised."""
+    return hashlib.sha256(f"{identity} {output_digest}".encode()).hexdigest()[:24]
+
+
+def _canonical(facts: object) -> str:
+    return json.dumps(facts, sort_keys=True)
+
+
+def _failure(row: Facts) -> str:
+    """The hash of a line without its time: two lines of a failed picture with equal hashes say the same."""
+    return hashlib.sha256(_canonical({name: value for name, value in row.items() if name != "seconds"}).encode()).hexdigest()[:24]

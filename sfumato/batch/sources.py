@@ -1,4 +1,12 @@
-"""Picture files in files, folders and globs, and the name of each result."""
+"""Pictures in files, folders, globs, lists, tar shards and at addresses, and the name of each result.
+
+| source | pictures |
+|---|---|
+| `photo.jpg`, `photos/`, `photos/**/*.jpg` | a file, all files of a folder, all files that match |
+| `@list.txt` | the sources in a text file, one a line; empty lines and lines that begin with `#` are left out |
+| `photos-000.tar`, `photos-*.tar` | the pictures of tar shards (`tar_shards.py`) |
+| `s3://bucket/photos/`, `s3://bucket/*.tar` | objects at addresses (`addresses.py`) |
+"""
 
 import glob
 import itertools
@@ -6,10 +14,79 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
+from sfumato.batch import addresses, tar_shards
 from sfumato.core.errors import DataError
 from sfumato.io import files, formats
 from sfumato.io.formats import Kind
 from sfumato.io.headers import Headers
+
+_LIST = "@"
+
+
+def listed(
+    sources: Sequence[str | Path], *, exclude: Path | None = None, ending: str | None = None, headers: Headers | None = None
+) -> list[tuple[str, Path]]:
+    """Each picture of every kind of source once, with a unique name for its result relative to the output folder.
+
+    A picture is a path, a member of a tar, or an address. Pictures of a shard lie in a folder with the name of the shard. The arguments are
+    those of `gather` and `unique_names`. Raises DataError for a source that is not there or that cannot be read.
+    """
+    remote: dict[Path, str] = {}
+    headers = headers or Headers()
+
+    def pairs() -> Iterator[tuple[Path, Path]]:
+        for source in expanded(sources):
+            if not _is_special(source):
+                yield from gather([source], exclude=exclude, headers=headers)
+                continue
+            for picture, name in _special(str(source)):
+                remote[Path(picture)] = picture
+                yield Path(picture), name
+
+    return [(remote.get(path) or str(path), name) for path, name in unique_names(pairs(), ending=ending, headers=headers)]
+
+
+def expanded(sources: Sequence[str | Path]) -> Iterator[str | Path]:
+    """Yields the sources, and in the place of each list those that it names. Raises DataError for a list that cannot be read."""
+    for source in sources:
+        text = str(source)
+        if not text.startswith(_LIST) or os.path.lexists(text):
+            yield source
+            continue
+        try:
+            with open(text.removeprefix(_LIST), encoding="utf-8") as file:
+                lines = [line.strip() for line in file]
+        except (OSError, ValueError) as error:
+            raise DataError(f"{text}: the list cannot be read ({getattr(error, 'strerror', None) or error}); check the name") from error
+        yield from (line for line in lines if line and not line.startswith("#"))
+
+
+def _is_special(source: str | Path) -> bool:
+    text = str(source)
+    return addresses.is_address(text) or (tar_shards.is_shard(text) and not Path(text).expanduser().is_dir())
+
+
+def _special(source: str) -> Iterator[tuple[str, Path]]:
+    """The pictures at an address or in shards, with their names."""
+    if not addresses.is_address(source):
+        path = Path(source).expanduser()
+        shards = [str(path)] if path.is_file() else sorted(glob.glob(str(path), recursive=True))
+        if not shards:
+            raise DataError(f"no file or folder {source!r}; check the name")
+        for shard in shards:
+            yield from _members(shard)
+        return
+    objects = addresses.listed(source)
+    for address in objects:
+        if tar_shards.is_shard(address):
+            yield from _members(address)
+        elif len(objects) == 1 or ((kind := formats.ENDINGS.get(Path(address).suffix.lower())) is not None and kind.read):
+            yield address, Path(tar_shards.clean_name(addresses.relative(address, source)))
+
+
+def _members(shard: str) -> Iterator[tuple[str, Path]]:
+    for member, name in tar_shards.members(shard):
+        yield member, Path(Path(shard).stem) / name
 
 
 def gather(sources: Sequence[str | Path], *, exclude: Path | None = None, headers: Headers | None = None) -> Iterator[tuple[Path, Path]]:
@@ -48,7 +125,9 @@ def passed_over(sources: Sequence[str | Path], *, taken: Collection[Path] = ()) 
     Files in `taken`, such as those that `gather` has yielded, are not opened again.
     """
     inside: list[Path] = []
-    for source in sources:
+    for source in expanded(sources):
+        if _is_special(source):
+            continue
         if (path := Path(source).expanduser()).is_dir():
             inside += [p for p in sorted(path.rglob("*")) if not _hidden(p.relative_to(path))]
         elif not path.is_file():

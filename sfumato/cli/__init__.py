@@ -14,6 +14,7 @@ from rich.text import Text
 
 from sfumato import __version__
 from sfumato.cli import completion, compressing, dreaming, editing, embedding, measuring, shipping, streams
+from sfumato.cli.batches import Jobs, On, Pack, Shard
 from sfumato.cli.repair_flags import RepairFlags
 from sfumato.cli.terminal import complain, console, say
 from sfumato.cli.verbs import (
@@ -145,6 +146,10 @@ def restore(
     memory: str = "auto",
     precision: Precision = "fp32",
     ensemble: Ensemble = 1,
+    jobs: Jobs = None,
+    shard: Shard = "",
+    on: On = "",
+    pack: Pack = False,
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -153,7 +158,8 @@ def restore(
     The originals are never changed. The same command again continues an interrupted run.
 
     Args:
-        pictures: Picture files, folders, glob patterns, or one film (.mp4, .mov, .mkv, .webm).
+        pictures: Picture files, folders, glob patterns, lists (@list.txt), tar shards, addresses (s3://bucket/folder), or one film (.mp4,
+            .mov, .mkv, .webm).
         out: A folder, or the file name of a single picture.
         overwrite: Replace files that stand at --out already. The originals are never replaced.
         memory: Limit of the memory, such as 2GB; larger pictures are repaired in strips. auto is a third of the machine's memory, from 2
@@ -161,12 +167,14 @@ def restore(
 
     """
     with machine(threads):
+        from sfumato.batch.workers import Workers
         from sfumato.cli.restoring import restore_pictures
         from sfumato.core.device import default_memory
 
         limit = default_memory() if memory == "auto" else flags.size(memory)
         request = repair.request(memory=limit, precision=precision, ensemble=ensemble, device=device)
-        restore_pictures(pictures, out, request, repair.mask, console, overwrite=overwrite)
+        workers = Workers(jobs=jobs, shard=shard, on=on)
+        restore_pictures(pictures, out, request, repair.mask, console, overwrite=overwrite, workers=workers, packs=pack)
 
 
 for function in compressing.VERBS:

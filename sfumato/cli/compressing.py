@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from sfumato.batch.workers import Workers
+from sfumato.cli.batches import Jobs, On, Shard, show_failures
 from sfumato.cli.terminal import complain, say
 from sfumato.cli.verbs import Overwrite, Pictures, Threads, machine, progress
 from sfumato.core.config import Range
@@ -30,6 +32,9 @@ def compress(
     keep_metadata: bool = False,
     out: Path = Path("compressed"),
     overwrite: Overwrite = False,
+    jobs: Jobs = None,
+    shard: Shard = "",
+    on: On = "",
     threads: Threads = None,
 ) -> None:
     """Compress pictures to .sfm files, with a codec that was learnt from pictures.
@@ -37,7 +42,7 @@ def compress(
     A file holds colour, grey and opacity, and decodes to the same symbols on every machine. `sfumato decompress` reads it.
 
     Args:
-        pictures: Picture files, folders or glob patterns.
+        pictures: Picture files, folders, glob patterns, lists (@list.txt), tar shards, or addresses (s3://bucket/folder).
         quality: From 1, the smallest file, to 100, the best picture. Default: 50, or as high as --bpp or --max-kb allows.
         bpp: Largest size of the file in bits for each pixel.
         max_kb: Largest size of the file in kilobytes of 1,000 bytes.
@@ -52,9 +57,10 @@ def compress(
         from sfumato.compression.request import CompressionRequest
 
         request = CompressionRequest(quality=quality, bpp=bpp, max_kb=max_kb, effort=effort, model=model, keep_metadata=keep_metadata)
+        workers = Workers(jobs=jobs, shard=shard, on=on)
         with progress():
-            entries = compress_pictures(pictures, out, request, overwrite=overwrite, on_progress=_report)
-        _finish(entries, out, "compressed")
+            entries = compress_pictures(pictures, out, request, overwrite=overwrite, workers=workers, on_progress=_report)
+        _finish(entries, out, "compressed", workers=workers)
 
 
 def decompress(
@@ -100,9 +106,9 @@ def _report(entry: "Entry", number: int, count: int) -> None:
     say(place + (f"failed: {entry.message}" if entry.status == Status.FAILED else f"{entry.source}: {entry.message}{arrow}"))
 
 
-def _finish(entries: "Sequence[Entry]", out: Path, done: str, *, damaged: int = 0) -> None:
+def _finish(entries: "Sequence[Entry]", out: Path, done: str, *, damaged: int = 0, workers: Workers | None = None) -> None:
     """Prints how many files there were of each outcome. Exits with 2 if one failed or was damaged."""
-    from sfumato.batch.manifest import NAME, Status
+    from sfumato.batch.manifest import Status, manifest_name
 
     of = Counter(entry.status for entry in entries)
     if len(entries) == 1 and of[Status.FAILED]:
@@ -110,7 +116,11 @@ def _finish(entries: "Sequence[Entry]", out: Path, done: str, *, damaged: int = 
     elif len(entries) > 1:
         counts = {done: of[Status.DONE], "done before": of[Status.SKIPPED], "damaged": damaged, "failed": of[Status.FAILED]}
         words = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == done)
-        say(f"{words}; see {out / NAME}" if (out / NAME).exists() else words)
+        show_failures([(entry.source, entry.message) for entry in entries if entry.status == Status.FAILED])
+        manifest = out / manifest_name(None if workers is None else workers.part)
+        say(f"{words}; see {manifest}" if manifest.exists() else words)
+    elif not entries:
+        say("no picture belongs to this shard")
     if of[Status.FAILED] or damaged:
         sys.exit(2)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
+from sfumato.batch.workers import Workers
 from sfumato.core.config import Range
 from sfumato.core.errors import SettingError
 
@@ -15,14 +16,15 @@ if TYPE_CHECKING:
 
 _OCTAVES = {"octaves", "ratio", "jitter", "bands", "variation"}
 _SETTINGS = {"network", "layer", "label", "strength", "steps", "seed", "tile", "precision"}
+_WORKERS = {"jobs", "shard", "on"}
 _USED = {
     "with --layers, which only lists the layers": {"layers"},
     "with --replay, which takes all settings from the file": {"replay", "guide", "mask", "preview", "network", "through"},
     "through a generator": {"through", "shows", "n", "preview", *_SETTINGS},
     "with --zoom": {"zoom", "fps", "guide", "space", *_SETTINGS, *_OCTAVES},
     "on a film": {"guide", "alpha", "space", *_SETTINGS, *_OCTAVES},
-    "on pictures": {"guide", "mask", "preview", "alpha", "space", *_SETTINGS, *_OCTAVES},
-    "on pictures with --space fourier": {"guide", "mask", "preview", "space", *_SETTINGS},
+    "on pictures": {*_WORKERS, "guide", "mask", "preview", "alpha", "space", *_SETTINGS, *_OCTAVES},
+    "on pictures with --space fourier": {*_WORKERS, "guide", "mask", "preview", "space", *_SETTINGS},
     "from noise with --space fourier": {"guide", "preview", "size", "n", "space", *_SETTINGS},
     "from noise": {"guide", "preview", "size", "n", "space", *_SETTINGS, *_OCTAVES},
 }
@@ -109,14 +111,14 @@ class DreamFlags:
         )
 
 
-def check(flags: DreamFlags, pictures: tuple[str, ...], *, tile: int, precision: "Precision") -> None:
+def check(flags: DreamFlags, pictures: tuple[str, ...], workers: "Workers", *, tile: int, precision: "Precision") -> None:
     """Checks the flags of the verb dream.
 
     Raises SettingError for a flag that has no effect on this kind of dream, and for a preview that would replace a picture that is read.
     """
     kind = _kind(flags, pictures)
-    values = {**vars(flags), "tile": tile, "precision": precision}
-    usual = {**vars(DreamFlags()), "tile": 0, "precision": "auto"}
+    values = {**vars(flags), **vars(workers), "tile": tile, "precision": precision}
+    usual = {**vars(DreamFlags()), **vars(Workers()), "tile": 0, "precision": "auto"}
     idle = [name for name, value in values.items() if value != usual[name] and name not in _USED[kind]]
     if pictures and flags.through:
         raise SettingError(
@@ -125,6 +127,8 @@ def check(flags: DreamFlags, pictures: tuple[str, ...], *, tile: int, precision:
         )
     if idle:
         raise SettingError(f"--{idle[0]} {text(values[idle[0]])} has no effect {kind}; leave it out")
+    if flags.preview is not None and not workers.alone:
+        raise SettingError(f"--preview {flags.preview} has no effect with --jobs and --on, which dream in other processes; leave it out")
     if flags.zoom and len(pictures) != 1:
         raise SettingError(f"--zoom {flags.zoom} needs one picture, and {len(pictures)} are given; name one")
     inputs = [Path(name).resolve() for name in (*pictures, flags.guide, flags.mask) if name]

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
+from sfumato.batch.workers import Workers
 from sfumato.cli import dream_flags
+from sfumato.cli.batches import Jobs, On, Shard, show_failures
 from sfumato.cli.dream_flags import DreamFlags
 from sfumato.cli.terminal import console, say
 from sfumato.cli.verbs import Device, Pictures, Precision, Threads, machine, progress
@@ -39,6 +41,9 @@ def dream(
     overwrite: bool = False,
     tile: Annotated[int, Range(0, 100_000, "pixels")] = 0,
     precision: Precision = "auto",
+    jobs: Jobs = None,
+    shard: Shard = "",
+    on: On = "",
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -47,7 +52,8 @@ def dream(
     Without a picture, the dream begins with noise. The result is a .png, and a .json with all settings for --replay.
 
     Args:
-        pictures: Pictures, folders, glob patterns, or one film. Default: none; the dream begins with noise.
+        pictures: Pictures, folders, glob patterns, lists (@list.txt), tar shards, addresses (s3://bucket/folder), or one film. Default:
+            none; the dream begins with noise.
         out: A picture, a folder for several pictures, or a .gif, .webp or .mp4 for a film. Default: the name of the picture with -dream
             behind it; dream.png or the folder dreams for noise.
         overwrite: Replace files that stand at --out already.
@@ -57,11 +63,12 @@ def dream(
     with machine(threads):
         from sfumato.dreaming.feature_extractor import dream_network
 
-        dream_flags.check(flags, pictures, tile=tile, precision=precision)
+        workers = Workers(jobs=jobs, shard=shard, on=on)
+        dream_flags.check(flags, pictures, workers, tile=tile, precision=precision)
         if flags.layers is not None:
             list_layers(dream_network(flags.layers, device=device))
         else:
-            command = _Command(pictures=pictures, flags=flags, out=out, overwrite=overwrite, device=device)
+            command = _Command(pictures=pictures, flags=flags, workers=workers, out=out, overwrite=overwrite, device=device)
             _dream(command, _request(flags, tile=tile, precision=precision))
 
 
@@ -123,6 +130,7 @@ class _Command:
 
     pictures: Names
     flags: DreamFlags
+    workers: Workers
     out: Path | None
     overwrite: bool
     device: str
@@ -280,8 +288,11 @@ def _pictures(command: _Command, extractor: "DreamNetwork", options: "Dream", wa
 
     flags, target = command.flags, dream_flags.pictures_target(command.pictures, command.out)
     dream_all = functools.partial(dream_pictures, command.pictures, target, extractor, options, guide=flags.guide, mask=flags.mask)
-    results = dream_all(overwrite=command.overwrite, on_progress=report, watch=watch)
+    results = dream_all(overwrite=command.overwrite, workers=command.workers, on_progress=report, watch=watch)
+    if not results:
+        say("no picture belongs to this shard")
     if failed := [result for result in results if result.out is None]:
+        show_failures([(result.source, result.message) for result in failed])
         raise ImageError(failed[0].message if len(results) == 1 else f"{len(failed)} of {len(results)} pictures failed")
 
 

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from sfumato.batch.manifest import NAME, Entry, Status
+from sfumato.batch.manifest import Entry, Status, manifest_name
 from sfumato.batch.sources import passed_over
+from sfumato.batch.workers import Workers
+from sfumato.cli.batches import pack, show_failures
 from sfumato.cli.terminal import complain, say
 from sfumato.cli.verbs import progress
 from sfumato.core import outputs
@@ -23,26 +25,45 @@ from sfumato.store import inputs
 
 
 def restore_pictures(
-    pictures: Sequence[str], out: Path, request: RestorationRequest, mask: Path | None, console: Console, *, overwrite: bool
+    pictures: Sequence[str],
+    out: Path,
+    request: RestorationRequest,
+    mask: Path | None,
+    console: Console,
+    *,
+    overwrite: bool,
+    workers: Workers | None = None,
+    packs: bool = False,
 ) -> None:
     """Repairs the pictures, or the one film, and prints a line about each. Exits with 2 if one failed."""
     mask = mask if is_alpha(mask) else inputs.place(mask)
     if film.is_film(pictures):
+        if packs or (workers is not None and workers != Workers()):
+            raise SettingError("--jobs, --shard, --on and --pack have no effect on a film; leave them out")
         if mask is not None:
             raise SettingError(f"--mask {mask} has no effect on a film; leave it out, or give --find, which looks in every frame")
         _film(Path(pictures[0]), out, request, console, overwrite=overwrite)
         return
 
+    if packs and workers is not None and workers.shard:
+        raise SettingError("--pack needs all pictures of a tar, and --shard gives a part of them; leave one out")
     with progress():
-        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, on_progress=_report)
+        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, workers=workers, on_progress=_report)
     if others := passed_over(pictures, taken={Path(entry.source) for entry in entries}):
         films = "; a film is given alone" if formats.FILM in others.values() else ""
         say(f"{formats.summary(others.values())}, such as {next(iter(others))}{films}")
+    if packs:
+        done = [(entry.source, Path(entry.out)) for entry in entries if entry.status != Status.FAILED]
+        pack(done, out, by="restore", overwrite=overwrite)
     failed = [entry for entry in entries if entry.status == Status.FAILED]
     if len(entries) == 1 and failed:
         complain(reason(failed[0]))
     elif len(entries) > 1:
-        say(f"{_counts(entries)}; see {out / NAME}" if (out / NAME).exists() else _counts(entries))
+        show_failures([(entry.source, reason(entry)) for entry in failed])
+        manifest = out / manifest_name(None if workers is None else workers.part)
+        say(f"{_counts(entries)}; see {manifest}" if manifest.exists() else _counts(entries))
+    elif not entries:
+        say("no picture belongs to this shard")
     if failed:
         sys.exit(2)
 

@@ -3,11 +3,15 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from sfumato.batch.engine import held, run_batch
+from sfumato.batch.items import Item, keep_originals
 from sfumato.batch.manifest import Entry
-from sfumato.batch.run import Work, run_batch
-from sfumato.batch.sources import gather, passed_over, unique_names
+from sfumato.batch.sources import listed, passed_over
+from sfumato.batch.task import Convert, FileTask, Settle
+from sfumato.batch.workers import Workers
 from sfumato.compression.compress import compressed, opened_codec
 from sfumato.compression.decompress import decompressed
 from sfumato.compression.request import CompressionRequest
@@ -33,23 +37,26 @@ def compress_pictures(
     request: CompressionRequest,
     *,
     overwrite: bool = False,
+    workers: Workers | None = None,
     on_progress: OnProgress = lambda *_: None,
 ) -> list[Entry]:
     """Compresses every picture of `sources` into the folder `out`, or one picture into the file `out`, whose name ends in .sfm.
 
     Returns an entry for each picture; `on_progress` is called with it, its number and their count. A file is replaced only if an earlier
-    run made it, or with `overwrite`. Raises SettingError for an invalid request, DataError without a picture, StorageError if `out` cannot
-    be written; all other errors are in the entry of their picture.
+    run made it, or with `overwrite`. `workers` share the pictures, by default this process does them alone. Raises SettingError for an
+    invalid request, DataError without a picture, StorageError if `out` cannot be written, ProcessError if the workers cannot work; all
+    other errors are in the entry of their picture.
     """
     request.check()
     headers = Headers()
-    files_made = _Places(sources, Path(out), headers, endings=(ENDING,), ending=ENDING)
-    if not files_made.placed:
+    workers = workers or Workers()
+    workers.check()
+    files_made = _Places(sources, Path(out), workers, headers, endings=(ENDING,), ending=ENDING)
+    if not files_made.count:
         others = formats.summary(passed_over(sources).values())
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
     facts = {name: value for name, value in vars(request).items() if name != "model"} | _model_facts(request.model)
-    work = functools.partial(_compress, request=request, network=_Network(request.model))
-    return files_made.run(work, facts, overwrite=overwrite, on_progress=on_progress)
+    return files_made.run(_Compression(request=facts, overwrite=overwrite, settings=request), on_progress)
 
 
 def decompress_files(
@@ -65,12 +72,11 @@ def decompress_files(
 
     As `compress_pictures`. `on_damage` is called with the path of a file that is not whole and with sentences that say what is missing.
     """
-    files_made = _Places(sources, Path(out), _CompressedFiles(), endings=tuple(files.FORMATS), ending=".png")
-    if not files_made.placed:
+    files_made = _Places(sources, Path(out), Workers(), _CompressedFiles(), endings=tuple(files.FORMATS), ending=".png")
+    if not files_made.count:
         raise DataError(f"no {ENDING} file in {', '.join(map(str, sources))}; `sfumato compress` makes such files")
-    facts = _model_facts(model)
-    work = functools.partial(_decompress, network=_Network(model), name=str(model), on_damage=on_damage)
-    return files_made.run(work, facts, overwrite=overwrite, on_progress=on_progress)
+    task = _Decompression(request=_model_facts(model), overwrite=overwrite, model=model, on_damage=on_damage)
+    return files_made.run(task, on_progress)
 
 
 def read_file(path: Path) -> bytes:
@@ -102,24 +108,29 @@ class _CompressedFiles(Headers):
 class _Places:
     """The files of a batch with the places of their results."""
 
-    def __init__(self, sources: Sequence[str | Path], out: Path, headers: Headers, *, endings: tuple[str, ...], ending: str) -> None:
+    def __init__(
+        self, sources: Sequence[str | Path], out: Path, workers: Workers, headers: Headers, *, endings: tuple[str, ...], ending: str
+    ) -> None:
         """Raises SettingError for several files and the name of one, and StorageError if nothing can be written at `out`."""
         if not sources:
             raise SettingError("no file was named; give files, folders or globs")
-        self.alone, self.out = outputs.is_file_name(out, endings), out
-        pairs = unique_names(gather(sources, exclude=None if self.alone else out, headers=headers), ending=ending, headers=headers)
+        self.alone, self.out, self.workers = outputs.is_file_name(out, endings), out, workers
+        pairs = listed(sources, exclude=None if self.alone else out, headers=headers, ending=ending)
+        self.count = len(pairs)
         if self.alone and len(pairs) > 1:
             raise SettingError(f"{out} is one file and there are {len(pairs)} to make; give a folder with --out")
         if self.alone:
             outputs.check(out)
         else:
             outputs.check_folder(out)
-        self.placed = [(path, out if self.alone else out / name) for path, name in pairs]
+        placed = [Item(source=source, target=out if self.alone else out / name) for source, name in pairs if workers.has(name)]
+        self.items, self.writes = keep_originals(placed)
 
-    def run(self, work: Work, facts: dict[str, object], *, overwrite: bool, on_progress: OnProgress) -> list[Entry]:
+    def run(self, task: FileTask, on_progress: OnProgress) -> list[Entry]:
         """The entries of all files after their work."""
-        manifest = None if self.alone else self.out
-        return run_batch(self.placed, work, manifest=manifest, request=facts, overwrite=overwrite, on_progress=on_progress)
+        folder = self.out.parent if self.alone else self.out
+        with held(folder, task.request, self.workers, writes=self.writes and not self.alone) as manifest:
+            return run_batch(task, self.items, manifest, workers=self.workers, on_progress=on_progress)
 
 
 class _Network:
@@ -134,23 +145,46 @@ class _Network:
         return opened_codec(self.model).network
 
 
-def _compress(path: Path, target: Path, check: atomic_io.Check, *, request: CompressionRequest, network: _Network) -> str:
-    source = source_of(path, keep_metadata=request.keep_metadata)
-    with naming(path):
-        data = compressed(source, network.opened, request)
-    atomic_io.write(target, data, check=check)
-    h, w = source.size
-    return f"{w} x {h}, {len(data):,} bytes, {8 * len(data) / (h * w):.3f} bits per pixel"
+@dataclass(frozen=True, kw_only=True)
+class _Compression(FileTask):
+    """Compression as a task of the batch engine; the network is loaded with the first picture."""
+
+    settings: CompressionRequest
+
+    def open(self) -> Convert:
+        network = _Network(self.settings.model)
+
+        def convert(item: Item, path: Path, settle: Settle) -> str:
+            source = source_of(path, keep_metadata=self.settings.keep_metadata)
+            with naming(path):
+                data = compressed(source, network.opened, self.settings)
+            atomic_io.write(item.target, data, check=functools.partial(settle, item.target))
+            h, w = source.size
+            return f"{w} x {h}, {len(data):,} bytes, {8 * len(data) / (h * w):.3f} bits per pixel"
+
+        return convert
 
 
-def _decompress(path: Path, target: Path, check: atomic_io.Check, *, network: _Network, name: str, on_damage: OnDamage) -> str:
-    with naming(path):
-        result = decompressed(read_file(path), network.opened, name=name)
-    files.write(target, result.picture, check=check)
-    if result.damage:
-        on_damage(path, result.damage)
-    h, w = result.picture.pixels.shape[:2]
-    return f"{w} x {h}, quality {result.quality}{', damaged' if result.damage else ''}"
+@dataclass(frozen=True, kw_only=True)
+class _Decompression(FileTask):
+    """Decompression as a task of the batch engine, in this process."""
+
+    model: Model
+    on_damage: OnDamage
+
+    def open(self) -> Convert:
+        network = _Network(self.model)
+
+        def convert(item: Item, path: Path, settle: Settle) -> str:
+            with naming(path):
+                result = decompressed(read_file(path), network.opened, name=str(self.model))
+            files.write(item.target, result.picture, check=functools.partial(settle, item.target))
+            if result.damage:
+                self.on_damage(path, result.damage)
+            h, w = result.picture.pixels.shape[:2]
+            return f"{w} x {h}, quality {result.quality}{', damaged' if result.damage else ''}"
+
+        return convert
 
 
 @contextlib.contextmanager

@@ -139,10 +139,11 @@ def storing(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, *, part: Path | None = None) -> Iterator[None]:
     """Holds `folder`, made if there is none, against other processes that ask the same; the system lets go of it when this one ends.
 
-    Raises StorageError if another has it, or if it cannot be made. On Windows and on disks without locks it holds nothing.
+    With `part`, a file that is made if there is none, `folder` is shared with processes that hold other parts of it. Raises StorageError if
+    another has it, or if it cannot be made. On Windows and on disks without locks it holds nothing.
     """
     created = not folder.exists()
     with storing(folder), contextlib.ExitStack() as held:
@@ -150,17 +151,34 @@ def alone(folder: Path) -> Iterator[None]:
         if created:
             held.callback(_given_up, folder)
         if fcntl is not None:
-            descriptor = os.open(folder, os.O_RDONLY)
-            held.callback(os.close, descriptor)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise StorageError(f"{folder}: another process is at work there; wait for it, or choose another place") from error
-            except OSError:  # some network disks have no locks
-                pass
+            _lock(held, folder, shared=part is not None)
+            if part is not None:
+                part.touch()
+                held.callback(_given_up_part, part)
+                _lock(held, part, shared=False)
         kept = held.pop_all()
     with kept:
         yield
+
+
+def _lock(held: contextlib.ExitStack, place: Path, *, shared: bool) -> None:
+    """Locks a file or a folder until `held` ends. Raises StorageError if another process has a lock that excludes this one."""
+    assert fcntl is not None
+    descriptor = os.open(place, os.O_RDONLY)
+    held.callback(os.close, descriptor)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise StorageError(f"{place}: another process is at work there; wait for it, or choose another place") from error
+    except OSError:  # some network disks have no locks
+        pass
+
+
+def _given_up_part(part: Path) -> None:
+    """Removes a part that nothing was written to."""
+    with contextlib.suppress(OSError):
+        if part.stat().st_size == 0:
+            part.unlink()
 
 
 def _given_up(folder: Path) -> None:

@@ -7,6 +7,7 @@ The package itself is named and not an extra of this one: `pip install av` is ri
 from sfumato.core.errors import MissingExtraError
 
 PACKAGES = {
+    "fsspec": "fsspec",
     "OpenCV": "opencv-python-headless",
     "PyAV": "av",
     "faiss": "faiss-cpu",
@@ -15,6 +16,7 @@ PACKAGES = {
     "openvino": "openvino",
     "pillow-heif": "pillow-heif",
     "pyvips": '"pyvips[binary]"',
+    "ray": '"ray[data]"',
     "rawpy": "rawpy",
     "SciPy": "scipy",
     "scikit-image": "scikit-image",

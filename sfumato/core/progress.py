@@ -75,6 +75,8 @@ class Job:
         self.label, self.count, self.number = label, len(weights), 0
         self._total, self.done, self._under_way = float(sum(weights)), 0.0, 0.0
         self._audience = audience
+        self.note = ""
+        """Words about the work, such as its speed, which are shown behind the count."""
 
     @contextlib.contextmanager
     def under_way(self, weight: float = 1.0) -> Iterator[None]:
@@ -109,7 +111,8 @@ class Job:
         return min(1.0, (self.done + self._under_way * inner) / self._total) if self._total > 0 else 0.0
 
     def __str__(self) -> str:
-        return f"{self.label} {self.number} of {self.count}" if self.count else f"{self.label} {self.number}"
+        text = f"{self.label} {self.number} of {self.count}" if self.count else f"{self.label} {self.number}"
+        return f"{text}, {self.note}" if self.note else text
 
     def _report(self) -> None:
         if self._audience is not None:

@@ -10,20 +10,23 @@ from typing import Annotated, NotRequired, TypedDict
 
 import torch
 
-from sfumato.batch.manifest import NAME, Entry, Manifest, Status
-from sfumato.batch.sources import gather, unique_names
+from sfumato.batch.engine import held, run_batch
+from sfumato.batch.items import Item, keep_originals
+from sfumato.batch.manifest import Entry, Status
+from sfumato.batch.sources import listed
+from sfumato.batch.task import Convert, FileTask, Settle
+from sfumato.batch.workers import Workers
 from sfumato.core import atomic_io, outputs, schema
 from sfumato.core.config import Range, changed
 from sfumato.core.device import physical_memory
-from sfumato.core.errors import CheckpointError, DataError, ImageError, SettingError, SfumatoError, StorageError
+from sfumato.core.errors import CheckpointError, DataError, ImageError, SettingError, SfumatoError
 from sfumato.core.json_value import Facts, Json
 from sfumato.core.paths import inside
-from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Planes, to_pixels
 from sfumato.core.text import inner_path, quoted
 from sfumato.core.versions import made_with
 from sfumato.dreaming.dream import Dream, Moment, Tell, dream, resolved
-from sfumato.dreaming.feature_extractor import DreamNetwork
+from sfumato.dreaming.feature_extractor import DreamNetwork, dream_network
 from sfumato.dreaming.objective import parse_objective
 from sfumato.io import files, masks, streaming
 from sfumato.io.channels import as_images, as_pixels
@@ -68,19 +71,19 @@ class Done:
 
 def planned(
     sources: Sequence[str | Path], out: Path, *, overwrite: bool = False, reads: Sequence[str | Path | None] = ()
-) -> list[tuple[Path, Path]]:
+) -> list[tuple[str, Path]]:
     """Each picture of `sources`, and the file that its dream goes to: in the folder `out`, or `out` itself for the name of a picture.
 
     Raises DataError if there is no picture, SettingError for an `out` that cannot be or, of one picture, is there already and not to be
     replaced or is one of the other files that the dream `reads`, StorageError if it cannot be written.
     """
     alone = outputs.is_file_name(out, files.FORMATS)
-    pictures = unique_names(gather(sources, exclude=None if alone else out), ending=".png")
+    pictures = listed(sources, exclude=None if alone else out, ending=".png")
     if not pictures:
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read")
     if not alone:
         outputs.check_folder(out / "dreams")
-        return [(path, out / name) for path, name in pictures]
+        return [(source, out / name) for source, name in pictures]
     if len(pictures) > 1:
         raise SettingError(f"{out} is one picture and there are {len(pictures)} to dream; give a folder with --out")
     with outputs.reserved(output_files(out), by="dream", overwrite=overwrite, reads=(pictures[0][0], *reads), replaces=False):
@@ -102,77 +105,93 @@ def dream_pictures(
     guide: Path | None = None,
     mask: Path | None = None,
     overwrite: bool = False,
+    workers: Workers | None = None,
     on_progress: Callable[[Done, int, int], None] = lambda *_: None,
     watch: Tell = lambda _: None,
 ) -> list[Done]:
     """Dreams every picture of `sources` into the folder `out`, or into the file `out` if it is one picture and `out` a picture's name.
 
     A file that is there already stays, unless `overwrite`; an original, the guide and the mask stay in any case. In a folder, dreams that
-    its manifest knows, of the same picture with the same settings, are not dreamed again. `on_progress` is called after each with its
-    number and how many there are, `watch` after each step. Raises DataError if there is no picture, SettingError for a wish that the
-    network cannot see, StorageError if `out` cannot be written or another run is at work there, ImageError for a guide that is no picture;
-    what else is wrong with a picture is in what was done of it.
+    its manifest knows, of the same picture with the same settings, are not dreamed again. `workers` share the pictures, by default this
+    process does them alone; each loads the network by its name. `on_progress` is called after each with its number and how many there are,
+    `watch` after each step, in this process only. Raises DataError if there is no picture, SettingError for a wish that the network cannot
+    see, StorageError if `out` cannot be written or another run is at work there, ImageError for a guide that is no picture, ProcessError if
+    the workers cannot work; what else is wrong with a picture is in what was done of it.
     """
+    workers = workers or Workers()
+    workers.check()
     pairs = planned(sources, out, overwrite=overwrite)
     for text in options.layers:
         parse_objective(text, seeing)
     if options.label:
         seeing.class_number(options.label)
-    work = _Work(seeing, options, None if guide is None else picture_of(guide), guide, mask, watch, overwrite=overwrite)
-    work.originals = {path.resolve() for path in (*(path for path, _ in pairs), guide, mask) if path is not None}
+    noted, facts = pairs[0][1] != out, request_facts(seeing, options, guide)
+    preview = None if guide is None else picture_of(guide)
+    here = [Item(source=source, target=target, companion=mask) for source, target in pairs if _has(workers, target, out)]
+    items, writes = keep_originals(here, [path for path in (guide, mask) if path is not None])
+    local = None if not workers.alone else Local(seeing, preview, watch)
+    name, device = seeing.name, str(seeing.device)
+    task = DreamTask(request=facts, overwrite=overwrite, options=options, guide=guide, network=name, device=device, local=local)
+    results: list[Done] = []
+
+    def note(entry: Entry, number: int, count: int) -> None:
+        on_progress(_done(entry), number, count)
+
     # If every target is an original, nothing is written, and no manifest.
-    noted, results = pairs[0][1] != out and any(target.resolve() not in work.originals for _, target in pairs), []
-    with atomic_io.alone(out) if noted else contextlib.nullcontext():
-        manifest = Manifest(out / NAME if noted else None, work.request_facts())
-        for place in {target.parent for _, target in pairs if target.parent.is_dir()}:
-            atomic_io.sweep(place, below=False)
-        for number, (path, target) in enumerate(counted(pairs, "pictures"), 1):
-            done = work.attempt(path, target, manifest)
-            results.append(done)
-            on_progress(done, number, len(pairs))
+    with held(out, facts, workers, writes=noted and writes) as manifest:
+        results += map(_done, run_batch(task, items, manifest, workers=workers, on_progress=note))
     return results
 
 
-@dataclasses.dataclass
-class _Work:
-    """The settings that all pictures share."""
+def _has(workers: Workers, target: Path, out: Path) -> bool:
+    """Whether the dream at `target` belongs to the shard of the workers."""
+    return workers.has(Path(target.name) if target == out else target.relative_to(out))
+
+
+def _done(entry: Entry) -> Done:
+    return Done(source=entry.source, out=None if entry.status == Status.FAILED else Path(entry.out), message=entry.message)
+
+
+def request_facts(seeing: DreamNetwork, options: Dream, guide: Path | None) -> Facts:
+    """Settings, network, guide and version, by which a manifest compares two runs."""
+    facts = recipe(seeing, resolved(options, seeing, fresh=False), 0.0, 0.0) | named(guide=guide)
+    return json.loads(json.dumps({"verb": "dream", **facts}))
+
+
+@dataclasses.dataclass(frozen=True)
+class Local:
+    """What a dream in this process has at hand already, and does not send to others."""
 
     seeing: DreamNetwork
-    options: Dream
     preview: Images | None
-    guide: Path | None
-    mask: Path | None
+    """The image of the guide."""
     watch: Tell
-    overwrite: bool = dataclasses.field(kw_only=True)
-    originals: set[Path] = dataclasses.field(default_factory=set)
-    """Files that are never replaced."""
 
-    def request_facts(self) -> Facts:
-        """Settings, network, guide and version, by which a manifest compares two runs."""
-        facts = recipe(self.seeing, resolved(self.options, self.seeing, fresh=False), 0.0, 0.0) | named(guide=self.guide)
-        return json.loads(json.dumps({"verb": "dream", **facts}))
 
-    def attempt(self, path: Path, target: Path, manifest: Manifest) -> Done:
-        """The dream of one picture, unless an earlier run did it. Raises StorageError, which the next picture would meet too."""
-        facts: Facts = {}
-        try:
-            if target.resolve() in self.originals:
-                raise ImageError(f"{path}: {target} is an original and would be written over; choose another --out")
-            facts = manifest.facts(path, self.mask)
-            if (earlier := manifest.earlier(path, target, facts)) and not (self.overwrite and earlier.changed):
-                return Done(source=str(path), out=target, message=earlier.message)
-            for each in output_files(target):
-                outputs.check_place(each)
-                outputs.check_free(each, overwrite=self.overwrite, is_own=functools.partial(manifest.is_own, path))
-            return self._dream(path, target, manifest, facts)
-        except StorageError:
-            raise
-        except SfumatoError as error:
-            words = _naming(path, error)
-            manifest.add(Entry(source=str(path), out=str(target), status=Status.FAILED, message=words), path, target, facts)
-            return Done(source=str(path), out=None, message=words)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DreamTask(FileTask):
+    """Dreams as a task of the batch engine."""
 
-    def _dream(self, path: Path, target: Path, manifest: Manifest, facts: Facts) -> Done:
+    options: Dream
+    guide: Path | None
+    network: str
+    device: str
+    local: Local | None = None
+
+    def open(self) -> Convert:
+        """Loads the network and the guide, and returns the function for one picture."""
+        local = self.local
+        if local is None:
+            preview = None if self.guide is None else picture_of(self.guide)
+            local = Local(dream_network(self.network, device=self.device), preview, lambda _: None)
+        return functools.partial(self._dream, local)
+
+    def outputs(self, target: Path) -> Sequence[Path]:
+        """The picture and its record."""
+        return output_files(target)
+
+    def _dream(self, local: Local, item: Item, path: Path, settle: Settle) -> str:
+        target, mask, seeing = item.target, item.companion, local.seeing
         need, there = streaming.megapixels(path) * 1e6 * _BYTES, physical_memory()
         if need > there:
             raise ImageError(f"{path}: to dream it takes {need / 1e9:.1f} GB, and this process can have {there / 1e9:.1f}; make it smaller")
@@ -180,23 +199,15 @@ class _Work:
         if picture.pixels.dtype == torch.uint16 and target.suffix.lower() not in (".png", ".tif", ".tiff"):
             raise ImageError(f"{path} has 16 bits, which {target.suffix} cannot hold; choose a .png or .tif with --out")
         images = as_images(picture.pixels)
-        where = None if self.mask is None else mask_of(self.mask, images)
-        done = dream(images, self.seeing, self.options, guide=self.preview, mask=where, on_progress=self.watch)
+        where = None if mask is None else mask_of(mask, images)
+        done = dream(images, seeing, self.options, guide=local.preview, mask=where, on_progress=local.watch)
         before, after, pixels = done.before[0], done.after[0], as_pixels(done.images, picture.pixels.dtype)
         del images, done  # of a large picture they are large, and writing it takes more
-        record = recipe(self.seeing, resolved(self.options, self.seeing, fresh=False), before, after)
+        record = recipe(seeing, resolved(self.options, seeing, fresh=False), before, after)
         record |= {"picture": path.name, "sha256": atomic_io.digest(path)}
-        record |= named(guide=self.guide, mask=self.mask)
-        entry, output_digest = Entry(source=str(path), out=str(target), status=Status.WRITING, message=rise(before, after)), ""
-
-        def settled(place: Path, result: Path) -> None:
-            nonlocal output_digest
-            output_digest = atomic_io.digest(result)
-            manifest.add(entry, path, place, facts, output_digest=output_digest)
-
-        keep(target, dataclasses.replace(picture, pixels=pixels, layout="samples"), record, check=settled)
-        manifest.add(dataclasses.replace(entry, status=Status.DONE), path, target, facts, output_digest=output_digest)
-        return Done(source=str(path), out=target, message=entry.message)
+        record |= named(guide=self.guide, mask=mask)
+        keep(target, dataclasses.replace(picture, pixels=pixels, layout="samples"), record, check=settle)
+        return rise(before, after)
 
 
 def _naming(path: Path, error: SfumatoError) -> str:

@@ -7,26 +7,27 @@ The same command continues a run that was stopped: pictures that are done by the
 are skipped. A picture that fails has its reason in the manifest, and the run goes on.
 """
 
-import contextlib
 import dataclasses
 import functools
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from sfumato.batch.manifest import NAME, Entry, Manifest
-from sfumato.batch.sources import gather, passed_over, unique_names
-from sfumato.core import atomic_io, outputs
+from sfumato.batch.engine import held, run_batch
+from sfumato.batch.items import Item, keep_originals
+from sfumato.batch.manifest import Entry
+from sfumato.batch.sources import listed, passed_over
+from sfumato.batch.workers import Workers
+from sfumato.core import outputs
 from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.errors import DataError, ImageError, SettingError
 from sfumato.io import files, formats, masks
 from sfumato.io.headers import Headers
 from sfumato.io.inputs import PictureInput
 from sfumato.restoration.as_files import Sources, as_files
-from sfumato.restoration.attempt import Run, attempt
 from sfumato.restoration.holes import check_mask
-from sfumato.restoration.networks import Networks
-from sfumato.restoration.queue import Queue, Waiting
 from sfumato.restoration.request import RestorationRequest, request_facts
+from sfumato.restoration.task import RestorationTask
 
 
 def _restore_files(
@@ -36,6 +37,7 @@ def _restore_files(
     *,
     mask: str | Path | None = None,
     overwrite: bool = False,
+    workers: Workers | None = None,
     on_progress: Callable[[Entry, int, int], None] = lambda *_: None,
 ) -> list[Entry]:
     """As `restore_pictures`, for files."""
@@ -45,9 +47,11 @@ def _restore_files(
     request, mask = _by_alpha(request, None if mask is None else Path(mask))
     if not sources:
         raise SettingError("no picture was named; give files, folders or globs")
+    workers = workers or Workers()
+    workers.check()
     alone = outputs.is_file_name(out, files.FORMATS)
     headers = Headers()
-    pictures = unique_names(gather(sources, exclude=None if alone else out, headers=headers), headers=headers)
+    pictures = listed(sources, exclude=None if alone else out, headers=headers)
     if not pictures:
         others = formats.summary(passed_over(sources).values())
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
@@ -56,22 +60,29 @@ def _restore_files(
     if alone:
         outputs.check(out)
     folder = out.parent if alone else out
-    originals = frozenset({path.resolve() for path, _ in pictures} | _mask_files(mask))
+    names = [(source, out if alone else folder / name, name.parent) for source, name in pictures if workers.has(name)]
+    items, writes = keep_originals(_items(names, mask, [Path(source) for source, _ in pictures], headers), _mask_files(mask))
+    facts = request_facts(request)
     # If every target is an original, nothing is written, and no manifest.
-    writes = not alone and any((folder / name).resolve() not in originals for _, name in pictures)
-    # Two runs at once would take each other's names, each with a manifest that lacks the lines of the other.
-    with atomic_io.alone(folder) if writes else contextlib.nullcontext():
-        manifest = Manifest(folder / NAME if writes else None, {**request_facts(request)})
-        run = Run(request=request, manifest=manifest, originals=originals, overwrite=overwrite, networks=Networks())
-        for place in {(folder / name).parent for _, name in pictures}:
-            atomic_io.sweep(place, below=False)
-        beside = [path for path, _ in pictures]
-        waiting = []
-        for path, name in pictures:
-            own = functools.partial(_mask_of, mask, path, name.parent, beside)
-            pixels, target = headers.pixel_count(path), out if alone else folder / name
-            waiting.append(Waiting(pixels, functools.partial(attempt, path, target, own, run, pixels)))
-        return Queue(run, on_progress).repaired(waiting)
+    with held(folder, facts, workers, writes=writes and not alone) as manifest:
+        task = RestorationTask(settings=request, request=facts, overwrite=overwrite, together=not workers.exact)
+        return run_batch(task, items, manifest, workers=workers, on_progress=on_progress)
+
+
+def _items(names: Sequence[tuple[str, Path, Path]], mask: Path | None, pictures: Sequence[Path], headers: Headers) -> list[Item]:
+    """The items of pictures with their targets and their folders below the source, each with its mask out of `mask`."""
+    by_stem = defaultdict[str, list[Path]](list)
+    for path in pictures if mask is not None and mask.is_dir() else ():
+        by_stem[path.stem].append(path)
+    items = []
+    for source, target, below in names:
+        path, own, problem = Path(source), None, ""
+        try:
+            own = _mask_of(mask, path, below, by_stem[path.stem])
+        except ImageError as error:
+            problem = str(error)
+        items.append(Item(source=source, target=target, companion=own, problem=problem, pixels=headers.pixel_count(path)))
+    return items
 
 
 def _by_alpha(request: RestorationRequest, mask: Path | None) -> tuple[RestorationRequest, Path | None]:
@@ -116,18 +127,20 @@ def restore_pictures(
     *,
     mask: PictureInput | None = None,
     overwrite: bool = False,
+    workers: Workers | None = None,
     on_progress: Callable[[Entry, int, int], None] = lambda *_: None,
 ) -> list[Entry]:
     """Repairs every picture of `sources` into the folder `out`; or one picture into the file `out`, if `out` is the name of a picture.
 
-    A source is a file, a folder or a glob, or a picture of any kind that `restore` takes; a picture that is no file is called `picture-1`,
-    `picture-2`, ..., by its place. `mask` is a picture of the same size, of any kind, white where to fill in, or a folder of masks with
-    the names and folders of the pictures; or "alpha", if there is no such file: then all pixels that are not opaque are filled in, and the
-    results have no opacity.
-    `on_progress` is called after each picture with its entry, its number and the count of pictures. Without `overwrite`, a file is replaced
-    only if an earlier run into the same folder made it and nobody changed it since; originals and masks are never replaced. Raises
-    SettingError for an invalid request, DataError if there is no picture, StorageError if `out` cannot be written or another run writes
-    there; all other errors are in the entry of their picture.
+    A source is a file, a folder, a glob, a list, a tar shard or an address, as `batch/sources.py` says, or a picture of any kind that
+    `restore` takes; a picture that is no file is called `picture-1`, `picture-2`, ..., by its place. `mask` is a picture of the same size,
+    of any kind, white where to fill in, or a folder of masks with the names and folders of the pictures; or "alpha", if there is no such
+    file: then all pixels that are not opaque are filled in, and the results have no opacity.
+    `workers` share the work, which by default this process does alone. `on_progress` is called after each picture with its entry, its
+    number and the count of pictures. Without `overwrite`, a file is replaced only if an earlier run into the same folder made it and nobody
+    changed it since; originals and masks are never replaced. Raises SettingError for an invalid request, DataError if there is no picture,
+    StorageError if `out` cannot be written or another run writes there, ProcessError if the workers cannot work; all other errors are in
+    the entry of their picture.
     """
     with as_files(sources) as paths, as_files([] if mask is None else mask, noun="mask") as mask_files:
 
@@ -138,4 +151,4 @@ def restore_pictures(
             on_progress(named(entry), number, count)
 
         restore = functools.partial(_restore_files, list(paths), out, request, mask=next(iter(mask_files), None))
-        return [named(entry) for entry in restore(overwrite=overwrite, on_progress=report)]
+        return [named(entry) for entry in restore(overwrite=overwrite, workers=workers, on_progress=report)]

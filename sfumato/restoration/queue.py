@@ -50,8 +50,9 @@ class _Started:
 class Queue:
     """The pictures of one run."""
 
-    def __init__(self, run: Run, on_progress: Tell) -> None:
-        self.run, self._tell = run, on_progress
+    def __init__(self, run: Run, on_progress: Tell, *, together: bool = True) -> None:
+        """With `together` off, every picture goes through the network alone."""
+        self.run, self._tell, self._together = run, on_progress, together
         self._started: list[_Started] = []
         self._entries: list[Entry] = []
         self._count, self._job = 0, Job("pictures")
@@ -76,6 +77,8 @@ class Queue:
 
     def _waits(self, started: _Started) -> bool:
         """Whether a later picture may share a batch with the pictures that are started."""
+        if not self._together:
+            return False
         if started.work is None:
             return any(other.work is not None for other in self._started)
         h, w = started.work.images.shape[2:]

@@ -1,0 +1,57 @@
+"""Restoration as a task of the batch engine."""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sfumato.batch.items import Item
+from sfumato.batch.manifest import Entry, Facts, Manifest
+from sfumato.batch.task import OnEntry, Work, copied, failed, renamed
+from sfumato.core.errors import ImageError
+from sfumato.restoration.attempt import Attempt, Run, attempt
+from sfumato.restoration.networks import Networks
+from sfumato.restoration.queue import Queue, Waiting
+from sfumato.restoration.request import RestorationRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestorationTask:
+    """A restoration of pictures."""
+
+    settings: RestorationRequest
+    request: Facts
+    """The settings and the hashes of the weights, as `request_facts` returns them."""
+    overwrite: bool
+    together: bool = True
+    """Whether small pictures of one size share a batch of the network, in which rounding may differ."""
+
+    def work(self) -> Work:
+        """The function that repairs items; the networks are loaded with the first picture that needs them."""
+        networks = Networks()
+
+        def each(items: Sequence[Item], manifest: Manifest, on_entry: OnEntry) -> None:
+            run = Run(request=self.settings, manifest=manifest, originals=frozenset(), overwrite=self.overwrite, networks=networks)
+            waiting = [Waiting(item.pixels, functools.partial(_attempt, item, run)) for item in items]
+            Queue(run, lambda entry, _, __: on_entry(entry), together=self.together).repaired(waiting)
+
+        return each
+
+
+def _attempt(item: Item, run: Run) -> Attempt:
+    """The repair of one item, whose copy, if it has one, is there until the end."""
+
+    def companion() -> Path | None:
+        if item.problem:
+            raise ImageError(item.problem)
+        return item.companion
+
+    if item.is_file:
+        entry: Entry = yield from attempt(Path(item.source), item.target, companion, run, item.pixels)
+        return entry
+    try:
+        with copied(item, run.manifest) as path:
+            entry = yield from attempt(path, item.target, companion, run, item.pixels)
+            return renamed(entry, path, item)
+    except ImageError as error:  # no copy could be made
+        return failed(item, error)
