@@ -38,6 +38,8 @@ _NOISE, _HIT, _BLUR, _SCRATCHED = 2.5 / 255, 0.001, 0.8, 0.002
 blur of more than 0.75."""
 _CERTAIN = 6 / 255
 """White noise from which on an estimate needs no confirmation: fine texture everywhere looks like noise of less."""
+_LONG, _WEAK = 7, 2 / 255
+"""Motion in pixels, with noise of less than so much, that is no doubt a blur: noise makes a picture look soft in all directions."""
 _WHITE = 1.5 / 255
 """White noise from which on a network also leaves some of it as coarse noise."""
 _SOFT = {"gaussian": 0.5, "defocus": 0.5, "motion": 1.0}
@@ -121,7 +123,10 @@ class Diagnosis:
     @property
     def _soft_by_noise(self) -> bool:
         """Whether noise whose neighbours are alike may be the reason why the picture looks soft: a deblurring filter would amplify it."""
-        return self.profile is not None and self.profile.faintly_noisy and (self.noise is None or self.noise < _WHITE)
+        if self.profile is None or not self.profile.faintly_noisy:
+            return False
+        moved = self.spread is not None and self.spread.kind == "motion" and self.spread.size >= _LONG and self.profile.level < _WEAK
+        return not moved and (self.noise is None or self.noise < _WHITE)
 
     def sentence(self) -> str:
         """All estimates in one line of text.

@@ -5,13 +5,13 @@ from torch import Tensor
 
 from sfumato.core.tensors import Images
 
-RADIUS = 4
+RADIUS = 3
 """Greatest distance in pixels of two values that are averaged."""
 
 
 @torch.no_grad()
 def bilateral(images: Images, *, colour: float, space: float = 2.5) -> Images:
-    """Weighted means over discs of 9 pixels across, in the range of the values, all channels together.
+    """Weighted means over discs of 7 pixels across, in the range of the values, all channels together.
 
     Tomasi & Manduchi 1998 (https://doi.org/10.1109/ICCV.1998.710815): the weight of a neighbour is a Gaussian of its distance, of standard
     deviation `space` in pixels, times one of the mean absolute difference of its channels, of `colour` as a share of full scale.
