@@ -109,7 +109,7 @@ def bars():
     return Dataset(name="bars", pixels=pixels, labels=labels, classes=("lying", "standing", "none"), terms="drawn for tests")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def unchecked():
     """Leaves out the checks of types and shapes, a quarter of the time of tests that compare whole trainings. Other tests make them."""
     jaxtyping.config.update("jaxtyping_disable", True)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-UNTIMED = ("commands",)
+UNTIMED = ("commands", "resume")
 """Benchmarks that speak of times and print none."""
 
 

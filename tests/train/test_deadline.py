@@ -24,6 +24,8 @@ from sfumato.train.optim import learning_rate
 from sfumato.train.schedule import Change, Schedule
 from sfumato.train.step import Trainee
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 STEP, SHEET, BUDGET = 0.5, 1.0, 100.0
 
 

@@ -11,8 +11,6 @@ from sfumato.train.recovery import Recovery
 from sfumato.train.schedule import Schedule
 from sfumato.train.step import Trainee
 
-pytestmark = pytest.mark.usefixtures("unchecked")
-
 
 def test_a_state_of_an_earlier_release_knows_no_variety_yet():
     doctor, other = Doctor(), Doctor()

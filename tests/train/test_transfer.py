@@ -15,6 +15,8 @@ from sfumato.train.class_tables import Transfer
 from sfumato.train.log import Callback
 from sfumato.train.loop import fit
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 
 class Notes(Callback):
     def __init__(self):

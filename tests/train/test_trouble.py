@@ -22,6 +22,8 @@ from sfumato.train.loop import fit
 from sfumato.train.settings import resolve
 from sfumato.train.step import Trainee
 
+pytestmark = pytest.mark.usefixtures("unchecked")
+
 
 def same_weights(one, other):
     mine, theirs = (weights.model_of(each).network.state_dict() for each in (one, other))
