@@ -58,7 +58,7 @@ def whole(path: Path, *, check: Check | None = None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def heard(listener: Listener) -> Iterator[None]:
-    """Inside, `listener` is told of every file that `write` and `whole` have finished, before it takes its place."""
+    """Inside, `listener` is called with every file that `write` and `whole` have finished, before it takes its place."""
     outer = _listener.get()
 
     def both(finished: Path, path: Path) -> None:

@@ -67,7 +67,7 @@ def autocast(chosen: str, device: torch.device) -> Iterator[None]:
 
 
 def instructions() -> str:
-    """The widest instructions that torch computes with on this processor, as speeds are told beside: `AVX512 + bf16 + AMX`."""
+    """The widest instructions that torch computes with on this processor, as tables of speeds name them: `AVX512 + bf16 + AMX`."""
     extra = {"avx512_bf16": "bf16", "avx512_vnni": "VNNI", "amx_bf16": "AMX"}
     return " + ".join([torch.backends.cpu.get_cpu_capability(), *(name for flag, name in extra.items() if flag in _cpu_flags())])
 

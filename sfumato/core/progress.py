@@ -1,4 +1,4 @@
-"""How far long work has come and how long it will still take, told to whoever listens: a terminal, a log, or nobody.
+"""Progress of long work and its remaining time, reported to a listener: a terminal, a log, or nobody.
 
     work ─ counted, job ─> Moment (share done, seconds left, words) ─> the listener of `heard`
 
@@ -158,7 +158,7 @@ def job(label: str, weights: Sequence[float] = ()) -> Iterator[Job]:
 
 
 def counted(items: Sequence[T], label: str) -> Iterator[T]:
-    """The items one by one; whoever listens is told after each that so many of `label` are done.
+    """The items one by one; after each, the listener gets the number of `label` that are done.
 
     >>> with heard(lambda moment: print(f"{moment.share:.0%}: {moment.text}")):
     ...     for i in counted([1, 2], "pictures"):
@@ -213,7 +213,7 @@ def remark(text: str) -> None:
 def heard(
     listener: Listener, *, remark: Callable[[str], None] = lambda _: None, now: Callable[[], float] = time.monotonic
 ) -> Iterator[None]:
-    """Inside, `listener` is told how far work has come, and `remark` what there is to say about it; `now` counts seconds."""
+    """Inside, `listener` gets the progress of work, and `remark` the remarks on it; `now` counts seconds."""
     before = _audience.set(_Audience(listener, remark, now))
     try:
         yield

@@ -233,7 +233,7 @@ def _required_blur(name: str, blur: Blur | None) -> Blur:
 
 def _with_blur(name: str, request: RestorationRequest, blur: Blur) -> str:
     """The name of a network or method, with a blur that was estimated, so that a person can try another one."""
-    return name if request.blur is not None else f"{name}, told {blur}"
+    return name if request.blur is not None else f"{name}, blur {blur}"
 
 
 def _noise_level(noise: float, request: RestorationRequest, examined: _Examined) -> float:

@@ -1,6 +1,6 @@
 """What a verb reads, looked for before the work: each function gives back what it was given, or says in one line that it is not there.
 
-Nothing is opened: a file that is there and cannot be used is told by whoever reads it.
+No file is opened: whoever reads a file reports that it cannot be used.
 """
 
 import os

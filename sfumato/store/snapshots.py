@@ -307,7 +307,7 @@ def _from_rosinality(tensors: dict[str, torch.Tensor], mean: torch.Tensor | None
                 break
         else:
             if not name.endswith(".kernel") and not name.startswith("noises."):
-                renamed[name] = value  # so that it is told that nobody knows it
+                renamed[name] = value  # the check of names then refuses it
     for j, value in noises.items():
         r, conv = 4 << (j + 1) // 2, "conv1" if j % 2 == 0 else "conv0"
         renamed[f"synthesis.b{r}.{conv}.noise_const"] = value[0, 0]

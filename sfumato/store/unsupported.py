@@ -80,7 +80,7 @@ CODE: tuple[tuple[str, str], ...] = (
 )
 """How the name begins that a pickle asks for, and what the file is then."""
 _SAFE_TO_ADVISE = re.compile(r"(?P<package>[A-Za-z_]\w*)(\.[A-Za-z_]\w*)*\.[A-Z]\w*")
-"""The name of a class; of one that Python itself brings, nobody is told to load it."""
+"""The name of a class; classes of Python itself are never named as ones to load."""
 _PYTHON = sys.stdlib_module_names | {"__builtin__", "commands", "copy_reg", "exceptions", "popen2", "UserDict"}
 """The packages of Python itself, those of Python 2 included, which old pickles name."""
 

@@ -21,12 +21,12 @@ HEADLINES = {
     "psnr noise:25 bsd68": "{:.2f} dB on BSD68",
     "psnr missing:50 set12": "half the pixels missing: {:.2f} dB on Set12",
     "psnr text set12": "text: {:.2f} dB on Set12",
-    "psnr blur:1.6 bsd68": "blur of 1.6 pixels, told: {:.2f} dB on BSD68",
-    "psnr motion:9 bsd68": "motion of 9 pixels, told: {:.2f} dB on BSD68",
+    "psnr blur:1.6 bsd68": "blur of 1.6 pixels, given: {:.2f} dB on BSD68",
+    "psnr motion:9 bsd68": "motion of 9 pixels, given: {:.2f} dB on BSD68",
     "psnr x2 set5": "twice as large: {:.2f} dB on Set5 (luma)",
     "psnr x4 set5": "four times as large: {:.2f} dB on Set5 (luma)",
 }
-"""The figures of a card that are told first, and how they read. The card has them all, with their protocols."""
+"""The figures of a card that its headline shows, and their text. The card has all figures, with their protocols."""
 
 
 Kind = TypedDict("Kind", {"is": str})

@@ -34,7 +34,7 @@ def test_deblur_is_told_what_is_found(task):
     plan = make_plan(RestorationRequest(task=task), MOVED)
     assert isinstance(plan.network, WithKernel)
     assert "motion of" in plan.summary
-    told = named(plan.summary.rpartition("deblur, told ")[2])
+    told = named(plan.summary.rpartition("deblur, blur ")[2])
     assert told.kind == "motion"
     assert torch.equal(plan.network.kernels, told.kernels())
 
@@ -58,16 +58,16 @@ def test_what_the_person_says_goes_before_what_is_found():
     plan = make_plan(RestorationRequest(blur="gaussian:1.2"), MOVED)
     assert isinstance(plan.network, WithKernel)
     assert torch.equal(plan.network.kernels, named("gaussian:1.2").kernels())
-    assert "told" not in plan.summary
+    assert ", blur " not in plan.summary
 
 
 def test_methods_are_told_what_is_found():
     plan = make_plan(RestorationRequest(method="wiener"), MOVED)
     assert plan.kernels is not None
-    assert "wiener, told motion:" in plan.summary
+    assert "wiener, blur motion:" in plan.summary
     noisy = degrade(DEGRADATIONS["noise"](sigma=(0.06, 0.06)), blurred("gaussian_blur", sigma=(1.6, 1.6)), rng=torch.Generator()).images
-    assert "wiener, told gaussian:" in make_plan(RestorationRequest(method="wiener"), noisy).summary, "though noise is worse"
-    assert "deblur, told gaussian:" in make_plan(RestorationRequest(model="deblur"), noisy).summary
+    assert "wiener, blur gaussian:" in make_plan(RestorationRequest(method="wiener"), noisy).summary, "though noise is worse"
+    assert "deblur, blur gaussian:" in make_plan(RestorationRequest(model="deblur"), noisy).summary
     assert make_plan(RestorationRequest(), noisy).summary.endswith(": restore")
     with pytest.raises(SettingError, match="no blur is found, and wiener needs one; give --blur"):
         make_plan(RestorationRequest(method="wiener", task="deblur"), SHARP)
