@@ -54,16 +54,14 @@ def evaluate(
 
     """
     with machine(threads):
-        from sfumato.cli import figures
+        from sfumato.cli import figures, rates
         from sfumato.core import outputs
         from sfumato.evaluation import evaluate as job
         from sfumato.store import inputs
 
         figures.check(restore, ensemble=ensemble, accuracy_score=accuracy_score)
         if compress:
-            from sfumato.cli.rates import codec_figures
-
-            codec_figures(model, data, out, console, restore=restore, overwrite=overwrite)
+            rates.codec_figures(model, data, out, console, restore=restore, overwrite=overwrite)
             return
         options = figures.Options(compare=compare, precision=precision, device=device)
         sampling = figures.Sampling(features=features, count=count, whole=whole, samples=samples, images=images, seed=seed)

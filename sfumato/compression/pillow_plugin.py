@@ -2,7 +2,7 @@
 
 import warnings
 
-from PIL import Image, ImageFile
+from PIL import ImageFile
 
 from sfumato.compression import container
 from sfumato.compression.decompress import decompress
@@ -29,7 +29,7 @@ class CompressedImageFile(ImageFile.ImageFile):
         self._size = (header.size[1], header.size[0])
         self._mode = ("L" if header.grey else "RGB") if not has_opacity else "LA" if header.grey else "RGBA"
 
-    def load(self) -> Image.core.PixelAccess | None:
+    def load(self) -> object:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Decodes the pixels. Raises OSError, as Pillow's own formats do, if that is not possible."""
         if self._data:
             data, self._data = self._data, b""

@@ -119,12 +119,13 @@ def evaluate_codec(
     data: str | Path | Dataset | Scenes,
     *,
     effort: Effort = "fast",
-    qualities: Sequence[int] = QUALITIES,
+    qualities: Sequence[int] | None = None,
     count: int | None = None,
 ) -> CodecComparison:
     """The codec `model` beside JPEG, WebP and AVIF on the pictures of `data`, or on the first `count` of them.
 
-    A known data set gives its test part. Raises SettingError if the model is no codec, DataError without pictures.
+    A known data set gives its test part. `qualities` are by default those of `QUALITIES`. Raises SettingError if the model is no codec,
+    DataError without pictures.
     """
     codec = opened_codec(model)
     pictures = _pictures(data)
@@ -141,7 +142,7 @@ def evaluate_codec(
         return encode, lambda file: decompressed(file, codec.network).picture.pixels
 
     settings = f"sfumato codec {codec.network.fingerprint.hex()}, effort {effort}"
-    curves = [_curve("sfumato", settings, own, qualities, chosen)]
+    curves = [_curve("sfumato", settings, own, qualities or QUALITIES, chosen)]
     formats, missing = _anchors()
     curves += [_curve(name, words, coder, steps, chosen) for name, (words, coder, steps) in formats.items()]
     identity = f"{pictures.name} {pictures.fingerprint[:8]}"

@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from sfumato.core.config import Range, settings
 from sfumato.core.rng import Draws
 from sfumato.core.tensors import Images, Maps, PerImage
-from sfumato.models.roles.codec import QUALITIES, Codec, Estimate, Prediction, Quantised, Symbols
+from sfumato.models.roles.codec import QUALITIES, Codec, EntropyModel, Estimate, Prediction, Quantised, Symbols
 from sfumato.nn import entropy
 from sfumato.nn.entropy import FactorisedDensity, gaussian_bits, gaussian_tables, scale_of, straight_round
 from sfumato.nn.exact import MOST, ONE, ExactConvolution, Whole, settled, whole_weights
@@ -313,7 +313,7 @@ class Hyperprior(Codec):
 
 
 @final
-class ExactEntropyModel:
+class ExactEntropyModel(EntropyModel):
     """The hyper-decoder, the context and the prediction of a hyperprior codec, in whole numbers on the processor."""
 
     def __init__(self, network: Hyperprior, quality: int) -> None:

@@ -72,7 +72,8 @@ class Config(PictureObjective):
         """Bits per pixel and PSNR of held-out images at several levels, the bits estimated."""
         figures: Losses = {}
         for level in MEASURED:
-            estimate = model.estimate(batch.clean, batch.clean.new_full((len(batch.clean),), level), batch.draws)
+            with torch.no_grad():
+                estimate = model.estimate(batch.clean, batch.clean.new_full((len(batch.clean),), level), batch.draws)
             rate, _, error = _figures(batch.clean, estimate)
             figures |= {f"bits_per_pixel_{level:g}": rate.mean(), f"psnr_{level:g}": psnr(error).mean()}
         return figures

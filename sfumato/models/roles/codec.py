@@ -1,9 +1,8 @@
 """Images to few bits, and back."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Int64
@@ -56,20 +55,19 @@ class Prediction:
     """Index of the table of each symbol."""
 
 
-@runtime_checkable
-class EntropyModel(Protocol):
+class EntropyModel(ABC):
     """Predicts symbols in whole numbers alone, with the same result on every machine. One model belongs to one quality."""
 
+    @abstractmethod
     def features(self, hyper: Symbols, size: tuple[int, int]) -> Tensor:
         """Features of a latent of `size` (rows, columns), from the hyperlatent."""
-        ...
 
+    @abstractmethod
     def predict(self, features: Tensor, at: Int64[Tensor, " k"], latent: Symbols | None = None) -> Prediction:
         """The prediction at the positions `at` (numbers in reading order), from the features and, if given, from the `latent` times 256.
 
         With a latent, `at` are positions of the second half, and the latent is zero there.
         """
-        ...
 
 
 class Codec(Role):
