@@ -221,7 +221,7 @@ def with_profile(diagnosis: Diagnosis, images: Images, denoise: Callable[[Images
     if min(images.shape[2:]) < _SMALLEST:
         return diagnosis
     pieces = _pieces(images.detach().float().cpu().clamp(0, 1))
-    return dataclasses.replace(diagnosis, profile=noise_profile(pieces, denoise(pieces)))
+    return dataclasses.replace(diagnosis, profile=noise_profile(pieces, denoise(pieces), jpeg=diagnosis.quality is not None))
 
 
 def _stated_quality(source: Source) -> int | None:

@@ -26,9 +26,9 @@ _AROUND = 5
 """Side in pixels of the mean from which details are counted."""
 _FLAT = 0.3
 """Share of the squares that counts as flat: those with the least details."""
-_LEAST, _CLEAR = 1.1 / 255, 0.15
-"""Least noise in flat squares, and least product of its correlation and its share of the details there, to count as noise. The product is
-up to 0.11 of texture that was saved as a JPEG."""
+_LEAST, _CLEAR, _CLEAR_IN_JPEG = 1.1 / 255, 0.35, 0.15
+"""Least noise in flat squares, and its least share of the details there, to count as noise; in a JPEG, the least product of that share and
+the correlation: of texture that was saved as a JPEG, it is up to 0.11."""
 _COARSE = 0.2
 """Least correlation of neighbours in coarse noise. The network takes away some of the finest texture, too, and neighbours in that differ
 more than by chance, so that their correlation is below 0; of the grain of a photograph that was shrunk, it is 0 at most."""
@@ -52,6 +52,8 @@ class FlatParts:
     """Standard deviation of the details of the denoised picture in the square that is the last to count as flat."""
     alike: float
     """Correlation of the noise with that of the next pixel, in [-1, 1]: 0 of white noise."""
+    jpeg: bool = False
+    """Whether the picture is or was a JPEG, in which neighbours in texture are alike as well."""
 
     @property
     def noisy(self) -> bool:
@@ -59,7 +61,8 @@ class FlatParts:
 
         White noise is left to the estimate from patches, which knows its true level.
         """
-        return self.alike >= _COARSE and self.level >= _LEAST and self.alike * self.level >= _CLEAR * self.details
+        clear = self.alike * self.level >= _CLEAR_IN_JPEG * self.details if self.jpeg else self.level >= _CLEAR * self.details
+        return self.alike >= _COARSE and self.level >= _LEAST and clear
 
     @property
     def faintly_noisy(self) -> bool:
@@ -112,18 +115,21 @@ class NoiseProfile:
 
 
 @torch.no_grad()
-def noise_profile(crops: Images, denoised: Images) -> NoiseProfile:
-    """The noise in `crops` of one picture, of which `denoised` is what a blind denoiser made; both in [0, 1], grey or colour."""
+def noise_profile(crops: Images, denoised: Images, *, jpeg: bool = False) -> NoiseProfile:
+    """The noise in `crops` of one picture, of which `denoised` is what a blind denoiser made; both in [0, 1], grey or colour.
+
+    `jpeg` says whether the picture is or was a JPEG.
+    """
     noise, brightness = crops - denoised, luma(denoised)
     bright_noise = luma(noise)
     smooth = F.avg_pool2d(mirror(brightness, _AROUND // 2), _AROUND, stride=1)
     planes = brightness, bright_noise.square(), _products(bright_noise), (brightness - smooth).square()
     bright, power, products, details = (_means(plane).flatten() for plane in planes)
-    tones = {"all": _flat_parts(power, products, details)}
+    tones = {"all": _flat_parts(power, products, details, jpeg)}
     for name, (low, high) in _TONES.items():
         inside = (bright >= low) & (bright < high)
         if inside.sum() >= max(_FEW, _PART * len(inside)):
-            tones[name] = _flat_parts(power[inside], products[inside], details[inside])
+            tones[name] = _flat_parts(power[inside], products[inside], details[inside], jpeg)
     variance = bright_noise.square().mean().clamp_min(1e-12)
     return NoiseProfile(
         level=noise.square().mean().sqrt().item(),
@@ -132,7 +138,7 @@ def noise_profile(crops: Images, denoised: Images) -> NoiseProfile:
     )
 
 
-def _flat_parts(power: Squares, products: Squares, details: Squares) -> FlatParts:
+def _flat_parts(power: Squares, products: Squares, details: Squares, jpeg: bool) -> FlatParts:
     """The noise in the flattest of some squares, of which each has a power of noise, a product of neighbours and a variance of details."""
     last = details.quantile(_FLAT)
     flat = details <= last
@@ -140,6 +146,7 @@ def _flat_parts(power: Squares, products: Squares, details: Squares) -> FlatPart
         level=power[flat].median().sqrt().item(),
         details=last.sqrt().item(),
         alike=(products[flat].sum() / power[flat].sum().clamp_min(1e-12)).item(),
+        jpeg=jpeg,
     )
 
 
