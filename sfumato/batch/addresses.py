@@ -9,7 +9,7 @@ configuration files of that package, never from the address.
 import contextlib
 import re
 from collections.abc import Iterator
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from sfumato.core.errors import DataError, ImageError
 from sfumato.core.extras import missing
@@ -25,6 +25,31 @@ class ByteSource(Protocol):
 
     def read(self, size: int = -1, /) -> bytes:
         """The next bytes, at most `size`."""
+        ...
+
+
+@runtime_checkable
+class FileSystem(Protocol):
+    """The methods of a file system of fsspec that are used here."""
+
+    def glob(self, path: str) -> list[str]:
+        """The paths that match a pattern."""
+        ...
+
+    def find(self, path: str) -> list[str]:
+        """The paths of all files below a folder."""
+        ...
+
+    def isfile(self, path: str) -> bool:
+        """Whether there is a file."""
+        ...
+
+    def unstrip_protocol(self, name: str) -> str:
+        """The address of a path."""
+        ...
+
+    def open(self, path: str, mode: str) -> ByteSource:
+        """The file, open."""
         ...
 
 
@@ -45,12 +70,12 @@ def listed(address: str) -> list[str]:
     system, path = _system(address)
     with _told(address, DataError):
         if _PATTERN.search(path):
-            found = system.glob(path)
+            paths = system.glob(path)
         elif system.isfile(path):
-            found = [path]
+            paths = [path]
         else:
-            found = system.find(path)
-        objects = sorted(system.unstrip_protocol(each) for each in found if system.isfile(each))
+            paths = system.find(path)
+        objects = sorted(system.unstrip_protocol(each) for each in paths if system.isfile(each))
     if not objects:
         raise DataError(f"nothing at {printable(address)}; check the address")
     return objects
@@ -73,7 +98,7 @@ def relative(address: str, source: str) -> str:
     return address.partition("://")[2].lstrip("/")[len(root.partition("://")[2].lstrip("/")) :] if below else address.rpartition("/")[2]
 
 
-def _system(address: str) -> tuple[Any, str]:
+def _system(address: str) -> tuple[FileSystem, str]:
     """The file system of an address, and the path in it."""
     try:
         import fsspec

@@ -192,7 +192,7 @@ class Manifest:
         with atomic_io.storing(unit), unit.open(encoding="utf-8", errors="replace") as file:
             for line in iter(functools.partial(file.readline, schema.LARGEST), ""):
                 with contextlib.suppress(FormatError):  # the trace of a process that was killed
-                    row: Any = schema.parsed(line, Row, str(unit))
+                    row = schema.parsed(line, Row, str(unit))
                     if row["status"] != Status.TODO and not row.get("carried"):
                         atomic_io.append_line(self.path, line.rstrip("\n"))
                         self._note(row)
@@ -201,19 +201,22 @@ class Manifest:
         """The name of a result in the lines: its path relative to the output folder."""
         return str(target) if self.folder is None else os.path.relpath(target, self.folder)
 
-    def _note(self, row: Facts) -> None:
+    def _note(self, row: Mapping[str, object]) -> None:
         # In manifests of earlier releases, `source` and the model are whole paths, and `from` is missing.
-        if row["status"] == Status.TODO:
+        if (status := str(row["status"])) == Status.TODO:
             return
-        place, asked, made = row["place"], self.request if row.get("same") else row.get("asked"), row.get("made") or None
+        place, asked = str(row["place"]), self.request if row.get("same") else row.get("asked")
+        made = str(row["made"]) if row.get("made") else None
         if isinstance(asked, dict) and not row.get("same"):
             if isinstance(asked.get("model"), str):
                 asked = asked | {"model": last_name(asked["model"])}
             asked = self._requests.setdefault(_canonical(asked), asked)
-        failure = _failure({**row, "asked": asked} if "asked" in row else row) if row["status"] == Status.FAILED else ""
-        self._last[place] = _Last(row["status"], row.get("sha256"), row.get("mask"), asked, made, failure)
-        own = row["own"] if "own" in row else [_mark(str(row.get("from") or _path_hash(row["source"])), made)] if made else []
-        if new := [mark for mark in own if mark not in self._own.get(place, ())]:
+        failure = _failure({**row, "asked": asked} if "asked" in row else {**row}) if status == Status.FAILED else ""
+        self._last[place] = _Last(status, row.get("sha256"), row.get("mask"), asked, made, failure)
+        marks = row.get("own")
+        if not isinstance(marks, list):
+            marks = [_mark(str(row.get("from") or _path_hash(str(row["source"]))), made)] if made else []
+        if new := [str(mark) for mark in marks if mark not in self._own.get(place, ())]:
             self._own[place] = (*self._own.get(place, ()), *new)
 
     def _identity(self, path: Path) -> str:

@@ -8,15 +8,15 @@ process or machine is lost, and gives its unit to an actor once more: the lines 
 
 import dataclasses
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from sfumato.batch import units
 from sfumato.batch.items import Item
 from sfumato.batch.manifest import Entry, Manifest, Status
 from sfumato.batch.pool import OnItem, opened, work_on
 from sfumato.batch.task import Task
+from sfumato.core.config import changed
 from sfumato.core.errors import ProcessError, SfumatoError
 from sfumato.core.extras import missing
 
@@ -58,16 +58,17 @@ def run(task: Task, folder: Path, manifest: Manifest, on_item: OnItem, *, actors
             ray.shutdown()
 
 
-def _record(record: Mapping[str, Any], folder: Path, manifest: Manifest, on_item: OnItem) -> None:
+def _record(record: Mapping[str, object], folder: Path, manifest: Manifest, on_item: OnItem) -> None:
     """Hands on the entry of one record; the last record of a unit is about the unit."""
     if record["kind"] == "error":
         raise ProcessError(f"an actor cannot work: {record['message']}")
     if record["kind"] == "done":
-        units.settle(folder / record["message"], manifest)
+        units.settle(folder / str(record["message"]), manifest)
         return
     names = [field.name for field in dataclasses.fields(Entry)]
-    entry = Entry(**{name: record[name] for name in names if name != "status"}, status=Status(record["status"]))
-    on_item(Item(source=record["source"], target=Path(record["target"])), entry)
+    blank = Entry(source="", status=Status(record["status"]), message="")
+    entry = changed(blank, **{name: record[name] for name in names if name != "status"})
+    on_item(Item(source=str(record["source"]), target=Path(str(record["target"]))), entry)
 
 
 class _Actor:
@@ -76,14 +77,14 @@ class _Actor:
     def __init__(self, task: Task, out: str) -> None:
         self._task, self._out, self._name, self._work = task, Path(out), f"ray-{secrets.token_hex(4)}", None
 
-    def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
+    def __call__(self, batch: Mapping[str, Sequence[object]]) -> dict[str, list[object]]:
         """The records of the units whose paths are in the batch."""
-        records: list[dict[str, Any]] = []
+        records: list[dict[str, object]] = []
         for each in batch["unit"]:
             records += self._records(Path(str(each)))
         return {name: [record[name] for record in records] for name in records[0]}
 
-    def _records(self, path: Path) -> list[dict[str, Any]]:
+    def _records(self, path: Path) -> list[dict[str, object]]:
         try:
             if self._work is None:
                 self._work = opened(self._task)
@@ -108,7 +109,7 @@ class _Actor:
         raise ProcessError(f"{path} is not there: actors need the output folder at the same path as the process that starts them")
 
 
-def _row(kind: str, *, message: str = "") -> dict[str, Any]:
+def _row(kind: str, *, message: str = "") -> dict[str, object]:
     """A record with all columns."""
     blank = dataclasses.asdict(Entry(source="", status=Status.DONE, message=message))
     return {**blank, "status": Status.DONE.value, "kind": kind, "target": ""}

@@ -107,7 +107,7 @@ def ends_run(error: BaseException) -> bool:
 def _attempt(task: FileTask, convert: Convert, item: Item, manifest: Manifest) -> Entry:
     """The entry of one item. Raises StorageError if the next item would meet the error too."""
     began, facts, path = time.perf_counter(), Facts(), Path(item.source)
-    made = dict[Path, str]()
+    digests = dict[Path, str]()
 
     def entry(status: Status, message: str) -> Entry:
         seconds = round(time.perf_counter() - began, 2)
@@ -123,9 +123,9 @@ def _attempt(task: FileTask, convert: Convert, item: Item, manifest: Manifest) -
             for each in task.outputs(item.target):
                 outputs.check_place(each)
                 outputs.check_free(each, overwrite=task.overwrite, is_own=functools.partial(manifest.is_own, path))
-            message = convert(item, path, functools.partial(_settle, entry(Status.WRITING, ""), path, facts, manifest, made))
+            message = convert(item, path, functools.partial(_settle, entry(Status.WRITING, ""), path, facts, manifest, digests))
             done = entry(Status.DONE, message)
-            manifest.add(done, path, item.target, facts, output_digest=made.get(item.target) or atomic_io.digest(item.target))
+            manifest.add(done, path, item.target, facts, output_digest=digests.get(item.target) or atomic_io.digest(item.target))
             return done
     except Exception as error:
         if ends_run(error):
@@ -135,10 +135,10 @@ def _attempt(task: FileTask, convert: Convert, item: Item, manifest: Manifest) -
         return failed
 
 
-def _settle(entry: Entry, path: Path, facts: Facts, manifest: Manifest, made: dict[Path, str], target: Path, result: Path) -> None:
+def _settle(entry: Entry, path: Path, facts: Facts, manifest: Manifest, digests: dict[Path, str], target: Path, result: Path) -> None:
     """Notes a finished file right before it takes its place: after a kill, the next run recognises the file."""
-    made[target] = atomic_io.digest(result)
-    manifest.add(entry, path, target, facts, output_digest=made[target])
+    digests[target] = atomic_io.digest(result)
+    manifest.add(entry, path, target, facts, output_digest=digests[target])
 
 
 def failed(item: Item, error: Exception) -> Entry:

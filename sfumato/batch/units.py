@@ -43,8 +43,8 @@ def write(path: Path, items: Sequence[Item], manifest: Manifest) -> None:
     for item in items:
         name = manifest.place(item.target)
         lines.append({"place": name, "status": Status.TODO, "source": "", **item.row()})
-        if (known := manifest.carried(item.target)) is not None:
-            lines.append(known)
+        if (carried_line := manifest.carried(item.target)) is not None:
+            lines.append(carried_line)
     with atomic_io.storing(path):  # read by nobody before the processes start, and written anew by the next run
         path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
 

@@ -1,7 +1,7 @@
 """The verbs for images as vectors: `embed`, `search` and `cluster`, and for copies of pictures: `duplicates`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -109,11 +109,13 @@ def search(
         reads = (index, *asked, inputs.model(generator), inputs.model(model), inputs.data(place))
         paths = job.output_files(out) if out else []
         with outputs.reserved(paths, by="search", overwrite=overwrite, reads=reads), progress():
-            options: Any = {"minus": minus, "region": region, "k": k, "model": model, "device": device}
-            found = job.search_files(index, pictures, place=place, image=(generator, seed), **options)
+            image = (generator, seed)
+            matches = job.search_files(
+                index, pictures, place=place, image=image, minus=minus, region=region, k=k, model=model, device=device
+            )
             if out:
-                found.write(out)
-        for path, similarity in zip(found.paths, found.similarities, strict=True):
+                matches.write(out)
+        for path, similarity in zip(matches.paths, matches.similarities, strict=True):
             say(f"{similarity:6.3f}  {path}")
         if out:
             console.print(f"matches in {out}", highlight=False)

@@ -93,7 +93,7 @@ class Decoder:
 
     def read(self, tables: Tables, rows: Numbers) -> Numbers:
         """The next symbols, one for each of `rows` of the tables; fewer if the stream ends."""
-        found, width = np.empty(len(rows), dtype=np.int64), tables.frequency.shape[1]
+        indices, width = np.empty(len(rows), dtype=np.int64), tables.frequency.shape[1]
         starts, sizes = tables.start.ravel(), tables.frequency.ravel()
         for first in range(0, len(rows), self.count):
             row = rows[first : first + self.count]
@@ -101,20 +101,20 @@ class Decoder:
             slot = x & (_TOTAL - 1)
             place = np.searchsorted(tables.keys, (row << PRECISION) + slot, side="right") - 1
             if not self._advance(sizes[place] * (x >> PRECISION) + slot - starts[place]):
-                return found[:first]
-            found[first : first + self.count] = place - row * width
-        return found
+                return indices[:first]
+            indices[first : first + self.count] = place - row * width
+        return indices
 
     def read_plain(self, count: int) -> Numbers:
         """The next `count` numbers of 16 bits that are all equally likely; fewer if the stream ends."""
-        found = np.empty(count, dtype=np.int64)
+        indices = np.empty(count, dtype=np.int64)
         for first in range(0, count, self.count):
             x = self.state[: min(self.count, count - first)]
             value = x & (_TOTAL - 1)
             if not self._advance(x >> PRECISION):
-                return found[:first]
-            found[first : first + self.count] = value
-        return found
+                return indices[:first]
+            indices[first : first + self.count] = value
+        return indices
 
     def _advance(self, x: Numbers) -> bool:
         """Takes words for the lanes that need digits; whether there were enough."""

@@ -31,13 +31,13 @@ def refined(network: Codec, latent: Maps, hyper: Symbols, pixels: Pixels, area: 
     target = pixels[area.top * step : area.bottom * step, area.left * step : area.right * step].permute(2, 0, 1)[None].float() / 255
     rows, columns = target.shape[2:]
     rng = torch.Generator().manual_seed(0)
-    known = hyper[None].float()
+    hyper_values = hyper[None].float()
     values = latent.detach().clone().requires_grad_(True)
     optimizer = torch.optim.Adam([values], lr=RATE)
     with torch.enable_grad():
         for number in counted(range(STEPS), "steps"):
             temperature = _HOT * (_COLD / _HOT) ** (number / max(1, STEPS - 1))
-            coded = network.quantised(values, known, level, quantise=lambda x, t=temperature: annealed(x, t, rng))
+            coded = network.quantised(values, hyper_values, level, quantise=lambda x, t=temperature: annealed(x, t, rng))
             images = network.decode(coded.latent, level)[:, :, :rows, :columns]
             error = 255**2 * F.mse_loss(images, target)
             loss = coded.bits.sum() / (rows * columns) + weight * error

@@ -60,9 +60,9 @@ def _picture(picture: PictureInput) -> files.Picture:
     metadata = {}
     if isinstance(picture, Image.Image):
         metadata = {"icc": picture.info.get("icc_profile") or b"", "exif": picture.info.get("exif") or b""}
-    made = convert(picture)
-    alpha = None if made.alpha is None else as_pixels(made.alpha, torch.uint8)
-    return files.Picture(pixels=as_pixels(made.images, torch.uint8), alpha=alpha, **metadata)
+    converted = convert(picture)
+    alpha = None if converted.alpha is None else as_pixels(converted.alpha, torch.uint8)
+    return files.Picture(pixels=as_pixels(converted.images, torch.uint8), alpha=alpha, **metadata)
 
 
 def _eight_bits(samples: Tensor) -> UInt8[Tensor, "h w c"]:

@@ -142,10 +142,10 @@ class SymbolCoder:
 
     def _read_hyper(self, decoder: rans.Decoder, size: tuple[int, int]) -> tuple[Symbols, int]:
         count, channels = size[0] * size[1], self.network.hyper_channels
-        found = decoder.read(self.hyper_tables, np.repeat(np.arange(channels), count))
+        decoded = decoder.read(self.hyper_tables, np.repeat(np.arange(channels), count))
         whole = np.zeros(channels * count, dtype=np.int64)
-        whole[: len(found)] = found - self.hyper_reach
-        return torch.from_numpy(whole).reshape(channels, *size), len(found)
+        whole[: len(decoded)] = decoded - self.hyper_reach
+        return torch.from_numpy(whole).reshape(channels, *size), len(decoded)
 
     def _runs(self, symbols: Int64[Tensor, "c k"], prediction: Prediction) -> list[tuple[Numbers, Numbers]]:
         """The runs of one half: its symbols, then its escaped numbers."""

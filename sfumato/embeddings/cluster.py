@@ -82,8 +82,8 @@ class Clusters:
         from sfumato.embeddings import page  # which draws these groups
 
         target = Path(path)
-        made = None if model is None else index_embedder(self.index, model)
-        return save_files(page.output_files(target), lambda: page.write_page(self, target, made), by="cluster", overwrite=overwrite)
+        network = None if model is None else index_embedder(self.index, model)
+        return save_files(page.output_files(target), lambda: page.write_page(self, target, network), by="cluster", overwrite=overwrite)
 
     def group(self, number: int) -> Index:
         """The index of one group alone, which `generate --like` takes. Raises SettingError for a group that does not exist."""

@@ -76,8 +76,8 @@ class Duplicates:
     def summary(self) -> str:
         """The numbers of pictures, of groups of each kind, and of pictures to drop, in one line."""
         counts = Counter(group.kind for group in self.groups)
-        found = ", ".join(f"{counts[kind]:,} {kind}" for kind in ("exact", "near", "similar") if counts[kind]) or "none"
-        return f"{self.count:,} pictures; groups: {found}; {len(self.drop):,} could be dropped"
+        sizes = ", ".join(f"{counts[kind]:,} {kind}" for kind in ("exact", "near", "similar") if counts[kind]) or "none"
+        return f"{self.count:,} pictures; groups: {sizes}; {len(self.drop):,} could be dropped"
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
         """Writes the groups as .json, or as .csv a line for each picture, and beside it a contact sheet as .png; returns the paths.

@@ -26,12 +26,12 @@ def embed(source: Source, model: Model, *, earlier: Index | str | Path | None = 
     """
     if crop not in ("centre", "stretch"):
         raise SettingError(f"crop = {crop!r} must be centre or stretch")
-    made = embedder(model, device=device)
+    network = embedder(model, device=device)
     before = load_index(earlier) if isinstance(earlier, str | Path) else earlier
-    if before is not None and (before.weights, before.crop, before.size) != (made.weights, crop, made.size):
+    if before is not None and (before.weights, before.crop, before.size) != (network.weights, crop, network.size):
         before = None
     with opened(source) as images:
-        rows = _rows(images, made, before, crop)
+        rows = _rows(images, network, before, crop)
         if not rows.paths:
             raise DataError(f"{images.name}: none of its {len(images.paths)} pictures can be read; the first is: {rows.skipped[0]}")
         ids, next_id = _ids(rows.paths, before)
@@ -40,11 +40,11 @@ def embed(source: Source, model: Model, *, earlier: Index | str | Path | None = 
             ids=ids,
             digests=torch.tensor(list(b"".join(rows.digests)), dtype=torch.uint8).reshape(-1, 32),
             paths=rows.paths,
-            model=inside(made.name),
-            weights=made.weights,
+            model=inside(network.name),
+            weights=network.weights,
             source=images.name,
             crop=crop,
-            size=made.size,
+            size=network.size,
             next_id=next_id,
             place=source,
             changes=_changes(rows, before),
@@ -69,9 +69,9 @@ class _Rows:
     skipped: tuple[str, ...]
 
 
-def _rows(images: ImageSource, made: Embedder, before: Index | None, crop: Crop) -> _Rows:
+def _rows(images: ImageSource, network: Embedder, before: Index | None, crop: Crop) -> _Rows:
     """The vectors of all images that can be read, in their order; vectors of known content come from `before`."""
-    known = (
+    vectors_of = (
         {} if before is None else {digest.numpy().tobytes(): vector for digest, vector in zip(before.digests, before.vectors, strict=True)}
     )
     digests, problems = dict[int, bytes](), dict[int, str]()
@@ -80,33 +80,33 @@ def _rows(images: ImageSource, made: Embedder, before: Index | None, crop: Crop)
             digests[i] = images.digest(i)
         except (ImageError, MissingExtraError) as error:
             problems[i] = str(error)
-    new = list({digests[i]: i for i in reversed(digests) if digests[i] not in known}.values())[::-1]  # the first of equal ones
+    new = list({digests[i]: i for i in reversed(digests) if digests[i] not in vectors_of}.values())[::-1]  # the first of equal ones
     refused = dict[bytes, str]()
     for start in counted(range(0, len(new), BATCH), "batches embedded"):
         batch = dict[bytes, torch.Tensor]()
         for i in new[start : start + BATCH]:
             try:
-                pixels = images.pixels(i, channels=made.channels, size=made.size, crop=crop)
+                pixels = images.pixels(i, channels=network.channels, size=network.size, crop=crop)
                 batch[digests[i]] = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
             except (ImageError, MissingExtraError) as error:
                 refused[digests[i]] = str(error)
         if batch:
-            known |= zip(batch, half(made.vectors(torch.stack(list(batch.values()))), made), strict=True)
+            vectors_of |= zip(batch, half(network.vectors(torch.stack(list(batch.values()))), network), strict=True)
     problems |= {i: refused[digest] for i, digest in digests.items() if digest in refused}
     whole = [i for i in digests if i not in problems]
     return _Rows(
         paths=tuple(images.paths[i] for i in whole),
         digests=[digests[i] for i in whole],
-        vectors=torch.stack([known[digests[i]] for i in whole]) if whole else torch.empty(0, made.dimension, dtype=torch.float16),
+        vectors=torch.stack([vectors_of[digests[i]] for i in whole]) if whole else torch.empty(0, network.dimension, dtype=torch.float16),
         skipped=tuple(problems[i] for i in sorted(problems)),
     )
 
 
-def half(vectors: torch.Tensor, made: Embedder) -> torch.Tensor:
+def half(vectors: torch.Tensor, network: Embedder) -> torch.Tensor:
     """Vectors in float16, as an index keeps them. Raises ImageError for numbers that are too large for it."""
     halved = vectors.half()
     if not halved.isfinite().all():
-        raise ImageError(f"{made.name} gives vectors with numbers up to {vectors.abs().max():.3g}, and an index takes at most 65504")
+        raise ImageError(f"{network.name} gives vectors with numbers up to {vectors.abs().max():.3g}, and an index takes at most 65504")
     return halved
 
 

@@ -41,13 +41,13 @@ def seeds_like(
     if n < 1 or tries < 1:
         raise SettingError(f"n = {n} images of n x {tries} tries cannot be generated; both must be at least 1")
     opened = load_index(index) if isinstance(index, str | Path) else index
-    source, made = opened_generator(generator), index_embedder(opened, model, device=device)
+    source, network = opened_generator(generator), index_embedder(opened, model, device=device)
     members, distances = opened.vectors.float(), list[PerImage]()
     candidates = range(seed, seed + n * tries)
     for start in counted(range(0, len(candidates), _PART), "parts of the seeds tried"):
         part = candidates[start : start + _PART]
         images = generate(source, seeds=part, label=label, truncation=truncation, device=device).as_subclass(torch.Tensor)
-        distances.append(_distance(made.vectors(prepared(images, opened, made)), members))
+        distances.append(_distance(network.vectors(prepared(images, opened, network)), members))
     nearest = torch.cat(distances).argsort(stable=True)[:n]
     return [candidates[i] for i in nearest.tolist()]
 

@@ -20,21 +20,21 @@ def opened_index(path: str | Path, place: str | None = None) -> Index:
 def index_embedder(index: Index, model: Model | None = None, *, device: str = "auto") -> Embedder:
     """The model of the index. Raises SettingError if it is not found by its name, or if `model` is another one."""
     try:
-        made = embedder(index.model if model is None else model, device=device)
+        network = embedder(index.model if model is None else model, device=device)
     except SfumatoError as error:
         if model is not None:
             raise
         raise SettingError(f"the model of the index cannot be opened ({error}); name it with --model") from error
-    same_model(index, made)
-    return made
+    same_model(index, network)
+    return network
 
 
-def same_model(index: Index, made: Embedder) -> None:
+def same_model(index: Index, network: Embedder) -> None:
     """Raises SettingError if the index holds vectors of another network than this."""
-    if (index.weights, index.vectors.shape[1]) != (made.weights, made.dimension):
+    if (index.weights, index.vectors.shape[1]) != (network.weights, network.dimension):
         raise SettingError(
-            f"the index holds vectors of {quoted(index.model)}, whose weights are not those of {quoted(made.name)} now; name the model of "
-            "the index, or embed the pictures again"
+            f"the index holds vectors of {quoted(index.model)}, whose weights are not those of {quoted(network.name)} now; name the model "
+            "of the index, or embed the pictures again"
         )
 
 

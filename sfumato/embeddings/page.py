@@ -42,18 +42,18 @@ def output_files(out: Path) -> list[Path]:
     return [out]
 
 
-def write_page(clusters: Clusters, path: Path, made: Embedder | None = None) -> None:
+def write_page(clusters: Clusters, path: Path, network: Embedder | None = None) -> None:
     """Writes the page of the groups. With `made`, the model of the index, each group begins with the image of its mean vector.
 
     Raises DataError if the pictures of the index are not at hand, StorageError.
     """
     with opened_thumbnails(clusters.index) as pictures:
-        atomic_io.write(path, page(clusters, pictures, decoded_centres(clusters, made)))
+        atomic_io.write(path, page(clusters, pictures, decoded_centres(clusters, network)))
 
 
-def decoded_centres(clusters: Clusters, made: Embedder | None) -> list[EightBit | None]:
+def decoded_centres(clusters: Clusters, network: Embedder | None) -> list[EightBit | None]:
     """The image of the mean vector of each group, (h, w, 3); None without a model, or for one that cannot decode."""
-    images = None if made is None else made.decoded(clusters.centres)
+    images = None if network is None else network.decoded(clusters.centres)
     if images is None:
         return [None] * clusters.count
     return [each.permute(1, 2, 0).expand(-1, -1, 3).numpy() for each in to_bytes(images)[:, :3]]

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -110,10 +110,10 @@ def search(
         raise SettingError(f"region = {region} is a part of one picture, and {len(wanted) + len(unwanted)} are given; give one")
     asked, plus, less = None, [], []
     if wanted or unwanted:
-        made = index_embedder(opened, model, device=device)
-        pixels = [prepared(picture, opened, made, region=region) for picture in wanted]
-        plus = [made.vectors(each) for each in pixels]
-        less = [made.vectors(prepared(picture, opened, made)) for picture in unwanted]
+        network = index_embedder(opened, model, device=device)
+        pixels = [prepared(picture, opened, network, region=region) for picture in wanted]
+        plus = [network.vectors(each) for each in pixels]
+        less = [network.vectors(prepared(picture, opened, network)) for picture in unwanted]
         asked = torch.cat(pixels) / 255 if pixels else None
     plus += [] if vectors is None else [vectors]
     return matches(opened, combined(opened.mean, plus, less), k, method=method, query=asked)
@@ -140,7 +140,7 @@ def combined(mean: Vectors, plus: Sequence[Float[Tensor, "_n d"]], minus: Sequen
     return mean + torch.stack(offsets).sum(dim=0) - (torch.cat([*minus]) - mean).sum(dim=0, keepdim=True)
 
 
-def prepared(picture: PictureInput, index: Index, made: Embedder, *, region: Region | None = None) -> Bytes:
+def prepared(picture: PictureInput, index: Index, network: Embedder, *, region: Region | None = None) -> Bytes:
     """A picture, or the part `region` of it, as the model takes it: uint8 (n, c, h, w). Raises SettingError and ImageError."""
     source = convert(picture, several=True)
     pixels = []
@@ -150,7 +150,7 @@ def prepared(picture: PictureInput, index: Index, made: Embedder, *, region: Reg
         layers = stored if alpha is None else torch.cat([stored.expand(-1, -1, 3), alpha], dim=-1)
         whole = Image.fromarray(layers.squeeze(-1).contiguous().numpy())
         part = whole if region is None else whole.crop(_box(region, (whole.height, whole.width)))
-        pixels.append(decode.prepare(part, channels=made.channels, size=made.size, crop=index.crop))
+        pixels.append(decode.prepare(part, channels=network.channels, size=network.size, crop=index.crop))
     return torch.stack([torch.from_numpy(each.transpose(2, 0, 1).copy()) for each in pixels])
 
 
@@ -172,11 +172,20 @@ def _box(region: Region, size: tuple[int, int]) -> tuple[int, int, int, int]:
 
 
 def search_files(
-    index: str | Path, pictures: Sequence[str], *, place: str | None, image: tuple[str | None, int | None], device: str, **options: Any
+    index: str | Path,
+    pictures: Sequence[str],
+    *,
+    place: str | None,
+    image: tuple[str | None, int | None],
+    minus: Query,
+    region: Region | None,
+    k: int,
+    model: Model | None,
+    device: str,
 ) -> Matches:
     """As `search`, for the index in a file, whose pictures lie at `place`, and for an `image`: a generator and a seed, or None for both."""
     generator, seed = image
     query: list[PictureInput] = [*pictures]
     if generator is not None:
         query.append(generate(generator, seeds=[seed or 0], device=device).as_subclass(Tensor))
-    return search(opened_index(index, place), query, device=device, **options)
+    return search(opened_index(index, place), query, minus=minus, region=region, k=k, model=model, device=device)

@@ -66,22 +66,22 @@ def graph(unit: Vectors) -> "csr_matrix":
     from scipy.sparse import csr_matrix
 
     n, k = len(unit), min(NEIGHBOURS, len(unit) - 1)
-    found = nearest(unit, unit, k + 1)
-    weights, columns = _fuzzy(found, k)
+    neighbours = nearest(unit, unit, k + 1)
+    weights, columns = _fuzzy(neighbours, k)
     rows = np.repeat(np.arange(n), k)
     directed = csr_matrix((weights.flatten().numpy(), (rows, columns.flatten().numpy())), shape=(n, n))
     back = directed.T.tocsr()
     return csr_matrix(directed + back - directed.multiply(back))
 
 
-def _fuzzy(found: Neighbours, k: int) -> tuple[Tensor, Tensor]:
+def _fuzzy(neighbours: Neighbours, k: int) -> tuple[Tensor, Tensor]:
     """Weight and number of the `k` neighbours of each vector, without the vector itself, by their distances on the sphere."""
-    own = torch.arange(len(found.indices))[:, None]
+    own = torch.arange(len(neighbours.indices))[:, None]
     # Of equal vectors another one may come first; then the last neighbour is left out instead.
-    is_other = found.indices != own
+    is_other = neighbours.indices != own
     is_other[:, -1] &= ~is_other.all(dim=1)
-    indices = found.indices[is_other].reshape(-1, k)
-    distances = (2 - 2 * found.similarities[is_other].reshape(-1, k)).clamp_min(0).sqrt()
+    indices = neighbours.indices[is_other].reshape(-1, k)
+    distances = (2 - 2 * neighbours.similarities[is_other].reshape(-1, k)).clamp_min(0).sqrt()
     excess = distances - distances[:, :1]
     low, high = torch.full((len(excess), 1), 1e-4), torch.full((len(excess), 1), 1e3)
     for _ in range(_HALVINGS):

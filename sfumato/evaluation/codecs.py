@@ -152,8 +152,8 @@ def evaluate_codec(
 def _pictures(data: str | Path | Dataset | Scenes) -> Dataset | Scenes:
     if isinstance(data, Dataset | Scenes):
         return data
-    known = isinstance(data, str) and all(piece in SCENE_NAMES for piece in data.split("+"))
-    return load_scenes(data, channels=3, part="test" if known else "all", largest=None)
+    is_named = isinstance(data, str) and all(piece in SCENE_NAMES for piece in data.split("+"))
+    return load_scenes(data, channels=3, part="test" if is_named else "all", largest=None)
 
 
 def _curve(

@@ -96,8 +96,8 @@ def _skip_to_marker(file: File) -> None:
     """Moves to the next marker that has a length or ends the picture, or to the end of the file; compressed data are no marker."""
     place = file.tell()
     while len(piece := file.read(_PIECE)) > 1:
-        if found := _MARKER.search(piece):
-            file.seek(place + found.start())
+        if marker := _MARKER.search(piece):
+            file.seek(place + marker.start())
             return
         place += len(piece) - 1  # a marker may begin with the last byte
         file.seek(place)

@@ -264,8 +264,8 @@ class Hyperprior(Codec):
             features = self.hyper_synthesis(hyper, level_shares(level))[:, :, : latent.shape[2], : latent.shape[3]]
             first = self.first_half((latent.shape[2], latent.shape[3])).to(latent.device)
             mean, place = self.prediction(features, None)
-            known = (mean + quantise(latent - mean)) * first
-            mean2, place2 = self.prediction(features, known)
+            first_pass = (mean + quantise(latent - mean)) * first
+            mean2, place2 = self.prediction(features, first_pass)
             mean, place = torch.where(first, mean, mean2), torch.where(first, place, place2)
             distance = quantise(latent - mean)
             bits = gaussian_bits(distance if noise is None else latent + noise - mean, scale_of(place))

@@ -6,12 +6,12 @@ from sfumato.objectives.base import RunSettings
 
 def remedies(fault: str, settings: RunSettings) -> list[str]:
     """Flags that correct the symptom `fault` of the training monitor in another run of these settings; none for other symptoms."""
-    model, objective = settings.model, settings.objective
+    model, values = settings.model, settings.objective
     group = getattr(model, "group", None)
     if fault in ("alike", "collapse", "copies") and getattr(model, "classes", None) != 0 and not settings.by_class and group:
         return ["--by-class"]
     if fault == "alike":
-        classify = getattr(objective, "classify", 0.0)
+        classify = getattr(values, "classify", 0.0)
         return [f"--objective.classify {classify / 3:.1g}"] if classify > 0.05 else ["--model.classes 0"]
     if fault == "grid":
         return _smoother(model)
@@ -19,7 +19,7 @@ def remedies(fault: str, settings: RunSettings) -> list[str]:
         return ["--model.minibatch-deviation"]
     if fault in ("collapse", "copies", "overpowered", "smothered"):
         factor = 0.25 if fault == "smothered" else 4
-        weights = {name: getattr(objective, name, None) for name in ("r1", "r2")}
+        weights = {name: getattr(values, name, None) for name in ("r1", "r2")}
         return [f"--objective.{name} {factor * weight:g}" for name, weight in weights.items() if weight]
     return [f"--lr {settings.lr / 2:g}"] if fault in ("divergence", "decline") else []
 

@@ -79,6 +79,13 @@ def implausible(network: nn.Module) -> str:
     return network.implausible() if isinstance(network, Role) else ""
 
 
+def export_graphs(network: nn.Module) -> dict[str, ExportGraph]:
+    """As `Role.export_graphs`. Raises SettingError also for a module that fills no role."""
+    if isinstance(network, Role):
+        return network.export_graphs()
+    raise SettingError(f"a {type(network).__name__} cannot be exported: it fills no role")
+
+
 def feature_source(network: nn.Module) -> FeatureSource:
     """The part of `network` whose layers show features of images; a module that fills no role is that part itself."""
     if isinstance(network, Role):

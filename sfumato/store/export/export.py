@@ -6,10 +6,9 @@ from pathlib import Path
 
 from sfumato.core.errors import SettingError
 from sfumato.store import weights
-from sfumato.store.export import sessions
+from sfumato.store.export import quantize, sessions
 from sfumato.store.export.facts import ExportFacts, Parity
 from sfumato.store.export.parity import TOLERANCE, parity
-from sfumato.store.export.quantize import quantized
 from sfumato.store.export.read import facts_in
 from sfumato.store.export.write import ENDINGS, Format, chosen, facts_of, graphs_of, onnx_bytes, write
 from sfumato.store.loaded import Model
@@ -40,10 +39,12 @@ def export(model: Model, path: str | Path, *, to: Format | None = None, part: st
     form = checked_format(target, to)
     graphs = graphs_of(source)
     name, graph = chosen(source, graphs, part)
+    if int8 is not None:
+        quantize.check(graph)
     facts = facts_of(source, name, graph)
     content = onnx_bytes(graph, facts)
     if int8 is not None:
-        content, facts = quantized(content, graph, int8), replace(facts, number_format="int8")
+        content, facts = quantize.quantized(content, graph, int8), replace(facts, number_format="int8")
     with tempfile.TemporaryDirectory() as place:
         draft = Path(place, f"draft{target.suffix}")
         write(draft, content, facts, to=form)

@@ -34,16 +34,12 @@ def quantized(content: bytes, graph: ExportGraph, pictures: str | Path, *, seed:
 
     Raises SettingError for a graph whose inputs are not pictures, DataError without pictures, MissingExtraError without onnxruntime.
     """
+    check(graph)
     try:
         from onnxruntime import quantization
         from onnxruntime.quantization.shape_inference import quant_pre_process
     except ImportError as error:
         raise missing("8 bits need", "onnx") from error
-    first = graph.inputs[0]
-    if first.example.dim() != 4 or any(each.name not in ("planes", "reference") for each in graph.inputs[1:]):
-        raise SettingError(f"8 bits are for networks that take pictures; this graph takes {', '.join(each.name for each in graph.inputs)}")
-    if graph.facts.get("plane_channels", 0) != len(cast(list[str], graph.facts.get("conditioning", []))):
-        raise SettingError("8 bits are not for a network that takes guides beside the picture, such as the corrector of a deblurrer")
 
     class Reader(quantization.CalibrationDataReader):
         """Hands one picture after the other to onnxruntime."""
@@ -71,6 +67,14 @@ def quantized(content: bytes, graph: ExportGraph, pictures: str | Path, *, seed:
             nodes_to_exclude=_ends(prepared),
         )
         return target.read_bytes()
+
+
+def check(graph: ExportGraph) -> None:
+    """Raises SettingError for a graph whose inputs are not pictures."""
+    if graph.inputs[0].example.dim() != 4 or any(each.name not in ("planes", "reference") for each in graph.inputs[1:]):
+        raise SettingError(f"8 bits are for networks that take pictures; this graph takes {', '.join(each.name for each in graph.inputs)}")
+    if graph.facts.get("plane_channels", 0) != len(cast(list[str], graph.facts.get("conditioning", []))):
+        raise SettingError("8 bits are not for a network that takes guides beside the picture, such as the corrector of a deblurrer")
 
 
 def _ends(path: Path) -> list[str]:

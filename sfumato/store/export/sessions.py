@@ -103,8 +103,8 @@ class _Openvino:
         if threads:
             settings["INFERENCE_NUM_THREADS"] = threads
         places = ([KEY], ["framework", KEY])  # in its own format, and in an ONNX file
-        found = [str(model.get_rt_info(place).value) for place in places if model.has_rt_info(place)]
-        metadata = {KEY: found[0]} if found else {}
+        texts = [str(model.get_rt_info(place).value) for place in places if model.has_rt_info(place)]
+        metadata = {KEY: texts[0]} if texts else {}
         return cls(core.compile_model(model, "CPU", settings), f"openvino {openvino.__version__.partition('-')[0]}", metadata)
 
     def run(self, inputs: "Arrays") -> "list[np.ndarray]":

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError
 from sfumato.core.extras import missing
 from sfumato.core.versions import made_with
-from sfumato.models.roles.base import Role
+from sfumato.models.roles.base import export_graphs
 from sfumato.models.roles.graph import ExportGraph, GraphInput
 from sfumato.store.export.facts import KEY, ExportFacts, InputFacts
 from sfumato.store.loaded import LoadedModel
@@ -31,9 +32,7 @@ OPSET = 18
 
 def graphs_of(model: LoadedModel[nn.Module]) -> dict[str, ExportGraph]:
     """The graphs of `model` by name, the main one first. Raises SettingError for a network that cannot be exported."""
-    if not isinstance(model.network, Role):
-        raise SettingError(f"{model} cannot be exported: its network fills no role")
-    return model.network.export_graphs()
+    return export_graphs(model.network)
 
 
 def chosen(model: LoadedModel[nn.Module], graphs: Mapping[str, ExportGraph], part: str) -> tuple[str, ExportGraph]:
@@ -92,8 +91,11 @@ def write(path: Path, content: bytes, facts: ExportFacts, *, to: Format) -> None
         raise missing("the OpenVINO format needs", "openvino") from error
     converted = openvino.Core().read_model(model=content)
     converted.set_rt_info(json.dumps(facts.dump()), [KEY])
-    with atomic_io.whole(path.with_suffix(".bin")) as weights, atomic_io.whole(path) as structure:
-        openvino.serialize(converted, str(structure), str(weights))
+    with tempfile.TemporaryDirectory() as place:
+        structure, values = Path(place, "model.xml"), Path(place, "model.bin")
+        openvino.serialize(converted, str(structure), str(values))
+        atomic_io.write(path.with_suffix(".bin"), values.read_bytes())
+        atomic_io.write(path, structure.read_bytes())
 
 
 def _facts_of_input(each: GraphInput) -> InputFacts:
