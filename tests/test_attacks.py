@@ -6,9 +6,9 @@ from tests.attacks import attack, described, kinds
 
 COUNT = 25
 NAMES = [
-    "model headers", "model bytes", "indexes", "directions", "latents", "edits", "dreams", "dreams in pictures", "manifests", "settings", "logs",
-    "pictures: png", "pictures: jpg", "pictures: tif", "pictures: webp", "pictures: gif", "pictures: bmp", "masks", "zips", "idx",
-    "idx in gzip", "pickles", "torch files", "safetensors",
+    "model headers", "model bytes", "indexes", "directions", "latents", "edits", "dreams", "dreams in pictures", "manifests", "settings",
+    "logs", "pictures: png", "pictures: jpg", "pictures: tif", "pictures: webp", "pictures: gif", "pictures: bmp", "masks", "zips",
+    "idx", "idx in gzip", "pickles", "torch files", "safetensors",
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The verbs for images as vectors: `embed`, `search` and `cluster`, and for copies of pictures: `duplicates`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
@@ -109,8 +109,10 @@ def search(
         reads = (index, *asked, inputs.model(generator), inputs.model(model), inputs.data(place))
         paths = job.output_files(out) if out else []
         with outputs.reserved(paths, by="search", overwrite=overwrite, reads=reads), progress():
-            options: Any = {"minus": minus, "region": region, "k": k, "model": model, "device": device}
-            found = job.search_files(index, pictures, place=place, image=(generator, seed), **options)
+            request = job.Request(
+                pictures=pictures, minus=minus, region=region, k=k, generator=generator, seed=seed or 0, model=model, place=place
+            )
+            found = job.search_file(index, request, device=device)
             if out:
                 found.write(out)
         for path, similarity in zip(found.paths, found.similarities, strict=True):
