@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 from jaxtyping import Float
@@ -158,7 +158,7 @@ def _pictures(query: Query | None) -> list[PictureInput]:
     """One picture or several as a list."""
     if query is None:
         return []
-    return list(query) if isinstance(query, list | tuple) else [query]
+    return [*query] if isinstance(query, list | tuple) else [cast(PictureInput, query)]
 
 
 def _box(region: Region, size: tuple[int, int]) -> tuple[int, int, int, int]:
