@@ -109,10 +109,10 @@ def search(
         reads = (index, *asked, inputs.model(generator), inputs.model(model), inputs.data(place))
         paths = job.output_files(out) if out else []
         with outputs.reserved(paths, by="search", overwrite=overwrite, reads=reads), progress():
-            image = (generator, seed)
-            matches = job.search_files(
-                index, pictures, place=place, image=image, minus=minus, region=region, k=k, model=model, device=device
+            request = job.Request(
+                pictures=pictures, minus=minus, region=region, k=k, generator=generator, seed=seed or 0, model=model, place=place
             )
+            matches = job.search_file(index, request, device=device)
             if out:
                 matches.write(out)
         for path, similarity in zip(matches.paths, matches.similarities, strict=True):

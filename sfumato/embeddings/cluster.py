@@ -1,6 +1,7 @@
 """Groups of the pictures of an index: found by a spectral method, k-means or a Gaussian mixture, and as many as are stable."""
 
 import dataclasses
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -142,18 +143,16 @@ def cluster(index: Index | str | Path, clusters: int | Literal["auto"] = "auto",
 
 def _grouping(unit: Vectors, method: Method, most: int, seed: int) -> Grouping:
     """The function that groups the vectors with `method`."""
-    from sklearn.cluster import KMeans
-    from sklearn.mixture import GaussianMixture
-
+    kmeans, mixture = importlib.import_module("sklearn.cluster").KMeans, importlib.import_module("sklearn.mixture").GaussianMixture
     spectrum = Spectrum(unit, most=most, seed=seed) if method == "spectral" else None
     plain: Coordinates = unit.numpy()
 
     def grouping(count: int, rows: np.ndarray) -> Int64[np.ndarray, " n"]:
         points = plain if spectrum is None else spectrum.coordinates(count)
         if method == "mixture":
-            fitted = GaussianMixture(count, covariance_type="diag", reg_covar=1e-5, n_init=2, random_state=seed).fit(points[rows])
+            fitted = mixture(count, covariance_type="diag", reg_covar=1e-5, n_init=2, random_state=seed).fit(points[rows])
         else:
-            fitted = KMeans(count, n_init=_STARTS, random_state=seed).fit(points[rows])
+            fitted = kmeans(count, n_init=_STARTS, random_state=seed).fit(points[rows])
         return fitted.predict(points).astype(np.int64)
 
     return grouping

@@ -201,8 +201,8 @@ def _exact(images: ImageSource, rows: Sequence[_Row], pairs: Sequence[Pair]) -> 
         one, other = rows[pair.first], rows[pair.second]
         if one.digest == other.digest or one.size != other.size or pair.correlation < 0.999 or pair.mirrored:
             continue
-        pixels = [images.pixels(row.number, channels=3, size=None, crop="stretch") for row in (one, other)]
-        same += [Pair(pair.first, pair.second, 1.0, False, True)] if np.array_equal(*pixels) else []
+        first_pixels, second_pixels = (images.pixels(row.number, channels=3, size=None, crop="stretch") for row in (one, other))
+        same += [Pair(pair.first, pair.second, 1.0, False, True)] if np.array_equal(first_pixels, second_pixels) else []
     return same
 
 

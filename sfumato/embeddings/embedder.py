@@ -34,11 +34,8 @@ class Embedder:
     """Height and width of the images that the network takes."""
     dimension: int
     """Length of a vector."""
-
-    @property
-    def name(self) -> str:
-        """The name of the model, as `load` takes it."""
-        return str(self.model.path or self.model)
+    name: str
+    """The name of the model, as `load` takes it."""
 
     def vectors(self, pixels: Bytes) -> Vectors:
         """The vectors of images of the right size and channels, float32 on the CPU. Raises ImageError, naming the model, for NaN."""
@@ -84,4 +81,11 @@ def embedder(model: Model, *, device: str = "auto") -> Embedder:
             f"{loaded} gives no vectors of pictures ({reason}); take a VAE without classes, a classifier, a GAN that was saved with its "
             "discriminator, or squeezenet"
         )
-    return Embedder(model=loaded, weights=weights_hash(network), channels=channels, size=size, dimension=vectors.shape[1])
+    digest, length = weights_hash(network), vectors.shape[1]
+    return Embedder(model=loaded, weights=digest, channels=channels, size=size, dimension=length, name=_name(loaded))
+
+
+def _name(model: LoadedModel[nn.Module]) -> str:
+    """The name by which `load` gives this model: that of a bundled model, or its file."""
+    names = {path: name for name, path in weights.bundled().items()}
+    return str(model) if model.path is None else names.get(model.path, str(model.path))

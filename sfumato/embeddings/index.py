@@ -22,6 +22,7 @@ from torch import Tensor
 from sfumato.core import outputs, schema
 from sfumato.core.config import Range
 from sfumato.core.errors import CheckpointError, FormatError
+from sfumato.core.json_value import JsonObject
 from sfumato.core.tensors import Vectors
 from sfumato.core.text import inner_path, quoted
 from sfumato.embeddings.nearest import directions_from
@@ -97,9 +98,9 @@ class Index:
         """Writes the file at once, whatever is there. Raises StorageError."""
         joined = "\0".join(self.paths).encode("utf-8", "surrogateescape")
         tensors = {"vectors": self.vectors, "ids": self.ids, "digests": self.digests}
-        header = {name: getattr(self, name) for name in ("model", "weights", "source", "crop", "next_id")}
+        header: JsonObject = {name: getattr(self, name) for name in ("model", "weights", "source", "crop", "next_id")}
         paths = torch.frombuffer(bytearray(joined), dtype=torch.uint8)
-        checkpoint.write_tensors(path, {**tensors, "paths": paths}, {ENTRY: header | {"size": list(self.size)}})
+        checkpoint.write_tensors(path, {**tensors, "paths": paths}, {ENTRY: {**header, "size": list(self.size)}})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ The similarity of two vectors is the cosine of the angle between them, seen from
 unrelated images, -1 for opposite ones.
 """
 
+import importlib
 import importlib.util
 from typing import Literal, NamedTuple
 
@@ -58,17 +59,17 @@ def nearest(unit: Vectors, queries: Queries, k: int, *, method: Method = "auto")
 
 
 def _exact(unit: Vectors, queries: Queries, k: int) -> Neighbours:
-    parts = [(queries[:0].new_zeros(0, k), torch.zeros(0, k, dtype=torch.int64))]
+    similarities, indices = [queries.new_zeros(0, k)], [torch.zeros(0, k, dtype=torch.int64)]
     for rows in counted(queries.split(max(1, BLOCK // len(unit))), "blocks compared"):
-        parts.append(tuple((rows @ unit.T).topk(k, dim=1)))
-    similarities, indices = zip(*parts, strict=True)
+        best = (rows @ unit.T).topk(k, dim=1)
+        similarities.append(best.values)
+        indices.append(best.indices)
     return Neighbours(torch.cat(similarities), torch.cat(indices))
 
 
 def _by_faiss(unit: Vectors, queries: Queries, k: int) -> Neighbours:
     """The neighbours that an inverted file gives: vectors in cells around `cells` centres, of which the nearest are searched."""
-    import faiss
-
+    faiss = importlib.import_module("faiss")
     cells = min(len(unit) // 39, 1 << round(len(unit) ** 0.5).bit_length())  # faiss wants 39 vectors a cell to place the centres
     points = unit.numpy()
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(unit.shape[1]), unit.shape[1], max(1, cells), faiss.METRIC_INNER_PRODUCT)

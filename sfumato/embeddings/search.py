@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
 from jaxtyping import Float
@@ -158,7 +158,7 @@ def _pictures(query: Query | None) -> list[PictureInput]:
     """One picture or several as a list."""
     if query is None:
         return []
-    return list(query) if isinstance(query, list | tuple) else [query]
+    return [*query] if isinstance(query, list | tuple) else [cast(PictureInput, query)]
 
 
 def _box(region: Region, size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -171,21 +171,27 @@ def _box(region: Region, size: tuple[int, int]) -> tuple[int, int, int, int]:
     return left, top, left + width, top + height
 
 
-def search_files(
-    index: str | Path,
-    pictures: Sequence[str],
-    *,
-    place: str | None,
-    image: tuple[str | None, int | None],
-    minus: Query,
-    region: Region | None,
-    k: int,
-    model: Model | None,
-    device: str,
-) -> Matches:
-    """As `search`, for the index in a file, whose pictures lie at `place`, and for an `image`: a generator and a seed, or None for both."""
-    generator, seed = image
-    query: list[PictureInput] = [*pictures]
-    if generator is not None:
-        query.append(generate(generator, seeds=[seed or 0], device=device).as_subclass(Tensor))
-    return search(opened_index(index, place), query, minus=minus, region=region, k=k, model=model, device=device)
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is looked for in the index of a file: the arguments of `search`, and a generated image."""
+
+    pictures: Sequence[str] = ()
+    minus: Sequence[str] = ()
+    region: Region | None = None
+    k: int = 20
+    generator: str | None = None
+    """Generator whose image of `seed` is looked for, beside the pictures; None for none."""
+    seed: int = 0
+    model: str | None = None
+    """Model of the index; None for that of its name."""
+    place: str | None = None
+    """Place of the pictures of the index; None for the folder beside it."""
+
+
+def search_file(index: str | Path, request: Request, *, device: str = "auto") -> Matches:
+    """As `search`, for the index in a file."""
+    query: list[PictureInput] = [*request.pictures]
+    if request.generator is not None:
+        query.append(generate(request.generator, seeds=[request.seed], device=device).as_subclass(Tensor))
+    opened, minus, region = opened_index(index, request.place), tuple(request.minus), request.region
+    return search(opened, query, minus=minus, region=region, k=request.k, model=request.model, device=device)

@@ -102,6 +102,6 @@ def _eigenvectors(matrix: "csr_matrix", count: int, seed: int) -> tuple[Float[np
         values, vectors = np.linalg.eigh(scaled.toarray())
         return values[::-1][:count], vectors[:, ::-1][:, :count]
     start = np.random.default_rng(seed).standard_normal(scaled.shape[0])
-    values, vectors = eigsh(scaled, k=count, which="LA", tol=1e-4, v0=start)
+    values, vectors = eigsh(scaled, k=count, which="LA", tol=1e-4, v0=start)  # pyright: ignore[reportArgumentType] - the stubs take the default 0 for an int
     order = np.argsort(-values)
     return values[order], vectors[:, order]

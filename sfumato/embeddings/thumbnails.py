@@ -45,7 +45,7 @@ def place_of(index: Index) -> Source:
         return index.place
     raise DataError(
         f"it is not known where the pictures of the index lie: {index.source!r} is not beside it; put it there, or name "
-        "the folder with --pictures"
+        "the folder with --place"
     )
 
 
@@ -55,7 +55,7 @@ def thumbnails(index: Index, paths: Sequence[str]) -> Images:
         pixels = [pictures.pixels(path) for path in paths]
     whole = next((each for each in pixels if each is not None), None)
     if whole is None:
-        raise DataError(f"none of the pictures of the index is in {index.source!r} any more; name their folder with --pictures")
+        raise DataError(f"none of the pictures of the index is in {index.source!r} any more; name their folder with --place")
     blank = torch.full(whole.shape, 128, dtype=torch.uint8)
     stacked = torch.stack([blank if each is None else torch.from_numpy(each) for each in pixels])
     return to_images(stacked.permute(0, 3, 1, 2))

@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+import sfumato as sf
 from sfumato.core.errors import DataError, SettingError
+from sfumato.data.dataset import Dataset
 from sfumato.embeddings.embed import embed
 from sfumato.embeddings.index import load_index
 from sfumato.embeddings.search import combined, search
@@ -118,3 +120,10 @@ def test_another_model_than_that_of_the_index_is_refused(model, folder):
 def test_nothing_to_look_for_is_refused(query, model, folder):
     with pytest.raises(SettingError):
         search(embed(folder, model), query, model=model)
+
+
+def test_a_bundled_model_is_found_again_by_the_name_in_the_index(tmp_path):
+    pixels = torch.arange(3 * 28 * 28, dtype=torch.int64).remainder(251).to(torch.uint8).reshape(3, 1, 28, 28)
+    embed(Dataset(name="three", pixels=pixels), sf.load("digits-vae")).save(tmp_path / "three.index")
+    assert load_index(tmp_path / "three.index").model == "digits-vae"
+    assert search(tmp_path / "three.index", pixels[1] / 255, k=1).ids == (1,)
