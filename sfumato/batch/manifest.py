@@ -209,7 +209,8 @@ class Manifest:
         if isinstance(asked, dict) and not row.get("same"):
             if isinstance(asked.get("model"), str):
                 asked = asked | {"model": last_name(asked["model"])}
-            asked = self._requests.setdefault(_canonical(asked), asked)
+            # Most lines have the request of this run, and comparing is quicker than writing.
+            asked = self.request if asked == self.request else self._requests.setdefault(_canonical(asked), asked)
         failure = _failure({**row, "asked": asked} if "asked" in row else row) if row["status"] == Status.FAILED else ""
         self._last[place] = _Last(row["status"], row.get("sha256"), row.get("mask"), asked, made, failure)
         own = row["own"] if "own" in row else [_mark(str(row.get("from") or _path_hash(row["source"])), made)] if made else []

@@ -8,7 +8,9 @@ import sfumato
 PACKAGE = Path(sfumato.__file__).parent
 BORDERS: dict[str, int] = {
     "__init__.py": 2,
-    "batch/manifest.py": 5,
+    "batch/addresses.py": 2,
+    "batch/manifest.py": 4,
+    "batch/on_ray.py": 6,
     "cli/__init__.py": 2,
     "cli/completion.py": 2,
     "cli/dream_flags.py": 3,
