@@ -8,7 +8,6 @@ A source is the path of a file, a member of a tar (`photos.tar!a/1.jpg`) or an a
 import contextlib
 import dataclasses
 import os
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -108,7 +107,9 @@ def fetched(source: str) -> Iterator[Path]:
         path = Path(folder, name)
         try:
             with opened(source) as file, path.open("wb") as copy:
-                shutil.copyfileobj(_Bounded(file, source), copy, _BLOCK)
+                bounded = _Bounded(file, source)
+                while block := bounded.read(_BLOCK):
+                    copy.write(block)
         except OSError as error:
             raise ImageError(f"{printable(source)}: cannot be read ({error.strerror or error})") from error
         yield path

@@ -210,7 +210,8 @@ class Manifest:
         if isinstance(asked, dict) and not row.get("same"):
             if isinstance(asked.get("model"), str):
                 asked = asked | {"model": last_name(asked["model"])}
-            asked = self._requests.setdefault(_canonical(asked), asked)
+            # Most lines have the request of this run, and comparing is quicker than writing.
+            asked = self.request if asked == self.request else self._requests.setdefault(_canonical(asked), asked)
         failure = _failure({**row, "asked": asked} if "asked" in row else {**row}) if status == Status.FAILED else ""
         self._last[place] = _Last(status, row.get("sha256"), row.get("mask"), asked, made, failure)
         marks = row.get("own")

@@ -7,6 +7,7 @@ process or machine is lost, and gives its unit to an actor once more: the lines 
 """
 
 import dataclasses
+import importlib
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,17 +29,16 @@ def run(task: Task, folder: Path, manifest: Manifest, on_item: OnItem, *, actors
     an actor that ends the run, such as StorageError.
     """
     try:
-        import ray
-        import ray.data
+        ray, data = importlib.import_module("ray"), importlib.import_module("ray.data")
     except ImportError as error:
         raise missing(f"--on {address} needs", "ray") from error
     started = not ray.is_initialized()
     try:
         if started:
             ray.init(address=None if address == "ray" else address, log_to_driver=False, include_dashboard=False)
-        ray.data.DataContext.get_current().enable_progress_bars = False
+        data.DataContext.get_current().enable_progress_bars = False
         paths = [{"unit": str(path)} for path in sorted(folder.glob(f"*{units.TODO}"))]
-        records = ray.data.from_items(paths, override_num_blocks=len(paths)).map_batches(
+        records = data.from_items(paths, override_num_blocks=len(paths)).map_batches(
             _Actor,
             fn_constructor_args=(task, str(manifest.folder)),
             batch_size=1,

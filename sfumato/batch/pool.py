@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import cast
 
 from sfumato.batch import units
 from sfumato.batch.items import Item
@@ -79,7 +80,7 @@ class Pool:
     def _start(self) -> None:
         self._numbers += 1
         name = f"p{self._numbers}"
-        mine, its = multiprocessing.Pipe()
+        mine, its = cast(tuple[Connection, Connection], multiprocessing.Pipe())
         context = multiprocessing.get_context("spawn")
         folder = self._manifest.folder
         handle = context.Process(target=_main, args=(self._task, self._folder, folder, name, its), name=name, daemon=True)

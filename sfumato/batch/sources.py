@@ -96,14 +96,25 @@ def gather(sources: Sequence[str | Path], *, exclude: Path | None = None, header
     the run. Raises DataError for a source that is neither a file nor a folder, nor a glob with a match.
     """
     excluded, headers = exclude.resolve() if exclude else None, headers or Headers()
+    folders: dict[Path, bool] = {}
+
+    def below(path: Path) -> bool:
+        """Whether a file lies below the excluded folder; each folder is looked up once."""
+        assert excluded is not None
+        if path.is_symlink():
+            return path.resolve().is_relative_to(excluded)
+        if (parent := path.parent) not in folders:
+            folders[parent] = parent.resolve().is_relative_to(excluded)
+        return folders[parent]
+
     for source in sources:
         if not str(source):
             raise DataError("the name of a picture is empty (''); give a file, a folder or a pattern")
         try:
             path = Path(source).expanduser()
             if path.is_dir():
-                inside = (p for p in sorted(path.rglob("*")) if not _hidden(p.relative_to(path)))
-                pairs = [(p, p.relative_to(path)) for p in inside if headers.readable(p)]
+                inside = ((p, p.relative_to(path)) for p in sorted(path.rglob("*")))
+                pairs = [(p, name) for p, name in inside if not _hidden(name) and headers.readable(p)]
             elif path.is_file():
                 yield path, Path(path.name)  # also below `exclude`: the file was named explicitly
                 continue
@@ -115,7 +126,7 @@ def gather(sources: Sequence[str | Path], *, exclude: Path | None = None, header
         except (OSError, RuntimeError) as error:
             raise DataError(f"{str(source)[:200]!r} cannot be looked for ({error}); check the name") from error
         # A source whose files all lie below `exclude` was given on purpose.
-        kept = [pair for pair in pairs if excluded is None or not pair[0].resolve().is_relative_to(excluded)]
+        kept = [pair for pair in pairs if excluded is None or not below(pair[0])]
         yield from kept or pairs
 
 
@@ -150,16 +161,20 @@ def unique_names(
         # An ending of a format that cannot be written is replaced by the one for the format of the content.
         return name if name.suffix.lower() in files.FORMATS else formats.output_name(headers.kind(path), name)
 
+    def others(path: Path, name: Path, simple: Path) -> Iterator[Path]:
+        """Names for a picture whose first name is taken."""
+        if name != simple:
+            yield simple.with_name(f"{name.name}{simple.suffix}")
+        yield Path(path.absolute().parent.name) / simple
+        yield from (simple.with_stem(f"{simple.stem}-{i}") for i in itertools.count(2))
+
     pictures = list({os.path.abspath(path): (path, name) for path, name in pictures_and_names}.values())
     names: dict[Path, Path] = {}
     taken = set[Path]()
     # Pictures that can keep their names choose first.
     for path, name in sorted(pictures, key=lambda pair: pair[1] != written(*pair)):
         simple = written(path, name)
-        choices = [simple, *([simple.with_name(f"{name.name}{simple.suffix}")] if name != simple else [])]
-        choices.append(Path(path.absolute().parent.name) / simple)
-        numbered = (simple.with_stem(f"{simple.stem}-{i}") for i in range(2, len(pictures) + 2))
-        names[path] = next(choice for choice in itertools.chain(choices, numbered) if choice not in taken)
+        names[path] = simple if simple not in taken else next(each for each in others(path, name, simple) if each not in taken)
         taken.add(names[path])
     return [(path, names[path]) for path, _ in pictures]
 

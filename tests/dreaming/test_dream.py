@@ -468,7 +468,7 @@ def test_a_picture_too_small_for_the_layer_is_named_and_its_width_comes_first(tm
 
 def test_a_folder_in_the_place_of_the_manifest_is_told_before_a_picture_is_dreamed(tmp_path, seeing, monkeypatch):
     save_image(tmp_path / "x.png", to_pixels(picture()))
-    (tmp_path / "out" / files.NAME).mkdir(parents=True)
+    (tmp_path / "out" / "manifest.jsonl").mkdir(parents=True)
     monkeypatch.setattr("sfumato.dreaming.files.dream", lambda *_, **__: pytest.fail("it was dreamed"))
     with pytest.raises(SettingError, match="is a folder, and one file is to be written"):
         files.dream_pictures([tmp_path / "x.png"], tmp_path / "out", seeing, QUICK)
