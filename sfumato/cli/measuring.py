@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from sfumato.cli.tables import show
 from sfumato.cli.terminal import console
 from sfumato.cli.verbs import Device, Ensemble, Model, Overwrite, Precision, Threads, machine, progress
+from sfumato.core import outputs
 from sfumato.core.config import Range
 
 
@@ -55,7 +56,6 @@ def evaluate(
     """
     with machine(threads):
         from sfumato.cli import figures, rates
-        from sfumato.core import outputs
         from sfumato.evaluation import evaluate as job
         from sfumato.store import inputs
 
@@ -67,8 +67,7 @@ def evaluate(
         sampling: Any = {"features": features, "count": count, "whole": whole, "samples": samples, "images": images, "seed": seed}
         # Methods, and the images themselves, have no file.
         models = (model if restore is not None or model == job.REAL else inputs.model(model), inputs.model(features), inputs.model(compare))
-        reads = (*models, inputs.data(data))
-        with outputs.reserved(job.output_files(out), by="evaluate", overwrite=overwrite, reads=reads):
+        with outputs.reserved(job.output_files(out), by="evaluate", overwrite=overwrite, reads=(*models, inputs.data(data))):
             if restore is not None:
                 report = figures.restorer_report(model, restore, data, ensemble=ensemble, options=options)
             else:
@@ -103,7 +102,6 @@ def audit(
 
     """
     with machine(threads):
-        from sfumato.core import outputs
         from sfumato.evaluation import audit as job
         from sfumato.store import inputs
         from sfumato.store.weights import short_name
