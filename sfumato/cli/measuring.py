@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from sfumato.cli.tables import show
 from sfumato.cli.terminal import console
 from sfumato.cli.verbs import Device, Ensemble, Model, Overwrite, Precision, Threads, machine, progress
-from sfumato.core import outputs
 from sfumato.core.config import Range
 
 
@@ -56,8 +55,8 @@ def evaluate(
     """
     with machine(threads):
         from sfumato.cli import figures, rates
+        from sfumato.core import outputs
         from sfumato.evaluation import evaluate as job
-        from sfumato.store import inputs
 
         figures.check(restore, ensemble=ensemble, accuracy_score=accuracy_score)
         if compress:
@@ -65,9 +64,8 @@ def evaluate(
             return
         options: Any = {"compare": compare, "precision": precision, "device": device}
         sampling: Any = {"features": features, "count": count, "whole": whole, "samples": samples, "images": images, "seed": seed}
-        # Methods, and the images themselves, have no file.
-        models = (model if restore is not None or model == job.REAL else inputs.model(model), inputs.model(features), inputs.model(compare))
-        with outputs.reserved(job.output_files(out), by="evaluate", overwrite=overwrite, reads=(*models, inputs.data(data))):
+        reads = figures.read_files(model, data, features, compare, restores=restore is not None)
+        with outputs.reserved(job.output_files(out), by="evaluate", overwrite=overwrite, reads=reads):
             if restore is not None:
                 report = figures.restorer_report(model, restore, data, ensemble=ensemble, options=options)
             else:
@@ -102,6 +100,7 @@ def audit(
 
     """
     with machine(threads):
+        from sfumato.core import outputs
         from sfumato.evaluation import audit as job
         from sfumato.store import inputs
         from sfumato.store.weights import short_name
