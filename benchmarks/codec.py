@@ -26,12 +26,14 @@ from sfumato.evaluation.codecs import evaluate_codec
 
 
 def pixels(height, width, seed=0):
-    """A picture of waves, edges and noise."""
-    rng = np.random.default_rng(seed)
-    rows, columns = np.arange(height)[:, None], np.arange(width)[None]
-    planes = [np.sin(rows / (17 + 5 * c)) + np.cos(columns / (23 - 4 * c)) + ((rows // 97 + columns // 71) % 2) for c in range(3)]
-    noise = rng.integers(-6, 7, (height, width), dtype=np.int8)
-    return torch.from_numpy(np.stack([np.clip(128 + 45 * plane + noise, 0, 255).astype(np.uint8) for plane in planes], axis=2))
+    """A picture of waves, edges and noise, made row by row: a large one must not take more memory than the codec."""
+    rng, columns = np.random.default_rng(seed), np.arange(width)
+    picture = torch.empty(height, width, 3, dtype=torch.uint8)
+    for row in range(height):
+        waves = [np.sin(row / (17 + 5 * c)) + np.cos(columns / (23 - 4 * c)) + ((row // 97 + columns // 71) % 2) for c in range(3)]
+        shades = 128 + 45 * np.stack(waves, axis=1) + rng.integers(-6, 7, (width, 3))
+        picture[row] = torch.from_numpy(np.clip(shades, 0, 255).astype(np.uint8))
+    return picture
 
 
 def timed(model, height, width):

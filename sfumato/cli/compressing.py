@@ -87,8 +87,8 @@ def decompress(
 
         def damage(path: Path, faults: tuple[str, ...]) -> None:
             damaged.append(path)
-            more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
-            complain(f"{path}: {faults[0]}{more}")
+            first, *others = faults
+            complain(f"{path}: {first}{f', and {len(others)} more' if others else ''}")
 
         with progress():
             entries = decompress_files(files, out, model=model, overwrite=overwrite, on_progress=_report, on_damage=damage)

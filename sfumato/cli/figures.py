@@ -14,6 +14,7 @@ from sfumato.evaluation import score
 from sfumato.evaluation.benchmark import judge
 from sfumato.metrics.base import Measurement
 from sfumato.restoration.request import Ways
+from sfumato.store import inputs
 from sfumato.train.progress import ProgressLine
 
 SET = "set12"
@@ -47,6 +48,13 @@ class Sampling(TypedDict):
     samples: int
     images: int | None
     seed: int
+
+
+def read_files(model: str, data: str | None, features: str | None, compare: str | None, *, restores: bool) -> tuple[str | None, ...]:
+    """Names of models and data that are read, each of which is there. Raises SfumatoError, naming the first that is not."""
+    # Methods, and the images themselves, have no file.
+    own = model if restores or model == job.REAL else inputs.model(model)
+    return own, inputs.model(features), inputs.model(compare), inputs.data(data)
 
 
 def restorer_report(model: str, degradation: str, data: str | None, *, ensemble: Ways, options: Options) -> list[Measurement]:

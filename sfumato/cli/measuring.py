@@ -57,7 +57,6 @@ def evaluate(
         from sfumato.cli import figures, rates
         from sfumato.core import outputs
         from sfumato.evaluation import evaluate as job
-        from sfumato.store import inputs
 
         figures.check(restore, ensemble=ensemble, accuracy_score=accuracy_score)
         if compress:
@@ -65,9 +64,7 @@ def evaluate(
             return
         options = figures.Options(compare=compare, precision=precision, device=device)
         sampling = figures.Sampling(features=features, count=count, whole=whole, samples=samples, images=images, seed=seed)
-        # Methods, and the images themselves, have no file.
-        models = (model if restore is not None or model == job.REAL else inputs.model(model), inputs.model(features), inputs.model(compare))
-        reads = (*models, inputs.data(data))
+        reads = figures.read_files(model, data, features, compare, restores=restore is not None)
         with outputs.reserved(job.output_files(out), by="evaluate", overwrite=overwrite, reads=reads):
             if restore is not None:
                 report = figures.restorer_report(model, restore, data, ensemble=ensemble, options=options)

@@ -57,12 +57,12 @@ def _picture(picture: PictureInput) -> files.Picture:
         return picture
     if isinstance(picture, str | bytes | bytearray | BinaryFile) or hasattr(picture, "__fspath__"):
         return read(picture)  # pyright: ignore[reportArgumentType]
-    metadata = {}
-    if isinstance(picture, Image.Image):
-        metadata = {"icc": picture.info.get("icc_profile") or b"", "exif": picture.info.get("exif") or b""}
+    info = picture.info if isinstance(picture, Image.Image) else {}
     converted = convert(picture)
     alpha = None if converted.alpha is None else as_pixels(converted.alpha, torch.uint8)
-    return files.Picture(pixels=as_pixels(converted.images, torch.uint8), alpha=alpha, **metadata)
+    return files.Picture(
+        pixels=as_pixels(converted.images, torch.uint8), alpha=alpha, icc=info.get("icc_profile") or b"", exif=info.get("exif") or b""
+    )
 
 
 def _eight_bits(samples: Tensor) -> UInt8[Tensor, "h w c"]:

@@ -36,6 +36,8 @@ from sfumato.store.loaded import Model
 
 Encode = Callable[[Pixels], bytes]
 Decode = Callable[[bytes], Pixels]
+Coder = Callable[[int], tuple[Encode, Decode]]
+"""Encoder and decoder for a quality."""
 QUALITIES = (5, 15, 25, 35, 45, 55, 65, 75)
 """Qualities of the codec at which it is measured."""
 RANGE = (0.15, 0.5)
@@ -156,9 +158,7 @@ def _pictures(data: str | Path | Dataset | Scenes) -> Dataset | Scenes:
     return load_scenes(data, channels=3, part="test" if is_named else "all", largest=None)
 
 
-def _curve(
-    name: str, settings: str, coder: Callable[[int], tuple[Encode, Decode]], steps: Sequence[int], pictures: Sequence[Pixels]
-) -> CodecCurve:
+def _curve(name: str, settings: str, coder: Coder, steps: Sequence[int], pictures: Sequence[Pixels]) -> CodecCurve:
     points = []
     for step in counted(list(steps), name):
         encode, decode = coder(step)
@@ -215,13 +215,13 @@ def _batch(pixels: Pixels) -> Bytes:
     return pixels.permute(2, 0, 1)[None]
 
 
-def _anchors() -> tuple[Mapping[str, tuple[str, Callable[[int], tuple[Encode, Decode]], Sequence[int]]], tuple[str, ...]]:
+def _anchors() -> tuple[Mapping[str, tuple[str, Coder, Sequence[int]]], tuple[str, ...]]:
     """The common formats with version and options, encoder and settings, by name; and the names of those that Pillow cannot write."""
 
     def version(name: str) -> str:
         return str(features.version(name) or "")
 
-    formats = {
+    formats: dict[str, tuple[str, Coder, Sequence[int]]] = {
         "JPEG": (
             f"libjpeg-turbo {version('libjpeg_turbo')}, 4:2:0, optimised, progressive",
             _pillow("JPEG", optimize=True, progressive=True, subsampling="4:2:0"),
@@ -244,7 +244,7 @@ def _anchors() -> tuple[Mapping[str, tuple[str, Callable[[int], tuple[Encode, De
     return formats, tuple(missing)
 
 
-def _pillow(kind: str, **options: object) -> Callable[[int], tuple[Encode, Decode]]:
+def _pillow(kind: str, **options: object) -> Coder:
     """Encoder and decoder of Pillow at a quality."""
 
     def coder(quality: int) -> tuple[Encode, Decode]:

@@ -195,6 +195,8 @@ class HyperSynthesis(nn.Module):
 class PredictionNetwork(nn.Module):
     """Features and context to mean and scale of each symbol."""
 
+    taps: Tensor
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.latent = config.latent
@@ -219,6 +221,9 @@ class PredictionNetwork(nn.Module):
 @final
 class Hyperprior(Codec):
     """Mean-scale hyperprior codec."""
+
+    latent_table: Tensor
+    hyper_table: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()
