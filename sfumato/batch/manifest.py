@@ -70,6 +70,8 @@ class Entry:
     """Whether somebody changed the result of the earlier run, for which the picture was skipped."""
     seconds: float = 0.0
     """Time of the work in seconds."""
+    earlier: str = ""
+    """Message of the earlier run for which the picture was skipped; empty if it is unknown."""
 
 
 class Manifest:
@@ -115,7 +117,8 @@ class Manifest:
         if row["status"] == Status.WRITING and not same:  # the run was killed before the move
             return None
         words = DONE if same else _CHANGED
-        return Entry(source=str(path), out=str(target), status=Status.SKIPPED, message=words, changed=not same)
+        before = str(row.get("words", ""))
+        return Entry(source=str(path), out=str(target), status=Status.SKIPPED, message=words, changed=not same, earlier=before)
 
     def is_own(self, path: Path, target: Path) -> bool:
         """Whether an earlier run has written the file at `target` from the picture `path`, and nobody has changed the file since."""
@@ -130,7 +133,8 @@ class Manifest:
         if self.path is None or entry.status == Status.SKIPPED:
             return
         place, fields = self._place(target), dataclasses.asdict(entry)
-        del fields["message"], fields["changed"]  # a message may hold whole paths; no picture that was skipped has a line
+        # A message may hold whole paths; no picture that was skipped has a line.
+        del fields["message"], fields["changed"], fields["earlier"]
         words = without_places(entry.message, path, target)
         row = {**fields, "source": path.name, "from": _identity(path), "out": place, "place": place, "words": words}
         row |= {**facts, "made": output_digest} if output_digest else facts if entry.status == Status.FAILED else {}

@@ -139,6 +139,7 @@ def restore(
     noise: Annotated[float | None, Range(0, 255, "grey levels")] = None,
     blur: str | None = None,
     out: Path = Path("restored"),
+    report: Path | None = None,
     overwrite: bool = False,
     memory: str = "auto",
     precision: Precision = "fp32",
@@ -167,6 +168,8 @@ def restore(
         blur: Kind and size of the blur: gaussian:1.6 (standard deviation in pixels), defocus:3 (radius in pixels) or motion:9@30 (length in
             pixels, angle in degrees). Default: estimated from the picture.
         out: A folder, or the file name of a single picture.
+        report: Name of a web page (.html) to write: each picture before and after with a slider, the damage and the repair. It holds
+            reduced copies of the pictures and opens without internet. Default: no page.
         overwrite: Replace files that stand at --out already. The originals are never replaced.
         memory: Limit of the memory, such as 2GB; larger pictures are repaired in strips. auto is a third of the machine's memory, from 2
             to 8 GB.
@@ -193,7 +196,7 @@ def restore(
             ensemble=ensemble,
             device=device,
         )
-        restore_pictures(pictures, out, request, mask, console, overwrite=overwrite)
+        restore_pictures(pictures, out, request, mask, console, overwrite=overwrite, report=report)
 
 
 for function in measuring.VERBS:

@@ -24,6 +24,7 @@ from sfumato.restoration.attempt import Run, attempt
 from sfumato.restoration.holes import check_mask
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.queue import Queue, Waiting
+from sfumato.restoration.report import reporting
 from sfumato.restoration.request import RestorationRequest, request_facts
 
 
@@ -35,16 +36,18 @@ def restore_pictures(
     *,
     mask: str | Path | None = None,
     overwrite: bool = False,
+    report: str | Path | None = None,
     on_progress: Callable[[Entry, int, int], None] = lambda *_: None,
 ) -> list[Entry]:
     """Repairs every picture of `sources` into the folder `out`; or one picture into the file `out`, if `out` is the name of a picture.
 
     `mask` is a picture of the same size, white where to fill in, or a folder of masks with the names and folders of the pictures; or
     "alpha", if there is no such file: then all pixels that are not opaque are filled in, and the results have no opacity.
-    `on_progress` is called after each picture with its entry, its number and the count of pictures. Without `overwrite`, a file is replaced
-    only if an earlier run into the same folder made it and nobody changed it since; originals and masks are never replaced. Raises
-    SettingError for an invalid request, DataError if there is no picture, StorageError if `out` cannot be written or another run writes
-    there; all other errors are in the entry of their picture.
+    `report` is the name of an HTML page that shows each picture before and after. `on_progress` is called after each picture with its
+    entry, its number and the count of pictures. Without `overwrite`, a file is replaced only if an earlier run into the same folder made
+    it and nobody changed it since; originals and masks are never replaced. Raises SettingError for an invalid request, DataError if there
+    is no picture, StorageError if `out` or `report` cannot be written or another run writes there; all other errors are in the entry of
+    their picture.
     """
     out = Path(out)
     request.check()
@@ -56,8 +59,7 @@ def restore_pictures(
     headers = Headers()
     pictures = unique_names(gather(sources, exclude=None if alone else out, headers=headers), headers=headers)
     if not pictures:
-        others = formats.summary(passed_over(sources).values())
-        raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
+        raise _no_picture(sources)
     if alone and len(pictures) > 1:
         raise SettingError(f"{out} is one picture and there are {len(pictures)} to repair; give a folder with --out")
     if alone:
@@ -66,8 +68,10 @@ def restore_pictures(
     originals = frozenset({path.resolve() for path, _ in pictures} | _mask_files(mask))
     # If every target is an original, nothing is written, and no manifest.
     writes = not alone and any((folder / name).resolve() not in originals for _, name in pictures)
+    page = None if report is None else Path(report)
+    reported = reporting(page, request, folder, reads=originals, overwrite=overwrite, on_progress=on_progress)
     # Two runs at once would take each other's names, each with a manifest that lacks the lines of the other.
-    with atomic_io.alone(folder) if writes else contextlib.nullcontext():
+    with reported as tell, atomic_io.alone(folder) if writes else contextlib.nullcontext():
         manifest = Manifest(folder / NAME if writes else None, request_facts(request))
         run = Run(request=request, manifest=manifest, originals=originals, overwrite=overwrite, networks=Networks())
         for place in {(folder / name).parent for _, name in pictures}:
@@ -78,7 +82,13 @@ def restore_pictures(
             own = functools.partial(_mask_of, mask, path, name.parent, beside)
             pixels, target = headers.pixel_count(path), out if alone else folder / name
             waiting.append(Waiting(pixels, functools.partial(attempt, path, target, own, run, pixels)))
-        return Queue(run, on_progress).repaired(waiting)
+        return Queue(run, tell).repaired(waiting)
+
+
+def _no_picture(sources: Sequence[str | Path]) -> DataError:
+    """The error for sources without a picture, which counts the files of other kinds."""
+    others = formats.summary(passed_over(sources).values())
+    return DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
 
 
 def _by_alpha(request: RestorationRequest, mask: Path | None) -> tuple[RestorationRequest, Path | None]:
