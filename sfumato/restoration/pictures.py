@@ -60,16 +60,13 @@ def restore_pictures(
     pictures = unique_names(gather(sources, exclude=None if alone else out, headers=headers), headers=headers)
     if not pictures:
         raise _no_picture(sources)
-    if alone and len(pictures) > 1:
-        raise SettingError(f"{out} is one picture and there are {len(pictures)} to repair; give a folder with --out")
     if alone:
-        outputs.check(out)
+        _check_alone(out, len(pictures))
     folder = out.parent if alone else out
     originals = frozenset({path.resolve() for path, _ in pictures} | _mask_files(mask))
     # If every target is an original, nothing is written, and no manifest.
     writes = not alone and any((folder / name).resolve() not in originals for _, name in pictures)
-    page = None if report is None else Path(report)
-    reported = reporting(page, request, folder, reads=originals, overwrite=overwrite, on_progress=on_progress)
+    reported = reporting(report, request, folder, reads=originals, overwrite=overwrite, on_progress=on_progress)
     # Two runs at once would take each other's names, each with a manifest that lacks the lines of the other.
     with reported as tell, atomic_io.alone(folder) if writes else contextlib.nullcontext():
         manifest = Manifest(folder / NAME if writes else None, request_facts(request))
@@ -83,6 +80,13 @@ def restore_pictures(
             pixels, target = headers.pixel_count(path), out if alone else folder / name
             waiting.append(Waiting(pixels, functools.partial(attempt, path, target, own, run, pixels)))
         return Queue(run, tell).repaired(waiting)
+
+
+def _check_alone(out: Path, count: int) -> None:
+    """Raises SettingError or StorageError if the one file `out` cannot take the results of `count` pictures."""
+    if count > 1:
+        raise SettingError(f"{out} is one picture and there are {count} to repair; give a folder with --out")
+    outputs.check(out)
 
 
 def _no_picture(sources: Sequence[str | Path]) -> DataError:

@@ -72,17 +72,18 @@ class Item:
 
 @contextlib.contextmanager
 def reporting(
-    path: Path | None, request: RestorationRequest, folder: Path, *, reads: Collection[Path], overwrite: bool, on_progress: Tell
+    name: str | Path | None, request: RestorationRequest, folder: Path, *, reads: Collection[Path], overwrite: bool, on_progress: Tell
 ) -> Iterator[Tell]:
-    """Yields a function to call with each entry, which calls `on_progress`; the report is written to `path` at the end, if there is one.
+    """Yields a function to call with each entry, which calls `on_progress`; at the end the report is written to the file `name`, if any.
 
     Names on the page are relative to `folder`. A run that is stopped leaves a report of the pictures so far. Before the work, raises
-    SettingError if `path` does not end in .html, is one of the files that the run `reads`, or exists and was not written by this
+    SettingError if `name` does not end in .html, is one of the files that the run `reads`, or exists and was not written by this
     command (unless `overwrite`); StorageError if it cannot be written.
     """
-    if path is None:
+    if name is None:
         yield on_progress
         return
+    path = Path(name)
     outputs.check_ending(path, ENDINGS, "reports", option=OPTION)
     with outputs.reserved([path], by="restore", overwrite=overwrite, reads=reads, option=OPTION):
         report = Report(request, folder)
