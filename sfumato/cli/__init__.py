@@ -130,7 +130,8 @@ def restore(
     task: Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"] = "auto",
     model: str | None = None,
     method: str | None = None,
-    scale: Annotated[int | None, Range(1, 64)] = None,
+    scale: Annotated[float | None, Range(1, 16)] = None,
+    quality: Literal["standard", "best"] = "standard",
     strength: Annotated[float, Range(0, 2)] = 1.0,
     mask: Path | None = None,
     grow_mask: Annotated[int, Range(0, 1000, "pixels")] = 0,
@@ -157,7 +158,9 @@ def restore(
         model: Network for the repair: a bundled model by its name, a run folder or a model file. Default: the bundled model for the task.
         method: Classical method instead of a network: median, non-local-means, wiener, richardson-lucy, laplace, biharmonic, telea,
             patches or bicubic; or deep-image-prior, which fits a network to the one picture. Default: a network.
-        scale: Factor by which --task upscale lengthens the sides; 2 or 4 with the bundled models. Default: the factor of --model, else 2.
+        scale: Factor by which --task upscale lengthens the sides, such as 3.5; up to 8, or 16 with --method bicubic. Default: the factor of
+            --model, else 2.
+        quality: best gives --task upscale a larger model where one is bundled, and else the mean over eight views: many times slower.
         strength: Strength of the repair: 0 keeps the picture, 1 is the result of the network.
         mask: Mask of the area to fill in: a picture of the same size, white in that area; a folder of masks with the names of the pictures;
             or alpha, for all pixels that are not opaque. It implies --task inpaint. Default: no mask.
@@ -185,6 +188,7 @@ def restore(
             model=model,
             method=method,
             scale=scale,
+            quality=quality,
             strength=strength,
             noise=None if noise is None else noise / 255,
             blur=blur,

@@ -37,6 +37,8 @@ RECIPES = {
     "deblur-grey": "restore",
     "upscale-x2": "restore",
     "upscale-x4": "restore",
+    "upscale-jpeg-x2": "restore",
+    "upscale-jpeg-x4": "restore",
     "upscale-gan": "srgan",
 }
 """Each recipe, and the file of this room with the function of that name."""

@@ -207,6 +207,7 @@ def _settings(request: RestorationRequest) -> dict[str, str]:
         "Model": "" if request.model is None else last_name(str(request.model)),
         "Method": request.method or "",
         "Scale": "" if request.scale is None else f"{request.scale:g} times",
+        "Quality": request.quality if request.quality != "standard" else "",
         "Noise": "" if request.noise is None else f"{request.noise * 255:g}/255",
         "Blur": request.blur or "",
         "Damage to look for": ", ".join(request.find),

@@ -19,7 +19,7 @@ from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan, make_plan
 from sfumato.restoration.repair import held
-from sfumato.restoration.request import Find, RestorationRequest, Task, Ways
+from sfumato.restoration.request import Find, Quality, RestorationRequest, Task, Ways
 from sfumato.restoration.result import as_restored
 from sfumato.store import weights
 from sfumato.store.loaded import Model
@@ -31,7 +31,8 @@ def restore(
     *,
     task: Task = "auto",
     mask: PictureInput | None = None,
-    scale: int | None = None,
+    scale: float | None = None,
+    quality: Quality = "standard",
     strength: float = 1.0,
     method: str | None = None,
     noise: float | None = None,
@@ -57,7 +58,16 @@ def restore(
     """
     network = None if model is None else weights.model_of(model)
     memory = default_memory() if memory is None else memory
-    options: Any = {"task": task, "method": method, "scale": scale, "strength": strength, "noise": noise, "blur": blur, "find": find}
+    options: Any = {
+        "task": task,
+        "method": method,
+        "scale": scale,
+        "quality": quality,
+        "strength": strength,
+        "noise": noise,
+        "blur": blur,
+        "find": find,
+    }
     options |= {"grow_mask": grow_mask, "invert_mask": invert_mask, "alpha_mask": mask_files.is_alpha(mask)}
     request = RestorationRequest(model=network, **options, precision=precision, ensemble=ensemble, memory=memory, device=device)
     request.check()
@@ -79,7 +89,7 @@ def _restored(source: InputPicture, request: RestorationRequest, observed: Plane
     output, plans = torch.cat([image for image, _ in results]), tuple(plan for _, plan in results)
     if source.alpha is None:
         return as_restored(source.output(output, None), plans)
-    opacity = enlarge_opacity(source.alpha, output.shape[2] // images.shape[2])
+    opacity = enlarge_opacity(source.alpha, (output.shape[2], output.shape[3]))
     return as_restored(source.output(keep_transparent(output, source.images, source.alpha), opacity), plans)
 
 
