@@ -39,6 +39,7 @@ RECIPES = {
     "upscale-x4": "restore",
     "upscale-jpeg-x2": "restore",
     "upscale-jpeg-x4": "restore",
+    "dust": "restore",
     "upscale-gan": "srgan",
 }
 """Each recipe, and the file of this room with the function of that name."""

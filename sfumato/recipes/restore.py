@@ -4,9 +4,10 @@ import dataclasses
 
 from sfumato.data import augment
 from sfumato.degradations import camera, chain, defocus, downsample, gaussian_blur, grain, impulse, jpeg, missing, motion, noise, quantise
+from sfumato.degradations import dust as dust_on_prints
 from sfumato.models import deconvolving, gated
 from sfumato.models import dncnn as plain
-from sfumato.objectives import restoration
+from sfumato.objectives import damage, restoration
 from sfumato.train.settings import TrainSettings
 
 SYMMETRIES = augment.Config(flip=0.5, turn=0.5)
@@ -234,6 +235,28 @@ def _thumbnails(factor: int) -> chain.Config:
             quantise.Config(),
         ),
         chances=(0.4, 1.0, 0.2, 0.65, 0.15, 1.0),
+    )
+
+
+def dust() -> TrainSettings:
+    """A detector of dust, hairs and scratches on grainy prints: gives the share of damage of each pixel, not a picture."""
+    return dataclasses.replace(
+        denoise(),
+        model=gated.Config(channels=1, width=16, encoder=(1, 1), middle=2, decoder=(1, 1), residual=False),
+        objective=damage.Config(),
+        patch=96,
+        degrade=chain.Config(
+            links=(
+                grain.Config(sigma=(0.0, 0.12), size=(0.4, 1.3)),
+                dust_on_prints.Config(),
+                jpeg.Config(quality=(70.0, 98.0)),
+                quantise.Config(),
+            ),
+            chances=(0.8, 0.9, 0.2, 1.0),
+        ),
+        images=60_000,
+        lr_warmup=1_000,
+        ema=2_000,
     )
 
 

@@ -13,10 +13,10 @@ from sfumato.models import MODELS
 from sfumato.objectives import OBJECTIVES
 
 FROZEN = (
-    "adaptive", "adversarial", "adversarial_restoration", "augment", "camera", "chain", "classifier", "compact", "cross_entropy", "dcgan",
-    "deconvolving", "defocus", "dncnn", "downsample", "drunet", "elbo", "features", "gated", "gaussian_blur", "grain", "impulse", "imdn",
-    "jpeg", "lpips", "missing", "motion", "noise", "paired", "poisson", "quantise", "restoration", "rrdb", "srgan", "stylegan", "training",
-    "vae",
+    "adaptive", "adversarial", "adversarial_restoration", "augment", "camera", "chain", "classifier", "compact", "cross_entropy",
+    "dcgan", "damage", "deconvolving", "defocus", "dncnn", "downsample", "drunet", "dust", "elbo", "features", "gated",
+    "gaussian_blur", "grain", "impulse", "imdn", "jpeg", "lpips", "missing", "motion", "noise", "paired", "poisson", "quantise",
+    "restoration", "rrdb", "srgan", "stylegan", "training", "vae",
 )  # fmt: skip
 """Ids that stand in people's files. New ones are added; one that is changed or taken away makes files unreadable."""
 
