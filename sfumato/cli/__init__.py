@@ -136,7 +136,8 @@ def restore(
     mask: Path | None = None,
     grow_mask: Annotated[int, Range(0, 1000, "pixels")] = 0,
     invert_mask: bool = False,
-    find: tuple[Literal["scratches", "dead-pixels"], ...] = (),
+    find: tuple[Literal["scratches", "dead-pixels", "dust"], ...] = (),
+    preview: Path | None = None,
     noise: Annotated[float | None, Range(0, 255, "grey levels")] = None,
     blur: str | None = None,
     out: Path = Path("restored"),
@@ -166,7 +167,10 @@ def restore(
             or alpha, for all pixels that are not opaque. It implies --task inpaint. Default: no mask.
         grow_mask: Number of pixels by which each hole of the mask is enlarged in every direction.
         invert_mask: Fill in where the mask is black, instead of white.
-        find: Damage to look for and to fill in. It implies --task inpaint. Default: none.
+        find: Damage to look for and to fill in: dust is for dust, hairs and scratches on scanned prints. It implies --task inpaint.
+            Default: none.
+        preview: Name of a picture to write: white where --find found damage in the one picture. It can be corrected and given as --mask.
+            Default: no picture.
         noise: Standard deviation of the noise, for networks and methods that take it. Default: estimated from the picture.
         blur: Kind and size of the blur: gaussian:1.6 (standard deviation in pixels), defocus:3 (radius in pixels) or motion:9@30 (length in
             pixels, angle in degrees). Default: estimated from the picture.
@@ -200,7 +204,7 @@ def restore(
             ensemble=ensemble,
             device=device,
         )
-        restore_pictures(pictures, out, request, mask, console, overwrite=overwrite, report=report)
+        restore_pictures(pictures, out, request, mask, console, overwrite=overwrite, report=report, preview=preview)
 
 
 for function in measuring.VERBS:

@@ -31,19 +31,21 @@ def restore_pictures(
     *,
     overwrite: bool,
     report: Path | None = None,
+    preview: Path | None = None,
 ) -> None:
     """Repairs the pictures, or the one film, and prints a line about each. Exits with 2 if one failed."""
     mask = mask if is_alpha(mask) else inputs.place(mask)
     if film.is_film(pictures):
         if mask is not None:
             raise SettingError(f"--mask {mask} has no effect on a film; leave it out, or give --find, which looks in every frame")
-        if report is not None:
-            raise SettingError(f"--report {report} has no effect on a film; leave it out")
+        for option, value in (("--report", report), ("--preview", preview)):
+            if value is not None:
+                raise SettingError(f"{option} {value} has no effect on a film; leave it out")
         _film(Path(pictures[0]), out, request, console, overwrite=overwrite)
         return
 
     with progress():
-        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, report=report, on_progress=_report)
+        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, report=report, preview=preview, on_progress=_report)
     if others := passed_over(pictures, taken={Path(entry.source) for entry in entries}):
         films = "; a film is given alone" if formats.FILM in others.values() else ""
         say(f"{formats.summary(others.values())}, such as {next(iter(others))}{films}")

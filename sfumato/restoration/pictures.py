@@ -23,6 +23,7 @@ from sfumato.io.headers import Headers
 from sfumato.restoration.attempt import Run, attempt
 from sfumato.restoration.holes import check_mask
 from sfumato.restoration.networks import Networks
+from sfumato.restoration.preview import previewing
 from sfumato.restoration.queue import Queue, Waiting
 from sfumato.restoration.report import reporting
 from sfumato.restoration.request import RestorationRequest, request_facts
@@ -37,13 +38,15 @@ def restore_pictures(
     mask: str | Path | None = None,
     overwrite: bool = False,
     report: str | Path | None = None,
+    preview: str | Path | None = None,
     on_progress: Callable[[Entry, int, int], None] = lambda *_: None,
 ) -> list[Entry]:
     """Repairs every picture of `sources` into the folder `out`; or one picture into the file `out`, if `out` is the name of a picture.
 
     `mask` is a picture of the same size, white where to fill in, or a folder of masks with the names and folders of the pictures; or
     "alpha", if there is no such file: then all pixels that are not opaque are filled in, and the results have no opacity.
-    `report` is the name of an HTML page that shows each picture before and after. `on_progress` is called after each picture with its
+    `report` is the name of an HTML page that shows each picture before and after; `preview`, that of a picture of the damage that is found
+    in one picture. `on_progress` is called after each picture with its
     entry, its number and the count of pictures. Without `overwrite`, a file is replaced only if an earlier run into the same folder made
     it and nobody changed it since; originals and masks are never replaced. Raises SettingError for an invalid request, DataError if there
     is no picture, StorageError if `out` or `report` cannot be written or another run writes there; all other errors are in the entry of
@@ -67,8 +70,9 @@ def restore_pictures(
     # If every target is an original, nothing is written, and no manifest.
     writes = not alone and any((folder / name).resolve() not in originals for _, name in pictures)
     reported = reporting(report, request, folder, reads=originals, overwrite=overwrite, on_progress=on_progress)
+    previewed = previewing(preview, [path for path, _ in pictures], request, mask, reads=originals, overwrite=overwrite)
     # Two runs at once would take each other's names, each with a manifest that lacks the lines of the other.
-    with reported as tell, atomic_io.alone(folder) if writes else contextlib.nullcontext():
+    with reported as tell, previewed, atomic_io.alone(folder) if writes else contextlib.nullcontext():
         manifest = Manifest(folder / NAME if writes else None, request_facts(request))
         run = Run(request=request, manifest=manifest, originals=originals, overwrite=overwrite, networks=Networks())
         for place in {(folder / name).parent for _, name in pictures}:

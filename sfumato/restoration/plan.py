@@ -27,9 +27,9 @@ from sfumato.core.finite_output import name_of
 from sfumato.core.tensors import Images, Kernels, Planes
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.blurs import Blur, named
-from sfumato.restoration import holes, upscaling
+from sfumato.restoration import dust, holes, upscaling
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.request import Find, RestorationRequest, Task, Ways, needs_of
+from sfumato.restoration.request import DETECTOR, Find, RestorationRequest, Task, Ways, needs_of
 from sfumato.restoration.tiles import run_network
 from sfumato.store.loaded import Model
 
@@ -241,15 +241,18 @@ def _filling(
     """The plan that fills in where a mask, or a search for damage, says so."""
     h, w = images.shape[2:]
     mask: Planes = images.new_ones(1, 1, h, w) if observed is None else observed
-    parts = [f"{1 - _FLAWS[name](images).mean().item():.2%} {name.replace('-', ' ')}" for name in request.find]
+
+    def masks(images: Images) -> list[Planes]:
+        return [dust.undamaged(images, request, networks) if name == DETECTOR else _FLAWS[name](images) for name in request.find]
 
     def look(images: Images) -> Planes:
-        masks = [_FLAWS[name](images) for name in request.find]
-        return torch.stack([*masks, images.new_ones(1, 1, *images.shape[2:])]).amin(dim=0)
+        return torch.stack([*masks(images), images.new_ones(1, 1, *images.shape[2:])]).amin(dim=0)
 
-    mask = mask * look(images)
+    found = masks(images)
+    parts = [f"{1 - own.mean().item():.2%} {name.replace('-', ' ')}" for name, own in zip(request.find, found, strict=True)]
+    mask = torch.stack([mask, *found]).amin(dim=0)
     if not parts and bool((mask == 1).all()):
-        raise SettingError("inpaint needs a mask; give --mask FILE, or --find scratches or dead-pixels")
+        raise SettingError("inpaint needs a mask; give --mask FILE, or --find dust, scratches or dead-pixels")
     # Other damage of the picture stays.
     chosen = _chosen(dataclasses.replace(request, task="inpaint"), examined, networks, default="inpaint", observed=mask)
     if chosen.nothing:  # the next frame of a film may have damage

@@ -34,7 +34,7 @@ from sfumato.restoration import holes, upscaling
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import NOTHING_MISSING, RestorationPlan, make_plan
-from sfumato.restoration.request import RestorationRequest
+from sfumato.restoration.request import DETECTOR, RestorationRequest
 from sfumato.restoration.tiles import Canvas
 from sfumato.restoration.tiles import strips as repaired_strips
 
@@ -57,8 +57,10 @@ def repair_rows(
     path: Path, target: Path, request: RestorationRequest, mask: Path | None, check: atomic_io.Check | None, networks: Networks
 ) -> RestorationPlan:
     """`repair` for a picture that does not fit into memory. Raises ImageError for networks and methods that need the whole picture."""
-    if "scratches" in request.find or request.method is not None:
-        raise ImageError(f"{path}: too large for {request.memory / 1e9:g} GB with --find scratches or --method; give more --memory")
+    if {"scratches", DETECTOR} & {*request.find} or request.method is not None:
+        raise ImageError(
+            f"{path}: too large for {request.memory / 1e9:g} GB with --find dust or scratches, or --method; give more --memory"
+        )
     folder = target.parent if target.parent.is_dir() else None
     with streaming.open_rows(path, folder=folder) as source, _drawn(mask, path, source, folder, request) as drawn:
         sample = _sample(source)

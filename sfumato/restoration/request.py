@@ -22,7 +22,7 @@ from sfumato.store import weights
 from sfumato.store.loaded import Model
 
 Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
-Find = Literal["scratches", "dead-pixels"]
+Find = Literal["scratches", "dead-pixels", "dust"]
 Ways = Literal[1, 4, 8]
 Quality = Literal["standard", "best"]
 _CHOICES = {
@@ -35,6 +35,8 @@ _CHOICES = {
 PRIOR = "deep-image-prior"
 """The method that fits a network to the one picture."""
 METHODS = (*classical.METHODS, PRIOR)
+DETECTOR = "dust"
+"""The bundled network that finds dust, hairs and scratches, and the word for it in `find`."""
 ENOUGH = 2.2e9
 """Bytes of memory in which each bundled network repairs 12 megapixels at a third of its speed or more."""
 _LEAST_MEMORY = 7e8
@@ -176,6 +178,6 @@ def request_facts(request: RestorationRequest) -> JsonObject:
 def _bundled_names(request: RestorationRequest) -> tuple[str, ...]:
     """The bundled models that a request without a model or method may use."""
     if request.task != "upscale":
-        return ("restore", "deblur", "inpaint")
+        return ("restore", "deblur", "inpaint", *([DETECTOR] if DETECTOR in request.find else []))
     name = upscaling.upscaler(request.scale or 2)
     return (upscaling.REPAIR, (request.quality == "best" and upscaling.larger(name)) or name)
