@@ -77,13 +77,19 @@ def restore_pictures(
         run = Run(request=request, manifest=manifest, originals=originals, overwrite=overwrite, networks=Networks())
         for place in {(folder / name).parent for _, name in pictures}:
             atomic_io.sweep(place, below=False)
-        beside = [path for path, _ in pictures]
-        waiting = []
-        for path, name in pictures:
-            own = functools.partial(_mask_of, mask, path, name.parent, beside)
-            pixels, target = headers.pixel_count(path), out if alone else folder / name
-            waiting.append(Waiting(pixels, functools.partial(attempt, path, target, own, run, pixels)))
-        return Queue(run, tell).repaired(waiting)
+        targets = [out if alone else folder / name for _, name in pictures]
+        return Queue(run, tell).repaired(_waiting(pictures, targets, mask, run, headers))
+
+
+def _waiting(
+    pictures: Sequence[tuple[Path, Path]], targets: Sequence[Path], mask: Path | None, run: Run, headers: Headers
+) -> list[Waiting]:
+    """The repair of each picture into its target, not begun."""
+    beside, waiting = [path for path, _ in pictures], []
+    for (path, name), target in zip(pictures, targets, strict=True):
+        own, pixels = functools.partial(_mask_of, mask, path, name.parent, beside), headers.pixel_count(path)
+        waiting.append(Waiting(pixels, functools.partial(attempt, path, target, own, run, pixels)))
+    return waiting
 
 
 def _check_alone(out: Path, count: int) -> None:
