@@ -59,6 +59,8 @@ class _Last(NamedTuple):
     made: str | None
     failure: str
     """Hash of the line of a picture that failed, without its time."""
+    words: str
+    """The message."""
 
 
 class Status(enum.StrEnum):
@@ -91,6 +93,8 @@ class Entry:
     """Whether somebody changed the result of the earlier run, for which the picture was skipped."""
     seconds: float = 0.0
     """Time of the work in seconds."""
+    earlier: str = ""
+    """Message of the earlier run for which the picture was skipped; empty if it is unknown."""
 
 
 class Manifest:
@@ -149,7 +153,7 @@ class Manifest:
         if last.status == Status.WRITING and not same:  # the run was killed before the move
             return None
         words = DONE if same else _CHANGED
-        return Entry(source=str(path), out=str(target), status=Status.SKIPPED, message=words, changed=not same)
+        return Entry(source=str(path), out=str(target), status=Status.SKIPPED, message=words, changed=not same, earlier=last.words)
 
     def is_own(self, path: Path, target: Path) -> bool:
         """Whether an earlier run has written the file at `target` from the picture `path`, and nobody has changed the file since."""
@@ -165,7 +169,8 @@ class Manifest:
         if self.path is None or entry.status == Status.SKIPPED:
             return
         place, fields = self.place(target), dataclasses.asdict(entry)
-        del fields["message"], fields["changed"]  # a message may hold whole paths; no picture that was skipped has a line
+        # A message may hold whole paths; no picture that was skipped has a line.
+        del fields["message"], fields["changed"], fields["earlier"]
         words = without_places(entry.message, path, target)
         row = {**fields, "source": path.name, "from": self._identity(path), "out": place, "place": place, "words": words}
         row |= {**facts, "made": output_digest} if output_digest else facts if entry.status == Status.FAILED else {}
@@ -213,7 +218,7 @@ class Manifest:
             # Most lines have the request of this run, and comparing is quicker than writing.
             asked = self.request if asked == self.request else self._requests.setdefault(_canonical(asked), asked)
         failure = _failure({**row, "asked": asked} if "asked" in row else {**row}) if status == Status.FAILED else ""
-        self._last[place] = _Last(status, row.get("sha256"), row.get("mask"), asked, made, failure)
+        self._last[place] = _Last(status, row.get("sha256"), row.get("mask"), asked, made, failure, str(row.get("words", "")))
         marks = row.get("own")
         if not isinstance(marks, list):
             marks = [_mark(str(row.get("from") or _path_hash(str(row["source"]))), made)] if made else []

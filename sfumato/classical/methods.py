@@ -3,6 +3,7 @@
 Deconvolution is in `deconvolve.py`, inpainting in `fill.py` and `completion.py`; `METHODS` lists all methods.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -70,15 +71,15 @@ def non_local_means(images: Images, *, noise: float) -> Images:
 
 
 @torch.no_grad()
-def bicubic(images: Images, *, scale: int) -> Resized:
-    """Images enlarged `scale` times by cubic interpolation as in MATLAB's imresize, in [0, 1].
+def bicubic(images: Images, *, scale: float) -> Resized:
+    """Images enlarged `scale` times by cubic interpolation as in MATLAB's imresize, in [0, 1]; halves of a pixel are rounded up.
 
     Raises SettingError for a scale outside [1, 16].
     """
     if not 1 <= scale <= 16:
-        raise SettingError(f"scale = {scale} is outside [1, 16]")
+        raise SettingError(f"scale = {scale:g} is outside [1, 16]")
     h, w = images.shape[2:]
-    return resample.resize(images, (h * scale, w * scale)).clamp(0, 1)
+    return resample.resize(images, (math.floor(h * scale + 0.5), math.floor(w * scale + 0.5))).clamp(0, 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +126,7 @@ def apply(
     noise: float | None = None,
     kernels: Kernels | None = None,
     observed: Maps | None = None,
-    scale: int | None = None,
+    scale: float | None = None,
 ) -> Maps:
     """The result of the method called `name` for the images, in [0, 1].
 

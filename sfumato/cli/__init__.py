@@ -142,6 +142,7 @@ def restore(
     *,
     repair: RepairFlags,
     out: Path = Path("restored"),
+    report: Path | None = None,
     overwrite: bool = False,
     memory: str = "auto",
     precision: Precision = "fp32",
@@ -161,6 +162,8 @@ def restore(
         pictures: Picture files, folders, glob patterns, lists (@list.txt), tar shards, addresses (s3://bucket/folder), or one film (.mp4,
             .mov, .mkv, .webm).
         out: A folder, or the file name of a single picture.
+        report: Name of a web page (.html) to write: each picture before and after with a slider, the damage and the repair. It holds
+            reduced copies of the pictures and opens without internet. Default: no page.
         overwrite: Replace files that stand at --out already. The originals are never replaced.
         memory: Limit of the memory, such as 2GB; larger pictures are repaired in strips. auto is a third of the machine's memory, from 2
             to 8 GB.
@@ -174,7 +177,8 @@ def restore(
         limit = default_memory() if memory == "auto" else flags.size(memory)
         request = repair.request(memory=limit, precision=precision, ensemble=ensemble, device=device)
         workers = Workers(jobs=jobs, shard=shard, on=on)
-        restore_pictures(pictures, out, request, repair.mask, console, overwrite=overwrite, workers=workers, packs=pack)
+        pages = {"report": report, "preview": repair.preview}
+        restore_pictures(pictures, out, request, repair.mask, console, overwrite=overwrite, workers=workers, packs=pack, **pages)
 
 
 for function in compressing.VERBS:

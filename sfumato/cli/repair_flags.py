@@ -22,8 +22,11 @@ class RepairFlags:
     method: str | None = None
     """Classical method instead of a network: median, non-local-means, wiener, richardson-lucy, laplace, biharmonic, telea, patches or
     bicubic; or deep-image-prior, which fits a network to the one picture. Default: a network."""
-    scale: Annotated[int | None, Range(1, 64)] = None
-    """Factor by which --task upscale lengthens the sides; 2 or 4 with the bundled models. Default: the factor of --model, else 2."""
+    scale: Annotated[float | None, Range(1, 16)] = None
+    """Factor by which --task upscale lengthens the sides, such as 3.5; up to 8, or 16 with --method bicubic. Default: the factor of
+    --model, else 2."""
+    quality: Literal["standard", "best"] = "standard"
+    """best gives --task upscale a larger model where one is bundled, and else the mean over eight views: many times slower."""
     strength: Annotated[float, Range(0, 2)] = 1.0
     """Strength of the repair: 0 keeps the picture, 1 is the result of the network."""
     mask: Path | None = None
@@ -33,8 +36,12 @@ class RepairFlags:
     """Number of pixels by which each hole of the mask is enlarged in every direction."""
     invert_mask: bool = False
     """Fill in where the mask is black, instead of white."""
-    find: tuple[Literal["scratches", "dead-pixels"], ...] = ()
-    """Damage to look for and to fill in. It implies --task inpaint. Default: none."""
+    find: tuple[Literal["scratches", "dead-pixels", "dust"], ...] = ()
+    """Damage to look for and to fill in: dust is for dust, hairs and scratches on scanned prints. It implies --task inpaint. Default:
+    none."""
+    preview: Path | None = None
+    """Name of a picture to write: white where --find found damage in the one picture. It can be corrected and given as --mask. Default: no
+    picture."""
     noise: Annotated[float | None, Range(0, 255, "grey levels")] = None
     """Standard deviation of the noise, for networks and methods that take it. Default: estimated from the picture."""
     blur: str | None = None
@@ -50,6 +57,7 @@ class RepairFlags:
             model=self.model,
             method=self.method,
             scale=self.scale,
+            quality=self.quality,
             strength=self.strength,
             noise=None if self.noise is None else self.noise / 255,
             blur=self.blur,

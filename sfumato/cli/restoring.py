@@ -34,6 +34,8 @@ def restore_pictures(
     overwrite: bool,
     workers: Workers | None = None,
     packs: bool = False,
+    report: Path | None = None,
+    preview: Path | None = None,
 ) -> None:
     """Repairs the pictures, or the one film, and prints a line about each. Exits with 2 if one failed."""
     mask = mask if is_alpha(mask) else inputs.place(mask)
@@ -42,13 +44,17 @@ def restore_pictures(
             raise SettingError("--jobs, --shard, --on and --pack have no effect on a film; leave them out")
         if mask is not None:
             raise SettingError(f"--mask {mask} has no effect on a film; leave it out, or give --find, which looks in every frame")
+        for option, value in (("--report", report), ("--preview", preview)):
+            if value is not None:
+                raise SettingError(f"{option} {value} has no effect on a film; leave it out")
         _film(Path(pictures[0]), out, request, console, overwrite=overwrite)
         return
 
     if packs and workers is not None and workers.shard:
         raise SettingError("--pack needs all pictures of a tar, and --shard gives a part of them; leave one out")
     with progress():
-        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, workers=workers, on_progress=_report)
+        pages = {"report": report, "preview": preview}
+        entries = run(pictures, out, request, mask=mask, overwrite=overwrite, workers=workers, **pages, on_progress=_report)
     if others := passed_over(pictures, taken={Path(entry.source) for entry in entries}):
         films = "; a film is given alone" if formats.FILM in others.values() else ""
         say(f"{formats.summary(others.values())}, such as {next(iter(others))}{films}")

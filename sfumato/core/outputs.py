@@ -74,11 +74,14 @@ class Ledger:
             atomic_io.append_line(self.path, json.dumps(row))
 
 
-def check(path: Path) -> None:
-    """Raises SettingError if `path` cannot be the name of a file, StorageError if no file can be written there. Leaves nothing behind."""
+def check(path: Path, *, option: str = "--out") -> None:
+    """Raises SettingError if `path` cannot be the name of a file, StorageError if no file can be written there. Leaves nothing behind.
+
+    `option` is the flag of the path, for the messages.
+    """
     if "\0" in str(path) or not path.name or path.name == "..":
-        raise SettingError(f"{str(path)!r} is not the name of a file; choose another --out")
-    check_place(path)
+        raise SettingError(f"{str(path)!r} is not the name of a file; choose another {option}")
+    check_place(path, option=option)
     check_folder(path.parent)
     if len(os.fsencode(path.name)) > _LONGEST:
         raise StorageError(f"{path}: cannot be written (the name is longer than {_LONGEST} bytes); choose another place")
@@ -103,13 +106,13 @@ def check_unchanged(path: Path, before: tuple[int, int, int] | None, *, overwrit
         raise SettingError(f"{path} has come to be there meanwhile; {advice}")
 
 
-def check_place(path: Path) -> None:
-    """Raises SettingError if something other than an ordinary file, such as a folder, stands at `path`."""
+def check_place(path: Path, *, option: str = "--out") -> None:
+    """Raises SettingError if something other than an ordinary file, such as a folder, stands at `path`, the value of `option`."""
     with atomic_io.storing(path):
         if path.is_dir():
-            raise SettingError(f"{path} is a folder, and one file is to be written; choose another --out")
+            raise SettingError(f"{path} is a folder, and one file is to be written; choose another {option}")
         if os.path.lexists(path) and not path.is_file() and not path.is_symlink():
-            raise SettingError(f"{path} is not an ordinary file; choose another --out")
+            raise SettingError(f"{path} is not an ordinary file; choose another {option}")
 
 
 def check_folder(folder: Path) -> None:
@@ -154,10 +157,10 @@ def _names_a_file(out: Path) -> bool:
     return out.suffix.lower() in FILE_ENDINGS and not out.is_dir()
 
 
-def check_ending(path: Path, formats: Collection[str], noun: str) -> None:
-    """Raises SettingError if `noun`, such as `pictures`, cannot be written under this name."""
+def check_ending(path: Path, formats: Collection[str], noun: str, *, option: str = "--out") -> None:
+    """Raises SettingError if `noun`, such as `pictures`, cannot be written under this name, the value of `option`."""
     if path.suffix.lower() not in formats:
-        raise SettingError(f"{path}: {noun} are written as {', '.join(formats)}; choose another --out")
+        raise SettingError(f"{path}: {noun} are written as {', '.join(formats)}; choose another {option}")
 
 
 class Reservation:
@@ -199,20 +202,22 @@ def reserved(
     reads: Iterable[str | Path | None] = (),
     replaces: bool = True,
     advice: str = ADVICE,
+    option: str = "--out",
 ) -> Iterator[Reservation]:
     """Inside, files may be written to `paths`; before, all of them are checked, and half-written files of killed runs are removed.
 
     `by` is the command. Its own earlier results are replaced, or with `replaces` off only where `overwrite` says so; files that it
-    `reads` are never replaced. `advice` ends the message about a path that is not free. Raises SettingError for a path that is no file's
-    name, is read, or is not free; StorageError for one that cannot be written.
+    `reads` are never replaced. `advice` ends the message about a path that is not free, and `option` is the flag that it names. Raises
+    SettingError for a path that is no file's name, is read, or is not free; StorageError for one that cannot be written.
     """
+    advice = advice.replace("--out", option)
     read = {os.path.realpath(os.path.expanduser(each)) for each in reads if each is not None and "\0" not in str(each)}
     # Of the folder of a run the model is read.
     originals = read | {os.path.join(each, "model.safetensors") for each in read}
     for path in paths:
-        check(path)
+        check(path, option=option)
         if os.path.realpath(path) in originals:
-            raise SettingError(f"{path} is read and would be written over; choose another --out")
+            raise SettingError(f"{path} is read and would be written over; choose another {option}")
     held = Reservation(paths, by, overwrite=overwrite, advice=advice)
     held.check(replaces=replaces)
     for folder in dict.fromkeys(path.parent for path in paths):

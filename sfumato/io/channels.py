@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.nn import fill
+from sfumato.nn.resample import resize_in_bands
 
 Pixels = UInt8[Tensor, "h w c"] | UInt16[Tensor, "h w c"]
 """Stored pixels of 8 or 16 bits a sample."""
@@ -57,9 +58,18 @@ def keep_transparent(output: Maps, before: Images, alpha: Planes) -> Maps:
     return torch.where(alpha > 0, output, before) if output.shape[2:] == before.shape[2:] else output
 
 
-def enlarge_opacity(opacity: Maps, scale: int) -> Maps:
-    """`opacity` enlarged `scale` times by cubic interpolation, with a radius of `AROUND` pixels, so that rows agree with the whole."""
-    return opacity if scale == 1 else F.interpolate(opacity, scale_factor=scale, mode="bicubic")
+def enlarge_opacity(opacity: Maps, size: tuple[int, int]) -> Maps:
+    """`opacity` enlarged to `size` (height, width) by cubic interpolation.
+
+    For whole factors the radius is `AROUND` pixels, so that rows agree with the whole; for others the cubic is that of `nn/resample.py`.
+    """
+    h, w = opacity.shape[2:]
+    if (h, w) == size:
+        return opacity
+    scale = size[0] // h
+    if (h * scale, w * scale) == size:
+        return F.interpolate(opacity, scale_factor=scale, mode="bicubic")
+    return resize_in_bands(opacity, size)
 
 
 def blended(before: Images, after: Maps, *, strength: float, observed: Planes | None) -> Maps:

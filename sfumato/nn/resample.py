@@ -5,19 +5,24 @@ Keys (1981, https://doi.org/10.1109/TASSP.1981.1163711) with a = -1/2, widened b
 """
 
 import math
+from collections.abc import Callable
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.core.tensors import Images, Resized
+from sfumato.core.tensors import Images, Maps, Resized
 
 Method = Literal["bicubic", "bilinear", "area", "nearest"]
 
 _SUPPORT = {"bicubic": 4.0, "bilinear": 2.0, "area": 1.0}
 """Width of each interpolation kernel in samples."""
+BAND = 256
+"""New rows that large images are resized to at once."""
+_COLUMNS = 1024
+"""New columns that `resized_rows` computes at once."""
 
 
 def resize(images: Images, size: tuple[int, int], *, method: Method = "bicubic", scale: float | None = None) -> Resized:
@@ -53,6 +58,34 @@ def enlarge(images: Images, factor: int) -> Resized:
         x = torch.cat([before, x, after], dim=axis)
     kernels = (taps[:, None, :, None] * taps[None, :, None, :]).reshape(factor * factor, 1, inside, inside)
     return F.pixel_shuffle(F.conv2d(x, kernels.repeat(c, 1, 1, 1), groups=c), factor)
+
+
+def resized_rows(
+    read: Callable[[int, int], Maps], size: tuple[int, int], output: tuple[int, int], start: int, stop: int, *, method: Method = "bicubic"
+) -> Maps:
+    """Rows `start` to `stop` (exclusive) of images of `size` (height, width) resized to the size `output`, as `resize` does it.
+
+    `read` returns the rows from a first one to one after the last. Memory depends on the width alone: `resize` takes a matrix of all rows
+    by all new rows.
+    """
+    first, last, rows = _part(size[0], output[0], start, stop, method)
+    band = read(first, last)
+    with torch.autocast(band.device.type, enabled=False):
+        band, parts = rows.to(band.device) @ band.float(), []
+        for left in range(0, output[1], _COLUMNS):
+            begin, end, columns = _part(size[1], output[1], left, min(output[1], left + _COLUMNS), method)
+            parts.append(band[..., begin:end] @ columns.to(band.device).mT)
+    return torch.cat(parts, dim=3)
+
+
+def resize_in_bands(images: Images, size: tuple[int, int]) -> Resized:
+    """`resize` for large images: bicubic, in bands of rows, without a matrix of all rows by all new rows."""
+    before = (images.shape[2], images.shape[3])
+    starts = range(0, size[0], BAND)
+    bands = [
+        resized_rows(lambda first, last: images[:, :, first:last], before, size, start, min(size[0], start + BAND)) for start in starts
+    ]
+    return torch.cat(bands, dim=2)
 
 
 def shrink(images: Images, factor: int, *, method: Method = "bicubic") -> Resized:
@@ -102,19 +135,33 @@ def mirrored(index: Tensor, length: int) -> Tensor:
 
 def _weights(length: int, out: int, scale: float, method: Method) -> Float[Tensor, "_out _length"]:
     """The weight of each of `length` samples in each of `out` new samples."""
-    centre = (torch.arange(out, dtype=torch.float64) + 0.5) / scale - 0.5
+    index, weight = _taps(length, torch.arange(out, dtype=torch.float64), scale, method)
+    return torch.zeros(out, length, dtype=torch.float64).scatter_add_(1, index, weight).float()
+
+
+def _part(length: int, out: int, start: int, stop: int, method: Method) -> tuple[int, int, Float[Tensor, "_new _old"]]:
+    """The first sample that the new samples `start` to `stop` depend on, the one after the last, and the weights of those between."""
+    index, weight = _taps(length, torch.arange(start, stop, dtype=torch.float64), out / length, method)
+    first, last = int(index.min()), int(index.max()) + 1
+    matrix = torch.zeros(stop - start, last - first, dtype=torch.float64)
+    return first, last, matrix.scatter_add_(1, index - first, weight).float()
+
+
+def _taps(
+    length: int, new: Float[Tensor, " _new"], scale: float, method: Method
+) -> tuple[Int64[Tensor, "_new _taps"], Float[Tensor, "_new _taps"]]:
+    """For each of the `new` samples, the indices of the samples that it depends on, and their weights."""
+    centre = (new + 0.5) / scale - 0.5
     if method == "nearest":
         # Halfway between two samples the later one is taken; the small offset removes the effect of rounding.
-        chosen = (centre + 0.5 + 1e-9).floor().long().clamp(0, length - 1)
-        return F.one_hot(chosen, length).float()
+        chosen = (centre + 0.5 + 1e-9).floor().long().clamp(0, length - 1)[:, None]
+        return chosen, torch.ones_like(chosen, dtype=torch.float64)
     widen = max(1.0, 1 / scale)
     support = _SUPPORT[method] * widen
     first = (centre - support / 2).ceil().long()
     index = first[:, None] + torch.arange(math.ceil(support) + 1)
     weight = _kernel((index - centre[:, None]) / widen, method)
-    weight = weight / weight.sum(dim=1, keepdim=True)
-    matrix = torch.zeros(out, length, dtype=torch.float64)
-    return matrix.scatter_add_(1, mirrored(index, length), weight).float()
+    return mirrored(index, length), weight / weight.sum(dim=1, keepdim=True)
 
 
 def _from_corner(length: int, out: int) -> Float[Tensor, "_out _length"]:

@@ -37,6 +37,9 @@ RECIPES = {
     "deblur-grey": "restore",
     "upscale-x2": "restore",
     "upscale-x4": "restore",
+    "upscale-jpeg-x2": "restore",
+    "upscale-jpeg-x4": "restore",
+    "dust": "restore",
     "upscale-gan": "srgan",
     "codec": "codec",
 }

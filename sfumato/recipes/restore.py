@@ -5,9 +5,10 @@ import dataclasses
 from sfumato.core.config import changed
 from sfumato.data import augment
 from sfumato.degradations import camera, chain, defocus, downsample, gaussian_blur, grain, impulse, jpeg, missing, motion, noise, quantise
+from sfumato.degradations import dust as dust_on_prints
 from sfumato.models import deconvolving, gated
 from sfumato.models import dncnn as plain
-from sfumato.objectives import restoration
+from sfumato.objectives import damage, restoration
 from sfumato.train.settings import TrainSettings
 
 SYMMETRIES = augment.Config(flip=0.5, turn=0.5)
@@ -211,6 +212,56 @@ def upscale_x4() -> TrainSettings:
         patch=160,
         images=50_000,
         degrade=chain.Config(links=(downsample.Config(factor=4), quantise.Config())),
+    )
+
+
+def upscale_jpeg_x2() -> TrainSettings:
+    """Doubles the sides of small pictures as they are found: soft, a little noisy, and saved as a JPEG.
+
+    The blur comes before the reduction, noise and JPEG after it. A fifth of the pictures have no JPEG, so that clean ones gain too.
+    """
+    return dataclasses.replace(upscale_x2(), degrade=_thumbnails(2), images=400_000)
+
+
+def upscale_jpeg_x4() -> TrainSettings:
+    """`upscale-jpeg-x2` for four times the sides."""
+    return dataclasses.replace(upscale_x4(), degrade=_thumbnails(4), images=400_000)
+
+
+def _thumbnails(factor: int) -> chain.Config:
+    """Blur of a part of a new pixel, reduction, noise, and a JPEG of the quality of web pages."""
+    return chain.Config(
+        links=(
+            gaussian_blur.Config(sigma=(0.1 * factor, 0.5 * factor), stretch=(1.0, 1.5)),
+            downsample.Config(factor=factor),
+            noise.Config(sigma=(0.0, 0.03), grey=0.3),
+            jpeg.Config(quality=(40.0, 95.0)),
+            jpeg.Config(quality=(60.0, 95.0), subsampling="4:4:4"),
+            quantise.Config(),
+        ),
+        chances=(0.4, 1.0, 0.2, 0.65, 0.15, 1.0),
+    )
+
+
+def dust() -> TrainSettings:
+    """A detector of dust, hairs and scratches on grainy prints: gives the share of damage of each pixel, not a picture."""
+    return dataclasses.replace(
+        denoise(),
+        model=gated.Config(channels=1, width=16, encoder=(1, 1), middle=2, decoder=(1, 1), residual=False),
+        objective=damage.Config(),
+        patch=96,
+        degrade=chain.Config(
+            links=(
+                grain.Config(sigma=(0.0, 0.12), size=(0.4, 1.3)),
+                dust_on_prints.Config(),
+                jpeg.Config(quality=(70.0, 98.0)),
+                quantise.Config(),
+            ),
+            chances=(0.8, 0.9, 0.2, 1.0),
+        ),
+        images=60_000,
+        lr_warmup=1_000,
+        ema=2_000,
     )
 
 

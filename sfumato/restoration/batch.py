@@ -19,7 +19,7 @@ from sfumato.core.tensors import Images, Maps
 from sfumato.io.channels import blended
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.channels import colourless
-from sfumato.restoration import holes
+from sfumato.restoration import holes, upscaling
 from sfumato.restoration.deep_prior import MEMORY, deep_prior
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
@@ -64,9 +64,14 @@ def run_together(works: Sequence[Work], networks: Networks) -> list[Maps]:
     first = works[0]
     outputs = _by_method(first).split(1) if first.plan.network is None else _by_network(works, networks)
     return [
-        blended(work.images, _with_patches(work, output), strength=work.request.strength, observed=work.plan.observed)
+        blended(work.images, _with_patches(work, _sized(work, output)), strength=work.request.strength, observed=work.plan.observed)
         for work, output in zip(works, outputs, strict=True)
     ]
+
+
+def _sized(work: Work, output: Maps) -> Maps:
+    """The output in the size of the plan, if a network enlarges more."""
+    return upscaling.resampled(output, work.plan.size((work.images.shape[2], work.images.shape[3])))
 
 
 def _with_patches(work: Work, output: Maps) -> Maps:
@@ -141,7 +146,7 @@ def _by_method(work: Work) -> Maps:
     if plan.method == PRIOR:
         return finite(deep_prior(work.images, observed=plan.observed, device=request.device), PRIOR)
     needs = classical.METHODS[plan.method].needs
-    options = {"noise": plan.noise, "kernels": plan.kernels, "observed": plan.observed, "scale": plan.times}
+    options = {"noise": plan.noise, "kernels": plan.kernels, "observed": plan.observed, "scale": plan.scale}
     arguments = {name: value for name, value in options.items() if name in needs and value is not None}
     return finite(classical.apply(plan.method, work.images, **arguments), plan.method)
 

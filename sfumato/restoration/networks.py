@@ -1,12 +1,13 @@
 """The networks of one run: each is loaded once, and values that depend on the network alone are computed once."""
 
+import functools
 from collections.abc import Callable
 
 import torch
 
 from sfumato.core.finite_output import name_of
 from sfumato.core.progress import once, remark
-from sfumato.models.roles.restorer import Restorer
+from sfumato.models.roles.restorer import InSequence, Restorer
 from sfumato.restoration import memory
 from sfumato.restoration.memory import Tiling
 from sfumato.restoration.smoothing import Smoothed
@@ -24,11 +25,12 @@ class Networks:
     def __init__(self) -> None:
         self._opened: dict[tuple[Model, int, bool], Restorer] = {}
         self._smoothed: dict[Restorer, Smoothed] = {}
+        self._sequences: dict[tuple[tuple[Restorer, ...], int], Restorer] = {}
         self._names: dict[Restorer, str] = {}
         self._ready: dict[tuple[Restorer, torch.device], Restorer] = {}
         self._footprints: dict[Restorer, float] = {}
         self._tilings: dict[tuple[Restorer, tuple[int, int], float, float], Tiling] = {}
-        self._remarks = set[Restorer]()
+        self._remarks = set[Restorer | str]()
 
     def opened(self, which: Model, views: int = 1, *, luma_apart: bool = False) -> Restorer:
         """The restorer with the name or path `which`, or `which` itself, as an ensemble over `views`; the same object for each call.
@@ -50,6 +52,22 @@ class Networks:
             self._smoothed[network] = smoothed = Smoothed(network)
             self._names[smoothed] = self.name(network)
         return self._smoothed[network]
+
+    def in_sequence(self, *networks: Restorer, views: int = 1) -> Restorer:
+        """A network that is all `networks` one after another, as an ensemble over `views`; the same object for each call."""
+        if len(networks) == 1 and views == 1:
+            return networks[0]
+        if (networks, views) not in self._sequences:
+            joined = functools.reduce(InSequence, networks)
+            network = joined if views == 1 else joined.self_ensemble(views)
+            self._sequences[networks, views], self._names[network.base] = network, " and ".join(map(self.name, networks))
+        return self._sequences[networks, views]
+
+    def remark_once(self, words: str) -> None:
+        """Makes a remark, unless it was made before."""
+        if words not in self._remarks:
+            self._remarks.add(words)
+            remark(words)
 
     def ready(self, network: Restorer, device: torch.device) -> Restorer:
         """`network` after `tiles.optimized`, on the device `device`."""

@@ -14,18 +14,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sfumato.batch.engine import held, run_batch
-from sfumato.batch.items import Item, keep_originals
+from sfumato.batch.items import Item, is_remote, keep_originals
 from sfumato.batch.manifest import Entry
-from sfumato.batch.sources import listed, passed_over
+from sfumato.batch.sources import listed
 from sfumato.batch.workers import Workers
 from sfumato.core import outputs
 from sfumato.core.deprecation import renamed_arguments
-from sfumato.core.errors import DataError, ImageError, SettingError
+from sfumato.core.errors import ImageError, SettingError
 from sfumato.io import files, formats, masks
 from sfumato.io.headers import Headers
 from sfumato.io.inputs import PictureInput
 from sfumato.restoration.as_files import Sources, as_files
 from sfumato.restoration.holes import check_mask
+from sfumato.restoration.preview import previewing
+from sfumato.restoration.report import reporting
 from sfumato.restoration.request import RestorationRequest, request_facts
 from sfumato.restoration.task import RestorationTask
 
@@ -38,6 +40,8 @@ def _restore_files(
     mask: str | Path | None = None,
     overwrite: bool = False,
     workers: Workers | None = None,
+    report: str | Path | None = None,
+    preview: str | Path | None = None,
     on_progress: Callable[[Entry, int, int], None] = lambda *_: None,
 ) -> list[Entry]:
     """As `restore_pictures`, for files."""
@@ -53,20 +57,20 @@ def _restore_files(
     headers = Headers()
     pictures = listed(sources, exclude=None if alone else out, headers=headers)
     if not pictures:
-        others = formats.summary(passed_over(sources).values())
-        raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
-    if alone and len(pictures) > 1:
-        raise SettingError(f"{out} is one picture and there are {len(pictures)} to repair; give a folder with --out")
+        raise _no_picture(sources)
     if alone:
-        outputs.check(out)
+        _check_alone(out, len(pictures))
     folder = out.parent if alone else out
     names = [(source, out if alone else folder / name, name.parent) for source, name in pictures if workers.has(name)]
     items, writes = keep_originals(_items(names, mask, [Path(source) for source, _ in pictures], headers), _mask_files(mask))
     facts = request_facts(request)
     # If every target is an original, nothing is written, and no manifest.
-    with held(folder, facts, workers, writes=writes and not alone) as manifest:
+    originals = {Path(source).resolve() for source, _ in pictures if not is_remote(source)} | _mask_files(mask)
+    reported = reporting(report, request, folder, reads=originals, overwrite=overwrite, on_progress=on_progress)
+    previewed = previewing(preview, [Path(source) for source, _ in pictures], request, mask, reads=originals, overwrite=overwrite)
+    with reported as notice, previewed, held(folder, facts, workers, writes=writes and not alone) as manifest:
         task = RestorationTask(settings=request, request=facts, overwrite=overwrite, together=not workers.exact)
-        return run_batch(task, items, manifest, workers=workers, on_progress=on_progress)
+        return run_batch(task, items, manifest, workers=workers, on_progress=notice)
 
 
 def _items(names: Sequence[tuple[str, Path, Path]], mask: Path | None, pictures: Sequence[Path], headers: Headers) -> list[Item]:
@@ -128,6 +132,8 @@ def restore_pictures(
     mask: PictureInput | None = None,
     overwrite: bool = False,
     workers: Workers | None = None,
+    report: str | Path | None = None,
+    preview: str | Path | None = None,
     on_progress: Callable[[Entry, int, int], None] = lambda *_: None,
 ) -> list[Entry]:
     """Repairs every picture of `sources` into the folder `out`; or one picture into the file `out`, if `out` is the name of a picture.
@@ -136,19 +142,20 @@ def restore_pictures(
     `restore` takes; a picture that is no file is called `picture-1`, `picture-2`, ..., by its place. `mask` is a picture of the same size,
     of any kind, white where to fill in, or a folder of masks with the names and folders of the pictures; or "alpha", if there is no such
     file: then all pixels that are not opaque are filled in, and the results have no opacity.
-    `workers` share the work, which by default this process does alone. `on_progress` is called after each picture with its entry, its
-    number and the count of pictures. Without `overwrite`, a file is replaced only if an earlier run into the same folder made it and nobody
-    changed it since; originals and masks are never replaced. Raises SettingError for an invalid request, DataError if there is no picture,
-    StorageError if `out` cannot be written or another run writes there, ProcessError if the workers cannot work; all other errors are in
-    the entry of their picture.
+    `workers` share the work, which by default this process does alone. `report` is the name of an HTML page that shows each picture before
+    and after; `preview`, that of a picture of the damage that is found in one picture. `on_progress` is called after each picture with its
+    entry, its number and the count of pictures. Without `overwrite`, a file is replaced only if an earlier run into the same folder made it
+    and nobody changed it since; originals and masks are never replaced. Raises SettingError for an invalid request, DataError if there is
+    no picture, StorageError if `out` or `report` cannot be written or another run writes there, ProcessError if the workers cannot work;
+    all other errors are in the entry of their picture.
     """
     with as_files(sources) as paths, as_files([] if mask is None else mask, noun="mask") as mask_files:
 
         def named(entry: Entry) -> Entry:
             return dataclasses.replace(entry, source=paths.get(Path(entry.source), entry.source))
 
-        def report(entry: Entry, number: int, count: int) -> None:
+        def notice(entry: Entry, number: int, count: int) -> None:
             on_progress(named(entry), number, count)
 
-        restore = functools.partial(_restore_files, list(paths), out, request, mask=next(iter(mask_files), None))
-        return [named(entry) for entry in restore(overwrite=overwrite, workers=workers, on_progress=report)]
+        restore = functools.partial(_restore_files, list(paths), out, request, mask=next(iter(mask_files), None), overwrite=overwrite)
+        return [named(entry) for entry in restore(workers=workers, report=report, preview=preview, on_progress=notice)]

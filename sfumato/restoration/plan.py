@@ -13,7 +13,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -27,10 +27,10 @@ from sfumato.core.finite_output import name_of
 from sfumato.core.tensors import Images, Kernels, Planes
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.blurs import Blur, named
-from sfumato.restoration import holes
+from sfumato.restoration import dust, holes, upscaling
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.request import Find, RestorationRequest, Task, needs_of
+from sfumato.restoration.request import DETECTOR, Find, RestorationRequest, Task, Ways, needs_of
 from sfumato.restoration.tiles import run_network
 from sfumato.store.loaded import Model
 
@@ -64,8 +64,8 @@ class RestorationPlan:
     noise: float | None = None
     """Standard deviation of the noise that a network or method is given, as a share of full scale."""
     quality: float = 1.0
-    times: int = 1
-    """Factor by which a method enlarges the sides."""
+    times: float | None = None
+    """Factor by which the sides grow, if it is not that of the network."""
     kernels: Kernels | None = None
     observed: Planes | None = None
     """1 where pixels are valid. With such a mask, only the other pixels are changed."""
@@ -82,9 +82,13 @@ class RestorationPlan:
         return (self.network is None and self.method is None) or (self.observed is not None and bool((self.observed == 1).all()))
 
     @property
-    def scale(self) -> int:
+    def scale(self) -> float:
         """Factor by which the sides grow."""
-        return self.network.scale if self.network else self.times
+        return self.times or (self.network.scale if self.network else 1)
+
+    def size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the result for a picture of this `size`."""
+        return upscaling.output_size(size, self.scale)
 
 
 class _Examined:
@@ -129,7 +133,7 @@ def make_plan(
     if request.find and task not in ("auto", "inpaint"):
         raise SettingError(f"find = {', '.join(request.find)} has no use for the task {task}; it is for inpaint")
     if task == "upscale":
-        return _enlarging(request, networks)
+        return _enlarging(request, networks, quality)
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
     examined = _Examined(
         images, quality, functools.partial(_denoised, networks, request, images.numel()) if task == "auto" and free else None
@@ -249,15 +253,18 @@ def _filling(
     """The plan that fills in where a mask, or a search for damage, says so."""
     h, w = images.shape[2:]
     mask: Planes = images.new_ones(1, 1, h, w) if observed is None else observed
-    parts = [f"{1 - _FLAWS[name](images).mean().item():.2%} {name.replace('-', ' ')}" for name in request.find]
+
+    def masks(images: Images) -> list[Planes]:
+        return [dust.undamaged(images, request, networks) if name == DETECTOR else _FLAWS[name](images) for name in request.find]
 
     def look(images: Images) -> Planes:
-        masks = [_FLAWS[name](images) for name in request.find]
-        return torch.stack([*masks, images.new_ones(1, 1, *images.shape[2:])]).amin(dim=0)
+        return torch.stack([*masks(images), images.new_ones(1, 1, *images.shape[2:])]).amin(dim=0)
 
-    mask = mask * look(images)
+    found = masks(images)
+    parts = [f"{1 - own.mean().item():.2%} {name.replace('-', ' ')}" for name, own in zip(request.find, found, strict=True)]
+    mask = torch.stack([mask, *found]).amin(dim=0)
     if not parts and bool((mask == 1).all()):
-        raise SettingError("inpaint needs a mask; give --mask FILE, or --find scratches or dead-pixels")
+        raise SettingError("inpaint needs a mask; give --mask FILE, or --find dust, scratches or dead-pixels")
     # Other damage of the picture stays.
     chosen = _chosen(dataclasses.replace(request, task="inpaint"), examined, networks, default="inpaint", observed=mask)
     if chosen.nothing:  # the next frame of a film may have damage
@@ -278,21 +285,55 @@ def _by_size(plan: RestorationPlan, observed: Planes, memory: float) -> Restorat
     return dataclasses.replace(plan, repair=repair, patches=wide, warning=holes.warning(observed, wide))
 
 
-def _enlarging(request: RestorationRequest, networks: Networks) -> RestorationPlan:
-    """The plan of the task upscale."""
+def _enlarging(request: RestorationRequest, networks: Networks, quality: int | None) -> RestorationPlan:
+    """The plan of the task upscale; `quality` is that of the picture's JPEG, if it is one."""
+    if request.model is not None:
+        return _enlarging_with(request.model, request, networks)
     scale = request.scale or 2
     if request.method is not None:
-        return RestorationPlan(summary=f"{scale} times: {request.method}", method=request.method, times=scale)
-    if request.model is None and scale not in (2, 4):
-        raise SettingError(f"scale = {scale} is none of 2, 4; for another use --method bicubic, or a model of your own")
-    which = request.model if request.model is not None else f"upscale-x{scale}"
-    network = networks.opened(which, request.ensemble)
-    _check_noise(request, network, _called(which))
+        return RestorationPlan(summary=f"{scale:g} times: {request.method}", repair=request.method, method=request.method, times=scale)
+    if not 1 <= scale <= upscaling.LARGEST:
+        raise SettingError(f"scale = {scale:g} is outside [1, {upscaling.LARGEST}]; --method bicubic enlarges up to 16 times")
+    if scale == 1:
+        return RestorationPlan(summary=f"1 times: {NOTHING}")
+    coarse = quality is not None and quality <= upscaling.COARSE
+    name, views = _of_quality(upscaling.upscaler(scale), request, networks)
+    names, parts = [name], [networks.opened(name)]
+    if coarse:
+        names.insert(0, upscaling.REPAIR)
+        parts.insert(0, networks.opened(upscaling.REPAIR, luma_apart=True))
+    network = networks.in_sequence(*parts, views=views)
+    _check_noise(request, network, ", ".join(names))
+    return _resampled_plan(network, scale, names, found=f", JPEG of quality {quality}" if coarse else "")
+
+
+def _of_quality(name: str, request: RestorationRequest, networks: Networks) -> tuple[str, Ways]:
+    """The bundled model to use instead of `name`, and over how many views its outputs are averaged, for the quality of the request."""
+    if request.quality == "standard":
+        return name, request.ensemble
+    if (large := upscaling.larger(name)) is not None:
+        return large, request.ensemble
+    networks.remark_once(f"no larger model than {name} is bundled; --quality best takes the mean over 8 views of it instead")
+    return name, 8 if request.ensemble == 1 else request.ensemble
+
+
+def _enlarging_with(which: Model, request: RestorationRequest, networks: Networks) -> RestorationPlan:
+    """The plan of the task upscale with a network of the request."""
+    network, name = networks.opened(which, request.ensemble), _called(which)
+    _check_noise(request, network, name)
     if network.scale == 1:
-        raise SettingError(f"{_called(which)} does not enlarge; it repairs at the same size")
-    if request.scale not in (None, network.scale):
-        raise SettingError(f"scale = {request.scale}, but {_called(which)} enlarges {network.scale} times; leave it out")
-    return RestorationPlan(summary=f"{network.scale} times: {_called(which)}", network=network, noise=request.noise or 0.0)
+        raise SettingError(f"{name} does not enlarge; it repairs at the same size")
+    scale = request.scale or network.scale
+    if scale > network.scale:
+        raise SettingError(f"scale = {scale:g}, but {name} enlarges {network.scale} times; leave it out")
+    return dataclasses.replace(_resampled_plan(network, scale, (name,)), noise=request.noise or 0.0)
+
+
+def _resampled_plan(network: Restorer, scale: float, names: Sequence[str], *, found: str = "") -> RestorationPlan:
+    """The plan with a network and resampling from its factor to `scale`."""
+    change = "reduced" if scale < network.scale else "resampled"
+    repair = ", ".join([*names, *([] if scale == network.scale else [f"{change} from {network.scale} times"])])
+    return RestorationPlan(summary=f"{scale:g} times{found}: {repair}", repair=repair, network=network, noise=0.0, times=scale)
 
 
 def _check_noise(request: RestorationRequest, network: Restorer, name: str) -> None:

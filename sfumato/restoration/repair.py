@@ -21,6 +21,7 @@ from sfumato.core.tensors import Maps
 from sfumato.io import decode, files, streaming
 from sfumato.io.channels import as_images, as_pixels, enlarge_opacity, fill_transparent, keep_transparent
 from sfumato.io.files import Picture
+from sfumato.restoration import upscaling
 from sfumato.restoration.batch import Work, run_together
 from sfumato.restoration.holes import masked
 from sfumato.restoration.memory import BASE
@@ -107,8 +108,15 @@ def repairing(
 
 def held(pixels: float, request: RestorationRequest) -> float:
     """Bytes of memory for a picture of so many pixels that is held whole during its repair, without those of the network."""
-    enlarged = (request.scale or 4) ** 2 if request.task == "upscale" else 1
+    enlarged = _largest_scale(request) ** 2 if request.task == "upscale" else 1
     return pixels * (1 + enlarged) * _WHOLE / 2
+
+
+def _largest_scale(request: RestorationRequest) -> float:
+    """The largest factor that the sides have during the task upscale."""
+    if request.scale is None or request.method is not None:
+        return request.scale or 4
+    return max(request.scale, upscaling.reached(request.scale))
 
 
 def _finished(picture: Picture, output: Maps) -> Picture:
@@ -129,4 +137,4 @@ def _opacity(picture: Picture, output: Maps) -> Tensor | None:
     """The opacity at the size of the result."""
     if picture.alpha is None or tuple(picture.alpha.shape[:2]) == tuple(output.shape[2:]):
         return picture.alpha
-    return as_pixels(enlarge_opacity(as_images(picture.alpha), output.shape[2] // picture.alpha.shape[0]), picture.alpha.dtype)
+    return as_pixels(enlarge_opacity(as_images(picture.alpha), (output.shape[2], output.shape[3])), picture.alpha.dtype)

@@ -29,11 +29,12 @@ from sfumato.io.channels import (
     fill_transparent_span,
     keep_transparent,
 )
-from sfumato.restoration import holes
+from sfumato.nn.resample import BAND, resized_rows
+from sfumato.restoration import holes, upscaling
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import NOTHING_MISSING, RestorationPlan, make_plan
-from sfumato.restoration.request import RestorationRequest
+from sfumato.restoration.request import DETECTOR, RestorationRequest
 from sfumato.restoration.tiles import Canvas
 from sfumato.restoration.tiles import strips as repaired_strips
 
@@ -56,8 +57,10 @@ def repair_rows(
     path: Path, target: Path, request: RestorationRequest, mask: Path | None, check: atomic_io.Check | None, networks: Networks
 ) -> RestorationPlan:
     """`repair` for a picture that does not fit into memory. Raises ImageError for networks and methods that need the whole picture."""
-    if "scratches" in request.find or request.method is not None:
-        raise ImageError(f"{path}: too large for {request.memory / 1e9:g} GB with --find scratches or --method; give more --memory")
+    if {"scratches", DETECTOR} & {*request.find} or request.method is not None:
+        raise ImageError(
+            f"{path}: too large for {request.memory / 1e9:g} GB with --find dust or scratches, or --method; give more --memory"
+        )
     folder = target.parent if target.parent.is_dir() else None
     with streaming.open_rows(path, folder=folder) as source, _drawn(mask, path, source, folder, request) as drawn:
         sample = _sample(source)
@@ -79,7 +82,7 @@ def repair_rows(
             return plan
         if plan.network is not None and plan.network.receptive_radius is None:
             raise ImageError(f"{path}: this network takes the whole picture at once, which does not fit into memory; give more --memory")
-        sizes = (source.size[0] * plan.scale, source.size[1] * plan.scale)
+        sizes = plan.size(source.size)
         kept = source.metadata if plan.nothing else dataclasses.replace(source.metadata, jpeg=source.metadata.fine_jpeg)
         alpha = _keeps_alpha(source, request)
         with streaming.Sink(target, sizes, source.channels, alpha=alpha, depth=source.depth, bit=source.bit, metadata=kept) as sink:
@@ -196,10 +199,29 @@ def _repaired_rows(
     source: streaming.Source, observed: MaskRows | None, plan: RestorationPlan, request: RestorationRequest, networks: Networks
 ) -> Iterator[Tensor]:
     """Rows of the result, as stored, top to bottom."""
-    (h, w), c, alpha_kept = source.size, source.channels, _keeps_alpha(source, request)
+    h, kind = source.size[0], torch.uint16 if source.depth == 16 else torch.uint8
     if plan.network is None:
         yield from (source.rows(start, min(h, start + _STEP)) for start in range(0, h, _STEP))
         return
+    strips = _repaired_colours(source, observed, plan, request, networks)
+    size, reached = plan.size(source.size), (h * plan.network.scale, source.size[1] * plan.network.scale)
+    if size != reached:
+        strips = _resampled(strips, reached, size)
+    done = 0
+    for colours in strips:
+        layers, stop = [as_pixels(colours, kind)], done + colours.shape[2]
+        if _keeps_alpha(source, request):
+            layers.append(as_pixels(_enlarged_opacity(source, size, done, stop), kind))
+        yield torch.cat(layers, dim=-1)
+        done = stop
+
+
+def _repaired_colours(
+    source: streaming.Source, observed: MaskRows | None, plan: RestorationPlan, request: RestorationRequest, networks: Networks
+) -> Iterator[Maps]:
+    """The colours of the result as the network gives them, without resampling, in strips from top to bottom."""
+    (h, w), c, alpha_kept = source.size, source.channels, _keeps_alpha(source, request)
+    assert plan.network is not None
     device = select_device(request.device)
     network, done = networks.ready(plan.network, device), 0
     colourless = network.has_grey_path and c > 1 and _colourless(source)
@@ -213,26 +235,36 @@ def _repaired_rows(
             images = images * planes["observed"]
         return images, torch.cat(list(planes.values()), dim=1) if planes else None
 
-    row = w * (c + len(network.conditioning)) * 12 * (1 + network.scale**2)
+    # Resampling holds a strip while the network computes the next.
+    held = 2 if plan.size((h, w)) != (h * network.scale, w * network.scale) else 1
+    row = w * (c + len(network.conditioning)) * 12 * (1 + held * network.scale**2)
     tile = request.tile or networks.tile(plan.network, (h, w), request.memory, lambda allowed: (allowed - BASE) * _SHARE, row=row)
-    kind = torch.uint16 if source.depth == 16 else torch.uint8
     name, canvas = networks.name(plan.network), Canvas(size=(h, w), rows=rows)
     for output in repaired_strips(network, canvas, name=name, tile=tile, precision=request.precision, device=device):
-        count, s = output.shape[2] // network.scale, network.scale
+        count = output.shape[2] // network.scale
         before = source.rows(done, done + count)
         images: Images = as_images(before[..., :c].contiguous())
         own = None if observed is None else observed(done, done + count)
         whole = blended(images, output.expand(-1, c, -1, -1), strength=request.strength, observed=own)
-        if alpha_kept:
-            whole = keep_transparent(whole, images, as_images(before[..., c:].contiguous()))
-        pixels = as_pixels(whole, kind)
-        if alpha_kept:
-            first, last = max(0, done - AROUND), min(h, done + count + AROUND)
-            alpha = enlarge_opacity(_opacity(source, first, last), s)
-            inner = alpha[:, :, (done - first) * s : (done - first + count) * s]
-            pixels = torch.cat([pixels, as_pixels(inner, kind)], dim=-1)
-        yield pixels
+        yield keep_transparent(whole, images, as_images(before[..., c:].contiguous())) if alpha_kept else whole
         done += count
+
+
+def _resampled(strips: Iterator[Maps], before: tuple[int, int], size: tuple[int, int]) -> Iterator[Maps]:
+    """An image of the size `before`, which comes in strips, as `upscaling.resampled`, in bands of rows."""
+    buffer = upscaling.RowBuffer(strips)
+    for start in range(0, size[0], BAND):
+        yield resized_rows(buffer.rows, before, size, start, min(size[0], start + BAND)).clamp(0, 1)
+
+
+def _enlarged_opacity(source: streaming.Source, size: tuple[int, int], start: int, stop: int) -> Planes:
+    """Rows `start` to `stop` of the opacity as `enlarge_opacity` gives it for the whole picture."""
+    (h, w), scale = source.size, size[0] // source.size[0]
+    if (h * scale, w * scale) != size:
+        return resized_rows(lambda first, last: _opacity(source, first, last), (h, w), size, start, stop)
+    first, last = max(0, start // scale - AROUND), min(h, -(-stop // scale) + AROUND)
+    part = enlarge_opacity(_opacity(source, first, last), ((last - first) * scale, size[1]))
+    return part[:, :, start - first * scale : stop - first * scale]
 
 
 def _keeps_alpha(source: streaming.Source, request: RestorationRequest) -> bool:

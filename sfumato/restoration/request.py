@@ -17,16 +17,26 @@ from sfumato.core.paths import last_name
 from sfumato.io.masks import MaskOptions
 from sfumato.metrics.features import weights_hash
 from sfumato.nn.blurs import named
+from sfumato.restoration import upscaling
 from sfumato.store import weights
 from sfumato.store.loaded import Model
 
 Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
-Find = Literal["scratches", "dead-pixels"]
+Find = Literal["scratches", "dead-pixels", "dust"]
 Ways = Literal[1, 4, 8]
-_CHOICES = {"task": get_args(Task), "find": get_args(Find), "precision": get_args(Precision), "ensemble": get_args(Ways)}
+Quality = Literal["standard", "best"]
+_CHOICES = {
+    "task": get_args(Task),
+    "find": get_args(Find),
+    "precision": get_args(Precision),
+    "ensemble": get_args(Ways),
+    "quality": get_args(Quality),
+}
 PRIOR = "deep-image-prior"
 """The method that fits a network to the one picture."""
 METHODS = (*classical.METHODS, PRIOR)
+DETECTOR = "dust"
+"""The bundled network that finds dust, hairs and scratches, and the word for it in `find`."""
 ENOUGH = 2.2e9
 """Bytes of memory in which each bundled network repairs 12 megapixels at a third of its speed or more."""
 _LEAST_MEMORY = 7e8
@@ -41,8 +51,10 @@ class RestorationRequest:
     """A bundled model, a run folder, a model file or a loaded model, instead of the bundled one for the task."""
     method: str | None = None
     """A classical method, or deep-image-prior, instead of a network."""
-    scale: int | None = None
-    """Factor by which the task upscale enlarges the sides; None for the factor of the model, or 2."""
+    scale: float | None = None
+    """Factor by which the task upscale enlarges the sides, 1 to 8 (16 with the method bicubic); None for the factor of the model, or 2."""
+    quality: Quality = "standard"
+    """For the task upscale: "best" takes a larger bundled model if there is one, else the mean over eight views, at many times the time."""
     strength: float = 1.0
     """0 keeps the picture, 1 takes the output of the network, values up to 2 extrapolate beyond it."""
     noise: float | None = None
@@ -91,7 +103,9 @@ class RestorationRequest:
         if self.strength != 1 and self.task == "upscale":
             raise SettingError(f"strength = {self.strength:g} has no effect on upscale; leave it at 1")
         if self.scale is not None and self.task != "upscale":
-            raise SettingError(f"scale = {self.scale} has no effect on the task {self.task}; it is for upscale")
+            raise SettingError(f"scale = {self.scale:g} has no effect on the task {self.task}; it is for upscale")
+        if self.quality != "standard" and (self.task != "upscale" or self.model is not None or self.method is not None):
+            raise SettingError(f"quality = {self.quality} is for the task upscale with a bundled model; leave it out")
         if self.task == "upscale" and self.method not in (None, "bicubic"):
             raise SettingError(f"{self.method} does not enlarge; the method for upscale is bicubic")
         if self.task != "upscale" and self.method == "bicubic":
@@ -118,7 +132,7 @@ class RestorationRequest:
         if self.blur is not None:
             named(self.blur)
         if self.scale is not None and self.scale < 1:
-            raise SettingError(f"scale = {self.scale} is less than 1")
+            raise SettingError(f"scale = {self.scale:g} is less than 1")
 
     def _check_method(self, method: str) -> None:
         """Raises SettingError for an unknown method, and for settings that the method ignores."""
@@ -148,12 +162,22 @@ def request_facts(request: RestorationRequest) -> JsonObject:
     kept = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name not in ("device", "memory", "tile")}
     # Manifests of older releases lack these settings.
     kept = {name: value for name, value in kept.items() if value or name not in ("grow_mask", "invert_mask", "alpha_mask")}
+    if request.quality == "standard":
+        del kept["quality"]
     if isinstance(request.model, str | Path):
         kept |= {"model": last_name(request.model), "weights": digest(weights.find(request.model))}
     elif request.model is not None:
         network = weights.model_of(request.model).network
         kept |= {"model": type(network).__qualname__, "weights": weights_hash(network)}
     elif request.method is None:  # a better bundled model is another one
-        names = (f"upscale-x{request.scale or 2}",) if request.task == "upscale" else ("restore", "deblur", "inpaint")
+        names = _bundled_names(request)
         kept["weights"] = {name: digest(path) for name, path in weights.bundled().items() if name in names}
     return json.loads(json.dumps({**kept, "sfumato": __version__}, default=str))
+
+
+def _bundled_names(request: RestorationRequest) -> tuple[str, ...]:
+    """The bundled models that a request without a model or method may use."""
+    if request.task != "upscale":
+        return ("restore", "deblur", "inpaint", *([DETECTOR] if DETECTOR in request.find else []))
+    name = upscaling.upscaler(request.scale or 2)
+    return (upscaling.REPAIR, (request.quality == "best" and upscaling.larger(name)) or name)

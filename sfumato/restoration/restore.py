@@ -24,7 +24,7 @@ from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan, make_plan
 from sfumato.restoration.repair import held
-from sfumato.restoration.request import Find, RestorationRequest, Task, Ways
+from sfumato.restoration.request import Find, Quality, RestorationRequest, Task, Ways
 from sfumato.restoration.result import Restored, RestoredArray, RestoredImage, RestoredTensor, as_restored
 from sfumato.store import weights
 from sfumato.store.loaded import Model
@@ -65,7 +65,8 @@ def restore(
     *,
     task: Task = "auto",
     mask: PictureInput | None = None,
-    scale: int | None = None,
+    scale: float | None = None,
+    quality: Quality = "standard",
     strength: float = 1.0,
     method: str | None = None,
     noise: float | None = None,
@@ -94,6 +95,7 @@ def restore(
         task=task,
         method=method,
         scale=scale,
+        quality=quality,
         strength=strength,
         noise=noise,
         blur=blur,
@@ -125,7 +127,7 @@ def _restored(source: InputPicture, request: RestorationRequest, observed: Plane
     output, plans = torch.cat([image for image, _ in results]), tuple(plan for _, plan in results)
     if source.alpha is None:
         return as_restored(source.output(output, None), plans)
-    opacity = enlarge_opacity(source.alpha, output.shape[2] // images.shape[2])
+    opacity = enlarge_opacity(source.alpha, (output.shape[2], output.shape[3]))
     return as_restored(source.output(keep_transparent(output, source.images, source.alpha), opacity), plans)
 
 

@@ -19,6 +19,7 @@ RANDOM = {
     "defocus": {"radius": (1.0, 3.0)},
     "motion": {"length": (2.0, 9.0)},
     "missing": {"kind": "strokes", "share": (0.1, 0.4), "thickness": (0.05, 0.2)},
+    "dust": {"specks": (2000.0, 9000.0), "hairs": (500.0, 900.0), "scratches": (500.0, 900.0)},
     "chain": {"links": (NOISE(), BLUR(), HOLES()), "chances": (0.5, 0.5, 0.5), "shuffle": True},
 }
 """Settings that leave each image something to draw."""

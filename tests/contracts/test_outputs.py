@@ -188,6 +188,21 @@ def test_a_file_of_somebody_else_is_told_first_and_stays(call, no_network, capsy
     assert theirs.read_text() == "precious"
 
 
+@pytest.mark.parametrize("name", ["page.txt", "photo.png", "photos", "file/page.html", "theirs.html"])
+def test_a_place_where_no_report_can_be_written_is_told_first(name, no_network, capsys):
+    for precious in ("file", "theirs.html"):
+        (no_network / precious).write_text("precious")
+    before = {path: path.is_dir() or path.read_bytes() for path in no_network.rglob("*")}
+    line = refused(capsys, "restore", "photos", "--report", name)
+    assert name.partition("/")[0] in line
+    assert "--out" not in line
+    assert {path: path.is_dir() or path.read_bytes() for path in no_network.rglob("*")} == before
+
+
+def test_a_film_has_no_report(no_network, capsys):
+    assert "--report" in refused(capsys, "restore", "film.mp4", "--report", "page.html")
+
+
 @pytest.mark.parametrize("call", [call for call in EVERY if "photo.png" in call or "moving.gif" in call], ids=" ".join)
 def test_what_is_read_is_not_written_over_whatever_is_said(call, no_network, capsys):
     read = "photo.png" if "photo.png" in call else "moving.gif"
@@ -273,7 +288,7 @@ READS = {
     "import": {"file": ("gone",)},
 }
 """For each verb what it reads, by the name of the parameter, and a call in which that is the one thing that is not there."""
-WRITTEN = {"out", "preview", "runs", "sort_into"}
+WRITTEN = {"out", "preview", "report", "runs", "sort_into"}
 NAMED = {"data", "features", "compare", "network", "through", "examples"}
 """Parameters whose values are texts, and name something that is read."""
 

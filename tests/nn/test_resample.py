@@ -1,12 +1,14 @@
 """Resizing and filtering, against torch, scipy and values worked out by hand."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from sfumato.nn.resample import correlate, mirror, resize, shrink
+from sfumato.nn.resample import correlate, mirror, resize, resize_in_bands, resized_rows, shrink
 
 
 @pytest.fixture
@@ -70,3 +72,25 @@ def test_gradients_pass():
     x = torch.rand(1, 1, 6, 6, dtype=torch.float32, requires_grad=True)
     (shrink(x, 2).sum() + correlate(x, torch.ones(1, 3, 3)).sum()).backward()
     torch.testing.assert_close(x.grad.sum(), torch.tensor(9.0 + 9 * 36))
+
+
+@pytest.mark.parametrize("method", ["bicubic", "bilinear", "area", "nearest"])
+@pytest.mark.parametrize("size", [(24, 20), (37, 45), (9, 7), (1, 50)])
+def test_some_rows_are_those_of_the_whole(images, method, size, monkeypatch):
+    monkeypatch.setattr("sfumato.nn.resample._COLUMNS", 16)
+    whole, read = resize(images, size, method=method), []
+
+    def rows(first, last):
+        read.append((first, last))
+        return images[:, :, first:last]
+
+    for start in range(size[0]):
+        stop = min(size[0], start + 3)
+        part = resized_rows(rows, (24, 20), size, start, stop, method=method)
+        torch.testing.assert_close(part, whole[:, :, start:stop], rtol=0, atol=1e-6)
+    assert all(first <= after for (first, _), (after, _) in itertools.pairwise(read)), "rows are read from top to bottom"
+
+
+def test_bands_are_the_whole(images, monkeypatch):
+    monkeypatch.setattr("sfumato.nn.resample.BAND", 10)
+    torch.testing.assert_close(resize_in_bands(images, (41, 33)), resize(images, (41, 33)), rtol=0, atol=1e-6)

@@ -75,16 +75,18 @@ def test_a_network_that_enlarges_is_for_upscale(restorer):
     network = restorer(scale=3)
     with pytest.raises(SettingError, match="OneConvolution enlarges 3 times; it is for the task upscale"):
         make_plan(RestorationRequest(task="denoise", model=network), GREY)
-    with pytest.raises(SettingError, match="scale = 2, but OneConvolution enlarges 3 times"):
-        make_plan(RestorationRequest(task="upscale", model=network, scale=2), GREY)
-    for scale in (None, 3):
+    with pytest.raises(SettingError, match="scale = 4, but OneConvolution enlarges 3 times"):
+        make_plan(RestorationRequest(task="upscale", model=network, scale=4), GREY)
+    for scale, words in (
+        (None, "3 times: OneConvolution"),
+        (3, "3 times: OneConvolution"),
+        (2.5, "2.5 times: OneConvolution, reduced from 3 times"),
+    ):
         chosen = make_plan(RestorationRequest(task="upscale", model=network, scale=scale), GREY)
-        assert (chosen.summary, chosen.network, chosen.noise) == ("3 times: OneConvolution", network, 0.0)
-    with pytest.raises(SettingError, match="scale = 3 is none of 2, 4"):
-        make_plan(RestorationRequest(task="upscale", scale=3), GREY)
-    for scale, times in ((None, 2), (3, 3)):
+        assert (chosen.summary, chosen.network, chosen.noise, chosen.scale) == (words, network, 0.0, scale or 3)
+    for scale, times in ((None, 2), (3, 3), (1.5, 1.5)):
         chosen = make_plan(RestorationRequest(task="upscale", method="bicubic", scale=scale), GREY)
-        assert (chosen.summary, chosen.method, chosen.times) == (f"{times} times: bicubic", "bicubic", times)
+        assert (chosen.summary, chosen.method, chosen.scale) == (f"{times} times: bicubic", "bicubic", times)
 
 
 def test_conditioning_is_what_is_asked_or_what_is_found(restorer, diagnosed):

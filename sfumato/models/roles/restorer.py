@@ -159,6 +159,43 @@ class SelfEnsemble(Restorer):
         return total / len(self.orientations)
 
 
+@final
+class InSequence(Restorer):
+    """Two restorers as one: the second restores the output of the first, clamped to [0, 1], such as a repair before an enlargement.
+
+    Raises SettingError for networks that take conditioning or kernels, or images with different numbers of channels.
+    """
+
+    def __init__(self, first: Restorer, second: Restorer) -> None:
+        super().__init__()
+        for each in (first, second):
+            if each.conditioning or each.takes_kernels or each.kernels is not None:
+                raise SettingError(f"{type(each).__name__} takes more than images, and cannot be one of several networks in sequence")
+        if first.channels != second.channels:
+            raise SettingError(f"networks in sequence must take as many channels; these take {first.channels} and {second.channels}")
+        self.first, self.second = first, second
+        self.channels, self.scale, self.conditioning = first.channels, first.scale * second.scale, ()
+        self.has_grey_path = first.has_grey_path or second.has_grey_path
+        # A multiple of both: enlarged, the input of the second must be a multiple of its own.
+        self.pad_multiple = math.lcm(first.pad_multiple, second.pad_multiple)
+        radii = (first.receptive_radius, second.receptive_radius)
+        self.receptive_radius = None if radii[0] is None or radii[1] is None else radii[0] + math.ceil(radii[1] / first.scale)
+
+    @property
+    def tile_multiple(self) -> int:
+        return math.lcm(self.first.tile_multiple, self.second.tile_multiple)
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        return _restored(self.second, _restored(self.first, degraded).clamp(0, 1))
+
+
+def _restored(network: Restorer, images: Images) -> Maps:
+    """The output of one of several networks; grey images go through a network without a path for them in all channels."""
+    if images.shape[1] == network.channels or network.has_grey_path:
+        return network.restore(images)
+    return network.restore(images.expand(-1, network.channels, -1, -1)).mean(dim=1, keepdim=True)
+
+
 class Deblurrer(Restorer):
     """Restores images whose blur is given as kernels. Without kernels it takes images for sharp."""
 

@@ -1,0 +1,87 @@
+"""How well are small JPEGs enlarged, and by which factor by what?
+
+    python -m benchmarks.thumbnails [photographs]            # of JPEGs: bicubic, the network alone, and what `restore` does
+    python -m benchmarks.thumbnails factors [photographs]    # of clean pictures, by factors between and beyond the networks'
+    python -m benchmarks.thumbnails MODEL [photographs]      # the first table with a network of one's own in a column more
+
+Photographs of BSDS500's val, which no bundled network was trained on, are cropped, shrunk with MATLAB's bicubic, saved as JPEGs and
+enlarged again. Printed is the PSNR of the colours in dB, without a border of as many pixels as the factor.
+"""
+
+import sys
+from collections.abc import Callable
+
+import torch
+
+from sfumato.core.device import keep_memory
+from sfumato.core.tensors import Images, Maps, to_bytes, to_images
+from sfumato.data.scenes import load_scenes
+from sfumato.degradations.jpeg import recompressed
+from sfumato.metrics.fidelity import psnr
+from sfumato.nn.resample import resize
+from sfumato.restoration.batch import repaired
+from sfumato.restoration.networks import Networks
+from sfumato.restoration.plan import make_plan
+from sfumato.restoration.request import RestorationRequest
+from sfumato.restoration.tiles import apply_restorer
+
+SIDE = 240
+QUALITIES = (40, 60, 70, 75, 90, 95, None)
+FACTORS = (1.5, 2, 3, 4, 6, 8)
+NETWORKS = Networks()
+
+
+def enlarged(images: Images, factor: float, quality: int | None) -> Maps:
+    """What `restore --task upscale` makes of the picture."""
+    request = RestorationRequest(task="upscale", scale=factor)
+    return repaired(images, make_plan(request, images, quality=quality, networks=NETWORKS), request, NETWORKS)
+
+
+def by_bicubic(images: Images, factor: float, quality: int | None) -> Maps:
+    size = (round(images.shape[2] * factor), round(images.shape[3] * factor))
+    return resize(images, size).clamp(0, 1)
+
+
+def by_network(images: Images, factor: float, quality: int | None) -> Maps:
+    return apply_restorer(NETWORKS.opened(f"upscale-x{factor:g}"), images)
+
+
+Method = Callable[[Images, float, int | None], Maps]
+
+
+def table(pictures: list[Images], factor: float, quality: int | None, methods: dict[str, Method]) -> str:
+    """A row of the table: the PSNR by each of the methods."""
+    figures = []
+    for clean in pictures:
+        small = to_images(to_bytes(resize(clean, (round(clean.shape[2] / factor), round(clean.shape[3] / factor)), scale=1 / factor)))
+        shown = small if quality is None else recompressed(small, torch.tensor([float(quality)]))
+        cut = round(factor)
+        wanted = clean[:, :, cut:-cut, cut:-cut]
+        outputs = [to_images(to_bytes(method(shown, factor, quality))) for method in methods.values()]
+        figures.append([float(psnr(output[:, :, cut:-cut, cut:-cut], wanted)) for output in outputs])
+    means = torch.tensor(figures).mean(0).tolist()
+    return f"| x{factor:g} | {quality or '-'} | {' | '.join(f'{value:.2f}' for value in means)} |"
+
+
+def main(words: list[str]) -> None:
+    keep_memory()
+    count = int(words.pop()) if words and words[-1].isdigit() else 10
+    scenes = load_scenes("bsds500", channels=3, part="test", largest=None).pictures
+    pictures = [to_images(picture[None])[:, :, 40 : 40 + SIDE, 40 : 40 + SIDE] for picture in scenes[:: len(scenes) // count][:count]]
+    methods: dict[str, Method] = {"bicubic": by_bicubic, "restore": enlarged}
+    if words == ["factors"]:
+        rows = [(factor, None) for factor in FACTORS]
+    else:
+        methods["network alone"] = by_network
+        rows = [(factor, quality) for factor in (2, 4) for quality in QUALITIES]
+        if words:
+            own = NETWORKS.opened(words[0])
+            methods["own"] = lambda images, factor, quality: apply_restorer(own, images)
+            rows = [row for row in rows if row[0] == own.scale]
+    print(f"| factor | quality | {' | '.join(methods)} |\n|---|---|{'---|' * len(methods)}")
+    for factor, quality in rows:
+        print(table(pictures, factor, quality, methods), flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

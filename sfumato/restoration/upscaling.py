@@ -1,0 +1,64 @@
+"""Enlarging by any factor: the bundled network for a factor, and resampling from its own factor to the one that is wanted.
+
+    factor 3.5 ─ upscaler ─> upscale-x4 ─ resampled ─> 3.5 times the sides
+
+Beyond 4 times the rest is resampled too: a second network for it gained nothing (`python -m benchmarks.thumbnails factors`).
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from sfumato.core.tensors import Maps
+from sfumato.nn.resample import resize_in_bands
+from sfumato.store import weights
+
+LARGEST = 8
+"""Largest factor with the bundled networks."""
+REPAIR = "restore"
+"""The bundled network that removes the blocks of a JPEG before it is enlarged."""
+COARSE = 95
+"""Quality up to which a JPEG is repaired before it is enlarged; above, the repair gains nothing."""
+_NETWORKS = {2: "upscale-x2", 4: "upscale-x4"}
+
+
+def upscaler(factor: float) -> str:
+    """The name of the bundled network that enlarges at least `factor` times, or else most."""
+    return _NETWORKS[reached(factor)]
+
+
+def reached(factor: float) -> int:
+    """The factor of the `upscaler`."""
+    return next((each for each in _NETWORKS if each >= factor), max(_NETWORKS))
+
+
+def larger(name: str) -> str | None:
+    """The name of the larger bundled model for the same task as `name`; None if none is bundled."""
+    return f"{name}-best" if f"{name}-best" in weights.bundled() else None
+
+
+def output_size(size: tuple[int, int], factor: float) -> tuple[int, int]:
+    """Height and width of a picture of this `size` enlarged `factor` times; halves are rounded up."""
+    return math.floor(size[0] * factor + 0.5), math.floor(size[1] * factor + 0.5)
+
+
+def resampled(images: Maps, size: tuple[int, int]) -> Maps:
+    """`images` resized to `size` (height, width) by cubic interpolation, antialiased where that is smaller, in [0, 1]."""
+    return images if images.shape[2:] == size else resize_in_bands(images, size).clamp(0, 1)
+
+
+class RowBuffer:
+    """Rows of an image that comes in strips, top to bottom. Rows above those asked for last are forgotten."""
+
+    def __init__(self, strips: Iterator[Maps]) -> None:
+        self._strips, self._first, self._held = strips, 0, list[Maps]()
+
+    def rows(self, start: int, stop: int) -> Maps:
+        """Rows `start` to `stop` (exclusive); `start` must never be smaller than at the call before."""
+        while self._first + sum(strip.shape[2] for strip in self._held) < stop:
+            self._held.append(next(self._strips))
+        while self._first + self._held[0].shape[2] <= start:
+            self._first += self._held.pop(0).shape[2]
+        held = torch.cat(self._held, dim=2) if len(self._held) > 1 else self._held[0]
+        return held[:, :, start - self._first : stop - self._first]

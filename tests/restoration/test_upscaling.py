@@ -1,0 +1,140 @@
+"""Enlarging by any factor, and a JPEG repaired before it is enlarged: the right size, the same in tiles and strips, and said so."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+import sfumato as sf
+from sfumato.core.errors import SettingError
+from sfumato.models.roles.restorer import InSequence
+from sfumato.restoration import upscaling
+from sfumato.restoration.networks import Networks
+from sfumato.restoration.plan import make_plan
+from sfumato.restoration.request import RestorationRequest
+from sfumato.restoration.tiles import apply_restorer
+
+PICTURE = torch.rand(1, 3, 24, 16, generator=torch.Generator().manual_seed(0))
+
+
+def smooth(h, w):
+    """A grey picture whose enlargement is known."""
+    rows, columns = torch.linspace(0.2, 0.8, h)[:, None], torch.linspace(0.3, 0.6, w)[None]
+    return ((rows + columns) / 2)[None, None]
+
+
+@given(st.floats(1, 8))
+def test_the_network_reaches_the_factor_and_the_next_smaller_one_does_not(factor):
+    reached = upscaling.reached(factor)
+    assert upscaling.upscaler(factor) == f"upscale-x{reached}"
+    assert reached >= min(factor, 4)
+    assert reached == 2 or factor > 2
+
+
+@pytest.mark.parametrize("factor", [1.01, 1.5, 2.5, 3, 5.2, 8])
+def test_any_factor_gives_a_picture_of_that_size(factor):
+    picture = smooth(15, 21)
+    output = sf.restore(picture, task="upscale", scale=factor)
+    assert output.shape == (1, 1, int(15 * factor + 0.5), int(21 * factor + 0.5))
+    expected = torch.nn.functional.interpolate(picture, size=output.shape[2:], mode="bilinear", align_corners=False)
+    assert (output - expected).abs().max() < 0.03
+    assert (output.plans[0].scale, output.plans[0].network.scale) == (factor, upscaling.reached(factor))
+
+
+def test_a_factor_of_1_leaves_the_picture_and_one_beyond_8_is_refused():
+    assert torch.equal(torch.Tensor(sf.restore(PICTURE, task="upscale", scale=1)), PICTURE)
+    with pytest.raises(SettingError, match=r"scale = 8.5 is outside \[1, 8\]"):
+        sf.restore(PICTURE, task="upscale", scale=8.5)
+    assert sf.restore(PICTURE, task="upscale", scale=8.5, method="bicubic").shape == (1, 3, 204, 136)
+
+
+def test_the_opacity_grows_with_the_picture():
+    pixels = np.full((12, 10, 4), 200, np.uint8)
+    pixels[:, :5, 3] = 0
+    output = np.asarray(sf.restore(Image.fromarray(pixels), task="upscale", scale=1.5))
+    assert output.shape == (18, 15, 4)
+    assert (output[:, 0, 3] == 0).all()
+    assert (output[:, -1, 3] == 200).all()
+
+
+def jpeg(quality):
+    file = io.BytesIO()
+    rows, columns = np.mgrid[:40, :48]
+    pixels = np.stack([rows * 6, columns * 5, (rows + columns) % 16 * 15], axis=2).astype(np.uint8)
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(("quality", "repaired"), [(60, True), (95, True), (97, False)])
+def test_a_coarse_jpeg_is_repaired_before_it_is_enlarged(quality, repaired):
+    output = sf.restore(jpeg(quality), task="upscale", scale=2)
+    assert isinstance(output.plans[0].network, InSequence) is repaired
+    assert (f"JPEG of quality {quality}: restore, upscale-x2" in output.plans[0].summary) is repaired
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_repair_and_enlargement_are_one_after_the_other(channels):
+    networks, picture = Networks(), PICTURE[:, :channels]
+    request = RestorationRequest(task="upscale", scale=2)
+    plan = make_plan(request, picture, quality=50, networks=networks)
+    repaired = apply_restorer(networks.opened("restore", luma_apart=True), picture)
+    torch.testing.assert_close(apply_restorer(plan.network, picture), apply_restorer("upscale-x2", repaired), rtol=0, atol=1e-5)
+    assert make_plan(request, picture, quality=40, networks=networks).network is plan.network, "pictures share a batch"
+
+
+def test_networks_in_sequence_are_the_same_in_tiles(restorer):
+    first, second = restorer(channels=3, radius=1, multiple=2), restorer(channels=3, scale=2, radius=1, multiple=4)
+    for network in (first, second):
+        torch.nn.init.normal_(network.convolution.weight, std=0.3)
+    joined = InSequence(first, second)
+    assert (joined.scale, joined.receptive_radius, joined.pad_multiple) == (2, 2, 4)
+    whole = apply_restorer(joined, PICTURE)
+    torch.testing.assert_close(apply_restorer(joined, PICTURE, tile=8), whole)
+    torch.testing.assert_close(whole, apply_restorer(second, apply_restorer(first, PICTURE)))
+
+
+def test_a_later_network_looks_less_far_in_an_enlarged_picture(restorer):
+    assert InSequence(restorer(channels=3, scale=2, radius=3), restorer(channels=3, radius=5)).receptive_radius == 6
+    assert InSequence(restorer(channels=3), restorer(channels=3, radius=None)).receptive_radius is None
+
+
+@pytest.mark.parametrize("facts", [{"channels": 1}, {"channels": 3, "conditioning": ("noise",)}])
+def test_networks_that_do_not_fit_together_are_refused(restorer, facts):
+    with pytest.raises(SettingError):
+        InSequence(restorer(channels=3), restorer(**facts))
+
+
+@given(st.data())
+def test_strips_of_any_height_are_buffered_as_the_whole(data):
+    heights = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=6))
+    whole = torch.rand(1, 1, sum(heights), 3)
+    buffer = upscaling.RowBuffer(iter(whole.split(heights, dim=2)))
+    start = 0
+    while start < sum(heights):
+        start = data.draw(st.integers(start, sum(heights) - 1))
+        stop = data.draw(st.integers(start + 1, sum(heights)))
+        assert torch.equal(buffer.rows(start, stop), whole[:, :, start:stop])
+        start += 1
+
+
+def test_best_quality_takes_the_larger_model_or_else_eight_views(monkeypatch):
+    request, networks = RestorationRequest(task="upscale", quality="best"), Networks()
+    with pytest.warns(UserWarning, match="no larger model than upscale-x2"):
+        plan = make_plan(request, PICTURE, networks=networks)
+    assert len(plan.network.orientations) == 8
+    make_plan(request, PICTURE, networks=networks)  # the warning comes once
+    monkeypatch.setattr("sfumato.restoration.upscaling.larger", lambda name: "upscale-x4" if name == "upscale-x2" else None)
+    plan = make_plan(request, PICTURE, networks=Networks())
+    assert plan.summary == "2 times: upscale-x4, reduced from 4 times"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"task": "denoise"}, {"task": "upscale", "method": "bicubic"}, {"task": "upscale", "model": "upscale-x2"}]
+)
+def test_best_quality_is_for_bundled_models_that_enlarge(settings):
+    with pytest.raises(SettingError, match="quality = best"):
+        RestorationRequest(quality="best", **settings).check()
