@@ -48,7 +48,7 @@ class FileSystem(Protocol):
         """The address of a path."""
         ...
 
-    def open(self, path: str, mode: str) -> ByteSource:
+    def open(self, path: str, mode: str) -> contextlib.AbstractContextManager[ByteSource]:
         """The file, open."""
         ...
 
@@ -87,8 +87,8 @@ def opened(address: str) -> Iterator[ByteSource]:
     system, path = _system(address)
     with _told(address, ImageError):
         file = system.open(path, "rb")
-    with file:
-        yield file
+    with file as content:
+        yield content
 
 
 def relative(address: str, source: str) -> str:

@@ -16,12 +16,12 @@ import contextlib
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from sfumato.batch import on_ray, units
 from sfumato.batch.items import Item
-from sfumato.batch.manifest import Entry, Facts, Manifest, manifest_name
+from sfumato.batch.manifest import Entry, Manifest, manifest_name
 from sfumato.batch.pool import Pool
 from sfumato.batch.task import Task
 from sfumato.batch.workers import Workers
@@ -33,7 +33,7 @@ OnProgress = Callable[[Entry, int, int], None]
 
 
 @contextlib.contextmanager
-def held(folder: Path, request: Facts, workers: Workers, *, writes: bool = True) -> Iterator[Manifest]:
+def held(folder: Path, request: Mapping[str, object], workers: Workers, *, writes: bool = True) -> Iterator[Manifest]:
     """The manifest of a run into `folder`, which no other run may use meanwhile; other shards of the same run may.
 
     Without `writes`, a manifest without a file: nothing is read, written or held. Raises StorageError if another run works there.

@@ -18,6 +18,7 @@ import io
 import json
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, NotRequired, TypedDict
@@ -100,7 +101,7 @@ class Entry:
 class Manifest:
     """The lines of the manifest of one output folder; without a path, nothing is read or written."""
 
-    def __init__(self, path: Path | None, request: Facts, *, folder: Path | None = None) -> None:
+    def __init__(self, path: Path | None, request: Mapping[str, object], *, folder: Path | None = None) -> None:
         """`request` holds everything beside the pictures that results depend on, as JSON values.
 
         Results lie in or below `folder`, by default the folder of `path`. The other manifests of that folder are read too. Lines that are
@@ -213,8 +214,8 @@ class Manifest:
         place, asked = str(row["place"]), self.request if row.get("same") else row.get("asked")
         made = str(row["made"]) if row.get("made") else None
         if isinstance(asked, dict) and not row.get("same"):
-            if isinstance(asked.get("model"), str):
-                asked = asked | {"model": last_name(asked["model"])}
+            if isinstance(model := asked.get("model"), str):
+                asked = asked | {"model": last_name(model)}
             # Most lines have the request of this run, and comparing is quicker than writing.
             asked = self.request if asked == self.request else self._requests.setdefault(_canonical(asked), asked)
         failure = _failure({**row, "asked": asked} if "asked" in row else {**row}) if status == Status.FAILED else ""

@@ -27,7 +27,7 @@ import dataclasses
 import errno
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -52,7 +52,7 @@ class Task(Protocol):
     """The work of a run, in plain values: it is sent to every process that takes part."""
 
     @property
-    def request(self) -> Facts:
+    def request(self) -> Mapping[str, object]:
         """Everything beside the items that results depend on, as JSON values."""
         ...
 
@@ -65,7 +65,7 @@ class Task(Protocol):
 class FileTask:
     """A task whose items are independent: `open` returns the function for one of them."""
 
-    request: Facts
+    request: Mapping[str, object]
     overwrite: bool = False
     """Whether files are replaced that are neither results of earlier runs nor originals."""
 

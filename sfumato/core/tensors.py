@@ -10,7 +10,7 @@ In one signature the same letter is the same number; `Resized` says "of some oth
 
 import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -33,6 +33,8 @@ Scalar: TypeAlias = Float[Tensor, ""]
 Bytes: TypeAlias = UInt8[Tensor, "n c h w"]
 Pixels: TypeAlias = UInt8[Tensor, "h w c"]
 Sheet: TypeAlias = UInt8[Tensor, "_h _w _c"]
+Crop: TypeAlias = Literal["centre", "stretch"]
+"""How an image is brought to the size of a network: its middle is cut out, or the whole is stretched."""
 
 
 def size_text(size: Sequence[int]) -> str:

@@ -14,14 +14,14 @@ import torch
 
 from sfumato.core.device import available_cores
 from sfumato.core.errors import DataError, ImageError, MissingExtraError
-from sfumato.core.tensors import Bytes, size_text
+from sfumato.core.tensors import Bytes, Crop, size_text
 from sfumato.data import content, layout, listing
 from sfumato.data import table as tables
 from sfumato.data.dataset import PURPOSES, Dataset, SplitBy
 from sfumato.data.listing import Entry
 from sfumato.data.public_sets import Part
 from sfumato.io import decode
-from sfumato.io.decode import Crop, Facts
+from sfumato.io.decode import Facts
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -10,7 +10,7 @@ and contrast, about 0 for unrelated pictures. Noise of two grey levels is allowe
 import dataclasses
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -85,10 +85,7 @@ def pairs_of(thumbnails: Thumbnails, *, least: float = NEAR) -> list[Pair]:
     return sorted(best.values(), key=lambda pair: (-pair.correlation, pair.first, pair.second))
 
 
-Collection = TypeVar("Collection", Dataset, Scenes)
-
-
-def without_duplicates(data: Collection) -> Collection:
+def without_duplicates(data: Dataset | Scenes) -> Dataset | Scenes:
     """The images of `data` without copies of earlier ones; `passed_over` says how many copies were left out.
 
     Raises DataError if only copies of one image would be left.

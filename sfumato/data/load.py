@@ -22,13 +22,13 @@ from PIL import Image
 
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, SettingError
+from sfumato.core.tensors import Crop
 from sfumato.data import idx
 from sfumato.data.collection import collection, map_in_threads
 from sfumato.data.dataset import Dataset, Scenes, SplitBy, positions_of
 from sfumato.data.glyphs import glyphs
 from sfumato.data.public_sets import ARCHIVES, NAMES, Part, provided, published
 from sfumato.io import archive, decode
-from sfumato.io.decode import Crop
 
 Collection = TypeVar("Collection", Dataset, Scenes)
 

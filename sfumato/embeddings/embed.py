@@ -9,10 +9,10 @@ import torch
 from sfumato.core.errors import CheckpointError, DataError, ImageError, MissingExtraError, SettingError
 from sfumato.core.paths import inside
 from sfumato.core.progress import counted
+from sfumato.core.tensors import Crop
 from sfumato.embeddings.embedder import BATCH, Embedder, embedder
 from sfumato.embeddings.index import Changes, Index, load_index
 from sfumato.embeddings.sources import ImageSource, Source, opened
-from sfumato.io.decode import Crop
 from sfumato.store.loaded import Model
 
 

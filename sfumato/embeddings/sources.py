@@ -14,12 +14,13 @@ from PIL import Image
 from sfumato.core.atomic_io import sha256
 from sfumato.core.errors import DataError
 from sfumato.core.paths import last_name
+from sfumato.core.tensors import Crop
 from sfumato.data.dataset import Dataset
 from sfumato.data.listing import Entry, listed
 from sfumato.data.load import load
 from sfumato.data.public_sets import NAMES
 from sfumato.io import archive, decode
-from sfumato.io.decode import Crop, EightBit
+from sfumato.io.decode import EightBit
 
 Source: TypeAlias = str | Path | Dataset
 """A folder, a zip, the name of a data set, or a data set that was loaded."""

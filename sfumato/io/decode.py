@@ -11,17 +11,17 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from sfumato.core.errors import ImageError, MissingExtraError
+from sfumato.core.tensors import Crop
 from sfumato.io import bounds, formats, optional_formats, tiff
 from sfumato.io.png import File, without_pixels
 
-Crop = Literal["centre", "stretch"]
 EightBit = UInt8[np.ndarray, "h w c"]
 Opened = io.BufferedReader | io.BytesIO
 Source = Path | Callable[[], Opened] | Opened

@@ -16,11 +16,11 @@ from pathlib import Path
 from sfumato.batch.engine import held, run_batch
 from sfumato.batch.items import Item, is_remote, keep_originals
 from sfumato.batch.manifest import Entry
-from sfumato.batch.sources import listed
+from sfumato.batch.sources import listed, passed_over
 from sfumato.batch.workers import Workers
 from sfumato.core import outputs
 from sfumato.core.deprecation import renamed_arguments
-from sfumato.core.errors import ImageError, SettingError
+from sfumato.core.errors import DataError, ImageError, SettingError
 from sfumato.io import files, formats, masks
 from sfumato.io.headers import Headers
 from sfumato.io.inputs import PictureInput
@@ -71,6 +71,19 @@ def _restore_files(
     with reported as notice, previewed, held(folder, facts, workers, writes=writes and not alone) as manifest:
         task = RestorationTask(settings=request, request=facts, overwrite=overwrite, together=not workers.exact)
         return run_batch(task, items, manifest, workers=workers, on_progress=notice)
+
+
+def _check_alone(out: Path, count: int) -> None:
+    """Raises SettingError or StorageError if the one file `out` cannot take the results of `count` pictures."""
+    if count > 1:
+        raise SettingError(f"{out} is one picture and there are {count} to repair; give a folder with --out")
+    outputs.check(out)
+
+
+def _no_picture(sources: Sequence[str | Path]) -> DataError:
+    """The error for sources without a picture, which counts the files of other kinds."""
+    others = formats.summary(passed_over(sources).values())
+    return DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
 
 
 def _items(names: Sequence[tuple[str, Path, Path]], mask: Path | None, pictures: Sequence[Path], headers: Headers) -> list[Item]:

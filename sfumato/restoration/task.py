@@ -1,12 +1,12 @@
 """Restoration as a task of the batch engine."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sfumato.batch.items import Item
-from sfumato.batch.manifest import Entry, Facts, Manifest
+from sfumato.batch.manifest import Entry, Manifest
 from sfumato.batch.task import OnEntry, Work, copied, failed, renamed
 from sfumato.core.errors import ImageError
 from sfumato.restoration.attempt import Attempt, Run, attempt
@@ -20,7 +20,7 @@ class RestorationTask:
     """A restoration of pictures."""
 
     settings: RestorationRequest
-    request: Facts
+    request: Mapping[str, object]
     """The settings and the hashes of the weights, as `request_facts` returns them."""
     overwrite: bool
     together: bool = True

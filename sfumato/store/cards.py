@@ -13,7 +13,7 @@ from sfumato.core.config import Range
 from sfumato.core.json_value import Json
 from sfumato.core.record import Record
 from sfumato.core.schema import Finite, Whole
-from sfumato.io.decode import Crop
+from sfumato.core.tensors import Crop
 
 
 @dataclass(frozen=True, kw_only=True)

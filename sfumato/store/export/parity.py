@@ -70,7 +70,7 @@ def _computed(file: Path, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray
         raise SettingError(f"no file {file} to compare; export the model first")
     with tempfile.TemporaryDirectory() as place:
         source, target = Path(place, "inputs.npz"), Path(place, "outputs.npz")
-        np.savez(source, **arrays)
+        np.savez(source, allow_pickle=False, **arrays)
         command = [sys.executable, "-I", str(Path(standalone.__file__)), str(file.resolve()), str(source), str(target)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:

@@ -47,7 +47,7 @@ def quantized(content: bytes, graph: ExportGraph, pictures: str | Path, *, seed:
         def __init__(self) -> None:
             self.cases = _cases(graph, pictures, seed=seed)
 
-        def get_next(self) -> dict[str, np.ndarray] | None:
+        def get_next(self) -> dict[str, np.ndarray] | None:  # pyright: ignore[reportIncompatibleMethodOverride] - None ends the data
             """The inputs of the next picture; None at the end."""
             return next(self.cases, None)
 

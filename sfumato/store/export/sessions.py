@@ -23,10 +23,15 @@ LARGEST = 1 << 31
 class Session(Protocol):
     """A graph that is ready to be computed."""
 
-    name: str
-    """Library and version."""
-    metadata: Mapping[str, str]
-    """Entries of the metadata of the file."""
+    @property
+    def name(self) -> str:
+        """Library and version."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Entries of the metadata of the file."""
+        ...
 
     def run(self, inputs: "Arrays") -> "list[np.ndarray]":
         """The outputs of the graph, in their order; inputs that the graph does not have are left out."""
