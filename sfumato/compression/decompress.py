@@ -23,7 +23,7 @@ from sfumato.compression.request import DEFAULT_MODEL
 from sfumato.compression.symbols import Decoded, SymbolCoder
 from sfumato.core.errors import CheckpointError, FormatError, ImageError
 from sfumato.core.progress import counted
-from sfumato.core.tensors import Pixels, size_text
+from sfumato.core.tensors import Pixels, Sheet, size_text
 from sfumato.io.decode import MAX_PIXELS
 from sfumato.io.files import Picture
 from sfumato.io.results import SavableImage
@@ -114,15 +114,20 @@ def _decoded(parts: Container, coder: SymbolCoder) -> tuple[Pixels, list[str]]:
         if tile.share < _ENOUGH:
             lost.append(area)
     pixels = planes.decoded(network, latent, header.size, header.quality)
-    for area in lost if small is not None else ():
-        top, left, bottom, right = (place * network.stride for place in area)
-        target = pixels[top:bottom, left:right]
-        area_of_pixels = (top, left, top + target.shape[0], left + target.shape[1])
-        target.copy_(planes.enlarged(small, container.THUMBNAIL_SCALE, area_of_pixels))
+    if small is not None:
+        for area in lost:
+            _show(pixels, small, area, network.stride)
     return pixels, faults
 
 
-def _thumbnail(parts: Container, network: Codec) -> tuple[Pixels | None, list[str]]:
+def _show(pixels: Pixels, small: Sheet, area: Area, stride: int) -> None:
+    """Gives an area of `pixels` those of the thumbnail `small`."""
+    top, left, bottom, right = (place * stride for place in area)
+    target = pixels[top:bottom, left:right]
+    target.copy_(planes.enlarged(small, container.THUMBNAIL_SCALE, (top, left, top + target.shape[0], left + target.shape[1])))
+
+
+def _thumbnail(parts: Container, network: Codec) -> tuple[Sheet | None, list[str]]:
     """The thumbnail of a file with tiles, if it is whole, and what is wrong with it."""
     if not parts.header.tile:
         return None, []
