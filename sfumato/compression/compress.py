@@ -14,13 +14,14 @@ from torch import Tensor
 
 from sfumato.compression import container, planes
 from sfumato.compression.container import Chunk, Container, Header
+from sfumato.compression.planes import Area
 from sfumato.compression.refine import refined
 from sfumato.compression.request import DEFAULT_MODEL, DEFAULT_QUALITY, CompressionRequest, Effort
 from sfumato.compression.source import Source, source_of
 from sfumato.compression.symbols import SymbolCoder, symbol_check
 from sfumato.core.errors import SettingError
 from sfumato.core.progress import counted
-from sfumato.core.tensors import Maps, size_text
+from sfumato.core.tensors import Maps, Pixels, size_text
 from sfumato.io.inputs import PictureInput
 from sfumato.models.roles.codec import QUALITIES, Codec, Symbols
 from sfumato.store import weights
@@ -103,15 +104,12 @@ def encoded_at(source: Source, network: Codec, quality: int, request: Compressio
     whole = planes.latent_size(source.size, network.stride)
     tiled = max(source.size) > 1 << TILE
     areas = list(planes.areas(whole, (1 << TILE) // network.stride))
-    hypers: list[Symbols] = []
     chunks: list[Chunk] = []
     for area in counted(areas, "tiles"):
-        latent = planes.encoded(network, source.pixels, area, quality)
-        hyper = coder.hyper_symbols(planes.hyper_encoded(network, latent, quality))
+        latent, hyper = _latents(coder, source.pixels, area, quality)
         if request.effort == "refine":
             latent = refined(network, latent, hyper, source.pixels, area, quality)
-        chunks.append(_chunk(coder, latent, hyper, alone=not tiled))
-        hypers.append(hyper)
+        chunks.append(_chunk(coder, latent, hyper))
     header = Header(
         quality=quality,
         fingerprint=network.fingerprint,
@@ -120,26 +118,27 @@ def encoded_at(source: Source, network: Codec, quality: int, request: Compressio
         tile=TILE if tiled else 0,
         blocks=bool(_blocks(source)),
     )
-    thumbnail = _thumbnail(coder, hypers) if tiled else None
+    thumbnail = _thumbnail(network, source.pixels) if tiled else None
     return container.written(Container(header=header, thumbnail=thumbnail, tiles=tuple(chunks), blocks=_blocks(source)))
 
 
-def _chunk(coder: SymbolCoder, latent: Maps, hyper: Symbols, *, alone: bool) -> Chunk:
-    coded = coder.encode(latent, hyper, with_hyper=alone)
-    return Chunk(stream=coded.stream, lanes=coded.lanes, hyper_check=symbol_check(hyper) if alone else None, check=coded.check)
+def _latents(coder: SymbolCoder, pixels: Pixels, area: Area, quality: int) -> tuple[Maps, Symbols]:
+    """The latent of an area, before rounding, and its hyperlatent."""
+    latent = planes.encoded(coder.network, pixels, area, quality)
+    return latent, coder.hyper_symbols(planes.hyper_encoded(coder.network, latent, quality))
 
 
-def _thumbnail(coder: SymbolCoder, hypers: list[Symbols]) -> Chunk:
-    stream, lanes = coder.encode_hyper(hypers)
-    return Chunk(stream=stream, lanes=lanes, hyper_check=joint_check(hypers))
+def _chunk(coder: SymbolCoder, latent: Maps, hyper: Symbols) -> Chunk:
+    coded = coder.encode(latent, hyper)
+    return Chunk(stream=coded.stream, lanes=coded.lanes, hyper_check=symbol_check(hyper), check=coded.check)
 
 
-def joint_check(hypers: list[Symbols]) -> int:
-    """The check of several hyperlatents."""
-    value = 0
-    for hyper in hypers:
-        value = symbol_check(hyper, value)
-    return value
+def _thumbnail(network: Codec, pixels: Pixels) -> Chunk:
+    """The small picture at the beginning of a file with tiles."""
+    small = planes.reduced(pixels, container.THUMBNAIL_SCALE)
+    coder = SymbolCoder(network, container.THUMBNAIL_QUALITY)
+    area = Area(0, 0, *planes.latent_size((small.shape[0], small.shape[1]), network.stride))
+    return _chunk(coder, *_latents(coder, small, area, container.THUMBNAIL_QUALITY))
 
 
 def _blocks(source: Source) -> dict[int, bytes]:

@@ -8,16 +8,12 @@
     1   with tiles only: side of a tile in pixels, as a logarithm (base 2)
     2   CRC-32 of all bytes before, its lower 16 bits
 
-    with tiles, a block of the hyperlatents of all tiles, in reading order; a thumbnail can be decoded from it
+    with tiles, a thumbnail: the picture with sides 32 times shorter (upwards), at quality `THUMBNAIL_QUALITY`; then each tile in reading
+    order; without tiles, one tile alone
     n   8 * (length in bytes) + logarithm of the number of lanes: a number
-    2   check of the hyperlatents
-    .   stream (see `rans.py` and `symbols.py`)
-
-    for each tile in reading order
-    n   8 * (length in bytes) + logarithm of the number of lanes
-    2   check of the hyperlatent, without tiles only
+    2   check of the hyperlatent
     2   check of the latent
-    .   stream
+    .   stream (see `rans.py` and `symbols.py`)
 
     further blocks
     1   0: end, 1: opacity, 2: colour profile (ICC), 3: EXIF
@@ -25,7 +21,7 @@
     4   CRC-32 of the content as stored
     .   content, deflated; opacity is filtered like a PNG of 8 bits and one channel, each row as the difference from the row above
 
-A check is the lower 16 bits of the CRC-32 of the symbols, 16 bits each; hyperlatents of several tiles are joined.
+A check is the lower 16 bits of the CRC-32 of the symbols, 16 bits each.
 """
 
 import zlib
@@ -44,6 +40,7 @@ LONGEST_SIDE = 1 << 20
 MOST_BLOCK = 1 << 28
 """Largest unpacked size of a further block, in bytes."""
 OPACITY, PROFILE, EXIF = 1, 2, 3
+THUMBNAIL_QUALITY, THUMBNAIL_SCALE = 40, 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +64,8 @@ class Chunk:
 
     stream: bytes
     lanes: int
-    hyper_check: int | None = None
-    check: int | None = None
+    hyper_check: int
+    check: int
     whole: bool = True
     """Whether the file holds the stream to its end."""
 
@@ -79,7 +76,7 @@ class Container:
 
     header: Header
     thumbnail: Chunk | None = None
-    """The hyperlatents of all tiles; None without tiles."""
+    """The picture at a smaller size; None without tiles."""
     tiles: tuple[Chunk, ...]
     """As many as the file has, at least in part."""
     blocks: dict[int, bytes] = field(default_factory=dict)
@@ -96,7 +93,7 @@ def written(container: Container) -> bytes:
     start += bytes([header.tile]) if header.tile else b""
     parts = [start, _crc16(start)]
     for chunk in ([container.thumbnail] if container.thumbnail else []) + list(container.tiles):
-        checks = [value.to_bytes(2, "little") for value in (chunk.hyper_check, chunk.check) if value is not None]
+        checks = [value.to_bytes(2, "little") for value in (chunk.hyper_check, chunk.check)]
         parts += [_number(len(chunk.stream) << 3 | chunk.lanes), *checks, chunk.stream]
     for kind, content in container.blocks.items():
         packed = zlib.compress(content, 9)
@@ -111,10 +108,10 @@ def parsed(data: bytes) -> Container:
     """
     reader = _Reader(data)
     header = _header(reader)
-    thumbnail = _chunk(reader, hyper=True, latent=False) if header.tile else None
+    thumbnail = _chunk(reader) if header.tile else None
     tiles: list[Chunk] = []
     for _ in range(tile_count(header)):
-        chunk = _chunk(reader, hyper=not header.tile, latent=True)
+        chunk = _chunk(reader)
         if chunk is None:
             break
         tiles.append(chunk)
@@ -197,19 +194,18 @@ def _header(reader: _Reader) -> Header:
     )
 
 
-def _chunk(reader: _Reader, *, hyper: bool, latent: bool) -> Chunk | None:
+def _chunk(reader: _Reader) -> Chunk | None:
     """The next stream, perhaps cut off; None if the file has ended before its first byte."""
     number = reader.number()
-    checks = [reader.take(2) for wanted in (hyper, latent) if wanted]
-    if number is None or any(len(check) < 2 for check in checks):
+    hyper_check, check = reader.take(2), reader.take(2)
+    if number is None or len(check) < 2:
         return None
     stream = reader.take(number >> 3)
-    values = [int.from_bytes(check, "little") for check in checks]
     return Chunk(
         stream=stream,
         lanes=number & 7,
-        hyper_check=values[0] if hyper else None,
-        check=values[-1] if latent else None,
+        hyper_check=int.from_bytes(hyper_check, "little"),
+        check=int.from_bytes(check, "little"),
         whole=len(stream) == number >> 3,
     )
 

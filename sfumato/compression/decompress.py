@@ -1,12 +1,13 @@
 """Files of `compress` back to pictures, as far as they are whole.
 
-Each tile has a check. A tile whose symbols are not those that were written is shown by its predicted mean, which is blurred and has the
-right colours, and is reported. A file that was cut off gives all that it has; where nothing is known, the mean that the hyperlatent
-predicts.
+Each tile has a check. A tile whose symbols are not those that were written is reported, and shown by the thumbnail at the beginning of the
+file, or in a file of one tile by its predicted mean. A file that was cut off gives all that it has.
 """
 
+import contextlib
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,19 +16,22 @@ from PIL import Image
 from torch import Tensor
 
 from sfumato.compression import container, planes
-from sfumato.compression.compress import joint_check, opened_codec
+from sfumato.compression.compress import opened_codec
 from sfumato.compression.container import Chunk, Container, Header
-from sfumato.compression.planes import Area, Plane
+from sfumato.compression.planes import Area
 from sfumato.compression.request import DEFAULT_MODEL
 from sfumato.compression.symbols import Decoded, SymbolCoder
 from sfumato.core.errors import CheckpointError, FormatError, ImageError
 from sfumato.core.progress import counted
-from sfumato.core.tensors import size_text
+from sfumato.core.tensors import Pixels, Sheet, size_text
 from sfumato.io.decode import MAX_PIXELS
 from sfumato.io.files import Picture
 from sfumato.io.results import SavableImage
 from sfumato.models.roles.codec import Codec, Symbols
 from sfumato.store.loaded import Model
+
+_ENOUGH = 0.5
+"""Share of the symbols of a tile from which on they show more than the thumbnail does."""
 
 
 class DecompressedImage(SavableImage):
@@ -74,8 +78,7 @@ def decompressed(data: bytes, network: Codec, *, name: str = "the model") -> Dec
     parts = container.parsed(data)
     coder = SymbolCoder(network, header.quality)
     with torch.no_grad():
-        latent, faults = _latent(parts, coder)
-        pixels = planes.decoded(network, latent, header.size, header.quality)
+        pixels, faults = _decoded(parts, coder)
     alpha, others = _opacity(parts)
     if header.grey:
         pixels = (pixels.to(torch.int32).sum(dim=2, keepdim=True).add(1) // 3).to(torch.uint8)
@@ -96,59 +99,72 @@ def checked_header(data: bytes, network: Codec, name: str) -> Header:
     return header
 
 
-def _latent(parts: Container, coder: SymbolCoder) -> tuple[Plane, list[str]]:
-    """The latent of the whole picture, times 256, and what is wrong with it."""
+def _decoded(parts: Container, coder: SymbolCoder) -> tuple[Pixels, list[str]]:
+    """The pixels of the whole picture, and what is wrong with them."""
     header, network = parts.header, coder.network
-    whole = planes.latent_size(header.size, network.stride)
-    areas = list(planes.areas(whole, (1 << header.tile) // network.stride)) if header.tile else [Area(0, 0, *whole)]
-    hypers, faults = _hyperlatents(parts, coder, areas)
-    latent = torch.zeros(network.latent_channels, *whole, dtype=torch.int32)
+    whole, side = planes.latent_size(header.size, network.stride), (1 << header.tile) // network.stride
+    areas = list(planes.areas(whole, side)) if header.tile else [Area(0, 0, *whole)]
+    latent, lost = torch.zeros(network.latent_channels, *whole, dtype=torch.int32), list[Area]()
+    small, faults = _thumbnail(parts, network)
     for number, area in enumerate(counted(areas, "tiles")):
-        chunk = parts.tiles[number] if number < len(parts.tiles) else None
-        values, fault = _tile(coder, chunk, area, hypers[number] if hypers else None)
-        latent[:, area.top : area.bottom, area.left : area.right] = values
-        if fault:
-            place = f"tile {number + 1} of {len(areas)}" if len(areas) > 1 else "the picture"
-            faults.append(f"{place} {fault}")
-    return latent, faults
+        tile = _tile(coder, parts.tiles[number] if number < len(parts.tiles) else None, area)
+        latent[:, area.top : area.bottom, area.left : area.right] = tile.latent
+        if tile.fault:
+            faults.append(f"{f'tile {number + 1} of {len(areas)}' if len(areas) > 1 else 'the picture'} {tile.fault}")
+        if tile.share < _ENOUGH:
+            lost.append(area)
+    pixels = planes.decoded(network, latent, header.size, header.quality)
+    if small is not None:
+        for area in lost:
+            _show(pixels, small, area, network.stride)
+    return pixels, faults
 
 
-def _hyperlatents(parts: Container, coder: SymbolCoder, areas: list[Area]) -> tuple[list[Symbols], list[str]]:
-    """The hyperlatents of all tiles, if they are apart; those of a damaged block are 0."""
+def _show(pixels: Pixels, small: Sheet, area: Area, stride: int) -> None:
+    """Gives an area of `pixels` those of the thumbnail `small`."""
+    top, left, bottom, right = (place * stride for place in area)
+    target = pixels[top:bottom, left:right]
+    target.copy_(planes.enlarged(small, container.THUMBNAIL_SCALE, (top, left, top + target.shape[0], left + target.shape[1])))
+
+
+def _thumbnail(parts: Container, network: Codec) -> tuple[Sheet | None, list[str]]:
+    """The thumbnail of a file with tiles, if it is whole, and what is wrong with it."""
     if not parts.header.tile:
-        return [], []
-    sizes = [coder.hyper_size(area.size) for area in areas]
-    blank = [torch.zeros(coder.network.hyper_channels, *size, dtype=torch.int64) for size in sizes]
-    if parts.thumbnail is None:
-        return blank, ["its thumbnail is missing"]
-    try:
-        hypers = coder.decode_hyper(parts.thumbnail.stream, parts.thumbnail.lanes, sizes)
-    except FormatError:
-        return blank, ["its thumbnail is missing"]
-    if not parts.thumbnail.whole:
-        return hypers, ["its thumbnail is cut off"]
-    return (hypers, []) if joint_check(hypers) == parts.thumbnail.hyper_check else (blank, ["its thumbnail is damaged"])
+        return None, []
+    size = planes.latent_size(parts.header.size, container.THUMBNAIL_SCALE)
+    coder = SymbolCoder(network, container.THUMBNAIL_QUALITY)
+    tile = _tile(coder, parts.thumbnail, Area(0, 0, *planes.latent_size(size, network.stride)))
+    if tile.fault:
+        return None, [f"its thumbnail {tile.fault}"]
+    return planes.decoded(network, tile.latent.to(torch.int32), size, container.THUMBNAIL_QUALITY), []
 
 
-def _tile(coder: SymbolCoder, chunk: Chunk | None, area: Area, hyper: Symbols | None) -> tuple[Symbols, str]:
-    """The latent of a tile, and what is wrong with it, as a clause; empty if nothing is."""
+class _Tile(NamedTuple):
+    """The latent of a tile, as far as it is known."""
+
+    latent: Symbols
+    fault: str = ""
+    """What is wrong, as a clause."""
+    share: float = 1.0
+    """Share of the symbols that can be trusted."""
+
+
+def _tile(coder: SymbolCoder, chunk: Chunk | None, area: Area) -> _Tile:
+    """The latent of a tile, checked."""
     blank = torch.zeros(coder.network.hyper_channels, *coder.hyper_size(area.size), dtype=torch.int64)
     decoded: Decoded | None = None
     if chunk is not None:
-        try:
-            decoded = coder.decode(chunk.stream, chunk.lanes, area.size, hyper)
-        except FormatError:
-            decoded = None
+        with contextlib.suppress(FormatError):  # not even the states of its lanes
+            decoded = coder.decode(chunk.stream, chunk.lanes, area.size)
     if chunk is None or decoded is None:
-        return coder.predicted(blank if hyper is None else hyper, area.size), "is missing and shows a prediction"
-    good_hyper = hyper is not None or not decoded.hyper_read or decoded.hyper_check == chunk.hyper_check
-    if decoded.share == 1 and good_hyper and decoded.check == chunk.check:
-        return decoded.latent, ""
-    if not good_hyper:
-        return coder.predicted(blank, area.size), "is damaged and shows its mean colour"
-    if decoded.share < 1 and not chunk.whole:
-        return decoded.latent, f"is cut off: {decoded.share:.0%} of its symbols are there, the others are predicted"
-    return coder.predicted(decoded.hyper, area.size), "is damaged and shows a prediction"
+        return _Tile(coder.predicted(blank, area.size), "is missing", 0.0)
+    good_hyper = decoded.hyper_read and decoded.hyper_check == chunk.hyper_check
+    if good_hyper and decoded.share == 1 and decoded.check == chunk.check:
+        return _Tile(decoded.latent)
+    if decoded.share < 1 and not chunk.whole and (good_hyper or not decoded.hyper_read):
+        words = f"is cut off: {decoded.share:.0%} of its symbols are there, the others are predicted"
+        return _Tile(decoded.latent, words, decoded.share)
+    return _Tile(coder.predicted(decoded.hyper if good_hyper else blank, area.size), "is damaged and shows a prediction", 0.0)
 
 
 def _opacity(parts: Container) -> tuple[UInt8[Tensor, "h w 1"] | None, list[str]]:

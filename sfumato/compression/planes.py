@@ -8,7 +8,7 @@ from jaxtyping import Int32
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.core.tensors import Maps, PerImage, Pixels
+from sfumato.core.tensors import Maps, PerImage, Pixels, Sheet
 from sfumato.models.roles.codec import Codec, level_of
 
 PIECE = 64
@@ -86,3 +86,27 @@ def decoded(network: Codec, latent: Plane, size: tuple[int, int], quality: int) 
 
 def _level(quality: int) -> PerImage:
     return torch.tensor([level_of(quality)])
+
+
+def reduced(pixels: Pixels, scale: int) -> Sheet:
+    """Bytes (h, w, 3) with sides `scale` times shorter, rounded up: means of squares, row by row to save memory."""
+    rows = []
+    for part in pixels.split(scale):
+        image = part.permute(2, 0, 1)[None].float()
+        padded = F.pad(image, (0, -image.shape[3] % scale, 0, 0), mode="replicate")
+        rows.append(F.avg_pool2d(padded, (image.shape[2], scale))[0, :, 0].T)
+    return torch.stack(rows).round().to(torch.uint8)
+
+
+def enlarged(pixels: Pixels, scale: int, area: tuple[int, int, int, int]) -> Sheet:
+    """The pixels (top, left, bottom, right) of a picture of which `pixels` are `reduced`, without its details."""
+    top, left, bottom, right = area
+    rows, columns = ((torch.arange(a, b) + 0.5) / scale - 0.5 for a, b in ((top, bottom), (left, right)))
+    values = pixels.float()
+    for dim, places in enumerate((rows, columns)):
+        held = places.clamp(0, values.shape[dim] - 1)
+        low = held.floor().long()
+        high = (low + 1).clamp(max=values.shape[dim] - 1)
+        share = (held - low).reshape(*([-1, 1, 1] if dim == 0 else [1, -1, 1]))
+        values = values.index_select(dim, low) * (1 - share) + values.index_select(dim, high) * share
+    return values.round().to(torch.uint8)

@@ -77,22 +77,11 @@ class SymbolCoder:
         """The symbols of a hyperlatent (1, c, h, w) before rounding."""
         return hyper[0].detach().cpu().double().round().clamp(-self.hyper_reach, self.hyper_reach).long()
 
-    def encode_hyper(self, hypers: list[Symbols]) -> tuple[bytes, int]:
-        """The stream of hyperlatents alone, and the logarithm of its number of lanes."""
-        runs = [self._hyper_run(hyper) for hyper in hypers]
-        lanes = rans.lanes_for(sum(len(starts) for starts, _ in runs))
-        return rans.encode(runs, lanes), lanes
-
-    def decode_hyper(self, stream: bytes, lanes: int, sizes: list[tuple[int, int]]) -> list[Symbols]:
-        """The hyperlatents of `sizes` in a stream of them alone; 0 where the stream has ended. Raises FormatError for an empty stream."""
-        decoder = rans.Decoder(stream, lanes)
-        return [self._read_hyper(decoder, size)[0] for size in sizes]
-
-    def encode(self, latent: Maps, hyper: Symbols, *, with_hyper: bool) -> Coded:
+    def encode(self, latent: Maps, hyper: Symbols) -> Coded:
         """The tile with this `latent` (1, c, h, w) before rounding."""
         values = latent[0].detach().cpu().double()
         size = (values.shape[1], values.shape[2])
-        runs = [self._hyper_run(hyper)] if with_hyper else []
+        runs = [self._hyper_run(hyper)]
         rounded, check = torch.zeros(values.shape, dtype=torch.int64), 0
         features, flat = self.model.features(hyper, size), values.flatten(1)
         for number, half in enumerate(self._halves(size)):
@@ -105,15 +94,14 @@ class SymbolCoder:
         lanes = rans.lanes_for(sum(len(starts) for starts, _ in runs))
         return Coded(stream=rans.encode(runs, lanes), lanes=lanes, latent=rounded, check=check)
 
-    def decode(self, stream: bytes, lanes: int, size: tuple[int, int], hyper: Symbols | None) -> Decoded:
-        """The tile of a latent of `size`; its hyperlatent is read from the stream unless it is given.
+    def decode(self, stream: bytes, lanes: int, size: tuple[int, int]) -> Decoded:
+        """The tile of a latent of `size`.
 
         Raises FormatError if the stream has not even the states of its lanes.
         """
-        decoder, got, total, hyper_read = rans.Decoder(stream, lanes), 0, 0, True
-        if hyper is None:
-            hyper, got = self._read_hyper(decoder, self.hyper_size(size))
-            total, hyper_read = hyper.numel(), got == hyper.numel()
+        decoder = rans.Decoder(stream, lanes)
+        hyper, got = self._read_hyper(decoder, self.hyper_size(size))
+        total, hyper_read = hyper.numel(), got == hyper.numel()
         rounded, check = torch.zeros(self.network.latent_channels, *size, dtype=torch.int64), 0
         features = self.model.features(hyper, size)
         for number, half in enumerate(self._halves(size)):

@@ -16,8 +16,8 @@ SMALL = Container(header=HEADER, tiles=(Chunk(stream=b"abcd", lanes=3, hyper_che
 
 def large(size, blocks=True):
     header = dataclasses.replace(HEADER, size=size, tile=10, blocks=blocks, grey=True)
-    tiles = tuple(Chunk(stream=bytes([i]) * (200 + i), lanes=i % 8, check=i) for i in range(tile_count(header)))
-    thumbnail = Chunk(stream=b"thumbnail", lanes=1, hyper_check=9)
+    tiles = tuple(Chunk(stream=bytes([i]) * (200 + i), lanes=i % 8, hyper_check=2 * i, check=i) for i in range(tile_count(header)))
+    thumbnail = Chunk(stream=b"thumbnail", lanes=1, hyper_check=9, check=3)
     return Container(header=header, thumbnail=thumbnail, tiles=tiles, blocks={1: bytes(5000), 3: b"exif"} if blocks else {})
 
 

@@ -85,12 +85,17 @@ def test_damage_stays_within_its_tile(codec, pixels, monkeypatch):
 
 def test_the_first_bytes_of_a_large_file_are_a_thumbnail(codec, pixels, monkeypatch):
     monkeypatch.setattr(job, "TILE", 8)
-    large = np.tile(pixels, (1, 9, 1))
+    large = np.tile(pixels, (6, 9, 1))
+    large[:, 288:] //= 3
     data = compress(large, quality=60, model=codec)
-    first = data.index(parsed(data).tiles[0].stream)
+    first = data.index(parsed(data).tiles[0].stream) - 4
+    assert first < len(data) / 10
     image = decompress(data[:first], model=codec)
-    assert image.size == (576, 48)
-    assert len(image.damage) == 3
+    assert image.size == (576, 288)
+    assert len(image.damage) == 6
+    shown = np.asarray(image, dtype=int)
+    assert abs(shown[:, :240].mean() - large[:, :240].mean()) < 25
+    assert abs(shown[:, 336:].mean() - large[:, 336:].mean()) < 25
 
 
 def test_a_file_that_claims_too_many_pixels_is_refused_before_they_are_made(codec):

@@ -34,7 +34,7 @@ if sys.argv[4] == "contiguous":
 with autocast(sys.argv[5], torch.device("cpu")):
     parts = parsed(data)
     coder = SymbolCoder(model.network, parts.header.quality)
-    decoded = coder.decode(parts.tiles[0].stream, parts.tiles[0].lanes, (4, 6), None)
+    decoded = coder.decode(parts.tiles[0].stream, parts.tiles[0].lanes, (4, 6))
     image = decompress(data, model=model)
 print(json.dumps([hashlib.sha256(decoded.latent.numpy().tobytes()).hexdigest(), list(image.tobytes()), image.damage]))
 """

@@ -19,8 +19,8 @@ def latent_of(codec, size, seed=0, spread=2.0):
 def test_a_tile_comes_back(codec, size, quality):
     coder = SymbolCoder(codec.network, quality)
     latent, hyper = latent_of(codec, size)
-    coded = coder.encode(latent, hyper, with_hyper=True)
-    decoded = coder.decode(coded.stream, coded.lanes, size, None)
+    coded = coder.encode(latent, hyper)
+    decoded = coder.decode(coded.stream, coded.lanes, size)
     assert torch.equal(decoded.latent, coded.latent)
     assert torch.equal(decoded.hyper, hyper)
     assert (decoded.check, decoded.hyper_check, decoded.share) == (coded.check, symbol_check(hyper), 1)
@@ -31,8 +31,8 @@ def test_numbers_that_no_table_has_come_back(codec):
     coder = SymbolCoder(codec.network, 50)
     latent, hyper = latent_of(codec, (4, 4))
     latent[0, ::3] += 700 * torch.randn(8, 4, 4, generator=torch.Generator().manual_seed(3))
-    coded = coder.encode(latent, hyper, with_hyper=False)
-    decoded = coder.decode(coded.stream, coded.lanes, (4, 4), hyper)
+    coded = coder.encode(latent, hyper)
+    decoded = coder.decode(coded.stream, coded.lanes, (4, 4))
     assert torch.equal(decoded.latent, coded.latent)
     loud = coded.latent[::3].abs() > 256 * 300
     assert loud.any()
@@ -41,10 +41,10 @@ def test_numbers_that_no_table_has_come_back(codec):
 def test_the_beginning_of_a_stream_gives_the_first_symbols(codec):
     coder = SymbolCoder(codec.network, 50)
     latent, hyper = latent_of(codec, (8, 8))
-    coded = coder.encode(latent, hyper, with_hyper=True)
+    coded = coder.encode(latent, hyper)
     shares, errors = [], []
     for tenth in range(3, 11):
-        decoded = coder.decode(coded.stream[: len(coded.stream) * tenth // 10], coded.lanes, (8, 8), None)
+        decoded = coder.decode(coded.stream[: len(coded.stream) * tenth // 10], coded.lanes, (8, 8))
         shares.append(decoded.share)
         errors.append(float((decoded.latent - coded.latent).double().square().mean()))
     assert shares == sorted(shares)
@@ -57,13 +57,5 @@ def test_a_prediction_is_the_tile_without_symbols(codec):
     coder = SymbolCoder(codec.network, 50)
     _, hyper = latent_of(codec, (6, 5))
     predicted = coder.predicted(hyper, (6, 5))
-    coded = coder.encode(predicted[None] / 256, hyper, with_hyper=False)
+    coded = coder.encode(predicted[None] / 256, hyper)
     assert torch.equal(coded.latent, predicted)
-
-
-def test_hyperlatents_alone_come_back(codec):
-    coder = SymbolCoder(codec.network, 50)
-    hypers = [latent_of(codec, size, seed)[1] for seed, size in enumerate([(8, 8), (8, 3), (1, 8)])]
-    stream, lanes = coder.encode_hyper(hypers)
-    decoded = coder.decode_hyper(stream, lanes, [(2, 2), (2, 1), (1, 2)])
-    assert all(torch.equal(one, other) for one, other in zip(hypers, decoded, strict=True))
