@@ -252,11 +252,11 @@ def edit(
         with outputs.reserved(job.output_files(out), by="edit", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
             if replay is not None:
-                result, start = job.replay(network, replay, styles=styles, device=device)
+                result, record = job.replay(network, replay, styles=styles, device=device)
             else:
-                parsed = job.parse_moves(axes.load(directions, network), moves)
+                record, parsed = start, job.parse_moves(axes.load(directions, network), moves)
                 result = job.edit(network, job.begun(network, start), parsed, device=device)
-            console.print(f"edit: {', '.join(map(str, job.save(result, out, network, start=start)))}", highlight=False)
+            console.print(f"edit: {', '.join(map(str, job.save(result, out, network, start=record)))}", highlight=False)
 
 
 def drag(

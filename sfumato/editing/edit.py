@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -144,18 +144,18 @@ def parse_moves(directions: Directions, texts: Sequence[str]) -> list[Move]:
     return moves
 
 
-def save(result: Edited, out: Path, model: Model, *, start: StartRow) -> list[Path]:
+def save(result: Edited, out: Path, model: Model, *, start: Mapping[str, object]) -> list[Path]:
     """Writes the image after the moves to `out`, and beside it, as .json, the `start` and the moves for `replay`. Returns the paths."""
     return _write(result, out, start, weights_hash(sampler(model).network))
 
 
-def _write(result: Edited, out: Path, start: StartRow, weights: str) -> list[Path]:
+def _write(result: Edited, out: Path, start: Mapping[str, object], weights: str) -> list[Path]:
     """The same for a network with these `weights`.
 
     If a file of styles lies neither below the working folder nor beside `out`, only its name is kept: `replay` looks beside the .json.
     """
     if "styles" in start:
-        start = {**start, "styles": _relative(Path(start["styles"]), out.parent)}
+        start = {**start, "styles": _relative(Path(str(start["styles"])), out.parent)}
     _, record = output_files(out)
     files.save_image(out, to_pixels(result.images[1:]))
     moves = [vars(move) | {"layers": list(move.layers), "vector": list(move.vector)} for move in result.moves]
@@ -183,7 +183,7 @@ Record = TypedDict("Record", {"is": Literal["sfumato edit"], "weights": str, "st
 """An edit in a file."""
 
 
-def replay(model: Model, path: str | Path, *, styles: str | Path | None = None, device: str = "auto") -> tuple[Edited, StartRow]:
+def replay(model: Model, path: str | Path, *, styles: str | Path | None = None, device: str = "auto") -> tuple[Edited, dict[str, object]]:
     """The edit saved at `path`, done again, and its start. Raises SettingError for an edit of another model and for another file.
 
     If the edit started at a file of styles, that file is looked for beside `path` and in the working folder, unless `styles` names it.
@@ -204,7 +204,7 @@ def replay(model: Model, path: str | Path, *, styles: str | Path | None = None, 
     moves = [_move(row) for row in record["moves"]]
     if "styles" in start:
         start = StartRow(styles=str(styles or _near(start["styles"], path.parent)))
-    return edit(source, begun(source, start), moves, device=device), start
+    return edit(source, begun(source, start), moves, device=device), {**start}
 
 
 def _move(row: MoveRow) -> Move:

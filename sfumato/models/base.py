@@ -86,6 +86,13 @@ class RestorerSettings(NetworkSettings, Protocol):
         ...
 
 
+def channels_of(config: NetworkSettings) -> int:
+    """The channels of the images of a restorer. Raises SettingError for settings without them."""
+    if not isinstance(config, RestorerSettings):
+        raise SettingError(f"{family(config)} is no restorer; give the settings of one, such as gated")
+    return config.channels
+
+
 def build_as(role: type[Network], config: NetworkSettings, *arguments: object, name: str) -> Network:
     """The network of the settings `config`, built with `arguments`, which is a part of another network.
 

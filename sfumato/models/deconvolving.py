@@ -11,7 +11,7 @@ is blurred again, and the residual to the image is added after a smooth inverse 
 """
 
 import copy
-from typing import Annotated, cast, final
+from typing import Annotated, final
 
 import torch
 
@@ -19,7 +19,7 @@ from sfumato.core.config import Range, changed, family, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Kernels, Maps, Planes
 from sfumato.models import MODELS
-from sfumato.models.base import RestorerSettings, build_as
+from sfumato.models.base import NetworkSettings, build_as, channels_of
 from sfumato.models.roles.graph import ExportGraph
 from sfumato.models.roles.restorer import Deblurrer, Restorer
 from sfumato.nn.resample import mirror
@@ -31,7 +31,7 @@ class Config:
     """Settings of a deconvolution network for known blurs."""
 
     id = "deconvolving"
-    corrector: RestorerSettings = cast(RestorerSettings, MODELS["gated"]())
+    corrector: NetworkSettings = MODELS["gated"]()
     """Settings of the correcting network: gated with scale 1, or paired of two of them. Its planes and guides are set here."""
     balances: Annotated[tuple[float, ...], Range(0.01, 100)] = (2.0, 0.5)
     """Smoothness of each Wiener estimate; 1 is optimal for photographs with equal gradient power at all frequencies. The network corrects
@@ -44,7 +44,7 @@ class Config:
     @property
     def channels(self) -> int:
         """Channels of the corrector: 1 for grey, 3 for RGB."""
-        return self.corrector.channels
+        return channels_of(self.corrector)
 
     def check(self) -> None:
         if not self.balances:
@@ -102,7 +102,7 @@ class Deconvolving(Deblurrer):
             return x.float() + apply_filters(degraded - apply_filters(x, kernels.float()), last)
 
 
-def _with_noise_plane(config: RestorerSettings) -> RestorerSettings:
+def _with_noise_plane(config: NetworkSettings) -> NetworkSettings:
     """`config` with the noise level as its only plane. Raises SettingError for a network of another family or scale."""
     if family(config) == "paired":
         parts = {name: getattr(config, name) for name in ("grey", "colour")}

@@ -5,13 +5,13 @@ both would divide its maps between them. The two are trained separately, each by
 """
 
 import math
-from typing import cast, final
+from typing import final
 
 from sfumato.core.config import changed, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models import MODELS
-from sfumato.models.base import RestorerSettings, build_as
+from sfumato.models.base import NetworkSettings, build_as, channels_of
 from sfumato.models.roles.graph import ExportGraph
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.channels import luma
@@ -22,15 +22,15 @@ class Config:
     """Settings of a pair of restorers, for grey and for colour images."""
 
     id = "paired"
-    grey: RestorerSettings = cast(RestorerSettings, MODELS["gated"](channels=1))
+    grey: NetworkSettings = MODELS["gated"](channels=1)
     """Settings of the network for grey images; channels is set to 1."""
-    colour: RestorerSettings = cast(RestorerSettings, MODELS["gated"]())
+    colour: NetworkSettings = MODELS["gated"]()
     """Settings of the network for colour images."""
 
     @property
     def channels(self) -> int:
         """Channels of the network for colour images: 3 for RGB."""
-        return self.colour.channels
+        return channels_of(self.colour)
 
     def build(self, guides: int = 0) -> "Paired":
         """A new pair of networks, each of which takes `guides` further images, as in `models/gated.py`."""
@@ -97,5 +97,5 @@ class LumaApart(Restorer):
         return output + self.pair.grey.restore(luma(degraded), planes) - luma(output)
 
 
-def _built(config: RestorerSettings, guides: int) -> Restorer:
+def _built(config: NetworkSettings, guides: int) -> Restorer:
     return build_as(Restorer, config, *([guides] if guides else []), name="paired: a part")

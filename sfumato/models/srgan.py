@@ -9,7 +9,7 @@ encoder (Pathak et al. 2016, https://arxiv.org/abs/1604.07379). The discriminato
 """
 
 import itertools
-from typing import Annotated, cast, final
+from typing import Annotated, final
 
 import torch
 from torch import nn
@@ -18,7 +18,7 @@ from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, PerImage, Planes
 from sfumato.models import MODELS
-from sfumato.models.base import RestorerSettings, build_as
+from sfumato.models.base import NetworkSettings, build_as, channels_of
 from sfumato.models.roles.restorer import AdversarialRestorer, Restorer
 from sfumato.nn.blocks import Down, activation, signed
 
@@ -28,7 +28,7 @@ class Config:
     """Settings of a restorer with a discriminator."""
 
     id = "srgan"
-    restorer: RestorerSettings = cast(RestorerSettings, MODELS["gated"]())
+    restorer: NetworkSettings = MODELS["gated"]()
     """Settings of the restorer, of any family of restorers."""
     discriminator_width: Annotated[int, Range(1, 1024, "channels")] = 32
     """Channels of the discriminator's finest hidden maps; doubles with every halving of the size, up to eight times this number."""
@@ -38,7 +38,7 @@ class Config:
     @property
     def channels(self) -> int:
         """Channels of the restorer: 1 for grey, 3 for RGB."""
-        return self.restorer.channels
+        return channels_of(self.restorer)
 
     def build(self) -> "Srgan":
         return Srgan(self)

@@ -374,6 +374,8 @@ def test_every_option_that_is_named_exists():
     for path, tree in trees.items():
         if path.parent.name == "cli":
             functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+            fields = [node.target for node in ast.walk(tree) if isinstance(node, ast.AnnAssign)]  # of a dataclass of flags
+            known |= {f"--{each.id.replace('_', '-')}" for each in fields if isinstance(each, ast.Name)}
             known |= {f"--{each.arg.replace('_', '-')}" for node in functions for each in (*node.args.args, *node.args.kwonlyargs)}
     for path, tree in trees.items():
         for node in ast.walk(tree):
