@@ -170,7 +170,7 @@ def test_dreams_of_python_are_repeated_from_their_files(tmp_path, untrained):
     dreams = sf.dream(None, module, options, size=(40, 36), n=2)
     paths = dreams.save(tmp_path / "dreams")
     assert [path.name for path in paths] == ["00007.png", "00007.json", "00008.png", "00008.json"]
-    _, settings, record = replayed(paths[3])
+    settings, record = replayed(paths[3])
     again = sf.dream(None, module, settings, size=tuple(record["size"]))
     assert torch.equal(again.images[0], dreams.images[1])
     through = sf.dream_through(untrained("dcgan", size=(40, 40)), module, sf.Dream(layers=("0",), steps=1))

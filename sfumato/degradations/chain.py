@@ -1,7 +1,7 @@
 """Several degradations in sequence, each with its own probability, in fixed or random order: for blind restoration."""
 
 import dataclasses
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch.nn import functional as F
@@ -10,7 +10,7 @@ from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.rng import Draws
 from sfumato.core.tensors import Kernels, size_text
-from sfumato.degradations.base import Degradation, Degraded
+from sfumato.degradations.base import Degraded
 
 
 @settings
@@ -18,7 +18,7 @@ class Config:
     """Settings of a sequence of degradations."""
 
     id = "chain"
-    links: tuple[Degradation, ...] = ()
+    links: tuple[Any, ...] = ()
     """Settings of the degradations."""
     chances: Annotated[tuple[float, ...], Range(0, 1, "probability")] = ()
     """Probability of each degradation for an image; 1 for all if empty."""

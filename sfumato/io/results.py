@@ -9,7 +9,7 @@ SettingError. The calculations that follow give plain tensors and arrays.
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import IO, SupportsIndex, TypeVar
+from typing import IO, Protocol, SupportsIndex, TypeVar, cast, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,6 +25,15 @@ from sfumato.io.inputs import convert
 from sfumato.io.metadata import Metadata
 
 T = TypeVar("T")
+
+
+@runtime_checkable
+class OutputFile(Protocol):
+    """A file that is open for writing bytes."""
+
+    def write(self, data: bytes, /) -> object:
+        """Takes the next bytes."""
+        ...
 
 
 def save_files(
@@ -108,7 +117,7 @@ class SavableImage(Image.Image):
     by: str = "save"
 
     def save(  # pyright: ignore[reportIncompatibleMethodOverride]  # unlike Pillow's it returns the path
-        self, fp: str | Path | IO[bytes], format: str | None = None, *, overwrite: bool = False, **params: object
+        self, fp: str | Path | OutputFile, format: str | None = None, *, overwrite: bool = False, **params: object
     ) -> list[Path] | None:
         """Writes the picture with its profile, resolution and EXIF, as the command line does, and returns its path in a list.
 
@@ -116,7 +125,7 @@ class SavableImage(Image.Image):
         that is not to be replaced and for an ending that is not known.
         """
         if not isinstance(fp, str | Path):
-            return super().save(fp, format, **params)
+            return super().save(cast(IO[bytes], fp), format, **params)
         path = Path(fp)
         if format is None and not params:
             return save_picture(self, metadata.of_image(self), path, by=self.by, overwrite=overwrite)

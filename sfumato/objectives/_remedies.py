@@ -19,8 +19,8 @@ def remedies(fault: str, settings: RunSettings) -> list[str]:
         return ["--model.minibatch-deviation"]
     if fault in ("collapse", "copies", "overpowered", "smothered"):
         factor = 0.25 if fault == "smothered" else 4
-        weights = {name: getattr(values, name, None) for name in ("r1", "r2")}
-        return [f"--objective.{name} {factor * weight:g}" for name, weight in weights.items() if weight]
+        weights = {"--objective.r1": getattr(values, "r1", None), "--objective.r2": getattr(values, "r2", None)}
+        return [f"{name} {factor * weight:g}" for name, weight in weights.items() if weight]
     return [f"--lr {settings.lr / 2:g}"] if fault in ("divergence", "decline") else []
 
 

@@ -8,6 +8,7 @@ import sfumato
 PACKAGE = Path(sfumato.__file__).parent
 BORDERS: dict[str, int] = {
     "core/config.py": 2,
+    "degradations/chain.py": 2,
     "nn/autograd.py": 2,
     "objectives/base.py": 2,
     "store/loaded.py": 2,

@@ -87,7 +87,7 @@ def test_a_recipe_in_a_picture_of_any_size_is_read_or_refused_in_one_line(tmp_pa
     path = tmp_path / "x.png"
     recipe = '{"network": "inception", "dream": {"steps": 3}}'
     path.write_bytes(png(chunk(b"tEXt", KEY.encode() + b"\0" + recipe.encode())))
-    assert replayed(path)[1].steps == 3
+    assert replayed(path)[0].steps == 3
     for side in (9000, 30_000, 2_000_000_000):
         path.write_bytes(png(chunk(b"tEXt", KEY.encode() + b"\0{}"), size=(side, side), pixels=b""))
         with pytest.raises(CheckpointError) as caught:

@@ -135,7 +135,7 @@ def test_a_plain_objective_does_not_leave_a_discriminator_idle(toy):
         restoration.Config().phases(toy)
 
 
-@pytest.mark.parametrize("restorer", [3, MODELS["vae"](size=(8, 8), channels=1, classes=0), MODELS["srgan"]()])
+@pytest.mark.parametrize("restorer", [MODELS["vae"](size=(8, 8), channels=1, classes=0), MODELS["srgan"]()])
 def test_a_restorer_must_repair(restorer):
     with pytest.raises(SettingError, match=r"must be the settings of a Restorer|has a discriminator of its own"):
         MODELS["srgan"](restorer=restorer).build()
