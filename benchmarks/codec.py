@@ -21,6 +21,7 @@ from sfumato.compression.compress import compress, compressed, opened_codec
 from sfumato.compression.decompress import decompress, decompressed
 from sfumato.compression.request import CompressionRequest
 from sfumato.compression.source import Source
+from sfumato.core.device import instructions
 from sfumato.core.errors import SfumatoError
 from sfumato.evaluation.codecs import evaluate_codec
 
@@ -50,6 +51,8 @@ def timed(model, height, width):
             f"{width} x {height}, quality {quality}: {8 * len(data) / height / width:.3f} bits per pixel, "
             f"encode {encoded - began:.2f} s, decode {decoded - encoded:.2f} s, peak memory {peak:.2f} GB"
         )
+
+    print(instructions())
 
 
 def mutations(model, count):

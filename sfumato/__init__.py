@@ -92,6 +92,7 @@ if TYPE_CHECKING:
     from sfumato.restoration.result import RestoredArray, RestoredImage, RestoredTensor
     from sfumato.restoration.tiles import apply_restorer
     from sfumato.store.export.export import Exported, export, verify
+    from sfumato.store.export.facts import ExportFacts, Parity
     from sfumato.store.importing import import_weights
     from sfumato.store.weights import bundled, load
     from sfumato.store.zoo import Entry as ModelEntry
@@ -130,6 +131,7 @@ _HOMES = {
     "Index": "embeddings.index",
     "LatentDream": "dreaming.latent",
     "Edited": "editing.edit",
+    "ExportFacts": "store.export.facts",
     "Exported": "store.export.export",
     "FormatError": "core.errors",
     "Frames": "generation.result",
@@ -148,6 +150,7 @@ _HOMES = {
     "PictureEntry": "batch.manifest:Entry",
     "PictureInput": "io.inputs",
     "ProcessError": "core.errors",
+    "Parity": "store.export.facts",
     "Projection": "editing.inversion",
     "Protocol": "metrics.base",
     "Report": "evaluation.report",
@@ -251,6 +254,7 @@ __all__ = [
     "Dreamt",
     "Duplicates",
     "Edited",
+    "ExportFacts",
     "Exported",
     "FormatError",
     "Frames",
@@ -265,6 +269,7 @@ __all__ = [
     "Mixtures",
     "ModelEntry",
     "Move",
+    "Parity",
     "Picture",
     "PictureEntry",
     "PictureInput",

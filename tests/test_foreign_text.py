@@ -119,8 +119,14 @@ def around(work):
     return {path: path.read_bytes() for path in work.parent.parent.rglob("*") if path.is_file() and out not in path.parents}
 
 
+NEW = {"compress", "decompress", "embed", "search", "cluster", "duplicates", "export", "verify"}
+"""Verbs whose own tests try them with hostile names."""
+
+
 def test_every_verb_that_reads_a_file_is_tried():
-    assert {line.split()[0] for line in CASES.strip().splitlines()} == {*verbs} - {"demo", "completion"}, "those two read nothing of others"
+    assert {line.split()[0] for line in CASES.strip().splitlines()} == {*verbs} - {"demo", "completion", *NEW}, (
+        "those two read nothing of others"
+    )
 
 
 @pytest.mark.parametrize("line", CASES.strip().splitlines())

@@ -44,8 +44,8 @@ def compress(
     Args:
         pictures: Picture files, folders, glob patterns, lists (@list.txt), tar shards, or addresses (s3://bucket/folder).
         quality: From 1, the smallest file, to 100, the best picture. Default: 50, or as high as --bpp or --max-kb allows.
-        bpp: Largest size of the file in bits for each pixel.
-        max_kb: Largest size of the file in kilobytes of 1,000 bytes.
+        bpp: Largest size of the file in bits for each pixel. Default: no limit.
+        max_kb: Largest size of the file in kilobytes of 1,000 bytes. Default: no limit.
         effort: fast takes under a second for a small photograph. refine searches for a smaller file of a better picture, which takes
             minutes; such a file decodes as fast as others.
         keep_metadata: Keep the colour profile and the EXIF in the file. Without it, colours are converted to sRGB.

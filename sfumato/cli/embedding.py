@@ -70,7 +70,7 @@ def search(
     pictures: Queries = (),
     *,
     minus: tuple[str, ...] = (),
-    region: tuple[int, int, int, int] | None = None,
+    region: Annotated[tuple[int, int, int, int] | None, tyro.conf.arg(metavar="LEFT TOP WIDTH HEIGHT")] = None,
     generator: str | None = None,
     seed: int | None = None,
     k: Annotated[int, Range(1, 1e6, "pictures"), tyro.conf.arg(aliases=["-k"])] = 20,
@@ -86,7 +86,7 @@ def search(
     Several pictures are averaged. `--minus` subtracts: `sfumato search photos.index a.jpg c.jpg --minus b.jpg` looks for a - b + c.
 
     Args:
-        pictures: Pictures to look for. They need not be in the index.
+        pictures: Pictures to look for. They need not be in the index. Default: none; --generator and --seed name an image.
         minus: Pictures whose vectors are subtracted.
         region: Part of the one picture to look for: left, top, width and height in pixels. Default: the whole picture.
         generator: Generator whose image of --seed is looked for: a bundled model, a run folder or a model file.

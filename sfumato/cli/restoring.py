@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -40,13 +40,7 @@ def restore_pictures(
     """Repairs the pictures, or the one film, and prints a line about each. Exits with 2 if one failed."""
     mask = mask if is_alpha(mask) else inputs.place(mask)
     if film.is_film(pictures):
-        if packs or (workers is not None and workers != Workers()):
-            raise SettingError("--jobs, --shard, --on and --pack have no effect on a film; leave them out")
-        if mask is not None:
-            raise SettingError(f"--mask {mask} has no effect on a film; leave it out, or give --find, which looks in every frame")
-        for option, value in (("--report", report), ("--preview", preview)):
-            if value is not None:
-                raise SettingError(f"{option} {value} has no effect on a film; leave it out")
+        _check_film({"--report": report, "--preview": preview}, mask, shared=packs or workers not in (None, Workers()))
         _film(Path(pictures[0]), out, request, console, overwrite=overwrite)
         return
 
@@ -61,17 +55,32 @@ def restore_pictures(
     if packs:
         done = [(entry.source, Path(entry.out)) for entry in entries if entry.status != Status.FAILED]
         pack(done, out, by="restore", overwrite=overwrite)
+    _finish(entries, out / manifest_name(None if workers is None else workers.part))
+
+
+def _finish(entries: Sequence[Entry], manifest: Path) -> None:
+    """Prints the counts of a run. Exits with 2 if a picture failed."""
     failed = [entry for entry in entries if entry.status == Status.FAILED]
     if len(entries) == 1 and failed:
         complain(reason(failed[0]))
     elif len(entries) > 1:
         show_failures([(entry.source, reason(entry)) for entry in failed])
-        manifest = out / manifest_name(None if workers is None else workers.part)
         say(f"{_counts(entries)}; see {manifest}" if manifest.exists() else _counts(entries))
     elif not entries:
         say("no picture belongs to this shard")
     if failed:
         sys.exit(2)
+
+
+def _check_film(pages: Mapping[str, Path | None], mask: Path | None, *, shared: bool) -> None:
+    """Raises SettingError for a flag that has no effect on a film."""
+    if shared:
+        raise SettingError("--jobs, --shard, --on and --pack have no effect on a film; leave them out")
+    if mask is not None:
+        raise SettingError(f"--mask {mask} has no effect on a film; leave it out, or give --find, which looks in every frame")
+    for option, value in pages.items():
+        if value is not None:
+            raise SettingError(f"{option} {value} has no effect on a film; leave it out")
 
 
 def reason(entry: Entry) -> str:

@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 
 from sfumato.core.errors import FormatError
 from sfumato.core.pillow_format import MAGIC
+from sfumato.core.tensors import size_text
 from sfumato.models.roles.codec import QUALITIES
 
 VERSION = 1
@@ -183,7 +184,7 @@ def _header(reader: _Reader) -> Header:
     if check != _crc16(body):
         raise FormatError("has a damaged header (its check does not fit)")
     if not (0 < width <= LONGEST_SIDE and 0 < height <= LONGEST_SIDE) or start[1] not in QUALITIES or tile[0] not in _TILE_SIDES:
-        raise FormatError(f"has a header that cannot be ({width} x {height} pixels at quality {start[1]})")
+        raise FormatError(f"has a header that cannot be ({size_text((height, width))} pixels at quality {start[1]})")
     return Header(
         quality=start[1],
         fingerprint=start[2:],

@@ -19,6 +19,7 @@ from sfumato.compression.source import source_of
 from sfumato.core import atomic_io, outputs
 from sfumato.core.errors import CheckpointError, DataError, FormatError, ImageError, SettingError
 from sfumato.core.pillow_format import ENDING, MAGIC
+from sfumato.core.tensors import size_text
 from sfumato.io import files, formats
 from sfumato.io.headers import Headers
 from sfumato.models.roles.codec import Codec
@@ -160,7 +161,7 @@ class _Compression(FileTask):
                 data = compressed(source, network.opened, self.settings)
             atomic_io.write(item.target, data, check=functools.partial(settle, item.target))
             h, w = source.size
-            return f"{w} x {h}, {len(data):,} bytes, {8 * len(data) / (h * w):.3f} bits per pixel"
+            return f"{size_text((h, w))}, {len(data):,} bytes, {8 * len(data) / (h * w):.3f} bits per pixel"
 
         return convert
 
@@ -182,7 +183,7 @@ class _Decompression(FileTask):
             if result.damage:
                 self.on_damage(path, result.damage)
             h, w = result.picture.pixels.shape[:2]
-            return f"{w} x {h}, quality {result.quality}{', damaged' if result.damage else ''}"
+            return f"{size_text((h, w))}, quality {result.quality}{', damaged' if result.damage else ''}"
 
         return convert
 

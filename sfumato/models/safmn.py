@@ -94,8 +94,9 @@ class Modulation(nn.Module):
         self.join = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Images) -> Images:
-        parts = []
+        parts, (h, w) = [], x.shape[2:]
         for i, (part, conv) in enumerate(zip(x.chunk(_LEVELS, dim=1), self.levels, strict=True)):
-            y = conv(F.max_pool2d(part, 1 << i) if i else part)
-            parts.append(F.interpolate(y, scale_factor=1 << i, mode="nearest") if i else y)
+            # Maps that are smaller than the pool have one value at least.
+            y = conv(F.adaptive_max_pool2d(part, (max(1, h >> i), max(1, w >> i))) if i else part)
+            parts.append(F.interpolate(y, (h, w), mode="nearest") if i else y)
         return x * F.gelu(self.join(torch.cat(parts, dim=1)))

@@ -44,7 +44,7 @@ def radius(steps: Iterable[Step], *, period: int, scale: int = 1) -> int:
     `period` is the number of pixels of the input after which the grid repeats, `scale` the size of the output over that of the input.
 
     >>> radius([conv(1), windows(8, 0), windows(8, 4)], period=8)
-    16
+    12
     """
     backwards = list(steps)[::-1]
     widest = 0

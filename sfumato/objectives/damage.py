@@ -48,22 +48,22 @@ class Config(RestorationObjective):
         return [Phase(name="detect", weights=list(model.parameters()), loss=loss)]
 
     def preview(self, model: Restorer, stream: Stream, settings: RunSettings) -> Images:
-        """The same 16 images at every call, each degraded, with the damage that is found, and with the damage that there is."""
+        """The same 16 images at every call, each degraded, with the damage that is output, and with the damage that there is."""
         batch = self.prepare(still_batch(to_images(stream.pixels[: SHEET // 4]), seeded_generator(0, "sheet")), settings)
-        found = restored(model, batch)
-        degraded = resize(batch.degraded, (found.shape[2], found.shape[3]), method="nearest")
-        return torch.stack([degraded, found, _damaged(batch, found)], dim=1).flatten(0, 1)
+        output = restored(model, batch)
+        degraded = resize(batch.degraded, (output.shape[2], output.shape[3]), method="nearest")
+        return torch.stack([degraded, output, _damaged(batch, output)], dim=1).flatten(0, 1)
 
     def validate(self, model: Restorer, batch: Batch) -> Losses:
         """Dice coefficient of held-out images with what is above 0.5, mean over images."""
         with torch.no_grad():
-            found = (restored(model, batch) > 0.5).float()
-            return {"overlap": overlap(found, _damaged(batch, found))}
+            output = (restored(model, batch) > 0.5).float()
+            return {"overlap": overlap(output, _damaged(batch, output))}
 
 
-def overlap(found: Maps, damaged: Planes) -> Scalar:
+def overlap(output: Maps, damaged: Planes) -> Scalar:
     """Dice coefficient of each image, 2 |A and B| / (|A| + |B|), mean over images, in [0, 1]; near 1 where both are empty."""
-    shared, both = (found * damaged).sum(dim=(1, 2, 3)), (found + damaged).sum(dim=(1, 2, 3))
+    shared, both = (output * damaged).sum(dim=(1, 2, 3)), (output + damaged).sum(dim=(1, 2, 3))
     return ((2 * shared + 1) / (both + 1)).mean()
 
 

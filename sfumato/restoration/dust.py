@@ -24,5 +24,5 @@ def undamaged(images: Images, request: RestorationRequest, networks: Networks) -
     network, device, grey = networks.opened(DETECTOR), select_device(request.device), luma(images)
     size, taken = (images.shape[2], images.shape[3]), BASE + images.numel() * 12
     tile = request.tile or networks.tile(network, size, request.memory, lambda allowed: allowed - taken)
-    found = run_network(networks.ready(network, device), grey, device, name=networks.name(network), tile=tile, precision=request.precision)
-    return 1 - F.max_pool2d((found > _LEAST).to(images), 2 * _GROW + 1, stride=1, padding=_GROW)
+    shares = run_network(networks.ready(network, device), grey, device, name=networks.name(network), tile=tile, precision=request.precision)
+    return 1 - F.max_pool2d((shares > _LEAST).to(images), 2 * _GROW + 1, stride=1, padding=_GROW)

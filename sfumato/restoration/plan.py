@@ -260,9 +260,9 @@ def _filling(
     def look(images: Images) -> Planes:
         return torch.stack([*masks(images), images.new_ones(1, 1, *images.shape[2:])]).amin(dim=0)
 
-    found = masks(images)
-    parts = [f"{1 - own.mean().item():.2%} {name.replace('-', ' ')}" for name, own in zip(request.find, found, strict=True)]
-    mask = torch.stack([mask, *found]).amin(dim=0)
+    damage = masks(images)
+    parts = [f"{1 - own.mean().item():.2%} {name.replace('-', ' ')}" for name, own in zip(request.find, damage, strict=True)]
+    mask = torch.stack([mask, *damage]).amin(dim=0)
     if not parts and bool((mask == 1).all()):
         raise SettingError("inpaint needs a mask; give --mask FILE, or --find dust, scratches or dead-pixels")
     # Other damage of the picture stays.
@@ -304,7 +304,7 @@ def _enlarging(request: RestorationRequest, networks: Networks, quality: int | N
         parts.insert(0, networks.opened(upscaling.REPAIR, luma_apart=True))
     network = networks.in_sequence(*parts, views=views)
     _check_noise(request, network, ", ".join(names))
-    return _resampled_plan(network, scale, names, found=f", JPEG of quality {quality}" if coarse else "")
+    return _resampled_plan(network, scale, names, state=f", JPEG of quality {quality}" if coarse else "")
 
 
 def _of_quality(name: str, request: RestorationRequest, networks: Networks) -> tuple[str, Ways]:
@@ -329,11 +329,11 @@ def _enlarging_with(which: Model, request: RestorationRequest, networks: Network
     return dataclasses.replace(_resampled_plan(network, scale, (name,)), noise=request.noise or 0.0)
 
 
-def _resampled_plan(network: Restorer, scale: float, names: Sequence[str], *, found: str = "") -> RestorationPlan:
+def _resampled_plan(network: Restorer, scale: float, names: Sequence[str], *, state: str = "") -> RestorationPlan:
     """The plan with a network and resampling from its factor to `scale`."""
     change = "reduced" if scale < network.scale else "resampled"
     repair = ", ".join([*names, *([] if scale == network.scale else [f"{change} from {network.scale} times"])])
-    return RestorationPlan(summary=f"{scale:g} times{found}: {repair}", repair=repair, network=network, noise=0.0, times=scale)
+    return RestorationPlan(summary=f"{scale:g} times{state}: {repair}", repair=repair, network=network, noise=0.0, times=scale)
 
 
 def _check_noise(request: RestorationRequest, network: Restorer, name: str) -> None:

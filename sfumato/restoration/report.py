@@ -88,12 +88,12 @@ def reporting(
     with outputs.reserved([path], by="restore", overwrite=overwrite, reads=reads, option=OPTION):
         report = Report(request, folder)
 
-        def told(entry: Entry, number: int, count: int) -> None:
+        def notice(entry: Entry, number: int, count: int) -> None:
             on_progress(entry, number, count)
             report.add(entry, count)
 
         try:
-            yield told
+            yield notice
         except BaseException:
             with contextlib.suppress(StorageError):  # the first error says more
                 atomic_io.write(path, report.page())
@@ -233,17 +233,17 @@ def found_and_done(message: str) -> tuple[str, str]:
     >>> found_and_done("motion of 9 pixels: deblur, told motion:9@30")
     ('motion of 9 pixels', 'deblur, told motion:9@30')
     """
-    found, colon, done = message.partition(": ")
-    return (found, done) if colon else ("", message)
+    damage, colon, done = message.partition(": ")
+    return (damage, done) if colon else ("", message)
 
 
 def _section(item: Item) -> str:
     """The HTML of a picture that did not fail."""
     entry = item.entry
-    found, done = found_and_done(entry.earlier if entry.status is Status.SKIPPED and entry.earlier else _message(item))
+    damage, done = found_and_done(entry.earlier if entry.status is Status.SKIPPED and entry.earlier else _message(item))
     earlier = "by an earlier run" + (", and changed since" if entry.changed else "")
     seconds = earlier if entry.status is Status.SKIPPED else f"{entry.seconds:.1f} seconds"
-    rows = {"Found": found, "Done": done, "Size": item.sizes, "Time": seconds}
+    rows = {"Found": damage, "Done": done, "Size": item.sizes, "Time": seconds}
     pictures = "".join(_figure(item.name, comparison) for comparison in item.comparisons)
     missing = f"<p class=note>{escaped(item.missing)}</p>" if item.missing else ""
     return f"<section><h2>{escaped(item.name)}</h2>\n{_table(rows)}\n{pictures}{missing}</section>"

@@ -30,6 +30,14 @@ from sfumato.store import weights
 from sfumato.store.loaded import Model
 
 
+class HoleOptions(TypedDict):
+    """How a mask is read."""
+
+    grow_mask: int
+    invert_mask: bool
+    alpha_mask: bool
+
+
 class RestoreOptions(TypedDict, total=False):
     """The arguments of `restore` by name."""
 
@@ -90,8 +98,10 @@ def restore(
     SettingError for a request that cannot be carried out, ImageError for a picture or a mask that cannot be used, or for a picture that
     takes more than the memory.
     """
+    network, limit = None if model is None else weights.model_of(model), default_memory() if memory is None else memory
+    holes = HoleOptions(grow_mask=grow_mask, invert_mask=invert_mask, alpha_mask=mask_files.is_alpha(mask))
     request = RestorationRequest(
-        model=None if model is None else weights.model_of(model),
+        model=network,
         task=task,
         method=method,
         scale=scale,
@@ -100,12 +110,10 @@ def restore(
         noise=noise,
         blur=blur,
         find=find,
-        grow_mask=grow_mask,
-        invert_mask=invert_mask,
-        alpha_mask=mask_files.is_alpha(mask),
+        **holes,
         precision=precision,
         ensemble=ensemble,
-        memory=default_memory() if memory is None else memory,
+        memory=limit,
         device=device,
     )
     request.check()

@@ -78,7 +78,7 @@ def test_the_help_names_the_values_that_are_completed(scripts):
 
 def test_verbs_and_recipes():
     assert words() == words("") == set(verbs)
-    assert words("e") == {"edit", "evaluate"}
+    assert words("e") == {"edit", "embed", "evaluate", "export"}
     assert words("--v") == {"--version"}
     assert words("train", "") == set(RECIPES)
     assert completions(["nonsense", ""]) == completions(["train", "nonsense", "--"]) == completions(["nonsense", "--"])
@@ -107,7 +107,7 @@ def test_a_name_that_would_steer_the_terminal_is_left_out(runs):
         ("restore scan.png --task de", {"denoise", "deblur"}, False),
         ("restore scan.png --task=de", {"--task=denoise", "--task=deblur"}, False),
         ("restore scan.png --task = de", {"denoise", "deblur"}, False),
-        ("restore --find scratches ", {"scratches", "dead-pixels"}, True),
+        ("restore --find scratches ", {"scratches", "dead-pixels", "dust"}, True),
         ("restore --find scratches --task de", {"denoise", "deblur"}, False),
         ("restore scan.png ", set(), True),
         ("restore scan.png --mask ", set(), True),

@@ -41,7 +41,7 @@ CALLS = {
     "features": [("features", "fashion-classifier")],
     "embed": [("embed", "photos", "--model", "digits-vae")],
     "search": [("search", "own.index", "photo.png")],
-    "cluster": [("cluster", "own.index", "small.sfm")],
+    "cluster": [("cluster", "own.index")],
     "duplicates": [("duplicates", "photos")],
     "evaluate": [("evaluate", "digits"), ("evaluate", "restore", "--restore", "noise:25")],
     "audit": [("audit", "digits")],

@@ -852,7 +852,7 @@ def test_where_no_dead_pixel_is_found_strips_leave_the_pixels(tmp_path, photo, m
 def test_what_has_to_see_the_whole_is_refused_in_one_line_where_it_does_not_fit(tmp_path, photo, monkeypatch, brighter):
     monkeypatch.setattr(repairs, "_WHOLE", 1e9)
     for how in ({"find": ("scratches",)}, {"method": "median", "model": None}):
-        with pytest.raises(ImageError, match="too large for 2 GB with --find scratches or --method"):
+        with pytest.raises(ImageError, match="too large for 2 GB with --find dust or scratches, or --method"):
             repair(photo, tmp_path / "out.png", dataclasses.replace(brighter, task="auto", **how))
     for level, said in ((255, "is white everywhere"), (0, "is black everywhere")):
         Image.fromarray(np.full((33, 45), level, np.uint8)).save(tmp_path / "mask.png")

@@ -200,7 +200,7 @@ def test_what_is_none_of_the_choices_is_told():
     program = """
 import torch, sfumato as sf
 from sfumato.core.errors import SettingError
-for wrong in ({"find": "scratches"}, {"find": ("dust",)}, {"task": "denoising"}, {"precision": "fp16"}, {"ensemble": 2}):
+for wrong in ({"find": "scratches"}, {"find": ("rust",)}, {"task": "denoising"}, {"precision": "fp16"}, {"ensemble": 2}):
     try:
         sf.restore(torch.rand(1, 3, 16, 16), method="median", **wrong)
     except SettingError as error:
@@ -209,7 +209,7 @@ for wrong in ({"find": "scratches"}, {"find": ("dust",)}, {"task": "denoising"},
     made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert made.stdout.splitlines() == [
         "find = 'scratches' is one text; give several, as in find=('scratches',)",
-        "find = 'dust' is none of scratches, dead-pixels",
+        "find = 'rust' is none of scratches, dead-pixels, dust",
         "task = 'denoising' is none of auto, denoise, deblur, inpaint, upscale, jpeg",
         "precision = 'fp16' is none of auto, fp32, bf16",
         "ensemble = 2 is none of 1, 4, 8",

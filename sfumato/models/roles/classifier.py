@@ -3,7 +3,8 @@
 from abc import abstractmethod
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from sfumato.core.json_value import Json
 from sfumato.core.tensors import Images, Vectors
@@ -52,6 +53,6 @@ class _ScoresAndFeatures(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, images: Images) -> tuple[Vectors, Vectors]:
+    def forward(self, images: Images) -> tuple[Vectors, Float[Tensor, "n _features"]]:
         """Scores and features of images."""
         return self.network.classify(images), self.network.features(images)

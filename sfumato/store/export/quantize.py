@@ -16,7 +16,7 @@ from torch import Tensor
 from sfumato.core.errors import SettingError
 from sfumato.core.extras import missing
 from sfumato.core.rng import seeded_generator
-from sfumato.core.tensors import to_images
+from sfumato.core.tensors import size_text, to_images
 from sfumato.data.scenes import load_scenes
 from sfumato.models.roles.graph import ExportGraph, GraphInput
 from sfumato.nn.resample import resize
@@ -107,7 +107,9 @@ def _fitting(image: Tensor, first: GraphInput) -> Tensor:
         return resize(image, (first.example.shape[2], first.example.shape[3])).clamp(0, 1)
     tall, wide = (min(SIDE, side) // first.multiple * first.multiple for side in (h, w))
     if min(tall, wide) < 1:
-        raise SettingError(f"a picture of {w} x {h} pixels is too small to calibrate with; both sides must be {first.multiple} or more")
+        raise SettingError(
+            f"a picture of {size_text((h, w))} pixels is too small to calibrate; both sides must be {first.multiple} or more"
+        )
     return image[:, :, (h - tall) // 2 :, (w - wide) // 2 :][:, :, :tall, :wide]
 
 
