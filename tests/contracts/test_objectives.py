@@ -101,6 +101,9 @@ def test_a_step_moves_its_phase_alone_and_lowers_its_loss(settings, model, batch
         old = {name: w.detach().clone() for name, w in model.named_parameters()}
         with torch.no_grad():
             length = torch.stack([w.grad.norm() for w in phase.weights if w.grad is not None]).norm()
+            if length == 0:  # the batch misses no pixel, and networks that fill holes change no other
+                assert "observed" in model.conditioning
+                continue
             for weight in phase.weights:
                 if weight.grad is not None:
                     weight -= 1e-3 * weight.grad / length
