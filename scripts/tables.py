@@ -1,4 +1,4 @@
-"""Writes the table of bundled models into README.md and docs/models.md, from the models' own cards.
+"""Writes the tables of bundled models into README.md, docs/models.md and docs/licences.md, from the models' own cards.
 
 python -m scripts.tables
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sfumato.store.zoo import list_models
 
-PAGES = ("README.md", "docs/models.md")
+PAGES = ("README.md", "docs/models.md", "docs/licences.md")
 
 
 def table() -> str:
@@ -23,10 +23,24 @@ def table() -> str:
     return "\n".join(lines)
 
 
+def licences() -> str:
+    """The rows of licences, as Markdown."""
+    lines = ["| model | weights | trained on, under the terms |", "|---|---|---|"]
+    for entry in list_models():
+        card = entry.card
+        lines.append(f"| `{entry.name}` | {card.licence.split(' (')[0]} | {card.data.name}: {card.data.terms} |")
+    return "\n".join(lines)
+
+
+TABLES = {"models": table, "licences": licences}
+"""The tables by the mark above each."""
+
+
 def write(page: Path) -> str:
-    """`page` with a fresh table between its marks."""
+    """`page` with fresh tables between its marks."""
     text = page.read_text(encoding="utf-8")
-    return re.sub(r"(<!-- models -->\n).*?(\n<!-- end -->)", lambda m: m[1] + table() + m[2], text, flags=re.S)
+    marks = rf"(<!-- ({'|'.join(TABLES)}) -->\n).*?(\n<!-- end -->)"
+    return re.sub(marks, lambda m: m[1] + TABLES[m[2]]() + m[3], text, flags=re.S)
 
 
 def main() -> None:

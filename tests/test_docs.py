@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ from sfumato import cli
 from sfumato.recipes import RECIPES, recipe
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 
 UNTIMED = ("commands", "resume")
@@ -123,10 +127,26 @@ def test_who_installs_is_not_given_cuda_unasked():
     assert "+" not in constrained, "either build fulfils it"
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/models.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/models.md", "docs/licences.md"])
 def test_the_tables_are_the_cards(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     from scripts import tables
 
     page = ROOT / name
     assert tables.write(page) == page.read_text(encoding="utf-8"), "run python -m scripts.tables"
+
+
+def test_every_bundled_weight_file_and_every_extra_stands_on_the_page_of_licences():
+    text = (ROOT / "docs" / "licences.md").read_text(encoding="utf-8")
+    files = {path.stem for path in (ROOT / "sfumato" / "weights").glob("*.safetensors")}
+    assert files
+    listed = re.findall(r"^\| `([\w-]+)` \| ([\w.-]+) \| \S.*: \S.* \|$", text, re.M)
+    assert files == {name for name, _ in listed}
+    assert {licence for _, licence in listed} == {"Apache-2.0"}
+    extras = set(tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]) - {"dev"}
+    assert extras <= set(re.findall(r"`([a-z]+)`", text))
+
+
+def test_the_citation_names_this_version():
+    (version,) = re.findall(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), re.M)
+    assert version == tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
