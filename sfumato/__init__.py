@@ -91,7 +91,9 @@ if TYPE_CHECKING:
     from sfumato.restoration.restore import restore
     from sfumato.restoration.result import RestoredArray, RestoredImage, RestoredTensor
     from sfumato.restoration.tiles import apply_restorer
+    from sfumato.store.catalogue import Obtained, get_weights
     from sfumato.store.export.export import Exported, export, verify
+    from sfumato.store.hub.push import Pushed, push
     from sfumato.store.importing import import_weights
     from sfumato.store.weights import bundled, load
     from sfumato.store.zoo import Entry as ModelEntry
@@ -147,7 +149,9 @@ _HOMES = {
     "Picture": "io.files",
     "PictureEntry": "batch.manifest:Entry",
     "PictureInput": "io.inputs",
+    "Obtained": "store.catalogue",
     "ProcessError": "core.errors",
+    "Pushed": "store.hub.push",
     "Projection": "editing.inversion",
     "Protocol": "metrics.base",
     "Report": "evaluation.report",
@@ -185,6 +189,8 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "evaluate_codec": "evaluation.codecs",
     "export": "store.export.export",
+    "get_weights": "store.catalogue",
+    "push": "store.hub.push",
     "evaluate_restorer": "evaluation.benchmark",
     "features": "dreaming.atlas",
     "fit": "train.loop",
@@ -265,12 +271,14 @@ __all__ = [
     "Mixtures",
     "ModelEntry",
     "Move",
+    "Obtained",
     "Picture",
     "PictureEntry",
     "PictureInput",
     "ProcessError",
     "Projection",
     "Protocol",
+    "Pushed",
     "Report",
     "RestorationPlan",
     "RestorationRequest",
@@ -311,6 +319,7 @@ __all__ = [
     "fit",
     "from_examples",
     "generate",
+    "get_weights",
     "import_weights",
     "interpolate",
     "latent_image",
@@ -324,6 +333,7 @@ __all__ = [
     "mix",
     "override",
     "project",
+    "push",
     "read",
     "recipe",
     "register",

@@ -50,9 +50,10 @@ CALLS = {
     "restore": [("restore", "photo.png"), ("restore", "photos"), ("restore", "film.mp4")],
     "import": [("import", "weights.pth")],
     "export": [("export", "digits")],
+    "get": [("get", "squeezenet")],
 }
 """For each verb that writes, calls that are right but for their --out."""
-WRITES_NOTHING = {"models", "completion", "verify"}
+WRITES_NOTHING = {"models", "completion", "verify", "push"}
 MEANT = {
     "compress": "sheet.sfm",
     "decompress": "sheet.png",
