@@ -106,7 +106,7 @@ def push(
 def get(
     name: Name = "",
     *,
-    list_: Annotated[bool, tyro.conf.arg(name="list")] = False,
+    list: bool = False,
     out: Path | None = None,
     overwrite: Overwrite = False,
 ) -> None:
@@ -117,14 +117,14 @@ def get(
 
     Args:
         name: Name of the weights.
-        list_: List the weights with address, licence and SHA-256, and download nothing.
+        list: List the weights with address, licence and SHA-256, and download nothing.
         out: The new model file. Default: NAME.safetensors.
 
     """
     with machine(1):
         from sfumato.store import catalogue
 
-        if list_:
+        if list:
             if name or out is not None:
                 raise SettingError("--list downloads nothing, so that NAME and --out have no effect; leave them out")
             for entry in catalogue.CATALOGUE.values():
