@@ -98,9 +98,9 @@ def _role(network: nn.Module) -> str:
 def _header(use: _Use, family: str, card: ModelCard) -> str:
     """The header in YAML, whose values are written as JSON, which YAML contains."""
     text = _licence(card)
-    known = next((short for name, short in _SPDX.items() if text.startswith(name)), "")
-    fields: dict[str, object] = {"library_name": "sfumato", "tags": ["sfumato", family], "license": known or "other"}
-    if not known:
+    short_name = next((short for name, short in _SPDX.items() if text.startswith(name)), "")
+    fields: dict[str, object] = {"library_name": "sfumato", "tags": ["sfumato", family], "license": short_name or "other"}
+    if not short_name:
         fields["license_name"] = text or "not stated"
     if use.task != "other":
         fields["pipeline_tag"] = use.task
