@@ -91,8 +91,10 @@ if TYPE_CHECKING:
     from sfumato.restoration.restore import restore
     from sfumato.restoration.result import RestoredArray, RestoredImage, RestoredTensor
     from sfumato.restoration.tiles import apply_restorer
+    from sfumato.store.catalogue import Obtained, get_weights
     from sfumato.store.export.export import Exported, export, verify
     from sfumato.store.export.facts import ExportFacts, Parity
+    from sfumato.store.hub.push import Pushed, push
     from sfumato.store.importing import import_weights
     from sfumato.store.weights import bundled, load
     from sfumato.store.zoo import Entry as ModelEntry
@@ -149,8 +151,10 @@ _HOMES = {
     "Picture": "io.files",
     "PictureEntry": "batch.manifest:Entry",
     "PictureInput": "io.inputs",
+    "Obtained": "store.catalogue",
     "ProcessError": "core.errors",
     "Parity": "store.export.facts",
+    "Pushed": "store.hub.push",
     "Projection": "editing.inversion",
     "Protocol": "metrics.base",
     "Report": "evaluation.report",
@@ -188,6 +192,8 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "evaluate_codec": "evaluation.codecs",
     "export": "store.export.export",
+    "get_weights": "store.catalogue",
+    "push": "store.hub.push",
     "evaluate_restorer": "evaluation.benchmark",
     "features": "dreaming.atlas",
     "fit": "train.loop",
@@ -269,6 +275,7 @@ __all__ = [
     "Mixtures",
     "ModelEntry",
     "Move",
+    "Obtained",
     "Parity",
     "Picture",
     "PictureEntry",
@@ -276,6 +283,7 @@ __all__ = [
     "ProcessError",
     "Projection",
     "Protocol",
+    "Pushed",
     "Report",
     "RestorationPlan",
     "RestorationRequest",
@@ -316,6 +324,7 @@ __all__ = [
     "fit",
     "from_examples",
     "generate",
+    "get_weights",
     "import_weights",
     "interpolate",
     "latent_image",
@@ -329,6 +338,7 @@ __all__ = [
     "mix",
     "override",
     "project",
+    "push",
     "read",
     "recipe",
     "register",

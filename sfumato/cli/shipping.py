@@ -1,4 +1,4 @@
-"""The verbs that bring a model to programs without PyTorch: `export` and `verify`."""
+"""The verbs that bring a model to others and from others: `export`, `verify`, `push`, `get`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 import tyro
 
 from sfumato.cli.terminal import console
-from sfumato.cli.verbs import Model, Overwrite, Threads, machine
+from sfumato.cli.verbs import Model, Overwrite, Threads, machine, progress
+from sfumato.core.errors import SettingError
 
 Exported = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
+Repository = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OWNER/NAME")]
+Name = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
 
 
 def export(
@@ -73,4 +76,74 @@ def verify(file: Exported, model: Model, *, threads: Threads = None) -> None:
             console.print(f"  {shape}", highlight=False)
 
 
-VERBS: tuple[Callable[..., None], ...] = (export, verify)
+def push(
+    model: Model,
+    repository: Repository,
+    *,
+    pictures: tuple[Path, ...] = (),
+    private: bool = False,
+    threads: Threads = None,
+) -> None:
+    """Share a model on a hub: sfumato push MODEL OWNER/NAME.
+
+    Its file (safetensors) and a README made from its card become one commit. Everybody who may read it names it hf:OWNER/NAME wherever
+    a model is named. HF_TOKEN or `hf auth login` gives the token, HF_ENDPOINT another hub.
+
+    Args:
+        repository: Where it goes: OWNER/NAME, or OWNER/NAME@BRANCH. It is made if need be.
+        pictures: Pictures for the README (.png, .jpg, .webp). Default: none.
+        private: Only the owner may read a new repository.
+
+    """
+    with machine(threads):
+        from sfumato.store.hub.push import push as send
+
+        pushed = send(model, repository, private=private, pictures=pictures)
+        console.print(f"pushed: {pushed.address}", highlight=False, soft_wrap=True)
+        console.print(f"sha256 of model.safetensors: {pushed.sha256}", highlight=False, soft_wrap=True)
+
+
+def get(
+    name: Name = "",
+    *,
+    list: bool = False,
+    out: Path | None = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Download public weights of others as a model file: sfumato get NAME.
+
+    An interrupted download is resumed by the same command. A file with another SHA-256 than the published one is refused; where none is
+    published, the network is recognised by its tensors alone. The weights stay under the licence of their authors.
+
+    Args:
+        name: Name of the weights.
+        list: List the weights with address, licence and SHA-256, and download nothing.
+        out: The new model file. Default: NAME.safetensors.
+
+    """
+    with machine(1):
+        from sfumato.store import catalogue
+
+        if list:
+            if name or out is not None:
+                raise SettingError("--list downloads nothing, so that NAME and --out have no effect; leave them out")
+            for entry in catalogue.CATALOGUE.values():
+                console.print(f"{entry.name}: {entry.purpose}", style="bold", highlight=False, soft_wrap=True)
+                for file in entry.files:
+                    sha256 = file.sha256 or catalogue.NOT_PUBLISHED
+                    for line in (f"{file.folder}/{file.name}", f"licence: {file.terms}; sha256: {sha256}"):
+                        console.print(f"    {line}", style="dim", highlight=False, soft_wrap=True)
+            return
+        if not name:
+            raise SettingError("`sfumato get` wants the name of weights; `sfumato get --list` lists them")
+        with progress():
+            obtained = catalogue.get_weights(name, out, overwrite=overwrite)
+        source = obtained.model.card.imported
+        compared = "as published" if obtained.published else "none is published to compare"
+        console.print(f"{'; '.join(filter(None, (source.layout, source.notes)))}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"licence: {catalogue.CATALOGUE[name].licence}", highlight=False, soft_wrap=True)
+        console.print(f"sha256 of {source.file}: {source.sha256} ({compared})", highlight=False, soft_wrap=True)
+        console.print(f"model: {obtained.path}", highlight=False, soft_wrap=True)
+
+
+VERBS: tuple[Callable[..., None], ...] = (export, verify, push, get)

@@ -31,7 +31,9 @@ from sfumato.core.text import quoted
 Recipe = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
 Model = Annotated[
     tyro.conf.Positional[str],
-    tyro.conf.arg(metavar="MODEL", help="A bundled model by its name, a run folder, or a model file (.safetensors)."),
+    tyro.conf.arg(
+        metavar="MODEL", help="A bundled model by its name, a run folder, a model file (.safetensors), or hf:OWNER/NAME[@REVISION]."
+    ),
 ]
 File = Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="FILE")]
 Pictures = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PICTURE ...", help_behavior_hint="")]

@@ -11,6 +11,7 @@ PACKAGES = {
     "OpenCV": "opencv-python-headless",
     "PyAV": "av",
     "faiss": "faiss-cpu",
+    "huggingface_hub": "huggingface_hub",
     "onnx": "onnx onnxscript onnxruntime",
     "onnxruntime": "onnxruntime",
     "openvino": "openvino",

@@ -40,6 +40,7 @@ def fetch(
 ) -> Path:
     """`target`, downloaded from the first of `urls` that serves it completely; no download if it exists with this SHA-256.
 
+    If `sha256` is empty, because none is published, a file of the length that the server states is taken, and an existing one is kept.
     Received bytes are kept in `target.part`, and the next attempt, address or call resumes from there. Each address gets `tries` attempts,
     with pauses of `pause` seconds, twice that, and so on; `timeout` seconds without data end an attempt. A lock lets one process download
     at a time. Raises DownloadError if no address serves the right content, StorageError if the file cannot be written.
@@ -47,7 +48,7 @@ def fetch(
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _turn(target.with_name(f".{target.name}.lock")):
-            if not (target.is_file() and digest(target) == sha256):
+            if not (target.is_file() and (not sha256 or digest(target) == sha256)):
                 part = target.with_name(f"{target.name}.part")
                 _fill(part, urls, sha256, tries=tries, timeout=timeout, pause=pause, progress=progress)
                 os.replace(part, target)
@@ -65,7 +66,7 @@ def _fill(part: Path, urls: Sequence[str], sha256: str, *, tries: int, timeout: 
             if attempt:
                 time.sleep(pause * 2 ** (attempt - 1))
             try:
-                if not (part.is_file() and digest(part) == sha256):  # killed between the last byte and the new name
+                if not (sha256 and part.is_file() and digest(part) == sha256):  # killed between the last byte and the new name
                     _transfer(url, part, timeout, progress)
                     _check(part, sha256)
             except _BrokenError as broken:
@@ -120,6 +121,8 @@ def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def _check(part: Path, sha256: str) -> None:
+    if not sha256:
+        return
     actual = digest(part)
     if actual != sha256:
         part.unlink()

@@ -58,4 +58,4 @@ class LoadedModel(Generic[Network_co]):
 
 
 Model: TypeAlias = str | Path | nn.Module | LoadedModel[nn.Module]
-"""A model as verbs take it: a name, a run folder or a file; a network; or a model that was loaded or trained."""
+"""A model as verbs take it: a name, a run folder, a file or hf:owner/name; a network; or a model that was loaded or trained."""

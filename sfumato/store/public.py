@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import nn
 
 from sfumato.core.errors import CheckpointError, DownloadError
+from sfumato.core.progress import reached
 from sfumato.data.download import fetch
 from sfumato.models import MODELS
 from sfumato.store import checkpoint
@@ -28,6 +29,7 @@ class Published:
     """Address of the folder that holds it."""
     name: str
     sha256: str
+    """SHA-256 of the file; empty if none is published."""
     also: tuple[str, ...] = ()
     """Other names, with or without a folder, that it goes by in SFUMATO_WEIGHTS."""
     terms: str
@@ -41,12 +43,25 @@ class Published:
             ]
             if own := next((place for place in places if place.is_file()), None):
                 return own
-        cache = Path(os.environ.get("SFUMATO_CACHE") or "~/.cache/sfumato").expanduser() / "weights"
         try:
-            return fetch([f"{self.folder}/{self.name}"], cache / (self.also or (self.name,))[0].replace("/", "-"), sha256=self.sha256)
+            return fetch([f"{self.folder}/{self.name}"], self._cached(), sha256=self.sha256, progress=_shown)
         except DownloadError as error:
             advice = f"or put {self.name} from {self.folder} into a folder and name that in SFUMATO_WEIGHTS"
             raise DownloadError(f"{error}; {advice}") from error
+
+    def forget(self) -> None:
+        """Removes the downloaded file, whose content is not what it should be, so that the next call downloads it again."""
+        self._cached().unlink(missing_ok=True)
+
+    def _cached(self) -> Path:
+        cache = Path(os.environ.get("SFUMATO_CACHE") or "~/.cache/sfumato").expanduser() / "weights"
+        return cache / (self.also or (self.name,))[0].replace("/", "-")
+
+
+def _shown(received: int, total: int | None) -> None:
+    """Shows the progress of a download whose length is known."""
+    if total:
+        reached("downloading", 1000 * received // total, 1000)
 
 
 _TORCHVISION = {"folder": "https://download.pytorch.org/models", "terms": "torchvision, BSD-3; trained on ImageNet"}

@@ -11,6 +11,8 @@ from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, UnknownNameError
 from sfumato.store import checkpoint, public
 from sfumato.store.export import read as exported
+from sfumato.store.hub.address import is_address, parsed
+from sfumato.store.hub.fetch import fetch
 from sfumato.store.loaded import LoadedModel, Model
 
 Role = TypeVar("Role", bound=nn.Module)
@@ -23,11 +25,13 @@ def bundled() -> dict[str, Path]:
 
 
 def find(which: str | Path) -> Path:
-    """The file of a model: a bundled name, a .safetensors file, an exported file (.onnx, .xml), or a run folder.
+    """The file of a model: a bundled name, a .safetensors file, an exported file (.onnx, .xml), a run folder, or hf:owner/name[@revision].
 
     As a string, a bundled name wins over a file or folder of that name: write ./fashion for the folder. Raises UnknownNameError,
-    naming the bundled models, if it is none of these.
+    naming the bundled models, if it is none of these, and for an address on a hub the errors of `hub.fetch.fetch`.
     """
+    if is_address(which):
+        return fetch(str(which))
     path, names = Path(which), bundled()
     if isinstance(which, str) and which in names:
         return names[which]
@@ -45,7 +49,11 @@ def short_name(which: str | Path) -> str:
 
     >>> short_name("digits"), short_name("runs/cats/"), short_name("runs/cats/model.safetensors"), short_name("old/dncnn.safetensors")
     ('digits', 'cats', 'cats', 'dncnn')
+    >>> short_name("hf:owner/cats@v1")
+    'cats'
     """
+    if is_address(which):
+        return parsed(str(which)).name
     path = Path(os.path.abspath(Path(which).expanduser()))
     if path.name == "model.safetensors":
         path = path.parent
@@ -56,8 +64,8 @@ def load(which: str | Path) -> LoadedModel[nn.Module]:
     """The model called `which` (see `find`): its network, ready for use, its settings and its card.
 
     The networks of others that `public` names are found too, after bundled ones. Raises UnknownNameError if there is no such model,
-    CheckpointError if its file is damaged or foreign, MissingExtraError if it is an exported file whose library is absent, DownloadError
-    if it is somebody else's and cannot be fetched.
+    CheckpointError if its file is damaged or foreign, MissingExtraError if the library of an exported file or of the hub is absent,
+    DownloadError if it is somebody else's and cannot be fetched.
     """
     if isinstance(which, str) and which in public.NAMES and which not in bundled():
         return public.load(which)

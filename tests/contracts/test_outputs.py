@@ -50,9 +50,10 @@ CALLS = {
     "restore": [("restore", "photo.png"), ("restore", "photos"), ("restore", "film.mp4")],
     "import": [("import", "weights.pth")],
     "export": [("export", "digits")],
+    "get": [("get", "squeezenet")],
 }
 """For each verb that writes, calls that are right but for their --out."""
-WRITES_NOTHING = {"models", "completion", "verify"}
+WRITES_NOTHING = {"models", "completion", "verify", "push"}
 MEANT = {
     "compress": "sheet.sfm",
     "decompress": "sheet.png",
@@ -131,6 +132,7 @@ def test_every_verb_that_writes_says_so_with_out_and_overwrite():
         *embedding.VERBS,
         *measuring.VERBS,
         shipping.export,
+        shipping.get,
     ]
     assert {function.__name__.rstrip("_") for function in functions} | {"train"} == CALLS.keys()
     for function in functions:
@@ -344,6 +346,7 @@ FUNCTIONS = {
     "decompress_files": lambda out: sf.decompress_files(["small.sfm"], out / "x.png", model="own.safetensors"),
     "demo": lambda out: sf.demo(out),
     "fit": lambda out: sf.fit(sf.recipe("dcgan"), run=out),
+    "get_weights": lambda out: sf.get_weights("squeezenet", out / "x.safetensors"),
     "import_weights": lambda out: sf.import_weights("own.safetensors", out / "x.safetensors"),
     "restore_film": lambda out: sf.restore_film("photo.png", out / "x.mp4", RestorationRequest()),
     "restore_pictures": lambda out: sf.restore_pictures(["photo.png"], out / "x.png", RestorationRequest()),
