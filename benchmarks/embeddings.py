@@ -25,6 +25,7 @@ import torch
 from PIL import Image
 
 import sfumato as sf
+from sfumato.core.device import instructions
 from sfumato.data.dataset import Dataset
 from sfumato.embeddings.nearest import directions_from, nearest
 from sfumato.metrics.features import Pixels
@@ -171,5 +172,6 @@ def speed(count: str = "60000") -> None:
 
 
 if __name__ == "__main__":
+    print(instructions())
     torch.set_num_threads(1)
     {"knn": knn, "cluster": cluster, "eurosat": eurosat, "doubles": doubles, "speed": speed}[sys.argv[1]](*sys.argv[2:])

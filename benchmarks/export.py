@@ -60,7 +60,8 @@ def speed(rounds):
     base = best["ours float32"]
     for name, seconds in best.items():
         print(f"{name:20} {seconds:.3f} s   {base / seconds:.2f} x ours in float32")
-    print(f"one thread, {instructions()}")
+    print("one thread")
+    print(instructions())
 
 
 def bits():

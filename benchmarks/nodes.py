@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 
 from sfumato.core.config import override
+from sfumato.core.device import instructions
 from sfumato.data.glyphs import glyphs
 from sfumato.recipes import recipe
 from sfumato.train.loop import fit
@@ -90,6 +91,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    print(instructions())
     if len(sys.argv) > 1:
         work(Path(sys.argv[1]))
     else:

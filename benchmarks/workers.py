@@ -33,6 +33,7 @@ from sfumato.batch.manifest import NAME, Manifest, Status
 from sfumato.batch.task import Convert, FileTask, Settle
 from sfumato.batch.workers import Workers
 from sfumato.core import atomic_io
+from sfumato.core.device import instructions
 from sfumato.restoration.pictures import restore_pictures
 from sfumato.restoration.request import RestorationRequest
 
@@ -193,4 +194,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    print(instructions())
     sys.exit(main())

@@ -13,7 +13,7 @@ from sfumato import cli
 from sfumato.core import errors
 
 ROOT = Path(__file__).parent.parent
-OTHER_NAMES = {"train": "fit", "import": "import_weights", "models": "list_models"}
+OTHER_NAMES = {"train": "fit", "import": "import_weights", "models": "list_models", "get": "get_weights"}
 """Verbs of another name in Python: `sfumato.train` and `sfumato.models` are rooms, and `import` is a word of the language."""
 OF_SHELLS = {"completion"}
 """Verbs that say something to a shell."""

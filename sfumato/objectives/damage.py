@@ -26,7 +26,7 @@ STEEPNESS = 8.0
 
 
 @settings
-class Config(RestorationObjective):
+class Config(RestorationObjective[Restorer]):
     """Settings of the training of a detector of damage."""
 
     id = "damage"

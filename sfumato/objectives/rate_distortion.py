@@ -26,7 +26,7 @@ MEASURED = (0.15, 0.3, 0.45, 0.6)
 
 
 @settings
-class Config(PictureObjective):
+class Config(PictureObjective[Codec]):
     """Settings of the training of a codec."""
 
     id = "rate_distortion"

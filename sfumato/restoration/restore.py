@@ -98,10 +98,9 @@ def restore(
     SettingError for a request that cannot be carried out, ImageError for a picture or a mask that cannot be used, or for a picture that
     takes more than the memory.
     """
-    network, limit = None if model is None else weights.model_of(model), default_memory() if memory is None else memory
     holes = HoleOptions(grow_mask=grow_mask, invert_mask=invert_mask, alpha_mask=mask_files.is_alpha(mask))
     request = RestorationRequest(
-        model=network,
+        model=None if model is None else weights.model_of(model),
         task=task,
         method=method,
         scale=scale,
@@ -113,9 +112,14 @@ def restore(
         **holes,
         precision=precision,
         ensemble=ensemble,
-        memory=limit,
+        memory=default_memory() if memory is None else memory,
         device=device,
     )
+    return _carried_out(picture, mask, request)
+
+
+def _carried_out(picture: PictureInput, mask: PictureInput | None, request: RestorationRequest) -> Restored:
+    """The result of a request."""
     request.check()
     check_mask(request, mask)
     source = convert(picture, several=True, lossless=True, check=functools.partial(_refuse_large, request=request))

@@ -372,7 +372,7 @@ def test_a_function_that_cannot_write_says_so_first(name, no_network):
 def test_every_option_that_is_named_exists():
     """In help, errors and advice alike: what is said to be given with --name can be given to some verb, or is a setting of a recipe."""
     known = {name for recipe in RECIPES for name in flags.names(sf.recipe(recipe))}
-    known |= {"--help", "--version", "--logdir", "--format"}  # the last two are TensorBoard's and that of `--out -`
+    known |= {"--help", "--version", "--logdir", "--format", "--at"}  # of TensorBoard, of `--out -`, and a variable of a style sheet
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(Path(sf.__file__).parent.rglob("*.py"))}
     for path, tree in trees.items():
         if path.parent.name == "cli":

@@ -12,6 +12,7 @@ from sfumato.core.errors import SettingError
 from sfumato.data.dataset import Dataset
 from sfumato.data.stream import Stream
 from sfumato.evaluation.score import generated
+from sfumato.models import MODELS
 from sfumato.models.roles.generator import Generator
 from sfumato.objectives.base import GeneratorObjective, Phase
 from sfumato.train.samples import sheet
@@ -70,7 +71,7 @@ def test_its_images_are_a_data_set(network):
 
 
 def test_a_sheet_shows_its_samples(network, bars):
-    settings = TrainSettings(model=None, objective=Nothing(), batch=16)
+    settings = TrainSettings(model=MODELS["vae"](), objective=Nothing(), batch=16)
     images = sheet(network, Stream(bars, batch=16, seed=0), settings)
     assert images.shape == (64, 1, 8, 8)
     assert 0 <= images.min() < images.max() <= 1

@@ -172,7 +172,7 @@ def test_what_is_computed_when_a_network_is_made_is_there_once_it_is_loaded(kind
     if kind == "tied":
         tensors, header = checkpoint.read_tensors(tmp_path / "odd.safetensors")
         checkpoint.write_tensors(tmp_path / "odd.safetensors", {**tensors, "same": tensors["weight"].clone()}, header)
-    monkeypatch.setattr("sfumato.store.checkpoint.parse", lambda _: odd)
+    monkeypatch.setattr("sfumato.store.checkpoint.parse_as", lambda *_: odd)
     loaded = checkpoint.load(tmp_path / "odd.safetensors")
     assert torch.equal(loaded.network.weight, model.weight)
     if kind == "tied":

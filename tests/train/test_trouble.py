@@ -286,7 +286,7 @@ def test_squares_that_do_not_fit_are_refused_before_training(tiny, bars):
         fit(tiny("restorer", patch=7), data=bars, device="cpu")
     with pytest.raises(SettingError, match=r"degrade gives images of 4 x 4 for 8 x 8 pixels.* the network enlarges by 1"):
         fit(tiny("restorer", degrade=downsample.Config()), data=bars, device="cpu")
-    with pytest.raises(SettingError, match="is no degradation"):
+    with pytest.raises(SettingError, match="must be of type Degradation"):
         fit(tiny("restorer", degrade=restoration.Config()), data=bars, device="cpu")
 
 
