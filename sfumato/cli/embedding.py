@@ -89,8 +89,8 @@ def search(
         pictures: Pictures to look for. They need not be in the index. Default: none; --generator and --seed name an image.
         minus: Pictures whose vectors are subtracted. Default: none.
         region: Part of the one picture to look for: left, top, width and height in pixels. Default: the whole picture.
-        generator: Generator whose image of --seed is looked for: a bundled model, a run folder or a model file.
-        seed: Seed of the image of --generator.
+        generator: Generator whose image of --seed is looked for: a bundled model, a run folder or a model file. Default: none.
+        seed: Seed of the image of --generator. Default: none.
         k: Number of pictures to find.
         out: A picture for a contact sheet (the query first), or .json for paths and similarities. Default: they are printed only.
 

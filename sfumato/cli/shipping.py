@@ -116,7 +116,7 @@ def get(
     published, the network is recognised by its tensors alone. The weights stay under the licence of their authors.
 
     Args:
-        name: Name of the weights.
+        name: Name of the weights. Default: none; --list shows the names.
         list: List the weights with address, licence and SHA-256, and download nothing.
         out: The new model file. Default: NAME.safetensors.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from sfumato.core.errors import SettingError
+from sfumato.core.extras import install
 from sfumato.core.json_value import Json
 from sfumato.core.text import printable
 from sfumato.models.roles.base import export_graphs
@@ -113,7 +114,7 @@ def _how_to_run(address: str, use: _Use) -> str:
         [
             "## How to run it\n",
             "```",
-            "pip install sfumato huggingface_hub",
+            f"{install('huggingface_hub')} sfumato",
             *commands,
             "```\n",
             f'In Python: `model = sfumato.load("{address}")`. Add `@REVISION` to keep one version.',
