@@ -1,5 +1,6 @@
 """Libraries that compute an exported graph: onnxruntime and OpenVINO behind one call, on numpy arrays and without PyTorch."""
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,8 +99,7 @@ class _Openvino:
     @classmethod
     def opened(cls, source: Path | bytes, threads: int) -> Session:
         """As the function `opened`; also for OpenVINO's own format, an .xml beside a .bin."""
-        import openvino
-
+        openvino = importlib.import_module("openvino")
         core = openvino.Core()
         own = isinstance(source, Path) and source.suffix.lower() == ".xml"
         model = core.read_model(source) if own else core.read_model(model=source.read_bytes() if isinstance(source, Path) else source)

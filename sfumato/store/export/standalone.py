@@ -3,6 +3,7 @@
 `verify` runs this file in a process of its own, which stops if anything in it imports PyTorch.
 """
 
+import importlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -30,8 +31,7 @@ def compute(file: str, source: str, target: str) -> None:
 def _opened(file: str) -> "tuple[Callable[[dict[str, np.ndarray]], Sequence[object]], set[str], str]":
     """A function that computes the graph, the names of its inputs, and the library with its version."""
     if Path(file).suffix == ".xml":
-        import openvino
-
+        openvino = importlib.import_module("openvino")
         model = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
 
         def run(inputs: "dict[str, np.ndarray]") -> "Sequence[object]":

@@ -1,6 +1,7 @@
 """A model to an ONNX or OpenVINO file, with the facts that a program needs to use it."""
 
 import contextlib
+import importlib
 import json
 import logging
 import tempfile
@@ -86,7 +87,7 @@ def write(path: Path, content: bytes, facts: ExportFacts, *, to: Format) -> None
         atomic_io.write(path, content)
         return
     try:
-        import openvino
+        openvino = importlib.import_module("openvino")
     except ImportError as error:
         raise missing("the OpenVINO format needs", "openvino") from error
     converted = openvino.Core().read_model(model=content)
