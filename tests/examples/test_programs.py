@@ -32,12 +32,12 @@ RUNS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "vae_latent_walk": (("data={bars}", *VAE), ("vae.png", "walk.gif")),
     "deblur_digits": (("data={bars}", *GATED, "images=32", "batch=8"), ("runs/deblur-digits/model.safetensors",)),
     "restore_pictures": (("photos", "restored"), ("restored/one/0.png", "restored/one/0-filled.png", "restored/all/1.png")),
-    "own_network": (("data=photos", *RESTORER, "model.width=4"), ()),
+    "own_network": (("data=photos/", *RESTORER, "model.width=4"), ()),
     "own_objective": (("data={bars}", *GAN), ("moments.png",)),
-    "own_degradation": (("data=photos", *RESTORER, *GATED), ()),
+    "own_degradation": (("data=photos/", *RESTORER, *GATED), ()),
     "dream": (("photos/0.png", "digits-classifier", "stages.6", "2"), ("dream.png", "dream-channel.png", "channels.png")),
     "edit_and_drag": ((), ("directions.png", "edited.png", "dragged.png")),
-    "compress_folder": (("photos", "small", *CODEC), ("small/0.sfm", "small/0.png")),
+    "compress_folder": (("photos/", "small", *CODEC), ("small/0.sfm", "small/0.png")),
     "search_and_cluster": (("photos", "digits-vae", "2"), ("photos.index", "groups/group-01.index")),
 }
 """The arguments of each program, and files that it writes."""
