@@ -1,15 +1,19 @@
 """Exported files: they compute what their models compute, say what a program must know, and are read back as models."""
 
 import json
+import runpy
 import subprocess
 import sys
+from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.core.tensors import to_bytes
 from sfumato.models import MODELS
 from sfumato.models.roles.base import Role
 from sfumato.nn import normal
@@ -154,8 +158,6 @@ def test_verify_tells_another_network_from_the_exported_one(files):
 
 
 def test_eight_bits_stay_near_and_are_smaller(files, tmp_path):
-    from PIL import Image
-
     for i in range(3):
         pixels = np.random.default_rng(i).integers(0, 255, (40, 48, 3), dtype=np.uint8)
         Image.fromarray(pixels).resize((96, 80)).save(tmp_path / f"{i}.png")
@@ -224,6 +226,20 @@ def test_files_that_are_no_exported_models_are_refused_in_one_line(files, tmp_pa
         error = refused(file)
         assert error or name.startswith("mutant"), name
         assert not error or (str(file) in error and "\n" not in error)
+
+
+@pytest.mark.parametrize("name", ["upscaler", "denoiser"])
+def test_the_program_in_the_examples_restores_in_tiles(files, name):
+    from sfumato.restoration.tiles import apply_restorer
+
+    model, path = files[name]
+    program = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "restore_onnx.py"))
+    pixels = torch.randint(256, (1, model.network.channels, 37, 45), dtype=torch.uint8)
+    picture = Image.fromarray(pixels[0].permute(1, 2, 0).squeeze(2).numpy())
+    options = {"noise": 12 / 255} if model.network.conditioning else {}
+    expected = to_bytes(apply_restorer(model, pixels / 255, **options))[0].permute(1, 2, 0).squeeze(2)
+    ours = np.asarray(program["restore"](str(path), picture, tile=16, noise=12.0)).astype(int)
+    assert np.abs(ours - expected.numpy()).max() <= 1
 
 
 def test_the_graph_reads_no_other_file(files, tmp_path):
