@@ -12,7 +12,7 @@ from sfumato.batch.manifest import Entry
 from sfumato.batch.sources import listed, passed_over
 from sfumato.batch.task import Convert, FileTask, Settle
 from sfumato.batch.workers import Workers
-from sfumato.compression.compress import compressed, opened_codec
+from sfumato.compression.compress import check_bundled, compressed, opened_codec
 from sfumato.compression.decompress import decompressed
 from sfumato.compression.request import CompressionRequest
 from sfumato.compression.source import source_of
@@ -201,6 +201,7 @@ def naming(path: Path) -> Iterator[None]:
 
 def _model_facts(model: Model) -> dict[str, object]:
     """What results depend on of a codec. Raises UnknownNameError if there is none of that name."""
+    check_bundled(model)
     if isinstance(model, str | Path):
         return {"codec": atomic_io.digest(weights.find(model))}
     return {"codec": opened_codec(model).network.fingerprint.hex()}

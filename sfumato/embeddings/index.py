@@ -134,7 +134,10 @@ def load_index(path: str | Path) -> Index:
     place = Path(path).expanduser()
     if not place.is_file():
         raise CheckpointError(f"there is no file {path} of vectors; `sfumato embed` makes indexes")
-    tensors, file_header = checkpoint.read_tensors(place)
+    try:
+        tensors, file_header = checkpoint.read_tensors(place)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} is no index, or a damaged one; `sfumato embed` makes indexes") from error
     content = file_header.get(ENTRY)
     if content is None:
         raise CheckpointError(f"{path} is no index; `sfumato embed` makes indexes")
