@@ -6,13 +6,14 @@ A moving camera softens only the edges across its path, so edges are grouped by 
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from sfumato.core.tensors import Images
-from sfumato.nn.blurs import gaussian
+from sfumato.nn.blurs import Blur, gaussian
 from sfumato.nn.resample import correlate
 
 _LEAST = 30
@@ -21,6 +22,11 @@ _WEAKEST = 0.01
 """Least slope of an edge per pixel, as a share of full scale."""
 _RAYS, _IN_RAY, _FEW = 8, 20, 5
 """Number of directions; fewest edges with which a direction counts; fewest such directions for an estimate by direction."""
+_ASIDE, _IN_PART = 22.5, 10
+"""Greatest angle in degrees between the path of a motion and an edge's slope that is softened by it; fewest such edges."""
+_SOFTER = 0.35
+"""Least difference between the squared sigmas of edges across and along the path of a motion, as a share of the motion's: for true motion
+it is 0.44 at least."""
 _THIN = 1.1
 """Correction: edges of photographs look sharper than steps by this factor, since some are thin lines (measured on BSD68)."""
 
@@ -32,6 +38,40 @@ def blur_level(crops: Images, *, noise: float) -> float | None:
     `noise` is the standard deviation of the noise as a share of full scale. With more noise the crops are smoothed more, only stronger
     edges count, and the estimate becomes smaller than the truth. None if there are too few edges.
     """
+    edges = _edges(crops, noise)
+    if edges is None:
+        return None
+    rays = (edges.turns / math.pi * _RAYS).round().long() % _RAYS
+    return _significant(_most(edges.squares, edges.strengths, rays))
+
+
+@torch.no_grad()
+def moved(crops: Images, motion: Blur, *, noise: float) -> bool:
+    """Whether the edges across the path of a `motion` are softer than those along it, by what such a motion does to them.
+
+    In a picture with edges of one direction only, the spectrum is like that of a motion along the edges: nothing there can show a motion.
+    """
+    edges = _edges(crops, noise)
+    if edges is None:
+        return False
+    away = (torch.rad2deg(edges.turns) - motion.angle + 90) % 180 - 90
+    soft, sharp = (_of_part(edges, part) for part in (away.abs() < _ASIDE, away.abs() > 90 - _ASIDE))
+    return soft is not None and soft - (sharp or 0.0) >= _SOFTER * motion.sigma**2
+
+
+class _Edges(NamedTuple):
+    """The edges of a picture."""
+
+    squares: Float[Tensor, " _m"]
+    """Squared sigma in pixels of the blur of each edge."""
+    strengths: Float[Tensor, " _m"]
+    """Slope of each edge for each pixel, as a share of full scale."""
+    turns: Float[Tensor, " _m"]
+    """Angle in radians across each edge."""
+
+
+def _edges(crops: Images, noise: float) -> _Edges | None:
+    """The edges that are stronger than the `noise`; None if there are too few of them."""
     grey = crops.mean(dim=1, keepdim=True)
     if min(grey.shape[2:]) < 16:
         return None
@@ -45,8 +85,17 @@ def blur_level(crops: Images, *, noise: float) -> float | None:
         return None
     ratio = (strengths / two[2][edges].clamp_min(1e-6)).clamp(1.001, coarse / fine)
     squares = (coarse**2 - ratio.square() * fine**2) / (ratio.square() - 1)
-    rays = (torch.atan2(one[0][edges], one[1][edges]) / math.pi * _RAYS).round().long() % _RAYS
-    sigma = _THIN * math.sqrt(max(0.0, _most(squares, strengths, rays)))
+    return _Edges(squares, strengths, torch.atan2(one[0][edges], one[1][edges]))
+
+
+def _of_part(edges: _Edges, part: Bool[Tensor, " _m"]) -> float | None:
+    """Squared sigma of the blur of some of the edges; None of a few."""
+    return max(0.0, _strong(edges.squares[part], edges.strengths[part])) if part.sum() >= _IN_PART else None
+
+
+def _significant(square: float) -> float:
+    """The sigma with this square, corrected, or 0 if it is too small for a blur."""
+    sigma = _THIN * math.sqrt(max(0.0, square))
     return sigma if sigma >= 0.5 else 0.0
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.analysis import flaws
-from sfumato.analysis.blur import blur_level
+from sfumato.analysis.blur import blur_level, moved
 from sfumato.analysis.jpeg import grid, tables_quality
 from sfumato.analysis.noise import noise_level
 from sfumato.analysis.residual import NoiseProfile, noise_profile
@@ -33,7 +33,7 @@ _WHOLE = 400 * 400
 """Pictures of up to this many pixels are judged whole."""
 _PIECE = 136
 """Side of a piece, in pixels: a multiple of 8, so that the grid of a JPEG has the same offset in all pieces."""
-_NOISE, _HIT, _BLUR, _SCRATCHED = 2.5 / 255, 0.001, 0.8, 0.002
+_NOISE, HIT, _BLUR, _SCRATCHED = 2.5 / 255, 0.001, 0.8, 0.002
 """Least noise, salt and pepper, blur and scratches that count as damage. None of 380 sharp photographs (BSDS500, BSD68) is estimated at a
 blur of more than 0.75."""
 _CERTAIN = 6 / 255
@@ -46,8 +46,9 @@ _SOFT = {"gaussian": 0.5, "defocus": 0.5, "motion": 1.0}
 """Least sigma of each kind of blur, in pixels: drawn strokes and furrows of fields look like short motion."""
 _AGREE = 2.0
 """Greatest ratio of the blur by the spectrum to the blur by the edges, which is too small by up to 1.8 for motion of 15 pixels."""
-_BEST, _BEST_GREY = 60, 60
-"""Highest qualities of JPEGs in colour and in grey worth repair: above, `restore` loses as much as it gains (`benchmarks/jpegs.py`)."""
+COARSE, _MILD = 60, 80
+"""Highest quality of a JPEG that is worth repair whatever else there is, and of a file in colour that is repaired if there is nothing else:
+`denoise` gains 0.6 dB and more there, and within the rounding of the JPEG it loses nothing (`benchmarks/jpegs.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,8 @@ class Diagnosis:
     """Kind and size of the blur; None of a sharp picture."""
     scratched: float | None
     """Share of the pixels on scratches; None without a search for scratches."""
+    stated: bool = False
+    """Whether the file states the quality."""
     grey: bool = False
     """Whether the picture has one channel."""
     profile: NoiseProfile | None = None
@@ -87,14 +90,16 @@ class Diagnosis:
         costs: dict[Task, float] = {"denoise": 0.0, "deblur": 0.0, "jpeg": 0.0, "inpaint": 0.0}
         if self.noisy:
             costs["denoise"] += max(self.noise or 0.0, self.profile.level if self.profile else 0.0) ** 2
-        if self.salt_and_pepper is not None and self.salt_and_pepper >= _HIT:
+        if self.salt_and_pepper is not None and self.salt_and_pepper >= HIT:
             costs["denoise"] += 0.25 * self.salt_and_pepper
         if self.scratched is not None and self.scratched >= _SCRATCHED:
             costs["inpaint"] = 0.25 * self.scratched
         if self.blur is not None and self.blur >= _BLUR and not self._soft_by_noise:
             costs["deblur"] = 1e-3 * self.blur
-        if self.quality is not None and self.quality <= (_BEST_GREY if self.grey else _BEST):
+        if self.quality is not None and self.quality <= COARSE:
             costs["jpeg"] = 1.5e-2 / (self.quality + 1)
+        elif self.quality is not None and self.quality <= _MILD and self.stated and not self.grey:
+            costs["jpeg"] = 1e-9
         worst = max(costs, key=lambda task: costs[task])
         return worst if costs[worst] > 0 else "none"
 
@@ -106,8 +111,9 @@ class Diagnosis:
     @property
     def uncertain(self) -> bool:
         """Whether the noise that a network takes away would change what is repaired."""
-        salted = self.salt_and_pepper is not None and self.salt_and_pepper >= _HIT
-        return (self.noise is None or self.noise < _CERTAIN) and self.task != "jpeg" and not (salted and self.task == "denoise")
+        salted = self.salt_and_pepper is not None and self.salt_and_pepper >= HIT
+        coarse = self.task == "jpeg" and self.quality is not None and self.quality <= COARSE
+        return (self.noise is None or self.noise < _CERTAIN) and not coarse and not (salted and self.task == "denoise")
 
     @property
     def _white_noisy(self) -> bool:
@@ -139,7 +145,7 @@ class Diagnosis:
         hit = self.salt_and_pepper or 0.0
         parts = [
             self._noise_words(),
-            f"salt and pepper on {hit:.1%}" if hit >= _HIT else "no salt and pepper",
+            f"salt and pepper on {hit:.1%}" if hit >= HIT else "no salt and pepper",
             "no JPEG grid" if self.quality is None else f"JPEG of quality {self.quality}",
             "sharpness unknown" if self.blur is None or self._soft_by_noise else self._blurred() if self.blur >= _BLUR else "sharp",
         ]
@@ -189,26 +195,26 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
         images, source = converted.images, source or Source(quality=converted.quality)
     if len(images) != 1 or images.shape[1] not in (1, 3):
         raise ImageError(f"images of shape {tuple(images.shape)} must be one picture with 1 or 3 channels")
-    stated = _stated_quality(source) if source is not None else None
+    quality = _stated_quality(source) if source is not None else None
+    stated = quality is not None
     images, grey = images.detach().float().cpu().clamp(0, 1), images.shape[1] == 1
     scratched = float(1 - flaws.scratches(images).mean()) if scratches else None
     if min(images.shape[2:]) < _SMALLEST:
-        return Diagnosis(noise=None, salt_and_pepper=None, quality=stated, blur=None, scratched=scratched, grey=grey)
+        return Diagnosis(noise=None, salt_and_pepper=None, quality=quality, stated=stated, blur=None, scratched=scratched, grey=grey)
     pieces = _pieces(images)
     noise, hit = noise_level(pieces), flaws.density(pieces)
-    jpeg = grid(pieces) if stated is None else None
-    quality = stated if jpeg is None else jpeg.quality
+    if not stated and (jpeg := grid(pieces)) is not None:
+        quality = jpeg.quality
     # Wrong pixels have edges of their own, which would count as sharp.
-    blur = None if noise is None or hit >= _HIT else blur_level(pieces, noise=noise)
+    blur = None if noise is None or hit >= HIT else blur_level(pieces, noise=noise)
     spread = likeliest(pieces, noise=noise, quality=quality) if blur and noise is not None else None
-    if blur and spread:
-        # Stripes have a spectrum like that of a blur, and a background out of focus has soft edges: only both together count as blur.
-        spread = spread if spread.sigma >= _SOFT[spread.kind] and spread.widest < _AGREE * blur else None
-        blur = spread.sigma if spread else 0.0
+    if blur and spread and noise is not None:
+        blur, spread = _confirmed(blur, spread, pieces, noise)
     return Diagnosis(
         noise=noise,
         salt_and_pepper=hit,
         quality=quality,
+        stated=stated,
         blur=blur,
         spread=spread,
         scratched=scratched,
@@ -216,12 +222,32 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
     )
 
 
+def _confirmed(blur: float, spread: Blur, pieces: Images, noise: float) -> tuple[float | None, Blur | None]:
+    """The blur and its kind if spectrum and edges agree: 0 of a sharp picture, None if it cannot be told.
+
+    Stripes have a spectrum like that of a blur, and a background out of focus has soft edges: only both together count as blur.
+    """
+    if spread.sigma < _SOFT[spread.kind] or spread.widest >= _AGREE * blur:
+        return 0.0, None
+    if spread.kind == "motion" and not moved(pieces, spread, noise=noise):
+        return None, None
+    return spread.sigma, spread
+
+
 def with_profile(diagnosis: Diagnosis, images: Images, denoise: Callable[[Images], Images]) -> Diagnosis:
     """`diagnosis` of the one picture in `images`, with the noise that the blind denoiser `denoise` takes away from pieces of it."""
+    return dataclasses.replace(diagnosis, profile=profile_of(images, denoise, jpeg=diagnosis.quality is not None))
+
+
+def profile_of(images: Images, denoise: Callable[[Images], Images], *, jpeg: bool = False) -> NoiseProfile | None:
+    """The noise that the blind denoiser `denoise` takes away from pieces of the one picture in `images`; None for a small picture.
+
+    `jpeg` says whether the picture is or was a JPEG.
+    """
     if min(images.shape[2:]) < _SMALLEST:
-        return diagnosis
+        return None
     pieces = _pieces(images.detach().float().cpu().clamp(0, 1))
-    return dataclasses.replace(diagnosis, profile=noise_profile(pieces, denoise(pieces), jpeg=diagnosis.quality is not None))
+    return noise_profile(pieces, denoise(pieces), jpeg=jpeg)
 
 
 def _stated_quality(source: Source) -> int | None:

@@ -40,6 +40,11 @@ _TONES = {"shadows": (0.0, 0.25), "midtones": (0.25, 0.6), "lights": (0.6, 1.01)
 """Ranges of brightness as shares of full scale."""
 _FEW, _PART = 40, 0.05
 """Squares from which on a statistic of them says something, and their least share of the picture."""
+_LEVELS, _FEW_OF_LEVEL = 8, 20
+"""Ranges of brightness of equal width for which the strength of the noise is measured, and fewest squares for that."""
+
+Strengths = tuple[tuple[float, ...], ...]
+"""Standard deviation of the noise, as a share of full scale, for each of some ranges of brightness of equal width and each channel."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +85,8 @@ class NoiseProfile:
     """Variance of the colour of the noise over that of its brightness; of independent noise in three channels it is 5.2."""
     tones: Mapping[str, FlatParts]
     """The noise in the flat squares of the picture ("all"), and in those of "shadows", "midtones" and "lights" if there are enough."""
+    strengths: Strengths = ()
+    """The noise in the flat squares by brightness and channel; of a brightness that hardly occurs, that of the nearest that does."""
 
     @property
     def noisy(self) -> bool:
@@ -135,7 +142,22 @@ def noise_profile(crops: Images, denoised: Images, *, jpeg: bool = False) -> Noi
         level=noise.square().mean().sqrt().item(),
         coloured=((noise - bright_noise).square().sum(dim=1).mean() / variance).item(),
         tones=tones,
+        strengths=_strengths(torch.stack([_means(channel.square()).flatten() for channel in noise.split(1, dim=1)]), bright, details),
     )
+
+
+def _strengths(powers: Float[Tensor, "c _m"], bright: Squares, details: Squares) -> Strengths:
+    """The noise in the flattest of some squares, by brightness; `powers` holds the variance of the noise in each channel."""
+    level_of = (bright * _LEVELS).long().clamp(0, _LEVELS - 1)
+    rows: dict[int, tuple[float, ...]] = {}
+    for level in range(_LEVELS):
+        inside = level_of == level
+        if inside.sum() >= _FEW_OF_LEVEL:
+            flat = inside & (details <= details[inside].quantile(_FLAT))
+            rows[level] = tuple(powers[:, flat].median(dim=1).values.sqrt().tolist())
+    if not rows:
+        return (tuple(powers.median(dim=1).values.sqrt().tolist()),) * _LEVELS
+    return tuple(rows[min(rows, key=lambda other: abs(other - level))] for level in range(_LEVELS))
 
 
 def _flat_parts(power: Squares, products: Squares, details: Squares, jpeg: bool) -> FlatParts:

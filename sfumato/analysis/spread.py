@@ -8,7 +8,7 @@ contrast predict the power spectrum, to which noise adds its own. The estimate i
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from jaxtyping import Float
@@ -20,7 +20,7 @@ from sfumato.nn.blurs import Blur
 from sfumato.nn.wiener import centred
 
 _SIDES = (128, 64)
-"""Sides of the windows whose spectra are averaged, in pixels; the first that fits into the picture is used."""
+"""Sides of the windows whose spectra are averaged, in pixels: the first that fits decides, the next confirms a motion."""
 _RINGS, _RAYS = 32, 24
 """Frequencies are averaged over bins in polar coordinates: rings up to half a cycle for each pixel, and rays over half a turn."""
 _SLOPES = torch.linspace(1.6, 3.4, 6)
@@ -49,25 +49,11 @@ def likeliest(crops: Images, *, noise: float, quality: int | None = None) -> Blu
     has been a JPEG. Candidates are Gaussians of 0.3 to 3.3 pixels, disks with radii of 1 to 6 pixels and motion of 3 to 20 pixels; without
     JPEG the right kind is reported for nearly all photographs. None if a side is under 64 pixels, or if no frequency exceeds the noise.
     """
-    side = next((side for side in _SIDES if min(crops.shape[2:]) >= side), None)
-    if side is None:
+    sides = [side for side in _SIDES if min(crops.shape[2:]) >= side]
+    losses = [_losses(crops, side, noise, quality) for side in sides]
+    if not losses or losses[0] is None:
         return None
-    spectrum = _power(crops, side)
-    share = sum(weight**2 for weight in _LUMA) if crops.shape[1] == 3 else 1.0
-    steps = torch.zeros_like(spectrum) if quality is None else _quantisation(quality, side)
-    usable = (spectrum > _SPENT * steps).float()
-    hidden = [level**2 for level in _HIDDEN if quality is not None and level > noise]
-    floors = torch.tensor([max(noise**2 * share, _ROUNDING**2), *hidden])[:, None, None, None] + steps
-    if not usable.any():
-        return None
-
-    @functools.cache
-    def loss(blur: Blur) -> float:
-        """Negative log-likelihood of the spectrum, as of a single window, since the model is never exact."""
-        power = _model(side) * _passed(blur, side)
-        expected = _CONTRASTS[:, None, None] * power + floors
-        each = (expected.log() + spectrum / expected) * (usable * _bins(side)[1] / 2)
-        return each.sum(dim=-1).min().item()
+    loss = functools.cache(losses[0])
 
     def best(blurs: Iterable[Blur]) -> Blur:
         return min(blurs, key=loss)
@@ -81,9 +67,30 @@ def likeliest(crops: Images, *, noise: float, quality: int | None = None) -> Blu
         for size in range(max(3, int(rough.size) - 2), int(rough.size) + 3)
     )
     bound = loss(smooth)
-    if loss(straight) < min(bound, loss(disk)) - _STRAIGHT:
+    # Furrows and boards have a spectrum like that of a motion in windows of one size only.
+    everywhere = all(each is None or each(straight) <= each(smooth) for each in losses[1:])
+    if everywhere and loss(straight) < min(bound, loss(disk)) - _STRAIGHT:
         return straight
     return disk if loss(disk) < bound - _ROUND else smooth
+
+
+def _losses(crops: Images, side: int, noise: float, quality: int | None) -> Callable[[Blur], float] | None:
+    """The negative log-likelihood of each blur, by windows of this side; None if no frequency exceeds the noise."""
+    spectrum = _power(crops, side)
+    share = sum(weight**2 for weight in _LUMA) if crops.shape[1] == 3 else 1.0
+    steps = torch.zeros_like(spectrum) if quality is None else _quantisation(quality, side)
+    usable = (spectrum > _SPENT * steps).float()
+    hidden = [level**2 for level in _HIDDEN if quality is not None and level > noise]
+    floors = torch.tensor([max(noise**2 * share, _ROUNDING**2), *hidden])[:, None, None, None] + steps
+
+    def loss(blur: Blur) -> float:
+        """Negative log-likelihood of the spectrum, as of a single window, since the model is never exact."""
+        power = _model(side) * _passed(blur, side)
+        expected = _CONTRASTS[:, None, None] * power + floors
+        each = (expected.log() + spectrum / expected) * (usable * _bins(side)[1] / 2)
+        return each.sum(dim=-1).min().item()
+
+    return loss if usable.any() else None
 
 
 def _power(crops: Images, side: int) -> _Bins:

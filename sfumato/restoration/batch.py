@@ -21,6 +21,7 @@ from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.channels import colourless
 from sfumato.restoration import holes, upscaling
 from sfumato.restoration.deep_prior import MEMORY, deep_prior
+from sfumato.restoration.limits import limited
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan
@@ -64,7 +65,7 @@ def run_together(works: Sequence[Work], networks: Networks) -> list[Maps]:
     first = works[0]
     outputs = _by_method(first).split(1) if first.plan.network is None else _by_network(works, networks)
     return [
-        blended(work.images, _with_patches(work, _sized(work, output)), strength=work.request.strength, observed=work.plan.observed)
+        blended(work.images, _as_planned(work, _sized(work, output)), strength=work.request.strength, observed=work.plan.observed)
         for work, output in zip(works, outputs, strict=True)
     ]
 
@@ -74,9 +75,11 @@ def _sized(work: Work, output: Maps) -> Maps:
     return upscaling.resampled(output, work.plan.size((work.images.shape[2], work.images.shape[3])))
 
 
-def _with_patches(work: Work, output: Maps) -> Maps:
-    """The output of the network, with patches in the holes that the plan leaves to patches."""
+def _as_planned(work: Work, output: Maps) -> Maps:
+    """The output of the network within the limits of the plan, with patches in the holes that the plan leaves to patches."""
     plan = work.plan
+    if plan.strengths:
+        return limited(work.images, output.expand_as(work.images), plan.strengths)
     if plan.patches is None or plan.observed is None:
         return output
     return holes.filled(work.images, output, plan.observed, plan.patches)

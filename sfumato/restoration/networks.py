@@ -10,7 +10,6 @@ from sfumato.core.progress import once, remark
 from sfumato.models.roles.restorer import InSequence, Restorer
 from sfumato.restoration import memory
 from sfumato.restoration.memory import Tiling
-from sfumato.restoration.smoothing import Smoothed
 from sfumato.restoration.tiles import optimized
 from sfumato.store import weights
 from sfumato.store.loaded import Model
@@ -24,7 +23,6 @@ class Networks:
 
     def __init__(self) -> None:
         self._opened: dict[tuple[Model, int, bool], Restorer] = {}
-        self._smoothed: dict[Restorer, Smoothed] = {}
         self._sequences: dict[tuple[tuple[Restorer, ...], int], Restorer] = {}
         self._names: dict[Restorer, str] = {}
         self._ready: dict[tuple[Restorer, torch.device], Restorer] = {}
@@ -45,13 +43,6 @@ class Networks:
                 network = network if views == 1 else network.self_ensemble(views)
                 self._opened[which, views, luma_apart], self._names[network.base] = network, str(model)
         return self._opened[which, views, luma_apart]
-
-    def smoothed(self, network: Restorer) -> Smoothed:
-        """`network`, which is one of this run, with its output smoothed; the same object for each call."""
-        if network not in self._smoothed:
-            self._smoothed[network] = smoothed = Smoothed(network)
-            self._names[smoothed] = self.name(network)
-        return self._smoothed[network]
 
     def in_sequence(self, *networks: Restorer, views: int = 1) -> Restorer:
         """A network that is all `networks` one after another, as an ensemble over `views`; the same object for each call."""

@@ -4,7 +4,8 @@
 
 | task | network |
 |---|---|
-| denoise, jpeg | `restore`, blind |
+| denoise | `denoise` in colour, `restore` of a grey picture and beside salt and pepper; both are blind |
+| jpeg | `restore`, blind; `denoise` for a JPEG in colour of a quality above 60 |
 | deblur | `deblur` with the blur of the request, or the estimated one; `restore` if none is estimated |
 | inpaint | `inpaint` with a mask, or with a mask of scratches and dead pixels; patches in the large holes of a mask |
 | upscale | `upscale-x2` or `upscale-x4` |
@@ -19,18 +20,20 @@ from dataclasses import dataclass
 import torch
 
 from sfumato.analysis import flaws
-from sfumato.analysis.diagnose import Diagnosis, Source, diagnose, salt_and_pepper, with_profile
+from sfumato.analysis.diagnose import COARSE, HIT, Diagnosis, Source, diagnose, profile_of, salt_and_pepper, with_profile
 from sfumato.analysis.jpeg import coarseness
+from sfumato.analysis.residual import Strengths
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import name_of
 from sfumato.core.tensors import Images, Kernels, Planes
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.blurs import Blur, named
+from sfumato.nn.channels import colourless
 from sfumato.restoration import dust, holes, upscaling
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.request import DETECTOR, Find, RestorationRequest, Task, Ways, needs_of
+from sfumato.restoration.request import DENOISER, DETECTOR, GENERAL, Find, RestorationRequest, Task, Ways, needs_of
 from sfumato.restoration.tiles import run_network
 from sfumato.store.loaded import Model
 
@@ -71,6 +74,8 @@ class RestorationPlan:
     """1 where pixels are valid. With such a mask, only the other pixels are changed."""
     patches: Planes | None = None
     """1 where patches of the picture replace the output of the network."""
+    strengths: Strengths = ()
+    """The noise of the picture, a few times which is the most that the network changes; empty for no such limit."""
     warning: str = ""
     """A sentence for people about a result that they should not expect too much of."""
     look: Callable[[Images], Planes] | None = None
@@ -94,18 +99,29 @@ class RestorationPlan:
 class _Examined:
     """One picture with its diagnosis, which is computed on first use only: it takes longer than a network."""
 
-    def __init__(self, images: Images, quality: int | None, denoise: Callable[[Images], Images] | None = None) -> None:
-        """With a blind denoiser `denoise`, noise that is not white is looked for too."""
+    def __init__(self, images: Images, quality: int | None, denoise: Callable[[Images], Images] | None, task: Task) -> None:
+        """With a blind denoiser `denoise`, the task auto looks for noise that is not white too."""
         self._images, self._source, self._denoise = images, None if quality is None else Source(quality=quality), denoise
-        self.looked = False
+        self._task, self.looked = task, False
 
     @functools.cached_property
     def diagnosis(self) -> Diagnosis:
         self.looked = True
         diagnosis = diagnose(self._images, source=self._source)
-        if self._denoise is None or not diagnosis.uncertain:
+        if self._task != "auto" or self._denoise is None or not diagnosis.uncertain:
             return diagnosis
         return with_profile(diagnosis, self._images, self._denoise)
+
+    def quality(self, task: Task) -> int | None:
+        """Quality of the JPEG that the picture is or has been; for a `task` other than auto, of the file alone."""
+        return self.diagnosis.quality if task == "auto" else self._source.quality if self._source else None
+
+    def strengths(self) -> Strengths:
+        """The strength of the noise by brightness; empty for white noise that is certain, and for a small picture."""
+        if self._denoise is None or (self._task == "auto" and not self.diagnosis.uncertain):
+            return ()
+        profile = self.diagnosis.profile if self._task == "auto" else profile_of(self._images, self._denoise)
+        return profile.strengths if profile else ()
 
     def sentence(self, task: Task) -> str:
         """The diagnosis in text, or the `task` if no diagnosis was needed."""
@@ -135,9 +151,7 @@ def make_plan(
     if task == "upscale":
         return _enlarging(request, networks, quality)
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
-    examined = _Examined(
-        images, quality, functools.partial(_denoised, networks, request, images.numel()) if task == "auto" and free else None
-    )
+    examined = _Examined(images, quality, functools.partial(_denoised, networks, request, images.numel()) if free else None, task)
     if observed is not None and request.blur is not None:
         raise SettingError(f"blur = {request.blur} and a mask: one at a time; fill in first, then undo the blur")
     if observed is not None or request.find or task == "inpaint" or "observed" in needs_of(request.method):
@@ -148,14 +162,30 @@ def make_plan(
         return RestorationPlan(summary=words, network=networks.opened("inpaint", request.ensemble), observed=wrong, look=flaws.impulses)
     if task == "auto" and examined.diagnosis.task == "none" and free:
         return RestorationPlan(summary=f"{examined.diagnosis.sentence()}: {NOTHING}")
-    blurred = request.blur is None and (task == "deblur" or (task == "auto" and examined.diagnosis.task == "deblur"))
+    damage = examined.diagnosis.task if task == "auto" else task
+    blurred = request.blur is None and damage == "deblur"
     blur = named(request.blur) if request.blur is not None else examined.diagnosis.spread if blurred else None
-    return _chosen(request, examined, networks, default="restore" if blur is None else "deblur", blur=blur)
+    if blur is not None or not free:
+        return _chosen(request, examined, networks, default=GENERAL if blur is None else "deblur", blur=blur)
+    name, strengths = _for_noise_or_jpeg(damage, images, examined, task)
+    return dataclasses.replace(_chosen(request, examined, networks, default=name), strengths=strengths)
+
+
+def _for_noise_or_jpeg(damage: Task, images: Images, examined: _Examined, task: Task) -> tuple[str, Strengths]:
+    """The bundled network for a picture that is not blurred, and the noise that limits what it changes."""
+    quality = examined.quality(task)
+    if damage not in ("denoise", "jpeg") or (damage == "jpeg" and (quality is None or quality <= COARSE)):
+        return GENERAL, ()
+    if (_salt_and_pepper(images, examined, task) or 0) >= HIT:
+        return GENERAL, ()
+    # What a JPEG has lost is no more than the rounding of its coefficients.
+    strengths = examined.strengths() if damage == "denoise" or quality is None else ((coarseness(quality),),)
+    return DENOISER if images.shape[1] == 3 and not bool(colourless(images).all()) else GENERAL, strengths
 
 
 def _denoised(networks: Networks, request: RestorationRequest, held: int, crops: Images) -> Images:
     """`crops` of a picture of `held` values, without noise of any kind: one after another, within the memory of the request."""
-    device, network = select_device(request.device), networks.opened("restore")
+    device, network = select_device(request.device), networks.opened(DENOISER if crops.shape[1] == 3 else GENERAL)
     ready, name, size = networks.ready(network, device), networks.name(network), (crops.shape[2], crops.shape[3])
     tile = None
     if network.receptive_radius is not None:
@@ -166,8 +196,12 @@ def _denoised(networks: Networks, request: RestorationRequest, held: int, crops:
 
 def _salted(images: Images, examined: _Examined, task: Task) -> bool:
     """Whether salt and pepper is the only noise."""
-    share = examined.diagnosis.salt_and_pepper if task == "auto" else salt_and_pepper(images)
-    return (share or 0) >= IMPULSES and (examined.diagnosis.noise or 0) < QUIET
+    return (_salt_and_pepper(images, examined, task) or 0) >= IMPULSES and (examined.diagnosis.noise or 0) < QUIET
+
+
+def _salt_and_pepper(images: Images, examined: _Examined, task: Task) -> float | None:
+    """Share of the values that are wrong black or white; None of a small picture."""
+    return examined.diagnosis.salt_and_pepper if task == "auto" else salt_and_pepper(images)
 
 
 def _chosen(
@@ -198,8 +232,6 @@ def _chosen(
         raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
     else:
         repair = _called(which)
-    if request.task == "auto" and request.model is None and examined.diagnosis.coarsely_noisy:
-        repair, network = f"{repair}, then a bilateral filter", networks.smoothed(network)
     summary, quality = f"{examined.sentence(request.task)}: {repair}", 1.0 if quality is None else quality / 100
     return RestorationPlan(summary=summary, repair=repair, network=network, noise=noise, quality=quality, observed=observed)
 

@@ -31,6 +31,7 @@ from sfumato.io.channels import (
 )
 from sfumato.nn.resample import BAND, resized_rows
 from sfumato.restoration import holes, upscaling
+from sfumato.restoration.limits import limited
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import NOTHING_MISSING, RestorationPlan, make_plan
@@ -245,7 +246,9 @@ def _repaired_colours(
         before = source.rows(done, done + count)
         images: Images = as_images(before[..., :c].contiguous())
         own = None if observed is None else observed(done, done + count)
-        whole = blended(images, output.expand(-1, c, -1, -1), strength=request.strength, observed=own)
+        colours = output.expand(-1, c, -1, -1)
+        colours = limited(images, colours, plan.strengths) if plan.strengths else colours
+        whole = blended(images, colours, strength=request.strength, observed=own)
         yield keep_transparent(whole, images, as_images(before[..., c:].contiguous())) if alpha_kept else whole
         done += count
 

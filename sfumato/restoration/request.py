@@ -35,6 +35,8 @@ _CHOICES = {
 PRIOR = "deep-image-prior"
 """The method that fits a network to the one picture."""
 METHODS = (*classical.METHODS, PRIOR)
+GENERAL, DENOISER = "restore", "denoise"
+"""The bundled networks for damage of many kinds, and for noise in colour pictures."""
 DETECTOR = "dust"
 """The bundled network that finds dust, hairs and scratches, and the word for it in `find`."""
 ENOUGH = 2.2e9
@@ -178,6 +180,6 @@ def request_facts(request: RestorationRequest) -> JsonObject:
 def _bundled_names(request: RestorationRequest) -> tuple[str, ...]:
     """The bundled models that a request without a model or method may use."""
     if request.task != "upscale":
-        return ("restore", "deblur", "inpaint", *([DETECTOR] if DETECTOR in request.find else []))
+        return (GENERAL, DENOISER, "deblur", "inpaint", *([DETECTOR] if DETECTOR in request.find else []))
     name = upscaling.upscaler(request.scale or 2)
     return (upscaling.REPAIR, (request.quality == "best" and upscaling.larger(name)) or name)

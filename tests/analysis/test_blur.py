@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sfumato.analysis import blur
-from sfumato.nn.blurs import gaussian
+from sfumato.nn.blurs import Blur, gaussian
 from sfumato.nn.resample import correlate
 
 
@@ -97,3 +97,26 @@ def test_few_edges_are_taken_together():
 
 def test_the_stronger_half_has_a_say():
     assert blur._strong(torch.tensor([9.0, 9.0, 1.0, 2.0, 3.0]), torch.tensor([1.0, 1.0, 2.0, 2.0, 2.0])) == 2.0
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0, 90.0, 135.0])
+def test_a_motion_softens_the_edges_across_its_path_alone(angle):
+    motion = Blur("motion", 9, angle)
+    moving = correlate(rings(), motion.kernels())
+    assert blur.moved(moving, motion, noise=0.0)
+    assert not blur.moved(moving, Blur("motion", 9, (angle + 90) % 180), noise=0.0)
+    assert not blur.moved(rings(), motion, noise=0.0)
+    assert not blur.moved(blurred(rings(), 2.0), motion, noise=0.0), "a blur in all directions"
+
+
+def test_lines_show_no_motion_along_themselves():
+    """Boards and horizons have the same spectrum after a motion along them as before."""
+    boards = blurred(torch.full((1, 1, 96, 96), 0.2).index_fill(2, torch.arange(6, 96, 12), 0.8), 1.0)
+    assert not blur.moved(boards, Blur("motion", 11, 0), noise=0.0)
+    assert not blur.moved(torch.full((1, 1, 96, 96), 0.5), Blur("motion", 11, 0), noise=0.0), "there are no edges"
+
+
+def rings():
+    """Sharp edges in every direction."""
+    rows, columns = torch.meshgrid(torch.arange(128.0) - 64, torch.arange(128.0) - 64, indexing="ij")
+    return (0.2 + 0.6 * ((rows.square() + columns.square()).sqrt() % 32 < 16))[None, None]

@@ -1,0 +1,27 @@
+"""A limit on what a denoiser changes: a few times the noise that a picture has at that brightness.
+
+The spots of a leopard and the pattern of a cloth look like coarse noise to a network, and it removes them. But noise of a camera is equally
+strong wherever the picture is equally bright, so its strength is measured in flat parts. What differs by much more is no noise.
+"""
+
+import torch
+
+from sfumato.analysis.residual import Strengths
+from sfumato.core.tensors import Images, Maps
+from sfumato.nn.channels import luma
+
+_TIMES, _LEAST = 3.0, 1 / 255
+"""Greatest change of a value: so many times the standard deviation of the noise, and a rounding error. True noise is hardly ever more."""
+
+
+def limited(before: Images, after: Maps, strengths: Strengths) -> Maps:
+    """`after`, with values that differ from those of `before` by no more than noise of these strengths explains."""
+    table = torch.tensor(strengths, dtype=after.dtype, device=after.device)
+    if table.shape[1] != after.shape[1]:
+        table = table.mean(dim=1, keepdim=True).expand(-1, after.shape[1])
+    place = (luma(after).clamp(0, 1)[:, 0] * len(table) - 0.5).clamp(0, len(table) - 1)
+    low = place.long().clamp(max=max(0, len(table) - 2))
+    part = (place - low)[..., None]
+    strength = torch.lerp(table[low], table[(low + 1).clamp(max=len(table) - 1)], part).movedim(-1, 1)
+    bound = _TIMES * strength + _LEAST
+    return before + (after - before).clamp(-bound, bound)

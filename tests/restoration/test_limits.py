@@ -1,0 +1,142 @@
+"""The limit on what a denoiser changes: true noise is within it, and a pattern that is no noise is kept."""
+
+import io
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+
+import sfumato as sf
+from sfumato.analysis.jpeg import coarseness
+from sfumato.core.tensors import to_images
+from sfumato.io import files
+from sfumato.io.channels import as_pixels
+from sfumato.io.files import Picture
+from sfumato.metrics.fidelity import psnr
+from sfumato.nn.blurs import gaussian
+from sfumato.nn.resample import correlate
+from sfumato.restoration import repair as repairs
+from sfumato.restoration.limits import limited
+from sfumato.restoration.plan import make_plan
+from sfumato.restoration.repair import repair
+from sfumato.restoration.request import RestorationRequest
+
+CLEAN = to_images(torch.from_numpy(skimage.data.astronaut()[:160, 60:220].copy()).permute(2, 0, 1)[None].contiguous())
+
+
+def coarse(images, level=0.03, size=0.8):
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    width = torch.tensor([size])
+    noise = correlate(noise, gaussian(width, width, torch.zeros(1), reach=3))
+    return ((images + noise * level / noise.std()).clamp(0, 1) * 255).round() / 255
+
+
+def test_a_change_is_at_most_three_times_the_noise_and_a_rounding_error():
+    before = torch.full((1, 3, 4, 4), 0.5)
+    for change in (0.01, -0.01):
+        after = before + change
+        assert torch.equal(limited(before, after, ((0.01,) * 3,) * 8), after)
+        assert torch.allclose(limited(before, after, ((0.001,) * 3,) * 8), before + (0.003 + 1 / 255) * (1 if change > 0 else -1))
+
+
+def test_the_limit_follows_the_brightness_of_the_result():
+    strengths = tuple((level / 100,) * 3 for level in range(8))
+    for level in range(8):
+        after = torch.full((1, 3, 2, 2), (level + 0.5) / 8)
+        allowed = (limited(after - 1, after, strengths) - (after - 1)).max().item()
+        assert allowed == pytest.approx(3 * level / 100 + 1 / 255, abs=1e-6)
+
+
+def test_channels_have_their_own_limits_and_grey_pictures_the_mean():
+    before, strengths = torch.zeros(1, 3, 2, 2), ((0.0, 0.01, 0.02),)
+    changes = (limited(before, before + 0.5, strengths) * 255)[0, :, 0, 0]
+    assert torch.allclose(changes, 1 + torch.tensor([0.0, 0.03, 0.06]) * 255, atol=1e-4)
+    grey = limited(before[:, :1], before[:, :1] + 0.5, strengths)
+    assert grey.max().item() == pytest.approx(0.03 + 1 / 255)
+
+
+def spotted(seed=0):
+    """A smooth picture with dark spots in its middle, as on a leopard, and faint noise."""
+    rows, columns = torch.meshgrid(torch.arange(200.0), torch.arange(200.0), indexing="ij")
+    plain = torch.stack([0.6 + rows / 2000, 0.5 + columns / 2000, 0.35 + rows / 2000])[None]
+    spots = ((rows % 9 - 4).square() + (columns % 9 - 4).square() < 5) & ((rows - 100).square() + (columns - 100).square() < 50**2)
+    noise = 0.012 * torch.randn(1, 3, 200, 200, generator=torch.Generator().manual_seed(seed))
+    return plain - 0.3 * spots, noise
+
+
+def test_noise_is_removed_and_a_pattern_is_kept():
+    """Where the network took the spots away altogether, the loss would be 0.3 at each of them."""
+    clean, noise = spotted()
+    plan = make_plan(RestorationRequest(task="denoise"), clean + noise)
+    assert plan.strengths
+    assert max(map(max, plan.strengths)) < 0.02
+    wiped = limited(clean + noise, clean.mean(dim=(2, 3), keepdim=True).expand_as(clean), plan.strengths)
+    assert (wiped - clean).abs().max() < 0.15, "even a network that wipes the picture keeps its spots"
+    assert psnr(sf.restore(clean + noise, task="denoise"), clean) > psnr(clean + noise, clean) + 2
+
+
+def test_coarse_noise_goes_to_the_denoiser_within_limits():
+    noisy = coarse(CLEAN)
+    result = sf.restore(noisy)
+    assert result.plans[0].repair == "denoise"
+    assert result.plans[0].strengths
+    assert psnr(result, CLEAN) > psnr(sf.restore(noisy, "restore"), CLEAN) + 0.3
+    assert psnr(result, CLEAN) > psnr(noisy, CLEAN) + 2
+
+
+def test_what_has_no_limits():
+    """White noise of certain strength, a network that the person names, and a picture that is too small to measure."""
+    white = (CLEAN + 0.06 * torch.randn(CLEAN.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    assert not make_plan(RestorationRequest(), white).strengths
+    assert not make_plan(RestorationRequest(model="restore", task="denoise"), coarse(CLEAN)).strengths
+    assert not make_plan(RestorationRequest(task="denoise"), CLEAN[..., :12, :12]).strengths
+
+
+def test_grey_pictures_and_those_with_wrong_pixels_go_to_the_general_network():
+    noisy = coarse(CLEAN)
+    salted = torch.where(torch.rand(noisy.shape, generator=torch.Generator().manual_seed(0)) < 0.003, 1.0, noisy)
+    request = RestorationRequest(task="denoise")
+    assert make_plan(request, noisy).repair == "denoise"
+    assert make_plan(request, noisy[:, :1]).repair == make_plan(request, noisy[:, :1].expand(-1, 3, -1, -1)).repair == "restore"
+    assert make_plan(request, salted).repair == "restore"
+
+
+def jpeg(quality, mode="RGB"):
+    file = io.BytesIO()
+    Image.fromarray(as_pixels(CLEAN, torch.uint8).numpy()).convert(mode).save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+def test_a_jpeg_of_middling_quality_is_repaired_within_its_rounding():
+    before = to_images(torch.from_numpy(np.asarray(Image.open(io.BytesIO(jpeg(75)))).copy()).permute(2, 0, 1)[None])
+    restored = sf.restore(jpeg(75))
+    after = to_images(torch.from_numpy(np.asarray(restored).copy()).permute(2, 0, 1)[None])
+    assert restored.plans[0].repair == "denoise"
+    assert 0 < (after - before).abs().max() <= 3 * coarseness(75) + 1.51 / 255
+    assert psnr(after, CLEAN) > psnr(before, CLEAN) + 0.4
+
+
+@pytest.mark.parametrize(("quality", "mode"), [(85, "RGB"), (75, "L")])
+def test_finer_jpegs_and_those_in_grey_stay_as_they_are(quality, mode):
+    assert sf.restore(jpeg(quality, mode)).plans[0].nothing
+
+
+def test_a_middling_quality_counts_in_files_alone():
+    """A picture that was a JPEG once and has been edited since is no longer what the JPEG's rounding says."""
+    pixels = to_images(torch.from_numpy(np.asarray(Image.open(io.BytesIO(jpeg(75)))).copy()).permute(2, 0, 1)[None])
+    assert sf.restore(pixels).plans[0].nothing
+
+
+def test_strips_have_the_limits_of_the_whole(tmp_path, monkeypatch):
+    pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
+    clean, noise = spotted()
+    files.write(tmp_path / "noisy.png", Picture(pixels=as_pixels(clean + noise, torch.uint8)))
+    request = RestorationRequest(task="denoise")
+    plan = repair(tmp_path / "noisy.png", tmp_path / "whole.png", request)
+    monkeypatch.setattr(repairs, "_WHOLE", 1e9)
+    sampled = repair(tmp_path / "noisy.png", tmp_path / "strips.png", request).strengths
+    assert torch.allclose(torch.tensor(sampled), torch.tensor(plan.strengths), rtol=0.2), "from a sample of the picture"
+    whole, strips = (files.read(tmp_path / f"{name}.png").pixels.int() for name in ("whole", "strips"))
+    assert (whole - strips).abs().max() <= 2
