@@ -102,6 +102,8 @@ if TYPE_CHECKING:
     from sfumato.train.log import Callback
     from sfumato.train.loop import fit
     from sfumato.train.settings import TrainSettings
+    from sfumato.tuning.result import TuningResult
+    from sfumato.tuning.tune import tune
 
 __version__ = "0.1.0"
 
@@ -168,6 +170,7 @@ _HOMES = {
     "SfumatoError": "core.errors",
     "StorageError": "core.errors",
     "TrainSettings": "train.settings",
+    "TuningResult": "tuning.result",
     "UnknownNameError": "core.errors",
     "Verdict": "evaluation.audit",
     "Workers": "batch.workers",
@@ -224,6 +227,7 @@ _HOMES = {
     "search": "embeddings.search",
     "seeds_like": "embeddings.like",
     "sort_into": "embeddings.sorting",
+    "tune": "tuning.tune",
     "verify": "store.export.export",
     "write": "io.files",
 }
@@ -295,6 +299,7 @@ __all__ = [
     "SfumatoError",
     "StorageError",
     "TrainSettings",
+    "TuningResult",
     "UnknownNameError",
     "Verdict",
     "Workers",
@@ -351,6 +356,7 @@ __all__ = [
     "search",
     "seeds_like",
     "sort_into",
+    "tune",
     "verify",
     "write",
 ]

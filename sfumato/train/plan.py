@@ -70,10 +70,14 @@ def _larger(model: NetworkSettings) -> NetworkSettings | None:
     return model.larger() if isinstance(model, Growing) else None
 
 
-def recalled(settings: TrainSettings, world: World, device: torch.device) -> Costs | None:
-    """The times of the last run of such `settings`, from the file of the leading process; None if there was none."""
+def recalled(settings: TrainSettings, world: World, device: torch.device, *, finish: bool = True) -> Costs | None:
+    """The times of the last run of such `settings`, from the file of the leading process; None if there was none.
+
+    Without `finish` the work of the objective at the end takes none.
+    """
     costs = speeds.recall(speeds.key(settings, device, world.size)) if world.leads else None
     agreed = Costs(**{name: world.agree(value) for name, value in dataclasses.asdict(costs or Costs()).items()})
+    agreed = agreed if finish else dataclasses.replace(agreed, finish=0.0)
     return agreed if agreed.image else None
 
 
@@ -171,7 +175,7 @@ def _reached(settings: TrainSettings, request: TrainingRequest, costs: Costs, im
 def _planned(settings: TrainSettings, data: Dataset | Scenes, request: TrainingRequest, until: float) -> tuple[TrainSettings, Costs]:
     """`fit_to_budget` without a change of the network."""
     world, device, watch = request.world, request.device, request.watch
-    costs = recalled(settings, world, device)
+    costs = recalled(settings, world, device, finish=request.finish)
     source = "as fast as the last time, "
     if costs is None and (spent := request.spent()) > LATE_START * seconds(settings.budget):
         watch.note(f"the start took {spent:.0f} s of {settings.budget}: the speed is measured while training")

@@ -1,0 +1,97 @@
+"""How well settings are searched within a budget: the bars of docs/tuning.md.
+
+    python -m benchmarks.tuning overshoot [BUDGET]               seconds of the whole command against its budget
+    python -m benchmarks.tuning kill [BUDGET] [TIMES]            kill -9 in the middle, the same command again: finished trials kept
+    python -m benchmarks.tuning planted [BUDGET] [SEEDS]         a learning rate 30 times too large: how much of the gap is recovered
+    python -m benchmarks.tuning default [BUDGET] [SEEDS]         the recipe as it is: the winner against the default
+
+The recipe is digits-vae on MNIST, and it needs SFUMATO_DATA. A busy machine makes every training shorter, and the figures worse.
+"""
+
+import dataclasses
+import json
+import math
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import sfumato as sf
+from sfumato.train.settings import seconds
+from sfumato.tuning.goal import Goal
+from sfumato.tuning.journal import NAME
+from sfumato.tuning.plan import divided
+from sfumato.tuning.trials import Trainer
+
+RECIPE, PLANTED = "digits-vae", 30.0
+
+
+def command(folder: str, budget: str) -> list[str]:
+    """The command line of a search."""
+    return [sys.executable, "-m", "sfumato", "tune", RECIPE, "--budget", budget, "--search", "lr,batch", "--out", folder]
+
+
+def overshoot(budget: str = "5min") -> None:
+    """Seconds of the whole process, start of Python included, against the budget."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        subprocess.run(command(folder, budget), check=True)
+        took = time.perf_counter() - began
+    print(f"budget {seconds(budget):.0f} s, took {took:.1f} s: {took / seconds(budget) - 1:+.1%}")
+
+
+def kill(budget: str = "3min", times: str = "5") -> None:
+    """Finished trials before a kill -9 at a random moment, and how many of them are there after the same command again."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    def finished(folder: str) -> dict[int, object]:
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(Path(folder, "journal.log"))))
+        trials = optuna.load_study(study_name=NAME, storage=storage).trials
+        return {trial.number: trial.user_attrs.get("figures") for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")}
+
+    for number in range(int(times)):
+        with tempfile.TemporaryDirectory() as folder:
+            process = subprocess.Popen(command(folder, budget), stdout=subprocess.DEVNULL)
+            time.sleep(seconds(budget) * random.Random(number).uniform(0.2, 0.5))
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            before = finished(folder)
+            subprocess.run(command(folder, budget), check=True, stdout=subprocess.DEVNULL)
+            after = finished(folder)
+        kept = sum(after.get(trial) == figures for trial, figures in before.items())
+        print(f"kill {number}: {kept} of {len(before)} finished trials kept; {len(after)} at the end")
+
+
+def planted(budget: str = "10min", seeds: str = "5") -> None:
+    """The share of the gap between a learning rate 30 times too large and that of the recipe that the winner recovers."""
+    good = sf.recipe(RECIPE)
+    length = divided(seconds(budget)).whole
+    for seed in range(int(seeds)):
+        right = dataclasses.replace(good, seed=seed)
+        wrong = dataclasses.replace(right, lr=min(1.0, PLANTED * good.lr))
+        with tempfile.TemporaryDirectory() as folder:
+            result = sf.tune(wrong, out=folder, budget=budget, search=["lr"], note=print)
+            trainer = Trainer(right, goal=Goal())
+            runs = {"right": {}, "wrong": {"lr": wrong.lr}, "found": {"lr": result.recipe.lr}}
+            figures = {name: trainer(values, Path(folder, name), length) for name, values in runs.items()}
+        gap = trainer.goal.gain(figures["right"], figures["wrong"])
+        share = trainer.goal.gain(figures["found"], figures["wrong"]) / gap if math.isfinite(gap) else math.nan
+        print(f"seed {seed}: {figures}; lr {result.recipe.lr:.3g}: {share:.0%} of the gap recovered. {result.sentence}")
+
+
+def default(budget: str = "10min", seeds: str = "5") -> None:
+    """The sentence of the comparison for the recipe as it is."""
+    for seed in range(int(seeds)):
+        with tempfile.TemporaryDirectory() as folder:
+            result = sf.tune(dataclasses.replace(sf.recipe(RECIPE), seed=seed), out=folder, budget=budget)
+            print(f"seed {seed}: {result.sentence}; {json.dumps(result.values)}")
+
+
+if __name__ == "__main__":
+    name, *others = sys.argv[1:] or ["overshoot"]
+    {"overshoot": overshoot, "kill": kill, "planted": planted, "default": default}[name](*others)
