@@ -23,6 +23,8 @@ from sfumato.tuning.space import Value, with_values
 
 VALIDATION = 0.1
 """Share of the images that is held out, for a recipe that holds out none."""
+MOST = 1000
+"""Held-out images that are measured; more would take time from the search."""
 
 
 @runtime_checkable
@@ -44,13 +46,15 @@ class Trainer:
         if not settings.objective.validates:
             raise SettingError("tune needs an objective that measures held-out images; this recipe has none, as no GAN has")
         share = settings.validation or VALIDATION
-        self.settings = dataclasses.replace(settings, validation=share, images=1, budget="", grow=0, sample_every=10**12)
-        self.data = settings.objective.load(Source(self.settings)) if data is None else data
-        training, self._held_out = self.data.split(share, purpose="validation")
-        if not len(self._held_out):
-            raise DataError(f"{self.data.name} has {len(self.data)} images, of which none is held out; give more images, or --validation")
+        # The loop trains on the training part alone: the figure is measured here, outside of it, once and on the same images.
+        self.settings = dataclasses.replace(settings, validation=0.0, images=1, budget="", grow=0, sample_every=10**12)
+        everything = settings.objective.load(Source(self.settings)) if data is None else data
+        self.data, held_out = everything.split(share, purpose="validation")
+        if not len(held_out):
+            raise DataError(f"{everything.name} has {len(everything)} images, of which none is held out; give more images")
+        self._held_out = held_out.selected(_first(len(held_out), MOST))
         self._device, self._name = select_device(device), device
-        self._measuring = resolve(self.settings, training)
+        self._measuring = resolve(self.settings, self.data)
         self.goal = goal.settled(self._figures())
 
     def __call__(self, values: dict[str, Value], run: Path, seconds: float, *, seed: int | None = None) -> float:
@@ -86,14 +90,14 @@ class Trainer:
         """The names of the figures of the objective, from a network that is not trained."""
         with torch.random.fork_rng(devices=[]), contextlib.suppress(NotImplementedError):
             network = self._measuring.model.build().to(self._device).eval()
-            names = measure(self._measuring, network, self._held_out.selected(_first(len(self._held_out))), self._device)
+            names = measure(self._measuring, network, self._held_out.selected(_first(len(self._held_out), 1)), self._device)
             return [name.removeprefix("validation/") for name in names]
         return []
 
 
-def _first(count: int) -> torch.Tensor:
-    """The choice of the first of `count` images."""
-    return torch.arange(count) < 1
+def _first(count: int, most: int) -> torch.Tensor:
+    """The choice of the first `most` of `count` images."""
+    return torch.arange(count) < most
 
 
 def _is_memory(error: Exception) -> bool:
