@@ -164,7 +164,7 @@ def shown(value: Value) -> str:
 def _searchable(settings: TrainSettings, path: str) -> bool:
     """Whether the recipe has the setting, with a number in it."""
     try:
-        return isinstance(_found(settings, path)[0], int | float)
+        return isinstance(_setting_at(settings, path)[0], int | float)
     except SettingError:
         return False
 
@@ -175,7 +175,7 @@ def _dimension(settings: TrainSettings, name: str) -> Dimension:
     path = path.strip().removeprefix("--").replace("-", "_")
     if reason := FIXED.get(path):
         raise SettingError(f"{path} cannot be searched: {reason}")
-    value, hint = _found(settings, path)
+    value, hint = _setting_at(settings, path)
     kind, limits = _kind(hint)
     if not isinstance(value, bool | int | float | str):
         raise SettingError(f"{path} = {value} is neither a number nor a choice and cannot be searched; name another setting")
@@ -191,14 +191,14 @@ def _ends(span: Span) -> tuple[Value, ...]:
     return (int(span.low), int(span.high)) if span.step else (span.low, span.high)
 
 
-def _found(settings: object, path: str) -> tuple[object, object]:
+def _setting_at(settings: object, path: str) -> tuple[object, object]:
     """The value and the type of the setting at `path`."""
     head, _, rest = path.partition(".")
     names = [field.name for field in fields_of(settings)]
     if head not in names:
         raise SettingError(f"{family(settings)} has no setting {head!r}{suggest(head, names)}; it has {', '.join(names)}")
     value = getattr(settings, head)
-    return _found(value, rest) if rest else (value, get_type_hints(type(settings), include_extras=True)[head])
+    return _setting_at(value, rest) if rest else (value, get_type_hints(type(settings), include_extras=True)[head])
 
 
 def _kind(hint: object) -> tuple[object, Range | None]:

@@ -51,6 +51,7 @@ CALLS = {
     "import": [("import", "weights.pth")],
     "export": [("export", "digits")],
     "get": [("get", "squeezenet")],
+    "tune": [("tune", "vae", "--data", "photos")],
 }
 """For each verb that writes, calls that are right but for their --out."""
 WRITES_NOTHING = {"models", "completion", "verify", "push"}
@@ -63,6 +64,7 @@ MEANT = {
     "audit": "sheet",
     "demo": "sheet",
     "train": "sheet",
+    "tune": "sheet",
 }
 """Names that a verb can write to, where it is not told by the default."""
 
