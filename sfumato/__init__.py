@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from sfumato.core.rng import Draws
     from sfumato.data.dataset import Dataset, Scenes
     from sfumato.data.load import load as load_dataset
+    from sfumato.data.mixed import MixedDataset
     from sfumato.data.scenes import load_scenes
     from sfumato.degradations import DEGRADATIONS
     from sfumato.degradations.base import Degradation, Degraded, degrade
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
     from sfumato.embeddings.search import Matches, search
     from sfumato.embeddings.sorting import sort_into
     from sfumato.evaluation.audit import Audit, Verdict, audit
+    from sfumato.evaluation.augmentation import Augmented, augment, augmentation_verdict
+    from sfumato.evaluation.augmentation_verdict import AugmentationVerdict, Gain
     from sfumato.evaluation.benchmark import evaluate_restorer
     from sfumato.evaluation.codecs import CodecComparison, evaluate_codec
     from sfumato.evaluation.evaluate import evaluate
@@ -110,6 +113,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "Atlas": "dreaming.atlas",
     "Audit": "evaluation.audit",
+    "AugmentationVerdict": "evaluation.augmentation_verdict",
+    "Augmented": "evaluation.augmentation",
     "Callback": "train.log",
     "CheckpointError": "core.errors",
     "Clusters": "embeddings.cluster",
@@ -139,6 +144,7 @@ _HOMES = {
     "Exported": "store.export.export",
     "FormatError": "core.errors",
     "Frames": "generation.result",
+    "Gain": "evaluation.augmentation_verdict",
     "GeneratedImages": "generation.result",
     "ImageError": "core.errors",
     "LatentImage": "editing.latent_image",
@@ -146,6 +152,7 @@ _HOMES = {
     "Matches": "embeddings.search",
     "Measurement": "metrics.base",
     "MissingExtraError": "core.errors",
+    "MixedDataset": "data.mixed",
     "Mixtures": "editing.mix",
     "ModelEntry": "store.zoo:Entry",
     "Move": "editing.edit",
@@ -176,6 +183,8 @@ _HOMES = {
     "Workers": "batch.workers",
     "apply_restorer": "restoration.tiles",
     "audit": "evaluation.audit",
+    "augment": "evaluation.augmentation",
+    "augmentation_verdict": "evaluation.augmentation",
     "bundled": "store.weights",
     "cluster": "embeddings.cluster",
     "compress": "compression.compress",
@@ -242,6 +251,8 @@ __all__ = [
     "OBJECTIVES",
     "Atlas",
     "Audit",
+    "AugmentationVerdict",
+    "Augmented",
     "Callback",
     "CheckpointError",
     "Clusters",
@@ -268,6 +279,7 @@ __all__ = [
     "Exported",
     "FormatError",
     "Frames",
+    "Gain",
     "GeneratedImages",
     "ImageError",
     "Index",
@@ -276,6 +288,7 @@ __all__ = [
     "Matches",
     "Measurement",
     "MissingExtraError",
+    "MixedDataset",
     "Mixtures",
     "ModelEntry",
     "Move",
@@ -305,6 +318,8 @@ __all__ = [
     "Workers",
     "apply_restorer",
     "audit",
+    "augment",
+    "augmentation_verdict",
     "bundled",
     "cluster",
     "compress",

@@ -76,7 +76,7 @@ def small_classifier() -> TrainSettings:
 
 
 def arm_settings(classifier: TrainSettings | None, real: int, images: int | None) -> TrainSettings:
-    """The settings of every arm, for `real` training images: the recipe's without validation, and with its schedule at a length of `images`.
+    """The settings of every arm, for `real` training images: those of the recipe without validation, its schedule over `images` images.
 
     By default the length is 30 passes over the real images, at least 6,400 images and at most the length of the recipe. Raises SettingError
     if `classifier` trains no classifier, or for a length that is less than a batch.

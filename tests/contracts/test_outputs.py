@@ -12,7 +12,7 @@ from torch import nn
 
 import sfumato as sf
 from sfumato import cli
-from sfumato.cli import compressing, dreaming, editing, embedding, measuring, shipping
+from sfumato.cli import augmenting, compressing, dreaming, editing, embedding, measuring, shipping
 from sfumato.cli.verbs import File, Model, Pictures
 from sfumato.core import flags
 from sfumato.core.errors import SfumatoError
@@ -45,6 +45,7 @@ CALLS = {
     "duplicates": [("duplicates", "photos")],
     "evaluate": [("evaluate", "digits"), ("evaluate", "restore", "--restore", "noise:25")],
     "audit": [("audit", "digits")],
+    "augment": [("augment", "photos", "--model", "digits"), ("augment", "photos", "--verdict", "--model", "digits")],
     "compress": [("compress", "photo.png", "--model", "own.safetensors")],
     "decompress": [("decompress", "small.sfm", "--model", "own.safetensors")],
     "restore": [("restore", "photo.png"), ("restore", "photos"), ("restore", "film.mp4")],
@@ -62,6 +63,7 @@ MEANT = {
     "restore": "sheet.png",
     "dream": "sheet.png",
     "audit": "sheet",
+    "augment": "sheet",
     "demo": "sheet",
     "train": "sheet",
     "tune": "sheet",
@@ -72,6 +74,8 @@ MEANT = {
 def ending(call):
     """A name that the call can write to."""
     verb = call[0]
+    if "--verdict" in call:
+        return "sheet.json"
     if verb in MEANT:
         if "--zoom" in call or "moving.gif" in call:
             return "sheet.gif"
@@ -133,6 +137,7 @@ def test_every_verb_that_writes_says_so_with_out_and_overwrite():
         *compressing.VERBS,
         *embedding.VERBS,
         *measuring.VERBS,
+        *augmenting.VERBS,
         shipping.export,
         shipping.get,
     ]
@@ -282,6 +287,11 @@ READS = {
         "compare": ("digits", "--compare", "gone"),
     },
     "audit": {"model": ("gone",), "data": ("digits", "--data", "gone"), "features": ("digits", "--features", "gone")},
+    "augment": {
+        "data": ("gone", "--model", "digits"),
+        "model": ("photos", "--model", "gone"),
+        "synthetic": ("photos", "--verdict", "--synthetic", "gone"),
+    },
     "compress": {"pictures": ("gone",), "model": ("photo.png", "--model", "gone")},
     "decompress": {"files": ("gone",), "model": ("small.sfm", "--model", "gone")},
     "restore": {
@@ -308,6 +318,7 @@ def test_everything_that_verbs_read_is_in_the_list():
         *compressing.VERBS,
         *embedding.VERBS,
         *measuring.VERBS,
+        *augmenting.VERBS,
     ]
     for function in functions:
         hints = get_type_hints(function, include_extras=True)
