@@ -32,7 +32,7 @@ def planted(runs: str = "5", *cases: str) -> None:
         for case in cases or RIGHT:
             began = time.process_time()
             result = sf.augmentation_verdict(
-                pool.selected(chosen), test=test, synthetic=source(case, pool.selected(held), run), per_class=20, images=1920, seed=run
+                pool.selected(chosen), test=test, synthetic=source(case, pool.selected(held), run), per_class=20, images=6400, seed=run
             )
             right, total = right + (result.verdict == RIGHT[case]), total + 1
             print(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from sfumato.core.errors import SettingError
@@ -84,7 +84,7 @@ def _labels(data: Dataset) -> Labels:
     return data.labels
 
 
-def _drawn(labels: Labels, label: int, count: int, name: str, seed: int) -> Labels:
+def _drawn(labels: Labels, label: int, count: int, name: str, seed: int) -> Int64[Tensor, " _count"]:
     """Rows of `count` images of a class, drawn without repetition."""
     rows = (labels == label).nonzero().flatten()
     if len(rows) < count:

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from sfumato.core.config import changed
+from sfumato.core.config import changed, family
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.rng import derive_seed, seeded_generator
 from sfumato.data.dataset import Dataset
@@ -82,8 +82,8 @@ def arm_settings(classifier: TrainSettings | None, real: int, images: int | None
     if `classifier` trains no classifier, or for a length that is less than a batch.
     """
     settings = classifier or small_classifier()
-    if settings.objective.id != "cross_entropy":
-        raise SettingError(f"classifier: the objective {settings.objective.id} trains no classifier; give a recipe such as classifier")
+    if family(settings.objective) != "cross_entropy":
+        raise SettingError(f"classifier: the objective {family(settings.objective)} trains no classifier; give a recipe such as classifier")
     length = images or min(settings.images, max(LEAST_IMAGES, PASSES * real))
     if length < settings.batch:
         raise SettingError(f"images = {length} is less than a batch of {settings.batch}; give more")

@@ -63,7 +63,7 @@ class Halves(StyleGenerator):
 TINY = dataclasses.replace(
     sf.recipe("classifier"),
     model=changed(sf.recipe("classifier").model, widths=(8,), depth=1, hidden=(8,)),
-    images=640,
+    images=3_200,
     batch=32,
 )
 
@@ -161,7 +161,7 @@ def test_wrong_labels_harm(tmp_path):
     pool, test = images_of(60, 0, spread=0.4), images_of(60, 2, spread=0.4)
     wrong = images_of(80, 3, spread=0.4)
     wrong = dataclasses.replace(wrong, labels=1 - wrong.labels)
-    verdict = augmentation_verdict(pool, test=test, synthetic=wrong, per_class=10, ratios=(2.0,), runs=1, classifier=TINY, images=640)
+    verdict = augmentation_verdict(pool, test=test, synthetic=wrong, per_class=10, ratios=(2.0,), runs=1, classifier=TINY, images=1_280)
     assert verdict.verdict == Gain.HARMS
     assert verdict.sentence.startswith("harms by ")
     assert (verdict.train, verdict.test, verdict.ratio, verdict.splits) == (20, 60, 2.0, 5)
