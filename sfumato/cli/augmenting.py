@@ -56,44 +56,50 @@ def augment(
             figures are printed only.
 
     """
-    given = {"--synthetic": synthetic, "--real": real, "--images": images}
-    if not verdict and (extra := [flag for flag, value in given.items() if value is not None]):
-        raise SettingError(f"{extra[0]} has no effect without --verdict; add --verdict, or leave it out")
-    if sum((model is not None, synthetic is not None, bool(budget))) != 1:
-        raise SettingError("say where the images come from, in one way: --model, --budget, or with --verdict --synthetic")
+    _check(verdict=verdict, sources=(model, budget, synthetic), only_verdict={"--synthetic": synthetic, "--real": real, "--images": images})
     with machine(threads):
         from sfumato.core import outputs
         from sfumato.evaluation import augmentation as job
-        from sfumato.evaluation import augmentation_verdict as verdicts
         from sfumato.recipes import recipe
         from sfumato.store import inputs
 
         target = out if verdict else out or Path(f"{Path(data).expanduser().resolve().name.removesuffix('.zip') or 'data'}-augmented")
         reads = (inputs.data(data), inputs.model(model), inputs.data(synthetic))
-        settings = None if classifier is None else recipe(classifier)
-        options = {"model": model, "budget": budget, "classifier": settings, "seed": seed, "device": device}
-        if target is None:
-            paths = []
-        elif verdict:
-            paths = verdicts.output_files(target)
-        else:
-            job.check_folder(target, overwrite=overwrite)
-            paths = job.output_files(target)
-        with outputs.reserved(paths, by="augment", overwrite=overwrite, reads=reads):
-            if not verdict:
-                assert target is not None
+        common = {"model": model, "budget": budget, "classifier": None if classifier is None else recipe(classifier)}
+        more = {"seed": seed, "device": device}
+        with outputs.reserved(_paths(target, verdict, overwrite), by="augment", overwrite=overwrite, reads=reads):
+            if verdict:
+                counts = {"per_class": real, "splits": splits, "runs": runs, "images": images}
                 with progress():
-                    result = job.augment(data, per_class=per_class, **options)
+                    figures = job.augmentation_verdict(data, synthetic=synthetic, **common, **counts, **more)
+                if target is not None:
+                    figures.write(target)
+                _show(figures)
+            elif target is not None:
+                with progress():
+                    result = job.augment(data, per_class=per_class, **common, **more)
                     result.write(target)
                 console.print(f"{result.kept.summary}; see {target} and {target / job.TABLE}", highlight=False)
-                return
-            with progress():
-                figures = job.augmentation_verdict(
-                    data, synthetic=synthetic, per_class=real, splits=splits, runs=runs, images=images, **options
-                )
-            if target is not None:
-                figures.write(target)
-            _show(figures)
+
+
+def _check(*, verdict: bool, sources: tuple[str | None, ...], only_verdict: dict[str, object]) -> None:
+    """Raises SettingError unless the images have one source, and for options that need a verdict."""
+    if not verdict and (extra := [flag for flag, value in only_verdict.items() if value is not None]):
+        raise SettingError(f"{extra[0]} has no effect without --verdict; add --verdict, or leave it out")
+    if sum(map(bool, sources)) != 1:
+        raise SettingError("say where the images come from, in one way: --model, --budget, or with --verdict --synthetic")
+
+
+def _paths(target: Path | None, verdict: bool, overwrite: bool) -> list[Path]:
+    """The files that will be written. Raises SettingError if the folder for images is not empty."""
+    from sfumato.evaluation import augmentation, augmentation_verdict
+
+    if target is None:
+        return []
+    if verdict:
+        return augmentation_verdict.output_files(target)
+    augmentation.check_folder(target, overwrite=overwrite)
+    return augmentation.output_files(target)
 
 
 def _show(result: "AugmentationVerdict") -> None:
