@@ -21,7 +21,7 @@ from sfumato.core.text import file_names, inner_path
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load, part_of
 from sfumato.data.mixed import matched_labels
-from sfumato.evaluation.augmentation_arms import Source, arm_settings, trained
+from sfumato.evaluation.augmentation_arms import Source, arm_settings, repeated, trained
 from sfumato.evaluation.augmentation_verdict import RATIOS, RUNS, SPLITS, AugmentationVerdict, Experiment, run_experiment
 from sfumato.evaluation.synthetic import Kept, copy_test, labelled_images
 from sfumato.generation.generate import opened_generator
@@ -230,7 +230,8 @@ def _source(
 
     def generated(train: Dataset, per_class: int) -> Dataset:
         generator = model or trained_generator(train, budget, seed=seed, device=device)
-        return _filtered_images(generator, train, per_class, classifier, seed=seed, device=device).images
+        kept = _filtered_images(generator, train, per_class, classifier, seed=seed, device=device)
+        return repeated(kept.images, per_class)
 
     return generated
 

@@ -115,6 +115,22 @@ def with_placebo(real: Dataset, ratio: float, *, seed: int) -> MixedDataset:
     return MixedDataset.mix(real, repeated, ratio=ratio, seed=seed)
 
 
+def repeated(images: Dataset, per_class: int) -> Dataset:
+    """`images`, with those of a class that has fewer than `per_class` repeated as evenly as possible, so that an arm can be filled.
+
+    Raises SettingError if a class has none: no arm could hold it in its share of the real images.
+    """
+    assert images.labels is not None
+    chosen = list[Tensor]()
+    for label, name in enumerate(images.classes):
+        rows = (images.labels == label).nonzero().flatten()
+        if not len(rows):
+            raise SettingError(f"the generator made no image of the class {name!r} that passed the filters; train it for longer")
+        chosen.append(rows[torch.arange(max(len(rows), per_class)) % len(rows)])
+    order = torch.cat(chosen)
+    return dataclasses.replace(images, pixels=images.pixels[order], labels=images.labels[order], positions=None)
+
+
 def right_answers(network: Classifier, data: Dataset) -> Bool[Tensor, " n"]:
     """Whether the classifier gives each image of `data` its class."""
     assert data.labels is not None
