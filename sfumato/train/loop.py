@@ -60,8 +60,8 @@ def fit(
     the value `began` of `time.perf_counter()`. Without `finish` the objective does not complete the network at the end, such as by fitting
     a latent prior: for a run that is only measured on held-out images.
     Raises SettingError for a `run` folder with settings that no file could give back; CheckpointError if `run` belongs to other settings
-    or images, or holds files of no run; DivergenceError if a loss is no longer finite; StorageError if the disk does not take the files,
-    or another process trains in `run`. The last state stays whole in each case.
+    or images, or holds files of no run, BudgetSpentError if a longer budget is over already; DivergenceError if a loss is no longer finite;
+    StorageError if the disk does not take the files, or another process trains in `run`. The last state stays whole in each case.
     """
     run = None if run is None else Path(run)
     if run is not None:

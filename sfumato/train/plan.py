@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from sfumato.core import atomic_io, schema
-from sfumato.core.errors import CheckpointError, SfumatoError
+from sfumato.core.errors import BudgetSpentError, CheckpointError, SfumatoError
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.models.base import Growing, NetworkSettings
 from sfumato.train import speeds
@@ -113,7 +113,7 @@ def prolong(trainee: Trainee, request: TrainingRequest, costs: Costs, images_see
     """Prolongs the run in the folder to the length of `request`, if that is longer. Returns a sentence on it, or none.
 
     `images_seen` and `elapsed` are the images and seconds of training until now. Raises CheckpointError if an incomplete run would become
-    shorter, or if no time is left of the longer budget.
+    shorter, BudgetSpentError if no time is left of the longer budget.
     """
     trainee.settings = dataclasses.replace(trainee.settings, images=trainee.schedule.images)
     change = None if request.run is None else _longer(trainee, request, costs, images_seen, elapsed)
@@ -159,13 +159,13 @@ def _longer(trainee: Trainee, request: TrainingRequest, costs: Costs, images_see
 
 
 def _reached(settings: TrainSettings, request: TrainingRequest, costs: Costs, images_seen: int, elapsed: float) -> int:
-    """Images that a run of `settings` reaches within the longer budget of `request`. Raises CheckpointError if no time is left."""
+    """Images that a run of `settings` reaches within the longer budget of `request`. Raises BudgetSpentError if no time is left."""
     spent, budget = elapsed + request.spent(), seconds(request.settings.budget)
     each = costs.each(settings) if costs.image else elapsed / images_seen if images_seen else seconds(settings.budget) / settings.images
     left = (1 - LEAVING) * budget - spent - costs.end
     if left < each * settings.batch:
         took = f"{spent:.0f} s" if spent < 120 else f"{spent / 60:.1f} min"
-        raise CheckpointError(
+        raise BudgetSpentError(
             f"budget = {request.settings.budget}, and the run in {request.run} has taken {took} already; give it more: "
             f"the start of this call counts, and the end takes {costs.end:.0f} s"
         )

@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Literal, final
 from sfumato.tuning.journal import Journal
 from sfumato.tuning.plan import FACTOR, Plan
 from sfumato.tuning.space import Dimension, Value, shown
-from sfumato.tuning.trials import Runner
+from sfumato.tuning.trials import Note, Runner
 
 if TYPE_CHECKING:
     from optuna import Trial
     from optuna.trial import FrozenTrial
 
-Note = Callable[[str], None]
 State = Literal["complete", "stopped", "failed"]
 
 

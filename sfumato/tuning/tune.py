@@ -15,9 +15,9 @@ from sfumato.tuning.importance import importance
 from sfumato.tuning.journal import Journal
 from sfumato.tuning.plan import Plan, divided
 from sfumato.tuning.result import TuningResult, best
-from sfumato.tuning.search import Note, Search
+from sfumato.tuning.search import Search
 from sfumato.tuning.space import Dimension, search_space
-from sfumato.tuning.trials import Runner, Trainer
+from sfumato.tuning.trials import Note, Runner, Trainer
 
 MAIN = "main"
 """The worker that compares the winner with the default; others only search."""
@@ -51,7 +51,7 @@ def tune(
     check_folder_name(folder)
     check_folder(folder)
     goal = asked(maximise=maximise, minimise=minimise)
-    trainer = Trainer(settings, goal=goal, data=data, device=device)
+    trainer = Trainer(settings, goal=goal, data=data, device=device, note=note)
     facts = {
         "recipe": dump(named(settings)),
         "search": [str(dimension) for dimension in dimensions],
