@@ -23,7 +23,7 @@ from pathlib import Path
 import sfumato as sf
 from sfumato.train.settings import seconds
 from sfumato.tuning.goal import Goal
-from sfumato.tuning.journal import NAME
+from sfumato.tuning.journal import LOG, NAME
 from sfumato.tuning.plan import divided
 from sfumato.tuning.trials import Trainer
 
@@ -50,21 +50,23 @@ def kill(budget: str = "3min", times: str = "5") -> None:
     from optuna.storages.journal import JournalFileBackend
 
     def finished(folder: str) -> dict[int, object]:
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(Path(folder, "journal.log"))))
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(Path(folder, LOG))))
+        if NAME not in optuna.get_all_study_names(storage):
+            return {}  # killed before the first trial
         trials = optuna.load_study(study_name=NAME, storage=storage).trials
         return {trial.number: trial.user_attrs.get("figures") for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")}
 
     for number in range(int(times)):
         with tempfile.TemporaryDirectory() as folder:
             process = subprocess.Popen(command(folder, budget), stdout=subprocess.DEVNULL)
-            time.sleep(seconds(budget) * random.Random(number).uniform(0.2, 0.5))
+            time.sleep(seconds(budget) * random.Random(number).uniform(0.25, 0.55))
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             before = finished(folder)
             subprocess.run(command(folder, budget), check=True, stdout=subprocess.DEVNULL)
             after = finished(folder)
         kept = sum(after.get(trial) == figures for trial, figures in before.items())
-        print(f"kill {number}: {kept} of {len(before)} finished trials kept; {len(after)} at the end")
+        print(f"kill {number}: {kept} of {len(before)} finished trials kept; {len(after)} at the end", flush=True)
 
 
 def planted(budget: str = "10min", seeds: str = "5") -> None:
@@ -81,7 +83,7 @@ def planted(budget: str = "10min", seeds: str = "5") -> None:
             figures = {name: trainer(values, Path(folder, name), length) for name, values in runs.items()}
         gap = trainer.goal.gain(figures["right"], figures["wrong"])
         share = trainer.goal.gain(figures["found"], figures["wrong"]) / gap if math.isfinite(gap) else math.nan
-        print(f"seed {seed}: {figures}; lr {result.recipe.lr:.3g}: {share:.0%} of the gap recovered. {result.sentence}")
+        print(f"seed {seed}: {figures}; lr {result.recipe.lr:.3g}: {share:.0%} of the gap recovered. {result.sentence}", flush=True)
 
 
 def default(budget: str = "10min", seeds: str = "5") -> None:
@@ -89,7 +91,7 @@ def default(budget: str = "10min", seeds: str = "5") -> None:
     for seed in range(int(seeds)):
         with tempfile.TemporaryDirectory() as folder:
             result = sf.tune(dataclasses.replace(sf.recipe(RECIPE), seed=seed), out=folder, budget=budget)
-            print(f"seed {seed}: {result.sentence}; {json.dumps(result.values)}")
+            print(f"seed {seed}: {result.sentence}; {json.dumps(result.values)}", flush=True)
 
 
 if __name__ == "__main__":

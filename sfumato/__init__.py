@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sfumato.compression.request import CompressionRequest
     from sfumato.core.config import override
     from sfumato.core.errors import (
+        BudgetSpentError,
         CheckpointError,
         DataError,
         DivergenceError,
@@ -115,6 +116,7 @@ _HOMES = {
     "Audit": "evaluation.audit",
     "AugmentationVerdict": "evaluation.augmentation_verdict",
     "Augmented": "evaluation.augmentation",
+    "BudgetSpentError": "core.errors",
     "Callback": "train.log",
     "CheckpointError": "core.errors",
     "Clusters": "embeddings.cluster",
@@ -253,6 +255,7 @@ __all__ = [
     "Audit",
     "AugmentationVerdict",
     "Augmented",
+    "BudgetSpentError",
     "Callback",
     "CheckpointError",
     "Clusters",

@@ -1,10 +1,15 @@
 """The verb `tune`: a search for settings within a budget."""
 
+import dataclasses
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sfumato.cli.terminal import console, say
 from sfumato.cli.verbs import Device, Recipe, Threads, machine
+
+if TYPE_CHECKING:
+    from sfumato.tuning.result import TuningResult
 
 
 def tune(
@@ -39,12 +44,8 @@ def tune(
     """
     began = time.perf_counter() - time.process_time()
     with machine(threads):
-        import dataclasses
-
         from sfumato.recipes import recipe as settings_of
-        from sfumato.tuning import result as results
         from sfumato.tuning import space
-        from sfumato.tuning.tune import MAIN
         from sfumato.tuning.tune import tune as job
 
         settings = settings_of(recipe)
@@ -63,14 +64,22 @@ def tune(
             note=say,
             began=began,
         )
-        console.print(result.table())
-        for name, share in result.importance.items():
-            say(f"{share:4.0%}  {name}")
-        if worker != MAIN:
-            say(f"the worker {worker} is done; main compares the winner with the default")
-            return
-        say(result.sentence)
-        say(f"recipe: {folder / results.RECIPE}; train with: sfumato train {folder / results.RECIPE} --data {settings.data}")
+        _show(result, folder, worker)
+
+
+def _show(result: "TuningResult", folder: Path, worker: str) -> None:
+    """Prints the trials, the importance of each setting, and the sentence of the comparison."""
+    from sfumato.tuning.result import RECIPE
+    from sfumato.tuning.tune import MAIN
+
+    console.print(result.table())
+    for name, share in result.importance.items():
+        say(f"{share:4.0%}  {name}")
+    if worker != MAIN:
+        say(f"the worker {worker} is done; main compares the winner with the default")
+        return
+    say(result.sentence)
+    say(f"recipe: {folder / RECIPE}; train with: sfumato train {folder / RECIPE} --data {result.settings.data}")
 
 
 VERBS = (tune,)

@@ -28,17 +28,18 @@ class MixedDataset(Dataset):
     """Whether each image is synthetic."""
 
     @classmethod
-    def mix(cls, real: Dataset, synthetic: Dataset, *, ratio: float = 1.0, seed: int = 0) -> "MixedDataset":
+    def mix(cls, real: Dataset, synthetic: Dataset, *, ratio: float = 1.0, seed: int = 0, repeat: bool = False) -> "MixedDataset":
         """All images of `real`, and for each class `ratio` times as many of `synthetic`, drawn without repetition by `seed`.
 
-        Raises SettingError for a negative ratio, for images without classes, of other classes, sizes or channels, and if a class has too
-        few synthetic images.
+        With `repeat`, a class that has too few synthetic images repeats them as evenly as possible, and one that has none gets none.
+        Raises SettingError for a negative ratio, for images without classes, of other classes, sizes or channels, and, without `repeat`,
+        if a class has too few synthetic images.
         """
         if ratio < 0:
             raise SettingError(f"ratio = {ratio:g} is below 0; give synthetic images per real image, such as 1")
         labels, others = _labels(real), matched_labels(synthetic, real)
         wanted = {k: round(ratio * int((labels == k).sum())) for k in range(len(real.classes))}
-        rows = torch.cat([_drawn(others, k, count, real.classes[k], seed) for k, count in wanted.items()])
+        rows = torch.cat([_drawn(others, k, count, real.classes[k], seed, repeat=repeat) for k, count in wanted.items()])
         added = torch.ones(len(rows), len(PURPOSES), dtype=torch.float64)  # 1 is never held out
         places = torch.stack([real.positions_for(purpose) for purpose in PURPOSES], dim=1)
         return cls(
@@ -84,9 +85,10 @@ def _labels(data: Dataset) -> Labels:
     return data.labels
 
 
-def _drawn(labels: Labels, label: int, count: int, name: str, seed: int) -> Int64[Tensor, " _count"]:
-    """Rows of `count` images of a class, drawn without repetition."""
+def _drawn(labels: Labels, label: int, count: int, name: str, seed: int, *, repeat: bool) -> Int64[Tensor, " _count"]:
+    """Rows of `count` images of a class, drawn without repetition as long as there are others."""
     rows = (labels == label).nonzero().flatten()
-    if len(rows) < count:
+    if len(rows) < count and not repeat:
         raise SettingError(f"the class {name!r} has {len(rows)} synthetic images, and {count} are wanted; add images, or lower the ratio")
-    return rows[torch.randperm(len(rows), generator=seeded_generator(seed, "mixed", label))[:count]]
+    drawn = rows[torch.randperm(len(rows), generator=seeded_generator(seed, "mixed", label))]
+    return drawn[torch.arange(count) % len(drawn)] if len(drawn) else drawn

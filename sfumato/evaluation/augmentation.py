@@ -21,7 +21,7 @@ from sfumato.core.text import file_names, inner_path
 from sfumato.data.dataset import Dataset
 from sfumato.data.load import load, part_of
 from sfumato.data.mixed import matched_labels
-from sfumato.evaluation.augmentation_arms import Source, arm_settings, repeated, trained
+from sfumato.evaluation.augmentation_arms import Source, arm_settings, trained
 from sfumato.evaluation.augmentation_verdict import RATIOS, RUNS, SPLITS, AugmentationVerdict, Experiment, run_experiment
 from sfumato.evaluation.synthetic import Kept, copy_test, labelled_images
 from sfumato.generation.generate import opened_generator
@@ -38,6 +38,10 @@ from sfumato.train.settings import TrainSettings
 
 TABLE, GENERATOR = "augment.csv", "generator.safetensors"
 """Files beside the class folders: a line for each picture, and the generator if it was trained."""
+PER_CLASS = 200
+"""Pictures of each class, by default."""
+BUDGET, SPLIT_BUDGET = "20min", "10min"
+"""Default time for the training of the generator, and of that for each split of a verdict."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +105,7 @@ class Augmented:
 def augment(
     data: str | Path | Dataset,
     *,
-    per_class: int = 200,
+    per_class: int = PER_CLASS,
     model: Model | None = None,
     budget: str = "",
     classifier: TrainSettings | None = None,
@@ -111,19 +115,19 @@ def augment(
 ) -> Augmented:
     """`per_class` generated pictures of each class of `data`; the result has `save(folder)` and `images`.
 
-    The generator is `model`, or one that is trained for `budget` (such as 20min) on the training part of `data`; a `Dataset` is the
+    The generator is `model`, or one that is trained for `budget` (20min by default) on the training part of `data`; a `Dataset` is the
     training part. Pictures that are copies of training images, or that a classifier trained on these (by the settings `classifier`) puts
-    into another class, are left out. `watch` follows the training of the generator. Raises SettingError unless one of `model` and `budget`
-    is given, and for a model without these classes; DataError for images without classes.
+    into another class, are left out. `watch` follows the training of the generator. Raises SettingError for a `model` together
+    with a `budget`, and for a model without these classes; DataError for images without classes.
     """
-    if (model is None) == (not budget):
-        raise SettingError("augment needs a generator: give either a model, or a budget to train one, such as 20min")
+    if model is not None and budget:
+        raise SettingError(f"budget = {budget} trains a generator, and a model is given too; give either of them")
     if per_class < 1:
         raise SettingError(f"per_class = {per_class} must be at least 1")
     source = None if model is None else opened_generator(model).to(select_device(device))
     train = data if isinstance(data, Dataset) else _part(data, source, "train")
     _check_classes(train)
-    generator = source or trained_generator(train, budget, seed=seed, watch=watch, device=device)
+    generator = source or trained_generator(train, budget or BUDGET, seed=seed, watch=watch, device=device)
     kept = _filtered_images(generator, train, per_class, classifier, seed=seed, device=device)
     return Augmented(kept=kept, model=generator, trained=source is None, train=train)
 
@@ -146,16 +150,16 @@ def augmentation_verdict(
 ) -> AugmentationVerdict:
     """Whether synthetic images help a classifier of `data`, with `sentence`, figures and `save(path)`.
 
-    One of three names the synthetic images: the generator `model` (its images go through the filters of `augment`), `synthetic` (a folder
+    One of three gives the synthetic images: the generator `model` (its images go through the filters of `augment`), `synthetic` (a folder
     with a sub-folder for each class, a `Dataset`, or a function of the training images of a split and a number for each class), or a
-    `budget`, for which a generator is trained anew on the training images of each split. A model or a folder must come from the training
-    part of `data` alone. A `Dataset` is divided by its content unless `test` holds the test images.
+    `budget` (10min by default), for which a generator is trained anew on the training images of each split. A model or a folder must come
+    from the training part of `data` alone. A `Dataset` is divided by its content unless `test` holds the test images.
 
     Each of `splits` splits takes `per_class` real images of each class to train on (four fifths of all if None), and `runs` seeds. The
-    `classifier` is trained on `images` images in each arm. Raises SettingError unless exactly one source is given, and as
-    `Experiment.check`; DataError for images without classes.
+    `classifier` is trained on `images` images in each arm. Raises SettingError for more than one source, and as `Experiment.check`;
+    DataError for images without classes.
     """
-    if sum((model is not None, synthetic is not None, bool(budget))) != 1:
+    if sum((model is not None, synthetic is not None, bool(budget))) > 1:
         raise SettingError("give the synthetic images in one way: a model, a folder of synthetic images, or a budget to train generators")
     source = None if model is None else opened_generator(model).to(select_device(device))
     train = part_of(data, "train") if isinstance(data, Dataset) and test is None else data
@@ -165,6 +169,7 @@ def augmentation_verdict(
     _check_classes(pool)
     experiment = Experiment(
         source=_source(source, synthetic, budget, pool, classifier, seed=seed, device=device),
+        repeat=synthetic is None,
         per_class=per_class,
         ratios=ratios,
         splits=splits,
@@ -229,9 +234,8 @@ def _source(
         return synthetic
 
     def generated(train: Dataset, per_class: int) -> Dataset:
-        generator = model or trained_generator(train, budget, seed=seed, device=device)
-        kept = _filtered_images(generator, train, per_class, classifier, seed=seed, device=device)
-        return repeated(kept.images, per_class)
+        generator = model or trained_generator(train, budget or SPLIT_BUDGET, seed=seed, device=device)
+        return _filtered_images(generator, train, per_class, classifier, seed=seed, device=device).images
 
     return generated
 

@@ -31,7 +31,7 @@ from sfumato.train.loop import fit
 from sfumato.train.settings import TrainSettings
 
 Source: TypeAlias = Callable[[Dataset, int], Dataset]
-"""Gives synthetic images for the training images of a split: so many, or more, of each class."""
+"""Gives synthetic images for the training images of a split: as many of each class as the number says, or more."""
 
 VALIDATION = 0.2
 """Share of the images of each class on which the ratio is chosen, if all images are used."""
@@ -113,22 +113,6 @@ def with_placebo(real: Dataset, ratio: float, *, seed: int) -> MixedDataset:
     times = max(1, math.ceil(ratio))
     repeated = dataclasses.replace(real, pixels=real.pixels.repeat(times, 1, 1, 1), labels=real.labels.repeat(times), positions=None)
     return MixedDataset.mix(real, repeated, ratio=ratio, seed=seed)
-
-
-def repeated(images: Dataset, per_class: int) -> Dataset:
-    """`images`, with those of a class that has fewer than `per_class` repeated as evenly as possible, so that an arm can be filled.
-
-    Raises SettingError if a class has none: no arm could hold it in its share of the real images.
-    """
-    assert images.labels is not None
-    chosen = list[Tensor]()
-    for label, name in enumerate(images.classes):
-        rows = (images.labels == label).nonzero().flatten()
-        if not len(rows):
-            raise SettingError(f"the generator made no image of the class {name!r} that passed the filters; train it for longer")
-        chosen.append(rows[torch.arange(max(len(rows), per_class)) % len(rows)])
-    order = torch.cat(chosen)
-    return dataclasses.replace(images, pixels=images.pixels[order], labels=images.labels[order], positions=None)
 
 
 def right_answers(network: Classifier, data: Dataset) -> Bool[Tensor, " n"]:

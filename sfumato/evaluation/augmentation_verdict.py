@@ -23,7 +23,7 @@ from sfumato.core import atomic_io, outputs
 from sfumato.core.errors import SettingError
 from sfumato.core.progress import counted
 from sfumato.data.dataset import Dataset
-from sfumato.data.mixed import MixedDataset
+from sfumato.data.mixed import MixedDataset, matched_labels
 from sfumato.evaluation.augmentation_arms import Source, Split, arm_settings, draw_split, right_answers, trained, with_placebo
 from sfumato.evaluation.synthetic import copy_test
 from sfumato.io.results import save_files
@@ -34,7 +34,7 @@ from sfumato.train.settings import TrainSettings
 RATIOS = (0.5, 1.0, 2.0)
 """Synthetic images for each real one, in the arms."""
 SPLITS, RUNS = 5, 2
-"""Paired splits, at least five of them, and seeds of each split."""
+"""Paired splits, and seeds of each split: so many or more."""
 
 
 class Gain(enum.StrEnum):
@@ -73,6 +73,8 @@ class AugmentationVerdict:
     """From the pooled answers of all splits and seeds. An image is in it once for each, so that `p` is smaller than it should be."""
     memorised: float
     """Mean memorisation rate of the synthetic images: the share that counts as copies of training images; 0.01 is chance."""
+    missing: tuple[str, ...]
+    """Classes without synthetic images in some split, because none that a generator made passed the filters."""
     train: int
     """Real training images of each split."""
     test: int
@@ -131,6 +133,8 @@ class Experiment:
     """What is compared, and how often."""
 
     source: Source
+    repeat: bool = False
+    """Whether a class may have fewer synthetic images than an arm needs: they are repeated then."""
     per_class: int | None = None
     """Real training images of each class; None takes four fifths of all."""
     ratios: Sequence[float] = RATIOS
@@ -143,9 +147,9 @@ class Experiment:
     device: str = "auto"
 
     def check(self) -> None:
-        """Raises SettingError for fewer than five splits, no seed, no ratio, or a ratio that is not above 0."""
-        if self.splits < SPLITS or self.runs < 1:
-            raise SettingError(f"splits = {self.splits} and runs = {self.runs}; a verdict needs at least {SPLITS} splits and 1 run")
+        """Raises SettingError for fewer than five splits or two seeds, no ratio, or a ratio that is not above 0."""
+        if self.splits < SPLITS or self.runs < RUNS:
+            raise SettingError(f"splits = {self.splits} and runs = {self.runs}; a verdict needs at least {SPLITS} splits and {RUNS} runs")
         if not self.ratios or min(self.ratios) <= 0:
             raise SettingError(f"ratios = {tuple(self.ratios)} must be numbers above 0, such as 0.5, 1 and 2")
 
@@ -167,11 +171,12 @@ def run_experiment(experiment: Experiment, pool: Dataset, test: Dataset) -> Augm
     Raises SettingError as `Experiment.check` and for too few synthetic images, DataError for too few real ones.
     """
     experiment.check()
-    pairs, rates = list[_Trained](), list[float]()
+    pairs, rates, missing = list[_Trained](), list[float](), set[str]()
     for number in counted(range(experiment.splits), "splits"):
         split = draw_split(pool, experiment.per_class, seed=experiment.seed, number=number)
         more = experiment.source(split.train, _largest_need(split.train, max(experiment.ratios)))
         rates.append(copy_test(split.train).share(more.pixels))
+        missing |= {name for label, name in enumerate(pool.classes) if label not in matched_labels(more, pool)}
         for run in counted(range(experiment.runs), "seeds"):
             pairs.append(_trained_arms(experiment, split, more, run))
     ratios = (0.0, *experiment.ratios)
@@ -189,6 +194,7 @@ def run_experiment(experiment: Experiment, pool: Dataset, test: Dataset) -> Augm
         classes=_class_rows(test, baseline, synthetic),
         mcnemar=mcnemar(baseline.flatten(), synthetic.flatten()),
         memorised=sum(rates) / len(rates),
+        missing=tuple(name for name in pool.classes if name in missing),
         train=len(pairs[0].split.train),
         test=len(test),
         splits=experiment.splits,
@@ -208,7 +214,7 @@ def _trained_arms(experiment: Experiment, split: Split, more: Dataset, run: int)
     seed = experiment.seed + run
     networks = dict[float, Classifier]()
     for ratio in counted((0.0, *experiment.ratios), "arms"):
-        data = MixedDataset.mix(split.train, more, ratio=ratio, seed=seed) if ratio else split.train
+        data = MixedDataset.mix(split.train, more, ratio=ratio, seed=seed, repeat=experiment.repeat) if ratio else split.train
         networks[ratio] = trained(settings, data, seed=seed, device=experiment.device)
     accuracies = {ratio: right_answers(network, split.validation).double().mean().item() for ratio, network in networks.items()}
     return _Trained(split=split, seed=seed, settings=settings, networks=networks, validation=accuracies)

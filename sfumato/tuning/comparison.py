@@ -11,10 +11,12 @@ from typing import Literal, TypedDict
 from sfumato.core import atomic_io, schema
 from sfumato.metrics.interval import LEVEL, student_t
 from sfumato.tuning.goal import Goal
-from sfumato.tuning.plan import SEEDS, SHORTEST_S, Plan
+from sfumato.tuning.plan import SEEDS, SHORTEST_S, Overhead, Plan
 from sfumato.tuning.space import Value
 from sfumato.tuning.trials import Runner
 
+FILE = "comparison.json"
+"""The file of the figures of finished seeds."""
 Outcome = Literal["winner", "default", "as good", "not compared"]
 
 
@@ -74,24 +76,34 @@ class Comparison:
 
 
 def compare(
-    goal: Goal, plan: Plan, run: Runner, winner: dict[str, Value], *, folder: Path, seed: int, elapsed: Callable[[], float]
+    goal: Goal,
+    plan: Plan,
+    run: Runner,
+    winner: dict[str, Value],
+    *,
+    folder: Path,
+    seed: int,
+    elapsed: Callable[[], float],
+    overhead: Overhead | None = None,
 ) -> Comparison:
     """Trains with the default and the winner, with the seeds after `seed`, while there is time. Seeds that `folder` has are not repeated.
 
-    `elapsed` gives the seconds of the budget that are over.
+    `elapsed` gives the seconds of the budget that are over, and `overhead` what earlier runs took besides their training.
     """
-    path, name = folder / "comparison.json", json.dumps(winner, sort_keys=True)
+    overhead = overhead or Overhead()
+    path, name = folder / FILE, json.dumps(winner, sort_keys=True)
     pairs = [pair for pair in _read(path, name) if pair["seed"] > seed]
     for number in range(len(pairs), SEEDS):
-        # Both runs of a seed are equally long; what earlier ones took too long, all that are left make up for.
-        seconds = min(plan.whole, (plan.comparison_end - elapsed()) / (2 * (SEEDS - number)))
-        if seconds < SHORTEST_S / 2:
+        seconds = _seconds(plan, plan.comparison_end - elapsed(), SEEDS - number, overhead.expected)
+        if not seconds:
             break
         began, figures = elapsed(), list[float | None]()
         for values, side in (({}, "default"), (winner, "winner")):
             place = folder / "comparison" / f"{side}-{seed + 1 + number}"
             shutil.rmtree(place, ignore_errors=True)  # of an interrupted call, and perhaps longer than there is time now
+            start = elapsed()
             figure = run(values, place, seconds, seed=seed + 1 + number)
+            overhead.add(elapsed() - start - seconds)
             figures.append(figure if math.isfinite(figure) else None)
         pairs.append(Pair(seed=seed + 1 + number, default=figures[0], winner=figures[1], seconds=elapsed() - began))
         atomic_io.write(path, json.dumps(_File(winner=name, pairs=pairs), indent=1) + "\n")
@@ -99,9 +111,18 @@ def compare(
     return Comparison(goal=goal, pairs=tuple(pairs))
 
 
+def _seconds(plan: Plan, left: float, seeds: int, overhead: float) -> float:
+    """The length of both runs of the next seed, of `seeds` that are to come, when `left` seconds are left; 0 if there is no time.
+
+    What earlier ones took too long, all that are left make up for, or fewer if the runs would become too short.
+    """
+    lengths = (min(plan.whole, left / (2 * count) - overhead) for count in range(seeds, 0, -1))
+    return next((length for length in lengths if length >= SHORTEST_S / 2), 0.0)
+
+
 def spent(folder: Path) -> float:
     """Seconds that the comparison in `folder` has taken until now."""
-    path = folder / "comparison.json"
+    path = folder / FILE
     return sum(pair["seconds"] for pair in schema.read(path, _File)["pairs"]) if path.exists() else 0.0
 
 

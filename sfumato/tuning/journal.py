@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, final
 
-from sfumato.core.errors import SettingError
+from sfumato.core.errors import CheckpointError, SettingError
 from sfumato.core.extras import missing
 from sfumato.core.json_value import JsonObject
 from sfumato.tuning.plan import FACTOR
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 GRACE_S = 60.0
 """Without a sign of life, a process on another machine counts as ended so long after the time at which its run should have been over."""
-NAME = "tune"
+NAME, LOG, TRIALS = "tune", "journal.log", "trials"
+"""The name of the study, that of its file, and that of the folder of runs."""
 
 
 @final
@@ -34,7 +35,8 @@ class Journal:
     def __init__(self, folder: Path, *, facts: JsonObject, higher: bool, worker: str, seed: int) -> None:
         """Opens the journal, or begins one. `facts` describe the search, `worker` is the name of this process among those that share it.
 
-        Raises MissingExtraError without Optuna; SettingError if the folder holds a search with other facts.
+        Raises MissingExtraError without Optuna; SettingError if the folder holds a search with other facts, CheckpointError if its journal
+        cannot be read.
         """
         self.folder, self.worker, self._seed, self._higher = folder, worker, seed, higher
         self.study = self._opened()
@@ -53,10 +55,12 @@ class Journal:
             raise missing("tune needs", "Optuna") from None
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.folder.mkdir(parents=True, exist_ok=True)
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(self.folder / "journal.log")))
-        study = optuna.create_study(
-            study_name=NAME, storage=storage, direction="maximize" if self._higher else "minimize", load_if_exists=True
-        )
+        path, direction = self.folder / LOG, "maximize" if self._higher else "minimize"
+        try:
+            storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+            study = optuna.create_study(study_name=NAME, storage=storage, direction=direction, load_if_exists=True)
+        except (ValueError, LookupError, TypeError) as error:
+            raise CheckpointError(f"{path} is damaged, or no journal of a search ({error}); choose another folder with --out") from error
         # Neither is in the journal. Another seed at each start: a resumed search does not draw the same values again.
         study.sampler = optuna.samplers.TPESampler(seed=self._seed + len(study.trials))
         study.pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=FACTOR)
@@ -84,7 +88,7 @@ class Journal:
         """Gives the run folder of `trial`, which is that of the interrupted trial that it repeats."""
         folder = trial.user_attrs.get("folder", f"{trial.number:04d}")
         trial.set_user_attr("folder", folder)
-        yield self.folder / "trials" / folder
+        yield self.folder / TRIALS / folder
 
     def lease(self, trial: "Trial", seconds: float) -> None:
         """Notes that this process trains, and that the run of `trial` should be over after `seconds`."""

@@ -8,7 +8,9 @@ The resource of a trial is time and not steps, so that a setting that makes step
 https://arxiv.org/abs/1810.05934).
 """
 
+from collections import deque
 from dataclasses import dataclass
+from typing import final
 
 from sfumato.core.errors import SettingError
 
@@ -22,6 +24,8 @@ SEEDS = 5
 """Fresh seeds of the comparison."""
 SHORTEST_S = 3.0
 """No trial is shorter than this, in seconds: to prepare a run takes time as well."""
+RECENT = 5
+"""A run is expected to need as much time besides its training as the longest of so many before it."""
 LEAST_S = 90.0
 """Smallest budget, in seconds."""
 
@@ -49,6 +53,23 @@ class Plan:
     def whole(self) -> float:
         """Seconds of a whole run."""
         return self.lengths[-1]
+
+
+@final
+class Overhead:
+    """How much longer runs take than they are given for their training: for their start, and to measure them."""
+
+    def __init__(self) -> None:
+        self._recent = deque[float](maxlen=RECENT)
+
+    def add(self, seconds: float) -> None:
+        """Records the additional time of a run."""
+        self._recent.append(max(0.0, seconds))
+
+    @property
+    def expected(self) -> float:
+        """Seconds that the next run is expected to take besides its training; 0 before the first."""
+        return max(self._recent, default=0.0)
 
 
 def divided(budget: float) -> Plan:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, final
 
 from sfumato.tuning.journal import Journal
-from sfumato.tuning.plan import FACTOR, Plan
+from sfumato.tuning.plan import FACTOR, Overhead, Plan
 from sfumato.tuning.space import Dimension, Value, shown
 from sfumato.tuning.trials import Note, Runner
 
@@ -57,6 +57,7 @@ class Search:
     ) -> None:
         """`clock` gives seconds, and `began` is its value at the start of the budget."""
         self.journal, self.dimensions, self.plan, self._run, self._clock, self._note = journal, dimensions, plan, run, clock, note
+        self.overhead = Overhead()
         self._origin = (clock() if began is None else began) - journal.spent
 
     @property
@@ -72,31 +73,37 @@ class Search:
         if not study.trials:
             encoded = {name: value for dimension in self.dimensions for name, value in dimension.encoded().items()}
             study.enqueue_trial(encoded, user_attrs={"default": True})
-        while self.elapsed + self.plan.lengths[0] <= self.plan.search_end:
+        while self._affords(self.plan.lengths[0]):
             trial = study.ask()
             self._trial(trial, {dimension.path: dimension.draw(trial) for dimension in self.dimensions})
         return self.records()
+
+    def _affords(self, seconds: float) -> bool:
+        """Whether there is time to train for `seconds`, with what a run takes besides."""
+        return self.elapsed + seconds + self.overhead.expected <= self.plan.search_end
 
     def _trial(self, trial: "Trial", values: dict[str, Value]) -> None:
         """Runs a trial for as long as it is among the best."""
         from optuna.trial import TrialState
 
         began, default = self.elapsed, bool(trial.user_attrs.get("default"))
-        known: list[float] = list(trial.user_attrs.get("figures", []))
+        figures: list[float] = list(trial.user_attrs.get("figures", []))
         before = 0.0
         trial.set_user_attr("values", values)
         with self.journal.claimed(trial) as folder:
             figure, complete = math.nan, False
             for rung, length in enumerate(self.plan.lengths):
-                if rung < len(known):
-                    figure = known[rung]
-                elif rung and self.elapsed + length - before > self.plan.search_end:
+                if rung < len(figures):
+                    figure = figures[rung]
+                elif rung and not self._affords(length - before):
                     break  # no time is left to prolong it
                 else:
                     self.journal.lease(trial, length)
+                    start = self.elapsed
                     figure = self._run({} if default else values, folder, length)
-                    known = [*known, figure] if math.isfinite(figure) else known
-                    trial.set_user_attr("figures", known)
+                    self.overhead.add(self.elapsed - start - (length - before))
+                    figures = [*figures, figure] if math.isfinite(figure) else figures
+                    trial.set_user_attr("figures", figures)
                     trial.set_user_attr("seconds", self.elapsed - began)
                 before = length
                 if not math.isfinite(figure):
@@ -104,13 +111,13 @@ class Search:
                 trial.report(figure, FACTOR**rung)
                 complete = rung == len(self.plan.lengths) - 1
                 # Asked at each rung, also for the default: the answer is noted as the rung's and compared with those of other trials.
-                if not complete and rung == len(known) - 1 and trial.should_prune() and not default:
+                if not complete and rung == len(figures) - 1 and trial.should_prune() and not default:
                     break
             # Values that cannot be trained with are told as stopped: the sampler ignores trials that failed.
             complete = complete and math.isfinite(figure)
             self.journal.study.tell(trial, figure if complete else None, state=TrialState.COMPLETE if complete else TrialState.PRUNED)
             shutil.rmtree(folder, ignore_errors=True)
-        self._tell(trial.number, values, figure, default, len(known))
+        self._tell(trial.number, values, figure, default, len(figures))
 
     def _tell(self, number: int, values: dict[str, Value], figure: float, default: bool, rungs: int) -> None:
         """Notes the end of a trial for a person."""

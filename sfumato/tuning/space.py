@@ -47,11 +47,17 @@ _WIDE, _NARROW, _DECADE, _STEP = 100.0, 4, 10.0, 8
 class Suggester(Protocol):
     """The part of an Optuna trial that draws values."""
 
-    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float:
+        """A number in [low, high]; on a logarithmic scale with `log`."""
+        ...
 
-    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int: ...
+    def suggest_int(self, name: str, low: int, high: int, *, log: bool = False) -> int:
+        """A whole number in [low, high]; on a logarithmic scale with `log`."""
+        ...
 
-    def suggest_categorical(self, name: str, choices: Sequence[Value]) -> object: ...
+    def suggest_categorical(self, name: str, choices: Sequence[Value]) -> object:
+        """One of `choices`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +185,7 @@ def _dimension(settings: TrainSettings, name: str) -> Dimension:
     kind, limits = _kind(hint)
     if not isinstance(value, bool | int | float | str):
         raise SettingError(f"{path} = {value} is neither a number nor a choice and cannot be searched; name another setting")
-    dimension = _asked(path, value, text, limits) if equals else _usual(path, value, kind, limits)
+    dimension = _custom(path, value, text, limits) if equals else _default(path, value, kind, limits)
     ends = dimension.values if isinstance(dimension, Choice) else _ends(dimension)
     for end in ends:
         if wrong := problem(end, hint):
@@ -209,7 +215,7 @@ def _kind(hint: object) -> tuple[object, Range | None]:
     return plain, next((extra for extra in extras if isinstance(extra, Range)), None)
 
 
-def _usual(path: str, default: Value, kind: object, limits: Range | None) -> Dimension:
+def _default(path: str, default: Value, kind: object, limits: Range | None) -> Dimension:
     """The dimension of a setting that comes without values."""
     if isinstance(default, bool):
         return Choice(path=path, values=(False, True), default=default)
@@ -231,7 +237,7 @@ def _usual(path: str, default: Value, kind: object, limits: Range | None) -> Dim
     return Span(path=path, low=low, high=high, default=default, log=high / low >= _DECADE)
 
 
-def _asked(path: str, default: Value, text: str, limits: Range | None) -> Dimension:
+def _custom(path: str, default: Value, text: str, limits: Range | None) -> Dimension:
     """The dimension of a setting that comes with a range or with values. The default is among them in any case."""
     if ":" not in text:
         values = tuple(_read(path, word, default) for word in text.split(",") if word.strip())

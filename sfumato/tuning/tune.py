@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sfumato.core.config import dump
+from sfumato.core.errors import SettingError
 from sfumato.core.outputs import check_folder, check_folder_name
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.train.settings import TrainSettings, named, seconds
 from sfumato.tuning import comparison
-from sfumato.tuning.comparison import Comparison, compare
-from sfumato.tuning.goal import Goal, asked
+from sfumato.tuning.comparison import FILE, Comparison, compare
+from sfumato.tuning.goal import Goal, goal_of_flags
 from sfumato.tuning.importance import importance
-from sfumato.tuning.journal import Journal
+from sfumato.tuning.journal import LOG, TRIALS, Journal
 from sfumato.tuning.plan import Plan, divided
-from sfumato.tuning.result import TuningResult, best
+from sfumato.tuning.result import FIGURES, PLOT, RECIPE, TuningResult, best
 from sfumato.tuning.search import Search
 from sfumato.tuning.space import Dimension, search_space
 from sfumato.tuning.trials import Note, Runner, Trainer
@@ -44,13 +45,12 @@ def tune(
     share the trials; that called `main` makes the comparison. `note` is called with a line for each trial. The budget counts from this
     call, or from the value `began` of `time.perf_counter()`.
     Raises MissingExtraError without Optuna; SettingError for settings that cannot be searched, a budget below 90 seconds, or a folder that
-    holds another search; KeyboardInterrupt if it is interrupted.
+    holds another search or files that no search wrote; CheckpointError for a damaged journal; KeyboardInterrupt if it is interrupted.
     """
     began = time.perf_counter() if began is None else began
     folder, plan, dimensions = Path(out), divided(seconds(budget)), search_space(settings, search)
-    check_folder_name(folder)
-    check_folder(folder)
-    goal = asked(maximise=maximise, minimise=minimise)
+    _check_out(folder)
+    goal = goal_of_flags(maximise=maximise, minimise=minimise)
     trainer = Trainer(settings, goal=goal, data=data, device=device, note=note)
     facts = {
         "recipe": dump(named(settings)),
@@ -62,6 +62,15 @@ def tune(
     journal = Journal(folder, facts=facts, higher=bool(trainer.goal.higher), worker=worker, seed=settings.seed)
     note(f"improving {trainer.goal}; searching {'; '.join(map(str, dimensions))}")
     return _searched(settings, trainer, trainer.goal, journal, dimensions, plan, note=note, began=began)
+
+
+def _check_out(folder: Path) -> None:
+    """Raises SettingError for a name that ends like a file, and for files that no search wrote; StorageError if nothing can be written."""
+    check_folder_name(folder)
+    check_folder(folder)
+    names = (RECIPE, FIGURES, PLOT, FILE, TRIALS)
+    if not (folder / LOG).exists() and (name := next((name for name in names if (folder / name).exists()), None)):
+        raise SettingError(f"{folder} holds {name} of something that is no search of settings; choose another folder with --out")
 
 
 def _searched(
@@ -83,7 +92,16 @@ def _searched(
     compared = Comparison(goal=goal)
     if winner is not None and main:
         note(f"comparing trial {winner.number} with the default over fresh seeds")
-        compared = compare(goal, plan, run, winner.values, folder=journal.folder, seed=settings.seed, elapsed=lambda: search.elapsed)
+        compared = compare(
+            goal,
+            plan,
+            run,
+            winner.values,
+            folder=journal.folder,
+            seed=settings.seed,
+            elapsed=lambda: search.elapsed,
+            overhead=search.overhead,
+        )
     result = TuningResult(
         settings=settings, goal=goal, trials=trials, importance=importance(journal), comparison=compared, seconds=search.elapsed
     )

@@ -141,7 +141,7 @@ def test_every_verb_that_writes_says_so_with_out_and_overwrite():
         shipping.export,
         shipping.get,
     ]
-    assert {function.__name__.rstrip("_") for function in functions} | {"train"} == CALLS.keys()
+    assert {function.__name__.rstrip("_") for function in functions} | {"train", "tune"} == CALLS.keys()
     for function in functions:
         assert {"out", "overwrite"} <= inspect.signature(function).parameters.keys(), function.__name__
 
@@ -187,7 +187,14 @@ def test_a_name_with_the_ending_of_another_kind_of_file_becomes_no_folder(name, 
 @pytest.mark.parametrize("call", EVERY, ids=" ".join)
 def test_a_file_of_somebody_else_is_told_first_and_stays(call, no_network, capsys):
     out = no_network / ending(call)
-    inside = {"generate": "grid.png", "audit": "audit.json", "demo": "index.html", "train": "log.jsonl", "dream": "00000.png"}
+    inside = {
+        "generate": "grid.png",
+        "audit": "audit.json",
+        "demo": "index.html",
+        "train": "log.jsonl",
+        "dream": "00000.png",
+        "tune": "recipe.json",
+    }
     theirs = out if out.suffix else out / inside.get(call[0], "a.png")
     if call[:2] in (("dream", "photos"), ("restore", "photos")):
         pytest.skip("a folder of pictures is gone through picture by picture")
@@ -363,6 +370,7 @@ FUNCTIONS = {
     "import_weights": lambda out: sf.import_weights("own.safetensors", out / "x.safetensors"),
     "restore_film": lambda out: sf.restore_film("photo.png", out / "x.mp4", RestorationRequest()),
     "restore_pictures": lambda out: sf.restore_pictures(["photo.png"], out / "x.png", RestorationRequest()),
+    "tune": lambda out: sf.tune(sf.recipe("vae"), out=out),
     "write": lambda out: sf.write(out / "x.png", sf.read(Path("photo.png"))),
 }
 """The functions of the package that are given a place to write to."""

@@ -21,6 +21,16 @@ def test_synthetic_images_keep_the_proportions_of_the_classes(ratio, added):
     assert len(mixed.pixels.flatten(1).unique(dim=0)) == 20 + added
 
 
+def test_images_that_are_too_few_are_repeated_evenly_and_a_class_without_any_gets_none():
+    few = some(6, seed=1).selected(torch.tensor([True, False, True, False, True, False]))
+    mixed = MixedDataset.mix(some(20), few, repeat=True)
+    counts = mixed.pixels[mixed.synthetic].flatten(1).unique(dim=0, return_counts=True)[1]
+    assert sorted(counts.tolist()) == [3, 3, 4]
+    assert mixed.labels[mixed.synthetic].tolist() == [0] * 10
+    enough = some(60, seed=1)
+    assert MixedDataset.mix(some(20), enough, repeat=True).fingerprint == MixedDataset.mix(some(20), enough).fingerprint
+
+
 def test_labels_are_matched_by_the_names_of_the_classes():
     more = some(40, classes=("b", "a"), seed=1)
     mixed = MixedDataset.mix(some(20), more)

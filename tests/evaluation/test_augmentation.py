@@ -13,9 +13,11 @@ from sfumato.core.errors import DataError, SettingError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import to_bytes, to_images
 from sfumato.data.dataset import Dataset
+from sfumato.evaluation import augmentation
+from sfumato.evaluation import augmentation_verdict as augmentation_verdicts
 from sfumato.evaluation.augmentation import TABLE, augment, augmentation_verdict
 from sfumato.evaluation.augmentation_arms import arm_settings, draw_split, small_classifier, with_placebo
-from sfumato.evaluation.augmentation_verdict import Gain, conclusion
+from sfumato.evaluation.augmentation_verdict import Experiment, Gain, conclusion, run_experiment
 from sfumato.evaluation.synthetic import copy_test
 from sfumato.generation.generate import generate
 from sfumato.io.embedded import recipe_text
@@ -62,10 +64,12 @@ class Halves(StyleGenerator):
 
 TINY = dataclasses.replace(
     sf.recipe("classifier"),
-    model=changed(sf.recipe("classifier").model, widths=(8,), depth=1, hidden=(8,)),
-    images=3_200,
-    batch=32,
+    model=changed(sf.recipe("classifier").model, widths=(4,), depth=1, hidden=(8,), dropout=0.0),
+    images=320,
+    batch=16,
+    lr=0.02,
 )
+"""Twenty steps, after which the classes of `images_of` are told apart."""
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +154,39 @@ def test_a_placebo_repeats_real_images_evenly(ratio, most):
     assert (len(counts), len(placebo), counts.max()) == (20, 20 + 20 * ratio, most)
 
 
+def test_the_images_of_a_model_are_filtered_by_the_images_of_the_split(monkeypatch):
+    pool = images_of(60, 0)
+    train = pool.selected(torch.arange(60) < 20)
+    experiments = []
+
+    def stop(experiment, *_):
+        experiments.append(experiment)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(augmentation, "run_experiment", stop)
+    with pytest.raises(KeyboardInterrupt):
+        augmentation_verdict(pool, test=pool, model=LoadedModel(network=Halves(train)), classifier=TINY)
+    (experiment,) = experiments
+    assert experiment.repeat
+    more = experiment.source(train, 12)
+    assert more.labels.bincount().tolist() == [12, 12]
+    assert copy_test(train).share(more.pixels) == 0
+
+
+def test_a_class_that_a_generator_cannot_make_is_named(monkeypatch):
+    def untrained(settings, data, **_):
+        return changed(TINY.model, size=(8, 8), channels=1, classes=2).build()
+
+    monkeypatch.setattr(augmentation_verdicts, "trained", untrained)
+    pool, above = images_of(60, 0), images_of(8, 1)
+    above = above.selected(above.labels == 0)
+    experiment = Experiment(source=lambda *_: above, repeat=True, per_class=10, classifier=TINY)
+    verdict = run_experiment(experiment, pool, images_of(20, 2))
+    assert verdict.missing == ("below",)
+    with pytest.raises(SettingError, match="'above' has 4 synthetic images"):
+        run_experiment(dataclasses.replace(experiment, repeat=False), pool, pool)
+
+
 @pytest.mark.parametrize(
     ("interval", "gain"), [((0.001, 0.05), Gain.HELPS), ((0, 0.05), Gain.NONE), ((-0.1, 0.1), Gain.NONE), ((-0.1, -0.01), Gain.HARMS)]
 )
@@ -157,12 +194,16 @@ def test_only_a_whole_interval_on_one_side_of_zero_is_a_verdict(interval, gain):
     assert conclusion(Difference(sum(interval) / 2, *interval)) == gain
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wrong_labels_harm(tmp_path):
     pool, test = images_of(60, 0, spread=0.4), images_of(60, 2, spread=0.4)
     wrong = images_of(80, 3, spread=0.4)
     wrong = dataclasses.replace(wrong, labels=1 - wrong.labels)
-    verdict = augmentation_verdict(pool, test=test, synthetic=wrong, per_class=10, ratios=(2.0,), runs=1, classifier=TINY, images=3_200)
+    verdict = augmentation_verdict(pool, test=test, synthetic=wrong, per_class=10, ratios=(2.0,), classifier=TINY)
+    assert verdict.accuracy > 0.9
     assert verdict.verdict == Gain.HARMS
+    assert verdict.gain.high < -0.1
+    assert verdict.gain.mean < verdict.placebo.mean - 0.1
     assert verdict.sentence.startswith("harms by ")
     assert (verdict.train, verdict.test, verdict.ratio, verdict.splits) == (20, 60, 2.0, 5)
     assert verdict.validation[2.0] < verdict.validation[0.0]
@@ -179,7 +220,9 @@ def test_a_verdict_on_few_splits_or_two_sources_is_refused():
         augmentation_verdict(pool, test=pool, synthetic=pool, splits=4)
     with pytest.raises(SettingError, match="in one way"):
         augmentation_verdict(pool, test=pool, synthetic=pool, budget="1min")
+    with pytest.raises(SettingError, match="runs = 1"):
+        augmentation_verdict(pool, test=pool, synthetic=pool, runs=1)
     with pytest.raises(SettingError, match="give either"):
-        augment(pool)
+        augment(pool, model="digits", budget="1min")
     with pytest.raises(DataError, match="no classes"):
         augment(Dataset(name="bare", pixels=pool.pixels), budget="1min")
