@@ -1,10 +1,11 @@
 """Is the verdict on synthetic images right? The figures of docs/augmenting.md.
 
-    python -m benchmarks.augmentation planted [SEEDS] [CASE ...]     copies, shuffled and held-out images of Fashion-MNIST, 20 a class
-    python -m benchmarks.augmentation eurosat [PER_CLASS] [BUDGET]   a generator trained on the same images, for each split
+    python -m benchmarks.augmentation planted [SEEDS] [CASE ...]            copies, shuffled and held-out images of Fashion-MNIST
+    python -m benchmarks.augmentation eurosat [PER_CLASS] [BUDGET] [SIZE]   a generator trained on the same images, for each split
 
-`copies` repeats the training images (no gain), `shuffled` are other images with shuffled labels (harms), and `heldout` are other images
-with their labels (helps). SEEDS are such as 2,3,4,5,6: each draws other images and other first weights. It needs SFUMATO_DATA.
+There are 20 real images of each class. `copies` repeats the training images (no gain), `shuffled` are other images with shuffled labels
+(harms), and `heldout` are other images with their labels (helps). SEEDS are such as 2,3,4,5,6: each draws other images and other first
+weights. It needs SFUMATO_DATA.
 """
 
 import dataclasses
@@ -54,11 +55,13 @@ def copies(train: Dataset, run: int) -> Dataset:
     return Dataset(name="copies", pixels=mixed.pixels[len(train) :], labels=mixed.labels[len(train) :], classes=train.classes)
 
 
-def eurosat(per_class: str = "20", budget: str = "10min") -> None:
-    """The verdict for generators that are trained on the images of each split alone."""
-    result = sf.augmentation_verdict("eurosat", budget=budget, per_class=int(per_class), classifier=None)
-    print(f"eurosat, {per_class} a class, {budget}: {result.sentence}")
-    print(f"accuracy without {result.accuracy:.1%}, placebo {result.placebo}, memorised {result.memorised:.1%}")
+def eurosat(per_class: str = "20", budget: str = "10min", size: str = "64") -> None:
+    """The verdict for generators that are trained on the images of each split alone, at `size` x `size` pixels."""
+    pool, test = (sf.load_dataset("eurosat", size=(int(size), int(size)), part=part) for part in ("train", "test"))
+    result = sf.augmentation_verdict(pool, test=test, budget=budget, per_class=int(per_class))
+    print(f"eurosat, {per_class} a class, {size} x {size}, {budget}: {result.sentence}")
+    print(f"accuracy without {result.accuracy:.1%}, placebo {result.placebo}, by ratio {result.validation}")
+    print(f"memorised {result.memorised:.1%}, classes without images {', '.join(result.missing) or 'none'}")
 
 
 if __name__ == "__main__":

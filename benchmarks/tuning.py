@@ -1,11 +1,12 @@
 """How well settings are searched within a budget: the bars of docs/tuning.md.
 
     python -m benchmarks.tuning overshoot [BUDGET]               seconds of the whole command against its budget
-    python -m benchmarks.tuning kill [BUDGET] [TIMES]            kill -9 in the middle, the same command again: finished trials kept
+    python -m benchmarks.tuning kill [BUDGET] [TIMES]            kill -9 in the search, the same command again: trials kept
     python -m benchmarks.tuning planted [BUDGET] [SEEDS]         a learning rate 30 times too large: how much of the gap is recovered
     python -m benchmarks.tuning default [BUDGET] [SEEDS]         the recipe as it is: the winner against the default
 
-The recipe is digits-vae on MNIST, and it needs SFUMATO_DATA. A busy machine makes every training shorter, and the figures worse.
+The recipe is digits-vae on MNIST, and it needs SFUMATO_DATA. The last two count seconds of the processor, on one thread, so that other work
+on the machine does not make the trainings shorter. SEEDS are such as 0,1.
 """
 
 import dataclasses
@@ -19,6 +20,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+import torch
 
 import sfumato as sf
 from sfumato.train.settings import seconds
@@ -44,22 +47,14 @@ def overshoot(budget: str = "5min") -> None:
     print(f"budget {seconds(budget):.0f} s, took {took:.1f} s: {took / seconds(budget) - 1:+.1%}")
 
 
-def kill(budget: str = "3min", times: str = "5") -> None:
-    """Finished trials before a kill -9 at a random moment, and how many of them are there after the same command again."""
-    import optuna
-    from optuna.storages.journal import JournalFileBackend
-
-    def finished(folder: str) -> dict[int, object]:
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(Path(folder, LOG))))
-        if NAME not in optuna.get_all_study_names(storage):
-            return {}  # killed before the first trial
-        trials = optuna.load_study(study_name=NAME, storage=storage).trials
-        return {trial.number: trial.user_attrs.get("figures") for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")}
-
+def kill(budget: str = "5min", times: str = "5") -> None:
+    """Finished trials before a kill -9 some time after the first, and how many of them are there after the same command again."""
     for number in range(int(times)):
         with tempfile.TemporaryDirectory() as folder:
             process = subprocess.Popen(command(folder, budget), stdout=subprocess.DEVNULL)
-            time.sleep(seconds(budget) * random.Random(number).uniform(0.25, 0.55))
+            while not finished(folder) and process.poll() is None:
+                time.sleep(0.5)
+            time.sleep(random.Random(number).uniform(0, 0.2) * seconds(budget))
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             before = finished(folder)
@@ -69,11 +64,34 @@ def kill(budget: str = "3min", times: str = "5") -> None:
         print(f"kill {number}: {kept} of {len(before)} finished trials kept; {len(after)} at the end", flush=True)
 
 
-def planted(budget: str = "10min", seeds: str = "5") -> None:
+def finished(folder: str) -> dict[int, object]:
+    """The figures of the trials that are over, by their numbers."""
+    import optuna
+    from optuna.storages.journal import JournalFileBackend
+
+    path = Path(folder, LOG)
+    if not path.exists():
+        return {}
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+    if NAME not in optuna.get_all_study_names(storage):
+        return {}
+    trials = optuna.load_study(study_name=NAME, storage=storage).trials
+    return {trial.number: trial.user_attrs.get("figures") for trial in trials if trial.state.name in ("COMPLETE", "PRUNED")}
+
+
+def count_processor_time() -> None:
+    """Lets budgets count seconds of the processor and not those of the wall, here and in all of the package."""
+    torch.set_num_threads(1)
+    time.perf_counter = time.process_time
+
+
+def planted(budget: str = "10min", seeds: str = "0,1,2,3,4") -> None:
     """The share of the gap between a learning rate 30 times too large and that of the recipe that the winner recovers."""
+    count_processor_time()
     good = sf.recipe(RECIPE)
     length = divided(seconds(budget)).whole
-    for seed in range(int(seeds)):
+    for seed in map(int, seeds.split(",")):
         right = dataclasses.replace(good, seed=seed)
         wrong = dataclasses.replace(right, lr=min(1.0, PLANTED * good.lr))
         with tempfile.TemporaryDirectory() as folder:
@@ -86,11 +104,12 @@ def planted(budget: str = "10min", seeds: str = "5") -> None:
         print(f"seed {seed}: {figures}; lr {result.recipe.lr:.3g}: {share:.0%} of the gap recovered. {result.sentence}", flush=True)
 
 
-def default(budget: str = "10min", seeds: str = "5") -> None:
+def default(budget: str = "10min", seeds: str = "0,1,2,3,4") -> None:
     """The sentence of the comparison for the recipe as it is."""
-    for seed in range(int(seeds)):
+    count_processor_time()
+    for seed in map(int, seeds.split(",")):
         with tempfile.TemporaryDirectory() as folder:
-            result = sf.tune(dataclasses.replace(sf.recipe(RECIPE), seed=seed), out=folder, budget=budget)
+            result = sf.tune(dataclasses.replace(sf.recipe(RECIPE), seed=seed), out=folder, budget=budget, note=print)
             print(f"seed {seed}: {result.sentence}; {json.dumps(result.values)}", flush=True)
 
 

@@ -20,6 +20,7 @@ from sfumato.tuning.plan import FACTOR
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.storages.journal import JournalFileSymlinkLock
     from optuna.trial import FrozenTrial
 
 GRACE_S = 60.0
@@ -50,16 +51,18 @@ class Journal:
     def _opened(self) -> "Study":
         try:
             import optuna
-            from optuna.storages.journal import JournalFileBackend
+            from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
         except ImportError:
             raise missing("tune needs", "Optuna") from None
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.folder.mkdir(parents=True, exist_ok=True)
         path, direction = self.folder / LOG, "maximize" if self._higher else "minimize"
         try:
-            storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+            lock = JournalFileSymlinkLock(str(path))
+            _drop_torn_line(path, lock)
+            storage = optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
             study = optuna.create_study(study_name=NAME, storage=storage, direction=direction, load_if_exists=True)
-        except (ValueError, LookupError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AssertionError) as error:  # what Optuna raises for lines that it did not write
             raise CheckpointError(f"{path} is damaged, or no journal of a search ({error}); choose another folder with --out") from error
         # Neither is in the journal. Another seed at each start: a resumed search does not draw the same values again.
         study.sampler = optuna.samplers.TPESampler(seed=self._seed + len(study.trials))
@@ -94,6 +97,22 @@ class Journal:
         """Notes that this process trains, and that the run of `trial` should be over after `seconds`."""
         until = time.time() + 2 * seconds
         trial.set_user_attr("claim", {"worker": self.worker, "host": socket.gethostname(), "pid": os.getpid(), "until": until})
+
+
+def _drop_torn_line(path: Path, lock: "JournalFileSymlinkLock") -> None:
+    """Removes a last line that a crash cut off: the next line would be joined to it. Raises ValueError if there is no whole line."""
+    if not path.exists():
+        return
+    lock.acquire()
+    try:
+        with path.open("rb+") as file:
+            text = file.read()
+            if text and not text.endswith(b"\n"):
+                if b"\n" not in text:
+                    raise ValueError("it has no whole line")
+                file.truncate(text.rindex(b"\n") + 1)
+    finally:
+        lock.release()
 
 
 def _ended(trial: "FrozenTrial") -> bool:

@@ -1,5 +1,6 @@
 """Laws of the search, with trainings that only move a clock."""
 
+import functools
 import itertools
 import json
 import math
@@ -9,11 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 pytest.importorskip("optuna", reason="Optuna is not installed")
 
-from sfumato.core.errors import SettingError
+from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.data.dataset import Dataset
 from sfumato.recipes import recipe
+from sfumato.tuning import tune as tuning
 from sfumato.tuning.comparison import Comparison, Pair, compare
 from sfumato.tuning.goal import Goal, goal_of_flags
 from sfumato.tuning.importance import importance, plot
@@ -260,3 +264,78 @@ def test_goals():
             goal.settled(figures)
     with pytest.raises(SettingError):
         goal_of_flags(maximise="a", minimise="b")
+
+
+@pytest.fixture
+def tuned(tmp_path, monkeypatch):
+    """Calls `tune` with trainings that only move a clock."""
+    machine = Machine(default=1e-4)
+
+    class NoTrainer:
+        goal, data = GOAL, Dataset(name="nothing", pixels=torch.zeros(1, 1, 1, 1, dtype=torch.uint8))
+
+        def __init__(self, settings, **_):
+            pass
+
+        def __call__(self, *arguments, **named):
+            return machine(*arguments, **named)
+
+    monkeypatch.setattr(tuning, "Trainer", NoTrainer)
+    monkeypatch.setattr(tuning, "Search", functools.partial(Search, clock=machine.clock))
+
+    def call(folder="search", **options):
+        options = {"budget": "10min", "search": ["lr=1e-5:1e-1"], "began": machine.now} | options
+        return tuning.tune(recipe("vae"), out=tmp_path / folder, **options)
+
+    return call, machine, tmp_path
+
+
+def test_the_winner_becomes_a_recipe_and_the_same_call_repeats_nothing(tuned):
+    tune, machine, folder = tuned
+    result = tune()
+    assert result.comparison.outcome == "winner"
+    assert recipe(str(folder / "search" / RECIPE)) == result.recipe
+    assert result.recipe.lr == result.winner.values["lr"] == pytest.approx(1e-2, rel=2)
+    assert machine.now <= 600
+    calls = len(machine.calls)
+    again = tune()
+    assert (len(machine.calls), again.comparison, again.recipe) == (calls, result.comparison, result.recipe)
+
+
+def test_another_worker_only_searches(tuned):
+    tune, _, folder = tuned
+    result = tune(worker="b")
+    assert result.comparison.outcome == "not compared"
+    assert not (folder / "search" / RECIPE).exists()
+    assert len(tune().trials) > len(result.trials)
+
+
+@pytest.mark.parametrize("name", ["recipe.json", "comparison.json", "trials"])
+def test_a_folder_that_no_search_wrote_is_refused(name, tuned):
+    tune, machine, folder = tuned
+    (folder / "search").mkdir()
+    (folder / "search" / name).write_text("precious")
+    with pytest.raises(SettingError, match=name):
+        tune()
+    assert not machine.calls
+    assert (folder / "search" / name).read_text() == "precious"
+
+
+@pytest.mark.parametrize("text", ["precious", "{}\n", "[]\n[]\n", '{"op_code": 99}\n'])
+def test_a_damaged_journal_is_refused_in_one_line(text, tuned):
+    tune, _, folder = tuned
+    (folder / "search").mkdir()
+    (folder / "search" / "journal.log").write_text(text)
+    with pytest.raises(CheckpointError, match=r"journal\.log is damaged"):
+        tune()
+
+
+def test_a_line_of_the_journal_that_a_crash_cut_off_is_dropped(tmp_path):
+    first = searched(tmp_path, Machine())
+    trials = first.run()
+    with (tmp_path / "journal.log").open("a") as file:
+        file.write('{"op_code":4,"worker_')
+    again = searched(tmp_path, Machine(), worker="b")
+    assert again.records() == trials
+    assert len(again.run()) > len(trials)
+    assert searched(tmp_path, Machine()).records() == again.records()
