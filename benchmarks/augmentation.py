@@ -15,6 +15,7 @@ import time
 import torch
 
 import sfumato as sf
+from sfumato.core.device import instructions
 from sfumato.data.dataset import Dataset
 from sfumato.evaluation.augmentation_arms import with_placebo
 
@@ -65,4 +66,5 @@ def eurosat(per_class: str = "20", budget: str = "10min", size: str = "64") -> N
 
 
 if __name__ == "__main__":
+    print(instructions())
     {"planted": planted, "eurosat": eurosat}[sys.argv[1]](*sys.argv[2:])

@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 
 import sfumato as sf
+from sfumato.core.device import instructions
 from sfumato.train.settings import seconds
 from sfumato.tuning.goal import Goal
 from sfumato.tuning.journal import LOG, NAME
@@ -114,5 +115,6 @@ def default(budget: str = "10min", seeds: str = "0,1,2,3,4") -> None:
 
 
 if __name__ == "__main__":
+    print(instructions())
     name, *others = sys.argv[1:] or ["overshoot"]
     {"overshoot": overshoot, "kill": kill, "planted": planted, "default": default}[name](*others)
