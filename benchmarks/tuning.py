@@ -13,9 +13,7 @@ eighth of the channels and batches of 32 images, less.
 import dataclasses
 import json
 import math
-import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
@@ -58,7 +56,7 @@ def kill(budget: str = "5min", times: str = "5") -> None:
             while not finished(folder) and process.poll() is None:
                 time.sleep(0.5)
             time.sleep(random.Random(number).uniform(0, 0.2) * seconds(budget))
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()  # SIGKILL; nothing, if it has ended by now
             process.wait()
             before = finished(folder)
             subprocess.run(command(folder, budget), check=True, stdout=subprocess.DEVNULL)
