@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sfumato.compression.request import CompressionRequest
     from sfumato.core.config import override
     from sfumato.core.errors import (
+        BudgetSpentError,
         CheckpointError,
         DataError,
         DivergenceError,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from sfumato.core.rng import Draws
     from sfumato.data.dataset import Dataset, Scenes
     from sfumato.data.load import load as load_dataset
+    from sfumato.data.mixed import MixedDataset
     from sfumato.data.scenes import load_scenes
     from sfumato.degradations import DEGRADATIONS
     from sfumato.degradations.base import Degradation, Degraded, degrade
@@ -70,6 +72,8 @@ if TYPE_CHECKING:
     from sfumato.embeddings.search import Matches, search
     from sfumato.embeddings.sorting import sort_into
     from sfumato.evaluation.audit import Audit, Verdict, audit
+    from sfumato.evaluation.augmentation import Augmented, augment, augmentation_verdict
+    from sfumato.evaluation.augmentation_verdict import AugmentationVerdict, Gain
     from sfumato.evaluation.benchmark import evaluate_restorer
     from sfumato.evaluation.codecs import CodecComparison, evaluate_codec
     from sfumato.evaluation.evaluate import evaluate
@@ -102,12 +106,17 @@ if TYPE_CHECKING:
     from sfumato.train.log import Callback
     from sfumato.train.loop import fit
     from sfumato.train.settings import TrainSettings
+    from sfumato.tuning.result import TuningResult
+    from sfumato.tuning.tune import tune
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Atlas": "dreaming.atlas",
     "Audit": "evaluation.audit",
+    "AugmentationVerdict": "evaluation.augmentation_verdict",
+    "Augmented": "evaluation.augmentation",
+    "BudgetSpentError": "core.errors",
     "Callback": "train.log",
     "CheckpointError": "core.errors",
     "Clusters": "embeddings.cluster",
@@ -137,6 +146,7 @@ _HOMES = {
     "Exported": "store.export.export",
     "FormatError": "core.errors",
     "Frames": "generation.result",
+    "Gain": "evaluation.augmentation_verdict",
     "GeneratedImages": "generation.result",
     "ImageError": "core.errors",
     "LatentImage": "editing.latent_image",
@@ -144,6 +154,7 @@ _HOMES = {
     "Matches": "embeddings.search",
     "Measurement": "metrics.base",
     "MissingExtraError": "core.errors",
+    "MixedDataset": "data.mixed",
     "Mixtures": "editing.mix",
     "ModelEntry": "store.zoo:Entry",
     "Move": "editing.edit",
@@ -168,11 +179,14 @@ _HOMES = {
     "SfumatoError": "core.errors",
     "StorageError": "core.errors",
     "TrainSettings": "train.settings",
+    "TuningResult": "tuning.result",
     "UnknownNameError": "core.errors",
     "Verdict": "evaluation.audit",
     "Workers": "batch.workers",
     "apply_restorer": "restoration.tiles",
     "audit": "evaluation.audit",
+    "augment": "evaluation.augmentation",
+    "augmentation_verdict": "evaluation.augmentation",
     "bundled": "store.weights",
     "cluster": "embeddings.cluster",
     "compress": "compression.compress",
@@ -224,6 +238,7 @@ _HOMES = {
     "search": "embeddings.search",
     "seeds_like": "embeddings.like",
     "sort_into": "embeddings.sorting",
+    "tune": "tuning.tune",
     "verify": "store.export.export",
     "write": "io.files",
 }
@@ -238,6 +253,9 @@ __all__ = [
     "OBJECTIVES",
     "Atlas",
     "Audit",
+    "AugmentationVerdict",
+    "Augmented",
+    "BudgetSpentError",
     "Callback",
     "CheckpointError",
     "Clusters",
@@ -264,6 +282,7 @@ __all__ = [
     "Exported",
     "FormatError",
     "Frames",
+    "Gain",
     "GeneratedImages",
     "ImageError",
     "Index",
@@ -272,6 +291,7 @@ __all__ = [
     "Matches",
     "Measurement",
     "MissingExtraError",
+    "MixedDataset",
     "Mixtures",
     "ModelEntry",
     "Move",
@@ -295,11 +315,14 @@ __all__ = [
     "SfumatoError",
     "StorageError",
     "TrainSettings",
+    "TuningResult",
     "UnknownNameError",
     "Verdict",
     "Workers",
     "apply_restorer",
     "audit",
+    "augment",
+    "augmentation_verdict",
     "bundled",
     "cluster",
     "compress",
@@ -351,6 +374,7 @@ __all__ = [
     "search",
     "seeds_like",
     "sort_into",
+    "tune",
     "verify",
     "write",
 ]

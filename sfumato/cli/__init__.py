@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.cli import completion, compressing, dreaming, editing, embedding, measuring, shipping, streams
+from sfumato.cli import augmenting, completion, compressing, dreaming, editing, embedding, measuring, shipping, streams, tuning
 from sfumato.cli.batches import Jobs, On, Pack, Shard
 from sfumato.cli.repair_flags import RepairFlags
 from sfumato.cli.terminal import complain, console, say
@@ -74,6 +74,10 @@ def train(recipe: Recipe) -> None:
 
     """
     raise AssertionError(f"the recipe {recipe} has settings of its own; see cli/training.py")
+
+
+for function in tuning.VERBS:
+    verb("Training")(function)
 
 
 @verb("Generating and editing")
@@ -186,6 +190,8 @@ for function in compressing.VERBS:
 for function in embedding.VERBS:
     verb("Searching and grouping")(function)
 for function in measuring.VERBS:
+    verb("Measuring")(function)
+for function in augmenting.VERBS:
     verb("Measuring")(function)
 
 

@@ -10,6 +10,7 @@ from sfumato.core.config import changed, fields_of, parse_as
 from sfumato.core.errors import SfumatoError
 from sfumato.data.scenes import SCENE_NAMES
 from sfumato.models.base import NetworkSettings
+from sfumato.recipes import is_file
 from sfumato.store import checkpoint, weights
 from sfumato.train.folder import read_settings
 from sfumato.train.settings import TrainSettings
@@ -20,6 +21,7 @@ def run_folder(recipe: str, default: TrainSettings, arguments: Sequence[str]) ->
     if out := flag(arguments, "--out"):
         outputs.check_folder_name(Path(out))
         return Path(out)
+    recipe = Path(recipe).stem if is_file(recipe) else recipe
     source = flag(arguments, "--data") or default.data
     path = Path(source).expanduser().resolve()
     called = path.name.removesuffix(path.suffix) or "images"

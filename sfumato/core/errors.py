@@ -7,6 +7,7 @@ SfumatoError
 ├── DataError           a collection of images cannot be used
 │   └── DownloadError   a known data set could not be fetched whole
 ├── CheckpointError     a model or a run on disk cannot be read, or does not fit
+│   └── BudgetSpentError    a run on disk has taken the time of its budget already
 ├── FormatError         a text in a file of ours is not what such a file holds
 ├── StorageError        the disk is full, read-only or not ours
 ├── DivergenceError     training produced NaN or infinity
@@ -41,6 +42,10 @@ class DownloadError(DataError):
 
 class CheckpointError(SfumatoError):
     """A model or a run on disk cannot be read, or does not fit."""
+
+
+class BudgetSpentError(CheckpointError):
+    """A run on disk has taken the time of its budget already; its model and state stay whole."""
 
 
 class FormatError(SfumatoError, ValueError):

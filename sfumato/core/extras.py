@@ -9,6 +9,7 @@ from sfumato.core.errors import MissingExtraError
 PACKAGES = {
     "fsspec": "fsspec",
     "OpenCV": "opencv-python-headless",
+    "Optuna": "optuna",
     "PyAV": "av",
     "faiss": "faiss-cpu",
     "huggingface_hub": "huggingface_hub",

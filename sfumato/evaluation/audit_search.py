@@ -143,9 +143,9 @@ def search(
         with stage("features of unseen images"):
             pixels, unseen, others, source = _unseen_images(extractor, real, train, test, rng)
         with stage("distances of unseen images"):
-            real_distances, _ = _nearest_either_way(extractor, pixels, unseen, others)
+            real_distances, _ = nearest_either_way(extractor, pixels, unseen, others)
         with stage("distances of generated images"):
-            distances, index = _nearest_either_way(extractor, to_bytes(images), generated, real)
+            distances, index = nearest_either_way(extractor, to_bytes(images), generated, real)
         with stage("duplicates"):
             fewer_real = real[torch.randperm(len(real), generator=rng)[:count]]
             fewer = generated[: len(fewer_real)]
@@ -203,9 +203,13 @@ def _unseen_images(
     return train.pixels[chosen], real[chosen], real[rest], f"{part} training images, measured to the others,"
 
 
-def _nearest_either_way(
-    extractor: FeatureExtractor, pixels: Bytes, vectors: Vectors, real: Float[Tensor, "_m d"]
+def nearest_either_way(
+    extractor: FeatureExtractor, pixels: Bytes, vectors: Vectors, real: Float[Tensor, "_m d"], *, exclude_self: bool = False
 ) -> tuple[PerImage, Int64[Tensor, " n"]]:
-    """The distance of each image, or of its mirror image if that is nearer, to the nearest training image, and the number of that."""
-    (direct, first), (mirrored, second) = nearest(vectors, real), nearest(feature_vectors(extractor, pixels.flip(3)), real)
+    """The distance of each image, or of its mirror image if that is nearer, to the nearest training image, and the number of that.
+
+    With `exclude_self`, the images are the training images, and none is its own neighbour, mirrored or not.
+    """
+    direct, first = nearest(vectors, real, exclude_self=exclude_self)
+    mirrored, second = nearest(feature_vectors(extractor, pixels.flip(3)), real, exclude_self=exclude_self)
     return torch.minimum(direct, mirrored), torch.where(mirrored < direct, second, first)

@@ -1,13 +1,18 @@
-"""Complete trainings by name: a recipe is a function that returns every setting. Derive your own with `dataclasses.replace`."""
+"""Complete trainings by name: a recipe is a function that returns every setting. Derive your own with `dataclasses.replace`.
+
+A recipe may also be a file of settings (.json), such as `sfumato tune` writes. Nothing in it is executed: it names registered families.
+"""
 
 import importlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 from sfumato.core.catalog import suggest
-from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.core.errors import SettingError, SfumatoError, UnknownNameError
 from sfumato.core.registry import FAMILIES
 from sfumato.core.text import quoted
+from sfumato.train.folder import read_settings
 from sfumato.train.settings import TrainSettings
 
 RECIPES = {
@@ -72,7 +77,13 @@ def recipes() -> list[str]:
 
 
 def recipe(name: str) -> TrainSettings:
-    """The settings called `name`. Raises UnknownNameError, naming those that exist, and SettingError if a plug-in gives no settings."""
+    """The settings called `name`, or those in the file `name` if it ends in .json.
+
+    Raises UnknownNameError, naming those that exist, and SettingError if a plug-in gives no settings; SettingError for a file that cannot
+    be read as settings.
+    """
+    if is_file(name):
+        return _from_file(Path(name))
     settings: object = _function(name)()
     if not isinstance(settings, TrainSettings):
         raise SettingError(f"the recipe {name} returns a {type(settings).__qualname__}; a recipe returns TrainSettings")
@@ -81,7 +92,26 @@ def recipe(name: str) -> TrainSettings:
 
 def summary(name: str) -> str:
     """One line about the recipe called `name`."""
+    if is_file(name):
+        return f"The recipe in the file {name}."
     return next(iter((_function(name).__doc__ or "").strip().splitlines()), "")
+
+
+def is_file(name: str) -> bool:
+    """Whether `name` is the path of a recipe file and not the name of a recipe."""
+    return Path(name).suffix.lower() == ".json"
+
+
+def _from_file(path: Path) -> TrainSettings:
+    """The settings in a recipe file."""
+    if not path.is_file():
+        raise SettingError(f"{path}: there is no such recipe file; give the file that sfumato tune wrote, or the name of a recipe")
+    try:
+        return read_settings(path)
+    except (SfumatoError, ValueError, LookupError, TypeError) as error:
+        raise SettingError(
+            f"{path} is no recipe file ({error}); give the file that sfumato tune wrote, or settings.json of a run"
+        ) from error
 
 
 def _function(name: str) -> Callable[[], TrainSettings]:

@@ -50,16 +50,18 @@ def fit(
     watch: Callback | None = None,
     device: str = "auto",
     began: float | None = None,
+    finish: bool = True,
 ) -> LoadedModel[nn.Module]:
     """Trains the network of `requested` and returns the model: the average of the network's weights, its settings and its card.
 
     With a `run` folder, settings, log, samples, model and state are written there, and the same call resumes a stopped run. On SIGINT or
     SIGTERM it saves and returns early, and `interrupted` of the model is true. `data` replaces the images that `requested.data` names.
     With more images or a longer budget than the run in the folder has, that run is prolonged. A budget counts from this call, or from
-    the value `began` of `time.perf_counter()`.
+    the value `began` of `time.perf_counter()`. Without `finish` the objective does not complete the network at the end, such as by fitting
+    a latent prior: for a run that is only measured on held-out images.
     Raises SettingError for a `run` folder with settings that no file could give back; CheckpointError if `run` belongs to other settings
-    or images, or holds files of no run; DivergenceError if a loss is no longer finite; StorageError if the disk does not take the files,
-    or another process trains in `run`. The last state stays whole in each case.
+    or images, or holds files of no run, BudgetSpentError if a longer budget is over already; DivergenceError if a loss is no longer finite;
+    StorageError if the disk does not take the files, or another process trains in `run`. The last state stays whole in each case.
     """
     run = None if run is None else Path(run)
     if run is not None:
@@ -69,7 +71,10 @@ def fit(
         listener = watch if watch and world.leads else Callback()
         with atomic_io.alone(run) if run is not None and world.leads else contextlib.nullcontext():
             begun = time.perf_counter() if began is None else began
-            return _train(TrainingRequest(settings=requested, run=run, data=data, watch=listener, world=world, device=chosen, began=begun))
+            request = TrainingRequest(
+                settings=requested, run=run, data=data, watch=listener, world=world, device=chosen, began=begun, finish=finish
+            )
+            return _train(request)
 
 
 def _train(request: TrainingRequest) -> LoadedModel[nn.Module]:  # noqa: PLR0915  the loop is one story
@@ -111,7 +116,7 @@ def _train(request: TrainingRequest) -> LoadedModel[nn.Module]:  # noqa: PLR0915
 
             # Rehearsal: the time of the end is measured once, for a budget.
             if alarm == REHEARSE and not stop:
-                _rehearse(recovery, deadline, job.held_out)
+                _rehearse(recovery, deadline, job.held_out, finish=request.finish)
 
             # Samples and validation.
             omitted = done and fresh and world.agree(float(deadline.omits_samples)) > 0
@@ -144,7 +149,7 @@ def _train(request: TrainingRequest) -> LoadedModel[nn.Module]:  # noqa: PLR0915
                 recovery.keep(images_seen)
             if stop or (run is not None and (good or (fresh and alarm))):
                 # If the run was complete before this call, `minutes` keeps the training time and excludes the call.
-                model = _save(recovery, deadline, run, data, images_seen, log.elapsed if trained else job.elapsed, done)
+                model = _save(recovery, deadline, run, data, images_seen, log.elapsed if trained else job.elapsed, done and request.finish)
                 saved = log.elapsed
             if stop:
                 break
@@ -156,7 +161,7 @@ def _train(request: TrainingRequest) -> LoadedModel[nn.Module]:  # noqa: PLR0915
             images_seen += 0 if recovery.sent_back else settings.batch
             watch.step(images_seen, settings)
 
-    if trained and world.leads:
+    if trained and world.leads and request.finish:
         speeds.remember(speeds.key(settings, request.device, world.size), deadline.measured())
     watch.finish(images_seen, settings, run, interrupted=not done)
     assert model is not None, "the loop saves before it stops"
@@ -170,7 +175,7 @@ def _sample(recovery: Recovery, held_out: Dataset | Scenes | None, log: RunLog, 
     return measure(trainee.settings, trainee.best(), held_out, trainee.device) | recovery.look()
 
 
-def _rehearse(recovery: Recovery, deadline: Deadline, held_out: Dataset | Scenes | None) -> None:
+def _rehearse(recovery: Recovery, deadline: Deadline, held_out: Dataset | Scenes | None, *, finish: bool) -> None:
     """Measures the times of the parts of the end of the run, except for saving. Weights and doctor stay as they are."""
     trainee = recovery.trainee
     with deadline.timed("sample"):
@@ -179,7 +184,7 @@ def _rehearse(recovery: Recovery, deadline: Deadline, held_out: Dataset | Scenes
         measure(trainee.settings, trainee.best(), held_out, trainee.device)
         health(trainee)
     with deadline.timed("finish"):
-        finished(trainee, complete=True)
+        finished(trainee, complete=finish)
 
 
 def _origin_facts(trainee: Trainee) -> StoredOrigin:

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from sfumato.core import atomic_io, schema
-from sfumato.core.errors import CheckpointError, SfumatoError
+from sfumato.core.errors import BudgetSpentError, CheckpointError, SfumatoError
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.models.base import Growing, NetworkSettings
 from sfumato.train import speeds
@@ -70,10 +70,14 @@ def _larger(model: NetworkSettings) -> NetworkSettings | None:
     return model.larger() if isinstance(model, Growing) else None
 
 
-def recalled(settings: TrainSettings, world: World, device: torch.device) -> Costs | None:
-    """The times of the last run of such `settings`, from the file of the leading process; None if there was none."""
+def recalled(settings: TrainSettings, world: World, device: torch.device, *, finish: bool = True) -> Costs | None:
+    """The times of the last run of such `settings`, from the file of the leading process; None if there was none.
+
+    Without `finish` the work of the objective at the end takes none.
+    """
     costs = speeds.recall(speeds.key(settings, device, world.size)) if world.leads else None
     agreed = Costs(**{name: world.agree(value) for name, value in dataclasses.asdict(costs or Costs()).items()})
+    agreed = agreed if finish else dataclasses.replace(agreed, finish=0.0)
     return agreed if agreed.image else None
 
 
@@ -109,7 +113,7 @@ def prolong(trainee: Trainee, request: TrainingRequest, costs: Costs, images_see
     """Prolongs the run in the folder to the length of `request`, if that is longer. Returns a sentence on it, or none.
 
     `images_seen` and `elapsed` are the images and seconds of training until now. Raises CheckpointError if an incomplete run would become
-    shorter, or if no time is left of the longer budget.
+    shorter, BudgetSpentError if no time is left of the longer budget.
     """
     trainee.settings = dataclasses.replace(trainee.settings, images=trainee.schedule.images)
     change = None if request.run is None else _longer(trainee, request, costs, images_seen, elapsed)
@@ -155,13 +159,13 @@ def _longer(trainee: Trainee, request: TrainingRequest, costs: Costs, images_see
 
 
 def _reached(settings: TrainSettings, request: TrainingRequest, costs: Costs, images_seen: int, elapsed: float) -> int:
-    """Images that a run of `settings` reaches within the longer budget of `request`. Raises CheckpointError if no time is left."""
+    """Images that a run of `settings` reaches within the longer budget of `request`. Raises BudgetSpentError if no time is left."""
     spent, budget = elapsed + request.spent(), seconds(request.settings.budget)
     each = costs.each(settings) if costs.image else elapsed / images_seen if images_seen else seconds(settings.budget) / settings.images
     left = (1 - LEAVING) * budget - spent - costs.end
     if left < each * settings.batch:
         took = f"{spent:.0f} s" if spent < 120 else f"{spent / 60:.1f} min"
-        raise CheckpointError(
+        raise BudgetSpentError(
             f"budget = {request.settings.budget}, and the run in {request.run} has taken {took} already; give it more: "
             f"the start of this call counts, and the end takes {costs.end:.0f} s"
         )
@@ -171,7 +175,7 @@ def _reached(settings: TrainSettings, request: TrainingRequest, costs: Costs, im
 def _planned(settings: TrainSettings, data: Dataset | Scenes, request: TrainingRequest, until: float) -> tuple[TrainSettings, Costs]:
     """`fit_to_budget` without a change of the network."""
     world, device, watch = request.world, request.device, request.watch
-    costs = recalled(settings, world, device)
+    costs = recalled(settings, world, device, finish=request.finish)
     source = "as fast as the last time, "
     if costs is None and (spent := request.spent()) > LATE_START * seconds(settings.budget):
         watch.note(f"the start took {spent:.0f} s of {settings.budget}: the speed is measured while training")

@@ -140,7 +140,8 @@ def _resolved(request: TrainingRequest, training: Dataset | Scenes) -> tuple[Tra
         return plan.fit_to_budget(settings, training, request) if settings.budget else (settings, Costs())
     settings = plan.as_planned(settings, earlier)
     check_same(earlier, settings, request.run)
-    return settings, (plan.recalled(settings, request.world, request.device) if settings.budget else None) or Costs()
+    recalled = plan.recalled(settings, request.world, request.device, finish=request.finish) if settings.budget else None
+    return settings, recalled or Costs()
 
 
 def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | Scenes) -> list[str]:

@@ -28,6 +28,9 @@ class TrainingRequest:
     began: float
     """Value of time.perf_counter() at the start of the budget."""
 
+    finish: bool = True
+    """Whether the objective completes the network at the end of the run."""
+
     def spent(self) -> float:
         """Seconds since `began`, the largest number of all processes."""
         return self.world.agree(time.perf_counter() - self.began)

@@ -12,7 +12,7 @@ from torch import nn
 
 import sfumato as sf
 from sfumato import cli
-from sfumato.cli import compressing, dreaming, editing, embedding, measuring, shipping
+from sfumato.cli import augmenting, compressing, dreaming, editing, embedding, measuring, shipping
 from sfumato.cli.verbs import File, Model, Pictures
 from sfumato.core import flags
 from sfumato.core.errors import SfumatoError
@@ -45,12 +45,14 @@ CALLS = {
     "duplicates": [("duplicates", "photos")],
     "evaluate": [("evaluate", "digits"), ("evaluate", "restore", "--restore", "noise:25")],
     "audit": [("audit", "digits")],
+    "augment": [("augment", "photos", "--model", "digits"), ("augment", "photos", "--verdict", "--model", "digits")],
     "compress": [("compress", "photo.png", "--model", "own.safetensors")],
     "decompress": [("decompress", "small.sfm", "--model", "own.safetensors")],
     "restore": [("restore", "photo.png"), ("restore", "photos"), ("restore", "film.mp4")],
     "import": [("import", "weights.pth")],
     "export": [("export", "digits")],
     "get": [("get", "squeezenet")],
+    "tune": [("tune", "vae", "--data", "photos")],
 }
 """For each verb that writes, calls that are right but for their --out."""
 WRITES_NOTHING = {"models", "completion", "verify", "push"}
@@ -61,8 +63,10 @@ MEANT = {
     "restore": "sheet.png",
     "dream": "sheet.png",
     "audit": "sheet",
+    "augment": "sheet",
     "demo": "sheet",
     "train": "sheet",
+    "tune": "sheet",
 }
 """Names that a verb can write to, where it is not told by the default."""
 
@@ -70,6 +74,8 @@ MEANT = {
 def ending(call):
     """A name that the call can write to."""
     verb = call[0]
+    if "--verdict" in call:
+        return "sheet.json"
     if verb in MEANT:
         if "--zoom" in call or "moving.gif" in call:
             return "sheet.gif"
@@ -131,10 +137,11 @@ def test_every_verb_that_writes_says_so_with_out_and_overwrite():
         *compressing.VERBS,
         *embedding.VERBS,
         *measuring.VERBS,
+        *augmenting.VERBS,
         shipping.export,
         shipping.get,
     ]
-    assert {function.__name__.rstrip("_") for function in functions} | {"train"} == CALLS.keys()
+    assert {function.__name__.rstrip("_") for function in functions} | {"train", "tune"} == CALLS.keys()
     for function in functions:
         assert {"out", "overwrite"} <= inspect.signature(function).parameters.keys(), function.__name__
 
@@ -180,7 +187,14 @@ def test_a_name_with_the_ending_of_another_kind_of_file_becomes_no_folder(name, 
 @pytest.mark.parametrize("call", EVERY, ids=" ".join)
 def test_a_file_of_somebody_else_is_told_first_and_stays(call, no_network, capsys):
     out = no_network / ending(call)
-    inside = {"generate": "grid.png", "audit": "audit.json", "demo": "index.html", "train": "log.jsonl", "dream": "00000.png"}
+    inside = {
+        "generate": "grid.png",
+        "audit": "audit.json",
+        "demo": "index.html",
+        "train": "log.jsonl",
+        "dream": "00000.png",
+        "tune": "recipe.json",
+    }
     theirs = out if out.suffix else out / inside.get(call[0], "a.png")
     if call[:2] in (("dream", "photos"), ("restore", "photos")):
         pytest.skip("a folder of pictures is gone through picture by picture")
@@ -280,6 +294,11 @@ READS = {
         "compare": ("digits", "--compare", "gone"),
     },
     "audit": {"model": ("gone",), "data": ("digits", "--data", "gone"), "features": ("digits", "--features", "gone")},
+    "augment": {
+        "data": ("gone", "--model", "digits"),
+        "model": ("photos", "--model", "gone"),
+        "synthetic": ("photos", "--verdict", "--synthetic", "gone"),
+    },
     "compress": {"pictures": ("gone",), "model": ("photo.png", "--model", "gone")},
     "decompress": {"files": ("gone",), "model": ("small.sfm", "--model", "gone")},
     "restore": {
@@ -306,6 +325,7 @@ def test_everything_that_verbs_read_is_in_the_list():
         *compressing.VERBS,
         *embedding.VERBS,
         *measuring.VERBS,
+        *augmenting.VERBS,
     ]
     for function in functions:
         hints = get_type_hints(function, include_extras=True)
@@ -350,6 +370,7 @@ FUNCTIONS = {
     "import_weights": lambda out: sf.import_weights("own.safetensors", out / "x.safetensors"),
     "restore_film": lambda out: sf.restore_film("photo.png", out / "x.mp4", RestorationRequest()),
     "restore_pictures": lambda out: sf.restore_pictures(["photo.png"], out / "x.png", RestorationRequest()),
+    "tune": lambda out: sf.tune(sf.recipe("vae"), out=out),
     "write": lambda out: sf.write(out / "x.png", sf.read(Path("photo.png"))),
 }
 """The functions of the package that are given a place to write to."""
