@@ -195,7 +195,7 @@ def _chosen(
         noise = _noise_level(noise, request, examined)
         repair, network = _with_blur(_called(which), request, blur), network.with_kernels(blur.kernels())
     elif request.blur is not None:
-        raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
+        raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} estimates it; leave it out")
     else:
         repair = _called(which)
     if request.task == "auto" and request.model is None and examined.diagnosis.coarsely_noisy:

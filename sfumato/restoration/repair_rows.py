@@ -244,8 +244,8 @@ def _repaired_colours(
         count = output.shape[2] // network.scale
         before = source.rows(done, done + count)
         images: Images = as_images(before[..., :c].contiguous())
-        own = None if observed is None else observed(done, done + count)
-        whole = blended(images, output.expand(-1, c, -1, -1), strength=request.strength, observed=own)
+        observed_rows = None if observed is None else observed(done, done + count)
+        whole = blended(images, output.expand(-1, c, -1, -1), strength=request.strength, observed=observed_rows)
         yield keep_transparent(whole, images, as_images(before[..., c:].contiguous())) if alpha_kept else whole
         done += count
 
