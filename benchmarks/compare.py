@@ -27,7 +27,9 @@ import dataclasses, pathlib, sys, tempfile, time
 import numpy as np, torch
 torch.set_num_threads(int(sys.argv[1]))
 import sfumato as sf
+from sfumato.core.device import keep_memory
 from sfumato.data.dataset import Dataset
+keep_memory()
 
 def picture(side, noise=20):
     rng = np.random.default_rng(0)
