@@ -227,11 +227,11 @@ def _reason(item: Item) -> str:
     return _message(item).removeprefix(f"{last_name(item.entry.source)}: ")
 
 
-def found_and_done(message: str) -> tuple[str, str]:
+def damage_and_repair(message: str) -> tuple[str, str]:
     """The damage and the repair in the message of a picture that is done: the parts before and after the first colon.
 
-    >>> found_and_done("motion of 9 pixels: deblur, told motion:9@30")
-    ('motion of 9 pixels', 'deblur, told motion:9@30')
+    >>> damage_and_repair("motion of 9 pixels: deblur, blur motion:9@30")
+    ('motion of 9 pixels', 'deblur, blur motion:9@30')
     """
     damage, colon, done = message.partition(": ")
     return (damage, done) if colon else ("", message)
@@ -240,7 +240,7 @@ def found_and_done(message: str) -> tuple[str, str]:
 def _section(item: Item) -> str:
     """The HTML of a picture that did not fail."""
     entry = item.entry
-    damage, done = found_and_done(entry.earlier if entry.status is Status.SKIPPED and entry.earlier else _message(item))
+    damage, done = damage_and_repair(entry.earlier if entry.status is Status.SKIPPED and entry.earlier else _message(item))
     earlier = "by an earlier run" + (", and changed since" if entry.changed else "")
     seconds = earlier if entry.status is Status.SKIPPED else f"{entry.seconds:.1f} seconds"
     rows = {"Found": damage, "Done": done, "Size": item.sizes, "Time": seconds}
