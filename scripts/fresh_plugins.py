@@ -21,7 +21,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-TRAIN = "sfumato train linear-letters --data images --images 40000 --batch 8 --save-every 400 --device cpu --out"
+TRAIN = "sfumato train linear-letters --data images --images 8000 --batch 8 --save-every 400 --device cpu --out"
 RESTORER = "--model.width 8 --model.encoder 1 --model.middle 0 --model.decoder 1 --patch 8 --precision fp32"
 IMAGES = """
 import numpy, pathlib, PIL.Image

@@ -61,6 +61,7 @@ class _Last(NamedTuple):
     failure: str
     """Hash of the line of a picture that failed, without its time."""
     message: str
+    damage: str
 
 
 class Status(enum.StrEnum):
@@ -86,7 +87,9 @@ class Entry:
     """Path of the result; empty without one."""
     status: Status
     message: str
-    """Diagnosis and treatment, or the reason of the failure."""
+    """Damage and repair, or the reason of the failure."""
+    damage: str = ""
+    """The damage, with which the message begins, or that of the earlier run; empty if it is unknown."""
     nothing: bool = False
     """Whether the picture needed no change and was copied."""
     changed: bool = False
@@ -154,7 +157,15 @@ class Manifest:
         if last.status == Status.WRITING and not same:  # the run was killed before the move
             return None
         words = DONE if same else _CHANGED
-        return Entry(source=str(path), out=str(target), status=Status.SKIPPED, message=words, changed=not same, earlier=last.message)
+        return Entry(
+            source=str(path),
+            out=str(target),
+            status=Status.SKIPPED,
+            message=words,
+            changed=not same,
+            earlier=last.message,
+            damage=last.damage,
+        )
 
     def is_own(self, path: Path, target: Path) -> bool:
         """Whether an earlier run has written the file at `target` from the picture `path`, and nobody has changed the file since."""
@@ -172,6 +183,8 @@ class Manifest:
         place, fields = self.place(target), dataclasses.asdict(entry)
         # A message may hold whole paths; no picture that was skipped has a line.
         del fields["message"], fields["changed"], fields["earlier"]
+        if not entry.damage:
+            del fields["damage"]
         words = without_places(entry.message, path, target)
         row = {**fields, "source": path.name, "from": self._identity(path), "out": place, "place": place, "words": words}
         row |= {**facts, "made": output_digest} if output_digest else facts if entry.status == Status.FAILED else {}
@@ -223,7 +236,8 @@ class Manifest:
             # Most lines have the request of this run, and comparing is quicker than writing.
             request = self.request if request == self.request else self._requests.setdefault(_canonical(request), request)
         failure = _failure({**row, "asked": request} if "asked" in row else {**row}) if status == Status.FAILED else ""
-        self._last[place] = _Last(status, row.get("sha256"), row.get("mask"), request, output_digest, failure, str(row.get("words", "")))
+        words, damage = str(row.get("words", "")), str(row.get("damage", ""))
+        self._last[place] = _Last(status, row.get("sha256"), row.get("mask"), request, output_digest, failure, words, damage)
         marks = row.get("own")
         if not isinstance(marks, list):
             marks = [_mark(str(row.get("from") or _path_hash(str(row["source"]))), output_digest)] if output_digest else []

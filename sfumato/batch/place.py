@@ -78,9 +78,9 @@ class Place:
         self._digests[target] = atomic_io.digest(result)
         self._add(self._entry(Status.WRITING, ""), self._digests[target])
 
-    def done(self, message: str, *, nothing: bool = False) -> Entry:
-        """The entry of an item whose result is in its place; `nothing` for one that needed no change."""
-        entry = self._entry(Status.DONE, message, nothing=nothing)
+    def done(self, message: str, *, damage: str = "", nothing: bool = False) -> Entry:
+        """The entry of an item whose result is in its place; `message` begins with the `damage`; `nothing` if it needed no change."""
+        entry = dataclasses.replace(self._entry(Status.DONE, message), damage=damage, nothing=nothing)
         self._add(entry, self._digests.get(self.item.target) or atomic_io.digest(self.item.target))
         return self._for_item(entry)
 
@@ -93,10 +93,10 @@ class Place:
             raise error
         return self._for_item(entry)
 
-    def _entry(self, status: Status, message: str, *, nothing: bool = False) -> Entry:
+    def _entry(self, status: Status, message: str) -> Entry:
         """The outcome, with the seconds since the work began."""
         seconds = round(time.perf_counter() - self.began, 2)
-        return Entry(source=str(self.path), out=str(self.item.target), status=status, message=message, nothing=nothing, seconds=seconds)
+        return Entry(source=str(self.path), out=str(self.item.target), status=status, message=message, seconds=seconds)
 
     def _add(self, entry: Entry, output_digest: str = "") -> None:
         self.manifest.add(entry, self.path, self.item.target, self._facts, output_digest=output_digest)

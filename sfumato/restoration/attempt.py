@@ -76,7 +76,7 @@ def attempt(item: Item, run: Run) -> Attempt:
                 raise AssertionError("a repair ends after its work")
             except StopIteration as end:
                 plan: RestorationPlan = end.value
-        return place.done(plan.summary, nothing=plan.nothing)
+        return place.done(plan.summary, damage=plan.damage, nothing=plan.nothing)
     except GeneratorExit:  # the run ended before this picture's work
         raise
     except BaseException as error:

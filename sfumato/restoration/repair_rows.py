@@ -72,7 +72,7 @@ def repair_rows(
         stand_in = _scattered(share, sample) if observed else None
         quality = source.metadata.jpeg.quality() if source.metadata.jpeg else None
         if request.find and share == 0:
-            plan = RestorationPlan(summary=f"no dead pixels: {NOTHING_MISSING}")
+            plan = RestorationPlan(summary=f"no dead pixels: {NOTHING_MISSING}", damage="no dead pixels")
         else:
             plan = make_plan(dataclasses.replace(request, find=()), sample, observed=stand_in, quality=quality, networks=networks)
         if plan.observed is not None and observed is None:
