@@ -55,17 +55,17 @@ class _Last(NamedTuple):
     status: str
     sha256: object
     mask: object
-    asked: object
-    """The request: one object for all lines with equal requests."""
-    made: str | None
+    request: object
+    """One object for all lines with equal requests."""
+    output_digest: str | None
     failure: str
     """Hash of the line of a picture that failed, without its time."""
-    words: str
-    """The message."""
+    message: str
+    damage: str
 
 
 class Status(enum.StrEnum):
-    """What became of a picture; the manifest holds the value."""
+    """The outcome for a picture; the manifest holds the value."""
 
     DONE = "done"
     FAILED = "failed"
@@ -74,7 +74,7 @@ class Status(enum.StrEnum):
     WRITING = "writing"
     """The result is about to take its place."""
     TODO = "todo"
-    """A process has been asked for it; only in the files of units."""
+    """A process is to work on it; only in the files of units."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,9 @@ class Entry:
     """Path of the result; empty without one."""
     status: Status
     message: str
-    """Diagnosis and treatment, or the reason of the failure."""
+    """Damage and repair, or the reason of the failure."""
+    damage: str = ""
+    """The damage, with which the message begins, or that of the earlier run; empty if it is unknown."""
     nothing: bool = False
     """Whether the picture needed no change and was copied."""
     changed: bool = False
@@ -110,7 +112,7 @@ class Manifest:
         self.path, self.request = path, request
         self.folder = folder if folder is not None or path is None else path.parent
         self._last: dict[str, _Last] = {}
-        self._own: dict[str, tuple[str, ...]] = {}
+        self._marks: dict[str, tuple[str, ...]] = {}
         self._requests: dict[str, object] = {_canonical(request): request}
         self._addresses: dict[Path, str] = {}
         if path is None:
@@ -148,18 +150,27 @@ class Manifest:
         last = self._last.get(self.place(target))
         if last is None or last.status not in (Status.DONE, Status.WRITING) or not target.exists():
             return None
-        if any(getattr(last, name, None) != value for name, value in facts.items()):
+        stored = {"sha256": last.sha256, "mask": last.mask, "asked": last.request}
+        if any(stored.get(name) != value for name, value in facts.items()):
             return None
-        same = last.made == digest(target)
+        same = last.output_digest == digest(target)
         if last.status == Status.WRITING and not same:  # the run was killed before the move
             return None
         words = DONE if same else _CHANGED
-        return Entry(source=str(path), out=str(target), status=Status.SKIPPED, message=words, changed=not same, earlier=last.words)
+        return Entry(
+            source=str(path),
+            out=str(target),
+            status=Status.SKIPPED,
+            message=words,
+            changed=not same,
+            earlier=last.message,
+            damage=last.damage,
+        )
 
     def is_own(self, path: Path, target: Path) -> bool:
         """Whether an earlier run has written the file at `target` from the picture `path`, and nobody has changed the file since."""
-        own = self._own.get(self.place(target), ())
-        return bool(own) and _mark(self._identity(path), digest(target)) in own
+        marks = self._marks.get(self.place(target), ())
+        return bool(marks) and _mark(self._identity(path), digest(target)) in marks
 
     def add(self, entry: Entry, path: Path, target: Path, facts: Facts, *, output_digest: str = "") -> None:
         """Appends a line for `entry`, unless the picture was skipped; `output_digest` is the content hash of the result, if there is one.
@@ -172,6 +183,8 @@ class Manifest:
         place, fields = self.place(target), dataclasses.asdict(entry)
         # A message may hold whole paths; no picture that was skipped has a line.
         del fields["message"], fields["changed"], fields["earlier"]
+        if not entry.damage:
+            del fields["damage"]
         words = without_places(entry.message, path, target)
         row = {**fields, "source": path.name, "from": self._identity(path), "out": place, "place": place, "words": words}
         row |= {**facts, "made": output_digest} if output_digest else facts if entry.status == Status.FAILED else {}
@@ -182,14 +195,18 @@ class Manifest:
         self._note(row)
 
     def carried(self, target: Path) -> Facts | None:
-        """The line that tells another manifest with the same request what this one knows of the picture with the result `target`."""
+        """The line on the picture with the result `target` for another manifest with the same request; None without a line here."""
         place = self.place(target)
         last = self._last.get(place)
         if last is None:
             return None
-        row: Facts = {"place": place, "source": "", "status": last.status, "carried": True, "own": list(self._own.get(place, ()))}
+        row: Facts = {"place": place, "source": "", "status": last.status, "carried": True, "own": list(self._marks.get(place, ()))}
         # A line of another request does not make the work unnecessary, and needs no more than its status.
-        same = {"sha256": last.sha256, "mask": last.mask, "same": True, "made": last.made or ""} if last.asked == self.request else {}
+        same = (
+            {"sha256": last.sha256, "mask": last.mask, "same": True, "made": last.output_digest or ""}
+            if last.request == self.request
+            else {}
+        )
         return row | same
 
     def merge(self, unit: Path) -> None:
@@ -211,20 +228,21 @@ class Manifest:
         # In manifests of earlier releases, `source` and the model are whole paths, and `from` is missing.
         if (status := str(row["status"])) == Status.TODO:
             return
-        place, asked = str(row["place"]), self.request if row.get("same") else row.get("asked")
-        made = str(row["made"]) if row.get("made") else None
-        if isinstance(asked, dict) and not row.get("same"):
-            if isinstance(model := asked.get("model"), str):
-                asked = asked | {"model": last_name(model)}
+        place, request = str(row["place"]), self.request if row.get("same") else row.get("asked")
+        output_digest = str(row["made"]) if row.get("made") else None
+        if isinstance(request, dict) and not row.get("same"):
+            if isinstance(model := request.get("model"), str):
+                request = request | {"model": last_name(model)}
             # Most lines have the request of this run, and comparing is quicker than writing.
-            asked = self.request if asked == self.request else self._requests.setdefault(_canonical(asked), asked)
-        failure = _failure({**row, "asked": asked} if "asked" in row else {**row}) if status == Status.FAILED else ""
-        self._last[place] = _Last(status, row.get("sha256"), row.get("mask"), asked, made, failure, str(row.get("words", "")))
+            request = self.request if request == self.request else self._requests.setdefault(_canonical(request), request)
+        failure = _failure({**row, "asked": request} if "asked" in row else {**row}) if status == Status.FAILED else ""
+        words, damage = str(row.get("words", "")), str(row.get("damage", ""))
+        self._last[place] = _Last(status, row.get("sha256"), row.get("mask"), request, output_digest, failure, words, damage)
         marks = row.get("own")
         if not isinstance(marks, list):
-            marks = [_mark(str(row.get("from") or _path_hash(str(row["source"]))), made)] if made else []
-        if new := [str(mark) for mark in marks if mark not in self._own.get(place, ())]:
-            self._own[place] = (*self._own.get(place, ()), *new)
+            marks = [_mark(str(row.get("from") or _path_hash(str(row["source"]))), output_digest)] if output_digest else []
+        if new := [str(mark) for mark in marks if mark not in self._marks.get(place, ())]:
+            self._marks[place] = (*self._marks.get(place, ()), *new)
 
     def _identity(self, path: Path) -> str:
         address = self._addresses.get(path)

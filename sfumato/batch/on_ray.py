@@ -88,11 +88,11 @@ class _Actor:
         try:
             if self._work is None:
                 self._work = opened(self._task)
-            mine = self._taken(path)
+            claimed = self._taken(path)
             entries: list[Entry] = []
-            work_on(mine, self._task, self._work, self._out, entries.append)
-            items = units.read(mine)
-            done = units.finish(mine).name
+            work_on(claimed, self._task, self._work, self._out, entries.append)
+            items = units.read(claimed)
+            done = units.finish(claimed).name
         except SfumatoError as error:
             return [_row("error", message=str(error))]
         rows = [
@@ -103,9 +103,9 @@ class _Actor:
 
     def _taken(self, path: Path) -> Path:
         """Takes the unit, also from an actor that was lost with it: Ray gives a unit to one actor at a time."""
-        for there in [path, *sorted(path.parent.glob(f"{path.stem}.*"))]:
-            if (mine := units.take(there, self._name)) is not None:
-                return mine
+        for place in [path, *sorted(path.parent.glob(f"{path.stem}.*"))]:
+            if (claimed := units.take(place, self._name)) is not None:
+                return claimed
         raise ProcessError(f"{path} is not there: actors need the output folder at the same path as the process that starts them")
 
 

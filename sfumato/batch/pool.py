@@ -80,13 +80,13 @@ class Pool:
     def _start(self) -> None:
         self._numbers += 1
         name = f"p{self._numbers}"
-        mine, its = cast(tuple[Connection, Connection], multiprocessing.Pipe())
+        ours, theirs = cast(tuple[Connection, Connection], multiprocessing.Pipe())
         context = multiprocessing.get_context("spawn")
         folder = self._manifest.folder
-        handle = context.Process(target=_main, args=(self._task, self._folder, folder, name, its), name=name, daemon=True)
+        handle = context.Process(target=_main, args=(self._task, self._folder, folder, name, theirs), name=name, daemon=True)
         handle.start()
-        its.close()
-        self._processes.append(_Process(name, handle, mine))
+        theirs.close()
+        self._processes.append(_Process(name, handle, ours))
 
     def _hear(self, process: _Process) -> None:
         """Takes the next message of a process, or sees that it has ended."""

@@ -1,4 +1,4 @@
-"""What a verb tells the engine about its work, and the frame around the work on one file that verbs share.
+"""The work of a verb as the engine takes it, and the frame around the work on one file that verbs share.
 
 A verb that maps each file to one file writes a `FileTask` and nothing else: a frozen dataclass of plain values, so that it can be sent to
 other processes, with the method `open`, which loads the network and returns the function for one file.
@@ -19,23 +19,18 @@ other processes, with the method `open`, which loads the network and returns the
 
     entries = run_batch(Compression(model=..., request=facts), items, folder=out, workers=workers)
 
-The rules for originals, for files that are there already, for results of earlier runs, and for errors are then those of every verb.
+The rules of `place.py` for originals, for files that are there already, for results of earlier runs, and for errors are then those of
+every verb.
 """
 
-import contextlib
-import dataclasses
-import errno
-import functools
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from sfumato.batch.items import Item, fetched
-from sfumato.batch.manifest import Entry, Facts, Manifest, Status
-from sfumato.core import atomic_io, outputs
-from sfumato.core.errors import ImageError, SfumatoError, StorageError
+from sfumato.batch.items import Item
+from sfumato.batch.manifest import Entry, Manifest
+from sfumato.batch.place import Place
 from sfumato.core.progress import counted
 
 OnEntry = Callable[[Entry], None]
@@ -67,7 +62,7 @@ class FileTask:
 
     request: Mapping[str, object]
     overwrite: bool = False
-    """Whether files are replaced that are neither results of earlier runs nor originals."""
+    """As in `Place`."""
 
     def open(self) -> Convert:
         """Loads what all items need, and returns the function for one item."""
@@ -88,71 +83,14 @@ class FileTask:
         return each
 
 
-@contextlib.contextmanager
-def copied(item: Item, manifest: Manifest) -> Iterator[Path]:
-    """The path of the item's file, as `fetched` yields it; the manifest identifies a copy by the item's source."""
-    with fetched(item.source) as path:
-        if not item.is_file:
-            manifest.address(path, item.source)
-        yield path
-
-
-def ends_run(error: BaseException) -> bool:
-    """Whether the next picture would fail too: the disk is full or closed, or the GPU is lost."""
-    if type(error).__name__ == "AcceleratorError":  # of torch, which is not imported for this
-        return True
-    return isinstance(error, StorageError) and getattr(error.__cause__, "errno", None) != errno.ENAMETOOLONG
-
-
 def _attempt(task: FileTask, convert: Convert, item: Item, manifest: Manifest) -> Entry:
     """The entry of one item. Raises StorageError if the next item would meet the error too."""
-    began, facts, path = time.perf_counter(), Facts(), Path(item.source)
-    digests = dict[Path, str]()
-
-    def entry(status: Status, message: str) -> Entry:
-        seconds = round(time.perf_counter() - began, 2)
-        return Entry(source=item.source, out=str(item.target), status=status, message=message, seconds=seconds)
-
+    place = Place(item=item, manifest=manifest, overwrite=task.overwrite)
     try:
-        if item.problem:
-            raise ImageError(item.problem)
-        with copied(item, manifest) as path:
-            facts = manifest.facts(path, item.companion)
-            if (earlier := manifest.earlier(path, item.target, facts)) and not (task.overwrite and earlier.changed):
-                return dataclasses.replace(earlier, source=item.source)
-            for each in task.outputs(item.target):
-                outputs.check_place(each)
-                outputs.check_free(each, overwrite=task.overwrite, is_own=functools.partial(manifest.is_own, path))
-            message = convert(item, path, functools.partial(_settle, entry(Status.WRITING, ""), path, facts, manifest, digests))
-            done = entry(Status.DONE, message)
-            manifest.add(done, path, item.target, facts, output_digest=digests.get(item.target) or atomic_io.digest(item.target))
-            return done
-    except Exception as error:
-        if ends_run(error):
-            raise
-        failed = entry(Status.FAILED, named(error, path, item))
-        manifest.add(failed, path, item.target, facts)
-        return failed
-
-
-def _settle(entry: Entry, path: Path, facts: Facts, manifest: Manifest, digests: dict[Path, str], target: Path, result: Path) -> None:
-    """Notes a finished file right before it takes its place: after a kill, the next run recognises the file."""
-    digests[target] = atomic_io.digest(result)
-    manifest.add(entry, path, target, facts, output_digest=digests[target])
-
-
-def failed(item: Item, error: Exception) -> Entry:
-    """The entry of an item of which no copy could be made."""
-    return Entry(source=item.source, out=str(item.target), status=Status.FAILED, message=named(error, Path(item.source), item))
-
-
-def renamed(entry: Entry, path: Path, item: Item) -> Entry:
-    """The entry for the copy at `path`, with the item's source in the place of the path."""
-    return dataclasses.replace(entry, source=item.source, message=entry.message.replace(str(path), item.source))
-
-
-def named(error: BaseException, path: Path, item: Item) -> str:
-    """The message of an error, with the source of the item in the place of its copy."""
-    text = str(error) if isinstance(error, SfumatoError) else f"{type(error).__name__}: {error}"
-    text = " ".join(text.split()).replace(str(path), item.source)
-    return text if item.source in text else f"{item.source}: {text}"
+        with place.opened() as path:
+            if earlier := place.earlier():
+                return earlier
+            place.claim(task.outputs(item.target))
+            return place.done(convert(item, path, place.settle))
+    except BaseException as error:
+        return place.failed(error)

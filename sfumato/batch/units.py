@@ -38,7 +38,7 @@ def size(count: int, workers: int) -> int:
 
 
 def write(path: Path, items: Sequence[Item], manifest: Manifest) -> None:
-    """Writes a unit with these items, and what `manifest` knows of them, to the file `path`. Raises StorageError."""
+    """Writes a unit with these items, and with the lines of `manifest` about them, to the file `path`. Raises StorageError."""
     lines = []
     for item in items:
         name = manifest.place(item.target)
@@ -62,19 +62,19 @@ def read(path: Path) -> list[Item]:
 def claim(folder: Path, worker: str) -> Path | None:
     """Takes the first free unit of `folder` for the process called `worker`; None if there is none."""
     for path in sorted(folder.glob(f"*{TODO}")):
-        if (mine := take(path, worker)) is not None:
-            return mine
+        if (claimed := take(path, worker)) is not None:
+            return claimed
     return None
 
 
 def take(path: Path, worker: str) -> Path | None:
     """Takes the unit at `path` for the process called `worker`, and returns its new path; None if another process was faster."""
-    mine = path.with_suffix(f".{worker}")
+    claimed = path.with_suffix(f".{worker}")
     try:
-        path.rename(mine)
+        path.rename(claimed)
     except FileNotFoundError:
         return None
-    return mine
+    return claimed
 
 
 def free(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What verbs share that work on many files: the flags for workers, and the table of the pictures that failed."""
+"""Shared by verbs that work on many files: the flags for workers, and the table of the pictures that failed."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -75,10 +75,10 @@ def started(default: TrainSettings, arguments: Sequence[str]) -> TrainSettings:
         return default
     lacking = getattr(model, "discriminator_width", None) == 0
     names = [field.name for field in fields_of(model) if lacking and field.name.startswith("discriminator")]
-    own = {name: getattr(default.model, name) for name in names}
+    kept = {name: getattr(default.model, name) for name in names}
     # The data decides the classes, not the weights: tables of other classes are made anew.
-    own |= {"classes": None} if hasattr(model, "classes") else {}
-    return dataclasses.replace(default, model=changed(model, **own))
+    kept |= {"classes": None} if hasattr(model, "classes") else {}
+    return dataclasses.replace(default, model=changed(model, **kept))
 
 
 def again(recipe: str, arguments: Sequence[str], changes: Sequence[str], folder: Path, *, inherited: Sequence[str] = ()) -> str:

@@ -101,12 +101,12 @@ def search(
         from sfumato.store import inputs
 
         inputs.file(index, made_by="embed")
-        asked = [inputs.file(each) for each in (*pictures, *minus)]
+        queries = [inputs.file(each) for each in (*pictures, *minus)]
         if (generator is None) != (seed is None):
             raise SettingError("--generator and --seed name one generated image together; give both, or neither")
         if not pictures and generator is None:
             raise SettingError("there is nothing to look for; give a picture, or --generator and --seed")
-        reads = (index, *asked, inputs.model(generator), inputs.model(model), inputs.data(place))
+        reads = (index, *queries, inputs.model(generator), inputs.model(model), inputs.data(place))
         paths = job.output_files(out) if out else []
         with outputs.reserved(paths, by="search", overwrite=overwrite, reads=reads), progress():
             request = job.Request(

@@ -62,9 +62,9 @@ def _finish(entries: Sequence[Entry], manifest: Path) -> None:
     """Prints the counts of a run. Exits with 2 if a picture failed."""
     failed = [entry for entry in entries if entry.status == Status.FAILED]
     if len(entries) == 1 and failed:
-        complain(reason(failed[0]))
+        complain(failed[0].message)
     elif len(entries) > 1:
-        show_failures([(entry.source, reason(entry)) for entry in failed])
+        show_failures([(entry.source, entry.message) for entry in failed])
         say(f"{_counts(entries)}; see {manifest}" if manifest.exists() else _counts(entries))
     elif not entries:
         say("no picture belongs to this shard")
@@ -83,18 +83,13 @@ def _check_film(pages: Mapping[str, Path | None], mask: Path | None, *, shared: 
             raise SettingError(f"{option} {value} has no effect on a film; leave it out")
 
 
-def reason(entry: Entry) -> str:
-    """Why a picture failed, with its name."""
-    return entry.message if entry.source in entry.message else f"{entry.source}: {entry.message}"
-
-
 def _report(entry: Entry, number: int, count: int) -> None:
     """Prints the line of one picture; a single picture that failed is the error of the command."""
     if count == 1 and entry.status == Status.FAILED:
         return
     place = f"[{number}/{count}] " if count > 1 else ""
     arrow = f" -> {entry.out} ({entry.seconds:.1f} s)" if entry.status == Status.DONE else ""
-    say(place + (f"failed: {reason(entry)}" if entry.status == Status.FAILED else f"{entry.source}: {entry.message}{arrow}"))
+    say(place + (f"failed: {entry.message}" if entry.status == Status.FAILED else f"{entry.source}: {entry.message}{arrow}"))
 
 
 def _counts(entries: Sequence[Entry]) -> str:

@@ -28,7 +28,7 @@ def show(console: Console, report: "Sequence[Measurement]", *, title: str) -> No
         beside = [(words, k) for k, first in whole.items() if (words := protocol.beside(first)) is not None]
         words, like = min(beside, key=lambda pair: len(pair[0]), default=(str(protocol), 0))
         if len(words) > len(str(protocol)) / 2:
-            whole[number], said = protocol, str(protocol)
+            whole[number], sentence = protocol, str(protocol)
         else:
-            said = f"as [{like}], but {words}" if words else f"as [{like}]"
-        console.print(Text(f"[{number}] {said}{f' ({protocol.notes})' if protocol.notes else ''}"))
+            sentence = f"as [{like}], but {words}" if words else f"as [{like}]"
+        console.print(Text(f"[{number}] {sentence}{f' ({protocol.notes})' if protocol.notes else ''}"))

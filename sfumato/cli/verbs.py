@@ -1,4 +1,4 @@
-"""What verbs share: how one is added, the flags that many have, the machine they run on. Nothing slow is imported."""
+"""Shared by all verbs: their registration, the flags that many have, the machine they run on. Nothing slow is imported."""
 
 import contextlib
 import dataclasses
@@ -167,7 +167,7 @@ def about(name: str) -> str:
 
 
 def description(name: str) -> str:
-    """What the help of the verb called `name` says above its options, in lines that fit the terminal."""
+    """The text above the options in the help of the verb called `name`, in lines that fit the terminal."""
     return wrapped((verbs[name].__doc__ or "").partition("Args:")[0])
 
 

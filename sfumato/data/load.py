@@ -27,7 +27,7 @@ from sfumato.data import idx
 from sfumato.data.collection import collection, map_in_threads
 from sfumato.data.dataset import Dataset, Scenes, SplitBy, positions_of
 from sfumato.data.glyphs import glyphs
-from sfumato.data.public_sets import ARCHIVES, NAMES, Part, provided, published
+from sfumato.data.public_sets import ARCHIVES, NAMES, Part, provided, published, remark_on_namesake
 from sfumato.io import archive, decode
 
 Collection = TypeVar("Collection", Dataset, Scenes)
@@ -53,11 +53,13 @@ def load(
 
     `size` is (height, width) in pixels and `channels` 1 to 4; None is explained above. Files that cannot be read are left out and listed in
     `skipped`, up to the share `tolerance`. `seed` applies to drawn images (glyphs) only. A string that is the name of a data set takes
-    precedence over a folder of that name: write ./mnist for the folder. `split_by="resized"` gives the parts of earlier releases, in which
-    the resized pixels decided. Raises DataError for a source that cannot be used, SettingError for a size, channels or tolerance out of
-    range.
+    precedence over a folder of that name, with a remark: write ./mnist for the folder. `split_by="resized"` gives the parts of earlier
+    releases, in which the resized pixels decided. Raises DataError for a source that cannot be used, SettingError for a size, channels or
+    tolerance out of range.
     """
     _check(size, channels, tolerance)
+    if isinstance(source, str) and source in NAMES:
+        remark_on_namesake(source)
     if isinstance(source, str) and source in ARCHIVES:
         place = provided(source, f"{source}.zip")
         data = load(place, size=size, channels=channels, part=part, crop=crop, tolerance=tolerance, split_by=split_by)

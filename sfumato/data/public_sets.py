@@ -16,6 +16,7 @@ import torch
 from sfumato.core.atomic_io import digest
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, UnknownNameError
+from sfumato.core.progress import remark
 from sfumato.core.tensors import Bytes, Labels
 from sfumato.data import idx
 from sfumato.data.dataset import Dataset
@@ -89,6 +90,15 @@ def provided(name: str, entry: str) -> Path:
         reason = f"there is no {place}" if place else "SFUMATO_DATA is not set"
         raise DataError(f"{name} is read from SFUMATO_DATA/{entry}, and {reason}; set SFUMATO_DATA to a folder with this data set")
     return place
+
+
+def remark_on_namesake(name: str) -> None:
+    """Remarks if something in the working directory has the name of a data set, which is loaded in its place."""
+    folder = os.environ.get("SFUMATO_DATA")
+    own = os.path.join(os.path.expanduser(folder), name) if folder else ""
+    if os.path.exists(name) and not (os.path.exists(own) and os.path.samefile(name, own)):
+        words = f"{name} is taken for the data set of that name; to load the {'folder' if os.path.isdir(name) else 'file'}, write"
+        remark(f"{words} {os.path.join(os.curdir, name)}")
 
 
 def _read_idx(paths: list[Path], test: bool) -> tuple[Bytes, Labels]:

@@ -21,7 +21,7 @@ from sfumato.data.dataset import PURPOSES, Dataset, Scenes, SplitBy
 from sfumato.data.drawings import drawings
 from sfumato.data.listing import Entry
 from sfumato.data.load import load, part_of
-from sfumato.data.public_sets import NAMES, Part, provided
+from sfumato.data.public_sets import NAMES, Part, provided, remark_on_namesake
 from sfumato.io import archive, decode
 from sfumato.io.decode import Facts
 from sfumato.nn.resample import shrink
@@ -67,6 +67,8 @@ def load_scenes(
     Pictures with a longer side of more than `largest` pixels are shrunk. Sources without parts are split by originals, as in `load`;
     standard test sets are always whole. Other arguments are those of `load`. Raises DataError for a source that cannot be used.
     """
+    if isinstance(source, str) and (source in TERMS or source == "drawings"):
+        remark_on_namesake(source)
     if isinstance(source, str) and source in TERMS:
         return dataclasses.replace(_standard(source, channels, part, largest), split_by=split_by)
     if source == "drawings":

@@ -243,7 +243,7 @@ class Synthesis(nn.Module):
         noise = iter(options.noise) if options is not None and options.noise is not None else None
         feature_maps = options.feature_maps if options is not None else None
         w = styles.unbind(dim=1)
-        x = self.start.expand(len(styles), -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        x = self.start.expand(styles.shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
         x = _run(self.second[0], x, w[0], noise, feature_maps)
         last = len(self.first)
         image = self.images[0](x, w[1]) if self.kind == "skip" or not last else None

@@ -4,17 +4,19 @@ claim the place ─ repairing ─ Work, done together with that of others ─ wr
 """
 
 import contextlib
+import functools
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
-from sfumato.batch.manifest import Entry, Status
-from sfumato.batch.place import Batch, Place
+from sfumato.batch.items import Item
+from sfumato.batch.manifest import Entry, Manifest
+from sfumato.batch.place import Place
 from sfumato.core.tensors import Maps
 from sfumato.restoration.batch import Work
 from sfumato.restoration.networks import Networks
+from sfumato.restoration.plan import RestorationPlan
 from sfumato.restoration.repair import repairing
 from sfumato.restoration.request import RestorationRequest
 
@@ -31,44 +33,51 @@ Attempt = Generator[Work, Worked, Entry]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run(Batch):
+class Run:
     """The settings that all pictures of a run share."""
 
+    manifest: Manifest
+    overwrite: bool
     request: RestorationRequest
     networks: Networks
 
 
-def attempt(path: Path, target: Path, mask: Callable[[], Path | None], run: Run, pixels: float | None) -> Attempt:
-    """Repairs one picture, unless an earlier run did. A file at `target` is replaced only if an earlier run wrote it, or with `overwrite`.
+def attempt(item: Item, run: Run) -> Attempt:
+    """Repairs one picture, unless an earlier run did; `Place` has the rules for files that are there already.
 
-    `pixels` is the number of pixels, if known. An error is in the entry; an error that the next picture would meet too is raised, after
-    it was noted in the manifest.
+    An error is in the entry; an error that the next picture would meet too is raised, after it was noted in the manifest.
     """
-    picture = Place(path=path, target=target, batch=run)
+    place = Place(item=item, manifest=run.manifest, overwrite=run.overwrite, memory_advice="give less --memory")
     try:
-        with contextlib.ExitStack() as opened:
-            own, file = mask(), None
+        with place.opened(), contextlib.ExitStack() as held:
+            file = None
             with contextlib.suppress(OSError):  # the repair reports the error
-                file = opened.enter_context(path.open("rb"))
-            picture.facts = run.manifest.facts(file or path, own)
-            if earlier := picture.earlier():
+                file = held.enter_context(place.path.open("rb"))
+            if earlier := place.earlier(file):
                 return earlier
-            picture.claim()
-            steps = repairing(path, target, run.request, mask=own, check=picture.settle, networks=run.networks, pixels=pixels, file=file)
+            place.claim()
+            steps = repairing(
+                place.path,
+                item.target,
+                run.request,
+                mask=item.companion,
+                check=functools.partial(place.settle, item.target),
+                networks=run.networks,
+                pixels=item.pixels,
+                file=file,
+            )
             try:
                 work = next(steps)
-                opened.close()  # many pictures wait for each other's work
-                spent = time.perf_counter() - picture.began
+                held.close()  # many pictures wait for each other's work
+                spent = time.perf_counter() - place.began
                 images, seconds = yield work
-                picture.began = time.perf_counter() - spent - seconds
+                place.began = time.perf_counter() - spent - seconds
                 steps.send(images)
                 raise AssertionError("a repair ends after its work")
             except StopIteration as end:
-                plan = end.value
-        entry = picture.entry(Status.DONE, plan.summary, nothing=plan.nothing)
+                plan: RestorationPlan = end.value
+        return place.done(plan.summary, damage=plan.damage, nothing=plan.nothing)
     except GeneratorExit:  # the run ended before this picture's work
         raise
     except BaseException as error:
-        entry = picture.failed(error)
-    picture.record(entry)
-    return entry
+        return place.failed(error)

@@ -94,8 +94,8 @@ def restore_film(
 
         def change(images: Images) -> Images:
             # All frames share the network or method; the mask is computed for each.
-            mine = dataclasses.replace(plan, observed=plan.look(images)) if plan.look else plan
-            return images if mine.nothing else repaired(images, mine, request, networks)
+            frame_plan = dataclasses.replace(plan, observed=plan.look(images)) if plan.look else plan
+            return images if frame_plan.nothing else repaired(images, frame_plan, request, networks)
 
         h, w = (first if plan.nothing else repaired(first, plan, request, networks)).shape[2:]
         return Change(f"at first {plan.summary}" if plan.look else plan.summary, (h, w), change)

@@ -99,14 +99,14 @@ def warning(observed: Planes, wide: Planes | None) -> str:
     largest = max(int(hole.plane.sum()) for hole in separate(wide[0, 0] > 0.5)) / wide.numel()
     if largest <= _LARGE and observed.mean() > wide.mean():
         return ""
-    return f"a hole takes {largest:.0%} of the picture: what is made up there is seldom right"
+    return f"a hole takes {largest:.0%} of the picture: a result of such a size is seldom right"
 
 
 def filled(images: Images, output: Maps, observed: Planes, wide: Planes) -> Maps:
     """`output` of the network with patches of the picture in the `wide` parts; unchanged where there are too few patches to copy."""
     context = torch.where(observed > 0, images, output)[0]
-    completed, left = fill_with_patches(context, hole=wide[0, 0] > 0.5, trusted=observed[0, 0] > 0.5, rim=RIM)
-    return torch.where(left, output, completed[None])
+    completed, unfilled = fill_with_patches(context, hole=wide[0, 0] > 0.5, trusted=observed[0, 0] > 0.5, rim=RIM)
+    return torch.where(unfilled, output, completed[None])
 
 
 def any_wide(observed: Callable[[int, int], Planes], size: tuple[int, int], rows: int) -> bool:

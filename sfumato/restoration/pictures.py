@@ -93,12 +93,12 @@ def _items(names: Sequence[tuple[str, Path, Path]], mask: Path | None, pictures:
         by_stem[path.stem].append(path)
     items = []
     for source, target, below in names:
-        path, own, problem = Path(source), None, ""
+        path, own_mask, problem = Path(source), None, ""
         try:
-            own = _mask_of(mask, path, below, by_stem[path.stem])
+            own_mask = _mask_of(mask, path, below, by_stem[path.stem])
         except ImageError as error:
             problem = str(error)
-        items.append(Item(source=source, target=target, companion=own, problem=problem, pixels=headers.pixel_count(path)))
+        items.append(Item(source=source, target=target, companion=own_mask, problem=problem, pixels=headers.pixel_count(path)))
     return items
 
 
@@ -122,17 +122,17 @@ def _mask_of(mask: Path | None, path: Path, below: Path, pictures: Sequence[Path
     if mask is None or not mask.is_dir():
         return mask
     namesakes = [other for other in pictures if other.stem == path.stem]
-    theirs = {other.name for other in namesakes} - {path.name}
+    of_namesakes = {other.name for other in namesakes} - {path.name}
     alone = all(other.parent == path.parent for other in namesakes)
     places = [mask / below, mask / path.absolute().parent.name]
     for folder in dict.fromkeys([*places, mask] if alone else places):
-        drawn = sorted(p for p in folder.iterdir() if formats.readable(p)) if folder.is_dir() else []
-        drawn = [p for p in drawn if p.name not in theirs]
-        for mine in ([p for p in drawn if path.name in (p.name, p.stem)], [p for p in drawn if p.stem == path.stem]):
-            if len(mine) > 1:
-                raise ImageError(f"{path}: {' and '.join(map(str, mine))} could both be its mask; name it like the picture, {path.name}")
-            if mine:
-                return mine[0]
+        candidates = sorted(p for p in folder.iterdir() if formats.readable(p)) if folder.is_dir() else []
+        candidates = [p for p in candidates if p.name not in of_namesakes]
+        for matches in ([p for p in candidates if path.name in (p.name, p.stem)], [p for p in candidates if p.stem == path.stem]):
+            if len(matches) > 1:
+                raise ImageError(f"{path}: {' and '.join(map(str, matches))} could both be its mask; name it like the picture, {path.name}")
+            if matches:
+                return matches[0]
     raise ImageError(f"{path}: {mask} holds no mask called {path.stem}")
 
 

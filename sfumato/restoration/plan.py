@@ -60,6 +60,8 @@ class RestorationPlan:
 
     summary: str
     """The estimates and the repair in one line of text."""
+    damage: str = ""
+    """The beginning of the summary: the estimates, or the task without any; empty if the picture was not looked at."""
     repair: str = ""
     """The part of the summary that names the network or method, with a blur that was estimated."""
     network: Restorer | None = None
@@ -158,10 +160,12 @@ def make_plan(
         return _filling(request, images, observed, examined, networks)
     if free and task in ("auto", "denoise") and _salted(images, examined, task):
         wrong = flaws.impulses(images)
-        words = f"{examined.diagnosis.sentence()}: fill in the wrong pixels"
-        return RestorationPlan(summary=words, network=networks.opened("inpaint", request.ensemble), observed=wrong, look=flaws.impulses)
+        damage, network = examined.diagnosis.sentence(), networks.opened("inpaint", request.ensemble)
+        words = f"{damage}: fill in the wrong pixels"
+        return RestorationPlan(summary=words, damage=damage, network=network, observed=wrong, look=flaws.impulses)
     if task == "auto" and examined.diagnosis.task == "none" and free:
-        return RestorationPlan(summary=f"{examined.diagnosis.sentence()}: {NOTHING}")
+        words = examined.diagnosis.sentence()
+        return RestorationPlan(summary=f"{words}: {NOTHING}", damage=words)
     damage = examined.diagnosis.task if task == "auto" else task
     blurred = request.blur is None and damage == "deblur"
     blur = named(request.blur) if request.blur is not None else examined.diagnosis.spread if blurred else None
@@ -229,11 +233,12 @@ def _chosen(
         noise = _noise_level(noise, request, examined)
         repair, network = _with_blur(_called(which), request, blur), network.with_kernels(blur.kernels())
     elif request.blur is not None:
-        raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} sees it for itself; leave it out")
+        raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} estimates it; leave it out")
     else:
         repair = _called(which)
-    summary, quality = f"{examined.sentence(request.task)}: {repair}", 1.0 if quality is None else quality / 100
-    return RestorationPlan(summary=summary, repair=repair, network=network, noise=noise, quality=quality, observed=observed)
+    damage, quality = examined.sentence(request.task), 1.0 if quality is None else quality / 100
+    summary = f"{damage}: {repair}"
+    return RestorationPlan(summary=summary, damage=damage, repair=repair, network=network, noise=noise, quality=quality, observed=observed)
 
 
 def _by_method(
@@ -244,15 +249,16 @@ def _by_method(
     if "noise" in needs:
         noise = request.noise if request.noise is not None else max(_noise(request, examined), ROUNDING)
     if "kernels" not in needs:
-        summary = f"{examined.sentence(request.task)}: {method}"
-        return RestorationPlan(summary=summary, repair=method, method=method, noise=noise, observed=observed)
+        damage = examined.sentence(request.task)
+        summary = f"{damage}: {method}"
+        return RestorationPlan(summary=summary, damage=damage, repair=method, method=method, noise=noise, observed=observed)
     blur, noise = (
         _required_blur(method, blur or examined.diagnosis.spread),
         None if noise is None else _noise_level(noise, request, examined),
     )
-    repair = _with_blur(method, request, blur)
-    summary = f"{examined.sentence(request.task)}: {repair}"
-    return RestorationPlan(summary=summary, repair=repair, method=method, noise=noise, kernels=blur.kernels())
+    repair, damage = _with_blur(method, request, blur), examined.sentence(request.task)
+    summary = f"{damage}: {repair}"
+    return RestorationPlan(summary=summary, damage=damage, repair=repair, method=method, noise=noise, kernels=blur.kernels())
 
 
 def _noise(request: RestorationRequest, examined: _Examined) -> float:
@@ -300,12 +306,14 @@ def _filling(
     # Other damage of the picture stays.
     chosen = _chosen(dataclasses.replace(request, task="inpaint"), examined, networks, default="inpaint", observed=mask)
     if chosen.nothing:  # the next frame of a film may have damage
-        return dataclasses.replace(chosen, summary=f"{', '.join(parts)}: {NOTHING_MISSING}", look=look)
+        damage = ", ".join(parts)
+        return dataclasses.replace(chosen, summary=f"{damage}: {NOTHING_MISSING}", damage=damage, look=look)
     parts.append(f"{1 - mask.mean().item():.1%} to fill in")
     if observed is not None and request.model is None and request.method is None:
         chosen = _by_size(chosen, mask, request.memory - BASE - _TAKEN * images.numel())
     words = "; ".join(filter(None, [chosen.repair, chosen.warning]))
-    return dataclasses.replace(chosen, summary=f"{', '.join(parts)}: {words}", look=look if request.find else None)
+    damage = ", ".join(parts)
+    return dataclasses.replace(chosen, summary=f"{damage}: {words}", damage=damage, look=look if request.find else None)
 
 
 def _by_size(plan: RestorationPlan, observed: Planes, memory: float) -> RestorationPlan:
@@ -323,11 +331,11 @@ def _enlarging(request: RestorationRequest, networks: Networks, quality: int | N
         return _enlarging_with(request.model, request, networks)
     scale = request.scale or 2
     if request.method is not None:
-        return RestorationPlan(summary=f"{scale:g} times: {request.method}", repair=request.method, method=request.method, times=scale)
+        return _enlarged(scale, request.method, method=request.method)
     if not 1 <= scale <= upscaling.LARGEST:
         raise SettingError(f"scale = {scale:g} is outside [1, {upscaling.LARGEST}]; --method bicubic enlarges up to 16 times")
     if scale == 1:
-        return RestorationPlan(summary=f"1 times: {NOTHING}")
+        return RestorationPlan(summary=f"1 times: {NOTHING}", damage="1 times")
     coarse = quality is not None and quality <= upscaling.COARSE
     name, views = _of_quality(upscaling.upscaler(scale), request, networks)
     names, parts = [name], [networks.opened(name)]
@@ -365,7 +373,15 @@ def _resampled_plan(network: Restorer, scale: float, names: Sequence[str], *, st
     """The plan with a network and resampling from its factor to `scale`."""
     change = "reduced" if scale < network.scale else "resampled"
     repair = ", ".join([*names, *([] if scale == network.scale else [f"{change} from {network.scale} times"])])
-    return RestorationPlan(summary=f"{scale:g} times{state}: {repair}", repair=repair, network=network, noise=0.0, times=scale)
+    return _enlarged(scale, repair, state=state, network=network)
+
+
+def _enlarged(scale: float, repair: str, *, state: str = "", network: Restorer | None = None, method: str | None = None) -> RestorationPlan:
+    """The plan of the task upscale with a network or a method."""
+    damage, noise = f"{scale:g} times{state}", None if network is None else 0.0
+    return RestorationPlan(
+        summary=f"{damage}: {repair}", damage=damage, repair=repair, network=network, method=method, noise=noise, times=scale
+    )
 
 
 def _check_noise(request: RestorationRequest, network: Restorer, name: str) -> None:

@@ -73,7 +73,7 @@ def repair_rows(
         stand_in = _scattered(share, sample) if observed else None
         quality = source.metadata.jpeg.quality() if source.metadata.jpeg else None
         if request.find and share == 0:
-            plan = RestorationPlan(summary=f"no dead pixels: {NOTHING_MISSING}")
+            plan = RestorationPlan(summary=f"no dead pixels: {NOTHING_MISSING}", damage="no dead pixels")
         else:
             plan = make_plan(dataclasses.replace(request, find=()), sample, observed=stand_in, quality=quality, networks=networks)
         if plan.observed is not None and observed is None:
@@ -245,10 +245,10 @@ def _repaired_colours(
         count = output.shape[2] // network.scale
         before = source.rows(done, done + count)
         images: Images = as_images(before[..., :c].contiguous())
-        own = None if observed is None else observed(done, done + count)
+        observed_rows = None if observed is None else observed(done, done + count)
         colours = output.expand(-1, c, -1, -1)
         colours = limited(images, colours, plan.strengths) if plan.strengths else colours
-        whole = blended(images, colours, strength=request.strength, observed=own)
+        whole = blended(images, colours, strength=request.strength, observed=observed_rows)
         yield keep_transparent(whole, images, as_images(before[..., c:].contiguous())) if alpha_kept else whole
         done += count
 

@@ -227,23 +227,14 @@ def _reason(item: Item) -> str:
     return _message(item).removeprefix(f"{last_name(item.entry.source)}: ")
 
 
-def found_and_done(message: str) -> tuple[str, str]:
-    """The damage and the repair in the message of a picture that is done: the parts before and after the first colon.
-
-    >>> found_and_done("motion of 9 pixels: deblur, told motion:9@30")
-    ('motion of 9 pixels', 'deblur, told motion:9@30')
-    """
-    damage, colon, done = message.partition(": ")
-    return (damage, done) if colon else ("", message)
-
-
 def _section(item: Item) -> str:
     """The HTML of a picture that did not fail."""
     entry = item.entry
-    damage, done = found_and_done(entry.earlier if entry.status is Status.SKIPPED and entry.earlier else _message(item))
+    message = entry.earlier if entry.status is Status.SKIPPED and entry.earlier else _message(item)
+    repair = message.removeprefix(f"{entry.damage}: ") if entry.damage else message
     earlier = "by an earlier run" + (", and changed since" if entry.changed else "")
     seconds = earlier if entry.status is Status.SKIPPED else f"{entry.seconds:.1f} seconds"
-    rows = {"Found": damage, "Done": done, "Size": item.sizes, "Time": seconds}
+    rows = {"Found": entry.damage, "Done": repair, "Size": item.sizes, "Time": seconds}
     pictures = "".join(_figure(item.name, comparison) for comparison in item.comparisons)
     missing = f"<p class=note>{escaped(item.missing)}</p>" if item.missing else ""
     return f"<section><h2>{escaped(item.name)}</h2>\n{_table(rows)}\n{pictures}{missing}</section>"

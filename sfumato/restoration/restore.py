@@ -157,8 +157,8 @@ def _one(
 ) -> tuple[Maps, RestorationPlan]:
     """One image repaired, and the plan that was carried out. Raises ImageError for a mask of another size."""
     if observed is not None and observed.shape[2:] != images.shape[2:]:
-        mine, its = (size_text(x.shape[2:]) for x in (observed, images))
-        raise ImageError(f"the mask is {mine} pixels, the picture {its}; they must be the same")
+        mask_size, image_size = (size_text(x.shape[2:]) for x in (observed, images))
+        raise ImageError(f"the mask is {mask_size} pixels, the picture {image_size}; they must be the same")
     plan = make_plan(request, images, observed=observed, quality=quality, networks=networks)
     if plan.warning:
         remark(plan.warning)

@@ -3,13 +3,11 @@
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from sfumato.batch.items import Item
-from sfumato.batch.manifest import Entry, Manifest
-from sfumato.batch.task import OnEntry, Work, copied, failed, renamed
-from sfumato.core.errors import ImageError
-from sfumato.restoration.attempt import Attempt, Run, attempt
+from sfumato.batch.manifest import Manifest
+from sfumato.batch.task import OnEntry, Work
+from sfumato.restoration.attempt import Run, attempt
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.queue import Queue, Waiting
 from sfumato.restoration.request import RestorationRequest
@@ -31,27 +29,8 @@ class RestorationTask:
         networks = Networks()
 
         def each(items: Sequence[Item], manifest: Manifest, on_entry: OnEntry) -> None:
-            run = Run(request=self.settings, manifest=manifest, originals=frozenset(), overwrite=self.overwrite, networks=networks)
-            waiting = [Waiting(item.pixels, functools.partial(_attempt, item, run)) for item in items]
+            run = Run(request=self.settings, manifest=manifest, overwrite=self.overwrite, networks=networks)
+            waiting = [Waiting(item.pixels, functools.partial(attempt, item, run)) for item in items]
             Queue(run, lambda entry, _, __: on_entry(entry), together=self.together).repaired(waiting)
 
         return each
-
-
-def _attempt(item: Item, run: Run) -> Attempt:
-    """The repair of one item, whose copy, if it has one, is there until the end."""
-
-    def companion() -> Path | None:
-        if item.problem:
-            raise ImageError(item.problem)
-        return item.companion
-
-    if item.is_file:
-        entry: Entry = yield from attempt(Path(item.source), item.target, companion, run, item.pixels)
-        return entry
-    try:
-        with copied(item, run.manifest) as path:
-            entry = yield from attempt(path, item.target, companion, run, item.pixels)
-            return renamed(entry, path, item)
-    except ImageError as error:  # no copy could be made
-        return failed(item, error)

@@ -124,6 +124,16 @@ def prolong(trainee: Trainee, request: TrainingRequest, costs: Costs, images_see
     return [str(change)]
 
 
+def budget_left(trainee: Trainee, request: TrainingRequest, images_seen: int, elapsed: float) -> list[str]:
+    """A sentence on the budget of an incomplete run that continues after `images_seen` images and `elapsed` seconds; none for another."""
+    settings = trainee.settings
+    if not settings.budget or not images_seen or images_seen >= trainee.schedule.images:
+        return []
+    left = seconds(settings.budget) - elapsed - request.spent()
+    ends = f"this command ends in about {_duration(left)}" if left > 0 else "the run ends now; a longer --budget prolongs it"
+    return [f"the budget of {settings.budget} is for the whole run, which has taken {_duration(elapsed)} so far: {ends}"]
+
+
 def replanned(deadline: Deadline, trainee: Trainee, run: Path | None, images_seen: int, *, repeats: bool) -> list[str]:
     """Changes the plan if the clock requires it. Returns sentences on the change, also on a recorded one that a resumed run `repeats`."""
     change = deadline.look(images_seen, trainee.schedule, trainee.world)
@@ -164,12 +174,16 @@ def _reached(settings: TrainSettings, request: TrainingRequest, costs: Costs, im
     each = costs.each(settings) if costs.image else elapsed / images_seen if images_seen else seconds(settings.budget) / settings.images
     left = (1 - LEAVING) * budget - spent - costs.end
     if left < each * settings.batch:
-        took = f"{spent:.0f} s" if spent < 120 else f"{spent / 60:.1f} min"
         raise BudgetSpentError(
-            f"budget = {request.settings.budget}, and the run in {request.run} has taken {took} already; give it more: "
+            f"budget = {request.settings.budget}, and the run in {request.run} has taken {_duration(spent)} already; give it more: "
             f"the start of this call counts, and the end takes {costs.end:.0f} s"
         )
     return images_seen + max(1, int(SHARE * left / max(each, 1e-9) / settings.batch)) * settings.batch
+
+
+def _duration(time_in_seconds: float) -> str:
+    """A length of time, in words."""
+    return f"{time_in_seconds:.0f} s" if time_in_seconds < 120 else f"{time_in_seconds / 60:.1f} min"
 
 
 def _planned(settings: TrainSettings, data: Dataset | Scenes, request: TrainingRequest, until: float) -> tuple[TrainSettings, Costs]:

@@ -40,7 +40,7 @@ class Job:
     notes: list[str]
     """Sentences on changes of its plan, also for the log."""
     remarks: list[str]
-    """Sentences for a repeated call of a complete run, not for the log."""
+    """Sentences on the length of a run that is in the folder already, not for the log."""
 
 
 def prepared(request: TrainingRequest) -> Job:
@@ -54,6 +54,7 @@ def prepared(request: TrainingRequest) -> Job:
     start, elapsed = go_on(recovery, run, data)
     remarks = plan.longer_than_asked(recovery.trainee, request, start)
     notes = plan.prolong(recovery.trainee, request, costs, start, elapsed)
+    remarks += plan.budget_left(recovery.trainee, request, start, elapsed)
     if run is not None and world.leads:
         atomic_io.sweep(run)
         plan.record(run, recovery.trainee)

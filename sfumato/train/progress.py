@@ -47,7 +47,7 @@ class ProgressLine(Callback):
         of_one_size = getattr(settings.model, "size", None)
         size = f"squares of {settings.patch}" if settings.patch else size_text(of_one_size) if of_one_size else "pictures"
         classes = f", {class_count(settings) or 'no'} classes" if hasattr(settings.model, "classes") else ""
-        channels = f", {count} channels" if (count := getattr(settings.model, "channels", None)) else ""
+        channels = f", {count} channel{'s' * (count > 1)}" if (count := getattr(settings.model, "channels", None)) else ""
         going_on = ", complete" if images_seen >= settings.images else f", going on after {images_seen:,}" if images_seen else ""
         self.console.print(
             f"{settings.data}: {size} px{channels}{classes}; "

@@ -50,7 +50,7 @@ class TrainSettings:
     """Length of the run. Planned from the budget if there is one. More than a run in the folder was given prolongs that run."""
     budget: str = ""
     """Wall-clock time for the run, such as 90s, 20min or 2h: its length is fitted to the speed, again and again while it trains. The start,
-    the last samples and saving are included."""
+    the last samples and saving are included. A continued run has what is left of its budget; a longer one prolongs it."""
     grow: Annotated[int, Range(0, 10**12, "images")] = 0
     """With a budget: the network is taken a size larger for as long as it would see more images than this; 0 leaves it as it is."""
     batch: Annotated[int, Range(1, 65536, "images")] = 64

@@ -331,7 +331,7 @@ def test_a_restorer_is_trained_and_used(capsys, photos, tmp_path, monkeypatch):
     small = ("--model.width", "4", "--model.middle", "1", "--model.encoder", "1", "--model.decoder", "1", "--patch", "16", "--batch", "4")
     code, out, err = run(capsys, "train", "denoise", "--data", str(photos), "--images", "16", *small, "--threads", "1")
     assert code == 0, err
-    assert "squares of 16 px, 1 channels" in " ".join(out.split())
+    assert "squares of 16 px, 1 channel;" in " ".join(out.split())
     code, out, err = run(capsys, "restore", str(photos / "3.png"), "--model", "runs/photos", "--task", "denoise", "--threads", "1")
     assert code == 0, err
     assert (tmp_path / "restored" / "3.png").exists()

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import tarfile
+import warnings
 import zipfile
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from sfumato.core.errors import DataError, UnknownNameError
 from sfumato.data.load import load
 from sfumato.data.public_sets import NAMES, PUBLIC, File, locate, published
+from sfumato.data.scenes import load_scenes
 
 
 def test_archives_are_looked_for_in_the_data_folder(tmp_path, monkeypatch):
@@ -31,6 +33,29 @@ def test_archives_are_looked_for_in_the_data_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("SFUMATO_DATA")
     with pytest.raises(DataError, match="SFUMATO_DATA is not set"):
         load("cats64")
+
+
+def test_a_folder_with_the_name_of_a_data_set_is_not_passed_over_in_silence(tmp_path, monkeypatch):
+    """The data set wins, so that a recipe trains on the same images wherever it runs."""
+    for place in ("sets/photos", "here/photos"):
+        (tmp_path / place).mkdir(parents=True)
+        for i in range(3):
+            pixels = np.full((6, 6), 100 if place.startswith("here") else 200, np.uint8)
+            Image.fromarray(pixels).save(tmp_path / place / f"{i}.png")
+    monkeypatch.setenv("SFUMATO_DATA", str(tmp_path / "sets"))
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.warns(UserWarning, match=r"photos is taken for the data set of that name; to load the folder, write \./photos"):
+        scenes = load_scenes("photos", channels=1, part="all")
+    assert {int(picture.max()) for picture in scenes.pictures} == {200}
+    (tmp_path / "here/glyphs").touch()
+    with pytest.warns(UserWarning, match=r"glyphs is taken for .*; to load the file, write \./glyphs"):
+        load("glyphs", size=(8, 8), part="test")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scenes = load_scenes("./photos", channels=1, part="all")
+        assert {int(picture.max()) for picture in scenes.pictures} == {100}
+        monkeypatch.chdir(tmp_path / "sets")  # the folder is the data set
+        load_scenes("photos", channels=1, part="all")
 
 
 def test_the_list():

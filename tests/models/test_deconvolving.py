@@ -88,7 +88,7 @@ def test_what_cannot_be_is_told(network):
     images = torch.rand(1, 3, 16, 16)
     with pytest.raises(SettingError, match="no blur is found, and Deconvolving needs one; give --blur gaussian"):
         make_plan(RestorationRequest(task="deblur", model=network), images)
-    with pytest.raises(SettingError, match="restore sees it for itself"):
+    with pytest.raises(SettingError, match="restore estimates it"):
         make_plan(RestorationRequest(task="deblur", model="restore", blur="gaussian:1.6"), images)
     with pytest.raises(SettingError, match="kernels have no effect on this network"):
         apply_restorer("restore", images, kernels=torch.ones(1, 1, 1))

@@ -1,42 +1,11 @@
-"""What is said of a picture that failed, and whether the next one is tried."""
+"""Which mask belongs to which picture."""
 
-import errno
 from pathlib import Path
 
 import pytest
-import torch
 
-from sfumato.batch import place
-from sfumato.core.errors import ImageError, StorageError
+from sfumato.core.errors import ImageError
 from sfumato.restoration import pictures
-
-PATH = Path("a.png")
-
-
-def storing(number):
-    error = StorageError("cannot be written")
-    error.__cause__ = OSError(number, "no")
-    return error
-
-
-@pytest.mark.parametrize(
-    ("error", "reason", "ends"),
-    [
-        (ImageError("a.png: no picture"), "a.png: no picture", False),
-        (ValueError("two\n  lines"), "a.png: ValueError: two lines", False),
-        (MemoryError(), "a.png: not enough memory; give less --memory", False),
-        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried"), "a.png: not enough memory; give less --memory", False),
-        (RuntimeError("shape"), "a.png: RuntimeError: shape", False),
-        (KeyboardInterrupt(), "a.png: interrupted", True),
-        (torch.AcceleratorError("gone"), "a.png: AcceleratorError: gone", True),
-        (storing(errno.ENOSPC), "cannot be written", True),
-        (storing(errno.ENAMETOOLONG), "cannot be written", False),
-    ],
-    ids=lambda value: type(value).__name__,
-)
-def test_reasons(error, reason, ends):
-    assert place._reason(PATH, error) == reason
-    assert place._ends_all(error) == ends
 
 
 @pytest.fixture

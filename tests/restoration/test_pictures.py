@@ -819,13 +819,13 @@ def test_a_classical_method_is_one_word_away(tmp_path, photo):
 def test_what_is_filled_in_by_strips_is_what_is_filled_in_at_once(tmp_path, monkeypatch):
     """By a mask, as dead pixels that are looked for, and where salt and pepper is found."""
     pytest.importorskip("pyvips", reason="pictures larger than memory need the extra vips")
-    clean = np.clip(np.add.outer(np.arange(420), np.arange(300)) / 4 + RNG.normal(40, 0.5, (420, 300)), 1, 254).astype(np.uint8)
+    clean = np.clip(np.add.outer(np.arange(420), np.arange(90)) / 4 + RNG.normal(40, 0.5, (420, 90)), 1, 254).astype(np.uint8)
     drawn = np.zeros_like(clean)
     drawn[50:62, 20:60], drawn[300:310, :] = 255, 255  # no hole for which there would be patches
     hit, dead = clean.copy(), clean.copy()
     hit[RNG.random(clean.shape) < 0.3] = 0
     hit[(RNG.random(clean.shape) < 0.2) & (hit > 0)] = 255
-    dead[10::60, 5::70] = 255
+    dead[10::30, 5::40] = 255
     for name, pixels in (("clean", clean), ("drawn", drawn), ("hit", hit), ("dead", dead)):
         Image.fromarray(pixels).save(tmp_path / f"{name}.png")
     asked = {"clean": {"task": "inpaint"}, "hit": {}, "dead": {"find": ("dead-pixels",)}}

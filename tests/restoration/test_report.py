@@ -14,7 +14,7 @@ import sfumato as sf
 from sfumato.batch.manifest import Entry, Status
 from sfumato.core.errors import SettingError, StorageError
 from sfumato.restoration import report as reports
-from sfumato.restoration.report import Report, found_and_done
+from sfumato.restoration.report import Report
 from sfumato.restoration.request import RestorationRequest
 
 MEDIAN = RestorationRequest(method="median", task="denoise")
@@ -207,8 +207,3 @@ def test_a_report_is_replaced_by_the_same_command_unless_it_was_changed(pictures
         run(pictures, tmp_path)
     run(pictures, tmp_path, overwrite=True)
     assert (tmp_path / "page.html").read_text() != "mine"
-
-
-def test_the_message_of_a_plan_is_what_was_found_and_what_is_done():
-    assert found_and_done("noise of 9/255, sharp: restore") == ("noise of 9/255, sharp", "restore")
-    assert found_and_done("no colon") == ("", "no colon")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import signal
 
 import pytest
@@ -153,6 +154,32 @@ def test_a_longer_budget_that_is_used_up_is_refused(tiny, bars, tmp_path, monkey
         fit(tiny("classifier", budget="20min"), data=bars, run=tmp_path, device="cpu")
 
 
+@pytest.mark.parametrize(
+    ("elapsed", "rest"),
+    [(100.0, "100 s so far: this command ends in about "), (1800.0, "30.0 min so far: the run ends now; a longer --budget prolongs it")],
+)
+def test_a_continued_run_says_what_its_budget_counts_and_what_is_left(elapsed, rest, tiny, bars, tmp_path, monkeypatch):
+    monkeypatch.setattr(plan, "_measured", lambda *arguments: Costs(image=1e-3))
+    settings, listener = tiny("classifier", budget="10min"), Notes()
+    fit(settings, data=bars, run=tmp_path, device="cpu", watch=Stop())
+    path = tmp_path / "state" / "state.safetensors"
+    tensors, info = checkpoint.read_tensors(path)
+    checkpoint.write_tensors(path, tensors, {**info, "elapsed": elapsed})
+    fit(settings, data=bars, run=tmp_path, device="cpu", watch=listener)
+    assert listener.notes[0].startswith(f"the budget of 10min is for the whole run, which has taken {rest}")
+    assert (len(listener.notes) == 1) == (elapsed < 600), "it is said that the budget is used up"
+
+
+class Notes(Stop):
+    """Notes what is said."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
 class Minutes:
     """A clock that stands still unless it is set."""
 
@@ -189,7 +216,8 @@ def test_a_longer_budget_either_trains_on_or_is_refused_and_says_one_of_the_two(
     longer = dataclasses.replace(settings, budget="40s")
     model = fit(longer, data=bars, run=tmp_path, device="cpu", watch=listener, began=clock.now - 6)
     assert model.card.images_seen > first
-    assert [note.split()[0] for note in listener.notes] == ["prolonged"]
+    assert [note.split()[0] for note in listener.notes] == ["the", "prolonged"]
+    assert re.fullmatch(r"the budget of 40s is for the whole run, which has taken \d\d s so far: .* in about \d s", listener.notes[0])
     listener = Listener()
     assert fit(settings, data=bars, run=tmp_path, device="cpu", watch=listener).card.images_seen == model.card.images_seen
     assert listener.notes == [f"the run in {tmp_path} is complete, and with a budget of 40s longer than the 30s asked for"]

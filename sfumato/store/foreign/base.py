@@ -4,6 +4,7 @@ import functools
 import math
 import re
 from pathlib import Path
+from typing import TypedDict
 
 import torch
 from safetensors import SafetensorError
@@ -14,7 +15,7 @@ from sfumato.core.errors import CheckpointError
 from sfumato.store import matconvnet, pickles, unsupported
 from sfumato.store.recognized import RecognizedWeights, Tensors
 
-__all__ = ["RecognizedWeights", "Tensors", "count", "enlargement", "read", "renamed", "zero_based"]
+__all__ = ["Distilled", "RecognizedWeights", "Tensors", "count", "distilled", "enlargement", "read", "renamed", "zero_based"]
 
 _CONTAINERS = ("params_ema", "params-ema", "params", "state_dict", "model_state_dict", "model", "net", "ema")
 _LARGEST = 1 << 29
@@ -104,3 +105,23 @@ def enlargement(last: torch.Tensor, channels: int) -> int | None:
     """How many times a pixel shuffle after a convolution with weight `last` enlarges images of `channels`; None if it cannot."""
     scale = math.isqrt(len(last) // channels)
     return scale if last.ndim == 4 and scale and len(last) == channels * scale**2 else None
+
+
+class Distilled(TypedDict):
+    """The settings of a network of distillation blocks."""
+
+    channels: int
+    width: int
+    blocks: int
+    scale: int
+
+
+def distilled(state: Tensors) -> Distilled | None:
+    """The settings of distillation blocks between the layers `head`, `gather` and a pixel shuffle `tail`; None if the shapes do not fit."""
+    if not {"head.weight", "gather.weight", "tail.weight"} <= state.keys():
+        return None
+    width, channels = state["head.weight"].shape[:2]
+    joined, scale = state["gather.weight"].shape[1], enlargement(state["tail.weight"], channels)
+    if joined % width or scale is None:
+        return None
+    return {"channels": channels, "width": width, "blocks": joined // width, "scale": scale}

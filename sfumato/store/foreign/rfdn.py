@@ -1,7 +1,7 @@
 """RFDN as its authors keep it (`fea_conv`, `B1.c1_d` ... `B1.esa.conv1` ...)."""
 
 from sfumato.models import MODELS
-from sfumato.store.foreign.base import RecognizedWeights, Tensors, enlargement, renamed, zero_based
+from sfumato.store.foreign.base import RecognizedWeights, Tensors, distilled, renamed, zero_based
 
 _ATTENTION = {
     "conv1": "reduce",
@@ -29,15 +29,12 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
         (r"LR_conv\.(weight|bias)", r"trunk.\1"),
         (r"upsampler\.0\.(weight|bias)", r"tail.\1"),
     )
-    if state is None or not {"head.weight", "gather.weight", "tail.weight"} <= state.keys():
-        return None
-    width, channels = state["head.weight"].shape[:2]
-    blocks, scale = state["gather.weight"].shape[1] // width, enlargement(state["tail.weight"], channels)
-    if blocks * width != state["gather.weight"].shape[1] or scale is None:
+    settings = None if state is None else distilled(state)
+    if state is None or settings is None:
         return None
     return RecognizedWeights(
-        layout=f"RFDN, {blocks} blocks of {width} channels, x{scale}",
-        config=MODELS["rfdn"](channels=channels, width=width, blocks=blocks, scale=scale),
+        layout=f"RFDN, {settings['blocks']} blocks of {settings['width']} channels, x{settings['scale']}",
+        config=MODELS["rfdn"](**settings),
         state=state,
         notes="its attention depends on the size of the image, so it takes no tiles",
         origin="https://github.com/njulj/RFDN",

@@ -3,7 +3,7 @@
 import math
 
 from sfumato.models import MODELS
-from sfumato.store.foreign.base import RecognizedWeights, Tensors, count, renamed
+from sfumato.store.foreign.base import RecognizedWeights, Tensors, count, renamed, zero_based
 
 _PLACES = ("head", "trunk", "ups.0", "ups.1", "wide", "tail")
 
@@ -41,16 +41,8 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
         return RecognizedWeights(
             layout=f"RRDBNet, {blocks} blocks of {width} channels, x{4 // fold}, {whose} names",
             config=MODELS["rrdb"](channels=channels, width=width, growth=growth, blocks=blocks, scale=4 // fold),
-            state={_zero_based(name): value for name, value in state.items()},
+            state=zero_based(state, r"blocks\.\d+\.(\d)\.convs\.(\d)"),
             origin=_ORIGINS[whose],
             terms="BSD-3-Clause" if whose == "BasicSR's" else "",
         )
     return None
-
-
-def _zero_based(name: str) -> str:
-    """Dense blocks and their convolutions are counted from one in all three."""
-    if not name.startswith("blocks."):
-        return name
-    blocks, block, dense, convs, conv, part = name.split(".")
-    return f"{blocks}.{block}.{int(dense) - 1}.{convs}.{int(conv) - 1}.{part}"
