@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.cli import completion, compressing, dreaming, editing, embedding, measuring, shipping, streams
+from sfumato.cli import completion, compressing, dreaming, editing, embedding, measuring, serving, shipping, streams
 from sfumato.cli.batches import Jobs, On, Pack, Shard
 from sfumato.cli.repair_flags import RepairFlags
 from sfumato.cli.terminal import complain, console, say
@@ -239,7 +239,7 @@ def import_(
             console.print(line, highlight=False)
 
 
-for function in shipping.VERBS:
+for function in (*shipping.VERBS, *serving.VERBS):
     verb("Models and the shell")(function)
 verb("Models and the shell")(completion.completion)
 streams.explain(verbs)
