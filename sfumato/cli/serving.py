@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 from sfumato.cli.terminal import say
-from sfumato.cli.verbs import Device, Threads
+from sfumato.cli.verbs import Backend, Device, Threads
 from sfumato.core import flags
 from sfumato.core.config import Range
 
@@ -22,6 +22,7 @@ def serve(
     timeout: Annotated[float, Range(0.1, 86_400, "seconds")] = 60.0,
     max_megabytes: Annotated[float, Range(0.001, 1000, "megabytes")] = 32.0,
     max_megapixels: Annotated[float, Range(0.001, 100, "megapixels")] = 24.0,
+    backend: Backend = "torch",
     memory: str = "auto",
     device: Device = "auto",
     threads: Threads = None,
@@ -62,6 +63,7 @@ def serve(
         timeout=timeout,
         max_bytes=round(max_megabytes * 1e6),
         max_pixels=round(max_megapixels * 1e6),
+        backend=backend,
         memory=None if memory == "auto" else flags.size(memory),
         threads=threads,
         device=device,

@@ -27,6 +27,7 @@ from sfumato.restoration.repair import held
 from sfumato.restoration.request import Find, Quality, RestorationRequest, Task, Ways
 from sfumato.restoration.result import Restored, RestoredArray, RestoredImage, RestoredTensor, as_restored
 from sfumato.store import weights
+from sfumato.store.export.backend import Backend
 from sfumato.store.loaded import Model
 
 
@@ -53,6 +54,7 @@ class RestoreOptions(TypedDict, total=False):
     invert_mask: bool
     precision: Precision
     ensemble: Ways
+    backend: Backend
     memory: float | None
     device: str
 
@@ -84,6 +86,7 @@ def restore(
     invert_mask: bool = False,
     precision: Precision = "fp32",
     ensemble: Ways = 1,
+    backend: Backend = "torch",
     memory: float | None = None,
     device: str = "auto",
 ) -> Restored:
@@ -112,6 +115,7 @@ def restore(
         **holes,
         precision=precision,
         ensemble=ensemble,
+        backend=backend,
         memory=default_memory() if memory is None else memory,
         device=device,
     )
@@ -125,7 +129,7 @@ def carried_out(
     request.check()
     check_mask(request, mask)
     source = convert(picture, several=True, lossless=True, check=functools.partial(_refuse_large, request=request))
-    return _restored(source, request, None if mask is None else _observed(mask, source, request), networks or Networks())
+    return _restored(source, request, None if mask is None else _observed(mask, source, request), networks or Networks(request.backend))
 
 
 def _restored(source: InputPicture, request: RestorationRequest, observed: Planes | None, networks: Networks) -> Restored:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from sfumato.core.config import Range, problem
 from sfumato.core.errors import SettingError
@@ -38,6 +38,8 @@ class ServiceSettings:
     """Largest body of a request."""
     max_pixels: Annotated[int, Range(1, 100_000_000, "pixels")] = 24_000_000
     """Largest picture, of a request and of an answer."""
+    backend: Literal["torch", "onnxruntime", "openvino"] = "torch"
+    """Library that computes restorers, generators and embedders."""
     memory: float | None = None
     """Bytes of memory that one process may use for a picture; None for its share of a third of the machine's."""
     threads: int | None = None

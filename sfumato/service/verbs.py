@@ -23,11 +23,12 @@ from sfumato.generation.generate import generate, opened_generator
 from sfumato.io import decode, files, metadata
 from sfumato.io.channels import as_pixels
 from sfumato.io.inputs import convert
+from sfumato.models.roles.generator import Generator
 from sfumato.models.roles.restorer import Restorer
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.repair import held
-from sfumato.restoration.request import PRIOR, RestorationRequest
+from sfumato.restoration.request import DETECTOR, PRIOR, RestorationRequest
 from sfumato.restoration.restore import carried_out
 from sfumato.restoration.result import RestoredImage
 from sfumato.service.answers import Answer, RefusalError, header_value
@@ -42,10 +43,13 @@ from sfumato.service.options import (
 )
 from sfumato.service.settings import ServiceSettings
 from sfumato.store import weights
+from sfumato.store.export.backend import with_backend
 from sfumato.store.loaded import LoadedModel
 
 Role = TypeVar("Role", bound=nn.Module)
 _NAME = "the picture"
+_BUNDLED = ("restore", "deblur", "inpaint", "upscale-x2", "upscale-x4", DETECTOR)
+"""The bundled models of the tasks."""
 _RENEWED = 1000
 """Pictures after which the values that are kept for each size of a picture are dropped: sizes of strangers' pictures have no end."""
 
@@ -60,10 +64,13 @@ class Verbs:
         self._restorer = (
             None if settings.restorer is None else _nameless(weights.opened(settings.restorer, Restorer, otherwise="repairs nothing"))
         )
-        self._generator = _nameless(opened_generator(settings.generator)) if settings.generator else None
+        self._generator = _generator(settings) if settings.generator else None
         self._codec = opened_codec(settings.codec).network if settings.codec else None
         self._embedder = _embedder(settings) if settings.embedder else None
-        self._networks, self._count = Networks(), 0
+        self._networks, self._count = Networks(settings.backend), 0
+        if settings.backend != "torch":  # converted now, and not within the time of the first requests
+            for name in _BUNDLED if self._restorer is None else (self._restorer,):
+                self._networks.opened(name)
 
     @property
     def verbs(self) -> dict[str, Callable[[Iterable[tuple[str, str]], bytes], Answer]]:
@@ -88,7 +95,7 @@ class Verbs:
             raise RefusalError(413, f"{pixels / 1e6:.3g} megapixels take more memory than this service gives to a picture")
         self._count += 1
         if self._count % _RENEWED == 0:
-            self._networks = Networks()
+            self._networks = Networks(self.settings.backend)
         result = carried_out(body, "alpha" if options.mask else None, request, self._networks)
         assert isinstance(result, RestoredImage)
         plan = "; ".join(plan.summary for plan in result.plans)
@@ -152,6 +159,7 @@ class Verbs:
             find=options.find,
             alpha_mask=options.mask is not None,
             ensemble=options.ensemble,
+            backend="torch" if options.method is not None else self.settings.backend,
             memory=self._memory,
             device=self.settings.device,
         )
@@ -162,9 +170,14 @@ def _nameless(model: LoadedModel[Role]) -> LoadedModel[Role]:
     return dataclasses.replace(model, path=Path(weights.short_name(model.path)) if model.path is not None else None)
 
 
+def _generator(settings: ServiceSettings) -> LoadedModel[Generator]:
+    """The model that generates, as messages may name it."""
+    return _nameless(opened_generator(with_backend(opened_generator(settings.generator), settings.backend)))
+
+
 def _embedder(settings: ServiceSettings) -> Embedder:
     """The model that turns pictures into vectors, as messages may name it."""
-    network = embedder(settings.embedder, device=settings.device)
+    network = embedder(settings.embedder, backend=settings.backend, device=settings.device)
     return dataclasses.replace(network, model=_nameless(network.model))
 
 
