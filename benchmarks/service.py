@@ -181,10 +181,8 @@ def report(tally: Tally, before: dict[str, float], after: dict[str, float], firs
     for (kind, status), count in sorted(tally.hostile.items()):
         print(f"  {kind:16} {status}  {count}")
     for name, noun in zip(MEMORY, ("server", "processes that compute"), strict=True):
-        growth = after[name] / before[name] - 1
-        print(
-            f"memory of the {noun}: {before[name] / 1e6:.0f} MB after {first:,} requests, {after[name] / 1e6:.0f} MB at the end ({growth:+.1%})"
-        )
+        early, late = before[name] / 1e6, after[name] / 1e6
+        print(f"memory of the {noun}: {early:.0f} MB after {first:,} requests, {late:.0f} MB at the end ({late / early - 1:+.1%})")
     for line in tally.broken[:5]:
         print(f"  {line}")
 

@@ -10,12 +10,12 @@ import importlib
 import signal
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from sfumato.core.errors import MissingExtraError, SettingError
 from sfumato.core.extras import missing
 from sfumato.service.metrics import Metrics
-from sfumato.service.pool import COMMAND, Pool
+from sfumato.service.pool import Pool
 from sfumato.service.settings import ServiceSettings
 
 _CONNECTIONS = 4
@@ -24,7 +24,7 @@ _BACKLOG = 512
 """Connections that the system keeps until the server takes them."""
 
 
-def serve(settings: ServiceSettings, *, on_ready: Callable[[str], None] = lambda _: None, command: Sequence[str] = COMMAND) -> None:
+def serve(settings: ServiceSettings, *, on_ready: Callable[[str], None] = lambda _: None) -> None:
     """Serves until SIGTERM or SIGINT; then completes the requests that were taken, and returns.
 
     `on_ready` is called with the address once models are loaded. Raises MissingExtraError without Starlette and uvicorn, SettingError for
@@ -33,7 +33,7 @@ def serve(settings: ServiceSettings, *, on_ready: Callable[[str], None] = lambda
     settings.check()
     check_installed()
     with _listening(settings) as listener:
-        asyncio.run(_served(settings, listener, on_ready, command))
+        asyncio.run(_served(settings, listener, on_ready))
 
 
 def check_installed() -> None:
@@ -49,13 +49,13 @@ def _absent() -> MissingExtraError:
     return missing("the service needs", "Starlette")
 
 
-async def _served(settings: ServiceSettings, listener: socket.socket, on_ready: Callable[[str], None], command: Sequence[str]) -> None:
+async def _served(settings: ServiceSettings, listener: socket.socket, on_ready: Callable[[str], None]) -> None:
     import uvicorn
 
     from sfumato.service.app import application
 
     metrics = Metrics()
-    pool = Pool(settings, dataclasses.asdict(settings), metrics, command)
+    pool = Pool(settings, dataclasses.asdict(settings), metrics)
     await pool.start()
     config = uvicorn.Config(
         application(pool, metrics),
