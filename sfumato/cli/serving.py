@@ -29,9 +29,9 @@ def serve(
 ) -> None:
     """Serve models over HTTP: POST /restore, /generate, /compress, /embed.
 
-    The body of a request is a picture, options stand in the query, and the answer is the result: curl --data-binary @photo.jpg
-    'http://127.0.0.1:8000/restore?task=denoise' -o clean.png. GET / lists all options, GET /metrics has counters for Prometheus. An
-    interruption or SIGTERM completes the requests that were taken. There is no access control.
+    The body of a request is a picture, options stand in the query, as in /restore?task=denoise, and the answer is the result. GET / lists
+    all options, GET /metrics has counters for Prometheus. An interruption or SIGTERM completes the requests that were taken. There is no
+    access control.
 
     Args:
         host: Address to listen on; 0.0.0.0 for all addresses of the machine.

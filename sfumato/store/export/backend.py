@@ -85,7 +85,10 @@ def _place(model: LoadedModel[nn.Module], name: str) -> Path | None:
 def _checked(content: bytes, graph: ExportGraph, runtime: Runtime) -> nn.Module:
     """The network of an ONNX file. Raises CheckpointError if it computes something else than `graph`."""
     session = sessions.opened(content, runtime=runtime, threads=torch.get_num_threads())
-    difference = _difference(session, graph)
+    try:
+        difference = _difference(session, graph)
+    except Exception as error:  # those of the libraries have no common base
+        raise CheckpointError(f"{session.name} cannot compute the network: {' '.join(str(error).split())[:200]}") from error
     if not difference <= TOLERANCE:
         raise CheckpointError(f"{session.name} differs from the network by {difference:.1e} of full scale; take the backend torch")
     return network_of(facts_in(session), session, hashlib.sha256(content).digest())
