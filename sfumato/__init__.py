@@ -95,7 +95,10 @@ if TYPE_CHECKING:
     from sfumato.restoration.restore import restore
     from sfumato.restoration.result import RestoredArray, RestoredImage, RestoredTensor
     from sfumato.restoration.tiles import apply_restorer
+    from sfumato.service.server import serve
+    from sfumato.service.settings import ServiceSettings
     from sfumato.store.catalogue import Obtained, get_weights
+    from sfumato.store.export.backend import with_backend
     from sfumato.store.export.export import Exported, export, verify
     from sfumato.store.export.facts import ExportFacts, Parity
     from sfumato.store.hub.push import Pushed, push
@@ -175,6 +178,7 @@ _HOMES = {
     "RestoredImage": "restoration.result",
     "RestoredTensor": "restoration.result",
     "Scenes": "data.dataset",
+    "ServiceSettings": "service.settings",
     "SettingError": "core.errors",
     "SfumatoError": "core.errors",
     "StorageError": "core.errors",
@@ -237,9 +241,11 @@ _HOMES = {
     "restore_pictures": "restoration.pictures",
     "search": "embeddings.search",
     "seeds_like": "embeddings.like",
+    "serve": "service.server",
     "sort_into": "embeddings.sorting",
     "tune": "tuning.tune",
     "verify": "store.export.export",
+    "with_backend": "store.export.backend",
     "write": "io.files",
 }
 """The module of each public name, and after a colon the name that it has there if that is another one."""
@@ -311,6 +317,7 @@ __all__ = [
     "RestoredImage",
     "RestoredTensor",
     "Scenes",
+    "ServiceSettings",
     "SettingError",
     "SfumatoError",
     "StorageError",
@@ -373,9 +380,11 @@ __all__ = [
     "restore_pictures",
     "search",
     "seeds_like",
+    "serve",
     "sort_into",
     "tune",
     "verify",
+    "with_backend",
     "write",
 ]
 

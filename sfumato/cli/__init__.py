@@ -13,11 +13,12 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.cli import augmenting, completion, compressing, dreaming, editing, embedding, measuring, shipping, streams, tuning
+from sfumato.cli import augmenting, completion, compressing, dreaming, editing, embedding, measuring, serving, shipping, streams, tuning
 from sfumato.cli.batches import Jobs, On, Pack, Shard
 from sfumato.cli.repair_flags import RepairFlags
 from sfumato.cli.terminal import complain, console, say
 from sfumato.cli.verbs import (
+    Backend,
     Device,
     Ensemble,
     File,
@@ -93,6 +94,7 @@ def generate(
     columns: Annotated[int | None, Range(1, 1e9, "images")] = None,
     out: Path = Path("out"),
     overwrite: Overwrite = False,
+    backend: Backend = "torch",
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -114,13 +116,14 @@ def generate(
         from sfumato.generation import generate as job
         from sfumato.generation.files import generate_files
         from sfumato.store import inputs
+        from sfumato.store.export.backend import with_backend
 
         if like is not None and seeds is not None:
             raise SettingError("--like chooses the seeds, so that --seeds has no effect; leave one of them out")
         every = list(seeds) if seeds is not None else list(range(seed, seed + n))
         reads = (inputs.model(model), inputs.file(like, made_by="embed"))
         with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=reads), progress():
-            network, before = job.opened_generator(model), 0
+            network, before = job.opened_generator(with_backend(job.opened_generator(model), backend)), 0
             if like is not None:
                 from sfumato.embeddings.like import seeds_like
 
@@ -151,6 +154,7 @@ def restore(
     memory: str = "auto",
     precision: Precision = "fp32",
     ensemble: Ensemble = 1,
+    backend: Backend = "torch",
     jobs: Jobs = None,
     shard: Shard = "",
     on: On = "",
@@ -179,7 +183,7 @@ def restore(
         from sfumato.core.device import default_memory
 
         limit = default_memory() if memory == "auto" else flags.size(memory)
-        request = repair.request(memory=limit, precision=precision, ensemble=ensemble, device=device)
+        request = repair.request(memory=limit, precision=precision, ensemble=ensemble, backend=backend, device=device)
         workers = Workers(jobs=jobs, shard=shard, on=on)
         pages = {"report": report, "preview": repair.preview}
         restore_pictures(pictures, out, request, repair.mask, console, overwrite=overwrite, workers=workers, packs=pack, **pages)
@@ -245,7 +249,7 @@ def import_(
             console.print(line, highlight=False)
 
 
-for function in shipping.VERBS:
+for function in (*shipping.VERBS, *serving.VERBS):
     verb("Models and the shell")(function)
 verb("Models and the shell")(completion.completion)
 streams.explain(verbs)

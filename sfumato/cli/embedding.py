@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from sfumato.cli.terminal import console, say
-from sfumato.cli.verbs import Device, File, Overwrite, Threads, machine, progress
+from sfumato.cli.verbs import Backend, Device, File, Overwrite, Threads, machine, progress
 from sfumato.core.config import Range
 from sfumato.core.errors import SettingError
 
@@ -33,6 +33,7 @@ def embed(
     crop: Crop = "centre",
     out: Path | None = None,
     overwrite: Overwrite = False,
+    backend: Backend = "torch",
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
@@ -56,7 +57,7 @@ def embed(
         target = out or Path(f"{Path(pictures).expanduser().resolve().name.removesuffix('.zip') or 'pictures'}.index")
         reads = (inputs.data(pictures), inputs.model(model))
         with outputs.reserved(indexes.output_files(target), by="embed", overwrite=overwrite, reads=reads), progress():
-            index = job.embed(pictures, model, earlier=job.reusable(target), crop=crop, device=device)
+            index = job.embed(pictures, model, earlier=job.reusable(target), crop=crop, backend=backend, device=device)
             index.write(target)
         changes = index.changes
         assert changes is not None

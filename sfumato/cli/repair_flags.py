@@ -9,6 +9,7 @@ from sfumato.core.config import Range
 if TYPE_CHECKING:
     from sfumato.core.device import Precision
     from sfumato.restoration.request import RestorationRequest, Ways
+    from sfumato.store.export.backend import Backend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class RepairFlags:
     """Kind and size of the blur: gaussian:1.6 (standard deviation in pixels), defocus:3 (radius in pixels) or motion:9@30 (length in
     pixels, angle in degrees). Default: estimated from the picture."""
 
-    def request(self, *, memory: float, precision: "Precision", ensemble: "Ways", device: str) -> "RestorationRequest":
+    def request(self, *, memory: float, precision: "Precision", ensemble: "Ways", backend: "Backend", device: str) -> "RestorationRequest":
         """The request of these flags, except for the mask, with at most `memory` bytes."""
         from sfumato.restoration.request import RestorationRequest
 
@@ -67,5 +68,6 @@ class RepairFlags:
             memory=memory,
             precision=precision,
             ensemble=ensemble,
+            backend=backend,
             device=device,
         )

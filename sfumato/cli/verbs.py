@@ -65,6 +65,14 @@ Ensemble = Annotated[
     ),
 ]
 
+Backend = Annotated[
+    Literal["torch", "onnxruntime", "openvino"],
+    tyro.conf.arg(
+        help="Library that computes the networks. For another one than torch, the network is converted once and kept; it then computes in "
+        "float32 on the processor."
+    ),
+]
+
 verbs = dict[str, Callable[..., Callable[[], None]]]()
 """The verbs by name; a call of one checks the ranges of its values and gives the work that is ready to be done."""
 _HEADINGS: dict[str, list[str]] = {}

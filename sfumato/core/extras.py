@@ -23,6 +23,7 @@ PACKAGES = {
     "SciPy": "scipy",
     "scikit-image": "scikit-image",
     "scikit-learn": "scikit-learn",
+    "Starlette": "starlette uvicorn",
 }
 """The name of each optional package, and what `pip install` takes for it."""
 

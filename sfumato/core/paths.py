@@ -9,6 +9,11 @@ _ABSOLUTE = re.compile(r"(?<![\w.~:/-])(?:[A-Za-z]:)?[/\\](?:[^\s/\\:;,'\"()]+[/
 """A path from the root in a sentence, as far as it has no spaces."""
 
 
+def cache_folder() -> Path:
+    """The folder for what can be made or fetched again: SFUMATO_CACHE, or ~/.cache/sfumato."""
+    return Path(os.environ.get("SFUMATO_CACHE") or "~/.cache/sfumato").expanduser()
+
+
 def last_name(place: str | Path) -> str:
     """The last name of a path, or of each of several that `+` joins; what is no path, such as a known name, stays as it is.
 

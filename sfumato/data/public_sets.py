@@ -16,6 +16,7 @@ import torch
 from sfumato.core.atomic_io import digest
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import DataError, UnknownNameError
+from sfumato.core.paths import cache_folder
 from sfumato.core.progress import remark
 from sfumato.core.tensors import Bytes, Labels
 from sfumato.data import idx
@@ -76,7 +77,7 @@ def locate(name: str, file: File, mirrors: tuple[str, ...]) -> Path:
             if own.stat().st_size != file.bytes or digest(own) != file.sha256:
                 raise DataError(f"{own}: not the official file of {name} (its SHA-256 differs); remove it, or load it by its path")
             return own
-    cache = Path(os.environ.get("SFUMATO_CACHE") or "~/.cache/sfumato").expanduser()
+    cache = cache_folder()
     target = cache / name / file.name
     fetch([mirror + file.name for mirror in mirrors], target, sha256=file.sha256)
     return target

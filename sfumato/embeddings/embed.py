@@ -13,20 +13,30 @@ from sfumato.core.tensors import Crop
 from sfumato.embeddings.embedder import BATCH, Embedder, embedder
 from sfumato.embeddings.index import Changes, Index, load_index
 from sfumato.embeddings.sources import ImageSource, Source, opened
+from sfumato.store.export.backend import Backend
 from sfumato.store.loaded import Model
 
 
-def embed(source: Source, model: Model, *, earlier: Index | str | Path | None = None, crop: Crop = "centre", device: str = "auto") -> Index:
+def embed(
+    source: Source,
+    model: Model,
+    *,
+    earlier: Index | str | Path | None = None,
+    crop: Crop = "centre",
+    backend: Backend = "torch",
+    device: str = "auto",
+) -> Index:
     """The vectors of all images of `source`: a folder, a zip, a data set or its name. The result has `save(path)`.
 
     Images are resized to the size that the model takes; `crop` is centre (cut to its aspect ratio) or stretch. `earlier` is an index of
     the same place: only images whose content is not in it are computed, and images keep their numbers. An index of another model or with
-    another crop is not used. Files that cannot be read are left out and listed in `result.changes.skipped`. Raises DataError for a source
-    without images that can be read, UnknownNameError and SettingError as `embedder`, CheckpointError for an `earlier` that is no index.
+    another crop is not used. `backend` is the library that computes the model, as in `with_backend`. Files that cannot be read are left out
+    and listed in `result.changes.skipped`. Raises DataError for a source without images that can be read, UnknownNameError and SettingError
+    as `embedder`, CheckpointError for an `earlier` that is no index.
     """
     if crop not in ("centre", "stretch"):
         raise SettingError(f"crop = {crop!r} must be centre or stretch")
-    network = embedder(model, device=device)
+    network = embedder(model, backend=backend, device=device)
     before = load_index(earlier) if isinstance(earlier, str | Path) else earlier
     if before is not None and (before.weights, before.crop, before.size) != (network.weights, crop, network.size):
         before = None

@@ -12,8 +12,9 @@ from sfumato.core.finite_output import finite
 from sfumato.core.tensors import Bytes, Images, Vectors, to_images
 from sfumato.metrics.base import device_of, measuring
 from sfumato.metrics.features import weights_hash
-from sfumato.models.roles.base import decoded_vectors, image_vectors
+from sfumato.models.roles.base import decoded_vectors, export_graphs, image_vectors
 from sfumato.store import weights
+from sfumato.store.export.backend import Backend, with_backend
 from sfumato.store.loaded import LoadedModel, Model
 
 BATCH = 64
@@ -62,8 +63,8 @@ class Embedder:
         return torch.cat(outputs)
 
 
-def embedder(model: Model, *, device: str = "auto") -> Embedder:
-    """The model that `model` names, ready to turn images into vectors.
+def embedder(model: Model, *, backend: Backend = "torch", device: str = "auto") -> Embedder:
+    """The model that `model` names, ready to turn images into vectors, which `backend` computes as in `with_backend`.
 
     Raises UnknownNameError for a model that does not exist, SettingError for one that gives no vectors of images.
     """
@@ -82,7 +83,18 @@ def embedder(model: Model, *, device: str = "auto") -> Embedder:
             "discriminator, or squeezenet"
         )
     digest, length = weights_hash(network), vectors.shape[1]
-    return Embedder(model=loaded, weights=digest, channels=channels, size=size, dimension=length, name=_name(loaded))
+    by_backend = loaded if backend == "torch" else _on_backend(loaded, backend, blank.cpu())
+    return Embedder(model=by_backend, weights=digest, channels=channels, size=size, dimension=length, name=_name(loaded))
+
+
+def _on_backend(model: LoadedModel[nn.Module], backend: Backend, blank: Images) -> LoadedModel[nn.Module]:
+    """The part of a model that describes images, computed by `backend`. Raises SettingError for a model whose graphs describe none."""
+    part = "encoder" if "encoder" in export_graphs(model.network) else ""
+    exported = with_backend(model, backend, part=part)
+    with measuring(exported.network):
+        if image_vectors(exported.network, blank) is None:
+            raise SettingError(f"backend = {backend}: what describes images in {model} cannot be exported; take the backend torch")
+    return exported
 
 
 def _name(model: LoadedModel[nn.Module]) -> str:

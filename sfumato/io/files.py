@@ -123,15 +123,23 @@ def write(path: str | Path, picture: Picture, *, check: atomic_io.Check | None =
         if picture.pixels.shape[-1] > 1 or picture.alpha is not None:
             _write_with_vips(path, picture, check)
             return
-    image, encoded = _image(picture, kind), io.BytesIO()
+    atomic_io.write(path, encoded(picture, kind, name=str(path)), check=check)
+
+
+def encoded(picture: Picture, kind: str, *, name: str = "the picture") -> bytes:
+    """The file of a picture of 8 bits, or of grey with 16 bits, in the format `kind` of Pillow, such as PNG, with all its metadata.
+
+    Raises ImageError, beginning with `name`, for a picture that the format cannot hold.
+    """
+    image, content = _image(picture, kind), io.BytesIO()
     try:
         options = metadata.save_options(picture, kind, len(image.getbands()), (image.height, image.width))
-        image.save(encoded, kind, **_OPTIONS.get(kind, {}), **options)
+        image.save(content, kind, **_OPTIONS.get(kind, {}), **options)
         if kind == "TIFF":
-            embed_in_tiff(encoded, picture)
+            embed_in_tiff(content, picture)
     except (ValueError, OSError, ImageError) as error:
-        raise ImageError(f"{path}: cannot be written as {kind} ({error})") from error
-    atomic_io.write(path, encoded.getvalue(), check=check)
+        raise ImageError(f"{name}: cannot be written as {kind} ({error})") from error
+    return content.getvalue()
 
 
 def same_format(one: Path, other: Path, *, file: decode.Opened | None = None) -> bool:

@@ -15,7 +15,6 @@ from typing import NamedTuple
 from PIL import Image, TiffImagePlugin
 
 from sfumato.core.errors import ImageError
-from sfumato.core.tensors import size_text
 from sfumato.io.png import File
 
 LARGEST = 64 << 20
@@ -241,6 +240,8 @@ def _bounded(page: Directory, file: File, layout: Layout) -> None:
     _taken(page, file, _head(file), max(LARGEST, min(pixels * bits // 8, 8 * LARGEST)))
     high, wide = page.number(file, _TILE_HEIGHT, 16), page.number(file, _TILE_WIDTH, 16)
     if not 0 < high <= max(_TILE, 2 * layout.size[0]) or not 0 < wide <= max(_TILE, 2 * layout.size[1]):
+        from sfumato.core.tensors import size_text  # not above: the server of `service/` reads sizes without PyTorch
+
         raise ImageError(f"is damaged (tiles of {size_text((high, wide))} pixels in a picture of {size_text(layout.size)})")
     most = min(max(_PLACES, pixels // _LEAST), _NUMBERS)
     for tag in page.tags.keys() & set(_LISTS):

@@ -57,7 +57,7 @@ def repaired(images: Images, plan: RestorationPlan, request: RestorationRequest,
 
     `networks` are those of a run of many pictures. Raises ImageError if the repair takes more than the memory of the request.
     """
-    return run_together([Work(images=images, plan=plan, request=request)], networks or Networks())[0]
+    return run_together([Work(images=images, plan=plan, request=request)], networks or Networks(request.backend))[0]
 
 
 def run_together(works: Sequence[Work], networks: Networks) -> list[Maps]:

@@ -87,7 +87,7 @@ def restore_film(
     target = Path(target)
     request.check()
     check_mask(request, None)
-    networks = Networks()
+    networks = Networks(request.backend)
 
     def begun(first: Images) -> Change:
         plan = make_plan(request, first, networks=networks)

@@ -12,6 +12,7 @@ from sfumato.restoration import memory
 from sfumato.restoration.memory import Tiling
 from sfumato.restoration.tiles import optimized
 from sfumato.store import weights
+from sfumato.store.export.backend import Backend, with_backend
 from sfumato.store.loaded import Model
 
 
@@ -21,7 +22,9 @@ class Networks:
     A model file that changes during the run is not read again.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, backend: Backend = "torch") -> None:
+        """With another `backend` than PyTorch, its library computes the networks."""
+        self._backend: Backend = backend
         self._opened: dict[tuple[Model, int, bool], Restorer] = {}
         self._sequences: dict[tuple[tuple[Restorer, ...], int], Restorer] = {}
         self._names: dict[Restorer, str] = {}
@@ -39,6 +42,8 @@ class Networks:
         if (which, views, luma_apart) not in self._opened:
             with once():
                 model = weights.opened(which, Restorer, otherwise="repairs nothing")
+                if self._backend != "torch":
+                    model = weights.opened(with_backend(model, self._backend), Restorer, otherwise="repairs nothing")
                 network = model.network.with_luma_apart() if luma_apart else model.network
                 network = network if views == 1 else network.self_ensemble(views)
                 self._opened[which, views, luma_apart], self._names[network.base] = network, str(model)

@@ -143,7 +143,7 @@ def make_plan(
     The network is one of `networks`, which may be those of many pictures. With a task other than auto, the picture is diagnosed only if
     the plan depends on it. Raises SettingError for settings that exclude each other, such as a mask with a task that ignores it.
     """
-    task, networks = request.task, networks or Networks()
+    task, networks = request.task, networks or Networks(request.backend)
     if request.strength == 0:
         return RestorationPlan(summary="strength 0: left as it was")
     if observed is not None and task not in ("auto", "inpaint"):

@@ -58,5 +58,5 @@ def _missing(path: Path, request: RestorationRequest, mask: Path | None) -> Imag
     images = as_images(picture.pixels)
     if picture.alpha is not None:
         images = fill_transparent(images, as_images(picture.alpha))
-    plan = make_plan(request, images, observed=observed, networks=Networks())
+    plan = make_plan(request, images, observed=observed, networks=Networks(request.backend))
     return images.new_zeros(1, 1, *images.shape[2:]) if plan.observed is None else 1 - plan.observed

@@ -53,7 +53,7 @@ def repair(
     repaired some rows at a time. `check` is called with the finished file right before it replaces `target`; if it raises, `target` stays.
     `networks` are those of a run of many pictures. Raises ImageError for a picture or a mask that cannot be used.
     """
-    networks = networks or Networks()
+    networks = networks or Networks(request.backend)
     steps = repairing(path, target, request, mask=mask, check=check, networks=networks)
     try:
         (output,) = run_together([next(steps)], networks)

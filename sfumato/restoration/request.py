@@ -19,6 +19,7 @@ from sfumato.metrics.features import weights_hash
 from sfumato.nn.blurs import named
 from sfumato.restoration import upscaling
 from sfumato.store import weights
+from sfumato.store.export.backend import Backend
 from sfumato.store.loaded import Model
 
 Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
@@ -31,6 +32,7 @@ _CHOICES = {
     "precision": get_args(Precision),
     "ensemble": get_args(Ways),
     "quality": get_args(Quality),
+    "backend": get_args(Backend),
 }
 PRIOR = "deep-image-prior"
 """The method that fits a network to the one picture."""
@@ -77,6 +79,8 @@ class RestorationRequest:
     """Bytes of memory that may be used."""
     precision: Precision = "fp32"
     """Number format of the network."""
+    backend: Backend = "torch"
+    """Library that computes the networks; others than PyTorch compute in float32 on the processor."""
     ensemble: Ways = 1
     """Number of orientations, mirrored (4) and also transposed (8), over which outputs are averaged."""
     device: str = "auto"
@@ -114,6 +118,9 @@ class RestorationRequest:
             raise SettingError("bicubic enlarges; it is a method for the task upscale")
         if self.model is not None and self.method is not None:
             raise SettingError(f"model = {self.model} and method = {self.method}: give one of them")
+        if self.backend != "torch" and (self.method is not None or self.precision != "fp32"):
+            other = f"method = {self.method}" if self.method is not None else f"precision = {self.precision}"
+            raise SettingError(f"backend = {self.backend} and {other}: give one of them")
         if self.ensemble != 1 and self.method is not None:
             raise SettingError(f"ensemble = {self.ensemble} has no effect on {self.method}; leave it out")
 
@@ -166,6 +173,8 @@ def request_facts(request: RestorationRequest) -> JsonObject:
     kept = {name: value for name, value in kept.items() if value or name not in ("grow_mask", "invert_mask", "alpha_mask")}
     if request.quality == "standard":
         del kept["quality"]
+    if request.backend == "torch":
+        del kept["backend"]
     if isinstance(request.model, str | Path):
         kept |= {"model": last_name(request.model), "weights": digest(weights.find(request.model))}
     elif request.model is not None:

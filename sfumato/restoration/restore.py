@@ -27,6 +27,7 @@ from sfumato.restoration.repair import held
 from sfumato.restoration.request import Find, Quality, RestorationRequest, Task, Ways
 from sfumato.restoration.result import Restored, RestoredArray, RestoredImage, RestoredTensor, as_restored
 from sfumato.store import weights
+from sfumato.store.export.backend import Backend
 from sfumato.store.loaded import Model
 
 
@@ -53,6 +54,7 @@ class RestoreOptions(TypedDict, total=False):
     invert_mask: bool
     precision: Precision
     ensemble: Ways
+    backend: Backend
     memory: float | None
     device: str
 
@@ -84,6 +86,7 @@ def restore(
     invert_mask: bool = False,
     precision: Precision = "fp32",
     ensemble: Ways = 1,
+    backend: Backend = "torch",
     memory: float | None = None,
     device: str = "auto",
 ) -> Restored:
@@ -112,21 +115,24 @@ def restore(
         **holes,
         precision=precision,
         ensemble=ensemble,
+        backend=backend,
         memory=default_memory() if memory is None else memory,
         device=device,
     )
-    return _carried_out(picture, mask, request)
+    return carried_out(picture, mask, request)
 
 
-def _carried_out(picture: PictureInput, mask: PictureInput | None, request: RestorationRequest) -> Restored:
-    """The result of a request."""
+def carried_out(
+    picture: PictureInput, mask: PictureInput | None, request: RestorationRequest, networks: Networks | None = None
+) -> Restored:
+    """The result of a request, as `restore` returns it; `networks` may be those of many pictures."""
     request.check()
     check_mask(request, mask)
     source = convert(picture, several=True, lossless=True, check=functools.partial(_refuse_large, request=request))
-    return _restored(source, request, None if mask is None else _observed(mask, source, request))
+    return _restored(source, request, None if mask is None else _observed(mask, source, request), networks or Networks(request.backend))
 
 
-def _restored(source: InputPicture, request: RestorationRequest, observed: Planes | None) -> Restored:
+def _restored(source: InputPicture, request: RestorationRequest, observed: Planes | None, networks: Networks) -> Restored:
     """Every image repaired, as the kind of the source. Raises ImageError for another number of masks than of images."""
     if request.alpha_mask:
         source = dataclasses.replace(source, alpha=None)
@@ -134,7 +140,6 @@ def _restored(source: InputPicture, request: RestorationRequest, observed: Plane
     masks = [observed] * len(images) if observed is None or len(observed) == 1 else list(observed.split(1))
     if len(masks) != len(images):
         raise ImageError(f"{len(masks)} masks for {len(images)} images; give one, or one for each")
-    networks = Networks()
     results = [_one(image, own, request, networks, quality=source.quality) for image, own in zip(images.split(1), masks, strict=True)]
     output, plans = torch.cat([image for image, _ in results]), tuple(plan for _, plan in results)
     if source.alpha is None:

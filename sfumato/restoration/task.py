@@ -26,7 +26,7 @@ class RestorationTask:
 
     def work(self) -> Work:
         """The function that repairs items; the networks are loaded with the first picture that needs them."""
-        networks = Networks()
+        networks = Networks(self.settings.backend)
 
         def each(items: Sequence[Item], manifest: Manifest, on_entry: OnEntry) -> None:
             run = Run(request=self.settings, manifest=manifest, overwrite=self.overwrite, networks=networks)

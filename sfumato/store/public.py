@@ -11,6 +11,7 @@ from pathlib import Path
 from torch import nn
 
 from sfumato.core.errors import CheckpointError, DownloadError
+from sfumato.core.paths import cache_folder
 from sfumato.core.progress import reached
 from sfumato.data.download import fetch
 from sfumato.models import MODELS
@@ -54,8 +55,7 @@ class Published:
         self._cached().unlink(missing_ok=True)
 
     def _cached(self) -> Path:
-        cache = Path(os.environ.get("SFUMATO_CACHE") or "~/.cache/sfumato").expanduser() / "weights"
-        return cache / (self.also or (self.name,))[0].replace("/", "-")
+        return cache_folder() / "weights" / (self.also or (self.name,))[0].replace("/", "-")
 
 
 def _shown(received: int, total: int | None) -> None:

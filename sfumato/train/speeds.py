@@ -19,6 +19,7 @@ from sfumato.core import atomic_io
 from sfumato.core.config import dump
 from sfumato.core.device import select_precision
 from sfumato.core.errors import StorageError
+from sfumato.core.paths import cache_folder
 from sfumato.train.deadline import Costs
 from sfumato.train.settings import TrainSettings
 
@@ -59,7 +60,7 @@ def remember(name: str, costs: Costs) -> None:
 
 
 def _path() -> Path:
-    return Path(os.environ.get("SFUMATO_CACHE") or "~/.cache/sfumato").expanduser() / "speeds.json"
+    return cache_folder() / "speeds.json"
 
 
 def _read() -> dict[str, object]:

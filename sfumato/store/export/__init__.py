@@ -10,6 +10,7 @@
 | `sessions.py` | the two libraries that compute a graph, behind one call |
 | `networks.py` | the roles, filled by an exported file |
 | `read.py` | a file to a model |
+| `backend.py` | networks of a loaded model replaced by graphs, for `--backend` |
 | `verify.py` | the outputs of a file beside those of its model, in a process without PyTorch |
 
 Padding, tiling and colour conversion stay outside the graph. The facts say what they need: scale, pad multiple, receptive radius.

@@ -27,7 +27,7 @@ def parity(file: Path, graph: ExportGraph, *, tolerance: float = TOLERANCE, seed
 
     Raises CheckpointError if the file cannot be computed, has other outputs, or differs by more than `tolerance`.
     """
-    cases = [_inputs(graph, size, batch, seed=seed + i) for i, (size, batch) in enumerate(zip(SIZES, BATCHES, strict=True))]
+    cases = [random_inputs(graph, size, batch, seed=seed + i) for i, (size, batch) in enumerate(zip(SIZES, BATCHES, strict=True))]
     arrays = {f"{i}/{name}": value.numpy() for i, case in enumerate(cases) for name, value in case.items()}
     outputs = _computed(file, arrays)
     worst = 0.0
@@ -47,7 +47,8 @@ def parity(file: Path, graph: ExportGraph, *, tolerance: float = TOLERANCE, seed
     return Parity(difference=worst, shapes=shapes, runtime=str(outputs["runtime"]))
 
 
-def _inputs(graph: ExportGraph, size: tuple[int, int], batch: int, *, seed: int) -> dict[str, Tensor]:
+def random_inputs(graph: ExportGraph, size: tuple[int, int], batch: int, *, seed: int) -> dict[str, Tensor]:
+    """Random values for the inputs of a graph by name: `batch` images of about this height and width, rounded up to multiples."""
     rng = seeded_generator(seed, "verify")
     return {each.name: _random(each, size, batch, rng) for each in graph.inputs}
 
