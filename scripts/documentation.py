@@ -63,7 +63,9 @@ def _formula(found: re.Match[str]) -> str:
 
 
 def _outside() -> dict[str, str]:
-    return {path: relinked((ROOT / name).read_text(encoding="utf-8"), name, path) for name, path in OUTSIDE.items() if (ROOT / name).exists()}
+    return {
+        path: relinked((ROOT / name).read_text(encoding="utf-8"), name, path) for name, path in OUTSIDE.items() if (ROOT / name).exists()
+    }
 
 
 def relinked(markdown: str, source: str, path: str) -> str:

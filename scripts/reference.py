@@ -1,4 +1,4 @@
-"""The pages of reference of the site, written out of the code: every verb, every recipe, every setting with its range, every public name.
+"""The pages of reference of the site, written out of the code: verbs, recipes, settings with their ranges, public names.
 
 `pages()` returns them; nothing is written into the repository, so that no page can be out of step. `scripts/documentation.py` adds them to the site.
 """
@@ -9,6 +9,7 @@ import inspect
 import re
 import textwrap
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
 
 import sfumato as sf
@@ -18,7 +19,7 @@ from sfumato.core.config import Range, fields_of
 from sfumato.core.registry import FAMILIES
 from sfumato.recipes import RECIPES, recipe, summary
 
-WIDTH = 100
+WIDTH = 80
 """Columns of the terminal whose help is shown."""
 
 KINDS = {
@@ -127,7 +128,7 @@ def field_texts(family: type) -> dict[str, str]:
 
 def _texts_below(tree: ast.stmt) -> Iterator[tuple[str, str]]:
     body = tree.body if isinstance(tree, ast.ClassDef) else []
-    for field, below in zip(body, body[1:], strict=False):
+    for field, below in pairwise(body):
         named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if named and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
             yield field.target.id, " ".join(str(below.value.value).split())
@@ -179,7 +180,7 @@ def _names() -> dict[str, str]:
     """A page of public names for each room, and a list of all names."""
     rooms: dict[str, list[str]] = {}
     for name in sorted(sf.__all__, key=str.lower):
-        home = sf._HOMES[name]
+        home = sf._HOMES[name].partition(":")[0]
         rooms.setdefault(home if home in ROOMS else home.partition(".")[0], []).append(name)
     pages, rows = {}, []
     for room, title in ROOMS.items():
@@ -218,7 +219,7 @@ def signature(function: Callable[..., object], name: str) -> str:
     back = f" -> {ast.unparse(tree.returns)}" if tree.returns else ""
     parts = _arguments(tree.args)
     line = f"sf.{name}({', '.join(parts)}){back}"
-    return line if len(line) <= WIDTH else f"sf.{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){back}"
+    return line if len(line) <= 100 else f"sf.{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){back}"
 
 
 def _arguments(arguments: ast.arguments) -> list[str]:

@@ -103,7 +103,7 @@ if TYPE_CHECKING:
     from sfumato.train.loop import fit
     from sfumato.train.settings import TrainSettings
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Atlas": "dreaming.atlas",

@@ -13,8 +13,8 @@ from sfumato.recipes import RECIPES, recipe
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")),
-    *sorted((ROOT / "docs").glob("*.md")),
+    *(ROOT / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 ]
 
 
@@ -127,7 +127,7 @@ def test_who_installs_is_not_given_cuda_unasked():
     assert "+" not in constrained, "either build fulfils it"
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/models.md", "docs/licences.md"])
+@pytest.mark.parametrize("name", ["README.md", "README.zh-CN.md", "docs/models.md", "docs/licences.md"])
 def test_the_tables_are_the_cards(name, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT))
     from scripts import tables
