@@ -31,6 +31,7 @@ LANGUAGES = {".py": "python", ".yaml": "yaml", ".slurm": "bash", ".cff": "yaml"}
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 """A link or a picture: what stands before its target, the target, and what stands behind."""
 
+CELL = re.compile(r"<td\b.*?</td>", re.S)
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
 
 
@@ -52,8 +53,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
 
 
 def on_page_content(content: str, page: Any, config: Any, files: Any) -> str:
-    """The formulas of a page as MathML."""
-    return FORMULA.sub(_formula, content)
+    """The formulas of a page as MathML. In code inside of a table `\\|` stands for `|`, as on GitHub."""
+    return CELL.sub(lambda cell: cell[0].replace("\\|", "|"), FORMULA.sub(_formula, content))
 
 
 def _formula(found: re.Match[str]) -> str:

@@ -2,8 +2,8 @@
 
 python -m scripts.notebooks
 
-The first cell is the docstring of the program, the second its arguments, since a notebook has no command line; then follow the paragraphs of
-the program. The code of the cells is that of the program, so that the tests of the programs are tests of the notebooks.
+The first cell is the docstring of the program, the second its arguments, since a notebook has no command line; then follow the paragraphs
+of the program. The code of the cells is that of the program, so that the tests of the programs are tests of the notebooks.
 """
 
 import ast

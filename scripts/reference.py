@@ -1,6 +1,7 @@
 """The pages of reference of the site, written out of the code: verbs, recipes, settings with their ranges, public names.
 
-`pages()` returns them; nothing is written into the repository, so that no page can be out of step. `scripts/documentation.py` adds them to the site.
+`pages()` returns them; nothing is written into the repository, so that no page can be out of step. `scripts/documentation.py` adds them to
+the site.
 """
 
 import ast
@@ -187,7 +188,9 @@ def _names() -> dict[str, str]:
         pages[f"reference/python/{room}.md"] = f"# {title}\n\n" + "\n".join(map(name_entry, rooms[room]))
         links = ", ".join(f"[`{name}`](python/{room}.md#sf{name.lower()})" for name in rooms[room])
         rows.append(f"| [{title}](python/{room}.md) | {links} |")
-    index = "# Names in Python\n\nEvery name of `import sfumato as sf`, from its docstring. [The Python API](../python-api.md) has an\n"
+    index = (
+        "# Every name in Python\n\nEvery name of `import sfumato as sf`, from its docstring. [The Python API](../python-api.md) has an\n"
+    )
     index += "example of each.\n\n| task | names |\n|---|---|\n" + "\n".join(rows) + "\n"
     return {"reference/python.md": index} | pages
 
