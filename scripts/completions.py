@@ -30,10 +30,10 @@ from sfumato.store import public
 PAGE = SHELL / "options.json"
 
 
-def help_of(*command: str) -> str:
-    """The help of a command, in lines so long that none is broken."""
+def help_of(*command: str, columns: int = 1000) -> str:
+    """The help of a command, in a terminal of so many columns; by default in lines so long that none is broken."""
     said = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")  # boxes are drawn in UTF-8 alone
-    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit), mock.patch.dict(os.environ, COLUMNS="1000"):
+    with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit), mock.patch.dict(os.environ, COLUMNS=str(columns)):
         sfumato([*command, "--help"])
     said.seek(0)
     return said.read()

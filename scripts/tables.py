@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sfumato.store.zoo import list_models
 
-PAGES = ("README.md", "docs/models.md", "docs/licences.md")
+PAGES = ("README.md", "README.zh-CN.md", "docs/models.md", "docs/licences.md")
 
 
 def table() -> str:

@@ -112,7 +112,7 @@ if TYPE_CHECKING:
     from sfumato.tuning.result import TuningResult
     from sfumato.tuning.tune import tune
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "Atlas": "dreaming.atlas",

@@ -117,8 +117,9 @@ def test_earlier_attributes_and_arguments_warn_and_work(untrained):
         assert edited.subject is edited.latent_image
 
 
-def test_the_page_names_everything():
-    text = (ROOT / "docs" / "python-api.md").read_text(encoding="utf-8")
+def test_the_pages_name_everything():
+    pages = ("python-api.md", "python-pictures.md", "python-names.md")
+    text = "\n".join((ROOT / "docs" / name).read_text(encoding="utf-8") for name in pages)
     words = set(re.findall(r"\bsf\.(\w+)|`(\w+)`", text))
     named = {one or other for one, other in words}
     assert not set(sf.__all__) - named

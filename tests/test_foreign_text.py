@@ -13,7 +13,8 @@ from sfumato.cli import main, verbs
 from sfumato.cli.terminal import Terminal
 from sfumato.core.schema import DEEPEST
 from sfumato.core.text import LONGEST, file_name, file_names, inner_path, last_part, printable
-from sfumato.demonstration.page import Section, page
+from sfumato.demonstration.blocks import Section
+from sfumato.demonstration.page import page
 from sfumato.dreaming.dream import Dream
 from sfumato.generation import generate
 from sfumato.metrics.features import weights_hash

@@ -1,4 +1,4 @@
-"""The demonstration: draws letters, trains a generator on them, generates images, and writes a picture and a page. Takes two minutes.
+"""The demonstration: trains a generator on drawn letters, repairs, edits and dreams, and writes a picture and a page. Takes two minutes.
 
 No files and no internet are needed.
 """
@@ -13,7 +13,9 @@ from sfumato.core import atomic_io, outputs
 from sfumato.core.tensors import Images, to_images
 from sfumato.data.dataset import Dataset
 from sfumato.data.glyphs import glyphs
-from sfumato.demonstration.page import Section, page, sheet
+from sfumato.demonstration.blocks import Section
+from sfumato.demonstration.page import page, sheet
+from sfumato.demonstration.showcase import showcase
 from sfumato.evaluation.roles import roles_of
 from sfumato.generation import generate as generating
 from sfumato.generation import interpolate as walking
@@ -58,8 +60,8 @@ def _demo(out: Path, budget: str, watch: Callback) -> dict[str, Path]:
     walking.save(walk, out / "walk.gif", fps=16, enlarge=4)
     picture = out / "sfumato.png"
     save_image(picture, sheet([(samples_of(data, len(WORD) * 4), 14), (written, 2 * len(WORD))]))
-    sections = [*page_sections(model, data, run, written, out), *bundled_sections()]
-    atomic_io.write(out / "index.html", page("Sfumato", sections))
+    blocks = [*showcase(on_part=watch.note), *bundled_sections(), *page_sections(model, data, run, written, out)]
+    atomic_io.write(out / "index.html", page("Sfumato", blocks))
     return {"picture": picture, "page": out / "index.html", "model": run / "model.safetensors"}
 
 
@@ -84,7 +86,7 @@ def page_sections(model: LoadedModel[nn.Module], data: Dataset, run: Path, writt
     stages = [sheets[0], sheets[len(sheets) // 3], sheets[-1]] if len(sheets) > 2 else sheets
     return [
         Section(
-            title="Result",
+            title="Trained just now",
             text=f"The word {WORD} in eight handwritings: one latent for each handwriting, one class for each letter. "
             f"Trained for {card.minutes or 0:.1f} minutes on {card.images_seen or 0:,} images.",
             pictures=(sheet([(written, 2 * len(WORD))]),),

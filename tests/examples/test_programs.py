@@ -77,7 +77,7 @@ def test_a_program_runs_with_tiny_sizes(name, tmp_path, monkeypatch, drawn, bars
 def test_the_list_of_programs_has_each_of_them_with_a_sentence():
     listed = re.findall(r"^\| \[`([\w/.]+)`\]\(\1\) \| (.+) \|$", (FOLDER / "README.md").read_text(encoding="utf-8"), re.M)
     assert [name for name, _ in listed] == list(dict.fromkeys(name for name, _ in listed))
-    assert {name for name, _ in listed} == {path.name for path in FOLDER.glob("*.py")} | {"cluster"}
+    assert {name for name, _ in listed} == {path.name for path in FOLDER.glob("*.py")} | {"cluster", "notebooks"}
     assert all(sentence.endswith(".") for _, sentence in listed)
 
 

@@ -1,7 +1,9 @@
 """The verbs, on tiny networks and on the bundled ones."""
 
 import dataclasses
+import functools
 import json
+import re
 from types import SimpleNamespace
 
 import pytest
@@ -12,6 +14,7 @@ import sfumato as sf
 from sfumato.core.errors import DataError, SettingError, UnknownNameError
 from sfumato.data.glyphs import glyphs
 from sfumato.demonstration import demo as demos
+from sfumato.demonstration import showcase as showcases
 from sfumato.evaluation.evaluate import compared, evaluate, matching_features
 from sfumato.evaluation.features import suited
 from sfumato.evaluation.score import accuracy_score, generated
@@ -274,14 +277,21 @@ def test_recipes_are_complete(name):
     assert settings.images % settings.batch == 0 or settings.images > 10_000
 
 
-def test_demo_leaves_a_picture_and_a_page(tmp_path):
+def test_demo_leaves_a_picture_and_a_page(tmp_path, monkeypatch):
+    small = showcases.photograph()[:, :, :48, :48]
+    monkeypatch.setattr(demos, "showcase", functools.partial(showcases.showcase, small))  # small, to be quick
     paths = demos.demo(tmp_path, budget="1s")
     page = paths["page"].read_text()
-    assert page.count("<img") >= 4
+    titles = re.findall("<h2>(.*?)</h2>", page)
+    assert titles[:5] == ["Repair: noise", "Repair: blur", "Repair: JPEG", "Edit: a cat", "Dream"], "what is best comes first"
+    assert page.count("<img") >= 12
+    assert page.count('class="pair"') == 4
+    assert 'data-count="9"' in page
     assert "http" not in page.replace("http-equiv", "")  # nothing is fetched
     with Image.open(paths["picture"]) as picture:
         assert picture.width > 300
     before = paths["model"].read_bytes()
+    monkeypatch.setattr(demos, "showcase", lambda on_part: ())
     demos.demo(tmp_path, budget="1s")
     assert paths["model"].read_bytes() == before
 
