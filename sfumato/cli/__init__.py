@@ -13,7 +13,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.cli import completion, compressing, dreaming, editing, embedding, measuring, shipping, streams
+from sfumato.cli import completion, compressing, dreaming, editing, embedding, measuring, shipping, streams, studio
 from sfumato.cli.batches import Jobs, On, Pack, Shard
 from sfumato.cli.repair_flags import RepairFlags
 from sfumato.cli.terminal import complain, console, say
@@ -239,6 +239,8 @@ def import_(
             console.print(line, highlight=False)
 
 
+for function in studio.VERBS:
+    verb("Models and the shell")(function)
 for function in shipping.VERBS:
     verb("Models and the shell")(function)
 verb("Models and the shell")(completion.completion)
