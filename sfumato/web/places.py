@@ -57,24 +57,22 @@ class ChosenFolders:
 def _below(folder: Path, depth: int) -> Iterator[Path]:
     """`folder` and the folders inside it, without hidden ones and links."""
     yield folder
-    if depth:
-        with contextlib.suppress(OSError):
-            for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
-                if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-                    yield from _below(folder / entry.name, depth - 1)
+    for inner in _entries(folder, folders=True) if depth else ():
+        yield from _below(folder / inner, depth - 1)
 
 
 def _has_pictures(folder: Path) -> bool:
     """Whether there is a picture in the folder, or in a folder inside it."""
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(folder):
-            if entry.is_file() and entry.name.lower().endswith(PICTURES):
-                return True
-            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-                with contextlib.suppress(OSError):
-                    if any(inner.name.lower().endswith(PICTURES) for inner in os.scandir(entry.path)):
-                        return True
-    return False
+    places = [folder, *(folder / name for name in _entries(folder, folders=True))]
+    return any(name.lower().endswith(PICTURES) for place in places for name in _entries(place, folders=False))
+
+
+def _entries(folder: Path, *, folders: bool) -> list[str]:
+    """Names of the folders, or of the files, that lie in a folder; without hidden ones and links."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        kept = [each for each in entries if not each.name.startswith(".") and not each.is_symlink()]
+        return sorted(each.name for each in kept if each.is_dir() == folders)
+    return []
 
 
 class Shelter:

@@ -6,6 +6,7 @@ It ends when its input ends, so that it never outlives the server.
 """
 
 import contextlib
+import io
 import json
 import os
 import queue
@@ -15,7 +16,6 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
 from sfumato.core.errors import SfumatoError
 from sfumato.core.json_value import Json, JsonObject
@@ -29,7 +29,7 @@ _EVERY = 0.1
 class Reporter:
     """Writes the lines of one job."""
 
-    def __init__(self, output: TextIO) -> None:
+    def __init__(self, output: io.TextIOBase) -> None:
         self._output, self._last = output, 0.0
 
     def send(self, message: JsonObject) -> None:

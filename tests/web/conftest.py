@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-LONG = 240_000
+LONG = int(os.environ.get("STUDIO_TEST_MILLISECONDS", "240000"))
 """Milliseconds that a page may take on a machine that is busy with other work; no test waits for them if all is well."""
 
 
@@ -124,19 +124,49 @@ class Visitor:
         """Drops files on an upload."""
         self.page.locator(f"{selector} input[type=file]").set_input_files([str(path) for path in paths])
 
+    def choose(self, selector, text):
+        """Chooses an entry of a list by its text, once there are entries."""
+        field = self.page.locator(f"{selector} input")
+        field.wait_for()
+        self.page.wait_for_function("selector => document.querySelector(selector).value != ''", arg=f"{selector} input")
+        field.click()
+        self.page.locator(f"[role=option]:has-text('{text}')").first.click()
+
+    def type(self, selector, value):
+        """Writes into a field, as somebody at the keyboard does."""
+        field = self.page.locator(f"{selector} input, {selector} textarea").first
+        field.fill(str(value))
+        field.press("Tab")
+
     def download(self, selector):
         """The bytes of the files that a list of files offers."""
         links = self.page.locator(f"{selector} a[href]")
         links.first.wait_for()
-        found = []
-        for i in range(links.count()):
-            answer = self.context.request.get(links.nth(i).get_attribute("href"))
-            assert answer.ok
-            found.append(answer.body())
-        return found
+        return [self.fetch(links.nth(i).get_attribute("href")) for i in range(links.count())]
+
+    def fetch(self, address):
+        """The bytes at an address of the studio."""
+        answer = self.context.request.get(address)
+        assert answer.ok
+        return answer.body()
+
+    def shown(self, selector):
+        """The bytes of the pictures that are shown at a place, once the first is there."""
+        pictures = self.page.locator(f"{selector} img")
+        pictures.first.wait_for()
+        return [self.fetch(pictures.nth(i).get_attribute("src")) for i in range(pictures.count())]
 
 
-TABS = {"restore": "#restore-go", "models": "#models-refresh"}
+TABS = {
+    "restore": "#restore-go",
+    "generate": "#generate-go",
+    "edit": "#edit-begin",
+    "dream": "#dream-go",
+    "compress": "#page-compress",
+    "search": "#search-index",
+    "train": "#train-go",
+    "models": "#models-refresh",
+}
 """The pages in their order, and something that each has."""
 
 

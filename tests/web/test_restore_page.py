@@ -19,8 +19,7 @@ def test_a_dropped_photograph_is_judged_restored_and_downloaded_with_its_metadat
     expected = np.asarray(sf.restore(pictures / "noisy.png"))
     assert np.array_equal(np.asarray(result), expected)
     assert result.getexif()[0x010E] == "a wave"
-    before, after = (page.locator("#restore-slider img").nth(i).get_attribute("src") for i in range(2))
-    shown = [np.asarray(saved(visitor.context.request.get(address).body()).convert("RGB")) for address in (before, after)]
+    shown = [np.asarray(saved(content).convert("RGB")) for content in visitor.shown("#restore-slider")]
     assert np.array_equal(shown[0], np.asarray(Image.open(pictures / "noisy.png")))
     assert np.array_equal(shown[1], expected)
 
@@ -33,6 +32,7 @@ def test_a_painted_mask_is_filled_in_and_nothing_else_changes(visit, pictures, s
     page.click("#restore-mask-part button")
     canvas = page.locator("#restore-mask canvas").first
     canvas.wait_for()
+    canvas.scroll_into_view_if_needed()
     page.wait_for_timeout(1000)
     box = canvas.bounding_box()
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -47,3 +47,15 @@ def test_a_painted_mask_is_filled_in_and_nothing_else_changes(visit, pictures, s
     assert 0 < changed.mean() < 0.5
     assert not changed[:4].any()
     assert not changed[-4:].any()
+
+
+def test_several_pictures_are_restored_at_once_and_come_as_an_archive(visit, pictures):
+    visitor = visit()
+    page = visitor.open("restore")
+    visitor.send("#restore-files", pictures / "noisy.png", pictures / "clean.png")
+    page.wait_for_selector("#restore-found b")
+    page.click("#restore-go")
+    contents = visitor.download("#restore-results")
+    assert len(contents) == 3
+    assert contents[-1][:2] == b"PK"
+    assert "2 restored, 0 not" in page.inner_text("#restore-status")

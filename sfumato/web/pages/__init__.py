@@ -5,9 +5,10 @@ from types import ModuleType
 
 from sfumato.web.pages import compress, dream, edit, generate, models, restore, search, train
 from sfumato.web.pages.desk import Desk, Request, session_of
-from sfumato.web.pages.look import HEAD, STYLE, SWITCH_DARK, SWITCH_LANGUAGE
+from sfumato.web.pages.look import HEAD, STYLE, SWITCH_DARK, switch_language
 from sfumato.web.studio import Studio
-from sfumato.web.words import LANGUAGES, WORDS, both, text
+from sfumato.web.sentences import WORDS
+from sfumato.web.words import LANGUAGES, both, text
 
 PAGES: dict[str, Callable[[Desk], None]] = {
     "restore": restore.add,
@@ -22,17 +23,21 @@ PAGES: dict[str, Callable[[Desk], None]] = {
 """Each page in its order, and the function that builds it."""
 
 
+_PREFIX = "sfumato_"
+"""What the keys of labels begin with: gradio has keys of its own."""
+
+
 def build(gr: ModuleType, studio: Studio) -> tuple[object, dict[str, object]]:
     """The blocks with all pages, and the options with which they are served."""
-    labels = gr.I18n(**{code: {key: text(key, language) for key in WORDS} for language, code in LANGUAGES.items()})
-    desk = Desk(gr, studio, labels)
+    labels = gr.I18n(**{code: {_PREFIX + key: text(key, language) for key in WORDS} for language, code in LANGUAGES.items()})
+    desk = Desk(gr, studio, lambda key: labels(_PREFIX + key))
     blocks = gr.Blocks(title=text("title", "en"), analytics_enabled=False)
     with blocks:
         _head(desk)
         with gr.Tabs(elem_id="pages") as tabs:
             desk.tabs = tabs
             for name, add in PAGES.items():
-                with gr.Tab(labels(name), id=name, elem_id=f"page-{name}"):
+                with gr.Tab(desk.label(name), id=name, elem_id=f"page-{name}"):
                     add(desk)
 
         def leave(request: Request) -> None:
@@ -50,7 +55,7 @@ def _head(desk: Desk) -> None:
         language = gr.Button(desk.label("other_language"), size="sm", elem_id="language", elem_classes="small-button")
         dark = gr.Button(desk.label("dark"), size="sm", elem_id="dark", elem_classes="small-button")
     gr.HTML(f'<div class="note">{both("local")}</div>')
-    language.click(None, None, None, js=SWITCH_LANGUAGE)
+    language.click(None, None, None, js=switch_language(WORDS.values()))
     dark.click(None, None, None, js=SWITCH_DARK)
 
 

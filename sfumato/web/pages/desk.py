@@ -3,20 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from types import ModuleType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from sfumato.core.errors import SfumatoError
+from sfumato.core.errors import SettingError, SfumatoError
 from sfumato.core.json_value import JsonObject
 from sfumato.core.progress import clock
 from sfumato.web.gate import COOKIE
 from sfumato.web.jobs import Job, State
 from sfumato.web.studio import Studio
-from sfumato.web.words import Both, both, escaped
+from sfumato.web.words import both, escaped
 
 _TICK = 0.15
 """Seconds between two looks at a job."""
 
 
+@runtime_checkable
 class Request(Protocol):
     """The request behind an event, as gradio gives it."""
 
@@ -45,10 +46,11 @@ class Desk:
         """Sets `outputs` to `values()` once the models are listed, on every page that is opened."""
         catalogue = self.studio.catalogue
 
-        async def wait() -> tuple[object, ...]:
+        async def wait() -> object:
             while not catalogue.ready:
                 await asyncio.sleep(_TICK)
-            return tuple(values())
+            ready = tuple(values())
+            return ready if len(ready) > 1 else ready[0]
 
         options = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
         self.gr.on(None, wait, None, list(outputs), **options)  # without a trigger: when the page is opened
@@ -195,6 +197,8 @@ def listener(part: object, name: str) -> Callable[..., object]:
     return connect
 
 
-def plain(sentences: Sequence[str]) -> str:
-    """Several sentences one under the other."""
-    return "<br>".join(each if isinstance(each, Both) else escaped(each) for each in sentences)
+def named(model: str | None) -> str:
+    """The name of the chosen model. Raises SettingError if none is chosen, which may be so for a moment after the studio has started."""
+    if not model:
+        raise SettingError("choose a model; after the start of the studio it takes a moment until they are listed")
+    return model

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sfumato.core.errors import SettingError
 from sfumato.core.json_value import Json, JsonObject
 from sfumato.web.jobs import Job
 from sfumato.web.limits import PICTURES, checked_pictures
-from sfumato.web.pages.desk import Desk, Runner, listener
+from sfumato.web.pages.desk import Desk, Runner, listener, named
 from sfumato.web.pages.generate import connect_model
 from sfumato.web.words import both, escaped
 
@@ -18,6 +18,7 @@ History = list[JsonObject]
 """The states of the image, the present one last."""
 
 
+@runtime_checkable
 class Selection(Protocol):
     """Where somebody clicked, as gradio gives it."""
 
@@ -135,9 +136,9 @@ def _connect_start(desk: Desk, parts: _Parts, start: Mapping[str, object]) -> No
     """The buttons that begin: with a seed, or with a projection of a picture."""
 
     def prepare(model: str | None, label: str | None, seed: float | None) -> JsonObject:
-        return {"model": model or "", "label": label or "", "seed": int(seed or 0), "truncation": 1.0}
+        return {"model": named(model), "label": label or "", "seed": int(seed or 0), "truncation": 1.0}
 
-    def finish(result: JsonObject, job: Job) -> tuple[object, ...]:
+    def finish(result: JsonObject, job: Job, *_: object) -> tuple[object, ...]:
         return _shown(desk, [{"model": job.arguments["model"], **result}])
 
     inputs = [start["model"], start["label"], start["seed"]]
@@ -149,12 +150,9 @@ def _connect_start(desk: Desk, parts: _Parts, start: Mapping[str, object]) -> No
         (path,) = checked_pictures([picture] if picture else [], desk.studio.limits)
         return {"model": states[-1]["model"], "picture": str(path), "steps": int(steps)}
 
-    def projected(result: JsonObject, job: Job, states: History) -> tuple[object, ...]:
-        return _shown(desk, _grown(states, {**_UNMOVED, **result}))
-
     inputs = [start["picture"], start["steps"], parts.history]
     event = listener(start["project"], "click")
-    parts.runner.connect(event, "project", prepare_projection, projected, inputs, _outputs(parts), end=_psnr)
+    parts.runner.connect(event, "project", prepare_projection, _appended(desk), inputs, _outputs(parts), end=_psnr)
 
 
 def _psnr(job: Job) -> str:
@@ -201,7 +199,7 @@ def _appended(desk: Desk) -> Callable[..., tuple[object, ...]]:
     def finish(result: JsonObject, job: Job, *values: object) -> tuple[object, ...]:
         states = values[-1]
         assert isinstance(states, list)
-        return _shown(desk, _grown(states, {"moved": "", "moved_image": "", **result}))
+        return _shown(desk, _grown(states, {**_UNMOVED, **result}))
 
     return finish
 
@@ -252,7 +250,7 @@ def _connect_gallery(desk: Desk, parts: _Parts, start: Mapping[str, object]) -> 
         assert isinstance(row, dict)
         return {"model": rows["model"], "label": rows["label"], "seed": row["seed"], "truncation": rows["truncation"]}
 
-    def finish(result: JsonObject, job: Job) -> tuple[object, ...]:
+    def finish(result: JsonObject, job: Job, *_: object) -> tuple[object, ...]:
         arguments = job.arguments
         shown = _shown(desk, [{"model": arguments["model"], **result}])
         classes = desk.studio.catalogue.classes(str(arguments["model"]))

@@ -2,7 +2,7 @@
 
 from sfumato.core.json_value import JsonObject
 from sfumato.web.jobs import Job
-from sfumato.web.pages.desk import Desk, Runner, listener
+from sfumato.web.pages.desk import Desk, Runner, listener, named
 from sfumato.web.words import both
 
 MOST = 64
@@ -34,7 +34,7 @@ def add(desk: Desk) -> None:
 
     def prepare(name: str | None, of_class: str | None, first: float | None, many: float, psi: float) -> JsonObject:
         return {
-            "model": name or "", "label": of_class or "", "seed": int(first or 0), "count": min(MOST, int(many)), "truncation": float(psi),
+            "model": named(name), "label": of_class or "", "seed": int(first or 0), "count": min(MOST, int(many)), "truncation": float(psi),
         }
 
     def finish(result: JsonObject, job: Job, *_: object) -> tuple[object, object, object]:

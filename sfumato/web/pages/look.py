@@ -1,5 +1,8 @@
 """How the pages look: colours, widths, and the two scripts for the language and for dark mode."""
 
+import json
+from collections.abc import Iterable
+
 STYLE = """
 .block.hide-container:has(> .html-container > .prose:empty), .block.hide-container:has(.status > div:empty) { display: none !important }
 :root { --sfumato: #6b5b95 }
@@ -9,7 +12,9 @@ html:not([data-language="zh"]) span[lang="zh-CN"], html[data-language="zh"] span
 #head { align-items: center; flex-wrap: nowrap; gap: 8px; margin: 10px 0 2px }
 #head h1 { font-weight: 300; font-size: 1.9rem; letter-spacing: .03em; margin: 0 }
 #head .small-button { flex: 0 0 auto; min-width: 0; width: auto }
-.note, .note * { color: var(--body-text-color-subdued); font-size: .92rem }
+.note, .note * { font-size: .92rem } .note { opacity: .78 }
+.block.hide-container:has(.note) .html-container { padding: 0 !important }
+.gradio-container .gap { gap: 12px }
 .status { min-height: 1.6em; overflow-wrap: anywhere }
 .status progress { width: 100%; height: 8px; accent-color: var(--sfumato) }
 .status .bad { color: #b42318 } .dark .status .bad { color: #ff8a7a }
@@ -59,6 +64,7 @@ HEAD = """
 
 SWITCH_LANGUAGE = """
 async () => {
+  const words = WORDS;
   const root = document.documentElement, next = root.dataset.language === "zh" ? "en" : "zh";
   root.dataset.language = next;
   root.lang = { en: "en", zh: "zh-CN" }[next];
@@ -66,9 +72,30 @@ async () => {
   const core = performance.getEntriesByType("resource").map((entry) => entry.name).find((name) => /\\/assets\\/core-[^/]*\\.js/.test(name));
   const module = core ? await import(core) : {};
   if (module.changeLocale) module.changeLocale(root.lang); else location.reload();
+  // Gradio leaves some texts as they are, such as the names of tabs.
+  const from = next === "zh" ? 0 : 1, table = new Map(words.map((pair) => [pair[from], pair[1 - from]]));
+  const mend = () => {
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+      const text = node.data.trim();
+      if (table.has(text) && !node.parentElement.closest("span[lang], script, style, textarea, #language"))
+        node.data = node.data.replace(text, table.get(text));
+    }
+  };
+  for (const wait of [50, 400, 1500]) setTimeout(() => { if (root.dataset.language === next) mend() }, wait);
 }
 """
 """Changes the language in the browser: gradio's own words and labels, and which half of the messages is shown."""
+GRADIO = (("Drop File Here", "将文件拖放到此处"), ("- or -", "- 或 -"), ("Click to Upload", "点击上传"))
+"""Words of gradio's own that it does not change by itself, in English and Chinese."""
+
+
+def switch_language(words: Iterable[tuple[str, str]]) -> str:
+    """The script that changes the language, with all labels in English and Chinese."""
+    pairs = [pair for pair in (*words, *GRADIO) if "{" not in pair[0]]
+    return SWITCH_LANGUAGE.replace("WORDS", json.dumps(pairs, ensure_ascii=False), 1)
+
+
 
 SWITCH_DARK = """
 () => {

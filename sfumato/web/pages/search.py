@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sfumato.core.json_value import Json, JsonObject
 from sfumato.web.jobs import Job
 from sfumato.web.limits import PICTURES, checked_pictures
-from sfumato.web.pages.desk import Desk, Runner, listener
+from sfumato.web.pages.desk import Desk, Runner, listener, named
 from sfumato.web.words import both
 
 
@@ -17,11 +17,11 @@ def add(desk: Desk) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             making = _making(desk)
-            with gr.Group():
+            with gr.Column():
                 query = gr.File(label=desk.label("query"), file_types=list(PICTURES), height=120, elem_id="search-query")
                 count = gr.Slider(1, 60, 12, step=1, label=desk.label("matches"), elem_id="search-count")
                 go_search = gr.Button(desk.label("go_search"), elem_id="search-go")
-            with gr.Group():
+            with gr.Column():
                 groups = gr.Slider(0, 20, 0, step=1, label=desk.label("group_count"), elem_id="search-groups")
                 go_groups = gr.Button(desk.label("go_groups"), elem_id="search-group")
         with gr.Column(scale=3, min_width=300):
@@ -40,7 +40,7 @@ def add(desk: Desk) -> None:
 def _making(desk: Desk) -> Sequence[object]:
     """Folder or dropped pictures, the model, and the button that makes the index."""
     gr, names = desk.gr, desk.studio.folders.names()
-    with gr.Group():
+    with gr.Column():
         pictures = gr.File(
             label=desk.label("pictures"), file_count="multiple", file_types=list(PICTURES), height=120, elem_id="search-pictures"
         )
@@ -71,9 +71,9 @@ def _connect_index(desk: Desk, runner: Runner, making: Sequence[object], outputs
 
     def prepare(pictures: list[str] | None, folder: str | None, model: str | None) -> JsonObject:
         if folder:
-            return {"folder": str(desk.studio.folders.resolved(folder)), "pictures": [], "model": model or ""}
+            return {"folder": str(desk.studio.folders.resolved(folder)), "pictures": [], "model": named(model)}
         paths: list[Json] = [str(each) for each in checked_pictures(pictures or [], desk.studio.limits)]
-        return {"folder": "", "pictures": paths, "model": model or ""}
+        return {"folder": "", "pictures": paths, "model": named(model)}
 
     def finish(result: JsonObject, job: Job, *_: object) -> tuple[object, object]:
         state = {"index": result["index"], "place": result["place"], "model": job.arguments["model"]}
