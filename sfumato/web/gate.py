@@ -52,7 +52,7 @@ POLICY = "; ".join(
 )
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """A request that is refused, with the status and the line of the answer."""
 
     def __init__(self, status: int, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
@@ -80,52 +80,52 @@ class Gate:
             visitor = request.visitor or secrets.token_urlsafe(24)
             self._shelter.visit(visitor)
             receive = await self._checked_body(request, visitor, receive)
-        except Refusal as refusal:
+        except RefusedError as refusal:
             await refuse(send, refusal)
             return
         await self._inner(request.with_visitor(visitor), receive, self._answering(request, visitor, send))
 
     async def _check(self, request: "Request") -> None:
-        """Raises Refusal for a request without the password, under a foreign name, from a foreign page, or for another route."""
+        """Raises RefusedError for a request without the password, under a foreign name, from a foreign page, or for another route."""
         if self._password and not request.gives(self._password):
             if request.headers.get("authorization"):
                 await asyncio.sleep(_DELAY)
-            raise Refusal(401, "a password is needed", ((b"www-authenticate", b'Basic realm="sfumato studio", charset="UTF-8"'),))
+            raise RefusedError(401, "a password is needed", ((b"www-authenticate", b'Basic realm="sfumato studio", charset="UTF-8"'),))
         if self._hosts is not None and host_of(request.headers.get("host", "")) not in self._hosts:
-            raise Refusal(403, "this studio is for this machine alone")
+            raise RefusedError(403, "this studio is for this machine alone")
         origin = request.headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-            raise Refusal(403, "requests of other pages are refused")
+            raise RefusedError(403, "requests of other pages are refused")
         if request.path not in ROUTES and not request.path.startswith(_OPEN_BELOW):
-            raise Refusal(404, "there is no such page")
+            raise RefusedError(404, "there is no such page")
 
     async def _checked_body(self, request: "Request", visitor: str, receive: Receive) -> Receive:
-        """What receives the body of the request. Raises Refusal for too many bytes, and for the file of another visitor."""
+        """What receives the body of the request. Raises RefusedError for too many bytes, and for the file of another visitor."""
         if request.path.startswith(API + "file=") and not self._shelter.owns(visitor, request.file):
-            raise Refusal(403, "this file belongs to another visitor, or does not exist any more")
+            raise RefusedError(403, "this file belongs to another visitor, or does not exist any more")
         if request.method != "POST":
             return receive
         length = request.headers.get("content-length", "")
         if not length.isdigit():
-            raise Refusal(411, "the length of the request is missing")
+            raise RefusedError(411, "the length of the request is missing")
         if request.path in (API + "upload", API + "component_server"):
             self._check_upload(int(length), visitor)
             return receive
         if int(length) > _LARGEST_JOIN:
-            raise Refusal(413, f"more than {_LARGEST_JOIN / 1e6:.0f} MB of values")
+            raise RefusedError(413, f"more than {_LARGEST_JOIN / 1e6:.0f} MB of values")
         body = await read_body(receive, _LARGEST_JOIN)
         for path in named_files(body):
             if not self._shelter.owns(visitor, path):
-                raise Refusal(403, "a file of another visitor was named")
+                raise RefusedError(403, "a file of another visitor was named")
         return replayed(body, receive)
 
     def _check_upload(self, length: int, visitor: str) -> None:
-        """Raises Refusal for an upload that is too large, alone or together with what the visitor has sent before."""
+        """Raises RefusedError for an upload that is too large, alone or together with what the visitor has sent before."""
         most = min(self._limits.file_bytes * self._limits.files, self._limits.visitor_bytes)
         if length > most + 1_000_000:
-            raise Refusal(413, f"more than {most / 1e6:.0f} MB at once")
+            raise RefusedError(413, f"more than {most / 1e6:.0f} MB at once")
         if self._shelter.bytes_of(visitor) + length > self._limits.visitor_bytes:
-            raise Refusal(413, f"more than {self._limits.visitor_bytes / 1e6:.0f} MB of your files are kept; come back later")
+            raise RefusedError(413, f"more than {self._limits.visitor_bytes / 1e6:.0f} MB of your files are kept; come back later")
 
     def _answering(self, request: "Request", visitor: str, send: Send) -> Send:
         """What sends the answer: with the cookie and the headers; the files of an upload are noted as the visitor's."""
@@ -210,7 +210,7 @@ def answer_headers(request: Request, visitor: str) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-async def refuse(send: Send, refusal: Refusal) -> None:
+async def refuse(send: Send, refusal: RefusedError) -> None:
     """Answers with the status and the line of a refusal."""
     headers = [(b"content-type", b"text/plain; charset=utf-8"), *refusal.headers]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
@@ -218,7 +218,7 @@ async def refuse(send: Send, refusal: Refusal) -> None:
 
 
 async def read_body(receive: Receive, most: int) -> bytes:
-    """The whole body of a request. Raises Refusal for more than `most` bytes."""
+    """The whole body of a request. Raises RefusedError for more than `most` bytes."""
     body = bytearray()
     while True:
         message = await receive()
@@ -226,7 +226,7 @@ async def read_body(receive: Receive, most: int) -> bytes:
         assert isinstance(part, bytes)
         body.extend(part)
         if len(body) > most:
-            raise Refusal(413, f"more than {most / 1e6:.0f} MB of values")
+            raise RefusedError(413, f"more than {most / 1e6:.0f} MB of values")
         if message["type"] != "http.request" or not message.get("more_body"):
             return bytes(body)
 
@@ -259,7 +259,7 @@ def named_files(body: bytes) -> list[str]:
     try:
         tree: Json = json.loads(body) if body else None
     except (ValueError, RecursionError) as error:
-        raise Refusal(400, "this is no JSON") from error
+        raise RefusedError(400, "this is no JSON") from error
     paths: list[str] = []
     waiting: list[Json] = [tree]
     while waiting:

@@ -99,7 +99,8 @@ class Worker:
 
     def lines(self, job: Job) -> None:
         """Gives the job to the process, and takes its messages until the last one."""
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
+        assert self.process.stdout
         try:
             self.process.stdin.write(json.dumps({"task": job.task, "arguments": job.arguments, "folder": str(job.folder)}) + "\n")
             self.process.stdin.flush()

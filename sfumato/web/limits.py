@@ -10,10 +10,11 @@ from PIL import Image
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.text import quoted
 
-PICTURES = tuple(
-    ".jpg .jpeg .jpe .jfif .png .apng .webp .tif .tiff .bmp .gif .ppm .pgm .pbm .avif .heic .heif .jp2 .tga .psd "
-    ".dng .cr2 .cr3 .nef .arw .raf .orf .rw2".split()
-)
+_KINDS = """
+    jpg jpeg jpe jfif png apng webp tif tiff bmp gif ppm pgm pbm avif heic heif jp2 tga psd
+    dng cr2 cr3 nef arw raf orf rw2
+"""
+PICTURES = tuple(f".{kind}" for kind in _KINDS.split())
 """Endings of the files that are taken as pictures. Archives, lists and films are not."""
 
 

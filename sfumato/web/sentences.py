@@ -201,9 +201,15 @@ WORDS: dict[str, tuple[str, str]] = {
     "curves": ("Curves", "曲线"),
     "sample": ("Newest samples", "最新样本"),
     "t_none": ("No training was started here yet.", "还没有在这里开始过训练。"),
-    "t_running": ("Running: {images} of {total} images, {seconds} passed{left}.", "进行中：{images} / {total} 张图像，已用 {seconds}{left}。"),
+    "t_running": (
+        "Running: {images} of {total} images, {seconds} passed{left}.",
+        "进行中：{images} / {total} 张图像，已用 {seconds}{left}。",
+    ),
     "t_left": (", {left} left", "，剩余 {left}"),
-    "t_complete": ("Complete: {images} images in {seconds}. The model is {folder}.", "已完成：{images} 张图像，用时 {seconds}。模型在 {folder}。"),
+    "t_complete": (
+        "Complete: {images} images in {seconds}. The model is {folder}.",
+        "已完成：{images} 张图像，用时 {seconds}。模型在 {folder}。",
+    ),
     "t_stopped": ("Stopped after {images} images. Start it again to go on.", "已停止，共 {images} 张图像。再次开始即可继续。"),
     "t_begun": ("The training {name} was started.", "已开始训练 {name}。"),
     "t_stopping": ("The training saves its state and ends.", "正在保存状态并结束训练。"),

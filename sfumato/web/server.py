@@ -76,7 +76,9 @@ def _listening(settings: StudioSettings) -> socket.socket:
         listener.bind((settings.host, settings.port))
     except OSError as error:
         listener.close()
-        raise SettingError(f"{settings.host}:{settings.port} cannot be used ({error.strerror}); choose another --port, such as 0") from error
+        raise SettingError(
+            f"{settings.host}:{settings.port} cannot be used ({error.strerror}); choose another --port, such as 0"
+        ) from error
     return listener
 
 

@@ -39,7 +39,7 @@ class StudioSettings:
     workers: int = 1
     """Jobs that are done at once."""
     open_browser: bool = True
-    limits: Limits = Limits()
+    limits: Limits = field(default_factory=Limits)
 
     @property
     def is_local(self) -> bool:
@@ -48,10 +48,7 @@ class StudioSettings:
 
     def password(self) -> str:
         """The password; empty on loopback without one. Raises SettingError if the host is reachable by others and there is none."""
-        if self.password_file is not None:
-            text = _secret(self.password_file)
-        else:
-            text = os.environ.get(PASSWORD, "")
+        text = _secret(self.password_file) if self.password_file is not None else os.environ.get(PASSWORD, "")
         if not text and not self.is_local:
             raise SettingError(
                 f"--host {self.host} can be reached by others, so that a password is needed; give --password-file FILE, or set {PASSWORD}"

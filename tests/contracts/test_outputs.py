@@ -53,7 +53,7 @@ CALLS = {
     "get": [("get", "squeezenet")],
 }
 """For each verb that writes, calls that are right but for their --out."""
-WRITES_NOTHING = {"models", "completion", "verify", "push"}
+WRITES_NOTHING = {"models", "completion", "studio", "verify", "push"}
 MEANT = {
     "compress": "sheet.sfm",
     "decompress": "sheet.png",

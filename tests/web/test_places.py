@@ -88,6 +88,12 @@ def test_uploads_are_bounded_by_number_bytes_pixels_and_ending(tmp_path):
     long.write_bytes(os.urandom(2001))
     other.write_bytes(b"x")
     assert checked_pictures([small, small], limits) == [small, small]
-    for paths, error in (([], SettingError), ([small] * 3, SettingError), ([large], ImageError), ([long], ImageError), ([other], ImageError)):
+    for paths, error in (
+        ([], SettingError),
+        ([small] * 3, SettingError),
+        ([large], ImageError),
+        ([long], ImageError),
+        ([other], ImageError),
+    ):
         with pytest.raises(error):
             checked_pictures(paths, limits)

@@ -105,7 +105,14 @@ def test_the_tasks_of_the_page_restore_give_what_the_public_api_gives(tmp_path):
     assert (facts["width"], facts["height"]) == (64, 48)
     with Image.open(facts["preview"]) as image:
         assert image.size == (64, 48)
-    options = {"task": "denoise", "strength": 0.5, "find": [], "layers": [str(tmp_path / "layer.png")], "grow_mask": 0, "invert_mask": False}
+    options = {
+        "task": "denoise",
+        "strength": 0.5,
+        "find": [],
+        "layers": [str(tmp_path / "layer.png")],
+        "grow_mask": 0,
+        "invert_mask": False,
+    }
     result = task("restore")({"pictures": [str(tmp_path / "a*b[1].png")], **options}, restored)
     assert [row["done"] for row in result["rows"]] == [True]
     (path,) = result["files"]
@@ -165,7 +172,11 @@ def test_the_state_of_a_run_is_read_from_its_folder(tmp_path):
     folder = tmp_path / "run"
     (folder / "samples").mkdir(parents=True)
     (folder / "settings.json").write_text('{"images": 100}')
-    rows = [{"images": 10, "seconds": 1.0, "seconds_left": 9, "loss/total": 2.0}, {"images": 20, "note": "x"}, {"images": 100, "seconds": 5}]
+    rows = [
+        {"images": 10, "seconds": 1.0, "seconds_left": 9, "loss/total": 2.0},
+        {"images": 20, "note": "x"},
+        {"images": 100, "seconds": 5},
+    ]
     (folder / "log.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows) + '{"images": 3')
     (folder / "samples" / "000000010.png").write_bytes(b"x")
     (folder / "studio.log").write_text("a\nb")

@@ -9,7 +9,9 @@ from sfumato.web.pages.restore import found_words
 from sfumato.web.sentences import WORDS
 from sfumato.web.words import LANGUAGES, both, joined, text
 
-SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in Path(sfumato.web.__file__).parent.rglob("*.py") if path.name != "sentences.py")
+SOURCE = "\n".join(
+    path.read_text(encoding="utf-8") for path in Path(sfumato.web.__file__).parent.rglob("*.py") if path.name != "sentences.py"
+)
 
 
 def fields(sentence):
@@ -37,7 +39,10 @@ def test_values_are_escaped_and_sentences_inside_sentences_are_not():
     assert both("failed", error="<b>") == '<span lang="en">Not done: &lt;b&gt;</span><span lang="zh-CN">未完成：&lt;b&gt;</span>'
     inner = both("t_left", left="0:10")
     assert both("t_running", images="1", total="2", seconds="3", left=inner).count("0:10") == 2
-    assert joined([both("d_sharp"), both("d_no_noise")]) == '<span lang="en">sharp, no white noise</span><span lang="zh-CN">清晰，无白噪声</span>'
+    assert (
+        joined([both("d_sharp"), both("d_no_noise")])
+        == '<span lang="en">sharp, no white noise</span><span lang="zh-CN">清晰，无白噪声</span>'
+    )
 
 
 def test_a_picture_is_described_in_both_languages():

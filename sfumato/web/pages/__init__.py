@@ -6,8 +6,8 @@ from types import ModuleType
 from sfumato.web.pages import compress, dream, edit, generate, models, restore, search, train
 from sfumato.web.pages.desk import Desk, Request, session_of
 from sfumato.web.pages.look import HEAD, STYLE, SWITCH_DARK, switch_language
-from sfumato.web.studio import Studio
 from sfumato.web.sentences import WORDS
+from sfumato.web.studio import Studio
 from sfumato.web.words import LANGUAGES, both, text
 
 PAGES: dict[str, Callable[[Desk], None]] = {

@@ -10,6 +10,7 @@ from sfumato.core.json_value import JsonObject
 from sfumato.core.progress import clock
 from sfumato.web.gate import COOKIE
 from sfumato.web.jobs import Job, State
+from sfumato.web.limits import PICTURES
 from sfumato.web.studio import Studio
 from sfumato.web.words import both, escaped
 
@@ -33,14 +34,47 @@ class Desk:
         self.gr, self.studio, self.label = gr, studio, label
         self.tabs: object = None
         """The tabs of all pages."""
-        self.generated: tuple[object, object, tuple[object, object, object]] | None = None
-        """Of the page Generate, once it is built: the gallery, its items, and the model, the class and the truncation."""
+        self.generated: tuple[object, object] | None = None
+        """Of the page Generate, once it is built: the gallery and its items."""
 
     def handler(self, function: Callable[..., object], *, request: bool = True, event: bool = False) -> Callable[..., object]:
         """`function` with its parameters `request`, and after it `event` (a selection), filled in by gradio."""
         kinds = ({"request": self.gr.Request} if request else {}) | ({"event": self.gr.SelectData} if event else {})
         function.__annotations__ = {name: kind for name, kind in function.__annotations__.items() if name not in (*kinds, "return")} | kinds
         return function
+
+    def note(self, key: str, *, name: str = "") -> None:
+        """A sentence about the page, in both languages."""
+        self.gr.HTML(f'<div class="note"{f" id={name}" if name else ""}>{both(key)}</div>')
+
+    def upload(self, key: str, name: str, *, several: bool = False) -> object:
+        """Where pictures are dropped."""
+        count = "multiple" if several else "single"
+        return self.gr.File(label=self.label(key), file_count=count, file_types=list(PICTURES), height=130, elem_id=name)
+
+    def downloads(self, key: str, name: str) -> object:
+        """Files for download, which are hidden as long as there are none."""
+        options = {"file_count": "multiple", "interactive": False, "visible": False}
+        return self.gr.File(label=self.label(key), elem_id=name, **options)
+
+    def gallery(self, key: str, name: str, *, preview: bool = False) -> object:
+        """Pictures with names, whose pixels stay sharp squares."""
+        options = {"columns": 6, "object_fit": "contain", "interactive": False, "height": "auto", "elem_classes": "pixels"}
+        return self.gr.Gallery(label=self.label(key), elem_id=name, allow_preview=preview, **options)
+
+    def picture(self, key: str, name: str) -> object:
+        """One picture."""
+        options = {"type": "filepath", "interactive": False, "buttons": [], "elem_classes": "pixels"}
+        return self.gr.Image(label=self.label(key), elem_id=name, **options)
+
+    def pair(self, name: str) -> object:
+        """Two pictures, before and after, with a slider."""
+        options = {"type": "filepath", "interactive": False, "max_height": 640}
+        return self.gr.ImageSlider(label=self.label("before_after"), elem_id=name, **options)
+
+    def whole(self, key: str, name: str, value: int = 0) -> object:
+        """A whole number from 0 on, such as a seed."""
+        return self.gr.Number(value, precision=0, minimum=0, maximum=2**31, label=self.label(key), elem_id=name, min_width=120)
 
     def when_listed(self, values: Callable[[], Sequence[object]], outputs: Sequence[object]) -> None:
         """Sets `outputs` to `values()` once the models are listed, on every page that is opened."""
@@ -92,7 +126,11 @@ def status_of(job: Job, ahead: int = 0) -> str:
         return sentence(both("waiting", count=ahead) if ahead else both("starting"))
     percent = round(100 * job.share)
     left = "" if job.seconds_left is None else clock(job.seconds_left)
-    words = both("running_left", percent=percent, text=job.text, left=left) if left and percent else both("running", percent=percent, text=job.text)
+    words = (
+        both("running_left", percent=percent, text=job.text, left=left)
+        if left and percent
+        else both("running", percent=percent, text=job.text)
+    )
     bar = f'<progress max="100" value="{percent}" aria-label="{percent} %"></progress>' if percent else "<progress></progress>"
     return sentence(f"{both('starting') if not job.text else words}{bar}")
 
@@ -142,7 +180,9 @@ class Runner:
         """
         desk, skip = self._desk, self._desk.gr.skip
 
-        async def work(request: Request, arguments: Callable[[], JsonObject], values: Sequence[object]) -> AsyncIterator[tuple[object, ...]]:
+        async def work(
+            request: Request, arguments: Callable[[], JsonObject], values: Sequence[object]
+        ) -> AsyncIterator[tuple[object, ...]]:
             rest = [skip()] * len(outputs)
             try:
                 names = {"visitor": visitor_of(request), "session": session_of(request), "place": self._place}
@@ -163,7 +203,15 @@ class Runner:
         self._listen(trigger, work, prepare, [*inputs], [*outputs], event=event, last_only=last_only)
 
     def _listen(
-        self, trigger: Callable[..., object], work: Work, prepare: Prepare, inputs: list[object], outputs: list[object], *, event: bool, last_only: bool
+        self,
+        trigger: Callable[..., object],
+        work: Work,
+        prepare: Prepare,
+        inputs: list[object],
+        outputs: list[object],
+        *,
+        event: bool,
+        last_only: bool,
     ) -> None:
         """Connects the event with the work."""
 
@@ -195,6 +243,12 @@ def listener(part: object, name: str) -> Callable[..., object]:
     """What listens to the event of this name of a part of a page."""
     connect: Callable[..., object] = getattr(part, name)
     return connect
+
+
+def rows_of(result: JsonObject, name: str = "items") -> list[JsonObject]:
+    """The objects in the list `name` of a result."""
+    rows = result[name]
+    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
 
 
 def named(model: str | None) -> str:

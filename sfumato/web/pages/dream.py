@@ -2,8 +2,8 @@
 
 from sfumato.core.json_value import Json, JsonObject
 from sfumato.web.jobs import Job
-from sfumato.web.limits import PICTURES, checked_pictures
-from sfumato.web.pages.desk import Desk, Runner, listener
+from sfumato.web.limits import checked_pictures
+from sfumato.web.pages.desk import Desk, Runner, listener, rows_of
 from sfumato.web.pages.edit import Selection
 from sfumato.web.words import both
 
@@ -14,18 +14,18 @@ _STEPS = 64
 def add(desk: Desk) -> None:
     """Builds the page."""
     gr = desk.gr
-    gr.HTML(f'<div class="note">{both("dream_hint")}</div>')
+    desk.note("dream_hint")
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            picture = gr.File(label=desk.label("picture"), file_types=list(PICTURES), height=120, elem_id="dream-picture")
+            picture = desk.upload("picture", "dream-picture")
             model = gr.Dropdown([(desk.label("dream_default"), "")], value="", label=desk.label("dream_model"), elem_id="dream-model")
             layers = gr.Textbox("", label=desk.label("layers"), max_lines=1, elem_id="dream-layers")
             numbers = _numbers(desk)
             go = gr.Button(desk.label("go_dream"), variant="primary", elem_id="dream-go")
         with gr.Column(scale=3, min_width=300):
             runner = Runner(desk, "dream")
-            image = gr.Image(label=desk.label("image"), type="filepath", interactive=False, buttons=[], elem_id="dream-image")
-            files = gr.File(label=desk.label("dream_files"), file_count="multiple", interactive=False, visible=False, elem_id="dream-files")
+            image = desk.picture("image", "dream-image")
+            files = desk.downloads("dream_files", "dream-files")
     _gallery(desk, model, layers)
     desk.when_listed(lambda: [_models(desk)], [model])
 
@@ -34,8 +34,15 @@ def add(desk: Desk) -> None:
         pictures: list[Json] = [str(each) for each in checked_pictures([path], desk.studio.limits)] if path else []
         wanted: list[Json] = [*text.replace(";", " ").split()]
         return {
-            "pictures": pictures, "model": name or "", "layers": wanted, "label": "", "strength": float(strength), "steps": int(steps),
-            "octaves": int(octaves), "side": int(side), "seed": int(seed or 0),
+            "pictures": pictures,
+            "model": name or "",
+            "layers": wanted,
+            "label": "",
+            "strength": float(strength),
+            "steps": int(steps),
+            "octaves": int(octaves),
+            "side": int(side),
+            "seed": int(seed or 0),
         }
 
     def finish(result: JsonObject, *_: object) -> tuple[object, object]:
@@ -56,7 +63,7 @@ def _numbers(desk: Desk) -> list[object]:
         gr.Slider(1, 100, 10, step=1, label=desk.label("dream_steps"), elem_id="dream-steps"),
         gr.Slider(1, 8, 4, step=1, label=desk.label("octaves"), elem_id="dream-octaves"),
         gr.Slider(64, 512, 224, step=32, label=desk.label("side"), elem_id="dream-side"),
-        gr.Number(0, precision=0, minimum=0, maximum=2**31, label=desk.label("one_seed"), elem_id="dream-seed"),
+        desk.whole("one_seed", "dream-seed"),
     ]
 
 
@@ -70,15 +77,12 @@ def _gallery(desk: Desk, model: object, layers: object) -> None:
     """What the channels of a layer see; a click on one makes it the aim of the dream."""
     gr = desk.gr
     with gr.Accordion(desk.label("gallery"), open=False, elem_id="dream-gallery-part"):
-        gr.HTML(f'<div class="note">{both("gallery_hint")}</div>')
+        desk.note("gallery_hint")
         count = gr.Slider(1, 24, 6, step=1, label=desk.label("channels"), elem_id="dream-channels")
         go = gr.Button(desk.label("go_gallery"), elem_id="dream-gallery-go")
         runner = Runner(desk, "layers")
         names = gr.HTML("", elem_id="dream-layer-names")
-        gallery = gr.Gallery(
-            label=desk.label("gallery"), columns=6, allow_preview=False, interactive=False, height="auto", object_fit="contain",
-            elem_id="dream-gallery", elem_classes="pixels",
-        )
+        gallery = desk.gallery("gallery", "dream-gallery")
     items = gr.State([])
 
     def prepare(name: str | None, text: str, channels: float) -> JsonObject:
@@ -86,10 +90,10 @@ def _gallery(desk: Desk, model: object, layers: object) -> None:
         return {"model": name or "", "layer": layer, "count": int(channels), "steps": _STEPS}
 
     def finish(result: JsonObject, *_: object) -> tuple[object, object, object]:
-        rows, all_layers = result["items"], result["layers"]
-        assert isinstance(rows, list) and isinstance(all_layers, list)
+        rows, all_layers = rows_of(result), result["layers"]
+        assert isinstance(all_layers, list)
         listed = " ".join(f"<code>{name}</code>" for name in all_layers)
-        return [(row["path"], row["name"]) for row in rows if isinstance(row, dict)], rows, f'<div class="note">{listed}</div>'
+        return [(row["path"], row["name"]) for row in rows], rows, f'<div class="note">{listed}</div>'
 
     runner.connect(listener(go, "click"), "layers", prepare, finish, [model, layers, count], [gallery, items, names])
 

@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 from sfumato.core.errors import SettingError
 from sfumato.core.json_value import Json, JsonObject
 from sfumato.web.jobs import Job
-from sfumato.web.limits import PICTURES, checked_pictures
-from sfumato.web.pages.desk import Desk, Runner, listener, named
+from sfumato.web.limits import checked_pictures
+from sfumato.web.pages.desk import Desk, Runner, listener, named, rows_of
 from sfumato.web.pages.generate import connect_model
 from sfumato.web.words import both, escaped
 
@@ -40,7 +40,7 @@ class _Parts:
 def add(desk: Desk) -> None:
     """Builds the page."""
     gr = desk.gr
-    gr.HTML(f'<div class="note">{both("edit_hint")}</div>')
+    desk.note("edit_hint")
     history = gr.State([])
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
@@ -54,11 +54,9 @@ def add(desk: Desk) -> None:
             dragging = _dragging(desk)
         with gr.Column(scale=3, min_width=300):
             runner = Runner(desk, "edit")
-            image = gr.Image(
-                label=desk.label("image"), type="filepath", interactive=False, buttons=[], elem_id="edit-image", elem_classes="pixels"
-            )
+            image = desk.picture("image", "edit-image")
             undo = gr.Button(desk.label("undo"), size="sm", elem_id="edit-undo")
-            files = gr.File(label=desk.label("edit_files"), file_count="multiple", interactive=False, visible=False, elem_id="edit-files")
+            files = desk.downloads("edit_files", "edit-files")
     parts = _Parts(image, files, names, sliders, history, runner)
     _connect_start(desk, parts, start)
     _connect_moves(desk, parts, mixing)
@@ -73,10 +71,10 @@ def _start(desk: Desk) -> Mapping[str, object]:
     model = gr.Dropdown([], label=desk.label("model"), elem_id="edit-model")
     label = gr.Dropdown([(desk.label("any_class"), "")], value="", label=desk.label("label"), elem_id="edit-label", visible=False)
     connect_model(desk, model, label)
-    seed = gr.Number(0, precision=0, minimum=0, maximum=2**31, label=desk.label("one_seed"), elem_id="edit-seed")
+    seed = desk.whole("one_seed", "edit-seed", 0)
     begin = gr.Button(desk.label("begin"), variant="primary", elem_id="edit-begin")
     with gr.Accordion(desk.label("own_picture"), open=False, elem_id="edit-own"):
-        picture = gr.File(label=desk.label("picture"), file_types=list(PICTURES), height=120, elem_id="edit-picture")
+        picture = desk.upload("picture", "edit-picture")
         steps = gr.Slider(10, 1000, 200, step=10, label=desk.label("project_steps"), elem_id="edit-project-steps")
         project = gr.Button(desk.label("go_project"), elem_id="edit-project")
     return {"model": model, "label": label, "seed": seed, "begin": begin, "picture": picture, "steps": steps, "project": project}
@@ -86,10 +84,10 @@ def _mixing(desk: Desk) -> Sequence[object]:
     """The other seed, the layers, and the button that mixes."""
     gr = desk.gr
     with gr.Accordion(desk.label("mixing"), open=False, elem_id="edit-mixing"):
-        seed = gr.Number(1, precision=0, minimum=0, maximum=2**31, label=desk.label("mix_seed"), elem_id="edit-mix-seed")
+        seed = desk.whole("mix_seed", "edit-mix-seed", 1)
         with gr.Row():
-            first = gr.Number(0, precision=0, minimum=0, label=desk.label("mix_first"), elem_id="edit-mix-first", min_width=120)
-            last = gr.Number(0, precision=0, minimum=0, label=desk.label("mix_last"), elem_id="edit-mix-last", min_width=120)
+            first = desk.whole("mix_first", "edit-mix-first", 0)
+            last = desk.whole("mix_last", "edit-mix-last", 0)
         return [gr.Button(desk.label("mix"), elem_id="edit-mix"), seed, first, last]
 
 
@@ -97,7 +95,7 @@ def _dragging(desk: Desk) -> Sequence[object]:
     """The point, its target, the number of steps, and the button that drags."""
     gr = desk.gr
     with gr.Accordion(desk.label("dragging"), open=False, elem_id="edit-dragging"):
-        gr.HTML(f'<div class="note">{both("drag_hint")}</div>')
+        desk.note("drag_hint")
         numbers = []
         for end in ("from", "to"):
             with gr.Row():
@@ -240,14 +238,11 @@ def _connect_gallery(desk: Desk, parts: _Parts, start: Mapping[str, object]) -> 
     """A click on a generated picture, which opens it here."""
     if desk.generated is None:
         return
-    gr = desk.gr
-    gallery, items, (model, label, truncation) = desk.generated
+    gr, (gallery, items) = desk.gr, desk.generated
 
     def prepare(event: Selection, rows: JsonObject) -> JsonObject:
-        items = rows["items"]
-        assert isinstance(items, list) and isinstance(event.index, int)
-        row = items[event.index]
-        assert isinstance(row, dict)
+        assert isinstance(event.index, int)
+        row = rows_of(rows)[event.index]
         return {"model": rows["model"], "label": rows["label"], "seed": row["seed"], "truncation": rows["truncation"]}
 
     def finish(result: JsonObject, job: Job, *_: object) -> tuple[object, ...]:

@@ -24,7 +24,8 @@ html:not([data-language="zh"]) span[lang="zh-CN"], html[data-language="zh"] span
 .card { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 12px 14px; background: var(--block-background-fill) }
 .card h3 { margin: 0 0 2px; font-size: 1.05rem } .card p { margin: 2px 0; font-size: .9rem; overflow-wrap: anywhere }
 .card .kind { color: var(--body-text-color-subdued) }
-.card details { font-size: .85rem } .card table { width: 100%; border-collapse: collapse } .card td { padding: 1px 6px 1px 0; vertical-align: top }
+.card details { font-size: .85rem } .card table { width: 100%; border-collapse: collapse }
+.card td { padding: 1px 6px 1px 0; vertical-align: top }
 .card code { overflow-wrap: anywhere; white-space: normal }
 .facts { border-collapse: collapse; font-size: .92rem } .facts td, .facts th { padding: 3px 12px 3px 0; text-align: left }
 .scroll { overflow-x: auto }
@@ -73,7 +74,7 @@ async () => {
   const module = core ? await import(core) : {};
   if (module.changeLocale) module.changeLocale(root.lang); else location.reload();
   // Gradio leaves some texts as they are, such as the names of tabs.
-  const from = next === "zh" ? 0 : 1, table = new Map(words.map((pair) => [pair[from], pair[1 - from]]));
+  const from = next === "zh" ? 0 : 1, table = new Map(words.map((pair) => [pair[from], pair[1 - from]]).reverse());
   const mend = () => {
     const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
     for (let node = walker.nextNode(); node; node = walker.nextNode()) {
@@ -94,7 +95,6 @@ def switch_language(words: Iterable[tuple[str, str]]) -> str:
     """The script that changes the language, with all labels in English and Chinese."""
     pairs = [pair for pair in (*words, *GRADIO) if "{" not in pair[0]]
     return SWITCH_LANGUAGE.replace("WORDS", json.dumps(pairs, ensure_ascii=False), 1)
-
 
 
 SWITCH_DARK = """

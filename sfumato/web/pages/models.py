@@ -11,7 +11,7 @@ from sfumato.web.words import both, escaped
 def add(desk: Desk) -> None:
     """Builds the page."""
     gr, catalogue = desk.gr, desk.studio.catalogue
-    gr.HTML(f'<div class="note">{both("models_hint")}</div>')
+    desk.note("models_hint")
     cards = gr.HTML("", elem_id="models-cards")
     runner = Runner(desk, "models")
     again = gr.Button(desk.label("refresh"), size="sm", elem_id="models-refresh")
@@ -53,7 +53,9 @@ def _figures(figures: Json) -> str:
     rows = [each for each in figures if isinstance(each, dict)] if isinstance(figures, list) else []
     if not rows:
         return ""
-    return f'<details><summary>{both("m_figures")}</summary><div class="scroll"><table>{"".join(map(_figure, rows))}</table></div></details>'
+    return (
+        f'<details><summary>{both("m_figures")}</summary><div class="scroll"><table>{"".join(map(_figure, rows))}</table></div></details>'
+    )
 
 
 def _figure(row: Mapping[str, Json]) -> str:

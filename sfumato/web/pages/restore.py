@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from sfumato.core.json_value import Json, JsonObject
 from sfumato.web.jobs import Job
-from sfumato.web.limits import PICTURES, checked_pictures
-from sfumato.web.pages.desk import Desk, Runner, listener
+from sfumato.web.limits import checked_pictures
+from sfumato.web.pages.desk import Desk, Runner, listener, rows_of
 from sfumato.web.words import both, escaped, joined
 
 TASKS = {name: f"task_{name}" for name in ("auto", "denoise", "deblur", "inpaint", "upscale", "jpeg")}
@@ -15,26 +15,24 @@ _FIND = {"scratches": "find_scratches", "dead-pixels": "find_dead", "dust": "fin
 def add(desk: Desk) -> None:
     """Builds the page."""
     gr = desk.gr
-    gr.HTML(f'<div class="note">{both("restore_hint")}</div>')
+    desk.note("restore_hint")
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
-            files = gr.File(
-                label=desk.label("pictures"), file_count="multiple", file_types=list(PICTURES), height=150, elem_id="restore-files"
-            )
+            files = desk.upload("pictures", "restore-files", several=True)
             state = gr.HTML("", elem_id="restore-found")
             options = _options(desk)
             with gr.Accordion(desk.label("mask"), open=False, elem_id="restore-mask-part"):
-                gr.HTML(f'<div class="note">{both("mask_hint")}</div>')
+                desk.note("mask_hint")
                 mask = _mask(desk)
                 options += [gr.Slider(0, 50, 0, step=1, label=desk.label("grow_mask"), elem_id="restore-grow")]
                 options += [gr.Checkbox(False, label=desk.label("invert_mask"), elem_id="restore-invert")]
             go = gr.Button(desk.label("go_restore"), variant="primary", elem_id="restore-go")
         with gr.Column(scale=3, min_width=300):
             runner = Runner(desk, "restore")
-            slider = gr.ImageSlider(label=desk.label("before_after"), type="filepath", interactive=False, elem_id="restore-slider", max_height=640)
+            slider = desk.pair("restore-slider")
             which = gr.Radio([], label=desk.label("which"), visible=False, elem_id="restore-which")
             report = gr.HTML("", elem_id="restore-report")
-            results = gr.File(label=desk.label("results"), file_count="multiple", interactive=False, visible=False, elem_id="restore-results")
+            results = desk.downloads("results", "restore-results")
     pairs = gr.State([])
     _connect_upload(desk, files, state, mask)
     _connect_work(desk, runner, go, [files, mask, *options], [slider, which, report, results, pairs])
@@ -45,9 +43,7 @@ def _options(desk: Desk) -> list[object]:
     """Task, strength, enlargement, quality and searched damage."""
     gr = desk.gr
     task = gr.Dropdown(desk.choices(TASKS), value="auto", label=desk.label("task"), elem_id="restore-task")
-    strength = gr.Slider(
-        0, 2, 1, step=0.05, label=desk.label("strength"), info=desk.label("strength_info"), elem_id="restore-strength"
-    )
+    strength = gr.Slider(0, 2, 1, step=0.05, label=desk.label("strength"), info=desk.label("strength_info"), elem_id="restore-strength")
     with gr.Row(visible=False) as enlarging:
         scale = gr.Slider(1, 8, 2, step=0.5, label=desk.label("scale"), elem_id="restore-scale")
         qualities = desk.choices({"standard": "quality_standard", "best": "quality_best"})
@@ -84,6 +80,7 @@ def _mask(desk: Desk) -> object:
 def _connect_upload(desk: Desk, files: object, state: object, mask: object) -> None:
     """A drop of pictures: the first one is judged, and put into the mask editor."""
     looking = Runner(desk, "diagnose")
+
     def prepare(paths: Sequence[str] | None) -> JsonObject:
         first = checked_pictures(list(paths or ()), desk.studio.limits)[0]
         return {"picture": str(first)}
@@ -103,14 +100,14 @@ def _connect_work(desk: Desk, runner: Runner, go: object, inputs: Sequence[objec
         return arguments_of(values, desk)
 
     def finish(result: JsonObject, *_: object) -> tuple[object, ...]:
-        rows, pairs, files = result["rows"], result["pairs"], result["files"]
-        assert isinstance(rows, list) and isinstance(pairs, list) and isinstance(files, list)
+        pairs, files = result["pairs"], result["files"]
+        assert isinstance(pairs, list)
         names = [(f"{i + 1}", i) for i in range(len(pairs))]
         first = tuple(pairs[0]) if pairs and isinstance(pairs[0], list) else None
         return (
             first,
             gr.update(choices=names, value=0 if names else None, visible=len(names) > 1),
-            report_of(rows),
+            report_of(rows_of(result, "rows")),
             gr.update(value=files, visible=bool(files)),
             pairs,
         )
@@ -120,8 +117,7 @@ def _connect_work(desk: Desk, runner: Runner, go: object, inputs: Sequence[objec
 
 def _end(job: Job) -> str:
     """How many pictures were restored."""
-    rows = job.result["rows"]
-    good = [isinstance(row, dict) and row["done"] is True for row in rows] if isinstance(rows, list) else []
+    good = [row["done"] is True for row in rows_of(job.result, "rows")]
     lines = [both("restored_counts", done=sum(good), failed=len(good) - sum(good)), *map(escaped, job.remarks)]
     return "<br>".join(lines)
 
@@ -162,11 +158,9 @@ def found_words(facts: JsonObject) -> str:
     return f"<p><b>{both('found_title')}</b><br>{size}<br>{joined(parts)}<br>{both('d_advice_' + str(facts['task']))}</p>"
 
 
-def report_of(rows: Sequence[Json]) -> str:
+def report_of(rows: Sequence[JsonObject]) -> str:
     """The line of each picture, as HTML."""
     lines = [
-        f"<tr><td>{'✓' if row['done'] else '✗'}</td><td>{escaped(row['name'])}</td><td>{escaped(row['text'])}</td></tr>"
-        for row in rows
-        if isinstance(row, dict)
+        f"<tr><td>{'✓' if row['done'] else '✗'}</td><td>{escaped(row['name'])}</td><td>{escaped(row['text'])}</td></tr>" for row in rows
     ]
     return f'<div class="scroll"><table class="facts">{"".join(lines)}</table></div>'

@@ -4,21 +4,21 @@ from collections.abc import Sequence
 
 from sfumato.core.json_value import Json, JsonObject
 from sfumato.web.jobs import Job
-from sfumato.web.limits import PICTURES, checked_pictures
-from sfumato.web.pages.desk import Desk, Runner, listener, named
+from sfumato.web.limits import checked_pictures
+from sfumato.web.pages.desk import Desk, Finish, Runner, listener, named, rows_of
 from sfumato.web.words import both
 
 
 def add(desk: Desk) -> None:
     """Builds the page."""
     gr = desk.gr
-    gr.HTML(f'<div class="note">{both("search_hint")}</div>')
+    desk.note("search_hint")
     index = gr.State({})
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             making = _making(desk)
             with gr.Column():
-                query = gr.File(label=desk.label("query"), file_types=list(PICTURES), height=120, elem_id="search-query")
+                query = desk.upload("query", "search-query")
                 count = gr.Slider(1, 60, 12, step=1, label=desk.label("matches"), elem_id="search-count")
                 go_search = gr.Button(desk.label("go_search"), elem_id="search-go")
             with gr.Column():
@@ -26,12 +26,8 @@ def add(desk: Desk) -> None:
                 go_groups = gr.Button(desk.label("go_groups"), elem_id="search-group")
         with gr.Column(scale=3, min_width=300):
             runner = Runner(desk, "search")
-            gallery = gr.Gallery(
-                label=desk.label("images"), columns=6, interactive=False, height="auto", object_fit="contain", elem_id="search-gallery",
-                elem_classes="pixels",
-            )
-            options = {"file_count": "multiple", "interactive": False, "visible": False}
-            files = gr.File(label=desk.label("search_files"), elem_id="search-files", **options)
+            gallery = desk.gallery("images", "search-gallery", preview=True)
+            files = desk.downloads("search_files", "search-files")
     _connect_index(desk, runner, making, [index, files])
     _connect_search(desk, runner, go_search, [query, count, index], [gallery, files])
     _connect_groups(desk, runner, go_groups, [groups, index], [gallery, files])
@@ -41,13 +37,11 @@ def _making(desk: Desk) -> Sequence[object]:
     """Folder or dropped pictures, the model, and the button that makes the index."""
     gr, names = desk.gr, desk.studio.folders.names()
     with gr.Column():
-        pictures = gr.File(
-            label=desk.label("pictures"), file_count="multiple", file_types=list(PICTURES), height=120, elem_id="search-pictures"
-        )
+        pictures = desk.upload("pictures", "search-pictures", several=True)
         choices = [(desk.label("no_folder"), ""), *[(name, name) for name in names]]
         folder = gr.Dropdown(choices, value="", label=desk.label("folder"), visible=bool(names), elem_id="search-folder")
         if not names:
-            gr.HTML(f'<div class="note">{both("no_folders")}</div>', padding=True)
+            desk.note("no_folders")
         model = gr.Dropdown([], label=desk.label("embedder"), elem_id="search-model")
         go = gr.Button(desk.label("go_index"), variant="primary", elem_id="search-index")
 
@@ -112,13 +106,11 @@ def _grouped(job: Job) -> str:
     return both("grouped", count=len(sizes), sizes=", ".join(map(str, sizes)))
 
 
-def _shown(desk: Desk):  # noqa: ANN202
+def _shown(desk: Desk) -> Finish:
     """What shows the pictures of a result and its files."""
 
     def finish(result: JsonObject, *_: object) -> tuple[object, object]:
-        rows = result["items"]
-        assert isinstance(rows, list)
-        items = [(row["path"], row["name"]) for row in rows if isinstance(row, dict)]
+        items = [(row["path"], row["name"]) for row in rows_of(result)]
         return items, desk.gr.update(value=result["files"], visible=True)
 
     return finish

@@ -21,7 +21,7 @@ _FIRST = ("dcgan", "vae", "stylegan", "classifier", "denoise-colour", "upscale-x
 def add(desk: Desk) -> None:
     """Builds the page."""
     gr = desk.gr
-    gr.HTML(f'<div class="note">{both("train_hint")}</div>')
+    desk.note("train_hint")
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             recipe = gr.Dropdown([], label=desk.label("recipe"), elem_id="train-recipe")
@@ -29,7 +29,7 @@ def add(desk: Desk) -> None:
             choices = [*[(name, name) for name in names], (desk.label("d_glyphs"), BUILT_IN)]
             data = gr.Dropdown(choices, value=choices[0][1], label=desk.label("data"), elem_id="train-data")
             if not names:
-                gr.HTML(f'<div class="note">{both("no_folders")}</div>')
+                desk.note("no_folders")
             budget = gr.Textbox("10min", label=desk.label("budget"), max_lines=1, elem_id="train-budget")
             name = gr.Textbox("pictures", label=desk.label("run_name"), max_lines=1, max_length=100, elem_id="train-name")
             go = gr.Button(desk.label("go_train"), variant="primary", elem_id="train-go")
@@ -39,9 +39,7 @@ def add(desk: Desk) -> None:
             state = gr.HTML("", elem_id="train-state")
             stop = gr.Button(desk.label("stop"), size="sm", variant="stop", visible=False, elem_id="train-stop")
             curves = gr.HTML("", elem_id="train-curves")
-            sample = gr.Image(
-                label=desk.label("sample"), type="filepath", interactive=False, buttons=[], elem_id="train-sample", elem_classes="pixels"
-            )
+            sample = desk.picture("sample", "train-sample")
     desk.when_listed(lambda: [_recipes(desk)], [recipe])
     outputs = [state, stop, curves, sample]
     _connect_start(desk, go, [recipe, data, budget, name], [message, run])
@@ -128,7 +126,9 @@ def state_of(progress: Progress) -> str:
     if progress.running:
         left = both("t_left", left=clock(progress.seconds_left)) if progress.seconds_left is not None else ""
         line = both("t_running", images=images, total=f"{progress.total:,}" if progress.total else "?", seconds=passed, left=left)
-        share = f'<progress max="{max(1, progress.total)}" value="{progress.images}"></progress>' if progress.total else "<progress></progress>"
+        share = (
+            f'<progress max="{max(1, progress.total)}" value="{progress.images}"></progress>' if progress.total else "<progress></progress>"
+        )
         return sentence(f"{line}{share}")
     if progress.complete:
         return sentence(both("t_complete", images=images, seconds=passed, folder=progress.name))

@@ -26,7 +26,13 @@ def compress(arguments: JsonObject, folder: Path) -> JsonObject:
     after = save_preview(back, folder / "after.png")
     with Image.open(after) as shown:
         before = save_preview(image, folder / "before.png", size=shown.size)
-    return {"rows": rows, "pair": [before, after], "files": [str(target)], "pixels": image.width * image.height, "start": path.stat().st_size}
+    return {
+        "rows": rows,
+        "pair": [before, after],
+        "files": [str(target)],
+        "pixels": image.width * image.height,
+        "start": path.stat().st_size,
+    }
 
 
 def _other(image: Image.Image, form: str, most: int) -> JsonObject | None:

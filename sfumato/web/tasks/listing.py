@@ -11,7 +11,10 @@ from sfumato.web.tasks.values import word
 
 def catalogue(arguments: JsonObject, folder: Path) -> JsonObject:
     """Every model with its card, its kind, and the facts that the pages need: classes, styles, size."""
-    return {"models": [_facts(entry) for entry in sf.list_models(word(arguments, "runs") or None)], "recipes": cast(Json, sf.list_recipes())}
+    return {
+        "models": [_facts(entry) for entry in sf.list_models(word(arguments, "runs") or None)],
+        "recipes": cast(Json, sf.list_recipes()),
+    }
 
 
 def _facts(entry: "sf.ModelEntry") -> JsonObject:

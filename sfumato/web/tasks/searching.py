@@ -6,8 +6,8 @@ from typing import cast
 import sfumato as sf
 from sfumato.core.errors import SettingError
 from sfumato.core.json_value import Json, JsonObject
-from sfumato.web.tasks.values import opened as picture_at
 from sfumato.web.tasks.values import enlarged, from_tensor, inputs, save_preview, whole, word, words
+from sfumato.web.tasks.values import opened as picture_at
 
 _GROUPS, _MEMBERS = 20, 6
 """Groups that are shown at most, and pictures of each."""

@@ -32,7 +32,7 @@ def number(arguments: Mapping[str, Json], name: str) -> float:
 def whole(arguments: Mapping[str, Json], name: str) -> int:
     """The whole number called `name`. Raises SettingError if there is none."""
     value = number(arguments, name)
-    if value != value or abs(value) > 2**53 or int(value) != value:
+    if not abs(value) <= 2**53 or int(value) != value:
         raise SettingError(f"{name} = {value:g} is no whole number")
     return int(value)
 
