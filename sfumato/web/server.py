@@ -12,7 +12,9 @@ from collections.abc import Callable
 from types import ModuleType
 
 from sfumato.core.errors import SettingError
+from sfumato.web.early import WithHead
 from sfumato.web.gate import LOOPBACK, Application, Gate
+from sfumato.web.pages.look import HEAD
 from sfumato.web.studio import Studio, StudioSettings
 
 _SWEEP = 600.0
@@ -55,7 +57,7 @@ def gated(studio: Studio, inner: Application) -> Gate:
     """The application behind the gate of a studio."""
     settings = studio.settings
     hosts = LOOPBACK if settings.is_local else None
-    return Gate(inner, studio.shelter, studio.limits, hosts=hosts, password=settings.password())
+    return Gate(WithHead(inner, HEAD), studio.shelter, studio.limits, hosts=hosts, password=settings.password())
 
 
 def _quiet_gradio(studio: Studio) -> ModuleType:

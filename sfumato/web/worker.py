@@ -19,6 +19,7 @@ from pathlib import Path
 
 from sfumato.core.errors import SfumatoError
 from sfumato.core.json_value import Json, JsonObject
+from sfumato.core.paths import without_places
 from sfumato.core.progress import Moment, heard
 from sfumato.web.tasks.values import on_preview
 
@@ -63,7 +64,7 @@ def done(job: JsonObject, reporter: Reporter, find: Callable[[str], Callable[[Js
         with heard(reporter.moment, remark=reporter.remark):
             return {"result": task(arguments, Path(str(job["folder"])))}
     except SfumatoError as error:
-        return {"error": " ".join(str(error).split())}
+        return {"error": without_places(" ".join(str(error).split()))}
     except MemoryError:
         return {"error": "not enough memory; use a smaller picture, or fewer at once"}
     except Exception as error:  # a fault of ours must end the job and not the worker

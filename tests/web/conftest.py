@@ -117,7 +117,12 @@ class Visitor:
     def turn(self, tab):
         """Changes to another page of the studio."""
         place = list(TABS).index(tab)
-        self.page.locator("#pages button[role=tab]").nth(place).click()
+        button = self.page.locator("#pages button[role=tab]").nth(place)
+        if button.count() and button.is_visible():
+            button.click()
+        else:  # a narrow page has a menu for the tabs that do not fit
+            self.page.locator("#pages .overflow-menu > button").click()
+            self.page.locator("#pages .overflow-dropdown button").filter(has_text=re.compile(f"^{tab}$", re.I)).click()
         self.page.wait_for_selector(TABS[tab])
 
     def send(self, selector, *paths):

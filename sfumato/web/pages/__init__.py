@@ -5,7 +5,7 @@ from types import ModuleType
 
 from sfumato.web.pages import compress, dream, edit, generate, models, restore, search, train
 from sfumato.web.pages.desk import Desk, Request, session_of
-from sfumato.web.pages.look import HEAD, STYLE, SWITCH_DARK, switch_language
+from sfumato.web.pages.look import STYLE, SWITCH_DARK, switch_language
 from sfumato.web.sentences import WORDS
 from sfumato.web.studio import Studio
 from sfumato.web.words import LANGUAGES, both, text
@@ -44,7 +44,7 @@ def build(gr: ModuleType, studio: Studio) -> tuple[object, dict[str, object]]:
             studio.workshop.cancel_session(session_of(request))
 
         blocks.unload(desk.handler(leave))
-    return blocks, {"i18n": labels, "theme": _theme(gr), "css": STYLE, "head": HEAD, "footer_links": []}
+    return blocks, {"i18n": labels, "theme": _theme(gr), "css": STYLE, "footer_links": []}
 
 
 def _head(desk: Desk) -> None:

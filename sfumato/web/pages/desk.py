@@ -84,7 +84,7 @@ class Desk:
             while not catalogue.ready:
                 await asyncio.sleep(_TICK)
             ready = tuple(values())
-            return ready if len(ready) > 1 else ready[0]
+            return ready if len(outputs) > 1 else next(iter(ready))
 
         options = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
         self.gr.on(None, wait, None, list(outputs), **options)  # without a trigger: when the page is opened
@@ -156,7 +156,7 @@ class Runner:
         def cancel(request: Request) -> None:
             desk.studio.workshop.cancel_session(session_of(request), place)
 
-        self.cancel.click(desk.handler(cancel), None, None, queue=False, show_progress="hidden", api_visibility="private")
+        self.cancel.click(desk.handler(cancel), None, None, concurrency_limit=None, show_progress="hidden", api_visibility="private")
 
     def connect(
         self,

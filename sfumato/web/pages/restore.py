@@ -19,6 +19,7 @@ def add(desk: Desk) -> None:
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             files = desk.upload("pictures", "restore-files", several=True)
+            looking = Runner(desk, "diagnose")
             state = gr.HTML("", elem_id="restore-found")
             options = _options(desk)
             with gr.Accordion(desk.label("mask"), open=False, elem_id="restore-mask-part"):
@@ -34,7 +35,7 @@ def add(desk: Desk) -> None:
             report = gr.HTML("", elem_id="restore-report")
             results = desk.downloads("results", "restore-results")
     pairs = gr.State([])
-    _connect_upload(desk, files, state, mask)
+    _connect_upload(desk, looking, files, state, mask)
     _connect_work(desk, runner, go, [files, mask, *options], [slider, which, report, results, pairs])
     which.change(lambda name, all_pairs: tuple(all_pairs[name]), [which, pairs], slider, show_progress="hidden", api_visibility="private")
 
@@ -77,9 +78,8 @@ def _mask(desk: Desk) -> object:
     )
 
 
-def _connect_upload(desk: Desk, files: object, state: object, mask: object) -> None:
+def _connect_upload(desk: Desk, looking: Runner, files: object, state: object, mask: object) -> None:
     """A drop of pictures: the first one is judged, and put into the mask editor."""
-    looking = Runner(desk, "diagnose")
 
     def prepare(paths: Sequence[str] | None) -> JsonObject:
         first = checked_pictures(list(paths or ()), desk.studio.limits)[0]

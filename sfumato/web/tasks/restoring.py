@@ -12,6 +12,7 @@ from PIL import Image
 import sfumato as sf
 from sfumato.core.errors import SettingError
 from sfumato.core.json_value import Json, JsonObject
+from sfumato.core.paths import without_places
 from sfumato.web.tasks.values import inputs, number, opened, save_preview, whole, word, words
 
 PAIRS = 12
@@ -48,7 +49,8 @@ def restore(arguments: JsonObject, folder: Path) -> JsonObject:
     targets = [Path(entry.out) for entry in entries if entry.status in ("done", "skipped")]
     pairs = [_pair(path, folder, number) for number, path in enumerate(targets[:PAIRS])]
     rows: list[Json] = [
-        {"name": Path(entry.source).name, "done": entry.status in ("done", "skipped"), "text": entry.message} for entry in entries
+        {"name": Path(entry.source).name, "done": entry.status in ("done", "skipped"), "text": without_places(entry.message)}
+        for entry in entries
     ]
     return {"rows": rows, "pairs": cast(Json, pairs), "files": cast(Json, _archived(targets, folder))}
 
@@ -61,7 +63,7 @@ def _request(arguments: JsonObject) -> "sf.RestorationRequest":
         options |= {"scale": number(arguments, "scale"), "quality": word(arguments, "quality"), "strength": 1.0}
     if words(arguments, "layers"):
         options |= {"grow_mask": whole(arguments, "grow_mask"), "invert_mask": arguments.get("invert_mask") is True}
-    request = dataclasses.replace(request, **options)  # pyright: ignore[reportArgumentType]  # `check` refuses other words
+    request = dataclasses.replace(request, **options)
     request.check()
     return request
 
