@@ -15,8 +15,8 @@ from sfumato.core import errors
 ROOT = Path(__file__).parent.parent
 OTHER_NAMES = {"train": "fit", "import": "import_weights", "models": "list_models", "get": "get_weights"}
 """Verbs of another name in Python: `sfumato.train` and `sfumato.models` are rooms, and `import` is a word of the language."""
-OF_SHELLS = {"completion"}
-"""Verbs that say something to a shell."""
+OF_SHELLS = {"completion", "studio"}
+"""Verbs for a shell, and for a browser, whose pages call the other functions."""
 
 
 def test_every_verb_of_the_command_line_is_a_function():

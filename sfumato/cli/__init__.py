@@ -13,7 +13,20 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from sfumato import __version__
-from sfumato.cli import augmenting, completion, compressing, dreaming, editing, embedding, measuring, serving, shipping, streams, tuning
+from sfumato.cli import (
+    augmenting,
+    completion,
+    compressing,
+    dreaming,
+    editing,
+    embedding,
+    measuring,
+    serving,
+    shipping,
+    streams,
+    studio,
+    tuning,
+)
 from sfumato.cli.batches import Jobs, On, Pack, Shard
 from sfumato.cli.repair_flags import RepairFlags
 from sfumato.cli.terminal import complain, console, say
@@ -249,6 +262,8 @@ def import_(
             console.print(line, highlight=False)
 
 
+for function in studio.VERBS:
+    verb("Models and the shell")(function)
 for function in (*shipping.VERBS, *serving.VERBS):
     verb("Models and the shell")(function)
 verb("Models and the shell")(completion.completion)

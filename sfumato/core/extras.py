@@ -21,6 +21,7 @@ PACKAGES = {
     "ray": '"ray[data]"',
     "rawpy": "rawpy",
     "SciPy": "scipy",
+    "gradio": "gradio",
     "scikit-image": "scikit-image",
     "scikit-learn": "scikit-learn",
     "Starlette": "starlette uvicorn",

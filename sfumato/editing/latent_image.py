@@ -95,16 +95,20 @@ def drawn(model: Model, seed: int, *, label: str | int | None = None, truncation
     return LatentImage(styles=styles, label=number, noise=noise, origin=origin, weights=weights_hash(network), start=start)
 
 
-def latent_image(model: Model, source: "LatentImage | int | str | Path") -> LatentImage:
+def latent_image(
+    model: Model, source: "LatentImage | int | str | Path", *, label: str | int | None = None, truncation: float = 1.0
+) -> LatentImage:
     """`source` itself if it is latents, else the latents of a seed or of a file. Raises SettingError for latents of another generator.
 
-    `model` is a name, a file, a run folder, a network or a loaded model.
+    `model` is a name, a file, a run folder, a network or a loaded model. `label` and `truncation` are those of a seed, as in `generate`.
     """
     loaded = sampler(model)
+    if isinstance(source, int):
+        return drawn(loaded, source, label=label, truncation=truncation)
+    if label is not None or truncation != 1:
+        raise SettingError("label and truncation are those of a seed; latents have them already, so leave both out")
     if isinstance(source, str | Path):
         return load(Path(source), loaded)
-    if isinstance(source, int):
-        return drawn(loaded, source)
     weights = weights_hash(loaded.network)
     if source.weights not in ("", weights):
         raise SettingError("these latents belong to another model; make them again with this one")

@@ -55,7 +55,7 @@ CALLS = {
     "tune": [("tune", "vae", "--data", "photos")],
 }
 """For each verb that writes, calls that are right but for their --out."""
-WRITES_NOTHING = {"models", "completion", "verify", "push", "serve"}
+WRITES_NOTHING = {"models", "completion", "studio", "verify", "push", "serve"}
 MEANT = {
     "compress": "sheet.sfm",
     "decompress": "sheet.png",

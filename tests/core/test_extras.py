@@ -9,7 +9,7 @@ from sfumato.core.extras import PACKAGES, install
 ROOT = Path(__file__).parents[2]
 
 
-LARGE = {"faiss-cpu", "openvino", "ray[data]"}
+LARGE = {"faiss-cpu", "gradio", "openvino", "ray[data]"}
 """Packages that are too large to be installed for tests alone; their tests are skipped without them."""
 
 
