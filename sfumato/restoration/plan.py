@@ -175,7 +175,7 @@ def make_plan(
     return dataclasses.replace(_chosen(request, examined, networks, default=name), strengths=strengths)
 
 
-def _for_noise_or_jpeg(damage: Task, images: Images, examined: _Examined, task: Task) -> tuple[str, Strengths]:
+def _for_noise_or_jpeg(damage: str, images: Images, examined: _Examined, task: Task) -> tuple[str, Strengths]:
     """The bundled network for a picture that is not blurred, and the noise that limits what it changes."""
     quality = examined.quality(task)
     if damage not in ("denoise", "jpeg") or (damage == "jpeg" and (quality is None or quality <= COARSE)):

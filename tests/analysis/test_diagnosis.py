@@ -162,7 +162,7 @@ def test_the_quality_of_a_jpeg_is_read_from_its_tables(quality, tmp_path):
     assert diagnose(torch.rand(1, 3, 20, 20), source=Source(quality=33)).quality == 33
 
 
-@pytest.mark.parametrize(("quality", "grey", "task"), [(60, False, "jpeg"), (61, False, "none"), (60, True, "jpeg"), (61, True, "none")])
+@pytest.mark.parametrize(("quality", "grey", "task"), [(80, False, "jpeg"), (81, False, "none"), (60, True, "jpeg"), (61, True, "none")])
 def test_a_jpeg_is_repaired_where_that_brings_more_than_it_takes(quality, grey, task):
     found = diagnose(torch.full((1, 1 if grey else 3, 32, 32), 0.5), source=Source(quality=quality))
     assert found.quality == quality

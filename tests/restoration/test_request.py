@@ -54,7 +54,7 @@ def test_facts_are_what_results_depend_on():
 
 def test_facts_name_the_weights(restorer, tmp_path):
     bundled, enlarging = request_facts(RestorationRequest()), request_facts(RestorationRequest(task="upscale", scale=4))
-    assert set(bundled["weights"]) == {"restore", "deblur", "inpaint"}
+    assert set(bundled["weights"]) == {"restore", "denoise", "deblur", "inpaint"}
     assert set(enlarging["weights"]) == {"restore", "upscale-x4"}
     assert set(request_facts(RestorationRequest(task="upscale"))["weights"]) == {"restore", "upscale-x2"}
     assert set(request_facts(RestorationRequest(task="upscale", scale=5.5))["weights"]) == {"restore", "upscale-x4"}
