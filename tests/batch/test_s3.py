@@ -16,25 +16,27 @@ pytest.importorskip("s3fs", reason=reason)
 moto = pytest.importorskip("moto.server", reason=reason)
 
 
-@pytest.fixture
-def bucket(monkeypatch, tmp_path):
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory):
     """The name of a bucket with two pictures and a text, which is reached by environment variables alone."""
     import s3fs
 
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     host, port = server.get_host_and_port()
+    nowhere = str(tmp_path_factory.mktemp("home") / "none")
     keys = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "the-secret", "AWS_DEFAULT_REGION": "us-east-1"}
-    for name, value in {**keys, "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_CONFIG_FILE": str(tmp_path / "none")}.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    system = s3fs.S3FileSystem()
-    system.mkdir("photos")
-    for name, content in (("a.png", png(1)), ("deep/b.png", png(2)), ("note.txt", b"no picture")):
-        with system.open(f"photos/{name}", "wb") as file:
-            file.write(content)
-    yield "s3://photos"
-    s3fs.S3FileSystem.clear_instance_cache()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {**keys, "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_CONFIG_FILE": nowhere}.items():
+            patch.setenv(name, value)
+        s3fs.S3FileSystem.clear_instance_cache()
+        system = s3fs.S3FileSystem()
+        system.mkdir("photos")
+        for name, content in (("a.png", png(1)), ("deep/b.png", png(2)), ("note.txt", b"no picture")):
+            with system.open(f"photos/{name}", "wb") as file:
+                file.write(content)
+        yield "s3://photos"
+        s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
 
 
