@@ -31,6 +31,9 @@ LANGUAGES = {".py": "python", ".yaml": "yaml", ".slurm": "bash", ".cff": "yaml"}
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 """A link or a picture: what stands before its target, the target, and what stands behind."""
 
+JOINT = re.compile(r"(?<=[\u3001-\u9fff\uff00-\uffef])\n *(?=[\u4e00-\u9fff])")
+"""The end of a line between two Chinese characters, which a browser would show as a space."""
+
 CELL = re.compile(r"<td\b.*?</td>", re.S)
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\([(\[])(.*?)\\[)\]]</\1>', re.S)
 
@@ -47,9 +50,10 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
-    """The links of a page in docs/ that leave it, as links to the pages of this site."""
+    """The links of a page in docs/ that leave it, as links to the pages of this site; lines of Chinese joined without a space."""
     path = page.file.src_path
-    return markdown if path.startswith(("reference/", "source/")) or path in OUTSIDE.values() else relinked(markdown, f"docs/{path}", path)
+    text = markdown if path.startswith(("reference/", "source/")) or path in OUTSIDE.values() else relinked(markdown, f"docs/{path}", path)
+    return JOINT.sub("", text) if path.startswith("zh/") else text
 
 
 def on_page_content(content: str, page: Any, config: Any, files: Any) -> str:

@@ -132,6 +132,12 @@ def test_formulas_become_mathml(page):
         assert "\\" not in re.sub(r"<[^>]+>", "", convert(formula)), formula
 
 
+def test_lines_of_chinese_are_joined_without_a_space(scripts):
+    joint = scripts["documentation"].JOINT
+    assert joint.sub("", "均值是\n模糊的。\n\n第二段\n* 一") == "均值是模糊的。\n\n第二段\n* 一"
+    assert joint.sub("", "约需\n`sfumato` 的\ntext") == "约需\n`sfumato` 的\ntext"
+
+
 def test_links_out_of_the_pages_lead_to_pages_of_the_site(scripts):
     relinked = scripts["documentation"].relinked
     text = "[a](../README.md) [b](editing.md#walks) ![c](pictures/cats.jpg) [d](../examples/train_gan.py) [e](https://x.org/y)"

@@ -9,7 +9,7 @@ from typing import final
 
 from PIL import Image
 
-from sfumato.core.tensors import Pixels
+from sfumato.core.tensors import Sheet
 from sfumato.io.web_page import escaped, picture_address
 from sfumato.restoration.report_style import SCRIPT as SLIDERS
 from sfumato.restoration.report_style import STYLE as SLIDER_STYLE
@@ -76,7 +76,7 @@ class Block(ABC):
 class Section(Block):
     """Pictures side by side: pixels, or files to embed."""
 
-    pictures: tuple[Pixels | Path, ...]
+    pictures: tuple[Sheet | Path, ...]
     scale: int
     """Side of a pixel on the screen."""
 
@@ -89,8 +89,8 @@ class Section(Block):
 class Comparison(Block):
     """Two pictures of one size, one above the other under a slider; side by side where scripts do not run."""
 
-    before: Pixels
-    after: Pixels
+    before: Sheet
+    after: Sheet
 
     def content(self) -> str:
         sides = "".join(
@@ -105,7 +105,7 @@ class Comparison(Block):
 class Filmstrip(Block):
     """Frames of one size, of which a slider shows one; all side by side where scripts do not run."""
 
-    strip: Pixels
+    strip: Sheet
     """The frames side by side."""
     count: int
     """Number of frames, odd: the middle one is shown first."""
@@ -122,7 +122,7 @@ def html(blocks: Sequence[Block]) -> str:
     return "\n".join(block.html() for block in blocks)
 
 
-def _image(picture: Pixels | Path, scale: int, title: str) -> str:
+def _image(picture: Sheet | Path, scale: int, title: str) -> str:
     if isinstance(picture, Path):
         content, kind = picture.read_bytes(), picture.suffix[1:]
         with Image.open(io.BytesIO(content)) as image:

@@ -10,7 +10,7 @@ from importlib import resources
 import torch
 from PIL import Image
 
-from sfumato.core.tensors import Images, Pixels, to_pixels
+from sfumato.core.tensors import Images, Sheet, to_pixels
 from sfumato.degradations import DEGRADATIONS
 from sfumato.degradations.base import Degradation, degrade
 from sfumato.demonstration.blocks import Block, Comparison, Filmstrip
@@ -77,13 +77,13 @@ def _jpeg(clean: Images) -> Images:
 
 def _edited() -> Filmstrip:
     """A cat along the strongest direction of its network."""
-    found = directions("cats", "closed-form", count=1, device="cpu")
-    frames = [edit("cats", CAT, [f"0={step}"], directions=found, device="cpu").images[1:] for step in STEPS]
+    axes = directions("cats", "closed-form", count=1, device="cpu")
+    frames = [edit("cats", CAT, [f"0={step}"], directions=axes, device="cpu").images[1:] for step in STEPS]
     text = f"One generated cat, moved along the strongest direction of its network. sfumato edit cats --seed {CAT} --moves 0=2"
     return Filmstrip(title="Edit: a cat", text=text, strip=_side_by_side(frames), count=len(STEPS), scale=3)
 
 
-def _side_by_side(frames: list[Images]) -> Pixels:
+def _side_by_side(frames: list[Images]) -> Sheet:
     return to_pixels(torch.cat(frames, dim=3))
 
 
