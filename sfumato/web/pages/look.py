@@ -28,7 +28,8 @@ html:not([data-language="zh"]) span[lang="zh-CN"], html[data-language="zh"] span
 .card details { font-size: .85rem } .card table { width: 100%; border-collapse: collapse }
 .card td { padding: 1px 6px 1px 0; vertical-align: top }
 .card code { overflow-wrap: anywhere; white-space: normal }
-.facts { border-collapse: collapse; font-size: .92rem } .facts td, .facts th { padding: 3px 12px 3px 0 !important; text-align: left; border: 0 !important }
+.facts { border-collapse: collapse; font-size: .92rem }
+.facts td, .facts th { padding: 3px 12px 3px 0 !important; text-align: left; border: 0 !important }
 .scroll { overflow-x: auto }
 :focus-visible { outline: 2px solid var(--sfumato) !important; outline-offset: 2px }
 .curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(260px, 100%), 1fr)); gap: 12px }
