@@ -30,20 +30,8 @@ def add(desk: Desk) -> None:
     desk.when_listed(lambda: [_models(desk)], [model])
 
     def prepare(path: str | None, name: str | None, text: str, *values: float) -> JsonObject:
-        strength, steps, octaves, side, seed = values
         pictures: list[Json] = [str(each) for each in checked_pictures([path], desk.studio.limits)] if path else []
-        wanted: list[Json] = [*text.replace(";", " ").split()]
-        return {
-            "pictures": pictures,
-            "model": name or "",
-            "layers": wanted,
-            "label": "",
-            "strength": float(strength),
-            "steps": int(steps),
-            "octaves": int(octaves),
-            "side": int(side),
-            "seed": int(seed or 0),
-        }
+        return {"pictures": pictures, "model": name or "", "label": "", **_options(text, *values)}
 
     def finish(result: JsonObject, *_: object) -> tuple[object, object]:
         return result["image"], gr.update(value=result["files"], visible=True)
@@ -53,6 +41,13 @@ def add(desk: Desk) -> None:
 
     inputs = [picture, model, layers, *numbers]
     runner.connect(listener(go, "click"), "dream", prepare, finish, inputs, [image, files], preview=preview, end=_end)
+
+
+def _options(text: str, strength: float, steps: float, octaves: float, side: float, seed: float | None) -> JsonObject:
+    """The settings of the dream, with the layers that `text` names."""
+    layers: list[Json] = [*text.replace(";", " ").split()]
+    sizes = {"steps": int(steps), "octaves": int(octaves), "side": int(side), "seed": int(seed or 0)}
+    return {"layers": layers, "strength": float(strength), **sizes}
 
 
 def _numbers(desk: Desk) -> list[object]:

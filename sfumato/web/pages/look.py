@@ -8,6 +8,7 @@ STYLE = """
 :root { --sfumato: #6b5b95 }
 .gradio-container { width: 100% !important; max-width: 1180px !important; margin: 0 auto !important; padding: 0 16px 48px !important }
 footer { display: none !important }
+.gradio-container main { padding: 8px !important }
 html:not([data-language="zh"]) span[lang="zh-CN"], html[data-language="zh"] span[lang="en"] { display: none }
 #head { align-items: center; flex-wrap: nowrap; gap: 8px; margin: 10px 0 2px }
 #head h1 { font-weight: 300; font-size: 1.9rem; letter-spacing: .03em; margin: 0 }
@@ -27,7 +28,8 @@ html:not([data-language="zh"]) span[lang="zh-CN"], html[data-language="zh"] span
 .card details { font-size: .85rem } .card table { width: 100%; border-collapse: collapse }
 .card td { padding: 1px 6px 1px 0; vertical-align: top }
 .card code { overflow-wrap: anywhere; white-space: normal }
-.facts { border-collapse: collapse; font-size: .92rem } .facts td, .facts th { padding: 3px 12px 3px 0; text-align: left }
+.facts { border-collapse: collapse; font-size: .92rem }
+.facts td, .facts th { padding: 3px 12px 3px 0 !important; text-align: left; border: 0 !important }
 .scroll { overflow-x: auto }
 :focus-visible { outline: 2px solid var(--sfumato) !important; outline-offset: 2px }
 .curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(260px, 100%), 1fr)); gap: 12px }
