@@ -120,7 +120,7 @@ class _Examined:
 
     def strengths(self) -> Strengths:
         """The strength of the noise by brightness; empty for white noise that is certain, and for a small picture."""
-        if self._denoise is None or (self._task == "auto" and not self.diagnosis.uncertain):
+        if self._denoise is None or (self._task == "auto" and self.diagnosis.certain):
             return ()
         profile = self.diagnosis.profile if self._task == "auto" else profile_of(self._images, self._denoise)
         return profile.strengths if profile else ()
@@ -178,13 +178,14 @@ def make_plan(
 def _for_noise_or_jpeg(damage: str, images: Images, examined: _Examined, task: Task) -> tuple[str, Strengths]:
     """The bundled network for a picture that is not blurred, and the noise that limits what it changes."""
     quality = examined.quality(task)
-    if damage not in ("denoise", "jpeg") or (damage == "jpeg" and (quality is None or quality <= COARSE)):
+    if damage not in ("denoise", "jpeg") or (damage == "jpeg" and quality is None):
         return GENERAL, ()
     if (_salt_and_pepper(images, examined, task) or 0) >= HIT:
         return GENERAL, ()
     # What a JPEG has lost is no more than the rounding of its coefficients.
     strengths = examined.strengths() if damage == "denoise" or quality is None else ((coarseness(quality),),)
-    return DENOISER if images.shape[1] == 3 and not bool(colourless(images).all()) else GENERAL, strengths
+    fine = damage == "denoise" or quality is None or quality > COARSE
+    return DENOISER if fine and images.shape[1] == 3 and not bool(colourless(images).all()) else GENERAL, strengths
 
 
 def _denoised(networks: Networks, request: RestorationRequest, held: int, crops: Images) -> Images:

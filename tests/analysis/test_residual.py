@@ -144,3 +144,17 @@ def test_white_noise_is_confirmed_by_flat_parts():
     loud = dataclasses.replace(noisy, noise=0.03)
     assert not loud.uncertain
     assert loud.task == "denoise"
+
+
+def test_gravel_is_no_white_noise():
+    """A network that takes away more than an estimate of white noise, without neighbours being alike, has taken texture."""
+    parts = {
+        name: FlatParts(level=level / 255, details=2 / 255, alike=alike)
+        for name, level, alike in (("a", 17, 0.05), ("b", 17, 0.3), ("c", 3, 0.05))
+    }
+    gravel, coarse, white = (NoiseProfile(level=part.level, coloured=5.0, tones={"all": part}) for part in parts.values())
+    assert gravel.contradicts(3 / 255)
+    assert gravel.contradicts(9.4 / 255)
+    assert not gravel.contradicts(12 / 255)
+    assert not coarse.contradicts(3 / 255)
+    assert not white.contradicts(3 / 255)
