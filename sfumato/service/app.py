@@ -10,6 +10,7 @@
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import time
@@ -69,7 +70,8 @@ def _counted(verb: str, pool: Pool, metrics: Metrics) -> Handler:
         except RefusalError as refusal:
             answer = refusal.answer()
             if not blocks.waits_for_word:
-                await intake.drain(blocks, pool.settings)
+                with contextlib.suppress(ClientDisconnect):
+                    await intake.drain(blocks, pool.settings)
         except ClientDisconnect:
             answer = Answer(status=_CLOSED)
         except Exception:

@@ -204,6 +204,19 @@ def test_a_client_that_waits_for_a_word_is_refused_before_it_sends(service):
         assert client.recv(4096).startswith(b"HTTP/1.1 413")
 
 
+def test_a_client_that_leaves_while_it_is_refused_is_counted_as_any_other(service):
+    counted = b'sfumato_requests_total{verb="embed",status="413"}'
+    before = service.ask("/metrics", method="GET")[2]
+    with socket.create_connection(service.address.split(":"), timeout=120) as client:
+        client.sendall(b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n0123456789")
+    while (after := service.ask("/metrics", method="GET")[2]) and line_with(counted, after) == line_with(counted, before):
+        time.sleep(0.05)
+
+
+def line_with(beginning, text):
+    return next((line for line in text.splitlines() if line.startswith(beginning)), b"")
+
+
 def test_a_stop_completes_what_was_taken(service):
     """The last test of this service."""
     body = picture()

@@ -22,6 +22,7 @@ from tests.store.test_export import scrambled
 pytest.importorskip("onnx", reason="exporting needs onnx")
 pytest.importorskip("onnxscript", reason="exporting needs onnxscript")
 pytest.importorskip("onnxruntime", reason="exporting needs onnxruntime")
+pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("unchecked")]
 GATED = MODELS["gated"]
 SMALL = {
     "pair": MODELS["paired"](
