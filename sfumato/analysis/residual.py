@@ -107,7 +107,7 @@ class NoiseProfile:
     def contradicts(self, noise: float) -> bool:
         """Whether a network takes away much more than the estimate `noise`, and neighbours in that are not alike: gravel, and no noise.
 
-        Of white noise, a network never takes away more than there is. Of noise whose neighbours are alike, an estimate from patches is too low.
+        Of white noise, a network never takes away more than there is; of coarse noise, an estimate from patches is too low.
         """
         everywhere = self.tones["all"]
         return everywhere.alike < _WHITE and everywhere.level > _TOO_MUCH * noise

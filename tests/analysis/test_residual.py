@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sfumato.analysis.diagnose import diagnose, with_profile
-from sfumato.analysis.residual import noise_profile
+from sfumato.analysis.residual import FlatParts, NoiseProfile, noise_profile
 from sfumato.nn.blurs import gaussian
 from sfumato.nn.resample import correlate
 
@@ -142,8 +142,9 @@ def test_white_noise_is_confirmed_by_flat_parts():
     everywhere = clean + 0.1 * noise(1)
     assert not noise_profile(everywhere, everywhere - 0.005 * noise(1)).confirms(0.012)
     loud = dataclasses.replace(noisy, noise=0.03)
-    assert not loud.uncertain
-    assert loud.task == "denoise"
+    assert loud.certain
+    assert loud.task == with_profile(loud, clean + 0.03 * noise(), lambda pieces: pieces).task == "denoise", "certain without confirmation"
+    assert with_profile(loud, everywhere, lambda pieces: clean).task != "denoise", "the network takes away three times as much"
 
 
 def test_gravel_is_no_white_noise():
