@@ -17,6 +17,8 @@ from sfumato.web.tasks.values import inputs, number, opened, save_preview, whole
 
 PAIRS = 12
 """Pictures that are shown before and after."""
+_TILE = 512
+"""Side in pixels of what is computed at once: progress is reported after each tile, and results do not depend on it."""
 
 
 def diagnose(arguments: JsonObject, folder: Path) -> JsonObject:
@@ -57,7 +59,7 @@ def restore(arguments: JsonObject, folder: Path) -> JsonObject:
 
 def _request(arguments: JsonObject) -> "sf.RestorationRequest":
     """The request with the options of the page. Raises SettingError."""
-    request = sf.RestorationRequest(strength=number(arguments, "strength"), memory=_memory())
+    request = sf.RestorationRequest(strength=number(arguments, "strength"), memory=_memory(), tile=_TILE)
     options: dict[str, object] = {"task": word(arguments, "task"), "find": tuple(words(arguments, "find"))}
     if options["task"] == "upscale":
         options |= {"scale": number(arguments, "scale"), "quality": word(arguments, "quality"), "strength": 1.0}
