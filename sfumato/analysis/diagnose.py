@@ -36,7 +36,7 @@ _PIECE = 136
 _NOISE, HIT, _BLUR, _SCRATCHED = 2.5 / 255, 0.001, 0.8, 0.002
 """Least noise, salt and pepper, blur and scratches that count as damage. None of 380 sharp photographs (BSDS500, BSD68) is estimated at a
 blur of more than 0.75."""
-CERTAIN = 6 / 255
+_CERTAIN = 6 / 255
 """White noise from which on an estimate needs no confirmation: fine texture everywhere looks like noise of less."""
 _LONG, _WEAK = 7, 2 / 255
 """Motion in pixels, with noise of less than so much, that is no doubt a blur: noise makes a picture look soft in all directions."""
@@ -116,17 +116,12 @@ class Diagnosis:
         return not coarse and not (salted and self.task == "denoise")
 
     @property
-    def certain(self) -> bool:
-        """Whether there is so much white noise that its estimate is certain."""
-        return self._white_noisy and (self.noise or 0.0) >= CERTAIN
-
-    @property
     def _white_noisy(self) -> bool:
         if self.noise is None or self.noise < _NOISE:
             return False
         if self.profile is None:
             return True
-        return (self.noise >= CERTAIN or self.profile.confirms(self.noise)) and not self.profile.contradicts(self.noise)
+        return (self.noise >= _CERTAIN or self.profile.confirms(self.noise)) and not self.profile.contradicts(self.noise)
 
     @property
     def coarsely_noisy(self) -> bool:

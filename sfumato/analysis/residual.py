@@ -36,8 +36,9 @@ _FAINT, _FAINTLY_CLEAR, _FAINTLY_COARSE = 0.6 / 255, 1.0, 0.3
 """The same for noise that is too faint to be worth denoising, and that a deblurring filter would amplify."""
 _CONFIRMED, _BESIDE_DETAILS = 0.3, 0.1
 """Least noise in flat squares, as a share of an estimate of white noise and of the details there, that confirms the estimate."""
-_WHITE, _TOO_MUCH = 0.1, 1.5
-"""Greatest correlation of neighbours in white noise, and how many times an estimate of it a network may take away."""
+_WHITE, _MUCH, _TOO_MUCH = 0.1, 5 / 255, 1.5
+"""Greatest correlation of neighbours in white noise, the least of it that is much, and how many times an estimate of it a network may take
+away."""
 _TONES = {"shadows": (0.0, 0.25), "midtones": (0.25, 0.6), "lights": (0.6, 1.01)}
 """Ranges of brightness as shares of full scale."""
 _FEW, _PART = 40, 0.05
@@ -103,6 +104,11 @@ class NoiseProfile:
     def confirms(self, noise: float) -> bool:
         """Whether the estimate `noise` of white noise is confirmed in flat squares: in texture everywhere, patches differ as by noise."""
         return any(tone.level >= max(_CONFIRMED * noise, _BESIDE_DETAILS * tone.details) for tone in self.tones.values())
+
+    @property
+    def white(self) -> bool:
+        """Whether this is white noise, and a good deal of it."""
+        return self.tones["all"].alike < _WHITE and self.tones["all"].level >= _MUCH
 
     def contradicts(self, noise: float) -> bool:
         """Whether a network takes away much more than the estimate `noise`, and neighbours in that are not alike: gravel, and no noise.

@@ -4,7 +4,7 @@
 
 | task | network |
 |---|---|
-| denoise | `denoise` in colour, `restore` of a grey picture and beside salt and pepper; both are blind |
+| denoise | `denoise` in colour; `restore` for white noise, of a grey picture and beside salt and pepper; both are blind |
 | jpeg | `restore`, blind; `denoise` for a JPEG in colour of a quality above 60 |
 | deblur | `deblur` with the blur of the request, or the estimated one; `restore` if none is estimated |
 | inpaint | `inpaint` with a mask, or with a mask of scratches and dead pixels; patches in the large holes of a mask |
@@ -22,7 +22,7 @@ import torch
 from sfumato.analysis import flaws
 from sfumato.analysis.diagnose import COARSE, HIT, Diagnosis, Source, diagnose, profile_of, salt_and_pepper, with_profile
 from sfumato.analysis.jpeg import coarseness
-from sfumato.analysis.residual import Strengths
+from sfumato.analysis.residual import NoiseProfile, Strengths
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import name_of
@@ -118,12 +118,11 @@ class _Examined:
         """Quality of the JPEG that the picture is or has been; for a `task` other than auto, of the file alone."""
         return self.diagnosis.quality if task == "auto" else self._source.quality if self._source else None
 
-    def strengths(self) -> Strengths:
-        """The strength of the noise by brightness; empty for white noise that is certain, and for a small picture."""
-        if self._denoise is None or (self._task == "auto" and self.diagnosis.certain):
-            return ()
-        profile = self.diagnosis.profile if self._task == "auto" else profile_of(self._images, self._denoise)
-        return profile.strengths if profile else ()
+    def profile(self) -> NoiseProfile | None:
+        """The noise that the network takes away; None of a small picture, and where a network or method was asked for by name."""
+        if self._denoise is None:
+            return None
+        return self.diagnosis.profile if self._task == "auto" else profile_of(self._images, self._denoise)
 
     def sentence(self, task: Task) -> str:
         """The diagnosis in text, or the `task` if no diagnosis was needed."""
@@ -182,10 +181,14 @@ def _for_noise_or_jpeg(damage: str, images: Images, examined: _Examined, task: T
         return GENERAL, ()
     if (_salt_and_pepper(images, examined, task) or 0) >= HIT:
         return GENERAL, ()
-    # What a JPEG has lost is no more than the rounding of its coefficients.
-    strengths = examined.strengths() if damage == "denoise" or quality is None else ((coarseness(quality),),)
-    fine = damage == "denoise" or quality is None or quality > COARSE
-    return DENOISER if fine and images.shape[1] == 3 and not bool(colourless(images).all()) else GENERAL, strengths
+    in_colour = images.shape[1] == 3 and not bool(colourless(images).all())
+    if damage == "jpeg" and quality is not None:
+        # What a JPEG has lost is no more than the rounding of its coefficients.
+        return DENOISER if in_colour and quality > COARSE else GENERAL, ((coarseness(quality),),)
+    profile = examined.profile()
+    if profile is not None and profile.white:
+        return GENERAL, ()
+    return DENOISER if in_colour else GENERAL, profile.strengths if profile else ()
 
 
 def _denoised(networks: Networks, request: RestorationRequest, held: int, crops: Images) -> Images:

@@ -142,7 +142,6 @@ def test_white_noise_is_confirmed_by_flat_parts():
     everywhere = clean + 0.1 * noise(1)
     assert not noise_profile(everywhere, everywhere - 0.005 * noise(1)).confirms(0.012)
     loud = dataclasses.replace(noisy, noise=0.03)
-    assert loud.certain
     assert loud.task == with_profile(loud, clean + 0.03 * noise(), lambda pieces: pieces).task == "denoise", "certain without confirmation"
     assert with_profile(loud, everywhere, lambda pieces: clean).task != "denoise", "the network takes away three times as much"
 
@@ -159,3 +158,6 @@ def test_gravel_is_no_white_noise():
     assert not gravel.contradicts(12 / 255)
     assert not coarse.contradicts(3 / 255)
     assert not white.contradicts(3 / 255)
+    assert gravel.white, "which is not told from noise by this alone"
+    assert not coarse.white
+    assert not white.white, "it is too little"

@@ -87,9 +87,11 @@ def test_coarse_noise_goes_to_the_denoiser_within_limits():
 
 
 def test_what_has_no_limits():
-    """White noise of certain strength, a network that the person names, and a picture that is too small to measure."""
+    """White noise, a network that the person names, and a picture that is too small to measure."""
     white = (CLEAN + 0.06 * torch.randn(CLEAN.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
-    assert not make_plan(RestorationRequest(), white).strengths
+    for task in ("auto", "denoise"):
+        plan = make_plan(RestorationRequest(task=task), white)
+        assert (plan.repair, plan.strengths) == ("restore", ())
     assert not make_plan(RestorationRequest(model="restore", task="denoise"), coarse(CLEAN)).strengths
     assert not make_plan(RestorationRequest(task="denoise"), CLEAN[..., :12, :12]).strengths
 
