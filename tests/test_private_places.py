@@ -116,7 +116,7 @@ def test_a_model_does_not_find_images_whose_place_it_does_not_tell(home, tiny, m
     trained(home, tiny)
     monkeypatch.chdir(home)
     with pytest.raises(
-        sf.SfumatoError, match="the images that this model was trained on, people, are not here; name their place with --data"
+        sf.SfumatoError, match="the images that this model was trained on, people, cannot be found; give their folder with --data"
     ):
         sf.evaluate(home / "runs" / "people", count=16)
 

@@ -143,7 +143,7 @@ def duplicates(source: Source, *, threshold: float = NEAR, similar: float | None
     with opened(source) as images:
         read = _read(images)
         if not read.rows:
-            raise DataError(f"{images.name}: none of its {len(images.paths)} pictures can be read; the first is: {read.skipped[0]}")
+            raise DataError(f"{images.name}: none of its {len(images.paths)} pictures can be read; the first error: {read.skipped[0]}")
         pairs = pairs_of(torch.stack([row.thumbnail for row in read.rows]), least=lower)
         same = _exact(images, read.rows, pairs)
     groups = _groups(read.rows, [*same, *pairs], threshold, keep)

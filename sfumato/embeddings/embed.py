@@ -43,7 +43,7 @@ def embed(
     with opened(source) as images:
         rows = _rows(images, network, before, crop)
         if not rows.paths:
-            raise DataError(f"{images.name}: none of its {len(images.paths)} pictures can be read; the first is: {rows.skipped[0]}")
+            raise DataError(f"{images.name}: none of its {len(images.paths)} pictures can be read; the first error: {rows.skipped[0]}")
         ids, next_id = _ids(rows.paths, before)
         return Index(
             vectors=rows.vectors,

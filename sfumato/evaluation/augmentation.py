@@ -121,7 +121,7 @@ def augment(
     with a `budget`, and for a model without these classes; DataError for images without classes.
     """
     if model is not None and budget:
-        raise SettingError(f"budget = {budget} trains a generator, and a model is given too; give either of them")
+        raise SettingError(f"budget = {budget} is for training a generator, and a model is given too; give only one of them")
     if per_class < 1:
         raise SettingError(f"per_class = {per_class} must be at least 1")
     source = None if model is None else opened_generator(model).to(select_device(device))

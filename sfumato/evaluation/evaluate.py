@@ -127,7 +127,9 @@ def compared(model: Model, data: str | Path | Dataset | None, *, whole: bool = F
     except DataError as error:
         if data is not None:
             raise
-        raise SettingError(f"the images that this model was trained on, {source}, are not here; name their place with --data") from error
+        raise SettingError(
+            f"the images that this model was trained on, {source}, cannot be found; give their folder with --data"
+        ) from error
     if data is None and train.fingerprint != card.data.sha256:
         raise SettingError(f"this model was not trained on the images that {source} holds now; name the images to use with --data")
     if whole:

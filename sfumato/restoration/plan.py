@@ -154,7 +154,9 @@ def make_plan(
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
     examined = _Examined(images, quality, functools.partial(_denoised, networks, request, images.numel()) if free else None, task)
     if observed is not None and request.blur is not None:
-        raise SettingError(f"blur = {request.blur} and a mask: one at a time; fill in first, then undo the blur")
+        raise SettingError(
+            f"blur = {request.blur} and a mask cannot be in one run; fill in with the mask first, then undo the blur of the result"
+        )
     if observed is not None or request.find or task == "inpaint" or "observed" in needs_of(request.method):
         return _filling(request, images, observed, examined, networks)
     if free and task in ("auto", "denoise") and _salted(images, examined, task):
@@ -391,7 +393,7 @@ def _enlarged(scale: float, repair: str, *, state: str = "", network: Restorer |
 def _check_noise(request: RestorationRequest, network: Restorer, name: str) -> None:
     """Raises SettingError for a noise that a network ignores."""
     if request.noise is not None and "noise" not in network.conditioning:
-        raise SettingError(f"noise = {request.noise * 255:g} has no effect: {name} is blind; leave it out")
+        raise SettingError(f"noise = {request.noise * 255:g} has no effect: {name} takes no noise level; leave out noise")
 
 
 def _called(which: Model) -> str:

@@ -137,7 +137,9 @@ class RestorationRequest:
         if self.blur is not None and self.task not in ("auto", "deblur"):
             raise SettingError(f"blur = {self.blur} has no effect on the task {self.task}; it is for deblur")
         if self.blur is not None and self.find:
-            raise SettingError(f"blur = {self.blur} and find = {', '.join(self.find)}: one at a time; fill in first, then undo the blur")
+            raise SettingError(
+                f"blur = {self.blur} and find = {', '.join(self.find)} cannot be in one run; fill in first, then undo the blur"
+            )
         if self.blur is not None:
             named(self.blur)
         if self.scale is not None and self.scale < 1:

@@ -160,7 +160,7 @@ def _longer(trainee: Trainee, request: TrainingRequest, costs: Costs, images_see
         else:
             lengths = f"images = {requested.images:,}, and the run in {request.run} is one of {before:,}"
         raise CheckpointError(
-            f"{lengths} ({images_seen:,} images seen): a run can be prolonged, not shortened; choose another folder with --out"
+            f"{lengths} ({images_seen:,} images seen): a run can be made longer, but not shorter; choose another folder with --out"
         )
     if excess <= 0:
         return None

@@ -94,7 +94,7 @@ def test_what_cannot_be_is_told(network):
         apply_restorer("restore", images, kernels=torch.ones(1, 1, 1))
     with pytest.raises(SettingError, match="no effect on the task denoise"):
         RestorationRequest(task="denoise", blur="gaussian:1.6").check()
-    with pytest.raises(SettingError, match="one at a time"):
+    with pytest.raises(SettingError, match="cannot be in one run"):
         make_plan(RestorationRequest(model=network, blur="gaussian:1.6"), images, observed=torch.zeros(1, 1, 16, 16))
     with pytest.raises(SettingError, match="must be the settings of a gated network of scale 1"):
         MODELS["deconvolving"](corrector=MODELS["dncnn"]()).build()

@@ -59,7 +59,7 @@ def test_strength_zero_plans_nothing(restorer):
     [
         ({"task": "denoise"}, True, "a mask has no use for the task denoise"),
         ({"task": "jpeg", "find": ("scratches",)}, False, "find = scratches has no use for the task jpeg"),
-        ({"blur": "gaussian:2"}, True, "one at a time"),
+        ({"blur": "gaussian:2"}, True, "cannot be in one run"),
         ({"noise": 0.1}, False, "noise = 25.5 has no effect"),
         ({"blur": "gaussian:2"}, False, "blur = gaussian:2 has no effect"),
         ({"task": "inpaint"}, False, "inpaint needs a mask"),

@@ -767,7 +767,7 @@ def test_requests_that_cannot_be_are_refused():
         ({"method": "median", "noise": 0.1}, "has no effect on median"),
         ({"method": "median", "blur": "motion:3"}, "has no effect on median"),
         ({"task": "jpeg", "blur": "motion:3"}, "has no effect on the task jpeg"),
-        ({"find": ("scratches",), "blur": "motion:3"}, "one at a time"),
+        ({"find": ("scratches",), "blur": "motion:3"}, "cannot be in one run"),
     ):
         with pytest.raises(SettingError, match=words):
             RestorationRequest(**change).check()
@@ -781,7 +781,7 @@ def test_a_network_does_its_own_task(tmp_path, photo, brighter):
         (RestorationRequest(task="denoise", model=large), "enlarges 2 times; it is for the task upscale"),
         (RestorationRequest(task="upscale", model=large, scale=3), "enlarges 2 times; leave it out"),
         (dataclasses.replace(brighter, task="upscale"), "does not enlarge"),
-        (dataclasses.replace(brighter, noise=0.1), "is blind"),
+        (dataclasses.replace(brighter, noise=0.1), "takes no noise level"),
     ):
         assert words in restore_pictures([photo], tmp_path / "out", request)[0].message
     assert restore_pictures([photo], tmp_path / "out", RestorationRequest(task="upscale", model=large))[0].status == "done"

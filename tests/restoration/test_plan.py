@@ -97,5 +97,5 @@ def test_a_method_that_fills_in_asks_where():
 
 def test_noise_is_refused_by_who_has_no_use_for_it():
     for request in (RestorationRequest(noise=0.1), RestorationRequest(noise=0.1, task="upscale")):
-        with pytest.raises(SettingError, match="is blind; leave it out"):
+        with pytest.raises(SettingError, match="takes no noise level; leave out noise"):
             make_plan(request, SHARP)

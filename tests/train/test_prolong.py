@@ -98,7 +98,7 @@ def test_a_run_that_is_not_complete_is_not_shortened(tiny, bars, tmp_path):
         fit(tiny("classifier", images=80), data=bars, run=tmp_path, device="cpu", watch=Listener(kill=56))
     before = content(tmp_path)
     with pytest.raises(
-        CheckpointError, match=r"images = 40, and the run in .* is one of 80 \(48 images seen\): a run can be prolonged, not"
+        CheckpointError, match=r"images = 40, and the run in .* is one of 80 \(48 images seen\): a run can be made longer, but"
     ):
         fit(tiny("classifier", images=40), data=bars, run=tmp_path, device="cpu")
     assert content(tmp_path) == before
