@@ -132,7 +132,7 @@ def test_a_longer_budget_prolongs_a_run_and_a_shorter_one_does_not(tiny, bars, t
     (told,) = model.card.plan
     assert told.note.startswith(f"prolonged at 16 of {planned:,} images: it goes on to")
     with pytest.raises(
-        CheckpointError, match=r"budget = 50min, and the run in .* was given 100min \(24 images seen\): a run can be prolonged"
+        CheckpointError, match=r"budget = 50min, and the run in .* was given 100min \(24 images seen\): a run can be made longer, but"
     ):
         fit(settings, data=bars, run=run, device="cpu")
 
