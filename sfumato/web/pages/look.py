@@ -21,6 +21,7 @@ html:not([data-language="zh"]) span[lang="zh-CN"], html[data-language="zh"] span
 .status .bad { color: #b42318 } .dark .status .bad { color: #ff8a7a }
 .status .remark { color: var(--body-text-color-subdued) }
 .pixels img { image-rendering: pixelated }
+.pixels .grid-wrap { padding-top: 34px !important; min-height: 0 !important }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr)); gap: 12px }
 .card { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 12px 14px; background: var(--block-background-fill) }
 .card h3 { margin: 0 0 2px; font-size: 1.05rem } .card p { margin: 2px 0; font-size: .9rem; overflow-wrap: anywhere }
@@ -29,6 +30,7 @@ html:not([data-language="zh"]) span[lang="zh-CN"], html[data-language="zh"] span
 .card td { padding: 1px 6px 1px 0; vertical-align: top }
 .card code { overflow-wrap: anywhere; white-space: normal }
 .facts { border-collapse: collapse; font-size: .92rem }
+.prose .facts, .prose .facts tr { border: 0 !important }
 .facts td, .facts th { padding: 3px 12px 3px 0 !important; text-align: left; border: 0 !important }
 .scroll { overflow-x: auto }
 :focus-visible { outline: 2px solid var(--sfumato) !important; outline-offset: 2px }
