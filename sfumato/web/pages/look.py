@@ -18,8 +18,8 @@ html:not([data-language="zh"]) span[lang="zh-CN"], html[data-language="zh"] span
 .gradio-container .gap { gap: 12px }
 .status { min-height: 1.6em; overflow-wrap: anywhere }
 .status progress { width: 100%; height: 8px; accent-color: var(--sfumato) }
-.status .bad { color: #b42318 } .dark .status .bad { color: #ff8a7a }
-.status .remark { color: var(--body-text-color-subdued) }
+.status .bad, .status .bad * { color: #b42318 !important } .dark .status .bad, .dark .status .bad * { color: #ff8a7a !important }
+.status .remark, .status .remark * { color: var(--body-text-color-subdued) !important }
 .pixels img { image-rendering: pixelated }
 .pixels .grid-wrap { padding-top: 34px !important; min-height: 0 !important }
 .pixels .grid-container { grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)) !important }
@@ -40,6 +40,7 @@ html:not([data-language="zh"]) span[lang="zh-CN"], html[data-language="zh"] span
 .curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(260px, 100%), 1fr)); gap: 12px }
 .curves figure { margin: 0 } .curves figcaption { font-size: .85rem; overflow-wrap: anywhere } .curves svg { width: 100%; height: 120px }
 .curves polyline { fill: none; stroke: var(--sfumato); stroke-width: 1.5; vector-effect: non-scaling-stroke }
+.dark .curves polyline { stroke: #b3a3e6 }
 @media (max-width: 640px) {
   #head h1 { font-size: 1.35rem }
   .tab-container { overflow-x: auto !important }
