@@ -48,7 +48,7 @@ html:not([data-language="zh"]) span[lang="zh-CN"], html[data-language="zh"] span
 """
 
 HEAD = """
-<style>@media (max-width: 640px) { .gradio-container .app { padding: 8px 0 !important } }</style>
+<style>.gradio-container .app { padding: 8px 0 !important }</style>
 <script>
 (() => {
   const read = (name) => { try { return localStorage.getItem(name) } catch { return null } };
