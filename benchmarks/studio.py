@@ -1,8 +1,8 @@
 """The studio under measurement: start, cancelling, memory over many jobs, hostile uploads.
 
 Start is the time from the command to the first page, in seconds by the clock and of the processor. Cancelling is the time from the request
-until the worker of a 12-megapixel restoration is gone. Memory is that of the server's side and of its worker after the first jobs and at
-the end. The hostile files are the spoilt pictures of `benchmarks.attack`: each is judged and restored as an upload is. It needs gradio.
+until the worker of a 12-megapixel restoration is gone. Memory is that of the server's side and of its worker after the first job and each
+tenth. The hostile files are the spoilt pictures of `benchmarks.attack`: each is judged and restored as an upload is. It needs gradio.
 
     python -m benchmarks.studio [--jobs 200] [--files 300] [--parts start cancel memory hostile]
 """
@@ -98,12 +98,12 @@ def cancel(folder: Path) -> None:
 
 
 def memory(folder: Path, jobs: int) -> None:
-    """Resident memory after the first tenth of the jobs and at the end."""
+    """Resident memory after the first job and after each tenth of the jobs."""
     picture, workshop = noisy(folder / "small.png", (320, 240)), Workshop()
     for number in range(1, jobs + 1):
         work = ended(workshop.submit(job("restore", {"pictures": [str(picture)], **OPTIONS}, folder)))
         assert work.state is State.DONE, work.error
-        if number in (1, max(1, jobs // 10), jobs):
+        if number == 1 or number % max(1, jobs // 10) == 0:
             (worker,) = workshop.processes
             print(f"after {number} restorations: worker {resident(worker):.0f} MB, this process {resident('self'):.0f} MB")
     workshop.close()

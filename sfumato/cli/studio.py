@@ -24,7 +24,7 @@ def studio(
     Pictures are dropped on the page and never leave the machine. Ctrl-C ends the studio; trainings that it started go on.
 
     Args:
-        host: Address to listen at. Any other than this machine's own needs a password.
+        host: Address to listen at; one that other machines reach needs a password.
         port: Port to listen at; 0 takes a free one.
         folders: Folders whose pictures may be searched and trained on. Default: none.
         runs: Folder with your own runs.

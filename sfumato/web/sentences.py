@@ -207,7 +207,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "t_left": (", {left} left", "，剩余 {left}"),
     "t_complete": (
-        "Complete: {images} images in {seconds}. The model is {folder}.",
+        "Complete: {images} images in {seconds}. The model is in the run {folder}.",
         "已完成：{images} 张图像，用时 {seconds}。模型在 {folder}。",
     ),
     "t_stopped": ("Stopped after {images} images. Start it again to go on.", "已停止，共 {images} 张图像。再次开始即可继续。"),

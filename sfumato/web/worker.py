@@ -34,9 +34,12 @@ class Reporter:
         self._output, self._last = output, 0.0
 
     def send(self, message: JsonObject) -> None:
-        """Writes one line."""
-        self._output.write(json.dumps(message) + "\n")
-        self._output.flush()
+        """Writes one line. The process ends if nobody reads any more, as when the server has ended."""
+        try:
+            self._output.write(json.dumps(message) + "\n")
+            self._output.flush()
+        except BrokenPipeError:
+            os._exit(0)
 
     def moment(self, moment: Moment) -> None:
         """Reports progress, unless it was reported a moment ago."""

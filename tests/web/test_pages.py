@@ -29,6 +29,9 @@ def test_generated_images_are_those_of_their_seeds_and_one_opens_in_the_editor(v
     shown = visitor.shown("#generate-gallery")
     assert len(shown) == 3
     assert np.array_equal(pixels(shown[1]), expected(sf.generate("fashion", 1, seed=6, label="bag")))
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_function("(wrap => wrap.scrollWidth <= wrap.clientWidth)(document.querySelector('#generate-gallery .grid-wrap'))")
+    page.set_viewport_size({"width": 1280, "height": 900})
     _, archive = visitor.download("#generate-files")
     assert len(zipfile.ZipFile(io.BytesIO(archive)).namelist()) == 4
     page.locator("#generate-gallery button.thumbnail-item").nth(1).click()

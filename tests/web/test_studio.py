@@ -69,6 +69,17 @@ def test_every_task_exists_and_takes_only_plain_values():
     assert all(callable(task(name)) for name in TASKS)
 
 
+def test_a_worker_whose_server_has_ended_ends_without_a_word():
+    reader, writer = os.pipe()
+    os.close(reader)
+    with subprocess.Popen(
+        [sys.executable, "-m", "sfumato.web.worker"], stdin=subprocess.PIPE, stdout=writer, stderr=subprocess.PIPE
+    ) as process:
+        os.close(writer)
+        words = process.stderr.read()  # its input stays open meanwhile
+    assert (process.returncode, words) == (0, b"")
+
+
 def test_the_worker_answers_with_a_result_or_one_line(tmp_path):
     def find(name):
         def good(arguments, folder):

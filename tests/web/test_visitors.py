@@ -84,7 +84,9 @@ def test_files_that_are_no_pictures_are_refused_in_one_line(visit, tmp_path, pic
         visitor.send("#restore-files", tmp_path / name)
         page.wait_for_selector(f"#diagnose-status .bad:has-text('{name}')")
         assert "/" not in page.inner_text("#diagnose-status").partition(name)[0]
-        assert page.locator("#diagnose-status .bad > span:visible").inner_text().count("\n") == 0
+        line = page.locator("#diagnose-status .bad > span:visible")
+        assert line.inner_text().count("\n") == 0
+        assert line.evaluate("line => getComputedStyle(line).color") == "rgb(180, 35, 24)"
         page.locator("#restore-files button[aria-label=Clear], #restore-files button[aria-label='Remove this file']").first.click()
         page.wait_for_selector("#restore-files input[type=file]", state="attached")
     visitor.send("#restore-files", pictures / "noisy.png")

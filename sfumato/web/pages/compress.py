@@ -50,4 +50,4 @@ def _row(row: JsonObject, pixels: int) -> str:
     count = row["bytes"]
     assert isinstance(count, int)
     rate = 8 * count / pixels
-    return f"<tr><td>{escaped(row['name'])}</td><td>{count:,}</td><td>{rate:.3f}</td><td>{row['psnr']:.2f} dB</td></tr>"
+    return f"<tr><td>{escaped(row['name'])}</td><td>{count:,}</td><td>{rate:.3f}</td><td>{row['psnr']:.2f}&nbsp;dB</td></tr>"

@@ -18,9 +18,12 @@ html:not([data-language="zh"]) span[lang="zh-CN"], html[data-language="zh"] span
 .gradio-container .gap { gap: 12px }
 .status { min-height: 1.6em; overflow-wrap: anywhere }
 .status progress { width: 100%; height: 8px; accent-color: var(--sfumato) }
-.status .bad { color: #b42318 } .dark .status .bad { color: #ff8a7a }
-.status .remark { color: var(--body-text-color-subdued) }
+.status .bad, .status .bad * { color: #b42318 !important } .dark .status .bad, .dark .status .bad * { color: #ff8a7a !important }
+.status .remark, .status .remark * { color: var(--body-text-color-subdued) !important }
 .pixels img { image-rendering: pixelated }
+.pixels .grid-wrap { padding-top: 34px !important; min-height: 0 !important }
+.pixels .grid-container { grid-template-columns: repeat(auto-fill, minmax(112px, 1fr)) !important }
+.pixels .caption-label { max-width: 100% !important }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr)); gap: 12px }
 .card { border: 1px solid var(--border-color-primary); border-radius: 10px; padding: 12px 14px; background: var(--block-background-fill) }
 .card h3 { margin: 0 0 2px; font-size: 1.05rem } .card p { margin: 2px 0; font-size: .9rem; overflow-wrap: anywhere }
@@ -29,20 +32,23 @@ html:not([data-language="zh"]) span[lang="zh-CN"], html[data-language="zh"] span
 .card td { padding: 1px 6px 1px 0; vertical-align: top }
 .card code { overflow-wrap: anywhere; white-space: normal }
 .facts { border-collapse: collapse; font-size: .92rem }
+.prose .facts, .prose .facts tr { border: 0 !important }
 .facts td, .facts th { padding: 3px 12px 3px 0 !important; text-align: left; border: 0 !important }
 .scroll { overflow-x: auto }
+.label-wrap > span:first-child { text-align: left }
 :focus-visible { outline: 2px solid var(--sfumato) !important; outline-offset: 2px }
 .curves { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(260px, 100%), 1fr)); gap: 12px }
 .curves figure { margin: 0 } .curves figcaption { font-size: .85rem; overflow-wrap: anywhere } .curves svg { width: 100%; height: 120px }
 .curves polyline { fill: none; stroke: var(--sfumato); stroke-width: 1.5; vector-effect: non-scaling-stroke }
+.dark .curves polyline { stroke: #b3a3e6 }
 @media (max-width: 640px) {
-  .gradio-container { padding: 0 8px 40px !important }
   #head h1 { font-size: 1.35rem }
   .tab-container { overflow-x: auto !important }
 }
 """
 
 HEAD = """
+<style>.gradio-container .app { padding: 8px 0 !important }</style>
 <script>
 (() => {
   const read = (name) => { try { return localStorage.getItem(name) } catch { return null } };
@@ -63,7 +69,7 @@ HEAD = """
 })();
 </script>
 """
-"""Runs before gradio: the language and the brightness that were chosen last, kept by the browser."""
+"""Comes before gradio: the margin of its frame, which `STYLE` does not reach; the language and the brightness that were chosen last."""
 
 SWITCH_LANGUAGE = """
 async () => {

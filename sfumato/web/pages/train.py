@@ -38,8 +38,8 @@ def add(desk: Desk) -> None:
             run = gr.Dropdown(desk.studio.trainings.names(), label=desk.label("runs"), elem_id="train-run")
             state = gr.HTML("", elem_id="train-state")
             stop = gr.Button(desk.label("stop"), size="sm", variant="stop", visible=False, elem_id="train-stop")
-            curves = gr.HTML("", elem_id="train-curves")
             sample = desk.picture("sample", "train-sample")
+            curves = gr.HTML("", elem_id="train-curves")
     desk.when_listed(lambda: [_recipes(desk)], [recipe])
     outputs = [state, stop, curves, sample]
     _connect_start(desk, go, [recipe, data, budget, name], [message, run])
