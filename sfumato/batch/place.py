@@ -76,7 +76,7 @@ class Place:
         if target in self._states:
             outputs.check_unchanged(target, self._states[target], overwrite=self.overwrite)
         self._digests[target] = atomic_io.digest(result)
-        self._add(self._entry(Status.WRITING, ""), self._digests[target])
+        self._add(self._entry(Status.WRITING, ""), self._digests[target], target)
 
     def done(self, message: str, *, damage: str = "", nothing: bool = False) -> Entry:
         """The entry of an item whose result is in its place; `message` begins with the `damage`; `nothing` if it needed no change."""
@@ -98,8 +98,8 @@ class Place:
         seconds = round(time.perf_counter() - self.began, 2)
         return Entry(source=str(self.path), out=str(self.item.target), status=status, message=message, seconds=seconds)
 
-    def _add(self, entry: Entry, output_digest: str = "") -> None:
-        self.manifest.add(entry, self.path, self.item.target, self._facts, output_digest=output_digest)
+    def _add(self, entry: Entry, output_digest: str = "", target: Path | None = None) -> None:
+        self.manifest.add(entry, self.path, target or self.item.target, self._facts, output_digest=output_digest)
 
     def _for_item(self, entry: Entry) -> Entry:
         """The entry with the source of the item in the place of its copy."""

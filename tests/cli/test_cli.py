@@ -64,6 +64,7 @@ def test_a_picture_just_small_enough_is_read_without_a_word(tmp_path):
 
 
 LATER = {"compress", "decompress", "embed", "search", "cluster", "duplicates", "export", "verify", "push", "get"}
+LATER |= {"serve", "studio", "augment", "tune"}
 LATER_RECIPES = {"codec", "dust", "upscale-jpeg-x2", "upscale-jpeg-x4"}
 """Verbs and recipes that the recording, which compares a version with an earlier one, does not have."""
 
@@ -226,7 +227,7 @@ def test_misspelt_and_impossible_settings(capsys, photos):
         saying="--model.size = '32x32' cannot be read; give two numbers, 8 to 1024 pixels",
     )
     refuses(capsys, "generate", "digits", "--lable", "3", saying="no option --lable (did you mean --label?)")
-    refuses(capsys, "generat", "digits", saying="there are demo, train, generate")
+    refuses(capsys, "generat", "digits", saying="there are demo, train, tune, generate")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--validation", "0.1", *SMALL, saying="validation = 0.1 has no effect")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--lr", "7", saying="lr = 7")
     refuses(capsys, "train", "dcgan", "--data", str(photos), "--budget", "soon", saying="budget = 'soon'")
@@ -338,7 +339,7 @@ def test_a_restorer_is_trained_and_used(capsys, photos, tmp_path, monkeypatch):
 
 
 def test_a_verb_that_does_not_exist(capsys):
-    refuses(capsys, "generte", "cats", saying="no verb 'generte' (did you mean 'generate'?); there are demo, train, generate")
+    refuses(capsys, "generte", "cats", saying="no verb 'generte' (did you mean 'generate'?); there are demo, train, tune, generate")
 
 
 def test_a_picture_holds_no_weights(capsys, tmp_path):

@@ -225,7 +225,8 @@ def test_a_path_is_a_path_and_a_string_may_be_a_name(tmp_path, monkeypatch):
     (tmp_path / "glyphs").mkdir()
     for i in range(2):
         (tmp_path / "glyphs" / f"{i}.png").write_bytes(png(noise(i)))
-    assert len(load("glyphs")) == 3
+    with pytest.warns(UserWarning, match="glyphs is taken for the data set of that name"):
+        assert len(load("glyphs")) == 3
     assert len(load("./glyphs", part="all")) == len(load(Path("glyphs"), part="all")) == 2
 
 

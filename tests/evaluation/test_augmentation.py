@@ -222,7 +222,7 @@ def test_a_verdict_on_few_splits_or_two_sources_is_refused():
         augmentation_verdict(pool, test=pool, synthetic=pool, budget="1min")
     with pytest.raises(SettingError, match="runs = 1"):
         augmentation_verdict(pool, test=pool, synthetic=pool, runs=1)
-    with pytest.raises(SettingError, match="give either"):
+    with pytest.raises(SettingError, match="give only one"):
         augment(pool, model="digits", budget="1min")
     with pytest.raises(DataError, match="no classes"):
         augment(Dataset(name="bare", pixels=pool.pixels), budget="1min")

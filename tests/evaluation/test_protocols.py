@@ -227,7 +227,7 @@ def test_a_model_without_a_record_of_its_data_needs_their_name():
         with pytest.raises(SettingError, match="does not say what it was trained on"):
             compared(LoadedModel(network=network(1, (8, 8)), card=ModelCard.read(card, "the card")), None)
     away = LoadedModel(network=network(1, (8, 8)), card=ModelCard(training={"data": "/no/such/folder"}))
-    with pytest.raises(SettingError, match="/no/such/folder, are not here"):
+    with pytest.raises(SettingError, match="/no/such/folder, cannot be found"):
         compared(away, None)
     with pytest.raises(DataError):
         compared(away, "/no/such/other/folder")
