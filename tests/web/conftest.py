@@ -113,12 +113,20 @@ class Visitor:
 
     def open(self, tab="restore"):
         """Opens the studio at a page of it."""
-        before = len(self.problems)
-        self.page.goto(self.address)
-        self.problems[before:] = [each for each in self.problems[before:] if not any(words in each for words in LEFT)]
-        self.page.wait_for_selector("#restore-go")
+        self._leave(lambda: self.page.goto(self.address))
         self.turn(tab)
         return self.page
+
+    def reload(self):
+        """Loads the page once more."""
+        self._leave(self.page.reload)
+
+    def _leave(self, go):
+        """Goes to another page, and forgets what gradio writes on the one that is left."""
+        before = len(self.problems)
+        go()
+        self.page.wait_for_selector("#restore-go", state="attached")
+        self.problems[before:] = [each for each in self.problems[before:] if not any(words in each for words in LEFT)]
 
     def turn(self, tab):
         """Changes to another page of the studio."""

@@ -23,7 +23,7 @@ def test_a_training_goes_on_when_the_studio_ends_and_is_stopped_by_the_next_one(
     page.click("#train-go")
     run = tmp_path / "runs" / "letters"
     until(lambda: (run / "log.jsonl").exists() and (run / "log.jsonl").read_text().count("\n") >= 1)
-    page.reload()
+    visitor.reload()
     visitor.context.close()
     first.close()
     second = Studio(tmp_path)

@@ -104,7 +104,7 @@ def test_the_language_changes_on_the_page_and_is_kept(visit, pictures):
     assert "Suggested" not in page.inner_text("#restore-found")
     page.wait_for_selector("#pages button[role=tab]:has-text('模型')")
     assert "noisy" in page.inner_text("#restore-files")
-    page.reload()
+    visitor.reload()
     page.wait_for_selector("#restore-go:has-text('开始修复')")
     page.click("#language")
     page.wait_for_selector("#restore-go:has-text('Restore')")
@@ -137,8 +137,9 @@ def test_everything_is_reached_by_the_keyboard(visit):
 
 
 def test_dark_and_light_are_changed_and_kept(visit):
-    page = visit(color_scheme="light").open("restore")
+    visitor = visit(color_scheme="light")
+    page = visitor.open("restore")
     page.click("#dark")
     page.wait_for_selector("body.dark", state="attached")
-    page.reload()
+    visitor.reload()
     page.wait_for_selector("body.dark", state="attached")
