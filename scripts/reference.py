@@ -42,6 +42,8 @@ ROOMS = {
     "compression": "Compress",
     "embeddings": "Search and group",
     "evaluation": "Measure",
+    "evaluation.augmentation": "Augmentation with a verdict",
+    "tuning": "Tune",
     "metrics": "Figures and protocols",
     "train": "Train",
     "recipes": "Recipes",
@@ -54,6 +56,7 @@ ROOMS = {
     "batch": "Many pictures",
     "core": "Settings and errors",
     "demonstration": "Demonstration",
+    "service": "Service",
 }
 """Titles of the pages of public names by the room, or the file, in which the names are defined."""
 

@@ -119,14 +119,11 @@ _HOMES = {
     "Audit": "evaluation.audit",
     "AugmentationVerdict": "evaluation.augmentation_verdict",
     "Augmented": "evaluation.augmentation",
-    "BudgetSpentError": "core.errors",
     "Callback": "train.log",
-    "CheckpointError": "core.errors",
     "Clusters": "embeddings.cluster",
     "DEGRADATIONS": "degradations",
     "CodecComparison": "evaluation.codecs",
     "CompressionRequest": "compression.request",
-    "DataError": "core.errors",
     "Dataset": "data.dataset",
     "DecompressedImage": "compression.decompress",
     "Degradation": "degradations.base",
@@ -134,8 +131,6 @@ _HOMES = {
     "Diagnosis": "analysis.diagnose",
     "DiagnosisSource": "analysis.diagnose:Source",
     "Directions": "editing.directions",
-    "DivergenceError": "core.errors",
-    "DownloadError": "core.errors",
     "Dragged": "editing.drag",
     "Draws": "core.rng",
     "Dream": "dreaming.dream",
@@ -147,16 +142,13 @@ _HOMES = {
     "Edited": "editing.edit",
     "ExportFacts": "store.export.facts",
     "Exported": "store.export.export",
-    "FormatError": "core.errors",
     "Frames": "generation.result",
     "Gain": "evaluation.augmentation_verdict",
     "GeneratedImages": "generation.result",
-    "ImageError": "core.errors",
     "LatentImage": "editing.latent_image",
     "MODELS": "models",
     "Matches": "embeddings.search",
     "Measurement": "metrics.base",
-    "MissingExtraError": "core.errors",
     "MixedDataset": "data.mixed",
     "Mixtures": "editing.mix",
     "ModelEntry": "store.zoo:Entry",
@@ -167,7 +159,6 @@ _HOMES = {
     "PictureInput": "io.inputs",
     "Obtained": "store.catalogue",
     "Parity": "store.export.facts",
-    "ProcessError": "core.errors",
     "Pushed": "store.hub.push",
     "Projection": "editing.inversion",
     "Protocol": "metrics.base",
@@ -179,12 +170,8 @@ _HOMES = {
     "RestoredTensor": "restoration.result",
     "Scenes": "data.dataset",
     "ServiceSettings": "service.settings",
-    "SettingError": "core.errors",
-    "SfumatoError": "core.errors",
-    "StorageError": "core.errors",
     "TrainSettings": "train.settings",
     "TuningResult": "tuning.result",
-    "UnknownNameError": "core.errors",
     "Verdict": "evaluation.audit",
     "Workers": "batch.workers",
     "apply_restorer": "restoration.tiles",
@@ -249,6 +236,12 @@ _HOMES = {
     "write": "io.files",
 }
 """The module of each public name, and after a colon the name that it has there if that is another one."""
+
+_ERRORS = (
+    "BudgetSpentError CheckpointError DataError DivergenceError DownloadError FormatError "
+    "ImageError MissingExtraError ProcessError SettingError SfumatoError StorageError UnknownNameError"
+)
+_HOMES |= dict.fromkeys(_ERRORS.split(), "core.errors")
 
 _EARLIER = {"restored": "apply_restorer"}
 """Names of earlier versions; each warns and returns the object of the present name."""

@@ -35,6 +35,27 @@ hypothesis.settings.register_profile("busy", deadline=None, suppress_health_chec
 hypothesis.settings.load_profile("busy")
 
 
+SLOW = (
+    "test_it_fills_in_better_than_a_guess",
+    "test_what_lies_beyond_its_context_does_not_matter[swinir]",
+    "test_what_lies_beyond_its_context_does_not_matter[scunet]",
+    "test_names_of_a_family_in_other_shapes_are_refused_in_a_line[BSRGAN's RRDBNet]",
+    "test_names_of_a_family_in_other_shapes_are_refused_in_a_line[BasicSR's RRDBNet x2]",
+    "test_names_of_a_family_in_other_shapes_are_refused_in_a_line[ESRGAN's RRDBNet]",
+    "test_a_generated_image_is_found_again[stylegan]",
+)
+"""The slowest tests, a sixth of a minute and more each; quicker tests of the same rules run always."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves out the slowest tests, unless they are asked for."""
+    if os.environ.get("SFUMATO_SLOW"):
+        return
+    for item in items:
+        if item.name in SLOW:
+            item.add_marker(pytest.mark.skip(reason="one of the slowest tests; SFUMATO_SLOW=1 scripts/check runs them"))
+
+
 @pytest.fixture
 def decoded(monkeypatch):
     """The sizes, (width, height), of the pictures whose pixels Pillow has decoded so far: a function without arguments."""

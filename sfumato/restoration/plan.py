@@ -179,9 +179,8 @@ def make_plan(
 def _for_noise_or_jpeg(damage: str, images: Images, examined: _Examined, task: Task) -> tuple[str, Strengths]:
     """The bundled network for a picture that is not blurred, and the noise that limits what it changes."""
     quality = examined.quality(task)
-    if damage not in ("denoise", "jpeg") or (damage == "jpeg" and quality is None):
-        return GENERAL, ()
-    if (_salt_and_pepper(images, examined, task) or 0) >= HIT:
+    salted = (_salt_and_pepper(images, examined, task) or 0) >= HIT
+    if damage not in ("denoise", "jpeg") or (damage == "jpeg" and quality is None) or salted:
         return GENERAL, ()
     in_colour = images.shape[1] == 3 and not bool(colourless(images).all())
     if damage == "jpeg" and quality is not None:
