@@ -43,8 +43,11 @@ SLOW = (
     "test_names_of_a_family_in_other_shapes_are_refused_in_a_line[BasicSR's RRDBNet x2]",
     "test_names_of_a_family_in_other_shapes_are_refused_in_a_line[ESRGAN's RRDBNet]",
     "test_a_generated_image_is_found_again[stylegan]",
+    "test_what_was_drawn_is_left_as_it_is[1]",
+    "test_folders_films_and_noise",
+    "test_the_examples_of_contributing_train_as_an_installed_package",
 )
-"""The slowest tests, a sixth of a minute and more each; quicker tests of the same rules run always."""
+"""The slowest tests, from 5 to 15 seconds each; quicker tests of the same rules run always."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
