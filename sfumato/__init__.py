@@ -237,12 +237,6 @@ _HOMES = {
 }
 """The module of each public name, and after a colon the name that it has there if that is another one."""
 
-_ERRORS = (
-    "BudgetSpentError CheckpointError DataError DivergenceError DownloadError FormatError "
-    "ImageError MissingExtraError ProcessError SettingError SfumatoError StorageError UnknownNameError"
-)
-_HOMES |= dict.fromkeys(_ERRORS.split(), "core.errors")
-
 _EARLIER = {"restored": "apply_restorer"}
 """Names of earlier versions; each warns and returns the object of the present name."""
 
@@ -380,6 +374,7 @@ __all__ = [
     "with_backend",
     "write",
 ]
+_HOMES |= {name: "core.errors" for name in __all__ if name.endswith("Error")}
 
 
 shorten_waits()

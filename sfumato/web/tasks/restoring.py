@@ -18,7 +18,7 @@ from sfumato.web.tasks.values import inputs, number, opened, save_preview, whole
 PAIRS = 12
 """Pictures that are shown before and after."""
 _TILE = 512
-"""Side in pixels of what is computed at once: progress is reported after each tile, and results do not depend on it."""
+"""Side in pixels of what is computed at once: progress is reported after each tile, and results differ by rounding alone."""
 
 
 def diagnose(arguments: JsonObject, folder: Path) -> JsonObject:
