@@ -2,6 +2,7 @@
 
 python -m benchmarks.codec runs/codec --data bsds500               # rate-distortion tables and BD-rates on the test part
 python -m benchmarks.codec runs/codec --data photos --effort refine --count 8
+python -m benchmarks.codec codec --data bsds500 --effort max --count 4 --qualities 15 30 45 60
 python -m benchmarks.codec runs/codec --time                       # seconds for 768 x 512 pixels
 python -m benchmarks.codec runs/codec --large 100                  # megapixels: seconds and peak memory
 python -m benchmarks.codec runs/codec --mutate 2000                # changed and cut files: crashes and silent errors
@@ -85,7 +86,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("--data", default="bsds500")
-    parser.add_argument("--effort", default="fast", choices=("fast", "refine"))
+    parser.add_argument("--effort", default="fast", choices=("fast", "refine", "max"))
     parser.add_argument("--count", type=int)
     parser.add_argument("--qualities", type=int, nargs="+", default=[5, 15, 25, 35, 45, 55, 65, 75])
     parser.add_argument("--time", action="store_true")

@@ -1,11 +1,13 @@
 """Pictures to files of few bytes.
 
     picture ─ source_of ─ pixels ─ latent, piece by piece ─ (refine) ─ symbols of each tile ─ container ─ bytes
+                             └ max: a network for each tile (`own_network.py`) ──────────────────┘
 
 A picture of at most 1024 pixels in both directions is one tile; a larger one has tiles that are coded apart, so that damage stays
 within one. The network itself is run with a border around each piece: tiles have no seams.
 """
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from torch import Tensor
 
 from sfumato.compression import container, planes
 from sfumato.compression.container import Chunk, Container, Header
+from sfumato.compression.own_network import own_chunks, own_thumbnail
 from sfumato.compression.planes import Area
 from sfumato.compression.refine import refined
 from sfumato.compression.request import DEFAULT_MODEL, DEFAULT_QUALITY, CompressionRequest, Effort
@@ -30,6 +33,8 @@ from sfumato.store.loaded import LoadedModel, Model
 
 TILE = 10
 """Logarithm of the side of a tile: 1024 pixels."""
+_ATTEMPTS, _NEAR, _STEEPNESS = 6, 0.95, 0.03
+"""Of effort max with a limit: most attempts, the share of the limit that is near enough, and the slope of the logarithm of a size."""
 
 
 def compress(
@@ -49,7 +54,8 @@ def compress(
     """
     request = CompressionRequest(quality=quality, bpp=bpp, max_kb=max_kb, effort=effort, keep_metadata=keep_metadata, model=model)
     request.check()
-    return compressed(source_of(picture, keep_metadata=request.keep_metadata), opened_codec(request.model).network, request)
+    network = opened_codec(request.model).network if request.needs_codec else None
+    return compressed(source_of(picture, keep_metadata=request.keep_metadata), network, request)
 
 
 def check_bundled(model: Model) -> None:
@@ -67,20 +73,24 @@ def opened_codec(model: Model) -> LoadedModel[Codec]:
     return opened
 
 
-def compressed(source: Source, network: Codec, request: CompressionRequest) -> bytes:
-    """The file of a picture by a network. Raises SettingError if no quality makes it as small as the request wants."""
+def compressed(source: Source, network: Codec | None, request: CompressionRequest) -> bytes:
+    """The file of a picture by a network, which may be None for a request that needs no codec.
+
+    Raises SettingError if no quality makes it as small as the request wants.
+    """
     largest = request.largest_bytes(source.pixels.shape[0] * source.pixels.shape[1])
     if largest is None:
         return encoded_at(source, network, request.quality or DEFAULT_QUALITY, request)
-    fast = CompressionRequest(keep_metadata=request.keep_metadata)
-    quality, data = _best_within(largest, lambda quality: encoded_at(source, network, quality, fast))
+    fast = CompressionRequest(keep_metadata=request.keep_metadata) if request.needs_codec else request
+    find = _best_within if request.needs_codec else _soon_within
+    quality, data = find(largest, lambda quality: encoded_at(source, network, quality, fast))
     if data is None:
         least = encoded_at(source, network, QUALITIES[0], fast)
         raise SettingError(
             f"a picture of {size_text(source.size)} pixels takes {len(least):,} bytes at quality {QUALITIES[0]}, and {largest:,} were "
             "allowed; allow more, or make the picture smaller"
         )
-    if request.effort == "fast":
+    if request.effort != "refine":
         return data
     # Refined latents take fewer bits: the quality may rise.
     best = data
@@ -105,29 +115,58 @@ def _best_within(largest: int, encode: Callable[[int], bytes]) -> tuple[int, byt
     return low, best
 
 
-@torch.no_grad()
-def encoded_at(source: Source, network: Codec, quality: int, request: CompressionRequest) -> bytes:
+def _soon_within(largest: int, encode: Callable[[int], bytes]) -> tuple[int, bytes | None]:
+    """As `_best_within`, for files that take minutes: ends after few attempts, with one that is near the limit."""
+    low, high, best = QUALITIES[0] - 1, QUALITIES[-1] + 1, None
+    quality, steepness, before = DEFAULT_QUALITY, _STEEPNESS, None
+    for _ in range(_ATTEMPTS):
+        data = encode(quality)
+        if len(data) <= largest:
+            low, best = quality, data
+        else:
+            high = quality
+        if high - low <= 1 or (best is not None and len(best) >= _NEAR * largest):
+            break
+        if before is not None and before[0] != quality:
+            steepness = max(_STEEPNESS / 4, math.log(before[1] / len(data)) / (before[0] - quality))
+        before = quality, len(data)
+        wish = quality + math.floor(math.log(largest / len(data)) / steepness)
+        quality = min(high - 1, max(low + 1, wish))
+    return low, best
+
+
+def encoded_at(source: Source, network: Codec | None, quality: int, request: CompressionRequest) -> bytes:
     """The file of a picture at one quality."""
-    coder = SymbolCoder(network, quality)
-    whole = planes.latent_size(source.size, network.stride)
-    tiled = max(source.size) > 1 << TILE
-    areas = list(planes.areas(whole, (1 << TILE) // network.stride))
-    chunks: list[Chunk] = []
-    for area in counted(areas, "tiles"):
-        latent, hyper = _latents(coder, source.pixels, area, quality)
-        if request.effort == "refine":
-            latent = refined(network, latent, hyper, source.pixels, area, quality)
-        chunks.append(_chunk(coder, latent, hyper))
+    is_tiled, blocks = max(source.size) > 1 << TILE, _blocks(source)
+    if network is None:
+        chunks = own_chunks(source.pixels, quality, 1 << TILE)
+        thumbnail = own_thumbnail(source.pixels) if is_tiled else None
+    else:
+        chunks = _chunks(network, source.pixels, quality, request.effort)
+        thumbnail = _thumbnail(network, source.pixels) if is_tiled else None
     header = Header(
         quality=quality,
-        fingerprint=network.fingerprint,
+        fingerprint=bytes(4) if network is None else network.fingerprint,
         size=source.size,
         grey=source.grey,
-        tile=TILE if tiled else 0,
-        blocks=bool(_blocks(source)),
+        tile=TILE if is_tiled else 0,
+        blocks=bool(blocks),
+        own_networks=network is None,
     )
-    thumbnail = _thumbnail(network, source.pixels) if tiled else None
-    return container.written(Container(header=header, thumbnail=thumbnail, tiles=tuple(chunks), blocks=_blocks(source)))
+    return container.written(Container(header=header, thumbnail=thumbnail, tiles=chunks, blocks=blocks))
+
+
+@torch.no_grad()
+def _chunks(network: Codec, pixels: Pixels, quality: int, effort: Effort) -> tuple[Chunk, ...]:
+    """The streams of all tiles by a codec."""
+    coder, chunks = SymbolCoder(network, quality), list[Chunk]()
+    whole = planes.latent_size((pixels.shape[0], pixels.shape[1]), network.stride)
+    for area in counted(list(planes.areas(whole, (1 << TILE) // network.stride)), "tiles"):
+        latent, hyper = _latents(coder, pixels, area, quality)
+        if effort == "refine":
+            latent = refined(network, latent, hyper, pixels, area, quality)
+        chunks.append(_chunk(coder, latent, hyper))
+    return tuple(chunks)
 
 
 def _latents(coder: SymbolCoder, pixels: Pixels, area: Area, quality: int) -> tuple[Maps, Symbols]:
@@ -141,6 +180,7 @@ def _chunk(coder: SymbolCoder, latent: Maps, hyper: Symbols) -> Chunk:
     return Chunk(stream=coded.stream, lanes=coded.lanes, hyper_check=symbol_check(hyper), check=coded.check)
 
 
+@torch.no_grad()
 def _thumbnail(network: Codec, pixels: Pixels) -> Chunk:
     """The small picture at the beginning of a file with tiles."""
     small = planes.reduced(pixels, container.THUMBNAIL_SCALE)

@@ -1,9 +1,9 @@
 """The file format `.sfm`, byte by byte. Numbers are little endian; a `number` has 7 bits a byte, the lowest first, and 128 means more.
 
     4   8F 53 46 4D
-    1   version (1) in the lower 4 bits; 16: grey, 32: tiles, 64: further blocks
+    1   version (1) in the lower 4 bits; 16: grey, 32: tiles, 64: further blocks, 128: each tile has a network of its own
     1   quality, 1 to 100
-    4   fingerprint of the network's integer part
+    4   fingerprint of the network's integer part; zeros where tiles have networks of their own
     n   width, height: numbers, in pixels
     1   with tiles only: side of a tile in pixels, as a logarithm (base 2)
     2   CRC-32 of all bytes before, its lower 16 bits
@@ -11,9 +11,9 @@
     with tiles, a thumbnail: the picture with sides 32 times shorter (upwards), at quality `THUMBNAIL_QUALITY`; then each tile in reading
     order; without tiles, one tile alone
     n   8 * (length in bytes) + logarithm of the number of lanes: a number
-    2   check of the hyperlatent
-    2   check of the latent
-    .   stream (see `rans.py` and `symbols.py`)
+    2   check of the hyperlatent, or of a network of its own and its coarse grids
+    2   check of the latent, or of all grids
+    .   stream (see `rans.py` and `symbols.py`, or `picture_stream.py`)
 
     further blocks
     1   0: end, 1: opacity, 2: colour profile (ICC), 3: EXIF
@@ -34,7 +34,7 @@ from sfumato.core.tensors import size_text
 from sfumato.models.roles.codec import QUALITIES
 
 VERSION = 1
-_GREY, _TILES, _BLOCKS = 16, 32, 64
+_GREY, _TILES, _BLOCKS, _OWN = 16, 32, 64, 128
 _TILE_SIDES = (0, *range(8, 15))
 LONGEST_SIDE = 1 << 20
 """Largest width and height in pixels."""
@@ -57,6 +57,8 @@ class Header:
     """Logarithm of the side of a tile in pixels; 0 without tiles."""
     blocks: bool = False
     """Whether further blocks follow the tiles."""
+    own_networks: bool = False
+    """Whether each tile has a network of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ class Container:
 def written(container: Container) -> bytes:
     """The bytes of a file."""
     header = container.header
-    flags = VERSION | _GREY * header.grey | _TILES * bool(header.tile) | _BLOCKS * bool(container.blocks)
+    flags = VERSION | _GREY * header.grey | _TILES * bool(header.tile) | _BLOCKS * bool(container.blocks) | _OWN * header.own_networks
     start = MAGIC + bytes([flags, header.quality]) + header.fingerprint + _number(header.size[1]) + _number(header.size[0])
     start += bytes([header.tile]) if header.tile else b""
     parts = [start, _crc16(start)]
@@ -173,7 +175,7 @@ def _header(reader: _Reader) -> Header:
     start = reader.take(6)
     if len(start) < 6:
         raise FormatError("ends within its header")
-    if start[0] & 15 != VERSION or start[0] & 128:
+    if start[0] & 15 != VERSION:
         raise FormatError(f"has version {start[0] & 15} of the format, and this version of Sfumato reads {VERSION}; install a newer one")
     width, height = reader.number(), reader.number()
     tile = reader.take(1) if start[0] & _TILES else b"\0"
@@ -192,6 +194,7 @@ def _header(reader: _Reader) -> Header:
         grey=bool(start[0] & _GREY),
         tile=tile[0],
         blocks=bool(start[0] & _BLOCKS),
+        own_networks=bool(start[0] & _OWN),
     )
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from sfumato.compression import container, planes
 from sfumato.compression.compress import opened_codec
 from sfumato.compression.container import Chunk, Container, Header
+from sfumato.compression.own_network import own_pixels
 from sfumato.compression.planes import Area
 from sfumato.compression.request import DEFAULT_MODEL
 from sfumato.compression.symbols import Decoded, SymbolCoder
@@ -55,10 +56,11 @@ class Decompressed:
 def decompress(data: bytes, *, model: Model = DEFAULT_MODEL) -> DecompressedImage:
     """The picture in the file `data`, as a PIL image with an attribute `damage`.
 
-    `model` must be the codec that wrote the file. Raises FormatError for a file whose header is damaged, CheckpointError for another codec,
-    ImageError for a picture of more than 100 megapixels, UnknownNameError for no model.
+    `model` must be the codec that wrote the file; a file of `--effort max` needs none. Raises FormatError for a file whose header is
+    damaged, CheckpointError for another codec, ImageError for a picture of more than 100 megapixels, UnknownNameError for no model.
     """
-    result = decompressed(data, opened_codec(model).network, name=str(model))
+    network = None if container.read_header(data).own_networks else opened_codec(model).network
+    result = decompressed(data, network, name=str(model))
     picture = result.picture
     pixels = picture.pixels if picture.alpha is None else torch.cat([picture.pixels, picture.alpha], dim=2)
     image: Image.Image = Image.fromarray(pixels.squeeze(2).numpy() if pixels.shape[2] == 1 else pixels.numpy())
@@ -72,13 +74,18 @@ def decompress(data: bytes, *, model: Model = DEFAULT_MODEL) -> DecompressedImag
     return image
 
 
-def decompressed(data: bytes, network: Codec, *, name: str = "the model") -> Decompressed:
-    """The picture in the file `data` by a network that is called `name` in messages. Raises as `decompress`."""
+def decompressed(data: bytes, network: Codec | None, *, name: str = "the model") -> Decompressed:
+    """The picture in the file `data` by a network that is called `name` in messages; None for a file that has its own.
+
+    Raises as `decompress`.
+    """
     header = checked_header(data, network, name)
     parts = container.parsed(data)
-    coder = SymbolCoder(network, header.quality)
-    with torch.no_grad():
-        pixels, faults = _decoded(parts, coder)
+    if network is None or header.own_networks:
+        pixels, faults = own_pixels(parts)
+    else:
+        with torch.no_grad():
+            pixels, faults = _decoded(parts, SymbolCoder(network, header.quality))
     alpha, others = _opacity(parts)
     if header.grey:
         pixels = (pixels.to(torch.int32).sum(dim=2, keepdim=True).add(1) // 3).to(torch.uint8)
@@ -86,11 +93,15 @@ def decompressed(data: bytes, network: Codec, *, name: str = "the model") -> Dec
     return Decompressed(picture=picture, quality=header.quality, damage=(*faults, *others, *parts.faults))
 
 
-def checked_header(data: bytes, network: Codec, name: str) -> Header:
-    """The header of a file that `network` wrote. Raises as `decompress`."""
+def checked_header(data: bytes, network: Codec | None, name: str) -> Header:
+    """The header of a file that `network` wrote, or that needs none. Raises as `decompress`."""
     header = container.read_header(data)
     if math.prod(header.size) > MAX_PIXELS:
         raise ImageError(f"has {size_text(header.size)} pixels, more than the {MAX_PIXELS // 1_000_000} megapixels allowed")
+    if header.own_networks:
+        return header
+    if network is None:
+        raise CheckpointError("was written with a codec; give it with --model")
     if header.fingerprint != network.fingerprint:
         raise CheckpointError(
             f"was written with another codec ({header.fingerprint.hex()}) than {name} ({network.fingerprint.hex()}); give the one that "

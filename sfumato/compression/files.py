@@ -12,6 +12,7 @@ from sfumato.batch.manifest import Entry
 from sfumato.batch.sources import listed, passed_over
 from sfumato.batch.task import Convert, FileTask, Settle
 from sfumato.batch.workers import Workers
+from sfumato.compression import container
 from sfumato.compression.compress import check_bundled, compressed, opened_codec
 from sfumato.compression.decompress import decompressed
 from sfumato.compression.request import CompressionRequest
@@ -28,6 +29,8 @@ from sfumato.store.loaded import Model
 
 LARGEST_FILE = 1 << 30
 """Bytes of the largest file that is read."""
+_HEADER = 64
+"""Bytes that hold the header of every file."""
 OnProgress = Callable[[Entry, int, int], None]
 OnDamage = Callable[[Path, tuple[str, ...]], None]
 
@@ -56,7 +59,8 @@ def compress_pictures(
     if not files_made.count:
         others = formats.summary(passed_over(sources).values())
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
-    facts = {name: value for name, value in vars(request).items() if name != "model"} | _model_facts(request.model)
+    facts = {name: value for name, value in vars(request).items() if name != "model"}
+    facts |= _model_facts(request.model) if request.needs_codec else {}
     return files_made.run(_Compression(request=facts, overwrite=overwrite, settings=request), on_progress)
 
 
@@ -76,7 +80,8 @@ def decompress_files(
     files_made = _Places(sources, Path(out), Workers(), _CompressedFiles(), endings=tuple(files.FORMATS), ending=".png")
     if not files_made.count:
         raise DataError(f"no {ENDING} file in {', '.join(map(str, sources))}; `sfumato compress` makes such files")
-    task = _Decompression(request=_model_facts(model), overwrite=overwrite, model=model, on_damage=on_damage)
+    facts = _model_facts(model) if any(_needs_codec(Path(item.source)) for item in files_made.items) else {}
+    task = _Decompression(request=facts, overwrite=overwrite, model=model, on_damage=on_damage)
     return files_made.run(task, on_progress)
 
 
@@ -88,6 +93,15 @@ def read_file(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def _needs_codec(path: Path) -> bool:
+    """Whether the file at `path` may need a codec: those of `--effort max` do not."""
+    try:
+        with path.open("rb") as file:
+            return not container.read_header(file.read(_HEADER)).own_networks
+    except (OSError, FormatError):
+        return True
 
 
 class _CompressedFiles(Headers):
@@ -158,7 +172,7 @@ class _Compression(FileTask):
         def convert(item: Item, path: Path, settle: Settle) -> str:
             source = source_of(path, keep_metadata=self.settings.keep_metadata)
             with naming(path):
-                data = compressed(source, network.opened, self.settings)
+                data = compressed(source, network.opened if self.settings.needs_codec else None, self.settings)
             atomic_io.write(item.target, data, check=functools.partial(settle, item.target))
             h, w = source.size
             return f"{size_text((h, w))}, {len(data):,} bytes, {8 * len(data) / (h * w):.3f} bits per pixel"
@@ -178,7 +192,9 @@ class _Decompression(FileTask):
 
         def convert(item: Item, path: Path, settle: Settle) -> str:
             with naming(path):
-                result = decompressed(read_file(path), network.opened, name=str(self.model))
+                data = read_file(path)
+                own = container.is_ours(data) and container.read_header(data).own_networks
+                result = decompressed(data, None if own else network.opened, name=str(self.model))
             files.write(item.target, result.picture, check=functools.partial(settle, item.target))
             if result.damage:
                 self.on_damage(path, result.damage)

@@ -1,7 +1,7 @@
 """The wishes of a compression: quality or size, effort, model."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from sfumato.core.errors import SettingError
 from sfumato.models.roles.codec import QUALITIES
@@ -10,7 +10,7 @@ from sfumato.store.loaded import Model
 DEFAULT_MODEL = "codec"
 """The bundled model for photographs."""
 DEFAULT_QUALITY = 50
-Effort = Literal["fast", "refine"]
+Effort = Literal["fast", "refine", "max"]
 SMALLEST_BPP, LARGEST_BPP = 0.01, 24.0
 
 
@@ -25,11 +25,17 @@ class CompressionRequest:
     max_kb: float | None = None
     """Largest size of the file in kilobytes of 1,000 bytes."""
     effort: Effort = "fast"
-    """`refine` searches for the latent with gradient steps, which takes minutes for a photograph; decoding is as fast as ever."""
+    """`refine` searches for the latent with gradient steps, which takes minutes for a photograph; decoding is as fast as ever. `max` trains
+    a network for each picture and puts it into the file: no codec is needed, neither to write nor to read it, and reading takes seconds."""
     keep_metadata: bool = False
     """Keeps the colour profile and the EXIF in the file. Without it, colours are converted to sRGB."""
     model: Model = DEFAULT_MODEL
-    """The codec."""
+    """The codec. `max` needs none."""
+
+    @property
+    def needs_codec(self) -> bool:
+        """Whether a trained codec is needed."""
+        return self.effort != "max"
 
     def check(self) -> None:
         """Raises SettingError for wishes out of range, or of which one at most can be fulfilled."""
@@ -43,8 +49,8 @@ class CompressionRequest:
             raise SettingError(f"bpp = {self.bpp:g} is outside {SMALLEST_BPP:g} to {LARGEST_BPP:g} bits per pixel")
         if self.max_kb is not None and not 0 < self.max_kb <= 1e6:
             raise SettingError(f"max_kb = {self.max_kb:g} must be above 0 and at most 1,000,000 kilobytes")
-        if self.effort not in ("fast", "refine"):
-            raise SettingError(f"effort = {self.effort!r} is none of fast, refine")
+        if self.effort not in get_args(Effort):
+            raise SettingError(f"effort = {self.effort!r} is none of {', '.join(get_args(Effort))}")
 
     def largest_bytes(self, pixels: int) -> int | None:
         """The largest size of the file of a picture with so many pixels; None if the quality decides."""

@@ -129,7 +129,7 @@ def evaluate_codec(
     A known data set gives its test part. `qualities` are by default those of `QUALITIES`. Raises SettingError if the model is no codec,
     DataError without pictures.
     """
-    codec = opened_codec(model)
+    codec = None if effort == "max" else opened_codec(model).network
     pictures = _pictures(data)
     chosen = [picture.permute(1, 2, 0).contiguous() for picture in pictures.pictures[:count]]
     if not chosen:
@@ -139,11 +139,11 @@ def evaluate_codec(
         request = CompressionRequest(quality=quality, effort=effort)
 
         def encode(pixels: Pixels) -> bytes:
-            return compressed(Source(pixels=pixels, grey=False), codec.network, request)
+            return compressed(Source(pixels=pixels, grey=False), codec, request)
 
-        return encode, lambda file: decompressed(file, codec.network).picture.pixels
+        return encode, lambda file: decompressed(file, codec).picture.pixels
 
-    settings = f"sfumato codec {codec.network.fingerprint.hex()}, effort {effort}"
+    settings = f"sfumato {'with a network for each picture' if codec is None else f'codec {codec.fingerprint.hex()}'}, effort {effort}"
     curves = [_curve("sfumato", settings, own, qualities or QUALITIES, chosen)]
     formats, missing = _anchors()
     curves += [_curve(name, words, coder, steps, chosen) for name, (words, coder, steps) in formats.items()]
