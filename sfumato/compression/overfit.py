@@ -21,7 +21,6 @@ from sfumato.compression.pyramid import Columns, Grid, PictureNetwork, Pyramid
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Pixels, Scalar
 
-STEPS = 700
 NUMBER_RATE, WEIGHT_RATE = 0.16, 0.01
 """Step sizes of Adam at the beginning, of the numbers of the grids and of the weights."""
 _SOFT = 0.85
@@ -42,7 +41,7 @@ class Overfitted(NamedTuple):
     numbers: IntegerPyramid
 
 
-def overfitted(pixels: Pixels, quality: int, *, steps: int = STEPS) -> Overfitted:
+def overfitted(pixels: Pixels, quality: int, *, steps: int) -> Overfitted:
     """A network and grids for one picture of bytes (h, w, 3). The same picture gives the same on the same machine."""
     images = pixels.permute(2, 0, 1)[None].float() / 255
     with torch.random.fork_rng(devices=[]):

@@ -17,6 +17,8 @@ from sfumato.core.errors import FormatError
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Maps, Pixels, Sheet
 
+STEPS = 700
+"""Gradient steps for each tile."""
 GREY = 128
 """The byte of pixels of which nothing is known."""
 _ENOUGH = 0.05
@@ -26,7 +28,7 @@ _ENOUGH = 0.05
 def own_chunk(pixels: Pixels, quality: int) -> Chunk:
     """The stream of one tile, whose network is trained for it."""
     with torch.no_grad():
-        code = encode(*overfitted(pixels, quality))
+        code = encode(*overfitted(pixels, quality, steps=STEPS))
     return Chunk(stream=code.stream, lanes=code.lanes, hyper_check=code.coarse_check, check=code.check)
 
 

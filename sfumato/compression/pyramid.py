@@ -45,7 +45,7 @@ _BRIGHTNESS = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.4186
 LARGEST = MOST // ONE
 """Largest number that a prediction sees; larger ones are taken for it."""
 
-Columns = Float[Tensor, "inputs numbers"]
+Columns = Float[Tensor, "_inputs numbers"]
 Pyramid = Sequence[Maps]
 """Grids of each level, the finest first: (1, channels, rows, columns), of whole numbers or of numbers that training moves."""
 
