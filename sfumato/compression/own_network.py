@@ -27,7 +27,7 @@ _ENOUGH = 0.05
 
 def own_chunk(pixels: Pixels, quality: int) -> Chunk:
     """The stream of one tile, whose network is trained for it."""
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
         code = encode(*overfitted(pixels, quality, steps=STEPS))
     return Chunk(stream=code.stream, lanes=code.lanes, hyper_check=code.coarse_check, check=code.check)
 
@@ -97,6 +97,6 @@ def _tile(chunk: Chunk | None, size: tuple[int, int], quality: int) -> _Tile:
 def _painted(read: ReadPicture) -> Sheet:
     """The bytes (h, w, 3) of a network and its grids."""
     values: list[Maps] = [level.float() for level in read.pyramid]
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
         images = read.network.synthesis(values)
     return (images[0].permute(1, 2, 0).clamp(0, 1) * 255).round().to(torch.uint8)
