@@ -81,5 +81,5 @@ def eurosat(per_class: str = "20", budget: str = "10min", size: str = "64") -> N
 
 if __name__ == "__main__":
     part, arguments = chosen_part((planted, intervals, eurosat), __doc__)
-    print(instructions(), flush=True)
+    print(instructions())
     part(*arguments)

@@ -188,6 +188,6 @@ def speed(count: str = "60000") -> None:
 
 if __name__ == "__main__":
     part, arguments = chosen_part((knn, cluster, eurosat, doubles, speed), __doc__)
-    print(instructions(), flush=True)
+    print(instructions())
     torch.set_num_threads(1)
     part(*arguments)

@@ -131,5 +131,5 @@ def default(budget: str = "10min", seeds: str = "0,1,2,3,4", size: str = "28") -
 
 if __name__ == "__main__":
     part, arguments = chosen_part((overshoot, kill, planted, default), __doc__)
-    print(instructions(), flush=True)
+    print(instructions())
     part(*arguments)
