@@ -1,12 +1,15 @@
 """How good vectors of pictures are for search, groups and duplicates: the figures of docs/searching.md.
 
     python -m benchmarks.embeddings knn [mnist|fashion-mnist] [MODEL]       accuracy of a vote of 20 neighbours from VAE codes
-    python -m benchmarks.embeddings cluster [mnist|fashion-mnist] [MODEL]   accuracy of groups, median of 5 seeds
+    python -m benchmarks.embeddings cluster [mnist|fashion-mnist] [MODEL] [METHOD ...]
+                                                                            accuracy of groups, median of 5 seeds
     python -m benchmarks.embeddings eurosat [COUNT] [MODEL ...]             precision@10 beside pixels and colour histograms
     python -m benchmarks.embeddings doubles [CATS]                          recall and precision of planted copies
     python -m benchmarks.embeddings speed [COUNT]                           exact search, and faiss above 100,000 vectors
 
-It needs SFUMATO_DATA, and SFUMATO_WEIGHTS for squeezenet. All run on one thread; times are processor time.
+It needs SFUMATO_DATA, and SFUMATO_WEIGHTS for squeezenet. All run on one thread; times are processor time. METHOD is spectral, mixture or
+kmeans; with a METHOD, the number of groups is not looked for. The vectors of a data set are kept in the folder for temporary files, where
+the next command takes them from.
 """
 
 import dataclasses
@@ -15,7 +18,6 @@ import itertools
 import os
 import random
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +27,7 @@ import torch
 from PIL import Image
 
 import sfumato as sf
+from benchmarks.arguments import chosen_part
 from sfumato.core.device import instructions
 from sfumato.data.dataset import Dataset
 from sfumato.embeddings.nearest import directions_from, nearest
@@ -36,7 +39,7 @@ MODELS = {"mnist": "digits-vae", "fashion-mnist": "runs/fashion-vae"}
 def knn(name: str = "mnist", model: str = "") -> None:
     """Accuracy on the test images of a vote of the 20 nearest training images, each weighted by exp(similarity / 0.07)."""
     train, test = (sf.load_dataset(name, part=part) for part in ("train", "test"))
-    index, asked = (sf.embed(part, model or MODELS[name]) for part in (train, test))
+    index, asked = (embedded(data, f"{name}-{part}", model or MODELS[name]) for data, part in ((train, "train"), (test, "test")))
     similarities, rows = nearest(index.unit, directions_from(index.mean, asked.vectors.float()), 20)
     votes = torch.zeros(len(test), len(train.classes))
     weighted = votes.scatter_add(1, train.labels[rows], (similarities / 0.07).exp())
@@ -46,17 +49,29 @@ def knn(name: str = "mnist", model: str = "") -> None:
         print(f"{name}, {index.model}: 20 nearest, {words}: {accuracy:.2%}")
 
 
-def cluster(name: str = "mnist", model: str = "") -> None:
+def embedded(data: Dataset, name: str, model: str) -> sf.Index:
+    """The vectors of `data`, taken from the file of an earlier command as far as it has them."""
+    path = Path(tempfile.gettempdir(), f"sfumato-benchmark-{name}.index")
+    index = sf.embed(data, model, earlier=path if path.exists() else None)
+    index.save(path, overwrite=True)
+    return index
+
+
+def cluster(name: str = "mnist", model: str = "", *methods: str) -> None:
     """Accuracy of ten groups of the training images, each group under the class that fits best (Hungarian method), for 5 seeds."""
     train = sf.load_dataset(name, part="train")
-    index = sf.embed(train, model or MODELS[name])
-    for method in ("spectral", "mixture", "kmeans"):
+    index = embedded(train, f"{name}-train", model or MODELS[name])
+    for method in methods or ("spectral", "mixture", "kmeans"):
         began, scores = time.process_time(), []
         for seed in range(5):
             scores.append(matched(train.labels.numpy(), sf.cluster(index, 10, method=method, seed=seed).labels.numpy()))
         seconds = (time.process_time() - began) / 5
-        print(f"{name}, {index.model}, {method}: median {statistics.median(scores):.4f}, all {sorted(scores)}, {seconds:.0f} s each")
-    print(f"number of groups by itself: {sf.cluster(index).count}")
+        print(
+            f"{name}, {index.model}, {method}: median {statistics.median(scores):.4f}, all {sorted(scores)}, {seconds:.0f} s each",
+            flush=True,
+        )
+    if not methods:
+        print(f"number of groups by itself: {sf.cluster(index).count}")
 
 
 def matched(labels: np.ndarray, groups: np.ndarray) -> float:
@@ -172,6 +187,7 @@ def speed(count: str = "60000") -> None:
 
 
 if __name__ == "__main__":
+    part, arguments = chosen_part((knn, cluster, eurosat, doubles, speed), __doc__)
     print(instructions())
     torch.set_num_threads(1)
-    {"knn": knn, "cluster": cluster, "eurosat": eurosat, "doubles": doubles, "speed": speed}[sys.argv[1]](*sys.argv[2:])
+    part(*arguments)

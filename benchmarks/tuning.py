@@ -23,6 +23,7 @@ from pathlib import Path
 import torch
 
 import sfumato as sf
+from benchmarks.arguments import chosen_part
 from sfumato.core.device import instructions
 from sfumato.train.settings import TrainSettings, seconds
 from sfumato.train.step import Trainee
@@ -129,6 +130,6 @@ def default(budget: str = "10min", seeds: str = "0,1,2,3,4", size: str = "28") -
 
 
 if __name__ == "__main__":
+    part, arguments = chosen_part((overshoot, kill, planted, default), __doc__)
     print(instructions())
-    name, *others = sys.argv[1:] or ["overshoot"]
-    {"overshoot": overshoot, "kill": kill, "planted": planted, "default": default}[name](*others)
+    part(*arguments)

@@ -59,7 +59,7 @@ class VerdictFlags:
     runs: Annotated[int | None, Range(2, 100, "seeds")] = None
     """Number of seeds for each split; at least 2. Default: 2."""
     images: Annotated[int | None, Range(1, 1e12, "images")] = None
-    """Length of each training. Default: 30 passes over the real images, at least 6,400 images."""
+    """Length of each training. Default: 30 passes over the images of the largest arm, at least 6,400 images."""
 
 
 def augment(

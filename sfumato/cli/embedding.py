@@ -92,7 +92,7 @@ def search(
         region: Part of the one picture to look for: left, top, width and height in pixels. Default: the whole picture.
         generator: Generator whose image of --seed is looked for: a bundled model, a run folder or a model file. Default: none.
         seed: Seed of the image of --generator. Default: none.
-        k: Number of pictures to find.
+        k: Number of pictures to find; of a smaller index, all.
         out: A picture for a contact sheet (the query first), or .json for paths and similarities. Default: they are printed only.
 
     """

@@ -146,7 +146,9 @@ def duplicates(source: Source, *, threshold: float = NEAR, similar: float | None
             raise DataError(f"{images.name}: none of its {len(images.paths)} pictures can be read; the first error: {read.skipped[0]}")
         pairs = pairs_of(torch.stack([row.thumbnail for row in read.rows]), least=lower)
         same = _exact(images, read.rows, pairs)
-    groups = _groups(read.rows, [*same, *pairs], threshold, keep)
+    identical = {frozenset(pair[:2]) for pair in same}
+    others = [pair for pair in pairs if frozenset(pair[:2]) not in identical]
+    groups = _groups(read.rows, [*same, *others], threshold, keep)
     shown = {path for group in groups[:ROWS] for path in group.paths[:_COLUMNS]}
     return Duplicates(
         source=images.name,
@@ -228,9 +230,10 @@ def _group(rows: Sequence[_Row], members: Sequence[int], pairs: Sequence[Pair], 
     best = sorted(members, key=lambda i: (-rows[i].size[0] * rows[i].size[1], -rows[i].bytes, i))
     place = {i: number for number, i in enumerate(members)}
     identical = [pair._replace(first=place[pair.first], second=place[pair.second]) for pair in pairs if pair.identical]
+    exact = components(len(members), identical) == [[*range(len(members))]]
     return Group(
-        kind="exact" if components(len(members), identical) == [[*range(len(members))]] else "near",
+        kind="exact" if exact else "near",
         paths=tuple(rows[i].path for i in (best if keep == "best" else sorted(members))),
-        correlation=min(pair.correlation for pair in pairs),
+        correlation=1.0 if exact else min(pair.correlation for pair in pairs),
         mirrored=any(pair.mirrored for pair in pairs),
     )

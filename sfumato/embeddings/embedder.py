@@ -76,15 +76,22 @@ def embedder(model: Model, *, backend: Backend = "torch", device: str = "auto") 
     with measuring(network):
         vectors = image_vectors(network, blank)
     if vectors is None:
-        classes = getattr(network, "classes", 0)
-        reason = "its encoder needs the class of each picture" if classes and hasattr(network, "infer_latents") else "its network has none"
         raise SettingError(
-            f"{loaded} gives no vectors of pictures ({reason}); take a VAE without classes, a classifier, a GAN that was saved with its "
-            "discriminator, or squeezenet"
+            f"{loaded} gives no vectors of pictures ({_reason(network)}); take a VAE without classes, a classifier, a GAN that was saved "
+            "with its discriminator, or squeezenet"
         )
     digest, length = weights_hash(network), vectors.shape[1]
     by_backend = loaded if backend == "torch" else _on_backend(loaded, backend, blank.cpu())
     return Embedder(model=by_backend, weights=digest, channels=channels, size=size, dimension=length, name=_name(loaded))
+
+
+def _reason(network: nn.Module) -> str:
+    """Why a network gives no vectors."""
+    if hasattr(network, "discriminator"):
+        return "it was saved without its discriminator"
+    if getattr(network, "classes", 0) and hasattr(network, "infer_latents"):
+        return "its encoder needs the class of each picture"
+    return "its network has none"
 
 
 def _on_backend(model: LoadedModel[nn.Module], backend: Backend, blank: Images) -> LoadedModel[nn.Module]:

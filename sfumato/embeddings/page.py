@@ -27,8 +27,10 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto
 h1 { font-weight: 300; margin: 0 }
 h2 { font-weight: 500; font-size: 1.1rem; margin: 2rem 0 .4rem }
 p { max-width: 46rem; margin: .2rem 0 .8rem; opacity: .85 }
-.row { display: flex; flex-wrap: wrap; gap: 1.4rem }
-figure { margin: 0 }
+.row { display: flex; gap: 1.4rem }
+figure { margin: 0; flex: 0 0 auto }
+figure.many { flex: 0 1 auto; min-width: 6rem }
+@media (max-width: 40rem) { .row { flex-wrap: wrap } }
 figcaption { font-size: .8rem; opacity: .75 }
 img { image-rendering: pixelated; border-radius: 3px; margin: 0 3px 3px 0; vertical-align: top }
 table { border-collapse: collapse; font-size: .85rem }
@@ -43,7 +45,7 @@ def output_files(out: Path) -> list[Path]:
 
 
 def write_page(clusters: Clusters, path: Path, network: Embedder | None = None) -> None:
-    """Writes the page of the groups. With `made`, the model of the index, each group begins with the image of its mean vector.
+    """Writes the page of the groups. With `network`, the model of the index, each group begins with the image of its mean vector.
 
     Raises DataError if the pictures of the index are not at hand, StorageError.
     """
@@ -68,8 +70,8 @@ def page(clusters: Clusters, pictures: Thumbnails, centres: list[EightBit | None
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>Groups of {source}</title><style>{STYLE}</style></head><body>"
         f"<h1>{len(clusters.index):,} pictures of {source} in {clusters.count} groups</h1>"
-        f"<p>Vectors of {_plain(clusters.index.model)}, method {clusters.method}. The number at a picture is its similarity to the mean of "
-        f"its group. {note}</p>{_stability(clusters)}\n{sections}</body></html>\n"
+        f"<p>Vectors of {_plain(clusters.index.model)}, method {clusters.method}. A picture under the mouse shows its path and its "
+        f"similarity to the mean of its group. {note}</p>{_stability(clusters)}\n{sections}</body></html>\n"
     )
 
 
@@ -78,12 +80,13 @@ def _section(clusters: Clusters, pictures: Thumbnails, group: int, centre: Eight
     share = len(members) / len(clusters.index)
     rest = members[1:]
     typical, least = rest[:TYPICAL], rest[TYPICAL:][-LEAST:][::-1]
+    words = "most typical" if least else "the others, the most typical first"
     mean = [] if centre is None else [_figure("mean, decoded", _image(centre, "the mean of the group"))]
     parts = [
         *mean,
         _figure("medoid", _member(clusters, pictures, members[0])),
-        _figure("most typical", "".join(_member(clusters, pictures, i) for i in typical)) if typical else "",
-        _figure("least typical", "".join(_member(clusters, pictures, i) for i in least)) if least else "",
+        _figure(words, "".join(_member(clusters, pictures, i) for i in typical), many=True) if typical else "",
+        _figure("least typical", "".join(_member(clusters, pictures, i) for i in least), many=True) if least else "",
     ]
     noun = "picture" if len(members) == 1 else "pictures"
     return f'<h2>Group {group + 1}: {len(members):,} {noun}, {share:.1%}</h2><div class="row">{"".join(parts)}</div>'
@@ -96,8 +99,8 @@ def _member(clusters: Clusters, pictures: Thumbnails, row: int) -> str:
     return _image(np.full((8, 8, 3), 128, np.uint8) if pixels is None else pixels, words)
 
 
-def _figure(caption: str, images: str) -> str:
-    return f"<figure>{images}<figcaption>{caption}</figcaption></figure>"
+def _figure(caption: str, images: str, *, many: bool = False) -> str:
+    return f"<figure{' class=many' * many}>{images}<figcaption>{caption}</figcaption></figure>"
 
 
 def _image(pixels: EightBit, words: str) -> str:

@@ -94,12 +94,12 @@ def search(
     method: Method = "auto",
     device: str = "auto",
 ) -> Matches:
-    """The `k` images of `index` that are most like `query`: one picture, or several, whose vectors are averaged.
+    """The `k` images of `index`, or all if there are fewer, that are most like `query`: one picture, or several, whose mean vector counts.
 
     With `minus`, the vectors of those pictures are subtracted: `search(index, [a, c], minus=b)` looks for a - b + c, counted from the mean
     of the index. `region` is the part of the picture to compare (left, top, width, height). `vectors` are vectors of the model, instead of
     pictures or beside them. `model` is needed only if the model of the index is not found by its name. `method` is as in `nearest`.
-    Raises SettingError for a query without pictures and vectors, a region outside of the picture, a `k` out of range, and another model
+    Raises SettingError for a query without pictures and vectors, a region outside of the picture, a `k` below 1, and another model
     than that of the index; CheckpointError for a file that is no index; ImageError for pictures that cannot be read.
     """
     opened = load_index(index) if isinstance(index, str | Path) else index
@@ -120,8 +120,8 @@ def search(
 
 
 def matches(index: Index, vector: Vectors, k: int, *, method: Method = "auto", query: Images | None = None) -> Matches:
-    """The `k` images of `index` whose vectors are most similar to the one `vector`. Raises SettingError for a `k` out of range."""
-    similarities, indices = nearest(index.unit, directions_from(index.mean, vector), k, method=method)
+    """The `k` images of `index`, or all if there are fewer, whose vectors are most similar to `vector`. SettingError for `k` below 1."""
+    similarities, indices = nearest(index.unit, directions_from(index.mean, vector), min(k, len(index)), method=method)
     rows = indices[0].tolist()
     return Matches(
         paths=tuple(index.paths[i] for i in rows),

@@ -38,7 +38,7 @@ VALIDATION = 0.2
 MOST_VALIDATION = 100
 """Images of each class on which the ratio is chosen, if a split takes only some for training."""
 PASSES, LEAST_IMAGES = 30, 6_400
-"""Default length of a training: passes over the real images, and images at least."""
+"""Default length of a training: passes over the images of the largest arm, and images at least."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,16 +75,17 @@ def small_classifier() -> TrainSettings:
     return dataclasses.replace(settings, model=changed(settings.model, widths=(16, 32, 64), depth=1, hidden=(64,)), batch=64)
 
 
-def arm_settings(classifier: TrainSettings | None, real: int, images: int | None) -> TrainSettings:
-    """The settings of every arm, for `real` training images: those of the recipe without validation, its schedule over `images` images.
+def arm_settings(classifier: TrainSettings | None, largest: int, images: int | None) -> TrainSettings:
+    """The settings of every arm: those of the recipe without validation, its schedule over `images` images.
 
-    By default the length is 30 passes over the real images, at least 6,400 images and at most the length of the recipe. Raises SettingError
-    if `classifier` trains no classifier, or for a length that is less than a batch.
+    By default the length is 30 passes over the `largest` images of an arm, at least 6,400 images and at most the length of the recipe: a
+    shorter training would hide what the additional images of that arm can teach. Raises SettingError if `classifier` trains no classifier,
+    or for a length that is less than a batch.
     """
     settings = classifier or small_classifier()
     if family(settings.objective) != "cross_entropy":
         raise SettingError(f"classifier: the objective {family(settings.objective)} trains no classifier; give a recipe such as classifier")
-    length = images or min(settings.images, max(LEAST_IMAGES, PASSES * real))
+    length = images or min(settings.images, max(LEAST_IMAGES, PASSES * largest))
     if length < settings.batch:
         raise SettingError(f"images = {length} is less than a batch of {settings.batch}; give more")
     share = length / settings.images

@@ -210,7 +210,8 @@ def _largest_need(train: Dataset, ratio: float) -> int:
 
 def _trained_arms(experiment: Experiment, split: Split, more: Dataset, run: int) -> _Trained:
     """The classifiers of one split and seed: the baseline, and one for each ratio."""
-    settings = arm_settings(experiment.classifier, len(split.train), experiment.images)
+    largest = round((1 + max(experiment.ratios)) * len(split.train))
+    settings = arm_settings(experiment.classifier, largest, experiment.images)
     seed = experiment.seed + run
     networks = dict[float, Classifier]()
     for ratio in counted((0.0, *experiment.ratios), "arms"):

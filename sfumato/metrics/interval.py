@@ -81,7 +81,7 @@ def wilson(successes: int, trials: int, *, level: float = LEVEL) -> tuple[float,
     return max(0.0, min(share, centre - reach)), min(1.0, max(share, centre + reach))
 
 
-def student_t(level: float, freedom: int) -> float:
+def student_t(level: float, freedom: float) -> float:
     """The two-sided quantile of Student's t: the standard errors to each side that hold `level`, for `freedom` degrees of freedom.
 
     Abramowitz & Stegun 26.7.5, an expansion around the normal distribution; exact to 0.1 % from 5 degrees of freedom.

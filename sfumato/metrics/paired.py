@@ -38,16 +38,26 @@ class McNemar(NamedTuple):
 def paired_difference(differences: Float[Tensor, "_splits _images"], *, level: float = LEVEL) -> Difference:
     """The mean of `differences`, a row for each split and a column for each test image, with its t interval.
 
-    The squared standard error is the sum of that over splits (of the means of rows) and that over images (of the means of columns), with
-    one degree of freedom less than there are splits. Raises SettingError for fewer than two splits or two images.
+    Splits and test images are crossed random effects. The squared standard error is that over splits (of the means of rows) plus that over
+    images (of the means of columns) less that of the remainder, which is in both; it is at least the larger of the two. Its degrees of
+    freedom are those of Satterthwaite (1946), at least one less than there are splits. Raises SettingError for fewer than two splits or
+    two images.
     """
     splits, images = differences.shape
     if splits < 2 or images < 2:
         raise SettingError(f"differences are of {splits} splits and {images} images; an interval needs at least 2 of each")
     values = differences.double()
-    over_splits = values.mean(dim=1).var().item() / splits
-    over_images = values.mean(dim=0).var().item() / images
-    mean, reach = values.mean().item(), student_t(level, splits - 1) * math.sqrt(over_splits + over_images)
+    rows, columns, mean = values.mean(dim=1), values.mean(dim=0), values.mean().item()
+    remainder = values - rows[:, None] - columns + mean
+    freedoms = (splits - 1, images - 1, (splits - 1) * (images - 1))
+    over_splits, over_images = rows.var().item() / splits, columns.var().item() / images
+    of_both = remainder.square().sum().item() / freedoms[2] / values.numel()
+    variance = max(over_splits, over_images, over_splits + over_images - of_both)
+    if not variance:
+        return Difference(mean, mean, mean)
+    parts = zip((over_splits, over_images, of_both), freedoms, strict=True)
+    freedom = max(splits - 1, variance**2 / math.fsum(part**2 / each for part, each in parts))
+    reach = student_t(level, freedom) * math.sqrt(variance)
     return Difference(mean, mean - reach, mean + reach)
 
 

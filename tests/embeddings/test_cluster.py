@@ -125,6 +125,7 @@ def test_the_page_shows_every_group_in_one_file(folder, tmp_path):
     assert "Group 1: 10 pictures, 62.5%" in page
     assert "Group 2: 6 pictures, 37.5%" in page
     assert page.count("mean, decoded") == 2
+    assert page.count("the others, the most typical first") == 2
     assert page.count("data:image/png;base64,") == 16 + 2
     assert not re.search(r"<script|<b>|https?:|src=\"(?!data:)", page)
 

@@ -50,6 +50,7 @@ def test_equal_files_and_equal_pixels_are_exact(folder):
     (group,) = [each for each in duplicates(folder).groups if each.kind != "similar"]
     assert group.kind == "exact"
     assert sorted(group.paths) == ["0.png", "copy.png", "format.bmp"]
+    assert group.correlation == 1
     assert group.paths[0] == "format.bmp"  # of equal size, the largest file
 
 

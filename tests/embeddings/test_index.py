@@ -127,6 +127,14 @@ def test_a_network_without_vectors_is_refused():
         )
 
 
+def test_a_gan_gives_vectors_with_its_discriminator_and_is_refused_without():
+    data = Dataset(name="two", pixels=torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+    sizes = {"size": (8, 8), "channels": 1, "classes": 0, "latent_dim": 4, "width": 4, "max_width": 4}
+    assert len(embed(data, MODELS["dcgan"](**sizes, discriminator_width=4).build())) == 2
+    with pytest.raises(SettingError, match="saved without its discriminator"):
+        embed(data, MODELS["dcgan"](**sizes, discriminator_width=0).build())
+
+
 def test_an_encoder_that_needs_classes_is_refused():
     with pytest.raises(SettingError, match="class of each picture"):
         embed("glyphs", MODELS["vae"](size=(8, 8), channels=1, classes=2, latent_dim=4, width=4).build())

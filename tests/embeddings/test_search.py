@@ -87,6 +87,13 @@ def test_tensors_arrays_and_vectors_are_queries_too(model, folder):
     assert search(index, vectors=index.vectors[:1].float(), k=1).paths == index.paths[:1]
 
 
+def test_of_a_small_index_all_pictures_are_found(model, folder):
+    index = embed(folder, model)
+    assert set(search(index, folder / "blue.png", model=model).paths) == set(index.paths)
+    with pytest.raises(SettingError, match="k = 0"):
+        search(index, folder / "blue.png", k=0, model=model)
+
+
 def test_matches_are_saved_as_a_list_or_a_sheet(model, folder, tmp_path):
     embed(folder, model).save(tmp_path / "colours.index")
     found = search(load_index(tmp_path / "colours.index"), folder / "green.png", k=3, model=model)

@@ -140,10 +140,23 @@ def test_all_arms_have_the_same_length_and_no_validation():
     settings = arm_settings(None, 200, None)
     assert (settings.images, settings.validation) == (6_400, 0)
     assert settings.lr_warmup <= 640
-    assert arm_settings(None, 1_000, None).images == 30_000
+    assert arm_settings(None, 600, None).images == 18_000
     assert arm_settings(None, 1_000_000, None).images == small_classifier().images
     with pytest.raises(SettingError, match="adversarial"):
         arm_settings(sf.recipe("dcgan"), 200, None)
+
+
+def test_all_arms_are_trained_for_30_passes_over_the_largest(monkeypatch):
+    lengths = []
+
+    def untrained(settings, data, **_):
+        lengths.append((settings.images, len(data)))
+        return changed(TINY.model, size=(8, 8), channels=1, classes=2).build()
+
+    monkeypatch.setattr(augmentation_verdicts, "trained", untrained)
+    run_experiment(Experiment(source=lambda *_: images_of(400, 1), per_class=50, ratios=(1.0, 4.0)), images_of(120, 0), images_of(20, 2))
+    assert {length for length, _ in lengths} == {30 * 500}
+    assert max(count for _, count in lengths) == 500
 
 
 @pytest.mark.parametrize(("ratio", "most"), [(0.5, 2), (1, 2), (2, 3)])

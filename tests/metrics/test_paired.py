@@ -23,19 +23,23 @@ def test_the_interval_is_that_of_students_t_over_splits():
 
 
 def test_images_that_differ_widen_the_interval():
-    rows = torch.randn(1, 50, generator=torch.Generator().manual_seed(0)).expand(5, 50)
+    """All splits alike: only images vary, and there are 499 degrees of freedom."""
+    rows = torch.randn(1, 500, generator=torch.Generator().manual_seed(0)).expand(5, 500)
     low, high = paired_difference(rows)[1:]
-    assert high - low == pytest.approx(2 * 2.776 * rows[0].std().item() / math.sqrt(50), rel=5e-3)
+    assert high - low == pytest.approx(2 * 1.965 * rows[0].std().item() / math.sqrt(500), rel=5e-3)
 
 
-def test_the_interval_covers_zero_for_classifiers_that_are_equally_good():
+@pytest.mark.parametrize("spreads", [(0.05, 0.3, 0.3), (0.0, 0.2, 0.45), (0.01, 0.1, 0.2), (0.1, 0.0, 0.1)])
+def test_the_interval_covers_the_mean_as_often_as_it_says(spreads):
+    """Effects of splits, of images, and of both together: 95 % of 300 intervals, and not nearly all, cover the mean 0."""
     rng = torch.Generator().manual_seed(0)
+    shapes = ((5, 1), (1, 100), (5, 100))
     covered = 0
-    for _ in range(200):
-        split, image = torch.randn(5, 1, generator=rng) * 0.05, torch.randn(1, 100, generator=rng) * 0.3
-        _, low, high = paired_difference(split + image + torch.randn(5, 100, generator=rng) * 0.3)
+    for _ in range(300):
+        effects = [torch.randn(shape, generator=rng) * spread for shape, spread in zip(shapes, spreads, strict=True)]
+        _, low, high = paired_difference(effects[0] + effects[1] + effects[2])
         covered += low <= 0 <= high
-    assert covered >= 190
+    assert 276 <= covered <= 295
 
 
 def test_too_few_splits_are_refused():

@@ -124,8 +124,10 @@ class AdversarialGenerator(StyleGenerator):
         """The outputs for real and for generated images of the same `labels`, each batch apart as in two calls of `discriminate`."""
         return self.discriminate(real, labels), self.discriminate(fake, labels)
 
-    def image_vectors(self, images: Images) -> Vectors:
-        """The means of the discriminator's last maps in which images do not depend on one another."""
+    def image_vectors(self, images: Images) -> Vectors | None:
+        """The means of the discriminator's last maps in which images do not depend on one another; None without a discriminator."""
+        if isinstance(self.discriminator, nn.Identity):
+            return None
         source = self.feature_source()
         name = last_independent_layer(source.network, source.run, images[:1])
         return layer_outputs(source.network, source.run, images, [name])[0].float().mean(dim=(2, 3))

@@ -28,7 +28,7 @@ def search(arguments: JsonObject, folder: Path) -> JsonObject:
     """The pictures of an index that are most like an uploaded one."""
     opened = _opened(arguments)
     (query,) = inputs([word(arguments, "picture")], folder)
-    matches = sf.search(opened, query, k=min(whole(arguments, "count"), len(opened)), model=word(arguments, "model"))
+    matches = sf.search(opened, query, k=whole(arguments, "count"), model=word(arguments, "model"))
     written = matches.save(folder / "matches.json")
     shown = matches.sheet()[1:]
     items: list[Json] = [
