@@ -112,6 +112,8 @@ def main() -> None:
         data = SETS[name]()
         settings = override(recipe(asked.recipe), f"data={name}", length, *asked.changes)
         model = fit(settings, data=data)
+        if model.interrupted:
+            raise SystemExit(f"interrupted after {model.card.images_seen:,} images; nothing was measured")
         made, labels = samples(model.network, len(data.classes))
         assert data.labels is not None
         real = to_images(data.pixels)

@@ -116,8 +116,11 @@ def attack(kind: Kind, count: int, *, seed: int = 0, guard: Callable | None = No
 
 def kinds() -> dict[str, Kind]:
     """All kinds, by name."""
+    from tests.attacks_of_tasks import task_kinds
+
     with tempfile.TemporaryDirectory() as folder:
-        return _ours(Path(folder)) | _training() | _pictures(Path(folder)) | _data() | _foreign(Path(folder))
+        found = _ours(Path(folder)) | _training() | _pictures(Path(folder)) | _data() | _foreign(Path(folder))
+        return found | task_kinds(Path(folder))
 
 
 def _ours(folder: Path) -> dict[str, Kind]:

@@ -24,6 +24,7 @@
 A check is the lower 16 bits of the CRC-32 of the symbols, 16 bits each.
 """
 
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -38,9 +39,10 @@ _GREY, _TILES, _BLOCKS, _OWN = 16, 32, 64, 128
 _TILE_SIDES = (0, *range(8, 15))
 LONGEST_SIDE = 1 << 20
 """Largest width and height in pixels."""
-MOST_BLOCK = 1 << 28
-"""Largest unpacked size of a further block, in bytes."""
+MOST_BLOCK = 1 << 24
+"""Largest unpacked size of a colour profile or of EXIF, in bytes; opacity has a byte for each pixel."""
 OPACITY, PROFILE, EXIF = 1, 2, 3
+_NAMES = {OPACITY: "opacity", PROFILE: "colour profile", EXIF: "EXIF"}
 THUMBNAIL_QUALITY, THUMBNAIL_SCALE = 40, 32
 
 
@@ -120,7 +122,7 @@ def parsed(data: bytes) -> Container:
         tiles.append(chunk)
     blocks, faults = dict[int, bytes](), list[str]()
     if header.blocks:
-        for entry in _blocks(reader):
+        for entry in _blocks(reader, math.prod(header.size)):
             if isinstance(entry, str):
                 faults.append(entry)
             else:
@@ -214,30 +216,33 @@ def _chunk(reader: _Reader) -> Chunk | None:
     )
 
 
-def _blocks(reader: _Reader) -> Iterator[tuple[int, bytes] | str]:
-    """Kind and content of each further block, or a sentence about a damaged one."""
-    names = {OPACITY: "opacity", PROFILE: "colour profile", EXIF: "EXIF"}
+def _blocks(reader: _Reader, pixels: int) -> Iterator[tuple[int, bytes] | str]:
+    """Kind and content of the first block of each known kind, or a sentence about a damaged one; `pixels` is the area of the picture."""
+    waited_for = set(_NAMES)
     while kind := reader.take(1):
         if kind == b"\0":
             return
         length, check = reader.number(), reader.take(4)
         packed = reader.take(length or 0)
-        name = names.get(kind[0], "further block")
-        if zlib.crc32(packed).to_bytes(4, "little") != check or (content := _unpacked(packed)) is None:
-            yield f"its {name} is damaged and was left out"
-            continue
-        yield kind[0], content
+        if zlib.crc32(packed).to_bytes(4, "little") != check:
+            yield f"its {_NAMES.get(kind[0], 'further block')} is damaged and was left out"
+        elif kind[0] in waited_for:  # nothing else is unpacked: a few kilobytes may stand for gigabytes
+            waited_for.remove(kind[0])
+            content = _unpacked(packed, pixels if kind[0] == OPACITY else MOST_BLOCK)
+            yield f"its {_NAMES[kind[0]]} is damaged and was left out" if content is None else (kind[0], content)
     yield "it ends before its last block"
 
 
-def _unpacked(packed: bytes) -> bytes | None:
-    """The content of a block; None if it is damaged or too long."""
+def _unpacked(packed: bytes, most: int) -> bytes | None:
+    """The content of a block; None if it is damaged, or longer than `most` bytes."""
     unpacking = zlib.decompressobj()
     try:
-        content = unpacking.decompress(packed, MOST_BLOCK)
+        content = unpacking.decompress(packed, most)
+        # The end of a stream may lie behind its last byte, and is found as the next one is asked for.
+        more = b"" if unpacking.eof else unpacking.decompress(unpacking.unconsumed_tail, 1)
     except zlib.error:
         return None
-    return content if unpacking.eof else None
+    return content if unpacking.eof and not more else None
 
 
 def _number(value: int) -> bytes:

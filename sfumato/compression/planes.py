@@ -8,6 +8,7 @@ from jaxtyping import Int32
 from torch import Tensor
 from torch.nn import functional as F
 
+from sfumato.core.finite_output import finite
 from sfumato.core.tensors import Maps, PerImage, Pixels, Sheet
 from sfumato.models.roles.codec import Codec, level_of
 
@@ -50,14 +51,17 @@ def areas(size: tuple[int, int], side: int) -> Iterator[Area]:
 
 
 def encoded(network: Codec, pixels: Pixels, area: Area, quality: int) -> Maps:
-    """The latent of the `area` of an image of bytes (h, w, 3), before rounding; borders of the image are repeated beyond it."""
+    """The latent of the `area` of an image of bytes (h, w, 3), before rounding; borders of the image are repeated beyond it.
+
+    Raises ImageError if the network makes numbers that are not finite.
+    """
     wide = area.widened(network.halo, latent_size((pixels.shape[0], pixels.shape[1]), network.stride))
     step = network.stride
     part = pixels[wide.top * step : wide.bottom * step, wide.left * step : wide.right * step]
     images = part.permute(2, 0, 1)[None].float() / 255
     rows, columns = (count * step for count in wide.size)
     images = F.pad(images, (0, columns - images.shape[3], 0, rows - images.shape[2]), mode="replicate")
-    latent = network.encode(images, _level(quality))
+    latent = finite(network.encode(images, _level(quality)), network)
     top, left = area.top - wide.top, area.left - wide.left
     return latent[:, :, top : top + area.size[0], left : left + area.size[1]]
 
@@ -70,13 +74,16 @@ def hyper_encoded(network: Codec, latent: Maps, quality: int) -> Maps:
 
 
 def decoded(network: Codec, latent: Plane, size: tuple[int, int], quality: int) -> Pixels:
-    """The image of `size` of a latent (c, h, w), times 256, as bytes (h, w, 3)."""
+    """The image of `size` of a latent (c, h, w), times 256, as bytes (h, w, 3).
+
+    Raises ImageError if the network makes numbers that are not finite.
+    """
     step, whole = network.stride, (latent.shape[1], latent.shape[2])
     pixels = torch.empty(*size, 3, dtype=torch.uint8)
     for area in areas(whole, PIECE):
         wide = area.widened(network.halo, whole)
         values = latent[:, wide.top : wide.bottom, wide.left : wide.right][None].float() / 256
-        images = network.decode(values, _level(quality)).float()
+        images = finite(network.decode(values, _level(quality)).float(), network)
         top, left = (area.top - wide.top) * step, (area.left - wide.left) * step
         target = pixels[area.top * step : area.bottom * step, area.left * step : area.right * step]
         part = images[0, :, top : top + target.shape[0], left : left + target.shape[1]]

@@ -4,6 +4,7 @@ augment ─ training part ─ a generator (given, or trained on it) ─ filters 
 augmentation_verdict ─ training part ─ splits ─ arms ─> one sentence on the test part
 """
 
+import contextlib
 import csv
 import dataclasses
 import io
@@ -259,8 +260,10 @@ def _remove_earlier(folder: Path) -> None:
     if not table.is_file():
         return
     with atomic_io.storing(table):
-        rows = csv.DictReader(io.StringIO(table.read_text(encoding="utf-8", errors="replace")))
-        for row in rows:
-            path = inner_path(row.get("file") or "")
-            if path is not None and path.suffix == ".png":
-                (folder / path).unlink(missing_ok=True)
+        # Line by line: a line that is none of ours may be too long for the reader, and ours hold no line breaks in the first column.
+        for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(csv.Error):
+                path = inner_path("".join(next(csv.reader([line]), [])[:1]))
+                # A link inside the folder may lead out of it.
+                if path is not None and path.suffix == ".png" and (folder / path).parent.resolve().is_relative_to(folder.resolve()):
+                    (folder / path).unlink(missing_ok=True)

@@ -5,18 +5,23 @@ still there, so that the training goes on from its last save.
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Annotated, TypedDict, final
 
-from sfumato.core.errors import CheckpointError, SettingError
+from sfumato.core import schema
+from sfumato.core.config import Range
+from sfumato.core.errors import CheckpointError, SettingError, StorageError
 from sfumato.core.extras import missing
 from sfumato.core.json_value import JsonObject
+from sfumato.core.text import MOST_QUOTED, quoted
 from sfumato.tuning.plan import FACTOR
+from sfumato.tuning.space import Value
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -27,6 +32,28 @@ GRACE_S = 60.0
 """Without a sign of life, a process on another machine counts as ended so long after the time at which its run should have been over."""
 NAME, LOG, TRIALS = "tune", "journal.log", "trials"
 """The name of the study, that of its file, and that of the folder of runs."""
+
+
+class Claim(TypedDict):
+    """The process that trains a trial."""
+
+    worker: str
+    host: str
+    """Stands for the machine, and does not tell its name: a folder of a search may be shared."""
+    pid: Annotated[int, Range(1, 2**31 - 1)]
+    until: schema.Finite
+    """Time at which the run should be over, in seconds since 1970."""
+
+
+class Attributes(TypedDict, total=False):
+    """The facts about a trial that Optuna does not know."""
+
+    values: dict[str, Value]
+    figures: list[schema.Finite]
+    seconds: schema.Finite
+    default: bool
+    folder: str
+    claim: Claim
 
 
 @final
@@ -44,9 +71,13 @@ class Journal:
         earlier, new = self.study.user_attrs.get("facts"), json.loads(json.dumps(facts))
         if earlier is None:
             self.study.set_user_attr("facts", new)
+        elif not isinstance(earlier, dict):
+            raise self._damaged("the facts about the search are none")
         elif earlier != new:
             name = next(name for name in [*earlier, *new] if earlier.get(name) != new.get(name))
-            raise SettingError(f"{folder} holds a search with another {name}: {earlier.get(name)}; choose another folder with --out")
+            raise SettingError(
+                f"{folder} holds a search with another {name}: {quoted(earlier.get(name))}; choose another folder with --out"
+            )
 
     def _opened(self) -> "Study":
         try:
@@ -62,12 +93,19 @@ class Journal:
             _drop_torn_line(path, lock)
             storage = optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
             study = optuna.create_study(study_name=NAME, storage=storage, direction=direction, load_if_exists=True)
-        except (ValueError, LookupError, TypeError, AssertionError) as error:  # what Optuna raises for lines that it did not write
-            raise CheckpointError(f"{path} is damaged, or no journal of a search ({error}); choose another folder with --out") from error
+            for trial in study.get_trials(deepcopy=False):
+                _check(trial)
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be read and written ({error.strerror or error})") from error
+        except Exception as error:  # Optuna checks no line, and fails with any error on lines that it did not write
+            raise self._damaged(" ".join(str(error).split())[:MOST_QUOTED]) from error
         # Neither is in the journal. Another seed at each start: a resumed search does not draw the same values again.
         study.sampler = optuna.samplers.TPESampler(seed=self._seed + len(study.trials))
         study.pruner = optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=FACTOR)
         return study
+
+    def _damaged(self, reason: str) -> CheckpointError:
+        return CheckpointError(f"{self.folder / LOG} is damaged, or no journal of a search ({reason}); choose another folder with --out")
 
     @property
     def spent(self) -> float:
@@ -88,15 +126,36 @@ class Journal:
 
     @contextlib.contextmanager
     def claimed(self, trial: "Trial") -> Iterator[Path]:
-        """Gives the run folder of `trial`, which is that of the interrupted trial that it repeats."""
+        """Gives the run folder of `trial`, which is that of the interrupted trial that it repeats.
+
+        Raises CheckpointError if the journal names a folder elsewhere, which would be written into and removed.
+        """
         folder = trial.user_attrs.get("folder", f"{trial.number:04d}")
+        _check_folder(folder)
         trial.set_user_attr("folder", folder)
         yield self.folder / TRIALS / folder
 
     def lease(self, trial: "Trial", seconds: float) -> None:
         """Notes that this process trains, and that the run of `trial` should be over after `seconds`."""
         until = time.time() + 2 * seconds
-        trial.set_user_attr("claim", {"worker": self.worker, "host": socket.gethostname(), "pid": os.getpid(), "until": until})
+        trial.set_user_attr("claim", {"worker": self.worker, "host": _machine(), "pid": os.getpid(), "until": until})
+
+
+def _check(trial: "FrozenTrial") -> None:
+    """Raises FormatError or CheckpointError for a trial whose facts no search has written."""
+    facts = schema.checked(trial.user_attrs, Attributes, f"trial {trial.number}")
+    _check_folder(facts.get("folder", "0"))
+
+
+def _check_folder(name: str) -> None:
+    """Raises CheckpointError for the name of a run folder that is no number of a trial."""
+    if not (name.isascii() and name.isdigit()):
+        raise CheckpointError(f"the journal names {quoted(name)} as the folder of a trial; choose another folder with --out")
+
+
+def _machine() -> str:
+    """Stands for this machine among others, and does not tell its name."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:16]
 
 
 def _drop_torn_line(path: Path, lock: "JournalFileSymlinkLock") -> None:
@@ -118,7 +177,7 @@ def _drop_torn_line(path: Path, lock: "JournalFileSymlinkLock") -> None:
 def _ended(trial: "FrozenTrial") -> bool:
     """Whether the process of a running trial has ended."""
     facts = trial.user_attrs.get("claim", {})
-    if facts.get("host") == socket.gethostname():
+    if facts.get("host") == _machine():
         return facts.get("pid") == os.getpid() or not _alive(facts.get("pid", 0))
     began = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
     return time.time() > facts.get("until", began) + GRACE_S

@@ -1,6 +1,7 @@
 """The file format: every part comes back, every byte counts, and damage is found."""
 
 import dataclasses
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -80,7 +81,24 @@ def test_a_changed_block_is_left_out(place):
     assert got.tiles == large((1025, 1024)).tiles
 
 
-def test_a_block_that_unpacks_to_more_than_is_allowed_is_left_out(monkeypatch):
-    data = written(large((1025, 1024)))
-    monkeypatch.setattr(container, "MOST_BLOCK", 4999)
-    assert container.OPACITY not in parsed(data).blocks
+@pytest.mark.parametrize("kind", [container.PROFILE, container.EXIF])
+def test_a_block_that_unpacks_to_more_than_is_allowed_is_left_out(kind, monkeypatch):
+    monkeypatch.setattr(container, "MOST_BLOCK", 5000)
+    for length in (5000, 5001):
+        got = parsed(written(dataclasses.replace(large((1025, 1024)), blocks={kind: bytes(length)})))
+        assert (kind in got.blocks, bool(got.faults)) == (length == 5000, length > 5000)
+
+
+@pytest.mark.parametrize("kind", [container.OPACITY, 7, 255])
+def test_blocks_unpack_to_no_more_than_a_picture_needs(kind):
+    """A few kilobytes may stand for gigabytes: opacity has a byte for each pixel, and blocks of unknown kinds stay packed."""
+    header = dataclasses.replace(HEADER, size=(60, 50), blocks=True)
+    data = written(dataclasses.replace(SMALL, header=header, blocks={kind: bytes(1 << 27)}))
+    tracemalloc.start()
+    got = parsed(data)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * len(data)
+    assert not got.blocks
+    exact = written(dataclasses.replace(SMALL, header=header, blocks={container.OPACITY: bytes(3000)}))
+    assert parsed(exact).blocks == {container.OPACITY: bytes(3000)}

@@ -12,6 +12,7 @@ from sfumato.compression import compress as job
 from sfumato.compression.compress import compress
 from sfumato.compression.decompress import decompress
 from sfumato.core.errors import CheckpointError, ImageError, SettingError
+from tests.compression.conftest import small_codec
 
 
 def psnr(one, other):
@@ -144,6 +145,19 @@ def test_a_model_of_another_kind_is_refused(photograph):
 def test_what_is_no_picture_is_refused(codec):
     with pytest.raises(ImageError):
         compress(b"no picture", model=codec)
+
+
+@pytest.mark.parametrize("part", ["analysis.", "inverse_gain."])
+def test_numbers_that_are_none_are_an_error_and_no_picture(part, codec, photograph):
+    """Weights may be finite and too large: the network that encodes, and the one that decodes."""
+    pixels = photograph(24, 24)
+    data = compress(pixels, quality=30, model=codec)
+    broken = small_codec()
+    for name, weight in broken.network.named_parameters():
+        if name.startswith(part):
+            weight.fill_(1e30)
+    with pytest.raises(ImageError, match="NaN or infinite"):
+        decompress(data, model=broken) if part.startswith("inverse") else compress(pixels, quality=30, model=broken)
 
 
 def test_refinement_makes_a_better_bargain(codec, photograph, monkeypatch):

@@ -330,6 +330,32 @@ def test_a_damaged_journal_is_refused_in_one_line(text, tuned):
         tune()
 
 
+@pytest.mark.parametrize("attributes", [{"folder": "../../victim"}, {"folder": "/dev"}, {"folder": ""}, {"claim": []}, {"figures": "x"}])
+def test_a_trial_in_a_folder_elsewhere_or_with_facts_that_are_none_is_refused(attributes, tmp_path):
+    """The folder of a trial is written into, and removed after it."""
+    (tmp_path / "victim").mkdir()
+    journal = searched(tmp_path / "search", Machine()).journal
+    trial = journal.study.ask()
+    for name, value in attributes.items():
+        trial.set_user_attr(name, value)
+    with pytest.raises(CheckpointError, match=r"journal\.log is damaged") as refusal:
+        searched(tmp_path / "search", Machine())
+    assert "\n" not in str(refusal.value)
+    if "folder" in attributes:  # also where another process writes the line while this one works
+        with pytest.raises(CheckpointError), journal.claimed(trial):
+            pass
+    assert (tmp_path / "victim").is_dir()
+
+
+def test_a_journal_does_not_tell_the_name_of_the_machine(tmp_path, monkeypatch):
+    monkeypatch.setattr("socket.gethostname", lambda: "whose-laptop")
+    journal = searched(tmp_path, Machine()).journal
+    trial = journal.study.ask()
+    journal.lease(trial, 1)
+    assert "whose-laptop" not in (tmp_path / "journal.log").read_text()
+    assert trial.user_attrs["claim"]["host"]
+
+
 def test_a_line_of_the_journal_that_a_crash_cut_off_is_dropped(tmp_path):
     first = searched(tmp_path, Machine())
     trials = first.run()

@@ -79,7 +79,8 @@ class _Onnxruntime:
         # From bytes and not from the path: tensors in files beside the model, at places that the model names, are then out of reach.
         content = source.read_bytes() if isinstance(source, Path) else source
         try:
-            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            # Without a second attempt, which would print lines of its own.
+            session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], enable_fallback=0)
         except Exception as error:  # its errors have no common base
             raise ValueError(_first_line(error)) from error
         return cls(session, f"onnxruntime {onnxruntime.__version__}", session.get_modelmeta().custom_metadata_map)
