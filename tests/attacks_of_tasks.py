@@ -9,11 +9,15 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from sfumato.batch import tar_shards, units
 from sfumato.compression.compress import compressed
+from sfumato.compression.container import Chunk, Container, Header, written
 from sfumato.compression.decompress import decompressed
+from sfumato.compression.picture_stream import encode
+from sfumato.compression.pyramid import PictureNetwork, difference_pyramid
 from sfumato.compression.request import CompressionRequest
 from sfumato.compression.source import source_of
 from sfumato.core import outputs
@@ -70,7 +74,7 @@ def _of_packages(folder: Path) -> dict[str, Kind]:
 
 
 def _compressed(folder: Path) -> Kind:
-    """Pictures as .sfm: one that is small and grey, and one with opacity, profile and EXIF."""
+    """Pictures as .sfm: a small grey one, one with opacity, profile and EXIF, and one with a network of its own."""
     codec = small_codec().network
     exif = Image.Exif()
     exif[0x010E] = "a picture"
@@ -80,6 +84,11 @@ def _compressed(folder: Path) -> Kind:
     image.save(folder / "clear.png", exif=exif)
     request = CompressionRequest(quality=40, keep_metadata=True)
     whole = [compressed(source_of(folder / name, keep_metadata=True), codec, request) for name in ("grey.png", "clear.png")]
+    digits = [4, 6, 7, 7]
+    own = encode(PictureNetwork(40), digits, [level.long() for level in difference_pyramid(torch.rand(1, 3, 20, 24), 40)])
+    header = Header(quality=40, fingerprint=bytes(4), size=(20, 24), own_networks=True)
+    chunk = Chunk(stream=own.stream, lanes=own.lanes, hyper_check=own.coarse_check, check=own.check)
+    whole.append(written(Container(header=header, tiles=(chunk,))))
     return Kind("a.sfm", whole, spoil_bytes, lambda path: decompressed(path.read_bytes(), codec))
 
 

@@ -119,7 +119,9 @@ def _soon_within(largest: int, encode: Callable[[int], bytes]) -> tuple[int, byt
     """As `_best_within`, for files that take minutes: ends after few attempts, with one that is near the limit."""
     low, high, best = QUALITIES[0] - 1, QUALITIES[-1] + 1, None
     quality, steepness, before = DEFAULT_QUALITY, _STEEPNESS, None
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
+        if best is None and attempt == _ATTEMPTS - 1:
+            quality = QUALITIES[0]
         data = encode(quality)
         if len(data) <= largest:
             low, best = quality, data
