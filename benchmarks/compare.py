@@ -93,6 +93,8 @@ TASKS = {
         "work = lambda: sf.fit(settings, data=data, device='cpu')"
     ),
     "train denoise, 32 squares of 64 pixels": "work = training('denoise', 96, 32, batch=16, patch=64)",
+    "train inpaint, 16 squares of 64 pixels": "work = training('inpaint', 96, 16, batch=8, patch=64)",
+    "train upscale-gan, 16 squares of 64 pixels": "work = training('upscale-gan', 96, 16, batch=8, patch=64)",
     "load twelve models": "work = lambda: [sf.load(name) for name in sorted(sf.bundled())[:12]]",
     "load a folder of 60 of 96 pixels": "place = folder(60, 96); work = lambda: sf.load_dataset(place, size=(64, 64))",
 }

@@ -125,16 +125,17 @@ def generate(
 
     """
     with machine(threads):
+        from sfumato.cli import inputs
         from sfumato.core import outputs
         from sfumato.generation import generate as job
         from sfumato.generation.files import generate_files
-        from sfumato.store import inputs
         from sfumato.store.export.backend import with_backend
+        from sfumato.store.weights import existing_model
 
         if like is not None and seeds is not None:
             raise SettingError("--like chooses the seeds, so that --seeds has no effect; leave one of them out")
         every = list(seeds) if seeds is not None else list(range(seed, seed + n))
-        reads = (inputs.model(model), inputs.file(like, made_by="embed"))
+        reads = (existing_model(model), inputs.file(like, made_by="embed"))
         with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=reads), progress():
             network, before = job.opened_generator(with_backend(job.opened_generator(model), backend)), 0
             if like is not None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from sfumato.batch.manifest import Entry, Status, manifest_name
 from sfumato.batch.sources import passed_over
 from sfumato.batch.workers import Workers
+from sfumato.cli import inputs
 from sfumato.cli.batches import pack, show_failures
 from sfumato.cli.terminal import complain, say
 from sfumato.cli.verbs import progress
@@ -21,7 +22,6 @@ from sfumato.io.masks import is_alpha
 from sfumato.restoration import film
 from sfumato.restoration.pictures import restore_pictures as run
 from sfumato.restoration.request import RestorationRequest
-from sfumato.store import inputs
 
 
 def restore_pictures(

@@ -41,13 +41,13 @@ def export(
     """
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.store import inputs
         from sfumato.store.export.export import checked_format
         from sfumato.store.export.export import export as write
+        from sfumato.store.weights import existing_model
 
         form = checked_format(out, to)
         files = [out, *([out.with_suffix(".bin")] if form == "openvino" else [])]
-        with outputs.reserved(files, by="export", overwrite=overwrite, reads=(inputs.model(model),)):
+        with outputs.reserved(files, by="export", overwrite=overwrite, reads=(existing_model(model),)):
             result = write(model, out, to=to, part=part, int8=int8)
         facts, parity = result.facts, result.facts.parity
         assert parity is not None

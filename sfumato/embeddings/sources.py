@@ -11,7 +11,6 @@ from typing import TypeAlias
 
 from PIL import Image
 
-from sfumato.core.atomic_io import sha256
 from sfumato.core.errors import DataError
 from sfumato.core.paths import last_name
 from sfumato.core.tensors import Crop
@@ -42,8 +41,7 @@ class FileSource:
 
     def digest(self, i: int) -> bytes:
         """SHA-256 of the bytes of the file, 32 bytes. Raises ImageError."""
-        with decode.reading(self.entries[i].name), self.entries[i].open() as file:
-            return bytes.fromhex(sha256(file))
+        return self.entries[i].digest()
 
     def length(self, i: int) -> int:
         """Bytes of the file. Raises ImageError."""
