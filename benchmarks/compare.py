@@ -92,9 +92,9 @@ TASKS = {
         "settings = dataclasses.replace(sf.recipe('classifier'), images=512, validation=0.0, sample_every=10**9, save_every=10**9)\n"
         "work = lambda: sf.fit(settings, data=data, device='cpu')"
     ),
-    "train denoise, 32 squares of 64 pixels": "work = training('denoise', 96, 32, batch=16, patch=64)",
+    "train denoise, 32 squares of 64 pixels": "work = training('denoise', 96, 32, channels=1, batch=16, patch=64)",
     "train inpaint, 16 squares of 64 pixels": "work = training('inpaint', 96, 16, batch=8, patch=64)",
-    "train upscale-gan, 16 squares of 64 pixels": "work = training('upscale-gan', 96, 16, batch=8, patch=64)",
+    "train upscale-gan, 48 squares of 64 pixels": "work = training('upscale-gan', 96, 48, batch=16, patch=64)",
     "load twelve models": "work = lambda: [sf.load(name) for name in sorted(sf.bundled())[:12]]",
     "load a folder of 60 of 96 pixels": "place = folder(60, 96); work = lambda: sf.load_dataset(place, size=(64, 64))",
 }

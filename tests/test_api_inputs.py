@@ -16,6 +16,7 @@ from sfumato.core.tensors import to_bytes
 from sfumato.io import inputs
 from sfumato.io.fitting import fit
 from sfumato.io.inputs import brightness, convert, opened
+from sfumato.metrics.features import Pixels
 from sfumato.models import MODELS
 
 
@@ -23,6 +24,13 @@ def encoded(pixels, kind="PNG"):
     file = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, kind)
     return file.getvalue()
+
+
+class Thumbnail(Pixels):
+    """The means of 2 x 2 fields of small pictures."""
+
+    size = (16, 16)
+    channels = 3
 
 
 class Pipe:
@@ -169,6 +177,26 @@ def test_dream_takes_every_kind(tmp_path):
     first = sf.dream(found["path"], module, options, guide=found["image"], mask=mask).images
     for name in ("bytes", "image", "uint8", "uint16", "float64", "tensor"):
         assert torch.equal(sf.dream(found[name], module, options, guide=found["path"], mask=torch.ones(40, 36)).images, first), name
+
+
+def test_an_index_a_search_and_duplicates_take_every_kind(tmp_path):
+    pytest.importorskip("pyvips", reason="writes 16 bits of colour")
+    pixels = picture((20, 24), 3)
+    index = sf.embed([*kinds(pixels, tmp_path).values(), tmp_path / "picture.png"], Thumbnail(side=2))
+    assert len(set(index.paths)) == len(index.paths) == 12, "a path that is given twice counts once"
+    assert "picture-3.png" in index.paths
+    assert torch.equal(index.vectors, index.vectors[:1].expand_as(index.vectors))
+    other = sf.embed([picture((20, 24), 3, seed=1), pixels], Thumbnail(side=2))
+    for name, given_picture in kinds(pixels, tmp_path).items():
+        assert sf.search(other, given_picture, k=1, model=Thumbnail(side=2)).paths == ("picture-2.png",), name
+    (group,) = sf.duplicates([each for name, each in kinds(pixels, tmp_path).items() if name != "uint16"]).groups
+    assert (group.kind, len(group.paths)) == ("exact", 11)
+
+
+@pytest.mark.parametrize(("source", "saying"), [(b"bytes", "one picture is no collection"), ([], "an empty list has no pictures")])
+def test_one_picture_and_none_are_no_collection(source, saying):
+    with pytest.raises(sf.DataError, match=saying):
+        sf.embed(source, Thumbnail(side=2))
 
 
 def test_a_restorer_is_evaluated_on_pictures_of_every_kind(tmp_path):

@@ -125,8 +125,7 @@ def generate(
 
     """
     with machine(threads):
-        from sfumato.cli import inputs
-        from sfumato.core import outputs
+        from sfumato.core import inputs, outputs
         from sfumato.generation import generate as job
         from sfumato.generation.files import generate_files
         from sfumato.store.export.backend import with_backend

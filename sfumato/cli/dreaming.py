@@ -220,8 +220,7 @@ def _progress(preview: Path | None) -> "Iterator[OnStep]":
 @contextlib.contextmanager
 def _reserved(command: _Command, request: _Request) -> "Iterator[tuple[list[Path], Reservation]]":
     """The files that the dream goes to, checked before a network is loaded, and their reservation; pictures have theirs one by one."""
-    from sfumato.cli import inputs
-    from sfumato.core import outputs
+    from sfumato.core import inputs, outputs
     from sfumato.dreaming import files
     from sfumato.store.weights import existing_model
 

@@ -128,8 +128,7 @@ def project(
 
     """
     with machine(threads):
-        from sfumato.cli import inputs
-        from sfumato.core import outputs
+        from sfumato.core import inputs, outputs
         from sfumato.editing import inversion as job
         from sfumato.generation import generate
         from sfumato.store.weights import existing_model
@@ -243,8 +242,7 @@ def edit(
         )
     start: StartRow = _start(seed, styles, label, truncation) if replay is None else {}
     with machine(threads):
-        from sfumato.cli import inputs
-        from sfumato.core import outputs
+        from sfumato.core import inputs, outputs
         from sfumato.editing import directions as axes
         from sfumato.editing import edit as job
         from sfumato.generation import generate
@@ -294,8 +292,7 @@ def drag(
     """
     start = _start(seed, styles, label, truncation)
     with machine(threads):
-        from sfumato.cli import inputs
-        from sfumato.core import outputs
+        from sfumato.core import inputs, outputs
         from sfumato.editing import drag as job
         from sfumato.editing import edit
         from sfumato.generation import generate

@@ -98,8 +98,7 @@ def search(
 
     """
     with machine(threads):
-        from sfumato.cli import inputs
-        from sfumato.core import outputs
+        from sfumato.core import inputs, outputs
         from sfumato.data.scenes import existing_data
         from sfumato.embeddings import search as job
         from sfumato.store.weights import existing_model
@@ -155,8 +154,7 @@ def cluster(
 
     """
     with machine(threads):
-        from sfumato.cli import inputs
-        from sfumato.core import outputs
+        from sfumato.core import inputs, outputs
         from sfumato.data.scenes import existing_data
         from sfumato.embeddings import cluster as job
         from sfumato.embeddings import opening, page, sorting

@@ -10,11 +10,10 @@ from rich.console import Console
 from sfumato.batch.manifest import Entry, Status, manifest_name
 from sfumato.batch.sources import passed_over
 from sfumato.batch.workers import Workers
-from sfumato.cli import inputs
 from sfumato.cli.batches import pack, show_failures
 from sfumato.cli.terminal import complain, say
 from sfumato.cli.verbs import progress
-from sfumato.core import outputs
+from sfumato.core import inputs, outputs
 from sfumato.core.errors import SettingError
 from sfumato.core.progress import job
 from sfumato.io import formats
