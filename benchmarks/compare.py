@@ -67,6 +67,7 @@ for line in sys.stdin:
 TASKS = {
     "restore, task named, 384 pixels": "shown = picture(384); work = lambda: sf.restore(shown, task='denoise')",
     "restore, bf16, 384 pixels": "shown = picture(384); work = lambda: sf.restore(shown, task='denoise', precision='bf16')",
+    "network restore, bf16, 384 pixels": "shown = picture(384); work = lambda: sf.restore(shown, 'restore', precision='bf16')",
     "restore auto, one megapixel": "shown = picture(1024); work = lambda: sf.restore(shown)",
     "restore auto, clean, one megapixel": "shown = picture(1024, noise=0); work = lambda: sf.restore(shown)",
     "restore a folder of 24 of 128 pixels": "work = restoring(24, 128)",

@@ -212,7 +212,7 @@ for function in augmenting.VERBS:
     verb("Measuring")(function)
 
 
-@verb("Models and the shell")
+@verb("Models, pages and the shell")
 def models(*, runs: Path = Path("runs")) -> None:
     """List the models at hand: quality, training data, licence.
 
@@ -238,7 +238,7 @@ def models(*, runs: Path = Path("runs")) -> None:
                 say(printable(f"passed over: {entry.problem}"))
 
 
-@verb("Models and the shell")
+@verb("Models, pages and the shell")
 def import_(
     file: File, *, out: Path | None = None, scale: Annotated[int | None, Range(1, 8, "times")] = None, overwrite: bool = False
 ) -> None:
@@ -263,10 +263,10 @@ def import_(
 
 
 for function in studio.VERBS:
-    verb("Models and the shell")(function)
+    verb("Models, pages and the shell")(function)
 for function in (*shipping.VERBS, *serving.VERBS):
-    verb("Models and the shell")(function)
-verb("Models and the shell")(completion.completion)
+    verb("Models, pages and the shell")(function)
+verb("Models, pages and the shell")(completion.completion)
 streams.explain(verbs)
 
 

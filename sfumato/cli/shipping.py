@@ -19,7 +19,7 @@ def export(
     model: Model,
     *,
     out: Path,
-    to: Literal["onnx", "openvino"] | None = None,
+    to: Annotated[Literal["onnx", "openvino"] | None, tyro.conf.arg(metavar="onnx|openvino")] = None,
     part: str = "",
     int8: str | None = None,
     overwrite: Overwrite = False,
@@ -86,11 +86,11 @@ def push(
 ) -> None:
     """Share a model on a hub: sfumato push MODEL OWNER/NAME.
 
-    Its file (safetensors) and a README made from its card become one commit. Everybody who may read it names it hf:OWNER/NAME wherever
-    a model is named. HF_TOKEN or `hf auth login` gives the token, HF_ENDPOINT another hub.
+    The model file (safetensors) and a README made from its card become one commit. Everybody who may read the repository can then give
+    hf:OWNER/NAME to every verb that takes a model. HF_TOKEN or `hf auth login` gives the token, HF_ENDPOINT another hub.
 
     Args:
-        repository: Where it goes: OWNER/NAME, or OWNER/NAME@BRANCH. It is made if need be.
+        repository: Repository of the model: OWNER/NAME, or OWNER/NAME@BRANCH. It is created if there is none.
         pictures: Pictures for the README (.png, .jpg, .webp). Default: none.
         private: Only the owner may read a new repository.
 
