@@ -193,10 +193,9 @@ def test_an_index_a_search_and_duplicates_take_every_kind(tmp_path):
     assert (group.kind, len(group.paths)) == ("exact", 11)
 
 
-@pytest.mark.parametrize(("source", "saying"), [(b"bytes", "one picture is no collection"), ([], "an empty list has no pictures")])
-def test_one_picture_and_none_are_no_collection(source, saying):
-    with pytest.raises(sf.DataError, match=saying):
-        sf.embed(source, Thumbnail(side=2))
+def test_an_empty_list_is_no_collection():
+    with pytest.raises(sf.DataError, match="an empty list has no pictures"):
+        sf.embed([], Thumbnail(side=2))
 
 
 def test_a_restorer_is_evaluated_on_pictures_of_every_kind(tmp_path):
@@ -298,8 +297,18 @@ def test_a_file_may_be_given_twice(tmp_path):
     assert torch.equal(convert(file).images, convert(file).images)
 
 
-def test_a_user_sees_one_line_for_a_list():
+def test_a_user_sees_one_line_for_a_list_that_is_no_picture_and_a_picture_that_is_no_list():
     """In a process of its own: here types are checked before our own code is asked."""
-    program = "import sfumato as sf\ntry:\n    sf.diagnose([1])\nexcept sf.ImageError as error:\n    print(error)"
+    program = """
+import sfumato as sf
+for call in (lambda: sf.diagnose([1]), lambda: sf.duplicates(b"picture")):
+    try:
+        call()
+    except sf.SfumatoError as error:
+        print(error)
+"""
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout == "a list is no picture; give a path, bytes, a binary file, a PIL image, a NumPy array or a tensor\n"
+    assert run.stdout.splitlines() == [
+        "a list is no picture; give a path, bytes, a binary file, a PIL image, a NumPy array or a tensor",
+        "one picture is no collection; give a list of several, or a folder",
+    ]
