@@ -189,8 +189,8 @@ def _spooled(folder: Path, verb: Verb) -> Path:
     start = source.read(formats.START)
     ending = _ending(start, verb)
     if ending is None:
-        known = "an image of a known kind" if verb.noun == "picture" else f"a {verb.noun}"
-        raise ImageError(f"standard input: is not {known}" if start else "standard input: is empty")
+        wanted = "an image of a known kind" if verb.noun == "picture" else f"a {verb.noun}"
+        raise ImageError(f"standard input: is not {wanted}" if start else "standard input: is empty")
     path, length = folder / f"stdin{ending}", len(start)
     with path.open("wb") as file:
         file.write(start)
