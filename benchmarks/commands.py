@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import hashlib
 import importlib
+import itertools
 import json
 import os
 import runpy
@@ -193,9 +194,8 @@ def _inside(command: str, folder: Path) -> int:
 
 def compared(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> Iterator[str]:
     """A line for each thing that differs."""
-    then = {(row["command"], i): row for i, row in enumerate(before)}
-    now = {(row["command"], i): row for i, row in enumerate(after)}
-    yield from (f"{command}: only {'now' if (command, i) in now else 'before'}" for command, i in sorted(then.keys() ^ now.keys()))
+    then, now = by_turn(before), by_turn(after)
+    yield from (f"{key[0]}: only {'now' if key in now else 'before'}" for key in sorted(then.keys() ^ now.keys()))
     for key in [key for key in then if key in now]:
         old, new = then[key], now[key]
         if old["code"] != new["code"]:
@@ -204,6 +204,15 @@ def compared(before: list[dict[str, Any]], after: list[dict[str, Any]]) -> Itera
             one, other = old["files"].get(name), new["files"].get(name)
             if one != other:
                 yield f"{key[0]}: {name} {'is new' if one is None else 'is missing' if other is None else 'has other contents'}"
+
+
+def by_turn(record: list[dict[str, Any]]) -> dict[tuple[str, int], dict[str, Any]]:
+    """Each row by its command and by how often that came before, so that commands that were added since leave the others comparable."""
+    rows = dict[tuple[str, int], dict[str, Any]]()
+    for row in record:
+        turn = next(i for i in itertools.count() if (row["command"], i) not in rows)
+        rows[row["command"], turn] = row
+    return rows
 
 
 def stamps(folder: Path) -> dict[str, tuple[int, int]]:

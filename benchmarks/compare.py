@@ -67,6 +67,7 @@ for line in sys.stdin:
 TASKS = {
     "restore, task named, 384 pixels": "shown = picture(384); work = lambda: sf.restore(shown, task='denoise')",
     "restore, bf16, 384 pixels": "shown = picture(384); work = lambda: sf.restore(shown, task='denoise', precision='bf16')",
+    "network restore, bf16, 384 pixels": "shown = picture(384); work = lambda: sf.restore(shown, 'restore', precision='bf16')",
     "restore auto, one megapixel": "shown = picture(1024); work = lambda: sf.restore(shown)",
     "restore auto, clean, one megapixel": "shown = picture(1024, noise=0); work = lambda: sf.restore(shown)",
     "restore a folder of 24 of 128 pixels": "work = restoring(24, 128)",
@@ -92,7 +93,9 @@ TASKS = {
         "settings = dataclasses.replace(sf.recipe('classifier'), images=512, validation=0.0, sample_every=10**9, save_every=10**9)\n"
         "work = lambda: sf.fit(settings, data=data, device='cpu')"
     ),
-    "train denoise, 32 squares of 64 pixels": "work = training('denoise', 96, 32, batch=16, patch=64)",
+    "train denoise, 32 squares of 64 pixels": "work = training('denoise', 96, 32, channels=1, batch=16, patch=64)",
+    "train inpaint, 16 squares of 64 pixels": "work = training('inpaint', 96, 16, batch=8, patch=64)",
+    "train upscale-gan, 48 squares of 64 pixels": "work = training('upscale-gan', 96, 48, batch=16, patch=64)",
     "load twelve models": "work = lambda: [sf.load(name) for name in sorted(sf.bundled())[:12]]",
     "load a folder of 60 of 96 pixels": "place = folder(60, 96); work = lambda: sf.load_dataset(place, size=(64, 64))",
 }

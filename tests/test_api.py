@@ -11,6 +11,7 @@ import pytest
 import sfumato as sf
 from sfumato import cli
 from sfumato.core import errors
+from sfumato.store.loaded import LoadedModel
 
 ROOT = Path(__file__).parent.parent
 OTHER_NAMES = {"train": "fit", "import": "import_weights", "models": "list_models", "get": "get_weights"}
@@ -85,10 +86,20 @@ def test_whatever_takes_a_path_takes_its_text():
             assert Path not in kinds or str in kinds or parameter.name == "check", f"{name}: {parameter}"
 
 
-RESULTS = [
-    sf.Audit, sf.Atlas, sf.Directions, sf.Dragged, sf.Dreamt, sf.Edited, sf.Frames, sf.GeneratedImages, sf.LatentImage, sf.Mixtures,
-    sf.Projection, sf.Report, sf.RestoredArray, sf.RestoredImage, sf.RestoredTensor,
-]  # fmt: skip
+ON_DISK = {sf.TuningResult: "its folder", sf.Exported: "the file", sf.Pushed: "a hub", sf.Obtained: "the file", sf.PictureEntry: "the file"}
+"""What a verb has already written as it returns, and where."""
+SAID = {sf.Parity, sf.ModelEntry, sf.Diagnosis, sf.TrainSettings, sf.Degraded, sf.Picture, sf.Dataset, sf.Scenes}
+"""Figures to read, a row of a list, and inputs of other verbs: `write` saves a `Picture`, and a recipe is a file of settings."""
+RESULTS = sorted(
+    {
+        kind
+        for name in sf.__all__
+        if inspect.isfunction(inspect.unwrap(getattr(sf, name)))
+        for kind in classes_in(inspect.signature(inspect.unwrap(getattr(sf, name))).return_annotation)
+        if kind.__module__.startswith("sfumato.") and kind not in {*ON_DISK, *SAID, LoadedModel}
+    },
+    key=lambda kind: kind.__name__,
+)
 
 
 @pytest.mark.parametrize("kind", RESULTS, ids=lambda kind: kind.__name__)

@@ -16,6 +16,7 @@ from sfumato.core.tensors import to_bytes
 from sfumato.io import inputs
 from sfumato.io.fitting import fit
 from sfumato.io.inputs import brightness, convert, opened
+from sfumato.metrics.features import Pixels
 from sfumato.models import MODELS
 
 
@@ -23,6 +24,13 @@ def encoded(pixels, kind="PNG"):
     file = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(file, kind)
     return file.getvalue()
+
+
+class Thumbnail(Pixels):
+    """The means of 2 x 2 fields of small pictures."""
+
+    size = (16, 16)
+    channels = 3
 
 
 class Pipe:
@@ -171,6 +179,25 @@ def test_dream_takes_every_kind(tmp_path):
         assert torch.equal(sf.dream(found[name], module, options, guide=found["path"], mask=torch.ones(40, 36)).images, first), name
 
 
+def test_an_index_a_search_and_duplicates_take_every_kind(tmp_path):
+    pytest.importorskip("pyvips", reason="writes 16 bits of colour")
+    pixels = picture((20, 24), 3)
+    index = sf.embed([*kinds(pixels, tmp_path).values(), tmp_path / "picture.png"], Thumbnail(side=2))
+    assert len(set(index.paths)) == len(index.paths) == 12, "a path that is given twice counts once"
+    assert "picture-3.png" in index.paths
+    assert torch.equal(index.vectors, index.vectors[:1].expand_as(index.vectors))
+    other = sf.embed([picture((20, 24), 3, seed=1), pixels], Thumbnail(side=2))
+    for name, given_picture in kinds(pixels, tmp_path).items():
+        assert sf.search(other, given_picture, k=1, model=Thumbnail(side=2)).paths == ("picture-2.png",), name
+    (group,) = sf.duplicates([each for name, each in kinds(pixels, tmp_path).items() if name != "uint16"]).groups
+    assert (group.kind, len(group.paths)) == ("exact", 11)
+
+
+def test_an_empty_list_is_no_collection():
+    with pytest.raises(sf.DataError, match="an empty list has no pictures"):
+        sf.embed([], Thumbnail(side=2))
+
+
 def test_a_restorer_is_evaluated_on_pictures_of_every_kind(tmp_path):
     found = kinds(picture((24, 24), 3), tmp_path)
     reports = [sf.evaluate_restorer("median", "noise:25", [found[name]]) for name in ("path", "image", "uint16", "tensor")]
@@ -270,8 +297,18 @@ def test_a_file_may_be_given_twice(tmp_path):
     assert torch.equal(convert(file).images, convert(file).images)
 
 
-def test_a_user_sees_one_line_for_a_list():
+def test_a_user_sees_one_line_for_a_list_that_is_no_picture_and_a_picture_that_is_no_list():
     """In a process of its own: here types are checked before our own code is asked."""
-    program = "import sfumato as sf\ntry:\n    sf.diagnose([1])\nexcept sf.ImageError as error:\n    print(error)"
+    program = """
+import sfumato as sf
+for call in (lambda: sf.diagnose([1]), lambda: sf.duplicates(b"picture")):
+    try:
+        call()
+    except sf.SfumatoError as error:
+        print(error)
+"""
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout == "a list is no picture; give a path, bytes, a binary file, a PIL image, a NumPy array or a tensor\n"
+    assert run.stdout.splitlines() == [
+        "a list is no picture; give a path, bytes, a binary file, a PIL image, a NumPy array or a tensor",
+        "one picture is no collection; give a list of several, or a folder",
+    ]

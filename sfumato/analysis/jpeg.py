@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images
+from sfumato.nn.channels import luma
 
 # Rows of ITU-T T.81, table K.1: the luminance table that libjpeg scales.
 _TABLE = (
@@ -70,15 +71,15 @@ def grid(crops: Images) -> Grid | None:
     """
     if min(crops.shape[2:]) < 24:
         return None
-    luma = crops[:, 0] if crops.shape[1] != 3 else crops[:, 0] * 0.299 + crops[:, 1] * 0.587 + crops[:, 2] * 0.114
-    places = {(0, 0), (_phase(luma, 1), _phase(luma, 2))}
-    best = max((_best(luma, place) for place in sorted(places)), key=lambda some: some[0])
+    grey = luma(crops)[:, 0]
+    places = {(0, 0), (_phase(grey, 1), _phase(grey, 2))}
+    best = max((_best(grey, place) for place in sorted(places)), key=lambda some: some[0])
     return Grid(best[1], best[2]) if best[0] > _SURE else None
 
 
-def _phase(luma: Float[Tensor, "n h w"], dim: int) -> int:
+def _phase(grey: Float[Tensor, "n h w"], dim: int) -> int:
     """The place along an axis, modulo 8, at which jumps are largest compared with those beside them."""
-    step = luma.diff(dim=dim).abs()
+    step = grey.diff(dim=dim).abs()
     inner = step.shape[dim] - 2
     jump = step.narrow(dim, 1, inner) - (step.narrow(dim, 0, inner) + step.narrow(dim, 2, inner)) / 2
     line = jump.clamp(-0.1, 0.1).mean(dim=(0, 3 - dim))
@@ -86,9 +87,9 @@ def _phase(luma: Float[Tensor, "n h w"], dim: int) -> int:
     return int(line.argmax() + 2) % 8
 
 
-def _best(luma: Float[Tensor, "n h w"], offset: tuple[int, int]) -> tuple[float, int, tuple[int, int]]:
+def _best(grey: Float[Tensor, "n h w"], offset: tuple[int, int]) -> tuple[float, int, tuple[int, int]]:
     """The likeliest quality for a grid at this offset, with its log-likelihood for each block."""
-    blocks = luma[:, offset[0] :, offset[1] :].unfold(1, 8, 8).unfold(2, 8, 8).reshape(-1, 8, 8)
+    blocks = grey[:, offset[0] :, offset[1] :].unfold(1, 8, 8).unfold(2, 8, 8).reshape(-1, 8, 8)
     # Coefficients of clipped blocks are no multiples any more.
     blocks = blocks[(blocks.amin(dim=(1, 2)) > 0.5 / 255) & (blocks.amax(dim=(1, 2)) < 1 - 0.5 / 255)]
     if len(blocks) < 4:

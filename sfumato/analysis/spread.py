@@ -17,6 +17,7 @@ from torch import Tensor
 from sfumato.analysis.jpeg import luminance_tables
 from sfumato.core.tensors import Images
 from sfumato.nn.blurs import Blur
+from sfumato.nn.channels import LUMA, luma
 from sfumato.nn.wiener import centred
 
 _SIDES = (128, 64)
@@ -27,7 +28,6 @@ _SLOPES = torch.linspace(1.6, 3.4, 6)
 """Exponents a of the spectra of photographs."""
 _CONTRASTS = torch.logspace(-8, -1, 40)
 """Power of sharp photographs at one cycle for each pixel."""
-_LUMA = (0.299, 0.587, 0.114)
 _ROUNDING = 0.3 / 255
 """Standard deviation of the rounding error of 8 bits."""
 _HIDDEN = (1 / 255, 2 / 255)
@@ -77,7 +77,7 @@ def likeliest(crops: Images, *, noise: float, quality: int | None = None) -> Blu
 def _losses(crops: Images, side: int, noise: float, quality: int | None) -> Callable[[Blur], float] | None:
     """The negative log-likelihood of each blur, by windows of this side; None if no frequency exceeds the noise."""
     spectrum = _power(crops, side)
-    share = sum(weight**2 for weight in _LUMA) if crops.shape[1] == 3 else 1.0
+    share = sum(weight**2 for weight in LUMA) if crops.shape[1] == 3 else 1.0
     steps = torch.zeros_like(spectrum) if quality is None else _quantisation(quality, side)
     usable = (spectrum > _SPENT * steps).float()
     hidden = [level**2 for level in _HIDDEN if quality is not None and level > noise]
@@ -95,9 +95,7 @@ def _losses(crops: Images, side: int, noise: float, quality: int | None) -> Call
 
 def _power(crops: Images, side: int) -> _Bins:
     """Mean power of the picture's windows in each bin; white noise has its variance as its power."""
-    luma = crops[:, 0] if crops.shape[1] == 1 else sum(weight * layer for weight, layer in zip(_LUMA, crops.unbind(1), strict=True))
-    assert isinstance(luma, Tensor)
-    windows = luma.unfold(1, side, side // 2).unfold(2, side, side // 2).reshape(-1, side, side)
+    windows = luma(crops)[:, 0].unfold(1, side, side // 2).unfold(2, side, side // 2).reshape(-1, side, side)
     taper = torch.hann_window(side, periodic=False)
     taper = taper[:, None] * taper
     spectra = torch.fft.rfft2((windows - windows.mean(dim=(1, 2), keepdim=True)) * taper)

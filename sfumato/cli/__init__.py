@@ -125,16 +125,16 @@ def generate(
 
     """
     with machine(threads):
-        from sfumato.core import outputs
+        from sfumato.core import inputs, outputs
         from sfumato.generation import generate as job
         from sfumato.generation.files import generate_files
-        from sfumato.store import inputs
         from sfumato.store.export.backend import with_backend
+        from sfumato.store.weights import existing_model
 
         if like is not None and seeds is not None:
             raise SettingError("--like chooses the seeds, so that --seeds has no effect; leave one of them out")
         every = list(seeds) if seeds is not None else list(range(seed, seed + n))
-        reads = (inputs.model(model), inputs.file(like, made_by="embed"))
+        reads = (existing_model(model), inputs.file(like, made_by="embed"))
         with outputs.reserved(job.output_files(out), by="generate", overwrite=overwrite, reads=reads), progress():
             network, before = job.opened_generator(with_backend(job.opened_generator(model), backend)), 0
             if like is not None:
@@ -212,7 +212,7 @@ for function in augmenting.VERBS:
     verb("Measuring")(function)
 
 
-@verb("Models and the shell")
+@verb("Models, pages and the shell")
 def models(*, runs: Path = Path("runs")) -> None:
     """List the models at hand: quality, training data, licence.
 
@@ -238,7 +238,7 @@ def models(*, runs: Path = Path("runs")) -> None:
                 say(printable(f"passed over: {entry.problem}"))
 
 
-@verb("Models and the shell")
+@verb("Models, pages and the shell")
 def import_(
     file: File, *, out: Path | None = None, scale: Annotated[int | None, Range(1, 8, "times")] = None, overwrite: bool = False
 ) -> None:
@@ -263,10 +263,10 @@ def import_(
 
 
 for function in studio.VERBS:
-    verb("Models and the shell")(function)
+    verb("Models, pages and the shell")(function)
 for function in (*shipping.VERBS, *serving.VERBS):
-    verb("Models and the shell")(function)
-verb("Models and the shell")(completion.completion)
+    verb("Models, pages and the shell")(function)
+verb("Models, pages and the shell")(completion.completion)
 streams.explain(verbs)
 
 

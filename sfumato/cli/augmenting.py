@@ -89,14 +89,15 @@ def augment(
     _check(generator, comparison, per_class)
     with machine(threads):
         from sfumato.core import outputs
+        from sfumato.data.scenes import existing_data
         from sfumato.recipes import recipe
-        from sfumato.store import inputs
+        from sfumato.store.weights import existing_model
 
         classifier = None if generator.classifier is None else recipe(generator.classifier)
         target = (
             out if comparison.verdict else out or Path(f"{Path(data).expanduser().resolve().name.removesuffix('.zip') or 'data'}-augmented")
         )
-        reads = (inputs.data(data), inputs.model(generator.model), inputs.data(comparison.synthetic))
+        reads = (existing_data(data), existing_model(generator.model), existing_data(comparison.synthetic))
         options = Options(model=generator.model, budget=generator.budget, classifier=classifier, seed=seed, device=device)
         paths = _paths(target, verdict=comparison.verdict, overwrite=overwrite)
         with outputs.reserved(paths, by="augment", overwrite=overwrite, reads=reads):

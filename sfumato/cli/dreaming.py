@@ -101,10 +101,9 @@ def features(
         from sfumato.core import outputs
         from sfumato.dreaming import atlas as atlases
         from sfumato.dreaming.feature_extractor import dream_network
-        from sfumato.store import inputs
-        from sfumato.store.weights import short_name
+        from sfumato.store.weights import existing_model, short_name
 
-        inputs.model(network)
+        existing_model(network)
         with contextlib.ExitStack() as stack:
 
             def reserve(name: str) -> Path:
@@ -221,16 +220,16 @@ def _progress(preview: Path | None) -> "Iterator[OnStep]":
 @contextlib.contextmanager
 def _reserved(command: _Command, request: _Request) -> "Iterator[tuple[list[Path], Reservation]]":
     """The files that the dream goes to, checked before a network is loaded, and their reservation; pictures have theirs one by one."""
-    from sfumato.core import outputs
+    from sfumato.core import inputs, outputs
     from sfumato.dreaming import files
-    from sfumato.store import inputs
+    from sfumato.store.weights import existing_model
 
     pictures, flags, out = command.pictures, command.flags, command.out
     by_seed = request.through is not None or not pictures
     reads = [
         *(inputs.file(path) for path in (flags.guide, flags.mask, flags.replay)),
-        inputs.model(request.through),
-        inputs.model(request.network),
+        existing_model(request.through),
+        existing_model(request.network),
     ]
     if by_seed:
         targets = dream_flags.seed_targets(out, flags.n, request.options.seed)

@@ -51,11 +51,11 @@ def interpolate(
     with machine(threads):
         from sfumato.core import outputs
         from sfumato.generation import interpolate as job
-        from sfumato.store import inputs
+        from sfumato.store.weights import existing_model
 
         walk = functools.partial(job.interpolate, label=label, truncation=truncation, space=space, even=even, loop=loop, device=device)
         paths = job.output_files(out, fps=fps, enlarge=enlarge)
-        with outputs.reserved(paths, by="interpolate", overwrite=overwrite, reads=(inputs.model(model),)):
+        with outputs.reserved(paths, by="interpolate", overwrite=overwrite, reads=(existing_model(model),)):
             frames = walk(model, seeds, steps=steps)
             console.print(f"{len(frames)} frames in {job.save(frames, out, fps=fps, enlarge=enlarge)}", highlight=False)
 
@@ -89,10 +89,10 @@ def mix(
     with machine(threads):
         from sfumato.core import outputs
         from sfumato.editing import mix as job
-        from sfumato.store import inputs
+        from sfumato.store.weights import existing_model
 
         span = None if layers is None else flags.span(layers)
-        with outputs.reserved(job.output_files(out), by="mix", overwrite=overwrite, reads=(inputs.model(model),)):
+        with outputs.reserved(job.output_files(out), by="mix", overwrite=overwrite, reads=(existing_model(model),)):
             images = job.mix(model, rows, columns, layers=span, label=label, truncation=truncation, device=device)
             console.print(f"{len(rows)} x {len(columns)} mixtures in {job.save(images, out, columns=len(columns))}", highlight=False)
 
@@ -128,14 +128,14 @@ def project(
 
     """
     with machine(threads):
-        from sfumato.core import outputs
+        from sfumato.core import inputs, outputs
         from sfumato.editing import inversion as job
         from sfumato.generation import generate
-        from sfumato.store import inputs
+        from sfumato.store.weights import existing_model
 
         target = out or Path(Path(picture).stem + "-projected.safetensors")
         search = functools.partial(job.project, layers=layers, noise=noise, features=features, seed=seed, device=device)
-        reads = (inputs.model(model), inputs.file(picture), inputs.model(features))
+        reads = (existing_model(model), inputs.file(picture), existing_model(features))
         with outputs.reserved(job.output_files(target, picture), by="project", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
             projection = search(network, picture, steps=steps, label=label)
@@ -183,13 +183,14 @@ def directions(
         _refuse_unused("with --examples", method=method != "principal", count=count != COUNT)
     with machine(threads):
         from sfumato.core import outputs
+        from sfumato.data.scenes import existing_data
         from sfumato.editing import directions as job
         from sfumato.editing.examples import from_examples
         from sfumato.generation import generate
-        from sfumato.store import inputs
+        from sfumato.store.weights import existing_model
 
         span = None if layers is None else flags.span(layers)
-        reads = (inputs.model(model), inputs.model(features), *map(inputs.data, examples or ()))
+        reads = (existing_model(model), existing_model(features), *map(existing_data, examples or ()))
         with outputs.reserved(job.output_files(out), by="directions", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
             if examples is None:
@@ -241,13 +242,13 @@ def edit(
         )
     start: StartRow = _start(seed, styles, label, truncation) if replay is None else {}
     with machine(threads):
-        from sfumato.core import outputs
+        from sfumato.core import inputs, outputs
         from sfumato.editing import directions as axes
         from sfumato.editing import edit as job
         from sfumato.generation import generate
-        from sfumato.store import inputs
+        from sfumato.store.weights import existing_model
 
-        reads = [inputs.model(model), inputs.file(directions if replay is None else None, made_by="directions")]
+        reads = [existing_model(model), inputs.file(directions if replay is None else None, made_by="directions")]
         reads += [inputs.file(styles, made_by="project"), inputs.file(replay, made_by="edit")]
         with outputs.reserved(job.output_files(out), by="edit", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
@@ -291,15 +292,15 @@ def drag(
     """
     start = _start(seed, styles, label, truncation)
     with machine(threads):
-        from sfumato.core import outputs
+        from sfumato.core import inputs, outputs
         from sfumato.editing import drag as job
         from sfumato.editing import edit
         from sfumato.generation import generate
-        from sfumato.store import inputs
+        from sfumato.store.weights import existing_model
 
         begin, ends = job.parse_moves(points)
         span = None if layers is None else flags.span(layers)
-        reads = (inputs.model(model), inputs.file(styles, made_by="project"), inputs.file(mask))
+        reads = (existing_model(model), inputs.file(styles, made_by="project"), inputs.file(mask))
         with outputs.reserved(job.output_files(out), by="drag", overwrite=overwrite, reads=reads):
             network = generate.sampler(model)
             area = None if mask is None else job.mask_of(mask, network)

@@ -50,12 +50,13 @@ def embed(
     """
     with machine(threads):
         from sfumato.core import outputs
+        from sfumato.data.scenes import existing_data
         from sfumato.embeddings import embed as job
         from sfumato.embeddings import index as indexes
-        from sfumato.store import inputs
+        from sfumato.store.weights import existing_model
 
         target = out or Path(f"{Path(pictures).expanduser().resolve().name.removesuffix('.zip') or 'pictures'}.index")
-        reads = (inputs.data(pictures), inputs.model(model))
+        reads = (existing_data(pictures), existing_model(model))
         with outputs.reserved(indexes.output_files(target), by="embed", overwrite=overwrite, reads=reads), progress():
             index = job.embed(pictures, model, earlier=job.reusable(target), crop=crop, backend=backend, device=device)
             index.write(target)
@@ -97,9 +98,10 @@ def search(
 
     """
     with machine(threads):
-        from sfumato.core import outputs
+        from sfumato.core import inputs, outputs
+        from sfumato.data.scenes import existing_data
         from sfumato.embeddings import search as job
-        from sfumato.store import inputs
+        from sfumato.store.weights import existing_model
 
         inputs.file(index, made_by="embed")
         queries = [inputs.file(each) for each in (*pictures, *minus)]
@@ -107,7 +109,7 @@ def search(
             raise SettingError("--generator and --seed name one generated image together; give both, or neither")
         if not pictures and generator is None:
             raise SettingError("there is nothing to look for; give a picture, or --generator and --seed")
-        reads = (index, *queries, inputs.model(generator), inputs.model(model), inputs.data(place))
+        reads = (index, *queries, existing_model(generator), existing_model(model), existing_data(place))
         paths = job.output_files(out) if out else []
         with outputs.reserved(paths, by="search", overwrite=overwrite, reads=reads), progress():
             request = job.Request(
@@ -152,12 +154,13 @@ def cluster(
 
     """
     with machine(threads):
-        from sfumato.core import outputs
+        from sfumato.core import inputs, outputs
+        from sfumato.data.scenes import existing_data
         from sfumato.embeddings import cluster as job
         from sfumato.embeddings import opening, page, sorting
-        from sfumato.store import inputs
+        from sfumato.store.weights import existing_model
 
-        reads = (inputs.file(index, made_by="embed"), inputs.model(model), inputs.data(place))
+        reads = (inputs.file(index, made_by="embed"), existing_model(model), existing_data(place))
         count = job.number_of_groups(clusters)
         if sort_into is not None:
             sorting.check_folder(sort_into)
@@ -193,10 +196,10 @@ def duplicates(
     """
     with machine(threads):
         from sfumato.core import outputs
+        from sfumato.data.scenes import existing_data
         from sfumato.embeddings import duplicates as job
-        from sfumato.store import inputs
 
-        reads = (inputs.data(pictures),)
+        reads = (existing_data(pictures),)
         with outputs.reserved(job.output_files(out), by="duplicates", overwrite=overwrite, reads=reads), progress():
             result = job.duplicates(pictures, threshold=threshold, keep=keep)
             result.write(out)

@@ -9,12 +9,13 @@ from sfumato.cli.terminal import console
 from sfumato.cli.verbs import progress
 from sfumato.core.device import Precision
 from sfumato.core.errors import SettingError
+from sfumato.data.scenes import existing_data
 from sfumato.evaluation import evaluate as job
 from sfumato.evaluation import score
 from sfumato.evaluation.benchmark import judge
 from sfumato.metrics.base import Measurement
 from sfumato.restoration.request import Ways
-from sfumato.store import inputs
+from sfumato.store.weights import existing_model
 from sfumato.train.progress import ProgressLine
 
 SET = "set12"
@@ -53,8 +54,8 @@ class Sampling(TypedDict):
 def read_files(model: str, data: str | None, features: str | None, compare: str | None, *, restores: bool) -> tuple[str | None, ...]:
     """Names of models and data that are read, each of which is there. Raises SfumatoError, naming the first that is not."""
     # Methods, and the images themselves, have no file.
-    own = model if restores or model == job.REAL else inputs.model(model)
-    return own, inputs.model(features), inputs.model(compare), inputs.data(data)
+    own = model if restores or model == job.REAL else existing_model(model)
+    return own, existing_model(features), existing_model(compare), existing_data(data)
 
 
 def restorer_report(model: str, degradation: str, data: str | None, *, ensemble: Ways, options: Options) -> list[Measurement]:

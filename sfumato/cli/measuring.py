@@ -101,12 +101,12 @@ def audit(
     """
     with machine(threads):
         from sfumato.core import outputs
+        from sfumato.data.scenes import existing_data
         from sfumato.evaluation import audit as job
-        from sfumato.store import inputs
-        from sfumato.store.weights import short_name
+        from sfumato.store.weights import existing_model, short_name
 
         target = out or Path(f"{short_name(model)}-audit")
-        reads = (inputs.model(model), inputs.model(features), inputs.data(data))
+        reads = (existing_model(model), existing_model(features), existing_data(data))
         with outputs.reserved(job.output_files(target), by="audit", overwrite=overwrite, reads=reads):
             with progress():
                 result = job.audit(model, data, features=features, count=count, seed=seed, device=device)

@@ -9,10 +9,11 @@ from sfumato.cli.terminal import say
 from sfumato.cli.verbs import progress
 from sfumato.core import outputs
 from sfumato.core.errors import SettingError
+from sfumato.data.scenes import existing_data
 from sfumato.evaluation import report as reports
 from sfumato.evaluation.codec_plot import save_plot
 from sfumato.evaluation.codecs import CodecComparison, evaluate_codec
-from sfumato.store import inputs
+from sfumato.store.weights import existing_model
 
 
 def codec_figures(model: str, data: str | None, out: Path | None, console: Console, *, restore: str | None, overwrite: bool) -> None:
@@ -26,7 +27,7 @@ def codec_figures(model: str, data: str | None, out: Path | None, console: Conso
         raise SettingError("--compress measures on pictures: name them with --data, such as a folder, cbsd68 or photos")
     files = reports.output_files(out)
     files += [path.with_suffix(".png") for path in files]
-    with outputs.reserved(files, by="evaluate", overwrite=overwrite, reads=(inputs.model(model), inputs.data(data))):
+    with outputs.reserved(files, by="evaluate", overwrite=overwrite, reads=(existing_model(model), existing_data(data))):
         with progress():
             comparison = evaluate_codec(model, data)
         show_curves(comparison, console)

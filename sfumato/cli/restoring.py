@@ -13,7 +13,7 @@ from sfumato.batch.workers import Workers
 from sfumato.cli.batches import pack, show_failures
 from sfumato.cli.terminal import complain, say
 from sfumato.cli.verbs import progress
-from sfumato.core import outputs
+from sfumato.core import inputs, outputs
 from sfumato.core.errors import SettingError
 from sfumato.core.progress import job
 from sfumato.io import formats
@@ -21,7 +21,6 @@ from sfumato.io.masks import is_alpha
 from sfumato.restoration import film
 from sfumato.restoration.pictures import restore_pictures as run
 from sfumato.restoration.request import RestorationRequest
-from sfumato.store import inputs
 
 
 def restore_pictures(

@@ -40,7 +40,7 @@ def serve(
         generator: Model that generates; empty for none.
         codec: Model that compresses. Default: none.
         embedder: Model that turns pictures into vectors; empty for none.
-        jobs: Requests that are computed at once, each by a process with its own networks.
+        jobs: Number of requests that are computed at the same time, each by a process with its own networks.
         queue: Requests that may wait beside those that are computed. More are refused with 429.
         timeout: Longest time in seconds that a request may take to arrive, to wait, and to be computed, each.
         max_megabytes: Largest body of a request.

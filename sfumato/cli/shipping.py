@@ -19,7 +19,7 @@ def export(
     model: Model,
     *,
     out: Path,
-    to: Literal["onnx", "openvino"] | None = None,
+    to: Annotated[Literal["onnx", "openvino"] | None, tyro.conf.arg(metavar="onnx|openvino")] = None,
     part: str = "",
     int8: str | None = None,
     overwrite: Overwrite = False,
@@ -41,13 +41,13 @@ def export(
     """
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.store import inputs
         from sfumato.store.export.export import checked_format
         from sfumato.store.export.export import export as write
+        from sfumato.store.weights import existing_model
 
         form = checked_format(out, to)
         files = [out, *([out.with_suffix(".bin")] if form == "openvino" else [])]
-        with outputs.reserved(files, by="export", overwrite=overwrite, reads=(inputs.model(model),)):
+        with outputs.reserved(files, by="export", overwrite=overwrite, reads=(existing_model(model),)):
             result = write(model, out, to=to, part=part, int8=int8)
         facts, parity = result.facts, result.facts.parity
         assert parity is not None
@@ -86,11 +86,11 @@ def push(
 ) -> None:
     """Share a model on a hub: sfumato push MODEL OWNER/NAME.
 
-    Its file (safetensors) and a README made from its card become one commit. Everybody who may read it names it hf:OWNER/NAME wherever
-    a model is named. HF_TOKEN or `hf auth login` gives the token, HF_ENDPOINT another hub.
+    The model file (safetensors) and a README made from its card become one commit. Everybody who may read the repository can then give
+    hf:OWNER/NAME to every verb that takes a model. HF_TOKEN or `hf auth login` gives the token, HF_ENDPOINT another hub.
 
     Args:
-        repository: Where it goes: OWNER/NAME, or OWNER/NAME@BRANCH. It is made if need be.
+        repository: Repository of the model: OWNER/NAME, or OWNER/NAME@BRANCH. It is created if there is none.
         pictures: Pictures for the README (.png, .jpg, .webp). Default: none.
         private: Only the owner may read a new repository.
 

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from sfumato.cli.terminal import call
 from sfumato.core.errors import ImageError, SettingError
+from sfumato.core.pillow_format import ENDING, MAGIC
 
 
 @runtime_checkable
@@ -36,15 +37,22 @@ class Verb(NamedTuple):
 
     reads: tuple[str, ...] = ()
     """Flags that name a picture; the empty one is a picture without flag."""
+    noun: str = "picture"
+    """The kind of file that the verb reads: a picture, or a compressed file."""
     writes: tuple[str, ...] = ()
     """Formats of `--out -`, the usual one first."""
+    keeps_format: bool = False
+    """Whether the usual format is that of the picture, where the verb writes it."""
 
 
 _PICTURES = ("png", "jpg", "webp", "bmp", "tif")
 VERBS: Mapping[str, Verb] = {
-    "restore": Verb(reads=("", "--mask"), writes=_PICTURES),
-    "dream": Verb(reads=("", "--guide", "--mask"), writes=_PICTURES),
+    "restore": Verb(reads=("", "--mask"), writes=_PICTURES, keeps_format=True),
+    "dream": Verb(reads=("", "--guide", "--mask"), writes=_PICTURES, keeps_format=True),
     "project": Verb(reads=("",)),
+    "compress": Verb(reads=("",), writes=(ENDING[1:],)),
+    "decompress": Verb(reads=("",), noun="compressed file", writes=_PICTURES),
+    "search": Verb(reads=("", "--minus"), writes=_PICTURES),
     "drag": Verb(reads=("--mask",), writes=_PICTURES),
     "generate": Verb(writes=_PICTURES),
     "mix": Verb(writes=_PICTURES),
@@ -52,7 +60,7 @@ VERBS: Mapping[str, Verb] = {
     "features": Verb(writes=_PICTURES),
     "interpolate": Verb(writes=("gif", "webp", "mp4")),
 }
-_SWITCHES = ("overwrite", "even", "loop", "layers", "noise")
+_SWITCHES = ("overwrite", "even", "loop", "layers", "noise", "invert-mask", "pack", "keep-metadata")
 """Flags that take no value and may stand, negated too, before a picture."""
 _ENDINGS = {"PNG": ".png", "JPEG": ".jpg", "WEBP": ".webp", "BMP": ".bmp", "TIFF": ".tif"}
 _LONGEST = 1 << 30
@@ -62,11 +70,11 @@ _LONGEST = 1 << 30
 def explain(verbs: Mapping[str, Callable[..., object]]) -> None:
     """Adds a sentence about `-` to the help of each verb that takes it."""
     for name, verb in VERBS.items():
-        reads = "`-` reads a picture from standard input. " if "" in verb.reads else ""
-        writes = ""
-        if verb.writes:
-            usual = f"in the format of the picture, else as {verb.writes[0]}" if "" in verb.reads else f"as {verb.writes[0]}"
-            writes = f"`--out -` writes to standard output, {usual} (--format {'|'.join(verb.writes)})."
+        reads = f"`-` reads a {verb.noun} from standard input. " if "" in verb.reads else ""
+        writes = "`--out -` writes to standard output." if verb.writes else ""
+        if len(verb.writes) > 1:
+            usual = f"in the format of the picture, else as {verb.writes[0]}" if verb.keeps_format else f"as {verb.writes[0]}"
+            writes = f"{writes[:-1]}, {usual} (--format {'|'.join(verb.writes)})."
         first, _, rest = (verbs[name].__doc__ or "").partition("\n")
         verbs[name].__doc__ = f"{first}\n    {reads}{writes}\n{rest}"
 
@@ -89,7 +97,7 @@ def replaced(arguments: Sequence[str]) -> Iterator[list[str]]:
     with tempfile.TemporaryDirectory(prefix="sfumato-") as folder, contextlib.ExitStack() as stack:
         stdout = None if output is None else _binary_output()
         if inputs:
-            spooled = _spooled(Path(folder))
+            spooled = _spooled(Path(folder), verb)
             call(spooled, "standard input")
             words[inputs[0]] = str(spooled)
         if output is None or stdout is None:
@@ -100,10 +108,20 @@ def replaced(arguments: Sequence[str]) -> Iterator[list[str]]:
         call(result, "standard output")
         words[_output(words) or output] = str(result)  # --format, which may have stood before it, is gone
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
-        yield words
-        with result.open("rb") as file:
-            shutil.copyfileobj(file, stdout)
-        stdout.flush()
+        try:
+            yield words
+        except SystemExit:  # a compressed file that is damaged gives a picture and an error
+            if result.is_file():
+                _copy(result, stdout)
+            raise
+        _copy(result, stdout)
+
+
+def _copy(result: Path, stdout: BinaryOutput) -> None:
+    """Writes the bytes of a file to standard output."""
+    with result.open("rb") as file:
+        shutil.copyfileobj(file, stdout)
+    stdout.flush()
 
 
 def _split(arguments: Sequence[str]) -> list[str]:
@@ -151,26 +169,29 @@ def _take_format(words: list[str], verb: Verb) -> str | None:
 
 def _usual_format(words: list[str], verb: Verb) -> str:
     """The format of the first picture that is read, if the verb writes it, else the verb's first one."""
-    if "" not in verb.reads:
+    if not verb.keeps_format:
         return verb.writes[0]
     names = [words[i] for i in range(1, len(words)) if not words[i].startswith("-") and _flag_before(words, i) == ""]
     endings = [{"jpeg": "jpg", "tiff": "tif"}.get(ending, ending) for name in names if (ending := Path(name).suffix.lower().lstrip("."))]
     return next((ending for ending in endings if ending in verb.writes), verb.writes[0])
 
 
-def _spooled(folder: Path) -> Path:
-    """Standard input as a file whose name ends as its content says. Raises SettingError for a terminal, ImageError for no picture."""
+def _spooled(folder: Path, verb: Verb) -> Path:
+    """Standard input as a file whose name ends as its content says.
+
+    Raises SettingError for a terminal, ImageError for a file of another kind than the verb reads.
+    """
     from sfumato.io import formats
 
     if sys.stdin is None or sys.stdin.isatty():
-        raise SettingError("standard input is a terminal; pipe a picture into the command, or name a file instead of `-`")
+        raise SettingError(f"standard input is a terminal; pipe a {verb.noun} into the command, or name a file instead of `-`")
     source = sys.stdin.buffer
     start = source.read(formats.START)
-    kind = formats.by_content(start, "")
-    if kind is None:
-        raise ImageError("standard input: is not an image of a known kind" if start else "standard input: is empty")
-    # Without an ending where the format cannot be written: no name may claim another format than the content has.
-    path, length = folder / f"stdin{_ENDINGS.get(kind.format, '')}", len(start)
+    ending = _ending(start, verb)
+    if ending is None:
+        wanted = "an image of a known kind" if verb.noun == "picture" else f"a {verb.noun}"
+        raise ImageError(f"standard input: is not {wanted}" if start else "standard input: is empty")
+    path, length = folder / f"stdin{ending}", len(start)
     with path.open("wb") as file:
         file.write(start)
         while block := source.read(1 << 20):
@@ -179,6 +200,19 @@ def _spooled(folder: Path) -> Path:
             if length > _LONGEST:
                 raise ImageError(f"standard input: is longer than {_LONGEST >> 30} GiB; name the file instead")
     return path
+
+
+def _ending(start: bytes, verb: Verb) -> str | None:
+    """The ending of a file that begins with `start`; None for a kind that the verb does not read.
+
+    It is empty where the format cannot be written: no name may claim another format than the content has.
+    """
+    from sfumato.io import formats
+
+    if verb.noun != "picture":
+        return ENDING if start.startswith(MAGIC) else None
+    kind = formats.by_content(start, "")
+    return None if kind is None else _ENDINGS.get(kind.format, "")
 
 
 def _binary_output() -> BinaryOutput:

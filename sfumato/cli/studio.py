@@ -31,7 +31,7 @@ def studio(
         codec: Model of the page Compress: a run folder or a model file. Default: the bundled one, if there is one.
         password_file: File with a password that the browser asks for, which only you may read. Default: the value of
             SFUMATO_STUDIO_PASSWORD, else none.
-        workers: Jobs that are done at once.
+        workers: Number of jobs that run at the same time.
         open: Open the page in the browser.
 
     """

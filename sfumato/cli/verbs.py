@@ -68,8 +68,8 @@ Ensemble = Annotated[
 Backend = Annotated[
     Literal["torch", "onnxruntime", "openvino"],
     tyro.conf.arg(
-        help="Library that computes the networks. For another one than torch, the network is converted once and kept; it then computes in "
-        "float32 on the processor."
+        help="Library that computes the networks. For a library other than torch, the network is converted once and kept; it then computes "
+        "in float32 on the processor."
     ),
 ]
 

@@ -20,6 +20,7 @@ from sfumato.compression.compress import opened_codec
 from sfumato.compression.container import Chunk, Container, Header
 from sfumato.compression.own_network import own_pixels
 from sfumato.compression.planes import Area
+from sfumato.compression.reading import CompressedInput, opened
 from sfumato.compression.request import DEFAULT_MODEL
 from sfumato.compression.symbols import Decoded, SymbolCoder
 from sfumato.core.errors import CheckpointError, FormatError, ImageError
@@ -53,14 +54,16 @@ class Decompressed:
     """What is missing or was concealed, a sentence each; empty for a whole file."""
 
 
-def decompress(data: bytes, *, model: Model = DEFAULT_MODEL) -> DecompressedImage:
-    """The picture in the file `data`, as a PIL image with an attribute `damage`.
+def decompress(data: CompressedInput, *, model: Model = DEFAULT_MODEL) -> DecompressedImage:
+    """The picture in a file of `compress`, as a PIL image with an attribute `damage`.
 
-    `model` must be the codec that wrote the file; a file of `--effort max` needs none. Raises FormatError for a file whose header is
-    damaged, CheckpointError for another codec, ImageError for a picture of more than 100 megapixels, UnknownNameError for no model.
+    `data` is the path of the file, its bytes, or the open file. `model` must be the codec that wrote the file; a file of `--effort max`
+    needs none. Raises FormatError for a file whose header is damaged, CheckpointError for another codec, ImageError for a picture of more
+    than 100 megapixels and for a file that cannot be read, UnknownNameError for no model.
     """
-    network = None if container.read_header(data).own_networks else opened_codec(model).network
-    result = decompressed(data, network, name=str(model))
+    with opened(data) as content:
+        network = None if container.read_header(content).own_networks else opened_codec(model).network
+        result = decompressed(content, network, name=str(model))
     picture = result.picture
     pixels = picture.pixels if picture.alpha is None else torch.cat([picture.pixels, picture.alpha], dim=2)
     image: Image.Image = Image.fromarray(pixels.squeeze(2).numpy() if pixels.shape[2] == 1 else pixels.numpy())

@@ -1,8 +1,7 @@
 """Compression of picture files, and the way back: one file, many, a folder or a glob, with a manifest."""
 
-import contextlib
 import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +14,11 @@ from sfumato.batch.workers import Workers
 from sfumato.compression import container
 from sfumato.compression.compress import check_bundled, compressed, opened_codec
 from sfumato.compression.decompress import decompressed
+from sfumato.compression.reading import naming, read_file
 from sfumato.compression.request import CompressionRequest
 from sfumato.compression.source import source_of
 from sfumato.core import atomic_io, outputs
-from sfumato.core.errors import CheckpointError, DataError, FormatError, ImageError, SettingError
+from sfumato.core.errors import DataError, SettingError
 from sfumato.core.pillow_format import ENDING, MAGIC
 from sfumato.core.tensors import size_text
 from sfumato.io import files, formats
@@ -27,8 +27,6 @@ from sfumato.models.roles.codec import Codec
 from sfumato.store import weights
 from sfumato.store.loaded import Model
 
-LARGEST_FILE = 1 << 30
-"""Bytes of the largest file that is read."""
 _HEADER = 64
 """Bytes that hold the header of every file."""
 OnProgress = Callable[[Entry, int, int], None]
@@ -83,16 +81,6 @@ def decompress_files(
     facts = _model_facts(model) if any(_needs_codec(Path(item.source)) for item in files_made.items) else {}
     task = _Decompression(request=facts, overwrite=overwrite, model=model, on_damage=on_damage)
     return files_made.run(task, on_progress)
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of a compressed file. Raises ImageError if it cannot be read or is too large."""
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise ImageError(f"{path}: is larger than {LARGEST_FILE >> 30} GiB")
-        return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
 def _needs_codec(path: Path) -> bool:
@@ -202,17 +190,6 @@ class _Decompression(FileTask):
             return f"{size_text((h, w))}, quality {result.quality}{', damaged' if result.damage else ''}"
 
         return convert
-
-
-@contextlib.contextmanager
-def naming(path: Path) -> Iterator[None]:
-    """Puts the name of a file before the message of an error about it."""
-    try:
-        yield
-    except (SettingError, FormatError, ImageError, CheckpointError) as error:
-        if str(path) in str(error):
-            raise
-        raise type(error)(f"{path}: {error}") from error
 
 
 def _model_facts(model: Model) -> dict[str, object]:

@@ -6,10 +6,8 @@ from PIL import ImageFile
 
 from sfumato.compression import container
 from sfumato.compression.decompress import decompress
+from sfumato.compression.reading import LARGEST_FILE
 from sfumato.core.errors import SfumatoError
-
-LARGEST_FILE = 1 << 30
-"""Bytes of the largest file that is read."""
 
 
 class CompressedImageFile(ImageFile.ImageFile):

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from sfumato.core.finite_output import finite
 from sfumato.core.tensors import Maps, PerImage, Pixels, Sheet
+from sfumato.io.channels import as_images, as_pixels
 from sfumato.models.roles.codec import Codec, level_of
 
 PIECE = 64
@@ -58,7 +59,7 @@ def encoded(network: Codec, pixels: Pixels, area: Area, quality: int) -> Maps:
     wide = area.widened(network.halo, latent_size((pixels.shape[0], pixels.shape[1]), network.stride))
     step = network.stride
     part = pixels[wide.top * step : wide.bottom * step, wide.left * step : wide.right * step]
-    images = part.permute(2, 0, 1)[None].float() / 255
+    images = as_images(part)
     rows, columns = (count * step for count in wide.size)
     images = F.pad(images, (0, columns - images.shape[3], 0, rows - images.shape[2]), mode="replicate")
     latent = finite(network.encode(images, _level(quality)), network)
@@ -86,8 +87,8 @@ def decoded(network: Codec, latent: Plane, size: tuple[int, int], quality: int) 
         images = finite(network.decode(values, _level(quality)).float(), network)
         top, left = (area.top - wide.top) * step, (area.left - wide.left) * step
         target = pixels[area.top * step : area.bottom * step, area.left * step : area.right * step]
-        part = images[0, :, top : top + target.shape[0], left : left + target.shape[1]]
-        target.copy_((part.clamp(0, 1) * 255).round().permute(1, 2, 0))
+        part = images[:, :, top : top + target.shape[0], left : left + target.shape[1]]
+        target.copy_(as_pixels(part, torch.uint8))
     return pixels
 
 

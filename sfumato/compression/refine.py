@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from sfumato.compression.planes import Area
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Maps, Pixels
+from sfumato.io.channels import as_images
 from sfumato.models.roles.codec import Codec, Symbols, level_of
 
 STEPS = 200
@@ -28,7 +29,7 @@ def refined(network: Codec, latent: Maps, hyper: Symbols, pixels: Pixels, area: 
     level = torch.tensor([level_of(quality)])
     weight = float(network.weight(level))
     step = network.stride
-    target = pixels[area.top * step : area.bottom * step, area.left * step : area.right * step].permute(2, 0, 1)[None].float() / 255
+    target = as_images(pixels[area.top * step : area.bottom * step, area.left * step : area.right * step])
     rows, columns = target.shape[2:]
     rng = torch.Generator().manual_seed(0)
     hyper_values = hyper[None].float()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sfumato.core.tensors import Pixels
 from sfumato.io import files
+from sfumato.io.bit_depth import eight_bits
 from sfumato.io.channels import as_images, as_pixels, fill_transparent
 from sfumato.io.inputs import BinaryFile, PictureInput, convert, read
 
@@ -39,7 +40,7 @@ def source_of(picture: PictureInput, *, keep_metadata: bool = False) -> Source:
     Raises ImageError as `inputs.convert` does, and for a tensor of several images.
     """
     own = _picture(picture)
-    pixels, alpha = _eight_bits(own.pixels), None if own.alpha is None else _eight_bits(own.alpha)
+    pixels, alpha = own.in_8_bits(), None if own.alpha is None else eight_bits(own.alpha)
     icc = own.icc
     if icc and not keep_metadata:
         pixels, icc = _in_srgb(pixels, icc)
@@ -63,14 +64,6 @@ def _picture(picture: PictureInput) -> files.Picture:
     return files.Picture(
         pixels=as_pixels(converted.images, torch.uint8), alpha=alpha, icc=info.get("icc_profile") or b"", exif=info.get("exif") or b""
     )
-
-
-def _eight_bits(samples: Tensor) -> UInt8[Tensor, "h w c"]:
-    """Samples of 16 bits, which span 0 to 65535, rounded to 8."""
-    if samples.dtype != torch.uint16:
-        return samples
-    planes = [(plane.numpy().astype(np.uint32) * 255 + 32767) // 65535 for plane in samples.unbind(2)]
-    return torch.from_numpy(np.stack(planes, axis=2).astype(np.uint8))
 
 
 def _in_srgb(pixels: Pixels, icc: bytes) -> tuple[Pixels, bytes]:

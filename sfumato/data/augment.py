@@ -15,6 +15,7 @@ from torch import Tensor
 from sfumato.core.config import Range, settings
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, PerImage, size_text
+from sfumato.nn.channels import luma
 
 
 @settings
@@ -83,8 +84,7 @@ class Config:
     def _fade(self, images: Images, active: PerImage, u: tuple[Tensor, ...]) -> Images:
         if images.shape[1] != 3:
             raise SettingError(f"augment.grey = {self.grey:g} needs images of 3 channels, these have {images.shape[1]}; set grey to 0")
-        luma = (images * images.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
-        return torch.where(((u[12] < self.grey) & (active > 0))[:, None, None, None], luma, images)
+        return torch.where(((u[12] < self.grey) & (active > 0))[:, None, None, None], luma(images), images)
 
     def _move(self, images: Images, active: PerImage, u: tuple[Tensor, ...]) -> Images:
         h, w = images.shape[2:]

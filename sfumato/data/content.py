@@ -6,7 +6,6 @@ the bytes of its file, because decoding at full size takes several times as long
 
 import numpy as np
 
-from sfumato.core.atomic_io import sha256
 from sfumato.data.dataset import PURPOSES, position
 from sfumato.data.listing import Entry
 from sfumato.io import decode
@@ -22,8 +21,7 @@ SplitPositions = tuple[float, ...]
 def split_positions(entry: Entry, fact: Facts, pixels: EightBit) -> SplitPositions:
     """The split positions of an image file with the header `fact` and the decoded `pixels`. Raises ImageError if the file is gone."""
     if max(fact.size) > LARGEST:
-        with decode.reading(entry.name), entry.open() as file:
-            content = bytes.fromhex(sha256(file))
+        content = entry.digest()
         return tuple(position(content, purpose) for purpose in PURPOSES)
     same = pixels.shape == (*fact.size, 3)
     original = pixels if same else decode.decode(entry.open, entry.name, channels=3)

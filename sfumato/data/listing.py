@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
+from sfumato.core.atomic_io import sha256
 from sfumato.core.errors import DataError
 from sfumato.data.table import NAME as TABLE
-from sfumato.io import archive, formats
+from sfumato.io import archive, decode, formats
 from sfumato.io.decode import SUFFIXES, Opened
 from sfumato.io.formats import Kind
 
@@ -28,6 +29,11 @@ class Entry(NamedTuple):
     """Path below the folder or in the zip, with forward slashes."""
     open: Callable[[], Opened]
     """Opens the file for reading."""
+
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes of the file, 32 bytes. Raises ImageError if it cannot be read."""
+        with decode.reading(self.name), self.open() as file:
+            return bytes.fromhex(sha256(file))
 
 
 @dataclass

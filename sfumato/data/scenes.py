@@ -6,7 +6,9 @@ they are suitable as clean targets.
 
 import dataclasses
 import functools
+import os
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -25,6 +27,8 @@ from sfumato.data.public_sets import NAMES, Part, provided, remark_on_namesake
 from sfumato.io import archive, decode
 from sfumato.io.decode import Facts
 from sfumato.nn.resample import shrink
+
+Named = TypeVar("Named", bound=str | Path | None)
 
 LARGEST = 1024
 """Longest side of pictures in pixels; larger ones are shrunk."""
@@ -81,9 +85,7 @@ def load_scenes(
     if isinstance(source, str) and source in NAMES:
         return load(source, channels=channels, part=part, tolerance=tolerance, split_by=split_by)
     if not path.exists():
-        raise DataError(
-            f"no file or folder {str(source)!r}{suggest(str(source), SCENE_NAMES)}; known data sets are {', '.join(SCENE_NAMES)}"
-        )
+        raise _absent(str(source))
     if path.is_dir() or (path.is_file() and archive.is_zip(path)):
         scenes, parted = _read(path, channels, part, tolerance, largest)
         scenes = dataclasses.replace(scenes, split_by=split_by)
@@ -91,6 +93,23 @@ def load_scenes(
     if path.is_file() and idx.is_idx(path):
         return load(source, channels=channels, part=part, tolerance=tolerance, split_by=split_by)
     raise DataError(f"{path}: neither a folder, a zip nor an IDX file; give pictures, or one of {', '.join(SCENE_NAMES)}")
+
+
+def existing_data(source: Named) -> Named:
+    """The name or place `source` of a data set, or of several joined by +, unchanged, or None for none. Nothing is loaded.
+
+    Raises DataError if one of them is neither the name of a data set nor a file or a folder.
+    """
+    if source is None or os.path.lexists(Path(source).expanduser()):
+        return source
+    for piece in str(source).split("+"):
+        if piece not in SCENE_NAMES and ("\0" in piece or not os.path.lexists(Path(piece).expanduser())):
+            raise _absent(piece)
+    return source
+
+
+def _absent(name: str) -> DataError:
+    return DataError(f"no file or folder {name!r}{suggest(name, SCENE_NAMES)}; known data sets are {', '.join(SCENE_NAMES)}")
 
 
 def _joined(name: str, pieces: list[Dataset | Scenes]) -> Scenes:

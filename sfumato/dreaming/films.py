@@ -8,15 +8,18 @@ import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image, ImageSequence
 from torch.nn import functional as F
 
+from sfumato.core import outputs
 from sfumato.core.errors import ImageError, SettingError
-from sfumato.core.tensors import Images, Other, size_text, to_images, to_pixels
+from sfumato.core.tensors import Images, Other, size_text, to_pixels
 from sfumato.dreaming.dream import Dream, in_octaves, layer_ascent
 from sfumato.dreaming.feature_extractor import DreamNetwork
 from sfumato.io import decode, files
+from sfumato.io.channels import as_images
 from sfumato.nn.motion import apply_motion, estimate_motion
 from sfumato.restoration import film
 
@@ -104,16 +107,20 @@ def dream_film(
 ) -> int:
     """Writes the film at `path`, dreamed, to `target`, and returns the count of its frames.
 
-    All frames of a GIF or WebP are shown equally long; other films need PyAV and keep their sound (see `film.rewritten`).
+    All frames of a GIF or WebP are shown equally long; other films need PyAV and keep their sound (see `film.rewritten`). Raises
+    SettingError for a target that is the film itself, or that exists without `overwrite`.
     """
+    with outputs.reserved([target], by="dream", overwrite=overwrite, reads=[path], replaces=False):
+        return _dreamed(path, target, dreamer, on_progress)
+
+
+def _dreamed(path: Path, target: Path, dreamer: Dreamer, on_progress: Callable[[int, int], None]) -> int:
     if path.suffix.lower() not in MOVING:
 
         def begin(first: Images) -> film.Change:
             return film.Change("dreamed", (first.shape[2], first.shape[3]), dreamer)
 
-        return film.rewritten(path, target, begin, overwrite=overwrite, on_progress=on_progress)[1]
-    if target.exists() and target.resolve() == path.resolve():
-        raise ImageError(f"{path}: would be written over itself; choose another --out")
+        return film.rewritten(path, target, begin, on_progress=on_progress)[1]
     count, rate = timing(path)
     files.check_animation(target, rate)
     frames = []
@@ -164,5 +171,4 @@ def still_frames(path: Path) -> Iterator[Images]:
 
 
 def _pixels(frame: Image.Image) -> Images:
-    pixels = torch.frombuffer(bytearray(frame.convert("RGB").tobytes()), dtype=torch.uint8)
-    return to_images(pixels.reshape(frame.height, frame.width, 3).permute(2, 0, 1)[None])
+    return as_images(torch.from_numpy(np.array(frame.convert("RGB"))))

@@ -1,13 +1,11 @@
 """Dreams that begin with a seed, in files: each is written as soon as it is done, and files of the same dream are skipped."""
 
 import dataclasses
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sfumato.batch.manifest import DONE
 from sfumato.core import outputs
-from sfumato.core.errors import SettingError
 from sfumato.core.json_value import Facts
 from sfumato.core.paths import inside
 from sfumato.core.tensors import Images, to_pixels
@@ -96,8 +94,8 @@ def _written(
     """Makes the images whose files do not hold the same dream, and writes each with its record."""
     done = [held.is_own(target) and is_same_dream(target, each) for target, each in zip(targets, records, strict=True)]
     for target, there in zip(targets, done, strict=True):
-        if os.path.lexists(target) and not there and not overwrite:
-            raise SettingError(f"{target} is there already, and is another dream; choose another --out, or say --overwrite")
+        if not there:
+            outputs.check_free(target, overwrite=overwrite, advice=f"it is another dream; {outputs.ADVICE}")
     for i, (target, each, there) in enumerate(zip(targets, records, done, strict=True)):
         if there:
             on_progress(target, DONE)

@@ -145,9 +145,7 @@ def parse_moves(texts: Sequence[str]) -> tuple[list[Point], list[Point]]:
 
 def mask_of(mask: PictureInput, model: Model) -> Planes:
     """A picture as a mask of the network's size, 1 where it is bright. Raises ImageError for a picture that cannot be used."""
-    if isinstance(mask, Tensor):
-        mask = brightness(mask)
-    return (fit(mask, channels=1, size=sampler(model).network.size) * 255 > 127.5).float()
+    return (fit(brightness(mask), channels=1, size=sampler(model).network.size) * 255 > 127.5).float()
 
 
 def save(result: Dragged, out: Path, model: Model) -> list[Path]:

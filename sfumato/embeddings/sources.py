@@ -1,6 +1,7 @@
-"""Where the images of an index lie: the files of a folder or a zip, or a data set in memory."""
+"""Where the images of an index lie: the files of a folder or a zip, a list of pictures of any kind, or a data set in memory."""
 
 import contextlib
+import functools
 import hashlib
 import io
 import os
@@ -11,7 +12,6 @@ from typing import TypeAlias
 
 from PIL import Image
 
-from sfumato.core.atomic_io import sha256
 from sfumato.core.errors import DataError
 from sfumato.core.paths import last_name
 from sfumato.core.tensors import Crop
@@ -20,30 +20,31 @@ from sfumato.data.listing import Entry, listed
 from sfumato.data.load import load
 from sfumato.data.public_sets import NAMES
 from sfumato.io import archive, decode
+from sfumato.io.as_files import as_files
 from sfumato.io.decode import EightBit
+from sfumato.io.inputs import PictureInput
 
-Source: TypeAlias = str | Path | Dataset
-"""A folder, a zip, the name of a data set, or a data set that was loaded."""
+Source: TypeAlias = str | Path | Dataset | Sequence[PictureInput]
+"""A folder, a zip, the name of a data set, a data set that was loaded, or a list of pictures."""
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """The picture files of a folder or a zip."""
+    """The picture files of a folder, a zip or a list."""
 
     name: str
     entries: Sequence[Entry]
     folder: Path | None = None
-    """The folder; None for a zip."""
+    """The folder; None for a zip and for a list."""
 
     @property
     def paths(self) -> Sequence[str]:
-        """The path of each picture below the folder, with forward slashes."""
+        """The path of each picture below the folder, with forward slashes; of a list its own path, or its name."""
         return [entry.name for entry in self.entries]
 
     def digest(self, i: int) -> bytes:
         """SHA-256 of the bytes of the file, 32 bytes. Raises ImageError."""
-        with decode.reading(self.entries[i].name), self.entries[i].open() as file:
-            return bytes.fromhex(sha256(file))
+        return self.entries[i].digest()
 
     def length(self, i: int) -> int:
         """Bytes of the file. Raises ImageError."""
@@ -60,7 +61,7 @@ class FileSource:
         return self.entries[i].name.replace("/", "-")
 
     def original(self, i: int) -> Path | None:
-        """The file itself; None in a zip."""
+        """The file itself; None in a zip and in a list."""
         return None if self.folder is None else self.folder / self.entries[i].name
 
     def pixels(self, i: int, *, channels: int, size: tuple[int, int] | None, crop: Crop) -> EightBit:
@@ -124,11 +125,21 @@ ImageSource: TypeAlias = FileSource | DatasetSource
 def opened(source: Source) -> Iterator[ImageSource]:
     """Yields the images of `source`, which can be read inside the `with` only.
 
-    A string that is the name of a data set takes precedence over a folder of that name. Raises DataError for a source that is not there,
-    and for a folder or a zip without pictures.
+    A string that is the name of a data set takes precedence over a folder of that name. A picture of a list that is no path is called
+    `picture-1`, `picture-2`, ..., by its place. Raises DataError for a source that is not there, for a folder, a zip or a list without
+    pictures, and for one picture; ImageError as `convert` for a list.
     """
     if isinstance(source, Dataset):
         yield DatasetSource(source)
+        return
+    if not isinstance(source, str | Path):
+        if isinstance(source, PictureInput):
+            raise DataError("one picture is no collection; give a list of several, or a folder")
+        if not source:
+            raise DataError("an empty list has no pictures; give several pictures")
+        with as_files(source) as paths:
+            places = {name: Path(path).expanduser() for path, name in paths.items()}
+            yield FileSource("pictures", [Entry(name, functools.partial(place.open, "rb")) for name, place in places.items()])
         return
     path = Path(source).expanduser()
     named = isinstance(source, str) and source in NAMES

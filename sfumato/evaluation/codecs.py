@@ -100,6 +100,10 @@ class CodecComparison:
         """Whether all pictures are large enough for MS-SSIM, and so for the usual range of rates."""
         return self.own.points[0].ms_ssim is not None
 
+    def save(self, path: str | Path, *, overwrite: bool = False) -> list[Path]:
+        """Writes the figures of `report` as .json, as `Report.save` does; returns the path."""
+        return self.report().save(path, overwrite=overwrite)
+
     def report(self) -> Report:
         """BD-rates as measurements with their protocols."""
         span = f"{RANGE[0]} to {RANGE[1]} bits per pixel of the anchor" if self.large else "all qualities in common"

@@ -1,6 +1,7 @@
-"""Samples of 10, 12 or 14 bits stored in 16, as by cameras and microscopes: scaled to the full range, and back."""
+"""Samples of 10, 12 or 14 bits stored in 16, as by cameras and microscopes: scaled to the full range, and back; and 16 bits as 8."""
 
-from jaxtyping import UInt16
+import torch
+from jaxtyping import UInt8, UInt16
 from torch import Tensor
 
 _WHITES = (1023, 4095, 16383)
@@ -27,6 +28,11 @@ def widened(samples: UInt16[Tensor, "..."], largest: int) -> UInt16[Tensor, "...
 def narrowed(samples: UInt16[Tensor, "..."], largest: int) -> UInt16[Tensor, "..."]:
     """A copy of the samples scaled from [0, 65535] to [0, `largest`]: the exact inverse of `widened`."""
     return samples if largest == 65535 else _scaled(samples.clone(), largest, 65535)
+
+
+def eight_bits(samples: UInt8[Tensor, "*s"] | UInt16[Tensor, "*s"]) -> UInt8[Tensor, "*s"]:
+    """The samples scaled from [0, 65535] to [0, 255] and rounded to nearest; samples of 8 bits as they are."""
+    return samples if samples.dtype == torch.uint8 else _scaled(samples.clone(), 255, 65535).to(torch.uint8)
 
 
 def _scaled(samples: Tensor, times: int, divisor: int) -> Tensor:

@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import UInt8, UInt16
 from PIL import ExifTags, Image, ImageOps, PngImagePlugin, TiffImagePlugin, UnidentifiedImageError
 
 from sfumato.core.errors import ImageError, MissingExtraError
 from sfumato.core.tensors import Crop
 from sfumato.io import bounds, formats, optional_formats, tiff
+from sfumato.io.bit_depth import eight_bits
 from sfumato.io.png import File, without_pixels
 
 EightBit = UInt8[np.ndarray, "h w c"]
@@ -274,7 +276,7 @@ def _full_range(turned: Image.Image, image: Image.Image) -> Image.Image:
 def _narrow(image: Image.Image) -> Image.Image:
     """16-bit grey scaled to 8 bits, rounded to nearest. The value that marks transparency becomes alpha."""
     values = sixteen_bit(image)
-    grey = Image.fromarray(((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8))
+    grey = Image.fromarray(eight_bits(torch.from_numpy(values)).numpy())
     clear = image.info.get("transparency")
     if isinstance(clear, int):
         grey.putalpha(Image.fromarray(np.where(values == clear, 0, 255).astype(np.uint8)))

@@ -61,6 +61,10 @@ class Picture(Metadata):
     layout: Layout = "samples"
     """Storage in the file: samples, a palette or one bit a pixel; used again for writing if the pixels allow."""
 
+    def in_8_bits(self) -> UInt8[Tensor, "h w c"]:
+        """The pixels with 8 bits a sample, rounded to nearest."""
+        return bit_depth.eight_bits(self.pixels)
+
 
 def read(path: Path, *, lossless: bool = False, file: decode.Opened | None = None) -> Picture:
     """The upright picture in a file of any format that `decode` reads. CMYK becomes RGB and loses its profile.

@@ -6,7 +6,7 @@ from PIL import Image
 from torch import Tensor
 
 from sfumato.core.errors import ImageError
-from sfumato.core.tensors import Images
+from sfumato.core.tensors import Images, to_images
 from sfumato.io import decode, files
 from sfumato.io.channels import as_pixels
 from sfumato.io.inputs import PictureInput, convert, opened, pil_image
@@ -43,7 +43,7 @@ def fit(picture: PictureInput, *, channels: int, size: tuple[int, int] | None) -
 
 
 def _from_bytes(pixels: decode.EightBit) -> Images:
-    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None] / 255
+    return to_images(torch.from_numpy(np.ascontiguousarray(pixels.transpose(2, 0, 1)))[None])
 
 
 def _cropped(images: Images, size: tuple[int, int]) -> Images:

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from sfumato.core.tensors import Images
 from sfumato.io import decode, files, streaming
+from sfumato.io.bit_depth import eight_bits
 
 KIND = "webp"
 """Format of a preview."""
@@ -67,7 +68,7 @@ def open_pixels(path: Path, *, memory: float) -> Iterator[PixelSource]:
     if pixels <= decode.MAX_PIXELS and pixels * 12 <= memory:
         picture = files.read(path)
         parts = [picture.pixels] if picture.alpha is None else [picture.pixels, picture.alpha]
-        whole = torch.cat([_of_8_bits(part) for part in parts], dim=2)
+        whole = torch.cat([eight_bits(part) for part in parts], dim=2)
         yield PixelSource(
             size=(whole.shape[0], whole.shape[1]),
             colours=picture.pixels.shape[2],
@@ -79,7 +80,7 @@ def open_pixels(path: Path, *, memory: float) -> Iterator[PixelSource]:
         yield PixelSource(
             size=source.size,
             colours=source.channels,
-            rows=lambda start, stop: _of_8_bits(source.rows(start, stop)),
+            rows=lambda start, stop: eight_bits(source.rows(start, stop)),
             icc=source.metadata.icc,
         )
 
@@ -124,10 +125,6 @@ def _around(place: float, side: int, length: int) -> Span:
     """The span of at most `side` pixels around `place`, inside [0, `length`)."""
     start = max(0, min(length - side, round(place - side / 2)))
     return start, min(length, start + side)
-
-
-def _of_8_bits(pixels: Tensor) -> UInt8[Tensor, "_h _w _c"]:
-    return pixels if pixels.dtype == torch.uint8 else (pixels.to(torch.int32) >> 8).to(torch.uint8)
 
 
 def _shrunk(pixels: UInt8[Tensor, "_h _w _c"], colours: int, factor: int) -> UInt8[Tensor, "_rows _columns _c"]:

@@ -5,6 +5,9 @@ from torch import Tensor
 
 from sfumato.core.tensors import Images, Maps, Other
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in the luma of ITU-R BT.601."""
+
 
 def average_channels(images: Images, channels: int) -> Maps:
     """`images` with `channels` channels: the mean of all for a network of grey images, grey repeated for a network of colour.
@@ -32,7 +35,7 @@ def luma(images: Images) -> Float[Tensor, "n 1 h w"]:
     """The luma of RGB images by ITU-R BT.601, which JPEG uses too; grey images as they are."""
     if images.shape[1] == 1:
         return images
-    return (images * images.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(dim=1, keepdim=True)
+    return (images * images.new_tensor(LUMA)[:, None, None]).sum(dim=1, keepdim=True)
 
 
 def colourless(images: Images) -> Bool[Tensor, " n"]:

@@ -17,8 +17,9 @@ from sfumato.core import atomic_io, outputs
 from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.errors import ImageError, SettingError, SfumatoError
 from sfumato.core.extras import missing
-from sfumato.core.tensors import Images, to_bytes, to_images
+from sfumato.core.tensors import Images
 from sfumato.io import decode
+from sfumato.io.channels import as_images, as_pixels
 from sfumato.io.inputs import BinaryFile
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.holes import check_mask
@@ -80,9 +81,9 @@ def restore_film(
 
     The plan is made for the first frame that is not of one colour, so that the film does not flicker between plans. Rate, title, place and
     other metadata are kept; sound is copied, as are subtitles that the container can hold. Frames have 8 bits a sample, or 10 if the film
-    has more. `on_progress` is called with the number of frames done and their count. Raises MissingExtraError without PyAV, ImageError for
-    a file that is no film and for a target that exists without `overwrite`, SettingError for a target with another ending, StorageError as
-    `atomic_io.write` does.
+    has more. `on_progress` is called with the number of frames done and their count. A file at `target` is replaced if it is an unchanged
+    result of `restore`, or with `overwrite`. Raises MissingExtraError without PyAV, ImageError for a file that is no film, SettingError for
+    a target that has another ending or may not be replaced, StorageError as `atomic_io.write` does.
     """
     target = Path(target)
     request.check()
@@ -100,8 +101,8 @@ def restore_film(
         h, w = (first if plan.nothing else repaired(first, plan, request, networks)).shape[2:]
         return Change(f"at first {plan.summary}" if plan.look else plan.summary, (h, w), change)
 
-    with _film_file(film) as path:
-        words, count = rewritten(path, target, begun, overwrite=overwrite, on_progress=on_progress)
+    with _film_file(film) as path, outputs.reserved([target], by="restore", overwrite=overwrite, reads=[path]):
+        words, count = rewritten(path, target, begun, on_progress=on_progress)
     return f"{words}, {count} frames"
 
 
@@ -128,19 +129,14 @@ def rewritten(
     target: Path,
     begin: Callable[[Images], Change],
     *,
-    overwrite: bool = False,
     on_progress: Callable[[int, int], None] = lambda *_: None,
 ) -> tuple[str, int]:
     """Writes the film at `path` to `target` with the change that `begin` returns for its first frame; returns its summary and frame count.
 
-    The first frame is the first one that is not of one colour. The rest is as in `restore_film`.
+    The first frame is the first one that is not of one colour. The caller has reserved `target`. The rest is as in `restore_film`.
     """
     if target.suffix.lower() not in (".mp4", ".mkv"):
         raise SettingError(f"{target}: a film is written as .mp4 or .mkv; choose another --out")
-    if target.exists() and target.resolve() == path.resolve():
-        raise ImageError(f"{path}: would be written over itself; choose another --out")
-    outputs.check_free(target, overwrite=overwrite)
-    outputs.check(target)
     try:
         import av
         from av.error import FFmpegError
@@ -191,16 +187,13 @@ def _image(frame: "VideoFrame") -> Images:
     """The frame as a player shows it, upright: telephones store films turned, with the angle in the metadata."""
     wide = _wide(frame.format)
     turned = np.rot90(frame.to_ndarray(format="rgb48le" if wide else "rgb24"), round(frame.rotation / 90))
-    if wide:
-        return torch.from_numpy(turned.astype(np.float32) / 65535).permute(2, 0, 1)[None]
-    return to_images(torch.from_numpy(turned.copy()).permute(2, 0, 1)[None])
+    return as_images(torch.from_numpy(turned.copy()))
 
 
 def _as_stored(av: ModuleType, images: Images, odd: list[tuple[int, int]], frame: "VideoFrame") -> "VideoFrame":
     """The frame in the colour matrix and range of the film, in 8 or 10 bits."""
     wide = _wide(frame.format)
-    stored = (images.clamp(0, 1) * 65535).round().numpy().astype(np.uint16) if wide else to_bytes(images).numpy()
-    pixels = stored[0].transpose(1, 2, 0)
+    pixels = as_pixels(images, torch.uint16 if wide else torch.uint8).numpy()
     shown = av.VideoFrame.from_ndarray(np.pad(pixels, odd, mode="edge"), format="rgb48le" if wide else "rgb24")
     standard = frame.colorspace if frame.colorspace in _STANDARDS else None
     return shown.reformat(format=_FORMATS[wide], dst_colorspace=standard, dst_color_range=frame.color_range or None)

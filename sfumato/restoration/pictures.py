@@ -22,9 +22,9 @@ from sfumato.core import outputs
 from sfumato.core.deprecation import renamed_arguments
 from sfumato.core.errors import DataError, ImageError, SettingError
 from sfumato.io import files, formats, masks
+from sfumato.io.as_files import Sources, as_files
 from sfumato.io.headers import Headers
 from sfumato.io.inputs import PictureInput
-from sfumato.restoration.as_files import Sources, as_files
 from sfumato.restoration.holes import check_mask
 from sfumato.restoration.preview import previewing
 from sfumato.restoration.report import reporting

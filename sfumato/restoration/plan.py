@@ -114,6 +114,11 @@ class _Examined:
             return diagnosis
         return with_profile(diagnosis, self._images, self._denoise)
 
+    @functools.cached_property
+    def salt_and_pepper(self) -> float | None:
+        """Share of the values that are wrong black or white; None of a small picture."""
+        return self.diagnosis.salt_and_pepper if self._task == "auto" else salt_and_pepper(self._images)
+
     def quality(self, task: Task) -> int | None:
         """Quality of the JPEG that the picture is or has been; for a `task` other than auto, of the file alone."""
         return self.diagnosis.quality if task == "auto" else self._source.quality if self._source else None
@@ -159,7 +164,7 @@ def make_plan(
         )
     if observed is not None or request.find or task == "inpaint" or "observed" in needs_of(request.method):
         return _filling(request, images, observed, examined, networks)
-    if free and task in ("auto", "denoise") and _salted(images, examined, task):
+    if free and task in ("auto", "denoise") and _salted(examined):
         wrong = flaws.impulses(images)
         damage, network = examined.diagnosis.sentence(), networks.opened("inpaint", request.ensemble)
         words = f"{damage}: fill in the wrong pixels"
@@ -179,7 +184,7 @@ def make_plan(
 def _for_noise_or_jpeg(damage: str, images: Images, examined: _Examined, task: Task) -> tuple[str, Strengths]:
     """The bundled network for a picture that is not blurred, and the noise that limits what it changes."""
     quality = examined.quality(task)
-    salted = (_salt_and_pepper(images, examined, task) or 0) >= HIT
+    salted = (examined.salt_and_pepper or 0) >= HIT
     if damage not in ("denoise", "jpeg") or (damage == "jpeg" and quality is None) or salted:
         return GENERAL, ()
     in_colour = images.shape[1] == 3 and not bool(colourless(images).all())
@@ -203,14 +208,9 @@ def _denoised(networks: Networks, request: RestorationRequest, held: int, crops:
     return torch.cat(parts)
 
 
-def _salted(images: Images, examined: _Examined, task: Task) -> bool:
+def _salted(examined: _Examined) -> bool:
     """Whether salt and pepper is the only noise."""
-    return (_salt_and_pepper(images, examined, task) or 0) >= IMPULSES and (examined.diagnosis.noise or 0) < QUIET
-
-
-def _salt_and_pepper(images: Images, examined: _Examined, task: Task) -> float | None:
-    """Share of the values that are wrong black or white; None of a small picture."""
-    return examined.diagnosis.salt_and_pepper if task == "auto" else salt_and_pepper(images)
+    return (examined.salt_and_pepper or 0) >= IMPULSES and (examined.diagnosis.noise or 0) < QUIET
 
 
 def _chosen(

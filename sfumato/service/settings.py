@@ -29,7 +29,7 @@ class ServiceSettings:
     embedder: str = "eurosat-classifier"
     """Model that turns pictures into vectors."""
     jobs: Annotated[int, Range(1, 1024, "processes")] = 1
-    """Requests that are computed at once, each by a process with its own networks."""
+    """Number of requests that are computed at the same time, each by a process with its own networks."""
     queue: Annotated[int, Range(0, 100_000, "requests")] = 32
     """Requests that wait beside those that are computed; any more are refused with 429."""
     timeout: Annotated[float, Range(0.1, 86_400, "seconds")] = 60.0

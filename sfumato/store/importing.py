@@ -4,10 +4,10 @@ from pathlib import Path
 
 from safetensors.torch import save as serialised
 
-from sfumato.core import atomic_io, outputs
+from sfumato.core import atomic_io, inputs, outputs
 from sfumato.core.errors import CheckpointError
 from sfumato.io.decode import SUFFIXES
-from sfumato.store import checkpoint, foreign, inputs, pickles, unsupported
+from sfumato.store import checkpoint, foreign, pickles, unsupported
 from sfumato.store.cards import ImportedFrom
 
 NAMED = ("stylegan3", "r3gan")

@@ -16,6 +16,7 @@ from sfumato.store.hub.fetch import fetch
 from sfumato.store.loaded import LoadedModel, Model
 
 Role = TypeVar("Role", bound=nn.Module)
+Named = TypeVar("Named", bound=str | Path | None)
 
 
 def bundled() -> dict[str, Path]:
@@ -42,6 +43,13 @@ def find(which: str | Path) -> Path:
     if path.is_file():
         return path
     raise UnknownNameError(f"no model {str(which)!r}{suggest(str(which), names)}; give a run folder, a file, or one of {', '.join(names)}")
+
+
+def existing_model(which: Named) -> Named:
+    """The name, file or run folder `which` of a model, unchanged, or None for none. Nothing is loaded. Raises as `find`."""
+    if which is not None and not (isinstance(which, str) and which in public.NAMES):
+        find(which)
+    return which
 
 
 def short_name(which: str | Path) -> str:

@@ -37,7 +37,7 @@ class StudioSettings:
     password_file: Path | None = None
     threads: int | None = None
     workers: int = 1
-    """Jobs that are done at once."""
+    """Number of jobs that run at the same time."""
     open_browser: bool = True
     limits: Limits = field(default_factory=Limits)
 

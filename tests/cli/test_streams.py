@@ -1,6 +1,7 @@
 """`-` on the command line: a picture from standard input, the result alone on standard output."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from PIL import Image
 
 from sfumato import cli
 from sfumato.cli import main, streams
+from sfumato.cli.completion import SHELL
+from sfumato.core.pillow_format import MAGIC
 from sfumato.models import MODELS
 from sfumato.store import checkpoint
 
@@ -133,6 +136,41 @@ def test_generators_write_to_standard_output(piped, generator, tmp_path):
     assert piped("project", generator, "-", "--steps", "2", "--out", str(tmp_path / "p.safetensors"), content=encoded("PNG"))[0] == 0
 
 
+@pytest.fixture
+def codec(tmp_path):
+    config = MODELS["hyperprior"](fine=8, middle=8, coarse=8, blocks=(1, 1, 1), latent=24, hyper=8, hyper_latent=4)
+    torch.manual_seed(0)
+    network = config.build().eval()
+    network.fit_tables()
+    checkpoint.save(tmp_path / "codec.safetensors", network, config, {})
+    return ("--model", str(tmp_path / "codec.safetensors"), "--threads", "1")
+
+
+def test_a_picture_is_compressed_and_decompressed_in_a_pipe(piped, codec):
+    code, file, words = piped("compress", "--no-keep-metadata", "-", "--out", "-", *codec, content=encoded("PNG"))
+    assert (code, file[:4]) == (0, MAGIC), words
+    code, output, words = piped("decompress", "-", "--out", "-", *codec, content=file)
+    image = Image.open(io.BytesIO(output))
+    assert (code, image.format, image.size) == (0, "PNG", (24, 20)), words
+    code, output, words = piped("decompress", "-", "--out", "-", "--format", "jpg", *codec, content=file[:-3])
+    assert (code, Image.open(io.BytesIO(output)).format) == (2, "JPEG"), "of a damaged file there is a picture, and an error"
+    code, output, words = piped("decompress", "-", "--out", "-", *codec, content=encoded("PNG"))
+    assert (code, output) == (2, b"")
+    assert "standard input: is not a compressed file" in words
+
+
+def test_a_piped_picture_is_looked_for_and_the_sheet_is_piped(piped, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "a.png").write_bytes(encoded("PNG"))
+    Image.new("RGB", (24, 20), (9, 200, 9)).save(tmp_path / "photos" / "b.png")
+    index = str(tmp_path / "photos.index")
+    assert piped("embed", str(tmp_path / "photos"), "--model", "eurosat-classifier", "--out", index, "--threads", "1")[0] == 0
+    code, output, words = piped("search", index, "-", "-k", "2", "--out", "-", "--threads", "1", content=encoded("PNG"))
+    assert code == 0, words
+    assert Image.open(io.BytesIO(output)).format == "PNG"
+    assert words.index("a.png") < words.index("b.png")
+
+
 @pytest.mark.parametrize(
     ("words", "options", "saying"),
     [
@@ -165,6 +203,14 @@ def test_values_that_are_a_hyphen_stay(monkeypatch):
         assert same == words
     assert streams._inputs(["restore", "--overwrite", "-"], streams.VERBS["restore"]) == [2]
     assert streams._inputs(["restore", "--task", "-"], streams.VERBS["restore"]) == []
+
+
+def test_every_switch_may_stand_before_a_hyphen():
+    options = json.loads((SHELL / "options.json").read_text(encoding="utf-8"))["verbs"]
+    for name, verb in streams.VERBS.items():
+        if "" in verb.reads:
+            switches = {flag for flag, values in options[name]["options"].items() if not values and flag.startswith("--")} - {"--help"}
+            assert all(streams._inputs([name, flag, "-"], verb) == [2] for flag in switches), name
 
 
 def test_an_endless_standard_input_ends(piped, monkeypatch):

@@ -11,7 +11,7 @@ import sfumato as sf
 from sfumato.compression import compress as job
 from sfumato.compression.compress import compress
 from sfumato.compression.decompress import decompress
-from sfumato.core.errors import CheckpointError, ImageError, SettingError
+from sfumato.core.errors import CheckpointError, FormatError, ImageError, SettingError
 from tests.compression.conftest import small_codec
 
 
@@ -43,7 +43,23 @@ def test_the_same_picture_in_every_kind_has_the_same_file(codec, photograph, tmp
     Image.fromarray(pixels).save(tmp_path / "a.png")
     kinds = [tmp_path / "a.png", str(tmp_path / "a.png"), (tmp_path / "a.png").read_bytes(), Image.fromarray(pixels), pixels]
     kinds += [torch.from_numpy(pixels).permute(2, 0, 1) / 255, sf.read(tmp_path / "a.png")]
-    assert len({compress(kind, model=codec) for kind in kinds}) == 1
+    with (tmp_path / "a.png").open("rb") as file:
+        assert len({compress(kind, model=codec) for kind in (*kinds, file)}) == 1
+
+
+def test_a_file_is_decompressed_from_its_path_its_bytes_or_the_open_file(codec, photograph, tmp_path):
+    data, path = compress(photograph(40, 50), model=codec), tmp_path / "a.sfm"
+    path.write_bytes(data)
+    expected = np.asarray(decompress(data, model=codec))
+    with path.open("rb") as file:
+        for kind in (path, str(path), bytearray(data), file):
+            assert np.array_equal(decompress(kind, model=codec), expected)
+    for wrong in (tmp_path / "none.sfm", tmp_path):
+        with pytest.raises(ImageError, match="cannot be read"):
+            decompress(wrong, model=codec)
+    path.write_bytes(b"words")
+    with pytest.raises(FormatError, match=r"a\.sfm: "):
+        decompress(path, model=codec)
 
 
 def test_grey_stays_grey_and_costs_no_more(codec, photograph):

@@ -13,6 +13,11 @@ def test_the_house_is_within_its_bars(capsys):
     assert end.value.code == 0, capsys.readouterr().out
 
 
+def test_every_room_has_its_tests_in_a_folder_of_its_name():
+    rooms = {path.parent.name for path in house.ROOT.glob("*/__init__.py")}
+    assert rooms <= {path.parent.name for path in Path(__file__).parent.parent.glob("*/test_*.py")}
+
+
 def test_files_on_a_circle_are_found_and_others_are_not():
     a, b, c, below, above = map(Path, ("a", "b", "c", "below", "above"))
     assert house.circles({a: {b}, b: {c}, c: {a, below}, below: set(), above: {a}}) == {a, b, c}

@@ -1,12 +1,15 @@
 """Points go where they are dragged: judged by where a disc really is, and by the network's own features."""
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import sfumato as sf
 from sfumato.core.errors import SettingError
-from sfumato.editing.drag import drag, patches, tracked
+from sfumato.editing.drag import drag, mask_of, patches, tracked
 from sfumato.editing.latent_image import LatentImage, drawn
+from sfumato.io.inputs import brightness
 from sfumato.models.roles.style_generator import StyleGenerator
 
 
@@ -55,6 +58,18 @@ def test_a_point_arrives_in_every_family(untrained, name):
     assert told[0] == 6
     assert done.distance == told[-1] <= 2
     assert torch.equal(done.latent_image.styles[:, network.styles // 2 + 1 :], subject.styles[:, network.styles // 2 + 1 :])
+
+
+def test_a_mask_is_read_as_by_every_other_verb(untrained):
+    """White is where the brightest channel is bright and the picture opaque, in every kind of picture."""
+    network = untrained("stylegan", size=(8, 8))
+    pixels = np.zeros((8, 8, 4), np.uint8)
+    pixels[:4, :, 0], pixels[4:, :, :3] = 255, 255
+    pixels[:, :4, 3] = 255
+    expected = brightness(pixels)
+    assert expected.sum() == 32
+    assert torch.equal(mask_of(pixels, network), expected)
+    assert torch.equal(mask_of(Image.fromarray(pixels), network), expected)
 
 
 def test_what_the_mask_keeps_changes_less(untrained):

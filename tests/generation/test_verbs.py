@@ -1,9 +1,7 @@
 """The verbs, on tiny networks and on the bundled ones."""
 
 import dataclasses
-import functools
 import json
-import re
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +11,6 @@ from PIL import Image
 import sfumato as sf
 from sfumato.core.errors import DataError, SettingError, UnknownNameError
 from sfumato.data.glyphs import glyphs
-from sfumato.demonstration import demo as demos
-from sfumato.demonstration import showcase as showcases
 from sfumato.evaluation.evaluate import compared, evaluate, matching_features
 from sfumato.evaluation.features import suited
 from sfumato.evaluation.score import accuracy_score, generated
@@ -23,7 +19,7 @@ from sfumato.generation import interpolate as walking
 from sfumato.metrics.base import Measurement
 from sfumato.metrics.features import Pixels
 from sfumato.models import MODELS
-from sfumato.recipes import RECIPES, recipe, summary
+from sfumato.recipes import recipe
 from sfumato.store import checkpoint, weights
 from sfumato.store.zoo import list_models
 
@@ -268,32 +264,6 @@ def test_models_lists_bundled_and_own(gan, tmp_path):
 def test_unknown_models_are_named():
     with pytest.raises(UnknownNameError, match="no model 'nope'"):
         sf.load("nope")
-
-
-@pytest.mark.parametrize("name", sorted(RECIPES))
-def test_recipes_are_complete(name):
-    settings = recipe(name)
-    assert summary(name).endswith(".")
-    assert settings.images % settings.batch == 0 or settings.images > 10_000
-
-
-def test_demo_leaves_a_picture_and_a_page(tmp_path, monkeypatch):
-    small = showcases.photograph()[:, :, :48, :48]
-    monkeypatch.setattr(demos, "showcase", functools.partial(showcases.showcase, small))  # small, to be quick
-    paths = demos.demo(tmp_path, budget="1s")
-    page = paths["page"].read_text()
-    titles = re.findall("<h2>(.*?)</h2>", page)
-    assert titles[:5] == ["Repair: noise", "Repair: blur", "Repair: JPEG", "Edit: a cat", "Dream"], "what is best comes first"
-    assert page.count("<img") >= 12
-    assert page.count('class="pair"') == 4
-    assert 'data-count="9"' in page
-    assert "http" not in page.replace("http-equiv", "")  # nothing is fetched
-    with Image.open(paths["picture"]) as picture:
-        assert picture.width > 300
-    before = paths["model"].read_bytes()
-    monkeypatch.setattr(demos, "showcase", lambda on_part: ())
-    demos.demo(tmp_path, budget="1s")
-    assert paths["model"].read_bytes() == before
 
 
 def test_real_images_alone_are_the_floor_of_halves(gan, letters):

@@ -217,5 +217,18 @@ def test_what_is_no_film_is_told_and_leaves_nothing(brighter, tmp_path, film):
     assert not (tmp_path / "out.mp4").exists()
     with pytest.raises(SettingError, match=r"written as \.mp4 or \.mkv"):
         restore_film(film, tmp_path / "out.gif", brighter)
-    with pytest.raises(ImageError, match="over itself"):
+    with pytest.raises(SettingError, match="is read and would be written over"):
         restore_film(film, film, brighter)
+
+
+def test_an_unchanged_result_is_replaced_and_no_other_file(brighter, tmp_path, film):
+    target = tmp_path / "out.mp4"
+    restore_film(film, target, brighter)
+    restore_film(film, target, brighter)
+    target.write_bytes(target.read_bytes() + b"somebody's")
+    changed = target.read_bytes()
+    with pytest.raises(SettingError, match="is there already"):
+        restore_film(film, target, brighter)
+    assert target.read_bytes() == changed
+    restore_film(film, target, brighter, overwrite=True)
+    assert target.read_bytes() != changed

@@ -1,11 +1,11 @@
 """An exported file to a model that every verb takes."""
 
-import hashlib
 from pathlib import Path
 
 from torch import nn
 
 from sfumato.core import schema
+from sfumato.core.atomic_io import digest
 from sfumato.core.errors import CheckpointError, FormatError
 from sfumato.store.export.facts import FORMAT, KEY, ExportFacts
 from sfumato.store.export.networks import network_of
@@ -31,7 +31,7 @@ def load(path: Path, *, runtime: Runtime | None = None, threads: int = 0) -> Loa
     session = opened(path, runtime=runtime or ("openvino" if path.suffix.lower() == ".xml" else "onnxruntime"), threads=threads)
     try:
         facts = facts_in(session)
-        network = network_of(facts, session, hashlib.sha256(path.read_bytes()).digest())
+        network = network_of(facts, session, bytes.fromhex(digest(path)))
     except FormatError as error:
         raise CheckpointError(f"{path}: {error}") from error
     return LoadedModel(network=network, card=facts.card, path=path)

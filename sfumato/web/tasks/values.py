@@ -69,15 +69,13 @@ _PATTERN = str.maketrans("*?[]@", "-----")
 
 
 def as_image(pixels: np.ndarray) -> Image.Image:
-    """Pixels (h, w, c) of 8 or 16 bits as an image that browsers show."""
-    eight = pixels if pixels.dtype == np.uint8 else (pixels.astype(np.uint32) * 255 // 65535).astype(np.uint8)
-    return Image.fromarray(eight[..., 0] if eight.shape[2] == 1 else np.ascontiguousarray(eight[..., :3]))
+    """Pixels (h, w, c) of 8 bits as an image that browsers show."""
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else np.ascontiguousarray(pixels[..., :3]))
 
 
 def opened(path: Path) -> Image.Image:
     """The upright picture in a file, in grey or colour with 8 bits. Raises ImageError."""
-    picture = sf.read(path)
-    return as_image(picture.pixels.numpy())
+    return as_image(sf.read(path).in_8_bits().numpy())
 
 
 def save_preview(image: Image.Image, path: Path, *, side: int = SIDE, size: tuple[int, int] | None = None) -> str:

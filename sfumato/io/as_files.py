@@ -1,4 +1,4 @@
-"""Pictures of any kind as files, for the verb that restores files: those that are none are written into a temporary folder."""
+"""Pictures of any kind as files, for verbs that work on files: pictures in memory are written into a temporary folder."""
 
 import contextlib
 import tempfile
