@@ -93,7 +93,7 @@ def _shared(task: Task, items: Sequence[Item], manifest: Manifest, workers: Work
     assert manifest.folder is not None
     assert manifest.path is not None
     entries: dict[Path, Entry] = {}
-    with units.opened(units.place(manifest.folder, manifest.path.name), manifest) as folder, job("pictures", [1.0] * len(items)) as work:
+    with units.opened(units.place(manifest.folder, manifest.path.name), manifest) as folder, _counting(items) as work:
         count = units.size(len(items), workers.count)
         contents = {f"{number:06}": items[start : start + count] for number, start in enumerate(range(0, len(items), count))}
         for name, some in contents.items():
@@ -106,12 +106,17 @@ def _shared(task: Task, items: Sequence[Item], manifest: Manifest, workers: Work
     return [entries[item.target] for item in items]
 
 
+def _counting(items: Sequence[Item]) -> contextlib.AbstractContextManager[Job]:
+    """The progress of work on the pictures of all items."""
+    return job("pictures", [1.0] * sum(item.count for item in items))
+
+
 def _note(entries: dict[Path, Entry], work: Job, count: int, began: float, on_progress: OnProgress, item: Item, entry: Entry) -> None:
     """Takes the entry of one item. An item may come twice if the process that did it was lost before it could say so."""
     if item.target in entries:
         return
     entries[item.target] = entry
     seconds = time.monotonic() - began
-    work.note = f"{len(entries) / seconds:.3g} a second" if seconds > 1 else ""
-    work.finish()
+    work.note = f"{(work.number + item.count) / seconds:.3g} a second" if seconds > 1 else ""
+    work.finish(item.count, count=item.count)
     on_progress(entry, len(entries), count)
