@@ -56,9 +56,7 @@ def run_batch(
     `manifest` is that of `held`. Without a file of the manifest this process does the work alone. `on_progress` is called after each item.
     Raises StorageError if results cannot be written, ProcessError if the processes cannot work.
     """
-    for folder in {item.target.parent for item in items}:
-        if folder.is_dir():
-            atomic_io.sweep(folder, below=False)
+    _sweep(items)
     entries: list[Entry] = []
 
     def note(entry: Entry) -> None:
@@ -72,6 +70,13 @@ def run_batch(
             task.work()(items, manifest, note)
         return entries
     return _shared(task, items, manifest, workers, on_progress)
+
+
+def _sweep(items: Sequence[Item]) -> None:
+    """Removes the half-written files that processes which were killed have left beside the results; what others write now stays."""
+    for folder in {item.target.parent for item in items}:
+        if folder.is_dir():
+            atomic_io.sweep(folder, below=False)
 
 
 @contextlib.contextmanager
@@ -103,6 +108,7 @@ def _shared(task: Task, items: Sequence[Item], manifest: Manifest, workers: Work
             on_ray.run(task, folder, manifest, note, actors=workers.count, address=workers.on)
         else:
             Pool(task, folder, contents, manifest, note).run(workers.count)
+    _sweep(items)
     return [entries[item.target] for item in items]
 
 
