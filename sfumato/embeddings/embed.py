@@ -25,6 +25,16 @@ _Computed: TypeAlias = tuple[dict[bytes, torch.Tensor], dict[bytes, str]]
 _Compute: TypeAlias = Callable[[Mapping[int, bytes]], _Computed]
 
 
+@dataclasses.dataclass
+class _Rows:
+    """The images that could be read."""
+
+    paths: tuple[str, ...]
+    digests: list[bytes]
+    vectors: torch.Tensor
+    skipped: tuple[str, ...]
+
+
 def embed(
     source: Source,
     model: Model,
@@ -59,29 +69,32 @@ def embed(
     before, *others = (_usable(each, network, crop) for each in (earlier, *parts))
     with opened(source) as images:
         numbers = [i for i, path in enumerate(images.paths) if workers.has(Path(path))]
-        if workers.exact:
-            task = _task(source, model, network, crop=crop, backend=backend, device=device)
-            compute = functools.partial(_shared, task, workers, None if folder is None else Path(folder), images)
-        else:
-            compute = functools.partial(_in_batches, network, crop, images)
+        task = _task(source, model, network, crop=crop, backend=backend, device=device)
+        shared = functools.partial(_shared, task, workers, None if folder is None else Path(folder), images)
+        compute = shared if workers.exact else functools.partial(_in_batches, network, crop, images)
         rows = _rows(images, numbers, network, [each for each in (*others, before) if each is not None], compute)
         if numbers and not rows.paths:
             raise DataError(f"{images.name}: none of its {len(numbers)} pictures can be read; the first error: {rows.skipped[0]}")
-        ids, next_id = _ids(rows.paths, before)
-        return Index(
-            vectors=rows.vectors,
-            ids=ids,
-            digests=torch.tensor(list(b"".join(rows.digests)), dtype=torch.uint8).reshape(-1, 32),
-            paths=rows.paths,
-            model=inside(network.name),
-            weights=network.weights,
-            source=images.name,
-            crop=crop,
-            size=network.size,
-            next_id=next_id,
-            place=source,
-            changes=_changes(rows, before),
-        )
+        return _index(rows, network, before, name=images.name, crop=crop, place=source)
+
+
+def _index(rows: _Rows, network: Embedder, before: Index | None, *, name: str, crop: Crop, place: Source) -> Index:
+    """The index of the images that could be read; `name` is that of their source."""
+    ids, next_id = _ids(rows.paths, before)
+    return Index(
+        vectors=rows.vectors,
+        ids=ids,
+        digests=torch.tensor(list(b"".join(rows.digests)), dtype=torch.uint8).reshape(-1, 32),
+        paths=rows.paths,
+        model=inside(network.name),
+        weights=network.weights,
+        source=name,
+        crop=crop,
+        size=network.size,
+        next_id=next_id,
+        place=place,
+        changes=_changes(rows, before),
+    )
 
 
 def _usable(index: Index | str | Path | None, network: Embedder, crop: Crop) -> Index | None:
@@ -103,16 +116,6 @@ def reusable(path: Path) -> Index | None:
         return load_index(path) if path.is_file() else None
     except CheckpointError:
         return None
-
-
-@dataclasses.dataclass
-class _Rows:
-    """The images that could be read."""
-
-    paths: tuple[str, ...]
-    digests: list[bytes]
-    vectors: torch.Tensor
-    skipped: tuple[str, ...]
 
 
 def _rows(images: ImageSource, numbers: Sequence[int], network: Embedder, known: Sequence[Index], compute: _Compute) -> _Rows:
