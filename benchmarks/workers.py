@@ -98,7 +98,7 @@ def kills(folder: Path, count: int, *, copies: bool) -> int:
     pictures, out, rng = drawn(folder / "in", 200, 64), folder / "out", random.Random(0)
     work = copied if copies else denoised
     work(pictures, folder / "expected", Workers(jobs=1))
-    killed, lost, doubled, partial, runs = 0, 0, 0, 0, 0
+    killed, lost, doubled, partial, left, runs = 0, 0, 0, 0, 0, 0
     while killed < count:
         runs += 1
         ended, place = threading.Event(), out / str(runs)
@@ -117,11 +117,14 @@ def kills(folder: Path, count: int, *, copies: bool) -> int:
         thread.join()
         expected, results = hashes(folder / "expected"), hashes(place)
         lost += len(expected.keys() - results.keys()) + sum(entry.status is Status.FAILED for entry in entries)
-        partial += sum(results[name] != expected[name] for name in results) + len(list(place.glob(".*.sfumato-part")))
+        partial += sum(results[name] != expected[name] for name in results)
+        left += len(list(place.glob(".*.sfumato-part")))
         lines = done_lines(place)
         doubled += len(lines) - len(set(lines)) + len(results.keys() - expected.keys())
-    print(f"{killed} kills in {runs} runs of 200 {'files' if copies else 'pictures'}: {lost} lost, {doubled} doubled, {partial} partial")
-    return int(bool(lost or doubled or partial))
+    print(
+        f"{killed} kills in {runs} runs of 200 {'files' if copies else 'pictures'}: {lost} lost, {doubled} doubled, {partial} partial, {left} unfinished files left"
+    )
+    return int(bool(lost or doubled or partial or left))
 
 
 def progress(place: Path, ended: threading.Event) -> bool:
