@@ -121,9 +121,8 @@ def kills(folder: Path, count: int, *, copies: bool) -> int:
         left += len(list(place.glob(".*.sfumato-part")))
         lines = done_lines(place)
         doubled += len(lines) - len(set(lines)) + len(results.keys() - expected.keys())
-    print(
-        f"{killed} kills in {runs} runs of 200 {'files' if copies else 'pictures'}: {lost} lost, {doubled} doubled, {partial} partial, {left} unfinished files left"
-    )
+    counts = f"{lost} lost, {doubled} doubled, {partial} partial, {left} unfinished files left"
+    print(f"{killed} kills in {runs} runs of 200 {'files' if copies else 'pictures'}: {counts}")
     return int(bool(lost or doubled or partial or left))
 
 
