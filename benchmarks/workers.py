@@ -1,11 +1,13 @@
 """Many files: the same bytes whoever works, nothing lost when processes are killed, the speed of two, and a manifest of 100,000.
 
     python -m benchmarks.workers same [--ray]     1, 2 and 4 processes, three shards, and Ray: identical results?
-    python -m benchmarks.workers kills [100]      so many kills (SIGKILL) of random processes: lost, doubled, half-written results
+    python -m benchmarks.workers kills [100] [--copies]
+                                                  so many kills (SIGKILL) of random processes: lost, doubled, half-written results
     python -m benchmarks.workers speed [400]      two processes against one, pictures of 512 x 512, on two idle cores; bar 1.7
     python -m benchmarks.workers many [100000]    memory of the manifest, and the time of a restart that finds everything done
 
-Pictures are drawn, with noise; `restore` denoises them with the bundled network. `many` writes its files with a task that copies them.
+Pictures are drawn, with noise; `restore` denoises them with the bundled network. `many`, and `kills` with `--copies`, copy files instead:
+the engine is the same, and its processes start in a fraction of the time.
 """
 
 import dataclasses
@@ -24,24 +26,30 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
 from sfumato.batch.engine import held, run_batch
 from sfumato.batch.items import Item
-from sfumato.batch.manifest import NAME, Manifest, Status
+from sfumato.batch.manifest import NAME, Entry, Manifest, Status
+from sfumato.batch.sources import listed
 from sfumato.batch.task import Convert, FileTask, Settle
 from sfumato.batch.workers import Workers
 from sfumato.core import atomic_io
-from sfumato.core.device import instructions
-from sfumato.restoration.pictures import restore_pictures
-from sfumato.restoration.request import RestorationRequest
 
-DENOISE = RestorationRequest(task="denoise")
+# PyTorch and what needs it are imported in functions: a process that copies files imports this module and starts quickly.
+
+
+def denoised(pictures: Path, out: Path, workers: Workers) -> list[Entry]:
+    """Denoises all pictures of a folder."""
+    from sfumato.restoration.pictures import restore_pictures
+    from sfumato.restoration.request import RestorationRequest
+
+    return restore_pictures([pictures], out, RestorationRequest(task="denoise"), workers=workers)
 
 
 def drawn(folder: Path, count: int, side: int) -> Path:
     """A folder of noisy pictures, some of which have the same size."""
+    import numpy as np
+    from PIL import Image
+
     folder.mkdir(parents=True)
     for number in range(count):
         rng = np.random.default_rng(number)
@@ -72,7 +80,7 @@ def same(folder: Path, *, ray: bool) -> int:
     expected: dict[str, str] = {}
     for name, several in runs.items():
         for workers in several:
-            restore_pictures([pictures], folder / name, DENOISE, workers=workers)
+            denoised(pictures, folder / name, workers)
         results = hashes(folder / name)
         expected = expected or results
         print(f"{name}: {len(results)} results, {'identical' if results == expected else 'DIFFERENT'}")
@@ -85,35 +93,46 @@ def children(pid: int) -> list[int]:
     return [int(line.split()[0]) for line in listed.splitlines() if "spawn_main" in line]
 
 
-def kills(folder: Path, count: int) -> int:
+def kills(folder: Path, count: int, *, copies: bool) -> int:
     """Kills processes at random moments, until there were so many kills; runs as often as that takes."""
     pictures, out, rng = drawn(folder / "in", 200, 64), folder / "out", random.Random(0)
-    restore_pictures([pictures], folder / "expected", DENOISE, workers=Workers(jobs=1))
-    killed, lost, doubled, partial, runs = 0, 0, 0, 0, 0
+    work = copied if copies else denoised
+    work(pictures, folder / "expected", Workers(jobs=1))
+    killed, lost, doubled, partial, left, runs = 0, 0, 0, 0, 0, 0
     while killed < count:
         runs += 1
-        ended = threading.Event()
+        ended, place = threading.Event(), out / str(runs)
 
-        def killer(ended: threading.Event = ended) -> None:
+        def killer(ended: threading.Event = ended, place: Path = place) -> None:
             nonlocal killed
-            while killed < count and not ended.wait(rng.uniform(0.5, 8)):
+            while killed < count and progress(place, ended) and not ended.wait(rng.uniform(0, 2)):
                 if working := children(os.getpid()):
                     os.kill(rng.choice(working), signal.SIGKILL)
                     killed += 1
 
         thread = threading.Thread(target=killer)
         thread.start()
-        place = out / str(runs)
-        entries = restore_pictures([pictures], place, DENOISE, workers=Workers(jobs=2))
+        entries = work(pictures, place, Workers(jobs=2))
         ended.set()
         thread.join()
         expected, results = hashes(folder / "expected"), hashes(place)
         lost += len(expected.keys() - results.keys()) + sum(entry.status is Status.FAILED for entry in entries)
-        partial += sum(results[name] != expected[name] for name in results) + len(list(place.glob(".*.sfumato-part")))
+        partial += sum(results[name] != expected[name] for name in results)
+        left += len(list(place.glob(".*.sfumato-part")))
         lines = done_lines(place)
         doubled += len(lines) - len(set(lines)) + len(results.keys() - expected.keys())
-    print(f"{killed} kills in {runs} runs of 200 pictures: {lost} lost, {doubled} doubled, {partial} partial")
-    return int(bool(lost or doubled or partial))
+    counts = f"{lost} lost, {doubled} doubled, {partial} partial, {left} unfinished files left"
+    print(f"{killed} kills in {runs} runs of 200 {'files' if copies else 'pictures'}: {counts}")
+    return int(bool(lost or doubled or partial or left))
+
+
+def progress(place: Path, ended: threading.Event) -> bool:
+    """Waits for the next result in a folder, so that no process is killed at its start again and again; whether there was one."""
+    before = len(list(place.glob("*.png")))
+    while not ended.wait(0.05):
+        if len(list(place.glob("*.png"))) > before:
+            return True
+    return False
 
 
 def speed(folder: Path, count: int) -> int:
@@ -132,13 +151,24 @@ def speed(folder: Path, count: int) -> int:
 class Copying(FileTask):
     """Copies each file."""
 
+    seconds: float = 0.0
+    """Time that the work on a file takes at least."""
+
     def open(self) -> Convert:
-        return copy
+        return functools.partial(copy, self.seconds)
 
 
-def copy(item: Item, path: Path, settle: Settle) -> str:
+def copy(seconds: float, item: Item, path: Path, settle: Settle) -> str:
+    time.sleep(seconds)
     atomic_io.write(item.target, path.read_bytes(), check=functools.partial(settle, item.target))
     return "copied"
+
+
+def copied(sources: Path, out: Path, workers: Workers, *, seconds: float = 0.1) -> list[Entry]:
+    """Copies all pictures of a folder."""
+    with held(out, FACTS, workers) as manifest:
+        items = [Item(source=source, target=out / name) for source, name in listed([sources], exclude=out)]
+        return run_batch(Copying(request=FACTS, seconds=seconds), items, manifest, workers=workers)
 
 
 def lines(count: int, sources: Path, out: Path) -> Iterator[str]:
@@ -171,12 +201,8 @@ def many(folder: Path, count: int) -> int:
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(f"manifest of {count:,} pictures: {memory:.0f} MB, read in {time.process_time() - began:.1f} s of the processor (bar: 200 MB)")
     del manifest
-    from sfumato.batch.sources import listed
-
     began, clock = time.process_time(), time.perf_counter()
-    with held(out, FACTS, Workers()) as manifest:
-        items = [Item(source=source, target=out / name) for source, name in listed([sources], exclude=out)]
-        entries = run_batch(Copying(request=FACTS), items, manifest, workers=Workers())
+    entries = copied(sources, out, Workers(), seconds=0)
     assert all(entry.status is Status.SKIPPED for entry in entries)
     spent = time.process_time() - began, time.perf_counter() - clock
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -190,9 +216,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as place:
         if what == "same":
             return same(Path(place), ray="--ray" in sys.argv)
-        return {"kills": kills, "speed": speed, "many": many}[what](Path(place), number)
+        if what == "kills":
+            return kills(Path(place), number, copies="--copies" in sys.argv)
+        return {"speed": speed, "many": many}[what](Path(place), number)
 
 
 if __name__ == "__main__":
+    from sfumato.core.device import instructions
+
     print(instructions())
     sys.exit(main())

@@ -45,6 +45,7 @@ SLOW = (
     "test_a_generated_image_is_found_again[stylegan]",
     "test_what_was_drawn_is_left_as_it_is[1]",
     "test_folders_films_and_noise",
+    "test_the_transforms_of_a_codec_are_exported",
     "test_the_examples_of_contributing_train_as_an_installed_package",
 )
 """The slowest tests, from 5 to 15 seconds each; quicker tests of the same rules run always."""

@@ -56,9 +56,7 @@ def run_batch(
     `manifest` is that of `held`. Without a file of the manifest this process does the work alone. `on_progress` is called after each item.
     Raises StorageError if results cannot be written, ProcessError if the processes cannot work.
     """
-    for folder in {item.target.parent for item in items}:
-        if folder.is_dir():
-            atomic_io.sweep(folder, below=False)
+    _sweep(items)
     entries: list[Entry] = []
 
     def note(entry: Entry) -> None:
@@ -72,6 +70,13 @@ def run_batch(
             task.work()(items, manifest, note)
         return entries
     return _shared(task, items, manifest, workers, on_progress)
+
+
+def _sweep(items: Sequence[Item]) -> None:
+    """Removes the half-written files that processes which were killed have left beside the results; what others write now stays."""
+    for folder in {item.target.parent for item in items}:
+        if folder.is_dir():
+            atomic_io.sweep(folder, below=False)
 
 
 @contextlib.contextmanager
@@ -93,7 +98,7 @@ def _shared(task: Task, items: Sequence[Item], manifest: Manifest, workers: Work
     assert manifest.folder is not None
     assert manifest.path is not None
     entries: dict[Path, Entry] = {}
-    with units.opened(units.place(manifest.folder, manifest.path.name), manifest) as folder, job("pictures", [1.0] * len(items)) as work:
+    with units.opened(units.place(manifest.folder, manifest.path.name), manifest) as folder, _counting(items) as work:
         count = units.size(len(items), workers.count)
         contents = {f"{number:06}": items[start : start + count] for number, start in enumerate(range(0, len(items), count))}
         for name, some in contents.items():
@@ -103,7 +108,13 @@ def _shared(task: Task, items: Sequence[Item], manifest: Manifest, workers: Work
             on_ray.run(task, folder, manifest, note, actors=workers.count, address=workers.on)
         else:
             Pool(task, folder, contents, manifest, note).run(workers.count)
+    _sweep(items)
     return [entries[item.target] for item in items]
+
+
+def _counting(items: Sequence[Item]) -> contextlib.AbstractContextManager[Job]:
+    """The progress of work on the pictures of all items."""
+    return job("pictures", [1.0] * sum(item.count for item in items))
 
 
 def _note(entries: dict[Path, Entry], work: Job, count: int, began: float, on_progress: OnProgress, item: Item, entry: Entry) -> None:
@@ -112,6 +123,6 @@ def _note(entries: dict[Path, Entry], work: Job, count: int, began: float, on_pr
         return
     entries[item.target] = entry
     seconds = time.monotonic() - began
-    work.note = f"{len(entries) / seconds:.3g} a second" if seconds > 1 else ""
-    work.finish()
+    work.note = f"{(work.number + item.count) / seconds:.3g} a second" if seconds > 1 else ""
+    work.finish(item.count, count=item.count)
     on_progress(entry, len(entries), count)

@@ -30,6 +30,7 @@ class ItemRow(TypedDict):
     companion: NotRequired[str | None]
     problem: NotRequired[str]
     pixels: NotRequired[float | None]
+    count: NotRequired[int]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,8 @@ class Item:
     """Reason why no work can be done on the picture, known before the work; empty without one."""
     pixels: float | None = None
     """Number of pixels, if known."""
+    count: int = 1
+    """Number of pictures, for progress: more than one for a file that lists pictures."""
 
     @property
     def is_file(self) -> bool:
@@ -55,14 +58,19 @@ class Item:
     def row(self) -> ItemRow:
         """The item as JSON."""
         companion = None if self.companion is None else str(self.companion)
-        return {"item": self.source, "target": str(self.target), "companion": companion, "problem": self.problem, "pixels": self.pixels}
+        row: ItemRow = {"item": self.source, "target": str(self.target), "companion": companion, "problem": self.problem}
+        row["pixels"] = self.pixels
+        return row if self.count == 1 else {**row, "count": self.count}
 
     @staticmethod
     def of(row: ItemRow) -> "Item":
         """The item that `row` has returned."""
         companion = row.get("companion")
         problem, beside = row.get("problem") or "", Path(companion) if companion else None
-        return Item(source=row["item"], target=Path(row["target"]), companion=beside, problem=problem, pixels=row.get("pixels"))
+        count = row.get("count", 1)
+        return Item(
+            source=row["item"], target=Path(row["target"]), companion=beside, problem=problem, pixels=row.get("pixels"), count=count
+        )
 
 
 def keep_originals(items: Sequence[Item], others: Iterable[Path] = ()) -> tuple[list[Item], bool]:

@@ -222,7 +222,12 @@ class Manifest:
 
     def place(self, target: Path) -> str:
         """The name of a result in the lines: its path relative to the output folder."""
-        return str(target) if self.folder is None else os.path.relpath(target, self.folder)
+        if self.folder is None:
+            return str(target)
+        below, path = f"{self.folder}{os.sep}", str(target)
+        if path.startswith(below) and ".." not in target.parts:  # without the working directory, which takes most of the time
+            return path[len(below) :]
+        return os.path.relpath(target, self.folder)
 
     def _note(self, row: Mapping[str, object]) -> None:
         # In manifests of earlier releases, `source` and the model are whole paths, and `from` is missing.

@@ -103,6 +103,8 @@ class Place:
 
     def _for_item(self, entry: Entry) -> Entry:
         """The entry with the source of the item in the place of its copy."""
+        if entry.source == self.item.source:
+            return entry
         message = entry.message if self.item.is_file else entry.message.replace(str(self.path), self.item.source)
         return dataclasses.replace(entry, source=self.item.source, message=message)
 

@@ -31,7 +31,7 @@ from typing import Protocol, runtime_checkable
 from sfumato.batch.items import Item
 from sfumato.batch.manifest import Entry, Manifest
 from sfumato.batch.place import Place
-from sfumato.core.progress import counted
+from sfumato.core.progress import job
 
 OnEntry = Callable[[Entry], None]
 Work = Callable[[Sequence[Item], Manifest, OnEntry], None]
@@ -77,8 +77,11 @@ class FileTask:
         convert = self.open()
 
         def each(items: Sequence[Item], manifest: Manifest, on_entry: OnEntry) -> None:
-            for item in counted(items, "pictures"):
-                on_entry(_attempt(self, convert, item, manifest))
+            with job("pictures", [1.0] * sum(item.count for item in items)) as work:
+                for item in items:
+                    with work.under_way(item.count):
+                        on_entry(_attempt(self, convert, item, manifest))
+                    work.finish(item.count, count=item.count)
 
         return each
 

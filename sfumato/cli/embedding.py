@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from sfumato.batch.workers import Workers
+from sfumato.cli.batches import Jobs, On, Shard
 from sfumato.cli.terminal import console, say
 from sfumato.cli.verbs import Backend, Device, File, Overwrite, Threads, machine, progress
 from sfumato.core.config import Range
@@ -34,12 +36,16 @@ def embed(
     out: Path | None = None,
     overwrite: Overwrite = False,
     backend: Backend = "torch",
+    jobs: Jobs = None,
+    shard: Shard = "",
+    on: On = "",
     device: Device = "auto",
     threads: Threads = None,
 ) -> None:
     """Describe each picture of a folder by a vector, for search and groups.
 
     The same command again updates the index: only pictures that are new or changed are computed, and those that are gone are removed.
+    `--shard 2/5` writes an index of its part, such as photos-2-of-5.index; the command without --shard then puts the parts together.
 
     Args:
         model: Model that turns pictures into vectors: a VAE without classes (its latents), a classifier, squeezenet or another backbone
@@ -53,17 +59,28 @@ def embed(
         from sfumato.data.scenes import existing_data
         from sfumato.embeddings import embed as job
         from sfumato.embeddings import index as indexes
+        from sfumato.embeddings import workers as shares
         from sfumato.store.weights import existing_model
 
-        target = out or Path(f"{Path(pictures).expanduser().resolve().name.removesuffix('.zip') or 'pictures'}.index")
+        workers = Workers(jobs=jobs, shard=shard, on=on)
+        workers.check()
+        whole = out or Path(f"{Path(pictures).expanduser().resolve().name.removesuffix('.zip') or 'pictures'}.index")
+        target, parts = shares.target_of(whole, workers.part), () if workers.part else shares.parts_of(whole)
         reads = (existing_data(pictures), existing_model(model))
+        options = {"crop": crop, "backend": backend, "device": device, "workers": workers, "folder": shares.work_folder(target)}
         with outputs.reserved(indexes.output_files(target), by="embed", overwrite=overwrite, reads=reads), progress():
-            index = job.embed(pictures, model, earlier=job.reusable(target), crop=crop, backend=backend, device=device)
-            index.write(target)
+            found = [index for path in parts if (index := job.reusable(path)) is not None]
+            index = job.embed(pictures, model, earlier=job.reusable(target), parts=found, **options)
+            if len(index):
+                index.write(target)
+            shares.remove(shares.work_folder(target))
         changes = index.changes
         assert changes is not None
         for line in changes.skipped[:10]:
             say(f"skipped: {line}")
+        if not len(index):
+            say("no picture belongs to this shard")
+            return
         console.print(f"{len(index):,} vectors of {index.vectors.shape[1]} numbers in {target}: {changes}", highlight=False)
 
 

@@ -18,7 +18,7 @@ from sfumato.compression.reading import naming, read_file
 from sfumato.compression.request import CompressionRequest
 from sfumato.compression.source import source_of
 from sfumato.core import atomic_io, outputs
-from sfumato.core.errors import DataError, SettingError
+from sfumato.core.errors import DataError, FormatError, SettingError
 from sfumato.core.pillow_format import ENDING, MAGIC
 from sfumato.core.tensors import size_text
 from sfumato.io import files, formats

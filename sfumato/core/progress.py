@@ -87,9 +87,9 @@ class Job:
         finally:
             self._under_way = 0.0
 
-    def finish(self, weight: float = 1.0) -> None:
-        """One part, of this weight, is done."""
-        self.done, self.number = self.done + weight, self.number + 1
+    def finish(self, weight: float = 1.0, *, count: int = 1) -> None:
+        """One part is done, or so many, which together weigh this much."""
+        self.done, self.number = self.done + weight, self.number + count
         self._report()
 
     def advance(self, weight: float = 1.0) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sfumato.core.device import select_device
-from sfumato.core.errors import SettingError
+from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.finite_output import finite
 from sfumato.core.tensors import Bytes, Images, Vectors, to_images
 from sfumato.metrics.base import device_of, measuring
@@ -92,6 +92,14 @@ def _reason(network: nn.Module) -> str:
     if getattr(network, "classes", 0) and hasattr(network, "infer_latents"):
         return "its encoder needs the class of each picture"
     return "its network has none"
+
+
+def half(vectors: torch.Tensor, network: Embedder) -> torch.Tensor:
+    """Vectors in float16, as an index keeps them. Raises ImageError for numbers that are too large for it."""
+    halved = vectors.half()
+    if not halved.isfinite().all():
+        raise ImageError(f"{network.name} gives vectors with numbers up to {vectors.abs().max():.3g}, and an index takes at most 65504")
+    return halved
 
 
 def _on_backend(model: LoadedModel[nn.Module], backend: Backend, blank: Images) -> LoadedModel[nn.Module]:

@@ -121,6 +121,13 @@ ImageSource: TypeAlias = FileSource | DatasetSource
 """Images with names, which are read one by one."""
 
 
+def absolute(source: Source) -> Source:
+    """The source as processes in other folders find it: a path from the root; a data set, its name and a list are unchanged."""
+    if not isinstance(source, str | Path) or source in NAMES:
+        return source
+    return Path(source).expanduser().absolute()
+
+
 @contextlib.contextmanager
 def opened(source: Source) -> Iterator[ImageSource]:
     """Yields the images of `source`, which can be read inside the `with` only.

@@ -124,10 +124,10 @@ def by_content(start: bytes, name: str) -> Kind | None:
     The ending of `name` is used where bytes are ambiguous: for TGA, which has no signature, for camera raw with the structure of a TIFF,
     and for SVG, which is text.
     """
-    ending = PurePosixPath(name.replace("\\", "/")).suffix.lower()
     for beginning, kind in _BEGINNINGS:
         if start.startswith(beginning):
             return kind
+    ending = PurePosixPath(name.replace("\\", "/")).suffix.lower()
     for recognise in (_riff, _boxes, _bitmap, _portable, _tiff, _targa, _drawing):
         if kind := recognise(start, ending):
             return kind
@@ -139,8 +139,9 @@ def identify(start: bytes, name: str) -> Kind | None:
 
     None if neither content nor name belong to a picture or a film.
     """
-    ending = PurePosixPath(name.replace("\\", "/")).suffix.lower()
-    return by_content(start, name) or ENDINGS.get(ending)
+    if kind := by_content(start, name):
+        return kind
+    return ENDINGS.get(PurePosixPath(name.replace("\\", "/")).suffix.lower())
 
 
 def identify_file(path: Path) -> Kind | None:

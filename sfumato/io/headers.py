@@ -47,7 +47,7 @@ class Headers:
 
 
 def _read(path: Path) -> Header:
-    kind = formats.identify(b"", path.name)
+    kind = None
     with contextlib.suppress(OSError, SfumatoError):
         if path.exists() and not path.is_file():  # opening a pipe would block
             return Header(None, None)
@@ -55,4 +55,5 @@ def _read(path: Path) -> Header:
             kind = formats.identify(file.read(formats.START), path.name)
             if kind is not None and kind.read:
                 return Header(kind, streaming.megapixels(path, file=file) * 1e6)
-    return Header(kind, None)
+            return Header(kind, None)
+    return Header(kind or formats.identify(b"", path.name), None)

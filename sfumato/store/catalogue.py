@@ -39,11 +39,21 @@ class PublicModel:
 _KAIR = ("https://github.com/cszn/KAIR/releases/download/v1.0", "KAIR, MIT")
 _SCUNET = ("https://github.com/cszn/KAIR/releases/download/v1.0", "SCUNet, Apache-2.0")
 _SWINIR = ("https://github.com/JingyunLiang/SwinIR/releases/download/v0.0", "SwinIR, Apache-2.0")
+_BSRGAN = ("https://github.com/cszn/KAIR/releases/download/v1.0", "BSRGAN, licence in its repository")
+_RESTORMER = ("https://github.com/swz30/Restormer/releases/download/v1.0", "Restormer, academic use, not commercial")
+_SAFMN = ("https://github.com/sunny2109/SAFMN/releases/download", "SAFMN, licence in its repository")
+_IMDN = ("https://raw.githubusercontent.com/Zheng222/IMDN/master/checkpoints", "IMDN, no licence stated")
+_CARN = ("https://raw.githubusercontent.com/nmhkahn/CARN-pytorch/master/checkpoint", "CARN, MIT")
+_RFDN = ("https://raw.githubusercontent.com/njulj/RFDN/master/trained_model", "RFDN, no licence stated")
 _REAL = "https://github.com/xinntao/Real-ESRGAN/releases/download"
 _REAL_TERMS = "Real-ESRGAN, BSD-3-Clause"
 _FILES = {
     "dncnn-gray-blind": (*_KAIR, "dncnn_gray_blind.pth", "denoise grey pictures, noise level not given"),
     "dncnn-color-blind": (*_KAIR, "dncnn_color_blind.pth", "denoise colour pictures, noise level not given"),
+    "dncnn-15": (*_KAIR, "dncnn_15.pth", "denoise grey pictures, noise 15"),
+    "dncnn-25": (*_KAIR, "dncnn_25.pth", "denoise grey pictures, noise 25"),
+    "dncnn-50": (*_KAIR, "dncnn_50.pth", "denoise grey pictures, noise 50"),
+    "fdncnn-color": (*_KAIR, "fdncnn_color.pth", "denoise colour pictures of a given noise level"),
     "ffdnet-gray": (*_KAIR, "ffdnet_gray.pth", "denoise grey pictures of a given noise level"),
     "ffdnet-color": (*_KAIR, "ffdnet_color.pth", "denoise colour pictures of a given noise level"),
     "drunet-gray": (*_KAIR, "drunet_gray.pth", "denoise grey pictures of a given noise level, large"),
@@ -56,6 +66,21 @@ _FILES = {
     "swinir-light-x4": (*_SWINIR, "002_lightweightSR_DIV2K_s64w8_SwinIR-S_x4.pth", "enlarge four times, small network"),
     "swinir-real-x4": (*_SWINIR, "003_realSR_BSRGAN_DFO_s64w8_SwinIR-M_x4_GAN.pth", "enlarge photographs four times, invents detail"),
     "swinir-jpeg40": (*_SWINIR, "006_colorCAR_DFWB_s126w7_SwinIR-M_jpeg40.pth", "remove JPEG artefacts of quality 40"),
+    "restormer-gray-25": (*_RESTORMER, "gaussian_gray_denoising_sigma25.pth", "denoise grey pictures, noise 25"),
+    "restormer-color-blind": (*_RESTORMER, "gaussian_color_denoising_blind.pth", "denoise colour pictures, noise level not given"),
+    "restormer-motion": (*_RESTORMER, "motion_deblurring.pth", "remove the blur of motion"),
+    "restormer-rain": (*_RESTORMER, "deraining.pth", "remove rain"),
+    "carn-m": (*_CARN, "carn_m.pth", "enlarge four times; `sfumato import` of the same file gives twice and three times"),
+    "imdn-x2": (*_IMDN, "IMDN_x2.pth", "enlarge twice, small network"),
+    "imdn-x3": (*_IMDN, "IMDN_x3.pth", "enlarge three times, small network"),
+    "imdn-x4": (*_IMDN, "IMDN_x4.pth", "enlarge four times, small network"),
+    "rfdn-x4": (*_RFDN, "RFDN_AIM.pth", "enlarge four times, small network"),
+    "safmn-x4": (f"{_SAFMN[0]}/v0", _SAFMN[1], "SAFMN_DF2K_x4.pth", "enlarge four times, small network"),
+    "safmn-real-x2": (f"{_SAFMN[0]}/v0.1.0", _SAFMN[1], "SAFMN_L_Real_LSDIR_x2.pth", "enlarge photographs twice, invents detail"),
+    "safmn-real-x4": (f"{_SAFMN[0]}/v0.1.0", _SAFMN[1], "SAFMN_L_Real_LSDIR_x4-v2.pth", "enlarge photographs four times, invents detail"),
+    "bsrgan-x2": (*_BSRGAN, "BSRGANx2.pth", "enlarge photographs twice, invents detail"),
+    "bsrgan-x4": (*_BSRGAN, "BSRGAN.pth", "enlarge photographs four times, invents detail"),
+    "realesrnet-x4": (f"{_REAL}/v0.1.1", _REAL_TERMS, "RealESRNet_x4plus.pth", "enlarge photographs four times, faithful"),
     "realesrgan-x2": (f"{_REAL}/v0.2.1", _REAL_TERMS, "RealESRGAN_x2plus.pth", "enlarge photographs twice, invents detail"),
     "realesrgan-x4": (f"{_REAL}/v0.1.0", _REAL_TERMS, "RealESRGAN_x4plus.pth", "enlarge photographs four times, invents detail"),
     "realesrgan-anime-x4": (f"{_REAL}/v0.2.2.4", _REAL_TERMS, "RealESRGAN_x4plus_anime_6B.pth", "enlarge drawings four times"),

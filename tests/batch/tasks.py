@@ -32,7 +32,9 @@ class Hashing(FileTask):
             raise ValueError("is bad")
         if content.startswith(b"kill") and len(list(Path(self.notes).glob(f"{path.name}-*"))) < self.kills:
             Path(self.notes, f"{path.name}-{os.getpid()}").touch()
-            os.kill(os.getpid(), signal.SIGKILL)
+            with atomic_io.whole(item.target) as part:  # in the middle of the result
+                part.write_text("half")
+                os.kill(os.getpid(), signal.SIGKILL)
         text = hashlib.sha256(content).hexdigest()
         atomic_io.write(item.target, text, check=functools.partial(settle, item.target))
         return text[:8]

@@ -113,6 +113,7 @@ def test_a_picture_that_ends_its_process_is_done_by_another_and_fails_if_it_does
     task = Hashing(request=REQUEST, kills=1, notes=str(notes))
     entries = run(folder, tmp_path / "out", Workers(jobs=2), task)
     assert results(tmp_path / "out") == wanted(folder)
+    assert not list((tmp_path / "out").glob(".*")), "no half-written file is left"
     assert sorted(done(tmp_path / "out")) == sorted(results(tmp_path / "out"))
     assert {entry.status for entry in entries} <= {Status.DONE, Status.SKIPPED}
     entries = run(folder, tmp_path / "again", Workers(jobs=2), Hashing(request=REQUEST, kills=99, notes=str(notes)))

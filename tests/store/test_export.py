@@ -28,6 +28,7 @@ pytest.importorskip("onnxscript", reason="exporting needs onnxscript")
 
 from sfumato.store.export.export import export, verify  # noqa: E402
 from sfumato.store.export.facts import KEY  # noqa: E402
+from sfumato.store.export.parity import random_inputs  # noqa: E402
 from sfumato.store.export.read import load  # noqa: E402
 
 
@@ -56,6 +57,7 @@ OTHERS = {
     "classifier": MODELS["classifier"](size=(8, 12), channels=1, classes=4, widths=(4, 8), hidden=(8,)),
     "vae": MODELS["vae"](size=(8, 8), channels=1, classes=0, latent_dim=4, mixture=3),
 }
+CODEC = MODELS["hyperprior"](fine=8, middle=8, coarse=8, blocks=(1, 0, 0), latent=8, hyper=8, hyper_latent=4)
 
 
 EXPORT = """
@@ -147,6 +149,46 @@ def test_a_part_is_exported_by_its_name(files, tmp_path):
         export(model, tmp_path / "other.onnx", part="decoder")
     with pytest.raises(SettingError, match="must end in"):
         export(model, tmp_path / "other.bin")
+
+
+def test_the_transforms_of_a_codec_are_exported(tmp_path):
+    model = scrambled(CODEC)
+    codec = model.network
+    level, images = torch.tensor([0.2]), torch.rand(1, 3, 48, 80)
+    latent, maps = codec.encode(images, level), torch.randn(1, 8, 4, 8)
+    expected = {
+        "analysis": ({"images": images, "level": level}, latent),
+        "synthesis": ({"latent": latent.round(), "level": level}, codec.decode(latent.round(), level)),
+        "hyper_analysis": ({"latent": maps}, codec.hyper_encode(maps, level)),
+    }
+    for part in codec.export_graphs():
+        exported = export(model, tmp_path / f"{part}.onnx", part=part)
+        assert exported.facts.parity.difference <= 1e-4
+        assert exported.facts.network["stride"] == codec.stride
+        inputs, output = expected[part]
+        session = ort.InferenceSession(str(exported.path))
+        (computed,) = session.run(None, {name: value.numpy() for name, value in inputs.items()})
+        torch.testing.assert_close(torch.from_numpy(computed), output, atol=1e-4, rtol=1e-4)
+    with pytest.raises(CheckpointError, match="part of a codec"):
+        load(tmp_path / "analysis.onnx")
+
+
+def test_the_inputs_of_a_codec_have_the_sizes_of_its_maps():
+    """Maps of the latent are as many times smaller than the picture as the codec says, and the hyperprior takes multiples of its stride."""
+    codec = scrambled(CODEC).network
+    shapes = {
+        part: [tuple(value.shape) for value in random_inputs(graph, (97, 93), 2, seed=0).values()]
+        for part, graph in codec.export_graphs().items()
+    }
+    assert shapes == {
+        "analysis": [(2, 3, 112, 96), (2,)],
+        "synthesis": [(2, 8, 7, 6), (2,)],
+        "hyper_analysis": [(2, 8, 8, 8)],
+    }
+    for part, graph in codec.export_graphs().items():
+        with torch.no_grad():
+            output = graph.module(*(each.example for each in graph.inputs))
+        assert output.isfinite().all(), part
 
 
 def test_verify_tells_another_network_from_the_exported_one(files):

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Int64
-from torch import Tensor
+from torch import Tensor, nn
 
+from sfumato.core.json_value import Json
 from sfumato.core.rng import Draws
 from sfumato.core.tensors import Images, Maps, PerImage
 from sfumato.models.roles.base import Role
+from sfumato.models.roles.graph import ExportGraph, GraphInput
 
 QUALITIES = range(1, 101)
 """Qualities that a file can have. Each is a fixed weight of the error against the bits."""
@@ -139,8 +141,55 @@ class Codec(Role):
     def fingerprint(self) -> bytes:
         """Four bytes that tell apart models whose files are not exchangeable: of tables and weights of the entropy model."""
 
+    def export_graphs(self) -> dict[str, ExportGraph]:
+        step = self.stride * self.hyper_stride
+        level = GraphInput("level", torch.rand(2), {0: "n"}, about="(quality - 1) / 99 of each image")
+        images = GraphInput(
+            "images", torch.rand(2, self.channels, step, 2 * step), {0: "n", 2: "h", 3: "w"}, self.stride, "pictures in [0, 1], sRGB"
+        )
+        maps = torch.randn(2, self.latent_channels, 2 * self.hyper_stride, 3 * self.hyper_stride)
+        latent = GraphInput("latent", maps, {0: "n", 2: "rows", 3: "columns"}, about="latent, rounded", stride=self.stride)
+        unrounded = latent._replace(multiple=self.hyper_stride, about="latent, before it is rounded")
+        graphs = {
+            "analysis": (_Analysis(self), (images, level), "latent"),
+            "synthesis": (_Synthesis(self), (latent, level), "images"),
+            "hyper_analysis": (_HyperAnalysis(self), (unrounded,), "hyperlatent"),
+        }
+        names = ("channels", "stride", "hyper_stride", "latent_channels", "hyper_channels", "halo")
+        facts: dict[str, Json] = {name: getattr(self, name) for name in names} | {"fingerprint": self.fingerprint.hex()}
+        return {
+            name: ExportGraph(role=f"codec_{name}", module=module, inputs=inputs, outputs=(output,), facts=facts)
+            for name, (module, inputs, output) in graphs.items()
+        }
+
     def forward(self, images: Images, quality: int = 50) -> Maps:
         """The images after compression at `quality`, without the entropy coder. Sides must be multiples of `stride`."""
         level = images.new_full((len(images),), level_of(quality))
         noise = Draws(rng=torch.Generator().manual_seed(0), count=len(images), device=images.device)
         return self.estimate(images, level, noise).images
+
+
+class _Transform(nn.Module):
+    """A part of a codec as a network of its own. The entropy model is no such part: it computes in whole numbers alone."""
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self.codec = codec
+
+
+class _Analysis(_Transform):
+    def forward(self, images: Images, level: PerImage) -> Maps:
+        """The latent, before it is rounded."""
+        return self.codec.encode(images, level)
+
+
+class _Synthesis(_Transform):
+    def forward(self, latent: Maps, level: PerImage) -> Maps:
+        """The images of a latent."""
+        return self.codec.decode(latent, level)
+
+
+class _HyperAnalysis(_Transform):
+    def forward(self, latent: Maps) -> Maps:
+        """The hyperlatent, before it is rounded. It does not depend on the level."""
+        return self.codec.hyper_encode(latent, latent.new_zeros(len(latent)))

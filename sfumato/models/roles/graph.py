@@ -24,6 +24,8 @@ class GraphInput(NamedTuple):
     """Free axes but the first are multiples of this number."""
     about: str = ""
     """Meaning and range of the values, as a phrase."""
+    stride: int = 1
+    """Side in pixels of the square that a position stands for: 1 for pictures, more for maps."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,6 +51,8 @@ def network_of(facts: ExportFacts, session: Session, fingerprint: bytes) -> nn.M
         "encoder": ExportedFeatures,
         "perceptual_metric": ExportedMetric,
     }
+    if facts.role.startswith("codec_"):
+        raise FormatError(f"a part of a codec ({facts.part}), which a program of your own computes; name the model of the codec instead")
     if facts.role not in kinds:
         raise FormatError(f"role = {facts.role!r} is not one of {', '.join(kinds)}")
     return kinds[facts.role](facts, _Computation(facts, session, fingerprint)).eval()

@@ -55,8 +55,9 @@ def random_inputs(graph: ExportGraph, size: tuple[int, int], batch: int, *, seed
 
 def _random(each: GraphInput, size: tuple[int, int], batch: int, rng: torch.Generator) -> Tensor:
     """Random values for an input: numbers of classes, images in [0, 1], latents and noise of unit variance, or its example."""
-    lengths = {"n": batch, "h": -(-size[0] // each.multiple) * each.multiple, "w": -(-size[1] // each.multiple) * each.multiple}
-    shape = [lengths[each.free[axis]] if axis in each.free else length for axis, length in enumerate(each.example.shape)]
+    step = each.stride * each.multiple
+    lengths = {0: batch, 2: -(-size[0] // step) * each.multiple, 3: -(-size[1] // step) * each.multiple}
+    shape = [lengths[axis] if axis in each.free else length for axis, length in enumerate(each.example.shape)]
     if not each.example.is_floating_point():
         return torch.randint(int(each.example.max()) + 1, shape, generator=rng)
     if not each.free:
