@@ -6,7 +6,7 @@ from PIL import Image
 
 from sfumato.batch.workers import Workers
 from sfumato.cli import main
-from sfumato.core.errors import ImageError
+from sfumato.core.errors import ImageError, SettingError
 from sfumato.embeddings import workers as shares
 from sfumato.embeddings.embed import embed
 from sfumato.models import MODELS
@@ -121,3 +121,9 @@ def test_the_command_puts_the_indexes_of_shards_together(model, folder, tmp_path
     main([*words, "--shard", "1/1000"])
     assert "no picture belongs to this shard" in capsys.readouterr().out
     assert not (tmp_path / "photos-1-of-1000.index").exists()
+
+
+def test_a_list_is_embedded_by_one_process(model, folder):
+    pictures = sorted(folder.glob("*.png"))[:2]
+    with pytest.raises(SettingError, match="a list is embedded without them"):
+        embed(pictures, LoadedModel(network=model, config=CONFIG), workers=Workers(jobs=2))
