@@ -87,6 +87,7 @@ def main():
     parser.add_argument("model")
     parser.add_argument("--data", default="bsds500")
     parser.add_argument("--effort", default="fast", choices=("fast", "refine", "max"))
+    parser.add_argument("--tune", default="psnr", choices=("psnr", "ms-ssim"))
     parser.add_argument("--count", type=int)
     parser.add_argument("--qualities", type=int, nargs="+", default=[5, 15, 25, 35, 45, 55, 65, 75])
     parser.add_argument("--time", action="store_true")
@@ -101,7 +102,7 @@ def main():
     elif arguments.mutate:
         mutations(arguments.model, arguments.mutate)
     else:
-        options = {"effort": arguments.effort, "count": arguments.count, "qualities": arguments.qualities}
+        options = {"effort": arguments.effort, "tune": arguments.tune, "count": arguments.count, "qualities": arguments.qualities}
         show_curves(evaluate_codec(arguments.model, arguments.data, **options), console)
 
 

@@ -28,6 +28,7 @@ def compress(
     bpp: Annotated[float | None, Range(0.01, 24, "bits per pixel")] = None,
     max_kb: Annotated[float | None, Range(0.001, 1e6, "kilobytes")] = None,
     effort: Literal["fast", "refine", "max"] = "fast",
+    tune: Literal["psnr", "ms-ssim"] = "psnr",
     model: Codec = "codec",
     keep_metadata: bool = False,
     out: Path = Path("compressed"),
@@ -49,6 +50,8 @@ def compress(
         effort: fast takes under a second for a small photograph. refine searches for a smaller file of a better picture, which takes
             minutes; such a file decodes as fast as others. max trains a small network for each picture and puts it into the file: the
             smallest files, in minutes for each megapixel, which need no model; decoding takes seconds.
+        tune: What refine and max take for the error: psnr, the squared differences; ms-ssim, what the eye is more likely to see. Pictures
+            with a side below 161 pixels are tuned for psnr.
         keep_metadata: Keep the colour profile and the EXIF in the file. Without it, colours are converted to sRGB.
         out: A folder, or the file name of a single picture, which ends in .sfm.
 
@@ -57,7 +60,9 @@ def compress(
         from sfumato.compression.files import compress_pictures
         from sfumato.compression.request import CompressionRequest
 
-        request = CompressionRequest(quality=quality, bpp=bpp, max_kb=max_kb, effort=effort, model=model, keep_metadata=keep_metadata)
+        request = CompressionRequest(
+            quality=quality, bpp=bpp, max_kb=max_kb, effort=effort, tune=tune, model=model, keep_metadata=keep_metadata
+        )
         workers = Workers(jobs=jobs, shard=shard, on=on)
         with progress():
             entries = compress_pictures(pictures, out, request, overwrite=overwrite, workers=workers, on_progress=_report)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sfumato.compression import container, planes
 from sfumato.compression.container import Chunk, Container, Header
+from sfumato.compression.distortion import Tune
 from sfumato.compression.own_network import own_chunks, own_thumbnail
 from sfumato.compression.planes import Area
 from sfumato.compression.refine import refined
@@ -44,6 +45,7 @@ def compress(
     bpp: float | None = None,
     max_kb: float | None = None,
     effort: Effort = "fast",
+    tune: Tune = "psnr",
     keep_metadata: bool = False,
     model: Model = DEFAULT_MODEL,
 ) -> bytes:
@@ -52,7 +54,9 @@ def compress(
     The options are those of `CompressionRequest`. Raises SettingError for wishes that cannot be fulfilled, ImageError for no picture,
     UnknownNameError and CheckpointError for no model.
     """
-    request = CompressionRequest(quality=quality, bpp=bpp, max_kb=max_kb, effort=effort, keep_metadata=keep_metadata, model=model)
+    request = CompressionRequest(
+        quality=quality, bpp=bpp, max_kb=max_kb, effort=effort, tune=tune, keep_metadata=keep_metadata, model=model
+    )
     request.check()
     network = opened_codec(request.model).network if request.needs_codec else None
     return compressed(source_of(picture, keep_metadata=request.keep_metadata), network, request)
@@ -141,10 +145,10 @@ def encoded_at(source: Source, network: Codec | None, quality: int, request: Com
     """The file of a picture at one quality."""
     is_tiled, blocks = max(source.size) > 1 << TILE, _blocks(source)
     if network is None:
-        chunks = own_chunks(source.pixels, quality, 1 << TILE)
+        chunks = own_chunks(source.pixels, quality, 1 << TILE, request.tune)
         thumbnail = own_thumbnail(source.pixels) if is_tiled else None
     else:
-        chunks = _chunks(network, source.pixels, quality, request.effort)
+        chunks = _chunks(network, source.pixels, quality, request)
         thumbnail = _thumbnail(network, source.pixels) if is_tiled else None
     header = Header(
         quality=quality,
@@ -159,14 +163,14 @@ def encoded_at(source: Source, network: Codec | None, quality: int, request: Com
 
 
 @torch.no_grad()
-def _chunks(network: Codec, pixels: Pixels, quality: int, effort: Effort) -> tuple[Chunk, ...]:
+def _chunks(network: Codec, pixels: Pixels, quality: int, request: CompressionRequest) -> tuple[Chunk, ...]:
     """The streams of all tiles by a codec."""
     coder, chunks = SymbolCoder(network, quality), list[Chunk]()
     whole = planes.latent_size((pixels.shape[0], pixels.shape[1]), network.stride)
     for area in counted(list(planes.areas(whole, (1 << TILE) // network.stride)), "tiles"):
         latent, hyper = _latents(coder, pixels, area, quality)
-        if effort == "refine":
-            latent = refined(network, latent, hyper, pixels, area, quality)
+        if request.effort == "refine":
+            latent = refined(network, latent, hyper, pixels, area, quality, request.tune)
         chunks.append(_chunk(coder, latent, hyper))
     return tuple(chunks)
 

@@ -1,6 +1,6 @@
 """The search for the network and the grids of one picture: gradient steps from a pyramid of differences on.
 
-    total = bits / pixels + weight(quality) * mean squared error in squared grey levels
+    total = bits / pixels + weight(quality) * error (see `distortion.py`)
 
 In the place of rounding there is noise through a soft rounding, and both harden as the search goes on (Kim et al. 2024,
 https://arxiv.org/abs/2312.02753, section 3.3; soft rounding: Agustsson & Theis 2020, https://arxiv.org/abs/2006.09952); the last steps
@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sfumato.compression import pyramid
+from sfumato.compression.distortion import Tune, distortion
 from sfumato.compression.picture_stream import IntegerPyramid, scale_for, set_group, weight_groups, whole_group
 from sfumato.compression.pyramid import Columns, Grid, PictureNetwork, Pyramid
 from sfumato.core.progress import counted
@@ -41,7 +41,20 @@ class Overfitted(NamedTuple):
     numbers: IntegerPyramid
 
 
-def overfitted(pixels: Pixels, quality: int, *, steps: int) -> Overfitted:
+class _Target(NamedTuple):
+    """What the search works towards."""
+
+    images: Images
+    quality: int
+    tune: Tune
+
+    @property
+    def pixels(self) -> int:
+        """The number of pixels."""
+        return self.images.shape[2] * self.images.shape[3]
+
+
+def overfitted(pixels: Pixels, quality: int, *, steps: int, tune: Tune = "psnr") -> Overfitted:
     """A network and grids for one picture of bytes (h, w, 3). The same picture gives the same on the same machine."""
     images = pixels.permute(2, 0, 1)[None].float() / 255
     with torch.random.fork_rng(devices=[]):
@@ -49,14 +62,14 @@ def overfitted(pixels: Pixels, quality: int, *, steps: int) -> Overfitted:
         network = PictureNetwork(quality)
         numbers = [nn.Parameter(level) for level in pyramid.difference_pyramid(images, quality)]
         with torch.enable_grad():
-            _search(network, numbers, images, quality, steps)
+            _search(network, numbers, _Target(images, quality, tune), steps)
     settled = [level.detach().round() for level in numbers]
     with torch.no_grad():
-        digits = _round_weights(network, settled, images, quality)
+        digits = _round_weights(network, settled, _Target(images, quality, tune))
     return Overfitted(network, digits, [level.long() for level in settled])
 
 
-def _search(network: PictureNetwork, numbers: list[nn.Parameter], images: Images, quality: int, steps: int) -> None:
+def _search(network: PictureNetwork, numbers: list[nn.Parameter], target: _Target, steps: int) -> None:
     """Moves the numbers and the weights."""
     groups = [{"params": numbers, "rate": NUMBER_RATE}, {"params": list(network.parameters()), "rate": WEIGHT_RATE}]
     optimizer = torch.optim.Adam(groups, lr=NUMBER_RATE)
@@ -71,16 +84,16 @@ def _search(network: PictureNetwork, numbers: list[nn.Parameter], images: Images
             share = _LAST_RATE * (steps - step) / (steps - soft)
         for group in optimizer.param_groups:
             group["lr"] = group["rate"] * share
-        loss = _total(network, values, images, quality)
+        loss = _total(network, values, target)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
 
-def _total(network: PictureNetwork, values: Pyramid, images: Images, quality: int) -> Scalar:
+def _total(network: PictureNetwork, values: Pyramid, target: _Target) -> Scalar:
     """Bits per pixel and weighted error."""
-    error = 255**2 * F.mse_loss(network.synthesis(values), images)
-    return bits(network, values) / (images.shape[2] * images.shape[3]) + pyramid.weight_of(quality) * error
+    error = distortion(network.synthesis(values), target.images, target.tune)
+    return bits(network, values) / target.pixels + pyramid.weight_of(target.quality) * error
 
 
 def bits(network: PictureNetwork, values: Pyramid) -> Scalar:
@@ -131,15 +144,15 @@ def soft_round(x: Tensor, temperature: float) -> Tensor:
     return below + 0.5 + torch.tanh((x - below - 0.5) / temperature) / (2 * math.tanh(0.5 / temperature))
 
 
-def _round_weights(network: PictureNetwork, values: Pyramid, images: Images, quality: int) -> list[int]:
+def _round_weights(network: PictureNetwork, values: Pyramid, target: _Target) -> list[int]:
     """Rounds the weights of a network; the digits of each group."""
-    pixels, chosen = images.shape[2] * images.shape[3], list[int]()
+    chosen = list[int]()
     for group in weight_groups(network):
         exact, totals = copy.deepcopy(group), dict[int, float]()
         for digits in _DIGITS:
             numbers = whole_group(exact, digits)
             set_group(group, numbers, digits)
-            totals[digits] = scale_for(numbers)[1] / pixels + float(_total(network, values, images, quality))
+            totals[digits] = scale_for(numbers)[1] / target.pixels + float(_total(network, values, target))
         best = min(totals, key=totals.__getitem__)
         set_group(group, whole_group(exact, best), best)
         chosen.append(best)

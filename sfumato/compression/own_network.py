@@ -11,6 +11,7 @@ import torch
 
 from sfumato.compression import container, planes
 from sfumato.compression.container import Chunk, Container
+from sfumato.compression.distortion import Tune
 from sfumato.compression.overfit import overfitted
 from sfumato.compression.picture_stream import COARSE, ReadPicture, decode, encode
 from sfumato.core.errors import FormatError
@@ -25,22 +26,23 @@ _ENOUGH = 0.05
 """Share of the numbers of a tile from which on they show more than the thumbnail does: those of the fifth level and coarser."""
 
 
-def own_chunk(pixels: Pixels, quality: int) -> Chunk:
+def own_chunk(pixels: Pixels, quality: int, tune: Tune) -> Chunk:
     """The stream of one tile, whose network is trained for it."""
     with torch.no_grad(), torch.autocast("cpu", enabled=False):
-        code = encode(*overfitted(pixels, quality, steps=STEPS))
+        code = encode(*overfitted(pixels, quality, steps=STEPS, tune=tune))
     return Chunk(stream=code.stream, lanes=code.lanes, hyper_check=code.coarse_check, check=code.check)
 
 
-def own_chunks(pixels: Pixels, quality: int, side: int) -> tuple[Chunk, ...]:
+def own_chunks(pixels: Pixels, quality: int, side: int, tune: Tune) -> tuple[Chunk, ...]:
     """The streams of all tiles of `side` pixels."""
     areas = list(planes.areas((pixels.shape[0], pixels.shape[1]), side))
-    return tuple(own_chunk(pixels[area.top : area.bottom, area.left : area.right], quality) for area in counted(areas, "tiles"))
+    tiles = (pixels[area.top : area.bottom, area.left : area.right] for area in counted(areas, "tiles"))
+    return tuple(own_chunk(tile, quality, tune) for tile in tiles)
 
 
 def own_thumbnail(pixels: Pixels) -> Chunk:
     """The stream of the small picture at the beginning of a file with tiles."""
-    return own_chunk(planes.reduced(pixels, container.THUMBNAIL_SCALE), container.THUMBNAIL_QUALITY)
+    return own_chunk(planes.reduced(pixels, container.THUMBNAIL_SCALE), container.THUMBNAIL_QUALITY, "psnr")
 
 
 def own_pixels(parts: Container) -> tuple[Pixels, list[str]]:

@@ -6,8 +6,8 @@ numbers around it, with chances that harden as the search goes on, so that round
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from sfumato.compression.distortion import Tune, distortion
 from sfumato.compression.planes import Area
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Maps, Pixels
@@ -21,7 +21,7 @@ _HOT, _COLD = 0.5, 0.05
 """Temperature at the beginning and at the end."""
 
 
-def refined(network: Codec, latent: Maps, hyper: Symbols, pixels: Pixels, area: Area, quality: int) -> Maps:
+def refined(network: Codec, latent: Maps, hyper: Symbols, pixels: Pixels, area: Area, quality: int, tune: Tune = "psnr") -> Maps:
     """The latent of an `area`, before rounding, with fewer bits and smaller error than `latent`, which the encoder gave.
 
     Pixels beyond the area are not looked at, and neither are latents beyond.
@@ -40,7 +40,7 @@ def refined(network: Codec, latent: Maps, hyper: Symbols, pixels: Pixels, area: 
             temperature = _HOT * (_COLD / _HOT) ** (number / max(1, STEPS - 1))
             coded = network.quantised(values, hyper_values, level, quantise=lambda x, t=temperature: annealed(x, t, rng))
             images = network.decode(coded.latent, level)[:, :, :rows, :columns]
-            error = 255**2 * F.mse_loss(images, target)
+            error = distortion(images, target, tune)
             loss = coded.bits.sum() / (rows * columns) + weight * error
             optimizer.zero_grad()
             loss.backward()

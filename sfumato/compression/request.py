@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from sfumato.compression.distortion import Tune
 from sfumato.core.errors import SettingError
 from sfumato.models.roles.codec import QUALITIES
 from sfumato.store.loaded import Model
@@ -27,6 +28,8 @@ class CompressionRequest:
     effort: Effort = "fast"
     """`refine` searches for the latent with gradient steps, which takes minutes for a photograph; decoding is as fast as ever. `max` trains
     a network for each picture and puts it into the file: no codec is needed, neither to write nor to read it, and reading takes seconds."""
+    tune: Tune = "psnr"
+    """What the search of `refine` and `max` takes for the error: squared differences, or what MS-SSIM sees."""
     keep_metadata: bool = False
     """Keeps the colour profile and the EXIF in the file. Without it, colours are converted to sRGB."""
     model: Model = DEFAULT_MODEL
@@ -51,6 +54,10 @@ class CompressionRequest:
             raise SettingError(f"max_kb = {self.max_kb:g} must be above 0 and at most 1,000,000 kilobytes")
         if self.effort not in get_args(Effort):
             raise SettingError(f"effort = {self.effort!r} is none of {', '.join(get_args(Effort))}")
+        if self.tune not in get_args(Tune):
+            raise SettingError(f"tune = {self.tune!r} is none of {', '.join(get_args(Tune))}")
+        if self.tune != "psnr" and self.effort == "fast":
+            raise SettingError(f"tune = {self.tune!r} needs a search; give it with effort refine or max")
 
     def largest_bytes(self, pixels: int) -> int | None:
         """The largest size of the file of a picture with so many pixels; None if the quality decides."""

@@ -21,6 +21,7 @@ from PIL import Image, features
 
 from sfumato.compression.compress import compressed, opened_codec
 from sfumato.compression.decompress import decompressed
+from sfumato.compression.distortion import Tune
 from sfumato.compression.request import CompressionRequest, Effort
 from sfumato.compression.source import Source
 from sfumato.core.errors import DataError
@@ -125,6 +126,7 @@ def evaluate_codec(
     data: str | Path | Dataset | Scenes,
     *,
     effort: Effort = "fast",
+    tune: Tune = "psnr",
     qualities: Sequence[int] | None = None,
     count: int | None = None,
 ) -> CodecComparison:
@@ -140,14 +142,15 @@ def evaluate_codec(
         raise DataError(f"{pictures.name} has no pictures to compress")
 
     def own(quality: int) -> tuple[Encode, Decode]:
-        request = CompressionRequest(quality=quality, effort=effort)
+        request = CompressionRequest(quality=quality, effort=effort, tune=tune)
 
         def encode(pixels: Pixels) -> bytes:
             return compressed(Source(pixels=pixels, grey=False), codec, request)
 
         return encode, lambda file: decompressed(file, codec).picture.pixels
 
-    settings = f"sfumato {'with a network for each picture' if codec is None else f'codec {codec.fingerprint.hex()}'}, effort {effort}"
+    network = "with a network for each picture" if codec is None else f"codec {codec.fingerprint.hex()}"
+    settings = f"sfumato {network}, effort {effort}, tune {tune}"
     curves = [_curve("sfumato", settings, own, qualities or QUALITIES, chosen)]
     formats, missing = _anchors()
     curves += [_curve(name, words, coder, steps, chosen) for name, (words, coder, steps) in formats.items()]

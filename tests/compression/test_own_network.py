@@ -14,11 +14,13 @@ from sfumato.compression import overfit, own_network, pyramid
 from sfumato.compression.compress import compress
 from sfumato.compression.container import parsed, read_header
 from sfumato.compression.decompress import decompress
+from sfumato.compression.distortion import distortion
 from sfumato.compression.files import compress_pictures, decompress_files
 from sfumato.compression.laplace import ESCAPE, FRACTIONS, REACH, SCALES, laplace_tables
 from sfumato.compression.picture_stream import decode, encode, set_group, wavefronts, weight_groups, whole_group
 from sfumato.compression.request import CompressionRequest
-from sfumato.core.errors import CheckpointError, FormatError, ImageError
+from sfumato.core.errors import CheckpointError, FormatError, ImageError, SettingError
+from sfumato.metrics.fidelity import ms_ssim
 from tests.compression.conftest import photograph
 from tests.compression.test_damage import mutated
 
@@ -258,3 +260,31 @@ def test_own_tiles_are_shown_grey_when_nothing_is_known(file):
     image = decompress(file[: file.index(stream)])
     assert image.damage == ("the picture is missing",)
     assert (np.asarray(image) == own_network.GREY).all()
+
+
+def test_each_tune_is_best_by_its_own_error(monkeypatch):
+    monkeypatch.setattr(own_network, "STEPS", 40)
+    pixels = photograph(161, 164)
+    reference = torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255
+    totals = {}
+    for tune in ("psnr", "ms-ssim"):
+        data = compress(pixels, quality=30, effort="max", tune=tune)
+        images = torch.from_numpy(np.asarray(decompress(data)).copy()).permute(2, 0, 1)[None] / 255
+        errors = {kind: float(distortion(images, reference, kind)) for kind in ("psnr", "ms-ssim")}
+        totals[tune] = {kind: 8 * len(data) / (161 * 164) + pyramid.weight_of(30) * error for kind, error in errors.items()}
+    assert totals["psnr"]["psnr"] < totals["ms-ssim"]["psnr"]
+    assert totals["ms-ssim"]["ms-ssim"] < totals["psnr"]["ms-ssim"]
+
+
+def test_the_error_of_ms_ssim_is_that_of_the_metric():
+    rng = torch.Generator().manual_seed(0)
+    images, reference = (torch.rand(1, 3, 170, 165, generator=rng) for _ in range(2))
+    images = 0.7 * reference + 0.3 * images
+    assert float(distortion(images, reference, "ms-ssim")) == pytest.approx(1300 * (1 - float(ms_ssim(images, reference))), rel=1e-3)
+    small, other = reference[:, :, :160], images[:, :, :160]
+    assert float(distortion(small, other, "ms-ssim")) == float(distortion(small, other, "psnr"))
+
+
+def test_a_tune_without_a_search_is_refused(pixels):
+    with pytest.raises(SettingError, match="needs a search"):
+        compress(pixels, tune="ms-ssim")
