@@ -1,7 +1,7 @@
 """The verbs for images as vectors: `embed`, `search` and `cluster`, and for copies of pictures: `duplicates`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -11,6 +11,9 @@ from sfumato.cli.terminal import console, say
 from sfumato.cli.verbs import Backend, Device, File, Overwrite, Threads, machine, progress
 from sfumato.core.config import Range
 from sfumato.core.errors import SettingError
+
+if TYPE_CHECKING:
+    from sfumato.embeddings.index import Index
 
 Folder = Annotated[
     tyro.conf.Positional[str],
@@ -69,19 +72,24 @@ def embed(
         reads = (existing_data(pictures), existing_model(model))
         options = {"crop": crop, "backend": backend, "device": device, "workers": workers, "folder": shares.work_folder(target)}
         with outputs.reserved(indexes.output_files(target), by="embed", overwrite=overwrite, reads=reads), progress():
-            found = [index for path in parts if (index := job.reusable(path)) is not None]
-            index = job.embed(pictures, model, earlier=job.reusable(target), parts=found, **options)
+            of_parts = [index for path in parts if (index := job.reusable(path)) is not None]
+            index = job.embed(pictures, model, earlier=job.reusable(target), parts=of_parts, **options)
             if len(index):
                 index.write(target)
             shares.remove(shares.work_folder(target))
-        changes = index.changes
-        assert changes is not None
-        for line in changes.skipped[:10]:
-            say(f"skipped: {line}")
-        if not len(index):
-            say("no picture belongs to this shard")
-            return
-        console.print(f"{len(index):,} vectors of {index.vectors.shape[1]} numbers in {target}: {changes}", highlight=False)
+        _show_index(index, target)
+
+
+def _show_index(index: "Index", target: Path) -> None:
+    """Prints what an index has, what changed, and the first of the pictures that were skipped."""
+    changes = index.changes
+    assert changes is not None
+    for line in changes.skipped[:10]:
+        say(f"skipped: {line}")
+    if not len(index):
+        say("no picture belongs to this shard")
+        return
+    console.print(f"{len(index):,} vectors of {index.vectors.shape[1]} numbers in {target}: {changes}", highlight=False)
 
 
 def search(

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from sfumato.core.tensors import Images, Maps
 from sfumato.models.roles.codec import level_of
+from sfumato.nn.channels import LUMA
 from sfumato.nn.exact import MOST, ONE
 
 LEVELS = 7
@@ -41,7 +42,6 @@ WEIGHTS = (0.001, 0.1)
 HIDDEN = (16, 8)
 """Hidden numbers of the context networks, for brightness and for colours."""
 _STATIC = 3
-_BRIGHTNESS = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 LARGEST = MOST // ONE
 """Largest number that a prediction sees; larger ones are taken for it."""
 
@@ -121,7 +121,7 @@ class Synthesis(nn.Module):
         self.linear, self.first, self.second = nn.Conv2d(3, 3, 1), nn.Conv2d(6, 16, 1), nn.Conv2d(16, 3, 1)
         self.sharpen, self.detail = nn.Conv2d(3, 8, 3), nn.Conv2d(8, 3, 3)
         with torch.no_grad():
-            self.linear.weight.copy_(torch.linalg.inv(torch.tensor(_BRIGHTNESS))[:, :, None, None])
+            self.linear.weight.copy_(torch.linalg.inv(brightness_and_colours())[:, :, None, None])
             _bias(self.linear).fill_(0.5)
         nn.init.normal_(self.first.weight, std=self.first.in_channels**-0.5)
         nn.init.zeros_(_bias(self.first))
@@ -158,6 +158,12 @@ class PictureNetwork(nn.Module):
         return network
 
 
+def brightness_and_colours() -> Float[Tensor, "3 3"]:
+    """The matrix from red, green and blue to luma and to two differences from it, of blue and of red, each in [-0.5, 0.5]."""
+    luma, (red, _, blue) = torch.tensor(LUMA), torch.eye(3)
+    return torch.stack([luma, (blue - luma) / (2 - 2 * luma[2]), (red - luma) / (2 - 2 * luma[0])])
+
+
 def step_of(quality: int, level: int) -> float:
     """The size of one step of the numbers of a level at the beginning of training, in units of full scale.
 
@@ -190,8 +196,7 @@ def surroundings(pyramid: Pyramid, grid: Grid) -> Columns:
 
 def difference_pyramid(images: Images, quality: int) -> list[Maps]:
     """The pyramid with which training begins: what each level adds to the coarser ones, in steps."""
-    matrix = torch.tensor(_BRIGHTNESS)
-    means = [torch.einsum("oc,nchw->nohw", matrix, images - 0.5)]
+    means = [torch.einsum("oc,nchw->nohw", brightness_and_colours(), images - 0.5)]
     for _ in range(LEVELS - 1):
         h, w = means[-1].shape[2:]
         means.append(F.avg_pool2d(F.pad(means[-1], (0, w % 2, 0, h % 2), mode="replicate"), 2))

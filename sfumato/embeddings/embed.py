@@ -121,9 +121,11 @@ def reusable(path: Path) -> Index | None:
         return None
 
 
-def _rows(images: ImageSource, numbers: Sequence[int], network: Embedder, known: Sequence[Index], compute: _Compute) -> _Rows:
-    """The vectors of the images with these numbers, as far as they can be read; vectors of known content come from the indexes `known`."""
-    vectors_of = {digest.numpy().tobytes(): vector for index in known for digest, vector in zip(index.digests, index.vectors, strict=True)}
+def _rows(images: ImageSource, numbers: Sequence[int], network: Embedder, indexes: Sequence[Index], compute: _Compute) -> _Rows:
+    """The vectors of the images with these numbers, as far as they can be read; vectors of content that `indexes` have come from there."""
+    vectors_of = {
+        digest.numpy().tobytes(): vector for index in indexes for digest, vector in zip(index.digests, index.vectors, strict=True)
+    }
     digests, problems = dict[int, bytes](), dict[int, str]()
     for i in counted(numbers, "pictures hashed"):
         try:

@@ -42,6 +42,8 @@ SYMPTOMS = {
     "Use a weaker r1 and r2",
     "decline": "images are {pulse/decline:.1f} times as far from the data as they have been: the run gets worse. Use a smaller lr, a "
     "stronger r1, or the model that was saved before",
+    "rise": "the loss has risen to {loss/now:.4g}, having been at {loss/least:.4g}: the run loses what it had learnt. Use a smaller lr, "
+    "or the model that was saved before",
     "posterior": "the latents carry {elbo/kl:.2f} nats: posterior collapse. Use warmup or free_bits",
 }
 AGREED: dict[str, Callable[[Iterable[float]], float]] = {
@@ -58,6 +60,8 @@ YOUNG, VARIOUS = 0.25, 0.25
 """Until the share YOUNG of the run, images whose diversity was never above VARIOUS may be alike: so a generator begins."""
 RECENT = 3
 """Number of last measurements in which the images of a generator that still learns come nearer to the data."""
+LOST = 0.5
+"""Share of what the loss had come down that it has risen again, from which on the run is diverging."""
 WELL = "the run looks fine"
 
 
@@ -77,7 +81,7 @@ DOSES = {
     "blinded": (Dose("probability", factor=0.5),),
     "smothered": (Dose("gamma", factor=0.5),),
 }
-BACK = {"divergence": 0, "decline": 0, "collapse": 2, "copies": 2}
+BACK = {"divergence": 0, "rise": 0, "decline": 0, "collapse": 2, "copies": 2}
 """Number of doses without effect after which the run goes back."""
 
 
@@ -93,6 +97,8 @@ class Doctor:
         self._distances: list[float] = []
         self._pulses: list[Row] = []
         self._widest = 0.0
+        self._first_loss: float | None = None
+        self._least_loss: float | None = None
 
     def look(self, row: Row) -> list[str]:
         """A sentence for each new symptom; none without one, or while the last lines disagree."""
@@ -109,7 +115,7 @@ class Doctor:
         `progress` is the share of the run that is over. The doctor changes dials if it may act. Raises DivergenceError if the run would go
         back more than RETURNS times.
         """
-        row = self._with_pulses(self.figures.take(world))
+        row = self._with_rise(self._with_pulses(self.figures.take(world)), progress)
         row["young"] = float(progress < YOUNG and self._widest < VARIOUS)
         faulty = bool(self._symptoms)
         sentences = self.look(row)
@@ -161,6 +167,8 @@ class Doctor:
             "distances": self._distances,
             "pulses": self._pulses,
             "widest": self._widest,
+            "first_loss": self._first_loss,
+            "least_loss": self._least_loss,
             "figures": self.figures.state(),
         }
 
@@ -170,6 +178,7 @@ class Doctor:
         self._rows = deque(state["rows"], maxlen=PATIENCE)
         self._doses, self._distances, self._pulses = state["doses"], state["distances"], state.get("pulses", [])
         self._widest = state.get("widest", 0.0)
+        self._first_loss, self._least_loss = state.get("first_loss"), state.get("least_loss")
         self.figures.restore(state["figures"])
 
     def _with_pulses(self, row: Row) -> Row:
@@ -195,6 +204,23 @@ class Doctor:
         if len(self._distances) >= 3:
             row["pulse/decline"] = min(self._distances[-2:]) / max(now, 1e-9)
         return row
+
+    def _with_rise(self, row: Row, progress: float) -> Row:
+        """`row` with the share of what the loss had come down that it has risen again, for a run with one loss.
+
+        Losses of networks that work against each other say nothing, and a loss may rise at the beginning, while parts of it set in. The
+        scale is half the least loss at least, so that a run that hardly learns is not called diverging for its noise.
+        """
+        losses = [value for name, value in row.items() if name.endswith("/total")]
+        if len(losses) != 1 or any(name.startswith("discriminator/") for name in row):
+            return row
+        (now,) = losses
+        first = self._first_loss = now if self._first_loss is None else self._first_loss
+        if progress < YOUNG:
+            return row
+        least = self._least_loss = min(now, self._least_loss) if self._least_loss is not None else now
+        scale = max(first - least, abs(least) / 2, 1e-9)
+        return {**row, "loss/rise": (now - least) / scale, "loss/now": now, "loss/least": least}
 
     def _treat(self, name: str, memories: dict[str, Memory]) -> list[str]:
         sentences = []
@@ -227,6 +253,7 @@ def _shows(symptom: str, row: Row) -> bool:
         and row.get("discriminator/certainty", 1.0) < (row.get("discriminator/target", 0.0) or USUAL) - 0.1,
         "divergence": abs(row.get("discriminator/real_logit", 0.0)) > 500,
         "smothered": row.get("penalty/share", 0.0) > 0.9,
+        "rise": row.get("loss/rise", 0.0) > LOST,
         "decline": row.get("pulse/decline", 1.0) > 2.5,
         "posterior": row.get("elbo/kl", 100.0) < 0.5,
     }[symptom]

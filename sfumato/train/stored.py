@@ -18,6 +18,8 @@ class DoctorState(TypedDict):
     distances: list[float]
     pulses: NotRequired[list[dict[str, float]]]
     widest: NotRequired[float]
+    first_loss: NotRequired[float | None]
+    least_loss: NotRequired[float | None]
     figures: dict[str, tuple[float, Whole]]
 
 

@@ -14,6 +14,7 @@ FAULTS = {
     "blinded": "the discriminator sees too many changed images",
     "divergence": "the discriminator's logits have run away",
     "smothered": "the gradient penalty keeps the discriminator from learning",
+    "rise": "the loss was lower before",
     "decline": "the images were better before",
     "posterior": "the latents carry nothing",
     "unlike": "the images are farther from the data than a single average image would be",
@@ -44,7 +45,10 @@ class Verdict:
 
     def changes(self, settings: TrainSettings) -> tuple[str, ...]:
         """Flags that would correct the faults in another run of these settings."""
-        changes = dict.fromkeys(flag for fault in self.faults for flag in settings.objective.remedies(fault, settings))
+        slower = (f"--lr {settings.lr / 2:g}",) if "rise" in self.faults else ()
+        changes = dict.fromkeys(slower) | dict.fromkeys(
+            flag for fault in self.faults for flag in settings.objective.remedies(fault, settings)
+        )
         return tuple(changes) or ((_longer(settings),) if self.faults else ())
 
 

@@ -11,6 +11,7 @@ from sfumato.data.dataset import Dataset
 from sfumato.data.stream import Stream
 from sfumato.models.roles.style_generator import StyleGenerator
 from sfumato.objectives._controller import Controller
+from sfumato.recipes import recipe
 from sfumato.train.distributed import World
 from sfumato.train.doctor import BACK, DOSES, PATIENCE, RETURNS, SYMPTOMS, Doctor
 from sfumato.train.proxy_metrics import proxy_metrics
@@ -235,3 +236,58 @@ def test_a_dial_that_was_set_beyond_its_limits_is_not_turned_the_wrong_way():
     memories = controller(target=0.2)
     visits(Doctor(acts=True), memories, {"discriminator/told_apart": 0.99}, times=PATIENCE)
     assert memories["discriminator"].target.item() == pytest.approx(0.2), "asked to be lower, and as low as it was"
+
+
+def losses(doctor, values, *, name="codec/total", progress=0.5, **others):
+    """All that is said of a run whose lines have these losses."""
+    said, back = [], False
+    for value in values:
+        doctor.figures.add({name: torch.tensor(value)} | {key: torch.tensor(figure) for key, figure in others.items()})
+        more, back = doctor.visit({}, World(), progress=progress)
+        said += more
+    return said, back
+
+
+@pytest.mark.parametrize(
+    ("values", "ill"),
+    [
+        ([4.0, 2.7, 2.7, 3.3, 4.0, 7.3, 12.0], True),  # a codec whose steps were too large
+        ([4.0, 2.7, 2.7, 3.3, 3.2, 2.9, 2.8], False),
+        ([4.0, 2.7, 12.0, 2.7, 2.6, 12.0, 2.6], False),  # single lines
+        ([2.5, 2.4, 2.45, 2.5, 2.55, 2.5, 2.5], False),  # noise of a run that hardly learns
+        ([-20.0, -30.0, -15.0, -14.0, -13.0], True),  # losses may be negative
+        ([-20.0, -30.0, -27.0, -27.0, -27.0], False),
+    ],
+)
+def test_a_loss_that_rises_far_above_its_least_is_named(values, ill):
+    said, _ = losses(Doctor(), values)
+    assert [text for text in said if "the loss has risen" in text] == said
+    assert len(said) == ill
+
+
+def test_a_rising_loss_sends_the_run_back_to_its_last_good_state():
+    said, back = losses(Doctor(acts=True), [4.0, 2.7, 4.0, 7.0, 9.0])
+    assert back
+    assert "back to the last good state" in said[-1]
+
+
+def test_losses_that_say_nothing_are_left_alone():
+    values = [4.0, 2.7, 9.0, 9.0, 9.0, 9.0]
+    assert losses(Doctor(), values, progress=0.1) == ([], False)
+    assert losses(Doctor(), values, name="generator/total", **{"discriminator/total": 1.0})[0] == []
+
+
+def test_the_least_loss_survives_a_stop():
+    doctor, later = Doctor(), Doctor()
+    losses(doctor, [4.0, 2.7])
+    later.restore(json.loads(json.dumps(doctor.state())))
+    assert losses(later, [9.0, 9.0, 9.0])[0]
+
+
+def test_the_verdict_on_a_rising_loss_is_a_smaller_step():
+    doctor = Doctor()
+    losses(doctor, [4.0, 2.7, 9.0, 9.0, 9.0])
+    verdict = doctor.verdict()
+    assert "the loss was lower before" in str(verdict)
+    settings = recipe("codec")
+    assert verdict.changes(settings) == (f"--lr {settings.lr / 2:g}",)
