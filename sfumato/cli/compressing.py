@@ -48,8 +48,8 @@ def compress(
         bpp: Largest size of the file in bits for each pixel. Default: no limit.
         max_kb: Largest size of the file in kilobytes of 1,000 bytes. Default: no limit.
         effort: fast takes under a second for a small photograph. refine searches for a smaller file of a better picture, which takes
-            minutes; such a file decodes as fast as others. max trains a small network for each picture and puts it into the file: the
-            smallest files, in minutes for each megapixel, which need no model; decoding takes seconds.
+            minutes; such a file decodes as fast as others. max trains a small network for each picture and puts it into the file,
+            which takes some 20 minutes for each megapixel. Such a file needs no model, and decoding takes seconds.
         tune: What refine and max take for the error: psnr, the squared differences; ms-ssim, what the eye is more likely to see. Pictures
             with a side below 161 pixels are tuned for psnr.
         keep_metadata: Keep the colour profile and the EXIF in the file. Without it, colours are converted to sRGB.

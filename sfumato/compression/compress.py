@@ -65,7 +65,10 @@ def compress(
 def check_bundled(model: Model) -> None:
     """Raises UnknownNameError for the default model as long as no codec comes with the toolkit."""
     if model == DEFAULT_MODEL and model not in weights.bundled() and not Path(DEFAULT_MODEL).exists():
-        raise UnknownNameError("no codec is bundled yet; train one with `sfumato train codec --data photos/`, and give --model runs/photos")
+        raise UnknownNameError(
+            "no codec is bundled yet; compress with --effort max, which needs none, or train one with `sfumato train codec --data photos/` "
+            "and give --model runs/photos"
+        )
 
 
 def opened_codec(model: Model) -> LoadedModel[Codec]:
