@@ -83,6 +83,7 @@ ILL = {
     "overpowered": {"discriminator/told_apart": 0.99},
     "divergence": {"discriminator/real_logit": -2000.0},
     "smothered": {"penalty/share": 0.95},
+    "rise": {"loss/rise": 5.0, "loss/now": 9.0, "loss/least": 2.7},
     "posterior": {"elbo/kl": 0.01},
 }
 WELL = {
