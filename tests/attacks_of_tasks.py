@@ -83,13 +83,13 @@ def _compressed(folder: Path) -> Kind:
     image.putalpha(Image.fromarray(photograph(40, 33, 1)))
     image.save(folder / "clear.png", exif=exif)
     request = CompressionRequest(quality=40, keep_metadata=True)
-    whole = [compressed(source_of(folder / name, keep_metadata=True), codec, request) for name in ("grey.png", "clear.png")]
+    whole = [compressed(source_of(folder / name, keep_metadata=True), lambda: codec, request) for name in ("grey.png", "clear.png")]
     digits = [4, 6, 7, 7]
     own = encode(PictureNetwork(40), digits, [level.long() for level in difference_pyramid(torch.rand(1, 3, 20, 24), 40)])
     header = Header(quality=40, fingerprint=bytes(4), size=(20, 24), own_networks=True)
     chunk = Chunk(stream=own.stream, lanes=own.lanes, hyper_check=own.coarse_check, check=own.check)
     whole.append(written(Container(header=header, tiles=(chunk,))))
-    return Kind("a.sfm", whole, spoil_bytes, lambda path: decompressed(path.read_bytes(), codec))
+    return Kind("a.sfm", whole, spoil_bytes, lambda path: decompressed(path.read_bytes(), lambda: codec))
 
 
 def _journal(folder: Path) -> bytes:

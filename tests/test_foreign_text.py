@@ -152,7 +152,9 @@ def saved_for_tasks(work):
     exif = Image.Exif()
     exif[0x010E] = OWNED
     Image.new("RGB", (24, 24), (200, 90, 30)).save(work / "plain.png", exif=exif)
-    packed = compressed(source_of(work / "plain.png", keep_metadata=True), codec.network, CompressionRequest(quality=9, keep_metadata=True))
+    packed = compressed(
+        source_of(work / "plain.png", keep_metadata=True), lambda: codec.network, CompressionRequest(quality=9, keep_metadata=True)
+    )
     (work / "small\x1b[2J.sfm").write_bytes(packed[:-8])
     (work / "plain.png").unlink()
     (work / "search").mkdir()

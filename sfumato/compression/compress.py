@@ -34,6 +34,8 @@ from sfumato.store.loaded import LoadedModel, Model
 
 TILE = 10
 """Logarithm of the side of a tile: 1024 pixels."""
+OpenCodec = Callable[[], Codec]
+"""Gives the codec, for the files that need one."""
 _ATTEMPTS, _NEAR, _STEEPNESS = 6, 0.95, 0.03
 """Of effort max with a limit: most attempts, the share of the limit that is near enough, and the slope of the logarithm of a size."""
 
@@ -58,8 +60,7 @@ def compress(
         quality=quality, bpp=bpp, max_kb=max_kb, effort=effort, tune=tune, keep_metadata=keep_metadata, model=model
     )
     request.check()
-    network = opened_codec(request.model).network if request.needs_codec else None
-    return compressed(source_of(picture, keep_metadata=request.keep_metadata), network, request)
+    return compressed(source_of(picture, keep_metadata=request.keep_metadata), lambda: opened_codec(request.model).network, request)
 
 
 def check_bundled(model: Model) -> None:
@@ -80,11 +81,9 @@ def opened_codec(model: Model) -> LoadedModel[Codec]:
     return opened
 
 
-def compressed(source: Source, network: Codec | None, request: CompressionRequest) -> bytes:
-    """The file of a picture by a network, which may be None for a request that needs no codec.
-
-    Raises SettingError if no quality makes it as small as the request wants.
-    """
+def compressed(source: Source, codec: OpenCodec, request: CompressionRequest) -> bytes:
+    """The file of a picture. Raises SettingError if no quality makes it as small as the request wants."""
+    network = codec() if request.needs_codec else None
     largest = request.largest_bytes(source.pixels.shape[0] * source.pixels.shape[1])
     if largest is None:
         return encoded_at(source, network, request.quality or DEFAULT_QUALITY, request)

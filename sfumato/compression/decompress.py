@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from sfumato.compression import container, planes
-from sfumato.compression.compress import opened_codec
+from sfumato.compression.compress import OpenCodec, opened_codec
 from sfumato.compression.container import Chunk, Container, Header
 from sfumato.compression.own_network import own_pixels
 from sfumato.compression.planes import Area
@@ -62,8 +62,7 @@ def decompress(data: CompressedInput, *, model: Model = DEFAULT_MODEL) -> Decomp
     than 100 megapixels and for a file that cannot be read, UnknownNameError for no model.
     """
     with opened(data) as content:
-        network = None if container.read_header(content).own_networks else opened_codec(model).network
-        result = decompressed(content, network, name=str(model))
+        result = decompressed(content, lambda: opened_codec(model).network, name=str(model))
     picture = result.picture
     pixels = picture.pixels if picture.alpha is None else torch.cat([picture.pixels, picture.alpha], dim=2)
     image: Image.Image = Image.fromarray(pixels.squeeze(2).numpy() if pixels.shape[2] == 1 else pixels.numpy())
@@ -77,14 +76,14 @@ def decompress(data: CompressedInput, *, model: Model = DEFAULT_MODEL) -> Decomp
     return image
 
 
-def decompressed(data: bytes, network: Codec | None, *, name: str = "the model") -> Decompressed:
-    """The picture in the file `data` by a network that is called `name` in messages; None for a file that has its own.
-
-    Raises as `decompress`.
-    """
-    header = checked_header(data, network, name)
+def decompressed(data: bytes, codec: OpenCodec, *, name: str = "the model") -> Decompressed:
+    """The picture in the file `data`, by a codec that is called `name` in messages if the file needs one. Raises as `decompress`."""
+    header = container.read_header(data)
+    if math.prod(header.size) > MAX_PIXELS:
+        raise ImageError(f"has {size_text(header.size)} pixels, more than the {MAX_PIXELS // 1_000_000} megapixels allowed")
+    network = None if header.own_networks else _writer(header, codec(), name)
     parts = container.parsed(data)
-    if network is None or header.own_networks:
+    if network is None:
         pixels, faults = own_pixels(parts)
     else:
         with torch.no_grad():
@@ -96,21 +95,14 @@ def decompressed(data: bytes, network: Codec | None, *, name: str = "the model")
     return Decompressed(picture=picture, quality=header.quality, damage=(*faults, *others, *parts.faults))
 
 
-def checked_header(data: bytes, network: Codec | None, name: str) -> Header:
-    """The header of a file that `network` wrote, or that needs none. Raises as `decompress`."""
-    header = container.read_header(data)
-    if math.prod(header.size) > MAX_PIXELS:
-        raise ImageError(f"has {size_text(header.size)} pixels, more than the {MAX_PIXELS // 1_000_000} megapixels allowed")
-    if header.own_networks:
-        return header
-    if network is None:
-        raise CheckpointError("was written with a codec; give it with --model")
+def _writer(header: Header, network: Codec, name: str) -> Codec:
+    """The network, if it wrote the file. Raises CheckpointError if another one did."""
     if header.fingerprint != network.fingerprint:
         raise CheckpointError(
             f"was written with another codec ({header.fingerprint.hex()}) than {name} ({network.fingerprint.hex()}); give the one that "
             "wrote it with --model"
         )
-    return header
+    return network
 
 
 def _decoded(parts: Container, coder: SymbolCoder) -> tuple[Pixels, list[str]]:

@@ -12,7 +12,7 @@ from sfumato.batch.sources import listed, passed_over
 from sfumato.batch.task import Convert, FileTask, Settle
 from sfumato.batch.workers import Workers
 from sfumato.compression import container
-from sfumato.compression.compress import check_bundled, compressed, opened_codec
+from sfumato.compression.compress import OpenCodec, check_bundled, compressed, opened_codec
 from sfumato.compression.decompress import decompressed
 from sfumato.compression.reading import naming, read_file
 from sfumato.compression.request import CompressionRequest
@@ -23,7 +23,6 @@ from sfumato.core.pillow_format import ENDING, MAGIC
 from sfumato.core.tensors import size_text
 from sfumato.io import files, formats
 from sfumato.io.headers import Headers
-from sfumato.models.roles.codec import Codec
 from sfumato.store import weights
 from sfumato.store.loaded import Model
 
@@ -136,16 +135,9 @@ class _Places:
             return run_batch(task, self.items, manifest, workers=self.workers, on_progress=on_progress)
 
 
-class _Network:
+def _opener(model: Model) -> OpenCodec:
     """A codec that is opened when the first file needs it."""
-
-    def __init__(self, model: Model) -> None:
-        self.model = model
-
-    @functools.cached_property
-    def opened(self) -> Codec:
-        """Its network."""
-        return opened_codec(self.model).network
+    return functools.cache(lambda: opened_codec(model).network)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,12 +147,12 @@ class _Compression(FileTask):
     settings: CompressionRequest
 
     def open(self) -> Convert:
-        network = _Network(self.settings.model)
+        codec = _opener(self.settings.model)
 
         def convert(item: Item, path: Path, settle: Settle) -> str:
             source = source_of(path, keep_metadata=self.settings.keep_metadata)
             with naming(path):
-                data = compressed(source, network.opened if self.settings.needs_codec else None, self.settings)
+                data = compressed(source, codec, self.settings)
             atomic_io.write(item.target, data, check=functools.partial(settle, item.target))
             h, w = source.size
             return f"{size_text((h, w))}, {len(data):,} bytes, {8 * len(data) / (h * w):.3f} bits per pixel"
@@ -176,13 +168,11 @@ class _Decompression(FileTask):
     on_damage: OnDamage
 
     def open(self) -> Convert:
-        network = _Network(self.model)
+        codec = _opener(self.model)
 
         def convert(item: Item, path: Path, settle: Settle) -> str:
             with naming(path):
-                data = read_file(path)
-                own = container.is_ours(data) and container.read_header(data).own_networks
-                result = decompressed(data, None if own else network.opened, name=str(self.model))
+                result = decompressed(read_file(path), codec, name=str(self.model))
             files.write(item.target, result.picture, check=functools.partial(settle, item.target))
             if result.damage:
                 self.on_damage(path, result.damage)

@@ -23,7 +23,7 @@ STEPS = 700
 GREY = 128
 """The byte of pixels of which nothing is known."""
 _ENOUGH = 0.05
-"""Share of the numbers of a tile from which on they show more than the thumbnail does: those of the fifth level and coarser."""
+"""Share of the numbers of a tile from which on they show more than the thumbnail does: about those of the coarse part."""
 
 
 def own_chunk(pixels: Pixels, quality: int, tune: Tune) -> Chunk:

@@ -121,7 +121,9 @@ def decode(stream: bytes, lanes: int, size: tuple[int, int], quality: int) -> Re
 
     Raises FormatError if not even the weights are there.
     """
-    network, decoder, check = PictureNetwork(quality), rans.Decoder(stream[_HEAD:], lanes), 0
+    decoder, check = rans.Decoder(stream[_HEAD:], lanes), 0
+    with torch.random.fork_rng(devices=[]):  # first weights, which are replaced, take no numbers from the caller
+        network = PictureNetwork(quality)
     for group, (places, scale) in zip(weight_groups(network), _head(stream), strict=True):
         count = sum(weight.numel() for weight in group)
         rows = np.full(count, row_of(scale, 0))

@@ -33,6 +33,8 @@ from sfumato.evaluation.report import Report
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.fidelity import ms_ssim, psnr
 from sfumato.metrics.rate_distortion import RatePoint, bd_rate
+from sfumato.models.roles.codec import Codec
+from sfumato.nn.ssim import SMALLEST
 from sfumato.store.loaded import Model
 
 Encode = Callable[[Pixels], bytes]
@@ -43,7 +45,6 @@ QUALITIES = (5, 15, 25, 35, 45, 55, 65, 75)
 """Qualities of the codec at which it is measured."""
 RANGE = (0.15, 0.5)
 """Rates of the anchor, in bits per pixel, between which rates are compared; where pictures are small, all that both have."""
-_LEAST = 161
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,13 +142,17 @@ def evaluate_codec(
     if not chosen:
         raise DataError(f"{pictures.name} has no pictures to compress")
 
+    def opened() -> Codec:
+        assert codec is not None
+        return codec
+
     def own(quality: int) -> tuple[Encode, Decode]:
         request = CompressionRequest(quality=quality, effort=effort, tune=tune)
 
         def encode(pixels: Pixels) -> bytes:
-            return compressed(Source(pixels=pixels, grey=False), codec, request)
+            return compressed(Source(pixels=pixels, grey=False), opened, request)
 
-        return encode, lambda file: decompressed(file, codec).picture.pixels
+        return encode, lambda file: decompressed(file, opened).picture.pixels
 
     network = "with a network for each picture" if codec is None else f"codec {codec.fingerprint.hex()}"
     settings = f"sfumato {network}, effort {effort}, tune {tune}"
@@ -212,7 +217,7 @@ def _figures(encode: Encode, decode: Decode, pixels: Pixels) -> _Figures:
     return _Figures(
         bits_per_pixel=8 * len(file) / (pixels.shape[0] * pixels.shape[1]),
         psnr=float(psnr(after, before).clamp(max=100)),
-        ms_ssim=float(ms_ssim(after, before)) if min(pixels.shape[:2]) >= _LEAST else None,
+        ms_ssim=float(ms_ssim(after, before)) if min(pixels.shape[:2]) >= SMALLEST else None,
         encode_seconds=encoded - began,
         decode_seconds=decoded - encoded,
     )

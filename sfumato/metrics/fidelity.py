@@ -4,23 +4,19 @@ Images are in [0, 1], and all channels count alike. No border is cut off, and lu
 cut a border report other numbers. All sums are float64.
 """
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images, PerImage, size_text
 from sfumato.metrics.base import double
-from sfumato.nn.ssim import WINDOW, similarity
-
-SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""The weight of each scale in MS-SSIM, finest first; the sum is 1."""
+from sfumato.nn.ssim import SMALLEST, WINDOW, multiscale_similarity, similarity
 
 
 def psnr(images: Images, reference: Images) -> PerImage:
     """Peak signal-to-noise ratio in dB; higher is better, infinite for equal images. Raises ImageError for unequal shapes.
 
+    >>> import torch
     >>> psnr(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.1)).round().tolist()
     [20.0]
     """
@@ -41,18 +37,11 @@ def ssim(images: Images, reference: Images) -> PerImage:
 def ms_ssim(images: Images, reference: Images) -> PerImage:
     """Structural similarity over five scales, in [0, 1], 1 for equal images (Wang et al. 2003, https://doi.org/10.1109/ACSSC.2003.1292216).
 
-    For each channel the product of contrast and structure of every scale and the luminance of the coarsest, each to the power of its
-    weight; then the mean over channels. A negative factor counts as 0. Each scale is the 2x2 mean of the finer one; at an odd size the
-    last row or column is the mean of fewer pixels. Raises ImageError for a side below 161 pixels, and for unequal shapes.
+    The mean over channels of `multiscale_similarity`; a negative factor counts as 0. Raises ImageError for a side below 161 pixels, and
+    for unequal shapes.
     """
-    images, reference = _pair(images, reference, (WINDOW - 1) * 2 ** (len(SCALES) - 1) + 1, "MS-SSIM")
-    product = torch.ones(images.shape[:2], dtype=images.dtype, device=images.device)
-    for scale, weight in enumerate(SCALES):
-        whole, structure = similarity(images, reference)
-        term = whole if scale == len(SCALES) - 1 else structure
-        product *= term.clamp(min=0) ** weight
-        images, reference = (F.avg_pool2d(x, 2, ceil_mode=True) for x in (images, reference))
-    return product.mean(dim=1)
+    images, reference = _pair(images, reference, SMALLEST, "MS-SSIM")
+    return multiscale_similarity(images, reference).mean(dim=1)
 
 
 def _pair(images: Images, reference: Float[Tensor, "..."], least: int, metric: str) -> tuple[Images, Images]:

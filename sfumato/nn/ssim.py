@@ -5,11 +5,16 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from sfumato.core.tensors import Images
 
 WINDOW = 11
 SIGMA = 1.5
+SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""The weight of each scale in MS-SSIM, finest first; the sum is 1."""
+SMALLEST = (WINDOW - 1) * 2 ** (len(SCALES) - 1) + 1
+"""Smallest side in pixels of an image that has an MS-SSIM."""
 C1, C2 = 0.01**2, 0.03**2
 """(K1 L)² and (K2 L)² for the range L = 1."""
 
@@ -25,6 +30,22 @@ def similarity(a: Images, b: Images) -> tuple[Float[Tensor, "n c"], Float[Tensor
     structure = (2 * (_windows(a * b) - both) + C2) / (_windows(a * a + b * b) - squares + C2)
     luminance = (2 * both + C1) / (squares + C1)
     return (luminance * structure).mean(dim=(2, 3)), structure.mean(dim=(2, 3))
+
+
+def multiscale_similarity(a: Images, b: Images, *, least: float = 0.0) -> Float[Tensor, "n c"]:
+    """MS-SSIM of each image and channel, in the dtype of `a` (Wang et al. 2003, https://doi.org/10.1109/ACSSC.2003.1292216).
+
+    The product of contrast and structure of every scale and the luminance of the coarsest, each to the power of its weight. Each scale is
+    the 2x2 mean of the finer one; at an odd size the last row or column is the mean of fewer pixels. A factor below `least` counts as
+    `least`: above 0, every gradient is finite. Both sides must be at least `SMALLEST` pixels.
+    """
+    product = a.new_ones(a.shape[:2])
+    for scale, weight in enumerate(SCALES):
+        whole, structure = similarity(a, b)
+        term = whole if scale == len(SCALES) - 1 else structure
+        product = product * term.clamp(min=least) ** weight
+        a, b = (F.avg_pool2d(x, 2, ceil_mode=True) for x in (a, b))
+    return product
 
 
 def _windows(x: Images) -> Float[Tensor, "n c _h _w"]:

@@ -121,7 +121,7 @@ class Verbs:
         request = CompressionRequest(**dataclasses.asdict(options))
         request.check()
         self._checked(body)
-        data = compressed(source_of(body, keep_metadata=request.keep_metadata), network, request)
+        data = compressed(source_of(body, keep_metadata=request.keep_metadata), lambda: network, request)
         return Answer(kind="application/octet-stream", body=data)
 
     def embed(self, query: Iterable[tuple[str, str]], body: bytes) -> Answer:

@@ -62,6 +62,15 @@ def test_no_codec_is_opened(file, pixels, monkeypatch):
     assert len(compress(pixels, quality=60, effort="max")) == len(file)
 
 
+def test_random_numbers_of_the_caller_are_left_alone(file, pixels):
+    torch.manual_seed(5)
+    before = torch.rand(3)
+    torch.manual_seed(5)
+    decompress(file)
+    compress(pixels[:8, :8], quality=20, effort="max")
+    assert torch.equal(torch.rand(3), before)
+
+
 def test_higher_quality_is_a_larger_file_of_a_better_picture(pixels):
     files = [compress(pixels, quality=quality, effort="max") for quality in (20, 90)]
     errors = [error(decompress(file), pixels) for file in files]

@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from sfumato.core.errors import ImageError
 from sfumato.core.rng import seeded_generator
-from sfumato.metrics.fidelity import SCALES, ms_ssim, psnr, ssim
+from sfumato.metrics.fidelity import ms_ssim, psnr, ssim
+from sfumato.nn.ssim import SCALES
 
 
 def pair(n, c, h, w, *, noise=0.1, seed=0):
