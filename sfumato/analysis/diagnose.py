@@ -16,7 +16,7 @@ from torch import Tensor
 from sfumato.analysis import flaws
 from sfumato.analysis.blur import blur_level, moved
 from sfumato.analysis.jpeg import grid, tables_quality
-from sfumato.analysis.noise import noise_level
+from sfumato.analysis.noise import noise_level, plain_white_noise
 from sfumato.analysis.residual import NoiseProfile, noise_profile
 from sfumato.analysis.spread import likeliest
 from sfumato.core.errors import ImageError
@@ -38,6 +38,8 @@ _NOISE, HIT, _BLUR, _SCRATCHED = 2.5 / 255, 0.001, 0.8, 0.002
 blur of more than 0.75."""
 _CERTAIN = 6 / 255
 """White noise from which on an estimate needs no confirmation: fine texture everywhere looks like noise of less."""
+_MUCH_MORE = 1.3
+"""Greatest ratio of white noise by the differences of pixels to the estimate of it from patches."""
 _LONG, _WEAK = 7, 2 / 255
 """Motion in pixels, with noise of less than so much, that is no doubt a blur: noise makes a picture look soft in all directions."""
 _WHITE = 1.5 / 255
@@ -81,6 +83,8 @@ class Diagnosis:
     """Whether the file states the quality."""
     grey: bool = False
     """Whether the picture has one channel."""
+    plain: bool = False
+    """Whether there is so much white noise that no network is needed to tell it from details."""
     profile: NoiseProfile | None = None
     """Noise of any kind, by a network; None if no network was asked."""
 
@@ -113,7 +117,7 @@ class Diagnosis:
         """Whether the noise that a network takes away would change what is repaired."""
         salted = self.salt_and_pepper is not None and self.salt_and_pepper >= HIT
         coarse = self.task == "jpeg" and self.quality is not None and self.quality <= COARSE
-        return not coarse and not (salted and self.task == "denoise")
+        return not coarse and not self.plain and not (salted and self.task == "denoise")
 
     @property
     def _white_noisy(self) -> bool:
@@ -221,7 +225,22 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
         spread=spread,
         scratched=scratched,
         grey=grey,
+        plain=_plain(pieces, noise),
     )
+
+
+def plain_noise(images: Images) -> bool:
+    """Whether the one picture in `images` has so much white noise that no network is needed to tell it from details."""
+    return plain_white_noise(_pieces(images.detach().float().cpu().clamp(0, 1))) is not None
+
+
+def _plain(pieces: Images, noise: float | None) -> bool:
+    """Whether there is much white noise by the differences of pixels, and not more of it than the estimate `noise` from patches.
+
+    Texture that is as fine as noise, such as gravel, is stronger than that estimate.
+    """
+    level = None if noise is None else plain_white_noise(pieces)
+    return noise is not None and level is not None and level <= _MUCH_MORE * noise
 
 
 def _confirmed(blur: float, spread: Blur, pieces: Images, noise: float) -> tuple[float | None, Blur | None]:

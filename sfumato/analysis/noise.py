@@ -33,6 +33,11 @@ _LOUD = 0.25
 """Stronger noise on paper is salt and pepper."""
 _CLIPPED = 1.5 / 255
 """Values within this of black or white may have been clipped, and do not count."""
+_LOUDLY, _ALIKE, _FLATTEST = 10 / 255, (0.8, 1.25), 0.3
+"""Least level of white noise that is plain, limits of the ratio of its level at half the size to that, and share of the squares in which
+it is measured. No sharp photograph and no noisy one of a camera is within these limits (BSDS500, BSD68, Set12, PolyU)."""
+_SQUARE = 16
+"""Side in pixels of the squares of `plain_white_noise`."""
 
 
 @torch.no_grad()
@@ -46,6 +51,40 @@ def noise_level(crops: Images) -> float | None:
         return 0.0
     levels = [level for channel in crops.unbind(1) if (level := _channel(channel)) is not None]
     return sum(levels) / len(levels) if levels else None
+
+
+@torch.no_grad()
+def plain_white_noise(crops: Images) -> float | None:
+    """Standard deviation of white noise so strong that nothing else looks like it, as a share of full scale; None of any other picture.
+
+    White noise is as strong in the differences of single pixels as in those of means of 2 x 2, by the scale of an orthonormal transform
+    (Haar's), whatever their direction. Details, and noise whose neighbours are alike, are stronger in the latter. `crops` are of one
+    picture.
+    """
+    half, fine = _differences(crops)
+    if min(half.shape[2:]) < _SQUARE // 2:
+        return None
+    _, coarse = _differences(2 * half)
+    squares, powers = _powers(fine, _SQUARE // 2), _powers(coarse, _SQUARE // 4)
+    total = powers.sum(dim=0)
+    flat = total <= total.quantile(_FLATTEST)
+    level, above = (part[:, flat].median(dim=1).values.sqrt() for part in (squares, powers))
+    low, high = _ALIKE
+    plain = level.amin() >= _LOUDLY and bool(((above >= low * level) & (above <= high * level)).all())
+    return level.mean().item() if plain else None
+
+
+def _differences(x: Images) -> tuple[Float[Tensor, "n c _h _w"], Float[Tensor, "3 n c _h _w"]]:
+    """Means of 2 x 2 pixels, and their differences in three directions, which have the standard deviation of white noise in `x`."""
+    x = x[..., : x.shape[2] // 2 * 2, : x.shape[3] // 2 * 2]
+    a, b, c, d = x[..., ::2, ::2], x[..., ::2, 1::2], x[..., 1::2, ::2], x[..., 1::2, 1::2]
+    return (a + b + c + d) / 4, torch.stack([a - b + c - d, a + b - c - d, a - b - c + d]) / 2
+
+
+def _powers(differences: Float[Tensor, "3 n c h w"], side: int) -> Float[Tensor, "d _m"]:
+    """Mean squares in squares of `side` x `side`, one row for each direction and channel."""
+    rows = F.avg_pool2d(differences.square().flatten(0, 2), side).flatten(1)
+    return rows.unflatten(0, differences.shape[:3]).transpose(1, 2).flatten(2).flatten(0, 1)
 
 
 def _channel(crops: Float[Tensor, "n h w"]) -> float | None:

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import torch
 
 from sfumato.analysis import flaws
-from sfumato.analysis.diagnose import COARSE, HIT, Diagnosis, Source, diagnose, profile_of, salt_and_pepper, with_profile
+from sfumato.analysis.diagnose import COARSE, HIT
 from sfumato.analysis.jpeg import coarseness
-from sfumato.analysis.residual import NoiseProfile, Strengths
+from sfumato.analysis.residual import Strengths
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import name_of
@@ -31,6 +31,7 @@ from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.blurs import Blur, named
 from sfumato.nn.channels import colourless
 from sfumato.restoration import dust, holes, upscaling
+from sfumato.restoration.examined import Examined
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.request import DENOISER, DETECTOR, GENERAL, Find, RestorationRequest, Task, Ways, needs_of
@@ -98,42 +99,6 @@ class RestorationPlan:
         return upscaling.output_size(size, self.scale)
 
 
-class _Examined:
-    """One picture with its diagnosis, which is computed on first use only: it takes longer than a network."""
-
-    def __init__(self, images: Images, quality: int | None, denoise: Callable[[Images], Images] | None, task: Task) -> None:
-        """With a blind denoiser `denoise`, the task auto looks for noise that is not white too."""
-        self._images, self._source, self._denoise = images, None if quality is None else Source(quality=quality), denoise
-        self._task, self.looked = task, False
-
-    @functools.cached_property
-    def diagnosis(self) -> Diagnosis:
-        self.looked = True
-        diagnosis = diagnose(self._images, source=self._source)
-        if self._task != "auto" or self._denoise is None or not diagnosis.uncertain:
-            return diagnosis
-        return with_profile(diagnosis, self._images, self._denoise)
-
-    @functools.cached_property
-    def salt_and_pepper(self) -> float | None:
-        """Share of the values that are wrong black or white; None of a small picture."""
-        return self.diagnosis.salt_and_pepper if self._task == "auto" else salt_and_pepper(self._images)
-
-    def quality(self, task: Task) -> int | None:
-        """Quality of the JPEG that the picture is or has been; for a `task` other than auto, of the file alone."""
-        return self.diagnosis.quality if task == "auto" else self._source.quality if self._source else None
-
-    def profile(self) -> NoiseProfile | None:
-        """The noise that the network takes away; None of a small picture, and where a network or method was asked for by name."""
-        if self._denoise is None:
-            return None
-        return self.diagnosis.profile if self._task == "auto" else profile_of(self._images, self._denoise)
-
-    def sentence(self, task: Task) -> str:
-        """The diagnosis in text, or the `task` if no diagnosis was needed."""
-        return self.diagnosis.sentence() if self.looked or task == "auto" else task
-
-
 def make_plan(
     request: RestorationRequest,
     images: Images,
@@ -157,7 +122,7 @@ def make_plan(
     if task == "upscale":
         return _enlarging(request, networks, quality)
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
-    examined = _Examined(images, quality, functools.partial(_denoised, networks, request, images.numel()) if free else None, task)
+    examined = Examined(images, quality, functools.partial(_denoised, networks, request, images.numel()) if free else None, task)
     if observed is not None and request.blur is not None:
         raise SettingError(
             f"blur = {request.blur} and a mask cannot be in one run; fill in with the mask first, then undo the blur of the result"
@@ -181,7 +146,7 @@ def make_plan(
     return dataclasses.replace(_chosen(request, examined, networks, default=name), strengths=strengths)
 
 
-def _for_noise_or_jpeg(damage: str, images: Images, examined: _Examined, task: Task) -> tuple[str, Strengths]:
+def _for_noise_or_jpeg(damage: str, images: Images, examined: Examined, task: Task) -> tuple[str, Strengths]:
     """The bundled network for a picture that is not blurred, and the noise that limits what it changes."""
     quality = examined.quality(task)
     salted = (examined.salt_and_pepper or 0) >= HIT
@@ -191,9 +156,9 @@ def _for_noise_or_jpeg(damage: str, images: Images, examined: _Examined, task: T
     if damage == "jpeg" and quality is not None:
         # What a JPEG has lost is no more than the rounding of its coefficients.
         return DENOISER if in_colour and quality > COARSE else GENERAL, ((coarseness(quality),),)
-    profile = examined.profile()
-    if profile is not None and profile.white:
+    if examined.white:
         return GENERAL, ()
+    profile = examined.profile
     return DENOISER if in_colour else GENERAL, profile.strengths if profile else ()
 
 
@@ -208,14 +173,14 @@ def _denoised(networks: Networks, request: RestorationRequest, held: int, crops:
     return torch.cat(parts)
 
 
-def _salted(examined: _Examined) -> bool:
+def _salted(examined: Examined) -> bool:
     """Whether salt and pepper is the only noise."""
     return (examined.salt_and_pepper or 0) >= IMPULSES and (examined.diagnosis.noise or 0) < QUIET
 
 
 def _chosen(
     request: RestorationRequest,
-    examined: _Examined,
+    examined: Examined,
     networks: Networks,
     *,
     default: str,
@@ -246,9 +211,7 @@ def _chosen(
     return RestorationPlan(summary=summary, damage=damage, repair=repair, network=network, noise=noise, quality=quality, observed=observed)
 
 
-def _by_method(
-    method: str, request: RestorationRequest, examined: _Examined, observed: Planes | None, blur: Blur | None
-) -> RestorationPlan:
+def _by_method(method: str, request: RestorationRequest, examined: Examined, observed: Planes | None, blur: Blur | None) -> RestorationPlan:
     """The plan with a classical method and the conditioning that it needs."""
     needs, noise = needs_of(method), None
     if "noise" in needs:
@@ -266,7 +229,7 @@ def _by_method(
     return RestorationPlan(summary=summary, damage=damage, repair=repair, method=method, noise=noise, kernels=blur.kernels())
 
 
-def _noise(request: RestorationRequest, examined: _Examined) -> float:
+def _noise(request: RestorationRequest, examined: Examined) -> float:
     """Standard deviation of the noise as a share of full scale: of the request, or else estimated."""
     return request.noise if request.noise is not None else examined.diagnosis.noise or 0.0
 
@@ -283,7 +246,7 @@ def _with_blur(name: str, request: RestorationRequest, blur: Blur) -> str:
     return name if request.blur is not None else f"{name}, blur {blur}"
 
 
-def _noise_level(noise: float, request: RestorationRequest, examined: _Examined) -> float:
+def _noise_level(noise: float, request: RestorationRequest, examined: Examined) -> float:
     """The noise that a deblurring network or method is given."""
     if request.noise is not None or examined.diagnosis.quality is None:
         return noise
@@ -291,7 +254,7 @@ def _noise_level(noise: float, request: RestorationRequest, examined: _Examined)
 
 
 def _filling(
-    request: RestorationRequest, images: Images, observed: Planes | None, examined: _Examined, networks: Networks
+    request: RestorationRequest, images: Images, observed: Planes | None, examined: Examined, networks: Networks
 ) -> RestorationPlan:
     """The plan that fills in where a mask, or a search for damage, says so."""
     h, w = images.shape[2:]

@@ -121,3 +121,29 @@ def test_many_patches_are_spread_over_the_picture(monkeypatch):
     some = noise.noise_level(picture)
     assert some != whole
     assert some == pytest.approx(whole, rel=0.15)
+
+
+@pytest.mark.parametrize("sigma", [0.05, 0.15])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(128, 128), (131, 167)])
+def test_much_white_noise_is_plain(sigma, channels, size):
+    ramp = torch.linspace(0.3, 0.6, size[1]).expand(1, channels, *size)
+    assert noise.plain_white_noise(ramp + sigma * normal(1, channels, *size)) == pytest.approx(sigma, rel=0.1)
+
+
+def test_what_is_like_its_neighbours_or_faint_is_not_plain():
+    """Noise of two pixels, noise that was sharpened, noise of rows, a single noisy channel, texture of 4 pixels, and little noise."""
+    white = normal(1, 3, 129, 129)
+    soft = torch.nn.functional.avg_pool2d(white, 2, stride=1) * 2
+    others = {
+        "soft": 0.1 * soft,
+        "sharpened": 0.1 * (2 * white[..., 1:, 1:] - soft),
+        "rows": 0.1 * white[..., :1].expand(white.shape),
+        "red": 0.1 * white * torch.tensor([1.0, 0.1, 0.1]).reshape(3, 1, 1),
+        "texture": 0.1 * white[..., :32, :32].repeat_interleave(4, 2).repeat_interleave(4, 3),
+        "faint": 0.03 * white,
+        "small": 0.1 * white[..., :15, :40],
+    }
+    for name, other in others.items():
+        assert noise.plain_white_noise(0.5 + other) is None, name
+    assert noise.plain_white_noise(0.5 + 0.1 * white) is not None

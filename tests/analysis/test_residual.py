@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import torch
 
+from sfumato.analysis import diagnose as analysis
 from sfumato.analysis.diagnose import diagnose, with_profile
 from sfumato.analysis.residual import FlatParts, NoiseProfile, noise_profile
 from sfumato.nn.blurs import gaussian
@@ -144,6 +145,15 @@ def test_white_noise_is_confirmed_by_flat_parts():
     loud = dataclasses.replace(noisy, noise=0.03)
     assert loud.task == with_profile(loud, clean + 0.03 * noise(), lambda pieces: pieces).task == "denoise", "certain without confirmation"
     assert with_profile(loud, everywhere, lambda pieces: clean).task != "denoise", "the network takes away three times as much"
+
+
+def test_texture_finer_than_the_estimate_from_patches_is_not_plain(monkeypatch):
+    noisy = ramp() / 2 + 0.25 + 0.08 * noise()
+    assert diagnose(noisy).plain
+    assert not diagnose(noisy).uncertain
+    monkeypatch.setattr(analysis, "noise_level", lambda _: 0.05)
+    assert not diagnose(noisy).plain
+    assert diagnose(noisy).uncertain
 
 
 def test_gravel_is_no_white_noise():

@@ -17,6 +17,7 @@ from sfumato.io.files import Picture
 from sfumato.metrics.fidelity import psnr
 from sfumato.nn.blurs import gaussian
 from sfumato.nn.resample import correlate
+from sfumato.restoration import plan as plan_of
 from sfumato.restoration import repair as repairs
 from sfumato.restoration.limits import limited
 from sfumato.restoration.plan import make_plan
@@ -94,6 +95,15 @@ def test_what_has_no_limits():
         assert (plan.repair, plan.strengths) == ("restore", ())
     assert not make_plan(RestorationRequest(model="restore", task="denoise"), coarse(CLEAN)).strengths
     assert not make_plan(RestorationRequest(task="denoise"), CLEAN[..., :12, :12]).strengths
+
+
+@pytest.mark.parametrize("task", ["auto", "denoise"])
+def test_plain_white_noise_needs_no_second_network(task, monkeypatch):
+    white = (CLEAN + 0.1 * torch.randn(CLEAN.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    monkeypatch.setattr(plan_of, "_denoised", lambda *_: pytest.fail("the picture was denoised to measure its noise"))
+    assert make_plan(RestorationRequest(task=task), white).repair == "restore"
+    with pytest.raises(pytest.fail.Exception):
+        make_plan(RestorationRequest(task=task), coarse(CLEAN))
 
 
 def test_grey_pictures_and_those_with_wrong_pixels_go_to_the_general_network():

@@ -1,0 +1,55 @@
+"""A picture with the estimates of its damage, each made when the plan for the picture first depends on it."""
+
+import functools
+from collections.abc import Callable
+
+from sfumato.analysis.diagnose import Diagnosis, Source, diagnose, plain_noise, profile_of, salt_and_pepper, with_profile
+from sfumato.analysis.residual import NoiseProfile
+from sfumato.core.tensors import Images
+from sfumato.restoration.request import Task
+
+
+class Examined:
+    """One picture with its diagnosis, which is computed on first use only: it takes longer than a network."""
+
+    def __init__(self, images: Images, quality: int | None, denoise: Callable[[Images], Images] | None, task: Task) -> None:
+        """With a blind denoiser `denoise`, the task auto looks for noise that is not white too."""
+        self._images, self._source, self._denoise = images, None if quality is None else Source(quality=quality), denoise
+        self._task, self.looked = task, False
+
+    @functools.cached_property
+    def diagnosis(self) -> Diagnosis:
+        self.looked = True
+        diagnosis = diagnose(self._images, source=self._source)
+        if self._task != "auto" or self._denoise is None or not diagnosis.uncertain:
+            return diagnosis
+        return with_profile(diagnosis, self._images, self._denoise)
+
+    @functools.cached_property
+    def salt_and_pepper(self) -> float | None:
+        """Share of the values that are wrong black or white; None of a small picture."""
+        return self.diagnosis.salt_and_pepper if self._task == "auto" else salt_and_pepper(self._images)
+
+    def quality(self, task: Task) -> int | None:
+        """Quality of the JPEG that the picture is or has been; for a `task` other than auto, of the file alone."""
+        return self.diagnosis.quality if task == "auto" else self._source.quality if self._source else None
+
+    @functools.cached_property
+    def white(self) -> bool:
+        """Whether the noise is white, and a good deal of it: told without a network where it is plain."""
+        plain = self.diagnosis.plain if self._task == "auto" else plain_noise(self._images)
+        return plain or (self.profile is not None and self.profile.white)
+
+    @functools.cached_property
+    def profile(self) -> NoiseProfile | None:
+        """The noise that the network takes away.
+
+        None of a small picture, where a network or method was asked for by name, and in the task auto where the noise is plain.
+        """
+        if self._denoise is None:
+            return None
+        return self.diagnosis.profile if self._task == "auto" else profile_of(self._images, self._denoise)
+
+    def sentence(self, task: Task) -> str:
+        """The diagnosis in text, or the `task` if no diagnosis was needed."""
+        return self.diagnosis.sentence() if self.looked or task == "auto" else task
