@@ -26,7 +26,7 @@ every verb.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from sfumato.batch.items import Item
 from sfumato.batch.manifest import Entry, Manifest
@@ -38,7 +38,18 @@ Work = Callable[[Sequence[Item], Manifest, OnEntry], None]
 """Works on items in order, and calls the last argument with the entry of each; the manifest gets a line for each."""
 Settle = Callable[[Path, Path], None]
 """To be called with the place of a result and the finished file, right before the file takes the place."""
-Convert = Callable[[Item, Path, Settle], str]
+
+
+class Outcome(NamedTuple):
+    """What a result says of the item."""
+
+    message: str
+    """Line for people."""
+    damage: str = ""
+    """What is wrong with the item, though there is a result; the message begins with it."""
+
+
+Convert = Callable[[Item, Path, Settle], str | Outcome]
 """Makes the result of one item out of the file at a path, which is the item's source or a copy of it, and returns a message."""
 
 
@@ -94,6 +105,8 @@ def _attempt(task: FileTask, convert: Convert, item: Item, manifest: Manifest) -
             if earlier := place.earlier():
                 return earlier
             place.claim(task.outputs(item.target))
-            return place.done(convert(item, path, place.settle))
+            outcome = convert(item, path, place.settle)
+            message, damage = (outcome, "") if isinstance(outcome, str) else outcome
+            return place.done(message, damage=damage)
     except BaseException as error:
         return place.failed(error)

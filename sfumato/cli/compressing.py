@@ -75,6 +75,9 @@ def decompress(
     model: Codec = "codec",
     out: Path = Path("decompressed"),
     overwrite: Overwrite = False,
+    jobs: Jobs = None,
+    shard: Shard = "",
+    on: On = "",
     threads: Threads = None,
 ) -> None:
     """Turn .sfm files back into pictures.
@@ -89,16 +92,10 @@ def decompress(
     with machine(threads):
         from sfumato.compression.files import decompress_files
 
-        damaged = list[Path]()
-
-        def damage(path: Path, faults: tuple[str, ...]) -> None:
-            damaged.append(path)
-            first, *others = faults
-            complain(f"{path}: {first}{f', and {len(others)} more' if others else ''}")
-
+        workers = Workers(jobs=jobs, shard=shard, on=on)
         with progress():
-            entries = decompress_files(files, out, model=model, overwrite=overwrite, on_progress=_report, on_damage=damage)
-        _finish(entries, out, "decompressed", damaged=len(damaged))
+            entries = decompress_files(files, out, model=model, overwrite=overwrite, workers=workers, on_progress=_report)
+        _finish(entries, out, "decompressed", workers=workers)
 
 
 def _report(entry: "Entry", number: int, count: int) -> None:
@@ -109,21 +106,24 @@ def _report(entry: "Entry", number: int, count: int) -> None:
         return
     place = f"[{number}/{count}] " if count > 1 else ""
     arrow = f" -> {entry.out} ({entry.seconds:.1f} s)" if entry.status == Status.DONE else ""
-    say(place + (f"failed: {entry.message}" if entry.status == Status.FAILED else f"{entry.source}: {entry.message}{arrow}"))
+    words = f"failed: {entry.message}" if entry.status == Status.FAILED else f"{entry.source}: {entry.message}{arrow}"
+    damaged = entry.status == Status.DONE and entry.damage
+    (complain if damaged else say)(place + words)
 
 
-def _finish(entries: "Sequence[Entry]", out: Path, done: str, *, damaged: int = 0, workers: Workers | None = None) -> None:
+def _finish(entries: "Sequence[Entry]", out: Path, done: str, *, workers: Workers) -> None:
     """Prints how many files there were of each outcome. Exits with 2 if one failed or was damaged."""
     from sfumato.batch.manifest import Status, manifest_name
 
     of = Counter(entry.status for entry in entries)
+    damaged = sum(entry.status == Status.DONE and bool(entry.damage) for entry in entries)
     if len(entries) == 1 and of[Status.FAILED]:
         complain(entries[0].message)
     elif len(entries) > 1:
         counts = {done: of[Status.DONE], "done before": of[Status.SKIPPED], "damaged": damaged, "failed": of[Status.FAILED]}
         words = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == done)
         show_failures([(entry.source, entry.message) for entry in entries if entry.status == Status.FAILED])
-        manifest = out / manifest_name(None if workers is None else workers.part)
+        manifest = out / manifest_name(workers.part)
         say(f"{words}; see {manifest}" if manifest.exists() else words)
     elif not entries:
         say("no picture belongs to this shard")

@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 
 Folder = Annotated[
     tyro.conf.Positional[str],
-    tyro.conf.arg(metavar="PICTURES", help="A folder or a .zip of pictures, or the name of a data set."),
+    tyro.conf.arg(
+        metavar="PICTURES",
+        help="A folder or a .zip of pictures, the name of a data set, a pattern in quotes such as 'photos/**/*.jpg', a list such as "
+        "@list.txt, tar shards, or an address such as s3://bucket/photos.",
+    ),
 ]
 IndexFile = Annotated[File, tyro.conf.arg(metavar="INDEX", help="An index that `sfumato embed` made.")]
 Queries = Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar="PICTURE ...", help_behavior_hint="")]
@@ -59,17 +63,18 @@ def embed(
     """
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.data.scenes import existing_data
         from sfumato.embeddings import embed as job
         from sfumato.embeddings import index as indexes
         from sfumato.embeddings import workers as shares
+        from sfumato.embeddings.gathered import index_name
+        from sfumato.embeddings.sources import existing_source
         from sfumato.store.weights import existing_model
 
         workers = Workers(jobs=jobs, shard=shard, on=on)
         workers.check()
-        whole = out or Path(f"{Path(pictures).expanduser().resolve().name.removesuffix('.zip') or 'pictures'}.index")
+        whole = out or Path(f"{index_name(pictures)}.index")
         target, parts = shares.target_of(whole, workers.part), () if workers.part else shares.parts_of(whole)
-        reads = (existing_data(pictures), existing_model(model))
+        reads = (existing_source(pictures), existing_model(model))
         options = {"crop": crop, "backend": backend, "device": device, "workers": workers, "folder": shares.work_folder(target)}
         with outputs.reserved(indexes.output_files(target), by="embed", overwrite=overwrite, reads=reads), progress():
             of_parts = [index for path in parts if (index := job.reusable(path)) is not None]
@@ -124,8 +129,8 @@ def search(
     """
     with machine(threads):
         from sfumato.core import inputs, outputs
-        from sfumato.data.scenes import existing_data
         from sfumato.embeddings import search as job
+        from sfumato.embeddings.sources import existing_source
         from sfumato.store.weights import existing_model
 
         inputs.file(index, made_by="embed")
@@ -134,7 +139,7 @@ def search(
             raise SettingError("--generator and --seed name one generated image together; give both, or neither")
         if not pictures and generator is None:
             raise SettingError("there is nothing to look for; give a picture, or --generator and --seed")
-        reads = (index, *queries, existing_model(generator), existing_model(model), existing_data(place))
+        reads = (index, *queries, existing_model(generator), existing_model(model), existing_source(place))
         paths = job.output_files(out) if out else []
         with outputs.reserved(paths, by="search", overwrite=overwrite, reads=reads), progress():
             request = job.Request(
@@ -180,12 +185,12 @@ def cluster(
     """
     with machine(threads):
         from sfumato.core import inputs, outputs
-        from sfumato.data.scenes import existing_data
         from sfumato.embeddings import cluster as job
         from sfumato.embeddings import opening, page, sorting
+        from sfumato.embeddings.sources import existing_source
         from sfumato.store.weights import existing_model
 
-        reads = (inputs.file(index, made_by="embed"), existing_model(model), existing_data(place))
+        reads = (inputs.file(index, made_by="embed"), existing_model(model), existing_source(place))
         count = job.number_of_groups(clusters)
         if sort_into is not None:
             sorting.check_folder(sort_into)
@@ -221,10 +226,10 @@ def duplicates(
     """
     with machine(threads):
         from sfumato.core import outputs
-        from sfumato.data.scenes import existing_data
         from sfumato.embeddings import duplicates as job
+        from sfumato.embeddings.sources import existing_source
 
-        reads = (existing_data(pictures),)
+        reads = (existing_source(pictures),)
         with outputs.reserved(job.output_files(out), by="duplicates", overwrite=overwrite, reads=reads), progress():
             result = job.duplicates(pictures, threshold=threshold, keep=keep)
             result.write(out)

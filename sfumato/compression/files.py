@@ -9,7 +9,7 @@ from sfumato.batch.engine import held, run_batch
 from sfumato.batch.items import Item, keep_originals
 from sfumato.batch.manifest import Entry
 from sfumato.batch.sources import listed, passed_over
-from sfumato.batch.task import Convert, FileTask, Settle
+from sfumato.batch.task import Convert, FileTask, Outcome, Settle
 from sfumato.batch.workers import Workers
 from sfumato.compression import container
 from sfumato.compression.compress import OpenCodec, check_bundled, compressed, opened_codec
@@ -29,7 +29,6 @@ from sfumato.store.loaded import Model
 _HEADER = 64
 """Bytes that hold the header of every file."""
 OnProgress = Callable[[Entry, int, int], None]
-OnDamage = Callable[[Path, tuple[str, ...]], None]
 
 
 def compress_pictures(
@@ -67,19 +66,20 @@ def decompress_files(
     *,
     model: Model,
     overwrite: bool = False,
+    workers: Workers | None = None,
     on_progress: OnProgress = lambda *_: None,
-    on_damage: OnDamage = lambda *_: None,
 ) -> list[Entry]:
     """Decompresses every .sfm file of `sources` into the folder `out` as PNG, or one file into the picture `out`.
 
-    As `compress_pictures`. `on_damage` is called with the path of a file that is not whole and with sentences that say what is missing.
+    As `compress_pictures`. The `damage` of an entry says what is missing in a file that is not whole; it is empty for a whole one.
     """
-    files_made = _Places(sources, Path(out), Workers(), _CompressedFiles(), endings=tuple(files.FORMATS), ending=".png")
+    workers = workers or Workers()
+    workers.check()
+    files_made = _Places(sources, Path(out), workers, _CompressedFiles(), endings=tuple(files.FORMATS), ending=".png")
     if not files_made.count:
         raise DataError(f"no {ENDING} file in {', '.join(map(str, sources))}; `sfumato compress` makes such files")
     facts = _model_facts(model) if any(_needs_codec(Path(item.source)) for item in files_made.items) else {}
-    task = _Decompression(request=facts, overwrite=overwrite, model=model, on_damage=on_damage)
-    return files_made.run(task, on_progress)
+    return files_made.run(_Decompression(request=facts, overwrite=overwrite, model=model), on_progress)
 
 
 def _needs_codec(path: Path) -> bool:
@@ -162,24 +162,27 @@ class _Compression(FileTask):
 
 @dataclass(frozen=True, kw_only=True)
 class _Decompression(FileTask):
-    """Decompression as a task of the batch engine, in this process."""
+    """Decompression as a task of the batch engine; the network is loaded with the first file that needs it."""
 
     model: Model
-    on_damage: OnDamage
 
     def open(self) -> Convert:
         codec = _opener(self.model)
 
-        def convert(item: Item, path: Path, settle: Settle) -> str:
+        def convert(item: Item, path: Path, settle: Settle) -> Outcome:
             with naming(path):
                 result = decompressed(read_file(path), codec, name=str(self.model))
             files.write(item.target, result.picture, check=functools.partial(settle, item.target))
-            if result.damage:
-                self.on_damage(path, result.damage)
             h, w = result.picture.pixels.shape[:2]
-            return f"{size_text((h, w))}, quality {result.quality}{', damaged' if result.damage else ''}"
+            words, damage = f"{size_text((h, w))}, quality {result.quality}", _damage_words(result.damage)
+            return Outcome(f"{damage}: {words}" if damage else words, damage)
 
         return convert
+
+
+def _damage_words(faults: Sequence[str]) -> str:
+    """The first fault of a file, and how many others there are; empty for none."""
+    return f"{faults[0]}{f', and {len(faults) - 1} more' if len(faults) > 1 else ''}" if faults else ""
 
 
 def _model_facts(model: Model) -> dict[str, object]:

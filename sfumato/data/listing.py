@@ -5,6 +5,7 @@ import io
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -27,8 +28,8 @@ class Entry(NamedTuple):
 
     name: str
     """Path below the folder or in the zip, with forward slashes."""
-    open: Callable[[], Opened]
-    """Opens the file for reading."""
+    open: Callable[[], AbstractContextManager[Opened]]
+    """Opens the file for reading, in a `with`."""
 
     def digest(self) -> bytes:
         """SHA-256 of the bytes of the file, 32 bytes. Raises ImageError if it cannot be read."""
@@ -58,7 +59,7 @@ class Listing:
         no_pictures = f"passed over {count:,} {'file' if count == 1 else 'files'} with no picture in: {endings}" if count else ""
         return "; ".join(filter(None, (formats.summary(self.unread), no_pictures)))
 
-    def add(self, name: str, open_file: Callable[[], Opened], beginning: Callable[[], bytes]) -> None:
+    def add(self, name: str, open_file: Callable[[], AbstractContextManager[Opened]], beginning: Callable[[], bytes]) -> None:
         """Adds a file to the list of its kind; `beginning` returns its first bytes and is called if the name has no picture ending."""
         path = PurePosixPath(name)
         if any(part.startswith(".") or part == "__MACOSX" for part in path.parts) or path.name.lower() in _LITTER:

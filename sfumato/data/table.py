@@ -8,6 +8,7 @@ Names are relative to the folder of the file (T. Karras et al., https://github.c
 import json
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import PurePosixPath
 
 from sfumato.core.catalog import composed
@@ -25,7 +26,7 @@ Table = dict[str, str]
 """The class of each picture, by its name in composed Unicode."""
 
 
-def read(open_file: Callable[[], Opened], name: str, source: str) -> Table | None:
+def read(open_file: Callable[[], AbstractContextManager[Opened]], name: str, source: str) -> Table | None:
     """Picture to class from the file called `name` of `source`; None if it is another kind of JSON file.
 
     Names of pictures are relative to `source`. Empty if the table has no labels. Raises DataError if the file is damaged, or its labels are

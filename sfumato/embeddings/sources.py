@@ -1,4 +1,4 @@
-"""Where the images of an index lie: the files of a folder or a zip, a list of pictures of any kind, or a data set in memory."""
+"""Where the images of an index lie: the files of a folder or a zip, a list, a pattern, tar shards, an address, or a data set in memory."""
 
 import contextlib
 import functools
@@ -19,23 +19,25 @@ from sfumato.data.dataset import Dataset
 from sfumato.data.listing import Entry, listed
 from sfumato.data.load import load
 from sfumato.data.public_sets import NAMES
+from sfumato.data.scenes import existing_data
+from sfumato.embeddings.gathered import Gathered, existing_pictures, gathered, is_gathered, open_place
 from sfumato.io import archive, decode
 from sfumato.io.as_files import as_files
 from sfumato.io.decode import EightBit
 from sfumato.io.inputs import PictureInput
 
-Source: TypeAlias = str | Path | Dataset | Sequence[PictureInput]
-"""A folder, a zip, the name of a data set, a data set that was loaded, or a list of pictures."""
+Source: TypeAlias = str | Path | Dataset | Gathered | Sequence[PictureInput]
+"""A folder, a zip, a list in a file, a pattern, tar shards, an address, the name of a data set, a data set, or a list of pictures."""
 
 
 @dataclass(frozen=True)
 class FileSource:
-    """The picture files of a folder, a zip or a list."""
+    """The picture files of a folder, a zip or a list, or at places of any kind."""
 
     name: str
     entries: Sequence[Entry]
     folder: Path | None = None
-    """The folder; None for a zip and for a list."""
+    """The folder of all pictures; None for a zip, for pictures in memory, in tar shards and at addresses."""
 
     @property
     def paths(self) -> Sequence[str]:
@@ -125,7 +127,17 @@ def absolute(source: Source) -> Source:
     """The source as processes in other folders find it: a path from the root; a data set, its name and a list are unchanged."""
     if not isinstance(source, str | Path) or source in NAMES:
         return source
+    if is_gathered(source):
+        return gathered(source)
     return Path(source).expanduser().absolute()
+
+
+def existing_source(source: str | None) -> str | None:
+    """The file or place to read for `source`, or None for none. Raises DataError if there is nothing there; objects are not looked for."""
+    if source is None or source in NAMES or not is_gathered(source):
+        return existing_data(source)
+    existing_pictures(source)
+    return source.removeprefix("@")
 
 
 @contextlib.contextmanager
@@ -139,6 +151,10 @@ def opened(source: Source) -> Iterator[ImageSource]:
     if isinstance(source, Dataset):
         yield DatasetSource(source)
         return
+    if isinstance(source, Gathered):
+        entries = [Entry(name, functools.partial(open_place, place)) for name, place in source.pictures]
+        yield FileSource(source.name, entries, source.folder)
+        return
     if not isinstance(source, str | Path):
         if isinstance(source, PictureInput):
             raise DataError("one picture is no collection; give a list of several, or a folder")
@@ -150,6 +166,10 @@ def opened(source: Source) -> Iterator[ImageSource]:
         return
     path = Path(source).expanduser()
     named = isinstance(source, str) and source in NAMES
+    if not named and is_gathered(source):
+        with opened(gathered(source)) as images:
+            yield images
+        return
     if not named and (path.is_dir() or (path.is_file() and archive.is_zip(path))):
         with listed(path) as listing:
             if not listing.pictures:

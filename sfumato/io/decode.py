@@ -26,7 +26,7 @@ from sfumato.io.png import File, without_pixels
 
 EightBit = UInt8[np.ndarray, "h w c"]
 Opened = io.BufferedReader | io.BytesIO
-Source = Path | Callable[[], Opened] | Opened
+Source = Path | Callable[[], contextlib.AbstractContextManager[Opened]] | Opened
 """Source of the bytes of a file: a path, a function that opens the file, or the open file, which stays open."""
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "PPM", "TGA", "JPEG 2000")

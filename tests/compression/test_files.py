@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from sfumato.batch.manifest import Status
+from sfumato.batch.workers import Workers
 from sfumato.cli import main
 from sfumato.compression.compress import compress
 from sfumato.compression.files import compress_pictures, decompress_files
@@ -66,9 +67,9 @@ def test_a_file_that_fails_does_not_end_the_others(folder, codec):
 def test_damage_is_told_and_the_picture_written(folder, codec):
     compress_pictures(["in/one.png"], "a.sfm", CompressionRequest(model=codec))
     (folder / "a.sfm").write_bytes((folder / "a.sfm").read_bytes()[:-6])
-    damaged = {}
-    decompress_files(["a.sfm"], "a.png", model=codec, on_damage=lambda path, faults: damaged.update({path.name: faults}))
-    assert list(damaged) == ["a.sfm"]
+    (entry,) = decompress_files(["a.sfm"], "a.png", model=codec)
+    assert entry.damage
+    assert entry.message.startswith(f"{entry.damage}: ")
     assert size("a.png") == (30, 20)
 
 
@@ -106,6 +107,24 @@ def test_the_verbs(folder, codec, capsys):
     assert ended.value.code == 2
     assert size("one.png") == (30, 20)
     assert "small/one.sfm: the picture" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_processes_decompress_to_the_same_bytes(folder, codec):
+    """Damage is told by every way; the shards together have all pictures."""
+    save_model(folder / "codec.safetensors", codec)
+    compress_pictures(["in"], "small", CompressionRequest(model=codec))
+    content = (folder / "small/one.sfm").read_bytes()
+    (folder / "small/one.sfm").write_bytes(content[:-8])
+    entries = {}
+    for name, workers in {"alone": Workers(), "jobs": Workers(jobs=2), "one": Workers(shard="1/2"), "two": Workers(shard="2/2")}.items():
+        entries[name] = decompress_files(["small"], name, model="codec.safetensors", workers=workers)
+        assert all(entry.status == Status.DONE for entry in entries[name])
+        assert [Path(entry.source).name for entry in entries[name] if entry.damage] == ["one.sfm"] * any(
+            entry.source.endswith("one.sfm") for entry in entries[name]
+        )
+    assert len(entries["one"]) + len(entries["two"]) == len(entries["alone"]) == 2
+    bytes_of = {name: {p.relative_to(name).as_posix(): p.read_bytes() for p in Path(name).rglob("*.png")} for name in entries}
+    assert bytes_of["alone"] == bytes_of["jobs"] == bytes_of["one"] | bytes_of["two"]
 
 
 def test_pillow_opens_files_without_importing_anything_early(folder, codec):
