@@ -60,10 +60,11 @@ def check_same(earlier: TrainSettings | None, settings: TrainSettings, run: Path
     """Raises CheckpointError, naming the first difference, if the folder holds a run of other settings.
 
     The place of the images makes no difference: a run folder has their names alone, and their fingerprint shows whether they are the same.
+    A doctor may begin to act, or only watch from now on.
     """
     if earlier is None:
         return
-    there, here = (dataclasses.replace(named(each), keep_paths=False) for each in (earlier, settings))
+    there, here = (dataclasses.replace(named(each), keep_paths=False, doctor="watch") for each in (earlier, settings))
     if there == here:
         return
     old, new = _flat(dump(there)), _flat(dump(here))

@@ -65,7 +65,7 @@ class Recovery:
         """Entries for the header of the state after `images_seen` images. Writes the kept state to `path` if it is an earlier one."""
         if self.doctor.acts and self._images_seen != images_seen:
             checkpoint.write_tensors(path, self._tensors, {"seen": self._images_seen})
-        return {"doctor": self.doctor.state(), "well": self._images_seen}
+        return {"doctor": self.doctor.state(), "well": self._images_seen if self.doctor.acts else images_seen}
 
     def load(self, info: State, tensors: dict[str, torch.Tensor], path: Path) -> None:
         """Restores the entries that `save` returned, with the `tensors` of the state. Raises CheckpointError if a file is not whole."""
@@ -74,8 +74,10 @@ class Recovery:
         if self.doctor.acts:
             self._images_seen, kept = info["well"], info["seen"]
             self._tensors = tensors
-            if info["well"] != info["seen"]:
+            if not info["well"] and not path.exists():  # older versions wrote 0 where the doctor only watched
+                self._images_seen = kept
+            elif info["well"] != info["seen"]:
                 self._tensors, header = checkpoint.read_tensors(path)
                 kept = schema.checked(header, KeptState, "its header")["seen"]
-            if kept != info["well"]:
-                raise CheckpointError(f"{path} is of {kept:,} images, not of {info['well']:,}; choose another folder with --out")
+            if kept != self._images_seen:
+                raise CheckpointError(f"{path} is of {kept:,} images, not of {self._images_seen:,}; choose another folder with --out")

@@ -143,6 +143,24 @@ def test_a_step_that_diverges_sends_the_run_back_and_resume_is_still_exact(cared
     assert said.endswith(f"back to the last good state and its settings, with 0.5 of the step, {120 - good} images back")
 
 
+@pytest.mark.usefixtures("poisoned")
+@pytest.mark.parametrize("older", [False, True])
+def test_a_doctor_who_watched_may_act_after_a_stop(cared_for, bars, tmp_path, older):
+    """And go back to the state of that stop, also where a state without a fault of before lies in the folder."""
+    run, watching = tmp_path / "run", dataclasses.replace(cared_for, images=208, doctor="watch")
+    acting = dataclasses.replace(watching, doctor="act")
+    if not older:
+        fit(acting, data=bars, run=run, device="cpu", watch=Stop(64))
+    fit(watching, data=bars, run=run, device="cpu", watch=Stop(96))
+    tensors, info = checkpoint.read_tensors(run / "state/state.safetensors")
+    if older:
+        checkpoint.write_tensors(run / "state/state.safetensors", tensors, {**info, "well": 0})
+    model = fit(acting, data=bars, run=run, device="cpu")
+    assert model.card.images_seen == 208
+    ((good, _),) = [(images, text) for images, text in notes(run) if "images back" in text]
+    assert good == info["seen"] < 120
+
+
 class Die(Callback):
     """Ends the run as a loss of power would: without a last save."""
 
