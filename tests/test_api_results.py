@@ -175,7 +175,7 @@ def test_dreams_of_python_are_repeated_from_their_files(tmp_path, untrained):
     assert torch.equal(again.images[0], dreams.images[1])
     through = sf.dream_through(untrained("dcgan", size=(40, 40)), module, sf.Dream(layers=("0",), steps=1))
     assert json.loads(through.save(tmp_path / "through.png")[1].read_text())["through"] == "Dcgan"
-    with pytest.raises(SettingError, match="is one picture and there are 2"):
+    with pytest.raises(SettingError, match="is one picture, and there are 2"):
         dreams.save(tmp_path / "one.png")
 
 

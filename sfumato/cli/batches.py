@@ -45,15 +45,18 @@ _ROWS = 20
 
 
 def show_failures(failures: Sequence[tuple[str, str]]) -> None:
-    """Prints a table of the pictures that failed, each with its reason, if there are several."""
+    """Prints a table of the pictures that failed if there are several: a row for each reason, with the first picture that has it."""
     if len(failures) < 2:
         return
+    by_reason: dict[str, list[str]] = {}
+    for source, reason in failures:
+        by_reason.setdefault(reason.removeprefix(f"{source}: "), []).append(source)
     table = Table(Column("failed", overflow="fold"), Column("reason", overflow="fold"), title_justify="left")
-    for source, reason in failures[:_ROWS]:
-        table.add_row(source, reason.removeprefix(f"{source}: "))
+    for reason, sources in list(by_reason.items())[:_ROWS]:
+        table.add_row(sources[0] if len(sources) == 1 else f"{sources[0]} and {len(sources) - 1} more", reason)
     console.print(table)
-    if len(failures) > _ROWS:
-        say(f"and {len(failures) - _ROWS} more; the manifest lists all of them")
+    if left := sum(map(len, list(by_reason.values())[_ROWS:])):
+        say(f"and {left} more; the manifest lists all of them")
 
 
 def pack(results: Sequence[tuple[str, Path]], out: Path, *, by: str, overwrite: bool) -> None:

@@ -99,8 +99,8 @@ def _writer(header: Header, network: Codec, name: str) -> Codec:
     """The network, if it wrote the file. Raises CheckpointError if another one did."""
     if header.fingerprint != network.fingerprint:
         raise CheckpointError(
-            f"was written with another codec ({header.fingerprint.hex()}) than {name} ({network.fingerprint.hex()}); give the one that "
-            "wrote it with --model"
+            f"was written with the codec of fingerprint {header.fingerprint.hex()}, and {name} has {network.fingerprint.hex()}; name the "
+            "codec that wrote it with --model"
         )
     return network
 

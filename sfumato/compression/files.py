@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sfumato.batch.engine import held, run_batch
@@ -56,8 +56,12 @@ def compress_pictures(
         others = formats.summary(passed_over(sources).values())
         raise DataError(f"no picture in {', '.join(map(str, sources))} that can be read{'; ' if others else ''}{others}")
     facts = {name: value for name, value in vars(request).items() if name != "model"}
-    facts |= _model_facts(request.model) if request.needs_codec else {}
-    return files_made.run(_Compression(request=facts, overwrite=overwrite, settings=request), on_progress)
+    codec = _opener(request.model)
+    if request.needs_codec:
+        facts |= _model_facts(request.model)
+        codec()  # a model that is no codec is an error of the request, and not of each picture
+    own = codec if workers.alone else None
+    return files_made.run(_Compression(request=facts, overwrite=overwrite, settings=request, codec=own), on_progress)
 
 
 def decompress_files(
@@ -78,8 +82,12 @@ def decompress_files(
     files_made = _Places(sources, Path(out), workers, _CompressedFiles(), endings=tuple(files.FORMATS), ending=".png")
     if not files_made.count:
         raise DataError(f"no {ENDING} file in {', '.join(map(str, sources))}; `sfumato compress` makes such files")
-    facts = _model_facts(model) if any(_needs_codec(Path(item.source)) for item in files_made.items) else {}
-    return files_made.run(_Decompression(request=facts, overwrite=overwrite, model=model), on_progress)
+    codec, facts = _opener(model), dict[str, object]()
+    if any(_needs_codec(Path(item.source)) for item in files_made.items):
+        facts = _model_facts(model)
+        codec()
+    own = codec if workers.alone else None
+    return files_made.run(_Decompression(request=facts, overwrite=overwrite, model=model, codec=own), on_progress)
 
 
 def _needs_codec(path: Path) -> bool:
@@ -120,7 +128,7 @@ class _Places:
         pairs = listed(sources, exclude=None if self.alone else out, headers=headers, ending=ending)
         self.count = len(pairs)
         if self.alone and len(pairs) > 1:
-            raise SettingError(f"{out} is one file and there are {len(pairs)} to make; give a folder with --out")
+            raise SettingError(f"--out {out} is one file, and there are {len(pairs)} files to read; name a folder instead")
         if self.alone:
             outputs.check(out)
         else:
@@ -142,12 +150,14 @@ def _opener(model: Model) -> OpenCodec:
 
 @dataclass(frozen=True, kw_only=True)
 class _Compression(FileTask):
-    """Compression as a task of the batch engine; the network is loaded with the first picture."""
+    """Compression as a task of the batch engine."""
 
     settings: CompressionRequest
+    codec: OpenCodec | None = field(default=None, compare=False, repr=False)
+    """The codec that this process has opened, for work in this process; other processes open their own."""
 
     def open(self) -> Convert:
-        codec = _opener(self.settings.model)
+        codec = self.codec or _opener(self.settings.model)
 
         def convert(item: Item, path: Path, settle: Settle) -> str:
             source = source_of(path, keep_metadata=self.settings.keep_metadata)
@@ -162,12 +172,14 @@ class _Compression(FileTask):
 
 @dataclass(frozen=True, kw_only=True)
 class _Decompression(FileTask):
-    """Decompression as a task of the batch engine; the network is loaded with the first file that needs it."""
+    """Decompression as a task of the batch engine."""
 
     model: Model
+    codec: OpenCodec | None = field(default=None, compare=False, repr=False)
+    """As in `_Compression`."""
 
     def open(self) -> Convert:
-        codec = _opener(self.model)
+        codec = self.codec or _opener(self.model)
 
         def convert(item: Item, path: Path, settle: Settle) -> Outcome:
             with naming(path):

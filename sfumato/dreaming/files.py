@@ -85,7 +85,7 @@ def planned(
         outputs.check_folder(out / "dreams")
         return [(source, out / name) for source, name in pictures]
     if len(pictures) > 1:
-        raise SettingError(f"{out} is one picture and there are {len(pictures)} to dream; give a folder with --out")
+        raise SettingError(f"--out {out} is one picture, and there are {len(pictures)} pictures to dream; name a folder instead")
     with outputs.reserved(output_files(out), by="dream", overwrite=overwrite, reads=(pictures[0][0], *reads), replaces=False):
         return [(pictures[0][0], out)]
 

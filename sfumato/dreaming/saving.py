@@ -37,6 +37,6 @@ def _targets(out: Path, count: int, seed: int) -> list[Path]:
     """A file for each image. Raises SettingError for one name and several images."""
     if outputs.is_file_name(out, files.FORMATS):
         if count > 1:
-            raise SettingError(f"{out} is one picture and there are {count} to save; give a folder")
+            raise SettingError(f"{out} is one picture, and there are {count} pictures to save; name a folder instead")
         return [out]
     return [out / "dream.png"] if count == 1 else [out / f"{seed + i:05d}.png" for i in range(count)]

@@ -77,8 +77,8 @@ def embedder(model: Model, *, backend: Backend = "torch", device: str = "auto") 
         vectors = image_vectors(network, blank)
     if vectors is None:
         raise SettingError(
-            f"{loaded} gives no vectors of pictures ({_reason(network)}); take a VAE without classes, a classifier, a GAN that was saved "
-            "with its discriminator, or squeezenet"
+            f"{loaded} cannot turn pictures into vectors ({_reason(network)}); take a VAE without classes, a classifier, a GAN that "
+            "was saved with its discriminator, or squeezenet"
         )
     digest, length = weights_hash(network), vectors.shape[1]
     by_backend = loaded if backend == "torch" else _on_backend(loaded, backend, blank.cpu())

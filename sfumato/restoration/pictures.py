@@ -25,7 +25,9 @@ from sfumato.io import files, formats, masks
 from sfumato.io.as_files import Sources, as_files
 from sfumato.io.headers import Headers
 from sfumato.io.inputs import PictureInput
+from sfumato.restoration import plan
 from sfumato.restoration.holes import check_mask
+from sfumato.restoration.networks import Networks
 from sfumato.restoration.preview import previewing
 from sfumato.restoration.report import reporting
 from sfumato.restoration.request import RestorationRequest, request_facts
@@ -63,20 +65,22 @@ def _restore_files(
     folder = out.parent if alone else out
     names = [(source, out if alone else folder / name, name.parent) for source, name in pictures if workers.has(name)]
     items, writes = keep_originals(_items(names, mask, [Path(source) for source, _ in pictures], headers), _mask_files(mask))
-    facts = request_facts(request)
+    facts, networks = request_facts(request), Networks(request.backend)
+    plan.check(request, networks)
     # If every target is an original, nothing is written, and no manifest.
     originals = {Path(source).resolve() for source, _ in pictures if not is_remote(source)} | _mask_files(mask)
     reported = reporting(report, request, folder, reads=originals, overwrite=overwrite, on_progress=on_progress)
     previewed = previewing(preview, [Path(source) for source, _ in pictures], request, mask, reads=originals, overwrite=overwrite)
     with reported as notice, previewed, held(folder, facts, workers, writes=writes and not alone) as manifest:
-        task = RestorationTask(settings=request, request=facts, overwrite=overwrite, together=not workers.exact)
+        own = networks if workers.alone else None
+        task = RestorationTask(settings=request, request=facts, overwrite=overwrite, together=not workers.exact, networks=own)
         return run_batch(task, items, manifest, workers=workers, on_progress=notice)
 
 
 def _check_alone(out: Path, count: int) -> None:
     """Raises SettingError or StorageError if the one file `out` cannot take the results of `count` pictures."""
     if count > 1:
-        raise SettingError(f"{out} is one picture and there are {count} to repair; give a folder with --out")
+        raise SettingError(f"--out {out} is one picture, and there are {count} pictures to repair; name a folder instead")
     outputs.check(out)
 
 

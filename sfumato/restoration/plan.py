@@ -146,6 +146,16 @@ def make_plan(
     return dataclasses.replace(_chosen(request, examined, networks, default=name), strengths=strengths)
 
 
+def check(request: RestorationRequest, networks: Networks) -> None:
+    """Raises the errors that `make_plan` has for every picture, whatever its damage, because of the model or the scale of the request."""
+    if request.strength == 0:
+        return
+    if request.task == "upscale":
+        _enlarging(request, networks, None)
+    elif request.model is not None:
+        _of_same_size(request.model, request, networks)
+
+
 def _for_noise_or_jpeg(damage: str, images: Images, examined: Examined, task: Task) -> tuple[str, Strengths]:
     """The bundled network for a picture that is not blurred, and the noise that limits what it changes."""
     quality = examined.quality(task)
@@ -192,23 +202,29 @@ def _chosen(
         return _by_method(request.method, request, examined, observed, blur)
     which = request.model if request.model is not None else default
     of_jpeg = request.task == "jpeg" or (request.task == "auto" and examined.diagnosis.task == "jpeg")
-    network = networks.opened(which, request.ensemble, luma_apart=of_jpeg)
-    if network.scale != 1:
-        raise SettingError(f"{_called(which)} enlarges {network.scale} times; it is for the task upscale")
-    _check_noise(request, network, _called(which))
+    network = _of_same_size(which, request, networks, luma_apart=of_jpeg)
     noise = _noise(request, examined) if "noise" in network.conditioning else 0.0
     quality = examined.diagnosis.quality if "quality" in network.conditioning else None
     if network.takes_kernels:
         blur = _required_blur(_called(which), blur or examined.diagnosis.spread)
         noise = _noise_level(noise, request, examined)
         repair, network = _with_blur(_called(which), request, blur), network.with_kernels(blur.kernels())
-    elif request.blur is not None:
-        raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} estimates it; leave it out")
     else:
         repair = _called(which)
     damage, quality = examined.sentence(request.task), 1.0 if quality is None else quality / 100
     summary = f"{damage}: {repair}"
     return RestorationPlan(summary=summary, damage=damage, repair=repair, network=network, noise=noise, quality=quality, observed=observed)
+
+
+def _of_same_size(which: Model, request: RestorationRequest, networks: Networks, *, luma_apart: bool = False) -> Restorer:
+    """The network `which`. Raises SettingError if it enlarges, and for a noise or blur of the request that it ignores."""
+    network = networks.opened(which, request.ensemble, luma_apart=luma_apart)
+    if network.scale != 1:
+        raise SettingError(f"{_called(which)} enlarges {network.scale} times; it is for the task upscale")
+    _check_noise(request, network, _called(which))
+    if request.blur is not None and not network.takes_kernels:
+        raise SettingError(f"blur = {request.blur} has no effect: {_called(which)} estimates it; leave it out")
+    return network
 
 
 def _by_method(method: str, request: RestorationRequest, examined: Examined, observed: Planes | None, blur: Blur | None) -> RestorationPlan:
@@ -237,7 +253,9 @@ def _noise(request: RestorationRequest, examined: Examined) -> float:
 def _required_blur(name: str, blur: Blur | None) -> Blur:
     """The blur. Raises SettingError, with the name of the network or method, if there is none."""
     if blur is None:
-        raise SettingError(f"no blur is found, and {name} needs one; give --blur gaussian:1.6, motion:9@30 or defocus:3")
+        raise SettingError(
+            f"no blur could be estimated, and {name} has to know it; give it, as in --blur gaussian:1.6, motion:9@30 or defocus:3"
+        )
     return blur
 
 

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sfumato.batch.items import Item
 from sfumato.batch.manifest import Manifest
@@ -23,10 +23,12 @@ class RestorationTask:
     overwrite: bool
     together: bool = True
     """Whether small pictures of one size share a batch of the network, in which rounding may differ."""
+    networks: Networks | None = field(default=None, compare=False, repr=False)
+    """Networks that this process has opened, for work in this process; other processes open their own."""
 
     def work(self) -> Work:
         """The function that repairs items; the networks are loaded with the first picture that needs them."""
-        networks = Networks(self.settings.backend)
+        networks = self.networks or Networks(self.settings.backend)
 
         def each(items: Sequence[Item], manifest: Manifest, on_entry: OnEntry) -> None:
             run = Run(request=self.settings, manifest=manifest, overwrite=self.overwrite, networks=networks)

@@ -31,8 +31,8 @@ FORMATS: tuple[tuple[bytes, str, str], ...] = (
     ),
     (
         rb"version https://git-lfs",
-        "a Git LFS pointer, which stands for the file in a repository",
-        "run git lfs pull there, or download the file",
+        "a Git LFS pointer, the stand-in for a file that is kept elsewhere",
+        "run git lfs pull in its repository, or download the file",
     ),
     (_MATLAB, "a MATLAB file", "if it holds a network of MatConvNet, import it"),
     (rb"MATLAB 7\.", "a MATLAB file of version 7.3, which is HDF5", "save it in MATLAB with -v7 and import that"),
@@ -162,7 +162,7 @@ def named(path: Path) -> str:
         fits = ((kind, todo) for pattern, kind, todo in FORMATS if re.match(pattern, head, re.DOTALL | re.IGNORECASE))
         ends = ((kind, todo) for pattern, kind, todo in _ENDINGS if re.search(pattern, path.name))
         format_found = next(fits, None) or next(ends, None) or _UNKNOWN
-    return f"is {format_found[0]}, and no weights that can be read; {format_found[1]}" if format_found else ""
+    return f"is {format_found[0]}, not weights that can be read; {format_found[1]}" if format_found else ""
 
 
 def is_safetensors(path: Path) -> bool:

@@ -70,7 +70,8 @@ def check_same(earlier: TrainSettings | None, settings: TrainSettings, run: Path
     old, new = _flat(dump(there)), _flat(dump(here))
     name = next(k for k in [*old, *new] if old.get(k) != new.get(k))
     raise CheckpointError(
-        f"{run} holds a run of other settings: {name} = {old.get(name)!r} there, {new.get(name)!r} here; choose another folder with --out"
+        f"{run} holds a run with other settings: {name} = {old.get(name)!r} there, {new.get(name)!r} in this command; choose another "
+        "folder with --out"
     )
 
 

@@ -162,7 +162,8 @@ def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | S
         others = " and ".join(part for part, count in zip(parts, (held, data.kept_back), strict=True) if count)
         lines.append(f"training on {len(training):,} of {everything:,} images; {others}")
     if settings.validation and not held:
-        lines.append(f"validation = {settings.validation:g} holds out none of {len(data):,} images: there are no figures of held-out ones")
+        words = "nothing is measured on images that training does not see"
+        lines.append(f"validation = {settings.validation:g} holds out none of {len(data):,} images: {words}")
     if class_count(settings) and isinstance(training, Dataset) and training.labels is not None:
         counts = torch.bincount(training.labels.cpu(), minlength=len(data.classes)).tolist()
         if empty := [name for name, count in zip(data.classes, counts, strict=True) if not count]:

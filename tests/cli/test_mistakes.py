@@ -76,6 +76,19 @@ restore photo.png --scale 0                           | --scale 0
 restore photo.png --scale 2                           | scale 2 upscale
 restore photo.png --find holes                        | --find holes scratches
 restore photo.png --mask nowhere.png                  | nowhere.png
+restore photos --model digits                         | digits repairs nothing
+restore photos --model nobody                         | nobody
+restore photos --task upscale --scale 9               | scale 9 8
+restore photos --task upscale --model deblur          | deblur
+restore photos --task denoise --model upscale-x2      | upscale-x2 2 times
+restore photos --model restore --noise 5              | noise 5
+compress photos --model digits                        | digits
+compress photos --model nobody                        | nobody
+decompress photos                                     | .sfm
+embed photos --model nobody                           | nobody
+embed photos --model restore                          | restore
+dream photos --network nobody                         | nobody
+dream photos --network restore                        | restore
 restore film.mp4 --mask photo.png                     | --mask photo.png
 restore photo.png --out x.txt                         | x.txt
 import                                                | FILE

@@ -149,7 +149,7 @@ def test_large_pictures_have_tiles_without_seams(codec, photograph, monkeypatch)
 
 def test_a_file_of_another_codec_is_refused(codec, other_codec, photograph):
     data = compress(photograph(16, 16), model=codec)
-    with pytest.raises(CheckpointError, match="was written with another codec"):
+    with pytest.raises(CheckpointError, match="was written with the codec of fingerprint"):
         decompress(data, model=other_codec)
 
 

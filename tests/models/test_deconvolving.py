@@ -86,7 +86,7 @@ def test_restore_tells_it_the_blur_and_asks_for_it(network):
 
 def test_what_cannot_be_is_told(network):
     images = torch.rand(1, 3, 16, 16)
-    with pytest.raises(SettingError, match="no blur is found, and Deconvolving needs one; give --blur gaussian"):
+    with pytest.raises(SettingError, match="no blur could be estimated, and Deconvolving has to know it; give it, as in --blur gaussian"):
         make_plan(RestorationRequest(task="deblur", model=network), images)
     with pytest.raises(SettingError, match="restore estimates it"):
         make_plan(RestorationRequest(task="deblur", model="restore", blur="gaussian:1.6"), images)

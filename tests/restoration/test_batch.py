@@ -15,7 +15,7 @@ from sfumato.core.errors import SettingError
 from sfumato.core.progress import heard
 from sfumato.io import files
 from sfumato.models import MODELS
-from sfumato.restoration import batch, queue, tiles
+from sfumato.restoration import batch, examined, queue, tiles
 from sfumato.restoration import plan as planning
 from sfumato.restoration.batch import Work, groups, run_together
 from sfumato.restoration.memory import BASE, cost, footprint, tiling
@@ -198,8 +198,8 @@ def test_a_network_is_loaded_and_measured_once_a_run(tmp_path, folder, request_,
 )
 def test_a_task_that_is_named_is_diagnosed_only_if_something_depends_on_it(how, looked, monkeypatch):
     times = []
-    real = planning.diagnose
-    monkeypatch.setattr(planning, "diagnose", lambda *given, **named: (times.append(1), real(*given, **named))[1])
+    real = examined.diagnose
+    monkeypatch.setattr(examined, "diagnose", lambda *given, **named: (times.append(1), real(*given, **named))[1])
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.3
     plan = planning.make_plan(RestorationRequest(**how), image)
     assert bool(times) is looked

@@ -7,7 +7,7 @@ import torch
 
 from sfumato.analysis.diagnose import Diagnosis
 from sfumato.core.errors import ImageError, SettingError
-from sfumato.restoration import batch, plan, tiles
+from sfumato.restoration import batch, examined, plan, tiles
 from sfumato.restoration.batch import Work, repaired
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.plan import RestorationPlan, make_plan
@@ -32,8 +32,8 @@ def diagnosed(monkeypatch):
 
     def decide(**values):
         result = Diagnosis(**{"noise": 0.0, "salt_and_pepper": 0.0, "quality": None, "blur": 0.0, "scratched": None} | values)
-        monkeypatch.setattr(plan, "diagnose", lambda *_, **__: result)
-        monkeypatch.setattr(plan, "salt_and_pepper", lambda _: result.salt_and_pepper)
+        monkeypatch.setattr(examined, "diagnose", lambda *_, **__: result)
+        monkeypatch.setattr(examined, "salt_and_pepper", lambda _: result.salt_and_pepper)
 
     return decide
 
@@ -109,7 +109,7 @@ def test_methods_get_some_noise_and_a_blur(diagnosed):
     wiener = make_plan(RestorationRequest(method="wiener", blur="gaussian:2"), GREY)
     assert wiener.noise == plan.ROUNDING
     assert wiener.summary.endswith(": wiener")
-    with pytest.raises(SettingError, match="no blur is found, and wiener needs one"):
+    with pytest.raises(SettingError, match="no blur could be estimated, and wiener has to know it"):
         make_plan(RestorationRequest(method="wiener"), GREY)
     assert make_plan(RestorationRequest(method="wiener", blur="gaussian:2", noise=0.0), GREY).noise == 0.0, "the request decides"
     diagnosed(noise=0.0, quality=85)

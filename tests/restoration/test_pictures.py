@@ -20,6 +20,7 @@ import sfumato as sf
 from sfumato.batch.manifest import NAME as MANIFEST
 from sfumato.batch.manifest import Manifest
 from sfumato.batch.sources import passed_over, unique_names
+from sfumato.batch.workers import Workers
 from sfumato.core import atomic_io
 from sfumato.core.errors import DataError, ImageError, SettingError, StorageError
 from sfumato.io import files, formats
@@ -512,7 +513,7 @@ def test_globs_and_names(tmp_path, photo, brighter):
     with pytest.raises(DataError, match="no picture in"):
         restore_pictures([tmp_path / "bare"], tmp_path / "h", brighter)
     (tmp_path / "second.png").write_bytes(photo.read_bytes())
-    with pytest.raises(SettingError, match="is one picture and there are 2"):
+    with pytest.raises(SettingError, match="is one picture, and there are 2"):
         restore_pictures([photo, tmp_path / "second.png"], tmp_path / "one.png", brighter)
 
 
@@ -776,14 +777,23 @@ def test_requests_that_cannot_be_are_refused():
 
 
 def test_a_network_does_its_own_task(tmp_path, photo, brighter):
+    """What is wrong for every picture is said once, before the work."""
     large = model(tmp_path, name="large", scale=2)
+    other = photo.with_stem("other")
+    other.write_bytes(photo.read_bytes())
     for request, words in (
         (RestorationRequest(task="denoise", model=large), "enlarges 2 times; it is for the task upscale"),
         (RestorationRequest(task="upscale", model=large, scale=3), "enlarges 2 times; leave it out"),
         (dataclasses.replace(brighter, task="upscale"), "does not enlarge"),
         (dataclasses.replace(brighter, noise=0.1), "takes no noise level"),
+        (dataclasses.replace(brighter, task="deblur", blur="gaussian:2"), "estimates it; leave it out"),
+        (RestorationRequest(task="upscale", scale=9), "is outside"),
+        (RestorationRequest(model="digits"), "repairs nothing"),
     ):
-        assert words in restore_pictures([photo], tmp_path / "out", request)[0].message
+        for workers in (None, Workers(jobs=2)):
+            with pytest.raises(SettingError, match=words):
+                restore_pictures([photo, other], tmp_path / "out", request, workers=workers)
+        assert not (tmp_path / "out").exists()
     assert restore_pictures([photo], tmp_path / "out", RestorationRequest(task="upscale", model=large))[0].status == "done"
 
 

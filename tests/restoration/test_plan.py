@@ -69,7 +69,7 @@ def test_methods_are_told_what_is_found():
     assert "wiener, blur gaussian:" in make_plan(RestorationRequest(method="wiener"), noisy).summary, "though noise is worse"
     assert "deblur, blur gaussian:" in make_plan(RestorationRequest(model="deblur"), noisy).summary
     assert make_plan(RestorationRequest(), noisy).summary.endswith(": restore")
-    with pytest.raises(SettingError, match="no blur is found, and wiener needs one; give --blur"):
+    with pytest.raises(SettingError, match="no blur could be estimated, and wiener has to know it; give it"):
         make_plan(RestorationRequest(method="wiener", task="deblur"), SHARP)
 
 

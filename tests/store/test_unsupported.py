@@ -89,7 +89,7 @@ def test_what_is_no_file_of_weights_is_named_by_its_content(which, ending, tmp_p
 @pytest.mark.parametrize("name", ["model.ckpt-1000.data-00000-of-00001", "frozen.pb", "net.caffemodel", "net.mlmodel", "net.t7"])
 def test_what_has_no_first_bytes_of_its_own_is_named_by_its_name(name, tmp_path):
     (tmp_path / name).write_bytes(bytes(range(1, 200)))
-    assert re.match(r"is a (checkpoint|network) of .* and no weights that can be read; import", unsupported.named(tmp_path / name))
+    assert re.match(r"is a (checkpoint|network) of .* not weights that can be read; import", unsupported.named(tmp_path / name))
 
 
 class Net(nn.Module):

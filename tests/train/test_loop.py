@@ -242,10 +242,10 @@ def test_a_network_that_cannot_be_built_leaves_no_run_behind(tiny, bars, tmp_pat
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lr": 1e-3}, "lr = 0.003 there, 0.001 here"),
-        ({"seed": 5, "batch": 16}, "batch = 8 there, 16 here"),
-        ({"augment": augment.Config(flip=0.5)}, "augment.flip = 0.0 there, 0.5 here"),
-        ({"budget": "1h"}, "budget = '' there, '1h' here"),
+        ({"lr": 1e-3}, "lr = 0.003 there, 0.001 in this command"),
+        ({"seed": 5, "batch": 16}, "batch = 8 there, 16 in this command"),
+        ({"augment": augment.Config(flip=0.5)}, "augment.flip = 0.0 there, 0.5 in this command"),
+        ({"budget": "1h"}, "budget = '' there, '1h' in this command"),
     ],
 )
 def test_a_folder_of_another_recipe_is_refused_by_its_first_difference(change, message, tiny, bars, tmp_path):
@@ -258,7 +258,7 @@ def test_a_folder_of_another_recipe_is_refused_by_its_first_difference(change, m
 
 def test_a_folder_of_another_family_is_refused(tiny, bars, tmp_path):
     fit(tiny("classifier"), data=bars, run=tmp_path, device="cpu")
-    with pytest.raises(CheckpointError, match=r"model\.is = 'classifier' there, 'vae' here"):
+    with pytest.raises(CheckpointError, match=r"model\.is = 'classifier' there, 'vae' in this command"):
         fit(tiny("vae"), data=bars, run=tmp_path, device="cpu")
 
 
@@ -306,7 +306,7 @@ def test_a_class_of_which_nothing_is_trained_on_is_named(tiny, bars):
 def test_a_validation_that_holds_out_nothing_is_told(tiny, bars):
     listener = Listener()
     fit(tiny("classifier", images=8, validation=1e-9), data=bars, device="cpu", watch=listener)
-    assert listener.notes == ["validation = 1e-09 holds out none of 64 images: there are no figures of held-out ones"]
+    assert listener.notes == ["validation = 1e-09 holds out none of 64 images: nothing is measured on images that training does not see"]
 
 
 def test_pictures_of_many_sizes_are_for_networks_that_repair(tiny):
