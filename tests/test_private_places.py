@@ -108,7 +108,7 @@ def test_an_older_run_that_tells_its_paths_goes_on_and_other_images_of_that_name
     other = pictures(home / "elsewhere" / "people", 24, seed=1)
     with pytest.raises(sf.SfumatoError, match="was trained on other images, or with other labels, than people now holds"):
         fit(dataclasses.replace(settings, data=str(other)), run=run)
-    with pytest.raises(sf.SfumatoError, match=r"data = 'people' there, 'home' here"):
+    with pytest.raises(sf.SfumatoError, match=r"data = 'people' there, 'home' in this command"):
         fit(dataclasses.replace(settings, data=str(pictures(home / "x" / "home", 24))), run=run)
 
 
