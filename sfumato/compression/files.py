@@ -59,7 +59,7 @@ def compress_pictures(
     codec = _opener(request.model)
     if request.needs_codec:
         facts |= _model_facts(request.model)
-        codec()  # a model that is no codec is an error of the request, and not of each picture
+        files_made.check_once(codec)
     own = codec if workers.alone else None
     return files_made.run(_Compression(request=facts, overwrite=overwrite, settings=request, codec=own), on_progress)
 
@@ -85,7 +85,7 @@ def decompress_files(
     codec, facts = _opener(model), dict[str, object]()
     if any(_needs_codec(Path(item.source)) for item in files_made.items):
         facts = _model_facts(model)
-        codec()
+        files_made.check_once(codec)
     own = codec if workers.alone else None
     return files_made.run(_Decompression(request=facts, overwrite=overwrite, model=model, codec=own), on_progress)
 
@@ -135,6 +135,11 @@ class _Places:
             outputs.check_folder(out)
         placed = [Item(source=source, target=out if self.alone else out / name) for source, name in pairs if workers.has(name)]
         self.items, self.writes = keep_originals(placed)
+
+    def check_once(self, codec: OpenCodec) -> None:
+        """Opens the codec before the work on several files: a model that is no codec is one error, and not one of each file."""
+        if self.count > 1:
+            codec()
 
     def run(self, task: FileTask, on_progress: OnProgress) -> list[Entry]:
         """The entries of all files after their work."""

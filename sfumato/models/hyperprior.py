@@ -8,8 +8,10 @@
 
 Minnen et al. 2018, https://arxiv.org/abs/1809.02736 (mean and scale); He et al. 2021, https://arxiv.org/abs/2103.15306 (checkerboard);
 Cui et al. 2021, https://arxiv.org/abs/2003.02012 (gains); Minnen & Singh 2020, https://arxiv.org/abs/2007.08739 (noise for the bits,
-rounding for the decoder). The block transform begins as a cosine transform of squares of 16 pixels and the other branches at zero, so that
-training begins at a codec that works. The block transform stays in float32: bf16 has too few digits for the mean of a square.
+rounding for the decoder). The block transform is a cosine transform of squares of 16 pixels and the other branches begin at zero, so that
+training begins at a codec that works. It is not learned: each step of an optimizer would move the mean of a square, which is by far the
+largest number, by a fraction of a symbol in all channels. For the same reason networks see latents in units of their usual size
+(`nn/spread.py`). The block transform stays in float32: bf16 has too few digits for the mean of a square.
 """
 
 import math
@@ -29,12 +31,11 @@ from sfumato.models.roles.codec import QUALITIES, Codec, EntropyModel, Estimate,
 from sfumato.nn import entropy
 from sfumato.nn.entropy import FactorisedDensity, gaussian_bits, gaussian_tables, scale_of, straight_round
 from sfumato.nn.exact import MOST, ONE, ExactConvolution, Whole, settled, whole_weights
+from sfumato.nn.spread import Spread
 
 LEVELS = 8
 """Levels at which gains are learned; between them their logarithms are interpolated."""
 STRIDE, HYPER_STRIDE = 16, 4
-_MIDDLE = 18.0
-"""Place in the row of scales at which training begins: a scale of 1."""
 _PIXEL = 0.125
 """Pixels are the output of the synthesis times this: a step of an optimizer changes them by a fraction of a grey level."""
 _SCALE_SHIFT = 3
@@ -48,13 +49,13 @@ class Config:
     id = "hyperprior"
     fine: Annotated[int, Range(8, 512, "channels")] = 64
     """Channels at a quarter of the sides."""
-    middle: Annotated[int, Range(8, 512, "channels")] = 128
+    middle: Annotated[int, Range(8, 512, "channels")] = 120
     """Channels at an eighth of the sides."""
-    coarse: Annotated[int, Range(8, 1024, "channels")] = 160
+    coarse: Annotated[int, Range(8, 1024, "channels")] = 144
     """Channels at a sixteenth of the sides."""
     blocks: Annotated[tuple[int, int, int], Range(0, 16, "blocks")] = (1, 2, 1)
     """Residual blocks at each of the three."""
-    latent: Annotated[int, Range(8, 768, "channels")] = 192
+    latent: Annotated[int, Range(8, 768, "channels")] = 320
     """Channels of the latent."""
     hyper: Annotated[int, Range(8, 512, "channels")] = 96
     """Channels of the hidden maps of the hyperprior."""
@@ -193,7 +194,7 @@ class HyperSynthesis(nn.Module):
 
 
 class PredictionNetwork(nn.Module):
-    """Features and context to mean and scale of each symbol."""
+    """Features and context to mean and scale of each symbol, all in units of the usual size of the symbol."""
 
     taps: Tensor
 
@@ -215,7 +216,7 @@ class PredictionNetwork(nn.Module):
         else:
             context = F.relu(F.conv2d(latent, self.context.weight * self.taps, self.context.bias, padding=2))
         mean, scale = self.output(F.relu(self.hidden(torch.cat([features, context], dim=1)))).split(self.latent, dim=1)
-        return mean, _MIDDLE + (1 << _SCALE_SHIFT) * scale
+        return mean, (1 << _SCALE_SHIFT) * scale
 
 
 @final
@@ -224,6 +225,8 @@ class Hyperprior(Codec):
 
     latent_table: Tensor
     hyper_table: Tensor
+    block_analysis: Tensor
+    block_synthesis: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -237,9 +240,9 @@ class Hyperprior(Codec):
         # A step of 1 is the best one at this weight, sqrt(26 / weight) grey levels; gains carry it to the others.
         middle = math.sqrt(config.weights[0] * config.weights[1])
         unit = 255 / math.sqrt(26 / middle)
-        self.block_analysis = nn.Parameter(basis * unit)
-        # Kept as large as the other: steps of an optimizer are as long for small weights, and would be too long for these.
-        self.block_synthesis, self.shrink = nn.Parameter(basis * unit), unit**-2
+        self.register_buffer("block_analysis", basis * unit)
+        self.register_buffer("block_synthesis", basis / unit)
+        self.spread = Spread(usual_sizes(config.latent) * unit, math.sqrt(config.weights[1] / config.weights[0]), len(QUALITIES))
         self.analysis, self.synthesis = Analysis(config), Synthesis(config)
         start = torch.linspace(-0.25, 0.25, LEVELS) * math.log(config.weights[1] / config.weights[0])
         self.gain, self.inverse_gain = Gain(config.latent, start), Gain(config.latent, -start)
@@ -268,13 +271,19 @@ class Hyperprior(Codec):
         with torch.autocast(latent.device.type, enabled=False):
             features = self.hyper_synthesis(hyper, level_shares(level))[:, :, : latent.shape[2], : latent.shape[3]]
             first = self.first_half((latent.shape[2], latent.shape[3])).to(latent.device)
-            mean, place = self.prediction(features, None)
+            mean, place = self.predicted(features, None, level)
             first_pass = (mean + quantise(latent - mean)) * first
-            mean2, place2 = self.prediction(features, first_pass)
+            mean2, place2 = self.predicted(features, first_pass, level)
             mean, place = torch.where(first, mean, mean2), torch.where(first, place, place2)
             distance = quantise(latent - mean)
             bits = gaussian_bits(distance if noise is None else latent + noise - mean, scale_of(place))
         return Quantised(latent=mean + distance, bits=bits.sum(dim=(1, 2, 3)))
+
+    def predicted(self, features: Maps, latent: Maps | None, level: PerImage) -> tuple[Maps, Maps]:
+        """Mean and place in the row of scales of each symbol, from features and, for the second half, the latent of the first half."""
+        sizes = self.spread.sizes(level)
+        mean, place = self.prediction(features, None if latent is None else self.spread.divided(latent, sizes))
+        return mean * sizes, self.spread.scale_places(level) + place
 
     def encode(self, images: Images, level: PerImage) -> Maps:
         signed, shares = images.float() - 0.5, level_shares(level)
@@ -287,8 +296,8 @@ class Hyperprior(Codec):
         shares = level_shares(level)
         scaled = latent.float() * self.inverse_gain(shares)
         with torch.autocast(latent.device.type, enabled=False):
-            blocks = F.conv_transpose2d(scaled * self.shrink, self.block_synthesis, stride=STRIDE)
-        return blocks + self.synthesis(scaled, shares) + 0.5
+            blocks = F.conv_transpose2d(scaled, self.block_synthesis, stride=STRIDE)
+        return blocks + self.synthesis(scaled / self.spread.channels(), shares) + 0.5
 
     def hyper_encode(self, latent: Maps, level: PerImage) -> Maps:
         with torch.autocast(latent.device.type, enabled=False):
@@ -309,7 +318,8 @@ class Hyperprior(Codec):
 
     @property
     def fingerprint(self) -> bytes:
-        parts = [*self.hyper_synthesis.state_dict().values(), *self.prediction.state_dict().values(), *self.tables()]
+        networks = self.hyper_synthesis, self.prediction, self.spread
+        parts = [*(part for network in networks for part in network.state_dict().values()), *self.tables()]
         crc = 0
         for part in parts:
             whole = whole_weights(part) if part.is_floating_point() else part.cpu()
@@ -326,7 +336,7 @@ class ExactEntropyModel(EntropyModel):
         self.layers = {name: ExactConvolution(layer, name) for name, layer in decoder.named_children() if isinstance(layer, nn.Conv2d)}
         self.context = ExactConvolution(prediction.context, "context", prediction.taps.cpu())
         self.hidden, self.output = ExactConvolution(prediction.hidden, "hidden"), ExactConvolution(prediction.output, "output")
-        self.latent = network.latent_channels
+        self.latent, self.spread = network.latent_channels, network.spread.whole(quality - QUALITIES[0])
         self.level = _exact_level(decoder.level, quality)
 
     def features(self, hyper: Symbols, size: tuple[int, int]) -> Whole:
@@ -338,12 +348,12 @@ class ExactEntropyModel(EntropyModel):
 
     def predict(self, features: Whole, at: Int64[Tensor, " k"], latent: Symbols | None = None) -> Prediction:
         here = features.flatten(1)[:, at]
-        held = None if latent is None else latent.double().clamp(-MOST, MOST)
+        held = None if latent is None else self.spread.divided(latent.double().clamp(-MOST, MOST)).clamp(-MOST, MOST)
         context = torch.zeros_like(here) if held is None else settled(self.context.sums(held, at)).clamp_min(0)
         columns = torch.cat([here, context])[:, :, None]
         mean, scale = self.output(self.hidden(columns).clamp_min(0))[:, :, 0].split(self.latent)
-        place = ((scale * (1 << _SCALE_SHIFT) + (_MIDDLE + 0.5) * ONE) / ONE).floor().clamp(0, entropy.SCALES - 1)
-        return Prediction(mean=mean.long(), scale=place.long())
+        place = ((scale * (1 << _SCALE_SHIFT) + self.spread.place + 0.5 * ONE) / ONE).floor().clamp(0, entropy.SCALES - 1)
+        return Prediction(mean=self.spread.grown(mean).clamp(-MOST, MOST).long(), scale=place.long())
 
 
 def _exact_level(learned: Tensor, quality: int) -> Float64[Tensor, " c"]:
@@ -365,13 +375,20 @@ def cosine_basis(count: int) -> Float[Tensor, "count 3 side side"]:
     t = torch.arange(STRIDE, dtype=torch.float64)
     cosines = torch.cos(math.pi / STRIDE * (t[None] + 0.5) * t[:, None]) * math.sqrt(2 / STRIDE)
     cosines[0] /= math.sqrt(2)
-    order = sorted(((i, j) for i in range(STRIDE) for j in range(STRIDE)), key=lambda p: (p[0] ** 2 + p[1] ** 2, p))
     colours = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
     colours = colours / colours.norm(dim=1, keepdim=True)
+    return torch.stack([colours[c][:, None, None] * (cosines[i][:, None] * cosines[j][None]) for c, (i, j) in _chosen(count)]).float()
+
+
+def usual_sizes(count: int) -> Float[Tensor, " count"]:
+    """About the root mean square of each coefficient of `cosine_basis` in photographs, whose amplitudes fall like 1 / frequency."""
+    means, others = (5.6, 2.2, 1.0), (1.4, 0.32, 0.19)
+    return torch.tensor([others[c] / math.hypot(*place) if any(place) else means[c] for c, place in _chosen(count)])
+
+
+def _chosen(count: int) -> list[tuple[int, tuple[int, int]]]:
+    """Colour and frequencies of each channel. The means come first: a file that is cut off has a thumbnail."""
+    order = sorted(((i, j) for i in range(STRIDE) for j in range(STRIDE)), key=lambda p: (p[0] ** 2 + p[1] ** 2, p))
     luma = count - 2 * (count // 6)
-    chosen = [(0, i) for i in range(luma)] + [(colour, i) for i in range(count // 6) for colour in (1, 2)]
-    # The means come first: a file that is cut off has a thumbnail.
-    chosen.sort(key=lambda entry: (sum(n * n for n in order[entry[1]]), entry))
-    return torch.stack(
-        [colours[c][:, None, None] * (cosines[order[k][0]][:, None] * cosines[order[k][1]][None]) for c, k in chosen]
-    ).float()
+    chosen = [(0, order[i]) for i in range(luma)] + [(colour, order[i]) for i in range(count // 6) for colour in (1, 2)]
+    return sorted(chosen, key=lambda entry: (entry[1][0] ** 2 + entry[1][1] ** 2, entry[0], order.index(entry[1])))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sfumato.core.tensors import Maps
+from sfumato.nn.autograd import Context, Gradients
 
 Values = Float[Tensor, "..."]
 
@@ -40,11 +41,28 @@ def straight_round(x: Values) -> Values:
     return x + (x.round() - x).detach()
 
 
+class _Held(torch.autograd.Function):
+    """Numbers moved into a range. Outside of it the gradient goes on if it leads back, and is 0 if it leads further away.
+
+    With the gradient everywhere, the scale of a channel that is 0 everywhere would fall without end, and take that of others with it.
+    """
+
+    @staticmethod
+    def forward(ctx: Context, x: Values, low: float, high: float) -> Values:
+        ctx.save_for_backward(x)
+        ctx.low, ctx.high = low, high
+        return x.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Context, *gradients: Tensor) -> Gradients:
+        (x,), (gradient,) = ctx.saved_tensors, gradients
+        back = ((x >= ctx.low) | (gradient < 0)) & ((x <= ctx.high) | (gradient > 0))
+        return gradient * back, None, None
+
+
 def scale_of(index: Values) -> Values:
     """The scale at a place between 0 and SCALES - 1 of the row of scales; places outside are moved to its ends."""
-    held = index.clamp(0, SCALES - 1)
-    # Outside of the row the gradient goes on, so that a scale can come back.
-    return (math.log(SMALLEST) + STEP * (index + (held - index).detach())).exp()
+    return (math.log(SMALLEST) + STEP * _Held.apply(index, 0.0, SCALES - 1.0)).exp()
 
 
 def gaussian_bits(distance: Values, scale: Values) -> Values:

@@ -18,6 +18,7 @@ def codec() -> TrainSettings:
         images=400_000,
         batch=8,
         lr=1e-3,
+        doctor="act",
         lr_warmup=800,
         lr_end=0.01,
         clip=1.0,

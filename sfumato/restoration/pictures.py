@@ -66,7 +66,8 @@ def _restore_files(
     names = [(source, out if alone else folder / name, name.parent) for source, name in pictures if workers.has(name)]
     items, writes = keep_originals(_items(names, mask, [Path(source) for source, _ in pictures], headers), _mask_files(mask))
     facts, networks = request_facts(request), Networks(request.backend)
-    plan.check(request, networks)
+    if len(pictures) > 1:  # of one picture the error is one line anyway, after that of a result that may not be written
+        plan.check(request, networks)
     # If every target is an original, nothing is written, and no manifest.
     originals = {Path(source).resolve() for source, _ in pictures if not is_remote(source)} | _mask_files(mask)
     reported = reporting(report, request, folder, reads=originals, overwrite=overwrite, on_progress=on_progress)
