@@ -26,8 +26,10 @@ from sfumato.io.as_files import as_files
 from sfumato.io.decode import EightBit
 from sfumato.io.inputs import PictureInput
 
-Source: TypeAlias = str | Path | Dataset | Gathered | Sequence[PictureInput]
+Source: TypeAlias = str | Path | Dataset | Sequence[PictureInput]
 """A folder, a zip, a list in a file, a pattern, tar shards, an address, the name of a data set, a data set, or a list of pictures."""
+Place: TypeAlias = Source | Gathered
+"""A source, or what a list, a pattern, shards or an address stand for, as other processes get it."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,7 @@ ImageSource: TypeAlias = FileSource | DatasetSource
 """Images with names, which are read one by one."""
 
 
-def absolute(source: Source) -> Source:
+def absolute(source: Source) -> Place:
     """The source as processes in other folders find it: a path from the root; a data set, its name and a list are unchanged."""
     if not isinstance(source, str | Path) or source in NAMES:
         return source
@@ -141,7 +143,7 @@ def existing_source(source: str | None) -> str | None:
 
 
 @contextlib.contextmanager
-def opened(source: Source) -> Iterator[ImageSource]:
+def opened(source: Place) -> Iterator[ImageSource]:
     """Yields the images of `source`, which can be read inside the `with` only.
 
     A string that is the name of a data set takes precedence over a folder of that name. A picture of a list that is no path is called

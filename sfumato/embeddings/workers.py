@@ -31,7 +31,7 @@ from sfumato.core import atomic_io, schema
 from sfumato.core.errors import ImageError, MissingExtraError
 from sfumato.core.tensors import Crop
 from sfumato.embeddings.embedder import Embedder, embedder, half
-from sfumato.embeddings.sources import ImageSource, Source, opened
+from sfumato.embeddings.sources import ImageSource, Place, opened
 from sfumato.store.export.backend import Backend
 from sfumato.store.loaded import Model
 
@@ -52,7 +52,7 @@ class _List(TypedDict):
 class Embedding(FileTask):
     """Turns the pictures of each list into a file of vectors."""
 
-    source: Source
+    source: Place
     model: Model
     crop: Crop
     backend: Backend
