@@ -3,6 +3,7 @@
 Only imported by that verb: all of torch comes with it.
 """
 
+from collections.abc import Mapping
 from typing import TypedDict
 
 from sfumato.cli.terminal import console
@@ -20,16 +21,23 @@ from sfumato.train.progress import ProgressLine
 
 SET = "set12"
 """The pictures on which a restorer is measured if none are named."""
+ALSO = {"--compress": {"--images"}, "--restore": {"--compare", "--precision", "--device"}}
+"""Flags for generators and classifiers that also have an effect with codecs and restorers; `--ensemble` has one with restorers alone."""
 
 
-def check(restore: str | None, *, ensemble: int, accuracy_score: bool) -> None:
-    """Raises SettingError for flags of `evaluate` that have no effect together."""
-    if accuracy_score and restore is not None:
-        raise SettingError("--accuracy-score is for generators and has no effect with --restore; leave one of them out")
+def check(restore: str | None, *, compress: bool, ensemble: int, flags: Mapping[str, object]) -> None:
+    """Raises SettingError for flags of `evaluate` that have no effect together; `flags` are values, None where a flag was not given."""
+    if restore is not None and compress:
+        raise SettingError(f"--restore {restore} is for restorers and has no effect with --compress; leave one of them out")
     if ensemble != 1 and restore is None:
         raise SettingError(
             f"--ensemble {ensemble} is for restorers and has no effect without --restore; name a degradation, such as noise:25"
         )
+    measured = "--compress" if compress else "--restore" if restore is not None else ""
+    for flag, value in flags.items():
+        if measured and value is not None and flag not in ALSO[measured]:
+            words = flag if value is True else f"{flag} {value}"
+            raise SettingError(f"{words} has no effect with {measured}; leave one of them out")
 
 
 class Options(TypedDict):

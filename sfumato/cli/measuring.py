@@ -17,9 +17,9 @@ def evaluate(
     compress: bool = False,
     features: str | None = None,
     compare: str | None = None,
-    count: Annotated[int, Range(1, 1e9, "images")] = 10_000,
+    count: Annotated[int | None, Range(1, 1e9, "images")] = None,
     whole: bool = False,
-    samples: Annotated[int, Range(1, 1e9, "samples")] = 1000,
+    samples: Annotated[int | None, Range(1, 1e9, "samples")] = None,
     images: Annotated[int | None, Range(1, 1e9, "images")] = None,
     seed: int = 0,
     accuracy_score: bool = False,
@@ -43,10 +43,10 @@ def evaluate(
         features: Network whose features are compared: squeezenet, alexnet, vgg16, googlenet, inception, inception-clean, or a classifier
             of yours. Default: a bundled classifier of the same data.
         compare: Perceptual metric that compares two images: lpips-squeeze, lpips-alex or lpips-vgg. Default: none.
-        count: Number of images to generate.
+        count: Number of images to generate. Default: 10,000.
         whole: Compare with training and test images together; the floor is then one half of them against the other half.
-        samples: Number of importance samples for the likelihood of each image.
-        images: Number of test images for likelihoods. Default: all.
+        samples: Number of importance samples for the likelihood of each image. Default: 1,000.
+        images: Number of test images for likelihoods, or of pictures to compress: the first of them. Default: all.
         seed: Seed of the first generated image.
         accuracy_score: Also train a classifier on 60,000 generated images and test it on real images. This takes some minutes.
         out: A .json file for the figures and their protocols; with --compress also a plot beside it, a .png. Default: the figures are
@@ -58,12 +58,26 @@ def evaluate(
         from sfumato.core import outputs
         from sfumato.evaluation import evaluate as job
 
-        figures.check(restore, ensemble=ensemble, accuracy_score=accuracy_score)
+        flags = {
+            "--features": features,
+            "--compare": compare,
+            "--count": count,
+            "--whole": whole or None,
+            "--samples": samples,
+            "--images": images,
+            "--seed": seed or None,
+            "--accuracy-score": accuracy_score or None,
+            "--precision": None if precision == "fp32" else precision,
+            "--device": None if device == "auto" else device,
+        }
+        figures.check(restore, compress=compress, ensemble=ensemble, flags=flags)
         if compress:
-            rates.codec_figures(model, data, out, console, restore=restore, overwrite=overwrite)
+            rates.codec_figures(model, data, out, console, count=images, overwrite=overwrite)
             return
         options = figures.Options(compare=compare, precision=precision, device=device)
-        sampling = figures.Sampling(features=features, count=count, whole=whole, samples=samples, images=images, seed=seed)
+        sampling = figures.Sampling(
+            features=features, count=count or 10_000, whole=whole, samples=samples or 1000, images=images, seed=seed
+        )
         reads = figures.read_files(model, data, features, compare, restores=restore is not None)
         with outputs.reserved(job.output_files(out), by="evaluate", overwrite=overwrite, reads=reads):
             if restore is not None:

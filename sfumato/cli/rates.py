@@ -16,20 +16,18 @@ from sfumato.evaluation.codecs import CodecComparison, evaluate_codec
 from sfumato.store.weights import existing_model
 
 
-def codec_figures(model: str, data: str | None, out: Path | None, console: Console, *, restore: str | None, overwrite: bool) -> None:
-    """Measures a codec, prints its tables, and writes figures to `out` and a plot beside it.
+def codec_figures(model: str, data: str | None, out: Path | None, console: Console, *, count: int | None, overwrite: bool) -> None:
+    """Measures a codec on the first `count` pictures, prints its tables, and writes figures to `out` and a plot beside it.
 
-    Raises SettingError without data, and together with a degradation.
+    Raises SettingError without data.
     """
-    if restore is not None:
-        raise SettingError(f"--restore {restore} is for restorers and has no effect with --compress; leave one of them out")
     if data is None:
         raise SettingError("--compress measures on pictures: name them with --data, such as a folder, cbsd68 or photos")
     files = reports.output_files(out)
     files += [path.with_suffix(".png") for path in files]
     with outputs.reserved(files, by="evaluate", overwrite=overwrite, reads=(existing_model(model), existing_data(data))):
         with progress():
-            comparison = evaluate_codec(model, data)
+            comparison = evaluate_codec(model, data, count=count)
         show_curves(comparison, console)
         if out is not None:
             console.print(

@@ -91,12 +91,12 @@ def decompress_files(
 
 
 def _needs_codec(path: Path) -> bool:
-    """Whether the file at `path` may need a codec: those of `--effort max` do not."""
+    """Whether the file at `path` needs a codec: those of `--effort max` and files of another format do not."""
     try:
         with path.open("rb") as file:
             return not container.read_header(file.read(_HEADER)).own_networks
     except (OSError, FormatError):
-        return True
+        return False
 
 
 class _CompressedFiles(Headers):

@@ -62,6 +62,11 @@ evaluate digits --precision fp16                      | --precision fp16
 evaluate median --restore rain                        | rain noise:25
 evaluate median --restore text --accuracy-score       | --accuracy-score --restore
 evaluate restore --restore noise:25 --data nowhere    | nowhere
+evaluate restore --restore noise:25 --count 5         | --count --restore
+evaluate restore --restore noise:25 --seed 5          | --seed --restore
+evaluate codec --compress                             | --data
+evaluate codec --compress --data photos --count 5     | --count --compress
+evaluate codec --compress --data photos --device cpu  | --device --compress
 audit digits --count many                             | --count many
 restore                                               | picture
 restore nowhere.png                                   | nowhere.png
@@ -85,6 +90,7 @@ restore photos --model restore --noise 5              | noise 5
 compress photos --model digits                        | digits
 compress photos --model nobody                        | nobody
 decompress photos                                     | .sfm
+decompress text.png                                   | text.png first bytes
 embed photos --model nobody                           | nobody
 embed photos --model restore                          | restore
 dream photos --network nobody                         | nobody

@@ -58,7 +58,7 @@ def of_class(kind):
             continue
         if name in BY_CONTRACT and hasattr(kind, "__dataclass_fields__"):
             continue
-        if not member.__doc__ and not any(getattr(vars(base).get(name), "__doc__", None) for base in kind.__mro__[1:]):
+        if not member.__doc__ and not any(vars(base)[name].__doc__ for base in kind.__mro__[1:] if name in vars(base)):
             yield f"{kind.__module__}.{kind.__qualname__}.{name}"
 
 
