@@ -22,6 +22,19 @@ from sfumato.metrics.fidelity import psnr
 from sfumato.restoration.restore import restore
 
 PHOTOGRAPH = "coffee.webp"
+NIGHT = {
+    "iso": (3200.0, 3200.0),
+    "full_well": (8000.0, 8000.0),
+    "read_noise": (3.0, 3.0),
+    "banding": (0.1, 0.1),
+    "contrast": (1.2, 1.2),
+    "luma_smoothing": (0.6, 0.6),
+    "chroma_smoothing": (1.0, 1.0),
+    "sharpening": (0.3, 0.3),
+    "scaled": 0.0,
+    "quality": (92.0, 92.0),
+}
+"""A photograph in the dark."""
 QUALITY = 12
 """Quality of the JPEG that is repaired."""
 STEPS = (-3.0, -2.25, -1.5, -0.75, 0.0, 0.75, 1.5, 2.25, 3.0)
@@ -47,10 +60,10 @@ def showcase(picture: Images | None = None, on_part: Callable[[str], None] = lam
 
 
 def _restored(clean: Images) -> Iterator[Comparison]:
-    """The photograph with noise, with blur and as a strong JPEG, each before and after."""
+    """The photograph with the noise of a camera, with blur and as a strong JPEG, each before and after."""
     noise, motion = DEGRADATIONS["noise"], DEGRADATIONS["motion"]
-    noisy = _degraded(noise(sigma=(25 / 255, 25 / 255)), clean)
-    yield _repair("noise", "denoise", "white noise of 25/255", clean, noisy, restore(noisy, task="denoise"))
+    night = _degraded(DEGRADATIONS["camera"](**NIGHT), clean)
+    yield _repair("noise of a camera", "denoise", "the noise of a small camera at ISO 3200", clean, night, restore(night, task="denoise"))
     moved = _degraded(noise(sigma=(2 / 255, 2 / 255)), _degraded(motion(length=(9.0, 9.0), angle=(30.0, 30.0)), clean))
     sharp = restore(moved, task="deblur", blur="motion:9@30")
     yield _repair("blur", "deblur --blur motion:9@30", "the blur of a camera that moved by 9 pixels", clean, moved, sharp)
