@@ -41,7 +41,7 @@ class FileSource:
     folder: Path | None = None
     """The folder of all pictures; None for a zip, for pictures in memory, in tar shards and at addresses."""
 
-    @property
+    @functools.cached_property
     def paths(self) -> Sequence[str]:
         """The path of each picture below the folder, with forward slashes; of a list its own path, or its name."""
         return [entry.name for entry in self.entries]
@@ -84,7 +84,7 @@ class DatasetSource:
         """The name of the data set."""
         return self.data.name
 
-    @property
+    @functools.cached_property
     def paths(self) -> Sequence[str]:
         """The number of each image."""
         return [str(i) for i in range(len(self.data))]
