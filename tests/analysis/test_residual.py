@@ -50,6 +50,36 @@ def test_coarse_noise_and_noise_of_colour_are_named():
     assert "mostly of colour" in noise_profile(clean + 0.2 * colour, clean).sentence()
 
 
+@pytest.mark.parametrize("jpeg", [False, True])
+def test_texture_of_which_a_network_leaves_some_is_no_noise(jpeg):
+    """Gravel and grass: the network smooths most of it, and leaves the rest as it is. Noise is taken away everywhere."""
+    clean, coarse = ramp(), 0.06 * wide(noise())
+    everywhere = noise_profile(clean + coarse, clean, jpeg=jpeg)
+    assert everywhere.noisy
+    assert everywhere.tones["all"].quietest > 0.2
+    left = coarse.clone()
+    left[..., :24, :] = 0
+    texture = noise_profile(clean + left, clean, jpeg=jpeg)
+    assert texture.tones["all"].quietest < 0.05
+    assert texture.tones["all"].faintly_noisy, "which is still no sign of a blur"
+    assert not texture.tones["all"].noisy
+
+
+def test_noise_that_only_one_brightness_has_is_texture():
+    """A camera has more noise in shadows than in midtones, by a factor of two or three."""
+
+    def profile(**levels):
+        flat = FlatParts(level=0.0, details=0.001, alike=0.5)
+        return NoiseProfile(level=0.01, coloured=1.0, tones={name: dataclasses.replace(flat, level=at) for name, at in levels.items()})
+
+    assert profile(shadows=0.02, midtones=0.006).noisy
+    assert not profile(shadows=0.02, midtones=0.001).noisy
+    assert not profile(lights=0.02, shadows=0.001).noisy
+    assert profile(lights=0.02, midtones=0.006, shadows=0.001).noisy, "black may be clipped"
+    assert profile(shadows=0.02).noisy, "there is nothing to compare it with"
+    assert profile(midtones=0.02, shadows=0.0, lights=0.0).noisy, "both ends may be clipped"
+
+
 def test_details_in_few_places_are_no_noise():
     clean = ramp()
     changed = clean.clone()
