@@ -15,9 +15,12 @@ from sfumato.io.channels import as_images
 from sfumato.models.roles.codec import Codec, Symbols, level_of
 
 STEPS = 200
-RATE = 0.01
+RATE = 0.005
 """Step size of Adam, in symbols."""
-_HOT, _COLD = 0.5, 0.05
+WEIGHT = 2.0
+"""How many times its weight in training an error counts: coding to symbols nearer to 0 (`symbols.py`) gives bits the upper hand again. On
+three pieces of photographs, 1, 1.4, 2 and 2.6 save 3.7, 5.0, 5.2 and 5.1 % at equal PSNR; plain rounding with 1 saves 4.6 %."""
+_HOT, _COLD = 0.5, 0.2
 """Temperature at the beginning and at the end."""
 
 
@@ -27,7 +30,7 @@ def refined(network: Codec, latent: Maps, hyper: Symbols, pixels: Pixels, area: 
     Pixels beyond the area are not looked at, and neither are latents beyond.
     """
     level = torch.tensor([level_of(quality)])
-    weight = float(network.weight(level))
+    weight = WEIGHT * float(network.weight(level))
     step = network.stride
     target = as_images(pixels[area.top * step : area.bottom * step, area.left * step : area.right * step])
     rows, columns = target.shape[2:]

@@ -9,8 +9,12 @@ from PIL import Image, ImageCms
 
 import sfumato as sf
 from sfumato.compression import compress as job
+from sfumato.compression import planes
 from sfumato.compression.compress import compress
 from sfumato.compression.decompress import decompress
+from sfumato.compression.planes import Area
+from sfumato.compression.refine import WEIGHT, refined
+from sfumato.compression.symbols import SymbolCoder
 from sfumato.core.errors import CheckpointError, FormatError, ImageError, SettingError
 from tests.compression.conftest import small_codec
 
@@ -177,13 +181,17 @@ def test_numbers_that_are_none_are_an_error_and_no_picture(part, codec, photogra
 
 
 def test_refinement_makes_a_better_bargain(codec, photograph, monkeypatch):
-    monkeypatch.setattr("sfumato.compression.refine.STEPS", 12)
-    pixels, quality = photograph(64, 64), 60
-    weight = float(codec.network.weight(torch.tensor([(quality - 1) / 99])))
+    """Of a latent that no encoder would give: that of a small untrained network leaves nothing to gain."""
+    monkeypatch.setattr("sfumato.compression.refine.RATE", 0.1)
+    network, pixels, quality = codec.network, torch.from_numpy(photograph(64, 64)), 60
+    level, coder, area = torch.tensor([(quality - 1) / 99]), SymbolCoder(network, quality), Area(0, 0, 4, 4)
+    exact = planes.encoded(network, pixels, area, quality)
+    latent = exact + 3 * torch.randn(exact.shape, generator=torch.Generator().manual_seed(0))
+    hyper = coder.hyper_symbols(planes.hyper_encoded(network, exact, quality))
 
-    def cost(effort):
-        data = compress(pixels, quality=quality, effort=effort, model=codec)
-        error = np.mean((np.asarray(decompress(data, model=codec), dtype=float) - pixels) ** 2)
-        return 8 * len(data) / 64**2 + weight * error
+    def cost(latent):
+        coded = coder.encode(latent, hyper)
+        decoded = 255 * network.decode(coded.latent[None] / 256, level)[0].clamp(0, 1).permute(1, 2, 0)
+        return 8 * len(coded.stream) / 64**2 + WEIGHT * float(network.weight(level)) * float((decoded - pixels).square().mean())
 
-    assert cost("refine") < cost("fast")
+    assert cost(refined(network, latent, hyper, pixels, area, quality)) < 0.5 * cost(latent)
