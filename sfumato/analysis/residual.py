@@ -110,7 +110,13 @@ class NoiseProfile:
     @property
     def noisy(self) -> bool:
         """Whether there is coarse noise at any brightness."""
-        return any(tone.noisy and self._plausible(name) for name, tone in self.tones.items())
+        return any(tone.noisy for tone in self._parts)
+
+    @property
+    def _parts(self) -> list[FlatParts]:
+        """The noise at each brightness where it can be noise; in the whole picture if there are too few squares of any brightness."""
+        apart = {name: tone for name, tone in self.tones.items() if name in _TONES} or self.tones
+        return [tone for name, tone in apart.items() if self._plausible(name)]
 
     def _plausible(self, name: str) -> bool:
         """Whether the noise at one brightness is not far more than at its neighbour, as no camera has it: then it is texture there."""
@@ -123,8 +129,8 @@ class NoiseProfile:
         return any(tone.faintly_noisy for tone in self.tones.values())
 
     def confirms(self, noise: float) -> bool:
-        """Whether the estimate `noise` of white noise is confirmed in flat squares: in texture everywhere, patches differ as by noise."""
-        return any(tone.level >= max(_CONFIRMED * noise, _BESIDE_DETAILS * tone.details) for tone in self.tones.values())
+        """Whether the estimate `noise` of white noise is confirmed in flat squares, in all of them: patches of texture differ too."""
+        return any(tone.level >= max(_CONFIRMED * noise, _BESIDE_DETAILS * tone.details) and tone.quietest >= _EVEN for tone in self._parts)
 
     @property
     def white(self) -> bool:

@@ -78,6 +78,23 @@ def test_noise_that_only_one_brightness_has_is_texture():
     assert profile(lights=0.02, midtones=0.006, shadows=0.001).noisy, "black may be clipped"
     assert profile(shadows=0.02).noisy, "there is nothing to compare it with"
     assert profile(midtones=0.02, shadows=0.0, lights=0.0).noisy, "both ends may be clipped"
+    assert not profile(all=0.02, lights=0.02, midtones=0.001).noisy, "most of the picture may be light gravel"
+    assert profile(all=0.02).noisy, "of a picture with few squares"
+
+
+def test_white_noise_is_confirmed_by_all_squares_of_a_brightness():
+    """As coarse noise: lights of gravel beside midtones without noise confirm nothing."""
+    flat = FlatParts(level=0.016, details=0.01, alike=0.2)
+    quiet = dataclasses.replace(flat, level=0.001)
+    uneven = dataclasses.replace(flat, quietest=0.01)
+
+    def confirmed(**tones):
+        return NoiseProfile(level=0.016, coloured=5.2, tones=tones).confirms(0.02)
+
+    assert confirmed(all=flat, lights=flat, midtones=flat)
+    assert confirmed(all=flat)
+    assert not confirmed(all=flat, lights=flat, midtones=quiet)
+    assert not confirmed(all=uneven, midtones=uneven)
 
 
 def test_details_in_few_places_are_no_noise():
