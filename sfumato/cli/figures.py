@@ -3,7 +3,6 @@
 Only imported by that verb: all of torch comes with it.
 """
 
-from collections.abc import Mapping
 from typing import TypedDict
 
 from sfumato.cli.terminal import console
@@ -21,23 +20,10 @@ from sfumato.train.progress import ProgressLine
 
 SET = "set12"
 """The pictures on which a restorer is measured if none are named."""
-ALSO = {"--compress": {"--images"}, "--restore": {"--compare", "--precision", "--device"}}
-"""Flags for generators and classifiers that also have an effect with codecs and restorers; `--ensemble` has one with restorers alone."""
-
-
-def check(restore: str | None, *, compress: bool, ensemble: int, flags: Mapping[str, object]) -> None:
-    """Raises SettingError for flags of `evaluate` that have no effect together; `flags` are values, None where a flag was not given."""
-    if restore is not None and compress:
-        raise SettingError(f"--restore {restore} is for restorers and has no effect with --compress; leave one of them out")
-    if ensemble != 1 and restore is None:
-        raise SettingError(
-            f"--ensemble {ensemble} is for restorers and has no effect without --restore; name a degradation, such as noise:25"
-        )
-    measured = "--compress" if compress else "--restore" if restore is not None else ""
-    for flag, value in flags.items():
-        if measured and value is not None and flag not in ALSO[measured]:
-            words = flag if value is True else f"{flag} {value}"
-            raise SettingError(f"{words} has no effect with {measured}; leave one of them out")
+_ALSO = {"--compress": {"images"}, "--restore": {"compare", "precision", "device"}}
+"""Flags for generators and classifiers that also have an effect with codecs and restorers."""
+_UNSET = {"whole": False, "seed": 0, "accuracy_score": False, "precision": "fp32", "device": "auto"}
+"""Values of flags that were not given; None of all others."""
 
 
 class Options(TypedDict):
@@ -52,11 +38,27 @@ class Sampling(TypedDict):
     """The arguments of `evaluate` for generators and classifiers."""
 
     features: str | None
-    count: int
+    count: int | None
     whole: bool
-    samples: int
+    samples: int | None
     images: int | None
     seed: int
+
+
+def check(restore: str | None, *, compress: bool, ensemble: int, accuracy_score: bool, options: Options, sampling: Sampling) -> None:
+    """Raises SettingError for flags of `evaluate` that have no effect together."""
+    if restore is not None and compress:
+        raise SettingError(f"--restore {restore} is for restorers and has no effect with --compress; leave one of them out")
+    if ensemble != 1 and restore is None:
+        raise SettingError(
+            f"--ensemble {ensemble} is for restorers and has no effect without --restore; name a degradation, such as noise:25"
+        )
+    measured = "--compress" if compress else "--restore" if restore is not None else ""
+    values: dict[str, object] = {**options, **sampling, "accuracy_score": accuracy_score}
+    for name, value in values.items():
+        if measured and value != _UNSET.get(name) and name not in _ALSO[measured]:
+            flag = f"--{name.replace('_', '-')}"
+            raise SettingError(f"{flag if value is True else f'{flag} {value}'} has no effect with {measured}; leave one of them out")
 
 
 def read_files(model: str, data: str | None, features: str | None, compare: str | None, *, restores: bool) -> tuple[str | None, ...]:
@@ -77,7 +79,17 @@ def model_report(model: str, data: str | None, *, accuracy_score: bool, options:
     if accuracy_score:
         score.check(model, data)
     with progress():
-        report = job.evaluate(model, data, **options, **sampling)
+        report = job.evaluate(
+            model,
+            data,
+            **options,
+            features=sampling["features"],
+            count=sampling["count"] or 10_000,
+            whole=sampling["whole"],
+            samples=sampling["samples"] or 1000,
+            images=sampling["images"],
+            seed=sampling["seed"],
+        )
         images = score.generated(model, seed=sampling["seed"], device=options["device"]) if accuracy_score else None
     if images is not None:
         watch = ProgressLine(console)  # the training has a line of its own

@@ -58,26 +58,12 @@ def evaluate(
         from sfumato.core import outputs
         from sfumato.evaluation import evaluate as job
 
-        flags = {
-            "--features": features,
-            "--compare": compare,
-            "--count": count,
-            "--whole": whole or None,
-            "--samples": samples,
-            "--images": images,
-            "--seed": seed or None,
-            "--accuracy-score": accuracy_score or None,
-            "--precision": None if precision == "fp32" else precision,
-            "--device": None if device == "auto" else device,
-        }
-        figures.check(restore, compress=compress, ensemble=ensemble, flags=flags)
+        options = figures.Options(compare=compare, precision=precision, device=device)
+        sampling = figures.Sampling(features=features, count=count, whole=whole, samples=samples, images=images, seed=seed)
+        figures.check(restore, options=options, sampling=sampling, compress=compress, ensemble=ensemble, accuracy_score=accuracy_score)
         if compress:
             rates.codec_figures(model, data, out, console, count=images, overwrite=overwrite)
             return
-        options = figures.Options(compare=compare, precision=precision, device=device)
-        sampling = figures.Sampling(
-            features=features, count=count or 10_000, whole=whole, samples=samples or 1000, images=images, seed=seed
-        )
         reads = figures.read_files(model, data, features, compare, restores=restore is not None)
         with outputs.reserved(job.output_files(out), by="evaluate", overwrite=overwrite, reads=reads):
             if restore is not None:

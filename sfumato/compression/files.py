@@ -15,7 +15,7 @@ from sfumato.compression import container
 from sfumato.compression.compress import OpenCodec, check_bundled, compressed, opened_codec
 from sfumato.compression.decompress import decompressed
 from sfumato.compression.reading import naming, read_file
-from sfumato.compression.request import CompressionRequest
+from sfumato.compression.request import DEFAULT_MODEL, CompressionRequest
 from sfumato.compression.source import source_of
 from sfumato.core import atomic_io, outputs
 from sfumato.core.errors import DataError, FormatError, SettingError
@@ -86,6 +86,8 @@ def decompress_files(
     if any(_needs_codec(Path(item.source)) for item in files_made.items):
         facts = _model_facts(model)
         files_made.check_once(codec)
+    elif isinstance(model, str | Path) and model != DEFAULT_MODEL:
+        weights.find(model)  # what was named must be there
     own = codec if workers.alone else None
     return files_made.run(_Decompression(request=facts, overwrite=overwrite, model=model, codec=own), on_progress)
 
