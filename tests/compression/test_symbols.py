@@ -37,8 +37,8 @@ def test_a_symbol_moves_to_0_only_where_bits_are_saved(codec):
         assert torch.equal(symbols[moved], (rounded - rounded.sign())[moved])
         assert ((distances - symbols).abs() < 1).all()
         assert not symbols[distances.abs() < dead].any(), "a smaller scale has a wider range of zeros"
-    in_the_middle = ((distances.abs() % 1) - 0.5).abs() < 0.01
-    assert not (moved & ~in_the_middle).any(), "all numbers near 0 have the same bits if the scale is large"
+    in_the_middle = ((distances.abs() % 1) - 0.5).abs() < 0.02
+    assert not (moved & ~in_the_middle).any(), "all numbers near 0 have about the same bits if the scale is large"
     assert not coder.economical(distances, torch.zeros_like(distances, dtype=torch.int64)).any()
     far = torch.tensor([[700.6, -700.6]]).double()
     assert coder.economical(far, torch.full((1, 2), 30)).tolist() == [[701, -701]]
