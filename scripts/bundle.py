@@ -14,9 +14,11 @@ from torch import nn
 from benchmarks.old_prints import measured
 from sfumato.core.device import keep_memory, set_threads
 from sfumato.evaluation.benchmark import judge_restorer
+from sfumato.evaluation.codecs import evaluate_codec
 from sfumato.evaluation.evaluate import evaluate
 from sfumato.evaluation.score import accuracy_score
 from sfumato.metrics.base import Measurement
+from sfumato.models.roles.codec import Codec
 from sfumato.models.roles.restorer import AdversarialRestorer, Restorer
 from sfumato.models.roles.style_generator import AdversarialGenerator
 from sfumato.store import checkpoint, weights
@@ -35,7 +37,12 @@ def main(run: Path, name: str, *, score: bool = False, images: int | None = None
     card = dataclasses.replace(model.card, name=name, licence="Apache-2.0 (weights); see the terms of the data", metrics=())
     network, half = model.network, sum(4 * w.numel() for w in model.network.parameters()) > LIMIT
     checkpoint.save_model(target, dataclasses.replace(model, card=card), half=half)
-    report = tried(target, name) if isinstance(network, Restorer) else evaluate(target, images=images, **COMPARED.get(name, {}))
+    if isinstance(network, Restorer):
+        report = tried(target, name)
+    elif isinstance(network, Codec):
+        report = list(evaluate_codec(target, "bsds500", count=25).report())
+    else:
+        report = evaluate(target, images=images, **COMPARED.get(name, {}))
     if name in ALSO:
         report += [dataclasses.replace(m, name=f"{m.name} {ALSO[name]['features']}") for m in evaluate(target, **ALSO[name])]
     if score:

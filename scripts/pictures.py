@@ -3,10 +3,15 @@
 python -m scripts.pictures
 """
 
+import io
 from pathlib import Path
 
+import skimage.data
 import torch
+from PIL import Image
 
+from sfumato.compression.compress import compress
+from sfumato.compression.decompress import decompress
 from sfumato.core.device import set_threads
 from sfumato.core.tensors import to_images, to_pixels
 from sfumato.data.glyphs import glyphs
@@ -32,6 +37,7 @@ def main() -> None:
     tiles = weights.load("eurosat")
     save_image(FOLDER / "eurosat.jpg", sheet([(torch.cat([generate(tiles, 12, label=kind) for kind in class_names(tiles)]), 12)]))
     editing()
+    compressing()
     save_image(FOLDER / "glyphs.png", enlarged(sheet([(to_images(glyphs(60, (32, 32), channels=3).pixels), 20)]), 2))
 
 
@@ -46,6 +52,31 @@ def editing() -> None:
     sheets = [contact_sheet(network, directions(network, how, count=6), seed=4, reach=2.0) for how in ("principal", "jacobian")]
     left, right = (to_pixels(each, columns=7) for each in sheets)
     save_image(FOLDER / "cats-directions.jpg", torch.cat([left, left.new_full((len(left), 8, 3), 255), right], dim=1))
+
+
+def compressing() -> None:
+    """A part of two photographs that no codec saw: the original, the least WebP that is no smaller than the file, the file."""
+    rows = []
+    for photograph in (skimage.data.astronaut(), skimage.data.chelsea()):
+        picture = Image.fromarray(photograph)
+        data = compress(picture, quality=20)
+        versions = [picture, webp_of(picture, len(data)), decompress(data)]
+        rows.append(torch.cat([torch.frombuffer(bytearray(part(each)), dtype=torch.uint8).reshape(256, 304, 3) for each in versions], dim=1))
+    save_image(FOLDER / "codec.jpg", torch.cat(rows))
+
+
+def part(picture: Image.Image) -> bytes:
+    return picture.convert("RGB").crop((100, 40, 404, 296)).tobytes()
+
+
+def webp_of(picture: Image.Image, least: int) -> Image.Image:
+    """`picture` after WebP, at the lowest quality whose file has at least so many bytes."""
+    for quality in range(101):
+        file = io.BytesIO()
+        picture.save(file, "WEBP", quality=quality, method=6)
+        if file.tell() >= least:
+            break
+    return Image.open(file)
 
 
 def enlarged(pixels, scale: int):

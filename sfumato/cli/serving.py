@@ -15,7 +15,7 @@ def serve(
     port: Annotated[int, Range(0, 65535)] = 8000,
     restorer: str | None = None,
     generator: str = "fashion",
-    codec: str = "",
+    codec: str = "codec",
     embedder: str = "eurosat-classifier",
     jobs: Annotated[int, Range(1, 1024, "processes")] = 1,
     queue: Annotated[int, Range(0, 100_000, "requests")] = 32,
@@ -38,7 +38,7 @@ def serve(
         port: Port; 0 for a free one, which is printed.
         restorer: Model that restores. Default: the bundled model for each task.
         generator: Model that generates; empty for none.
-        codec: Model that compresses. Default: none.
+        codec: Model that compresses; empty for none.
         embedder: Model that turns pictures into vectors; empty for none.
         jobs: Number of requests that are computed at the same time, each by a process with its own networks.
         queue: Requests that may wait beside those that are computed. More are refused with 429.

@@ -13,7 +13,7 @@ def studio(
     port: int = 7860,
     folders: tuple[Path, ...] = (),
     runs: Path = Path("runs"),
-    codec: str = "",
+    codec: str = "codec",
     password_file: Path | None = None,
     workers: int = 1,
     open: bool = True,
@@ -28,7 +28,7 @@ def studio(
         port: Port to listen at; 0 takes a free one.
         folders: Folders whose pictures may be searched and trained on. Default: none.
         runs: Folder with your own runs.
-        codec: Model of the page Compress: a run folder or a model file. Default: the bundled one, if there is one.
+        codec: Model of the page Compress: a bundled model by its name, a run folder or a model file.
         password_file: File with a password that the browser asks for, which only you may read. Default: the value of
             SFUMATO_STUDIO_PASSWORD, else none.
         workers: Number of jobs that run at the same time.

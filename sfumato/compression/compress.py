@@ -9,7 +9,6 @@ within one. The network itself is run with a border around each piece: tiles hav
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,7 +23,7 @@ from sfumato.compression.refine import refined
 from sfumato.compression.request import DEFAULT_MODEL, DEFAULT_QUALITY, CompressionRequest, Effort
 from sfumato.compression.source import Source, source_of
 from sfumato.compression.symbols import SymbolCoder, symbol_check
-from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.core.errors import SettingError
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Maps, Pixels, size_text
 from sfumato.io.inputs import PictureInput
@@ -63,18 +62,8 @@ def compress(
     return compressed(source_of(picture, keep_metadata=request.keep_metadata), lambda: opened_codec(request.model).network, request)
 
 
-def check_bundled(model: Model) -> None:
-    """Raises UnknownNameError for the default model as long as no codec comes with the toolkit."""
-    if model == DEFAULT_MODEL and model not in weights.bundled() and not Path(DEFAULT_MODEL).exists():
-        raise UnknownNameError(
-            "no codec is bundled yet; compress with --effort max, which needs none, or train one with `sfumato train codec --data photos/` "
-            "and give --model runs/photos"
-        )
-
-
 def opened_codec(model: Model) -> LoadedModel[Codec]:
     """The model that is named, as a codec with tables. Raises SettingError for a model of another kind."""
-    check_bundled(model)
     opened = weights.opened(model, Codec, otherwise="compresses no pictures")
     if not opened.network.tables()[1].any():  # of a run that is not complete
         opened.network.fit_tables()

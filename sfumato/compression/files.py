@@ -12,7 +12,7 @@ from sfumato.batch.sources import listed, passed_over
 from sfumato.batch.task import Convert, FileTask, Outcome, Settle
 from sfumato.batch.workers import Workers
 from sfumato.compression import container
-from sfumato.compression.compress import OpenCodec, check_bundled, compressed, opened_codec
+from sfumato.compression.compress import OpenCodec, compressed, opened_codec
 from sfumato.compression.decompress import decompressed
 from sfumato.compression.reading import naming, read_file
 from sfumato.compression.request import DEFAULT_MODEL, CompressionRequest
@@ -206,7 +206,6 @@ def _damage_words(faults: Sequence[str]) -> str:
 
 def _model_facts(model: Model) -> dict[str, object]:
     """What results depend on of a codec. Raises UnknownNameError if there is none of that name."""
-    check_bundled(model)
     if isinstance(model, str | Path):
         return {"codec": atomic_io.digest(weights.find(model))}
     return {"codec": opened_codec(model).network.fingerprint.hex()}

@@ -91,11 +91,14 @@ class Comparison(Block):
 
     before: Sheet
     after: Sheet
+    names: tuple[str, str] = ("before", "after")
+    """Words on the two pictures."""
 
     def content(self) -> str:
+        pictures = zip(("before", "after"), self.names, (self.before, self.after), strict=True)
         sides = "".join(
-            f'<div class="side {kind}">{_image(picture, ENLARGED, f"{self.title}, {kind}")}<span>{kind}</span></div>'
-            for kind, picture in (("before", self.before), ("after", self.after))
+            f'<div class="side {kind}">{_image(picture, ENLARGED, f"{self.title}, {name}")}<span>{escaped(name)}</span></div>'
+            for kind, name, picture in pictures
         )
         return f'<div class="pair" data-name="{escaped(self.title)}">{sides}</div>'
 

@@ -1,4 +1,4 @@
-"""What the bundled models do, as blocks of the page of the demonstration: repair a photograph, change a cat, dream.
+"""What the bundled models do, as blocks of the page of the demonstration: repair a photograph, compress it, change a cat, dream.
 
 The photograph, a cup of coffee by Rachel Michetti, is scikit-image's (CC0), reduced.
 """
@@ -10,6 +10,8 @@ from importlib import resources
 import torch
 from PIL import Image
 
+from sfumato.compression.compress import compress
+from sfumato.compression.decompress import decompress
 from sfumato.core.tensors import Images, Sheet, to_pixels
 from sfumato.degradations import DEGRADATIONS
 from sfumato.degradations.base import Degradation, degrade
@@ -37,6 +39,8 @@ NIGHT = {
 """A photograph in the dark."""
 QUALITY = 12
 """Quality of the JPEG that is repaired."""
+RATE = 20
+"""Quality at which the photograph is compressed."""
 STEPS = (-3.0, -2.25, -1.5, -0.75, 0.0, 0.75, 1.5, 2.25, 3.0)
 """Steps of the cat along a direction, in standard deviations of the styles."""
 CAT = 3
@@ -53,6 +57,8 @@ def showcase(picture: Images | None = None, on_part: Callable[[str], None] = lam
     clean = photograph() if picture is None else picture
     on_part("repairing a photograph")
     yield from _restored(clean)
+    on_part("compressing a photograph")
+    yield _compressed(clean)
     on_part("editing a cat")
     yield _edited()
     on_part("dreaming")
@@ -86,6 +92,32 @@ def _jpeg(clean: Images) -> Images:
     file = io.BytesIO()
     Image.fromarray(to_pixels(clean).numpy()).save(file, "JPEG", quality=QUALITY)
     return images_of(file.getvalue())
+
+
+def _compressed(clean: Images) -> Comparison:
+    """The photograph by the bundled codec, and as the smallest WebP that has no fewer bytes."""
+    picture = Image.fromarray(to_pixels(clean).numpy())
+    data = compress(picture, quality=RATE)
+    webp = _webp(picture, len(data))
+    before, after = images_of(webp), images_of(decompress(data))
+    errors = [float(psnr(clean, images).mean()) for images in (before, after)]
+    text = (
+        f"The photograph as a WebP of {len(webp):,} bytes, with a PSNR of {errors[0]:.1f} dB, and in {len(data):,} bytes, with "
+        f"{errors[1]:.1f} dB. sfumato compress photo.png --quality {RATE}"
+    )
+    return Comparison(title="Compress", text=text, before=to_pixels(before), after=to_pixels(after), names=("WebP", "Sfumato"))
+
+
+def _webp(picture: Image.Image, least: int) -> bytes:
+    """The file of the lowest quality that has at least so many bytes, at the best effort of the format."""
+    content = b""
+    for quality in range(101):
+        file = io.BytesIO()
+        picture.save(file, "WEBP", quality=quality, method=6)
+        content = file.getvalue()
+        if len(content) >= least:
+            break
+    return content
 
 
 def _edited() -> Filmstrip:

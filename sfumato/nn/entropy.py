@@ -137,8 +137,11 @@ def frequencies(mass: Float[Tensor, " symbols"]) -> Int64[Tensor, " symbols"]:
     """Whole frequencies near the probabilities `mass`, which add up to 2^16: at least 1 where the probability is above 0, else 0."""
     total, possible = 1 << PRECISION, mass > 0
     share = mass.double() / mass.double().sum()
-    result = possible + (share * (total - int(possible.sum()))).floor().long()
-    result[share.argmax()] += total - result.sum()
+    wanted = share * (total - int(possible.sum()))
+    result = possible + wanted.floor().long()
+    # What rounding down leaves goes to the largest remainders; of equal ones to the first, so that every machine has the same table.
+    remainders = (wanted - wanted.floor()).argsort(descending=True, stable=True)
+    result[remainders[: total - int(result.sum())]] += 1
     return result
 
 

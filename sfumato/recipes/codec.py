@@ -17,6 +17,7 @@ def codec() -> TrainSettings:
         augment=augment.Config(flip=0.5, turn=0.5, grey=0.05),
         images=400_000,
         batch=8,
+        optimiser="muon",
         lr=1e-3,
         doctor="act",
         lr_warmup=800,

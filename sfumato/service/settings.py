@@ -24,7 +24,7 @@ class ServiceSettings:
     """Model that restores; None for the bundled one of each task."""
     generator: str = "fashion"
     """Model that generates; empty for none, as in the two below."""
-    codec: str = ""
+    codec: str = "codec"
     """Model that compresses."""
     embedder: str = "eurosat-classifier"
     """Model that turns pictures into vectors."""

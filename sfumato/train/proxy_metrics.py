@@ -70,9 +70,7 @@ def _within_classes(distances: torch.Tensor, usual: torch.Tensor, labels: Labels
         own = labels == label
         pairs = int(own.sum()) * (int(own.sum()) - 1)
         if pairs >= LEAST * (LEAST - 1):
-            here, there = (
-                each[own][:, own].masked_fill(torch.eye(int(own.sum()), dtype=torch.bool), 0).sum() for each in (distances, usual)
-            )
+            here, there = (each[own][:, own].fill_diagonal_(0).sum() for each in (distances, usual))
             ratios.append(here / there.clamp(min=1e-9))
     if not ratios:
         return {}

@@ -152,12 +152,6 @@ WORDS: dict[str, tuple[str, str]] = {
         "A picture by a learned codec, beside WebP and AVIF at no more bytes.",
         "用学习型编码器压缩图片，并与不超过同样字节数的 WebP 和 AVIF 比较。",
     ),
-    "no_codec": (
-        "No codec comes with Sfumato yet. Train one with <code>sfumato train codec --data photos/</code>, then start the studio with "
-        "<code>--codec runs/photos</code>.",
-        "Sfumato 目前不自带编码器。可用 <code>sfumato train codec --data photos/</code> 训练一个，"
-        "再用 <code>--codec runs/photos</code> 启动工作室。",
-    ),
     "rate": ("Quality (1 smallest file, 100 best picture)", "质量（1 文件最小，100 画质最好）"),
     "go_compress": ("Compress", "压缩"),
     "format": ("format", "格式"),

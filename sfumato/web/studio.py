@@ -32,8 +32,8 @@ class StudioSettings:
     """Folders of the machine whose pictures the pages Search and Train may use."""
     runs: Path = Path("runs")
     """Folder with runs of one's own."""
-    codec: str = ""
-    """Model of the page Compress; empty for the bundled one, if there is one."""
+    codec: str = "codec"
+    """Model of the page Compress."""
     password_file: Path | None = None
     threads: int | None = None
     workers: int = 1

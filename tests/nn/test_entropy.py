@@ -46,6 +46,15 @@ def test_frequencies_keep_what_is_possible_and_nothing_else():
     assert (result > 0).tolist() == [False, True, True, True, False]
 
 
+def test_what_rounding_leaves_is_spread_over_the_numbers():
+    tables = gaussian_tables()[:, :-1]
+    middle = tables[:, REACH]
+    assert (middle - tables[:, REACH + 1 :].amax(dim=1) <= (middle / 65536 > 0.01) * 65536 + 1).all(), "0 is no likelier than it should be"
+    share = torch.rand(300, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    wanted = share / share.sum() * ((1 << 16) - 300)
+    assert (frequencies(share) - 1 - wanted).abs().max() < 1
+
+
 def test_a_scale_outside_of_the_row_is_moved_and_can_come_back():
     place = torch.tensor([-30.0, 10.0, 200.0], requires_grad=True)
     scales = scale_of(place)

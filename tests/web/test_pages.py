@@ -113,10 +113,15 @@ def test_the_channels_of_a_layer_are_shown_and_one_becomes_the_aim(visit):
     page.wait_for_function("document.querySelector('#dream-layers input, #dream-layers textarea').value.endsWith(':1')")
 
 
-def test_without_a_codec_the_page_says_how_to_get_one(visit):
-    page = visit().open("compress")
-    page.wait_for_selector("#compress-none")
-    assert "sfumato train codec" in page.inner_text("#compress-none")
+def test_a_picture_is_compressed_beside_the_common_formats(visit, pictures):
+    visitor = visit()
+    page = visitor.open("compress")
+    visitor.send("#compress-picture", pictures / "clean.png")
+    page.click("#compress-go")
+    page.wait_for_selector("#compress-table table")
+    assert "webp" in page.inner_text("#compress-table")
+    (file,) = visitor.download("#compress-files")
+    assert file == sf.compress(pictures / "clean.png", quality=50)
 
 
 def test_pictures_of_a_folder_are_indexed_searched_and_grouped(visit, pictures):

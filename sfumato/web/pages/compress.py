@@ -1,4 +1,4 @@
-"""The page Compress: a learned codec beside WebP and AVIF; without a codec, how to get one."""
+"""The page Compress: a learned codec beside WebP and AVIF."""
 
 from sfumato.core.json_value import JsonObject
 from sfumato.web.limits import checked_pictures
@@ -10,9 +10,6 @@ def add(desk: Desk) -> None:
     """Builds the page."""
     gr, codec = desk.gr, desk.studio.settings.codec
     desk.note("compress_hint")
-    if not codec:
-        desk.note("no_codec", name="compress-none")
-        return
     with gr.Row():
         with gr.Column(scale=2, min_width=300):
             picture = desk.upload("picture", "compress-picture")

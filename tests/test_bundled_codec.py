@@ -1,0 +1,56 @@
+"""The codec that comes with the toolkit: files that were written once open for ever, and are smaller than those of other formats."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+
+import sfumato as sf
+from sfumato.compression.compress import opened_codec
+from sfumato.store import weights
+
+OLD_FILE = Path(__file__).parent / "compression" / "files" / "eye.sfm"
+"""The eye of scikit-image's cat, quality 45, as the first release with a codec wrote it."""
+
+
+def eye():
+    return Image.fromarray(skimage.data.chelsea()[80:160, 120:220])
+
+
+def psnr(one, other):
+    error = np.square(np.asarray(one.convert("RGB"), float) - np.asarray(other.convert("RGB"), float)).mean()
+    return 10 * np.log10(255**2 / error)
+
+
+def test_it_is_small_and_says_where_it_comes_from():
+    assert weights.bundled()["codec"].stat().st_size <= 12e6
+    card = sf.load("codec").card
+    assert card.name == "codec"
+    assert "BSDS500" in card.data.terms
+    figures = {figure.name: figure.value for figure in card.metrics}
+    assert figures["BD-rate PSNR vs WebP"] <= -25
+    assert figures["BD-rate PSNR vs AVIF 4:2:0"] <= 0
+
+
+def test_no_file_that_was_written_is_lost():
+    """Who changes one of these numbers makes every file unreadable that was written until now."""
+    assert opened_codec("codec").network.fingerprint.hex() == "63fd188e"
+    with Image.open(OLD_FILE) as image:
+        assert psnr(image, eye()) > 30
+    assert sf.decompress(OLD_FILE).damage == ()
+
+
+@pytest.mark.parametrize("quality", [15, 45, 80])
+def test_a_picture_is_better_than_webp_of_more_bytes(quality):
+    picture = Image.fromarray(skimage.data.coffee()[60:252, 120:376])
+    data = sf.compress(picture, quality=quality)
+    for step in range(101):
+        other = io.BytesIO()
+        picture.save(other, "WEBP", quality=step, method=6)
+        if other.tell() >= len(data):
+            break
+    with Image.open(other) as webp:
+        assert psnr(sf.decompress(data), picture) > psnr(webp, picture) + 0.3
