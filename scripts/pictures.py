@@ -13,13 +13,14 @@ from PIL import Image
 from sfumato.compression.compress import compress
 from sfumato.compression.decompress import decompress
 from sfumato.core.device import set_threads
-from sfumato.core.tensors import to_images, to_pixels
+from sfumato.core.tensors import Pixels, to_images, to_pixels
 from sfumato.data.glyphs import glyphs
 from sfumato.demonstration.page import sheet
 from sfumato.editing.directions import contact_sheet, directions
 from sfumato.editing.mix import mix
 from sfumato.generation.generate import class_names, generate
 from sfumato.io.files import save_image
+from sfumato.io.inputs import images_of
 from sfumato.store import weights
 
 FOLDER = Path("docs/pictures")
@@ -60,13 +61,12 @@ def compressing() -> None:
     for photograph in (skimage.data.astronaut(), skimage.data.chelsea()):
         picture = Image.fromarray(photograph)
         data = compress(picture, quality=20)
-        versions = [picture, webp_of(picture, len(data)), decompress(data)]
-        rows.append(torch.cat([torch.frombuffer(bytearray(part(each)), dtype=torch.uint8).reshape(256, 304, 3) for each in versions], dim=1))
+        rows.append(torch.cat([part(each) for each in (picture, webp_of(picture, len(data)), decompress(data))], dim=1))
     save_image(FOLDER / "codec.jpg", torch.cat(rows))
 
 
-def part(picture: Image.Image) -> bytes:
-    return picture.convert("RGB").crop((100, 40, 404, 296)).tobytes()
+def part(picture: Image.Image) -> Pixels:
+    return to_pixels(images_of(picture.convert("RGB").crop((100, 40, 404, 296))))
 
 
 def webp_of(picture: Image.Image, least: int) -> Image.Image:

@@ -17,7 +17,7 @@ from sfumato.analysis import flaws
 from sfumato.analysis.blur import blur_level, moved
 from sfumato.analysis.jpeg import grid, tables_quality
 from sfumato.analysis.noise import noise_level, plain_white_noise
-from sfumato.analysis.residual import NoiseProfile, noise_profile
+from sfumato.analysis.residual import UNTOLD, NoiseProfile, noise_profile
 from sfumato.analysis.spread import likeliest
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images
@@ -38,7 +38,7 @@ _NOISE, HIT, _BLUR, _SCRATCHED = 2.5 / 255, 0.001, 0.8, 0.002
 blur of more than 0.75."""
 _CERTAIN = 6 / 255
 """White noise from which on an estimate needs no confirmation: fine texture everywhere looks like noise of less."""
-_MUCH_MORE = 1.3
+_MUCH_MORE = 1.15
 """Greatest ratio of white noise by the differences of pixels to the estimate of it from patches."""
 _LONG, _WEAK = 7, 2 / 255
 """Motion in pixels, with noise of less than so much, that is no doubt a blur: noise makes a picture look soft in all directions."""
@@ -130,7 +130,9 @@ class Diagnosis:
     @property
     def coarsely_noisy(self) -> bool:
         """Whether there is noise, and its neighbours are alike, as in the picture of a camera."""
-        return self.profile is not None and self.profile.noisy and not self._white_noisy
+        if self.profile is None or not self.profile.noisy or self._white_noisy:
+            return False
+        return self.noise is None or not self.profile.beyond(self.noise)
 
     @property
     def _soft_by_noise(self) -> bool:
@@ -162,6 +164,8 @@ class Diagnosis:
     def _noise_words(self) -> str:
         if self.noise is not None and self._white_noisy:
             return f"noise of {self.noise * 255:.1f}/255"
+        if self.profile is not None and self.profile.noisy and not self.coarsely_noisy:
+            return UNTOLD
         if self.profile is not None:
             return self.profile.sentence()
         return "noise unknown" if self.noise is None else "no white noise"

@@ -26,7 +26,7 @@ _AROUND = 5
 """Side in pixels of the mean from which details are counted."""
 _FLAT = 0.3
 """Share of the squares that counts as flat: those with the least details."""
-_LEAST, _CLEAR, _CLEAR_IN_JPEG = 1.1 / 255, 0.35, 0.15
+_LEAST, _CLEAR, _CLEAR_IN_JPEG = 0.9 / 255, 0.35, 0.15
 """Least noise in flat squares, and its least share of the details there, to count as noise; in a JPEG, the least product of that share and
 the correlation: of texture that was saved as a JPEG, it is up to 0.11."""
 _TOGETHER = 0.13
@@ -38,13 +38,16 @@ that were taken for noisy, the first tells 7, the second 4 and `_TOGETHER` 3; of
 _COARSE = 0.2
 """Least correlation of neighbours in coarse noise. The network takes away some of the finest texture, too, and neighbours in that differ
 more than by chance, so that their correlation is below 0; of the grain of a photograph that was shrunk, it is 0 at most."""
-_FAINT, _FAINTLY_CLEAR, _FAINTLY_COARSE = 0.6 / 255, 1.0, 0.3
-"""The same for noise that is too faint to be worth denoising, and that a deblurring filter would amplify."""
+_FAINT = 0.5 / 255
+"""Least noise in flat squares that a deblurring filter would amplify, though it is too faint to be worth denoising."""
 _CONFIRMED, _BESIDE_DETAILS = 0.3, 0.1
 """Least noise in flat squares, as a share of an estimate of white noise and of the details there, that confirms the estimate."""
-_WHITE, _MUCH, _TOO_MUCH = 0.1, 5 / 255, 1.5
+_WHITE, _MUCH, _TOO_MUCH = 0.1, 5 / 255, 1.15
 """Greatest correlation of neighbours in white noise, the least of it that is much, and how many times an estimate of it a network may take
 away."""
+_NEARLY_WHITE, _FAR_MORE = 0.35, 4.5
+"""Correlation below which an estimate of white noise sees noise too, and how many times that estimate the noise may be at most; of cameras it
+is up to 3.7 times. Sand has more."""
 _TONES = {"shadows": (0.0, 0.25), "midtones": (0.25, 0.6), "lights": (0.6, 1.01)}
 """Ranges of brightness as shares of full scale."""
 _BESIDE = {"shadows": ("midtones",), "lights": ("midtones", "shadows")}
@@ -53,6 +56,8 @@ _FEW, _PART = 40, 0.05
 """Squares from which on a statistic of them says something, and their least share of the picture."""
 _LEVELS, _FEW_OF_LEVEL = 8, 20
 """Ranges of brightness of equal width for which the strength of the noise is measured, and fewest squares for that."""
+
+UNTOLD = "no noise that could be told from details"
 
 Strengths = tuple[tuple[float, ...], ...]
 """Standard deviation of the noise, as a share of full scale, for each of some ranges of brightness of equal width and each channel."""
@@ -91,7 +96,8 @@ class FlatParts:
     @property
     def faintly_noisy(self) -> bool:
         """Whether this may be coarse noise, so that softness is no sign of a blur."""
-        return self._like_noise or (self.alike >= _FAINTLY_COARSE and self.level >= max(_FAINT, _FAINTLY_CLEAR * self.details))
+        seen = self.alike >= _COARSE and self.level >= _FAINT and self.alike * self.level >= _CLEAR_IN_JPEG * self.details
+        return seen or self._like_noise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,6 +151,11 @@ class NoiseProfile:
         everywhere = self.tones["all"]
         return everywhere.alike < _WHITE and everywhere.level > _TOO_MUCH * noise
 
+    def beyond(self, noise: float) -> bool:
+        """Whether this is far more, and nearly white, than the estimate `noise` from patches allows: sand, and no noise."""
+        everywhere = self.tones["all"]
+        return everywhere.alike < _NEARLY_WHITE and everywhere.level > _FAR_MORE * noise
+
     def sentence(self) -> str:
         """The profile in plain words.
 
@@ -154,7 +165,7 @@ class NoiseProfile:
         'coarse noise of at least 2.6/255, stronger in shadows'
         """
         if not self.noisy:
-            return "no noise that could be told from details" if self.faintly_noisy or self.level >= _LEAST else "no noise seen"
+            return UNTOLD if self.faintly_noisy or self.level >= _LEAST else "no noise seen"
         parts = [f"coarse noise of at least {self.level * 255:.1f}/255"]
         if self.coloured > 8:
             parts.append("mostly of colour")

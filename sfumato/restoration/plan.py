@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 
 from sfumato.analysis import flaws
-from sfumato.analysis.diagnose import COARSE, HIT
+from sfumato.analysis.diagnose import HIT
 from sfumato.analysis.jpeg import coarseness
 from sfumato.analysis.residual import Strengths
 from sfumato.core.device import select_device
@@ -165,7 +165,7 @@ def _for_noise_or_jpeg(damage: str, images: Images, examined: Examined, task: Ta
     in_colour = images.shape[1] == 3 and not bool(colourless(images).all())
     if damage == "jpeg" and quality is not None:
         # What a JPEG has lost is no more than the rounding of its coefficients.
-        return DENOISER if in_colour and quality > COARSE else GENERAL, ((coarseness(quality),),)
+        return DENOISER if in_colour else GENERAL, ((coarseness(quality),),)
     if examined.white:
         return GENERAL, ()
     profile = examined.profile

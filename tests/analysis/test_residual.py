@@ -203,6 +203,18 @@ def test_texture_finer_than_the_estimate_from_patches_is_not_plain(monkeypatch):
     assert diagnose(noisy).uncertain
 
 
+def test_sand_is_no_coarse_noise():
+    """So much noise, nearly white, would have been seen by an estimate from patches."""
+    sand, camera = (
+        NoiseProfile(level=level / 255, coloured=5.0, tones={"all": FlatParts(level=level / 255, details=1.6 / 255, alike=alike)})
+        for level, alike in ((11.8, 0.21), (5.1, 0.32))
+    )
+    assert sand.noisy
+    assert sand.beyond(2.1 / 255)
+    assert not camera.beyond(1.7 / 255)
+    assert not dataclasses.replace(sand, tones={"all": FlatParts(level=11.8 / 255, details=1.6 / 255, alike=0.5)}).beyond(2.1 / 255)
+
+
 def test_gravel_is_no_white_noise():
     """A network that takes away more than an estimate of white noise, without neighbours being alike, has taken texture."""
     parts = {
@@ -212,7 +224,7 @@ def test_gravel_is_no_white_noise():
     gravel, coarse, white = (NoiseProfile(level=part.level, coloured=5.0, tones={"all": part}) for part in parts.values())
     assert gravel.contradicts(3 / 255)
     assert gravel.contradicts(9.4 / 255)
-    assert not gravel.contradicts(12 / 255)
+    assert not gravel.contradicts(15 / 255)
     assert not coarse.contradicts(3 / 255)
     assert not white.contradicts(3 / 255)
     assert gravel.white, "which is not told from noise by this alone"
