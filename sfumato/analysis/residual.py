@@ -46,8 +46,8 @@ _WHITE, _MUCH, _TOO_MUCH = 0.1, 5 / 255, 1.15
 """Greatest correlation of neighbours in white noise, the least of it that is much, and how many times an estimate of it a network may take
 away."""
 _NEARLY_WHITE, _FAR_MORE = 0.35, 4.5
-"""Correlation below which an estimate of white noise sees noise too, and how many times that estimate the noise may be at most; of cameras it
-is up to 3.7 times. Sand has more."""
+"""Correlation below which an estimate of white noise sees noise too, and how many times that estimate the noise may be at most. Of cameras
+it is up to 3.7 times; sand has more."""
 _TONES = {"shadows": (0.0, 0.25), "midtones": (0.25, 0.6), "lights": (0.6, 1.01)}
 """Ranges of brightness as shares of full scale."""
 _BESIDE = {"shadows": ("midtones",), "lights": ("midtones", "shadows")}
@@ -96,8 +96,8 @@ class FlatParts:
     @property
     def faintly_noisy(self) -> bool:
         """Whether this may be coarse noise, so that softness is no sign of a blur."""
-        seen = self.alike >= _COARSE and self.level >= _FAINT and self.alike * self.level >= _CLEAR_IN_JPEG * self.details
-        return seen or self._like_noise
+        clear = self.alike * self.level >= _CLEAR_IN_JPEG * self.details
+        return self._like_noise or (self.alike >= _COARSE and self.level >= _FAINT and clear)
 
 
 @dataclass(frozen=True, kw_only=True)

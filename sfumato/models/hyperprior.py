@@ -196,19 +196,21 @@ class HyperSynthesis(nn.Module):
 class PredictionNetwork(nn.Module):
     """Features and context to mean and scale of each symbol, all in units of the usual size of the symbol."""
 
-    taps: Tensor
-
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.latent = config.latent
         self.context = nn.Conv2d(config.latent, config.hyper, 5, 1, 2)
         self.hidden = nn.Conv2d(2 * config.hyper, 2 * config.hyper + 64, 1)
         self.output = nn.Conv2d(2 * config.hyper + 64, 2 * config.latent, 1)
-        rows, columns = torch.meshgrid(torch.arange(5), torch.arange(5), indexing="ij")
-        self.register_buffer("taps", ((rows + columns) % 2 == 1).float(), persistent=False)
         with torch.no_grad():
             self.output.weight.mul_(0.1)
             self.context.weight.mul_(self.taps)
+
+    @property
+    def taps(self) -> Tensor:
+        """1 where the context has positions of the first half, around one of the second."""
+        places = torch.arange(5, device=self.context.weight.device)
+        return ((places[:, None] + places) % 2 == 1).float()
 
     def forward(self, features: Maps, latent: Maps | None) -> tuple[Maps, Maps]:
         if latent is None:
