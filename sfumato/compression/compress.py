@@ -63,8 +63,8 @@ def compress(
 
 
 def opened_codec(model: Model) -> LoadedModel[Codec]:
-    """The model that is named, as a codec with tables. Raises SettingError for a model of another kind."""
-    opened = weights.opened(model, Codec, otherwise="compresses no pictures")
+    """The model that is named, as a codec with tables, on the processor. Raises SettingError for a model of another kind."""
+    opened = weights.opened(model, Codec, otherwise="compresses no pictures").to("cpu")
     if not opened.network.tables()[1].any():  # of a run that is not complete
         opened.network.fit_tables()
     return opened

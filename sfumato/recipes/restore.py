@@ -63,7 +63,7 @@ def denoise_colour() -> TrainSettings:
         denoise(),
         model=gated.Config(channels=3, width=64, encoder=(2,), middle=4, decoder=(2,), fold=2),
         objective=restoration.Config(charbonnier=0.0, psnr=0.01, psnr_top=40.0),
-        data="bsds500-half+photos+drawings",
+        data="bsds500-half+photos+drawings+bsds500",
         degrade=chain.Config(
             links=(
                 camera.Config(),
@@ -73,7 +73,7 @@ def denoise_colour() -> TrainSettings:
                 jpeg.Config(quality=(10.0, 95.0), subsampling="4:4:4"),
                 quantise.Config(),
             ),
-            chances=(0.35, 0.4, 0.1, 0.2, 0.08, 0.8),
+            chances=(0.38, 0.42, 0.1, 0.3, 0.08, 0.8),
         ),
         images=1_000_000,
         batch=8,
