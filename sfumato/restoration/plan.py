@@ -120,7 +120,7 @@ def make_plan(
     if request.find and task not in ("auto", "inpaint"):
         raise SettingError(f"find = {', '.join(request.find)} has no use for the task {task}; it is for inpaint")
     if task == "upscale":
-        return _enlarging(request, networks, quality)
+        return _enlarging(request, networks, quality, repairer=DENOISER if _in_colour(images) else GENERAL)
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
     examined = Examined(images, quality, functools.partial(_denoised, networks, request, images.numel()) if free else None, task)
     if observed is not None and request.blur is not None:
@@ -151,7 +151,7 @@ def check(request: RestorationRequest, networks: Networks) -> None:
     if request.strength == 0:
         return
     if request.task == "upscale":
-        _enlarging(request, networks, None)
+        _enlarging(request, networks, None, repairer=GENERAL)
     elif request.model is not None:
         _of_same_size(request.model, request, networks)
 
@@ -162,7 +162,7 @@ def _for_noise_or_jpeg(damage: str, images: Images, examined: Examined, task: Ta
     salted = (examined.salt_and_pepper or 0) >= HIT
     if damage not in ("denoise", "jpeg") or (damage == "jpeg" and quality is None) or salted:
         return GENERAL, ()
-    in_colour = images.shape[1] == 3 and not bool(colourless(images).all())
+    in_colour = _in_colour(images)
     if damage == "jpeg" and quality is not None:
         # What a JPEG has lost is no more than the rounding of its coefficients.
         return DENOISER if in_colour else GENERAL, ((coarseness(quality),),)
@@ -170,6 +170,10 @@ def _for_noise_or_jpeg(damage: str, images: Images, examined: Examined, task: Ta
         return GENERAL, ()
     profile = examined.profile
     return DENOISER if in_colour else GENERAL, profile.strengths if profile else ()
+
+
+def _in_colour(images: Images) -> bool:
+    return images.shape[1] == 3 and not bool(colourless(images).all())
 
 
 def _denoised(networks: Networks, request: RestorationRequest, held: int, crops: Images) -> Images:
@@ -311,8 +315,8 @@ def _by_size(plan: RestorationPlan, observed: Planes, memory: float) -> Restorat
     return dataclasses.replace(plan, repair=repair, patches=wide, warning=holes.warning(observed, wide))
 
 
-def _enlarging(request: RestorationRequest, networks: Networks, quality: int | None) -> RestorationPlan:
-    """The plan of the task upscale; `quality` is that of the picture's JPEG, if it is one."""
+def _enlarging(request: RestorationRequest, networks: Networks, quality: int | None, *, repairer: str) -> RestorationPlan:
+    """The plan of the task upscale; `quality` is that of the picture's JPEG, if it is one, which the network `repairer` repairs first."""
     if request.model is not None:
         return _enlarging_with(request.model, request, networks)
     scale = request.scale or 2
@@ -326,8 +330,8 @@ def _enlarging(request: RestorationRequest, networks: Networks, quality: int | N
     name, views = _of_quality(upscaling.upscaler(scale), request, networks)
     names, parts = [name], [networks.opened(name)]
     if coarse:
-        names.insert(0, upscaling.REPAIR)
-        parts.insert(0, networks.opened(upscaling.REPAIR, luma_apart=True))
+        names.insert(0, repairer)
+        parts.insert(0, networks.opened(repairer, luma_apart=repairer == GENERAL))
     network = networks.in_sequence(*parts, views=views)
     _check_noise(request, network, ", ".join(names))
     return _resampled_plan(network, scale, names, state=f", JPEG of quality {quality}" if coarse else "")

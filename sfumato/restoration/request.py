@@ -193,4 +193,4 @@ def _bundled_names(request: RestorationRequest) -> tuple[str, ...]:
     if request.task != "upscale":
         return (GENERAL, DENOISER, "deblur", "inpaint", *([DETECTOR] if DETECTOR in request.find else []))
     name = upscaling.upscaler(request.scale or 2)
-    return (upscaling.REPAIR, (request.quality == "best" and upscaling.larger(name)) or name)
+    return (GENERAL, DENOISER, (request.quality == "best" and upscaling.larger(name)) or name)

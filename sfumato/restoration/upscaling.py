@@ -16,8 +16,6 @@ from sfumato.store import weights
 
 LARGEST = 8
 """Largest factor with the bundled networks."""
-REPAIR = "restore"
-"""The bundled network that removes the blocks of a JPEG before it is enlarged."""
 COARSE = 95
 """Quality up to which a JPEG is repaired before it is enlarged; above, the repair gains nothing."""
 _NETWORKS = {2: "upscale-x2", 4: "upscale-x4"}
