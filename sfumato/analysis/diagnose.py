@@ -261,18 +261,18 @@ def _confirmed(blur: float, spread: Blur, pieces: Images, noise: float) -> tuple
 
 def with_profile(diagnosis: Diagnosis, images: Images, denoise: Callable[[Images], Images]) -> Diagnosis:
     """`diagnosis` of the one picture in `images`, with the noise that the blind denoiser `denoise` takes away from pieces of it."""
-    return dataclasses.replace(diagnosis, profile=profile_of(images, denoise, jpeg=diagnosis.quality is not None))
+    return dataclasses.replace(diagnosis, profile=profile_of(images, denoise, quality=diagnosis.quality))
 
 
-def profile_of(images: Images, denoise: Callable[[Images], Images], *, jpeg: bool = False) -> NoiseProfile | None:
+def profile_of(images: Images, denoise: Callable[[Images], Images], *, quality: int | None = None) -> NoiseProfile | None:
     """The noise that the blind denoiser `denoise` takes away from pieces of the one picture in `images`; None for a small picture.
 
-    `jpeg` says whether the picture is or was a JPEG.
+    `quality` is that of the JPEG that the picture is or was.
     """
     if min(images.shape[2:]) < _SMALLEST:
         return None
     pieces = _pieces(images.detach().float().cpu().clamp(0, 1))
-    return noise_profile(pieces, denoise(pieces), jpeg=jpeg)
+    return noise_profile(pieces, denoise(pieces), jpeg=quality is not None, coarse=quality is not None and quality <= COARSE)
 
 
 def _stated_quality(source: Source) -> int | None:

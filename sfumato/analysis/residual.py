@@ -29,6 +29,10 @@ _FLAT = 0.3
 _LEAST, _CLEAR, _CLEAR_IN_JPEG = 0.9 / 255, 0.35, 0.15
 """Least noise in flat squares, and its least share of the details there, to count as noise; in a JPEG, the least product of that share and
 the correlation: of texture that was saved as a JPEG, it is up to 0.11."""
+_IN_COARSE_JPEG = 1.4 / 255
+"""Least noise in a coarse JPEG: of its own rounding, a network takes away up to 1.3 in flat squares, and neighbours in that are alike."""
+_IN_GREY = 1.2 / 255
+"""Least noise in a grey picture: the network for those was trained on less noise of cameras, and takes away more of the details."""
 _TOGETHER = 0.13
 """Least product of the share of the details and the correlation in other pictures, which may have been a JPEG long ago."""
 _EVEN, _PLAUSIBLE = 0.1, 4.0
@@ -75,6 +79,8 @@ class FlatParts:
     """Correlation of the noise with that of the next pixel, in [-1, 1]: 0 of white noise."""
     jpeg: bool = False
     """Whether the picture is or was a JPEG, in which neighbours in texture are alike as well."""
+    least: float = _LEAST
+    """Least noise that counts: more in a grey picture, and in a JPEG so coarse that its own rounding looks like noise."""
     quietest: float = 1.0
     """Variance of the noise in the quietest tenth of the squares, over the median of all: about 0.5 of noise, 0 of texture in places."""
 
@@ -91,13 +97,14 @@ class FlatParts:
     def _like_noise(self) -> bool:
         """Whether there is so much of it, and so coarse, that it may be noise or texture."""
         clear = self.alike * self.level >= _CLEAR_IN_JPEG * self.details if self.jpeg else self.level >= _CLEAR * self.details
-        return self.alike >= _COARSE and self.level >= _LEAST and clear
+        return self.alike >= _COARSE and self.level >= self.least and clear
 
     @property
     def faintly_noisy(self) -> bool:
         """Whether this may be coarse noise, so that softness is no sign of a blur."""
         clear = self.alike * self.level >= _CLEAR_IN_JPEG * self.details
-        return self._like_noise or (self.alike >= _COARSE and self.level >= _FAINT and clear)
+        faint = self.alike >= _COARSE and self.level >= _FAINT * self.least / _LEAST and clear
+        return self._like_noise or (faint and self.least < _IN_COARSE_JPEG)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,21 +183,23 @@ class NoiseProfile:
 
 
 @torch.no_grad()
-def noise_profile(crops: Images, denoised: Images, *, jpeg: bool = False) -> NoiseProfile:
+def noise_profile(crops: Images, denoised: Images, *, jpeg: bool = False, coarse: bool = False) -> NoiseProfile:
     """The noise in `crops` of one picture, of which `denoised` is what a blind denoiser made; both in [0, 1], grey or colour.
 
-    `jpeg` says whether the picture is or was a JPEG.
+    `jpeg` says whether the picture is or was a JPEG, `coarse` whether that is so coarse that it is worth repair.
     """
     noise, brightness = crops - denoised, luma(denoised)
     bright_noise = luma(noise)
     smooth = F.avg_pool2d(mirror(brightness, _AROUND // 2), _AROUND, stride=1)
     planes = brightness, bright_noise.square(), _products(bright_noise), (brightness - smooth).square()
     bright, power, products, details = (_means(plane).flatten() for plane in planes)
-    tones = {"all": _flat_parts(power, products, details, jpeg)}
+    least = _IN_COARSE_JPEG if coarse else _IN_GREY if crops.shape[1] == 1 else _LEAST
+    kind = {"jpeg": jpeg, "least": least}
+    tones = {"all": _flat_parts(power, products, details, **kind)}
     for name, (low, high) in _TONES.items():
         inside = (bright >= low) & (bright < high)
         if inside.sum() >= max(_FEW, _PART * len(inside)):
-            tones[name] = _flat_parts(power[inside], products[inside], details[inside], jpeg)
+            tones[name] = _flat_parts(power[inside], products[inside], details[inside], **kind)
     variance = bright_noise.square().mean().clamp_min(1e-12)
     return NoiseProfile(
         level=noise.square().mean().sqrt().item(),
@@ -214,7 +223,7 @@ def _strengths(powers: Float[Tensor, "c _m"], bright: Squares, details: Squares)
     return tuple(rows[min(rows, key=lambda other: abs(other - level))] for level in range(_LEVELS))
 
 
-def _flat_parts(power: Squares, products: Squares, details: Squares, jpeg: bool) -> FlatParts:
+def _flat_parts(power: Squares, products: Squares, details: Squares, *, jpeg: bool, least: float) -> FlatParts:
     """The noise in the flattest of some squares, of which each has a power of noise, a product of neighbours and a variance of details."""
     last = details.quantile(_FLAT)
     flat = details <= last
@@ -223,6 +232,7 @@ def _flat_parts(power: Squares, products: Squares, details: Squares, jpeg: bool)
         details=last.sqrt().item(),
         alike=(products[flat].sum() / power[flat].sum().clamp_min(1e-12)).item(),
         jpeg=jpeg,
+        least=least,
         quietest=(power[flat].quantile(0.1) / power[flat].median().clamp_min(1e-12)).item(),
     )
 

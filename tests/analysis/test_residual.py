@@ -203,6 +203,14 @@ def test_texture_finer_than_the_estimate_from_patches_is_not_plain(monkeypatch):
     assert diagnose(noisy).uncertain
 
 
+def test_the_rounding_of_a_coarse_jpeg_is_no_noise():
+    """A blurred picture in a coarse JPEG is still deblurred; more noise than the rounding makes is noise there too."""
+    rounding = FlatParts(level=1.2 / 255, details=1.5 / 255, alike=0.45, jpeg=True)
+    assert rounding.noisy
+    assert not dataclasses.replace(rounding, least=1.4 / 255).faintly_noisy
+    assert dataclasses.replace(rounding, least=1.4 / 255, level=3 / 255).noisy
+
+
 def test_sand_is_no_coarse_noise():
     """So much noise, nearly white, would have been seen by an estimate from patches."""
     sand, camera = (
