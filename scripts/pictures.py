@@ -16,6 +16,7 @@ from sfumato.core.device import set_threads
 from sfumato.core.tensors import Pixels, to_images, to_pixels
 from sfumato.data.glyphs import glyphs
 from sfumato.demonstration.page import sheet
+from sfumato.demonstration.showcase import webp_of
 from sfumato.editing.directions import contact_sheet, directions
 from sfumato.editing.mix import mix
 from sfumato.generation.generate import class_names, generate
@@ -61,22 +62,13 @@ def compressing() -> None:
     for photograph in (skimage.data.astronaut(), skimage.data.chelsea()):
         picture = Image.fromarray(photograph)
         data = compress(picture, quality=20)
-        rows.append(torch.cat([part(each) for each in (picture, webp_of(picture, len(data)), decompress(data))], dim=1))
+        webp = Image.open(io.BytesIO(webp_of(picture, len(data))))
+        rows.append(torch.cat([part(each) for each in (picture, webp, decompress(data))], dim=1))
     save_image(FOLDER / "codec.jpg", torch.cat(rows))
 
 
 def part(picture: Image.Image) -> Pixels:
     return to_pixels(images_of(picture.convert("RGB").crop((100, 40, 404, 296))))
-
-
-def webp_of(picture: Image.Image, least: int) -> Image.Image:
-    """`picture` after WebP, at the lowest quality whose file has at least so many bytes."""
-    for quality in range(101):
-        file = io.BytesIO()
-        picture.save(file, "WEBP", quality=quality, method=6)
-        if file.tell() >= least:
-            break
-    return Image.open(file)
 
 
 def enlarged(pixels, scale: int):

@@ -98,7 +98,7 @@ def _compressed(clean: Images) -> Comparison:
     """The photograph by the bundled codec, and as the smallest WebP that has no fewer bytes."""
     picture = Image.fromarray(to_pixels(clean).numpy())
     data = compress(picture, quality=RATE)
-    webp = _webp(picture, len(data))
+    webp = webp_of(picture, len(data))
     before, after = images_of(webp), images_of(decompress(data))
     errors = [float(psnr(clean, images).mean()) for images in (before, after)]
     text = (
@@ -108,7 +108,7 @@ def _compressed(clean: Images) -> Comparison:
     return Comparison(title="Compress", text=text, before=to_pixels(before), after=to_pixels(after), names=("WebP", "Sfumato"))
 
 
-def _webp(picture: Image.Image, least: int) -> bytes:
+def webp_of(picture: Image.Image, least: int) -> bytes:
     """The file of the lowest quality that has at least so many bytes, at the best effort of the format."""
     content = b""
     for quality in range(101):
