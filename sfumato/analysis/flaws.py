@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from sfumato.core.tensors import Images, Planes
 from sfumato.nn.blurs import motion_kernels
+from sfumato.nn.dilation import dilated_by_square
 from sfumato.nn.resample import correlate, mirror
 
 _END = 0.5 / 255
@@ -136,7 +137,7 @@ def scratches(images: Images) -> Float[Tensor, "n 1 h w"]:
         half = _lines(F.max_pool2d((hat > visible).float(), 2, ceil_mode=True))
         seeds, lines = (some.repeat_interleave(2, 2).repeat_interleave(2, 3)[:, :, :h, :w] for some in half)
         damaged |= _followed(seeds & (hat > visible), lines & (hat > visible))
-    return (~_grown(damaged, 1)).to(images)
+    return 1 - dilated_by_square(damaged.to(images), 1)
 
 
 def _ends(images: Images) -> Bool[Tensor, "2 n c h w"]:
@@ -196,11 +197,6 @@ def _nearest(images: Images, left_out: Bool[Tensor, "n c h w"]) -> tuple[Images,
     return low.where(low.isfinite(), images), high.where(high.isfinite(), images)
 
 
-def _grown(mask: Bool[Tensor, "n c h w"], reach: int) -> Bool[Tensor, "n c h w"]:
-    """`mask` and all places within `reach` of it, in a square."""
-    return F.max_pool2d(mask.float(), 2 * reach + 1, stride=1, padding=reach) > 0.5
-
-
 def _top_hat(images: Images) -> Images:
     """`images` minus their opening by a square of `_WIDEST` pixels: 0 or more."""
     reach = _WIDEST // 2
@@ -226,7 +222,7 @@ def _followed(seeds: Bool[Tensor, "n 1 h w"], visible: Bool[Tensor, "n 1 h w"]) 
     """The part of `visible` that is connected with `seeds` by paths of at most 64 pixels."""
     connected = seeds & visible
     for _ in range(64):
-        more = _grown(connected, 1) & visible
+        more = (dilated_by_square(connected.float(), 1) > 0) & visible
         if torch.equal(more, connected):
             break
         connected = more

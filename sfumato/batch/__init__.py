@@ -1,1 +1,1 @@
-"""Batches of files: sources, names of results, and a manifest of results. Independent of the task."""
+"""One task for many files: sources, names of results, workers, and a manifest of results. Independent of the task."""

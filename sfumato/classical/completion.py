@@ -19,10 +19,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.classical.fill import laplace, observed_pixels
-from sfumato.classical.holes import Hole, Plane, Window, bounds, dilated, separate
+from sfumato.classical.holes import Hole, Plane, Window, bounds, separate
 from sfumato.classical.patch_match import Field, Match, Patches, Search, searched
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, Maps
+from sfumato.nn.dilation import dilated_by_disc, dilated_by_square
 
 Image = Float[Tensor, "c h w"]
 Features = Float[Tensor, "h w f"]
@@ -100,7 +101,7 @@ def _joined(patched: Image, guess: Image, hole: Plane, rim: float) -> Image:
 
     It is Poisson's equation of Pérez, Gangnet & Blake 2003 (https://doi.org/10.1145/882262.882269) for the difference of the two.
     """
-    kept = hole & dilated(~hole, rim)
+    kept = hole & dilated_by_disc(~hole, rim)
     h, w = hole.shape
     parts = bounds(hole).expanded(1, (h, w)).parts
     wrong = ((patched - guess) * kept)[:, *parts]
@@ -221,7 +222,7 @@ def _ring_by_ring(level: Level, search: Search, rng: torch.Generator) -> Feature
     features = level.features.clone()
     bank = Patches(level.features, RADIUS).at(sources)
     while not bool(valid.all()):
-        ring = ((F.max_pool2d(valid[None, None].float(), 3, 1, 1)[0, 0] > 0) & ~valid).flatten().nonzero()[:, 0]
+        ring = ((dilated_by_square(valid[None, None].float(), 1)[0, 0] > 0) & ~valid).flatten().nonzero()[:, 0]
         rows, columns = (ring // w).clamp(RADIUS, h - 1 - RADIUS), (ring % w).clamp(RADIUS, w - 1 - RADIUS)
         centres = rows * w + columns
         weight = Patches(valid[..., None].expand(-1, -1, f).float().contiguous(), RADIUS).at(centres)

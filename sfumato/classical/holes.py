@@ -7,6 +7,8 @@ from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional as F
 
+from sfumato.nn.dilation import dilated_by_disc
+
 Plane = Bool[Tensor, "h w"]
 
 _CELL = 32
@@ -45,25 +47,8 @@ def wide_parts(hole: Plane, diameter: int) -> Plane:
     radius = diameter / 2
     if radius < 1 or not hole.any():
         return hole
-    centres = hole & ~dilated(~hole, radius)
-    return hole & dilated(centres, radius)
-
-
-def dilated(plane: Plane, radius: float) -> Plane:
-    """All pixels whose centres are nearer than `radius` to that of one of the `plane`."""
-    h, w = plane.shape
-    counts = F.pad(plane.to(torch.int32).cumsum(dim=1), (1, 0))
-    grown, columns = torch.zeros_like(plane), torch.arange(w)
-    reach = min(h, int(radius))
-    for shift in range(-reach, reach + 1):
-        across = radius**2 - shift**2
-        if across <= 0:
-            continue
-        half = int(across**0.5) if int(across**0.5) ** 2 < across else int(across**0.5) - 1
-        near = counts[:, (columns + half + 1).clamp(max=w)] > counts[:, (columns - half).clamp(min=0)]
-        top, bottom = max(0, -shift), min(h, h - shift)
-        grown[top:bottom] |= near[top + shift : bottom + shift]
-    return grown
+    centres = hole & ~dilated_by_disc(~hole, radius)
+    return hole & dilated_by_disc(centres, radius)
 
 
 def bounds(plane: Plane) -> Window:

@@ -13,7 +13,8 @@ from typing import NamedTuple, TypeAlias
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-from torch.nn import functional as F
+
+from sfumato.nn.dilation import dilated_by_square
 
 Field: TypeAlias = Int64[Tensor, " _t"]
 """Pixels: for each of the patches to fill in, the centre of its match, or its own centre."""
@@ -127,7 +128,7 @@ class Search:
 
 def searched(hole: Bool[Tensor, "h w"], trusted: Bool[Tensor, "h w"], *, radius: int) -> Search:
     """Matches for every patch of this radius inside the image that touches the `hole`, among those that are `trusted` whole."""
-    touched, doubtful = (F.max_pool2d(p[None, None].float(), 2 * radius + 1, 1, radius)[0, 0] > 0 for p in (hole, ~trusted))
+    touched, doubtful = (dilated_by_square(p[None, None].float(), radius)[0, 0] > 0 for p in (hole, ~trusted))
     inside = torch.zeros_like(hole)
     inside[radius : hole.shape[0] - radius, radius : hole.shape[1] - radius] = True
     return Search((touched & inside).flatten().nonzero()[:, 0], ~doubtful & inside)

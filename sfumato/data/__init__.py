@@ -1,1 +1,1 @@
-"""Files to batches: reading, preparing, ordering and augmenting images."""
+"""Files to batches for training and measuring: reading, preparing, ordering and augmenting images."""

@@ -1,1 +1,1 @@
-"""How good models are: generators, restorers, and whether a generator copies."""
+"""How good models are: `metrics` of what generators, restorers and codecs make of data sets, and whether a generator copies."""

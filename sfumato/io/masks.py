@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torch.nn import functional as F
-
 from sfumato.core.errors import ImageError, SettingError
 from sfumato.core.progress import remark
 from sfumato.core.tensors import Maps, Planes, size_text
 from sfumato.io import files
 from sfumato.io.channels import as_images
+from sfumato.nn.dilation import dilated_by_square
 
 ALPHA = "alpha"
 """The word that stands in the place of a mask for the opacity of the picture: all pixels that are not opaque are filled in."""
@@ -94,15 +93,7 @@ def observed_rows(brightness: Planes, options: MaskOptions, *, white: float = 1.
     """
     level = brightness / white
     hole = ((1 - level if options.invert else level) > DARK).float()
-    return 1 - enlarged(hole, options.grow)
-
-
-def enlarged(hole: Planes, reach: int) -> Planes:
-    """`hole` and all pixels within `reach` rows and columns of it."""
-    if not reach:
-        return hole
-    wide = F.max_pool2d(hole, (1, 2 * reach + 1), 1, (0, reach))
-    return F.max_pool2d(wide, (2 * reach + 1, 1), 1, (reach, 0))
+    return 1 - dilated_by_square(hole, options.grow)
 
 
 def white_level(largest: float, name: str) -> float:

@@ -1,1 +1,1 @@
-"""How good is it: pure functions of images and feature vectors."""
+"""How good images are: formulas from images and feature vectors to numbers. They open no model and no file."""

@@ -3,11 +3,10 @@
 picture ─ luma ─ network in tiles ─> share of damage ─ threshold, grown by a pixel ─> mask
 """
 
-from torch.nn import functional as F
-
 from sfumato.core.device import select_device
 from sfumato.core.tensors import Images, Planes
 from sfumato.nn.channels import luma
+from sfumato.nn.dilation import dilated_by_square
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.request import DETECTOR, RestorationRequest
@@ -25,4 +24,4 @@ def undamaged(images: Images, request: RestorationRequest, networks: Networks) -
     size, taken = (images.shape[2], images.shape[3]), BASE + images.numel() * 12
     tile = request.tile or networks.tile(network, size, request.memory, lambda allowed: allowed - taken)
     shares = run_network(networks.ready(network, device), grey, device, name=networks.name(network), tile=tile, precision=request.precision)
-    return 1 - F.max_pool2d((shares > _LEAST).to(images), 2 * _GROW + 1, stride=1, padding=_GROW)
+    return 1 - dilated_by_square((shares > _LEAST).to(images), _GROW)

@@ -128,14 +128,6 @@ def test_nearest_values_are_those_of_the_eight_neighbours():
     assert torch.equal(flaws._nearest(images, all_out)[0], images)
 
 
-def test_a_mask_grows_in_a_square():
-    one = torch.zeros(1, 1, 9, 9, dtype=torch.bool)
-    one[0, 0, 4, 3] = True
-    grown = flaws._grown(one, 2)
-    assert int(grown.sum()) == 25
-    assert grown[0, 0, 2:7, 1:6].all()
-
-
 def test_the_top_hat_is_the_image_without_its_opening():
     images = noise(1, 1, 20, 21)
     opened = ndimage.grey_opening(images[0, 0].numpy(), size=(7, 7), mode="reflect")
