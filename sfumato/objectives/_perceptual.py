@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.core.errors import SettingError
-from sfumato.core.tensors import Images, Maps, Scalar, size_text
+from sfumato.core.rng import seeded_generator
+from sfumato.core.tensors import Images, Maps, Resized, Scalar, size_text
 from sfumato.models.roles.feature_extractor import FeaturePyramid
 from sfumato.nn.channels import separate_channels
 from sfumato.store import weights
@@ -43,6 +44,18 @@ class Perception:
         if texture:
             distances["gram"] = self._weighted([_difference(gram_matrix(a), gram_matrix(b)) for a, b in layers])
         return distances
+
+    def shifted(self, output: Maps, clean: Images, images_seen: int) -> tuple[Resized, Resized]:
+        """Both images without some rows at the top and columns at the left, as many as `images_seen` draws, fewer than `reduction`.
+
+        A network with strides looks at some pixels more than at others. If these were always the same, images trained against it would
+        have a grid.
+        """
+        most = min(self.network.reduction, *(side - self.min_side + 1 for side in clean.shape[2:]))
+        if most <= 1:
+            return output, clean
+        down, across = torch.randint(most, (2,), generator=seeded_generator(images_seen, "perception")).tolist()
+        return output[:, :, down:, across:], clean[:, :, down:, across:]
 
     def mean_distance(self, output: Maps, real: Images) -> Scalar:
         """Distance between the mean feature maps of two batches. Raises SettingError for images too small for the network."""

@@ -43,7 +43,7 @@ class Config(restoration.RestorationObjective[AdversarialRestorer]):
 
         def generator(batch: Batch) -> Losses:
             output = step_images.generate(batch)
-            losses = distance(output, batch.clean)
+            losses = distance(output, batch.clean, batch.images_seen)
             on_clean = model.discriminate(batch.clean).detach() if self.loss == "relativistic" else None
             adversarial = generator_loss(self.loss, model.discriminate(output), on_clean)
             ramp = min(1.0, (batch.images_seen + 1) / self.warmup) if self.warmup else 1.0

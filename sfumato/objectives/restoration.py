@@ -144,21 +144,23 @@ class Config(RestorationObjective[Restorer]):
         distance = self.distance(model)
 
         def loss(batch: Batch) -> Losses:
-            return distance(restored(model, batch), batch.clean)
+            return distance(restored(model, batch), batch.clean, batch.images_seen)
 
         return [Phase(name="restore", weights=list(model.parameters()), loss=loss)]
 
-    def distance(self, model: Restorer) -> Callable[[Maps, Images], Losses]:
-        """A function of restored and clean images: their weighted distance as `total`, each term, and the PSNR as `decibels`."""
+    def distance(self, model: Restorer) -> Callable[[Maps, Images, int], Losses]:
+        """A function of restored and clean images and the images seen: the distance as `total`, each term, and the PSNR as `decibels`."""
         terms = [term for term in TERMS if getattr(self, term)]
         perception = Perception(self.features, self.layers, model.channels, device_of(model)) if self.features else None
 
-        def distance(output: Maps, clean: Images) -> Losses:
+        def distance(output: Maps, clean: Images, images_seen: int) -> Losses:
             parts = {term: _DISTANCES[term](output, clean) for term in terms if term in _DISTANCES}
             if self.psnr:
                 parts["psnr"] = minus_psnr(output, clean, top=self.psnr_top)
             if perception is not None:
-                parts |= perception.distances(output, clean, texture=bool(self.gram), content=bool(self.perceptual))
+                parts |= perception.distances(
+                    *perception.shifted(output, clean, images_seen), texture=bool(self.gram), content=bool(self.perceptual)
+                )
             total = torch.stack([getattr(self, term) * part for term, part in parts.items()]).sum()
             return {"total": total, **parts, "decibels": -minus_psnr(output.detach().clamp(0, 1), clean)}
 

@@ -18,7 +18,8 @@ from sfumato.train.stored import Origin
 def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> Origin:
     """Gives `model`, a network for the classes `classes`, the weights of the model that `start` names. Returns their origin for the card.
 
-    Parts that `start` does not have, such as a discriminator, keep their random weights and are listed as `missing`. Weights of classes
+    Parts that `start` does not have, such as a discriminator, keep their random weights and are listed as `missing`; a restorer without one
+    lends its weights to the restorer of a network with one. Weights of classes
     that it does not have are random too, and `classes` describes them (`class_tables`). Of a pair of networks for grey and for colour
     images, the one with the number of channels of `model` is used. Raises UnknownNameError or CheckpointError if there is no such model,
     SettingError, naming the first difference, if its weights do not fit.
@@ -29,7 +30,7 @@ def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> Origin:
     if not getattr(model, "has_grey_path", False):
         grey = getattr(model, "channels", 3) == 1
         tensors, card = _member(tensors, grey=grey), (card.grey if grey else card.colour) or card
-    tensors, transfer = _with_classes(tensors, header, model, classes)
+    tensors, transfer = _with_classes(_in_core(tensors, getattr(model, "core", "")), header, model, classes)
     parts = {name.split(".")[0] for name in tensors}
     missing = sorted({name.split(".")[0] for name in own} - parts)
     wanted = {name: value for name, value in own.items() if name.split(".")[0] in parts}
@@ -63,6 +64,13 @@ def _member(tensors: dict[str, torch.Tensor], *, grey: bool) -> dict[str, torch.
     if not any(other in f".{name}" for name in tensors):
         return tensors
     return {f".{name}".replace(mine, ".", 1)[1:]: value for name, value in tensors.items() if other not in f".{name}"}
+
+
+def _in_core(tensors: dict[str, torch.Tensor], core: str) -> dict[str, torch.Tensor]:
+    """The weights of a network by the names that they have inside the part `core` of another; as they are if they have such a part."""
+    if not core or any(name.startswith(f"{core}.") for name in tensors):
+        return tensors
+    return {f"{core}.{name}": value for name, value in tensors.items()}
 
 
 def _difference(target: dict[str, torch.Tensor], source: dict[str, torch.Tensor]) -> str:

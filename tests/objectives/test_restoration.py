@@ -114,9 +114,9 @@ def test_following_the_slope_of_a_term_leads_to_the_clean_image(term):
     seen = {"features": "digits-classifier"} if term in ("perceptual", "gram") else {}
     distance = Config(**{**dict.fromkeys(TERMS, 0.0), term: 1.0}, **seen).distance(Fixed())
     made = (CLEAN + 0.05 * (MADE - 0.5)).requires_grad_()
-    first = distance(made, CLEAN)["total"]
+    first = distance(made, CLEAN, 0)["total"]
     (slope,) = torch.autograd.grad(first, made)
-    nearer = [distance((made - step * slope / slope.norm()).detach(), CLEAN)["total"] for step in (1e-3, 1e-2, 0.05)]
+    nearer = [distance((made - step * slope / slope.norm()).detach(), CLEAN, 0)["total"] for step in (1e-3, 1e-2, 0.05)]
     assert min(nearer) < first
     if term != "gram":
         assert ((made - CLEAN) * slope).sum() > 0, "the way back must go downhill"
@@ -256,3 +256,20 @@ def test_validation_is_in_decibels():
 def test_no_weight_at_all_is_refused():
     with pytest.raises(SettingError, match="all weights are 0"):
         Config(charbonnier=0.0)
+
+
+def test_the_place_at_which_features_are_compared_moves_with_the_images_seen():
+    """Otherwise a network with strides would leave a grid."""
+    perception = Perception("digits-classifier", (), 1, torch.device("cpu"))
+    images = torch.arange(32 * 40.0).reshape(1, 1, 32, 40)
+    places = set()
+    for seen in range(0, 8000, 8):
+        output, clean = perception.shifted(images + 1, images, seen)
+        assert torch.equal(output, clean + 1)
+        places.add((32 - clean.shape[2], 40 - clean.shape[3]))
+        assert clean[0, 0, -1, -1] == images[0, 0, -1, -1]
+    step = perception.network.reduction
+    assert places == {(down, across) for down in range(step) for across in range(step)}
+    assert torch.equal(perception.shifted(images, images, 8)[0], perception.shifted(images, images, 8)[0])
+    least = torch.zeros(1, 1, perception.min_side, perception.min_side)
+    assert perception.shifted(least, least, 8)[0].shape == least.shape, "no smaller than the network takes"

@@ -7,9 +7,9 @@ import torch
 
 from sfumato.core.config import override
 from sfumato.core.errors import SettingError, UnknownNameError
-from sfumato.models import dcgan, stylegan
+from sfumato.models import dcgan, srgan, stylegan
 from sfumato.models.roles.latent_variable_model import LatentVariableModel
-from sfumato.objectives import adversarial
+from sfumato.objectives import adversarial, adversarial_restoration
 from sfumato.store import checkpoint
 from sfumato.train.class_tables import Transfer
 from sfumato.train.log import Callback
@@ -69,6 +69,21 @@ def test_a_network_without_a_discriminator_lends_its_generator(source, tiny, bar
     model = fit(tiny("gan", images=8, lr=0.0, start=str(tmp_path / "lone.safetensors")), data=bars, device="cpu", watch=notes)
     assert all(torch.equal(model.network.state_dict()[name], value) for name, value in lone.items())
     assert any("has no discriminator: it begins afresh" in said for said in notes.said)
+
+
+def test_a_restorer_lends_its_weights_to_one_with_a_discriminator(tiny, bars, tmp_path):
+    """The usual way of an SRGAN: first near the truth, then against a discriminator."""
+    lender = fit(tiny("restorer", images=16), data=bars, run=tmp_path, device="cpu").network
+    plain = tiny("restorer", images=8, lr=0.0, start=str(tmp_path))
+    sharper = dataclasses.replace(
+        plain, model=srgan.Config(restorer=plain.model, discriminator_width=4), objective=adversarial_restoration.Config()
+    )
+    notes = Notes()
+    network = fit(sharper, data=bars, device="cpu", watch=notes).network
+    assert all(torch.equal(network.restorer.state_dict()[name], value) for name, value in lender.state_dict().items())
+    assert any("has no discriminator: it begins afresh" in said for said in notes.said)
+    with pytest.raises(SettingError, match=r"does not fit this network: restorer\..* there, .* here"):
+        fit(override(sharper, "model.restorer.width=6"), data=bars, device="cpu")
 
 
 def test_what_begins_afresh_is_not_frozen(source, tiny, bars, tmp_path):

@@ -37,6 +37,8 @@ class Restorer(Role):
     """Whether the network deblurs with kernels that it is given (`with_kernels`)."""
     has_discriminator: bool = False
     """Whether the network has a discriminator, which only an adversarial objective trains."""
+    core: str = ""
+    """The part that restores, where the network has others beside it, and that can begin with the weights of a network without them."""
 
     @property
     def kernels(self) -> Kernels | None:
@@ -252,6 +254,7 @@ class AdversarialRestorer(Restorer):
     restorer: Restorer
     discriminator: nn.Module
     has_discriminator = True
+    core = "restorer"
 
     @abstractmethod
     def discriminate(self, images: Images) -> PerImage:
