@@ -106,7 +106,8 @@ def precision(vectors: torch.Tensor, data: Dataset) -> float:
     """Share of the ten nearest other images that are of the class of the image."""
     unit = directions_from(vectors.mean(dim=0, keepdim=True), vectors)
     found = nearest(unit, unit, 11).indices
-    others = found[found != torch.arange(len(found))[:, None]].reshape(len(found), -1)[:, :10]
+    # Of several equal vectors, an image need not be among its own nearest.
+    others = torch.stack([row[row != i][:10] for i, row in enumerate(found)])
     return (data.labels[others] == data.labels[:, None]).double().mean().item()
 
 

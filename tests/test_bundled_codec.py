@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 
 import sfumato as sf
@@ -50,3 +51,20 @@ def test_a_picture_is_better_than_webp_of_more_bytes(quality):
     data = sf.compress(picture, quality=quality)
     with Image.open(io.BytesIO(webp_of(picture, len(data)))) as webp:
         assert psnr(sf.decompress(data), picture) > psnr(webp, picture) + 0.3
+
+
+def test_it_describes_a_picture_by_texture_and_colour():
+    """Of crops of six photographs, in other places and sizes, the nearest is one of the same photograph."""
+    names = ("brick", "grass", "gravel", "coffee", "rocket", "immunohistochemistry")
+    crops, of = [], []
+    for number, name in enumerate(names):
+        picture = Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
+        for left, top, side in ((10, 20, 160), (200, 180, 160), (90, 60, 200)):
+            crops.append(picture.crop((left, top, left + side, top + side)))
+            of.append(number)
+    index = sf.embed(crops)
+    assert index.model == "codec"
+    assert index.vectors.shape == (len(crops), 640)
+    from_mean = torch.nn.functional.normalize(index.vectors.float() - index.vectors.float().mean(dim=0))
+    nearest = (from_mean @ from_mean.T).fill_diagonal_(-1).argmax(dim=1)
+    assert (torch.tensor(of)[nearest] == torch.tensor(of)).sum() >= 16

@@ -38,7 +38,7 @@ Crop = Literal["centre", "stretch"]
 def embed(
     pictures: Folder,
     *,
-    model: str,
+    model: str = "codec",
     crop: Crop = "centre",
     out: Path | None = None,
     overwrite: Overwrite = False,
@@ -55,8 +55,8 @@ def embed(
     `--shard 2/5` writes an index of its part, such as photos-2-of-5.index; the command without --shard then puts the parts together.
 
     Args:
-        model: Model that turns pictures into vectors: a VAE without classes (its latents), a classifier, squeezenet or another backbone
-            (their features), or a GAN that was saved with its discriminator.
+        model: Model that turns pictures into vectors: a codec (texture and colour), a classifier, squeezenet or another backbone (their
+            features), a VAE without classes (its latents), or a GAN that was saved with its discriminator.
         crop: Way to give pictures the shape that the model takes: cut to the middle, or stretched.
         out: The index, .index or .safetensors. Default: the name of the pictures with .index behind it, such as photos.index.
 

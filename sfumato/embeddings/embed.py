@@ -14,7 +14,7 @@ from sfumato.core.paths import inside
 from sfumato.core.progress import counted
 from sfumato.core.tensors import Crop
 from sfumato.data.dataset import Dataset
-from sfumato.embeddings.embedder import BATCH, Embedder, embedder, half
+from sfumato.embeddings.embedder import BATCH, DEFAULT_MODEL, Embedder, embedder, half
 from sfumato.embeddings.index import Changes, Index, load_index
 from sfumato.embeddings.sources import ImageSource, Source, absolute, opened
 from sfumato.embeddings.workers import Embedding, shared_vectors
@@ -38,7 +38,7 @@ class _Rows:
 
 def embed(
     source: Source,
-    model: Model,
+    model: Model = DEFAULT_MODEL,
     *,
     earlier: Index | str | Path | None = None,
     parts: Sequence[Index | str | Path] = (),
@@ -50,7 +50,8 @@ def embed(
 ) -> Index:
     """The vectors of all images of `source`: a folder, a zip, a data set or its name. The result has `save(path)`.
 
-    Images are resized to the size that the model takes; `crop` is centre (cut to its aspect ratio) or stretch. `earlier` is an index of
+    `model` is any that turns images into vectors, by default the bundled codec (how much of each of its patterns an image has). Images are
+    resized to the size that the model takes; `crop` is centre (cut to its aspect ratio) or stretch. `earlier` is an index of
     the same place: only images whose content is not in it are computed, and images keep their numbers. Vectors of `parts` are taken over
     too, such as those of the indexes of shards. An index of another model or with another crop is not used. `backend` is the library that
     computes the model, as in `with_backend`.

@@ -19,6 +19,8 @@ from sfumato.store.loaded import LoadedModel, Model
 
 BATCH = 64
 """Images that a network turns into vectors at once."""
+DEFAULT_MODEL = "codec"
+"""The bundled model that describes photographs."""
 DEFAULT_SIDE = 224
 """Side of the images for a network that takes any size."""
 
@@ -77,8 +79,8 @@ def embedder(model: Model, *, backend: Backend = "torch", device: str = "auto") 
         vectors = image_vectors(network, blank)
     if vectors is None:
         raise SettingError(
-            f"{loaded} cannot turn pictures into vectors ({_reason(network)}); take a VAE without classes, a classifier, a GAN that "
-            "was saved with its discriminator, or squeezenet"
+            f"{loaded} cannot turn pictures into vectors ({_reason(network)}); take a codec, a VAE without classes, a classifier, a GAN "
+            "that was saved with its discriminator, or squeezenet"
         )
     digest, length = weights_hash(network), vectors.shape[1]
     by_backend = loaded if backend == "torch" else _on_backend(loaded, backend, blank.cpu())

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from sfumato.core.json_value import Json
 from sfumato.core.rng import Draws
-from sfumato.core.tensors import Images, Maps, PerImage
+from sfumato.core.tensors import Images, Maps, PerImage, Vectors
 from sfumato.models.roles.base import Role
 from sfumato.models.roles.graph import ExportGraph, GraphInput
 
@@ -19,6 +19,9 @@ QUALITIES = range(1, 101)
 
 Symbols = Int64[Tensor, "_c _h _w"]
 """Whole numbers of one image."""
+
+_COMPARED, _MEAN = 60, 0.3
+"""The quality at which images are encoded to compare them, and the weight of the means there: colour beside texture."""
 
 
 def level_of(quality: int) -> float:
@@ -140,6 +143,15 @@ class Codec(Role):
     @abstractmethod
     def fingerprint(self) -> bytes:
         """Four bytes that tell apart models whose files are not exchangeable: of tables and weights of the entropy model."""
+
+    def image_vectors(self, images: Images) -> Vectors:
+        """For each channel of the latent, how much of its pattern an image has, and how bright or dark it is in the mean.
+
+        Logarithms, so that a faint texture counts beside a strong one.
+        """
+        latent = self.encode(images, images.new_full((len(images),), level_of(_COMPARED))).float()
+        amount, mean = latent.abs().mean(dim=(2, 3)), latent.mean(dim=(2, 3))
+        return torch.cat([amount.log1p(), _MEAN * mean.asinh()], dim=1)
 
     def export_graphs(self) -> dict[str, ExportGraph]:
         step = self.stride * self.hyper_stride

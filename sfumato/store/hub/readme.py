@@ -40,6 +40,11 @@ _USES = {
         "Restoring pictures with the degradations that the training names. Details in the result are estimates, not evidence.",
         ("sfumato restore photo.jpg --model {model} --out restored.png",),
     ),
+    "codec_analysis": _Use(
+        "image-to-image",
+        "Compressing pictures. Its files are read with this model alone.",
+        ("sfumato compress photo.jpg --model {model} --out photo.sfm", "sfumato decompress photo.sfm --model {model}"),
+    ),
     "generator": _GENERATES,
     "style_generator": _GENERATES,
     "encoder": _GENERATES,

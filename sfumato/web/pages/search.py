@@ -8,6 +8,9 @@ from sfumato.web.limits import checked_pictures
 from sfumato.web.pages.desk import Desk, Finish, Runner, listener, named, rows_of
 from sfumato.web.words import both
 
+_ABLE = ("codec", "classifier")
+"""Kinds of models that turn pictures into vectors, in the order of the list."""
+
 
 def add(desk: Desk) -> None:
     """Builds the page."""
@@ -54,9 +57,9 @@ def _making(desk: Desk) -> Sequence[object]:
 
 
 def embedders(models: Sequence[JsonObject]) -> list[str]:
-    """Names of the models that turn pictures into vectors: colour before grey, classifiers before encoders."""
-    able = [each for each in models if not each["problem"] and (each["kind"] == "classifier" or each.get("encodes") is True)]
-    return [str(each["name"]) for each in sorted(able, key=lambda each: ("eurosat" not in str(each["name"]), each["kind"] != "classifier"))]
+    """Names of the models that turn pictures into vectors: codecs for any photograph first, then classifiers, then encoders."""
+    able = [each for each in models if not each["problem"] and (each["kind"] in _ABLE or each.get("encodes") is True)]
+    return [str(each["name"]) for each in sorted(able, key=lambda each: (*_ABLE, each["kind"]).index(each["kind"]))]
 
 
 def _connect_index(desk: Desk, runner: Runner, making: Sequence[object], outputs: Sequence[object]) -> None:
