@@ -169,9 +169,11 @@ def _show(result: "AugmentationVerdict") -> None:
     table.add_row("all", f"{result.test:,}", f"{result.accuracy:.1%}", f"{after:.1%}", f"{100 * result.gain.mean:+.1f}")
     console.print(table)
     accuracies = ", ".join(f"{ratio:g}x {accuracy:.1%}" for ratio, accuracy in result.validation.items())
-    low, high = 100 * result.placebo.low, 100 * result.placebo.high
     say(f"validation images, by ratio: {accuracies}; chosen: {result.ratio:g}x")
-    say(f"placebo, as many repeated real images: {100 * result.placebo.mean:+.1f} points ({low:+.1f}..{high:+.1f})")
+    placebo, over = (
+        "{:+.1f} points ({:+.1f}..{:+.1f})".format(*(100 * value for value in each)) for each in (result.placebo, result.over_placebo)
+    )
+    say(f"placebo, as many repeated real images: {placebo}; synthetic images against it: {over}")
     pair = result.mcnemar
     say(f"McNemar, answers of {result.splits} splits x {result.runs} seeds: {pair.won:,} won, {pair.lost:,} lost, p = {pair.p:.2g}")
     say(f"memorisation rate of the synthetic images: {result.memorised:.1%}; 1 % would be chance")

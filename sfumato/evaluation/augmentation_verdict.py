@@ -4,7 +4,8 @@
     then, once:               baseline, that ratio, placebo ─> the test images ─> paired differences ─> verdict
 
 The synthetic images of a split come from its training images alone, or from a generator that saw no validation or test image. The test
-images take no part in the choice of the ratio. The verdict is `helps` only if the whole 95 % interval of the difference lies above 0.
+images take no part in the choice of the ratio. The verdict is `helps` only if the whole 95 % intervals of two differences lie above 0: from
+the baseline, and from the placebo, which has as many images and nothing new in them.
 """
 
 import dataclasses
@@ -38,7 +39,7 @@ SPLITS, RUNS = 5, 2
 
 
 class Gain(enum.StrEnum):
-    """The conclusion from the interval of the difference."""
+    """The conclusion from the intervals of the differences."""
 
     HELPS = "helps"
     NONE = "no gain shown"
@@ -62,6 +63,8 @@ class AugmentationVerdict:
     """Accuracy with synthetic images minus that of the baseline, on the test images, with its 95 % interval."""
     placebo: Difference
     """The same for repeated real images in the place of the synthetic ones."""
+    over_placebo: Difference
+    """Accuracy with synthetic images minus that with repeated real ones."""
     ratio: float
     """Synthetic images for each real one, as chosen on the validation images."""
     validation: dict[float, float]
@@ -83,8 +86,8 @@ class AugmentationVerdict:
 
     @property
     def verdict(self) -> Gain:
-        """The conclusion from the interval of `gain`."""
-        return conclusion(self.gain)
+        """The conclusion from the intervals of `gain` and `over_placebo`."""
+        return conclusion(self.gain, self.over_placebo)
 
     @property
     def sentence(self) -> str:
@@ -92,6 +95,8 @@ class AugmentationVerdict:
         mean, low, high = (100 * value for value in self.gain)
         span = f"({low:+.1f}..{high:+.1f} points of accuracy)"
         arm = f"{self.ratio:g}x synthetic images beside {self.train:,} real ones"
+        if self.verdict is Gain.NONE and conclusion(self.gain) is not Gain.NONE:
+            arm += "; as many repeated real images do about the same"
         return {
             Gain.HELPS: f"helps by {mean:.1f} {span}: {arm}",
             Gain.NONE: f"no gain shown {span}: {arm}",
@@ -110,6 +115,7 @@ class AugmentationVerdict:
             "sentence": self.sentence,
             "gain": self.gain._asdict(),
             "placebo": self.placebo._asdict(),
+            "over_placebo": self.over_placebo._asdict(),
             "mcnemar": self.mcnemar._asdict(),
             "classes": [row._asdict() for row in self.classes],
             "validation": {f"{ratio:g}": accuracy for ratio, accuracy in self.validation.items()},
@@ -123,9 +129,11 @@ def output_files(out: Path) -> list[Path]:
     return [out]
 
 
-def conclusion(gain: Difference) -> Gain:
-    """`helps` if the interval lies above 0, `harms` if it lies below 0, otherwise no gain is shown."""
-    return Gain.HELPS if gain.low > 0 else Gain.HARMS if gain.high < 0 else Gain.NONE
+def conclusion(*differences: Difference) -> Gain:
+    """`helps` if all intervals lie above 0, `harms` if all lie below 0, otherwise no gain is shown."""
+    if all(difference.low > 0 for difference in differences):
+        return Gain.HELPS
+    return Gain.HARMS if all(difference.high < 0 for difference in differences) else Gain.NONE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,6 +196,7 @@ def run_experiment(experiment: Experiment, pool: Dataset, test: Dataset) -> Augm
     return AugmentationVerdict(
         gain=_gain(baseline, synthetic, experiment.splits),
         placebo=_gain(baseline, placebo, experiment.splits),
+        over_placebo=_gain(placebo, synthetic, experiment.splits),
         ratio=chosen,
         validation=validation,
         accuracy=baseline.double().mean().item(),

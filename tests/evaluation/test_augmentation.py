@@ -204,7 +204,20 @@ def test_a_class_that_a_generator_cannot_make_is_named(monkeypatch):
     ("interval", "gain"), [((0.001, 0.05), Gain.HELPS), ((0, 0.05), Gain.NONE), ((-0.1, 0.1), Gain.NONE), ((-0.1, -0.01), Gain.HARMS)]
 )
 def test_only_a_whole_interval_on_one_side_of_zero_is_a_verdict(interval, gain):
-    assert conclusion(Difference(sum(interval) / 2, *interval)) == gain
+    difference = Difference(sum(interval) / 2, *interval)
+    assert conclusion(difference) == conclusion(difference, difference) == gain
+    assert conclusion(difference, Difference(0, -0.2, 0.2)) == Gain.NONE
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_what_repeated_real_images_do_too_is_no_gain():
+    pool, test = images_of(60, 0, spread=0.4), images_of(60, 2, spread=0.4)
+    verdict = augmentation_verdict(pool, test=test, synthetic=images_of(80, 3, spread=0.4), per_class=10, ratios=(2.0,), classifier=TINY)
+    better = dataclasses.replace(verdict, gain=Difference(0.02, 0.01, 0.03), over_placebo=Difference(0.01, -0.01, 0.03))
+    assert better.verdict == Gain.NONE
+    assert better.sentence.endswith("beside 20 real ones; as many repeated real images do about the same")
+    assert dataclasses.replace(better, over_placebo=Difference(0.02, 0.01, 0.03)).verdict == Gain.HELPS
+    assert verdict.over_placebo.mean == pytest.approx(verdict.gain.mean - verdict.placebo.mean)
 
 
 @pytest.mark.usefixtures("unchecked")
