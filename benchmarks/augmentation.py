@@ -6,7 +6,8 @@
 
 There are 20 real images of each class. `copies` repeats the training images (no gain), `shuffled` are other images with shuffled labels
 (harms), and `heldout` are other images with their labels (helps). SEEDS are such as 12,13: each draws other images and other first
-weights. Seeds below 7 served to set the length of the trainings, and those below 12 for the rule that the placebo has to be beaten too. It needs SFUMATO_DATA.
+weights. Seeds below 7 served to set the length of the trainings, and those below 12 for the rule that the placebo has to be beaten too. It
+needs SFUMATO_DATA.
 """
 
 import dataclasses
