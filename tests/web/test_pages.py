@@ -128,6 +128,7 @@ def test_pictures_of_a_folder_are_indexed_searched_and_grouped(visit, pictures):
     visitor = visit()
     page = visitor.open("search")
     visitor.choose("#search-folder", "many")
+    visitor.choose("#search-model", "codec")
     page.click("#search-index")
     page.wait_for_selector("#search-status:has-text('12 pictures in the index, 0 passed over')")
     visitor.send("#search-query", pictures / "many" / "07.png")
