@@ -76,7 +76,7 @@ def explain(verbs: Mapping[str, Callable[..., object]]) -> None:
             usual = f"in the format of the picture, else as {verb.writes[0]}" if verb.keeps_format else f"as {verb.writes[0]}"
             writes = f"{writes[:-1]}, {usual} (--format {'|'.join(verb.writes)})."
         first, _, rest = (verbs[name].__doc__ or "").partition("\n")
-        verbs[name].__doc__ = f"{first}\n    {reads}{writes}\n{rest}"
+        verbs[name].__doc__ = f"{first}\n{reads}{writes}\n{rest}"
 
 
 @contextlib.contextmanager

@@ -105,10 +105,10 @@ def verb(heading: str) -> Callable[[Verb], Verb]:
                 arguments[name] = kind(**{flag: arguments.pop(flag) for flag in flags.field_texts(kind) if flag in arguments})
             return functools.partial(function, **arguments)
 
-        # The help wraps lines itself, so a line that is broken in the docstring becomes one again.
-        texts = [f"        {flag}: {text}\n" for kind in groups.values() for flag, text in flags.field_texts(kind).items()]
-        doc = (function.__doc__ or "").replace("    Args:\n", f"    Args:\n{''.join(texts)}")
-        ready.__doc__ = re.sub(r"\n {9,}", " ", doc)
+        # The help wraps lines itself, so a line that is broken in the docstring becomes one again. Python 3.13 removes the indentation.
+        texts = [f"    {flag}: {text}\n" for kind in groups.values() for flag, text in flags.field_texts(kind).items()]
+        doc = inspect.cleandoc(function.__doc__ or "").replace("Args:\n", f"Args:\n{''.join(texts)}")
+        ready.__doc__ = re.sub(r"\n {5,}", " ", doc)
         kinds = {name: Annotated[(hint, _described(hint, signature.parameters[name].default))] for name, hint in hints.items()}
         ready.__annotations__ = kinds
         parameters = [parameter.replace(annotation=kinds[name]) for name, parameter in signature.parameters.items()]
