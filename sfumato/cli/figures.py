@@ -84,9 +84,9 @@ def model_report(model: str, data: str | None, *, accuracy_score: bool, options:
             data,
             **options,
             features=sampling["features"],
-            count=sampling["count"] or 10_000,
+            count=sampling["count"] or job.COUNT,
             whole=sampling["whole"],
-            samples=sampling["samples"] or 1000,
+            samples=sampling["samples"] or job.SAMPLES,
             images=sampling["images"],
             seed=sampling["seed"],
         )

@@ -43,6 +43,8 @@ from sfumato.train.held_out import recorded
 
 REAL = "real"
 """In the place of a model: the images themselves, one half against the other. Of them there is the floor alone."""
+COUNT, SAMPLES = 10_000, 1000
+"""Generated images that are compared, and latents for the likelihood of an image, where no other numbers are given."""
 
 
 class Part(NamedTuple):
@@ -59,9 +61,9 @@ def evaluate(
     *,
     features: Model | None = None,
     compare: str | None = None,
-    count: int = 10_000,
+    count: int = COUNT,
     whole: bool = False,
-    samples: int = 1000,
+    samples: int = SAMPLES,
     images: int | None = None,
     seed: int = 0,
     precision: Precision = "fp32",
