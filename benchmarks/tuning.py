@@ -2,7 +2,7 @@
 
     python -m benchmarks.tuning overshoot [BUDGET]               seconds of the whole command against its budget
     python -m benchmarks.tuning kill [BUDGET] [TIMES]            kill -9 in the search, the same command again: trials kept
-    python -m benchmarks.tuning planted [BUDGET] [SEEDS] [SIZE]  a learning rate 30 times too large: how much of the gap is recovered
+    python -m benchmarks.tuning planted [BUDGET] [SEEDS] [SIZE]  a learning rate 30 times too small: how much of the gap is recovered
     python -m benchmarks.tuning default [BUDGET] [SEEDS] [SIZE]  the recipe as it is: the winner against the default
 
 The recipe is digits-vae on MNIST, and it needs SFUMATO_DATA. For the last two, a second is a hundred steps of training, so that their
@@ -103,13 +103,16 @@ def settings_of(size: int) -> TrainSettings:
 
 
 def planted(budget: str = "10min", seeds: str = "0,1,2,3,4", size: str = "28") -> None:
-    """The share of the gap between a learning rate 30 times too large and that of the recipe that the winner recovers."""
+    """The share of the gap between a learning rate 30 times too small and that of the recipe that the winner recovers.
+
+    Not too large: the small network for images of 14 pixels is better with 30 times the recipe's rate.
+    """
     count_steps()
     good = settings_of(int(size))
     length = divided(seconds(budget)).whole
     for seed in map(int, seeds.split(",")):
         right = dataclasses.replace(good, seed=seed)
-        wrong = dataclasses.replace(right, lr=min(1.0, PLANTED * good.lr))
+        wrong = dataclasses.replace(right, lr=good.lr / PLANTED)
         with tempfile.TemporaryDirectory() as folder:
             result = sf.tune(wrong, out=folder, budget=budget, search=["lr"], note=print)
             trainer = Trainer(right, goal=Goal())
