@@ -3,11 +3,14 @@
     python -m benchmarks.thumbnails [photographs]            # of JPEGs: bicubic, the network alone, and what `restore` does
     python -m benchmarks.thumbnails factors [photographs]    # of clean pictures, by factors between and beyond the networks'
     python -m benchmarks.thumbnails MODEL [photographs]      # the first table with a network of one's own in a column more
+    python -m benchmarks.thumbnails look [photographs]       # of clean pictures, PSNR and LPIPS by both looks
+    python -m benchmarks.thumbnails look MODEL FOLDER        # the same with another network for the sharp look, of a folder's pictures
 
 Photographs of BSDS500's val, which no bundled network was trained on, are cropped, shrunk with MATLAB's bicubic, saved as JPEGs and
-enlarged again. Printed is the PSNR of the colours in dB, without a border of as many pixels as the factor.
+enlarged again. Printed is the PSNR of the colours in dB, without a border of as many pixels as the factor; LPIPS is that of SqueezeNet.
 """
 
+import functools
 import sys
 from collections.abc import Callable
 
@@ -17,12 +20,14 @@ from sfumato.core.device import keep_memory
 from sfumato.core.tensors import Images, Maps, to_bytes, to_images
 from sfumato.data.scenes import load_scenes
 from sfumato.degradations.jpeg import recompressed
+from sfumato.evaluation.diversity import comparer
 from sfumato.metrics.fidelity import psnr
+from sfumato.metrics.perceptual import lpips
 from sfumato.nn.resample import resize
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import make_plan
-from sfumato.restoration.request import RestorationRequest
+from sfumato.restoration.request import Look, RestorationRequest
 from sfumato.restoration.tiles import apply_restorer
 
 SIDE = 240
@@ -31,15 +36,14 @@ FACTORS = (1.5, 2, 3, 4, 6, 8)
 NETWORKS = Networks()
 
 
-def enlarged(images: Images, factor: float, quality: int | None) -> Maps:
+def enlarged(images: Images, factor: float, quality: int | None, look: Look = "faithful") -> Maps:
     """What `restore --task upscale` makes of the picture."""
-    request = RestorationRequest(task="upscale", scale=factor)
+    request = RestorationRequest(task="upscale", scale=factor, look=look)
     return repaired(images, make_plan(request, images, quality=quality, networks=NETWORKS), request, NETWORKS)
 
 
 def by_bicubic(images: Images, factor: float, quality: int | None) -> Maps:
-    size = (round(images.shape[2] * factor), round(images.shape[3] * factor))
-    return resize(images, size).clamp(0, 1)
+    return resize(images, scaled(images, factor)).clamp(0, 1)
 
 
 def by_network(images: Images, factor: float, quality: int | None) -> Maps:
@@ -53,7 +57,7 @@ def table(pictures: list[Images], factor: float, quality: int | None, methods: d
     """A row of the table: the PSNR by each of the methods."""
     figures = []
     for clean in pictures:
-        small = to_images(to_bytes(resize(clean, (round(clean.shape[2] / factor), round(clean.shape[3] / factor)), scale=1 / factor)))
+        small = shrunk(clean, factor)
         shown = small if quality is None else recompressed(small, torch.tensor([float(quality)]))
         cut = round(factor)
         wanted = clean[:, :, cut:-cut, cut:-cut]
@@ -63,11 +67,47 @@ def table(pictures: list[Images], factor: float, quality: int | None, methods: d
     return f"| x{factor:g} | {quality or '-'} | {' | '.join(f'{value:.2f}' for value in means)} |"
 
 
-def main(words: list[str]) -> None:
-    keep_memory()
-    count = int(words.pop()) if words and words[-1].isdigit() else 10
-    scenes = load_scenes("bsds500", channels=3, part="test", largest=None).pictures
-    pictures = [to_images(picture[None])[:, :, 40 : 40 + SIDE, 40 : 40 + SIDE] for picture in scenes[:: len(scenes) // count][:count]]
+def looks(pictures: list[Images], own: str | None) -> None:
+    """PSNR and LPIPS of bicubic, of both looks and of a network of one's own, by factors."""
+    compare = comparer("lpips-squeeze")
+    methods: dict[str, Method] = {"bicubic": by_bicubic, "faithful": enlarged, "sharp": functools.partial(enlarged, look="sharp")}
+    if own is not None:
+        network = NETWORKS.opened(own)
+        methods["sharp"] = lambda images, factor, quality: resize(apply_restorer(network, images), scaled(images, factor)).clamp(0, 1)
+    print(f"| factor | {' | '.join(f'{name}: PSNR, LPIPS' for name in methods)} |\n|---|{'---|' * len(methods)}")
+    for factor in (2, 3, 4):
+        cells = []
+        for method in methods.values():
+            figures = []
+            for clean in pictures:
+                output = to_images(to_bytes(method(shrunk(clean, factor), factor, None)))
+                wanted = clean[:, :, factor:-factor, factor:-factor]
+                output = output[:, :, factor:-factor, factor:-factor]
+                figures.append([float(psnr(output, wanted)), lpips(compare, output, wanted).item()])
+            decibels, distance = torch.tensor(figures).mean(0).tolist()
+            cells.append(f"{decibels:.2f}, {distance:.4f}")
+        print(f"| x{factor} | {' | '.join(cells)} |", flush=True)
+
+
+def shrunk(clean: Images, factor: float) -> Images:
+    """The picture with shorter sides, in 8 bits."""
+    return to_images(to_bytes(resize(clean, (round(clean.shape[2] / factor), round(clean.shape[3] / factor)), scale=1 / factor)))
+
+
+def scaled(images: Images, factor: float) -> tuple[int, int]:
+    """The size of the enlarged picture."""
+    return round(images.shape[2] * factor), round(images.shape[3] * factor)
+
+
+def photographs(source: str, count: int) -> list[Images]:
+    """Crops of some photographs, evenly spread over the folder or data set."""
+    part = "test" if source == "bsds500" else "train"
+    scenes = load_scenes(source, channels=3, part=part, largest=None).pictures
+    return [to_images(picture[None])[:, :, 40 : 40 + SIDE, 40 : 40 + SIDE] for picture in scenes[:: max(1, len(scenes) // count)][:count]]
+
+
+def tables(pictures: list[Images], words: list[str]) -> None:
+    """The table of factors, or that of JPEGs, in this with a network of one's own if `words` names one."""
     methods: dict[str, Method] = {"bicubic": by_bicubic, "restore": enlarged}
     if words == ["factors"]:
         rows = [(factor, None) for factor in FACTORS]
@@ -81,6 +121,16 @@ def main(words: list[str]) -> None:
     print(f"| factor | quality | {' | '.join(methods)} |\n|---|---|{'---|' * len(methods)}")
     for factor, quality in rows:
         print(table(pictures, factor, quality, methods), flush=True)
+
+
+def main(words: list[str]) -> None:
+    keep_memory()
+    count = int(words.pop()) if words and words[-1].isdigit() else 10
+    if words[:1] == ["look"]:
+        own, source = (words[1] if len(words) > 1 else None), (words[2] if len(words) > 2 else "bsds500")
+        looks(photographs(source, count), None if own == "bundled" else own)
+    else:
+        tables(photographs("bsds500", count), words)
 
 
 if __name__ == "__main__":

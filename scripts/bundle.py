@@ -74,6 +74,7 @@ TRIALS = {
     "deblur": (("blur:1.6", "bsd68"), ("motion:9", "bsd68"), ("blur:3", "bsd68"), ("motion:15", "bsd68"), ("blur:1.6", "bsds500")),
     "upscale-x2": (("x2", "set5"), ("x2", "bsds500")),
     "upscale-x4": (("x4", "set5"), ("x4", "bsds500")),
+    "upscale-sharp": (("x4", "set5"), ("x4", "bsds500")),
 }
 """What is measured of each restorer, and on which pictures; the part of bsds500 is val, which no training saw."""
 

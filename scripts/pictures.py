@@ -22,6 +22,7 @@ from sfumato.editing.mix import mix
 from sfumato.generation.generate import class_names, generate
 from sfumato.io.files import save_image
 from sfumato.io.inputs import images_of
+from sfumato.restoration.restore import restore
 from sfumato.store import weights
 
 FOLDER = Path("docs/pictures")
@@ -40,6 +41,7 @@ def main() -> None:
     save_image(FOLDER / "eurosat.jpg", sheet([(torch.cat([generate(tiles, 12, label=kind) for kind in class_names(tiles)]), 12)]))
     editing()
     compressing()
+    enlarging()
     save_image(FOLDER / "glyphs.png", enlarged(sheet([(to_images(glyphs(60, (32, 32), channels=3).pixels), 20)]), 2))
 
 
@@ -65,6 +67,18 @@ def compressing() -> None:
         webp = Image.open(io.BytesIO(webp_of(picture, len(data))))
         rows.append(torch.cat([part(each) for each in (picture, webp, decompress(data))], dim=1))
     save_image(FOLDER / "codec.jpg", torch.cat(rows))
+
+
+def enlarging() -> None:
+    """Parts of two photographs that were reduced to a quarter: enlarged by bicubic and in both looks, and the original."""
+    rows = []
+    for photograph, left, top in ((skimage.data.chelsea(), 110, 60), (skimage.data.gravel(), 120, 60)):
+        picture = Image.fromarray(photograph).convert("RGB").crop((left, top, left + 256, top + 224))
+        small = picture.resize((64, 56), Image.Resampling.BICUBIC)
+        enlarged = [restore(small, task="upscale", scale=4, look=look) for look in ("faithful", "sharp")]
+        columns = [small.resize(picture.size, Image.Resampling.BICUBIC), *enlarged, picture]
+        rows.append(torch.cat([to_pixels(images_of(each.convert("RGB"))) for each in columns], dim=1))
+    save_image(FOLDER / "look.jpg", torch.cat(rows))
 
 
 def part(picture: Image.Image) -> Pixels:

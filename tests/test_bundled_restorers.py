@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from skimage import data
+from torch.nn.functional import avg_pool2d
 
 import sfumato as sf
 from sfumato.core.tensors import to_images
@@ -20,14 +21,13 @@ from sfumato.io.channels import as_images
 from sfumato.metrics.fidelity import psnr
 from sfumato.models.roles.restorer import Deblurrer
 from sfumato.nn.blurs import point_spread
+from sfumato.nn.resample import resize
 from sfumato.restoration.repair import repair
-from sfumato.restoration.request import RestorationRequest
+from sfumato.restoration.request import NETWORKS, RestorationRequest
 from sfumato.restoration.tiles import apply_restorer
 from sfumato.store import weights
 
-NAMES = ("restore", "inpaint", "deblur", "upscale-x2", "upscale-x4")
-
-each = pytest.mark.parametrize("name", NAMES)
+each = pytest.mark.parametrize("name", NETWORKS)
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,8 @@ def _apart(name: str, h: int, w: int, tile: int, colour: bool) -> float:
         ("restore", "noise:25", 6.0),
         ("restore", "salt-and-pepper:20", 12.0),
         ("restore", "jpeg:10", 0.3),
+        ("denoise", "noise:25", 6.0),
+        ("denoise", "jpeg:10", 0.3),
         ("inpaint", "missing:50", 15.0),
         ("inpaint", "text", 10.0),
         ("deblur", "blur:1.6", 2.0),
@@ -99,6 +101,34 @@ def test_auto_chooses_for_itself(camera):
     for damage, least in (("noise:25", 6.0), ("salt-and-pepper:30", 17.0), ("text", 10.0), ("x2", 1.0)):
         found = {m.name: m.value for m in judge("auto", damage, camera)}
         assert found["psnr"] > found["psnr_before"] + least, damage
+
+
+def test_a_sharp_look_has_about_as_much_fine_detail_as_the_original():
+    """The mean square of the difference from a blurred copy, over that of the original: the faithful look has a fraction of it."""
+    shares = {"faithful": [], "sharp": []}
+    for photograph in (data.chelsea(), data.coffee(), data.astronaut()):
+        original = to_images(torch.from_numpy(photograph[60:252, 120:312].copy()).permute(2, 0, 1)[None])
+        small = resize(original, (48, 48), scale=1 / 4).clamp(0, 1)
+        for look, each in shares.items():
+            output = torch.Tensor(sf.restore(small, task="upscale", scale=4, look=look))
+            each.append((_detail(output) / _detail(original)).item())
+    assert max(shares["faithful"]) < 0.5, shares
+    assert all(0.4 < share < 1.5 for share in shares["sharp"]), shares
+
+
+def _detail(images):
+    return (images - avg_pool2d(images, 3, 1, 1, count_include_pad=False)).square().mean()
+
+
+@pytest.mark.parametrize(("channels", "name"), [(3, "denoise"), (1, "restore")])
+def test_white_noise_goes_to_the_best_network(channels, name):
+    clean = to_images(torch.from_numpy(data.astronaut()[:160, 160:320].copy()).permute(2, 0, 1)[None])
+    clean = clean if channels == 3 else clean.mean(dim=1, keepdim=True)
+    noisy = (clean + 25 / 255 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    result = sf.restore(noisy)
+    assert result.plans[0].summary.endswith(f": {name}")
+    best = max(psnr(apply_restorer(each, noisy).clamp(0, 1), clean) for each in ("denoise", "restore"))
+    assert psnr(torch.Tensor(result), clean) > best - 0.01
 
 
 def test_a_clean_picture_is_left_nearly_as_it_was(camera):

@@ -28,6 +28,8 @@ class RepairFlags:
     --model, else 2."""
     quality: Literal["standard", "best"] = "standard"
     """best gives --task upscale a larger model where one is bundled, and else the mean over eight views: many times slower."""
+    look: Literal["faithful", "sharp"] = "faithful"
+    """sharp lets --task upscale invent fine texture, which looks sharper and is farther from the truth."""
     strength: Annotated[float, Range(0, 2)] = 1.0
     """Strength of the repair: 0 keeps the picture, 1 is the result of the network."""
     mask: Path | None = None
@@ -59,6 +61,7 @@ class RepairFlags:
             method=self.method,
             scale=self.scale,
             quality=self.quality,
+            look=self.look,
             strength=self.strength,
             noise=None if self.noise is None else self.noise / 255,
             blur=self.blur,

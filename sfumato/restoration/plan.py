@@ -4,11 +4,11 @@
 
 | task | network |
 |---|---|
-| denoise | `denoise` in colour; `restore` for white noise, of a grey picture and beside salt and pepper; both are blind |
-| jpeg | `restore`, blind; `denoise` for a JPEG in colour of a quality above 60 |
+| denoise | `denoise` in colour; `restore` of a grey picture and beside salt and pepper; both are blind |
+| jpeg | `denoise` in colour, `restore` of a grey picture |
 | deblur | `deblur` with the blur of the request, or the estimated one; `restore` if none is estimated |
 | inpaint | `inpaint` with a mask, or with a mask of scratches and dead pixels; patches in the large holes of a mask |
-| upscale | `upscale-x2` or `upscale-x4` |
+| upscale | `upscale-x2`, `upscale-x4` or `upscale-sharp` |
 | auto | the one for the dominant damage; salt and pepper without other noise is filled in |
 """
 
@@ -158,18 +158,15 @@ def check(request: RestorationRequest, networks: Networks) -> None:
 
 def _for_noise_or_jpeg(damage: str, images: Images, examined: Examined, task: Task) -> tuple[str, Strengths]:
     """The bundled network for a picture that is not blurred, and the noise that limits what it changes."""
-    quality = examined.quality(task)
     salted = (examined.salt_and_pepper or 0) >= HIT
-    if damage not in ("denoise", "jpeg") or (damage == "jpeg" and quality is None) or salted:
+    if damage not in ("denoise", "jpeg") or salted:
         return GENERAL, ()
-    in_colour = _in_colour(images)
-    if damage == "jpeg" and quality is not None:
+    network, quality = DENOISER if _in_colour(images) else GENERAL, examined.quality(task)
+    if damage == "jpeg":
         # What a JPEG has lost is no more than the rounding of its coefficients.
-        return DENOISER if in_colour else GENERAL, ((coarseness(quality),),)
-    if examined.white:
-        return GENERAL, ()
-    profile = examined.profile
-    return DENOISER if in_colour else GENERAL, profile.strengths if profile else ()
+        return network, () if quality is None else ((coarseness(quality),),)
+    profile = None if examined.white else examined.profile
+    return network, profile.strengths if profile else ()
 
 
 def _in_colour(images: Images) -> bool:
@@ -327,14 +324,16 @@ def _enlarging(request: RestorationRequest, networks: Networks, quality: int | N
     if scale == 1:
         return RestorationPlan(summary=f"1 times: {NOTHING}", damage="1 times")
     coarse = quality is not None and quality <= upscaling.COARSE
-    name, views = _of_quality(upscaling.upscaler(scale), request, networks)
+    sharp = request.look == "sharp"
+    name, views = _of_quality(upscaling.upscaler(scale, sharp=sharp), request, networks)
     names, parts = [name], [networks.opened(name)]
     if coarse:
         names.insert(0, repairer)
         parts.insert(0, networks.opened(repairer, luma_apart=repairer == GENERAL))
     network = networks.in_sequence(*parts, views=views)
     _check_noise(request, network, ", ".join(names))
-    return _resampled_plan(network, scale, names, state=f", JPEG of quality {quality}" if coarse else "")
+    plan = _resampled_plan(network, scale, names, state=f", JPEG of quality {quality}" if coarse else "")
+    return dataclasses.replace(plan, summary=f"{plan.summary}; fine detail is invented") if sharp else plan
 
 
 def _of_quality(name: str, request: RestorationRequest, networks: Networks) -> tuple[str, Ways]:

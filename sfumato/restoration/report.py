@@ -208,6 +208,7 @@ def _settings(request: RestorationRequest) -> dict[str, str]:
         "Method": request.method or "",
         "Scale": "" if request.scale is None else f"{request.scale:g} times",
         "Quality": request.quality if request.quality != "standard" else "",
+        "Look": request.look if request.look != "faithful" else "",
         "Noise": "" if request.noise is None else f"{request.noise * 255:g}/255",
         "Blur": request.blur or "",
         "Damage to look for": ", ".join(request.find),

@@ -26,12 +26,14 @@ Task = Literal["auto", "denoise", "deblur", "inpaint", "upscale", "jpeg"]
 Find = Literal["scratches", "dead-pixels", "dust"]
 Ways = Literal[1, 4, 8]
 Quality = Literal["standard", "best"]
+Look = Literal["faithful", "sharp"]
 _CHOICES = {
     "task": get_args(Task),
     "find": get_args(Find),
     "precision": get_args(Precision),
     "ensemble": get_args(Ways),
     "quality": get_args(Quality),
+    "look": get_args(Look),
     "backend": get_args(Backend),
 }
 PRIOR = "deep-image-prior"
@@ -39,6 +41,8 @@ PRIOR = "deep-image-prior"
 METHODS = (*classical.METHODS, PRIOR)
 GENERAL, DENOISER = "restore", "denoise"
 """The bundled networks for damage of many kinds, and for noise in colour pictures."""
+NETWORKS = (GENERAL, DENOISER, "deblur", "inpaint", *upscaling.NAMES)
+"""The bundled networks for all tasks."""
 DETECTOR = "dust"
 """The bundled network that finds dust, hairs and scratches, and the word for it in `find`."""
 ENOUGH = 2.2e9
@@ -59,6 +63,8 @@ class RestorationRequest:
     """Factor by which the task upscale enlarges the sides, 1 to 8 (16 with the method bicubic); None for the factor of the model, or 2."""
     quality: Quality = "standard"
     """For the task upscale: "best" takes a larger bundled model if there is one, else the mean over eight views, at many times the time."""
+    look: Look = "faithful"
+    """For the task upscale: "sharp" takes a network that invents fine texture, at a larger error."""
     strength: float = 1.0
     """0 keeps the picture, 1 takes the output of the network, values up to 2 extrapolate beyond it."""
     noise: float | None = None
@@ -110,8 +116,12 @@ class RestorationRequest:
             raise SettingError(f"strength = {self.strength:g} has no effect on upscale; leave it at 1")
         if self.scale is not None and self.task != "upscale":
             raise SettingError(f"scale = {self.scale:g} has no effect on the task {self.task}; it is for upscale")
-        if self.quality != "standard" and (self.task != "upscale" or self.model is not None or self.method is not None):
-            raise SettingError(f"quality = {self.quality} is for the task upscale with a bundled model; leave it out")
+        for name, usual in (("quality", "standard"), ("look", "faithful")):
+            if getattr(self, name) != usual and (self.task != "upscale" or self.model is not None or self.method is not None):
+                raise SettingError(f"{name} = {getattr(self, name)} is for the task upscale with a bundled model; leave it out")
+        if self.look == "sharp" and (self.quality != "standard" or self.ensemble != 1):
+            other = f"quality = {self.quality}" if self.quality != "standard" else f"ensemble = {self.ensemble}"
+            raise SettingError(f"look = sharp and {other}: a mean over views has no invented texture left; give one of them")
         if self.task == "upscale" and self.method not in (None, "bicubic"):
             raise SettingError(f"{self.method} does not enlarge; the method for upscale is bicubic")
         if self.task != "upscale" and self.method == "bicubic":
@@ -173,10 +183,9 @@ def request_facts(request: RestorationRequest) -> JsonObject:
     kept = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name not in ("device", "memory", "tile")}
     # Manifests of older releases lack these settings.
     kept = {name: value for name, value in kept.items() if value or name not in ("grow_mask", "invert_mask", "alpha_mask")}
-    if request.quality == "standard":
-        del kept["quality"]
-    if request.backend == "torch":
-        del kept["backend"]
+    for name, usual in (("quality", "standard"), ("look", "faithful"), ("backend", "torch")):
+        if kept[name] == usual:
+            del kept[name]
     if isinstance(request.model, str | Path):
         kept |= {"model": last_name(request.model), "weights": digest(weights.find(request.model))}
     elif request.model is not None:
@@ -191,6 +200,7 @@ def request_facts(request: RestorationRequest) -> JsonObject:
 def _bundled_names(request: RestorationRequest) -> tuple[str, ...]:
     """The bundled models that a request without a model or method may use."""
     if request.task != "upscale":
-        return (GENERAL, DENOISER, "deblur", "inpaint", *([DETECTOR] if DETECTOR in request.find else []))
-    name = upscaling.upscaler(request.scale or 2)
+        same_size = [name for name in NETWORKS if name not in upscaling.NAMES]
+        return (*same_size, *([DETECTOR] if DETECTOR in request.find else []))
+    name = upscaling.upscaler(request.scale or 2, sharp=request.look == "sharp")
     return (GENERAL, DENOISER, (request.quality == "best" and upscaling.larger(name)) or name)

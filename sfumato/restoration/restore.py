@@ -24,7 +24,7 @@ from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan, make_plan
 from sfumato.restoration.repair import held
-from sfumato.restoration.request import Find, Quality, RestorationRequest, Task, Ways
+from sfumato.restoration.request import Find, Look, Quality, RestorationRequest, Task, Ways
 from sfumato.restoration.result import Restored, RestoredArray, RestoredImage, RestoredTensor, as_restored
 from sfumato.store import weights
 from sfumato.store.export.backend import Backend
@@ -32,8 +32,9 @@ from sfumato.store.loaded import Model
 
 
 class HoleOptions(TypedDict):
-    """How a mask is read."""
+    """What is filled in."""
 
+    find: tuple[Find, ...]
     grow_mask: int
     invert_mask: bool
     alpha_mask: bool
@@ -44,7 +45,9 @@ class RestoreOptions(TypedDict, total=False):
 
     task: Task
     mask: PictureInput | None
-    scale: int | None
+    scale: float | None
+    quality: Quality
+    look: Look
     strength: float
     method: str | None
     noise: float | None
@@ -77,6 +80,7 @@ def restore(
     mask: PictureInput | None = None,
     scale: float | None = None,
     quality: Quality = "standard",
+    look: Look = "faithful",
     strength: float = 1.0,
     method: str | None = None,
     noise: float | None = None,
@@ -101,18 +105,17 @@ def restore(
     SettingError for a request that cannot be carried out, ImageError for a picture or a mask that cannot be used, or for a picture that
     takes more than the memory.
     """
-    holes = HoleOptions(grow_mask=grow_mask, invert_mask=invert_mask, alpha_mask=mask_files.is_alpha(mask))
     request = RestorationRequest(
         model=None if model is None else weights.model_of(model),
         task=task,
         method=method,
         scale=scale,
         quality=quality,
+        look=look,
         strength=strength,
         noise=noise,
         blur=blur,
-        find=find,
-        **holes,
+        **HoleOptions(find=find, grow_mask=grow_mask, invert_mask=invert_mask, alpha_mask=mask_files.is_alpha(mask)),
         precision=precision,
         ensemble=ensemble,
         backend=backend,

@@ -19,11 +19,15 @@ LARGEST = 8
 COARSE = 95
 """Quality up to which a JPEG is repaired before it is enlarged; above, the repair gains nothing."""
 _NETWORKS = {2: "upscale-x2", 4: "upscale-x4"}
+_SHARP = "upscale-sharp"
+"""The network that was trained against a discriminator; it enlarges 4 times."""
+NAMES = (*_NETWORKS.values(), _SHARP)
+"""The bundled networks that enlarge."""
 
 
-def upscaler(factor: float) -> str:
-    """The name of the bundled network that enlarges at least `factor` times, or else most."""
-    return _NETWORKS[reached(factor)]
+def upscaler(factor: float, *, sharp: bool = False) -> str:
+    """The name of the bundled network that enlarges at least `factor` times, or else most; of the one for sharp looks if `sharp`."""
+    return _SHARP if sharp else _NETWORKS[reached(factor)]
 
 
 def reached(factor: float) -> int:

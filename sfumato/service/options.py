@@ -35,6 +35,8 @@ class RestoreOptions:
     """Factor by which the task upscale lengthens the sides."""
     quality: Literal["standard", "best"] = "standard"
     """best enlarges better and takes many times longer."""
+    look: Literal["faithful", "sharp"] = "faithful"
+    """sharp invents fine texture when it enlarges."""
     strength: Annotated[float, Range(0, 2)] = 1.0
     """0 keeps the picture, 1 is the result of the network."""
     mask: Literal["alpha"] | None = None

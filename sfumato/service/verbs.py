@@ -28,7 +28,7 @@ from sfumato.models.roles.restorer import Restorer
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.repair import held
-from sfumato.restoration.request import DETECTOR, PRIOR, RestorationRequest
+from sfumato.restoration.request import DETECTOR, NETWORKS, PRIOR, RestorationRequest
 from sfumato.restoration.restore import carried_out
 from sfumato.restoration.result import RestoredImage
 from sfumato.service.answers import Answer, RefusalError, header_value
@@ -48,8 +48,6 @@ from sfumato.store.loaded import LoadedModel
 
 Role = TypeVar("Role", bound=nn.Module)
 _NAME = "the picture"
-_BUNDLED = ("restore", "deblur", "inpaint", "upscale-x2", "upscale-x4", DETECTOR)
-"""The bundled models of the tasks."""
 _RENEWED = 1000
 """Pictures after which the values that are kept for each size of a picture are dropped: sizes of strangers' pictures have no end."""
 
@@ -69,7 +67,7 @@ class Verbs:
         self._embedder = _embedder(settings) if settings.embedder else None
         self._networks, self._count = Networks(settings.backend), 0
         if settings.backend != "torch":  # converted now, and not within the time of the first requests
-            for name in _BUNDLED if self._restorer is None else (self._restorer,):
+            for name in (*NETWORKS, DETECTOR) if self._restorer is None else (self._restorer,):
                 self._networks.opened(name)
 
     @property
@@ -153,6 +151,7 @@ class Verbs:
             method=options.method,
             scale=scale,
             quality=options.quality,
+            look=options.look,
             strength=options.strength,
             noise=None if options.noise is None else options.noise / 255,
             blur=options.blur,

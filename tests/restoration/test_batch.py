@@ -22,7 +22,7 @@ from sfumato.restoration.memory import BASE, cost, footprint, tiling
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.pictures import restore_pictures
 from sfumato.restoration.plan import RestorationPlan
-from sfumato.restoration.request import ENOUGH, RestorationRequest
+from sfumato.restoration.request import ENOUGH, NETWORKS, RestorationRequest
 from sfumato.restoration.tiles import usage
 from sfumato.store import checkpoint, weights
 
@@ -266,7 +266,7 @@ def test_what_little_memory_costs_is_told_before_the_work(rows, tmp_path, monkey
     assert set(events[1:]) == {"tile"}
 
 
-@pytest.mark.parametrize("name", ["restore", "inpaint", "deblur", "upscale-x2", "upscale-x4"])
+@pytest.mark.parametrize("name", NETWORKS)
 def test_the_memory_that_is_said_to_be_enough_is_so(name):
     network, width = Networks().opened(name), 4000
     row = width * (3 + len(network.conditioning)) * 12 * (1 + network.scale**2)  # as of what is repaired some rows at a time

@@ -1,5 +1,6 @@
 """The verb in Python: each kind of picture comes back as that kind, and each is looked at for itself."""
 
+import inspect
 import subprocess
 import sys
 
@@ -13,6 +14,7 @@ from sfumato.core.errors import ImageError, SettingError
 from sfumato.io.files import Picture, save_animation, write
 from sfumato.models import MODELS
 from sfumato.restoration.plan import make_plan
+from sfumato.restoration.restore import RestoreOptions
 from sfumato.restoration.tiles import apply_restorer
 
 
@@ -23,6 +25,12 @@ def brighter():
     torch.nn.init.zeros_(net.tail.weight)
     torch.nn.init.constant_(net.tail.bias, 0.1)
     return net
+
+
+def test_a_type_checker_knows_every_argument():
+    """The overloads take their arguments from a `TypedDict`, which was once without `quality`."""
+    arguments = {p.name: p.annotation for p in inspect.signature(sf.restore).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    assert RestoreOptions.__annotations__ == arguments
 
 
 def test_a_tensor_comes_back_as_a_tensor(brighter):

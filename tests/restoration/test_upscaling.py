@@ -15,7 +15,7 @@ from sfumato.models.roles.restorer import InSequence
 from sfumato.restoration import upscaling
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import make_plan
-from sfumato.restoration.request import RestorationRequest
+from sfumato.restoration.request import RestorationRequest, request_facts
 from sfumato.restoration.tiles import apply_restorer
 
 PICTURE = torch.rand(1, 3, 24, 16, generator=torch.Generator().manual_seed(0))
@@ -139,3 +139,36 @@ def test_best_quality_takes_the_larger_model_or_else_eight_views(monkeypatch):
 def test_best_quality_is_for_bundled_models_that_enlarge(settings):
     with pytest.raises(SettingError, match="quality = best"):
         RestorationRequest(quality="best", **settings).check()
+
+
+def test_a_sharp_look_is_by_a_network_of_its_own_and_says_that_it_invents():
+    request = RestorationRequest(task="upscale", look="sharp", scale=3)
+    plan = make_plan(request, PICTURE, networks=Networks())
+    assert plan.summary == "3 times: upscale-sharp, reduced from 4 times; fine detail is invented"
+    coarse = make_plan(request, PICTURE, quality=70, networks=Networks())
+    assert coarse.summary.startswith("3 times, JPEG of quality 70: denoise, upscale-sharp"), "blocks would be sharpened"
+    faithful = sf.restore(PICTURE, task="upscale", scale=3)
+    assert not torch.equal(sf.restore(PICTURE, task="upscale", scale=3, look="sharp"), faithful)
+    assert "invented" not in faithful.plans[0].summary
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"task": "denoise"},
+        {"task": "upscale", "method": "bicubic"},
+        {"task": "upscale", "model": "upscale-x2"},
+        {"task": "upscale", "quality": "best"},
+        {"task": "upscale", "ensemble": 4},
+    ],
+)
+def test_a_sharp_look_is_for_a_single_view_of_a_bundled_model_that_enlarges(settings):
+    with pytest.raises(SettingError, match="look = sharp"):
+        RestorationRequest(look="sharp", **settings).check()
+
+
+def test_a_manifest_tells_a_sharp_look_from_a_faithful_one():
+    sharp, faithful = (request_facts(RestorationRequest(task="upscale", look=look)) for look in ("sharp", "faithful"))
+    assert "upscale-sharp" in sharp["weights"]
+    assert sharp["look"] == "sharp"
+    assert "look" not in faithful, "manifests of older releases lack it"

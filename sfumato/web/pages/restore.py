@@ -41,7 +41,7 @@ def add(desk: Desk) -> None:
 
 
 def _options(desk: Desk) -> list[object]:
-    """Task, strength, enlargement, quality and searched damage."""
+    """Task, strength, enlargement, its quality and look, and searched damage."""
     gr = desk.gr
     task = gr.Dropdown(desk.choices(TASKS), value="auto", label=desk.label("task"), elem_id="restore-task")
     strength = gr.Slider(0, 2, 1, step=0.05, label=desk.label("strength"), info=desk.label("strength_info"), elem_id="restore-strength")
@@ -49,6 +49,8 @@ def _options(desk: Desk) -> list[object]:
         scale = gr.Slider(1, 8, 2, step=0.5, label=desk.label("scale"), elem_id="restore-scale")
         qualities = desk.choices({"standard": "quality_standard", "best": "quality_best"})
         quality = gr.Radio(qualities, value="standard", label=desk.label("quality"), elem_id="restore-quality")
+        looks = desk.choices({"faithful": "look_faithful", "sharp": "look_sharp"})
+        look = gr.Radio(looks, value="faithful", label=desk.label("look"), elem_id="restore-look")
     find = gr.CheckboxGroup(desk.choices(_FIND), label=desk.label("find"), elem_id="restore-find")
 
     def shown(chosen: str) -> tuple[object, object, object]:
@@ -57,7 +59,7 @@ def _options(desk: Desk) -> list[object]:
         return gr.update(visible=not upscale), gr.update(visible=upscale), gr.update(visible=chosen in ("auto", "inpaint"))
 
     task.change(shown, task, [strength, enlarging, find], show_progress="hidden", api_visibility="private")
-    return [task, strength, scale, quality, find]
+    return [task, strength, scale, quality, look, find]
 
 
 def _mask(desk: Desk) -> object:
@@ -124,7 +126,7 @@ def _end(job: Job) -> str:
 
 def arguments_of(values: Sequence[object], desk: Desk) -> JsonObject:
     """The arguments of the task from the values of the page. Raises as `checked_pictures`."""
-    files, mask, task, strength, scale, quality, find, grow, invert = values
+    files, mask, task, strength, scale, quality, look, find, grow, invert = values
     paths = checked_pictures([str(each) for each in files] if isinstance(files, list) else [], desk.studio.limits)
     layers = mask.get("layers") if isinstance(mask, Mapping) else None
     painted: list[Json] = [str(each) for each in layers if each] if isinstance(layers, list) else []
@@ -135,6 +137,7 @@ def arguments_of(values: Sequence[object], desk: Desk) -> JsonObject:
         "strength": strength if isinstance(strength, int | float) else 1.0,
         "scale": scale if isinstance(scale, int | float) else 2.0,
         "quality": str(quality),
+        "look": str(look),
         "find": [str(each) for each in find] if isinstance(find, list) and task in ("auto", "inpaint") else [],
         "grow_mask": int(grow) if isinstance(grow, int | float) else 0,
         "invert_mask": invert is True,

@@ -62,7 +62,8 @@ def _request(arguments: JsonObject) -> "sf.RestorationRequest":
     request = sf.RestorationRequest(strength=number(arguments, "strength"), memory=_memory(), tile=_TILE)
     options: dict[str, object] = {"task": word(arguments, "task"), "find": tuple(words(arguments, "find"))}
     if options["task"] == "upscale":
-        options |= {"scale": number(arguments, "scale"), "quality": word(arguments, "quality"), "strength": 1.0}
+        options |= {name: word(arguments, name) for name in ("quality", "look")}
+        options |= {"scale": number(arguments, "scale"), "strength": 1.0}
     if words(arguments, "layers"):
         options |= {"grow_mask": whole(arguments, "grow_mask"), "invert_mask": arguments.get("invert_mask") is True}
     request = dataclasses.replace(request, **options)
