@@ -92,16 +92,16 @@ def test_what_has_no_limits():
     white = (CLEAN + 0.06 * torch.randn(CLEAN.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     for task in ("auto", "denoise"):
         plan = make_plan(RestorationRequest(task=task), white)
-        assert (plan.repair, plan.strengths) == ("restore", ())
+        assert (plan.repair, plan.strengths) == ("denoise", ())
     assert not make_plan(RestorationRequest(model="restore", task="denoise"), coarse(CLEAN)).strengths
     assert not make_plan(RestorationRequest(task="denoise"), CLEAN[..., :12, :12]).strengths
 
 
 @pytest.mark.parametrize("task", ["auto", "denoise"])
-def test_plain_white_noise_needs_no_second_network(task, monkeypatch):
+def test_plain_white_noise_is_told_without_a_network(task, monkeypatch):
     white = (CLEAN + 0.1 * torch.randn(CLEAN.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
     monkeypatch.setattr(plan_of, "_denoised", lambda *_: pytest.fail("the picture was denoised to measure its noise"))
-    assert make_plan(RestorationRequest(task=task), white).repair == "restore"
+    assert make_plan(RestorationRequest(task=task), white).repair == "denoise"
     with pytest.raises(pytest.fail.Exception):
         make_plan(RestorationRequest(task=task), coarse(CLEAN))
 
