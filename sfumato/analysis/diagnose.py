@@ -16,7 +16,7 @@ from torch import Tensor
 from sfumato.analysis import flaws
 from sfumato.analysis.blur import blur_level, moved
 from sfumato.analysis.jpeg import grid, tables_quality
-from sfumato.analysis.noise import noise_level, plain_white_noise
+from sfumato.analysis.noise import ROUGH, noise_level, plain_white_noise
 from sfumato.analysis.residual import UNTOLD, NoiseProfile, noise_profile
 from sfumato.analysis.spread import likeliest
 from sfumato.core.errors import ImageError
@@ -212,7 +212,8 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
     if min(images.shape[2:]) < _SMALLEST:
         return Diagnosis(noise=None, salt_and_pepper=None, quality=quality, stated=stated, blur=None, scratched=scratched, grey=grey)
     pieces = _pieces(images)
-    noise, hit = noise_level(pieces), flaws.density(pieces)
+    plain = plain_white_noise(pieces)
+    noise, hit = noise_level(pieces) if plain is None else noise_level(pieces, most=ROUGH), flaws.density(pieces)
     if not stated and (jpeg := grid(pieces)) is not None:
         quality = jpeg.quality
     # Wrong pixels have edges of their own, which would count as sharp.
@@ -229,22 +230,14 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
         spread=spread,
         scratched=scratched,
         grey=grey,
-        plain=_plain(pieces, noise),
+        # Texture that is as fine as noise, such as gravel, is stronger than the estimate from patches.
+        plain=plain is not None and noise is not None and plain <= _MUCH_MORE * noise,
     )
 
 
 def plain_noise(images: Images) -> bool:
     """Whether the one picture in `images` has so much white noise that no network is needed to tell it from details."""
     return plain_white_noise(_pieces(images.detach().float().cpu().clamp(0, 1))) is not None
-
-
-def _plain(pieces: Images, noise: float | None) -> bool:
-    """Whether there is much white noise by the differences of pixels, and not more of it than the estimate `noise` from patches.
-
-    Texture that is as fine as noise, such as gravel, is stronger than that estimate.
-    """
-    level = None if noise is None else plain_white_noise(pieces)
-    return noise is not None and level is not None and level <= _MUCH_MORE * noise
 
 
 def _confirmed(blur: float, spread: Blur, pieces: Images, noise: float) -> tuple[float | None, Blur | None]:

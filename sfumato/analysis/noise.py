@@ -21,8 +21,8 @@ Patches = Float[Tensor, "_m _p"]
 
 _SIDES = (7, 5, 3)
 """Sides of patches, in pixels; the first with enough patches without clipped pixels is used."""
-_LEAST, _MOST = 500, 20_000
-"""Fewest and most patches of a channel for an estimate."""
+_LEAST, _MOST, ROUGH = 500, 20_000, 5_000
+"""Fewest and most patches of a channel for an estimate, and enough of them for one of strong noise, within 2 %."""
 _ROUNDS = 4
 _UNEVEN = 1.5
 """Greatest ratio of the mean of the small eigenvalues to the least one for white noise."""
@@ -41,15 +41,15 @@ _SQUARE = 16
 
 
 @torch.no_grad()
-def noise_level(crops: Images) -> float | None:
+def noise_level(crops: Images, *, most: int = _MOST) -> float | None:
     """Standard deviation of white noise as a share of full scale, the mean over channels; `crops` are of one picture.
 
     Of noise that is correlated between pixels (in an enlarged scan, in a JPEG) the estimate holds only the least part. 0 for a picture of
-    one colour; None if too few pixels are neither black nor white, as in a drawing on white paper.
+    one colour; None if too few pixels are neither black nor white, as in a drawing on white paper. `most` patches of each channel are used.
     """
     if all(channel.amin() == channel.amax() for channel in crops.unbind(1)):
         return 0.0
-    levels = [level for channel in crops.unbind(1) if (level := _channel(channel)) is not None]
+    levels = [level for channel in crops.unbind(1) if (level := _channel(channel, most)) is not None]
     return sum(levels) / len(levels) if levels else None
 
 
@@ -87,8 +87,8 @@ def _powers(differences: Float[Tensor, "3 n c h w"], side: int) -> Float[Tensor,
     return rows.unflatten(0, differences.shape[:3]).transpose(1, 2).flatten(2).flatten(0, 1)
 
 
-def _channel(crops: Float[Tensor, "n h w"]) -> float | None:
-    """The estimate for one channel."""
+def _channel(crops: Float[Tensor, "n h w"], most: int) -> float | None:
+    """The estimate for one channel, from so many patches at most."""
     clipped = ((crops < _CLIPPED) | (crops > 1 - _CLIPPED)).float()[:, None]
     if (_highest(clipped, 3) == 0).float().mean() < _FEW:
         if _even(crops) > _EVEN:
@@ -100,9 +100,9 @@ def _channel(crops: Float[Tensor, "n h w"]) -> float | None:
             continue
         windows = crops.unfold(1, side, 1).unfold(2, side, 1)
         chosen = (_highest(clipped, side)[:, 0] == 0).flatten().nonzero()[:, 0]
-        if len(chosen) > _MOST:
+        if len(chosen) > most:
             # Equal steps might coincide with the columns of the picture: steps by the golden ratio do not.
-            chosen = chosen[((torch.arange(_MOST, dtype=torch.float64) * 0.6180339887498949) % 1 * len(chosen)).long()]
+            chosen = chosen[((torch.arange(most, dtype=torch.float64) * 0.6180339887498949) % 1 * len(chosen)).long()]
         if len(chosen) >= _LEAST:
             count, tall, wide = windows.shape[:3]
             where = (chosen // (tall * wide), chosen // wide % tall, chosen % wide)

@@ -89,7 +89,8 @@ def provided(name: str, entry: str) -> Path:
     place = Path(folder).expanduser() / entry if folder else None
     if place is None or not place.exists():
         reason = f"there is no {place}" if place else "SFUMATO_DATA is not set"
-        raise DataError(f"{name} is read from SFUMATO_DATA/{entry}, and {reason}; set SFUMATO_DATA to a folder with this data set")
+        wanted = f"set this environment variable to the folder that holds {entry}"
+        raise DataError(f"{name} is read from SFUMATO_DATA/{entry}, and {reason}; {wanted}")
     return place
 
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from sfumato.core.errors import ImageError
 from sfumato.io import files, formats
 from sfumato.io.channels import as_pixels
+from sfumato.io.decode import unknown_kind
 from sfumato.io.inputs import BinaryFile, PictureInput, convert, opened
 
 Sources: TypeAlias = PictureInput | Sequence[PictureInput]
@@ -41,7 +41,7 @@ def _written(source: PictureInput, folder: Path, name: str, noun: str) -> Path:
             content = file.read()
         kind = formats.by_content(content[: formats.START], path.name)
         if kind is None:
-            raise ImageError(f"{path}: is not an image of a known kind")
+            raise unknown_kind(str(path))
         ending = _ENDINGS.get(kind.name, f".{kind.name.lower()}")
         target = folder / (path.name if path.suffix else f"{name}{ending}")
         target.write_bytes(content)

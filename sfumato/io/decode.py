@@ -104,6 +104,11 @@ def refuse_pages(count: int) -> None:
         raise ImageError(f"has {count} frames or pages, of which only the first could be kept; save each as a file of its own")
 
 
+def unknown_kind(name: str) -> ImageError:
+    """The error to raise for a file of no kind that can be read."""
+    return ImageError(f"{name}: is not an image of a known kind ({', '.join(FORMATS)})")
+
+
 @contextlib.contextmanager
 def reading(name: str) -> Iterator[None]:
     """Turns every error inside the `with`, except missing memory or extras, into an ImageError that begins with `name`."""
@@ -116,7 +121,7 @@ def reading(name: str) -> Iterator[None]:
         size = f"{int(pixels[0]) / 1e6:.0f} megapixels, " if pixels else ""
         raise ImageError(f"{name}: {size}larger than the {MAX_PIXELS // 1_000_000} megapixels allowed; make the picture smaller") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: is not an image of a known kind ({', '.join(FORMATS)})") from error
+        raise unknown_kind(name) from error
     except OSError as error:
         if str(error).startswith("decoder error"):  # a number, which tells nobody anything
             raise ImageError(f"{name}: is damaged (its compressed pixels cannot be decoded)") from error

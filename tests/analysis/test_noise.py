@@ -114,13 +114,17 @@ def test_the_mean_of_equal_eigenvalues_without_the_large_ones():
     assert noise._white(torch.tensor([2.0])) == 2.0
 
 
-def test_many_patches_are_spread_over_the_picture(monkeypatch):
+def test_many_patches_are_spread_over_the_picture():
     picture = 0.5 + 0.02 * normal(1, 1, 80, 80)
-    whole = noise.noise_level(picture)
-    monkeypatch.setattr(noise, "_MOST", 3000)
-    some = noise.noise_level(picture)
+    whole, some = noise.noise_level(picture), noise.noise_level(picture, most=3000)
     assert some != whole
     assert some == pytest.approx(whole, rel=0.15)
+
+
+@pytest.mark.parametrize("sigma", [0.04, 0.15])
+def test_fewer_patches_are_enough_for_strong_noise(sigma):
+    picture = torch.linspace(0.3, 0.6, 150).expand(1, 3, 150, 150) + sigma * normal(1, 3, 150, 150)
+    assert noise.noise_level(picture, most=noise.ROUGH) == pytest.approx(noise.noise_level(picture), rel=0.02)
 
 
 @pytest.mark.parametrize("sigma", [0.05, 0.15])
