@@ -77,6 +77,7 @@ if TYPE_CHECKING:
     from sfumato.evaluation.benchmark import evaluate_restorer
     from sfumato.evaluation.codecs import CodecComparison, evaluate_codec
     from sfumato.evaluation.evaluate import evaluate
+    from sfumato.evaluation.pairs import evaluate_pairs
     from sfumato.evaluation.report import Report
     from sfumato.generation.generate import generate
     from sfumato.generation.interpolate import interpolate
@@ -199,6 +200,7 @@ _HOMES = {
     "export": "store.export.export",
     "get_weights": "store.catalogue",
     "push": "store.hub.push",
+    "evaluate_pairs": "evaluation.pairs",
     "evaluate_restorer": "evaluation.benchmark",
     "features": "dreaming.atlas",
     "fit": "train.loop",
@@ -335,6 +337,7 @@ __all__ = [
     "embed",
     "evaluate",
     "evaluate_codec",
+    "evaluate_pairs",
     "evaluate_restorer",
     "export",
     "features",

@@ -3,6 +3,7 @@
 Only imported by that verb: all of torch comes with it.
 """
 
+from pathlib import Path
 from typing import TypedDict
 
 from sfumato.cli.terminal import console
@@ -13,6 +14,8 @@ from sfumato.data.scenes import existing_data
 from sfumato.evaluation import evaluate as job
 from sfumato.evaluation import score
 from sfumato.evaluation.benchmark import judge
+from sfumato.evaluation.pairs import evaluate_pairs, existing_pictures
+from sfumato.evaluation.picture_sets import is_pictures
 from sfumato.metrics.base import Measurement
 from sfumato.restoration.request import Ways
 from sfumato.store.weights import existing_model
@@ -20,10 +23,29 @@ from sfumato.train.progress import ProgressLine
 
 SET = "set12"
 """The pictures on which a restorer is measured if none are named."""
-_ALSO = {"--compress": {"images"}, "--restore": {"compare", "precision", "device"}}
-"""Flags for generators and classifiers that also have an effect with codecs and restorers."""
-_UNSET = {"whole": False, "seed": 0, "accuracy_score": False, "precision": "fp32", "device": "auto"}
+_PICTURES = "a folder of pictures"
+_ALSO = {
+    "--compress": {"data", "images"},
+    "--restore": {"data", "compare", "precision", "ensemble", "device"},
+    "--reference": {"compare", "border"},
+    _PICTURES: {"data", "features", "count", "seed", "device"},
+}
+"""Kind of measurement to the flags that have an effect with it. Without any, a model is measured in its own way."""
+_ONLY_WITH = {
+    "ensemble": "is for restorers and has no effect without --restore; name a degradation, such as noise:25",
+    "border": "has no effect without --reference; name the true pictures with it",
+}
+"""Flag of one kind to the error without that kind."""
+_UNSET = {"whole": False, "seed": 0, "accuracy_score": False, "precision": "fp32", "device": "auto", "ensemble": 1, "border": 0}
 """Values of flags that were not given; None of all others."""
+
+
+class Kind(TypedDict):
+    """The flags that choose what is measured: at most one of them is given."""
+
+    restore: str | None
+    compress: bool
+    reference: Path | None
 
 
 class Options(TypedDict):
@@ -45,27 +67,63 @@ class Sampling(TypedDict):
     seed: int
 
 
-def check(restore: str | None, *, compress: bool, ensemble: int, accuracy_score: bool, options: Options, sampling: Sampling) -> None:
-    """Raises SettingError for flags of `evaluate` that have no effect together."""
-    if restore is not None and compress:
-        raise SettingError(f"--restore {restore} is for restorers and has no effect with --compress; leave one of them out")
-    if ensemble != 1 and restore is None:
-        raise SettingError(
-            f"--ensemble {ensemble} is for restorers and has no effect without --restore; name a degradation, such as noise:25"
-        )
-    measured = "--compress" if compress else "--restore" if restore is not None else ""
-    values: dict[str, object] = {**options, **sampling, "accuracy_score": accuracy_score}
-    for name, value in values.items():
-        if measured and value != _UNSET.get(name) and name not in _ALSO[measured]:
-            flag = f"--{name.replace('_', '-')}"
-            raise SettingError(f"{flag if value is True else f'{flag} {value}'} has no effect with {measured}; leave one of them out")
+class Others(TypedDict):
+    """Arguments of `evaluate` that each belong to one kind of measurement."""
+
+    ensemble: Ways
+    accuracy_score: bool
+    border: int
 
 
-def read_files(model: str, data: str | None, features: str | None, compare: str | None, *, restores: bool) -> tuple[str | None, ...]:
+def check(model: str, kind: Kind, options: Options, sampling: Sampling, others: Others, data: str | None) -> tuple[str | Path | None, ...]:
+    """The names of models and of data that are read, each of which is there.
+
+    Raises SettingError for flags of `evaluate` that have no effect together, SfumatoError for the first name that is not there.
+    """
+    chosen = {
+        f"--restore {kind['restore']}": kind["restore"] is not None,
+        "--compress": kind["compress"],
+        "--reference": kind["reference"] is not None,
+    }
+    of_pictures = bool(is_pictures(model))
+    given = [flag for flag, is_given in chosen.items() if is_given]
+    if len(given) > 1:
+        raise SettingError(f"{given[0]} has no effect with {given[1]}; leave one of them out")
+    measured = given[0].split()[0] if given else _PICTURES if of_pictures else ""
+    for name, value in {**options, **sampling, **others, "data": data}.items():
+        if value == _UNSET.get(name) or name in _ALSO.get(measured, ()):
+            continue
+        flag = f"--{name.replace('_', '-')}" + ("" if value is True else f" {value}")
+        if name in _ONLY_WITH:
+            raise SettingError(f"{flag} {_ONLY_WITH[name]}")
+        if measured:
+            raise SettingError(f"{flag} has no effect with {measured}; leave one of them out")
+    return _read_files(model, kind, data, sampling["features"], options["compare"])
+
+
+def _read_files(model: str, kind: Kind, data: str | None, features: str | None, compare: str | None) -> tuple[str | Path | None, ...]:
     """Names of models and data that are read, each of which is there. Raises SfumatoError, naming the first that is not."""
+    if kind["reference"] is not None:
+        return existing_pictures(model), existing_pictures(kind["reference"]), existing_model(compare)
     # Methods, and the images themselves, have no file.
-    own = model if restores or model == job.REAL else existing_model(model)
+    no_model = kind["restore"] is not None or model == job.REAL or is_pictures(model)
+    own = model if no_model else existing_model(model)
     return own, existing_model(features), existing_model(compare), existing_data(data)
+
+
+def report(model: str, kind: Kind, data: str | None, options: Options, sampling: Sampling, others: Others) -> list[Measurement]:
+    """The figures of a model, or of pictures, shown with progress."""
+    if kind["reference"] is not None:
+        return pairs_report(model, kind["reference"], compare=options["compare"], border=others["border"])
+    if kind["restore"] is not None:
+        return restorer_report(model, kind["restore"], data, ensemble=others["ensemble"], options=options)
+    return model_report(model, data, accuracy_score=others["accuracy_score"], options=options, sampling=sampling)
+
+
+def pairs_report(pictures: str, references: Path, *, compare: str | None, border: int) -> list[Measurement]:
+    """The figures of pictures beside their references, shown with progress."""
+    with progress():
+        return evaluate_pairs(pictures, references, compare=compare, border=border)
 
 
 def restorer_report(model: str, degradation: str, data: str | None, *, ensemble: Ways, options: Options) -> list[Measurement]:

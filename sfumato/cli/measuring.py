@@ -15,6 +15,8 @@ def evaluate(
     data: str | None = None,
     restore: str | None = None,
     compress: bool = False,
+    reference: Path | None = None,
+    border: Annotated[int, Range(0, 1000, "pixels")] = 0,
     features: str | None = None,
     compare: str | None = None,
     count: Annotated[int | None, Range(1, 1e9, "images")] = None,
@@ -33,13 +35,17 @@ def evaluate(
     """Measure the quality of a model, with intervals and protocols.
 
     MODEL may also be `real`: the images of --data alone, one half compared with the other. With --restore, MODEL is a restorer, a classical
-    method such as median, or `auto`, which does what `sfumato restore` does.
+    method such as median, or `auto`, which does what `sfumato restore` does. A folder of pictures, which any program may have made, is
+    compared with the real ones of --data, or each picture with its --reference.
 
     Args:
         data: Images to compare with: a folder, an archive or the name of a data set. Default: the images that the model was trained on.
         restore: Degradation that a restorer has to undo: noise:25, poisson:30, salt-and-pepper:30, missing:50, text, blur:1.6, motion:9,
             jpeg:10, x2 or x4. Default: none; the model is measured as a generator or a classifier.
         compress: Compare a codec with JPEG, WebP and AVIF on the pictures of --data, by real files.
+        reference: The true pictures, of the same names, for PSNR and SSIM: a folder, a zip or one picture. MODEL is pictures too. Default:
+            none.
+        border: Pixels of each side that do not count with --reference; papers on enlarging leave out as many as they enlarge times.
         features: Network whose features are compared: squeezenet, alexnet, vgg16, googlenet, inception, inception-clean, or a classifier
             of yours. Default: a bundled classifier of the same data.
         compare: Perceptual metric that compares two images: lpips-squeeze, lpips-alex or lpips-vgg. Default: none.
@@ -60,16 +66,14 @@ def evaluate(
 
         options = figures.Options(compare=compare, precision=precision, device=device)
         sampling = figures.Sampling(features=features, count=count, whole=whole, samples=samples, images=images, seed=seed)
-        figures.check(restore, options=options, sampling=sampling, compress=compress, ensemble=ensemble, accuracy_score=accuracy_score)
+        kind = figures.Kind(restore=restore, compress=compress, reference=reference)
+        others = figures.Others(ensemble=ensemble, accuracy_score=accuracy_score, border=border)
+        reads = figures.check(model, kind, options, sampling, others, data)
         if compress:
             rates.codec_figures(model, data, out, console, count=images, overwrite=overwrite)
             return
-        reads = figures.read_files(model, data, features, compare, restores=restore is not None)
         with outputs.reserved(job.output_files(out), by="evaluate", overwrite=overwrite, reads=reads):
-            if restore is not None:
-                report = figures.restorer_report(model, restore, data, ensemble=ensemble, options=options)
-            else:
-                report = figures.model_report(model, data, accuracy_score=accuracy_score, options=options, sampling=sampling)
+            report = figures.report(model, kind, data, options, sampling, others)
             show(console, report, title=f"{model}, {restore}" if restore else model)
             if out:
                 console.print(f"figures in {job.save(report, out)}", highlight=False)

@@ -93,6 +93,11 @@ def listed(source: Path) -> Iterator[Listing]:
         yield listing
 
 
+def is_run(folder: Path) -> bool:
+    """Whether this is the folder of a training run."""
+    return all((folder / name).exists() for name in _RUN)
+
+
 def _walk(folder: Path, listing: Listing) -> None:
     """Adds every file below `folder` to `listing`, except those of training runs. Links to folders are followed once each."""
 

@@ -1,37 +1,31 @@
 """PSNR and SSIM of restored pictures after a degradation of the literature (`benchmark_degradations.py`), by several protocols.
 
-Luma is that of ITU-R BT.601 in studio range, not rounded, as MATLAB gives it for doubles. A result is clamped and rounded to 8 bits.
-PSNR is 10 log10(255^2 / MSE) of each picture over all channels together; the figure is the mean over pictures.
+A result is clamped and rounded to 8 bits; `picture_fidelity.py` has the formulas.
 """
 
 import dataclasses
 import functools
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeAlias, cast
-
-import torch
 
 from sfumato.classical import methods as classical
 from sfumato.core.device import Precision
 from sfumato.core.errors import SettingError
 from sfumato.core.paths import inside
 from sfumato.core.progress import counted
-from sfumato.core.rng import seeded_generator
-from sfumato.core.tensors import Images, Kernels, Maps, Resized, to_bytes, to_images
+from sfumato.core.tensors import Images, Kernels, Resized, to_bytes, to_images
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.data.scenes import SCENE_NAMES, load_scenes
 from sfumato.degradations.base import Degraded
 from sfumato.evaluation.benchmark_degradations import BenchmarkDegradation, benchmark_degradation
 from sfumato.evaluation.diversity import coloured, comparer
+from sfumato.evaluation.picture_fidelity import INTERVAL, as_stored, mean_of_pictures, psnr_of, ssim_of
 from sfumato.evaluation.report import Report
 from sfumato.io.fitting import fit
 from sfumato.io.inputs import PictureInput
 from sfumato.metrics.base import Measurement, Protocol
 from sfumato.metrics.features import weights_hash
-from sfumato.metrics.fidelity import WINDOW, psnr, ssim
-from sfumato.metrics.interval import bootstrap
 from sfumato.metrics.perceptual import lpips
 from sfumato.models.roles.perceptual_metric import PerceptualMetric
 from sfumato.models.roles.restorer import Restorer
@@ -126,7 +120,7 @@ def judge_restorer(
     perceptual = comparer(compare) if compare is not None else None
     rows: dict[str, list[float]] = {}
     for i, picture in enumerate(counted(pictures.pictures, "repairing")):
-        clean = _whole(_as_stored(to_images(picture[None])), kind.scale)
+        clean = _whole(as_stored(to_images(picture[None])), kind.scale)
         for name, value in _figures(kind, clean, i, restore, perceptual).items():
             rows.setdefault(name, []).append(value)
     facts = {"features": inside(compare), "digest": weights_hash(perceptual)} if compare is not None and perceptual is not None else {}
@@ -189,18 +183,17 @@ def _figures(kind: BenchmarkDegradation, clean: Images, i: int, restore: Restore
     size = (clean.shape[2], clean.shape[3])
     before = degraded.images if kind.scale == 1 else to_images(to_bytes(resize(degraded.images, size)))
     rounded = to_images(to_bytes(output))
-    figures = {"psnr": _psnr(rounded, clean, use_luma, cut), "ssim": _ssim(rounded, clean, use_luma, cut)}
-    figures["psnr_before"] = _psnr(before, clean, use_luma, cut)
-    figures["psnr_unrounded"] = _psnr(output, clean, use_luma, cut)
+    psnr, ssim = (functools.partial(of, reference=clean, use_luma=use_luma, border=cut) for of in (psnr_of, ssim_of))
+    figures = {"psnr": psnr(rounded), "ssim": ssim(rounded), "psnr_before": psnr(before), "psnr_unrounded": psnr(output)}
     if not kind.stored:
         clipped = dataclasses.replace(degraded, images=to_images(to_bytes(degraded.images)))
-        figures["psnr_of_8_bit_input"] = _psnr(to_images(to_bytes(restore(clipped, i))), clean, use_luma, cut)
+        figures["psnr_of_8_bit_input"] = psnr(to_images(to_bytes(restore(clipped, i))))
     if clean.shape[1] == 3:
-        figures["psnr_rgb" if use_luma else "psnr_luma"] = _psnr(rounded, clean, not use_luma, cut)
+        figures["psnr_rgb" if use_luma else "psnr_luma"] = psnr(rounded, use_luma=not use_luma)
     if use_luma:
-        figures["psnr_luma_full_range"] = _psnr(rounded, clean, True, cut, full=True)
+        figures["psnr_luma_full_range"] = psnr(rounded, full=True)
     if cut:
-        figures["psnr_no_border_cut"] = _psnr(rounded, clean, use_luma, 0)
+        figures["psnr_no_border_cut"] = psnr(rounded, border=0)
     if perceptual is not None:
         figures["lpips"] = lpips(perceptual, coloured(rounded, perceptual), coloured(clean, perceptual)).item()
         figures["lpips_before"] = lpips(perceptual, coloured(before, perceptual), coloured(clean, perceptual)).item()
@@ -242,50 +235,15 @@ def _measurement(
         generated=len(values),
         settings=f"{kind.protocol}; {channels}; border cut {kind.scale if kind.scale > 1 else 0}; range 255; mean over pictures{turns}",
         dtype={"bf16": "bfloat16", "fp32": "float32"}.get(precision, precision),
-        interval="95 %, other pictures of the same kind, bootstrap",
+        interval=INTERVAL,
         notes=_NOTES[name],
         features=features,
         weights=digest,
     )
-    numbers = torch.tensor(values, dtype=torch.float64)
-    interval = bootstrap(numbers.float(), rng=seeded_generator(0, "bootstrap")) if len(values) > 1 else None
-    unit, higher = "dB" if name.startswith("psnr") else "", not name.startswith("lpips")
-    return Measurement(name=name, value=numbers.mean().item(), interval=interval, unit=unit, higher_is_better=higher, protocol=protocol)
-
-
-def _as_stored(picture: Images) -> Maps:
-    """One channel if all channels are the same, else all."""
-    return picture[:, :1] if bool((picture == picture[:, :1]).all()) else picture
+    return mean_of_pictures(name, values, protocol)
 
 
 def _whole(clean: Images, scale: int) -> Resized:
     """`clean` without the last rows and columns, so that its sides are multiples of `scale`."""
     h, w = (side // scale * scale for side in clean.shape[2:])
     return clean[:, :, :h, :w]
-
-
-def luma(images: Images, *, full: bool = False) -> Maps:
-    """Luma of ITU-R BT.601 in [16, 235] / 255, or in [0, 1] if `full`."""
-    weight = torch.tensor([65.481, 128.553, 24.966], dtype=torch.float64)[:, None, None] / 255
-    if full:
-        weight = weight / weight.sum()
-    return (images.double().expand(-1, 3, -1, -1) * weight).sum(dim=1, keepdim=True) + (0 if full else 16 / 255)
-
-
-def _compared(output: Maps, clean: Maps, use_luma: bool, cut: int, full: bool) -> tuple[Maps, Maps]:
-    """Both pictures without a border of `cut` pixels, or their luma."""
-    if use_luma:
-        output, clean = luma(output, full=full), luma(clean, full=full)
-    inner = slice(cut, -cut or None)
-    return output[:, :, inner, inner], clean[:, :, inner, inner]
-
-
-def _psnr(output: Images, clean: Images, use_luma: bool, cut: int, *, full: bool = False) -> float:
-    """PSNR in dB, at most 100, because that of equal pictures is infinite."""
-    return min(100.0, psnr(*_compared(output, clean, use_luma, cut, full)).item())
-
-
-def _ssim(output: Images, clean: Images, use_luma: bool, cut: int) -> float:
-    """SSIM; NaN for a picture smaller than one window."""
-    a, b = _compared(output, clean, use_luma, cut, full=False)
-    return ssim(a, b).item() if min(a.shape[2:]) >= WINDOW else math.nan

@@ -25,6 +25,7 @@ from sfumato.data.load import load
 from sfumato.evaluation.diversity import comparer, diversity_operations, perceptual_diversity
 from sfumato.evaluation.features import HasShape, class_scores, feature_operations, matching_features, suited
 from sfumato.evaluation.generators import LEAST, generator_operations, judge_generator, judge_images, reference
+from sfumato.evaluation.picture_sets import evaluate_pictures, is_pictures
 from sfumato.evaluation.report import Report, output_files, save  # noqa: F401 (the verb finds them here)
 from sfumato.evaluation.roles import measurable_roles
 from sfumato.evaluation.stages import image_operations, stages
@@ -76,7 +77,8 @@ def evaluate(
     and of the test images to these as the floor. With `whole`, generated images are compared with training and test images together,
     and the floor is one half of them against the other. `features` names the network in whose features images are compared (by
     default a bundled classifier of the same data, else the pixels themselves), and `compare` a network that compares two images, such as
-    lpips-squeeze, for path length and variety. For the model `real`, which is the images themselves, there is the floor alone.
+    lpips-squeeze, for path length and variety. For the model `real`, which is the images themselves, there is the floor alone. In the place
+    of the model, a folder or a zip of pictures that any program made is compared with all of `data`, in the features that are named.
 
     Raises SettingError for a restorer and for a network without measurements.
     """
@@ -84,6 +86,8 @@ def evaluate(
     if model == REAL:
         data = data if isinstance(data, Dataset) else load(_named_data(data), part="all")
         return Report(judge_images(data, features, target, count=count, seed=seed))
+    if is_pictures(model):
+        return evaluate_pictures(model, data, features=features, device=target, count=count, seed=seed)
     measured = weights.model_of(model).to(target)
     roles = measurable_roles(measured.network)
     # Names without a network are refused before the work.

@@ -55,15 +55,26 @@ def suited(features: Model, network: HasShape) -> LoadedModel[FeatureExtractor]:
 
     Raises SettingError if it gives no feature vectors, or takes images of another size or with other channels.
     """
+    model = opened_features(features)
+    check_fit(model.network, network.size, network.channels)
+    return model
+
+
+def opened_features(features: Model) -> LoadedModel[FeatureExtractor]:
+    """The model `features`. Raises SettingError if it gives no feature vectors."""
     model = weights.model_of(features)
     extractor = model.network
     if not isinstance(extractor, FeatureExtractor):
         raise SettingError(
             f"features: a {type(extractor).__name__} gives no feature vectors; name a classifier, squeezenet or inception with --features"
         )
-    if reason := extractor.misfit(network.size, network.channels):
-        raise SettingError(f"features: this network {reason}; name another network with --features")
     return cast(LoadedModel[FeatureExtractor], model)
+
+
+def check_fit(extractor: FeatureExtractor, size: tuple[int, int], channels: int) -> None:
+    """Raises SettingError if `extractor` takes no images of this size (height, width) or with so many channels."""
+    if reason := extractor.misfit(size, channels):
+        raise SettingError(f"features: this network {reason}; name another network with --features")
 
 
 def matching_features(network: HasShape, train: Dataset) -> LoadedModel[FeatureExtractor]:

@@ -7,7 +7,7 @@ import torch
 from sfumato.core.errors import DataError
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Bytes, Vectors, to_bytes
-from sfumato.data.dataset import Dataset
+from sfumato.data.dataset import Dataset, Scenes
 from sfumato.evaluation.features import (
     ComparisonFacts,
     choose_features,
@@ -115,7 +115,7 @@ def floor_of_halves(real: Vectors, facts: ComparisonFacts, *, count: int, seed: 
     return [_renamed(m, f"floor_{m.name}") for m in floor]
 
 
-def reference(data: Dataset) -> str:
+def reference(data: Dataset | Scenes) -> str:
     """Name and fingerprint of a data set, for protocols."""
     return f"{data.name} {data.fingerprint[:8]}"
 

@@ -97,7 +97,7 @@ class Features(FeatureExtractor, Backbone):  # pyright: ignore[reportIncompatibl
     def misfit(self, size: tuple[int, int], channels: int) -> str:
         if channels in (1, self.channels):
             return ""
-        return f"takes grey or coloured images, the model's have {channels} channels"
+        return f"takes grey or coloured images; these have {channels} channels"
 
     def layers(self, images: Images, names: Sequence[str] = ()) -> list[Maps]:
         wanted = [self.ends[self._checked_name(name)] for name in names or self.default_layers]

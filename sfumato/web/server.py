@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import importlib
+import inspect
 import os
 import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 
 from sfumato.core.errors import SettingError
@@ -65,7 +66,25 @@ def _quiet_gradio(studio: Studio) -> ModuleType:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = str(studio.shelter.root)
     os.environ["HF_HUB_OFFLINE"] = os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    return importlib.import_module("gradio")
+    with _without_stubs():
+        return importlib.import_module("gradio")
+
+
+@contextlib.contextmanager
+def _without_stubs() -> Iterator[None]:
+    """Inside, gradio writes no stubs for editors into its own folder, which take a second of each start: its classes have no files."""
+    getfile = inspect.getfile
+
+    def of_others(thing: Callable[..., object]) -> str:
+        if isinstance(thing, type) and thing.__module__.startswith("gradio."):
+            raise OSError("the source is not wanted")
+        return getfile(thing)
+
+    inspect.getfile = of_others
+    try:
+        yield
+    finally:
+        inspect.getfile = getfile
 
 
 def _listening(settings: StudioSettings) -> socket.socket:

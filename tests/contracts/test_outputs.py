@@ -43,7 +43,12 @@ CALLS = {
     "search": [("search", "own.index", "photo.png")],
     "cluster": [("cluster", "own.index")],
     "duplicates": [("duplicates", "photos")],
-    "evaluate": [("evaluate", "digits"), ("evaluate", "restore", "--restore", "noise:25")],
+    "evaluate": [
+        ("evaluate", "digits"),
+        ("evaluate", "restore", "--restore", "noise:25"),
+        ("evaluate", "photo.png", "--reference", "photo.png"),
+        ("evaluate", "photos", "--data", "photos"),
+    ],
     "audit": [("audit", "digits")],
     "augment": [("augment", "photos", "--model", "digits"), ("augment", "photos", "--verdict", "--model", "digits")],
     "compress": [("compress", "photo.png", "--model", "own.safetensors")],
@@ -292,6 +297,7 @@ READS = {
         "data": ("digits", "--data", "gone"),
         "features": ("digits", "--features", "gone"),
         "compare": ("digits", "--compare", "gone"),
+        "reference": ("photo.png", "--reference", "gone"),
     },
     "audit": {"model": ("gone",), "data": ("digits", "--data", "gone"), "features": ("digits", "--features", "gone")},
     "augment": {
@@ -353,6 +359,7 @@ def test_what_is_read_and_not_there_is_told_first(verb, name, no_network, capsys
         ("photo.png", ("dream", "--guide", "photo.png")),
         ("own.json", ("evaluate", "digits", "--features", "own.json")),
         ("own.json", ("evaluate", "digits", "--compare", "own.json")),
+        ("own.json", ("evaluate", "photo.png", "--reference", "own.json")),
     ],
 )
 def test_nothing_that_is_read_is_written_over_whatever_is_said(out, call, no_network, capsys):

@@ -10,8 +10,9 @@ import torch
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import to_bytes, to_images
 from sfumato.data.dataset import Scenes
-from sfumato.evaluation.benchmark import judge, judge_restorer, luma
+from sfumato.evaluation.benchmark import judge, judge_restorer
 from sfumato.evaluation.benchmark_degradations import benchmark_degradation
+from sfumato.evaluation.picture_fidelity import luma
 from sfumato.models import MODELS
 from sfumato.nn.resample import shrink
 from sfumato.store import foreign

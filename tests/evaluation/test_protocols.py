@@ -14,12 +14,13 @@ from sfumato.core.tensors import to_bytes, to_images
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.evaluation import benchmark
 from sfumato.evaluation.audit_search import Search
-from sfumato.evaluation.benchmark import judge, judge_restorer, luma
+from sfumato.evaluation.benchmark import judge, judge_restorer
 from sfumato.evaluation.benchmark_degradations import benchmark_degradation
 from sfumato.evaluation.diversity import coloured, pairs, partners
 from sfumato.evaluation.evaluate import compared, judge_classifier, output_files
 from sfumato.evaluation.features import feature_facts, matching_features, suited
 from sfumato.evaluation.generators import floor_of_halves
+from sfumato.evaluation.picture_fidelity import luma
 from sfumato.evaluation.score import check, generated
 from sfumato.metrics.base import Protocol
 from sfumato.metrics.features import Pixels
@@ -255,7 +256,7 @@ def test_a_bundled_classifier_serves_the_images_that_it_was_trained_on_and_no_ot
     assert matching_features(network(3, (28, 28)), other).network.feature_dim == 3 * 64
     classifier = weights.load("digits-classifier")
     assert suited(classifier, network(1, (28, 28))) is classifier
-    with pytest.raises(SettingError, match=r"size \(28, 28\) and 1 channels, the model's have \(16, 16\) and 1"):
+    with pytest.raises(SettingError, match=r"size \(28, 28\) and 1 channels; these have \(16, 16\) and 1"):
         suited(classifier, network(1))
 
 
@@ -264,7 +265,7 @@ def test_a_published_network_takes_grey_and_colour_images():
     for channels in (1, 3):
         assert suited(published, network(channels)).network is published
     for channels in (2, 4):
-        with pytest.raises(SettingError, match=f"takes grey or coloured images, the model's have {channels} channels"):
+        with pytest.raises(SettingError, match=f"takes grey or coloured images; these have {channels} channels"):
             suited(published, network(channels))
 
 

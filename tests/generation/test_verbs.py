@@ -291,5 +291,5 @@ def test_a_published_network_looks_at_grey_and_coloured_images_and_says_how(gan,
     figures = {m.name: m for m in evaluate(gan, letters, features=eyes, count=20)}
     assert figures["frechet"].protocol.resize == "bicubic, antialiased, 224"
     assert figures["frechet"].protocol.dimension == 512
-    with pytest.raises(SettingError, match="the model's have 4 channels"):
+    with pytest.raises(SettingError, match="these have 4 channels"):
         suited(eyes, SimpleNamespace(channels=4, size=(16, 16)))

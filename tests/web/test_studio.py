@@ -1,6 +1,7 @@
 """How a studio is started: what is refused in one line, and what runs without gradio."""
 
 import importlib.util
+import inspect
 import io
 import json
 import os
@@ -14,8 +15,8 @@ from PIL import Image
 
 import sfumato as sf
 from sfumato.core.errors import MissingExtraError, SettingError, StorageError
+from sfumato.web import server, worker
 from sfumato.web import studio as studios
-from sfumato.web import worker
 from sfumato.web.jobs import Job, State
 from sfumato.web.studio import Catalogue, StudioSettings
 from sfumato.web.tasks import TASKS, task
@@ -199,3 +200,14 @@ def test_the_state_of_a_run_is_read_from_its_folder(tmp_path):
     (folder / "model.safetensors").write_bytes(b"x")
     assert Trainings(tmp_path).progress("run").complete
     assert Trainings(tmp_path).progress("none").images == 0
+
+
+def test_gradio_finds_no_files_of_its_classes_while_it_is_imported():
+    """It would write stubs for editors into its own folder, which take a second of each start."""
+    component = type("Button", (), {"__module__": "gradio.components.button"})
+    before = inspect.getfile
+    with server._without_stubs():
+        with pytest.raises(OSError, match="not wanted"):
+            inspect.getfile(component)
+        assert inspect.getfile(StudioSettings) == before(StudioSettings)
+    assert inspect.getfile is before

@@ -23,7 +23,7 @@ class Classifier(FeatureExtractor):
     def misfit(self, size: tuple[int, int], channels: int) -> str:
         if (self.size, self.channels) == (size, channels):
             return ""
-        return f"takes images of size {self.size} and {self.channels} channels, the model's have {size} and {channels}"
+        return f"takes images of size {self.size} and {self.channels} channels; these have {size} and {channels}"
 
     def feature_source(self) -> FeatureSource:
         """The network itself, with its scores."""
