@@ -1,11 +1,12 @@
 """Fidelity of pictures to references, whatever program made them: PSNR, SSIM and, on request, LPIPS of each pair.
 
-A picture has the name of its reference, with any ending, in the same folder below the two sources.
+A picture has the name of its reference, with any ending, in the same folder below the two sources; programs that enlarge may have put
+something behind the name, as in baby_x4.png.
 """
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeAlias
 
@@ -113,12 +114,29 @@ def _matched(own: dict[str, _Named], theirs: dict[str, _Named], source: str) -> 
     """Each picture with its reference. Raises DataError for a picture without one; references without a picture make a remark."""
     if len(own) == len(theirs) == 1:
         return list(zip(own.values(), theirs.values(), strict=True))
-    if missing := [own[key].name for key in own if key not in theirs]:
+    of_pictures = {key: _reference_of(key, theirs) for key in own}
+    if missing := [own[key].name for key, reference in of_pictures.items() if reference is None]:
         more = f", nor for {len(missing) - 1} others" if len(missing) > 1 else ""
         raise DataError(f"{source} holds no reference for {missing[0]}{more}; a picture has the name of its reference, with any ending")
+    by_reference = {reference: key for key, reference in of_pictures.items() if reference is not None}
+    if len(by_reference) < len(own):
+        first, second = next((key, by_reference[ref]) for key, ref in of_pictures.items() if ref and by_reference[ref] != key)
+        raise DataError(f"{own[first].name} and {own[second].name} have one reference; measure them apart")
     if left := len(theirs) - len(own):
         remark(f"{left} of the {len(theirs)} references have no picture to compare with, and do not count")
-    return [(picture, theirs[key]) for key, picture in own.items()]
+    return [(own[key], theirs[reference]) for reference, key in by_reference.items()]
+
+
+def _reference_of(key: str, theirs: Container[str]) -> str | None:
+    """The name of the reference of a picture: its own name, or else the longest beginning of it before a mark such as _ or -.
+
+    >>> _reference_of("set/baby_x4", {"set/baby", "set/b"}), _reference_of("baby2", {"baby"})
+    ('set/baby', None)
+    """
+    if key in theirs:
+        return key
+    marks = [i for i in range(len(key) - 1, key.rfind("/") + 1, -1) if not key[i].isalnum()]
+    return next((key[:i] for i in marks if key[:i] in theirs), None)
 
 
 def _named(stack: contextlib.ExitStack, source: Pictures) -> dict[str, _Named]:

@@ -81,8 +81,8 @@ def test_a_picture_goes_with_the_reference_of_its_name(tmp_path):
         Image.fromarray(drawn(seed)).save(made / f"{name}.webp", lossless=True)
     with pytest.warns(UserWarning, match="^1 of the 3 references have no picture to compare with, and do not count$"):
         assert values(evaluate_pairs(made, true))["psnr"] == 100
-    saved(made, {"d": drawn(4), "e": drawn(5)})
-    with pytest.raises(sf.DataError, match=r"true holds no reference for d\.png, nor for 1 others"):
+    saved(made, {"d": drawn(4), "e": drawn(5), "a2": drawn(6)})
+    with pytest.raises(sf.DataError, match=r"true holds no reference for a2\.png, nor for 2 others"):
         evaluate_pairs(made, true)
     saved(made, {"a": drawn(4)})
     with pytest.raises(sf.DataError, match=r"a\.png and a\.webp have one name"):
@@ -116,3 +116,12 @@ def test_what_cannot_be_compared_is_named(tmp_path):
         evaluate_pairs("absent", true)
     with pytest.raises(sf.DataError, match="holds no reference for picture 2"):
         evaluate_pairs([drawn(1), drawn(2)], [drawn(1)])
+
+
+def test_a_program_may_have_put_something_behind_the_name(tmp_path):
+    true = saved(tmp_path / "true", {"baby": drawn(1), "baby_2": drawn(2)})
+    made = saved(tmp_path / "made", {"baby_2_x4": drawn(2), "baby-x4": drawn(1)})
+    assert values(evaluate_pairs(made, true))["psnr"] == 100
+    saved(made, {"baby_x2": drawn(1)})
+    with pytest.raises(sf.DataError, match=r"baby-x4\.png and baby_x2\.png have one reference; measure them apart"):
+        evaluate_pairs(made, true)
