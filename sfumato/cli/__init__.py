@@ -300,6 +300,21 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+COMMANDS_OF_WORDS = {
+    **{word: f"restore PICTURES --task {word}" for word in ("denoise", "deblur", "upscale")},
+    **dict.fromkeys(("enlarge", "resize", "superres"), "restore PICTURES --task upscale --scale 2"),
+    **dict.fromkeys(("repair", "fix", "clean"), "restore PICTURES"),
+    "inpaint": "restore PICTURE --mask MASK",
+    **dict.fromkeys(("psnr", "ssim", "lpips"), "evaluate RESULTS --reference ORIGINALS"),
+    **dict.fromkeys(("fid", "kid"), "evaluate PICTURES --data REAL --features inception"),
+    **dict.fromkeys(("sample", "create"), "generate MODEL --out FOLDER"),
+    **dict.fromkeys(("fit", "finetune"), "train RECIPE --data PICTURES"),
+    **dict.fromkeys(("web", "gui", "app"), "studio"),
+    **dict.fromkeys(("decode", "uncompress"), "decompress FILES"),
+    **dict.fromkeys(("download", "fetch"), "get NAME"),
+}
+"""Word that somebody may take for a verb to the command that does it."""
+
 DESCRIPTION = "Generate, edit and restore images with neural networks trained on a laptop."
 
 
@@ -311,9 +326,11 @@ def _call(first: str = "--help", *others: str) -> None:
     elif first in verbs:
         words = renamed(first, others)
         parse = functools.partial(tyro.cli, verbs[first], prog=f"sfumato {first}", args=words, use_underscores=False)
-        flags.parsed(lambda: parse(description=description(first)), [])()
+        flags.parsed(lambda: parse(description=description(first)), completion.options(first))()
     elif first.startswith("-"):
         raise SettingError(f"no option {first}; --help lists them all")
+    elif first in COMMANDS_OF_WORDS:
+        raise SettingError(f"no verb {first!r}; the command is: sfumato {COMMANDS_OF_WORDS[first]}")
     else:
         raise SettingError(f"no verb {first!r}{suggest(first, verbs)}; there are {', '.join(verbs)}")
 

@@ -128,6 +128,11 @@ def table() -> Table:
     return json.loads((SHELL / "options.json").read_text(encoding="utf-8"))
 
 
+def options(verb: str) -> list[str]:
+    """The options of a verb."""
+    return list(table()["verbs"][verb]["options"]) if verb in table()["verbs"] else []
+
+
 def _command(verb: str, *words: str) -> tuple[dict[str, str], list[str], list[str]]:
     """The options of a command with the values of each, its positionals, and those of its words that are one or the other."""
     if verb == "train" and words:

@@ -47,9 +47,10 @@ def compress(
         quality: From 1, the smallest file, to 100, the best picture. Default: 50, or as high as --bpp or --max-kb allows.
         bpp: Largest size of the file in bits for each pixel. Default: no limit.
         max_kb: Largest size of the file in kilobytes of 1,000 bytes. Default: no limit.
-        effort: fast takes under a second for a small photograph. refine searches for a smaller file of a better picture, which takes
-            minutes; such a file decodes as fast as others. max trains a small network for each picture and puts it into the file,
-            which takes some 20 minutes for each megapixel. Such a file needs no model, and decoding takes seconds.
+        effort: fast takes under a second for a small photograph. refine takes minutes to find a better picture for the bytes of a file,
+            which may have a few more of them (--bpp and --max-kb bound them) and decodes as fast as others. max trains a small
+            network for each picture and puts it into the file, which takes some 20 minutes for each megapixel. Such a file needs no
+            model, and decoding takes seconds.
         tune: What refine and max take for the error: psnr, the squared differences; ms-ssim, what the eye is more likely to see. Pictures
             with a side below 161 pixels are tuned for psnr.
         keep_metadata: Keep the colour profile and the EXIF in the file. Without it, colours are converted to sRGB.
@@ -123,12 +124,25 @@ def _finish(entries: "Sequence[Entry]", out: Path, done: str, *, workers: Worker
         counts = {done: of[Status.DONE], "done before": of[Status.SKIPPED], "damaged": damaged, "failed": of[Status.FAILED]}
         words = ", ".join(f"{count} {word}" for word, count in counts.items() if count or word == done)
         show_failures([(entry.source, entry.message) for entry in entries if entry.status == Status.FAILED])
+        words += _saving(entries) if done == "compressed" else ""
         manifest = out / manifest_name(workers.part)
         say(f"{words}; see {manifest}" if manifest.exists() else words)
     elif not entries:
         say("no picture belongs to this shard")
     if of[Status.FAILED] or damaged:
         sys.exit(2)
+
+
+def _saving(entries: "Sequence[Entry]") -> str:
+    """The bytes before and after, of the files that are on this machine; nothing if there are none."""
+    pairs = [(Path(entry.source), Path(entry.out)) for entry in entries if entry.out]
+    sizes = [(one.stat().st_size, other.stat().st_size) for one, other in pairs if one.is_file() and other.is_file()]
+    before, after = (sum(each) for each in zip(*sizes, strict=True)) if sizes else (0, 0)
+    return f", {_bytes(before)} to {_bytes(after)} ({100 * after / before:.0f} %)" if before else ""
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 1e3:,.0f} kB" if count < 1e7 else f"{count / 1e6:,.1f} MB"
 
 
 VERBS = (compress, decompress)

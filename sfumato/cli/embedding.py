@@ -1,5 +1,6 @@
 """The verbs for images as vectors: `embed`, `search` and `cluster`, and for copies of pictures: `duplicates`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -14,6 +15,7 @@ from sfumato.core.errors import SettingError
 
 if TYPE_CHECKING:
     from sfumato.embeddings.index import Index
+    from sfumato.embeddings.search import Matches
 
 Folder = Annotated[
     tyro.conf.Positional[str],
@@ -148,10 +150,21 @@ def search(
             matches = job.search_file(index, request, device=device)
             if out:
                 matches.write(out)
-        for path, similarity in zip(matches.paths, matches.similarities, strict=True):
-            say(f"{similarity:6.3f}  {path}")
+        _show_matches(matches, pictures, Path(place) if place else Path(index).parent / matches.index.source)
         if out:
             console.print(f"matches in {out}", highlight=False)
+
+
+def _show_matches(matches: "Matches", queries: Sequence[str], folder: Path) -> None:
+    """Prints the matches, which lie in `folder`, and what the model of the index compares."""
+    from sfumato.embeddings.embedder import DEFAULT_MODEL
+
+    asked = {Path(each).absolute() for each in queries}
+    for path, similarity in zip(matches.paths, matches.similarities, strict=True):
+        itself = folder.absolute() / path in asked
+        say(f"{similarity:6.3f}  {path}{'  (the picture itself)' if itself else ''}")
+    if matches.index.model == DEFAULT_MODEL:
+        say(f"{DEFAULT_MODEL} compares texture and colour; an index of `embed --model squeezenet` compares what is shown")
 
 
 def cluster(

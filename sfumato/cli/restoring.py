@@ -54,6 +54,8 @@ def restore_pictures(
     if packs:
         done = [(entry.source, Path(entry.out)) for entry in entries if entry.status != Status.FAILED]
         pack(done, out, by="restore", overwrite=overwrite)
+    if report is not None:
+        say(f"page: {report}")
     _finish(entries, out / manifest_name(None if workers is None else workers.part))
 
 

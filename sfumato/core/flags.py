@@ -159,6 +159,8 @@ def _mistake(sections: Sequence[Sequence[str]], flags: Sequence[str]) -> str:
 def _unknown(option: str, flags: Sequence[str], advice: str, usage: str) -> str:
     """The mistake of an option that does not exist, with the nearest one, or of a word where none is expected."""
     if not option.startswith("-"):
+        if "--data" in flags:
+            return f"the word {option!r} is one too many; if it is your images, write --data {option} (`{usage}` lists the options)"
         return f"the word {option!r} is one too many; leave it out, or put a pattern with spaces in quotes (`{usage}` lists the options)"
     leaves = {re.split(r"--|\.", flag)[-1]: flag for flag in reversed(flags)}
     near = [leaves[leaf] for leaf in difflib.get_close_matches(re.split(r"--|\.", option)[-1], leaves, n=1)]

@@ -75,12 +75,18 @@ def evaluate_pairs(pictures: Pictures, references: Pictures, *, compare: str | N
             reference=_text(references),
             generated=len(values),
             settings=f"{cut}8 bits; mean over pictures",
-            interval=INTERVAL,
-            notes=_NOTES[name],
+            interval=INTERVAL if len(values) > 1 else "",
+            notes=_NOTES[name] + _equal(name, values),
         )
         protocol = dataclasses.replace(protocol, **network) if name == "lpips" else protocol
         report.append(mean_of_pictures(name, values, protocol))
     return report
+
+
+def _equal(name: str, values: list[float]) -> str:
+    """The number of pictures that are their references, for the note of a PSNR; empty if there are none."""
+    count = sum(value == 100 for value in values) if name == "psnr" else 0
+    return f"; {count} of {len(values)} pictures are equal to their references, and count as 100 dB" if count else ""
 
 
 def existing_pictures(source: str | Path) -> Path:

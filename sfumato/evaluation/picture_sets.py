@@ -45,7 +45,10 @@ def evaluate_pictures(
     SettingError without `features`, or if they are not for such pictures, and DataError for fewer than 20 pictures.
     """
     if data is None:
-        raise SettingError(f"{pictures} is a folder of pictures; name the real ones to compare with, as in --data photos/")
+        raise SettingError(
+            f"{pictures} is a folder of pictures; for PSNR and SSIM name their originals with --reference, "
+            "for FID and others real ones with --data"
+        )
     if features is None:
         raise SettingError(_FEATURES)
     extractor = opened_features(features).to(device)

@@ -30,6 +30,7 @@ from sfumato.restoration.request import RestorationRequest
 
 ENDINGS = (".html", ".htm")
 OPTION = "--report"
+EARLIER = "done by an earlier run"
 MOST_BYTES = 48_000_000
 """Bytes of all embedded pictures together."""
 MOST_ENTRIES = 2_000
@@ -192,12 +193,12 @@ def _outcome(entry: Entry) -> str:
     """The group that an entry is counted in."""
     if entry.status is Status.DONE:
         return "left as they were" if entry.nothing else "repaired"
-    return "done before" if entry.status is Status.SKIPPED else "failed"
+    return EARLIER if entry.status is Status.SKIPPED else "failed"
 
 
 def _counted(counts: Counter[str]) -> str:
-    groups = ("repaired", "left as they were", "done before", "failed")
-    return ", ".join(f"{counts[name]} {name}" for name in groups if counts[name] or name == "repaired")
+    groups = ("repaired", "left as they were", EARLIER, "failed")
+    return ", ".join(f"{counts[name]} {name}" for name in groups if counts[name] or (name == "repaired" and not counts[EARLIER]))
 
 
 def _settings(request: RestorationRequest) -> dict[str, str]:

@@ -196,7 +196,8 @@ class Deadline:
         # Up to its last recorded change, a resumed run repeats the recorded plan.
         if schedule.changes and images_seen <= schedule.changes[-1].images_seen:
             return 0
-        step = (self.clock() - self._began - self._paused) / self._steps if self._steps else 0.0
+        # Directly after a look, no step has been made since.
+        step = (self.clock() - self._began - self._paused) / self._steps if self._steps else self._times.typical
         costs = self.costs if self._looks else dataclasses.replace(self.costs, image=step / batch)
         each = max(costs.each(self.settings), 1e-9)
         # The time of saves between the intervals of images, as far as the budget affords them.

@@ -149,10 +149,11 @@ class Doctor:
     def verdict(self) -> Verdict | None:
         """The verdict of the last look; None for a run without a fault, without measured images, and whose doctor may not act.
 
-        Unlike during the run, a single measurement of generated images is enough.
+        Unlike during the run, a single measurement of generated images, and the last line of the log, are enough.
         """
         last = self._pulses[-1] if self._pulses else {}
-        faults = sorted(self._symptoms | {name for name in ("alike", "copies", "grid") if _shows(name, last)})
+        faults = self._symptoms | {name for name in ("alike", "copies", "grid") if _shows(name, last)}
+        faults = sorted(faults | {name for name in ("posterior",) if self._rows and _shows(name, self._rows[-1])})
         faults += ["unlike"] if last.get("pulse/unlike", 0.0) > 1 else []
         return Verdict(last, tuple(faults)) if faults or last or self.acts else None
 

@@ -71,7 +71,7 @@ def check_same(earlier: TrainSettings | None, settings: TrainSettings, run: Path
     name = next(k for k in [*old, *new] if old.get(k) != new.get(k))
     raise CheckpointError(
         f"{run} holds a run with other settings: {name} = {old.get(name)!r} there, {new.get(name)!r} in this command; choose another "
-        "folder with --out"
+        f"folder, as in --out {run}-2"
     )
 
 

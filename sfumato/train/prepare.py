@@ -23,6 +23,9 @@ from sfumato.train.samples import held_out_pixels
 from sfumato.train.settings import TrainSettings, class_count, resolve, shareable
 from sfumato.train.step import Trainee
 
+FEW = 40
+"""Images below which a person is told that they are few."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
@@ -161,6 +164,10 @@ def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | S
         parts = [f"{held:,} held out", f"{data.kept_back:,} kept for evaluate"]
         others = " and ".join(part for part, count in zip(parts, (held, data.kept_back), strict=True) if count)
         lines.append(f"training on {len(training):,} of {everything:,} images; {others}")
+    if isinstance(training, Dataset) and len(training) < FEW:
+        lines.append(
+            f"{len(training)} images are very few, and a network learns so few by heart; some hundreds are the least that is usual"
+        )
     if settings.validation and not held:
         words = "nothing is measured on images that training does not see"
         lines.append(f"validation = {settings.validation:g} holds out none of {len(data):,} images: {words}")

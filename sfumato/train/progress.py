@@ -79,7 +79,7 @@ class ProgressLine(Callback):
         self.console.print(str(verdict), style="yellow" if verdict.faults else "", highlight=False, soft_wrap=True)
         if changes := verdict.changes(settings):
             mended = self.again(changes) if self.again else " ".join(changes)
-            self.console.print(f"to mend it: {mended}", style="yellow", highlight=False, soft_wrap=True)
+            self.console.print(f"this may help: {mended}", style="yellow", highlight=False, soft_wrap=True)
 
     def finish(self, images_seen: int, settings: TrainSettings, run: Path | None, *, interrupted: bool) -> None:
         self._bar.stop()

@@ -106,15 +106,15 @@ Config = TrainSettings
 
 
 def seconds(budget: str) -> float:
-    """`90s`, `20min` or `2h` in seconds. Raises SettingError for anything else.
+    """`90s`, `20min` or `2h` in seconds, also in whole words. Raises SettingError for anything else.
 
-    >>> seconds("1.5min")
-    90.0
+    >>> seconds("1.5min"), seconds("2 hours")
+    (90.0, 7200.0)
     """
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|m|min|h)\s*", budget)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?)\s*", budget)
     if not match or float(match[1]) <= 0:
         raise SettingError(f"budget = {budget!r} is not a length of time; write 90s, 20min or 2h")
-    return float(match[1]) * {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}[match[2]]
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2][0]]
 
 
 def shareable(settings: TrainSettings) -> TrainSettings:

@@ -16,7 +16,7 @@ FAULTS = {
     "smothered": "the gradient penalty keeps the discriminator from learning",
     "rise": "the loss was lower before",
     "decline": "the images were better before",
-    "posterior": "the latents carry nothing",
+    "posterior": "the latents carry nothing, so that all images are nearly one",
     "unlike": "the images are farther from the data than a single average image would be",
 }
 """For each symptom of the doctor its meaning at the end of a run; `unlike` is of the verdict alone."""

@@ -38,7 +38,7 @@ def test_pairs_are_measured_and_saved(sources, tmp_path, capsys):
         (["--reference", "TRUE", "--restore", "noise:25"], "--restore noise:25 has no effect with --reference"),
         (["--restore", "text", "--compress"], "--restore text has no effect with --compress"),
         (["--data", "TRUE"], "with --features, such as squeezenet or inception"),
-        ([], "name the real ones to compare with"),
+        ([], "name their originals with --reference, for FID and others real ones with --data"),
     ],
 )
 def test_flags_without_effect_are_refused(sources, flags, saying, capsys):

@@ -125,3 +125,12 @@ def test_a_program_may_have_put_something_behind_the_name(tmp_path):
     saved(made, {"baby_x2": drawn(1)})
     with pytest.raises(sf.DataError, match=r"baby-x4\.png and baby_x2\.png have one reference; measure them apart"):
         evaluate_pairs(made, true)
+
+
+def test_equal_pictures_are_counted_and_one_picture_has_no_interval():
+    report = evaluate_pairs([drawn(1), changed(drawn(2), 9)], [drawn(1), drawn(2)])
+    assert "1 of 2 pictures are equal to their references, and count as 100 dB" in report[0].protocol.notes
+    assert report[0].protocol.interval
+    (alone, *_) = evaluate_pairs([changed(drawn(2), 9)], [drawn(2)])
+    assert (alone.interval, alone.protocol.interval) == (None, "")
+    assert "equal" not in alone.protocol.notes

@@ -53,7 +53,7 @@ def test_features_data_and_twenty_pictures_are_needed(tmp_path):
     made, few = folder(tmp_path / "made", 20), folder(tmp_path / "few", 19)
     with pytest.raises(sf.SettingError, match="name the network in whose features the pictures are compared"):
         sf.evaluate(made, made)
-    with pytest.raises(sf.SettingError, match="name the real ones to compare with"):
+    with pytest.raises(sf.SettingError, match="name their originals with --reference, for FID and others real ones with --data"):
         sf.evaluate(made, features=FEATURES)
     with pytest.raises(sf.DataError, match="few has 19 pictures; for a distance of two sets 20 are the least"):
         sf.evaluate(made, few, features=FEATURES)

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from sfumato.core.config import override
 from sfumato.core.errors import CheckpointError
+from sfumato.recipes import recipe
 from sfumato.store import checkpoint
 from sfumato.store.migrate import upgraded_tree
 from sfumato.train import log, loop, plan, request, speeds
@@ -354,6 +356,33 @@ def test_the_time_that_sampling_and_saving_took_is_reserved_for_the_end(clock, s
     with watch.timed("save"):
         clock.now += 1.0
     assert watch.end == pytest.approx(7.0 + 4.0 + 1.0), "what it took the last time"
+
+
+@given(
+    step=st.floats(0.02, 15),
+    cycle=st.sampled_from([1, 2, 4, 16]),
+    guess=st.floats(0.3, 3),
+    pauses=st.lists(st.booleans(), min_size=1, max_size=7),
+)
+@hypothesis_settings(max_examples=150, deadline=None)
+def test_no_plan_is_far_longer_than_the_time_left(step, cycle, guess, pauses):
+    """However slow the steps are, also where a look is due after each of them and has measured nothing since the last."""
+    settings = override(recipe("dcgan"), "budget=60s", "sample_every=10000", "save_every=10000")
+    clock, batch = Clock(), settings.batch
+    deadline = Deadline(settings, Costs(image=guess * step / batch), clock.perf_counter, cycle=cycle)
+    schedule, images_seen, world = Schedule(max(plan.LEAST, int(57 / step / guess)) * batch), 0, World()
+    while images_seen < schedule.images and clock.now < 120:
+        clock.work(step)
+        deadline.step()
+        images_seen += batch
+        if pauses[images_seen // batch % len(pauses)]:
+            with deadline.timed("sample"):
+                clock.work(0.1)
+        change = deadline.look(images_seen, schedule, world)
+        if change is not None:
+            left = max(0.0, 60 - clock.now)
+            assert change.images - images_seen <= (1.5 * left / step + 2) * batch, change
+            schedule = dataclasses.replace(schedule, changes=(*schedule.changes, change))
 
 
 changes = st.lists(st.tuples(st.floats(0, 1), st.floats(1.01, 4), st.sampled_from(["slower", "faster"])), max_size=8)

@@ -77,6 +77,6 @@ def test_a_verdict_can_be_copied_with_the_command_that_mends_it(terminal, tiny):
     text = re.sub(r"\x1b\[[0-9;]*m", "", terminal.file.getvalue())
     assert text.splitlines() == [
         "at the end: the discriminator's logits have run away",
-        "to mend it: sfumato train --lr 0.01 --out somewhere/else",
+        "this may help: sfumato train --lr 0.01 --out somewhere/else",
     ]
     assert len(re.findall(r"\x1b\[", terminal.file.getvalue())) == 4
