@@ -270,7 +270,7 @@ def _path_hash(path: str | Path) -> str:
 
 def _mark(identity: str, output_digest: str) -> str:
     """A short hash of a picture's identity and of its result, by which results of our own are recognised."""
-    return hashlib.sha256(f"{identity} {output_digest}".encode()).hexdigest()[:24]
+    return hashlib.sha256(f"{identity} {output_digest}".encode(errors="surrogatepass")).hexdigest()[:24]
 
 
 def _canonical(facts: object) -> str:

@@ -212,3 +212,10 @@ def test_a_manifest_of_a_hundred_thousand_pictures_is_small(tmp_path):
     tracemalloc.stop()
     assert len(manifest._last) == 800
     assert memory * 125 < 200e6
+
+
+def test_a_manifest_may_name_files_that_are_no_utf_8(tmp_path):
+    """As JSON they are halves of characters, which no encoding but Python's own takes."""
+    row = {"place": "caf\udce9.png", "source": "caf\udce9.png", "from": "\udcff", "status": "done", "made": "\ud800"}
+    (tmp_path / "manifest.jsonl").write_text(json.dumps(row) + "\n")
+    assert Manifest(tmp_path / "manifest.jsonl", {}).carried(tmp_path / "caf\udce9.png") is not None
