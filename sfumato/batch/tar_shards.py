@@ -49,8 +49,9 @@ def members(shard: str) -> Iterator[tuple[str, PurePosixPath]]:
             name = clean_name(info.name)
             if not name or any(part.startswith(".") for part in PurePosixPath(name).parts):
                 continue
-            file = archive.extractfile(info)
-            kind = None if file is None else formats.identify(file.read(formats.START), name)
+            with _reading(shard, OSError):
+                file = archive.extractfile(info)
+                kind = None if file is None else formats.identify(file.read(formats.START), name)
             if kind is not None and kind.read:
                 yield f"{shard}{MARK}{info.name}", PurePosixPath(name)
 
@@ -89,8 +90,10 @@ def pack(shard: str, results: Mapping[str, Path], out: Path) -> int:
                 with path.open("rb") as file:
                     _add(packed, str(PurePosixPath(name).with_suffix(path.suffix)), os.fstat(file.fileno()).st_size, file)
                 count += 1
-            elif (file := archive.extractfile(info)) is not None:
-                _add(packed, name, info.size, file)
+            else:
+                with _reading(shard):  # an OSError may be one of writing
+                    if (file := archive.extractfile(info)) is not None:
+                        _add(packed, name, info.size, file)
     return count
 
 
@@ -141,13 +144,20 @@ def _add(packed: tarfile.TarFile, name: str, size: int, file: ByteSource) -> Non
 
 def _files(archive: tarfile.TarFile, shard: str) -> Iterator[tarfile.TarInfo]:
     """The ordinary files of a tar. Raises DataError where the tar is damaged."""
-    try:
+    with _reading(shard, OSError):
         for number, info in enumerate(archive):
             if number >= _MOST:
                 raise DataError(f"{printable(shard)}: has more than {_MOST:,} members; split the tar")
             if info.isreg():
                 yield info
-    except (tarfile.TarError, EOFError, OSError, ValueError) as error:
+
+
+@contextlib.contextmanager
+def _reading(shard: str, *others: type[Exception]) -> Iterator[None]:
+    """Turns the errors of a damaged tar, and `others`, into a DataError."""
+    try:
+        yield
+    except (tarfile.TarError, EOFError, ValueError, *others) as error:
         raise DataError(f"{printable(shard)}: is damaged ({error}); write the tar again") from error
 
 

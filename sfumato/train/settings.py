@@ -8,6 +8,7 @@ from sfumato.core.config import Range, changed, family, fields_of, settings
 from sfumato.core.device import Precision
 from sfumato.core.errors import DataError, SettingError
 from sfumato.core.paths import last_name
+from sfumato.core.text import quoted
 from sfumato.data.augment import Config as Augmentation
 from sfumato.data.dataset import Dataset, Scenes
 from sfumato.degradations.base import Degradation
@@ -113,7 +114,7 @@ def seconds(budget: str) -> float:
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|secs?|seconds?|m|mins?|minutes?|h|hours?)\s*", budget)
     if not match or float(match[1]) <= 0:
-        raise SettingError(f"budget = {budget!r} is not a length of time; write 90s, 20min or 2h")
+        raise SettingError(f"budget = {quoted(budget)} is not a length of time; write 90s, 20min or 2h")
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2][0]]
 
 

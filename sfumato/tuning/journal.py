@@ -93,6 +93,8 @@ class Journal:
             _drop_torn_line(path, lock)
             storage = optuna.storages.JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
             study = optuna.create_study(study_name=NAME, storage=storage, direction=direction, load_if_exists=True)
+            if [each.name.lower() for each in study.directions] != [direction]:
+                raise ValueError("it is of another direction")
             for trial in study.get_trials(deepcopy=False):
                 _check(trial)
         except OSError as error:

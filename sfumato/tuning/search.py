@@ -87,7 +87,10 @@ class Search:
         from optuna.trial import TrialState
 
         began, default = self.elapsed, bool(trial.user_attrs.get("default"))
-        figures: list[float] = list(trial.user_attrs.get("figures", []))
+        stored: list[float] = list(trial.user_attrs.get("figures", []))
+        figures = stored[: len(self.plan.lengths)]  # a journal that was changed by hand may have more
+        if figures != stored:
+            trial.set_user_attr("figures", figures)
         before = 0.0
         trial.set_user_attr("values", values)
         with self.journal.claimed(trial) as folder:

@@ -365,3 +365,16 @@ def test_a_line_of_the_journal_that_a_crash_cut_off_is_dropped(tmp_path):
     assert again.records() == trials
     assert len(again.run()) > len(trials)
     assert searched(tmp_path, Machine()).records() == again.records()
+
+
+def test_a_journal_of_another_direction_is_refused(tmp_path):
+    Journal(tmp_path, facts={"recipe": "vae"}, higher=False, worker="main", seed=0)
+    with pytest.raises(CheckpointError, match=r"journal\.log is damaged, or no journal of a search \(it is of another direction\)"):
+        searched(tmp_path, Machine())
+
+
+def test_a_trial_with_more_figures_than_there_are_rungs_is_taken_up(tmp_path):
+    search = searched(tmp_path, Machine())
+    search.journal.study.enqueue_trial({}, user_attrs={"figures": [0.5] * 50})
+    assert len(search.run()) > 1
+    assert all(len(record.figures) <= len(search.plan.lengths) for record in search.records())
