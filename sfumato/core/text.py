@@ -21,6 +21,8 @@ _DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {f"{port}{n}" for
 """Names that stand for a device on Windows, with any ending."""
 LONGEST = 100
 """Bytes of a name; file systems take 255, and something may be put before and behind it."""
+_LONGEST_PART, _LONGEST_PATH = 255, 1000
+"""Most bytes of a part of a path, and characters of a path, that are looked for: of longer ones systems raise an error."""
 MOST_QUOTED = 200
 """Characters of a value in an error."""
 
@@ -40,8 +42,16 @@ def quoted(value: object) -> str:
     >>> quoted("x" * 1000)[-10:]
     'xxxxxxx...'
     """
-    shown = repr(value)
-    return shown if len(shown) <= MOST_QUOTED else f"{shown[: MOST_QUOTED - 3]}..."
+    return cut(repr(value))
+
+
+def cut(text: str, most: int = MOST_QUOTED) -> str:
+    """`text`, with dots for the end where it has more characters than `most`.
+
+    >>> cut("a long story", 9)
+    'a long...'
+    """
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def file_name(text: str) -> str:
@@ -77,14 +87,15 @@ def file_names(texts: Sequence[str]) -> list[str]:
 
 
 def inner_path(text: str) -> Path | None:
-    """The path that `text` names, if it is one below the folder where one is, on every system; otherwise None.
+    """The path that `text` names, if it is one below the folder where one is, on every system, and not too long; otherwise None.
 
     >>> inner_path("runs/cats"), inner_path("/etc/passwd"), inner_path("../cats"), inner_path(r"C:cats")
     (PosixPath('runs/cats'), None, None, None)
     """
     parts = [part for part in re.split(r"[/\\]", text) if part != "."]
     inside = all(part and part != ".." and not re.search(r'[<>:"|?*]', part) and not _CONTROLS.search(part) for part in parts)
-    return Path(*parts) if parts and inside else None
+    fits = len(text) <= _LONGEST_PATH and all(len(part.encode(errors="surrogatepass")) <= _LONGEST_PART for part in parts)
+    return Path(*parts) if parts and inside and fits else None
 
 
 def last_part(text: str) -> str:

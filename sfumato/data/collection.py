@@ -15,6 +15,7 @@ import torch
 from sfumato.core.device import available_cores
 from sfumato.core.errors import DataError, ImageError, MissingExtraError
 from sfumato.core.tensors import Bytes, Crop, size_text
+from sfumato.core.text import cut
 from sfumato.data import content, layout, listing
 from sfumato.data import table as tables
 from sfumato.data.dataset import PURPOSES, Dataset, SplitBy
@@ -197,7 +198,7 @@ def check_broken(source: Path, broken: dict[int, str], count: int, tolerance: fl
     """Raises DataError if more than the share `tolerance` of `count` files is broken, or less than two images remain."""
     if broken and (len(broken) > tolerance * count or count - len(broken) < 2):
         allowed = f"at most {tolerance:.0%} may be damaged, and 2 images must remain"
-        first = "; ".join([broken[i] for i in sorted(broken)][:3])
+        first = "; ".join(cut(broken[i]) for i in sorted(broken)[:3])
         raise DataError(f"{source}: {len(broken)} of {count} images cannot be read; {allowed}; the first are: {first}")
     if count < 2:
         raise DataError(f"{source}: one image is not a data set; add images, 2 are the least")
