@@ -11,7 +11,7 @@ from typing import TypeVar
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, SfumatoError, UnknownNameError
 from sfumato.core.registry import FAMILIES
-from sfumato.core.text import quoted
+from sfumato.core.text import cut, quoted
 from sfumato.train.folder import read_settings
 from sfumato.train.settings import TrainSettings
 
@@ -110,7 +110,7 @@ def _from_file(path: Path) -> TrainSettings:
         return read_settings(path)
     except (SfumatoError, ValueError, LookupError, TypeError) as error:
         raise SettingError(
-            f"{path} is no recipe file ({error}); give the file that sfumato tune wrote, or settings.json of a run"
+            f"{path} is no recipe file ({cut(str(error), 500)}); give the file that sfumato tune wrote, or settings.json of a run"
         ) from error
 
 

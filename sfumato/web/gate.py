@@ -83,7 +83,12 @@ class Gate:
         except RefusedError as refusal:
             await refuse(send, refusal)
             return
-        await self._inner(request.with_visitor(visitor), receive, self._answering(request, visitor, send))
+        try:
+            await self._inner(request.with_visitor(visitor), receive, self._answering(request, visitor, send))
+        except Exception as error:
+            # A page that was closed while its request arrived waits for no answer; starlette's class is not imported before gradio.
+            if type(error).__name__ != "ClientDisconnect":
+                raise
 
     async def _check(self, request: "Request") -> None:
         """Raises RefusedError for a request without the password, under a foreign name, from a foreign page, or for another route."""

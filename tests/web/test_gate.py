@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import json
 
 import pytest
@@ -54,6 +55,19 @@ def test_a_new_visitor_gets_a_cookie_and_an_old_one_keeps_it(shelter):
     assert b"set-cookie" not in ask(shelter, visitor=given)[1]
     for forged in ("short", "x" * 100, '"'):
         assert b"set-cookie" in ask(shelter, visitor=forged)[1]
+
+
+@pytest.mark.parametrize(("name", "quiet"), [("ClientDisconnect", True), ("ValueError", False)])
+def test_a_page_that_is_closed_while_its_request_arrives_is_no_error(shelter, name, quiet):
+    async def application(scope, receive, send):
+        raise type(name, (Exception,), {})
+
+    async def never(*_):
+        raise AssertionError
+
+    scope = {"type": "http", "path": "/", "method": "GET", "headers": [(b"host", b"127.0.0.1:7860")]}
+    with contextlib.nullcontext() if quiet else pytest.raises(Exception, match=r"^$"):
+        asyncio.run(Gate(application, shelter, Limits(), hosts=LOOPBACK)(scope, never, never))
 
 
 def test_every_answer_asks_the_browser_to_load_nothing_from_elsewhere(shelter):
