@@ -156,8 +156,8 @@ class Visitor:
         field = self.page.locator(f"{selector} input, {selector} textarea").first
         field.fill(str(value))
         field.press("Tab")
-        # A page on a busy machine takes the value some frames later.
-        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))))")
+        # A page takes the value a little later: by its own clock, which a busy machine slows as well.
+        self.page.evaluate("() => new Promise(done => setTimeout(done, 50))")
 
     def download(self, selector):
         """The bytes of the files that a list of files offers."""
