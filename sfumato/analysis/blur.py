@@ -11,10 +11,11 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 
 from sfumato.core.tensors import Images
-from sfumato.nn.blurs import Blur, gaussian
-from sfumato.nn.resample import correlate
+from sfumato.nn.blurs import Blur
+from sfumato.nn.resample import mirror
 
 _LEAST = 30
 """Fewest edges for an estimate."""
@@ -120,12 +121,19 @@ Slope = tuple[Float[Tensor, "n 1 h w"], Float[Tensor, "n 1 h w"], Float[Tensor, 
 
 def _slope(grey: Images, sigma: float) -> Slope:
     """Derivatives downwards and to the right, and their length, after a Gaussian blur; 0 on the border."""
-    wide = torch.full((len(grey),), sigma)
-    smooth = correlate(grey, gaussian(wide, wide, 0 * wide, reach=math.ceil(3 * sigma)))
+    smooth = _smoothed(grey, sigma)
     down, right = torch.zeros_like(smooth), torch.zeros_like(smooth)
     down[:, :, 1:-1] = (smooth[:, :, 2:] - smooth[:, :, :-2]) / 2
     right[:, :, :, 1:-1] = (smooth[:, :, :, 2:] - smooth[:, :, :, :-2]) / 2
     return down, right, (down.square() + right.square()).sqrt()
+
+
+def _smoothed(grey: Images, sigma: float) -> Images:
+    """A Gaussian blur, along one axis after the other; borders are mirrored."""
+    reach = math.ceil(3 * sigma)
+    weights = torch.exp(-(torch.arange(-reach, reach + 1.0) / sigma).square() / 2)
+    weights /= weights.sum()
+    return F.conv2d(F.conv2d(mirror(grey, reach), weights[None, None, :, None]), weights[None, None, None])
 
 
 def _ridges(slope: Slope) -> Bool[Tensor, "n 1 h w"]:

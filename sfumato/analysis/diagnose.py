@@ -16,7 +16,7 @@ from torch import Tensor
 from sfumato.analysis import flaws
 from sfumato.analysis.blur import blur_level, moved
 from sfumato.analysis.jpeg import grid, tables_quality
-from sfumato.analysis.noise import ROUGH, noise_level, plain_white_noise
+from sfumato.analysis.noise import noise_level, plain_noise_level, plain_white_noise
 from sfumato.analysis.residual import UNTOLD, NoiseProfile, noise_profile
 from sfumato.analysis.spread import likeliest
 from sfumato.core.errors import ImageError
@@ -213,7 +213,7 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
         return Diagnosis(noise=None, salt_and_pepper=None, quality=quality, stated=stated, blur=None, scratched=scratched, grey=grey)
     pieces = _pieces(images)
     plain = plain_white_noise(pieces)
-    noise, hit = noise_level(pieces) if plain is None else noise_level(pieces, most=ROUGH), flaws.density(pieces)
+    noise, hit = noise_level(pieces) if plain is None else plain_noise_level(pieces, plain), flaws.density(pieces)
     if not stated and (jpeg := grid(pieces)) is not None:
         quality = jpeg.quality
     # Wrong pixels have edges of their own, which would count as sharp.
@@ -231,7 +231,7 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
         scratched=scratched,
         grey=grey,
         # Texture that is as fine as noise, such as gravel, is stronger than the estimate from patches.
-        plain=plain is not None and noise is not None and plain <= _MUCH_MORE * noise,
+        plain=plain is not None and noise is not None and sum(plain) / len(plain) <= _MUCH_MORE * noise,
     )
 
 

@@ -21,7 +21,7 @@ Patches = Float[Tensor, "_m _p"]
 
 _SIDES = (7, 5, 3)
 """Sides of patches, in pixels; the first with enough patches without clipped pixels is used."""
-_LEAST, _MOST, ROUGH = 500, 20_000, 5_000
+_LEAST, _MOST, _ROUGH = 500, 20_000, 5_000
 """Fewest and most patches of a channel for an estimate, and enough of them for one of strong noise, within 2 %."""
 _ROUNDS = 4
 _UNEVEN = 1.5
@@ -41,21 +41,23 @@ _SQUARE = 16
 
 
 @torch.no_grad()
-def noise_level(crops: Images, *, most: int = _MOST) -> float | None:
+def noise_level(crops: Images) -> float | None:
     """Standard deviation of white noise as a share of full scale, the mean over channels; `crops` are of one picture.
 
     Of noise that is correlated between pixels (in an enlarged scan, in a JPEG) the estimate holds only the least part. 0 for a picture of
-    one colour; None if too few pixels are neither black nor white, as in a drawing on white paper. `most` patches of each channel are used.
+    one colour; None if too few pixels are neither black nor white, as in a drawing on white paper.
     """
     if all(channel.amin() == channel.amax() for channel in crops.unbind(1)):
         return 0.0
-    levels = [level for channel in crops.unbind(1) if (level := _channel(channel, most)) is not None]
+    levels = [level for channel in crops.unbind(1) if (level := _channel(channel, _MOST)) is not None]
     return sum(levels) / len(levels) if levels else None
 
 
 @torch.no_grad()
-def plain_white_noise(crops: Images) -> float | None:
-    """Standard deviation of white noise so strong that nothing else looks like it, as a share of full scale; None of any other picture.
+def plain_white_noise(crops: Images) -> tuple[float, ...] | None:
+    """Standard deviation in each channel of white noise so strong that nothing else looks like it, as a share of full scale.
+
+    None of any other picture.
 
     White noise is as strong in the differences of single pixels as in those of means of 2 x 2, by the scale of an orthonormal transform
     (Haar's), whatever their direction. Details, and noise whose neighbours are alike, are stronger in the latter. `crops` are of one
@@ -71,7 +73,18 @@ def plain_white_noise(crops: Images) -> float | None:
     level, above = (part[:, flat].median(dim=1).values.sqrt() for part in (squares, powers))
     low, high = _ALIKE
     plain = level.amin() >= _LOUDLY and bool(((above >= low * level) & (above <= high * level)).all())
-    return level.mean().item() if plain else None
+    return tuple(level.unflatten(0, (3, -1)).mean(dim=0).tolist()) if plain else None
+
+
+@torch.no_grad()
+def plain_noise_level(crops: Images, levels: tuple[float, ...]) -> float | None:
+    """`noise_level` of a picture that has `levels` of plain white noise, in a fifth of the time.
+
+    One channel is estimated, and the others in proportion: texture adds to the levels, and little to an estimate from patches.
+    """
+    middle = len(levels) // 2
+    one = _channel(crops[:, middle], _ROUGH)
+    return noise_level(crops) if one is None else one * sum(levels) / len(levels) / levels[middle]
 
 
 def _differences(x: Images) -> tuple[Float[Tensor, "n c _h _w"], Float[Tensor, "3 n c _h _w"]]:

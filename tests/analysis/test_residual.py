@@ -198,7 +198,7 @@ def test_texture_finer_than_the_estimate_from_patches_is_not_plain(monkeypatch):
     noisy = ramp() / 2 + 0.25 + 0.08 * noise()
     assert diagnose(noisy).plain
     assert not diagnose(noisy).uncertain
-    monkeypatch.setattr(analysis, "noise_level", lambda *_, **__: 0.05)
+    monkeypatch.setattr(analysis, "plain_noise_level", lambda *_: 0.05)
     assert not diagnose(noisy).plain
     assert diagnose(noisy).uncertain
 
