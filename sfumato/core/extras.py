@@ -4,6 +4,10 @@ The package itself is named and not an extra of this one: `pip install av` is ri
 `pip install "sfumato[video]"` would look for a package of that name in an index.
 """
 
+import importlib.metadata
+import importlib.util
+import re
+
 from sfumato.core.errors import MissingExtraError
 
 PACKAGES = {
@@ -45,3 +49,23 @@ def missing(thing: str, package: str) -> MissingExtraError:
     'films need PyAV; install it with: pip install av'
     """
     return MissingExtraError(f"{thing} {package}; install it with: {install(package)}")
+
+
+def check_installed(thing: str, package: str, *, least: str) -> None:
+    """Raises MissingExtraError if `thing` needs `package`, whose module has the same name, and it is not there or older than version `least`."""
+    if importlib.util.find_spec(package) is None:
+        raise missing(thing, package)
+    version = importlib.metadata.version(package)
+    if _numbers(version) < _numbers(least):
+        raise MissingExtraError(
+            f"{thing} {package} {least} or later, and {version} is installed; update it with: pip install --upgrade {PACKAGES[package]}"
+        )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The first two numbers of a version.
+
+    >>> _numbers("6.10.0rc1"), _numbers("7")
+    ((6, 10), (7,))
+    """
+    return tuple(map(int, re.findall(r"\d+", version)[:2]))

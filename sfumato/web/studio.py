@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sfumato.core.errors import SettingError, StorageError
-from sfumato.core.extras import missing
+from sfumato.core.extras import check_installed
 from sfumato.core.json_value import Json, JsonObject
 from sfumato.web.gate import LOOPBACK
 from sfumato.web.jobs import Job, State, Workshop
@@ -18,6 +18,8 @@ from sfumato.web.trainings import Trainings
 PASSWORD = "SFUMATO_STUDIO_PASSWORD"
 """The environment variable with the password."""
 _SHORTEST = 8
+_GRADIO = "6.10"
+"""First version of gradio that has what the pages need."""
 _OWN = "studio"
 """The visitor whose jobs are those of the studio itself."""
 
@@ -69,11 +71,8 @@ class StudioSettings:
 
 
 def check_gradio() -> None:
-    """Raises MissingExtraError if gradio is not installed."""
-    import importlib.util
-
-    if importlib.util.find_spec("gradio") is None:
-        raise missing("the studio needs", "gradio")
+    """Raises MissingExtraError if gradio is not installed, or is older than the pages need."""
+    check_installed("the studio needs", "gradio", least=_GRADIO)
 
 
 def _secret(path: Path) -> str:

@@ -13,6 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sfumato.core.errors import MissingExtraError
+from sfumato.web.studio import check_gradio
+
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LONG = int(os.environ.get("STUDIO_TEST_MILLISECONDS", "240000"))
 """Milliseconds that a page may take on a machine that is busy with other work; no test waits for them if all is well."""
@@ -20,7 +23,11 @@ LONG = int(os.environ.get("STUDIO_TEST_MILLISECONDS", "240000"))
 
 def lacking():
     """What the tests in a browser need and do not have; empty if all is there."""
-    packages = [name for name in ("gradio", "playwright") if importlib.util.find_spec(name) is None]
+    packages = [name for name in ("playwright",) if importlib.util.find_spec(name) is None]
+    try:
+        check_gradio()
+    except MissingExtraError:
+        packages.append("gradio of a version that the studio takes")
     return ", ".join([*packages, *([] if CHROMIUM else ["chromium"])])
 
 

@@ -1,5 +1,7 @@
 """How a studio is started: what is refused in one line, and what runs without gradio."""
 
+import importlib.machinery
+import importlib.metadata
 import importlib.util
 import inspect
 import io
@@ -26,6 +28,17 @@ from sfumato.web.trainings import Trainings
 def test_without_gradio_one_line_names_the_command(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"needs gradio; install it with: pip install gradio"):
+        StudioSettings().check()
+
+
+@pytest.mark.parametrize(("version", "fine"), [("3.18.0", False), ("6.9.9", False), ("6.10.0", True), ("6.31.0", True), ("7.0.0rc1", True)])
+def test_an_older_gradio_than_the_pages_need_is_one_line(version, fine, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: importlib.machinery.ModuleSpec(name, None))
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    if fine:
+        return StudioSettings().check()
+    words = rf"needs gradio 6\.10 or later, and {version} is installed; update it with: pip install --upgrade gradio"
+    with pytest.raises(MissingExtraError, match=words):
         StudioSettings().check()
 
 
