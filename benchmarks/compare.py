@@ -70,6 +70,16 @@ TASKS = {
     "network restore, bf16, 384 pixels": "shown = picture(384); work = lambda: sf.restore(shown, 'restore', precision='bf16')",
     "restore auto, one megapixel": "shown = picture(1024); work = lambda: sf.restore(shown)",
     "restore auto, clean, one megapixel": "shown = picture(1024, noise=0); work = lambda: sf.restore(shown)",
+    "restore auto, a JPEG, one megapixel": (
+        "import io; from PIL import Image; file = io.BytesIO()\n"
+        "Image.fromarray(picture(1024, noise=2)).save(file, 'JPEG', quality=50)\n"
+        "shown = np.asarray(Image.open(file)); work = lambda: sf.restore(shown)"
+    ),
+    "restore auto, coarse noise, one megapixel": (
+        "from scipy.ndimage import gaussian_filter\n"
+        "grain = gaussian_filter(np.random.default_rng(1).normal(size=(1024, 1024, 3)), (0.8, 0.8, 0))\n"
+        "shown = (picture(1024, noise=0) + grain * 8 / grain.std()).clip(0, 255).astype(np.uint8); work = lambda: sf.restore(shown)"
+    ),
     "restore a folder of 24 of 128 pixels": "work = restoring(24, 128)",
     "fill in a hole, 256 pixels": (
         "shown = picture(256, 0); hole = np.zeros((256, 256), np.uint8); hole[90:120, 60:200] = 255\n"

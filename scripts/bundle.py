@@ -70,6 +70,7 @@ TRIALS = {
         ("noise:25", "drawings"),
     ),
     "denoise": (*((f"noise:{sigma}", "bsds500") for sigma in (15, 25, 50)), ("jpeg:40", "bsds500"), ("noise:25", "drawings")),
+    "deblock": (("jpeg:10", "set12"), *((f"jpeg:{quality}", "bsds500") for quality in (10, 20, 40)), ("jpeg:40", "drawings")),
     "inpaint": (("missing:50", "set12"), ("text", "set12"), ("missing:80", "set12"), ("missing:50", "bsds500")),
     "deblur": (("blur:1.6", "bsd68"), ("motion:9", "bsd68"), ("blur:3", "bsd68"), ("motion:15", "bsd68"), ("blur:1.6", "bsds500")),
     "upscale-x2": (("x2", "set5"), ("x2", "bsds500")),

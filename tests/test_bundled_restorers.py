@@ -84,6 +84,8 @@ def _apart(name: str, h: int, w: int, tile: int, colour: bool) -> float:
         ("restore", "jpeg:10", 0.3),
         ("denoise", "noise:25", 6.0),
         ("denoise", "jpeg:10", 0.3),
+        ("deblock", "jpeg:10", 0.8),
+        ("deblock", "jpeg:40", 0.8),
         ("inpaint", "missing:50", 15.0),
         ("inpaint", "text", 10.0),
         ("deblur", "blur:1.6", 2.0),

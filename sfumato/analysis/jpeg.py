@@ -17,6 +17,7 @@ from torch import Tensor
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images
 from sfumato.nn.channels import luma
+from sfumato.nn.cosine import cosine_matrix
 
 # Rows of ITU-T T.81, table K.1: the luminance table that libjpeg scales.
 _TABLE = (
@@ -96,7 +97,7 @@ def _best(grey: Float[Tensor, "n h w"], offset: tuple[int, int]) -> tuple[float,
         return -math.inf, 100, offset
     # Blocks without texture are 0 after any rounding: those with the largest variance hold most evidence.
     blocks = blocks[blocks.var(dim=(1, 2)).argsort(descending=True)[:_BLOCKS]] * 255
-    cosine = _cosine()
+    cosine = cosine_matrix(8).float()
     row, column = _places()
     numbers = (cosine @ blocks @ cosine.T)[:, row, column]
     if ((numbers.abs() > _ROUNDING[-1]).float().mean(dim=0) > _LIVELY).sum() < _SEVERAL:
@@ -157,10 +158,3 @@ def luminance_tables() -> Float[Tensor, "100 8 8"]:
 def coarseness(quality: int) -> float:
     """Standard deviation, as a share of full scale, of the rounding error of a JPEG of this quality at the low frequencies."""
     return luminance_tables()[quality - 1, :3, :3].mean().item() / math.sqrt(12) / 255
-
-
-@functools.cache
-def _cosine() -> Float[Tensor, "8 8"]:
-    """The orthonormal discrete cosine transform of 8 numbers, as a matrix."""
-    k, x = torch.arange(8.0)[:, None], torch.arange(8.0)
-    return torch.cos(math.pi * (2 * x + 1) * k / 16) * torch.where(k == 0, math.sqrt(1 / 8), 0.5)

@@ -5,16 +5,19 @@ reduction and JPEG, and an estimate from patches takes such noise for texture. A
 A network takes away less noise than there is, so the level is a lower bound.
 """
 
+import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from sfumato.analysis.noise_powers import noise_powers
 from sfumato.core.tensors import Images
 from sfumato.nn.channels import luma
+from sfumato.nn.cosine import Powers
 from sfumato.nn.resample import mirror
 
 Squares = Float[Tensor, " _m"]
@@ -31,6 +34,8 @@ _LEAST, _CLEAR, _CLEAR_IN_JPEG = 0.9 / 255, 0.35, 0.15
 the correlation: of texture that was saved as a JPEG, it is up to 0.11."""
 _IN_COARSE_JPEG = 1.4 / 255
 """Least noise in a coarse JPEG: of its own rounding, a network takes away up to 1.3 in flat squares, and neighbours in that are alike."""
+_IN_MIDDLING_JPEG = 0.6 / 255
+"""Least noise in a JPEG of middling quality: it has lost about as much itself, and what a network takes away brings back some of that."""
 _IN_GREY = 1.2 / 255
 """Least noise in a grey picture: the network for those was trained on less noise of cameras, and takes away more of the details."""
 _TOGETHER = 0.13
@@ -103,7 +108,7 @@ class FlatParts:
     def faintly_noisy(self) -> bool:
         """Whether this may be coarse noise, so that softness is no sign of a blur."""
         clear = self.alike * self.level >= _CLEAR_IN_JPEG * self.details
-        faint = self.alike >= _COARSE and self.level >= _FAINT * self.least / _LEAST and clear
+        faint = self.alike >= _COARSE and self.level >= _FAINT * max(1.0, self.least / _LEAST) and clear
         return self._like_noise or (faint and self.least < _IN_COARSE_JPEG)
 
 
@@ -119,6 +124,13 @@ class NoiseProfile:
     """The noise in the flat squares of the picture ("all"), and in those of "shadows", "midtones" and "lights" if there are enough."""
     strengths: Strengths = ()
     """The noise in the flat squares by brightness and channel; of a brightness that hardly occurs, that of the nearest that does."""
+    compared: tuple[Images, Images] | None = field(default=None, compare=False, repr=False)
+    """The parts of the picture that were compared: the noise in them, and what is left without it."""
+
+    @functools.cached_property
+    def powers(self) -> Powers | None:
+        """The noise by channel and frequency; None if the parts are not known."""
+        return None if self.compared is None else noise_powers(*self.compared)
 
     @property
     def noisy(self) -> bool:
@@ -183,17 +195,18 @@ class NoiseProfile:
 
 
 @torch.no_grad()
-def noise_profile(crops: Images, denoised: Images, *, jpeg: bool = False, coarse: bool = False) -> NoiseProfile:
+def noise_profile(crops: Images, denoised: Images, *, jpeg: bool = False, coarse: bool = False, middling: bool = False) -> NoiseProfile:
     """The noise in `crops` of one picture, of which `denoised` is what a blind denoiser made; both in [0, 1], grey or colour.
 
-    `jpeg` says whether the picture is or was a JPEG, `coarse` whether that is so coarse that it is worth repair.
+    `jpeg` says whether the picture is or was a JPEG, `coarse` whether that is so coarse that it is worth repair, and `middling` whether its
+    quality is between that and one that is hardly seen.
     """
     noise, brightness = crops - denoised, luma(denoised)
     bright_noise = luma(noise)
     smooth = F.avg_pool2d(mirror(brightness, _AROUND // 2), _AROUND, stride=1)
     planes = brightness, bright_noise.square(), _products(bright_noise), (brightness - smooth).square()
     bright, power, products, details = (_means(plane).flatten() for plane in planes)
-    least = _IN_COARSE_JPEG if coarse else _IN_GREY if crops.shape[1] == 1 else _LEAST
+    least = _IN_COARSE_JPEG if coarse else _IN_GREY if crops.shape[1] == 1 else _IN_MIDDLING_JPEG if middling else _LEAST
     kind = {"jpeg": jpeg, "least": least}
     tones = {"all": _flat_parts(power, products, details, **kind)}
     for name, (low, high) in _TONES.items():
@@ -206,6 +219,7 @@ def noise_profile(crops: Images, denoised: Images, *, jpeg: bool = False, coarse
         coloured=((noise - bright_noise).square().sum(dim=1).mean() / variance).item(),
         tones=tones,
         strengths=_strengths(torch.stack([_means(channel.square()).flatten() for channel in noise.split(1, dim=1)]), bright, details),
+        compared=(noise, denoised),
     )
 
 

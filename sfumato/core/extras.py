@@ -52,14 +52,13 @@ def missing(thing: str, package: str) -> MissingExtraError:
 
 
 def check_installed(thing: str, package: str, *, least: str) -> None:
-    """Raises MissingExtraError if `thing` needs `package`, whose module has the same name, and it is not there or older than version `least`."""
+    """Raises MissingExtraError if `package`, whose module has the same name, is not there or older than `least`, and `thing` needs it."""
     if importlib.util.find_spec(package) is None:
         raise missing(thing, package)
     version = importlib.metadata.version(package)
     if _numbers(version) < _numbers(least):
-        raise MissingExtraError(
-            f"{thing} {package} {least} or later, and {version} is installed; update it with: pip install --upgrade {PACKAGES[package]}"
-        )
+        words = f"{thing} {package} {least} or later, and {version} is installed"
+        raise MissingExtraError(f'{words}; replace it with: pip install "{PACKAGES[package]}>={least}"')
 
 
 def _numbers(version: str) -> tuple[int, ...]:

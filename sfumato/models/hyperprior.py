@@ -29,6 +29,7 @@ from sfumato.core.rng import Draws
 from sfumato.core.tensors import Images, Maps, PerImage
 from sfumato.models.roles.codec import QUALITIES, Codec, EntropyModel, Estimate, Prediction, Quantised, Symbols
 from sfumato.nn import entropy
+from sfumato.nn.cosine import cosine_matrix
 from sfumato.nn.entropy import FactorisedDensity, gaussian_bits, gaussian_tables, scale_of, straight_round
 from sfumato.nn.exact import MOST, ONE, ExactConvolution, Whole, settled, whole_weights
 from sfumato.nn.spread import Spread
@@ -374,11 +375,7 @@ def level_shares(level: PerImage) -> Float[Tensor, "n levels"]:
 
 def cosine_basis(count: int) -> Float[Tensor, "count 3 side side"]:
     """Orthonormal cosines of squares of 16 pixels, the lowest first: of four in six the luma, of one each a difference of colours."""
-    t = torch.arange(STRIDE, dtype=torch.float64)
-    cosines = torch.cos(math.pi / STRIDE * (t[None] + 0.5) * t[:, None]) * math.sqrt(2 / STRIDE)
-    cosines[0] /= math.sqrt(2)
-    colours = torch.tensor([[1.0, 1, 1], [1, 0, -1], [1, -2, 1]], dtype=torch.float64)
-    colours = colours / colours.norm(dim=1, keepdim=True)
+    cosines, colours = cosine_matrix(STRIDE), cosine_matrix(3)  # the mean, a difference of red and blue, and one of both and green
     return torch.stack([colours[c][:, None, None] * (cosines[i][:, None] * cosines[j][None]) for c, (i, j) in _chosen(count)]).float()
 
 

@@ -8,13 +8,11 @@ import math
 from typing import final
 
 from sfumato.core.config import changed, settings
-from sfumato.core.errors import SettingError
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models import MODELS
 from sfumato.models.base import NetworkSettings, build_as, channels_of
 from sfumato.models.roles.graph import ExportGraph
-from sfumato.models.roles.restorer import Restorer
-from sfumato.nn.channels import luma
+from sfumato.models.roles.restorer import LumaApart, Restorer, check_alike
 
 
 @settings
@@ -47,9 +45,7 @@ class Paired(Restorer):
         super().__init__()
         self.grey, self.colour = (_built(part, guides) for part in (changed(config.grey, channels=1), config.colour))
         parts = (self.grey, self.colour)
-        if len({(part.scale, part.conditioning) for part in parts}) > 1:
-            facts = " and ".join(f"scale {part.scale} with planes {part.conditioning or 'none'}" for part in parts)
-            raise SettingError(f"paired: the networks for grey and colour have {facts}; both must have the same scale and planes")
+        check_alike(*parts)
         self.channels, self.scale, self.conditioning = self.colour.channels, self.colour.scale, self.colour.conditioning
         self.pad_multiple = math.lcm(*(part.pad_multiple for part in parts))
         radii = [part.receptive_radius for part in parts if part.receptive_radius is not None]
@@ -60,7 +56,7 @@ class Paired(Restorer):
         return math.lcm(self.grey.tile_multiple, self.colour.tile_multiple)
 
     def with_luma_apart(self) -> Restorer:
-        return LumaApart(self) if self.channels == 3 else self
+        return LumaApart(self.grey, self.colour) if self.channels == 3 else self
 
     def export_graphs(self) -> dict[str, ExportGraph]:
         parts = {"colour": self.colour, "grey": self.grey}
@@ -68,33 +64,6 @@ class Paired(Restorer):
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         return (self.grey if degraded.shape[1] == 1 else self.colour).restore(degraded, planes)
-
-
-@final
-class LumaApart(Restorer):
-    """A pair in which the luma of colour images comes from the network for grey ones, and the rest from the network for colour.
-
-    A JPEG stores the luma by itself and most of its detail there, at the full resolution: for luma the network for grey images knows more.
-    """
-
-    channels, has_grey_path = 3, True
-
-    def __init__(self, pair: Paired) -> None:
-        super().__init__()
-        self.pair = pair
-        self.scale, self.pad_multiple, self.receptive_radius = pair.scale, pair.pad_multiple, pair.receptive_radius
-        self.conditioning = pair.conditioning
-
-    @property
-    def tile_multiple(self) -> int:
-        return self.pair.tile_multiple
-
-    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
-        output = self.pair.restore(degraded, planes)
-        if degraded.shape[1] == 1:
-            return output
-        # The same number added to all channels changes the luma alone.
-        return output + self.pair.grey.restore(luma(degraded), planes) - luma(output)
 
 
 def _built(config: NetworkSettings, guides: int) -> Restorer:

@@ -37,6 +37,7 @@ RECIPES = {
     "restore": "restore",
     "restore-grey": "restore",
     "deblur-digits": "restore",
+    "deblock": "restore",
     "inpaint": "restore",
     "deblur": "restore",
     "deblur-grey": "restore",

@@ -129,6 +129,26 @@ def restore_grey() -> TrainSettings:
     )
 
 
+def deblock() -> TrainSettings:
+    """The bundled `deblock`: removes the blocks and rings of JPEGs of unknown quality from luma, also of one saved twice or with noise."""
+    return dataclasses.replace(
+        restore_grey(),
+        objective=restoration.Config(charbonnier=0.0, psnr=0.01, psnr_top=40.0),
+        data="bsds500-half+photos+drawings+bsds500",
+        patch=80,
+        degrade=chain.Config(
+            links=(
+                noise.Config(sigma=(0.0, 0.08)),
+                jpeg.Config(quality=(5.0, 60.0)),
+                jpeg.Config(quality=(40.0, 95.0)),
+                quantise.Config(),
+            ),
+            chances=(0.12, 0.75, 0.35, 0.5),
+        ),
+        images=250_000,
+    )
+
+
 def inpaint() -> TrainSettings:
     """The bundled `inpaint`: fills the area of a mask, from single pixels to strokes and boxes."""
     return dataclasses.replace(

@@ -21,7 +21,7 @@ from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.channels import colourless
 from sfumato.restoration import holes, upscaling
 from sfumato.restoration.deep_prior import MEMORY, deep_prior
-from sfumato.restoration.limits import limited
+from sfumato.restoration.limits import denoised
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan
@@ -79,7 +79,7 @@ def _as_planned(work: Work, output: Maps) -> Maps:
     """The output of the network within the limits of the plan, with patches in the holes that the plan leaves to patches."""
     plan = work.plan
     if plan.strengths:
-        return limited(work.images, output.expand_as(work.images), plan.strengths)
+        return denoised(work.images, output, plan.strengths, plan.powers)
     if plan.patches is None or plan.observed is None:
         return output
     return holes.filled(work.images, output, plan.observed, plan.patches)

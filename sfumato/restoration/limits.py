@@ -1,4 +1,4 @@
-"""A limit on what a denoiser changes: a few times the noise that a picture has at that brightness.
+"""What a picture keeps of itself beside a denoiser: details that stand out of the noise, and all that is more than noise.
 
 The spots of a leopard and the pattern of a cloth look like coarse noise to a network, and it removes them. But noise of a camera is equally
 strong wherever the picture is equally bright, so its strength is measured in flat parts. What differs by much more is no noise.
@@ -7,11 +7,19 @@ strong wherever the picture is equally bright, so its strength is measured in fl
 import torch
 
 from sfumato.analysis.residual import Strengths
+from sfumato.classical.pilot_wiener import pilot_wiener
 from sfumato.core.tensors import Images, Maps
 from sfumato.nn.channels import luma
+from sfumato.nn.cosine import Powers
 
 _TIMES, _LEAST = 3.0, 1 / 255
 """Greatest change of a value: so many times the standard deviation of the noise, and a rounding error. True noise is hardly ever more."""
+
+
+def denoised(before: Images, after: Maps, strengths: Strengths, powers: Powers | None) -> Maps:
+    """`after`, the output of a denoiser, with the details of `before` by `pilot_wiener` if its `powers` are known, and `limited`."""
+    whole = after.expand(-1, before.shape[1], -1, -1)
+    return limited(before, whole if powers is None else pilot_wiener(before, whole, powers), strengths)
 
 
 def limited(before: Images, after: Maps, strengths: Strengths) -> Maps:

@@ -7,7 +7,7 @@ import torch
 
 from sfumato.core.finite_output import name_of
 from sfumato.core.progress import once, remark
-from sfumato.models.roles.restorer import InSequence, Restorer
+from sfumato.models.roles.restorer import InSequence, LumaApart, Restorer
 from sfumato.restoration import memory
 from sfumato.restoration.memory import Tiling
 from sfumato.restoration.tiles import optimized
@@ -27,6 +27,7 @@ class Networks:
         self._backend: Backend = backend
         self._opened: dict[tuple[Model, int, bool], Restorer] = {}
         self._sequences: dict[tuple[tuple[Restorer, ...], int], Restorer] = {}
+        self._apart: dict[tuple[tuple[Restorer, Restorer], int], Restorer] = {}
         self._names: dict[Restorer, str] = {}
         self._ready: dict[tuple[Restorer, torch.device], Restorer] = {}
         self._footprints: dict[Restorer, float] = {}
@@ -48,6 +49,15 @@ class Networks:
                 network = network if views == 1 else network.self_ensemble(views)
                 self._opened[which, views, luma_apart], self._names[network.base] = network, str(model)
         return self._opened[which, views, luma_apart]
+
+    def luma_apart(self, grey: Model, colour: Model, views: int = 1) -> Restorer:
+        """The network `grey` for luma and grey images with `colour` for the colours, averaged over `views`; the same for each call."""
+        parts = self.opened(grey), self.opened(colour)
+        if (parts, views) not in self._apart:
+            joined = LumaApart(*parts)
+            network = joined if views == 1 else joined.self_ensemble(views)
+            self._apart[parts, views], self._names[network.base] = network, " and ".join(map(self.name, parts))
+        return self._apart[parts, views]
 
     def in_sequence(self, *networks: Restorer, views: int = 1) -> Restorer:
         """A network that is all `networks` one after another, as an ensemble over `views`; the same object for each call."""

@@ -5,7 +5,7 @@
 | task | network |
 |---|---|
 | denoise | `denoise` in colour; `restore` of a grey picture and beside salt and pepper; both are blind |
-| jpeg | `denoise` in colour, `restore` of a grey picture |
+| jpeg | `deblock` for luma and grey pictures, `denoise` for the colours |
 | deblur | `deblur` with the blur of the request, or the estimated one; `restore` if none is estimated |
 | inpaint | `inpaint` with a mask, or with a mask of scratches and dead pixels; patches in the large holes of a mask |
 | upscale | `upscale-x2`, `upscale-x4` or `upscale-sharp` |
@@ -30,11 +30,12 @@ from sfumato.core.tensors import Images, Kernels, Planes
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.blurs import Blur, named
 from sfumato.nn.channels import colourless
+from sfumato.nn.cosine import Powers
 from sfumato.restoration import dust, holes, upscaling
 from sfumato.restoration.examined import Examined
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.request import DENOISER, DETECTOR, GENERAL, Find, RestorationRequest, Task, Ways, needs_of
+from sfumato.restoration.request import DEBLOCKER, DENOISER, DETECTOR, GENERAL, Find, RestorationRequest, Ways, needs_of
 from sfumato.restoration.tiles import run_network
 from sfumato.store.loaded import Model
 
@@ -79,6 +80,9 @@ class RestorationPlan:
     """1 where patches of the picture replace the output of the network."""
     strengths: Strengths = ()
     """The noise of the picture, a few times which is the most that the network changes; empty for no such limit."""
+    powers: Powers | None = None
+    """The noise by channel and frequency: what stands out of it is kept where the network takes it away. None of white noise, which the
+    network knows."""
     warning: str = ""
     """A sentence for people about a result that they should not expect too much of."""
     look: Callable[[Images], Planes] | None = None
@@ -120,7 +124,7 @@ def make_plan(
     if request.find and task not in ("auto", "inpaint"):
         raise SettingError(f"find = {', '.join(request.find)} has no use for the task {task}; it is for inpaint")
     if task == "upscale":
-        return _enlarging(request, networks, quality, repairer=DENOISER if _in_colour(images) else GENERAL)
+        return _enlarging(request, networks, quality)
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
     examined = Examined(images, quality, functools.partial(_denoised, networks, request, images.numel()) if free else None, task)
     if observed is not None and request.blur is not None:
@@ -131,7 +135,7 @@ def make_plan(
         return _filling(request, images, observed, examined, networks)
     if free and task in ("auto", "denoise") and _salted(examined):
         wrong = flaws.impulses(images)
-        damage, network = examined.diagnosis.sentence(), networks.opened("inpaint", request.ensemble)
+        damage, network = examined.diagnosis.sentence(), networks.opened("inpaint", request.views)
         words = f"{damage}: fill in the wrong pixels"
         return RestorationPlan(summary=words, damage=damage, network=network, observed=wrong, look=flaws.impulses)
     if task == "auto" and examined.diagnosis.task == "none" and free:
@@ -142,8 +146,7 @@ def make_plan(
     blur = named(request.blur) if request.blur is not None else examined.diagnosis.spread if blurred else None
     if blur is not None or not free:
         return _chosen(request, examined, networks, default=GENERAL if blur is None else "deblur", blur=blur)
-    name, strengths = _for_noise_or_jpeg(damage, images, examined, task)
-    return dataclasses.replace(_chosen(request, examined, networks, default=name), strengths=strengths)
+    return _sharp(request, images, examined, networks, damage)
 
 
 def check(request: RestorationRequest, networks: Networks) -> None:
@@ -151,22 +154,24 @@ def check(request: RestorationRequest, networks: Networks) -> None:
     if request.strength == 0:
         return
     if request.task == "upscale":
-        _enlarging(request, networks, None, repairer=GENERAL)
+        _enlarging(request, networks, None)
     elif request.model is not None:
         _of_same_size(request.model, request, networks)
 
 
-def _for_noise_or_jpeg(damage: str, images: Images, examined: Examined, task: Task) -> tuple[str, Strengths]:
-    """The bundled network for a picture that is not blurred, and the noise that limits what it changes."""
+def _sharp(request: RestorationRequest, images: Images, examined: Examined, networks: Networks, damage: str) -> RestorationPlan:
+    """The plan for a picture that is not blurred, with the noise that limits what the bundled network changes."""
     salted = (examined.salt_and_pepper or 0) >= HIT
     if damage not in ("denoise", "jpeg") or salted:
-        return GENERAL, ()
-    network, quality = DENOISER if _in_colour(images) else GENERAL, examined.quality(task)
+        return _chosen(request, examined, networks, default=GENERAL)
     if damage == "jpeg":
+        both, quality = networks.luma_apart(DEBLOCKER, DENOISER, request.views), examined.quality(request.task)
         # What a JPEG has lost is no more than the rounding of its coefficients.
-        return network, () if quality is None else ((coarseness(quality),),)
+        strengths = () if quality is None else ((coarseness(quality),),)
+        return dataclasses.replace(_chosen(request, examined, networks, default=DEBLOCKER, network=both), strengths=strengths)
+    plan = _chosen(request, examined, networks, default=DENOISER if _in_colour(images) else GENERAL)
     profile = None if examined.white else examined.profile
-    return network, profile.strengths if profile else ()
+    return dataclasses.replace(plan, strengths=profile.strengths, powers=profile.powers) if profile else plan
 
 
 def _in_colour(images: Images) -> bool:
@@ -195,15 +200,16 @@ def _chosen(
     networks: Networks,
     *,
     default: str,
+    network: Restorer | None = None,
     observed: Planes | None = None,
     blur: Blur | None = None,
 ) -> RestorationPlan:
-    """The plan with the network or method of the request, or with the bundled network `default`."""
+    """The plan with the network or method of the request, or with the bundled network `default`, which `network` is if that is given."""
     if request.method is not None:
         return _by_method(request.method, request, examined, observed, blur)
     which = request.model if request.model is not None else default
     of_jpeg = request.task == "jpeg" or (request.task == "auto" and examined.diagnosis.task == "jpeg")
-    network = _of_same_size(which, request, networks, luma_apart=of_jpeg)
+    network = network or _of_same_size(which, request, networks, luma_apart=of_jpeg)
     noise = _noise(request, examined) if "noise" in network.conditioning else 0.0
     quality = examined.diagnosis.quality if "quality" in network.conditioning else None
     if network.takes_kernels:
@@ -219,7 +225,7 @@ def _chosen(
 
 def _of_same_size(which: Model, request: RestorationRequest, networks: Networks, *, luma_apart: bool = False) -> Restorer:
     """The network `which`. Raises SettingError if it enlarges, and for a noise or blur of the request that it ignores."""
-    network = networks.opened(which, request.ensemble, luma_apart=luma_apart)
+    network = networks.opened(which, request.views, luma_apart=luma_apart)
     if network.scale != 1:
         raise SettingError(f"{_called(which)} enlarges {network.scale} times; it is for the task upscale")
     _check_noise(request, network, _called(which))
@@ -312,8 +318,8 @@ def _by_size(plan: RestorationPlan, observed: Planes, memory: float) -> Restorat
     return dataclasses.replace(plan, repair=repair, patches=wide, warning=holes.warning(observed, wide))
 
 
-def _enlarging(request: RestorationRequest, networks: Networks, quality: int | None, *, repairer: str) -> RestorationPlan:
-    """The plan of the task upscale; `quality` is that of the picture's JPEG, if it is one, which the network `repairer` repairs first."""
+def _enlarging(request: RestorationRequest, networks: Networks, quality: int | None) -> RestorationPlan:
+    """The plan of the task upscale; `quality` is that of the picture's JPEG, which is repaired first if it is one."""
     if request.model is not None:
         return _enlarging_with(request.model, request, networks)
     scale = request.scale or 2
@@ -323,16 +329,17 @@ def _enlarging(request: RestorationRequest, networks: Networks, quality: int | N
         raise SettingError(f"scale = {scale:g} is outside [1, {upscaling.LARGEST}]; --method bicubic enlarges up to 16 times")
     if scale == 1:
         return RestorationPlan(summary=f"1 times: {NOTHING}", damage="1 times")
-    coarse = quality is not None and quality <= upscaling.COARSE
     sharp = request.look == "sharp"
     name, views = _of_quality(upscaling.upscaler(scale, sharp=sharp), request, networks)
     names, parts = [name], [networks.opened(name)]
-    if coarse:
-        names.insert(0, repairer)
-        parts.insert(0, networks.opened(repairer, luma_apart=repairer == GENERAL))
+    state = ""
+    if quality is not None and quality <= upscaling.COARSE:
+        coarse, state = quality <= upscaling.FINE, f", JPEG of quality {quality}"
+        names.insert(0, DEBLOCKER if coarse else DENOISER)
+        parts.insert(0, networks.luma_apart(DEBLOCKER, DENOISER) if coarse else networks.opened(DENOISER))
     network = networks.in_sequence(*parts, views=views)
     _check_noise(request, network, ", ".join(names))
-    plan = _resampled_plan(network, scale, names, state=f", JPEG of quality {quality}" if coarse else "")
+    plan = _resampled_plan(network, scale, names, state=state)
     return dataclasses.replace(plan, summary=f"{plan.summary}; fine detail is invented") if sharp else plan
 
 
@@ -343,12 +350,12 @@ def _of_quality(name: str, request: RestorationRequest, networks: Networks) -> t
     if (large := upscaling.larger(name)) is not None:
         return large, request.ensemble
     networks.remark_once(f"no larger model than {name} is bundled; --quality best takes the mean over 8 views of it instead")
-    return name, 8 if request.ensemble == 1 else request.ensemble
+    return name, request.views
 
 
 def _enlarging_with(which: Model, request: RestorationRequest, networks: Networks) -> RestorationPlan:
     """The plan of the task upscale with a network of the request."""
-    network, name = networks.opened(which, request.ensemble), _called(which)
+    network, name = networks.opened(which, request.views), _called(which)
     _check_noise(request, network, name)
     if network.scale == 1:
         raise SettingError(f"{name} does not enlarge; it repairs at the same size")

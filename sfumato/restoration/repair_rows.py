@@ -6,6 +6,7 @@ mask ─ open_strips ───────────────────�
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sfumato.analysis import flaws
+from sfumato.classical.pilot_wiener import REACH
 from sfumato.core import atomic_io
 from sfumato.core.device import select_device
 from sfumato.core.errors import ImageError
@@ -31,7 +33,7 @@ from sfumato.io.channels import (
 )
 from sfumato.nn.resample import BAND, resized_rows
 from sfumato.restoration import holes, upscaling
-from sfumato.restoration.limits import limited
+from sfumato.restoration.limits import denoised
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import NOTHING_MISSING, RestorationPlan, make_plan
@@ -241,16 +243,27 @@ def _repaired_colours(
     row = w * (c + len(network.conditioning)) * 12 * (1 + held * network.scale**2)
     tile = request.tile or networks.tile(plan.network, (h, w), request.memory, lambda allowed: (allowed - BASE) * _SHARE, row=row)
     name, canvas = networks.name(plan.network), Canvas(size=(h, w), rows=rows)
-    for output in repaired_strips(network, canvas, name=name, tile=tile, precision=request.precision, device=device):
+    outputs = repaired_strips(network, canvas, name=name, tile=tile, precision=request.precision, device=device)
+    if plan.strengths:
+        outputs = _denoised(outputs, functools.partial(_input_rows, source), h, plan)
+    for output in outputs:
         count = output.shape[2] // network.scale
         before = source.rows(done, done + count)
         images: Images = as_images(before[..., :c].contiguous())
         observed_rows = None if observed is None else observed(done, done + count)
-        colours = output.expand(-1, c, -1, -1)
-        colours = limited(images, colours, plan.strengths) if plan.strengths else colours
-        whole = blended(images, colours, strength=request.strength, observed=observed_rows)
+        whole = blended(images, output.expand(-1, c, -1, -1), strength=request.strength, observed=observed_rows)
         yield keep_transparent(whole, images, as_images(before[..., c:].contiguous())) if alpha_kept else whole
         done += count
+
+
+def _denoised(outputs: Iterator[Maps], rows: Callable[[int, int], Images], height: int, plan: RestorationPlan) -> Iterator[Maps]:
+    """`limits.denoised` of the output of a network, which comes in strips, in bands; `rows` reads rows of the picture."""
+    buffer = upscaling.RowBuffer(outputs)
+    for start in range(0, height, BAND):
+        stop = min(height, start + BAND)
+        first, last = max(0, start - REACH), min(height, stop + REACH)
+        band = denoised(rows(first, last), buffer.rows(first, last), plan.strengths, plan.powers)
+        yield band[:, :, start - first : stop - first]
 
 
 def _resampled(strips: Iterator[Maps], before: tuple[int, int], size: tuple[int, int]) -> Iterator[Maps]:

@@ -214,7 +214,7 @@ def _settings(request: RestorationRequest) -> dict[str, str]:
         "Blur": request.blur or "",
         "Damage to look for": ", ".join(request.find),
         "Strength": f"{request.strength:g}" if request.task != "upscale" else "",
-        "Views": f"mean of {request.ensemble}" if request.ensemble > 1 else "",
+        "Views": f"mean of {request.views}" if request.views > 1 else "",
         "Version": f"Sfumato {__version__}",
     }
     return {name: value for name, value in values.items() if value}

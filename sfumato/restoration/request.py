@@ -39,9 +39,9 @@ _CHOICES = {
 PRIOR = "deep-image-prior"
 """The method that fits a network to the one picture."""
 METHODS = (*classical.METHODS, PRIOR)
-GENERAL, DENOISER = "restore", "denoise"
-"""The bundled networks for damage of many kinds, and for noise in colour pictures."""
-NETWORKS = (GENERAL, DENOISER, "deblur", "inpaint", *upscaling.NAMES)
+GENERAL, DENOISER, DEBLOCKER = "restore", "denoise", "deblock"
+"""The bundled networks for damage of many kinds, for noise in colour pictures, and for the luma of JPEGs."""
+NETWORKS = (GENERAL, DENOISER, DEBLOCKER, "deblur", "inpaint", *upscaling.NAMES)
 """The bundled networks for all tasks."""
 DETECTOR = "dust"
 """The bundled network that finds dust, hairs and scratches, and the word for it in `find`."""
@@ -62,7 +62,7 @@ class RestorationRequest:
     scale: float | None = None
     """Factor by which the task upscale enlarges the sides, 1 to 8 (16 with the method bicubic); None for the factor of the model, or 2."""
     quality: Quality = "standard"
-    """For the task upscale: "best" takes a larger bundled model if there is one, else the mean over eight views, at many times the time."""
+    """"best" takes the mean over eight views, or for the task upscale a larger model if one is bundled, at many times the time."""
     look: Look = "faithful"
     """For the task upscale: "sharp" takes a network that invents fine texture, at a larger error."""
     strength: float = 1.0
@@ -99,6 +99,11 @@ class RestorationRequest:
         if self.method is not None:
             self._check_method(self.method)
 
+    @property
+    def views(self) -> Ways:
+        """Over how many views the output of a network is averaged, unless a larger one is taken."""
+        return 8 if self.quality == "best" and self.ensemble == 1 else self.ensemble
+
     def _check_choices(self) -> None:
         """Raises SettingError for a word that is none of the words allowed."""
         if isinstance(self.find, str):
@@ -116,9 +121,10 @@ class RestorationRequest:
             raise SettingError(f"strength = {self.strength:g} has no effect on upscale; leave it at 1")
         if self.scale is not None and self.task != "upscale":
             raise SettingError(f"scale = {self.scale:g} has no effect on the task {self.task}; it is for upscale")
-        for name, usual in (("quality", "standard"), ("look", "faithful")):
-            if getattr(self, name) != usual and (self.task != "upscale" or self.model is not None or self.method is not None):
-                raise SettingError(f"{name} = {getattr(self, name)} is for the task upscale with a bundled model; leave it out")
+        if self.quality != "standard" and self.method is not None:
+            raise SettingError(f"quality = {self.quality} has no effect on {self.method}; leave it out")
+        if self.look != "faithful" and (self.task != "upscale" or self.model is not None or self.method is not None):
+            raise SettingError(f"look = {self.look} is for the task upscale with a bundled model; leave it out")
         if self.look == "sharp" and (self.quality != "standard" or self.ensemble != 1):
             other = f"quality = {self.quality}" if self.quality != "standard" else f"ensemble = {self.ensemble}"
             raise SettingError(f"look = sharp and {other}: a mean over views has no invented texture left; give one of them")
@@ -203,4 +209,4 @@ def _bundled_names(request: RestorationRequest) -> tuple[str, ...]:
         same_size = [name for name in NETWORKS if name not in upscaling.NAMES]
         return (*same_size, *([DETECTOR] if DETECTOR in request.find else []))
     name = upscaling.upscaler(request.scale or 2, sharp=request.look == "sharp")
-    return (GENERAL, DENOISER, (request.quality == "best" and upscaling.larger(name)) or name)
+    return (DENOISER, DEBLOCKER, (request.quality == "best" and upscaling.larger(name)) or name)

@@ -34,7 +34,7 @@ class RestoreOptions:
     scale: Annotated[float | None, Range(1, 16)] = None
     """Factor by which the task upscale lengthens the sides."""
     quality: Literal["standard", "best"] = "standard"
-    """best enlarges better and takes many times longer."""
+    """best repairs and enlarges better, and takes many times longer."""
     look: Literal["faithful", "sharp"] = "faithful"
     """sharp invents fine texture when it enlarges."""
     strength: Annotated[float, Range(0, 2)] = 1.0

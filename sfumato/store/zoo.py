@@ -20,6 +20,7 @@ HEADLINES = {
     "psnr noise:25 set12": "noise 25/255: {:.2f} dB on Set12",
     "psnr noise:25 bsd68": "{:.2f} dB on BSD68",
     "psnr noise:25 bsds500": "noise 25/255 in colour: {:.2f} dB on BSDS500",
+    "psnr jpeg:10 bsds500": "JPEG of quality 10, luma: {:.2f} dB on BSDS500",
     "psnr missing:50 set12": "half the pixels missing: {:.2f} dB on Set12",
     "psnr text set12": "text: {:.2f} dB on Set12",
     "psnr blur:1.6 bsd68": "blur of 1.6 pixels, given: {:.2f} dB on BSD68",

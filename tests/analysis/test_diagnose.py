@@ -107,7 +107,7 @@ def test_of_a_long_strip_as_many_pixels_are_judged_as_of_others():
 def test_small_pictures_have_no_estimate():
     rng = torch.Generator().manual_seed(0)
     small, least = torch.rand(1, 1, 15, 40, generator=rng), torch.rand(1, 1, 16, 40, generator=rng)
-    assert diagnose(small) == Diagnosis(noise=None, salt_and_pepper=None, quality=None, blur=None, scratched=None, grey=True)
+    assert diagnose(small) == Diagnosis(noise=None, salt_and_pepper=None, quality=None, blur=None, scratched=None)
     assert diagnose(small, source=Source(quality=20)).quality == 20, "but the file's own word stands"
     assert module.salt_and_pepper(small) is None
     assert diagnose(least).salt_and_pepper is not None
@@ -121,4 +121,3 @@ def test_salt_and_pepper_leaves_blur_open():
     assert found.salt_and_pepper == pytest.approx(64 / 3600, rel=1e-4)
     assert found.blur is None
     assert found.task == "denoise"
-    assert not found.grey

@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 import pytest
-import scipy.fft
 import skimage.data
 import torch
 from PIL import Image
@@ -42,11 +41,6 @@ def test_a_table_tells_the_highest_quality_that_has_it():
         changed = table.flatten().int().tolist()
         changed[20] += 1 if changed[20] < 200 else -1
         assert abs(jpeg.tables_quality([changed]) - quality) <= 3, "the nearest one of a table that is nobody's"
-
-
-def test_the_transform_is_the_cosine_transform():
-    values = np.random.default_rng(0).normal(size=8).astype(np.float32)
-    assert np.allclose(jpeg._cosine().numpy() @ values, scipy.fft.dct(values, norm="ortho"), atol=1e-5)
 
 
 def test_places_are_the_low_frequencies_without_the_mean():

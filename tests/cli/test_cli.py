@@ -65,7 +65,7 @@ def test_a_picture_just_small_enough_is_read_without_a_word(tmp_path):
 
 LATER = {"compress", "decompress", "embed", "search", "cluster", "duplicates", "export", "verify", "push", "get"}
 LATER |= {"serve", "studio", "augment", "tune"}
-LATER_RECIPES = {"codec", "dust", "upscale-jpeg-x2", "upscale-jpeg-x4"}
+LATER_RECIPES = {"codec", "deblock", "dust", "upscale-jpeg-x2", "upscale-jpeg-x4"}
 """Verbs and recipes that the recording, which compares a version with an earlier one, does not have."""
 
 

@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+from sfumato.core.errors import SettingError
 from sfumato.models import MODELS
+from sfumato.models.roles.restorer import LumaApart
 from sfumato.nn.channels import luma
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.tiles import apply_restorer
@@ -48,6 +50,26 @@ def test_tiles_agree_with_the_whole(pair):
 def test_a_network_without_a_grey_path_is_itself():
     network = MODELS["gated"](channels=3, width=4, middle=1).build()
     assert network.with_luma_apart() is network
+
+
+@torch.no_grad()
+def test_two_networks_by_name_are_like_a_pair(pair):
+    networks = Networks()
+    apart = networks.luma_apart(pair.grey, pair.colour)
+    assert torch.equal(apart.restore(PICTURE), pair.with_luma_apart().restore(PICTURE))
+    assert networks.luma_apart(pair.grey, pair.colour) is apart, "pictures share a batch"
+    assert networks.luma_apart(pair.grey, pair.colour, 4) is networks.luma_apart(pair.grey, pair.colour, 4) is not apart
+    assert (apart.receptive_radius, apart.pad_multiple, apart.tile_multiple) == (
+        pair.receptive_radius,
+        pair.pad_multiple,
+        pair.tile_multiple,
+    )
+
+
+def test_networks_of_different_scale_or_planes_are_refused(pair):
+    for facts in ({"scale": 2}, {"planes": ("noise",)}):
+        with pytest.raises(SettingError, match="both must have the same scale and planes"):
+            LumaApart(MODELS["gated"](channels=1, width=4, middle=1, **facts).build(), pair.colour)
 
 
 def test_networks_keep_both_apart(pair):

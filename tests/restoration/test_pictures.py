@@ -436,9 +436,9 @@ def test_a_better_bundled_model_is_another_request(tmp_path, monkeypatch):
     before = [Manifest(None, request_facts(request)).request for request in asked]
     assert before == [Manifest(None, request_facts(request)).request for request in asked]
     bundled = weights.bundled()
-    monkeypatch.setattr(weights, "bundled", lambda: {**bundled, "restore": bundled["inpaint"]})
+    monkeypatch.setattr(weights, "bundled", lambda: {**bundled, "denoise": bundled["inpaint"]})
     after = [Manifest(None, request_facts(request)).request for request in asked]
-    # `restore` also repairs a JPEG before it is enlarged.
+    # `denoise` also repairs a JPEG before it is enlarged.
     assert [one == other for one, other in zip(before, after, strict=True)] == [False, False, True]
 
 

@@ -54,10 +54,10 @@ def test_facts_are_what_results_depend_on():
 
 def test_facts_name_the_weights(restorer, tmp_path):
     bundled, enlarging = request_facts(RestorationRequest()), request_facts(RestorationRequest(task="upscale", scale=4))
-    assert set(bundled["weights"]) == {"restore", "denoise", "deblur", "inpaint"}
-    assert set(enlarging["weights"]) == {"restore", "denoise", "upscale-x4"}
-    assert set(request_facts(RestorationRequest(task="upscale"))["weights"]) == {"restore", "denoise", "upscale-x2"}
-    assert set(request_facts(RestorationRequest(task="upscale", scale=5.5))["weights"]) == {"restore", "denoise", "upscale-x4"}
+    assert set(bundled["weights"]) == {"restore", "denoise", "deblock", "deblur", "inpaint"}
+    assert set(enlarging["weights"]) == {"denoise", "deblock", "upscale-x4"}
+    assert set(request_facts(RestorationRequest(task="upscale"))["weights"]) == {"denoise", "deblock", "upscale-x2"}
+    assert set(request_facts(RestorationRequest(task="upscale", scale=5.5))["weights"]) == {"denoise", "deblock", "upscale-x4"}
     one, other = restorer(), restorer()
     assert request_facts(RestorationRequest(model=one)) == request_facts(RestorationRequest(model=other))
     other.convolution.weight += 1

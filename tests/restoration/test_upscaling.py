@@ -69,11 +69,11 @@ def jpeg(quality):
     return file.getvalue()
 
 
-@pytest.mark.parametrize(("quality", "repaired"), [(60, True), (95, True), (97, False)])
+@pytest.mark.parametrize(("quality", "repaired"), [(60, "deblock"), (80, "deblock"), (90, "denoise"), (95, "denoise"), (97, "")])
 def test_a_coarse_jpeg_is_repaired_before_it_is_enlarged(quality, repaired):
     output = sf.restore(jpeg(quality), task="upscale", scale=2)
-    assert isinstance(output.plans[0].network, InSequence) is repaired
-    assert (f"JPEG of quality {quality}: denoise, upscale-x2" in output.plans[0].summary) is repaired
+    assert isinstance(output.plans[0].network, InSequence) is bool(repaired)
+    assert (f"JPEG of quality {quality}: {repaired or 'nothing'}, upscale-x2" in output.plans[0].summary) is bool(repaired)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -81,7 +81,7 @@ def test_repair_and_enlargement_are_one_after_the_other(channels):
     networks, picture = Networks(), PICTURE[:, :channels]
     request = RestorationRequest(task="upscale", scale=2)
     plan = make_plan(request, picture, quality=50, networks=networks)
-    repairer = networks.opened("restore", luma_apart=True) if channels == 1 else networks.opened("denoise")
+    repairer = networks.luma_apart("deblock", "denoise")
     repaired = apply_restorer(repairer, picture)
     torch.testing.assert_close(apply_restorer(plan.network, picture), apply_restorer("upscale-x2", repaired), rtol=0, atol=1e-5)
     assert make_plan(request, picture, quality=40, networks=networks).network is plan.network, "pictures share a batch"
@@ -133,11 +133,23 @@ def test_best_quality_takes_the_larger_model_or_else_eight_views(monkeypatch):
     assert plan.summary == "2 times: upscale-x4, reduced from 4 times"
 
 
-@pytest.mark.parametrize(
-    "settings", [{"task": "denoise"}, {"task": "upscale", "method": "bicubic"}, {"task": "upscale", "model": "upscale-x2"}]
-)
-def test_best_quality_is_for_bundled_models_that_enlarge(settings):
-    with pytest.raises(SettingError, match="quality = best"):
+def test_best_quality_of_other_repairs_is_the_mean_over_eight_views():
+    noisy = (PICTURE + 0.1 * torch.randn(PICTURE.shape, generator=torch.Generator().manual_seed(2))).clamp(0, 1)
+    for settings in (
+        {"task": "denoise"},
+        {"task": "jpeg"},
+        {"task": "denoise", "model": "restore"},
+        {"task": "upscale", "model": "upscale-x2"},
+    ):
+        best, eight = (sf.restore(noisy, **settings, **options) for options in ({"quality": "best"}, {"ensemble": 8}))
+        assert torch.equal(best, eight)
+        assert not torch.equal(best, sf.restore(noisy, **settings))
+    assert RestorationRequest(quality="best", ensemble=4).views == 4
+
+
+@pytest.mark.parametrize("settings", [{"task": "denoise", "method": "median"}, {"task": "upscale", "method": "bicubic"}])
+def test_best_quality_is_for_networks(settings):
+    with pytest.raises(SettingError, match="quality = best has no effect on"):
         RestorationRequest(quality="best", **settings).check()
 
 
@@ -146,7 +158,7 @@ def test_a_sharp_look_is_by_a_network_of_its_own_and_says_that_it_invents():
     plan = make_plan(request, PICTURE, networks=Networks())
     assert plan.summary == "3 times: upscale-sharp, reduced from 4 times; fine detail is invented"
     coarse = make_plan(request, PICTURE, quality=70, networks=Networks())
-    assert coarse.summary.startswith("3 times, JPEG of quality 70: denoise, upscale-sharp"), "blocks would be sharpened"
+    assert coarse.summary.startswith("3 times, JPEG of quality 70: deblock, upscale-sharp"), "blocks would be sharpened"
     faithful = sf.restore(PICTURE, task="upscale", scale=3)
     assert not torch.equal(sf.restore(PICTURE, task="upscale", scale=3, look="sharp"), faithful)
     assert "invented" not in faithful.plans[0].summary

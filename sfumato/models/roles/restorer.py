@@ -13,6 +13,7 @@ from sfumato.core.json_value import Json
 from sfumato.core.tensors import Images, Kernels, Maps, PerImage, Planes
 from sfumato.models.roles.base import Role
 from sfumato.models.roles.graph import ExportGraph, GraphInput
+from sfumato.nn.channels import luma
 
 Plane = Literal["noise", "observed", "quality"]
 """Standard deviation of the noise, as a share of full scale; 1 for an observed pixel and 0 for a missing one; JPEG quality over 100."""
@@ -189,6 +190,44 @@ class InSequence(Restorer):
 
     def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
         return _restored(self.second, _restored(self.first, degraded).clamp(0, 1))
+
+
+@final
+class LumaApart(Restorer):
+    """Two restorers as one: the luma of colour images and grey images go to the network `grey`, the colours come from `colour`.
+
+    A JPEG stores the luma by itself and most of its detail there, at the full resolution: for luma a network for grey images knows more.
+    Raises SettingError if the two differ in scale or conditioning.
+    """
+
+    channels, has_grey_path = 3, True
+
+    def __init__(self, grey: Restorer, colour: Restorer) -> None:
+        super().__init__()
+        check_alike(grey, colour)
+        self.grey, self.colour = grey, colour
+        self.scale, self.conditioning = grey.scale, grey.conditioning
+        self.pad_multiple = math.lcm(grey.pad_multiple, colour.pad_multiple)
+        radii = (grey.receptive_radius, colour.receptive_radius)
+        self.receptive_radius = None if radii[0] is None or radii[1] is None else max(radii[0], radii[1])
+
+    @property
+    def tile_multiple(self) -> int:
+        return math.lcm(self.grey.tile_multiple, self.colour.tile_multiple)
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        if degraded.shape[1] == 1:
+            return self.grey.restore(degraded, planes)
+        output = self.colour.restore(degraded, planes)
+        # The same number added to all channels changes the luma alone.
+        return output + self.grey.restore(luma(degraded), planes) - luma(output)
+
+
+def check_alike(grey: Restorer, colour: Restorer) -> None:
+    """Raises SettingError if two networks, for grey and for colour images, differ in scale or conditioning."""
+    facts = [f"scale {part.scale} with planes {', '.join(part.conditioning) or 'none'}" for part in (grey, colour)]
+    if facts[0] != facts[1]:
+        raise SettingError(f"the networks for grey and colour have {' and '.join(facts)}; both must have the same scale and planes")
 
 
 def _restored(network: Restorer, images: Images) -> Maps:
