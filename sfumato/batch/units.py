@@ -38,15 +38,20 @@ def size(count: int, workers: int) -> int:
 
 
 def write(path: Path, items: Sequence[Item], manifest: Manifest) -> None:
-    """Writes a unit with these items, and with the lines of `manifest` about them, to the file `path`. Raises StorageError."""
+    """Writes a unit with these items, and with the lines of `manifest` about them, to the file `path`. Raises StorageError.
+
+    The file has its name only when it is whole: a process that is looking for a unit would take it at once.
+    """
     lines = []
     for item in items:
         name = manifest.place(item.target)
         lines.append({"place": name, "status": Status.TODO, "source": "", **item.row()})
         if (carried_line := manifest.carried(item.target)) is not None:
             lines.append(carried_line)
-    with atomic_io.storing(path):  # read by nobody before the processes start, and written anew by the next run
-        path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    begun = path.with_suffix(".part")
+    with atomic_io.storing(path):
+        begun.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+        begun.rename(path)
 
 
 def read(path: Path) -> list[Item]:

@@ -8,6 +8,7 @@ import signal
 import time
 from pathlib import Path
 
+from sfumato.batch import units
 from sfumato.batch.task import FileTask
 from sfumato.core import atomic_io
 
@@ -45,3 +46,14 @@ class Broken(Hashing):
 
     def open(self):
         os._exit(3)
+
+
+def take_units(folder, seconds, pipe):
+    """Takes units as fast as it can for so many seconds, and sends how many items each of them had."""
+    pipe.send("ready")
+    counts, end = [], time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (path := units.claim(folder, "p1")) is not None:
+            counts.append(len(units.read(path)))
+            path.unlink()
+    pipe.send(counts)
