@@ -219,9 +219,9 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
         quality = jpeg.quality
     # Wrong pixels have edges of their own, which would count as sharp.
     blur = None if noise is None or hit >= HIT else blur_level(pieces, noise=noise)
-    spread = likeliest(pieces, noise=noise, quality=quality) if blur and noise is not None else None
-    if blur and spread and noise is not None:
-        blur, spread = _confirmed(blur, spread, pieces, noise)
+    spread = None
+    if blur and noise is not None and (likely := likeliest(pieces, noise=noise, quality=quality, matters=_agreeing(blur))):
+        blur, spread = _confirmed(blur, likely, pieces, noise)
     return Diagnosis(
         noise=noise,
         salt_and_pepper=hit,
@@ -245,11 +245,16 @@ def _confirmed(blur: float, spread: Blur, pieces: Images, noise: float) -> tuple
 
     Stripes have a spectrum like that of a blur, and a background out of focus has soft edges: only both together count as blur.
     """
-    if spread.sigma < _SOFT[spread.kind] or spread.widest >= _AGREE * blur:
+    if not _agreeing(blur)(spread):
         return 0.0, None
     if spread.kind == "motion" and not moved(pieces, spread, noise=noise):
         return None, None
     return spread.sigma, spread
+
+
+def _agreeing(blur: float) -> Callable[[Blur], bool]:
+    """Whether a blur by the spectrum is one, and agrees with that by the edges."""
+    return lambda spread: spread.sigma >= _SOFT[spread.kind] and spread.widest < _AGREE * blur
 
 
 def with_profile(diagnosis: Diagnosis, images: Images, denoise: Callable[[Images], Images]) -> Diagnosis:

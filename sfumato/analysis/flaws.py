@@ -15,6 +15,7 @@ from sfumato.core.tensors import Images, Planes
 from sfumato.nn.blurs import motion_kernels
 from sfumato.nn.dilation import dilated_by_square
 from sfumato.nn.resample import correlate, mirror
+from sfumato.nn.running import over_rectangles
 
 _END = 0.5 / 255
 """Within this of 0 or 1 a value is black or white."""
@@ -145,23 +146,15 @@ def _ends(images: Images) -> Bool[Tensor, "2 n c h w"]:
     return torch.stack([images <= _END, images >= 1 - _END])
 
 
-def _sums(values: Images, reach: int) -> Images:
-    """Means over (2 reach + 1)^2 values with the middle; the border is mirrored."""
-    # With the channels innermost the processor handles several at once.
-    around, side = mirror(values, reach).contiguous(memory_format=torch.channels_last), 2 * reach + 1
-    return F.avg_pool2d(F.avg_pool2d(around, (side, 1), stride=1), (1, side), stride=1)
-
-
 def _surroundings(images: Images, left_out: Bool[Tensor, "n c h w"]) -> tuple[Images, Images, Bool[Tensor, "n c h w"]]:
     """Mean and standard deviation around each value without the values `left_out`, and whether three or more are left."""
     weight = (~left_out).float()
-    share, total, squares = (
-        _sums(torch.cat([weight, images * weight, images.square() * weight], dim=1), _REACH).contiguous().chunk(3, dim=1)
-    )
-    safe = share.clamp_min(1e-6)
+    parts = mirror(torch.cat([weight, images * weight, images.square() * weight], dim=1), _REACH)
+    count, total, squares = over_rectangles(parts, 2 * _REACH + 1, 2 * _REACH + 1).chunk(3, dim=1)
+    safe = count.clamp_min(1)
     middle = total / safe
     spread = (squares / safe - middle.square()).clamp_min(0).sqrt()
-    return middle, spread, share * (2 * _REACH + 1) ** 2 > 2.5
+    return middle, spread, count > 2.5
 
 
 def _solid(end: Bool[Tensor, "n c h w"]) -> Bool[Tensor, "n c h w"]:

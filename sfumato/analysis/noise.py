@@ -15,7 +15,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.core.tensors import Images, Resized
+from sfumato.core.tensors import Images
+from sfumato.nn.running import over_rectangles
 
 Patches = Float[Tensor, "_m _p"]
 
@@ -102,8 +103,8 @@ def _powers(differences: Float[Tensor, "3 n c h w"], side: int) -> Float[Tensor,
 
 def _channel(crops: Float[Tensor, "n h w"], most: int) -> float | None:
     """The estimate for one channel, from so many patches at most."""
-    clipped = ((crops < _CLIPPED) | (crops > 1 - _CLIPPED)).float()[:, None]
-    if (_highest(clipped, 3) == 0).float().mean() < _FEW:
+    clipped = ((crops < _CLIPPED) | (crops > 1 - _CLIPPED))[:, None]
+    if 1 - over_rectangles(clipped, 3, 3, torch.bitwise_or).float().mean() < _FEW:
         if _even(crops) > _EVEN:
             return None
         if (level := _of_paper(crops)) is not None:
@@ -112,7 +113,7 @@ def _channel(crops: Float[Tensor, "n h w"], most: int) -> float | None:
         if min(crops.shape[1:]) < side:
             continue
         windows = crops.unfold(1, side, 1).unfold(2, side, 1)
-        chosen = (_highest(clipped, side)[:, 0] == 0).flatten().nonzero()[:, 0]
+        chosen = (~over_rectangles(clipped, side, side, torch.bitwise_or)).flatten().nonzero()[:, 0]
         if len(chosen) > most:
             # Equal steps might coincide with the columns of the picture: steps by the golden ratio do not.
             chosen = chosen[((torch.arange(most, dtype=torch.float64) * 0.6180339887498949) % 1 * len(chosen)).long()]
@@ -125,20 +126,10 @@ def _channel(crops: Float[Tensor, "n h w"], most: int) -> float | None:
     return None
 
 
-def _highest(x: Images, side: int) -> Resized:
-    """The greatest value of each square of `side` x `side`."""
-    return F.max_pool2d(F.max_pool2d(x, (side, 1), stride=1), (1, side), stride=1)
-
-
 def _gradient(crops: Float[Tensor, "n h w"], side: int) -> Float[Tensor, "n _h _w"]:
     """For each patch of `side` x `side` the sum of the squared differences between its neighbouring pixels."""
     down, right = crops.diff(dim=1).square()[:, None], crops.diff(dim=2).square()[:, None]
-    return (_total(down, side - 1, side) + _total(right, side, side - 1))[:, 0]
-
-
-def _total(x: Images, tall: int, wide: int) -> Resized:
-    """The sum over each rectangle of `tall` x `wide` values."""
-    return F.avg_pool2d(F.avg_pool2d(x, (tall, 1), stride=1), (1, wide), stride=1) * (tall * wide)
+    return (over_rectangles(down, side - 1, side) + over_rectangles(right, side, side - 1))[:, 0]
 
 
 def _of_paper(crops: Float[Tensor, "n h w"]) -> float | None:
@@ -165,7 +156,8 @@ def _of_paper(crops: Float[Tensor, "n h w"]) -> float | None:
 def _even(crops: Float[Tensor, "n h w"]) -> float:
     """Share of the squares of 3 x 3 pixels that are all one value."""
     x = crops[:, None]
-    return (F.max_pool2d(x, 3, stride=1) == -F.max_pool2d(-x, 3, stride=1)).float().mean().item()
+    same = over_rectangles(x, 3, 3, torch.maximum) == over_rectangles(x, 3, 3, torch.minimum)
+    return same.float().mean().item()
 
 
 def _of(patches: Patches, gradient: Float[Tensor, " _m"], side: int) -> float:

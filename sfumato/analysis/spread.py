@@ -44,12 +44,13 @@ _Bins = Float[Tensor, "_bins"]
 
 
 @torch.no_grad()
-def likeliest(crops: Images, *, noise: float, quality: int | None = None) -> Blur | None:
+def likeliest(crops: Images, *, noise: float, quality: int | None = None, matters: Callable[[Blur], bool] = lambda _: True) -> Blur | None:
     """The blur of a blurred picture, of which all `crops` are.
 
     `noise` is the standard deviation of the noise as a share of full scale, `quality` the quality by libjpeg's scale if the picture is or
     has been a JPEG. Candidates are Gaussians of 0.3 to 3.3 pixels, disks with radii of 1 to 6 pixels and motion of 3 to 20 pixels; without
-    JPEG the right kind is reported for nearly all photographs. None if a side is under 64 pixels, or if no frequency exceeds the noise.
+    JPEG the right kind is reported for nearly all photographs. Motions, which take most of the time, are tried only if one of them, or the
+    best of the others, `matters`. None if a side is under 64 pixels, or if no frequency exceeds the noise.
     """
     sides = [side for side in _SIDES if min(crops.shape[2:]) >= side]
     losses = [_losses(crops, side, noise, quality) for side in sides]
@@ -62,18 +63,21 @@ def likeliest(crops: Images, *, noise: float, quality: int | None = None) -> Blu
 
     smooth = best(Blur("gaussian", size / 20) for size in range(6, 68, 3))
     disk = best(Blur("defocus", size / 10) for size in range(10, 62, 2))
+    bound = loss(smooth)
+    plain = disk if loss(disk) < bound - _ROUND else smooth
+    if not any(map(matters, [plain, *(Blur("motion", size) for size in range(3, 23))])):
+        return plain
     rough = best(Blur("motion", size, turn / 2) for turn in range(0, 360, 15) for size in (3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 16, 18, 20))
     straight = best(
         Blur("motion", size, (rough.angle + turn) % 180)
         for turn in (-5, -2.5, 0, 2.5, 5)
         for size in range(max(3, int(rough.size) - 2), int(rough.size) + 3)
     )
-    bound = loss(smooth)
     # Furrows and boards have a spectrum like that of a motion in windows of one size only.
     everywhere = all(each is None or each(straight) <= each(smooth) for each in losses[1:])
     if everywhere and loss(straight) < min(bound, loss(disk)) - _STRAIGHT:
         return straight
-    return disk if loss(disk) < bound - _ROUND else smooth
+    return plain
 
 
 def _losses(crops: Images, side: int, noise: float, quality: int | None) -> Callable[[Blur], float] | None:

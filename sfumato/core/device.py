@@ -73,7 +73,7 @@ def instructions() -> str:
 
 
 def fuses() -> bool:
-    """Whether a bf16 convolution on the processor takes a bias and an activation along, in one pass over memory."""
+    """Whether a convolution on the processor, in bf16 too, takes a bias and an activation along, in one pass over memory."""
     return bool(_cpu_has_bf16() and torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled)
 
 

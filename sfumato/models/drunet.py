@@ -17,6 +17,7 @@ from torch import nn
 from sfumato.core.config import Range, settings
 from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models.roles.restorer import Plane, Restorer
+from sfumato.nn.fused import Shortcut
 
 
 @settings
@@ -71,7 +72,7 @@ class DruNet(Restorer):
 _NOISE: tuple[Plane, ...] = ("noise",)
 
 
-class Block(nn.Module):
+class Block(Shortcut):
     """x + conv(relu(conv(x))), without biases."""
 
     def __init__(self, width: int) -> None:
@@ -79,9 +80,6 @@ class Block(nn.Module):
         self.body = nn.Sequential(
             nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.ReLU(inplace=True), nn.Conv2d(width, width, 3, 1, 1, bias=False)
         )
-
-    def forward(self, x: Images) -> Images:
-        return x + self.body(x)
 
 
 def _blocks(width: int, count: int) -> list[nn.Module]:

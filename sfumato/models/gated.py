@@ -27,6 +27,7 @@ from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models.roles.restorer import Plane, Restorer
 from sfumato.nn import fill
 from sfumato.nn.attention import ChannelGate, ChannelKind, PixelGate, PixelKind, Split
+from sfumato.nn.fused import Shortcut, total
 from sfumato.nn.norm import LayerNorm
 from sfumato.nn.resample import enlarge
 
@@ -95,6 +96,9 @@ class Config:
 class Gated(Restorer):
     """Restoration network with attention gates, flat or as a U-Net."""
 
+    in_place = False
+    """As that of a `Shortcut`."""
+
     def __init__(self, config: Config, guides: int = 0) -> None:
         super().__init__()
         self.channels, self.scale, self.fold, self.conditioning = config.channels, config.scale, config.fold, config.planes
@@ -135,11 +139,11 @@ class Gated(Restorer):
             x = down(x)
         x = self.middle(x)
         for up, stage in zip(self.up, self.decoder, strict=True):
-            x = stage(up(x) + skips.pop())
+            x = stage(total(up(x), skips.pop(), in_place=self.in_place))
         output = F.pixel_shuffle(self.tail(x).float(), self.fold * self.scale)
         if not self.residual:
             return output
-        return output + (degraded if self.scale == 1 else enlarge(degraded, self.scale))
+        return total(output, degraded if self.scale == 1 else enlarge(degraded, self.scale), in_place=self.in_place)
 
     def _head_input(self, degraded: Images, planes: Planes | None) -> Maps:
         parts = [degraded]
@@ -151,7 +155,7 @@ class Gated(Restorer):
         return torch.cat(parts, dim=1)
 
 
-class Block(nn.Module):
+class Block(Shortcut):
     """Residual block: x plus two 3x3 convolutions, followed by gates. The weights of the last convolution start at zero."""
 
     receptive_radius = 2
@@ -162,9 +166,6 @@ class Block(nn.Module):
         nn.init.zeros_(last.weight)
         wide = 2 * width if config.between == "split" else width
         self.body = nn.Sequential(nn.Conv2d(width, wide, 3, 1, 1), _between(config), last, *_gates(config, width, cell))
-
-    def forward(self, x: Images) -> Images:
-        return x + self.body(x)
 
 
 class DepthwiseBlock(nn.Module):

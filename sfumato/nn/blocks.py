@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from sfumato.core.tensors import Images, Maps, Vectors
+from sfumato.nn.fused import Shortcut
 from sfumato.nn.norm import BatchNorm, LayerNorm, PixelNorm
 
 Activation = Literal["relu", "leaky-relu", "silu", "sigmoid", "tanh"]
@@ -127,7 +128,7 @@ def _shifted(weight: torch.Tensor) -> torch.Tensor:
     return torch.stack([F.pad(weight, (i, 1 - i, j, 1 - j)) for i in (0, 1) for j in (0, 1)]).sum(dim=0)
 
 
-class Residual(nn.Module):
+class Residual(Shortcut):
     """Residual block x + conv(act(norm(conv(act(norm(x)))))). The weights of the last convolution start at zero."""
 
     def __init__(self, channels: int, *, normalise: Norm, act: Activation) -> None:
@@ -142,9 +143,6 @@ class Residual(nn.Module):
             activation(act),
             last,
         )
-
-    def forward(self, x: Images) -> Images:
-        return x + self.body(x)
 
 
 class MinibatchDeviation(nn.Module):

@@ -12,19 +12,16 @@ channel, also where the result is not needed. Gradient penalties (R1, path lengt
 """
 
 import contextlib
-import copy
 from collections.abc import Iterator
-from itertools import pairwise
-from typing import TypeAlias, TypeVar, cast
+from typing import TypeAlias, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.device import fuses
 from sfumato.nn.autograd import Context, Gradients
 
-Network = TypeVar("Network", bound=nn.Module)
 Pair = tuple[int, int]
 _backward = torch.ops.aten.convolution_backward.default
 _maps_only = False
@@ -68,49 +65,6 @@ def active_conv(x: Tensor, weight: Tensor, bias: Tensor, slope: float, *, stride
     if not _tracked(x, weight, bias):
         return _active(x, weight, bias, slope, stride, padding)
     return _ActiveConv.apply(x, weight, bias, slope, stride, padding)
-
-
-class ActiveConv(nn.Module):
-    """A convolution fused with the ReLU after it, for inference: one pass over memory in bf16 on a CPU."""
-
-    def __init__(self, layer: nn.Conv2d) -> None:
-        super().__init__()
-        self.layer = layer
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight, bias = self.layer.weight, self.layer.bias
-        bias = weight.new_zeros(len(weight)) if bias is None else bias
-        return active_conv(x, weight, bias, 0.0, stride=self.layer.stride[0], padding=int(self.layer.padding[0]))
-
-
-def fuse_relu(network: Network) -> Network:
-    """A copy of `network` in which each ReLU is fused with the convolution before it; `network` itself if there is none, or in training.
-
-    Outputs are the same in less time. For inference only, and not for networks whose layers are read by hooks.
-    """
-    pairs = [(at, names) for at, module in enumerate(network.modules()) if isinstance(module, nn.Sequential) for names in _followed(module)]
-    if network.training or not pairs:
-        return network
-    network = copy.deepcopy(network)
-    modules = list(network.modules())
-    for at, (name, after) in pairs:
-        layer = modules[at].get_submodule(name)
-        assert isinstance(layer, nn.Conv2d)
-        setattr(modules[at], name, ActiveConv(layer))
-        setattr(modules[at], after, nn.Identity())
-    return network
-
-
-def _followed(sequence: nn.Sequential) -> list[tuple[str, str]]:
-    """Pairs of names: a plain convolution and the ReLU that follows."""
-    layers = [(name, layer) for name, layer in sequence.named_children() if not isinstance(layer, nn.Identity)]
-    return [(name, after) for (name, layer), (after, act) in pairwise(layers) if isinstance(act, nn.ReLU) and _plain(layer)]
-
-
-def _plain(layer: nn.Module) -> bool:
-    if type(layer) is not nn.Conv2d or layer.groups != 1 or layer.padding_mode != "zeros" or isinstance(layer.padding, str):
-        return False
-    return layer.dilation == (1, 1) and len(set(layer.stride)) == 1 and len(set(layer.padding)) == 1
 
 
 class _Conv(torch.autograd.Function):
@@ -226,7 +180,7 @@ def _transposed(gradient: Tensor, weight: Tensor, stride: int, padding: int, siz
 
 
 def _active(x: Tensor, weight: Tensor, bias: Tensor, slope: float, stride: int, padding: int) -> Tensor:
-    if x.dtype == torch.bfloat16 and x.device.type == "cpu" and fuses():
+    if x.dtype in (torch.bfloat16, torch.float32) and x.device.type == "cpu" and fuses():
         both = [padding, padding], [stride, stride], [1, 1], 1
         return torch.ops.mkldnn._convolution_pointwise(x, weight, bias, *both, "leaky_relu", [slope], "")
     return F.leaky_relu_(F.conv2d(x, weight, bias, stride=stride, padding=padding), slope)

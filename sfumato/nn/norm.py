@@ -62,12 +62,17 @@ class BatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance * count / (count - 1), self.momentum or 0.1)
 
 
+def in_training(network: nn.Module) -> bool:
+    """Whether a layer of `network` is in training mode: a network that was just put together of others says so of itself."""
+    return any(module.training for module in network.modules() if not list(module.children()))
+
+
 def fold_batch_norm(network: Network) -> Network:
     """A copy of `network` in which each batch normalisation is folded into the convolution before it; `network` itself if it has none.
 
     Outputs are the same up to rounding, in less time. For inference only: a network in training mode is returned unchanged.
     """
-    if network.training or not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
+    if in_training(network) or not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return network
     network = copy.deepcopy(network)
     for sequence in [module for module in network.modules() if isinstance(module, nn.Sequential)]:

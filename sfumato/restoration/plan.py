@@ -35,7 +35,7 @@ from sfumato.restoration import dust, holes, upscaling
 from sfumato.restoration.examined import Examined
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
-from sfumato.restoration.request import DEBLOCKER, DENOISER, DETECTOR, GENERAL, Find, RestorationRequest, Ways, needs_of
+from sfumato.restoration.request import DEBLOCKER, DENOISER, DETECTOR, GENERAL, Find, RestorationRequest, needs_of
 from sfumato.restoration.tiles import run_network
 from sfumato.store.loaded import Model
 
@@ -330,27 +330,17 @@ def _enlarging(request: RestorationRequest, networks: Networks, quality: int | N
     if scale == 1:
         return RestorationPlan(summary=f"1 times: {NOTHING}", damage="1 times")
     sharp = request.look == "sharp"
-    name, views = _of_quality(upscaling.upscaler(scale, sharp=sharp), request, networks)
+    name = upscaling.upscaler(scale, sharp=sharp, best=request.quality == "best")
     names, parts = [name], [networks.opened(name)]
     state = ""
     if quality is not None and quality <= upscaling.COARSE:
         coarse, state = quality <= upscaling.FINE, f", JPEG of quality {quality}"
         names.insert(0, DEBLOCKER if coarse else DENOISER)
         parts.insert(0, networks.luma_apart(DEBLOCKER, DENOISER) if coarse else networks.opened(DENOISER))
-    network = networks.in_sequence(*parts, views=views)
+    network = networks.in_sequence(*parts, views=request.views)
     _check_noise(request, network, ", ".join(names))
     plan = _resampled_plan(network, scale, names, state=state)
     return dataclasses.replace(plan, summary=f"{plan.summary}; fine detail is invented") if sharp else plan
-
-
-def _of_quality(name: str, request: RestorationRequest, networks: Networks) -> tuple[str, Ways]:
-    """The bundled model to use instead of `name`, and over how many views its outputs are averaged, for the quality of the request."""
-    if request.quality == "standard":
-        return name, request.ensemble
-    if (large := upscaling.larger(name)) is not None:
-        return large, request.ensemble
-    networks.remark_once(f"no larger model than {name} is bundled; --quality best takes the mean over 8 views of it instead")
-    return name, request.views
 
 
 def _enlarging_with(which: Model, request: RestorationRequest, networks: Networks) -> RestorationPlan:

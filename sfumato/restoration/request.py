@@ -62,7 +62,7 @@ class RestorationRequest:
     scale: float | None = None
     """Factor by which the task upscale enlarges the sides, 1 to 8 (16 with the method bicubic); None for the factor of the model, or 2."""
     quality: Quality = "standard"
-    """"best" takes the mean over eight views, or for the task upscale a larger model if one is bundled, at many times the time."""
+    """"best" takes the mean over eight views, for the task upscale of a larger model if one is bundled, at many times the time."""
     look: Look = "faithful"
     """For the task upscale: "sharp" takes a network that invents fine texture, at a larger error."""
     strength: float = 1.0
@@ -101,7 +101,7 @@ class RestorationRequest:
 
     @property
     def views(self) -> Ways:
-        """Over how many views the output of a network is averaged, unless a larger one is taken."""
+        """Over how many views the output of a network is averaged."""
         return 8 if self.quality == "best" and self.ensemble == 1 else self.ensemble
 
     def _check_choices(self) -> None:
@@ -208,5 +208,5 @@ def _bundled_names(request: RestorationRequest) -> tuple[str, ...]:
     if request.task != "upscale":
         same_size = [name for name in NETWORKS if name not in upscaling.NAMES]
         return (*same_size, *([DETECTOR] if DETECTOR in request.find else []))
-    name = upscaling.upscaler(request.scale or 2, sharp=request.look == "sharp")
-    return (DENOISER, DEBLOCKER, (request.quality == "best" and upscaling.larger(name)) or name)
+    name = upscaling.upscaler(request.scale or 2, sharp=request.look == "sharp", best=request.quality == "best")
+    return (DENOISER, DEBLOCKER, name)

@@ -24,7 +24,7 @@ from sfumato.core.progress import counted
 from sfumato.core.tensors import Images, Kernels, Maps, Planes, Resized
 from sfumato.models.roles.restorer import Restorer
 from sfumato.nn.channels import colourless, separate_channels
-from sfumato.nn.convolution import fuse_relu
+from sfumato.nn.fused import fused
 from sfumato.nn.norm import fold_batch_norm
 from sfumato.nn.resample import mirrored
 from sfumato.store import weights
@@ -127,7 +127,7 @@ def run_network(
 
 def optimized(network: Restorer, device: torch.device) -> Restorer:
     """`network` on the device, with channels-last weights and normalisations folded into convolutions, for speed."""
-    return fuse_relu(fold_batch_norm(channels_last(network, device)))
+    return fused(fold_batch_norm(channels_last(network, device)))
 
 
 @torch.no_grad()

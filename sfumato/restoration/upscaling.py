@@ -27,19 +27,18 @@ NAMES = (*_NETWORKS.values(), _SHARP)
 """The bundled networks that enlarge."""
 
 
-def upscaler(factor: float, *, sharp: bool = False) -> str:
-    """The name of the bundled network that enlarges at least `factor` times, or else most; of the one for sharp looks if `sharp`."""
-    return _SHARP if sharp else _NETWORKS[reached(factor)]
+def upscaler(factor: float, *, sharp: bool = False, best: bool = False) -> str:
+    """The name of the bundled network that enlarges at least `factor` times, or else most; of the one for sharp looks if `sharp`.
+
+    With `best` that of the larger network for the same task, where one is bundled.
+    """
+    name = _SHARP if sharp else _NETWORKS[reached(factor)]
+    return large if best and (large := f"{name}-best") in weights.bundled() else name
 
 
 def reached(factor: float) -> int:
     """The factor of the `upscaler`."""
     return next((each for each in _NETWORKS if each >= factor), max(_NETWORKS))
-
-
-def larger(name: str) -> str | None:
-    """The name of the larger bundled model for the same task as `name`; None if none is bundled."""
-    return f"{name}-best" if f"{name}-best" in weights.bundled() else None
 
 
 def output_size(size: tuple[int, int], factor: float) -> tuple[int, int]:

@@ -75,13 +75,6 @@ def test_an_end_is_within_half_a_step_of_eight_bits():
     assert white.flatten().tolist() == [False, False, False, False, True, True]
 
 
-def test_means_are_those_of_a_uniform_filter():
-    images = noise(1, 2, 9, 11)
-    for reach in (1, 3):
-        expected = [ndimage.uniform_filter(plane.numpy(), 2 * reach + 1, mode="reflect") for plane in images[0]]
-        assert torch.allclose(flaws._sums(images, reach)[0], torch.from_numpy(np.stack(expected)), atol=1e-6)
-
-
 def test_surroundings_leave_values_out():
     images, left_out = noise(1, 1, 15, 15), mask(1, 1, 15, 15)
     middle, spread, enough = flaws._surroundings(images, left_out)

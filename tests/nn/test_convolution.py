@@ -4,11 +4,10 @@ import contextlib
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from sfumato.nn.binomial import blurred, doubled, halved
-from sfumato.nn.convolution import ActiveConv, active_conv, conv, fuse_relu, map_gradients_only, transposed_conv
+from sfumato.nn.convolution import active_conv, conv, map_gradients_only, transposed_conv
 
 TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64) / 8
 KERNEL = torch.outer(TAPS, TAPS)
@@ -111,20 +110,3 @@ def test_the_gradient_of_a_weight_from_small_maps_in_bf16_is_that_of_float32(str
     for name, one, other in zip(("maps", "weight", "bias"), rounded, exact, strict=True):
         error = (one.grad.float() - other.grad).abs().max() / other.grad.abs().max()
         assert error < 0.01, f"the gradient of the {name} is {error:.3f} off"
-
-
-def test_a_network_at_work_gets_its_relus_into_its_convolutions():
-    torch.manual_seed(0)
-    odd = nn.Conv2d(4, 4, (3, 1), padding=(1, 0))
-    network = nn.Sequential(
-        nn.Conv2d(1, 4, 3, 1, 1, bias=False), nn.Identity(), nn.ReLU(inplace=True), odd, nn.ReLU(), nn.Conv2d(4, 1, 3, 2, 1)
-    )
-    assert fuse_relu(network) is network  # in training, all stays
-    fused = fuse_relu(network.eval())
-    assert [type(layer) for layer in fused] == [ActiveConv, nn.Identity, nn.Identity, nn.Conv2d, nn.ReLU, nn.Conv2d]
-    x = torch.randn(2, 1, 8, 8).contiguous(memory_format=torch.channels_last)
-    with torch.no_grad():
-        assert torch.allclose(fused(x), network(x))
-        with torch.autocast("cpu", torch.bfloat16):
-            assert torch.allclose(fused(x).float(), network(x).float(), atol=0.05)
-    assert isinstance(network[2], nn.ReLU)

@@ -17,6 +17,7 @@ from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import RestorationRequest, request_facts
 from sfumato.restoration.tiles import apply_restorer
+from sfumato.store import weights
 
 PICTURE = torch.rand(1, 3, 24, 16, generator=torch.Generator().manual_seed(0))
 
@@ -122,15 +123,15 @@ def test_strips_of_any_height_are_buffered_as_the_whole(data):
         start += 1
 
 
-def test_best_quality_takes_the_larger_model_or_else_eight_views(monkeypatch):
-    request, networks = RestorationRequest(task="upscale", quality="best"), Networks()
-    with pytest.warns(UserWarning, match="no larger model than upscale-x2"):
-        plan = make_plan(request, PICTURE, networks=networks)
-    assert len(plan.network.orientations) == 8
-    make_plan(request, PICTURE, networks=networks)  # the warning comes once
-    monkeypatch.setattr("sfumato.restoration.upscaling.larger", lambda name: "upscale-x4" if name == "upscale-x2" else None)
-    plan = make_plan(request, PICTURE, networks=Networks())
-    assert plan.summary == "2 times: upscale-x4, reduced from 4 times"
+def test_best_quality_is_the_mean_over_eight_views_of_the_larger_model_if_there_is_one(monkeypatch):
+    request = RestorationRequest(task="upscale", quality="best")
+    bundled = dict(weights.bundled())
+    large = {"upscale-x2-best": bundled["upscale-x4"]}
+    for models, name in (({**bundled, **large}, "upscale-x2-best"), ({k: v for k, v in bundled.items() if k not in large}, "upscale-x2")):
+        monkeypatch.setattr("sfumato.store.weights.bundled", lambda models=models: models)
+        plan = make_plan(request, PICTURE, networks=Networks())
+        assert name in plan.summary.replace(",", " ").split()
+        assert len(plan.network.orientations) == 8
 
 
 def test_best_quality_of_other_repairs_is_the_mean_over_eight_views():

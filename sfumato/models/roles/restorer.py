@@ -84,7 +84,7 @@ class Restorer(Role):
     @torch.no_grad()
     def largest_tensors(self) -> float:
         """Numbers, for each pixel of the input, in the inputs and outputs of the layer that has most of them."""
-        side, sizes = math.ceil(64 / self.pad_multiple) * self.pad_multiple, [0]
+        side, sizes = math.ceil(32 / self.pad_multiple) * self.pad_multiple, [0]
         device = next(self.parameters()).device
 
         def note(module: object, inputs: tuple[object, ...], output: object) -> None:

@@ -1,0 +1,80 @@
+"""Networks at work: fewer passes over memory, the same outputs."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from sfumato.models import gated
+from sfumato.nn.fused import ActiveConv, Shortcut, ShuffledConv, fused
+
+
+class Sum(Shortcut):
+    def __init__(self, *layers):
+        super().__init__()
+        self.body = nn.Sequential(*layers)
+
+
+def agree(one, other, x):
+    with torch.no_grad():
+        assert torch.allclose(one(x), other(x), atol=1e-6)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.allclose(one(x).float(), other(x).float(), atol=0.05)
+
+
+def test_relus_join_the_convolutions_before_them():
+    torch.manual_seed(0)
+    odd = nn.Conv2d(4, 4, (3, 1), padding=(1, 0))
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, 1, 1, bias=False), nn.Identity(), nn.ReLU(inplace=True), odd, nn.ReLU(), nn.Conv2d(4, 1, 3, 2, 1)
+    ).eval()
+    joined = fused(network)
+    assert [type(layer) for layer in joined] == [ActiveConv, nn.Identity, nn.Identity, nn.Conv2d, nn.ReLU, nn.Conv2d]
+    agree(joined, network, torch.randn(2, 1, 8, 8).contiguous(memory_format=torch.channels_last))
+    assert isinstance(network[2], nn.ReLU)
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_pixel_shuffles_join_1x1_convolutions(factor):
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(6, 5 * factor**2, 1, bias=False), nn.PixelShuffle(factor)).eval()
+    joined = fused(network)
+    assert [type(layer) for layer in joined] == [ShuffledConv, nn.Identity]
+    agree(joined, network, torch.randn(2, 6, 7, 4).contiguous(memory_format=torch.channels_last))
+    for other in (nn.Conv2d(6, 8, 1), nn.Conv2d(6, 8, 3, 1, 1, bias=False), nn.Conv2d(6, 8, 1, padding=1, bias=False)):
+        kept = nn.Sequential(other, nn.PixelShuffle(2)).eval()
+        assert fused(kept) is kept
+
+
+def test_a_sum_takes_the_memory_of_its_last_layer_and_leaves_its_input():
+    torch.manual_seed(0)
+    network = nn.Sequential(Sum(nn.Conv2d(3, 3, 3, 1, 1), nn.ReLU(inplace=True), nn.Conv2d(3, 3, 3, 1, 1))).eval()
+    joined, x = fused(network), torch.randn(1, 3, 9, 9)
+    assert joined[0].in_place
+    assert not network[0].in_place
+    before = copy.deepcopy(x)
+    agree(joined, network, x)
+    assert torch.equal(x, before)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert joined(x).dtype == torch.float32, "the sum with float32 maps is float32, as it is in training"
+
+
+def test_in_training_all_stays():
+    network = gated.Config(channels=1, width=4, encoder=(1,), middle=1, decoder=(1,)).build()
+    assert fused(network.train()) is network
+    joined = fused(network.eval())
+    assert joined is not network
+    assert {type(layer).__name__ for layer in joined.modules()} >= {"ActiveConv", "ShuffledConv"}
+    agree(joined.restore, network.restore, torch.rand(1, 1, 12, 16))
+    plain = nn.Sequential(nn.Conv2d(1, 1, 3)).eval()
+    assert fused(plain) is plain
+
+
+def test_a_network_put_together_of_others_at_work_is_joined_too():
+    part = gated.Config(channels=1, width=4, middle=1).build().eval()
+    whole = nn.Sequential(part)
+    assert whole.training
+    assert fused(whole)[0].in_place
+    part.train()
+    assert fused(whole) is whole
