@@ -29,7 +29,10 @@ from sfumato.nn import fill
 from sfumato.nn.attention import ChannelGate, ChannelKind, PixelGate, PixelKind, Split
 from sfumato.nn.fused import Shortcut, total
 from sfumato.nn.norm import LayerNorm
-from sfumato.nn.resample import enlarge
+from sfumato.nn.resample import enlarge, shrink
+
+_REACHED = 5
+"""Pixels of the image from which a step of back-projection takes something: cubic kernels of two pixels each way, there and back."""
 
 
 @settings
@@ -64,6 +67,8 @@ class Config:
     """Side of the squares that are folded into channels (pixel unshuffle) before the first convolution."""
     scale: Annotated[int, Range(1, 8)] = 1
     """Enlargement of height and width."""
+    back_projections: Annotated[int, Range(0, 8, "steps")] = 0
+    """Steps after an enlargement that bring its reduction back to the image: iterative back-projection (Irani & Peleg 1991)."""
     planes: tuple[Plane, ...] = ()
     """Planes that condition the network beside the image: noise level, mask of observed pixels, JPEG quality."""
     residual: bool = True
@@ -79,6 +84,8 @@ class Config:
             raise SettingError(f"gated: encoder has {len(self.encoder)} sizes, decoder {len(self.decoder)}; both must have the same number")
         if self.fill and "observed" not in self.planes:
             raise SettingError(f"gated: fill = {self.fill} needs the mask of observed pixels; add observed to planes, or set fill to 0")
+        if self.back_projections and self.scale == 1:
+            raise SettingError(f"gated: back_projections = {self.back_projections} at scale = 1 has no effect; leave it at 0")
         if self.window % self.multiple:
             raise SettingError(f"gated: window = {self.window} must be a multiple of {self.multiple}, the coarsest map's pixel side")
 
@@ -103,7 +110,7 @@ class Gated(Restorer):
         super().__init__()
         self.channels, self.scale, self.fold, self.conditioning = config.channels, config.scale, config.fold, config.planes
         self.extremes, self.pad_multiple, self.residual = config.extremes, config.multiple, config.residual
-        self.window, self.fill, self.guides = config.window, config.fill, guides
+        self.window, self.fill, self.guides, self.back_projections = config.window, config.fill, guides, config.back_projections
         depth = len(config.encoder)
         head_channels = config.channels * (1 + config.extremes + guides) + len(config.planes)
         self.head = nn.Conv2d(head_channels * config.fold**2, config.width, 3, 1, 1)
@@ -143,7 +150,10 @@ class Gated(Restorer):
         output = F.pixel_shuffle(self.tail(x).float(), self.fold * self.scale)
         if not self.residual:
             return output
-        return total(output, degraded if self.scale == 1 else enlarge(degraded, self.scale), in_place=self.in_place)
+        output = total(output, degraded if self.scale == 1 else enlarge(degraded, self.scale), in_place=self.in_place)
+        for _ in range(self.back_projections):
+            output = total(output, enlarge(degraded.float() - shrink(output, self.scale), self.scale), in_place=self.in_place)
+        return output
 
     def _head_input(self, degraded: Images, planes: Planes | None) -> Maps:
         parts = [degraded]
@@ -221,7 +231,8 @@ def _receptive_radius(network: Gated, config: Config) -> int | None:
     if config.channel_gate != "none" and not config.window:
         return None
     stages = [*enumerate(network.encoder), (len(config.encoder), network.middle), *enumerate(reversed(network.decoder))]
-    reach = config.fold * 2 + config.multiple + (fill.receptive_radius(config.fill) if config.fill else 0)
+    reach = config.fold * 2 + config.multiple + _REACHED * config.back_projections
+    reach += fill.receptive_radius(config.fill) if config.fill else 0
     for level, stage in stages:
         for part in stage.modules():
             if isinstance(part, Block | DepthwiseBlock | PixelGate):

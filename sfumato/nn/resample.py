@@ -89,9 +89,28 @@ def resize_in_bands(images: Images, size: tuple[int, int]) -> Resized:
 
 
 def shrink(images: Images, factor: int, *, method: Method = "bicubic") -> Resized:
-    """`images` with height and width divided by `factor` and rounded up."""
+    """`images` with height and width divided by a whole `factor` and rounded up.
+
+    In a graph that is exported, sides are multiples of `factor`, and the weights, equal for all new pixels, are those of a convolution.
+    """
     h, w = images.shape[2:]
+    if torch.compiler.is_exporting():
+        return _shrunk_by_convolution(images, factor, method)
     return resize(images, (math.ceil(h / factor), math.ceil(w / factor)), method=method, scale=1 / factor)
+
+
+def _shrunk_by_convolution(images: Images, factor: int, method: Method) -> Resized:
+    reach = math.ceil(_SUPPORT[method] * factor / 2)
+    cells = math.ceil(reach / factor)
+    inside = (2 * cells + 1) * factor
+    taps = _weights(inside, 2 * cells + 1, 1 / factor, method)[cells].to(images.device)
+    x = images.float()
+    for axis in (2, 3):  # the mirror image, border pixels repeated
+        length = x.shape[axis]
+        before, after = x.narrow(axis, 0, cells * factor).flip(axis), x.narrow(axis, length - cells * factor, cells * factor).flip(axis)
+        x = torch.cat([before, x, after], dim=axis)
+    kernel = (taps[:, None] * taps[None])[None, None].repeat(images.shape[1], 1, 1, 1)
+    return F.conv2d(x, kernel, stride=factor, groups=images.shape[1])
 
 
 def bilinear_from_corner(images: Images, size: tuple[int, int]) -> Resized:

@@ -27,6 +27,8 @@ HEADLINES = {
     "psnr motion:9 bsd68": "motion of 9 pixels, given: {:.2f} dB on BSD68",
     "psnr x2 set5": "twice as large: {:.2f} dB on Set5 (luma)",
     "psnr x4 set5": "four times as large: {:.2f} dB on Set5 (luma)",
+    "psnr x2 set5 8 views": "{:.2f} dB over eight views",
+    "psnr x4 set5 8 views": "{:.2f} dB over eight views",
     "BD-rate PSNR vs WebP": "files {:+.1f} % beside WebP",
     "BD-rate PSNR vs AVIF 4:2:0": "{:+.1f} % beside AVIF, at equal PSNR",
     "overlap dust bsds500": "finds drawn dust and scratches with a Dice coefficient of {:.2f}",
