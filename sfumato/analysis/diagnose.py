@@ -17,7 +17,7 @@ from sfumato.analysis import flaws
 from sfumato.analysis.blur import blur_level, moved
 from sfumato.analysis.jpeg import grid, tables_quality
 from sfumato.analysis.noise import noise_level, plain_noise_level, plain_white_noise
-from sfumato.analysis.residual import UNTOLD, NoiseProfile, noise_profile
+from sfumato.analysis.residual import COARSE, UNTOLD, NoiseProfile, noise_profile
 from sfumato.analysis.spread import likeliest
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images
@@ -48,12 +48,9 @@ _SOFT = {"gaussian": 0.5, "defocus": 0.5, "motion": 1.0}
 """Least sigma of each kind of blur, in pixels: drawn strokes and furrows of fields look like short motion."""
 _AGREE = 2.0
 """Greatest ratio of the blur by the spectrum to the blur by the edges, which is too small by up to 1.8 for motion of 15 pixels."""
-COARSE, _MILD = 60, 80
-"""Highest quality of a JPEG that is worth repair whatever else there is, and of a file that is repaired if there is nothing else: saved as
-a JPEG again, the result is still nearer to the original (`benchmarks/jpegs.py`)."""
-_MIDDLING = 85
-"""Highest quality of a JPEG that has lost about as much as faint noise: of 124 clean photographs, saved at qualities of 75 and 85, 29 of
-248 are therefore taken for noisy. `denoise` brings 27 nearer to the picture before the JPEG; two with grain lose 0.05 and 0.2 dB."""
+_MILD = 80
+"""Highest quality of a file that is repaired if there is nothing else: saved as a JPEG again, the result is still nearer to the original
+(`benchmarks/jpegs.py`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -270,8 +267,7 @@ def profile_of(images: Images, denoise: Callable[[Images], Images], *, quality: 
     if min(images.shape[2:]) < _SMALLEST:
         return None
     pieces = _pieces(images.detach().float().cpu().clamp(0, 1))
-    coarse, middling = (quality is not None and quality <= most for most in (COARSE, _MIDDLING))
-    return noise_profile(pieces, denoise(pieces), jpeg=quality is not None, coarse=coarse, middling=middling)
+    return noise_profile(pieces, denoise(pieces), quality=quality)
 
 
 def _stated_quality(source: Source) -> int | None:

@@ -333,8 +333,8 @@ def _enlarging(request: RestorationRequest, networks: Networks, quality: int | N
     name = upscaling.upscaler(scale, sharp=sharp, best=request.quality == "best")
     names, parts = [name], [networks.opened(name)]
     state = ""
-    if quality is not None and quality <= upscaling.COARSE:
-        coarse, state = quality <= upscaling.FINE, f", JPEG of quality {quality}"
+    if quality is not None and quality <= upscaling.REPAIRED:
+        coarse, state = quality <= upscaling.DEBLOCKED, f", JPEG of quality {quality}"
         names.insert(0, DEBLOCKER if coarse else DENOISER)
         parts.insert(0, networks.luma_apart(DEBLOCKER, DENOISER) if coarse else networks.opened(DENOISER))
     network = networks.in_sequence(*parts, views=request.views)

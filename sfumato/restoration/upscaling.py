@@ -16,10 +16,9 @@ from sfumato.store import weights
 
 LARGEST = 8
 """Largest factor with the bundled networks."""
-COARSE = 95
-"""Quality up to which a JPEG is repaired before it is enlarged; above, the repair gains nothing."""
-FINE = 80
-"""Quality up to which `deblock` repairs it, and above which `denoise`, which saw more of such: at quality 90 it is 0.06 dB better."""
+REPAIRED, DEBLOCKED = 95, 80
+"""Qualities up to which a JPEG is repaired before it is enlarged, and up to which `deblock` does that; above, a repair gains nothing, and
+`denoise`, which saw more of such, gains 0.06 dB more at quality 90."""
 _NETWORKS = {2: "upscale-x2", 4: "upscale-x4"}
 _SHARP = "upscale-sharp"
 """The network that was trained against a discriminator; it enlarges 4 times."""

@@ -50,16 +50,16 @@ def test_coarse_noise_and_noise_of_colour_are_named():
     assert "mostly of colour" in noise_profile(clean + 0.2 * colour, clean).sentence()
 
 
-@pytest.mark.parametrize("jpeg", [False, True])
-def test_texture_of_which_a_network_leaves_some_is_no_noise(jpeg):
+@pytest.mark.parametrize("quality", [None, 95])
+def test_texture_of_which_a_network_leaves_some_is_no_noise(quality):
     """Gravel and grass: the network smooths most of it, and leaves the rest as it is. Noise is taken away everywhere."""
     clean, coarse = ramp(), 0.06 * wide(noise())
-    everywhere = noise_profile(clean + coarse, clean, jpeg=jpeg)
+    everywhere = noise_profile(clean + coarse, clean, quality=quality)
     assert everywhere.noisy
     assert everywhere.tones["all"].quietest > 0.2
     left = coarse.clone()
     left[..., :24, :] = 0
-    texture = noise_profile(clean + left, clean, jpeg=jpeg)
+    texture = noise_profile(clean + left, clean, quality=quality)
     assert texture.tones["all"].quietest < 0.05
     assert texture.tones["all"].faintly_noisy, "which is still no sign of a blur"
     assert not texture.tones["all"].noisy
