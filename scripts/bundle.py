@@ -8,7 +8,7 @@ import itertools
 import json
 import sys
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 
@@ -34,7 +34,7 @@ def main(run: Path, name: str, *, score: bool = False, images: int | None = None
     keep_memory()
     set_threads()
     target = Path("sfumato/weights") / f"{name}.safetensors"
-    model = sampling(weights.load(run), name)
+    model = sampling(weights.load(run))
     card = dataclasses.replace(model.card, name=name, licence="Apache-2.0 (weights); see the terms of the data", metrics=())
     network, half = model.network, sum(4 * w.numel() for w in model.network.parameters()) > LIMIT
     checkpoint.save_model(target, dataclasses.replace(model, card=card), half=half)
@@ -83,8 +83,8 @@ TRIALS = {
 """What is measured of each restorer, and on which pictures; the part of bsds500 is val, which no training saw."""
 
 
-BEST = {"upscale-x2-best": 2, "upscale-x4-best": 2}
-"""The models of `--quality best`, which are measured over eight views too, and their steps of back-projection."""
+BEST = ("upscale-x2-best", "upscale-x4-best")
+"""The models of `--quality best`, which are measured over eight views too."""
 
 
 def tried(model: Path, name: str) -> list[Measurement]:
@@ -100,20 +100,15 @@ def tried(model: Path, name: str) -> list[Measurement]:
     return report
 
 
-def sampling(model: LoadedModel[nn.Module], name: str = "") -> LoadedModel[nn.Module]:
+def sampling(model: LoadedModel[nn.Module]) -> LoadedModel[nn.Module]:
     """`model` as it is shipped: without a discriminator, which only training needs and which is a third of the file.
 
-    A restorer that was trained against one is a file of its own family. One of `BEST` gets its steps of back-projection.
+    A restorer that was trained against one is a file of its own family.
     """
-    if name in BEST:
-        config: Any = dataclasses.replace(cast(Any, model.config), back_projections=BEST[name])
-        network = config.build()
-        network.load_state_dict(model.network.state_dict())
-        return dataclasses.replace(model, network=checkpoint.ready(network), config=config)
     network = model.network
     if not isinstance(network, AdversarialGenerator | AdversarialRestorer):
         return model
-    config = model.config
+    config: Any = model.config
     if isinstance(network, AdversarialRestorer):
         config, slim = config.restorer, network.restorer
     else:

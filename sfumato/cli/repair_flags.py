@@ -27,7 +27,7 @@ class RepairFlags:
     """Factor by which --task upscale lengthens the sides, such as 3.5; up to 8, or 16 with --method bicubic. Default: the factor of
     --model, else 2."""
     quality: Literal["standard", "best"] = "standard"
-    """best takes the mean over eight views, mirrored and turned; for --task upscale, of a larger model where one is bundled: far slower."""
+    """best takes the mean over eight views, mirrored and turned; for --task upscale, of a larger model: far slower."""
     look: Literal["faithful", "sharp"] = "faithful"
     """sharp lets --task upscale invent fine texture, which looks sharper and is farther from the truth."""
     strength: Annotated[float, Range(0, 2)] = 1.0

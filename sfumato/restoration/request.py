@@ -62,7 +62,7 @@ class RestorationRequest:
     scale: float | None = None
     """Factor by which the task upscale enlarges the sides, 1 to 8 (16 with the method bicubic); None for the factor of the model, or 2."""
     quality: Quality = "standard"
-    """"best" takes the mean over eight views, for the task upscale of a larger model if one is bundled, at many times the time."""
+    """"best" takes the mean over eight views, for the task upscale of a larger model, at many times the time."""
     look: Look = "faithful"
     """For the task upscale: "sharp" takes a network that invents fine texture, at a larger error."""
     strength: float = 1.0

@@ -12,7 +12,6 @@ import torch
 
 from sfumato.core.tensors import Maps
 from sfumato.nn.resample import resize_in_bands
-from sfumato.store import weights
 
 LARGEST = 8
 """Largest factor with the bundled networks."""
@@ -20,19 +19,17 @@ REPAIRED, DEBLOCKED = 95, 80
 """Qualities up to which a JPEG is repaired before it is enlarged, and up to which `deblock` does that; above, a repair gains nothing, and
 `denoise`, which saw more of such, gains 0.06 dB more at quality 90."""
 _NETWORKS = {2: "upscale-x2", 4: "upscale-x4"}
+_BEST = {factor: f"{name}-best" for factor, name in _NETWORKS.items()}
+"""Networks of four times as many weights, for the best quality."""
 _SHARP = "upscale-sharp"
 """The network that was trained against a discriminator; it enlarges 4 times."""
-NAMES = (*_NETWORKS.values(), _SHARP)
+NAMES = (*_NETWORKS.values(), *_BEST.values(), _SHARP)
 """The bundled networks that enlarge."""
 
 
 def upscaler(factor: float, *, sharp: bool = False, best: bool = False) -> str:
-    """The name of the bundled network that enlarges at least `factor` times, or else most; of the one for sharp looks if `sharp`.
-
-    With `best` that of the larger network for the same task, where one is bundled.
-    """
-    name = _SHARP if sharp else _NETWORKS[reached(factor)]
-    return large if best and (large := f"{name}-best") in weights.bundled() else name
+    """The name of the bundled network that enlarges at least `factor` times, or else most; of one for sharp looks, or the best quality."""
+    return _SHARP if sharp else (_BEST if best else _NETWORKS)[reached(factor)]
 
 
 def reached(factor: float) -> int:

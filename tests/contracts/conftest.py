@@ -29,11 +29,12 @@ TOGETHER = {
         {"encoder": (1,), "decoder": (2,), "middle": 1, "convolution": "depthwise", "between": "split", "channel_gate": "linear"},
         {"encoder": (1,), "decoder": (1,), "middle": 0, "window": 4, "channel_gate": "mean+std", "fold": 2, "scale": 2},
         {"planes": ("noise", "observed"), "fill": 2},
+        {"scale": 3, "back_projections": 2},
     )
 }
 """Choices of a family that mean something only beside others."""
 
-NOT_ALONE = {"gated": {"fill"}}
+NOT_ALONE = {"gated": {"fill", "back_projections"}}
 """Settings that are refused without others."""
 
 

@@ -25,7 +25,7 @@ NEEDED = {
     DEGRADATIONS["chain"]: {"links": (DEGRADATIONS["noise"](),)},
     OBJECTIVES["restoration"]: {"l1": 1.0, "psnr": 1.0, "perceptual": 1.0, "gram": 1.0, "features": "digits-classifier"},
     adaptive.Config: {"target": 0.6},
-    MODELS["gated"]: {"encoder": (1,), "decoder": (1,), "planes": ("observed",)},
+    MODELS["gated"]: {"encoder": (1,), "decoder": (1,), "planes": ("observed",), "scale": 2},
 }
 """What a kind of settings cannot do without."""
 

@@ -12,12 +12,12 @@ from PIL import Image
 import sfumato as sf
 from sfumato.core.errors import SettingError
 from sfumato.models.roles.restorer import InSequence
+from sfumato.nn.resample import shrink
 from sfumato.restoration import upscaling
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import RestorationRequest, request_facts
 from sfumato.restoration.tiles import apply_restorer
-from sfumato.store import weights
 
 PICTURE = torch.rand(1, 3, 24, 16, generator=torch.Generator().manual_seed(0))
 
@@ -123,15 +123,23 @@ def test_strips_of_any_height_are_buffered_as_the_whole(data):
         start += 1
 
 
-def test_best_quality_is_the_mean_over_eight_views_of_the_larger_model_if_there_is_one(monkeypatch):
-    request = RestorationRequest(task="upscale", quality="best")
-    bundled = dict(weights.bundled())
-    large = {"upscale-x2-best": bundled["upscale-x4"]}
-    for models, name in (({**bundled, **large}, "upscale-x2-best"), ({k: v for k, v in bundled.items() if k not in large}, "upscale-x2")):
-        monkeypatch.setattr("sfumato.store.weights.bundled", lambda models=models: models)
-        plan = make_plan(request, PICTURE, networks=Networks())
-        assert name in plan.summary.replace(",", " ").split()
-        assert len(plan.network.orientations) == 8
+@pytest.mark.parametrize(("scale", "name"), [(2, "upscale-x2"), (4, "upscale-x4"), (1.5, "upscale-x2")])
+def test_best_quality_is_the_mean_over_eight_views_of_a_larger_network(scale, name):
+    plain, best = (
+        make_plan(RestorationRequest(task="upscale", scale=scale, quality=q), PICTURE, networks=Networks()) for q in ("standard", "best")
+    )
+    assert plain.repair.split(",")[0] == name
+    assert best.repair.split(",")[0] == f"{name}-best"
+    assert len(best.network.orientations) == 8
+    assert sum(w.numel() for w in best.network.parameters()) > 3 * sum(w.numel() for w in plain.network.parameters())
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_best_quality_agrees_with_the_picture(scale):
+    small = shrink(torch.rand(1, 3, 96, 96, generator=torch.Generator().manual_seed(3)), 4).clamp(0, 1)
+    plain, best = (sf.restore(small, task="upscale", scale=scale, quality=quality) for quality in ("standard", "best"))
+    off = [(shrink(large, scale) - small).square().mean().item() for large in (plain, best)]
+    assert off[1] < 0.5 * off[0], off
 
 
 def test_best_quality_of_other_repairs_is_the_mean_over_eight_views():
