@@ -215,10 +215,7 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
     if not stated and (jpeg := grid(pieces)) is not None:
         quality = jpeg.quality
     # Wrong pixels have edges of their own, which would count as sharp.
-    blur = None if noise is None or hit >= HIT else blur_level(pieces, noise=noise)
-    spread = None
-    if blur and noise is not None and (likely := likeliest(pieces, noise=noise, quality=quality, matters=_agreeing(blur))):
-        blur, spread = _confirmed(blur, likely, pieces, noise)
+    blur, spread = (None, None) if noise is None or hit >= HIT else _blur(pieces, noise=noise, quality=quality)
     return Diagnosis(
         noise=noise,
         salt_and_pepper=hit,
@@ -235,6 +232,13 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
 def plain_noise(images: Images) -> bool:
     """Whether the one picture in `images` has so much white noise that no network is needed to tell it from details."""
     return plain_white_noise(_pieces(images.detach().float().cpu().clamp(0, 1))) is not None
+
+
+def _blur(pieces: Images, *, noise: float, quality: int | None) -> tuple[float | None, Blur | None]:
+    """The blur by the edges, and its kind by the spectrum if the two agree."""
+    blur = blur_level(pieces, noise=noise)
+    likely = likeliest(pieces, noise=noise, quality=quality, matters=_agreeing(blur)) if blur else None
+    return (blur, None) if not blur or likely is None else _confirmed(blur, likely, pieces, noise)
 
 
 def _confirmed(blur: float, spread: Blur, pieces: Images, noise: float) -> tuple[float | None, Blur | None]:

@@ -27,7 +27,7 @@ from sfumato.core.tensors import Images, Maps, Planes
 from sfumato.models.roles.restorer import Plane, Restorer
 from sfumato.nn import fill
 from sfumato.nn.attention import ChannelGate, ChannelKind, PixelGate, PixelKind, Split
-from sfumato.nn.fused import Shortcut, total
+from sfumato.nn.fused import Shortcut, Sums
 from sfumato.nn.norm import LayerNorm
 from sfumato.nn.resample import enlarge, shrink
 
@@ -100,11 +100,8 @@ class Config:
 
 
 @final
-class Gated(Restorer):
+class Gated(Restorer, Sums):
     """Restoration network with attention gates, flat or as a U-Net."""
-
-    in_place = False
-    """As that of a `Shortcut`."""
 
     def __init__(self, config: Config, guides: int = 0) -> None:
         super().__init__()
@@ -146,13 +143,13 @@ class Gated(Restorer):
             x = down(x)
         x = self.middle(x)
         for up, stage in zip(self.up, self.decoder, strict=True):
-            x = stage(total(up(x), skips.pop(), in_place=self.in_place))
+            x = stage(self.total(up(x), skips.pop()))
         output = F.pixel_shuffle(self.tail(x).float(), self.fold * self.scale)
         if not self.residual:
             return output
-        output = total(output, degraded if self.scale == 1 else enlarge(degraded, self.scale), in_place=self.in_place)
+        output = self.total(output, degraded if self.scale == 1 else enlarge(degraded, self.scale))
         for _ in range(self.back_projections):
-            output = total(output, enlarge(degraded.float() - shrink(output, self.scale), self.scale), in_place=self.in_place)
+            output = self.total(output, enlarge(degraded.float() - shrink(output, self.scale), self.scale))
         return output
 
     def _head_input(self, degraded: Images, planes: Planes | None) -> Maps:

@@ -18,21 +18,25 @@ from sfumato.nn.norm import in_training
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def total(new: Maps, other: Maps, *, in_place: bool) -> Maps:
-    """The sum of maps that a layer has just made and of others; `in_place` it takes the memory of the `new` ones, if their types agree."""
-    return new.add_(other) if in_place and new.dtype == other.dtype else new + other
+class Sums(nn.Module):
+    """A module that adds other maps to those it has just made."""
+
+    in_place = False
+    """Whether a sum takes the memory of the new maps: fresh memory costs more than the sum. A hook on their layer then sees the sum."""
+
+    def total(self, new: Maps, other: Maps) -> Maps:
+        """The sum of maps that a layer has just made, and of others."""
+        return new.add_(other) if self.in_place and new.dtype == other.dtype else new + other
 
 
-class Shortcut(nn.Module):
+class Shortcut(Sums):
     """x + body(x): a shortcut around layers (He et al. 2015, https://arxiv.org/abs/1512.03385)."""
 
     body: nn.Sequential
     """Layers of which the last makes new maps."""
-    in_place = False
-    """Whether the sum takes the memory of those maps: fresh memory costs more than the sum. A hook on the last layer then sees the sum."""
 
     def forward(self, x: Maps) -> Maps:
-        return total(self.body(x), x, in_place=self.in_place)
+        return self.total(self.body(x), x)
 
 
 class ActiveConv(nn.Module):
@@ -67,7 +71,7 @@ def fused(network: Network) -> Network:
     Not for networks whose layers are read by hooks.
     """
     joints = [(at, list(_pairs(module))) for at, module in enumerate(network.modules())]
-    sums = any(hasattr(module, "in_place") for module in network.modules())
+    sums = any(isinstance(module, Sums) for module in network.modules())
     if in_training(network) or not (sums or any(pairs for _, pairs in joints)):
         return network
     # The weights are not copied: they take as long as all else, and are not written to.
@@ -81,8 +85,8 @@ def fused(network: Network) -> Network:
             setattr(modules[at], name, ShuffledConv(layer, next_layer.upscale_factor) if shuffle else ActiveConv(layer))
             setattr(modules[at], after, nn.Identity())
     for module in modules:
-        if hasattr(module, "in_place"):
-            setattr(module, "in_place", True)  # noqa: B010 - which classes have it is theirs to say
+        if isinstance(module, Sums):
+            module.in_place = True
     return network
 
 
