@@ -188,6 +188,12 @@ def salt_and_pepper(images: Images) -> float | None:
     return None if min(images.shape[2:]) < _SMALLEST else flaws.density(_pieces(images.detach().float().cpu().clamp(0, 1)))
 
 
+def earlier_jpeg(images: Images) -> int | None:
+    """Quality, 1 to 100, of the JPEG that one picture was before; None if its pixels show no trace of one. `diagnose` estimates the same."""
+    trace = grid(_pieces(images.detach().float().cpu().clamp(0, 1)))
+    return None if trace is None else trace.quality
+
+
 @torch.no_grad()
 def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: bool = False) -> Diagnosis:
     """Estimates of the damage of one picture, grey or colour: a path, bytes, an open file, a PIL image, an array or a tensor in [0, 1].

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 
 from sfumato.analysis import flaws
-from sfumato.analysis.diagnose import HIT
+from sfumato.analysis.diagnose import HIT, earlier_jpeg
 from sfumato.analysis.jpeg import coarseness
 from sfumato.analysis.residual import Strengths
 from sfumato.core.device import select_device
@@ -124,7 +124,8 @@ def make_plan(
     if request.find and task not in ("auto", "inpaint"):
         raise SettingError(f"find = {', '.join(request.find)} has no use for the task {task}; it is for inpaint")
     if task == "upscale":
-        return _enlarging(request, networks, quality)
+        by_bundled = request.model is None and request.method is None
+        return _enlarging(request, networks, earlier_jpeg(images) if by_bundled and quality is None else quality)
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
     examined = Examined(images, quality, functools.partial(_denoised, networks, request, images.numel()) if free else None, task)
     if observed is not None and request.blur is not None:
@@ -319,7 +320,7 @@ def _by_size(plan: RestorationPlan, observed: Planes, memory: float) -> Restorat
 
 
 def _enlarging(request: RestorationRequest, networks: Networks, quality: int | None) -> RestorationPlan:
-    """The plan of the task upscale; `quality` is that of the picture's JPEG, which is repaired first if it is one."""
+    """The plan of the task upscale; `quality` is that of the JPEG that the picture is or was, which is repaired first."""
     if request.model is not None:
         return _enlarging_with(request.model, request, networks)
     scale = request.scale or 2

@@ -11,8 +11,10 @@ from PIL import Image
 
 import sfumato as sf
 from sfumato.core.errors import SettingError
+from sfumato.core.tensors import to_bytes, to_images
+from sfumato.degradations.jpeg import recompressed
 from sfumato.models.roles.restorer import InSequence
-from sfumato.nn.resample import shrink
+from sfumato.nn.resample import resize, shrink
 from sfumato.restoration import upscaling
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import make_plan
@@ -75,6 +77,17 @@ def test_a_coarse_jpeg_is_repaired_before_it_is_enlarged(quality, repaired):
     output = sf.restore(jpeg(quality), task="upscale", scale=2)
     assert isinstance(output.plans[0].network, InSequence) is bool(repaired)
     assert (f"JPEG of quality {quality}: {repaired or 'nothing'}, upscale-x2" in output.plans[0].summary) is bool(repaired)
+
+
+@pytest.mark.parametrize(("quality", "repaired"), [(60, "deblock"), (90, "denoise")])
+@pytest.mark.parametrize("offset", [0, 3])
+def test_a_picture_that_was_a_jpeg_is_known_by_its_pixels_and_repaired_too(quality, repaired, offset):
+    texture = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(4))
+    clean = to_images(to_bytes(resize(texture, (160, 160)).clamp(0, 1)))
+    was_jpeg = recompressed(clean, torch.tensor([float(quality)]))[..., offset:, offset:]
+    output = sf.restore(was_jpeg, task="upscale", scale=2)
+    assert f"JPEG of quality {quality}: {repaired}, upscale-x2" in output.plans[0].summary
+    assert "JPEG" not in sf.restore(clean, task="upscale", scale=2).plans[0].summary
 
 
 @pytest.mark.parametrize("channels", [1, 3])
