@@ -189,7 +189,7 @@ def salt_and_pepper(images: Images) -> float | None:
 
 
 def earlier_jpeg(images: Images) -> int | None:
-    """Quality, 1 to 100, of the JPEG that one picture was before; None if its pixels show no trace of one. `diagnose` estimates the same."""
+    """Quality, 1 to 100, of the JPEG that one picture was before; None without a trace of one. `diagnose` estimates the same."""
     trace = grid(_pieces(images.detach().float().cpu().clamp(0, 1)))
     return None if trace is None else trace.quality
 
