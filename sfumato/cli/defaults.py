@@ -78,6 +78,8 @@ def started(default: TrainSettings, arguments: Sequence[str]) -> TrainSettings:
     kept = {name: getattr(default.model, name) for name in names}
     # The data decides the classes, not the weights: tables of other classes are made anew.
     kept |= {"classes": None} if hasattr(model, "classes") else {}
+    # The damage that the recipe makes decides the factor.
+    kept |= {"scale": getattr(default.model, "scale")} if hasattr(model, "scale") else {}  # noqa: B009 - families differ
     return dataclasses.replace(default, model=changed(model, **kept))
 
 

@@ -103,6 +103,8 @@ class Config:
 class Gated(Restorer, Sums):
     """Restoration network with attention gates, flat or as a U-Net."""
 
+    output_part = "tail"
+
     def __init__(self, config: Config, guides: int = 0) -> None:
         super().__init__()
         self.channels, self.scale, self.fold, self.conditioning = config.channels, config.scale, config.fold, config.planes

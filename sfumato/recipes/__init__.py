@@ -42,6 +42,7 @@ RECIPES = {
     "deblur": "restore",
     "deblur-grey": "restore",
     "upscale-x2": "restore",
+    "upscale-x3": "restore",
     "upscale-x4": "restore",
     "upscale-jpeg-x2": "restore",
     "upscale-jpeg-x4": "restore",

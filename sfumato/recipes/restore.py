@@ -220,6 +220,17 @@ def upscale_x2() -> TrainSettings:
     )
 
 
+def upscale_x3() -> TrainSettings:
+    """The bundled `upscale-x3`: enlarges the sides three times, from images reduced with bicubic resampling as in MATLAB."""
+    return dataclasses.replace(
+        upscale_x2(),
+        model=gated.Config(channels=3, width=32, middle=10, scale=3),
+        patch=144,
+        images=60_000,
+        degrade=chain.Config(links=(downsample.Config(factor=3), quantise.Config())),
+    )
+
+
 NETWORK_X4 = gated.Config(channels=3, width=32, middle=10, scale=4)
 """The network of `upscale-x4`, which `upscale-gan` trains too."""
 

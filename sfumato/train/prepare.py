@@ -183,7 +183,7 @@ def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | S
 def begun_afresh(trainee: Trainee) -> list[str]:
     """Sentences on the weights that `start` does not have and that begin afresh."""
     start, origin = shareable(trainee.settings).start, trainee.origin
-    lines = [f"{start} has no {part}: it begins afresh" for part in origin.get("missing", [])]
+    lines = [f"{start} has no {part} for this network: it begins afresh" for part in origin.get("missing", [])]
     if (transfer := origin.get("classes")) and (sentence := str(Transfer(**transfer))):
         lines.append(f"{start}: {sentence}")
     return lines

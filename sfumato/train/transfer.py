@@ -18,11 +18,11 @@ from sfumato.train.stored import Origin
 def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> Origin:
     """Gives `model`, a network for the classes `classes`, the weights of the model that `start` names. Returns their origin for the card.
 
-    Parts that `start` does not have, such as a discriminator, keep their random weights and are listed as `missing`; a restorer without one
-    lends its weights to the restorer of a network with one. Weights of classes
-    that it does not have are random too, and `classes` describes them (`class_tables`). Of a pair of networks for grey and for colour
-    images, the one with the number of channels of `model` is used. Raises UnknownNameError or CheckpointError if there is no such model,
-    SettingError, naming the first difference, if its weights do not fit.
+    Parts that `start` does not have, such as a discriminator or the output of a network that enlarges by another factor, keep their random
+    weights and are listed as `missing`; a restorer without a discriminator lends its weights to the restorer of a network with one. Weights
+    of classes that it does not have are random too, and `classes` describes them (`class_tables`). Of a pair of networks for grey and for
+    colour images, the one with the number of channels of `model` is used. Raises UnknownNameError or CheckpointError if there is no such
+    model, SettingError, naming the first difference, if its weights do not fit.
     """
     tensors, header = checkpoint.read_tensors(weights.find(start))
     own = model.state_dict()
@@ -30,6 +30,7 @@ def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> Origin:
     if not getattr(model, "has_grey_path", False):
         grey = getattr(model, "channels", 3) == 1
         tensors, card = _member(tensors, grey=grey), (card.grey if grey else card.colour) or card
+    tensors = _of_any_factor(tensors, header, model)
     tensors, transfer = _with_classes(_in_core(tensors, getattr(model, "core", "")), header, model, classes)
     parts = {name.split(".")[0] for name in tensors}
     missing = sorted({name.split(".")[0] for name in own} - parts)
@@ -64,6 +65,14 @@ def _member(tensors: dict[str, torch.Tensor], *, grey: bool) -> dict[str, torch.
     if not any(other in f".{name}" for name in tensors):
         return tensors
     return {f".{name}".replace(mine, ".", 1)[1:]: value for name, value in tensors.items() if other not in f".{name}"}
+
+
+def _of_any_factor(tensors: dict[str, torch.Tensor], header: JsonObject, model: nn.Module) -> dict[str, torch.Tensor]:
+    """The weights without those of the output, if `model` is a network that enlarges by another factor."""
+    part, settings = getattr(model, "output_part", ""), header.get("model")
+    if not part or not isinstance(settings, dict) or settings.get("scale", 1) == getattr(model, "scale", 1):
+        return tensors
+    return {name: value for name, value in tensors.items() if not name.startswith(f"{part}.")}
 
 
 def _in_core(tensors: dict[str, torch.Tensor], core: str) -> dict[str, torch.Tensor]:

@@ -16,9 +16,10 @@ from PIL import Image
 import sfumato as sf
 from benchmarks.commands import COMMANDS
 from sfumato.cli import main
+from sfumato.cli.defaults import started
 from sfumato.cli.verbs import machine, verbs
 from sfumato.io.decode import facts
-from sfumato.recipes import RECIPES
+from sfumato.recipes import RECIPES, recipe
 from sfumato.store import checkpoint, weights
 from sfumato.store.zoo import list_models
 
@@ -65,7 +66,7 @@ def test_a_picture_just_small_enough_is_read_without_a_word(tmp_path):
 
 LATER = {"compress", "decompress", "embed", "search", "cluster", "duplicates", "export", "verify", "push", "get"}
 LATER |= {"serve", "studio", "augment", "tune"}
-LATER_RECIPES = {"codec", "deblock", "dust", "upscale-jpeg-x2", "upscale-jpeg-x4"}
+LATER_RECIPES = {"codec", "deblock", "dust", "upscale-x3", "upscale-jpeg-x2", "upscale-jpeg-x4"}
 """Verbs and recipes that the recording, which compares a version with an earlier one, does not have."""
 
 
@@ -94,6 +95,11 @@ def test_a_start_brings_its_settings_along_and_flags_change_those(capsys, photos
     grouped = ("--model.group", "2", "--threads", "1", "--out", str(tmp_path / "grouped"))
     assert run(capsys, *train, *grouped)[0] == 0
     assert weights.load(tmp_path / "grouped").config.group == 2
+
+
+def test_the_recipe_says_how_far_to_enlarge_and_not_what_training_starts_from():
+    model = started(recipe("upscale-x2"), ["--start", "upscale-x4"]).model
+    assert (model.scale, model.middle) == (2, 10)
 
 
 def test_the_data_says_which_classes_there_are_and_not_what_training_starts_from(capsys, photos, tmp_path, untrained):

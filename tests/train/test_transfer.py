@@ -7,6 +7,7 @@ import torch
 
 from sfumato.core.config import override
 from sfumato.core.errors import SettingError, UnknownNameError
+from sfumato.degradations import chain, downsample
 from sfumato.models import dcgan, srgan, stylegan
 from sfumato.models.roles.latent_variable_model import LatentVariableModel
 from sfumato.objectives import adversarial, adversarial_restoration
@@ -68,7 +69,7 @@ def test_a_network_without_a_discriminator_lends_its_generator(source, tiny, bar
     notes = Notes()
     model = fit(tiny("gan", images=8, lr=0.0, start=str(tmp_path / "lone.safetensors")), data=bars, device="cpu", watch=notes)
     assert all(torch.equal(model.network.state_dict()[name], value) for name, value in lone.items())
-    assert any("has no discriminator: it begins afresh" in said for said in notes.said)
+    assert any("has no discriminator for this network: it begins afresh" in said for said in notes.said)
 
 
 def test_a_restorer_lends_its_weights_to_one_with_a_discriminator(tiny, bars, tmp_path):
@@ -81,9 +82,21 @@ def test_a_restorer_lends_its_weights_to_one_with_a_discriminator(tiny, bars, tm
     notes = Notes()
     network = fit(sharper, data=bars, device="cpu", watch=notes).network
     assert all(torch.equal(network.restorer.state_dict()[name], value) for name, value in lender.state_dict().items())
-    assert any("has no discriminator: it begins afresh" in said for said in notes.said)
+    assert any("has no discriminator for this network: it begins afresh" in said for said in notes.said)
     with pytest.raises(SettingError, match=r"does not fit this network: restorer\..* there, .* here"):
         fit(override(sharper, "model.restorer.width=6"), data=bars, device="cpu")
+
+
+def test_a_network_lends_its_weights_but_for_the_output_to_one_that_enlarges_by_another_factor(tiny, bars, tmp_path):
+    lender = fit(tiny("restorer", images=16), data=bars, run=tmp_path, device="cpu").network.state_dict()
+    notes = Notes()
+    plain = tiny("restorer", images=8, lr=0.0, start=str(tmp_path))
+    wider = dataclasses.replace(
+        plain, model=dataclasses.replace(plain.model, scale=2), degrade=chain.Config(links=(downsample.Config(factor=2),))
+    )
+    weights = fit(wider, data=bars, device="cpu", watch=notes).network.state_dict()
+    assert {name for name in weights if not torch.equal(weights[name], lender[name])} == {"tail.weight", "tail.bias"}
+    assert any("has no tail for this network: it begins afresh" in said for said in notes.said)
 
 
 def test_what_begins_afresh_is_not_frozen(source, tiny, bars, tmp_path):

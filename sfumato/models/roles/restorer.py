@@ -38,6 +38,8 @@ class Restorer(Role):
     """Whether the network deblurs with kernels that it is given (`with_kernels`)."""
     has_discriminator: bool = False
     """Whether the network has a discriminator, which only an adversarial objective trains."""
+    output_part: str = ""
+    """The part whose weights depend on `scale`, where no other does."""
     core: str = ""
     """The part that restores, where the network has others beside it, and that can begin with the weights of a network without them."""
 
