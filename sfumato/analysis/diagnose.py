@@ -114,8 +114,7 @@ class Diagnosis:
     def uncertain(self) -> bool:
         """Whether the noise that a network takes away would change what is repaired."""
         salted = self.salt_and_pepper is not None and self.salt_and_pepper >= HIT
-        coarse = self.task == "jpeg" and self.quality is not None and self.quality <= COARSE
-        return not coarse and not self.plain and not (salted and self.task == "denoise")
+        return not self.plain and not (salted and self.task == "denoise")
 
     @property
     def _white_noisy(self) -> bool:
@@ -128,9 +127,12 @@ class Diagnosis:
     @property
     def coarsely_noisy(self) -> bool:
         """Whether there is noise, and its neighbours are alike, as in the picture of a camera."""
-        if self.profile is None or not self.profile.noisy or self._white_noisy:
+        if self.profile is None or not self.profile.noisy:
             return False
-        return self.noise is None or not self.profile.beyond(self.noise)
+        if self.noise is None:
+            return True
+        # An estimate of white noise sees a part of coarse noise.
+        return not self.profile.beyond(self.noise) and (self.profile.level > self.noise or not self._white_noisy)
 
     @property
     def _soft_by_noise(self) -> bool:
@@ -160,7 +162,7 @@ class Diagnosis:
         return ", ".join(parts)
 
     def _noise_words(self) -> str:
-        if self.noise is not None and self._white_noisy:
+        if self.noise is not None and self._white_noisy and not self.coarsely_noisy:
             return f"noise of {self.noise * 255:.1f}/255"
         if self.profile is not None and self.profile.noisy and not self.coarsely_noisy:
             return UNTOLD

@@ -50,6 +50,11 @@ class Examined:
             return None
         return self.diagnosis.profile if self._task == "auto" else profile_of(self._images, self._denoise)
 
+    @property
+    def noisy(self) -> bool:
+        """Whether noise was seen; False if nothing has looked for it."""
+        return self.looked and self.diagnosis.noisy
+
     def sentence(self, task: Task) -> str:
         """The diagnosis in text, or the `task` if no diagnosis was needed."""
         return self.diagnosis.sentence() if self.looked or task == "auto" else task

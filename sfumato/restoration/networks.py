@@ -7,7 +7,7 @@ import torch
 
 from sfumato.core.finite_output import name_of
 from sfumato.core.progress import once, remark
-from sfumato.models.roles.restorer import InSequence, LumaApart, Restorer
+from sfumato.models.roles.restorer import GreyInColour, InSequence, LumaApart, Restorer
 from sfumato.restoration import memory
 from sfumato.restoration.memory import Tiling
 from sfumato.restoration.tiles import optimized
@@ -28,6 +28,7 @@ class Networks:
         self._opened: dict[tuple[Model, int, bool], Restorer] = {}
         self._sequences: dict[tuple[tuple[Restorer, ...], int], Restorer] = {}
         self._apart: dict[tuple[tuple[Restorer, Restorer], int], Restorer] = {}
+        self._for_grey: dict[tuple[Restorer, int], Restorer] = {}
         self._names: dict[Restorer, str] = {}
         self._ready: dict[tuple[Restorer, torch.device], Restorer] = {}
         self._footprints: dict[Restorer, float] = {}
@@ -58,6 +59,15 @@ class Networks:
             network = joined if views == 1 else joined.self_ensemble(views)
             self._apart[parts, views], self._names[network.base] = network, " and ".join(map(self.name, parts))
         return self._apart[parts, views]
+
+    def for_grey_too(self, which: Model, views: int = 1) -> Restorer:
+        """The network `which` for colour images, that grey images pass in all channels, averaged over `views`; the same for each call."""
+        network = self.opened(which)
+        if (network, views) not in self._for_grey:
+            wrapped = GreyInColour(network)
+            self._for_grey[network, views] = wrapped if views == 1 else wrapped.self_ensemble(views)
+            self._names[self._for_grey[network, views].base] = self.name(network)
+        return self._for_grey[network, views]
 
     def in_sequence(self, *networks: Restorer, views: int = 1) -> Restorer:
         """A network that is all `networks` one after another, as an ensemble over `views`; the same object for each call."""

@@ -4,7 +4,7 @@
 
 | task | network |
 |---|---|
-| denoise | `denoise` in colour; `restore` of a grey picture and beside salt and pepper; both are blind |
+| denoise | `denoise` in colour and of coarse noise; `restore` of white noise in grey and beside salt and pepper; both are blind |
 | jpeg | `deblock` for luma and grey pictures, `denoise` for the colours |
 | deblur | `deblur` with the blur of the request, or the estimated one; `restore` if none is estimated |
 | inpaint | `inpaint` with a mask, or with a mask of scratches and dead pixels; patches in the large holes of a mask |
@@ -167,11 +167,16 @@ def _sharp(request: RestorationRequest, images: Images, examined: Examined, netw
         return _chosen(request, examined, networks, default=GENERAL)
     if damage == "jpeg":
         both, quality = networks.luma_apart(DEBLOCKER, DENOISER, request.views), examined.quality(request.task)
-        # What a JPEG has lost is no more than the rounding of its coefficients.
-        strengths = () if quality is None else ((coarseness(quality),),)
+        # What a JPEG has lost is no more than the rounding of its coefficients, but for noise that it had before.
+        strengths = () if quality is None or examined.noisy else ((coarseness(quality),),)
         return dataclasses.replace(_chosen(request, examined, networks, default=DEBLOCKER, network=both), strengths=strengths)
-    plan = _chosen(request, examined, networks, default=DENOISER if _in_colour(images) else GENERAL)
     profile = None if examined.white else examined.profile
+    # White noise in grey has a network of its own; coarse noise is known to that for colour alone, and grey ones pass it in all channels.
+    if _in_colour(images) or (profile is not None and profile.coarse):
+        network = networks.for_grey_too(DENOISER, request.views)
+        plan = _chosen(request, examined, networks, default=DENOISER, network=network)
+    else:
+        plan = _chosen(request, examined, networks, default=GENERAL)
     return dataclasses.replace(plan, strengths=profile.strengths, powers=profile.powers) if profile else plan
 
 
@@ -181,7 +186,7 @@ def _in_colour(images: Images) -> bool:
 
 def _denoised(networks: Networks, request: RestorationRequest, held: int, crops: Images) -> Images:
     """`crops` of a picture of `held` values, without noise of any kind: one after another, within the memory of the request."""
-    device, network = select_device(request.device), networks.opened(DENOISER if crops.shape[1] == 3 else GENERAL)
+    device, network = select_device(request.device), networks.for_grey_too(DENOISER)
     ready, name, size = networks.ready(network, device), networks.name(network), (crops.shape[2], crops.shape[3])
     tile = None
     if network.receptive_radius is not None:

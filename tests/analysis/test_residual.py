@@ -207,8 +207,29 @@ def test_the_rounding_of_a_coarse_jpeg_is_no_noise():
     """A blurred picture in a coarse JPEG is still deblurred; more noise than the rounding makes is noise there too."""
     rounding = FlatParts(level=1.2 / 255, details=1.5 / 255, alike=0.45, jpeg=True)
     assert rounding.noisy
-    assert not dataclasses.replace(rounding, least=1.4 / 255).faintly_noisy
-    assert dataclasses.replace(rounding, least=1.4 / 255, level=3 / 255).noisy
+    assert not dataclasses.replace(rounding, coarse_jpeg=True, least=3 / 255).faintly_noisy
+    assert dataclasses.replace(rounding, coarse_jpeg=True, least=3 / 255, level=4 / 255).noisy
+
+
+@pytest.mark.parametrize("alike", [0.05, 0.5])
+def test_the_noise_of_a_coarse_jpeg_is_called_noise_of_any_kind(alike):
+    """Its rounding makes white noise coarse, and hides most of it from an estimate by patches."""
+    part = FlatParts(level=8 / 255, details=9 / 255, alike=alike, jpeg=True, coarse_jpeg=True, least=3 / 255)
+    profile = NoiseProfile(level=8 / 255, coloured=5.0, tones={"all": part})
+    assert profile.sentence() == "noise of at least 8.0/255"
+    seen = with_profile(diagnose(ramp()), ramp(), lambda crops: crops)
+    seen = dataclasses.replace(seen, noise=1 / 255, profile=profile, quality=50)
+    assert (seen.task, seen.noisy) == ("denoise", True)
+    assert seen.sentence().startswith("noise of at least 8.0/255")
+
+
+def test_of_coarse_noise_the_level_is_that_of_the_network():
+    """An estimate of white noise sees a part of it."""
+    part = FlatParts(level=9 / 255, details=2 / 255, alike=0.6)
+    profile = NoiseProfile(level=9 / 255, coloured=1.0, tones={"all": part})
+    seen = dataclasses.replace(diagnose(ramp()), noise=3 / 255, profile=profile)
+    assert "coarse noise of at least 9.0/255" in seen.sentence()
+    assert "noise of 11.0/255" in dataclasses.replace(seen, noise=11 / 255).sentence()
 
 
 def test_sand_is_no_coarse_noise():

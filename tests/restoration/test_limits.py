@@ -12,17 +12,20 @@ from PIL import Image
 import sfumato as sf
 from sfumato.analysis.jpeg import coarseness
 from sfumato.core.tensors import to_images
+from sfumato.degradations.jpeg import recompressed
 from sfumato.io import files
 from sfumato.io.channels import as_images, as_pixels
 from sfumato.io.files import Picture
 from sfumato.metrics.fidelity import psnr
 from sfumato.nn.blurs import gaussian
+from sfumato.nn.channels import colourless, luma
 from sfumato.nn.resample import correlate
 from sfumato.restoration import plan as plan_of
 from sfumato.restoration import repair as repairs
 from sfumato.restoration import repair_rows
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.limits import denoised, limited
+from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan, make_plan
 from sfumato.restoration.repair import repair
 from sfumato.restoration.request import RestorationRequest
@@ -134,13 +137,38 @@ def test_plain_white_noise_is_told_without_a_network(task, monkeypatch):
         make_plan(RestorationRequest(task=task), coarse(CLEAN))
 
 
-def test_grey_pictures_and_those_with_wrong_pixels_go_to_the_general_network():
-    noisy = coarse(CLEAN)
+def test_white_noise_in_grey_and_wrong_pixels_go_to_the_general_network():
+    noisy = coarse(CLEAN, size=0.1)
     salted = torch.where(torch.rand(noisy.shape, generator=torch.Generator().manual_seed(0)) < 0.003, 1.0, noisy)
     request = RestorationRequest(task="denoise")
     assert make_plan(request, noisy).repair == "denoise"
     assert make_plan(request, noisy[:, :1]).repair == make_plan(request, noisy[:, :1].expand(-1, 3, -1, -1)).repair == "restore"
     assert make_plan(request, salted).repair == "restore"
+
+
+@pytest.mark.parametrize("size", [0.6, 0.8, 1.2])
+def test_coarse_noise_in_grey_is_seen_and_taken_away(size):
+    """Film, scans and cameras: a network for white noise leaves it as it is."""
+    grey = luma(CLEAN)
+    noisy = coarse(grey, level=0.05, size=size)
+    output = sf.restore(noisy)
+    assert output.plans[0].repair == "denoise"
+    assert psnr(output, grey) > psnr(noisy, grey) + 2.5
+    in_three = sf.restore(noisy.expand(-1, 3, -1, -1))
+    assert bool(colourless(in_three).all())
+    torch.testing.assert_close(torch.Tensor(in_three[:, :1]), torch.Tensor(output), atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_noise_that_was_there_before_a_coarse_jpeg_is_seen_and_taken_away(channels):
+    clean = CLEAN if channels == 3 else luma(CLEAN)
+    noisy = recompressed(coarse(clean, level=0.09, size=0.1), torch.tensor([50.0]))
+    plan = make_plan(RestorationRequest(), noisy, quality=50)
+    assert (plan.repair, plan.damage.startswith("noise of at least")) == ("denoise" if channels == 3 else "restore", True)
+    by_auto = repaired(noisy, plan, RestorationRequest(), Networks())
+    assert psnr(by_auto, clean) > psnr(noisy, clean) + 3
+    quiet = make_plan(RestorationRequest(), recompressed(clean, torch.tensor([50.0])), quality=50)
+    assert (quiet.repair, bool(quiet.strengths)) == ("deblock", True)
 
 
 def jpeg(quality, mode="RGB"):

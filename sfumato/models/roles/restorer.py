@@ -225,6 +225,28 @@ class LumaApart(Restorer):
         return output + self.grey.restore(luma(degraded), planes) - luma(output)
 
 
+@final
+class GreyInColour(Restorer):
+    """A restorer of colour images that takes grey ones too, in all channels: the result is the mean of the channels."""
+
+    channels, has_grey_path = 3, True
+
+    def __init__(self, network: Restorer) -> None:
+        super().__init__()
+        self.network = network
+        self.scale, self.conditioning = network.scale, network.conditioning
+        self.pad_multiple, self.receptive_radius = network.pad_multiple, network.receptive_radius
+
+    @property
+    def tile_multiple(self) -> int:
+        return self.network.tile_multiple
+
+    def restore(self, degraded: Images, planes: Planes | None = None) -> Maps:
+        if degraded.shape[1] > 1:
+            return self.network.restore(degraded, planes)
+        return self.network.restore(degraded.expand(-1, 3, -1, -1), planes).mean(dim=1, keepdim=True)
+
+
 def check_alike(grey: Restorer, colour: Restorer) -> None:
     """Raises SettingError if two networks, for grey and for colour images, differ in scale or conditioning."""
     facts = [f"scale {part.scale} with planes {', '.join(part.conditioning) or 'none'}" for part in (grey, colour)]
