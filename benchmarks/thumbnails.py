@@ -1,8 +1,9 @@
-"""How well are small JPEGs enlarged, and by which factor by what?
+"""How well are small JPEGs and noisy pictures enlarged, and by which factor by what?
 
     python -m benchmarks.thumbnails [photographs]            # of JPEGs: bicubic, the network alone, and what `restore` does
     python -m benchmarks.thumbnails factors [photographs]    # of clean pictures, by factors between and beyond the networks'
     python -m benchmarks.thumbnails MODEL [photographs]      # the first table with a network of one's own in a column more
+    python -m benchmarks.thumbnails noise [photographs]      # with noise, white or grain, also under JPEG 70, in colour and grey
     python -m benchmarks.thumbnails look [photographs]       # of clean pictures, PSNR and LPIPS by both looks
     python -m benchmarks.thumbnails look MODEL FOLDER        # the same with another network for the sharp look, of a folder's pictures
 
@@ -11,6 +12,7 @@ enlarged again. Printed is the PSNR of the colours in dB, without a border of as
 """
 
 import functools
+import itertools
 import sys
 from collections.abc import Callable
 
@@ -19,10 +21,13 @@ import torch
 from sfumato.core.device import keep_memory
 from sfumato.core.tensors import Images, Maps, to_bytes, to_images
 from sfumato.data.scenes import load_scenes
+from sfumato.degradations import grain
+from sfumato.degradations.base import degrade
 from sfumato.degradations.jpeg import recompressed
 from sfumato.evaluation.diversity import comparer
 from sfumato.metrics.fidelity import psnr
 from sfumato.metrics.perceptual import lpips
+from sfumato.nn.channels import luma
 from sfumato.nn.resample import resize
 from sfumato.restoration.batch import repaired
 from sfumato.restoration.networks import Networks
@@ -65,6 +70,30 @@ def table(pictures: list[Images], factor: float, quality: int | None, methods: d
         figures.append([float(psnr(output[:, :, cut:-cut, cut:-cut], wanted)) for output in outputs])
     means = torch.tensor(figures).mean(0).tolist()
     return f"| x{factor:g} | {quality or '-'} | {' | '.join(f'{value:.2f}' for value in means)} |"
+
+
+def noisy(pictures: list[Images], channels: int) -> None:
+    """PSNR of noisy pictures by bicubic, by the network alone and by what `restore` does, and how many are denoised first."""
+    print("| factor | noise, of 255 | quality | bicubic | network alone | restore | denoised |\n|---|---|---|---|---|---|---|")
+    request = {factor: RestorationRequest(task="upscale", scale=factor) for factor in (2, 4)}
+    for factor, (kind, size), sigma, quality in itertools.product((2, 4), {"white": 0.1, "grain": 0.8}.items(), (0, 5, 10, 20), (None, 70)):
+        if not sigma and kind != "white":
+            continue
+        figures, denoised = [], 0
+        how = grain.Config(sigma=(sigma / 255, sigma / 255), size=(size, size))
+        for i, colour in enumerate(pictures):
+            clean = colour if channels == 3 else luma(colour)
+            shown = to_images(to_bytes(degrade(how, shrunk(clean, factor), rng=torch.Generator().manual_seed(i)).images.clamp(0, 1)))
+            shown = shown if quality is None else recompressed(shown, torch.tensor([float(quality)]))
+            plan = make_plan(request[factor], shown, quality=quality, networks=NETWORKS)
+            denoised += "noise" in plan.damage
+            outputs = by_bicubic(shown, factor, None), by_network(shown, factor, None), repaired(shown, plan, request[factor], NETWORKS)
+            wanted = clean[:, :, factor:-factor, factor:-factor]
+            outputs = [to_images(to_bytes(output))[:, :, factor:-factor, factor:-factor] for output in outputs]
+            figures.append([float(psnr(output, wanted)) for output in outputs])
+        means = " | ".join(f"{value:.2f}" for value in torch.tensor(figures).mean(0).tolist())
+        words = f"{kind} {sigma}" if sigma else "none"
+        print(f"| x{factor} | {words} | {quality or '-'} | {means} | {denoised} of {len(pictures)} |", flush=True)
 
 
 def looks(pictures: list[Images], own: str | None) -> None:
@@ -129,6 +158,10 @@ def main(words: list[str]) -> None:
     if words[:1] == ["look"]:
         own, source = (words[1] if len(words) > 1 else None), (words[2] if len(words) > 2 else "bsds500")
         looks(photographs(source, count), None if own == "bundled" else own)
+    elif words[:1] == ["noise"]:
+        for channels in (3, 1):
+            print(f"{'In colour' if channels == 3 else 'In grey'}\n")
+            noisy(photographs("bsds500", count), channels)
     else:
         tables(photographs("bsds500", count), words)
 

@@ -152,7 +152,7 @@ class Diagnosis:
             return "no estimate: the picture is too small"
         hit = self.salt_and_pepper or 0.0
         parts = [
-            self._noise_words(),
+            self.noise_words(),
             f"salt and pepper on {hit:.1%}" if hit >= HIT else "no salt and pepper",
             "no JPEG grid" if self.quality is None else f"JPEG of quality {self.quality}",
             "sharpness unknown" if self.blur is None or self._soft_by_noise else self._blurred() if self.blur >= _BLUR else "sharp",
@@ -161,7 +161,8 @@ class Diagnosis:
             parts.append(f"scratches on {self.scratched:.1%}" if self.scratched >= _SCRATCHED else "no scratches")
         return ", ".join(parts)
 
-    def _noise_words(self) -> str:
+    def noise_words(self) -> str:
+        """What is known of the noise, in plain words."""
         if self.noise is not None and self._white_noisy and not self.coarsely_noisy:
             return f"noise of {self.noise * 255:.1f}/255"
         if self.profile is not None and self.profile.noisy and not self.coarsely_noisy:
@@ -188,12 +189,6 @@ def source(path: Path) -> Source:
 def salt_and_pepper(images: Images) -> float | None:
     """Share of the values of one picture that are salt or pepper, in [0, 1]; None for a small picture. `diagnose` estimates the same."""
     return None if min(images.shape[2:]) < _SMALLEST else flaws.density(_pieces(images.detach().float().cpu().clamp(0, 1)))
-
-
-def earlier_jpeg(images: Images) -> int | None:
-    """Quality, 1 to 100, of the JPEG that one picture was before; None without a trace of one. `diagnose` estimates the same."""
-    trace = grid(_pieces(images.detach().float().cpu().clamp(0, 1)))
-    return None if trace is None else trace.quality
 
 
 @torch.no_grad()

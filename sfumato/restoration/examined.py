@@ -8,27 +8,32 @@ from sfumato.analysis.residual import NoiseProfile
 from sfumato.core.tensors import Images
 from sfumato.restoration.request import Task
 
+_SUSPECT = 1 / 255
+"""Estimate of white noise from which on a picture that is to be enlarged may have noise of any kind: the network that tells takes as long
+as the one that enlarges."""
+
 
 class Examined:
     """One picture with its diagnosis, which is computed on first use only: it takes longer than a network."""
 
     def __init__(self, images: Images, quality: int | None, denoise: Callable[[Images], Images] | None, task: Task) -> None:
-        """With a blind denoiser `denoise`, the task auto looks for noise that is not white too."""
-        self._images, self._source, self._denoise = images, None if quality is None else Source(quality=quality), denoise
+        """With a blind denoiser `denoise`, the tasks auto and upscale look for noise that is not white too."""
+        self.images, self._source, self._denoise = images, None if quality is None else Source(quality=quality), denoise
         self._task, self.looked = task, False
 
     @functools.cached_property
     def diagnosis(self) -> Diagnosis:
         self.looked = True
-        diagnosis = diagnose(self._images, source=self._source)
-        if self._task != "auto" or self._denoise is None or not diagnosis.uncertain:
+        diagnosis = diagnose(self.images, source=self._source)
+        looks = self._task == "auto" or (self._task == "upscale" and (diagnosis.noise or 0) >= _SUSPECT)
+        if not looks or self._denoise is None or not diagnosis.uncertain:
             return diagnosis
-        return with_profile(diagnosis, self._images, self._denoise)
+        return with_profile(diagnosis, self.images, self._denoise)
 
     @functools.cached_property
     def salt_and_pepper(self) -> float | None:
         """Share of the values that are wrong black or white; None of a small picture."""
-        return self.diagnosis.salt_and_pepper if self._task == "auto" else salt_and_pepper(self._images)
+        return self.diagnosis.salt_and_pepper if self._task == "auto" else salt_and_pepper(self.images)
 
     def quality(self, task: Task) -> int | None:
         """Quality of the JPEG that the picture is or has been; for a `task` other than auto, of the file alone."""
@@ -37,7 +42,7 @@ class Examined:
     @functools.cached_property
     def white(self) -> bool:
         """Whether the noise is white, and a good deal of it: told without a network where it is plain."""
-        plain = self.diagnosis.plain if self._task == "auto" else plain_noise(self._images)
+        plain = self.diagnosis.plain if self._task == "auto" else plain_noise(self.images)
         return plain or (self.profile is not None and self.profile.white)
 
     @functools.cached_property
@@ -48,7 +53,7 @@ class Examined:
         """
         if self._denoise is None:
             return None
-        return self.diagnosis.profile if self._task == "auto" else profile_of(self._images, self._denoise)
+        return self.diagnosis.profile if self._task == "auto" else profile_of(self.images, self._denoise)
 
     @property
     def noisy(self) -> bool:

@@ -20,9 +20,9 @@ from dataclasses import dataclass
 import torch
 
 from sfumato.analysis import flaws
-from sfumato.analysis.diagnose import HIT, earlier_jpeg
+from sfumato.analysis.diagnose import HIT
 from sfumato.analysis.jpeg import coarseness
-from sfumato.analysis.residual import Strengths
+from sfumato.analysis.residual import NoiseProfile, Strengths
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import name_of
@@ -123,11 +123,11 @@ def make_plan(
         raise SettingError(f"a mask has no use for the task {task}; it is for inpaint")
     if request.find and task not in ("auto", "inpaint"):
         raise SettingError(f"find = {', '.join(request.find)} has no use for the task {task}; it is for inpaint")
+    denoise = functools.partial(_denoised, networks, request, images.numel())
     if task == "upscale":
-        by_bundled = request.model is None and request.method is None
-        return _enlarging(request, networks, earlier_jpeg(images) if by_bundled and quality is None else quality)
+        return _enlarging(request, networks, Examined(images, quality, denoise, "upscale"))
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
-    examined = Examined(images, quality, functools.partial(_denoised, networks, request, images.numel()) if free else None, task)
+    examined = Examined(images, quality, denoise if free else None, task)
     if observed is not None and request.blur is not None:
         raise SettingError(
             f"blur = {request.blur} and a mask cannot be in one run; fill in with the mask first, then undo the blur of the result"
@@ -171,17 +171,20 @@ def _sharp(request: RestorationRequest, images: Images, examined: Examined, netw
         strengths = () if quality is None or examined.noisy else ((coarseness(quality),),)
         return dataclasses.replace(_chosen(request, examined, networks, default=DEBLOCKER, network=both), strengths=strengths)
     profile = None if examined.white else examined.profile
-    # White noise in grey has a network of its own; coarse noise is known to that for colour alone, and grey ones pass it in all channels.
-    if _in_colour(images) or (profile is not None and profile.coarse):
-        network = networks.for_grey_too(DENOISER, request.views)
-        plan = _chosen(request, examined, networks, default=DENOISER, network=network)
-    else:
-        plan = _chosen(request, examined, networks, default=GENERAL)
+    name, network = _denoiser(images, profile, networks, request.views)
+    plan = _chosen(request, examined, networks, default=name, network=network)
     return dataclasses.replace(plan, strengths=profile.strengths, powers=profile.powers) if profile else plan
 
 
-def _in_colour(images: Images) -> bool:
-    return images.shape[1] == 3 and not bool(colourless(images).all())
+def _denoiser(images: Images, profile: NoiseProfile | None, networks: Networks, views: int = 1) -> tuple[str, Restorer]:
+    """The bundled network for the noise of a picture, with its name.
+
+    White noise in grey has a network of its own; coarse noise is known to that for colour alone, and grey pictures pass it in all channels.
+    """
+    in_colour = images.shape[1] == 3 and not bool(colourless(images).all())
+    if in_colour or (profile is not None and profile.coarse):
+        return DENOISER, networks.for_grey_too(DENOISER, views)
+    return GENERAL, networks.opened(GENERAL, views)
 
 
 def _denoised(networks: Networks, request: RestorationRequest, held: int, crops: Images) -> Images:
@@ -324,8 +327,8 @@ def _by_size(plan: RestorationPlan, observed: Planes, memory: float) -> Restorat
     return dataclasses.replace(plan, repair=repair, patches=wide, warning=holes.warning(observed, wide))
 
 
-def _enlarging(request: RestorationRequest, networks: Networks, quality: int | None) -> RestorationPlan:
-    """The plan of the task upscale; `quality` is that of the JPEG that the picture is or was, which is repaired first."""
+def _enlarging(request: RestorationRequest, networks: Networks, examined: Examined | None) -> RestorationPlan:
+    """The plan of the task upscale; noise is taken away first, and what the picture lost as a JPEG is repaired."""
     if request.model is not None:
         return _enlarging_with(request.model, request, networks)
     scale = request.scale or 2
@@ -337,16 +340,25 @@ def _enlarging(request: RestorationRequest, networks: Networks, quality: int | N
         return RestorationPlan(summary=f"1 times: {NOTHING}", damage="1 times")
     sharp = request.look == "sharp"
     name = upscaling.upscaler(scale, sharp=sharp, best=request.quality == "best")
-    names, parts = [name], [networks.opened(name)]
-    state = ""
-    if quality is not None and quality <= upscaling.REPAIRED:
-        coarse, state = quality <= upscaling.DEBLOCKED, f", JPEG of quality {quality}"
-        names.insert(0, DEBLOCKER if coarse else DENOISER)
-        parts.insert(0, networks.luma_apart(DEBLOCKER, DENOISER) if coarse else networks.opened(DENOISER))
-    network = networks.in_sequence(*parts, views=request.views)
+    first, state = _before_enlarging(examined, networks) if examined else ({}, "")
+    names = (*first, name)
+    network = networks.in_sequence(*first.values(), networks.opened(name), views=request.views)
     _check_noise(request, network, ", ".join(names))
     plan = _resampled_plan(network, scale, names, state=state)
     return dataclasses.replace(plan, summary=f"{plan.summary}; fine detail is invented") if sharp else plan
+
+
+def _before_enlarging(examined: Examined, networks: Networks) -> tuple[dict[str, Restorer], str]:
+    """The network, with its name, that repairs a picture before it is enlarged, if one does, and the reason as the end of a clause."""
+    diagnosis, quality = examined.diagnosis, examined.diagnosis.quality
+    if diagnosis.task == "denoise" and diagnosis.noisy:
+        return dict([_denoiser(examined.images, diagnosis.profile, networks)]), f", {diagnosis.noise_words()}"
+    if quality is None or quality > upscaling.REPAIRED:
+        return {}, ""
+    words = f", JPEG of quality {quality}"
+    if quality <= upscaling.DEBLOCKED:
+        return {DEBLOCKER: networks.luma_apart(DEBLOCKER, DENOISER)}, words
+    return {DENOISER: networks.opened(DENOISER)}, words
 
 
 def _enlarging_with(which: Model, request: RestorationRequest, networks: Networks) -> RestorationPlan:

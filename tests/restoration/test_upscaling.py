@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,14 +14,18 @@ import sfumato as sf
 from sfumato.core.errors import SettingError
 from sfumato.core.tensors import to_bytes, to_images
 from sfumato.degradations.jpeg import recompressed
+from sfumato.metrics.fidelity import psnr
 from sfumato.models.roles.restorer import InSequence
-from sfumato.nn.resample import resize, shrink
+from sfumato.nn.blurs import gaussian
+from sfumato.nn.channels import luma
+from sfumato.nn.resample import correlate, shrink
 from sfumato.restoration import upscaling
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import make_plan
 from sfumato.restoration.request import RestorationRequest, request_facts
 from sfumato.restoration.tiles import apply_restorer
 
+PHOTOGRAPH = to_images(torch.from_numpy(skimage.data.astronaut()[:160, 60:220].copy()).permute(2, 0, 1)[None].contiguous())
 PICTURE = torch.rand(1, 3, 24, 16, generator=torch.Generator().manual_seed(0))
 
 
@@ -82,12 +87,26 @@ def test_a_coarse_jpeg_is_repaired_before_it_is_enlarged(quality, repaired):
 @pytest.mark.parametrize(("quality", "repaired"), [(60, "deblock"), (90, "denoise")])
 @pytest.mark.parametrize("offset", [0, 3])
 def test_a_picture_that_was_a_jpeg_is_known_by_its_pixels_and_repaired_too(quality, repaired, offset):
-    texture = torch.rand(1, 3, 40, 40, generator=torch.Generator().manual_seed(4))
-    clean = to_images(to_bytes(resize(texture, (160, 160)).clamp(0, 1)))
+    clean = PHOTOGRAPH
     was_jpeg = recompressed(clean, torch.tensor([float(quality)]))[..., offset:, offset:]
     output = sf.restore(was_jpeg, task="upscale", scale=2)
     assert f"JPEG of quality {quality}: {repaired}, upscale-x2" in output.plans[0].summary
-    assert "JPEG" not in sf.restore(clean, task="upscale", scale=2).plans[0].summary
+    assert sf.restore(clean, task="upscale", scale=2).plans[0].repair == "upscale-x2"
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "repair"), [(3, 0.1, "denoise"), (1, 0.1, "restore"), (3, 0.8, "denoise"), (1, 0.8, "denoise")]
+)
+def test_a_noisy_picture_is_denoised_before_it_is_enlarged(channels, size, repair):
+    clean = PHOTOGRAPH if channels == 3 else luma(PHOTOGRAPH)
+    noise = torch.randn(clean.shape, generator=torch.Generator().manual_seed(5))
+    width = torch.tensor([size])
+    noise = correlate(noise, gaussian(width, width, torch.zeros(1), reach=3))
+    small = to_images(to_bytes((shrink(clean, 2) + 0.05 * noise[..., :80, :80] / noise.std()).clamp(0, 1)))
+    output = sf.restore(small, task="upscale", scale=2)
+    assert output.plans[0].repair == f"{repair}, upscale-x2"
+    assert "noise of" in output.plans[0].damage
+    assert psnr(output, clean) > psnr(apply_restorer("upscale-x2", small), clean) + 1
 
 
 @pytest.mark.parametrize("channels", [1, 3])
