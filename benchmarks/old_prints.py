@@ -33,6 +33,7 @@ from sfumato.restoration.tiles import apply_restorer
 from sfumato.store.loaded import Model
 
 SIDE = 256
+AUTO = RestorationRequest()
 
 
 def filled(images: Images, find: Find, networks: Networks) -> tuple[Maps, float]:
@@ -65,6 +66,8 @@ def measured(model: Model, count: int = 20) -> Measurement:
 
 def decibels(clean: Images, shown: Images, networks: Networks) -> list[float]:
     outputs = [shown, median(shown, size=5), *(filled(shown, find, networks)[0] for find in ("scratches", "dust"))]
+    plan = make_plan(AUTO, outputs[-1], networks=networks)
+    outputs.append(outputs[-1] if plan.nothing else repaired(outputs[-1], plan, AUTO, networks))
     return [float(psnr(to_images(to_bytes(output)), clean)) for output in outputs]
 
 
@@ -72,7 +75,7 @@ def main(words: list[str]) -> None:
     keep_memory()
     count, networks = int(words.pop(0)) if words and words[0].isdigit() else 20, Networks()
     print(measured("dust", count))
-    print("| | before | median of 5 | --find scratches | --find dust |\n|---|---|---|---|---|")
+    print("| | before | median of 5 | --find scratches | --find dust | and then auto |\n|---|---|---|---|---|---|")
     pairs = prints(count)
     rows = torch.tensor([decibels(clean, to_images(to_bytes(dusty.images)), networks) for clean, dusty in pairs])
     print(f"| drawn dust | {' | '.join(f'{value:.2f}' for value in rows.mean(0).tolist())} |", flush=True)

@@ -32,7 +32,7 @@ from torch import Tensor
 from sfumato.core import atomic_io
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images, Maps, Planes, size_text
-from sfumato.io import decode, files, formats, masks, metadata
+from sfumato.io import bit_depth, decode, files, formats, masks, metadata
 from sfumato.io.channels import as_images, as_pixels
 
 
@@ -235,9 +235,10 @@ def _jpeg_quality(image: Image.Image) -> int | None:
 def _of_image(image: Image.Image, name: str, quality: int | None) -> InputPicture:
     """The images of a PIL image that is upright and loaded."""
     grey, opacity = image.mode in _GREY, image.has_transparency_data and image.mode not in decode.WIDE
-    kind = torch.uint8
+    kind, white = torch.uint8, 65535
     if image.mode in decode.WIDE:
         pixels, kind = torch.from_numpy(decode.sixteen_bit(image)[..., None]), torch.uint16
+        pixels, white = _over_own_range(pixels)
     else:
         channels = 4 if opacity else 1 if grey else 3
         pixels = torch.from_numpy(np.array(decode.convert(image, channels)).reshape(image.height, image.width, channels))
@@ -248,11 +249,22 @@ def _of_image(image: Image.Image, name: str, quality: int | None) -> InputPictur
     info: dict[str | tuple[int, int], object] = {key: image.info[key] for key in kept if key in image.info}
 
     def output(images: Maps, alpha: Maps | None) -> Image.Image:
-        result = pil_image(as_pixels(images, kind), None if alpha is None else as_pixels(alpha, torch.uint8), grey=grey)
+        stored = _in_own_range(as_pixels(images, kind), white)
+        result = pil_image(stored, None if alpha is None else as_pixels(alpha, torch.uint8), grey=grey)
         result.info = info
         return result
 
     return InputPicture(name=name, images=images, alpha=alpha, quality=quality, stored=kind, output=output)
+
+
+def _over_own_range(samples: Tensor) -> tuple[Tensor, int]:
+    """A copy of 16-bit samples scaled to the full range, and their white: samples of 10, 12 or 14 bits are scaled as those of files."""
+    white = bit_depth.white(bit_depth.largest_of(samples))
+    return bit_depth.widened(samples.clone(), white), white
+
+
+def _in_own_range(pixels: Tensor, white: int) -> Tensor:
+    return bit_depth.narrowed(pixels, white) if pixels.dtype == torch.uint16 else pixels
 
 
 def pil_image(pixels: Tensor, alpha: Tensor | None, *, grey: bool) -> Image.Image:
@@ -284,12 +296,16 @@ def _of_array(array: np.ndarray, name: str, check: Check) -> InputPicture:
     if array.dtype.kind not in "buf" or array.dtype.type in (np.uint32, np.uint64):
         raise ImageError(f"{name}: an array of {array.dtype} is no picture; give uint8, uint16, or floating point in [0, 1]")
     check(name, math.prod(array.shape[:2]))
+    white = 65535
     stacked = array if array.ndim == 3 else array[..., None]
     if array.dtype.kind == "f":
         planes = torch.from_numpy(np.array(stacked, np.float32)).permute(2, 0, 1)[None]
         _check_range(planes, name)
     else:
-        planes = as_images(torch.from_numpy(stacked * np.uint8(255) if array.dtype == bool else np.array(stacked, array.dtype.type)))
+        pixels = torch.from_numpy(stacked * np.uint8(255) if array.dtype == bool else np.array(stacked, array.dtype.type))
+        if pixels.dtype == torch.uint16:
+            pixels, white = _over_own_range(pixels)
+        planes = as_images(pixels)
     c, stored = planes.shape[1], torch.uint16 if array.dtype.type == np.uint16 else torch.uint8
     images, alpha = (planes[:, : c - 1], planes[:, c - 1 :]) if c in (2, 4) else (planes, None)
 
@@ -298,7 +314,7 @@ def _of_array(array: np.ndarray, name: str, check: Check) -> InputPicture:
         if array.dtype.kind == "f":
             result = layers[0].permute(1, 2, 0).contiguous().numpy().astype(array.dtype)
         else:
-            result = as_pixels(layers, stored).numpy()
+            result = _in_own_range(as_pixels(layers, stored), white).numpy()
         return result if array.ndim == 3 else result[..., 0]
 
     return InputPicture(name=name, images=images, alpha=alpha, stored=stored, output=output)

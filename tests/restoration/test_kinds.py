@@ -79,6 +79,21 @@ def test_sixteen_bits_stay_sixteen(restorer):
     assert np.abs(np.asarray(output).astype(int) - pixels // 2).max() <= 1
 
 
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+def test_samples_of_fewer_bits_count_over_their_own_range_in_every_kind(bits, tmp_path):
+    rng, white = np.random.default_rng(0), 2**bits - 1
+    clean = np.linspace(0.2, 0.9, 64)[:, None] * np.linspace(0.5, 1, 80)
+    pixels = ((clean + 0.08 * rng.standard_normal(clean.shape)).clip(0, 1) * white).round().astype(np.uint16)
+    Image.fromarray(pixels).save(tmp_path / "scan.tif")
+    repair(tmp_path / "scan.tif", tmp_path / "out.tif", RestorationRequest())
+    expected = np.asarray(Image.open(tmp_path / "out.tif"))
+    assert white / 2 < expected.max() <= white
+    for kind in (tmp_path / "scan.tif", (tmp_path / "scan.tif").read_bytes(), Image.fromarray(pixels), pixels, pixels[..., None]):
+        output = sf.restore(kind)
+        assert output.plans[0].damage.startswith("noise of ")
+        assert np.array_equal(np.asarray(output).reshape(64, 80), expected)
+
+
 def test_the_quality_of_a_jpeg_counts_until_its_pixels_are_read(tmp_path):
     Image.fromarray(VALUES[..., :3]).save(tmp_path / "a.jpg", quality=30)
     Image.fromarray(VALUES[..., :3]).save(tmp_path / "a.png")
