@@ -81,7 +81,7 @@ def denoise_colour() -> TrainSettings:
 
 
 def denoise_grey() -> TrainSettings:
-    """The grey half of the bundled `denoise`: the same kinds of noise, for pictures without colour."""
+    """`denoise-colour` for pictures without colour; the bundled `denoise` takes those in all channels, which is better for coarse noise."""
     return dataclasses.replace(
         denoise_colour(),
         model=gated.Config(channels=1, width=64, encoder=(2,), middle=4, decoder=(2,), fold=2),
@@ -221,7 +221,7 @@ def upscale_x2() -> TrainSettings:
 
 
 def upscale_x3() -> TrainSettings:
-    """The bundled `upscale-x3`: enlarges the sides three times, from images reduced with bicubic resampling as in MATLAB."""
+    """Enlarges the sides three times, from images reduced with bicubic resampling as in MATLAB."""
     return dataclasses.replace(
         upscale_x2(),
         model=gated.Config(channels=3, width=32, middle=10, scale=3),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from sfumato.classical.completion import fill_with_patches, patches_memory
+from sfumato.classical.completion import LEAST, RADIUS, fill_with_patches, patches_memory
 from sfumato.classical.holes import separate, wide_parts
 from sfumato.classical.methods import PATCHES
 from sfumato.core.errors import ImageError, SettingError
@@ -20,6 +20,7 @@ from sfumato.io import masks
 from sfumato.io.channels import as_images
 from sfumato.io.files import Picture
 from sfumato.io.masks import MaskOptions
+from sfumato.nn.dilation import dilated_by_square
 from sfumato.restoration.request import RestorationRequest
 
 DIAMETER = 16
@@ -83,8 +84,11 @@ def summary(observed: Planes, wide: Planes | None, network: str) -> str:
     return f"{PATCHES} for {large / observed.numel():.1%}, {network} for {(missing - large) / observed.numel():.1%}"
 
 
-def memory_warning(observed: Planes, wide: Planes, memory: float) -> str:
-    """The warning that patches in the `wide` parts would take more than `memory` bytes; empty if they take less."""
+def obstacle(observed: Planes, wide: Planes, memory: float) -> str:
+    """Why the network has to fill the `wide` parts too: patches take more than `memory` bytes, or there are too few; empty if it need not."""
+    missing = dilated_by_square(1 - observed, RADIUS)[..., RADIUS:-RADIUS, RADIUS:-RADIUS]
+    if int((missing < 0.5).sum()) < LEAST:
+        return "too little of the picture is left to copy from, so the network fills its large holes; that is seldom right"
     need = patches_memory(wide[0, 0] > 0.5, observed[0, 0] > 0.5)
     if need <= memory:
         return ""

@@ -321,7 +321,7 @@ def _filling(
 def _by_size(plan: RestorationPlan, observed: Planes, memory: float) -> RestorationPlan:
     """The plan of a network that fills in, with the wide holes left to patches if these take at most so many bytes of memory."""
     wide = holes.for_patches(observed)
-    if wide is not None and (words := holes.memory_warning(observed, wide, memory)):
+    if wide is not None and (words := holes.obstacle(observed, wide, memory)):
         return dataclasses.replace(plan, warning=words)
     repair = holes.summary(observed, wide, plan.repair)
     return dataclasses.replace(plan, repair=repair, patches=wide, warning=holes.warning(observed, wide))

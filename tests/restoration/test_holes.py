@@ -102,7 +102,9 @@ def test_where_there_is_too_little_to_copy_the_network_fills_all():
     images, observed = picture(), torch.zeros(1, 1, 64, 80)
     observed[..., ::20, ::20] = 1
     plan = make_plan(INPAINT, images, observed=observed)
-    assert plan.patches is not None
+    assert plan.patches is None
+    assert "too little of the picture is left to copy from" in plan.summary
+    assert "patches for" not in plan.repair
     made = repaired(images, plan, INPAINT)
     hole = (observed == 0).expand_as(images)
     torch.testing.assert_close(made[hole], images[hole] + 0.1)

@@ -18,11 +18,11 @@ _NAMES = {
 }
 """Whose names: how a dense block begins, what follows the number of its convolution, and what the other places are called."""
 _ORIGINS = {
-    "the first ESRGAN's": "https://github.com/xinntao/ESRGAN",
-    "BSRGAN's": "https://github.com/cszn/BSRGAN",
-    "BasicSR's": "https://github.com/xinntao/Real-ESRGAN",
+    "the first ESRGAN's": ("https://github.com/xinntao/ESRGAN", "Apache-2.0"),
+    "BSRGAN's": ("https://github.com/cszn/BSRGAN", ""),
+    "BasicSR's": ("https://github.com/xinntao/Real-ESRGAN", "BSD-3-Clause"),
 }
-"""Where each is published."""
+"""Where each is published, and under which licence, if it is known."""
 
 
 def claim(tensors: Tensors) -> RecognizedWeights | None:
@@ -42,7 +42,7 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
             layout=f"RRDBNet, {blocks} blocks of {width} channels, x{4 // fold}, {whose} names",
             config=MODELS["rrdb"](channels=channels, width=width, growth=growth, blocks=blocks, scale=4 // fold),
             state=zero_based(state, r"blocks\.\d+\.(\d)\.convs\.(\d)"),
-            origin=_ORIGINS[whose],
-            terms="BSD-3-Clause" if whose == "BasicSR's" else "",
+            origin=_ORIGINS[whose][0],
+            terms=_ORIGINS[whose][1],
         )
     return None
