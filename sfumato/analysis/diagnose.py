@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.analysis import flaws
+from sfumato.analysis.banding import banding
 from sfumato.analysis.blur import blur_level, moved
 from sfumato.analysis.jpeg import grid, tables_quality
 from sfumato.analysis.noise import noise_level, plain_noise_level, plain_white_noise
@@ -79,6 +80,8 @@ class Diagnosis:
     """Kind and size of the blur; None of a sharp picture."""
     scratched: float | None
     """Share of the pixels on scratches; None without a search for scratches."""
+    bands: tuple[float, float] = (0.0, 0.0)
+    """Standard deviation of the brightness of whole rows, and of whole columns, as a share of full scale; 0 without bands."""
     stated: bool = False
     """Whether the file states the quality."""
     plain: bool = False
@@ -157,6 +160,7 @@ class Diagnosis:
             "no JPEG grid" if self.quality is None else f"JPEG of quality {self.quality}",
             "sharpness unknown" if self.blur is None or self._soft_by_noise else self._blurred() if self.blur >= _BLUR else "sharp",
         ]
+        parts += [f"bands of {level * 255:.1f}/255 in {name}" for name, level in zip(("rows", "columns"), self.bands, strict=True) if level]
         if self.scratched is not None:
             parts.append(f"scratches on {self.scratched:.1%}" if self.scratched >= _SCRATCHED else "no scratches")
         return ", ".join(parts)
@@ -227,6 +231,7 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
         blur=blur,
         spread=spread,
         scratched=scratched,
+        bands=banding(images),
         # Texture that is as fine as noise, such as gravel, is stronger than the estimate from patches.
         plain=plain is not None and noise is not None and sum(plain) / len(plain) <= _MUCH_MORE * noise,
     )

@@ -11,6 +11,7 @@ import torch
 
 from sfumato.classical.completion import patches
 from sfumato.classical.deconvolve import richardson_lucy, wiener
+from sfumato.classical.destripe import destripe
 from sfumato.classical.fill import biharmonic, laplace, telea
 from sfumato.core.catalog import suggest
 from sfumato.core.errors import SettingError, UnknownNameError
@@ -98,11 +99,12 @@ class Method:
     """Additional bytes for each missing pixel."""
 
 
-PATCHES = "patches"
-"""The method for large holes."""
+PATCHES, DESTRIPE = "patches", "destripe"
+"""The methods for large holes and for bands."""
 
 METHODS = {
     "median": Method(apply=median, summary="removes single wrong pixels", memory=200),
+    DESTRIPE: Method(apply=destripe, summary="levels rows and columns that are lighter or darker as a whole", memory=100),
     "non-local-means": Method(apply=non_local_means, needs=("noise",), summary="removes uniform noise", memory=150),
     "wiener": Method(apply=wiener, needs=("kernels", "noise"), summary="undoes a known blur, regularised by the noise", memory=200),
     "richardson-lucy": Method(apply=richardson_lucy, needs=("kernels",), summary="undoes a known blur, iteratively", memory=230),

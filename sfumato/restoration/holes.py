@@ -85,7 +85,7 @@ def summary(observed: Planes, wide: Planes | None, network: str) -> str:
 
 
 def obstacle(observed: Planes, wide: Planes, memory: float) -> str:
-    """Why the network has to fill the `wide` parts too: patches take more than `memory` bytes, or there are too few; empty if it need not."""
+    """Why the network has to fill the `wide` parts too, such as patches that take more than `memory` bytes; empty if it has not."""
     missing = dilated_by_square(1 - observed, RADIUS)[..., RADIUS:-RADIUS, RADIUS:-RADIUS]
     if int((missing < 0.5).sum()) < LEAST:
         return "too little of the picture is left to copy from, so the network fills its large holes; that is seldom right"

@@ -23,6 +23,7 @@ from sfumato.analysis import flaws
 from sfumato.analysis.diagnose import HIT
 from sfumato.analysis.jpeg import coarseness
 from sfumato.analysis.residual import NoiseProfile, Strengths
+from sfumato.classical.methods import DESTRIPE
 from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import name_of
@@ -140,8 +141,8 @@ def make_plan(
         words = f"{damage}: fill in the wrong pixels"
         return RestorationPlan(summary=words, damage=damage, network=network, observed=wrong, look=flaws.impulses)
     if task == "auto" and examined.diagnosis.task == "none" and free:
-        words = examined.diagnosis.sentence()
-        return RestorationPlan(summary=f"{words}: {NOTHING}", damage=words)
+        words, method = examined.diagnosis.sentence(), DESTRIPE if any(examined.diagnosis.bands) else None
+        return RestorationPlan(summary=f"{words}: {method or NOTHING}", damage=words, repair=method or "", method=method)
     damage = examined.diagnosis.task if task == "auto" else task
     blurred = request.blur is None and damage == "deblur"
     blur = named(request.blur) if request.blur is not None else examined.diagnosis.spread if blurred else None

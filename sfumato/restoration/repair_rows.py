@@ -78,6 +78,8 @@ def repair_rows(
             plan = RestorationPlan(summary=f"no dead pixels: {NOTHING_MISSING}", damage="no dead pixels")
         else:
             plan = make_plan(dataclasses.replace(request, find=()), sample, observed=stand_in, quality=quality, networks=networks)
+        if plan.method is not None:
+            plan = RestorationPlan(summary=f"{plan.damage}: {plan.method} takes the whole picture; give more --memory", damage=plan.damage)
         if plan.observed is not None and observed is None:
             observed = _wrong(source, hit=True)
         if plan.nothing and files.same_format(path, target):
