@@ -231,7 +231,7 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
         blur=blur,
         spread=spread,
         scratched=scratched,
-        bands=banding(images),
+        bands=banding(images) if plain is None else (0.0, 0.0),  # beside bands, no noise is plain
         # Texture that is as fine as noise, such as gravel, is stronger than the estimate from patches.
         plain=plain is not None and noise is not None and sum(plain) / len(plain) <= _MUCH_MORE * noise,
     )
