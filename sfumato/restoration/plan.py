@@ -178,12 +178,10 @@ def _sharp(request: RestorationRequest, images: Images, examined: Examined, netw
 
 
 def _denoiser(images: Images, profile: NoiseProfile | None, networks: Networks, views: int = 1) -> tuple[str, Restorer]:
-    """The bundled network for the noise of a picture, with its name.
-
-    White noise in grey has a network of its own; coarse noise is known to that for colour alone, and grey pictures pass it in all channels.
-    """
-    in_colour = images.shape[1] == 3 and not bool(colourless(images).all())
-    if in_colour or (profile is not None and profile.coarse):
+    """The bundled network for the noise of a picture, with its name: coarse noise in grey is known to that for colour alone."""
+    if images.shape[1] == 3 and not bool(colourless(images).all()):
+        return DENOISER, networks.opened(DENOISER, views)
+    if profile is not None and profile.coarse:
         return DENOISER, networks.for_grey_too(DENOISER, views)
     return GENERAL, networks.opened(GENERAL, views)
 
