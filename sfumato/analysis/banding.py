@@ -33,11 +33,11 @@ def banding(images: Images) -> tuple[float, float]:
 def _of_rows(images: Images) -> float:
     h, w = images.shape[2:]
     first, step = max(0, (h - _ROWS) // 2), max(1, w // _MOST)
-    seen = luma(images[:, :, first : first + _ROWS, ::step].detach().float().cpu().clamp(0, 1))[0, 0]
-    if min(seen.shape) < 16:
+    part = luma(images[:, :, first : first + _ROWS, ::step].detach().float().cpu().clamp(0, 1))[0, 0]
+    if min(part.shape) < 16:
         return 0.0
-    beside = mirror(seen[None, None], _BESIDE)[0, 0, :, _BESIDE:-_BESIDE].unfold(0, 2 * _BESIDE + 1, 1).sum(dim=2) - seen
-    apart = seen - beside / (2 * _BESIDE)
+    beside = mirror(part[None, None], _BESIDE)[0, 0, :, _BESIDE:-_BESIDE].unfold(0, 2 * _BESIDE + 1, 1).sum(dim=2) - part
+    apart = part - beside / (2 * _BESIDE)
     left, right = (half.median(dim=1).values for half in apart.tensor_split(2, dim=1))
     # An offset holds a sixteenth of the variance of each of the four rows beside.
     level = _TO_SIGMA * apart.median(dim=1).values.abs().median().item() / math.sqrt(1 + 1 / (2 * _BESIDE))

@@ -188,7 +188,9 @@ def test_a_network_is_loaded_and_measured_once_a_run(tmp_path, folder, request_,
     [
         ({"task": "denoise"}, False),
         ({"task": "jpeg"}, False),
-        ({"task": "upscale"}, False),
+        ({"task": "upscale", "method": "bicubic"}, False),
+        ({"task": "upscale", "scale": 1}, False),
+        ({"task": "upscale"}, True),
         ({"task": "deblur", "blur": "gaussian:1.6", "noise": 0.01}, False),
         ({"method": "median", "task": "denoise"}, False),
         ({"task": "deblur"}, True),
@@ -203,7 +205,7 @@ def test_a_task_that_is_named_is_diagnosed_only_if_something_depends_on_it(how, 
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.3
     plan = planning.make_plan(RestorationRequest(**how), image)
     assert bool(times) is looked
-    assert how["task"] in plan.summary or looked or "times" in plan.summary or "median" in plan.summary
+    assert how["task"] in plan.summary or looked or "1 times" in plan.summary or "bicubic" in plan.summary or "median" in plan.summary
 
 
 def test_salt_and_pepper_is_still_seen_when_noise_is_named():
