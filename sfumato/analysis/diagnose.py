@@ -18,7 +18,7 @@ from sfumato.analysis.banding import banding
 from sfumato.analysis.blur import blur_level, moved
 from sfumato.analysis.jpeg import grid, tables_quality
 from sfumato.analysis.noise import noise_level, plain_noise_level, plain_white_noise
-from sfumato.analysis.residual import COARSE, UNTOLD, NoiseProfile, noise_profile
+from sfumato.analysis.residual import COARSE, UNSEEN, UNTOLD, NoiseProfile, noise_profile
 from sfumato.analysis.spread import likeliest
 from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images
@@ -52,6 +52,11 @@ _AGREE = 2.0
 _MILD = 80
 """Highest quality of a file that is repaired if there is nothing else: saved as a JPEG again, the result is still nearer to the original
 (`benchmarks/jpegs.py`)."""
+
+
+NoiseKind = Literal["white", "coarse", "any", "untold", "none", "no white noise", "noise unknown"]
+"""White noise; noise whose neighbours are alike; noise of any kind, under a coarse JPEG; what may be noise or details; none seen. Without a
+network that tells, white noise alone is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,13 +172,28 @@ class Diagnosis:
 
     def noise_words(self) -> str:
         """What is known of the noise, in plain words."""
-        if self.noise is not None and self._white_noisy and not self.coarsely_noisy:
-            return f"noise of {self.noise * 255:.1f}/255"
-        if self.profile is not None and self.profile.noisy and not self.coarsely_noisy:
-            return UNTOLD
-        if self.profile is not None:
+        if self.profile is not None and self.coarsely_noisy:
             return self.profile.sentence()
-        return "noise unknown" if self.noise is None else "no white noise"
+        level = self.noise_level or 0.0
+        return {"white": f"noise of {level * 255:.1f}/255", "untold": UNTOLD, "none": UNSEEN}.get(self.noise_kind, self.noise_kind)
+
+    @property
+    def noise_kind(self) -> NoiseKind:
+        """Which noise there is, or what else is known of it."""
+        if self.profile is not None and self.coarsely_noisy:
+            return "any" if self.profile.of_any_kind else "coarse"
+        if self._white_noisy:
+            return "white"
+        if self.profile is None:
+            return "noise unknown" if self.noise is None else "no white noise"
+        return "untold" if self.profile.noisy or self.profile.untold else "none"
+
+    @property
+    def noise_level(self) -> float | None:
+        """Standard deviation of the noise as a share of full scale: a lower bound of any but white noise; None if none is seen."""
+        if self.profile is not None and self.coarsely_noisy:
+            return self.profile.level
+        return self.noise if self._white_noisy else None
 
     def _blurred(self) -> str:
         if self.spread is None or self.spread.kind == "gaussian":

@@ -73,7 +73,7 @@ _FEW, _PART = 40, 0.05
 _LEVELS, _FEW_OF_LEVEL = 8, 20
 """Ranges of brightness of equal width for which the strength of the noise is measured, and fewest squares for that."""
 
-UNTOLD = "no noise that could be told from details"
+UNTOLD, UNSEEN = "no noise that could be told from details", "no noise seen"
 
 Strengths = tuple[tuple[float, ...], ...]
 """Standard deviation of the noise, as a share of full scale, for each of some ranges of brightness of equal width and each channel."""
@@ -197,6 +197,16 @@ class NoiseProfile:
         everywhere = self.tones["all"]
         return not everywhere.coarse_jpeg and everywhere.alike < _NEARLY_WHITE and everywhere.level > _FAR_MORE * noise
 
+    @property
+    def untold(self) -> bool:
+        """Whether something was taken away that may be noise or details, if it is not `noisy`."""
+        return self.faintly_noisy or self.level >= _LEAST
+
+    @property
+    def of_any_kind(self) -> bool:
+        """Whether the picture is or was a JPEG so coarse that the kind of its noise is not known."""
+        return self.tones["all"].coarse_jpeg
+
     def sentence(self) -> str:
         """The profile in plain words.
 
@@ -206,9 +216,8 @@ class NoiseProfile:
         'coarse noise of at least 2.6/255, stronger in shadows'
         """
         if not self.noisy:
-            return UNTOLD if self.faintly_noisy or self.level >= _LEAST else "no noise seen"
-        kind = "noise" if self.tones["all"].coarse_jpeg else "coarse noise"
-        parts = [f"{kind} of at least {self.level * 255:.1f}/255"]
+            return UNTOLD if self.untold else UNSEEN
+        parts = [f"{'noise' if self.of_any_kind else 'coarse noise'} of at least {self.level * 255:.1f}/255"]
         if self.coloured > 8:
             parts.append("mostly of colour")
         shadows, lights = self.tones.get("shadows"), self.tones.get("lights")

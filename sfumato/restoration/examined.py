@@ -3,14 +3,25 @@
 import functools
 from collections.abc import Callable
 
+import torch
+
 from sfumato.analysis.diagnose import Diagnosis, Source, diagnose, plain_noise, profile_of, salt_and_pepper, with_profile
 from sfumato.analysis.residual import NoiseProfile
+from sfumato.core.device import select_device
 from sfumato.core.tensors import Images
-from sfumato.restoration.request import Task
+from sfumato.io.inputs import PictureInput, convert
+from sfumato.restoration.memory import BASE
+from sfumato.restoration.networks import Networks
+from sfumato.restoration.request import DENOISER, RestorationRequest, Task
+from sfumato.restoration.tiles import run_network
 
 _SUSPECT = 1 / 255
 """Estimate of white noise from which on a picture that is to be enlarged may have noise of any kind: the network that tells takes as long
 as the one that enlarges."""
+
+
+TAKEN = 12
+"""Bytes of memory for each value of a picture: as it was, as it becomes, and a copy."""
 
 
 class Examined:
@@ -63,3 +74,24 @@ class Examined:
     def sentence(self, task: Task) -> str:
         """The diagnosis in text, or the `task` if no diagnosis was needed."""
         return self.diagnosis.sentence() if self.looked or task == "auto" else task
+
+
+def examine(picture: PictureInput) -> Diagnosis:
+    """The damage of one picture as the task auto sees it: with the bundled network, which sees noise that is not white too.
+
+    Raises ImageError as `inputs.convert`.
+    """
+    converted, networks = convert(picture), Networks()
+    denoise = functools.partial(denoised_crops, networks, RestorationRequest(), converted.images.numel())
+    return Examined(converted.images, converted.quality, denoise, "auto").diagnosis
+
+
+def denoised_crops(networks: Networks, request: RestorationRequest, held: int, crops: Images) -> Images:
+    """`crops` of a picture of `held` values, without noise of any kind: one after another, within the memory of the request."""
+    device, network = select_device(request.device), networks.for_grey_too(DENOISER)
+    ready, name, size = networks.ready(network, device), networks.name(network), (crops.shape[2], crops.shape[3])
+    tile = None
+    if network.receptive_radius is not None:
+        tile = networks.tile(network, size, request.memory, lambda allowed: allowed - BASE - TAKEN * held)
+    parts = [run_network(ready, crop, device, name=name, tile=tile, precision=request.precision) for crop in crops.split(1)]
+    return torch.cat(parts)

@@ -24,7 +24,6 @@ from sfumato.analysis.diagnose import HIT
 from sfumato.analysis.jpeg import coarseness
 from sfumato.analysis.residual import NoiseProfile, Strengths
 from sfumato.classical.methods import DESTRIPE
-from sfumato.core.device import select_device
 from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import name_of
 from sfumato.core.tensors import Images, Kernels, Planes
@@ -33,11 +32,10 @@ from sfumato.nn.blurs import Blur, named
 from sfumato.nn.channels import colourless
 from sfumato.nn.cosine import Powers
 from sfumato.restoration import dust, holes, upscaling
-from sfumato.restoration.examined import Examined
+from sfumato.restoration.examined import TAKEN, Examined, denoised_crops
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.request import DEBLOCKER, DENOISER, DETECTOR, GENERAL, Find, RestorationRequest, needs_of
-from sfumato.restoration.tiles import run_network
 from sfumato.store.loaded import Model
 
 NOTHING = "nothing to repair"
@@ -51,8 +49,6 @@ ROUNDING = 0.3 / 255
 _QUANTISED = 2 / 255
 """Least noise given to `deblur` for a JPEG, or else the coarseness of the JPEG: an inverse filter amplifies its rounding error like noise
 (best of 2, 4, 7 and 12 for qualities of 85, 60, 40 and 25: 2, 4, 4 and 7)."""
-_TAKEN = 12
-"""Bytes of memory for each value of a picture: as it was, as it becomes, and a copy."""
 QUIET = 4 / 255
 """Noise below which a picture with salt and pepper is filled in."""
 
@@ -124,7 +120,7 @@ def make_plan(
         raise SettingError(f"a mask has no use for the task {task}; it is for inpaint")
     if request.find and task not in ("auto", "inpaint"):
         raise SettingError(f"find = {', '.join(request.find)} has no use for the task {task}; it is for inpaint")
-    denoise = functools.partial(_denoised, networks, request, images.numel())
+    denoise = functools.partial(denoised_crops, networks, request, images.numel())
     if task == "upscale":
         return _enlarging(request, networks, Examined(images, quality, denoise, "upscale"))
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
@@ -184,17 +180,6 @@ def _denoiser(images: Images, profile: NoiseProfile | None, networks: Networks, 
     if profile is not None and profile.coarse:
         return DENOISER, networks.for_grey_too(DENOISER, views)
     return GENERAL, networks.opened(GENERAL, views)
-
-
-def _denoised(networks: Networks, request: RestorationRequest, held: int, crops: Images) -> Images:
-    """`crops` of a picture of `held` values, without noise of any kind: one after another, within the memory of the request."""
-    device, network = select_device(request.device), networks.for_grey_too(DENOISER)
-    ready, name, size = networks.ready(network, device), networks.name(network), (crops.shape[2], crops.shape[3])
-    tile = None
-    if network.receptive_radius is not None:
-        tile = networks.tile(network, size, request.memory, lambda allowed: allowed - BASE - _TAKEN * held)
-    parts = [run_network(ready, crop, device, name=name, tile=tile, precision=request.precision) for crop in crops.split(1)]
-    return torch.cat(parts)
 
 
 def _salted(examined: Examined) -> bool:
@@ -311,7 +296,7 @@ def _filling(
         return dataclasses.replace(chosen, summary=f"{damage}: {NOTHING_MISSING}", damage=damage, look=look)
     parts.append(f"{1 - mask.mean().item():.1%} to fill in")
     if observed is not None and request.model is None and request.method is None:
-        chosen = _by_size(chosen, mask, request.memory - BASE - _TAKEN * images.numel())
+        chosen = _by_size(chosen, mask, request.memory - BASE - TAKEN * images.numel())
     words = "; ".join(filter(None, [chosen.repair, chosen.warning]))
     damage = ", ".join(parts)
     return dataclasses.replace(chosen, summary=f"{damage}: {words}", damage=damage, look=look if request.find else None)

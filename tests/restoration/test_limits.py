@@ -24,6 +24,7 @@ from sfumato.restoration import plan as plan_of
 from sfumato.restoration import repair as repairs
 from sfumato.restoration import repair_rows
 from sfumato.restoration.batch import repaired
+from sfumato.restoration.examined import examine
 from sfumato.restoration.limits import denoised, limited
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.plan import RestorationPlan, make_plan
@@ -131,7 +132,7 @@ def test_what_has_no_limits():
 @pytest.mark.parametrize("task", ["auto", "denoise"])
 def test_plain_white_noise_is_told_without_a_network(task, monkeypatch):
     white = (CLEAN + 0.1 * torch.randn(CLEAN.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
-    monkeypatch.setattr(plan_of, "_denoised", lambda *_: pytest.fail("the picture was denoised to measure its noise"))
+    monkeypatch.setattr(plan_of, "denoised_crops", lambda *_: pytest.fail("the picture was denoised to measure its noise"))
     assert make_plan(RestorationRequest(task=task), white).repair == "denoise"
     with pytest.raises(pytest.fail.Exception):
         make_plan(RestorationRequest(task=task), coarse(CLEAN))
@@ -169,6 +170,12 @@ def test_noise_that_was_there_before_a_coarse_jpeg_is_seen_and_taken_away(channe
     assert psnr(by_auto, clean) > psnr(noisy, clean) + 3
     quiet = make_plan(RestorationRequest(), recompressed(clean, torch.tensor([50.0])), quality=50)
     assert (quiet.repair, bool(quiet.strengths)) == ("deblock", True)
+
+
+@pytest.mark.parametrize("picture", [coarse(CLEAN), coarse(luma(CLEAN)), CLEAN], ids=["colour", "grey", "clean"])
+def test_what_the_studio_says_of_a_picture_is_what_auto_sees(picture):
+    assert examine(picture[0]).sentence() == sf.restore(picture).plans[0].damage
+    assert examine(picture[0]).noise_kind == ("none" if picture is CLEAN else "coarse")
 
 
 def jpeg(quality, mode="RGB"):

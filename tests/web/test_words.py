@@ -40,15 +40,29 @@ def test_values_are_escaped_and_sentences_inside_sentences_are_not():
     inner = both("t_left", left="0:10")
     assert both("t_running", images="1", total="2", seconds="3", left=inner).count("0:10") == 2
     assert (
-        joined([both("d_sharp"), both("d_no_noise")])
+        joined([both("d_sharp"), both("d_no_white_noise")])
         == '<span lang="en">sharp, no white noise</span><span lang="zh-CN">清晰，无白噪声</span>'
     )
 
 
 def test_a_picture_is_described_in_both_languages():
-    facts = {"noise": 0.1, "judged": True, "salt": None, "quality": 40, "blur": None, "task": "denoise", "width": 4, "height": 3}
+    facts = {
+        "noise": 0.1,
+        "noise_kind": "white",
+        "bands": None,
+        "judged": True,
+        "salt": None,
+        "quality": 40,
+        "blur": None,
+        "task": "denoise",
+        "width": 4,
+        "height": 3,
+    }
     words = found_words(facts)
     assert "noise of 25.5/255" in words
     assert "噪声 25.5/255" in words
     assert "JPEG 质量 40" in words
+    assert "coarse noise of at least 25.5/255" in found_words({**facts, "noise_kind": "coarse"})
+    assert "could be told from details" in found_words({**facts, "noise": None, "noise_kind": "untold"})
+    assert "条带 2.6/255" in found_words({**facts, "bands": 0.01, "task": "bands"})
     assert text("d_none", "zh") in found_words({**facts, "judged": False})

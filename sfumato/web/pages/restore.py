@@ -148,8 +148,9 @@ def found_words(facts: JsonObject) -> str:
     """What is wrong with a picture, in both languages, as HTML."""
     if not facts["judged"]:
         return f"<p>{both('d_none')}</p>"
-    noise, salt, quality, blur = facts["noise"], facts["salt"], facts["quality"], facts["blur"]
-    parts = [both("d_noise", noise=255 * noise) if isinstance(noise, float) else both("d_no_noise")]
+    noise, salt, quality, blur, bands = facts["noise"], facts["salt"], facts["quality"], facts["blur"], facts["bands"]
+    kind = {"untold": "d_untold", "none": "d_no_noise"}.get(str(facts["noise_kind"]), "d_no_white_noise")
+    parts = [both(f"d_noise_{facts['noise_kind']}", noise=255 * noise) if isinstance(noise, float) else both(kind)]
     if isinstance(salt, float):
         parts.append(both("d_salt", share=salt))
     parts.append(both("d_jpeg", quality=quality) if isinstance(quality, int) else both("d_no_jpeg"))
@@ -157,6 +158,8 @@ def found_words(facts: JsonObject) -> str:
         parts.append(both(f"d_{blur['kind']}", size=blur["size"], angle=blur["angle"]))
     else:
         parts.append(both("d_sharp"))
+    if isinstance(bands, float):
+        parts.append(both("d_bands", level=255 * bands))
     size = both("size", width=facts["width"], height=facts["height"])
     return f"<p><b>{both('found_title')}</b><br>{size}<br>{joined(parts)}<br>{both('d_advice_' + str(facts['task']))}</p>"
 

@@ -13,6 +13,7 @@ import sfumato as sf
 from sfumato.core.errors import SettingError
 from sfumato.core.json_value import Json, JsonObject
 from sfumato.core.paths import without_places
+from sfumato.restoration.examined import examine
 from sfumato.web.tasks.values import inputs, number, opened, save_preview, whole, word, words
 
 PAIRS = 12
@@ -24,16 +25,18 @@ _TILE = 512
 def diagnose(arguments: JsonObject, folder: Path) -> JsonObject:
     """What is wrong with one picture, its size, and a preview for the mask."""
     (path,) = inputs([word(arguments, "picture")], folder)
-    diagnosis = sf.diagnose(path)
+    diagnosis = examine(path)
     image = opened(path)
     spread = diagnosis.spread
     return {
-        "noise": diagnosis.noise if diagnosis.noisy else None,
+        "noise": diagnosis.noise_level,
+        "noise_kind": diagnosis.noise_kind,
+        "bands": max(diagnosis.bands) or None,
         "judged": diagnosis.noise is not None or diagnosis.salt_and_pepper is not None,
         "salt": diagnosis.salt_and_pepper if (diagnosis.salt_and_pepper or 0) >= 0.001 else None,
         "quality": diagnosis.quality,
         "blur": None if spread is None else {"kind": spread.kind, "size": spread.size, "angle": getattr(spread, "angle", 0.0)},
-        "task": diagnosis.task,
+        "task": "bands" if diagnosis.task == "none" and any(diagnosis.bands) else diagnosis.task,
         "width": image.width,
         "height": image.height,
         "preview": save_preview(image, folder / "preview.png", side=1024),
