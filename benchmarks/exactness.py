@@ -24,6 +24,7 @@ TRIALS = {
     "inpaint": ("missing:50", "set12"),
     "deblur": ("blur:1.6", "set12"),
     "upscale-x2": ("x2", "set5"),
+    "upscale-x3": ("x3", "set5"),
     "upscale-x4": ("x4", "set5"),
 }
 

@@ -75,6 +75,7 @@ TRIALS = {
     "inpaint": (("missing:50", "set12"), ("text", "set12"), ("missing:80", "set12"), ("missing:50", "bsds500")),
     "deblur": (("blur:1.6", "bsd68"), ("motion:9", "bsd68"), ("blur:3", "bsd68"), ("motion:15", "bsd68"), ("blur:1.6", "bsds500")),
     "upscale-x2": (("x2", "set5"), ("x2", "bsds500")),
+    "upscale-x3": (("x3", "set5"), ("x3", "bsds500")),
     "upscale-x4": (("x4", "set5"), ("x4", "bsds500")),
     "upscale-sharp": (("x4", "set5"), ("x4", "bsds500")),
     "upscale-x2-best": (("x2", "set5"), ("x2", "bsds500")),

@@ -91,6 +91,7 @@ def _apart(name: str, h: int, w: int, tile: int, colour: bool) -> float:
         ("deblur", "blur:1.6", 2.0),
         ("deblur", "motion:9", 5.0),
         ("upscale-x2", "x2", 1.0),
+        ("upscale-x3", "x3", 0.5),
         ("upscale-x4", "x4", 0.5),
     ],
 )

@@ -221,7 +221,7 @@ def upscale_x2() -> TrainSettings:
 
 
 def upscale_x3() -> TrainSettings:
-    """Enlarges the sides three times, from images reduced with bicubic resampling as in MATLAB."""
+    """The bundled `upscale-x3`: enlarges the sides three times, from images reduced with bicubic resampling as in MATLAB."""
     return dataclasses.replace(
         upscale_x2(),
         model=gated.Config(channels=3, width=32, middle=10, scale=3),

@@ -8,7 +8,7 @@
 | jpeg | `deblock` for luma and grey pictures, `denoise` for the colours |
 | deblur | `deblur` with the blur of the request, or the estimated one; `restore` if none is estimated |
 | inpaint | `inpaint` with a mask, or with a mask of scratches and dead pixels; patches in the large holes of a mask |
-| upscale | `upscale-x2`, `upscale-x4`, their larger ones, or `upscale-sharp` |
+| upscale | `upscale-x2`, `upscale-x3`, `upscale-x4`, their larger ones, or `upscale-sharp` |
 | auto | the one for the dominant damage; salt and pepper without other noise is filled in |
 """
 

@@ -18,8 +18,8 @@ LARGEST = 8
 REPAIRED, DEBLOCKED = 95, 80
 """Qualities up to which a JPEG is repaired before it is enlarged, and up to which `deblock` does that; above, a repair gains nothing, and
 `denoise`, which saw more of such, gains 0.06 dB more at quality 90."""
-_NETWORKS = {2: "upscale-x2", 4: "upscale-x4"}
-_BEST = {factor: f"{name}-best" for factor, name in _NETWORKS.items()}
+_NETWORKS = {2: "upscale-x2", 3: "upscale-x3", 4: "upscale-x4"}
+_BEST = {2: "upscale-x2-best", 4: "upscale-x4-best"}
 """Networks of four times as many weights, for the best quality."""
 _SHARP = "upscale-sharp"
 """The network that was trained against a discriminator; it enlarges 4 times."""
@@ -29,12 +29,13 @@ NAMES = (*_NETWORKS.values(), *_BEST.values(), _SHARP)
 
 def upscaler(factor: float, *, sharp: bool = False, best: bool = False) -> str:
     """The name of the bundled network that enlarges at least `factor` times, or else most; of one for sharp looks, or the best quality."""
-    return _SHARP if sharp else (_BEST if best else _NETWORKS)[reached(factor)]
+    return _SHARP if sharp else (_BEST if best else _NETWORKS)[reached(factor, best=best)]
 
 
-def reached(factor: float) -> int:
-    """The factor of the `upscaler`."""
-    return next((each for each in _NETWORKS if each >= factor), max(_NETWORKS))
+def reached(factor: float, *, best: bool = False) -> int:
+    """The factor of the `upscaler` for faithful looks."""
+    factors = _BEST if best else _NETWORKS
+    return next((each for each in factors if each >= factor), max(factors))
 
 
 def output_size(size: tuple[int, int], factor: float) -> tuple[int, int]:

@@ -26,6 +26,7 @@ HEADLINES = {
     "psnr blur:1.6 bsd68": "blur of 1.6 pixels, given: {:.2f} dB on BSD68",
     "psnr motion:9 bsd68": "motion of 9 pixels, given: {:.2f} dB on BSD68",
     "psnr x2 set5": "twice as large: {:.2f} dB on Set5 (luma)",
+    "psnr x3 set5": "three times as large: {:.2f} dB on Set5 (luma)",
     "psnr x4 set5": "four times as large: {:.2f} dB on Set5 (luma)",
     "psnr x2 set5 8 views": "{:.2f} dB over eight views",
     "psnr x4 set5 8 views": "{:.2f} dB over eight views",
