@@ -6,8 +6,7 @@
     network = sf.fit(sf.recipe("dcgan"), run="runs/photos")            # the function of `sfumato train`
     sf.evaluate("runs/photos").save("figures.json")
 
-docs/python-api.md has an example of every verb and a table of the types. Each name is imported when it is first used. If sfumato is
-imported before torch, OpenMP threads that wait for each other go to sleep early.
+docs/python-api.md shows every verb. Names are imported when first used. Imported before torch, it lets waiting OpenMP threads sleep early.
 """
 
 import importlib
@@ -89,6 +88,7 @@ if TYPE_CHECKING:
     from sfumato.objectives import OBJECTIVES
     from sfumato.recipes import recipe, register_recipe
     from sfumato.recipes import recipes as list_recipes
+    from sfumato.restoration.examined import examine
     from sfumato.restoration.film import restore_film
     from sfumato.restoration.pictures import restore_pictures
     from sfumato.restoration.plan import RestorationPlan
@@ -197,6 +197,7 @@ _HOMES = {
     "embed": "embeddings.embed",
     "evaluate": "evaluation.evaluate",
     "evaluate_codec": "evaluation.codecs",
+    "examine": "restoration.examined",
     "export": "store.export.export",
     "get_weights": "store.catalogue",
     "push": "store.hub.push",
@@ -339,6 +340,7 @@ __all__ = [
     "evaluate_codec",
     "evaluate_pairs",
     "evaluate_restorer",
+    "examine",
     "export",
     "features",
     "fit",

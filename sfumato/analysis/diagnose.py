@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.analysis import flaws
-from sfumato.analysis.banding import banding
 from sfumato.analysis.blur import blur_level, moved
 from sfumato.analysis.jpeg import grid, tables_quality
 from sfumato.analysis.noise import noise_level, plain_noise_level, plain_white_noise
@@ -24,6 +23,7 @@ from sfumato.core.errors import ImageError
 from sfumato.core.tensors import Images
 from sfumato.io import decode
 from sfumato.io.inputs import PictureInput, convert
+from sfumato.nn.banding import banding
 from sfumato.nn.blurs import Blur
 
 Task = Literal["denoise", "deblur", "inpaint", "jpeg", "none"]

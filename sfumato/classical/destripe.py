@@ -3,8 +3,8 @@
 import torch
 from torch.nn import functional as F
 
-from sfumato.analysis.banding import banding
 from sfumato.core.tensors import Images
+from sfumato.nn.banding import banding
 from sfumato.nn.resample import mirror
 
 _BESIDE, _TIMES = 4, 3
@@ -14,7 +14,7 @@ photographs go from 36.2 to 43.3 dB; with 2, 4 and 7 rows, once, it is 40.4, 41.
 
 @torch.no_grad()
 def destripe(images: Images) -> Images:
-    """Images without bands, in [0, 1]: rows, or columns, that `analysis.banding` sees are brought to the level of those beside them.
+    """Images without bands, in [0, 1]: rows, or columns, that `nn.banding` sees are brought to the level of those beside them.
 
     The offset of a row is the median over its pixels of their difference from the mean of the nine around, channel by channel. A picture
     without bands stays as it is.

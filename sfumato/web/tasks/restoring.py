@@ -13,7 +13,6 @@ import sfumato as sf
 from sfumato.core.errors import SettingError
 from sfumato.core.json_value import Json, JsonObject
 from sfumato.core.paths import without_places
-from sfumato.restoration.examined import examine
 from sfumato.web.tasks.values import inputs, number, opened, save_preview, whole, word, words
 
 PAIRS = 12
@@ -25,7 +24,7 @@ _TILE = 512
 def diagnose(arguments: JsonObject, folder: Path) -> JsonObject:
     """What is wrong with one picture, its size, and a preview for the mask."""
     (path,) = inputs([word(arguments, "picture")], folder)
-    diagnosis = examine(path)
+    diagnosis = sf.examine(path)
     image = opened(path)
     spread = diagnosis.spread
     return {

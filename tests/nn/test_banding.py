@@ -5,7 +5,6 @@ import skimage.data
 import torch
 
 import sfumato as sf
-from sfumato.analysis.banding import banding
 from sfumato.analysis.diagnose import diagnose
 from sfumato.classical.destripe import destripe
 from sfumato.core.tensors import to_images
@@ -13,6 +12,7 @@ from sfumato.io import files
 from sfumato.io.channels import as_pixels
 from sfumato.io.files import Picture
 from sfumato.metrics.fidelity import psnr
+from sfumato.nn.banding import banding
 from sfumato.restoration.networks import Networks
 from sfumato.restoration.repair_rows import repair_rows
 from sfumato.restoration.request import RestorationRequest
