@@ -226,7 +226,7 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
     if isinstance(picture, Tensor) and picture.ndim == 4:
         images = picture
     else:
-        converted = convert(picture)
+        converted = convert(picture, own_range=True)
         images, source = converted.images, source or Source(quality=converted.quality)
     if len(images) != 1 or images.shape[1] not in (1, 3):
         raise ImageError(f"images of shape {tuple(images.shape)} must be one picture with 1 or 3 channels")

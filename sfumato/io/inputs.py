@@ -77,28 +77,36 @@ class InputPicture:
 
 
 def convert(
-    picture: PictureInput, *, several: bool = False, lossless: bool = False, check: Check = lambda *_: None, noun: str = "picture"
+    picture: PictureInput,
+    *,
+    several: bool = False,
+    lossless: bool = False,
+    own_range: bool = False,
+    check: Check = lambda *_: None,
+    noun: str = "picture",
 ) -> InputPicture:
     """The images of `picture`.
 
     With `several`, a tensor may hold more than one image. With `lossless`, a file of several frames, or of 16 bits and colour, is refused;
-    without, the first frame is taken, and colour has 8 bits. `noun` names the input in error messages. Raises ImageError for an input of
+    without, the first frame is taken, and colour has 8 bits. With `own_range`, 10, 12 or 14 bits stored in 16 fill [0, 1], and the output
+    has them again; pictures that are compared must keep one range.
+    `noun` names the input in error messages. Raises ImageError for an input of
     another type, shape, dtype or range than the table above says, and for a file that cannot be read.
     """
     name = f"the {noun}"
     if isinstance(picture, Tensor):
         return _of_tensor(picture, check, several=several, noun=noun)
     if isinstance(picture, np.ndarray):
-        return _of_array(picture, name, check)
+        return _of_array(picture, name, check, own_range=own_range)
     if isinstance(picture, files.Picture):
         return _of_picture(picture, name, check)
     if isinstance(picture, Image.Image):
         with decode.reading(name):
             check(name, math.prod(picture.size))
             quality = _jpeg_quality(picture)  # before the image is loaded
-            return _of_image(_upright(picture, lossless=lossless), name, quality)
+            return _of_image(_upright(picture, lossless=lossless), name, quality, own_range=own_range)
     with opened(picture, noun=noun) as (path, file):
-        return _of_file(path, file, check, lossless=lossless)
+        return _of_file(path, file, check, lossless=lossless, own_range=own_range)
 
 
 def images_of(picture: PictureInput, *, noun: str = "picture") -> Images:
@@ -199,7 +207,7 @@ def _beginning(file: BinaryFile) -> bytes:
     return start
 
 
-def _of_file(path: Path, file: decode.Opened, check: Check, *, lossless: bool) -> InputPicture:
+def _of_file(path: Path, file: decode.Opened, check: Check, *, lossless: bool, own_range: bool) -> InputPicture:
     name = str(path)
     with decode.reading(name):
         samples = metadata.sample_format(path, file=file)
@@ -212,7 +220,7 @@ def _of_file(path: Path, file: decode.Opened, check: Check, *, lossless: bool) -
             if lossless:
                 decode.refuse_several(image)
             jpeg = metadata.read(path, file=file, image=image)[0].jpeg
-            return _of_image(_upright(image, lossless=lossless), name, jpeg.quality() if jpeg else None)
+            return _of_image(_upright(image, lossless=lossless), name, jpeg.quality() if jpeg else None, own_range=own_range)
 
 
 def _upright(image: Image.Image, *, lossless: bool) -> Image.Image:
@@ -232,13 +240,13 @@ def _jpeg_quality(image: Image.Image) -> int | None:
     return None
 
 
-def _of_image(image: Image.Image, name: str, quality: int | None) -> InputPicture:
+def _of_image(image: Image.Image, name: str, quality: int | None, *, own_range: bool) -> InputPicture:
     """The images of a PIL image that is upright and loaded."""
     grey, opacity = image.mode in _GREY, image.has_transparency_data and image.mode not in decode.WIDE
     kind, white = torch.uint8, 65535
     if image.mode in decode.WIDE:
         pixels, kind = torch.from_numpy(decode.sixteen_bit(image)[..., None]), torch.uint16
-        pixels, white = _over_own_range(pixels)
+        pixels, white = _over_own_range(pixels) if own_range else (pixels, white)
     else:
         channels = 4 if opacity else 1 if grey else 3
         pixels = torch.from_numpy(np.array(decode.convert(image, channels)).reshape(image.height, image.width, channels))
@@ -288,7 +296,7 @@ def _of_picture(picture: files.Picture, name: str, check: Check) -> InputPicture
     return InputPicture(name=name, images=as_images(picture.pixels), alpha=alpha, quality=quality, stored=stored, output=output)
 
 
-def _of_array(array: np.ndarray, name: str, check: Check) -> InputPicture:
+def _of_array(array: np.ndarray, name: str, check: Check, *, own_range: bool) -> InputPicture:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
         raise ImageError(f"{name}: an array of shape {array.shape} is no picture; {_SHAPES}")
     if not array.size:
@@ -303,7 +311,7 @@ def _of_array(array: np.ndarray, name: str, check: Check) -> InputPicture:
         _check_range(planes, name)
     else:
         pixels = torch.from_numpy(stacked * np.uint8(255) if array.dtype == bool else np.array(stacked, array.dtype.type))
-        if pixels.dtype == torch.uint16:
+        if own_range and pixels.dtype == torch.uint16:
             pixels, white = _over_own_range(pixels)
         planes = as_images(pixels)
     c, stored = planes.shape[1], torch.uint16 if array.dtype.type == np.uint16 else torch.uint8

@@ -9,6 +9,7 @@ from sfumato.analysis.diagnose import Diagnosis, Source, diagnose, plain_noise, 
 from sfumato.analysis.residual import NoiseProfile
 from sfumato.core.device import select_device
 from sfumato.core.tensors import Images
+from sfumato.io.channels import fill_transparent
 from sfumato.io.inputs import PictureInput, convert
 from sfumato.restoration.memory import BASE
 from sfumato.restoration.networks import Networks
@@ -81,9 +82,10 @@ def examine(picture: PictureInput) -> Diagnosis:
 
     Raises ImageError as `inputs.convert`.
     """
-    converted, networks = convert(picture), Networks()
-    denoise = functools.partial(denoised_crops, networks, RestorationRequest(), converted.images.numel())
-    return Examined(converted.images, converted.quality, denoise, "auto").diagnosis
+    source = convert(picture, own_range=True)
+    images = source.images if source.alpha is None else fill_transparent(source.images, source.alpha)
+    denoise = functools.partial(denoised_crops, Networks(), RestorationRequest(), images.numel())
+    return Examined(images, source.quality, denoise, "auto").diagnosis
 
 
 def denoised_crops(networks: Networks, request: RestorationRequest, held: int, crops: Images) -> Images:

@@ -116,8 +116,8 @@ def _largest_scale(request: RestorationRequest) -> float:
     """The largest factor that the sides have during the task upscale."""
     if request.scale is None or request.method is not None:
         return request.scale or 4
-    larger = request.quality == "best" or request.look == "sharp"  # neither has a network for 3
-    return max(request.scale, upscaling.reached(request.scale, best=larger))
+    reached = upscaling.reached(request.scale, sharp=request.look == "sharp", best=request.quality == "best")
+    return max(request.scale, reached)
 
 
 def _finished(picture: Picture, output: Maps) -> Picture:

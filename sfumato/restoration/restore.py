@@ -131,7 +131,7 @@ def carried_out(
     """The result of a request, as `restore` returns it; `networks` may be those of many pictures."""
     request.check()
     check_mask(request, mask)
-    source = convert(picture, several=True, lossless=True, check=functools.partial(_refuse_large, request=request))
+    source = convert(picture, several=True, lossless=True, own_range=True, check=functools.partial(_refuse_large, request=request))
     return _restored(source, request, None if mask is None else _observed(mask, source, request), networks or Networks(request.backend))
 
 

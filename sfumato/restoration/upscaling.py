@@ -32,9 +32,9 @@ def upscaler(factor: float, *, sharp: bool = False, best: bool = False) -> str:
     return _SHARP if sharp else (_BEST if best else _NETWORKS)[reached(factor, best=best)]
 
 
-def reached(factor: float, *, best: bool = False) -> int:
-    """The factor of the `upscaler` for faithful looks."""
-    factors = _BEST if best else _NETWORKS
+def reached(factor: float, *, sharp: bool = False, best: bool = False) -> int:
+    """The factor of the `upscaler`."""
+    factors = (max(_NETWORKS),) if sharp else _BEST if best else _NETWORKS
     return next((each for each in factors if each >= factor), max(factors))
 
 

@@ -94,6 +94,12 @@ def test_samples_of_fewer_bits_count_over_their_own_range_in_every_kind(bits, tm
         assert np.array_equal(np.asarray(output).reshape(64, 80), expected)
 
 
+def test_pictures_that_are_compared_keep_one_range():
+    dark = np.random.default_rng(0).integers(0, 16000, (40, 40)).astype(np.uint16)
+    psnr, *_ = sf.evaluate_pairs([dark + np.uint16(800)], [dark])
+    assert psnr.value == pytest.approx(10 * np.log10(65535**2 / 800**2), abs=0.1)
+
+
 def test_the_quality_of_a_jpeg_counts_until_its_pixels_are_read(tmp_path):
     Image.fromarray(VALUES[..., :3]).save(tmp_path / "a.jpg", quality=30)
     Image.fromarray(VALUES[..., :3]).save(tmp_path / "a.png")

@@ -178,6 +178,12 @@ def test_what_the_studio_says_of_a_picture_is_what_auto_sees(picture):
     assert (examine(picture[0]).noise_kind == "coarse") is (picture is not CLEAN)
 
 
+def test_noise_under_transparent_pixels_is_none_that_is_seen():
+    cut = Image.fromarray(as_pixels(coarse(CLEAN), torch.uint8).numpy())
+    cut.putalpha(Image.fromarray(np.pad(np.full((60, 60), 255, np.uint8), ((0, 100), (0, 100)))))
+    assert examine(cut).sentence() == sf.restore(cut).plans[0].damage
+
+
 def jpeg(quality, mode="RGB"):
     file = io.BytesIO()
     Image.fromarray(as_pixels(CLEAN, torch.uint8).numpy()).convert(mode).save(file, "JPEG", quality=quality)

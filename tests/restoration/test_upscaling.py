@@ -44,6 +44,7 @@ def test_the_network_reaches_the_factor_and_the_next_smaller_one_does_not(factor
     best = upscaling.reached(factor, best=True)
     assert upscaling.upscaler(factor, best=True) == f"upscale-x{best}-best"
     assert best == (2 if factor <= 2 else 4)
+    assert upscaling.reached(factor, sharp=True) == 4
 
 
 @pytest.mark.parametrize("factor", [1.01, 1.5, 2.5, 3, 5.2, 8])
