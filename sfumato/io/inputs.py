@@ -89,9 +89,8 @@ def convert(
 
     With `several`, a tensor may hold more than one image. With `lossless`, a file of several frames, or of 16 bits and colour, is refused;
     without, the first frame is taken, and colour has 8 bits. With `own_range`, 10, 12 or 14 bits stored in 16 fill [0, 1], and the output
-    has them again; pictures that are compared must keep one range.
-    `noun` names the input in error messages. Raises ImageError for an input of
-    another type, shape, dtype or range than the table above says, and for a file that cannot be read.
+    has them again; pictures that are compared must keep one range. `noun` names the input in error messages. Raises
+    ImageError for an input of another type, shape, dtype or range than the table above says, and for a file that cannot be read.
     """
     name = f"the {noun}"
     if isinstance(picture, Tensor):
