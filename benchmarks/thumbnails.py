@@ -1,6 +1,7 @@
 """How well are small JPEGs and noisy pictures enlarged, and by which factor by what?
 
-    python -m benchmarks.thumbnails [photographs]            # of JPEGs: bicubic, the network alone, and what `restore` does
+    python -m benchmarks.thumbnails [photographs]            # of JPEGs: bicubic, one network, repair then network, and `restore`
+    python -m benchmarks.thumbnails grey [photographs]       # the same in grey
     python -m benchmarks.thumbnails factors [photographs]    # of clean pictures, by factors between and beyond the networks'
     python -m benchmarks.thumbnails MODEL [photographs]      # the first table with a network of one's own in a column more
     python -m benchmarks.thumbnails noise [photographs]      # with noise, white or grain, also under JPEG 70, in colour and grey
@@ -8,17 +9,19 @@
     python -m benchmarks.thumbnails look MODEL FOLDER        # the same with another network for the sharp look, of a folder's pictures
 
 Photographs of BSDS500's val, which no bundled network was trained on, are cropped, shrunk with MATLAB's bicubic, saved as JPEGs and
-enlarged again. Printed is the PSNR of the colours in dB, without a border of as many pixels as the factor; LPIPS is that of SqueezeNet.
+enlarged again. Printed is the PSNR of the colours in dB, without a border of as many pixels as the factor, and of the first tables the
+processor's seconds; LPIPS is that of SqueezeNet.
 """
 
 import functools
 import itertools
 import sys
+import time
 from collections.abc import Callable
 
 import torch
 
-from sfumato.core.device import keep_memory
+from sfumato.core.device import instructions, keep_memory
 from sfumato.core.tensors import Images, Maps, to_bytes, to_images
 from sfumato.data.scenes import load_scenes
 from sfumato.degradations import grain
@@ -36,7 +39,7 @@ from sfumato.restoration.request import Look, RestorationRequest
 from sfumato.restoration.tiles import apply_restorer
 
 SIDE = 240
-QUALITIES = (40, 60, 70, 75, 90, 95, None)
+QUALITIES = (10, 20, 30, 40, 60, 70, 75, 90, 95, None)
 FACTORS = (1.5, 2, 3, 4, 6, 8)
 NETWORKS = Networks()
 
@@ -55,7 +58,25 @@ def by_network(images: Images, factor: float, quality: int | None) -> Maps:
     return apply_restorer(NETWORKS.opened(f"upscale-x{factor:g}"), images)
 
 
+def in_two_steps(images: Images, factor: float, quality: int | None) -> Maps:
+    """Repaired as a JPEG at its own size, then enlarged by the network of clean pictures."""
+    enlarge, repair = NETWORKS.opened(f"upscale-x{factor:g}"), NETWORKS.luma_apart("deblock", "denoise")
+    return apply_restorer(NETWORKS.in_sequence(repair, enlarge) if quality else enlarge, images)
+
+
 Method = Callable[[Images, float, int | None], Maps]
+
+
+def timed(method: Method, seconds: list[float]) -> Method:
+    """`method`, which adds the processor's seconds of each call to `seconds`."""
+
+    def run(images: Images, factor: float, quality: int | None) -> Maps:
+        began = time.process_time()
+        output = method(images, factor, quality)
+        seconds.append(time.process_time() - began)
+        return output
+
+    return run
 
 
 def table(pictures: list[Images], factor: float, quality: int | None, methods: dict[str, Method]) -> str:
@@ -141,15 +162,19 @@ def tables(pictures: list[Images], words: list[str]) -> None:
     if words == ["factors"]:
         rows = [(factor, None) for factor in FACTORS]
     else:
-        methods["network alone"] = by_network
+        methods |= {"network alone": by_network, "two steps": in_two_steps}
         rows = [(factor, quality) for factor in (2, 4) for quality in QUALITIES]
         if words:
             own = NETWORKS.opened(words[0])
             methods["own"] = lambda images, factor, quality: apply_restorer(own, images)
             rows = [row for row in rows if row[0] == own.scale]
+    seconds: dict[str, list[float]] = {name: [] for name in methods}
+    methods = {name: timed(method, seconds[name]) for name, method in methods.items()}
+    print(instructions())
     print(f"| factor | quality | {' | '.join(methods)} |\n|---|---|{'---|' * len(methods)}")
     for factor, quality in rows:
         print(table(pictures, factor, quality, methods), flush=True)
+    print(f"| | seconds | {' | '.join(f'{sum(spent):.1f}' for spent in seconds.values())} |")
 
 
 def main(words: list[str]) -> None:
@@ -163,7 +188,8 @@ def main(words: list[str]) -> None:
             print(f"{'In colour' if channels == 3 else 'In grey'}\n")
             noisy(photographs("bsds500", count), channels)
     else:
-        tables(photographs("bsds500", count), words)
+        pictures = photographs("bsds500", count)
+        tables([luma(picture) for picture in pictures] if words[:1] == ["grey"] else pictures, [word for word in words if word != "grey"])
 
 
 if __name__ == "__main__":

@@ -266,9 +266,8 @@ def main(minutes: float, tricks: list[str]) -> None:
     keep_memory()
     torch.set_num_threads(1)
     data = load_scenes("bsds500", channels=3)
-    print(
-        f"{instructions()}; {minutes:g} minutes of one thread each\n\n| trick | steps | BSDS500 val | Set5 |\n|---|---|---|---|", flush=True
-    )
+    print(instructions())
+    print(f"{minutes:g} minutes of one thread each\n\n| trick | steps | BSDS500 val | Set5 |\n|---|---|---|---|", flush=True)
     for row in tricks:
         trick, seed = ("plain", 1) if row == "plain, another seed" else (row, 0)
         network, steps = taught(trick, data, 60 * minutes, seed)

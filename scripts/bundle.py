@@ -77,6 +77,8 @@ TRIALS = {
     "upscale-x2": (("x2", "set5"), ("x2", "bsds500")),
     "upscale-x3": (("x3", "set5"), ("x3", "bsds500")),
     "upscale-x4": (("x4", "set5"), ("x4", "bsds500")),
+    "upscale-jpeg-x2": tuple((f"x2-jpeg:{quality}", data) for data in ("set5", "bsds500") for quality in (40, 70, 90)),
+    "upscale-jpeg-x4": tuple((f"x4-jpeg:{quality}", data) for data in ("set5", "bsds500") for quality in (40, 70, 90)),
     "upscale-sharp": (("x4", "set5"), ("x4", "bsds500")),
     "upscale-x2-best": (("x2", "set5"), ("x2", "bsds500")),
     "upscale-x4-best": (("x4", "set5"), ("x4", "bsds500")),

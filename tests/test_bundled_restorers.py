@@ -93,6 +93,8 @@ def _apart(name: str, h: int, w: int, tile: int, colour: bool) -> float:
         ("upscale-x2", "x2", 1.0),
         ("upscale-x3", "x3", 0.5),
         ("upscale-x4", "x4", 0.5),
+        ("upscale-jpeg-x2", "x2-jpeg:60", 0.5),
+        ("upscale-jpeg-x4", "x4-jpeg:60", 0.3),
     ],
 )
 def test_it_is_better_than_nothing(name, damage, least, camera):

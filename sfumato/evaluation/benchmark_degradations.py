@@ -9,6 +9,7 @@ blur:S             Gaussian of S pixels, border mirrored, then noise of 2/255
 motion:L           uniform motion over L pixels at 0, 45, 90, 135 degrees in turn, then noise of 2/255
 jpeg:Q             libjpeg's quality Q; colour pictures are measured on luma
 xN                 shrunk N times by MATLAB's bicubic and rounded to 8 bits; measured on luma, a border of N pixels cut off
+xN-jpeg:Q          the same, saved as a JPEG of libjpeg's quality Q
 
 All others are measured on all channels. `benchmark.luma` is the luma.
 """
@@ -65,17 +66,17 @@ class BenchmarkDegradation:
 
 def benchmark_degradation(text: str) -> BenchmarkDegradation:
     """The degradation called `text`, such as noise:25 or x4. Raises SettingError, naming the known ones and the limits of an amount."""
-    match = re.fullmatch(r"(noise|poisson|salt-and-pepper|missing|blur|motion|jpeg):(\d+(?:\.\d+)?)%?|(text)|x([2348])", text)
+    match = re.fullmatch(
+        r"(noise|poisson|salt-and-pepper|missing|blur|motion|jpeg):(\d+(?:\.\d+)?)%?|(text)|x([2348])(?:-jpeg:(\d+))?", text
+    )
     if not match:
-        names = "noise:25, poisson:30, salt-and-pepper:30, missing:50, text, blur:1.6, motion:9, jpeg:10, x2"
+        names = "noise:25, poisson:30, salt-and-pepper:30, missing:50, text, blur:1.6, motion:9, jpeg:10, x2, x2-jpeg:70"
         raise SettingError(f"no degradation {text!r}; give one such as {names}")
-    if match[4]:
-        return _enlarged(int(match[4]))
-    kind, amount = match[1] or match[3], float(match[2] or 0)
+    kind, amount = ("jpeg", float(match[5])) if match[5] else (match[1] or match[3], float(match[2] or 0))
     low, high = _LIMITS.get(kind, (0, 0))
     if not low <= amount <= high:
         raise SettingError(f"{kind}:{amount:g} is outside [{low:g}, {high:g}]; give an amount between them")
-    return _KINDS[kind](text, amount)
+    return _enlarged(int(match[4]), amount if match[5] else None) if match[4] else _KINDS[kind](text, amount)
 
 
 def _noisy(images: Images, sigma: float) -> Images:
@@ -168,13 +169,18 @@ def _jpeg(name: str, amount: float) -> BenchmarkDegradation:
     return BenchmarkDegradation(name=name, degrade=degraded, protocol=f"libjpeg quality {amount:g}, 4:2:0", luma=True, stored=True)
 
 
-def _enlarged(scale: int) -> BenchmarkDegradation:
-    def degraded(clean: Images, i: int) -> Degraded:
-        return intact(to_images(to_bytes(shrink(clean, scale))))
+def _enlarged(scale: int, quality: float | None) -> BenchmarkDegradation:
+    name, protocol = f"x{scale}", f"shrunk {scale} times, MATLAB's bicubic, 8 bits"
+    compressed = None
+    if quality is not None:
+        name, protocol = f"{name}-jpeg:{quality:g}", f"{protocol}, libjpeg quality {quality:g}, 4:2:0"
+        compressed = jpeg.Config(quality=(quality, quality))
 
-    return BenchmarkDegradation(
-        name=f"x{scale}", degrade=degraded, protocol=f"shrunk {scale} times, MATLAB's bicubic, 8 bits", scale=scale, luma=True, stored=True
-    )
+    def degraded(clean: Images, i: int) -> Degraded:
+        small = to_images(to_bytes(shrink(clean, scale)))
+        return intact(small) if compressed is None else degrade(compressed, small, rng=seeded_generator(0))
+
+    return BenchmarkDegradation(name=name, degrade=degraded, protocol=protocol, scale=scale, luma=True, stored=True)
 
 
 _KINDS: dict[str, Callable[[str, float], BenchmarkDegradation]] = {

@@ -13,6 +13,8 @@ from sfumato.train.settings import TrainSettings
 
 SYMMETRIES = augment.Config(flip=0.5, turn=0.5)
 """The eight symmetries of a square."""
+SOME_GREY = dataclasses.replace(SYMMETRIES, grey=0.15)
+"""The same, and some pictures made grey, for networks of colour that grey pictures pass too."""
 
 
 def denoise() -> TrainSettings:
@@ -247,16 +249,16 @@ def upscale_x4() -> TrainSettings:
 
 
 def upscale_jpeg_x2() -> TrainSettings:
-    """Doubles the sides of small pictures as they are found: soft, a little noisy, and saved as a JPEG.
+    """The bundled `upscale-jpeg-x2`: doubles the sides of small pictures as they are found: soft, a little noisy, and saved as a JPEG.
 
     The blur comes before the reduction, noise and JPEG after it. A fifth of the pictures have no JPEG, so that clean ones gain too.
     """
-    return dataclasses.replace(upscale_x2(), degrade=_thumbnails(2), images=400_000)
+    return dataclasses.replace(upscale_x2(), augment=SOME_GREY, degrade=_thumbnails(2), images=400_000)
 
 
 def upscale_jpeg_x4() -> TrainSettings:
-    """`upscale-jpeg-x2` for four times the sides."""
-    return dataclasses.replace(upscale_x4(), degrade=_thumbnails(4), images=400_000)
+    """The bundled `upscale-jpeg-x4`: `upscale-jpeg-x2` for four times the sides."""
+    return dataclasses.replace(upscale_x4(), augment=SOME_GREY, degrade=_thumbnails(4), images=400_000)
 
 
 def _thumbnails(factor: int) -> chain.Config:
@@ -266,7 +268,7 @@ def _thumbnails(factor: int) -> chain.Config:
             gaussian_blur.Config(sigma=(0.1 * factor, 0.5 * factor), stretch=(1.0, 1.5)),
             downsample.Config(factor=factor),
             noise.Config(sigma=(0.0, 0.03), grey=0.3),
-            jpeg.Config(quality=(40.0, 95.0)),
+            jpeg.Config(quality=(30.0, 95.0)),
             jpeg.Config(quality=(60.0, 95.0), subsampling="4:4:4"),
             quantise.Config(),
         ),

@@ -8,7 +8,7 @@
 | jpeg | `deblock` for luma and grey pictures, `denoise` for the colours |
 | deblur | `deblur` with the blur of the request, or the estimated one; `restore` if none is estimated |
 | inpaint | `inpaint` with a mask, or with a mask of scratches and dead pixels; patches in the large holes of a mask |
-| upscale | `upscale-x2`, `upscale-x3`, `upscale-x4`, their larger ones, or `upscale-sharp` |
+| upscale | `upscale-x2`, `upscale-x3`, `upscale-x4`, those for JPEGs, their larger ones, or `upscale-sharp` |
 | auto | the one for the dominant damage; salt and pepper without other noise is filled in |
 """
 
@@ -322,27 +322,37 @@ def _enlarging(request: RestorationRequest, networks: Networks, examined: Examin
         raise SettingError(f"scale = {scale:g} is outside [1, {upscaling.LARGEST}]; --method bicubic enlarges up to 16 times")
     if scale == 1:
         return RestorationPlan(summary=f"1 times: {NOTHING}", damage="1 times")
-    sharp = request.look == "sharp"
-    name = upscaling.upscaler(scale, sharp=sharp, best=request.quality == "best")
-    first, state = _before_enlarging(examined, networks) if examined else ({}, "")
-    names = (*first, name)
-    network = networks.in_sequence(*first.values(), networks.opened(name), views=request.views)
-    _check_noise(request, network, ", ".join(names))
-    plan = _resampled_plan(network, scale, names, state=state)
-    return dataclasses.replace(plan, summary=f"{plan.summary}; fine detail is invented") if sharp else plan
+    steps, state = _steps(scale, request, examined, networks)
+    network = networks.in_sequence(*steps.values(), views=request.views)
+    _check_noise(request, network, ", ".join(steps))
+    plan = _resampled_plan(network, scale, tuple(steps), state=state)
+    return dataclasses.replace(plan, summary=f"{plan.summary}; fine detail is invented") if request.look == "sharp" else plan
 
 
-def _before_enlarging(examined: Examined, networks: Networks) -> tuple[dict[str, Restorer], str]:
-    """The network, with its name, that repairs a picture before it is enlarged, if one does, and the reason as the end of a clause."""
+def _steps(scale: float, request: RestorationRequest, examined: Examined | None, networks: Networks) -> tuple[dict[str, Restorer], str]:
+    """The networks, by name, that repair and enlarge a picture one after another, and what they repair as the end of a clause."""
+
+    def enlarger(kind: upscaling.Kind) -> dict[str, Restorer]:
+        name = upscaling.upscaler(scale, kind)
+        return {name: networks.opened(name)}
+
+    usual, *of_jpegs = request.upscalers
+    if examined is None:
+        return enlarger(usual), ""
     diagnosis, quality = examined.diagnosis, examined.diagnosis.quality
-    if diagnosis.task == "denoise" and diagnosis.noisy:
-        return dict([_denoiser(examined.images, diagnosis.profile, networks)]), f", {diagnosis.noise_words()}"
+    one_step = bool(of_jpegs) and quality is not None and upscaling.ONE_STEP <= quality <= upscaling.REPAIRED
+    faint = one_step and (diagnosis.noise_level or 0) < upscaling.FAINT
+    if diagnosis.task == "denoise" and diagnosis.noisy and not faint:
+        name, denoiser = _denoiser(examined.images, diagnosis.profile, networks)
+        return {name: denoiser, **enlarger(usual)}, f", {diagnosis.noise_words()}"
     if quality is None or quality > upscaling.REPAIRED:
-        return {}, ""
+        return enlarger(usual), ""
     words = f", JPEG of quality {quality}"
+    if one_step:
+        return enlarger(of_jpegs[0]), words
     if quality <= upscaling.DEBLOCKED:
-        return {DEBLOCKER: networks.luma_apart(DEBLOCKER, DENOISER)}, words
-    return {DENOISER: networks.opened(DENOISER)}, words
+        return {DEBLOCKER: networks.luma_apart(DEBLOCKER, DENOISER), **enlarger(usual)}, words
+    return {DENOISER: networks.opened(DENOISER), **enlarger(usual)}, words
 
 
 def _enlarging_with(which: Model, request: RestorationRequest, networks: Networks) -> RestorationPlan:

@@ -116,8 +116,7 @@ def _largest_scale(request: RestorationRequest) -> float:
     """The largest factor that the sides have during the task upscale."""
     if request.scale is None or request.method is not None:
         return request.scale or 4
-    reached = upscaling.reached(request.scale, sharp=request.look == "sharp", best=request.quality == "best")
-    return max(request.scale, reached)
+    return max(request.scale, *(upscaling.reached(request.scale, kind) for kind in request.upscalers))
 
 
 def _finished(picture: Picture, output: Maps) -> Picture:

@@ -104,6 +104,13 @@ class RestorationRequest:
         """Over how many views the output of a network is averaged."""
         return 8 if self.quality == "best" and self.ensemble == 1 else self.ensemble
 
+    @property
+    def upscalers(self) -> tuple[upscaling.Kind, ...]:
+        """The kinds of networks that the task upscale may take: of a clean picture, and of a JPEG if that is another one."""
+        if self.look == "sharp":
+            return ("sharp",)
+        return ("best",) if self.quality == "best" else ("plain", "jpeg")
+
     def _check_choices(self) -> None:
         """Raises SettingError for a word that is none of the words allowed."""
         if isinstance(self.find, str):
@@ -208,5 +215,4 @@ def _bundled_names(request: RestorationRequest) -> tuple[str, ...]:
     if request.task != "upscale":
         same_size = [name for name in NETWORKS if name not in upscaling.NAMES]
         return (*same_size, *([DETECTOR] if DETECTOR in request.find else []))
-    name = upscaling.upscaler(request.scale or 2, sharp=request.look == "sharp", best=request.quality == "best")
-    return (DENOISER, DEBLOCKER, name)
+    return (DENOISER, DEBLOCKER, *(upscaling.upscaler(request.scale or 2, kind) for kind in request.upscalers))

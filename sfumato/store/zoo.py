@@ -28,6 +28,8 @@ HEADLINES = {
     "psnr x2 set5": "twice as large: {:.2f} dB on Set5 (luma)",
     "psnr x3 set5": "three times as large: {:.2f} dB on Set5 (luma)",
     "psnr x4 set5": "four times as large: {:.2f} dB on Set5 (luma)",
+    "psnr x2-jpeg:70 bsds500": "JPEGs of quality 70, twice as large: {:.2f} dB on BSDS500 (luma)",
+    "psnr x4-jpeg:70 bsds500": "JPEGs of quality 70, four times as large: {:.2f} dB on BSDS500 (luma)",
     "psnr x2 set5 8 views": "{:.2f} dB over eight views",
     "psnr x4 set5 8 views": "{:.2f} dB over eight views",
     "BD-rate PSNR vs WebP": "files {:+.1f} % beside WebP",

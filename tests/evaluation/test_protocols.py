@@ -108,6 +108,7 @@ def test_a_blur_spreads_a_point_by_its_kernel_and_adds_noise_of_2_in_255(name):
         ("blur:1.6", 1, False, False),
         ("jpeg:10", 1, True, True),
         ("x3", 3, True, True),
+        ("x2-jpeg:70", 2, True, True),
     ],
 )
 def test_each_degradation_has_the_protocol_of_the_papers(name, scale, in_luma, stored):
@@ -120,13 +121,28 @@ def test_each_degradation_has_the_protocol_of_the_papers(name, scale, in_luma, s
 
 
 @pytest.mark.parametrize(
-    "name", ["noise:0", "noise:255", "poisson:1", "missing:99", "blur:0.1", "blur:20", "motion:60", "jpeg:1", "jpeg:100"]
+    "name",
+    [
+        "noise:0",
+        "noise:255",
+        "poisson:1",
+        "missing:99",
+        "blur:0.1",
+        "blur:20",
+        "motion:60",
+        "jpeg:1",
+        "jpeg:100",
+        "x2-jpeg:1",
+        "x8-jpeg:100",
+    ],
 )
 def test_amounts_at_the_limits_are_taken(name):
     assert benchmark_degradation(name).name == name
 
 
-@pytest.mark.parametrize("name", ["noise:256", "poisson:0.5", "missing:100", "blur:0.05", "blur:21", "motion:61", "jpeg:0", "jpeg:101"])
+@pytest.mark.parametrize(
+    "name", ["noise:256", "poisson:0.5", "missing:100", "blur:0.05", "blur:21", "motion:61", "jpeg:0", "jpeg:101", "x2-jpeg:0"]
+)
 def test_amounts_beyond_the_limits_are_refused(name):
     with pytest.raises(SettingError, match="is outside"):
         benchmark_degradation(name)

@@ -55,9 +55,10 @@ def test_facts_are_what_results_depend_on():
 def test_facts_name_the_weights(restorer, tmp_path):
     bundled, enlarging = request_facts(RestorationRequest()), request_facts(RestorationRequest(task="upscale", scale=4))
     assert set(bundled["weights"]) == {"restore", "denoise", "deblock", "deblur", "inpaint"}
-    assert set(enlarging["weights"]) == {"denoise", "deblock", "upscale-x4"}
-    assert set(request_facts(RestorationRequest(task="upscale"))["weights"]) == {"denoise", "deblock", "upscale-x2"}
-    assert set(request_facts(RestorationRequest(task="upscale", scale=5.5))["weights"]) == {"denoise", "deblock", "upscale-x4"}
+    assert set(enlarging["weights"]) == {"denoise", "deblock", "upscale-x4", "upscale-jpeg-x4"}
+    twice = request_facts(RestorationRequest(task="upscale"))
+    assert set(twice["weights"]) == {"denoise", "deblock", "upscale-x2", "upscale-jpeg-x2"}
+    assert set(request_facts(RestorationRequest(task="upscale", scale=5.5))["weights"]) == set(enlarging["weights"])
     one, other = restorer(), restorer()
     assert request_facts(RestorationRequest(model=one)) == request_facts(RestorationRequest(model=other))
     other.convolution.weight += 1

@@ -41,10 +41,10 @@ def test_the_network_reaches_the_factor_and_the_next_smaller_one_does_not(factor
     assert upscaling.upscaler(factor) == f"upscale-x{reached}"
     assert reached >= min(factor, 4)
     assert reached == 2 or factor > reached - 1
-    best = upscaling.reached(factor, best=True)
-    assert upscaling.upscaler(factor, best=True) == f"upscale-x{best}-best"
+    best = upscaling.reached(factor, "best")
+    assert upscaling.upscaler(factor, "best") == f"upscale-x{best}-best"
     assert best == (2 if factor <= 2 else 4)
-    assert upscaling.reached(factor, sharp=True) == 4
+    assert upscaling.reached(factor, "sharp") == 4
 
 
 @pytest.mark.parametrize("factor", [1.01, 1.5, 2.5, 3, 5.2, 8])
@@ -81,20 +81,47 @@ def jpeg(quality):
     return file.getvalue()
 
 
-@pytest.mark.parametrize(("quality", "repaired"), [(60, "deblock"), (80, "deblock"), (90, "denoise"), (95, "denoise"), (97, "")])
-def test_a_coarse_jpeg_is_repaired_before_it_is_enlarged(quality, repaired):
+@pytest.mark.parametrize(
+    ("quality", "repair"),
+    [
+        (upscaling.ONE_STEP - 1, "deblock, upscale-x2"),
+        (upscaling.ONE_STEP, "upscale-jpeg-x2"),
+        (95, "upscale-jpeg-x2"),
+        (97, "upscale-x2"),
+    ],
+)
+def test_a_jpeg_is_repaired_and_enlarged_in_one_step_and_a_very_coarse_one_in_two(quality, repair):
     output = sf.restore(jpeg(quality), task="upscale", scale=2)
-    assert isinstance(output.plans[0].network, InSequence) is bool(repaired)
-    assert (f"JPEG of quality {quality}: {repaired or 'nothing'}, upscale-x2" in output.plans[0].summary) is bool(repaired)
+    assert isinstance(output.plans[0].network, InSequence) is ("," in repair)
+    assert output.plans[0].repair == repair
+    assert (f"JPEG of quality {quality}: {repair}" in output.plans[0].summary) is (repair != "upscale-x2")
 
 
-@pytest.mark.parametrize(("quality", "repaired"), [(60, "deblock"), (90, "denoise")])
+@pytest.mark.parametrize(("quality", "first"), [(60, "deblock"), (90, "denoise"), (97, "")])
+def test_the_best_quality_repairs_a_jpeg_first(quality, first):
+    plan = make_plan(RestorationRequest(task="upscale", quality="best"), PICTURE, quality=quality, networks=Networks())
+    assert plan.repair == ", ".join(filter(None, [first, "upscale-x2-best"]))
+
+
+@pytest.mark.parametrize(
+    ("scale", "repair"), [(2, "upscale-jpeg-x2"), (3, "upscale-jpeg-x4, reduced from 4 times"), (4, "upscale-jpeg-x4")]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_one_step_is_better_than_the_network_of_clean_pictures(scale, repair, channels):
+    clean = PHOTOGRAPH[..., :156, :156] if channels == 3 else luma(PHOTOGRAPH[..., :156, :156])
+    small = recompressed(shrink(clean, scale).clamp(0, 1), torch.tensor([60.0]))
+    output = sf.restore(small, task="upscale", scale=scale)
+    assert output.plans[0].repair == repair
+    assert psnr(output, clean) > psnr(apply_restorer(f"upscale-x{scale}", small), clean) + 0.3
+
+
+@pytest.mark.parametrize("quality", [60, 90])
 @pytest.mark.parametrize("offset", [0, 3])
-def test_a_picture_that_was_a_jpeg_is_known_by_its_pixels_and_repaired_too(quality, repaired, offset):
+def test_a_picture_that_was_a_jpeg_is_known_by_its_pixels_and_repaired_too(quality, offset):
     clean = PHOTOGRAPH
     was_jpeg = recompressed(clean, torch.tensor([float(quality)]))[..., offset:, offset:]
     output = sf.restore(was_jpeg, task="upscale", scale=2)
-    assert f"JPEG of quality {quality}: {repaired}, upscale-x2" in output.plans[0].summary
+    assert f"JPEG of quality {quality}: upscale-jpeg-x2" in output.plans[0].summary
     assert sf.restore(clean, task="upscale", scale=2).plans[0].repair == "upscale-x2"
 
 
@@ -117,11 +144,11 @@ def test_a_noisy_picture_is_denoised_before_it_is_enlarged(channels, size, repai
 def test_repair_and_enlargement_are_one_after_the_other(channels):
     networks, picture = Networks(), PICTURE[:, :channels]
     request = RestorationRequest(task="upscale", scale=2)
-    plan = make_plan(request, picture, quality=50, networks=networks)
+    plan = make_plan(request, picture, quality=20, networks=networks)
     repairer = networks.luma_apart("deblock", "denoise")
     repaired = apply_restorer(repairer, picture)
     torch.testing.assert_close(apply_restorer(plan.network, picture), apply_restorer("upscale-x2", repaired), rtol=0, atol=1e-5)
-    assert make_plan(request, picture, quality=40, networks=networks).network is plan.network, "pictures share a batch"
+    assert make_plan(request, picture, quality=15, networks=networks).network is plan.network, "pictures share a batch"
 
 
 def test_networks_in_sequence_are_the_same_in_tiles(restorer):

@@ -46,6 +46,7 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
         state=state,
         notes="it fills in holes (--mask) and looks at the whole image, so it takes no tiles",
         origin="https://github.com/advimman/lama",
+        terms="Apache-2.0 for its code; none stated for its weights",
     )
 
 

@@ -38,4 +38,5 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
         state=state,
         notes="its attention depends on the size of the image, so it takes no tiles",
         origin="https://github.com/njulj/RFDN",
+        terms="none stated",
     )

@@ -49,6 +49,7 @@ def claim(tensors: Tensors) -> RecognizedWeights | None:
         state=state,
         notes="it was trained for one kind of noise, which the file does not say",
         origin="https://github.com/cszn/SCUNet",
+        terms="Apache-2.0",
     )
 
 
