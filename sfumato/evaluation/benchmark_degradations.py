@@ -75,7 +75,7 @@ def benchmark_degradation(text: str) -> BenchmarkDegradation:
     kind, amount = ("jpeg", float(match[5])) if match[5] else (match[1] or match[3], float(match[2] or 0))
     low, high = _LIMITS.get(kind, (0, 0))
     if not low <= amount <= high:
-        raise SettingError(f"{kind}:{amount:g} is outside [{low:g}, {high:g}]; give an amount between them")
+        raise SettingError(f"{text} is outside [{low:g}, {high:g}]; give an amount between them")
     return _enlarged(int(match[4]), amount if match[5] else None) if match[4] else _KINDS[kind](text, amount)
 
 
