@@ -17,8 +17,8 @@ from sfumato.nn.resample import resize_in_bands
 LARGEST = 8
 """Largest factor with the bundled networks."""
 REPAIRED, DEBLOCKED = 95, 80
-"""Qualities up to which a JPEG is repaired before it is enlarged, and up to which `deblock` does that; above, a repair gains nothing, and
-`denoise`, which saw more of such, gains 0.06 dB more at quality 90."""
+"""Qualities up to which a JPEG is repaired, before it is enlarged or in the same step, and up to which `deblock` does that before; above, a
+repair gains nothing, and `denoise`, which saw more of such, gains 0.06 dB more at quality 90."""
 ONE_STEP = 40
 """Quality from which on one network repairs and enlarges a JPEG; a coarser one is repaired first, by a network that saw such."""
 FAINT = 3 / 255
