@@ -4,7 +4,7 @@
     python -m benchmarks.thumbnails grey [photographs]       # the same in grey
     python -m benchmarks.thumbnails factors [photographs]    # of clean pictures, by factors between and beyond the networks'
     python -m benchmarks.thumbnails MODEL [photographs]      # the first table with a network of one's own in a column more
-    python -m benchmarks.thumbnails noise [photographs]      # with noise, white or grain, also under JPEG 70, in colour and grey
+    python -m benchmarks.thumbnails noise [photographs]      # with white noise, grain or a camera's, also under JPEG 70, in colour and grey
     python -m benchmarks.thumbnails look [photographs]       # of clean pictures, PSNR and LPIPS by both looks
     python -m benchmarks.thumbnails look MODEL FOLDER        # the same with another network for the sharp look, of a folder's pictures
 
@@ -24,8 +24,8 @@ import torch
 from sfumato.core.device import instructions, keep_memory
 from sfumato.core.tensors import Images, Maps, to_bytes, to_images
 from sfumato.data.scenes import load_scenes
-from sfumato.degradations import grain
-from sfumato.degradations.base import degrade
+from sfumato.degradations import camera, grain, noise
+from sfumato.degradations.base import Degradation, degrade
 from sfumato.degradations.jpeg import recompressed
 from sfumato.evaluation.diversity import comparer
 from sfumato.metrics.fidelity import psnr
@@ -42,6 +42,14 @@ SIDE = 240
 QUALITIES = (10, 20, 30, 40, 60, 70, 75, 90, 95, None)
 FACTORS = (1.5, 2, 3, 4, 6, 8)
 NETWORKS = Networks()
+NOISE: dict[str, Degradation] = {
+    "none": noise.Config(sigma=(0, 0)),
+    **{f"white {sigma}": grain.Config(sigma=(sigma / 255, sigma / 255), size=(0.1, 0.1)) for sigma in (5, 10, 20)},
+    **{f"grain {sigma}": grain.Config(sigma=(sigma / 255, sigma / 255), size=(0.8, 0.8)) for sigma in (5, 10, 20)},
+    "camera, ISO 200 to 1600": camera.Config(iso=(200, 1600), scaled=0, compressed=0),
+    "camera, ISO 1600 to 6400": camera.Config(iso=(1600, 6400), scaled=0, compressed=0),
+}
+"""Noise by its name."""
 
 
 def enlarged(images: Images, factor: float, quality: int | None, look: Look = "faithful") -> Maps:
@@ -97,11 +105,8 @@ def noisy(pictures: list[Images], channels: int) -> None:
     """PSNR of noisy pictures by bicubic, by the network alone and by what `restore` does, and how many are denoised first."""
     print("| factor | noise, of 255 | quality | bicubic | network alone | restore | denoised |\n|---|---|---|---|---|---|---|")
     request = {factor: RestorationRequest(task="upscale", scale=factor) for factor in (2, 4)}
-    for factor, (kind, size), sigma, quality in itertools.product((2, 4), {"white": 0.1, "grain": 0.8}.items(), (0, 5, 10, 20), (None, 70)):
-        if not sigma and kind != "white":
-            continue
+    for factor, (words, how), quality in itertools.product((2, 4), NOISE.items(), (None, 70)):
         figures, denoised = [], 0
-        how = grain.Config(sigma=(sigma / 255, sigma / 255), size=(size, size))
         for i, colour in enumerate(pictures):
             clean = colour if channels == 3 else luma(colour)
             shown = to_images(to_bytes(degrade(how, shrunk(clean, factor), rng=torch.Generator().manual_seed(i)).images.clamp(0, 1)))
@@ -113,7 +118,6 @@ def noisy(pictures: list[Images], channels: int) -> None:
             outputs = [to_images(to_bytes(output))[:, :, factor:-factor, factor:-factor] for output in outputs]
             figures.append([float(psnr(output, wanted)) for output in outputs])
         means = " | ".join(f"{value:.2f}" for value in torch.tensor(figures).mean(0).tolist())
-        words = f"{kind} {sigma}" if sigma else "none"
         print(f"| x{factor} | {words} | {quality or '-'} | {means} | {denoised} of {len(pictures)} |", flush=True)
 
 

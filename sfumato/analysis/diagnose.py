@@ -41,6 +41,8 @@ _CERTAIN = 6 / 255
 """White noise from which on an estimate needs no confirmation: fine texture everywhere looks like noise of less."""
 _MUCH_MORE = 1.15
 """Greatest ratio of white noise by the differences of pixels to the estimate of it from patches."""
+_TAKEN_AWAY = 1.2
+"""Coarse noise over what a network takes away of it: 1.1 to 1.4 of simulated cameras."""
 _LONG, _WEAK = 7, 2 / 255
 """Motion in pixels, with noise of less than so much, that is no doubt a blur: noise makes a picture look soft in all directions."""
 _WHITE = 1.5 / 255
@@ -141,6 +143,21 @@ class Diagnosis:
             return True
         # An estimate of white noise sees a part of coarse noise.
         return not self.profile.beyond(self.noise) and (self.profile.level > self.noise or not self._white_noisy)
+
+    @property
+    def likely_noisy(self) -> bool:
+        """Whether there is noise rather than not, seen or not: in a picture that is to be enlarged, noise costs more than lost details."""
+        fine = self.quality is None or self.quality > COARSE
+        return self.noisy or (fine and self.profile is not None and self.profile.likely(self.quality))
+
+    @property
+    def all_noise(self) -> float:
+        """Standard deviation of the noise of any kind as a share of full scale, for a filter or network that must know it; 0 if unknown.
+
+        Of coarse noise an estimate from patches sees little, and an inverse filter that is told of too little noise amplifies it.
+        """
+        white = self.noise or 0.0
+        return max(white, _TAKEN_AWAY * self.profile.level) if self.profile is not None and self.coarsely_noisy else white
 
     @property
     def _soft_by_noise(self) -> bool:

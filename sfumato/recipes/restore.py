@@ -173,7 +173,7 @@ def inpaint() -> TrainSettings:
 
 
 def deblur() -> TrainSettings:
-    """The bundled `deblur`: removes a known blur of a lens or of camera motion, with a little noise of known strength."""
+    """The bundled `deblur`: removes a known blur of a lens or of camera motion, with noise of known strength, white or that of a camera."""
     return dataclasses.replace(
         denoise(),
         model=deconvolving.Config(corrector=gated.Config(channels=3, width=32, encoder=(2, 2), middle=4, decoder=(2, 2), fold=2)),
@@ -187,9 +187,10 @@ def deblur() -> TrainSettings:
                 defocus.Config(radius=(1.0, 4.0)),
                 noise.Config(sigma=(0.002, 0.012)),
                 noise.Config(sigma=(0.0, 0.04)),
+                camera.Config(),
                 quantise.Config(),
             ),
-            chances=(0.5, 0.45, 0.2, 1.0, 0.3, 0.3),
+            chances=(0.5, 0.45, 0.2, 1.0, 0.3, 0.35, 0.3),
         ),
         images=90_000,
         batch=4,

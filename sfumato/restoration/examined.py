@@ -16,9 +16,9 @@ from sfumato.restoration.networks import Networks
 from sfumato.restoration.request import DENOISER, RestorationRequest, Task
 from sfumato.restoration.tiles import run_network
 
-_SUSPECT = 1 / 255
-"""Estimate of white noise from which on a picture that is to be enlarged may have noise of any kind: the network that tells takes as long
-as the one that enlarges."""
+_SUSPECT = 0.5 / 255
+"""Estimate of white noise from which on a picture that is to be enlarged may have noise of any kind: the network that tells takes longer
+than the one that enlarges. Of clean photographs that were shrunk, 44 % are below, and of those with the noise of a camera 2 %."""
 
 
 TAKEN = 12
@@ -29,7 +29,7 @@ class Examined:
     """One picture with its diagnosis, which is computed on first use only: it takes longer than a network."""
 
     def __init__(self, images: Images, quality: int | None, denoise: Callable[[Images], Images] | None, task: Task) -> None:
-        """With a blind denoiser `denoise`, the tasks auto and upscale look for noise that is not white too."""
+        """With a blind denoiser `denoise`, noise that is not white is looked for too, by the task upscale only where there may be any."""
         self.images, self._source, self._denoise = images, None if quality is None else Source(quality=quality), denoise
         self._task, self.looked = task, False
 
@@ -37,7 +37,7 @@ class Examined:
     def diagnosis(self) -> Diagnosis:
         self.looked = True
         diagnosis = diagnose(self.images, source=self._source)
-        looks = self._task == "auto" or (self._task == "upscale" and (diagnosis.noise or 0) >= _SUSPECT)
+        looks = self._task != "upscale" or (diagnosis.noise or 0) >= _SUSPECT
         if not looks or self._denoise is None or not diagnosis.uncertain:
             return diagnosis
         return with_profile(diagnosis, self.images, self._denoise)
@@ -61,7 +61,7 @@ class Examined:
     def profile(self) -> NoiseProfile | None:
         """The noise that the network takes away.
 
-        None of a small picture, where a network or method was asked for by name, and in the task auto where the noise is plain.
+        None of a small picture, where the noise was given, and in the task auto where the noise is plain.
         """
         if self._denoise is None:
             return None

@@ -22,7 +22,7 @@ import torch
 from sfumato.analysis import flaws
 from sfumato.analysis.diagnose import HIT
 from sfumato.analysis.jpeg import coarseness
-from sfumato.analysis.residual import NoiseProfile, Strengths
+from sfumato.analysis.residual import LIKELY, NoiseProfile, Strengths
 from sfumato.classical.methods import DESTRIPE
 from sfumato.core.errors import SettingError
 from sfumato.core.finite_output import name_of
@@ -124,7 +124,7 @@ def make_plan(
     if task == "upscale":
         return _enlarging(request, networks, Examined(images, quality, denoise, "upscale"))
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
-    examined = Examined(images, quality, denoise if free else None, task)
+    examined = Examined(images, quality, denoise if request.noise is None else None, task)
     if observed is not None and request.blur is not None:
         raise SettingError(
             f"blur = {request.blur} and a mask cannot be in one run; fill in with the mask first, then undo the blur of the result"
@@ -247,7 +247,7 @@ def _by_method(method: str, request: RestorationRequest, examined: Examined, obs
 
 def _noise(request: RestorationRequest, examined: Examined) -> float:
     """Standard deviation of the noise as a share of full scale: of the request, or else estimated."""
-    return request.noise if request.noise is not None else examined.diagnosis.noise or 0.0
+    return request.noise if request.noise is not None else examined.diagnosis.all_noise
 
 
 def _required_blur(name: str, blur: Blur | None) -> Blur:
@@ -342,9 +342,10 @@ def _steps(scale: float, request: RestorationRequest, examined: Examined | None,
     diagnosis, quality = examined.diagnosis, examined.diagnosis.quality
     one_step = bool(of_jpegs) and quality is not None and upscaling.ONE_STEP <= quality <= upscaling.REPAIRED
     faint = one_step and (diagnosis.noise_level or 0) < upscaling.FAINT
-    if diagnosis.task == "denoise" and diagnosis.noisy and not faint:
+    seen = diagnosis.noisy
+    if (diagnosis.task == "denoise" and not faint) if seen else diagnosis.likely_noisy:
         name, denoiser = _denoiser(examined.images, diagnosis.profile, networks)
-        return {name: denoiser, **enlarger(usual)}, f", {diagnosis.noise_words()}"
+        return {name: denoiser, **enlarger(usual)}, f", {diagnosis.noise_words() if seen else LIKELY}"
     if quality is None or quality > upscaling.REPAIRED:
         return enlarger(usual), ""
     words = f", JPEG of quality {quality}"

@@ -1,15 +1,26 @@
 """Noise of any kind by what a denoiser takes away: how strong, where, of which colour, how coarse."""
 
 import dataclasses
+import math
 
 import pytest
+import skimage.data
 import torch
 
 from sfumato.analysis import diagnose as analysis
 from sfumato.analysis.diagnose import diagnose, with_profile
 from sfumato.analysis.residual import FlatParts, NoiseProfile, noise_profile
+from sfumato.core.tensors import to_images
+from sfumato.degradations.jpeg import recompressed
 from sfumato.nn.blurs import gaussian
+from sfumato.nn.channels import luma
 from sfumato.nn.resample import correlate
+from sfumato.restoration.examined import examine
+
+
+@pytest.fixture(scope="module")
+def photograph():
+    return to_images(torch.from_numpy(skimage.data.astronaut()[:256, 60:316].copy()).permute(2, 0, 1)[None])
 
 
 def noise(channels=3, side=160, seed=0):
@@ -259,3 +270,43 @@ def test_gravel_is_no_white_noise():
     assert gravel.white, "which is not told from noise by this alone"
     assert not coarse.white
     assert not white.white, "it is too little"
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("quality", [61, 70, 85, 90])
+def test_white_noise_is_seen_under_a_jpeg_of_any_quality(photograph, quality, channels):
+    """Such a JPEG hides white noise from patches, and neighbours in it are hardly alike. Clean, the same JPEG has none of it."""
+    clean = photograph if channels == 3 else luma(photograph)
+    saved = torch.tensor([float(quality)])
+    noisy = recompressed((clean + 0.06 * noise(channels, 256)).clamp(0, 1), saved)
+    seen, unseen = examine(noisy), examine(recompressed(clean, saved))
+    assert seen.task == "denoise", seen.sentence()
+    assert seen.noise_level is not None
+    assert seen.noise_level > 0.02
+    assert "noise of" in seen.sentence()
+    assert "coarse noise" not in seen.sentence()
+    assert unseen.profile is not None
+    assert not unseen.profile.tones["all"].hidden, unseen.sentence()
+
+
+def test_the_grain_of_sand_under_a_jpeg_is_no_noise():
+    """Of noise there is as much everywhere; of sand and leaves there is not, and details stand out of it."""
+    hidden = FlatParts(level=6 / 255, details=2 / 255, alike=0.0, jpeg=True, quietest=0.5, enough=3.5 / 255)
+    assert hidden.noisy
+    assert hidden.faintly_noisy
+    for change in ({"quietest": 0.3}, {"details": 20 / 255}, {"level": 3 / 255}, {"enough": math.inf}):
+        assert not dataclasses.replace(hidden, **change).noisy
+    profile = NoiseProfile(level=6 / 255, coloured=5.0, tones={"all": hidden})
+    assert profile.sentence() == "noise of at least 6.0/255"
+    assert not profile.beyond(1 / 255)
+    assert NoiseProfile(level=6 / 255, coloured=5.0, tones={"all": dataclasses.replace(hidden, quietest=0.3)}).beyond(1 / 255)
+
+
+def test_noise_is_likely_where_details_are_not_excluded():
+    flat = FlatParts(level=2 / 255, details=8 / 255, alike=0.1)
+    profile = NoiseProfile(level=2 / 255, coloured=5.0, tones={"all": flat})
+    assert not profile.noisy
+    assert profile.likely(None)
+    assert not profile.likely(90)
+    assert NoiseProfile(level=2 / 255, coloured=5.0, tones={"all": dataclasses.replace(flat, level=3.2 / 255)}).likely(90)
+    assert not NoiseProfile(level=1.2 / 255, coloured=5.0, tones={"all": flat}).likely(None)

@@ -90,6 +90,23 @@ def test_an_inverse_filter_is_told_of_the_rounding_of_a_jpeg():
     assert make_plan(RestorationRequest(task="deblur"), coarse).noise == pytest.approx(4.8 / 255, abs=0.5 / 255)
 
 
+@pytest.mark.parametrize("request_", [{"task": "deblur"}, {"method": "wiener"}, {"model": "deblur"}], ids=str)
+def test_an_inverse_filter_is_told_of_noise_that_patches_do_not_see(request_):
+    """The noise of a camera is correlated: an estimate from patches sees a small part of it, and the filter would amplify the rest."""
+    sensor = DEGRADATIONS["camera"](iso=(6400.0, 6400.0), full_well=(5e3, 5e3), luma_smoothing=(1.0, 1.0), scaled=0.0, compressed=0.0)
+    noisy = degrade(sensor, MOVED, rng=torch.Generator().manual_seed(0)).images.clamp(0, 1)
+    true, patches = (noisy - MOVED).std().item(), sf.diagnose(noisy).noise
+    plan = make_plan(RestorationRequest(blur="motion:9@30", **request_), noisy)
+    assert patches is not None
+    assert patches < 0.5 * true
+    assert plan.noise is not None
+    assert 0.7 * true < plan.noise < 1.5 * true
+    told = make_plan(RestorationRequest(blur="motion:9@30", noise=patches, **request_), noisy)
+    assert told.noise == patches
+    errors = [(sf.restore(noisy, blur="motion:9@30", noise=noise, **request_) - SHARP).square().mean() for noise in (None, patches)]
+    assert errors[0] < 0.8 * errors[1]
+
+
 def test_a_method_that_fills_in_asks_where():
     with pytest.raises(SettingError, match="inpaint needs a mask; give --mask FILE"):
         make_plan(RestorationRequest(method="laplace"), SHARP)

@@ -141,6 +141,19 @@ def test_a_noisy_picture_is_denoised_before_it_is_enlarged(channels, size, repai
 
 
 @pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_noise_rather_than_details_is_taken_away_before(channels):
+    """White noise under a JPEG: patches do not see it, and the network for JPEGs would enlarge it."""
+    clean = PHOTOGRAPH if channels == 3 else luma(PHOTOGRAPH)
+    small = shrink(clean, 2)
+    noisy = small + 20 / 255 * torch.randn(small.shape, generator=torch.Generator().manual_seed(5))
+    saved = recompressed(noisy.clamp(0, 1), torch.tensor([70.0]))
+    output = sf.restore(saved, task="upscale", scale=2)
+    assert "noise" in output.plans[0].damage
+    assert psnr(output, clean) > psnr(apply_restorer("upscale-jpeg-x2", saved), clean) + 3
+    assert "noise" not in sf.restore(recompressed(small, torch.tensor([70.0])), task="upscale", scale=2).plans[0].damage
+
+
+@pytest.mark.parametrize("channels", [1, 3])
 def test_repair_and_enlargement_are_one_after_the_other(channels):
     networks, picture = Networks(), PICTURE[:, :channels]
     request = RestorationRequest(task="upscale", scale=2)
