@@ -342,10 +342,10 @@ def _steps(scale: float, request: RestorationRequest, examined: Examined | None,
     diagnosis, quality = examined.diagnosis, examined.diagnosis.quality
     one_step = bool(of_jpegs) and quality is not None and upscaling.ONE_STEP <= quality <= upscaling.REPAIRED
     faint = one_step and (diagnosis.noise_level or 0) < upscaling.FAINT
-    seen = diagnosis.noisy
-    if (diagnosis.task == "denoise" and not faint) if seen else diagnosis.likely_noisy:
+    noise = diagnosis.noise_words() if diagnosis.noisy else LIKELY
+    if (diagnosis.task == "denoise" and not faint) if diagnosis.noisy else diagnosis.likely_noisy:
         name, denoiser = _denoiser(examined.images, diagnosis.profile, networks)
-        return {name: denoiser, **enlarger(usual)}, f", {diagnosis.noise_words() if seen else LIKELY}"
+        return {name: denoiser, **enlarger(usual)}, f", {noise}"
     if quality is None or quality > upscaling.REPAIRED:
         return enlarger(usual), ""
     words = f", JPEG of quality {quality}"
