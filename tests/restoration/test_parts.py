@@ -100,7 +100,7 @@ def test_conditioning_is_what_is_asked_or_what_is_found(restorer, diagnosed):
     diagnosed(noise=None)
     chosen = make_plan(RestorationRequest(task="denoise", model=network), GREY)
     assert (chosen.noise, chosen.quality) == (0.0, 1.0)
-    assert chosen.summary == "noise unknown, no salt and pepper, no JPEG grid, sharp: OneConvolution", "for it was looked for"
+    assert chosen.summary == "no noise seen, no salt and pepper, no JPEG grid, sharp: OneConvolution", "for it was looked for"
 
 
 def test_methods_get_some_noise_and_a_blur(diagnosed):
