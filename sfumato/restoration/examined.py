@@ -61,7 +61,7 @@ class Examined:
     def profile(self) -> NoiseProfile | None:
         """The noise that the network takes away.
 
-        None of a small picture, where the noise was given, and in the task auto where the noise is plain.
+        None of a small picture, where nobody has to be told the noise, and in the task auto where it is plain.
         """
         if self._denoise is None:
             return None

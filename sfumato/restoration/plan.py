@@ -124,7 +124,7 @@ def make_plan(
     if task == "upscale":
         return _enlarging(request, networks, Examined(images, quality, denoise, "upscale"))
     free = request.model is None and request.method is None and request.blur is None and request.noise is None
-    examined = Examined(images, quality, denoise if request.noise is None else None, task)
+    examined = Examined(images, quality, denoise if request.estimates_noise else None, task)
     if observed is not None and request.blur is not None:
         raise SettingError(
             f"blur = {request.blur} and a mask cannot be in one run; fill in with the mask first, then undo the blur of the result"

@@ -105,6 +105,11 @@ class RestorationRequest:
         return 8 if self.quality == "best" and self.ensemble == 1 else self.ensemble
 
     @property
+    def estimates_noise(self) -> bool:
+        """Whether noise of any kind is estimated: it is not given, and a network, or a method that has to know it, is used."""
+        return self.noise is None and (self.method is None or "noise" in needs_of(self.method))
+
+    @property
     def upscalers(self) -> tuple[upscaling.Kind, ...]:
         """The kinds of networks that the task upscale may take: of a clean picture, and of a JPEG if that is another one."""
         if self.look == "sharp":
