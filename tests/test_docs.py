@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.distributed.run import get_args_parser
 
 from sfumato import cli
 from sfumato.recipes import RECIPES, recipe
@@ -56,6 +57,15 @@ def test_commands_name_what_exists(page):
             known = set(_flags(recipe(rest[0])))
             for flag in (w for w in rest if w.startswith("--")):
                 assert flag[2:].replace("-", "_") in known | {"out", "device", "threads", "help"}, f"{flag} in: {command}"
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if "\ntorchrun " in p.read_text(encoding="utf-8")], ids=lambda p: p.name)
+def test_torchrun_takes_no_option_of_ours_for_its_own(page):
+    commands = [line for block in blocks(page, "") for line in block.splitlines() if line.startswith("torchrun ")]
+    for command in commands:
+        taken = get_args_parser().parse_args([*shlex.split(command)[1:], "--start", "runs/first"])  # alone, --start means --start-method
+        assert taken.training_script == "sfumato", command
+        assert taken.training_script_args[-2:] == ["--start", "runs/first"], command
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)

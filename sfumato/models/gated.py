@@ -165,14 +165,16 @@ class Gated(Restorer, Sums):
 
 
 class Block(Shortcut):
-    """Residual block: x plus two 3x3 convolutions, followed by gates. The weights of the last convolution start at zero."""
+    """Residual block: x plus two 3x3 convolutions, followed by gates. It starts as the identity: the last convolution gives zeros."""
 
     receptive_radius = 2
+    starts_as_identity = True
 
     def __init__(self, config: Config, width: int, cell: int) -> None:
         super().__init__()
         last = nn.Conv2d(width, width, 3, 1, 1)
-        nn.init.zeros_(last.weight)
+        for weight in last.parameters():
+            nn.init.zeros_(weight)
         wide = 2 * width if config.between == "split" else width
         self.body = nn.Sequential(nn.Conv2d(width, wide, 3, 1, 1), _between(config), last, *_gates(config, width, cell))
 
@@ -181,6 +183,7 @@ class DepthwiseBlock(nn.Module):
     """Block of NAFNet: x plus 1x1, depthwise 3x3, gates and 1x1; then x plus 1x1 and 1x1. Both start as the identity."""
 
     receptive_radius = 1
+    starts_as_identity = True
 
     def __init__(self, config: Config, width: int, cell: int) -> None:
         super().__init__()

@@ -183,7 +183,9 @@ def about(settings: TrainSettings, data: Dataset | Scenes, training: Dataset | S
 def begun_afresh(trainee: Trainee) -> list[str]:
     """Sentences on the weights that `start` does not have and that begin afresh."""
     start, origin = shareable(trainee.settings).start, trainee.origin
-    lines = [f"{start} has no {part} for this network: it begins afresh" for part in origin.get("missing", [])]
+    missing = origin.get("missing", [])
+    afresh = "it begins" if len(missing) == 1 else "they begin"
+    lines = [f"{start} has no {', '.join(missing)} for this network: {afresh} afresh"] if missing else []
     if (transfer := origin.get("classes")) and (sentence := str(Transfer(**transfer))):
         lines.append(f"{start}: {sentence}")
     return lines

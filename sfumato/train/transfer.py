@@ -19,10 +19,11 @@ def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> Origin:
     """Gives `model`, a network for the classes `classes`, the weights of the model that `start` names. Returns their origin for the card.
 
     Parts that `start` does not have, such as a discriminator or the output of a network that enlarges by another factor, keep their random
-    weights and are listed as `missing`; a restorer without a discriminator lends its weights to the restorer of a network with one. Weights
-    of classes that it does not have are random too, and `classes` describes them (`class_tables`). Of a pair of networks for grey and for
-    colour images, the one with the number of channels of `model` is used. Raises UnknownNameError or CheckpointError if there is no such
-    model, SettingError, naming the first difference, if its weights do not fit.
+    weights and are listed as `missing`. So are blocks with which a stage is longer: they do nothing at first. A restorer without a
+    discriminator lends its weights to the restorer of a network with one. Weights of classes that it does not have are random too, and
+    `classes` describes them (`class_tables`). Of a pair of networks for grey and for colour images, the one with the number of channels of
+    `model` is used. Raises UnknownNameError or CheckpointError if there is no such model, SettingError, naming the first difference, if its
+    weights do not fit.
     """
     tensors, header = checkpoint.read_tensors(weights.find(start))
     own = model.state_dict()
@@ -33,8 +34,11 @@ def begin(model: nn.Module, start: str, classes: Sequence[str] = ()) -> Origin:
     tensors = _of_any_factor(tensors, header, model)
     tensors, transfer = _with_classes(_in_core(tensors, getattr(model, "core", "")), header, model, classes)
     parts = {name.split(".")[0] for name in tensors}
-    missing = sorted({name.split(".")[0] for name in own} - parts)
-    wanted = {name: value for name, value in own.items() if name.split(".")[0] in parts}
+    blocks = _further_blocks(model, tensors)
+    missing = [*sorted({name.split(".")[0] for name in own} - parts), *blocks]
+    wanted = {
+        name: value for name, value in own.items() if name.split(".")[0] in parts and not name.startswith(tuple(f"{b}." for b in blocks))
+    }
     problem = _difference(wanted, tensors)
     if problem:
         raise SettingError(f"start = {start!r} does not fit this network: {problem}; give its settings to model, or leave start unset")
@@ -73,6 +77,17 @@ def _of_any_factor(tensors: dict[str, torch.Tensor], header: JsonObject, model: 
     if not part or not isinstance(settings, dict) or settings.get("scale", 1) == getattr(model, "scale", 1):
         return tensors
     return {name: value for name, value in tensors.items() if not name.startswith(f"{part}.")}
+
+
+def _further_blocks(model: nn.Module, tensors: dict[str, torch.Tensor]) -> list[str]:
+    """Names of the blocks at the ends of the stages of `model` that `tensors` does not have, and that start as the identity."""
+    blocks: list[str] = []
+    for name, stage in model.named_modules():
+        if isinstance(stage, nn.Sequential) and all(getattr(block, "starts_as_identity", False) for block in stage):
+            names = [f"{name}.{i}" for i in range(len(stage))]
+            count = sum(any(weight.startswith(f"{block}.") for weight in tensors) for block in names)
+            blocks += names[count:] if count else []
+    return blocks
 
 
 def _in_core(tensors: dict[str, torch.Tensor], core: str) -> dict[str, torch.Tensor]:

@@ -99,6 +99,22 @@ def test_a_network_lends_its_weights_but_for_the_output_to_one_that_enlarges_by_
     assert any("has no tail for this network: it begins afresh" in said for said in notes.said)
 
 
+@pytest.mark.parametrize("convolution", ["full", "depthwise"])
+@pytest.mark.parametrize(("deeper", "missing"), [({"middle": 2}, ["middle.1"]), ({"encoder": (3,)}, ["encoder.0.1", "encoder.0.2"])])
+def test_a_deeper_network_begins_by_doing_what_the_shallower_one_does(tiny, bars, tmp_path, convolution, deeper, missing):
+    first = override(tiny("restorer", images=16, lr=1e-2), f"model.convolution={convolution}")
+    lender = fit(first, data=bars, run=tmp_path, device="cpu").network
+    notes, model = Notes(), dataclasses.replace(first.model, **deeper)
+    settings = dataclasses.replace(first, images=8, lr=0.0, start=str(tmp_path), model=model)
+    deep = fit(settings, data=bars, device="cpu", watch=notes)
+    images = torch.rand(2, 1, 16, 16)
+    with torch.no_grad():
+        assert torch.equal(deep.network.restore(images), lender.restore(images))
+        assert not torch.equal(lender.restore(images), images)
+    assert list(deep.card.started_from.missing) == missing
+    assert any(f"has no {', '.join(missing)} for this network" in said for said in notes.said)
+
+
 def test_what_begins_afresh_is_not_frozen(source, tiny, bars, tmp_path):
     tensors, header = checkpoint.read_tensors(source / "model.safetensors")
     lone = {name: value for name, value in tensors.items() if name.startswith("generator.")}
