@@ -4,8 +4,12 @@ Every fourth picture of BSD68 is blurred, with noise of 2/255 and 8 bits or as a
 how much its size (and direction) is wrong, and PSNR of the blurred pictures, of `restore`, which is blind, of `deblur` told what was
 found, as `sfumato restore` does it, and told the truth. The sharp pictures are asked as well.
 
-    python -m benchmarks.finding_blurs
+    python -m benchmarks.finding_blurs [quality ...]
+
+The qualities are those of the JPEGs, 0 for no JPEG; without any, 0, 90 and 40.
 """
+
+import sys
 
 import torch
 
@@ -63,16 +67,16 @@ def told(seen: Images, blur: Blur) -> Images:
     return sf.restore(seen, task="deblur", blur=str(blur), precision="bf16")
 
 
-def main() -> None:
+def main(qualities: list[int]) -> None:
     keep_memory()
     pictures = [to_images(to_bytes(to_images(each[None]))) for each in load_scenes("bsd68", channels=1, largest=None).pictures[::4]]
     sharp = sum(diagnose(each).task == "deblur" for each in pictures)
     print(f"{sharp} of {len(pictures)} sharp pictures are taken for blurred\n")
     print("| blur | found in | off by | seen | `restore` | found | told |\n|---|---|---|---|---|---|---|")
-    for quality in (None, 90, 40):
+    for quality in qualities:
         for blur in BLURS:
-            print(row(pictures, blur, quality), flush=True)
+            print(row(pictures, blur, quality or None), flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main([int(word) for word in sys.argv[1:]] or [0, 90, 40])

@@ -189,6 +189,11 @@ class NoiseProfile:
         return any(tone.level >= max(_CONFIRMED * noise, _BESIDE_DETAILS * tone.details) and tone.quietest >= _EVEN for tone in self._parts)
 
     @property
+    def alike(self) -> float:
+        """Correlation of the noise in flat squares with that of the next pixel, in [-1, 1]: 0 of white noise."""
+        return self.tones["all"].alike
+
+    @property
     def coarse(self) -> bool:
         """Whether neighbours in this are alike, as in what a camera, film or a scanner makes."""
         everywhere = self.tones["all"]

@@ -12,7 +12,7 @@ from sfumato.analysis.diagnose import diagnose, with_profile
 from sfumato.analysis.residual import FlatParts, NoiseProfile, noise_profile
 from sfumato.core.tensors import to_images
 from sfumato.degradations.jpeg import recompressed
-from sfumato.nn.blurs import gaussian
+from sfumato.nn.blurs import Blur, gaussian
 from sfumato.nn.channels import luma
 from sfumato.nn.resample import correlate
 from sfumato.restoration.examined import examine
@@ -187,6 +187,28 @@ def test_a_soft_picture_with_faint_coarse_noise_is_left_alone():
     assert "sharpness unknown" in told.sentence()
     white = with_profile(dataclasses.replace(soft, noise=0.009), noisy, lambda pieces: clean)
     assert white.task == "deblur", "the filter is given the level of white noise"
+
+
+@pytest.mark.parametrize(
+    ("alike", "level", "size", "task"),
+    [(0.3, 1.2, 1.6, "deblur"), (0.6, 1.2, 1.6, "denoise"), (0.3, 2.4, 1.6, "denoise"), (0.3, 1.2, 0.9, "denoise")],
+)
+def test_faint_noise_that_came_after_a_blur_hides_no_blur(alike, level, size, task):
+    """What makes a picture soft makes noise before it coarse: nearly white noise is later, and no reason for softness."""
+    flat = FlatParts(level=level / 255, details=0.002, alike=alike)
+    profile = NoiseProfile(level=level / 255, coloured=0.1, tones={"all": flat})
+    assert profile.noisy
+    blurred = diagnose(wide((ramp() * 5).floor() / 5, 1.6))
+    told = dataclasses.replace(blurred, noise=0.003, blur=size, spread=Blur("gaussian", size), profile=profile)
+    assert told.task == task
+    assert ("sharpness unknown" in told.sentence()) == (task == "denoise")
+
+
+def test_a_blurred_photograph_that_was_saved_as_a_jpeg_is_deblurred(photograph):
+    soft = wide(photograph, 1.6) + 2 / 255 * noise(side=256)
+    found = examine(recompressed(soft.clamp(0, 1), torch.tensor([90.0])))
+    assert found.task == "deblur"
+    assert found.blur == pytest.approx(1.6, abs=0.3)
 
 
 def test_white_noise_is_confirmed_by_flat_parts():
