@@ -194,6 +194,11 @@ class NoiseProfile:
         return self.tones["all"].alike
 
     @property
+    def loudest(self) -> float:
+        """Standard deviation of the noise in flat squares, as a share of full scale, at the brightness with the most of it."""
+        return max(tone.level for tone in self.tones.values())
+
+    @property
     def coarse(self) -> bool:
         """Whether neighbours in this are alike, as in what a camera, film or a scanner makes."""
         everywhere = self.tones["all"]

@@ -204,6 +204,16 @@ def test_faint_noise_that_came_after_a_blur_hides_no_blur(alike, level, size, ta
     assert ("sharpness unknown" in told.sentence()) == (task == "denoise")
 
 
+@pytest.mark.parametrize(("level", "quality", "task"), [(0.6, 75, "deblur"), (0.6, None, "none"), (0.6, 90, "none"), (1.0, 75, "denoise")])
+def test_what_a_jpeg_rounds_away_hides_no_blur(level, quality, task):
+    flat = FlatParts(level=level / 255, details=0.002, alike=0.6, jpeg=quality is not None)
+    profile = NoiseProfile(level=1.6 / 255, coloured=0.1, tones={"all": dataclasses.replace(flat, level=0.001), "lights": flat})
+    assert profile.faintly_noisy
+    blurred = diagnose(wide((ramp() * 5).floor() / 5, 1.6))
+    told = dataclasses.replace(blurred, noise=0.001, blur=1.6, spread=Blur("gaussian", 1.6), quality=quality, profile=profile)
+    assert told.task == task
+
+
 def test_a_blurred_photograph_that_was_saved_as_a_jpeg_is_deblurred(photograph):
     soft = wide(photograph, 1.6) + 2 / 255 * noise(side=256)
     found = examine(recompressed(soft.clamp(0, 1), torch.tensor([90.0])))
