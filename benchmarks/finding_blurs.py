@@ -14,7 +14,6 @@ import sys
 import torch
 
 import sfumato as sf
-from sfumato.analysis.diagnose import diagnose
 from sfumato.core.device import keep_memory
 from sfumato.core.rng import seeded_generator
 from sfumato.core.tensors import Images, to_bytes, to_images
@@ -23,6 +22,7 @@ from sfumato.degradations import chain, defocus, gaussian_blur, jpeg, motion, no
 from sfumato.degradations.base import Degradation, degrade
 from sfumato.metrics.fidelity import psnr
 from sfumato.nn.blurs import Blur
+from sfumato.restoration.examined import examine
 
 BLURS = (
     Blur("gaussian", 1.0),
@@ -50,7 +50,7 @@ def row(pictures: list[Images], blur: Blur, quality: int | None) -> str:
     found, figures = [], []
     for clean in pictures:
         seen = spoilt(clean, blur, quality)
-        plan = diagnose(seen)
+        plan = examine(seen)
         found.append(plan.spread if plan.task == "deblur" else None)
         made = [seen, sf.restore(seen, "restore", precision="bf16"), sf.restore(seen, precision="bf16"), told(seen, blur)]
         figures.append([float(psnr(each.clamp(0, 1), clean)) for each in made])
@@ -70,7 +70,7 @@ def told(seen: Images, blur: Blur) -> Images:
 def main(qualities: list[int]) -> None:
     keep_memory()
     pictures = [to_images(to_bytes(to_images(each[None]))) for each in load_scenes("bsd68", channels=1, largest=None).pictures[::4]]
-    sharp = sum(diagnose(each).task == "deblur" for each in pictures)
+    sharp = sum(examine(each).task == "deblur" for each in pictures)
     print(f"{sharp} of {len(pictures)} sharp pictures are taken for blurred\n")
     print("| blur | found in | off by | seen | `restore` | found | told |\n|---|---|---|---|---|---|---|")
     for quality in qualities:
