@@ -28,6 +28,8 @@ _ASIDE, _IN_PART = 22.5, 10
 _SOFTER = 0.35
 """Least difference between the squared sigmas of edges across and along the path of a motion, as a share of the motion's: for true motion
 it is 0.44 at least."""
+_STRONGEST, _ROWS = 0.02, 512
+"""Share of the edges that counts as the strongest; rows of a picture that are looked at together, for the sake of memory."""
 _THIN = 1.1
 """Correction: edges of photographs look sharper than steps by this factor, since some are thin lines (measured on BSD68)."""
 
@@ -58,6 +60,23 @@ def moved(crops: Images, motion: Blur, *, noise: float) -> bool:
     away = (torch.rad2deg(edges.turns) - motion.angle + 90) % 180 - 90
     soft, sharp = (_of_part(edges, part) for part in (away.abs() < _ASIDE, away.abs() > 90 - _ASIDE))
     return soft is not None and soft - (sharp or 0.0) >= _SOFTER * motion.sigma**2
+
+
+@torch.no_grad()
+def sharpest(images: Images, spread: Blur, *, noise: float) -> float | None:
+    """Sigma in pixels of the blur of the strongest edges of a whole picture, or of those across the path of a motion; None of a few edges.
+
+    A blur softens every edge. Before a background that is out of focus, the edges of the subject are few, and the strongest.
+    """
+    parts = [edges for rows in images.split(_ROWS, dim=2) if (edges := _edges(rows, noise)) is not None]
+    if not parts:
+        return None
+    squares, strengths, turns = (torch.cat(each) for each in zip(*parts, strict=True))
+    if spread.kind == "motion":
+        across = ((torch.rad2deg(turns) - spread.angle + 90) % 180 - 90).abs() < _ASIDE
+        squares, strengths = squares[across], strengths[across]
+    count = max(_IN_PART, round(_STRONGEST * len(strengths)))
+    return _significant(squares[strengths.topk(count).indices].median().item()) if len(strengths) >= count else None
 
 
 class _Edges(NamedTuple):

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from sfumato.analysis import flaws
-from sfumato.analysis.blur import blur_level, moved
+from sfumato.analysis.blur import blur_level, moved, sharpest
 from sfumato.analysis.jpeg import coarseness, grid, tables_quality
 from sfumato.analysis.noise import noise_level, plain_noise_level, plain_white_noise
 from sfumato.analysis.residual import COARSE, UNSEEN, UNTOLD, NoiseProfile, noise_profile
@@ -58,11 +58,16 @@ _SOFT = {"gaussian": 0.5, "defocus": 0.5, "motion": 1.0}
 """Least sigma of each kind of blur, in pixels: drawn strokes and furrows of fields look like short motion."""
 _AGREE = 2.0
 """Greatest ratio of the blur by the spectrum to the blur by the edges, which is too small by up to 1.8 for motion of 15 pixels."""
+_SHARPEST = {"gaussian": 0.55, "defocus": 0.55, "motion": 0.75}
+"""Least blur of the strongest edges, as a share of the sigma of a blur. It is 0.57 to 1.4, of motion 0.9 to 2.2, in blurred pictures, and
+0.47, of motion 0.59, at most in sharp JPEGs with most of the picture out of focus, which were taken for blurred by all else."""
 _MILD = 80
 """Highest quality of a file that is repaired if there is nothing else: saved as a JPEG again, the result is still nearer to the original
 (`benchmarks/jpegs.py`)."""
 
 
+Pieces = Float[Tensor, "_n c _h _w"]
+"""A picture, or some squares of it."""
 NoiseKind = Literal["white", "coarse", "any", "untold", "none", "no white noise", "noise unknown"]
 """White noise; noise whose neighbours are alike; noise of any kind, under a coarse JPEG; what may be noise or details; none seen. Without a
 network that tells, white noise alone is known."""
@@ -270,7 +275,7 @@ def diagnose(picture: PictureInput, *, source: Source | None = None, scratches: 
     if not stated and (jpeg := grid(pieces)) is not None:
         quality = jpeg.quality
     # Wrong pixels have edges of their own, which would count as sharp.
-    blur, spread = (None, None) if noise is None or hit >= HIT else _blur(pieces, noise=noise, quality=quality)
+    blur, spread = (None, None) if noise is None or hit >= HIT else _blur(pieces, images, noise=noise, quality=quality)
     return Diagnosis(
         noise=noise,
         salt_and_pepper=hit,
@@ -290,22 +295,26 @@ def plain_noise(images: Images) -> bool:
     return plain_white_noise(_pieces(images.detach().float().cpu().clamp(0, 1))) is not None
 
 
-def _blur(pieces: Images, *, noise: float, quality: int | None) -> tuple[float | None, Blur | None]:
+def _blur(pieces: Pieces, images: Images, *, noise: float, quality: int | None) -> tuple[float | None, Blur | None]:
     """The blur by the edges, and its kind by the spectrum if the two agree."""
     blur = blur_level(pieces, noise=noise)
     likely = likeliest(pieces, noise=noise, quality=quality, matters=_agreeing(blur)) if blur else None
-    return (blur, None) if not blur or likely is None else _confirmed(blur, likely, pieces, noise)
+    return (blur, None) if not blur or likely is None else _confirmed(blur, likely, pieces, images, noise)
 
 
-def _confirmed(blur: float, spread: Blur, pieces: Images, noise: float) -> tuple[float | None, Blur | None]:
+def _confirmed(blur: float, spread: Blur, pieces: Pieces, images: Images, noise: float) -> tuple[float | None, Blur | None]:
     """The blur and its kind if spectrum and edges agree: 0 of a sharp picture, None if it cannot be told.
 
-    Stripes have a spectrum like that of a blur, and a background out of focus has soft edges: only both together count as blur.
+    Stripes have a spectrum like that of a blur, and a background out of focus has soft edges: only both together count as blur. A JPEG
+    takes the highest frequencies, by which a spectrum shows that the subject is sharp; its edges do so in the whole of the picture.
     """
     if not _agreeing(blur)(spread):
         return 0.0, None
     if spread.kind == "motion" and not moved(pieces, spread, noise=noise):
         return None, None
+    sharp = sharpest(images, spread, noise=noise)
+    if sharp is not None and sharp < _SHARPEST[spread.kind] * spread.sigma:
+        return 0.0, None
     return spread.sigma, spread
 
 
@@ -335,7 +344,7 @@ def _stated_quality(source: Source) -> int | None:
     return source.quality if source.quality is not None or not source.tables else tables_quality(source.tables)
 
 
-def _pieces(images: Images) -> Float[Tensor, "_n c _h _w"]:
+def _pieces(images: Images) -> Pieces:
     """The picture, or nine pieces of a large one spread over it, as a batch."""
     h, w = images.shape[2:]
     if h * w <= _WHOLE:

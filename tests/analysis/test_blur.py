@@ -46,6 +46,23 @@ def test_thirty_edges_are_enough():
         assert (blur.blur_level(blurred(step, 1.5), noise=0.0) is not None) == enough
 
 
+def test_the_strongest_edges_tell_whether_the_subject_is_sharp():
+    """A background with many soft edges, and a subject with few: by all edges the picture is soft, by the strongest it is sharp."""
+    background, spread = blurred(board(size=600, contrast=0.3), 2.0), Blur("gaussian", 2.0)
+    assert blur.sharpest(background, spread, noise=0.0) == pytest.approx(1.1 * math.hypot(2.0, 0.75), rel=0.03)
+    picture = background.clone()
+    picture[..., 530:570, 530:570] = board(size=40, square=10)  # in the second part of the rows
+    assert blur.blur_level(picture, noise=0.0) > 2
+    assert blur.sharpest(picture, spread, noise=0.0) < 1
+    assert blur.sharpest(torch.full((1, 1, 96, 96), 0.5), spread, noise=0.0) is None
+
+
+def test_the_edges_along_the_path_of_a_motion_stay_sharp_and_do_not_count():
+    moving = correlate(board(), Blur("motion", 9, 0).kernels())
+    assert blur.sharpest(moving, Blur("gaussian", 2.0), noise=0.0) < 1
+    assert blur.sharpest(moving, Blur("motion", 9, 0), noise=0.0) > 2
+
+
 def test_noise_asks_for_stronger_edges():
     faint = blurred(board(contrast=0.1), 1.5)
     assert blur.blur_level(faint, noise=0.0) is not None
